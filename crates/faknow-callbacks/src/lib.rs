@@ -1,0 +1,43 @@
+//! Callbacks that watch a training run: early stopping, progress, logs, TensorBoard.
+//!
+#![doc = include_str!("../README.md")]
+
+mod best;
+mod callback;
+mod console;
+mod csv_log;
+mod early_stopping;
+mod error;
+mod flow;
+mod jsonl_log;
+mod lambda;
+mod log_layer;
+mod monitor;
+mod progress;
+mod progress_writer;
+mod run;
+mod run_file;
+mod run_log;
+mod stopper;
+mod tensorboard;
+mod text;
+
+pub use best::BestTracker;
+pub use callback::{Callback, Callbacks};
+pub use console::{console_subscriber, init_console};
+pub use csv_log::CsvLog;
+pub use early_stopping::EarlyStopping;
+pub use error::{Error, Result};
+pub use flow::{Flow, StopReason};
+pub use jsonl_log::JsonlLog;
+pub use lambda::{OnBatchEnd, OnEpochEnd, on_batch_end, on_epoch_end};
+pub use log_layer::RunLogLayer;
+pub use monitor::Monitor;
+pub use progress::Progress;
+pub use progress_writer::ProgressWriter;
+pub use run::{BatchEnd, Best, Phase, Run};
+pub use run_log::RunLog;
+pub use stopper::Stopper;
+pub use tensorboard::TensorBoard;
+pub use text::format_duration;
+pub use tracing::level_filters::LevelFilter;

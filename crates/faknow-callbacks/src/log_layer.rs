@@ -1,0 +1,96 @@
+//! Brings what is logged through `tracing` during a run into that run's log file.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Span, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use crate::text;
+
+/// Marks the span of a run, see [`Run::span`](crate::Run::span).
+pub(crate) const SPAN_TARGET: &str = "faknow::run";
+
+/// Writes each event into the log of the run in whose span it happens; other events it leaves alone.
+///
+/// It has no state of its own: [`RunLog`](crate::RunLog) hangs its file on the run's span when the run begins, and
+/// the layer looks for it there. So runs that share a process, even at the same time, cannot mix their files. It
+/// needs a [`Registry`] below it, as all layers of `tracing-subscriber` do.
+///
+/// ```
+/// use faknow_callbacks::RunLogLayer;
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let subscriber = tracing_subscriber::registry().with(RunLogLayer);
+/// # let _ = subscriber;
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunLogLayer;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RunLogLayer {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let log = context.event_scope(event).into_iter().flatten().find_map(|span| {
+            span.extensions().get::<AttachedLog>().and_then(|AttachedLog(file)| file.upgrade())
+        });
+        let Some(log) = log else { return };
+        let mut message = Message::default();
+        event.record(&mut message);
+        let line = line(SystemTime::now(), event.metadata().level().as_str(), &message.finish());
+        // Logging must not end a run; a full disk shows in the run's own lines.
+        let _ = log.as_ref().write_all(line.as_bytes());
+    }
+}
+
+/// The file on a run's span; it lives no longer than the callback that writes it.
+struct AttachedLog(Weak<File>);
+
+/// Hangs `file` on the span of the run that is being worked on, if there is one.
+pub(crate) fn attach(file: &Arc<File>) {
+    Span::current().with_subscriber(|(id, dispatch)| {
+        let current = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
+        let mut spans = current.iter().flat_map(|span| span.scope());
+        if let Some(span) = spans.find(|span| span.metadata().target() == SPAN_TARGET) {
+            span.extensions_mut().replace(AttachedLog(Arc::downgrade(file)));
+        }
+    });
+}
+
+/// A line of a run's log; what follows a line break is indented, so that each event begins with its time.
+pub(crate) fn line(time: SystemTime, level: &str, message: &str) -> String {
+    format!("{} {level} {}\n", text::utc(time), message.trim_end().replace('\n', "\n    "))
+}
+
+/// The message of an event and its other fields as `name=value`.
+#[derive(Default)]
+struct Message {
+    text: String,
+    fields: String,
+}
+
+impl Message {
+    fn finish(self) -> String {
+        self.text + &self.fields
+    }
+}
+
+impl Visit for Message {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}

@@ -1,0 +1,120 @@
+//! Where progress and log lines go: a terminal with one bar below the lines, or plain text.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// A writer of lines that keeps progress bars below them.
+///
+/// [`Progress`](crate::Progress) draws its bar here and `tracing`'s lines can go through it too (it is a writer for
+/// `tracing_subscriber::fmt`), so that neither garbles the other. Clones share the same place.
+#[derive(Clone)]
+pub struct ProgressWriter {
+    out: Arc<Mutex<Box<dyn Write + Send>>>,
+    bars: Option<MultiProgress>,
+    colors: bool,
+    hidden: bool,
+}
+
+impl ProgressWriter {
+    /// Standard error: with bars and colours if it is a terminal, else plain lines. No colours if the environment
+    /// variable `NO_COLOR` is set and not empty.
+    pub fn stderr() -> Self {
+        let wants_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let terminal = io::stderr().is_terminal();
+        let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        Self { bars, colors: terminal && !wants_no_color, ..Self::plain(io::stderr()) }
+    }
+
+    /// Plain lines without bars and colours.
+    pub fn plain(out: impl Write + Send + 'static) -> Self {
+        Self { out: Arc::new(Mutex::new(Box::new(out))), bars: None, colors: false, hidden: false }
+    }
+
+    /// Nowhere.
+    pub fn hidden() -> Self {
+        Self { hidden: true, ..Self::plain(io::sink()) }
+    }
+
+    /// Whether lines may be coloured.
+    pub fn has_colors(&self) -> bool {
+        self.colors
+    }
+
+    /// Whether nothing that is written here is seen.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
+    /// Whether there are bars.
+    pub(crate) fn has_bars(&self) -> bool {
+        self.bars.is_some()
+    }
+
+    /// Shows a bar; a plain writer gives one that is never seen.
+    pub(crate) fn add(&self, bar: ProgressBar) -> ProgressBar {
+        match &self.bars {
+            Some(bars) => bars.add(bar),
+            None => ProgressBar::hidden(),
+        }
+    }
+
+    /// Takes a bar away.
+    pub(crate) fn remove(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        if let Some(bars) = &self.bars {
+            bars.remove(bar);
+        }
+    }
+
+    /// Writes a line, above the bars. A terminal that is gone must not end a run, so errors are dropped.
+    pub(crate) fn line(&self, line: &str) {
+        let _ = self.clone().write_all(format!("{line}\n").as_bytes());
+    }
+
+    /// With bars on this terminal.
+    #[cfg(test)]
+    pub(crate) fn terminal(bars: ProgressDrawTarget, out: impl Write + Send + 'static, colors: bool) -> Self {
+        Self { bars: Some(MultiProgress::with_draw_target(bars)), colors, ..Self::plain(out) }
+    }
+
+    fn with_out<T>(&self, f: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+        // A panic of another writer leaves at worst half a line.
+        let write = || f(self.out.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Write for ProgressWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.with_out(|out| out.write_all(bytes).and_then(|()| out.flush()))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.with_out(|out| out.flush())
+    }
+}
+
+impl<'a> MakeWriter<'a> for ProgressWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl std::fmt::Debug for ProgressWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProgressWriter")
+            .field("bars", &self.has_bars())
+            .field("colors", &self.colors)
+            .field("hidden", &self.hidden)
+            .finish()
+    }
+}

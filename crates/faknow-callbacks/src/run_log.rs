@@ -1,0 +1,112 @@
+//! The run's own log file, for people.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use faknow_metrics::{EpochRecord, Evaluation};
+
+use crate::run_file::RunFile;
+use crate::{Callback, Flow, Result, Run, StopReason, log_layer, text};
+
+/// Writes `run.log` into the run's folder: settings, a line per epoch, the best, why it ended, tests.
+///
+/// A line begins with the time in UTC (hence the `Z`) and the level: `2026-11-22 12:00:00Z INFO …`. The file holds
+/// this run's lines only: its own, and what is logged through `tracing` inside [`Run::span`] while the callback
+/// lives, if the subscriber has a [`RunLogLayer`](crate::RunLogLayer) (that of
+/// [`init_console`](crate::init_console) has). Each line is in the file as soon as it is told. A resumed run, or a
+/// later test, goes on in the same file.
+///
+/// # Errors
+/// The run has no folder and no path was given; the file cannot be written.
+#[derive(Debug)]
+pub struct RunLog {
+    file: RunFile,
+    clock: fn() -> SystemTime,
+}
+
+impl RunLog {
+    /// Writes to `run.log` in the run's folder.
+    pub fn new() -> Self {
+        Self { file: RunFile::new("run.log"), clock: SystemTime::now }
+    }
+
+    /// Writes to this file instead.
+    pub fn to(path: impl Into<PathBuf>) -> Self {
+        let default = Self::new();
+        Self { file: default.file.at(path), ..default }
+    }
+
+    /// Takes the time of its own lines from here; default: the system's clock.
+    pub fn clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The file that is written, once the run has begun.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.handle().map(|(path, _)| path)
+    }
+
+    fn info(&mut self, run: &Run, message: &str) -> Result<()> {
+        self.line(run, "INFO", message)
+    }
+
+    fn line(&mut self, run: &Run, level: &str, message: &str) -> Result<()> {
+        self.file.write(run, log_layer::line((self.clock)(), level, message).as_bytes())
+    }
+}
+
+impl Default for RunLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Callback for RunLog {
+    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
+        self.file.open(run, |_| true)?;
+        if let Some((path, file)) = self.file.handle() {
+            tracing::info!("log of run {}: {}", run.name, path.display());
+            log_layer::attach(file);
+        }
+        let begins = if run.step == 0 { "begins".to_owned() } else { format!("goes on at step {}", run.step) };
+        let weights: usize = run.vars.trainable_variables().iter().map(tch::Tensor::numel).sum();
+        self.info(
+            run,
+            &format!(
+                "run {} {begins}: up to {} epochs of {} batches, {} trainable weights on {:?}",
+                run.name,
+                run.max_epochs,
+                run.n_batches,
+                text::count(weights as u64),
+                run.vars.device(),
+            ),
+        )?;
+        if let Some(monitor) = &run.monitor {
+            self.info(run, &format!("best epoch by {} ({})", monitor.name, monitor.direction))?;
+        }
+        for (name, value) in &run.hyperparameters {
+            self.info(run, &format!("{name} = {value}"))?;
+        }
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+        let mark = if text::is_best(run, record) { "  best so far" } else { "" };
+        self.info(run, &format!("{}{mark}", text::epoch_line(run, record)))?;
+        Ok(Flow::Continue)
+    }
+
+    fn on_fit_end(&mut self, run: &mut Run, reason: &StopReason) -> Result<()> {
+        self.info(run, &text::end_line(run, reason))
+    }
+
+    fn on_test_end(&mut self, run: &mut Run, evaluation: &Evaluation) -> Result<()> {
+        self.info(run, &text::test_line(evaluation))
+    }
+
+    fn on_error(&mut self, run: &mut Run, message: &str) {
+        // The run's own error is the one to report; this file may be what it is about.
+        let _ = self.line(run, "ERROR", message);
+    }
+}

@@ -1,0 +1,430 @@
+//! Classes: their names in order, and which label values of a file mean which of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
+
+use crate::{Error, Result};
+
+/// The classes of a task, in the order of their numbers, and the label values that mean each of them.
+///
+/// With two classes the second is the positive one. [`Classes::parse`] has the rules by which the value of a label
+/// column finds its class.
+///
+/// As text they are `real,fake`, or with values `real=0|true,fake=1|false`; in serde formats a list whose entries
+/// are a name or `{name, values}`.
+///
+/// ```
+/// use faknow_data::{Classes, RawLabel};
+///
+/// let classes = Classes::new(["real", "fake"])?;
+/// assert_eq!(classes.parse(&RawLabel::Text("Fake"))?, 1);
+/// assert_eq!(classes.parse(&RawLabel::Text("0"))?, 0); // no class has a number as its name: so these count
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
+pub struct Classes {
+    names: Vec<String>,
+    /// Per class, the further values that mean it.
+    values: Vec<Vec<String>>,
+    /// Whether 0, 1, … mean the classes by their order: unless some name or value is a number itself.
+    by_number: bool,
+}
+
+impl Classes {
+    /// Classes of these names, in this order; an error if there are fewer than 2, or one is empty or twice there.
+    pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self> {
+        let names: Vec<String> = names.into_iter().map(|name| name.into().trim().to_owned()).collect();
+        if names.len() < 2 {
+            return Err(setting(
+                "the names of at least 2 classes",
+                format!("{} ({})", names.len(), quoted(&names)),
+            ));
+        }
+        for (class, name) in names.iter().enumerate() {
+            if name.is_empty() {
+                return Err(setting("a name for every class", format!("an empty name for class {class}")));
+            }
+            if names[..class].contains(name) {
+                return Err(setting("different names", format!("`{name}` twice")));
+            }
+        }
+        let by_number = !names.iter().any(|name| integer(name).is_some());
+        Ok(Self { values: vec![Vec::new(); names.len()], names, by_number })
+    }
+
+    /// Lets `values` mean the class named `class` too.
+    ///
+    /// An error if there is no such class, or if a value is a name or a value of another class already.
+    pub fn with_values<S: Into<String>>(
+        mut self,
+        class: &str,
+        values: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let Some(index) = self.names.iter().position(|name| name == class) else {
+            return Err(setting(format!("one of {}", quoted(&self.names)), format!("`{class}`")));
+        };
+        for value in values {
+            let value = value.into().trim().to_owned();
+            if value.is_empty() {
+                return Err(setting("values that are not empty", format!("an empty value for `{class}`")));
+            }
+            match self.exact(&value) {
+                Some(other) if other != index => {
+                    let got = format!("`{value}` for both `{}` and `{class}`", self.names[other]);
+                    return Err(setting("a value to mean one class", got));
+                }
+                Some(_) => {}
+                None => {
+                    self.by_number &= integer(&value).is_none();
+                    self.values[index].push(value);
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// The names, in the order of the class numbers.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Name of class `class`, if there is one of that number.
+    pub fn name(&self, class: usize) -> Option<&str> {
+        self.names.get(class).map(String::as_str)
+    }
+
+    /// Number of classes, at least 2.
+    #[expect(clippy::len_without_is_empty, reason = "there are at least two classes")]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Number of the class that a label means. The first of these rules that applies decides:
+    ///
+    /// 1. it equals the name of a class or one of its values (blanks around it do not matter, and the integers
+    ///    `1`, `1.0`, `"1"` are the same);
+    /// 2. it equals names or values of exactly one class when case is ignored;
+    /// 3. no name and no value of any class is an integer, and the label is one in `0..len()`: then it is the
+    ///    number of the class (FaKnow's labels).
+    ///
+    /// Anything else is unknown. `true` and `false` are words like others, never 1 and 0: some files mean "is true"
+    /// by them and others "is fake".
+    pub fn parse(&self, label: &RawLabel<'_>) -> Result<usize, UnknownLabel> {
+        let text = label.to_string();
+        let text = text.trim();
+        if let Some(class) = self.exact(text) {
+            return Ok(class);
+        }
+        let folded = text.to_lowercase();
+        let mut alike =
+            (0..self.len()).filter(|&class| self.forms(class).any(|form| form.to_lowercase() == folded));
+        match (alike.next(), alike.next()) {
+            (Some(class), None) => return Ok(class),
+            (Some(_), Some(_)) => return Err(self.unknown(text)),
+            (None, _) => {}
+        }
+        let number = integer(text).and_then(|number| usize::try_from(number).ok());
+        number.filter(|&class| self.by_number && class < self.len()).ok_or_else(|| self.unknown(text))
+    }
+
+    fn exact(&self, text: &str) -> Option<usize> {
+        let class_of =
+            |same: &dyn Fn(&str) -> bool| (0..self.len()).find(|&class| self.forms(class).any(same));
+        class_of(&|form| form == text).or_else(|| {
+            let number = integer(text)?;
+            class_of(&|form| integer(form) == Some(number))
+        })
+    }
+
+    fn forms(&self, class: usize) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.names[class]).chain(&self.values[class]).map(String::as_str)
+    }
+
+    /// The accepted labels, in words.
+    pub(crate) fn accepted(&self) -> String {
+        let mut accepted = (0..self.len())
+            .map(|class| match &self.values[class][..] {
+                [] => format!("`{}`", self.names[class]),
+                values => format!("`{}` (also {})", self.names[class], quoted(values)),
+            })
+            .collect::<Vec<_>>()
+            .join(", ");
+        if self.by_number {
+            accepted += &format!(", or their numbers 0 to {}", self.len() - 1);
+        }
+        accepted
+    }
+
+    fn unknown(&self, label: &str) -> UnknownLabel {
+        UnknownLabel { label: shortened(label), accepted: self.accepted() }
+    }
+}
+
+/// Writes the names and values as [`FromStr`] reads them.
+impl fmt::Display for Classes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (class, name) in self.names.iter().enumerate() {
+            let comma = if class == 0 { "" } else { "," };
+            write!(out, "{comma}{name}")?;
+            for (index, value) in self.values[class].iter().enumerate() {
+                write!(out, "{}{value}", if index == 0 { '=' } else { '|' })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `real,fake` or `real=0|true,fake=1|false`.
+impl FromStr for Classes {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let entries: Vec<Entry> = text
+            .split(',')
+            .map(|entry| match entry.split_once('=') {
+                None => Entry::Name(entry.to_owned()),
+                Some((name, values)) => Entry::Values {
+                    name: name.to_owned(),
+                    values: values.split('|').map(|value| Scalar::Text(value.to_owned())).collect(),
+                },
+            })
+            .collect();
+        entries.try_into()
+    }
+}
+
+/// A label value as it stands in a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RawLabel<'a> {
+    /// A string, or any field of CSV and TSV.
+    Text(&'a str),
+    /// A JSON number.
+    Number(&'a Number),
+    /// A JSON truth value.
+    Bool(bool),
+}
+
+impl<'a> RawLabel<'a> {
+    /// The label in a JSON value; `None` if there is none, that is for null and blank strings.
+    ///
+    /// # Errors
+    /// Arrays and objects are no labels; the error says so.
+    pub fn from_value(value: &'a Value) -> Result<Option<Self>, String> {
+        match value {
+            Value::Null => Ok(None),
+            Value::String(text) if text.trim().is_empty() => Ok(None),
+            Value::String(text) => Ok(Some(Self::Text(text))),
+            Value::Number(number) => Ok(Some(Self::Number(number))),
+            Value::Bool(truth) => Ok(Some(Self::Bool(*truth))),
+            Value::Array(_) => Err("expected a string or a number, got an array".into()),
+            Value::Object(_) => Err("expected a string or a number, got an object".into()),
+        }
+    }
+}
+
+/// Writes the value alone; integers that came as `1.0` without their fraction.
+impl fmt::Display for RawLabel<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => out.write_str(text.trim()),
+            Self::Bool(truth) => write!(out, "{truth}"),
+            Self::Number(number) => {
+                let text = number.to_string();
+                match integer(&text) {
+                    Some(integer) => write!(out, "{integer}"),
+                    None => out.write_str(&text),
+                }
+            }
+        }
+    }
+}
+
+/// A label value that means no class; its text names the value and what would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown label `{label}`: expected {accepted}")]
+pub struct UnknownLabel {
+    /// The value, shortened if long.
+    pub label: String,
+    /// The accepted values, in words.
+    pub accepted: String,
+}
+
+/// A class in serde formats: its name alone, or with the values that mean it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the name of a class, or its `name` and `values`")]
+enum Entry {
+    Name(String),
+    Values { name: String, values: Vec<Scalar> },
+}
+
+/// A label value in serde formats, where `values = [0, "no"]` should just work.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a string, an integer or a truth value")]
+enum Scalar {
+    Bool(bool),
+    Integer(i64),
+    Text(String),
+}
+
+impl From<Classes> for Vec<Entry> {
+    fn from(classes: Classes) -> Self {
+        let entry = |(name, values): (String, Vec<String>)| match values.is_empty() {
+            true => Entry::Name(name),
+            false => Entry::Values { name, values: values.into_iter().map(Scalar::Text).collect() },
+        };
+        classes.names.into_iter().zip(classes.values).map(entry).collect()
+    }
+}
+
+impl TryFrom<Vec<Entry>> for Classes {
+    type Error = Error;
+
+    fn try_from(entries: Vec<Entry>) -> Result<Self> {
+        let name = |entry: &Entry| match entry {
+            Entry::Name(name) | Entry::Values { name, .. } => name.trim().to_owned(),
+        };
+        let mut classes = Self::new(entries.iter().map(name))?;
+        for entry in entries {
+            if let Entry::Values { name, values } = entry {
+                let values = values.into_iter().map(|value| match value {
+                    Scalar::Bool(truth) => truth.to_string(),
+                    Scalar::Integer(number) => number.to_string(),
+                    Scalar::Text(text) => text,
+                });
+                classes = classes.with_values(name.trim(), values)?;
+            }
+        }
+        Ok(classes)
+    }
+}
+
+/// The integer that `text` writes, also with a fraction of zeros (as in `1.0`).
+fn integer(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn setting(expected: impl Into<String>, got: String) -> Error {
+    Error::Setting { name: "classes", expected: expected.into(), got }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(classes: &str, label: Value, expected: Option<usize>) {
+        let classes: Classes = classes.parse().unwrap();
+        let raw = RawLabel::from_value(&label).unwrap().unwrap();
+        assert_eq!(classes.parse(&raw).ok(), expected, "{label} in {classes}");
+    }
+
+    #[test]
+    fn names_match_exactly_then_without_case() {
+        check("real,fake", json!("real"), Some(0));
+        check("real,fake", json!("  fake "), Some(1));
+        check("real,fake", json!("FAKE"), Some(1));
+        check("real,fake", json!("fakes"), None);
+        check("True,TRUE", json!("TRUE"), Some(1));
+        check("True,TRUE", json!("true"), None); // either
+        check("ÉTÉ,hiver", json!("été"), Some(0));
+        check("pants-fire,false,barely-true,half-true,mostly-true,true", json!("true"), Some(5));
+    }
+
+    #[test]
+    fn numbers_mean_the_order_unless_names_are_numbers() {
+        check("real,fake", json!(0), Some(0));
+        check("real,fake", json!(1.0), Some(1));
+        check("real,fake", json!("1"), Some(1));
+        check("real,fake", json!(" 1.0 "), Some(1));
+        check("real,fake", json!(2), None);
+        check("real,fake", json!(-1), None);
+        check("real,fake", json!(0.5), None);
+        check("1,0", json!(0), Some(1));
+        check("1,0", json!("1.0"), Some(0));
+        check("1,2", json!(0), None);
+        check("-1,1", json!(-1.0), Some(0));
+    }
+
+    #[test]
+    fn explicit_values_win() {
+        check("real=0|true,fake=1|false", json!(true), Some(0));
+        check("real=0|true,fake=1|false", json!("False"), Some(1));
+        check("real=1,fake=0", json!(1), Some(0));
+        check("real=1,fake=0", json!("0.0"), Some(1));
+        check("real=5,fake", json!(1), None); // a value is a number: order no longer counts
+        check("real=r,fake=f", json!("F"), Some(1));
+        check("real=r,fake=f", json!(1), Some(1));
+    }
+
+    #[test]
+    fn truth_values_are_words() {
+        check("real,fake", json!(true), None);
+        check("real,fake", json!("false"), None);
+        check("false,true", json!(true), Some(1));
+    }
+
+    #[test]
+    fn errors_name_the_value_and_the_accepted_ones() {
+        let check = |classes: &str, label: &str, expected: &str| {
+            let error = classes.parse::<Classes>().unwrap().parse(&RawLabel::Text(label)).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        };
+        check("real,fake", "hoax", "unknown label `hoax`: expected `real`, `fake`, or their numbers 0 to 1");
+        check("1,0=no", "x", "unknown label `x`: expected `1`, `0` (also `no`)");
+    }
+
+    #[test]
+    fn bad_classes_are_refused() {
+        let check = |text: &str, expected: &str| {
+            let message = text.parse::<Classes>().unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        check("fake", "at least 2");
+        check("real,,fake", "an empty name for class 1");
+        check("a,b,a", "`a` twice");
+        check("a=x,b=x", "`x` for both `a` and `b`");
+        check("a=b,b", "`b` for both `b` and `a`");
+        check("a=1,b=1.0", "`1.0` for both");
+        let error = Classes::new(["a", "b"]).unwrap().with_values("c", ["x"]).unwrap_err();
+        assert!(error.to_string().contains("one of `a`, `b`"));
+    }
+
+    #[test]
+    fn serde_and_text_both_ways() {
+        let check = |classes: &str, json: Value| {
+            let classes: Classes = classes.parse().unwrap();
+            assert_eq!(serde_json::to_value(&classes).unwrap(), json);
+            assert_eq!(serde_json::from_value::<Classes>(json).unwrap(), classes);
+            assert_eq!(classes.to_string().parse::<Classes>().unwrap(), classes);
+        };
+        check("real,fake", json!(["real", "fake"]));
+        check("real=0|r,fake", json!([{"name": "real", "values": ["0", "r"]}, "fake"]));
+        let numbers = json!([{"name": "real", "values": [0, true]}, "fake"]);
+        assert_eq!(serde_json::from_value::<Classes>(numbers).unwrap().to_string(), "real=0|true,fake");
+        assert!(serde_json::from_value::<Classes>(json!(["only"])).is_err());
+    }
+
+    #[test]
+    fn blanks_and_null_are_no_labels() {
+        assert_eq!(RawLabel::from_value(&json!(null)), Ok(None));
+        assert_eq!(RawLabel::from_value(&json!("  ")), Ok(None));
+        assert!(RawLabel::from_value(&json!([1])).is_err());
+    }
+}

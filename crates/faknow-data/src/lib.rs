@@ -1,0 +1,27 @@
+//! Records, texts, vocabularies and deterministic batches for fake-news detectors.
+
+mod batch;
+mod dataset;
+mod error;
+mod fingerprint;
+mod labels;
+mod loader;
+mod prefetch;
+mod record;
+mod rng;
+mod sampler;
+mod split;
+pub mod text;
+mod text_batch;
+mod text_dataset;
+
+pub use batch::Batch;
+pub use dataset::Dataset;
+pub use error::{Error, Result};
+pub use labels::{Classes, RawLabel, UnknownLabel};
+pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
+pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all};
+pub use rng::{Rng, WeightedIndex};
+pub use split::{DEFAULT_RATIOS, random_split, stratified_split};
+pub use text_batch::TextBatch;
+pub use text_dataset::TextDataset;

@@ -1,0 +1,179 @@
+//! Splits samples into training, validation and test parts, as a pure function of a seed.
+
+use crate::{Error, Result, Rng};
+
+/// FaKnow's default shares of training, validation and test.
+pub const DEFAULT_RATIOS: [f64; 3] = [0.7, 0.1, 0.2];
+
+/// Splits `n_samples` samples at random into training, validation and test indices, each in ascending order.
+///
+/// Each part has its share of `ratios`, rounded; no sample is lost, and training gets at least one.
+///
+/// # Errors
+/// No samples; ratios that are negative, not finite, do not add up to 1, or leave nothing for training.
+pub fn random_split(n_samples: usize, ratios: [f64; 3], seed: u64) -> Result<[Vec<usize>; 3]> {
+    split(vec![(0..n_samples).collect()], ratios, seed)
+}
+
+/// Splits samples so that every class has nearly the same share in each part; otherwise as [`random_split`].
+///
+/// `classes` holds the class of each sample. In every part each class differs by less than 1 from its exact share,
+/// except that each class has at least one sample in training; over all classes the parts stay near their shares
+/// too.
+///
+/// ```
+/// use faknow_data::{DEFAULT_RATIOS, stratified_split};
+///
+/// let classes = [vec![0; 60], vec![1; 40]].concat();
+/// let [train, valid, test] = stratified_split(&classes, DEFAULT_RATIOS, 42)?;
+/// assert_eq!((train.len(), valid.len(), test.len()), (70, 10, 20));
+/// assert_eq!(test.iter().filter(|&&index| classes[index] == 1).count(), 8);
+/// # Ok::<(), faknow_data::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`random_split`].
+pub fn stratified_split(classes: &[usize], ratios: [f64; 3], seed: u64) -> Result<[Vec<usize>; 3]> {
+    let mut groups = std::collections::BTreeMap::<usize, Vec<usize>>::new();
+    for (index, &class) in classes.iter().enumerate() {
+        groups.entry(class).or_default().push(index);
+    }
+    split(groups.into_values().collect(), ratios, seed)
+}
+
+/// Splits each group by itself, and lets their rounding errors make up for each other.
+fn split(groups: Vec<Vec<usize>>, ratios: [f64; 3], seed: u64) -> Result<[Vec<usize>; 3]> {
+    check(ratios)?;
+    let mut parts: [Vec<usize>; 3] = Default::default();
+    let mut n_done = 0;
+    for (number, mut group) in groups.into_iter().enumerate() {
+        Rng::from_parts(&[seed, number as u64]).shuffle(&mut group);
+        n_done += group.len();
+        let due = |part: usize| n_done as f64 * ratios[part] - parts[part].len() as f64;
+        let counts = shares(group.len(), ratios, [due(0), due(1), due(2)]);
+        let mut rest = &group[..];
+        for (part, count) in parts.iter_mut().zip(counts) {
+            let (taken, left) = rest.split_at(count);
+            part.extend_from_slice(taken);
+            rest = left;
+        }
+    }
+    if n_done == 0 {
+        return Err(Error::Dataset("there are no samples to split".into()));
+    }
+    parts.iter_mut().for_each(|part| part.sort_unstable());
+    Ok(parts)
+}
+
+/// How many of `n` samples each part gets: its share rounded down, and one more for those parts that are due the
+/// most over all groups until now.
+fn shares(n: usize, ratios: [f64; 3], due: [f64; 3]) -> [usize; 3] {
+    let exact = ratios.map(|ratio| ratio * n as f64);
+    // A share that is a whole number but for rounding errors (0.1 * 30 = 3.0000000000000004) stays whole.
+    let mut counts = exact.map(|share| (share + 1e-9).floor() as usize);
+    let mut rest = n.saturating_sub(counts.iter().sum());
+    let mut raised = [false; 3];
+    if rest > 0 && counts[0] == 0 {
+        (counts[0], raised[0], rest) = (1, true, rest - 1);
+    }
+    for _ in 0..rest {
+        let open = (0..3).filter(|&part| !raised[part] && exact[part] - counts[part] as f64 > 1e-9);
+        let lacking = |part: &usize| due[*part] - counts[*part] as f64;
+        // The earliest of equals: `max_by` would take the last.
+        let next = open.rev().max_by(|a, b| lacking(a).total_cmp(&lacking(b))).unwrap_or(0);
+        counts[next] += 1;
+        raised[next] = true;
+    }
+    if n > 0 && counts[0] == 0 {
+        // Shares that are whole without any for training: take it from the largest.
+        let largest = if counts[2] > counts[1] { 2 } else { 1 };
+        counts[largest] -= 1;
+        counts[0] = 1;
+    }
+    counts
+}
+
+fn check(ratios: [f64; 3]) -> Result<()> {
+    let sum: f64 = ratios.iter().sum();
+    let right = ratios.iter().all(|ratio| (0.0..=1.0).contains(ratio)) && (sum - 1.0).abs() < 1e-6;
+    if right && ratios[0] > 0.0 {
+        return Ok(());
+    }
+    let expected = "shares of training, validation and test from 0 to 1 that add up to 1, training above 0";
+    Err(Error::Setting { name: "split", expected: expected.into(), got: format!("{ratios:?}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(parts: &[Vec<usize>; 3]) -> [usize; 3] {
+        [parts[0].len(), parts[1].len(), parts[2].len()]
+    }
+
+    #[test]
+    fn shares_are_right_and_nothing_is_lost() {
+        let check = |n: usize, ratios, expected: [usize; 3]| {
+            let parts = random_split(n, ratios, 1).unwrap();
+            assert_eq!(counts(&parts), expected, "{n} by {ratios:?}");
+            let mut all = parts.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..n).collect::<Vec<_>>());
+        };
+        check(100, DEFAULT_RATIOS, [70, 10, 20]);
+        check(10, DEFAULT_RATIOS, [7, 1, 2]);
+        check(11, DEFAULT_RATIOS, [8, 1, 2]);
+        check(30, DEFAULT_RATIOS, [21, 3, 6]);
+        check(1, DEFAULT_RATIOS, [1, 0, 0]);
+        check(2, [0.1, 0.0, 0.9], [1, 0, 1]);
+        check(10, [0.01, 0.5, 0.49], [1, 5, 4]);
+        check(7, [1.0, 0.0, 0.0], [7, 0, 0]);
+        check(9, [0.5, 0.0, 0.5], [5, 0, 4]);
+    }
+
+    #[test]
+    fn classes_keep_their_shares() {
+        for (n_each, seed) in [(vec![374, 370, 372, 374], 0), (vec![5, 1, 900, 33], 7), (vec![1; 40], 3)] {
+            let classes: Vec<usize> =
+                n_each.iter().enumerate().flat_map(|(class, &n)| vec![class; n]).collect();
+            let parts = stratified_split(&classes, DEFAULT_RATIOS, seed).unwrap();
+            for (class, &n) in n_each.iter().enumerate() {
+                let of_class =
+                    parts.each_ref().map(|part| part.iter().filter(|&&i| classes[i] == class).count());
+                assert_eq!(of_class.iter().sum::<usize>(), n);
+                assert!(of_class[0] >= 1, "class {class} is not in training");
+                for (count, ratio) in of_class.iter().zip(DEFAULT_RATIOS) {
+                    assert!((*count as f64 - ratio * n as f64).abs() < 1.0 || n == 1, "{of_class:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_errors_of_many_small_classes_even_out() {
+        let classes: Vec<usize> = (0..300).map(|index| index / 3).collect();
+        let parts = stratified_split(&classes, DEFAULT_RATIOS, 5).unwrap();
+        assert_eq!(counts(&parts), [210, 30, 60]);
+    }
+
+    #[test]
+    fn the_seed_alone_decides() {
+        let classes: Vec<usize> = (0..200).map(|index| index % 3).collect();
+        let of = |seed| stratified_split(&classes, DEFAULT_RATIOS, seed).unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+        assert!(of(1).iter().all(|part| part.is_sorted()));
+        // Pinned: other numbers would change the splits of existing runs.
+        assert_eq!(random_split(10, DEFAULT_RATIOS, 42).unwrap()[2], [0, 7]);
+    }
+
+    #[test]
+    fn bad_ratios_are_refused() {
+        let bad = [[0.7, 0.1, 0.1], [0.0, 0.5, 0.5], [1.2, -0.2, 0.0], [f64::NAN, 0.5, 0.5], [0.7, 0.2, 0.2]];
+        for ratios in bad {
+            let message = random_split(10, ratios, 0).unwrap_err().to_string();
+            assert!(message.starts_with("split: expected shares"), "{message}");
+        }
+        assert!(matches!(stratified_split(&[], DEFAULT_RATIOS, 0), Err(Error::Dataset(_))));
+    }
+}

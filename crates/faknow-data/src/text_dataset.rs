@@ -1,0 +1,445 @@
+//! Labelled texts as token numbers, kept compactly, and their batches.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use tch::Tensor;
+
+use crate::fingerprint::Fingerprint;
+use crate::text::{PADDING, Tokenizer, UNKNOWN, Vocab, VocabBuilder, VocabOptions};
+use crate::{Dataset, Error, Record, Result, TextBatch};
+
+/// Records are tokenised in chunks of at most so many, and of about so many bytes of text.
+const CHUNK_RECORDS: usize = 8192;
+const CHUNK_BYTES: usize = 16 << 20;
+
+/// What stands in a batch for the domain of a text that has none, or one that training did not know.
+const NO_DOMAIN: i64 = -1;
+
+/// Texts as token numbers, with their classes and domains.
+///
+/// It takes 4 bytes a token and some 16 bytes a text; the texts themselves are not kept. A clone or a
+/// [`subset`](Self::subset) shares them.
+///
+/// ```
+/// use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
+/// use faknow_data::{Dataset, Record, TextDataset};
+///
+/// let record = |text: &str, class| Ok(Record { text: text.into(), label: Some(class), ..Record::default() });
+/// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
+/// let training = [record("Moon made of cheese", 1), record("Rain on the moon", 0)];
+/// let (training, vocab) = TextDataset::build(training, &tokenizer, &VocabOptions::default())?;
+/// let test = TextDataset::from_records([record("Cheese rain", 1)], &tokenizer, &vocab, training.domains())?;
+/// assert_eq!(test.tokens(0), [vocab.id("cheese"), vocab.id("rain")]);
+/// assert_eq!(training.batch(&[1, 0])?.tokens.size(), [2, 4]);
+/// # Ok::<(), faknow_data::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TextDataset {
+    texts: Arc<Texts>,
+    /// Which of the texts this data set has, in which order; all of them if `None`.
+    rows: Option<Arc<[u32]>>,
+    margin: usize,
+    min_length: usize,
+}
+
+/// All texts behind one another.
+#[derive(Debug, Default)]
+struct Texts {
+    tokens: Vec<u32>,
+    /// Where each text ends in `tokens`.
+    ends: Vec<usize>,
+    /// Class of each text; empty if no text has one.
+    labels: Vec<u32>,
+    /// Domain of each text as its place in `domain_names`; empty if those are.
+    domains: Vec<Option<u32>>,
+    domain_names: Vec<String>,
+}
+
+impl TextDataset {
+    /// Tokenises training records and makes their vocabulary in the same pass.
+    ///
+    /// The records are read once, in chunks which are tokenised in parallel; the result is the same whatever the
+    /// number of threads.
+    ///
+    /// # Errors
+    /// The first error among the records; if some have a label and others none; if no word is left for the
+    /// vocabulary, or there is no record.
+    pub fn build<I>(records: I, tokenizer: &Tokenizer, options: &VocabOptions) -> Result<(Self, Vocab)>
+    where
+        I: IntoIterator<Item = Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let mut words = VocabBuilder::new();
+        let mut collector = Collector::default();
+        // Words are numbered by first appearance until all are counted.
+        let tokenize = |record: &Record, part: &mut Part| {
+            let Part { tokens, words, .. } = part;
+            tokenizer.tokenize(&record.text, &mut |token| tokens.push(words.count(token, 1)));
+        };
+        for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
+            for part in &parts {
+                let numbers = words.merge_numbered(&part.words);
+                collector.push_tokens(part, |token| numbers[token as usize]);
+            }
+            chunk.into_iter().try_for_each(|record| collector.push_record(record))
+        })?;
+        let (vocab, ids) = words.build_numbered(options)?;
+        let mut texts = collector.finish();
+        texts.tokens.par_iter_mut().for_each(|token| *token = ids[*token as usize]);
+        Ok((Self::of(texts), vocab))
+    }
+
+    /// Tokenises records with a vocabulary that is there already: for validation, testing and prediction.
+    ///
+    /// `domains` are the names that training knows ([`domains`](Self::domains) of its data set). Without any, as
+    /// with `&[]`, batches have no domains.
+    ///
+    /// # Errors
+    /// The first error among the records; if some have a label and others none.
+    pub fn from_records<I>(
+        records: I,
+        tokenizer: &Tokenizer,
+        vocab: &Vocab,
+        domains: &[String],
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let mut collector = Collector::default();
+        let tokenize = |record: &Record, part: &mut Part| {
+            tokenizer.tokenize(&record.text, &mut |token| part.tokens.push(vocab.id(token)));
+        };
+        for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
+            parts.iter().for_each(|part| collector.push_tokens(part, |token| token));
+            chunk.into_iter().try_for_each(|record| collector.push_record(record))
+        })?;
+        let mut texts = collector.finish();
+        texts.use_domains(domains);
+        Ok(Self::of(texts))
+    }
+
+    fn of(texts: Texts) -> Self {
+        Self { texts: Arc::new(texts), rows: None, margin: 0, min_length: 1 }
+    }
+
+    /// Pads each text of a batch by at least `n` columns beyond the longest; default 0.
+    ///
+    /// A model that looks at `n` neighbouring tokens and takes a maximum sees then what it would see behind any
+    /// longer padding, so that its result does not depend on the other texts of the batch.
+    pub fn with_margin(mut self, n: usize) -> Self {
+        self.margin = n;
+        self
+    }
+
+    /// Pads batches to at least `n` columns, margin included; default 1.
+    pub fn with_min_length(mut self, n: usize) -> Self {
+        self.min_length = n;
+        self
+    }
+
+    /// The texts at `indices`, in that order; the token numbers are shared, not copied.
+    ///
+    /// # Errors
+    /// If an index is not below the number of samples.
+    pub fn subset(&self, indices: &[usize]) -> Result<Self> {
+        let rows = indices
+            .iter()
+            .map(|&index| self.checked_row(index).map(|row| row as u32))
+            .collect::<Result<_>>()?;
+        Ok(Self { rows: Some(rows), ..self.clone() })
+    }
+
+    /// The token numbers of a text; empty for a text without tokens, or an index that is not below `n_samples`.
+    pub fn tokens(&self, index: usize) -> &[u32] {
+        self.row(index).map_or(&[], |row| self.texts.row(row))
+    }
+
+    /// Number of tokens of all texts.
+    pub fn n_tokens(&self) -> usize {
+        (0..self.n_samples()).map(|index| self.tokens(index).len()).sum()
+    }
+
+    /// Number of tokens that are not in the vocabulary.
+    pub fn n_unknown(&self) -> usize {
+        let unknown = |tokens: &[u32]| tokens.iter().filter(|&&token| token == UNKNOWN).count();
+        (0..self.n_samples()).map(|index| unknown(self.tokens(index))).sum()
+    }
+
+    /// Names of the domains by their number: integers by their value, then other names in alphabetic order. Empty
+    /// if no text has a domain.
+    pub fn domains(&self) -> &[String] {
+        &self.texts.domain_names
+    }
+
+    /// Number of the domain of a text, if it has one that training knows.
+    pub fn domain(&self, index: usize) -> Option<usize> {
+        let domain = *self.texts.domains.get(self.row(index)?)?;
+        domain.map(|domain| domain as usize)
+    }
+
+    /// Whether the texts are labelled: all are, or none.
+    pub fn is_labelled(&self) -> bool {
+        !self.texts.labels.is_empty()
+    }
+
+    /// Number of texts of each class, up to the largest that occurs.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for class in (0..self.n_samples()).filter_map(|index| self.class(index)) {
+            if counts.len() <= class {
+                counts.resize(class + 1, 0);
+            }
+            counts[class] += 1;
+        }
+        counts
+    }
+
+    /// Checks that a model can learn the classes of these names, in the order of their numbers, from these texts.
+    ///
+    /// # Errors
+    /// If there is no text or no label, a class has no text, or a text has a class without a name.
+    pub fn check_classes(&self, names: &[String]) -> Result<()> {
+        let counts = self.class_counts();
+        let error = |message: String| Err(Error::Dataset(message));
+        if self.n_samples() == 0 {
+            return error("the data set is empty".to_owned());
+        }
+        if counts.is_empty() {
+            return error(format!("no record has a label: expected one of {}", names.join(", ")));
+        }
+        if counts.len() > names.len() {
+            let (largest, n) = (counts.len() - 1, names.len());
+            return error(format!(
+                "class {largest} occurs, but there are {n} classes ({})",
+                names.join(", ")
+            ));
+        }
+        let missing =
+            names.iter().enumerate().filter(|(class, _)| counts.get(*class).is_none_or(|&n| n == 0));
+        let missing: Vec<&str> = missing.map(|(_, name)| name.as_str()).collect();
+        match missing.as_slice() {
+            [] => Ok(()),
+            [class] => error(format!("no record of class `{class}` among {}", self.n_samples())),
+            classes => {
+                error(format!("no record of classes `{}` among {}", classes.join("`, `"), self.n_samples()))
+            }
+        }
+    }
+
+    /// A number that is another for other tokens, classes, domains or another order, the same on every machine.
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::new();
+        self.domains().iter().for_each(|name| fingerprint.add_str(name));
+        for index in 0..self.n_samples() {
+            let tokens = self.tokens(index);
+            fingerprint.add(tokens.len() as u64);
+            tokens.iter().for_each(|&token| fingerprint.add(u64::from(token)));
+            fingerprint.add(self.class(index).map_or(u64::MAX, |class| class as u64));
+            fingerprint.add(self.domain(index).map_or(u64::MAX, |domain| domain as u64));
+        }
+        fingerprint.finish()
+    }
+
+    /// Place among all texts of the text at `index`.
+    fn row(&self, index: usize) -> Option<usize> {
+        match &self.rows {
+            Some(rows) => rows.get(index).map(|&row| row as usize),
+            None => (index < self.texts.ends.len()).then_some(index),
+        }
+    }
+
+    fn checked_row(&self, index: usize) -> Result<usize> {
+        self.row(index).ok_or_else(|| {
+            Error::Dataset(format!(
+                "index {index} is out of range: the data set has {} samples",
+                self.n_samples()
+            ))
+        })
+    }
+}
+
+impl Dataset for TextDataset {
+    type Batch = TextBatch;
+
+    fn n_samples(&self) -> usize {
+        self.rows.as_ref().map_or(self.texts.ends.len(), |rows| rows.len())
+    }
+
+    fn batch(&self, indices: &[usize]) -> Result<TextBatch> {
+        let rows: Vec<usize> = indices.iter().map(|&index| self.checked_row(index)).collect::<Result<_>>()?;
+        let lengths: Vec<i64> = rows.iter().map(|&row| self.texts.row(row).len() as i64).collect();
+        let longest = lengths.iter().max().map_or(0, |&longest| longest as usize);
+        let width = (longest + self.margin).max(self.min_length);
+
+        let mut tokens = vec![i64::from(PADDING); rows.len() * width];
+        for (padded, &row) in tokens.chunks_exact_mut(width.max(1)).zip(&rows) {
+            for (place, &token) in padded.iter_mut().zip(self.texts.row(row)) {
+                *place = i64::from(token);
+            }
+        }
+        let labels = self.texts.labels.as_slice();
+        let labels: Vec<i64> =
+            rows.iter().filter_map(|&row| labels.get(row)).map(|&label| i64::from(label)).collect();
+        let domains = self.texts.domains.as_slice();
+        let domains: Vec<i64> = rows
+            .iter()
+            .filter_map(|&row| domains.get(row))
+            .map(|domain| domain.map_or(NO_DOMAIN, i64::from))
+            .collect();
+
+        let tensor_if = |given: bool, values: &[i64]| given.then(|| Tensor::f_from_slice(values)).transpose();
+        Ok(TextBatch {
+            tokens: Tensor::f_from_slice(&tokens)?.f_view([rows.len() as i64, width as i64])?,
+            lengths: Tensor::f_from_slice(&lengths)?,
+            labels: tensor_if(self.is_labelled(), &labels)?,
+            domains: tensor_if(!self.domains().is_empty(), &domains)?,
+            indices: indices.to_vec(),
+        })
+    }
+
+    fn length(&self, index: usize) -> usize {
+        self.tokens(index).len()
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.texts.labels.get(self.row(index)?).map(|&label| label as usize)
+    }
+}
+
+impl Texts {
+    fn row(&self, row: usize) -> &[u32] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.tokens[start..self.ends[row]]
+    }
+
+    /// Numbers the domains by their place in `names`.
+    fn use_domains(&mut self, names: &[String]) {
+        let places: HashMap<&String, u32> = names.iter().zip(0..).collect();
+        let ids: Vec<Option<u32>> = self.domain_names.iter().map(|name| places.get(name).copied()).collect();
+        if names.is_empty() {
+            self.domains = Vec::new();
+        } else {
+            self.domains
+                .iter_mut()
+                .for_each(|domain| *domain = domain.and_then(|number| ids[number as usize]));
+        }
+        self.domain_names = names.to_vec();
+    }
+}
+
+/// Tokens of some neighbouring records.
+#[derive(Default)]
+struct Part {
+    tokens: Vec<u32>,
+    lengths: Vec<usize>,
+    /// The words behind the numbers in `tokens`, where there is no vocabulary yet.
+    words: VocabBuilder,
+}
+
+/// Puts the texts together in their order.
+#[derive(Default)]
+struct Collector {
+    texts: Texts,
+    domain_numbers: HashMap<String, u32>,
+    n_records: usize,
+}
+
+impl Collector {
+    fn push_tokens(&mut self, part: &Part, number: impl Fn(u32) -> u32) {
+        let mut end = self.texts.tokens.len();
+        self.texts.tokens.extend(part.tokens.iter().map(|&token| number(token)));
+        self.texts.ends.extend(part.lengths.iter().map(|length| {
+            end += length;
+            end
+        }));
+    }
+
+    fn push_record(&mut self, record: Record) -> Result<()> {
+        let labelled_before = self.n_records > 0 && !self.texts.labels.is_empty();
+        let place = self.n_records + 1;
+        match record.label {
+            Some(_) if self.n_records > 0 && !labelled_before => {
+                return Err(Error::Dataset(format!(
+                    "record {place} has a label, and those before it have none"
+                )));
+            }
+            None if labelled_before => {
+                return Err(Error::Dataset(format!(
+                    "record {place} has no label, and those before it have one"
+                )));
+            }
+            Some(label) => {
+                let label = u32::try_from(label).map_err(|_| {
+                    Error::Dataset(format!("record {place}: {label} is too large for a class number"))
+                })?;
+                self.texts.labels.push(label);
+            }
+            None => {}
+        }
+        let next = self.domain_numbers.len() as u32;
+        let domain = record.domain.map(|name| *self.domain_numbers.entry(name).or_insert(next));
+        self.texts.domains.push(domain);
+        self.n_records += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Texts {
+        let mut texts = self.texts;
+        texts.tokens.shrink_to_fit();
+        let mut found = vec![String::new(); self.domain_numbers.len()];
+        for (name, number) in self.domain_numbers {
+            found[number as usize] = name;
+        }
+        // Numbers must not depend on the order of the records.
+        let sorted: BTreeSet<(Option<i64>, &String)> =
+            found.iter().map(|name| (name.parse().ok(), name)).collect();
+        let (integers, others): (Vec<_>, Vec<_>) =
+            sorted.into_iter().partition(|(integer, _)| integer.is_some());
+        let names: Vec<String> = integers.into_iter().chain(others).map(|(_, name)| name.clone()).collect();
+        texts.domain_names = found;
+        texts.use_domains(&names);
+        texts
+    }
+}
+
+/// Reads records in chunks, tokenises each in parallel while the next is read, and hands both over in order.
+fn for_each_chunk(
+    mut records: impl Iterator<Item = Result<Record>> + Send,
+    tokenize: &(impl Fn(&Record, &mut Part) + Sync),
+    take: &mut impl FnMut(Vec<Record>, Vec<Part>) -> Result<()>,
+) -> Result<()> {
+    let mut chunk = next_chunk(&mut records)?;
+    while !chunk.is_empty() {
+        // Some parts per thread level out texts of different length.
+        let part_size = chunk.len().div_ceil(4 * rayon::current_num_threads());
+        let tokenize_part = |records: &[Record]| {
+            let mut part = Part::default();
+            for record in records {
+                let start = part.tokens.len();
+                tokenize(record, &mut part);
+                part.lengths.push(part.tokens.len() - start);
+            }
+            part
+        };
+        let (next, parts) = rayon::join(
+            || next_chunk(&mut records),
+            || chunk.par_chunks(part_size).map(tokenize_part).collect::<Vec<Part>>(),
+        );
+        take(chunk, parts)?;
+        chunk = next?;
+    }
+    Ok(())
+}
+
+fn next_chunk(records: &mut impl Iterator<Item = Result<Record>>) -> Result<Vec<Record>> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while chunk.len() < CHUNK_RECORDS && bytes < CHUNK_BYTES {
+        let Some(record) = records.next().transpose()? else { break };
+        bytes += record.text.len();
+        chunk.push(record);
+    }
+    Ok(chunk)
+}

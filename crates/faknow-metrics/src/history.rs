@@ -1,0 +1,106 @@
+//! What a run recorded, epoch by epoch: pure data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Score, Scores};
+
+/// Everything recorded about one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Optimizer steps since the run began.
+    pub step: u64,
+    /// Training samples seen since the run began.
+    pub samples: u64,
+    /// `loss`, the mean over the epoch's samples, then each of its parts as `loss/<part>`.
+    pub train: Scores,
+    /// `loss`, its parts and the metrics of the validation; `None` if there was none.
+    pub valid: Option<Scores>,
+    /// Learning rates in force during the epoch, one per parameter group.
+    pub learning_rates: Vec<f64>,
+    /// Mean over the steps of the global gradient norm before clipping; `None` if it was not measured.
+    pub grad_norm: Option<f64>,
+    /// Duration of the training pass in seconds.
+    pub train_seconds: f64,
+    /// Duration of the validation pass in seconds; 0 if there was none.
+    pub valid_seconds: f64,
+}
+
+impl EpochRecord {
+    /// The score called `train/<name>` or `valid/<name>`, for example `valid/accuracy` or `train/loss`.
+    pub fn get(&self, key: &str) -> Option<&Score> {
+        match key.split_once('/')? {
+            ("train", name) => self.train.get(name),
+            ("valid", name) => self.valid.as_ref()?.get(name),
+            _ => None,
+        }
+    }
+}
+
+/// The records of all epochs of a run, in order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// One record per finished epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+impl History {
+    /// The record of the last finished epoch.
+    pub fn last(&self) -> Option<&EpochRecord> {
+        self.epochs.last()
+    }
+
+    /// One value over the epochs, as (epoch, value), for example of `valid/accuracy` or `train/loss`.
+    ///
+    /// Every epoch is listed; its value is `None` where it was not recorded or is undefined.
+    pub fn series(&self, key: &str) -> Vec<(usize, Option<f64>)> {
+        self.epochs.iter().map(|record| (record.epoch, record.get(key).and_then(Score::value))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history() -> History {
+        let record = |epoch: usize, valid: Option<Scores>| EpochRecord {
+            epoch,
+            step: 10 * epoch as u64,
+            samples: 320 * epoch as u64,
+            train: [("loss", 1.0 / epoch as f64), ("loss/class", 0.5)].into_iter().collect(),
+            valid,
+            learning_rates: vec![1e-3, 1e-4],
+            grad_norm: (epoch > 1).then_some(0.1 + 0.2),
+            train_seconds: 1.5,
+            valid_seconds: 0.25,
+        };
+        let valid: Scores =
+            [("loss", Score::from(0.4)), ("roc_auc", Score::undefined("recorded as undefined"))]
+                .into_iter()
+                .collect();
+        History { epochs: vec![record(1, None), record(2, Some(valid))] }
+    }
+
+    #[test]
+    fn series_lists_every_epoch() {
+        let check = |key: &str, expected: [Option<f64>; 2]| {
+            assert_eq!(history().series(key), [(1, expected[0]), (2, expected[1])], "{key}");
+        };
+        check("train/loss", [Some(1.0), Some(0.5)]);
+        check("train/loss/class", [Some(0.5), Some(0.5)]);
+        check("valid/loss", [None, Some(0.4)]);
+        check("valid/roc_auc", [None, None]);
+        check("valid/unheard-of", [None, None]);
+        check("test/loss", [None, None]);
+        check("loss", [None, None]);
+        assert_eq!(history().last().map(|record| record.epoch), Some(2));
+        assert_eq!(History::default().last(), None);
+    }
+
+    #[test]
+    fn survives_json_exactly() {
+        let json = serde_json::to_string(&history()).unwrap();
+        assert_eq!(serde_json::from_str::<History>(&json).unwrap(), history());
+    }
+}

@@ -1,0 +1,37 @@
+//! Classification metrics for fake-news detectors, and the data in which a run records them.
+//!
+#![doc = include_str!("../README.md")]
+
+mod builtin;
+mod calibration;
+mod classwise;
+mod confusion;
+mod direction;
+mod error;
+mod evaluation;
+mod history;
+mod metric;
+mod metrics;
+mod predictions;
+mod report;
+mod roc;
+mod score;
+mod scores;
+
+pub use builtin::{metric_by_name, metric_names};
+pub use calibration::{
+    ReliabilityBin, brier_binary, brier_multiclass, expected_calibration_error, log_loss, reliability_bins,
+};
+pub use classwise::{Average, ClassScores};
+pub use confusion::ConfusionMatrix;
+pub use direction::Direction;
+pub use error::{Error, Result};
+pub use evaluation::Evaluation;
+pub use history::{EpochRecord, History};
+pub use metric::{FnMetric, Metric, metric_fn};
+pub use metrics::Metrics;
+pub use predictions::{Predictions, PredictionsBuilder};
+pub use report::ClassificationReport;
+pub use roc::{PrCurve, RocCurve, auc, pr_curve, roc_curve};
+pub use score::Score;
+pub use scores::Scores;

@@ -1,0 +1,132 @@
+//! The contract of a metric, and closures that fulfil it.
+
+use std::fmt;
+
+use crate::{Direction, Predictions, Result, Score};
+
+/// A number that says how good predictions are.
+///
+/// A metric sees all predictions of a pass at once, so that its value does not depend on the batches.
+///
+/// ```
+/// use faknow_metrics::{Direction, Metric, Metrics, Predictions, Result, Score};
+///
+/// /// Share of the true rumours (class 1) that were missed.
+/// struct MissRate;
+///
+/// impl Metric for MissRate {
+///     fn name(&self) -> &str {
+///         "miss_rate"
+///     }
+///     fn direction(&self) -> Direction {
+///         Direction::Minimize
+///     }
+///     fn compute(&self, predictions: &Predictions) -> Result<Score> {
+///         let rumours = predictions.confusion().support()[1];
+///         if rumours == 0 {
+///             return Ok(Score::undefined("there are no rumours"));
+///         }
+///         Ok(Score::from(predictions.confusion().get(1, 0) as f64 / rumours as f64))
+///     }
+/// }
+///
+/// let metrics = Metrics::default().with(MissRate)?;
+/// let predictions = Predictions::new(2, vec![1, 1, 0], vec![0.2, 0.8, 0.7, 0.3, 0.9, 0.1])?;
+/// assert_eq!(metrics.compute(&predictions)?.value("miss_rate"), Some(0.5));
+/// # Ok::<(), faknow_metrics::Error>(())
+/// ```
+pub trait Metric: Send {
+    /// What the value is called in logs and files; not empty, and unlike every other name of the run.
+    fn name(&self) -> &str;
+
+    /// Whether more or less of it is better.
+    fn direction(&self) -> Direction;
+
+    /// The value for these predictions, or [`Score::Undefined`] with the reason if it has none.
+    ///
+    /// # Errors
+    /// Whatever makes the value impossible to compute and should end the run
+    /// ([`Error::Metric`](crate::Error::Metric)).
+    fn compute(&self, predictions: &Predictions) -> Result<Score>;
+}
+
+impl<M: Metric + ?Sized> Metric for Box<M> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn direction(&self) -> Direction {
+        (**self).direction()
+    }
+
+    fn compute(&self, predictions: &Predictions) -> Result<Score> {
+        (**self).compute(predictions)
+    }
+}
+
+/// A metric made of a closure, see [`metric_fn`].
+pub struct FnMetric {
+    name: String,
+    direction: Direction,
+    function: Box<dyn Fn(&Predictions) -> Score + Send>,
+}
+
+/// Makes a metric of a closure that answers a number (NaN and infinity become undefined) or a [`Score`].
+///
+/// ```
+/// use faknow_metrics::{Direction, Metric, Predictions, metric_fn};
+///
+/// let errors = metric_fn("errors", Direction::Minimize, |p: &Predictions| {
+///     (p.confusion().n_samples() - p.confusion().n_correct()) as f64
+/// });
+/// let predictions = Predictions::new(2, vec![1, 0], vec![0.2, 0.8, 0.3, 0.7])?;
+/// assert_eq!(errors.compute(&predictions)?.value(), Some(1.0));
+/// # Ok::<(), faknow_metrics::Error>(())
+/// ```
+pub fn metric_fn<S: Into<Score>>(
+    name: impl Into<String>,
+    direction: Direction,
+    function: impl Fn(&Predictions) -> S + Send + 'static,
+) -> FnMetric {
+    FnMetric { name: name.into(), direction, function: Box::new(move |p| function(p).into()) }
+}
+
+impl Metric for FnMetric {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    fn compute(&self, predictions: &Predictions) -> Result<Score> {
+        Ok((self.function)(predictions))
+    }
+}
+
+impl fmt::Debug for FnMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FnMetric")
+            .field("name", &self.name)
+            .field("direction", &self.direction)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closures_answer_numbers_or_scores() {
+        let predictions = Predictions::new(2, vec![], vec![]).unwrap();
+        let check = |metric: FnMetric, expected: Option<f64>| {
+            assert_eq!(metric.compute(&predictions).unwrap().value(), expected, "{metric:?}");
+        };
+        let factor = 2.0;
+        check(metric_fn("captured", Direction::Maximize, move |_| factor), Some(2.0));
+        check(metric_fn("nan", Direction::Maximize, |_| f64::NAN), None);
+        check(metric_fn("score", Direction::Minimize, |_| Score::undefined("no reason")), None);
+    }
+}

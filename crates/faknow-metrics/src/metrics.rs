@@ -1,0 +1,176 @@
+//! The set of metrics that a run computes.
+
+use std::fmt;
+
+use crate::{Direction, Error, Metric, Predictions, Result, Scores, builtin, metric_by_name};
+
+/// An ordered set of metrics with names of their own.
+///
+/// The default is FaKnow's: `accuracy`, `precision`, `recall`, `f1`, of class 1 if there are two classes, else macro.
+///
+/// ```
+/// use faknow_metrics::{Metrics, Predictions};
+///
+/// let metrics = Metrics::from_names(&["accuracy", "f1_macro", "auc"])?;
+/// let predictions = Predictions::new(2, vec![0, 1], vec![0.9, 0.1, 0.4, 0.6])?;
+/// let scores = metrics.compute(&predictions)?;
+/// assert_eq!(scores.to_string(), "accuracy=1.000000    f1_macro=1.000000    roc_auc=1.000000");
+/// # Ok::<(), faknow_metrics::Error>(())
+/// ```
+pub struct Metrics {
+    metrics: Vec<Box<dyn Metric>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let usual = ["accuracy", "precision", "recall", "f1"];
+        Self { metrics: builtin::all().filter(|metric| usual.contains(&metric.name())).collect() }
+    }
+}
+
+impl Metrics {
+    /// No metrics.
+    pub fn empty() -> Self {
+        Self { metrics: Vec::new() }
+    }
+
+    /// Every built-in metric; those that make no sense for the number of classes are undefined.
+    pub fn all() -> Self {
+        Self { metrics: builtin::all().collect() }
+    }
+
+    /// Built-in metrics by name, see [`metric_by_name`].
+    ///
+    /// # Errors
+    /// A name is unknown, or one metric is named twice (aliases included).
+    pub fn from_names<N: AsRef<str>>(names: &[N]) -> Result<Self> {
+        let mut metrics = Self::empty();
+        for name in names {
+            metrics.push(metric_by_name(name.as_ref())?)?;
+        }
+        Ok(metrics)
+    }
+
+    /// This set with one more metric.
+    ///
+    /// # Errors
+    /// The name is taken, empty, or kept for the loss.
+    pub fn with(mut self, metric: impl Metric + 'static) -> Result<Self> {
+        self.push(metric)?;
+        Ok(self)
+    }
+
+    /// Adds a metric.
+    ///
+    /// # Errors
+    /// The name is taken, empty, or kept for the loss (`loss`, `loss/…`), next to which metrics are recorded.
+    pub fn push(&mut self, metric: impl Metric + 'static) -> Result<()> {
+        let name = metric.name();
+        if name.trim().is_empty() {
+            return Err(Error::MetricName { name: name.to_owned(), reason: "the name is empty" });
+        }
+        if name == "loss" || name.starts_with("loss/") {
+            return Err(Error::MetricName { name: name.to_owned(), reason: "the name is kept for the loss" });
+        }
+        if self.metrics.iter().any(|known| known.name() == name) {
+            return Err(Error::DuplicateMetric { name: name.to_owned() });
+        }
+        self.metrics.push(Box::new(metric));
+        Ok(())
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.metrics.iter().map(|metric| metric.name().to_owned()).collect()
+    }
+
+    /// The names, in order, each with the direction in which it is better.
+    pub fn directions(&self) -> Vec<(String, Direction)> {
+        self.metrics.iter().map(|metric| (metric.name().to_owned(), metric.direction())).collect()
+    }
+
+    /// How many metrics there are.
+    pub fn len(&self) -> usize {
+        self.metrics.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.metrics.is_empty()
+    }
+
+    /// The value of every metric, in order.
+    ///
+    /// # Errors
+    /// A metric fails; that a value is undefined is no failure.
+    pub fn compute(&self, predictions: &Predictions) -> Result<Scores> {
+        self.metrics.iter().map(|metric| Ok((metric.name(), metric.compute(predictions)?))).collect()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.metrics.iter().map(|metric| metric.name())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Score, metric_by_name, metric_fn};
+
+    #[test]
+    fn sets_and_their_names() {
+        assert_eq!(Metrics::default().names(), ["accuracy", "precision", "recall", "f1"]);
+        assert!(Metrics::empty().is_empty());
+        assert_eq!(Metrics::all().len(), crate::metric_names().len());
+        assert_eq!(
+            Metrics::from_names(&["Kappa", "log_loss"]).unwrap().directions(),
+            [("cohen_kappa".to_owned(), Direction::Maximize), ("log_loss".to_owned(), Direction::Minimize)]
+        );
+        let boxed = Metrics::empty().with(metric_by_name("mcc").unwrap()).unwrap();
+        assert_eq!(format!("{boxed:?}"), "[\"mcc\"]");
+    }
+
+    #[test]
+    fn names_never_collide() {
+        let check = |result: Result<Metrics>, expected: &str| {
+            assert_eq!(result.unwrap_err().to_string(), expected);
+        };
+        let named = |name: &str| metric_fn(name, Direction::Maximize, |_| 0.0);
+        check(
+            Metrics::default().with(named("f1")),
+            "two metrics are called `f1`: each needs a name of its own",
+        );
+        check(
+            Metrics::from_names(&["auc", "roc_auc"]),
+            "two metrics are called `roc_auc`: each needs a name of its own",
+        );
+        check(Metrics::empty().with(named(" ")), "a metric cannot be called ` `: the name is empty");
+        for name in ["loss", "loss/class"] {
+            let expected = format!("a metric cannot be called `{name}`: the name is kept for the loss");
+            check(Metrics::empty().with(named(name)), &expected);
+        }
+    }
+
+    #[test]
+    fn a_failing_metric_fails_the_set_and_an_undefined_one_does_not() {
+        struct Failing;
+        impl Metric for Failing {
+            fn name(&self) -> &str {
+                "failing"
+            }
+            fn direction(&self) -> Direction {
+                Direction::Maximize
+            }
+            fn compute(&self, _: &Predictions) -> Result<Score> {
+                Err(Error::Metric { name: "failing".to_owned(), message: "no lexicon".to_owned() })
+            }
+        }
+        let empty = Predictions::new(2, vec![], vec![]).unwrap();
+        let scores = Metrics::default().compute(&empty).unwrap();
+        assert!(scores.iter().all(|(_, score)| score.value().is_none()));
+        let error = Metrics::default().with(Failing).unwrap().compute(&empty).unwrap_err();
+        assert_eq!(error.to_string(), "metric `failing`: no lexicon");
+    }
+}

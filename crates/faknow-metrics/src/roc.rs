@@ -1,0 +1,418 @@
+//! Measures of ranking: ROC and precision-recall curves and the areas under them.
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::classwise::weighted_mean;
+use crate::confusion::{NO_SAMPLES, absent};
+use crate::{Error, Predictions, Result, Score};
+
+/// True against false positive rates as the threshold falls.
+///
+/// Point 0 is (0, 0) at the threshold infinity, above all scores; then follows one point per distinct score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RocCurve {
+    /// Share of the negative samples at or above the threshold, rising from 0 to 1.
+    pub false_positive_rate: Vec<f64>,
+    /// Share of the positive samples at or above the threshold, rising from 0 to 1.
+    pub true_positive_rate: Vec<f64>,
+    /// Scores, falling; a sample counts as positive at or above it.
+    pub thresholds: Vec<f64>,
+}
+
+impl RocCurve {
+    /// The curve of one class against the rest.
+    ///
+    /// # Errors
+    /// There is no such class, or the samples are not partly of it and partly of others.
+    pub fn of_class(predictions: &Predictions, class: usize) -> Result<Self> {
+        Self::from_sorted(&sorted_of_class(predictions, checked(predictions, class)?))
+    }
+
+    /// Area under the curve.
+    ///
+    /// # Errors
+    /// The lists were made unusable after the curve was drawn.
+    pub fn area(&self) -> Result<f64> {
+        auc(&self.false_positive_rate, &self.true_positive_rate)
+    }
+
+    /// At most `n_points` points (at least both ends), evenly spread over the curve, for drawing.
+    pub fn thinned(&self, n_points: usize) -> Self {
+        let keep = spread(self.thresholds.len(), n_points);
+        Self {
+            false_positive_rate: pick(&self.false_positive_rate, &keep),
+            true_positive_rate: pick(&self.true_positive_rate, &keep),
+            thresholds: pick(&self.thresholds, &keep),
+        }
+    }
+
+    fn from_sorted(sorted: &[(f64, bool)]) -> Result<Self> {
+        let (positives, negatives) = totals(sorted);
+        if positives == 0 || negatives == 0 {
+            let which = if positives == 0 { "positive" } else { "negative" };
+            return Err(Error::Undefined { what: "the roc curve", reason: format!("no sample is {which}") });
+        }
+        let mut curve = Self {
+            false_positive_rate: vec![0.0],
+            true_positive_rate: vec![0.0],
+            thresholds: vec![f64::INFINITY],
+        };
+        for cut in cuts(sorted) {
+            curve.false_positive_rate.push(cut.false_positives as f64 / negatives as f64);
+            curve.true_positive_rate.push(cut.true_positives as f64 / positives as f64);
+            curve.thresholds.push(cut.threshold);
+        }
+        Ok(curve)
+    }
+}
+
+/// Precision against recall as the threshold falls.
+///
+/// Point 0 is recall 0, precision 1 at the threshold infinity, by convention; then follows one point per distinct
+/// score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PrCurve {
+    /// Share of the samples at or above the threshold that are positive.
+    pub precision: Vec<f64>,
+    /// Share of the positive samples at or above the threshold, rising from 0 to 1.
+    pub recall: Vec<f64>,
+    /// Scores, falling; a sample counts as positive at or above it.
+    pub thresholds: Vec<f64>,
+}
+
+impl PrCurve {
+    /// The curve of one class against the rest.
+    ///
+    /// # Errors
+    /// There is no such class, or no sample is of it.
+    pub fn of_class(predictions: &Predictions, class: usize) -> Result<Self> {
+        Self::from_sorted(&sorted_of_class(predictions, checked(predictions, class)?))
+    }
+
+    /// At most `n_points` points (at least both ends), evenly spread over the curve, for drawing.
+    pub fn thinned(&self, n_points: usize) -> Self {
+        let keep = spread(self.thresholds.len(), n_points);
+        Self {
+            precision: pick(&self.precision, &keep),
+            recall: pick(&self.recall, &keep),
+            thresholds: pick(&self.thresholds, &keep),
+        }
+    }
+
+    fn from_sorted(sorted: &[(f64, bool)]) -> Result<Self> {
+        let (positives, _) = totals(sorted);
+        if positives == 0 {
+            let reason = "no sample is positive".to_owned();
+            return Err(Error::Undefined { what: "the precision-recall curve", reason });
+        }
+        let mut curve =
+            Self { precision: vec![1.0], recall: vec![0.0], thresholds: vec![f64::INFINITY] };
+        for cut in cuts(sorted) {
+            curve.precision.push(cut.precision());
+            curve.recall.push(cut.true_positives as f64 / positives as f64);
+            curve.thresholds.push(cut.threshold);
+        }
+        Ok(curve)
+    }
+}
+
+/// The ROC curve of scores, higher for samples thought positive.
+///
+/// ```
+/// use faknow_metrics::roc_curve;
+///
+/// let curve = roc_curve(&[true, false, true, false], &[0.9, 0.6, 0.6, 0.1])?;
+/// assert_eq!(curve.false_positive_rate, [0.0, 0.0, 0.5, 1.0]);
+/// assert_eq!(curve.true_positive_rate, [0.0, 0.5, 1.0, 1.0]);
+/// assert_eq!(curve.area()?, 0.875);
+/// # Ok::<(), faknow_metrics::Error>(())
+/// ```
+///
+/// # Errors
+/// The lists differ in length, a score is not finite, or all samples are positive, or none is.
+pub fn roc_curve(positive: &[bool], scores: &[f64]) -> Result<RocCurve> {
+    RocCurve::from_sorted(&sorted_checked(positive, scores)?)
+}
+
+/// The precision-recall curve of scores, higher for samples thought positive.
+///
+/// # Errors
+/// The lists differ in length, a score is not finite, or no sample is positive.
+pub fn pr_curve(positive: &[bool], scores: &[f64]) -> Result<PrCurve> {
+    PrCurve::from_sorted(&sorted_checked(positive, scores)?)
+}
+
+/// Area under a curve of straight lines (trapezoidal rule); `x` must not fall.
+///
+/// # Errors
+/// The lists differ in length or have fewer than two values; a value is not finite; `x` falls.
+pub fn auc(x: &[f64], y: &[f64]) -> Result<f64> {
+    if x.len() < 2 {
+        let reason = format!("a curve has at least 2 points, there are {}", x.len());
+        return Err(Error::Undefined { what: "the area under the curve", reason });
+    }
+    if y.len() != x.len() {
+        return Err(Error::Length { what: "y", expected: x.len(), got: y.len() });
+    }
+    for (what, list) in [("x", x), ("y", y)] {
+        check_finite(what, list)?;
+    }
+    if let Some(index) = (1..x.len()).find(|&i| x[i] < x[i - 1]) {
+        return Err(Error::Value { what: "x", index, value: x[index], expected: "no less than the one before" });
+    }
+    Ok((1..x.len()).map(|i| (x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2.0).sum())
+}
+
+/// ROC-AUC from scores: that of class 1 if there are two classes, else the mean of each class against the rest.
+///
+/// Undefined where a class does not occur, or alone does.
+pub(crate) fn roc_auc(predictions: &Predictions) -> Score {
+    over_classes(predictions, |ranking| &ranking.roc_auc)
+}
+
+/// Average precision from scores: that of class 1 if there are two classes, else the mean of each against the rest.
+///
+/// Undefined, by convention with 0 for the class, where a class does not occur.
+pub(crate) fn average_precision(predictions: &Predictions) -> Score {
+    over_classes(predictions, |ranking| &ranking.average_precision)
+}
+
+fn over_classes(predictions: &Predictions, value: impl Fn(&Ranking) -> &Score) -> Score {
+    match predictions.n_classes() {
+        _ if predictions.n_samples() == 0 => Score::undefined(NO_SAMPLES),
+        2 => value(predictions.ranking(1)).clone(),
+        n => weighted_mean((0..n).map(|class| (value(predictions.ranking(class)), 1.0))),
+    }
+}
+
+/// How well the scores of one class rank its samples before all others.
+pub(crate) struct Ranking {
+    /// Chance that a sample of the class has a higher score than one of the others, a tie counting one half.
+    pub(crate) roc_auc: Score,
+    /// Sum over the thresholds of the precision times the recall gained there.
+    pub(crate) average_precision: Score,
+}
+
+impl Ranking {
+    pub(crate) fn of_class(predictions: &Predictions, class: usize) -> Self {
+        let sorted = sorted_of_class(predictions, class);
+        let (positives, negatives) = totals(&sorted);
+        // Counted in halves of a pair and in integers, so that the result does not depend on the order of ties.
+        let (mut half_pairs, mut average_precision) = (0_u128, 0.0);
+        let mut before = Cut { threshold: f64::INFINITY, true_positives: 0, false_positives: 0 };
+        for cut in cuts(&sorted) {
+            half_pairs += u128::from(cut.false_positives - before.false_positives)
+                * u128::from(cut.true_positives + before.true_positives);
+            let gained = (cut.true_positives - before.true_positives) as f64;
+            average_precision += gained * cut.precision();
+            before = cut;
+        }
+        let roc_auc = match (positives, negatives) {
+            (0, 0) => Score::undefined(NO_SAMPLES),
+            (0, _) => Score::undefined(absent(class)),
+            (_, 0) => Score::undefined(format!("all labels are of class {class}")),
+            _ => {
+                let pairs = u128::from(positives) * u128::from(negatives);
+                Score::Defined(half_pairs as f64 / (2 * pairs) as f64)
+            }
+        };
+        let average_precision = match (positives, negatives) {
+            (0, 0) => Score::undefined(NO_SAMPLES),
+            (0, _) => Score::undefined_or(absent(class), 0.0),
+            _ => Score::Defined(average_precision / positives as f64),
+        };
+        Self { roc_auc, average_precision }
+    }
+}
+
+/// The samples at or above a threshold.
+#[derive(Clone, Copy)]
+struct Cut {
+    threshold: f64,
+    true_positives: u64,
+    false_positives: u64,
+}
+
+impl Cut {
+    fn precision(&self) -> f64 {
+        self.true_positives as f64 / (self.true_positives + self.false_positives) as f64
+    }
+}
+
+/// One cut after each group of equal scores.
+fn cuts(sorted: &[(f64, bool)]) -> impl Iterator<Item = Cut> {
+    let (mut true_positives, mut false_positives) = (0, 0);
+    sorted.chunk_by(|a, b| a.0 == b.0).map(move |ties| {
+        let (positives, negatives) = totals(ties);
+        true_positives += positives;
+        false_positives += negatives;
+        Cut { threshold: ties[0].0, true_positives, false_positives }
+    })
+}
+
+/// How many samples are positive, how many negative.
+fn totals(samples: &[(f64, bool)]) -> (u64, u64) {
+    let positives = samples.iter().filter(|(_, positive)| *positive).count();
+    (positives as u64, (samples.len() - positives) as u64)
+}
+
+fn sort(mut samples: Vec<(f64, bool)>) -> Vec<(f64, bool)> {
+    samples.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    samples
+}
+
+fn sorted_of_class(predictions: &Predictions, class: usize) -> Vec<(f64, bool)> {
+    let scores = predictions.scores().iter().skip(class).step_by(predictions.n_classes());
+    sort(scores.zip(predictions.labels()).map(|(score, label)| (*score, *label == class)).collect())
+}
+
+fn sorted_checked(positive: &[bool], scores: &[f64]) -> Result<Vec<(f64, bool)>> {
+    if scores.len() != positive.len() {
+        return Err(Error::Length { what: "scores", expected: positive.len(), got: scores.len() });
+    }
+    check_finite("scores", scores)?;
+    Ok(sort(scores.iter().copied().zip(positive.iter().copied()).collect()))
+}
+
+fn checked(predictions: &Predictions, class: usize) -> Result<usize> {
+    let n_classes = predictions.n_classes();
+    if class < n_classes { Ok(class) } else { Err(Error::UnknownClass { class, n_classes }) }
+}
+
+fn check_finite(what: &'static str, list: &[f64]) -> Result<()> {
+    match list.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::Value { what, index, value: list[index], expected: "a finite number" }),
+        None => Ok(()),
+    }
+}
+
+/// At most `n` of the positions `0..len`, the first and the last among them.
+fn spread(len: usize, n: usize) -> Vec<usize> {
+    let n = n.max(2);
+    if len <= n {
+        return (0..len).collect();
+    }
+    (0..n).map(|i| i * (len - 1) / (n - 1)).collect()
+}
+
+fn pick(list: &[f64], positions: &[usize]) -> Vec<f64> {
+    positions.iter().filter_map(|&i| list.get(i).copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_have_one_point_per_distinct_score() {
+        let labels = [false, true, true, false, true];
+        let scores = [0.1, 0.8, 0.5, 0.5, 0.9];
+        let roc = roc_curve(&labels, &scores).unwrap();
+        assert_eq!(roc.thresholds, [f64::INFINITY, 0.9, 0.8, 0.5, 0.1]);
+        assert_eq!(roc.false_positive_rate, [0.0, 0.0, 0.0, 0.5, 1.0]);
+        assert_eq!(roc.true_positive_rate, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0, 1.0]);
+        assert!((roc.area().unwrap() - 11.0 / 12.0).abs() < 1e-15);
+        let pr = pr_curve(&labels, &scores).unwrap();
+        assert_eq!(pr.recall, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0, 1.0]);
+        assert_eq!(pr.precision, [1.0, 1.0, 1.0, 0.75, 0.6]);
+    }
+
+    #[test]
+    fn areas_match_the_curves() {
+        // Pseudo-random scores with many ties, 3 classes.
+        let n = 500;
+        let mix = |i: usize| (i * 2_654_435_761) % 1009;
+        let labels: Vec<usize> = (0..n).map(|i| mix(i + 7) % 3).collect();
+        let scores: Vec<f64> = (0..3 * n).map(|i| (mix(i) % 37) as f64).collect();
+        let predictions = Predictions::new(3, labels, scores).unwrap();
+        let mut areas = 0.0;
+        for class in 0..3 {
+            let area = RocCurve::of_class(&predictions, class).unwrap().area().unwrap();
+            let ranked = predictions.ranking(class).roc_auc.value().unwrap();
+            assert!((area - ranked).abs() < 1e-12, "class {class}: {area} {ranked}");
+            areas += area / 3.0;
+
+            let pr = PrCurve::of_class(&predictions, class).unwrap();
+            let steps = (1..pr.recall.len()).map(|i| (pr.recall[i] - pr.recall[i - 1]) * pr.precision[i]);
+            let ranked = predictions.ranking(class).average_precision.value().unwrap();
+            assert!((steps.sum::<f64>() - ranked).abs() < 1e-12, "class {class}");
+        }
+        assert!((roc_auc(&predictions).value().unwrap() - areas).abs() < 1e-12);
+    }
+
+    #[test]
+    fn both_zeros_are_one_threshold() {
+        let predictions = Predictions::new(2, vec![0, 1], vec![0.0, 0.0, 0.0, -0.0]).unwrap();
+        assert_eq!(roc_auc(&predictions), Score::Defined(0.5));
+    }
+
+    #[test]
+    fn undefined_areas_say_why() {
+        let check = |n_classes: usize, labels: &[usize], auc: (&str, Option<f64>), ap: (&str, Option<f64>)| {
+            let scores = vec![1.0 / n_classes as f64; labels.len() * n_classes];
+            let predictions = Predictions::new(n_classes, labels.to_vec(), scores).unwrap();
+            let of = |(reason, convention): (&str, Option<f64>)| match reason {
+                "" => Score::Defined(convention.unwrap()),
+                _ => Score::Undefined { reason: reason.to_owned(), convention },
+            };
+            assert_eq!(roc_auc(&predictions), of(auc), "{labels:?}");
+            assert_eq!(average_precision(&predictions), of(ap), "{labels:?}");
+        };
+        check(2, &[], (NO_SAMPLES, None), (NO_SAMPLES, None));
+        let absent = "class 1 does not occur in the labels";
+        check(2, &[0, 0], (absent, None), (absent, Some(0.0)));
+        check(2, &[1, 1], ("all labels are of class 1", None), ("", Some(1.0)));
+        check(3, &[0, 2], (absent, None), (absent, Some(1.0 / 3.0)));
+        check(2, &[0, 1], ("", Some(0.5)), ("", Some(0.5)));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let message = |result: Result<RocCurve>| result.unwrap_err().to_string();
+        assert_eq!(message(roc_curve(&[true], &[])), "scores: expected 1 values, got 0");
+        assert_eq!(
+            message(roc_curve(&[true, false], &[0.5, f64::NAN])),
+            "scores: value 1 is NaN, expected a finite number"
+        );
+        assert_eq!(
+            message(roc_curve(&[true], &[0.5])),
+            "the roc curve is undefined: no sample is negative"
+        );
+        assert_eq!(
+            pr_curve(&[false], &[0.5]).unwrap_err().to_string(),
+            "the precision-recall curve is undefined: no sample is positive"
+        );
+        let predictions = Predictions::new(2, vec![0], vec![0.5, 0.5]).unwrap();
+        assert_eq!(
+            message(RocCurve::of_class(&predictions, 2)),
+            "there is no class 2: the classes are 0..=1"
+        );
+        let area = |x: &[f64], y: &[f64]| auc(x, y).unwrap_err().to_string();
+        assert_eq!(
+            area(&[0.0], &[0.0]),
+            "the area under the curve is undefined: a curve has at least 2 points, there are 1"
+        );
+        assert_eq!(area(&[0.0, 1.0], &[0.0]), "y: expected 2 values, got 1");
+        assert_eq!(
+            area(&[0.0, 1.0, 0.5], &[0.0; 3]),
+            "x: value 2 is 0.5, expected no less than the one before"
+        );
+        assert_eq!(auc(&[0.0, 1.0, 3.0], &[0.0, 1.0, 1.0]).unwrap(), 2.5);
+    }
+
+    #[test]
+    fn thinning_keeps_both_ends() {
+        let check = |len: usize, n: usize, expected: &[usize]| assert_eq!(spread(len, n), expected);
+        check(5, 10, &[0, 1, 2, 3, 4]);
+        check(11, 3, &[0, 5, 10]);
+        check(11, 0, &[0, 10]);
+        check(1, 1, &[0]);
+        let labels: Vec<bool> = (0..100).map(|i| i % 2 == 0).collect();
+        let scores: Vec<f64> = (0..100).map(f64::from).collect();
+        let thin = roc_curve(&labels, &scores).unwrap().thinned(10);
+        assert_eq!(thin.thresholds.len(), 10);
+        assert_eq!((thin.true_positive_rate[0], thin.true_positive_rate[9]), (0.0, 1.0));
+        assert_eq!(pr_curve(&labels, &scores).unwrap().thinned(2).recall, [0.0, 1.0]);
+    }
+}

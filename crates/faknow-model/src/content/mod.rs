@@ -1,0 +1,5 @@
+//! Models that read what a post says.
+
+mod textcnn;
+
+pub use textcnn::{TextCnn, TextCnnConfig};

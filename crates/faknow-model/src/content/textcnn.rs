@@ -1,0 +1,128 @@
+//! TextCNN: convolutions over word vectors, the maximum over time, a linear layer.
+//!
+//! Yoon Kim, *Convolutional Neural Networks for Sentence Classification*, EMNLP 2014. As in FaKnow, the optimizer
+//! is Adam and the output layer has no norm constraint; the paper has Adadelta and a maximum norm of 3.
+
+use faknow_data::TextBatch;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::Path;
+
+use crate::layers::{Activation, Embedding, Linear, TextCnnLayer};
+use crate::{Error, Mode, Model, Output, Result, loss};
+
+/// Hyper-parameters of [`TextCnn`]; the defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextCnnConfig {
+    /// Values of a word vector, at least 1; pretrained vectors bring their own size. Default 300.
+    pub embedding_size: i64,
+    /// Filters for each kernel size, at least 1. Default 100.
+    pub n_filters: i64,
+    /// Words that each kernel spans, each at least 1. Default 3, 4 and 5.
+    pub kernel_sizes: Vec<i64>,
+    /// Activation of the convolutions. Default ReLU.
+    pub activation: Activation,
+    /// Share of the features dropped in training, from 0 to below 1. Default 0.5.
+    pub dropout: f64,
+    /// Whether the word vectors stay as they are. Default false.
+    pub freeze_embedding: bool,
+}
+
+impl Default for TextCnnConfig {
+    fn default() -> Self {
+        Self {
+            embedding_size: 300,
+            n_filters: 100,
+            kernel_sizes: vec![3, 4, 5],
+            activation: Activation::Relu,
+            dropout: 0.5,
+            freeze_embedding: false,
+        }
+    }
+}
+
+impl TextCnnConfig {
+    /// Padding columns behind the longest text with which a result equals that of any longer padding: the widest
+    /// kernel, so that every row has a window of padding alone.
+    pub fn margin(&self) -> usize {
+        self.kernel_sizes.iter().copied().max().and_then(|k| usize::try_from(k).ok()).unwrap_or(0)
+    }
+}
+
+/// The TextCNN classifier.
+///
+/// Parameters: `word_embedding.weight`, `text_ccn_layer.convs.<i>.*` (FaKnow's spelling), `classifier.1.*`.
+#[derive(Debug)]
+pub struct TextCnn {
+    embedding: Embedding,
+    convolutions: TextCnnLayer,
+    classifier: Linear,
+    dropout: f64,
+}
+
+impl TextCnn {
+    /// A model over `vocab_size` words with random word vectors.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    pub fn new(path: &Path<'_>, config: &TextCnnConfig, vocab_size: usize, n_classes: usize) -> Result<Self> {
+        check(config, n_classes)?;
+        let embedding = Embedding::random(&(path / "word_embedding"), vocab_size as i64, config.embedding_size)?;
+        Self::build(path, config, embedding, config.embedding_size, n_classes)
+    }
+
+    /// A model that starts from `vectors` `[vocab_size, size]`; `size` takes the place of `embedding_size`.
+    ///
+    /// # Errors
+    /// As [`TextCnn::new`], and if `vectors` has not two dimensions.
+    pub fn with_vectors(path: &Path<'_>, config: &TextCnnConfig, vectors: &Tensor, n_classes: usize) -> Result<Self> {
+        check(config, n_classes)?;
+        let embedding = Embedding::pretrained(&(path / "word_embedding"), vectors)?;
+        Self::build(path, config, embedding, vectors.size()[1], n_classes)
+    }
+
+    fn build(
+        path: &Path<'_>,
+        config: &TextCnnConfig,
+        embedding: Embedding,
+        embedding_size: i64,
+        n_classes: usize,
+    ) -> Result<Self> {
+        let embedding = if config.freeze_embedding { embedding.frozen() } else { embedding };
+        let convolutions = TextCnnLayer::new(
+            &(path / "text_ccn_layer"),
+            embedding_size,
+            config.n_filters,
+            &config.kernel_sizes,
+            config.activation,
+        )?;
+        let n_features = config.n_filters * config.kernel_sizes.len() as i64;
+        let classifier = Linear::new(&(path / "classifier" / "1"), n_features, n_classes as i64)?;
+        Ok(Self { embedding, convolutions, classifier, dropout: config.dropout })
+    }
+}
+
+impl Model for TextCnn {
+    type Batch = TextBatch;
+
+    fn forward(&self, batch: &TextBatch, mode: Mode) -> Result<Output> {
+        let words = self.embedding.forward(&batch.tokens)?; // [n, len, size]
+        let features = self.convolutions.forward(&words)?; // [n, filters]
+        let features = features.f_dropout(self.dropout, mode.is_train())?;
+        loss::classify(self.classifier.forward(&features)?, batch)
+    }
+}
+
+fn check(config: &TextCnnConfig, n_classes: usize) -> Result<()> {
+    let wrong = |name, expected: &str, got: String| {
+        Err(Error::Config { model: "TextCNN", name, expected: expected.into(), got })
+    };
+    if !(0.0..1.0).contains(&config.dropout) {
+        return wrong("dropout", "from 0 to below 1", config.dropout.to_string());
+    }
+    if n_classes < 2 {
+        return wrong("n_classes", "at least 2", n_classes.to_string());
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What can go wrong in a model.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of `faknow-model`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A hyper-parameter is outside its range.
+    #[error("{model}: `{name}`: expected {expected}, got {got}")]
+    Config {
+        /// The model or layer.
+        model: &'static str,
+        /// Name of the hyper-parameter.
+        name: &'static str,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// A batch does not fit the model.
+    #[error("{model}: batch: expected {expected}, got {got}")]
+    Batch {
+        /// The model.
+        model: &'static str,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// Labels that are no class of the model.
+    #[error("labels outside the classes: the model has {n_classes} classes (0..={}), the batch holds labels {min}..={max}", n_classes - 1)]
+    Labels {
+        /// Number of classes of the model.
+        n_classes: i64,
+        /// Smallest label of the batch.
+        min: i64,
+        /// Largest label of the batch.
+        max: i64,
+    },
+    /// A file of weights does not fit the model.
+    #[error("{path}: these weights do not fit the model: {}", report.join("; "), path = path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Missing, unexpected and mismatched names, a phrase each.
+        report: Vec<String>,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of weights could not be read at all.
+    #[error("{path}: cannot read weights: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What libtorch or the format's reader said.
+        #[source]
+        source: tch::TchError,
+    },
+    /// libtorch refused an operation.
+    #[error("libtorch: {}", first_line(.0))]
+    Torch(#[from] tch::TchError),
+}
+
+/// libtorch's messages carry a stack trace of C++ frames behind their first line.
+fn first_line(error: &tch::TchError) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod model;
+
+pub mod content;
+pub mod layers;
+pub mod loss;
+pub mod weights;
+
+pub use content::{TextCnn, TextCnnConfig};
+pub use error::{Error, Result};
+pub use model::{Loss, Mode, Model, Output};

@@ -1,0 +1,141 @@
+//! Weights as safetensors files with PyTorch's names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::nn::VarStore;
+use tch::{Tensor, no_grad};
+
+use crate::{Error, Result};
+
+/// Writes all variables to `path`, whole or not at all: the file is written beside, synced and renamed.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn save(vars: &VarStore, path: &Path) -> Result<()> {
+    save_tensors(&snapshot(vars), path)
+}
+
+/// Writes named tensors to `path`, whole or not at all.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
+    let io = |source| Error::Io { path: path.to_path_buf(), source };
+    let beside = path.with_extension("safetensors.tmp");
+    // tch's error for a folder that does not exist is a panic or a text; the system's own is clear.
+    drop(std::fs::File::create(&beside).map_err(io)?);
+    let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    Tensor::write_safetensors(&tensors, &beside)?;
+    std::fs::File::open(&beside).and_then(|f| f.sync_all()).map_err(io)?;
+    std::fs::rename(&beside, path).map_err(io)
+}
+
+/// Copies of all variables by name, on the CPU and without gradients.
+pub fn snapshot(vars: &VarStore) -> BTreeMap<String, Tensor> {
+    no_grad(|| {
+        vars.variables()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.detach().to_device(tch::Device::Cpu).copy().contiguous()))
+            .collect()
+    })
+}
+
+/// Copies `tensors` into the variables of the same names.
+///
+/// # Errors
+/// [`Error::Weights`] with all missing, unexpected and mismatched names (`origin` is the file they came from);
+/// nothing is changed then.
+pub fn restore(vars: &VarStore, tensors: &BTreeMap<String, Tensor>, origin: &Path) -> Result<()> {
+    let variables: BTreeMap<String, Tensor> = vars.variables().into_iter().collect();
+    let mut report = Vec::new();
+    for (name, variable) in &variables {
+        match tensors.get(name) {
+            None => report.push(format!("missing `{name}` {:?}", variable.size())),
+            Some(t) if t.size() != variable.size() => {
+                report.push(format!("`{name}`: expected {:?}, got {:?}", variable.size(), t.size()));
+            }
+            Some(_) => {}
+        }
+    }
+    report.extend(tensors.keys().filter(|name| !variables.contains_key(*name)).map(|n| format!("unexpected `{n}`")));
+    if !report.is_empty() {
+        return Err(Error::Weights { path: origin.to_path_buf(), report });
+    }
+    no_grad(|| {
+        for (name, mut variable) in variables {
+            variable.f_copy_(&tensors[&name])?;
+        }
+        Ok(())
+    })
+}
+
+/// Reads a safetensors file into the variables of the same names.
+///
+/// # Errors
+/// The file cannot be read, or does not fit: see [`restore`].
+pub fn load(vars: &VarStore, path: &Path) -> Result<()> {
+    restore(vars, &read(path)?, path)
+}
+
+/// Reads all tensors of a safetensors file.
+///
+/// # Errors
+/// The file cannot be read or is no safetensors file.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    if let Err(source) = std::fs::File::open(path) {
+        return Err(Error::Io { path: path.to_path_buf(), source });
+    }
+    let tensors = Tensor::read_safetensors(path)
+        .map_err(|source| Error::Unreadable { path: path.to_path_buf(), source })?;
+    Ok(tensors.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    fn vars(dims: &[i64]) -> VarStore {
+        let vars = VarStore::new(Device::Cpu);
+        vars.root().randn("a", dims, 0.0, 1.0);
+        vars.root().zeros("b", &[1]);
+        vars
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let (from, to) = (vars(&[3, 2]), vars(&[3, 2]));
+        save(&from, &path).unwrap();
+        load(&to, &path).unwrap();
+        assert_eq!(from.variables()["a"], to.variables()["a"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside");
+    }
+
+    #[test]
+    fn weights_that_do_not_fit_are_refused_with_all_names_and_change_nothing() {
+        let to = vars(&[3, 2]);
+        let before = to.variables()["a"].copy();
+        let tensors = BTreeMap::from([
+            ("a".to_owned(), Tensor::zeros([2, 2], tch::kind::FLOAT_CPU)),
+            ("c".to_owned(), Tensor::zeros([1], tch::kind::FLOAT_CPU)),
+        ]);
+        let error = restore(&to, &tensors, Path::new("w.safetensors")).unwrap_err().to_string();
+        for part in ["w.safetensors", "missing `b`", "`a`: expected [3, 2], got [2, 2]", "unexpected `c`"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(to.variables()["a"], before);
+    }
+
+    #[test]
+    fn an_absent_file_a_foreign_file_and_an_absent_folder_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        assert!(matches!(load(&vars(&[1]), &path), Err(Error::Io { .. })));
+        std::fs::write(&path, "not weights").unwrap();
+        assert!(matches!(load(&vars(&[1]), &path), Err(Error::Unreadable { .. })));
+        assert!(matches!(save(&vars(&[1]), &folder.path().join("no/x.safetensors")), Err(Error::Io { .. })));
+    }
+}

@@ -1,0 +1,154 @@
+//! Equality with PyTorch: every case of a golden folder whose module is here, in f64 and in f32.
+//!
+//! All sizes come from the folder's `manifest.json`; nothing about a particular file is built in.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use faknow_data::TextBatch;
+use faknow_model::layers::Activation;
+use faknow_model::{Mode, Model, Output, TextCnn, TextCnnConfig, weights};
+use serde_json::Value;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+type Tensors = BTreeMap<String, Tensor>;
+
+#[test]
+fn golden_cases_match_pytorch() {
+    let mut n_ran = 0;
+    for folder in folders() {
+        let manifest = read_manifest(&folder);
+        let mut without_module = Vec::new();
+        for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
+            let Some(build) = builder(case) else {
+                without_module.push(format!("{name} ({})", case["module"].as_str().unwrap_or("?")));
+                continue;
+            };
+            let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+            for kind in [Kind::Double, Kind::Float] {
+                check(name, case, &tensors, kind, build);
+            }
+            n_ran += 1;
+        }
+        println!("golden {}: {n_ran} cases ran so far in f64 and f32; no module here yet: {}", folder.display(), without_module.join(", "));
+    }
+    assert!(n_ran > 0, "no case ran");
+}
+
+/// What is built from a case's arguments: a forward pass over the case's inputs.
+type Build = fn(&VarStore, &Value, &Tensors) -> Output;
+
+/// The module of a case, if it is here.
+fn builder(case: &Value) -> Option<Build> {
+    match (case["kind"].as_str()?, case["module"].as_str()?) {
+        ("model", "TextCNN") => Some(text_cnn),
+        _ => None,
+    }
+}
+
+fn text_cnn(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
+    let config = &case["config"];
+    let int = |name: &str| config[name].as_i64().unwrap_or_else(|| panic!("config `{name}`"));
+    let model_config = TextCnnConfig {
+        embedding_size: int("embedding_size"),
+        n_filters: int("filter_num"),
+        kernel_sizes: serde_json::from_value(config["kernel_sizes"].clone()).unwrap(),
+        activation: serde_json::from_value::<Activation>(config["activation"].clone()).unwrap(),
+        dropout: config["dropout"].as_f64().unwrap(),
+        freeze_embedding: config["freeze"].as_bool().unwrap(),
+    };
+    let (n_words, n_classes) = (int("vocab_size") as usize, int("num_classes") as usize);
+    let model = TextCnn::new(&vars.root(), &model_config, n_words, n_classes).unwrap();
+    load_parameters(vars, inputs);
+    let batch = TextBatch::new(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone()));
+    model.forward(&batch, mode(case)).unwrap()
+}
+
+fn mode(case: &Value) -> Mode {
+    if case["mode"] == "train" { Mode::Train } else { Mode::Eval }
+}
+
+fn load_parameters(vars: &VarStore, inputs: &Tensors) {
+    let parameters = inputs
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix("param.")?.to_owned(), t.shallow_clone())))
+        .collect();
+    weights::restore(vars, &parameters, Path::new("fixture")).unwrap();
+}
+
+/// Builds, runs and compares one case; the tolerances are those of the golden folder's README.
+fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) {
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(kind);
+    let output = build(&vars, case, tensors);
+    let tolerance = &case["tolerance"];
+    let f32_tolerance = tolerance["f32"].as_f64().unwrap();
+    let single = kind == Kind::Float;
+
+    let out = if single { f32_tolerance } else { tolerance["out"].as_f64().unwrap() };
+    assert_close(&format!("{name} out.0"), &output.logits, &tensors["out.0"], out, 1.0);
+
+    let loss = output.loss.expect("a loss");
+    let bound = if single { f32_tolerance } else { tolerance["loss"].as_f64().unwrap() };
+    for loss_name in case["losses"].as_array().unwrap().iter().filter_map(Value::as_str) {
+        let ours = match loss_name {
+            "total_loss" => &loss.total,
+            part => &loss.parts.iter().find(|(n, _)| *n == part).unwrap_or_else(|| panic!("{name}: no loss {part}")).1,
+        };
+        assert_close(&format!("{name} loss.{loss_name}"), ours, &tensors[&format!("loss.{loss_name}")], bound, 1.0);
+    }
+
+    loss.total.backward();
+    let variables = vars.variables();
+    let gradients: Vec<(&str, &Tensor)> =
+        tensors.iter().filter_map(|(n, t)| Some((n.strip_prefix("grad.")?, t))).collect();
+    let largest = gradients.iter().map(|(_, t)| largest(t)).fold(0.0, f64::max);
+    for (parameter, theirs) in &gradients {
+        let ours = variables[*parameter].grad();
+        assert!(ours.defined(), "{name}: no gradient of {parameter}");
+        let (bound, floor) = if single {
+            (10.0 * f32_tolerance, 1e-2 * largest)
+        } else {
+            (tolerance["grad_rel"].as_f64().unwrap(), 1e-3 * largest)
+        };
+        assert_close(&format!("{name} grad.{parameter}"), &ours, theirs, bound, floor);
+    }
+    for parameter in case["no_grad"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let ours = variables[parameter].grad();
+        assert!(!ours.defined() || self::largest(&ours) == 0.0, "{name}: {parameter} must have no gradient");
+    }
+}
+
+/// |a - b| <= tolerance * max(floor, max|b|), everywhere.
+fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64, floor: f64) {
+    assert_eq!(ours.size(), theirs.size(), "{what}: shape");
+    let difference = largest(&(ours.detach().to_kind(Kind::Double) - theirs));
+    let bound = tolerance * largest(theirs).max(floor);
+    assert!(difference <= bound, "{what}: differs by {difference:e}, allowed {bound:e}");
+}
+
+fn largest(t: &Tensor) -> f64 {
+    t.abs().max().double_value(&[])
+}
+
+/// `FAKNOW_GOLDEN`, or the shared golden folder and its second set; without either, the files in this crate.
+fn folders() -> Vec<PathBuf> {
+    if let Some(folder) = std::env::var_os("FAKNOW_GOLDEN") {
+        return vec![folder.into()];
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = std::env::var_os("FAKNOW_SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
+    let golden = shared.join("golden");
+    if golden.join("manifest.json").exists() {
+        return vec![golden.clone(), golden.join("set_b")];
+    }
+    println!("SKIPPED: the shared golden files are not at {}; only those of this crate run", golden.display());
+    vec![here.join("tests/golden")]
+}
+
+fn read_manifest(folder: &Path) -> Value {
+    let path = folder.join("manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}

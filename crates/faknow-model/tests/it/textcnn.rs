@@ -1,0 +1,128 @@
+//! TextCNN's own promises: padding does not matter, odd batches and settings are errors with names.
+
+use faknow_data::TextBatch;
+use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
+
+fn small() -> TextCnnConfig {
+    TextCnnConfig { embedding_size: 8, n_filters: 5, ..TextCnnConfig::default() }
+}
+
+fn model(config: &TextCnnConfig) -> (VarStore, TextCnn) {
+    tch::manual_seed(3);
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.double();
+    let model = TextCnn::new(&vars.root(), config, 30, 3).unwrap();
+    (vars, model)
+}
+
+/// Texts of 1 to 12 words, padded by `n_padding` columns behind the longest.
+fn texts(n_padding: i64) -> TextBatch {
+    let rows: Vec<Tensor> = (1..=12i64)
+        .map(|len| {
+            let words: Vec<i64> = (0..len).map(|i| 2 + (len * 7 + i * 5) % 28).collect();
+            Tensor::from_slice(&words).constant_pad_nd([0, 12 - len + n_padding])
+        })
+        .collect();
+    TextBatch::new(Tensor::stack(&rows, 0), Some(Tensor::from_slice(&[0i64, 1, 2].repeat(4))))
+}
+
+/// With the margin that the configuration asks for, results and gradients equal those of any longer padding.
+#[test]
+fn the_result_does_not_depend_on_the_padding() {
+    let config = small();
+    let (vars, model) = model(&config);
+    let [short, long] = [config.margin() as i64, 40].map(|n_padding| {
+        let output = model.forward(&texts(n_padding), Mode::Eval).unwrap();
+        output.loss.unwrap().total.backward();
+        let mut gradients: Vec<(String, Tensor)> =
+            vars.variables().into_iter().map(|(name, t)| (name, t.grad().copy())).collect();
+        gradients.sort_by(|a, b| a.0.cmp(&b.0));
+        vars.variables().into_values().for_each(|mut t| t.zero_grad());
+        (output.logits.detach(), gradients)
+    });
+    assert!(short.0.allclose(&long.0, 1e-12, 1e-12, false), "logits");
+    for ((name, a), (_, b)) in short.1.iter().zip(&long.1) {
+        assert!(a.allclose(b, 1e-12, 1e-12, false), "gradient of {name}");
+    }
+    // Without a margin the longest text has no window of padding, so the result is another one.
+    let none = model.forward(&texts(0), Mode::Eval).unwrap().logits;
+    assert!(!none.allclose(&short.0, 1e-12, 1e-12, false));
+}
+
+#[test]
+fn parameters_have_pytorchs_names_and_shapes() {
+    let (vars, _) = model(&small());
+    let mut names: Vec<String> = vars.variables().iter().map(|(n, t)| format!("{n} {:?}", t.size())).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "classifier.1.bias [3]",
+            "classifier.1.weight [3, 15]",
+            "text_ccn_layer.convs.0.bias [5]",
+            "text_ccn_layer.convs.0.weight [5, 1, 3, 8]",
+            "text_ccn_layer.convs.1.bias [5]",
+            "text_ccn_layer.convs.1.weight [5, 1, 4, 8]",
+            "text_ccn_layer.convs.2.bias [5]",
+            "text_ccn_layer.convs.2.weight [5, 1, 5, 8]",
+            "word_embedding.weight [30, 8]",
+        ]
+    );
+}
+
+#[test]
+fn frozen_vectors_stay_and_the_rest_learns() {
+    let vars = VarStore::new(Device::Cpu);
+    let vectors = Tensor::randn([30, 6], tch::kind::FLOAT_CPU);
+    let config = TextCnnConfig { freeze_embedding: true, ..small() };
+    let model = TextCnn::with_vectors(&vars.root(), &config, &vectors, 3).unwrap();
+    let loss = model.forward(&texts(5), Mode::Eval).unwrap().loss.unwrap();
+    loss.total.backward();
+    let variables = vars.variables();
+    assert_eq!(variables["word_embedding.weight"], vectors);
+    assert!(!variables["word_embedding.weight"].grad().defined());
+    assert!(variables["classifier.1.weight"].grad().defined());
+}
+
+#[test]
+fn dropout_acts_in_training_alone() {
+    let (_vars, model) = model(&small());
+    let logits = |mode| model.forward(&texts(5), mode).unwrap().logits;
+    assert_eq!(logits(Mode::Eval), logits(Mode::Eval));
+    assert_ne!(logits(Mode::Train), logits(Mode::Eval));
+}
+
+#[test]
+fn a_batch_without_labels_has_no_loss() {
+    let (_vars, model) = model(&small());
+    let batch = TextBatch::new(texts(5).tokens, None);
+    assert!(model.forward(&batch, Mode::Eval).unwrap().loss.is_none());
+}
+
+#[test]
+fn odd_batches_and_settings_are_errors_with_names() {
+    let check = |error: faknow_model::Error, says: &[&str]| {
+        let error = error.to_string();
+        assert!(says.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let (_vars, model) = model(&small());
+    let batch = |tokens: &[i64], label: i64| {
+        TextBatch::new(Tensor::from_slice(tokens).view([1, -1]), Some(Tensor::from_slice(&[label])))
+    };
+    let forward = |batch| model.forward(&batch, Mode::Eval).unwrap_err();
+    check(forward(batch(&[2, 3], 0)), &["widest kernel, 5 words", "got 2 words"]);
+    check(forward(batch(&[2, 3, 4, 5, 30], 0)), &["tokens from 0 to 29", "to 30"]);
+    check(forward(batch(&[2, 3, 4, 5, 6], 3)), &["3 classes (0..=2)", "3..=3"]);
+
+    let new = |config: TextCnnConfig, n_classes| {
+        TextCnn::new(&VarStore::new(Device::Cpu).root(), &config, 30, n_classes).unwrap_err()
+    };
+    check(new(TextCnnConfig { dropout: 1.0, ..small() }, 2), &["`dropout`", "below 1", "got 1"]);
+    check(new(TextCnnConfig { kernel_sizes: vec![], ..small() }, 2), &["`kernel_sizes`", "none"]);
+    check(new(TextCnnConfig { kernel_sizes: vec![3, 0], ..small() }, 2), &["`kernel_sizes`", "got 0"]);
+    check(new(TextCnnConfig { n_filters: 0, ..small() }, 2), &["`n_filters`"]);
+    check(new(TextCnnConfig { embedding_size: 0, ..small() }, 2), &["`embedding_size`"]);
+    check(new(small(), 1), &["`n_classes`", "at least 2"]);
+}

@@ -1,0 +1,145 @@
+//! What can go wrong in training, said with the phase, the epoch and the batch.
+
+use std::path::PathBuf;
+
+use faknow_callbacks::Phase;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of `faknow-trainer`. What a run wrote before it stays in the run folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is outside its range.
+    #[error("{name}: expected {expected}, got {got}")]
+    Setting {
+        /// Name of the setting.
+        name: String,
+        /// What would be right.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// A loader has no batches.
+    #[error("the {phase} loader has no batches: {hint}")]
+    EmptyLoader {
+        /// `training`, `validation` or `test`.
+        phase: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A batch needs labels and has none.
+    #[error("{place}: the batch has no labels, but its loss is needed; name the label column, or use `predict`")]
+    NoLabels {
+        /// Phase, epoch and batch.
+        place: Place,
+    },
+    /// A batch could not be read.
+    #[error("{place}: {source}")]
+    Data {
+        /// Phase, epoch and batch.
+        place: Place,
+        /// What went wrong.
+        #[source]
+        source: faknow_data::Error,
+    },
+    /// The model failed on a batch.
+    #[error("{place}: {source}")]
+    Model {
+        /// Phase, epoch and batch.
+        place: Place,
+        /// What went wrong.
+        #[source]
+        source: faknow_model::Error,
+    },
+    /// libtorch failed on a batch, or a model, loader or step of the user's own panicked.
+    #[error("{place}: {message}")]
+    Panic {
+        /// Phase, epoch and batch.
+        place: Place,
+        /// The first line of the panic's message.
+        message: String,
+    },
+    /// The loss of a batch is NaN or infinite; the weights were not updated from it.
+    #[error(
+        "{place}: the loss is {loss}{}; learning rate {learning_rate}: a lower one, gradient clipping \
+         (`trainer.clip_norm`) or clean inputs may help",
+        parts.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>()
+    )]
+    NonFiniteLoss {
+        /// Phase, epoch and batch.
+        place: Place,
+        /// The total loss.
+        loss: f64,
+        /// The parts of the loss.
+        parts: Vec<(&'static str, f64)>,
+        /// Learning rate of the first parameter group.
+        learning_rate: f64,
+    },
+    /// The run folder cannot be used.
+    #[error("run folder {path}: {message}", path = path.display())]
+    RunDir {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Weights could not be saved or loaded.
+    #[error(transparent)]
+    Weights(faknow_model::Error),
+    /// A callback failed.
+    #[error(transparent)]
+    Callback(#[from] faknow_callbacks::Error),
+    /// A metric failed.
+    #[error(transparent)]
+    Metric(#[from] faknow_metrics::Error),
+    /// A schedule is ill-configured.
+    #[error(transparent)]
+    Schedule(#[from] crate::schedule::ScheduleError),
+    /// libtorch refused an operation outside of any batch.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// Where in a run something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Training, validation or test.
+    pub phase: Phase,
+    /// The epoch, from 1; 0 outside of a fit.
+    pub epoch: usize,
+    /// The batch of the pass, from 1.
+    pub batch: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, ", phase_name(self.phase))?;
+        if self.epoch > 0 {
+            write!(f, "epoch {}, ", self.epoch)?;
+        }
+        write!(f, "batch {}", self.batch)
+    }
+}
+
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Train => "training",
+        Phase::Valid => "validation",
+        Phase::Test => "test",
+    }
+}
+
+pub(crate) fn setting(name: &str, expected: &str, got: impl ToString) -> Error {
+    Error::Setting { name: name.to_owned(), expected: expected.to_owned(), got: got.to_string() }
+}

@@ -1,0 +1,109 @@
+//! One pass over data without training: losses, class scores and metrics from the same forward pass.
+
+use std::time::Instant;
+
+use faknow_callbacks::Phase;
+use faknow_data::{Batch, Loader};
+use faknow_metrics::{Evaluation, Metrics, PredictionsBuilder};
+use faknow_model::{Mode, Model};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::error::{Place, phase_name};
+use crate::guard::guard;
+use crate::sums::LossSums;
+use crate::{Error, Result};
+
+/// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.
+///
+/// `progress` hears of every batch: batches done, batches in all.
+///
+/// # Errors
+/// The loader is empty, a batch has no labels, or a batch, the model or a metric fails.
+pub fn evaluate<M: Model>(
+    model: &M,
+    loader: &dyn Loader<M::Batch>,
+    metrics: &Metrics,
+    device: Device,
+    (phase, epoch): (Phase, usize),
+    mut progress: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<Evaluation> {
+    let start = Instant::now();
+    let n_batches = loader.n_batches();
+    if n_batches == 0 {
+        return Err(Error::EmptyLoader { phase: phase_name(phase), hint: "give it at least one sample" });
+    }
+    let mut sums = LossSums::default();
+    let mut predictions: Option<PredictionsBuilder> = None;
+    for (index, batch) in loader.batches(0, 0).enumerate() {
+        let place = Place { phase, epoch, batch: index + 1 };
+        let batch = batch.map_err(|source| Error::Data { place, source })?;
+        let (labels, scores, n_classes) = guard(place, || {
+            no_grad(|| {
+                let batch = batch.to_device(device);
+                let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+                let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
+                    return Err(Error::NoLabels { place });
+                };
+                sums.add(&loss, batch.n_samples())?;
+                Ok((to_vec::<i64>(labels, Kind::Int64)?, class_scores(&output.logits)?, n_classes(&output.logits)))
+            })
+        })?;
+        predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
+        progress(index + 1, n_batches)?;
+    }
+    let predictions = predictions.map(PredictionsBuilder::finish).ok_or(Error::EmptyLoader {
+        phase: phase_name(phase),
+        hint: "it announced batches and gave none",
+    })?;
+    let mut scores = sums.means()?;
+    for (name, score) in metrics.compute(&predictions)?.iter() {
+        scores.insert(name.to_owned(), score.clone());
+    }
+    Ok(Evaluation { scores, predictions, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// Class scores of unlabelled or labelled data, a row of `n_classes` scores for each sample, in the loader's order.
+///
+/// # Errors
+/// A batch or the model fails.
+pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Device) -> Result<Vec<Vec<f64>>> {
+    let mut rows = Vec::with_capacity(loader.n_samples());
+    for (index, batch) in loader.batches(0, 0).enumerate() {
+        let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
+        let batch = batch.map_err(|source| Error::Data { place, source })?;
+        rows.extend(predict_batch(model, batch, device, place)?);
+    }
+    Ok(rows)
+}
+
+/// Class scores of one batch, a row for each sample.
+///
+/// # Errors
+/// The model fails.
+pub fn predict_batch<M: Model>(model: &M, batch: M::Batch, device: Device, place: Place) -> Result<Vec<Vec<f64>>> {
+    guard(place, || {
+        no_grad(|| {
+            let batch = batch.to_device(device);
+            let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+            let scores = class_scores(&output.logits)?;
+            Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
+        })
+    })
+}
+
+fn n_classes(logits: &Tensor) -> usize {
+    logits.size().last().map_or(1, |n| (*n).max(1) as usize)
+}
+
+/// Softmax of the logits, taken in f64 so that each row sums to 1 to the last bits.
+fn class_scores(logits: &Tensor) -> Result<Vec<f64>> {
+    to_vec::<f64>(&logits.f_softmax(-1, Kind::Double)?, Kind::Double)
+}
+
+fn to_vec<T: tch::kind::Element + Default + Clone>(tensor: &Tensor, kind: Kind) -> Result<Vec<T>> {
+    let flat = tensor.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?;
+    let mut values = vec![T::default(); flat.numel()];
+    let n = values.len();
+    flat.f_copy_data(&mut values, n)?;
+    Ok(values)
+}

@@ -1,0 +1,34 @@
+//! What a fit answers.
+
+use std::path::PathBuf;
+
+use faknow_callbacks::{Best, StopReason};
+use faknow_metrics::History;
+use serde::Serialize;
+
+/// The result of a fit: why it ended, its best epoch, and the results of all epochs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FitReport {
+    /// Why the run ended.
+    pub ended: StopReason,
+    /// The best epoch by the monitored value; `None` without validation, or if the value was never finite.
+    pub best: Option<Best>,
+    /// Which weights the model has now.
+    pub weights: Weights,
+    /// Results of all epochs.
+    pub history: History,
+    /// The run folder, if there is one.
+    pub run_dir: Option<PathBuf>,
+    /// Wall-clock seconds of the whole fit.
+    pub seconds: f64,
+}
+
+/// Which weights a model has after a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// Those of the best epoch.
+    Best,
+    /// Those of the last epoch.
+    Last,
+}

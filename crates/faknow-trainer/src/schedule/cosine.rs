@@ -1,0 +1,94 @@
+//! Cosine annealing, once or with warm restarts (Loshchilov and Hutter, SGDR, 2017).
+
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Interval;
+use super::check::{Checked, at_least_one, not_negative};
+use super::curve::Curve;
+
+/// From the base rate down to `eta_min` along half a cosine (PyTorch's `CosineAnnealingLR`).
+///
+/// After `t_max` the rate rises again, as in PyTorch; with the default it stays within one descent.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CosineAnnealing {
+    /// What `t_max` counts. Default: epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Steps or epochs from the highest to the lowest rate, at least 1. Default: the whole run.
+    #[serde(alias = "T_max", skip_serializing_if = "Option::is_none")]
+    pub t_max: Option<u64>,
+    /// The lowest rate, at least 0. Default: 0.
+    pub eta_min: f64,
+}
+
+impl CosineAnnealing {
+    pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
+        let t_max = at_least_one("t_max", self.t_max.unwrap_or(span))?;
+        let eta_min = not_negative("eta_min", self.eta_min)?;
+        // Within one period, so that cos stays exact however long the run is.
+        Ok(Arc::new(move |t, base_lr| {
+            anneal(base_lr, eta_min, (t % t_max.saturating_mul(2)) as f64 / t_max as f64)
+        }))
+    }
+}
+
+/// Half a cosine again and again, each time from the base rate (PyTorch's `CosineAnnealingWarmRestarts`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct CosineWarmRestarts {
+    /// What `t_0` counts. Default: epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Length of the first cycle, at least 1.
+    #[serde(alias = "T_0")]
+    pub t_0: u64,
+    /// How many times as long each cycle is as the one before, at least 1. Default: 1.
+    #[serde(alias = "T_mult", default = "default_t_mult")]
+    pub t_mult: u64,
+    /// The lowest rate, at least 0. Default: 0.
+    #[serde(default)]
+    pub eta_min: f64,
+}
+
+impl CosineWarmRestarts {
+    /// Cycles of `t_0` epochs.
+    pub fn new(t_0: u64) -> Self {
+        Self { interval: None, t_0, t_mult: default_t_mult(), eta_min: 0.0 }
+    }
+
+    pub(super) fn curve(&self) -> Checked<Curve> {
+        let t_0 = at_least_one("t_0", self.t_0)?;
+        let t_mult = at_least_one("t_mult", self.t_mult)?;
+        let eta_min = not_negative("eta_min", self.eta_min)?;
+        Ok(Arc::new(move |t, base_lr| {
+            let (into, cycle) = within_cycle(t, t_0, t_mult);
+            anneal(base_lr, eta_min, into as f64 / cycle as f64)
+        }))
+    }
+}
+
+/// How far `t` lies within its cycle, and how long that cycle is.
+fn within_cycle(t: u64, t_0: u64, t_mult: u64) -> (u64, u64) {
+    if t_mult == 1 {
+        return (t % t_0, t_0);
+    }
+    let (mut into, mut cycle) = (t, t_0);
+    while into >= cycle {
+        into -= cycle;
+        cycle = cycle.saturating_mul(t_mult);
+    }
+    (into, cycle)
+}
+
+/// From `base_lr` at progress 0 to `eta_min` at progress 1.
+fn anneal(base_lr: f64, eta_min: f64, progress: f64) -> f64 {
+    eta_min + (base_lr - eta_min) * (1.0 + (PI * progress).cos()) / 2.0
+}
+
+fn default_t_mult() -> u64 {
+    1
+}

@@ -1,0 +1,199 @@
+//! PyTorch's simple schedules: step, multi-step, exponential, constant factor, linear, polynomial.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Interval;
+use super::check::{Checked, Invalid, at_least_one, fraction, not_negative, positive};
+use super::curve::Curve;
+
+/// Multiplies the rate with `gamma` every `step_size` epochs (PyTorch's `StepLR`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct StepLr {
+    /// What `step_size` counts. Default: epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Steps or epochs between two changes, at least 1.
+    pub step_size: u64,
+    /// Factor of each change, above 0. Default: 0.1.
+    #[serde(default = "default_gamma")]
+    pub gamma: f64,
+}
+
+impl StepLr {
+    /// A tenth of the rate every `step_size` epochs.
+    pub fn new(step_size: u64) -> Self {
+        Self { interval: None, step_size, gamma: default_gamma() }
+    }
+
+    pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
+        let step_size = at_least_one("step_size", self.step_size)?;
+        let gamma = positive("gamma", self.gamma)?;
+        if step_size >= span {
+            tracing::warn!(
+                step_size,
+                span,
+                "schedule `step`: step_size is not reached: the rate never changes"
+            );
+        }
+        Ok(Arc::new(move |t, base_lr| base_lr * gamma.powf((t / step_size) as f64)))
+    }
+}
+
+/// Multiplies the rate with `gamma` at each milestone (PyTorch's `MultiStepLR`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct MultiStepLr {
+    /// What `milestones` count. Default: epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// After how many steps or epochs the rate changes, at least one; one given twice multiplies twice.
+    pub milestones: Vec<u64>,
+    /// Factor of each change, above 0. Default: 0.1.
+    #[serde(default = "default_gamma")]
+    pub gamma: f64,
+}
+
+impl MultiStepLr {
+    /// A tenth of the rate at each of these epochs.
+    pub fn new(milestones: impl Into<Vec<u64>>) -> Self {
+        Self { interval: None, milestones: milestones.into(), gamma: default_gamma() }
+    }
+
+    pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
+        let gamma = positive("gamma", self.gamma)?;
+        let milestones = self.milestones.clone();
+        match milestones.iter().min() {
+            None => return Err(Invalid::new("milestones", "at least one", "none")),
+            Some(&first) if first >= span => {
+                tracing::warn!(
+                    first,
+                    span,
+                    "schedule `multi_step`: no milestone is reached: the rate never changes"
+                );
+            }
+            Some(_) => {}
+        }
+        Ok(Arc::new(move |t, base_lr| {
+            let passed = milestones.iter().filter(|&&milestone| milestone <= t).count();
+            base_lr * gamma.powf(passed as f64)
+        }))
+    }
+}
+
+/// Multiplies the rate with `gamma` after every epoch (PyTorch's `ExponentialLR`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ExponentialLr {
+    /// How often the rate changes. Default: every epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Factor of each change, above 0.
+    pub gamma: f64,
+}
+
+impl ExponentialLr {
+    /// Multiplies the rate with `gamma` after every epoch.
+    pub fn new(gamma: f64) -> Self {
+        Self { interval: None, gamma }
+    }
+
+    pub(super) fn curve(&self) -> Checked<Curve> {
+        let gamma = positive("gamma", self.gamma)?;
+        Ok(Arc::new(move |t, base_lr| base_lr * gamma.powf(t as f64)))
+    }
+}
+
+/// A part of the rate for the first `total_iters` epochs, then all of it (PyTorch's `ConstantLR`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConstantFactor {
+    /// What `total_iters` counts. Default: epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Factor of the base rate at first, from 0 to 1. Default: 1/3.
+    pub factor: f64,
+    /// Steps or epochs with the factor. Default: 5.
+    pub total_iters: u64,
+}
+
+impl Default for ConstantFactor {
+    fn default() -> Self {
+        Self { interval: None, factor: 1.0 / 3.0, total_iters: 5 }
+    }
+}
+
+impl ConstantFactor {
+    pub(super) fn curve(&self) -> Checked<Curve> {
+        let (factor, total) = (fraction("factor", self.factor)?, self.total_iters);
+        Ok(Arc::new(move |t, base_lr| if t < total { base_lr * factor } else { base_lr }))
+    }
+}
+
+/// From a first to a last factor of the base rate along a line, then constant (PyTorch's `LinearLR`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinearLr {
+    /// What `total_iters` counts. Default: epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Factor of the base rate at the beginning, above 0 and at most 1. Default: 1/3.
+    pub start_factor: f64,
+    /// Factor of the base rate at the end, from 0 to 1. Default: 1.
+    pub end_factor: f64,
+    /// Steps or epochs from the first to the last factor, at least 1. Default: 5.
+    pub total_iters: u64,
+}
+
+impl Default for LinearLr {
+    fn default() -> Self {
+        Self { interval: None, start_factor: 1.0 / 3.0, end_factor: 1.0, total_iters: 5 }
+    }
+}
+
+impl LinearLr {
+    pub(super) fn curve(&self) -> Checked<Curve> {
+        let start =
+            positive("start_factor", self.start_factor).and_then(|start| fraction("start_factor", start))?;
+        let end = fraction("end_factor", self.end_factor)?;
+        let total = at_least_one("total_iters", self.total_iters)?;
+        Ok(Arc::new(move |t, base_lr| base_lr * (start + (end - start) * t.min(total) as f64 / total as f64)))
+    }
+}
+
+/// From the base rate to 0 as a power of what is left of the run (PyTorch's `PolynomialLR`).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolynomialLr {
+    /// What `total_iters` counts. Default: epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// Steps or epochs until the rate is 0, at least 1. Default: the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_iters: Option<u64>,
+    /// The power, at least 0; 1 is a line. Default: 1.
+    pub power: f64,
+}
+
+impl Default for PolynomialLr {
+    fn default() -> Self {
+        Self { interval: None, total_iters: None, power: 1.0 }
+    }
+}
+
+impl PolynomialLr {
+    pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
+        let total = at_least_one("total_iters", self.total_iters.unwrap_or(span))?;
+        let power = not_negative("power", self.power)?;
+        Ok(Arc::new(move |t, base_lr| {
+            let left = 1.0 - t.min(total) as f64 / total as f64;
+            base_lr * left.powf(power)
+        }))
+    }
+}
+
+fn default_gamma() -> f64 {
+    0.1
+}

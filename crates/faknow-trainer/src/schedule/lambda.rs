@@ -1,0 +1,123 @@
+//! Schedules of a user's own making: closures that give a factor.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::curve::{Curve, CurveSchedule, read_state};
+use super::{BuildSchedule, Plan, Result, Schedule, ScheduleError, Unit, check};
+
+/// A factor of the base rate as a function of the step number (PyTorch's `LambdaLR`): `rate(t) = base · factor(t)`.
+///
+/// ```
+/// use faknow_trainer::schedule::{BuildSchedule, LambdaSchedule, Plan, Unit};
+///
+/// // The inverse square root after 4 steps of warm-up.
+/// let noam = LambdaSchedule::new(Unit::Step, |t, _base_lr| {
+///     let n = (t + 1) as f64;
+///     (n / 4.0).min((4.0 / n).sqrt())
+/// });
+/// let plan = Plan { steps_per_epoch: 10, max_epochs: 2, monitor_direction: None };
+/// let schedule = noam.build(&[0.1, 0.02], &plan)?;
+/// assert_eq!(schedule.learning_rates(), [0.025, 0.005]);
+/// # Ok::<(), faknow_trainer::schedule::ScheduleError>(())
+/// ```
+#[derive(Clone)]
+pub struct LambdaSchedule {
+    unit: Unit,
+    curve: Curve,
+}
+
+impl LambdaSchedule {
+    /// Multiplies the base rate of each group with `factor(t, base_lr)` after `t` units.
+    pub fn new(unit: Unit, factor: impl Fn(u64, f64) -> f64 + Send + Sync + 'static) -> Self {
+        Self { unit, curve: Arc::new(move |t, base_lr| base_lr * factor(t, base_lr)) }
+    }
+}
+
+impl BuildSchedule for LambdaSchedule {
+    fn build(&self, base_lrs: &[f64], _plan: &Plan) -> Result<Box<dyn Schedule>> {
+        Ok(Box::new(CurveSchedule::new("lambda", self.unit, base_lrs, Arc::clone(&self.curve))?))
+    }
+}
+
+/// A factor of the rate before (PyTorch's `MultiplicativeLR`): `rate(t) = rate(t - 1) · factor(t)`, from the base rate.
+#[derive(Clone)]
+pub struct MultiplicativeSchedule {
+    unit: Unit,
+    factor: Curve,
+}
+
+impl MultiplicativeSchedule {
+    /// Multiplies the rate of each group with `factor(t, rate)` when unit number `t`, from 1, is done.
+    pub fn new(unit: Unit, factor: impl Fn(u64, f64) -> f64 + Send + Sync + 'static) -> Self {
+        Self { unit, factor: Arc::new(factor) }
+    }
+}
+
+impl BuildSchedule for MultiplicativeSchedule {
+    fn build(&self, base_lrs: &[f64], _plan: &Plan) -> Result<Box<dyn Schedule>> {
+        check::base_lrs(MULTIPLICATIVE, base_lrs)?;
+        let state = Product { t: 0, learning_rates: base_lrs.to_vec() };
+        Ok(Box::new(Multiplicative { unit: self.unit, factor: Arc::clone(&self.factor), state }))
+    }
+}
+
+const MULTIPLICATIVE: &str = "multiplicative";
+
+struct Multiplicative {
+    unit: Unit,
+    factor: Curve,
+    state: Product,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Product {
+    t: u64,
+    learning_rates: Vec<f64>,
+}
+
+impl Schedule for Multiplicative {
+    fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    fn learning_rates(&self) -> Vec<f64> {
+        self.state.learning_rates.clone()
+    }
+
+    fn step(&mut self, _metric: Option<f64>) -> Result<()> {
+        let t = self.state.t.saturating_add(1);
+        let rates = self.state.learning_rates.iter().map(|&rate| rate * (self.factor)(t, rate)).collect();
+        self.state = Product { t, learning_rates: check::rates(MULTIPLICATIVE, self.unit, t, rates)? };
+        Ok(())
+    }
+
+    fn state(&self) -> Value {
+        json!({ "name": MULTIPLICATIVE, "t": self.state.t, "learning_rates": self.state.learning_rates })
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<()> {
+        let saved: Product = read_state(MULTIPLICATIVE, state)?;
+        let rates = saved_rates(
+            MULTIPLICATIVE,
+            self.unit,
+            saved.t,
+            saved.learning_rates,
+            &self.state.learning_rates,
+        )?;
+        self.state = Product { t: saved.t, learning_rates: rates };
+        Ok(())
+    }
+}
+
+/// Checks saved rates against those of the schedule that takes them over.
+pub(super) fn saved_rates(name: &str, unit: Unit, t: u64, saved: Vec<f64>, own: &[f64]) -> Result<Vec<f64>> {
+    if saved.len() == own.len() {
+        return check::rates(name, unit, t, saved);
+    }
+    let message = format!("expected learning rates of {} parameter groups, got {}", own.len(), saved.len());
+    Err(ScheduleError::State { schedule: name.to_owned(), message })
+}

@@ -1,0 +1,59 @@
+//! Reads a [`ScheduleConfig`] so that errors name the schedule and the key.
+//!
+//! By hand, since serde's own reading of tagged enums forgets in which key a wrong value was.
+
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use toml::{Table, Value};
+
+use super::ScheduleConfig;
+
+impl<'de> Deserialize<'de> for ScheduleConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut settings = Table::deserialize(deserializer)?;
+        match settings.remove("name") {
+            Some(Value::String(name)) => parse(&name, settings),
+            Some(other) => {
+                Err(D::Error::custom(format!("schedule: name: expected one of {KNOWN}, got {other}")))
+            }
+            None => {
+                Err(D::Error::custom(format!("schedule: the key `name` is missing; expected one of {KNOWN}")))
+            }
+        }
+    }
+}
+
+const KNOWN: &str = "constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, \
+                     cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau";
+
+fn parse<E: Error>(name: &str, settings: Table) -> Result<ScheduleConfig, E> {
+    match name {
+        "constant" => read(name, settings).map(|NoSettings {}| ScheduleConfig::Constant),
+        "step" => read(name, settings).map(ScheduleConfig::Step),
+        "multi_step" => read(name, settings).map(ScheduleConfig::MultiStep),
+        "exponential" => read(name, settings).map(ScheduleConfig::Exponential),
+        "constant_factor" => read(name, settings).map(ScheduleConfig::ConstantFactor),
+        "linear" => read(name, settings).map(ScheduleConfig::Linear),
+        "polynomial" => read(name, settings).map(ScheduleConfig::Polynomial),
+        "cosine" => read(name, settings).map(ScheduleConfig::Cosine),
+        "cosine_warm_restarts" => read(name, settings).map(ScheduleConfig::CosineWarmRestarts),
+        "one_cycle" => read(name, settings).map(ScheduleConfig::OneCycle),
+        "warmup_linear" => read(name, settings).map(ScheduleConfig::WarmupLinear),
+        "warmup_cosine" => read(name, settings).map(ScheduleConfig::WarmupCosine),
+        "sequential" => read(name, settings).map(ScheduleConfig::Sequential),
+        "plateau" => read(name, settings).map(ScheduleConfig::Plateau),
+        unknown => Err(E::custom(format!("schedule: unknown name `{unknown}`; expected one of {KNOWN}"))),
+    }
+}
+
+fn read<T: DeserializeOwned, E: Error>(name: &str, settings: Table) -> Result<T, E> {
+    settings.try_into().map_err(|e| {
+        // toml puts the key on a line of its own.
+        let message = e.to_string().trim_end().replace('\n', " ");
+        E::custom(format!("schedule `{name}`: {message}"))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoSettings {}

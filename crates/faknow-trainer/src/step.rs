@@ -1,0 +1,78 @@
+//! What is done with one training batch: the place for adversarial training, several optimizers, several losses.
+
+use faknow_callbacks::Phase;
+use faknow_model::{Loss, Mode, Model};
+
+use crate::error::Place;
+use crate::{Error, Optimizer, Result};
+
+/// Trains a model on one batch.
+///
+/// The trainer has moved the batch to the device and seeded the step; it measures time, counts samples, and tells
+/// the callbacks. Clipping is the optimizer's, so no step can forget it.
+pub trait TrainStep<M: Model>: Send {
+    /// Updates the weights from `batch` and answers its loss, of which the trainer keeps the values.
+    ///
+    /// # Errors
+    /// Whatever went wrong; the run ends with it.
+    fn step(&mut self, model: &mut M, batch: &M::Batch, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss>;
+}
+
+/// Where a step stands in its run.
+#[derive(Debug, Clone, Copy)]
+pub struct StepContext {
+    /// Epoch and batch, for errors.
+    pub place: Place,
+    /// Updates of the weights so far.
+    pub step: u64,
+}
+
+impl StepContext {
+    /// Gives a model's error this step's place.
+    pub fn model_error(&self, source: faknow_model::Error) -> Error {
+        Error::Model { place: self.place, source }
+    }
+
+    /// The loss of an output that must have one.
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`]; [`Error::NonFiniteLoss`] where reading the value does not wait for a device.
+    pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
+        let loss = loss.ok_or(Error::NoLabels { place: self.place })?;
+        if loss.total.device() == tch::Device::Cpu {
+            check_finite(self.place, &loss, optimizer.learning_rates())?;
+        }
+        Ok(loss)
+    }
+}
+
+/// The stock step: forward, backward, clip, update.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Supervised;
+
+impl<M: Model> TrainStep<M> for Supervised {
+    fn step(&mut self, model: &mut M, batch: &M::Batch, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss> {
+        let output = model.forward(batch, Mode::Train).map_err(|e| at.model_error(e))?;
+        let loss = at.check_loss(output.loss, optimizer)?;
+        optimizer.backward_step(&loss.total)?;
+        Ok(loss)
+    }
+}
+
+/// Refuses a loss that is NaN or infinite.
+pub(crate) fn check_finite(place: Place, loss: &Loss, learning_rates: &[f64]) -> Result<()> {
+    let value = loss.total.f_double_value(&[])?;
+    if value.is_finite() {
+        return Ok(());
+    }
+    let parts = loss.parts.iter().map(|(name, t)| Ok((*name, t.f_double_value(&[])?))).collect::<Result<_>>()?;
+    let learning_rate = learning_rates.first().copied().unwrap_or(f64::NAN);
+    Err(Error::NonFiniteLoss { place, loss: value, parts, learning_rate })
+}
+
+impl Place {
+    /// A place in training.
+    pub fn training(epoch: usize, batch: usize) -> Self {
+        Self { phase: Phase::Train, epoch, batch }
+    }
+}

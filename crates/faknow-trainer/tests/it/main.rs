@@ -1,0 +1,3 @@
+//! Tests of the trainer through its public interface.
+
+mod schedule;

@@ -1,0 +1,93 @@
+//! `cargo xtask`: the project's own tasks. Each sub-command has a file of its own; none needs libtorch to start.
+
+mod bench;
+mod cache;
+mod checks;
+mod ci;
+mod config;
+mod cpu;
+mod cuda;
+mod demo;
+mod layers;
+mod libtorch;
+mod outside;
+mod process;
+mod progress;
+mod python;
+mod real;
+mod setup;
+mod summary;
+mod test;
+mod tidy;
+mod toolchain;
+mod wheels;
+mod workspace;
+
+use std::process::ExitCode;
+
+use process::Usage;
+use workspace::Workspace;
+
+const HELP: &str = "\
+The tasks of this project: cargo xtask COMMAND [ARGS]
+
+To use it:
+  setup     find or make libtorch 2.13.0, and tell cargo where it is   [--cuda | --cpu] [--force] [--for DIR]
+  demo      set up, build, train a detector on the built-in corpus     [--data DIR] [options of `faknow demo`]
+
+To work on it:
+  test      all tests, documentation tests and the layer check         [options of `cargo nextest run`]
+  ci        everything that must hold before a change lands            [--keep-going] [--list] [--skip STEP] [STEP ...]
+  layers    which crate may know which                                 [--self-test]
+  tidy      file heads, lengths, leftovers, READMEs
+  outside   build and run two crates that lie outside the workspace
+  real      train on a real data set and check the accuracy            (needs the shared data)
+  bench     speed of training and evaluation                           [options of the benchmark]
+
+`cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
+";
+
+type Task = fn(&mut Workspace, &[String]) -> anyhow::Result<()>;
+
+const TASKS: &[(&str, Task)] = &[
+    ("setup", setup::run),
+    ("demo", demo::run),
+    ("test", test::run),
+    ("ci", ci::run),
+    ("layers", layers::run),
+    ("tidy", tidy::run),
+    ("outside", outside::run),
+    ("real", real::run),
+    ("bench", bench::run),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = args.split_first() else {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match dispatch(name, rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Usage>() => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn dispatch(name: &str, args: &[String]) -> anyhow::Result<()> {
+    let Some((_, task)) = TASKS.iter().find(|(task, _)| *task == name) else {
+        let names: Vec<&str> = TASKS.iter().map(|(task, _)| *task).collect();
+        return Err(Usage(format!("no task `{name}`; there are: {}", names.join(", "))).into());
+    };
+    task(&mut Workspace::open()?, args)
+}
