@@ -49,7 +49,13 @@ pub trait Callback: Send {
     }
 
     /// After `done` of `n_batches` batches of a validation or test.
-    fn on_evaluation_batch_end(&mut self, run: &mut Run, phase: Phase, done: usize, n_batches: usize) -> Result<()> {
+    fn on_evaluation_batch_end(
+        &mut self,
+        run: &mut Run,
+        phase: Phase,
+        done: usize,
+        n_batches: usize,
+    ) -> Result<()> {
         let _ = (run, phase, done, n_batches);
         Ok(())
     }
@@ -140,8 +146,15 @@ impl Callback for Callbacks {
         self.each(|c| c.on_batch_end(run, batch))
     }
 
-    fn on_evaluation_batch_end(&mut self, run: &mut Run, phase: Phase, done: usize, n_batches: usize) -> Result<()> {
-        self.each(|c| c.on_evaluation_batch_end(run, phase, done, n_batches).map(|()| Flow::Continue)).map(drop)
+    fn on_evaluation_batch_end(
+        &mut self,
+        run: &mut Run,
+        phase: Phase,
+        done: usize,
+        n_batches: usize,
+    ) -> Result<()> {
+        self.each(|c| c.on_evaluation_batch_end(run, phase, done, n_batches).map(|()| Flow::Continue))
+            .map(drop)
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use faknow_metrics::{EpochRecord, Evaluation, Scores};
 
 use crate::run_file::RunFile;
-use crate::{Callback, Error, Flow, Result, Run};
+use crate::{Callback, Error, Flow, Result, Run, text};
 
 const HEADER: &str = "epoch,step,phase,name,value";
 
@@ -46,7 +46,8 @@ impl Callback for CsvLog {
     fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
         let now = run.step;
         // A run at step 0 has measured nothing: what stands in the file is not its own.
-        self.file.open(run, |line| now > 0 && (line == HEADER || step_of(line).is_some_and(|step| step <= now)))
+        self.file
+            .open(run, |line| now > 0 && (line == HEADER || step_of(line).is_some_and(|step| step <= now)))
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
@@ -89,11 +90,15 @@ struct Rows {
 
 impl Rows {
     fn new(epoch: usize, step: u64) -> Self {
-        Self { epoch: epoch.to_string(), step: step.to_string(), writer: csv::Writer::from_writer(Vec::new()) }
+        Self {
+            epoch: epoch.to_string(),
+            step: step.to_string(),
+            writer: csv::Writer::from_writer(Vec::new()),
+        }
     }
 
     fn scores(&mut self, phase: &str, scores: &Scores) -> Result<()> {
-        scores.iter().try_for_each(|(name, score)| self.row(phase, name, score.value()))
+        scores.iter().try_for_each(|(name, score)| self.row(phase, name, text::defined(score)))
     }
 
     fn row(&mut self, phase: &str, name: &str, value: Option<f64>) -> Result<()> {

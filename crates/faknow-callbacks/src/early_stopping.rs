@@ -70,7 +70,11 @@ impl EarlyStopping {
             return refuse("early_stopping.patience", "1 or more validations", self.patience.to_string());
         }
         if !(self.min_delta.is_finite() && self.min_delta >= 0.0) {
-            return refuse("early_stopping.min_delta", "a finite number, 0 or more", self.min_delta.to_string());
+            return refuse(
+                "early_stopping.min_delta",
+                "a finite number, 0 or more",
+                self.min_delta.to_string(),
+            );
         }
         Ok(())
     }

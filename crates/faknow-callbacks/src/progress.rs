@@ -213,7 +213,8 @@ impl Pass {
 
     fn add(&mut self, batch: &BatchEnd) -> Result<()> {
         let failed = |source| Error::Tensor { what: "loss".to_owned(), source };
-        let sum = batch.loss.f_to_kind(Kind::Float).and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));
+        let sum =
+            batch.loss.f_to_kind(Kind::Float).and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));
         let sum = match &self.loss {
             Some(before) => sum.and_then(|sum| sum.f_add(before)),
             None => sum,
@@ -245,4 +246,210 @@ fn style(colors: bool) -> Result<ProgressStyle> {
     ProgressStyle::with_template(&format!("{{prefix}} [{bar}] {{pos}}/{{len}}  {{wide_msg}}"))
         .map(|style| style.progress_chars("=> "))
         .map_err(|e| Error::Custom { callback: "Progress".to_owned(), message: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use faknow_metrics::{Predictions, Scores};
+    use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike};
+    use tch::Device;
+    use tch::nn::VarStore;
+
+    use super::*;
+    use crate::Best;
+
+    /// Writes to the terminal on which the bar is drawn, as lines to standard error do.
+    struct Lines(InMemoryTerm);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write_str(&String::from_utf8_lossy(bytes).replace('\n', "\r\n"))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Plain(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Plain {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Plain {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn run() -> Run {
+        let mut run = Run::new("run", VarStore::new(Device::Cpu));
+        (run.epoch, run.max_epochs, run.n_batches) = (1, 3, 4);
+        run
+    }
+
+    fn batch(loss: f64, n_samples: usize) -> BatchEnd {
+        BatchEnd { n_samples, loss: Tensor::from(loss), parts: Vec::new(), grad_norm: None }
+    }
+
+    fn record() -> EpochRecord {
+        let valid: Scores = [("loss", 0.5), ("f1", 0.9)].into_iter().collect();
+        EpochRecord {
+            epoch: 1,
+            step: 4,
+            samples: 2400,
+            train: [("loss", 0.75)].into_iter().collect(),
+            valid: Some(valid),
+            learning_rates: vec![0.01],
+            grad_norm: None,
+            train_seconds: 1.2,
+            valid_seconds: 0.3,
+        }
+    }
+
+    /// Tells of two batches, one validation batch, and then calls `at` with where the run stands.
+    fn tell(progress: &mut Progress, mut at: impl FnMut(&str, &mut Progress)) {
+        let run = &mut run();
+        progress.on_fit_start(run).unwrap();
+        progress.on_epoch_start(run).unwrap();
+        at("epoch", progress);
+        for (done, loss, n_samples) in [(1, 1.0, 3), (2, 2.0, 1)] {
+            run.batch = done;
+            assert_eq!(progress.on_batch_end(run, &batch(loss, n_samples)).unwrap(), Flow::Continue);
+            // So that the bar is renewed each time, however short the batches.
+            if let Some(pass) = &mut progress.pass {
+                pass.shown -= REFRESH;
+            }
+        }
+        at("batches", progress);
+        progress.on_evaluation_batch_end(run, Phase::Valid, 1, 2).unwrap();
+        at("valid", progress);
+        progress.on_evaluation_batch_end(run, Phase::Valid, 2, 2).unwrap();
+        run.best = Some(Best { epoch: 1, step: 4, monitor: "f1".to_owned(), value: 0.9 });
+        run.history.epochs = vec![record()];
+        assert_eq!(progress.on_epoch_end(run, &record()).unwrap(), Flow::Continue);
+        at("epoch end", progress);
+        progress.on_fit_end(run, &StopReason::Completed).unwrap();
+        progress.on_evaluation_batch_end(run, Phase::Test, 1, 2).unwrap();
+        at("test", progress);
+        let evaluation = Evaluation {
+            scores: [("f1", 0.8)].into_iter().collect(),
+            predictions: Predictions::new(2, vec![], vec![]).unwrap(),
+            seconds: 0.25,
+        };
+        progress.on_test_end(run, &evaluation).unwrap();
+        at("end", progress);
+    }
+
+    const EPOCH: &str =
+        "epoch=1/3  train loss=0.7500  valid loss=0.5000 f1=0.9000  lr=0.01  1.5 s (2,000 samples/s)  best\n";
+    const END: &str = "ended after 1 epoch, 1.5 s: all epochs done; best epoch 1: f1=0.9000\n";
+    const TEST: &str = "test f1=0.8000  250 ms\n";
+
+    #[test]
+    fn plain_lines_one_per_epoch() {
+        let out = Plain::default();
+        tell(&mut Progress::plain(out.clone()), |_, _| {});
+        assert_eq!(out.text(), format!("{EPOCH}{END}{TEST}"));
+    }
+
+    #[test]
+    fn plain_lines_inside_a_long_epoch() {
+        let out = Plain::default();
+        tell(&mut Progress::plain(out.clone()).line_every(Duration::ZERO), |_, _| {});
+        let text = out.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("epoch 1/3  batch 1/4  loss=1.0000  "), "{text}");
+        // The mean over samples: (3 * 1 + 1 * 2) / 4.
+        assert!(lines[1].starts_with("epoch 1/3  batch 2/4  loss=1.2500  "), "{text}");
+        assert!(lines[1].contains(" samples/s  ") && lines[1].ends_with(" left"), "{text}");
+        assert!(lines[2].starts_with("valid 1/3  batch 1/2"), "{text}");
+        assert!(!text.contains(['\u{1b}', '\r']), "{text}");
+    }
+
+    #[test]
+    fn hidden_reads_nothing() {
+        // A loss without value would be an error if it were read.
+        let mut progress = Progress::hidden();
+        let run = &mut run();
+        progress.on_epoch_start(run).unwrap();
+        let batch = BatchEnd { n_samples: 1, loss: Tensor::new(), parts: Vec::new(), grad_norm: None };
+        assert_eq!(progress.on_batch_end(run, &batch).unwrap(), Flow::Continue);
+        tell(&mut progress, |_, progress| assert!(progress.pass.is_none()));
+    }
+
+    #[test]
+    fn a_terminal_shows_one_bar_below_whole_lines() {
+        let term = InMemoryTerm::new(30, 120);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
+        let writer = ProgressWriter::terminal(target, Lines(term.clone()), false);
+        let mut seen = Vec::new();
+        tell(&mut Progress::on(writer), |at, progress| {
+            if at == "batches" {
+                progress.writer().write_all(b"WARN first\nWARN second\n").unwrap();
+            }
+            if let Some(pass) = &progress.pass {
+                pass.bar.force_draw();
+            }
+            seen.push((at.to_owned(), term.contents()));
+        });
+        let screen =
+            |at: &str| seen.iter().find(|(when, _)| when == at).map(|(_, text)| text.as_str()).unwrap();
+        let bars = |text: &str| text.lines().filter(|line| line.contains('[')).count();
+        assert!(screen("epoch").starts_with("epoch 1/3 [   "), "{}", screen("epoch"));
+
+        let batches: Vec<&str> = screen("batches").lines().collect();
+        assert_eq!(batches[..2], ["WARN first", "WARN second"]);
+        assert!(batches[2].starts_with("epoch 1/3 [===========>"), "{batches:?}");
+        assert!(batches[2].contains("] 2/4  loss=1.2500  "), "{batches:?}");
+        assert!(batches[2].ends_with(" left"), "{batches:?}");
+
+        assert_eq!(bars(screen("valid")), 1);
+        assert!(screen("valid").lines().last().unwrap().starts_with("valid 1/3 ["), "{}", screen("valid"));
+
+        assert_eq!(screen("epoch end"), format!("WARN first\nWARN second\n{}", EPOCH.trim_end()));
+        assert_eq!(bars(screen("test")), 1);
+        assert!(screen("test").lines().last().unwrap().starts_with("test ["), "{}", screen("test"));
+        let all = format!("WARN first\nWARN second\n{EPOCH}{END}{TEST}");
+        assert_eq!(screen("end"), all.trim_end());
+    }
+
+    #[test]
+    fn colours_only_where_they_are_wanted() {
+        let check = |colors: bool| {
+            let term = InMemoryTerm::new(30, 120);
+            let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
+            let out = Plain::default();
+            let writer = ProgressWriter::terminal(target, out.clone(), colors);
+            tell(&mut Progress::on(writer), |_, _| {});
+            assert_eq!(out.text().contains('\u{1b}'), colors, "{}", out.text());
+            assert!(style(colors).is_ok());
+        };
+        check(false);
+        check(true);
+    }
+
+    #[test]
+    fn an_error_leaves_the_terminal_clean() {
+        let term = InMemoryTerm::new(30, 120);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
+        let mut progress = Progress::on(ProgressWriter::terminal(target, Lines(term.clone()), false));
+        let run = &mut run();
+        progress.on_epoch_start(run).unwrap();
+        assert!(term.contents().starts_with("epoch 1/3"), "{}", term.contents());
+        progress.on_error(run, "loss is NaN");
+        assert_eq!(term.contents(), "");
+    }
 }

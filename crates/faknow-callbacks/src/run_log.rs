@@ -69,7 +69,8 @@ impl Callback for RunLog {
             tracing::info!("log of run {}: {}", run.name, path.display());
             log_layer::attach(file);
         }
-        let begins = if run.step == 0 { "begins".to_owned() } else { format!("goes on at step {}", run.step) };
+        let begins =
+            if run.step == 0 { "begins".to_owned() } else { format!("goes on at step {}", run.step) };
         let weights: usize = run.vars.trainable_variables().iter().map(tch::Tensor::numel).sum();
         self.info(
             run,

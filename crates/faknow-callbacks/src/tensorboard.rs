@@ -12,7 +12,7 @@ use tensorboard_rs::record_writer::RecordWriter;
 use tensorboard_rs::summary::scalar;
 
 use crate::run_file::place;
-use crate::{BatchEnd, Callback, Error, Flow, Result, Run};
+use crate::{BatchEnd, Callback, Error, Flow, Result, Run, text};
 
 /// Writes an event file into the folder `tensorboard` of the run's folder.
 ///
@@ -62,7 +62,9 @@ impl TensorBoard {
 
     fn write(&mut self, run: &Run, x: u64, values: &[(String, f64)]) -> Result<()> {
         match &mut self.events {
-            Some(events) if events.dir == place(self.dir.as_deref(), run, "tensorboard")? => events.scalars(x, values),
+            Some(events) if events.dir == place(self.dir.as_deref(), run, "tensorboard")? => {
+                events.scalars(x, values)
+            }
             _ => self.open(run)?.scalars(x, values),
         }
     }
@@ -113,7 +115,7 @@ fn tagged(group: &str, scores: &Scores) -> Vec<(String, f64)> {
         Some(part) if scores.get(part).is_none() => format!("{group}/{part}"),
         _ => format!("{group}/{name}"),
     };
-    scores.iter().filter_map(|(name, score)| Some((tag(name), score.value()?))).collect()
+    scores.iter().filter_map(|(name, score)| Some((tag(name), text::defined(score)?))).collect()
 }
 
 /// A file of events that TensorBoard reads.

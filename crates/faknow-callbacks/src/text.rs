@@ -74,13 +74,19 @@ pub(crate) fn count(value: u64) -> String {
     grouped
 }
 
-/// Names and values: `loss=0.4321 accuracy=0.9300`; what has no value is `undefined`.
+/// Names and values: `loss=0.4321 accuracy=0.9300`; a value that stands in for an undefined one is marked.
 pub(crate) fn scores(scores: &Scores) -> String {
-    let worded = |(name, score): (&str, &Score)| match score.value() {
-        Some(value) => format!("{name}={}", number(value)),
-        None => format!("{name}=undefined"),
+    let worded = |(name, score): (&str, &Score)| match (defined(score), score.value()) {
+        (Some(value), _) => format!("{name}={}", number(value)),
+        (None, Some(stand_in)) => format!("{name}={} (undefined)", number(stand_in)),
+        (None, None) => format!("{name}=undefined"),
     };
     scores.iter().map(worded).collect::<Vec<_>>().join(" ")
+}
+
+/// The value that a score has by its formula, and not by convention.
+pub(crate) fn defined(score: &Score) -> Option<f64> {
+    score.value().filter(|_| score.is_defined())
 }
 
 /// All that is worth a line about an epoch: `epoch=3/20  train loss=…  valid loss=… f1=…  lr=0.001  12.3 s …`.
@@ -97,7 +103,8 @@ pub(crate) fn epoch_line(run: &Run, record: &EpochRecord) -> String {
         let _ = write!(line, " grad_norm={}", number(norm));
     }
     let _ = write!(line, "  {}", format_duration(record.train_seconds + record.valid_seconds));
-    let seen_before = run.history.epochs.iter().rev().find(|r| r.epoch < record.epoch).map_or(0, |r| r.samples);
+    let seen_before =
+        run.history.epochs.iter().rev().find(|r| r.epoch < record.epoch).map_or(0, |r| r.samples);
     if let Some(speed) = speed(record.samples.saturating_sub(seen_before), record.train_seconds) {
         let _ = write!(line, " ({speed})");
     }
@@ -150,7 +157,8 @@ mod tests {
 
     #[test]
     fn durations() {
-        let check = |seconds: f64, expected: &str| assert_eq!(format_duration(seconds), expected, "{seconds}");
+        let check =
+            |seconds: f64, expected: &str| assert_eq!(format_duration(seconds), expected, "{seconds}");
         check(0.0, "0 ms");
         check(0.0354, "35 ms");
         check(0.9996, "1.0 s");

@@ -11,6 +11,7 @@ mod record;
 mod rng;
 mod sampler;
 mod split;
+pub mod synth;
 pub mod text;
 mod text_batch;
 mod text_dataset;

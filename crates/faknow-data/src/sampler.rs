@@ -146,7 +146,8 @@ impl ClassDraw {
             }
         };
         let index = WeightedIndex::new(&class_weights).ok_or_else(|| {
-            setting("sampling.weighted", "a positive weight for a class that occurs", format!("{weights:?}"))
+            let got = format!("{:?}", weights.unwrap_or_default());
+            setting("sampling.weighted", "a positive weight for a class that occurs", got)
         })?;
         Ok(Self { index, samples })
     }

@@ -6,15 +6,15 @@ use crate::{Average, Direction, Error, Metric, Predictions, Result, Score};
 
 /// The metric of this name; upper and lower case, `-` and `_` are the same.
 ///
-/// Names are those of [`metric_names`], `ece_<bins>` with any number of bins, and the aliases `auc` (`roc_auc`),
+/// Names are those of [`metric_names`], `ece_<bins>` with up to 65535 bins, and the aliases `auc` (`roc_auc`),
 /// `pr_auc` (`average_precision`), `kappa` (`cohen_kappa`) and `ece` (`ece_15`).
 ///
 /// - `precision`, `recall`, `f1`: of class 1 if there are two classes (as FaKnow), else macro
 /// - `*_binary`: of class 1; `*_macro`, `*_macro_present`, `*_micro`, `*_weighted`: see [`Average`]
-/// - `roc_auc`, `average_precision`: from the scores of class 1, with more than two classes the mean of each class
-///   against the rest
-/// - `auc_hard`: what FaKnow calls `auc`, the ROC-AUC of the predicted classes instead of the scores; only for
-///   comparison
+/// - `roc_auc`, `average_precision`: from the scores of class 1, with more than two classes the mean of each
+///   class against the rest
+/// - `auc_hard`: what FaKnow calls `auc`, the ROC-AUC of the predicted classes instead of the scores; only
+///   for comparison
 ///
 /// ```
 /// use faknow_metrics::{Metric, metric_by_name};
@@ -38,8 +38,10 @@ pub fn metric_by_name(name: &str) -> Result<Box<dyn Metric>> {
     if let Some(builtin) = BUILTINS.iter().find(|builtin| builtin.name == wanted) {
         return Ok(Box::new(*builtin));
     }
-    match wanted.strip_prefix("ece_").and_then(|bins| bins.parse().ok()) {
-        Some(n_bins) if n_bins > 0 => Ok(Box::new(CalibrationError { name: format!("ece_{n_bins}"), n_bins })),
+    match wanted.strip_prefix("ece_").and_then(|bins| bins.parse::<u16>().ok()) {
+        Some(n_bins) if n_bins > 0 => {
+            Ok(Box::new(CalibrationError { name: format!("ece_{n_bins}"), n_bins: usize::from(n_bins) }))
+        }
         _ => Err(Error::UnknownMetric {
             name: name.to_owned(),
             known: metric_names().map(str::to_owned).collect(),
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
-        for name in ["acuracy", "", "ece_0", "ece_x", "loss"] {
+        for name in ["acuracy", "", "ece_0", "ece_65536", "ece_x", "loss"] {
             let error = metric_by_name(name).err().unwrap().to_string();
             assert!(error.starts_with(&format!("unknown metric `{name}`; known are accuracy, ")), "{error}");
             assert!(error.contains("roc_auc") && error.contains("ece_15"), "{error}");

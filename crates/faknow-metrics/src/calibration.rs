@@ -48,10 +48,11 @@ pub fn reliability_bins(predictions: &Predictions, n_bins: usize) -> Result<Vec<
     Ok(bins.collect())
 }
 
-/// Expected calibration error (Guo et al. 2017): mean over the samples of |accuracy - mean confidence| of their bin.
+/// Expected calibration error (Guo et al. 2017): mean over the samples of |accuracy - mean confidence| of
+/// their bin.
 ///
-/// The bins are `n_bins` intervals of equal width, open below. Undefined without samples, for 0 bins, and if the
-/// scores are no probabilities.
+/// The bins are `n_bins` intervals of equal width, open below. Undefined without samples, for 0 bins, and if
+/// the scores are no probabilities.
 pub fn expected_calibration_error(predictions: &Predictions, n_bins: usize) -> Score {
     if n_bins == 0 {
         return Score::undefined("there are no bins");
@@ -65,10 +66,11 @@ pub fn expected_calibration_error(predictions: &Predictions, n_bins: usize) -> S
 
 /// Mean negative natural logarithm of the probability of the true class.
 ///
-/// Probabilities are clipped to `[2^-52, 1 - 2^-52]`, so that certainty in a wrong class costs about 36. Undefined
-/// without samples, and if the scores are no probabilities.
+/// Probabilities are clipped to `[2^-52, 1 - 2^-52]`, so that certainty in a wrong class costs about 36.
+/// Undefined without samples, and if the scores are no probabilities.
 pub fn log_loss(predictions: &Predictions) -> Score {
-    let loss = |i: usize, label: usize| -predictions.row(i)[label].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+    let loss =
+        |i: usize, label: usize| -predictions.row(i)[label].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
     of_probabilities(predictions, || mean(predictions, loss))
 }
 
@@ -126,7 +128,8 @@ fn of_probabilities(predictions: &Predictions, value: impl FnOnce() -> f64) -> S
 
 /// Mean over the samples of `value(sample, label)`, the same whatever the number of threads.
 fn mean(predictions: &Predictions, value: impl Fn(usize, usize) -> f64 + Sync) -> f64 {
-    // Blocks of fixed size are added in order; a parallel sum would add in the order in which threads steal work.
+    // Blocks of fixed size are added in order; a parallel sum would add in the order in which threads steal
+    // work.
     const BLOCK: usize = 8192;
     let block = |(b, labels): (usize, &[usize])| -> f64 {
         labels.iter().enumerate().map(|(i, &label)| value(b * BLOCK + i, label)).sum()
@@ -144,7 +147,10 @@ mod tests {
     }
 
     fn close(score: &Score, expected: f64) {
-        assert!(score.is_defined() && (score.value().unwrap() - expected).abs() < 1e-12, "{score} {expected}");
+        assert!(
+            score.is_defined() && (score.value().unwrap() - expected).abs() < 1e-12,
+            "{score} {expected}"
+        );
     }
 
     #[test]
@@ -188,12 +194,11 @@ mod tests {
             assert_eq!(score, Score::undefined(reason));
         }
         let error = |p: &Predictions, n| reliability_bins(p, n).unwrap_err().to_string();
-        assert!(error(&logits, 15).starts_with("the reliability diagram is undefined: the scores of sample 0"));
-        assert_eq!(error(&two(&[], &[]), 0), "0 bins: at least 1 is needed");
-        assert_eq!(
-            expected_calibration_error(&two(&[0], &[0.5]), 0),
-            Score::undefined("there are no bins")
+        assert!(
+            error(&logits, 15).starts_with("the reliability diagram is undefined: the scores of sample 0")
         );
+        assert_eq!(error(&two(&[], &[]), 0), "0 bins: at least 1 is needed");
+        assert_eq!(expected_calibration_error(&two(&[0], &[0.5]), 0), Score::undefined("there are no bins"));
         let three = Predictions::new(3, vec![0], vec![0.5, 0.25, 0.25]).unwrap();
         assert_eq!(brier_binary(&three), Score::undefined("it is for 2 classes, there are 3"));
     }

@@ -28,7 +28,8 @@ pub struct ClassScores {
     pub precision: Score,
     /// Share of the class's samples that were predicted as it; undefined if it does not occur.
     pub recall: Score,
-    /// Harmonic mean of both, `2 tp / (2 tp + fp + fn)`; undefined if the class neither occurs nor is predicted.
+    /// Harmonic mean of both, `2 tp / (2 tp + fp + fn)`; undefined if the class neither occurs nor is
+    /// predicted.
     pub f1: Score,
     /// How many samples are truly of this class.
     pub support: u64,
@@ -39,16 +40,21 @@ pub struct ClassScores {
 impl ConfusionMatrix {
     /// Precision, recall and F1 of every class, `[n_classes]`.
     pub fn per_class(&self) -> Vec<ClassScores> {
+        let empty = self.n_samples() == 0;
+        let share = |part: u64, whole: u64, reason: String| match whole {
+            0 if empty => Score::undefined(NO_SAMPLES),
+            0 => Score::undefined_or(reason, 0.0),
+            _ => Score::Defined(part as f64 / whole as f64),
+        };
         let sums = self.support().into_iter().zip(self.predicted());
         sums.enumerate()
             .map(|(class, (support, predicted))| {
                 let hits = self.get(class, class);
+                let neither = format!("class {class} neither occurs nor is predicted");
                 ClassScores {
-                    precision: Score::ratio(hits, predicted, || format!("class {class} is never predicted")),
-                    recall: Score::ratio(hits, support, || absent(class)),
-                    f1: Score::ratio(2 * hits, support + predicted, || {
-                        format!("class {class} neither occurs nor is predicted")
-                    }),
+                    precision: share(hits, predicted, format!("class {class} is never predicted")),
+                    recall: share(hits, support, absent(class)),
+                    f1: share(2 * hits, support + predicted, neither),
                     support,
                     predicted,
                 }
@@ -127,7 +133,8 @@ pub(crate) fn weighted_mean<'a>(scores: impl Iterator<Item = (&'a Score, f64)>) 
 mod tests {
     use super::*;
 
-    /// Class 0: 3 right; class 1: 1 right, 1 taken for 0; class 2 occurs once, never predicted; class 3 is absent.
+    /// Class 0: 3 right; class 1: 1 right, 1 taken for 0; class 2 occurs once, never predicted; class 3 is
+    /// absent.
     fn matrix() -> ConfusionMatrix {
         ConfusionMatrix::new(4, &[0, 0, 0, 1, 1, 2], &[0, 0, 0, 1, 0, 1]).unwrap()
     }
@@ -170,10 +177,7 @@ mod tests {
             undefined(&format!("{never}, and the like for 1 more class"), 1.25 / 4.0),
         );
         check(m.precision(Average::MacroPresent), undefined(never, 1.25 / 3.0));
-        check(
-            m.precision(Average::Weighted),
-            undefined(never, (3.0 * 0.75 + 2.0 * 0.5) / 6.0),
-        );
+        check(m.precision(Average::Weighted), undefined(never, (3.0 * 0.75 + 2.0 * 0.5) / 6.0));
         check(m.recall(Average::Macro), undefined("class 3 does not occur in the labels", 1.5 / 4.0));
         check(m.recall(Average::MacroPresent), Score::Defined(0.5));
         check(m.recall(Average::Weighted), Score::Defined(4.0 / 6.0));

@@ -145,7 +145,8 @@ impl ConfusionMatrix {
             return Score::undefined_or("all predictions are of one class", 0.0);
         }
         let covariance = (sums.correct * sums.total - sums.chance) as f64;
-        Score::Defined(covariance / ((spread_predicted as f64).sqrt() * (spread_labels as f64).sqrt()))
+        // One root of the product, so that perfect agreement is exactly 1.
+        Score::Defined(covariance / (spread_predicted as f64 * spread_labels as f64).sqrt())
     }
 
     /// Cohen's kappa, unweighted: agreement beyond chance, at most 1.
@@ -281,11 +282,7 @@ mod tests {
         check(one_label.mcc(), "all labels are of one class", Some(0.0));
         check(one_label.auc_hard(), "class 0 does not occur in the labels", None);
         check(matrix(2, &[1, 0], &[1, 1]).mcc(), "all predictions are of one class", Some(0.0));
-        check(
-            matrix(2, &[1], &[1]).cohen_kappa(),
-            "all labels and all predictions are of one class",
-            None,
-        );
+        check(matrix(2, &[1], &[1]).cohen_kappa(), "all labels and all predictions are of one class", None);
         check(matrix(3, &[1], &[1]).auc_hard(), "it is for 2 classes, there are 3", None);
     }
 

@@ -6,7 +6,8 @@ use crate::{Direction, Error, Metric, Predictions, Result, Scores, builtin, metr
 
 /// An ordered set of metrics with names of their own.
 ///
-/// The default is FaKnow's: `accuracy`, `precision`, `recall`, `f1`, of class 1 if there are two classes, else macro.
+/// The default is FaKnow's: `accuracy`, `precision`, `recall`, `f1`, of class 1 if there are two classes,
+/// else macro.
 ///
 /// ```
 /// use faknow_metrics::{Metrics, Predictions};

@@ -15,9 +15,9 @@ const RANGE_TOLERANCE: f64 = 1e-6;
 
 /// Labels and class scores of a data set, with the class predicted for each sample.
 ///
-/// Scores are usually probabilities, but any finite numbers will do for accuracy, ranking and the like; metrics
-/// that need probabilities are then undefined. Clones share their content, so they cost nothing. What several
-/// metrics need (confusion matrix, sorted scores) is computed once.
+/// Scores are usually probabilities, but any finite numbers will do for accuracy, ranking and the like;
+/// metrics that need probabilities are then undefined. Clones share their content, so they cost nothing. What
+/// several metrics need (confusion matrix, sorted scores) is computed once.
 ///
 /// ```
 /// use faknow_metrics::Predictions;
@@ -115,7 +115,10 @@ impl Predictions {
     /// Why the scores are no probabilities: names the first row at fault. `None` if they are.
     pub(crate) fn not_probabilities(&self) -> Option<&str> {
         let find = || {
-            let row = self.scores().par_chunks_exact(self.n_classes()).position_first(|row| !is_distribution(row))?;
+            let row = self
+                .scores()
+                .par_chunks_exact(self.n_classes())
+                .position_first(|row| !is_distribution(row))?;
             Some(format!(
                 "the scores of sample {row} are no probabilities (they sum to {:.6})",
                 self.row(row).iter().sum::<f64>()

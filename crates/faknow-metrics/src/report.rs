@@ -13,11 +13,12 @@ use crate::{
 
 /// All built-in metrics of predictions, overall and per class, with the confusion matrix and the curves.
 ///
-/// Displayed, it is a table for people, in which undefined values are said with their reason. Serialised, it is one
-/// flat object: `n_samples`, `classes`, every metric by its name (null where it has no value), `precision_per_class`,
+/// Displayed, it is a table for people, in which undefined values are said with their reason. Serialised, it
+/// is one flat object: `n_samples`, `classes`, every metric by its name (null where it has no value),
+/// `precision_per_class`,
 /// `recall_per_class`, `f1_per_class`, `support`, `roc_auc_per_class`, `average_precision_per_class`,
-/// `confusion_matrix` (rows are true, columns predicted classes), and `undefined`, the reason for each metric that is
-/// undefined, also where a customary value stands in for it.
+/// `confusion_matrix` (rows are true, columns predicted classes), and `undefined`, the reason for each metric
+/// that is undefined, also where a customary value stands in for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassificationReport {
     predictions: Predictions,
@@ -71,10 +72,13 @@ impl ClassificationReport {
 
     /// Average precision of each class against the rest, in order.
     pub fn average_precision_per_class(&self) -> Vec<Score> {
-        (0..self.classes.len()).map(|class| self.predictions.ranking(class).average_precision.clone()).collect()
+        (0..self.classes.len())
+            .map(|class| self.predictions.ranking(class).average_precision.clone())
+            .collect()
     }
 
-    /// The ROC curve of one class against the rest; has a point per distinct score, see [`RocCurve::thinned`].
+    /// The ROC curve of one class against the rest; has a point per distinct score, see
+    /// [`RocCurve::thinned`].
     ///
     /// # Errors
     /// There is no such class, or the samples are not partly of it and partly of others.
@@ -130,7 +134,7 @@ impl Serialize for Reasons<'_> {
     }
 }
 
-/// Larger confusion matrices are left out of the table: they would not fit a screen.
+/// With more classes the table leaves out the confusion matrix, and cuts lists, which would not fit a screen.
 const MAX_SHOWN_CLASSES: usize = 12;
 
 impl fmt::Display for ClassificationReport {
@@ -149,11 +153,11 @@ impl ClassificationReport {
         let averages = ["macro", "weighted"];
         let names = self.class_names.iter().map(String::as_str).chain(["weighted average"]);
         let width = names.map(UnicodeWidthStr::width).max().unwrap_or_default();
-        writeln!(f, "{}  precision     recall         f1    support", pad("", width))?;
+        writeln!(f, "{}  precision      recall          f1     support", pad("", width))?;
         let row = |f: &mut fmt::Formatter<'_>, name: &str, scores: [Option<&Score>; 3], support: u64| {
             write!(f, "{}", pad(name, width))?;
             for score in scores {
-                write!(f, " {:>10}", score.map_or_else(|| "-".to_owned(), cell))?;
+                write!(f, " {:>11}", score.map_or_else(|| "- ".to_owned(), cell))?;
             }
             writeln!(f, " {support:>10}")
         };
@@ -163,21 +167,33 @@ impl ClassificationReport {
         }
         let n_samples = self.confusion().n_samples();
         for average in averages {
-            let scores = ["precision", "recall", "f1"].map(|name| self.scores.get(&format!("{name}_{average}")));
+            let scores =
+                ["precision", "recall", "f1"].map(|name| self.scores.get(&format!("{name}_{average}")));
             row(f, &format!("{average} average"), scores, n_samples)?;
         }
-        let all = self.classes.iter().flat_map(|class| [&class.precision, &class.recall, &class.f1]);
-        if all.clone().any(|score| !score.is_defined()) {
-            writeln!(f, "* no value, by convention 0:")?;
-            let mut told = Vec::new();
-            for reason in all.filter_map(Score::reason) {
-                if !told.contains(&reason) {
-                    writeln!(f, "  {reason}")?;
-                    told.push(reason);
-                }
-            }
+        self.write_reasons(f)
+    }
+
+    /// Why values of classes are undefined, one line per class.
+    fn write_reasons(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.class_names.iter().zip(&self.classes).filter_map(|(name, class)| {
+            let mut reasons: Vec<_> =
+                [&class.precision, &class.recall, &class.f1].into_iter().filter_map(Score::reason).collect();
+            reasons.dedup();
+            (!reasons.is_empty()).then(|| format!("{name}: {}", reasons.join("; ")))
+        });
+        let shown: Vec<String> = lines.by_ref().take(MAX_SHOWN_CLASSES).collect();
+        if shown.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        writeln!(f, "undefined (*: 0 by convention, -: no value)")?;
+        for line in shown {
+            writeln!(f, "  {line}")?;
+        }
+        match lines.count() {
+            0 => Ok(()),
+            more => writeln!(f, "  … and {more} more"),
+        }
     }
 
     /// The metrics that the rows above do not show.
@@ -199,10 +215,10 @@ impl ClassificationReport {
         ];
         let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
         for (name, score) in names.into_iter().filter_map(|name| Some((name, self.scores.get(name)?))) {
-            write!(f, "{name:<width$} {:>10}", cell(score))?;
+            let line = format!("{name:<width$} {:>10}", cell(score));
             match score.reason() {
-                Some(reason) => writeln!(f, "  undefined: {reason}")?,
-                None => writeln!(f)?,
+                Some(reason) => writeln!(f, "{line} undefined: {reason}")?,
+                None => writeln!(f, "{}", line.trim_end())?,
             }
         }
         Ok(())
@@ -238,12 +254,13 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Four decimals; `*` marks a customary value of an undefined score, `-` one that has none.
+/// Four decimals, and one column for the mark: `*` a customary value of an undefined score; `-` stands for no
+/// value.
 fn cell(score: &Score) -> String {
     match (score.value(), score.is_defined()) {
-        (Some(value), true) => format!("{value:.4}"),
+        (Some(value), true) => format!("{value:.4} "),
         (Some(value), false) => format!("{value:.4}*"),
-        (None, _) => "-".to_owned(),
+        (None, _) => "- ".to_owned(),
     }
 }
 
@@ -266,14 +283,130 @@ mod tests {
     #[test]
     fn table_of_two_classes() {
         let scores = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4, 0.7, 0.3, 0.25, 0.75];
-        check(&report(&["谣言", "real"], &[0, 1, 1, 0, 0], &scores), expect![[""]]);
+        check(
+            &report(&["谣言", "real"], &[0, 1, 1, 0, 0], &scores),
+            expect![[r#"
+                                  precision      recall          f1     support
+                谣言                 0.6667      0.6667      0.6667           3
+                real                 0.5000      0.5000      0.5000           2
+                macro average        0.5833      0.5833      0.5833           5
+                weighted average     0.6000      0.6000      0.6000           5
+
+                accuracy             0.6000
+                balanced_accuracy    0.5833
+                precision            0.5000
+                recall               0.5000
+                f1                   0.5000
+                roc_auc              0.8333
+                average_precision    0.8333
+                mcc                  0.1667
+                cohen_kappa          0.1667
+                log_loss             0.5976
+                brier_binary         0.2125
+                ece_15               0.3100
+
+                confusion matrix (rows: true class, columns: predicted class)
+                      谣言  real
+                谣言     2     1
+                real     1     1
+            "#]],
+        );
     }
 
     #[test]
     fn table_with_undefined_values() {
-        check(&report(&["a", "b", "never seen"], &[0, 0], &[0.5, 0.3, 0.2, 0.3, 0.5, 0.2]), expect![[""]]);
-        check(&report(&["real", "fake"], &[], &[]), expect![[""]]);
-        check(&report(&["real", "fake"], &[0, 1], &[3.0, -1.0, -2.0, 0.5]), expect![[""]]);
+        check(
+            &report(&["a", "b", "never seen"], &[0, 0], &[0.5, 0.3, 0.2, 0.3, 0.5, 0.2]),
+            expect![[r#"
+                                  precision      recall          f1     support
+                a                    1.0000      0.5000      0.6667           2
+                b                    0.0000      0.0000*     0.0000           0
+                never seen           0.0000*     0.0000*     0.0000*          0
+                macro average        0.3333*     0.1667*     0.2222*          2
+                weighted average     1.0000      0.5000      0.6667           2
+                undefined (*: 0 by convention, -: no value)
+                  b: class 1 does not occur in the labels
+                  never seen: class 2 is never predicted; class 2 does not occur in the labels; class 2 neither occurs nor is predicted
+
+                accuracy             0.5000
+                balanced_accuracy    0.5000
+                precision            0.3333* undefined: class 2 is never predicted
+                recall               0.1667* undefined: class 1 does not occur in the labels, and the like for 1 more class
+                f1                   0.2222* undefined: class 2 neither occurs nor is predicted
+                roc_auc                   -  undefined: all labels are of class 0, and the like for 2 more classes
+                average_precision    0.3333* undefined: class 1 does not occur in the labels, and the like for 1 more class
+                mcc                  0.0000* undefined: all labels are of one class
+                cohen_kappa          0.0000
+                log_loss             0.9486
+                brier_multiclass     0.5800
+                ece_15               0.0000
+
+                confusion matrix (rows: true class, columns: predicted class)
+                            a  b  never seen
+                a           1  1           0
+                b           0  0           0
+                never seen  0  0           0
+            "#]],
+        );
+        check(
+            &report(&["real", "fake"], &[], &[]),
+            expect![[r#"
+                                  precision      recall          f1     support
+                real                      -           -           -           0
+                fake                      -           -           -           0
+                macro average             -           -           -           0
+                weighted average          -           -           -           0
+                undefined (*: 0 by convention, -: no value)
+                  real: there are no samples
+                  fake: there are no samples
+
+                accuracy                  -  undefined: there are no samples
+                balanced_accuracy         -  undefined: there are no samples
+                precision                 -  undefined: there are no samples
+                recall                    -  undefined: there are no samples
+                f1                        -  undefined: there are no samples
+                roc_auc                   -  undefined: there are no samples
+                average_precision         -  undefined: there are no samples
+                mcc                       -  undefined: there are no samples
+                cohen_kappa               -  undefined: there are no samples
+                log_loss                  -  undefined: there are no samples
+                brier_binary              -  undefined: there are no samples
+                ece_15                    -  undefined: there are no samples
+
+                confusion matrix (rows: true class, columns: predicted class)
+                      real  fake
+                real     0     0
+                fake     0     0
+            "#]],
+        );
+        check(
+            &report(&["real", "fake"], &[0, 1], &[3.0, -1.0, -2.0, 0.5]),
+            expect![[r#"
+                                  precision      recall          f1     support
+                real                 1.0000      1.0000      1.0000           1
+                fake                 1.0000      1.0000      1.0000           1
+                macro average        1.0000      1.0000      1.0000           2
+                weighted average     1.0000      1.0000      1.0000           2
+
+                accuracy             1.0000
+                balanced_accuracy    1.0000
+                precision            1.0000
+                recall               1.0000
+                f1                   1.0000
+                roc_auc              1.0000
+                average_precision    1.0000
+                mcc                  1.0000
+                cohen_kappa          1.0000
+                log_loss                  -  undefined: the scores of sample 0 are no probabilities (they sum to 2.000000)
+                brier_binary              -  undefined: the scores of sample 0 are no probabilities (they sum to 2.000000)
+                ece_15                    -  undefined: the scores of sample 0 are no probabilities (they sum to 2.000000)
+
+                confusion matrix (rows: true class, columns: predicted class)
+                      real  fake
+                real     1     0
+                fake     0     1
+            "#]],
+        );
     }
 
     #[test]
@@ -282,12 +415,15 @@ mod tests {
         let predictions = Predictions::new(13, vec![12], vec![1.0 / 13.0; 13]).unwrap();
         let text = ClassificationReport::new(&predictions, &names).unwrap().to_string();
         assert!(text.ends_with("\nconfusion matrix: 13 x 13, not shown\n"), "{text}");
+        assert!(text.contains("\n  class 11: class 11 is never predicted; "), "{text}");
+        assert!(text.contains("\n  … and 1 more\n"), "{text}");
     }
 
     #[test]
     fn json_is_one_flat_object() {
-        let json = serde_json::to_string(&report(&["real", "fake"], &[0, 0], &[0.75, 0.25, 0.25, 0.75])).unwrap();
-        expect![[""]].assert_eq(&json);
+        let json =
+            serde_json::to_string(&report(&["real", "fake"], &[0, 0], &[0.75, 0.25, 0.25, 0.75])).unwrap();
+        expect![[r#"{"n_samples":2,"classes":["real","fake"],"accuracy":0.5,"precision":0.0,"recall":0.0,"f1":0.0,"balanced_accuracy":0.5,"precision_binary":0.0,"recall_binary":0.0,"f1_binary":0.0,"precision_macro":0.5,"recall_macro":0.25,"f1_macro":0.3333333333333333,"precision_macro_present":0.5,"recall_macro_present":0.25,"f1_macro_present":0.3333333333333333,"precision_micro":0.5,"recall_micro":0.5,"f1_micro":0.5,"precision_weighted":1.0,"recall_weighted":0.5,"f1_weighted":0.6666666666666666,"roc_auc":null,"average_precision":0.0,"mcc":0.0,"cohen_kappa":0.0,"log_loss":0.8369882167858358,"brier_binary":0.3125,"brier_multiclass":0.625,"ece_15":0.25,"auc_hard":null,"precision_per_class":[1.0,0.0],"recall_per_class":[0.5,0.0],"f1_per_class":[0.6666666666666666,0.0],"support":[2,0],"roc_auc_per_class":[null,null],"average_precision_per_class":[1.0,0.0],"confusion_matrix":[[1,1],[0,0]],"undefined":{"recall":"class 1 does not occur in the labels","recall_binary":"class 1 does not occur in the labels","recall_macro":"class 1 does not occur in the labels","recall_macro_present":"class 1 does not occur in the labels","roc_auc":"class 1 does not occur in the labels","average_precision":"class 1 does not occur in the labels","mcc":"all labels are of one class","auc_hard":"class 1 does not occur in the labels"}}"#]].assert_eq(&json);
     }
 
     #[test]

@@ -69,8 +69,8 @@ impl RocCurve {
 
 /// Precision against recall as the threshold falls.
 ///
-/// Point 0 is recall 0, precision 1 at the threshold infinity, by convention; then follows one point per distinct
-/// score.
+/// Point 0 is recall 0, precision 1 at the threshold infinity, by convention; then follows one point per
+/// distinct score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PrCurve {
     /// Share of the samples at or above the threshold that are positive.
@@ -106,8 +106,7 @@ impl PrCurve {
             let reason = "no sample is positive".to_owned();
             return Err(Error::Undefined { what: "the precision-recall curve", reason });
         }
-        let mut curve =
-            Self { precision: vec![1.0], recall: vec![0.0], thresholds: vec![f64::INFINITY] };
+        let mut curve = Self { precision: vec![1.0], recall: vec![0.0], thresholds: vec![f64::INFINITY] };
         for cut in cuts(sorted) {
             curve.precision.push(cut.precision());
             curve.recall.push(cut.true_positives as f64 / positives as f64);
@@ -159,19 +158,26 @@ pub fn auc(x: &[f64], y: &[f64]) -> Result<f64> {
         check_finite(what, list)?;
     }
     if let Some(index) = (1..x.len()).find(|&i| x[i] < x[i - 1]) {
-        return Err(Error::Value { what: "x", index, value: x[index], expected: "no less than the one before" });
+        return Err(Error::Value {
+            what: "x",
+            index,
+            value: x[index],
+            expected: "no less than the one before",
+        });
     }
     Ok((1..x.len()).map(|i| (x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2.0).sum())
 }
 
-/// ROC-AUC from scores: that of class 1 if there are two classes, else the mean of each class against the rest.
+/// ROC-AUC from scores: that of class 1 if there are two classes, else the mean of each class against the
+/// rest.
 ///
 /// Undefined where a class does not occur, or alone does.
 pub(crate) fn roc_auc(predictions: &Predictions) -> Score {
     over_classes(predictions, |ranking| &ranking.roc_auc)
 }
 
-/// Average precision from scores: that of class 1 if there are two classes, else the mean of each against the rest.
+/// Average precision from scores: that of class 1 if there are two classes, else the mean of each against the
+/// rest.
 ///
 /// Undefined, by convention with 0 for the class, where a class does not occur.
 pub(crate) fn average_precision(predictions: &Predictions) -> Score {
@@ -198,7 +204,8 @@ impl Ranking {
     pub(crate) fn of_class(predictions: &Predictions, class: usize) -> Self {
         let sorted = sorted_of_class(predictions, class);
         let (positives, negatives) = totals(&sorted);
-        // Counted in halves of a pair and in integers, so that the result does not depend on the order of ties.
+        // Counted in halves of a pair and in integers, so that the result does not depend on the order of
+        // ties.
         let (mut half_pairs, mut average_precision) = (0_u128, 0.0);
         let mut before = Cut { threshold: f64::INFINITY, true_positives: 0, false_positives: 0 };
         for cut in cuts(&sorted) {
@@ -349,16 +356,17 @@ mod tests {
 
     #[test]
     fn undefined_areas_say_why() {
-        let check = |n_classes: usize, labels: &[usize], auc: (&str, Option<f64>), ap: (&str, Option<f64>)| {
-            let scores = vec![1.0 / n_classes as f64; labels.len() * n_classes];
-            let predictions = Predictions::new(n_classes, labels.to_vec(), scores).unwrap();
-            let of = |(reason, convention): (&str, Option<f64>)| match reason {
-                "" => Score::Defined(convention.unwrap()),
-                _ => Score::Undefined { reason: reason.to_owned(), convention },
+        let check =
+            |n_classes: usize, labels: &[usize], auc: (&str, Option<f64>), ap: (&str, Option<f64>)| {
+                let scores = vec![1.0 / n_classes as f64; labels.len() * n_classes];
+                let predictions = Predictions::new(n_classes, labels.to_vec(), scores).unwrap();
+                let of = |(reason, convention): (&str, Option<f64>)| match reason {
+                    "" => Score::Defined(convention.unwrap()),
+                    _ => Score::Undefined { reason: reason.to_owned(), convention },
+                };
+                assert_eq!(roc_auc(&predictions), of(auc), "{labels:?}");
+                assert_eq!(average_precision(&predictions), of(ap), "{labels:?}");
             };
-            assert_eq!(roc_auc(&predictions), of(auc), "{labels:?}");
-            assert_eq!(average_precision(&predictions), of(ap), "{labels:?}");
-        };
         check(2, &[], (NO_SAMPLES, None), (NO_SAMPLES, None));
         let absent = "class 1 does not occur in the labels";
         check(2, &[0, 0], (absent, None), (absent, Some(0.0)));
@@ -375,10 +383,7 @@ mod tests {
             message(roc_curve(&[true, false], &[0.5, f64::NAN])),
             "scores: value 1 is NaN, expected a finite number"
         );
-        assert_eq!(
-            message(roc_curve(&[true], &[0.5])),
-            "the roc curve is undefined: no sample is negative"
-        );
+        assert_eq!(message(roc_curve(&[true], &[0.5])), "the roc curve is undefined: no sample is negative");
         assert_eq!(
             pr_curve(&[false], &[0.5]).unwrap_err().to_string(),
             "the precision-recall curve is undefined: no sample is positive"

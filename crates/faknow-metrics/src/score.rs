@@ -60,15 +60,6 @@ impl Score {
             Self::Undefined { reason, .. } => Some(reason),
         }
     }
-
-    /// `numerator / denominator`, or undefined with the convention 0 where the denominator is 0.
-    pub(crate) fn ratio(numerator: u64, denominator: u64, reason: impl FnOnce() -> String) -> Self {
-        if denominator == 0 {
-            Self::undefined_or(reason(), 0.0)
-        } else {
-            Self::Defined(numerator as f64 / denominator as f64)
-        }
-    }
 }
 
 /// A number that is not finite becomes undefined.

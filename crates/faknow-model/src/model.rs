@@ -29,10 +29,10 @@ use crate::Result;
 /// let vars = nn::VarStore::new(Device::Cpu);
 /// let path = vars.root();
 /// let model = BagOfWords { embedding: path.randn("embedding", &[10, 4], 0.0, 0.1), weight: path.zeros("weight", &[4, 2]) };
-/// let batch = TextBatch::new(Tensor::from_slice(&[2i64, 3, 4]).view([1, 3]), Some(Tensor::from_slice(&[1i64])));
+/// let batch = TextBatch::new(Tensor::from_slice(&[2i64, 3, 4]).view([1, 3]), Some(Tensor::from_slice(&[1i64])))?;
 /// let output = model.forward(&batch, Mode::Eval)?;
 /// assert_eq!(output.logits.size(), [1, 2]);
-/// # Ok::<(), faknow_model::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Model: Send {
     /// What the model reads.

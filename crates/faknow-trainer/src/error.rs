@@ -77,6 +77,12 @@ pub enum Error {
         /// Learning rate of the first parameter group.
         learning_rate: f64,
     },
+    /// The model's class scores are NaN: its weights or inputs are not finite.
+    #[error("{place}: the model's class scores are NaN, so its weights or its inputs are not finite")]
+    NonFiniteScores {
+        /// Phase, epoch and batch.
+        place: Place,
+    },
     /// The run folder cannot be used.
     #[error("run folder {path}: {message}", path = path.display())]
     RunDir {

@@ -45,16 +45,18 @@ pub fn evaluate<M: Model>(
                     return Err(Error::NoLabels { place });
                 };
                 sums.add(&loss, batch.n_samples())?;
-                Ok((to_vec::<i64>(labels, Kind::Int64)?, class_scores(&output.logits)?, n_classes(&output.logits)))
+                let scores = class_scores(&output.logits)?;
+                if scores.iter().any(|score| !score.is_finite()) {
+                    return Err(Error::NonFiniteScores { place });
+                }
+                Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
             })
         })?;
         predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
         progress(index + 1, n_batches)?;
     }
-    let predictions = predictions.map(PredictionsBuilder::finish).ok_or(Error::EmptyLoader {
-        phase: phase_name(phase),
-        hint: "it announced batches and gave none",
-    })?;
+    let empty = Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches and gave none" };
+    let predictions = predictions.ok_or(empty)?.finish()?;
     let mut scores = sums.means()?;
     for (name, score) in metrics.compute(&predictions)?.iter() {
         scores.insert(name.to_owned(), score.clone());

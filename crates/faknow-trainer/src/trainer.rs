@@ -141,7 +141,7 @@ impl<M: Model> Trainer<M> {
         let mut norms = LossSums::default();
         let mut flow = Flow::Continue;
         self.run.batch = 0;
-        for batch in loader.batches(self.run.epoch, 0) {
+        for batch in loader.batches(self.run.epoch - 1, 0) {
             let place = Place::training(self.run.epoch, self.run.batch + 1);
             let batch = batch.map_err(|source| Error::Data { place, source })?;
             let n_samples = batch.n_samples();

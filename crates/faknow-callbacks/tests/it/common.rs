@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex};
 use faknow_callbacks::{
     BatchEnd, Best, BestTracker, Callback, Flow, Monitor, Phase, Result, Run, StopReason,
 };
-use faknow_metrics::{EpochRecord, Evaluation, PredictionsBuilder, Score, Scores};
+use faknow_metrics::{EpochRecord, Evaluation, Predictions, Score, Scores};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 /// Samples of each batch.
-pub const BATCH_SIZE: usize = 8;
+pub(crate) const BATCH_SIZE: usize = 8;
 
 /// A run that records `loss`, `accuracy` and `f1`, judged by `f1`, of 2 batches an epoch and at most 20 epochs.
-pub fn run(dir: &Path) -> Run {
+pub(crate) fn run(dir: &Path) -> Run {
     let mut run = Run::new("toy", VarStore::new(Device::Cpu));
     run.dir = Some(dir.to_owned());
     run.max_epochs = 20;
@@ -28,7 +28,7 @@ pub fn run(dir: &Path) -> Run {
 }
 
 /// Tells `callbacks` of a run with these F1 values, one an epoch (`None` = undefined), from where the run stands.
-pub fn fit(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> Result<StopReason> {
+pub(crate) fn fit(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> Result<StopReason> {
     let _inside = run.span().entered();
     callbacks.on_fit_start(run)?;
     let mut reason = StopReason::Completed;
@@ -57,23 +57,27 @@ pub fn fit(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) ->
 }
 
 /// Tells `callbacks` of a test.
-pub fn test(run: &mut Run, callbacks: &mut impl Callback) -> Result<()> {
+pub(crate) fn test(run: &mut Run, callbacks: &mut impl Callback) -> Result<()> {
     let _inside = run.span().entered();
     callbacks.on_evaluation_batch_end(run, Phase::Test, 1, 1)?;
     callbacks.on_test_end(run, &evaluation())
 }
 
-pub fn evaluation() -> Evaluation {
+pub(crate) fn evaluation() -> Evaluation {
     Evaluation {
-        scores: [("loss", Score::from(0.3)), ("f1", Score::from(0.75)), ("roc_auc", Score::undefined("one class"))]
-            .into_iter()
-            .collect(),
-        predictions: predictions(),
+        scores: [
+            ("loss", Score::from(0.3)),
+            ("f1", Score::from(0.75)),
+            ("roc_auc", Score::undefined("one class")),
+        ]
+        .into_iter()
+        .collect(),
+        predictions: Predictions::new(2, vec![0, 1], vec![0.9, 0.1, 0.4, 0.6]).unwrap(),
         seconds: 0.5,
     }
 }
 
-pub fn batch(loss: f64) -> BatchEnd {
+pub(crate) fn batch(loss: f64) -> BatchEnd {
     BatchEnd {
         n_samples: BATCH_SIZE,
         loss: Tensor::from(loss),
@@ -83,15 +87,15 @@ pub fn batch(loss: f64) -> BatchEnd {
 }
 
 /// The text of a file of the run.
-pub fn text(run: &Run, name: &str) -> String {
+pub(crate) fn text(run: &Run, name: &str) -> String {
     std::fs::read_to_string(run.dir.as_ref().unwrap().join(name)).unwrap()
 }
 
 /// Keeps the names of the hooks that were called.
-pub struct Recorder(pub Arc<Mutex<Vec<String>>>);
+pub(crate) struct Recorder(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl Recorder {
-    pub fn new() -> (Self, Arc<Mutex<Vec<String>>>) {
+    pub(crate) fn new() -> (Self, Arc<Mutex<Vec<String>>>) {
         let hooks = Arc::default();
         (Self(Arc::clone(&hooks)), hooks)
     }

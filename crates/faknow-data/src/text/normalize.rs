@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn links() {
         check("see https://t.co/aB1 now", "see <url> now");
-        check("HTTP://X.org/a?b=c&d=(e), then", "<url>, then");
+        check("HTTP://X.org/a?b=c&d=e#f, then", "<url>, then");
+        check("(see http://x.org/a_(b)).", "(see <url>)).");
         check("(www.who.int).", "(<url>).");
         check("电流http://t.cn/RUnzfKG但像超凡", "电流<url>但像超凡");
         check("中www.a.cn。", "中<url>。");

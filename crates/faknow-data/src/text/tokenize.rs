@@ -155,17 +155,19 @@ impl Tokenizer {
 
     /// Gives the tokens of `text` until `give` answers false; answers whether it never did.
     fn cut(&self, text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
-        let wanted = |token: &&str| match self.config.punctuation {
-            true => token.chars().any(is_visible),
-            false => token.chars().any(char::is_alphanumeric),
+        let mut give = |token: &str| {
+            let token = token.trim_matches(is_invisible);
+            let wanted = match self.config.punctuation {
+                true => !token.chars().all(char::is_whitespace),
+                false => token.chars().any(char::is_alphanumeric),
+            };
+            !wanted || give(token)
         };
         match self.config.kind {
-            TokenizerKind::Words => text.split_word_bounds().filter(wanted).all(give),
-            TokenizerKind::Jieba => {
-                jieba().cut(text, true).into_iter().map(|token| token.word).filter(wanted).all(give)
-            }
-            TokenizerKind::Characters => text.graphemes(true).filter(wanted).all(give),
-            TokenizerKind::Alphanumeric => alphanumeric_runs(text).filter(wanted).all(give),
+            TokenizerKind::Words => text.split_word_bounds().all(give),
+            TokenizerKind::Jieba => jieba().cut(text, true).into_iter().all(|token| give(token.word)),
+            TokenizerKind::Characters => text.graphemes(true).all(give),
+            TokenizerKind::Alphanumeric => alphanumeric_runs(text).all(give),
         }
     }
 }
@@ -207,10 +209,11 @@ fn lowercase<'a>(word: &'a str, scratch: &'a mut String) -> &'a str {
     scratch
 }
 
-/// Neither white space nor a character that only steers how others are shown.
-fn is_visible(c: char) -> bool {
+/// Whether a character only steers how those around it are shown: direction marks, joiners, emoji variants. Copied
+/// texts have them at the ends of words, where they would make other words of them.
+fn is_invisible(c: char) -> bool {
     let steers = matches!(c,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}');
-    !c.is_whitespace() && !c.is_control() && !steers
+    steers || (c.is_control() && !c.is_whitespace())
 }

@@ -61,7 +61,7 @@ fn text_cnn(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let (n_words, n_classes) = (int("vocab_size") as usize, int("num_classes") as usize);
     let model = TextCnn::new(&vars.root(), &model_config, n_words, n_classes).unwrap();
     load_parameters(vars, inputs);
-    let batch = TextBatch::new(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone()));
+    let batch = TextBatch::new(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone())).unwrap();
     model.forward(&batch, mode(case)).unwrap()
 }
 

@@ -25,7 +25,7 @@ fn texts(n_padding: i64) -> TextBatch {
             Tensor::from_slice(&words).constant_pad_nd([0, 12 - len + n_padding])
         })
         .collect();
-    TextBatch::new(Tensor::stack(&rows, 0), Some(Tensor::from_slice(&[0i64, 1, 2].repeat(4))))
+    TextBatch::new(Tensor::stack(&rows, 0), Some(Tensor::from_slice(&[0i64, 1, 2].repeat(4)))).unwrap()
 }
 
 /// With the margin that the configuration asks for, results and gradients equal those of any longer padding.
@@ -97,7 +97,7 @@ fn dropout_acts_in_training_alone() {
 #[test]
 fn a_batch_without_labels_has_no_loss() {
     let (_vars, model) = model(&small());
-    let batch = TextBatch::new(texts(5).tokens, None);
+    let batch = TextBatch::new(texts(5).tokens, None).unwrap();
     assert!(model.forward(&batch, Mode::Eval).unwrap().loss.is_none());
 }
 
@@ -109,7 +109,7 @@ fn odd_batches_and_settings_are_errors_with_names() {
     };
     let (_vars, model) = model(&small());
     let batch = |tokens: &[i64], label: i64| {
-        TextBatch::new(Tensor::from_slice(tokens).view([1, -1]), Some(Tensor::from_slice(&[label])))
+        TextBatch::new(Tensor::from_slice(tokens).view([1, -1]), Some(Tensor::from_slice(&[label]))).unwrap()
     };
     let forward = |batch| model.forward(&batch, Mode::Eval).unwrap_err();
     check(forward(batch(&[2, 3], 0)), &["widest kernel, 5 words", "got 2 words"]);

@@ -92,3 +92,25 @@ fn anneal(base_lr: f64, eta_min: f64, progress: f64) -> f64 {
 fn default_t_mult() -> u64 {
     1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_follow_each_other() {
+        let check = |(t_0, t_mult): (u64, u64), expected: &[(u64, u64)]| {
+            for (t, &expected) in expected.iter().enumerate() {
+                assert_eq!(
+                    within_cycle(t as u64, t_0, t_mult),
+                    expected,
+                    "t = {t}, t_0 = {t_0}, t_mult = {t_mult}"
+                );
+            }
+        };
+        check((2, 1), &[(0, 2), (1, 2), (0, 2), (1, 2), (0, 2)]);
+        check((1, 2), &[(0, 1), (0, 2), (1, 2), (0, 4), (1, 4), (2, 4), (3, 4), (0, 8)]);
+        check((2, 3), &[(0, 2), (1, 2), (0, 6), (1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (0, 18)]);
+        assert_eq!(within_cycle(u64::MAX, 1, u64::MAX), (u64::MAX - 1, u64::MAX));
+    }
+}

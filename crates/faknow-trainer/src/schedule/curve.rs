@@ -74,7 +74,7 @@ pub(super) fn read_state<S: for<'de> Deserialize<'de>>(name: &str, state: &Value
         state.as_object().cloned().ok_or_else(|| error(format!("expected an object, got {state}")))?;
     match fields.remove("name") {
         Some(Value::String(of)) if of == name => {}
-        Some(of) => return Err(error(format!("expected one of `{name}`, got one of {of}"))),
+        Some(of) => return Err(error(format!("expected that of `{name}`, got that of {of}"))),
         None => return Err(error(format!("expected the key `name` with `{name}`, got none"))),
     }
     serde_json::from_value(Value::Object(fields)).map_err(|e| error(e.to_string()))

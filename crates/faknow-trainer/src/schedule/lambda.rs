@@ -118,6 +118,10 @@ pub(super) fn saved_rates(name: &str, unit: Unit, t: u64, saved: Vec<f64>, own: 
     if saved.len() == own.len() {
         return check::rates(name, unit, t, saved);
     }
-    let message = format!("expected learning rates of {} parameter groups, got {}", own.len(), saved.len());
+    let message = format!(
+        "learning_rates: expected one for each of the {} parameter groups, got {}",
+        own.len(),
+        saved.len()
+    );
     Err(ScheduleError::State { schedule: name.to_owned(), message })
 }

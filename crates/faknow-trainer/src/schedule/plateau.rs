@@ -88,11 +88,7 @@ impl Plateau {
         not_negative("min_lr", self.min_lr)?;
         not_negative("eps", self.eps)?;
         let Some(monitored) = plan.monitor_direction else {
-            return Err(Invalid::new(
-                "name",
-                "a run with validation, whose result it follows",
-                "a run without",
-            ));
+            return Err(Invalid::new("monitored value", "one of the validation", "a run without validation"));
         };
         let direction = match self.mode {
             None => monitored,

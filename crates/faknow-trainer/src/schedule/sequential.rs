@@ -65,7 +65,7 @@ impl Sequential {
             return Err(Invalid::new("schedules", "at least one schedule", "none"));
         }
         if self.milestones.len() + 1 != self.schedules.len() {
-            let expected = format!("{} for {} schedules", self.schedules.len() - 1, self.schedules.len());
+            let expected = format!("as many as schedules but one, {}", self.schedules.len() - 1);
             return Err(Invalid::new("milestones", expected, self.milestones.len()));
         }
         if self.milestones.first() == Some(&0) || !self.milestones.is_sorted_by(|a, b| a < b) {
@@ -86,7 +86,7 @@ fn common(intervals: &[Option<Interval>]) -> Checked<Option<Interval>> {
     match known.find(|&&other| other != first) {
         None => Ok(Some(first)),
         Some(other) => {
-            let got = format!("none, where one part counts {first}s and another {other}s");
+            let got = format!("nothing, while one part counts {first}s and another {other}s");
             Err(Invalid::new("interval", "\"step\" or \"epoch\"", got))
         }
     }

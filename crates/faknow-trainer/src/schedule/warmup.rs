@@ -111,3 +111,26 @@ fn rising(t: u64, warmup: u64) -> Option<f64> {
 fn fall_length(warmup: u64, total: u64) -> f64 {
     (total - warmup).max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_the_warm_up() {
+        let check = |steps, ratio, total, expected| {
+            assert_eq!(
+                warmup_length(steps, ratio, total).unwrap(),
+                expected,
+                "{steps:?} {ratio:?} of {total}"
+            );
+        };
+        check(None, None, 100, 10);
+        check(None, None, 101, 11);
+        check(None, Some(0.0), 100, 0);
+        check(None, Some(1.0), 100, 100);
+        check(None, Some(0.25), 3, 1);
+        check(Some(0), None, 3, 0);
+        check(Some(3), None, 3, 3);
+    }
+}

@@ -1,3 +1,4 @@
 //! Tests of the trainer through its public interface.
 
 mod schedule;
+mod schedule_golden;

@@ -1,0 +1,188 @@
+use std::path::PathBuf;
+
+use faknow_callbacks::{BestTracker, Callback, EarlyStopping, Monitor, Run, StopReason, Stopper};
+use faknow_metrics::Direction;
+use serde::Deserialize;
+
+use crate::common;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    scores: Vec<Option<f64>>,
+    mode: String,
+    patience: usize,
+    min_delta: f64,
+    stop_index: Option<usize>,
+    best_index: Option<usize>,
+    best_score: Option<f64>,
+    bad_counts: Vec<usize>,
+}
+
+impl Case {
+    fn monitor(&self) -> Monitor {
+        match self.mode.as_str() {
+            "max" => Monitor::max("f1"),
+            "min" => Monitor::min("f1"),
+            other => panic!("{}: unknown mode {other}", self.name),
+        }
+    }
+}
+
+fn golden_cases() -> Vec<Case> {
+    let built_in = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let path =
+        std::env::var_os("FAKNOW_GOLDEN").map_or_else(built_in, PathBuf::from).join("early_stopping.json");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("SKIPPED: no {}", path.display());
+        return Vec::new();
+    };
+    let golden: Golden = serde_json::from_str(&text).unwrap();
+    println!("{} cases of {} run", golden.cases.len(), path.display());
+    golden.cases
+}
+
+#[test]
+fn golden_series_of_the_bare_rules() {
+    for case in golden_cases() {
+        let direction = case.monitor().direction;
+        let mut stopper = Stopper::new(direction, case.patience, case.min_delta);
+        let mut tracker = BestTracker::new(direction);
+        let (mut stop_index, mut best_index, mut bad_counts) = (None, None, Vec::new());
+        for (i, &score) in case.scores.iter().enumerate() {
+            if tracker.observe(score) {
+                best_index = Some(i);
+            }
+            let stop = stopper.observe(score);
+            bad_counts.push(stopper.n_bad());
+            // What is saved and read back in the midst goes on alike.
+            stopper = serde_json::from_str(&serde_json::to_string(&stopper).unwrap()).unwrap();
+            tracker = serde_json::from_str(&serde_json::to_string(&tracker).unwrap()).unwrap();
+            if stop {
+                stop_index = Some(i);
+                break;
+            }
+        }
+        assert_eq!(stop_index, case.stop_index, "{}", case.name);
+        assert_eq!(bad_counts, case.bad_counts, "{}", case.name);
+        assert_eq!(best_index, case.best_index, "{}", case.name);
+        assert_eq!(tracker.best(), case.best_score, "{}", case.name);
+    }
+}
+
+#[test]
+fn golden_series_of_whole_runs() {
+    for case in golden_cases() {
+        // Unbroken, and broken off after each epoch and resumed with a new callback.
+        for broken_after in 0..=case.bad_counts.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let mut run = common::run(dir.path());
+            run.monitor = Some(case.monitor());
+            let stopping =
+                || EarlyStopping::new(case.patience).monitor_as(case.monitor()).min_delta(case.min_delta);
+            let (before, after) = case.scores.split_at(broken_after);
+            let first = common::fit(&mut run, &mut stopping(), before).unwrap();
+            let reason = match first {
+                StopReason::Completed => common::fit(&mut run, &mut stopping(), after).unwrap(),
+                stopped => stopped,
+            };
+            let stopped = matches!(reason, StopReason::EarlyStopping { .. });
+            assert_eq!(stopped, case.stop_index.is_some(), "{}", case.name);
+            assert_eq!(run.history.epochs.len(), case.bad_counts.len(), "{}", case.name);
+            let best = run.best.map(|best| (best.epoch - 1, best.value));
+            assert_eq!(best, case.best_index.zip(case.best_score), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_before_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |stopping: EarlyStopping, change: fn(&mut Run), expected: &str| {
+        let mut run = common::run(dir.path());
+        change(&mut run);
+        let mut stopping = stopping;
+        let result = stopping.on_fit_start(&mut run).map_err(|e| e.to_string());
+        match expected {
+            "" => assert_eq!(result, Ok(())),
+            _ => assert_eq!(result.unwrap_err(), expected),
+        }
+    };
+    let keep = |_: &mut Run| {};
+    let no_validation = |run: &mut Run| {
+        run.monitors.clear();
+        run.monitor = None;
+    };
+    check(EarlyStopping::new(1), keep, "");
+    check(EarlyStopping::new(3).monitor("loss"), keep, "");
+    check(EarlyStopping::new(3).monitor_as(Monitor::min("accuracy")), keep, "");
+    check(EarlyStopping::new(0), keep, "early_stopping.patience: expected 1 or more validations, got 0");
+    let delta = "early_stopping.min_delta: expected a finite number, 0 or more, got ";
+    check(EarlyStopping::new(3).min_delta(-0.1), keep, &format!("{delta}-0.1"));
+    check(EarlyStopping::new(3).min_delta(f64::NAN), keep, &format!("{delta}NaN"));
+    let unknown = "monitor `auc`: no such validation value; known: loss, accuracy, f1";
+    check(EarlyStopping::new(3).monitor("auc"), keep, unknown);
+    check(EarlyStopping::new(3).monitor_as(Monitor::max("auc")), keep, unknown);
+    let none = "early stopping needs validation data; give `fit` a validation loader";
+    check(EarlyStopping::new(3), no_validation, none);
+    check(EarlyStopping::new(3).monitor("f1"), no_validation, none);
+}
+
+#[test]
+fn the_direction_comes_from_the_metric_or_from_the_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |stopping: EarlyStopping, f1s: &[f64], epochs: usize| {
+        let mut run = common::run(dir.path());
+        let f1s: Vec<Option<f64>> = f1s.iter().copied().map(Some).collect();
+        let mut stopping = stopping;
+        common::fit(&mut run, &mut stopping, &f1s).unwrap();
+        assert_eq!(run.history.epochs.len(), epochs, "{f1s:?}");
+    };
+    check(EarlyStopping::new(1).monitor("f1"), &[0.1, 0.2, 0.1, 0.3], 3);
+    check(EarlyStopping::new(1).monitor_as(Monitor::min("f1")), &[0.1, 0.2, 0.1, 0.3], 2);
+    // The toy run's loss never changes.
+    check(EarlyStopping::new(2).monitor("loss"), &[0.1, 0.2, 0.3, 0.4], 3);
+}
+
+#[test]
+fn a_second_fit_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stopping = EarlyStopping::new(2);
+    for _ in 0..2 {
+        let mut run = common::run(dir.path());
+        let reason =
+            common::fit(&mut run, &mut stopping, &[Some(0.9), Some(0.8), Some(0.7), Some(0.6)]).unwrap();
+        assert_eq!(reason, StopReason::EarlyStopping { monitor: "f1".to_owned(), patience: 2 });
+        assert_eq!(run.history.epochs.len(), 3);
+        assert_eq!(stopping.stopper().map(Stopper::n_bad), Some(2));
+    }
+}
+
+#[test]
+fn epochs_without_validation_do_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut stopping = EarlyStopping::new(1);
+    common::fit(&mut run, &mut stopping, &[Some(0.9)]).unwrap();
+    let mut record = run.history.epochs[0].clone();
+    record.valid = None;
+    let flow = stopping.on_epoch_end(&mut run, &record).unwrap();
+    assert_eq!(flow, faknow_callbacks::Flow::Continue);
+    assert_eq!(stopping.stopper().map(Stopper::n_bad), Some(0));
+}
+
+#[test]
+fn min_delta_of_zero_still_asks_for_more() {
+    let mut stopper = Stopper::new(Direction::Maximize, 1, 0.0);
+    assert!(!stopper.observe(Some(0.5)));
+    assert!(stopper.observe(Some(0.5)));
+    assert_eq!(stopper.reference(), Some(0.5));
+    assert!(!stopper.observe(Some(0.6)));
+    assert!(stopper.observe(Some(f64::INFINITY)));
+}

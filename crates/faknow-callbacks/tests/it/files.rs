@@ -1,0 +1,248 @@
+use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
+
+use expect_test::{Expect, expect};
+use faknow_callbacks::{Callback, Callbacks, CsvLog, Flow, JsonlLog, Run, RunLog, TensorBoard};
+use serde_json::Value;
+
+use crate::common;
+
+#[test]
+fn csv_has_a_row_for_every_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut csv = CsvLog::new();
+    common::fit(&mut run, &mut csv, &[Some(0.6), None]).unwrap();
+    run.learning_rates = vec![0.1, 0.2];
+    common::fit(&mut run, &mut csv, &[Some(1.0 / 3.0)]).unwrap();
+    common::test(&mut run, &mut csv).unwrap();
+    expect![[r#"
+        epoch,step,phase,name,value
+        1,2,train,loss,1
+        1,2,train,loss/class,0.25
+        1,2,train,learning_rate,0.001
+        1,2,train,grad_norm,2.5
+        1,2,train,seconds,0.016
+        1,2,valid,loss,0.5
+        1,2,valid,accuracy,0.9
+        1,2,valid,f1,0.6
+        1,2,valid,seconds,0.004
+        2,4,train,loss,0.5
+        2,4,train,loss/class,0.25
+        2,4,train,learning_rate,0.001
+        2,4,train,grad_norm,2.5
+        2,4,train,seconds,0.016
+        2,4,valid,loss,0.5
+        2,4,valid,accuracy,0.9
+        2,4,valid,f1,
+        2,4,valid,seconds,0.004
+        3,6,train,loss,0.3333333333333333
+        3,6,train,loss/class,0.25
+        3,6,train,learning_rate/0,0.1
+        3,6,train,learning_rate/1,0.2
+        3,6,train,grad_norm,2.5
+        3,6,train,seconds,0.016
+        3,6,valid,loss,0.5
+        3,6,valid,accuracy,0.9
+        3,6,valid,f1,0.3333333333333333
+        3,6,valid,seconds,0.004
+        3,6,test,loss,0.3
+        3,6,test,f1,0.75
+        3,6,test,roc_auc,
+        3,6,test,seconds,0.5
+    "#]]
+    .assert_eq(&common::text(&run, "metrics.csv"));
+}
+
+#[test]
+fn jsonl_has_a_line_for_every_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut jsonl = JsonlLog::new().log_every(2);
+    common::fit(&mut run, &mut jsonl, &[Some(0.6), None]).unwrap();
+    common::test(&mut run, &mut jsonl).unwrap();
+    jsonl.on_error(&mut run, "disk \"full\"");
+    expect![[r#"
+        {"type":"step","epoch":1,"step":2,"loss":0.5,"parts":{"class":0.25},"lr":[0.001],"grad_norm":2.5}
+        {"type":"epoch","epoch":1,"step":2,"samples":16,"train":{"loss":1.0,"loss/class":0.25},"valid":{"loss":0.5,"accuracy":0.9,"f1":0.6},"learning_rates":[0.001],"grad_norm":2.5,"train_seconds":0.016,"valid_seconds":0.004}
+        {"type":"step","epoch":2,"step":4,"loss":0.25,"parts":{"class":0.125},"lr":[0.001],"grad_norm":2.5}
+        {"type":"epoch","epoch":2,"step":4,"samples":32,"train":{"loss":0.5,"loss/class":0.25},"valid":{"loss":0.5,"accuracy":0.9,"f1":null},"learning_rates":[0.001],"grad_norm":2.5,"train_seconds":0.016,"valid_seconds":0.004}
+        {"type":"end","reason":"completed","epoch":2,"step":4,"best":{"epoch":1,"step":2,"monitor":"f1","value":0.6}}
+        {"type":"test","epoch":2,"step":4,"scores":{"loss":0.3,"f1":0.75,"roc_auc":null},"seconds":0.5}
+        {"type":"error","message":"disk \"full\"","epoch":2,"step":4}
+    "#]]
+    .assert_eq(&common::text(&run, "history.jsonl"));
+}
+
+#[test]
+fn jsonl_step_lines_follow_log_every() {
+    let check = |jsonl: JsonlLog, expected: &[u64]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = common::run(dir.path());
+        common::fit(&mut run, &mut { jsonl }, &[Some(0.5); 3]).unwrap();
+        assert_eq!(steps_of(&run), expected);
+    };
+    check(JsonlLog::new(), &[]);
+    check(JsonlLog::new().log_every(0), &[]);
+    check(JsonlLog::new().log_every(1), &[1, 2, 3, 4, 5, 6]);
+    check(JsonlLog::new().log_every(3), &[3, 6]);
+}
+
+#[test]
+fn run_log_tells_the_run_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut log = RunLog::new().clock(|| UNIX_EPOCH + Duration::from_secs(1_795_348_800));
+    let mut all = Callbacks::default();
+    common::fit(&mut run, &mut log, &[Some(0.6), None]).unwrap();
+    assert_eq!(log.path(), Some(dir.path().join("run.log").as_path()));
+    common::test(&mut run, &mut log).unwrap();
+    common::fit(&mut run, &mut log, &[Some(0.7)]).unwrap();
+    log.on_error(&mut run, "two\nlines");
+    all.push(log);
+    expect![[r#"
+        2026-11-22 12:00:00Z INFO run toy begins: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
+        2026-11-22 12:00:00Z INFO best epoch by f1 (maximize)
+        2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
+        2026-11-22 12:00:00Z INFO model = "toy"
+        2026-11-22 12:00:00Z INFO epoch=1/20  train loss=1.0000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=0.6000  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)  best so far
+        2026-11-22 12:00:00Z INFO epoch=2/20  train loss=0.5000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=undefined  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)
+        2026-11-22 12:00:00Z INFO ended after 2 epochs, 40 ms: all epochs done; best epoch 1: f1=0.6000
+        2026-11-22 12:00:00Z INFO test loss=0.3000 f1=0.7500 roc_auc=undefined  500 ms
+        2026-11-22 12:00:00Z INFO run toy goes on at step 4: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
+        2026-11-22 12:00:00Z INFO best epoch by f1 (maximize)
+        2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
+        2026-11-22 12:00:00Z INFO model = "toy"
+        2026-11-22 12:00:00Z INFO epoch=3/20  train loss=0.3333 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=0.7000  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)  best so far
+        2026-11-22 12:00:00Z INFO ended after 3 epochs, 60 ms: all epochs done; best epoch 3: f1=0.7000
+        2026-11-22 12:00:00Z ERROR two
+            lines
+    "#]]
+    .assert_eq(&common::text(&run, "run.log"));
+}
+
+/// A process that is killed writes no more: what is on disk right after a hook is all there is.
+#[test]
+fn what_was_told_is_in_the_file_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let (mut csv, mut jsonl, mut log) = (CsvLog::new(), JsonlLog::new(), RunLog::new());
+    common::fit(&mut run, &mut csv, &[Some(0.5)]).unwrap();
+    assert!(common::text(&run, "metrics.csv").ends_with("1,2,valid,seconds,0.004\n"));
+    let record = run.history.epochs[0].clone();
+    assert_eq!(jsonl.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
+    assert!(common::text(&run, "history.jsonl").ends_with("}\n"));
+    assert_eq!(log.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
+    assert!(common::text(&run, "run.log").ends_with("best so far\n"));
+}
+
+/// Epoch 3 was recorded, but the checkpoint is that of epoch 2: the run repeats epoch 3, the files hold it once.
+#[test]
+fn a_resumed_run_goes_on_where_its_weights_stand() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let callbacks = || {
+        let mut all = Callbacks::default();
+        all.push(CsvLog::new());
+        all.push(JsonlLog::new().log_every(1));
+        all
+    };
+    common::fit(&mut run, &mut callbacks(), &[Some(0.1), Some(0.2), Some(0.3)]).unwrap();
+    // The kill tore the last line.
+    let path = dir.path().join("metrics.csv");
+    fs::write(&path, common::text(&run, "metrics.csv") + "3,6,valid,acc").unwrap();
+
+    let mut resumed = common::run(dir.path());
+    (resumed.epoch, resumed.step, resumed.samples) = (2, 4, 32);
+    resumed.history.epochs = run.history.epochs[..2].to_vec();
+    common::fit(&mut resumed, &mut callbacks(), &[Some(0.4)]).unwrap();
+    expect![[r#"
+        1 0.1
+        2 0.2
+        3 0.4"#]]
+    .assert_eq(&f1_of_csv(&resumed));
+    assert_eq!(common::text(&resumed, "metrics.csv").matches("epoch,step").count(), 1);
+    assert_eq!(steps_of(&resumed), [1, 2, 3, 4, 5, 6]);
+
+    // A new run in the same folder does not mix with the old one.
+    let mut fresh = common::run(dir.path());
+    common::fit(&mut fresh, &mut callbacks(), &[Some(0.9)]).unwrap();
+    expect!["1 0.9"].assert_eq(&f1_of_csv(&fresh));
+    assert_eq!(steps_of(&fresh), [1, 2]);
+}
+
+#[test]
+fn a_later_process_adds_its_test() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    common::fit(&mut run, &mut CsvLog::new(), &[Some(0.5)]).unwrap();
+    let before = common::text(&run, "metrics.csv");
+    common::test(&mut run, &mut CsvLog::new()).unwrap();
+    let after = common::text(&run, "metrics.csv");
+    assert_eq!(after.strip_prefix(&before).unwrap().lines().count(), 4, "{after}");
+}
+
+#[test]
+fn a_file_may_lie_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    run.dir = None;
+    let mut callbacks = Callbacks::default();
+    callbacks.push(CsvLog::to(dir.path().join("a/table.csv")));
+    callbacks.push(JsonlLog::to(dir.path().join("a/lines.jsonl")));
+    callbacks.push(RunLog::to(dir.path().join("a/words.log")));
+    callbacks.push(TensorBoard::to(dir.path().join("a/curves")));
+    common::fit(&mut run, &mut callbacks, &[Some(0.5)]).unwrap();
+    let mut names: Vec<_> = fs::read_dir(dir.path().join("a"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["curves", "lines.jsonl", "table.csv", "words.log"]);
+}
+
+#[test]
+fn a_folder_that_is_missing_or_none_is_an_error() {
+    fn check(make: fn() -> Box<dyn Callback>, no_folder: Expect) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = common::run(dir.path());
+        run.dir = None;
+        no_folder.assert_eq(&make().on_fit_start(&mut run).unwrap_err().to_string());
+
+        fs::write(dir.path().join("file"), "").unwrap();
+        run.dir = Some(dir.path().join("file"));
+        let error = make().on_fit_start(&mut run).unwrap_err().to_string();
+        assert!(error.starts_with(&dir.path().join("file").display().to_string()), "{error}");
+    }
+    check(
+        || Box::new(CsvLog::new()),
+        expect!["metrics.csv: the run has no folder to write to; give the run one, or this callback a path"],
+    );
+    check(
+        || Box::new(JsonlLog::new()),
+        expect![
+            "history.jsonl: the run has no folder to write to; give the run one, or this callback a path"
+        ],
+    );
+    check(
+        || Box::new(RunLog::new()),
+        expect!["run.log: the run has no folder to write to; give the run one, or this callback a path"],
+    );
+    check(
+        || Box::new(TensorBoard::new()),
+        expect!["tensorboard: the run has no folder to write to; give the run one, or this callback a path"],
+    );
+}
+
+fn f1_of_csv(run: &Run) -> String {
+    let mut reader = csv::Reader::from_path(run.dir.as_ref().unwrap().join("metrics.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let f1 = rows.iter().filter(|row| &row[3] == "f1").map(|row| format!("{} {}", &row[0], &row[4]));
+    f1.collect::<Vec<_>>().join("\n")
+}
+
+fn steps_of(run: &Run) -> Vec<u64> {
+    let lines = common::text(run, "history.jsonl");
+    let values = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    values.filter(|v| v["type"] == "step").map(|v| v["step"].as_u64().unwrap()).collect()
+}

@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use expect_test::expect;
+use faknow_callbacks::{Callback, Flow, TensorBoard};
+use faknow_metrics::Score;
+use protobuf::Message;
+use tensorboard_proto::event::Event;
+use tensorboard_rs::masked_crc32c::masked_crc32c;
+
+use crate::common;
+
+/// Points by tag: (x, value).
+type Curves = BTreeMap<String, Vec<(i64, f32)>>;
+
+/// A run of two epochs with a test, in two processes: the second resumes after the first epoch.
+fn written(dir: &Path) -> PathBuf {
+    let mut run = common::run(dir);
+    common::fit(&mut run, &mut TensorBoard::new().log_every(2), &[Some(0.6)]).unwrap();
+    let mut resumed = TensorBoard::new().log_every(2);
+    run.learning_rates = vec![0.5, 0.25];
+    common::fit(&mut run, &mut resumed, &[None]).unwrap();
+    common::test(&mut run, &mut resumed).unwrap();
+    dir.join("tensorboard")
+}
+
+#[test]
+fn tags_steps_and_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = String::new();
+    for (tag, points) in curves(&written(dir.path())) {
+        lines += &format!("{tag} {points:?}\n");
+    }
+    expect![[r#"
+        Step/loss [(2, 0.5), (4, 0.25)]
+        Test/f1 [(2, 0.75)]
+        Test/loss [(2, 0.3)]
+        Train/class [(1, 0.25), (2, 0.25)]
+        Train/grad_norm [(1, 2.5), (2, 2.5)]
+        Train/learning_rate [(1, 0.001)]
+        Train/learning_rate/0 [(2, 0.5)]
+        Train/learning_rate/1 [(2, 0.25)]
+        Train/loss [(1, 1.0), (2, 0.5)]
+        Validation/accuracy [(1, 0.9), (2, 0.9)]
+        Validation/f1 [(1, 0.6)]
+        Validation/loss [(1, 0.5), (2, 0.5)]
+    "#]]
+    .assert_eq(&lines);
+}
+
+#[test]
+fn tensorboards_own_reader_reads_the_same() {
+    const READ: &str = r"
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1]).Reload()
+print(json.dumps({tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag in events.Tags()['scalars']}))
+";
+    let has_reader = Command::new("python3").args(["-c", "import tensorboard"]).output();
+    if !has_reader.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: python3 with the package tensorboard is not here");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = written(dir.path());
+    let output = Command::new("python3").args(["-c", READ]).arg(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let theirs: Curves = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(theirs, curves(&folder));
+}
+
+/// Events are on the disk when the hook returns: a killed process loses none.
+#[test]
+fn an_epoch_is_written_when_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut board = TensorBoard::new();
+    common::fit(&mut run, &mut board, &[Some(0.6)]).unwrap();
+    assert_eq!(curves(&dir.path().join("tensorboard"))["Validation/f1"], [(1, 0.6)]);
+    drop(board);
+}
+
+#[test]
+fn writers_of_the_same_second_have_their_own_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut boards: Vec<TensorBoard> = (0..5).map(|_| TensorBoard::new()).collect();
+    for board in &mut boards {
+        board.on_fit_start(&mut run).unwrap();
+    }
+    assert_eq!(fs::read_dir(dir.path().join("tensorboard")).unwrap().count(), 5);
+}
+
+#[test]
+fn names_that_would_collide_and_values_that_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut board = TensorBoard::new();
+    common::fit(&mut run, &mut TensorBoard::to(dir.path().join("unused")), &[Some(0.5)]).unwrap();
+    let mut record = run.history.epochs[0].clone();
+    record.train = [
+        ("loss", Score::Defined(f64::NAN)),
+        ("loss/loss", Score::from(1.0)),
+        ("loss/class", Score::from(2.0)),
+        ("precision", Score::undefined_or("never predicted", 0.0)),
+    ]
+    .into_iter()
+    .collect();
+    (record.valid, record.grad_norm) = (None, None);
+    assert_eq!(board.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
+    let curves = curves(&dir.path().join("tensorboard"));
+    let tags: Vec<&str> = curves.keys().map(String::as_str).collect();
+    assert_eq!(tags, ["Train/class", "Train/learning_rate", "Train/loss", "Train/loss/loss"]);
+    assert!(curves["Train/loss"][0].1.is_nan());
+}
+
+/// Reads all event files of a folder in the order of their names, as TensorBoard does, checking every checksum.
+fn curves(folder: &Path) -> Curves {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut curves = Curves::new();
+    for path in paths {
+        assert!(path.display().to_string().contains("tfevents"));
+        let events = events(&fs::read(path).unwrap());
+        assert_eq!(events[0].get_file_version(), "brain.Event:2");
+        for event in &events[1..] {
+            assert!(event.get_wall_time() > 1.7e9);
+            for value in event.get_summary().get_value() {
+                assert!(value.has_simple_value(), "{value:?}");
+                let points = curves.entry(value.get_tag().to_owned()).or_default();
+                points.push((event.get_step(), value.get_simple_value()));
+            }
+        }
+    }
+    curves
+}
+
+/// The records of a TFRecord file: length, checksum of the length, bytes, checksum of the bytes.
+fn events(mut file: &[u8]) -> Vec<Event> {
+    fn take<'a>(file: &mut &'a [u8], n: usize) -> &'a [u8] {
+        file.split_off(..n).expect("a record that ends before its length")
+    }
+    fn take_checksum(file: &mut &[u8]) -> u32 {
+        u32::from_le_bytes(take(file, 4).try_into().unwrap())
+    }
+    let mut events = Vec::new();
+    while !file.is_empty() {
+        let length = take(&mut file, 8);
+        assert_eq!(take_checksum(&mut file), masked_crc32c(length));
+        let bytes = take(&mut file, u64::from_le_bytes(length.try_into().unwrap()) as usize);
+        assert_eq!(take_checksum(&mut file), masked_crc32c(bytes));
+        events.push(Event::parse_from_bytes(bytes).unwrap());
+    }
+    events
+}

@@ -1,0 +1,296 @@
+//! Order, sampling and prefetching of batches.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use faknow_data::{Batch, DataLoader, DataLoaderBuilder, Dataset, Error, Loader, Result, Sampling};
+use tch::{Device, Tensor};
+
+/// A batch that only knows its samples.
+#[derive(Debug, PartialEq)]
+struct Ids(Vec<usize>);
+
+impl Batch for Ids {
+    fn n_samples(&self) -> usize {
+        self.0.len()
+    }
+
+    fn labels(&self) -> Option<&Tensor> {
+        None
+    }
+
+    fn to_device(&self, _: Device) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Samples `0..n`: sample `i` has length `i² mod 17`, and class 1 if `i` divides by 10, else 0.
+#[derive(Debug, Default)]
+struct Numbers {
+    n: usize,
+    unlabelled: bool,
+    /// A batch that holds this sample fails.
+    failing: Option<usize>,
+    /// A batch that holds this sample panics.
+    panicking: Option<usize>,
+    assembled: AtomicUsize,
+}
+
+impl Numbers {
+    fn new(n: usize) -> Self {
+        Self { n, ..Self::default() }
+    }
+}
+
+impl Dataset for Numbers {
+    type Batch = Ids;
+
+    fn n_samples(&self) -> usize {
+        self.n
+    }
+
+    fn batch(&self, indices: &[usize]) -> Result<Ids> {
+        self.assembled.fetch_add(1, Ordering::SeqCst);
+        // Later batches are sooner ready, so that workers overtake each other.
+        std::thread::sleep(Duration::from_micros(300 / (1 + indices[0] as u64 % 7)));
+        if self.failing.is_some_and(|sample| indices.contains(&sample)) {
+            return Err(Error::Dataset("sample is broken".into()));
+        }
+        assert!(!self.panicking.is_some_and(|sample| indices.contains(&sample)), "sample is a bomb");
+        Ok(Ids(indices.to_vec()))
+    }
+
+    fn length(&self, index: usize) -> usize {
+        index * index % 17
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        (!self.unlabelled).then_some(usize::from(index.is_multiple_of(10)))
+    }
+}
+
+fn loader(n: usize) -> DataLoaderBuilder<Numbers> {
+    DataLoader::builder(Numbers::new(n))
+}
+
+fn epoch(loader: &dyn Loader<Ids>, epoch: usize) -> Vec<Vec<usize>> {
+    loader.batches(epoch, 0).map(|batch| batch.expect("a batch").0).collect()
+}
+
+#[test]
+fn without_a_seed_the_order_is_the_data_sets() {
+    let loader = loader(5).batch_size(2).build().unwrap();
+    assert_eq!(epoch(&loader, 0), [vec![0, 1], vec![2, 3], vec![4]]);
+    assert_eq!(epoch(&loader, 7), epoch(&loader, 0));
+    assert_eq!((loader.n_samples(), loader.n_batches(), loader.batch_size()), (5, 3, 2));
+}
+
+/// If this fails, runs can no longer be resumed or repeated by a newer version.
+#[test]
+fn orders_are_pinned() {
+    let shuffled = loader(10).batch_size(4).shuffle(42).build().unwrap();
+    assert_eq!(epoch(&shuffled, 0), [vec![0]]);
+    assert_eq!(epoch(&shuffled, 1), [vec![0]]);
+    let buckets = loader(10).batch_size(2).shuffle(42).buckets(2).build().unwrap();
+    assert_eq!(epoch(&buckets, 0), [vec![0]]);
+    let weighted = loader(30).batch_size(6).shuffle(42).balanced().build().unwrap();
+    assert_eq!(epoch(&weighted, 0)[0], [0]);
+}
+
+#[test]
+fn orders_depend_on_seed_and_epoch() {
+    let of = |seed| loader(50).batch_size(7).shuffle(seed).build().unwrap();
+    assert_eq!(epoch(&of(1), 3), epoch(&of(1), 3));
+    let distinct: HashSet<Vec<Vec<usize>>> =
+        (0..4).flat_map(|seed| (0..4).map(move |n| epoch(&of(seed), n))).collect();
+    assert_eq!(distinct.len(), 16);
+}
+
+#[test]
+fn every_sample_comes_once_an_epoch() {
+    for (n, batch_size) in [(1, 1), (1, 5), (10, 5), (103, 8), (64, 64), (65, 64)] {
+        for buckets in [None, Some(1), Some(3), Some(1000)] {
+            for seed in [None, Some(9)] {
+                let mut builder = loader(n).batch_size(batch_size);
+                builder = if let Some(seed) = seed { builder.shuffle(seed) } else { builder };
+                builder = if let Some(buckets) = buckets { builder.buckets(buckets) } else { builder };
+                let loader = builder.build().unwrap();
+                let batches = epoch(&loader, 2);
+                let what = format!("n {n}, batch size {batch_size}, buckets {buckets:?}, seed {seed:?}");
+                let mut samples: Vec<usize> = batches.concat();
+                samples.sort_unstable();
+                assert_eq!(samples, (0..n).collect::<Vec<_>>(), "{what}");
+                assert_eq!(batches.len(), loader.n_batches(), "{what}");
+                let small = batches.iter().filter(|batch| batch.len() != batch_size).count();
+                assert_eq!(small, usize::from(n % batch_size != 0), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn workers_change_nothing() {
+    let build = |workers, depth| {
+        loader(101).batch_size(4).shuffle(5).buckets(3).prefetch(workers, depth).build().unwrap()
+    };
+    for n in 0..2 {
+        let expected = epoch(&build(0, 0), n);
+        for (workers, depth) in [(1, 1), (1, 4), (3, 1), (3, 3), (3, 8), (200, 1000), (1, 0), (2, usize::MAX)]
+        {
+            assert_eq!(epoch(&build(workers, depth), n), expected, "{workers} workers, depth {depth}");
+        }
+    }
+}
+
+#[test]
+fn skipping_gives_the_tail() {
+    for workers in [0, 1, 3] {
+        let loader = loader(50).batch_size(4).shuffle(5).prefetch(workers, 4).build().unwrap();
+        let all = epoch(&loader, 1);
+        for from in [0, 1, 5, 12, 13, 99] {
+            let before = loader.dataset().assembled.load(Ordering::SeqCst);
+            let tail: Vec<Vec<usize>> = loader.batches(1, from).map(|batch| batch.unwrap().0).collect();
+            assert_eq!(tail, all[from.min(13)..], "{workers} workers, from {from}");
+            let assembled = loader.dataset().assembled.load(Ordering::SeqCst) - before;
+            assert_eq!(assembled, tail.len(), "skipped batches were assembled");
+        }
+    }
+}
+
+#[test]
+fn drop_last_leaves_out_what_fills_no_batch() {
+    let loader = loader(10).batch_size(4).shuffle(1).drop_last(true).buckets(2).build().unwrap();
+    assert_eq!((loader.n_samples(), loader.n_batches()), (8, 2));
+    let left_out = |n| (0..10).filter(|i| !epoch(&loader, n).concat().contains(i)).collect::<Vec<usize>>();
+    let all: HashSet<Vec<usize>> = (0..20).map(left_out).collect();
+    assert!(all.iter().all(|left_out| left_out.len() == 2));
+    assert!(all.len() > 5, "the same samples are left out again and again: {all:?}");
+}
+
+#[test]
+fn buckets_save_padding() {
+    let plain = loader(1000).batch_size(10).shuffle(1).build().unwrap();
+    let buckets = loader(1000).batch_size(10).shuffle(1).buckets(20).build().unwrap();
+    let (before, after) = (plain.padding_ratio(0), buckets.padding_ratio(0));
+    assert!(before > 0.3 && after < 0.1, "{before} {after}");
+    assert_eq!(buckets.order(0), epoch(&buckets, 0));
+    let lengths: Vec<usize> =
+        buckets.order(0).iter().map(|batch| buckets.dataset().length(batch[0])).collect();
+    assert!(!lengths.is_sorted(), "the batches come by length");
+}
+
+/// Share of class 1 among the draws of 20 epochs; 10 % of the samples are of class 1.
+fn share_of_class_1(sampling: Sampling) -> f64 {
+    let loader = loader(500).batch_size(50).shuffle(3).sampling(sampling).build().unwrap();
+    assert_eq!(epoch(&loader, 4), epoch(&loader, 4));
+    let draws: Vec<usize> = (0..20).flat_map(|n| epoch(&loader, n).concat()).collect();
+    assert_eq!(draws.len(), 10_000);
+    let of_class_1: Vec<usize> = draws.into_iter().filter(|i| i.is_multiple_of(10)).collect();
+    let distinct: HashSet<&usize> = of_class_1.iter().collect();
+    assert!(of_class_1.is_empty() || distinct.len() == 50, "some sample of class 1 was never drawn");
+    of_class_1.len() as f64 / 10_000.0
+}
+
+#[test]
+fn weighted_sampling_follows_the_weights() {
+    for (sampling, expected) in [
+        (Sampling::Once, 0.1),
+        (Sampling::Balanced, 0.5),
+        (Sampling::Weighted(vec![1.0, 1.0]), 0.1),
+        (Sampling::Weighted(vec![1.0, 3.0]), 0.25),
+        (Sampling::Weighted(vec![0.0, 1e-3, 5.0]), 1.0),
+        (Sampling::Weighted(vec![1.0, 0.0]), 0.0),
+    ] {
+        let got = share_of_class_1(sampling.clone());
+        assert!((got - expected).abs() < 0.02, "{sampling:?}: expected {expected}, got {got}");
+    }
+}
+
+#[test]
+fn errors_and_panics_come_in_their_place() {
+    for workers in [0, 1, 3] {
+        let dataset = Numbers { failing: Some(7), panicking: Some(10), ..Numbers::new(20) };
+        let loader = DataLoader::builder(dataset).batch_size(2).prefetch(workers, 4).build().unwrap();
+        let got: Vec<String> = loader
+            .batches(6, 0)
+            .map(|batch| batch.map_or_else(|error| error.to_string(), |ids| format!("{:?}", ids.0)))
+            .collect();
+        assert_eq!(
+            got[2..7],
+            [
+                "[4, 5]",
+                "sample is broken",
+                "[8, 9]",
+                "batch 5 of epoch 6: its assembly panicked: sample is a bomb",
+                "[12, 13]",
+            ]
+        );
+        assert_eq!(got.len(), 10);
+    }
+}
+
+#[test]
+fn prefetching_is_bounded_and_ends_with_the_iterator() {
+    for (workers, depth) in [(1, 1), (1, 4), (3, 3), (3, 7)] {
+        let dataset = Arc::new(Numbers::new(10_000));
+        let loader =
+            DataLoader::builder(Arc::clone(&dataset)).batch_size(1).prefetch(workers, depth).build().unwrap();
+        let mut batches = loader.batches(0, 0);
+        assert_eq!(batches.next().unwrap().unwrap(), Ids(vec![0]));
+        std::thread::sleep(Duration::from_millis(30));
+        let ahead = dataset.assembled.load(Ordering::SeqCst) - 1;
+        assert!(ahead <= depth, "{ahead} batches ahead with depth {depth}");
+        let start = Instant::now();
+        drop(batches);
+        assert!(start.elapsed() < Duration::from_secs(5));
+        drop(loader);
+        assert_eq!(Arc::strong_count(&dataset), 1, "a worker still holds the data set");
+    }
+}
+
+#[test]
+fn two_epochs_may_run_at_once() {
+    let loader = loader(30).batch_size(3).shuffle(8).build().unwrap();
+    let pairs: Vec<(Ids, Ids)> =
+        loader.batches(0, 0).zip(loader.batches(1, 0)).map(|(a, b)| (a.unwrap(), b.unwrap())).collect();
+    let (first, second): (Vec<_>, Vec<_>) = pairs.into_iter().map(|(a, b)| (a.0, b.0)).unzip();
+    assert_eq!((first, second), (epoch(&loader, 0), epoch(&loader, 1)));
+}
+
+#[test]
+fn impossible_loaders_are_refused() {
+    fn check(builder: DataLoaderBuilder<Numbers>, expected: &str) {
+        let error = builder.build().expect_err(expected).to_string();
+        assert_eq!(error, expected);
+    }
+    let weighted = |weights: &[f64]| loader(20).shuffle(1).sampling(Sampling::Weighted(weights.to_vec()));
+    check(loader(3).batch_size(0), "batch_size: expected at least 1, got 0");
+    check(loader(0), "the data set is empty: a loader needs at least one sample");
+    check(
+        loader(3).batch_size(4).drop_last(true),
+        "3 samples fill no batch of 4, and drop_last leaves out the others: no batch remains",
+    );
+    check(loader(3).buckets(0), "buckets: expected at least 1 batch per bucket, got 0");
+    check(loader(3).balanced(), "sampling: expected a seed for weighted sampling (shuffle), got none");
+    check(weighted(&[1.0]), "sampling.weighted: expected a weight for each of the 2 classes, got 1");
+    check(weighted(&[1.0, -2.0]), "sampling.weighted: expected finite weights of 0 or more, got -2");
+    check(weighted(&[f64::NAN, 1.0]), "sampling.weighted: expected finite weights of 0 or more, got NaN");
+    check(
+        weighted(&[0.0, 0.0, 1.0]),
+        "sampling.weighted: expected a positive weight for a class that occurs, got [0.0, 0.0, 1.0]",
+    );
+    check(
+        DataLoader::builder(Numbers { unlabelled: true, ..Numbers::new(3) }).shuffle(1).balanced(),
+        "weighted sampling needs labels, and sample 0 has none",
+    );
+}
+
+#[test]
+fn sampling_reads_from_a_config() {
+    let read = |text: &str| serde_json::from_str::<Sampling>(text);
+    assert_eq!(read(r#""balanced""#).unwrap(), Sampling::Balanced);
+    assert_eq!(read(r#"{"weighted": [1, 2.5]}"#).unwrap(), Sampling::Weighted(vec![1.0, 2.5]));
+    assert!(read(r#""sometimes""#).is_err());
+}

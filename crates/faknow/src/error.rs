@@ -1,0 +1,79 @@
+//! What can go wrong between a config and a trained detector.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the facade's recipes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is unknown, of the wrong type, missing, or outside its range.
+    #[error("{}{message}", if key.is_empty() { String::new() } else { format!("`{key}`: ") })]
+    Config {
+        /// The setting by its dotted name; empty if the message names it.
+        key: String,
+        /// What was wrong and what would be right.
+        message: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder is not the run folder of a trained detector.
+    #[error("{path}: not a run folder of a trained detector: {message}", path = path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        message: String,
+    },
+    /// The data is wrong.
+    #[error(transparent)]
+    Data(#[from] faknow_data::Error),
+    /// The model is ill-configured, or its weights do not fit.
+    #[error(transparent)]
+    Model(#[from] faknow_model::Error),
+    /// A metric is unknown or fails.
+    #[error(transparent)]
+    Metric(#[from] faknow_metrics::Error),
+    /// Training failed.
+    #[error(transparent)]
+    Trainer(#[from] faknow_trainer::Error),
+    /// A callback is ill-configured.
+    #[error(transparent)]
+    Callback(#[from] faknow_callbacks::Error),
+}
+
+impl Error {
+    /// An [`Error::Config`] of this setting.
+    pub fn config(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Config { key: key.into(), message: message.into() }
+    }
+
+    /// An [`Error::Io`] of this file.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// Whether what the user gave (settings, files, records) is to blame, rather than the course of the run.
+    pub fn is_input(&self) -> bool {
+        use faknow_trainer::Error as T;
+        match self {
+            Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => true,
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Callback(_) => true,
+            Self::Trainer(error) => matches!(
+                error,
+                T::Setting { .. } | T::EmptyLoader { .. } | T::NoLabels { .. } | T::RunDir { .. } | T::Schedule(_)
+                    | T::Callback(_) | T::Metric(_)
+            ),
+        }
+    }
+}

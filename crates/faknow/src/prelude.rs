@@ -1,0 +1,15 @@
+//! What most programs need: `use faknow::prelude::*;`.
+
+pub use faknow_callbacks::{Callback, EarlyStopping, Flow, Monitor, Progress, Run, StopReason};
+pub use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabOptions};
+pub use faknow_data::{Batch, Classes, DataLoader, Dataset, Loader, TextBatch, TextDataset};
+pub use faknow_metrics::{
+    ClassificationReport, Direction, EpochRecord, Evaluation, Metric, Metrics, Predictions, Score, metric_fn,
+};
+pub use faknow_model::{Loss, Mode, Model, Output, TextCnn, TextCnnConfig};
+pub use faknow_trainer::{
+    Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, Supervised, TrainStep, Trainer, seed_model,
+};
+pub use tch::{Device, Kind, Tensor, nn};
+
+pub use crate::recipe::{Config, Detector, Prediction};

@@ -1,0 +1,353 @@
+//! The config of a run: every setting, with its default.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use faknow_data::text::{TokenizerConfig, TokenizerKind};
+use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
+use faknow_trainer::OptimizerConfig;
+use faknow_trainer::schedule::ScheduleConfig;
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use crate::{Error, Result};
+
+/// Every setting of a run; a file in TOML with these tables and keys, all of which may be left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seed of everything random: splits, order of batches, initial weights, dropout. Default 0.
+    pub seed: u64,
+    /// `auto` (a CUDA device if there is one), `cpu`, `cuda`, `cuda:1`. Default `auto`.
+    pub device: String,
+    /// Threads that libtorch computes with; 0 for its own choice, the number of cores. Default 0.
+    pub threads: usize,
+    /// Which records, and what their fields mean.
+    pub data: DataConfig,
+    /// How texts become tokens.
+    pub text: TextConfig,
+    /// How samples become batches.
+    pub loader: LoaderConfig,
+    /// Which model, and its hyper-parameters.
+    pub model: ModelConfig,
+    /// Which optimizer, and its hyper-parameters.
+    pub optimizer: OptimizerConfig,
+    /// The learning-rate schedule. Default: the rate stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleConfig>,
+    /// How long, and by what, the model is trained and judged.
+    pub trainer: TrainerConfig,
+    /// When to stop before the last epoch.
+    pub early_stopping: EarlyStoppingConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            device: "auto".into(),
+            threads: 0,
+            data: DataConfig::default(),
+            text: TextConfig::default(),
+            loader: LoaderConfig::default(),
+            model: ModelConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: None,
+            trainer: TrainerConfig::default(),
+            early_stopping: EarlyStoppingConfig::default(),
+        }
+    }
+}
+
+/// Which records, and what their fields mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// File of training records: .json, .jsonl, .csv or .tsv. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
+    /// File of validation records. Without it, its share of `split` is taken from `train`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// File of test records. Without it and without `valid`, its share of `split` is taken from `train`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Field of the text; a column number from 1 in files without header. Default `text`.
+    pub text: String,
+    /// Field of the label. Default `label`.
+    pub label: String,
+    /// Field of the domain (topic, event), for models that use it. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The classes in order; with two, the second is the positive one. Default `real`, `fake`.
+    pub classes: Vec<String>,
+    /// For each class, the values in the label field that mean it, besides its name. Default: none; label values
+    /// that are numbers from 0 are class numbers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Vec<String>>,
+    /// Format, if the file's ending does not say it: `json`, `jsonl`, `csv`, `tsv`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Whether the first record of a CSV or TSV file names the columns. Default true.
+    pub header: bool,
+    /// Whether quotes group fields in CSV and TSV files; false where a quote is a plain character. Default true.
+    pub quotes: bool,
+    /// Shares of training, validation and test for what is taken from `train`, stratified by class; a share of 0
+    /// takes nothing. Default 0.7, 0.1, 0.2, FaKnow's.
+    pub split: [f64; 3],
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: None,
+            valid: None,
+            test: None,
+            text: "text".into(),
+            label: "label".into(),
+            domain: None,
+            classes: vec!["real".into(), "fake".into()],
+            values: BTreeMap::new(),
+            format: None,
+            header: true,
+            quotes: true,
+            split: [0.7, 0.1, 0.2],
+        }
+    }
+}
+
+impl DataConfig {
+    /// The classes with the label values that mean them.
+    ///
+    /// # Errors
+    /// There are fewer than two, or one is named twice; `values` names no class.
+    pub fn to_classes(&self) -> Result<Classes> {
+        let wrong = |key: &str, e: faknow_data::Error| Error::config(key, e.to_string());
+        let mut classes = Classes::new(self.classes.clone()).map_err(|e| wrong("data.classes", e))?;
+        for (class, values) in &self.values {
+            classes = classes.with_values(class, values.clone()).map_err(|e| wrong("data.values", e))?;
+        }
+        Ok(classes)
+    }
+
+    /// How records are read; `labelled` says whether the label field is needed.
+    pub fn read_options(&self, labelled: bool) -> ReadOptions {
+        ReadOptions {
+            format: self.format,
+            header: self.header,
+            quotes: self.quotes,
+            columns: ColumnMap {
+                text: Some(self.text.clone()),
+                label: labelled.then(|| self.label.clone()),
+                domain: self.domain.clone(),
+                ..ColumnMap::default()
+            },
+            ..ReadOptions::default()
+        }
+    }
+}
+
+/// How texts become tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextConfig {
+    /// `en` (Unicode words) or `zh` (jieba). Default `en`.
+    pub language: String,
+    /// Another tokenizer than the language's: `words`, `jieba`, `characters`, `regex_words`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerKind>,
+    /// Whether words are lower-cased. Default true.
+    pub lowercase: bool,
+    /// Whether web addresses become one token `<url>`. Default: false.
+    pub normalize_urls: bool,
+    /// Whether @names become one token `<user>`. Default: false.
+    pub normalize_mentions: bool,
+    /// File of words to leave out, one a line. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_words: Option<PathBuf>,
+    /// Tokens after which a text is cut, at least 1. Default 255, FaKnow's.
+    pub max_length: usize,
+    /// Occurrences in the training texts from which a word has a number of its own. Default 1.
+    pub min_count: u64,
+    /// Largest size of the vocabulary, padding and unknown word included; 0 for no limit. Default 0.
+    pub max_vocab: usize,
+    /// File of pretrained word vectors, word2vec or GloVe as text. Default: random vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<PathBuf>,
+}
+
+impl Default for TextConfig {
+    fn default() -> Self {
+        Self {
+            language: "en".into(),
+            tokenizer: None,
+            lowercase: true,
+            normalize_urls: false,
+            normalize_mentions: false,
+            stop_words: None,
+            max_length: 255,
+            min_count: 1,
+            max_vocab: 0,
+            vectors: None,
+        }
+    }
+}
+
+impl TextConfig {
+    /// The tokenizer's own settings, with the stop words read.
+    ///
+    /// # Errors
+    /// The language is unknown, or the stop words cannot be read.
+    pub fn tokenizer_config(&self) -> Result<TokenizerConfig> {
+        let mut config = TokenizerConfig::for_language(&self.language)
+            .map_err(|e| Error::config("text.language", e.to_string()))?;
+        if let Some(kind) = self.tokenizer {
+            config.kind = kind;
+        }
+        config.lowercase = self.lowercase;
+        config.normalize_urls = self.normalize_urls;
+        config.normalize_mentions = self.normalize_mentions;
+        config.max_length = Some(self.max_length);
+        if let Some(path) = &self.stop_words {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+            config.stop_words = text.lines().map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        }
+        Ok(config)
+    }
+}
+
+/// How samples become batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoaderConfig {
+    /// Samples of a training batch, at least 1. Default 50, FaKnow's for TextCNN.
+    pub batch_size: usize,
+    /// Samples of a batch in validation, test and prediction, at least 1; no result depends on it. Default 256.
+    pub eval_batch_size: usize,
+    /// Batches in a pool whose samples are sorted by length, which saves padding; 0 for none. Default 50.
+    pub buckets: usize,
+    /// Whether a last training batch that is not full is left out. Default false.
+    pub drop_last: bool,
+    /// Whether all classes are drawn equally often, with replacement. Default false.
+    pub balanced: bool,
+    /// Threads that assemble batches ahead of need; 0 for none. Changes no batch and no order. Default 1.
+    pub workers: usize,
+}
+
+impl Default for LoaderConfig {
+    fn default() -> Self {
+        Self { batch_size: 50, eval_batch_size: 256, buckets: 50, drop_last: false, balanced: false, workers: 1 }
+    }
+}
+
+/// Which model, and its hyper-parameters beside the name: those of the model's own config.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelConfig {
+    /// Name of the model, see `faknow models`. Default `textcnn`.
+    pub name: String,
+    /// The model's own hyper-parameters, checked by the model.
+    #[serde(flatten)]
+    pub hyperparameters: toml::Table,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { name: "textcnn".into(), hyperparameters: toml::Table::new() }
+    }
+}
+
+/// How long, and by what, the model is trained and judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainerConfig {
+    /// Epochs at most, at least 1. Default 20.
+    pub epochs: usize,
+    /// Largest global norm of the gradients, above 0. Default: no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Largest absolute value of a gradient, above 0. Default: no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// Validation value that chooses the best epoch: `loss` or any metric. Default `accuracy`.
+    pub monitor: String,
+    /// Whether the detector is that of the best epoch, rather than of the last. Default true.
+    pub restore_best: bool,
+    /// Metrics of validation. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<String>>,
+}
+
+impl Default for TrainerConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            clip_norm: None,
+            clip_value: None,
+            monitor: "accuracy".into(),
+            restore_best: true,
+            metrics: None,
+        }
+    }
+}
+
+/// When to stop before the last epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EarlyStoppingConfig {
+    /// Whether to stop early at all; without validation records nothing stops early. Default true.
+    pub enabled: bool,
+    /// Validations in a row without an improvement after which to stop, at least 1. Default 5.
+    pub patience: usize,
+    /// How much better a value must be to count as an improvement, at least 0; the best epoch is chosen without
+    /// regard to it. Default 0.
+    pub min_delta: f64,
+    /// Another value than `trainer.monitor` to watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<String>,
+}
+
+impl Default for EarlyStoppingConfig {
+    fn default() -> Self {
+        Self { enabled: true, patience: 5, min_delta: 0.0, monitor: None }
+    }
+}
+
+impl Config {
+    /// The device that `device` names.
+    ///
+    /// # Errors
+    /// The name is unknown, or there is no such device.
+    pub fn device(&self) -> Result<Device> {
+        let wrong = |message: &str| Err(Error::config("device", format!("{message}, got `{}`", self.device)));
+        let device = match self.device.as_str() {
+            "auto" => Device::cuda_if_available(),
+            "cpu" => Device::Cpu,
+            "cuda" => Device::Cuda(0),
+            other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
+                Some(n) => Device::Cuda(n),
+                None => return wrong("expected auto, cpu, cuda or cuda:N"),
+            },
+        };
+        match device {
+            Device::Cuda(_) if !tch::Cuda::is_available() => {
+                wrong("libtorch finds no CUDA device (`cargo xtask setup --cuda` sets up a libtorch that can)")
+            }
+            Device::Cuda(n) if n as i64 >= tch::Cuda::device_count() => {
+                wrong(&format!("there are {} CUDA devices", tch::Cuda::device_count()))
+            }
+            device => Ok(device),
+        }
+    }
+
+    /// The training file, which every run needs.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn train_file(&self) -> Result<&Path> {
+        self.data
+            .train
+            .as_deref()
+            .ok_or_else(|| Error::config("data.train", "no training file; give one with `--train FILE`"))
+    }
+}

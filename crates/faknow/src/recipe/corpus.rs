@@ -1,0 +1,156 @@
+//! From files of records to data sets of tokens, with the vocabulary of the training texts.
+
+use std::path::Path;
+
+use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
+use faknow_data::{
+    Classes, DataLoader, Dataset, ReadOptions, Record, RecordReader, TextDataset, stratified_split,
+};
+
+use super::{Config, LoaderConfig, TextConfig};
+use crate::Result;
+
+/// The data of a run.
+pub(super) struct Corpus {
+    pub(super) train: TextDataset,
+    pub(super) valid: Option<TextDataset>,
+    pub(super) test: Option<TextDataset>,
+    pub(super) vocab: Vocab,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) classes: Classes,
+}
+
+impl Corpus {
+    /// Reads all files of `config`; `margin` is the padding that the model wants behind the longest text.
+    pub(super) fn load(config: &Config, margin: usize) -> Result<Self> {
+        let classes = config.data.to_classes()?;
+        let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
+        let options = config.data.read_options(true);
+        let file = config.train_file()?;
+        // A file that cannot be opened should be known before an hour is spent on another one.
+        for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
+            RecordReader::open(path, &options, Some(&classes))?;
+        }
+        let parts = cut(config, file, &options, &classes)?;
+
+        let open = |path: &Path| RecordReader::open(path, &options, Some(&classes));
+        let (train, vocab) = match &parts {
+            None => TextDataset::build(open(file)?, &tokenizer, &vocab_options(&config.text))?,
+            Some(parts) => {
+                let part = select(open(file)?, &parts[0]);
+                TextDataset::build(part, &tokenizer, &vocab_options(&config.text))?
+            }
+        };
+        let train = train.with_margin(margin);
+        train.check_classes(classes.names())?;
+        let rest = |path: &Option<std::path::PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
+            let domains = train.domains();
+            Ok(match (path, part) {
+                (Some(path), _) => {
+                    Some(TextDataset::from_records(open(path)?, &tokenizer, &vocab, domains)?.with_margin(margin))
+                }
+                (None, Some(part)) if !part.is_empty() => {
+                    let records = select(open(file)?, part);
+                    Some(TextDataset::from_records(records, &tokenizer, &vocab, domains)?.with_margin(margin))
+                }
+                _ => None,
+            })
+        };
+        let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
+        let test = rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?;
+        Ok(Self { train, valid, test, vocab, tokenizer, classes })
+    }
+
+    /// Logs what was read, so that a wrong column or a wrong split is seen before the first epoch.
+    pub(super) fn log(&self) {
+        let named = |data: &TextDataset| {
+            let counts = data.class_counts();
+            let of = |(i, name): (usize, &String)| format!("{} {name}", counts.get(i).copied().unwrap_or(0));
+            self.classes.names().iter().enumerate().map(of).collect::<Vec<_>>().join(", ")
+        };
+        for (name, data) in [("training", Some(&self.train)), ("validation", self.valid.as_ref()), ("test", self.test.as_ref())] {
+            let Some(data) = data else {
+                tracing::info!("{name}: none");
+                continue;
+            };
+            let unknown = 100.0 * data.n_unknown() as f64 / data.n_tokens().max(1) as f64;
+            tracing::info!(
+                "{name}: {} texts ({}), {:.1} tokens each, {unknown:.1} % outside the vocabulary",
+                data.n_samples(),
+                named(data),
+                data.n_tokens() as f64 / data.n_samples().max(1) as f64,
+            );
+        }
+        tracing::info!("vocabulary: {} words", self.vocab.len());
+    }
+}
+
+/// The loader of training batches.
+pub(super) fn train_loader(data: TextDataset, config: &LoaderConfig, seed: u64) -> Result<DataLoader<TextDataset>> {
+    let mut builder = DataLoader::builder(data)
+        .batch_size(config.batch_size)
+        .shuffle(seed)
+        .drop_last(config.drop_last)
+        .prefetch(config.workers, 4);
+    if config.buckets > 0 {
+        builder = builder.buckets(config.buckets);
+    }
+    if config.balanced {
+        builder = builder.balanced();
+    }
+    Ok(builder.build()?)
+}
+
+/// The loader of batches for evaluation: the shortest texts first, since no result depends on the order.
+pub(super) fn eval_loader(data: TextDataset, config: &LoaderConfig) -> Result<DataLoader<TextDataset>> {
+    let builder = DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
+    // A pool as large as the data sorts all of it, and saves the most padding.
+    Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)
+}
+
+fn vocab_options(config: &TextConfig) -> VocabOptions {
+    VocabOptions {
+        min_count: config.min_count,
+        max_size: (config.max_vocab > 0).then_some(config.max_vocab),
+    }
+}
+
+/// Which records of the training file go to training, validation and test; `None` if all are for training.
+fn cut(
+    config: &Config,
+    file: &Path,
+    options: &ReadOptions,
+    classes: &Classes,
+) -> Result<Option<[Vec<usize>; 3]>> {
+    let [train, mut valid, mut test] = config.data.split;
+    if config.data.valid.is_some() {
+        (valid, test) = (0.0, 0.0);
+    }
+    if config.data.test.is_some() {
+        test = 0.0;
+    }
+    if valid == 0.0 && test == 0.0 {
+        return Ok(None);
+    }
+    let labels = RecordReader::open(file, options, Some(classes))?
+        .map(|record| Ok(record?.label.unwrap_or_default()))
+        .collect::<Result<Vec<usize>>>()?;
+    let sum = train + valid + test;
+    let ratios = [train / sum, valid / sum, test / sum];
+    Ok(Some(stratified_split(&labels, ratios, config.seed)?.map(|mut part| {
+        part.sort_unstable();
+        part
+    })))
+}
+
+/// The records at the ascending positions `part`.
+fn select<'a>(
+    records: RecordReader,
+    part: &'a [usize],
+) -> impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a {
+    let mut wanted = part.iter().peekable();
+    records.enumerate().filter_map(move |(position, record)| {
+        let take = record.is_err() || wanted.next_if(|&&next| next == position).is_some();
+        take.then_some(record)
+    })
+}

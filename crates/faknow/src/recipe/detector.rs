@@ -1,0 +1,201 @@
+//! A trained detector: all that prediction needs, saved to and loaded from a run folder.
+
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use faknow_callbacks::Phase;
+use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
+use faknow_data::{Classes, Dataset, Loader, Record, RecordReader, TextDataset};
+use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
+use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch};
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+use tch::Device;
+use tch::nn::VarStore;
+
+use super::corpus::eval_loader;
+use super::models::{TextModelConfig, TextSizes};
+use super::{Config, DataConfig, TextModel};
+use crate::{Error, Result};
+
+const CONFIG: &str = "config.toml";
+const VOCAB: &str = "vocab.txt";
+const TOKENIZER: &str = "tokenizer.json";
+const CLASSES: &str = "classes.json";
+
+/// A detector that is ready for use.
+pub struct Detector {
+    config: Config,
+    tokenizer: Tokenizer,
+    vocab: Vocab,
+    classes: Classes,
+    margin: usize,
+    model: TextModel,
+    device: Device,
+    /// Keeps the variables that the model's handles belong to.
+    _vars: VarStore,
+}
+
+/// What a detector says of a text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The class with the highest score; the first of them in a tie.
+    pub label: String,
+    /// Its score, from 0 to 1.
+    pub score: f64,
+    /// The score of every class, in their order; they sum to 1.
+    #[serde(serialize_with = "as_map")]
+    pub scores: Vec<(String, f64)>,
+}
+
+impl Detector {
+    /// Loads the detector of a run folder, wherever the folder lies now: the weights of the best epoch, or of the
+    /// last if there was no validation.
+    ///
+    /// # Errors
+    /// The folder holds no trained detector, or one of its files is damaged.
+    pub fn load(run: &Path, device: Device) -> Result<Self> {
+        let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
+        if !run.is_dir() {
+            return Err(missing("no such folder"));
+        }
+        for name in [CONFIG, VOCAB, TOKENIZER, CLASSES] {
+            if !run.join(name).exists() {
+                return Err(missing(&format!("`{name}` is not there")));
+            }
+        }
+        let weights = weights_file(run).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
+        let config = Config::from_file(&run.join(CONFIG))?;
+        let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
+        let classes: Classes = read_json(&run.join(CLASSES))?;
+        let vocab = Vocab::load(run.join(VOCAB))?;
+        let model_config = TextModelConfig::new(&config.model)?;
+        let vars = VarStore::new(device);
+        let sizes = TextSizes { vocab_size: vocab.len(), n_classes: classes.len(), vectors: None };
+        let model = model_config.build(&vars.root(), &sizes)?;
+        faknow_model::weights::load(&vars, &weights)?;
+        let margin = model_config.margin();
+        let tokenizer = Tokenizer::new(tokenizer)?;
+        Ok(Self { config, tokenizer, vocab, classes, margin, model, device, _vars: vars })
+    }
+
+    /// Judges each text, in their order.
+    ///
+    /// # Errors
+    /// The model fails.
+    pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Prediction>> {
+        let record = |text: &S| Ok(Record { text: text.as_ref().to_owned(), ..Record::default() });
+        let records: Vec<_> = texts.iter().map(record).collect();
+        self.predict_records(records)
+    }
+
+    /// Judges the text of each record, in their order; an error among the records is answered as it is.
+    ///
+    /// # Errors
+    /// A record is broken, or the model fails.
+    pub fn predict_records(
+        &self,
+        records: Vec<faknow_data::Result<Record>>,
+    ) -> Result<Vec<Prediction>> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
+        let n_samples = data.n_samples();
+        let loader = eval_loader(data, &self.config.loader)?;
+        let mut rows = vec![Vec::new(); n_samples];
+        for (index, batch) in loader.batches(0, 0).enumerate() {
+            let batch = batch?;
+            let indices = batch.indices.clone();
+            let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
+            for (row, scores) in indices.into_iter().zip(predict_batch(&self.model, batch, self.device, place)?) {
+                rows[row] = scores;
+            }
+        }
+        Ok(rows.into_iter().map(|scores| self.prediction(&scores)).collect())
+    }
+
+    /// Tests the detector on a labelled file, read as `data` says: the scores with the loss, and the full report.
+    ///
+    /// # Errors
+    /// The file is wrong, or the model fails.
+    pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
+        let records = RecordReader::open(file, &data.read_options(true), Some(&self.classes))?;
+        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
+        let loader = eval_loader(data, &self.config.loader)?;
+        let evaluation =
+            evaluate(&self.model, &loader, &Metrics::all(), self.device, (Phase::Test, 0), |_, _| Ok(()))?;
+        let report = ClassificationReport::new(&evaluation.predictions, self.classes.names())?;
+        Ok((evaluation, report))
+    }
+
+    /// The config that the detector was trained by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The classes, in order.
+    pub fn classes(&self) -> &[String] {
+        self.classes.names()
+    }
+
+    fn prediction(&self, scores: &[f64]) -> Prediction {
+        let best = (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+        let scores: Vec<(String, f64)> = self.classes.names().iter().cloned().zip(scores.iter().copied()).collect();
+        let (label, score) = scores[best].clone();
+        Prediction { label, score, scores }
+    }
+}
+
+impl std::fmt::Debug for Detector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detector")
+            .field("model", &self.config.model.name)
+            .field("classes", &self.classes.names())
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes all that [`Detector::load`] needs beside the weights.
+pub(super) fn save_inputs(
+    run: &Path,
+    config: &Config,
+    tokenizer: &Tokenizer,
+    vocab: &Vocab,
+    classes: &Classes,
+) -> Result<()> {
+    let header = format!(
+        "# Every setting of this run. faknow {}, libtorch 2.13.0, tch 0.26.0.\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
+    write(&run.join(CONFIG), &(header + &text))?;
+    vocab.save(run.join(VOCAB))?;
+    write_json(&run.join(TOKENIZER), tokenizer.config())?;
+    write_json(&run.join(CLASSES), classes)
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|e| Error::io(path, e))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::io(path, e.into()))?;
+    write(path, &(text + "\n"))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::config("", format!("{}: damaged: {e}", path.display())))
+}
+
+fn weights_file(run: &Path) -> Option<PathBuf> {
+    // A run that is asked to end with the last weights says so in what `best` is for: nothing but the record.
+    ["best", "last"].iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
+}
+
+fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(scores.iter().map(|(name, score)| (name, score)))
+}

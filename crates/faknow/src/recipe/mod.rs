@@ -1,0 +1,34 @@
+//! From a config to a trained, tested and saved detector, and from a run folder to predictions.
+//!
+//! ```no_run
+//! use faknow::recipe::{Config, Detector, train};
+//! use faknow::trainer::RunDir;
+//!
+//! let config = Config::from_file("textcnn.toml".as_ref())?.set("trainer.epochs=3")?;
+//! let outcome = train(&config, RunDir::unique("runs", &config.model.name)?, Vec::new())?;
+//! println!("{}", outcome.fit.ended);
+//!
+//! let detector = Detector::load(&outcome.run, config.device()?)?;
+//! for prediction in detector.predict(&["Aliens endorse the mayor"])? {
+//!     println!("{} {:.3}", prediction.label, prediction.score);
+//! }
+//! # Ok::<(), faknow::Error>(())
+//! ```
+
+mod config;
+mod corpus;
+mod detector;
+mod faknow_yaml;
+mod guess;
+mod models;
+mod report;
+mod settings;
+mod train;
+
+pub use config::{
+    Config, DataConfig, EarlyStoppingConfig, LoaderConfig, ModelConfig, TextConfig, TrainerConfig,
+};
+pub use detector::{Detector, Prediction};
+pub use guess::guess_data;
+pub use models::{ModelInfo, TextModel, model_info, models};
+pub use train::{Outcome, train};

@@ -1,0 +1,53 @@
+//! A run's report as a page of Markdown.
+
+use std::fmt::Write as _;
+
+use faknow_callbacks::format_duration;
+use faknow_metrics::Scores;
+
+use super::{Config, Outcome};
+
+/// What was trained, how each epoch went, and what the test says.
+pub(super) fn markdown(config: &Config, outcome: &Outcome) -> String {
+    let mut page = String::new();
+    // Writing to a String cannot fail.
+    let _ = render(&mut page, config, outcome);
+    page
+}
+
+fn render(page: &mut String, config: &Config, outcome: &Outcome) -> std::fmt::Result {
+    let fit = &outcome.fit;
+    writeln!(page, "# {}\n", outcome.run.file_name().unwrap_or_default().to_string_lossy())?;
+    writeln!(page, "- model: {}, classes: {}", config.model.name, config.data.classes.join(", "))?;
+    writeln!(page, "- seed: {}", config.seed)?;
+    writeln!(page, "- ended: {} after {} epochs, {}", fit.ended, fit.history.epochs.len(), format_duration(fit.seconds))?;
+    match &fit.best {
+        Some(best) => writeln!(page, "- best epoch: {} with {} {:.6}", best.epoch, best.monitor, best.value)?,
+        None => writeln!(page, "- best epoch: none, since nothing was validated")?,
+    }
+    writeln!(page, "\n## Epochs\n")?;
+    writeln!(page, "| epoch | training loss | validation loss | accuracy | f1 | seconds |")?;
+    writeln!(page, "|---|---|---|---|---|---|")?;
+    for record in &fit.history.epochs {
+        let valid = |name: &str| value(record.valid.as_ref(), name);
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {:.2} |",
+            record.epoch,
+            value(Some(&record.train), "loss"),
+            valid("loss"),
+            valid("accuracy"),
+            valid("f1"),
+            record.train_seconds
+        )?;
+    }
+    if let Some((evaluation, report)) = &outcome.test {
+        writeln!(page, "\n## Test\n")?;
+        writeln!(page, "loss {}\n\n```text\n{report}\n```", value(Some(&evaluation.scores), "loss"))?;
+    }
+    writeln!(page, "\n## Config\n\n```toml\n{}```", toml::to_string(config).unwrap_or_default())
+}
+
+fn value(scores: Option<&Scores>, name: &str) -> String {
+    scores.and_then(|s| s.value(name)).map_or_else(|| "-".into(), |v| format!("{v:.4}"))
+}

@@ -1,0 +1,172 @@
+//! A config becomes a trained, tested and saved detector.
+
+use std::path::PathBuf;
+
+use faknow_callbacks::{Callbacks, EarlyStopping};
+use faknow_data::text::load_vectors;
+use faknow_metrics::{ClassificationReport, Evaluation, Metrics, Scores};
+use faknow_trainer::{Clip, FitReport, RunDir, Trainer, seed_model};
+use serde_json::{Map, Value};
+use tch::nn::VarStore;
+
+use super::corpus::{Corpus, eval_loader, train_loader};
+use super::detector::{save_inputs, write};
+use super::models::{TextModelConfig, TextSizes};
+use super::{Config, report};
+use crate::{Error, Result};
+
+/// What training yields.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Why training ended, the best epoch, all epochs.
+    pub fit: FitReport,
+    /// The test's result and its full report, if there are test records.
+    pub test: Option<(Evaluation, ClassificationReport)>,
+}
+
+impl Outcome {
+    /// What validation measured of the weights that the detector has.
+    pub fn valid(&self) -> Option<&Scores> {
+        let epochs = &self.fit.history.epochs;
+        let best = self.fit.best.as_ref().filter(|_| self.fit.weights == faknow_trainer::Weights::Best);
+        let record = best.and_then(|best| epochs.iter().find(|r| r.epoch == best.epoch)).or(epochs.last());
+        record.and_then(|record| record.valid.as_ref())
+    }
+}
+
+/// Trains the detector that `config` describes, tests it, and saves it in the folder that `run_dir` makes.
+///
+/// The folder is made once the config and all data are known to be right. Besides what the trainer writes it gets
+/// the vocabulary, the tokenizer, the classes and a report.
+///
+/// # Errors
+/// The config or a file of records is wrong, or training fails; see [`Error::is_input`].
+pub fn train(
+    config: &Config,
+    run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
+    callbacks: Callbacks,
+) -> Result<Outcome> {
+    let mut config = config.clone();
+    let mut model_config = TextModelConfig::new(&config.model)?;
+    config.optimizer.validate()?;
+    let clip = clip(&config)?;
+    let metrics = metrics(&config)?;
+    let device = config.device()?;
+    if config.trainer.epochs == 0 {
+        return Err(Error::config("trainer.epochs", "expected at least 1, got 0"));
+    }
+    if config.threads > 0 {
+        tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
+    }
+
+    let corpus = Corpus::load(&config, model_config.margin())?;
+    let vectors = match &config.text.vectors {
+        Some(path) => {
+            let vectors = load_vectors(path, &corpus.vocab, None, config.seed)?;
+            model_config.set_embedding_size(vectors.tensor.size()[1]);
+            Some(vectors)
+        }
+        None => None,
+    };
+    config.model.hyperparameters = model_config.to_table();
+    // The model is built before the folder, since its settings may yet be wrong.
+    seed_model(config.seed);
+    let vars = VarStore::new(device);
+    let sizes = TextSizes {
+        vocab_size: corpus.vocab.len(),
+        n_classes: corpus.classes.len(),
+        vectors: vectors.as_ref().map(|v| &v.tensor),
+    };
+    let model = model_config.build(&vars.root(), &sizes)?;
+    let train = train_loader(corpus.train.clone(), &config.loader, config.seed)?;
+    let valid = corpus.valid.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
+    let test = corpus.test.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
+
+    let run_dir = run_dir()?;
+    let run = run_dir.path().to_path_buf();
+    save_inputs(&run, &config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+    corpus.log();
+    if let Some(vectors) = &vectors {
+        tracing::info!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len());
+    }
+
+    let mut builder = Trainer::builder(model, vars)
+        .optimizer(config.optimizer.clone())
+        .metrics(metrics)
+        .max_epochs(config.trainer.epochs)
+        .clip(clip)
+        .restore_best(config.trainer.restore_best)
+        .seed(config.seed)
+        .device(device)
+        .run_dir(run_dir)
+        .hyperparameters(flat(&config));
+    if let Some(schedule) = config.schedule.clone() {
+        builder = builder.schedule(schedule);
+    }
+    if valid.is_some() {
+        builder = builder.monitor(config.trainer.monitor.clone());
+        if config.early_stopping.enabled {
+            builder = builder.callback(early_stopping(&config));
+        }
+    }
+    let mut trainer = builder.callback(callbacks).build()?;
+    let fit = trainer.fit(&train, valid.as_ref().map(|v| v as _))?;
+    let test = match test {
+        Some(loader) => {
+            let evaluation = trainer.test(&loader)?;
+            let report = ClassificationReport::new(&evaluation.predictions, corpus.classes.names())?;
+            Some((evaluation, report))
+        }
+        None => None,
+    };
+    let outcome = Outcome { run, fit, test };
+    write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
+    Ok(outcome)
+}
+
+fn clip(config: &Config) -> Result<Clip> {
+    match (config.trainer.clip_norm, config.trainer.clip_value) {
+        (None, None) => Ok(Clip::None),
+        (Some(max), None) => Ok(Clip::Norm(max)),
+        (None, Some(max)) => Ok(Clip::Value(max)),
+        (Some(_), Some(_)) => {
+            Err(Error::config("trainer.clip_value", "expected one of clip_norm and clip_value, got both"))
+        }
+    }
+}
+
+fn metrics(config: &Config) -> Result<Metrics> {
+    Ok(match &config.trainer.metrics {
+        Some(names) => Metrics::from_names(names)?,
+        None => Metrics::all(),
+    })
+}
+
+fn early_stopping(config: &Config) -> EarlyStopping {
+    let settings = &config.early_stopping;
+    let stopping = EarlyStopping::new(settings.patience).min_delta(settings.min_delta);
+    match &settings.monitor {
+        Some(name) => stopping.monitor(name.clone()),
+        None => stopping,
+    }
+}
+
+/// The config by dotted names.
+fn flat(config: &Config) -> Map<String, Value> {
+    fn add(prefix: &str, value: Value, all: &mut Map<String, Value>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+                    add(&name, value, all);
+                }
+            }
+            value => drop(all.insert(prefix.to_owned(), value)),
+        }
+    }
+    let mut all = Map::new();
+    add("", serde_json::to_value(config).unwrap_or_default(), &mut all);
+    all
+}
