@@ -25,7 +25,8 @@ impl Cache {
     pub fn lock() -> Result<Self> {
         let root = folder();
         let hint = "set FAKNOW_CACHE_DIR to a folder that you can write to";
-        fs::create_dir_all(&root).with_context(|| format!("cannot make the cache {}; {hint}", root.display()))?;
+        fs::create_dir_all(&root)
+            .with_context(|| format!("cannot make the cache {}; {hint}", root.display()))?;
         let path = root.join(".lock");
         let file = File::create(&path).with_context(|| format!("cannot write {}; {hint}", path.display()))?;
         let lock = match file.try_lock() {
@@ -146,7 +147,9 @@ fn first_fault(folder: &Path) -> Option<String> {
         return Some(format!("{MANIFEST} is cut off"));
     }
     lines.find_map(|line| {
-        let Some((bytes, path)) = line.split_once(' ') else { return Some(format!("`{line}` in {MANIFEST}")) };
+        let Some((bytes, path)) = line.split_once(' ') else {
+            return Some(format!("`{line}` in {MANIFEST}"));
+        };
         match fs::metadata(folder.join(path)) {
             Ok(it) if bytes.parse() == Ok(it.len()) => None,
             Ok(it) => Some(format!("{path} has {} bytes and not {bytes}", it.len())),

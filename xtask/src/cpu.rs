@@ -22,7 +22,7 @@ pub fn place() -> PathBuf {
 
 /// The CPU libtorch of the cache; makes it if it is missing, damaged, or `force` asks for a new one.
 pub fn provide(force: bool) -> Result<Libtorch> {
-    let found = Libtorch { root: place(), origin: "the cache".into(), cuda: false };
+    let found = Libtorch { root: place(), origin: "the cache".into(), cuda: false, fresh: false };
     if !force && found.root.exists() && cache::is_complete(&found.root) {
         return Ok(found);
     }
@@ -42,7 +42,7 @@ pub fn provide(force: bool) -> Result<Libtorch> {
         size(platform.bytes())
     );
     make(platform, &python, &cache, &found)?;
-    Ok(found)
+    Ok(Libtorch { fresh: true, ..found })
 }
 
 fn make(platform: &Platform, python: &Python, cache: &Cache, result: &Libtorch) -> Result<()> {
@@ -52,6 +52,12 @@ fn make(platform: &Platform, python: &Python, cache: &Cache, result: &Libtorch) 
     let made = work.path.join("libtorch");
     let lib = made.join("lib");
     for wheel in platform.wheels {
+        if let Some(kept) = wheel.kept(&store) {
+            match wheel.unpack(&kept, python, &made) {
+                Ok(()) => continue,
+                Err(error) => eprintln!("  {error:#}; fetching it again"),
+            }
+        }
         let file = wheel.fetch(platform, python, &store, &work)?;
         wheel.unpack(&file, python, &made)?;
     }

@@ -23,7 +23,7 @@ pub fn place() -> PathBuf {
 /// The CUDA libtorch of the cache; makes it if it is missing, damaged, or `force` asks for a new one.
 pub fn provide(force: bool) -> Result<Libtorch> {
     let place = place();
-    let found = Libtorch { root: place.join("torch"), origin: "the cache".into(), cuda: true };
+    let found = Libtorch { root: place.join("torch"), origin: "the cache".into(), cuda: true, fresh: false };
     if !force && place.exists() && cache::is_complete(&place) {
         return Ok(found);
     }
@@ -38,9 +38,13 @@ pub fn provide(force: bool) -> Result<Libtorch> {
         return Ok(found);
     }
     cache.require_space(SPACE)?;
-    eprintln!("Installing a CUDA libtorch {} in {} (2.5 GB to fetch, once):", libtorch::VERSION, place.display());
+    eprintln!(
+        "Installing a CUDA libtorch {} in {} (2.5 GB to fetch, once):",
+        libtorch::VERSION,
+        place.display()
+    );
     make(platform, &python, &cache, &place)?;
-    Ok(found)
+    Ok(Libtorch { fresh: true, ..found })
 }
 
 fn make(platform: &Platform, python: &Python, cache: &Cache, place: &Path) -> Result<()> {
@@ -85,8 +89,12 @@ mod tests {
 
     #[test]
     fn the_version_of_the_wheel() {
-        let check = |text: &str, expected: Option<&str>| assert_eq!(python_version(text).as_deref(), expected);
-        check("from typing import Optional\n__version__ = '2.13.0+cu130'\ndebug = False\n", Some("2.13.0+cu130"));
+        let check =
+            |text: &str, expected: Option<&str>| assert_eq!(python_version(text).as_deref(), expected);
+        check(
+            "from typing import Optional\n__version__ = '2.13.0+cu130'\ndebug = False\n",
+            Some("2.13.0+cu130"),
+        );
         check("__version__ = \"2.13.0\"\n", Some("2.13.0"));
         check("debug = False\n", None);
     }

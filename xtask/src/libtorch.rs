@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 pub const VERSION: &str = "2.13.0";
 
 /// A libtorch that can be built against.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Libtorch {
     /// The folder with `include/` and `lib/`.
     pub root: PathBuf,
@@ -17,6 +17,8 @@ pub struct Libtorch {
     pub origin: String,
     /// Whether it holds the CUDA half.
     pub cuda: bool,
+    /// Whether this run made it.
+    pub fresh: bool,
 }
 
 /// Checks that a folder holds a libtorch of the right version; `origin` says where its path came from.
@@ -48,7 +50,7 @@ pub fn check(root: &Path, origin: &str) -> Result<Libtorch> {
     }
     let cuda = root.join("lib/libtorch_cuda.so").exists();
     let root = std::path::absolute(root)?;
-    Ok(Libtorch { root, origin: origin.into(), cuda })
+    Ok(Libtorch { root, origin: origin.into(), cuda, fresh: false })
 }
 
 /// The version of the libtorch in a folder, as `2.13.0` or `2.13.0+cpu`.
@@ -94,7 +96,8 @@ mod tests {
 
     #[test]
     fn versions_in_headers() {
-        let check = |text: &str, expected: Option<&str>| assert_eq!(header_version(text).as_deref(), expected);
+        let check =
+            |text: &str, expected: Option<&str>| assert_eq!(header_version(text).as_deref(), expected);
         let header = "/// x\n#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 13\n\
                       #define TORCH_VERSION_PATCH 0\n#define TORCH_VERSION \\\n  \"2.13.0\"\n";
         check(header, Some("2.13.0"));
@@ -106,7 +109,9 @@ mod tests {
 
     #[test]
     fn what_follows_the_plus_does_not_count() {
-        for (text, expected) in [("2.13.0+cpu\n", "2.13.0"), ("2.13.0", "2.13.0"), ("2.13.0a0+git", "2.13.0a0")] {
+        for (text, expected) in
+            [("2.13.0+cpu\n", "2.13.0"), ("2.13.0", "2.13.0"), ("2.13.0a0+git", "2.13.0a0")]
+        {
             assert_eq!(plain(text), expected);
         }
     }
@@ -120,7 +125,11 @@ mod tests {
             ("no-lib", &[include], "has no lib/"),
             ("empty-lib", &[include, ("lib/libother.so", "")], "holds no libtorch_cpu"),
             ("no-version", &[include, lib], "does not tell its version"),
-            ("old", &[include, lib, ("build-version", "1.13.1+cpu\n")], "is libtorch 1.13.1+cpu; it must be exactly 2.13.0"),
+            (
+                "old",
+                &[include, lib, ("build-version", "1.13.1+cpu\n")],
+                "is libtorch 1.13.1+cpu; it must be exactly 2.13.0",
+            ),
             ("newer", &[include, lib, ("build-version", "2.13.01")], "is libtorch 2.13.01;"),
         ];
         for (name, files, expected) in cases {
@@ -135,10 +144,11 @@ mod tests {
 
     #[test]
     fn a_good_folder_is_taken() {
-        let files = [("lib/libtorch_cpu.so", ""), ("include/torch/script.h", ""), ("build-version", "2.13.0+cpu\n")];
+        let files =
+            [("lib/libtorch_cpu.so", ""), ("include/torch/script.h", ""), ("build-version", "2.13.0+cpu\n")];
         let root = folder("good", &files);
         let found = check(&root, "LIBTORCH").unwrap();
-        assert_eq!(found, Libtorch { root: root.clone(), origin: "LIBTORCH".into(), cuda: false });
+        assert_eq!((found.root, found.origin.as_str(), found.cuda), (root.clone(), "LIBTORCH", false));
         fs::write(root.join("lib/libtorch_cuda.so"), "").unwrap();
         assert!(check(&root, "LIBTORCH").unwrap().cuda);
         fs::remove_dir_all(root).unwrap();

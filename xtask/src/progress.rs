@@ -67,7 +67,7 @@ fn line(label: &str, bytes: u64, total: Option<u64>, elapsed: Duration) -> Strin
     };
     let bytes = bytes.min(total);
     let percent = 100 * bytes / total;
-    if speed < 1.0 {
+    if speed < 10_000.0 {
         return format!("  {label}: {percent:3} % of {}, {seconds:.0} s", size(total));
     }
     let left = (total - bytes) as f64 / speed;
@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn sizes_are_for_people() {
-        let cases = [(0, "0 bytes"), (1_500, "1.5 kB"), (526_605_292, "526.6 MB"), (2_000_000_000, "2.00 GB")];
+        let cases =
+            [(0, "0 bytes"), (1_500, "1.5 kB"), (526_605_292, "526.6 MB"), (2_000_000_000, "2.00 GB")];
         for (bytes, expected) in cases {
             assert_eq!(size(bytes), expected);
         }
@@ -93,7 +94,7 @@ mod tests {
         };
         check(50_000_000, Some(100_000_000), 5, "  get:  50 % of 100.0 MB, 10.0 MB/s, 5 s left");
         check(0, Some(100_000_000), 3, "  get:   0 % of 100.0 MB, 3 s");
-        check(120, Some(100), 1, "  get: 100 % of 100 bytes, 120 bytes/s, 0 s left");
+        check(120_000, Some(100_000), 1, "  get: 100 % of 100.0 kB, 120.0 kB/s, 0 s left");
         check(7_000_000, None, 2, "  get: 7.0 MB, 2 s");
     }
 }

@@ -9,7 +9,8 @@ use anyhow::{Result, bail};
 use crate::libtorch::{self, Libtorch};
 use crate::process;
 
-const TORCH_DETAILS: &str = "import os, torch; print(torch.__version__); print(os.path.dirname(torch.__file__))";
+const TORCH_DETAILS: &str =
+    "import os, torch; print(torch.__version__); print(os.path.dirname(torch.__file__))";
 
 /// A Python that can fetch and unpack wheels.
 pub struct Python {
@@ -78,7 +79,9 @@ pub fn installed_torch() -> Result<Libtorch> {
     let [version, folder] = lines[..] else {
         bail!("{origin} is set, but `{program}` answers `{}` when asked for torch", answer.trim());
     };
-    if libtorch::plain(version) != libtorch::VERSION && std::env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_none() {
+    if libtorch::plain(version) != libtorch::VERSION
+        && std::env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_none()
+    {
         bail!(
             "{origin} is set, but `{program}` has torch {version}; it must be exactly {}: run `{program} -m pip \
              install torch=={}`, or unset {origin}",

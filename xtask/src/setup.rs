@@ -81,7 +81,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     }
     let changed = record(workspace, &libtorch)?;
     let kind = if libtorch.cuda { "CUDA" } else { "CPU" };
-    let state = if changed { "ready" } else { "already there" };
+    let state = if changed || libtorch.fresh { "ready" } else { "already there" };
     println!(
         "libtorch {} ({kind}, from {}) is {state}: {}",
         libtorch::VERSION,
@@ -101,7 +101,12 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
 pub fn ensure(workspace: &mut Workspace) -> Result<()> {
     let libtorch = choose(workspace, None, false)?;
     if record(workspace, &libtorch)? {
-        eprintln!("libtorch {} from {} is ready: {}", libtorch::VERSION, libtorch.origin, libtorch.root.display());
+        eprintln!(
+            "libtorch {} from {} is ready: {}",
+            libtorch::VERSION,
+            libtorch.origin,
+            libtorch.root.display()
+        );
     }
     Ok(())
 }
@@ -126,7 +131,8 @@ fn choose(workspace: &Workspace, device: Option<Device>, force: bool) -> Result<
     }
     if let Some(root) = &workspace.exported {
         return libtorch::check(root, "LIBTORCH").map_err(|error| {
-            error.context("LIBTORCH is set to what cannot be used; set it right, or unset it to have one made")
+            error
+                .context("LIBTORCH is set to what cannot be used; set it right, or unset it to have one made")
         });
     }
     if use_python {
@@ -177,7 +183,9 @@ fn record(workspace: &mut Workspace, libtorch: &Libtorch) -> Result<bool> {
             return Ok(false);
         }
         toolchain::require_compilers()?;
-        let work = Cache::lock()?.work_folder()?;
+        // Without the lock another run would clear the work folder away.
+        let cache = Cache::lock()?;
+        let work = cache.work_folder()?;
         toolchain::link_check(libtorch, &work.path)?;
         config.write(&path)
     })?;

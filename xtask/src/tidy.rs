@@ -1,2 +1,246 @@
-//! x
-pub fn run(_: &mut crate::workspace::Workspace, _: &[String]) -> anyhow::Result<()> { Ok(()) }
+//! `cargo xtask tidy`: rules of style that no compiler knows, each with the place and the reason in its message.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{self, Usage};
+use crate::workspace::Workspace;
+
+/// The most lines that a source file may have, its unit tests at the end not counted.
+const MAX_LINES: usize = 400;
+
+/// The most lines that a file below `tests/` may have.
+const MAX_TEST_LINES: usize = 500;
+
+/// Source files that may be longer, each with the reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Words that must not be left in Rust code, and what to do instead. They are cut in two to spare this very file.
+const LEFTOVERS: &[(&str, &str, &str)] = &[
+    ("todo", "!(", "write it, or file an issue"),
+    ("unimplemented", "!(", "write it, or answer an error"),
+    ("dbg", "!(", "remove it"),
+    ("#[ign", "ore", "make the test run, or assert what happens now and say why that is wrong"),
+    ("#[should", "_panic", "return an error and assert on that"),
+];
+
+/// Folders of one machine or another, which mean nothing elsewhere.
+const HOMES: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/wo", "rk/")];
+
+/// File endings that are text of ours.
+const TEXT: &[&str] = &["rs", "md", "toml", "sh", "py", "cpp", "in", "yml", "yaml", "css", "js", "html"];
+
+/// Runs `cargo xtask tidy`.
+pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
+    if !args.is_empty() {
+        return Err(Usage("tidy takes no arguments".into()).into());
+    }
+    println!("tidy: {} files are in order", check(workspace)?);
+    Ok(())
+}
+
+/// Checks all files of the workspace that git knows; gives their number, or names each fault.
+pub fn check(workspace: &Workspace) -> Result<usize> {
+    let files = files(workspace)?;
+    let mut faults = Vec::new();
+    for file in &files {
+        let name = file.to_string_lossy().replace('\\', "/");
+        let bytes = fs::read(workspace.root.join(file)).with_context(|| format!("cannot read {name}"))?;
+        match String::from_utf8(bytes) {
+            Ok(text) => faults.extend(text_faults(&name, &text)),
+            Err(_) => faults.push(format!("{name}: is not valid UTF-8")),
+        }
+    }
+    for folder in crate_folders(&files) {
+        faults.extend(crate_faults(&workspace.root, &folder));
+    }
+    if !faults.is_empty() {
+        bail!("tidy: {} to mend:\n  {}", faults.len(), faults.join("\n  "));
+    }
+    Ok(files.len())
+}
+
+/// The text files of ours, from the root. Without git (as in an unpacked package) there is nothing to check.
+fn files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let mut git = std::process::Command::new("git");
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(&workspace.root);
+    let names = process::output(&mut git).context("tidy asks git which files there are")?;
+    let files: BTreeSet<PathBuf> =
+        names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
+    // A file that was removed but not yet committed is still listed.
+    Ok(files.into_iter().filter(|file| is_ours(file) && workspace.root.join(file).is_file()).collect())
+}
+
+fn is_ours(file: &Path) -> bool {
+    let fixture = file
+        .components()
+        .any(|part| matches!(part, Component::Normal(name) if name == "golden" || name == "fixtures"));
+    let ending = file.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    let script = file == Path::new(".ci/run");
+    script || (TEXT.contains(&ending) && (!fixture || ending == "rs" || ending == "md"))
+}
+
+fn text_faults(name: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut fault = |line: usize, what: String| faults.push(format!("{name}:{line}: {what}"));
+    for (number, line) in (1..).zip(text.split('\n')) {
+        if line.ends_with([' ', '\t', '\r']) {
+            fault(number, "blanks or a carriage return at the end of the line".into());
+        }
+        for home in HOMES.iter().map(|(start, end)| format!("{start}{end}")) {
+            if has_absolute(line, &home) {
+                fault(number, format!("a path below {home} means nothing on another machine"));
+            }
+        }
+        if line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ") {
+            fault(number, "a conflict marker".into());
+        }
+    }
+    let n_lines = text.lines().count();
+    if !text.is_empty() && (!text.ends_with('\n') || text.ends_with("\n\n")) {
+        fault(n_lines, "the file must end with one line break".into());
+    }
+    if name.ends_with(".rs") {
+        rust_faults(name, text, &mut fault);
+    }
+    faults
+}
+
+fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
+    let n_lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+    let head = text.lines().next().unwrap_or_default();
+    if !head.starts_with("//! ") && !head.starts_with("#![doc = include_str!(") {
+        fault(1, "the first line must be `//! ` and say what the file is for".into());
+    }
+    let limit = if name.contains("/tests/") { MAX_TEST_LINES } else { MAX_LINES };
+    if n_lines > limit && !LONG_FILES.iter().any(|(long, _)| *long == name) {
+        fault(n_lines, format!("more than {limit} lines; split it, or list it in xtask/src/tidy.rs with a reason"));
+    }
+    if let Some((_, inside)) = name.split_once("/src/")
+        && inside.matches('/').count() > 1
+    {
+        fault(1, "more than one folder deep in src/".into());
+    }
+    for (number, line) in (1..).zip(text.lines()) {
+        for (start, end, instead) in LEFTOVERS {
+            let word = format!("{start}{end}");
+            if line.contains(&word) {
+                fault(number, format!("`{word}` is left over: {instead}"));
+            }
+        }
+    }
+}
+
+/// Whether a line holds a path that begins with `home`, and does not just go through a folder of that name.
+fn has_absolute(line: &str, home: &str) -> bool {
+    let begins = |place: usize| {
+        let before = line[..place].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || "._-~}$>*".contains(c))
+    };
+    line.match_indices(home).any(|(place, _)| begins(place))
+}
+
+fn crate_folders(files: &[PathBuf]) -> Vec<PathBuf> {
+    let manifests = files.iter().filter(|file| file.file_name().is_some_and(|name| name == "Cargo.toml"));
+    let folders = manifests.filter_map(|file| file.parent());
+    folders.filter(|folder| folder.starts_with("crates")).map(Path::to_path_buf).collect()
+}
+
+/// What a crate must have so that it can be published and found.
+fn crate_faults(root: &Path, folder: &Path) -> Vec<String> {
+    let mut faults = Vec::new();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let manifest = fs::read_to_string(root.join(folder).join("Cargo.toml")).unwrap_or_default();
+    let has = |key: &str| manifest.lines().any(|line| line.starts_with(key));
+    for key in [
+        "description = \"",
+        "readme = \"README.md\"",
+        "license.workspace = true",
+        "rust-version.workspace = true",
+    ] {
+        if !has(key) {
+            faults.push(format!("{}/Cargo.toml: no line `{key}...`", folder.display()));
+        }
+    }
+    if !has(&format!("name = \"{name}\"")) {
+        faults.push(format!("{}/Cargo.toml: the crate is not named like its folder", folder.display()));
+    }
+    if !manifest.contains("[lints]\nworkspace = true") {
+        faults.push(format!("{}/Cargo.toml: does not take the lints of the workspace", folder.display()));
+    }
+    let readme = fs::read_to_string(root.join(folder).join("README.md")).unwrap_or_default();
+    if !readme.starts_with(&format!("# {name}\n"))
+        || readme.lines().filter(|line| !line.trim().is_empty()).count() < 2
+    {
+        faults.push(format!(
+            "{}/README.md: must begin with `# {name}` and say what the crate does",
+            folder.display()
+        ));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, text: &str, expected: &[&str]) {
+        let faults = text_faults(name, text);
+        assert_eq!(faults.len(), expected.len(), "{faults:?}");
+        for (fault, expected) in faults.iter().zip(expected) {
+            assert!(fault.contains(expected), "{fault}");
+        }
+    }
+
+    #[test]
+    fn heads_and_ends() {
+        check("a.rs", "//! What it is for.\n", &[]);
+        check("lib.rs", "#![doc = include_str!(\"../README.md\")]\n", &[]);
+        check("a.rs", "use std::fs;\n", &["a.rs:1: the first line"]);
+        check("a.md", "one\ntwo \nthree\r\n", &["a.md:2: blanks", "a.md:3: blanks"]);
+        check("a.md", "one", &["a.md:1: the file must end"]);
+        check("a.md", "one\n\n", &["must end with one line break"]);
+        check("a.md", "", &[]);
+    }
+
+    #[test]
+    fn lengths_and_depths() {
+        let long = format!("//! Head.\n{}", "// x\n".repeat(MAX_LINES));
+        check("a.rs", &long, &["a.rs:401: more than 400 lines"]);
+        check("a.md", &long, &[]);
+        check("crates/x/tests/it/a.rs", &long, &[]);
+        check("a.rs", &long.replacen("// x", "#[cfg(test)]", 1), &[]);
+        check("crates/x/src/a/b.rs", "//! Head.\n", &[]);
+        check("crates/x/src/a/b/c.rs", "//! Head.\n", &["one folder deep"]);
+    }
+
+    #[test]
+    fn leftovers() {
+        for (start, end, instead) in LEFTOVERS {
+            check("a.rs", &format!("//! Head.\n    {start}{end}\n"), &[instead]);
+            check("a.md", &format!("{start}{end}\n"), &[]);
+        }
+    }
+
+    #[test]
+    fn paths_of_one_machine() {
+        for (start, end) in HOMES {
+            check("a.md", &format!("see {start}{end}x\n"), &["another machine"]);
+            check("a.md", &format!("see docs{start}{end}x and ${{X}}{start}{end}x\n"), &[]);
+        }
+    }
+
+    #[test]
+    fn only_files_of_ours() {
+        let check = |file: &str, expected| assert_eq!(is_ours(Path::new(file)), expected, "{file}");
+        check("crates/a/src/lib.rs", true);
+        check(".ci/run", true);
+        check("Cargo.lock", false);
+        check("crates/a/tests/golden/a.json", false);
+        check("crates/a/tests/fixtures/odd.html", false);
+        check("crates/a/tests/fixtures/README.md", true);
+    }
+}

@@ -44,7 +44,11 @@ pub fn link_check(libtorch: &Libtorch, work: &Path) -> Result<()> {
     if libtorch.cuda {
         command.args(["-Wl,--no-as-needed", "-ltorch_cuda"]);
     }
-    command.args(["-ltorch_cpu", "-lc10", "-Xlinker", "-rpath", "-Xlinker"]).arg(&lib).arg("-o").arg(&program);
+    command
+        .args(["-ltorch_cpu", "-lc10", "-Xlinker", "-rpath", "-Xlinker"])
+        .arg(&lib)
+        .arg("-o")
+        .arg(&program);
     process::output(&mut command).context("a small C++ program cannot be linked against this libtorch")?;
 
     let mut command = Command::new(&program);
@@ -54,7 +58,11 @@ pub fn link_check(libtorch: &Libtorch, work: &Path) -> Result<()> {
     let version = answer.trim();
     let bypassed = std::env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some();
     if version != libtorch::VERSION && !bypassed {
-        bail!("the headers in {} are of libtorch {version}, not {}", libtorch.root.display(), libtorch::VERSION);
+        bail!(
+            "the headers in {} are of libtorch {version}, not {}",
+            libtorch.root.display(),
+            libtorch::VERSION
+        );
     }
     Ok(())
 }
@@ -64,9 +72,19 @@ pub fn link_front(lib: &Path) -> Result<()> {
     let source = lib.join("front.c");
     fs::write(&source, "").with_context(|| format!("cannot write {}", source.display()))?;
     let mut command = Command::new(compiler("CC", "cc"));
-    command.args(["-shared", "-o", "libtorch.so", "front.c", "-Wl,--no-as-needed", "-L.", "-ltorch_cpu", "-lc10"]);
+    command.args([
+        "-shared",
+        "-o",
+        "libtorch.so",
+        "front.c",
+        "-Wl,--no-as-needed",
+        "-L.",
+        "-ltorch_cpu",
+        "-lc10",
+    ]);
     command.args(["-Wl,-rpath,$ORIGIN", "-Wl,-soname,libtorch.so"]).current_dir(lib);
-    process::output(&mut command).context("cannot link an empty libtorch.so in front of the CPU libraries")?;
+    process::output(&mut command)
+        .context("cannot link an empty libtorch.so in front of the CPU libraries")?;
     fs::remove_file(&source)?;
     Ok(())
 }

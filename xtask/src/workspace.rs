@@ -54,7 +54,8 @@ impl Workspace {
     pub fn target_dir(&self) -> Result<PathBuf> {
         let output = process::output(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?;
         let metadata: Value = serde_json::from_str(&output)?;
-        let folder = metadata["target_directory"].as_str().context("`cargo metadata` names no target folder")?;
+        let folder =
+            metadata["target_directory"].as_str().context("`cargo metadata` names no target folder")?;
         Ok(PathBuf::from(folder))
     }
 

@@ -52,21 +52,20 @@ mod tests {
 
     #[test]
     fn only_a_finite_and_strictly_better_score_is_best() {
-        let cases: [(Direction, &[Option<f64>], &[bool], Option<f64>); 6] = [
-            (Direction::Maximize, &[], &[], None),
-            (Direction::Maximize, &[Some(0.5), Some(0.5), Some(0.6)], &[true, false, true], Some(0.6)),
-            (Direction::Minimize, &[Some(0.5), Some(0.5), Some(0.4)], &[true, false, true], Some(0.4)),
-            // A score that never exceeds zero still has a best.
-            (Direction::Maximize, &[Some(-2.0), Some(-1.0), Some(-3.0)], &[true, true, false], Some(-1.0)),
-            // A first value that is not a number must not stay best for ever.
-            (Direction::Maximize, &[Some(f64::NAN), None, Some(0.1)], &[false, false, true], Some(0.1)),
-            (Direction::Minimize, &[Some(f64::NEG_INFINITY), Some(3.0)], &[false, true], Some(3.0)),
-        ];
-        for (direction, scores, expected, best) in cases {
+        let check = |direction, scores: &[f64], expected: &[bool], best: Option<f64>| {
             let mut tracker = BestTracker::new(direction);
-            let observed: Vec<bool> = scores.iter().map(|&s| tracker.observe(s)).collect();
+            let observed: Vec<bool> = scores.iter().map(|&s| tracker.observe(Some(s))).collect();
             assert_eq!(observed, expected, "{scores:?}");
             assert_eq!(tracker.best(), best, "{scores:?}");
-        }
+            assert!(!tracker.observe(None), "{scores:?}");
+        };
+        check(Direction::Maximize, &[], &[], None);
+        check(Direction::Maximize, &[0.5, 0.5, 0.6], &[true, false, true], Some(0.6));
+        check(Direction::Minimize, &[0.5, 0.5, 0.4], &[true, false, true], Some(0.4));
+        // A score that never exceeds zero still has a best.
+        check(Direction::Maximize, &[-2.0, -1.0, -3.0], &[true, true, false], Some(-1.0));
+        // A first value that is not a number must not stay best for ever.
+        check(Direction::Maximize, &[f64::NAN, 0.1], &[false, true], Some(0.1));
+        check(Direction::Minimize, &[f64::NEG_INFINITY, 3.0], &[false, true], Some(3.0));
     }
 }

@@ -13,6 +13,7 @@ mod jsonl_log;
 mod lambda;
 mod log_layer;
 mod monitor;
+mod pass;
 mod progress;
 mod progress_writer;
 mod run;

@@ -4,11 +4,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use faknow_metrics::{EpochRecord, Evaluation};
-use indicatif::{ProgressBar, ProgressStyle};
-use tch::{Kind, Tensor};
 
-use crate::run::read;
-use crate::{BatchEnd, Callback, Error, Flow, Phase, ProgressWriter, Result, Run, StopReason, text};
+use crate::pass::Pass;
+use crate::{BatchEnd, Callback, Flow, Phase, ProgressWriter, Result, Run, StopReason, text};
 
 /// The bar and the loss are renewed this often: reading the loss waits for the device.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -174,80 +172,6 @@ impl Drop for Progress {
     }
 }
 
-/// One pass over data.
-#[derive(Debug)]
-struct Pass {
-    phase: Phase,
-    title: String,
-    n_batches: usize,
-    bar: ProgressBar,
-    began: Instant,
-    began_at: usize,
-    shown: Instant,
-    n_samples: u64,
-    /// Sum over samples, on the device.
-    loss: Option<Tensor>,
-}
-
-impl Pass {
-    /// A pass of which `began_at` batches are done before its time is taken.
-    fn begin(
-        writer: &ProgressWriter,
-        run: &Run,
-        phase: Phase,
-        began_at: usize,
-        n_batches: usize,
-    ) -> Result<Self> {
-        let title = match phase {
-            Phase::Train => format!("epoch {}/{}", run.epoch, run.max_epochs),
-            Phase::Valid => format!("valid {}/{}", run.epoch, run.max_epochs),
-            Phase::Test => "test".to_owned(),
-        };
-        let bar = writer.add(ProgressBar::new(n_batches as u64));
-        bar.set_style(style(writer.has_colors())?);
-        bar.set_prefix(title.clone());
-        bar.set_position(began_at as u64);
-        let now = Instant::now();
-        Ok(Self { phase, title, n_batches, bar, began: now, began_at, shown: now, n_samples: 0, loss: None })
-    }
-
-    fn add(&mut self, batch: &BatchEnd) -> Result<()> {
-        let failed = |source| Error::Tensor { what: "loss".to_owned(), source };
-        let sum =
-            batch.loss.f_to_kind(Kind::Float).and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));
-        let sum = match &self.loss {
-            Some(before) => sum.and_then(|sum| sum.f_add(before)),
-            None => sum,
-        };
-        self.loss = Some(sum.map_err(failed)?);
-        self.n_samples += batch.n_samples as u64;
-        Ok(())
-    }
-
-    /// Loss, speed and time left.
-    fn state(&self, done: usize, now: Instant) -> Result<String> {
-        let seconds = now.duration_since(self.began).as_secs_f64();
-        let mut parts = Vec::new();
-        if let Some(sum) = &self.loss {
-            parts.push(format!("loss={}", text::number(read("loss", sum)? / self.n_samples as f64)));
-        }
-        parts.extend(text::speed(self.n_samples, seconds));
-        let done_here = done.saturating_sub(self.began_at);
-        if done_here > 0 {
-            let left = seconds / done_here as f64 * self.n_batches.saturating_sub(done) as f64;
-            parts.push(format!("{} left", text::format_duration(left)));
-        }
-        Ok(parts.join("  "))
-    }
-}
-
-fn style(colors: bool) -> Result<ProgressStyle> {
-    let bar = if colors { "{bar:24.cyan/blue}" } else { "{bar:24}" };
-    ProgressStyle::with_template(&format!("{{prefix}} [{bar}] {{pos}}/{{len}}  {{wide_msg}}"))
-        .map(|style| style.progress_chars("=> "))
-        .map_err(|e| Error::Custom { callback: "Progress".to_owned(), message: e.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -255,11 +179,12 @@ mod tests {
 
     use faknow_metrics::{Predictions, Scores};
     use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike};
-    use tch::Device;
     use tch::nn::VarStore;
+    use tch::{Device, Tensor};
 
     use super::*;
     use crate::Best;
+    use crate::pass::style;
 
     /// Writes to the terminal on which the bar is drawn, as lines to standard error do.
     struct Lines(InMemoryTerm);
@@ -371,10 +296,10 @@ mod tests {
         tell(&mut Progress::plain(out.clone()).line_every(Duration::ZERO), |_, _| {});
         let text = out.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("epoch 1/3  batch 1/4  loss=1.0000  "), "{text}");
+        assert!(lines[0].starts_with("epoch 1/3  batch 1/4  loss=1.0000 "), "{text}");
         // The mean over samples: (3 * 1 + 1 * 2) / 4.
-        assert!(lines[1].starts_with("epoch 1/3  batch 2/4  loss=1.2500  "), "{text}");
-        assert!(lines[1].contains(" samples/s  ") && lines[1].ends_with(" left"), "{text}");
+        assert!(lines[1].starts_with("epoch 1/3  batch 2/4  loss=1.2500 "), "{text}");
+        assert!(lines[1].contains(" samples/s ") && lines[1].ends_with(" left"), "{text}");
         assert!(lines[2].starts_with("valid 1/3  batch 1/2"), "{text}");
         assert!(!text.contains(['\u{1b}', '\r']), "{text}");
     }
@@ -412,8 +337,8 @@ mod tests {
 
         let batches: Vec<&str> = screen("batches").lines().collect();
         assert_eq!(batches[..2], ["WARN first", "WARN second"]);
-        assert!(batches[2].starts_with("epoch 1/3 [===========>"), "{batches:?}");
-        assert!(batches[2].contains("] 2/4  loss=1.2500  "), "{batches:?}");
+        assert!(batches[2].starts_with("epoch 1/3 [=======>      "), "{batches:?}");
+        assert!(batches[2].contains("] 2/4 loss=1.2500 "), "{batches:?}");
         assert!(batches[2].ends_with(" left"), "{batches:?}");
 
         assert_eq!(bars(screen("valid")), 1);

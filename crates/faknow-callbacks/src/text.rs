@@ -19,6 +19,7 @@ pub fn format_duration(seconds: f64) -> String {
     if !(seconds.is_finite() && seconds >= 0.0) {
         return "?".to_owned();
     }
+    let seconds = seconds.abs(); // an empty sum of floats is -0
     // Each limit is the number from which the form above it would be rounded up to the next unit.
     if seconds < 0.9995 {
         return format!("{:.0} ms", seconds * 1e3);
@@ -160,6 +161,7 @@ mod tests {
         let check =
             |seconds: f64, expected: &str| assert_eq!(format_duration(seconds), expected, "{seconds}");
         check(0.0, "0 ms");
+        check(-0.0, "0 ms");
         check(0.0354, "35 ms");
         check(0.9996, "1.0 s");
         check(12.34, "12.3 s");

@@ -1,2 +1,65 @@
-//! x
-fn main() {}
+//! The `faknow` program: train, test and use fake-news detectors from the command line.
+
+mod console;
+mod data;
+mod demo;
+mod models;
+mod options;
+mod predict;
+mod test;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Train, test and use fake-news detectors.
+#[derive(Debug, Parser)]
+#[command(name = "faknow", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Start here:
+  faknow demo                         train on a built-in corpus and look at the result
+  faknow data inspect posts.csv       what is in a file, and what is wrong with it
+  faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
+  faknow predict RUN_DIR --input new.jsonl
+
+Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record).")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    console: console::ConsoleOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::TrainArgs),
+    Test(test::TestArgs),
+    Predict(predict::PredictArgs),
+    Models(models::ModelsArgs),
+    Data(data::DataArgs),
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Panics below are turned into errors with a place; the hook's own lines would only stand in the way.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = std::panic::catch_unwind(|| run(&cli));
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => console::fail(&error),
+        Err(_) => console::fail(&anyhow::anyhow!("internal error; please report it with the command that led here")),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let console = cli.console.start()?;
+    match &cli.command {
+        Command::Train(args) => args.run(&console),
+        Command::Test(args) => args.run(),
+        Command::Predict(args) => args.run(),
+        Command::Models(args) => args.run(),
+        Command::Data(args) => args.run(),
+        Command::Demo(args) => args.run(&console),
+    }
+}

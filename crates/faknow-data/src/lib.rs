@@ -4,6 +4,7 @@ mod batch;
 mod dataset;
 mod error;
 mod fingerprint;
+mod inspect;
 mod labels;
 mod loader;
 mod prefetch;
@@ -19,6 +20,7 @@ mod text_dataset;
 pub use batch::Batch;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
+pub use inspect::{Count, Inspection, Lengths, Problem, ProblemKind, inspect};
 pub use labels::{Classes, RawLabel, UnknownLabel};
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all};
@@ -26,3 +28,8 @@ pub use rng::{Rng, WeightedIndex};
 pub use split::{DEFAULT_RATIOS, random_split, stratified_split};
 pub use text_batch::TextBatch;
 pub use text_dataset::TextDataset;
+
+/// Compiles and runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,13 +10,13 @@
 //!    rare, until the post is 8 to 60 words long. None of these words depends on the class.
 //! 3. Every sentence has three slots for phrases of style (at its beginning, before its verb, at its end). A slot
 //!    takes a phrase that the post's own style prefers ("the figures are still preliminary" or "share this now!!!")
-//!    with probability 0.48, one that the other style prefers with 0.12, a neutral one otherwise. Some phrases
+//!    with probability 0.66, one that the other style prefers with 0.06, a neutral one otherwise. Some phrases
 //!    ("breaking:") belong to the fake style in some domains and to the real one in the others.
 //! 4. The label is the style, but a share `noise` (6 % by default) of the labels is wrong.
 //!
 //! So even who knows all probabilities is wrong sometimes: short posts show few phrases, phrases mislead, labels are
-//! noisy. That best possible classifier is right for about 0.90 of the posts with default options (measured on
-//! 20,000; a test keeps it there), and a naive Bayes classifier on words for about 0.87. A model above 0.93 on a
+//! noisy. That best possible classifier is right for about 0.91 of the posts with default options (measured on
+//! 20,000; a test keeps it there), and a naive Bayes classifier on words for about 0.89. A model above 0.93 on a
 //! test part has seen it before.
 
 mod language;
@@ -34,8 +34,8 @@ use language::{DOMAINS, Domain, Phrases, SLOTS, capitalised, neutral_word};
 pub const CLASS_NAMES: [&str; 2] = ["real", "fake"];
 
 /// Probability that a slot takes a phrase of the post's own style, and of the other style.
-const OWN_STYLE: f64 = 0.58;
-const OTHER_STYLE: f64 = 0.08;
+const OWN_STYLE: f64 = 0.66;
+const OTHER_STYLE: f64 = 0.06;
 
 const MIN_WORDS: usize = 8;
 const MAX_WORDS: usize = 60;
@@ -206,8 +206,11 @@ fn make_sentence(domain_number: usize, domain: &Domain, style: usize, rng: &mut 
         };
         let evidence = (OWN_STYLE / OTHER_STYLE).ln();
         log_odds += preferred_by.map_or(0.0, |style| if style == 1 { evidence } else { -evidence });
-        let phrase = phrases.draw(preferred_by, domain_number, rng);
-        sentence = sentence.replace(&format!("{{{slot}}}"), phrase);
+        let mut phrase = phrases.draw(preferred_by, domain_number, rng).to_owned();
+        if *slot == "close" && preferred_by.is_some() {
+            phrase = format!(". {}", capitalised(&phrase)); // a sentence of its own
+        }
+        sentence = sentence.replace(&format!("{{{slot}}}"), &phrase);
     }
     let mut words = fill(&sentence, domain, rng);
     if !words.ends_with(['!', '?']) {
@@ -242,7 +245,7 @@ fn fill(sentence: &str, domain: &Domain, rng: &mut Rng) -> String {
         rest = after;
     }
     out += rest;
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
+    out.split_whitespace().collect::<Vec<_>>().join(" ").replace(" .", ".")
 }
 
 #[cfg(test)]
@@ -307,9 +310,9 @@ mod tests {
     #[test]
     fn the_ceiling_is_as_documented() {
         let default = ceiling(&SynthOptions { n_samples: 20_000, ..SynthOptions::default() });
-        assert!((0.895..0.915).contains(&default), "{default}");
+        assert!((0.90..0.916).contains(&default), "{default}");
         let clean = ceiling(&SynthOptions { n_samples: 20_000, noise: 0.0, ..SynthOptions::default() });
-        assert!((0.94..0.98).contains(&clean), "{clean}");
+        assert!((0.95..0.975).contains(&clean), "{clean}");
     }
 
     /// Multinomial naive Bayes on lower-case words, with a Laplace count of 1.
@@ -337,7 +340,7 @@ mod tests {
             usize::from(words(post).iter().map(evidence).sum::<f64>() > 0.0) == post.label
         };
         let accuracy = test.iter().filter(right).count() as f64 / test.len() as f64;
-        assert!((0.84..0.90).contains(&accuracy), "{accuracy}");
+        assert!((0.86..0.91).contains(&accuracy), "{accuracy}");
     }
 
     #[test]

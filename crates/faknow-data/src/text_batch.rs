@@ -14,7 +14,8 @@ pub struct TextBatch {
     pub lengths: Tensor,
     /// Class numbers, i64 `[n]`, if the texts are labelled.
     pub labels: Option<Tensor>,
-    /// Domain numbers (topics, events, platforms), i64 `[n]`, if the texts have any.
+    /// Domain numbers (topics, events, platforms), i64 `[n]`, if the data set has domains; -1 where a text has none,
+    /// or one that training did not know.
     pub domains: Option<Tensor>,
     /// Position of each text in the data set it came from.
     pub indices: Vec<usize>,

@@ -61,6 +61,7 @@ impl<M: Model> Trainer<M> {
         valid: Option<&dyn Loader<M::Batch>>,
     ) -> Result<FitReport> {
         let start = Instant::now();
+        let _inside = self.run.span().entered();
         let outcome = self.start(train, valid).and_then(|mut best| self.epochs(train, valid, &mut best));
         let result = outcome.and_then(|ended| self.finish(ended, start));
         if let Err(error) = &result {
@@ -74,6 +75,7 @@ impl<M: Model> Trainer<M> {
     /// # Errors
     /// The loader is empty, a batch has no labels, or a batch, the model or a callback fails.
     pub fn test(&mut self, loader: &dyn Loader<M::Batch>) -> Result<Evaluation> {
+        let _inside = self.run.span().entered();
         let evaluation = self.evaluate(loader, Phase::Test)?;
         self.callbacks.on_test_end(&mut self.run, &evaluation)?;
         Ok(evaluation)

@@ -12,7 +12,6 @@ struct Golden {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Case {
     name: String,
     scores: Vec<Option<f64>>,

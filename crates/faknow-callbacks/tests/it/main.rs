@@ -1,5 +1,12 @@
 //! The callbacks, driven by a small loop as a trainer drives them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail and speak as tests do"
+)]
+
 mod common;
 /// Hooks: their order, stopping, failing, panicking.
 mod contract;

@@ -23,7 +23,8 @@ pub enum TokenizerKind {
     Jieba,
     /// User-perceived characters (grapheme clusters): a letter with its accents, an emoji with its modifiers.
     Characters,
-    /// Runs of letters, digits and `_`, as Python's `re.findall(r"\w+", text)` gives them.
+    /// Runs of letters, digits and `_`, as Python's `re.findall(r"\w+", text)` gives them, except that vowel signs
+    /// (of Indic scripts, for example) belong to their words, where Python breaks these.
     Alphanumeric,
 }
 
@@ -155,11 +156,13 @@ impl Tokenizer {
 
     /// Gives the tokens of `text` until `give` answers false; answers whether it never did.
     fn cut(&self, text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
+        let runs = self.config.kind == TokenizerKind::Alphanumeric;
+        let is_word = |c: char| c.is_alphanumeric() || (runs && c == '_');
         let mut give = |token: &str| {
             let token = token.trim_matches(is_invisible);
             let wanted = match self.config.punctuation {
                 true => !token.chars().all(char::is_whitespace),
-                false => token.chars().any(char::is_alphanumeric),
+                false => token.chars().any(is_word),
             };
             !wanted || give(token)
         };

@@ -90,13 +90,25 @@ fn without_a_seed_the_order_is_the_data_sets() {
 /// If this fails, runs can no longer be resumed or repeated by a newer version.
 #[test]
 fn orders_are_pinned() {
-    let shuffled = loader(10).batch_size(4).shuffle(42).build().unwrap();
-    assert_eq!(epoch(&shuffled, 0), [vec![0]]);
-    assert_eq!(epoch(&shuffled, 1), [vec![0]]);
-    let buckets = loader(10).batch_size(2).shuffle(42).buckets(2).build().unwrap();
-    assert_eq!(epoch(&buckets, 0), [vec![0]]);
-    let weighted = loader(30).batch_size(6).shuffle(42).balanced().build().unwrap();
-    assert_eq!(epoch(&weighted, 0)[0], [0]);
+    let check = |builder: DataLoaderBuilder<Numbers>, expected: [&str; 2]| {
+        let loader = builder.shuffle(42).build().unwrap();
+        assert_eq!([0, 1].map(|n| format!("{:?}", epoch(&loader, n))), expected);
+    };
+    check(
+        loader(10).batch_size(4),
+        ["[[8, 6, 1, 2], [4, 5, 9, 3], [7, 0]]", "[[6, 5, 4, 3], [7, 1, 9, 2], [0, 8]]"],
+    );
+    check(
+        loader(10).batch_size(2).buckets(2),
+        ["[[1, 6], [0, 7], [2, 8], [9, 4], [5, 3]]", "[[1, 2], [0, 8], [3, 4], [6, 5], [9, 7]]"],
+    );
+    check(
+        loader(30).batch_size(15).balanced(),
+        [
+            "[[26, 1, 20, 10, 14, 10, 0, 22, 16, 20, 10, 0, 7, 0, 0], [20, 16, 0, 20, 18, 10, 12, 4, 17, 0, 6, 16, 19, 12, 0]]",
+            "[[0, 2, 15, 20, 10, 15, 17, 20, 0, 10, 13, 0, 16, 21, 8], [24, 14, 2, 20, 20, 20, 7, 20, 0, 28, 9, 19, 20, 18, 0]]",
+        ],
+    );
 }
 
 #[test]

@@ -1,4 +1,17 @@
 //! Integration tests of `faknow-data`, one binary since each links libtorch.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "these are tests: a panic names the failure, and what is skipped is said loudly"
+)]
 
+mod inspect;
 mod loader;
+mod record;
+mod shared_data;
+mod support;
+mod synth;
 mod text;
+mod text_dataset;
+mod word_vectors;

@@ -12,7 +12,7 @@ fn small() -> TextCnnConfig {
 fn model(config: &TextCnnConfig) -> (VarStore, TextCnn) {
     tch::manual_seed(3);
     let mut vars = VarStore::new(Device::Cpu);
-    vars.double();
+    vars.set_kind(tch::Kind::Double);
     let model = TextCnn::new(&vars.root(), config, 30, 3).unwrap();
     (vars, model)
 }

@@ -61,27 +61,27 @@ impl Corpus {
         Ok(Self { train, valid, test, vocab, tokenizer, classes })
     }
 
-    /// Logs what was read, so that a wrong column or a wrong split is seen before the first epoch.
-    pub(super) fn log(&self) {
-        let named = |data: &TextDataset| {
-            let counts = data.class_counts();
-            let of = |(i, name): (usize, &String)| format!("{} {name}", counts.get(i).copied().unwrap_or(0));
-            self.classes.names().iter().enumerate().map(of).collect::<Vec<_>>().join(", ")
-        };
-        for (name, data) in [("training", Some(&self.train)), ("validation", self.valid.as_ref()), ("test", self.test.as_ref())] {
-            let Some(data) = data else {
-                tracing::info!("{name}: none");
-                continue;
-            };
-            let unknown = 100.0 * data.n_unknown() as f64 / data.n_tokens().max(1) as f64;
-            tracing::info!(
-                "{name}: {} texts ({}), {:.1} tokens each, {unknown:.1} % outside the vocabulary",
-                data.n_samples(),
-                named(data),
-                data.n_tokens() as f64 / data.n_samples().max(1) as f64,
-            );
-        }
-        tracing::info!("vocabulary: {} words", self.vocab.len());
+    /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
+    pub(super) fn summary(&self) -> Vec<String> {
+        let parts = [("training", Some(&self.train)), ("validation", self.valid.as_ref()), ("test", self.test.as_ref())];
+        let mut lines: Vec<String> = parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect();
+        lines.push(format!("vocabulary: {} words", self.vocab.len()));
+        lines
+    }
+
+    fn summarize(&self, name: &str, data: Option<&TextDataset>) -> String {
+        let Some(data) = data else { return format!("{name}: none") };
+        let counts = data.class_counts();
+        let of_class = |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
+        let classes: Vec<String> = self.classes.names().iter().enumerate().map(of_class).collect();
+        let n_tokens = data.n_tokens();
+        format!(
+            "{name}: {} texts ({}), {:.1} tokens each, {:.1} % outside the vocabulary",
+            data.n_samples(),
+            classes.join(", "),
+            n_tokens as f64 / data.n_samples().max(1) as f64,
+            100.0 * data.n_unknown() as f64 / n_tokens.max(1) as f64
+        )
     }
 }
 

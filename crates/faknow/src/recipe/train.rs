@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{Callbacks, EarlyStopping};
+use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Run};
 use faknow_data::text::load_vectors;
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics, Scores};
 use faknow_trainer::{Clip, FitReport, RunDir, Trainer, seed_model};
@@ -87,12 +87,13 @@ pub fn train(
     let run_dir = run_dir()?;
     let run = run_dir.path().to_path_buf();
     save_inputs(&run, &config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
-    corpus.log();
+    let mut summary = corpus.summary();
     if let Some(vectors) = &vectors {
-        tracing::info!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len());
+        summary.push(format!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len()));
     }
 
     let mut builder = Trainer::builder(model, vars)
+        .callback(DataSummary(summary))
         .optimizer(config.optimizer.clone())
         .metrics(metrics)
         .max_epochs(config.trainer.epochs)
@@ -124,6 +125,16 @@ pub fn train(
     let outcome = Outcome { run, fit, test };
     write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
     Ok(outcome)
+}
+
+/// Logs what was read when the run begins, so that it stands in the run's own log too.
+struct DataSummary(Vec<String>);
+
+impl Callback for DataSummary {
+    fn on_fit_start(&mut self, _: &mut Run) -> faknow_callbacks::Result<()> {
+        self.0.iter().for_each(|line| tracing::info!("{line}"));
+        Ok(())
+    }
 }
 
 fn clip(config: &Config) -> Result<Clip> {

@@ -1,0 +1,79 @@
+//! `faknow demo`: the whole path in one command.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use faknow::data::synth::{SynthOptions, write_jsonl};
+use faknow::data::{RecordReader, synth};
+use faknow::recipe::{Config, DataConfig, Detector, guess_data};
+
+use crate::console::{Console, print};
+use crate::options::ConfigOptions;
+use crate::train::{run_training, table};
+
+/// Posts whose prediction is shown.
+const N_SHOWN: usize = 5;
+
+/// Train a detector on a built-in synthetic corpus (or on --data), test it, and show some predictions
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder with train, valid and test files of your own; columns and classes are guessed
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The run folder (default: a new one below `runs`)
+    #[arg(long, value_name = "RUN_DIR")]
+    out: Option<PathBuf>,
+}
+
+impl DemoArgs {
+    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+        let mut config = match &self.config.config {
+            Some(file) => Config::from_file(file)?,
+            None => Config::default(),
+        };
+        config.data = match &self.data {
+            Some(folder) => guess_data(folder)?,
+            None => built_in(Path::new("runs/demo-data"))?,
+        };
+        config.early_stopping.patience = 3;
+        let config = self.config.apply(config)?;
+        let outcome = run_training(&config, self.out.as_deref(), console)?;
+        print(&table(&outcome))?;
+        print(&format!("\nSome predictions:\n{}", self.predictions(&config, &outcome.run)?))?;
+        let run = outcome.run.display();
+        print(&format!("\nTry it: echo '{{\"{}\": \"…\"}}' | faknow predict {run} --input -", config.data.text))
+    }
+
+    /// The first posts of the test file (or of the training file) and what the detector says of them.
+    fn predictions(&self, config: &Config, run: &Path) -> Result<String> {
+        let detector = Detector::load(run, config.device()?)?;
+        let file = config.data.test.as_deref().map_or_else(|| config.train_file(), Ok)?;
+        let classes = config.data.to_classes()?;
+        let records = RecordReader::open(file, &config.data.read_options(true), Some(&classes))?;
+        let records = records.take(N_SHOWN).collect::<Result<Vec<_>, _>>()?;
+        let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
+        let lines = detector.predict(&texts)?.into_iter().zip(&records).map(|(prediction, record)| {
+            let truth = record.label.and_then(|label| classes.name(label)).unwrap_or("?");
+            let text: String = record.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let start: String = text.chars().take(70).collect();
+            format!("  {:>6} {:.3}  (is {truth})  {start}…", prediction.label, prediction.score)
+        });
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// Writes the built-in corpus, the same each time.
+fn built_in(folder: &Path) -> Result<DataConfig> {
+    let [train, valid, test] = write_jsonl(folder, &SynthOptions::default())?;
+    Ok(DataConfig {
+        train: Some(train),
+        valid: Some(valid),
+        test: Some(test),
+        classes: synth::CLASS_NAMES.iter().map(|name| (*name).to_owned()).collect(),
+        domain: Some("domain".into()),
+        ..DataConfig::default()
+    })
+}

@@ -1,0 +1,39 @@
+//! `faknow models`: what can be trained, with its settings.
+
+use anyhow::Result;
+use clap::Args;
+use faknow::recipe::{model_info, models};
+
+use crate::console::print;
+
+/// List the models, or show one with its hyper-parameters
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    /// Name of a model
+    model: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl ModelsArgs {
+    pub(crate) fn run(&self) -> Result<()> {
+        let shown = match &self.model {
+            Some(name) => vec![model_info(name)?],
+            None => models(),
+        };
+        if self.json {
+            return print(&serde_json::to_string(&shown)?);
+        }
+        let mut lines = Vec::new();
+        for model in &shown {
+            lines.push(format!("{:<12} {}\n{:<12} {}; reads: {}", model.name, model.title, "", model.source, model.reads));
+            if self.model.is_some() {
+                let settings = toml::to_string(&model.hyperparameters)?;
+                lines.push("\nSettings and defaults (--set model.KEY=VALUE):".to_owned());
+                lines.extend(settings.lines().map(|line| format!("  model.{line}")));
+            }
+        }
+        print(&lines.join("\n"))
+    }
+}

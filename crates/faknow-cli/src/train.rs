@@ -1,0 +1,155 @@
+//! `faknow train`: files of records become a run folder with a trained detector.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use faknow::callbacks::{Callbacks, format_duration};
+use faknow::recipe::{Config, Outcome, train};
+use faknow::trainer::RunDir;
+use serde_json::{Value, json};
+
+use crate::console::{Console, print};
+use crate::options::{ConfigOptions, FieldOptions};
+
+/// Train a detector, validate it after each epoch, test it, and save it in a run folder
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow train textcnn --train train.csv --valid valid.csv --test test.csv \\
+      --text tweet --label label --classes real,fake
+  faknow train textcnn --train posts.jsonl --classes real,fake --language zh   # split 70/10/20
+  faknow train my.toml --set optimizer.lr=0.0005 --seed 3
+  faknow train textcnn --config faknow.yaml                                    # FaKnow's keys
+
+Without --valid (and --test) their shares of `data.split` are taken from --train, stratified by class.
+`config.toml` in the run folder lists every setting; each can be given with --set.")]
+pub(crate) struct TrainArgs {
+    /// Model to train (see `faknow models`), or a config file that names it
+    #[arg(value_name = "MODEL|CONFIG")]
+    model: Option<String>,
+    /// Training records
+    #[arg(long, value_name = "FILE")]
+    train: Option<PathBuf>,
+    /// Validation records
+    #[arg(long, value_name = "FILE")]
+    valid: Option<PathBuf>,
+    /// Test records
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    #[command(flatten)]
+    fields: FieldOptions,
+    /// The classes in order; with two, the second is the positive one (default real,fake)
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    classes: Option<Vec<String>>,
+    /// Language of the texts: en (Unicode words) or zh (jieba)
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<String>,
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The run folder; it must not exist or be empty (default: a new one below `runs`)
+    #[arg(long, value_name = "RUN_DIR")]
+    out: Option<PathBuf>,
+    /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test
+    #[arg(long)]
+    json: bool,
+}
+
+impl TrainArgs {
+    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+        let config = self.to_config()?;
+        let outcome = run_training(&config, self.out.as_deref(), console)?;
+        if self.json { print(&summary(&outcome).to_string()) } else { print(&table(&outcome)) }
+    }
+
+    fn to_config(&self) -> Result<Config> {
+        let is_file = |name: &str| {
+            matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))
+        };
+        let (model, file) = match (&self.model, &self.config.config) {
+            (Some(name), None) if is_file(name) => (None, Some(PathBuf::from(name))),
+            (model, file) => (model.clone(), file.clone()),
+        };
+        let mut config = match &file {
+            Some(file) => Config::from_file(file)?,
+            None => Config::default(),
+        };
+        if let Some(model) = model {
+            config.model.name = model;
+        }
+        let paths = [(&self.train, &mut config.data.train), (&self.valid, &mut config.data.valid), (&self.test, &mut config.data.test)];
+        for (given, setting) in paths {
+            if given.is_some() {
+                setting.clone_from(given);
+            }
+        }
+        if let Some(classes) = &self.classes {
+            config.data.classes = classes.iter().map(|c| c.trim().to_owned()).collect();
+        }
+        if let Some(language) = &self.language {
+            config.text.language.clone_from(language);
+        }
+        Ok(self.config.apply(self.fields.apply(config)?)?)
+    }
+}
+
+/// Trains into `out`, or into a new folder below `runs`.
+pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Console) -> Result<Outcome> {
+    let mut callbacks = Callbacks::default();
+    callbacks.push(console.progress());
+    let run_dir = || match out {
+        Some(path) => RunDir::create(path),
+        None => RunDir::unique("runs", &config.model.name),
+    };
+    Ok(train(config, run_dir, callbacks)?)
+}
+
+/// The run's facts as JSON.
+fn summary(outcome: &Outcome) -> Value {
+    let fit = &outcome.fit;
+    let test = outcome.test.as_ref().map(|(evaluation, report)| {
+        let mut all = serde_json::to_value(report).unwrap_or_default();
+        if let (Some(fields), Some(loss)) = (all.as_object_mut(), evaluation.scores.value("loss")) {
+            fields.insert("loss".into(), json!(loss));
+        }
+        all
+    });
+    json!({
+        "run": outcome.run,
+        "ended": fit.ended.code(),
+        "best_epoch": fit.best.as_ref().map(|b| b.epoch),
+        "epochs": fit.history.epochs.len(),
+        "epoch_seconds": fit.history.epochs.iter().map(|r| r.train_seconds).collect::<Vec<_>>(),
+        "valid": outcome.valid(),
+        "test": test,
+    })
+}
+
+/// The run's facts for people.
+pub(crate) fn table(outcome: &Outcome) -> String {
+    let fit = &outcome.fit;
+    let n_epochs = fit.history.epochs.len();
+    let seconds: f64 = fit.history.epochs.iter().map(|r| r.train_seconds).sum();
+    let mut lines = Vec::new();
+    if let Some((evaluation, report)) = &outcome.test {
+        let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
+        lines.push(format!("Test ({} samples, loss {loss:.4})\n\n{report}", evaluation.predictions.n_samples()));
+    }
+    let ended = format!("{} ({})", fit.ended.code(), fit.ended);
+    lines.push(format!("ended       {ended}"));
+    if let Some(best) = &fit.best {
+        lines.push(format!("best epoch  {} of {n_epochs}, validation {} {:.6}", best.epoch, best.monitor, best.value));
+    }
+    if let Some(valid) = outcome.valid() {
+        let names = ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
+        let shown = names.iter().filter_map(|n| Some(format!("{n} {:.4}", valid.value(n)?)));
+        lines.push(format!("validation  {}", shown.collect::<Vec<_>>().join("  ")));
+    }
+    lines.push(format!(
+        "training    {} in {n_epochs} epochs, {:.2} s an epoch",
+        format_duration(seconds),
+        seconds / n_epochs.max(1) as f64
+    ));
+    lines.push(format!("run folder  {}", outcome.run.display()));
+    lines.push(format!("report      {}", outcome.run.join("report.md").display()));
+    lines.join("\n")
+}

@@ -1,0 +1,160 @@
+//! The compact storage behind a text data set, and how records get into it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rayon::prelude::*;
+
+use crate::text::VocabBuilder;
+use crate::{Error, Record, Result};
+
+/// Records are tokenised in chunks of at most so many, and of about so many bytes of text.
+const CHUNK_RECORDS: usize = 8192;
+const CHUNK_BYTES: usize = 16 << 20;
+
+/// All texts behind one another.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    pub(super) tokens: Vec<u32>,
+    /// Where each text ends in `tokens`.
+    pub(super) ends: Vec<usize>,
+    /// Class of each text; empty if no text has one.
+    pub(super) labels: Vec<u32>,
+    /// Domain of each text as its place in `domain_names`; empty if those are.
+    pub(super) domains: Vec<Option<u32>>,
+    pub(super) domain_names: Vec<String>,
+}
+
+impl Texts {
+    pub(super) fn row(&self, row: usize) -> &[u32] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.tokens[start..self.ends[row]]
+    }
+
+    /// Numbers the domains by their place in `names`.
+    pub(super) fn use_domains(&mut self, names: &[String]) {
+        let places: HashMap<&String, u32> = names.iter().zip(0..).collect();
+        let ids: Vec<Option<u32>> = self.domain_names.iter().map(|name| places.get(name).copied()).collect();
+        if names.is_empty() {
+            self.domains = Vec::new();
+        } else {
+            self.domains
+                .iter_mut()
+                .for_each(|domain| *domain = domain.and_then(|number| ids[number as usize]));
+        }
+        self.domain_names = names.to_vec();
+    }
+}
+
+/// Tokens of some neighbouring records.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) tokens: Vec<u32>,
+    lengths: Vec<usize>,
+    /// The words behind the numbers in `tokens`, where there is no vocabulary yet.
+    pub(super) words: VocabBuilder,
+}
+
+/// Puts the texts together in their order.
+#[derive(Default)]
+pub(super) struct Collector {
+    texts: Texts,
+    domain_numbers: HashMap<String, u32>,
+    n_records: usize,
+}
+
+impl Collector {
+    pub(super) fn push_tokens(&mut self, part: &Part, number: impl Fn(u32) -> u32) {
+        let mut end = self.texts.tokens.len();
+        self.texts.tokens.extend(part.tokens.iter().map(|&token| number(token)));
+        self.texts.ends.extend(part.lengths.iter().map(|length| {
+            end += length;
+            end
+        }));
+    }
+
+    pub(super) fn push_record(&mut self, record: Record) -> Result<()> {
+        let labelled_before = self.n_records > 0 && !self.texts.labels.is_empty();
+        let place = self.n_records + 1;
+        match record.label {
+            Some(_) if self.n_records > 0 && !labelled_before => {
+                return Err(Error::Dataset(format!(
+                    "record {place} has a label, and those before it have none"
+                )));
+            }
+            None if labelled_before => {
+                return Err(Error::Dataset(format!(
+                    "record {place} has no label, and those before it have one"
+                )));
+            }
+            Some(label) => {
+                let label = u32::try_from(label).map_err(|_| {
+                    Error::Dataset(format!("record {place}: {label} is too large for a class number"))
+                })?;
+                self.texts.labels.push(label);
+            }
+            None => {}
+        }
+        let next = self.domain_numbers.len() as u32;
+        let domain = record.domain.map(|name| *self.domain_numbers.entry(name).or_insert(next));
+        self.texts.domains.push(domain);
+        self.n_records += 1;
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Texts {
+        let mut texts = self.texts;
+        texts.tokens.shrink_to_fit();
+        let mut found = vec![String::new(); self.domain_numbers.len()];
+        for (name, number) in self.domain_numbers {
+            found[number as usize] = name;
+        }
+        // Numbers must not depend on the order of the records.
+        let sorted: BTreeSet<(Option<i64>, &String)> =
+            found.iter().map(|name| (name.parse().ok(), name)).collect();
+        let (integers, others): (Vec<_>, Vec<_>) =
+            sorted.into_iter().partition(|(integer, _)| integer.is_some());
+        let names: Vec<String> = integers.into_iter().chain(others).map(|(_, name)| name.clone()).collect();
+        texts.domain_names = found;
+        texts.use_domains(&names);
+        texts
+    }
+}
+
+/// Reads records in chunks, tokenises each in parallel while the next is read, and hands both over in order.
+pub(super) fn for_each_chunk(
+    mut records: impl Iterator<Item = Result<Record>> + Send,
+    tokenize: &(impl Fn(&Record, &mut Part) + Sync),
+    take: &mut impl FnMut(Vec<Record>, Vec<Part>) -> Result<()>,
+) -> Result<()> {
+    let mut chunk = next_chunk(&mut records)?;
+    while !chunk.is_empty() {
+        // Some parts per thread level out texts of different length.
+        let part_size = chunk.len().div_ceil(4 * rayon::current_num_threads());
+        let tokenize_part = |records: &[Record]| {
+            let mut part = Part::default();
+            for record in records {
+                let start = part.tokens.len();
+                tokenize(record, &mut part);
+                part.lengths.push(part.tokens.len() - start);
+            }
+            part
+        };
+        let (next, parts) = rayon::join(
+            || next_chunk(&mut records),
+            || chunk.par_chunks(part_size).map(tokenize_part).collect::<Vec<Part>>(),
+        );
+        take(chunk, parts)?;
+        chunk = next?;
+    }
+    Ok(())
+}
+
+fn next_chunk(records: &mut impl Iterator<Item = Result<Record>>) -> Result<Vec<Record>> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while chunk.len() < CHUNK_RECORDS && bytes < CHUNK_BYTES {
+        let Some(record) = records.next().transpose()? else { break };
+        bytes += record.text.len();
+        chunk.push(record);
+    }
+    Ok(chunk)
+}

@@ -1,0 +1,137 @@
+//! What an inspection finds in a file.
+
+use expect_test::expect;
+use faknow_data::{Classes, ColumnMap, Inspection, ProblemKind, ReadOptions, inspect};
+
+fn inspect_content(name: &str, content: &str, classes: Option<&Classes>) -> Inspection {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    let columns = ColumnMap {
+        text: Some("text".into()),
+        label: Some("label".into()),
+        domain: Some("domain".into()),
+        ..ColumnMap::default()
+    };
+    let mut inspection = inspect(&path, &ReadOptions { columns, ..ReadOptions::default() }, classes).unwrap();
+    inspection.path = name.into();
+    inspection
+}
+
+const ODD: &str = r#"
+{"text": "one two", "label": 0, "domain": "a"}
+{"text": "one two", "label": 0, "domain": "a"}
+{"text": "one two", "label": 1, "domain": "b"}
+{"text": "broken" "label": 1}
+{"text": "", "label": 1, "domain": "a"}
+{"text": null, "label": 1, "domain": "a"}
+{"text": "salt &amp; pepper 中文", "label": null, "domain": "a"}
+{"text": "who knows", "label": "maybe", "domain": null}
+[1]
+{"text": "the end", "label": "fake", "domain": "b"}
+"#;
+
+#[test]
+fn report_with_classes() {
+    let classes = Classes::new(["real", "fake"]).unwrap();
+    let inspection = inspect_content("odd.jsonl", ODD, Some(&classes));
+    expect![[r#"
+        odd.jsonl (JSONL): 8 records, 2 broken
+        columns     text, label, domain
+        labels      real           2   33.3 %
+                    fake           4   66.7 %
+        domains     a           5   71.4 %
+                    b           2   28.6 %
+        words       min 0, median 2, mean 2.1, 95 % up to 5, max 5
+        characters  min 0, median 7, mean 8.1, 95 % up to 20, max 20
+        problems
+          2 × broken records; the first: broken JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
+          1 × no text; the first: expected a string as text, got null (records 6)
+          1 × no label; training needs one for every record (records 7)
+          1 × labels that mean no class; the first: unknown label `maybe`: expected `real`, `fake`, or their numbers 0 to 1 (records 8)
+          1 × texts that an earlier record has under another label (records 3)
+          2 × texts that an earlier record has word for word; split apart they make test scores too good (records 2, 3)
+          1 × texts without a word; the first: `` (records 5)
+          1 × texts with HTML escapes such as `&amp;` (records 7)"#]].assert_eq(&inspection.to_string());
+    let json = serde_json::to_value(&inspection).unwrap();
+    assert_eq!(json["n_records"], 8);
+    assert_eq!(json["classes"][1], serde_json::json!({"value": "fake", "n_records": 4}));
+    assert_eq!(json["problems"][0]["kind"], "broken_records");
+    assert_eq!(json["problems"][0]["first"], serde_json::json!([4, 9]));
+}
+
+#[test]
+fn report_without_classes() {
+    let content = "id,text,label,domain\n1,Good day,yes,x\n2,Bad day,no,y\n3,Bad night,no,y\n";
+    expect![[r#"
+        plain.csv (CSV): 3 records
+        columns     id, text, label, domain
+        labels      no            2   66.7 %
+                    yes           1   33.3 %
+        domains     y           2   66.7 %
+                    x           1   33.3 %
+        words       min 2, median 2, mean 2.0, 95 % up to 2, max 2
+        characters  min 7, median 8, mean 8.0, 95 % up to 9, max 9
+        problems    none found"#]]
+    .assert_eq(&inspect_content("plain.csv", content, None).to_string());
+}
+
+#[test]
+fn arrays_go_on_after_a_broken_element() {
+    let content = ODD.trim().replace('\n', ",\n");
+    let inspection = inspect_content("odd.json", &format!("[{content}]"), None);
+    assert_eq!((inspection.n_records, inspection.n_broken), (8, 2));
+}
+
+fn problems(inspection: &Inspection) -> Vec<(ProblemKind, usize)> {
+    inspection.problems.iter().map(|problem| (problem.kind, problem.n_records)).collect()
+}
+
+#[test]
+fn what_cannot_be_read_to_the_end_says_so() {
+    let row = "a b,1,x\n";
+    let content = format!("text,label,domain\n{row}{row}c,0\n\"open,{row}");
+    let inspection = inspect_content("cut.csv", &content, None);
+    assert_eq!((inspection.n_records, inspection.n_broken), (2, 2));
+    let kinds = problems(&inspection);
+    assert_eq!(kinds[..2], [(ProblemKind::Unreadable, 1), (ProblemKind::BrokenRecords, 1)]);
+    assert_eq!(inspection.problems[0].first, [4]);
+}
+
+#[test]
+fn sizes_of_classes() {
+    let classes = Classes::new(["real", "fake", "satire"]).unwrap();
+    let mut content = "text,label,domain\n".to_owned();
+    for index in 0..23 {
+        content += &format!("text {index},{},x\n", if index < 2 { "fake" } else { "real" });
+    }
+    let inspection = inspect_content("classes.csv", &content, Some(&classes));
+    let counts: Vec<usize> = inspection.classes.iter().map(|class| class.n_records).collect();
+    assert_eq!(counts, [21, 2, 0]);
+    assert_eq!(problems(&inspection), [(ProblemKind::EmptyClass, 0), (ProblemKind::Imbalance, 0)]);
+}
+
+#[test]
+fn a_long_text_and_many_labels() {
+    let mut content = "text,label,domain\n".to_owned() + &"word ".repeat(10_001) + ",a,x\n";
+    for index in 0..1_500 {
+        content += &format!("post {index},{index},x\n");
+    }
+    let inspection = inspect_content("many.csv", &content, None);
+    assert_eq!(problems(&inspection), [(ProblemKind::ManyLabels, 501), (ProblemKind::LongTexts, 1)]);
+    assert_eq!(inspection.words.map(|words| (words.median, words.p95, words.max)), Some((2, 2, 10_001)));
+}
+
+#[test]
+fn without_columns_the_file_itself_is_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "x,y\n1,2\n").unwrap();
+    let inspection = inspect(&path, &ReadOptions::default(), None).unwrap();
+    assert_eq!((inspection.n_records, inspection.columns), (1, vec!["x".to_owned(), "y".to_owned()]));
+    assert_eq!((inspection.words, inspection.problems), (None, vec![]));
+
+    std::fs::write(&path, "x,y\n").unwrap();
+    let error = inspect(&path, &ReadOptions::default(), None).unwrap_err().to_string();
+    assert!(error.ends_with("the file holds a header and no records"), "{error}");
+}

@@ -1,0 +1,448 @@
+//! Files of records in every format, good and bad.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use faknow_data::{Classes, ColumnMap, Format, ReadOptions, Record, RecordReader, read_all};
+use serde_json::json;
+
+fn options(format: Format) -> ReadOptions {
+    let columns =
+        ColumnMap { text: Some("text".into()), label: Some("label".into()), ..ColumnMap::default() };
+    ReadOptions { format: Some(format), columns, ..ReadOptions::default() }
+}
+
+fn classes() -> Classes {
+    Classes::new(["real", "fake"]).unwrap()
+}
+
+fn read_with(options: &ReadOptions, content: &[u8]) -> Result<Vec<Record>, String> {
+    let reader = std::io::Cursor::new(content.to_vec());
+    let records = RecordReader::from_reader(reader, "posts", options, Some(&classes()));
+    records.and_then(Iterator::collect).map_err(|error| error.to_string())
+}
+
+/// Texts and labels of the records.
+fn pairs(records: &[Record]) -> Vec<(&str, Option<usize>)> {
+    records.iter().map(|record| (record.text.as_str(), record.label)).collect()
+}
+
+fn check(format: Format, content: &str, expected: &[(&str, usize)]) {
+    let records = read_with(&options(format), content.as_bytes()).unwrap();
+    let expected: Vec<_> = expected.iter().map(|&(text, label)| (text, Some(label))).collect();
+    assert_eq!(pairs(&records), expected, "{content}");
+    assert!(records.iter().enumerate().all(|(index, record)| record.number == index + 1));
+}
+
+fn check_error(options: &ReadOptions, content: impl AsRef<[u8]>, expected: &str) {
+    let message = read_with(options, content.as_ref()).expect_err("the content is bad");
+    assert!(message.contains(expected), "{message}\nshould contain\n{expected}");
+}
+
+// Good files.
+
+#[test]
+fn json_array() {
+    check(
+        Format::Json,
+        r#"[{"text": "a", "label": 1}, {"label": "real", "text": "b"}]"#,
+        &[("a", 1), ("b", 0)],
+    );
+    check(
+        Format::Json,
+        "\u{feff} [\r\n {\"text\": \"a ] } \\\" \\\\\", \"label\": 0}\n,{\"text\":\"é\\n中\",\"label\":1.0}]\n\n",
+        &[("a ] } \" \\", 0), ("é\n中", 1)],
+    );
+    check(Format::Json, r#"[{"text":"a","label":0,"more":[{"b":[1,2]},"]"]}]"#, &[("a", 0)]);
+}
+
+#[test]
+fn json_lines() {
+    check(
+        Format::Jsonl,
+        "{\"text\": \"a\", \"label\": 1}\r\n\n  {\"text\": \"\", \"label\": \"FAKE\"}",
+        &[("a", 1), ("", 1)],
+    );
+}
+
+#[test]
+fn arrays_and_lines_are_told_apart_whatever_the_ending_says() {
+    check(
+        Format::Json,
+        "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 0}\n",
+        &[("a", 1), ("b", 0)],
+    );
+    check(Format::Jsonl, "[{\"text\": \"a\", \"label\": 1}]", &[("a", 1)]);
+    let without = ReadOptions { format: None, ..options(Format::Json) };
+    assert_eq!(read_with(&without, b"{\"text\": \"a\", \"label\": 1}").unwrap().len(), 1);
+    check_error(&without, "text,label\na,1\n", "expected JSON, that is `[` or `{` at its beginning");
+}
+
+#[test]
+fn csv() {
+    check(Format::Csv, "id,text,label\n1,a,fake\n2,b,real\n", &[("a", 1), ("b", 0)]);
+    check(
+        Format::Csv,
+        "\u{feff}text , label\r\n\"one\r\ntwo, \"\"three\"\"\n\",1\r\n\r\n\"\",0",
+        &[("one\r\ntwo, \"three\"\n", 1), ("", 0)],
+    );
+    check(Format::Csv, "text,label\nsay \"hi\",1\n5\" pipe,0\n", &[("say \"hi\"", 1), ("5\" pipe", 0)]);
+}
+
+#[test]
+fn tsv_without_header_and_quotes() {
+    let columns = ColumnMap {
+        text: Some("3".into()),
+        label: Some("1".into()),
+        domain: Some("2".into()),
+        fields: vec!["2".into()],
+    };
+    let options = ReadOptions { header: false, quotes: false, columns, ..ReadOptions::default() };
+    let options = ReadOptions { format: Some(Format::Tsv), ..options };
+    let records = read_with(&options, b"fake\tnews\t\"open\nreal\t \tclosed\" \"\n").unwrap();
+    assert_eq!(pairs(&records), [("\"open", Some(1)), ("closed\" \"", Some(0))]);
+    assert_eq!(records[0].domain.as_deref(), Some("news"));
+    assert_eq!(records[1].domain, None);
+    assert_eq!(records[0].fields, *json!({"2": "news"}).as_object().unwrap());
+}
+
+#[test]
+fn further_fields_are_kept_as_asked() {
+    let content =
+        br#"[{"id": 7, "text": "a", "label": 1, "domain": 3.0, "x": null}, {"text": "b", "label": 0}]"#;
+    let mut options = options(Format::Json);
+    options.columns.domain = Some("domain".into());
+    options.columns.fields = vec!["x".into(), "text".into(), "id".into()];
+    let records = read_with(&options, content).unwrap();
+    assert_eq!(serde_json::to_string(&records[0].fields).unwrap(), r#"{"x":null,"text":"a","id":7}"#);
+    assert_eq!(serde_json::to_string(&records[1].fields).unwrap(), r#"{"x":null,"text":"b","id":null}"#);
+    assert_eq!((records[0].domain.as_deref(), records[1].domain.as_deref()), (Some("3"), None));
+
+    let all = ReadOptions { keep_all: true, ..options };
+    let records = read_with(&all, content).unwrap();
+    let expected = r#"{"id":7,"text":"a","label":1,"domain":3.0,"x":null}"#;
+    assert_eq!(serde_json::to_string(&records[0].fields).unwrap(), expected);
+    assert_eq!(records[0].text, "a");
+
+    let mut csv = ReadOptions { format: Some(Format::Csv), keep_all: true, ..ReadOptions::default() };
+    csv.columns.text = Some("text".into());
+    let records = read_with(&csv, b",text,n\nx,a,1\n").unwrap();
+    assert_eq!(serde_json::to_string(&records[0].fields).unwrap(), r#"{"1":"x","text":"a","n":"1"}"#);
+}
+
+#[test]
+fn labels_are_not_needed_without_classes() {
+    let reader = RecordReader::from_reader(&b"text\na\n"[..], "posts", &options(Format::Csv), None).unwrap();
+    assert_eq!(reader.columns(), ["text"]);
+    assert_eq!(pairs(&reader.map(Result::unwrap).collect::<Vec<_>>()), [("a", None)]);
+}
+
+/// Rows with quotes, separators and line breaks everywhere read as the csv crate wrote them.
+#[test]
+fn csv_of_any_content_survives() {
+    let mut rng = faknow_data::Rng::new(11);
+    let parts = ["a", "\"", ",", "\n", "\r\n", "\t", "中", " ", ""];
+    for separator in [b',', b'\t'] {
+        let rows: Vec<[String; 3]> = (0..500)
+            .map(|_| {
+                [0; 3].map(|_| (0..rng.below(6)).map(|_| *rng.choose(&parts).unwrap()).collect::<String>())
+            })
+            .collect();
+        let mut writer = csv::WriterBuilder::new().delimiter(separator).from_writer(Vec::new());
+        writer.write_record(["x", "text", "y"]).unwrap();
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        let format = if separator == b',' { Format::Csv } else { Format::Tsv };
+        let options = ReadOptions { keep_all: true, ..options(format) };
+        let bytes = std::io::Cursor::new(writer.into_inner().unwrap());
+        let records = RecordReader::from_reader(bytes, "posts", &options, None).unwrap();
+        let got: Vec<[String; 3]> = records
+            .map(|record| {
+                ["x", "text", "y"]
+                    .map(|name| record.as_ref().unwrap().fields[name].as_str().unwrap().to_owned())
+            })
+            .collect();
+        assert_eq!(got, rows);
+    }
+}
+
+/// Files that never end: who reads more than the next record never comes back.
+#[test]
+fn records_come_one_by_one() {
+    struct Endless {
+        record: Vec<u8>,
+        position: usize,
+    }
+    impl Read for Endless {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            let n_bytes = out.len().min(self.record.len() - self.position);
+            out[..n_bytes].copy_from_slice(&self.record[self.position..self.position + n_bytes]);
+            self.position = (self.position + n_bytes) % self.record.len();
+            Ok(n_bytes)
+        }
+    }
+    let text = "word ".repeat(400);
+    for (format, start, record) in [
+        (
+            Format::Json,
+            "[{\"text\": \"a\", \"label\": 0}",
+            format!(", {{\"text\": \"{text}\", \"label\": 1}}"),
+        ),
+        (Format::Jsonl, "", format!("{{\"text\": \"{text}\", \"label\": 1}}\n")),
+        (Format::Csv, "text,label\n", format!("\"{text}\",1\n")),
+    ] {
+        let endless = Endless { record: record.into_bytes(), position: 0 };
+        let reader = std::io::Cursor::new(start.as_bytes().to_vec()).chain(endless);
+        let records = RecordReader::from_reader(reader, "posts", &options(format), Some(&classes())).unwrap();
+        assert_eq!(records.take(20_000).filter(Result::is_ok).count(), 20_000);
+    }
+}
+
+#[test]
+fn a_text_of_1_mb() {
+    let text = "long é ".repeat(150_000);
+    for (format, content) in [
+        (Format::Json, format!("[{{\"text\": \"{text}\", \"label\": 1}}]")),
+        (Format::Jsonl, format!("{{\"text\": \"{text}\", \"label\": 1}}\n")),
+        (Format::Csv, format!("text,label\n\"{text}\",1\n")),
+        (Format::Tsv, format!("text\tlabel\n{text}\t1\n")),
+    ] {
+        let records = read_with(&options(format), content.as_bytes()).unwrap();
+        assert!(text.len() > 1 << 20 && records[0].text == text, "{format:?}");
+    }
+}
+
+// Bad files.
+
+#[test]
+fn empty_files() {
+    for format in [Format::Json, Format::Jsonl, Format::Csv, Format::Tsv] {
+        for content in ["", "\n", "\u{feff}", "\r\n\n"] {
+            check_error(&options(format), content, "posts: the file is empty");
+        }
+    }
+    check_error(&options(Format::Json), " [ ] ", "posts: the JSON array is empty");
+    check_error(&options(Format::Csv), "text,label\n", "posts: the file holds a header and no records");
+    check_error(&options(Format::Tsv), "text\tlabel", "posts: the file holds a header and no records");
+}
+
+#[test]
+fn no_such_column() {
+    let none = "posts: no such column `text`: the columns are `Tweet`, `label`";
+    check_error(&options(Format::Csv), "Tweet,label\na,1\n", none);
+    check_error(&options(Format::Json), r#"[{"Tweet": "a", "label": 1}]"#, none);
+    let near = "no such column `text` (did you mean `Text`?): the columns are `Text`, `label`";
+    check_error(&options(Format::Tsv), "Text\tlabel\na\t1\n", near);
+    check_error(&options(Format::Csv), "text\na\n", "no such column `label`: the columns are `text`");
+    check_error(&options(Format::Csv), "text\tlabel\na\t1\n", "are they separated by something else");
+    check_error(&options(Format::Csv), "text,text,label\na,b,1\n", "the header has the column `text` twice");
+
+    let without_header = ReadOptions { header: false, ..options(Format::Csv) };
+    check_error(
+        &without_header,
+        "a,1\n",
+        "the columns are `1`, `2`; a file without a header is read by column",
+    );
+    let mut numbers = options(Format::Csv);
+    numbers.columns.text = Some("1".into());
+    check_error(&numbers, "text,label\na,1\n", "only a file without a header is read by column numbers");
+    let mut further = options(Format::Jsonl);
+    further.columns.fields = vec!["image".into()];
+    check_error(&further, "{\"text\": \"a\", \"label\": 1}\n", "no such column `image`");
+}
+
+#[test]
+fn no_text_column_is_named() {
+    let options = ReadOptions { format: Some(Format::Csv), ..ReadOptions::default() };
+    check_error(
+        &options,
+        "text\na\n",
+        "columns.text: expected the name of the column that holds the text, got none",
+    );
+}
+
+#[test]
+fn unknown_and_missing_labels() {
+    let unknown = "posts: record 2, field `label`: unknown label `hoax`: expected `real`, `fake`, or their numbers 0 to 1";
+    check_error(&options(Format::Csv), "text,label\na,1\nb,hoax\n", unknown);
+    check_error(
+        &options(Format::Json),
+        r#"[{"text": "a", "label": 7}]"#,
+        "record 1, field `label`: unknown label `7`: expected `real`, `fake`",
+    );
+    let missing = "record 1, field `label`: the label is missing: expected `real`, `fake`";
+    check_error(&options(Format::Csv), "text,label\na,\n", missing);
+    check_error(&options(Format::Json), r#"[{"text": "a", "label": null}]"#, missing);
+    check_error(
+        &options(Format::Json),
+        r#"[{"text": "a", "label": [1]}]"#,
+        "expected a string or a number, got an array",
+    );
+}
+
+#[test]
+fn missing_texts() {
+    let check = |text: &str, expected: &str| {
+        let content = format!("[{{\"text\": \"a\", \"label\": 0}}, {{{text}\"label\": 1}}]");
+        check_error(&options(Format::Json), content, &format!("posts: record 2, field `text`: {expected}"));
+    };
+    check("", "the text is missing: this record has `label`");
+    check("\"text\": null, ", "expected a string as text, got null");
+    check("\"text\": 5, ", "expected a string as text, got the number 5");
+    check("\"text\": [\"a\"], ", "expected a string as text, got an array");
+}
+
+/// 1,000 good records, then `bad`, then one good record.
+fn json_with_record_1001(array: bool, bad: &str) -> String {
+    let good = "{\"text\": \"é 中\", \"label\": 1}";
+    let (start, separator, end) = if array { ("[\n", ",\n", "\n]\n") } else { ("", "\n", "\n") };
+    let mut records = vec![good; 1000];
+    records.extend([bad, good]);
+    format!("{start}{}{end}", records.join(separator))
+}
+
+#[test]
+fn broken_json_in_record_1001() {
+    let check = |bad: &str, column: usize, message: &str| {
+        for (array, line) in [(true, 1002), (false, 1001)] {
+            let expected =
+                format!("posts: record 1001: broken JSON at line {line}, column {column}: {message}");
+            check_error(&options(Format::Json), json_with_record_1001(array, bad), &expected);
+        }
+    };
+    check(r#"{"text": "中" "label": 1}"#, 14, "expected `,` or `}`");
+    check(r#"{"text": "中", label: 1}"#, 15, "key must be a string");
+    check(r#"{"text": "a", "label": tru}"#, 27, "expected ident");
+    check(r#"{"text": "a, "label": 1}"#, 15, "expected `,` or `}`");
+    check(r#"{"text": "a\q", "label": 1}"#, 13, "invalid escape");
+    for array in [true, false] {
+        let content = json_with_record_1001(array, "17");
+        check_error(
+            &options(Format::Json),
+            content,
+            "posts: record 1001: expected an object, got `17` at line 100",
+        );
+    }
+}
+
+#[test]
+fn records_before_the_broken_one_still_come() {
+    let content = json_with_record_1001(true, "{]").into_bytes();
+    let reader = std::io::Cursor::new(content);
+    let mut records =
+        RecordReader::from_reader(reader, "posts", &options(Format::Json), Some(&classes())).unwrap();
+    assert_eq!(records.by_ref().take_while(Result::is_ok).count(), 1000);
+    assert!(records.next().is_none(), "the reader stops after an error");
+}
+
+#[test]
+fn arrays_that_are_no_arrays() {
+    let json = options(Format::Json);
+    let first = r#"[{"text": "a", "label": 1}"#;
+    check_error(
+        &json,
+        first,
+        "record 1: broken JSON at line 1, column 27: the file ends before its array does",
+    );
+    check_error(&json, format!("{first},"), "column 28: the file ends before its array does");
+    check_error(&json, format!("{first},]"), "column 28: a comma before the end of the array");
+    check_error(&json, format!("{first} {first}"), "column 28: expected `,` or `]` after it");
+    check_error(&json, format!("{first}] x"), "column 29: expected nothing after the end of the array");
+    check_error(
+        &json,
+        format!("{first}, {{\"text\": \"b"),
+        "record 2: broken JSON at line 1, column 40: the file ends inside",
+    );
+    check_error(
+        &json,
+        "[{\"text\": \"a\n\", \"label\": 1}]",
+        "line 1, column 13: a line break inside a string",
+    );
+    check_error(
+        &json,
+        "{\n  \"text\": \"a\"\n}",
+        "expected an array of objects, or a whole object on every line",
+    );
+    check_error(&json, "hello", "expected JSON");
+}
+
+#[test]
+fn ragged_rows() {
+    let csv = options(Format::Csv);
+    let expected = "posts: record 2: expected 2 fields as in the header, got 3 (line 3); a field that holds a comma must be quoted";
+    check_error(&csv, "text,label\na,1\nb,c,0\n", expected);
+    check_error(
+        &csv,
+        "text,label\n\"a\nb\",1\nb\n",
+        "record 2: expected 2 fields as in the header, got 1 (line 4)",
+    );
+    let mut numbers = ReadOptions { header: false, ..options(Format::Tsv) };
+    numbers.columns = ColumnMap { text: Some("1".into()), ..ColumnMap::default() };
+    check_error(&numbers, "a\tb\nc\n", "record 2: expected 2 fields as in the first row, got 1 (line 2)");
+}
+
+#[test]
+fn stray_quotes_do_not_merge_rows() {
+    let csv = options(Format::Csv);
+    let after = "record 1: text after a closing quote at line 3, column 2 (the field begins on line 2)";
+    check_error(&csv, "text,label\n\"open,1\n\"b\",0\n", after);
+    check_error(&csv, "text,label\n\"a\" b,1\n", "turn quoting off if quotes are plain text");
+    check_error(
+        &csv,
+        "text,label\nx,1\n\"open,1\nb,0\n",
+        "record 2: the quoted field that begins on line 3 is never closed",
+    );
+    let plain = ReadOptions { quotes: false, ..csv };
+    assert_eq!(pairs(&read_with(&plain, b"text,label\n\"open,1\n").unwrap()), [("\"open", Some(1))]);
+}
+
+#[test]
+fn other_encodings() {
+    let latin_1: Vec<u8> = "text,label\ncaf\u{e9},1\n".chars().map(|c| c as u8).collect();
+    check_error(
+        &options(Format::Csv),
+        &latin_1,
+        "posts: not UTF-8: byte 14 (0xE9, line 2) looks like Windows-1252",
+    );
+    let utf_16 = |mark: &str| -> Vec<u8> {
+        format!("{mark}[{{\"text\": \"a\"}}]").encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    check_error(
+        &options(Format::Json),
+        utf_16("\u{feff}"),
+        "posts: looks like UTF-16 at byte 0; expected UTF-8",
+    );
+    check_error(&options(Format::Json), utf_16(""), "posts: looks like UTF-16LE");
+    check_error(
+        &options(Format::Jsonl),
+        b"{\"text\": \"\xD6\xD0\xCE\xC4\"}",
+        "byte 10 (0xD6, line 1) looks like GB18030",
+    );
+    let mut late = json_with_record_1001(true, "{\"text\": \"#\", \"label\": 1}").into_bytes();
+    let position = late.iter().position(|&byte| byte == b'#').unwrap();
+    late[position] = 0xE9;
+    check_error(&options(Format::Json), late, &format!("byte {position} (0xE9, line 1002)"));
+}
+
+#[test]
+fn paths_are_opened_by_their_endings() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let open = ReadOptions { format: None, ..options(Format::Json) };
+    for (name, content) in [
+        ("a.json", "[{\"text\": \"a\", \"label\": 1}]"),
+        ("a.jsonl", "{\"text\": \"a\", \"label\": 1}\n"),
+        ("a.CSV", "text,label\na,1\n"),
+        ("a.tsv", "text\tlabel\na\t1\n"),
+    ] {
+        let records = read_all(write(name, content), &open, Some(&classes())).unwrap();
+        assert_eq!(pairs(&records), [("a", Some(1))], "{name}");
+    }
+    let error = read_all(write("a.txt", "x"), &open, None).unwrap_err().to_string();
+    assert!(error.contains("a.txt") && error.contains(".jsonl"), "{error}");
+    let error = read_all(folder.path().join("none.csv"), &open, None).unwrap_err().to_string();
+    assert!(error.contains("none.csv: No such file"), "{error}");
+}

@@ -1,0 +1,57 @@
+//! The built-in corpus as files.
+
+use std::path::PathBuf;
+
+use faknow_data::synth::{CLASS_NAMES, SynthOptions, SynthPost, generate, write_csv, write_jsonl};
+use faknow_data::{Classes, ColumnMap, ReadOptions, Record, Result, inspect, read_all};
+
+type Write = fn(PathBuf, &SynthOptions) -> Result<[PathBuf; 3]>;
+
+fn check(write: Write) {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = SynthOptions { n_samples: 1_000, seed: 3, ..SynthOptions::default() };
+    let paths = write(folder.path().join("new/folder"), &corpus).unwrap();
+    let names = paths.each_ref().map(|path| path.file_stem().unwrap().to_str().unwrap());
+    assert_eq!(names, ["train", "valid", "test"]);
+
+    let columns = ColumnMap {
+        text: Some("text".into()),
+        label: Some("label".into()),
+        domain: Some("domain".into()),
+        ..ColumnMap::default()
+    };
+    let options = ReadOptions { columns, ..ReadOptions::default() };
+    let classes = Classes::new(CLASS_NAMES).unwrap();
+    let parts = paths.each_ref().map(|path| read_all(path, &options, Some(&classes)).unwrap());
+    assert_eq!(parts.each_ref().map(Vec::len), [700, 100, 200]);
+
+    let written = |record: &Record| (record.text.clone(), record.label, record.domain.clone());
+    let made = |post: &SynthPost| (post.text.clone(), Some(post.label), Some(post.domain.to_owned()));
+    let mut written: Vec<_> = parts.iter().flatten().map(written).collect();
+    let mut made: Vec<_> = generate(&corpus).unwrap().iter().map(made).collect();
+    written.sort();
+    made.sort();
+    assert_eq!(written, made);
+
+    let inspection = inspect(&paths[0], &options, Some(&classes)).unwrap();
+    assert_eq!((inspection.n_records, inspection.domains.len()), (700, 6));
+}
+
+#[test]
+fn json_lines_hold_the_corpus() {
+    check(write_jsonl);
+}
+
+#[test]
+fn csv_holds_the_corpus() {
+    check(write_csv);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = write_csv(file.join("inside"), &SynthOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("inside"), "{error}");
+}

@@ -1,0 +1,115 @@
+//! Files of word2vec and GloVe.
+
+use faknow_data::text::load_vectors;
+use tch::{Kind, Tensor};
+
+use crate::support::{Folder, vocab};
+
+/// A binary file of word2vec; some writers end each vector by a line feed.
+fn binary(vectors: &[(&str, [f32; 2])], line_feed: bool) -> Vec<u8> {
+    let mut bytes = format!("{} 2\n", vectors.len()).into_bytes();
+    for (word, values) in vectors {
+        bytes.extend_from_slice(format!("{word} ").as_bytes());
+        values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        bytes.extend_from_slice(if line_feed { b"\n" } else { b"" });
+    }
+    bytes
+}
+
+#[test]
+fn word_vectors_are_read_from_all_formats() {
+    let folder = Folder::new();
+    let vocab = vocab("cat cat cat dog dog ox");
+    let expected = [("cat", [1.0, -2.0]), ("bird", [9.0, 9.0]), ("dog", [0.5, 0.25])];
+    let text = "cat 1 -2.0\nbird 9 9\ndog 5e-1 .25\n";
+    for (name, content) in [
+        ("glove.txt", text.as_bytes().to_vec()),
+        ("glove-crlf.txt", text.replace('\n', "\r\n").into_bytes()),
+        ("glove-tabs.txt", text.replace(' ', "\t").into_bytes()),
+        ("word2vec.txt", format!("3 2\n{}", text.replace('\n', " \n")).into_bytes()),
+        ("a.bin", binary(&expected, true)),
+        ("b.bin", binary(&expected, false)),
+        ("twice.txt", format!("{text}cat 7 7\n<pad> 3 3\n\u{fffd} 1 1\n").into_bytes()),
+        ("blanks.txt", format!("{text}. . 1 1\nat a@b.c 1 1\n").into_bytes()),
+        ("bytes.txt", [text.as_bytes(), b"\xff\xfe 1 1\n"].concat()),
+    ] {
+        let path = folder.file(name, content);
+        for dim in [None, Some(2)] {
+            let vectors = load_vectors(&path, &vocab, dim, 7).unwrap();
+            assert_eq!((vectors.found, vectors.missing), (2, 2), "{name}");
+            assert_eq!((vectors.tensor.size(), vectors.tensor.kind()), (vec![5, 2], Kind::Float), "{name}");
+            let row = |id: i64| Vec::<f32>::try_from(vectors.tensor.get(id)).unwrap();
+            assert_eq!((row(0), row(2), row(3)), (vec![0.0; 2], vec![1.0, -2.0], vec![0.5, 0.25]), "{name}");
+            assert!(row(1) != row(4) && row(1) != row(0), "{name}: words without a vector have the same one");
+        }
+    }
+}
+
+#[test]
+fn missing_vectors_are_seeded_and_of_the_same_deviation() {
+    let folder = Folder::new();
+    let words: Vec<String> = (0..2000).map(|i| format!("w{i}")).collect();
+    let vocab = vocab(&words.join(" "));
+    let file: String = (0..10).map(|i| format!("w{i} {} -0.5 0.5 {}\n", i % 2, 1 - i % 2)).collect();
+    let path = folder.file("v.txt", file);
+    let load = |seed| load_vectors(&path, &vocab, None, seed).unwrap();
+    let (first, again, other) = (load(1), load(1), load(2));
+    assert_eq!(first.tensor, again.tensor);
+    assert_ne!(first.tensor, other.tensor);
+    assert_eq!((first.found, first.missing), (10, 1991));
+    let missing = (0..vocab.len() as i64)
+        .filter(|&id| vocab.word(id as u32).is_some_and(|w| w == "<unk>" || w.len() > 2));
+    let missing = first.tensor.index_select(0, &Tensor::from_slice(&missing.collect::<Vec<_>>()));
+    let (mean, deviation) =
+        (missing.mean(Kind::Double).double_value(&[]), missing.std(true).double_value(&[]));
+    // A quarter of the values each is -0.5, 0, 0.5 and 1, around a mean of 0.25.
+    let expected = (2.0 * 0.25 * 0.75_f64.powi(2) + 2.0 * 0.25 * 0.25_f64.powi(2)).sqrt();
+    assert!(mean.abs() < 0.02 && (deviation - expected).abs() < 0.02, "{mean} {deviation} {expected}");
+}
+
+#[test]
+fn broken_word_vectors_are_refused() {
+    let folder = Folder::new();
+    let vocab = vocab("cat dog");
+    let check = |name: &str, content: &[u8], dim, expected: &str| {
+        let path = folder.file(name, content);
+        assert_eq!(folder.message(load_vectors(path, &vocab, dim, 0)), format!("{name}: {expected}"));
+    };
+    let none = "no word of the vocabulary has a vector here: is it of another language, case or tokenizer?";
+    check("v.txt", b"", None, "expected a word and its values on each line, got none");
+    check("v.txt", b"cat 1 2\ndog 1\n", None, "line 2: expected a word and 2 values, got 1 values");
+    check("v.txt", b"cat 1 2\nbird 1 2 3\n", None, "line 2: expected a word and 2 values, got 3 values");
+    check("v.txt", b"cat 1 2\ndog 1 x\n", None, "line 2: expected a number, got `x`");
+    check("v.txt", b"cat 1 2\ndog 1 nan\n", None, "line 2: expected finite numbers, got `NaN`");
+    check(
+        "v.txt",
+        b"cat 1 2\n\ndog 1 2\n",
+        None,
+        "line 2: expected a word and its values, got an empty line",
+    );
+    check("v.txt", b"cat 1 2\n", Some(3), "line 1: expected vectors of 3 values, got 2");
+    check("v.txt", b"2 3\ncat 1 2\n", None, "line 2: expected a word and 3 values, got 2 values");
+    check("v.txt", b"2 2\ncat 1 2\n", None, "expected 2 vectors, got 1: the file is cut off");
+    check("v.txt", b"cat\n", None, "line 1: expected a word and 1 to 65536 values, got 0 values");
+    check("v.txt", b"Cat 1 2\n", None, none);
+    let good = binary(&[("cat", [1.0, 2.0]), ("dog", [1.0, 2.0])], true);
+    check("v.bin", b"cat 1 2\n", None, "expected a first line of two numbers: vectors, values of each");
+    check("v.bin", &good[..good.len() - 3], None, "expected 2 vectors, got 1: the file is cut off");
+    check("v.bin", &good[..20], None, "expected 2 vectors, got 1: the file is cut off");
+    check("v.bin", &good[..4], None, "expected 2 vectors, got 0: the file is cut off");
+    check("v.bin", &good, Some(5), "line 1: expected vectors of 5 values, got 2");
+    check(
+        "v.bin",
+        &binary(&[("cat", [1.0, f32::INFINITY])], false),
+        None,
+        "line 1: expected finite numbers, got `inf`",
+    );
+    check(
+        "v.bin",
+        b"1 99999999999\n",
+        None,
+        "line 1: expected a word and 1 to 65536 values, got 99999999999 values",
+    );
+    let endless = [b"1 2\n".as_slice(), &[b'a'; 70_000]].concat();
+    check("v.bin", &endless, None, "line 1: expected a word, got 65536 bytes without a blank");
+}
