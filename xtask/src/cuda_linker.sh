@@ -10,4 +10,4 @@ done
 if [ "${found:-}" ]; then
     set -- "$@" -Wl,--no-as-needed -ltorch_cuda
 fi
-exec "${CC:-cc}" "$@"
+exec cc "$@"

@@ -84,7 +84,10 @@ fn header_version(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    /// Paths and contents.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
+    fn folder(name: &str, files: Files<'_>) -> PathBuf {
         let root = crate::cache::test_folder(name);
         for (path, text) in files {
             let path = root.join(path);
@@ -120,7 +123,7 @@ mod tests {
     fn each_fault_is_named() {
         let lib = ("lib/libtorch_cpu.so", "");
         let include = ("include/torch/script.h", "");
-        let cases: [(&str, &[(&str, &str)], &str); 6] = [
+        let cases: [(&str, Files<'_>, &str); 6] = [
             ("no-include", &[lib], "has no include/torch/"),
             ("no-lib", &[include], "has no lib/"),
             ("empty-lib", &[include, ("lib/libother.so", "")], "holds no libtorch_cpu"),

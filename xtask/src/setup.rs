@@ -91,9 +91,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     if let Some(warning) = cuda::warning().filter(|_| libtorch.cuda) {
         println!("warning: {warning}");
     }
-    for warning in flag_warnings(|name| std::env::var_os(name).is_some()) {
-        println!("warning: {warning}");
-    }
+    warn_of_flags();
     Ok(())
 }
 
@@ -108,6 +106,7 @@ pub fn ensure(workspace: &mut Workspace) -> Result<()> {
             libtorch.root.display()
         );
     }
+    warn_of_flags();
     Ok(())
 }
 
@@ -199,6 +198,12 @@ fn with_config<T>(libtorch: &Libtorch, then: impl FnOnce(&Config<'_>) -> Result<
         return then(&Config { libtorch: &libtorch.root, linker: Some((&target, &linker)) });
     }
     then(&Config { libtorch: &libtorch.root, linker: None })
+}
+
+fn warn_of_flags() {
+    for warning in flag_warnings(|name| std::env::var_os(name).is_some()) {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// What in the environment makes cargo forget the flags of the configuration.

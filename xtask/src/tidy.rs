@@ -117,7 +117,10 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
     }
     let limit = if name.contains("/tests/") { MAX_TEST_LINES } else { MAX_LINES };
     if n_lines > limit && !LONG_FILES.iter().any(|(long, _)| *long == name) {
-        fault(n_lines, format!("more than {limit} lines; split it, or list it in xtask/src/tidy.rs with a reason"));
+        fault(
+            n_lines,
+            format!("more than {limit} lines; split it, or list it in xtask/src/tidy.rs with a reason"),
+        );
     }
     if let Some((_, inside)) = name.split_once("/src/")
         && inside.matches('/').count() > 1

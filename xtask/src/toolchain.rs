@@ -1,9 +1,8 @@
 //! The C and C++ compilers: whether they are there, and whether a small program links against libtorch and runs.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,12 +19,12 @@ const CUDA_LINKER: &str = include_str!("cuda_linker.sh");
 /// Refuses to begin without a C compiler, which links, and a C++ compiler, which compiles tch's bindings.
 pub fn require_compilers() -> Result<()> {
     for (variable, default, language) in [("CC", "cc", "C"), ("CXX", "c++", "C++")] {
-        let program = compiler(variable, default);
-        if !answers(&program) {
-            let set_by = if program == *default { String::new() } else { format!(" (from {variable})") };
+        let mut command = compiler(variable, default);
+        if process::output(command.arg("--version")).is_err() {
+            let origin = std::env::var_os(variable).map_or(String::new(), |_| format!(" (from {variable})"));
             bail!(
-                "no {language} compiler: cannot run `{}`{set_by}; tch compiles C++ bindings to libtorch. Install one: {}",
-                program.to_string_lossy(),
+                "no {language} compiler: cannot run `{}`{origin}; tch compiles C++ bindings to libtorch. Install one: {}",
+                process::describe(&command),
                 install_hint()
             );
         }
@@ -39,7 +38,7 @@ pub fn link_check(libtorch: &Libtorch, work: &Path) -> Result<()> {
     let program = work.join("link_check");
     fs::write(&source, LINK_CHECK).with_context(|| format!("cannot write {}", source.display()))?;
     let lib = libtorch.root.join("lib");
-    let mut command = Command::new(compiler("CXX", "c++"));
+    let mut command = compiler("CXX", "c++");
     command.arg("-std=c++17").arg("-I").arg(libtorch.root.join("include")).arg(&source).arg("-L").arg(&lib);
     if libtorch.cuda {
         command.args(["-Wl,--no-as-needed", "-ltorch_cuda"]);
@@ -71,7 +70,7 @@ pub fn link_check(libtorch: &Libtorch, work: &Path) -> Result<()> {
 pub fn link_front(lib: &Path) -> Result<()> {
     let source = lib.join("front.c");
     fs::write(&source, "").with_context(|| format!("cannot write {}", source.display()))?;
-    let mut command = Command::new(compiler("CC", "cc"));
+    let mut command = compiler("CC", "cc");
     command.args([
         "-shared",
         "-o",
@@ -111,14 +110,13 @@ fn host_target() -> Result<String> {
     Ok(host.context("`rustc -vV` names no host")?.to_string())
 }
 
-fn compiler(variable: &str, default: &str) -> OsString {
-    std::env::var_os(variable).filter(|it| !it.is_empty()).unwrap_or_else(|| default.into())
-}
-
-fn answers(program: &OsString) -> bool {
-    let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+/// The compiler that a variable names, as `clang++` or `ccache g++`, or the usual one.
+fn compiler(variable: &str, default: &str) -> Command {
+    let own = std::env::var(variable).unwrap_or_default();
+    let mut words = own.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or(default));
+    command.args(words);
+    command
 }
 
 fn install_hint() -> &'static str {
@@ -160,7 +158,8 @@ mod tests {
         make_executable(&stand_in).unwrap();
         fs::write(folder.join("long"), "-ltorch_cpu\n-lc10\n").unwrap();
         let mut command = Command::new(linker);
-        command.args(args).env("CC", &stand_in).current_dir(&folder);
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        command.args(args).env("PATH", path).current_dir(&folder);
         let answer = process::output(&mut command).unwrap();
         fs::remove_dir_all(folder).unwrap();
         answer.trim().to_string()

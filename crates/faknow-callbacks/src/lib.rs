@@ -40,5 +40,5 @@ pub use run::{BatchEnd, Best, Phase, Run};
 pub use run_log::RunLog;
 pub use stopper::Stopper;
 pub use tensorboard::TensorBoard;
-pub use text::format_duration;
+pub use text::{format_duration, format_utc};
 pub use tracing::level_filters::LevelFilter;

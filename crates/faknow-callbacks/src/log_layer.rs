@@ -62,7 +62,7 @@ pub(crate) fn attach(file: &Arc<File>) {
 
 /// A line of a run's log; what follows a line break is indented, so that each event begins with its time.
 pub(crate) fn line(time: SystemTime, level: &str, message: &str) -> String {
-    format!("{} {level} {}\n", text::utc(time), message.trim_end().replace('\n', "\n    "))
+    format!("{} {level} {}\n", text::format_utc(time), message.trim_end().replace('\n', "\n    "))
 }
 
 /// The message of an event and its other fields as `name=value`.

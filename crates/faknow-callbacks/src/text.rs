@@ -37,7 +37,7 @@ pub fn format_duration(seconds: f64) -> String {
 }
 
 /// A time in UTC, to the second: `2026-11-22 12:00:00Z`.
-pub(crate) fn utc(time: SystemTime) -> String {
+pub fn format_utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     // The Gregorian calendar repeats every 400 years (146,097 days). Years counted from March put the leap day
@@ -75,14 +75,23 @@ pub(crate) fn count(value: u64) -> String {
     grouped
 }
 
+/// Results that fit a line of text; of more, only the losses, the defaults and the monitored one are shown.
+const FEW: usize = 10;
+const SHOWN_OF_MANY: [&str; 4] = ["accuracy", "precision", "recall", "f1"];
+
 /// Names and values: `loss=0.4321 accuracy=0.9300`; a value that stands in for an undefined one is marked.
-pub(crate) fn scores(scores: &Scores) -> String {
+///
+/// Of many scores only those are shown that a line has room for, `monitor` among them.
+fn scores(scores: &Scores, monitor: Option<&str>) -> String {
+    let shown = |name: &str| {
+        scores.len() <= FEW || name.starts_with("loss") || SHOWN_OF_MANY.contains(&name) || monitor == Some(name)
+    };
     let worded = |(name, score): (&str, &Score)| match (defined(score), score.value()) {
         (Some(value), _) => format!("{name}={}", number(value)),
         (None, Some(stand_in)) => format!("{name}={} (undefined)", number(stand_in)),
         (None, None) => format!("{name}=undefined"),
     };
-    scores.iter().map(worded).collect::<Vec<_>>().join(" ")
+    scores.iter().filter(|(name, _)| shown(name)).map(worded).collect::<Vec<_>>().join(" ")
 }
 
 /// The value that a score has by its formula, and not by convention.
@@ -92,9 +101,10 @@ pub(crate) fn defined(score: &Score) -> Option<f64> {
 
 /// All that is worth a line about an epoch: `epoch=3/20  train loss=…  valid loss=… f1=…  lr=0.001  12.3 s …`.
 pub(crate) fn epoch_line(run: &Run, record: &EpochRecord) -> String {
-    let mut line = format!("epoch={}/{}  train {}", record.epoch, run.max_epochs, scores(&record.train));
+    let mut line = format!("epoch={}/{}  train {}", record.epoch, run.max_epochs, scores(&record.train, None));
     if let Some(valid) = &record.valid {
-        let _ = write!(line, "  valid {}", scores(valid));
+        let monitor = run.monitor.as_ref().map(|monitor| monitor.name.as_str());
+        let _ = write!(line, "  valid {}", scores(valid, monitor));
     }
     let rates: Vec<String> = record.learning_rates.iter().map(|&lr| learning_rate(lr)).collect();
     if !rates.is_empty() {
@@ -126,7 +136,7 @@ pub(crate) fn end_line(run: &Run, reason: &StopReason) -> String {
 
 /// A test's results and time.
 pub(crate) fn test_line(evaluation: &Evaluation) -> String {
-    format!("test {}  {}", scores(&evaluation.scores), format_duration(evaluation.seconds))
+    format!("test {}  {}", scores(&evaluation.scores, None), format_duration(evaluation.seconds))
 }
 
 /// Samples a second, if both are known.
@@ -182,7 +192,7 @@ mod tests {
     #[test]
     fn utc_times() {
         let check = |seconds: u64, expected: &str| {
-            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+            assert_eq!(format_utc(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
         };
         check(0, "1970-01-01 00:00:00Z");
         check(951_782_399, "2000-02-28 23:59:59Z");

@@ -3,7 +3,9 @@
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use faknow_callbacks::format_utc;
 
 use crate::{Error, Result};
 
@@ -53,11 +55,11 @@ impl RunDir {
     /// # Errors
     /// `parent` cannot be written.
     pub fn unique(parent: impl AsRef<Path>, model: &str) -> Result<Self> {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let time = format_utc(SystemTime::now()).replace(['-', ':', 'Z'], "").replace(' ', "-");
         loop {
             // A fresh RandomState is seeded by the system's own randomness.
             let id = std::collections::hash_map::RandomState::new().build_hasher().finish() & 0xffff;
-            let path = parent.as_ref().join(format!("{model}-{}-{id:04x}", timestamp(seconds)));
+            let path = parent.as_ref().join(format!("{model}-{time}-{id:04x}"));
             if !path.exists() {
                 return Self::create(path);
             }
@@ -75,37 +77,9 @@ impl RunDir {
     }
 }
 
-/// `20260801-120000` in UTC.
-fn timestamp(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1970-01-01 to a date of the Gregorian calendar, by eras of 400 years that begin on 1 March.
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn timestamps_are_utc_dates() {
-        for (seconds, says) in [
-            (0, "19700101-000000"),
-            (951_782_399, "20000228-235959"),
-            (951_782_400, "20000229-000000"),
-            (1_785_585_600, "20260801-120000"),
-        ] {
-            assert_eq!(timestamp(seconds), says);
-        }
-    }
 
     #[test]
     fn two_runs_of_one_second_have_two_folders() {

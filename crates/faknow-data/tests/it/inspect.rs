@@ -46,13 +46,13 @@ fn report_with_classes() {
         characters  min 0, median 7, mean 8.1, 95 % up to 20, max 20
         problems
           2 × broken records; the first: broken JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
-          1 × no text; the first: expected a string as text, got null (records 6)
-          1 × no label; training needs one for every record (records 7)
-          1 × labels that mean no class; the first: unknown label `maybe`: expected `real`, `fake`, or their numbers 0 to 1 (records 8)
-          1 × texts that an earlier record has under another label (records 3)
+          1 × no text; the first: expected a string as text, got null (record 6)
+          1 × no label; training needs one for every record (record 7)
+          1 × labels that mean no class; the first: unknown label `maybe`: expected `real`, `fake`, or their numbers 0 to 1 (record 8)
+          1 × texts that an earlier record has under another label (record 3)
           2 × texts that an earlier record has word for word; split apart they make test scores too good (records 2, 3)
-          1 × texts without a word; the first: `` (records 5)
-          1 × texts with HTML escapes such as `&amp;` (records 7)"#]].assert_eq(&inspection.to_string());
+          1 × texts without a word; the first: `` (record 5)
+          1 × texts with HTML escapes such as `&amp;` (record 7)"#]].assert_eq(&inspection.to_string());
     let json = serde_json::to_value(&inspection).unwrap();
     assert_eq!(json["n_records"], 8);
     assert_eq!(json["classes"][1], serde_json::json!({"value": "fake", "n_records": 4}));

@@ -153,14 +153,16 @@ impl DataConfig {
 pub struct TextConfig {
     /// `en` (Unicode words) or `zh` (jieba). Default `en`.
     pub language: String,
-    /// Another tokenizer than the language's: `words`, `jieba`, `characters`, `regex_words`.
+    /// Another tokenizer than the language's: `words`, `jieba`, `characters`, `alphanumeric`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<TokenizerKind>,
     /// Whether words are lower-cased. Default true.
     pub lowercase: bool,
-    /// Whether web addresses become one token `<url>`. Default: false.
+    /// Whether punctuation, symbols and emoji are tokens too. Default false.
+    pub punctuation: bool,
+    /// Whether web addresses become one token `<url>`. Default true.
     pub normalize_urls: bool,
-    /// Whether @names become one token `<user>`. Default: false.
+    /// Whether @names become one token `<user>`. Default false.
     pub normalize_mentions: bool,
     /// File of words to leave out, one a line. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +184,8 @@ impl Default for TextConfig {
             language: "en".into(),
             tokenizer: None,
             lowercase: true,
-            normalize_urls: false,
+            punctuation: false,
+            normalize_urls: true,
             normalize_mentions: false,
             stop_words: None,
             max_length: 255,
@@ -205,6 +208,7 @@ impl TextConfig {
             config.kind = kind;
         }
         config.lowercase = self.lowercase;
+        config.punctuation = self.punctuation;
         config.normalize_urls = self.normalize_urls;
         config.normalize_mentions = self.normalize_mentions;
         config.max_length = Some(self.max_length);
