@@ -110,7 +110,7 @@ impl Callback for EarlyStopping {
         let Some((monitor, stopper)) = self.active.as_mut().filter(|_| record.valid.is_some()) else {
             return Ok(Flow::Continue);
         };
-        if !stopper.observe(monitor.value(record)) {
+        if !stopper.observe(monitor.require(record)?) {
             return Ok(Flow::Continue);
         }
         Ok(Flow::Stop(StopReason::EarlyStopping { monitor: monitor.name.clone(), patience: self.patience }))

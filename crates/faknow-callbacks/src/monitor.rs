@@ -1,6 +1,6 @@
 //! What a run is judged by: the name of a validation value and the direction in which it is better.
 
-use faknow_metrics::{Direction, EpochRecord};
+use faknow_metrics::{Direction, EpochRecord, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Run};
@@ -25,6 +25,12 @@ impl Monitor {
         Self { name: name.into(), direction: Direction::Minimize }
     }
 
+    /// All that a validation with these metrics records: the loss, of which less is better, and each metric.
+    pub fn all(metrics: &Metrics) -> Vec<Self> {
+        let metrics = metrics.directions().into_iter().map(|(name, direction)| Self { name, direction });
+        std::iter::once(Self::min("loss")).chain(metrics).collect()
+    }
+
     /// Finds `name` among what the run's validation records and takes the direction from the metric.
     ///
     /// # Errors
@@ -33,10 +39,28 @@ impl Monitor {
         if run.monitors.is_empty() {
             return Err(Error::NoValidation { needed_by: format!("monitor `{name}`") });
         }
+        if name.starts_with("loss/") {
+            // Which parts a loss has is known from the first validation on: see `require`.
+            return Ok(Self::min(name));
+        }
         run.monitors.iter().find(|m| m.name == name).cloned().ok_or_else(|| Error::UnknownMonitor {
             name: name.to_owned(),
             known: run.monitors.iter().map(|m| m.name.clone()).collect(),
         })
+    }
+
+    /// The watched value of an epoch that was validated, as [`value`](Self::value).
+    ///
+    /// # Errors
+    /// Validation recorded nothing of this name, not even that it is undefined.
+    pub fn require(&self, record: &EpochRecord) -> Result<Option<f64>> {
+        match &record.valid {
+            Some(valid) if valid.get(&self.name).is_none() => Err(Error::UnknownMonitor {
+                name: self.name.clone(),
+                known: valid.names().map(str::to_owned).collect(),
+            }),
+            _ => Ok(self.value(record)),
+        }
     }
 
     /// The watched value of an epoch; `None` if it was not validated, is undefined or is not finite.

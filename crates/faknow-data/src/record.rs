@@ -36,6 +36,26 @@ pub struct Record {
     pub fields: Map<String, Value>,
 }
 
+impl Record {
+    /// A post of this text, without label and domain: what prediction starts from.
+    ///
+    /// ```
+    /// use faknow_data::Record;
+    ///
+    /// let training = [Record::new("Rain on Monday").with_label(0), Record::new("Moon is cheese").with_label(1)];
+    /// assert_eq!(training[1].label, Some(1));
+    /// ```
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// The same post with this class, a number from 0.
+    #[must_use]
+    pub fn with_label(self, class: usize) -> Self {
+        Self { label: Some(class), ..self }
+    }
+}
+
 /// Reads the records of a file one after the other; memory holds one of them.
 ///
 /// ```

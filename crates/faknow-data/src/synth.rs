@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DEFAULT_RATIOS, Error, Format, Result, Rng, stratified_split};
+use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split};
 use language::{DOMAINS, Domain, Phrases, SLOTS, capitalised, neutral_word};
 
 /// Names of the classes: 0 is real, 1 is fake.
@@ -72,6 +72,12 @@ pub struct SynthPost {
     pub domain: &'static str,
 }
 
+impl From<SynthPost> for Record {
+    fn from(post: SynthPost) -> Self {
+        Self { domain: Some(post.domain.to_owned()), ..Self::new(post.text).with_label(post.label) }
+    }
+}
+
 /// Names of the domains there are.
 pub fn domains() -> impl Iterator<Item = &'static str> {
     DOMAINS.iter().map(|domain| domain.name)
@@ -86,6 +92,23 @@ pub fn domains() -> impl Iterator<Item = &'static str> {
 pub fn generate(options: &SynthOptions) -> Result<Vec<SynthPost>> {
     let domains = check(options)?;
     Ok((0..options.n_samples).map(|index| make(options, &domains, index as u64).0).collect())
+}
+
+/// Makes a corpus as the records that a [`RecordReader`](crate::RecordReader) would read of its files.
+///
+/// ```
+/// use faknow_data::synth::{SynthOptions, records};
+///
+/// let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
+/// let (training, test) = (posts(100, 1)?, posts(20, 2)?);
+/// assert_eq!(training.chain(test).count(), 120);
+/// # Ok::<(), faknow_data::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`generate`].
+pub fn records(options: &SynthOptions) -> Result<impl ExactSizeIterator<Item = Result<Record>> + Send + use<>> {
+    Ok(generate(options)?.into_iter().map(|post| Ok(post.into())))
 }
 
 /// Makes a corpus and writes it as `train.jsonl`, `valid.jsonl` and `test.jsonl` into `dir`, which is made if need be.

@@ -77,6 +77,20 @@ pub enum Error {
         /// Learning rate of the first parameter group.
         learning_rate: f64,
     },
+    /// The gradients are NaN or infinite although the loss is finite; the weights were not updated from them.
+    #[error(
+        "{}the norm of the gradients is {norm}; learning rate {learning_rate}: a lower one or clipping the gradients \
+         by value (`trainer.clip_value`) may help, if the model's formula is sound",
+        place.map(|place| format!("{place}: ")).unwrap_or_default()
+    )]
+    NonFiniteGradient {
+        /// Phase, epoch and batch, if the trainer took the step.
+        place: Option<Place>,
+        /// The global norm.
+        norm: f64,
+        /// Learning rate of the first parameter group.
+        learning_rate: f64,
+    },
     /// The model's class scores are NaN: its weights or inputs are not finite.
     #[error("{place}: the model's class scores are NaN, so its weights or its inputs are not finite")]
     NonFiniteScores {

@@ -6,10 +6,10 @@ use faknow_callbacks::Phase;
 use faknow_data::{Batch, Loader};
 use faknow_metrics::{Evaluation, Metrics, PredictionsBuilder};
 use faknow_model::{Mode, Model};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::error::{Place, phase_name};
-use crate::guard::guard;
+use crate::guard::{guard, guarded};
 use crate::sums::LossSums;
 use crate::{Error, Result};
 
@@ -34,31 +34,28 @@ pub fn evaluate<M: Model>(
     }
     let mut sums = LossSums::default();
     let mut predictions: Option<PredictionsBuilder> = None;
-    for (index, batch) in loader.batches(0, 0).enumerate() {
-        let place = Place { phase, epoch, batch: index + 1 };
-        let batch = batch.map_err(|source| Error::Data { place, source })?;
+    for batch in guarded(|batch| Place { phase, epoch, batch }, || loader.batches(0, 0))? {
+        let (place, batch) = batch?;
         let (labels, scores, n_classes) = guard(place, || {
-            no_grad(|| {
-                let batch = batch.to_device(device);
-                let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
-                let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
-                    return Err(Error::NoLabels { place });
-                };
-                sums.add(&loss, batch.n_samples())?;
-                let scores = class_scores(&output.logits)?;
-                if scores.iter().any(|score| !score.is_finite()) {
-                    return Err(Error::NonFiniteScores { place });
-                }
-                Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
-            })
+            // A guard, since `no_grad` would leave gradients off if the model panics.
+            let _no_grad = no_grad_guard();
+            let batch = batch.to_device(device);
+            let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+            let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
+                return Err(Error::NoLabels { place });
+            };
+            sums.add(&loss, batch.n_samples())?;
+            let scores = class_scores(&output.logits, place)?;
+            Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
         })?;
         predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
-        progress(index + 1, n_batches)?;
+        progress(place.batch, n_batches)?;
     }
     let empty = Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches and gave none" };
     let predictions = predictions.ok_or(empty)?.finish()?;
     let mut scores = sums.means()?;
-    for (name, score) in metrics.compute(&predictions)?.iter() {
+    let last = Place { phase, epoch, batch: n_batches };
+    for (name, score) in guard(last, || Ok(metrics.compute(&predictions)?))?.iter() {
         scores.insert(name.to_owned(), score.clone());
     }
     Ok(Evaluation { scores, predictions, seconds: start.elapsed().as_secs_f64() })
@@ -67,12 +64,11 @@ pub fn evaluate<M: Model>(
 /// Class scores of unlabelled or labelled data, a row of `n_classes` scores for each sample, in the loader's order.
 ///
 /// # Errors
-/// A batch or the model fails.
+/// A batch or the model fails, or its scores are NaN.
 pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Device) -> Result<Vec<Vec<f64>>> {
     let mut rows = Vec::with_capacity(loader.n_samples());
-    for (index, batch) in loader.batches(0, 0).enumerate() {
-        let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
-        let batch = batch.map_err(|source| Error::Data { place, source })?;
+    for batch in guarded(|batch| Place { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))? {
+        let (place, batch) = batch?;
         rows.extend(predict_batch(model, batch, device, place)?);
     }
     Ok(rows)
@@ -81,15 +77,14 @@ pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Devic
 /// Class scores of one batch, a row for each sample.
 ///
 /// # Errors
-/// The model fails.
+/// The model fails, or its scores are NaN.
 pub fn predict_batch<M: Model>(model: &M, batch: M::Batch, device: Device, place: Place) -> Result<Vec<Vec<f64>>> {
     guard(place, || {
-        no_grad(|| {
-            let batch = batch.to_device(device);
-            let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
-            let scores = class_scores(&output.logits)?;
-            Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
-        })
+        let _no_grad = no_grad_guard();
+        let batch = batch.to_device(device);
+        let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+        let scores = class_scores(&output.logits, place)?;
+        Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
     })
 }
 
@@ -98,8 +93,12 @@ fn n_classes(logits: &Tensor) -> usize {
 }
 
 /// Softmax of the logits, taken in f64 so that each row sums to 1 to the last bits.
-fn class_scores(logits: &Tensor) -> Result<Vec<f64>> {
-    to_vec::<f64>(&logits.f_softmax(-1, Kind::Double)?, Kind::Double)
+fn class_scores(logits: &Tensor, place: Place) -> Result<Vec<f64>> {
+    let scores = to_vec::<f64>(&logits.f_softmax(-1, Kind::Double)?, Kind::Double)?;
+    if scores.iter().any(|score| !score.is_finite()) {
+        return Err(Error::NonFiniteScores { place });
+    }
+    Ok(scores)
 }
 
 fn to_vec<T: tch::kind::Element + Default + Clone>(tensor: &Tensor, kind: Kind) -> Result<Vec<T>> {

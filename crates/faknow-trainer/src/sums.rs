@@ -7,15 +7,30 @@ use tch::{Kind, Tensor, no_grad};
 use crate::Result;
 
 /// Sums of a loss and its parts over the samples of a pass: never a mean of means, and no waiting for the device.
+///
+/// ```
+/// use faknow_model::Loss;
+/// use faknow_trainer::LossSums;
+/// use tch::Tensor;
+///
+/// let mut sums = LossSums::default();
+/// sums.add(&Loss::single(Tensor::from(0.5)), 30)?;
+/// sums.add(&Loss::single(Tensor::from(0.9)), 10)?;
+/// assert_eq!(sums.means()?.value("loss"), Some(0.6));
+/// # Ok::<(), faknow_trainer::Error>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct LossSums {
+pub struct LossSums {
     sums: Vec<(String, Tensor)>,
     n_samples: usize,
 }
 
 impl LossSums {
     /// Adds a batch's mean losses, weighted by its samples.
-    pub(crate) fn add(&mut self, loss: &Loss, n_samples: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// A loss is no scalar.
+    pub fn add(&mut self, loss: &Loss, n_samples: usize) -> Result<()> {
         no_grad(|| {
             self.add_one("loss", &loss.total, n_samples)?;
             for (name, part) in &loss.parts {
@@ -26,8 +41,12 @@ impl LossSums {
         })
     }
 
-    /// The means over all samples, in the order in which the names first came.
-    pub(crate) fn means(&self) -> Result<Scores> {
+    /// The means over all samples, `loss` and `loss/<part>`, in the order in which the names first came; waits for
+    /// the device.
+    ///
+    /// # Errors
+    /// libtorch refuses to read a value.
+    pub fn means(&self) -> Result<Scores> {
         let mut scores = Scores::new();
         for (name, sum) in &self.sums {
             scores.insert(name.clone(), sum.f_double_value(&[])? / self.n_samples as f64);

@@ -6,15 +6,15 @@ use faknow_callbacks::{
     BatchEnd, Best, BestTracker, Callback, Callbacks, Flow, Monitor, Phase, Run, StopReason,
 };
 use faknow_data::{Batch, Loader};
-use faknow_metrics::{Direction, EpochRecord, Evaluation, History, Metrics, Scores};
+use faknow_metrics::{EpochRecord, Evaluation, History, Metrics, Scores};
 use faknow_model::{Loss, Model};
 use tch::nn::VarStore;
-use tch::{Device, no_grad};
+use tch::{Device, no_grad, with_grad};
 
 use crate::best_weights::{BestWeights, save_checkpoint};
-use crate::error::{Place, phase_name};
+use crate::error::{Place, phase_name, setting};
 use crate::evaluate::{evaluate, predict};
-use crate::guard::guard;
+use crate::guard::{guard, guarded};
 use crate::schedule::{BuildSchedule, Plan, Schedule, Unit};
 use crate::seed::seed_step;
 use crate::step::{StepContext, check_finite};
@@ -62,8 +62,10 @@ impl<M: Model> Trainer<M> {
     ) -> Result<FitReport> {
         let start = Instant::now();
         let _inside = self.run.span().entered();
-        let outcome = self.start(train, valid).and_then(|mut best| self.epochs(train, valid, &mut best));
-        let result = outcome.and_then(|ended| self.finish(ended, start));
+        let result = self.start(train, valid).and_then(|mut best| {
+            let ended = self.epochs(train, valid, &mut best);
+            ended.inspect_err(|error| self.save_after(error)).and_then(|ended| self.finish(ended, start))
+        });
         if let Err(error) = &result {
             self.callbacks.on_error(&mut self.run, &error.to_string());
         }
@@ -126,7 +128,6 @@ impl<M: Model> Trainer<M> {
                 self.step_schedule(Unit::Validation)?;
             }
             let answer = self.callbacks.on_epoch_end(&mut self.run, &record)?;
-            self.optimizer.set_learning_rates(&self.run.learning_rates);
             for flow in [flow, answer] {
                 if let Flow::Stop(reason) = flow {
                     return Ok(reason);
@@ -143,11 +144,11 @@ impl<M: Model> Trainer<M> {
         let mut norms = LossSums::default();
         let mut flow = Flow::Continue;
         self.run.batch = 0;
-        for batch in loader.batches(self.run.epoch - 1, 0) {
-            let place = Place::training(self.run.epoch, self.run.batch + 1);
-            let batch = batch.map_err(|source| Error::Data { place, source })?;
+        let epoch = self.run.epoch;
+        for batch in guarded(move |batch| Place::training(epoch, batch), || loader.batches(epoch - 1, 0))? {
+            let (place, batch) = batch?;
             let n_samples = batch.n_samples();
-            let loss = self.train_batch(&batch.to_device(self.device), place)?;
+            let loss = self.train_batch(batch, place)?;
             sums.add(&loss, n_samples)?;
             if let Some(norm) = self.optimizer.grad_norm() {
                 norms.add(&norm.shallow_clone().into(), 1)?;
@@ -178,10 +179,31 @@ impl<M: Model> Trainer<M> {
         Ok((record, flow))
     }
 
-    fn train_batch(&mut self, batch: &M::Batch, place: Place) -> Result<Loss> {
+    fn train_batch(&mut self, batch: M::Batch, place: Place) -> Result<Loss> {
+        self.take_learning_rates()?;
         seed_step(self.seed, self.run.step);
         let context = StepContext { place, step: self.run.step };
-        guard(place, || self.step.step(&mut self.model, batch, &mut self.optimizer, context))
+        // With gradients, even if a model that panicked inside `no_grad` left them off.
+        guard(place, || {
+            with_grad(|| {
+                let batch = batch.to_device(self.device);
+                self.step.step(&mut self.model, &batch, &mut self.optimizer, context)
+            })
+        })
+    }
+
+    /// Gives the optimizer the run's rates, which the schedule or a callback may have changed.
+    fn take_learning_rates(&mut self) -> Result<()> {
+        let rates = &self.run.learning_rates;
+        let n_groups = self.optimizer.learning_rates().len();
+        if rates.len() != n_groups {
+            return Err(setting("learning_rates of the run", &format!("{n_groups}, one a group"), rates.len()));
+        }
+        if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+            return Err(setting("learning_rates of the run", "numbers of at least 0", rate));
+        }
+        self.optimizer.set_learning_rates(rates);
+        Ok(())
     }
 
     fn tell_batch_end(&mut self, loss: &Loss, n_samples: usize) -> Result<Flow> {
@@ -191,9 +213,7 @@ impl<M: Model> Trainer<M> {
             parts: loss.parts.iter().map(|(name, part)| (*name, part.detach())).collect(),
             grad_norm: self.optimizer.grad_norm().map(|norm| norm.shallow_clone()),
         };
-        let flow = self.callbacks.on_batch_end(&mut self.run, &end)?;
-        self.optimizer.set_learning_rates(&self.run.learning_rates);
-        Ok(flow)
+        Ok(self.callbacks.on_batch_end(&mut self.run, &end)?)
     }
 
     fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
@@ -226,7 +246,7 @@ impl<M: Model> Trainer<M> {
         run.history = History::default();
         run.best = None;
         self.best_weights = BestWeights::None;
-        run.monitors = if valid.is_some() { monitors(&self.metrics) } else { Vec::new() };
+        run.monitors = if valid.is_some() { Monitor::all(&self.metrics) } else { Vec::new() };
         run.monitor = choose_monitor(self.monitor.as_deref(), run)?;
         let plan = Plan {
             steps_per_epoch: run.n_batches,
@@ -243,11 +263,7 @@ impl<M: Model> Trainer<M> {
 
     /// Puts the best weights back if so asked, saves the last ones, and reports.
     fn finish(&mut self, ended: StopReason, start: Instant) -> Result<FitReport> {
-        if let Some(dir) = &self.run.dir {
-            save_checkpoint(&self.run.vars, dir, "last", &serde_json::json!({
-                "epoch": self.run.epoch, "step": self.run.step, "ended": ended,
-            }))?;
-        }
+        self.save_last(ended.code())?;
         let restored = self.restore_best && self.best_weights.restore(&self.run.vars)?;
         self.callbacks.on_fit_end(&mut self.run, &ended)?;
         Ok(FitReport {
@@ -260,9 +276,30 @@ impl<M: Model> Trainer<M> {
         })
     }
 
+    /// Saves the weights of the last good step; that they cannot be saved must not hide the first error.
+    fn save_after(&self, error: &Error) {
+        if self.run.step > 0 && let Err(unsaved) = self.save_last(&error.to_string()) {
+            tracing::warn!("the last weights could not be saved: {unsaved}");
+        }
+    }
+
+    /// Saves the present weights as the last, with how the run ended.
+    fn save_last(&self, ended: &str) -> Result<()> {
+        let Some(dir) = &self.run.dir else { return Ok(()) };
+        let facts = serde_json::json!({ "epoch": self.run.epoch, "step": self.run.step, "ended": ended });
+        save_checkpoint(&self.run.vars, dir, "last", &facts).map(drop)
+    }
+
+    /// Saves the weights of the last good step; that they cannot be saved must not hide what went wrong first.
+    fn save_after(&self, error: &Error) {
+        if let Err(unsaved) = self.save_last(&error.to_string()) {
+            tracing::warn!("the last weights could not be saved: {unsaved}");
+        }
+    }
+
     fn keep_if_best(&mut self, record: &EpochRecord, tracker: &mut Option<BestTracker>) -> Result<()> {
         let (Some(monitor), Some(tracker)) = (&self.run.monitor, tracker) else { return Ok(()) };
-        let value = monitor.value(record);
+        let value = monitor.require(record)?;
         if !tracker.observe(value) {
             return Ok(());
         }
@@ -291,7 +328,6 @@ impl<M: Model> Trainer<M> {
         if let Some(schedule) = &self.schedule {
             self.run.learning_rates = schedule.learning_rates();
         }
-        self.optimizer.set_learning_rates(&self.run.learning_rates);
     }
 
     /// The epoch's mean losses; on a device they are read, and found finite or not, only now.
@@ -314,13 +350,6 @@ impl<M: Model> std::fmt::Debug for Trainer<M> {
             .field("device", &self.device)
             .finish_non_exhaustive()
     }
-}
-
-/// What validation records: the loss, and every metric with its own direction.
-fn monitors(metrics: &Metrics) -> Vec<Monitor> {
-    let loss = Monitor { name: "loss".into(), direction: Direction::Minimize };
-    let metrics = metrics.directions().into_iter().map(|(name, direction)| Monitor { name, direction });
-    std::iter::once(loss).chain(metrics).collect()
 }
 
 /// The monitor that was asked for, or `accuracy`, or the first metric, or the loss.

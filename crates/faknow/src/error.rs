@@ -1,5 +1,6 @@
 //! What can go wrong between a config and a trained detector.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Shorthand for results of this crate.
@@ -62,12 +63,32 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
+    /// A setting of a lower layer under the name that it has in a config.
+    pub(crate) fn setting(key: &str, error: faknow_data::Error) -> Self {
+        match error {
+            faknow_data::Error::Setting { expected, got, .. } => {
+                Self::config(key, format!("expected {expected}, got {got}"))
+            }
+            other => Self::Data(other),
+        }
+    }
+
+    /// A setting of the trainer, which has the name that it has in a config.
+    pub(crate) fn named(error: faknow_trainer::Error) -> Self {
+        match error {
+            faknow_trainer::Error::Setting { name, expected, got } => {
+                Self::config(name, format!("expected {expected}, got {got}"))
+            }
+            other => Self::Trainer(other),
+        }
+    }
+
     /// Whether what the user gave (settings, files, records) is to blame, rather than the course of the run.
     pub fn is_input(&self) -> bool {
         use faknow_trainer::Error as T;
         match self {
             Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => true,
-            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Io { source, .. } => is_wrong_path(source.kind()),
             Self::Callback(_) => true,
             Self::Trainer(error) => matches!(
                 error,
@@ -76,4 +97,13 @@ impl Error {
             ),
         }
     }
+}
+
+/// Whether another path would help, rather than another disk.
+fn is_wrong_path(kind: ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(
+        kind,
+        K::NotFound | K::PermissionDenied | K::IsADirectory | K::NotADirectory | K::InvalidData | K::InvalidFilename
+    )
 }

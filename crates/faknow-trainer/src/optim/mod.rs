@@ -9,7 +9,7 @@ pub use config::{Adam, AdamW, OptimizerConfig, RmsProp, Sgd};
 use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Updates the trainable variables of a store from their gradients.
 #[derive(Debug)]
@@ -70,9 +70,10 @@ impl Optimizer {
     /// Measures and clips the gradients, then updates the parameters.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// libtorch refuses an operation; [`Error::NonFiniteGradient`] where reading the norm does not wait for a device.
     pub fn step(&mut self) -> Result<()> {
         self.grad_norm = no_grad(|| self.measure_and_clip())?;
+        self.check_gradients()?;
         self.inner.step();
         Ok(())
     }
@@ -90,6 +91,18 @@ impl Optimizer {
     /// Global norm of the gradients in the last step, before clipping: a scalar on the device.
     pub fn grad_norm(&self) -> Option<&Tensor> {
         self.grad_norm.as_ref()
+    }
+
+    /// Refuses gradients that would make the weights NaN for good.
+    fn check_gradients(&self) -> Result<()> {
+        let Some(norm) = self.grad_norm.as_ref().filter(|norm| norm.device() == Device::Cpu) else { return Ok(()) };
+        let norm = norm.f_double_value(&[])?;
+        // Clipping by value makes infinite gradients finite.
+        if norm.is_finite() || (norm.is_infinite() && matches!(self.clip, Clip::Value(_))) {
+            return Ok(());
+        }
+        let learning_rate = self.learning_rates.first().copied().unwrap_or(f64::NAN);
+        Err(Error::NonFiniteGradient { place: None, norm, learning_rate })
     }
 
     fn measure_and_clip(&self) -> Result<Option<Tensor>> {

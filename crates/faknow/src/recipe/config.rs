@@ -122,10 +122,9 @@ impl DataConfig {
     /// # Errors
     /// There are fewer than two, or one is named twice; `values` names no class.
     pub fn to_classes(&self) -> Result<Classes> {
-        let wrong = |key: &str, e: faknow_data::Error| Error::config(key, e.to_string());
-        let mut classes = Classes::new(self.classes.clone()).map_err(|e| wrong("data.classes", e))?;
+        let mut classes = Classes::new(self.classes.clone()).map_err(|e| Error::setting("data.classes", e))?;
         for (class, values) in &self.values {
-            classes = classes.with_values(class, values.clone()).map_err(|e| wrong("data.values", e))?;
+            classes = classes.with_values(class, values.clone()).map_err(|e| Error::setting("data.values", e))?;
         }
         Ok(classes)
     }
@@ -203,7 +202,7 @@ impl TextConfig {
     /// The language is unknown, or the stop words cannot be read.
     pub fn tokenizer_config(&self) -> Result<TokenizerConfig> {
         let mut config = TokenizerConfig::for_language(&self.language)
-            .map_err(|e| Error::config("text.language", e.to_string()))?;
+            .map_err(|e| Error::setting("text.language", e))?;
         if let Some(kind) = self.tokenizer {
             config.kind = kind;
         }

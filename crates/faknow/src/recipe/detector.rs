@@ -65,8 +65,9 @@ impl Detector {
                 return Err(missing(&format!("`{name}` is not there")));
             }
         }
-        let weights = weights_file(run).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
         let config = Config::from_file(&run.join(CONFIG))?;
+        let weights =
+            weights_file(run, &config).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
         let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
         let vocab = Vocab::load(run.join(VOCAB))?;
@@ -191,9 +192,10 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text).map_err(|e| Error::config("", format!("{}: damaged: {e}", path.display())))
 }
 
-fn weights_file(run: &Path) -> Option<PathBuf> {
-    // A run that is asked to end with the last weights says so in what `best` is for: nothing but the record.
-    ["best", "last"].iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
+/// The weights that the run was to end with, or else those that are there.
+fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
+    let names = if config.trainer.restore_best { ["best", "last"] } else { ["last", "best"] };
+    names.iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
 }
 
 fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {

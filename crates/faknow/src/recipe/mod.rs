@@ -1,11 +1,12 @@
 //! From a config to a trained, tested and saved detector, and from a run folder to predictions.
 //!
 //! ```no_run
+//! use faknow::callbacks::Callbacks;
 //! use faknow::recipe::{Config, Detector, train};
 //! use faknow::trainer::RunDir;
 //!
 //! let config = Config::from_file("textcnn.toml".as_ref())?.set("trainer.epochs=3")?;
-//! let outcome = train(&config, RunDir::unique("runs", &config.model.name)?, Vec::new())?;
+//! let outcome = train(&config, || RunDir::unique("runs", &config.model.name), Callbacks::default())?;
 //! println!("{}", outcome.fit.ended);
 //!
 //! let detector = Detector::load(&outcome.run, config.device()?)?;
@@ -15,6 +16,7 @@
 //! # Ok::<(), faknow::Error>(())
 //! ```
 
+mod check;
 mod config;
 mod corpus;
 mod detector;

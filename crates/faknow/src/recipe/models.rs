@@ -4,10 +4,11 @@ use faknow_data::TextBatch;
 use faknow_model::{Model, TextCnn, TextCnnConfig};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
-use tch::Tensor;
-use tch::nn::Path;
+use tch::nn::{Path, VarStore};
+use tch::{Device, Tensor};
 
 use super::ModelConfig;
+use super::settings::in_plain_words;
 use crate::{Error, Result};
 
 /// A model over texts, whichever.
@@ -74,6 +75,12 @@ impl TextModelConfig {
         }
     }
 
+    /// Checks all hyper-parameters, by building the smallest model that they allow.
+    pub(super) fn validate(&self, n_classes: usize) -> Result<()> {
+        let sizes = TextSizes { vocab_size: 2, n_classes, vectors: None };
+        self.build(&VarStore::new(Device::Cpu).root(), &sizes).map(drop)
+    }
+
     /// Padding columns that the model wants behind the longest text of a batch.
     pub(super) fn margin(&self) -> usize {
         match self {
@@ -96,12 +103,23 @@ impl TextModelConfig {
     }
 
     pub(super) fn build(&self, path: &Path<'_>, sizes: &TextSizes<'_>) -> Result<TextModel> {
-        match self {
-            Self::TextCnn(config) => Ok(Box::new(match sizes.vectors {
-                Some(vectors) => TextCnn::with_vectors(path, config, vectors, sizes.n_classes)?,
-                None => TextCnn::new(path, config, sizes.vocab_size, sizes.n_classes)?,
-            })),
+        let model = match self {
+            Self::TextCnn(config) => match sizes.vectors {
+                Some(vectors) => TextCnn::with_vectors(path, config, vectors, sizes.n_classes),
+                None => TextCnn::new(path, config, sizes.vocab_size, sizes.n_classes),
+            },
+        };
+        Ok(Box::new(model.map_err(named)?))
+    }
+}
+
+/// A hyper-parameter under the name that it has in a config.
+fn named(error: faknow_model::Error) -> Error {
+    match error {
+        faknow_model::Error::Config { name, expected, got, .. } => {
+            Error::config(format!("model.{name}"), format!("expected {expected}, got {got}"))
         }
+        other => Error::Model(other),
     }
 }
 
@@ -110,6 +128,6 @@ fn hyperparameters<'de, T: Deserialize<'de>>(config: &ModelConfig) -> Result<T> 
     serde_path_to_error::deserialize(table.into_deserializer()).map_err(|error| {
         let path = error.path().to_string();
         let key = if path == "." { "model".to_owned() } else { format!("model.{path}") };
-        Error::config(key, error.into_inner().to_string().trim_end().replace('\n', " "))
+        Error::config(key, in_plain_words(error.into_inner().message()))
     })
 }

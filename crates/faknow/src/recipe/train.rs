@@ -49,14 +49,11 @@ pub fn train(
     callbacks: Callbacks,
 ) -> Result<Outcome> {
     let mut config = config.clone();
+    config.validate()?;
     let mut model_config = TextModelConfig::new(&config.model)?;
-    config.optimizer.validate()?;
-    let clip = clip(&config)?;
-    let metrics = metrics(&config)?;
+    let metrics = config.metrics()?;
+    let (monitor, stopping_monitor) = config.monitors()?;
     let device = config.device()?;
-    if config.trainer.epochs == 0 {
-        return Err(Error::config("trainer.epochs", "expected at least 1, got 0"));
-    }
     if config.threads > 0 {
         tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
     }
@@ -84,6 +81,10 @@ pub fn train(
     let valid = corpus.valid.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
     let test = corpus.test.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
 
+    let directions = metrics.directions().into_iter().collect::<HashMap<_, _>>();
+    let direction = directions.get(&monitor).copied().unwrap_or(Direction::Minimize);
+    check_schedule(&config, train.n_batches(), valid.as_ref().map(|_| direction))?;
+
     let run_dir = run_dir()?;
     let run = run_dir.path().to_path_buf();
     save_inputs(&run, &config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
@@ -97,7 +98,7 @@ pub fn train(
         .optimizer(config.optimizer.clone())
         .metrics(metrics)
         .max_epochs(config.trainer.epochs)
-        .clip(clip)
+        .clip(config.clip()?)
         .restore_best(config.trainer.restore_best)
         .seed(config.seed)
         .device(device)
@@ -107,9 +108,9 @@ pub fn train(
         builder = builder.schedule(schedule);
     }
     if valid.is_some() {
-        builder = builder.monitor(config.trainer.monitor.clone());
+        builder = builder.monitor(monitor);
         if config.early_stopping.enabled {
-            builder = builder.callback(early_stopping(&config));
+            builder = builder.callback(early_stopping(&config.early_stopping, stopping_monitor));
         }
     }
     let mut trainer = builder.callback(callbacks).build()?;
@@ -137,31 +138,21 @@ impl Callback for DataSummary {
     }
 }
 
-fn clip(config: &Config) -> Result<Clip> {
-    match (config.trainer.clip_norm, config.trainer.clip_value) {
-        (None, None) => Ok(Clip::None),
-        (Some(max), None) => Ok(Clip::Norm(max)),
-        (None, Some(max)) => Ok(Clip::Value(max)),
-        (Some(_), Some(_)) => {
-            Err(Error::config("trainer.clip_value", "expected one of clip_norm and clip_value, got both"))
-        }
-    }
-}
-
-fn metrics(config: &Config) -> Result<Metrics> {
-    Ok(match &config.trainer.metrics {
-        Some(names) => Metrics::from_names(names)?,
-        None => Metrics::all(),
-    })
-}
-
-fn early_stopping(config: &Config) -> EarlyStopping {
-    let settings = &config.early_stopping;
+fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> EarlyStopping {
     let stopping = EarlyStopping::new(settings.patience).min_delta(settings.min_delta);
-    match &settings.monitor {
-        Some(name) => stopping.monitor(name.clone()),
+    match monitor {
+        Some(name) => stopping.monitor(name),
         None => stopping,
     }
+}
+
+/// Checks the schedule's settings against the length of the run, which is only known with the data.
+fn check_schedule(config: &Config, steps_per_epoch: usize, monitor: Option<Direction>) -> Result<()> {
+    let Some(schedule) = &config.schedule else { return Ok(()) };
+    let plan = Plan { steps_per_epoch, max_epochs: config.trainer.epochs, monitor_direction: monitor };
+    // What it warns of is said when the trainer builds it.
+    let built = with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &plan));
+    built.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
 }
 
 /// The config by dotted names.
