@@ -6,35 +6,34 @@ use faknow::data::synth::{SynthOptions, records};
 use faknow::prelude::*;
 
 fn main() -> anyhow::Result<()> {
-    // Made-up posts; `RecordReader` gives the same from JSON, JSON lines, CSV and TSV files.
+    // Made-up posts; a `RecordReader` gives your own from JSON, JSON lines, CSV and TSV files.
     let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-    let (train, vocab) = TextDataset::build(posts(2_000, 1)?, &tokenizer, &VocabOptions::default())?;
-    let encode = |posts| TextDataset::from_records(posts, &tokenizer, &vocab, &[]);
+    let (train, vocab) = TextDataset::build(posts(1_500, 1)?, &tokenizer, &VocabOptions::default())?;
+    let valid = TextDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, &[])?;
+    let test = TextDataset::from_records(posts(300, 3)?, &tokenizer, &vocab, &[])?;
 
     let config = TextCnnConfig { embedding_size: 64, n_filters: 32, ..TextCnnConfig::default() };
     let loader = |data: TextDataset| DataLoader::builder(data.with_margin(config.margin())).batch_size(32);
-    let train = loader(train).shuffle(1).build()?;
-    let valid = loader(encode(posts(400, 2)?.collect::<Vec<_>>())?).build()?;
-    let test = loader(encode(posts(400, 3)?.collect())?).build()?;
+    let (train, valid) = (loader(train).shuffle(1).build()?, loader(valid).build()?);
 
     seed_model(1);
     let vars = nn::VarStore::new(Device::cuda_if_available());
     let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
     let mut trainer = Trainer::builder(model, vars)
-        .optimizer(OptimizerConfig::adam(1e-3))
+        .optimizer(OptimizerConfig::adam(2e-3))
         .max_epochs(20)
-        .callback(EarlyStopping::new(3))
+        .callback(EarlyStopping::new(2))
         .callback(Progress::auto())
         .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
     println!("{}; best: {:?}", report.ended, report.best);
+    let test = trainer.test(&loader(test).build()?)?.scores;
+    println!("test: {test}");
 
-    let evaluation = trainer.test(&test)?;
-    println!("test: {}", evaluation.scores);
-    assert!(evaluation.scores.value("accuracy") > Some(0.75));
-
-    let new = vec![Ok(Record::new("The mayor was abducted by aliens. Share this now!!!"))];
-    println!("real, fake: {:.3?}", trainer.predict(&loader(encode(new)?).build()?)?);
+    let post = Record::new("Breaking: the mayor was abducted by aliens. Share this now!!!");
+    let post = TextDataset::from_records([Ok(post)], &tokenizer, &vocab, &[])?;
+    println!("[real, fake]: {:.3?}", trainer.predict(&loader(post).build()?)?);
+    anyhow::ensure!(test.value("accuracy") > Some(0.75), "it learned too little");
     Ok(())
 }

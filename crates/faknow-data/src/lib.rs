@@ -23,7 +23,7 @@ pub use error::{Error, Result};
 pub use inspect::{Count, Inspection, Lengths, Problem, ProblemKind, inspect};
 pub use labels::{Classes, RawLabel, UnknownLabel};
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
-pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all};
+pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all, read_columns};
 pub use rng::{Rng, WeightedIndex};
 pub use split::{DEFAULT_RATIOS, random_split, stratified_split};
 pub use text_batch::TextBatch;

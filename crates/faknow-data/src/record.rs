@@ -160,3 +160,21 @@ pub fn read_all(
 ) -> Result<Vec<Record>> {
     RecordReader::open(path, options, classes)?.collect()
 }
+
+/// Names of the columns of a file, as [`RecordReader::columns`] gives them, whatever they are called.
+///
+/// # Errors
+/// As [`RecordReader::open`]; no column is asked for.
+pub fn read_columns(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Vec<String>> {
+    let path = path.as_ref();
+    let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
+    let options = ReadOptions { format: Some(format), ..options.clone() };
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let mut source = Source::new(file, path, &options)?;
+    source.select(&[], false)?;
+    match source.next_record() {
+        Ok(Some(_)) => Ok(source.columns().to_vec()),
+        Ok(None) => Err(source.no_records()),
+        Err(broken) => Err(broken.error),
+    }
+}

@@ -290,13 +290,6 @@ impl<M: Model> Trainer<M> {
         save_checkpoint(&self.run.vars, dir, "last", &facts).map(drop)
     }
 
-    /// Saves the weights of the last good step; that they cannot be saved must not hide what went wrong first.
-    fn save_after(&self, error: &Error) {
-        if let Err(unsaved) = self.save_last(&error.to_string()) {
-            tracing::warn!("the last weights could not be saved: {unsaved}");
-        }
-    }
-
     fn keep_if_best(&mut self, record: &EpochRecord, tracker: &mut Option<BestTracker>) -> Result<()> {
         let (Some(monitor), Some(tracker)) = (&self.run.monitor, tracker) else { return Ok(()) };
         let value = monitor.require(record)?;

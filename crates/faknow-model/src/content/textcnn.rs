@@ -121,6 +121,9 @@ fn check(config: &TextCnnConfig, n_classes: usize) -> Result<()> {
     if !(0.0..1.0).contains(&config.dropout) {
         return wrong("dropout", "from 0 to below 1", config.dropout.to_string());
     }
+    if config.embedding_size < 1 {
+        return wrong("embedding_size", "at least 1", config.embedding_size.to_string());
+    }
     if n_classes < 2 {
         return wrong("n_classes", "at least 2", n_classes.to_string());
     }

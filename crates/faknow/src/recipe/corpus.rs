@@ -35,14 +35,15 @@ impl Corpus {
 
         let open = |path: &Path| RecordReader::open(path, &options, Some(&classes));
         let (train, vocab) = match &parts {
-            None => TextDataset::build(open(file)?, &tokenizer, &vocab_options(&config.text))?,
+            None => TextDataset::build(open(file)?, &tokenizer, &vocab_options(&config.text)),
             Some(parts) => {
                 let part = select(open(file)?, &parts[0]);
-                TextDataset::build(part, &tokenizer, &vocab_options(&config.text))?
+                TextDataset::build(part, &tokenizer, &vocab_options(&config.text))
             }
-        };
+        }
+        .map_err(|e| training_part(file, e))?;
         let train = train.with_margin(margin);
-        train.check_classes(classes.names())?;
+        train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
         let rest = |path: &Option<std::path::PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
             let domains = train.domains();
             Ok(match (path, part) {
@@ -106,6 +107,14 @@ pub(super) fn eval_loader(data: TextDataset, config: &LoaderConfig) -> Result<Da
     let builder = DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
     // A pool as large as the data sorts all of it, and saves the most padding.
     Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)
+}
+
+/// An error of the training texts, with the file that they come from.
+fn training_part(file: &Path, error: faknow_data::Error) -> faknow_data::Error {
+    match error {
+        faknow_data::Error::Dataset(message) => faknow_data::Error::file(file, format!("training records: {message}")),
+        other => other,
+    }
 }
 
 fn vocab_options(config: &TextConfig) -> VocabOptions {

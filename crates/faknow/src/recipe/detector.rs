@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use faknow_callbacks::Phase;
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
-use faknow_data::{Classes, Dataset, Loader, Record, RecordReader, TextDataset};
+use faknow_data::{Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch};
 use serde::de::DeserializeOwned;
@@ -122,13 +122,21 @@ impl Detector {
     /// # Errors
     /// The file is wrong, or the model fails.
     pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
-        let records = RecordReader::open(file, &data.read_options(true), Some(&self.classes))?;
+        let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
         let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation =
             evaluate(&self.model, &loader, &Metrics::all(), self.device, (Phase::Test, 0), |_, _| Ok(()))?;
         let report = ClassificationReport::new(&evaluation.predictions, self.classes.names())?;
         Ok((evaluation, report))
+    }
+
+    /// How records for this detector are read, whose fields are as `data` says; `labelled` says whether the label is
+    /// needed. A domain is not, since the model reads texts alone.
+    pub fn read_options(&self, data: &DataConfig, labelled: bool) -> ReadOptions {
+        let mut options = data.read_options(labelled);
+        options.columns.domain = None;
+        options
     }
 
     /// The config that the detector was trained by.
@@ -189,7 +197,9 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    serde_json::from_str(&text).map_err(|e| Error::config("", format!("{}: damaged: {e}", path.display())))
+    serde_json::from_str(&text).map_err(|e| {
+        Error::config("", format!("{}: the file is damaged: {e}; copy the run folder again", path.display()))
+    })
 }
 
 /// The weights that the run was to end with, or else those that are there.

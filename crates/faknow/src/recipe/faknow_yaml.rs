@@ -52,7 +52,11 @@ pub(super) fn read(text: &str) -> Result<Config> {
             let hint = "a pickle is code and is not read; save word vectors as text (word2vec or GloVe) and stop words as lines";
             return Err(Error::config(&key, format!("{hint}, got `{file}`")));
         }
-        config = config.with(ours, to_toml(value).ok_or_else(|| Error::config(&key, "expected a plain value"))?)?;
+        let value = to_toml(value).ok_or_else(|| Error::config(&key, "expected a plain value"))?;
+        config = config.with(ours, value).map_err(|error| match error {
+            Error::Config { message, .. } => Error::config(&key, format!("{message} (`{ours}` in TOML)")),
+            other => other,
+        })?;
     }
     Ok(config)
 }
@@ -98,7 +102,7 @@ mod tests {
             ("learning_rate: 1", ["learning_rate", "lr, weight_decay"]),
             ("word_vectors: w.pkl", ["word_vectors", "pickle"]),
             ("vocab: v.pkl", ["vocab", "training texts"]),
-            ("num_epochs: x", ["trainer.epochs", "invalid type"]),
+            ("num_epochs: x", ["`num_epochs`: invalid type", "`trainer.epochs`"]),
             ("- a", ["key: value", ""]),
         ] {
             let error = read(text).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_data::{ColumnMap, Format, ReadOptions, RecordReader};
+use faknow_data::{Format, ReadOptions, RecordReader, read_columns};
 use serde_json::Value;
 
 use super::DataConfig;
@@ -27,20 +27,18 @@ pub fn guess_data(folder: &Path) -> Result<DataConfig> {
         );
         Error::config("data.train", message)
     })?;
-    let columns = columns(&train)?;
-    let column = |known: &[&str], option: &str| {
-        known.iter().find_map(|name| columns.iter().find(|c| c.eq_ignore_ascii_case(name)).cloned()).ok_or_else(
-            || {
-                let message = format!(
-                    "{}: which column it is cannot be guessed from {}; use `faknow train` with --{option}",
-                    train.display(),
-                    columns.join(", ")
-                );
-                Error::config(format!("data.{option}"), message)
-            },
-        )
+    let columns = guess_columns(&train, &ReadOptions::default())?;
+    let needed = |column: Option<String>, option: &str| {
+        column.ok_or_else(|| {
+            let all = columns.all.join(", ");
+            let message = format!(
+                "{}: which column it is cannot be guessed from {all}; use `faknow train` with --{option}",
+                train.display()
+            );
+            Error::config(format!("data.{option}"), message)
+        })
     };
-    let (text, label) = (column(&TEXTS, "text")?, column(&LABELS, "label")?);
+    let (text, label) = (needed(columns.text.clone(), "text")?, needed(columns.label.clone(), "label")?);
     let mut data = DataConfig {
         valid: find(folder, &["valid", "val", "dev"])?,
         test: find(folder, &["test"])?,
@@ -58,6 +56,29 @@ pub fn guess_data(folder: &Path) -> Result<DataConfig> {
     Ok(data)
 }
 
+/// The columns of a file, and which of them have the usual names of text and label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuessedColumns {
+    /// All names, in order.
+    pub all: Vec<String>,
+    /// The text: `text`, `tweet`, `content`, `title`, …
+    pub text: Option<String>,
+    /// The label: `label`, `class`, `target`, …
+    pub label: Option<String>,
+}
+
+/// Guesses which columns of a file hold text and label, by their names; `options` say how the file is read.
+///
+/// # Errors
+/// The file cannot be read, or is empty.
+pub fn guess_columns(path: &Path, options: &ReadOptions) -> Result<GuessedColumns> {
+    let all = read_columns(path, options)?;
+    let find = |known: &[&str]| {
+        known.iter().find_map(|name| all.iter().find(|column| column.eq_ignore_ascii_case(name)).cloned())
+    };
+    Ok(GuessedColumns { text: find(&TEXTS), label: find(&LABELS), all })
+}
+
 fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -66,19 +87,6 @@ fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
         let stem = path.file_stem().map(|s| s.to_string_lossy().to_lowercase());
         Format::from_path(path).is_ok() && stem.is_some_and(|stem| names.contains(&stem.as_str()))
     }))
-}
-
-fn columns(path: &Path) -> Result<Vec<String>> {
-    // Any name will do for the text: a wrong one is answered with the right ones, a right one with the columns.
-    for name in TEXTS {
-        let columns = ColumnMap { text: Some(name.into()), ..ColumnMap::default() };
-        let options = ReadOptions { columns, ..ReadOptions::default() };
-        if let Ok(reader) = RecordReader::open(path, &options, None) {
-            return Ok(reader.columns().to_vec());
-        }
-    }
-    let columns = ColumnMap { text: Some(TEXTS[0].into()), ..ColumnMap::default() };
-    Ok(RecordReader::open(path, &ReadOptions { columns, ..ReadOptions::default() }, None)?.columns().to_vec())
 }
 
 /// The distinct label values, negative words first, else in alphabetic order.

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Run};
+use faknow_data::Loader;
 use faknow_data::text::load_vectors;
-use faknow_metrics::{ClassificationReport, Evaluation, Metrics, Scores};
-use faknow_trainer::{Clip, FitReport, RunDir, Trainer, seed_model};
+use faknow_metrics::{ClassificationReport, Direction, Evaluation, Scores};
+use faknow_trainer::schedule::Plan;
+use faknow_trainer::{FitReport, RunDir, Trainer, seed_model};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::corpus::{Corpus, eval_loader, train_loader};
 use super::detector::{save_inputs, write};
 use super::models::{TextModelConfig, TextSizes};
-use super::{Config, report};
+use super::{Config, EarlyStoppingConfig, report};
 use crate::{Error, Result};
 
 /// What training yields.
@@ -81,8 +84,8 @@ pub fn train(
     let valid = corpus.valid.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
     let test = corpus.test.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
 
-    let directions = metrics.directions().into_iter().collect::<HashMap<_, _>>();
-    let direction = directions.get(&monitor).copied().unwrap_or(Direction::Minimize);
+    let direction = metrics.directions().into_iter().find(|(name, _)| *name == monitor);
+    let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
     check_schedule(&config, train.n_batches(), valid.as_ref().map(|_| direction))?;
 
     let run_dir = run_dir()?;

@@ -1,0 +1,300 @@
+//! A linear classifier over pairs of numbers, its batches and loaders: small enough to compute by hand.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Run, StopReason};
+use faknow_data::{Batch, Loader};
+use faknow_metrics::{Direction, EpochRecord, Evaluation, FnMetric, Metrics, metric_fn};
+use faknow_model::{Loss, Mode, Model, Output, loss};
+use faknow_trainer::{OptimizerConfig, Trainer, TrainerBuilder};
+use tch::nn::{Init, VarStore};
+use tch::{Device, Kind, Tensor};
+
+/// A point and its class.
+pub(crate) type Point = ([f64; 2], i64);
+
+/// Seven points of two classes.
+pub(crate) const POINTS: [Point; 7] = [
+    ([1.0, 0.5], 0),
+    ([0.2, 1.5], 1),
+    ([-1.0, 0.3], 0),
+    ([0.4, -0.8], 1),
+    ([2.0, 1.0], 0),
+    ([-0.5, -1.2], 1),
+    ([0.1, 0.9], 1),
+];
+
+/// Points, with a name each: not everything in a batch is a tensor.
+pub(crate) struct Points {
+    pub(crate) x: Tensor,
+    pub(crate) labels: Option<Tensor>,
+    pub(crate) names: Vec<String>,
+    pub(crate) moved: bool,
+}
+
+impl Points {
+    pub(crate) fn new(points: &[Point]) -> Self {
+        let x: Vec<f64> = points.iter().flat_map(|(x, _)| *x).collect();
+        let labels: Vec<i64> = points.iter().map(|(_, label)| *label).collect();
+        Self {
+            x: Tensor::from_slice(&x).view([points.len() as i64, 2]),
+            labels: Some(Tensor::from_slice(&labels)),
+            names: (0..points.len()).map(|i| format!("point {i}")).collect(),
+            moved: false,
+        }
+    }
+}
+
+impl Batch for Points {
+    fn n_samples(&self) -> usize {
+        self.names.len()
+    }
+
+    fn labels(&self) -> Option<&Tensor> {
+        self.labels.as_ref()
+    }
+
+    fn to_device(&self, device: Device) -> Self {
+        Self {
+            x: self.x.to_device(device),
+            labels: self.labels.as_ref().map(|labels| labels.to_device(device)),
+            names: self.names.clone(),
+            moved: true,
+        }
+    }
+}
+
+/// Batches in memory, the same in every epoch.
+pub(crate) struct Memory {
+    pub(crate) batches: Vec<Vec<Point>>,
+    pub(crate) labelled: bool,
+}
+
+impl Memory {
+    /// The points in batches of these sizes, one after the other.
+    pub(crate) fn new(points: &[Point], sizes: &[usize]) -> Self {
+        let mut rest = points;
+        let mut take = |n| {
+            let (batch, behind) = rest.split_at(n);
+            rest = behind;
+            batch.to_vec()
+        };
+        Self { batches: sizes.iter().map(|&n| take(n)).collect(), labelled: true }
+    }
+}
+
+impl Loader<Points> for Memory {
+    fn n_samples(&self) -> usize {
+        self.batches.iter().map(Vec::len).sum()
+    }
+
+    fn n_batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    fn batches(&self, _: usize, from: usize) -> Box<dyn Iterator<Item = faknow_data::Result<Points>> + '_> {
+        Box::new(self.batches[from..].iter().map(|points| {
+            let batch = Points::new(points);
+            Ok(if self.labelled { batch } else { Points { labels: None, ..batch } })
+        }))
+    }
+}
+
+/// All points in unequal batches: 4, 2, 1.
+pub(crate) fn train_data() -> Memory {
+    Memory::new(&POINTS, &[4, 2, 1])
+}
+
+/// All points in batches of 5 and 2.
+pub(crate) fn valid_data() -> Memory {
+    Memory::new(&POINTS, &[5, 2])
+}
+
+/// What goes wrong in a forward pass.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
+    Nothing,
+    Nan,
+    Error,
+    Panic,
+}
+
+/// Logits `x Wᵀ + b`, after a dropout of the points.
+pub(crate) struct Toy {
+    weight: Tensor,
+    bias: Tensor,
+    pub(crate) dropout: f64,
+    /// Splits the loss into parts `class` and `size`.
+    pub(crate) with_parts: bool,
+    /// What goes wrong in the n-th forward pass (from 1) of a mode.
+    pub(crate) fault: Box<dyn Fn(Mode, usize) -> Fault + Send>,
+    /// The modes of all forward passes.
+    pub(crate) modes: Arc<Mutex<Vec<Mode>>>,
+}
+
+impl Toy {
+    /// Two classes; the weights are always the same ones, in f64.
+    pub(crate) fn new() -> (Self, VarStore) {
+        let mut vars = VarStore::new(Device::Cpu);
+        vars.set_kind(Kind::Double);
+        let weight = vars.root().var("weight", &[2, 2], Init::Const(0.0));
+        let bias = vars.root().var("bias", &[2], Init::Const(0.0));
+        tch::no_grad(|| {
+            weight.shallow_clone().copy_(&Tensor::from_slice2(&[[0.1, -0.2], [0.3, 0.05]]));
+            bias.shallow_clone().copy_(&Tensor::from_slice(&[0.0, 0.1]));
+        });
+        let fault = Box::new(|_, _| Fault::Nothing);
+        (Self { weight, bias, dropout: 0.0, with_parts: false, fault, modes: Arc::default() }, vars)
+    }
+
+    /// Something goes wrong in the n-th training forward pass, from 1.
+    pub(crate) fn failing_in_training(n: usize, fault: Fault) -> (Self, VarStore) {
+        let (mut toy, vars) = Self::new();
+        toy.fault = Box::new(move |mode, i| if mode.is_train() && i == n { fault } else { Fault::Nothing });
+        (toy, vars)
+    }
+}
+
+impl Model for Toy {
+    type Batch = Points;
+
+    fn forward(&self, batch: &Points, mode: Mode) -> faknow_model::Result<Output> {
+        assert!(batch.moved, "the batch was not moved to the device");
+        let count = {
+            let mut modes = self.modes.lock().unwrap();
+            modes.push(mode);
+            modes.iter().filter(|m| **m == mode).count()
+        };
+        let mut x = batch.x.f_dropout(self.dropout, mode.is_train())?;
+        match (self.fault)(mode, count) {
+            Fault::Nothing => {}
+            Fault::Nan => x *= f64::NAN,
+            Fault::Error => x = x.f_matmul(&Tensor::from_slice(&[1.0, 2.0, 3.0]))?,
+            Fault::Panic => tch::no_grad(|| panic!("forward {count} was asked to panic")),
+        }
+        let mut output = loss::classify(x.f_linear(&self.weight, Some(&self.bias))?, batch)?;
+        if let (true, Some(Loss { total, .. })) = (self.with_parts, &output.loss) {
+            let class = total.shallow_clone();
+            let size = self.weight.f_square()?.f_sum(Kind::Double)?;
+            output.loss = Some(Loss { total: &class + &size, parts: vec![("class", class), ("size", size)] });
+        }
+        Ok(output)
+    }
+}
+
+/// A trainer of [`Toy`] by plain gradient descent, with accuracy.
+pub(crate) fn trainer() -> TrainerBuilder<Toy> {
+    of(Toy::new())
+}
+
+/// As [`trainer`], of this model.
+pub(crate) fn of((model, vars): (Toy, VarStore)) -> TrainerBuilder<Toy> {
+    Trainer::builder(model, vars)
+        .optimizer(OptimizerConfig::sgd(0.1))
+        .metrics(Metrics::from_names(&["accuracy"]).unwrap())
+        .max_epochs(3)
+}
+
+/// A metric whose values are given, one for each validation; NaN once they are used up.
+pub(crate) fn scripted(name: &str, direction: Direction, values: &[f64]) -> FnMetric {
+    let (values, next) = (values.to_vec(), AtomicUsize::new(0));
+    metric_fn(name, direction, move |_| {
+        values.get(next.fetch_add(1, Ordering::Relaxed)).copied().unwrap_or(f64::NAN)
+    })
+}
+
+/// The default trainer, judged by a scripted metric `score` of which more is better; an epoch for each value.
+pub(crate) fn judged_by(values: &[f64]) -> TrainerBuilder<Toy> {
+    judged_as(Direction::Maximize, values)
+}
+
+pub(crate) fn judged_as(direction: Direction, values: &[f64]) -> TrainerBuilder<Toy> {
+    let metrics = Metrics::empty().with(scripted("score", direction, values)).unwrap();
+    trainer().metrics(metrics).monitor("score").max_epochs(values.len())
+}
+
+/// All weights by name.
+pub(crate) fn weights(vars: &VarStore) -> BTreeMap<String, Vec<f64>> {
+    let values = |t: Tensor| Vec::<f64>::try_from(t.detach().to_kind(Kind::Double).view([-1])).unwrap();
+    vars.variables().into_iter().map(|(name, t)| (name, values(t))).collect()
+}
+
+/// The weights that a safetensors file holds.
+pub(crate) fn saved(path: &Path) -> BTreeMap<String, Vec<f64>> {
+    let (_, vars) = Toy::new();
+    faknow_model::weights::load(&vars, path).expect("weights that can be loaded");
+    weights(&vars)
+}
+
+/// Notes every hook that is called, with what is known at that time.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder {
+    pub(crate) hooks: Arc<Mutex<Vec<String>>>,
+    /// The weights at the end of each epoch.
+    pub(crate) weights: Arc<Mutex<Vec<BTreeMap<String, Vec<f64>>>>>,
+}
+
+impl Recorder {
+    pub(crate) fn text(&self) -> String {
+        self.hooks.lock().unwrap().join("\n")
+    }
+
+    pub(crate) fn weights_of_epoch(&self, epoch: usize) -> BTreeMap<String, Vec<f64>> {
+        self.weights.lock().unwrap()[epoch - 1].clone()
+    }
+
+    fn note(&self, hook: impl Into<String>) {
+        self.hooks.lock().unwrap().push(hook.into());
+    }
+}
+
+type CallbackResult<T> = faknow_callbacks::Result<T>;
+
+impl Callback for Recorder {
+    fn on_fit_start(&mut self, run: &mut Run) -> CallbackResult<()> {
+        self.note(format!("fit_start, {} batches", run.n_batches));
+        Ok(())
+    }
+
+    fn on_epoch_start(&mut self, run: &mut Run) -> CallbackResult<()> {
+        self.note(format!("epoch_start {}/{}", run.epoch, run.max_epochs));
+        Ok(())
+    }
+
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> CallbackResult<Flow> {
+        assert!(batch.loss.size().is_empty() && !batch.loss.requires_grad());
+        self.note(format!("batch_end {} of {}, step {}", run.batch, batch.n_samples, run.step));
+        Ok(Flow::Continue)
+    }
+
+    fn on_evaluation_batch_end(&mut self, _: &mut Run, phase: Phase, done: usize, n: usize) -> CallbackResult<()> {
+        self.note(format!("evaluation_batch_end {phase:?} {done}/{n}"));
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> CallbackResult<Flow> {
+        assert_eq!(run.history.last(), Some(record));
+        let best = run.best.as_ref().map(|best| best.epoch);
+        self.note(format!("epoch_end {}, best {best:?}", record.epoch));
+        self.weights.lock().unwrap().push(weights(&run.vars));
+        Ok(Flow::Continue)
+    }
+
+    fn on_fit_end(&mut self, _: &mut Run, reason: &StopReason) -> CallbackResult<()> {
+        self.note(format!("fit_end {}", reason.code()));
+        Ok(())
+    }
+
+    fn on_test_end(&mut self, _: &mut Run, evaluation: &Evaluation) -> CallbackResult<()> {
+        self.note(format!("test_end {}", evaluation.predictions.n_samples()));
+        Ok(())
+    }
+
+    fn on_error(&mut self, _: &mut Run, message: &str) {
+        self.note(format!("error {message}"));
+    }
+}

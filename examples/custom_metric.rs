@@ -1,0 +1,90 @@
+//! Metrics of one's own: a closure and a type, and early stopping that watches one of them.
+//!
+//! Each metric says which way it is better, so whatever monitors it needs no `max` or `min`.
+//!
+//! `cargo run -p faknow-examples --bin custom_metric`
+
+use anyhow::{Context as _, ensure};
+use faknow::data::synth::{SynthOptions, records};
+use faknow::metrics::Result;
+use faknow::prelude::*;
+
+/// Of the `k` posts that look most like fakes, the share that are: what fact checkers with time for `k` posts want.
+struct PrecisionAt {
+    k: usize,
+    name: String,
+}
+
+impl PrecisionAt {
+    fn new(k: usize) -> Self {
+        Self { k, name: format!("precision_at_{k}") }
+    }
+}
+
+impl Metric for PrecisionAt {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn direction(&self) -> Direction {
+        Direction::Maximize
+    }
+
+    fn compute(&self, predictions: &Predictions) -> Result<Score> {
+        let n_samples = predictions.n_samples();
+        if n_samples < self.k {
+            return Ok(Score::undefined(format!("there are only {n_samples} posts, not {}", self.k)));
+        }
+        let mut posts: Vec<usize> = (0..n_samples).collect();
+        // The sort is stable: of two equal scores the earlier post comes first, on every machine.
+        posts.sort_by(|a, b| predictions.row(*b)[1].total_cmp(&predictions.row(*a)[1]));
+        let n_fake = posts[..self.k].iter().filter(|post| predictions.labels()[**post] == 1).count();
+        Ok(Score::from(n_fake as f64 / self.k as f64))
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
+    let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
+    let (train, vocab) = TextDataset::build(posts(600, 1)?, &tokenizer, &VocabOptions::default())?;
+    let valid = TextDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, &[])?;
+    let config = TextCnnConfig { embedding_size: 32, n_filters: 16, ..TextCnnConfig::default() };
+    let train = DataLoader::builder(train.with_margin(config.margin())).batch_size(20).shuffle(1).build()?;
+    let valid = DataLoader::builder(valid.with_margin(config.margin())).batch_size(100).build()?;
+
+    // A missed fake costs five times as much as a false alarm.
+    let cost = metric_fn("cost", Direction::Minimize, |predictions: &Predictions| {
+        let confusion = predictions.confusion();
+        let (missed, false_alarms) = (confusion.get(1, 0), confusion.get(0, 1));
+        (5 * missed + false_alarms) as f64 / predictions.n_samples() as f64
+    });
+    let metrics = Metrics::default().with(cost)?.with(PrecisionAt::new(50))?;
+
+    seed_model(1);
+    let vars = nn::VarStore::new(Device::Cpu);
+    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
+    let mut trainer = Trainer::builder(model, vars)
+        .optimizer(OptimizerConfig::adam(5e-3))
+        .metrics(metrics)
+        .monitor("cost") // what the best epoch is
+        .callback(EarlyStopping::new(2)) // watches what the run watches; `.monitor("precision_at_50")` for another
+        .max_epochs(20)
+        .build()?;
+    let report = trainer.fit(&train, Some(&valid))?;
+
+    println!("epoch  cost    precision_at_50");
+    let cost = report.history.series("valid/cost");
+    for ((epoch, cost), (_, precision)) in cost.iter().zip(report.history.series("valid/precision_at_50")) {
+        println!("{epoch:>5}  {:.4}  {:.4}", cost.unwrap_or(f64::NAN), precision.unwrap_or(f64::NAN));
+    }
+    println!("{}", report.ended);
+
+    let best = report.best.context("there is no best epoch")?;
+    let lowest = cost.iter().filter_map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
+    ensure!(best.monitor == "cost" && best.value == lowest, "the best epoch is not the one of the lowest cost");
+    let expected = StopReason::EarlyStopping { monitor: "cost".into(), patience: 2 };
+    ensure!(report.ended == expected && cost.len() == best.epoch + 2, "it did not stop 2 epochs after the best");
+    // The weights are those of the best epoch again.
+    ensure!(trainer.test(&valid)?.scores.value("cost") == Some(lowest), "the best weights were not put back");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! A model of one's own: averaged word vectors as in fastText, trained on two losses, the class and the domain.
+//!
+//! A model has one duty, `forward`. The parts of its loss appear by name in the history, the logs and TensorBoard.
+//!
+//! `cargo run -p faknow-examples --bin custom_model`
+
+use anyhow::ensure;
+use faknow::data::synth::{SynthOptions, domains, records};
+use faknow::model::layers::{Embedding, Linear};
+use faknow::model::{Result, loss};
+use faknow::prelude::*;
+use faknow::tch::Reduction;
+
+/// The mean of a text's word vectors, and a linear layer (Joulin et al., 2017) that tells the class; a second one
+/// tells the domain, so that the vectors learn what the texts are about.
+struct AveragedWords {
+    embedding: Embedding,
+    class: Linear,
+    domain: Linear,
+    /// Weight of the domain's loss.
+    lambda: f64,
+}
+
+impl AveragedWords {
+    fn new(path: &nn::Path<'_>, vocab_size: usize, n_classes: usize, n_domains: usize) -> Result<Self> {
+        let size = 32;
+        Ok(Self {
+            embedding: Embedding::random(&(path / "embedding"), vocab_size as i64, size)?,
+            class: Linear::new(&(path / "class"), size, n_classes as i64)?,
+            domain: Linear::new(&(path / "domain"), size, n_domains as i64)?,
+            lambda: 0.2,
+        })
+    }
+
+    /// The mean word vector of each text `[n, size]`, whatever the padding.
+    fn text_vectors(&self, batch: &TextBatch) -> Result<Tensor> {
+        let words = self.embedding.forward(&batch.tokens)?; // [n, len, size]
+        let is_word = batch.tokens.f_ne(0)?.f_unsqueeze(-1)?; // [n, len, 1]
+        let sum = words.f_mul(&is_word)?.f_sum_dim_intlist(Some([1].as_slice()), false, Kind::Float)?;
+        Ok(sum.f_div(&batch.lengths.f_clamp_min(1)?.f_unsqueeze(-1)?)?)
+    }
+}
+
+impl Model for AveragedWords {
+    type Batch = TextBatch;
+
+    fn forward(&self, batch: &TextBatch, _: Mode) -> Result<Output> {
+        let texts = self.text_vectors(batch)?;
+        let logits = self.class.forward(&texts)?;
+        // To predict, labels are not needed; then there is no loss.
+        let Some(labels) = &batch.labels else { return Ok(Output { logits, loss: None }) };
+        let class = loss::cross_entropy(&logits, labels)?;
+        let mut total = class.shallow_clone();
+        let mut parts = vec![("class", class)];
+        if let Some(domains) = &batch.domains {
+            // -1 stands for a domain that training did not know: it is left out of the sum.
+            let logits = self.domain.forward(&texts)?;
+            let sum = logits.f_cross_entropy_loss::<Tensor>(domains, None, Reduction::Sum, -1, 0.0)?;
+            let domain = sum.f_div_scalar(batch.n_samples() as f64)?;
+            total = total.f_add(&domain.f_mul_scalar(self.lambda)?)?;
+            parts.push(("domain", domain));
+        }
+        Ok(Output { logits, loss: Some(Loss { total, parts }) })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
+    let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
+    let (train, vocab) = TextDataset::build(posts(1_000, 1)?, &tokenizer, &VocabOptions::default())?;
+    let valid = TextDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, train.domains())?;
+    let n_domains = train.domains().len();
+    let train = DataLoader::builder(train).batch_size(32).shuffle(1).build()?;
+    let valid = DataLoader::builder(valid).batch_size(100).build()?;
+
+    seed_model(1);
+    let vars = nn::VarStore::new(Device::Cpu);
+    let model = AveragedWords::new(&vars.root(), vocab.len(), 2, n_domains)?;
+    let mut trainer =
+        Trainer::builder(model, vars).optimizer(OptimizerConfig::adam(0.02)).max_epochs(5).build()?;
+    let report = trainer.fit(&train, Some(&valid))?;
+
+    println!("epoch  loss    class   domain  accuracy");
+    for record in &report.history.epochs {
+        let value = |key: &str| record.get(key).and_then(Score::value).unwrap_or(f64::NAN);
+        let [loss, class, domain] = ["loss", "loss/class", "loss/domain"].map(|name| value(&format!("train/{name}")));
+        println!("{:>5}  {loss:.4}  {class:.4}  {domain:.4}  {:.4}", record.epoch, value("valid/accuracy"));
+        // The total is what `forward` made of the parts, in training and in validation.
+        ensure!((loss - class - 0.2 * domain).abs() < 1e-5, "the parts do not add up to the total");
+    }
+    let last = |key: &str| report.history.series(key).last().and_then(|(_, value)| *value);
+    ensure!(n_domains == domains().count(), "the corpus has lost a domain");
+    ensure!(last("valid/accuracy") > Some(0.75), "it did not learn the classes");
+    ensure!(last("valid/loss/domain") < Some(0.5), "it did not learn the domains");
+    Ok(())
+}

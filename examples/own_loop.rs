@@ -1,0 +1,155 @@
+//! A training loop of one's own, from the parts that the trainer is made of: and it computes the same, to the bit.
+//!
+//! Optimizer, evaluation, callbacks and the run's state are public; whoever needs another order of things writes it.
+//!
+//! `cargo run -p faknow-examples --bin own_loop`
+
+use anyhow::{Context as _, ensure};
+use faknow::callbacks::{BatchEnd, Best, BestTracker, Phase};
+use faknow::data::synth::{SynthOptions, records};
+use faknow::metrics::History;
+use faknow::model::weights;
+use faknow::prelude::*;
+use faknow::trainer::{LossSums, evaluate, seed_step};
+
+const SEED: u64 = 1;
+const MAX_EPOCHS: usize = 6;
+
+/// What both ways to train share.
+struct Setting {
+    train: DataLoader<TextDataset>,
+    valid: DataLoader<TextDataset>,
+    config: TextCnnConfig,
+    vocab_size: usize,
+    optimizer: OptimizerConfig,
+    clip: Clip,
+}
+
+impl Setting {
+    fn new() -> anyhow::Result<Self> {
+        let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
+        let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
+        let (train, vocab) = TextDataset::build(posts(300, 1)?, &tokenizer, &VocabOptions::default())?;
+        let valid = TextDataset::from_records(posts(200, 2)?, &tokenizer, &vocab, &[])?;
+        let config = TextCnnConfig { embedding_size: 16, n_filters: 8, ..TextCnnConfig::default() };
+        Ok(Self {
+            train: DataLoader::builder(train.with_margin(config.margin())).batch_size(20).shuffle(SEED).build()?,
+            valid: DataLoader::builder(valid.with_margin(config.margin())).batch_size(100).build()?,
+            config,
+            vocab_size: vocab.len(),
+            optimizer: OptimizerConfig::adam(5e-3),
+            clip: Clip::Norm(1.0),
+        })
+    }
+
+    fn model(&self) -> anyhow::Result<(TextCnn, nn::VarStore)> {
+        seed_model(SEED);
+        let vars = nn::VarStore::new(Device::Cpu);
+        Ok((TextCnn::new(&vars.root(), &self.config, self.vocab_size, 2)?, vars))
+    }
+}
+
+/// Trains by hand; answers the history and the best weights.
+fn own_loop(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
+    let (model, vars) = setting.model()?;
+    let mut optimizer = Optimizer::new(&setting.optimizer, &vars, setting.clip)?;
+    let metrics = Metrics::default();
+    let monitor = Monitor::max("accuracy");
+    let mut callbacks = Callbacks::default();
+    callbacks.push(EarlyStopping::new(2));
+    callbacks.push(Progress::plain(std::io::stderr()));
+
+    // What callbacks want to know of a run before it begins.
+    let mut run = Run::new("own loop", vars);
+    run.max_epochs = MAX_EPOCHS;
+    run.n_batches = setting.train.n_batches();
+    run.monitors = Monitor::all(&metrics);
+    run.monitor = Some(monitor.clone());
+    run.learning_rates = optimizer.learning_rates().to_vec();
+    let mut tracker = BestTracker::new(monitor.direction);
+    let mut best_weights = weights::snapshot(&run.vars);
+    let mut ended = StopReason::Completed;
+    callbacks.on_fit_start(&mut run)?;
+
+    'epochs: for epoch in 1..=MAX_EPOCHS {
+        (run.epoch, run.batch) = (epoch, 0);
+        callbacks.on_epoch_start(&mut run)?;
+        let (mut losses, mut norms) = (LossSums::default(), LossSums::default());
+        let learning_rates = run.learning_rates.clone();
+        for batch in setting.train.batches(epoch - 1, 0) {
+            let batch = batch?;
+            let n_samples = batch.n_samples();
+            seed_step(SEED, run.step); // the dropout of this step is a function of seed and step
+            let loss = model.forward(&batch, Mode::Train)?.loss.context("the batch has no labels")?;
+            optimizer.backward_step(&loss.total)?; // clips too
+            losses.add(&loss, n_samples)?;
+            let norm = optimizer.grad_norm().context("there are no gradients")?.shallow_clone();
+            norms.add(&norm.shallow_clone().into(), 1)?;
+            run.batch += 1;
+            run.step += 1;
+            run.samples += n_samples as u64;
+            let end = BatchEnd { n_samples, loss: loss.total.detach(), parts: Vec::new(), grad_norm: Some(norm) };
+            if let Flow::Stop(reason) = callbacks.on_batch_end(&mut run, &end)? {
+                ended = reason;
+                break 'epochs;
+            }
+            optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
+        }
+        let evaluation =
+            evaluate(&model, &setting.valid, &metrics, Device::Cpu, (Phase::Valid, epoch), |_, _| Ok(()))?;
+        let record = EpochRecord {
+            epoch,
+            step: run.step,
+            samples: run.samples,
+            train: losses.means()?,
+            valid: Some(evaluation.scores),
+            learning_rates,
+            grad_norm: norms.means()?.value("loss"),
+            train_seconds: 0.0,
+            valid_seconds: evaluation.seconds,
+        };
+        run.history.epochs.push(record.clone());
+        let value = monitor.value(&record);
+        if let (true, Some(value)) = (tracker.observe(value), value) {
+            best_weights = weights::snapshot(&run.vars);
+            run.best = Some(Best { epoch, step: run.step, monitor: monitor.name.clone(), value });
+        }
+        if let Flow::Stop(reason) = callbacks.on_epoch_end(&mut run, &record)? {
+            ended = reason;
+            break;
+        }
+    }
+    weights::restore(&run.vars, &best_weights, "best weights".as_ref())?;
+    callbacks.on_fit_end(&mut run, &ended)?;
+    Ok((run.history, run.vars))
+}
+
+/// Trains as most do.
+fn with_trainer(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
+    let (model, vars) = setting.model()?;
+    let mut trainer = Trainer::builder(model, vars)
+        .optimizer(setting.optimizer.clone())
+        .clip(setting.clip)
+        .seed(SEED)
+        .max_epochs(MAX_EPOCHS)
+        .callback(EarlyStopping::new(2))
+        .build()?;
+    let report = trainer.fit(&setting.train, Some(&setting.valid))?;
+    Ok((report.history, trainer.into_parts().1))
+}
+
+fn main() -> anyhow::Result<()> {
+    let setting = Setting::new()?;
+    let (own, own_vars) = own_loop(&setting)?;
+    let (stock, stock_vars) = with_trainer(&setting)?;
+
+    ensure!(own.epochs.len() == stock.epochs.len(), "one loop took more epochs than the other");
+    for (own, stock) in own.epochs.iter().zip(&stock.epochs) {
+        let numbers = |record: &EpochRecord| (record.train.clone(), record.valid.clone(), record.grad_norm);
+        ensure!(numbers(own) == numbers(stock), "epoch {} differs:\n{own:?}\n{stock:?}", own.epoch);
+    }
+    let (own, stock) = (weights::snapshot(&own_vars), weights::snapshot(&stock_vars));
+    ensure!(own == stock, "the weights differ");
+    println!("both loops end with the same {} weights and the same history, to the bit", own.len());
+    Ok(())
+}

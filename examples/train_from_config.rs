@@ -1,0 +1,91 @@
+//! From a config file to predictions: train, test and save a detector, load it again, and use it.
+//!
+//! This is what the program `faknow` does; the config file has every setting, and unknown ones are refused by name.
+//!
+//! `cargo run -p faknow-examples --bin train_from_config`
+
+use std::path::Path;
+use std::{env, fs, process};
+
+use anyhow::{Context as _, ensure};
+use faknow::data::synth::{self, SynthOptions};
+use faknow::prelude::*;
+use faknow::recipe::train;
+
+const CONFIG: &str = r#"
+seed = 7
+device = "cpu"
+
+[data]
+classes = ["real", "fake"]
+
+[text]
+min_count = 2
+
+[loader]
+batch_size = 25
+
+[model]
+name = "textcnn"
+embedding_size = 32
+n_filters = 16
+
+[optimizer]
+name = "adam"
+lr = 0.003
+
+[schedule]
+name = "warmup_linear"
+warmup_ratio = 0.1
+
+[trainer]
+epochs = 5
+clip_norm = 1.0
+monitor = "f1"
+
+[early_stopping]
+patience = 2
+"#;
+
+fn main() -> anyhow::Result<()> {
+    let folder = env::temp_dir().join(format!("faknow-train-from-config-{}", process::id()));
+    let result = train_and_use(&folder);
+    fs::remove_dir_all(&folder).context("cannot remove the temporary folder")?;
+    result
+}
+
+fn train_and_use(folder: &Path) -> anyhow::Result<()> {
+    let [training, valid, test] =
+        synth::write_jsonl(folder, &SynthOptions { n_samples: 800, ..SynthOptions::default() })?;
+    let file = folder.join("textcnn.toml");
+    fs::write(&file, CONFIG)?;
+
+    // A config is data: read from a file, changed by dotted names as `--set` does, or field by field.
+    let mut config = Config::from_file(&file)?.set("trainer.epochs=4")?;
+    config.data.train = Some(training);
+    config.data.valid = Some(valid);
+    config.data.test = Some(test);
+    let unknown = Config::default().set("optimizer.learning_rate=0.1").err().context("it took an unknown key")?;
+    println!("refused: {unknown}");
+
+    let outcome = train(&config, || RunDir::create(folder.join("run")), Callbacks::default())?;
+    let (evaluation, report) = outcome.test.as_ref().context("there was no test")?;
+    println!("{}\n\n{report}", outcome.fit.ended);
+
+    // A run folder has all that prediction needs, wherever it lies.
+    let elsewhere = folder.join("elsewhere");
+    fs::rename(&outcome.run, &elsewhere)?;
+    let detector = Detector::load(&elsewhere, Device::Cpu)?;
+    let texts = ["The figures are still preliminary, officials said.", "Share this now!!! They hide the truth!"];
+    let predictions = detector.predict(&texts)?;
+    for (text, prediction) in texts.iter().zip(&predictions) {
+        println!("{} {:.3}  {text}", prediction.label, prediction.score);
+    }
+
+    // The detector from the folder is the one that was tested: same weights, same words, same scores.
+    let (again, _) = detector.test(&folder.join("test.jsonl"), &config.data)?;
+    ensure!(again.scores == evaluation.scores, "the loaded detector judges otherwise");
+    ensure!(evaluation.scores.value("accuracy") > Some(0.7), "it learned too little");
+    ensure!(predictions[0].label == "real" && predictions[1].label == "fake", "it is wrong about the obvious");
+    Ok(())
+}
