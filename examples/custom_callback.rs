@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<()> {
         .optimizer(OptimizerConfig::adam(1e-2))
         .max_epochs(30)
         .monitor("loss")
-        .callback(Anneal { floor: 1e-3, lowest: f64::INFINITY, rows })
+        .callback(Anneal { floor: 5e-4, lowest: f64::INFINITY, rows })
         .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
 
@@ -92,10 +92,15 @@ fn main() -> anyhow::Result<()> {
     let mut lowest = f64::INFINITY;
     for (row, next) in table.iter().zip(&table[1..]) {
         let expected = if row.valid_loss < lowest { row.learning_rate } else { row.learning_rate / 10.0 };
-        ensure!(next.learning_rate == expected, "epoch {} has another learning rate than the rule", next.epoch);
+        ensure!(
+            next.learning_rate == expected,
+            "epoch {} has another learning rate than the rule",
+            next.epoch
+        );
         lowest = lowest.min(row.valid_loss);
     }
-    let ended_by_anneal = matches!(&report.ended, StopReason::Callback { callback, .. } if callback == "Anneal");
+    let ended_by_anneal =
+        matches!(&report.ended, StopReason::Callback { callback, .. } if callback == "Anneal");
     ensure!(ended_by_anneal && table.len() < 30, "the callback did not end the run");
     Ok(())
 }

@@ -83,14 +83,15 @@ fn main() -> anyhow::Result<()> {
     println!("epoch  loss    class   domain  accuracy");
     for record in &report.history.epochs {
         let value = |key: &str| record.get(key).and_then(Score::value).unwrap_or(f64::NAN);
-        let [loss, class, domain] = ["loss", "loss/class", "loss/domain"].map(|name| value(&format!("train/{name}")));
+        let [loss, class, domain] =
+            ["loss", "loss/class", "loss/domain"].map(|name| value(&format!("train/{name}")));
         println!("{:>5}  {loss:.4}  {class:.4}  {domain:.4}  {:.4}", record.epoch, value("valid/accuracy"));
         // The total is what `forward` made of the parts, in training and in validation.
         ensure!((loss - class - 0.2 * domain).abs() < 1e-5, "the parts do not add up to the total");
     }
     let last = |key: &str| report.history.series(key).last().and_then(|(_, value)| *value);
     ensure!(n_domains == domains().count(), "the corpus has lost a domain");
-    ensure!(last("valid/accuracy") > Some(0.75), "it did not learn the classes");
-    ensure!(last("valid/loss/domain") < Some(0.5), "it did not learn the domains");
+    ensure!(last("valid/accuracy").is_some_and(|accuracy| accuracy > 0.75), "it did not learn the classes");
+    ensure!(last("valid/loss/domain").is_some_and(|loss| loss < 0.5), "it did not learn the domains");
     Ok(())
 }

@@ -25,7 +25,13 @@ struct FastGradient<S> {
 }
 
 impl<M: Model, S: TrainStep<M>> TrainStep<M> for FastGradient<S> {
-    fn step(&mut self, model: &mut M, batch: &M::Batch, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss> {
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
         if at.step < self.warmup_steps {
             return self.inner.step(model, batch, optimizer, at);
         }
@@ -39,21 +45,17 @@ impl<M: Model, S: TrainStep<M>> TrainStep<M> for FastGradient<S> {
 
         let named = optimizer.parameters().find(|(name, _)| *name == self.embedding);
         let Some(mut vectors) = named.map(|(_, vectors)| vectors.shallow_clone()) else {
-            return Err(Error::Custom {
-                callback: "FastGradient".into(),
-                message: format!("no parameter `{}` is trained", self.embedding),
-            }
-            .into());
+            return Err(at.error(format!("no parameter `{}` is trained", self.embedding)));
         };
         let before = vectors.copy();
         no_grad(|| {
             let gradient = vectors.grad();
             let length = gradient.f_norm()?.f_add_scalar(1e-12)?;
-            vectors.f_add_(&gradient.f_div(&length)?.f_mul_scalar(self.epsilon)?)
+            vectors.f_add_(&gradient.f_div(&length)?.f_mul_scalar(self.epsilon)?).map(drop)
         })?;
         let adversarial = loss_of_batch(optimizer)?;
         adversarial.f_backward()?; // onto the gradients that are there already
-        no_grad(|| vectors.f_copy_(&before))?;
+        no_grad(|| vectors.f_copy_(&before))?; // exactly: adding and subtracting would round
 
         optimizer.step()?; // measures and clips the sum of both gradients, as any step does
         let total = clean.f_add(&adversarial)?;
@@ -75,7 +77,8 @@ fn main() -> anyhow::Result<()> {
     let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
     let largest = 0.5;
     let warmup_steps = train.n_batches() as u64; // the first epoch
-    let step = FastGradient { inner: Supervised, warmup_steps, epsilon: 0.5, embedding: "word_embedding.weight" };
+    let step =
+        FastGradient { inner: Supervised, warmup_steps, epsilon: 1.0, embedding: "word_embedding.weight" };
     let mut trainer = Trainer::builder(model, vars)
         .optimizer(OptimizerConfig::adam(3e-3))
         .clip(Clip::Norm(largest))
@@ -99,7 +102,11 @@ fn main() -> anyhow::Result<()> {
         let value = |key: &str| record.get(key).and_then(Score::value).unwrap_or(f64::NAN);
         let [clean, adversarial] = ["train/loss/clean", "train/loss/adversarial"].map(value);
         let norm = record.grad_norm.unwrap_or(f64::NAN);
-        println!("{:>5}  {clean:.4}  {adversarial:>11.4}  {norm:>20.4}  {:.4}", record.epoch, value("valid/accuracy"));
+        println!(
+            "{:>5}  {clean:.4}  {adversarial:>11.4}  {norm:>20.4}  {:.4}",
+            record.epoch,
+            value("valid/accuracy")
+        );
         let is_warmup = record.epoch == 1;
         ensure!(is_warmup == clean.is_nan(), "the inner step takes the first epoch, and no other");
         ensure!(is_warmup || adversarial > clean, "a step to where the loss grows must raise it");

@@ -13,7 +13,7 @@ use faknow::prelude::*;
 use faknow::trainer::{LossSums, evaluate, seed_step};
 
 const SEED: u64 = 1;
-const MAX_EPOCHS: usize = 6;
+const MAX_EPOCHS: usize = 12;
 
 /// What both ways to train share.
 struct Setting {
@@ -33,7 +33,10 @@ impl Setting {
         let valid = TextDataset::from_records(posts(200, 2)?, &tokenizer, &vocab, &[])?;
         let config = TextCnnConfig { embedding_size: 16, n_filters: 8, ..TextCnnConfig::default() };
         Ok(Self {
-            train: DataLoader::builder(train.with_margin(config.margin())).batch_size(20).shuffle(SEED).build()?,
+            train: DataLoader::builder(train.with_margin(config.margin()))
+                .batch_size(20)
+                .shuffle(SEED)
+                .build()?,
             valid: DataLoader::builder(valid.with_margin(config.margin())).batch_size(100).build()?,
             config,
             vocab_size: vocab.len(),
@@ -49,14 +52,17 @@ impl Setting {
     }
 }
 
-/// Trains by hand; answers the history and the best weights.
-fn own_loop(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
+/// What both ways to train must agree on: why they ended, what they measured, and the best weights.
+type Trained = (StopReason, History, nn::VarStore);
+
+/// Trains by hand.
+fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
     let (model, vars) = setting.model()?;
     let mut optimizer = Optimizer::new(&setting.optimizer, &vars, setting.clip)?;
     let metrics = Metrics::default();
     let monitor = Monitor::max("accuracy");
     let mut callbacks = Callbacks::default();
-    callbacks.push(EarlyStopping::new(2));
+    callbacks.push(EarlyStopping::new(3));
     callbacks.push(Progress::plain(std::io::stderr()));
 
     // What callbacks want to know of a run before it begins.
@@ -79,6 +85,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
         for batch in setting.train.batches(epoch - 1, 0) {
             let batch = batch?;
             let n_samples = batch.n_samples();
+            optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
             seed_step(SEED, run.step); // the dropout of this step is a function of seed and step
             let loss = model.forward(&batch, Mode::Train)?.loss.context("the batch has no labels")?;
             optimizer.backward_step(&loss.total)?; // clips too
@@ -88,12 +95,12 @@ fn own_loop(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
             run.batch += 1;
             run.step += 1;
             run.samples += n_samples as u64;
-            let end = BatchEnd { n_samples, loss: loss.total.detach(), parts: Vec::new(), grad_norm: Some(norm) };
+            let end =
+                BatchEnd { n_samples, loss: loss.total.detach(), parts: Vec::new(), grad_norm: Some(norm) };
             if let Flow::Stop(reason) = callbacks.on_batch_end(&mut run, &end)? {
                 ended = reason;
                 break 'epochs;
             }
-            optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
         }
         let evaluation =
             evaluate(&model, &setting.valid, &metrics, Device::Cpu, (Phase::Valid, epoch), |_, _| Ok(()))?;
@@ -121,28 +128,29 @@ fn own_loop(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
     }
     weights::restore(&run.vars, &best_weights, "best weights".as_ref())?;
     callbacks.on_fit_end(&mut run, &ended)?;
-    Ok((run.history, run.vars))
+    Ok((ended, run.history, run.vars))
 }
 
 /// Trains as most do.
-fn with_trainer(setting: &Setting) -> anyhow::Result<(History, nn::VarStore)> {
+fn with_trainer(setting: &Setting) -> anyhow::Result<Trained> {
     let (model, vars) = setting.model()?;
     let mut trainer = Trainer::builder(model, vars)
         .optimizer(setting.optimizer.clone())
         .clip(setting.clip)
         .seed(SEED)
         .max_epochs(MAX_EPOCHS)
-        .callback(EarlyStopping::new(2))
+        .callback(EarlyStopping::new(3))
         .build()?;
     let report = trainer.fit(&setting.train, Some(&setting.valid))?;
-    Ok((report.history, trainer.into_parts().1))
+    Ok((report.ended, report.history, trainer.into_parts().1))
 }
 
 fn main() -> anyhow::Result<()> {
     let setting = Setting::new()?;
-    let (own, own_vars) = own_loop(&setting)?;
-    let (stock, stock_vars) = with_trainer(&setting)?;
+    let (own_ended, own, own_vars) = own_loop(&setting)?;
+    let (stock_ended, stock, stock_vars) = with_trainer(&setting)?;
 
+    ensure!(own_ended == stock_ended, "one ended as {own_ended}, the other as {stock_ended}");
     ensure!(own.epochs.len() == stock.epochs.len(), "one loop took more epochs than the other");
     for (own, stock) in own.epochs.iter().zip(&stock.epochs) {
         let numbers = |record: &EpochRecord| (record.train.clone(), record.valid.clone(), record.grad_norm);

@@ -27,9 +27,8 @@ fn main() -> anyhow::Result<()> {
         .callback(Progress::auto())
         .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
-    println!("{}; best: {:?}", report.ended, report.best);
     let test = trainer.test(&loader(test).build()?)?.scores;
-    println!("test: {test}");
+    println!("{} epochs; test: {test}", report.history.epochs.len());
 
     let post = Record::new("Breaking: the mayor was abducted by aliens. Share this now!!!");
     let post = TextDataset::from_records([Ok(post)], &tokenizer, &vocab, &[])?;

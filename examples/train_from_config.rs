@@ -65,7 +65,8 @@ fn train_and_use(folder: &Path) -> anyhow::Result<()> {
     config.data.train = Some(training);
     config.data.valid = Some(valid);
     config.data.test = Some(test);
-    let unknown = Config::default().set("optimizer.learning_rate=0.1").err().context("it took an unknown key")?;
+    let unknown =
+        Config::default().set("optimizer.learning_rate=0.1").err().context("it took an unknown key")?;
     println!("refused: {unknown}");
 
     let outcome = train(&config, || RunDir::create(folder.join("run")), Callbacks::default())?;
@@ -76,7 +77,8 @@ fn train_and_use(folder: &Path) -> anyhow::Result<()> {
     let elsewhere = folder.join("elsewhere");
     fs::rename(&outcome.run, &elsewhere)?;
     let detector = Detector::load(&elsewhere, Device::Cpu)?;
-    let texts = ["The figures are still preliminary, officials said.", "Share this now!!! They hide the truth!"];
+    let texts =
+        ["The figures are still preliminary, officials said.", "Share this now!!! They hide the truth!"];
     let predictions = detector.predict(&texts)?;
     for (text, prediction) in texts.iter().zip(&predictions) {
         println!("{} {:.3}  {text}", prediction.label, prediction.score);
@@ -86,6 +88,9 @@ fn train_and_use(folder: &Path) -> anyhow::Result<()> {
     let (again, _) = detector.test(&folder.join("test.jsonl"), &config.data)?;
     ensure!(again.scores == evaluation.scores, "the loaded detector judges otherwise");
     ensure!(evaluation.scores.value("accuracy") > Some(0.7), "it learned too little");
-    ensure!(predictions[0].label == "real" && predictions[1].label == "fake", "it is wrong about the obvious");
+    ensure!(
+        predictions[0].label == "real" && predictions[1].label == "fake",
+        "it is wrong about the obvious"
+    );
     Ok(())
 }

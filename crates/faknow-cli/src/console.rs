@@ -1,20 +1,22 @@
 //! What people see: log lines and progress on standard error, results on standard output.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
+use std::panic::{UnwindSafe, catch_unwind, set_hook};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use clap::error::ErrorKind;
 use faknow::callbacks::{LevelFilter, Progress, ProgressWriter, init_console};
 
 /// How much is said on standard error.
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleOptions {
     /// Say more on standard error (-v: debug)
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 100)]
     verbose: bool,
     /// Say nothing on standard error but warnings and errors, and show no progress
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 101)]
     quiet: bool,
 }
 
@@ -48,16 +50,60 @@ impl Console {
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
 }
 
-/// Prints one clear line and answers the exit code: 2 if what was given is wrong, 1 if the course of things was.
-pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    // Layers repeat what their cause says: the outermost message is the whole one.
-    let _ = writeln!(std::io::stderr(), "error: {error}");
-    let input = error.downcast_ref::<faknow::Error>().is_some_and(faknow::Error::is_input)
-        || error.downcast_ref::<faknow::data::Error>().is_some();
-    if input { ExitCode::from(2) } else { ExitCode::FAILURE }
+/// Does the program's work and answers the exit code: 2 if what was given is wrong, 1 if the course of things was.
+pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
+    // Panics in models and loaders become errors with a place, further down; the hook's own lines would only stand
+    // in the way.
+    set_hook(Box::new(|_| {}));
+    match catch_unwind(work) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            // Layers repeat what their cause says: the outermost message is the whole one.
+            say_error(&error.to_string());
+            if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let message = message.lines().next().unwrap_or_default();
+            say_error(&format!("internal error, please report it with the command that led here: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers what clap says of the arguments: help as it is, an error in one line.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody is left to hear that this could not be written.
+        let _ = error.print();
+        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let text = error.to_string();
+    let said: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:"))
+        .filter(|line| !line.starts_with("For more information"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let said = said.join(" ").replace(" tip: ", "; ");
+    say_error(&format!("{}; --help lists what there is", said.strip_prefix("error: ").unwrap_or(&said)));
+    ExitCode::from(2)
+}
+
+/// One line, whatever the message; a reader that has gone away is no error.
+fn say_error(message: &str) {
+    let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let _ = writeln!(std::io::stderr(), "error: {line}");
+}
+
+fn is_input(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<faknow::Error>().is_some_and(faknow::Error::is_input)
+        || error.downcast_ref::<faknow::data::Error>().is_some()
 }

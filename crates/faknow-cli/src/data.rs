@@ -1,9 +1,14 @@
 //! `faknow data`: what is in a file of records.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use faknow::data::{ColumnMap, inspect};
+use faknow::recipe::{Config, guess_columns};
 
-use crate::options::FieldOptions;
+use crate::console::print;
+use crate::options::{LabelledOptions, apply_classes};
 
 /// Look at files of records
 #[derive(Debug, Args)]
@@ -17,18 +22,27 @@ enum DataCommand {
     Inspect(InspectArgs),
 }
 
-/// Count rows, classes and lengths of a file, and find problems in it
+/// Count records, classes and lengths of a file, and find problems in it
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow data inspect posts.csv
+  faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes
+
+Problems are broken records, missing texts and labels, duplicates, the same text under different labels, and the like,
+with the numbers of the first such records. Without --text and --label the columns are found by their usual names.")]
 struct InspectArgs {
     /// File of records
     #[arg(value_name = "FILE")]
-    file: std::path::PathBuf,
+    file: PathBuf,
     #[command(flatten)]
-    fields: FieldOptions,
-    /// The classes in order (default: as they occur)
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    fields: LabelledOptions,
+    /// Field of the domain (topic, event), to count its values
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    domain: Option<String>,
+    /// The classes in order, to find labels that mean none of them (default: any value)
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
-    /// Print JSON
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -42,6 +56,25 @@ impl DataArgs {
 
 impl InspectArgs {
     fn run(&self) -> Result<()> {
-        anyhow::bail!("pending {self:?}")
+        let mut data = self.fields.apply_to(&Config::default())?;
+        if let Some(classes) = &self.classes {
+            apply_classes(classes, &mut data);
+        }
+        let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
+        let mut options = data.read_options(true);
+        let guessed = guess_columns(&self.file, &options)?;
+        let text = self.fields.records.text.clone().or(guessed.text);
+        let label = self.fields.label.clone().or(guessed.label);
+        options.columns = ColumnMap { text, label, domain: self.domain.clone(), fields: Vec::new() };
+        let inspection = inspect(&self.file, &options, classes.as_ref())?;
+        if self.json {
+            return print(&serde_json::to_string(&inspection)?);
+        }
+        let column = |name: &Option<String>, option: &str| match name {
+            Some(name) => format!("`{name}`"),
+            None => format!("none, name it with --{option}"),
+        };
+        let (text, label) = (column(&options.columns.text, "text"), column(&options.columns.label, "label"));
+        print(&format!("{inspection}\n\ntext from {text}; label from {label}"))
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use faknow::data::synth::{SynthOptions, write_jsonl};
 use faknow::data::{RecordReader, synth};
-use faknow::recipe::{Config, DataConfig, Detector, guess_data};
+use faknow::recipe::{Config, DataConfig, Detector, EarlyStoppingConfig, guess_data};
 
 use crate::console::{Console, print};
 use crate::options::ConfigOptions;
@@ -32,13 +32,15 @@ impl DemoArgs {
     pub(crate) fn run(&self, console: &Console) -> Result<()> {
         let mut config = match &self.config.config {
             Some(file) => Config::from_file(file)?,
-            None => Config::default(),
+            None => Config {
+                early_stopping: EarlyStoppingConfig { patience: 3, ..EarlyStoppingConfig::default() },
+                ..Config::default()
+            },
         };
         config.data = match &self.data {
             Some(folder) => guess_data(folder)?,
             None => built_in(Path::new("runs/demo-data"))?,
         };
-        config.early_stopping.patience = 3;
         let config = self.config.apply(config)?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
         print(&table(&outcome))?;

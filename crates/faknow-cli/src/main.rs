@@ -8,6 +8,7 @@ mod options;
 mod predict;
 mod test;
 mod train;
+mod writer;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
   faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
   faknow predict RUN_DIR --input new.jsonl
 
+Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record).")]
 struct Cli {
     #[command(subcommand)]
@@ -41,15 +43,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // Panics below are turned into errors with a place; the hook's own lines would only stand in the way.
-    std::panic::set_hook(Box::new(|_| {}));
-    let outcome = std::panic::catch_unwind(|| run(&cli));
-    match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => console::fail(&error),
-        Err(_) => console::fail(&anyhow::anyhow!("internal error; please report it with the command that led here")),
-    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return console::refuse(&error),
+    };
+    console::run(|| run(&cli))
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {

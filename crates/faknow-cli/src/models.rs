@@ -34,6 +34,9 @@ impl ModelsArgs {
                 lines.extend(settings.lines().map(|line| format!("  model.{line}")));
             }
         }
+        if self.model.is_none() {
+            lines.push("\n`faknow models NAME` shows the settings of a model.".to_owned());
+        }
         print(&lines.join("\n"))
     }
 }

@@ -6,70 +6,108 @@ use clap::Args;
 use faknow::Result;
 use faknow::recipe::{Config, DataConfig};
 
-/// What the fields of the records mean; the format follows the file's ending (.json, .jsonl, .csv, .tsv).
+/// How records are read; the format follows the file's ending (.json, .jsonl, .csv, .tsv).
 #[derive(Debug, Default, Args)]
-pub(crate) struct FieldOptions {
-    /// Field of the text (default `text`); a column number from 1 with --no-header
-    #[arg(long, value_name = "COLUMN")]
+pub(crate) struct RecordOptions {
+    /// Field of the text (default `text`, or as in training); with --no-header its number from 1
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     pub(crate) text: Option<String>,
-    /// Field of the label (default `label`); its values may be numbers or words
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) label: Option<String>,
     /// Format, where the file's ending does not say it: json, jsonl, csv, tsv
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<String>,
+    #[arg(long, value_name = "FORMAT", help_heading = "Records")]
+    format: Option<String>,
     /// The first line of CSV or TSV files is a record, not the columns' names
-    #[arg(long)]
-    pub(crate) no_header: bool,
+    #[arg(long, help_heading = "Records")]
+    no_header: bool,
     /// Quotes in CSV or TSV files are plain characters
-    #[arg(long)]
-    pub(crate) no_quotes: bool,
+    #[arg(long, help_heading = "Records")]
+    no_quotes: bool,
 }
 
-impl FieldOptions {
+/// The same, for records with labels.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LabelledOptions {
+    #[command(flatten)]
+    pub(crate) records: RecordOptions,
+    /// Field of the label (default `label`, or as in training); values may be numbers or words
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    pub(crate) label: Option<String>,
+}
+
+impl RecordOptions {
     /// Puts what was given into the `data` table of a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
-        for (key, value) in [("data.text", &self.text), ("data.label", &self.label), ("data.format", &self.format)] {
+        for (key, value) in [("data.text", &self.text), ("data.format", &self.format)] {
             if let Some(value) = value {
                 config = config.with(key, value.clone().into())?;
             }
         }
-        if self.no_header {
-            config.data.header = false;
-        }
-        if self.no_quotes {
-            config.data.quotes = false;
-        }
+        config.data.header &= !self.no_header;
+        config.data.quotes &= !self.no_quotes;
         Ok(config)
     }
 
-    /// The same, on the data settings alone.
+    /// How a file is read for a detector that was trained by `config`; the format is the file's own.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
-        Ok(self.apply(config.clone())?.data)
+        let mut config = config.clone();
+        config.data.format = None;
+        Ok(self.apply(config)?.data)
+    }
+}
+
+impl LabelledOptions {
+    /// As [`RecordOptions::apply`].
+    pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
+        if let Some(label) = &self.label {
+            config.data.label.clone_from(label);
+        }
+        self.records.apply(config)
+    }
+
+    /// As [`RecordOptions::apply_to`].
+    pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
+        let mut data = self.records.apply_to(config)?;
+        if let Some(label) = &self.label {
+            data.label.clone_from(label);
+        }
+        Ok(data)
+    }
+}
+
+/// Puts `--classes` into a config: names in order, each perhaps with further label values (`fake=1|hoax`).
+pub(crate) fn apply_classes(classes: &[String], data: &mut DataConfig) {
+    data.classes.clear();
+    data.values.clear();
+    for class in classes {
+        let (name, values) = class.split_once('=').unwrap_or((class, ""));
+        data.classes.push(name.trim().to_owned());
+        if class.contains('=') {
+            let values = values.split('|').map(|value| value.trim().to_owned()).collect();
+            data.values.insert(name.trim().to_owned(), values);
+        }
     }
 }
 
 /// The settings of a run: a config file, and what overrides it.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ConfigOptions {
-    /// Config file: TOML, or YAML with FaKnow's keys
-    #[arg(long, value_name = "FILE")]
+    /// Config file: TOML, or YAML with FaKnow's keys; options beside it count more
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
-    /// Any setting by its dotted name, as in `--set optimizer.lr=0.01`; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Epochs at most (default 20)
-    #[arg(long, value_name = "N")]
-    pub(crate) epochs: Option<usize>,
-    /// Seed of everything random (default 0)
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    /// Any setting by its dotted name, as in optimizer.lr=0.01; may come several times, counts most
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
+    set: Vec<String>,
+    /// Epochs at most (default 20); early stopping may end before
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
+    epochs: Option<usize>,
+    /// Seed of everything random: splits, order, weights, dropout (default 0)
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
+    seed: Option<usize>,
     /// auto, cpu, cuda or cuda:N (default auto: a CUDA device if there is one)
-    #[arg(long, value_name = "DEVICE")]
-    pub(crate) device: Option<String>,
-    /// Threads to compute with (default: one a core)
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "DEVICE", help_heading = "Settings")]
+    device: Option<String>,
+    /// Threads to compute with (default 0: one a core)
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
+    threads: Option<usize>,
 }
 
 impl ConfigOptions {
@@ -79,7 +117,7 @@ impl ConfigOptions {
             config.trainer.epochs = epochs;
         }
         if let Some(seed) = self.seed {
-            config.seed = seed;
+            config.seed = seed as u64;
         }
         if let Some(device) = &self.device {
             config.device.clone_from(device);
@@ -87,6 +125,10 @@ impl ConfigOptions {
         if let Some(threads) = self.threads {
             config.threads = threads;
         }
-        self.set.iter().try_fold(config, |config, assignment| config.set(assignment))
+        config.set_all(&self.set)
     }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number of at least 0".to_owned())
 }

@@ -8,10 +8,14 @@ use faknow::recipe::{Config, Detector};
 use serde_json::json;
 
 use crate::console::print;
-use crate::options::FieldOptions;
+use crate::options::LabelledOptions;
+use crate::train::all_scores;
 
 /// Test a trained detector on labelled records
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow test runs/textcnn-… --data test.csv
+  faknow test runs/textcnn-… --data other.jsonl --text body --label verdict --json")]
 pub(crate) struct TestArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
@@ -20,7 +24,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
-    fields: FieldOptions,
+    fields: LabelledOptions,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: String,
@@ -33,18 +37,14 @@ impl TestArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
         let detector = Detector::load(&self.run, device)?;
-        let mut config = detector.config().clone();
-        config.data.format = None;
-        let (evaluation, report) = detector.test(&self.data, &self.fields.apply_to(&config)?)?;
-        let loss = evaluation.scores.value("loss");
+        let tested = detector.test(&self.data, &self.fields.apply_to(detector.config())?)?;
         if self.json {
-            let mut test = serde_json::to_value(&report)?;
-            if let Some(fields) = test.as_object_mut() {
-                fields.insert("loss".into(), json!(loss));
-            }
-            return print(&json!({ "run": self.run, "data": self.data, "test": test }).to_string());
+            let summary = json!({ "run": self.run, "data": self.data, "test": all_scores(&tested) });
+            return print(&summary.to_string());
         }
+        let (evaluation, report) = tested;
+        let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         let n_samples = evaluation.predictions.n_samples();
-        print(&format!("{} ({n_samples} samples, loss {:.4})\n\n{report}", self.data.display(), loss.unwrap_or(f64::NAN)))
+        print(&format!("{} ({n_samples} samples, loss {loss:.4})\n\n{report}", self.data.display()))
     }
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use faknow::callbacks::{Callbacks, format_duration};
+use faknow::metrics::{ClassificationReport, Evaluation};
 use faknow::recipe::{Config, Outcome, train};
 use faknow::trainer::RunDir;
 use serde_json::{Value, json};
 
 use crate::console::{Console, print};
-use crate::options::{ConfigOptions, FieldOptions};
+use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
 
 /// Train a detector, validate it after each epoch, test it, and save it in a run folder
 #[derive(Debug, Args)]
@@ -21,28 +22,30 @@ use crate::options::{ConfigOptions, FieldOptions};
   faknow train my.toml --set optimizer.lr=0.0005 --seed 3
   faknow train textcnn --config faknow.yaml                                    # FaKnow's keys
 
-Without --valid (and --test) their shares of `data.split` are taken from --train, stratified by class.
-`config.toml` in the run folder lists every setting; each can be given with --set.")]
+Labels are names of classes or their numbers 0, 1, …; for other values write --classes 'real=true|1,fake=false|0'.
+Without --valid its share of `data.split` is taken from --train, stratified by class, and without both --valid and
+--test so is that of the test. The run folder holds the detector, its logs, `report.md` and `config.toml`, which lists
+every setting: each can be given with --set, and the file itself trains the same detector again.")]
 pub(crate) struct TrainArgs {
     /// Model to train (see `faknow models`), or a config file that names it
     #[arg(value_name = "MODEL|CONFIG")]
     model: Option<String>,
-    /// Training records
-    #[arg(long, value_name = "FILE")]
+    /// Training records: .json, .jsonl, .csv or .tsv
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
     train: Option<PathBuf>,
-    /// Validation records
-    #[arg(long, value_name = "FILE")]
+    /// Validation records, which choose the best epoch (default: a share of --train)
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
     valid: Option<PathBuf>,
-    /// Test records
-    #[arg(long, value_name = "FILE")]
+    /// Test records, judged at the end (default: a share of --train, unless there is --valid)
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
     test: Option<PathBuf>,
     #[command(flatten)]
-    fields: FieldOptions,
+    fields: LabelledOptions,
     /// The classes in order; with two, the second is the positive one (default real,fake)
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
-    /// Language of the texts: en (Unicode words) or zh (jieba)
-    #[arg(long, value_name = "LANGUAGE")]
+    /// Language of the texts: en (Unicode words) or zh (Chinese, cut by jieba) (default en)
+    #[arg(long, value_name = "LANGUAGE", help_heading = "Records")]
     language: Option<String>,
     #[command(flatten)]
     config: ConfigOptions,
@@ -83,7 +86,7 @@ impl TrainArgs {
             }
         }
         if let Some(classes) = &self.classes {
-            config.data.classes = classes.iter().map(|c| c.trim().to_owned()).collect();
+            apply_classes(classes, &mut config.data);
         }
         if let Some(language) = &self.language {
             config.text.language.clone_from(language);
@@ -106,22 +109,24 @@ pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Consol
 /// The run's facts as JSON.
 fn summary(outcome: &Outcome) -> Value {
     let fit = &outcome.fit;
-    let test = outcome.test.as_ref().map(|(evaluation, report)| {
-        let mut all = serde_json::to_value(report).unwrap_or_default();
-        if let (Some(fields), Some(loss)) = (all.as_object_mut(), evaluation.scores.value("loss")) {
-            fields.insert("loss".into(), json!(loss));
-        }
-        all
-    });
     json!({
         "run": outcome.run,
         "ended": fit.ended.code(),
         "best_epoch": fit.best.as_ref().map(|b| b.epoch),
         "epochs": fit.history.epochs.len(),
         "epoch_seconds": fit.history.epochs.iter().map(|r| r.train_seconds).collect::<Vec<_>>(),
-        "valid": outcome.valid(),
-        "test": test,
+        "valid": outcome.valid.as_ref().map(all_scores),
+        "test": outcome.test.as_ref().map(all_scores),
     })
+}
+
+/// Every metric and, beside them, the loss.
+pub(crate) fn all_scores((evaluation, report): &(Evaluation, ClassificationReport)) -> Value {
+    let mut scores = serde_json::to_value(report).unwrap_or_default();
+    if let Some(fields) = scores.as_object_mut() {
+        fields.insert("loss".into(), json!(evaluation.scores.value("loss")));
+    }
+    scores
 }
 
 /// The run's facts for people.
@@ -139,9 +144,10 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     if let Some(best) = &fit.best {
         lines.push(format!("best epoch  {} of {n_epochs}, validation {} {:.6}", best.epoch, best.monitor, best.value));
     }
-    if let Some(valid) = outcome.valid() {
+    if let Some((evaluation, report)) = &outcome.valid {
         let names = ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
-        let shown = names.iter().filter_map(|n| Some(format!("{n} {:.4}", valid.value(n)?)));
+        let value = |name| evaluation.scores.value(name).or_else(|| report.scores().value(name));
+        let shown = names.iter().filter_map(|name| Some(format!("{name} {:.4}", value(name)?)));
         lines.push(format!("validation  {}", shown.collect::<Vec<_>>().join("  ")));
     }
     lines.push(format!(

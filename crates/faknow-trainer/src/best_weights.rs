@@ -50,13 +50,19 @@ impl BestWeights {
 }
 
 /// Writes the weights, and `facts` about them, to `checkpoints/<name>/`; answers the file of the weights.
-pub(crate) fn save_checkpoint(vars: &VarStore, run_dir: &Path, name: &str, facts: &impl Serialize) -> Result<PathBuf> {
+pub(crate) fn save_checkpoint(
+    vars: &VarStore,
+    run_dir: &Path,
+    name: &str,
+    facts: &impl Serialize,
+) -> Result<PathBuf> {
     let folder = run_dir.join("checkpoints").join(name);
     fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
     let path = folder.join(WEIGHTS_FILE);
     weights::save(vars, &path).map_err(Error::Weights)?;
     let about = folder.join("checkpoint.json");
     let json = serde_json::to_string_pretty(facts).map_err(std::io::Error::other);
-    json.and_then(|json| fs::write(&about, json + "\n")).map_err(|source| Error::Io { path: about, source })?;
+    json.and_then(|json| fs::write(&about, json + "\n"))
+        .map_err(|source| Error::Io { path: about, source })?;
     Ok(path)
 }

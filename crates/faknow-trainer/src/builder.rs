@@ -1,8 +1,6 @@
 //! Puts a trainer together: model, optimizer, schedules, metrics, callbacks, folder.
 
-use faknow_callbacks::{
-    Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, TensorBoard,
-};
+use faknow_callbacks::{Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, TensorBoard};
 use faknow_metrics::Metrics;
 use faknow_model::Model;
 use serde_json::{Map, Value, json};
@@ -158,7 +156,11 @@ impl<M: Model> TrainerBuilder<M> {
             return Err(setting("trainer.epochs", "at least 1", 0));
         }
         if matches!(self.device, Device::Cuda(_)) && !tch::Cuda::is_available() {
-            return Err(setting("device", "a device that is there", "cuda, but libtorch finds no CUDA device"));
+            return Err(setting(
+                "device",
+                "a device that is there",
+                "cuda, but libtorch finds no CUDA device",
+            ));
         }
         if self.device != self.vars.device() {
             self.vars.set_device(self.device);

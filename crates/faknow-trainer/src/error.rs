@@ -30,7 +30,9 @@ pub enum Error {
         hint: &'static str,
     },
     /// A batch needs labels and has none.
-    #[error("{place}: the batch has no labels, but its loss is needed; name the label column, or use `predict`")]
+    #[error(
+        "{place}: the batch has no labels, but its loss is needed; name the label column, or use `predict`"
+    )]
     NoLabels {
         /// Phase, epoch and batch.
         place: Place,
@@ -59,6 +61,14 @@ pub enum Error {
         /// Phase, epoch and batch.
         place: Place,
         /// The first line of the panic's message.
+        message: String,
+    },
+    /// Whatever else a training step of the user's own reports, see [`StepContext::error`](crate::StepContext::error).
+    #[error("{place}: {message}")]
+    Step {
+        /// Phase, epoch and batch.
+        place: Place,
+        /// The step's words.
         message: String,
     },
     /// The loss of a batch is NaN or infinite; the weights were not updated from it.

@@ -40,7 +40,8 @@ pub fn evaluate<M: Model>(
             // A guard, since `no_grad` would leave gradients off if the model panics.
             let _no_grad = no_grad_guard();
             let batch = batch.to_device(device);
-            let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+            let output =
+                model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
             let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
                 return Err(Error::NoLabels { place });
             };
@@ -78,7 +79,12 @@ pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Devic
 ///
 /// # Errors
 /// The model fails, or its scores are NaN.
-pub fn predict_batch<M: Model>(model: &M, batch: M::Batch, device: Device, place: Place) -> Result<Vec<Vec<f64>>> {
+pub fn predict_batch<M: Model>(
+    model: &M,
+    batch: M::Batch,
+    device: Device,
+    place: Place,
+) -> Result<Vec<Vec<f64>>> {
     guard(place, || {
         let _no_grad = no_grad_guard();
         let batch = batch.to_device(device);

@@ -38,9 +38,8 @@ pub(crate) fn guarded<'a, B: 'a>(
         if ended {
             return None;
         }
-        let batch = guard(place, || {
-            batches.next().transpose().map_err(|source| Error::Data { place, source })
-        });
+        let batch =
+            guard(place, || batches.next().transpose().map_err(|source| Error::Data { place, source }));
         // After a failure the iterator may be in any state.
         ended = batch.is_err();
         batch.transpose().map(|batch| batch.map(|batch| (place, batch)))

@@ -15,7 +15,13 @@ pub trait TrainStep<M: Model>: Send {
     ///
     /// # Errors
     /// Whatever went wrong; the run ends with it.
-    fn step(&mut self, model: &mut M, batch: &M::Batch, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss>;
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss>;
 }
 
 /// Where a step stands in its run.
@@ -31,6 +37,11 @@ impl StepContext {
     /// Gives a model's error this step's place.
     pub fn model_error(&self, source: faknow_model::Error) -> Error {
         Error::Model { place: self.place, source }
+    }
+
+    /// An error of a step's own, with its place.
+    pub fn error(&self, message: impl Into<String>) -> Error {
+        Error::Step { place: self.place, message: message.into() }
     }
 
     /// The loss of an output that must have one.
@@ -51,7 +62,13 @@ impl StepContext {
 pub struct Supervised;
 
 impl<M: Model> TrainStep<M> for Supervised {
-    fn step(&mut self, model: &mut M, batch: &M::Batch, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss> {
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
         let output = model.forward(batch, Mode::Train).map_err(|e| at.model_error(e))?;
         let loss = at.check_loss(output.loss, optimizer)?;
         optimizer.backward_step(&loss.total)?;
@@ -65,7 +82,8 @@ pub(crate) fn check_finite(place: Place, loss: &Loss, learning_rates: &[f64]) ->
     if value.is_finite() {
         return Ok(());
     }
-    let parts = loss.parts.iter().map(|(name, t)| Ok((*name, t.f_double_value(&[])?))).collect::<Result<_>>()?;
+    let parts =
+        loss.parts.iter().map(|(name, t)| Ok((*name, t.f_double_value(&[])?))).collect::<Result<_>>()?;
     let learning_rate = learning_rates.first().copied().unwrap_or(f64::NAN);
     Err(Error::NonFiniteLoss { place, loss: value, parts, learning_rate })
 }

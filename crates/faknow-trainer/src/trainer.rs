@@ -163,7 +163,10 @@ impl<M: Model> Trainer<M> {
             }
         }
         if self.run.batch == 0 {
-            return Err(Error::EmptyLoader { phase: phase_name(Phase::Train), hint: "it announced batches and gave none" });
+            return Err(Error::EmptyLoader {
+                phase: phase_name(Phase::Train),
+                hint: "it announced batches and gave none",
+            });
         }
         let record = EpochRecord {
             epoch: self.run.epoch,
@@ -197,7 +200,11 @@ impl<M: Model> Trainer<M> {
         let rates = &self.run.learning_rates;
         let n_groups = self.optimizer.learning_rates().len();
         if rates.len() != n_groups {
-            return Err(setting("learning_rates of the run", &format!("{n_groups}, one a group"), rates.len()));
+            return Err(setting(
+                "learning_rates of the run",
+                &format!("{n_groups}, one a group"),
+                rates.len(),
+            ));
         }
         if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
             return Err(setting("learning_rates of the run", "numbers of at least 0", rate));
@@ -278,7 +285,9 @@ impl<M: Model> Trainer<M> {
 
     /// Saves the weights of the last good step; that they cannot be saved must not hide the first error.
     fn save_after(&self, error: &Error) {
-        if self.run.step > 0 && let Err(unsaved) = self.save_last(&error.to_string()) {
+        if self.run.step > 0
+            && let Err(unsaved) = self.save_last(&error.to_string())
+        {
             tracing::warn!("the last weights could not be saved: {unsaved}");
         }
     }

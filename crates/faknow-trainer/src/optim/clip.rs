@@ -21,7 +21,9 @@ pub enum Clip {
 impl Clip {
     pub(crate) fn validate(self) -> Result<()> {
         match self {
-            Self::Norm(max) if !(max.is_finite() && max > 0.0) => Err(setting("clip_norm", "a number above 0", max)),
+            Self::Norm(max) if !(max.is_finite() && max > 0.0) => {
+                Err(setting("clip_norm", "a number above 0", max))
+            }
             Self::Value(max) if !(max.is_finite() && max > 0.0) => {
                 Err(setting("clip_value", "a number above 0", max))
             }

@@ -198,11 +198,13 @@ impl OptimizerConfig {
             }
             Self::Adam(o) => {
                 let [beta1, beta2] = o.betas;
-                nn::Adam { beta1, beta2, wd: o.weight_decay, eps: o.eps, amsgrad: o.amsgrad }.build(vars, o.lr)
+                nn::Adam { beta1, beta2, wd: o.weight_decay, eps: o.eps, amsgrad: o.amsgrad }
+                    .build(vars, o.lr)
             }
             Self::AdamW(o) => {
                 let [beta1, beta2] = o.betas;
-                nn::AdamW { beta1, beta2, wd: o.weight_decay, eps: o.eps, amsgrad: o.amsgrad }.build(vars, o.lr)
+                nn::AdamW { beta1, beta2, wd: o.weight_decay, eps: o.eps, amsgrad: o.amsgrad }
+                    .build(vars, o.lr)
             }
             Self::RmsProp(o) => {
                 let rms_prop = nn::RmsProp {
@@ -219,7 +221,11 @@ impl OptimizerConfig {
 }
 
 fn check(name: &str, value: f64, expected: &str, right: bool) -> Result<()> {
-    if value.is_finite() && right { Ok(()) } else { Err(setting(&format!("optimizer.{name}"), expected, value)) }
+    if value.is_finite() && right {
+        Ok(())
+    } else {
+        Err(setting(&format!("optimizer.{name}"), expected, value))
+    }
 }
 
 fn at_least_0(name: &str, value: f64) -> Result<()> {

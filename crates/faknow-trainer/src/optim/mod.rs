@@ -31,10 +31,18 @@ impl Optimizer {
         clip.validate()?;
         let inner = config.build(vars)?;
         // The store is a hash map: sorted names make the order of all sums the same in every process.
-        let mut parameters: Vec<_> = vars.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
+        let mut parameters: Vec<_> =
+            vars.variables().into_iter().filter(|(_, t)| t.requires_grad()).collect();
         parameters.sort_by(|a, b| a.0.cmp(&b.0));
         let rates = vec![config.lr()];
-        Ok(Self { inner, parameters, base_learning_rates: rates.clone(), learning_rates: rates, clip, grad_norm: None })
+        Ok(Self {
+            inner,
+            parameters,
+            base_learning_rates: rates.clone(),
+            learning_rates: rates,
+            clip,
+            grad_norm: None,
+        })
     }
 
     /// The learning rate of each parameter group as configured: what schedules start from.
@@ -95,7 +103,9 @@ impl Optimizer {
 
     /// Refuses gradients that would make the weights NaN for good.
     fn check_gradients(&self) -> Result<()> {
-        let Some(norm) = self.grad_norm.as_ref().filter(|norm| norm.device() == Device::Cpu) else { return Ok(()) };
+        let Some(norm) = self.grad_norm.as_ref().filter(|norm| norm.device() == Device::Cpu) else {
+            return Ok(());
+        };
         let norm = norm.f_double_value(&[])?;
         // Clipping by value makes infinite gradients finite.
         if norm.is_finite() || (norm.is_infinite() && matches!(self.clip, Clip::Value(_))) {

@@ -18,7 +18,13 @@ use crate::toy::{self, Memory, POINTS, Point, Points, Toy, train_data, valid_dat
 struct Rates(Arc<Mutex<Vec<f64>>>);
 
 impl TrainStep<Toy> for Rates {
-    fn step(&mut self, model: &mut Toy, batch: &Points, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss> {
+    fn step(
+        &mut self,
+        model: &mut Toy,
+        batch: &Points,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
         self.0.lock().unwrap().push(optimizer.learning_rates()[0]);
         Supervised.step(model, batch, optimizer, at)
     }
@@ -29,7 +35,8 @@ fn rates(schedule: &str, epochs: usize, scores: &[f64]) -> Vec<f64> {
     let schedule: ScheduleConfig = toml::from_str(&schedule.replace("; ", "\n")).expect(schedule);
     let noted = Arc::<Mutex<Vec<f64>>>::default();
     let trainer = toy::judged_as(Direction::Minimize, scores).max_epochs(epochs);
-    let trainer = trainer.optimizer(OptimizerConfig::sgd(1.0)).schedule(schedule).step(Rates(Arc::clone(&noted)));
+    let trainer =
+        trainer.optimizer(OptimizerConfig::sgd(1.0)).schedule(schedule).step(Rates(Arc::clone(&noted)));
     trainer.build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
     let noted = noted.lock().unwrap();
     noted.clone()
@@ -41,7 +48,8 @@ fn defect_01_epoch_loss_is_the_mean_over_all_samples() {
     for with_parts in [false, true] {
         let (mut model, vars) = Toy::new();
         model.with_parts = with_parts;
-        let mut trainer = toy::of((model, vars)).optimizer(OptimizerConfig::sgd(0.0)).max_epochs(1).build().unwrap();
+        let mut trainer =
+            toy::of((model, vars)).optimizer(OptimizerConfig::sgd(0.0)).max_epochs(1).build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         let record = report.history.last().unwrap();
         let class = START.loss(&POINTS);
@@ -73,7 +81,11 @@ fn defect_05_schedules_step_in_their_own_unit() {
     };
     // FaKnow's warm-up stayed at a rate of 0 for the whole first epoch.
     check("name = 'warmup_linear'; warmup_steps = 2", 2, &[0.0, 0.5, 1.0, 0.75, 0.5, 0.25]);
-    check("name = 'step'; interval = 'step'; step_size = 2; gamma = 0.5", 2, &[1.0, 1.0, 0.5, 0.5, 0.25, 0.25]);
+    check(
+        "name = 'step'; interval = 'step'; step_size = 2; gamma = 0.5",
+        2,
+        &[1.0, 1.0, 0.5, 0.5, 0.25, 0.25],
+    );
     check("name = 'step'; step_size = 1; gamma = 0.5", 2, &[1.0, 1.0, 1.0, 0.5, 0.5, 0.5]);
     check("name = 'exponential'; gamma = 0.1", 3, &[1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]);
 }
@@ -93,7 +105,13 @@ fn defect_06_a_plateau_schedule_follows_the_monitored_value() {
 struct Twice;
 
 impl TrainStep<Toy> for Twice {
-    fn step(&mut self, model: &mut Toy, batch: &Points, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss> {
+    fn step(
+        &mut self,
+        model: &mut Toy,
+        batch: &Points,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
         Supervised.step(model, batch, optimizer, at)?;
         Supervised.step(model, batch, optimizer, at)
     }
@@ -130,7 +148,8 @@ fn defect_08_every_batch_is_moved_to_the_device() {
     trainer.test(&valid_data()).unwrap();
     trainer.predict(&valid_data()).unwrap();
     let raw = Points::new(&POINTS);
-    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| trainer.model().forward(&raw, Mode::Eval)));
+    let refused =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| trainer.model().forward(&raw, Mode::Eval)));
     assert!(refused.is_err(), "the toy does not notice");
 }
 
@@ -140,7 +159,13 @@ struct Adversarial {
 }
 
 impl TrainStep<Toy> for Adversarial {
-    fn step(&mut self, model: &mut Toy, batch: &Points, optimizer: &mut Optimizer, at: StepContext) -> Result<Loss> {
+    fn step(
+        &mut self,
+        model: &mut Toy,
+        batch: &Points,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
         let mut batch = Points { x: batch.x.copy().set_requires_grad(true), ..Points::new(&POINTS) };
         batch.moved = true;
         optimizer.zero_grad();

@@ -1,7 +1,15 @@
 //! Tests of the trainer through its public interface.
 
 mod by_hand;
+mod defects_best;
 mod defects_training;
+mod determinism;
+mod failures;
+mod fit;
+mod parity;
+mod run_folder;
 mod schedule;
 mod schedule_golden;
 mod toy;
+mod trajectory_golden;
+mod updates;

@@ -271,7 +271,13 @@ impl Callback for Recorder {
         Ok(Flow::Continue)
     }
 
-    fn on_evaluation_batch_end(&mut self, _: &mut Run, phase: Phase, done: usize, n: usize) -> CallbackResult<()> {
+    fn on_evaluation_batch_end(
+        &mut self,
+        _: &mut Run,
+        phase: Phase,
+        done: usize,
+        n: usize,
+    ) -> CallbackResult<()> {
         self.note(format!("evaluation_batch_end {phase:?} {done}/{n}"));
         Ok(())
     }

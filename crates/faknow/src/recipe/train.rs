@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Run};
+use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Phase, Run};
 use faknow_data::Loader;
 use faknow_data::text::load_vectors;
-use faknow_metrics::{ClassificationReport, Direction, Evaluation, Scores};
+use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{FitReport, RunDir, Trainer, seed_model};
+use faknow_trainer::{FitReport, RunDir, Trainer, evaluate, seed_model};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
@@ -25,18 +25,10 @@ pub struct Outcome {
     pub run: PathBuf,
     /// Why training ended, the best epoch, all epochs.
     pub fit: FitReport,
-    /// The test's result and its full report, if there are test records.
+    /// What the detector scores on the validation records, if there are any.
+    pub valid: Option<(Evaluation, ClassificationReport)>,
+    /// What it scores on the test records, if there are any.
     pub test: Option<(Evaluation, ClassificationReport)>,
-}
-
-impl Outcome {
-    /// What validation measured of the weights that the detector has.
-    pub fn valid(&self) -> Option<&Scores> {
-        let epochs = &self.fit.history.epochs;
-        let best = self.fit.best.as_ref().filter(|_| self.fit.weights == faknow_trainer::Weights::Best);
-        let record = best.and_then(|best| epochs.iter().find(|r| r.epoch == best.epoch)).or(epochs.last());
-        record.and_then(|record| record.valid.as_ref())
-    }
 }
 
 /// Trains the detector that `config` describes, tests it, and saves it in the folder that `run_dir` makes.
@@ -118,15 +110,19 @@ pub fn train(
     }
     let mut trainer = builder.callback(callbacks).build()?;
     let fit = trainer.fit(&train, valid.as_ref().map(|v| v as _))?;
-    let test = match test {
-        Some(loader) => {
-            let evaluation = trainer.test(&loader)?;
-            let report = ClassificationReport::new(&evaluation.predictions, corpus.classes.names())?;
-            Some((evaluation, report))
-        }
-        None => None,
+    let report = |evaluation: Evaluation| -> Result<_> {
+        let report = ClassificationReport::new(&evaluation.predictions, corpus.classes.names())?;
+        Ok((evaluation, report))
     };
-    let outcome = Outcome { run, fit, test };
+    // Validation saw the weights of many epochs: this is what those that the detector ends with score.
+    let valid = valid
+        .map(|loader| {
+            let place = (Phase::Valid, 0);
+            report(evaluate(trainer.model(), &loader, &Metrics::empty(), device, place, |_, _| Ok(()))?)
+        })
+        .transpose()?;
+    let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
+    let outcome = Outcome { run, fit, valid, test };
     write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
     Ok(outcome)
 }

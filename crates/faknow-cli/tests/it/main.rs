@@ -1,0 +1,12 @@
+//! The `faknow` program from the outside: its arguments, files, output and exit codes.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+
+mod bad_files;
+mod bad_settings;
+mod commands;
+mod config;
+mod formats;
+mod predict;
+mod support;
+mod train;

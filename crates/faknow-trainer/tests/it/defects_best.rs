@@ -1,0 +1,178 @@
+//! Regression tests of FaKnow's defects in choosing the best epoch and in stopping (numbers as in docs/parity.md).
+
+use std::path::Path;
+
+use faknow_callbacks::{EarlyStopping, StopReason};
+use faknow_metrics::{Direction, Metrics};
+use faknow_trainer::{Error, FitReport, OptimizerConfig, RunDir, Trainer, TrainerBuilder, Weights};
+
+use crate::toy::{self, Recorder, Toy, judged_as, judged_by, scripted, train_data, valid_data, weights};
+
+fn fit(builder: TrainerBuilder<Toy>) -> (Trainer<Toy>, FitReport, Recorder) {
+    let recorder = Recorder::default();
+    let mut trainer = builder.callback(recorder.clone()).build().unwrap();
+    let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    (trainer, report, recorder)
+}
+
+/// The best epoch and its value; the model ends with that epoch's weights.
+fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
+    let (trainer, report, recorder) = fit(builder);
+    let best = report.best.as_ref().expect("a best epoch");
+    assert_eq!((best.epoch, best.value), (epoch, value));
+    assert_eq!(best.step, 3 * epoch as u64);
+    assert_eq!(report.weights, Weights::Best);
+    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(epoch));
+    assert_eq!(trainer.run().best, report.best);
+}
+
+/// There is no best epoch, and the last weights stay.
+fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
+    let (trainer, report, recorder) = fit(builder);
+    assert_eq!((report.best.as_ref(), report.weights), (None, Weights::Last));
+    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(report.history.epochs.len()));
+    report
+}
+
+#[test]
+fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let recorder = Recorder::default();
+    let builder = toy::trainer().restore_best(true).run_dir(dir.clone()).callback(recorder.clone());
+    let mut trainer = builder.build().unwrap();
+    let report = trainer.fit(&train_data(), None).unwrap();
+    assert_eq!((report.best, report.weights), (None, Weights::Last));
+    assert_eq!(report.ended, StopReason::Completed);
+    let last = recorder.weights_of_epoch(3);
+    assert_eq!(weights(&trainer.run().vars), last);
+    assert_eq!(toy::saved(&dir.path().join("checkpoints/last/model.safetensors")), last);
+    assert!(!dir.path().join("checkpoints/best").exists());
+}
+
+#[test]
+fn defect_14_a_score_that_never_exceeds_zero_has_a_best() {
+    check_best(judged_by(&[-3.0, -1.0, -2.0]), 2, -1.0);
+    check_best(judged_by(&[0.0, 0.0]), 1, 0.0);
+    check_best(judged_as(Direction::Minimize, &[0.9, 0.5, 0.7]), 2, 0.5);
+}
+
+#[test]
+fn defect_15_a_second_fit_begins_anew() {
+    let scores = [0.5, 0.4, 0.1, 0.2, 0.3];
+    let recorder = Recorder::default();
+    let builder = judged_by(&scores).max_epochs(3).callback(EarlyStopping::new(1)).callback(recorder.clone());
+    let mut trainer = builder.build().unwrap();
+    let first = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!(first.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 1 });
+    assert_eq!((first.history.epochs.len(), first.best.unwrap().epoch), (2, 1));
+    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(1));
+
+    let second = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!(second.ended, StopReason::Completed);
+    let epochs: Vec<usize> = second.history.epochs.iter().map(|record| record.epoch).collect();
+    assert_eq!(epochs, [1, 2, 3]);
+    let best = second.best.unwrap();
+    assert_eq!((best.epoch, best.value, best.step), (3, 0.3, 9));
+    // It went on from the weights of the first fit, not from the beginning.
+    let first_loss = |history: &faknow_metrics::History| history.epochs[0].train.value("loss").unwrap();
+    assert!(first_loss(&second.history) < first_loss(&first.history));
+}
+
+#[test]
+fn defect_16_a_score_that_is_not_finite_is_never_best() {
+    check_best(judged_by(&[f64::NAN, 0.1, 0.2]), 3, 0.2);
+    check_best(judged_by(&[f64::INFINITY, 0.2, 0.1]), 2, 0.2);
+    check_best(judged_as(Direction::Minimize, &[f64::NEG_INFINITY, 0.2, f64::NAN, 0.1]), 4, 0.1);
+    check_none(judged_by(&[f64::NAN; 3]));
+    let report = check_none(judged_by(&[f64::NAN; 5]).callback(EarlyStopping::new(2)));
+    assert_eq!(report.history.epochs.len(), 2);
+}
+
+#[test]
+fn defect_17_any_value_can_be_monitored_in_its_own_direction() {
+    let metrics = || {
+        let metrics = Metrics::from_names(&["accuracy"]).unwrap();
+        let metrics = metrics.with(scripted("gain", Direction::Maximize, &[0.2, 0.3, 0.1])).unwrap();
+        metrics.with(scripted("errors", Direction::Minimize, &[0.2, 0.3, 0.1])).unwrap()
+    };
+    check_best(toy::trainer().metrics(metrics()).monitor("gain"), 2, 0.3);
+    check_best(toy::trainer().metrics(metrics()).monitor("errors"), 3, 0.1);
+
+    let default = |builder: TrainerBuilder<Toy>| {
+        let (trainer, _, _) = fit(builder);
+        trainer.run().monitor.clone().map(|monitor| (monitor.name, monitor.direction)).unwrap()
+    };
+    assert_eq!(default(toy::trainer().metrics(metrics())), ("accuracy".into(), Direction::Maximize));
+    let only_errors = Metrics::empty().with(scripted("errors", Direction::Minimize, &[])).unwrap();
+    assert_eq!(default(toy::trainer().metrics(only_errors)), ("errors".into(), Direction::Minimize));
+    assert_eq!(default(toy::trainer().metrics(Metrics::empty())), ("loss".into(), Direction::Minimize));
+}
+
+#[test]
+fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
+    // A rate at which the loss goes up and down.
+    let builder = toy::trainer().optimizer(OptimizerConfig::sgd(30.0)).monitor("loss").max_epochs(8);
+    let (trainer, report, recorder) = fit(builder);
+    let losses = report.history.series("valid/loss");
+    let (epoch, lowest) = losses
+        .iter()
+        .map(|(epoch, loss)| (*epoch, loss.unwrap()))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap();
+    assert!(epoch < 8, "the loss only falls: {losses:?}");
+    let best = report.best.unwrap();
+    assert_eq!((best.epoch, best.value), (epoch, lowest));
+    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(epoch));
+}
+
+#[test]
+fn defect_18_min_delta_has_no_say_in_what_is_best() {
+    let scores = [0.50, 0.54, 0.58, 0.62];
+    check_best(judged_by(&scores).callback(EarlyStopping::new(2).min_delta(0.05)), 4, 0.62);
+    // A patience of 1 stops at the first step that is too small, and even that epoch is the best.
+    let (_, report, _) = fit(judged_by(&scores).callback(EarlyStopping::new(1).min_delta(0.05)));
+    assert_eq!(report.history.epochs.len(), 2);
+    assert_eq!(report.best.unwrap().value, 0.54);
+}
+
+#[test]
+fn defect_19_early_stopping_without_validation_is_refused_before_training() {
+    let (model, vars) = Toy::new();
+    let modes = std::sync::Arc::clone(&model.modes);
+    let recorder = Recorder::default();
+    let builder = toy::of((model, vars)).callback(EarlyStopping::new(3)).callback(recorder.clone());
+    let error = builder.build().unwrap().fit(&train_data(), None).unwrap_err();
+    assert!(matches!(error, Error::Callback(_)), "{error:?}");
+    let message = "early stopping needs validation data; give `fit` a validation loader";
+    assert_eq!(error.to_string(), message);
+    assert!(modes.lock().unwrap().is_empty(), "something was computed");
+    assert_eq!(recorder.text(), format!("fit_start, 3 batches\nerror {message}"));
+}
+
+#[test]
+fn defect_20_early_stopping_neither_writes_nor_swaps_weights() {
+    let list = || {
+        let entries = std::fs::read_dir(Path::new(".")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = list();
+    let builder = judged_by(&[0.9, 0.5, 0.4, 0.3]).restore_best(false).callback(EarlyStopping::new(2));
+    let (trainer, report, recorder) = fit(builder);
+    assert_eq!(list(), before);
+    assert_eq!(report.run_dir, None);
+    assert_eq!(report.weights, Weights::Last);
+    assert_eq!(report.best.unwrap().epoch, 1);
+    assert_eq!(report.history.epochs.len(), 3);
+    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(3));
+    assert_ne!(recorder.weights_of_epoch(3), recorder.weights_of_epoch(1));
+}
+
+#[test]
+fn defect_21_a_patience_of_zero_is_refused() {
+    let mut trainer = toy::trainer().callback(EarlyStopping::new(0)).build().unwrap();
+    let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err().to_string();
+    assert_eq!(error, "early_stopping.patience: expected 1 or more validations, got 0");
+}

@@ -1,0 +1,60 @@
+//! `docs/parity.md` names tests: they exist, and no defect is left out.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Defects that the table must list.
+const N_DEFECTS: usize = 41;
+
+#[test]
+fn every_defect_is_listed_and_every_named_test_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let Ok(text) = fs::read_to_string(root.join("docs/parity.md")) else {
+        println!("SKIPPED: docs/parity.md is not beside the crates");
+        return;
+    };
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").collect())
+        .collect();
+    let numbers: Vec<usize> = rows.iter().filter_map(|row| row[0].parse().ok()).collect();
+    assert_eq!(numbers, (1..=N_DEFECTS).collect::<Vec<_>>(), "each defect has one row, in order");
+
+    let mut known = BTreeSet::new();
+    tests_below(&root.join("crates"), &mut known);
+    let named: BTreeSet<String> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| {
+            let (file, test) = code.split_once("::")?;
+            file.ends_with(".rs").then(|| format!("{file}::{test}"))
+        })
+        .collect();
+    assert!(named.len() > 60, "only {} tests are named", named.len());
+    let missing: Vec<&String> = named.iter().filter(|test| !known.contains(*test)).collect();
+    assert!(missing.is_empty(), "docs/parity.md names tests that do not exist: {missing:#?}");
+    // And the other way round: a test of a defect is in the table.
+    let unlisted: Vec<&String> =
+        known.iter().filter(|test| test.contains("::defect_") && !named.contains(*test)).collect();
+    assert!(unlisted.is_empty(), "docs/parity.md does not name: {unlisted:#?}");
+}
+
+/// `faknow-data/tests/it/loader.rs::orders_are_pinned` for every test function below a folder.
+fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_below(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let (_, name) = path.to_str().unwrap().rsplit_once("/crates/").unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            let functions = text.split("#[test]").skip(1);
+            let names = functions.filter_map(|rest| rest.split_once("fn ")?.1.split_once('('));
+            found.extend(names.map(|(function, _)| format!("{name}::{function}")));
+        }
+    }
+}

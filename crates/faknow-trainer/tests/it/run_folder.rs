@@ -1,0 +1,320 @@
+//! The run folder: what is in it after a fit, what is refused, and that it is one run's alone.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Barrier};
+
+use faknow_callbacks::{Flow, LevelFilter, ProgressWriter, console_subscriber, on_epoch_end};
+use faknow_trainer::{Error, OptimizerConfig, RunDir, WEIGHTS_FILE};
+use serde_json::{Map, Value, json};
+
+use crate::toy::{self, Fault, Recorder, Toy, judged_by, train_data, valid_data, weights};
+
+/// All files below a folder, as paths from there; event files without their time.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path()).into_iter().map(|below| format!("{name}/{below}")));
+        } else {
+            found.insert(if name.starts_with("events.out.tfevents.") { "events".into() } else { name });
+        }
+    }
+    found
+}
+
+fn text(dir: &RunDir, name: &str) -> String {
+    fs::read_to_string(dir.path().join(name)).expect(name)
+}
+
+fn lines(dir: &RunDir) -> Vec<Value> {
+    text(dir, "history.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
+}
+
+fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["type"] == kind).collect()
+}
+
+#[test]
+fn defect_41_a_run_leaves_a_full_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let recorder = Recorder::default();
+    let own: Map<String, Value> = [("model.name".to_owned(), json!("toy"))].into_iter().collect();
+    let builder = judged_by(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(own).seed(5);
+    let mut trainer = builder.callback(recorder.clone()).build().unwrap();
+    let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!(report.run_dir.as_deref(), Some(dir.path()));
+    let expected = [
+        "checkpoints/best/checkpoint.json",
+        "checkpoints/best/model.safetensors",
+        "checkpoints/last/checkpoint.json",
+        "checkpoints/last/model.safetensors",
+        "history.jsonl",
+        "metrics.csv",
+        "run.log",
+        "tensorboard/events",
+    ];
+    assert_eq!(files(dir.path()), expected.map(str::to_owned).into());
+
+    let checkpoint = |name: &str| -> (_, Value) {
+        let at = dir.path().join("checkpoints").join(name);
+        let facts = fs::read_to_string(at.join("checkpoint.json")).unwrap();
+        (toy::saved(&at.join(WEIGHTS_FILE)), serde_json::from_str(&facts).unwrap())
+    };
+    let (best, facts) = checkpoint("best");
+    assert_eq!(best, recorder.weights_of_epoch(2));
+    assert_eq!(facts, json!({ "epoch": 2, "step": 6, "monitor": "score", "value": 0.7 }));
+    let (last, facts) = checkpoint("last");
+    assert_eq!(last, recorder.weights_of_epoch(3));
+    assert_eq!(facts, json!({ "epoch": 3, "step": 9, "ended": "completed" }));
+
+    let log = text(&dir, "run.log");
+    let settings = [
+        "optimizer.name = \"sgd\"",
+        "optimizer.lr = 0.1",
+        "trainer.epochs = 3",
+        "seed = 5",
+        "model.name = \"toy\"",
+    ];
+    for part in
+        [&settings[..], &["epoch=2/3", "best epoch 2: score=0.7000", "valid loss=", "lr=0.1", "grad_norm="]]
+            .concat()
+    {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    let csv = text(&dir, "metrics.csv");
+    for (part, n) in [
+        ("train,loss,", 3),
+        ("valid,loss,", 3),
+        ("valid,score,", 3),
+        ("train,learning_rate,0.1", 3),
+        ("train,grad_norm,", 3),
+    ] {
+        assert_eq!(csv.matches(part).count(), n, "{part}: {csv}");
+    }
+    let lines = lines(&dir);
+    let epochs = of_type(&lines, "epoch");
+    assert_eq!(epochs.len(), 3);
+    for (line, record) in epochs.iter().zip(&report.history.epochs) {
+        assert_eq!(line["train"]["loss"].as_f64(), record.train.value("loss"));
+        assert_eq!(line["valid"]["score"].as_f64(), record.valid.as_ref().unwrap().value("score"));
+    }
+    assert_eq!(of_type(&lines, "end")[0]["reason"], "completed");
+}
+
+#[test]
+fn defect_30_results_of_a_test_are_logged_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let mut trainer = toy::trainer().run_dir(dir.clone()).build().unwrap();
+    trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    let test = trainer.test(&valid_data()).unwrap();
+    let loss = test.scores.value("loss").unwrap();
+    assert!(text(&dir, "run.log").contains(&format!("test loss={loss:.4} accuracy=")));
+    assert!(text(&dir, "metrics.csv").contains(&format!("test,loss,{loss}\n")));
+    assert_eq!(of_type(&lines(&dir), "test")[0]["scores"]["loss"], loss);
+    let events = fs::read_dir(dir.path().join("tensorboard")).unwrap().next().unwrap().unwrap();
+    let events = fs::read(events.path()).unwrap();
+    for tag in ["Train/loss", "Validation/accuracy", "Test/accuracy"] {
+        assert!(events.windows(tag.len()).any(|window| window == tag.as_bytes()), "{tag}");
+    }
+}
+
+#[test]
+fn defect_24_a_run_that_fails_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let recorder = Recorder::default();
+    // The eighth training batch is the second of epoch 3.
+    let builder = toy::of(Toy::failing_in_training(8, Fault::Panic)).max_epochs(9).run_dir(dir.clone());
+    let mut trainer = builder.monitor("loss").callback(recorder.clone()).build().unwrap();
+    let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err().to_string();
+
+    let saved = |name: &str| toy::saved(&dir.path().join("checkpoints").join(name).join(WEIGHTS_FILE));
+    assert_eq!(saved("best"), recorder.weights_of_epoch(2));
+    assert_eq!(saved("last"), weights(&trainer.run().vars));
+    assert_ne!(saved("last"), saved("best"), "a batch of epoch 3 was done");
+    let facts = text(&dir, "checkpoints/last/checkpoint.json");
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(facts, json!({ "epoch": 3, "step": 7, "ended": error }));
+    let lines = lines(&dir);
+    assert_eq!(of_type(&lines, "epoch").len(), 2);
+    assert_eq!(of_type(&lines, "error")[0]["message"], error);
+    assert_eq!(text(&dir, "metrics.csv").matches("valid,loss,").count(), 2);
+    let log = text(&dir, "run.log");
+    assert!(log.trim_end().ends_with(&format!("ERROR {error}")), "{log}");
+}
+
+#[test]
+fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let best = dir.path().join("checkpoints/best");
+    let seen = best.clone();
+    // At the end of every epoch the file is one that can be loaded, and nothing half-written lies beside it.
+    let look = on_epoch_end(move |run, _| {
+        assert_eq!(toy::saved(&seen.join(WEIGHTS_FILE)), weights(&run.vars));
+        assert_eq!(files(&seen), ["checkpoint.json", WEIGHTS_FILE].map(str::to_owned).into());
+        Ok(Flow::Continue)
+    });
+    let mut trainer = judged_by(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(look).build().unwrap();
+    trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    // Files of f64 weights fit a model in f32, which stays one.
+    let (_model, mut vars) = Toy::new();
+    vars.float();
+    faknow_model::weights::load(&vars, &best.join(WEIGHTS_FILE)).unwrap();
+    assert!(vars.variables().values().all(|t| t.kind() == tch::Kind::Float));
+    for (name, values) in weights(&vars) {
+        let exact = &weights(&trainer.run().vars)[&name];
+        assert!(values.iter().zip(exact).all(|(a, b)| (a - b).abs() < 1e-6), "{name}");
+    }
+}
+
+/// Runs in a folder of its own, as a process of its own: the current directory is one for all threads.
+#[test]
+fn defect_22_a_bare_name_is_a_path() {
+    const CHILD: &str = "FAKNOW_TEST_BARE_NAME";
+    if std::env::var_os(CHILD).is_some() {
+        let dir = RunDir::create("run").unwrap();
+        let mut trainer = toy::trainer().run_dir(dir).build().unwrap();
+        trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+        faknow_model::weights::save(&trainer.run().vars, Path::new("m.safetensors")).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = "run_folder::defect_22_a_bare_name_is_a_path";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args(["--exact", name]).env(CHILD, "1").current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let files = files(folder.path());
+    for file in ["m.safetensors", "run/checkpoints/best/model.safetensors", "run/run.log"] {
+        assert!(files.contains(file), "{files:?}");
+    }
+}
+
+#[test]
+fn a_run_folder_holds_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let mut trainer = judged_by(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
+    trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    let kept = [
+        "checkpoints/best/model.safetensors",
+        "checkpoints/last/model.safetensors",
+        "checkpoints/last/checkpoint.json",
+        "metrics.csv",
+    ];
+    let before = kept.map(read);
+    let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
+    assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
+    assert!(
+        error.to_string().ends_with("it holds a run already; a trainer with a run folder fits once"),
+        "{error}"
+    );
+    assert_eq!(kept.map(read), before);
+
+    let error = RunDir::create(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("the folder is not empty; a run never overwrites another"), "{error}");
+}
+
+#[test]
+fn folders_that_cannot_be_written_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("run"), file.join("a/b")] {
+        let error = RunDir::create(&path).unwrap_err();
+        assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("run folder {}: cannot", path.display())), "{error}");
+        assert!(RunDir::unique(&path, "toy").is_err());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_without_permission_are_refused_at_once() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let locked = folder.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(locked.join("probe"), "").is_ok() {
+        println!("SKIPPED: this user (root?) may write into folders without permission");
+        return;
+    }
+    for path in [locked.clone(), locked.join("run")] {
+        let error = RunDir::create(&path).unwrap_err().to_string();
+        assert!(error.contains("cannot") && error.to_lowercase().contains("permission"), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_that_vanishes_ends_the_run_with_a_typed_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let gone = dir.path().to_path_buf();
+    let vandal = on_epoch_end(move |_, _| {
+        fs::remove_dir_all(&gone).unwrap();
+        fs::write(&gone, "no folder").unwrap();
+        Ok(Flow::Continue)
+    });
+    let mut trainer = judged_by(&[0.1, 0.2]).run_dir(dir).callback(vandal).build().unwrap();
+    let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+}
+
+#[test]
+fn two_trainers_at_once_write_to_their_own_folders_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let subscriber = console_subscriber(LevelFilter::ERROR, &ProgressWriter::plain(std::io::sink()));
+    let dispatch = tracing::Dispatch::new(subscriber);
+    let barrier = Arc::new(Barrier::new(2));
+    let rates = [("apple", 0.25), ("berry", 0.5)];
+    let dirs = std::thread::scope(|scope| {
+        let threads = rates.map(|(name, rate)| {
+            let dir = RunDir::create(folder.path().join(name)).unwrap();
+            let (dispatch, barrier) = (dispatch.clone(), Arc::clone(&barrier));
+            scope.spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    // Both are inside their epochs at the same time.
+                    let chatty = on_epoch_end(move |_, _| {
+                        barrier.wait();
+                        tracing::warn!("word of {name}");
+                        Ok(Flow::Continue)
+                    });
+                    let builder = judged_by(&[0.1, 0.3, 0.2]).optimizer(OptimizerConfig::sgd(rate));
+                    let mut trainer = builder.run_dir(dir.clone()).callback(chatty).build().unwrap();
+                    trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+                    dir
+                })
+            })
+        });
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(files(dirs[0].path()), files(dirs[1].path()));
+    for (i, (name, rate)) in rates.iter().enumerate() {
+        let (other_name, other_rate) = rates[1 - i];
+        let log = text(&dirs[i], "run.log");
+        assert_eq!(log.matches(&format!("word of {name}")).count(), 3, "{log}");
+        assert_eq!(log.matches(&format!("word of {other_name}")).count(), 0, "{log}");
+        assert_eq!(log.matches("INFO epoch=").count(), 3, "{log}");
+        let csv = text(&dirs[i], "metrics.csv");
+        assert_eq!(csv.matches(&format!("learning_rate,{rate}\n")).count(), 3, "{csv}");
+        assert_eq!(csv.matches(&format!("learning_rate,{other_rate}\n")).count(), 0, "{csv}");
+        assert_eq!(of_type(&lines(&dirs[i]), "epoch").len(), 3);
+    }
+    let saved = |dir: &RunDir| toy::saved(&dir.path().join("checkpoints/last").join(WEIGHTS_FILE));
+    assert_ne!(saved(&dirs[0]), saved(&dirs[1]));
+}

@@ -1,0 +1,15 @@
+//! Compiles and runs the Rust of the documentation: `cargo test -p faknow-examples --doc`.
+//!
+//! The programs beside this file are the examples; each says in its head what it shows.
+
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../CONTRIBUTING.md")]
+    struct Contributing;
+
+    #[doc = include_str!("../docs/trainer.md")]
+    struct Trainer;
+
+    #[doc = include_str!("../docs/models.md")]
+    struct Models;
+}
