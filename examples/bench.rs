@@ -17,9 +17,9 @@ const N_PAIRS: usize = 5;
 fn main() -> Result<()> {
     let posts = generate(&SynthOptions { n_samples: N_POSTS, ..SynthOptions::default() })?;
     let records = || {
-        posts.iter().map(|post| {
-            Ok(Record { text: post.text.clone(), label: Some(post.label), ..Record::default() })
-        })
+        posts
+            .iter()
+            .map(|post| Ok(Record { text: post.text.clone(), label: Some(post.label), ..Record::default() }))
     };
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
     let mut rows: Vec<(String, f64, &str)> = Vec::new();
@@ -33,9 +33,8 @@ fn main() -> Result<()> {
     let config = TextCnnConfig { embedding_size: 100, n_filters: 50, ..TextCnnConfig::default() };
     let data = data.with_margin(config.margin());
     let loader = DataLoader::builder(data.clone()).batch_size(50).shuffle(1).buckets(20).build()?;
-    let seconds = median(5, || {
-        loader.batches(0, 0).try_for_each(|batch| batch.map(drop)).map_err(Into::into)
-    })?;
+    let seconds =
+        median(5, || loader.batches(0, 0).try_for_each(|batch| batch.map(drop)).map_err(Into::into))?;
     rows.push(("assemble batches of 50".into(), N_POSTS as f64 / seconds, "posts/s"));
 
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -60,7 +59,9 @@ fn main() -> Result<()> {
     rows.push(("predict one post".into(), seconds * 1e3, "ms"));
     let seconds = median(5, || {
         let none = Metrics::empty();
-        evaluate(&model, &many, &none, Device::Cpu, (Phase::Valid, 0), |_, _| Ok(())).map(drop).map_err(Into::into)
+        evaluate(&model, &many, &none, Device::Cpu, (Phase::Valid, 0), |_, _| Ok(()))
+            .map(drop)
+            .map_err(Into::into)
     })?;
     rows.push(("evaluate in batches of 256".into(), N_POSTS as f64 / seconds, "posts/s"));
 
@@ -133,5 +134,6 @@ fn middle(values: &mut [f64]) -> f64 {
 fn peak_memory_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|kib| kib.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kib| kib / 1024.0)
+    line.and_then(|kib| kib.trim().trim_end_matches("kB").trim().parse::<f64>().ok())
+        .map_or(0.0, |kib| kib / 1024.0)
 }

@@ -6,6 +6,7 @@
 
 use anyhow::ensure;
 use faknow::data::synth::{SynthOptions, domains, records};
+use faknow::data::text::PADDING;
 use faknow::model::layers::{Embedding, Linear};
 use faknow::model::{Result, loss};
 use faknow::prelude::*;
@@ -35,8 +36,8 @@ impl AveragedWords {
     /// The mean word vector of each text `[n, size]`, whatever the padding.
     fn text_vectors(&self, batch: &TextBatch) -> Result<Tensor> {
         let words = self.embedding.forward(&batch.tokens)?; // [n, len, size]
-        let is_word = batch.tokens.f_ne(0)?.f_unsqueeze(-1)?; // [n, len, 1]
-        let sum = words.f_mul(&is_word)?.f_sum_dim_intlist(Some([1].as_slice()), false, Kind::Float)?;
+        let is_word = batch.tokens.f_ne(i64::from(PADDING))?.f_unsqueeze(-1)?; // [n, len, 1]
+        let sum = words.f_mul(&is_word)?.f_sum_dim_intlist([1].as_slice(), false, words.kind())?;
         Ok(sum.f_div(&batch.lengths.f_clamp_min(1)?.f_unsqueeze(-1)?)?)
     }
 }

@@ -13,8 +13,9 @@ use crate::{BatchEnd, Error, Flow, Phase, Result, Run, StopReason};
 /// for each epoch:
 ///     on_epoch_start
 ///     for each training batch:      forward, backward, clip, step;  on_batch_end
+///                                   a schedule of steps steps
 ///     for each validation batch:    forward;                        on_evaluation_batch_end
-///     the epoch is recorded in run.history, run.best is judged, schedules step
+///     the epoch is recorded in run.history, run.best is judged, other schedules step
 ///     on_epoch_end
 /// on_fit_end                        (after an error: on_error instead)
 /// test, at any time later:          on_evaluation_batch_end …, on_test_end

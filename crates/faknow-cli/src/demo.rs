@@ -46,7 +46,10 @@ impl DemoArgs {
         print(&table(&outcome))?;
         print(&format!("\nSome predictions:\n{}", self.predictions(&config, &outcome.run)?))?;
         let run = outcome.run.display();
-        print(&format!("\nTry it: echo '{{\"{}\": \"…\"}}' | faknow predict {run} --input -", config.data.text))
+        print(&format!(
+            "\nTry it: echo '{{\"{}\": \"…\"}}' | faknow predict {run} --input -",
+            config.data.text
+        ))
     }
 
     /// The first posts of the test file (or of the training file) and what the detector says of them.

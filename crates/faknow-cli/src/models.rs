@@ -27,7 +27,10 @@ impl ModelsArgs {
         }
         let mut lines = Vec::new();
         for model in &shown {
-            lines.push(format!("{:<12} {}\n{:<12} {}; reads: {}", model.name, model.title, "", model.source, model.reads));
+            lines.push(format!(
+                "{:<12} {}\n{:<12} {}; reads: {}",
+                model.name, model.title, "", model.source, model.reads
+            ));
             if self.model.is_some() {
                 let settings = toml::to_string(&model.hyperparameters)?;
                 lines.push("\nSettings and defaults (--set model.KEY=VALUE):".to_owned());

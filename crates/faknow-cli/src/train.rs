@@ -79,7 +79,11 @@ impl TrainArgs {
         if let Some(model) = model {
             config.model.name = model;
         }
-        let paths = [(&self.train, &mut config.data.train), (&self.valid, &mut config.data.valid), (&self.test, &mut config.data.test)];
+        let paths = [
+            (&self.train, &mut config.data.train),
+            (&self.valid, &mut config.data.valid),
+            (&self.test, &mut config.data.test),
+        ];
         for (given, setting) in paths {
             if given.is_some() {
                 setting.clone_from(given);
@@ -137,12 +141,18 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     let mut lines = Vec::new();
     if let Some((evaluation, report)) = &outcome.test {
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
-        lines.push(format!("Test ({} samples, loss {loss:.4})\n\n{report}", evaluation.predictions.n_samples()));
+        lines.push(format!(
+            "Test ({} samples, loss {loss:.4})\n\n{report}",
+            evaluation.predictions.n_samples()
+        ));
     }
     let ended = format!("{} ({})", fit.ended.code(), fit.ended);
     lines.push(format!("ended       {ended}"));
     if let Some(best) = &fit.best {
-        lines.push(format!("best epoch  {} of {n_epochs}, validation {} {:.6}", best.epoch, best.monitor, best.value));
+        lines.push(format!(
+            "best epoch  {} of {n_epochs}, validation {} {:.6}",
+            best.epoch, best.monitor, best.value
+        ));
     }
     if let Some((evaluation, report)) = &outcome.valid {
         let names = ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];

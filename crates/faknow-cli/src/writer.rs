@@ -77,7 +77,9 @@ impl Columns {
         let own = [prediction.label.clone(), prediction.score.to_string()];
         let scores = prediction.scores.iter().map(|(_, score)| score.to_string());
         self.writer.write_record(input.chain(own).chain(scores))?;
-        if !self.reported && let Some(name) = record.keys().find(|&name| !fields.contains(name) && !self.is_own(name)) {
+        if !self.reported
+            && let Some(name) = record.keys().find(|&name| !fields.contains(name) && !self.is_own(name))
+        {
             self.reported = true;
             let advice = "the first record lacks it; JSON lines would keep it";
             let _ = writeln!(std::io::stderr(), "warning: field `{name}` is not among the columns: {advice}");
@@ -97,7 +99,8 @@ impl Columns {
     /// Whether a column is the detector's.
     fn is_own(&self, name: &str) -> bool {
         let class = name.strip_prefix("score_");
-        matches!(name, "label" | "score") || class.is_some_and(|class| self.classes.iter().any(|c| c == class))
+        matches!(name, "label" | "score")
+            || class.is_some_and(|class| self.classes.iter().any(|c| c == class))
     }
 }
 

@@ -156,8 +156,9 @@ impl<M: Model> Trainer<M> {
             self.run.batch += 1;
             self.run.step += 1;
             self.run.samples += n_samples as u64;
-            self.step_schedule(Unit::Step)?;
+            // First told, with the rates of this very step, then stepped.
             flow = self.tell_batch_end(&loss, n_samples)?;
+            self.step_schedule(Unit::Step)?;
             if flow != Flow::Continue {
                 break;
             }

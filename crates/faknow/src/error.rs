@@ -87,13 +87,20 @@ impl Error {
     pub fn is_input(&self) -> bool {
         use faknow_trainer::Error as T;
         match self {
-            Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => true,
+            Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => {
+                true
+            }
             Self::Io { source, .. } => is_wrong_path(source.kind()),
             Self::Callback(_) => true,
             Self::Trainer(error) => matches!(
                 error,
-                T::Setting { .. } | T::EmptyLoader { .. } | T::NoLabels { .. } | T::RunDir { .. } | T::Schedule(_)
-                    | T::Callback(_) | T::Metric(_)
+                T::Setting { .. }
+                    | T::EmptyLoader { .. }
+                    | T::NoLabels { .. }
+                    | T::RunDir { .. }
+                    | T::Schedule(_)
+                    | T::Callback(_)
+                    | T::Metric(_)
             ),
         }
     }
@@ -104,6 +111,11 @@ fn is_wrong_path(kind: ErrorKind) -> bool {
     use ErrorKind as K;
     matches!(
         kind,
-        K::NotFound | K::PermissionDenied | K::IsADirectory | K::NotADirectory | K::InvalidData | K::InvalidFilename
+        K::NotFound
+            | K::PermissionDenied
+            | K::IsADirectory
+            | K::NotADirectory
+            | K::InvalidData
+            | K::InvalidFilename
     )
 }

@@ -8,7 +8,8 @@ pub use faknow_metrics::{
 };
 pub use faknow_model::{Loss, Mode, Model, Output, TextCnn, TextCnnConfig};
 pub use faknow_trainer::{
-    Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, Supervised, TrainStep, Trainer, seed_model,
+    Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, Supervised, TrainStep, Trainer,
+    seed_model,
 };
 pub use tch::{Device, Kind, Tensor, nn};
 

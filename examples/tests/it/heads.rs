@@ -19,7 +19,10 @@ fn each_example_says_how_to_run_it() {
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
         let command = format!("`cargo run -p faknow-examples --bin {name}");
         assert!(head.iter().any(|line| line.contains(&command)), "{name}: its head must hold {command}`");
-        assert!(manifest.contains(&format!("name = \"{name}\"\npath = \"{name}.rs\"")), "{name} is no [[bin]]");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"\npath = \"{name}.rs\"")),
+            "{name} is no [[bin]]"
+        );
         names.push(name);
     }
     assert!(names.len() >= 7, "examples are missing: {names:?}");

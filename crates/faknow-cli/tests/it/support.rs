@@ -11,8 +11,13 @@ use tempfile::TempDir;
 /// A model that trains in milliseconds.
 pub(crate) const TINY: [&str; 4] = ["--set", "model.embedding_size=8", "--set", "model.n_filters=4"];
 
-/// Both classes have words of their own among those that they share.
+/// Posts of real and fake in turn.
 pub(crate) fn posts(n: usize, seed: u64) -> Vec<(String, &'static str)> {
+    posts_of(&["real", "fake"], n, seed)
+}
+
+/// Posts of up to four classes in turn; each has a word of its own among those that all share.
+pub(crate) fn posts_of(classes: &[&'static str], n: usize, seed: u64) -> Vec<(String, &'static str)> {
     const SHARED: [&str; 8] = ["rain", "mayor", "storm", "market", "bridge", "doctor", "school", "vote"];
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut draw = |n: usize| {
@@ -21,9 +26,9 @@ pub(crate) fn posts(n: usize, seed: u64) -> Vec<(String, &'static str)> {
     };
     let post = |index: usize| {
         let mut words: Vec<&str> = (0..3 + draw(6)).map(|_| SHARED[draw(SHARED.len())]).collect();
-        let (own, label) = if index % 2 == 0 { ("officials", "real") } else { ("shocking", "fake") };
-        words.push(own);
-        (words.join(" "), label)
+        let class = index % classes.len();
+        words.push(["officials", "shocking", "perhaps", "satire"][class]);
+        (words.join(" "), classes[class])
     };
     (0..n).map(post).collect()
 }
@@ -36,9 +41,9 @@ pub(crate) fn csv(n: usize, seed: u64) -> String {
 }
 
 /// Posts as JSON lines with `id`, `text`, `label`.
-pub(crate) fn jsonl(n: usize, seed: u64) -> String {
-    let rows = posts(n, seed).into_iter().enumerate();
-    rows.map(|(id, (text, label))| json!({ "id": id, "text": text, "label": label }).to_string() + "\n").collect()
+pub(crate) fn jsonl(posts: &[(String, &str)]) -> String {
+    let line = |(id, (text, label))| json!({ "id": id, "text": text, "label": label }).to_string() + "\n";
+    posts.iter().map(|(text, label)| (text, label)).enumerate().map(line).collect()
 }
 
 /// A folder of its own for each test, with `train.csv`, `valid.csv` and `test.csv`.
@@ -102,7 +107,8 @@ impl Bench {
     /// Trains a tiny model on `train.csv` for two epochs (`more` may say otherwise) and answers the JSON line.
     pub(crate) fn train(&self, more: &[&str]) -> Value {
         let train = ["--train", "train.csv", "--text", "tweet"];
-        let train: &[&str] = if more.contains(&"--train") || more.contains(&"--config") { &[] } else { &train };
+        let train: &[&str] =
+            if more.contains(&"--train") || more.contains(&"--config") { &[] } else { &train };
         let epochs: &[&str] = if more.contains(&"--epochs") { &[] } else { &["--epochs", "2"] };
         let args = [&["train", "textcnn", "--json"][..], train, epochs, &TINY, more].concat();
         self.faknow(&args).json()
@@ -116,7 +122,8 @@ impl Bench {
     /// Training refuses, and leaves no run folder behind.
     pub(crate) fn train_refuses(&self, more: &[&str], parts: &[&str]) {
         let train: &[&str] = if more.contains(&"--train") { &[] } else { &["--train", "train.csv"] };
-        let args = [&["train", "textcnn", "--text", "tweet", "--out", "refused"][..], train, &TINY, more].concat();
+        let args =
+            [&["train", "textcnn", "--text", "tweet", "--out", "refused"][..], train, &TINY, more].concat();
         self.refuses(&args, parts);
         assert!(!self.path("refused").exists(), "{args:?} made a run folder");
     }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the golden tests say how many cases ran")]
 
+mod defects;
 mod degenerate;
 mod golden;

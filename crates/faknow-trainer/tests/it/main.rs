@@ -1,5 +1,6 @@
 //! Tests of the trainer through its public interface.
 
+mod alone;
 mod by_hand;
 mod defects_best;
 mod defects_training;

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Barrier};
 
 use faknow_callbacks::{Flow, LevelFilter, ProgressWriter, console_subscriber, on_epoch_end};
 use faknow_trainer::{Error, OptimizerConfig, RunDir, WEIGHTS_FILE};
 use serde_json::{Map, Value, json};
 
+use crate::alone::is_alone;
 use crate::toy::{self, Fault, Recorder, Toy, judged_by, train_data, valid_data, weights};
 
 /// All files below a folder, as paths from there; event files without their time.
@@ -179,23 +179,16 @@ fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
     }
 }
 
-/// Runs in a folder of its own, as a process of its own: the current directory is one for all threads.
 #[test]
 fn defect_22_a_bare_name_is_a_path() {
-    const CHILD: &str = "FAKNOW_TEST_BARE_NAME";
-    if std::env::var_os(CHILD).is_some() {
+    let folder = tempfile::tempdir().unwrap();
+    if is_alone("run_folder::defect_22_a_bare_name_is_a_path", folder.path()) {
         let dir = RunDir::create("run").unwrap();
         let mut trainer = toy::trainer().run_dir(dir).build().unwrap();
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         faknow_model::weights::save(&trainer.run().vars, Path::new("m.safetensors")).unwrap();
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let name = "run_folder::defect_22_a_bare_name_is_a_path";
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", name]).env(CHILD, "1").current_dir(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
     let files = files(folder.path());
     for file in ["m.safetensors", "run/checkpoints/best/model.safetensors", "run/run.log"] {
         assert!(files.contains(file), "{files:?}");

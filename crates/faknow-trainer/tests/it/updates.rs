@@ -1,6 +1,6 @@
 //! What decides an update of the weights: learning rates from schedules and callbacks, clipping.
 
-use faknow_callbacks::{Callback, Flow, Run, on_batch_end, on_epoch_end};
+use faknow_callbacks::{Callback, Flow, JsonlLog, Run, on_batch_end, on_epoch_end};
 use faknow_trainer::schedule::{ExponentialLr, Interval, LambdaSchedule, ScheduleConfig, Unit};
 use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig, Result, Trainer, TrainerBuilder};
 use tch::Kind;
@@ -77,6 +77,22 @@ fn the_optimizer_follows_its_schedule() {
         &[0.1, 1.0, 0.025],
         "both",
     );
+}
+
+#[test]
+fn batches_and_epochs_are_logged_with_the_rates_of_their_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("steps.jsonl");
+    let schedule = ExponentialLr { interval: Some(Interval::Step), ..ExponentialLr::new(0.5) };
+    let builder = toy::trainer().schedule(ScheduleConfig::Exponential(schedule)).max_epochs(2);
+    let mut trainer = builder.callback(JsonlLog::to(&path).log_every(1)).build().unwrap();
+    let report = trainer.fit(&train_data(), None).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let steps: Vec<f64> = lines.filter_map(|line| line["lr"][0].as_f64()).collect();
+    assert_eq!(steps, [0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125]);
+    let epochs: Vec<f64> = report.history.epochs.iter().map(|record| record.learning_rates[0]).collect();
+    assert_eq!(epochs, [0.1, 0.0125]);
 }
 
 #[test]

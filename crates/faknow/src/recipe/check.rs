@@ -28,7 +28,12 @@ impl Config {
         let loader = &self.loader;
         at_least_1("loader.batch_size", loader.batch_size)?;
         at_least_1("loader.eval_batch_size", loader.eval_batch_size)?;
-        check("loader.workers", loader.workers, loader.workers <= MAX_THREADS, &format!("at most {MAX_THREADS}"))?;
+        check(
+            "loader.workers",
+            loader.workers,
+            loader.workers <= MAX_THREADS,
+            &format!("at most {MAX_THREADS}"),
+        )?;
         TextModelConfig::new(&self.model)?.validate(classes.len())?;
         self.optimizer.validate().map_err(Error::named)?;
         at_least_1("trainer.epochs", self.trainer.epochs)?;
@@ -100,7 +105,10 @@ fn monitor(key: &str, name: &str) -> Result<String> {
     }
     metric_by_name(name).map(|metric| metric.name().to_owned()).map_err(|_| {
         let known: Vec<&str> = metric_names().collect();
-        Error::config(key, format!("expected `loss` or a metric, got `{name}`; metrics are {}", known.join(", ")))
+        Error::config(
+            key,
+            format!("expected `loss` or a metric, got `{name}`; metrics are {}", known.join(", ")),
+        )
     })
 }
 
@@ -150,11 +158,19 @@ mod tests {
         check("trainer.clip_norm=0.0", "`trainer.clip_norm`: expected a number above 0, got 0");
         check("trainer.clip_value=inf", "`trainer.clip_value`: expected a number above 0, got inf");
         check("early_stopping.patience=0", "`early_stopping.patience`: expected at least 1, got 0");
-        check("early_stopping.min_delta=nan", "`early_stopping.min_delta`: expected a number of at least 0, got NaN");
+        check(
+            "early_stopping.min_delta=nan",
+            "`early_stopping.min_delta`: expected a number of at least 0, got NaN",
+        );
         let both = Config::default().set("trainer.clip_norm=1").unwrap().set("trainer.clip_value=1").unwrap();
         assert!(both.validate().unwrap_err().to_string().contains("one of clip_norm and clip_value"));
         let seed = Config { seed: u64::MAX, ..Config::default() };
-        assert!(seed.validate().unwrap_err().to_string().starts_with("`seed`: expected at most 9223372036854775807"));
+        assert!(
+            seed.validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("`seed`: expected at most 9223372036854775807")
+        );
     }
 
     #[test]

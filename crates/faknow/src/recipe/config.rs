@@ -122,9 +122,11 @@ impl DataConfig {
     /// # Errors
     /// There are fewer than two, or one is named twice; `values` names no class.
     pub fn to_classes(&self) -> Result<Classes> {
-        let mut classes = Classes::new(self.classes.clone()).map_err(|e| Error::setting("data.classes", e))?;
+        let mut classes =
+            Classes::new(self.classes.clone()).map_err(|e| Error::setting("data.classes", e))?;
         for (class, values) in &self.values {
-            classes = classes.with_values(class, values.clone()).map_err(|e| Error::setting("data.values", e))?;
+            classes =
+                classes.with_values(class, values.clone()).map_err(|e| Error::setting("data.values", e))?;
         }
         Ok(classes)
     }
@@ -201,8 +203,8 @@ impl TextConfig {
     /// # Errors
     /// The language is unknown, or the stop words cannot be read.
     pub fn tokenizer_config(&self) -> Result<TokenizerConfig> {
-        let mut config = TokenizerConfig::for_language(&self.language)
-            .map_err(|e| Error::setting("text.language", e))?;
+        let mut config =
+            TokenizerConfig::for_language(&self.language).map_err(|e| Error::setting("text.language", e))?;
         if let Some(kind) = self.tokenizer {
             config.kind = kind;
         }
@@ -213,7 +215,8 @@ impl TextConfig {
         config.max_length = Some(self.max_length);
         if let Some(path) = &self.stop_words {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-            config.stop_words = text.lines().map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+            config.stop_words =
+                text.lines().map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect();
         }
         Ok(config)
     }
@@ -239,7 +242,14 @@ pub struct LoaderConfig {
 
 impl Default for LoaderConfig {
     fn default() -> Self {
-        Self { batch_size: 50, eval_batch_size: 256, buckets: 50, drop_last: false, balanced: false, workers: 1 }
+        Self {
+            batch_size: 50,
+            eval_batch_size: 256,
+            buckets: 50,
+            drop_last: false,
+            balanced: false,
+            workers: 1,
+        }
     }
 }
 
@@ -333,9 +343,9 @@ impl Config {
             },
         };
         match device {
-            Device::Cuda(_) if !tch::Cuda::is_available() => {
-                wrong("libtorch finds no CUDA device (`cargo xtask setup --cuda` sets up a libtorch that can)")
-            }
+            Device::Cuda(_) if !tch::Cuda::is_available() => wrong(
+                "libtorch finds no CUDA device (`cargo xtask setup --cuda` sets up a libtorch that can)",
+            ),
             Device::Cuda(n) if n as i64 >= tch::Cuda::device_count() => {
                 wrong(&format!("there are {} CUDA devices", tch::Cuda::device_count()))
             }

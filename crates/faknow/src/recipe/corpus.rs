@@ -44,12 +44,14 @@ impl Corpus {
         .map_err(|e| training_part(file, e))?;
         let train = train.with_margin(margin);
         train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
-        let rest = |path: &Option<std::path::PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
+        let rest = |path: &Option<std::path::PathBuf>,
+                    part: Option<&Vec<usize>>|
+         -> Result<Option<TextDataset>> {
             let domains = train.domains();
             Ok(match (path, part) {
-                (Some(path), _) => {
-                    Some(TextDataset::from_records(open(path)?, &tokenizer, &vocab, domains)?.with_margin(margin))
-                }
+                (Some(path), _) => Some(
+                    TextDataset::from_records(open(path)?, &tokenizer, &vocab, domains)?.with_margin(margin),
+                ),
                 (None, Some(part)) if !part.is_empty() => {
                     let records = select(open(file)?, part);
                     Some(TextDataset::from_records(records, &tokenizer, &vocab, domains)?.with_margin(margin))
@@ -64,8 +66,13 @@ impl Corpus {
 
     /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
     pub(super) fn summary(&self) -> Vec<String> {
-        let parts = [("training", Some(&self.train)), ("validation", self.valid.as_ref()), ("test", self.test.as_ref())];
-        let mut lines: Vec<String> = parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect();
+        let parts = [
+            ("training", Some(&self.train)),
+            ("validation", self.valid.as_ref()),
+            ("test", self.test.as_ref()),
+        ];
+        let mut lines: Vec<String> =
+            parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect();
         lines.push(format!("vocabulary: {} words", self.vocab.len()));
         lines
     }
@@ -73,7 +80,8 @@ impl Corpus {
     fn summarize(&self, name: &str, data: Option<&TextDataset>) -> String {
         let Some(data) = data else { return format!("{name}: none") };
         let counts = data.class_counts();
-        let of_class = |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
+        let of_class =
+            |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
         let classes: Vec<String> = self.classes.names().iter().enumerate().map(of_class).collect();
         let n_tokens = data.n_tokens();
         format!(
@@ -87,7 +95,11 @@ impl Corpus {
 }
 
 /// The loader of training batches.
-pub(super) fn train_loader(data: TextDataset, config: &LoaderConfig, seed: u64) -> Result<DataLoader<TextDataset>> {
+pub(super) fn train_loader(
+    data: TextDataset,
+    config: &LoaderConfig,
+    seed: u64,
+) -> Result<DataLoader<TextDataset>> {
     let mut builder = DataLoader::builder(data)
         .batch_size(config.batch_size)
         .shuffle(seed)
@@ -112,16 +124,15 @@ pub(super) fn eval_loader(data: TextDataset, config: &LoaderConfig) -> Result<Da
 /// An error of the training texts, with the file that they come from.
 fn training_part(file: &Path, error: faknow_data::Error) -> faknow_data::Error {
     match error {
-        faknow_data::Error::Dataset(message) => faknow_data::Error::file(file, format!("training records: {message}")),
+        faknow_data::Error::Dataset(message) => {
+            faknow_data::Error::file(file, format!("training records: {message}"))
+        }
         other => other,
     }
 }
 
 fn vocab_options(config: &TextConfig) -> VocabOptions {
-    VocabOptions {
-        min_count: config.min_count,
-        max_size: (config.max_vocab > 0).then_some(config.max_vocab),
-    }
+    VocabOptions { min_count: config.min_count, max_size: (config.max_vocab > 0).then_some(config.max_vocab) }
 }
 
 /// Which records of the training file go to training, validation and test; `None` if all are for training.

@@ -1,6 +1,5 @@
 //! A trained detector: all that prediction needs, saved to and loaded from a run folder.
 
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -95,14 +94,12 @@ impl Detector {
     ///
     /// # Errors
     /// A record is broken, or the model fails.
-    pub fn predict_records(
-        &self,
-        records: Vec<faknow_data::Result<Record>>,
-    ) -> Result<Vec<Prediction>> {
+    pub fn predict_records(&self, records: Vec<faknow_data::Result<Record>>) -> Result<Vec<Prediction>> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
+        let data =
+            TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
         let n_samples = data.n_samples();
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
@@ -110,7 +107,9 @@ impl Detector {
             let batch = batch?;
             let indices = batch.indices.clone();
             let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
-            for (row, scores) in indices.into_iter().zip(predict_batch(&self.model, batch, self.device, place)?) {
+            for (row, scores) in
+                indices.into_iter().zip(predict_batch(&self.model, batch, self.device, place)?)
+            {
                 rows[row] = scores;
             }
         }
@@ -123,7 +122,8 @@ impl Detector {
     /// The file is wrong, or the model fails.
     pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
         let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
-        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
+        let data =
+            TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation =
             evaluate(&self.model, &loader, &Metrics::all(), self.device, (Phase::Test, 0), |_, _| Ok(()))?;
@@ -151,7 +151,8 @@ impl Detector {
 
     fn prediction(&self, scores: &[f64]) -> Prediction {
         let best = (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
-        let scores: Vec<(String, f64)> = self.classes.names().iter().cloned().zip(scores.iter().copied()).collect();
+        let scores: Vec<(String, f64)> =
+            self.classes.names().iter().cloned().zip(scores.iter().copied()).collect();
         let (label, score) = scores[best].clone();
         Prediction { label, score, scores }
     }

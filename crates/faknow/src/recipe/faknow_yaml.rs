@@ -30,8 +30,8 @@ const KEYS: [(&str, &str); 18] = [
 
 /// Reads the text of a YAML file with FaKnow's keys; FaKnow's defaults stand where a key is left out.
 pub(super) fn read(text: &str) -> Result<Config> {
-    let yaml: Yaml =
-        serde_yaml_ng::from_str(text).map_err(|e| Error::config("", format!("does not parse as YAML: {e}")))?;
+    let yaml: Yaml = serde_yaml_ng::from_str(text)
+        .map_err(|e| Error::config("", format!("does not parse as YAML: {e}")))?;
     let mapping = match yaml {
         Yaml::Mapping(mapping) => mapping,
         Yaml::Null => Mapping::new(),
@@ -90,7 +90,10 @@ mod tests {
     fn faknows_keys_become_ours() {
         let config = read("train_path: t.json\nlanguage: en\nlr: 0.01\nnum_epochs: 3\nfilter_num: 7\nfreeze: true\nmetrics: [accuracy, auc]\ndevice: cpu\ntest_path: ~\n").unwrap();
         assert_eq!(config.data.train, Some("t.json".into()));
-        assert_eq!((config.optimizer.lr(), config.trainer.epochs, config.text.language.as_str()), (0.01, 3, "en"));
+        assert_eq!(
+            (config.optimizer.lr(), config.trainer.epochs, config.text.language.as_str()),
+            (0.01, 3, "en")
+        );
         assert_eq!(config.model.hyperparameters["n_filters"].as_integer(), Some(7));
         assert_eq!(config.trainer.metrics, Some(vec!["accuracy".into(), "auc".into()]));
         assert_eq!(config.data.test, None);

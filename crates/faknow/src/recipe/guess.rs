@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::DataConfig;
 use crate::{Error, Result};
 
-const TEXTS: [&str; 9] = ["text", "tweet", "content", "statement", "post", "post_text", "body", "title", "headline"];
+const TEXTS: [&str; 9] =
+    ["text", "tweet", "content", "statement", "post", "post_text", "body", "title", "headline"];
 const LABELS: [&str; 6] = ["label", "class", "target", "y", "veracity", "verdict"];
 /// Words and numbers for "not fake", which comes first of two classes.
 const NEGATIVE: [&str; 8] = ["0", "real", "true", "non-rumor", "nonrumor", "non-fake", "legit", "false"];

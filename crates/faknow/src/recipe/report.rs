@@ -20,7 +20,13 @@ fn render(page: &mut String, config: &Config, outcome: &Outcome) -> std::fmt::Re
     writeln!(page, "# {}\n", outcome.run.file_name().unwrap_or_default().to_string_lossy())?;
     writeln!(page, "- model: {}, classes: {}", config.model.name, config.data.classes.join(", "))?;
     writeln!(page, "- seed: {}", config.seed)?;
-    writeln!(page, "- ended: {} after {} epochs, {}", fit.ended, fit.history.epochs.len(), format_duration(fit.seconds))?;
+    writeln!(
+        page,
+        "- ended: {} after {} epochs, {}",
+        fit.ended,
+        fit.history.epochs.len(),
+        format_duration(fit.seconds)
+    )?;
     match &fit.best {
         Some(best) => writeln!(page, "- best epoch: {} with {} {:.6}", best.epoch, best.monitor, best.value)?,
         None => writeln!(page, "- best epoch: none, since nothing was validated")?,

@@ -109,7 +109,10 @@ fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
         let known: Vec<String> = place.keys().cloned().collect();
         let next = place.entry(parent).or_insert_with(|| Value::Table(Table::new()));
         place = next.as_table_mut().ok_or_else(|| {
-            Error::config(key, format!("unknown setting: `{parent}` has no parts; known beside it: {}", known.join(", ")))
+            Error::config(
+                key,
+                format!("unknown setting: `{parent}` has no parts; known beside it: {}", known.join(", ")),
+            )
         })?;
     }
     if key == "optimizer.name" && place.get("name") != Some(&value) {
@@ -212,10 +215,7 @@ mod tests {
             "optimizer.lrr=1",
             "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`",
         );
-        says(
-            "optimizer.lr=fast",
-            "`optimizer.lr`: invalid type: string \"fast\", expected a number",
-        );
+        says("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
         says(
             "optimizer.name=lion",
             "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`",
