@@ -11,7 +11,7 @@ fn readme_shows_the_quickstart() {
     let program = without_head(&quickstart);
     let shown = rust_blocks(&readme);
     assert!(
-        shown.iter().any(|block| *block == program),
+        shown.contains(&program),
         "README.md must hold examples/quickstart.rs without its head in a ```rust block:\n\n{program}\n\
          Its Rust blocks are:\n\n{}",
         shown.join("\n---\n")

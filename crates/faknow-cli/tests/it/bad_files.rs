@@ -4,13 +4,11 @@ use std::fs;
 
 use crate::support::{Bench, csv, jsonl, posts};
 
-/// Training, testing, predicting or all of them refuse a file of this content.
+/// Training and testing refuse a file of this content.
 fn check(bench: &Bench, name: &str, content: impl AsRef<[u8]>, parts: &[&str]) {
     bench.write(name, content);
     let parts = &[&[name], parts].concat();
     bench.train_refuses(&["--train", name], parts);
-    bench.train_refuses(&["--valid", name], parts);
-    bench.train_refuses(&["--valid", "valid.csv", "--test", name], parts);
     bench.refuses(&["test", "run", "--data", name], parts);
 }
 
@@ -20,9 +18,11 @@ fn empty_files() {
     check(&bench, "empty.csv", "", &["the file is empty"]);
     check(&bench, "empty.json", "", &["the file is empty"]);
     check(&bench, "blank.jsonl", "\n\n", &["empty"]);
-    check(&bench, "none.json", "[]", &["no records"]);
+    check(&bench, "none.json", "[]", &["the JSON array is empty"]);
     check(&bench, "header.csv", "id,tweet,label\n", &["a header and no records"]);
     for name in ["empty.csv", "header.csv"] {
+        bench.train_refuses(&["--valid", name], &[name]);
+        bench.train_refuses(&["--valid", "valid.csv", "--test", name], &[name]);
         bench.refuses(&["predict", "run", "--input", name], &[name]);
         bench.refuses(&["data", "inspect", name], &[name]);
     }

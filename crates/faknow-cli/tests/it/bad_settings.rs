@@ -40,7 +40,7 @@ fn the_short_options_are_checked_as_the_settings_are() {
     bench.train_refuses(&["--classes", "real,real"], &["`data.classes`", "`real` twice"]);
     bench.train_refuses(&["--classes", "real,"], &["`data.classes`", "a name for every class"]);
     bench
-        .train_refuses(&["--classes", "real=1,fake=1"], &["`data.values`", "`1` for both `real` and `fake`"]);
+        .train_refuses(&["--classes", "real=1,fake=1"], &["`data.values`", "`1` for both `fake` and `real`"]);
 }
 
 #[test]

@@ -72,7 +72,10 @@ fn inspect_reads_files_without_header_or_usual_names() {
     let report = bench.faknow(&args).ok();
     assert!(report.contains("columns     1, 2, 3") && report.contains("name it with --text"), "{report}");
     let report = bench.faknow(&[&args[..], &["--text", "2", "--label", "3"]].concat()).ok();
-    assert!(report.contains("characters  min 4") && report.contains("x              1   50.0 %"), "{report}");
+    assert!(
+        report.contains("characters  min 4") && report.contains("labels      x           1   50.0 %"),
+        "{report}"
+    );
     let report = bench.faknow(&[&args[..], &["--text", "2", "--domain", "1"]].concat()).ok();
     assert!(report.contains("domains"), "{report}");
 }

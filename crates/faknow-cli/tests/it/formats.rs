@@ -133,7 +133,8 @@ fn chinese_is_cut_into_words() {
     bench.write("zh.jsonl", (0..80).map(line).collect::<String>());
     let args =
         ["--train", "zh.jsonl", "--text", "content", "--language", "zh", "--out", "run", "--epochs", "10"];
-    let summary = bench.train(&[&args[..], &["--set", "optimizer.lr=0.02"]].concat());
+    let quick = ["--set", "optimizer.lr=0.02", "--set", "loader.batch_size=8"];
+    let summary = bench.train(&[&args[..], &quick].concat());
     assert!(summary["test"]["accuracy"].as_f64().unwrap() > 0.9, "{}", summary["test"]);
     let vocab = bench.read("run/vocab.txt");
     let words: Vec<&str> = vocab.lines().filter_map(|line| line.split_whitespace().next()).collect();

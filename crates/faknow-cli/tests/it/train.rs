@@ -79,10 +79,11 @@ fn valid_and_test_have_every_metric_that_the_golden_file_names() {
     let mut n_checked = 0;
     for case in golden["cases"].as_array().unwrap() {
         let summary = if case["num_classes"] == 2 { &binary } else { &three };
-        for name in keys(&case["metrics"]) {
+        for (name, golden) in case["metrics"].as_object().unwrap() {
             for part in ["valid", "test"] {
                 let score = summary[part].get(name).unwrap_or_else(|| panic!("{part} lacks {name}"));
-                assert!(score.is_number() || score.is_array(), "{part}.{name} is {score}");
+                // Where the golden value is null too, the metric makes no sense.
+                assert!(score.is_number() || score.is_array() || golden.is_null(), "{part}.{name} is {score}");
                 n_checked += 1;
             }
         }

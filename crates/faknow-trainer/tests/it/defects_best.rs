@@ -1,4 +1,5 @@
 //! Regression tests of FaKnow's defects in choosing the best epoch and in stopping (numbers as in docs/parity.md).
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::Path;
 

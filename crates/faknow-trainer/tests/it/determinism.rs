@@ -1,18 +1,16 @@
 //! Two runs with the same seed are the same run, to the bit.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use faknow_metrics::History;
 use tch::{Tensor, kind};
 
 use crate::alone::is_alone;
-use crate::toy::{self, Toy, train_data, valid_data, weights};
-
-type Fitted = (BTreeMap<String, Vec<f64>>, History);
+use crate::toy::{self, Toy, Weights, train_data, valid_data, weights};
 
 /// Weights and history (without its times) of a fit with dropout.
-fn fit(seed: Option<u64>) -> Fitted {
+fn fit(seed: Option<u64>) -> (Weights, History) {
     let (mut model, vars) = Toy::new();
     model.dropout = 0.4;
     let builder = toy::of((model, vars)).max_epochs(4).restore_best(false);

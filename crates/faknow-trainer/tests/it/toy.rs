@@ -14,6 +14,9 @@ use faknow_trainer::{OptimizerConfig, Trainer, TrainerBuilder};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
 
+/// The values of all variables by name.
+pub(crate) type Weights = BTreeMap<String, Vec<f64>>;
+
 /// A point and its class.
 pub(crate) type Point = ([f64; 2], i64);
 
@@ -218,13 +221,13 @@ pub(crate) fn judged_as(direction: Direction, values: &[f64]) -> TrainerBuilder<
 }
 
 /// All weights by name.
-pub(crate) fn weights(vars: &VarStore) -> BTreeMap<String, Vec<f64>> {
+pub(crate) fn weights(vars: &VarStore) -> Weights {
     let values = |t: Tensor| Vec::<f64>::try_from(t.detach().to_kind(Kind::Double).view([-1])).unwrap();
     vars.variables().into_iter().map(|(name, t)| (name, values(t))).collect()
 }
 
 /// The weights that a safetensors file holds.
-pub(crate) fn saved(path: &Path) -> BTreeMap<String, Vec<f64>> {
+pub(crate) fn saved(path: &Path) -> Weights {
     let (_, vars) = Toy::new();
     faknow_model::weights::load(&vars, path).expect("weights that can be loaded");
     weights(&vars)
@@ -235,7 +238,7 @@ pub(crate) fn saved(path: &Path) -> BTreeMap<String, Vec<f64>> {
 pub(crate) struct Recorder {
     pub(crate) hooks: Arc<Mutex<Vec<String>>>,
     /// The weights at the end of each epoch.
-    pub(crate) weights: Arc<Mutex<Vec<BTreeMap<String, Vec<f64>>>>>,
+    pub(crate) weights: Arc<Mutex<Vec<Weights>>>,
 }
 
 impl Recorder {
@@ -243,7 +246,7 @@ impl Recorder {
         self.hooks.lock().unwrap().join("\n")
     }
 
-    pub(crate) fn weights_of_epoch(&self, epoch: usize) -> BTreeMap<String, Vec<f64>> {
+    pub(crate) fn weights_of_epoch(&self, epoch: usize) -> Weights {
         self.weights.lock().unwrap()[epoch - 1].clone()
     }
 

@@ -1,4 +1,5 @@
 //! What decides an update of the weights: learning rates from schedules and callbacks, clipping.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_callbacks::{Callback, Flow, JsonlLog, Run, on_batch_end, on_epoch_end};
 use faknow_trainer::schedule::{ExponentialLr, Interval, LambdaSchedule, ScheduleConfig, Unit};

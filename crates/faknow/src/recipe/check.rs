@@ -19,7 +19,7 @@ impl Config {
     /// # Errors
     /// Names the first setting that is outside its range, with what would be right.
     pub fn validate(&self) -> Result<()> {
-        check("seed", self.seed, self.seed <= MAX_SEED, &format!("at most {MAX_SEED}"))?;
+        self.check_seed()?;
         check("threads", self.threads, self.threads <= MAX_THREADS, &format!("at most {MAX_THREADS}"))?;
         self.device()?;
         let classes = self.data.to_classes()?;
@@ -44,6 +44,10 @@ impl Config {
         at_least_1("early_stopping.patience", stopping.patience)?;
         let fits = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;
         check("early_stopping.min_delta", stopping.min_delta, fits, "a number of at least 0")
+    }
+
+    pub(super) fn check_seed(&self) -> Result<()> {
+        check("seed", self.seed, self.seed <= MAX_SEED, &format!("at most {MAX_SEED}"))
     }
 
     fn check_split(&self) -> Result<()> {

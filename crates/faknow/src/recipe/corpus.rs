@@ -95,23 +95,21 @@ impl Corpus {
 }
 
 /// The loader of training batches.
-pub(super) fn train_loader(
-    data: TextDataset,
-    config: &LoaderConfig,
-    seed: u64,
-) -> Result<DataLoader<TextDataset>> {
+pub(super) fn train_loader(data: TextDataset, config: &Config) -> Result<DataLoader<TextDataset>> {
+    let loader = &config.loader;
     let mut builder = DataLoader::builder(data)
-        .batch_size(config.batch_size)
-        .shuffle(seed)
-        .drop_last(config.drop_last)
-        .prefetch(config.workers, 4);
-    if config.buckets > 0 {
-        builder = builder.buckets(config.buckets);
+        .batch_size(loader.batch_size)
+        .shuffle(config.seed)
+        .drop_last(loader.drop_last)
+        .prefetch(loader.workers, 4);
+    if loader.buckets > 0 {
+        builder = builder.buckets(loader.buckets);
     }
-    if config.balanced {
+    if loader.balanced {
         builder = builder.balanced();
     }
-    Ok(builder.build()?)
+    let file = config.train_file()?;
+    Ok(builder.build().map_err(|e| training_part(file, e))?)
 }
 
 /// The loader of batches for evaluation: the shortest texts first, since no result depends on the order.

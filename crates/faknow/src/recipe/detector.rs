@@ -70,10 +70,11 @@ impl Detector {
         let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
         let vocab = Vocab::load(run.join(VOCAB))?;
-        let model_config = TextModelConfig::new(&config.model)?;
+        let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
+        let model_config = TextModelConfig::new(&config.model).map_err(in_file)?;
         let vars = VarStore::new(device);
         let sizes = TextSizes { vocab_size: vocab.len(), n_classes: classes.len(), vectors: None };
-        let model = model_config.build(&vars.root(), &sizes)?;
+        let model = model_config.build(&vars.root(), &sizes).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
         let tokenizer = Tokenizer::new(tokenizer)?;

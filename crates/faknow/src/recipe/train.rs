@@ -72,7 +72,7 @@ pub fn train(
         vectors: vectors.as_ref().map(|v| &v.tensor),
     };
     let model = model_config.build(&vars.root(), &sizes)?;
-    let train = train_loader(corpus.train.clone(), &config.loader, config.seed)?;
+    let train = train_loader(corpus.train.clone(), &config)?;
     let valid = corpus.valid.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
     let test = corpus.test.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
 
