@@ -8,8 +8,8 @@ use faknow::data::synth::{SynthOptions, generate};
 use faknow::data::{Loader, Record};
 use faknow::metrics::PredictionsBuilder;
 use faknow::prelude::*;
+use faknow::tch;
 use faknow::trainer::{evaluate, predict};
-use faknow::{callbacks::Phase, tch};
 
 const N_POSTS: usize = 3000;
 const N_PAIRS: usize = 5;
@@ -59,9 +59,7 @@ fn main() -> Result<()> {
     rows.push(("predict one post".into(), seconds * 1e3, "ms"));
     let seconds = median(5, || {
         let none = Metrics::empty();
-        evaluate(&model, &many, &none, Device::Cpu, (Phase::Valid, 0), |_, _| Ok(()))
-            .map(drop)
-            .map_err(Into::into)
+        evaluate(&model, &many, &none, Device::Cpu).map(drop).map_err(Into::into)
     })?;
     rows.push(("evaluate in batches of 256".into(), N_POSTS as f64 / seconds, "posts/s"));
 

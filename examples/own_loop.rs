@@ -5,7 +5,7 @@
 //! `cargo run -p faknow-examples --bin own_loop`
 
 use anyhow::{Context as _, ensure};
-use faknow::callbacks::{BatchEnd, Best, BestTracker, Phase};
+use faknow::callbacks::{BatchEnd, Best, BestTracker};
 use faknow::data::synth::{SynthOptions, records};
 use faknow::metrics::History;
 use faknow::model::weights;
@@ -102,8 +102,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
                 break 'epochs;
             }
         }
-        let evaluation =
-            evaluate(&model, &setting.valid, &metrics, Device::Cpu, (Phase::Valid, epoch), |_, _| Ok(()))?;
+        let evaluation = evaluate(&model, &setting.valid, &metrics, Device::Cpu)?;
         let record = EpochRecord {
             epoch,
             step: run.step,

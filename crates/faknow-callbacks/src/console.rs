@@ -18,7 +18,9 @@ pub fn console_subscriber(
     level: LevelFilter,
     console: &ProgressWriter,
 ) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static {
-    let shown = Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("faknow", level)
+    let shown = Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        .with_target("faknow", level)
         // The run's span is for the run's log; on the terminal its name before every line would only be noise.
         .with_target(SPAN_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()

@@ -84,7 +84,10 @@ const SHOWN_OF_MANY: [&str; 4] = ["accuracy", "precision", "recall", "f1"];
 /// Of many scores only those are shown that a line has room for, `monitor` among them.
 fn scores(scores: &Scores, monitor: Option<&str>) -> String {
     let shown = |name: &str| {
-        scores.len() <= FEW || name.starts_with("loss") || SHOWN_OF_MANY.contains(&name) || monitor == Some(name)
+        scores.len() <= FEW
+            || name.starts_with("loss")
+            || SHOWN_OF_MANY.contains(&name)
+            || monitor == Some(name)
     };
     let worded = |(name, score): (&str, &Score)| match (defined(score), score.value()) {
         (Some(value), _) => format!("{name}={}", number(value)),
@@ -101,7 +104,8 @@ pub(crate) fn defined(score: &Score) -> Option<f64> {
 
 /// All that is worth a line about an epoch: `epoch=3/20  train loss=…  valid loss=… f1=…  lr=0.001  12.3 s …`.
 pub(crate) fn epoch_line(run: &Run, record: &EpochRecord) -> String {
-    let mut line = format!("epoch={}/{}  train {}", record.epoch, run.max_epochs, scores(&record.train, None));
+    let mut line =
+        format!("epoch={}/{}  train {}", record.epoch, run.max_epochs, scores(&record.train, None));
     if let Some(valid) = &record.valid {
         let monitor = run.monitor.as_ref().map(|monitor| monitor.name.as_str());
         let _ = write!(line, "  valid {}", scores(valid, monitor));

@@ -107,7 +107,9 @@ pub fn generate(options: &SynthOptions) -> Result<Vec<SynthPost>> {
 ///
 /// # Errors
 /// As [`generate`].
-pub fn records(options: &SynthOptions) -> Result<impl ExactSizeIterator<Item = Result<Record>> + Send + use<>> {
+pub fn records(
+    options: &SynthOptions,
+) -> Result<impl ExactSizeIterator<Item = Result<Record>> + Send + use<>> {
     Ok(generate(options)?.into_iter().map(|post| Ok(post.into())))
 }
 

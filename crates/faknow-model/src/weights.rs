@@ -25,7 +25,8 @@ pub fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<(
     let beside = path.with_extension("safetensors.tmp");
     // tch's error for a folder that does not exist is a panic or a text; the system's own is clear.
     drop(std::fs::File::create(&beside).map_err(io)?);
-    let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let tensors: Vec<(&str, &Tensor)> =
+        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     Tensor::write_safetensors(&tensors, &beside)?;
     std::fs::File::open(&beside).and_then(|f| f.sync_all()).map_err(io)?;
     std::fs::rename(&beside, path).map_err(io)
@@ -58,7 +59,9 @@ pub fn restore(vars: &VarStore, tensors: &BTreeMap<String, Tensor>, origin: &Pat
             Some(_) => {}
         }
     }
-    report.extend(tensors.keys().filter(|name| !variables.contains_key(*name)).map(|n| format!("unexpected `{n}`")));
+    report.extend(
+        tensors.keys().filter(|name| !variables.contains_key(*name)).map(|n| format!("unexpected `{n}`")),
+    );
     if !report.is_empty() {
         return Err(Error::Weights { path: origin.to_path_buf(), report });
     }
@@ -98,8 +101,8 @@ mod tests {
 
     fn vars(dims: &[i64]) -> VarStore {
         let vars = VarStore::new(Device::Cpu);
-        vars.root().randn("a", dims, 0.0, 1.0);
-        vars.root().zeros("b", &[1]);
+        let _ = vars.root().randn("a", dims, 0.0, 1.0);
+        let _ = vars.root().zeros("b", &[1]);
         vars
     }
 

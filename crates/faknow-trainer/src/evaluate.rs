@@ -15,8 +15,6 @@ use crate::{Error, Result};
 
 /// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.
 ///
-/// `progress` hears of every batch: batches done, batches in all.
-///
 /// # Errors
 /// The loader is empty, a batch has no labels, or a batch, the model or a metric fails.
 pub fn evaluate<M: Model>(
@@ -24,7 +22,17 @@ pub fn evaluate<M: Model>(
     loader: &dyn Loader<M::Batch>,
     metrics: &Metrics,
     device: Device,
+) -> Result<Evaluation> {
+    evaluate_at((Phase::Test, 0), model, loader, metrics, device, |_, _| Ok(()))
+}
+
+/// [`evaluate`] in a phase and epoch of a run; `progress` hears of every batch: batches done, batches in all.
+pub(crate) fn evaluate_at<M: Model>(
     (phase, epoch): (Phase, usize),
+    model: &M,
+    loader: &dyn Loader<M::Batch>,
+    metrics: &Metrics,
+    device: Device,
     mut progress: impl FnMut(usize, usize) -> Result<()>,
 ) -> Result<Evaluation> {
     let start = Instant::now();

@@ -13,7 +13,7 @@ use tch::{Device, no_grad, with_grad};
 
 use crate::best_weights::{BestWeights, save_checkpoint};
 use crate::error::{Place, phase_name, setting};
-use crate::evaluate::{evaluate, predict};
+use crate::evaluate::{evaluate_at, predict};
 use crate::guard::{guard, guarded};
 use crate::schedule::{BuildSchedule, Plan, Schedule, Unit};
 use crate::seed::seed_step;
@@ -227,7 +227,7 @@ impl<M: Model> Trainer<M> {
     fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
         let Self { model, run, metrics, callbacks, device, .. } = self;
         let epoch = if phase == Phase::Valid { run.epoch } else { 0 };
-        evaluate(model, loader, metrics, *device, (phase, epoch), |done, n_batches| {
+        evaluate_at((phase, epoch), model, loader, metrics, *device, |done, n_batches| {
             Ok(callbacks.on_evaluation_batch_end(run, phase, done, n_batches)?)
         })
     }

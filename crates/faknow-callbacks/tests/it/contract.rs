@@ -1,3 +1,5 @@
+//! The callback contract: order of the hooks, first answer counts, panics become errors.
+
 use std::sync::Arc;
 
 use expect_test::expect;

@@ -1,3 +1,5 @@
+//! When a run stops early, and which epoch is best.
+
 use std::path::PathBuf;
 
 use faknow_callbacks::{BestTracker, Callback, EarlyStopping, Monitor, Run, StopReason, Stopper};

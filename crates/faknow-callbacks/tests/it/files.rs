@@ -1,3 +1,5 @@
+//! What the file logs write, and when it is on disk.
+
 use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
 

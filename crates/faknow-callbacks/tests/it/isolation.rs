@@ -1,3 +1,5 @@
+//! Runs that share a process do not share a log.
+
 use std::sync::Barrier;
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! TensorBoard files, read back by a reader of the test's own and by TensorBoard's.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

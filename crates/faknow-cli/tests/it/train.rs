@@ -83,7 +83,10 @@ fn valid_and_test_have_every_metric_that_the_golden_file_names() {
             for part in ["valid", "test"] {
                 let score = summary[part].get(name).unwrap_or_else(|| panic!("{part} lacks {name}"));
                 // Where the golden value is null too, the metric makes no sense.
-                assert!(score.is_number() || score.is_array() || golden.is_null(), "{part}.{name} is {score}");
+                assert!(
+                    score.is_number() || score.is_array() || golden.is_null(),
+                    "{part}.{name} is {score}"
+                );
                 n_checked += 1;
             }
         }

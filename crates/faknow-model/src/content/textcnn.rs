@@ -68,7 +68,8 @@ impl TextCnn {
     /// [`Error::Config`] names the hyper-parameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &TextCnnConfig, vocab_size: usize, n_classes: usize) -> Result<Self> {
         check(config, n_classes)?;
-        let embedding = Embedding::random(&(path / "word_embedding"), vocab_size as i64, config.embedding_size)?;
+        let embedding =
+            Embedding::random(&(path / "word_embedding"), vocab_size as i64, config.embedding_size)?;
         Self::build(path, config, embedding, config.embedding_size, n_classes)
     }
 
@@ -76,7 +77,12 @@ impl TextCnn {
     ///
     /// # Errors
     /// As [`TextCnn::new`], and if `vectors` has not two dimensions.
-    pub fn with_vectors(path: &Path<'_>, config: &TextCnnConfig, vectors: &Tensor, n_classes: usize) -> Result<Self> {
+    pub fn with_vectors(
+        path: &Path<'_>,
+        config: &TextCnnConfig,
+        vectors: &Tensor,
+        n_classes: usize,
+    ) -> Result<Self> {
         check(config, n_classes)?;
         let embedding = Embedding::pretrained(&(path / "word_embedding"), vectors)?;
         Self::build(path, config, embedding, vectors.size()[1], n_classes)

@@ -33,7 +33,9 @@ impl Embedding {
                 got: format!("{:?}", vectors.size()),
             });
         }
-        Ok(Self { weight: path.f_var_copy("weight", &vectors.to_device(path.device()).to_kind(path.kind()))? })
+        Ok(Self {
+            weight: path.f_var_copy("weight", &vectors.to_device(path.device()).to_kind(path.kind()))?,
+        })
     }
 
     /// The same vectors, kept out of training.

@@ -59,7 +59,8 @@ impl TextCnnLayer {
         kernel_sizes: &[i64],
         activation: Activation,
     ) -> Result<Self> {
-        let wrong = |name, got: String| Error::Config { model: "TextCNN", name, expected: "at least 1".into(), got };
+        let wrong =
+            |name, got: String| Error::Config { model: "TextCNN", name, expected: "at least 1".into(), got };
         if kernel_sizes.is_empty() {
             return Err(wrong("kernel_sizes", "none".into()));
         }

@@ -31,7 +31,11 @@ fn golden_cases_match_pytorch() {
             }
             n_ran += 1;
         }
-        println!("golden {}: {n_ran} cases ran so far in f64 and f32; no module here yet: {}", folder.display(), without_module.join(", "));
+        println!(
+            "golden {}: {n_ran} cases ran so far in f64 and f32; no module here yet: {}",
+            folder.display(),
+            without_module.join(", ")
+        );
     }
     assert!(n_ran > 0, "no case ran");
 }
@@ -54,14 +58,18 @@ fn text_cnn(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
         embedding_size: int("embedding_size"),
         n_filters: int("filter_num"),
         kernel_sizes: serde_json::from_value(config["kernel_sizes"].clone()).unwrap(),
-        activation: serde_json::from_value::<Activation>(config["activation"].clone()).unwrap(),
+        activation: match &config["activation"] {
+            Value::Null => Activation::None,
+            name => serde_json::from_value(name.clone()).unwrap(),
+        },
         dropout: config["dropout"].as_f64().unwrap(),
         freeze_embedding: config["freeze"].as_bool().unwrap(),
     };
     let (n_words, n_classes) = (int("vocab_size") as usize, int("num_classes") as usize);
     let model = TextCnn::new(&vars.root(), &model_config, n_words, n_classes).unwrap();
     load_parameters(vars, inputs);
-    let batch = TextBatch::new(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone())).unwrap();
+    let batch =
+        TextBatch::new(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone())).unwrap();
     model.forward(&batch, mode(case)).unwrap()
 }
 
@@ -94,9 +102,22 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) 
     for loss_name in case["losses"].as_array().unwrap().iter().filter_map(Value::as_str) {
         let ours = match loss_name {
             "total_loss" => &loss.total,
-            part => &loss.parts.iter().find(|(n, _)| *n == part).unwrap_or_else(|| panic!("{name}: no loss {part}")).1,
+            part => {
+                &loss
+                    .parts
+                    .iter()
+                    .find(|(n, _)| *n == part)
+                    .unwrap_or_else(|| panic!("{name}: no loss {part}"))
+                    .1
+            }
         };
-        assert_close(&format!("{name} loss.{loss_name}"), ours, &tensors[&format!("loss.{loss_name}")], bound, 1.0);
+        assert_close(
+            &format!("{name} loss.{loss_name}"),
+            ours,
+            &tensors[&format!("loss.{loss_name}")],
+            bound,
+            1.0,
+        );
     }
 
     loss.total.backward();
@@ -138,12 +159,16 @@ fn folders() -> Vec<PathBuf> {
         return vec![folder.into()];
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared = std::env::var_os("FAKNOW_SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
+    let shared =
+        std::env::var_os("FAKNOW_SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
     let golden = shared.join("golden");
     if golden.join("manifest.json").exists() {
         return vec![golden.clone(), golden.join("set_b")];
     }
-    println!("SKIPPED: the shared golden files are not at {}; only those of this crate run", golden.display());
+    println!(
+        "SKIPPED: the shared golden files are not at {}; only those of this crate run",
+        golden.display()
+    );
     vec![here.join("tests/golden")]
 }
 

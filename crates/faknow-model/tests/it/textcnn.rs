@@ -54,7 +54,8 @@ fn the_result_does_not_depend_on_the_padding() {
 #[test]
 fn parameters_have_pytorchs_names_and_shapes() {
     let (vars, _) = model(&small());
-    let mut names: Vec<String> = vars.variables().iter().map(|(n, t)| format!("{n} {:?}", t.size())).collect();
+    let mut names: Vec<String> =
+        vars.variables().iter().map(|(n, t)| format!("{n} {:?}", t.size())).collect();
     names.sort();
     assert_eq!(
         names,

@@ -28,7 +28,7 @@ pub struct Sgd {
     pub lr: f64,
     /// Momentum, from 0 to below 1. Default 0.
     pub momentum: f64,
-    /// Dampening of the momentum, from 0 to 1. Default 0.
+    /// Dampening of the momentum, at least 0. Default 0.
     pub dampening: f64,
     /// L2 penalty, at least 0. Default 0.
     pub weight_decay: f64,
@@ -135,6 +135,16 @@ impl OptimizerConfig {
     /// RMSprop with this learning rate and PyTorch's other defaults.
     pub fn rms_prop(lr: f64) -> Self {
         Self::RmsProp(RmsProp { lr, ..RmsProp::default() })
+    }
+
+    /// The name by which configuration files choose it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd(_) => "sgd",
+            Self::Adam(_) => "adam",
+            Self::AdamW(_) => "adamw",
+            Self::RmsProp(_) => "rmsprop",
+        }
     }
 
     /// The learning rate.

@@ -167,6 +167,7 @@ impl Model for Toy {
 
     fn forward(&self, batch: &Points, mode: Mode) -> faknow_model::Result<Output> {
         assert!(batch.moved, "the batch was not moved to the device");
+        assert_eq!(gradients_are_on(), mode.is_train(), "gradients are recorded in training alone");
         let count = {
             let mut modes = self.modes.lock().unwrap();
             modes.push(mode);
@@ -187,6 +188,11 @@ impl Model for Toy {
         }
         Ok(output)
     }
+}
+
+/// Whether libtorch records operations for gradients in this thread.
+pub(crate) fn gradients_are_on() -> bool {
+    Tensor::zeros([1], tch::kind::FLOAT_CPU).set_requires_grad(true).square().requires_grad()
 }
 
 /// A trainer of [`Toy`] by plain gradient descent, with accuracy.

@@ -126,8 +126,7 @@ impl Detector {
         let data =
             TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
         let loader = eval_loader(data, &self.config.loader)?;
-        let evaluation =
-            evaluate(&self.model, &loader, &Metrics::all(), self.device, (Phase::Test, 0), |_, _| Ok(()))?;
+        let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
         let report = ClassificationReport::new(&evaluation.predictions, self.classes.names())?;
         Ok((evaluation, report))
     }

@@ -31,7 +31,11 @@ impl Config {
     ///
     /// # Errors
     /// An unknown key or a value of the wrong type, by its dotted name.
-    pub fn from_table(table: Table) -> Result<Self> {
+    pub fn from_table(mut table: Table) -> Result<Self> {
+        if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
+            let by_default = OptimizerConfig::default().name();
+            optimizer.entry("name").or_insert_with(|| Value::String(by_default.to_owned()));
+        }
         let optimizer = table.get("optimizer").and_then(Value::as_table).cloned();
         serde_path_to_error::deserialize(Value::Table(table).into_deserializer()).map_err(|error| {
             let key = match error.path().to_string() {
@@ -291,5 +295,14 @@ mod tests {
         let config = Config::default().set_all(&["optimizer.name=adamw", "data.train=x.csv"]).unwrap();
         let table = toml::to_string(&config).unwrap().parse::<Table>().unwrap();
         assert_eq!(Config::from_table(table).unwrap(), config);
+    }
+
+    #[test]
+    fn what_a_table_leaves_out_has_its_default() {
+        let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
+        assert_eq!(read(""), Config::default());
+        assert_eq!(read("[optimizer]\nlr = 0.5\n").optimizer, OptimizerConfig::adam(0.5));
+        assert_eq!(read("[optimizer]\nname = 'sgd'\n").optimizer, OptimizerConfig::sgd(0.01));
+        assert_eq!(read("[model]\ndropout = 0.1\n").model.name, "textcnn");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Phase, Run};
+use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Run};
 use faknow_data::Loader;
 use faknow_data::text::load_vectors;
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
@@ -116,10 +116,7 @@ pub fn train(
     };
     // Validation saw the weights of many epochs: this is what those that the detector ends with score.
     let valid = valid
-        .map(|loader| {
-            let place = (Phase::Valid, 0);
-            report(evaluate(trainer.model(), &loader, &Metrics::empty(), device, place, |_, _| Ok(()))?)
-        })
+        .map(|loader| report(evaluate(trainer.model(), &loader, &Metrics::empty(), device)?))
         .transpose()?;
     let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
     let outcome = Outcome { run, fit, valid, test };
