@@ -219,6 +219,22 @@ fn a_detector_of_the_last_epoch_is_reported_and_saved_as_such() {
 }
 
 #[test]
+fn the_log_says_what_was_read() {
+    let bench = Bench::new();
+    bench.write("words.vec", "rain 1 2 3\nofficials -1 0 0.5\nabsent 9 9 9\n");
+    bench.train(&["--valid", "valid.csv", "--set", "text.vectors=words.vec", "--out", "run"]);
+    let log = bench.read("run/run.log");
+    for part in [
+        "validation: 20 texts (10 real, 10 fake)",
+        "test: none",
+        "vocabulary: 12 words",
+        "word vectors: 2 of 12",
+    ] {
+        assert!(log.contains(part), "{log}\nlacks {part}");
+    }
+}
+
+#[test]
 fn quiet_says_nothing_and_verbose_more_than_usual() {
     let bench = Bench::new();
     let stderr = |out: &str, more: &[&str]| {

@@ -9,7 +9,7 @@ use faknow_metrics::Direction;
 use faknow_model::{Loss, Mode, Model};
 use faknow_trainer::schedule::ScheduleConfig;
 use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
-use tch::{Tensor, no_grad};
+use tch::no_grad;
 
 use crate::by_hand::{START, assert_weights};
 use crate::toy::{self, Memory, POINTS, Point, Points, Toy, train_data, valid_data};

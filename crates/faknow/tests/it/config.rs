@@ -1,0 +1,151 @@
+//! Configs as files: nothing is lost, nothing unknown is taken.
+
+use std::io::ErrorKind;
+
+use faknow::recipe::Config;
+
+use crate::support::{Bench, posts};
+
+/// Every setting has another value than its default, and those without a default have one.
+const EVERYTHING: &str = r#"
+seed = 7
+device = "cpu"
+threads = 3
+
+[data]
+train = "a.csv"
+valid = "b.csv"
+test = "c.csv"
+text = "tweet"
+label = "verdict"
+domain = "topic"
+classes = ["true", "false", "mixed"]
+values = { false = ["0", "hoax"], mixed = ["2"] }
+format = "tsv"
+header = false
+quotes = false
+split = [0.6, 0.2, 0.2]
+
+[text]
+language = "zh"
+tokenizer = "characters"
+lowercase = false
+punctuation = true
+normalize_urls = false
+normalize_mentions = true
+stop_words = "stop.txt"
+max_length = 100
+min_count = 2
+max_vocab = 5000
+vectors = "words.vec"
+
+[loader]
+batch_size = 8
+eval_batch_size = 16
+buckets = 0
+drop_last = true
+balanced = true
+workers = 4
+
+[model]
+name = "textcnn"
+embedding_size = 50
+kernel_sizes = [2, 3]
+freeze_embedding = true
+
+[optimizer]
+name = "rmsprop"
+lr = 0.1
+alpha = 0.9
+eps = 1e-6
+weight_decay = 0.01
+momentum = 0.5
+centered = true
+
+[schedule]
+name = "sequential"
+milestones = [3]
+
+[[schedule.schedules]]
+name = "linear"
+start_factor = 0.1
+end_factor = 1.0
+total_iters = 3
+
+[[schedule.schedules]]
+name = "cosine"
+t_max = 10
+eta_min = 0.001
+
+[trainer]
+epochs = 9
+clip_norm = 1.5
+monitor = "f1_macro"
+restore_best = false
+metrics = ["f1_macro", "roc_auc"]
+
+[early_stopping]
+enabled = false
+patience = 2
+min_delta = 0.01
+monitor = "loss"
+"#;
+
+#[test]
+fn a_config_with_every_setting_survives_its_file() {
+    let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
+    let config = read(EVERYTHING);
+    assert_eq!(read(&config.to_table().unwrap().to_string()), config);
+    assert_eq!(read(&toml::to_string(&config).unwrap()), config);
+    assert_eq!(serde_json::from_value::<Config>(serde_json::to_value(&config).unwrap()).unwrap(), config);
+    // No key was dropped on the way: what is written is what was read.
+    let table = EVERYTHING.parse::<toml::Table>().unwrap();
+    let written = config.to_table().unwrap();
+    for (name, value) in &table {
+        assert_eq!(written.get(name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_in_every_table() {
+    for table in ["", "data.", "text.", "loader.", "model.", "optimizer.", "trainer.", "early_stopping."] {
+        let key = format!("{table}no_such_key");
+        let bench = Bench::new(&posts(20));
+        let error = match bench.config.set(&format!("{key}=1")) {
+            Ok(config) => config.validate().unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.is_input());
+        let error = error.to_string();
+        assert!(
+            error.starts_with(&format!("`{key}`: unknown field")) && error.contains("expected one of"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_config_of_a_run_folder_is_the_config_of_the_run() {
+    let bench = Bench::new(&posts(40));
+    let config = bench.config.set_all(&["schedule.name=cosine", "data.values.fake=['hoax']"]).unwrap();
+    bench.train("run", &["schedule.name=cosine", "data.values.fake=['hoax']"]);
+    let mut saved = Config::from_file(&bench.path("run/config.toml")).unwrap();
+    let hyperparameters = std::mem::take(&mut saved.model.hyperparameters);
+    assert_eq!(hyperparameters["n_filters"].as_integer(), Some(4));
+    assert_eq!(hyperparameters["dropout"].as_float(), Some(0.5), "defaults are saved too");
+    saved.model.hyperparameters = config.model.hyperparameters.clone();
+    assert_eq!(saved, config);
+}
+
+#[test]
+fn errors_know_whether_the_input_is_to_blame() {
+    let io = |kind: ErrorKind| faknow::Error::io("x", kind.into());
+    for kind in
+        [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::IsADirectory, ErrorKind::InvalidData]
+    {
+        assert!(io(kind).is_input(), "{kind}");
+    }
+    for kind in [ErrorKind::StorageFull, ErrorKind::Interrupted, ErrorKind::Other] {
+        assert!(!io(kind).is_input(), "{kind}");
+    }
+}

@@ -1,0 +1,146 @@
+//! The data of a run: how one file is split, what the vocabulary knows, and who checks it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use faknow::callbacks::Callbacks;
+use faknow::recipe::{GuessedColumns, guess_columns, guess_data, train};
+
+use crate::support::{Bench, csv, posts};
+
+/// The words that stand in one post only tell which posts a run was trained on.
+fn training_posts(bench: &Bench, run: &str) -> BTreeSet<usize> {
+    bench.words(run).iter().filter_map(|word| word.strip_prefix("only")?.parse().ok()).collect()
+}
+
+#[test]
+fn the_seed_decides_the_split_and_nothing_else_does() {
+    let bench = Bench::new(&posts(60));
+    bench.train("a", &["seed=1"]);
+    let split = training_posts(&bench, "a");
+    bench.train("b", &["seed=1", "loader.batch_size=7", "optimizer.lr=0.5", "trainer.epochs=1"]);
+    assert_eq!(training_posts(&bench, "b"), split);
+    bench.train("c", &["seed=2"]);
+    assert_ne!(training_posts(&bench, "c"), split);
+}
+
+#[test]
+fn a_split_has_its_shares_of_every_class() {
+    let uneven: Vec<_> =
+        posts(200).into_iter().filter(|(text, label)| *label == "real" || text.contains("rain")).collect();
+    let n_fake = uneven.iter().filter(|(_, label)| *label == "fake").count();
+    let bench = Bench::new(&uneven);
+    let outcome = bench.train("run", &["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=1"]);
+    let support = |part: &Option<(faknow::metrics::Evaluation, faknow::metrics::ClassificationReport)>| {
+        part.as_ref().unwrap().1.confusion().support()
+    };
+    for support in [support(&outcome.valid), support(&outcome.test)] {
+        assert!((support[0] as f64 - 25.0).abs() <= 1.0, "{support:?}");
+        assert!((support[1] as f64 - n_fake as f64 / 4.0).abs() <= 1.0, "{support:?} of {n_fake}");
+    }
+}
+
+#[test]
+fn the_vocabulary_knows_the_training_part_only() {
+    let bench = Bench::new(&posts(60));
+    let outcome = bench.train("run", &[]);
+    let known = training_posts(&bench, "run");
+    assert_eq!(known.len(), 42, "0.7 of 60");
+    let n_test = outcome.test.unwrap().1.confusion().support().iter().sum::<u64>();
+    assert_eq!(n_test, 12);
+    // With files of their own, validation and test add no word either.
+    let other = csv(&[("unseen words here".into(), "real"), ("others there".into(), "fake")]);
+    let other = bench.write("other.csv", other);
+    let config = ["data.valid", "data.test"].map(|key| format!("{key}='{}'", other.display()));
+    bench.train("files", &[config[0].as_str(), config[1].as_str()]);
+    assert_eq!(training_posts(&bench, "files").len(), 60);
+    assert!(!bench.words("files").iter().any(|word| word == "unseen"));
+}
+
+#[test]
+fn the_vocabulary_obeys_its_settings() {
+    let bench = Bench::new(&posts(40));
+    let all = "data.split=[1, 0, 0]";
+    let words = |run: &str, settings: &[&str]| {
+        bench.train(run, &[&[all, "trainer.epochs=1"], settings].concat());
+        bench.words(run)
+    };
+    assert_eq!(words("plain", &[]).len(), 8 + 40);
+    assert_eq!(words("often", &["text.min_count=2"]).len(), 8, "words of one post occur once");
+    assert_eq!(words("few", &["text.max_vocab=5"]).len(), 3, "two numbers are for padding and unknown words");
+    let stop = bench.write("stop.txt", "rain\n\n  storm \n");
+    let stop = format!("text.stop_words='{}'", stop.display());
+    let without = words("stop", &["text.min_count=2", &stop]);
+    assert!(
+        without.len() == 6 && !without.iter().any(|word| word == "rain" || word == "storm"),
+        "{without:?}"
+    );
+    let short = words("short", &["text.max_length=1"]);
+    assert!(!short.iter().any(|word| word == "officials"), "a text is cut after its first word: {short:?}");
+}
+
+#[test]
+fn no_folder_is_made_for_wrong_data_or_settings() {
+    let bench = Bench::new(&posts(20));
+    let one_class = csv(&posts(20)).replace(",fake", ",real");
+    let one_class = format!("data.train='{}'", bench.write("one.csv", one_class).display());
+    for settings in [
+        &["data.text=body"][..],
+        &["data.valid='none.csv'"],
+        &["trainer.monitor=speed"],
+        &["early_stopping.patience=0"],
+        &["schedule={ name = 'one_cycle', total_steps = 1 }"],
+        &["schedule.name=plateau", "data.split=[1, 0, 0]"],
+        &["text.min_count=100"],
+        &["loader.drop_last=true", "loader.batch_size=100"],
+        &[&one_class],
+    ] {
+        let config = bench.config.set_all(settings).unwrap();
+        let mut asked = false;
+        let run_dir = || {
+            asked = true;
+            faknow::trainer::RunDir::create(bench.path("run"))
+        };
+        let error = train(&config, run_dir, Callbacks::default()).unwrap_err();
+        assert!(error.is_input() && !asked, "{settings:?}: {error}");
+        assert!(!bench.path("run").exists());
+    }
+}
+
+#[test]
+fn a_class_without_training_records_is_named_with_its_file() {
+    let bench = Bench::new(&posts(20));
+    let error = bench.try_train("run", &["data.classes=['real', 'fake', 'satire']"]).unwrap_err().to_string();
+    assert!(error.contains("train.csv: training records: no record of class `satire` among 14"), "{error}");
+}
+
+#[test]
+fn the_files_of_a_folder_and_their_columns_are_guessed() {
+    let bench = Bench::new(&posts(10));
+    bench.write("train.csv", "id,Tweet,label\n1,rain,hoax\n2,storm,true\n3,vote,satire\n");
+    bench.write("dev.csv", "id,Tweet,label\n1,rain,hoax\n");
+    bench.write("test.JSONL", "{}");
+    bench.write("notes.txt", "");
+    let data = guess_data(&bench.path("")).unwrap();
+    assert_eq!((data.text.as_str(), data.label.as_str()), ("Tweet", "label"));
+    assert_eq!(data.classes, ["true", "hoax", "satire"], "what means real comes first");
+    assert_eq!(data.train, Some(bench.path("train.csv")));
+    assert_eq!((data.valid, data.test), (Some(bench.path("dev.csv")), Some(bench.path("test.JSONL"))));
+    bench.write("train.csv", "text,label\nrain,1\nstorm,0\n");
+    assert_eq!(guess_data(&bench.path("")).unwrap().classes, ["real", "fake"], "0 and 1 are their numbers");
+
+    let options = Default::default();
+    let guessed = guess_columns(&bench.path("dev.csv"), &options).unwrap();
+    let expected = GuessedColumns {
+        all: ["id", "Tweet", "label"].map(str::to_owned).to_vec(),
+        text: Some("Tweet".into()),
+        label: Some("label".into()),
+    };
+    assert_eq!(guessed, expected);
+    bench.write("odd.csv", "a,b\n1,2\n");
+    let guessed = guess_columns(&bench.path("odd.csv"), &options).unwrap();
+    assert_eq!((guessed.text, guessed.label), (None, None));
+    fs::write(bench.path("train.csv"), "a,b\n1,2\n").unwrap();
+    let error = guess_data(&bench.path("")).unwrap_err().to_string();
+    assert!(error.contains("`data.text`") && error.contains("a, b") && error.contains("--text"), "{error}");
+}

@@ -1,0 +1,187 @@
+//! What the settings of a run do to the training.
+
+use std::sync::{Arc, Mutex};
+
+use faknow::callbacks::{Callback, Callbacks, Run};
+use faknow::metrics::{EpochRecord, Evaluation};
+use faknow::recipe::{models, train};
+use faknow::tch::{Kind, Tensor};
+use faknow::trainer::{RunDir, Weights};
+
+use crate::support::{Bench, distance, posts};
+
+/// All of the file is for training, and nothing but the learning rate moves the weights.
+const PLAIN: [&str; 4] = ["data.split=[1, 0, 0]", "optimizer.name=sgd", "optimizer.lr=1", "trainer.epochs=1"];
+
+fn largest_step(bench: &Bench, run: &str, settings: &[&str]) -> (f64, f64) {
+    bench.train(run, &[&PLAIN[..], settings].concat());
+    let still = format!("{run}-still");
+    bench.train(&still, &[&PLAIN[..], settings, &["optimizer.lr=0"]].concat());
+    let (before, after) = (bench.last_weights(&still), bench.last_weights(run));
+    let steps: Vec<Tensor> = before.iter().map(|(name, tensor)| &after[name] - tensor).collect();
+    let largest = steps.iter().map(|step| step.abs().max().double_value(&[])).fold(0.0, f64::max);
+    let norm = steps.iter().map(|step| step.square().sum(Kind::Double).double_value(&[])).sum::<f64>().sqrt();
+    (largest, norm)
+}
+
+#[test]
+fn gradients_are_clipped_by_norm_or_by_value() {
+    // One batch, so one step of SGD with a rate of 1: the weights move by just the clipped gradient.
+    let bench = Bench::new(&posts(40));
+    let one = "loader.batch_size=40";
+    let (largest, norm) = largest_step(&bench, "free", &[one]);
+    assert!(norm > 0.01 && largest > 0.001, "{largest} {norm}");
+    let (_, clipped) = largest_step(&bench, "norm", &[one, "trainer.clip_norm=0.001"]);
+    assert!((clipped - 0.001).abs() < 1e-5, "{clipped}");
+    let (clipped, _) = largest_step(&bench, "value", &[one, "trainer.clip_value=0.0001"]);
+    assert!((clipped - 0.0001).abs() < 1e-6, "{clipped}");
+    let (_, same) = largest_step(&bench, "loose", &[one, "trainer.clip_norm=1000"]);
+    assert_eq!(same, norm, "a bound that is not reached changes nothing");
+    let reported = |run: &str| {
+        let line = bench.read(&format!("{run}/metrics.csv"));
+        line.lines()
+            .find_map(|line| line.strip_prefix("1,1,train,grad_norm,"))
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+    };
+    assert!((reported("free") - norm).abs() < 1e-4);
+    assert_eq!(reported("norm"), reported("free"), "what is reported is the norm before clipping");
+}
+
+#[test]
+fn drop_last_leaves_out_the_batch_that_is_not_full() {
+    let bench = Bench::new(&posts(45));
+    let steps = |run: &str, drop: &str| {
+        let outcome = bench.train(run, &["data.split=[1, 0, 0]", "loader.batch_size=10", drop]);
+        let last = outcome.fit.history.epochs.last().unwrap();
+        (last.step, last.samples)
+    };
+    assert_eq!(steps("all", "loader.drop_last=false"), (10, 90));
+    assert_eq!(steps("full", "loader.drop_last=true"), (8, 80));
+}
+
+#[test]
+fn balanced_draws_help_a_rare_class() {
+    let rare = posts(200).into_iter().enumerate().filter(|(i, (_, label))| *label == "real" || i % 20 == 1);
+    let bench = Bench::new(&rare.map(|(_, post)| post).collect::<Vec<_>>());
+    let recall = |run: &str, balanced: &str| {
+        let settings = [
+            "data.split=[0.5, 0.25, 0.25]",
+            "trainer.epochs=4",
+            "optimizer.lr=0.01",
+            "trainer.restore_best=false",
+        ];
+        let outcome = bench.train(run, &[&settings[..], &[balanced]].concat());
+        let samples = outcome.fit.history.epochs[0].samples;
+        assert_eq!(samples, 55, "an epoch has as many draws as samples");
+        outcome.valid.unwrap().1.scores().value("recall").unwrap()
+    };
+    let (as_they_are, balanced) =
+        (recall("plain", "loader.balanced=false"), recall("balanced", "loader.balanced=true"));
+    assert!(as_they_are < 0.2 && balanced > 0.8, "{as_they_are} {balanced}");
+}
+
+#[test]
+fn pretrained_vectors_are_the_first_weights_and_stay_if_frozen() {
+    let bench = Bench::new(&posts(40));
+    let vectors = bench.write("words.vec", "3 3\nrain 1 2 3\nshocking -1 0 0.5\nabsent 9 9 9\n");
+    let vectors = format!("text.vectors='{}'", vectors.display());
+    let row = |run: &str, word: &str| {
+        let place = bench.words(run).iter().position(|w| w == word).unwrap() as i64 + 2;
+        bench.last_weights(run)["word_embedding.weight"].get(place)
+    };
+    let expected = Tensor::from_slice(&[1.0_f32, 2.0, 3.0]);
+    bench.train("frozen", &[&vectors, "model.freeze_embedding=true", "optimizer.lr=0.1"]);
+    assert_eq!(row("frozen", "rain"), expected);
+    assert_eq!(row("frozen", "shocking"), Tensor::from_slice(&[-1.0_f32, 0.0, 0.5]));
+    bench.train("free", &[&vectors, "optimizer.lr=0.1"]);
+    assert!(distance(&row("free", "rain"), &expected) > 0.01, "free vectors are trained");
+    // The size of the vectors is the model's, whatever was set, and the saved detector needs the file no more.
+    let config = faknow::recipe::Config::from_file(&bench.path("frozen/config.toml")).unwrap();
+    assert_eq!(config.model.hyperparameters["embedding_size"].as_integer(), Some(3));
+    std::fs::remove_file(bench.path("words.vec")).unwrap();
+    let detector = faknow::recipe::Detector::load(&bench.path("frozen"), faknow::tch::Device::Cpu).unwrap();
+    assert_eq!(detector.predict(&["rain and storm"]).unwrap().len(), 1);
+}
+
+#[test]
+fn the_best_epoch_is_the_detectors_and_its_scores_are_those_of_that_epoch() {
+    let bench = Bench::new(&posts(80));
+    let settings = ["trainer.epochs=6", "trainer.monitor=loss", "optimizer.lr=0.1"];
+    let outcome = bench.train("best", &settings);
+    let best = outcome.fit.best.as_ref().unwrap();
+    assert_eq!(outcome.fit.weights, Weights::Best);
+    let losses: Vec<f64> =
+        outcome.fit.history.epochs.iter().map(|r| r.valid.as_ref().unwrap().value("loss").unwrap()).collect();
+    let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!((best.value, losses[best.epoch - 1]), (lowest, lowest), "{losses:?}");
+    let (evaluation, report) = outcome.valid.as_ref().unwrap();
+    let record = outcome.fit.history.epochs[best.epoch - 1].valid.as_ref().unwrap();
+    assert_eq!(evaluation.scores.value("loss"), record.value("loss"));
+    for name in ["accuracy", "f1_macro", "roc_auc", "log_loss"] {
+        assert_eq!(report.scores().value(name), record.value(name), "{name}");
+    }
+    let last = bench.train("last", &[&settings[..], &["trainer.restore_best=false"]].concat());
+    assert_eq!(last.fit.weights, Weights::Last);
+    let record = last.fit.history.epochs.last().unwrap().valid.as_ref().unwrap();
+    assert_eq!(last.valid.unwrap().0.scores.value("loss"), record.value("loss"));
+}
+
+#[test]
+fn early_stopping_may_watch_another_value_than_the_best_epoch() {
+    let bench = Bench::new(&posts(40));
+    let settings = ["trainer.epochs=20", "optimizer.lr=0", "early_stopping.patience=3", "trainer.monitor=f1"];
+    let outcome = bench.train("run", &[&settings[..], &["early_stopping.monitor=log_loss"]].concat());
+    assert_eq!(outcome.fit.history.epochs.len(), 4);
+    assert_eq!(outcome.fit.ended.to_string(), "log_loss did not improve in 3 validations");
+    assert_eq!(outcome.fit.best.unwrap().monitor, "f1");
+}
+
+/// Notes what it is told.
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Callback for Notes {
+    fn on_fit_start(&mut self, run: &mut Run) -> faknow::callbacks::Result<()> {
+        self.0.lock().unwrap().push(format!("start {}", run.hyperparameters["model.n_filters"]));
+        Ok(())
+    }
+
+    fn on_epoch_end(
+        &mut self,
+        _: &mut Run,
+        record: &EpochRecord,
+    ) -> faknow::callbacks::Result<faknow::callbacks::Flow> {
+        self.0.lock().unwrap().push(format!("epoch {}", record.epoch));
+        Ok(faknow::callbacks::Flow::Continue)
+    }
+
+    fn on_test_end(&mut self, _: &mut Run, test: &Evaluation) -> faknow::callbacks::Result<()> {
+        self.0.lock().unwrap().push(format!("test {}", test.predictions.n_samples()));
+        Ok(())
+    }
+}
+
+#[test]
+fn callbacks_of_ones_own_see_the_run_with_all_its_settings() {
+    let bench = Bench::new(&posts(40));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut callbacks = Callbacks::default();
+    callbacks.push(Notes(Arc::clone(&told)));
+    train(&bench.config, || RunDir::create(bench.path("run")), callbacks).unwrap();
+    assert_eq!(*told.lock().unwrap(), ["start 4", "epoch 1", "epoch 2", "test 8"]);
+}
+
+#[test]
+fn every_model_trains_with_its_defaults() {
+    let bench = Bench::new(&posts(20));
+    for model in models() {
+        let mut config = bench.config.clone();
+        config.model.name = model.name.to_owned();
+        config.model.hyperparameters = model.hyperparameters;
+        config.trainer.epochs = 1;
+        let outcome =
+            train(&config, || RunDir::create(bench.path(model.name)), Callbacks::default()).unwrap();
+        assert_eq!(outcome.fit.history.epochs.len(), 1, "{}", model.name);
+    }
+}
