@@ -16,9 +16,11 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(600);
 
 /// All Rust code is formatted, that of the crates outside too.
 pub fn format(workspace: &Workspace) -> Result<()> {
-    process::run(&mut workspace.cargo(["fmt", "--all", "--check"]))?;
+    // rustfmt colors its output also where no terminal is.
+    let color = ["--color", process::color()];
+    process::run(workspace.cargo(["fmt", "--all", "--check", "--"]).args(color))?;
     let mut command = std::process::Command::new("rustfmt");
-    command.args(["--check", "--edition", "2024", "--config-path"]).arg(&workspace.root);
+    command.args(color).args(["--check", "--edition", "2024", "--config-path"]).arg(&workspace.root);
     for name in ["facade", "metrics"] {
         command.arg(workspace.root.join("xtask/outside").join(name).join("main.rs"));
     }

@@ -34,7 +34,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     Test(test::TestArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),

@@ -74,7 +74,7 @@ impl PredictArgs {
     /// Writing would empty the input before it is read.
     fn check_output(&self) -> Result<()> {
         let same = |output: &PathBuf| Some(output.canonicalize().ok()? == self.input.canonicalize().ok()?);
-        match self.output.as_ref().and_then(|output| same(output)) {
+        match self.output.as_ref().and_then(same) {
             Some(true) => {
                 let message = format!("expected another file than --input, got `{}`", self.input.display());
                 Err(faknow::Error::config("--output", message).into())

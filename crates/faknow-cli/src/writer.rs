@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// Writes judged records, as JSON lines or as columns.
 pub(crate) enum Writer {
     Jsonl(Box<dyn Write>),
-    Columns(Columns),
+    Columns(Box<Columns>),
 }
 
 /// CSV or TSV; the first record says which input fields there are.
@@ -33,8 +33,8 @@ impl Writer {
         let file = File::create(path).map_err(|e| faknow::Error::io(path, e))?;
         let out: Box<dyn Write> = Box::new(BufWriter::new(file));
         Ok(match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => Self::Columns(Columns::new(out, b',', classes)),
-            Some("tsv") => Self::Columns(Columns::new(out, b'\t', classes)),
+            Some("csv") => Self::Columns(Box::new(Columns::new(out, b',', classes))),
+            Some("tsv") => Self::Columns(Box::new(Columns::new(out, b'\t', classes))),
             _ => Self::Jsonl(out),
         })
     }

@@ -211,7 +211,7 @@ fn a_detector_of_the_last_epoch_is_reported_and_saved_as_such() {
     let args = [&args[..], &["--set", "trainer.restore_best=false", "--out", "run"]].concat();
     let summary = bench.train(&args);
     let history = bench.read("run/history.jsonl");
-    let last = history.lines().filter(|line| line.contains("\"type\":\"epoch\"")).next_back().unwrap();
+    let last = history.lines().rfind(|line| line.contains("\"type\":\"epoch\"")).unwrap();
     let last: Value = serde_json::from_str(last).unwrap();
     assert_eq!(summary["valid"]["log_loss"], last["valid"]["log_loss"]);
     let tested = bench.faknow(&["test", "run", "--data", "test.csv", "--json"]).json();

@@ -108,9 +108,12 @@ impl Config {
 
 /// Puts a value at its place; tables that are left out by default (`schedule`, `data.values`) come into being.
 fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
+    if key.split('.').any(str::is_empty) {
+        return Err(Error::config(key, "expected a setting's dotted name, as in optimizer.lr=0.01"));
+    }
     let (parents, name) = key.rsplit_once('.').unwrap_or(("", key));
     let mut place = table;
-    for parent in parents.split('.').filter(|p| !p.is_empty()) {
+    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
         let known: Vec<String> = place.keys().cloned().collect();
         let next = place.entry(parent).or_insert_with(|| Value::Table(Table::new()));
         place = next.as_table_mut().ok_or_else(|| {
@@ -249,6 +252,7 @@ mod tests {
             "`trainer.epochs.x`: unknown setting: `epochs` has no parts; known beside it: epochs, monitor, restore_best",
         );
         says("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
+        says("optimizer..lr=1", "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01");
         says("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
     }
 
