@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use faknow::data::synth::{SynthOptions, write_jsonl};
 use faknow::data::{RecordReader, synth};
-use faknow::recipe::{Config, DataConfig, Detector, EarlyStoppingConfig, guess_data};
+use faknow::recipe::{Config, DataConfig, Detector, EarlyStoppingConfig, guess_data, guess_language};
 
 use crate::console::{Console, print};
 use crate::options::ConfigOptions;
@@ -41,6 +41,7 @@ impl DemoArgs {
             Some(folder) => guess_data(folder)?,
             None => built_in(Path::new("runs/demo-data"))?,
         };
+        config.text.language = guess_language(&config.data)?.to_owned();
         let config = self.config.apply(config)?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
         print(&table(&outcome))?;

@@ -57,6 +57,26 @@ pub fn guess_data(folder: &Path) -> Result<DataConfig> {
     Ok(data)
 }
 
+/// Texts that a language is guessed from, and the share of Chinese characters among their letters from which it is
+/// Chinese: names and quotes in another script are common in both.
+const N_TEXTS: usize = 200;
+const CHINESE_FROM: f64 = 0.3;
+
+/// The language of the first texts of the training file: `zh` if many of their letters are Chinese, else `en`.
+///
+/// # Errors
+/// The file cannot be read as `data` says.
+pub fn guess_language(data: &DataConfig) -> Result<&'static str> {
+    let Some(train) = &data.train else { return Ok("en") };
+    let (mut n_letters, mut n_chinese) = (0usize, 0usize);
+    for record in RecordReader::open(train, &data.read_options(false), None)?.take(N_TEXTS) {
+        let text = record?.text;
+        n_letters += text.chars().filter(|c| c.is_alphabetic()).count();
+        n_chinese += text.chars().filter(|c| matches!(c, '\u{4e00}'..='\u{9fff}')).count();
+    }
+    Ok(if n_chinese as f64 > CHINESE_FROM * n_letters as f64 { "zh" } else { "en" })
+}
+
 /// The columns of a file, and which of them have the usual names of text and label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuessedColumns {

@@ -31,6 +31,6 @@ pub use config::{
     Config, DataConfig, EarlyStoppingConfig, LoaderConfig, ModelConfig, TextConfig, TrainerConfig,
 };
 pub use detector::{Detector, Prediction};
-pub use guess::{GuessedColumns, guess_columns, guess_data};
+pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
 pub use models::{ModelInfo, TextModel, model_info, models};
 pub use train::{Outcome, train};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use faknow::callbacks::Callbacks;
-use faknow::recipe::{GuessedColumns, guess_columns, guess_data, train};
+use faknow::recipe::{DataConfig, GuessedColumns, guess_columns, guess_data, guess_language, train};
 
 use crate::support::{Bench, csv, posts};
 
@@ -112,6 +112,20 @@ fn a_class_without_training_records_is_named_with_its_file() {
     let bench = Bench::new(&posts(20));
     let error = bench.try_train("run", &["data.classes=['real', 'fake', 'satire']"]).unwrap_err().to_string();
     assert!(error.contains("train.csv: training records: no record of class `satire` among 14"), "{error}");
+}
+
+#[test]
+fn the_language_is_guessed_from_the_first_texts() {
+    let bench = Bench::new(&posts(10));
+    for (text, expected) in [
+        ("Rain tomorrow, says 中国 radio", "en"),
+        ("网传明天下雨 (via Weibo)，专家：不实", "zh"),
+        ("123 !?", "en"),
+    ] {
+        let file = bench.write("train.csv", format!("text,label\n\"{text}\",real\n"));
+        let data = DataConfig { train: Some(file), ..DataConfig::default() };
+        assert_eq!(guess_language(&data).unwrap(), expected, "{text}");
+    }
 }
 
 #[test]
