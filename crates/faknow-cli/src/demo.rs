@@ -48,8 +48,10 @@ impl DemoArgs {
         print(&format!("\nSome predictions:\n{}", self.predictions(&config, &outcome.run)?))?;
         let run = outcome.run.display();
         print(&format!(
-            "\nTry it: echo '{{\"{}\": \"…\"}}' | faknow predict {run} --input -",
-            config.data.text
+            "\nTry it: echo '{{\"{}\": \"…\"}}' | {} predict {run} --input -",
+            config.data.text,
+            // As it was called: after `cargo xtask demo` the program is not on the search path.
+            std::env::args().next().unwrap_or_else(|| "faknow".to_owned())
         ))
     }
 
