@@ -56,7 +56,7 @@ fn read(size: &Size, rows: &mut Vec<Row>) -> Result<(TextDataset, Vocab)> {
     let records = || posts.iter().map(|post| Ok(Record::new(post.text.clone()).with_label(post.label)));
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
     let build = || TextDataset::build(records(), &tokenizer, &VocabOptions::default());
-    let seconds = median(size.n_times, || Ok(drop(build()?)))?;
+    let seconds = median(size.n_times, || Ok(build()?))?;
     rows.push(("tokenize and count words", size.n_posts as f64 / seconds, "posts/s"));
     let (data, vocab) = build()?;
     let loader = training_loader(&data)?;
@@ -98,13 +98,13 @@ fn judge(
     let vars = nn::VarStore::new(Device::Cpu);
     let model = TextCnn::new(&vars.root(), config, n_words, 2)?;
     let all = DataLoader::builder(data.clone()).batch_size(256).buckets(1000).build()?;
-    let seconds = median(size.n_times, || Ok(drop(predict(&model, &all, Device::Cpu)?)))?;
+    let seconds = median(size.n_times, || Ok(predict(&model, &all, Device::Cpu)?))?;
     rows.push(("predict in batches of 256", size.n_posts as f64 / seconds, "posts/s"));
     let one = DataLoader::builder(data.subset(&[0])?).batch_size(1).build()?;
-    let seconds = median(10 * size.n_times, || Ok(drop(predict(&model, &one, Device::Cpu)?)))?;
+    let seconds = median(10 * size.n_times, || Ok(predict(&model, &one, Device::Cpu)?))?;
     rows.push(("predict one post", seconds * 1e3, "ms"));
     let metrics = Metrics::default();
-    let seconds = median(size.n_times, || Ok(drop(evaluate(&model, &all, &metrics, Device::Cpu)?)))?;
+    let seconds = median(size.n_times, || Ok(evaluate(&model, &all, &metrics, Device::Cpu)?))?;
     rows.push(("evaluate in batches of 256", size.n_posts as f64 / seconds, "posts/s"));
     Ok(())
 }
@@ -118,7 +118,7 @@ fn measure(size: &Size, rows: &mut Vec<Row>) -> Result<()> {
     let seconds = median(size.n_times, || {
         let mut builder = PredictionsBuilder::new(2);
         builder.extend(&labels, &scores)?;
-        Ok(drop(Metrics::all().compute(&builder.finish()?)?))
+        Ok(Metrics::all().compute(&builder.finish()?)?)
     })?;
     rows.push(("all metrics", n as f64 / seconds, "predictions/s"));
     Ok(())
@@ -153,11 +153,11 @@ fn bare_loop(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<TextDat
 }
 
 /// Median seconds of `n` runs.
-fn median(n: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+fn median<T>(n: usize, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut seconds = Vec::with_capacity(n);
     for _ in 0..n {
         let start = Instant::now();
-        work()?;
+        std::hint::black_box(work()?);
         seconds.push(start.elapsed().as_secs_f64());
     }
     Ok(middle(&mut seconds))
