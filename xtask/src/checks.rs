@@ -62,7 +62,12 @@ pub fn examples(workspace: &Workspace) -> Result<Summary> {
         let place = folder.join(&name);
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
         let started = Instant::now();
-        let outcome = process::run_quietly(built_program(&target, &name).current_dir(&place), EXAMPLE_LIMIT);
+        let mut command = built_program(&target, &name);
+        if name == "bench" {
+            // Not to measure, only to see that it runs.
+            command.arg("--quick");
+        }
+        let outcome = process::run_quietly(command.current_dir(&place), EXAMPLE_LIMIT);
         summary.add(Summary::of_check(outcome.is_ok()));
         match outcome {
             Ok(_) => eprintln!("  example {name}: {:.1} s", started.elapsed().as_secs_f64()),
@@ -73,14 +78,14 @@ pub fn examples(workspace: &Workspace) -> Result<Summary> {
     Ok(summary)
 }
 
-/// The binaries among the examples; the benchmark is no example.
+/// The binaries among the examples, the benchmark with them.
 fn example_names(metadata: &Value) -> Result<Vec<String>> {
     let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
     let package =
         packages.iter().find(|it| it["name"] == "faknow-examples").context("no package faknow-examples")?;
     let targets = package["targets"].as_array().into_iter().flatten();
     let names = targets.filter(|it| it["kind"][0] == "bin").filter_map(|it| it["name"].as_str());
-    Ok(names.filter(|name| *name != "bench").map(String::from).collect())
+    Ok(names.map(String::from).collect())
 }
 
 /// `faknow-metrics` builds and passes its tests alone, and nothing in its tree needs libtorch.
@@ -167,12 +172,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn examples_are_the_binaries_but_the_benchmark() {
+    fn examples_are_the_binaries() {
         let target = |name: &str, kind: &str| json!({ "name": name, "kind": [kind] });
         let targets = [target("quickstart", "bin"), target("bench", "bin"), target("it", "test")];
         let metadata =
             json!({ "packages": [{ "name": "x" }, { "name": "faknow-examples", "targets": targets }] });
-        assert_eq!(example_names(&metadata).unwrap(), ["quickstart"]);
+        assert_eq!(example_names(&metadata).unwrap(), ["quickstart", "bench"]);
         assert!(example_names(&json!({ "packages": [] })).is_err());
     }
 

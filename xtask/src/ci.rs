@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::process::Usage;
 use crate::summary::Summary;
@@ -175,11 +175,11 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
             }
         }
     }
-    println!("\n{}\n{summary}", table.join("\n"));
+    eprintln!("\n{}", table.join("\n"));
     if !failed.is_empty() {
-        bail!("ci failed at {}", failed.join(", "));
+        eprintln!("failed: {}", failed.join(", "));
     }
-    Ok(())
+    summary.conclude()
 }
 
 /// A step that is one check.

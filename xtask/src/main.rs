@@ -25,7 +25,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use process::Usage;
+use process::{Failed, Usage};
 use workspace::Workspace;
 
 const HELP: &str = "\
@@ -73,6 +73,7 @@ fn main() -> ExitCode {
     }
     match dispatch(name, rest) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Failed>() => ExitCode::from(1),
         Err(error) if error.is::<Usage>() => {
             eprintln!("error: {error}");
             ExitCode::from(2)

@@ -20,6 +20,18 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Something failed that was told already: exit code 1, without a further line behind the last one.
+#[derive(Debug)]
+pub struct Failed;
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
 /// The cargo that runs this xtask.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

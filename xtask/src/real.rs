@@ -27,8 +27,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
         println!(
             "SKIPPED: no data sets; set FAKNOW_SHARED to the folder that holds data/, or put shared/ beside the workspace"
         );
-        println!("{}", Summary::default());
-        return Ok(());
+        return Summary::default().conclude();
     };
     setup::ensure(workspace)?;
     process::run(&mut workspace.cargo(["build", "-p", "faknow-cli"]))?;
@@ -37,8 +36,10 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let outcome = check(&target, &shared.join("data/covid"), &folder);
     let _ = fs::remove_dir_all(&folder);
-    println!("{}", Summary::of_check(outcome.is_ok()));
-    outcome
+    if let Err(error) = &outcome {
+        eprintln!("error: {error:#}");
+    }
+    Summary::of_check(outcome.is_ok()).conclude()
 }
 
 fn check(target: &Path, data: &Path, folder: &Path) -> Result<()> {

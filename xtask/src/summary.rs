@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use anyhow::Result;
+
+use crate::process::Failed;
+
 /// How many tests passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -32,6 +36,12 @@ impl Summary {
     /// One check that passed or failed.
     pub fn of_check(passed: bool) -> Self {
         Self { passed: passed.into(), failed: (!passed).into() }
+    }
+
+    /// Prints the plain last line of a task, and answers whether the task succeeded.
+    pub fn conclude(self) -> Result<()> {
+        println!("{self}");
+        if self.failed > 0 { Err(Failed.into()) } else { Ok(()) }
     }
 
     /// Adds the counts of another run.
