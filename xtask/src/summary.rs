@@ -20,13 +20,15 @@ impl Summary {
     ///
     /// A runner that fails without a failed test, as when the tests do not compile, counts as one failure.
     pub fn of_run(written: &str, success: bool) -> Self {
+        let lines: Vec<String> = written.lines().map(|line| without_colors(line).trim().to_owned()).collect();
+        // nextest shows the output of single tests too, in which each counts itself once more.
+        let of_nextest: Vec<Self> = lines.iter().filter_map(|line| nextest_counts(line)).collect();
+        let counts = match of_nextest.is_empty() {
+            true => lines.iter().filter_map(|line| libtest_counts(line)).collect(),
+            false => of_nextest,
+        };
         let mut summary = Self::default();
-        for line in written.lines() {
-            let line = without_colors(line);
-            let line = line.trim();
-            let counts = nextest_counts(line).or_else(|| libtest_counts(line));
-            summary.add(counts.unwrap_or_default());
-        }
+        counts.into_iter().for_each(|it| summary.add(it));
         if !success && summary.failed == 0 {
             summary.failed = 1;
         }
@@ -118,6 +120,17 @@ mod tests {
             true,
             3,
             0,
+        );
+    }
+
+    #[test]
+    fn what_nextest_shows_of_single_tests_does_not_count_twice() {
+        let shown = "    test result: ok. 1 passed; 0 failed; 0 ignored\n    test result: FAILED. 0 passed; 1 failed;\n";
+        check(
+            &format!("{shown}     Summary [ 0.1s] 2 tests run: 1 passed, 1 failed, 0 skipped\n{shown}"),
+            false,
+            1,
+            1,
         );
     }
 
