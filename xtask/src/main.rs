@@ -62,6 +62,7 @@ const TASKS: &[(&str, Task)] = &[
 ];
 
 fn main() -> ExitCode {
+    end_with_the_reader();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((name, rest)) = args.split_first() else {
         print!("{HELP}");
@@ -83,6 +84,17 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// A reader that has gone away, as in `cargo xtask tidy | head`, ends a task without a word.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str().is_some_and(|message| message.contains("Broken pipe")) {
+            std::process::exit(1);
+        }
+        usual(panic);
+    }));
 }
 
 fn dispatch(name: &str, args: &[String]) -> anyhow::Result<()> {

@@ -61,8 +61,11 @@ pub(crate) fn save_checkpoint(
     let path = folder.join(WEIGHTS_FILE);
     weights::save(vars, &path).map_err(Error::Weights)?;
     let about = folder.join("checkpoint.json");
+    // Beside and renamed, as the weights are: a full disk leaves the former facts and not half of the new ones.
+    let beside = about.with_extension("json.tmp");
     let json = serde_json::to_string_pretty(facts).map_err(std::io::Error::other);
-    json.and_then(|json| fs::write(&about, json + "\n"))
+    json.and_then(|json| fs::write(&beside, json + "\n"))
+        .and_then(|()| fs::rename(&beside, &about))
         .map_err(|source| Error::Io { path: about, source })?;
     Ok(path)
 }
