@@ -10,7 +10,7 @@ use faknow::data::synth::{SynthOptions, records};
 use faknow::metrics::History;
 use faknow::model::weights;
 use faknow::prelude::*;
-use faknow::trainer::{LossSums, evaluate, seed_step};
+use faknow::trainer::{GradNorms, LossSums, evaluate, seed_step};
 
 const SEED: u64 = 1;
 const MAX_EPOCHS: usize = 12;
@@ -80,7 +80,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
     'epochs: for epoch in 1..=MAX_EPOCHS {
         (run.epoch, run.batch) = (epoch, 0);
         callbacks.on_epoch_start(&mut run)?;
-        let (mut losses, mut norms) = (LossSums::default(), LossSums::default());
+        let (mut losses, mut norms) = (LossSums::default(), GradNorms::default());
         let learning_rates = run.learning_rates.clone();
         for batch in setting.train.batches(epoch - 1, 0) {
             let batch = batch?;
@@ -91,7 +91,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             optimizer.backward_step(&loss.total)?; // clips too
             losses.add(&loss, n_samples)?;
             let norm = optimizer.grad_norm().context("there are no gradients")?.shallow_clone();
-            norms.add(&norm.shallow_clone().into(), 1)?;
+            norms.add(&norm)?;
             run.batch += 1;
             run.step += 1;
             run.samples += n_samples as u64;
@@ -110,7 +110,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             train: losses.means()?,
             valid: Some(evaluation.scores),
             learning_rates,
-            grad_norm: norms.means()?.value("loss"),
+            grad_norm: norms.mean()?,
             train_seconds: 0.0,
             valid_seconds: evaluation.seconds,
         };

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -80,14 +80,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 pub fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
     let text = describe(command);
     eprintln!("$ {text}");
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start `{text}`"))?;
-    let stdout = child.stdout.take().context("no standard output")?;
-    let stderr = child.stderr.take().context("no standard error")?;
+    let (mut child, stdout, stderr) = start_piped(command, &text)?;
     let errors = std::thread::spawn(move || copy_lines(stderr, std::io::stderr()));
     let mut written = copy_lines(stdout, std::io::stdout());
     written.push_str(&errors.join().unwrap_or_default());
@@ -99,14 +92,7 @@ pub fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
 pub fn run_quietly(command: &mut Command, limit: Duration) -> Result<String> {
     let text = describe(command);
     let started = Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start `{text}`"))?;
-    let stdout = child.stdout.take().context("no standard output")?;
-    let stderr = child.stderr.take().context("no standard error")?;
+    let (mut child, stdout, stderr) = start_piped(command, &text)?;
     let output = std::thread::spawn(move || read_all(stdout));
     let errors = std::thread::spawn(move || read_all(stderr));
     let status = loop {
@@ -126,6 +112,18 @@ pub fn run_quietly(command: &mut Command, limit: Duration) -> Result<String> {
         Some(status) => bail!("`{text}` failed ({status}):\n{output}{errors}"),
         None => bail!("`{text}` did not end within {} s:\n{output}{errors}", limit.as_secs()),
     }
+}
+
+fn start_piped(command: &mut Command, text: &str) -> Result<(Child, ChildStdout, ChildStderr)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{text}`"))?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    let stderr = child.stderr.take().context("no standard error")?;
+    Ok((child, stdout, stderr))
 }
 
 /// Whether a program of that name can be started.

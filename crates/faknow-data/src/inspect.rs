@@ -3,13 +3,12 @@
 mod collect;
 mod report;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::record::{Format, ReadOptions, Source};
-use crate::{Classes, Error, Result};
+use crate::record::{Format, ReadOptions, Source, open_file};
+use crate::{Classes, Result};
 use collect::Collector;
 
 /// What is in a file of records. Its `Display` is a report for people.
@@ -121,9 +120,7 @@ pub fn inspect(
     classes: Option<&Classes>,
 ) -> Result<Inspection> {
     let path = path.as_ref();
-    let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
-    let options = ReadOptions { format: Some(format), ..options.clone() };
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let (file, format, options) = open_file(path, options)?;
     let mut source = Source::new(file, path, &options)?;
     let columns = &options.columns;
     let wanted: Vec<&str> =

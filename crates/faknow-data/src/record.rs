@@ -7,7 +7,6 @@ mod json;
 mod options;
 mod source;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -16,9 +15,9 @@ use serde_json::{Map, Value};
 
 pub(crate) use extract::{domain_of, text_of};
 pub use options::{ColumnMap, Format, ReadOptions};
-pub(crate) use source::{Broken, RawRecord, Source};
+pub(crate) use source::{Broken, RawRecord, Source, open_file};
 
-use crate::{Classes, Error, Result};
+use crate::{Classes, Result};
 use extract::Extract;
 
 /// One post of a file.
@@ -93,9 +92,7 @@ impl RecordReader {
     /// first record is broken; options without a text column.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
         let path = path.as_ref();
-        let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
-        let options = ReadOptions { format: Some(format), ..options.clone() };
-        let file = File::open(path).map_err(|error| Error::io(path, error))?;
+        let (file, _, options) = open_file(path, options)?;
         Self::from_reader(file, path, &options, classes)
     }
 
@@ -167,9 +164,7 @@ pub fn read_all(
 /// As [`RecordReader::open`]; no column is asked for.
 pub fn read_columns(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Vec<String>> {
     let path = path.as_ref();
-    let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
-    let options = ReadOptions { format: Some(format), ..options.clone() };
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let (file, _, options) = open_file(path, options)?;
     let mut source = Source::new(file, path, &options)?;
     source.select(&[], false)?;
     match source.next_record() {

@@ -23,5 +23,5 @@ pub use report::{FitReport, Weights};
 pub use run_dir::RunDir;
 pub use seed::{seed_model, seed_step};
 pub use step::{StepContext, Supervised, TrainStep};
-pub use sums::LossSums;
+pub use sums::{GradNorms, LossSums};
 pub use trainer::Trainer;

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 ///
 /// | path | content |
 /// |---|---|
-/// | `config.toml` | every setting, the seed, versions |
+/// | `config.toml` | every setting, the seed, versions; from the recipes of `faknow`, a trainer alone writes none |
 /// | `run.log`, `history.jsonl`, `metrics.csv`, `tensorboard/` | what the run reported, flushed as it goes |
 /// | `checkpoints/best/`, `checkpoints/last/` | weights as `model.safetensors`, and of what epoch they are |
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use faknow_callbacks::Phase;
 use faknow_model::{Loss, Mode, Model};
+use tch::Tensor;
 
 use crate::error::Place;
 use crate::{Error, Optimizer, Result};
@@ -51,7 +52,12 @@ impl StepContext {
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
         let loss = loss.ok_or(Error::NoLabels { place: self.place })?;
         if loss.total.device() == tch::Device::Cpu {
-            check_finite(self.place, &loss, optimizer.learning_rates())?;
+            let value = loss.total.f_double_value(&[])?;
+            if !value.is_finite() {
+                let read = |(name, part): &(&'static str, Tensor)| Ok((*name, part.f_double_value(&[])?));
+                let parts = loss.parts.iter().map(read).collect::<Result<_>>()?;
+                return Err(non_finite(self.place, value, parts, optimizer));
+            }
         }
         Ok(loss)
     }
@@ -76,16 +82,14 @@ impl<M: Model> TrainStep<M> for Supervised {
     }
 }
 
-/// Refuses a loss that is NaN or infinite.
-pub(crate) fn check_finite(place: Place, loss: &Loss, learning_rates: &[f64]) -> Result<()> {
-    let value = loss.total.f_double_value(&[])?;
-    if value.is_finite() {
-        return Ok(());
-    }
-    let parts =
-        loss.parts.iter().map(|(name, t)| Ok((*name, t.f_double_value(&[])?))).collect::<Result<_>>()?;
-    let learning_rate = learning_rates.first().copied().unwrap_or(f64::NAN);
-    Err(Error::NonFiniteLoss { place, loss: value, parts, learning_rate })
+/// The error of a loss that is NaN or infinite.
+pub(crate) fn non_finite(
+    place: Place,
+    loss: f64,
+    parts: Vec<(&'static str, f64)>,
+    optimizer: &Optimizer,
+) -> Error {
+    Error::NonFiniteLoss { place, loss, parts, learning_rate: optimizer.first_learning_rate() }
 }
 
 impl Place {

@@ -1,4 +1,4 @@
-//! Losses added up on the device, weighted by samples, and read once at the end of a pass.
+//! Losses and gradient norms, added up on the device and read once at the end of a pass.
 
 use faknow_metrics::Scores;
 use faknow_model::Loss;
@@ -21,7 +21,7 @@ use crate::Result;
 /// ```
 #[derive(Debug, Default)]
 pub struct LossSums {
-    sums: Vec<(String, Tensor)>,
+    sums: Vec<(String, DeviceSum)>,
     n_samples: usize,
 }
 
@@ -49,17 +49,68 @@ impl LossSums {
     pub fn means(&self) -> Result<Scores> {
         let mut scores = Scores::new();
         for (name, sum) in &self.sums {
-            scores.insert(name.clone(), sum.f_double_value(&[])? / self.n_samples as f64);
+            scores.insert(name.clone(), sum.read()? / self.n_samples as f64);
         }
         Ok(scores)
     }
 
     fn add_one(&mut self, name: &str, value: &Tensor, n_samples: usize) -> Result<()> {
-        let weighted = value.detach().f_to_kind(Kind::Double)?.f_mul_scalar(n_samples as f64)?;
         match self.sums.iter_mut().find(|(n, _)| n == name) {
-            Some((_, sum)) => drop(sum.f_add_(&weighted)?),
-            None => self.sums.push((name.to_owned(), weighted)),
+            Some((_, sum)) => sum.add(value, n_samples),
+            None => {
+                let mut sum = DeviceSum::default();
+                sum.add(value, n_samples)?;
+                self.sums.push((name.to_owned(), sum));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The gradient norms of an epoch's steps, added up on the device and read once at its end.
+#[derive(Debug, Default)]
+pub struct GradNorms {
+    sum: DeviceSum,
+    n_steps: usize,
+}
+
+impl GradNorms {
+    /// Adds the norm of a step.
+    ///
+    /// # Errors
+    /// The norm is no scalar.
+    pub fn add(&mut self, norm: &Tensor) -> Result<()> {
+        self.n_steps += 1;
+        no_grad(|| self.sum.add(norm, 1))
+    }
+
+    /// The mean over the steps; `None` without a step, or if it is not finite. Waits for the device.
+    ///
+    /// # Errors
+    /// libtorch refuses to read the value.
+    pub fn mean(&self) -> Result<Option<f64>> {
+        if self.n_steps == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.sum.read()? / self.n_steps as f64).filter(|mean| mean.is_finite()))
+    }
+}
+
+/// A weighted sum of scalars where they are.
+#[derive(Debug, Default)]
+struct DeviceSum(Option<Tensor>);
+
+impl DeviceSum {
+    fn add(&mut self, value: &Tensor, weight: usize) -> Result<()> {
+        let weighted = value.detach().f_to_kind(Kind::Double)?.f_mul_scalar(weight as f64)?;
+        match &mut self.0 {
+            Some(sum) => drop(sum.f_add_(&weighted)?),
+            None => self.0 = Some(weighted),
         }
         Ok(())
+    }
+
+    fn read(&self) -> Result<f64> {
+        Ok(self.0.as_ref().map(|sum| sum.f_double_value(&[])).transpose()?.unwrap_or(0.0))
     }
 }

@@ -9,7 +9,7 @@ use faknow_data::{Batch, Loader};
 use faknow_metrics::{EpochRecord, Evaluation, History, Metrics, Scores};
 use faknow_model::{Loss, Model};
 use tch::nn::VarStore;
-use tch::{Device, no_grad, with_grad};
+use tch::{Device, with_grad};
 
 use crate::best_weights::{BestWeights, save_checkpoint};
 use crate::error::{Place, phase_name, setting};
@@ -17,8 +17,8 @@ use crate::evaluate::{evaluate_at, predict};
 use crate::guard::{guard, guarded};
 use crate::schedule::{BuildSchedule, Plan, Schedule, Unit};
 use crate::seed::seed_step;
-use crate::step::{StepContext, check_finite};
-use crate::sums::LossSums;
+use crate::step::{StepContext, non_finite};
+use crate::sums::{GradNorms, LossSums};
 use crate::{Error, FitReport, Optimizer, Result, TrainStep, TrainerBuilder, Weights};
 
 /// Trains, validates and tests a model.
@@ -141,7 +141,7 @@ impl<M: Model> Trainer<M> {
         let start = Instant::now();
         let learning_rates = self.run.learning_rates.clone();
         let mut sums = LossSums::default();
-        let mut norms = LossSums::default();
+        let mut norms = GradNorms::default();
         let mut flow = Flow::Continue;
         self.run.batch = 0;
         let epoch = self.run.epoch;
@@ -151,7 +151,7 @@ impl<M: Model> Trainer<M> {
             let loss = self.train_batch(batch, place)?;
             sums.add(&loss, n_samples)?;
             if let Some(norm) = self.optimizer.grad_norm() {
-                norms.add(&norm.shallow_clone().into(), 1)?;
+                norms.add(norm)?;
             }
             self.run.batch += 1;
             self.run.step += 1;
@@ -176,7 +176,7 @@ impl<M: Model> Trainer<M> {
             train: self.checked_means(&sums)?,
             valid: None,
             learning_rates,
-            grad_norm: norms.means()?.value("loss"),
+            grad_norm: norms.mean()?,
             train_seconds: start.elapsed().as_secs_f64(),
             valid_seconds: 0.0,
         };
@@ -337,9 +337,10 @@ impl<M: Model> Trainer<M> {
     fn checked_means(&self, sums: &LossSums) -> Result<Scores> {
         let means = sums.means()?;
         let place = Place::training(self.run.epoch, self.run.batch);
-        let total = means.value("loss").unwrap_or(f64::NAN);
-        no_grad(|| check_finite(place, &tch::Tensor::from(total).into(), self.optimizer.learning_rates()))?;
-        Ok(means)
+        match means.value("loss") {
+            Some(loss) if loss.is_finite() => Ok(means),
+            loss => Err(non_finite(place, loss.unwrap_or(f64::NAN), Vec::new(), &self.optimizer)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Raw records of any format: their fields as JSON values, before anybody says what they mean.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -43,6 +44,13 @@ impl Broken {
 pub(crate) enum Source {
     Json(JsonReader),
     Delimited(DelimitedReader),
+}
+
+/// Opens a file of records, and settles its format in the options: the one given, or the one that its ending names.
+pub(crate) fn open_file(path: &Path, options: &ReadOptions) -> Result<(File, Format, ReadOptions)> {
+    let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    Ok((file, format, ReadOptions { format: Some(format), ..options.clone() }))
 }
 
 impl Source {

@@ -101,6 +101,11 @@ impl Optimizer {
         self.grad_norm.as_ref()
     }
 
+    /// The learning rate that errors tell of.
+    pub(crate) fn first_learning_rate(&self) -> f64 {
+        self.learning_rates.first().copied().unwrap_or(f64::NAN)
+    }
+
     /// Refuses gradients that would make the weights NaN for good.
     fn check_gradients(&self) -> Result<()> {
         let Some(norm) = self.grad_norm.as_ref().filter(|norm| norm.device() == Device::Cpu) else {
@@ -111,8 +116,7 @@ impl Optimizer {
         if norm.is_finite() || (norm.is_infinite() && matches!(self.clip, Clip::Value(_))) {
             return Ok(());
         }
-        let learning_rate = self.learning_rates.first().copied().unwrap_or(f64::NAN);
-        Err(Error::NonFiniteGradient { place: None, norm, learning_rate })
+        Err(Error::NonFiniteGradient { place: None, norm, learning_rate: self.first_learning_rate() })
     }
 
     fn measure_and_clip(&self) -> Result<Option<Tensor>> {

@@ -86,9 +86,7 @@ impl Detector {
     /// # Errors
     /// The model fails.
     pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Prediction>> {
-        let record = |text: &S| Ok(Record { text: text.as_ref().to_owned(), ..Record::default() });
-        let records: Vec<_> = texts.iter().map(record).collect();
-        self.predict_records(records)
+        self.predict_records(texts.iter().map(|text| Ok(Record::new(text.as_ref()))).collect())
     }
 
     /// Judges the text of each record, in their order; an error among the records is answered as it is.
@@ -99,8 +97,7 @@ impl Detector {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let data =
-            TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
+        let data = self.dataset(records)?;
         let n_samples = data.n_samples();
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
@@ -123,9 +120,7 @@ impl Detector {
     /// The file is wrong, or the model fails.
     pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
         let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
-        let data =
-            TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?.with_margin(self.margin);
-        let loader = eval_loader(data, &self.config.loader)?;
+        let loader = eval_loader(self.dataset(records)?, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
         let report = ClassificationReport::new(&evaluation.predictions, self.classes.names())?;
         Ok((evaluation, report))
@@ -147,6 +142,16 @@ impl Detector {
     /// The classes, in order.
     pub fn classes(&self) -> &[String] {
         self.classes.names()
+    }
+
+    /// The records as the model was trained to see them.
+    fn dataset<I>(&self, records: I) -> Result<TextDataset>
+    where
+        I: IntoIterator<Item = faknow_data::Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
+        Ok(data.with_margin(self.margin))
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {
