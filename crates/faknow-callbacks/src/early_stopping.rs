@@ -1,15 +1,17 @@
 //! Ends a run when the monitored value no longer improves.
 
 use faknow_metrics::EpochRecord;
+use serde_json::json;
 
-use crate::{Callback, Error, Flow, Monitor, Result, Run, StopReason, Stopper};
+use crate::{Callback, Error, Flow, Monitor, Result, Run, State, StopReason, Stopper};
 
 /// Ends a run after `patience` validations in a row without an improvement of the monitored value.
 ///
 /// It decides only when to stop, by the rule of [`Stopper`]. Which epoch is the best, and whether its weights come
 /// back at the end, is the trainer's business and does not depend on `min_delta`.
 ///
-/// All that it remembers follows from the run's history, so a resumed run stops where an unbroken one would.
+/// What it remembers is part of every checkpoint, so a resumed run stops where an unbroken one would. A second fit
+/// counts afresh.
 ///
 /// ```
 /// use faknow_callbacks::EarlyStopping;
@@ -97,19 +99,26 @@ impl Callback for EarlyStopping {
         self.active = None;
         self.check_settings()?;
         let monitor = self.resolve(run)?;
-        let mut stopper = Stopper::new(monitor.direction, self.patience, self.min_delta);
-        for record in run.history.epochs.iter().filter(|r| r.valid.is_some()) {
-            stopper.observe(monitor.value(record));
-        }
+        let stopper = Stopper::new(monitor.direction, self.patience, self.min_delta);
         self.active = Some((monitor, stopper));
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, _run: &mut Run, record: &EpochRecord) -> Result<Flow> {
-        // An epoch that was not validated says nothing for or against stopping.
-        let Some((monitor, stopper)) = self.active.as_mut().filter(|_| record.valid.is_some()) else {
-            return Ok(Flow::Continue);
-        };
+    fn state(&self) -> Result<State> {
+        let Some((_, stopper)) = &self.active else { return Ok(State::default()) };
+        Ok(json!({ "reference": stopper.reference(), "n_bad": stopper.n_bad() }).into())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        if let Some((_, stopper)) = &mut self.active {
+            let n_bad = state.values["n_bad"].as_u64().unwrap_or(0) as usize;
+            stopper.go_on_from(state.values["reference"].as_f64(), n_bad);
+        }
+        Ok(())
+    }
+
+    fn on_validation_end(&mut self, _run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+        let Some((monitor, stopper)) = self.active.as_mut() else { return Ok(Flow::Continue) };
         if !stopper.observe(monitor.require(record)?) {
             return Ok(Flow::Continue);
         }

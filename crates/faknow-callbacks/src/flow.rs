@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Span;
+
 /// A callback's answer to the loop.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a run that is told to stop must stop"]
@@ -26,6 +28,13 @@ pub enum StopReason {
         /// Validations in a row without an improvement.
         patience: usize,
     },
+    /// The run is as long as it may be, in steps or in time.
+    Limit {
+        /// The length.
+        limit: Span,
+    },
+    /// Someone asked from outside (Ctrl-C, SIGTERM); the run can be resumed.
+    Interrupted,
     /// A callback asked for it.
     Callback {
         /// Its name.
@@ -36,11 +45,14 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// The reason as one word, as it stands in reports: `completed`, `early_stopping`, `callback`.
+    /// The reason as one word, as it stands in reports: `completed`, `early_stopping`, `limit`, `interrupted`,
+    /// `callback`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::EarlyStopping { .. } => "early_stopping",
+            Self::Limit { .. } => "limit",
+            Self::Interrupted => "interrupted",
             Self::Callback { .. } => "callback",
         }
     }
@@ -53,6 +65,8 @@ impl std::fmt::Display for StopReason {
             Self::EarlyStopping { monitor, patience } => {
                 write!(f, "{monitor} did not improve in {patience} validations")
             }
+            Self::Limit { limit } => write!(f, "the limit of {limit} is reached"),
+            Self::Interrupted => write!(f, "interrupted"),
             Self::Callback { callback, message } => write!(f, "{callback}: {message}"),
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use crate::{Error, Monitor, Result};
+use crate::{Error, Monitor, Position, Result};
 
 /// A training run: where it stands, its weights, and all that it has measured so far.
 ///
@@ -33,6 +33,10 @@ pub struct Run {
     pub step: u64,
     /// Samples trained on since the run began.
     pub samples: u64,
+    /// Seconds of the fit up to the last update, those before an interruption included.
+    pub seconds: f64,
+    /// Updates that were skipped since their loss or gradients were not finite, if the run may skip them.
+    pub skipped: u64,
     /// Learning rate of each parameter group.
     pub learning_rates: Vec<f64>,
     /// What validation records and which way each value is better; empty without validation data.
@@ -60,12 +64,25 @@ impl Run {
             n_batches: 0,
             step: 0,
             samples: 0,
+            seconds: 0.0,
+            skipped: 0,
             learning_rates: Vec::new(),
             monitors: Vec::new(),
             monitor: None,
             history: History::default(),
             best: None,
             hyperparameters: serde_json::Map::new(),
+        }
+    }
+
+    /// How far the run is, in every unit.
+    pub fn position(&self) -> Position {
+        let share = if self.n_batches == 0 { 0.0 } else { self.batch as f64 / self.n_batches as f64 };
+        Position {
+            epochs: self.epoch.saturating_sub(1) as f64 + share,
+            steps: self.step,
+            samples: self.samples,
+            seconds: self.seconds,
         }
     }
 
@@ -97,12 +114,22 @@ pub struct Best {
     pub value: f64,
 }
 
-/// One training batch, just done. Its tensors lie on the device: reading one waits for the device.
+/// A checkpoint that was just written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedCheckpoint {
+    /// Its name: `last`, `best`, `step-00000120`, …
+    pub name: String,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// One update of the weights, just done: from one training batch, or from those whose gradients were accumulated.
+/// Its tensors lie on the device: reading one waits for the device.
 #[derive(Debug)]
 pub struct BatchEnd {
-    /// Samples in the batch.
+    /// Samples of the update.
     pub n_samples: usize,
-    /// The total loss, a scalar without gradient.
+    /// The total loss, the mean over these samples, a scalar without gradient.
     pub loss: Tensor,
     /// The parts of the loss by name, scalars without gradient.
     pub parts: Vec<(&'static str, Tensor)>,

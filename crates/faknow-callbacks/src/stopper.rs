@@ -51,6 +51,12 @@ impl Stopper {
         }
     }
 
+    /// Puts the counter back to where it stood, with the settings of now.
+    pub fn go_on_from(&mut self, reference: Option<f64>, n_bad: usize) {
+        self.reference = reference;
+        self.n_bad = n_bad;
+    }
+
     /// Validations in a row without an improvement.
     pub fn n_bad(&self) -> usize {
         self.n_bad

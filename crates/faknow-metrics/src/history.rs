@@ -43,6 +43,9 @@ impl EpochRecord {
 pub struct History {
     /// One record per finished epoch.
     pub epochs: Vec<EpochRecord>,
+    /// One record per validation inside an epoch; its training values are those of the epoch so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<EpochRecord>,
 }
 
 impl History {
@@ -79,7 +82,7 @@ mod tests {
             [("loss", Score::from(0.4)), ("roc_auc", Score::undefined("recorded as undefined"))]
                 .into_iter()
                 .collect();
-        History { epochs: vec![record(1, None), record(2, Some(valid))] }
+        History { epochs: vec![record(1, None), record(2, Some(valid))], inside: Vec::new() }
     }
 
     #[test]
