@@ -19,6 +19,12 @@ pub trait Dataset: Send + Sync {
         1
     }
 
+    /// A number that changes with the contents, by which a resumed run sees that its data are still the same. By
+    /// default there is none, and only the number of samples is compared.
+    fn fingerprint(&self) -> Option<u64> {
+        None
+    }
+
     /// Class of a sample, if it is labelled; class-balanced sampling and splits need it. By default none is.
     fn class(&self, index: usize) -> Option<usize> {
         let _ = index;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::fingerprint::Fingerprint;
 use crate::prefetch::{Assembly, Prefetched};
 use crate::sampler::Sampler;
 use crate::{Dataset, Result};
@@ -24,6 +25,12 @@ pub trait Loader<B> {
 
     /// Number of batches of an epoch.
     fn n_batches(&self) -> usize;
+
+    /// A number that changes with the samples and with their order, by which a resumed run sees that it goes on with
+    /// the same batches. By default there is none, and nothing but the number of batches is compared.
+    fn fingerprint(&self) -> Option<u64> {
+        None
+    }
 
     /// The batches of `epoch` (from 0), without the first `from` of them, which are not even assembled.
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_>;
@@ -68,6 +75,8 @@ pub struct DataLoader<D> {
     sampler: Sampler,
     workers: usize,
     depth: usize,
+    /// Of the settings that the order depends on.
+    settings: u64,
 }
 
 impl<D: Dataset> DataLoader<D> {
@@ -122,6 +131,14 @@ impl<D: Dataset + 'static> Loader<D::Batch> for DataLoader<D> {
 
     fn n_batches(&self) -> usize {
         self.sampler.n_batches()
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add(self.settings);
+        fingerprint.add(self.dataset.n_samples() as u64);
+        fingerprint.add(self.dataset.fingerprint().unwrap_or(0));
+        Some(fingerprint.finish())
     }
 
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<D::Batch>> + '_> {
@@ -218,7 +235,11 @@ impl<D: Dataset> DataLoaderBuilder<D> {
             &self.sampling,
             self.batches_per_bucket,
         )?;
-        Ok(DataLoader { dataset: self.dataset, sampler, workers: self.workers, depth: self.depth })
+        let mut settings = Fingerprint::new();
+        let Self { batch_size, seed, drop_last, sampling, batches_per_bucket, .. } = &self;
+        settings.add_str(&format!("{batch_size} {seed:?} {drop_last} {sampling:?} {batches_per_bucket:?}"));
+        let settings = settings.finish();
+        Ok(DataLoader { dataset: self.dataset, sampler, workers: self.workers, depth: self.depth, settings })
     }
 }
 
@@ -235,6 +256,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn length(&self, index: usize) -> usize {
         (**self).length(index)
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        (**self).fingerprint()
     }
 
     fn class(&self, index: usize) -> Option<usize> {

@@ -249,6 +249,10 @@ impl TextDataset {
 impl Dataset for TextDataset {
     type Batch = TextBatch;
 
+    fn fingerprint(&self) -> Option<u64> {
+        Some(self.fingerprint())
+    }
+
     fn n_samples(&self) -> usize {
         self.rows.as_ref().map_or(self.texts.ends.len(), |rows| rows.len())
     }

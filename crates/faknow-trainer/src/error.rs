@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use faknow_callbacks::Phase;
 
+use crate::resume::Change;
+
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -73,9 +75,13 @@ pub enum Error {
     },
     /// The loss of a batch is NaN or infinite; the weights were not updated from it.
     #[error(
-        "{place}: the loss is {loss}{}; learning rate {learning_rate}: a lower one, gradient clipping \
+        "{place}: the loss is {loss}{}; {}; learning rate {learning_rate}: a lower one, gradient clipping \
          (`trainer.clip_norm`) or clean inputs may help",
-        parts.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>()
+        parts.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>(),
+        match parameter {
+            Some(name) => format!("the weights `{name}` are not finite"),
+            None => "all weights are finite".to_owned(),
+        }
     )]
     NonFiniteLoss {
         /// Phase, epoch and batch.
@@ -86,6 +92,8 @@ pub enum Error {
         parts: Vec<(&'static str, f64)>,
         /// Learning rate of the first parameter group.
         learning_rate: f64,
+        /// The first parameter, by name, that is not finite.
+        parameter: Option<String>,
     },
     /// The gradients are NaN or infinite although the loss is finite; the weights were not updated from them.
     #[error(
@@ -106,6 +114,25 @@ pub enum Error {
     NonFiniteScores {
         /// Phase, epoch and batch.
         place: Place,
+    },
+    /// Someone asked for the end, see [`Interrupt`](crate::Interrupt).
+    #[error("interrupted")]
+    Interrupted,
+    /// The signals that end a program are handled elsewhere.
+    #[error("cannot listen to Ctrl-C and SIGTERM: {message}")]
+    Signals {
+        /// What the system said.
+        message: String,
+    },
+    /// A run was resumed with something else than it was begun with.
+    #[error(
+        "the {what} changed since the run began: {difference}; put it back, or allow it by name (`--allow {what}`)"
+    )]
+    Changed {
+        /// `data`, `model` or `config`.
+        what: Change,
+        /// What was and what is.
+        difference: String,
     },
     /// The run folder cannot be used.
     #[error("run folder {path}: {message}", path = path.display())]

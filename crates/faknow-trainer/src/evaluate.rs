@@ -42,7 +42,7 @@ pub(crate) fn evaluate_at<M: Model>(
     }
     let mut sums = LossSums::default();
     let mut predictions: Option<PredictionsBuilder> = None;
-    for batch in guarded(|batch| Place { phase, epoch, batch }, || loader.batches(0, 0))? {
+    for batch in guarded(1, |batch| Place { phase, epoch, batch }, || loader.batches(0, 0))? {
         let (place, batch) = batch?;
         let (labels, scores, n_classes) = guard(place, || {
             // A guard, since `no_grad` would leave gradients off if the model panics.
@@ -76,7 +76,7 @@ pub(crate) fn evaluate_at<M: Model>(
 /// A batch or the model fails, or its scores are NaN.
 pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Device) -> Result<Vec<Vec<f64>>> {
     let mut rows = Vec::with_capacity(loader.n_samples());
-    for batch in guarded(|batch| Place { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))? {
+    for batch in guarded(1, |batch| Place { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))? {
         let (place, batch) = batch?;
         rows.extend(predict_batch(model, batch, device, place)?);
     }

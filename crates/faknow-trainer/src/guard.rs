@@ -19,21 +19,22 @@ pub(crate) fn guard<T>(place: Place, work: impl FnOnce() -> Result<T>) -> Result
     });
     outcome.map_err(|error| match error {
         Error::Torch(source) => Error::Model { place, source: source.into() },
-        Error::NonFiniteGradient { place: None, norm, learning_rate } => {
-            Error::NonFiniteGradient { place: Some(place), norm, learning_rate }
+        Error::NonFiniteGradient { place: None, norm, learning_rate, parameter } => {
+            Error::NonFiniteGradient { place: Some(place), norm, learning_rate, parameter }
         }
         other => other,
     })
 }
 
-/// The batches of `batches`, each with its place; a panic of the loader is an error of the batch that it was to give.
+/// The batches that `begin` gives, each with its place, the first of which is number `first`; a panic of the loader is an error of the batch that it was to give.
 pub(crate) fn guarded<'a, B: 'a>(
+    first: usize,
     place_of: impl Fn(usize) -> Place + 'a,
     begin: impl FnOnce() -> Box<dyn Iterator<Item = faknow_data::Result<B>> + 'a>,
 ) -> Result<impl Iterator<Item = Result<(Place, B)>> + 'a> {
-    let mut batches = guard(place_of(1), || Ok(begin()))?;
+    let mut batches = guard(place_of(first), || Ok(begin()))?;
     let mut ended = false;
-    Ok((1..).map_while(move |number| {
+    Ok((first..).map_while(move |number| {
         let place = place_of(number);
         if ended {
             return None;

@@ -1,6 +1,6 @@
 //! What is done with one training batch: the place for adversarial training, several optimizers, several losses.
 
-use faknow_callbacks::Phase;
+use faknow_callbacks::{Phase, State};
 use faknow_model::{Loss, Mode, Model};
 use tch::Tensor;
 
@@ -23,6 +23,24 @@ pub trait TrainStep<M: Model>: Send {
         optimizer: &mut Optimizer,
         at: StepContext,
     ) -> Result<Loss>;
+
+    /// All that this step has to remember between two batches, such as the state of an optimizer of its own; it
+    /// becomes part of every checkpoint. Default: nothing.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn state(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// The state is another step's.
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
 }
 
 /// Where a step stands in its run.
@@ -32,6 +50,8 @@ pub struct StepContext {
     pub place: Place,
     /// Updates of the weights so far.
     pub step: u64,
+    /// Whether the loss is read and checked in each step even where that waits for a device.
+    pub reads_loss: bool,
 }
 
 impl StepContext {
@@ -48,10 +68,11 @@ impl StepContext {
     /// The loss of an output that must have one.
     ///
     /// # Errors
-    /// [`Error::NoLabels`]; [`Error::NonFiniteLoss`] where reading the value does not wait for a device.
+    /// [`Error::NoLabels`]; [`Error::NonFiniteLoss`] where reading the value does not wait for a device, or where
+    /// the run has to know.
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
         let loss = loss.ok_or(Error::NoLabels { place: self.place })?;
-        if loss.total.device() == tch::Device::Cpu {
+        if self.reads_loss || loss.total.device() == tch::Device::Cpu {
             let value = loss.total.f_double_value(&[])?;
             if !value.is_finite() {
                 let read = |(name, part): &(&'static str, Tensor)| Ok((*name, part.f_double_value(&[])?));
@@ -89,7 +110,15 @@ pub(crate) fn non_finite(
     parts: Vec<(&'static str, f64)>,
     optimizer: &Optimizer,
 ) -> Error {
-    Error::NonFiniteLoss { place, loss, parts, learning_rate: optimizer.first_learning_rate() }
+    let finite = |t: &Tensor| t.f_isfinite().and_then(|t| t.f_all()).and_then(|all| all.f_int64_value(&[]));
+    let parameter = optimizer.parameters().find(|(_, tensor)| matches!(finite(tensor), Ok(0)));
+    Error::NonFiniteLoss {
+        place,
+        loss,
+        parts,
+        learning_rate: optimizer.first_learning_rate(),
+        parameter: parameter.map(|(name, _)| name.to_owned()),
+    }
 }
 
 impl Place {

@@ -2,7 +2,8 @@
 
 use faknow_metrics::Scores;
 use faknow_model::Loss;
-use tch::{Kind, Tensor, no_grad};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::Result;
 
@@ -54,6 +55,18 @@ impl LossSums {
         Ok(scores)
     }
 
+    /// The sums as numbers, for a checkpoint; waits for the device.
+    pub(crate) fn state(&self) -> Result<SavedSums> {
+        let sums = self.sums.iter().map(|(name, sum)| Ok((name.clone(), sum.read()?)));
+        Ok(SavedSums { sums: sums.collect::<Result<_>>()?, n: self.n_samples })
+    }
+
+    /// Sums that go on from those of a checkpoint.
+    pub(crate) fn from_state(saved: &SavedSums, device: Device) -> Self {
+        let sums = saved.sums.iter().map(|(name, sum)| (name.clone(), DeviceSum::from_value(*sum, device)));
+        Self { sums: sums.collect(), n_samples: saved.n }
+    }
+
     fn add_one(&mut self, name: &str, value: &Tensor, n_samples: usize) -> Result<()> {
         match self.sums.iter_mut().find(|(n, _)| n == name) {
             Some((_, sum)) => sum.add(value, n_samples),
@@ -94,6 +107,40 @@ impl GradNorms {
         }
         Ok(Some(self.sum.read()? / self.n_steps as f64).filter(|mean| mean.is_finite()))
     }
+
+    /// The sum as a number, for a checkpoint; waits for the device.
+    pub(crate) fn state(&self) -> Result<SavedSums> {
+        Ok(SavedSums { sums: vec![("grad_norm".to_owned(), self.sum.read()?)], n: self.n_steps })
+    }
+
+    /// A sum that goes on from that of a checkpoint.
+    pub(crate) fn from_state(saved: &SavedSums, device: Device) -> Self {
+        let sum = saved.sums.first().map_or(0.0, |(_, sum)| *sum);
+        Self { sum: DeviceSum::from_value(sum, device), n_steps: saved.n }
+    }
+}
+
+/// Sums as a checkpoint holds them; one that is not finite comes back as NaN.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SavedSums {
+    #[serde(with = "or_nan")]
+    sums: Vec<(String, f64)>,
+    n: usize,
+}
+
+/// JSON has no NaN: null stands for it.
+mod or_nan {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(sums: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
+        let finite = |(name, sum): &(String, f64)| (name.clone(), Some(*sum).filter(|sum| sum.is_finite()));
+        sums.iter().map(finite).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
+        let sums = Vec::<(String, Option<f64>)>::deserialize(from)?;
+        Ok(sums.into_iter().map(|(name, sum)| (name, sum.unwrap_or(f64::NAN))).collect())
+    }
 }
 
 /// A weighted sum of scalars where they are.
@@ -101,6 +148,10 @@ impl GradNorms {
 struct DeviceSum(Option<Tensor>);
 
 impl DeviceSum {
+    fn from_value(value: f64, device: Device) -> Self {
+        Self(Some(Tensor::from(value).to_device(device)))
+    }
+
     fn add(&mut self, value: &Tensor, weight: usize) -> Result<()> {
         let weighted = value.detach().f_to_kind(Kind::Double)?.f_mul_scalar(weight as f64)?;
         match &mut self.0 {

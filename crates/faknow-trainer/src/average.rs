@@ -1,0 +1,156 @@
+//! Averages of the weights over the steps of training, which often generalise better than the weights themselves.
+
+use std::collections::BTreeMap;
+
+use faknow_callbacks::{Position, Span};
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Tensor, no_grad};
+
+use crate::checkpoint_policy::check_span;
+use crate::error::setting;
+use crate::{Error, Result};
+
+/// Which average of the weights is validated, kept as the best, saved as the model, and left at the end.
+///
+/// Training itself goes on with the weights as they are. What is no trained parameter (running statistics) is not
+/// averaged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Average {
+    /// Exponential moving average: after each update `average = decay * average + (1 - decay) * weights`, from the
+    /// initial weights on.
+    Ema {
+        /// From 0 to below 1. Default 0.999.
+        #[serde(default = "default_decay")]
+        decay: f64,
+    },
+    /// Stochastic weight averaging (Izmailov et al., 2018): the plain mean of the weights taken `every` so often
+    /// from `start` on; until then the weights themselves.
+    Swa {
+        /// How long the run is when the first weights are taken.
+        start: Span,
+        /// How often they are taken. Default `1 epoch`.
+        #[serde(default = "default_every")]
+        every: Span,
+    },
+}
+
+fn default_decay() -> f64 {
+    0.999
+}
+
+fn default_every() -> Span {
+    Span::epochs(1.0)
+}
+
+impl Average {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Names the one that is outside its range.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Ema { decay } if !(0.0..1.0).contains(decay) => {
+                Err(setting("average.decay", "a number from 0 to below 1", decay))
+            }
+            Self::Ema { .. } => Ok(()),
+            Self::Swa { start, every } => {
+                check_span("average.start", *start)?;
+                check_span("average.every", *every)
+            }
+        }
+    }
+}
+
+/// The average so far.
+#[derive(Debug)]
+pub(crate) struct WeightAverage {
+    rule: Average,
+    /// The trained parameters, by name.
+    weights: BTreeMap<String, Tensor>,
+    average: BTreeMap<String, Tensor>,
+    /// Weights taken so far; counted for [`Average::Swa`] only.
+    n_taken: u64,
+}
+
+impl WeightAverage {
+    /// An average that begins at the present weights.
+    pub(crate) fn new(rule: Average, vars: &VarStore) -> Result<Self> {
+        let trained = |(_, tensor): &(String, Tensor)| tensor.requires_grad() && tensor.is_floating_point();
+        let weights: BTreeMap<String, Tensor> = vars.variables().into_iter().filter(trained).collect();
+        let copy = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.f_detach()?.copy()));
+        let average = no_grad(|| weights.iter().map(copy).collect::<Result<_>>())?;
+        Ok(Self { rule, weights, average, n_taken: 0 })
+    }
+
+    /// Takes the weights after an update, if it is time.
+    pub(crate) fn update(&mut self, before: &Position, now: &Position) -> Result<()> {
+        let share = match &self.rule {
+            Average::Ema { decay } => 1.0 - decay,
+            Average::Swa { start, .. } if !start.is_reached(now) => 1.0,
+            Average::Swa { start, every } if every.is_due(before, now) || !start.is_reached(before) => {
+                self.n_taken += 1;
+                1.0 / self.n_taken as f64
+            }
+            Average::Swa { .. } => return Ok(()),
+        };
+        no_grad(|| {
+            for (name, average) in &mut self.average {
+                // A share of 1 takes the weights as they are, whatever rounding would make of the difference.
+                let weight = &self.weights[name];
+                if share == 1.0 { average.f_copy_(weight)? } else { average.f_lerp_(weight, share)? };
+            }
+            Ok(())
+        })
+    }
+
+    /// Exchanges weights and average, without copying: once to use the average, once more to train on.
+    pub(crate) fn swap(&mut self) -> Result<()> {
+        no_grad(|| {
+            for (name, average) in &mut self.average {
+                let weight = self.weights.get_mut(name);
+                let Some(weight) = weight else { continue };
+                let present = weight.f_detach()?;
+                weight.f_set_data(average).map_err(Error::Torch)?;
+                *average = present;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets what was taken, and begins at the present weights.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.n_taken = 0;
+        no_grad(|| {
+            for (name, average) in &mut self.average {
+                average.f_copy_(&self.weights[name])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What a checkpoint has to hold beside the weights and their average.
+    pub(crate) fn n_taken(&self) -> u64 {
+        self.n_taken
+    }
+
+    /// The average by name, without a copy.
+    pub(crate) fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.average
+    }
+
+    /// Goes on from an average of old; names that it lacks begin at the present weights.
+    pub(crate) fn restore(&mut self, n_taken: u64, average: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.restart()?;
+        self.n_taken = n_taken;
+        no_grad(|| {
+            for (name, own) in &mut self.average {
+                if let Some(old) = average.get(name) {
+                    own.f_copy_(old)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}

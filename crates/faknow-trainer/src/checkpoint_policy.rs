@@ -1,0 +1,58 @@
+//! Which checkpoints a run writes and keeps.
+
+use faknow_callbacks::Span;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::error::setting;
+
+/// Which checkpoints a run writes and keeps, below `checkpoints/` in its folder.
+///
+/// | folder | what it holds |
+/// |---|---|
+/// | `last` | the run as it stands, written `every` so often, whenever a better one is found, and at the end |
+/// | `previous` | what `last` held before, in case the disk damages `last` |
+/// | `best` | the run at its best validation by the trainer's monitor |
+/// | `best-<value>` | the same by each of `monitors` |
+/// | `epoch-0007`, `step-00000120` | the newest `keep`, and the `best` best |
+///
+/// Every one is complete: weights, optimizer, and all else from which the run can go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointPolicy {
+    /// How often `last` is written: `1 epoch`, `500 steps`, `10 minutes`. Default `1 epoch`.
+    pub every: Span,
+    /// How many of those are kept under a name of their own. Default 0.
+    pub keep: usize,
+    /// How many of the best validations are kept; `best` is the first of them. Default 1.
+    pub best: usize,
+    /// Further validation values whose best is kept as `best-<value>`. Default: none.
+    pub monitors: Vec<String>,
+}
+
+impl Default for CheckpointPolicy {
+    fn default() -> Self {
+        Self { every: Span::epochs(1.0), keep: 0, best: 1, monitors: Vec::new() }
+    }
+}
+
+impl CheckpointPolicy {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Names the one that is outside its range.
+    pub fn validate(&self) -> Result<()> {
+        check_span("checkpoint.every", self.every)?;
+        if self.best == 0 {
+            return Err(setting("checkpoint.best", "at least 1", 0));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_span(name: &str, span: Span) -> Result<()> {
+    if span.is_valid() {
+        return Ok(());
+    }
+    Err(setting(name, "a length above 0, in whole steps or samples", span))
+}

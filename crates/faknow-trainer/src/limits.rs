@@ -1,0 +1,49 @@
+//! Fewer batches than a loader has: quick runs through everything, and learning a few batches by heart.
+
+use faknow_data::{Loader, Result};
+
+/// How many batches of each loader a trainer uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Limits {
+    /// Batches at most of each pass.
+    pub(crate) batches: Option<usize>,
+    /// Whether each epoch trains on the batches of the first, and validation sees the same.
+    pub(crate) overfit: bool,
+}
+
+impl Limits {
+    /// A loader within these limits.
+    pub(crate) fn apply<'a, B>(&self, loader: &'a dyn Loader<B>) -> Limited<'a, B> {
+        Limited { loader, limits: *self }
+    }
+}
+
+/// The first batches of another loader.
+pub(crate) struct Limited<'a, B> {
+    loader: &'a dyn Loader<B>,
+    limits: Limits,
+}
+
+impl<B> Loader<B> for Limited<'_, B> {
+    fn n_samples(&self) -> usize {
+        self.loader.n_samples()
+    }
+
+    fn n_batches(&self) -> usize {
+        let all = self.loader.n_batches();
+        self.limits.batches.map_or(all, |most| most.min(all))
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        self.loader.fingerprint()
+    }
+
+    fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_> {
+        let epoch = if self.limits.overfit { 0 } else { epoch };
+        let left = self.n_batches().saturating_sub(from);
+        match self.limits.batches {
+            Some(_) => Box::new(self.loader.batches(epoch, from).take(left)),
+            None => self.loader.batches(epoch, from),
+        }
+    }
+}

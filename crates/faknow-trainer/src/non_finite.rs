@@ -1,0 +1,44 @@
+//! What a run does about a loss or gradients that are NaN or infinite.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::error::setting;
+
+/// Updates in a row that may be skipped before the run fails after all.
+pub(crate) const MAX_SKIPS: u64 = 10;
+
+/// Times that a run is rolled back before it fails after all.
+pub(crate) const MAX_ROLL_BACKS: u32 = 3;
+
+/// What a run does about a loss or gradients that are NaN or infinite; the weights are never updated from them.
+///
+/// As text, and so in configs: `stop`, `skip`, `roll_back`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NonFinite {
+    /// The run fails with an error that names batch and parameter; the default.
+    #[default]
+    Stop,
+    /// The update is left out and counted in `run.skipped`; after 10 in a row the run fails.
+    Skip,
+    /// The run goes back to its last checkpoint and goes on with half the learning rate; after 3 times it fails.
+    /// Needs a run folder.
+    RollBack,
+}
+
+impl NonFinite {
+    /// The factor on the learning rate after a roll-back.
+    pub(crate) const ROLL_BACK_FACTOR: f64 = 0.5;
+
+    pub(crate) fn validate(self, has_run_dir: bool) -> Result<()> {
+        if self == Self::RollBack && !has_run_dir {
+            return Err(setting(
+                "trainer.on_non_finite",
+                "stop or skip without a run folder, which holds the checkpoint to roll back to",
+                "roll_back",
+            ));
+        }
+        Ok(())
+    }
+}
