@@ -160,6 +160,9 @@ pub enum Error {
     /// A metric failed.
     #[error(transparent)]
     Metric(#[from] faknow_metrics::Error),
+    /// A checkpoint could not be written, found or trusted.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoint::CheckpointError),
     /// A schedule is ill-configured.
     #[error(transparent)]
     Schedule(#[from] crate::schedule::ScheduleError),

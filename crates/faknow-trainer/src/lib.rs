@@ -2,6 +2,7 @@
 
 mod best_weights;
 mod builder;
+pub mod checkpoint;
 mod error;
 mod evaluate;
 mod guard;

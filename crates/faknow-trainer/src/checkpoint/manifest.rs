@@ -1,0 +1,153 @@
+//! The manifest: what a checkpoint consists of, and how a reader knows that all of it is as it was written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Facts;
+use super::disk::{FileInfo, Sink, checksum};
+use super::error::{CheckpointError, Result};
+
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const STATE: &str = "state.json";
+const FORMAT: &str = "faknow-checkpoint";
+/// The format that is written, and the newest that is read.
+const VERSION: u64 = 1;
+const PROGRAM: &str = concat!("faknow ", env!("CARGO_PKG_VERSION"));
+/// A manifest has a few lines; a larger file is none.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What stands before and after the checksum of the manifest itself, in this and every later format. All bytes
+/// before it are summed, the rest is compared: so no bit of the file can change unnoticed.
+const SEAL: (&str, &str) = (",\n  \"checksum\": \"", "\"\n}\n");
+
+/// What a checkpoint consists of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    format: String,
+    version: u64,
+    program: String,
+    pub(super) facts: Facts,
+    pub(super) files: BTreeMap<String, FileInfo>,
+}
+
+impl Manifest {
+    pub(super) fn new(facts: Facts, files: BTreeMap<String, FileInfo>) -> Self {
+        Self { format: FORMAT.into(), version: VERSION, program: PROGRAM.into(), facts, files }
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|error| CheckpointError::unsavable(folder, format!("its facts are no JSON: {error}")))?;
+        let mut sink = Sink::create(folder.join(MANIFEST))?;
+        sink.write(seal(json.strip_suffix("\n}").unwrap_or(&json)).as_bytes())?;
+        sink.finish().map(drop)
+    }
+
+    /// Reads the manifest of a folder, and trusts it only if all of it is as it was written.
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let bytes = match fs::metadata(&path) {
+            Ok(meta) if !meta.is_file() => {
+                return Err(CheckpointError::foreign(folder, "its manifest.json is no file"));
+            }
+            Ok(meta) if meta.len() > MAX_BYTES => {
+                return Err(CheckpointError::damaged(folder, MANIFEST, "is too large"));
+            }
+            Ok(_) => fs::read(&path),
+            Err(error) => Err(error),
+        };
+        match bytes {
+            Ok(bytes) => Self::parse(&bytes, folder),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(without_manifest(folder))
+            }
+            Err(error) => Err(CheckpointError::io(&path)(error)),
+        }
+    }
+
+    fn parse(bytes: &[u8], folder: &Path) -> Result<Self> {
+        let damaged = |what: String| CheckpointError::damaged(folder, MANIFEST, what);
+        let text = std::str::from_utf8(bytes).map_err(|_| damaged("is no text".into()))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| damaged(format!("is no JSON: {error}")))?;
+        let ours = value.get("format").and_then(Value::as_str) == Some(FORMAT);
+        match text.strip_suffix(SEAL.1).and_then(|text| text.rsplit_once(SEAL.0)) {
+            Some((body, sum)) if checksum(body.as_bytes()) == sum => {}
+            None if !ours => {
+                return Err(CheckpointError::foreign(folder, "its manifest.json is another program's"));
+            }
+            _ => return Err(damaged("differs from its own checksum".into())),
+        }
+        if !ours {
+            return Err(CheckpointError::foreign(folder, "its manifest.json names another format"));
+        }
+        match value.get("version").and_then(Value::as_u64) {
+            Some(version) if version > VERSION => {
+                let program = value.get("program").and_then(Value::as_str).unwrap_or("a later program");
+                return Err(CheckpointError::Newer {
+                    folder: folder.to_path_buf(),
+                    version,
+                    known: VERSION,
+                    program: program.to_owned(),
+                    good: None,
+                });
+            }
+            Some(VERSION) => {}
+            _ => return Err(damaged(format!("has no version from 1 to {VERSION}"))),
+        }
+        let manifest: Self = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        if !manifest.files.contains_key(STATE) {
+            return Err(damaged(format!("does not list {STATE}")));
+        }
+        if let Some(name) = manifest.files.keys().find(|name| *name != STATE && group_of(name).is_none()) {
+            return Err(damaged(format!("lists a file {name:?} that no checkpoint has")));
+        }
+        Ok(manifest)
+    }
+
+    /// The groups of tensors, each with its file.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &str, &FileInfo)> {
+        self.files.iter().filter_map(|(file, info)| Some((group_of(file)?, file.as_str(), info)))
+    }
+}
+
+/// The whole text of a manifest, from its JSON without the last brace.
+fn seal(body: &str) -> String {
+    format!("{body}{}{}{}", SEAL.0, checksum(body.as_bytes()), SEAL.1)
+}
+
+fn without_manifest(folder: &Path) -> CheckpointError {
+    if !folder.is_dir() {
+        return CheckpointError::foreign(folder, "it is no folder");
+    }
+    let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty || folder.join(STATE).exists() {
+        return CheckpointError::Incomplete {
+            folder: folder.to_path_buf(),
+            file: MANIFEST.to_owned(),
+            good: None,
+        };
+    }
+    CheckpointError::foreign(folder, "it has neither manifest.json nor state.json")
+}
+
+/// The file of a group of tensors.
+pub(super) fn file_of(group: &str) -> String {
+    format!("{group}.safetensors")
+}
+
+fn group_of(file: &str) -> Option<&str> {
+    file.strip_suffix(".safetensors").filter(|group| is_group(group))
+}
+
+/// Whether a group may have this name: it must be a file's name on any system.
+pub(super) fn is_group(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+}

@@ -1,0 +1,119 @@
+//! Checkpoints: the complete state of a run in a folder, whole or not there at all.
+//!
+//! # A checkpoint
+//!
+//! `RUN_DIR/checkpoints/<name>/` holds
+//!
+//! | file | content |
+//! |---|---|
+//! | `manifest.json` | format, version, the program that wrote it, [`Facts`]; size and checksum of every other file, and of itself |
+//! | `state.json` | everything that is no tensor |
+//! | `<group>.safetensors` | the tensors of one group; `model.safetensors` are the weights, under PyTorch's names |
+//!
+//! The same content gives the same bytes. Checksums are XXH3 (128 bits): they notice every accident, and are no
+//! protection against somebody who means harm.
+//!
+//! # Written so that nothing is lost
+//!
+//! A checkpoint is written to the hidden folder `.tmp-<name>`, each file and then the folder flushed to the disk,
+//! the manifest last. Only a complete `.tmp-<name>` is published, by renaming folders:
+//!
+//! | step | [`save`](CheckpointStore::save) | [`save_keeping_previous`](CheckpointStore::save_keeping_previous) |
+//! |---|---|---|
+//! | 1 | | `previous` becomes `.old-previous` |
+//! | 2 | `name` becomes `.old-name` | `name` becomes `previous` |
+//! | 3 | `.tmp-name` becomes `name` | `.tmp-name` becomes `name` |
+//! | 4 | the folder is flushed, `.old-name` is removed | the folder is flushed, `.old-previous` is removed |
+//!
+//! A step is left out where there is nothing to rename. A process that is killed, or a machine that loses power, at
+//! any point leaves one of these, and all of them read:
+//!
+//! - before step 1: the former checkpoints, and beside them a `.tmp-name` that is incomplete or unneeded;
+//! - after step 1: the same, but what was `previous` is `.old-previous`;
+//! - after step 2: no `name`, but a complete `.tmp-name`;
+//! - after step 3: the new checkpoint, and an `.old-…` that is no longer needed.
+//!
+//! So reading `name` where there is none takes `.tmp-name` if that is complete to the last byte, else `.old-name`;
+//! only without those it is [`CheckpointError::Missing`], which names the newest good one of another name.
+//! [`clean`](CheckpointStore::clean), and every method that writes, first makes the same choice for good: it
+//! completes what only needed a rename, brings `.old-…` back where nothing has replaced it, and removes the rest.
+//! [`remove`](CheckpointStore::remove) renames to `.gone-name` first, which is never read again.
+//!
+//! One process at a time may write; any number may read meanwhile.
+
+#[cfg(test)]
+mod crash;
+mod disk;
+mod error;
+mod manifest;
+mod read;
+mod store;
+mod tensors;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+pub use error::{CheckpointError, Good};
+pub use read::Found;
+pub use store::CheckpointStore;
+
+/// All that a checkpoint holds.
+#[derive(Debug, Default)]
+pub struct Checkpoint {
+    /// What lists and messages show of it.
+    pub facts: Facts,
+    /// Everything that is no tensor. Objects and arrays may be nested 100 deep.
+    pub state: serde_json::Value,
+    /// Tensors by group and name. Group `model` becomes the file `model.safetensors`; a group's name is made of
+    /// `a`-`z`, `0`-`9`, `-`, `_` and, not in front, `.`.
+    pub tensors: BTreeMap<String, BTreeMap<String, Tensor>>,
+}
+
+/// What is known of a checkpoint without reading it: small, shown in lists and messages.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The epoch that it was written in, from 1; 0 before the first.
+    pub epoch: usize,
+    /// Batches of that epoch that were done; 0 at its start.
+    pub batch: usize,
+    /// Optimizer steps since the run began.
+    pub step: u64,
+    /// Training samples seen since the run began.
+    pub samples: u64,
+    /// Name of the monitored metric, if there is one.
+    pub monitor: Option<String>,
+    /// The monitored metric's value, if there is one yet.
+    #[serde(with = "float")]
+    pub value: Option<f64>,
+    /// Why the run ended, if it did.
+    pub ended: Option<String>,
+}
+
+/// JSON has no NaN and no infinity: they are written as texts.
+mod float {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Float {
+        Finite(f64),
+        Other(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        value
+            .map(|v| if v.is_finite() { Float::Finite(v) } else { Float::Other(v.to_string()) })
+            .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Option::<Float>::deserialize(deserializer)?
+            .map(|value| match value {
+                Float::Finite(v) => Ok(v),
+                Float::Other(text) => text.parse().map_err(serde::de::Error::custom),
+            })
+            .transpose()
+    }
+}

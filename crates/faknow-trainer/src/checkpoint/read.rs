@@ -1,0 +1,207 @@
+//! Reads checkpoints, and lists them; nothing is believed before its checksum is.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use twox_hash::XxHash3_128;
+
+use super::disk::{self, FileInfo, checksum};
+use super::error::{CheckpointError, Result};
+use super::manifest::{MANIFEST, Manifest, STATE};
+use super::store::{CheckpointStore, OLD, TMP, check_name, exists};
+use super::{Checkpoint, Facts, tensors};
+
+/// How often a reader looks again when the checkpoint changes under its eyes.
+const TRIES: usize = 10;
+
+/// A folder among the checkpoints.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// What its manifest says, or why it is not believed. Other files were not looked at.
+    pub facts: std::result::Result<Facts, CheckpointError>,
+}
+
+impl CheckpointStore {
+    /// Reads a checkpoint, every byte of it checked; its tensors are on the CPU.
+    ///
+    /// Memory holds the largest file twice for a moment. A process that writes meanwhile does no harm: what is read
+    /// is the former checkpoint or the new one.
+    ///
+    /// # Errors
+    /// It is missing, incomplete, damaged, foreign or of a newer format; the error names the newest good one.
+    pub fn read(&self, name: &str) -> Result<Checkpoint> {
+        self.steadily(name, read_folder)
+    }
+
+    /// Reads what a checkpoint's manifest says; its other files are not looked at.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_facts(&self, name: &str) -> Result<Facts> {
+        self.steadily(name, |folder| Ok(Manifest::read(folder)?.facts))
+    }
+
+    /// Checks every byte of a checkpoint.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn verify(&self, name: &str) -> Result<Facts> {
+        self.steadily(name, verify_folder)
+    }
+
+    /// All checkpoints, the newest (by step, then epoch, batch and name) first and those that cannot be believed
+    /// last; none if the folder cannot be read. What is being written is not among them.
+    pub fn list(&self) -> Vec<Found> {
+        let mut found: Vec<Found> = fs::read_dir(&self.dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| check_name(name).is_ok() && self.path(name).is_dir())
+            .map(|name| Found { facts: Manifest::read(&self.path(&name)).map(|m| m.facts), name })
+            .collect();
+        let age = |found: &Found| found.facts.as_ref().ok().map(|f| (f.step, f.epoch, f.batch, f.samples));
+        found.sort_by(|a, b| age(b).cmp(&age(a)).then_with(|| a.name.cmp(&b.name)));
+        found
+    }
+
+    /// The newest checkpoint other than `except` of which every byte is right; `""` excepts none.
+    pub fn newest_good(&self, except: &str) -> Option<(String, Facts)> {
+        self.list()
+            .into_iter()
+            .filter(|found| found.name != except && found.facts.is_ok())
+            .find_map(|found| Some((verify_folder(&self.path(&found.name)).ok()?, found.name)))
+            .map(|(facts, name)| (name, facts))
+    }
+
+    /// Reads a folder that another process may be replacing, again if it did.
+    fn steadily<T>(&self, name: &str, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
+        check_name(name)?;
+        let manifest = |folder: &Path| fs::read(folder.join(MANIFEST)).ok();
+        let mut tries = 0;
+        loop {
+            let folder = self.locate(name)?;
+            let before = folder.as_deref().and_then(manifest);
+            let error = match &folder {
+                Some(folder) => match read(folder) {
+                    Ok(content) => return Ok(content),
+                    Err(error) => error,
+                },
+                None => CheckpointError::Missing { folder: self.path(name), good: None },
+            };
+            tries += 1;
+            // Files that are not there cost nothing to look for again.
+            let is_gone =
+                matches!(error, CheckpointError::Missing { .. } | CheckpointError::Incomplete { .. });
+            let changed = || self.locate(name).is_ok_and(|now| now.as_deref().and_then(manifest) != before);
+            if tries == TRIES || !(is_gone || changed()) {
+                return Err(error.with_good(|| self.good(name)));
+            }
+        }
+    }
+
+    /// Where the checkpoint of this name is: in its folder, else where an interrupted change has left it.
+    fn locate(&self, name: &str) -> Result<Option<PathBuf>> {
+        let (path, tmp, old) = (self.path(name), self.hidden(TMP, name), self.hidden(OLD, name));
+        Ok(if exists(&path)? {
+            Some(path)
+        } else if verify_folder(&tmp).is_ok() {
+            Some(tmp)
+        } else if exists(&path)? {
+            Some(path) // published in this very moment
+        } else {
+            Some(old).filter(|old| old.is_dir())
+        })
+    }
+}
+
+/// Reads and checks all of a folder.
+fn read_folder(folder: &Path) -> Result<Checkpoint> {
+    let manifest = Manifest::read(folder)?;
+    let mut checkpoint = Checkpoint::default();
+    if let Some(info) = manifest.files.get(STATE) {
+        checkpoint.state = serde_json::from_slice(&read_file(folder, STATE, info)?)
+            .map_err(|error| CheckpointError::damaged(folder, STATE, format!("is no JSON: {error}")))?;
+    }
+    for (group, file, info) in manifest.groups() {
+        let bytes = read_file(folder, file, info)?;
+        let group_tensors =
+            tensors::parse(&bytes).map_err(|what| CheckpointError::damaged(folder, file, what))?;
+        checkpoint.tensors.insert(group.to_owned(), group_tensors);
+    }
+    checkpoint.facts = manifest.facts;
+    Ok(checkpoint)
+}
+
+/// Checks all of a folder, a piece of a file at a time.
+pub(super) fn verify_folder(folder: &Path) -> Result<Facts> {
+    let manifest = Manifest::read(folder)?;
+    let mut chunk = disk::buffer();
+    for (name, info) in &manifest.files {
+        let mut file = open(folder, name, info)?;
+        let mut hash = XxHash3_128::new();
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(n) => hash.write(&chunk[..n]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(CheckpointError::io(&folder.join(name))(error)),
+            }
+        }
+        compare(folder, name, info, &format!("{:032x}", hash.finish_128()))?;
+    }
+    Ok(manifest.facts)
+}
+
+/// Whether a folder has a good manifest, and all files with their sizes.
+pub(super) fn glance(folder: &Path) -> Result<Facts> {
+    let manifest = Manifest::read(folder)?;
+    for (name, info) in &manifest.files {
+        open(folder, name, info)?;
+    }
+    Ok(manifest.facts)
+}
+
+/// The bytes of a file, which have the size and the checksum that the manifest says.
+fn read_file(folder: &Path, name: &str, info: &FileInfo) -> Result<Vec<u8>> {
+    let mut file = open(folder, name, info)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(info.bytes).unwrap_or(0));
+    file.read_to_end(&mut bytes).map_err(CheckpointError::io(&folder.join(name)))?;
+    compare(folder, name, info, &checksum(&bytes))?;
+    Ok(bytes)
+}
+
+fn open(folder: &Path, name: &str, info: &FileInfo) -> Result<File> {
+    let path = folder.join(name);
+    let meta = match fs::metadata(&path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(CheckpointError::Incomplete {
+                folder: folder.to_path_buf(),
+                file: name.to_owned(),
+                good: None,
+            });
+        }
+        Err(error) => return Err(CheckpointError::io(&path)(error)),
+    };
+    if !meta.is_file() {
+        return Err(CheckpointError::damaged(folder, name, "is no file"));
+    }
+    if meta.len() != info.bytes {
+        let what = format!("has {} bytes, not the {} that were written", meta.len(), info.bytes);
+        return Err(CheckpointError::damaged(folder, name, what));
+    }
+    File::open(&path).map_err(CheckpointError::io(&path))
+}
+
+fn compare(folder: &Path, name: &str, info: &FileInfo, sum: &str) -> Result<()> {
+    if sum == info.xxh3_128 {
+        return Ok(());
+    }
+    let what = format!("differs from its checksum (it has {sum}, {} was written)", info.xxh3_128);
+    Err(CheckpointError::damaged(folder, name, what))
+}
