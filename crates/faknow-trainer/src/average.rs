@@ -119,6 +119,16 @@ impl WeightAverage {
         })
     }
 
+    /// Makes the average the weights, for good.
+    pub(crate) fn use_it(&self) -> Result<()> {
+        no_grad(|| {
+            for (name, average) in &self.average {
+                self.weights[name].shallow_clone().f_copy_(average)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Forgets what was taken, and begins at the present weights.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.n_taken = 0;

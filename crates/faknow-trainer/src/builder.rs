@@ -1,16 +1,25 @@
 //! Puts a trainer together: model, optimizer, schedules, metrics, callbacks, folder.
 
-use faknow_callbacks::{Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, TensorBoard};
+use faknow_callbacks::{Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, Span, TensorBoard};
 use faknow_metrics::Metrics;
 use faknow_model::Model;
 use serde_json::{Map, Value, json};
 use tch::Device;
 use tch::nn::VarStore;
 
-use crate::best_weights::BestWeights;
+use crate::average::WeightAverage;
+use crate::best::BestWeights;
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint_policy::check_span;
+use crate::epoch_state::EpochState;
 use crate::error::setting;
+use crate::limits::Limits;
 use crate::schedule::BuildSchedule;
-use crate::{Clip, Optimizer, OptimizerConfig, Result, RunDir, Supervised, TrainStep, Trainer};
+use crate::settings::Settings;
+use crate::{
+    Average, CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result, RunDir,
+    Supervised, TrainStep, Trainer,
+};
 
 /// Options of a [`Trainer`]; every one has a default but the model and its weights.
 pub struct TrainerBuilder<M: Model> {
@@ -21,11 +30,9 @@ pub struct TrainerBuilder<M: Model> {
     step: Box<dyn TrainStep<M>>,
     metrics: Metrics,
     callbacks: Callbacks,
-    max_epochs: usize,
     clip: Clip,
-    monitor: Option<String>,
-    restore_best: bool,
-    seed: u64,
+    settings: Settings,
+    average: Option<Average>,
     device: Device,
     run_dir: Option<RunDir>,
     hyperparameters: Map<String, Value>,
@@ -42,11 +49,22 @@ impl<M: Model> TrainerBuilder<M> {
             step: Box::new(Supervised),
             metrics: Metrics::default(),
             callbacks: Callbacks::default(),
-            max_epochs: 10,
             clip: Clip::None,
-            monitor: None,
-            restore_best: true,
-            seed: 0,
+            settings: Settings {
+                max_epochs: 10,
+                limits_of_run: Vec::new(),
+                monitor: None,
+                restore_best: true,
+                seed: 0,
+                accumulate: 1,
+                validate_every: None,
+                sanity_batches: 0,
+                limits: Limits::default(),
+                on_non_finite: NonFinite::default(),
+                checkpoints: CheckpointPolicy::default(),
+                interrupt: Interrupt::default(),
+            },
+            average: None,
             device,
             run_dir: None,
             hyperparameters: Map::new(),
@@ -92,7 +110,88 @@ impl<M: Model> TrainerBuilder<M> {
     /// Epochs to train, at least 1. Default 10.
     #[must_use]
     pub fn max_epochs(mut self, n: usize) -> Self {
-        self.max_epochs = n;
+        self.settings.max_epochs = n;
+        self
+    }
+
+    /// Ends the run when it is this long, in steps, samples or seconds, even within an epoch; may be given several
+    /// times. Default: only `max_epochs` ends it.
+    #[must_use]
+    pub fn limit(mut self, limit: Span) -> Self {
+        self.settings.limits_of_run.push(limit);
+        self
+    }
+
+    /// Batches whose gradients together make one update, at least 1; a last window of an epoch may be smaller. Each
+    /// batch counts by its samples, so the update is that of one large batch. Default 1.
+    #[must_use]
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.settings.accumulate = batches;
+        self
+    }
+
+    /// How often to validate, inside an epoch (`100 steps`, `0.25 epochs`) or after every so many (`2 epochs`). The
+    /// last epoch is always validated. Default: after each epoch.
+    #[must_use]
+    pub fn validate_every(mut self, every: Span) -> Self {
+        self.settings.validate_every = Some(every);
+        self
+    }
+
+    /// Validation batches that are tried before the first epoch, so that what is wrong with them shows at once; their
+    /// results are dropped. 0 for none. Default 2.
+    #[must_use]
+    pub fn sanity_batches(mut self, n: usize) -> Self {
+        self.settings.sanity_batches = n;
+        self
+    }
+
+    /// Batches at most of each pass over training, validation and test data. Default: all.
+    #[must_use]
+    pub fn limit_batches(mut self, n: usize) -> Self {
+        self.settings.limits.batches = Some(n);
+        self
+    }
+
+    /// Trains on the same `n` batches in every epoch and validates on them too: a model that can learn anything
+    /// learns them by heart. Default: off.
+    #[must_use]
+    pub fn overfit_batches(mut self, n: usize) -> Self {
+        self.settings.limits = Limits { batches: Some(n), overfit: true };
+        self
+    }
+
+    /// One epoch of one batch, validation and test of one batch: does everything once, to see that it works.
+    #[must_use]
+    pub fn fast_dev_run(self) -> Self {
+        self.max_epochs(1).limit_batches(1)
+    }
+
+    /// An average of the weights to validate, keep and end with. Default: none.
+    #[must_use]
+    pub fn average(mut self, average: Average) -> Self {
+        self.average = Some(average);
+        self
+    }
+
+    /// What happens if a loss or gradients are not finite. Default: the run fails.
+    #[must_use]
+    pub fn on_non_finite(mut self, policy: NonFinite) -> Self {
+        self.settings.on_non_finite = policy;
+        self
+    }
+
+    /// Which checkpoints are written and kept in the run folder. Default: `last` after each epoch, and `best`.
+    #[must_use]
+    pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
+        self.settings.checkpoints = policy;
+        self
+    }
+
+    /// Who may ask for the end of the run, see [`Interrupt`]. Default: nobody.
+    #[must_use]
+    pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.settings.interrupt = interrupt;
         self
     }
 
@@ -107,21 +206,21 @@ impl<M: Model> TrainerBuilder<M> {
     /// Default: `accuracy` if it is measured, else the first metric, else `loss`.
     #[must_use]
     pub fn monitor(mut self, name: impl Into<String>) -> Self {
-        self.monitor = Some(name.into());
+        self.settings.monitor = Some(name.into());
         self
     }
 
     /// Whether the model ends with the weights of the best epoch. Default true; without validation the last stay.
     #[must_use]
     pub fn restore_best(mut self, restore: bool) -> Self {
-        self.restore_best = restore;
+        self.settings.restore_best = restore;
         self
     }
 
     /// Seed of all noise in training (dropout); the order of batches is the loader's own. Default 0.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.settings.seed = seed;
         self
     }
 
@@ -152,8 +251,26 @@ impl<M: Model> TrainerBuilder<M> {
     /// # Errors
     /// Names the setting that is outside its range.
     pub fn build(mut self) -> Result<Trainer<M>> {
-        if self.max_epochs == 0 {
-            return Err(setting("trainer.epochs", "at least 1", 0));
+        let settings = &self.settings;
+        for (name, value) in [
+            ("trainer.epochs", settings.max_epochs),
+            ("trainer.accumulate", settings.accumulate),
+            ("trainer.limit_batches", settings.limits.batches.unwrap_or(1)),
+        ] {
+            if value == 0 {
+                return Err(setting(name, "at least 1", 0));
+            }
+        }
+        for limit in &settings.limits_of_run {
+            check_span("trainer.limit", *limit)?;
+        }
+        if let Some(every) = settings.validate_every {
+            check_span("trainer.validate_every", every)?;
+        }
+        settings.checkpoints.validate()?;
+        settings.on_non_finite.validate(self.run_dir.is_some())?;
+        if let Some(average) = &self.average {
+            average.validate()?;
         }
         if matches!(self.device, Device::Cuda(_)) && !tch::Cuda::is_available() {
             return Err(setting(
@@ -168,11 +285,13 @@ impl<M: Model> TrainerBuilder<M> {
         let optimizer = Optimizer::new(&self.optimizer, &self.vars, self.clip)?;
         let name = self.run_dir.as_ref().map_or_else(|| "run".to_owned(), RunDir::name);
         let mut run = Run::new(name, self.vars);
-        run.max_epochs = self.max_epochs;
+        run.max_epochs = self.settings.max_epochs;
         run.dir = self.run_dir.as_ref().map(|dir| dir.path().to_path_buf());
-        run.hyperparameters = own_hyperparameters(&self.optimizer, self.clip, self.max_epochs, self.seed);
+        run.hyperparameters = own_hyperparameters(&self.optimizer, self.clip, &self.settings, &self.average);
         run.hyperparameters.extend(self.hyperparameters);
         let callbacks = if run.dir.is_some() { with_file_logs(self.callbacks) } else { self.callbacks };
+        let average = self.average.map(|rule| WeightAverage::new(rule, &run.vars)).transpose()?;
+        let store = run.dir.as_deref().map(CheckpointStore::new);
         Ok(Trainer {
             model: self.model,
             run,
@@ -182,11 +301,21 @@ impl<M: Model> TrainerBuilder<M> {
             step: self.step,
             metrics: self.metrics,
             callbacks,
-            monitor: self.monitor,
-            restore_best: self.restore_best,
-            seed: self.seed,
+            settings: self.settings,
             device: self.device,
-            best_weights: BestWeights::None,
+            store,
+            average,
+            best: BestWeights::None,
+            best_tracker: None,
+            at: EpochState::default(),
+            kept: Default::default(),
+            fingerprints: Default::default(),
+            profile: Profile::default(),
+            rate_factor: 1.0,
+            n_roll_backs: 0,
+            exact: true,
+            begun: false,
+            _run_dir: self.run_dir,
         })
     }
 }
@@ -206,19 +335,25 @@ fn with_file_logs(own: Callbacks) -> Callbacks {
 fn own_hyperparameters(
     optimizer: &OptimizerConfig,
     clip: Clip,
-    max_epochs: usize,
-    seed: u64,
+    settings: &Settings,
+    average: &Option<Average>,
 ) -> Map<String, Value> {
     let mut all = Map::new();
     if let Ok(Value::Object(fields)) = serde_json::to_value(optimizer) {
         all.extend(fields.into_iter().map(|(name, value)| (format!("optimizer.{name}"), value)));
     }
-    all.insert("trainer.epochs".into(), json!(max_epochs));
+    all.insert("trainer.epochs".into(), json!(settings.max_epochs));
     match clip {
         Clip::None => {}
         Clip::Norm(max) => drop(all.insert("trainer.clip_norm".into(), json!(max))),
         Clip::Value(max) => drop(all.insert("trainer.clip_value".into(), json!(max))),
     }
-    all.insert("seed".into(), json!(seed));
+    if settings.accumulate > 1 {
+        all.insert("trainer.accumulate".into(), json!(settings.accumulate));
+    }
+    if let Some(average) = average {
+        all.insert("average".into(), json!(average));
+    }
+    all.insert("seed".into(), json!(settings.seed));
     all
 }

@@ -124,6 +124,12 @@ pub enum Error {
         /// What the system said.
         message: String,
     },
+    /// The state of a run could not be written or read.
+    #[error("the state of the run: {message}")]
+    State {
+        /// What is wrong.
+        message: String,
+    },
     /// A run was resumed with something else than it was begun with.
     #[error(
         "the {what} changed since the run began: {difference}; put it back, or allow it by name (`--allow {what}`)"

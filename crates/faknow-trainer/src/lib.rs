@@ -1,28 +1,48 @@
 #![doc = include_str!("../README.md")]
 
-mod best_weights;
+mod average;
+mod begin;
+mod best;
 mod builder;
 pub mod checkpoint;
+mod checkpoint_policy;
+mod epoch_state;
 mod error;
 mod evaluate;
+mod fit;
 mod guard;
+mod interrupt;
+mod limits;
+mod non_finite;
 mod optim;
+mod profile;
 mod report;
+mod resume;
 mod run_dir;
+mod saving;
 pub mod schedule;
 mod seed;
+mod settings;
 mod step;
 mod sums;
 mod trainer;
 
-pub use best_weights::WEIGHTS_FILE;
+pub use average::Average;
 pub use builder::TrainerBuilder;
+pub use checkpoint_policy::CheckpointPolicy;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
+pub use interrupt::Interrupt;
+pub use non_finite::NonFinite;
 pub use optim::{Adam, AdamW, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd};
+pub use profile::Profile;
 pub use report::{FitReport, Weights};
+pub use resume::{Change, Resume};
 pub use run_dir::RunDir;
-pub use seed::{seed_model, seed_step};
+pub use seed::{seed_model, seed_step, with_seed};
 pub use step::{StepContext, Supervised, TrainStep};
 pub use sums::{GradNorms, LossSums};
 pub use trainer::Trainer;
+
+/// File name of the weights in a checkpoint folder.
+pub const WEIGHTS_FILE: &str = "model.safetensors";

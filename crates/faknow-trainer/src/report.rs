@@ -6,6 +6,8 @@ use faknow_callbacks::{Best, StopReason};
 use faknow_metrics::History;
 use serde::Serialize;
 
+use crate::Profile;
+
 /// The result of a fit: why it ended, its best epoch, and the results of all epochs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FitReport {
@@ -19,8 +21,10 @@ pub struct FitReport {
     pub history: History,
     /// The run folder, if there is one.
     pub run_dir: Option<PathBuf>,
-    /// Wall-clock seconds of the whole fit.
+    /// Wall-clock seconds of this fit.
     pub seconds: f64,
+    /// Where the time of the run went.
+    pub profile: Profile,
 }
 
 /// Which weights a model has after a fit.
@@ -29,6 +33,8 @@ pub struct FitReport {
 pub enum Weights {
     /// Those of the best epoch.
     Best,
+    /// The average of the weights as of the last epoch, see [`Average`](crate::Average).
+    Average,
     /// Those of the last epoch.
     Last,
 }

@@ -55,6 +55,17 @@ impl LossSums {
         Ok(scores)
     }
 
+    /// The means as tensors, the total and then the parts of a loss like `like`; waits for nothing.
+    pub(crate) fn tensors(&self, like: Option<&Loss>) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
+        let mean = |name: &str| -> Result<Tensor> {
+            let sum = self.sums.iter().find(|(known, _)| known == name).and_then(|(_, sum)| sum.0.as_ref());
+            Ok(sum.map_or_else(|| Ok(Tensor::from(f64::NAN)), |sum| sum.f_div_scalar(self.n_samples as f64))?)
+        };
+        let parts = like.map_or(&[][..], |loss| &loss.parts);
+        let parts = parts.iter().map(|(name, _)| Ok((*name, mean(&format!("loss/{name}"))?)));
+        Ok((mean("loss")?, parts.collect::<Result<_>>()?))
+    }
+
     /// The sums as numbers, for a checkpoint; waits for the device.
     pub(crate) fn state(&self) -> Result<SavedSums> {
         let sums = self.sums.iter().map(|(name, sum)| Ok((name.clone(), sum.read()?)));

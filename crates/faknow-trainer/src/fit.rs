@@ -1,0 +1,446 @@
+//! The loop: epochs of training and validation, and the end.
+
+use std::time::Instant;
+
+use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Position, StopReason};
+use faknow_data::{Batch, Loader};
+use faknow_metrics::EpochRecord;
+use faknow_model::{Loss, Model};
+use tch::{no_grad, with_grad};
+
+use crate::error::{Place, phase_name, setting};
+use crate::guard::{guard, guarded};
+use crate::non_finite::MAX_SKIPS;
+use crate::optim::Window;
+use crate::schedule::Unit;
+use crate::seed::with_seed;
+use crate::step::{StepContext, non_finite};
+use crate::{Error, FitReport, NonFinite, Result, Trainer, Weights};
+
+/// How the training pass of an epoch ended.
+enum Passed {
+    /// With the last batch, or with the one at which the run was told to end.
+    Whole,
+    /// Someone asked for the end; `last` is saved.
+    Interrupted,
+    /// The run stands at an earlier checkpoint.
+    RolledBack,
+}
+
+impl<M: Model> Trainer<M> {
+    pub(crate) fn epochs(
+        &mut self,
+        train: &dyn Loader<M::Batch>,
+        valid: Option<&dyn Loader<M::Batch>>,
+    ) -> Result<StopReason> {
+        loop {
+            if !self.at.open {
+                if self.run.epoch >= self.run.max_epochs {
+                    return Ok(StopReason::Completed);
+                }
+                self.open_epoch()?;
+            }
+            match self.train_epoch(train, valid)? {
+                Passed::Whole => {}
+                Passed::Interrupted => return Ok(StopReason::Interrupted),
+                Passed::RolledBack => continue,
+            }
+            if let Some(reason) = self.close_epoch(valid)? {
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// Puts the best weights, or their average, into the model if so asked, and reports.
+    pub(crate) fn finish(&mut self, ended: StopReason, start: Instant) -> Result<FitReport> {
+        let mut weights = Weights::Last;
+        if ended != StopReason::Interrupted {
+            if self.settings.restore_best && self.best.restore(&self.run.vars, self.store.as_ref())? {
+                weights = Weights::Best;
+            } else if let Some(average) = &self.average {
+                average.use_it()?;
+                weights = Weights::Average;
+            }
+        }
+        self.callbacks.on_fit_end(&mut self.run, &ended)?;
+        Ok(FitReport {
+            ended,
+            best: self.run.best.clone(),
+            weights,
+            history: self.run.history.clone(),
+            run_dir: self.run.dir.clone(),
+            seconds: start.elapsed().as_secs_f64(),
+            profile: self.profile,
+        })
+    }
+
+    fn open_epoch(&mut self) -> Result<()> {
+        self.run.epoch += 1;
+        self.run.batch = 0;
+        let told = self.callbacks.on_epoch_start(&mut self.run);
+        if told.is_err() {
+            // Not begun: a resumed run tells of it again.
+            self.run.epoch -= 1;
+            self.run.batch = self.run.n_batches;
+        }
+        told?;
+        self.at.next(&self.run.learning_rates);
+        Ok(())
+    }
+
+    fn train_epoch(
+        &mut self,
+        train: &dyn Loader<M::Batch>,
+        valid: Option<&dyn Loader<M::Batch>>,
+    ) -> Result<Passed> {
+        let (epoch, done) = (self.run.epoch, self.run.batch);
+        if self.at.stopping.is_some() {
+            return Ok(Passed::Whole);
+        }
+        let mut batches =
+            guarded(done + 1, move |batch| Place::training(epoch, batch), || train.batches(epoch - 1, done))?;
+        loop {
+            let start = Instant::now();
+            let window = batches.by_ref().take(self.settings.accumulate).collect::<Result<Vec<_>>>()?;
+            if window.is_empty() {
+                break;
+            }
+            self.profile.data += start.elapsed().as_secs_f64();
+            let before = self.run.position();
+            let n_batches = window.len();
+            let told = match self.update(window) {
+                Ok(update) => self.commit(update, &before)?,
+                Err(error) => match self.go_on_after(error)? {
+                    true => return Ok(Passed::RolledBack),
+                    false => {
+                        self.run.batch += n_batches;
+                        Ok(Flow::Continue)
+                    }
+                },
+            };
+            self.at.seconds += start.elapsed().as_secs_f64();
+            self.after_update(told, &before, valid)?;
+            if self.settings.interrupt.is_requested() {
+                self.save_last(false, None)?;
+                return Ok(Passed::Interrupted);
+            }
+            if self.at.stopping.is_some() {
+                break;
+            }
+        }
+        if self.run.batch == 0 {
+            return Err(Error::EmptyLoader {
+                phase: phase_name(Phase::Train),
+                hint: "it announced batches and gave none",
+            });
+        }
+        Ok(Passed::Whole)
+    }
+
+    /// Takes gradients from the batches of a window and updates the weights once.
+    fn update(&mut self, window: Vec<(Place, M::Batch)>) -> Result<Update> {
+        self.take_learning_rates()?;
+        self.told(|trainer| Ok(trainer.callbacks.on_batch_start(&mut trainer.run)?))?;
+        self.exact = false;
+        let n_batches = window.len();
+        let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
+        let seed = self.settings.seed;
+        let reads_loss = self.settings.on_non_finite != NonFinite::Stop;
+        let mut losses = Vec::with_capacity(n_batches);
+        with_seed(seed, self.run.step, || {
+            for (number, (place, batch)) in window.into_iter().enumerate() {
+                let n = batch.n_samples();
+                let weight = if n_batches == 1 { 1.0 } else { n as f64 / n_samples as f64 };
+                let last = number + 1 == n_batches;
+                self.optimizer.set_window(Window { weight, first: number == 0, last });
+                let context = StepContext { place, step: self.run.step, reads_loss };
+                // With gradients, even if a model that panicked inside `no_grad` left them off.
+                let loss = guard(place, || {
+                    with_grad(|| {
+                        let start = Instant::now();
+                        let batch = batch.to_device(self.device);
+                        self.profile.transfer += start.elapsed().as_secs_f64();
+                        let start = Instant::now();
+                        let loss = self.step.step(&mut self.model, &batch, &mut self.optimizer, context);
+                        let (backward, optimizer) = self.optimizer.take_times();
+                        self.profile.add_step(start.elapsed(), backward, optimizer);
+                        loss
+                    })
+                })?;
+                losses.push((detached(&loss), n));
+            }
+            Ok(Update { losses, n_samples })
+        })
+    }
+
+    /// Counts an update, averages, tells the callbacks (with the rates of this very step), and steps the schedule.
+    ///
+    /// What the callbacks answer is given back rather than returned early: the books are closed first.
+    fn commit(&mut self, update: Update, before: &Position) -> Result<Result<Flow>> {
+        for (loss, n) in &update.losses {
+            self.at.sums.add(loss, *n)?;
+        }
+        if let Some(norm) = self.optimizer.grad_norm() {
+            self.at.norms.add(norm)?;
+        }
+        self.at.n_skips = 0;
+        self.run.batch += update.losses.len();
+        self.run.step += 1;
+        self.run.samples += update.n_samples as u64;
+        self.run.seconds = self.at.run_seconds();
+        let now = self.run.position();
+        if let Some(average) = &mut self.average {
+            average.update(before, &now)?;
+        }
+        let end = update.end(self.optimizer.grad_norm())?;
+        let told = self.told(|trainer| Ok(trainer.callbacks.on_batch_end(&mut trainer.run, &end)?));
+        self.step_schedule(Unit::Step, None)?;
+        self.exact = true;
+        Ok(told)
+    }
+
+    /// What is due after an update: a validation inside the epoch, the end of the run, a checkpoint.
+    fn after_update(
+        &mut self,
+        told: Result<Flow>,
+        before: &Position,
+        valid: Option<&dyn Loader<M::Batch>>,
+    ) -> Result<()> {
+        if let Flow::Stop(reason) = told? {
+            self.at.stopping = Some(reason);
+        }
+        let now = self.run.position();
+        if self.at.stopping.is_none() {
+            self.at.stopping = self.settings.limit_reached(&now);
+        }
+        let at_end = self.run.batch >= self.run.n_batches || self.at.stopping.is_some();
+        if at_end {
+            return Ok(());
+        }
+        let due = self.settings.validate_every.is_some_and(|every| every.is_due(before, &now));
+        let improved = match valid.filter(|_| due) {
+            Some(valid) => self.validate_inside(valid)?,
+            None => false,
+        };
+        if improved || self.settings.checkpoints.every.is_due(&self.at.saved_at, &now) {
+            self.save_last(improved, None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the run goes on after a failed update: `Ok(true)` if it was rolled back, `Ok(false)` if the update is
+    /// skipped.
+    fn go_on_after(&mut self, error: Error) -> Result<bool> {
+        // A step that updated nothing has changed nothing.
+        self.exact = !self.optimizer.updated() && self.step.state()?.is_empty();
+        let non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
+        match self.settings.on_non_finite {
+            NonFinite::Skip if non_finite && self.exact && self.at.n_skips < MAX_SKIPS => {
+                self.at.n_skips += 1;
+                self.run.skipped += 1;
+                tracing::warn!("{error}; the update is skipped, {} in all", self.run.skipped);
+                self.optimizer.zero_grad();
+                Ok(false)
+            }
+            NonFinite::RollBack if non_finite => self.roll_back(error).map(|()| true),
+            _ => Err(error),
+        }
+    }
+
+    /// Gives the optimizer the run's rates, which the schedule or a callback may have changed.
+    fn take_learning_rates(&mut self) -> Result<()> {
+        let rates = &self.run.learning_rates;
+        let n_groups = self.optimizer.learning_rates().len();
+        if rates.len() != n_groups {
+            return Err(setting(
+                "learning_rates of the run",
+                &format!("{n_groups}, one a group"),
+                rates.len(),
+            ));
+        }
+        if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+            return Err(setting("learning_rates of the run", "numbers of at least 0", rate));
+        }
+        self.optimizer.set_learning_rates(rates);
+        Ok(())
+    }
+
+    /// Ends an epoch: validates if it is time, records, judges, steps schedules, tells, saves. Answers why the run
+    /// ends, if it does.
+    fn close_epoch(&mut self, valid: Option<&dyn Loader<M::Batch>>) -> Result<Option<StopReason>> {
+        let is_last = self.at.stopping.is_some() || self.run.epoch >= self.run.max_epochs;
+        let mut record = self.record()?;
+        if let Some(valid) = valid.filter(|_| is_last || self.validates_after_epoch()) {
+            match self.validate(valid, &mut record) {
+                Err(Error::Interrupted) => {
+                    self.save_last(false, None)?;
+                    return Ok(Some(StopReason::Interrupted));
+                }
+                done => done?,
+            }
+        }
+        self.run.history.epochs.push(record.clone());
+        let improved = self.judge(&record)?;
+        self.step_schedule(Unit::Epoch, None)?;
+        let mut reason = self.at.stopping.take();
+        self.at.open = false;
+        let mut failed = None;
+        let mut hear = |told: Result<Flow>| match told {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Stop(why)) => drop(reason.get_or_insert(why)),
+            Err(error) => drop(failed.get_or_insert(error)),
+        };
+        if record.valid.is_some() {
+            self.step_schedule(Unit::Validation, Some(&record))?;
+            hear(self.told(|trainer| Ok(trainer.callbacks.on_validation_end(&mut trainer.run, &record)?)));
+        }
+        hear(self.told(|trainer| Ok(trainer.callbacks.on_epoch_end(&mut trainer.run, &record)?)));
+        if reason.is_none() && failed.is_none() && self.run.epoch >= self.run.max_epochs {
+            reason = Some(StopReason::Completed);
+        }
+        let interrupted = reason.is_none() && self.settings.interrupt.is_requested();
+        let due = self.settings.checkpoints.every.is_due(&self.at.saved_at, &self.run.position());
+        if due || improved || interrupted || reason.is_some() {
+            self.save_last(improved, reason.as_ref())?;
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if interrupted => Ok(Some(StopReason::Interrupted)),
+            None => Ok(reason),
+        }
+    }
+
+    /// Validates between two updates of an epoch; answers whether it was the best so far.
+    fn validate_inside(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
+        let mut record = self.record()?;
+        match self.validate(valid, &mut record) {
+            // The update before it is done; the loop sees the request too.
+            Err(Error::Interrupted) => return Ok(false),
+            done => done?,
+        }
+        self.run.history.inside.push(record.clone());
+        let improved = self.judge(&record)?;
+        self.step_schedule(Unit::Validation, Some(&record))?;
+        let told = self.told(|trainer| Ok(trainer.callbacks.on_validation_end(&mut trainer.run, &record)?));
+        if let Flow::Stop(reason) = told? {
+            self.at.stopping = Some(reason);
+        }
+        Ok(improved)
+    }
+
+    /// Validates the weights, or their average, into `record`.
+    fn validate(&mut self, valid: &dyn Loader<M::Batch>, record: &mut EpochRecord) -> Result<()> {
+        let start = Instant::now();
+        self.callbacks.on_validation_start(&mut self.run)?;
+        if let Some(average) = &mut self.average {
+            average.swap()?;
+        }
+        let evaluation = self.evaluate(valid, Phase::Valid);
+        // Back, however it ended: training goes on with the weights themselves.
+        if let Some(average) = &mut self.average {
+            average.swap()?;
+        }
+        let evaluation = evaluation?;
+        self.profile.validation += start.elapsed().as_secs_f64();
+        record.valid_seconds = evaluation.seconds;
+        record.valid = Some(evaluation.scores);
+        if let Some(monitor) = &self.run.monitor {
+            monitor.require(record)?;
+        }
+        self.at.validated_at = self.run.position();
+        Ok(())
+    }
+
+    /// Whether an epoch that is not the last is followed by a validation.
+    fn validates_after_epoch(&self) -> bool {
+        match self.settings.validate_every {
+            None => true,
+            Some(every) => every.is_due(&self.at.validated_at, &self.run.position()),
+        }
+    }
+
+    /// The epoch so far. On a device its losses are read, and found finite or not, only now.
+    fn record(&self) -> Result<EpochRecord> {
+        let train = self.at.sums.means()?;
+        let place = Place::training(self.run.epoch, self.run.batch);
+        match train.value("loss") {
+            Some(loss) if loss.is_finite() => {}
+            loss => return Err(non_finite(place, loss.unwrap_or(f64::NAN), Vec::new(), &self.optimizer)),
+        }
+        Ok(EpochRecord {
+            epoch: self.run.epoch,
+            step: self.run.step,
+            samples: self.run.samples,
+            train,
+            valid: None,
+            learning_rates: self.at.learning_rates.clone(),
+            grad_norm: self.at.norms.mean()?,
+            train_seconds: self.at.seconds,
+            valid_seconds: 0.0,
+        })
+    }
+
+    /// Steps the schedule if this is its unit, and takes over its rates; `validation` is the latest.
+    fn step_schedule(&mut self, unit: Unit, validation: Option<&EpochRecord>) -> Result<()> {
+        let monitored = match (&self.run.monitor, validation) {
+            (Some(monitor), Some(record)) => monitor.value(record),
+            _ => None,
+        };
+        match &mut self.schedule {
+            Some(schedule) if schedule.unit() == unit => schedule.step(monitored)?,
+            _ => return Ok(()),
+        }
+        self.apply_schedule();
+        Ok(())
+    }
+
+    /// Takes over the schedule's rates.
+    pub(crate) fn apply_schedule(&mut self) {
+        if let Some(schedule) = &self.schedule {
+            let rates = schedule.learning_rates();
+            self.run.learning_rates = rates.into_iter().map(|rate| rate * self.rate_factor).collect();
+        }
+    }
+
+    /// Does what callbacks do, and takes the time.
+    fn told<T>(&mut self, tell: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let told = tell(self);
+        self.profile.callbacks += start.elapsed().as_secs_f64();
+        told
+    }
+}
+
+/// What an update was made from.
+struct Update {
+    /// Loss and samples of each batch.
+    losses: Vec<(Loss, usize)>,
+    n_samples: usize,
+}
+
+impl Update {
+    /// What callbacks hear of it: the losses as means over all samples.
+    fn end(mut self, grad_norm: Option<&tch::Tensor>) -> Result<BatchEnd> {
+        let grad_norm = grad_norm.map(tch::Tensor::shallow_clone);
+        let n_samples = self.n_samples;
+        if self.losses.len() == 1
+            && let Some((loss, _)) = self.losses.pop()
+        {
+            return Ok(BatchEnd { n_samples, loss: loss.total, parts: loss.parts, grad_norm });
+        }
+        let mut sums = crate::LossSums::default();
+        for (loss, n) in &self.losses {
+            sums.add(loss, *n)?;
+        }
+        let (loss, parts) = sums.tensors(self.losses.first().map(|(loss, _)| loss))?;
+        Ok(BatchEnd { n_samples, loss, parts, grad_norm })
+    }
+}
+
+/// A loss without its graph.
+fn detached(loss: &Loss) -> Loss {
+    no_grad(|| Loss {
+        total: loss.total.detach(),
+        parts: loss.parts.iter().map(|(name, part)| (*name, part.detach())).collect(),
+    })
+}
