@@ -117,4 +117,10 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// A history that was saved cannot be read back.
+    #[error("the saved history is not one: {message}")]
+    SavedHistory {
+        /// What was found, and what was expected.
+        message: String,
+    },
 }

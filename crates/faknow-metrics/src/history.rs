@@ -1,8 +1,10 @@
 //! What a run recorded, epoch by epoch: pure data.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Score, Scores};
+use crate::exact::ExactHistory;
+use crate::{Error, Result, Score, Scores};
 
 /// Everything recorded about one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +62,41 @@ impl History {
     pub fn series(&self, key: &str) -> Vec<(usize, Option<f64>)> {
         self.epochs.iter().map(|record| (record.epoch, record.get(key).and_then(Score::value))).collect()
     }
+
+    /// Whether `record`, the newest, is of a validation inside an epoch, and not of an epoch that was finished.
+    pub fn is_inside(&self, record: &EpochRecord) -> bool {
+        let is_newest = |records: &[EpochRecord]| {
+            records.last().is_some_and(|last| (last.epoch, last.step) == (record.epoch, record.step))
+        };
+        is_newest(&self.inside) && !is_newest(&self.epochs)
+    }
+
+    /// The history as JSON from which [`from_state`](Self::from_state) makes the very same, for checkpoints.
+    ///
+    /// Unlike the JSON of `Serialize`, which is for readers, it loses nothing: undefined scores keep their reasons,
+    /// and floats that are NaN or infinite keep their bits.
+    pub fn to_state(&self) -> Value {
+        // Plain data with names for keys always becomes JSON.
+        serde_json::to_value(ExactHistory::from(self)).unwrap_or_default()
+    }
+
+    /// The history of which [`to_state`](Self::to_state) made `state`, to the last bit.
+    ///
+    /// ```
+    /// use faknow_metrics::History;
+    ///
+    /// let history = History::default();
+    /// assert_eq!(History::from_state(&history.to_state())?, history);
+    /// # Ok::<(), faknow_metrics::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `state` is something else.
+    pub fn from_state(state: &Value) -> Result<Self> {
+        let exact =
+            ExactHistory::deserialize(state).map_err(|e| Error::SavedHistory { message: e.to_string() })?;
+        Ok(exact.into())
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +136,20 @@ mod tests {
         check("loss", [None, None]);
         assert_eq!(history().last().map(|record| record.epoch), Some(2));
         assert_eq!(History::default().last(), None);
+    }
+
+    #[test]
+    fn tells_validations_inside_epochs_from_epochs() {
+        let mut history = history();
+        let mut record = history.epochs[1].clone();
+        assert!(!history.is_inside(&record));
+        record.step += 5;
+        record.train.insert("loss", Score::Defined(f64::NAN)); // which equals nothing
+        history.inside.push(record.clone());
+        assert!(history.is_inside(&record));
+        // Validated once more at the end of the epoch, which is at the same step.
+        history.epochs.push(record.clone());
+        assert!(!history.is_inside(&record));
     }
 
     #[test]

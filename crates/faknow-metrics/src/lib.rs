@@ -9,6 +9,7 @@ mod confusion;
 mod direction;
 mod error;
 mod evaluation;
+mod exact;
 mod history;
 mod metric;
 mod metrics;

@@ -5,3 +5,4 @@
 mod defects;
 mod degenerate;
 mod golden;
+mod saved_history;
