@@ -59,13 +59,18 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of weights could not be read at all.
-    #[error("{path}: cannot read weights: {source}", path = path.display())]
+    #[error("{path}: cannot read weights: {reason}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What libtorch or the format's reader said.
-        #[source]
-        source: tch::TchError,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Bytes in memory that are no weights.
+    #[error("cannot read weights: {reason}")]
+    Bytes {
+        /// What is wrong with them.
+        reason: String,
     },
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]

@@ -1,8 +1,9 @@
 //! The folder of a run: made once, owned by one run, never overwritten.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use faknow_callbacks::format_utc;
@@ -15,11 +16,16 @@ use crate::{Error, Result};
 /// |---|---|
 /// | `config.toml` | every setting, the seed, versions; from the recipes of `faknow`, a trainer alone writes none |
 /// | `run.log`, `history.jsonl`, `metrics.csv`, `tensorboard/` | what the run reported, flushed as it goes |
-/// | `checkpoints/best/`, `checkpoints/last/` | weights as `model.safetensors`, and of what epoch they are |
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// | `checkpoints/` | the run as it stands, as it was best, …: see [`CheckpointPolicy`](crate::CheckpointPolicy) |
+#[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
+    /// Locked as long as any clone lives, and by the system no longer than the process does.
+    _lock: Option<Arc<File>>,
 }
+
+/// The file whose lock says that a process is at work on the run.
+const LOCK: &str = ".lock";
 
 impl RunDir {
     /// Makes the folder `path` (and its parents), which must not exist yet, or be empty.
@@ -30,8 +36,9 @@ impl RunDir {
         let path = path.into();
         let refuse = |message: String| Error::RunDir { path: path.clone(), message };
         match fs::read_dir(&path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
+            Ok(entries) => {
+                // A process that was killed at once leaves its lock.
+                if entries.flatten().any(|entry| entry.file_name() != LOCK) {
                     return Err(refuse(
                         "the folder is not empty; a run never overwrites another: name a new folder".into(),
                     ));
@@ -47,7 +54,21 @@ impl RunDir {
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|e| {
             refuse(format!("cannot write into the folder: {e}; name another one, or change its permissions"))
         })?;
-        Ok(Self { path })
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The folder of a run that was begun before, to [resume](crate::Trainer::resume) it.
+    ///
+    /// # Errors
+    /// There is no such folder, or another process is at work on the run.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        if !path.is_dir() {
+            return Err(Error::RunDir { path, message: "no such folder; name that of a run".into() });
+        }
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// Makes a folder `<model>-<UTC time>-<id>` below `parent`; the id keeps runs of the same second apart.
@@ -74,6 +95,20 @@ impl RunDir {
     /// The folder's own name, which is the run's name.
     pub fn name(&self) -> String {
         self.path.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+/// Locks the folder for this process; `None` where the file system has no locks.
+fn lock(path: &Path) -> Result<Option<Arc<File>>> {
+    let file = path.join(LOCK);
+    let refuse = |message: String| Error::RunDir { path: path.to_path_buf(), message };
+    let file = File::create(&file).map_err(|e| refuse(format!("cannot write into the folder: {e}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Arc::new(file))),
+        Err(TryLockError::WouldBlock) => {
+            Err(refuse("another process is at work on this run; wait for it, or end it".into()))
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

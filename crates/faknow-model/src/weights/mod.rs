@@ -6,6 +6,10 @@ use std::path::Path;
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
+mod safetensors;
+
+pub use safetensors::{from_bytes, to_bytes};
+
 use crate::{Error, Result};
 
 /// Writes all variables to `path`, whole or not at all: the file is written beside, synced and renamed.
@@ -86,12 +90,8 @@ pub fn load(vars: &VarStore, path: &Path) -> Result<()> {
 /// # Errors
 /// The file cannot be read or is no safetensors file.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    if let Err(source) = std::fs::File::open(path) {
-        return Err(Error::Io { path: path.to_path_buf(), source });
-    }
-    let tensors = Tensor::read_safetensors(path)
-        .map_err(|source| Error::Unreadable { path: path.to_path_buf(), source })?;
-    Ok(tensors.into_iter().collect())
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
+    safetensors::decode(&bytes).map_err(|reason| Error::Unreadable { path: path.to_path_buf(), reason })
 }
 
 #[cfg(test)]
