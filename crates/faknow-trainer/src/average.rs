@@ -99,7 +99,11 @@ impl WeightAverage {
             for (name, average) in &mut self.average {
                 // A share of 1 takes the weights as they are, whatever rounding would make of the difference.
                 let weight = &self.weights[name];
-                if share == 1.0 { average.f_copy_(weight)? } else { average.f_lerp_(weight, share)? };
+                if share == 1.0 {
+                    average.f_copy_(weight)?;
+                } else {
+                    let _ = average.f_lerp_(weight, share)?;
+                }
             }
             Ok(())
         })

@@ -26,7 +26,8 @@ impl<M: Model> Trainer<M> {
         }
         let schedule = self.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| self.begun);
         let further = self.begun;
-        let done = if self.begun { self.run.epoch } else { 0 };
+        // An epoch that failed half-way is made up for.
+        let done = if self.begun { self.run.epoch - usize::from(self.at.open) } else { 0 };
         self.prepare(train, valid, done + self.settings.max_epochs)?;
         if let (true, Some(state), Some(schedule)) = (further, schedule, &mut self.schedule) {
             schedule.restore(&state)?;

@@ -17,8 +17,8 @@ use crate::limits::Limits;
 use crate::schedule::BuildSchedule;
 use crate::settings::Settings;
 use crate::{
-    Average, CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result, RunDir,
-    Supervised, TrainStep, Trainer,
+    Average, CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result,
+    RunDir, Supervised, TrainStep, Trainer,
 };
 
 /// Options of a [`Trainer`]; every one has a default but the model and its weights.

@@ -34,7 +34,10 @@ pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
 pub use interrupt::Interrupt;
 pub use non_finite::NonFinite;
-pub use optim::{Adam, AdamW, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd};
+pub use optim::{
+    Adagrad, Adam, AdamW, Clip, Group, NamePattern, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
+    Window,
+};
 pub use profile::Profile;
 pub use report::{FitReport, Weights};
 pub use resume::{Change, Resume};

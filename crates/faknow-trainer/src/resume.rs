@@ -128,7 +128,8 @@ impl<M: Model> Trainer<M> {
         };
         store.clean()?;
         let checkpoint = if store.list().is_empty() { None } else { Some(store.read(&resume.from)?) };
-        let saved = checkpoint.as_ref().map(|c| saved_run(c, self.store.as_ref(), &resume.from)).transpose()?;
+        let saved =
+            checkpoint.as_ref().map(|c| saved_run(c, self.store.as_ref(), &resume.from)).transpose()?;
         // A run of several fits has more epochs than its setting says.
         let unchanged = |saved: &&SavedRun| {
             saved.hyperparameters.get("trainer.epochs") == self.run.hyperparameters.get("trainer.epochs")
@@ -287,7 +288,8 @@ impl<M: Model> Trainer<M> {
                 self.run.best = None;
                 self.best = BestWeights::None;
                 self.kept = Default::default();
-                self.best_tracker = self.run.monitor.as_ref().map(|m| faknow_callbacks::BestTracker::new(m.direction));
+                self.best_tracker =
+                    self.run.monitor.as_ref().map(|m| faknow_callbacks::BestTracker::new(m.direction));
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -297,6 +299,7 @@ impl<M: Model> Trainer<M> {
 
 fn saved_run(checkpoint: &Checkpoint, store: Option<&CheckpointStore>, name: &str) -> Result<SavedRun> {
     serde_json::from_value(checkpoint.state.clone()).map_err(|error| Error::State {
+        part: "run",
         message: format!("{}: {error}", store.map(|store| store.path(name)).unwrap_or_default().display()),
     })
 }

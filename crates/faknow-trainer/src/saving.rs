@@ -93,12 +93,13 @@ impl<M: Model> Trainer<M> {
         let mut wanted = false;
         if let Some(value) = monitor.require(record)? {
             let best = Best { epoch, step, monitor: monitor.name.clone(), value };
+            let name = self.checkpoint_name();
             let top = &mut self.kept.top;
             let rank = top.iter().position(|(_, other)| monitor.direction.better(value, other.value));
             let rank = rank.unwrap_or(top.len());
             if rank < self.settings.checkpoints.best {
-                top.insert(rank, (self.checkpoint_name(), best.clone()));
-                self.kept.top.truncate(self.settings.checkpoints.best);
+                top.insert(rank, (name, best.clone()));
+                top.truncate(self.settings.checkpoints.best);
                 wanted = true;
             }
             if self.best_tracker.as_mut().is_some_and(|tracker| tracker.observe(Some(value))) {
@@ -111,7 +112,8 @@ impl<M: Model> Trainer<M> {
         }
         for name in &self.settings.checkpoints.monitors {
             let other = self.run.monitors.iter().find(|m| m.name == *name).cloned();
-            let Some((other, value)) = other.and_then(|other| Some((other.clone(), other.value(record)?))) else {
+            let Some((other, value)) = other.and_then(|other| Some((other.clone(), other.value(record)?)))
+            else {
                 continue;
             };
             let others = &mut self.kept.others;
@@ -170,14 +172,16 @@ impl<M: Model> Trainer<M> {
                 return Ok(());
             }
             let twin = kept.top.iter().find(|(_, best)| best.step == step).map(|(name, _)| name.as_str());
-            let source = [(last == Some(step)).then_some(LAST), twin.filter(|twin| step_of(twin) == Some(step))];
+            let source =
+                [(last == Some(step)).then_some(LAST), twin.filter(|twin| step_of(twin) == Some(step))];
             match source.into_iter().flatten().find(|source| *source != name) {
                 Some(source) => Ok(store.link(source, name)?),
                 None => Ok(()),
             }
         };
         // A single best needs no second name.
-        let named: Vec<&(String, Best)> = kept.top.iter().filter(|_| self.settings.checkpoints.best > 1).collect();
+        let named: Vec<&(String, Best)> =
+            kept.top.iter().filter(|_| self.settings.checkpoints.best > 1).collect();
         for (name, best) in &named {
             have(name, best.step)?;
         }
@@ -249,7 +253,7 @@ impl<M: Model> Trainer<M> {
     /// The whole run as it stands. Nothing is copied: it is to be written at once.
     fn checkpoint(&self, ended: Option<&StopReason>) -> Result<Checkpoint> {
         let run = &self.run;
-        let optimizer = self.optimizer.state();
+        let optimizer = self.optimizer.state()?;
         let callbacks = self.callbacks.state()?;
         let step = self.step.state()?;
         let position = self.at.validated_at;
@@ -298,7 +302,8 @@ impl<M: Model> Trainer<M> {
                 tensors.insert(group.to_owned(), named);
             }
         }
-        let state = serde_json::to_value(saved).map_err(|error| Error::State { message: error.to_string() })?;
+        let state = serde_json::to_value(saved)
+            .map_err(|error| Error::State { part: "run", message: error.to_string() })?;
         let validated = run.monitor.as_ref().and_then(|monitor| {
             let records = run.history.epochs.iter().chain(&run.history.inside);
             let record = records.filter(|record| record.step == run.step).next_back()?;

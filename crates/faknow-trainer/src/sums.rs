@@ -59,7 +59,8 @@ impl LossSums {
     pub(crate) fn tensors(&self, like: Option<&Loss>) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
         let mean = |name: &str| -> Result<Tensor> {
             let sum = self.sums.iter().find(|(known, _)| known == name).and_then(|(_, sum)| sum.0.as_ref());
-            Ok(sum.map_or_else(|| Ok(Tensor::from(f64::NAN)), |sum| sum.f_div_scalar(self.n_samples as f64))?)
+            Ok(sum
+                .map_or_else(|| Ok(Tensor::from(f64::NAN)), |sum| sum.f_div_scalar(self.n_samples as f64))?)
         };
         let parts = like.map_or(&[][..], |loss| &loss.parts);
         let parts = parts.iter().map(|(name, _)| Ok((*name, mean(&format!("loss/{name}"))?)));

@@ -47,7 +47,9 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     }
     let message = error.to_string();
     assert!(
-        message.starts_with("training, epoch 2, batch 2: the loss is NaN; learning rate 0.1"),
+        message.starts_with(
+            "training, epoch 2, batch 2: the loss is NaN; all weights are finite; learning rate 0.1"
+        ),
         "{message}"
     );
     assert_eq!(recorder.text().lines().last().unwrap(), format!("error {message}"));
@@ -96,7 +98,7 @@ fn a_nan_gradient_never_reaches_the_weights() {
         let mut trainer = toy::trainer().step(RootAtZero).clip(clip).build().unwrap();
         let before = weights(&trainer.run().vars);
         let error = trainer.fit(&train_data(), None).unwrap_err();
-        let expected = "training, epoch 1, batch 1: the norm of the gradients is NaN; learning rate 0.1";
+        let expected = "training, epoch 1, batch 1: the gradient of `bias` is not finite (norm of all: NaN)";
         assert!(matches!(error, Error::NonFiniteGradient { .. }), "{clip:?}: {error:?}");
         assert!(error.to_string().starts_with(expected), "{clip:?}: {error}");
         assert_eq!(weights(&trainer.run().vars), before, "{clip:?}");
@@ -165,20 +167,21 @@ impl Loader<Points> for Bomb {
 #[test]
 fn a_panic_in_validation_does_not_leave_gradients_off() {
     let (mut model, vars) = Toy::new();
-    // The first validation panics inside tch's `no_grad`, and so does the first batch of the second fit.
+    // The first validation panics inside tch's `no_grad`; the second fit makes up for it, and its first batch panics.
     model.fault = Box::new(|mode, i| match (mode.is_train(), i) {
         (false, 1) | (true, 4) => Fault::Panic,
         _ => Fault::Nothing,
     });
     let mut trainer = toy::of((model, vars)).build().unwrap();
-    for at in [place(Phase::Valid, 1, 1), place(Phase::Train, 1, 1)] {
+    for at in [place(Phase::Valid, 1, 1), place(Phase::Train, 2, 1)] {
         match trainer.fit(&train_data(), Some(&valid_data())).unwrap_err() {
             Error::Panic { place, .. } => assert_eq!(place, at),
             other => panic!("{other:?}"),
         }
     }
+    // One epoch was done, and three more are.
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(report.history.epochs.len(), 3);
+    assert_eq!(report.history.epochs.len(), 4);
 }
 
 #[test]

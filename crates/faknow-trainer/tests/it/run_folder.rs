@@ -3,10 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
-use faknow_callbacks::{Flow, LevelFilter, ProgressWriter, console_subscriber, on_epoch_end};
+use faknow_callbacks::{
+    Callback, Flow, LevelFilter, ProgressWriter, Run, SavedCheckpoint, console_subscriber, on_epoch_end,
+};
+use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{Error, OptimizerConfig, RunDir, WEIGHTS_FILE};
 use serde_json::{Map, Value, json};
 
@@ -54,10 +58,16 @@ fn defect_41_a_run_leaves_a_full_record() {
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.run_dir.as_deref(), Some(dir.path()));
     let expected = [
-        "checkpoints/best/checkpoint.json",
+        ".lock",
+        "checkpoints/best/manifest.json",
         "checkpoints/best/model.safetensors",
-        "checkpoints/last/checkpoint.json",
+        "checkpoints/best/state.json",
+        "checkpoints/last/manifest.json",
         "checkpoints/last/model.safetensors",
+        "checkpoints/last/state.json",
+        "checkpoints/previous/manifest.json",
+        "checkpoints/previous/model.safetensors",
+        "checkpoints/previous/state.json",
         "history.jsonl",
         "metrics.csv",
         "run.log",
@@ -65,17 +75,22 @@ fn defect_41_a_run_leaves_a_full_record() {
     ];
     assert_eq!(files(dir.path()), expected.map(str::to_owned).into());
 
-    let checkpoint = |name: &str| -> (_, Value) {
-        let at = dir.path().join("checkpoints").join(name);
-        let facts = fs::read_to_string(at.join("checkpoint.json")).unwrap();
-        (toy::saved(&at.join(WEIGHTS_FILE)), serde_json::from_str(&facts).unwrap())
+    let store = CheckpointStore::new(dir.path());
+    let check = |name: &str, epoch: usize, value: f64, ended: Option<&str>| {
+        assert_eq!(toy::saved(&store.path(name).join(WEIGHTS_FILE)), recorder.weights_of_epoch(epoch));
+        let facts = store.verify(name).unwrap();
+        assert_eq!(
+            (facts.epoch, facts.batch, facts.step, facts.samples),
+            (epoch, 0, 3 * epoch as u64, 7 * epoch as u64)
+        );
+        assert_eq!(
+            (facts.monitor.as_deref(), facts.value, facts.ended.as_deref()),
+            (Some("score"), Some(value), ended)
+        );
     };
-    let (best, facts) = checkpoint("best");
-    assert_eq!(best, recorder.weights_of_epoch(2));
-    assert_eq!(facts, json!({ "epoch": 2, "step": 6, "monitor": "score", "value": 0.7 }));
-    let (last, facts) = checkpoint("last");
-    assert_eq!(last, recorder.weights_of_epoch(3));
-    assert_eq!(facts, json!({ "epoch": 3, "step": 9, "ended": "completed" }));
+    check("best", 2, 0.7, None);
+    check("last", 3, 0.6, Some("completed"));
+    check("previous", 2, 0.7, None);
 
     let log = text(&dir, "run.log");
     let settings = [
@@ -143,9 +158,8 @@ fn defect_24_a_run_that_fails_keeps_what_it_has() {
     assert_eq!(saved("best"), recorder.weights_of_epoch(2));
     assert_eq!(saved("last"), weights(&trainer.run().vars));
     assert_ne!(saved("last"), saved("best"), "a batch of epoch 3 was done");
-    let facts = text(&dir, "checkpoints/last/checkpoint.json");
-    let facts: Value = serde_json::from_str(&facts).unwrap();
-    assert_eq!(facts, json!({ "epoch": 3, "step": 7, "ended": error }));
+    let facts = CheckpointStore::new(dir.path()).verify("last").unwrap();
+    assert_eq!((facts.epoch, facts.batch, facts.step, facts.ended), (3, 1, 7, None));
     let lines = lines(&dir);
     assert_eq!(of_type(&lines, "epoch").len(), 2);
     assert_eq!(of_type(&lines, "error")[0]["message"], error);
@@ -160,14 +174,11 @@ fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
     let dir = RunDir::create(folder.path().join("run")).unwrap();
     let best = dir.path().join("checkpoints/best");
     let seen = best.clone();
-    // At the end of every epoch the file is one that can be loaded, and nothing half-written lies beside it.
-    let look = on_epoch_end(move |run, _| {
-        assert_eq!(toy::saved(&seen.join(WEIGHTS_FILE)), weights(&run.vars));
-        assert_eq!(files(&seen), ["checkpoint.json", WEIGHTS_FILE].map(str::to_owned).into());
-        Ok(Flow::Continue)
-    });
+    let looks = Arc::new(AtomicUsize::new(0));
+    let look = Look { folder: seen, looks: Arc::clone(&looks) };
     let mut trainer = judged_by(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(look).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!(looks.load(Ordering::SeqCst), 3);
     // Files of f64 weights fit a model in f32, which stays one.
     let (_model, mut vars) = Toy::new();
     vars.float();
@@ -176,6 +187,25 @@ fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
     for (name, values) in weights(&vars) {
         let exact = &weights(&trainer.run().vars)[&name];
         assert!(values.iter().zip(exact).all(|(a, b)| (a - b).abs() < 1e-6), "{name}");
+    }
+}
+
+/// Whenever `best` is written it is one that can be loaded, and nothing half-written lies beside it.
+struct Look {
+    folder: PathBuf,
+    looks: Arc<AtomicUsize>,
+}
+
+impl Callback for Look {
+    fn on_checkpoint(&mut self, run: &mut Run, saved: &SavedCheckpoint) -> faknow_callbacks::Result<()> {
+        if saved.name == "best" {
+            assert_eq!(saved.path, self.folder);
+            assert_eq!(toy::saved(&self.folder.join(WEIGHTS_FILE)), weights(&run.vars));
+            let expected = ["manifest.json", "state.json", WEIGHTS_FILE];
+            assert_eq!(files(&self.folder), expected.map(str::to_owned).into());
+            self.looks.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
     }
 }
 
@@ -201,18 +231,26 @@ fn a_run_folder_holds_one_run() {
     let dir = RunDir::create(folder.path().join("run")).unwrap();
     let mut trainer = judged_by(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    let at = dir.path().to_path_buf();
+    let read = |name: &str| fs::read(at.join(name)).unwrap();
     let kept = [
         "checkpoints/best/model.safetensors",
         "checkpoints/last/model.safetensors",
-        "checkpoints/last/checkpoint.json",
+        "checkpoints/last/state.json",
         "metrics.csv",
     ];
     let before = kept.map(read);
+    drop(trainer);
+    let path = dir.path().to_path_buf();
+    drop(dir);
+    let dir = RunDir::open(&path).unwrap();
+    let error = RunDir::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("another process is at work on this run; wait for it, or end it"), "{error}");
+    let mut trainer = judged_by(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
     assert!(
-        error.to_string().ends_with("it holds a run already; a trainer with a run folder fits once"),
+        error.to_string().ends_with("it holds a run already; resume that one, or name a new folder"),
         "{error}"
     );
     assert_eq!(kept.map(read), before);
@@ -265,7 +303,7 @@ fn a_folder_that_vanishes_ends_the_run_with_a_typed_error() {
     });
     let mut trainer = judged_by(&[0.1, 0.2]).run_dir(dir).callback(vandal).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    assert!(matches!(error, Error::Checkpoint(_)), "{error:?}");
 }
 
 #[test]
