@@ -10,7 +10,7 @@ use twox_hash::XxHash3_128;
 use super::error::{CheckpointError, Result};
 
 /// Bytes that are copied, summed and written at a time.
-pub(super) const CHUNK: usize = if cfg!(test) { 64 } else { 1 << 20 };
+pub(super) const CHUNK: usize = if cfg!(test) { 64 } else { 1 << 18 };
 
 /// Room for one chunk.
 pub(super) fn buffer() -> Vec<u8> {

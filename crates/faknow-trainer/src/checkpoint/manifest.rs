@@ -122,6 +122,9 @@ fn seal(body: &str) -> String {
 }
 
 fn without_manifest(folder: &Path) -> CheckpointError {
+    if fs::symlink_metadata(folder).is_err() {
+        return CheckpointError::Missing { folder: folder.to_path_buf(), good: None };
+    }
     if !folder.is_dir() {
         return CheckpointError::foreign(folder, "it is no folder");
     }

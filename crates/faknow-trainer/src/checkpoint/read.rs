@@ -1,5 +1,6 @@
 //! Reads checkpoints, and lists them; nothing is believed before its checksum is.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -53,29 +54,42 @@ impl CheckpointStore {
         self.steadily(name, verify_folder)
     }
 
-    /// All checkpoints, the newest (by step, then epoch, batch and name) first and those that cannot be believed
-    /// last; none if the folder cannot be read. What is being written is not among them.
+    /// All names that [`read`](Self::read) would look at, the newest (by step, then epoch, batch and name) first and
+    /// those that cannot be believed last; none if the folder cannot be read. What is being written is not among them.
     pub fn list(&self) -> Vec<Found> {
-        let mut found: Vec<Found> = fs::read_dir(&self.dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| check_name(name).is_ok() && self.path(name).is_dir())
-            .map(|name| Found { facts: Manifest::read(&self.path(&name)).map(|m| m.facts), name })
-            .collect();
-        let age = |found: &Found| found.facts.as_ref().ok().map(|f| (f.step, f.epoch, f.batch, f.samples));
-        found.sort_by(|a, b| age(b).cmp(&age(a)).then_with(|| a.name.cmp(&b.name)));
-        found
+        self.found().into_iter().map(|(found, _)| found).collect()
     }
 
     /// The newest checkpoint other than `except` of which every byte is right; `""` excepts none.
     pub fn newest_good(&self, except: &str) -> Option<(String, Facts)> {
-        self.list()
+        self.found()
             .into_iter()
-            .filter(|found| found.name != except && found.facts.is_ok())
-            .find_map(|found| Some((verify_folder(&self.path(&found.name)).ok()?, found.name)))
-            .map(|(facts, name)| (name, facts))
+            .filter(|(found, _)| found.name != except && found.facts.is_ok())
+            .find_map(|(found, folder)| Some((found.name, verify_folder(&folder).ok()?)))
+    }
+
+    /// All checkpoints with their folders, the newest first.
+    fn found(&self) -> Vec<(Found, PathBuf)> {
+        let names: BTreeSet<String> = fs::read_dir(&self.dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .map(|name| [TMP, OLD].iter().find_map(|p| name.strip_prefix(p)).unwrap_or(&name).to_owned())
+            .filter(|name| check_name(name).is_ok())
+            .collect();
+        let mut found: Vec<(Found, PathBuf)> = names
+            .into_iter()
+            .filter_map(|name| {
+                let folder = self.locate(&name).ok()??;
+                let facts =
+                    folder.is_dir().then(|| Manifest::read(&folder).map(|manifest| manifest.facts))?;
+                Some((Found { name, facts }, folder))
+            })
+            .collect();
+        let age = |found: &Found| found.facts.as_ref().ok().map(|f| (f.step, f.epoch, f.batch, f.samples));
+        found.sort_by(|(a, _), (b, _)| age(b).cmp(&age(a)).then_with(|| a.name.cmp(&b.name)));
+        found
     }
 
     /// Reads a folder that another process may be replacing, again if it did.
@@ -94,11 +108,13 @@ impl CheckpointStore {
                 None => CheckpointError::Missing { folder: self.path(name), good: None },
             };
             tries += 1;
-            // Files that are not there cost nothing to look for again.
-            let is_gone =
-                matches!(error, CheckpointError::Missing { .. } | CheckpointError::Incomplete { .. });
-            let changed = || self.locate(name).is_ok_and(|now| now.as_deref().and_then(manifest) != before);
-            if tries == TRIES || !(is_gone || changed()) {
+            // A folder that was replaced between two looks at it is there at the next.
+            let again = match error {
+                CheckpointError::Missing { .. } => tries < TRIES,
+                CheckpointError::Incomplete { .. } if tries == 1 => true,
+                _ => tries < TRIES && self.locate(name)?.as_deref().and_then(manifest) != before,
+            };
+            if !again {
                 return Err(error.with_good(|| self.good(name)));
             }
         }

@@ -2,6 +2,8 @@
 
 mod alone;
 mod by_hand;
+mod checkpoint;
+mod checkpoint_fuzz;
 mod defects_best;
 mod defects_training;
 mod determinism;
