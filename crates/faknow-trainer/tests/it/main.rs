@@ -10,6 +10,7 @@ mod determinism;
 mod failures;
 mod fit;
 mod parity;
+mod resume;
 mod run_folder;
 mod schedule;
 mod schedule_golden;
