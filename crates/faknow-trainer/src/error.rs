@@ -89,13 +89,15 @@ pub enum Error {
     },
     /// The gradients are NaN or infinite although the loss is finite; the weights were not updated from them.
     #[error(
-        "{}the norm of the gradients is {norm}; learning rate {learning_rate}: a lower one or clipping the gradients \
-         by value (`trainer.clip_value`) may help, if the model's formula is sound",
+        "{}the gradient of `{parameter}` is not finite (norm of all: {norm}); learning rate {learning_rate}: a lower \
+         one or clipping the gradients by value (`trainer.clip_value`) may help, if the model's formula is sound",
         place.map(|place| format!("{place}: ")).unwrap_or_default()
     )]
     NonFiniteGradient {
         /// Phase, epoch and batch, if the trainer took the step.
         place: Option<Place>,
+        /// The first parameter, in the order of names, whose gradient is not finite.
+        parameter: String,
         /// The global norm.
         norm: f64,
         /// Learning rate of the first parameter group.
@@ -106,6 +108,14 @@ pub enum Error {
     NonFiniteScores {
         /// Phase, epoch and batch.
         place: Place,
+    },
+    /// A saved state does not fit the part of the run that it is to be put back into.
+    #[error("the {part}'s saved state does not fit: {message}")]
+    State {
+        /// Which part.
+        part: &'static str,
+        /// What does not fit, and what would.
+        message: String,
     },
     /// The run folder cannot be used.
     #[error("run folder {path}: {message}", path = path.display())]

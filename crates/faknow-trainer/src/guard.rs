@@ -19,8 +19,8 @@ pub(crate) fn guard<T>(place: Place, work: impl FnOnce() -> Result<T>) -> Result
     });
     outcome.map_err(|error| match error {
         Error::Torch(source) => Error::Model { place, source: source.into() },
-        Error::NonFiniteGradient { place: None, norm, learning_rate } => {
-            Error::NonFiniteGradient { place: Some(place), norm, learning_rate }
+        Error::NonFiniteGradient { place: None, parameter, norm, learning_rate } => {
+            Error::NonFiniteGradient { place: Some(place), parameter, norm, learning_rate }
         }
         other => other,
     })

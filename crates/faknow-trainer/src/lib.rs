@@ -18,7 +18,10 @@ pub use best_weights::WEIGHTS_FILE;
 pub use builder::TrainerBuilder;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
-pub use optim::{Adam, AdamW, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd};
+pub use optim::{
+    Adagrad, Adam, AdamW, Clip, Group, NamePattern, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
+    Window,
+};
 pub use report::{FitReport, Weights};
 pub use run_dir::RunDir;
 pub use seed::{seed_model, seed_step};

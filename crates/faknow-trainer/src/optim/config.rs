@@ -1,8 +1,8 @@
 //! Which optimizer, and its hyper-parameters; the defaults are PyTorch's.
 
 use serde::{Deserialize, Serialize};
-use tch::nn::{self, OptimizerConfig as _, VarStore};
 
+use super::ParameterGroup;
 use crate::Result;
 use crate::error::setting;
 
@@ -18,6 +18,8 @@ pub enum OptimizerConfig {
     AdamW(AdamW),
     /// RMSprop (Hinton, 2012).
     RmsProp(RmsProp),
+    /// Adagrad (Duchi, Hazan and Singer, 2011).
+    Adagrad(Adagrad),
 }
 
 /// Hyper-parameters of stochastic gradient descent.
@@ -34,11 +36,21 @@ pub struct Sgd {
     pub weight_decay: f64,
     /// Nesterov's momentum; needs a momentum and no dampening. Default false.
     pub nesterov: bool,
+    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroup>,
 }
 
 impl Default for Sgd {
     fn default() -> Self {
-        Self { lr: 0.01, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false }
+        Self {
+            lr: 0.01,
+            momentum: 0.0,
+            dampening: 0.0,
+            weight_decay: 0.0,
+            nesterov: false,
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -56,11 +68,21 @@ pub struct Adam {
     pub weight_decay: f64,
     /// The AMSGrad variant. Default false.
     pub amsgrad: bool,
+    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroup>,
 }
 
 impl Default for Adam {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, amsgrad: false }
+        Self {
+            lr: 1e-3,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            amsgrad: false,
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -78,11 +100,21 @@ pub struct AdamW {
     pub weight_decay: f64,
     /// The AMSGrad variant. Default false.
     pub amsgrad: bool,
+    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroup>,
 }
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01, amsgrad: false }
+        Self {
+            lr: 1e-3,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.01,
+            amsgrad: false,
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -102,11 +134,54 @@ pub struct RmsProp {
     pub momentum: f64,
     /// Whether gradients are normalised by their variance. Default false.
     pub centered: bool,
+    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroup>,
 }
 
 impl Default for RmsProp {
     fn default() -> Self {
-        Self { lr: 0.01, alpha: 0.99, eps: 1e-8, weight_decay: 0.0, momentum: 0.0, centered: false }
+        Self {
+            lr: 0.01,
+            alpha: 0.99,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            momentum: 0.0,
+            centered: false,
+            groups: Vec::new(),
+        }
+    }
+}
+
+/// Hyper-parameters of Adagrad.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adagrad {
+    /// Learning rate, at least 0. Default 0.01.
+    pub lr: f64,
+    /// Decay of the learning rate, at least 0: after n updates it is divided by 1 + n times this. Default 0.
+    pub lr_decay: f64,
+    /// What the sum of squared gradients begins with, at least 0. Default 0.
+    pub initial_accumulator_value: f64,
+    /// Added to the denominator, above 0. Default 1e-10.
+    pub eps: f64,
+    /// L2 penalty, at least 0. Default 0.
+    pub weight_decay: f64,
+    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroup>,
+}
+
+impl Default for Adagrad {
+    fn default() -> Self {
+        Self {
+            lr: 0.01,
+            lr_decay: 0.0,
+            initial_accumulator_value: 0.0,
+            eps: 1e-10,
+            weight_decay: 0.0,
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -137,6 +212,11 @@ impl OptimizerConfig {
         Self::RmsProp(RmsProp { lr, ..RmsProp::default() })
     }
 
+    /// Adagrad with this learning rate and PyTorch's other defaults.
+    pub fn adagrad(lr: f64) -> Self {
+        Self::Adagrad(Adagrad { lr, ..Adagrad::default() })
+    }
+
     /// The name by which configuration files choose it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -144,17 +224,23 @@ impl OptimizerConfig {
             Self::Adam(_) => "adam",
             Self::AdamW(_) => "adamw",
             Self::RmsProp(_) => "rmsprop",
+            Self::Adagrad(_) => "adagrad",
         }
     }
 
-    /// The learning rate.
+    /// The learning rate of all parameters whose group has no own.
     pub fn lr(&self) -> f64 {
-        match self {
-            Self::Sgd(o) => o.lr,
-            Self::Adam(o) => o.lr,
-            Self::AdamW(o) => o.lr,
-            Self::RmsProp(o) => o.lr,
-        }
+        self.common().0
+    }
+
+    /// The weight decay of all parameters whose group has no own.
+    pub fn weight_decay(&self) -> f64 {
+        self.common().1
+    }
+
+    /// The parameter groups.
+    pub fn groups(&self) -> &[ParameterGroup] {
+        self.common().2
     }
 
     /// Checks every hyper-parameter.
@@ -162,12 +248,18 @@ impl OptimizerConfig {
     /// # Errors
     /// Names the first that is outside its range, NaN included.
     pub fn validate(&self) -> Result<()> {
+        let (lr, weight_decay, groups) = self.common();
+        at_least_0("lr", lr)?;
+        at_least_0("weight_decay", weight_decay)?;
+        for (index, group) in groups.iter().enumerate() {
+            let name = |key| format!("groups[{index}].{key}");
+            group.lr.map_or(Ok(()), |lr| at_least_0(&name("lr"), lr))?;
+            group.weight_decay.map_or(Ok(()), |decay| at_least_0(&name("weight_decay"), decay))?;
+        }
         match self {
             Self::Sgd(o) => {
-                at_least_0("lr", o.lr)?;
                 below_1("momentum", o.momentum)?;
                 at_least_0("dampening", o.dampening)?;
-                at_least_0("weight_decay", o.weight_decay)?;
                 if o.nesterov && (o.momentum == 0.0 || o.dampening != 0.0) {
                     return Err(setting(
                         "optimizer.nesterov",
@@ -177,56 +269,32 @@ impl OptimizerConfig {
                 }
                 Ok(())
             }
-            Self::Adam(Adam { lr, betas, eps, weight_decay, .. })
-            | Self::AdamW(AdamW { lr, betas, eps, weight_decay, .. }) => {
-                at_least_0("lr", *lr)?;
+            Self::Adam(Adam { betas, eps, .. }) | Self::AdamW(AdamW { betas, eps, .. }) => {
                 betas.iter().try_for_each(|beta| below_1("betas", *beta))?;
-                above_0("eps", *eps)?;
-                at_least_0("weight_decay", *weight_decay)
+                above_0("eps", *eps)
             }
             Self::RmsProp(o) => {
-                at_least_0("lr", o.lr)?;
                 below_1("alpha", o.alpha)?;
                 above_0("eps", o.eps)?;
-                at_least_0("weight_decay", o.weight_decay)?;
                 below_1("momentum", o.momentum)
+            }
+            Self::Adagrad(o) => {
+                at_least_0("lr_decay", o.lr_decay)?;
+                at_least_0("initial_accumulator_value", o.initial_accumulator_value)?;
+                above_0("eps", o.eps)
             }
         }
     }
 
-    pub(crate) fn build(&self, vars: &VarStore) -> Result<nn::Optimizer> {
-        self.validate()?;
-        Ok(match self {
-            Self::Sgd(o) => {
-                let sgd = nn::Sgd {
-                    momentum: o.momentum,
-                    dampening: o.dampening,
-                    wd: o.weight_decay,
-                    nesterov: o.nesterov,
-                };
-                sgd.build(vars, o.lr)
-            }
-            Self::Adam(o) => {
-                let [beta1, beta2] = o.betas;
-                nn::Adam { beta1, beta2, wd: o.weight_decay, eps: o.eps, amsgrad: o.amsgrad }
-                    .build(vars, o.lr)
-            }
-            Self::AdamW(o) => {
-                let [beta1, beta2] = o.betas;
-                nn::AdamW { beta1, beta2, wd: o.weight_decay, eps: o.eps, amsgrad: o.amsgrad }
-                    .build(vars, o.lr)
-            }
-            Self::RmsProp(o) => {
-                let rms_prop = nn::RmsProp {
-                    alpha: o.alpha,
-                    eps: o.eps,
-                    wd: o.weight_decay,
-                    momentum: o.momentum,
-                    centered: o.centered,
-                };
-                rms_prop.build(vars, o.lr)
-            }
-        }?)
+    /// What all optimizers have: learning rate, weight decay, groups.
+    fn common(&self) -> (f64, f64, &[ParameterGroup]) {
+        match self {
+            Self::Sgd(o) => (o.lr, o.weight_decay, &o.groups),
+            Self::Adam(o) => (o.lr, o.weight_decay, &o.groups),
+            Self::AdamW(o) => (o.lr, o.weight_decay, &o.groups),
+            Self::RmsProp(o) => (o.lr, o.weight_decay, &o.groups),
+            Self::Adagrad(o) => (o.lr, o.weight_decay, &o.groups),
+        }
     }
 }
 
@@ -266,6 +334,14 @@ mod tests {
         says(&OptimizerConfig::rms_prop(f64::INFINITY), "got inf");
         says(&OptimizerConfig::Adam(Adam { betas: [0.9, 1.0], ..Adam::default() }), "optimizer.betas");
         says(&OptimizerConfig::AdamW(AdamW { eps: 0.0, ..AdamW::default() }), "optimizer.eps");
+        let adagrad = Adagrad { lr_decay: -1.0, ..Adagrad::default() };
+        says(&OptimizerConfig::Adagrad(adagrad), "optimizer.lr_decay");
+        let group = ParameterGroup { lr: Some(f64::NAN), ..ParameterGroup::new("fc.*") };
+        let grouped = Adam { groups: vec![ParameterGroup::new("*"), group], ..Adam::default() };
+        says(
+            &OptimizerConfig::Adam(grouped),
+            "optimizer.groups[1].lr: expected a number of at least 0, got NaN",
+        );
         says(&OptimizerConfig::Sgd(Sgd { nesterov: true, ..Sgd::default() }), "optimizer.nesterov");
     }
 
@@ -277,8 +353,30 @@ mod tests {
             OptimizerConfig::adam(0.1),
             OptimizerConfig::adamw(0.1),
             OptimizerConfig::rms_prop(0.1),
+            OptimizerConfig::adagrad(0.1),
         ] {
             config.validate().unwrap();
+            assert_eq!(
+                toml::from_str::<OptimizerConfig>(&toml::to_string(&config).unwrap()).unwrap(),
+                config
+            );
         }
+    }
+
+    #[test]
+    fn groups_are_tables_in_a_list() {
+        let text = "name = 'adamw'\nlr = 0.001\n[[groups]]\npattern = 'embedding.*'\nlr = 0.0001\n\
+                    [[groups]]\npattern = '*.bias'\nweight_decay = 0\n";
+        let config: OptimizerConfig = toml::from_str(text).unwrap();
+        assert_eq!(
+            config.groups(),
+            [
+                ParameterGroup { lr: Some(1e-4), ..ParameterGroup::new("embedding.*") },
+                ParameterGroup { weight_decay: Some(0.0), ..ParameterGroup::new("*.bias") },
+            ]
+        );
+        assert_eq!(toml::from_str::<OptimizerConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+        let error = toml::from_str::<OptimizerConfig>(&text.replace("weight_decay", "decay")).unwrap_err();
+        assert!(error.to_string().contains("unknown field `decay`"), "{error}");
     }
 }

@@ -96,7 +96,7 @@ fn a_nan_gradient_never_reaches_the_weights() {
         let mut trainer = toy::trainer().step(RootAtZero).clip(clip).build().unwrap();
         let before = weights(&trainer.run().vars);
         let error = trainer.fit(&train_data(), None).unwrap_err();
-        let expected = "training, epoch 1, batch 1: the norm of the gradients is NaN; learning rate 0.1";
+        let expected = "training, epoch 1, batch 1: the gradient of `bias` is not finite (norm of all: NaN); learning rate 0.1";
         assert!(matches!(error, Error::NonFiniteGradient { .. }), "{clip:?}: {error:?}");
         assert!(error.to_string().starts_with(expected), "{clip:?}: {error}");
         assert_eq!(weights(&trainer.run().vars), before, "{clip:?}");
