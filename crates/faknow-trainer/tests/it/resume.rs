@@ -14,8 +14,8 @@ use faknow_metrics::{EpochRecord, Metrics};
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{Plateau, ScheduleConfig, WarmupLinear};
 use faknow_trainer::{
-    Adam, Average, Change, CheckpointPolicy, Clip, Error, FitReport, Interrupt, OptimizerConfig, Resume, RunDir,
-    Trainer, TrainerBuilder,
+    Adam, Average, Change, CheckpointPolicy, Clip, Error, FitReport, Interrupt, OptimizerConfig, Resume,
+    RunDir, Trainer, TrainerBuilder,
 };
 use serde_json::Value;
 
@@ -66,8 +66,16 @@ struct Setup {
     best: usize,
 }
 
-const ALL: Setup =
-    Setup { epochs: 5, accumulate: 2, average: 1, plateau: true, validate_every: None, every: "1 step", keep: 2, best: 2 };
+const ALL: Setup = Setup {
+    epochs: 5,
+    accumulate: 2,
+    average: 1,
+    plateau: true,
+    validate_every: None,
+    every: "1 step",
+    keep: 2,
+    best: 2,
+};
 
 impl Setup {
     fn builder(&self, dir: RunDir) -> TrainerBuilder<Toy> {
@@ -76,7 +84,10 @@ impl Setup {
         let adam = Adam { lr: 0.05, amsgrad: true, ..Adam::default() };
         let schedule = match self.plateau {
             true => ScheduleConfig::Plateau(Plateau { patience: 0, factor: 0.5, ..Plateau::default() }),
-            false => ScheduleConfig::WarmupLinear(WarmupLinear { warmup_steps: Some(4), ..WarmupLinear::default() }),
+            false => ScheduleConfig::WarmupLinear(WarmupLinear {
+                warmup_steps: Some(4),
+                ..WarmupLinear::default()
+            }),
         };
         let checkpoints = CheckpointPolicy {
             every: self.every.parse().unwrap(),
@@ -157,7 +168,8 @@ impl End {
             checkpoints.insert(name, all);
         }
         let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
-        let csv = text("metrics.csv").lines().filter(|l| !l.contains(",seconds,")).map(str::to_owned).collect();
+        let csv =
+            text("metrics.csv").lines().filter(|l| !l.contains(",seconds,")).map(str::to_owned).collect();
         let jsonl = text("history.jsonl")
             .lines()
             .map(|line| {
@@ -187,7 +199,8 @@ impl End {
 fn without_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !name.ends_with("seconds") && name != "profile" && name != "validated_at");
+            fields
+                .retain(|name, _| !name.ends_with("seconds") && name != "profile" && name != "validated_at");
             fields.values_mut().for_each(without_times);
         }
         Value::Array(items) => items.iter_mut().for_each(without_times),
@@ -226,7 +239,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &to) } else { drop(fs::copy(entry.path(), to).unwrap()) }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            let _ = fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
@@ -340,10 +357,12 @@ fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let unbroken = ALL.fit(&folder.path().join("whole"), on_batch_end(|_, _| Ok(Flow::Continue))).unwrap();
-    let in_batch = on_batch_end(|run, _| if run.step == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
+    let in_batch =
+        on_batch_end(|run, _| if run.step == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
     let error = ALL.fit(&folder.path().join("batch"), in_batch).unwrap_err();
     assert_eq!(error.to_string(), "on_batch_end: panicked: at step 3");
-    let in_epoch = on_epoch_end(|run, _| if run.epoch == 2 { panic!("in epoch 2") } else { Ok(Flow::Continue) });
+    let in_epoch =
+        on_epoch_end(|run, _| if run.epoch == 2 { panic!("in epoch 2") } else { Ok(Flow::Continue) });
     let error = ALL.fit(&folder.path().join("epoch"), in_epoch).unwrap_err();
     assert_eq!(error.to_string(), "on_epoch_end: panicked: in epoch 2");
     for (name, step) in [("batch", 3), ("epoch", 4)] {
@@ -389,14 +408,22 @@ fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
     let valid = valid_data();
 
     let mut trainer = builder().build().unwrap();
-    refused(trainer.resume(&train_data_of(3), Some(&valid)), Change::Data, "the training data had 4 batches, fingerprint ");
+    refused(
+        trainer.resume(&train_data_of(3), Some(&valid)),
+        Change::Data,
+        "the training data had 4 batches, fingerprint ",
+    );
     drop(trainer);
     let mut trainer = builder().seed(12).build().unwrap();
     refused(trainer.resume(&train_data(), Some(&valid)), Change::Config, "`seed` was 11, now 12");
     let own = serde_json::Map::from_iter([("model.dropout".to_owned(), 0.5.into())]);
     drop(trainer);
     let mut trainer = builder().hyperparameters(own.clone()).build().unwrap();
-    refused(trainer.resume(&train_data(), Some(&valid)), Change::Model, "`model.dropout` was not set, now 0.5");
+    refused(
+        trainer.resume(&train_data(), Some(&valid)),
+        Change::Model,
+        "`model.dropout` was not set, now 0.5",
+    );
     let allow = Resume { allow: vec![Change::Model], ..Resume::default() };
     let report = trainer.resume_from(&allow, &train_data(), Some(&valid)).unwrap();
     assert_eq!(report.history.epochs.len(), 3);

@@ -1,0 +1,245 @@
+//! The trainings of golden files: model, data, optimizer and schedule of each, as its manifest describes them.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use faknow_data::{Loader, TextBatch};
+use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, weights};
+use faknow_trainer::schedule::ScheduleConfig;
+use faknow_trainer::{Clip, OptimizerConfig};
+use serde_json::{Map, Value, json};
+use tch::nn::{Init, VarStore};
+use tch::{Device, Kind, Tensor};
+
+pub(crate) type Tensors = BTreeMap<String, Tensor>;
+
+/// Settings of a case that are understood here; a case with any other has no module yet.
+const UNDERSTOOD: [&str; 16] = [
+    "model",
+    "vocab_size",
+    "embedding_size",
+    "filter_num",
+    "kernel_sizes",
+    "dropout",
+    "activation",
+    "batch_size",
+    "steps",
+    "clip_grad_norm",
+    "optimizer",
+    "scheduler",
+    "micro_sizes",
+    "feature_size",
+    "hidden_size",
+    "trees",
+];
+
+/// Whether all that a case needs is here.
+pub(crate) fn understands(case: &Value) -> bool {
+    let config = case["config"].as_object().expect("config");
+    matches!(config["model"].as_str(), Some("TextCNN" | "GCN"))
+        && config.keys().all(|key| UNDERSTOOD.contains(&key.as_str()))
+}
+
+/// A training that can begin.
+pub(crate) struct Case {
+    pub(crate) task: Task,
+    pub(crate) vars: VarStore,
+    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) schedule: Option<ScheduleConfig>,
+    pub(crate) clip: Clip,
+    /// The rows of each step.
+    pub(crate) batches: Tensor,
+    /// The parts into which each batch is cut; empty if it is not.
+    pub(crate) micro_sizes: Vec<i64>,
+}
+
+/// A model with its data.
+pub(crate) enum Task {
+    Text { model: TextCnn, tokens: Tensor, labels: Tensor },
+    Trees { model: Gcn, trees: Vec<(Tensor, Tensor)>, labels: Tensor },
+}
+
+impl Case {
+    pub(crate) fn new(case: &Value, tensors: &Tensors, kind: Kind) -> Self {
+        let config = &case["config"];
+        let mut vars = VarStore::new(Device::Cpu);
+        vars.set_kind(kind);
+        let task = match config["model"].as_str() {
+            Some("TextCNN") => Task::text(config, tensors, &vars),
+            _ => Task::trees(config, tensors, &vars),
+        };
+        weights::restore(&vars, &with_prefix(tensors, "param."), Path::new("fixture")).unwrap();
+        let batches = tensors["in.batches"].shallow_clone();
+        assert_eq!(batches.size(), [int(config, "steps"), int(config, "batch_size")]);
+        let schedule = config.get("scheduler").and_then(Value::as_object);
+        Self {
+            task,
+            vars,
+            optimizer: serde_json::from_value(our_optimizer(&config["optimizer"])).expect("an optimizer"),
+            schedule: schedule.map(|s| serde_json::from_value(our_schedule(s)).expect("a schedule")),
+            clip: config["clip_grad_norm"].as_f64().map_or(Clip::None, Clip::Norm),
+            batches,
+            micro_sizes: tensors.get("in.micro_sizes").map_or(vec![], |t| t.try_into().unwrap()),
+        }
+    }
+}
+
+fn int(config: &Value, name: &str) -> i64 {
+    config[name].as_i64().unwrap_or_else(|| panic!("config `{name}`"))
+}
+
+/// PyTorch's optimizer as a configuration of ours.
+fn our_optimizer(optimizer: &Value) -> Value {
+    let mut ours = optimizer.clone();
+    ours["name"] = json!(ours["name"].as_str().expect("a name").to_lowercase());
+    for group in ours.get_mut("groups").and_then(Value::as_array_mut).into_iter().flatten() {
+        let group = group.as_object_mut().expect("a group");
+        let pattern = group.remove("params").expect("params");
+        group.insert("pattern".into(), pattern);
+    }
+    ours
+}
+
+/// PyTorch's schedule as a configuration of ours.
+fn our_schedule(scheduler: &Map<String, Value>) -> Value {
+    let name = match scheduler["name"].as_str() {
+        Some("StepLR") => "step",
+        Some("CosineAnnealingLR") => "cosine",
+        other => panic!("schedule {other:?}"),
+    };
+    let settings = scheduler.iter().map(|(key, value)| match key.as_str() {
+        "name" => ("name".to_owned(), json!(name)),
+        "unit" => ("interval".to_owned(), value.clone()),
+        other => (other.to_lowercase(), value.clone()),
+    });
+    Value::Object(settings.collect())
+}
+
+pub(crate) fn with_prefix(tensors: &Tensors, prefix: &str) -> Tensors {
+    let named = tensors
+        .iter()
+        .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.shallow_clone())));
+    named.collect()
+}
+
+impl Task {
+    fn text(config: &Value, tensors: &Tensors, vars: &VarStore) -> Self {
+        let model_config = TextCnnConfig {
+            embedding_size: int(config, "embedding_size"),
+            n_filters: int(config, "filter_num"),
+            kernel_sizes: serde_json::from_value(config["kernel_sizes"].clone()).unwrap(),
+            activation: serde_json::from_value(config["activation"].clone()).unwrap(),
+            dropout: config["dropout"].as_f64().unwrap(),
+            freeze_embedding: false,
+        };
+        let n_classes = tensors["param.classifier.1.bias"].size()[0] as usize;
+        let n_words = int(config, "vocab_size") as usize;
+        let model = TextCnn::new(&vars.root(), &model_config, n_words, n_classes).unwrap();
+        let [tokens, labels] = ["in.tokens", "in.labels"].map(|name| tensors[name].shallow_clone());
+        Self::Text { model, tokens, labels }
+    }
+
+    fn trees(config: &Value, tensors: &Tensors, vars: &VarStore) -> Self {
+        let labels = tensors["in.y"].shallow_clone();
+        let n_classes = tensors["param.fc2.bias"].size()[0];
+        let sizes = [int(config, "feature_size"), int(config, "hidden_size"), n_classes];
+        let ends = |name: &str| Vec::<i64>::try_from(&tensors[name]).unwrap();
+        let part = |t: &Tensor, dim, ends: &[i64]| t.narrow(dim, ends[0], ends[1] - ends[0]);
+        let nodes = ends("in.node_ptr");
+        let edges = ends("in.edge_ptr");
+        let trees = nodes.windows(2).zip(edges.windows(2)).map(|(nodes, edges)| {
+            let x = part(&tensors["in.x"], 0, nodes);
+            let propagation = propagation(&part(&tensors["in.edge_index"], 1, edges), x.size()[0]);
+            (x.to_kind(vars.kind()), propagation.to_kind(vars.kind()))
+        });
+        let trees: Vec<_> = trees.collect();
+        assert_eq!(trees.len() as i64, int(config, "trees"));
+        Self::Trees { model: Gcn::new(vars, sizes), trees, labels }
+    }
+
+    /// Mean cross entropy of these rows.
+    pub(crate) fn loss(&self, rows: &Tensor) -> Tensor {
+        match self {
+            Self::Text { model, tokens, labels } => {
+                let batch = text_batch(tokens, labels, rows);
+                model.forward(&batch, Mode::Train).unwrap().loss.expect("a loss").total
+            }
+            Self::Trees { model, trees, labels } => {
+                let numbers = Vec::<i64>::try_from(rows).unwrap();
+                let logits: Vec<Tensor> = numbers.iter().map(|&n| model.logits(&trees[n as usize])).collect();
+                Tensor::stack(&logits, 0).cross_entropy_for_logits(&labels.index_select(0, rows))
+            }
+        }
+    }
+
+    pub(crate) fn all_rows(&self) -> Tensor {
+        let (Self::Text { labels, .. } | Self::Trees { labels, .. }) = self;
+        Tensor::arange(labels.size()[0], tch::kind::INT64_CPU)
+    }
+}
+
+/// A graph convolution, ReLU, the maximum over the nodes, and a linear layer; one tree at a time.
+pub(crate) struct Gcn {
+    weight: Tensor,
+    bias: Tensor,
+    fc_weight: Tensor,
+    fc_bias: Tensor,
+}
+
+impl Gcn {
+    fn new(vars: &VarStore, [n_features, n_hidden, n_classes]: [i64; 3]) -> Self {
+        let (conv, fc) = (vars.root() / "conv", vars.root() / "fc2");
+        let zeros = Init::Const(0.0);
+        Self {
+            weight: (&conv / "lin").var("weight", &[n_hidden, n_features], zeros),
+            bias: conv.var("bias", &[n_hidden], zeros),
+            fc_weight: fc.var("weight", &[n_classes, n_hidden], zeros),
+            fc_bias: fc.var("bias", &[n_classes], zeros),
+        }
+    }
+
+    fn logits(&self, (x, propagation): &(Tensor, Tensor)) -> Tensor {
+        let nodes = propagation.matmul(&x.matmul(&self.weight.tr())) + &self.bias;
+        nodes.relu().amax(0, false).linear(&self.fc_weight, Some(&self.fc_bias))
+    }
+}
+
+/// `D^-1/2 (A + I) D^-1/2` of a graph, row 0 of its edges the sources, row 1 the targets; D counts what comes in.
+fn propagation(edges: &Tensor, n_nodes: i64) -> Tensor {
+    let adjacency = Tensor::eye(n_nodes, tch::kind::DOUBLE_CPU);
+    let ones = Tensor::ones([edges.size()[1]], tch::kind::DOUBLE_CPU);
+    let adjacency = adjacency.index_put(&[Some(edges.get(1)), Some(edges.get(0))], &ones, true);
+    let root = adjacency.sum_dim_intlist(1, false, Kind::Double).rsqrt();
+    root.unsqueeze(1) * adjacency * root.unsqueeze(0)
+}
+
+fn text_batch(tokens: &Tensor, labels: &Tensor, rows: &Tensor) -> TextBatch {
+    TextBatch::new(tokens.index_select(0, rows), Some(labels.index_select(0, rows))).unwrap()
+}
+
+/// The batches of a golden file, in its order.
+pub(crate) struct Batches {
+    pub(crate) tokens: Tensor,
+    pub(crate) labels: Tensor,
+    pub(crate) batches: Tensor,
+}
+
+impl Loader<TextBatch> for Batches {
+    fn n_samples(&self) -> usize {
+        self.batches.numel()
+    }
+
+    fn n_batches(&self) -> usize {
+        self.batches.size()[0] as usize
+    }
+
+    fn batches(
+        &self,
+        _: usize,
+        from: usize,
+    ) -> Box<dyn Iterator<Item = faknow_data::Result<TextBatch>> + '_> {
+        let batch = |step| text_batch(&self.tokens, &self.labels, &self.batches.get(step as i64));
+        Box::new((from..self.n_batches()).map(move |step| Ok(batch(step))))
+    }
+}
