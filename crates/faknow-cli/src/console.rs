@@ -8,6 +8,10 @@ use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
 use faknow::callbacks::{LevelFilter, Progress, ProgressWriter, init_console};
+use faknow::recipe::Session;
+use faknow::trainer::Interrupt;
+
+use crate::interrupted::{EXIT_CODE, Interrupted};
 
 /// How much is said on standard error.
 #[derive(Debug, Args)]
@@ -46,6 +50,15 @@ impl Console {
     }
 }
 
+impl Console {
+    /// What a run is surrounded by: progress, and Ctrl-C.
+    pub(crate) fn session(&self) -> Result<Session> {
+        let mut session = Session { interrupt: Interrupt::on_signals()?, ..Session::default() };
+        session.callbacks.push(self.progress());
+        Ok(session)
+    }
+}
+
 /// Prints to standard output; a reader that has gone away is no error.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -62,6 +75,10 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
     set_hook(Box::new(|_| {}));
     match catch_unwind(work) {
         Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if error.downcast_ref::<Interrupted>().is_some() => {
+            say(&error.to_string());
+            ExitCode::from(EXIT_CODE)
+        }
         Ok(Err(error)) => {
             // Layers repeat what their cause says: the outermost message is the whole one.
             say_error(&error.to_string());
@@ -97,10 +114,14 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// One line, whatever the message; a reader that has gone away is no error.
 fn say_error(message: &str) {
+    say(&format!("error: {message}"));
+}
+
+/// One line, whatever the message; a reader that has gone away is no error.
+fn say(message: &str) {
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let _ = writeln!(std::io::stderr(), "error: {line}");
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn is_input(error: &anyhow::Error) -> bool {

@@ -3,9 +3,11 @@
 mod console;
 mod data;
 mod demo;
+mod interrupted;
 mod models;
 mod options;
 mod predict;
+mod resume;
 mod test;
 mod train;
 mod writer;
@@ -21,10 +23,12 @@ use clap::{Parser, Subcommand};
   faknow demo                         train on a built-in corpus and look at the result
   faknow data inspect posts.csv       what is in a file, and what is wrong with it
   faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
+  faknow resume RUN_DIR               go on with a run that was cut off
   faknow predict RUN_DIR --input new.jsonl
 
 Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record).")]
+Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record), 130 interrupted
+(Ctrl-C: the run saves itself and tells how to go on; a second Ctrl-C ends it at once).")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,6 +39,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::TrainArgs>),
+    Resume(resume::ResumeArgs),
     Test(test::TestArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
@@ -54,6 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let console = cli.console.start()?;
     match &cli.command {
         Command::Train(args) => args.run(&console),
+        Command::Resume(args) => args.run(&console),
         Command::Test(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Models(args) => args.run(),

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::callbacks::{Callbacks, format_duration};
+use faknow::callbacks::format_duration;
 use faknow::metrics::{ClassificationReport, Evaluation};
 use faknow::recipe::{Config, Outcome, train};
 use faknow::trainer::RunDir;
 use serde_json::{Value, json};
 
 use crate::console::{Console, print};
+use crate::interrupted::Interrupted;
 use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
 
 /// Train a detector, validate it after each epoch, test it, and save it in a run folder
@@ -61,7 +62,7 @@ impl TrainArgs {
     pub(crate) fn run(&self, console: &Console) -> Result<()> {
         let config = self.to_config()?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
-        if self.json { print(&summary(&outcome).to_string()) } else { print(&table(&outcome)) }
+        show(&outcome, self.json)
     }
 
     fn to_config(&self) -> Result<Config> {
@@ -99,15 +100,22 @@ impl TrainArgs {
     }
 }
 
+/// Prints what came of a run; that it was interrupted is an error, with an exit code of its own.
+pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
+    if json { print(&summary(outcome).to_string())? } else { print(&table(outcome))? }
+    match Interrupted::of(outcome) {
+        Some(interrupted) => Err(interrupted.into()),
+        None => Ok(()),
+    }
+}
+
 /// Trains into `out`, or into a new folder below `runs`.
 pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Console) -> Result<Outcome> {
-    let mut callbacks = Callbacks::default();
-    callbacks.push(console.progress());
     let run_dir = || match out {
         Some(path) => RunDir::create(path),
         None => RunDir::unique("runs", &config.model.name),
     };
-    Ok(train(config, run_dir, callbacks)?)
+    Ok(train(config, run_dir, console.session()?)?)
 }
 
 /// The run's facts as JSON.
@@ -166,6 +174,8 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         seconds / n_epochs.max(1) as f64
     ));
     lines.push(format!("run folder  {}", outcome.run.display()));
-    lines.push(format!("report      {}", outcome.run.join("report.md").display()));
+    if fit.ended.code() != "interrupted" {
+        lines.push(format!("report      {}", outcome.run.join("report.md").display()));
+    }
     lines.join("\n")
 }

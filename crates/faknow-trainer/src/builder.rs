@@ -58,7 +58,7 @@ impl<M: Model> TrainerBuilder<M> {
                 seed: 0,
                 accumulate: 1,
                 validate_every: None,
-                sanity_batches: 0,
+                sanity_batches: 2,
                 limits: Limits::default(),
                 on_non_finite: NonFinite::default(),
                 checkpoints: CheckpointPolicy::default(),

@@ -42,7 +42,7 @@ pub use profile::Profile;
 pub use report::{FitReport, Weights};
 pub use resume::{Change, Resume};
 pub use run_dir::RunDir;
-pub use seed::{seed_model, seed_step, with_seed};
+pub use seed::{seed_model, seed_step, with_model_seed, with_seed};
 pub use step::{StepContext, Supervised, TrainStep};
 pub use sums::{GradNorms, LossSums};
 pub use trainer::Trainer;

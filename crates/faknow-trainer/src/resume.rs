@@ -19,16 +19,7 @@ use crate::saving::{BEST, CALLBACKS, LAST, MODEL, OPTIMIZER, STEP, SavedRun, TRA
 use crate::{Error, GradNorms, LossSums, NonFinite, Result, Trainer};
 
 /// Hyper-parameters that may change between the parts of a run: how long it takes, and what it writes.
-const FREE: [&str; 8] = [
-    "trainer.epochs",
-    "trainer.max_steps",
-    "trainer.max_time",
-    "early_stopping.",
-    "checkpoint.",
-    "threads",
-    "device",
-    "loader.workers",
-];
+const FREE: [&str; 4] = ["trainer.epochs", "trainer.max_steps", "trainer.max_time", "checkpoint."];
 
 /// How a run is resumed.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,11 +28,14 @@ pub struct Resume {
     pub from: String,
     /// What may be other than when the run began. Default: nothing.
     pub allow: Vec<Change>,
+    /// Hyper-parameters that change nothing of what was computed so far, by name, or by a prefix that ends in a dot.
+    /// Default: none beside the length of the run and its checkpoints.
+    pub free: Vec<String>,
 }
 
 impl Default for Resume {
     fn default() -> Self {
-        Self { from: LAST.to_owned(), allow: Vec::new() }
+        Self { from: LAST.to_owned(), allow: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -144,7 +138,7 @@ impl<M: Model> Trainer<M> {
             self.check_validation(valid)?;
             return Ok(None);
         };
-        self.check_changes(&saved, &resume.allow)?;
+        self.check_changes(&saved, resume)?;
         let goes_on = self.goes_on(&saved);
         let ended = saved.ended.clone();
         self.restore(&checkpoint, saved)?;
@@ -231,16 +225,16 @@ impl<M: Model> Trainer<M> {
     }
 
     /// Refuses data, model and settings that are not those of the run.
-    fn check_changes(&self, saved: &SavedRun, allow: &[Change]) -> Result<()> {
+    fn check_changes(&self, saved: &SavedRun, resume: &Resume) -> Result<()> {
         let refuse = |what: Change, difference: String| {
-            if allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
+            if resume.allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
         };
         let (old, new) = (&saved.fingerprints, &self.fingerprints);
         // Never allowed: such weights cannot be loaded.
         if let Some(difference) = first_difference(&old.variables, &new.variables) {
             return Err(Error::Changed { what: Change::Model, difference });
         }
-        let (changes, allowed) = changed_settings(&saved.hyperparameters, &self.run.hyperparameters);
+        let (changes, allowed) = changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.free);
         for (what, difference) in changes {
             refuse(what, difference)?;
         }
@@ -327,6 +321,7 @@ fn first_difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, Strin
 fn changed_settings(
     old: &Map<String, Value>,
     new: &Map<String, Value>,
+    free_names: &[String],
 ) -> (Vec<(Change, String)>, Vec<String>) {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let (mut changes, mut free) = (Vec::new(), Vec::new());
@@ -337,7 +332,8 @@ fn changed_settings(
         }
         let show = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
         let difference = format!("`{name}` was {}, now {}", show(old), show(new));
-        if FREE.iter().any(|free| name == free || (free.ends_with('.') && name.starts_with(free))) {
+        let mut free_names = FREE.into_iter().chain(free_names.iter().map(String::as_str));
+        if free_names.any(|free| name == free || (free.ends_with('.') && name.starts_with(free))) {
             free.push(difference);
             continue;
         }

@@ -53,6 +53,11 @@ impl Drop for Held {
     }
 }
 
+/// Builds a model with libtorch's generators seeded for that, undisturbed by other threads.
+pub fn with_model_seed<T>(seed: u64, build: impl FnOnce() -> T) -> T {
+    with_seed(seed, u64::MAX, build)
+}
+
 /// Seeds libtorch's generators for building a model.
 pub fn seed_model(seed: u64) {
     seed_step(seed, u64::MAX);

@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use faknow_trainer::checkpoint::CheckpointError;
+
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -92,9 +94,11 @@ impl Error {
             }
             Self::Io { source, .. } => is_wrong_path(source.kind()),
             Self::Callback(_) => true,
+            Self::Trainer(T::Checkpoint(error)) => !matches!(error, CheckpointError::Io { .. }),
             Self::Trainer(error) => matches!(
                 error,
                 T::Setting { .. }
+                    | T::Changed { .. }
                     | T::EmptyLoader { .. }
                     | T::NoLabels { .. }
                     | T::RunDir { .. }

@@ -1,5 +1,6 @@
 //! Checks a config as a whole before any data is read: every setting within its range, by its dotted name.
 
+use faknow_callbacks::SpanUnit;
 use faknow_metrics::{Metrics, metric_by_name, metric_names};
 use faknow_trainer::Clip;
 
@@ -36,7 +37,7 @@ impl Config {
         )?;
         TextModelConfig::new(&self.model)?.validate(classes.len())?;
         self.optimizer.validate().map_err(Error::named)?;
-        at_least_1("trainer.epochs", self.trainer.epochs)?;
+        self.check_trainer()?;
         self.clip()?;
         self.metrics()?;
         self.monitors()?;
@@ -48,6 +49,27 @@ impl Config {
 
     pub(super) fn check_seed(&self) -> Result<()> {
         check("seed", self.seed, self.seed <= MAX_SEED, &format!("at most {MAX_SEED}"))
+    }
+
+    fn check_trainer(&self) -> Result<()> {
+        let trainer = &self.trainer;
+        at_least_1("trainer.epochs", trainer.epochs)?;
+        at_least_1("trainer.accumulate", trainer.accumulate)?;
+        at_least_1("trainer.max_steps", trainer.max_steps.map_or(1, |n| n as usize))?;
+        at_least_1("trainer.limit_batches", trainer.limit_batches.unwrap_or(1))?;
+        at_least_1("trainer.overfit_batches", trainer.overfit_batches.unwrap_or(1))?;
+        if let Some(time) = trainer.max_time {
+            let fits = time.unit() == SpanUnit::Seconds;
+            check("trainer.max_time", time, fits, "a time, as in `90 minutes`")?;
+        }
+        if let Some(average) = &self.average {
+            average.validate().map_err(Error::named)?;
+        }
+        self.checkpoint.validate().map_err(Error::named)?;
+        for name in &self.checkpoint.monitors {
+            monitor("checkpoint.monitors", name)?;
+        }
+        Ok(())
     }
 
     fn check_split(&self) -> Result<()> {
@@ -87,7 +109,8 @@ impl Config {
         let wrong = |e: faknow_metrics::Error| Error::config("trainer.metrics", e.to_string());
         let mut metrics = Metrics::from_names(names).map_err(wrong)?;
         let (monitor, stopping) = self.monitors()?;
-        for name in std::iter::once(monitor).chain(stopping) {
+        let kept = self.checkpoint.monitors.iter().cloned();
+        for name in std::iter::once(monitor).chain(stopping).chain(kept) {
             if name != "loss" && !metrics.names().contains(&name) {
                 metrics.push(metric_by_name(&name).map_err(wrong)?).map_err(wrong)?;
             }

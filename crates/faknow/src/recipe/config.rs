@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
-use faknow_trainer::OptimizerConfig;
 use faknow_trainer::schedule::ScheduleConfig;
+use faknow_trainer::{Average, CheckpointPolicy, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
 use crate::{Error, Result};
 
 /// Every setting of a run; a file in TOML with these tables and keys, all of which may be left out.
@@ -39,6 +40,11 @@ pub struct Config {
     pub trainer: TrainerConfig,
     /// When to stop before the last epoch.
     pub early_stopping: EarlyStoppingConfig,
+    /// An average of the weights to validate, keep and end with. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
+    /// Which checkpoints are written and kept.
+    pub checkpoint: CheckpointPolicy,
 }
 
 impl Default for Config {
@@ -55,6 +61,8 @@ impl Default for Config {
             schedule: None,
             trainer: TrainerConfig::default(),
             early_stopping: EarlyStoppingConfig::default(),
+            average: None,
+            checkpoint: CheckpointPolicy::default(),
         }
     }
 }
@@ -267,62 +275,6 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self { name: "textcnn".into(), hyperparameters: toml::Table::new() }
-    }
-}
-
-/// How long, and by what, the model is trained and judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainerConfig {
-    /// Epochs at most, at least 1. Default 20.
-    pub epochs: usize,
-    /// Largest global norm of the gradients, above 0. Default: no clipping.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_norm: Option<f64>,
-    /// Largest absolute value of a gradient, above 0. Default: no clipping.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_value: Option<f64>,
-    /// Validation value that chooses the best epoch: `loss` or any metric. Default `accuracy`.
-    pub monitor: String,
-    /// Whether the detector is that of the best epoch, rather than of the last. Default true.
-    pub restore_best: bool,
-    /// Metrics of validation. Default: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Vec<String>>,
-}
-
-impl Default for TrainerConfig {
-    fn default() -> Self {
-        Self {
-            epochs: 20,
-            clip_norm: None,
-            clip_value: None,
-            monitor: "accuracy".into(),
-            restore_best: true,
-            metrics: None,
-        }
-    }
-}
-
-/// When to stop before the last epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EarlyStoppingConfig {
-    /// Whether to stop early at all; without validation records nothing stops early. Default true.
-    pub enabled: bool,
-    /// Validations in a row without an improvement after which to stop, at least 1. Default 5.
-    pub patience: usize,
-    /// How much better a value must be to count as an improvement, at least 0; the best epoch is chosen without
-    /// regard to it. Default 0.
-    pub min_delta: f64,
-    /// Another value than `trainer.monitor` to watch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub monitor: Option<String>,
-}
-
-impl Default for EarlyStoppingConfig {
-    fn default() -> Self {
-        Self { enabled: true, patience: 5, min_delta: 0.0, monitor: None }
     }
 }
 

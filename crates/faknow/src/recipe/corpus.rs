@@ -21,8 +21,9 @@ pub(super) struct Corpus {
 }
 
 impl Corpus {
-    /// Reads all files of `config`; `margin` is the padding that the model wants behind the longest text.
-    pub(super) fn load(config: &Config, margin: usize) -> Result<Self> {
+    /// Reads all files of `config`; `margin` is the padding that the model wants behind the longest text, `saved` the
+    /// vocabulary of a run that goes on.
+    pub(super) fn load(config: &Config, margin: usize, saved: Option<Vocab>) -> Result<Self> {
         let classes = config.data.to_classes()?;
         let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
         let options = config.data.read_options(true);
@@ -34,14 +35,18 @@ impl Corpus {
         let parts = cut(config, file, &options, &classes)?;
 
         let open = |path: &Path| RecordReader::open(path, &options, Some(&classes));
-        let (train, vocab) = match &parts {
-            None => TextDataset::build(open(file)?, &tokenizer, &vocab_options(&config.text)),
-            Some(parts) => {
-                let part = select(open(file)?, &parts[0]);
-                TextDataset::build(part, &tokenizer, &vocab_options(&config.text))
-            }
+        let training = || -> Result<_> {
+            let all = parts.is_none();
+            let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
+            Ok(select(open(file)?, part, all))
+        };
+        let (mut train, mut vocab) = TextDataset::build(training()?, &tokenizer, &vocab_options(&config.text))
+            .map_err(|e| training_part(file, e))?;
+        if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
+            // The weights belong to the words of old.
+            train = TextDataset::from_records(training()?, &tokenizer, &saved, train.domains())?;
+            vocab = saved;
         }
-        .map_err(|e| training_part(file, e))?;
         let train = train.with_margin(margin);
         train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
         let rest = |path: &Option<std::path::PathBuf>,
@@ -53,7 +58,7 @@ impl Corpus {
                     TextDataset::from_records(open(path)?, &tokenizer, &vocab, domains)?.with_margin(margin),
                 ),
                 (None, Some(part)) if !part.is_empty() => {
-                    let records = select(open(file)?, part);
+                    let records = select(open(file)?, part, false);
                     Some(TextDataset::from_records(records, &tokenizer, &vocab, domains)?.with_margin(margin))
                 }
                 _ => None,
@@ -161,14 +166,15 @@ fn cut(
     })))
 }
 
-/// The records at the ascending positions `part`.
+/// The records at the ascending positions `part`, or all.
 fn select<'a>(
     records: RecordReader,
     part: &'a [usize],
+    all: bool,
 ) -> impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a {
     let mut wanted = part.iter().peekable();
     records.enumerate().filter_map(move |(position, record)| {
-        let take = record.is_err() || wanted.next_if(|&&next| next == position).is_some();
+        let take = all || record.is_err() || wanted.next_if(|&&next| next == position).is_some();
         take.then_some(record)
     })
 }

@@ -18,8 +18,8 @@ use super::models::{TextModelConfig, TextSizes};
 use super::{Config, DataConfig, TextModel};
 use crate::{Error, Result};
 
-const CONFIG: &str = "config.toml";
-const VOCAB: &str = "vocab.txt";
+pub(super) const CONFIG: &str = "config.toml";
+pub(super) const VOCAB: &str = "vocab.txt";
 const TOKENIZER: &str = "tokenizer.json";
 const CLASSES: &str = "classes.json";
 
@@ -181,15 +181,22 @@ pub(super) fn save_inputs(
     vocab: &Vocab,
     classes: &Classes,
 ) -> Result<()> {
+    vocab.save(run.join(VOCAB))?;
+    write_json(&run.join(TOKENIZER), tokenizer.config())?;
+    write_json(&run.join(CLASSES), classes)?;
+    save_config(run, config)
+}
+
+/// Writes every setting, whole or not at all. It comes last: a folder with a config has all else too.
+pub(super) fn save_config(run: &Path, config: &Config) -> Result<()> {
     let header = format!(
         "# Every setting of this run. faknow {}, libtorch 2.13.0, tch 0.26.0.\n",
         env!("CARGO_PKG_VERSION")
     );
     let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
-    write(&run.join(CONFIG), &(header + &text))?;
-    vocab.save(run.join(VOCAB))?;
-    write_json(&run.join(TOKENIZER), tokenizer.config())?;
-    write_json(&run.join(CLASSES), classes)
+    let beside = run.join(CONFIG).with_extension("toml.tmp");
+    write(&beside, &(header + &text))?;
+    fs::rename(&beside, run.join(CONFIG)).map_err(|e| Error::io(run.join(CONFIG), e))
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
@@ -210,8 +217,9 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 /// The weights that the run was to end with, or else those that are there.
 fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
-    let names = if config.trainer.restore_best { ["best", "last"] } else { ["last", "best"] };
-    names.iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
+    let last = ["last", "previous", "failed"];
+    let names = if config.trainer.restore_best { [&["best"], &last[..]] } else { [&last[..], &["best"]] };
+    names.concat().iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
 }
 
 fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {

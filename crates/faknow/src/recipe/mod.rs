@@ -24,13 +24,17 @@ mod faknow_yaml;
 mod guess;
 mod models;
 mod report;
+mod resume;
+mod session;
 mod settings;
 mod train;
+mod trainer_config;
 
-pub use config::{
-    Config, DataConfig, EarlyStoppingConfig, LoaderConfig, ModelConfig, TextConfig, TrainerConfig,
-};
+pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig};
 pub use detector::{Detector, Prediction};
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
 pub use models::{ModelInfo, TextModel, model_info, models};
+pub use resume::{ResumeOptions, resume};
+pub use session::Session;
 pub use train::{Outcome, train};
+pub use trainer_config::{EarlyStoppingConfig, TrainerConfig};

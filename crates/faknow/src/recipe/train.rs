@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Run};
-use faknow_data::Loader;
-use faknow_data::text::load_vectors;
+use faknow_callbacks::{Callback, EarlyStopping, Run, Span, StopReason};
+use faknow_data::text::{Vocab, load_vectors};
+use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
+use faknow_model::Model;
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{FitReport, RunDir, Trainer, evaluate, seed_model};
+use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
@@ -15,7 +16,8 @@ use tracing::subscriber::{NoSubscriber, with_default};
 use super::corpus::{Corpus, eval_loader, train_loader};
 use super::detector::{save_inputs, write};
 use super::models::{TextModelConfig, TextSizes};
-use super::{Config, EarlyStoppingConfig, report};
+use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
+use super::{Config, Session, TextModel, report};
 use crate::{Error, Result};
 
 /// What training yields.
@@ -34,94 +36,178 @@ pub struct Outcome {
 /// Trains the detector that `config` describes, tests it, and saves it in the folder that `run_dir` makes.
 ///
 /// The folder is made once the config and all data are known to be right. Besides what the trainer writes it gets
-/// the vocabulary, the tokenizer, the classes and a report.
+/// the vocabulary, the tokenizer, the classes and a report. A run that is interrupted (see [`Session`]) is neither
+/// tested nor reported; [`resume`](super::resume) goes on with it.
 ///
 /// # Errors
 /// The config or a file of records is wrong, or training fails; see [`Error::is_input`].
 pub fn train(
     config: &Config,
     run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
-    callbacks: Callbacks,
+    session: impl Into<Session>,
 ) -> Result<Outcome> {
-    let mut config = config.clone();
-    config.validate()?;
-    let mut model_config = TextModelConfig::new(&config.model)?;
-    let metrics = config.metrics()?;
-    let (monitor, stopping_monitor) = config.monitors()?;
-    let device = config.device()?;
-    if config.threads > 0 {
-        tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
-    }
-
-    let corpus = Corpus::load(&config, model_config.margin())?;
-    let vectors = match &config.text.vectors {
-        Some(path) => {
-            let vectors = load_vectors(path, &corpus.vocab, None, config.seed)?;
-            model_config.set_embedding_size(vectors.tensor.size()[1]);
-            Some(vectors)
-        }
-        None => None,
-    };
-    config.model.hyperparameters = model_config.to_table();
-    // The model is built before the folder, since its settings may yet be wrong.
-    seed_model(config.seed);
-    let vars = VarStore::new(device);
-    let sizes = TextSizes {
-        vocab_size: corpus.vocab.len(),
-        n_classes: corpus.classes.len(),
-        vectors: vectors.as_ref().map(|v| &v.tensor),
-    };
-    let model = model_config.build(&vars.root(), &sizes)?;
-    let train = train_loader(corpus.train.clone(), &config)?;
-    let valid = corpus.valid.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
-    let test = corpus.test.clone().map(|data| eval_loader(data, &config.loader)).transpose()?;
-
-    let direction = metrics.directions().into_iter().find(|(name, _)| *name == monitor);
-    let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
-    check_schedule(&config, train.n_batches(), valid.as_ref().map(|_| direction))?;
-
+    let job = Job::prepare(config, None)?;
     let run_dir = run_dir()?;
-    let run = run_dir.path().to_path_buf();
-    save_inputs(&run, &config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
-    let mut summary = corpus.summary();
-    if let Some(vectors) = &vectors {
-        summary.push(format!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len()));
+    let corpus = &job.corpus;
+    save_inputs(run_dir.path(), &job.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+    job.run(run_dir, session.into(), None)
+}
+
+/// Everything that a run needs, checked and ready.
+pub(super) struct Job {
+    /// With every hyper-parameter of the model.
+    pub(super) config: Config,
+    pub(super) corpus: Corpus,
+    model: TextModel,
+    vars: VarStore,
+    metrics: Metrics,
+    summary: Vec<String>,
+}
+
+impl Job {
+    /// Checks the config, reads all records, and builds the model; `vocab` is that of a run that goes on, whose
+    /// weights are yet to come.
+    pub(super) fn prepare(config: &Config, vocab: Option<Vocab>) -> Result<Self> {
+        let mut config = config.clone();
+        config.validate()?;
+        let mut model_config = TextModelConfig::new(&config.model)?;
+        let metrics = config.metrics()?;
+        let device = config.device()?;
+        if config.threads > 0 {
+            tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
+        }
+        let goes_on = vocab.is_some();
+        let corpus = Corpus::load(&config, model_config.margin(), vocab)?;
+        let mut summary = corpus.summary();
+        let vectors = match &config.text.vectors {
+            Some(path) if !goes_on => {
+                let vectors = load_vectors(path, &corpus.vocab, None, config.seed)?;
+                model_config.set_embedding_size(vectors.tensor.size()[1]);
+                summary.push(format!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len()));
+                Some(vectors)
+            }
+            _ => None,
+        };
+        config.model.hyperparameters = model_config.to_table();
+        // The model is built before the folder, since its settings may yet be wrong.
+        let vars = VarStore::new(device);
+        let sizes = TextSizes {
+            vocab_size: corpus.vocab.len(),
+            n_classes: corpus.classes.len(),
+            vectors: vectors.as_ref().map(|v| &v.tensor),
+        };
+        let model = with_model_seed(config.seed, || model_config.build(&vars.root(), &sizes))?;
+        let job = Self { config, corpus, model, vars, metrics, summary };
+        job.check_schedule()?;
+        Ok(job)
     }
 
-    let mut builder = Trainer::builder(model, vars)
-        .callback(DataSummary(summary))
-        .optimizer(config.optimizer.clone())
-        .metrics(metrics)
-        .max_epochs(config.trainer.epochs)
-        .clip(config.clip()?)
-        .restore_best(config.trainer.restore_best)
-        .seed(config.seed)
-        .device(device)
-        .run_dir(run_dir)
-        .hyperparameters(flat(&config));
-    if let Some(schedule) = config.schedule.clone() {
-        builder = builder.schedule(schedule);
-    }
-    if valid.is_some() {
-        builder = builder.monitor(monitor);
-        if config.early_stopping.enabled {
-            builder = builder.callback(early_stopping(&config.early_stopping, stopping_monitor));
+    /// Trains, from the beginning or from a checkpoint, tests and reports.
+    pub(super) fn run(self, run_dir: RunDir, session: Session, from: Option<&Resume>) -> Result<Outcome> {
+        let device = self.vars.device();
+        let run = run_dir.path().to_path_buf();
+        let (train, valid, test) = self.loaders()?;
+        let Self { config, corpus, model, vars, metrics, summary } = self;
+        let (monitor, stopping_monitor) = config.monitors()?;
+        let mut builder = Trainer::builder(model, vars)
+            .callback(DataSummary(summary))
+            .optimizer(config.optimizer.clone())
+            .metrics(metrics)
+            .clip(config.clip()?)
+            .seed(config.seed)
+            .device(device)
+            .run_dir(run_dir)
+            .interrupt(session.interrupt)
+            .checkpoints(config.checkpoint.clone())
+            .hyperparameters(flat(&config));
+        builder = with_trainer_config(builder, &config.trainer);
+        if let Some(average) = config.average.clone() {
+            builder = builder.average(average);
         }
+        if let Some(schedule) = config.schedule.clone() {
+            builder = builder.schedule(schedule);
+        }
+        if valid.is_some() {
+            builder = builder.monitor(monitor);
+            if config.early_stopping.enabled {
+                builder = builder.callback(early_stopping(&config.early_stopping, stopping_monitor));
+            }
+        }
+        let mut trainer = builder.callback(session.callbacks).build()?;
+        let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<TextBatch>);
+        let fit = match from {
+            None => trainer.fit(&train, to_validate)?,
+            Some(from) => trainer.resume_from(from, &train, to_validate)?,
+        };
+        if fit.ended == StopReason::Interrupted {
+            return Ok(Outcome { run, fit, valid: None, test: None });
+        }
+        let report = |evaluation: Evaluation| -> Result<_> {
+            let report = ClassificationReport::new(&evaluation.predictions, corpus.classes.names())?;
+            Ok((evaluation, report))
+        };
+        // Validation saw the weights of many epochs: this is what those that the detector ends with score.
+        let valid = valid
+            .map(|loader| report(evaluate(trainer.model(), &loader, &Metrics::empty(), device)?))
+            .transpose()?;
+        let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
+        let outcome = Outcome { run, fit, valid, test };
+        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
+        Ok(outcome)
     }
-    let mut trainer = builder.callback(callbacks).build()?;
-    let fit = trainer.fit(&train, valid.as_ref().map(|v| v as _))?;
-    let report = |evaluation: Evaluation| -> Result<_> {
-        let report = ClassificationReport::new(&evaluation.predictions, corpus.classes.names())?;
-        Ok((evaluation, report))
-    };
-    // Validation saw the weights of many epochs: this is what those that the detector ends with score.
-    let valid = valid
-        .map(|loader| report(evaluate(trainer.model(), &loader, &Metrics::empty(), device)?))
-        .transpose()?;
-    let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
-    let outcome = Outcome { run, fit, valid, test };
-    write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
-    Ok(outcome)
+
+    /// The loaders of training, validation and test.
+    fn loaders(&self) -> Result<(TextLoader, Option<TextLoader>, Option<TextLoader>)> {
+        let Self { config, corpus, .. } = self;
+        let eval = |data: &Option<TextDataset>| {
+            data.clone().map(|data| eval_loader(data, &config.loader)).transpose()
+        };
+        Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
+    }
+
+    /// Checks the schedule's settings against the length of the run, which is only known with the data.
+    fn check_schedule(&self) -> Result<()> {
+        let config = &self.config;
+        let Some(schedule) = &config.schedule else { return Ok(()) };
+        let (train, valid, _) = self.loaders()?;
+        let (monitor, _) = config.monitors()?;
+        let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);
+        let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
+        let plan = Plan {
+            steps_per_epoch: train.n_batches().div_ceil(config.trainer.accumulate),
+            max_epochs: config.trainer.epochs,
+            monitor_direction: valid.map(|_| direction),
+        };
+        // What it warns of is said when the trainer builds it.
+        let built = with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &plan));
+        built.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
+    }
+}
+
+type TextLoader = DataLoader<TextDataset>;
+
+/// The trainer's own settings.
+fn with_trainer_config<M: Model>(mut builder: TrainerBuilder<M>, config: &TrainerConfig) -> TrainerBuilder<M> {
+    builder = builder
+        .max_epochs(config.epochs)
+        .accumulate(config.accumulate)
+        .on_non_finite(config.on_non_finite)
+        .sanity_batches(config.sanity_batches)
+        .restore_best(config.restore_best);
+    let limits = [config.max_steps.map(Span::steps), config.max_time];
+    for limit in limits.into_iter().flatten() {
+        builder = builder.limit(limit);
+    }
+    if let Some(every) = config.validate_every {
+        builder = builder.validate_every(every);
+    }
+    if let Some(n) = config.limit_batches {
+        builder = builder.limit_batches(n);
+    }
+    if let Some(n) = config.overfit_batches {
+        builder = builder.overfit_batches(n);
+    }
+    if config.fast_dev_run { builder.fast_dev_run() } else { builder }
 }
 
 /// Logs what was read when the run begins, so that it stands in the run's own log too.
@@ -140,15 +226,6 @@ fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> Ea
         Some(name) => stopping.monitor(name),
         None => stopping,
     }
-}
-
-/// Checks the schedule's settings against the length of the run, which is only known with the data.
-fn check_schedule(config: &Config, steps_per_epoch: usize, monitor: Option<Direction>) -> Result<()> {
-    let Some(schedule) = &config.schedule else { return Ok(()) };
-    let plan = Plan { steps_per_epoch, max_epochs: config.trainer.epochs, monitor_direction: monitor };
-    // What it warns of is said when the trainer builds it.
-    let built = with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &plan));
-    built.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
 }
 
 /// The config by dotted names.

@@ -1,0 +1,84 @@
+//! Going on with a run that was cut off, or has ended.
+
+use std::path::Path;
+
+use faknow_callbacks::{Callback, Run};
+use faknow_data::text::Vocab;
+use faknow_trainer::checkpoint::CheckpointStore;
+use faknow_trainer::{Change, Resume, RunDir};
+
+use super::detector::{CONFIG, VOCAB, save_config, save_inputs};
+use super::train::Job;
+use super::{Config, Outcome, Session};
+use crate::{Error, Result};
+
+/// Settings that may change when a run goes on: where its files are now, what it takes, how it is watched.
+const FREE: [&str; 9] = [
+    "early_stopping.",
+    "threads",
+    "device",
+    "loader.workers",
+    "loader.eval_batch_size",
+    "data.train",
+    "data.valid",
+    "data.test",
+    "text.vectors",
+];
+
+/// How a run is resumed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResumeOptions {
+    /// The checkpoint to go on from. Default: `last`.
+    pub from: Option<String>,
+    /// What may be other than when the run began. Default: nothing.
+    pub allow: Vec<Change>,
+    /// Settings to change, as `key=value`: more epochs, for example. Default: none.
+    pub set: Vec<String>,
+}
+
+/// Goes on with the run in the folder `run` as if it had not been cut off, tests the detector, and saves it.
+///
+/// A run that has ended goes on if `trainer.epochs` is now more than it was, else it is tested again.
+///
+/// # Errors
+/// The folder is none of a run, a file of records or a setting changed, a checkpoint is damaged, or training fails.
+pub fn resume(run: &Path, options: &ResumeOptions, session: impl Into<Session>) -> Result<Outcome> {
+    let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
+    if !run.is_dir() {
+        return Err(missing("no such folder"));
+    }
+    if !run.join(CONFIG).exists() {
+        return Err(missing("`config.toml` is not there, so the run never began: train it anew"));
+    }
+    let run_dir = RunDir::open(run)?;
+    let before = Config::from_file(&run.join(CONFIG))?;
+    let config = before.set_all(&options.set)?;
+    let has_begun = !CheckpointStore::new(run).list().is_empty();
+    let vocab = if has_begun { Some(Vocab::load(run.join(VOCAB))?) } else { None };
+    let job = Job::prepare(&config, vocab)?;
+    if !has_begun {
+        let corpus = &job.corpus;
+        save_inputs(run, &job.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+    }
+    let mut session = session.into();
+    session.callbacks.push(KeepConfig(job.config.clone()));
+    let from = Resume {
+        allow: options.allow.clone(),
+        free: FREE.map(str::to_owned).into(),
+        ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
+    };
+    job.run(run_dir, session, Some(&from))
+}
+
+/// Keeps the settings that a run goes on with, once they are accepted.
+struct KeepConfig(Config);
+
+impl Callback for KeepConfig {
+    fn on_resume(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
+        let Some(dir) = &run.dir else { return Ok(()) };
+        save_config(dir, &self.0).map_err(|error| faknow_callbacks::Error::Custom {
+            callback: "KeepConfig".into(),
+            message: error.to_string(),
+        })
+    }
+}

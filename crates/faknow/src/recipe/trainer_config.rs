@@ -1,0 +1,97 @@
+//! The config's tables of training: how long, judged by what, when to stop.
+
+use faknow_callbacks::Span;
+use faknow_trainer::NonFinite;
+use serde::{Deserialize, Serialize};
+
+/// How long, and by what, the model is trained and judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainerConfig {
+    /// Epochs at most, at least 1. Default 20.
+    pub epochs: usize,
+    /// Updates of the weights at most. Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Time at most, as in `2 hours`; the present batch is finished. Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_time: Option<Span>,
+    /// Batches whose gradients together make one update, at least 1. Default 1.
+    pub accumulate: usize,
+    /// Largest global norm of the gradients, above 0. Default: no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Largest absolute value of a gradient, above 0. Default: no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// What happens if a loss or gradients are NaN or infinite: `stop`, `skip` the update, `roll_back` to the last
+    /// checkpoint and go on at half the learning rate. Default `stop`.
+    pub on_non_finite: NonFinite,
+    /// How often to validate: inside an epoch (`100 steps`, `0.25 epochs`) or after every so many (`2 epochs`).
+    /// Default: after each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate_every: Option<Span>,
+    /// Validation batches that are tried before the first epoch, so that errors show at once. Default 2.
+    pub sanity_batches: usize,
+    /// Validation value that chooses the best epoch: `loss` or any metric. Default `accuracy`.
+    pub monitor: String,
+    /// Whether the detector is that of the best epoch, rather than of the last. Default true.
+    pub restore_best: bool,
+    /// Metrics of validation. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<String>>,
+    /// Batches at most of each pass over training, validation and test data, at least 1. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_batches: Option<usize>,
+    /// Trains on the same few batches in every epoch and validates on them too: a model that can learn anything
+    /// learns them by heart. Default: off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overfit_batches: Option<usize>,
+    /// One epoch of one batch, validated and tested on one: does everything once, to see that it works. Default
+    /// false.
+    pub fast_dev_run: bool,
+}
+
+impl Default for TrainerConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            max_steps: None,
+            max_time: None,
+            accumulate: 1,
+            clip_norm: None,
+            clip_value: None,
+            on_non_finite: NonFinite::Stop,
+            validate_every: None,
+            sanity_batches: 2,
+            monitor: "accuracy".into(),
+            restore_best: true,
+            metrics: None,
+            limit_batches: None,
+            overfit_batches: None,
+            fast_dev_run: false,
+        }
+    }
+}
+
+/// When to stop before the last epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EarlyStoppingConfig {
+    /// Whether to stop early at all; without validation records nothing stops early. Default true.
+    pub enabled: bool,
+    /// Validations in a row without an improvement after which to stop, at least 1. Default 5.
+    pub patience: usize,
+    /// How much better a value must be to count as an improvement, at least 0; the best epoch is chosen without
+    /// regard to it. Default 0.
+    pub min_delta: f64,
+    /// Another value than `trainer.monitor` to watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<String>,
+}
+
+impl Default for EarlyStoppingConfig {
+    fn default() -> Self {
+        Self { enabled: true, patience: 5, min_delta: 0.0, monitor: None }
+    }
+}
