@@ -10,6 +10,7 @@ mod early_stopping;
 mod error;
 mod event_file;
 mod flow;
+mod hparams;
 mod jsonl_log;
 mod lambda;
 mod log_layer;
