@@ -8,5 +8,6 @@ mod commands;
 mod config;
 mod formats;
 mod predict;
+mod selection;
 mod support;
 mod train;
