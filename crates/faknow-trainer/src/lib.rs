@@ -32,7 +32,7 @@ pub use builder::TrainerBuilder;
 pub use checkpoint_policy::CheckpointPolicy;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
-pub use interrupt::Interrupt;
+pub use interrupt::{Interrupt, Listening};
 pub use non_finite::NonFinite;
 pub use optim::{
     Adagrad, Adam, AdamW, Clip, Group, NamePattern, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,

@@ -25,6 +25,7 @@ impl Config {
         self.device()?;
         let classes = self.data.to_classes()?;
         self.check_split()?;
+        self.check_fold()?;
         self.check_text()?;
         let loader = &self.loader;
         at_least_1("loader.batch_size", loader.batch_size)?;
@@ -78,6 +79,16 @@ impl Config {
         let fits = shares && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6;
         let expected = "shares of training, validation and test that add up to 1, the first above 0";
         check("data.split", format!("{split:?}"), fits, expected)
+    }
+
+    fn check_fold(&self) -> Result<()> {
+        match (&self.data.fold, &self.data.test) {
+            (Some(_), Some(_)) => {
+                Err(Error::config("data.fold", "a fold is the test: expected it or `data.test`, got both"))
+            }
+            (Some(fold), None) => fold.validate(),
+            _ => Ok(()),
+        }
     }
 
     fn check_text(&self) -> Result<()> {
@@ -167,6 +178,10 @@ mod tests {
         check("data.split=[0.0, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.0, 0.5, 0.5]"));
         check("data.split=[1.5, -0.5, 0.0]", &format!("`data.split`: {shares}, got [1.5, -0.5, 0.0]"));
         check("data.split=[nan, 0.5, 0.5]", &format!("`data.split`: {shares}, got [NaN, 0.5, 0.5]"));
+        let fold = "expected a fold of at least 2, counted from 1, as in `2 of 5`";
+        check("data.fold='6 of 5'", &format!("`data.fold`: {fold}, got `6 of 5`"));
+        check("data.fold='0 of 5'", &format!("`data.fold`: {fold}, got `0 of 5`"));
+        check("data.fold='1 of 1'", &format!("`data.fold`: {fold}, got `1 of 1`"));
         check("text.language=fr", "`text.language`: expected `en` or `zh`, got `fr`");
         check("text.max_length=0", "`text.max_length`: expected at least 1, got 0");
         check("text.min_count=0", "`text.min_count`: expected at least 1, got 0");

@@ -10,6 +10,7 @@ use faknow_trainer::{Average, CheckpointPolicy, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::fold::Fold;
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
 use crate::{Error, Result};
 
@@ -103,6 +104,10 @@ pub struct DataConfig {
     /// Shares of training, validation and test for what is taken from `train`, stratified by class; a share of 0
     /// takes nothing. Default 0.7, 0.1, 0.2, FaKnow's.
     pub split: [f64; 3],
+    /// The fold of `train` that is the test, as in `2 of 5`, stratified by class; validation is taken from the rest, in
+    /// the ratio of its share of `split` to that of training. Excludes `test`. Default: none, `split` cuts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
 }
 
 impl Default for DataConfig {
@@ -120,6 +125,7 @@ impl Default for DataConfig {
             header: true,
             quotes: true,
             split: [0.7, 0.1, 0.2],
+            fold: None,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Config {
         self.with_all(vec![(key, value)])
     }
 
-    fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
+    pub(super) fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
         let mut table = self.to_table()?;
         // A name says which other settings there are: it comes first.
         values.sort_by_key(|(key, _)| *key != "optimizer.name");
@@ -141,7 +141,7 @@ fn wrong_setting(optimizer: &Table) -> Option<String> {
     optimizer.iter().find(|(key, value)| !reads(key, value)).map(|(key, _)| format!("optimizer.{key}"))
 }
 
-fn parse_value(text: &str) -> Value {
+pub(super) fn parse_value(text: &str) -> Value {
     let line = format!("value = {text}");
     match line.parse::<Table>() {
         Ok(mut table) if table.len() == 1 => {
@@ -152,7 +152,7 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// Where a TOML file does not parse and why, in one line.
-fn at_line(text: &str, error: &toml::de::Error) -> String {
+pub(super) fn at_line(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -240,6 +240,7 @@ mod tests {
             "data.text=2",
             "`data.text`: invalid type: integer `2`, expected a text; quotes make one: \"1\"",
         );
+        says("data.fold=2/5", "`data.fold`: expected a fold, as in `2 of 5`, got `2/5`");
         says("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
         says("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
         says(

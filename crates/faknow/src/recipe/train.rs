@@ -9,11 +9,12 @@ use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::Model;
 use faknow_trainer::schedule::Plan;
 use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::corpus::{Corpus, eval_loader, train_loader};
+use super::corpus::{Corpus, TestRecords, eval_loader, train_loader};
 use super::detector::{save_inputs, write};
 use super::models::{TextModelConfig, TextSizes};
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
@@ -46,11 +47,7 @@ pub fn train(
     run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
     session: impl Into<Session>,
 ) -> Result<Outcome> {
-    let job = Job::prepare(config, None)?;
-    let run_dir = run_dir()?;
-    let corpus = &job.corpus;
-    save_inputs(run_dir.path(), &job.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
-    job.run(run_dir, session.into(), None)
+    Job::prepare(config, None)?.begin(run_dir, session.into())
 }
 
 /// Everything that a run needs, checked and ready.
@@ -68,6 +65,15 @@ impl Job {
     /// Checks the config, reads all records, and builds the model; `vocab` is that of a run that goes on, whose
     /// weights are yet to come.
     pub(super) fn prepare(config: &Config, vocab: Option<Vocab>) -> Result<Self> {
+        Self::with_test_records(config, vocab, TestRecords::Used)
+    }
+
+    /// As [`prepare`](Self::prepare); test records that are held back are neither read nor tested on.
+    pub(super) fn with_test_records(
+        config: &Config,
+        vocab: Option<Vocab>,
+        test_records: TestRecords,
+    ) -> Result<Self> {
         let mut config = config.clone();
         config.validate()?;
         let mut model_config = TextModelConfig::new(&config.model)?;
@@ -77,7 +83,7 @@ impl Job {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
         let goes_on = vocab.is_some();
-        let corpus = Corpus::load(&config, model_config.margin(), vocab)?;
+        let corpus = Corpus::load(&config, model_config.margin(), vocab, test_records)?;
         let mut summary = corpus.summary();
         let vectors = match &config.text.vectors {
             Some(path) if !goes_on => {
@@ -106,6 +112,18 @@ impl Job {
         Ok(job)
     }
 
+    /// Trains from the beginning, in the folder that `run_dir` makes.
+    pub(super) fn begin(
+        self,
+        run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
+        session: Session,
+    ) -> Result<Outcome> {
+        let run_dir = run_dir()?;
+        let corpus = &self.corpus;
+        save_inputs(run_dir.path(), &self.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+        self.run(run_dir, session, None)
+    }
+
     /// Trains, from the beginning or from a checkpoint, tests and reports.
     pub(super) fn run(self, run_dir: RunDir, session: Session, from: Option<&Resume>) -> Result<Outcome> {
         let device = self.vars.device();
@@ -123,7 +141,7 @@ impl Job {
             .run_dir(run_dir)
             .interrupt(session.interrupt)
             .checkpoints(config.checkpoint.clone())
-            .hyperparameters(flat(&config));
+            .hyperparameters(by_dotted_name(&config));
         builder = with_trainer_config(builder, &config.trainer);
         if let Some(average) = config.average.clone() {
             builder = builder.average(average);
@@ -235,8 +253,8 @@ fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> Ea
     }
 }
 
-/// The config by dotted names.
-fn flat(config: &Config) -> Map<String, Value> {
+/// Settings by dotted names.
+pub(super) fn by_dotted_name(settings: &impl Serialize) -> Map<String, Value> {
     fn add(prefix: &str, value: Value, all: &mut Map<String, Value>) {
         match value {
             Value::Object(fields) => {
@@ -249,6 +267,6 @@ fn flat(config: &Config) -> Map<String, Value> {
         }
     }
     let mut all = Map::new();
-    add("", serde_json::to_value(config).unwrap_or_default(), &mut all);
+    add("", serde_json::to_value(settings).unwrap_or_default(), &mut all);
     all
 }
