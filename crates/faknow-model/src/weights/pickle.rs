@@ -356,3 +356,178 @@ fn utf8(bytes: &[u8]) -> Result<String, String> {
 fn short(name: &str) -> String {
     name.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faknow_data::Rng;
+
+    fn check(bytes: &[u8], says: &str) {
+        let error = read(bytes).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn plain_values_are_read() {
+        let integer = |bytes: &[u8], expected: i64| {
+            assert_eq!(read(bytes).unwrap().0, Value::Integer(expected), "{bytes:?}");
+        };
+        integer(b"K\xff.", 255);
+        integer(b"M\x00\x01.", 256);
+        integer(b"J\xfe\xff\xff\xff.", -2);
+        integer(b"\x8a\x00.", 0);
+        integer(b"\x8a\x02\xff\xff.", -1);
+        integer(b"\x8a\x02\xff\x00.", 255);
+        integer(b"\x8b\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80.", i64::MIN);
+        let other = |bytes: &[u8]| assert_eq!(read(bytes).unwrap().0, Value::Other, "{bytes:?}");
+        other(b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00.");
+        other(b"G\x3f\xf0\x00\x00\x00\x00\x00\x00.");
+        other(b"\x88.");
+        // {"a": 1, "b": None}, by the instructions of old and by those of today.
+        for bytes in [b"(\x8c\x01aK\x01X\x01\x00\x00\x00bNd.".as_slice(), b"}(\x8c\x01aK\x01\x8c\x01bNu."] {
+            let (root, objects) = read(bytes).unwrap();
+            let entries: Vec<_> = objects.entries(root).unwrap().collect();
+            assert_eq!(entries, [("a", Value::Integer(1)), ("b", Value::None)]);
+        }
+        let (root, objects) = read(b"K\x01K\x02K\x03\x87.").unwrap();
+        assert_eq!(objects.items(root).unwrap(), [1, 2, 3].map(Value::Integer));
+    }
+
+    #[test]
+    fn depth_and_circles_do_no_harm() {
+        let n = 200_000;
+        let deep = [vec![b']'; n], vec![b'a'; n - 1], vec![b'.']].concat();
+        let (root, objects) = read(&deep).unwrap();
+        assert_eq!(objects.items(root).unwrap().len(), 1);
+        let (root, objects) = read(b"]q\x00h\x00a.").unwrap();
+        assert_eq!(objects.items(root).unwrap(), [root]);
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        check(b"", "damaged at byte 0: the bytes end too early");
+        check(b"\x80\x02K\x01", "damaged at byte 4: the bytes end too early");
+        check(b"X\xff\xff\xff\xffabc.", "damaged at byte 0: the bytes end too early");
+        check(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.", "the bytes end too early");
+        check(b"\x8c\x02\xff\xfe.", "a text is not UTF-8");
+        check(b"K\x01h\x07.", "damaged at byte 2: value 7 is asked for and was never kept");
+        check(b".", "a value is missing");
+        check(b"K\x01(a.", "a value is missing");
+        check(b"K\x01t.", "a mark is missing");
+        check(b"K\x01K\x02.", "more than one value");
+        check(b"K\x01.K", "more than one value");
+        check(b"}(K\x01u.", "a key has no value");
+        check(b"K\x01K\x02a.", "items for what is no list");
+        check(b"]K\x01K\x02s.", "entries for what is no dict");
+        check(b"K\x01K\x02b.", "attributes for what is no dict");
+        check(b"K\x01)R.", "a call of what is no function");
+        check(b"ctorch._utils\n_rebuild_tensor_v2\n)R.", "wrong arguments for RebuildTensor");
+        check(b")Q.", "expected the description of a storage");
+        check(&[vec![b']'; (1 << 20) + 1], vec![b'.']].concat(), "more than 1048576 values");
+    }
+
+    #[test]
+    fn nothing_but_weights_is_served() {
+        check(b"cos\nsystem\n(\x8c\x02lstR.", "refused: it asks for `os.system`; only tensors");
+        check(b"\x8c\x08builtins\x8c\x04eval\x93.", "refused: it asks for `builtins.eval`; ");
+        check(b"ctorch.storage\n_load_from_bytes\n.", "`torch.storage._load_from_bytes`");
+        check(b"c\x1b[2J\nx\n.", "`?[2J.x`");
+        check(b"(ios\nsystem\n.", "refused: it has the instruction 0x69, which no state dict needs");
+        check(b"\x81.", "refused: it has the instruction 0x81");
+        check(b"\x82\x01.", "refused: it has the instruction 0x82");
+    }
+
+    /// What builds a tensor of 6 floats in a storage, with these numbers for offset, sizes and strides.
+    fn tensor(offset: i64, size: &[i64], stride: &[i64]) -> Vec<u8> {
+        let integer = |n: i64| [b"\x8a\x08".as_slice(), &n.to_le_bytes()].concat();
+        let tuple = |numbers: &[i64]| {
+            let numbers: Vec<u8> = numbers.iter().flat_map(|&n| integer(n)).collect();
+            [b"(", &numbers[..], b"t"].concat()
+        };
+        [
+            b"ctorch._utils\n_rebuild_tensor_v2\n((\x8c\x07storagectorch\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x06tQ"
+                .as_slice(),
+            &integer(offset),
+            &tuple(size),
+            &tuple(stride),
+            b"\x89NtR.",
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_tensor_never_leaves_its_storage() {
+        let fits = |offset: i64, size: &[i64], stride: &[i64], n_values: usize| {
+            let (root, objects) = read(&tensor(offset, size, stride)).unwrap();
+            assert_eq!(objects.tensor(root).unwrap().n_values, n_values);
+        };
+        fits(0, &[2, 3], &[3, 1], 6);
+        fits(5, &[], &[], 1);
+        fits(5, &[4], &[0], 4);
+        fits(1, &[2, 2], &[3, 1], 4);
+        fits(9, &[0], &[1], 0);
+        fits(0, &[1, 6], &[i64::MAX, 1], 6);
+        let leaves = "leaves its storage of 6 values";
+        for (offset, size, stride, says) in [
+            (1, &[2, 3][..], &[3, 1][..], leaves),
+            (6, &[], &[], leaves),
+            (0, &[7], &[1], leaves),
+            (0, &[2], &[6], leaves),
+            (0, &[3], &[i64::MAX], leaves),
+            (i64::MAX, &[2, 2], &[i64::MAX, i64::MAX], leaves),
+            (0, &[i64::MAX, i64::MAX], &[0, 0], leaves),
+            (-1, &[1], &[1], "not all whole numbers from 0"),
+            (5, &[2], &[-1], "not all whole numbers from 0"),
+            (0, &[2], &[], "1 sizes and 0 strides"),
+            (0, &[1; 17], &[1; 17], "17 sizes and 17 strides"),
+        ] {
+            check(&tensor(offset, size, stride), says);
+        }
+    }
+
+    #[test]
+    fn instructions_at_random_are_no_panic() {
+        const INSTRUCTIONS: [&[u8]; 30] = [
+            b"N",
+            b"\x88",
+            b"K\x02",
+            b"M\x01\x01",
+            b"\x8a\x01\xff",
+            b"\x8c\x01a",
+            b"\x8c\x07storage",
+            b"(",
+            b"0",
+            b"1",
+            b"2",
+            b"]",
+            b")",
+            b"}",
+            b"t",
+            b"\x85",
+            b"\x86",
+            b"\x87",
+            b"a",
+            b"e",
+            b"s",
+            b"u",
+            b"q\x01",
+            b"h\x01",
+            b"\x94",
+            b"ctorch\nFloatStorage\n",
+            b"ctorch._utils\n_rebuild_tensor_v2\n",
+            b"Q",
+            b"R",
+            b"b",
+        ];
+        let mut rng = Rng::new(4);
+        let mut n_read = 0;
+        for _ in 0..20_000 {
+            let n = 1 + rng.below(40);
+            let mut bytes: Vec<u8> =
+                (0..n).flat_map(|_| INSTRUCTIONS[rng.below(INSTRUCTIONS.len())]).copied().collect();
+            bytes.push(b'.');
+            n_read += usize::from(read(&bytes).is_ok());
+        }
+        assert!(n_read > 100, "{n_read} were read");
+    }
+}
