@@ -177,7 +177,7 @@ impl LoadReport {
         add("not in the file", &self.missing);
         add("not in the model", &self.unexpected);
         // A shape is seldom meant to be another: none is left out.
-        lines.extend(self.mismatched.iter().map(Mismatch::to_string));
+        lines.extend(self.mismatched.iter().map(|mismatch| format!("of another shape: {mismatch}")));
         lines
     }
 }
@@ -253,14 +253,14 @@ mod tests {
             &[("a.weight", &[2, 3]), ("a.bias", &[2]), ("b", &[1])],
             &[("a.weight", &[2, 3]), ("a.bias", &[4]), ("c.d", &[1])],
             &["a.weight"],
-            "1 of 3 weights loaded\nnot in the file: `b`\nnot in the model: `c.d`\n`a.bias`: expected [2], got [4]",
+            "1 of 3 weights loaded\nnot in the file: `b`\nnot in the model: `c.d`\nof another shape: `a.bias`: expected [2], got [4]",
         );
         // As many values in another shape are another thing.
         check(
             &[("a", &[2, 3]), ("b", &[1])],
             &[("a", &[3, 2]), ("b", &[1])],
             &["b"],
-            "1 of 2 weights loaded\n`a`: expected [2, 3], got [3, 2]",
+            "1 of 2 weights loaded\nof another shape: `a`: expected [2, 3], got [3, 2]",
         );
         check(
             &[("norm.weight", &[2])],
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(
             refused(&[("a", &[3]), ("c", &[1])]),
             "w.pt: these weights do not fit the model: nothing of them fits; not in the file: `b`; \
-             not in the model: `c`; `a`: expected [2], got [3]"
+             not in the model: `c`; of another shape: `a`: expected [2], got [3]"
         );
         assert!(refused(&[]).ends_with("nothing of them fits; not in the file: `a`, `b`"));
     }

@@ -13,7 +13,7 @@ use super::{Config, Outcome, Session};
 use crate::{Error, Result};
 
 /// Settings that may change when a run goes on: where its files are now, what it takes, how it is watched.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "early_stopping.",
     "threads",
     "device",
@@ -23,6 +23,7 @@ const FREE: [&str; 9] = [
     "data.valid",
     "data.test",
     "text.vectors",
+    "model.weights",
 ];
 
 /// How a run is resumed.

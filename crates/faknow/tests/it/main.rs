@@ -12,3 +12,4 @@ mod detector;
 mod documentation;
 mod support;
 mod training;
+mod weights;
