@@ -16,13 +16,16 @@ pub(super) const ZIP: &[u8] = b"PK\x03\x04";
 /// The keys under which a checkpoint has its state dict.
 const WRAPPERS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
-/// The largest pickle that is read, in bytes; one of a thousand tensors has a tenth of a million.
+/// The largest pickle that is read, in bytes; a tensor takes about a hundred.
 const MAX_PICKLE: u64 = 1 << 24;
 
 /// How many times as large as its file the tensors of a file may be, since packing and views save room, and how many
 /// bytes they may have in any case.
 const MAX_GROWTH: u64 = 64;
 const MIN_ALLOWANCE: u64 = 1 << 24;
+
+/// Tensors by name.
+type Layouts<'a> = BTreeMap<&'a str, &'a Layout>;
 
 /// Why a file that begins with these bytes is not read, if it is one that PyTorch or Python makes.
 pub(super) fn refused(start: &[u8]) -> Option<&'static str> {
@@ -44,7 +47,7 @@ pub(super) fn refused(start: &[u8]) -> Option<&'static str> {
 pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor>, String> {
     let mut archive = Archive::open(reader)?;
     let (root, objects) = pickle::read(&archive.read("data.pkl", None)?)?;
-    let mut by_storage: BTreeMap<&str, (&Storage, Vec<(&str, &Layout)>)> = BTreeMap::new();
+    let mut by_storage: BTreeMap<&str, (&Storage, Layouts<'_>)> = BTreeMap::new();
     let mut n_bytes = 0_u64;
     for (name, layout) in state_dict(root, &objects)? {
         let storage = &layout.storage;
@@ -52,11 +55,11 @@ pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor
         if n_bytes > archive.allowance {
             return Err(format!("its tensors have far more bytes than the file, {n_bytes} by `{name}`"));
         }
-        let (first, layouts) = by_storage.entry(&storage.key).or_insert((storage, Vec::new()));
+        let (first, layouts) = by_storage.entry(&storage.key).or_insert((storage, Layouts::new()));
         if *first != storage {
             return Err(format!("tensor `{name}`: is of another type than one that shares its values"));
         }
-        layouts.push((name, layout));
+        layouts.insert(name, layout);
     }
     let mut tensors = BTreeMap::new();
     for (key, (storage, layouts)) in by_storage {
@@ -69,16 +72,16 @@ pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor
 }
 
 /// The tensors of the state dict, which is the whole or lies under one of the usual keys.
-fn state_dict(root: Value, objects: &Objects) -> Result<BTreeMap<&str, &Layout>, String> {
-    let tensors = |value: Value| -> BTreeMap<&str, &Layout> {
+fn state_dict(root: Value, objects: &Objects) -> Result<Layouts<'_>, String> {
+    let tensors = |value: Value| -> Layouts<'_> {
         let entries = objects.entries(value).into_iter().flatten();
         entries.filter_map(|(name, value)| Some((name, objects.tensor(value)?))).collect()
     };
     let Some(entries) = objects.entries(root) else {
-        return Err("holds no state dict, which is a dict of tensors by name".to_owned());
+        return Err("it holds no state dict, which is a dict of tensors by name".to_owned());
     };
     let entries: BTreeMap<&str, Value> = entries.collect();
-    let mut wrapped: Vec<(&str, BTreeMap<&str, &Layout>)> = WRAPPERS
+    let mut wrapped: Vec<(&str, Layouts<'_>)> = WRAPPERS
         .iter()
         .filter_map(|key| Some((*key, tensors(*entries.get(key)?))))
         .filter(|(_, tensors)| !tensors.is_empty())
@@ -86,7 +89,7 @@ fn state_dict(root: Value, objects: &Objects) -> Result<BTreeMap<&str, &Layout>,
     match (wrapped.pop(), &wrapped[..]) {
         (Some((_, only)), []) => Ok(only),
         (Some((last, _)), [(first, _), ..]) => Err(format!(
-            "holds weights under both `{first}` and `{last}`; in Python, save the right ones alone: \
+            "it holds weights under both `{first}` and `{last}`; in Python, save the right ones alone: \
              torch.save(checkpoint[\"{first}\"], FILE)"
         )),
         (None, _) => {
@@ -94,7 +97,7 @@ fn state_dict(root: Value, objects: &Objects) -> Result<BTreeMap<&str, &Layout>,
             if tensors.is_empty() && !entries.is_empty() {
                 let keys: Vec<String> = entries.keys().take(8).map(|key| format!("`{key}`")).collect();
                 return Err(format!(
-                    "holds no tensors by name, neither at its top ({}) nor under one of `{}`",
+                    "it holds no tensors by name, neither at its top ({}) nor under one of `{}`",
                     keys.join(", "),
                     WRAPPERS.join("`, `")
                 ));
@@ -152,7 +155,7 @@ impl<R: Read + Seek> Archive<R> {
             zip.file_names().flatten().filter_map(|name| folder(&name, "data.pkl")).collect();
         let [folder] = &folders[..] else {
             return Err(format!(
-                "a zip archive with {} entries `data.pkl`, where torch.save writes one",
+                "it is a zip archive with {} entries `data.pkl`, where torch.save writes one",
                 folders.len()
             ));
         };
