@@ -235,6 +235,21 @@ fn the_log_says_what_was_read() {
 }
 
 #[test]
+fn the_log_says_which_weights_the_run_began_with() {
+    let bench = Bench::trained();
+    let file = "run/checkpoints/best/model.safetensors";
+    bench.train(&["--set", &format!("model.weights={file}"), "--set", "model.n_filters=3", "--out", "next"]);
+    let log = bench.read("next/run.log");
+    for part in [
+        &format!("weights of {file}: 2 of 9 weights loaded"),
+        "of another shape: `classifier.1.weight`: expected [2, 9], got [2, 12]",
+        "of another shape: `text_ccn_layer.convs.0.bias`: expected [3], got [4]",
+    ] {
+        assert!(log.contains(part), "{log}\nlacks {part}");
+    }
+}
+
+#[test]
 fn quiet_says_nothing_and_verbose_more_than_usual() {
     let bench = Bench::new();
     let stderr = |out: &str, more: &[&str]| {

@@ -8,4 +8,6 @@
 )]
 
 mod golden;
+mod pickles;
+mod pytorch;
 mod textcnn;

@@ -273,6 +273,11 @@ impl Default for LoaderConfig {
 pub struct ModelConfig {
     /// Name of the model, see `faknow models`. Default `textcnn`.
     pub name: String,
+    /// File of weights to begin with, of PyTorch (`.pt`, `.pth`) or of safetensors: those whose names and shapes fit are
+    /// taken, also in place of `text.vectors`. Word vectors belong to a vocabulary, whose order the file does not know.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// The model's own hyper-parameters, checked by the model.
     #[serde(flatten)]
     pub hyperparameters: toml::Table,
@@ -280,7 +285,7 @@ pub struct ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { name: "textcnn".into(), hyperparameters: toml::Table::new() }
+        Self { name: "textcnn".into(), weights: None, hyperparameters: toml::Table::new() }
     }
 }
 

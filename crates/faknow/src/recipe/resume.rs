@@ -14,7 +14,7 @@ use super::{Config, Outcome, Session};
 use crate::{Error, Result};
 
 /// Settings that may change when a run goes on: where its files are now, what it takes, how it is watched.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "early_stopping.",
     "threads",
     "device",
@@ -24,6 +24,7 @@ const FREE: [&str; 9] = [
     "data.valid",
     "data.test",
     "text.vectors",
+    "model.weights",
 ];
 
 /// How a run is resumed.

@@ -1,16 +1,18 @@
 //! A config becomes a trained, tested and saved detector.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use faknow_callbacks::{Callback, EarlyStopping, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
-use faknow_model::Model;
+use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
 use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tch::Tensor;
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
@@ -83,6 +85,9 @@ impl Job {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
         let goes_on = vocab.is_some();
+        // A wrong file should be known before the records are read.
+        let first_weights =
+            config.model.weights.as_deref().filter(|_| !goes_on).map(read_weights).transpose()?;
         let corpus = Corpus::load(&config, model_config.margin(), vocab, test_records)?;
         let mut summary = corpus.summary();
         let vectors = match &config.text.vectors {
@@ -107,6 +112,10 @@ impl Job {
             vectors: vectors.as_ref().map(|v| &v.tensor),
         };
         let model = with_model_seed(config.seed, || model_config.build(&vars.root(), &sizes))?;
+        if let Some((path, tensors)) = first_weights {
+            let report = weights::restore_partial(&vars, &tensors, path).map_err(wrong_weights)?;
+            summary.extend(format!("weights of {}: {report}", path.display()).lines().map(str::to_owned));
+        }
         let job = Self { config, corpus, model, vars, metrics, summary };
         job.check_schedule()?;
         Ok(job)
@@ -204,6 +213,15 @@ impl Job {
         let built = with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &plan));
         built.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
     }
+}
+
+/// The tensors of a file of weights.
+fn read_weights(path: &Path) -> Result<(&Path, BTreeMap<String, Tensor>)> {
+    Ok((path, weights::read(path).map_err(wrong_weights)?))
+}
+
+fn wrong_weights(error: faknow_model::Error) -> Error {
+    Error::config("model.weights", error.to_string())
 }
 
 type TextLoader = DataLoader<TextDataset>;

@@ -98,7 +98,11 @@ fn every_setting_is_documented_with_its_default() {
     for part in parts {
         match part.as_str() {
             // Their further keys depend on the name, and have sections of their own.
-            "model" | "optimizer" | "schedule" => {
+            "model" => {
+                let keys = ["model.name", "model.weights"].map(str::to_owned);
+                check_keys(&documented, part, &BTreeSet::from(keys));
+            }
+            "optimizer" | "schedule" => {
                 check_keys(&documented, part, &BTreeSet::from([format!("{part}.name")]));
             }
             part => check_keys(&documented, part, &accepted(part, &[])),

@@ -14,3 +14,4 @@ mod documentation;
 mod search;
 mod support;
 mod training;
+mod weights;
