@@ -40,10 +40,12 @@ fn the_run_folder_has_everything() {
     let events = names.iter().position(|name| name.starts_with("tensorboard/events.out.tfevents")).unwrap();
     names.remove(events);
     let expected = [
-        "checkpoints/best/checkpoint.json",
+        "checkpoints/best/manifest.json",
         "checkpoints/best/model.safetensors",
-        "checkpoints/last/checkpoint.json",
+        "checkpoints/last/manifest.json",
         "checkpoints/last/model.safetensors",
+        "checkpoints/last/optimizer.safetensors",
+        "checkpoints/last/state.json",
         "classes.json",
         "config.toml",
         "history.jsonl",

@@ -221,12 +221,14 @@ mod tests {
         };
         says(
             "optimizer.lrr=1",
-            "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`",
+            "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`, \
+             `groups`",
         );
         says("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
         says(
             "optimizer.name=lion",
-            "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`",
+            "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`, \
+             `adagrad`",
         );
         says(
             "trainer.epochs=many",

@@ -117,7 +117,7 @@ impl Job {
             summary.extend(format!("weights of {}: {report}", path.display()).lines().map(str::to_owned));
         }
         let job = Self { config, corpus, model, vars, metrics, summary };
-        job.check_schedule()?;
+        job.check_plan()?;
         Ok(job)
     }
 
@@ -196,16 +196,18 @@ impl Job {
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
     }
 
-    /// Checks the schedule's settings against the length of the run, which is only known with the data.
-    fn check_schedule(&self) -> Result<()> {
+    /// Checks the batches, and the schedule against the length of the run, which are only known with the data.
+    fn check_plan(&self) -> Result<()> {
         let config = &self.config;
-        let Some(schedule) = &config.schedule else { return Ok(()) };
         let (train, valid, _) = self.loaders()?;
+        let Some(schedule) = &config.schedule else { return Ok(()) };
+        let limits = [config.trainer.limit_batches, config.trainer.overfit_batches];
+        let n_batches = limits.into_iter().flatten().fold(train.n_batches(), usize::min);
         let (monitor, _) = config.monitors()?;
         let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);
         let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
         let plan = Plan {
-            steps_per_epoch: train.n_batches().div_ceil(config.trainer.accumulate),
+            steps_per_epoch: n_batches.div_ceil(config.trainer.accumulate),
             max_epochs: config.trainer.epochs,
             monitor_direction: valid.map(|_| direction),
         };

@@ -77,12 +77,37 @@ name = "cosine"
 t_max = 10
 eta_min = 0.001
 
+[[optimizer.groups]]
+pattern = "word_embedding.*"
+lr = 0.01
+weight_decay = 0.0
+
+[average]
+name = "swa"
+start = "2 epochs"
+every = "50 steps"
+
+[checkpoint]
+every = "5 steps"
+keep = 2
+best = 3
+monitors = ["loss", "f1"]
+
 [trainer]
 epochs = 9
+max_steps = 100
+max_time = "7200 seconds"
+accumulate = 2
 clip_norm = 1.5
+on_non_finite = "roll_back"
+validate_every = "0.5 epochs"
+sanity_batches = 0
 monitor = "f1_macro"
 restore_best = false
 metrics = ["f1_macro", "roc_auc"]
+limit_batches = 7
+overfit_batches = 3
+fast_dev_run = true
 
 [early_stopping]
 enabled = false
@@ -108,7 +133,7 @@ fn a_config_with_every_setting_survives_its_file() {
 
 #[test]
 fn unknown_keys_are_refused_in_every_table() {
-    for table in ["", "data.", "text.", "loader.", "model.", "optimizer.", "trainer.", "early_stopping."] {
+    for table in ["", "data.", "text.", "loader.", "model.", "optimizer.", "trainer.", "early_stopping.", "checkpoint."] {
         let key = format!("{table}no_such_key");
         let bench = Bench::new(&posts(20));
         let error = match bench.config.set(&format!("{key}=1")) {
