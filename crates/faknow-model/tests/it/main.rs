@@ -7,5 +7,6 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod criterion;
 mod golden;
 mod textcnn;
