@@ -161,8 +161,10 @@ impl Moved {
 
     /// Puts all of them back, to the bit.
     fn put_back(&mut self) -> Result<()> {
-        no_grad(|| self.targets.drain(..).try_for_each(|mut target| target.tensor.f_copy_(&target.before)))?;
-        Ok(())
+        let back = |mut target: Target| target.tensor.f_copy_(&target.before);
+        // All of them, even if one fails.
+        let results: Vec<_> = no_grad(|| self.targets.drain(..).map(back).collect());
+        Ok(results.into_iter().collect::<Result<(), _>>()?)
     }
 }
 

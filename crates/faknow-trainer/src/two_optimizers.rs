@@ -14,6 +14,9 @@ use crate::{Optimizer, Result, StepContext, Supervised, TrainStep};
 /// Each parameter belongs to one of the two: those of the own optimizer are left alone by the trainer's, and all others by
 /// the own one, whatever either loss depends on. Each optimizer clips its gradients by its own setting.
 ///
+/// Where several batches make one update, so they do of each optimizer; the own one's comes with the last of them, just
+/// before that batch's turn at the other loss, which the batches before it had at the parameters of old.
+///
 /// The trainer's loss is that of the run; the own one is recorded as a part of it, without being in its total, and counts
 /// as 0 where a batch has none. The trainer's learning rate and schedule, and its gradient norm, are those of its own
 /// optimizer; the other one keeps the rate that it was made with, also when a run is rolled back to go on at a lower rate.

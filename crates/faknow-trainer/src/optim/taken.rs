@@ -60,7 +60,7 @@ impl Optimizer {
             let Some(gradient) = gradient else { continue };
             let mut present = tensor.f_grad()?;
             if present.defined() {
-                no_grad(|| present.f_add_(gradient))?;
+                let _ = no_grad(|| present.f_add_(gradient))?;
             } else if tensor.requires_grad() {
                 // tch can change a gradient but not set one: it is that of the product with itself.
                 with_grad(|| tensor.f_mul(gradient)?.f_sum(gradient.f_kind()?)?.f_backward())?;

@@ -58,6 +58,9 @@ fn check_keys(documented: &Documented, section: &str, accepted: &BTreeSet<String
     assert!(unknown.is_empty(), "docs/config.md, `{section}`, has {unknown:?}, which is no setting");
 }
 
+/// Tables that a config need not have: `a={ … }` for each whose keys do not depend on a name.
+const OPTIONAL: [(&str, &str); 1] = [("loss", "loss={}")];
+
 /// Compares the default cells with the values in a config's table.
 fn check_defaults(documented: &Documented, section: &str, config: &Table) {
     for (key, cell) in documented.get(section).into_iter().flatten() {
@@ -89,20 +92,28 @@ fn every_setting_is_documented_with_its_default() {
     let tables = accepted("", &[]);
     let parts: Vec<&String> = tables
         .iter()
-        .filter(|name| defaults.get(*name).is_some_and(Value::is_table) || *name == "schedule")
+        .filter(|name| {
+            let name = name.as_str();
+            defaults.get(name).is_some_and(Value::is_table) || ["schedule", "loss", "adversarial"].contains(&name)
+        })
         .collect();
     let plain: BTreeSet<String> = tables.iter().filter(|name| !parts.contains(name)).cloned().collect();
     check_keys(&documented, "Run", &plain);
     check_defaults(&documented, "Run", &defaults);
-    assert_eq!(parts.len(), 8, "{parts:?}");
+    assert_eq!(parts.len(), 11, "{parts:?}");
     for part in parts {
         match part.as_str() {
             // Their further keys depend on the name, and have sections of their own.
-            "model" | "optimizer" | "schedule" => {
+            "model" | "optimizer" | "schedule" | "adversarial" => {
                 check_keys(&documented, part, &BTreeSet::from([format!("{part}.name")]));
             }
             part => check_keys(&documented, part, &accepted(part, &[])),
         }
+        let whole = OPTIONAL.iter().find(|(name, _)| *name == part.as_str());
+        let defaults = match whole {
+            Some((_, whole)) => Config::default().set(whole).unwrap().to_table().unwrap(),
+            None => defaults.clone(),
+        };
         check_defaults(&documented, part, &defaults);
     }
 }
@@ -130,6 +141,17 @@ fn every_optimizer_is_documented() {
         let section = format!("optimizer.name = \"{name}\"");
         let whole = format!("optimizer={{ name = '{name}' }}");
         check_keys(&documented, &section, &accepted("optimizer", &[&whole]));
+        check_defaults(&documented, &section, &Config::default().set(&whole).unwrap().to_table().unwrap());
+    }
+}
+
+#[test]
+fn every_attack_is_documented() {
+    let Some(documented) = documented() else { return };
+    for name in ["pgd", "fgm"] {
+        let section = format!("adversarial.name = \"{name}\"");
+        let whole = format!("adversarial={{ name = '{name}' }}");
+        check_keys(&documented, &section, &accepted("adversarial", &[&whole]));
         check_defaults(&documented, &section, &Config::default().set(&whole).unwrap().to_table().unwrap());
     }
 }
