@@ -84,7 +84,10 @@ fn main() -> anyhow::Result<()> {
                 record.epoch,
                 value("valid/accuracy")
             );
-            ensure!((record.epoch == 1) == apart.is_nan(), "the inner step takes the first epoch, and no other");
+            ensure!(
+                (record.epoch == 1) == apart.is_nan(),
+                "the inner step takes the first epoch, and no other"
+            );
         }
         let clipped = report.history.epochs.iter().any(|record| record.grad_norm > Some(largest));
         ensure!(clipped, "nothing needed clipping, which a step of one's own gets as any does");

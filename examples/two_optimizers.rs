@@ -21,7 +21,7 @@ struct Pairs {
     labels: Tensor,
 }
 
-const SIZE: i64 = 8;
+const SIZE: usize = 8;
 
 impl Batch for Pairs {
     fn n_samples(&self) -> usize {
@@ -39,21 +39,20 @@ impl Batch for Pairs {
     }
 }
 
-/// All pairs in memory.
-struct News(Pairs);
+/// The pairs as numbers; every second one is a fake.
+struct News(Vec<[[f32; SIZE]; 2]>);
 
 impl News {
     /// A body says what its headline does, turned around; that of a fake says something else.
-    fn new(n: i64, seed: u64) -> Self {
+    fn new(n: usize, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let mut draw = |n: i64| -> Tensor {
-            let values: Vec<f32> = (0..n * SIZE).map(|_| (2.0 * rng.uniform() - 1.0) as f32).collect();
-            Tensor::from_slice(&values).view([n, SIZE])
+        let mut draw = || std::array::from_fn(|_| (2.0 * rng.uniform() - 1.0) as f32);
+        let pair = |index: usize| {
+            let (headline, other): ([f32; SIZE], [f32; SIZE]) = (draw(), draw());
+            let turned = std::array::from_fn(|place| headline[SIZE - 1 - place]);
+            [headline, if index.is_multiple_of(2) { turned } else { other }]
         };
-        let (headlines, others) = (draw(n), draw(n));
-        let labels = Tensor::arange(n, (Kind::Int64, Device::Cpu)).remainder(2);
-        let bodies = headlines.flip([1]).where_self(&labels.eq(0).unsqueeze(1), &others);
-        Self(Pairs { headlines, bodies, labels })
+        Self((0..n).map(pair).collect())
     }
 }
 
@@ -61,14 +60,16 @@ impl Dataset for News {
     type Batch = Pairs;
 
     fn n_samples(&self) -> usize {
-        self.0.n_samples()
+        self.0.len()
     }
 
     fn batch(&self, indices: &[usize]) -> faknow::data::Result<Pairs> {
-        let rows = Tensor::from_slice(&indices.iter().map(|&i| i as i64).collect::<Vec<_>>());
-        let [headlines, bodies, labels] =
-            [&self.0.headlines, &self.0.bodies, &self.0.labels].map(|tensor| tensor.index_select(0, &rows));
-        Ok(Pairs { headlines, bodies, labels })
+        let features = |which: usize| {
+            let values: Vec<f32> = indices.iter().flat_map(|&index| self.0[index][which]).collect();
+            Tensor::from_slice(&values).view([indices.len() as i64, SIZE as i64])
+        };
+        let labels: Vec<i64> = indices.iter().map(|index| (index % 2) as i64).collect();
+        Ok(Pairs { headlines: features(0), bodies: features(1), labels: Tensor::from_slice(&labels) })
     }
 }
 
@@ -83,8 +84,8 @@ impl Matching {
     fn new(path: &nn::Path<'_>) -> Result<Self> {
         let matching = path / "matching";
         Ok(Self {
-            headline: Linear::new(&(&matching / "headline"), SIZE, SIZE)?,
-            body: Linear::new(&(&matching / "body"), SIZE, SIZE)?,
+            headline: Linear::new(&(&matching / "headline"), SIZE as i64, SIZE as i64)?,
+            body: Linear::new(&(&matching / "body"), SIZE as i64, SIZE as i64)?,
             classifier: Linear::new(&(path / "classifier"), 1, 2)?,
         })
     }
@@ -147,13 +148,15 @@ fn main() -> anyhow::Result<()> {
     println!("epoch  matching  classes  accuracy");
     for record in &report.history.epochs {
         let value = |key: &str| record.get(key).and_then(Score::value).unwrap_or(f64::NAN);
-        let [matching, classes, accuracy] = ["train/loss/matching", "train/loss", "valid/accuracy"].map(value);
+        let [matching, classes, accuracy] =
+            ["train/loss/matching", "train/loss", "valid/accuracy"].map(value);
         println!("{:>5}  {matching:>8.4}  {classes:>7.4}  {accuracy:>8.4}", record.epoch);
     }
     ensure!(report.best.as_ref().map(|best| best.value) > Some(0.85), "it did not learn");
 
     // The same run, cut off in its third epoch; it goes on with both optimizers as they were then.
-    let cut = on_batch_end(|run, _| if run.step == 47 { panic!("the power fails") } else { Ok(Flow::Continue) });
+    let cut =
+        on_batch_end(|run, _| if run.step == 47 { panic!("the power fails") } else { Ok(Flow::Continue) });
     std::panic::set_hook(Box::new(|_| {})); // the panic is meant
     let dir = folder.join("cut off");
     let cut_off = trainer(RunDir::create(&dir)?)?.callback(cut).build()?.fit(&train, Some(&valid));

@@ -253,10 +253,7 @@ mod tests {
         says("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
         says("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
         says("adversarial.steps=2", "`adversarial`: missing field `name`");
-        says(
-            "adversarial.name=fgsm",
-            "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`",
-        );
+        says("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
         says(
             "adversarial={ name = 'fgm', steps = 2 }",
             "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",

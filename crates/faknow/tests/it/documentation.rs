@@ -94,17 +94,18 @@ fn every_setting_is_documented_with_its_default() {
         .iter()
         .filter(|name| {
             let name = name.as_str();
-            defaults.get(name).is_some_and(Value::is_table) || ["schedule", "loss", "adversarial"].contains(&name)
+            defaults.get(name).is_some_and(Value::is_table)
+                || ["schedule", "loss", "adversarial", "average"].contains(&name)
         })
         .collect();
     let plain: BTreeSet<String> = tables.iter().filter(|name| !parts.contains(name)).cloned().collect();
     check_keys(&documented, "Run", &plain);
     check_defaults(&documented, "Run", &defaults);
-    assert_eq!(parts.len(), 11, "{parts:?}");
+    assert_eq!(parts.len(), 12, "{parts:?}");
     for part in parts {
         match part.as_str() {
             // Their further keys depend on the name, and have sections of their own.
-            "model" | "optimizer" | "schedule" | "adversarial" => {
+            "model" | "optimizer" | "schedule" | "adversarial" | "average" => {
                 check_keys(&documented, part, &BTreeSet::from([format!("{part}.name")]));
             }
             part => check_keys(&documented, part, &accepted(part, &[])),
