@@ -250,14 +250,6 @@ mod tests {
         );
         says("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
         says("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
-        says("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
-        says("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
-        says("adversarial.steps=2", "`adversarial`: missing field `name`");
-        says("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
-        says(
-            "adversarial={ name = 'fgm', steps = 2 }",
-            "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",
-        );
         says(
             "epochs=3",
             "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
@@ -270,6 +262,27 @@ mod tests {
         says("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
         says("optimizer..lr=1", "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01");
         says("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_loss_or_an_attack_is_named() {
+        let says = |assignment: &str, expected: &str| {
+            let error = Config::default().set(assignment).unwrap_err().to_string();
+            assert_eq!(error, expected, "{assignment}");
+        };
+        says("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
+        says("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
+        says("adversarial.steps=2", "`adversarial.steps`: missing field `name`");
+        says("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
+        says(
+            "adversarial={ name = 'fgm', steps = 2 }",
+            "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",
+        );
+        says(
+            "loss.class_weights=even",
+            "`loss.class_weights`: invalid value: string \"even\", expected `balanced` or a list of weights, one for each \
+             class",
+        );
     }
 
     #[test]

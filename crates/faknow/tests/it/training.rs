@@ -91,7 +91,7 @@ fn few_fakes() -> Vec<(String, &'static str)> {
 fn balanced_class_weights_are_those_of_the_training_labels_and_help_a_rare_class() {
     let bench = Bench::new(&few_fakes());
     let train = |run: &str, loss: &[&str]| {
-        let settings = ["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=4", "optimizer.lr=0.01"];
+        let settings = ["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=6", "optimizer.lr=0.02"];
         let outcome = bench.train(run, &[&settings[..], &["trainer.restore_best=false"], loss].concat());
         outcome.valid.unwrap().1.scores().value("recall").unwrap()
     };
