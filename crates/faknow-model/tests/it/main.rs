@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod criterion;
 mod golden;
 mod pickles;
 mod pytorch;

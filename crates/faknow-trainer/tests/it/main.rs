@@ -1,9 +1,12 @@
 //! Tests of the trainer through its public interface.
 
+mod adversarial;
+mod adversarial_golden;
 mod alone;
 mod by_hand;
 mod checkpoint;
 mod checkpoint_fuzz;
+mod criterion;
 mod defects_best;
 mod defects_training;
 mod determinism;
@@ -20,4 +23,5 @@ mod schedule_golden;
 mod toy;
 mod trajectory_cases;
 mod trajectory_golden;
+mod two_optimizers;
 mod updates;

@@ -37,6 +37,13 @@ impl Config {
             &format!("at most {MAX_THREADS}"),
         )?;
         TextModelConfig::new(&self.model)?.validate(classes.len())?;
+        if let Some(loss) = &self.loss {
+            let checked = loss.validate().and_then(|()| loss.check_classes(classes.len()));
+            checked.map_err(|error| Error::in_table("loss", error))?;
+        }
+        if let Some(attack) = &self.adversarial {
+            attack.validate().map_err(Error::named)?;
+        }
         self.optimizer.validate().map_err(Error::named)?;
         self.check_trainer()?;
         self.clip()?;
@@ -194,6 +201,19 @@ mod tests {
         check("model.embedding_size=0", "`model.embedding_size`: expected at least 1, got 0");
         check("model.n_filters=0", "`model.n_filters`: expected at least 1, got 0");
         check("model.kernel_sizes=[3, 0]", "`model.kernel_sizes`: expected at least 1, got 0");
+        check("loss.label_smoothing=1", "`loss.label_smoothing`: expected from 0 to below 1, got 1");
+        check("loss.gamma=2", "`loss.gamma`: expected `name` to be focal beside it, got 2");
+        check("loss={ name = 'focal', gamma = -1 }", "`loss.gamma`: expected a number of at least 0, got -1");
+        check("loss.class_weights=[1, 0]", "`loss.class_weights`: expected numbers above 0, got 0");
+        check(
+            "loss.class_weights=[1, 2, 3]",
+            "`loss.class_weights`: expected one weight for each of the 2 classes, got 3",
+        );
+        check(
+            "adversarial={ name = 'pgd', epsilon = 0 }",
+            "`adversarial.epsilon`: expected a number above 0, got 0",
+        );
+        check("adversarial={ name = 'pgd', steps = 0 }", "`adversarial.steps`: expected at least 1, got 0");
         check("optimizer.lr=nan", "`optimizer.lr`: expected a number of at least 0, got NaN");
         check("optimizer.betas=[0.9, 1.0]", "`optimizer.betas`: expected a number from 0 to below 1, got 1");
         check("trainer.epochs=0", "`trainer.epochs`: expected at least 1, got 0");

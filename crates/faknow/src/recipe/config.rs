@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
+use faknow_model::Criterion;
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Average, CheckpointPolicy, OptimizerConfig};
+use faknow_trainer::{Attack, Average, CheckpointPolicy, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -32,6 +33,13 @@ pub struct Config {
     pub loader: LoaderConfig,
     /// Which model, and its hyper-parameters.
     pub model: ModelConfig,
+    /// What training minimises in place of the model's own loss. Default: the model's own; validation always measures
+    /// that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Criterion>,
+    /// Adversarial training: an attack on parameters, on the word vectors for example. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adversarial: Option<Attack>,
     /// Which optimizer, and its hyper-parameters.
     pub optimizer: OptimizerConfig,
     /// The learning-rate schedule. Default: the rate stays as it is.
@@ -58,6 +66,8 @@ impl Default for Config {
             text: TextConfig::default(),
             loader: LoaderConfig::default(),
             model: ModelConfig::default(),
+            loss: None,
+            adversarial: None,
             optimizer: OptimizerConfig::default(),
             schedule: None,
             trainer: TrainerConfig::default(),

@@ -9,7 +9,9 @@ use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
+use faknow_trainer::{
+    Adversarial, FitReport, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate, with_model_seed,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tch::Tensor;
@@ -118,6 +120,8 @@ impl Job {
         }
         let job = Self { config, corpus, model, vars, metrics, summary };
         job.check_plan()?;
+        job.supervised()?;
+        job.adversarial()?;
         Ok(job)
     }
 
@@ -138,6 +142,7 @@ impl Job {
         let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
         let (train, valid, test) = self.loaders()?;
+        let (supervised, adversarial) = (self.supervised()?, self.adversarial()?);
         let Self { config, corpus, model, vars, metrics, summary } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = Trainer::builder(model, vars)
@@ -152,6 +157,10 @@ impl Job {
             .checkpoints(config.checkpoint.clone())
             .hyperparameters(by_dotted_name(&config));
         builder = with_trainer_config(builder, &config.trainer);
+        builder = match adversarial {
+            Some(adversarial) => builder.step(adversarial.supervised(supervised)),
+            None => builder.step(supervised),
+        };
         if let Some(average) = config.average.clone() {
             builder = builder.average(average);
         }
@@ -194,6 +203,19 @@ impl Job {
             data.clone().map(|data| eval_loader(data, &config.loader)).transpose()
         };
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
+    }
+
+    /// The training step with the config's loss; balanced class weights come from the training labels.
+    fn supervised(&self) -> Result<Supervised> {
+        let Some(loss) = self.config.loss.clone() else { return Ok(Supervised::default()) };
+        let loss = loss.with_class_counts(&self.corpus.train.class_counts());
+        loss.and_then(Supervised::new).map_err(|error| Error::in_table("loss", error))
+    }
+
+    /// The adversarial step, if there is to be one.
+    fn adversarial(&self) -> Result<Option<Adversarial>> {
+        let attack = self.config.adversarial.clone();
+        attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::named)
     }
 
     /// Checks the batches, and the schedule against the length of the run, which are only known with the data.

@@ -53,6 +53,19 @@ embedding_size = 50
 kernel_sizes = [2, 3]
 freeze_embedding = true
 
+[loss]
+name = "focal"
+gamma = 1.5
+label_smoothing = 0.1
+class_weights = [1.0, 2.0, 3.0]
+
+[adversarial]
+name = "pgd"
+pattern = "*_embedding.weight"
+epsilon = 2.0
+alpha = 0.5
+steps = 4
+
 [optimizer]
 name = "rmsprop"
 lr = 0.1
@@ -133,7 +146,18 @@ fn a_config_with_every_setting_survives_its_file() {
 
 #[test]
 fn unknown_keys_are_refused_in_every_table() {
-    for table in ["", "data.", "text.", "loader.", "model.", "optimizer.", "trainer.", "early_stopping.", "checkpoint."] {
+    for table in [
+        "",
+        "data.",
+        "text.",
+        "loader.",
+        "model.",
+        "loss.",
+        "optimizer.",
+        "trainer.",
+        "early_stopping.",
+        "checkpoint.",
+    ] {
         let key = format!("{table}no_such_key");
         let bench = Bench::new(&posts(20));
         let error = match bench.config.set(&format!("{key}=1")) {
