@@ -1,12 +1,14 @@
 //! Tests of the trainer through its public interface.
 
 mod alone;
+mod at_hook;
 mod by_hand;
 mod checkpoint;
 mod checkpoint_fuzz;
 mod defects_best;
 mod defects_training;
 mod determinism;
+mod events;
 mod failures;
 mod fit;
 mod optimizer;
