@@ -15,7 +15,8 @@ const HEADER: &str = "epoch,step,phase,name,value";
 /// `learning_rate` (`learning_rate/0`, … if the run has several parameter groups) and `grad_norm`, and in each
 /// phase its duration `seconds`. A value that is undefined leaves its field empty. Numbers keep all their digits.
 ///
-/// The file is complete after each epoch. A resumed run goes on where its weights stand: rows of later steps go.
+/// A validation inside an epoch has rows of phase `valid` with its own step. The file is complete after each epoch.
+/// A resumed run goes on where its weights stand: rows of later steps go, and those of a test, which comes again.
 ///
 /// # Errors
 /// The run has no folder and no path was given; the file cannot be written.
@@ -50,6 +51,24 @@ impl Callback for CsvLog {
             .open(run, |line| now > 0 && (line == HEADER || step_of(line).is_some_and(|step| step <= now)))
     }
 
+    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
+        let now = run.step;
+        self.file.open(run, |line| {
+            let of_a_test = line.split(',').nth(2) == Some("test");
+            let before = |step| step < now || (step == now && !of_a_test);
+            line == HEADER || step_of(line).is_some_and(before)
+        })
+    }
+
+    fn on_validation_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+        if run.history.is_inside(record) {
+            let mut rows = Rows::new(record.epoch, record.step);
+            rows.validation(record)?;
+            self.file.write(run, &rows.finish()?)?;
+        }
+        Ok(Flow::Continue)
+    }
+
     fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
         let mut rows = Rows::new(record.epoch, record.step);
         rows.scores("train", &record.train)?;
@@ -65,10 +84,7 @@ impl Callback for CsvLog {
             rows.row("train", "grad_norm", record.grad_norm)?;
         }
         rows.row("train", "seconds", Some(record.train_seconds))?;
-        if let Some(valid) = &record.valid {
-            rows.scores("valid", valid)?;
-            rows.row("valid", "seconds", Some(record.valid_seconds))?;
-        }
+        rows.validation(record)?;
         self.file.write(run, &rows.finish()?)?;
         Ok(Flow::Continue)
     }
@@ -99,6 +115,12 @@ impl Rows {
 
     fn scores(&mut self, phase: &str, scores: &Scores) -> Result<()> {
         scores.iter().try_for_each(|(name, score)| self.row(phase, name, text::defined(score)))
+    }
+
+    fn validation(&mut self, record: &EpochRecord) -> Result<()> {
+        let Some(valid) = &record.valid else { return Ok(()) };
+        self.scores("valid", valid)?;
+        self.row("valid", "seconds", Some(record.valid_seconds))
     }
 
     fn row(&mut self, phase: &str, name: &str, value: Option<f64>) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::{BatchEnd, Best, Callback, Error, Flow, Result, Run, StopReason};
 /// | `type` | when | other keys |
 /// | --- | --- | --- |
 /// | `step` | every [`log_every`](Self::log_every) steps | `epoch`, `step`, `loss`, `parts`, `lr`, `grad_norm` of this batch |
+/// | `validation` | after a validation inside an epoch | those of [`EpochRecord`]: the epoch so far |
 /// | `epoch` | after each epoch | those of [`EpochRecord`] |
 /// | `test` | after a test | `epoch`, `step`, `scores`, `seconds` |
 /// | `end` | the run ends | `reason` and its details, `epoch`, `step`, `best` |
@@ -20,7 +21,7 @@ use crate::{BatchEnd, Best, Callback, Error, Flow, Result, Run, StopReason};
 ///
 /// `parts` and `grad_norm` are absent where there are none; a number that is undefined or not finite is null.
 /// Each line is in the file as soon as it is told. A resumed run goes on where its weights stand: lines of later
-/// steps go.
+/// steps go, and those of its end, which comes again.
 ///
 /// # Errors
 /// The run has no folder and no path was given; the file cannot be written.
@@ -43,6 +44,7 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         grad_norm: Option<f64>,
     },
+    Validation(&'a EpochRecord),
     Epoch(&'a EpochRecord),
     Test {
         epoch: usize,
@@ -114,6 +116,22 @@ impl Callback for JsonlLog {
         let (loss, grad_norm) = (batch.read_loss()?, batch.read_grad_norm()?);
         let lr = &run.learning_rates;
         self.write(run, &Line::Step { epoch: run.epoch, step: run.step, loss, parts, lr, grad_norm })?;
+        Ok(Flow::Continue)
+    }
+
+    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
+        let now = run.step;
+        self.file.open(run, |line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            let of_the_end = ["end", "test", "error"].iter().any(|end| line["type"] == **end);
+            line["step"].as_u64().is_some_and(|step| step < now || (step == now && !of_the_end))
+        })
+    }
+
+    fn on_validation_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+        if run.history.is_inside(record) {
+            self.write(run, &Line::Validation(record))?;
+        }
         Ok(Flow::Continue)
     }
 

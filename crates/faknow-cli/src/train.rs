@@ -102,7 +102,11 @@ impl TrainArgs {
 
 /// Prints what came of a run; that it was interrupted is an error, with an exit code of its own.
 pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
-    if json { print(&summary(outcome).to_string())? } else { print(&table(outcome))? }
+    if json {
+        print(&summary(outcome).to_string())?
+    } else {
+        print(&table(outcome))?
+    }
     match Interrupted::of(outcome) {
         Some(interrupted) => Err(interrupted.into()),
         None => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Position, StopReason};
+use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Position, Span, StopReason};
 use faknow_data::{Batch, Loader};
 use faknow_metrics::EpochRecord;
 use faknow_model::{Loss, Model};
@@ -94,6 +94,10 @@ impl<M: Model> Trainer<M> {
         valid: Option<&dyn Loader<M::Batch>>,
     ) -> Result<Passed> {
         let (epoch, done) = (self.run.epoch, self.run.batch);
+        if done > 0 {
+            // Interrupted in the validation that was due here.
+            self.validate_inside_if_due(valid)?;
+        }
         if self.at.stopping.is_some() {
             return Ok(Passed::Whole);
         }
@@ -119,7 +123,7 @@ impl<M: Model> Trainer<M> {
                 },
             };
             self.at.seconds += start.elapsed().as_secs_f64();
-            self.after_update(told, &before, valid)?;
+            self.after_update(told, valid)?;
             if self.settings.interrupt.is_requested() {
                 self.save_last(false, None)?;
                 return Ok(Passed::Interrupted);
@@ -200,12 +204,7 @@ impl<M: Model> Trainer<M> {
     }
 
     /// What is due after an update: a validation inside the epoch, the end of the run, a checkpoint.
-    fn after_update(
-        &mut self,
-        told: Result<Flow>,
-        before: &Position,
-        valid: Option<&dyn Loader<M::Batch>>,
-    ) -> Result<()> {
+    fn after_update(&mut self, told: Result<Flow>, valid: Option<&dyn Loader<M::Batch>>) -> Result<()> {
         if let Flow::Stop(reason) = told? {
             self.at.stopping = Some(reason);
         }
@@ -214,18 +213,24 @@ impl<M: Model> Trainer<M> {
             self.at.stopping = self.settings.limit_reached(&now);
         }
         let at_end = self.run.batch >= self.run.n_batches || self.at.stopping.is_some();
-        if at_end {
-            return Ok(());
-        }
-        let due = self.settings.validate_every.is_some_and(|every| every.is_due(before, &now));
-        let improved = match valid.filter(|_| due) {
-            Some(valid) => self.validate_inside(valid)?,
-            None => false,
-        };
-        if improved || self.settings.checkpoints.every.is_due(&self.at.saved_at, &now) {
-            self.save_last(improved, None)?;
+        if !at_end
+            && !self.validate_inside_if_due(valid)?
+            && self.settings.checkpoints.every.is_due(&self.at.saved_at, &now)
+        {
+            self.save_last(false, None)?;
         }
         Ok(())
+    }
+
+    /// Validates inside the epoch if it is time, and saves the run if it is the best so far: answers whether it is.
+    fn validate_inside_if_due(&mut self, valid: Option<&dyn Loader<M::Batch>>) -> Result<bool> {
+        let now = self.run.position();
+        let at_end = self.run.batch >= self.run.n_batches || self.at.stopping.is_some();
+        let due = |every: Span| every.is_due(&self.at.validated_at, &now);
+        match valid.filter(|_| !at_end && self.settings.validate_every.is_some_and(due)) {
+            Some(valid) if self.validate_inside(valid)? => self.save_last(true, None).map(|()| true),
+            _ => Ok(false),
+        }
     }
 
     /// Whether the run goes on after a failed update: `Ok(true)` if it was rolled back, `Ok(false)` if the update is

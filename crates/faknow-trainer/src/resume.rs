@@ -234,7 +234,8 @@ impl<M: Model> Trainer<M> {
         if let Some(difference) = first_difference(&old.variables, &new.variables) {
             return Err(Error::Changed { what: Change::Model, difference });
         }
-        let (changes, allowed) = changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.free);
+        let (changes, allowed) =
+            changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.free);
         for (what, difference) in changes {
             refuse(what, difference)?;
         }

@@ -14,7 +14,7 @@ fn store() -> VarStore {
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(Kind::Double);
     for (layer, name) in [("conv", "weight"), ("conv", "bias"), ("fc", "bias")] {
-        (vars.root() / layer).var(name, &[2], Init::Const(1.0));
+        let _ = (vars.root() / layer).var(name, &[2], Init::Const(1.0));
     }
     vars
 }

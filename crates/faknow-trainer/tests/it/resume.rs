@@ -352,6 +352,49 @@ fn an_interrupted_run_saves_itself_and_goes_on() {
     }
 }
 
+/// Asks for the end while a validation is under way, at its `at`-th batch in all.
+struct AskInValidation {
+    at: usize,
+    interrupt: Interrupt,
+}
+
+impl Callback for AskInValidation {
+    fn on_evaluation_batch_end(&mut self, _: &mut Run, _: Phase, _: usize, _: usize) -> CallbackResult<()> {
+        self.at = self.at.saturating_sub(1);
+        if self.at == 0 {
+            self.interrupt.request();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_validation_that_was_interrupted_is_made_up_for() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup { validate_every: Some("2 steps"), accumulate: 1, every: "100 epochs", keep: 0, ..ALL };
+    let quiet = on_batch_end(|_, _| Ok(Flow::Continue));
+    let unbroken = setup.fit(&folder.path().join("whole"), quiet).unwrap();
+    assert!(!unbroken.report["history"]["inside"].as_array().unwrap().is_empty());
+    // A validation has 3 batches; those after 2 and after 4 steps, the latter the end of the first epoch.
+    for at in [1, 2, 3, 4, 6] {
+        let dir = folder.path().join(format!("at-{at}"));
+        let interrupt = Interrupt::default();
+        let ask = AskInValidation { at, interrupt: interrupt.clone() };
+        let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
+        let mut trainer = builder.build().unwrap();
+        let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+        assert_eq!(report.ended, StopReason::Interrupted);
+        let step = if at <= 3 { 2 } else { 4 };
+        assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{at}");
+        drop(trainer);
+        let end = setup.resume(&dir).unwrap();
+        assert_eq!(end.report, unbroken.report, "{at}");
+        assert_eq!(end.weights, unbroken.weights, "{at}");
+        assert_eq!((&end.csv, &end.jsonl), (&unbroken.csv, &unbroken.jsonl), "{at}");
+    }
+}
+
 #[test]
 fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
     tch::set_num_threads(1);

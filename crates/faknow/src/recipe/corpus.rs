@@ -40,8 +40,9 @@ impl Corpus {
             let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
             Ok(select(open(file)?, part, all))
         };
-        let (mut train, mut vocab) = TextDataset::build(training()?, &tokenizer, &vocab_options(&config.text))
-            .map_err(|e| training_part(file, e))?;
+        let (mut train, mut vocab) =
+            TextDataset::build(training()?, &tokenizer, &vocab_options(&config.text))
+                .map_err(|e| training_part(file, e))?;
         if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
             // The weights belong to the words of old.
             train = TextDataset::from_records(training()?, &tokenizer, &saved, train.domains())?;

@@ -219,7 +219,11 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
     let last = ["last", "previous", "failed"];
     let names = if config.trainer.restore_best { [&["best"], &last[..]] } else { [&last[..], &["best"]] };
-    names.concat().iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
+    names
+        .concat()
+        .iter()
+        .map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE))
+        .find(|p| p.exists())
 }
 
 fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -83,7 +83,11 @@ impl Job {
             Some(path) if !goes_on => {
                 let vectors = load_vectors(path, &corpus.vocab, None, config.seed)?;
                 model_config.set_embedding_size(vectors.tensor.size()[1]);
-                summary.push(format!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len()));
+                summary.push(format!(
+                    "word vectors: {} of {} words found",
+                    vectors.found,
+                    corpus.vocab.len()
+                ));
                 Some(vectors)
             }
             _ => None,
@@ -187,7 +191,10 @@ impl Job {
 type TextLoader = DataLoader<TextDataset>;
 
 /// The trainer's own settings.
-fn with_trainer_config<M: Model>(mut builder: TrainerBuilder<M>, config: &TrainerConfig) -> TrainerBuilder<M> {
+fn with_trainer_config<M: Model>(
+    mut builder: TrainerBuilder<M>,
+    config: &TrainerConfig,
+) -> TrainerBuilder<M> {
     builder = builder
         .max_epochs(config.epochs)
         .accumulate(config.accumulate)

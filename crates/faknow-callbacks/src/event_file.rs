@@ -1,0 +1,178 @@
+//! TensorBoard's event files: written event by event, read back, and cut where a run goes on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use protobuf::Message;
+use tensorboard_proto::event::Event;
+use tensorboard_rs::masked_crc32c::masked_crc32c;
+use tensorboard_rs::record_writer::RecordWriter;
+use tensorboard_rs::summary::scalar;
+
+use crate::{Error, Result};
+
+/// A point of a curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scalar {
+    /// The curve's name, `Train/loss` for example.
+    pub tag: String,
+    /// Its place on the x axis: an epoch or a step.
+    pub x: i64,
+    /// Its value.
+    pub value: f32,
+}
+
+/// All points in the event files of a folder, in the order in which they were written.
+///
+/// A last record that was cut off is left out; a damaged one is an error.
+///
+/// # Errors
+/// The folder or a file cannot be read, or is no event file.
+pub fn read_scalars(folder: &Path) -> Result<Vec<Scalar>> {
+    let mut all = Vec::new();
+    for path in event_files(folder)? {
+        for (_, event) in records(&path)? {
+            all.extend(scalars_of(&event));
+        }
+    }
+    Ok(all)
+}
+
+/// Drops all points of the event files in a folder that `keep` refuses.
+pub(crate) fn retain_scalars(folder: &Path, keep: impl Fn(&Scalar) -> bool) -> Result<()> {
+    for path in event_files(folder)? {
+        let all = records(&path)?;
+        let n = all.len();
+        let kept: Vec<_> = all.into_iter().filter(|(_, event)| scalars_of(event).iter().all(&keep)).collect();
+        if kept.len() == n {
+            continue;
+        }
+        // Beside it and renamed, so that a crash in between leaves the old file whole.
+        let beside = path.with_added_extension("tmp");
+        let failed = |e| Error::io(&beside, e);
+        let mut writer = RecordWriter::new(File::create(&beside).map_err(failed)?);
+        kept.iter().try_for_each(|(bytes, _)| writer.write(bytes)).map_err(failed)?;
+        fs::rename(&beside, &path).map_err(|e| Error::io(&path, e))?;
+    }
+    Ok(())
+}
+
+/// An event file that is being written.
+///
+/// `tensorboard_rs::summary_writer::SummaryWriter` would do, but it panics where a folder or file cannot be
+/// written, hands its events to a thread of its own (so a flush does not wait for them), and names its file by
+/// the second, so that a second writer of the same second truncates the file of the first. Its record format and
+/// messages are used, without these.
+pub(crate) struct EventFile {
+    dir: PathBuf,
+    path: PathBuf,
+    records: RecordWriter<File>,
+}
+
+impl EventFile {
+    pub(crate) fn create(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+        let seconds = wall_time() as u64;
+        let mut number = 0;
+        let (path, file) = loop {
+            let path = dir.join(format!("events.out.tfevents.{seconds:010}.{}.{number}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => break (path, file),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(e) => return Err(Error::io(path, e)),
+            }
+        };
+        let mut events = Self { dir: dir.to_owned(), path, records: RecordWriter::new(file) };
+        let mut head = Event::new();
+        head.set_wall_time(wall_time());
+        head.set_file_version("brain.Event:2".to_owned());
+        events.write(&head)?;
+        Ok(events)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn scalars(&mut self, x: u64, values: &[(String, f64)]) -> Result<()> {
+        for (tag, value) in values {
+            let mut event = Event::new();
+            event.set_wall_time(wall_time());
+            event.set_step(x as i64);
+            event.set_summary(scalar(tag, *value as f32));
+            self.write(&event)?;
+        }
+        Ok(())
+    }
+
+    /// Goes straight to the system: nothing is left to flush.
+    fn write(&mut self, event: &Event) -> Result<()> {
+        let failed = |e| Error::io(&self.path, e);
+        let bytes = event.write_to_bytes().map_err(|e| failed(std::io::Error::other(e)))?;
+        self.records.write(&bytes).map_err(failed)
+    }
+}
+
+/// The event files of a folder in the order in which they were begun.
+fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io(folder, e)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains("tfevents") && !name.ends_with(".tmp") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The records of a file, each with the event that it is: length, checksum of the length, bytes, their checksum.
+fn records(path: &Path) -> Result<Vec<(Vec<u8>, Event)>> {
+    let mut file = Vec::new();
+    File::open(path).and_then(|mut f| f.read_to_end(&mut file)).map_err(|e| Error::io(path, e))?;
+    let damaged = |what: &str| {
+        let message = format!("{what}; no TensorBoard file, or a damaged one");
+        Error::io(path, std::io::Error::new(ErrorKind::InvalidData, message))
+    };
+    let mut rest = file.as_slice();
+    let mut all = Vec::new();
+    // A process that is killed may leave a record that ends too early, but only as the last.
+    while let Some((head, behind)) = rest.split_first_chunk::<12>() {
+        let (length, checksum) = head.split_at(8);
+        if checksum != masked_crc32c(length).to_le_bytes() {
+            return Err(damaged("the checksum of a length is wrong"));
+        }
+        let n = u64::from_le_bytes(length.try_into().unwrap_or_default()) as usize;
+        let Some((bytes, behind)) = behind.split_at_checked(n) else { break };
+        let Some((checksum, behind)) = behind.split_first_chunk::<4>() else { break };
+        if *checksum != masked_crc32c(bytes).to_le_bytes() {
+            return Err(damaged("the checksum of an event is wrong"));
+        }
+        let event = Event::parse_from_bytes(bytes).map_err(|e| damaged(&e.to_string()))?;
+        all.push((bytes.to_vec(), event));
+        rest = behind;
+    }
+    Ok(all)
+}
+
+fn scalars_of(event: &Event) -> Vec<Scalar> {
+    let values = event.get_summary().get_value().iter().filter(|value| value.has_simple_value());
+    let point = |value: &tensorboard_proto::summary::Summary_Value| Scalar {
+        tag: value.get_tag().to_owned(),
+        x: event.get_step(),
+        value: value.get_simple_value(),
+    };
+    values.map(point).collect()
+}
+
+fn wall_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

@@ -1,0 +1,136 @@
+//! `kill -9` at any moment of a real run, and on with `faknow resume`: the run ends as if nothing had been.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use faknow::data::Rng;
+use serde_json::Value;
+
+use crate::same_run::{assert_same, content, without_times};
+use crate::support::{Bench, Done};
+
+/// Everything that has to remember something is on.
+pub(crate) const CONFIG: &str = r#"
+seed = 5
+threads = 1
+[data]
+train = "train.csv"
+valid = "valid.csv"
+test = "test.csv"
+text = "tweet"
+[loader]
+batch_size = 3
+buckets = 4
+workers = 1
+[model]
+name = "textcnn"
+embedding_size = 8
+n_filters = 4
+dropout = 0.5
+[optimizer]
+name = "adamw"
+lr = 0.01
+amsgrad = true
+[schedule]
+name = "plateau"
+patience = 0
+factor = 0.7
+[average]
+name = "ema"
+decay = 0.9
+[trainer]
+epochs = 6
+accumulate = 2
+clip_norm = 1.0
+validate_every = "5 steps"
+[early_stopping]
+patience = 8
+monitor = "loss"
+[checkpoint]
+every = "1 step"
+keep = 2
+best = 2
+monitors = ["loss"]
+"#;
+
+/// The kills that the test makes; `cargo xtask soak` makes more.
+fn n_kills() -> usize {
+    std::env::var("FAKNOW_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+}
+
+/// What a finished run printed, without paths and times.
+fn result(done: Done, run: &str) -> Value {
+    let mut result = without_times(done.json());
+    assert_eq!(result["run"], run);
+    result["run"] = Value::Null;
+    result
+}
+
+/// Where a killed run stands, for the summary.
+fn stage(run: &Path) -> &'static str {
+    let checkpoints = run.join("checkpoints");
+    let names: Vec<String> = fs::read_dir(&checkpoints)
+        .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    if names.iter().any(|name| name.starts_with('.')) {
+        "while a checkpoint was written"
+    } else if names.is_empty() {
+        "before the first checkpoint"
+    } else if run.join("report.md").exists() {
+        "after the end"
+    } else {
+        "between two checkpoints"
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_at_random_moments_ends_as_the_one_that_was_not() {
+    let bench = Bench::new();
+    bench.write("config.toml", CONFIG);
+    let train = |out: &str| ["train", "--config", "config.toml", "--json", "--out", out].map(str::to_owned);
+    let resume = |run: &str| ["resume", run, "--json"].map(str::to_owned).to_vec();
+    let start = Instant::now();
+    let whole = result(bench.faknow(&train("whole").each_ref().map(String::as_str)), "whole");
+    let duration = start.elapsed().as_secs_f64();
+    let expected = content(&bench.path("whole"));
+
+    let mut rng = Rng::new(20);
+    let (n_kills, mut stages, mut n_runs) = (n_kills(), Vec::new(), 0);
+    while stages.len() < n_kills {
+        let run = format!("run-{n_runs}");
+        let folder = bench.path(&run);
+        let what = format!("run {n_runs}, killed {} times before", stages.len());
+        loop {
+            // A run that was killed before it had settings is begun anew.
+            let args = if folder.join("config.toml").exists() { resume(&run) } else { train(&run).to_vec() };
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let mut child = bench.command(&args).spawn().unwrap();
+            let moment = Duration::from_secs_f64(rng.uniform() * duration);
+            let begun = Instant::now();
+            while begun.elapsed() < moment && child.try_wait().unwrap().is_none() {
+                sleep(Duration::from_millis(1));
+            }
+            if stages.len() < n_kills && child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                stages.push(stage(&folder));
+                if !folder.join("config.toml").exists() {
+                    let _ = fs::remove_dir_all(&folder);
+                }
+                continue;
+            }
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(result(Done::new(&args, &output), &run), whole, "{what}: result");
+            break;
+        }
+        assert_same(&content(&folder), &expected, &what);
+        n_runs += 1;
+    }
+    stages.sort_unstable();
+    for kind in stages.chunk_by(|a, b| a == b) {
+        println!("killed {} times {}", kind.len(), kind[0]);
+    }
+    println!("{} kills of {n_runs} runs, each of which ended as the one that was not killed", stages.len());
+}
