@@ -26,7 +26,9 @@ fn check(builder: TrainerBuilder<Toy>, expected: &Expect) -> (Trainer<Toy>, Reco
 
 #[test]
 fn of_a_plain_fit_and_a_test() {
-    let (mut trainer, recorder, _) = check(judged_by(&[0.5, 0.4]), &expect![[r#"
+    let (mut trainer, recorder, _) = check(
+        judged_by(&[0.5, 0.4]),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -52,18 +54,22 @@ fn of_a_plain_fit_and_a_test() {
         on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
         on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
         on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]);
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+    );
     trainer.test(&valid_data()).unwrap();
     expect![[r#"
         on_test_start            epoch 2, batch 3, step 6
         on_evaluation_batch_end  epoch 2, batch 3, step 6: test, 1 of 2
         on_evaluation_batch_end  epoch 2, batch 3, step 6: test, 2 of 2
-        on_test_end              epoch 2, batch 3, step 6: 7 samples"#]].assert_eq(&recorder.text());
+        on_test_end              epoch 2, batch 3, step 6: 7 samples"#]]
+    .assert_eq(&recorder.text());
 }
 
 #[test]
 fn of_a_second_fit() {
-    let (mut trainer, recorder, _) = check(toy::trainer().max_epochs(1), &expect![[r#"
+    let (mut trainer, recorder, _) = check(
+        toy::trainer().max_epochs(1),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -77,7 +83,8 @@ fn of_a_second_fit() {
         on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
         on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
         on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]]);
+        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
+    );
     trainer.fit(&train_data(), None).unwrap();
     expect![[r#"
         on_fit_start    epoch 1, batch 3, step 3: 2 epochs of 3 batches
@@ -89,12 +96,15 @@ fn of_a_second_fit() {
         on_batch_start  epoch 2, batch 2, step 5
         on_batch_end    epoch 2, batch 3, step 6: 1 samples
         on_epoch_end    epoch 2, batch 3, step 6: none is best
-        on_fit_end      epoch 2, batch 3, step 6: all epochs done"#]].assert_eq(&recorder.text());
+        on_fit_end      epoch 2, batch 3, step 6: all epochs done"#]]
+    .assert_eq(&recorder.text());
 }
 
 #[test]
 fn with_validations_inside_the_epoch() {
-    check(judged_by(&[0.5, 0.4]).validate_every(Span::steps(2)), &expect![[r#"
+    check(
+        judged_by(&[0.5, 0.4]).validate_every(Span::steps(2)),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -124,12 +134,15 @@ fn with_validations_inside_the_epoch() {
         on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
         on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 2
         on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 2
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]);
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+    );
 }
 
 #[test]
 fn with_validations_after_every_second_epoch() {
-    check(judged_by(&[0.5; 3]).validate_every(Span::epochs(2.0)), &expect![[r#"
+    check(
+        judged_by(&[0.5; 3]).validate_every(Span::epochs(2.0)),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -163,12 +176,15 @@ fn with_validations_after_every_second_epoch() {
         on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 2 of 2
         on_validation_end        epoch 3, batch 3, step 9: best is epoch 2, step 6
         on_epoch_end             epoch 3, batch 3, step 9: best is epoch 2, step 6
-        on_fit_end               epoch 3, batch 3, step 9: all epochs done"#]]);
+        on_fit_end               epoch 3, batch 3, step 9: all epochs done"#]],
+    );
 }
 
 #[test]
 fn with_accumulated_gradients() {
-    check(judged_by(&[0.5]).accumulate(2), &expect![[r#"
+    check(
+        judged_by(&[0.5]).accumulate(2),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -180,7 +196,8 @@ fn with_accumulated_gradients() {
         on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
         on_validation_end        epoch 1, batch 3, step 2: none is best
         on_epoch_end             epoch 1, batch 3, step 2: none is best
-        on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]]);
+        on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
+    );
 }
 
 fn in_folder(builder: TrainerBuilder<Toy>, folder: &tempfile::TempDir, every: Span) -> TrainerBuilder<Toy> {
@@ -192,7 +209,9 @@ fn in_folder(builder: TrainerBuilder<Toy>, folder: &tempfile::TempDir, every: Sp
 #[test]
 fn with_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
-    check(in_folder(judged_by(&[0.5, 0.4]), &folder, Span::steps(2)), &expect![[r#"
+    check(
+        in_folder(judged_by(&[0.5, 0.4]), &folder, Span::steps(2)),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -223,7 +242,8 @@ fn with_checkpoints() {
         on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
         on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
         on_checkpoint            epoch 2, batch 3, step 6: last
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]);
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+    );
 }
 
 /// Ends the run at this step, in good order.
@@ -238,7 +258,9 @@ fn stop_at(step: u64) -> impl Callback {
 
 #[test]
 fn of_a_run_that_is_stopped_inside_an_epoch() {
-    let (_, _, report) = check(judged_by(&[0.5, 0.6, 0.7]).callback(stop_at(4)), &expect![[r#"
+    let (_, _, report) = check(
+        judged_by(&[0.5, 0.6, 0.7]).callback(stop_at(4)),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -260,7 +282,8 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
         on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
         on_validation_end        epoch 2, batch 1, step 4: best is epoch 2, step 4
         on_epoch_end             epoch 2, batch 1, step 4: best is epoch 2, step 4
-        on_fit_end               epoch 2, batch 1, step 4: budget: enough"#]]);
+        on_fit_end               epoch 2, batch 1, step 4: budget: enough"#]],
+    );
     let report = report.unwrap();
     assert_eq!(report.ended.to_string(), "budget: enough");
     let last = report.history.last().unwrap();
@@ -271,7 +294,9 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
 #[test]
 fn of_early_stopping_inside_an_epoch() {
     let builder = judged_by(&[0.5, 0.4, 0.3]).validate_every(Span::steps(1)).callback(EarlyStopping::new(1));
-    let (_, _, report) = check(builder, &expect![[r#"
+    let (_, _, report) = check(
+        builder,
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -291,7 +316,8 @@ fn of_early_stopping_inside_an_epoch() {
         on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
         on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 1
         on_epoch_end             epoch 1, batch 2, step 2: best is epoch 1, step 1
-        on_fit_end               epoch 1, batch 2, step 2: score did not improve in 1 validations"#]]);
+        on_fit_end               epoch 1, batch 2, step 2: score did not improve in 1 validations"#]],
+    );
     assert_eq!(report.unwrap().ended.code(), "early_stopping");
 }
 
@@ -309,7 +335,9 @@ fn of_a_run_that_is_interrupted_and_resumed() {
         }
         Ok(Flow::Continue)
     });
-    let (trainer, _, report) = check(build(interrupt).callback(ask), &expect![[r#"
+    let (trainer, _, report) = check(
+        build(interrupt).callback(ask),
+        &expect![[r#"
         on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start  epoch 1, batch 0, step 0
         on_batch_start  epoch 1, batch 0, step 0
@@ -317,7 +345,8 @@ fn of_a_run_that_is_interrupted_and_resumed() {
         on_batch_start  epoch 1, batch 1, step 1
         on_batch_end    epoch 1, batch 2, step 2: 2 samples
         on_checkpoint   epoch 1, batch 2, step 2: last
-        on_fit_end      epoch 1, batch 2, step 2: interrupted"#]]);
+        on_fit_end      epoch 1, batch 2, step 2: interrupted"#]],
+    );
     assert_eq!(report.unwrap().ended, StopReason::Interrupted);
     drop(trainer);
     let recorder = Recorder::new();
@@ -348,7 +377,8 @@ fn of_a_run_that_is_interrupted_and_resumed() {
         on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
         on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
         on_checkpoint            epoch 2, batch 3, step 6: last
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]].assert_eq(&recorder.text());
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]
+    .assert_eq(&recorder.text());
     drop(trainer);
     // To resume what has ended tells no more than that.
     recorder.clear();
@@ -357,7 +387,8 @@ fn of_a_run_that_is_interrupted_and_resumed() {
     expect![[r#"
         on_fit_start  epoch 2, batch 3, step 6: 2 epochs of 3 batches
         on_resume     epoch 2, batch 3, step 6
-        on_fit_end    epoch 2, batch 3, step 6: all epochs done"#]].assert_eq(&recorder.text());
+        on_fit_end    epoch 2, batch 3, step 6: all epochs done"#]]
+    .assert_eq(&recorder.text());
 }
 
 #[test]
@@ -368,7 +399,9 @@ fn of_an_error_in_a_hook() {
             Ok(())
         })
     };
-    let (_, _, report) = check(judged_by(&[0.5, 0.4]).callback(fails("on_batch_end")), &expect![[r#"
+    let (_, _, report) = check(
+        judged_by(&[0.5, 0.4]).callback(fails("on_batch_end")),
+        &expect![[r#"
         on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start  epoch 1, batch 0, step 0
         on_batch_start  epoch 1, batch 0, step 0
@@ -377,9 +410,12 @@ fn of_an_error_in_a_hook() {
         on_batch_end    epoch 1, batch 2, step 2: 2 samples
         on_batch_start  epoch 1, batch 2, step 2
         on_batch_end    epoch 1, batch 3, step 3: 1 samples
-        on_error        epoch 1, batch 3, step 3: AtHook: panicked: in on_batch_end"#]]);
+        on_error        epoch 1, batch 3, step 3: AtHook: panicked: in on_batch_end"#]],
+    );
     assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_batch_end");
-    let (_, _, report) = check(judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")), &expect![[r#"
+    let (_, _, report) = check(
+        judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -394,11 +430,14 @@ fn of_an_error_in_a_hook() {
         on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
         on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
         on_epoch_start           epoch 2, batch 0, step 3
-        on_error                 epoch 1, batch 3, step 3: AtHook: panicked: in on_epoch_start"#]]);
+        on_error                 epoch 1, batch 3, step 3: AtHook: panicked: in on_epoch_start"#]],
+    );
     assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_epoch_start");
     // The epoch is recorded, and all hear of it, before the run fails.
     let late = on_epoch_end(|_, _| panic!("late"));
-    let (trainer, _, report) = check(judged_by(&[0.5, 0.4]).callback(late), &expect![[r#"
+    let (trainer, _, report) = check(
+        judged_by(&[0.5, 0.4]).callback(late),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -412,7 +451,8 @@ fn of_an_error_in_a_hook() {
         on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
         on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
         on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_error                 epoch 1, batch 3, step 3: on_epoch_end: panicked: late"#]]);
+        on_error                 epoch 1, batch 3, step 3: on_epoch_end: panicked: late"#]],
+    );
     assert_eq!(report.unwrap_err().to_string(), "on_epoch_end: panicked: late");
     assert_eq!(trainer.run().history.epochs.len(), 1);
 }
@@ -442,7 +482,9 @@ impl TrainStep<Toy> for NanAtFirst {
 #[test]
 fn of_updates_that_are_skipped_or_rolled_back() {
     let builder = |policy| judged_by(&[0.5]).step(NanAtFirst).on_non_finite(policy);
-    let (trainer, _, _) = check(builder(NonFinite::Skip), &expect![[r#"
+    let (trainer, _, _) = check(
+        builder(NonFinite::Skip),
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
@@ -455,11 +497,14 @@ fn of_updates_that_are_skipped_or_rolled_back() {
         on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
         on_validation_end        epoch 1, batch 3, step 2: none is best
         on_epoch_end             epoch 1, batch 3, step 2: none is best
-        on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]]);
+        on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
+    );
     assert_eq!(trainer.run().skipped, 1);
     let folder = tempfile::tempdir().unwrap();
     let rolling = in_folder(builder(NonFinite::RollBack), &folder, Span::steps(1));
-    let (trainer, _, _) = check(rolling, &expect![[r#"
+    let (trainer, _, _) = check(
+        rolling,
+        &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
         on_checkpoint            epoch 0, batch 0, step 0: last
         on_epoch_start           epoch 1, batch 0, step 0
@@ -480,6 +525,7 @@ fn of_updates_that_are_skipped_or_rolled_back() {
         on_validation_end        epoch 1, batch 3, step 3: none is best
         on_epoch_end             epoch 1, batch 3, step 3: none is best
         on_checkpoint            epoch 1, batch 3, step 3: last
-        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]]);
+        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
+    );
     assert_eq!(trainer.run().learning_rates, [0.05]);
 }
