@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: the benchmark among the examples, with the arguments passed on.
+//! `cargo xtask bench`: the benchmark among the examples, with the arguments passed on; on the COVID posts, if they are
+//! there.
 
 use anyhow::Result;
 
@@ -10,5 +11,11 @@ use crate::workspace::Workspace;
 pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     setup::ensure(workspace)?;
     let mut command = workspace.cargo(["run", "--quiet", "-p", "faknow-examples", "--bin", "bench", "--"]);
+    match workspace.shared() {
+        Some(shared) if !args.iter().any(|arg| arg == "--data" || arg == "--quick") => {
+            command.arg("--data").arg(shared.join("data/covid"));
+        }
+        _ => {}
+    }
     process::run(command.args(args))
 }

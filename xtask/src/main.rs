@@ -16,6 +16,7 @@ mod progress;
 mod python;
 mod real;
 mod setup;
+mod soak;
 mod summary;
 mod test;
 mod tidy;
@@ -43,6 +44,7 @@ To work on it:
   outside   build and run two crates that lie outside the workspace
   real      train on a real data set and check the accuracy            (needs the shared data)
   bench     speed of training and evaluation                           [options of the benchmark]
+  soak      kill and resume runs, many times                           [--kills N] [--cases N]
 
 `cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
 ";
@@ -59,6 +61,7 @@ const TASKS: &[(&str, Task)] = &[
     ("outside", outside::run),
     ("real", real::run),
     ("bench", bench::run),
+    ("soak", soak::run),
 ];
 
 fn main() -> ExitCode {

@@ -119,7 +119,7 @@ fn after_dashes(selection: &Selection) -> Vec<&str> {
 }
 
 /// Tests run beside each other, so each gets one of libtorch's threads: they spin, and would take the cores from all.
-fn with_test_environment(mut command: Command) -> Command {
+pub fn with_test_environment(mut command: Command) -> Command {
     for variable in ["OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
         if std::env::var_os(variable).is_none() {
             command.env(variable, "1");
@@ -133,7 +133,8 @@ fn has_nextest(workspace: &Workspace) -> bool {
     process::output(&mut workspace.cargo(["nextest", "--version"])).is_ok()
 }
 
-fn count(command: &mut Command) -> Result<Summary> {
+/// Runs tests, shows their output, and counts them.
+pub fn count(command: &mut Command) -> Result<Summary> {
     let (status, written) = process::tee(command)?;
     Ok(Summary::of_run(&written, status.success()))
 }

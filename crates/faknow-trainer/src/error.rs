@@ -144,6 +144,14 @@ pub enum Error {
         /// What was and what is.
         difference: String,
     },
+    /// A run was resumed with a model that its weights do not fit.
+    #[error(
+        "the weights of the run do not fit the model: {difference}; put its settings back, or begin a new run"
+    )]
+    OtherModel {
+        /// What was and what is.
+        difference: String,
+    },
     /// The run folder cannot be used.
     #[error("run folder {path}: {message}", path = path.display())]
     RunDir {

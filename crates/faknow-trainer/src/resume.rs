@@ -230,9 +230,8 @@ impl<M: Model> Trainer<M> {
             if resume.allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
         };
         let (old, new) = (&saved.fingerprints, &self.fingerprints);
-        // Never allowed: such weights cannot be loaded.
         if let Some(difference) = first_difference(&old.variables, &new.variables) {
-            return Err(Error::Changed { what: Change::Model, difference });
+            return Err(Error::OtherModel { difference });
         }
         let (changes, allowed) =
             changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.free);

@@ -38,7 +38,13 @@ impl RunDir {
         match fs::read_dir(&path) {
             Ok(entries) => {
                 // A process that was killed at once leaves its lock.
-                if entries.flatten().any(|entry| entry.file_name() != LOCK) {
+                let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+                if names.iter().any(|name| name == "checkpoints") {
+                    return Err(refuse(
+                        "it holds a run already; resume that one, or name a new folder".into(),
+                    ));
+                }
+                if names.iter().any(|name| name != LOCK) {
                     return Err(refuse(
                         "the folder is not empty; a run never overwrites another: name a new folder".into(),
                     ));

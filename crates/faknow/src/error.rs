@@ -99,6 +99,7 @@ impl Error {
                 error,
                 T::Setting { .. }
                     | T::Changed { .. }
+                    | T::OtherModel { .. }
                     | T::EmptyLoader { .. }
                     | T::NoLabels { .. }
                     | T::RunDir { .. }

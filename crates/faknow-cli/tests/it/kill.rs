@@ -107,7 +107,7 @@ fn a_run_that_is_killed_at_random_moments_ends_as_the_one_that_was_not() {
             let args = if folder.join("config.toml").exists() { resume(&run) } else { train(&run).to_vec() };
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let mut child = bench.command(&args).spawn().unwrap();
-            let moment = Duration::from_secs_f64(rng.uniform() * duration);
+            let moment = Duration::from_secs_f64(0.6 * rng.uniform() * duration);
             let begun = Instant::now();
             while begun.elapsed() < moment && child.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));

@@ -133,7 +133,11 @@ fn changed_records_and_settings_are_refused_or_allowed_by_name() {
         "`optimizer.lr`",
         "--allow config",
     ]);
-    resume(&["--set", "model.n_filters=5"]).refused(&["the model changed", "[4", "[5"]);
+    resume(&["--set", "model.n_filters=5", "--allow", "model"]).refused(&[
+        "the weights of the run do not fit the model",
+        "was Float [2, 12], now Float [2, 15]",
+        "begin a new run",
+    ]);
     resume(&["--from", "nope"]).refused(&["nope", "the newest good one is `"]);
     resume(&["--set", "nope=1"]).refused(&["nope"]);
     let posts = bench.read("train.csv");
@@ -196,5 +200,5 @@ fn what_is_no_run_is_refused() {
     fs::create_dir(bench.path("empty")).unwrap();
     bench.refuses(&["resume", "empty"], &["empty", "`config.toml` is not there", "train it anew"]);
     train(&bench, "run").ok();
-    train(&bench, "run").refused(&["run folder run", "faknow resume"]);
+    train(&bench, "run").refused(&["run folder run", "it holds a run already", "resume that one"]);
 }

@@ -1,0 +1,96 @@
+//! An epoch through the trainer against the same epoch by hand: the same model, data, optimizer and clipping.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use faknow::prelude::*;
+use faknow::tch;
+
+use crate::{Row, in_turn};
+
+const CLIP: Clip = Clip::Norm(5.0);
+
+/// Measures both in turn.
+pub(crate) fn compare(
+    n_times: usize,
+    config: &TextCnnConfig,
+    data: &TextDataset,
+    n_words: usize,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    let loader = loader(data)?;
+    // The first epoch of a process warms caches and threads up.
+    bare(config, n_words, &loader)?;
+    let mut saving = Vec::new();
+    let with_trainer = || {
+        let (training, checkpoint) = with_trainer(config, n_words, &loader)?;
+        saving.push(checkpoint);
+        Ok(training)
+    };
+    let [ours, by_hand, ratio] = in_turn(n_times, with_trainer, || bare(config, n_words, &loader))?;
+    rows.push(("epoch, Trainer with a run folder and its callbacks".into(), ours, "s"));
+    rows.push(("epoch, bare loop with the same optimizer".into(), by_hand, "s"));
+    rows.push(("Trainer / bare loop".into(), ratio, "ratio"));
+    rows.push(("writing the checkpoint after the epoch".into(), crate::middle(&mut saving), "s"));
+    let [_, libtorch, ratio] =
+        in_turn(n_times, || bare(config, n_words, &loader), || with_libtorch(config, n_words, &loader))?;
+    rows.push(("epoch, bare loop with libtorch's optimizer".into(), libtorch, "s"));
+    rows.push(("bare loop with our optimizer / with libtorch's".into(), ratio, "ratio"));
+    Ok(())
+}
+
+/// The loader of training batches.
+pub(crate) fn loader(data: &TextDataset) -> Result<DataLoader<TextDataset>> {
+    Ok(DataLoader::builder(data.clone()).batch_size(50).shuffle(1).buckets(20).build()?)
+}
+
+fn model(config: &TextCnnConfig, n_words: usize) -> Result<(TextCnn, nn::VarStore)> {
+    seed_model(1);
+    let vars = nn::VarStore::new(Device::Cpu);
+    let model = TextCnn::new(&vars.root(), config, n_words, 2)?;
+    Ok((model, vars))
+}
+
+/// Seconds of a whole fit of one epoch with all default callbacks, checkpoints aside; and those of the checkpoints.
+fn with_trainer(
+    config: &TextCnnConfig,
+    n_words: usize,
+    loader: &DataLoader<TextDataset>,
+) -> Result<(f64, f64)> {
+    let (model, vars) = model(config, n_words)?;
+    let folder = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
+    let dir = RunDir::create(&folder)?;
+    let mut trainer = Trainer::builder(model, vars).max_epochs(1).clip(CLIP).run_dir(dir).build()?;
+    let report = trainer.fit(loader, None);
+    std::fs::remove_dir_all(&folder)?;
+    let report = report?;
+    Ok((report.seconds - report.profile.checkpoints, report.profile.checkpoints))
+}
+
+/// Seconds of the epoch by hand, with the optimizer and the clipping that the trainer has.
+fn bare(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<TextDataset>) -> Result<f64> {
+    let (model, vars) = model(config, n_words)?;
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &vars, CLIP)?;
+    let start = Instant::now();
+    for batch in loader.batches(0, 0) {
+        let loss = model.forward(&batch?, Mode::Train)?.loss.context("the batch has no labels")?;
+        optimizer.backward_step(&loss.total)?;
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Seconds of the epoch by hand with libtorch's own optimizer.
+fn with_libtorch(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<TextDataset>) -> Result<f64> {
+    use tch::nn::OptimizerConfig as _;
+    let (model, vars) = model(config, n_words)?;
+    let mut optimizer = nn::Adam::default().build(&vars, 1e-3)?;
+    let start = Instant::now();
+    for batch in loader.batches(0, 0) {
+        let loss = model.forward(&batch?, Mode::Train)?.loss.context("the batch has no labels")?;
+        optimizer.zero_grad();
+        loss.total.backward();
+        optimizer.clip_grad_norm(5.0);
+        optimizer.step();
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
