@@ -246,6 +246,12 @@ impl End {
             let mut checkpoint = store.read(&name).unwrap();
             without_times(&mut checkpoint.state);
             let mut all = checkpoint.state;
+            // A run that fails or is interrupted is saved out of turn; what is due there it does when it goes on.
+            let books = all.as_object_mut().unwrap();
+            books.remove("saved_at");
+            if name != "last" {
+                books.remove("kept");
+            }
             for (group, tensors) in &checkpoint.tensors {
                 for (tensor, value) in tensors {
                     let value = value.to_kind(tch::Kind::Double).reshape([-1]);
@@ -293,8 +299,7 @@ impl End {
 fn without_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields
-                .retain(|name, _| !name.ends_with("seconds") && name != "profile" && name != "validated_at");
+            fields.retain(|name, _| !name.ends_with("seconds") && name != "profile");
             fields.values_mut().for_each(without_times);
         }
         Value::Array(items) => items.iter_mut().for_each(without_times),

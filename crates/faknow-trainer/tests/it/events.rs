@@ -102,7 +102,7 @@ fn of_a_second_fit() {
 
 #[test]
 fn with_validations_inside_the_epoch() {
-    check(
+    let _ = check(
         judged_by(&[0.5, 0.4]).validate_every(Span::steps(2)),
         &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
@@ -140,7 +140,7 @@ fn with_validations_inside_the_epoch() {
 
 #[test]
 fn with_validations_after_every_second_epoch() {
-    check(
+    let _ = check(
         judged_by(&[0.5; 3]).validate_every(Span::epochs(2.0)),
         &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
@@ -182,21 +182,21 @@ fn with_validations_after_every_second_epoch() {
 
 #[test]
 fn with_accumulated_gradients() {
-    check(
+    let _ = check(
         judged_by(&[0.5]).accumulate(2),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 2, step 1: 6 samples
-        on_batch_start           epoch 1, batch 2, step 1
-        on_batch_end             epoch 1, batch 3, step 2: 1 samples
-        on_validation_start      epoch 1, batch 3, step 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 2: none is best
-        on_epoch_end             epoch 1, batch 3, step 2: none is best
-        on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 2, step 1: 6 samples
+            on_batch_start           epoch 1, batch 2, step 1
+            on_batch_end             epoch 1, batch 3, step 2: 1 samples
+            on_validation_start      epoch 1, batch 3, step 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
+            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
     );
 }
 
@@ -209,7 +209,7 @@ fn in_folder(builder: TrainerBuilder<Toy>, folder: &tempfile::TempDir, every: Sp
 #[test]
 fn with_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
-    check(
+    let _ = check(
         in_folder(judged_by(&[0.5, 0.4]), &folder, Span::steps(2)),
         &expect![[r#"
         on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
@@ -485,19 +485,19 @@ fn of_updates_that_are_skipped_or_rolled_back() {
     let (trainer, _, _) = check(
         builder(NonFinite::Skip),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_start           epoch 1, batch 2, step 1
-        on_batch_end             epoch 1, batch 3, step 2: 1 samples
-        on_validation_start      epoch 1, batch 3, step 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 2: none is best
-        on_epoch_end             epoch 1, batch 3, step 2: none is best
-        on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_start           epoch 1, batch 2, step 1
+            on_batch_end             epoch 1, batch 3, step 2: 1 samples
+            on_validation_start      epoch 1, batch 3, step 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
+            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
     );
     assert_eq!(trainer.run().skipped, 1);
     let folder = tempfile::tempdir().unwrap();
@@ -505,27 +505,28 @@ fn of_updates_that_are_skipped_or_rolled_back() {
     let (trainer, _, _) = check(
         rolling,
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
-        on_checkpoint            epoch 0, batch 0, step 0: last
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_checkpoint            epoch 1, batch 1, step 1: last
-        on_batch_start           epoch 1, batch 1, step 1
-        on_resume                epoch 1, batch 1, step 1
-        on_checkpoint            epoch 1, batch 1, step 1: last
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_checkpoint            epoch 1, batch 2, step 2: last
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: none is best
-        on_epoch_end             epoch 1, batch 3, step 3: none is best
-        on_checkpoint            epoch 1, batch 3, step 3: last
-        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_checkpoint            epoch 0, batch 0, step 0: last
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_checkpoint            epoch 1, batch 1, step 1: last
+            on_batch_start           epoch 1, batch 1, step 1
+            on_resume                epoch 1, batch 1, step 1
+            on_checkpoint            epoch 1, batch 1, step 1: last
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_checkpoint            epoch 1, batch 2, step 2: last
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_validation_start      epoch 1, batch 3, step 3
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_checkpoint            epoch 1, batch 3, step 3: last
+            on_checkpoint            epoch 1, batch 3, step 3: best
+            on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
     );
     assert_eq!(trainer.run().learning_rates, [0.05]);
 }

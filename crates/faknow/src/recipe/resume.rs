@@ -4,7 +4,6 @@ use std::path::Path;
 
 use faknow_callbacks::{Callback, Run};
 use faknow_data::text::Vocab;
-use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{Change, Resume, RunDir};
 
 use super::detector::{CONFIG, VOCAB, save_config, save_inputs};
@@ -53,7 +52,7 @@ pub fn resume(run: &Path, options: &ResumeOptions, session: impl Into<Session>) 
     let run_dir = RunDir::open(run)?;
     let before = Config::from_file(&run.join(CONFIG))?;
     let config = before.set_all(&options.set)?;
-    let has_begun = !CheckpointStore::new(run).list().is_empty();
+    let has_begun = Resume::finds_checkpoint(run);
     let vocab = if has_begun { Some(Vocab::load(run.join(VOCAB))?) } else { None };
     let job = Job::prepare(&config, vocab)?;
     if !has_begun {
