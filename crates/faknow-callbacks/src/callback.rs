@@ -184,8 +184,10 @@ impl Callbacks {
         for callback in &mut self.0 {
             let name = callback.name().to_owned();
             let told = guard(&name, || tell(callback.as_mut()));
-            if matches!(answer, Ok(Flow::Continue)) {
-                answer = told;
+            match (&answer, told) {
+                (Ok(Flow::Continue), told) => answer = told,
+                (_, Err(error)) => tracing::warn!("{error}"),
+                _ => {}
             }
         }
         answer

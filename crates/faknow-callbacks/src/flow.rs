@@ -28,6 +28,24 @@ pub enum StopReason {
         /// Validations in a row without an improvement.
         patience: usize,
     },
+    /// The monitored value is as good as is wanted.
+    Reached {
+        /// Name of the monitored value.
+        monitor: String,
+        /// What it was.
+        value: f64,
+        /// What is wanted.
+        threshold: f64,
+    },
+    /// The monitored value is worse than is borne.
+    Diverged {
+        /// Name of the monitored value.
+        monitor: String,
+        /// What it was.
+        value: f64,
+        /// What is borne.
+        threshold: f64,
+    },
     /// The run is as long as it may be, in steps or in time.
     Limit {
         /// The length.
@@ -45,12 +63,14 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// The reason as one word, as it stands in reports: `completed`, `early_stopping`, `limit`, `interrupted`,
-    /// `callback`.
+    /// The reason as one word, as it stands in reports: `completed`, `early_stopping`, `reached`, `diverged`, `limit`,
+    /// `interrupted`, `callback`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::EarlyStopping { .. } => "early_stopping",
+            Self::Reached { .. } => "reached",
+            Self::Diverged { .. } => "diverged",
             Self::Limit { .. } => "limit",
             Self::Interrupted => "interrupted",
             Self::Callback { .. } => "callback",
@@ -64,6 +84,12 @@ impl std::fmt::Display for StopReason {
             Self::Completed => write!(f, "all epochs done"),
             Self::EarlyStopping { monitor, patience } => {
                 write!(f, "{monitor} did not improve in {patience} validations")
+            }
+            Self::Reached { monitor, value, threshold } => {
+                write!(f, "{monitor} reached {threshold}: it is {value}")
+            }
+            Self::Diverged { monitor, value, threshold } => {
+                write!(f, "{monitor} became worse than {threshold}: it is {value}")
             }
             Self::Limit { limit } => write!(f, "the limit of {limit} is reached"),
             Self::Interrupted => write!(f, "interrupted"),

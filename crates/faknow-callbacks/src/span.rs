@@ -40,7 +40,7 @@ pub enum SpanUnit {
 }
 
 /// How far a run is, in every unit.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Position {
     /// Epochs, with the share of the present one.
     pub epochs: f64,

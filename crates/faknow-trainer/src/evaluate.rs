@@ -9,7 +9,7 @@ use faknow_model::{Mode, Model};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::error::{Place, phase_name};
-use crate::guard::{guard, guarded};
+use crate::guard::{GradientMode, guard, guarded};
 use crate::sums::LossSums;
 use crate::{Error, Result};
 
@@ -36,6 +36,7 @@ pub(crate) fn evaluate_at<M: Model>(
     mut progress: impl FnMut(usize, usize) -> Result<()>,
 ) -> Result<Evaluation> {
     let start = Instant::now();
+    let _mode = GradientMode::keep();
     let n_batches = loader.n_batches();
     if n_batches == 0 {
         return Err(Error::EmptyLoader { phase: phase_name(phase), hint: "give it at least one sample" });
@@ -75,6 +76,7 @@ pub(crate) fn evaluate_at<M: Model>(
 /// # Errors
 /// A batch or the model fails, or its scores are NaN.
 pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Device) -> Result<Vec<Vec<f64>>> {
+    let _mode = GradientMode::keep();
     let mut rows = Vec::with_capacity(loader.n_samples());
     for batch in guarded(1, |batch| Place { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))? {
         let (place, batch) = batch?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Position, Span, StopReason};
 use faknow_data::{Batch, Loader};
-use faknow_metrics::EpochRecord;
+use faknow_metrics::{EpochRecord, Score};
 use faknow_model::{Loss, Model};
 use tch::{no_grad, with_grad};
 
@@ -95,8 +95,8 @@ impl<M: Model> Trainer<M> {
     ) -> Result<Passed> {
         let (epoch, done) = (self.run.epoch, self.run.batch);
         if done > 0 {
-            // Interrupted in the validation that was due here.
-            self.validate_inside_if_due(valid)?;
+            // The run was cut off here before it had done what was due.
+            self.after_update(Ok(Flow::Continue), valid)?;
         }
         if self.at.stopping.is_some() {
             return Ok(Passed::Whole);
@@ -125,7 +125,7 @@ impl<M: Model> Trainer<M> {
             self.at.seconds += start.elapsed().as_secs_f64();
             self.after_update(told, valid)?;
             if self.settings.interrupt.is_requested() {
-                self.save_last(false, None)?;
+                self.save_out_of_turn()?;
                 return Ok(Passed::Interrupted);
             }
             if self.at.stopping.is_some() {
@@ -215,31 +215,26 @@ impl<M: Model> Trainer<M> {
         if self.at.stopping.is_none() {
             self.at.stopping = self.settings.limit_reached(&now);
         }
-        let at_end = self.run.batch >= self.run.n_batches || self.at.stopping.is_some();
-        if !at_end
-            && !self.validate_inside_if_due(valid)?
-            && self.settings.checkpoints.every.is_due(&self.at.saved_at, &now)
-        {
-            self.save_last(false, None)?;
+        if self.run.batch >= self.run.n_batches || self.at.stopping.is_some() {
+            return Ok(());
+        }
+        let due = |every: Span| every.is_due(&self.at.validated_at, &now);
+        let improved = match valid.filter(|_| self.settings.validate_every.is_some_and(due)) {
+            Some(valid) => self.validate_inside(valid)?,
+            None => false,
+        };
+        // One that is interrupted may have left the validation out.
+        let in_turn = !self.settings.interrupt.is_requested();
+        if improved || (in_turn && self.settings.checkpoints.every.is_due(&self.at.saved_at, &now)) {
+            self.save_last(improved, None)?;
         }
         Ok(())
-    }
-
-    /// Validates inside the epoch if it is time, and saves the run if it is the best so far: answers whether it is.
-    fn validate_inside_if_due(&mut self, valid: Option<&dyn Loader<M::Batch>>) -> Result<bool> {
-        let now = self.run.position();
-        let at_end = self.run.batch >= self.run.n_batches || self.at.stopping.is_some();
-        let due = |every: Span| every.is_due(&self.at.validated_at, &now);
-        match valid.filter(|_| !at_end && self.settings.validate_every.is_some_and(due)) {
-            Some(valid) if self.validate_inside(valid)? => self.save_last(true, None).map(|()| true),
-            _ => Ok(false),
-        }
     }
 
     /// Whether the run goes on after a failed update: `Ok(true)` if it was rolled back, `Ok(false)` if the update is
     /// skipped.
     fn go_on_after(&mut self, error: Error) -> Result<bool> {
-        // A step that updated nothing has changed nothing.
+        // A step that updated nothing has changed nothing, and neither has a callback before it.
         self.exact |= !self.optimizer.updated() && self.step.is_unchanged()?;
         let non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
         match self.settings.on_non_finite {
@@ -281,7 +276,7 @@ impl<M: Model> Trainer<M> {
         if let Some(valid) = valid.filter(|_| is_last || self.validates_after_epoch()) {
             match self.validate(valid, &mut record) {
                 Err(Error::Interrupted) => {
-                    self.save_last(false, None)?;
+                    self.save_out_of_turn()?;
                     return Ok(Some(StopReason::Interrupted));
                 }
                 done => done?,
@@ -369,10 +364,14 @@ impl<M: Model> Trainer<M> {
 
     /// The epoch so far. On a device its losses are read, and found finite or not, only now.
     fn record(&self) -> Result<EpochRecord> {
-        let train = self.at.sums.means()?;
+        let mut train = self.at.sums.means()?;
         let place = Place::training(self.run.epoch, self.run.batch);
+        if self.at.sums.is_empty() && self.at.n_skips > 0 {
+            train.insert("loss", Score::undefined("every update of the epoch was skipped"));
+        }
         match train.value("loss") {
             Some(loss) if loss.is_finite() => {}
+            None if train.get("loss").is_some() => {}
             loss => return Err(non_finite(place, loss.unwrap_or(f64::NAN), Vec::new(), &self.optimizer)),
         }
         Ok(EpochRecord {

@@ -2,8 +2,31 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tch::{Tensor, kind, no_grad, no_grad_guard, with_grad};
+
 use crate::error::Place;
 use crate::{Error, Result};
+
+/// Whether gradients are recorded in this thread; put back when this is dropped. A panic inside tch's `no_grad` leaves
+/// them off otherwise.
+pub(crate) struct GradientMode {
+    on: bool,
+}
+
+impl GradientMode {
+    pub(crate) fn keep() -> Self {
+        let leaf = Tensor::f_zeros([1], kind::FLOAT_CPU).and_then(|leaf| leaf.f_set_requires_grad(true));
+        // tch does not tell: what is computed from a leaf does.
+        Self { on: leaf.and_then(|leaf| leaf.f_neg()).map_or(true, |result| result.requires_grad()) }
+    }
+}
+
+impl Drop for GradientMode {
+    fn drop(&mut self) {
+        // A guard goes back to the mode that it was made under.
+        drop(if self.on { with_grad(no_grad_guard) } else { no_grad(no_grad_guard) });
+    }
+}
 
 /// Runs `work`; a panic in it becomes [`Error::Panic`] at `place`, and errors that know no place get it.
 pub(crate) fn guard<T>(place: Place, work: impl FnOnce() -> Result<T>) -> Result<T> {

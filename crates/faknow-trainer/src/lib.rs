@@ -38,11 +38,12 @@ pub use builder::TrainerBuilder;
 pub use checkpoint_policy::CheckpointPolicy;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
+pub use faknow_callbacks::NamePattern;
 pub use interrupt::{Interrupt, Listening};
 pub use non_finite::NonFinite;
 pub use optim::{
-    Adagrad, Adam, AdamW, Clip, Gradients, Group, NamePattern, Optimizer, OptimizerConfig, ParameterGroup,
-    RmsProp, Sgd, Window,
+    Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
+    Window,
 };
 pub use profile::Profile;
 pub use report::{FitReport, Weights};

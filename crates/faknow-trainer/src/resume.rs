@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
-use faknow_callbacks::{Callback, Position, State, StopReason};
+use faknow_callbacks::{Callback, State, StopReason};
 use faknow_data::Loader;
 use faknow_metrics::History;
 use faknow_model::{Model, weights};
@@ -15,7 +16,7 @@ use tch::nn::VarStore;
 use crate::best::BestWeights;
 use crate::checkpoint::{Checkpoint, CheckpointStore};
 use crate::non_finite::MAX_ROLL_BACKS;
-use crate::saving::{BEST, CALLBACKS, LAST, MODEL, OPTIMIZER, STEP, SavedRun, TRAINING};
+use crate::saving::{BEST, CALLBACKS, FAILED, LAST, MODEL, OPTIMIZER, STEP, SavedRun, TRAINING};
 use crate::{Error, GradNorms, LossSums, NonFinite, Result, Trainer};
 
 /// Hyper-parameters that may change between the parts of a run: how long it takes, and what it writes.
@@ -31,6 +32,13 @@ pub struct Resume {
     /// Hyper-parameters that change nothing of what was computed so far, by name, or by a prefix that ends in a dot.
     /// Default: none beside the length of the run and its checkpoints.
     pub free: Vec<String>,
+}
+
+impl Resume {
+    /// Whether the run in the folder `run` has any checkpoint to go on from; else to resume it begins it.
+    pub fn finds_checkpoint(run: &Path) -> bool {
+        has_checkpoint(&CheckpointStore::new(run))
+    }
 }
 
 impl Default for Resume {
@@ -121,7 +129,7 @@ impl<M: Model> Trainer<M> {
             return Err(crate::error::setting("run_dir", "the folder of the run to resume", "none"));
         };
         store.clean()?;
-        let checkpoint = if store.list().is_empty() { None } else { Some(store.read(&resume.from)?) };
+        let checkpoint = if has_checkpoint(store) { Some(store.read(&resume.from)?) } else { None };
         let saved =
             checkpoint.as_ref().map(|c| saved_run(c, self.store.as_ref(), &resume.from)).transpose()?;
         // A run of several fits has more epochs than its setting says.
@@ -200,7 +208,6 @@ impl<M: Model> Trainer<M> {
         run.learning_rates = saved.learning_rates;
         run.history = History::from_state(&saved.history)?;
         run.best = saved.best;
-        let [epochs, steps, samples, seconds] = saved.validated_at;
         let clock = self.at.clock;
         self.at = crate::epoch_state::EpochState {
             open: saved.open,
@@ -210,8 +217,8 @@ impl<M: Model> Trainer<M> {
             seconds: saved.epoch_seconds,
             stopping: saved.stopping,
             n_skips: saved.n_skips,
-            saved_at: run.position(),
-            validated_at: Position { epochs, steps: steps as u64, samples: samples as u64, seconds },
+            saved_at: saved.saved_at,
+            validated_at: saved.validated_at,
             clock,
         };
         self.rate_factor = saved.rate_factor;
@@ -289,6 +296,11 @@ impl<M: Model> Trainer<M> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether there is a checkpoint that a run can go on from: that of an update that failed half-way is none.
+fn has_checkpoint(store: &CheckpointStore) -> bool {
+    store.list().iter().any(|found| found.name != FAILED)
 }
 
 fn saved_run(checkpoint: &Checkpoint, store: Option<&CheckpointStore>, name: &str) -> Result<SavedRun> {

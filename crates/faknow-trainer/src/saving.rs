@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faknow_callbacks::{Best, BestTracker, Callback, SavedCheckpoint, StopReason};
+use faknow_callbacks::{Best, BestTracker, Callback, Position, SavedCheckpoint, StopReason};
 use faknow_metrics::EpochRecord;
 use faknow_model::{Model, weights};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,8 @@ pub(crate) struct SavedRun {
     pub(crate) epoch_learning_rates: Vec<f64>,
     pub(crate) epoch_seconds: f64,
     pub(crate) n_skips: u64,
-    pub(crate) validated_at: [f64; 4],
+    pub(crate) saved_at: Position,
+    pub(crate) validated_at: Position,
     pub(crate) stopping: Option<StopReason>,
     pub(crate) ended: Option<StopReason>,
     pub(crate) history: Value,
@@ -143,15 +144,29 @@ impl<M: Model> Trainer<M> {
             self.kept.newest.drain(..surplus);
         }
         self.at.saved_at = now;
-        let checkpoint = self.checkpoint(ended)?;
-        if let Some(store) = &self.store {
-            store.save_keeping_previous(LAST, PREVIOUS, &checkpoint)?;
-        }
-        self.settle()?;
+        self.write_last(ended)?;
         self.profile.checkpoints += start.elapsed().as_secs_f64();
         self.tell_saved(LAST)?;
         let is_best = improved && self.run.best.as_ref().is_some_and(|best| best.step == self.run.step);
         if is_best { self.tell_saved(BEST) } else { Ok(()) }
+    }
+
+    /// Writes `last` out of turn, since the run ends here before its time. What is still to be done at this place
+    /// (a validation, a checkpoint that is kept) the resumed run does.
+    pub(crate) fn save_out_of_turn(&mut self) -> Result<()> {
+        if self.store.is_none() {
+            return Ok(());
+        }
+        self.write_last(None)?;
+        self.tell_saved(LAST)
+    }
+
+    fn write_last(&self, ended: Option<&StopReason>) -> Result<()> {
+        let checkpoint = self.checkpoint(ended)?;
+        if let Some(store) = &self.store {
+            store.save_keeping_previous(LAST, PREVIOUS, &checkpoint)?;
+        }
+        self.settle()
     }
 
     fn tell_saved(&mut self, name: &str) -> Result<()> {
@@ -234,12 +249,7 @@ impl<M: Model> Trainer<M> {
         if unchanged {
             return Ok(());
         }
-        self.at.saved_at = self.run.position();
-        let checkpoint = self.checkpoint(None)?;
-        if let Some(store) = &self.store {
-            store.save_keeping_previous(LAST, PREVIOUS, &checkpoint)?;
-        }
-        self.settle()
+        self.write_last(None)
     }
 
     fn save_failed(&mut self) -> Result<()> {
@@ -256,7 +266,6 @@ impl<M: Model> Trainer<M> {
         let optimizer = self.optimizer.state()?;
         let callbacks = self.callbacks.state()?;
         let step = self.step.state()?;
-        let position = self.at.validated_at;
         let saved = SavedRun {
             epoch: run.epoch,
             batch: run.batch,
@@ -275,7 +284,8 @@ impl<M: Model> Trainer<M> {
             epoch_learning_rates: self.at.learning_rates.clone(),
             epoch_seconds: self.at.seconds,
             n_skips: self.at.n_skips,
-            validated_at: [position.epochs, position.steps as f64, position.samples as f64, position.seconds],
+            saved_at: self.at.saved_at,
+            validated_at: self.at.validated_at,
             stopping: self.at.stopping.clone(),
             ended: ended.cloned(),
             history: run.history.to_state(),

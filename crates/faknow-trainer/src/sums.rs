@@ -55,6 +55,11 @@ impl LossSums {
         Ok(scores)
     }
 
+    /// Whether nothing was added yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n_samples == 0
+    }
+
     /// The means as tensors, the total and then the parts of a loss like `like`; waits for nothing.
     pub(crate) fn tensors(&self, like: Option<&Loss>) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
         let mean = |name: &str| -> Result<Tensor> {

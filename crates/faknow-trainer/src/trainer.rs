@@ -14,6 +14,7 @@ use crate::best::BestWeights;
 use crate::checkpoint::CheckpointStore;
 use crate::epoch_state::EpochState;
 use crate::evaluate::{evaluate_at, predict};
+use crate::guard::GradientMode;
 use crate::limits::Limits;
 use crate::resume::{Fingerprints, Resume};
 use crate::saving::Kept;
@@ -115,6 +116,7 @@ impl<M: Model> Trainer<M> {
     /// # Errors
     /// The loader is empty, a batch has no labels, or a batch, the model or a callback fails.
     pub fn test(&mut self, loader: &dyn Loader<M::Batch>) -> Result<Evaluation> {
+        let _mode = GradientMode::keep();
         let _inside = self.run.span().entered();
         self.callbacks.on_test_start(&mut self.run)?;
         let limits = Limits { overfit: false, ..self.settings.limits };
@@ -158,6 +160,7 @@ impl<M: Model> Trainer<M> {
         resume: Option<&Resume>,
     ) -> Result<FitReport> {
         let start = Instant::now();
+        let _mode = GradientMode::keep();
         let _inside = self.run.span().entered();
         let _listening = self.settings.interrupt.listen();
         let limits = self.settings.limits;

@@ -1,10 +1,9 @@
 //! A run without a model, and the loop that tells callbacks of it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use faknow_callbacks::{
-    BatchEnd, Best, BestTracker, Callback, Flow, Monitor, Phase, Result, Run, StopReason,
+    BatchEnd, Best, BestTracker, Callback, Flow, Monitor, Phase, Result, Run, State, StopReason,
 };
 use faknow_metrics::{EpochRecord, Evaluation, Predictions, Score, Scores};
 use tch::nn::VarStore;
@@ -31,23 +30,47 @@ pub(crate) fn run(dir: &Path) -> Run {
 pub(crate) fn fit(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> Result<StopReason> {
     let _inside = run.span().entered();
     callbacks.on_fit_start(run)?;
+    epochs(run, callbacks, f1s)
+}
+
+/// As [`fit`], of a run that goes on from a checkpoint with this state of its callbacks.
+pub(crate) fn resume(
+    run: &mut Run,
+    callbacks: &mut impl Callback,
+    state: &State,
+    f1s: &[Option<f64>],
+) -> Result<StopReason> {
+    let _inside = run.span().entered();
+    callbacks.on_fit_start(run)?;
+    callbacks.restore(state)?;
+    callbacks.on_resume(run)?;
+    epochs(run, callbacks, f1s)
+}
+
+fn epochs(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> Result<StopReason> {
     let mut reason = StopReason::Completed;
     for &f1 in f1s {
         run.epoch += 1;
         run.batch = 0;
         callbacks.on_epoch_start(run)?;
         for _ in 0..run.n_batches {
+            callbacks.on_batch_start(run)?;
             run.batch += 1;
             run.step += 1;
             run.samples += BATCH_SIZE as u64;
             let flow = callbacks.on_batch_end(run, &batch(1.0 / run.step as f64))?;
             assert_eq!(flow, Flow::Continue);
         }
+        callbacks.on_validation_start(run)?;
         callbacks.on_evaluation_batch_end(run, Phase::Valid, 1, 1)?;
         let record = record(run, f1);
         run.history.epochs.push(record.clone());
         judge(run);
-        if let Flow::Stop(told) = callbacks.on_epoch_end(run, &record)? {
+        let after_validation = callbacks.on_validation_end(run, &record)?;
+        let after_epoch = callbacks.on_epoch_end(run, &record)?;
+        if let Some(Flow::Stop(told)) =
+            [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue)
+        {
             reason = told;
             break;
         }
@@ -59,6 +82,7 @@ pub(crate) fn fit(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f6
 /// Tells `callbacks` of a test.
 pub(crate) fn test(run: &mut Run, callbacks: &mut impl Callback) -> Result<()> {
     let _inside = run.span().entered();
+    callbacks.on_test_start(run)?;
     callbacks.on_evaluation_batch_end(run, Phase::Test, 1, 1)?;
     callbacks.on_test_end(run, &evaluation())
 }
@@ -89,61 +113,6 @@ pub(crate) fn batch(loss: f64) -> BatchEnd {
 /// The text of a file of the run.
 pub(crate) fn text(run: &Run, name: &str) -> String {
     std::fs::read_to_string(run.dir.as_ref().unwrap().join(name)).unwrap()
-}
-
-/// Keeps the names of the hooks that were called.
-pub(crate) struct Recorder(pub(crate) Arc<Mutex<Vec<String>>>);
-
-impl Recorder {
-    pub(crate) fn new() -> (Self, Arc<Mutex<Vec<String>>>) {
-        let hooks = Arc::default();
-        (Self(Arc::clone(&hooks)), hooks)
-    }
-
-    fn note(&self, hook: impl Into<String>) {
-        self.0.lock().unwrap().push(hook.into());
-    }
-}
-
-impl Callback for Recorder {
-    fn on_fit_start(&mut self, _: &mut Run) -> Result<()> {
-        self.note("fit_start");
-        Ok(())
-    }
-
-    fn on_epoch_start(&mut self, run: &mut Run) -> Result<()> {
-        self.note(format!("epoch_start {}", run.epoch));
-        Ok(())
-    }
-
-    fn on_batch_end(&mut self, run: &mut Run, _: &BatchEnd) -> Result<Flow> {
-        self.note(format!("batch_end {}", run.step));
-        Ok(Flow::Continue)
-    }
-
-    fn on_evaluation_batch_end(&mut self, _: &mut Run, phase: Phase, done: usize, n: usize) -> Result<()> {
-        self.note(format!("evaluation_batch_end {phase:?} {done}/{n}"));
-        Ok(())
-    }
-
-    fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> Result<Flow> {
-        self.note(format!("epoch_end {}", record.epoch));
-        Ok(Flow::Continue)
-    }
-
-    fn on_fit_end(&mut self, _: &mut Run, reason: &StopReason) -> Result<()> {
-        self.note(format!("fit_end {}", reason.code()));
-        Ok(())
-    }
-
-    fn on_test_end(&mut self, _: &mut Run, _: &Evaluation) -> Result<()> {
-        self.note("test_end");
-        Ok(())
-    }
-
-    fn on_error(&mut self, _: &mut Run, message: &str) {
-        self.note(format!("error {message}"));
-    }
 }
 
 fn record(run: &Run, f1: Option<f64>) -> EpochRecord {

@@ -88,9 +88,12 @@ fn golden_series_of_whole_runs() {
             let stopping =
                 || EarlyStopping::new(case.patience).monitor_as(case.monitor()).min_delta(case.min_delta);
             let (before, after) = case.scores.split_at(broken_after);
-            let first = common::fit(&mut run, &mut stopping(), before).unwrap();
-            let reason = match first {
-                StopReason::Completed => common::fit(&mut run, &mut stopping(), after).unwrap(),
+            let mut first = stopping();
+            let reason = match common::fit(&mut run, &mut first, before).unwrap() {
+                StopReason::Completed => {
+                    let state = first.state().unwrap();
+                    common::resume(&mut run, &mut stopping(), &state, after).unwrap()
+                }
                 stopped => stopped,
             };
             let stopped = matches!(reason, StopReason::EarlyStopping { .. });
@@ -133,6 +136,58 @@ fn settings_that_cannot_work_are_refused_before_training() {
     let none = "early stopping needs validation data; give `fit` a validation loader";
     check(EarlyStopping::new(3), no_validation, none);
     check(EarlyStopping::new(3).monitor("f1"), no_validation, none);
+
+    let f1 = || EarlyStopping::new(3).monitor("f1");
+    check(f1().stopping_threshold(0.9).divergence_threshold(0.1).start_from_epoch(2), keep, "");
+    check(EarlyStopping::new(3).monitor("loss").stopping_threshold(0.1).divergence_threshold(0.9), keep, "");
+    let first = "early_stopping.start_from_epoch: expected an epoch, from 1, got 0";
+    check(f1().start_from_epoch(0), keep, first);
+    let threshold = "early_stopping.stopping_threshold: expected a finite number, got NaN";
+    check(f1().stopping_threshold(f64::NAN), keep, threshold);
+    let threshold = "early_stopping.divergence_threshold: expected a finite number, got inf";
+    check(f1().divergence_threshold(f64::INFINITY), keep, threshold);
+    let worse = "early_stopping.divergence_threshold: expected a value of f1 that is worse than the stopping \
+                 threshold, 0.9, got 0.9";
+    check(f1().stopping_threshold(0.9).divergence_threshold(0.9), keep, worse);
+}
+
+#[test]
+fn a_value_that_is_good_enough_or_hopeless_ends_the_run_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |stopping: EarlyStopping, f1s: &[Option<f64>], epochs: usize, why: &str| {
+        let mut run = common::run(dir.path());
+        let mut stopping = stopping;
+        let reason = common::fit(&mut run, &mut stopping, f1s).unwrap();
+        assert_eq!((run.history.epochs.len(), reason.to_string().as_str()), (epochs, why), "{f1s:?}");
+        reason.code()
+    };
+    let done = "all epochs done";
+    let values = [0.3, 0.5, 0.8, 0.7].map(Some);
+    let good = |threshold| EarlyStopping::new(5).stopping_threshold(threshold);
+    assert_eq!(check(good(0.5), &values, 2, "f1 reached 0.5: it is 0.5"), "reached");
+    check(good(0.6), &values, 3, "f1 reached 0.6: it is 0.8");
+    check(good(0.81), &values, 4, done);
+    check(good(0.6), &[None, Some(f64::INFINITY), Some(f64::NAN), Some(0.1)], 4, done);
+    // The loss of the toy run is 0.5, of which less is better.
+    check(
+        EarlyStopping::new(5).monitor("loss").stopping_threshold(0.5),
+        &values,
+        1,
+        "loss reached 0.5: it is 0.5",
+    );
+
+    let bad = |threshold| EarlyStopping::new(5).divergence_threshold(threshold);
+    assert_eq!(check(bad(0.4), &values, 1, "f1 became worse than 0.4: it is 0.3"), "diverged");
+    check(bad(0.3), &values, 4, done);
+    check(EarlyStopping::new(5).monitor("loss").divergence_threshold(0.5), &values, 4, done);
+
+    // Before the first epoch that counts nothing does: neither the low value nor the high one.
+    check(bad(0.4).start_from_epoch(2), &values, 4, done);
+    check(good(0.8).start_from_epoch(4), &values, 4, done);
+    let late = EarlyStopping::new(2).start_from_epoch(3);
+    let falling = [0.9, 0.8, 0.3, 0.2, 0.1, 0.4].map(Some);
+    check(late, &falling, 5, "f1 did not improve in 2 validations");
+    check(EarlyStopping::new(2), &falling, 3, "f1 did not improve in 2 validations");
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod contract;
 mod early_stopping;
 /// `metrics.csv`, `history.jsonl`, `run.log`: contents, crash, resume, errors.
 mod files;
+/// Which weights are frozen, and when.
+mod freeze;
 /// Runs that share a process do not mix their files.
 mod isolation;
 /// Event files, read back.

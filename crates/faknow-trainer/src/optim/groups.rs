@@ -1,8 +1,9 @@
 //! Groups of parameters with learning rates and weight decays of their own.
 
+use faknow_callbacks::NamePattern;
 use serde::{Deserialize, Serialize};
 
-use super::{NamePattern, OptimizerConfig};
+use super::OptimizerConfig;
 use crate::Result;
 use crate::error::setting;
 

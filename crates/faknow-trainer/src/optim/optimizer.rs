@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use faknow_callbacks::NamePattern;
 use tch::nn::VarStore;
 use tch::{COptimizer, TchError, Tensor, no_grad};
 
@@ -11,7 +12,7 @@ use super::kernels::{Limit, Real};
 use super::operations::{self, Change};
 use super::parameter::{Lane, Parameter, Ready};
 use super::rule::Rule;
-use super::{Clip, Group, NamePattern, OptimizerConfig, Window, fused, memory};
+use super::{Clip, Group, OptimizerConfig, Window, fused, memory};
 use crate::error::setting;
 use crate::{Error, Result};
 

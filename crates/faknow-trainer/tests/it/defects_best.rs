@@ -3,35 +3,35 @@
 
 use std::path::Path;
 
-use faknow_callbacks::{EarlyStopping, StopReason};
+use faknow_callbacks::{EarlyStopping, Recorder, StopReason};
 use faknow_metrics::{Direction, Metrics};
 use faknow_trainer::{Error, FitReport, OptimizerConfig, RunDir, Trainer, TrainerBuilder, Weights};
 
-use crate::toy::{self, Recorder, Toy, judged_as, judged_by, scripted, train_data, valid_data, weights};
+use crate::toy::{self, EpochWeights, Toy, judged_as, judged_by, scripted, train_data, valid_data, weights};
 
-fn fit(builder: TrainerBuilder<Toy>) -> (Trainer<Toy>, FitReport, Recorder) {
-    let recorder = Recorder::default();
-    let mut trainer = builder.callback(recorder.clone()).build().unwrap();
+fn fit(builder: TrainerBuilder<Toy>) -> (Trainer<Toy>, FitReport, EpochWeights) {
+    let epochs = EpochWeights::default();
+    let mut trainer = builder.callback(epochs.clone()).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    (trainer, report, recorder)
+    (trainer, report, epochs)
 }
 
 /// The best epoch and its value; the model ends with that epoch's weights.
 fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
-    let (trainer, report, recorder) = fit(builder);
+    let (trainer, report, epochs) = fit(builder);
     let best = report.best.as_ref().expect("a best epoch");
     assert_eq!((best.epoch, best.value), (epoch, value));
     assert_eq!(best.step, 3 * epoch as u64);
     assert_eq!(report.weights, Weights::Best);
-    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(epoch));
+    assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
     assert_eq!(trainer.run().best, report.best);
 }
 
 /// There is no best epoch, and the last weights stay.
 fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
-    let (trainer, report, recorder) = fit(builder);
+    let (trainer, report, epochs) = fit(builder);
     assert_eq!((report.best.as_ref(), report.weights), (None, Weights::Last));
-    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(report.history.epochs.len()));
+    assert_eq!(weights(&trainer.run().vars), epochs.of(report.history.epochs.len()));
     report
 }
 
@@ -39,13 +39,13 @@ fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
 fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
     let folder = tempfile::tempdir().unwrap();
     let dir = RunDir::create(folder.path().join("run")).unwrap();
-    let recorder = Recorder::default();
-    let builder = toy::trainer().restore_best(true).run_dir(dir.clone()).callback(recorder.clone());
+    let epochs = EpochWeights::default();
+    let builder = toy::trainer().restore_best(true).run_dir(dir.clone()).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
     assert_eq!((report.best, report.weights), (None, Weights::Last));
     assert_eq!(report.ended, StopReason::Completed);
-    let last = recorder.weights_of_epoch(3);
+    let last = epochs.of(3);
     assert_eq!(weights(&trainer.run().vars), last);
     assert_eq!(toy::saved(&dir.path().join("checkpoints/last/model.safetensors")), last);
     assert!(!dir.path().join("checkpoints/best").exists());
@@ -61,24 +61,24 @@ fn defect_14_a_score_that_never_exceeds_zero_has_a_best() {
 #[test]
 fn defect_15_a_second_fit_goes_on() {
     let scores = [0.5, 0.4, 0.1, 0.2, 0.3];
-    let recorder = Recorder::default();
-    let builder = judged_by(&scores).max_epochs(3).callback(EarlyStopping::new(1)).callback(recorder.clone());
+    let epochs = EpochWeights::default();
+    let builder = judged_by(&scores).max_epochs(3).callback(EarlyStopping::new(1)).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let first = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(first.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 1 });
     assert_eq!((first.history.epochs.len(), first.best.unwrap().epoch), (2, 1));
-    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(1));
+    assert_eq!(weights(&trainer.run().vars), epochs.of(1));
 
     let second = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     // Early stopping counts afresh, and does not end the run after one epoch.
     assert_eq!(second.ended, StopReason::Completed);
-    let epochs: Vec<usize> = second.history.epochs.iter().map(|record| record.epoch).collect();
-    assert_eq!(epochs, [1, 2, 3, 4, 5]);
+    let recorded: Vec<usize> = second.history.epochs.iter().map(|record| record.epoch).collect();
+    assert_eq!(recorded, [1, 2, 3, 4, 5]);
     assert_eq!(second.history.epochs[..2], first.history.epochs);
     // What was best stays best.
     let best = second.best.unwrap();
     assert_eq!((best.epoch, best.value, best.step), (1, 0.5, 3));
-    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(1));
+    assert_eq!(weights(&trainer.run().vars), epochs.of(1));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn defect_17_any_value_can_be_monitored_in_its_own_direction() {
 fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
     // A rate at which the loss goes up and down.
     let builder = toy::trainer().optimizer(OptimizerConfig::sgd(30.0)).monitor("loss").max_epochs(8);
-    let (trainer, report, recorder) = fit(builder);
+    let (trainer, report, epochs) = fit(builder);
     let losses = report.history.series("valid/loss");
     let (epoch, lowest) = losses
         .iter()
@@ -125,7 +125,7 @@ fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
     assert!(epoch < 8, "the loss only falls: {losses:?}");
     let best = report.best.unwrap();
     assert_eq!((best.epoch, best.value), (epoch, lowest));
-    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(epoch));
+    assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
 }
 
 #[test]
@@ -149,7 +149,8 @@ fn defect_19_early_stopping_without_validation_is_refused_before_training() {
     let message = "early stopping needs validation data; give `fit` a validation loader";
     assert_eq!(error.to_string(), message);
     assert!(modes.lock().unwrap().is_empty(), "something was computed");
-    assert_eq!(recorder.text(), format!("fit_start, 3 batches\nerror {message}"));
+    assert_eq!(recorder.hooks(), ["on_fit_start", "on_error"]);
+    assert_eq!(recorder.events()[1].told, message);
 }
 
 #[test]
@@ -162,14 +163,14 @@ fn defect_20_early_stopping_neither_writes_nor_swaps_weights() {
     };
     let before = list();
     let builder = judged_by(&[0.9, 0.5, 0.4, 0.3]).restore_best(false).callback(EarlyStopping::new(2));
-    let (trainer, report, recorder) = fit(builder);
+    let (trainer, report, epochs) = fit(builder);
     assert_eq!(list(), before);
     assert_eq!(report.run_dir, None);
     assert_eq!(report.weights, Weights::Last);
     assert_eq!(report.best.unwrap().epoch, 1);
     assert_eq!(report.history.epochs.len(), 3);
-    assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(3));
-    assert_ne!(recorder.weights_of_epoch(3), recorder.weights_of_epoch(1));
+    assert_eq!(weights(&trainer.run().vars), epochs.of(3));
+    assert_ne!(epochs.of(3), epochs.of(1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Flow, Phase, on_batch_end, on_epoch_end};
+use faknow_callbacks::{Flow, Phase, Recorder, on_batch_end, on_epoch_end};
 use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, metric_fn};
 use faknow_model::Loss;
@@ -11,7 +11,7 @@ use faknow_trainer::{Clip, Error, Optimizer, Place, Result, RunDir, StepContext,
 use tch::Tensor;
 
 use crate::toy::{
-    self, Fault, Memory, POINTS, Points, Recorder, Toy, scripted, train_data, valid_data, weights,
+    self, EpochWeights, Fault, Memory, POINTS, Points, Toy, scripted, train_data, valid_data, weights,
 };
 
 /// Fits with training and validation data.
@@ -33,10 +33,11 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
         noted.lock().unwrap().push(weights(&run.vars));
         Ok(Flow::Continue)
     });
-    let recorder = Recorder::default();
+    let (recorder, epochs) = (Recorder::new(), EpochWeights::default());
     // The fifth training batch is the second of epoch 2.
     let builder = toy::of(Toy::failing_in_training(5, Fault::Nan)).run_dir(dir.clone());
-    let mut trainer = builder.callback(note).callback(recorder.clone()).build().unwrap();
+    let builder = builder.callback(note).callback(recorder.clone()).callback(epochs.clone());
+    let mut trainer = builder.build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     match &error {
         Error::NonFiniteLoss { place: at, loss, learning_rate, .. } => {
@@ -52,14 +53,15 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
         ),
         "{message}"
     );
-    assert_eq!(recorder.text().lines().last().unwrap(), format!("error {message}"));
+    let last = recorder.events().pop().unwrap();
+    assert_eq!((last.hook, &last.told), ("on_error", &message));
 
     let last_good = after_batches.lock().unwrap().last().unwrap().clone();
     assert_eq!(after_batches.lock().unwrap().len(), 4);
     assert_eq!(weights(&trainer.run().vars), last_good);
     let saved = |name: &str| toy::saved(&dir.path().join("checkpoints").join(name).join("model.safetensors"));
     assert_eq!(saved("last"), last_good);
-    assert_eq!(saved("best"), recorder.weights_of_epoch(1));
+    assert_eq!(saved("best"), epochs.of(1));
     assert_eq!(trainer.run().history.epochs.len(), 1);
     // The trainer itself can still be used.
     assert_eq!(trainer.test(&valid_data()).unwrap().predictions.n_samples(), 7);
@@ -186,12 +188,13 @@ fn a_panic_in_validation_does_not_leave_gradients_off() {
 
 #[test]
 fn a_panicking_or_failing_callback_ends_the_run_with_its_name() {
-    let recorder = Recorder::default();
+    let recorder = Recorder::new();
     let careless = on_epoch_end(|_, record| panic!("careless in epoch {}", record.epoch));
     let error = fit(toy::trainer().callback(careless).callback(recorder.clone()));
     assert!(matches!(error, Error::Callback(_)), "{error:?}");
     assert_eq!(error.to_string(), "on_epoch_end: panicked: careless in epoch 1");
-    assert_eq!(recorder.text().lines().last().unwrap(), "error on_epoch_end: panicked: careless in epoch 1");
+    let last = recorder.events().pop().unwrap();
+    assert_eq!((last.hook, last.told.as_str()), ("on_error", "on_epoch_end: panicked: careless in epoch 1"));
 }
 
 #[test]
@@ -236,13 +239,13 @@ fn defect_32_empty_loaders_are_named() {
         assert!(matches!(error, Error::EmptyLoader { .. }), "{error:?}");
         assert!(error.to_string().starts_with(&format!("the {which} loader has no batches: ")), "{error}");
     };
-    let recorder = Recorder::default();
+    let recorder = Recorder::new();
     let mut trainer = toy::trainer().callback(recorder.clone()).build().unwrap();
     says(trainer.fit(&empty, None).unwrap_err(), "training");
     says(trainer.fit(&train_data(), Some(&empty)).unwrap_err(), "validation");
     says(trainer.test(&empty).unwrap_err(), "test");
     assert_eq!(trainer.predict(&empty).unwrap(), Vec::<Vec<f64>>::new());
-    assert!(recorder.text().lines().all(|hook| hook.starts_with("error")), "{}", recorder.text());
+    assert_eq!(recorder.hooks(), ["on_error", "on_error", "on_test_start"], "no fit began");
 
     /// Announces batches and gives none.
     struct Liar;
@@ -267,13 +270,13 @@ fn a_monitor_that_does_not_exist_is_refused_with_those_that_do() {
         let metrics = Metrics::from_names(&["accuracy", "f1"]).unwrap();
         metrics.with(scripted("own", Direction::Maximize, &[])).unwrap()
     };
-    let recorder = Recorder::default();
+    let recorder = Recorder::new();
     let error = fit(toy::trainer().metrics(metrics()).monitor("acuracy").callback(recorder.clone()));
     assert_eq!(
         error.to_string(),
         "monitor `acuracy`: no such validation value; known: loss, accuracy, f1, own"
     );
-    assert!(!recorder.text().contains("epoch_start"), "{}", recorder.text());
+    assert!(!recorder.hooks().contains(&"on_epoch_start"), "{}", recorder.text());
 
     let mut trainer = toy::trainer().monitor("accuracy").build().unwrap();
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();

@@ -1,70 +1,13 @@
-//! What `fit` promises: the order of events, stopping, the report, validation from one forward pass.
+//! What `fit` promises: stopping, the report, validation from one forward pass.
 
 use std::sync::Arc;
 
-use expect_test::expect;
-use faknow_callbacks::{EarlyStopping, Flow, Run, StopReason, on_batch_end};
-use faknow_metrics::EpochRecord;
+use faknow_callbacks::{EarlyStopping, StopReason};
 use faknow_model::Mode;
 use faknow_trainer::Weights;
 
 use crate::by_hand::START;
-use crate::toy::{self, Memory, POINTS, Recorder, Toy, judged_by, train_data, valid_data, weights};
-
-#[test]
-fn events_come_in_order() {
-    let recorder = Recorder::default();
-    let mut trainer = judged_by(&[0.5, 0.4]).callback(recorder.clone()).build().unwrap();
-    trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    trainer.test(&valid_data()).unwrap();
-    expect![[r#"
-        fit_start, 3 batches
-        epoch_start 1/2
-        batch_end 1 of 4, step 1
-        batch_end 2 of 2, step 2
-        batch_end 3 of 1, step 3
-        evaluation_batch_end Valid 1/2
-        evaluation_batch_end Valid 2/2
-        epoch_end 1, best Some(1)
-        epoch_start 2/2
-        batch_end 1 of 4, step 4
-        batch_end 2 of 2, step 5
-        batch_end 3 of 1, step 6
-        evaluation_batch_end Valid 1/2
-        evaluation_batch_end Valid 2/2
-        epoch_end 2, best Some(1)
-        fit_end completed
-        evaluation_batch_end Test 1/2
-        evaluation_batch_end Test 2/2
-        test_end 7"#]]
-    .assert_eq(&recorder.text());
-}
-
-#[test]
-fn a_run_that_is_stopped_inside_an_epoch_ends_in_good_order() {
-    let recorder = Recorder::default();
-    let reason = StopReason::Callback { callback: "budget".into(), message: "20 samples are enough".into() };
-    let stop = reason.clone();
-    let budget = on_batch_end(move |run: &mut Run, _| {
-        Ok(if run.samples < 11 { Flow::Continue } else { Flow::Stop(stop.clone()) })
-    });
-    let mut trainer =
-        judged_by(&[0.5, 0.6, 0.7]).callback(budget).callback(recorder.clone()).build().unwrap();
-    let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    expect![[r#"
-        epoch_end 1, best Some(1)
-        epoch_start 2/3
-        batch_end 1 of 4, step 4
-        evaluation_batch_end Valid 1/2
-        evaluation_batch_end Valid 2/2
-        epoch_end 2, best Some(2)
-        fit_end callback"#]]
-    .assert_eq(&recorder.text().lines().skip(7).collect::<Vec<_>>().join("\n"));
-    assert_eq!(report.ended, reason);
-    let last: &EpochRecord = report.history.last().unwrap();
-    assert_eq!((last.epoch, last.step, last.samples), (2, 4, 11));
-    assert_eq!(report.best.unwrap().epoch, 2);
-}
+use crate::toy::{self, EpochWeights, Memory, POINTS, Toy, judged_by, train_data, valid_data, weights};
 
 #[test]
 fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
@@ -91,12 +34,12 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
 #[test]
 fn restore_best_decides_which_weights_stay() {
     for (restore, epoch, kept) in [(true, 2, Weights::Best), (false, 4, Weights::Last)] {
-        let recorder = Recorder::default();
-        let builder = judged_by(&[0.5, 0.7, 0.6, 0.1]).restore_best(restore).callback(recorder.clone());
+        let epochs = EpochWeights::default();
+        let builder = judged_by(&[0.5, 0.7, 0.6, 0.1]).restore_best(restore).callback(epochs.clone());
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         assert_eq!(report.weights, kept);
-        assert_eq!(weights(&trainer.run().vars), recorder.weights_of_epoch(epoch));
+        assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
         // Whatever stays, the test is of those weights.
         let test = trainer.test(&valid_data()).unwrap();
         let expected = report.history.epochs[epoch - 1].valid.as_ref().unwrap();

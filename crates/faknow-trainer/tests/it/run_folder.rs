@@ -15,7 +15,7 @@ use faknow_trainer::{Error, OptimizerConfig, RunDir, WEIGHTS_FILE};
 use serde_json::{Map, Value, json};
 
 use crate::alone::is_alone;
-use crate::toy::{self, Fault, Recorder, Toy, judged_by, train_data, valid_data, weights};
+use crate::toy::{self, EpochWeights, Fault, Toy, judged_by, train_data, valid_data, weights};
 
 /// All files below a folder, as paths from there; event files without their time.
 fn files(folder: &Path) -> BTreeSet<String> {
@@ -51,10 +51,10 @@ fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 fn defect_41_a_run_leaves_a_full_record() {
     let folder = tempfile::tempdir().unwrap();
     let dir = RunDir::create(folder.path().join("run")).unwrap();
-    let recorder = Recorder::default();
+    let epochs = EpochWeights::default();
     let own: Map<String, Value> = [("model.name".to_owned(), json!("toy"))].into_iter().collect();
     let builder = judged_by(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(own).seed(5);
-    let mut trainer = builder.callback(recorder.clone()).build().unwrap();
+    let mut trainer = builder.callback(epochs.clone()).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.run_dir.as_deref(), Some(dir.path()));
     let expected = [
@@ -77,7 +77,7 @@ fn defect_41_a_run_leaves_a_full_record() {
 
     let store = CheckpointStore::new(dir.path());
     let check = |name: &str, epoch: usize, value: f64, ended: Option<&str>| {
-        assert_eq!(toy::saved(&store.path(name).join(WEIGHTS_FILE)), recorder.weights_of_epoch(epoch));
+        assert_eq!(toy::saved(&store.path(name).join(WEIGHTS_FILE)), epochs.of(epoch));
         let facts = store.verify(name).unwrap();
         assert_eq!(
             (facts.epoch, facts.batch, facts.step, facts.samples),
@@ -148,14 +148,14 @@ fn defect_30_results_of_a_test_are_logged_everywhere() {
 fn defect_24_a_run_that_fails_keeps_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let dir = RunDir::create(folder.path().join("run")).unwrap();
-    let recorder = Recorder::default();
+    let epochs = EpochWeights::default();
     // The eighth training batch is the second of epoch 3.
     let builder = toy::of(Toy::failing_in_training(8, Fault::Panic)).max_epochs(9).run_dir(dir.clone());
-    let mut trainer = builder.monitor("loss").callback(recorder.clone()).build().unwrap();
+    let mut trainer = builder.monitor("loss").callback(epochs.clone()).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err().to_string();
 
     let saved = |name: &str| toy::saved(&dir.path().join("checkpoints").join(name).join(WEIGHTS_FILE));
-    assert_eq!(saved("best"), recorder.weights_of_epoch(2));
+    assert_eq!(saved("best"), epochs.of(2));
     assert_eq!(saved("last"), weights(&trainer.run().vars));
     assert_ne!(saved("last"), saved("best"), "a batch of epoch 3 was done");
     let facts = CheckpointStore::new(dir.path()).verify("last").unwrap();

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Run, StopReason};
+use faknow_callbacks::{Callback, Flow, Run};
 use faknow_data::{Batch, Loader};
-use faknow_metrics::{Direction, EpochRecord, Evaluation, FnMetric, Metrics, metric_fn};
+use faknow_metrics::{Direction, EpochRecord, FnMetric, Metrics, metric_fn};
 use faknow_model::{Loss, Mode, Model, Output, loss};
 use faknow_trainer::{OptimizerConfig, Trainer, TrainerBuilder};
 use tch::nn::{Init, VarStore};
@@ -206,6 +206,8 @@ pub(crate) fn of((model, vars): (Toy, VarStore)) -> TrainerBuilder<Toy> {
         .optimizer(OptimizerConfig::sgd(0.1))
         .metrics(Metrics::from_names(&["accuracy"]).unwrap())
         .max_epochs(3)
+        // Scripted metrics and faults count the passes of the run itself.
+        .sanity_batches(0)
 }
 
 /// A metric whose values are given, one for each validation; NaN once they are used up.
@@ -239,77 +241,20 @@ pub(crate) fn saved(path: &Path) -> Weights {
     weights(&vars)
 }
 
-/// Notes every hook that is called, with what is known at that time.
+/// The weights at the end of each epoch; clones are handles to one list.
 #[derive(Clone, Default)]
-pub(crate) struct Recorder {
-    pub(crate) hooks: Arc<Mutex<Vec<String>>>,
-    /// The weights at the end of each epoch.
-    pub(crate) weights: Arc<Mutex<Vec<Weights>>>,
-}
+pub(crate) struct EpochWeights(Arc<Mutex<Vec<Weights>>>);
 
-impl Recorder {
-    pub(crate) fn text(&self) -> String {
-        self.hooks.lock().unwrap().join("\n")
-    }
-
-    pub(crate) fn weights_of_epoch(&self, epoch: usize) -> Weights {
-        self.weights.lock().unwrap()[epoch - 1].clone()
-    }
-
-    fn note(&self, hook: impl Into<String>) {
-        self.hooks.lock().unwrap().push(hook.into());
+impl EpochWeights {
+    pub(crate) fn of(&self, epoch: usize) -> Weights {
+        self.0.lock().unwrap()[epoch - 1].clone()
     }
 }
 
-type CallbackResult<T> = faknow_callbacks::Result<T>;
-
-impl Callback for Recorder {
-    fn on_fit_start(&mut self, run: &mut Run) -> CallbackResult<()> {
-        self.note(format!("fit_start, {} batches", run.n_batches));
-        Ok(())
-    }
-
-    fn on_epoch_start(&mut self, run: &mut Run) -> CallbackResult<()> {
-        self.note(format!("epoch_start {}/{}", run.epoch, run.max_epochs));
-        Ok(())
-    }
-
-    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> CallbackResult<Flow> {
-        assert!(batch.loss.size().is_empty() && !batch.loss.requires_grad());
-        self.note(format!("batch_end {} of {}, step {}", run.batch, batch.n_samples, run.step));
-        Ok(Flow::Continue)
-    }
-
-    fn on_evaluation_batch_end(
-        &mut self,
-        _: &mut Run,
-        phase: Phase,
-        done: usize,
-        n: usize,
-    ) -> CallbackResult<()> {
-        self.note(format!("evaluation_batch_end {phase:?} {done}/{n}"));
-        Ok(())
-    }
-
-    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> CallbackResult<Flow> {
+impl Callback for EpochWeights {
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> faknow_callbacks::Result<Flow> {
         assert_eq!(run.history.last(), Some(record));
-        let best = run.best.as_ref().map(|best| best.epoch);
-        self.note(format!("epoch_end {}, best {best:?}", record.epoch));
-        self.weights.lock().unwrap().push(weights(&run.vars));
+        self.0.lock().unwrap().push(weights(&run.vars));
         Ok(Flow::Continue)
-    }
-
-    fn on_fit_end(&mut self, _: &mut Run, reason: &StopReason) -> CallbackResult<()> {
-        self.note(format!("fit_end {}", reason.code()));
-        Ok(())
-    }
-
-    fn on_test_end(&mut self, _: &mut Run, evaluation: &Evaluation) -> CallbackResult<()> {
-        self.note(format!("test_end {}", evaluation.predictions.n_samples()));
-        Ok(())
-    }
-
-    fn on_error(&mut self, _: &mut Run, message: &str) {
-        self.note(format!("error {message}"));
     }
 }

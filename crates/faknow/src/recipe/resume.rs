@@ -4,7 +4,6 @@ use std::path::Path;
 
 use faknow_callbacks::{Callback, Run};
 use faknow_data::text::Vocab;
-use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{Change, Resume, RunDir};
 
 use super::corpus::TestRecords;
@@ -67,7 +66,7 @@ pub(super) fn go_on(
     mut session: Session,
 ) -> Result<Outcome> {
     let run = run_dir.path();
-    let has_begun = !CheckpointStore::new(run).list().is_empty();
+    let has_begun = Resume::finds_checkpoint(run);
     let vocab = if has_begun { Some(Vocab::load(run.join(VOCAB))?) } else { None };
     let job = Job::with_test_records(config, vocab, test_records)?;
     if !has_begun {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A name in which `*` stands for any characters, dots and none at all included.
 ///
 /// ```
-/// use faknow_trainer::NamePattern;
+/// use faknow_callbacks::NamePattern;
 ///
 /// let biases = NamePattern::new("*.bias");
 /// assert!(biases.matches("classifier.1.bias"));

@@ -1,0 +1,157 @@
+//! Which weights are frozen, and when.
+
+use faknow_callbacks::{Callback, Error, Freeze, FreezeRule, Run, Span, StopReason};
+use tch::nn::{Init, VarStore};
+use tch::{Device, Tensor};
+
+/// A run of 4 batches an epoch over three weights, one that its model froze, and running statistics.
+fn run() -> Run {
+    let vars = VarStore::new(Device::Cpu);
+    let root = vars.root();
+    for name in ["embedding", "conv", "classifier"] {
+        let _ = (&root / name).var("weight", &[2], Init::Const(1.0));
+    }
+    let _ = (&root / "frozen").var("weight", &[2], Init::Const(1.0)).set_requires_grad(false);
+    let _ = (&root / "conv").zeros_no_train("running_mean", &[2]);
+    let mut run = Run::new("toy", vars);
+    (run.n_batches, run.max_epochs) = (4, 3);
+    run
+}
+
+/// The names of the weights that are trained.
+fn trained(run: &Run) -> Vec<String> {
+    let variables = run.vars.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad());
+    let mut names: Vec<_> = variables.map(|(name, _)| name.replace(".weight", "")).collect();
+    names.sort();
+    names
+}
+
+fn at(run: &mut Run, epoch: usize, batch: usize) {
+    (run.epoch, run.batch) = (epoch, batch);
+    run.step = (4 * (epoch.max(1) - 1) + batch) as u64;
+    run.samples = 8 * run.step;
+}
+
+const ALL: &str = "classifier conv embedding";
+
+#[test]
+fn weights_are_frozen_by_name_until_the_run_is_long_enough() {
+    let until = |pattern: &str, span: &str| FreezeRule::until(pattern, span.parse().unwrap());
+    let check = |rules: &[FreezeRule], expected: &[((usize, usize), &str)]| {
+        let mut freeze = Freeze::new(rules.to_vec());
+        let mut run = run();
+        // From the beginning, from the middle as a resumed run does, and backwards as one that is rolled back.
+        for direction in [1, 0, -1] {
+            let mut places = expected.to_vec();
+            if direction < 0 {
+                places.reverse();
+            }
+            freeze.on_fit_start(&mut run).unwrap();
+            for ((epoch, batch), names) in places {
+                at(&mut run, epoch, batch);
+                match direction {
+                    1 => freeze.on_batch_start(&mut run).unwrap(),
+                    0 => freeze.on_fit_start(&mut run).unwrap(),
+                    _ => freeze.on_resume(&mut run).unwrap(),
+                }
+                assert_eq!(trained(&run).join(" "), names, "{rules:?}: epoch {epoch}, batch {batch}");
+            }
+            freeze.on_fit_end(&mut run, &StopReason::Completed).unwrap();
+            assert_eq!(trained(&run).join(" "), ALL, "after the fit all is as it was");
+        }
+    };
+    check(&[], &[((0, 0), ALL), ((1, 0), ALL)]);
+    check(
+        &[FreezeRule::always("embedding.*")],
+        &[((0, 0), "classifier conv"), ((1, 3), "classifier conv"), ((3, 4), "classifier conv")],
+    );
+    let two_epochs = [((1, 0), "classifier conv"), ((2, 3), "classifier conv"), ((2, 4), ALL), ((3, 0), ALL)];
+    check(&[until("embedding.weight", "2 epochs")], &two_epochs);
+    check(&[until("emb*", "8 steps")], &two_epochs);
+    check(&[until("emb*", "64 samples")], &two_epochs);
+    // One by one, from the last to the first.
+    let gradually = [until("conv.*", "1 epoch"), until("embedding.*", "2 epochs")];
+    check(
+        &gradually,
+        &[((1, 3), "classifier"), ((1, 4), "classifier conv"), ((2, 3), "classifier conv"), ((3, 0), ALL)],
+    );
+    // As long as any rule says so.
+    let overlapping = [until("*n*.weight", "1 step"), until("emb*", "3 steps"), until("conv.*", "2 steps")];
+    check(
+        &overlapping,
+        &[((1, 0), "classifier"), ((1, 1), "classifier"), ((1, 2), "classifier conv"), ((1, 3), ALL)],
+    );
+    // What the model froze is never released.
+    check(
+        &[until("frozen.*", "1 step"), FreezeRule::always("*running_mean")],
+        &[((1, 0), ALL), ((1, 1), ALL)],
+    );
+}
+
+#[test]
+fn frozen_weights_get_no_gradient() {
+    let mut run = run();
+    let mut freeze = Freeze::new([FreezeRule::until("conv.*", Span::steps(1))]);
+    let gradients = |run: &Run| -> Vec<String> {
+        let weights = run.vars.variables();
+        let trained: Vec<_> = weights.values().filter(|t| t.requires_grad()).map(Tensor::square).collect();
+        Tensor::stack(&trained, 0).sum(tch::Kind::Float).backward();
+        let mut names: Vec<_> =
+            weights.into_iter().filter(|(_, t)| t.grad().defined()).map(|(name, _)| name).collect();
+        names.sort();
+        names
+    };
+    freeze.on_fit_start(&mut run).unwrap();
+    assert_eq!(gradients(&run), ["classifier.weight", "embedding.weight"]);
+    run.step = 1;
+    freeze.on_batch_start(&mut run).unwrap();
+    assert_eq!(gradients(&run), ["classifier.weight", "conv.weight", "embedding.weight"]);
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_refused_before_training() {
+    let check = |rules: &[FreezeRule], expected: &str| {
+        let mut run = run();
+        let freeze = Freeze::new(rules.to_vec());
+        let error = freeze.check(&run.vars).unwrap_err();
+        assert!(matches!(error, Error::Setting { .. }), "{error:?}");
+        assert_eq!(error.to_string(), expected);
+        let mut freeze = freeze;
+        assert_eq!(freeze.on_fit_start(&mut run).unwrap_err().to_string(), expected);
+        assert_eq!(trained(&run).join(" "), ALL, "nothing was frozen");
+    };
+    check(
+        &[FreezeRule::always("conv.*"), FreezeRule::always("embeddings.*")],
+        "freeze.pattern: expected a pattern that fits a weight (classifier.weight, conv.running_mean, conv.weight, \
+         embedding.weight, frozen.weight), got `embeddings.*`",
+    );
+    check(
+        &[FreezeRule::until("conv.*", Span::steps(0))],
+        "freeze.until: expected a length above 0, in whole steps or samples, got 0 steps",
+    );
+    check(
+        &[FreezeRule::always("c*"), FreezeRule::until("*.weight", Span::epochs(1.0))],
+        "freeze.pattern: expected patterns that leave a weight to train, got `c*`, `*.weight` until 1 epoch",
+    );
+}
+
+#[test]
+fn an_error_gives_the_weights_back() {
+    let mut run = run();
+    let mut freeze = Freeze::new([FreezeRule::always("conv.*")]);
+    freeze.on_fit_start(&mut run).unwrap();
+    assert_eq!(trained(&run).join(" "), "classifier embedding");
+    freeze.on_error(&mut run, "out of memory");
+    assert_eq!(trained(&run).join(" "), ALL);
+}
+
+#[test]
+fn rules_are_plain_data() {
+    let rules: Vec<FreezeRule> =
+        serde_json::from_str(r#"[{"pattern": "a.*", "until": "2 epochs"}, {"pattern": "b"}]"#).unwrap();
+    assert_eq!(rules, [FreezeRule::until("a.*", Span::epochs(2.0)), FreezeRule::always("b")]);
+    let written = serde_json::to_string(&rules).unwrap();
+    assert_eq!(written, r#"[{"pattern":"a.*","until":"2 epochs"},{"pattern":"b"}]"#);
+    let wrong = serde_json::from_str::<FreezeRule>(r#"{"pattern": "a", "unti": "1 epoch"}"#).unwrap_err();
+    assert!(wrong.to_string().contains("unknown field `unti`"), "{wrong}");
+}

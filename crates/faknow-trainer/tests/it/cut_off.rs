@@ -1,0 +1,340 @@
+//! Runs that are cut off: what they are made of, copies of their folders at any moment, all that they end with.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use faknow_callbacks::{Callback, EarlyStopping, Freeze, FreezeRule, NamePattern, Run, Span, read_scalars};
+use faknow_data::{DataLoader, Dataset, Rng};
+use faknow_metrics::Metrics;
+use faknow_model::Loss;
+use faknow_trainer::checkpoint::CheckpointStore;
+use faknow_trainer::schedule::{ExponentialLr, Plateau, ScheduleConfig, WarmupLinear};
+use faknow_trainer::{
+    Adam, Average, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir,
+    StepContext, Supervised, TrainStep, Trainer, TrainerBuilder,
+};
+use serde_json::Value;
+
+use crate::at_hook::AtHook;
+use crate::toy::{POINTS, Points, Toy, Weights, weights};
+
+/// The points as a data set, some longer than others.
+pub(crate) struct Data;
+
+impl Dataset for Data {
+    type Batch = Points;
+
+    fn n_samples(&self) -> usize {
+        POINTS.len()
+    }
+
+    fn batch(&self, indices: &[usize]) -> faknow_data::Result<Points> {
+        Ok(Points::new(&indices.iter().map(|&i| POINTS[i]).collect::<Vec<_>>()))
+    }
+
+    fn length(&self, index: usize) -> usize {
+        index % 3
+    }
+}
+
+/// Shuffled, in buckets, assembled ahead.
+pub(crate) fn train_data() -> DataLoader<Data> {
+    train_data_of(2)
+}
+
+pub(crate) fn train_data_of(batch_size: usize) -> DataLoader<Data> {
+    DataLoader::builder(Data).batch_size(batch_size).shuffle(3).buckets(2).prefetch(1, 2).build().unwrap()
+}
+
+pub(crate) fn valid_data() -> DataLoader<Data> {
+    DataLoader::builder(Data).batch_size(3).build().unwrap()
+}
+
+/// What a run is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) epochs: usize,
+    pub(crate) max_steps: Option<u64>,
+    pub(crate) accumulate: usize,
+    pub(crate) average: Averaging,
+    pub(crate) rates: Rates,
+    pub(crate) validate_every: Option<&'static str>,
+    pub(crate) every: &'static str,
+    pub(crate) keep: usize,
+    pub(crate) best: usize,
+    pub(crate) patience: usize,
+    /// Patterns of weights, and until when they are frozen.
+    pub(crate) freeze: &'static [(&'static str, Option<&'static str>)],
+    pub(crate) on_non_finite: NonFinite,
+    /// Epochs and batches whose loss is NaN.
+    pub(crate) poison: &'static [(usize, usize)],
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Averaging {
+    None,
+    Ema,
+    Swa,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rates {
+    Constant,
+    Plateau,
+    WarmUp,
+    EachEpoch,
+}
+
+/// Everything is on.
+pub(crate) const ALL: Setup = Setup {
+    seed: 11,
+    epochs: 5,
+    max_steps: None,
+    accumulate: 2,
+    average: Averaging::Ema,
+    rates: Rates::Plateau,
+    validate_every: None,
+    every: "1 step",
+    keep: 2,
+    best: 2,
+    patience: 2,
+    freeze: &[("bias", Some("3 steps"))],
+    on_non_finite: NonFinite::Skip,
+    poison: &[(3, 2)],
+};
+
+/// The learning rate from which on a poisoned batch is one, for runs that are rolled back.
+const POISONOUS_RATE: f64 = 0.04;
+
+impl Setup {
+    pub(crate) fn builder(&self, dir: RunDir) -> TrainerBuilder<Toy> {
+        let (mut model, vars) = Toy::new();
+        model.dropout = 0.3;
+        let adam = Adam { lr: 0.05, amsgrad: true, ..Adam::default() };
+        let checkpoints = CheckpointPolicy {
+            every: self.every.parse().unwrap(),
+            keep: self.keep,
+            best: self.best,
+            monitors: vec!["accuracy".into()],
+        };
+        let freeze = self.freeze.iter().map(|(pattern, until)| FreezeRule {
+            pattern: NamePattern::new(*pattern),
+            until: until.map(|until| until.parse().unwrap()),
+        });
+        let mut builder = Trainer::builder(model, vars)
+            .optimizer(OptimizerConfig::Adam(adam))
+            .clip(Clip::Norm(0.8))
+            .metrics(Metrics::default())
+            .monitor("loss")
+            .max_epochs(self.epochs)
+            .accumulate(self.accumulate)
+            .checkpoints(checkpoints)
+            .callback(EarlyStopping::new(self.patience))
+            .callback(Freeze::new(freeze))
+            .step(Poisoned { at: self.poison, rolls_back: self.on_non_finite == NonFinite::RollBack })
+            .on_non_finite(self.on_non_finite)
+            .seed(self.seed)
+            .run_dir(dir);
+        let schedule = match self.rates {
+            Rates::Constant => None,
+            Rates::Plateau => {
+                Some(ScheduleConfig::Plateau(Plateau { patience: 0, factor: 0.5, ..Plateau::default() }))
+            }
+            Rates::WarmUp => {
+                let warmup_steps = Some(4);
+                Some(ScheduleConfig::WarmupLinear(WarmupLinear { warmup_steps, ..WarmupLinear::default() }))
+            }
+            Rates::EachEpoch => Some(ScheduleConfig::Exponential(ExponentialLr::new(0.9))),
+        };
+        if let Some(schedule) = schedule {
+            builder = builder.schedule(schedule);
+        }
+        builder = match self.average {
+            Averaging::None => builder,
+            Averaging::Ema => builder.average(Average::Ema { decay: 0.8 }),
+            Averaging::Swa => builder.average(Average::Swa { start: Span::steps(3), every: Span::steps(2) }),
+        };
+        if let Some(every) = self.validate_every {
+            builder = builder.validate_every(every.parse().unwrap());
+        }
+        match self.max_steps {
+            Some(steps) => builder.limit(Span::steps(steps)),
+            None => builder,
+        }
+    }
+
+    pub(crate) fn fit(&self, dir: &Path, extra: impl Callback + 'static) -> faknow_trainer::Result<End> {
+        let mut trainer = self.builder(RunDir::create(dir).unwrap()).callback(extra).build().unwrap();
+        let report = trainer.fit(&train_data(), Some(&valid_data()))?;
+        Ok(End::of(report, &trainer, dir))
+    }
+
+    pub(crate) fn resume(&self, dir: &Path) -> faknow_trainer::Result<End> {
+        self.resume_with(dir, quiet())
+    }
+
+    pub(crate) fn resume_with(
+        &self,
+        dir: &Path,
+        extra: impl Callback + 'static,
+    ) -> faknow_trainer::Result<End> {
+        let mut trainer = self.builder(RunDir::open(dir)?).callback(extra).build().unwrap();
+        let report = trainer.resume(&train_data(), Some(&valid_data()))?;
+        Ok(End::of(report, &trainer, dir))
+    }
+}
+
+/// A callback that does nothing.
+pub(crate) fn quiet() -> impl Callback + 'static {
+    AtHook(|_: &mut Run, _| Ok(()))
+}
+
+/// The stock step, to which some batches are NaN: a function of where the run stands and of its learning rate, so
+/// that a run that goes on meets the same.
+struct Poisoned {
+    at: &'static [(usize, usize)],
+    rolls_back: bool,
+}
+
+impl TrainStep<Toy> for Poisoned {
+    fn step(
+        &mut self,
+        model: &mut Toy,
+        batch: &Points,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> faknow_trainer::Result<Loss> {
+        let poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= POISONOUS_RATE;
+        if poisonous && self.at.contains(&(at.place.epoch, at.place.batch)) {
+            let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);
+            let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), moved: true };
+            return Supervised::default().step(model, &batch, optimizer, at);
+        }
+        Supervised::default().step(model, batch, optimizer, at)
+    }
+}
+
+/// All that a run ends with, times aside.
+#[derive(Debug, PartialEq)]
+pub(crate) struct End {
+    pub(crate) report: Value,
+    pub(crate) weights: Weights,
+    pub(crate) checkpoints: BTreeMap<String, Value>,
+    pub(crate) csv: Vec<String>,
+    pub(crate) jsonl: Vec<Value>,
+    /// Tag, x and value of every point of a curve.
+    pub(crate) curves: Vec<(String, i64, u32)>,
+}
+
+impl End {
+    pub(crate) fn of(report: FitReport, trainer: &Trainer<Toy>, dir: &Path) -> Self {
+        let mut report = serde_json::to_value(report).unwrap();
+        without_times(&mut report);
+        report.as_object_mut().unwrap().remove("run_dir");
+        let store = CheckpointStore::new(dir);
+        let mut checkpoints = BTreeMap::new();
+        for found in store.list() {
+            let name = found.name;
+            // What `last` was before depends on when the run was cut off.
+            if name == "previous" {
+                continue;
+            }
+            let mut checkpoint = store.read(&name).unwrap();
+            without_times(&mut checkpoint.state);
+            let mut all = checkpoint.state;
+            // A run that fails or is interrupted is saved out of turn; what is due there it does when it goes on.
+            let books = all.as_object_mut().unwrap();
+            books.remove("saved_at");
+            if name != "last" {
+                books.remove("kept");
+            }
+            for (group, tensors) in &checkpoint.tensors {
+                for (tensor, value) in tensors {
+                    let value = value.to_kind(tch::Kind::Double).reshape([-1]);
+                    let bits: Vec<u64> =
+                        Vec::<f64>::try_from(value).unwrap().into_iter().map(f64::to_bits).collect();
+                    all[format!("{group}/{tensor}")] = bits.into();
+                }
+            }
+            checkpoints.insert(name, all);
+        }
+        let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+        let csv =
+            text("metrics.csv").lines().filter(|l| !l.contains(",seconds,")).map(str::to_owned).collect();
+        let jsonl = text("history.jsonl")
+            .lines()
+            .map(|line| {
+                let mut line = serde_json::from_str(line).unwrap();
+                without_times(&mut line);
+                line
+            })
+            .collect();
+        let points = read_scalars(&dir.join("tensorboard")).unwrap();
+        let mut curves: Vec<_> =
+            points.into_iter().map(|point| (point.tag, point.x, point.value.to_bits())).collect();
+        curves.sort();
+        Self { report, weights: weights(&trainer.run().vars), checkpoints, csv, jsonl, curves }
+    }
+
+    pub(crate) fn assert_eq(&self, other: &Self, what: &str) {
+        assert_eq!(self.report, other.report, "{what}: report");
+        assert_eq!(self.weights, other.weights, "{what}: weights");
+        let names = |end: &Self| end.checkpoints.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(self), names(other), "{what}: checkpoints");
+        for (name, checkpoint) in &self.checkpoints {
+            for (key, value) in checkpoint.as_object().unwrap() {
+                assert_eq!(value, &other.checkpoints[name][key], "{what}: checkpoint {name}: {key}");
+            }
+        }
+        assert_eq!(self.csv, other.csv, "{what}: metrics.csv");
+        assert_eq!(self.jsonl, other.jsonl, "{what}: history.jsonl");
+        assert_eq!(self.curves, other.curves, "{what}: tensorboard");
+    }
+}
+
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !name.ends_with("seconds") && name != "profile");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}
+
+/// Copies of a run folder, each with the moment at which it was made.
+pub(crate) type Copies = Arc<Mutex<Vec<(PathBuf, String)>>>;
+
+/// Copies the run folder into `to` at a share of the hooks, as a `kill -9` there would leave it.
+pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'static, Copies) {
+    let (to, mut rng, copies) = (to.to_owned(), Rng::new(seed), Copies::default());
+    let made = Arc::clone(&copies);
+    let callback = AtHook(move |run: &mut Run, hook| {
+        if rng.uniform() < share {
+            let mut made = made.lock().unwrap();
+            let to = to.join(format!("copy-{}", made.len()));
+            copy(run.dir.as_deref().unwrap(), &to);
+            made.push((to, format!("{hook} in epoch {}, batch {}, step {}", run.epoch, run.batch, run.step)));
+        }
+        Ok(())
+    });
+    (callback, copies)
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            let _ = fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! The order of events, whatever a run does: plain, with validations inside epochs, stopped, cut off, resumed.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use expect_test::{Expect, expect};
+use faknow_callbacks::{
+    Callback, EarlyStopping, Flow, Recorder, Run, Span, StopReason, on_batch_end, on_epoch_end,
+};
+use faknow_model::Loss;
+use faknow_trainer::{
+    CheckpointPolicy, FitReport, Interrupt, NonFinite, Optimizer, Result, RunDir, StepContext, Supervised,
+    TrainStep, Trainer, TrainerBuilder,
+};
+
+use crate::at_hook::AtHook;
+use crate::toy::{self, Points, Toy, judged_by, train_data, valid_data};
+
+/// Fits, and compares the events with what is expected.
+fn check(builder: TrainerBuilder<Toy>, expected: &Expect) -> (Trainer<Toy>, Recorder, Result<FitReport>) {
+    let recorder = Recorder::new();
+    let mut trainer = builder.callback(recorder.clone()).build().unwrap();
+    let report = trainer.fit(&train_data(), Some(&valid_data()));
+    expected.assert_eq(&recorder.text());
+    recorder.clear();
+    (trainer, recorder, report)
+}
+
+#[test]
+fn of_a_plain_fit_and_a_test() {
+    let (mut trainer, recorder, _) = check(
+        judged_by(&[0.5, 0.4]),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_batch_start           epoch 2, batch 0, step 3
+        on_batch_end             epoch 2, batch 1, step 4: 4 samples
+        on_batch_start           epoch 2, batch 1, step 4
+        on_batch_end             epoch 2, batch 2, step 5: 2 samples
+        on_batch_start           epoch 2, batch 2, step 5
+        on_batch_end             epoch 2, batch 3, step 6: 1 samples
+        on_validation_start      epoch 2, batch 3, step 6
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+    );
+    trainer.test(&valid_data()).unwrap();
+    expect![[r#"
+        on_test_start            epoch 2, batch 3, step 6
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: test, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: test, 2 of 2
+        on_test_end              epoch 2, batch 3, step 6: 7 samples"#]]
+    .assert_eq(&recorder.text());
+}
+
+#[test]
+fn of_a_second_fit() {
+    let (mut trainer, recorder, _) = check(
+        toy::trainer().max_epochs(1),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
+    );
+    trainer.fit(&train_data(), None).unwrap();
+    expect![[r#"
+        on_fit_start    epoch 1, batch 3, step 3: 2 epochs of 3 batches
+        on_epoch_start  epoch 2, batch 0, step 3
+        on_batch_start  epoch 2, batch 0, step 3
+        on_batch_end    epoch 2, batch 1, step 4: 4 samples
+        on_batch_start  epoch 2, batch 1, step 4
+        on_batch_end    epoch 2, batch 2, step 5: 2 samples
+        on_batch_start  epoch 2, batch 2, step 5
+        on_batch_end    epoch 2, batch 3, step 6: 1 samples
+        on_epoch_end    epoch 2, batch 3, step 6: none is best
+        on_fit_end      epoch 2, batch 3, step 6: all epochs done"#]]
+    .assert_eq(&recorder.text());
+}
+
+#[test]
+fn with_validations_inside_the_epoch() {
+    let _ = check(
+        judged_by(&[0.5, 0.4]).validate_every(Span::steps(2)),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_validation_start      epoch 1, batch 2, step 2
+        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
+        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 2
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 2
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_batch_start           epoch 2, batch 0, step 3
+        on_batch_end             epoch 2, batch 1, step 4: 4 samples
+        on_validation_start      epoch 2, batch 1, step 4
+        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
+        on_validation_end        epoch 2, batch 1, step 4: best is epoch 1, step 2
+        on_batch_start           epoch 2, batch 1, step 4
+        on_batch_end             epoch 2, batch 2, step 5: 2 samples
+        on_batch_start           epoch 2, batch 2, step 5
+        on_batch_end             epoch 2, batch 3, step 6: 1 samples
+        on_validation_start      epoch 2, batch 3, step 6
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 2
+        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 2
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+    );
+}
+
+#[test]
+fn with_validations_after_every_second_epoch() {
+    let _ = check(
+        judged_by(&[0.5; 3]).validate_every(Span::epochs(2.0)),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_epoch_end             epoch 1, batch 3, step 3: none is best
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_batch_start           epoch 2, batch 0, step 3
+        on_batch_end             epoch 2, batch 1, step 4: 4 samples
+        on_batch_start           epoch 2, batch 1, step 4
+        on_batch_end             epoch 2, batch 2, step 5: 2 samples
+        on_batch_start           epoch 2, batch 2, step 5
+        on_batch_end             epoch 2, batch 3, step 6: 1 samples
+        on_validation_start      epoch 2, batch 3, step 6
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+        on_validation_end        epoch 2, batch 3, step 6: best is epoch 2, step 6
+        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 2, step 6
+        on_epoch_start           epoch 3, batch 0, step 6
+        on_batch_start           epoch 3, batch 0, step 6
+        on_batch_end             epoch 3, batch 1, step 7: 4 samples
+        on_batch_start           epoch 3, batch 1, step 7
+        on_batch_end             epoch 3, batch 2, step 8: 2 samples
+        on_batch_start           epoch 3, batch 2, step 8
+        on_batch_end             epoch 3, batch 3, step 9: 1 samples
+        on_validation_start      epoch 3, batch 3, step 9
+        on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 1 of 2
+        on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 2 of 2
+        on_validation_end        epoch 3, batch 3, step 9: best is epoch 2, step 6
+        on_epoch_end             epoch 3, batch 3, step 9: best is epoch 2, step 6
+        on_fit_end               epoch 3, batch 3, step 9: all epochs done"#]],
+    );
+}
+
+#[test]
+fn with_accumulated_gradients() {
+    let _ = check(
+        judged_by(&[0.5]).accumulate(2),
+        &expect![[r#"
+            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 2, step 1: 6 samples
+            on_batch_start           epoch 1, batch 2, step 1
+            on_batch_end             epoch 1, batch 3, step 2: 1 samples
+            on_validation_start      epoch 1, batch 3, step 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
+            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
+    );
+}
+
+fn in_folder(builder: TrainerBuilder<Toy>, folder: &tempfile::TempDir, every: Span) -> TrainerBuilder<Toy> {
+    let dir = folder.path().join("run");
+    let dir = if dir.exists() { RunDir::open(dir) } else { RunDir::create(dir) };
+    builder.run_dir(dir.unwrap()).checkpoints(CheckpointPolicy { every, ..CheckpointPolicy::default() })
+}
+
+#[test]
+fn with_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let _ = check(
+        in_folder(judged_by(&[0.5, 0.4]), &folder, Span::steps(2)),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_checkpoint            epoch 1, batch 2, step 2: last
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_checkpoint            epoch 1, batch 3, step 3: last
+        on_checkpoint            epoch 1, batch 3, step 3: best
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_batch_start           epoch 2, batch 0, step 3
+        on_batch_end             epoch 2, batch 1, step 4: 4 samples
+        on_checkpoint            epoch 2, batch 1, step 4: last
+        on_batch_start           epoch 2, batch 1, step 4
+        on_batch_end             epoch 2, batch 2, step 5: 2 samples
+        on_batch_start           epoch 2, batch 2, step 5
+        on_batch_end             epoch 2, batch 3, step 6: 1 samples
+        on_validation_start      epoch 2, batch 3, step 6
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_checkpoint            epoch 2, batch 3, step 6: last
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+    );
+}
+
+/// Ends the run at this step, in good order.
+fn stop_at(step: u64) -> impl Callback {
+    on_batch_end(move |run: &mut Run, _| {
+        if run.step < step {
+            return Ok(Flow::Continue);
+        }
+        Ok(Flow::Stop(StopReason::Callback { callback: "budget".into(), message: "enough".into() }))
+    })
+}
+
+#[test]
+fn of_a_run_that_is_stopped_inside_an_epoch() {
+    let (_, _, report) = check(
+        judged_by(&[0.5, 0.6, 0.7]).callback(stop_at(4)),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_batch_start           epoch 2, batch 0, step 3
+        on_batch_end             epoch 2, batch 1, step 4: 4 samples
+        on_validation_start      epoch 2, batch 1, step 4
+        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
+        on_validation_end        epoch 2, batch 1, step 4: best is epoch 2, step 4
+        on_epoch_end             epoch 2, batch 1, step 4: best is epoch 2, step 4
+        on_fit_end               epoch 2, batch 1, step 4: budget: enough"#]],
+    );
+    let report = report.unwrap();
+    assert_eq!(report.ended.to_string(), "budget: enough");
+    let last = report.history.last().unwrap();
+    assert_eq!((last.epoch, last.step, last.samples), (2, 4, 11));
+    assert_eq!(report.best.unwrap().epoch, 2);
+}
+
+#[test]
+fn of_early_stopping_inside_an_epoch() {
+    let builder = judged_by(&[0.5, 0.4, 0.3]).validate_every(Span::steps(1)).callback(EarlyStopping::new(1));
+    let (_, _, report) = check(
+        builder,
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_validation_start      epoch 1, batch 1, step 1
+        on_evaluation_batch_end  epoch 1, batch 1, step 1: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 1, step 1: validation, 2 of 2
+        on_validation_end        epoch 1, batch 1, step 1: best is epoch 1, step 1
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_validation_start      epoch 1, batch 2, step 2
+        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
+        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 1
+        on_validation_start      epoch 1, batch 2, step 2
+        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
+        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 1
+        on_epoch_end             epoch 1, batch 2, step 2: best is epoch 1, step 1
+        on_fit_end               epoch 1, batch 2, step 2: score did not improve in 1 validations"#]],
+    );
+    assert_eq!(report.unwrap().ended.code(), "early_stopping");
+}
+
+#[test]
+fn of_a_run_that_is_interrupted_and_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |interrupt: Interrupt| {
+        in_folder(judged_by(&[0.5, 0.4]), &folder, Span::epochs(1.0)).interrupt(interrupt)
+    };
+    let interrupt = Interrupt::default();
+    let asks = interrupt.clone();
+    let ask = on_batch_end(move |run, _| {
+        if run.step == 2 {
+            asks.request();
+        }
+        Ok(Flow::Continue)
+    });
+    let (trainer, _, report) = check(
+        build(interrupt).callback(ask),
+        &expect![[r#"
+        on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start  epoch 1, batch 0, step 0
+        on_batch_start  epoch 1, batch 0, step 0
+        on_batch_end    epoch 1, batch 1, step 1: 4 samples
+        on_batch_start  epoch 1, batch 1, step 1
+        on_batch_end    epoch 1, batch 2, step 2: 2 samples
+        on_checkpoint   epoch 1, batch 2, step 2: last
+        on_fit_end      epoch 1, batch 2, step 2: interrupted"#]],
+    );
+    assert_eq!(report.unwrap().ended, StopReason::Interrupted);
+    drop(trainer);
+    let recorder = Recorder::new();
+    let mut trainer = build(Interrupt::default()).callback(recorder.clone()).build().unwrap();
+    trainer.resume(&train_data(), Some(&valid_data())).unwrap();
+    expect![[r#"
+        on_fit_start             epoch 1, batch 2, step 2: 2 epochs of 3 batches
+        on_resume                epoch 1, batch 2, step 2
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_checkpoint            epoch 1, batch 3, step 3: last
+        on_checkpoint            epoch 1, batch 3, step 3: best
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_batch_start           epoch 2, batch 0, step 3
+        on_batch_end             epoch 2, batch 1, step 4: 4 samples
+        on_batch_start           epoch 2, batch 1, step 4
+        on_batch_end             epoch 2, batch 2, step 5: 2 samples
+        on_batch_start           epoch 2, batch 2, step 5
+        on_batch_end             epoch 2, batch 3, step 6: 1 samples
+        on_validation_start      epoch 2, batch 3, step 6
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_checkpoint            epoch 2, batch 3, step 6: last
+        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]
+    .assert_eq(&recorder.text());
+    drop(trainer);
+    // To resume what has ended tells no more than that.
+    recorder.clear();
+    let mut trainer = build(Interrupt::default()).callback(recorder.clone()).build().unwrap();
+    trainer.resume(&train_data(), Some(&valid_data())).unwrap();
+    expect![[r#"
+        on_fit_start  epoch 2, batch 3, step 6: 2 epochs of 3 batches
+        on_resume     epoch 2, batch 3, step 6
+        on_fit_end    epoch 2, batch 3, step 6: all epochs done"#]]
+    .assert_eq(&recorder.text());
+}
+
+#[test]
+fn of_an_error_in_a_hook() {
+    let fails = |hook: &'static str| {
+        AtHook(move |run: &mut Run, called: &'static str| {
+            assert!(called != hook || run.step < 3, "in {hook}");
+            Ok(())
+        })
+    };
+    let (_, _, report) = check(
+        judged_by(&[0.5, 0.4]).callback(fails("on_batch_end")),
+        &expect![[r#"
+        on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start  epoch 1, batch 0, step 0
+        on_batch_start  epoch 1, batch 0, step 0
+        on_batch_end    epoch 1, batch 1, step 1: 4 samples
+        on_batch_start  epoch 1, batch 1, step 1
+        on_batch_end    epoch 1, batch 2, step 2: 2 samples
+        on_batch_start  epoch 1, batch 2, step 2
+        on_batch_end    epoch 1, batch 3, step 3: 1 samples
+        on_error        epoch 1, batch 3, step 3: AtHook: panicked: in on_batch_end"#]],
+    );
+    assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_batch_end");
+    let (_, _, report) = check(
+        judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_start           epoch 2, batch 0, step 3
+        on_error                 epoch 1, batch 3, step 3: AtHook: panicked: in on_epoch_start"#]],
+    );
+    assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_epoch_start");
+    // The epoch is recorded, and all hear of it, before the run fails.
+    let late = on_epoch_end(|_, _| panic!("late"));
+    let (trainer, _, report) = check(
+        judged_by(&[0.5, 0.4]).callback(late),
+        &expect![[r#"
+        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
+        on_epoch_start           epoch 1, batch 0, step 0
+        on_batch_start           epoch 1, batch 0, step 0
+        on_batch_end             epoch 1, batch 1, step 1: 4 samples
+        on_batch_start           epoch 1, batch 1, step 1
+        on_batch_end             epoch 1, batch 2, step 2: 2 samples
+        on_batch_start           epoch 1, batch 2, step 2
+        on_batch_end             epoch 1, batch 3, step 3: 1 samples
+        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_error                 epoch 1, batch 3, step 3: on_epoch_end: panicked: late"#]],
+    );
+    assert_eq!(report.unwrap_err().to_string(), "on_epoch_end: panicked: late");
+    assert_eq!(trainer.run().history.epochs.len(), 1);
+}
+
+/// The stock step, with a loss that is NaN in the second batch of each epoch as long as the rate is what it was.
+struct NanAtFirst;
+
+impl TrainStep<Toy> for NanAtFirst {
+    fn step(
+        &mut self,
+        model: &mut Toy,
+        batch: &Points,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
+        let factor = if at.place.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
+        let batch = Points {
+            x: &batch.x * factor,
+            labels: batch.labels.as_ref().map(tch::Tensor::shallow_clone),
+            names: batch.names.clone(),
+            moved: true,
+        };
+        Supervised::default().step(model, &batch, optimizer, at)
+    }
+}
+
+#[test]
+fn of_updates_that_are_skipped_or_rolled_back() {
+    let builder = |policy| judged_by(&[0.5]).step(NanAtFirst).on_non_finite(policy);
+    let (trainer, _, _) = check(
+        builder(NonFinite::Skip),
+        &expect![[r#"
+            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_start           epoch 1, batch 2, step 1
+            on_batch_end             epoch 1, batch 3, step 2: 1 samples
+            on_validation_start      epoch 1, batch 3, step 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
+            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
+    );
+    assert_eq!(trainer.run().skipped, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let rolling = in_folder(builder(NonFinite::RollBack), &folder, Span::steps(1));
+    let (trainer, _, _) = check(
+        rolling,
+        &expect![[r#"
+            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_checkpoint            epoch 0, batch 0, step 0: last
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_checkpoint            epoch 1, batch 1, step 1: last
+            on_batch_start           epoch 1, batch 1, step 1
+            on_resume                epoch 1, batch 1, step 1
+            on_checkpoint            epoch 1, batch 1, step 1: last
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_checkpoint            epoch 1, batch 2, step 2: last
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_validation_start      epoch 1, batch 3, step 3
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_checkpoint            epoch 1, batch 3, step 3: last
+            on_checkpoint            epoch 1, batch 3, step 3: best
+            on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
+    );
+    assert_eq!(trainer.run().learning_rates, [0.05]);
+}

@@ -1,0 +1,132 @@
+//! A disk that takes no more in the middle of a run: a typed error, and a run folder that resumes to the same bits.
+//!
+//! The system's own refusal in the middle of a file: a limit on the size of files, in a child process.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use faknow_callbacks::{Callback, JsonlLog, Run, State};
+use faknow_data::{DataLoader, Dataset};
+use faknow_trainer::checkpoint::{CheckpointError, CheckpointStore};
+use faknow_trainer::{Error, RunDir, Trainer};
+use tch::{Device, Kind, Tensor};
+
+use crate::cut_off::{ALL, End, Setup, valid_data};
+use crate::toy::{POINTS, Points, Toy};
+
+/// Where the child trains, and what outgrows its disk.
+const FOLDER: &str = "FAKNOW_TEST_FULL_DISK_RUN";
+const WHAT: &str = "FAKNOW_TEST_FULL_DISK_WHAT";
+
+/// Long enough for a log of its steps to outgrow the limit.
+const LONG: Setup =
+    Setup { epochs: 1, accumulate: 1, every: "20 steps", keep: 0, freeze: &[], poison: &[], ..ALL };
+
+/// The points again and again.
+struct Many;
+
+impl Dataset for Many {
+    type Batch = Points;
+
+    fn n_samples(&self) -> usize {
+        1000
+    }
+
+    fn batch(&self, indices: &[usize]) -> faknow_data::Result<Points> {
+        Ok(Points::new(&indices.iter().map(|&i| POINTS[i % POINTS.len()]).collect::<Vec<_>>()))
+    }
+}
+
+/// A callback whose state grows with every step.
+struct Growing {
+    step: u64,
+    by: i64,
+}
+
+impl Callback for Growing {
+    fn on_batch_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
+        self.step = run.step + 1;
+        Ok(())
+    }
+
+    fn state(&self) -> faknow_callbacks::Result<State> {
+        let notes = Tensor::ones([self.step as i64 * self.by], (Kind::Float, Device::Cpu));
+        Ok(State { tensors: [("notes".to_owned(), notes)].into(), ..State::default() })
+    }
+}
+
+fn trainer(dir: RunDir, what: &str) -> Trainer<Toy> {
+    // 2 KB a step outgrow the limit of 100 KB at step 50; 1 byte a step never does.
+    let by = if what == "checkpoint" { 500 } else { 0 };
+    let steps = JsonlLog::to(dir.path().join("steps.jsonl")).log_every(1);
+    let builder = LONG.builder(dir).callback(Growing { step: 0, by });
+    let builder = if what == "log" { builder.callback(steps) } else { builder };
+    builder.build().unwrap()
+}
+
+fn train_data() -> DataLoader<Many> {
+    DataLoader::builder(Many).batch_size(1).shuffle(3).build().unwrap()
+}
+
+#[test]
+fn child_of_the_full_disk() {
+    let (Some(folder), Ok(what)) = (std::env::var_os(FOLDER).map(PathBuf::from), std::env::var(WHAT)) else {
+        return;
+    };
+    let mut trainer = trainer(RunDir::create(folder.join("run")).unwrap(), &what);
+    let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
+    let path = match &error {
+        Error::Checkpoint(CheckpointError::Io { path, .. }) if what == "checkpoint" => path,
+        Error::Callback(faknow_callbacks::Error::Io { path, .. }) if what == "log" => path,
+        other => panic!("{other:?}"),
+    };
+    fs::write(folder.join("refused"), path.file_name().unwrap().to_str().unwrap()).unwrap();
+}
+
+fn check(what: &str, refused: &str) {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact full_disk::child_of_the_full_disk"])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, folder.path())
+        .env(WHAT, what)
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    assert_eq!(fs::read_to_string(folder.path().join("refused")).unwrap(), refused);
+    // What was saved before is whole, in the middle of the run.
+    let dir = folder.path().join("run");
+    let facts = CheckpointStore::new(&dir).verify("last").unwrap();
+    assert!(facts.step >= 20 && facts.step < 1000 && facts.ended.is_none(), "{facts:?}");
+
+    let end = |dir: &Path, resume: bool| {
+        let run_dir = if resume { RunDir::open(dir) } else { RunDir::create(dir) };
+        let mut trainer = trainer(run_dir.unwrap(), what);
+        let (train, valid) = (train_data(), valid_data());
+        let report =
+            if resume { trainer.resume(&train, Some(&valid)) } else { trainer.fit(&train, Some(&valid)) };
+        let steps = fs::read_to_string(dir.join("steps.jsonl")).unwrap_or_default();
+        (End::of(report.unwrap(), &trainer, dir), steps)
+    };
+    let (unbroken, steps) = end(&folder.path().join("whole"), false);
+    let (resumed, steps_of_both) = end(&dir, true);
+    resumed.assert_eq(&unbroken, what);
+    // The line that did not fit is lost; no other is, and none is there twice.
+    let of_steps = |text: &str| text.lines().filter(|line| line.contains("\"type\":\"step\"")).count();
+    let lost = usize::from(what == "log");
+    assert_eq!(of_steps(&steps_of_both), of_steps(&steps) - lost, "{what}: steps.jsonl");
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_ends_the_run_and_the_former_one_resumes() {
+    check("checkpoint", "callbacks.safetensors");
+}
+
+#[test]
+fn a_log_that_does_not_fit_ends_the_run_and_it_resumes() {
+    check("log", "steps.jsonl");
+}

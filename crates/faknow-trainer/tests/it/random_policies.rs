@@ -1,0 +1,146 @@
+//! Any policies together, cut off anywhere: the run ends as the one that was not.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use faknow_callbacks::{Callback, Run, StopReason};
+use faknow_data::Rng;
+use faknow_trainer::{Interrupt, NonFinite, RunDir};
+
+use crate::at_hook::AtHook;
+use crate::cut_off::{Averaging, End, Rates, Setup, copying, train_data, valid_data};
+
+/// Cases of a plain run of the tests; `FAKNOW_CASES=200` tries more. Case `n` is the same in all of them.
+const CASES: u64 = 4;
+
+/// One of these.
+fn any<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
+    *rng.choose(of).unwrap()
+}
+
+fn any_setup(rng: &mut Rng) -> Setup {
+    Setup {
+        seed: rng.next_u64(),
+        epochs: any(rng, &[1, 2, 4, 5]),
+        max_steps: any(rng, &[None, None, Some(3), Some(7)]),
+        accumulate: any(rng, &[1, 2, 3]),
+        average: any(rng, &[Averaging::None, Averaging::Ema, Averaging::Swa]),
+        rates: any(rng, &[Rates::Constant, Rates::Plateau, Rates::WarmUp, Rates::EachEpoch]),
+        validate_every: any(
+            rng,
+            &[None, Some("1 step"), Some("2 steps"), Some("3 samples"), Some("0.5 epochs"), Some("2 epochs")],
+        ),
+        every: any(
+            rng,
+            &["1 step", "3 steps", "5 samples", "0.5 epochs", "1 epoch", "2 epochs", "1000 hours"],
+        ),
+        keep: any(rng, &[0, 1, 2]),
+        best: any(rng, &[1, 2, 3]),
+        patience: any(rng, &[1, 2, 10]),
+        freeze: any(
+            rng,
+            &[
+                &[][..],
+                &[("bias", None)],
+                &[("weight", Some("3 steps"))],
+                &[("b*", Some("1.5 epochs"))],
+                &[("*s", Some("9 samples")), ("bias", Some("2 epochs"))],
+            ],
+        ),
+        on_non_finite: any(rng, &[NonFinite::Stop, NonFinite::Skip, NonFinite::RollBack]),
+        poison: any(rng, &[&[][..], &[(1, 1)], &[(1, 4), (2, 1)], &[(2, 3), (3, 2), (3, 4)]]),
+    }
+}
+
+/// A setup whose run does not fail by itself.
+fn random_setup(rng: &mut Rng) -> Setup {
+    let setup = any_setup(rng);
+    let poison = if setup.on_non_finite == NonFinite::Stop { &[] } else { setup.poison };
+    Setup { poison, ..setup }
+}
+
+/// Does something at the `at`-th hook from 1, whichever that is; answers with the number of hooks so far.
+fn at_hook(
+    at: usize,
+    mut work: impl FnMut(&str) + Send + 'static,
+) -> (impl Callback + 'static, Arc<AtomicUsize>) {
+    let n = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&n);
+    let callback = AtHook(move |run: &mut Run, hook| {
+        if counter.fetch_add(1, Ordering::SeqCst) + 1 == at {
+            work(&format!("{hook} in epoch {}, batch {}, step {}", run.epoch, run.batch, run.step));
+        }
+        Ok(())
+    });
+    (callback, n)
+}
+
+/// Resumes, is cut off once more on the way, and resumes that too.
+fn check_copies(setup: &Setup, unbroken: &End, copies: Vec<(std::path::PathBuf, String)>, seed: u64) {
+    for (number, (copy, what)) in copies.into_iter().enumerate() {
+        let again = copy.with_added_extension("again");
+        let (copying, copies) = copying(&again, 0.05, seed + number as u64);
+        let end = setup.resume_with(&copy, copying).unwrap_or_else(|error| panic!("{what}: {error}"));
+        end.assert_eq(unbroken, &format!("killed at {what}"));
+        let copies = std::mem::take(&mut *copies.lock().unwrap());
+        for (copy, then) in copies.into_iter().take(1) {
+            let what = format!("killed at {what}, then at {then}");
+            let end = setup.resume(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
+            end.assert_eq(unbroken, &what);
+        }
+    }
+}
+
+fn check_panic(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
+    let (callback, _) = at_hook(at, |what| panic!("{what}"));
+    let error = match setup.fit(dir, callback) {
+        Err(error) => error.to_string(),
+        // Another had stopped the run just then: the first answer counts.
+        Ok(end) => return end.assert_eq(unbroken, "a panic after the end"),
+    };
+    assert!(error.starts_with("AtHook: panicked: "), "{error}");
+    let end = setup.resume(dir).unwrap_or_else(|again| panic!("{error}: {again}"));
+    end.assert_eq(unbroken, &error);
+}
+
+fn check_interrupt(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
+    let interrupt = Interrupt::default();
+    let asks = interrupt.clone();
+    let (callback, _) = at_hook(at, move |_| asks.request());
+    let builder = setup.builder(RunDir::create(dir).unwrap()).callback(callback).interrupt(interrupt);
+    let mut trainer = builder.build().unwrap();
+    let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    let what =
+        format!("interrupted at hook {at}, epoch {}, step {}", trainer.run().epoch, trainer.run().step);
+    let ended = report.ended == StopReason::Interrupted;
+    drop(trainer);
+    let end = setup.resume(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+    end.assert_eq(unbroken, &format!("{what}, in time: {ended}"));
+}
+
+#[test]
+fn whatever_the_policies_are_and_wherever_it_is_cut_off() {
+    tch::set_num_threads(1);
+    let cases = std::env::var("FAKNOW_CASES").map_or(CASES, |cases| cases.parse().unwrap());
+    for case in 0..cases {
+        let mut rng = Rng::from_parts(&[2018, case]);
+        let setup = random_setup(&mut rng);
+        // Said only if the test fails.
+        println!("case {case}: {setup:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let (copying, copies) = copying(&folder.path().join("killed"), 0.08, rng.next_u64());
+        let (counting, n_hooks) = at_hook(0, |_| {});
+        let builder = setup.builder(RunDir::create(folder.path().join("run")).unwrap());
+        let mut trainer = builder.callback(copying).callback(counting).build().unwrap();
+        let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+        let unbroken = End::of(report, &trainer, &folder.path().join("run"));
+        let copies = std::mem::take(&mut *copies.lock().unwrap());
+        check_copies(&setup, &unbroken, copies.into_iter().take(3).collect(), rng.next_u64());
+        let n_hooks = n_hooks.load(Ordering::SeqCst);
+        let mut any_hook = || 1 + rng.below(n_hooks);
+        check_panic(&setup, &unbroken, &folder.path().join("panic"), any_hook());
+        check_interrupt(&setup, &unbroken, &folder.path().join("interrupt"), any_hook());
+    }
+}
