@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use protobuf::Message;
 use tensorboard_proto::event::Event;
+use tensorboard_proto::summary::{Summary, Summary_Value};
 use tensorboard_rs::masked_crc32c::masked_crc32c;
 use tensorboard_rs::record_writer::RecordWriter;
 use tensorboard_rs::summary::scalar;
@@ -97,14 +98,15 @@ impl EventFile {
     }
 
     pub(crate) fn scalars(&mut self, x: u64, values: &[(String, f64)]) -> Result<()> {
-        for (tag, value) in values {
-            let mut event = Event::new();
-            event.set_wall_time(wall_time());
-            event.set_step(x as i64);
-            event.set_summary(scalar(tag, *value as f32));
-            self.write(&event)?;
-        }
-        Ok(())
+        values.iter().try_for_each(|(tag, value)| self.summary(x, scalar(tag, *value as f32)))
+    }
+
+    pub(crate) fn summary(&mut self, x: u64, summary: Summary) -> Result<()> {
+        let mut event = Event::new();
+        event.set_wall_time(wall_time());
+        event.set_step(x as i64);
+        event.set_summary(summary);
+        self.write(&event)
     }
 
     /// Goes straight to the system: nothing is left to flush.
@@ -165,7 +167,7 @@ fn records(path: &Path) -> Result<Vec<(Vec<u8>, Event)>> {
 
 fn scalars_of(event: &Event) -> Vec<Scalar> {
     let values = event.get_summary().get_value().iter().filter(|value| value.has_simple_value());
-    let point = |value: &tensorboard_proto::summary::Summary_Value| Scalar {
+    let point = |value: &Summary_Value| Scalar {
         tag: value.get_tag().to_owned(),
         x: event.get_step(),
         value: value.get_simple_value(),
@@ -173,6 +175,7 @@ fn scalars_of(event: &Event) -> Vec<Scalar> {
     values.map(point).collect()
 }
 
-fn wall_time() -> f64 {
+/// Seconds since 1970.
+pub(crate) fn wall_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

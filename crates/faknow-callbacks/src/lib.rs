@@ -11,6 +11,7 @@ mod error;
 mod event_file;
 mod flow;
 mod freeze;
+mod hparams;
 mod jsonl_log;
 mod lambda;
 mod log_layer;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use faknow_metrics::{EpochRecord, Evaluation, Scores};
 
-use crate::event_file::{EventFile, Scalar, retain_scalars};
+use crate::event_file::{EventFile, Scalar, retain_scalars, wall_time};
+use crate::hparams::{self, Ended};
 use crate::run_file::place;
-use crate::{BatchEnd, Callback, Flow, Result, Run, text};
+use crate::{BatchEnd, Callback, Flow, Result, Run, StopReason, text};
 
 /// Writes an event file into the folder `tensorboard` of the run's folder.
 ///
@@ -20,6 +21,7 @@ use crate::{BatchEnd, Callback, Flow, Result, Run, text};
 /// | `Step/loss` | loss of one batch, every [`log_every`](Self::log_every) steps | step |
 /// | `Step/Validation/loss`, `Step/Validation/<part>`, `…/<metric>` | validations inside an epoch | step |
 ///
+/// The run's settings are there too, for the page HParams, on which TensorBoard compares the runs below a folder.
 /// A part keeps its full name `loss/<part>` where another value has the short one. What is undefined is left out.
 /// TensorBoard keeps 32 bits of a number; `metrics.csv` has them all. All events of an epoch are in the file when
 /// the epoch is told. A resumed run begins a further file in the same folder, as TensorBoard expects; points of later
@@ -56,13 +58,21 @@ impl TensorBoard {
         Ok(self.events.insert(EventFile::create(&dir)?))
     }
 
-    fn write(&mut self, run: &Run, x: u64, values: &[(String, f64)]) -> Result<()> {
-        match &mut self.events {
-            Some(events) if events.dir() == place(self.dir.as_deref(), run, "tensorboard")? => {
-                events.scalars(x, values)
-            }
-            _ => self.open(run)?.scalars(x, values),
+    /// The run's event file, open.
+    fn events(&mut self, run: &Run) -> Result<&mut EventFile> {
+        let dir = place(self.dir.as_deref(), run, "tensorboard")?;
+        match self.events.take().filter(|events| events.dir() == dir) {
+            Some(events) => Ok(self.events.insert(events)),
+            None => self.open(run),
         }
+    }
+
+    fn write(&mut self, run: &Run, x: u64, values: &[(String, f64)]) -> Result<()> {
+        self.events(run)?.scalars(x, values)
+    }
+
+    fn end(&mut self, run: &Run, ended: Ended) -> Result<()> {
+        self.events(run)?.summary(run.epoch as u64, hparams::end(ended, wall_time())?)
     }
 }
 
@@ -74,7 +84,8 @@ impl Default for TensorBoard {
 
 impl Callback for TensorBoard {
     fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
-        self.open(run).map(drop)
+        let start = hparams::start(&run.hyperparameters, wall_time())?;
+        self.open(run)?.summary(0, start)
     }
 
     fn on_resume(&mut self, run: &mut Run) -> Result<()> {
@@ -113,6 +124,18 @@ impl Callback for TensorBoard {
         }
         self.write(run, record.epoch as u64, &values)?;
         Ok(Flow::Continue)
+    }
+
+    fn on_fit_end(&mut self, run: &mut Run, reason: &StopReason) -> Result<()> {
+        if *reason != StopReason::Interrupted {
+            self.end(run, Ended::Done)?;
+        }
+        Ok(())
+    }
+
+    fn on_error(&mut self, run: &mut Run, _message: &str) {
+        // The run's own error is the one to report; this file may be what it is about.
+        let _ = self.end(run, Ended::Failed);
     }
 
     fn on_test_end(&mut self, run: &mut Run, evaluation: &Evaluation) -> Result<()> {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
-use faknow::callbacks::{LevelFilter, Progress, ProgressWriter, init_console};
-use faknow::recipe::Session;
+use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
+use faknow::recipe::{Session, Sessions};
 use faknow::trainer::Interrupt;
 
 use crate::interrupted::{EXIT_CODE, Interrupted};
@@ -56,6 +56,16 @@ impl Console {
         let mut session = Session { interrupt: Interrupt::on_signals()?, ..Session::default() };
         session.callbacks.push(self.progress());
         Ok(session)
+    }
+
+    /// The same for several runs.
+    pub(crate) fn sessions(&self) -> Result<Sessions<'_>> {
+        let callbacks = || {
+            let mut callbacks = Callbacks::default();
+            callbacks.push(self.progress());
+            callbacks
+        };
+        Ok(Sessions { callbacks: Some(Box::new(callbacks)), interrupt: Interrupt::on_signals()? })
     }
 }
 

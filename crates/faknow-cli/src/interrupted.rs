@@ -1,7 +1,7 @@
 //! A run that was asked to end is no failure, but not done either: its own exit code, and how to go on.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use faknow::recipe::Outcome;
 use faknow::trainer::FitReport;
@@ -9,27 +9,39 @@ use faknow::trainer::FitReport;
 /// The exit code of a program that a signal ended, as shells have it.
 pub(crate) const EXIT_CODE: u8 = 130;
 
-/// A run ended before it was done, and can be resumed.
+/// Work ended before it was done, and can go on.
 #[derive(Debug)]
 pub(crate) struct Interrupted {
-    epoch: usize,
-    run: PathBuf,
+    /// Where it ended.
+    at: String,
+    /// The command that goes on, without its last argument, a folder.
+    command: &'static str,
+    folder: PathBuf,
 }
 
 impl Interrupted {
     /// Whether this is how a run ended.
     pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
         let FitReport { ended, history, .. } = &outcome.fit;
-        (ended.code() == "interrupted")
-            .then(|| Self { epoch: history.epochs.len() + 1, run: outcome.run.clone() })
+        let at = format!("epoch {}", history.epochs.len() + 1);
+        (ended.code() == "interrupted").then(|| Self {
+            at,
+            command: "faknow resume",
+            folder: outcome.run.clone(),
+        })
+    }
+
+    /// The end of several runs at this place.
+    pub(crate) fn at(at: String, command: &'static str, folder: &Path) -> Self {
+        Self { at, command, folder: folder.to_path_buf() }
     }
 }
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let run = self.run.display().to_string();
-        let quote = if run.contains(' ') { "'" } else { "" };
-        write!(f, "interrupted in epoch {}; to go on: faknow resume {quote}{run}{quote}", self.epoch)
+        let folder = self.folder.display().to_string();
+        let quote = if folder.contains(' ') { "'" } else { "" };
+        write!(f, "interrupted in {}; to go on: {} {quote}{folder}{quote}", self.at, self.command)
     }
 }
 

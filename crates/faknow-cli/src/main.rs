@@ -1,6 +1,7 @@
 //! The `faknow` program: train, test and use fake-news detectors from the command line.
 
 mod console;
+mod cv;
 mod data;
 mod demo;
 mod interrupted;
@@ -8,8 +9,10 @@ mod models;
 mod options;
 mod predict;
 mod resume;
+mod search;
 mod test;
 mod train;
+mod training_options;
 mod writer;
 
 use std::process::ExitCode;
@@ -24,6 +27,8 @@ use clap::{Parser, Subcommand};
   faknow data inspect posts.csv       what is in a file, and what is wrong with it
   faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
   faknow resume RUN_DIR               go on with a run that was cut off
+  faknow cv textcnn --folds 5 --train train.csv            mean and deviation over folds
+  faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
   faknow predict RUN_DIR --input new.jsonl
 
 Results go to standard output, everything else to standard error.
@@ -41,6 +46,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Resume(resume::ResumeArgs),
     Test(test::TestArgs),
+    Cv(Box<cv::CvArgs>),
+    Search(Box<search::SearchArgs>),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
     Data(data::DataArgs),
@@ -61,6 +68,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Train(args) => args.run(&console),
         Command::Resume(args) => args.run(&console),
         Command::Test(args) => args.run(),
+        Command::Cv(args) => args.run(&console),
+        Command::Search(args) => args.run(&console),
         Command::Predict(args) => args.run(),
         Command::Models(args) => args.run(),
         Command::Data(args) => args.run(),

@@ -25,7 +25,7 @@ pub use labels::{Classes, RawLabel, UnknownLabel};
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all, read_columns};
 pub use rng::{Rng, WeightedIndex};
-pub use split::{DEFAULT_RATIOS, random_split, stratified_split};
+pub use split::{DEFAULT_RATIOS, random_split, stratified_k_fold, stratified_split};
 pub use text_batch::TextBatch;
 pub use text_dataset::TextDataset;
 

@@ -1,4 +1,4 @@
-//! Splits samples into training, validation and test parts, as a pure function of a seed.
+//! Splits samples into training, validation and test parts, or into folds, as a pure function of a seed.
 
 use crate::{Error, Result, Rng};
 
@@ -34,11 +34,58 @@ pub fn random_split(n_samples: usize, ratios: [f64; 3], seed: u64) -> Result<[Ve
 /// # Errors
 /// As [`random_split`].
 pub fn stratified_split(classes: &[usize], ratios: [f64; 3], seed: u64) -> Result<[Vec<usize>; 3]> {
+    split(by_class(classes), ratios, seed)
+}
+
+/// Deals samples into `n_folds` folds for cross-validation; each fold is a list of indices in ascending order.
+///
+/// `classes` holds the class of each sample. Every sample is in one fold; the sizes of any two folds differ by at most
+/// 1, and so do their numbers of samples of each class.
+///
+/// ```
+/// use faknow_data::stratified_k_fold;
+///
+/// let classes = [vec![0; 7], vec![1; 4]].concat();
+/// let folds = stratified_k_fold(&classes, 3, 42)?;
+/// assert_eq!(folds.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 3]);
+/// assert!(folds.iter().all(|fold| fold.iter().any(|&index| classes[index] == 1)));
+/// # Ok::<(), faknow_data::Error>(())
+/// ```
+///
+/// # Errors
+/// There are fewer than 2 folds, or more than some class has samples: a fold without a class tests nothing of it.
+pub fn stratified_k_fold(classes: &[usize], n_folds: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    let groups = by_class(classes);
+    let Some(most) = groups.iter().map(Vec::len).min() else { return Err(no_samples()) };
+    if n_folds < 2 || n_folds > most {
+        let expected = format!("from 2 to {most} folds (the rarest class has {most} samples)");
+        let expected = if most < 2 { "at least 2 samples of each class".to_owned() } else { expected };
+        return Err(Error::Setting { name: "n_folds", expected, got: n_folds.to_string() });
+    }
+    let mut folds = vec![Vec::new(); n_folds];
+    // Each class begins where the one before ended, so that the first folds do not get all of what is left over.
+    let mut next = (0..n_folds).cycle();
+    for (number, mut group) in groups.into_iter().enumerate() {
+        Rng::from_parts(&[seed, number as u64, n_folds as u64]).shuffle(&mut group);
+        for (index, fold) in group.into_iter().zip(&mut next) {
+            folds[fold].push(index);
+        }
+    }
+    folds.iter_mut().for_each(|fold| fold.sort_unstable());
+    Ok(folds)
+}
+
+/// The indices of each class that occurs.
+fn by_class(classes: &[usize]) -> Vec<Vec<usize>> {
     let mut groups = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     for (index, &class) in classes.iter().enumerate() {
         groups.entry(class).or_default().push(index);
     }
-    split(groups.into_values().collect(), ratios, seed)
+    groups.into_values().collect()
+}
+
+fn no_samples() -> Error {
+    Error::Dataset("there are no samples to split".into())
 }
 
 /// Splits each group by itself, and lets their rounding errors make up for each other.
@@ -59,7 +106,7 @@ fn split(groups: Vec<Vec<usize>>, ratios: [f64; 3], seed: u64) -> Result<[Vec<us
         }
     }
     if n_done == 0 {
-        return Err(Error::Dataset("there are no samples to split".into()));
+        return Err(no_samples());
     }
     parts.iter_mut().for_each(|part| part.sort_unstable());
     Ok(parts)
@@ -175,5 +222,45 @@ mod tests {
             assert!(message.starts_with("split: expected shares"), "{message}");
         }
         assert!(matches!(stratified_split(&[], DEFAULT_RATIOS, 0), Err(Error::Dataset(_))));
+    }
+
+    #[test]
+    fn folds_have_equal_sizes_and_equal_shares_of_each_class() {
+        for (n_each, n_folds) in [(vec![374, 370, 372], 5), (vec![7, 9, 900, 33], 7), (vec![5; 13], 3)] {
+            let classes: Vec<usize> =
+                n_each.iter().enumerate().flat_map(|(class, &n)| vec![class; n]).collect();
+            let folds = stratified_k_fold(&classes, n_folds, 1).unwrap();
+            let mut all = folds.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..classes.len()).collect::<Vec<_>>());
+            let spread = |counts: Vec<usize>| counts.iter().max().unwrap() - counts.iter().min().unwrap();
+            assert!(spread(folds.iter().map(Vec::len).collect()) <= 1, "{n_each:?}");
+            for class in 0..n_each.len() {
+                let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&i| classes[i] == class).count();
+                assert!(spread(folds.iter().map(of_class).collect()) <= 1, "class {class} of {n_each:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn folds_depend_on_the_seed_alone() {
+        let classes: Vec<usize> = (0..40).map(|index| index % 3).collect();
+        let of = |seed| stratified_k_fold(&classes, 4, seed).unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+        assert!(of(1).iter().all(|fold| fold.is_sorted()));
+    }
+
+    #[test]
+    fn folds_that_would_lack_a_class_are_refused() {
+        let check = |classes: &[usize], n_folds, expected: &str| {
+            let error = stratified_k_fold(classes, n_folds, 0).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        };
+        let few = [0, 0, 0, 0, 1, 1, 1];
+        check(&few, 1, "n_folds: expected from 2 to 3 folds (the rarest class has 3 samples), got 1");
+        check(&few, 4, "n_folds: expected from 2 to 3 folds (the rarest class has 3 samples), got 4");
+        check(&[0, 0, 1], 2, "n_folds: expected at least 2 samples of each class, got 2");
+        check(&[], 2, "there are no samples to split");
     }
 }

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod class_weights;
+mod criterion;
 mod error;
 mod model;
 
@@ -8,6 +10,8 @@ pub mod layers;
 pub mod loss;
 pub mod weights;
 
+pub use class_weights::ClassWeights;
 pub use content::{TextCnn, TextCnnConfig};
+pub use criterion::{Criterion, LossName};
 pub use error::{Error, Result};
 pub use model::{Loss, Mode, Model, Output};

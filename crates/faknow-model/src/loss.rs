@@ -1,7 +1,7 @@
 //! Losses from logits.
 
 use faknow_data::Batch;
-use tch::{Reduction, Tensor};
+use tch::{Reduction, TchError, Tensor};
 
 use crate::{Error, Loss, Output, Result};
 
@@ -10,13 +10,8 @@ use crate::{Error, Loss, Output, Result};
 /// # Errors
 /// [`Error::Labels`] if a label is no class.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0).map_err(|error| {
-        let n_classes = logits.size().last().copied().unwrap_or(0);
-        match (label(&labels.f_min()), label(&labels.f_max())) {
-            (Some(min), Some(max)) if min < 0 || max >= n_classes => Error::Labels { n_classes, min, max },
-            _ => Error::Torch(error),
-        }
-    })
+    let loss = logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0);
+    or_wrong_labels(loss, logits, labels)
 }
 
 /// The [`Output`] of a plain classifier: the logits, with their cross entropy iff the batch has labels.
@@ -28,7 +23,22 @@ pub fn classify(logits: Tensor, batch: &impl Batch) -> Result<Output> {
     Ok(Output { logits, loss })
 }
 
-fn label(value: &Result<Tensor, tch::TchError>) -> Option<i64> {
+/// Says it of labels that are no class if they are why a loss could not be computed.
+pub(crate) fn or_wrong_labels(
+    loss: Result<Tensor, TchError>,
+    logits: &Tensor,
+    labels: &Tensor,
+) -> Result<Tensor> {
+    loss.map_err(|error| {
+        let n_classes = logits.size().last().copied().unwrap_or(0);
+        match (label(&labels.f_min()), label(&labels.f_max())) {
+            (Some(min), Some(max)) if min < 0 || max >= n_classes => Error::Labels { n_classes, min, max },
+            _ => Error::Torch(error),
+        }
+    })
+}
+
+fn label(value: &Result<Tensor, TchError>) -> Option<i64> {
     value.as_ref().ok()?.f_int64_value(&[]).ok()
 }
 

@@ -83,11 +83,15 @@ pub struct Output {
 pub struct Loss {
     /// What backward starts from: a scalar, the mean over the samples of the batch.
     pub total: Tensor,
-    /// The parts by name, scalars, for the logs; empty where the loss is one thing.
+    /// The parts by name, scalars, for the logs; empty where the loss is one thing. What comes from the logits and the
+    /// labels alone is named [`Loss::CLASSIFICATION`], and is part of the total as it stands.
     pub parts: Vec<(&'static str, Tensor)>,
 }
 
 impl Loss {
+    /// The name of the part that a [`Criterion`](crate::Criterion) can take the place of.
+    pub const CLASSIFICATION: &'static str = "classification";
+
     /// A loss of one part.
     pub fn single(total: Tensor) -> Self {
         Self { total, parts: Vec::new() }

@@ -46,7 +46,7 @@ impl<M: Model> TrainerBuilder<M> {
             vars,
             optimizer: OptimizerConfig::default(),
             schedule: None,
-            step: Box::new(Supervised),
+            step: Box::new(Supervised::default()),
             metrics: Metrics::default(),
             callbacks: Callbacks::default(),
             clip: Clip::None,

@@ -146,6 +146,9 @@ impl<M: Model> Trainer<M> {
         self.take_learning_rates()?;
         self.told(|trainer| Ok(trainer.callbacks.on_batch_start(&mut trainer.run)?))?;
         self.exact = false;
+        let batches: Vec<&M::Batch> = window.iter().map(|(_, batch)| batch).collect();
+        let place = window.first().map_or_else(|| Place::training(self.run.epoch, 0), |(place, _)| *place);
+        guard(place, || self.step.begin_window(&batches))?;
         let n_batches = window.len();
         let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
         let seed = self.settings.seed;
@@ -232,7 +235,7 @@ impl<M: Model> Trainer<M> {
     /// skipped.
     fn go_on_after(&mut self, error: Error) -> Result<bool> {
         // A step that updated nothing has changed nothing, and neither has a callback before it.
-        self.exact |= !self.optimizer.updated() && self.step.state()?.is_empty();
+        self.exact |= !self.optimizer.updated() && self.step.is_unchanged()?;
         let non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
         match self.settings.on_non_finite {
             NonFinite::Skip if non_finite && self.exact && self.at.n_skips < MAX_SKIPS => {

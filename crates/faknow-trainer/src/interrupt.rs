@@ -68,15 +68,18 @@ impl Interrupt {
         self.0.made.store(false, Ordering::SeqCst);
     }
 
-    /// Says that a run honours the request as long as the answer lives.
-    pub(crate) fn listen(&self) -> Listening {
+    /// Says that the request is honoured as long as the answer lives, so that the first signal does not end the program.
+    /// A trainer says so by itself; who does several runs in a row says it for the time between them.
+    pub fn listen(&self) -> Listening {
         self.0.listeners.fetch_add(1, Ordering::SeqCst);
         Listening(self.clone())
     }
 }
 
-/// A run that honours a request.
-pub(crate) struct Listening(Interrupt);
+/// Someone who honours a request, see [`Interrupt::listen`].
+#[derive(Debug)]
+#[must_use = "the request is honoured only as long as this lives"]
+pub struct Listening(Interrupt);
 
 impl Drop for Listening {
     fn drop(&mut self) {

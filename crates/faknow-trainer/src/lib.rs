@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod adversarial;
+mod attack;
 mod average;
 mod begin;
 mod best;
@@ -25,27 +27,34 @@ mod seed;
 mod settings;
 mod step;
 mod sums;
+mod supervised;
 mod trainer;
+mod two_optimizers;
 
+pub use adversarial::Adversarial;
+pub use attack::{Attack, Fgm, Pgd};
 pub use average::Average;
 pub use builder::TrainerBuilder;
 pub use checkpoint_policy::CheckpointPolicy;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
 pub use faknow_callbacks::NamePattern;
-pub use interrupt::Interrupt;
+pub use interrupt::{Interrupt, Listening};
 pub use non_finite::NonFinite;
 pub use optim::{
-    Adagrad, Adam, AdamW, Clip, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd, Window,
+    Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
+    Window,
 };
 pub use profile::Profile;
 pub use report::{FitReport, Weights};
 pub use resume::{Change, Resume};
 pub use run_dir::RunDir;
 pub use seed::{seed_model, seed_step, with_model_seed, with_seed};
-pub use step::{StepContext, Supervised, TrainStep};
+pub use step::{StepContext, TrainStep};
 pub use sums::{GradNorms, LossSums};
+pub use supervised::Supervised;
 pub use trainer::Trainer;
+pub use two_optimizers::TwoOptimizers;
 
 /// File name of the weights in a checkpoint folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";

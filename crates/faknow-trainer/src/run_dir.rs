@@ -1,5 +1,6 @@
 //! The folder of a run: made once, owned by one run, never overwritten.
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub struct RunDir {
 /// The file whose lock says that a process is at work on the run.
 const LOCK: &str = ".lock";
 
+/// The file that is written, and removed at once, to see that the folder takes files.
+const PROBE: &str = ".writable";
+
 impl RunDir {
     /// Makes the folder `path` (and its parents), which must not exist yet, or be empty.
     ///
@@ -37,14 +41,15 @@ impl RunDir {
         let refuse = |message: String| Error::RunDir { path: path.clone(), message };
         match fs::read_dir(&path) {
             Ok(entries) => {
-                // A process that was killed at once leaves its lock.
+                // A process that was killed at once leaves its lock and the probe.
+                let is_left = |name: &OsString| [LOCK, PROBE].iter().any(|left| name == *left);
                 let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
                 if names.iter().any(|name| name == "checkpoints") {
                     return Err(refuse(
                         "it holds a run already; resume that one, or name a new folder".into(),
                     ));
                 }
-                if names.iter().any(|name| name != LOCK) {
+                if !names.iter().all(is_left) {
                     return Err(refuse(
                         "the folder is not empty; a run never overwrites another: name a new folder".into(),
                     ));
@@ -56,7 +61,7 @@ impl RunDir {
             Err(error) => return Err(refuse(format!("cannot use the folder: {error}"))),
         }
         // Permission is only known by trying: better now than after the first epoch.
-        let probe = path.join(".writable");
+        let probe = path.join(PROBE);
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|e| {
             refuse(format!("cannot write into the folder: {e}; name another one, or change its permissions"))
         })?;
@@ -82,13 +87,18 @@ impl RunDir {
     /// # Errors
     /// `parent` cannot be written.
     pub fn unique(parent: impl AsRef<Path>, model: &str) -> Result<Self> {
+        Self::create(Self::unused(parent, model))
+    }
+
+    /// The path that [`unique`](Self::unique) would use; nothing is made yet.
+    pub fn unused(parent: impl AsRef<Path>, model: &str) -> PathBuf {
         let time = format_utc(SystemTime::now()).replace(['-', ':', 'Z'], "").replace(' ', "-");
         loop {
             // A fresh RandomState is seeded by the system's own randomness.
             let id = std::collections::hash_map::RandomState::new().build_hasher().finish() & 0xffff;
             let path = parent.as_ref().join(format!("{model}-{time}-{id:04x}"));
             if !path.exists() {
-                return Self::create(path);
+                return path;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What is done with one training batch: the place for adversarial training, several optimizers, several losses.
 
 use faknow_callbacks::{Phase, State};
-use faknow_model::{Loss, Mode, Model};
+use faknow_model::{Loss, Model};
 use tch::Tensor;
 
 use crate::error::Place;
@@ -12,6 +12,16 @@ use crate::{Error, Optimizer, Result};
 /// The trainer has moved the batch to the device and seeded the step; it measures time, counts samples, and tells
 /// the callbacks. Clipping is the optimizer's, so no step can forget it.
 pub trait TrainStep<M: Model>: Send {
+    /// Is shown all batches of the coming update, before the first of them is moved to the device: for steps in which
+    /// the loss of one depends on the others, such as a mean over more than their samples. Default: nothing.
+    ///
+    /// # Errors
+    /// Whatever went wrong; the run ends with it.
+    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        let _ = batches;
+        Ok(())
+    }
+
     /// Updates the weights from `batch` and answers its loss, of which the trainer keeps the values.
     ///
     /// # Errors
@@ -40,6 +50,15 @@ pub trait TrainStep<M: Model>: Send {
     fn restore(&mut self, state: &State) -> Result<()> {
         let _ = state;
         Ok(())
+    }
+
+    /// Whether a step that failed has left all that it remembers as it was, so that its update may be skipped. That the
+    /// optimizer made none is known without it. Default: if it remembers nothing.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn is_unchanged(&self) -> Result<bool> {
+        Ok(self.state()?.is_empty())
     }
 }
 
@@ -84,25 +103,6 @@ impl StepContext {
     }
 }
 
-/// The stock step: forward, backward, clip, update.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Supervised;
-
-impl<M: Model> TrainStep<M> for Supervised {
-    fn step(
-        &mut self,
-        model: &mut M,
-        batch: &M::Batch,
-        optimizer: &mut Optimizer,
-        at: StepContext,
-    ) -> Result<Loss> {
-        let output = model.forward(batch, Mode::Train).map_err(|e| at.model_error(e))?;
-        let loss = at.check_loss(output.loss, optimizer)?;
-        optimizer.backward_step(&loss.total)?;
-        Ok(loss)
-    }
-}
-
 /// The error of a loss that is NaN or infinite.
 pub(crate) fn non_finite(
     place: Place,
@@ -118,6 +118,17 @@ pub(crate) fn non_finite(
         parts,
         learning_rate: optimizer.first_learning_rate(),
         parameter: parameter.map(|(name, _)| name.to_owned()),
+    }
+}
+
+/// Says in the error of a loss that is not finite which of a step's losses it was.
+pub(crate) fn named_part(error: Error, name: &'static str) -> Error {
+    match error {
+        Error::NonFiniteLoss { place, loss, mut parts, learning_rate, parameter } => {
+            parts.insert(0, (name, loss));
+            Error::NonFiniteLoss { place, loss, parts, learning_rate, parameter }
+        }
+        other => other,
     }
 }
 

@@ -75,6 +75,16 @@ impl Error {
         }
     }
 
+    /// A hyper-parameter under the name that it has in this table of a config.
+    pub(crate) fn in_table(table: &str, error: faknow_model::Error) -> Self {
+        match error {
+            faknow_model::Error::Config { name, expected, got, .. } => {
+                Self::config(format!("{table}.{name}"), format!("expected {expected}, got {got}"))
+            }
+            other => Self::Model(other),
+        }
+    }
+
     /// A setting of the trainer or of a callback, which has the name that it has in a config.
     pub(crate) fn named(error: faknow_trainer::Error) -> Self {
         match error {

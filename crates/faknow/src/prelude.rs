@@ -6,10 +6,12 @@ pub use faknow_data::{Batch, Classes, DataLoader, Dataset, Loader, Record, TextB
 pub use faknow_metrics::{
     ClassificationReport, Direction, EpochRecord, Evaluation, Metric, Metrics, Predictions, Score, metric_fn,
 };
-pub use faknow_model::{Loss, Mode, Model, Output, TextCnn, TextCnnConfig};
+pub use faknow_model::{
+    ClassWeights, Criterion, Loss, LossName, Mode, Model, Output, TextCnn, TextCnnConfig,
+};
 pub use faknow_trainer::{
-    Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, Supervised, TrainStep, Trainer,
-    seed_model,
+    Adversarial, Attack, Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, Supervised,
+    TrainStep, Trainer, TwoOptimizers, seed_model,
 };
 pub use tch::{Device, Kind, Tensor, nn};
 

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use expect_test::expect;
-use faknow_callbacks::{Callback, Flow, TensorBoard};
+use faknow_callbacks::{Callback, Flow, Scalar, TensorBoard, read_scalars};
 use faknow_metrics::Score;
 use protobuf::Message;
+use tensorboard_proto::api::Status;
 use tensorboard_proto::event::Event;
+use tensorboard_proto::plugin_hparams::HParamsPluginData;
 use tensorboard_rs::masked_crc32c::masked_crc32c;
 
 use crate::common;
@@ -73,6 +75,66 @@ print(json.dumps({tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag 
     assert_eq!(theirs, curves(&folder));
 }
 
+#[test]
+fn settings_and_end_are_there_for_the_page_that_compares_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = written(dir.path());
+    let mut said = Vec::new();
+    for path in fs::read_dir(folder).unwrap() {
+        for event in events(&fs::read(path.unwrap().path()).unwrap()) {
+            for value in event.get_summary().get_value() {
+                let plugin = value.get_metadata().get_plugin_data();
+                if plugin.get_plugin_name() == "hparams" {
+                    let data = HParamsPluginData::parse_from_bytes(plugin.get_content()).unwrap();
+                    let rate = data.get_session_start_info().get_hparams().get("optimizer.lr");
+                    let rate = rate.map(|rate| rate.get_number_value());
+                    said.push((value.get_tag().to_owned(), rate, data.get_session_end_info().get_status()));
+                }
+            }
+        }
+    }
+    said.sort_by(|a, b| a.0.cmp(&b.0));
+    let end = ("_hparams_/session_end_info".to_owned(), None, Status::STATUS_SUCCESS);
+    let start = ("_hparams_/session_start_info".to_owned(), Some(0.001), Status::STATUS_UNKNOWN);
+    assert_eq!(said, [end.clone(), end, start.clone(), start]);
+}
+
+/// Epoch 2 is measured anew: its points and the test are there once, those of epoch 1 stay.
+#[test]
+fn a_run_that_goes_on_has_each_point_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = written(dir.path());
+    let mut run = common::run(dir.path());
+    (run.epoch, run.step, run.samples) = (1, 2, 16);
+    run.history.epochs = {
+        let mut first = common::run(&dir.path().join("first"));
+        common::fit(&mut first, &mut TensorBoard::new(), &[Some(0.6)]).unwrap();
+        first.history.epochs
+    };
+    let mut board = TensorBoard::new().log_every(2);
+    board.on_fit_start(&mut run).unwrap();
+    board.on_resume(&mut run).unwrap();
+    let after: Vec<_> = curves(&folder).into_iter().map(|(tag, points)| (tag, points.len())).collect();
+    assert!(after.iter().all(|(_, n)| *n == 1), "{after:?}");
+    assert!(!after.iter().any(|(tag, _)| tag.starts_with("Test/")), "{after:?}");
+    let read: Vec<_> = read_scalars(&folder).unwrap();
+    assert_eq!(read.len(), after.len());
+    assert!(read.contains(&Scalar { tag: "Validation/f1".into(), x: 1, value: 0.6 }), "{read:?}");
+    // A record that a kill tore is left out; one that is damaged is an error with its file.
+    let path =
+        fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).max_by_key(|p| p.metadata().unwrap().len());
+    let (path, bytes) = path.map(|p| (p.clone(), fs::read(p).unwrap())).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let torn = read_scalars(&folder).unwrap();
+    assert_eq!(torn, read[..torn.len()]);
+    assert!((1..read.len()).contains(&torn.len()), "{torn:?}");
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() - 8] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    let error = read_scalars(&folder).unwrap_err().to_string();
+    assert!(error.starts_with(&path.display().to_string()) && error.contains("checksum"), "{error}");
+}
+
 /// Events are on the disk when the hook returns: a killed process loses none.
 #[test]
 fn an_epoch_is_written_when_it_is_told() {
@@ -130,6 +192,9 @@ fn curves(folder: &Path) -> Curves {
         for event in &events[1..] {
             assert!(event.get_wall_time() > 1.7e9);
             for value in event.get_summary().get_value() {
+                if value.get_tag().starts_with("_hparams_/") {
+                    continue;
+                }
                 assert!(value.has_simple_value(), "{value:?}");
                 let points = curves.entry(value.get_tag().to_owned()).or_default();
                 points.push((event.get_step(), value.get_simple_value()));

@@ -11,5 +11,6 @@ mod kill;
 mod predict;
 mod resume;
 mod same_run;
+mod selection;
 mod support;
 mod train;

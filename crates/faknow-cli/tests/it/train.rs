@@ -40,10 +40,12 @@ fn the_run_folder_has_everything() {
     let events = names.iter().position(|name| name.starts_with("tensorboard/events.out.tfevents")).unwrap();
     names.remove(events);
     let expected = [
-        "checkpoints/best/checkpoint.json",
+        "checkpoints/best/manifest.json",
         "checkpoints/best/model.safetensors",
-        "checkpoints/last/checkpoint.json",
+        "checkpoints/last/manifest.json",
         "checkpoints/last/model.safetensors",
+        "checkpoints/last/optimizer.safetensors",
+        "checkpoints/last/state.json",
         "classes.json",
         "config.toml",
         "history.jsonl",
@@ -229,6 +231,21 @@ fn the_log_says_what_was_read() {
         "test: none",
         "vocabulary: 12 words",
         "word vectors: 2 of 12",
+    ] {
+        assert!(log.contains(part), "{log}\nlacks {part}");
+    }
+}
+
+#[test]
+fn the_log_says_which_weights_the_run_began_with() {
+    let bench = Bench::trained();
+    let file = "run/checkpoints/best/model.safetensors";
+    bench.train(&["--set", &format!("model.weights={file}"), "--set", "model.n_filters=3", "--out", "next"]);
+    let log = bench.read("next/run.log");
+    for part in [
+        &format!("weights of {file}: 2 of 9 weights loaded"),
+        "of another shape: `classifier.1.weight`: expected [2, 9], got [2, 12]",
+        "of another shape: `text_ccn_layer.convs.0.bias`: expected [3], got [4]",
     ] {
         assert!(log.contains(part), "{log}\nlacks {part}");
     }

@@ -1,13 +1,20 @@
-//! Weights as safetensors files with PyTorch's names.
+//! Weights with PyTorch's names: written as safetensors, read as safetensors and as what PyTorch saves.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
+mod objects;
+mod partial;
+mod pickle;
+mod pytorch;
 mod safetensors;
 
+pub use partial::{Conversion, LoadReport, Mismatch, load_partial, restore_partial};
 pub use safetensors::{from_bytes, to_bytes};
 
 use crate::{Error, Result};
@@ -53,19 +60,12 @@ pub fn snapshot(vars: &VarStore) -> BTreeMap<String, Tensor> {
 /// nothing is changed then.
 pub fn restore(vars: &VarStore, tensors: &BTreeMap<String, Tensor>, origin: &Path) -> Result<()> {
     let variables: BTreeMap<String, Tensor> = vars.variables().into_iter().collect();
-    let mut report = Vec::new();
-    for (name, variable) in &variables {
-        match tensors.get(name) {
-            None => report.push(format!("missing `{name}` {:?}", variable.size())),
-            Some(t) if t.size() != variable.size() => {
-                report.push(format!("`{name}`: expected {:?}, got {:?}", variable.size(), t.size()));
-            }
-            Some(_) => {}
-        }
-    }
-    report.extend(
-        tensors.keys().filter(|name| !variables.contains_key(*name)).map(|n| format!("unexpected `{n}`")),
-    );
+    let by_name = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let fit = partial::compare(&variables, &by_name);
+    let missing = fit.missing.iter().map(|name| format!("missing `{name}` {:?}", variables[name].size()));
+    let mismatched = fit.mismatched.iter().map(Mismatch::to_string);
+    let unexpected = fit.unexpected.iter().map(|name| format!("unexpected `{name}`"));
+    let report: Vec<String> = missing.chain(mismatched).chain(unexpected).collect();
     if !report.is_empty() {
         return Err(Error::Weights { path: origin.to_path_buf(), report });
     }
@@ -77,7 +77,7 @@ pub fn restore(vars: &VarStore, tensors: &BTreeMap<String, Tensor>, origin: &Pat
     })
 }
 
-/// Reads a safetensors file into the variables of the same names.
+/// Reads a file into the variables of the same names, which must be all of them; [`load_partial`] asks for less.
 ///
 /// # Errors
 /// The file cannot be read, or does not fit: see [`restore`].
@@ -85,13 +85,29 @@ pub fn load(vars: &VarStore, path: &Path) -> Result<()> {
     restore(vars, &read(path)?, path)
 }
 
-/// Reads all tensors of a safetensors file.
+/// Reads all tensors of a file, by its content whether it is of safetensors or a state dict that PyTorch 1.6 or later
+/// saved (`.pt`, `.pth`, `.bin`).
+///
+/// Of a checkpoint that has more than the state dict, that under `state_dict`, `model_state_dict` or `model` is read.
+/// What PyTorch saves is a program in part; no file is executed here, and one that asks for more than tensors and
+/// plain values is refused.
 ///
 /// # Errors
-/// The file cannot be read or is no safetensors file.
+/// The file cannot be read, is damaged, or is of neither format.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-    safetensors::decode(&bytes).map_err(|reason| Error::Unreadable { path: path.to_path_buf(), reason })
+    let io = |source| Error::Io { path: path.to_path_buf(), source };
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let mut bytes = Vec::new();
+    file.by_ref().take(pytorch::ZIP.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+    let decoded = if bytes == pytorch::ZIP {
+        file.rewind().map_err(io)?;
+        pytorch::decode(file)
+    } else {
+        file.read_to_end(&mut bytes).map_err(io)?;
+        // The first bytes of the two formats may be the same by chance, so safetensors is tried first.
+        safetensors::decode(&bytes).map_err(|reason| pytorch::refused(&bytes).map_or(reason, str::to_owned))
+    };
+    decoded.map_err(|reason| Error::Unreadable { path: path.to_path_buf(), reason })
 }
 
 #[cfg(test)]

@@ -7,5 +7,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod criterion;
 mod golden;
+mod pickles;
+mod pytorch;
 mod textcnn;

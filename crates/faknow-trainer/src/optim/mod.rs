@@ -12,10 +12,14 @@ mod optimizer;
 mod parameter;
 mod rule;
 mod state;
+mod taken;
 mod window;
 
 pub use clip::Clip;
 pub use config::{Adagrad, Adam, AdamW, OptimizerConfig, RmsProp, Sgd};
 pub use groups::{Group, ParameterGroup};
 pub use optimizer::Optimizer;
+pub(crate) use optimizer::check_pattern;
+pub(crate) use state::copy;
+pub use taken::Gradients;
 pub use window::Window;

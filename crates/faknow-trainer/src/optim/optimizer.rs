@@ -31,7 +31,7 @@ pub struct Optimizer {
     pub(super) learning_rates: Vec<f64>,
     clip: Clip,
     /// libtorch's own optimizer drops gradients, which tch alone can only set to 0; it does nothing else.
-    dropper: COptimizer,
+    pub(super) dropper: COptimizer,
     /// Why the last gradients are still there, if libtorch would not drop them; the next step tells.
     not_dropped: Option<TchError>,
     window: Window,
@@ -64,14 +64,12 @@ impl Optimizer {
         clip: Clip,
         patterns: &[NamePattern],
     ) -> Result<Self> {
-        let mut variables = trainable(vars);
-        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        const KEY: &str = "patterns of an optimizer";
         if patterns.is_empty() {
-            return Err(setting("patterns of an optimizer", "at least one", "none"));
+            return Err(setting(KEY, "at least one", "none"));
         }
-        if let Some(idle) = patterns.iter().find(|p| !names.iter().any(|name| p.matches(name))) {
-            return Err(matches_nothing("patterns of an optimizer", idle, &names, ""));
-        }
+        patterns.iter().try_for_each(|pattern| check_pattern(KEY, pattern, vars))?;
+        let mut variables = trainable(vars);
         variables.retain(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)));
         Self::of(config, variables, clip)
     }
@@ -152,6 +150,11 @@ impl Optimizer {
         self.updated = false;
     }
 
+    /// What the present batch has to do with the next update.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
     /// Drops all gradients, if the batch is the first of its window.
     pub fn zero_grad(&mut self) {
         if self.window.first {
@@ -180,7 +183,6 @@ impl Optimizer {
     /// # Errors
     /// libtorch refuses an operation; [`Error::NonFiniteGradient`] where reading the norm does not wait for a device.
     pub fn step(&mut self) -> Result<()> {
-        self.updated = false;
         self.grad_norm = None;
         if let Some(error) = self.not_dropped.take() {
             return Err(error.into());
@@ -191,7 +193,7 @@ impl Optimizer {
         let start = Instant::now();
         let result = no_grad(|| self.update());
         self.update_time += start.elapsed();
-        self.updated = result.is_ok();
+        self.updated |= result.is_ok();
         result
     }
 
@@ -205,7 +207,7 @@ impl Optimizer {
         self.step()
     }
 
-    /// Whether the last [`Optimizer::step`] was an update, and not one of the batches before it in a window.
+    /// Whether there was an update since [`Optimizer::set_window`], and not only batches before it in their window.
     pub fn updated(&self) -> bool {
         self.updated
     }
@@ -310,6 +312,16 @@ fn by_operations(
         let Parameter { tensor, slots, .. } = &mut *ready.parameter;
         operations::update(&rule, change, tensor, &ready.gradient, slots)
     })
+}
+
+/// Refuses a pattern that fits no trainable variable; `key` is the setting that it comes from.
+pub(crate) fn check_pattern(key: &str, pattern: &NamePattern, vars: &VarStore) -> Result<()> {
+    let variables = trainable(vars);
+    let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+    match names.iter().any(|name| pattern.matches(name)) {
+        true => Ok(()),
+        false => Err(matches_nothing(key, pattern, &names, "")),
+    }
 }
 
 /// All trainable variables by name. The store is a hash map: sorted names make the order of all sums the same in

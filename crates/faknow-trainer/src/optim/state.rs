@@ -141,7 +141,7 @@ fn taken(name: &str, saved: &Tensor, parameter: &Tensor) -> Result<Tensor> {
 }
 
 /// A copy with memory of its own, in order.
-fn copy(t: &Tensor) -> Result<Tensor> {
+pub(crate) fn copy(t: &Tensor) -> Result<Tensor> {
     no_grad(|| {
         let mut copy = t.f_contiguous()?.f_empty_like()?;
         copy.f_copy_(t)?;

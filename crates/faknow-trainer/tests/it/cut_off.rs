@@ -212,9 +212,9 @@ impl TrainStep<Toy> for Poisoned {
         if poisonous && self.at.contains(&(at.place.epoch, at.place.batch)) {
             let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);
             let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), moved: true };
-            return Supervised.step(model, &batch, optimizer, at);
+            return Supervised::default().step(model, &batch, optimizer, at);
         }
-        Supervised.step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, at)
     }
 }
 
@@ -326,7 +326,7 @@ pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'sta
     (callback, copies)
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

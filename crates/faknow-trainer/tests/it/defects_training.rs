@@ -26,7 +26,7 @@ impl TrainStep<Toy> for Rates {
         at: StepContext,
     ) -> Result<Loss> {
         self.0.lock().unwrap().push(optimizer.learning_rates()[0]);
-        Supervised.step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, at)
     }
 }
 
@@ -112,8 +112,8 @@ impl TrainStep<Toy> for Twice {
         optimizer: &mut Optimizer,
         at: StepContext,
     ) -> Result<Loss> {
-        Supervised.step(model, batch, optimizer, at)?;
-        Supervised.step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, at)?;
+        Supervised::default().step(model, batch, optimizer, at)
     }
 }
 

@@ -475,7 +475,7 @@ impl TrainStep<Toy> for NanAtFirst {
             names: batch.names.clone(),
             moved: true,
         };
-        Supervised.step(model, &batch, optimizer, at)
+        Supervised::default().step(model, &batch, optimizer, at)
     }
 }
 

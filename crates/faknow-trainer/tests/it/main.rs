@@ -1,11 +1,14 @@
 //! Tests of the trainer through its public interface.
 
+mod adversarial;
+mod adversarial_golden;
 mod alone;
 mod at_hook;
 mod by_hand;
 mod checkpoint;
 mod checkpoint_fuzz;
 mod contract;
+mod criterion;
 mod cut_off;
 mod defects_best;
 mod defects_training;
@@ -27,4 +30,5 @@ mod schedule_golden;
 mod toy;
 mod trajectory_cases;
 mod trajectory_golden;
+mod two_optimizers;
 mod updates;

@@ -25,6 +25,7 @@ impl Config {
         self.device()?;
         let classes = self.data.to_classes()?;
         self.check_split()?;
+        self.check_fold()?;
         self.check_text()?;
         let loader = &self.loader;
         at_least_1("loader.batch_size", loader.batch_size)?;
@@ -36,6 +37,13 @@ impl Config {
             &format!("at most {MAX_THREADS}"),
         )?;
         TextModelConfig::new(&self.model)?.validate(classes.len())?;
+        if let Some(loss) = &self.loss {
+            let checked = loss.validate().and_then(|()| loss.check_classes(classes.len()));
+            checked.map_err(|error| Error::in_table("loss", error))?;
+        }
+        if let Some(attack) = &self.adversarial {
+            attack.validate().map_err(Error::named)?;
+        }
         self.optimizer.validate().map_err(Error::named)?;
         self.check_trainer()?;
         self.clip()?;
@@ -88,6 +96,16 @@ impl Config {
         let fits = shares && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6;
         let expected = "shares of training, validation and test that add up to 1, the first above 0";
         check("data.split", format!("{split:?}"), fits, expected)
+    }
+
+    fn check_fold(&self) -> Result<()> {
+        match (&self.data.fold, &self.data.test) {
+            (Some(_), Some(_)) => {
+                Err(Error::config("data.fold", "a fold is the test: expected it or `data.test`, got both"))
+            }
+            (Some(fold), None) => fold.validate(),
+            _ => Ok(()),
+        }
     }
 
     fn check_text(&self) -> Result<()> {
@@ -177,6 +195,10 @@ mod tests {
         check("data.split=[0.0, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.0, 0.5, 0.5]"));
         check("data.split=[1.5, -0.5, 0.0]", &format!("`data.split`: {shares}, got [1.5, -0.5, 0.0]"));
         check("data.split=[nan, 0.5, 0.5]", &format!("`data.split`: {shares}, got [NaN, 0.5, 0.5]"));
+        let fold = "expected a fold of at least 2, counted from 1, as in `2 of 5`";
+        check("data.fold='6 of 5'", &format!("`data.fold`: {fold}, got `6 of 5`"));
+        check("data.fold='0 of 5'", &format!("`data.fold`: {fold}, got `0 of 5`"));
+        check("data.fold='1 of 1'", &format!("`data.fold`: {fold}, got `1 of 1`"));
         check("text.language=fr", "`text.language`: expected `en` or `zh`, got `fr`");
         check("text.max_length=0", "`text.max_length`: expected at least 1, got 0");
         check("text.min_count=0", "`text.min_count`: expected at least 1, got 0");
@@ -189,6 +211,19 @@ mod tests {
         check("model.embedding_size=0", "`model.embedding_size`: expected at least 1, got 0");
         check("model.n_filters=0", "`model.n_filters`: expected at least 1, got 0");
         check("model.kernel_sizes=[3, 0]", "`model.kernel_sizes`: expected at least 1, got 0");
+        check("loss.label_smoothing=1", "`loss.label_smoothing`: expected from 0 to below 1, got 1");
+        check("loss.gamma=2", "`loss.gamma`: expected `name` to be focal beside it, got 2");
+        check("loss={ name = 'focal', gamma = -1 }", "`loss.gamma`: expected a number of at least 0, got -1");
+        check("loss.class_weights=[1, 0]", "`loss.class_weights`: expected numbers above 0, got 0");
+        check(
+            "loss.class_weights=[1, 2, 3]",
+            "`loss.class_weights`: expected one weight for each of the 2 classes, got 3",
+        );
+        check(
+            "adversarial={ name = 'pgd', epsilon = 0 }",
+            "`adversarial.epsilon`: expected a number above 0, got 0",
+        );
+        check("adversarial={ name = 'pgd', steps = 0 }", "`adversarial.steps`: expected at least 1, got 0");
         check("optimizer.lr=nan", "`optimizer.lr`: expected a number of at least 0, got NaN");
         check("optimizer.betas=[0.9, 1.0]", "`optimizer.betas`: expected a number from 0 to below 1, got 1");
         check("trainer.epochs=0", "`trainer.epochs`: expected at least 1, got 0");

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use faknow_callbacks::FreezeRule;
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
+use faknow_model::Criterion;
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Average, CheckpointPolicy, OptimizerConfig};
+use faknow_trainer::{Attack, Average, CheckpointPolicy, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::fold::Fold;
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
 use crate::{Error, Result};
 
@@ -32,6 +34,13 @@ pub struct Config {
     pub loader: LoaderConfig,
     /// Which model, and its hyper-parameters.
     pub model: ModelConfig,
+    /// What training minimises in place of the model's own loss. Default: the model's own; validation always measures
+    /// that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Criterion>,
+    /// Adversarial training: an attack on parameters, on the word vectors for example. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adversarial: Option<Attack>,
     /// Which optimizer, and its hyper-parameters.
     pub optimizer: OptimizerConfig,
     /// The learning-rate schedule. Default: the rate stays as it is.
@@ -61,6 +70,8 @@ impl Default for Config {
             text: TextConfig::default(),
             loader: LoaderConfig::default(),
             model: ModelConfig::default(),
+            loss: None,
+            adversarial: None,
             optimizer: OptimizerConfig::default(),
             schedule: None,
             trainer: TrainerConfig::default(),
@@ -108,6 +119,10 @@ pub struct DataConfig {
     /// Shares of training, validation and test for what is taken from `train`, stratified by class; a share of 0
     /// takes nothing. Default 0.7, 0.1, 0.2, FaKnow's.
     pub split: [f64; 3],
+    /// The fold of `train` that is the test, as in `2 of 5`, stratified by class; validation is taken from the rest, in
+    /// the ratio of its share of `split` to that of training. Excludes `test`. Default: none, `split` cuts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
 }
 
 impl Default for DataConfig {
@@ -125,6 +140,7 @@ impl Default for DataConfig {
             header: true,
             quotes: true,
             split: [0.7, 0.1, 0.2],
+            fold: None,
         }
     }
 }
@@ -272,6 +288,11 @@ impl Default for LoaderConfig {
 pub struct ModelConfig {
     /// Name of the model, see `faknow models`. Default `textcnn`.
     pub name: String,
+    /// File of weights to begin with, of PyTorch (`.pt`, `.pth`) or of safetensors: those whose names and shapes fit are
+    /// taken, also in place of `text.vectors`. Word vectors belong to a vocabulary, whose order the file does not know.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// The model's own hyper-parameters, checked by the model.
     #[serde(flatten)]
     pub hyperparameters: toml::Table,
@@ -279,7 +300,7 @@ pub struct ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { name: "textcnn".into(), hyperparameters: toml::Table::new() }
+        Self { name: "textcnn".into(), weights: None, hyperparameters: toml::Table::new() }
     }
 }
 

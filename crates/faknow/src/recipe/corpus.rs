@@ -4,11 +4,22 @@ use std::path::Path;
 
 use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
 use faknow_data::{
-    Classes, DataLoader, Dataset, ReadOptions, Record, RecordReader, TextDataset, stratified_split,
+    Classes, DataLoader, Dataset, ReadOptions, Record, RecordReader, TextDataset, stratified_k_fold,
+    stratified_split,
 };
 
+use super::fold::Fold;
 use super::{Config, LoaderConfig, TextConfig};
-use crate::Result;
+use crate::{Error, Result};
+
+/// What becomes of the test records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TestRecords {
+    /// They are read, to test the detector.
+    Used,
+    /// They are set aside, and nothing but that their file exists is looked at.
+    HeldBack,
+}
 
 /// The data of a run.
 pub(super) struct Corpus {
@@ -18,12 +29,18 @@ pub(super) struct Corpus {
     pub(super) vocab: Vocab,
     pub(super) tokenizer: Tokenizer,
     pub(super) classes: Classes,
+    test_records: TestRecords,
 }
 
 impl Corpus {
-    /// Reads all files of `config`; `margin` is the padding that the model wants behind the longest text, `saved` the
+    /// Reads the files of `config`; `margin` is the padding that the model wants behind the longest text, `saved` the
     /// vocabulary of a run that goes on.
-    pub(super) fn load(config: &Config, margin: usize, saved: Option<Vocab>) -> Result<Self> {
+    pub(super) fn load(
+        config: &Config,
+        margin: usize,
+        saved: Option<Vocab>,
+        test_records: TestRecords,
+    ) -> Result<Self> {
         let classes = config.data.to_classes()?;
         let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
         let options = config.data.read_options(true);
@@ -66,8 +83,11 @@ impl Corpus {
             })
         };
         let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
-        let test = rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?;
-        Ok(Self { train, valid, test, vocab, tokenizer, classes })
+        let test = match test_records {
+            TestRecords::Used => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
+            TestRecords::HeldBack => None,
+        };
+        Ok(Self { train, valid, test, vocab, tokenizer, classes, test_records })
     }
 
     /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
@@ -79,6 +99,10 @@ impl Corpus {
         ];
         let mut lines: Vec<String> =
             parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect();
+        if self.test_records == TestRecords::HeldBack {
+            lines.pop();
+            lines.push("test: held back".to_owned());
+        }
         lines.push(format!("vocabulary: {} words", self.vocab.len()));
         lines
     }
@@ -146,6 +170,13 @@ fn cut(
     options: &ReadOptions,
     classes: &Classes,
 ) -> Result<Option<[Vec<usize>; 3]>> {
+    let labels = || -> Result<Vec<usize>> {
+        let records = RecordReader::open(file, options, Some(classes))?;
+        records.map(|record| Ok(record?.label.unwrap_or_default())).collect()
+    };
+    if let Some(fold) = config.data.fold {
+        return cut_fold(config, fold, &labels()?).map(Some);
+    }
     let [train, mut valid, mut test] = config.data.split;
     if config.data.valid.is_some() {
         (valid, test) = (0.0, 0.0);
@@ -156,15 +187,24 @@ fn cut(
     if valid == 0.0 && test == 0.0 {
         return Ok(None);
     }
-    let labels = RecordReader::open(file, options, Some(classes))?
-        .map(|record| Ok(record?.label.unwrap_or_default()))
-        .collect::<Result<Vec<usize>>>()?;
     let sum = train + valid + test;
     let ratios = [train / sum, valid / sum, test / sum];
-    Ok(Some(stratified_split(&labels, ratios, config.seed)?.map(|mut part| {
-        part.sort_unstable();
-        part
-    })))
+    Ok(Some(stratified_split(&labels()?, ratios, config.seed)?))
+}
+
+/// The same if the test is a fold: the other folds are for training and, by its share, validation.
+fn cut_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
+    let mut folds =
+        stratified_k_fold(labels, fold.of, config.seed).map_err(|e| Error::setting("data.fold", e))?;
+    let test = folds.swap_remove(fold.number - 1);
+    let mut others = folds.concat();
+    others.sort_unstable();
+    let [train, valid, _] = config.data.split;
+    let valid = if config.data.valid.is_some() { 0.0 } else { valid / (train + valid) };
+    let classes: Vec<usize> = others.iter().map(|&position| labels[position]).collect();
+    let parts = stratified_split(&classes, [1.0 - valid, valid, 0.0], config.seed)?;
+    let [train, valid, _] = parts.map(|part| part.into_iter().map(|at| others[at]).collect());
+    Ok([train, valid, test])
 }
 
 /// The records at the ascending positions `part`, or all.

@@ -1,6 +1,7 @@
 //! A trained detector: all that prediction needs, saved to and loaded from a run folder.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use faknow_callbacks::Phase;
@@ -194,9 +195,23 @@ pub(super) fn save_config(run: &Path, config: &Config) -> Result<()> {
         env!("CARGO_PKG_VERSION")
     );
     let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
-    let beside = run.join(CONFIG).with_extension("toml.tmp");
-    write(&beside, &(header + &text))?;
-    fs::rename(&beside, run.join(CONFIG)).map_err(|e| Error::io(run.join(CONFIG), e))
+    write_whole(&run.join(CONFIG), &(header + &text))
+}
+
+/// Writes a file, whole or not at all: beside it first, then in its place.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let beside = beside(path);
+    let mut file = File::create(&beside).map_err(|e| Error::io(&beside, e))?;
+    // The name must not become that of a file whose content the disk does not have yet.
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| Error::io(&beside, e))?;
+    fs::rename(&beside, path).map_err(|e| Error::io(path, e))
+}
+
+/// Where [`write_whole`] writes first.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {

@@ -16,25 +16,45 @@
 //! # Ok::<(), faknow::Error>(())
 //! ```
 
+mod candidates;
 mod check;
 mod config;
 mod corpus;
+mod cross_validation;
 mod detector;
 mod faknow_yaml;
+mod fold;
 mod guess;
 mod models;
+mod pause;
 mod report;
 mod resume;
+mod search;
+mod search_method;
+mod search_outcome;
+mod search_space;
 mod session;
 mod settings;
+mod study;
 mod train;
 mod trainer_config;
+mod trial;
 
 pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig};
+pub use cross_validation::{
+    CrossValidation, FoldMetric, FoldResult, cross_validate, resume_cross_validation,
+};
 pub use detector::{Detector, Prediction};
+pub use fold::Fold;
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
 pub use models::{ModelInfo, TextModel, model_info, models};
 pub use resume::{ResumeOptions, resume};
-pub use session::Session;
+pub use search::{resume_search, search};
+pub use search_method::SearchMethod;
+pub use search_outcome::SearchOutcome;
+pub use search_space::SearchSpace;
+pub use session::{Session, Sessions};
+pub use study::TestScores;
 pub use train::{Outcome, train};
 pub use trainer_config::{EarlyStoppingConfig, TrainerConfig};
+pub use trial::Trial;

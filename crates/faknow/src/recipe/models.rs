@@ -109,17 +109,7 @@ impl TextModelConfig {
                 None => TextCnn::new(path, config, sizes.vocab_size, sizes.n_classes),
             },
         };
-        Ok(Box::new(model.map_err(named)?))
-    }
-}
-
-/// A hyper-parameter under the name that it has in a config.
-fn named(error: faknow_model::Error) -> Error {
-    match error {
-        faknow_model::Error::Config { name, expected, got, .. } => {
-            Error::config(format!("model.{name}"), format!("expected {expected}, got {got}"))
-        }
-        other => Error::Model(other),
+        Ok(Box::new(model.map_err(|error| Error::in_table("model", error))?))
     }
 }
 

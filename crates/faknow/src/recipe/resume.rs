@@ -6,13 +6,14 @@ use faknow_callbacks::{Callback, Run};
 use faknow_data::text::Vocab;
 use faknow_trainer::{Change, Resume, RunDir};
 
+use super::corpus::TestRecords;
 use super::detector::{CONFIG, VOCAB, save_config, save_inputs};
 use super::train::Job;
 use super::{Config, Outcome, Session};
 use crate::{Error, Result};
 
 /// Settings that may change when a run goes on: where its files are now, what it takes, how it is watched.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "early_stopping.",
     "threads",
     "device",
@@ -22,6 +23,7 @@ const FREE: [&str; 9] = [
     "data.valid",
     "data.test",
     "text.vectors",
+    "model.weights",
 ];
 
 /// How a run is resumed.
@@ -52,14 +54,25 @@ pub fn resume(run: &Path, options: &ResumeOptions, session: impl Into<Session>) 
     let run_dir = RunDir::open(run)?;
     let before = Config::from_file(&run.join(CONFIG))?;
     let config = before.set_all(&options.set)?;
+    go_on(run_dir, &config, options, TestRecords::Used, session.into())
+}
+
+/// Goes on with a run by this config, which takes the place of what `options` sets.
+pub(super) fn go_on(
+    run_dir: RunDir,
+    config: &Config,
+    options: &ResumeOptions,
+    test_records: TestRecords,
+    mut session: Session,
+) -> Result<Outcome> {
+    let run = run_dir.path();
     let has_begun = Resume::finds_checkpoint(run);
     let vocab = if has_begun { Some(Vocab::load(run.join(VOCAB))?) } else { None };
-    let job = Job::prepare(&config, vocab)?;
+    let job = Job::with_test_records(config, vocab, test_records)?;
     if !has_begun {
         let corpus = &job.corpus;
         save_inputs(run, &job.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
     }
-    let mut session = session.into();
     session.callbacks.push(KeepConfig(job.config.clone()));
     let from = Resume {
         allow: options.allow.clone(),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use faknow_trainer::OptimizerConfig;
-use serde::de::IntoDeserializer;
+use faknow_trainer::{Attack, OptimizerConfig};
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
 use super::{Config, faknow_yaml};
@@ -36,11 +36,17 @@ impl Config {
             let by_default = OptimizerConfig::default().name();
             optimizer.entry("name").or_insert_with(|| Value::String(by_default.to_owned()));
         }
-        let optimizer = table.get("optimizer").and_then(Value::as_table).cloned();
+        let table_of = |name: &str| table.get(name).and_then(Value::as_table).cloned();
+        let (optimizer, attack) = (table_of("optimizer"), table_of("adversarial"));
         serde_path_to_error::deserialize(Value::Table(table).into_deserializer()).map_err(|error| {
             let key = match error.path().to_string() {
                 path if path == "." => String::new(),
-                path if path == "optimizer" => optimizer.and_then(|o| wrong_setting(&o)).unwrap_or(path),
+                path if path == "optimizer" => {
+                    optimizer.and_then(|o| wrong_setting::<OptimizerConfig>(&path, &o)).unwrap_or(path)
+                }
+                path if path == "adversarial" => {
+                    attack.and_then(|a| wrong_setting::<Attack>(&path, &a)).unwrap_or(path)
+                }
                 path => path,
             };
             Error::config(key, in_plain_words(error.into_inner().message()))
@@ -89,7 +95,7 @@ impl Config {
         self.with_all(vec![(key, value)])
     }
 
-    fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
+    pub(super) fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
         let mut table = self.to_table()?;
         // A name says which other settings there are: it comes first.
         values.sort_by_key(|(key, _)| *key != "optimizer.name");
@@ -131,17 +137,18 @@ fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
     Ok(())
 }
 
-/// The optimizer's setting that cannot be read; serde's own reading of tagged enums forgets which it was.
-fn wrong_setting(optimizer: &Table) -> Option<String> {
-    let name = optimizer.get("name").cloned()?;
+/// The setting of a table with a `name` that cannot be read as a `T`; serde's own reading of tagged enums forgets which
+/// it was.
+fn wrong_setting<T: DeserializeOwned>(table: &str, settings: &Table) -> Option<String> {
+    let name = settings.get("name").cloned()?;
     let reads = |key: &str, value: &Value| {
         let alone = Table::from_iter([("name".to_owned(), name.clone()), (key.to_owned(), value.clone())]);
-        alone.try_into::<OptimizerConfig>().is_ok()
+        alone.try_into::<T>().is_ok()
     };
-    optimizer.iter().find(|(key, value)| !reads(key, value)).map(|(key, _)| format!("optimizer.{key}"))
+    settings.iter().find(|(key, value)| !reads(key, value)).map(|(key, _)| format!("{table}.{key}"))
 }
 
-fn parse_value(text: &str) -> Value {
+pub(super) fn parse_value(text: &str) -> Value {
     let line = format!("value = {text}");
     match line.parse::<Table>() {
         Ok(mut table) if table.len() == 1 => {
@@ -152,7 +159,7 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// Where a TOML file does not parse and why, in one line.
-fn at_line(text: &str, error: &toml::de::Error) -> String {
+pub(super) fn at_line(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -161,7 +168,7 @@ fn at_line(text: &str, error: &toml::de::Error) -> String {
 
 /// Serde's message with the names of Rust's types in words.
 pub(super) fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 10] = [
+    const WORDS: [(&str, &str); 11] = [
         ("expected usize", "expected a whole number of at least 0"),
         ("expected u64", "expected a whole number of at least 0"),
         ("expected i64", "expected a whole number"),
@@ -172,6 +179,7 @@ pub(super) fn in_plain_words(message: &str) -> String {
         ("expected a string", "expected a text; quotes make one: \"1\""),
         ("expected path string", "expected a path"),
         ("expected internally tagged enum OptimizerConfig", "expected a table with a `name`"),
+        ("expected internally tagged enum Attack", "expected a table with a `name`"),
     ];
     let message = message.replace('\n', " ");
     match message.split_once("expected struct ") {
@@ -221,12 +229,14 @@ mod tests {
         };
         says(
             "optimizer.lrr=1",
-            "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`",
+            "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`, \
+             `groups`",
         );
         says("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
         says(
             "optimizer.name=lion",
-            "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`",
+            "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`, \
+             `adagrad`",
         );
         says(
             "trainer.epochs=many",
@@ -240,6 +250,7 @@ mod tests {
             "data.text=2",
             "`data.text`: invalid type: integer `2`, expected a text; quotes make one: \"1\"",
         );
+        says("data.fold=2/5", "`data.fold`: expected a fold, as in `2 of 5`, got `2/5`");
         says("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
         says("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
         says(
@@ -254,6 +265,27 @@ mod tests {
         says("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
         says("optimizer..lr=1", "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01");
         says("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_loss_or_an_attack_is_named() {
+        let says = |assignment: &str, expected: &str| {
+            let error = Config::default().set(assignment).unwrap_err().to_string();
+            assert_eq!(error, expected, "{assignment}");
+        };
+        says("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
+        says("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
+        says("adversarial.steps=2", "`adversarial.steps`: missing field `name`");
+        says("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
+        says(
+            "adversarial={ name = 'fgm', steps = 2 }",
+            "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",
+        );
+        says(
+            "loss.class_weights=even",
+            "`loss.class_weights`: invalid value: string \"even\", expected `balanced` or a list of weights, one for each \
+             class",
+        );
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! A config becomes a trained, tested and saved detector.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
-use faknow_model::Model;
+use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
+use faknow_trainer::{
+    Adversarial, FitReport, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate, with_model_seed,
+};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use tch::Tensor;
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::corpus::{Corpus, eval_loader, train_loader};
+use super::corpus::{Corpus, TestRecords, eval_loader, train_loader};
 use super::detector::{save_inputs, write};
 use super::models::{TextModelConfig, TextSizes};
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
@@ -46,11 +51,7 @@ pub fn train(
     run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
     session: impl Into<Session>,
 ) -> Result<Outcome> {
-    let job = Job::prepare(config, None)?;
-    let run_dir = run_dir()?;
-    let corpus = &job.corpus;
-    save_inputs(run_dir.path(), &job.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
-    job.run(run_dir, session.into(), None)
+    Job::prepare(config, None)?.begin(run_dir, session.into())
 }
 
 /// Everything that a run needs, checked and ready.
@@ -68,6 +69,15 @@ impl Job {
     /// Checks the config, reads all records, and builds the model; `vocab` is that of a run that goes on, whose
     /// weights are yet to come.
     pub(super) fn prepare(config: &Config, vocab: Option<Vocab>) -> Result<Self> {
+        Self::with_test_records(config, vocab, TestRecords::Used)
+    }
+
+    /// As [`prepare`](Self::prepare); test records that are held back are neither read nor tested on.
+    pub(super) fn with_test_records(
+        config: &Config,
+        vocab: Option<Vocab>,
+        test_records: TestRecords,
+    ) -> Result<Self> {
         let mut config = config.clone();
         config.validate()?;
         let mut model_config = TextModelConfig::new(&config.model)?;
@@ -77,7 +87,10 @@ impl Job {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
         let goes_on = vocab.is_some();
-        let corpus = Corpus::load(&config, model_config.margin(), vocab)?;
+        // A wrong file should be known before the records are read.
+        let first_weights =
+            config.model.weights.as_deref().filter(|_| !goes_on).map(read_weights).transpose()?;
+        let corpus = Corpus::load(&config, model_config.margin(), vocab, test_records)?;
         let mut summary = corpus.summary();
         let vectors = match &config.text.vectors {
             Some(path) if !goes_on => {
@@ -102,9 +115,27 @@ impl Job {
         };
         let model = with_model_seed(config.seed, || model_config.build(&vars.root(), &sizes))?;
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::named(e.into()))?;
+        if let Some((path, tensors)) = first_weights {
+            let report = weights::restore_partial(&vars, &tensors, path).map_err(wrong_weights)?;
+            summary.extend(format!("weights of {}: {report}", path.display()).lines().map(str::to_owned));
+        }
         let job = Self { config, corpus, model, vars, metrics, summary };
-        job.check_schedule()?;
+        job.check_plan()?;
+        job.supervised()?;
+        job.adversarial()?;
         Ok(job)
+    }
+
+    /// Trains from the beginning, in the folder that `run_dir` makes.
+    pub(super) fn begin(
+        self,
+        run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
+        session: Session,
+    ) -> Result<Outcome> {
+        let run_dir = run_dir()?;
+        let corpus = &self.corpus;
+        save_inputs(run_dir.path(), &self.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+        self.run(run_dir, session, None)
     }
 
     /// Trains, from the beginning or from a checkpoint, tests and reports.
@@ -112,6 +143,7 @@ impl Job {
         let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
         let (train, valid, test) = self.loaders()?;
+        let (supervised, adversarial) = (self.supervised()?, self.adversarial()?);
         let Self { config, corpus, model, vars, metrics, summary } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = Trainer::builder(model, vars)
@@ -124,8 +156,12 @@ impl Job {
             .run_dir(run_dir)
             .interrupt(session.interrupt)
             .checkpoints(config.checkpoint.clone())
-            .hyperparameters(flat(&config));
+            .hyperparameters(by_dotted_name(&config));
         builder = with_trainer_config(builder, &config.trainer);
+        builder = match adversarial {
+            Some(adversarial) => builder.step(adversarial.supervised(supervised)),
+            None => builder.step(supervised),
+        };
         if let Some(average) = config.average.clone() {
             builder = builder.average(average);
         }
@@ -173,16 +209,31 @@ impl Job {
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
     }
 
-    /// Checks the schedule's settings against the length of the run, which is only known with the data.
-    fn check_schedule(&self) -> Result<()> {
+    /// The training step with the config's loss; balanced class weights come from the training labels.
+    fn supervised(&self) -> Result<Supervised> {
+        let Some(loss) = self.config.loss.clone() else { return Ok(Supervised::default()) };
+        let loss = loss.with_class_counts(&self.corpus.train.class_counts());
+        loss.and_then(Supervised::new).map_err(|error| Error::in_table("loss", error))
+    }
+
+    /// The adversarial step, if there is to be one.
+    fn adversarial(&self) -> Result<Option<Adversarial>> {
+        let attack = self.config.adversarial.clone();
+        attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::named)
+    }
+
+    /// Checks the batches, and the schedule against the length of the run, which are only known with the data.
+    fn check_plan(&self) -> Result<()> {
         let config = &self.config;
-        let Some(schedule) = &config.schedule else { return Ok(()) };
         let (train, valid, _) = self.loaders()?;
+        let Some(schedule) = &config.schedule else { return Ok(()) };
+        let limits = [config.trainer.limit_batches, config.trainer.overfit_batches];
+        let n_batches = limits.into_iter().flatten().fold(train.n_batches(), usize::min);
         let (monitor, _) = config.monitors()?;
         let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);
         let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
         let plan = Plan {
-            steps_per_epoch: train.n_batches().div_ceil(config.trainer.accumulate),
+            steps_per_epoch: n_batches.div_ceil(config.trainer.accumulate),
             max_epochs: config.trainer.epochs,
             monitor_direction: valid.map(|_| direction),
         };
@@ -190,6 +241,15 @@ impl Job {
         let built = with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &plan));
         built.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
     }
+}
+
+/// The tensors of a file of weights.
+fn read_weights(path: &Path) -> Result<(&Path, BTreeMap<String, Tensor>)> {
+    Ok((path, weights::read(path).map_err(wrong_weights)?))
+}
+
+fn wrong_weights(error: faknow_model::Error) -> Error {
+    Error::config("model.weights", error.to_string())
 }
 
 type TextLoader = DataLoader<TextDataset>;
@@ -247,8 +307,8 @@ fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> Ea
     }
 }
 
-/// The config by dotted names.
-fn flat(config: &Config) -> Map<String, Value> {
+/// Settings by dotted names.
+pub(super) fn by_dotted_name(settings: &impl Serialize) -> Map<String, Value> {
     fn add(prefix: &str, value: Value, all: &mut Map<String, Value>) {
         match value {
             Value::Object(fields) => {
@@ -261,6 +321,6 @@ fn flat(config: &Config) -> Map<String, Value> {
         }
     }
     let mut all = Map::new();
-    add("", serde_json::to_value(config).unwrap_or_default(), &mut all);
+    add("", serde_json::to_value(settings).unwrap_or_default(), &mut all);
     all
 }

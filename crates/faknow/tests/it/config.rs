@@ -53,6 +53,19 @@ embedding_size = 50
 kernel_sizes = [2, 3]
 freeze_embedding = true
 
+[loss]
+name = "focal"
+gamma = 1.5
+label_smoothing = 0.1
+class_weights = [1.0, 2.0, 3.0]
+
+[adversarial]
+name = "pgd"
+pattern = "*_embedding.weight"
+epsilon = 2.0
+alpha = 0.5
+steps = 4
+
 [optimizer]
 name = "rmsprop"
 lr = 0.1
@@ -77,12 +90,37 @@ name = "cosine"
 t_max = 10
 eta_min = 0.001
 
+[[optimizer.groups]]
+pattern = "word_embedding.*"
+lr = 0.01
+weight_decay = 0.0
+
+[average]
+name = "swa"
+start = "2 epochs"
+every = "50 steps"
+
+[checkpoint]
+every = "5 steps"
+keep = 2
+best = 3
+monitors = ["loss", "f1"]
+
 [trainer]
 epochs = 9
+max_steps = 100
+max_time = "7200 seconds"
+accumulate = 2
 clip_norm = 1.5
+on_non_finite = "roll_back"
+validate_every = "0.5 epochs"
+sanity_batches = 0
 monitor = "f1_macro"
 restore_best = false
 metrics = ["f1_macro", "roc_auc"]
+limit_batches = 7
+overfit_batches = 3
+fast_dev_run = true
 
 [early_stopping]
 enabled = false
@@ -118,7 +156,18 @@ fn a_config_with_every_setting_survives_its_file() {
 
 #[test]
 fn unknown_keys_are_refused_in_every_table() {
-    for table in ["", "data.", "text.", "loader.", "model.", "optimizer.", "trainer.", "early_stopping."] {
+    for table in [
+        "",
+        "data.",
+        "text.",
+        "loader.",
+        "model.",
+        "loss.",
+        "optimizer.",
+        "trainer.",
+        "early_stopping.",
+        "checkpoint.",
+    ] {
         let key = format!("{table}no_such_key");
         let bench = Bench::new(&posts(20));
         let error = match bench.config.set(&format!("{key}=1")) {

@@ -58,6 +58,9 @@ fn check_keys(documented: &Documented, section: &str, accepted: &BTreeSet<String
     assert!(unknown.is_empty(), "docs/config.md, `{section}`, has {unknown:?}, which is no setting");
 }
 
+/// Tables that a config need not have: `a={ … }` for each whose keys do not depend on a name.
+const OPTIONAL: [(&str, &str); 1] = [("loss", "loss={}")];
+
 /// Compares the default cells with the values in a config's table.
 fn check_defaults(documented: &Documented, section: &str, config: &Table) {
     for (key, cell) in documented.get(section).into_iter().flatten() {
@@ -89,20 +92,37 @@ fn every_setting_is_documented_with_its_default() {
     let tables = accepted("", &[]);
     let parts: Vec<&String> = tables
         .iter()
-        .filter(|name| defaults.get(*name).is_some_and(Value::is_table) || *name == "schedule")
+        .filter(|name| {
+            let name = name.as_str();
+            defaults.get(name).is_some_and(Value::is_table)
+                || ["schedule", "loss", "adversarial", "average"].contains(&name)
+        })
         .collect();
     let plain: BTreeSet<String> = tables.iter().filter(|name| !parts.contains(name)).cloned().collect();
     check_keys(&documented, "Run", &plain);
     check_defaults(&documented, "Run", &defaults);
-    assert_eq!(parts.len(), 8, "{parts:?}");
+    assert_eq!(parts.len(), 12, "{parts:?}");
     for part in parts {
         match part.as_str() {
             // Their further keys depend on the name, and have sections of their own.
-            "model" | "optimizer" | "schedule" => {
+            "model" => {
+                let keys = ["model.name", "model.weights"].map(str::to_owned);
+                check_keys(&documented, part, &BTreeSet::from(keys));
+            }
+            "optimizer" => {
+                let keys = ["optimizer.name", "optimizer.groups"].map(str::to_owned);
+                check_keys(&documented, part, &BTreeSet::from(keys));
+            }
+            "schedule" | "adversarial" | "average" => {
                 check_keys(&documented, part, &BTreeSet::from([format!("{part}.name")]));
             }
             part => check_keys(&documented, part, &accepted(part, &[])),
         }
+        let whole = OPTIONAL.iter().find(|(name, _)| *name == part.as_str());
+        let defaults = match whole {
+            Some((_, whole)) => Config::default().set(whole).unwrap().to_table().unwrap(),
+            None => defaults.clone(),
+        };
         check_defaults(&documented, part, &defaults);
     }
 }
@@ -137,7 +157,25 @@ fn every_optimizer_is_documented() {
     for name in names {
         let section = format!("optimizer.name = \"{name}\"");
         let whole = format!("optimizer={{ name = '{name}' }}");
-        check_keys(&documented, &section, &accepted("optimizer", &[&whole]));
+        let mut keys = accepted("optimizer", &[&whole]);
+        assert!(keys.remove("optimizer.groups"), "all have groups, which are told of once");
+        check_keys(&documented, &section, &keys);
+        check_defaults(&documented, &section, &Config::default().set(&whole).unwrap().to_table().unwrap());
+    }
+}
+
+#[test]
+fn every_attack_and_average_is_documented() {
+    let Some(documented) = documented() else { return };
+    for (table, name, required) in [
+        ("adversarial", "pgd", ""),
+        ("adversarial", "fgm", ""),
+        ("average", "ema", ""),
+        ("average", "swa", ", start = '1 epoch'"),
+    ] {
+        let section = format!("{table}.name = \"{name}\"");
+        let whole = format!("{table}={{ name = '{name}'{required} }}");
+        check_keys(&documented, &section, &accepted(table, &[&whole]));
         check_defaults(&documented, &section, &Config::default().set(&whole).unwrap().to_table().unwrap());
     }
 }

@@ -7,8 +7,11 @@
 )]
 
 mod config;
+mod cross_validation;
 mod data;
 mod detector;
 mod documentation;
+mod search;
 mod support;
 mod training;
+mod weights;

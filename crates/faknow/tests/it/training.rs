@@ -63,8 +63,7 @@ fn drop_last_leaves_out_the_batch_that_is_not_full() {
 
 #[test]
 fn balanced_draws_help_a_rare_class() {
-    let rare = posts(200).into_iter().enumerate().filter(|(i, (_, label))| *label == "real" || i % 20 == 1);
-    let bench = Bench::new(&rare.map(|(_, post)| post).collect::<Vec<_>>());
+    let bench = Bench::new(&few_fakes());
     let recall = |run: &str, balanced: &str| {
         let settings = [
             "data.split=[0.5, 0.25, 0.25]",
@@ -80,6 +79,47 @@ fn balanced_draws_help_a_rare_class() {
     let (as_they_are, balanced) =
         (recall("plain", "loader.balanced=false"), recall("balanced", "loader.balanced=true"));
     assert!(as_they_are < 0.2 && balanced > 0.8, "{as_they_are} {balanced}");
+}
+
+/// Two hundred posts, of which few are fake.
+fn few_fakes() -> Vec<(String, &'static str)> {
+    let rare = posts(200).into_iter().enumerate().filter(|(i, (_, label))| *label == "real" || i % 20 == 1);
+    rare.map(|(_, post)| post).collect()
+}
+
+#[test]
+fn balanced_class_weights_are_those_of_the_training_labels_and_help_a_rare_class() {
+    let bench = Bench::new(&few_fakes());
+    let train = |run: &str, loss: &[&str]| {
+        let settings = ["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=6", "optimizer.lr=0.02"];
+        let outcome = bench.train(run, &[&settings[..], &["trainer.restore_best=false"], loss].concat());
+        outcome.valid.unwrap().1.scores().value("recall").unwrap()
+    };
+    let (plain, balanced) = (train("plain", &[]), train("balanced", &["loss.class_weights=balanced"]));
+    assert!(plain < 0.2 && balanced > 0.8, "{plain} {balanced}");
+    // Half of 100 and half of 10: 50 and 5 of 55.
+    train("given", &[&format!("loss.class_weights=[{}, {}]", 55.0 / (2.0 * 50.0), 55.0 / (2.0 * 5.0))]);
+    assert_eq!(bench.last_weights("balanced"), bench.last_weights("given"));
+}
+
+#[test]
+fn word_vectors_are_trained_under_attack() {
+    let bench = Bench::new(&posts(40));
+    let outcome = bench.train("run", &["adversarial.name=pgd", "loss.label_smoothing=0.1"]);
+    for record in &outcome.fit.history.epochs {
+        let value = |name: &str| record.train.value(name).unwrap();
+        let (clean, adversarial) = (value("loss/clean"), value("loss/adversarial"));
+        assert!(adversarial > clean && (value("loss") - clean - adversarial).abs() < 1e-6, "{record:?}");
+    }
+    let refused = |settings: &[&str]| {
+        let error = bench.try_train("refused", settings).unwrap_err();
+        assert!(error.is_input() && !bench.path("refused").exists());
+        let message = error.to_string();
+        let expected = "`adversarial.pattern`: expected a pattern that fits a trainable parameter";
+        assert!(message.starts_with(expected), "{message}");
+    };
+    refused(&["adversarial={ name = 'fgm', pattern = 'bert.*' }"]);
+    refused(&["adversarial.name=pgd", "model.freeze_embedding=true"]);
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! A run's settings in the form in which TensorBoard's HParams page compares runs.
+
+use protobuf::Message;
+use protobuf::well_known_types::{Value, Value_oneof_kind};
+use serde_json::{Map, Value as Json};
+use tensorboard_proto::api::Status;
+use tensorboard_proto::plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo};
+use tensorboard_proto::summary::{Summary, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData};
+use tensorboard_proto::tensor::TensorProto;
+use tensorboard_proto::types::DataType;
+
+use crate::{Error, Result};
+
+/// How a run ended, for the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Done,
+    Failed,
+}
+
+/// A run begins with these settings at this time, in seconds since 1970.
+pub(crate) fn start(settings: &Map<String, Json>, seconds: f64) -> Result<Summary> {
+    let mut info = SessionStartInfo::new();
+    info.set_hparams(settings.iter().map(|(name, value)| (name.clone(), as_proto(value))).collect());
+    info.set_start_time_secs(seconds);
+    let mut data = HParamsPluginData::new();
+    data.set_session_start_info(info);
+    summary("_hparams_/session_start_info", &data)
+}
+
+/// The run is over.
+pub(crate) fn end(ended: Ended, seconds: f64) -> Result<Summary> {
+    let mut info = SessionEndInfo::new();
+    info.set_status(match ended {
+        Ended::Done => Status::STATUS_SUCCESS,
+        Ended::Failed => Status::STATUS_FAILURE,
+    });
+    info.set_end_time_secs(seconds);
+    let mut data = HParamsPluginData::new();
+    data.set_session_end_info(info);
+    summary("_hparams_/session_end_info", &data)
+}
+
+/// What the page can compare: numbers, truth values, and all else as text.
+fn as_proto(value: &Json) -> Value {
+    let kind = match value {
+        Json::Bool(value) => Value_oneof_kind::bool_value(*value),
+        Json::Number(number) => Value_oneof_kind::number_value(number.as_f64().unwrap_or(f64::NAN)),
+        Json::String(text) => Value_oneof_kind::string_value(text.clone()),
+        other => Value_oneof_kind::string_value(other.to_string()),
+    };
+    Value { kind: Some(kind), ..Value::default() }
+}
+
+fn summary(tag: &str, data: &HParamsPluginData) -> Result<Summary> {
+    let content = data
+        .write_to_bytes()
+        .map_err(|e| Error::Custom { callback: "TensorBoard".to_owned(), message: e.to_string() })?;
+    let mut plugin = SummaryMetadata_PluginData::new();
+    plugin.set_plugin_name("hparams".to_owned());
+    plugin.set_content(content);
+    let mut metadata = SummaryMetadata::new();
+    metadata.set_plugin_data(plugin);
+    // TensorBoard drops values that hold nothing.
+    let mut nothing = TensorProto::new();
+    nothing.set_dtype(DataType::DT_FLOAT);
+    nothing.set_float_val(vec![0.0]);
+    let mut value = Summary_Value::new();
+    value.set_tag(tag.to_owned());
+    value.set_metadata(metadata);
+    value.set_tensor(nothing);
+    let mut summary = Summary::new();
+    summary.set_value(vec![value].into());
+    Ok(summary)
+}

@@ -1,0 +1,102 @@
+//! `faknow cv`: how well a model does, and how much that varies.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use faknow::recipe::{CrossValidation, cross_validate, resume_cross_validation};
+use faknow::trainer::RunDir;
+use serde_json::{Map, Value, json};
+
+use crate::console::{Console, print};
+use crate::interrupted::Interrupted;
+use crate::training_options::TrainingOptions;
+
+/// Cross-validate: train a detector for each of several folds, test it on that fold, and tell mean and deviation
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow cv textcnn --folds 5 --train posts.csv --text tweet --label label --classes real,fake
+  faknow cv my.toml --folds 10 --set data.split=[1.0,0.0,0.0]   # no validation: every epoch counts
+  faknow cv --resume runs/cv-textcnn-…                          # go on after Ctrl-C, or a crash
+
+The folds are stratified by class and depend on the seed alone. Validation is taken from the folds that train, by its
+share of `data.split`, unless there is --valid. A `data.test` in the config is left alone: it is for the detector that
+is chosen in the end. The folder has a run folder for each fold, `cv.json` and `report.md`; the same command with the
+same --out goes on where it was cut off.")]
+pub(crate) struct CvArgs {
+    #[command(flatten)]
+    training: TrainingOptions,
+    /// How many folds, at least 2 and at most as many as the rarest class has samples
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    folds: usize,
+    /// The folder; new, empty, or that of the same cross-validation (default: a new one below `runs`)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the cross-validation in this folder, by its own settings
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "folds", "out", "TrainingOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
+    ])]
+    resume: Option<PathBuf>,
+    /// End the output with one JSON line: dir, ended, n_folds, folds, metrics
+    #[arg(long)]
+    json: bool,
+}
+
+impl CvArgs {
+    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+        let sessions = console.sessions()?;
+        let outcome = match &self.resume {
+            Some(dir) => resume_cross_validation(dir, sessions)?,
+            None => {
+                let config = self.training.to_config(None)?;
+                let name = format!("cv-{}", config.model.name);
+                let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
+                cross_validate(&config, self.folds, &dir, sessions)?
+            }
+        };
+        if self.json {
+            print(&summary(&outcome).to_string())?
+        } else {
+            print(&table(&outcome))?
+        }
+        if outcome.interrupted {
+            let at = format!("fold {} of {}", outcome.folds.len() + 1, outcome.n_folds);
+            return Err(Interrupted::at(at, "faknow cv --resume", &outcome.dir).into());
+        }
+        Ok(())
+    }
+}
+
+fn summary(outcome: &CrossValidation) -> Value {
+    let metrics = outcome.metrics().into_iter().map(|metric| {
+        let mean = metric.summary.map(|summary| summary.mean);
+        let deviation = metric.summary.and_then(|summary| summary.deviation);
+        (metric.name, json!({ "mean": mean, "deviation": deviation, "values": metric.values }))
+    });
+    let folds = outcome.folds.iter().map(|fold| {
+        json!({
+            "run": outcome.run(fold),
+            "ended": fold.ended,
+            "epochs": fold.epochs,
+            "best_epoch": fold.best_epoch,
+            "n_samples": fold.test.n_samples,
+        })
+    });
+    json!({
+        "dir": outcome.dir,
+        "ended": if outcome.interrupted { "interrupted" } else { "completed" },
+        "n_folds": outcome.n_folds,
+        "folds": folds.collect::<Vec<_>>(),
+        "metrics": metrics.collect::<Map<_, _>>(),
+    })
+}
+
+fn table(outcome: &CrossValidation) -> String {
+    let mut lines = vec![outcome.to_string(), String::new()];
+    lines.push(format!("folds   {} of {} done", outcome.folds.len(), outcome.n_folds));
+    lines.push(format!("folder  {}", outcome.dir.display()));
+    if !outcome.interrupted {
+        lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
+    }
+    lines.join("\n")
+}

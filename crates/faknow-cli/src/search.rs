@@ -1,0 +1,182 @@
+//! `faknow search`: which settings validate best.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use faknow::recipe::{SearchMethod, SearchOutcome, SearchSpace, Trial, resume_search, search};
+use faknow::trainer::RunDir;
+use serde_json::{Value, json};
+
+use crate::console::{Console, print};
+use crate::interrupted::Interrupted;
+use crate::training_options::TrainingOptions;
+
+/// Search for settings: train many detectors, rank them by their validation, and test the best one alone
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow search textcnn --grid optimizer.lr=0.001,0.0003 --grid model.dropout=0.3,0.5 --train posts.csv
+  faknow search my.toml --space space.toml --method random --trials 30
+  faknow search my.toml --space space.toml --method halving --trials 27 --eta 3 --epochs 27
+  faknow search --resume runs/search-textcnn-…       # go on after Ctrl-C, or a crash
+
+A space is TOML with the keys of a config: a list of values, or a range to draw from:
+  optimizer.lr = { low = 1e-5, high = 1e-2, log = true }
+  model.n_filters = { low = 50, high = 200 }
+  model.dropout = [0.3, 0.5]
+
+Trials are ranked by `trainer.monitor`. Test records (--test, or their share of `data.split`) are held back until all
+trials are done; then the best one is tested, once. The folder has a run folder for each trial, `search.json` and
+`report.md`; the same command with the same --out goes on where it was cut off.")]
+pub(crate) struct SearchArgs {
+    #[command(flatten)]
+    training: TrainingOptions,
+    /// Test records, for the best trial alone (default: as for `faknow train`)
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    test: Option<PathBuf>,
+    /// File of the settings to try: lists of values and ranges
+    #[arg(long, value_name = "FILE", help_heading = "Search", required_unless_present_any = ["grid", "resume"])]
+    space: Option<PathBuf>,
+    /// A setting and its values, as in optimizer.lr=0.001,0.0003; may come several times
+    #[arg(long, value_name = "KEY=A,B,…", help_heading = "Search")]
+    grid: Vec<String>,
+    /// grid: all combinations; random: some; halving: many, the best train on
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "grid",
+        hide_possible_values = true,
+        help_heading = "Search"
+    )]
+    method: Method,
+    /// Trials of a random search, or of the first rung of halving (default 20)
+    #[arg(long, value_name = "N", help_heading = "Search")]
+    trials: Option<usize>,
+    /// Of so many trials one goes on to the next rung of halving (default 3)
+    #[arg(long, value_name = "N", help_heading = "Search")]
+    eta: Option<usize>,
+    /// The folder; new, empty, or that of the same search (default: a new one below `runs`)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the search in this folder, by its own settings
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "test", "space", "grid", "method", "trials", "eta", "out",
+        "TrainingOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
+    ])]
+    resume: Option<PathBuf>,
+    /// End the output with one JSON line: dir, ended, monitor, n_trials, n_failed, best, test, trials
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Grid,
+    Random,
+    Halving,
+}
+
+impl SearchArgs {
+    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+        let sessions = console.sessions()?;
+        let outcome = match &self.resume {
+            Some(dir) => resume_search(dir, sessions)?,
+            None => {
+                let config = self.training.to_config(self.test.as_deref())?;
+                let name = format!("search-{}", config.model.name);
+                let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
+                search(&config, &self.space()?, &self.method()?, &dir, sessions)?
+            }
+        };
+        if self.json {
+            print(&summary(&outcome).to_string())?
+        } else {
+            print(&table(&outcome))?
+        }
+        if outcome.interrupted {
+            let n_begun = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
+            let at = format!("the search, {n_begun} of {} trials done", outcome.trials.len());
+            return Err(Interrupted::at(at, "faknow search --resume", &outcome.dir).into());
+        }
+        match outcome.trials.first().and_then(|trial| trial.error.as_ref()) {
+            Some(error) => bail!("all trials failed; the first: {error}"),
+            None => Ok(()),
+        }
+    }
+
+    fn space(&self) -> Result<SearchSpace> {
+        let space = match &self.space {
+            Some(file) => SearchSpace::from_file(file)?,
+            None => SearchSpace::default(),
+        };
+        Ok(self.grid.iter().try_fold(space, |space, choices| space.with_choices(choices))?)
+    }
+
+    fn method(&self) -> Result<SearchMethod> {
+        let refuse = |option: &str, of: &str| faknow::Error::config(option, format!("it belongs to {of}"));
+        if let (Method::Grid, Some(_)) = (self.method, self.trials) {
+            return Err(
+                refuse("--trials", "--method random or halving: a grid tries every combination").into()
+            );
+        }
+        if let (Method::Grid | Method::Random, Some(_)) = (self.method, self.eta) {
+            return Err(refuse("--eta", "--method halving").into());
+        }
+        let trials = self.trials.unwrap_or(20);
+        Ok(match self.method {
+            Method::Grid => SearchMethod::Grid {},
+            Method::Random => SearchMethod::Random { trials },
+            Method::Halving => SearchMethod::Halving { trials, eta: self.eta.unwrap_or(3) },
+        })
+    }
+}
+
+fn summary(outcome: &SearchOutcome) -> Value {
+    let trial = |trial: &Trial| {
+        json!({
+            "number": trial.number,
+            "run": outcome.run(trial),
+            "settings": trial.settings,
+            "status": trial.status(),
+            "value": trial.value(),
+            "epochs": trial.epochs,
+            "best_epoch": trial.best_epoch,
+            "error": trial.error,
+        })
+    };
+    let test = outcome.test.as_ref().map(|test| {
+        let mut fields = json!({ "n_samples": test.n_samples });
+        for (name, score) in test.scores.iter() {
+            fields[name] = json!(score);
+        }
+        fields
+    });
+    json!({
+        "dir": outcome.dir,
+        "ended": if outcome.interrupted { "interrupted" } else { "completed" },
+        "monitor": outcome.monitor.name,
+        "n_trials": outcome.trials.len(),
+        "n_failed": outcome.trials.iter().filter(|trial| trial.error.is_some()).count(),
+        "best": outcome.best_trial().map(trial),
+        "test": test,
+        "trials": outcome.trials.iter().map(trial).collect::<Vec<_>>(),
+    })
+}
+
+fn table(outcome: &SearchOutcome) -> String {
+    let mut lines = vec![outcome.to_string(), String::new()];
+    if let Some(best) = outcome.best_trial() {
+        lines.push(format!("best    trial {}: {}", best.number, best.describe()));
+        lines.push(format!("run     {}", outcome.run(best).display()));
+    }
+    if let Some(test) = &outcome.test {
+        let names = ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
+        let shown = names.iter().filter_map(|name| Some(format!("{name} {:.4}", test.scores.value(name)?)));
+        lines.push(format!("test    {} ({} samples)", shown.collect::<Vec<_>>().join("  "), test.n_samples));
+    }
+    lines.push(format!("folder  {}", outcome.dir.display()));
+    if !outcome.interrupted {
+        lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,70 @@
+//! Options of every command that trains: which model, on which records, by which settings.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use faknow::recipe::Config;
+
+use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
+
+/// A model, its records and its settings.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingOptions {
+    /// Model to train (see `faknow models`), or a config file that names it
+    #[arg(value_name = "MODEL|CONFIG")]
+    model: Option<String>,
+    /// Training records: .json, .jsonl, .csv or .tsv
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    train: Option<PathBuf>,
+    /// Validation records, which choose the best epoch (default: a share of --train)
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    valid: Option<PathBuf>,
+    #[command(flatten)]
+    fields: LabelledOptions,
+    /// The classes in order; with two, the second is the positive one (default real,fake)
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
+    classes: Option<Vec<String>>,
+    /// Language of the texts: en (Unicode words) or zh (Chinese, cut by jieba) (default en)
+    #[arg(long, value_name = "LANGUAGE", help_heading = "Records")]
+    language: Option<String>,
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+impl TrainingOptions {
+    /// The config that they describe, with these test records, if there are any.
+    pub(crate) fn to_config(&self, test: Option<&Path>) -> Result<Config> {
+        let is_file = |name: &str| {
+            matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))
+        };
+        let (model, file) = match (&self.model, &self.config.config) {
+            (Some(name), None) if is_file(name) => (None, Some(PathBuf::from(name))),
+            (model, file) => (model.clone(), file.clone()),
+        };
+        let mut config = match &file {
+            Some(file) => Config::from_file(file)?,
+            None => Config::default(),
+        };
+        if let Some(model) = model {
+            config.model.name = model;
+        }
+        let paths = [
+            (self.train.as_deref(), &mut config.data.train),
+            (self.valid.as_deref(), &mut config.data.valid),
+            (test, &mut config.data.test),
+        ];
+        for (given, setting) in paths {
+            if let Some(path) = given {
+                *setting = Some(path.to_path_buf());
+            }
+        }
+        if let Some(classes) = &self.classes {
+            apply_classes(classes, &mut config.data);
+        }
+        if let Some(language) = &self.language {
+            config.text.language.clone_from(language);
+        }
+        Ok(self.config.apply(self.fields.apply(config)?)?)
+    }
+}

@@ -1,0 +1,82 @@
+//! Mean and deviation of a value that was measured several times.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The mean of some values and their sample standard deviation.
+///
+/// ```
+/// use faknow_metrics::MeanDeviation;
+///
+/// let accuracy = MeanDeviation::of([0.8, 0.9, 1.0]).unwrap();
+/// assert_eq!(accuracy.to_string(), "0.9000 ± 0.1000");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeanDeviation {
+    /// The arithmetic mean.
+    pub mean: f64,
+    /// √(Σ(x − mean)² / (n − 1)), of which `n - 1` makes an unbiased estimate of the variance; `None` of one value.
+    pub deviation: Option<f64>,
+    /// How many values there are.
+    pub n: usize,
+}
+
+impl MeanDeviation {
+    /// Of these values; `None` if there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.into_iter().collect();
+        let n = values.len();
+        if n == 0 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n as f64;
+        // Two passes: the sum of squares minus the square of the sum would lose all digits of a small deviation.
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let deviation = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
+        Some(Self { mean, deviation, n })
+    }
+}
+
+/// Four decimals, as in `0.9000 ± 0.1000`; of one value only that.
+impl fmt::Display for MeanDeviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.deviation {
+            Some(deviation) => write!(f, "{:.4} ± {deviation:.4}", self.mean),
+            None => write!(f, "{:.4}", self.mean),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[f64], mean: f64, deviation: Option<f64>, shown: &str) {
+        let of = MeanDeviation::of(values.iter().copied()).unwrap();
+        assert_eq!((of.mean, of.n), (mean, values.len()));
+        match (of.deviation, deviation) {
+            (Some(got), Some(expected)) => assert!((got - expected).abs() < 1e-12, "{values:?}: {got}"),
+            (got, expected) => assert_eq!(got, expected, "{values:?}"),
+        }
+        assert_eq!(of.to_string(), shown);
+    }
+
+    #[test]
+    fn the_deviation_is_that_of_a_sample() {
+        // Σ(x − 5)² = 32; with n instead of n − 1 it would be 2.
+        let values = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
+        check(&values, 5.0, Some((32.0_f64 / 7.0).sqrt()), "5.0000 ± 2.1381");
+        check(&[0.25, 0.75], 0.5, Some(0.125_f64.sqrt()), "0.5000 ± 0.3536");
+        check(&[0.5, 0.5, 0.5], 0.5, Some(0.0), "0.5000 ± 0.0000");
+        check(&[0.5], 0.5, None, "0.5000");
+        assert_eq!(MeanDeviation::of([]), None);
+    }
+
+    #[test]
+    fn a_large_mean_does_not_hide_a_small_deviation() {
+        let of = MeanDeviation::of([1e9, 1e9 + 1.0, 1e9 + 2.0]).unwrap();
+        assert_eq!(of.deviation, Some(1.0));
+    }
+}

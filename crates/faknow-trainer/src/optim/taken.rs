@@ -1,0 +1,71 @@
+//! Gradients put aside: for steps that go backward several times before one update.
+
+use tch::{Tensor, no_grad, with_grad};
+
+use super::Optimizer;
+use super::parameter::Parameter;
+use crate::Result;
+use crate::error::setting;
+
+/// Gradients that were taken out of the parameters of an optimizer, see [`Optimizer::take_gradients`].
+#[derive(Debug, Default)]
+pub struct Gradients {
+    /// In the order of the parameters; `None` where there was none. Empty: none at all.
+    tensors: Vec<Option<Tensor>>,
+}
+
+impl Optimizer {
+    /// Takes the gradients out of the parameters, which then have none, wherever in its window the batch stands. Nothing
+    /// is copied.
+    ///
+    /// ```
+    /// use faknow_trainer::{Clip, Optimizer, OptimizerConfig};
+    /// use tch::{Device, nn};
+    ///
+    /// let vars = nn::VarStore::new(Device::Cpu);
+    /// let weight = vars.root().ones("weight", &[]);
+    /// let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.1), &vars, Clip::None)?;
+    /// optimizer.backward(&(&weight * 2.0))?;
+    /// let aside = optimizer.take_gradients()?;
+    /// assert!(!weight.grad().defined());
+    /// optimizer.backward(&(&weight * 5.0))?;
+    /// optimizer.add_gradients(&aside)?;
+    /// assert_eq!(weight.grad().double_value(&[]), 7.0);
+    /// # Ok::<(), faknow_trainer::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// libtorch will not drop a gradient.
+    pub fn take_gradients(&mut self) -> Result<Gradients> {
+        let gradient = |parameter: &Parameter| {
+            let gradient = parameter.tensor.f_grad()?;
+            Ok(gradient.defined().then_some(gradient))
+        };
+        let tensors = self.parameters.iter().map(gradient).collect::<Result<_>>()?;
+        self.dropper.zero_grad()?;
+        Ok(Gradients { tensors })
+    }
+
+    /// Adds gradients to those that the parameters have now.
+    ///
+    /// # Errors
+    /// They were not taken out of an optimizer over as many parameters; libtorch refuses an operation.
+    pub fn add_gradients(&mut self, gradients: &Gradients) -> Result<()> {
+        let (n_gradients, n_parameters) = (gradients.tensors.len(), self.parameters.len());
+        if n_gradients != n_parameters && n_gradients > 0 {
+            let expected = format!("those of the optimizer's {n_parameters} parameters");
+            return Err(setting("gradients", &expected, n_gradients));
+        }
+        for (Parameter { tensor, .. }, gradient) in self.parameters.iter().zip(&gradients.tensors) {
+            let Some(gradient) = gradient else { continue };
+            let mut present = tensor.f_grad()?;
+            if present.defined() {
+                let _ = no_grad(|| present.f_add_(gradient))?;
+            } else if tensor.requires_grad() {
+                // tch can change a gradient but not set one: it is that of the product with itself.
+                with_grad(|| tensor.f_mul(gradient)?.f_sum(gradient.f_kind()?)?.f_backward())?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! The stock training step: forward, backward, clip, update.
+
+use faknow_data::Batch;
+use faknow_model::{Criterion, Loss, Mode, Model, Output};
+use tch::Tensor;
+
+use crate::{Optimizer, Result, StepContext, TrainStep};
+
+/// The stock step: forward, backward, clip, update.
+///
+/// By default it minimises the model's own loss. With a [`Criterion`] it minimises that in its place, or in the place of
+/// the part named [`Loss::CLASSIFICATION`] where the model's loss has parts. Validation goes on with the model's own loss,
+/// so that runs with different criteria can be compared.
+///
+/// With class weights, the loss of a batch is divided by the weights of its labels rather than by their number. Where the
+/// gradients of several batches make one update, it is divided by the weights of all of them, so that the update still is
+/// that of one large batch.
+///
+/// ```
+/// use faknow_model::{ClassWeights, Criterion};
+/// use faknow_trainer::Supervised;
+///
+/// let class_weights = Some(ClassWeights::of_counts(&[900, 100])?);
+/// let step = Supervised::new(Criterion { class_weights, label_smoothing: 0.1, ..Criterion::default() })?;
+/// # Ok::<(), faknow_model::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Supervised {
+    criterion: Option<Criterion>,
+    /// Mean class weight of the samples in the present window, if that has several batches and there are weights.
+    mean_weight: Option<f64>,
+}
+
+impl Supervised {
+    /// The step with another loss than the model's own.
+    ///
+    /// # Errors
+    /// A setting is outside its range; class weights are to be balanced and are not numbers yet, see
+    /// [`Criterion::with_class_counts`].
+    pub fn new(criterion: Criterion) -> faknow_model::Result<Self> {
+        criterion.validate()?;
+        criterion.given_weights()?;
+        Ok(Self { criterion: Some(criterion), mean_weight: None })
+    }
+
+    /// The loss of a batch in training, for steps that do more with it than this one.
+    ///
+    /// # Errors
+    /// The model fails on the batch, or the criterion on what it gives; as [`StepContext::check_loss`].
+    pub fn loss<M: Model>(
+        &self,
+        model: &M,
+        batch: &M::Batch,
+        optimizer: &Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
+        let Output { logits, loss } = model.forward(batch, Mode::Train).map_err(|e| at.model_error(e))?;
+        let loss = match (&self.criterion, loss, batch.labels()) {
+            (Some(criterion), Some(own), Some(labels)) => {
+                let value = self.value(criterion, &logits, labels).map_err(|e| at.model_error(e))?;
+                Some(put_in_place(own, value, at)?)
+            }
+            (_, own, _) => own,
+        };
+        at.check_loss(loss, optimizer)
+    }
+
+    fn value(&self, criterion: &Criterion, logits: &Tensor, labels: &Tensor) -> faknow_model::Result<Tensor> {
+        match self.mean_weight {
+            None => criterion.loss(logits, labels),
+            // Times the batch's share of the samples, as the optimizer has it, this is its part of the sum over the window
+            // divided by the weight of the window.
+            Some(mean) => Ok(criterion.sum(logits, labels)?.f_div_scalar(mean * labels.numel() as f64)?),
+        }
+    }
+}
+
+impl<M: Model> TrainStep<M> for Supervised {
+    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        self.mean_weight = None;
+        let Some(criterion) = self.criterion.as_ref().filter(|criterion| criterion.class_weights.is_some())
+        else {
+            return Ok(());
+        };
+        if batches.len() > 1 {
+            let (mut weight, mut n_samples) = (0.0, 0);
+            for batch in batches {
+                // What is wrong with the labels is said when the batch itself is taken.
+                weight +=
+                    batch.labels().and_then(|labels| criterion.total_weight(labels).ok()).unwrap_or(0.0);
+                n_samples += batch.n_samples();
+            }
+            self.mean_weight = Some(weight / n_samples as f64);
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
+        let loss = self.loss(model, batch, optimizer, at)?;
+        optimizer.backward_step(&loss.total)?;
+        Ok(loss)
+    }
+}
+
+/// The model's own loss with `value` for what it says of the classes.
+fn put_in_place(own: Loss, value: Tensor, at: StepContext) -> Result<Loss> {
+    let Loss { total, mut parts } = own;
+    if parts.is_empty() {
+        return Ok(Loss::single(value));
+    }
+    let Some(part) = parts.iter_mut().find(|(name, _)| *name == Loss::CLASSIFICATION) else {
+        let names: Vec<String> = parts.iter().map(|(name, _)| format!("`{name}`")).collect();
+        return Err(at.error(format!(
+            "no part of the model's loss is named `{}`, so there is none that another loss could take the place of; \
+             its parts are {}",
+            Loss::CLASSIFICATION,
+            names.join(", ")
+        )));
+    };
+    let total = total.f_sub(&part.1)?.f_add(&value)?;
+    part.1 = value;
+    Ok(Loss { total, parts })
+}

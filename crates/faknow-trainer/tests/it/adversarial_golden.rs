@@ -1,0 +1,158 @@
+//! Adversarial training against FaKnow's: parameters and losses after each attack, and the gradients in the end.
+//!
+//! All sizes and settings come from the golden folders' `manifest.json`; nothing about a particular case is built in.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use faknow_data::TextBatch;
+use faknow_model::{Mode, Model, Output, TextCnn, TextCnnConfig, weights};
+use faknow_trainer::{
+    Adversarial, Attack, Clip, Optimizer, OptimizerConfig, Pgd, Place, StepContext, TrainStep,
+};
+use serde_json::Value;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::trajectory_cases::{Tensors, with_prefix};
+
+#[test]
+fn golden_attacks_and_gradients_of_pgd() {
+    for folder in folders() {
+        let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let mut ran = Vec::new();
+        for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
+            if case["module"] != "PGD" {
+                continue;
+            }
+            let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+            for kind in [Kind::Double, Kind::Float] {
+                check(&format!("{name} {kind:?}"), case, &tensors, kind);
+            }
+            ran.push(name.as_str());
+        }
+        println!("golden {}: adversarial in f64 and f32: {}", folder.display(), ran.join(", "));
+        if ran.is_empty() {
+            println!("SKIPPED: {} holds no adversarial case", folder.display());
+        }
+    }
+}
+
+/// A model that notes the attacked parameter and the loss of each pass.
+struct Watched {
+    model: TextCnn,
+    target: Tensor,
+    passes: Arc<Mutex<Vec<(Tensor, Tensor)>>>,
+}
+
+impl Model for Watched {
+    type Batch = TextBatch;
+
+    fn forward(&self, batch: &TextBatch, mode: Mode) -> faknow_model::Result<Output> {
+        let output = self.model.forward(batch, mode)?;
+        let loss = output.loss.as_ref().expect("a loss").total.detach();
+        self.passes.lock().unwrap().push((self.target.detach().copy(), loss));
+        Ok(output)
+    }
+}
+
+fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
+    let config = &case["config"];
+    let int = |name: &str| config[name].as_i64().unwrap_or_else(|| panic!("config `{name}`"));
+    let number = |name: &str| config[name].as_f64().unwrap_or_else(|| panic!("config `{name}`"));
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(kind);
+    // A step trains, so that what is inactive in the case's mode must not be there.
+    assert_eq!(case["mode"], "eval");
+    let model_config = TextCnnConfig {
+        embedding_size: int("embedding_size"),
+        n_filters: int("filter_num"),
+        kernel_sizes: serde_json::from_value(config["kernel_sizes"].clone()).unwrap(),
+        activation: match &config["activation"] {
+            Value::Null => faknow_model::layers::Activation::None,
+            name => serde_json::from_value(name.clone()).unwrap(),
+        },
+        dropout: 0.0,
+        freeze_embedding: config["freeze"].as_bool().unwrap(),
+    };
+    let (n_words, n_classes) = (int("vocab_size") as usize, int("num_classes") as usize);
+    let model = TextCnn::new(&vars.root(), &model_config, n_words, n_classes).unwrap();
+    weights::restore(&vars, &with_prefix(tensors, "param."), Path::new("fixture")).unwrap();
+    let pattern = config["target"].as_str().unwrap().to_owned();
+    let target = vars.variables()[&pattern].shallow_clone();
+    let before = target.detach().copy();
+    let pgd =
+        Pgd { pattern, epsilon: number("epsilon"), alpha: number("alpha"), steps: int("steps") as usize };
+    let n_attacks = pgd.steps;
+    let mut step = Adversarial::new(Attack::Pgd(pgd), &vars).unwrap();
+    // At a rate of 0 the weights after the update are those that the attack has put back.
+    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.0), &vars, Clip::None).unwrap();
+    let batch = TextBatch::new(tensors["in.text"].shallow_clone(), Some(tensors["in.label"].shallow_clone()))
+        .unwrap();
+    let passes = Arc::<Mutex<Vec<_>>>::default();
+    let mut model = Watched { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
+    let at = StepContext { place: Place::training(1, 1), step: 0, reads_loss: false };
+    let loss = step.step(&mut model, &batch, &mut optimizer, at).unwrap();
+
+    let tolerance = |key: &str| case["tolerance"][key].as_f64().unwrap();
+    let single = kind == Kind::Float;
+    let bound = |key: &str| tolerance(if single { "f32" } else { key });
+    let passes = passes.lock().unwrap();
+    assert_eq!(passes.len(), 1 + n_attacks, "{name}: passes");
+    for (k, (embedding, loss)) in passes[1..].iter().enumerate() {
+        let of = |what: &str| &tensors[&format!("out.{what}_{k}")];
+        assert_close(&format!("{name} embedding {k}"), embedding, of("embedding_after"), bound("out"), 1.0);
+        assert_close(&format!("{name} loss {k}"), loss, of("adv_loss"), bound("loss"), 1.0);
+    }
+    let sum = &passes[0].1 + &passes[n_attacks].1;
+    assert_eq!(loss.total.double_value(&[]), sum.double_value(&[]), "{name}: the sum of both losses");
+    let gradients = with_prefix(tensors, "grad.");
+    let largest = gradients.values().map(largest).fold(0.0, f64::max);
+    for (parameter, expected) in &gradients {
+        let ours = vars.variables()[parameter].grad();
+        let (bound, floor) = if single {
+            (10.0 * tolerance("f32"), 1e-2 * largest)
+        } else {
+            (tolerance("grad_rel"), 1e-3 * largest)
+        };
+        assert_close(&format!("{name} grad.{parameter}"), &ours, expected, bound, floor);
+    }
+    assert_eq!(target.detach(), before, "{name}: put back to the bit");
+}
+
+/// |a - b| <= tolerance * max(floor, max|b|), everywhere.
+fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64, floor: f64) {
+    assert_eq!(ours.size(), theirs.size(), "{what}: shape");
+    let difference = largest(&(ours.detach().to_kind(Kind::Double) - theirs));
+    let bound = tolerance * largest(theirs).max(floor);
+    assert!(difference <= bound, "{what}: differs by {difference:e}, allowed {bound:e}");
+}
+
+fn largest(t: &Tensor) -> f64 {
+    t.abs().max().double_value(&[])
+}
+
+/// `FAKNOW_GOLDEN`, or the shared golden folder and its second set.
+fn folders() -> Vec<PathBuf> {
+    let all = match std::env::var_os("FAKNOW_GOLDEN") {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => {
+            let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+            let golden = std::env::var_os("FAKNOW_SHARED").map_or(here, PathBuf::from).join("golden");
+            vec![golden.clone(), golden.join("set_b")]
+        }
+    };
+    let there = |folder: &PathBuf| {
+        let there = folder.join("manifest.json").is_file();
+        if !there {
+            println!(
+                "SKIPPED: there is no {}/manifest.json; set FAKNOW_GOLDEN to a golden folder",
+                folder.display()
+            );
+        }
+        there
+    };
+    all.into_iter().filter(there).collect()
+}

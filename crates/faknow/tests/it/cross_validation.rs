@@ -1,0 +1,168 @@
+//! Folds as a setting, and cross-validation over all of them.
+
+use std::path::Path;
+
+use faknow::callbacks::{BatchEnd, Callback, Callbacks, Flow, Run};
+use faknow::data::stratified_k_fold;
+use faknow::recipe::{Config, CrossValidation, Sessions, cross_validate, resume_cross_validation, train};
+use faknow::trainer::{Interrupt, RunDir};
+
+use crate::support::{Bench, csv, posts};
+
+/// Asks for the end of everything at the `n`-th batch of each run that goes so far.
+pub(crate) struct InterruptAt {
+    left: usize,
+    interrupt: Interrupt,
+}
+
+impl Callback for InterruptAt {
+    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> faknow::callbacks::Result<Flow> {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.interrupt.request();
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// Sessions of which the one after `n_runs` runs is interrupted at its `batch`-th batch.
+pub(crate) fn interrupted_in(n_runs: usize, batch: usize) -> Sessions<'static> {
+    let interrupt = Interrupt::default();
+    let (seen, mut n_begun) = (interrupt.clone(), 0);
+    let callbacks = move || {
+        n_begun += 1;
+        let mut callbacks = Callbacks::default();
+        if n_begun == n_runs + 1 {
+            callbacks.push(InterruptAt { left: batch, interrupt: seen.clone() });
+        }
+        callbacks
+    };
+    Sessions { callbacks: Some(Box::new(callbacks)), interrupt }
+}
+
+fn run(bench: &Bench, dir: &str, n_folds: usize) -> CrossValidation {
+    cross_validate(&bench.config, n_folds, &bench.path(dir), Sessions::default()).unwrap()
+}
+
+#[test]
+fn a_fold_is_the_test_and_validation_comes_from_the_others() {
+    let bench = Bench::new(&posts(50));
+    let labels: Vec<usize> = (0..50).map(|index| index % 2).collect();
+    let folds = stratified_k_fold(&labels, 5, bench.config.seed).unwrap();
+    let outcome = bench.train("run", &["data.fold=2 of 5"]);
+    let n_samples = |part: &Option<(faknow::metrics::Evaluation, _)>| {
+        part.as_ref().map(|(evaluation, _)| evaluation.predictions.n_samples())
+    };
+    // Of the other 40, validation has 0.1 of 0.8.
+    assert_eq!((n_samples(&outcome.valid), n_samples(&outcome.test)), (Some(5), Some(10)));
+    let words = bench.words("run");
+    let trained: Vec<usize> = (0..50).filter(|index| words.contains(&format!("only{index}"))).collect();
+    assert_eq!(trained.len(), 35);
+    assert!(trained.iter().all(|index| !folds[1].contains(index)), "the fold is not trained on");
+    let all = bench.train("all", &["data.fold=2 of 5", "data.split=[1.0, 0.0, 0.0]"]);
+    assert_eq!((n_samples(&all.valid), n_samples(&all.test)), (None, Some(10)));
+}
+
+#[test]
+fn every_fold_is_tested_once_and_the_mean_is_over_folds() {
+    let bench = Bench::new(&posts(47));
+    let outcome = run(&bench, "cv", 4);
+    assert!(!outcome.interrupted);
+    let sizes: Vec<usize> = outcome.folds.iter().map(|fold| fold.test.n_samples).collect();
+    assert_eq!(sizes, [12, 12, 12, 11]);
+    let metrics = outcome.metrics();
+    assert_eq!((metrics[0].name.as_str(), metrics[1].name.as_str()), ("loss", "accuracy"));
+    let values: Vec<f64> = metrics[0].values.iter().map(|value| value.unwrap()).collect();
+    let mean = values.iter().sum::<f64>() / 4.0;
+    let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
+    let summary = metrics[0].summary.unwrap();
+    assert!((summary.mean - mean).abs() < 1e-12 && (summary.deviation.unwrap() - deviation).abs() < 1e-12);
+    assert!(deviation > 0.0, "the folds are different");
+    let shown = outcome.to_string();
+    assert!(shown.contains("mean ± deviation") && shown.contains(&summary.to_string()), "{shown}");
+    let report = bench.read("cv/report.md");
+    assert!(
+        report.contains("4-fold cross-validation") && report.contains("| 4 | 11 | completed | 2 |"),
+        "{report}"
+    );
+    // Each fold is a run like any other: its config trains it again, its folder predicts.
+    let config = Config::from_file(&bench.path("cv/fold-3/config.toml")).unwrap();
+    let again = train(&config, || RunDir::create(bench.path("again")), Callbacks::default()).unwrap();
+    assert_eq!(again.test.unwrap().0.scores.value("loss"), metrics[0].values[2]);
+}
+
+#[test]
+fn what_was_cut_off_goes_on_to_the_same_end() {
+    let bench = Bench::new(&posts(48));
+    run(&bench, "whole", 3);
+    let whole = bench.read("whole/cv.json");
+    let check = |dir: &str, n_runs, batch, n_done| {
+        let sessions = interrupted_in(n_runs, batch);
+        let cut = cross_validate(&bench.config, 3, &bench.path(dir), sessions).unwrap();
+        assert!(cut.interrupted && cut.folds.len() == n_done, "{dir}");
+        assert!(!bench.path(dir).join("report.md").exists());
+        let first = bench.path(dir).join("fold-1/run.log");
+        let log = std::fs::read_to_string(&first).unwrap();
+        let sessions = Sessions::default();
+        let outcome = match n_runs {
+            0 => resume_cross_validation(&bench.path(dir), sessions).unwrap(),
+            _ => run(&bench, dir, 3),
+        };
+        assert!(!outcome.interrupted);
+        assert_eq!(bench.read(&format!("{dir}/cv.json")), whole, "{dir}");
+        let repeated = std::fs::read_to_string(&first).unwrap() != log;
+        assert_eq!(repeated, n_done == 0, "{dir}: a fold that is done is left alone");
+    };
+    check("first", 0, 2, 0);
+    check("second", 1, 4, 1);
+    check("last-batch", 1, 6, 1);
+    // Once it is done it is only told again.
+    let before = std::fs::read_to_string(bench.path("whole/fold-2/history.jsonl")).unwrap();
+    run(&bench, "whole", 3);
+    assert_eq!(bench.read("whole/cv.json"), whole);
+    assert_eq!(std::fs::read_to_string(bench.path("whole/fold-2/history.jsonl")).unwrap(), before);
+}
+
+#[test]
+fn other_settings_and_other_records_are_refused() {
+    let bench = Bench::new(&posts(40));
+    run(&bench, "cv", 2);
+    let says = |config: &Config, n_folds, dir: &str, parts: &[&str]| {
+        let error = cross_validate(config, n_folds, &bench.path(dir), Sessions::default()).unwrap_err();
+        assert!(error.is_input());
+        let error = error.to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let config = |setting: &str| bench.config.set(setting).unwrap();
+    says(
+        &bench.config,
+        3,
+        "cv",
+        &["`folds`: ", "was begun with 2, now 3; put it back, or name a new folder"],
+    );
+    says(&config("optimizer.lr=0.5"), 2, "cv", &["`optimizer.lr`: ", "was begun with 0.001, now 0.5"]);
+    says(&config("early_stopping.patience=9"), 2, "cv", &["`early_stopping.patience`: "]);
+    cross_validate(&config("threads=2"), 2, &bench.path("cv"), Sessions::default()).unwrap();
+    says(
+        &bench.config,
+        21,
+        "new",
+        &["`data.fold`: expected from 2 to 20 folds (the rarest class has 20 samples), got 21"],
+    );
+    says(&bench.config, 1, "new", &["`folds`: expected at least 2, got 1"]);
+    says(&config("data.fold=1 of 3"), 3, "new", &["`data.fold`: ", "leave it out"]);
+    assert!(!bench.path("new").exists());
+    std::fs::create_dir(bench.path("other")).unwrap();
+    bench.write("other/x", "");
+    says(&bench.config, 2, "other", &["other", "not empty"]);
+    bench.write("train.csv", csv(&posts(42)));
+    says(&bench.config, 2, "cv", &["`data`: the records are not those that", "was begun with"]);
+}
+
+#[test]
+fn a_test_file_is_left_alone() {
+    let mut bench = Bench::new(&posts(40));
+    bench.config.data.test = Some(Path::new("no such file").to_path_buf());
+    let outcome = run(&bench, "cv", 2);
+    assert_eq!(outcome.folds.iter().map(|fold| fold.test.n_samples).sum::<usize>(), 40);
+}

@@ -1,0 +1,225 @@
+//! Searches for settings: ranking, failures, halving, and going on where one was cut off.
+
+use std::fs;
+
+use faknow::callbacks::Callbacks;
+use faknow::recipe::Config;
+use faknow::recipe::{SearchMethod, SearchOutcome, SearchSpace, Sessions, resume_search, search, train};
+use faknow::trainer::RunDir;
+
+use crate::cross_validation::interrupted_in;
+use crate::support::{Bench, checkpoint, posts};
+
+const RATES: &str = "optimizer.lr = [0.0, 0.003, 0.1]";
+
+fn space(text: &str) -> SearchSpace {
+    SearchSpace::from_text(text).unwrap()
+}
+
+fn grid(bench: &Bench, dir: &str, text: &str, settings: &[&str]) -> SearchOutcome {
+    let config = bench.config.set_all(settings).unwrap();
+    search(&config, &space(text), &SearchMethod::Grid {}, &bench.path(dir), Sessions::default()).unwrap()
+}
+
+/// Halving over learning rates drawn at random, with all that depends on the length of a run.
+fn halving(bench: &Bench, dir: &str, sessions: Sessions<'_>) -> SearchOutcome {
+    let settings = [
+        "trainer.epochs=8",
+        "trainer.monitor=loss",
+        "schedule.name=cosine",
+        "model.dropout=0.3",
+        "early_stopping.patience=2",
+        "trainer.validate_every='2 epochs'",
+    ];
+    let config = bench.config.set_all(&settings).unwrap();
+    let space = space("optimizer.lr = { low = 1e-4, high = 1e-1, log = true }\nmodel.n_filters = [3, 4, 5]");
+    let method = SearchMethod::Halving { trials: 6, eta: 2 };
+    search(&config, &space, &method, &bench.path(dir), sessions).unwrap()
+}
+
+#[test]
+fn trials_are_ranked_by_the_monitor_and_the_best_alone_is_tested() {
+    let bench = Bench::new(&posts(60));
+    let outcome = grid(&bench, "search", RATES, &["trainer.monitor=loss", "trainer.epochs=3"]);
+    assert_eq!(outcome.monitor.name, "loss");
+    let order: Vec<usize> = outcome.trials.iter().map(|trial| trial.number).collect();
+    assert_eq!(order, [3, 2, 1], "{outcome}");
+    assert_eq!(outcome.best, Some(3));
+    let values: Vec<f64> = outcome.trials.iter().map(|trial| trial.value().unwrap()).collect();
+    assert!(values.is_sorted(), "less is better: {values:?}");
+    let best = outcome.best_trial().unwrap();
+    assert_eq!((best.describe().as_str(), best.status(), best.epochs), ("optimizer.lr=0.1", "completed", 3));
+    // A trial is a run like any other, but for its test.
+    let config = Config::from_file(&bench.path("search/trials/0003/config.toml")).unwrap();
+    assert_eq!(config.optimizer.lr(), 0.1);
+    let alone = train(&config, || RunDir::create(bench.path("alone")), Callbacks::default()).unwrap();
+    assert_eq!(alone.fit.best.as_ref().unwrap().value, values[0]);
+    let test = outcome.test.as_ref().unwrap();
+    assert_eq!(test.n_samples, 12);
+    assert_eq!(test.scores.value("loss"), alone.test.unwrap().0.scores.value("loss"));
+    for (number, tests) in [(1, 0), (2, 0), (3, 1)] {
+        let history = bench.read(&format!("search/trials/{number:04}/history.jsonl"));
+        assert_eq!(history.matches("\"type\":\"test\"").count(), tests, "trial {number}: {history}");
+    }
+    let report = bench.read("search/report.md");
+    assert!(report.contains("- best: trial 3") && report.contains("12 samples"), "{report}");
+    // Once it is done it is only told again.
+    let file = bench.read("search/search.json");
+    let again = grid(&bench, "search", RATES, &["trainer.monitor=loss", "trainer.epochs=3"]);
+    assert_eq!((again, bench.read("search/search.json")), (outcome, file));
+}
+
+#[test]
+fn a_trial_that_fails_is_recorded_and_the_search_goes_on() {
+    let bench = Bench::new(&posts(40));
+    let outcome = grid(&bench, "search", "model.dropout = [1.5, 0.2]\noptimizer.lr = [0.01, 1e30]", &[]);
+    let status = |number: usize| {
+        let trial = outcome.trials.iter().find(|trial| trial.number == number).unwrap();
+        (trial.status().to_owned(), trial.error.clone().unwrap_or_default())
+    };
+    assert_eq!(
+        status(1),
+        ("failed".to_owned(), "`model.dropout`: expected from 0 to below 1, got 1.5".to_owned())
+    );
+    assert_eq!(status(2).0, "failed");
+    assert_eq!(status(3).0, "completed");
+    let (failed, reason) = status(4);
+    assert!(
+        failed == "failed" && reason.contains("not finite") || reason.contains("the loss is NaN"),
+        "{reason}"
+    );
+    assert_eq!(outcome.best, Some(3));
+    assert!(bench.read("search/report.md").contains("failed: `model.dropout`"));
+}
+
+#[test]
+fn without_test_records_nothing_is_tested() {
+    let bench = Bench::new(&posts(40));
+    let outcome = grid(&bench, "search", RATES, &["data.split=[0.8, 0.2, 0.0]"]);
+    assert_eq!((outcome.test, outcome.best.is_some()), (None, true));
+}
+
+#[test]
+fn halving_trains_the_best_for_longer() {
+    let bench = Bench::new(&posts(60));
+    let outcome = halving(&bench, "search", Sessions::default());
+    let rungs: Vec<usize> = outcome.trials.iter().map(|trial| trial.values.len()).collect();
+    assert_eq!(rungs, [3, 2, 2, 1, 1, 1], "{outcome}");
+    for trial in &outcome.trials {
+        let (rung, status) = (trial.values.len(), trial.status());
+        let expected = [2, 4, 8][rung - 1];
+        match status {
+            "paused" => assert!(rung < 3 && trial.epochs == expected, "{trial:?}"),
+            "completed" => assert_eq!(trial.epochs, 8),
+            other => assert!(other == "early_stopping" && trial.epochs <= expected, "{trial:?}"),
+        }
+    }
+    // Who goes on is among the better half of the rung.
+    let first_rung = |number: &usize| outcome.trials.iter().find(|t| t.number == *number).unwrap().values[0];
+    let mut order: Vec<usize> = (1..=6).collect();
+    order.sort_by(|a, b| first_rung(a).partial_cmp(&first_rung(b)).unwrap());
+    let promoted: Vec<usize> =
+        outcome.trials.iter().filter(|t| t.values.len() > 1).map(|t| t.number).collect();
+    assert!(promoted.iter().all(|number| order[..3].contains(number)), "{promoted:?} {order:?}");
+    assert!(outcome.test.is_some());
+}
+
+/// The rungs leave no trace: the schedule is that of all epochs, early stopping counts on, dropout draws the same.
+#[test]
+fn a_trial_that_was_paused_is_the_run_that_never_was() {
+    let bench = Bench::new(&posts(60));
+    let outcome = halving(&bench, "search", Sessions::default());
+    let best = outcome.best_trial().unwrap();
+    assert!(best.values.len() == 3 && best.epochs > 2, "{best:?}");
+    let config = Config::from_file(&outcome.run(best).join("config.toml")).unwrap();
+    let alone = train(&config, || RunDir::create(bench.path("alone")), Callbacks::default()).unwrap();
+    assert_eq!(alone.fit.history.epochs.len(), best.epochs);
+    assert_eq!(alone.fit.best.unwrap().value, best.value().unwrap());
+    let weights = |run: &std::path::Path| fs::read(checkpoint(run, "last")).unwrap();
+    assert!(weights(&outcome.run(best)) == weights(&bench.path("alone")), "other weights");
+    let rates = |run: &std::path::Path| -> Vec<String> {
+        let history = fs::read_to_string(run.join("metrics.csv")).unwrap();
+        history.lines().filter(|line| line.contains("learning_rate")).map(str::to_owned).collect()
+    };
+    assert_eq!(rates(&outcome.run(best)), rates(&bench.path("alone")));
+}
+
+#[test]
+fn a_search_that_was_cut_off_goes_on_to_the_same_end() {
+    let bench = Bench::new(&posts(60));
+    halving(&bench, "whole", Sessions::default());
+    let whole = bench.read("whole/search.json");
+    // In the first trial; in a later one; when a survivor goes on; in the last rung.
+    for (n_runs, batch) in [(0, 1), (3, 7), (6, 2), (8, 5), (9, 11)] {
+        let dir = format!("cut-{n_runs}");
+        let cut = halving(&bench, &dir, interrupted_in(n_runs, batch));
+        assert!(cut.interrupted && cut.best.is_none(), "{dir}");
+        let outcome = resume_search(&bench.path(&dir), Sessions::default()).unwrap();
+        assert!(!outcome.interrupted);
+        assert_eq!(bench.read(&format!("{dir}/search.json")), whole, "{dir}");
+    }
+    // The process was killed after a rung (the first, the last), but before it was recorded.
+    for n_rungs in [1, 3] {
+        let mut json: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        (json["done"], json["best"], json["test"]) = (false.into(), ().into(), ().into());
+        let values = |trial: &serde_json::Value| trial["values"].as_array().unwrap().len();
+        let trials = json["trials"].as_array_mut().unwrap();
+        let trial = trials.iter_mut().find(|trial| values(trial) == n_rungs).unwrap();
+        trial["values"].as_array_mut().unwrap().pop();
+        trial["ended"] = ().into();
+        bench.write("whole/search.json", json.to_string());
+        resume_search(&bench.path("whole"), Sessions::default()).unwrap();
+        assert_eq!(bench.read("whole/search.json"), whole);
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_before_anything_is_trained() {
+    let bench = Bench::new(&posts(40));
+    let halving = SearchMethod::Halving { trials: 4, eta: 2 };
+    let random = |trials| SearchMethod::Random { trials };
+    let says = |text: &str, method: &SearchMethod, settings: &[&str], parts: &[&str]| {
+        let config = bench.config.set_all(settings).unwrap();
+        let error =
+            search(&config, &space(text), method, &bench.path("new"), Sessions::default()).unwrap_err();
+        assert!(error.is_input());
+        let error = error.to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        assert!(!bench.path("new").exists(), "{error}");
+    };
+    let method = SearchMethod::Grid {};
+    says("seed = [1, 2]", &method, &[], &["`seed`: all trials have the same seed"]);
+    says("data.text = ['a', 'b']", &method, &[], &["`data.text`: trials are compared on the same records"]);
+    says("trainer.monitor = ['f1', 'loss']", &method, &[], &["`trainer.monitor`: "]);
+    says("trainer.epochs = [1, 2, 3, 4]", &halving, &[], &["`trainer.epochs`: halving gives the epochs"]);
+    says("", &method, &[], &["`space`: expected at least one setting"]);
+    says("optimizer.lrr = [1, 2]", &method, &[], &["`optimizer.lrr`: unknown field"]);
+    says("model.dropout = [2.0, 3.0]", &method, &[], &["`model.dropout`: expected from 0 to below 1, got 2"]);
+    says(RATES, &random(4), &[], &["`trials`: expected at most 3"]);
+    says(RATES, &random(0), &[], &["`trials`: expected at least 1, got 0"]);
+    says(
+        RATES,
+        &method,
+        &["data.split=[0.8, 0.0, 0.2]"],
+        &["`data.valid`: trials are ranked by their validation"],
+    );
+    says(RATES, &method, &["data.train=none.csv"], &["none.csv"]);
+}
+
+#[test]
+fn another_search_in_the_same_folder_is_refused_by_name() {
+    let bench = Bench::new(&posts(40));
+    grid(&bench, "search", RATES, &["trainer.epochs=1"]);
+    let says = |text: &str, settings: &[&str], part: &str| {
+        let config = bench.config.set("trainer.epochs=1").unwrap().set_all(settings).unwrap();
+        let dir = bench.path("search");
+        let error =
+            search(&config, &space(text), &SearchMethod::Grid {}, &dir, Sessions::default()).unwrap_err();
+        assert!(error.to_string().starts_with(part), "{error}");
+    };
+    says("optimizer.lr = [0.0, 0.003]", &[], "`space.optimizer.lr`: ");
+    says(RATES, &["model.dropout=0.1"], "`model.dropout`: ");
+    says(RATES, &["seed=4"], "`seed`: ");
+    let _at_work = RunDir::open(bench.path("search")).unwrap();
+    says(RATES, &[], "run folder");
+}

@@ -1,0 +1,117 @@
+//! Runs that begin with the weights of a file.
+
+use std::path::Path;
+
+use faknow::callbacks::Callbacks;
+use faknow::recipe::{Config, Detector, ResumeOptions, resume};
+use faknow::tch::{Device, Tensor};
+
+use crate::support::{Bench, checkpoint, distance, posts};
+
+/// Nothing moves the weights.
+const STILL: [&str; 3] = ["optimizer.name=sgd", "optimizer.lr=0", "trainer.epochs=1"];
+
+fn weights_from(path: &Path) -> String {
+    format!("model.weights='{}'", path.display())
+}
+
+#[test]
+fn a_run_begins_with_the_weights_that_it_is_given() {
+    let bench = Bench::new(&posts(40));
+    bench.train("first", &["seed=1"]);
+    let given = weights_from(&checkpoint(&bench.path("first"), "last"));
+    bench.train("second", &[&STILL[..], &["seed=1", &given]].concat());
+    let (first, second) = (bench.last_weights("first"), bench.last_weights("second"));
+    assert_eq!(first.len(), 9);
+    assert!(first.iter().all(|(name, tensor)| second[name] == *tensor));
+    bench.train("trained", &["seed=1", "optimizer.lr=0.1", &given]);
+    let trained = bench.last_weights("trained");
+    assert!(distance(&trained["classifier.1.weight"], &first["classifier.1.weight"]) > 0.01);
+}
+
+#[test]
+fn what_has_another_shape_starts_as_it_would_without_the_file() {
+    let bench = Bench::new(&posts(40));
+    bench.train("first", &["seed=1"]);
+    let given = weights_from(&checkpoint(&bench.path("first"), "last"));
+    let other = [&STILL[..], &["seed=2", "model.n_filters=5"]].concat();
+    bench.train("without", &other);
+    bench.train("with", &[&other[..], &[given.as_str()]].concat());
+    let [first, without, with] = ["first", "without", "with"].map(|run| bench.last_weights(run));
+    for (name, tensor) in &with {
+        let fits = ["word_embedding.weight", "classifier.1.bias"].contains(&name.as_str());
+        assert_eq!(*tensor, if fits { &first } else { &without }[name], "{name}");
+    }
+}
+
+#[test]
+fn pytorchs_own_files_are_taken() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../faknow-model/tests/golden/pytorch/parallel.pt");
+    if !file.exists() {
+        println!("SKIPPED: {} is not there", file.display());
+        return;
+    }
+    let bench = Bench::new(&posts(40));
+    let model =
+        ["model.embedding_size=4", "model.n_filters=2", "model.kernel_sizes=[2, 3]", &weights_from(&file)];
+    bench.train("run", &[&STILL[..], &model].concat());
+    let weights = bench.last_weights("run");
+    let theirs = faknow::model::weights::read(&file).unwrap();
+    let same = |name: &str| weights[name] == theirs[&format!("module.{name}")];
+    assert!(same("text_ccn_layer.convs.1.weight") && same("classifier.1.bias"));
+    assert_ne!(weights["word_embedding.weight"].size(), theirs["module.word_embedding.weight"].size());
+}
+
+#[test]
+fn weights_take_the_place_of_word_vectors() {
+    let bench = Bench::new(&posts(40));
+    let vectors = bench.write("words.vec", "1 8\nrain 1 2 3 4 5 6 7 8\n");
+    let vectors = format!("text.vectors='{}'", vectors.display());
+    bench.train("first", &["seed=1"]);
+    let given = weights_from(&checkpoint(&bench.path("first"), "last"));
+    bench.train("both", &[&STILL[..], &["seed=1", &vectors, &given]].concat());
+    let name = "word_embedding.weight";
+    assert_eq!(bench.last_weights("both")[name], bench.last_weights("first")[name]);
+}
+
+#[test]
+fn a_wrong_file_is_refused_before_the_records_are_read() {
+    let bench = Bench::new(&posts(40));
+    let check = |settings: &[&str], says: &str| {
+        let error = bench.try_train("run", settings).unwrap_err();
+        assert!(error.is_input(), "{error:?}");
+        let error = error.to_string();
+        assert!(error.starts_with("`model.weights`: ") && error.contains(says), "{error}");
+        assert!(!bench.path("run").exists());
+    };
+    let no_records = format!("data.train='{}'", bench.path("nothing.csv").display());
+    check(&[&weights_from(&bench.path("nothing.pt")), &no_records], "nothing.pt: No such file");
+    let text = weights_from(&bench.write("text.pt", "weights"));
+    check(&[&text, &no_records], "text.pt: cannot read weights: ");
+    let tensors = [("other".to_owned(), Tensor::from(1.0_f32))].into();
+    faknow::model::weights::save_tensors(&tensors, &bench.path("other.safetensors")).unwrap();
+    check(
+        &[&weights_from(&bench.path("other.safetensors"))],
+        "nothing of them fits; not in the file: `classifier.1.bias`",
+    );
+}
+
+#[test]
+fn a_run_that_goes_on_or_is_used_needs_the_file_no_more() {
+    let bench = Bench::new(&posts(40));
+    bench.train("first", &["seed=1"]);
+    std::fs::copy(checkpoint(&bench.path("first"), "last"), bench.path("given.pt")).unwrap();
+    let given = weights_from(&bench.path("given.pt"));
+    let whole = bench.train("whole", &["trainer.epochs=3", &given]);
+    bench.train("cut", &["trainer.epochs=2", &given]);
+    std::fs::remove_file(bench.path("given.pt")).unwrap();
+    let options = ResumeOptions { set: vec!["trainer.epochs=3".into()], ..ResumeOptions::default() };
+    let resumed = resume(&bench.path("cut"), &options, Callbacks::default()).unwrap();
+    assert_eq!(resumed.fit.history.epochs.len(), whole.fit.history.epochs.len());
+    let (whole, cut) = (bench.last_weights("whole"), bench.last_weights("cut"));
+    assert!(whole.iter().all(|(name, tensor)| cut[name] == *tensor));
+    let config = Config::from_file(&bench.path("cut/config.toml")).unwrap();
+    assert_eq!(config.model.weights, Some(bench.path("given.pt")));
+    assert!(!config.model.hyperparameters.contains_key("weights"));
+    assert_eq!(Detector::load(&bench.path("cut"), Device::Cpu).unwrap().predict(&["rain"]).unwrap().len(), 1);
+}
