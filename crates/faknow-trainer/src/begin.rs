@@ -35,11 +35,15 @@ impl<M: Model> Trainer<M> {
         }
         self.start_callbacks()?;
         self.check_validation(valid)?;
-        // From here on there is something to go back to: the end of the former fit, or the beginning.
-        if further || self.settings.on_non_finite == NonFinite::RollBack {
-            self.save_last(false, None)?;
+        if further { self.save_last(false, None) } else { self.save_beginning() }
+    }
+
+    /// Saves a run in which nothing was done yet, if it may have to be rolled back to that.
+    pub(crate) fn save_beginning(&mut self) -> Result<()> {
+        if self.settings.on_non_finite != NonFinite::RollBack {
+            return Ok(());
         }
-        Ok(())
+        self.save_last(false, None)
     }
 
     /// Checks the run's settings against its data, and sets up what depends on both.

@@ -298,7 +298,7 @@ impl<M: Model> Trainer<M> {
             hear(self.told(|trainer| Ok(trainer.callbacks.on_validation_end(&mut trainer.run, &record)?)));
         }
         hear(self.told(|trainer| Ok(trainer.callbacks.on_epoch_end(&mut trainer.run, &record)?)));
-        if reason.is_none() && failed.is_none() && self.run.epoch >= self.run.max_epochs {
+        if reason.is_none() && self.run.epoch >= self.run.max_epochs {
             reason = Some(StopReason::Completed);
         }
         let interrupted = reason.is_none() && self.settings.interrupt.is_requested();

@@ -144,6 +144,7 @@ impl<M: Model> Trainer<M> {
             self.start_callbacks()?;
             self.callbacks.on_resume(&mut self.run)?;
             self.check_validation(valid)?;
+            self.save_beginning()?;
             return Ok(None);
         };
         self.check_changes(&saved, resume)?;

@@ -244,7 +244,7 @@ impl<M: Model> Trainer<M> {
     fn save_exact(&mut self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let unchanged = store.read_facts(LAST).is_ok_and(|facts| {
-            (facts.step, facts.batch, facts.epoch) == (self.run.step, self.run.batch, self.run.epoch)
+            (facts.step, facts.batch, facts.epoch) == (self.run.step, self.batch(), self.run.epoch)
         });
         if unchanged {
             return Ok(());
@@ -323,7 +323,7 @@ impl<M: Model> Trainer<M> {
         let ended = ended.map(|ended| ended.code().to_owned());
         let facts = Facts {
             epoch: run.epoch,
-            batch: if self.at.open { run.batch } else { 0 },
+            batch: self.batch(),
             step: run.step,
             samples: run.samples,
             monitor,
@@ -344,6 +344,11 @@ impl<M: Model> Trainer<M> {
             }
         }
         Ok(tensors)
+    }
+
+    /// Batches done in an epoch that is not recorded yet.
+    fn batch(&self) -> usize {
+        if self.at.open { self.run.batch } else { 0 }
     }
 
     /// The name of a checkpoint that is kept: after its epoch or, inside of one, its step.

@@ -85,10 +85,13 @@ impl Error {
         }
     }
 
-    /// A setting of the trainer, which has the name that it has in a config.
+    /// A setting of the trainer or of a callback, which has the name that it has in a config.
     pub(crate) fn named(error: faknow_trainer::Error) -> Self {
         match error {
             faknow_trainer::Error::Setting { name, expected, got } => {
+                Self::config(name, format!("expected {expected}, got {got}"))
+            }
+            faknow_trainer::Error::Callback(faknow_callbacks::Error::Setting { name, expected, got }) => {
                 Self::config(name, format!("expected {expected}, got {got}"))
             }
             other => Self::Trainer(other),

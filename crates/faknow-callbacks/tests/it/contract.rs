@@ -175,7 +175,8 @@ fn callbacks_of_one_name_have_each_its_own_state() {
     let mut again = row(&[1, 10, 100, 1000]);
     again.on_fit_start(&mut common::run(dir.path())).unwrap();
     again.restore(&state).unwrap();
-    let _ = again.on_batch_end(&mut common::run(dir.path()), &common::batch(0.5)).unwrap();
+    let flow = again.on_batch_end(&mut common::run(dir.path()), &common::batch(0.5)).unwrap();
+    assert_eq!(flow, Flow::Continue);
     let counts = |callbacks: &Callbacks| {
         let values = callbacks.state().unwrap().values;
         ["Counter", "Counter-2", "Counter-3", "Counter-4"].map(|name| values[name]["count"].as_u64())

@@ -145,8 +145,8 @@ impl Setup {
                 Some(ScheduleConfig::Plateau(Plateau { patience: 0, factor: 0.5, ..Plateau::default() }))
             }
             Rates::WarmUp => {
-                let warmup_steps = Some(4);
-                Some(ScheduleConfig::WarmupLinear(WarmupLinear { warmup_steps, ..WarmupLinear::default() }))
+                let warmup_ratio = Some(0.5);
+                Some(ScheduleConfig::WarmupLinear(WarmupLinear { warmup_ratio, ..WarmupLinear::default() }))
             }
             Rates::EachEpoch => Some(ScheduleConfig::Exponential(ExponentialLr::new(0.9))),
         };

@@ -16,6 +16,7 @@ mod determinism;
 mod events;
 mod failures;
 mod fit;
+mod freezing;
 mod full_disk;
 mod optimizer;
 mod optimizer_parity;

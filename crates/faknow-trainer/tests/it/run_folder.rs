@@ -256,7 +256,7 @@ fn a_run_folder_holds_one_run() {
     assert_eq!(kept.map(read), before);
 
     let error = RunDir::create(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("the folder is not empty; a run never overwrites another"), "{error}");
+    assert!(error.ends_with("it holds a run already; resume that one, or name a new folder"), "{error}");
 }
 
 #[test]

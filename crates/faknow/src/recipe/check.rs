@@ -52,7 +52,17 @@ impl Config {
         let stopping = &self.early_stopping;
         at_least_1("early_stopping.patience", stopping.patience)?;
         let fits = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;
-        check("early_stopping.min_delta", stopping.min_delta, fits, "a number of at least 0")
+        check("early_stopping.min_delta", stopping.min_delta, fits, "a number of at least 0")?;
+        at_least_1("early_stopping.start_from_epoch", stopping.start_from_epoch)?;
+        let thresholds = [
+            ("early_stopping.stopping_threshold", stopping.stopping_threshold),
+            ("early_stopping.divergence_threshold", stopping.divergence_threshold),
+        ];
+        for (key, threshold) in thresholds {
+            let threshold = threshold.unwrap_or(0.0);
+            check(key, threshold, threshold.is_finite(), "a finite number")?;
+        }
+        Ok(())
     }
 
     pub(super) fn check_seed(&self) -> Result<()> {
@@ -223,6 +233,18 @@ mod tests {
         check(
             "early_stopping.min_delta=nan",
             "`early_stopping.min_delta`: expected a number of at least 0, got NaN",
+        );
+        check(
+            "early_stopping.start_from_epoch=0",
+            "`early_stopping.start_from_epoch`: expected at least 1, got 0",
+        );
+        check(
+            "early_stopping.stopping_threshold=nan",
+            "`early_stopping.stopping_threshold`: expected a finite number, got NaN",
+        );
+        check(
+            "early_stopping.divergence_threshold=-inf",
+            "`early_stopping.divergence_threshold`: expected a finite number, got -inf",
         );
         let both = Config::default().set("trainer.clip_norm=1").unwrap().set("trainer.clip_value=1").unwrap();
         assert!(both.validate().unwrap_err().to_string().contains("one of clip_norm and clip_value"));

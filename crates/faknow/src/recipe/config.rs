@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use faknow_callbacks::FreezeRule;
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
 use faknow_model::Criterion;
@@ -54,6 +55,9 @@ pub struct Config {
     pub average: Option<Average>,
     /// Which checkpoints are written and kept.
     pub checkpoint: CheckpointPolicy,
+    /// Weights that are not trained, for a while or at all. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<FreezeRule>,
 }
 
 impl Default for Config {
@@ -74,6 +78,7 @@ impl Default for Config {
             early_stopping: EarlyStoppingConfig::default(),
             average: None,
             checkpoint: CheckpointPolicy::default(),
+            freeze: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{Callback, EarlyStopping, Run, Span, StopReason};
+use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
@@ -114,6 +114,7 @@ impl Job {
             vectors: vectors.as_ref().map(|v| &v.tensor),
         };
         let model = with_model_seed(config.seed, || model_config.build(&vars.root(), &sizes))?;
+        Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::named(e.into()))?;
         if let Some((path, tensors)) = first_weights {
             let report = weights::restore_partial(&vars, &tensors, path).map_err(wrong_weights)?;
             summary.extend(format!("weights of {}: {report}", path.display()).lines().map(str::to_owned));
@@ -166,6 +167,9 @@ impl Job {
         }
         if let Some(schedule) = config.schedule.clone() {
             builder = builder.schedule(schedule);
+        }
+        if !config.freeze.is_empty() {
+            builder = builder.callback(Freeze::new(config.freeze.clone()));
         }
         if valid.is_some() {
             builder = builder.monitor(monitor);
@@ -288,7 +292,15 @@ impl Callback for DataSummary {
 }
 
 fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> EarlyStopping {
-    let stopping = EarlyStopping::new(settings.patience).min_delta(settings.min_delta);
+    let mut stopping = EarlyStopping::new(settings.patience)
+        .min_delta(settings.min_delta)
+        .start_from_epoch(settings.start_from_epoch);
+    if let Some(threshold) = settings.stopping_threshold {
+        stopping = stopping.stopping_threshold(threshold);
+    }
+    if let Some(threshold) = settings.divergence_threshold {
+        stopping = stopping.divergence_threshold(threshold);
+    }
     match monitor {
         Some(name) => stopping.monitor(name),
         None => stopping,

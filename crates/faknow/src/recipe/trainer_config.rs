@@ -85,6 +85,14 @@ pub struct EarlyStoppingConfig {
     /// How much better a value must be to count as an improvement, at least 0; the best epoch is chosen without
     /// regard to it. Default 0.
     pub min_delta: f64,
+    /// Stops as soon as the value is as good as this, or better. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopping_threshold: Option<f64>,
+    /// Stops as soon as the value is worse than this. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub divergence_threshold: Option<f64>,
+    /// The first epoch whose validations are looked at, at least 1. Default 1.
+    pub start_from_epoch: usize,
     /// Another value than `trainer.monitor` to watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<String>,
@@ -92,6 +100,14 @@ pub struct EarlyStoppingConfig {
 
 impl Default for EarlyStoppingConfig {
     fn default() -> Self {
-        Self { enabled: true, patience: 5, min_delta: 0.0, monitor: None }
+        Self {
+            enabled: true,
+            patience: 5,
+            min_delta: 0.0,
+            stopping_threshold: None,
+            divergence_threshold: None,
+            start_from_epoch: 1,
+            monitor: None,
+        }
     }
 }

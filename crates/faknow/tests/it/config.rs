@@ -126,7 +126,17 @@ fast_dev_run = true
 enabled = false
 patience = 2
 min_delta = 0.01
+stopping_threshold = 0.1
+divergence_threshold = 2.5
+start_from_epoch = 3
 monitor = "loss"
+
+[[freeze]]
+pattern = "word_embedding.*"
+until = "2 epochs"
+
+[[freeze]]
+pattern = "*.bias"
 "#;
 
 #[test]

@@ -128,6 +128,14 @@ fn every_setting_is_documented_with_its_default() {
 }
 
 #[test]
+fn every_rule_of_freezing_is_documented() {
+    let Some(documented) = documented() else { return };
+    let error = Config::default().set("freeze=[{ no_such_key = 0 }]").unwrap_err().to_string();
+    let names = error.split_once("expected ").unwrap().1.split('`').skip(1).step_by(2);
+    check_keys(&documented, "freeze", &names.map(|name| format!("freeze.{name}")).collect());
+}
+
+#[test]
 fn every_model_is_documented() {
     let Some(documented) = documented() else { return };
     for model in models() {

@@ -178,6 +178,48 @@ fn early_stopping_may_watch_another_value_than_the_best_epoch() {
     assert_eq!(outcome.fit.best.unwrap().monitor, "f1");
 }
 
+#[test]
+fn weights_are_frozen_by_name_for_as_long_as_is_said() {
+    let bench = Bench::new(&posts(40));
+    let moved = |run: &str, settings: &[&str]| -> Vec<String> {
+        bench.train(run, &[&PLAIN[..], &["trainer.epochs=2"], settings].concat());
+        let still = bench.last_weights("still");
+        let after = bench.last_weights(run).into_iter().filter(|(name, weight)| *weight != still[name]);
+        after.map(|(name, _)| name).collect()
+    };
+    bench.train("still", &[&PLAIN[..], &["optimizer.lr=0"]].concat());
+    let all: Vec<String> = bench.last_weights("still").into_keys().collect();
+    assert_eq!(moved("free", &[]), all);
+    let classifier = ["classifier.1.bias", "classifier.1.weight"];
+    let frozen = "freeze=[{ pattern = 'text_ccn_layer.*', until = '1 epoch' }, { pattern = 'word_*' }]";
+    assert_eq!(moved("one-epoch", &[frozen, "trainer.epochs=1"]), classifier);
+    let without_words: Vec<_> = all.iter().filter(|name| *name != "word_embedding.weight").cloned().collect();
+    assert_eq!(moved("two-epochs", &[frozen]), without_words);
+
+    let wrong = "freeze=[{ pattern = 'word_embeddings.*' }]";
+    let error = bench.try_train("wrong", &[wrong]).unwrap_err();
+    assert!(error.is_input() && !bench.path("wrong").exists(), "{error:?}");
+    let error = error.to_string();
+    assert!(
+        error.starts_with("`freeze.pattern`: expected a pattern that fits a weight (classifier.1.bias, "),
+        "{error}"
+    );
+    assert!(error.ends_with("word_embedding.weight), got `word_embeddings.*`"), "{error}");
+}
+
+#[test]
+fn a_run_that_is_good_enough_or_hopeless_ends_at_once() {
+    let bench = Bench::new(&posts(40));
+    let ended = |run: &str, settings: &[&str]| {
+        let outcome = bench.train(run, &[&["trainer.epochs=5", "trainer.monitor=loss"], settings].concat());
+        (outcome.fit.history.epochs.len(), outcome.fit.ended.code())
+    };
+    assert_eq!(ended("good", &["early_stopping.stopping_threshold=100"]), (1, "reached"));
+    assert_eq!(ended("bad", &["early_stopping.divergence_threshold=0"]), (1, "diverged"));
+    let late = ["early_stopping.divergence_threshold=0", "early_stopping.start_from_epoch=4"];
+    assert_eq!(ended("late", &late), (4, "diverged"));
+}
+
 /// Notes what it is told.
 struct Notes(Arc<Mutex<Vec<String>>>);
 

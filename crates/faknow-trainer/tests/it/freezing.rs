@@ -1,0 +1,104 @@
+//! Freezing weights for a while: what is trained, what gradients, averages and further fits make of it.
+
+use std::sync::{Arc, Mutex};
+
+use faknow_callbacks::{Freeze, FreezeRule, Run, Span};
+use faknow_trainer::checkpoint::CheckpointStore;
+use faknow_trainer::{Adam, Average, Error, OptimizerConfig, RunDir, TrainerBuilder, WEIGHTS_FILE};
+
+use crate::at_hook::AtHook;
+use crate::by_hand::{Linear, START, assert_weights};
+use crate::toy::{self, Memory, POINTS, Toy, train_data, weights};
+
+fn frozen_until(pattern: &str, until: Span) -> TrainerBuilder<Toy> {
+    toy::trainer().callback(Freeze::new([FreezeRule::until(pattern, until)]))
+}
+
+/// Gradient descent by hand, over all points at once, in which the bias stays for the first steps.
+fn descend(n_steps: usize, n_frozen: usize) -> Linear {
+    (0..n_steps).fold(START, |at, step| {
+        let gradient = at.gradient(&POINTS);
+        let bias = if step < n_frozen { [0.0; 2] } else { gradient.b };
+        at.plus(-0.1, &Linear { b: bias, ..gradient })
+    })
+}
+
+#[test]
+fn frozen_weights_stay_and_the_others_are_trained_as_if_they_were_constants() {
+    let all_at_once = Memory::new(&POINTS, &[7]);
+    for (until, n_frozen) in
+        [(Span::steps(2), 2), (Span::epochs(3.0), 3), (Span::samples(7), 1), (Span::steps(9), 4)]
+    {
+        let mut trainer = frozen_until("bias", until).max_epochs(4).build().unwrap();
+        trainer.fit(&all_at_once, None).unwrap();
+        assert_weights(&trainer.into_parts().1, &descend(4, n_frozen), &format!("until {until}"));
+    }
+}
+
+#[test]
+fn no_gradient_is_computed_for_a_frozen_weight() {
+    let seen = Arc::<Mutex<Vec<[bool; 2]>>>::default();
+    let noted = Arc::clone(&seen);
+    let look = AtHook(move |run: &mut Run, hook| {
+        if hook == "on_batch_end" {
+            let variables = run.vars.variables();
+            noted.lock().unwrap().push(["bias", "weight"].map(|name| variables[name].grad().defined()));
+        }
+        Ok(())
+    });
+    let builder = frozen_until("b*", Span::steps(2)).callback(look).max_epochs(1);
+    builder.build().unwrap().fit(&train_data(), None).unwrap();
+    assert_eq!(*seen.lock().unwrap(), [[false, true], [false, true], [true, true]]);
+}
+
+#[test]
+fn an_average_has_frozen_weights_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let initial = weights(&Toy::new().1);
+    for average in
+        [Average::Ema { decay: 0.7 }, Average::Swa { start: Span::steps(1), every: Span::steps(1) }]
+    {
+        let dir = RunDir::create(folder.path().join(format!("{average:?}"))).unwrap();
+        let freeze = Freeze::new([FreezeRule::always("weight")]);
+        let builder = toy::trainer().average(average).callback(freeze).run_dir(dir.clone());
+        let mut trainer = builder.build().unwrap();
+        trainer.fit(&train_data(), None).unwrap();
+        let end = weights(&trainer.run().vars);
+        assert_eq!(end["weight"], initial["weight"]);
+        assert_ne!(end["bias"], initial["bias"]);
+        let saved = toy::saved(&CheckpointStore::new(dir.path()).path("last").join(WEIGHTS_FILE));
+        assert_eq!(saved, end, "what is saved is the average too");
+    }
+}
+
+#[test]
+fn a_further_fit_goes_on_with_it() {
+    let adam = OptimizerConfig::Adam(Adam { lr: 0.1, ..Adam::default() });
+    // The second of three batches ends the first half of an epoch.
+    let builder = frozen_until("bias", Span::epochs(2.5)).optimizer(adam).max_epochs(1);
+    let mut trainer = builder.build().unwrap();
+    for (fit, updates_of_bias) in [(1, 0), (2, 0), (3, 1), (4, 4)] {
+        trainer.fit(&train_data(), None).unwrap();
+        let updates = &trainer.optimizer().state().unwrap().values["steps"];
+        assert_eq!(updates["bias"], updates_of_bias, "fit {fit}");
+        assert_eq!(updates["weight"], 3 * fit, "fit {fit}");
+        // Between fits nothing is frozen.
+        assert!(trainer.run().vars.variables().values().all(|tensor| tensor.requires_grad()), "fit {fit}");
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_refused_before_training() {
+    let check = |rule: FreezeRule, expected: &str| {
+        let mut trainer = toy::trainer().callback(Freeze::new([rule])).build().unwrap();
+        let before = weights(&trainer.run().vars);
+        let error = trainer.fit(&train_data(), None).unwrap_err();
+        assert!(matches!(error, Error::Callback(_)), "{error:?}");
+        assert_eq!(error.to_string(), expected);
+        assert_eq!((trainer.run().step, weights(&trainer.run().vars)), (0, before));
+    };
+    let unknown = "freeze.pattern: expected a pattern that fits a weight (bias, weight), got `biases`";
+    check(FreezeRule::always("biases"), unknown);
+    let all = "freeze.pattern: expected patterns that leave a weight to train, got `*` until 1 epoch";
+    check(FreezeRule::until("*", Span::epochs(1.0)), all);
+}
