@@ -2,6 +2,7 @@
 
 mod error;
 mod model;
+mod summary;
 
 pub mod content;
 pub mod layers;
@@ -11,3 +12,4 @@ pub mod weights;
 pub use content::{TextCnn, TextCnnConfig};
 pub use error::{Error, Result};
 pub use model::{Loss, Mode, Model, Output};
+pub use summary::{ParameterSummary, Summary, TrainingMemory, summary};
