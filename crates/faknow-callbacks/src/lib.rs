@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use flow::{Flow, StopReason};
 pub use jsonl_log::JsonlLog;
 pub use lambda::{OnBatchEnd, OnEpochEnd, on_batch_end, on_epoch_end};
-pub use log_layer::RunLogLayer;
+pub use log_layer::{RUN_TARGET, RunLogLayer};
 pub use monitor::Monitor;
 pub use progress::Progress;
 pub use progress_writer::ProgressWriter;

@@ -12,4 +12,4 @@ pub mod weights;
 pub use content::{TextCnn, TextCnnConfig};
 pub use error::{Error, Result};
 pub use model::{Loss, Mode, Model, Output};
-pub use summary::{ParameterSummary, Summary, TrainingMemory, summary};
+pub use summary::{ParameterSummary, Summary, TrainingMemory, format_bytes, summary};

@@ -195,12 +195,29 @@ impl fmt::Display for Summary {
             grouped(all - trainable)
         )?;
         let memory = self.memory();
-        write!(f, "memory: {} weights, {} gradients", size(memory.weights), size(memory.gradients))?;
+        write!(
+            f,
+            "memory: {} weights, {} gradients",
+            format_bytes(memory.weights),
+            format_bytes(memory.gradients)
+        )?;
         if self.n_optimizer_tensors > 0 {
-            write!(f, ", {} optimizer", size(memory.optimizer))?;
+            write!(f, ", {} optimizer", format_bytes(memory.optimizer))?;
         }
-        write!(f, "; {} in all, without batches", size(memory.total()))
+        write!(f, "; {} in all, without batches", format_bytes(memory.total()))
     }
+}
+
+/// A number of bytes in words: `512 B`, `1.5 MiB`.
+pub fn format_bytes(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") };
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
 }
 
 /// The order of names, module by module; numbers by their value.
@@ -249,18 +266,6 @@ fn grouped(n: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-/// A number of bytes: `512 B`, `1.5 MiB`.
-fn size(bytes: u64) -> String {
-    let mut size = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if size < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") };
-        }
-        size /= 1024.0;
-    }
-    format!("{size:.1} TiB")
 }
 
 #[cfg(test)]
@@ -332,7 +337,7 @@ memory: 39.3 KiB weights, 4.0 KiB gradients, 8.0 KiB optimizer; 51.3 KiB in all,
 
     #[test]
     fn sizes_are_worded() {
-        let check = |bytes: u64, expected: &str| assert_eq!(size(bytes), expected);
+        let check = |bytes: u64, expected: &str| assert_eq!(format_bytes(bytes), expected);
         check(0, "0 B");
         check(1023, "1023 B");
         check(1024, "1.0 KiB");

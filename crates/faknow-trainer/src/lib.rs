@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod average;
+mod batch_size;
 mod begin;
 mod best;
 mod builder;
@@ -13,6 +14,10 @@ mod fit;
 mod guard;
 mod interrupt;
 mod limits;
+mod lr_curve;
+mod lr_plot;
+mod lr_range;
+mod memory;
 mod non_finite;
 mod optim;
 mod profile;
@@ -26,13 +31,19 @@ mod settings;
 mod step;
 mod sums;
 mod trainer;
+mod trial;
+mod update;
 
 pub use average::Average;
+pub use batch_size::{BatchSizeEnd, BatchSizeSearch, BatchSizeTrial, BatchSizes};
 pub use builder::TrainerBuilder;
 pub use checkpoint_policy::CheckpointPolicy;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
 pub use interrupt::Interrupt;
+pub use lr_curve::{LrCurve, LrPoint, LrRangeEnd};
+pub use lr_range::LrRange;
+pub use memory::available_memory;
 pub use non_finite::NonFinite;
 pub use optim::{
     Adagrad, Adam, AdamW, Clip, Group, NamePattern, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,

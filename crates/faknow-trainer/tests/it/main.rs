@@ -20,4 +20,5 @@ mod schedule_golden;
 mod toy;
 mod trajectory_cases;
 mod trajectory_golden;
+mod trials;
 mod updates;
