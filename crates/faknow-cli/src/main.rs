@@ -1,13 +1,17 @@
 //! The `faknow` program: train, test and use fake-news detectors from the command line.
 
+mod batch_size;
 mod console;
 mod data;
 mod demo;
 mod interrupted;
+mod job;
+mod lr_find;
 mod models;
 mod options;
 mod predict;
 mod resume;
+mod summary;
 mod test;
 mod train;
 mod writer;
@@ -43,6 +47,9 @@ enum Command {
     Test(test::TestArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
+    LrFind(Box<lr_find::LrFindArgs>),
+    BatchSize(Box<batch_size::BatchSizeArgs>),
+    Summary(Box<summary::SummaryArgs>),
     Data(data::DataArgs),
     Demo(demo::DemoArgs),
 }
@@ -63,6 +70,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Test(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Models(args) => args.run(),
+        Command::LrFind(args) => args.run(),
+        Command::BatchSize(args) => args.run(),
+        Command::Summary(args) => args.run(),
         Command::Data(args) => args.run(),
         Command::Demo(args) => args.run(&console),
     }

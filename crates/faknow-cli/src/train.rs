@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
-use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
+use crate::job::JobOptions;
 
 /// Train a detector, validate it after each epoch, test it, and save it in a run folder
 #[derive(Debug, Args)]
@@ -28,28 +28,8 @@ Without --valid its share of `data.split` is taken from --train, stratified by c
 --test so is that of the test. The run folder holds the detector, its logs, `report.md` and `config.toml`, which lists
 every setting: each can be given with --set, and the file itself trains the same detector again.")]
 pub(crate) struct TrainArgs {
-    /// Model to train (see `faknow models`), or a config file that names it
-    #[arg(value_name = "MODEL|CONFIG")]
-    model: Option<String>,
-    /// Training records: .json, .jsonl, .csv or .tsv
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    train: Option<PathBuf>,
-    /// Validation records, which choose the best epoch (default: a share of --train)
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    valid: Option<PathBuf>,
-    /// Test records, judged at the end (default: a share of --train, unless there is --valid)
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    test: Option<PathBuf>,
     #[command(flatten)]
-    fields: LabelledOptions,
-    /// The classes in order; with two, the second is the positive one (default real,fake)
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
-    classes: Option<Vec<String>>,
-    /// Language of the texts: en (Unicode words) or zh (Chinese, cut by jieba) (default en)
-    #[arg(long, value_name = "LANGUAGE", help_heading = "Records")]
-    language: Option<String>,
-    #[command(flatten)]
-    config: ConfigOptions,
+    job: JobOptions,
     /// The run folder; it must not exist or be empty (default: a new one below `runs`)
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
@@ -60,49 +40,19 @@ pub(crate) struct TrainArgs {
 
 impl TrainArgs {
     pub(crate) fn run(&self, console: &Console) -> Result<()> {
-        let config = self.to_config()?;
+        let config = self.job.to_config()?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
         show(&outcome, self.json)
-    }
-
-    fn to_config(&self) -> Result<Config> {
-        let is_file = |name: &str| {
-            matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))
-        };
-        let (model, file) = match (&self.model, &self.config.config) {
-            (Some(name), None) if is_file(name) => (None, Some(PathBuf::from(name))),
-            (model, file) => (model.clone(), file.clone()),
-        };
-        let mut config = match &file {
-            Some(file) => Config::from_file(file)?,
-            None => Config::default(),
-        };
-        if let Some(model) = model {
-            config.model.name = model;
-        }
-        let paths = [
-            (&self.train, &mut config.data.train),
-            (&self.valid, &mut config.data.valid),
-            (&self.test, &mut config.data.test),
-        ];
-        for (given, setting) in paths {
-            if given.is_some() {
-                setting.clone_from(given);
-            }
-        }
-        if let Some(classes) = &self.classes {
-            apply_classes(classes, &mut config.data);
-        }
-        if let Some(language) = &self.language {
-            config.text.language.clone_from(language);
-        }
-        Ok(self.config.apply(self.fields.apply(config)?)?)
     }
 }
 
 /// Prints what came of a run; that it was interrupted is an error, with an exit code of its own.
 pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
-    if json { print(&summary(outcome).to_string())? } else { print(&table(outcome))? }
+    if json {
+        print(&summary(outcome).to_string())?
+    } else {
+        print(&table(outcome))?
+    }
     match Interrupted::of(outcome) {
         Some(interrupted) => Err(interrupted.into()),
         None => Ok(()),

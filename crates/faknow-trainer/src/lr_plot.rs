@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::series::DashedLineSeries;
 
-use crate::{Error, LrCurve, Result};
+use crate::{Error, LrCurve, LrPoint, Result};
 
 const SIZE: (u32, u32) = (900, 540);
 const OF_UPDATES: RGBColor = RGBColor(185, 200, 215);
@@ -18,7 +18,7 @@ impl LrCurve {
     /// Writes the curve to `path` as an SVG picture: the loss over the logarithm of the rate, with the suggestion
     /// and the steepest point marked.
     ///
-    /// What rises far above the losses before the lowest one is cut off, so that the fall can be seen.
+    /// What lies far beyond the losses before the lowest one is cut off, so that the fall can be seen.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -93,14 +93,15 @@ impl LrCurve {
         }
     }
 
-    /// The losses shown: the smoothed ones up to the lowest, with as much room above them.
+    /// The losses shown: all up to the point where the smoothed one is lowest, with some room.
     fn loss_range(&self) -> (f64, f64) {
-        let smoothed = |point: &crate::LrPoint| point.smoothed;
-        let Some(low) = self.points.iter().map(smoothed).min_by(f64::total_cmp) else { return (0.0, 1.0) };
-        let fall = self.points.iter().take_while(|point| point.smoothed > low);
-        let high = fall.map(smoothed).fold(low, f64::max);
+        let smoothed = |point: &LrPoint| point.smoothed;
+        let Some(lowest) = self.points.iter().map(smoothed).min_by(f64::total_cmp) else { return (0.0, 1.0) };
+        let after = self.points.iter().position(|point| point.smoothed == lowest).map_or(0, |at| at + 1);
+        let before = self.points[..after].iter().flat_map(|point| [point.loss, point.smoothed]);
+        let (low, high) = before.fold((lowest, lowest), |(low, high), loss| (low.min(loss), high.max(loss)));
         let span = if high > low { high - low } else { low.abs().max(1e-3) };
-        (low - 0.15 * span, high + 0.6 * span)
+        (low - 0.1 * span, high + 0.2 * span)
     }
 }
 
@@ -117,7 +118,7 @@ fn short(rate: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LrPoint, LrRangeEnd};
+    use crate::LrRangeEnd;
 
     fn curve(n: i32) -> LrCurve {
         let point = |step: i32| {

@@ -10,7 +10,7 @@ use crate::lr_curve::{DIVERGED, LrCurve, LrPoint, LrRangeEnd};
 use crate::{Error, LossSums, Result, Trainer};
 
 /// Weight of the former mean in the smoothed loss.
-const SMOOTHING: f64 = 0.95;
+const SMOOTHING: f64 = 0.9;
 
 /// A learning-rate range test (Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017): which rates,
 /// and how many updates.

@@ -9,4 +9,5 @@ mod config;
 mod formats;
 mod predict;
 mod support;
+mod tools;
 mod train;

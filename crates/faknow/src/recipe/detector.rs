@@ -7,6 +7,7 @@ use faknow_callbacks::Phase;
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
+use faknow_model::{Summary, summary};
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -33,7 +34,7 @@ pub struct Detector {
     model: TextModel,
     device: Device,
     /// Keeps the variables that the model's handles belong to.
-    _vars: VarStore,
+    vars: VarStore,
 }
 
 /// What a detector says of a text.
@@ -78,7 +79,7 @@ impl Detector {
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
         let tokenizer = Tokenizer::new(tokenizer)?;
-        Ok(Self { config, tokenizer, vocab, classes, margin, model, device, _vars: vars })
+        Ok(Self { config, tokenizer, vocab, classes, margin, model, device, vars })
     }
 
     /// Judges each text, in their order.
@@ -132,6 +133,11 @@ impl Detector {
         let mut options = data.read_options(labelled);
         options.columns.domain = None;
         options
+    }
+
+    /// The parameters of its model, with the memory that the optimizer of its training needs.
+    pub fn summary(&self) -> Summary {
+        summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
     /// The config that the detector was trained by.
@@ -219,7 +225,11 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
     let last = ["last", "previous", "failed"];
     let names = if config.trainer.restore_best { [&["best"], &last[..]] } else { [&last[..], &["best"]] };
-    names.concat().iter().map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE)).find(|p| p.exists())
+    names
+        .concat()
+        .iter()
+        .map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE))
+        .find(|p| p.exists())
 }
 
 fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {

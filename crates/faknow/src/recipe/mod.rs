@@ -16,25 +16,31 @@
 //! # Ok::<(), faknow::Error>(())
 //! ```
 
+mod batch_size;
 mod check;
 mod config;
 mod corpus;
 mod detector;
 mod faknow_yaml;
 mod guess;
+mod lr_find;
 mod models;
 mod report;
 mod resume;
 mod session;
 mod settings;
+mod summary;
 mod train;
 mod trainer_config;
 
+pub use batch_size::find_batch_size;
 pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig};
 pub use detector::{Detector, Prediction};
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
+pub use lr_find::lr_find;
 pub use models::{ModelInfo, TextModel, model_info, models};
 pub use resume::{ResumeOptions, resume};
 pub use session::Session;
+pub use summary::model_summary;
 pub use train::{Outcome, train};
 pub use trainer_config::{EarlyStoppingConfig, TrainerConfig};

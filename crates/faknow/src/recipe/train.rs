@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{Callback, EarlyStopping, Run, Span, StopReason};
+use faknow_callbacks::{Callback, EarlyStopping, RUN_TARGET, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
-use faknow_model::Model;
+use faknow_model::{Model, Summary, summary};
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
+use faknow_trainer::{
+    FitReport, NonFinite, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed,
+};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
@@ -83,7 +85,11 @@ impl Job {
             Some(path) if !goes_on => {
                 let vectors = load_vectors(path, &corpus.vocab, None, config.seed)?;
                 model_config.set_embedding_size(vectors.tensor.size()[1]);
-                summary.push(format!("word vectors: {} of {} words found", vectors.found, corpus.vocab.len()));
+                summary.push(format!(
+                    "word vectors: {} of {} words found",
+                    vectors.found,
+                    corpus.vocab.len()
+                ));
                 Some(vectors)
             }
             _ => None,
@@ -107,20 +113,14 @@ impl Job {
         let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
         let (train, valid, test) = self.loaders()?;
-        let Self { config, corpus, model, vars, metrics, summary } = self;
+        let Self { config, corpus, model, vars, metrics, summary: lines } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
-        let mut builder = Trainer::builder(model, vars)
-            .callback(DataSummary(summary))
-            .optimizer(config.optimizer.clone())
-            .metrics(metrics)
-            .clip(config.clip()?)
-            .seed(config.seed)
-            .device(device)
+        let mut builder = builder(&config, model, vars, metrics)?
+            .callback(DataSummary(lines))
             .run_dir(run_dir)
             .interrupt(session.interrupt)
             .checkpoints(config.checkpoint.clone())
             .hyperparameters(flat(&config));
-        builder = with_trainer_config(builder, &config.trainer);
         if let Some(average) = config.average.clone() {
             builder = builder.average(average);
         }
@@ -133,7 +133,9 @@ impl Job {
                 builder = builder.callback(early_stopping(&config.early_stopping, stopping_monitor));
             }
         }
-        let mut trainer = builder.callback(session.callbacks).build()?;
+        // Behind all that may freeze something, so that it shows what is trained.
+        let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
+        let mut trainer = builder.callback(model_summary).callback(session.callbacks).build()?;
         let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<TextBatch>);
         let fit = match from {
             None => trainer.fit(&train, to_validate)?,
@@ -152,8 +154,23 @@ impl Job {
             .transpose()?;
         let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
         let outcome = Outcome { run, fit, valid, test };
-        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
+        let parameters = summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
+        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters))?;
         Ok(outcome)
+    }
+
+    /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
+    pub(super) fn to_try(self) -> Result<(Trainer<TextModel>, TextLoader)> {
+        let train = train_loader(self.corpus.train, &self.config)?;
+        // Without a folder there is no checkpoint to roll back to.
+        let builder =
+            builder(&self.config, self.model, self.vars, self.metrics)?.on_non_finite(NonFinite::Stop);
+        Ok((builder.build()?, train))
+    }
+
+    /// The parameters of the model, with the memory of the config's optimizer.
+    pub(super) fn model_summary(&self) -> Summary {
+        summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
     /// The loaders of training, validation and test.
@@ -184,10 +201,28 @@ impl Job {
     }
 }
 
-type TextLoader = DataLoader<TextDataset>;
+pub(super) type TextLoader = DataLoader<TextDataset>;
+
+/// What a trainer needs of the config to update the weights as a run does.
+fn builder(
+    config: &Config,
+    model: TextModel,
+    vars: VarStore,
+    metrics: Metrics,
+) -> Result<TrainerBuilder<TextModel>> {
+    let builder = Trainer::builder(model, vars)
+        .optimizer(config.optimizer.clone())
+        .metrics(metrics)
+        .clip(config.clip()?)
+        .seed(config.seed);
+    Ok(with_trainer_config(builder, &config.trainer))
+}
 
 /// The trainer's own settings.
-fn with_trainer_config<M: Model>(mut builder: TrainerBuilder<M>, config: &TrainerConfig) -> TrainerBuilder<M> {
+fn with_trainer_config<M: Model>(
+    mut builder: TrainerBuilder<M>,
+    config: &TrainerConfig,
+) -> TrainerBuilder<M> {
     builder = builder
         .max_epochs(config.epochs)
         .accumulate(config.accumulate)
@@ -216,6 +251,19 @@ struct DataSummary(Vec<String>);
 impl Callback for DataSummary {
     fn on_fit_start(&mut self, _: &mut Run) -> faknow_callbacks::Result<()> {
         self.0.iter().for_each(|line| tracing::info!("{line}"));
+        Ok(())
+    }
+}
+
+/// Writes the parameters of the model into the run's log; on a terminal the table would be too long.
+struct ModelSummary {
+    n_optimizer_tensors: usize,
+}
+
+impl Callback for ModelSummary {
+    fn on_fit_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
+        let summary = summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
+        tracing::info!(target: RUN_TARGET, "model:\n{summary}");
         Ok(())
     }
 }
