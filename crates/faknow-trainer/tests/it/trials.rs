@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::State;
+use faknow_callbacks::{Recorder, State};
 use faknow_model::Loss;
 use faknow_trainer::{
     Adam, BatchSizeEnd, BatchSizeSearch, Error, Interrupt, LrRange, LrRangeEnd, Optimizer, OptimizerConfig,
