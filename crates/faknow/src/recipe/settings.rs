@@ -256,7 +256,8 @@ mod tests {
         says(
             "epochs=3",
             "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
-             `model`, `optimizer`, `schedule`, `trainer`, `early_stopping`",
+             `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `average`, \
+             `checkpoint`, `freeze`",
         );
         says(
             "trainer.epochs.x=3",
