@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
             .optimizer(OptimizerConfig::adam(3e-3))
             .clip(Clip::Norm(largest))
             .step(RDrop { inner: Supervised::default(), warmup_steps, alpha })
-            .max_epochs(5)
+            .max_epochs(4)
             .build()?;
         let report = trainer.fit(&train, Some(&valid))?;
 

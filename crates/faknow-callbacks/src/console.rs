@@ -7,7 +7,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::log_layer::SPAN_TARGET;
+use crate::log_layer::RUN_TARGET;
 use crate::{ProgressWriter, Result, RunLogLayer};
 
 /// A subscriber that writes events of `level` and above to `console`, above its progress bar, and those of `INFO`
@@ -21,8 +21,8 @@ pub fn console_subscriber(
     let shown = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_target("faknow", level)
-        // The run's span is for the run's log; on the terminal its name before every line would only be noise.
-        .with_target(SPAN_TARGET, LevelFilter::OFF);
+        // For the run's log alone; on the terminal the run's name before every line would only be noise.
+        .with_target(RUN_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(console.clone())
         .with_ansi(console.has_colors())

@@ -41,7 +41,7 @@ pub use flow::{Flow, StopReason};
 pub use freeze::{Freeze, FreezeRule};
 pub use jsonl_log::JsonlLog;
 pub use lambda::{OnBatchEnd, OnEpochEnd, on_batch_end, on_epoch_end};
-pub use log_layer::RunLogLayer;
+pub use log_layer::{RUN_TARGET, RunLogLayer};
 pub use monitor::Monitor;
 pub use name_pattern::NamePattern;
 pub use progress::Progress;

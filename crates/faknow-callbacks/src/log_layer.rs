@@ -13,8 +13,16 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::text;
 
-/// Marks the span of a run, see [`Run::span`](crate::Run::span).
-pub(crate) const SPAN_TARGET: &str = "faknow::run";
+/// Target of the span of a run, see [`Run::span`](crate::Run::span), and of events that are for the run's log alone:
+/// [`console_subscriber`](crate::console_subscriber) shows none of them on the terminal.
+///
+/// ```
+/// # use faknow_callbacks::{RUN_TARGET, Run};
+/// # let run = Run::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
+/// # let _inside = run.span().entered();
+/// tracing::info!(target: RUN_TARGET, "a long table");
+/// ```
+pub const RUN_TARGET: &str = "faknow::run";
 
 /// Writes each event into the log of the run in whose span it happens; other events it leaves alone.
 ///
@@ -54,7 +62,7 @@ pub(crate) fn attach(file: &Arc<File>) {
     Span::current().with_subscriber(|(id, dispatch)| {
         let current = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
         let mut spans = current.iter().flat_map(|span| span.scope());
-        if let Some(span) = spans.find(|span| span.metadata().target() == SPAN_TARGET) {
+        if let Some(span) = spans.find(|span| span.metadata().target() == RUN_TARGET) {
             span.extensions_mut().replace(AttachedLog(Arc::downgrade(file)));
         }
     });

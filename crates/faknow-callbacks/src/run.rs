@@ -97,7 +97,7 @@ impl Run {
     /// ```
     pub fn span(&self) -> tracing::Span {
         // At the highest level, so that no filter on levels hides whose run an event belongs to.
-        tracing::error_span!(target: crate::log_layer::SPAN_TARGET, "run", name = %self.name)
+        tracing::error_span!(target: crate::log_layer::RUN_TARGET, "run", name = %self.name)
     }
 }
 

@@ -71,7 +71,9 @@ impl Callback for RunLog {
         }
         let begins =
             if run.step == 0 { "begins".to_owned() } else { format!("goes on at step {}", run.step) };
-        let weights: usize = run.vars.trainable_variables().iter().map(tch::Tensor::numel).sum();
+        // A variable that was frozen is still among the store's trainable ones.
+        let variables = run.vars.trainable_variables();
+        let weights: usize = variables.iter().filter(|v| v.requires_grad()).map(tch::Tensor::numel).sum();
         self.info(
             run,
             &format!(

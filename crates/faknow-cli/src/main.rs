@@ -1,15 +1,19 @@
 //! The `faknow` program: train, test and use fake-news detectors from the command line.
 
+mod batch_size;
 mod console;
 mod cv;
 mod data;
 mod demo;
 mod interrupted;
+mod job;
+mod lr_find;
 mod models;
 mod options;
 mod predict;
 mod resume;
 mod search;
+mod summary;
 mod test;
 mod train;
 mod training_options;
@@ -50,6 +54,9 @@ enum Command {
     Search(Box<search::SearchArgs>),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
+    LrFind(Box<lr_find::LrFindArgs>),
+    BatchSize(Box<batch_size::BatchSizeArgs>),
+    Summary(Box<summary::SummaryArgs>),
     Data(data::DataArgs),
     Demo(demo::DemoArgs),
 }
@@ -72,6 +79,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Search(args) => args.run(&console),
         Command::Predict(args) => args.run(),
         Command::Models(args) => args.run(),
+        Command::LrFind(args) => args.run(),
+        Command::BatchSize(args) => args.run(),
+        Command::Summary(args) => args.run(),
         Command::Data(args) => args.run(),
         Command::Demo(args) => args.run(&console),
     }

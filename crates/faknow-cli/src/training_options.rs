@@ -33,6 +33,11 @@ pub(crate) struct TrainingOptions {
 }
 
 impl TrainingOptions {
+    /// The first argument: a model or a file.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     /// The config that they describe, with these test records, if there are any.
     pub(crate) fn to_config(&self, test: Option<&Path>) -> Result<Config> {
         let is_file = |name: &str| {

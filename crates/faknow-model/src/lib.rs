@@ -4,6 +4,7 @@ mod class_weights;
 mod criterion;
 mod error;
 mod model;
+mod summary;
 
 pub mod content;
 pub mod layers;
@@ -15,3 +16,4 @@ pub use content::{TextCnn, TextCnnConfig};
 pub use criterion::{Criterion, LossName};
 pub use error::{Error, Result};
 pub use model::{Loss, Mode, Model, Output};
+pub use summary::{ParameterSummary, Summary, TrainingMemory, format_bytes, summary};

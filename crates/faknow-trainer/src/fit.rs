@@ -2,19 +2,17 @@
 
 use std::time::Instant;
 
-use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Position, Span, StopReason};
-use faknow_data::{Batch, Loader};
+use faknow_callbacks::{Callback, Flow, Phase, Position, RUN_TARGET, Span, StopReason};
+use faknow_data::Loader;
 use faknow_metrics::{EpochRecord, Score};
-use faknow_model::{Loss, Model};
-use tch::{no_grad, with_grad};
+use faknow_model::Model;
 
 use crate::error::{Place, phase_name, setting};
-use crate::guard::{guard, guarded};
+use crate::guard::guarded;
 use crate::non_finite::MAX_SKIPS;
-use crate::optim::Window;
 use crate::schedule::Unit;
-use crate::seed::with_seed;
-use crate::step::{StepContext, non_finite};
+use crate::step::non_finite;
+use crate::update::Update;
 use crate::{Error, FitReport, NonFinite, Result, Trainer, Weights};
 
 /// How the training pass of an epoch ended.
@@ -63,6 +61,7 @@ impl<M: Model> Trainer<M> {
             }
         }
         self.callbacks.on_fit_end(&mut self.run, &ended)?;
+        tracing::info!(target: RUN_TARGET, "time by phase:\n{}", self.profile);
         Ok(FitReport {
             ended,
             best: self.run.best.clone(),
@@ -146,38 +145,8 @@ impl<M: Model> Trainer<M> {
         self.take_learning_rates()?;
         self.told(|trainer| Ok(trainer.callbacks.on_batch_start(&mut trainer.run)?))?;
         self.exact = false;
-        let batches: Vec<&M::Batch> = window.iter().map(|(_, batch)| batch).collect();
-        let place = window.first().map_or_else(|| Place::training(self.run.epoch, 0), |(place, _)| *place);
-        guard(place, || self.step.begin_window(&batches))?;
-        let n_batches = window.len();
-        let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
-        let seed = self.settings.seed;
         let reads_loss = self.settings.on_non_finite != NonFinite::Stop;
-        let mut losses = Vec::with_capacity(n_batches);
-        with_seed(seed, self.run.step, || {
-            for (number, (place, batch)) in window.into_iter().enumerate() {
-                let n = batch.n_samples();
-                let weight = if n_batches == 1 { 1.0 } else { n as f64 / n_samples as f64 };
-                let last = number + 1 == n_batches;
-                self.optimizer.set_window(Window { weight, first: number == 0, last });
-                let context = StepContext { place, step: self.run.step, reads_loss };
-                // With gradients, even if a model that panicked inside `no_grad` left them off.
-                let loss = guard(place, || {
-                    with_grad(|| {
-                        let start = Instant::now();
-                        let batch = batch.to_device(self.device);
-                        self.profile.transfer += start.elapsed().as_secs_f64();
-                        let start = Instant::now();
-                        let loss = self.step.step(&mut self.model, &batch, &mut self.optimizer, context);
-                        let (backward, optimizer) = self.optimizer.take_times();
-                        self.profile.add_step(start.elapsed(), backward, optimizer);
-                        loss
-                    })
-                })?;
-                losses.push((detached(&loss), n));
-            }
-            Ok(Update { losses, n_samples })
-        })
+        self.update_once(window, self.run.step, reads_loss)
     }
 
     /// Counts an update, averages, tells the callbacks (with the rates of this very step), and steps the schedule.
@@ -416,38 +385,4 @@ impl<M: Model> Trainer<M> {
         self.profile.callbacks += start.elapsed().as_secs_f64();
         told
     }
-}
-
-/// What an update was made from.
-struct Update {
-    /// Loss and samples of each batch.
-    losses: Vec<(Loss, usize)>,
-    n_samples: usize,
-}
-
-impl Update {
-    /// What callbacks hear of it: the losses as means over all samples.
-    fn end(mut self, grad_norm: Option<&tch::Tensor>) -> Result<BatchEnd> {
-        let grad_norm = grad_norm.map(tch::Tensor::shallow_clone);
-        let n_samples = self.n_samples;
-        if self.losses.len() == 1
-            && let Some((loss, _)) = self.losses.pop()
-        {
-            return Ok(BatchEnd { n_samples, loss: loss.total, parts: loss.parts, grad_norm });
-        }
-        let mut sums = crate::LossSums::default();
-        for (loss, n) in &self.losses {
-            sums.add(loss, *n)?;
-        }
-        let (loss, parts) = sums.tensors(self.losses.first().map(|(loss, _)| loss))?;
-        Ok(BatchEnd { n_samples, loss, parts, grad_norm })
-    }
-}
-
-/// A loss without its graph.
-fn detached(loss: &Loss) -> Loss {
-    no_grad(|| Loss {
-        total: loss.total.detach(),
-        parts: loss.parts.iter().map(|(name, part)| (*name, part.detach())).collect(),
-    })
 }

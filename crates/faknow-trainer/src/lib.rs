@@ -3,6 +3,7 @@
 mod adversarial;
 mod attack;
 mod average;
+mod batch_size;
 mod begin;
 mod best;
 mod builder;
@@ -15,6 +16,10 @@ mod fit;
 mod guard;
 mod interrupt;
 mod limits;
+mod lr_curve;
+mod lr_plot;
+mod lr_range;
+mod memory;
 mod non_finite;
 mod optim;
 mod profile;
@@ -29,17 +34,23 @@ mod step;
 mod sums;
 mod supervised;
 mod trainer;
+mod trial;
 mod two_optimizers;
+mod update;
 
 pub use adversarial::Adversarial;
 pub use attack::{Attack, Fgm, Pgd};
 pub use average::Average;
+pub use batch_size::{BatchSizeEnd, BatchSizeSearch, BatchSizeTrial, BatchSizes};
 pub use builder::TrainerBuilder;
 pub use checkpoint_policy::CheckpointPolicy;
 pub use error::{Error, Place, Result};
 pub use evaluate::{evaluate, predict, predict_batch};
 pub use faknow_callbacks::NamePattern;
 pub use interrupt::{Interrupt, Listening};
+pub use lr_curve::{LrCurve, LrPoint, LrRangeEnd};
+pub use lr_range::LrRange;
+pub use memory::available_memory;
 pub use non_finite::NonFinite;
 pub use optim::{
     Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,

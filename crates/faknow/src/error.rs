@@ -105,7 +105,7 @@ impl Error {
             Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => {
                 true
             }
-            Self::Io { source, .. } => is_wrong_path(source.kind()),
+            Self::Io { source, .. } | Self::Trainer(T::Io { source, .. }) => is_wrong_path(source.kind()),
             Self::Callback(_) => true,
             Self::Trainer(T::Checkpoint(error)) => !matches!(error, CheckpointError::Io { .. }),
             Self::Trainer(error) => matches!(

@@ -136,7 +136,20 @@ fn the_demo_runs_on_a_folder_of_ones_own() {
 fn help_teaches_every_command() {
     let bench = Bench::new();
     let help = bench.faknow(&["--help"]).ok();
-    for command in ["train", "resume", "cv", "search", "test", "predict", "models", "data", "demo"] {
+    for command in [
+        "train",
+        "resume",
+        "cv",
+        "search",
+        "lr-find",
+        "batch-size",
+        "summary",
+        "test",
+        "predict",
+        "models",
+        "data",
+        "demo",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let of_command =
             if command == "data" { vec!["data", "inspect", "--help"] } else { vec![command, "--help"] };
@@ -196,7 +209,20 @@ fn the_page_about_the_program_has_every_option_and_the_fixed_forms() {
     };
     let (shared, _) = page.split_once("## faknow train").unwrap();
     let bench = Bench::new();
-    for command in ["train", "resume", "cv", "search", "test", "predict", "data inspect", "models", "demo"] {
+    for command in [
+        "train",
+        "resume",
+        "cv",
+        "search",
+        "lr-find",
+        "batch-size",
+        "summary",
+        "test",
+        "predict",
+        "data inspect",
+        "models",
+        "demo",
+    ] {
         let (_, section) = page.split_once(&format!("## faknow {command}\n")).unwrap();
         let section = section.split("\n## ").next().unwrap();
         let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();

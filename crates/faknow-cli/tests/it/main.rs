@@ -13,4 +13,5 @@ mod resume;
 mod same_run;
 mod selection;
 mod support;
+mod tools;
 mod train;

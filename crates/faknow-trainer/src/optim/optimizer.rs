@@ -101,6 +101,17 @@ impl Optimizer {
         })
     }
 
+    /// An optimizer of the same settings over the same parameters, which remembers nothing.
+    pub(crate) fn fresh(&self) -> Result<Self> {
+        let named = |parameter: &Parameter| (parameter.name.clone(), parameter.tensor.shallow_clone());
+        Self::of(&self.config, self.parameters.iter().map(named).collect(), self.clip)
+    }
+
+    /// The learning rate of the settings, which groups without a rate of their own have.
+    pub(crate) fn configured_lr(&self) -> f64 {
+        self.config.lr()
+    }
+
     /// The learning rate of each parameter group as configured: what schedules start from.
     pub fn base_learning_rates(&self) -> &[f64] {
         &self.base_learning_rates

@@ -84,6 +84,11 @@ impl OptimizerConfig {
         }
     }
 
+    /// Tensors of the size of a parameter that the optimizer remembers of each: 2 for Adam, 0 for plain SGD.
+    pub fn n_slots(&self) -> usize {
+        self.slots().len()
+    }
+
     /// What all slots begin with.
     pub(super) fn first_value(&self) -> f64 {
         match self {

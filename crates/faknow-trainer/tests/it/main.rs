@@ -31,5 +31,6 @@ mod schedule_golden;
 mod toy;
 mod trajectory_cases;
 mod trajectory_golden;
+mod trials;
 mod two_optimizers;
 mod updates;

@@ -8,6 +8,7 @@ use faknow_callbacks::Phase;
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
+use faknow_model::{Summary, summary};
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -34,7 +35,7 @@ pub struct Detector {
     model: TextModel,
     device: Device,
     /// Keeps the variables that the model's handles belong to.
-    _vars: VarStore,
+    vars: VarStore,
 }
 
 /// What a detector says of a text.
@@ -79,7 +80,7 @@ impl Detector {
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
         let tokenizer = Tokenizer::new(tokenizer)?;
-        Ok(Self { config, tokenizer, vocab, classes, margin, model, device, _vars: vars })
+        Ok(Self { config, tokenizer, vocab, classes, margin, model, device, vars })
     }
 
     /// Judges each text, in their order.
@@ -133,6 +134,11 @@ impl Detector {
         let mut options = data.read_options(labelled);
         options.columns.domain = None;
         options
+    }
+
+    /// The parameters of its model, with the memory that the optimizer of its training needs.
+    pub fn summary(&self) -> Summary {
+        summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
     /// The config that the detector was trained by.

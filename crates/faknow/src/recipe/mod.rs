@@ -16,6 +16,7 @@
 //! # Ok::<(), faknow::Error>(())
 //! ```
 
+mod batch_size;
 mod candidates;
 mod check;
 mod config;
@@ -25,6 +26,7 @@ mod detector;
 mod faknow_yaml;
 mod fold;
 mod guess;
+mod lr_find;
 mod models;
 mod pause;
 mod report;
@@ -36,10 +38,12 @@ mod search_space;
 mod session;
 mod settings;
 mod study;
+mod summary;
 mod train;
 mod trainer_config;
 mod trial;
 
+pub use batch_size::find_batch_size;
 pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig};
 pub use cross_validation::{
     CrossValidation, FoldMetric, FoldResult, cross_validate, resume_cross_validation,
@@ -47,6 +51,7 @@ pub use cross_validation::{
 pub use detector::{Detector, Prediction};
 pub use fold::Fold;
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
+pub use lr_find::lr_find;
 pub use models::{ModelInfo, TextModel, model_info, models};
 pub use resume::{ResumeOptions, resume};
 pub use search::{resume_search, search};
@@ -55,6 +60,7 @@ pub use search_outcome::SearchOutcome;
 pub use search_space::SearchSpace;
 pub use session::{Session, Sessions};
 pub use study::TestScores;
+pub use summary::model_summary;
 pub use train::{Outcome, train};
 pub use trainer_config::{EarlyStoppingConfig, TrainerConfig};
 pub use trial::Trial;

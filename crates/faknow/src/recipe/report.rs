@@ -4,18 +4,20 @@ use std::fmt::Write as _;
 
 use faknow_callbacks::format_duration;
 use faknow_metrics::Scores;
+use faknow_model::Summary;
+use faknow_trainer::Profile;
 
 use super::{Config, Outcome};
 
-/// What was trained, how each epoch went, and what the test says.
-pub(super) fn markdown(config: &Config, outcome: &Outcome) -> String {
+/// What was trained, how each epoch went, what the test says, and where the time went.
+pub(super) fn markdown(config: &Config, outcome: &Outcome, parameters: &Summary) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
-    let _ = render(&mut page, config, outcome);
+    let _ = render(&mut page, config, outcome, parameters);
     page
 }
 
-fn render(page: &mut String, config: &Config, outcome: &Outcome) -> std::fmt::Result {
+fn render(page: &mut String, config: &Config, outcome: &Outcome, parameters: &Summary) -> std::fmt::Result {
     let fit = &outcome.fit;
     writeln!(page, "# {}\n", outcome.run.file_name().unwrap_or_default().to_string_lossy())?;
     writeln!(page, "- model: {}, classes: {}", config.model.name, config.data.classes.join(", "))?;
@@ -51,7 +53,19 @@ fn render(page: &mut String, config: &Config, outcome: &Outcome) -> std::fmt::Re
         writeln!(page, "\n## Test\n")?;
         writeln!(page, "loss {}\n\n```text\n{report}\n```", value(Some(&evaluation.scores), "loss"))?;
     }
+    render_profile(page, &fit.profile)?;
+    writeln!(page, "\n## Model\n\n```text\n{parameters}\n```")?;
     writeln!(page, "\n## Config\n\n```toml\n{}```", toml::to_string(config).unwrap_or_default())
+}
+
+/// Where the time of the run went; phases that took none are left out.
+fn render_profile(page: &mut String, profile: &Profile) -> std::fmt::Result {
+    writeln!(page, "\n## Time\n\n| phase | time | share |\n|---|---|---|")?;
+    let total = profile.total().max(f64::MIN_POSITIVE);
+    for (name, seconds) in profile.phases().into_iter().filter(|(_, seconds)| *seconds > 0.0) {
+        writeln!(page, "| {name} | {} | {:.1} % |", format_duration(seconds), 100.0 * seconds / total)?;
+    }
+    Ok(())
 }
 
 fn value(scores: Option<&Scores>, name: &str) -> String {

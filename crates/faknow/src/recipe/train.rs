@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
+use faknow_callbacks::{Callback, EarlyStopping, Freeze, RUN_TARGET, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
-use faknow_model::{Model, weights};
+use faknow_model::{Model, Summary, summary, weights};
 use faknow_trainer::schedule::Plan;
 use faknow_trainer::{
-    Adversarial, FitReport, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate, with_model_seed,
+    Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate,
+    with_model_seed,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -121,8 +122,7 @@ impl Job {
         }
         let job = Self { config, corpus, model, vars, metrics, summary };
         job.check_plan()?;
-        job.supervised()?;
-        job.adversarial()?;
+        job.step()?;
         Ok(job)
     }
 
@@ -143,25 +143,15 @@ impl Job {
         let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
         let (train, valid, test) = self.loaders()?;
-        let (supervised, adversarial) = (self.supervised()?, self.adversarial()?);
-        let Self { config, corpus, model, vars, metrics, summary } = self;
+        let step = self.step()?;
+        let Self { config, corpus, model, vars, metrics, summary: lines } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
-        let mut builder = Trainer::builder(model, vars)
-            .callback(DataSummary(summary))
-            .optimizer(config.optimizer.clone())
-            .metrics(metrics)
-            .clip(config.clip()?)
-            .seed(config.seed)
-            .device(device)
+        let mut builder = builder(&config, model, vars, metrics, step)?
+            .callback(DataSummary(lines))
             .run_dir(run_dir)
             .interrupt(session.interrupt)
             .checkpoints(config.checkpoint.clone())
             .hyperparameters(by_dotted_name(&config));
-        builder = with_trainer_config(builder, &config.trainer);
-        builder = match adversarial {
-            Some(adversarial) => builder.step(adversarial.supervised(supervised)),
-            None => builder.step(supervised),
-        };
         if let Some(average) = config.average.clone() {
             builder = builder.average(average);
         }
@@ -177,7 +167,9 @@ impl Job {
                 builder = builder.callback(early_stopping(&config.early_stopping, stopping_monitor));
             }
         }
-        let mut trainer = builder.callback(session.callbacks).build()?;
+        // Behind all that may freeze something, so that it shows what is trained.
+        let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
+        let mut trainer = builder.callback(model_summary).callback(session.callbacks).build()?;
         let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<TextBatch>);
         let fit = match from {
             None => trainer.fit(&train, to_validate)?,
@@ -196,8 +188,24 @@ impl Job {
             .transpose()?;
         let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
         let outcome = Outcome { run, fit, valid, test };
-        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome))?;
+        let parameters = summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
+        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters))?;
         Ok(outcome)
+    }
+
+    /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
+    pub(super) fn to_try(self) -> Result<(Trainer<TextModel>, TextLoader)> {
+        let train = train_loader(self.corpus.train.clone(), &self.config)?;
+        // Without a folder there is no checkpoint to roll back to.
+        let step = self.step()?;
+        let builder =
+            builder(&self.config, self.model, self.vars, self.metrics, step)?.on_non_finite(NonFinite::Stop);
+        Ok((builder.build()?, train))
+    }
+
+    /// The parameters of the model, with the memory of the config's optimizer.
+    pub(super) fn model_summary(&self) -> Summary {
+        summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
     /// The loaders of training, validation and test.
@@ -207,6 +215,11 @@ impl Job {
             data.clone().map(|data| eval_loader(data, &config.loader)).transpose()
         };
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
+    }
+
+    /// What is done with a training batch.
+    fn step(&self) -> Result<(Supervised, Option<Adversarial>)> {
+        Ok((self.supervised()?, self.adversarial()?))
     }
 
     /// The training step with the config's loss; balanced class weights come from the training labels.
@@ -252,7 +265,27 @@ fn wrong_weights(error: faknow_model::Error) -> Error {
     Error::config("model.weights", error.to_string())
 }
 
-type TextLoader = DataLoader<TextDataset>;
+pub(super) type TextLoader = DataLoader<TextDataset>;
+
+/// What a trainer needs of the config to update the weights as a run does.
+fn builder(
+    config: &Config,
+    model: TextModel,
+    vars: VarStore,
+    metrics: Metrics,
+    (supervised, adversarial): (Supervised, Option<Adversarial>),
+) -> Result<TrainerBuilder<TextModel>> {
+    let builder = Trainer::builder(model, vars)
+        .optimizer(config.optimizer.clone())
+        .metrics(metrics)
+        .clip(config.clip()?)
+        .seed(config.seed);
+    let builder = match adversarial {
+        Some(adversarial) => builder.step(adversarial.supervised(supervised)),
+        None => builder.step(supervised),
+    };
+    Ok(with_trainer_config(builder, &config.trainer))
+}
 
 /// The trainer's own settings.
 fn with_trainer_config<M: Model>(
@@ -287,6 +320,19 @@ struct DataSummary(Vec<String>);
 impl Callback for DataSummary {
     fn on_fit_start(&mut self, _: &mut Run) -> faknow_callbacks::Result<()> {
         self.0.iter().for_each(|line| tracing::info!("{line}"));
+        Ok(())
+    }
+}
+
+/// Writes the parameters of the model into the run's log; on a terminal the table would be too long.
+struct ModelSummary {
+    n_optimizer_tensors: usize,
+}
+
+impl Callback for ModelSummary {
+    fn on_fit_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
+        let summary = summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
+        tracing::info!(target: RUN_TARGET, "model:\n{summary}");
         Ok(())
     }
 }

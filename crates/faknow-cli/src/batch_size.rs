@@ -1,0 +1,84 @@
+//! `faknow batch-size`: which batch sizes fit, and which is the fastest.
+
+use anyhow::Result;
+use clap::Args;
+use faknow::model::format_bytes;
+use faknow::recipe::find_batch_size;
+use faknow::trainer::{BatchSizeSearch, BatchSizes};
+use serde_json::json;
+
+use crate::console::print;
+use crate::job::JobOptions;
+
+/// Find a batch size: how fast training is with batches of 8, 16, 32, …, and what fits into memory
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow batch-size textcnn --train train.csv --text tweet --classes real,fake
+  faknow batch-size my.toml --min 32 --max 1024 --memory-limit 8
+
+The model, the records and the settings are those of `faknow train`. Each size is tried in a few updates on the
+longest texts, which take the most time and memory. The search ends when a size does not fit into memory or would
+probably not, or when larger batches are no faster. The suggestion is the smallest size that is within 5 % of the
+fastest: larger ones mean fewer updates an epoch, and often another learning rate (see `faknow lr-find`).
+Times are those of this machine as busy as it is now. Nothing is kept.")]
+pub(crate) struct BatchSizeArgs {
+    #[command(flatten)]
+    job: JobOptions,
+    /// The first size, at least 1 (default 8); each further one is twice as large
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    min: Option<usize>,
+    /// The largest size to try (default 4096); never more than there are training texts
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    max: Option<usize>,
+    /// Updates with each size, of which the fastest counts (default 5)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    steps: Option<usize>,
+    /// GiB of memory that the program may take (default: nine tenths of what is available)
+    #[arg(long, value_name = "GIB", value_parser = gibibytes, allow_negative_numbers = true)]
+    memory_limit: Option<u64>,
+    /// End the output with one JSON line: suggestion, ended, trials
+    #[arg(long)]
+    json: bool,
+}
+
+impl BatchSizeArgs {
+    pub(crate) fn run(&self) -> Result<()> {
+        let default = BatchSizeSearch::default();
+        let search = BatchSizeSearch {
+            min: self.min.unwrap_or(default.min),
+            max: self.max.unwrap_or(default.max),
+            steps: self.steps.unwrap_or(default.steps),
+            memory_limit: self.memory_limit,
+        };
+        let sizes = find_batch_size(&self.job.to_config()?, &search)?;
+        if self.json {
+            let suggestion = sizes.suggestion();
+            let all = json!({ "suggestion": suggestion, "ended": sizes.ended, "trials": sizes.trials });
+            return print(&all.to_string());
+        }
+        print(&table(&sizes))
+    }
+}
+
+/// What was found, for people.
+fn table(sizes: &BatchSizes) -> String {
+    let mut lines = vec![format!("{:>10}  {:>12}  {:>11}", "batch size", "samples/s", "peak memory")];
+    for trial in &sizes.trials {
+        let memory = trial.peak_memory.map_or_else(|| "-".to_owned(), format_bytes);
+        lines.push(format!("{:>10}  {:>12.1}  {memory:>11}", trial.batch_size, trial.samples_per_second));
+    }
+    lines.push(format!("\nended       {}", sizes.ended));
+    lines.push(match sizes.suggestion() {
+        Some(size) => format!(
+            "suggestion  {size}, the smallest within 5 % of the fastest: --set loader.batch_size={size}"
+        ),
+        None => "suggestion  none: not even the first size fits; try a smaller --min".to_owned(),
+    });
+    lines.join("\n")
+}
+
+fn gibibytes(text: &str) -> Result<u64, String> {
+    let gibibytes = text.parse::<f64>().ok().filter(|size| size.is_finite() && *size > 0.0);
+    let bytes = |size: f64| (size * 1024.0 * 1024.0 * 1024.0) as u64;
+    gibibytes.map(bytes).ok_or_else(|| "expected a number of GiB above 0".to_owned())
+}

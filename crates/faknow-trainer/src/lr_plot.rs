@@ -1,0 +1,164 @@
+//! A learning-rate range test as a picture.
+
+use std::error::Error as StdError;
+use std::path::Path;
+
+use plotters::prelude::*;
+use plotters::series::DashedLineSeries;
+
+use crate::{Error, LrCurve, LrPoint, Result};
+
+const SIZE: (u32, u32) = (900, 540);
+const OF_UPDATES: RGBColor = RGBColor(185, 200, 215);
+const SMOOTHED: RGBColor = RGBColor(20, 90, 160);
+const SUGGESTED: RGBColor = RGBColor(200, 60, 30);
+const STEEPEST: RGBColor = RGBColor(60, 130, 70);
+
+impl LrCurve {
+    /// Writes the curve to `path` as an SVG picture: the loss over the logarithm of the rate, with the suggestion
+    /// and the steepest point marked.
+    ///
+    /// What lies far beyond the losses before the lowest one is cut off, so that the fall can be seen.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_svg(&self, path: &Path) -> Result<()> {
+        let io = |source| Error::Io { path: path.to_path_buf(), source };
+        let picture = self.svg().map_err(|error| io(std::io::Error::other(error.to_string())))?;
+        std::fs::write(path, picture).map_err(io)
+    }
+
+    fn svg(&self) -> Result<String, Box<dyn StdError + '_>> {
+        let mut picture = String::new();
+        let (rates, losses) = (self.rate_range(), self.loss_range());
+        let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .margin(16)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .caption("Learning-rate range test", ("sans-serif", 20))
+            .build_cartesian_2d((rates.0..rates.1).log_scale(), losses.0..losses.1)?;
+        chart
+            .configure_mesh()
+            .x_desc("learning rate")
+            .y_desc("loss")
+            .x_label_formatter(&|rate| short(*rate))
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 16))
+            .light_line_style(WHITE)
+            .draw()?;
+        let inside = |rate: f64, loss: f64| (rate, loss.clamp(losses.0, losses.1));
+        let each = self.points.iter().map(|point| inside(point.rate, point.loss));
+        chart
+            .draw_series(LineSeries::new(each, OF_UPDATES.stroke_width(1)))?
+            .label("loss of each update")
+            .legend(|at| key(at, OF_UPDATES));
+        let smoothed = self.points.iter().map(|point| inside(point.rate, point.smoothed));
+        chart
+            .draw_series(LineSeries::new(smoothed, SMOOTHED.stroke_width(3)))?
+            .label("smoothed")
+            .legend(|at| key(at, SMOOTHED));
+        let marks = [
+            (self.suggestion(), "suggested (a tenth of the lowest)", SUGGESTED),
+            (self.steepest(), "steepest fall", STEEPEST),
+        ];
+        for (rate, what, color) in marks {
+            let Some(rate) = rate else { continue };
+            let line = [(rate, losses.0), (rate, losses.1)];
+            chart
+                .draw_series(DashedLineSeries::new(line, 6, 4, color.stroke_width(2)))?
+                .label(format!("{what}: {}", short(rate)))
+                .legend(move |at| key(at, color));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .background_style(WHITE.mix(0.85))
+            .border_style(RGBColor(200, 200, 200))
+            .label_font(("sans-serif", 14))
+            .draw()?;
+        area.present()?;
+        drop(chart);
+        drop(area);
+        Ok(picture)
+    }
+
+    /// The rates shown: those of the points, or any if there are not two.
+    fn rate_range(&self) -> (f64, f64) {
+        match (self.points.first(), self.points.last()) {
+            (Some(first), Some(last)) if first.rate < last.rate => (first.rate, last.rate),
+            (Some(only), _) => (only.rate / 10.0, only.rate * 10.0),
+            _ => (1e-7, 10.0),
+        }
+    }
+
+    /// The losses shown: all up to the point where the smoothed one is lowest, with some room.
+    fn loss_range(&self) -> (f64, f64) {
+        let smoothed = |point: &LrPoint| point.smoothed;
+        let Some(lowest) = self.points.iter().map(smoothed).min_by(f64::total_cmp) else { return (0.0, 1.0) };
+        let after = self.points.iter().position(|point| point.smoothed == lowest).map_or(0, |at| at + 1);
+        let before = self.points[..after].iter().flat_map(|point| [point.loss, point.smoothed]);
+        let (low, high) = before.fold((lowest, lowest), |(low, high), loss| (low.min(loss), high.max(loss)));
+        let span = if high > low { high - low } else { low.abs().max(1e-3) };
+        (low - 0.1 * span, high + 0.2 * span)
+    }
+}
+
+/// The sign of a line in the legend.
+fn key((x, y): (i32, i32), color: RGBColor) -> PathElement<(i32, i32)> {
+    PathElement::new([(x, y), (x + 20, y)], color.stroke_width(3))
+}
+
+/// A rate in two digits: `3.2e-4`, `1e-3`.
+fn short(rate: f64) -> String {
+    format!("{rate:.1e}").replace(".0e", "e")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LrRangeEnd;
+
+    fn curve(n: i32) -> LrCurve {
+        let point = |step: i32| {
+            let at = f64::from(step);
+            let smoothed = if step < 16 { 0.7 - 0.03 * at } else { 0.25 + (at - 15.0).powi(3) };
+            LrPoint { rate: 1e-6 * 10f64.powf(at / 4.0), loss: smoothed + 0.05, smoothed }
+        };
+        LrCurve { points: (0..n).map(point).collect(), ended: LrRangeEnd::Diverged }
+    }
+
+    #[test]
+    fn the_picture_names_its_axes_and_marks_the_rates() {
+        let picture = curve(20).svg().unwrap();
+        let text = picture.replace('\n', "");
+        for part in [
+            "<svg ",
+            ">learning rate</text>",
+            ">loss</text>",
+            ">1e-5</text>",
+            ">suggested (a tenth of the lowest): 5.6e-4</text>",
+            ">steepest fall: ",
+            "</svg>",
+        ] {
+            assert!(text.contains(part), "{picture}\nlacks {part}");
+        }
+    }
+
+    #[test]
+    fn a_curve_of_few_points_is_a_picture_too() {
+        for n in 0..4 {
+            let picture = curve(n).svg().unwrap();
+            assert!(picture.contains("smoothed") && !picture.contains("NaN"), "{picture}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no/picture.svg");
+        let error = curve(20).write_svg(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&path.display().to_string()), "{error}");
+    }
+}

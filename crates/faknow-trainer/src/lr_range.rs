@@ -1,0 +1,196 @@
+//! The learning-rate range test: how the loss goes while the rate grows.
+
+use std::ops::ControlFlow;
+
+use faknow_data::Loader;
+use faknow_model::Model;
+
+use crate::error::setting;
+use crate::lr_curve::{DIVERGED, LrCurve, LrPoint, LrRangeEnd};
+use crate::{Error, LossSums, Result, Trainer};
+
+/// Weight of the former mean in the smoothed loss.
+const SMOOTHING: f64 = 0.9;
+
+/// A learning-rate range test (Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017): which rates,
+/// and how many updates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LrRange {
+    /// The rate of the first update, above 0. Default 1e-7.
+    pub min: f64,
+    /// The rate of the last update, above `min`. Default 10.
+    pub max: f64,
+    /// Updates, at least 10; from one to the next the rate grows by the same factor. Default 100.
+    pub steps: usize,
+}
+
+impl Default for LrRange {
+    fn default() -> Self {
+        Self { min: 1e-7, max: 10.0, steps: 100 }
+    }
+}
+
+impl LrRange {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Names the one that is outside its range.
+    pub fn validate(&self) -> Result<()> {
+        let Self { min, max, steps } = *self;
+        if !(min.is_finite() && min > 0.0) {
+            return Err(setting("min", "a learning rate above 0", min));
+        }
+        if !(max.is_finite() && max > min) {
+            return Err(setting("max", &format!("a learning rate above `min`, {min}"), max));
+        }
+        if steps < 10 {
+            return Err(setting("steps", "at least 10", steps));
+        }
+        Ok(())
+    }
+
+    /// The rate of an update, the first of which has number 0.
+    fn rate(&self, step: u64) -> f64 {
+        let share = step as f64 / (self.steps - 1) as f64;
+        self.min * (self.max / self.min).powf(share)
+    }
+}
+
+impl<M: Model> Trainer<M> {
+    /// Trains for a moment while the learning rate grows, and answers how the loss went.
+    ///
+    /// The batches are those that a fit would take, epoch after epoch; of several parameter groups each keeps the
+    /// ratio of its rate to that of the optimizer's settings. The schedule has no part in it, and callbacks hear
+    /// nothing of it. The test ends early if the smoothed loss is more than 4 times the best, or the loss or the
+    /// gradients are not finite. Then weights, optimizer and run are as they were, also after an error; gradients
+    /// are dropped.
+    ///
+    /// # Errors
+    /// A setting is outside its range; a batch or the model fails; someone asked for the end.
+    pub fn lr_range_test(&mut self, train: &dyn Loader<M::Batch>, range: &LrRange) -> Result<LrCurve> {
+        range.validate()?;
+        let ratios = self.lr_ratios();
+        self.tried(|trainer| {
+            let mut curve = Curve::default();
+            trainer.for_each_window(train, range.steps, |trainer, step, window| {
+                let rate = range.rate(step);
+                trainer
+                    .optimizer
+                    .set_learning_rates(&ratios.iter().map(|ratio| rate * ratio).collect::<Vec<_>>());
+                match trainer.update_once(window, step, true) {
+                    Ok(update) => {
+                        let mut sums = LossSums::default();
+                        update.losses.iter().try_for_each(|(loss, n)| sums.add(loss, *n))?;
+                        Ok(curve.add(rate, sums.means()?.value("loss").unwrap_or(f64::NAN)))
+                    }
+                    Err(Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. }) => {
+                        curve.ended = LrRangeEnd::NotFinite;
+                        Ok(ControlFlow::Break(()))
+                    }
+                    Err(error) => Err(error),
+                }
+            })?;
+            Ok(LrCurve { points: curve.points, ended: curve.ended })
+        })
+    }
+
+    /// The rate of each parameter group, by that of the settings.
+    fn lr_ratios(&self) -> Vec<f64> {
+        let configured = self.optimizer.configured_lr();
+        let ratio = |own: &f64| if *own == configured { 1.0 } else { own / configured };
+        let ratios = self.optimizer.base_learning_rates().iter().map(ratio);
+        // Without a rate in the settings there is nothing to compare to.
+        ratios.map(|ratio| if ratio.is_finite() { ratio } else { 1.0 }).collect()
+    }
+}
+
+/// The curve so far.
+#[derive(Default)]
+struct Curve {
+    points: Vec<LrPoint>,
+    /// The exponential mean of the losses, which begins at 0.
+    mean: f64,
+    best: Option<f64>,
+    ended: LrRangeEnd,
+}
+
+impl Curve {
+    /// Takes the loss of an update; breaks off when the test has seen enough.
+    fn add(&mut self, rate: f64, loss: f64) -> ControlFlow<()> {
+        if !loss.is_finite() {
+            self.ended = LrRangeEnd::NotFinite;
+            return ControlFlow::Break(());
+        }
+        self.mean = SMOOTHING * self.mean + (1.0 - SMOOTHING) * loss;
+        // The weights of all losses so far add up to this: without it the mean would begin near 0.
+        let weight = 1.0 - SMOOTHING.powf(self.points.len() as f64 + 1.0);
+        let smoothed = self.mean / weight;
+        self.points.push(LrPoint { rate, loss, smoothed });
+        let best = self.best.map_or(smoothed, |best| best.min(smoothed));
+        self.best = Some(best);
+        // For losses above 0 this is `smoothed > DIVERGED * best`.
+        if smoothed - best > (DIVERGED - 1.0) * best.abs() {
+            self.ended = LrRangeEnd::Diverged;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_grow_by_the_same_factor() {
+        let range = LrRange { min: 1e-4, max: 1.0, steps: 5 };
+        let rates: Vec<f64> = (0..5).map(|step| range.rate(step)).collect();
+        for (rate, expected) in rates.iter().zip([1e-4, 1e-3, 1e-2, 1e-1, 1.0]) {
+            assert!((rate / expected - 1.0).abs() < 1e-12, "{rates:?}");
+        }
+    }
+
+    #[test]
+    fn the_mean_is_corrected_for_its_beginning() {
+        let mut curve = Curve::default();
+        for loss in [2.0, 1.0, 1.0] {
+            assert!(curve.add(1.0, loss).is_continue());
+        }
+        let b = SMOOTHING;
+        let expected = [2.0, (b * 2.0 + 1.0) / (b + 1.0), (b * b * 2.0 + b + 1.0) / (b * b + b + 1.0)];
+        for (point, expected) in curve.points.iter().zip(expected) {
+            assert!((point.smoothed - expected).abs() < 1e-12, "{:?}", curve.points);
+        }
+    }
+
+    #[test]
+    fn it_ends_when_the_loss_is_four_times_the_best_or_not_finite() {
+        let check = |losses: &[f64], n_points: usize, ended: LrRangeEnd| {
+            let mut curve = Curve::default();
+            let _ = losses.iter().find(|loss| curve.add(1.0, **loss).is_break());
+            assert_eq!((curve.points.len(), curve.ended), (n_points, ended), "{losses:?}");
+        };
+        check(&[1.0, 1.0, 1.0], 3, LrRangeEnd::Completed);
+        check(&[1.0, 6.0, 1.0], 3, LrRangeEnd::Completed);
+        check(&[1.0, 8.0, 1.0], 2, LrRangeEnd::Diverged);
+        check(&[1.0, f64::NAN, 1.0], 1, LrRangeEnd::NotFinite);
+        check(&[f64::INFINITY], 0, LrRangeEnd::NotFinite);
+        // A loss below 0 has no multiple to compare to; its distance from the best counts.
+        check(&[-1.0, -0.9, -0.8], 3, LrRangeEnd::Completed);
+        check(&[-1.0, 6.0], 2, LrRangeEnd::Diverged);
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_named() {
+        let check = |range: LrRange, expected: &str| {
+            assert_eq!(range.validate().unwrap_err().to_string(), expected);
+        };
+        let range = LrRange::default();
+        check(LrRange { min: 0.0, ..range }, "min: expected a learning rate above 0, got 0");
+        check(LrRange { min: f64::NAN, ..range }, "min: expected a learning rate above 0, got NaN");
+        let expected = "max: expected a learning rate above `min`, 0.0000001, got 0.0000001";
+        check(LrRange { max: 1e-7, ..range }, expected);
+        check(LrRange { steps: 9, ..range }, "steps: expected at least 10, got 9");
+        range.validate().unwrap();
+    }
+}
