@@ -2,20 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use expect_test::{Expect, expect};
-use faknow_callbacks::{
-    Callback, EarlyStopping, Flow, Recorder, Run, Span, StopReason, on_batch_end, on_epoch_end,
-};
-use faknow_model::Loss;
-use faknow_trainer::{
-    CheckpointPolicy, FitReport, Interrupt, NonFinite, Optimizer, Result, RunDir, StepContext, Supervised,
-    TrainStep, Trainer, TrainerBuilder,
-};
+use faknow_callbacks::{Callback, EarlyStopping, Flow, Recorder, Run, Span, StopReason, on_batch_end};
+use faknow_trainer::{CheckpointPolicy, FitReport, Interrupt, Result, RunDir, Trainer, TrainerBuilder};
 
-use crate::at_hook::AtHook;
-use crate::toy::{self, Points, Toy, judged_by, train_data, valid_data};
+use crate::toy::{self, Toy, judged_by, train_data, valid_data};
 
 /// Fits, and compares the events with what is expected.
-fn check(builder: TrainerBuilder<Toy>, expected: &Expect) -> (Trainer<Toy>, Recorder, Result<FitReport>) {
+pub(crate) fn check(
+    builder: TrainerBuilder<Toy>,
+    expected: &Expect,
+) -> (Trainer<Toy>, Recorder, Result<FitReport>) {
     let recorder = Recorder::new();
     let mut trainer = builder.callback(recorder.clone()).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data()));
@@ -200,7 +196,11 @@ fn with_accumulated_gradients() {
     );
 }
 
-fn in_folder(builder: TrainerBuilder<Toy>, folder: &tempfile::TempDir, every: Span) -> TrainerBuilder<Toy> {
+pub(crate) fn in_folder(
+    builder: TrainerBuilder<Toy>,
+    folder: &tempfile::TempDir,
+    every: Span,
+) -> TrainerBuilder<Toy> {
     let dir = folder.path().join("run");
     let dir = if dir.exists() { RunDir::open(dir) } else { RunDir::create(dir) };
     builder.run_dir(dir.unwrap()).checkpoints(CheckpointPolicy { every, ..CheckpointPolicy::default() })
@@ -389,144 +389,4 @@ fn of_a_run_that_is_interrupted_and_resumed() {
         on_resume     epoch 2, batch 3, step 6
         on_fit_end    epoch 2, batch 3, step 6: all epochs done"#]]
     .assert_eq(&recorder.text());
-}
-
-#[test]
-fn of_an_error_in_a_hook() {
-    let fails = |hook: &'static str| {
-        AtHook(move |run: &mut Run, called: &'static str| {
-            assert!(called != hook || run.step < 3, "in {hook}");
-            Ok(())
-        })
-    };
-    let (_, _, report) = check(
-        judged_by(&[0.5, 0.4]).callback(fails("on_batch_end")),
-        &expect![[r#"
-        on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start  epoch 1, batch 0, step 0
-        on_batch_start  epoch 1, batch 0, step 0
-        on_batch_end    epoch 1, batch 1, step 1: 4 samples
-        on_batch_start  epoch 1, batch 1, step 1
-        on_batch_end    epoch 1, batch 2, step 2: 2 samples
-        on_batch_start  epoch 1, batch 2, step 2
-        on_batch_end    epoch 1, batch 3, step 3: 1 samples
-        on_error        epoch 1, batch 3, step 3: AtHook: panicked: in on_batch_end"#]],
-    );
-    assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_batch_end");
-    let (_, _, report) = check(
-        judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")),
-        &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_error                 epoch 1, batch 3, step 3: AtHook: panicked: in on_epoch_start"#]],
-    );
-    assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_epoch_start");
-    // The epoch is recorded, and all hear of it, before the run fails.
-    let late = on_epoch_end(|_, _| panic!("late"));
-    let (trainer, _, report) = check(
-        judged_by(&[0.5, 0.4]).callback(late),
-        &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_error                 epoch 1, batch 3, step 3: on_epoch_end: panicked: late"#]],
-    );
-    assert_eq!(report.unwrap_err().to_string(), "on_epoch_end: panicked: late");
-    assert_eq!(trainer.run().history.epochs.len(), 1);
-}
-
-/// The stock step, with a loss that is NaN in the second batch of each epoch as long as the rate is what it was.
-struct NanAtFirst;
-
-impl TrainStep<Toy> for NanAtFirst {
-    fn step(
-        &mut self,
-        model: &mut Toy,
-        batch: &Points,
-        optimizer: &mut Optimizer,
-        at: StepContext,
-    ) -> Result<Loss> {
-        let factor = if at.place.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
-        let batch = Points {
-            x: &batch.x * factor,
-            labels: batch.labels.as_ref().map(tch::Tensor::shallow_clone),
-            names: batch.names.clone(),
-            moved: true,
-        };
-        Supervised::default().step(model, &batch, optimizer, at)
-    }
-}
-
-#[test]
-fn of_updates_that_are_skipped_or_rolled_back() {
-    let builder = |policy| judged_by(&[0.5]).step(NanAtFirst).on_non_finite(policy);
-    let (trainer, _, _) = check(
-        builder(NonFinite::Skip),
-        &expect![[r#"
-            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
-            on_epoch_start           epoch 1, batch 0, step 0
-            on_batch_start           epoch 1, batch 0, step 0
-            on_batch_end             epoch 1, batch 1, step 1: 4 samples
-            on_batch_start           epoch 1, batch 1, step 1
-            on_batch_start           epoch 1, batch 2, step 1
-            on_batch_end             epoch 1, batch 3, step 2: 1 samples
-            on_validation_start      epoch 1, batch 3, step 2
-            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
-            on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
-            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
-            on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
-            on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
-    );
-    assert_eq!(trainer.run().skipped, 1);
-    let folder = tempfile::tempdir().unwrap();
-    let rolling = in_folder(builder(NonFinite::RollBack), &folder, Span::steps(1));
-    let (trainer, _, _) = check(
-        rolling,
-        &expect![[r#"
-            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
-            on_checkpoint            epoch 0, batch 0, step 0: last
-            on_epoch_start           epoch 1, batch 0, step 0
-            on_batch_start           epoch 1, batch 0, step 0
-            on_batch_end             epoch 1, batch 1, step 1: 4 samples
-            on_checkpoint            epoch 1, batch 1, step 1: last
-            on_batch_start           epoch 1, batch 1, step 1
-            on_resume                epoch 1, batch 1, step 1
-            on_checkpoint            epoch 1, batch 1, step 1: last
-            on_batch_start           epoch 1, batch 1, step 1
-            on_batch_end             epoch 1, batch 2, step 2: 2 samples
-            on_checkpoint            epoch 1, batch 2, step 2: last
-            on_batch_start           epoch 1, batch 2, step 2
-            on_batch_end             epoch 1, batch 3, step 3: 1 samples
-            on_validation_start      epoch 1, batch 3, step 3
-            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-            on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-            on_checkpoint            epoch 1, batch 3, step 3: last
-            on_checkpoint            epoch 1, batch 3, step 3: best
-            on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
-    );
-    assert_eq!(trainer.run().learning_rates, [0.05]);
 }

@@ -14,6 +14,7 @@ mod defects_best;
 mod defects_training;
 mod determinism;
 mod events;
+mod events_of_failures;
 mod failures;
 mod fit;
 mod freezing;
