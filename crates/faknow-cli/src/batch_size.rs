@@ -1,5 +1,7 @@
 //! `faknow batch-size`: which batch sizes fit, and which is the fastest.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args;
 use faknow::model::format_bytes;
@@ -8,7 +10,7 @@ use faknow::trainer::{BatchSizeSearch, BatchSizes};
 use serde_json::json;
 
 use crate::console::print;
-use crate::job::JobOptions;
+use crate::training_options::TrainingOptions;
 
 /// Find a batch size: how fast training is with batches of 8, 16, 32, …, and what fits into memory
 #[derive(Debug, Args)]
@@ -23,7 +25,10 @@ fastest: larger ones mean fewer updates an epoch, and often another learning rat
 Times are those of this machine as busy as it is now. Nothing is kept.")]
 pub(crate) struct BatchSizeArgs {
     #[command(flatten)]
-    job: JobOptions,
+    training: TrainingOptions,
+    /// Test records: without them a share of --train is left out, as in training
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    test: Option<PathBuf>,
     /// The first size, at least 1 (default 8); each further one is twice as large
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     min: Option<usize>,
@@ -50,7 +55,7 @@ impl BatchSizeArgs {
             steps: self.steps.unwrap_or(default.steps),
             memory_limit: self.memory_limit,
         };
-        let sizes = find_batch_size(&self.job.to_config()?, &search)?;
+        let sizes = find_batch_size(&self.training.to_config(self.test.as_deref())?, &search)?;
         if self.json {
             let suggestion = sizes.suggestion();
             let all = json!({ "suggestion": suggestion, "ended": sizes.ended, "trials": sizes.trials });

@@ -9,7 +9,7 @@ use faknow::trainer::{LrCurve, LrRange};
 use serde_json::json;
 
 use crate::console::print;
-use crate::job::JobOptions;
+use crate::training_options::TrainingOptions;
 
 /// Find a learning rate: train for a moment while the rate grows, and look at the loss
 #[derive(Debug, Args)]
@@ -24,7 +24,10 @@ The suggestion is a tenth of the rate at which the smoothed loss was lowest; whe
 beside it.")]
 pub(crate) struct LrFindArgs {
     #[command(flatten)]
-    job: JobOptions,
+    training: TrainingOptions,
+    /// Test records: without them a share of --train is left out, as in training
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    test: Option<PathBuf>,
     /// The lowest rate, above 0 (default 1e-7)
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     min: Option<f64>,
@@ -50,7 +53,7 @@ impl LrFindArgs {
             max: self.max.unwrap_or(default.max),
             steps: self.steps.unwrap_or(default.steps),
         };
-        let curve = lr_find(&self.job.to_config()?, &range)?;
+        let curve = lr_find(&self.training.to_config(self.test.as_deref())?, &range)?;
         if let Some(path) = &self.out {
             curve.write_svg(path).map_err(faknow::Error::from)?;
         }

@@ -5,7 +5,6 @@ mod console;
 mod data;
 mod demo;
 mod interrupted;
-mod job;
 mod lr_find;
 mod models;
 mod options;
@@ -14,6 +13,7 @@ mod resume;
 mod summary;
 mod test;
 mod train;
+mod training_options;
 mod writer;
 
 use std::process::ExitCode;

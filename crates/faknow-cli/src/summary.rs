@@ -1,15 +1,15 @@
 //! `faknow summary`: what a model consists of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use faknow::model::Summary;
-use faknow::recipe::{Config, Detector, model_summary};
+use faknow::recipe::{Config, Detector, model_info, model_summary};
 use serde_json::json;
 
 use crate::console::print;
-use crate::job::JobOptions;
+use crate::training_options::TrainingOptions;
 
 /// Show the parameters of a model, their number, and the memory that training needs for them
 #[derive(Debug, Args)]
@@ -22,7 +22,10 @@ The model, the records and the settings are those of `faknow train`: how large a
 of the training texts.")]
 pub(crate) struct SummaryArgs {
     #[command(flatten)]
-    job: JobOptions,
+    training: TrainingOptions,
+    /// Test records: without them a share of --train is left out, as in training
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    test: Option<PathBuf>,
     /// End the output with one JSON line: n_weights, n_trainable, memory, parameters
     #[arg(long)]
     json: bool,
@@ -43,13 +46,14 @@ impl SummaryArgs {
         print(&summary.to_string())
     }
 
-    fn summary(&self) -> faknow::Result<Summary> {
-        match self.job.model() {
-            Some(run) if Path::new(run).is_dir() => {
-                let device = Config { device: "cpu".into(), ..Config::default() }.device()?;
-                Ok(Detector::load(Path::new(run), device)?.summary())
-            }
-            _ => model_summary(&self.job.to_config()?),
+    fn summary(&self) -> Result<Summary> {
+        let config = self.training.to_config(self.test.as_deref())?;
+        // What is no model's name may be a run folder.
+        let run = Path::new(&config.model.name);
+        if model_info(&config.model.name).is_err() && run.is_dir() {
+            let device = Config { device: "cpu".into(), ..Config::default() }.device()?;
+            return Ok(Detector::load(run, device)?.summary());
         }
+        Ok(model_summary(&config)?)
     }
 }

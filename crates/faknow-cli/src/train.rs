@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
-use crate::job::JobOptions;
+use crate::training_options::TrainingOptions;
 
 /// Train a detector, validate it after each epoch, test it, and save it in a run folder
 #[derive(Debug, Args)]
@@ -29,7 +29,10 @@ Without --valid its share of `data.split` is taken from --train, stratified by c
 every setting: each can be given with --set, and the file itself trains the same detector again.")]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
-    job: JobOptions,
+    training: TrainingOptions,
+    /// Test records, judged at the end (default: a share of --train, unless there is --valid)
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    test: Option<PathBuf>,
     /// The run folder; it must not exist or be empty (default: a new one below `runs`)
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
@@ -40,7 +43,7 @@ pub(crate) struct TrainArgs {
 
 impl TrainArgs {
     pub(crate) fn run(&self, console: &Console) -> Result<()> {
-        let config = self.job.to_config()?;
+        let config = self.training.to_config(self.test.as_deref())?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
         show(&outcome, self.json)
     }

@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{Callback, EarlyStopping, RUN_TARGET, Run, Span, StopReason};
+use faknow_callbacks::{Callback, EarlyStopping, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
-use faknow_model::{Model, Summary, summary};
+use faknow_model::Model;
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{
-    FitReport, NonFinite, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed,
-};
+use faknow_trainer::{FitReport, Resume, RunDir, Trainer, TrainerBuilder, evaluate, with_model_seed};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
@@ -113,10 +111,10 @@ impl Job {
         let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
         let (train, valid, test) = self.loaders()?;
-        let Self { config, corpus, model, vars, metrics, summary: lines } = self;
+        let Self { config, corpus, model, vars, metrics, summary } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = builder(&config, model, vars, metrics)?
-            .callback(DataSummary(lines))
+            .callback(DataSummary(summary))
             .run_dir(run_dir)
             .interrupt(session.interrupt)
             .checkpoints(config.checkpoint.clone())
@@ -154,23 +152,24 @@ impl Job {
             .transpose()?;
         let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
         let outcome = Outcome { run, fit, valid, test };
-        let parameters = summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
+        let parameters =
+            faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
         write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters))?;
         Ok(outcome)
     }
 
     /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
-    pub(super) fn to_try(self) -> Result<(Trainer<TextModel>, TextLoader)> {
+    pub(super) fn into_trial(self) -> Result<(Trainer<TextModel>, TextLoader)> {
         let train = train_loader(self.corpus.train, &self.config)?;
         // Without a folder there is no checkpoint to roll back to.
-        let builder =
-            builder(&self.config, self.model, self.vars, self.metrics)?.on_non_finite(NonFinite::Stop);
+        let builder = builder(&self.config, self.model, self.vars, self.metrics)?
+            .on_non_finite(faknow_trainer::NonFinite::Stop);
         Ok((builder.build()?, train))
     }
 
     /// The parameters of the model, with the memory of the config's optimizer.
-    pub(super) fn model_summary(&self) -> Summary {
-        summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
+    pub(super) fn model_summary(&self) -> faknow_model::Summary {
+        faknow_model::summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
     /// The loaders of training, validation and test.
@@ -262,8 +261,8 @@ struct ModelSummary {
 
 impl Callback for ModelSummary {
     fn on_fit_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
-        let summary = summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
-        tracing::info!(target: RUN_TARGET, "model:\n{summary}");
+        let summary = faknow_model::summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
+        tracing::info!(target: faknow_callbacks::RUN_TARGET, "model:\n{summary}");
         Ok(())
     }
 }

@@ -1,17 +1,17 @@
-//! Options that say what is trained: the model, the records, the settings.
+//! Options of every command that trains: which model, on which records, by which settings.
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::Args;
-use faknow::Result;
 use faknow::recipe::Config;
 
 use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
 
-/// What is trained, as `faknow train` takes it.
-#[derive(Debug, Default, Args)]
-pub(crate) struct JobOptions {
-    /// Model (see `faknow models`), or a config file that names it
+/// A model, its records and its settings.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingOptions {
+    /// Model to train (see `faknow models`), or a config file that names it
     #[arg(value_name = "MODEL|CONFIG")]
     model: Option<String>,
     /// Training records: .json, .jsonl, .csv or .tsv
@@ -20,9 +20,6 @@ pub(crate) struct JobOptions {
     /// Validation records, which choose the best epoch (default: a share of --train)
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     valid: Option<PathBuf>,
-    /// Test records, judged at the end (default: a share of --train, unless there is --valid)
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    test: Option<PathBuf>,
     #[command(flatten)]
     fields: LabelledOptions,
     /// The classes in order; with two, the second is the positive one (default real,fake)
@@ -35,14 +32,9 @@ pub(crate) struct JobOptions {
     config: ConfigOptions,
 }
 
-impl JobOptions {
-    /// The first argument: a model or a file.
-    pub(crate) fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
-    /// The config that all of it makes: the file, the options, and then every `--set`.
-    pub(crate) fn to_config(&self) -> Result<Config> {
+impl TrainingOptions {
+    /// The config that they describe, with these test records, if there are any.
+    pub(crate) fn to_config(&self, test: Option<&Path>) -> Result<Config> {
         let is_file = |name: &str| {
             matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))
         };
@@ -58,13 +50,13 @@ impl JobOptions {
             config.model.name = model;
         }
         let paths = [
-            (&self.train, &mut config.data.train),
-            (&self.valid, &mut config.data.valid),
-            (&self.test, &mut config.data.test),
+            (self.train.as_deref(), &mut config.data.train),
+            (self.valid.as_deref(), &mut config.data.valid),
+            (test, &mut config.data.test),
         ];
         for (given, setting) in paths {
-            if given.is_some() {
-                setting.clone_from(given);
+            if let Some(path) = given {
+                *setting = Some(path.to_path_buf());
             }
         }
         if let Some(classes) = &self.classes {
@@ -73,6 +65,6 @@ impl JobOptions {
         if let Some(language) = &self.language {
             config.text.language.clone_from(language);
         }
-        self.config.apply(self.fields.apply(config)?)
+        Ok(self.config.apply(self.fields.apply(config)?)?)
     }
 }
