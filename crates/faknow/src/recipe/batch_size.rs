@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// The search, the config or a file of records is wrong, or training fails; see [`Error::is_input`].
 pub fn find_batch_size(config: &Config, search: &BatchSizeSearch) -> Result<BatchSizes> {
     search.validate().map_err(Error::named)?;
-    let (mut trainer, train) = Job::prepare(config, None)?.to_try()?;
+    let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
     let data = train.dataset();
     let mut order: Vec<usize> = (0..data.n_samples()).collect();
     order.sort_by_key(|&index| Reverse(data.length(index)));

@@ -12,6 +12,6 @@ use crate::{Error, Result};
 /// The range, the config or a file of records is wrong, or training fails; see [`Error::is_input`].
 pub fn lr_find(config: &Config, range: &LrRange) -> Result<LrCurve> {
     range.validate().map_err(Error::named)?;
-    let (mut trainer, train) = Job::prepare(config, None)?.to_try()?;
+    let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
     Ok(trainer.lr_range_test(&train, range)?)
 }

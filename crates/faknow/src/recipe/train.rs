@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{Callback, EarlyStopping, Freeze, RUN_TARGET, Run, Span, StopReason};
+use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
 use faknow_data::text::{Vocab, load_vectors};
 use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
-use faknow_model::{Model, Summary, summary, weights};
+use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
 use faknow_trainer::{
     Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate,
@@ -188,13 +188,14 @@ impl Job {
             .transpose()?;
         let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
         let outcome = Outcome { run, fit, valid, test };
-        let parameters = summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
+        let parameters =
+            faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
         write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters))?;
         Ok(outcome)
     }
 
     /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
-    pub(super) fn to_try(self) -> Result<(Trainer<TextModel>, TextLoader)> {
+    pub(super) fn into_trial(self) -> Result<(Trainer<TextModel>, TextLoader)> {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
         // Without a folder there is no checkpoint to roll back to.
         let step = self.step()?;
@@ -204,8 +205,8 @@ impl Job {
     }
 
     /// The parameters of the model, with the memory of the config's optimizer.
-    pub(super) fn model_summary(&self) -> Summary {
-        summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
+    pub(super) fn model_summary(&self) -> faknow_model::Summary {
+        faknow_model::summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
     /// The loaders of training, validation and test.
@@ -331,8 +332,8 @@ struct ModelSummary {
 
 impl Callback for ModelSummary {
     fn on_fit_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
-        let summary = summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
-        tracing::info!(target: RUN_TARGET, "model:\n{summary}");
+        let summary = faknow_model::summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
+        tracing::info!(target: faknow_callbacks::RUN_TARGET, "model:\n{summary}");
         Ok(())
     }
 }
