@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use faknow::model::Summary;
-use faknow::recipe::{Config, Detector, model_summary};
+use faknow::recipe::{Config, Detector, model_info, model_summary};
 use serde_json::json;
 
 use crate::console::print;
@@ -45,7 +45,8 @@ impl SummaryArgs {
 
     fn summary(&self) -> Result<Summary> {
         match self.job.model() {
-            Some(run) if Path::new(run).is_dir() => {
+            // What is no model's name may be a run folder.
+            Some(run) if model_info(run).is_err() && Path::new(run).is_dir() => {
                 let device = Config { device: "cpu".into(), ..Config::default() }.device()?;
                 Ok(Detector::load(Path::new(run), device)?.summary())
             }

@@ -115,7 +115,7 @@ fn run_folders_that_cannot_be() {
         bench.faknow(&[&args[..], &TINY].concat())
     };
     let before = bench.read("run/config.toml");
-    train("run").refused(&["run", "not empty", "new folder"]);
+    train("run").refused(&["run", "it holds a run already", "new folder"]);
     assert_eq!(bench.read("run/config.toml"), before);
     train("train.csv").refused(&["train.csv", "cannot use the folder"]);
     train("train.csv/run").refused(&["train.csv/run", "cannot use the folder"]);
