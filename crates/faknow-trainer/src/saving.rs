@@ -315,8 +315,8 @@ impl<M: Model> Trainer<M> {
         let state = serde_json::to_value(saved)
             .map_err(|error| Error::State { part: "run", message: error.to_string() })?;
         let validated = run.monitor.as_ref().and_then(|monitor| {
-            let records = run.history.epochs.iter().chain(&run.history.inside);
-            let record = records.filter(|record| record.step == run.step).next_back()?;
+            let mut records = run.history.epochs.iter().chain(&run.history.inside);
+            let record = records.rfind(|record| record.step == run.step)?;
             Some((monitor.name.clone(), monitor.value(record)?))
         });
         let (monitor, value) = validated.unzip();

@@ -180,7 +180,6 @@ fn amsgrad<T: Real>(
 }
 
 /// Slots: mean square; mean, if centered; buffer, with a momentum. The others are empty.
-#[expect(clippy::needless_range_loop, reason = "there are no iterators over slots that are not there")]
 fn rms_prop<T: Real, const CENTERED: bool, const MOMENTUM: bool>(
     incoming: Incoming<T>,
     formula: &MeanSquare,
@@ -218,7 +217,7 @@ fn rms_prop<T: Real, const CENTERED: bool, const MOMENTUM: bool>(
 fn adagrad<T: Real>(incoming: Incoming<T>, [lr, eps]: [T; 2], p: &mut [T], g: &[T], s: &mut [T]) {
     for ((p, &g), s) in p.iter_mut().zip(g).zip(s) {
         let d = incoming.of(g, *p);
-        *s = *s + d * d;
+        *s += d * d;
         *p = *p - lr * d / (s.root() + eps);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use faknow_data::{Loader, TextBatch};
-use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, weights};
+use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, loss, weights};
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Clip, OptimizerConfig};
+use faknow_trainer::{Average, Clip, OptimizerConfig};
 use serde_json::{Map, Value, json};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
@@ -29,6 +29,7 @@ const UNDERSTOOD: [&str; 16] = [
     "optimizer",
     "scheduler",
     "micro_sizes",
+    "ema_decay",
     "feature_size",
     "hidden_size",
     "trees",
@@ -52,6 +53,8 @@ pub(crate) struct Case {
     pub(crate) batches: Tensor,
     /// The parts into which each batch is cut; empty if it is not.
     pub(crate) micro_sizes: Vec<i64>,
+    /// The average of the weights that is kept beside them.
+    pub(crate) average: Option<Average>,
 }
 
 /// A model with its data.
@@ -81,6 +84,7 @@ impl Case {
             clip: config["clip_grad_norm"].as_f64().map_or(Clip::None, Clip::Norm),
             batches,
             micro_sizes: tensors.get("in.micro_sizes").map_or(vec![], |t| t.try_into().unwrap()),
+            average: config.get("ema_decay").and_then(Value::as_f64).map(|decay| Average::Ema { decay }),
         }
     }
 }
@@ -168,7 +172,8 @@ impl Task {
             Self::Trees { model, trees, labels } => {
                 let numbers = Vec::<i64>::try_from(rows).unwrap();
                 let logits: Vec<Tensor> = numbers.iter().map(|&n| model.logits(&trees[n as usize])).collect();
-                Tensor::stack(&logits, 0).cross_entropy_for_logits(&labels.index_select(0, rows))
+                // Not tch's own, which is of single precision.
+                loss::cross_entropy(&Tensor::stack(&logits, 0), &labels.index_select(0, rows)).unwrap()
             }
         }
     }
@@ -218,20 +223,33 @@ fn text_batch(tokens: &Tensor, labels: &Tensor, rows: &Tensor) -> TextBatch {
     TextBatch::new(tokens.index_select(0, rows), Some(labels.index_select(0, rows))).unwrap()
 }
 
-/// The batches of a golden file, in its order.
+/// The batches of a golden file, in its order, each cut into micro-batches.
 pub(crate) struct Batches {
-    pub(crate) tokens: Tensor,
-    pub(crate) labels: Tensor,
-    pub(crate) batches: Tensor,
+    tokens: Tensor,
+    labels: Tensor,
+    /// The rows of each micro-batch.
+    rows: Vec<Tensor>,
+}
+
+impl Batches {
+    /// Batches as they are if there are no sizes of micro-batches.
+    pub(crate) fn new(tokens: Tensor, labels: Tensor, batches: &Tensor, micro_sizes: &[i64]) -> Self {
+        let steps = (0..batches.size()[0]).map(|step| batches.get(step));
+        let rows = match micro_sizes {
+            [] => steps.collect(),
+            sizes => steps.flat_map(|batch| batch.split_with_sizes(sizes, 0)).collect(),
+        };
+        Self { tokens, labels, rows }
+    }
 }
 
 impl Loader<TextBatch> for Batches {
     fn n_samples(&self) -> usize {
-        self.batches.numel()
+        self.rows.iter().map(Tensor::numel).sum()
     }
 
     fn n_batches(&self) -> usize {
-        self.batches.size()[0] as usize
+        self.rows.len()
     }
 
     fn batches(
@@ -239,7 +257,7 @@ impl Loader<TextBatch> for Batches {
         _: usize,
         from: usize,
     ) -> Box<dyn Iterator<Item = faknow_data::Result<TextBatch>> + '_> {
-        let batch = |step| text_batch(&self.tokens, &self.labels, &self.batches.get(step as i64));
-        Box::new((from..self.n_batches()).map(move |step| Ok(batch(step))))
+        let batch = |rows| Ok(text_batch(&self.tokens, &self.labels, rows));
+        Box::new(self.rows[from..].iter().map(batch))
     }
 }

@@ -7,15 +7,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Flow, on_batch_end};
+use faknow_callbacks::{Flow, Span, on_batch_end};
 use faknow_metrics::Metrics;
 use faknow_model::weights;
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{Optimizer, Trainer, Window};
+use faknow_trainer::{Optimizer, Trainer, Weights, Window};
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::trajectory_cases::{Case, Task, Tensors, understands, with_prefix};
+use crate::trajectory_cases::{Batches, Case, Task, Tensors, understands, with_prefix};
 
 #[test]
 fn golden_trajectories_through_the_optimizer() {
@@ -25,6 +25,39 @@ fn golden_trajectories_through_the_optimizer() {
 #[test]
 fn golden_trajectories_through_fit() {
     run_all("fit", fit);
+}
+
+#[test]
+fn golden_averages_through_fit() {
+    let Some(folder) = folder() else { return };
+    tch::set_num_threads(1);
+    for (name, case) in trajectories(&folder) {
+        let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+        if !understands(&case) || case["config"].get("ema_decay").is_none() {
+            continue;
+        }
+        let n_steps = case["config"]["steps"].as_u64().expect("steps");
+        for kind in [Kind::Double, Kind::Float] {
+            for (prefix, n_steps) in [("ema_half.", n_steps / 2), ("ema.", n_steps)] {
+                let Case { task, vars, optimizer, schedule, clip, batches, average, .. } =
+                    Case::new(&case, &tensors, kind);
+                let Task::Text { model, tokens, labels } = task else { continue };
+                let builder = Trainer::builder(model, vars).optimizer(optimizer).clip(clip).max_epochs(1);
+                let builder = builder.schedule(schedule.unwrap_or_default()).limit(Span::steps(n_steps));
+                let mut trainer = builder.average(average.expect("an average")).build().unwrap();
+                let report = trainer.fit(&Batches::new(tokens, labels, &batches, &[]), None).unwrap();
+                assert_eq!(report.weights, Weights::Average);
+                let bound = if kind == Kind::Float { "f32" } else { "final_rel" };
+                compare_tensors(
+                    &format!("{name} {kind:?} {prefix}"),
+                    &weights::snapshot(&trainer.run().vars),
+                    &with_prefix(&tensors, prefix),
+                    case["tolerance"][bound].as_f64().unwrap(),
+                );
+            }
+        }
+        println!("golden {}: average through fit in f64 and f32: {name}", folder.display());
+    }
 }
 
 /// What a training gives, in the form of the golden file.
@@ -43,7 +76,7 @@ struct Trajectory {
 
 /// A loop of one's own, over the optimizer and a schedule, with micro-batches if the case has them.
 fn own_loop(case: Case) -> Option<Trajectory> {
-    let Case { task, vars, optimizer, schedule, clip, batches, micro_sizes } = case;
+    let Case { task, vars, optimizer, schedule, clip, batches, micro_sizes, .. } = case;
     let mut optimizer = Optimizer::new(&optimizer, &vars, clip).unwrap();
     let n_steps = batches.size()[0];
     let plan = Plan { steps_per_epoch: n_steps as usize, max_epochs: 1, monitor_direction: None };
@@ -79,12 +112,9 @@ fn own_loop(case: Case) -> Option<Trajectory> {
 
 /// The trainer itself, in one epoch.
 fn fit(case: Case) -> Option<Trajectory> {
-    let Case { task, vars, optimizer, schedule, clip, batches, micro_sizes } = case;
+    let Case { task, vars, optimizer, schedule, clip, batches, micro_sizes, .. } = case;
     let Task::Text { model, tokens, labels } = task else { return None };
-    if !micro_sizes.is_empty() {
-        return None;
-    }
-    let data = crate::trajectory_cases::Batches { tokens, labels, batches };
+    let data = Batches::new(tokens, labels, &batches, &micro_sizes);
     let told = Arc::<Mutex<Trajectory>>::default();
     let noted = Arc::clone(&told);
     let note = on_batch_end(move |_, batch| {
@@ -95,6 +125,7 @@ fn fit(case: Case) -> Option<Trajectory> {
     });
     let builder = Trainer::builder(model, vars).optimizer(optimizer).clip(clip).metrics(Metrics::empty());
     let builder = builder.schedule(schedule.unwrap_or_default()).callback(note).max_epochs(1);
+    let builder = builder.accumulate(micro_sizes.len().max(1));
     let mut trainer = builder.build().unwrap();
     trainer.fit(&data, None).unwrap();
     let mut all = std::mem::take(&mut *told.lock().unwrap());
@@ -105,31 +136,34 @@ fn fit(case: Case) -> Option<Trajectory> {
 fn run_all(how: &str, train: fn(Case) -> Option<Trajectory>) {
     let Some(folder) = folder() else { return };
     tch::set_num_threads(1);
-    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
-    let manifest: Value = serde_json::from_str(&manifest).unwrap();
     let (mut ran, mut left_out) = (Vec::new(), Vec::new());
-    for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
-        if case["kind"] != "trajectory" {
-            continue;
-        }
-        let mut is_run = understands(case);
+    for (name, case) in trajectories(&folder) {
+        let mut is_run = understands(&case);
         if is_run {
             let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
-                let ours = train(Case::new(case, &tensors, kind));
+                let ours = train(Case::new(&case, &tensors, kind));
                 is_run = ours.is_some();
                 if let Some(ours) = ours {
                     compare(&format!("{name} {kind:?}"), &ours, &tensors, &case["tolerance"], kind);
                 }
             }
         }
-        if is_run { &mut ran } else { &mut left_out }.push(name.as_str());
+        if is_run { &mut ran } else { &mut left_out }.push(name);
     }
     println!("golden {}: through {how} in f64 and f32: {}", folder.display(), ran.join(", "));
     println!("golden {}: not through {how}: {}", folder.display(), left_out.join(", "));
     if ran.is_empty() {
         println!("SKIPPED: {} holds no trajectory that could be compared", folder.display());
     }
+}
+
+/// All trajectories of a golden folder, by name.
+fn trajectories(folder: &Path) -> Vec<(String, Value)> {
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let all = manifest["fixtures"].as_object().expect("fixtures").clone();
+    all.into_iter().filter(|(_, case)| case["kind"] == "trajectory").collect()
 }
 
 /// Losses, norms and rates absolutely, weights relatively to their tensor's largest entry.
