@@ -86,6 +86,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             let batch = batch?;
             let n_samples = batch.n_samples();
             optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
+            callbacks.on_batch_start(&mut run)?;
             seed_step(SEED, run.step); // the dropout of this step is a function of seed and step
             let loss = model.forward(&batch, Mode::Train)?.loss.context("the batch has no labels")?;
             optimizer.backward_step(&loss.total)?; // clips too
@@ -102,6 +103,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
                 break 'epochs;
             }
         }
+        callbacks.on_validation_start(&mut run)?;
         let evaluation = evaluate(&model, &setting.valid, &metrics, Device::Cpu)?;
         let record = EpochRecord {
             epoch,
@@ -120,7 +122,12 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             best_weights = weights::snapshot(&run.vars);
             run.best = Some(Best { epoch, step: run.step, monitor: monitor.name.clone(), value });
         }
-        if let Flow::Stop(reason) = callbacks.on_epoch_end(&mut run, &record)? {
+        // All are told of both, whoever stops the run.
+        let after_validation = callbacks.on_validation_end(&mut run, &record)?;
+        let after_epoch = callbacks.on_epoch_end(&mut run, &record)?;
+        if let Some(Flow::Stop(reason)) =
+            [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue)
+        {
             ended = reason;
             break;
         }
