@@ -1,5 +1,4 @@
 //! The order of events where something goes wrong: in a hook, in an update.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use expect_test::expect;
 use faknow_callbacks::{Run, Span, on_epoch_end};

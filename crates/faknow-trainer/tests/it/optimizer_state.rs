@@ -12,7 +12,7 @@ fn store(kind: Kind) -> VarStore {
     vars.set_kind(kind);
     let fc = vars.root() / "fc";
     for (name, shape) in [("weight", vec![3, 4]), ("bias", vec![3]), ("late", vec![])] {
-        let mut variable = fc.var(&name, &shape, Init::Const(0.0));
+        let mut variable = fc.var(name, &shape, Init::Const(0.0));
         let n = variable.numel() as i64;
         no_grad(|| variable.copy_(&(Tensor::arange(n, (kind, Device::Cpu)).view(&*shape) * 0.1 - 0.35)));
     }

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
 /// Settings of a case that are understood here; a case with any other has no module yet.
-const UNDERSTOOD: [&str; 16] = [
+const UNDERSTOOD: [&str; 17] = [
     "model",
     "vocab_size",
     "embedding_size",
