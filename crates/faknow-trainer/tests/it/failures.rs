@@ -3,11 +3,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Flow, Phase, Recorder, on_batch_end, on_epoch_end};
+use faknow_callbacks::{Flow, Phase, Recorder, Span, on_batch_end, on_epoch_end};
 use faknow_data::Loader;
-use faknow_metrics::{Direction, Metrics, metric_fn};
+use faknow_metrics::{Direction, Metrics, Score, metric_fn};
 use faknow_model::Loss;
-use faknow_trainer::{Clip, Error, Optimizer, Place, Result, RunDir, StepContext, TrainStep, TrainerBuilder};
+use faknow_trainer::{
+    Clip, Error, NonFinite, Optimizer, Place, Result, RunDir, StepContext, TrainStep, TrainerBuilder,
+};
 use tch::Tensor;
 
 use crate::toy::{
@@ -65,6 +67,26 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     assert_eq!(trainer.run().history.epochs.len(), 1);
     // The trainer itself can still be used.
     assert_eq!(trainer.test(&valid_data()).unwrap().predictions.n_samples(), 7);
+}
+
+#[test]
+fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() {
+    let (mut model, vars) = Toy::new();
+    model.fault =
+        Box::new(|mode, n| if mode.is_train() && (4..=6).contains(&n) { Fault::Nan } else { Fault::Nothing });
+    let builder = toy::of((model, vars)).on_non_finite(NonFinite::Skip).validate_every(Span::epochs(0.5));
+    let mut trainer = builder.build().unwrap();
+    let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!((trainer.run().step, trainer.run().skipped), (6, 3));
+    let epochs = &report.history.epochs;
+    let losses: Vec<bool> = epochs.iter().map(|record| record.train.value("loss").is_some()).collect();
+    assert_eq!(losses, [true, false, true]);
+    match epochs[1].train.get("loss").unwrap() {
+        Score::Undefined { reason, .. } => assert_eq!(reason, "every update of the epoch was skipped"),
+        other => panic!("{other}"),
+    }
+    let loss = |epoch: usize| epochs[epoch].valid.as_ref().unwrap().value("loss");
+    assert_eq!(loss(1), loss(0), "the weights stayed");
 }
 
 #[test]

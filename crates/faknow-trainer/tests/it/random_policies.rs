@@ -50,7 +50,7 @@ fn any_setup(rng: &mut Rng) -> Setup {
             ],
         ),
         on_non_finite: any(rng, &[NonFinite::Stop, NonFinite::Skip, NonFinite::RollBack]),
-        poison: any(rng, &[&[][..], &[(1, 1)], &[(1, 4), (2, 1)], &[(2, 3), (3, 2), (3, 4)]]),
+        poison: any(rng, &[&[][..], &[(1, 1)], &[(1, 4), (2, 1)], &[(2, 3), (3, 2)]]),
     }
 }
 
@@ -59,7 +59,8 @@ fn random_setup(rng: &mut Rng) -> Setup {
     let setup = any_setup(rng);
     match (setup.on_non_finite, setup.validate_every) {
         (NonFinite::Stop, _) => Setup { poison: &[], ..setup },
-        // Skipped updates count as no step: the logs cannot tell two validations at one step apart.
+        // Skipped updates count as no step, and the logs cannot tell two records of one step apart. For the same
+        // reason no setup skips all updates of an epoch.
         (NonFinite::Skip, Some("0.5 epochs")) => Setup { validate_every: Some("2 steps"), ..setup },
         _ => setup,
     }

@@ -9,7 +9,7 @@ use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
 use faknow_model::{Summary, summary};
-use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch};
+use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use tch::Device;
@@ -76,7 +76,8 @@ impl Detector {
         let model_config = TextModelConfig::new(&config.model).map_err(in_file)?;
         let vars = VarStore::new(device);
         let sizes = TextSizes { vocab_size: vocab.len(), n_classes: classes.len(), vectors: None };
-        let model = model_config.build(&vars.root(), &sizes).map_err(in_file)?;
+        let build = || model_config.build(&vars.root(), &sizes);
+        let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
         let tokenizer = Tokenizer::new(tokenizer)?;

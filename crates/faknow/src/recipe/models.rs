@@ -2,6 +2,7 @@
 
 use faknow_data::TextBatch;
 use faknow_model::{Model, TextCnn, TextCnnConfig};
+use faknow_trainer::with_model_seed;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use tch::nn::{Path, VarStore};
@@ -78,7 +79,8 @@ impl TextModelConfig {
     /// Checks all hyper-parameters, by building the smallest model that they allow.
     pub(super) fn validate(&self, n_classes: usize) -> Result<()> {
         let sizes = TextSizes { vocab_size: 2, n_classes, vectors: None };
-        self.build(&VarStore::new(Device::Cpu).root(), &sizes).map(drop)
+        // With a seed, though any will do, so that the noise of runs in other threads is left alone.
+        with_model_seed(0, || self.build(&VarStore::new(Device::Cpu).root(), &sizes).map(drop))
     }
 
     /// Padding columns that the model wants behind the longest text of a batch.
