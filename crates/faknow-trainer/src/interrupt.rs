@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
 use crate::{Error, Result};
 
 /// Exit code of a program that a signal ended, as shells have it.
@@ -25,12 +28,27 @@ const EXIT_CODE: i32 = 130;
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<Request>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Request {
-    made: AtomicBool,
+    made: Arc<AtomicBool>,
+    /// Whether the next signal ends the program: nobody honours the request, or it was the second.
+    ends_at_once: Arc<AtomicBool>,
     /// Runs that would honour it now.
     listeners: AtomicUsize,
 }
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            made: Arc::default(),
+            ends_at_once: Arc::new(AtomicBool::new(true)),
+            listeners: AtomicUsize::default(),
+        }
+    }
+}
+
+/// Whether a request listens to signals already.
+static LISTENS: AtomicBool = AtomicBool::new(false);
 
 impl Interrupt {
     /// A request that Ctrl-C and SIGTERM make; once in a process, for programs.
@@ -39,17 +57,22 @@ impl Interrupt {
     /// code 130; what is on disk stays whole.
     ///
     /// # Errors
-    /// Something else handles these signals in this process already.
+    /// Another request listens to these signals in this process, or the system refuses.
     pub fn on_signals() -> Result<Self> {
+        let refuse = |message: String| Error::Signals { message };
+        if LISTENS.swap(true, Ordering::SeqCst) {
+            return Err(refuse("another request of this process does; hand out clones of that one".into()));
+        }
         let interrupt = Self::default();
-        let seen = interrupt.clone();
-        ctrlc::set_handler(move || {
-            if seen.0.listeners.load(Ordering::SeqCst) == 0 || seen.is_requested() {
-                std::process::exit(EXIT_CODE);
-            }
-            seen.request();
-        })
-        .map_err(|error| Error::Signals { message: error.to_string() })?;
+        let Request { made, ends_at_once, .. } = &*interrupt.0;
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal leaves the mark by which the second ends the program. It ends without
+            // destructors, since those of libtorch crash while its threads are at work.
+            flag::register_conditional_shutdown(signal, EXIT_CODE, Arc::clone(ends_at_once))
+                .and_then(|_| flag::register(signal, Arc::clone(ends_at_once)))
+                .and_then(|_| flag::register(signal, Arc::clone(made)))
+                .map_err(|error| refuse(error.to_string()))?;
+        }
         Ok(interrupt)
     }
 
@@ -66,12 +89,16 @@ impl Interrupt {
     /// Takes the request back, so that a run can go on.
     pub fn clear(&self) {
         self.0.made.store(false, Ordering::SeqCst);
+        let is_honoured = self.0.listeners.load(Ordering::SeqCst) > 0;
+        self.0.ends_at_once.store(!is_honoured, Ordering::SeqCst);
     }
 
     /// Says that the request is honoured as long as the answer lives, so that the first signal does not end the program.
     /// A trainer says so by itself; who does several runs in a row says it for the time between them.
     pub fn listen(&self) -> Listening {
-        self.0.listeners.fetch_add(1, Ordering::SeqCst);
+        if self.0.listeners.fetch_add(1, Ordering::SeqCst) == 0 && !self.is_requested() {
+            self.0.ends_at_once.store(false, Ordering::SeqCst);
+        }
         Listening(self.clone())
     }
 }
@@ -83,6 +110,9 @@ pub struct Listening(Interrupt);
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.0.listeners.fetch_sub(1, Ordering::SeqCst);
+        let request = &self.0.0;
+        if request.listeners.fetch_sub(1, Ordering::SeqCst) == 1 {
+            request.ends_at_once.store(true, Ordering::SeqCst);
+        }
     }
 }
