@@ -48,9 +48,7 @@ impl Console {
     pub(crate) fn progress(&self) -> Progress {
         if self.quiet { Progress::hidden() } else { Progress::on(self.writer.clone()) }
     }
-}
 
-impl Console {
     /// What a run is surrounded by: progress, and Ctrl-C.
     pub(crate) fn session(&self) -> Result<Session> {
         let mut session = Session { interrupt: Interrupt::on_signals()?, ..Session::default() };

@@ -12,19 +12,20 @@ use super::train::Job;
 use super::{Config, Outcome, Session};
 use crate::{Error, Result};
 
-/// Settings that may change when a run goes on: where its files are now, what it takes, how it is watched.
-const FREE: [&str; 10] = [
-    "early_stopping.",
-    "threads",
+/// Settings that change nothing of what is computed: where the files are now, and what computing takes.
+pub(super) const MOVABLE: [&str; 8] = [
     "device",
+    "threads",
     "loader.workers",
     "loader.eval_batch_size",
     "data.train",
     "data.valid",
     "data.test",
     "text.vectors",
-    "model.weights",
 ];
+
+/// What may change besides when a run goes on: how long it takes, and a file that it has read already.
+const FREE: [&str; 2] = ["early_stopping.", "model.weights"];
 
 /// How a run is resumed.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -76,7 +77,7 @@ pub(super) fn go_on(
     session.callbacks.push(KeepConfig(job.config.clone()));
     let from = Resume {
         allow: options.allow.clone(),
-        free: FREE.map(str::to_owned).into(),
+        free: MOVABLE.iter().chain(&FREE).map(|name| (*name).to_owned()).collect(),
         ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
     };
     job.run(run_dir, session, Some(&from))

@@ -14,22 +14,10 @@ use toml::Table;
 use super::corpus::{Corpus, TestRecords};
 use super::detector::{CONFIG, beside, write, write_whole};
 use super::models::TextModelConfig;
-use super::resume::go_on;
+use super::resume::{MOVABLE, go_on};
 use super::train::{Job, by_dotted_name};
 use super::{Config, Outcome, ResumeOptions, Session};
 use crate::{Error, Result};
-
-/// Settings that may change when a study goes on: where the files are now, and what the runs take.
-const FREE: [&str; 8] = [
-    "device",
-    "threads",
-    "loader.workers",
-    "loader.eval_batch_size",
-    "data.train",
-    "data.valid",
-    "data.test",
-    "text.vectors",
-];
 
 /// A folder of several runs.
 #[derive(Debug)]
@@ -148,8 +136,9 @@ impl Study {
     fn check_unchanged(&self, old: &impl Serialize, new: &impl Serialize) -> Result<()> {
         let (old, new) = (by_dotted_name(old), by_dotted_name(new));
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        let changed =
-            names.into_iter().find(|name| !FREE.contains(&name.as_str()) && old.get(*name) != new.get(*name));
+        let changed = names
+            .into_iter()
+            .find(|name| !MOVABLE.contains(&name.as_str()) && old.get(*name) != new.get(*name));
         let Some(name) = changed else { return Ok(()) };
         let show = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
         let (old, new) = (show(old.get(name)), show(new.get(name)));
