@@ -95,12 +95,17 @@ impl CheckpointStore {
     /// Reads a folder that another process may be replacing, again if it did.
     fn steadily<T>(&self, name: &str, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
         check_name(name)?;
-        let manifest = |folder: &Path| fs::read(folder.join(MANIFEST)).ok();
+        // Where a checkpoint lies counts too: the same content may be renamed to its place while it is read.
+        let look = || -> Result<_> {
+            let folder = self.locate(name)?;
+            let manifest = folder.as_ref().and_then(|folder| fs::read(folder.join(MANIFEST)).ok());
+            Ok((folder, manifest))
+        };
         let mut tries = 0;
         loop {
-            let folder = self.locate(name)?;
-            let before = folder.as_deref().and_then(manifest);
-            let error = match &folder {
+            let before = look()?;
+            let (folder, _) = &before;
+            let error = match folder {
                 Some(folder) => match read(folder) {
                     Ok(content) => return Ok(content),
                     Err(error) => error,
@@ -112,7 +117,7 @@ impl CheckpointStore {
             let again = match error {
                 CheckpointError::Missing { .. } => tries < TRIES,
                 CheckpointError::Incomplete { .. } if tries == 1 => true,
-                _ => tries < TRIES && self.locate(name)?.as_deref().and_then(manifest) != before,
+                _ => tries < TRIES && look()? != before,
             };
             if !again {
                 return Err(error.with_good(|| self.good(name)));
@@ -220,4 +225,28 @@ fn compare(folder: &Path, name: &str, info: &FileInfo, sum: &str) -> Result<()> 
     }
     let what = format!("differs from its checksum (it has {sum}, {} was written)", info.xxh3_128);
     Err(CheckpointError::damaged(folder, name, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_moves_to_its_place_while_it_is_read_is_read_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = CheckpointStore::new(folder.path());
+        store.save("last", &Checkpoint::default()).unwrap();
+        // A writer was stopped before its last rename, and goes on when the reader has read the manifest.
+        let (tmp, last) = (store.hidden(TMP, "last"), store.path("last"));
+        fs::rename(&last, &tmp).unwrap();
+        let facts = store.steadily("last", |folder| {
+            let facts = Manifest::read(folder)?.facts;
+            if folder == tmp {
+                fs::rename(&tmp, &last).unwrap();
+            }
+            File::open(folder.join(MANIFEST)).map_err(CheckpointError::io(folder))?;
+            Ok(facts)
+        });
+        assert_eq!(facts.unwrap(), Facts::default());
+    }
 }
