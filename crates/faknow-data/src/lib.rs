@@ -4,6 +4,7 @@ mod batch;
 mod dataset;
 mod error;
 mod fingerprint;
+pub mod graph;
 mod inspect;
 mod labels;
 mod loader;

@@ -1,0 +1,47 @@
+//! DropEdge: some edges are left out of each training step.
+//!
+//! Rong et al., *DropEdge: Towards Deep Graph Convolutional Networks on Node Classification*, ICLR 2020; as BiGCN
+//! (AAAI 2020) has it: ⌊E · (1 − rate)⌋ edges stay, drawn without replacement, in their order.
+
+use tch::{Kind, Tensor};
+
+use crate::Result;
+
+/// `edges` i64 `[2, n]` without a share of `rate` of them, drawn from libtorch's generator.
+///
+/// # Errors
+/// libtorch refuses an operation.
+pub fn drop_edge(edges: &Tensor, rate: f64) -> Result<Tensor> {
+    let n = edges.size()[1];
+    let n_kept = (n as f64 * (1.0 - rate)) as i64;
+    if n_kept >= n {
+        return Ok(edges.shallow_clone());
+    }
+    let kept = Tensor::f_randperm(n, (Kind::Int64, edges.device()))?.f_narrow(0, 0, n_kept)?;
+    Ok(edges.f_index_select(1, &kept.f_sort(0, false)?.0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_number_stays_in_order_and_every_edge_is_dropped_sometimes() {
+        tch::manual_seed(1);
+        let edges = Tensor::arange(20, (Kind::Int64, tch::Device::Cpu)).view([2, 10]);
+        let mut seen = [0; 10];
+        for _ in 0..200 {
+            let kept = drop_edge(&edges, 0.25).unwrap();
+            assert_eq!(kept.size(), [2, 7]);
+            let (from, to) = (kept.get(0), kept.get(1));
+            assert_eq!(&from + 10, to);
+            let from = Vec::<i64>::try_from(from).unwrap();
+            assert!(from.is_sorted_by(|a, b| a < b));
+            from.into_iter().for_each(|edge| seen[edge as usize] += 1);
+        }
+        assert!(seen.iter().all(|&n| (110..=170).contains(&n)), "{seen:?}");
+        assert_eq!(drop_edge(&edges, 0.0).unwrap(), edges);
+        let none = Tensor::zeros([2, 0], (Kind::Int64, tch::Device::Cpu));
+        assert_eq!(drop_edge(&none, 0.5).unwrap().size(), [2, 0]);
+    }
+}

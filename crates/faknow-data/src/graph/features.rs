@@ -1,0 +1,219 @@
+//! Features of nodes: rows of few numbers among many zeros, or dense rows.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// Rows of which only the entries that are not zero are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SparseRows {
+    n_features: usize,
+    ends: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl SparseRows {
+    /// No rows yet, each to be `n_features` wide.
+    pub fn new(n_features: usize) -> Self {
+        Self { n_features, ends: Vec::new(), columns: Vec::new(), values: Vec::new() }
+    }
+
+    /// `n_rows` rows of zeros.
+    pub fn empty(n_rows: usize, n_features: usize) -> Self {
+        Self { ends: vec![0; n_rows], ..Self::new(n_features) }
+    }
+
+    /// Adds a row by its columns and values. Values of a column that comes twice add up in every product.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`]: a column is not below `n_features`, or a value is not finite. The rows are as before then.
+    pub fn push(&mut self, row: impl IntoIterator<Item = (u32, f32)>) -> Result<()> {
+        let start = self.columns.len();
+        for (column, value) in row {
+            let wrong = if column as usize >= self.n_features {
+                Some(format!(
+                    "feature {column} is out of range: there are {}, counted from 0",
+                    self.n_features
+                ))
+            } else {
+                (!value.is_finite())
+                    .then(|| format!("feature {column} has the value {value}: expected a number"))
+            };
+            if let Some(message) = wrong {
+                self.columns.truncate(start);
+                self.values.truncate(start);
+                return Err(Error::Dataset(message));
+            }
+            if value != 0.0 {
+                self.columns.push(column);
+                self.values.push(value);
+            }
+        }
+        self.ends.push(self.columns.len());
+        Ok(())
+    }
+
+    /// Adds all rows of another one.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let start = self.columns.len();
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+        self.columns.extend_from_slice(&other.columns);
+        self.values.extend_from_slice(&other.values);
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Width of a row.
+    pub fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    /// Number of entries that are kept.
+    pub fn n_entries(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Columns and values of a row; both empty for a row that is not there.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let Some(&end) = self.ends.get(row) else { return (&[], &[]) };
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        (&self.columns[start..end], &self.values[start..end])
+    }
+}
+
+/// Features of the nodes of a batch.
+#[derive(Debug)]
+pub enum NodeFeatures {
+    /// `[n_nodes, n_features]`.
+    Dense(Tensor),
+    /// Rows of mostly zeros.
+    Sparse(SparseFeatures),
+}
+
+/// Sparse rows as tensors, in the form that `embedding_bag` multiplies.
+#[derive(Debug)]
+pub struct SparseFeatures {
+    /// Column of each entry, i32 `[n_entries]`, row by row.
+    pub columns: Tensor,
+    /// Where each row begins, and where the last one ends, i32 `[n_nodes + 1]`.
+    pub offsets: Tensor,
+    /// Value of each entry, `[n_entries]`.
+    pub values: Tensor,
+    /// Width of a row.
+    pub n_features: i64,
+}
+
+impl NodeFeatures {
+    /// Number of rows.
+    pub fn n_nodes(&self) -> i64 {
+        match self {
+            Self::Dense(rows) => rows.size()[0],
+            Self::Sparse(sparse) => sparse.offsets.size()[0] - 1,
+        }
+    }
+
+    /// Width of a row.
+    pub fn n_features(&self) -> i64 {
+        match self {
+            Self::Dense(rows) => rows.size()[1],
+            Self::Sparse(sparse) => sparse.n_features,
+        }
+    }
+
+    /// All rows with their zeros, `[n_nodes, n_features]`.
+    ///
+    /// # Errors
+    /// Memory for them cannot be had.
+    pub fn to_dense(&self) -> Result<Tensor> {
+        match self {
+            Self::Dense(rows) => Ok(rows.shallow_clone()),
+            Self::Sparse(sparse) => {
+                let lengths = sparse.offsets.f_diff::<Tensor>(1, 0, None, None)?;
+                let rows = Tensor::f_repeat_interleave(&lengths.f_to_kind(Kind::Int64)?, None)?;
+                let places = rows.f_mul_scalar(sparse.n_features)?.f_add(&sparse.columns)?;
+                let n_nodes = self.n_nodes();
+                let (kind, device) = (sparse.values.kind(), sparse.values.device());
+                let dense = Tensor::f_zeros([n_nodes * sparse.n_features], (kind, device))?;
+                Ok(dense.f_index_add(0, &places, &sparse.values)?.f_view([n_nodes, sparse.n_features])?)
+            }
+        }
+    }
+
+    /// The same rows without their zeros.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    pub fn to_sparse(&self) -> Result<SparseFeatures> {
+        match self {
+            Self::Sparse(sparse) => Ok(sparse.to_device(sparse.values.device())),
+            Self::Dense(rows) => {
+                let places = rows.f_nonzero()?; // [n_entries, 2], row by row
+                let (row, column) = (places.f_select(1, 0)?, places.f_select(1, 1)?);
+                let counts = row.f_bincount::<Tensor>(None, rows.size()[0])?;
+                let ends = counts.f_cumsum(0, Kind::Int64)?;
+                let start = Tensor::f_zeros([1], (Kind::Int64, rows.device()))?;
+                Ok(SparseFeatures {
+                    values: rows.f_index(&[Some(&row), Some(&column)])?,
+                    columns: column.f_to_kind(Kind::Int)?.f_contiguous()?,
+                    offsets: Tensor::f_cat(&[start, ends], 0)?.f_to_kind(Kind::Int)?,
+                    n_features: rows.size()[1],
+                })
+            }
+        }
+    }
+
+    /// The same features on `device`.
+    pub fn to_device(&self, device: Device) -> Self {
+        match self {
+            Self::Dense(rows) => Self::Dense(rows.to_device(device)),
+            Self::Sparse(sparse) => Self::Sparse(sparse.to_device(device)),
+        }
+    }
+}
+
+impl SparseFeatures {
+    fn to_device(&self, device: Device) -> Self {
+        Self {
+            columns: self.columns.to_device(device),
+            offsets: self.offsets.to_device(device),
+            values: self.values.to_device(device),
+            n_features: self.n_features,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dense_and_sparse_rows_are_the_same_rows() {
+        let rows =
+            Tensor::from_slice2(&[[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.5, 0.0, -3.0], [0.0, 0.0, 0.0]]);
+        let sparse = NodeFeatures::Dense(rows.shallow_clone()).to_sparse().unwrap();
+        assert_eq!(Vec::<i32>::try_from(&sparse.columns).unwrap(), [1, 0, 2]);
+        assert_eq!(Vec::<i32>::try_from(&sparse.offsets).unwrap(), [0, 1, 1, 3, 3]);
+        assert_eq!(Vec::<f64>::try_from(&sparse.values).unwrap(), [2.0, 1.5, -3.0]);
+        let sparse = NodeFeatures::Sparse(sparse);
+        assert_eq!((sparse.n_nodes(), sparse.n_features()), (4, 3));
+        assert_eq!(sparse.to_dense().unwrap(), rows);
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_refused_and_leaves_the_rows_as_they_were() {
+        let mut rows = SparseRows::new(3);
+        rows.push([(2, 1.0), (0, 0.0), (1, 4.0)]).unwrap();
+        let before = rows.clone();
+        let error = rows.push([(0, 1.0), (3, 1.0)]).unwrap_err().to_string();
+        assert_eq!(error, "feature 3 is out of range: there are 3, counted from 0");
+        let error = rows.push([(0, 1.0), (1, f32::NAN)]).unwrap_err().to_string();
+        assert_eq!(error, "feature 1 has the value NaN: expected a number");
+        assert_eq!(rows, before);
+        assert_eq!(rows.row(0), (&[2, 1][..], &[1.0, 4.0][..]));
+        assert_eq!((rows.row(1), rows.n_entries()), ((&[][..], &[][..]), 2));
+    }
+}

@@ -1,0 +1,198 @@
+//! A propagation tree: a source post, and the posts that answer or pass on another one of the tree.
+
+use super::SparseRows;
+use crate::{Error, Result};
+
+/// A propagation tree with the features of its nodes.
+///
+/// Nodes are numbered from 0 in any order; a parent may come behind its children.
+///
+/// ```
+/// use faknow_data::graph::{SparseRows, Tree};
+///
+/// let mut words = SparseRows::new(5000);
+/// for row in [&[(17, 2.0), (4, 1.0)][..], &[(17, 1.0)], &[]] {
+///     words.push(row.iter().copied())?;
+/// }
+/// let tree = Tree::new("1042", vec![None, Some(0), Some(1)], words)?.with_label(1);
+/// assert_eq!((tree.n_nodes(), tree.root(), tree.depth()), (3, 0, 2));
+/// assert!(Tree::new("7", vec![Some(1), Some(0)], SparseRows::empty(2, 5000)).is_err());
+/// # Ok::<(), faknow_data::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tree {
+    id: String,
+    label: Option<usize>,
+    event: Option<String>,
+    parents: Vec<Option<u32>>,
+    root: u32,
+    depths: Vec<u32>,
+    features: SparseRows,
+}
+
+impl Tree {
+    /// A tree of which `parents` names each node's parent, `None` for the root.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] names the tree: it has no node, no root or several, a parent that is no node, a cycle, or
+    /// another number of feature rows than of nodes.
+    pub fn new(id: impl Into<String>, parents: Vec<Option<u32>>, features: SparseRows) -> Result<Self> {
+        let id = id.into();
+        let (root, depths) =
+            check(&parents).map_err(|what| Error::Dataset(format!("tree `{id}`: {what}")))?;
+        if features.n_rows() != parents.len() {
+            let (rows, nodes) = (features.n_rows(), parents.len());
+            return Err(Error::Dataset(format!(
+                "tree `{id}`: expected features of its {nodes} nodes, got those of {rows}"
+            )));
+        }
+        Ok(Self { id, label: None, event: None, parents, root, depths, features })
+    }
+
+    /// The same tree with its class.
+    pub fn with_label(mut self, label: usize) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// The same tree with the event that it tells of: trees of one event should not be split.
+    pub fn with_event(mut self, event: impl Into<String>) -> Self {
+        self.event = Some(event.into());
+        self
+    }
+
+    /// What names the tree, in files of folds for example.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its class, if it is labelled.
+    pub fn label(&self) -> Option<usize> {
+        self.label
+    }
+
+    /// The event that it tells of, if that is known.
+    pub fn event(&self) -> Option<&str> {
+        self.event.as_deref()
+    }
+
+    /// Number of nodes, at least 1.
+    pub fn n_nodes(&self) -> usize {
+        self.parents.len()
+    }
+
+    /// The parent of each node.
+    pub fn parents(&self) -> &[Option<u32>] {
+        &self.parents
+    }
+
+    /// The node without a parent.
+    pub fn root(&self) -> usize {
+        self.root as usize
+    }
+
+    /// Steps from the root to each node.
+    pub fn depths(&self) -> &[u32] {
+        &self.depths
+    }
+
+    /// Steps from the root to the farthest node; 0 for a single node.
+    pub fn depth(&self) -> usize {
+        self.depths.iter().max().map_or(0, |&depth| depth as usize)
+    }
+
+    /// The most nodes at one depth.
+    pub fn breadth(&self) -> usize {
+        let mut counts = vec![0; self.depth() + 1];
+        self.depths.iter().for_each(|&depth| counts[depth as usize] += 1);
+        counts.into_iter().max().unwrap_or(0)
+    }
+
+    /// The features of each node.
+    pub fn features(&self) -> &SparseRows {
+        &self.features
+    }
+}
+
+/// The root, and the depth of each node; or what is wrong, in words.
+fn check(parents: &[Option<u32>]) -> std::result::Result<(u32, Vec<u32>), String> {
+    if parents.is_empty() || parents.len() > i32::MAX as usize {
+        return Err(format!("expected from 1 to {} nodes, got {}", i32::MAX, parents.len()));
+    }
+    let roots: Vec<usize> =
+        parents.iter().enumerate().filter(|(_, parent)| parent.is_none()).map(|(node, _)| node).collect();
+    let root = match roots[..] {
+        [root] => root,
+        [] => return Err("no node is the root: each has a parent".to_owned()),
+        [first, second, ..] => {
+            return Err(format!(
+                "expected one root, got {}: nodes {first} and {second} have no parent",
+                roots.len()
+            ));
+        }
+    };
+    if let Some((node, parent)) = parents
+        .iter()
+        .enumerate()
+        .find_map(|(node, parent)| parent.filter(|&p| p as usize >= parents.len()).map(|p| (node, p)))
+    {
+        return Err(format!("node {node} has parent {parent}, and there are {} nodes", parents.len()));
+    }
+    const UNSEEN: u32 = u32::MAX;
+    let mut depths = vec![UNSEEN; parents.len()];
+    depths[root] = 0;
+    let mut path = Vec::new();
+    for start in 0..parents.len() {
+        let mut node = start;
+        while depths[node] == UNSEEN {
+            path.push(node);
+            // Only the root has no parent, and its depth is known.
+            node = parents[node].unwrap_or_default() as usize;
+            if path.len() > parents.len() {
+                return Err(format!("node {start} is its own ancestor, or hangs on a cycle"));
+            }
+        }
+        let mut depth = depths[node];
+        while let Some(node) = path.pop() {
+            depth += 1;
+            depths[node] = depth;
+        }
+    }
+    Ok((root as u32, depths))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_tree_is_refused_in_words() {
+        let check = |parents: &[Option<u32>], expected: &str| {
+            let features = SparseRows::empty(parents.len(), 3);
+            let error = Tree::new("t", parents.to_vec(), features).unwrap_err().to_string();
+            assert_eq!(error, format!("tree `t`: {expected}"), "{parents:?}");
+        };
+        check(&[], "expected from 1 to 2147483647 nodes, got 0");
+        check(&[Some(1), Some(0)], "no node is the root: each has a parent");
+        check(&[None, None, Some(0)], "expected one root, got 2: nodes 0 and 1 have no parent");
+        check(&[None, Some(7)], "node 1 has parent 7, and there are 2 nodes");
+        check(&[None, Some(2), Some(1)], "node 1 is its own ancestor, or hangs on a cycle");
+        check(&[None, Some(1)], "node 1 is its own ancestor, or hangs on a cycle");
+        check(&[None, Some(0), Some(3), Some(4), Some(3)], "node 2 is its own ancestor, or hangs on a cycle");
+        let error = Tree::new("t", vec![None], SparseRows::empty(2, 3)).unwrap_err().to_string();
+        assert_eq!(error, "tree `t`: expected features of its 1 nodes, got those of 2");
+    }
+
+    #[test]
+    fn depth_and_breadth_are_those_of_any_order_of_nodes() {
+        let check = |parents: &[Option<u32>], depths: &[u32], breadth: usize| {
+            let tree = Tree::new("t", parents.to_vec(), SparseRows::empty(parents.len(), 1)).unwrap();
+            assert_eq!(tree.depths(), depths);
+            assert_eq!(tree.breadth(), breadth);
+        };
+        check(&[None], &[0], 1);
+        check(&[None, Some(0), Some(0), Some(1)], &[0, 1, 1, 2], 2);
+        check(&[Some(1), Some(2), Some(3), None], &[3, 2, 1, 0], 1);
+        check(&[Some(3), Some(3), Some(0), None], &[1, 1, 2, 0], 2);
+    }
+}
