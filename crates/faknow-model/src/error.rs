@@ -72,6 +72,9 @@ pub enum Error {
         /// What is wrong with them.
         reason: String,
     },
+    /// What a batch holds cannot be used.
+    #[error(transparent)]
+    Data(#[from] faknow_data::Error),
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),

@@ -9,6 +9,7 @@ mod summary;
 pub mod content;
 pub mod layers;
 pub mod loss;
+pub mod social;
 pub mod weights;
 
 pub use class_weights::ClassWeights;
@@ -16,4 +17,8 @@ pub use content::{TextCnn, TextCnnConfig};
 pub use criterion::{Criterion, LossName};
 pub use error::{Error, Result};
 pub use model::{Loss, Mode, Model, Output};
+pub use social::{
+    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, Upfd,
+    UpfdConfig, UpfdKind,
+};
 pub use summary::{ParameterSummary, Summary, TrainingMemory, format_bytes, summary};

@@ -124,6 +124,14 @@ impl NodeFeatures {
         }
     }
 
+    /// Where the features are.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Dense(rows) => rows.device(),
+            Self::Sparse(sparse) => sparse.values.device(),
+        }
+    }
+
     /// All rows with their zeros, `[n_nodes, n_features]`.
     ///
     /// # Errors
@@ -166,6 +174,17 @@ impl NodeFeatures {
         }
     }
 
+    /// The rows of these numbers, i64 `[n]`, in their order; a number may come several times.
+    ///
+    /// # Errors
+    /// A number is no row.
+    pub fn select(&self, rows: &Tensor) -> Result<Self> {
+        match self {
+            Self::Dense(dense) => Ok(Self::Dense(dense.f_index_select(0, rows)?)),
+            Self::Sparse(sparse) => Ok(Self::Sparse(sparse.select(rows)?)),
+        }
+    }
+
     /// The same features on `device`.
     pub fn to_device(&self, device: Device) -> Self {
         match self {
@@ -176,6 +195,27 @@ impl NodeFeatures {
 }
 
 impl SparseFeatures {
+    fn select(&self, rows: &Tensor) -> Result<Self> {
+        let starts = self.offsets.f_narrow(0, 0, self.offsets.size()[0] - 1)?.f_index_select(0, rows)?;
+        let ends = self.offsets.f_narrow(0, 1, self.offsets.size()[0] - 1)?.f_index_select(0, rows)?;
+        let lengths = ends.f_sub(&starts)?;
+        let zero = Tensor::f_zeros([1], (Kind::Int, self.offsets.device()))?;
+        let offsets = Tensor::f_cat(&[zero, lengths.f_cumsum(0, Kind::Int)?], 0)?;
+        let n_entries = offsets.f_narrow(0, rows.size()[0], 1)?.f_int64_value(&[0])?;
+        // Each entry's place is its place among the new ones, moved by as much as its row has moved.
+        let shifts = starts.f_sub(&offsets.f_narrow(0, 0, rows.size()[0])?)?;
+        let lengths = lengths.f_to_kind(Kind::Int64)?;
+        let places = shifts
+            .f_repeat_interleave_self_tensor(&lengths, 0, n_entries)?
+            .f_add(&Tensor::f_arange(n_entries, (Kind::Int, self.offsets.device()))?)?;
+        Ok(Self {
+            columns: self.columns.f_index_select(0, &places)?,
+            values: self.values.f_index_select(0, &places)?,
+            offsets,
+            n_features: self.n_features,
+        })
+    }
+
     fn to_device(&self, device: Device) -> Self {
         Self {
             columns: self.columns.to_device(device),
@@ -201,6 +241,18 @@ mod tests {
         let sparse = NodeFeatures::Sparse(sparse);
         assert_eq!((sparse.n_nodes(), sparse.n_features()), (4, 3));
         assert_eq!(sparse.to_dense().unwrap(), rows);
+    }
+
+    #[test]
+    fn selected_rows_are_those_of_the_dense_rows() {
+        let rows = Tensor::from_slice2(&[[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.5, 0.0, -3.0]]);
+        let sparse = NodeFeatures::Sparse(NodeFeatures::Dense(rows.shallow_clone()).to_sparse().unwrap());
+        for wanted in [&[2i64, 0, 0, 1, 2][..], &[1, 1], &[]] {
+            let wanted = Tensor::from_slice(wanted);
+            let selected = sparse.select(&wanted).unwrap().to_dense().unwrap();
+            assert_eq!(selected, rows.index_select(0, &wanted));
+        }
+        assert!(sparse.select(&Tensor::from_slice(&[3i64])).is_err());
     }
 
     #[test]

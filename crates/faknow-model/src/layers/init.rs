@@ -26,6 +26,16 @@ pub fn bias_uniform(path: &Path<'_>, n: i64, fan_in: i64) -> Result<Tensor> {
     uniform(path, "bias", &[n], fan_in)
 }
 
+/// A weight of these dimensions, uniform in ±√(6 / (n_in + n_out)) of its last two: Glorot and Bengio, AISTATS 2010.
+///
+/// # Errors
+/// There are fewer than two dimensions, or libtorch refuses them.
+pub fn glorot(path: &Path<'_>, name: &str, dims: &[i64]) -> Result<Tensor> {
+    let sum: i64 = dims.iter().rev().take(2).sum();
+    let bound = (6.0 / sum.max(1) as f64).sqrt();
+    Ok(path.f_var(name, dims, Init::Uniform { lo: -bound, up: bound })?)
+}
+
 fn uniform(path: &Path<'_>, name: &str, dims: &[i64], fan_in: i64) -> Result<Tensor> {
     let bound = if fan_in > 0 { 1.0 / (fan_in as f64).sqrt() } else { 0.0 };
     Ok(path.f_var(name, dims, Init::Uniform { lo: -bound, up: bound })?)

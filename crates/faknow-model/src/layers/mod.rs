@@ -1,11 +1,21 @@
 //! Layers with PyTorch's parameter names, shapes and initialisation.
 
 mod embedding;
+mod gat_conv;
+mod gcn_conv;
+mod graph;
 mod init;
 mod linear;
+mod node_linear;
+mod sage_conv;
 mod text_cnn;
 
 pub use embedding::Embedding;
-pub use init::{bias_uniform, kaiming_uniform};
+pub use gat_conv::GatConv;
+pub use gcn_conv::{GcnConv, GcnPropagation};
+pub use graph::{Graph, max_pool, mean_pool};
+pub use init::{bias_uniform, glorot, kaiming_uniform};
 pub use linear::Linear;
+pub use node_linear::{NodeLinear, node_linear};
+pub use sage_conv::SageConv;
 pub use text_cnn::{Activation, TextCnnLayer};

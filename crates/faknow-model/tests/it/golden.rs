@@ -12,7 +12,9 @@ use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-type Tensors = BTreeMap<String, Tensor>;
+use crate::social;
+
+pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
 #[test]
 fn golden_cases_match_pytorch() {
@@ -31,6 +33,10 @@ fn golden_cases_match_pytorch() {
             let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
                 check(name, case, &tensors, kind, build);
+                if tensors.contains_key("in.edge_index") {
+                    let name = format!("{name} (sparse)");
+                    check(&name, case, &with_sparse_features(&tensors), kind, build);
+                }
             }
             ran.push(name.as_str());
         }
@@ -51,8 +57,15 @@ type Build = fn(&VarStore, &Value, &Tensors) -> Output;
 fn builder(case: &Value) -> Option<Build> {
     match (case["kind"].as_str()?, case["module"].as_str()?) {
         ("model", "TextCNN") => Some(text_cnn),
+        ("model", module) if social::has(module) => Some(social::run),
         _ => None,
     }
+}
+
+/// The same case, of which the social models shall read `in.x` without its zeros.
+fn with_sparse_features(tensors: &Tensors) -> Tensors {
+    let copy = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+    copy.chain([(social::SPARSE.to_owned(), Tensor::from(1i64))]).collect()
 }
 
 fn text_cnn(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
@@ -77,11 +90,11 @@ fn text_cnn(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     model.forward(&batch, mode(case)).unwrap()
 }
 
-fn mode(case: &Value) -> Mode {
+pub(crate) fn mode(case: &Value) -> Mode {
     if case["mode"] == "train" { Mode::Train } else { Mode::Eval }
 }
 
-fn load_parameters(vars: &VarStore, inputs: &Tensors) {
+pub(crate) fn load_parameters(vars: &VarStore, inputs: &Tensors) {
     let parameters = inputs
         .iter()
         .filter_map(|(name, t)| Some((name.strip_prefix("param.")?.to_owned(), t.shallow_clone())))

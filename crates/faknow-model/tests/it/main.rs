@@ -11,4 +11,5 @@ mod criterion;
 mod golden;
 mod pickles;
 mod pytorch;
+mod social;
 mod textcnn;

@@ -1,0 +1,122 @@
+//! The edges that messages go along, and what a node does with those that reach it.
+
+use faknow_data::graph::TreeBatch;
+use tch::{Kind, Tensor};
+
+use crate::Result;
+
+/// Directed edges between the nodes of a batch.
+#[derive(Debug)]
+pub struct Graph {
+    /// Where each edge begins, i64 `[n_edges]`.
+    pub from: Tensor,
+    /// Where each edge ends, i64 `[n_edges]`.
+    pub to: Tensor,
+    /// Number of nodes.
+    pub n_nodes: i64,
+}
+
+impl Graph {
+    /// The edges `[2, n_edges]`, row 0 the sources, row 1 the targets.
+    ///
+    /// # Errors
+    /// `edges` has another shape.
+    pub fn new(edges: &Tensor, n_nodes: i64) -> Result<Self> {
+        Ok(Self { from: edges.f_select(0, 0)?, to: edges.f_select(0, 1)?, n_nodes })
+    }
+
+    /// Messages go from parents to children.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    pub fn top_down(batch: &TreeBatch) -> Result<Self> {
+        Self::new(&batch.edges, batch.n_nodes())
+    }
+
+    /// Messages go from children to parents.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    pub fn bottom_up(batch: &TreeBatch) -> Result<Self> {
+        Ok(Self::top_down(batch)?.reversed())
+    }
+
+    /// Messages go both ways.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    pub fn undirected(batch: &TreeBatch) -> Result<Self> {
+        let Self { from, to, n_nodes } = Self::top_down(batch)?;
+        Ok(Self { from: Tensor::f_cat(&[&from, &to], 0)?, to: Tensor::f_cat(&[&to, &from], 0)?, n_nodes })
+    }
+
+    /// The same edges the other way round.
+    pub fn reversed(self) -> Self {
+        Self { from: self.to, to: self.from, n_nodes: self.n_nodes }
+    }
+
+    /// Number of edges that end at each node, `[n_nodes]` of `kind`.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    pub fn in_degrees(&self, kind: Kind) -> Result<Tensor> {
+        Ok(self.to.f_bincount::<Tensor>(None, self.n_nodes)?.f_to_kind(kind)?)
+    }
+
+    /// The sum of the messages that reach each node: `x` `[n_nodes, n]` at the sources, to `[n_nodes, n]`.
+    ///
+    /// # Errors
+    /// `x` does not have a row for each node.
+    pub fn sum(&self, x: &Tensor) -> Result<Tensor> {
+        self.add(&x.f_index_select(0, &self.from)?)
+    }
+
+    /// The sum of `messages`, one for each edge, at each node.
+    ///
+    /// # Errors
+    /// There is not a message for each edge.
+    pub fn add(&self, messages: &Tensor) -> Result<Tensor> {
+        let mut shape = messages.size();
+        shape[0] = self.n_nodes;
+        let none = Tensor::f_zeros(shape, (messages.kind(), messages.device()))?;
+        Ok(none.f_index_add(0, &self.to, messages)?)
+    }
+
+    /// The largest of `values` `[n_edges]` at each node, -∞ where no edge ends.
+    pub(super) fn max(&self, values: &Tensor) -> Result<Tensor> {
+        let order = self.to.f_argsort(0, false)?;
+        let counts = Some(self.to.f_bincount::<Tensor>(None, self.n_nodes)?);
+        let sorted = values.f_index_select(0, &order)?;
+        Ok(Tensor::f_segment_reduce(&sorted, "max", counts, None, None, 0, false, f64::NEG_INFINITY)?)
+    }
+}
+
+/// The mean of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`.
+///
+/// # Errors
+/// `x` does not have a row for each node.
+pub fn mean_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
+    fold("mean", 0.0, x, batch)
+}
+
+/// The maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; its gradient goes in equal shares to all nodes that
+/// have it.
+///
+/// # Errors
+/// `x` does not have a row for each node.
+pub fn max_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
+    // libtorch's own gradient of the fold does not divide what is negative among equal values (libtorch 2.13).
+    let shares = tch::no_grad(|| -> Result<Tensor> {
+        let largest = fold("max", f64::NEG_INFINITY, x, batch)?;
+        let has_it = x.f_eq_tensor(&largest.f_index_select(0, &batch.trees)?)?.f_to_kind(x.kind())?;
+        let counts = fold("sum", 0.0, &has_it, batch)?;
+        Ok(has_it.f_div(&counts.f_index_select(0, &batch.trees)?)?)
+    })?;
+    fold("sum", 0.0, &x.f_mul(&shares)?, batch)
+}
+
+/// The nodes of a tree are side by side; there is at least one, so that what the fold begins with has no say.
+fn fold(how: &str, start: f64, x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
+    let (sizes, none) = (Some(&batch.sizes), None);
+    Ok(Tensor::f_segment_reduce(x, how, sizes, none, none, 0, false, start)?)
+}

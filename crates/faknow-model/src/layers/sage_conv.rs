@@ -1,0 +1,46 @@
+//! Graph convolution that treats a node and the mean of its neighbours apart.
+//!
+//! Hamilton, Ying and Leskovec, *Inductive Representation Learning on Large Graphs*, NIPS 2017, with the mean aggregator.
+
+use faknow_data::graph::NodeFeatures;
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::{Graph, bias_uniform, kaiming_uniform, node_linear};
+use crate::Result;
+
+/// PyTorch Geometric's `SAGEConv`: `lin_l` for the mean of the neighbours (`weight` `[n_out, n_in]`, `bias` `[n_out]`),
+/// `lin_r` for the node itself (`weight` alone).
+#[derive(Debug)]
+pub struct SageConv {
+    neighbours: Tensor,
+    own: Tensor,
+    bias: Tensor,
+    n_out: i64,
+}
+
+impl SageConv {
+    /// A layer with PyTorch's initialisation of linear layers.
+    ///
+    /// # Errors
+    /// libtorch refuses the sizes.
+    pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
+        let neighbours = kaiming_uniform(&(path / "lin_l"), "weight", &[n_out, n_in])?;
+        let bias = bias_uniform(&(path / "lin_l"), n_out, n_in)?;
+        let own = kaiming_uniform(&(path / "lin_r"), "weight", &[n_out, n_in])?;
+        Ok(Self { neighbours, own, bias, n_out })
+    }
+
+    /// The features of the nodes to `[n_nodes, n_out]`; the mean over no neighbours is 0.
+    ///
+    /// # Errors
+    /// The features are not `n_in` wide.
+    pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
+        // Both products in one pass over the features.
+        let both = node_linear(features, &Tensor::f_cat(&[&self.neighbours, &self.own], 0)?)?;
+        let (neighbours, own) = (both.f_narrow(1, 0, self.n_out)?, both.f_narrow(1, self.n_out, self.n_out)?);
+        let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;
+        let mean = graph.sum(&neighbours)?.f_div(&counts)?;
+        Ok(mean.f_add(&own)?.f_add(&self.bias)?)
+    }
+}

@@ -1,0 +1,157 @@
+//! BiGCN: graph convolutions down the tree and up the tree, with the root's features at every node.
+//!
+//! Bian et al., *Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks*, AAAI 2020.
+
+use faknow_data::graph::{NodeFeatures, SparseFeatures, TreeBatch, drop_edge};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::check;
+use crate::layers::{GcnConv, GcnPropagation, Graph, Linear, mean_pool, node_linear};
+use crate::{Error, Mode, Model, Output, Result, loss};
+
+/// Hyper-parameters of [`BiGcn`]; the defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BiGcnConfig {
+    /// Features of a node behind the first convolution, at least 1. Default 64.
+    pub hidden_size: i64,
+    /// Features of a node behind the second convolution, at least 1. Default 64.
+    pub out_size: i64,
+    /// Share of a node's features dropped before the second convolution in training, from 0 to below 1. Default 0.5.
+    pub dropout: f64,
+    /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
+    pub drop_edge: f64,
+}
+
+impl Default for BiGcnConfig {
+    fn default() -> Self {
+        Self { hidden_size: 64, out_size: 64, dropout: 0.5, drop_edge: 0.2 }
+    }
+}
+
+/// The BiGCN classifier.
+///
+/// Parameters: `TDRumorGCN.conv1.*`, `TDRumorGCN.conv2.*` down the tree, `BURumorGCN.*` up the tree, `fc.*`.
+#[derive(Debug)]
+pub struct BiGcn {
+    down: Way,
+    up: Way,
+    classifier: Linear,
+    config: BiGcnConfig,
+}
+
+/// The two convolutions of a direction.
+#[derive(Debug)]
+struct Way {
+    first: GcnConv,
+    second: GcnConv,
+}
+
+impl BiGcn {
+    /// A model of nodes with `n_features` each.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    pub fn new(path: &Path<'_>, config: &BiGcnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
+        let sizes = [("hidden_size", config.hidden_size), ("out_size", config.out_size)];
+        check("BiGCN", &sizes, config.dropout, n_classes)?;
+        if !(0.0..=1.0).contains(&config.drop_edge) {
+            let (name, expected) = ("drop_edge", "from 0 to 1".into());
+            return Err(Error::Config { model: "BiGCN", name, expected, got: config.drop_edge.to_string() });
+        }
+        let way = |path: Path<'_>| -> Result<Way> {
+            let (n_features, hidden) = (n_features as i64, config.hidden_size);
+            Ok(Way {
+                first: GcnConv::new(&(&path / "conv1"), n_features, hidden)?,
+                second: GcnConv::new(&(&path / "conv2"), hidden + n_features, config.out_size)?,
+            })
+        };
+        Ok(Self {
+            down: way(path / "TDRumorGCN")?,
+            up: way(path / "BURumorGCN")?,
+            classifier: Linear::new(
+                &(path / "fc"),
+                2 * (config.hidden_size + config.out_size),
+                n_classes as i64,
+            )?,
+            config: config.clone(),
+        })
+    }
+
+    /// Trees as `[n_trees, out_size + hidden_size]`, from the nodes' features times the first weight.
+    fn direction(
+        &self,
+        way: &Way,
+        graph: &Graph,
+        x: &Tensor,
+        root_features: &NodeFeatures,
+        batch: &TreeBatch,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let (hidden, dropout) = (self.config.hidden_size, self.config.dropout);
+        let propagation = GcnPropagation::new(graph, x.kind())?;
+        let first = way.first.propagate(x, &propagation)?;
+        // The second convolution reads [first, root]: the product is the sum of two, so that the root's stays sparse.
+        let weight = way.second.weight();
+        let (for_first, for_root) =
+            (weight.f_narrow(1, 0, hidden)?, weight.f_narrow(1, hidden, weight.size()[1] - hidden)?);
+        let own = first.f_relu()?.f_dropout(dropout, mode.is_train())?.f_matmul(&for_first.f_tr()?)?;
+        let root = match mode {
+            // Each node drops other features of its root.
+            Mode::Train => node_linear(&dropped(root_features, dropout)?, &for_root)?,
+            Mode::Eval => node_linear(root_features, &for_root)?.f_index_select(0, &batch.trees)?,
+        };
+        let second = way.second.propagate(&own.f_add(&root)?, &propagation)?.f_relu()?;
+        // The mean over a tree of what is the same at all its nodes is that. As in the authors' code, which copies the
+        // tensor, no gradient goes this way.
+        let roots = first.f_index_select(0, &batch.roots)?.f_detach()?;
+        Ok(Tensor::f_cat(&[mean_pool(&second, batch)?, roots], 1)?)
+    }
+}
+
+impl Model for BiGcn {
+    type Batch = TreeBatch;
+
+    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
+        let weights = Tensor::f_cat(&[self.down.first.weight(), self.up.first.weight()], 0)?;
+        let x = node_linear(&batch.features, &weights)?; // for both directions in one pass
+        let hidden = self.config.hidden_size;
+        let (x_down, x_up) = (x.f_narrow(1, 0, hidden)?, x.f_narrow(1, hidden, hidden)?);
+        let root_of_each = match mode {
+            Mode::Train => batch.roots.f_index_select(0, &batch.trees)?,
+            Mode::Eval => batch.roots.shallow_clone(),
+        };
+        let root_features = positive(batch.features.select(&root_of_each)?)?;
+        let edges = || match mode {
+            Mode::Train => drop_edge(&batch.edges, self.config.drop_edge),
+            Mode::Eval => Ok(batch.edges.shallow_clone()),
+        };
+        let down = Graph::new(&edges()?, batch.n_nodes())?;
+        let up = Graph::new(&edges()?, batch.n_nodes())?.reversed();
+        let down = self.direction(&self.down, &down, &x_down, &root_features, batch, mode)?;
+        let up = self.direction(&self.up, &up, &x_up, &root_features, batch, mode)?;
+        loss::classify(self.classifier.forward(&Tensor::f_cat(&[down, up], 1)?)?, batch)
+    }
+}
+
+/// The ReLU of features: of counts of words, what they are.
+fn positive(features: NodeFeatures) -> Result<NodeFeatures> {
+    on_values(features, |values| Ok(values.f_relu()?))
+}
+
+/// The features without a share of them, in training.
+fn dropped(features: &NodeFeatures, rate: f64) -> Result<NodeFeatures> {
+    on_values(features.to_device(features.device()), |values| Ok(values.f_dropout(rate, true)?))
+}
+
+/// The features with other values; what is 0 must stay so.
+fn on_values(features: NodeFeatures, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<NodeFeatures> {
+    Ok(match features {
+        NodeFeatures::Dense(rows) => NodeFeatures::Dense(change(&rows)?),
+        NodeFeatures::Sparse(sparse) => {
+            NodeFeatures::Sparse(SparseFeatures { values: change(&sparse.values)?, ..sparse })
+        }
+    })
+}

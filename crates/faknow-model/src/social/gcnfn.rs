@@ -1,0 +1,87 @@
+//! GCNFN: two attention convolutions, the mean over the tree, two linear layers.
+//!
+//! Monti et al., *Fake News Detection on Social Media using Geometric Deep Learning*, 2019, in the form of Dou et al.,
+//! SIGIR 2021: one attention head, cross entropy (the paper: four heads, hinge loss). Edges go both ways.
+
+use faknow_data::graph::{NodeFeatures, TreeBatch};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::check;
+use crate::layers::{GatConv, Graph, Linear, mean_pool};
+use crate::{Mode, Model, Output, Result, loss};
+
+/// Hyper-parameters of [`Gcnfn`]; the defaults are FaKnow's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GcnfnConfig {
+    /// Features of a tree; those of a node are twice as many. At least 1. Default 128.
+    pub hidden_size: i64,
+    /// Share of a tree's features dropped in training, from 0 to below 1. Default 0.5.
+    pub dropout: f64,
+}
+
+impl Default for GcnfnConfig {
+    fn default() -> Self {
+        Self { hidden_size: 128, dropout: 0.5 }
+    }
+}
+
+/// The GCNFN classifier.
+///
+/// Parameters: `conv1.*`, `conv2.*`, `fc1.*`, `fc2.*`.
+#[derive(Debug)]
+pub struct Gcnfn {
+    encoder: GcnfnEncoder,
+    classifier: Linear,
+    dropout: f64,
+}
+
+impl Gcnfn {
+    /// A model of nodes with `n_features` each.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    pub fn new(path: &Path<'_>, config: &GcnfnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
+        check("GCNFN", &[("hidden_size", config.hidden_size)], config.dropout, n_classes)?;
+        let encoder = GcnfnEncoder::new(path, n_features as i64, config.hidden_size)?;
+        let classifier = Linear::new(&(path / "fc2"), config.hidden_size, n_classes as i64)?;
+        Ok(Self { encoder, classifier, dropout: config.dropout })
+    }
+}
+
+impl Model for Gcnfn {
+    type Batch = TreeBatch;
+
+    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
+        let trees = self.encoder.forward(batch)?.f_dropout(self.dropout, mode.is_train())?;
+        loss::classify(self.classifier.forward(&trees)?, batch)
+    }
+}
+
+/// What comes before the dropout: trees as `[n_trees, hidden_size]`.
+#[derive(Debug)]
+pub(super) struct GcnfnEncoder {
+    convs: [GatConv; 2],
+    pub(super) linear: Linear,
+}
+
+impl GcnfnEncoder {
+    pub(super) fn new(path: &Path<'_>, n_features: i64, hidden_size: i64) -> Result<Self> {
+        let wide = 2 * hidden_size;
+        let convs = [
+            GatConv::new(&(path / "conv1"), n_features, wide)?,
+            GatConv::new(&(path / "conv2"), wide, wide)?,
+        ];
+        Ok(Self { convs, linear: Linear::new(&(path / "fc1"), wide, hidden_size)? })
+    }
+
+    pub(super) fn forward(&self, batch: &TreeBatch) -> Result<Tensor> {
+        let graph = Graph::undirected(batch)?;
+        let nodes = NodeFeatures::Dense(self.convs[0].forward(&batch.features, &graph)?.f_selu()?);
+        let nodes = self.convs[1].forward(&nodes, &graph)?.f_selu()?;
+        let trees = mean_pool(&nodes, batch)?.f_selu()?;
+        Ok(self.linear.forward(&trees)?.f_selu()?)
+    }
+}

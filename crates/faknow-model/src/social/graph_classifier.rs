@@ -1,0 +1,110 @@
+//! GCN, GraphSAGE and GAT as classifiers of trees: a convolution, the maximum over the tree, a linear layer.
+//!
+//! Kipf and Welling, ICLR 2017; Hamilton, Ying and Leskovec, NIPS 2017; Veličković et al., ICLR 2018; in the form that
+//! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021, compare them in. Edges go both ways.
+
+use faknow_data::graph::{NodeFeatures, TreeBatch};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::check;
+use crate::layers::{GatConv, GcnConv, GcnPropagation, Graph, Linear, SageConv, max_pool};
+use crate::{Mode, Model, Output, Result, loss};
+
+/// Hyper-parameters of [`GraphClassifier`]; the defaults are the benchmark's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GraphClassifierConfig {
+    /// Features of a node behind the convolution, at least 1. Default 128.
+    pub hidden_size: i64,
+    /// Share of a tree's features dropped before the linear layer in training, from 0 to below 1. Default 0.
+    pub dropout: f64,
+}
+
+impl Default for GraphClassifierConfig {
+    fn default() -> Self {
+        Self { hidden_size: 128, dropout: 0.0 }
+    }
+}
+
+/// Which convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConvKind {
+    /// [`GcnConv`].
+    Gcn,
+    /// [`SageConv`].
+    Sage,
+    /// [`GatConv`].
+    Gat,
+}
+
+/// A convolution of any kind.
+#[derive(Debug)]
+pub(super) enum Conv {
+    Gcn(GcnConv),
+    Sage(SageConv),
+    Gat(GatConv),
+}
+
+impl Conv {
+    pub(super) fn new(path: &Path<'_>, kind: ConvKind, n_in: i64, n_out: i64) -> Result<Self> {
+        Ok(match kind {
+            ConvKind::Gcn => Self::Gcn(GcnConv::new(path, n_in, n_out)?),
+            ConvKind::Sage => Self::Sage(SageConv::new(path, n_in, n_out)?),
+            ConvKind::Gat => Self::Gat(GatConv::new(path, n_in, n_out)?),
+        })
+    }
+
+    pub(super) fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
+        match self {
+            Self::Gcn(conv) => conv.forward(features, &GcnPropagation::new(graph, conv.weight().kind())?),
+            Self::Sage(conv) => conv.forward(features, graph),
+            Self::Gat(conv) => conv.forward(features, graph),
+        }
+    }
+}
+
+/// GCN, GraphSAGE or GAT.
+///
+/// Parameters: `conv.*`, `fc2.*`.
+#[derive(Debug)]
+pub struct GraphClassifier {
+    conv: Conv,
+    classifier: Linear,
+    dropout: f64,
+}
+
+impl GraphClassifier {
+    /// A model of nodes with `n_features` each.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    pub fn new(
+        path: &Path<'_>,
+        kind: ConvKind,
+        config: &GraphClassifierConfig,
+        n_features: usize,
+        n_classes: usize,
+    ) -> Result<Self> {
+        let name = match kind {
+            ConvKind::Gcn => "GCN",
+            ConvKind::Sage => "GraphSAGE",
+            ConvKind::Gat => "GAT",
+        };
+        check(name, &[("hidden_size", config.hidden_size)], config.dropout, n_classes)?;
+        let conv = Conv::new(&(path / "conv"), kind, n_features as i64, config.hidden_size)?;
+        let classifier = Linear::new(&(path / "fc2"), config.hidden_size, n_classes as i64)?;
+        Ok(Self { conv, classifier, dropout: config.dropout })
+    }
+}
+
+impl Model for GraphClassifier {
+    type Batch = TreeBatch;
+
+    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
+        let nodes = self.conv.forward(&batch.features, &Graph::undirected(batch)?)?.f_relu()?;
+        let trees = max_pool(&nodes, batch)?.f_dropout(self.dropout, mode.is_train())?;
+        loss::classify(self.classifier.forward(&trees)?, batch)
+    }
+}

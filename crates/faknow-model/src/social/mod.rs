@@ -1,0 +1,32 @@
+//! Models of how a post spreads: they read propagation trees.
+
+mod bigcn;
+mod gcnfn;
+mod graph_classifier;
+mod upfd;
+
+pub use bigcn::{BiGcn, BiGcnConfig};
+pub use gcnfn::{Gcnfn, GcnfnConfig};
+pub use graph_classifier::{ConvKind, GraphClassifier, GraphClassifierConfig};
+pub use upfd::{Upfd, UpfdConfig, UpfdKind};
+
+use crate::{Error, Result};
+
+/// Checks what every model of trees has: a width of at least 1, at least 2 classes, dropout below 1.
+fn check(model: &'static str, sizes: &[(&'static str, i64)], dropout: f64, n_classes: usize) -> Result<()> {
+    let wrong = |name, expected: &str, got: String| {
+        Err(Error::Config { model, name, expected: expected.into(), got })
+    };
+    for &(name, size) in sizes {
+        if size < 1 {
+            return wrong(name, "at least 1", size.to_string());
+        }
+    }
+    if !(0.0..1.0).contains(&dropout) {
+        return wrong("dropout", "from 0 to below 1", dropout.to_string());
+    }
+    if n_classes < 2 {
+        return wrong("n_classes", "at least 2", n_classes.to_string());
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The models of propagation trees: their golden cases, and what must hold of each of them.
+
+use faknow_data::graph::{NodeFeatures, SparseRows, Tree, TreeBatch, TreeDataset};
+use faknow_data::{Dataset as _, Rng};
+use faknow_model::{
+    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, Mode, Model,
+    Output, Upfd, UpfdConfig, UpfdKind,
+};
+use serde_json::Value;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::golden::{Tensors, load_parameters, mode};
+
+/// The input that says that features are to be sparse.
+pub(crate) const SPARSE: &str = "in.sparse";
+
+type TreeModel = Box<dyn Model<Batch = TreeBatch>>;
+
+/// FaKnow's names of the models, as the golden files have them.
+const MODULES: [&str; 9] =
+    ["GCN", "SAGE", "GAT", "GCNFN", "UPFDGCN", "UPFDSAGE", "UPFDGAT", "UPFDGCNFN", "BiGCN"];
+
+/// Whether a module is one of these.
+pub(crate) fn has(module: &str) -> bool {
+    MODULES.contains(&module)
+}
+
+fn model(vars: &VarStore, module: &str, n_features: usize, sizes: [i64; 2], n_classes: usize) -> TreeModel {
+    let [hidden_size, out_size] = sizes;
+    let path = vars.root();
+    let classifier = |kind| {
+        let config = GraphClassifierConfig { hidden_size, ..GraphClassifierConfig::default() };
+        Box::new(GraphClassifier::new(&path, kind, &config, n_features, n_classes).unwrap())
+    };
+    let upfd = |kind| {
+        let config = UpfdConfig { hidden_size, ..UpfdConfig::default() };
+        Box::new(Upfd::new(&path, kind, &config, n_features, n_classes).unwrap())
+    };
+    match module {
+        "GCN" => classifier(ConvKind::Gcn),
+        "SAGE" => classifier(ConvKind::Sage),
+        "GAT" => classifier(ConvKind::Gat),
+        "UPFDGCN" => upfd(UpfdKind::Conv(ConvKind::Gcn)),
+        "UPFDSAGE" => upfd(UpfdKind::Conv(ConvKind::Sage)),
+        "UPFDGAT" => upfd(UpfdKind::Conv(ConvKind::Gat)),
+        "UPFDGCNFN" => upfd(UpfdKind::Gcnfn),
+        "GCNFN" => {
+            let config = GcnfnConfig { hidden_size, ..GcnfnConfig::default() };
+            Box::new(Gcnfn::new(&path, &config, n_features, n_classes).unwrap())
+        }
+        "BiGCN" => {
+            let config = BiGcnConfig { hidden_size, out_size, ..BiGcnConfig::default() };
+            Box::new(BiGcn::new(&path, &config, n_features, n_classes).unwrap())
+        }
+        other => panic!("no module {other}"),
+    }
+}
+
+/// Builds the module of a golden case and runs it over the case's inputs.
+pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
+    let int = |name: &str| case["config"][name].as_i64().unwrap_or(1);
+    let sizes = [int("hidden_size"), int("out_size")];
+    let module = case["module"].as_str().unwrap();
+    let model = model(vars, module, int("feature_size") as usize, sizes, int("num_classes") as usize);
+    load_parameters(vars, inputs);
+    let input = |name: &str| inputs[name].shallow_clone();
+    let mut features = NodeFeatures::Dense(input("in.x"));
+    if inputs.contains_key(SPARSE) {
+        features = NodeFeatures::Sparse(features.to_sparse().unwrap());
+    }
+    // The tree's edges, and behind them, if the graph is undirected, the same the other way round.
+    let edges = input("in.edge_index");
+    let directed = inputs.contains_key("in.bu_edge_index");
+    let edges = if directed { edges } else { edges.narrow(1, 0, edges.size()[1] / 2) };
+    let trees = input("in.batch");
+    // UPFD's news item is a tree's first node there.
+    let roots = match inputs.get("in.root_index") {
+        Some(roots) => roots.shallow_clone(),
+        None => {
+            let sizes: Tensor = trees.bincount::<Tensor>(None, 0);
+            sizes.cumsum(0, Kind::Int64) - sizes
+        }
+    };
+    let batch = TreeBatch::new(features, edges, trees, roots, Some(input("in.y"))).unwrap();
+    model.forward(&batch, mode(case)).unwrap()
+}
+
+/// Made-up trees, the smallest of one node, a root not always first.
+fn trees(n_features: usize, n_classes: usize) -> TreeDataset {
+    let mut rng = Rng::from_parts(&[7]);
+    let trees = [1usize, 5, 2, 9, 1, 30].iter().enumerate().map(|(index, &n)| {
+        let root = if index % 2 == 0 { 0 } else { n - 1 };
+        let parent = |node: usize| match (node, root) {
+            (node, root) if node == root => None,
+            (node, 0) => Some((node / 2) as u32),
+            (node, _) => Some((node + 1) as u32),
+        };
+        let mut rows = SparseRows::new(n_features);
+        for _ in 0..n {
+            let entry = |rng: &mut Rng| (rng.below(n_features) as u32, 1.0 + rng.below(3) as f32);
+            let row: Vec<_> = (0..rng.below(4)).map(|_| entry(&mut rng)).collect();
+            rows.push(row).unwrap();
+        }
+        let parents = (0..n).map(parent).collect();
+        Tree::new(index.to_string(), parents, rows).unwrap().with_label(index % n_classes)
+    });
+    TreeDataset::new(trees.collect()).unwrap()
+}
+
+fn scores(model: &TreeModel, batch: &TreeBatch) -> Tensor {
+    model.forward(batch, Mode::Eval).unwrap().logits.detach()
+}
+
+fn assert_close(what: &str, a: &Tensor, b: &Tensor) {
+    assert_eq!(a.size(), b.size(), "{what}");
+    let difference = (a - b).abs().max().double_value(&[]);
+    assert!(difference < 1e-12, "{what}: {difference:e}");
+}
+
+/// A model over 40 features and 4 classes, in f64.
+fn example(module: &str) -> (VarStore, TreeModel) {
+    tch::manual_seed(3);
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(Kind::Double);
+    let model = model(&vars, module, 40, [16, 8], 4);
+    (vars, model)
+}
+
+#[test]
+fn what_a_tree_scores_does_not_depend_on_the_other_trees_of_its_batch() {
+    let data = trees(40, 4);
+    for module in MODULES {
+        let (_vars, model) = example(module);
+        let together = scores(&model, &data.batch(&[0, 1, 2, 3, 4, 5]).unwrap());
+        for index in 0..6 {
+            let alone = scores(&model, &data.batch(&[index]).unwrap());
+            assert_close(module, &alone.get(0), &together.get(index as i64));
+        }
+    }
+}
+
+#[test]
+fn the_order_of_nodes_does_not_matter() {
+    for module in MODULES {
+        let (_vars, model) = example(module);
+        let rows = |order: [usize; 4]| {
+            let mut rows = SparseRows::new(40);
+            order.iter().for_each(|&at| rows.push([(at as u32, 1.0), (9 + at as u32, 2.0)]).unwrap());
+            rows
+        };
+        let batch = |parents: Vec<Option<u32>>, order| {
+            let tree = Tree::new("t", parents, rows(order)).unwrap().with_label(0);
+            TreeDataset::new(vec![tree]).unwrap().batch(&[0]).unwrap()
+        };
+        // 0 -> 1, 0 -> 2, 2 -> 3; and the same with nodes 3, 2, 1, 0.
+        let forward = scores(&model, &batch(vec![None, Some(0), Some(0), Some(2)], [0, 1, 2, 3]));
+        let backward = scores(&model, &batch(vec![Some(1), Some(3), Some(3), None], [3, 2, 1, 0]));
+        assert_close(module, &forward, &backward);
+    }
+}
+
+#[test]
+fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
+    let data = trees(40, 4);
+    for module in MODULES {
+        let mut gradients = Vec::new();
+        for sparse in [true, false] {
+            let (vars, model) = example(module);
+            let mut batch = data.batch(&[5, 0, 3, 1, 2, 4]).unwrap();
+            if !sparse {
+                batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
+            }
+            let output = model.forward(&batch, Mode::Eval).unwrap();
+            assert_eq!(output.logits.size(), [6, 4]);
+            output.loss.unwrap().total.backward();
+            let variables = vars.variables();
+            let mut names: Vec<_> = variables.keys().cloned().collect();
+            names.sort();
+            gradients.push(names.into_iter().map(|name| (variables[&name].grad(), name)).collect::<Vec<_>>());
+        }
+        let [sparse, dense] = &gradients[..] else { panic!() };
+        for ((a, name), (b, _)) in sparse.iter().zip(dense) {
+            assert!(a.abs().max().double_value(&[]) > 0.0, "{module}: {name} has no gradient");
+            assert_close(&format!("{module}: {name}"), a, b);
+        }
+    }
+}
+
+#[test]
+fn training_in_either_form_of_the_features_is_finite_and_differs_from_evaluation() {
+    let data = trees(40, 4);
+    for module in ["GCNFN", "BiGCN"] {
+        for sparse in [true, false] {
+            let (_vars, model) = example(module);
+            let mut batch = data.batch(&[0, 1, 2, 3, 4, 5]).unwrap();
+            if !sparse {
+                batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
+            }
+            let trained = model.forward(&batch, Mode::Train).unwrap().logits;
+            assert!(trained.isfinite().all().int64_value(&[]) == 1);
+            assert!((trained - scores(&model, &batch)).abs().max().double_value(&[]) > 1e-3, "{module}");
+        }
+    }
+}
+
+#[test]
+fn settings_outside_their_range_are_named() {
+    let vars = VarStore::new(Device::Cpu);
+    let path = vars.root();
+    let check = |error: faknow_model::Error, expected: &str| assert_eq!(error.to_string(), expected);
+    let config = BiGcnConfig { drop_edge: 1.5, ..BiGcnConfig::default() };
+    check(BiGcn::new(&path, &config, 9, 2).unwrap_err(), "BiGCN: `drop_edge`: expected from 0 to 1, got 1.5");
+    let config = BiGcnConfig { out_size: 0, ..BiGcnConfig::default() };
+    check(BiGcn::new(&path, &config, 9, 2).unwrap_err(), "BiGCN: `out_size`: expected at least 1, got 0");
+    let config = GcnfnConfig { dropout: 1.0, ..GcnfnConfig::default() };
+    check(
+        Gcnfn::new(&path, &config, 9, 2).unwrap_err(),
+        "GCNFN: `dropout`: expected from 0 to below 1, got 1",
+    );
+    let config = GraphClassifierConfig::default();
+    let error = GraphClassifier::new(&path, ConvKind::Gat, &config, 9, 1).unwrap_err();
+    check(error, "GAT: `n_classes`: expected at least 2, got 1");
+}
