@@ -34,7 +34,7 @@ pub(crate) struct CvArgs {
     out: Option<PathBuf>,
     /// Go on with the cross-validation in this folder, by its own settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "folds", "out", "TrainingOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
+        "folds", "out", "TrainingOptions", "TreeOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
     /// End the output with one JSON line: dir, ended, n_folds, folds, metrics

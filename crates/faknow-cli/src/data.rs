@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use faknow::data::{ColumnMap, inspect};
-use faknow::recipe::{Config, guess_columns};
+use faknow::recipe::{Config, DataConfig, guess_columns};
 
 use crate::console::print;
+use crate::data_trees;
 use crate::options::{LabelledOptions, apply_classes};
 
 /// Look at files of records
@@ -26,16 +27,20 @@ enum DataCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow data inspect posts.csv
+  faknow data inspect data.TD_RvNN.vol_5000.txt --labels Twitter16_label_All.txt
   faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes
 
 Problems are broken records, missing texts and labels, duplicates, the same text under different labels, and the like,
 with the numbers of the first such records. Without --text and --label the columns are found by their usual names.")]
 struct InspectArgs {
-    /// File of records
+    /// File of records; or of propagation trees: TD_RvNN text, JSON lines, a folder of UPFD or of FaKnow's <id>.npz
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     fields: LabelledOptions,
+    /// Labels of propagation trees, a line each: label, event, id of the root
+    #[arg(long, value_name = "FILE", help_heading = "Trees")]
+    labels: Option<PathBuf>,
     /// Field of the domain (topic, event), to count its values
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     domain: Option<String>,
@@ -56,6 +61,12 @@ impl DataArgs {
 
 impl InspectArgs {
     fn run(&self) -> Result<()> {
+        if self.labels.is_some() || data_trees::holds_trees(&self.file) {
+            let mut data = DataConfig::default();
+            self.classes.iter().for_each(|classes| apply_classes(classes, &mut data));
+            let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
+            return data_trees::inspect(&self.file, self.labels.as_deref(), classes.as_ref(), self.json);
+        }
         let mut data = self.fields.apply_to(&Config::default())?;
         if let Some(classes) = &self.classes {
             apply_classes(classes, &mut data);

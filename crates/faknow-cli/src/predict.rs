@@ -9,6 +9,8 @@ use faknow::data::{Format, ReadOptions, Record, RecordReader};
 use faknow::recipe::{Config, Detector};
 
 use crate::options::RecordOptions;
+use crate::predict_trees;
+use crate::tree_options::JudgedTrees;
 use crate::writer::Writer;
 
 /// Records that are read, judged and written together: enough to batch well, few enough to stay in memory.
@@ -19,6 +21,7 @@ const CHUNK: usize = 2048;
 #[command(after_help = "Examples:
   faknow predict runs/textcnn-… --input new.csv --text tweet > judged.jsonl
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow predict runs/textcnn-… --input -
+  faknow predict runs/bigcn-… --input cascades.jsonl --explain
 
 Writes one JSON object a line, in the order of the input: its fields, then `label`, `score` (of that label, from 0 to
 1) and `scores` (of every class); to a file.csv or file.tsv the same as columns. A broken record ends the work with
@@ -27,9 +30,14 @@ pub(crate) struct PredictArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Records to judge; - reads JSON lines (or --format) from standard input
-    #[arg(long, value_name = "FILE|-")]
-    input: PathBuf,
+    /// Records to judge, or trees as JSON lines; - reads JSON lines (or --format) from standard input
+    #[arg(long, value_name = "FILE|-", required_unless_present_any = ["trees", "upfd"])]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    trees: JudgedTrees,
+    /// Say for each tree what each of its nodes did for the answer
+    #[arg(long)]
+    explain: bool,
     /// Where to write; .csv or .tsv writes columns (default: JSON lines to standard output)
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -45,6 +53,13 @@ impl PredictArgs {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
         let detector = Detector::load(&self.run, device)?;
         self.check_output()?;
+        if detector.reads_trees() {
+            let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
+            return match &self.input {
+                Some(input) => predict_trees::of_json(&detector, input, self.explain, &mut writer),
+                None => predict_trees::of_file(&detector, &self.trees.to_data(), self.explain, &mut writer),
+            };
+        }
         let mut records = self.open(&detector)?;
         let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
         loop {
@@ -73,10 +88,11 @@ impl PredictArgs {
 
     /// Writing would empty the input before it is read.
     fn check_output(&self) -> Result<()> {
-        let same = |output: &PathBuf| Some(output.canonicalize().ok()? == self.input.canonicalize().ok()?);
+        let same =
+            |output: &PathBuf| Some(output.canonicalize().ok()? == self.input.as_ref()?.canonicalize().ok()?);
         match self.output.as_ref().and_then(same) {
             Some(true) => {
-                let message = format!("expected another file than --input, got `{}`", self.input.display());
+                let message = "expected another file than --input";
                 Err(faknow::Error::config("--output", message).into())
             }
             _ => Ok(()),
@@ -84,10 +100,14 @@ impl PredictArgs {
     }
 
     fn open(&self, detector: &Detector) -> Result<RecordReader> {
+        let Some(input) = self.input.as_deref().filter(|_| !self.explain) else {
+            let message = "this detector judges texts: expected them with --input, and no --explain";
+            return Err(faknow::Error::config("--input", message).into());
+        };
         let data = self.fields.apply_to(detector.config())?;
         let options = ReadOptions { keep_all: true, ..detector.read_options(&data, false) };
-        if self.input != Path::new("-") {
-            return Ok(RecordReader::open(&self.input, &options, None)?);
+        if input != Path::new("-") {
+            return Ok(RecordReader::open(input, &options, None)?);
         }
         let options = ReadOptions { format: options.format.or(Some(Format::Jsonl)), ..options };
         let input: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));

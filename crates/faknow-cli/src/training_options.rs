@@ -7,6 +7,7 @@ use clap::Args;
 use faknow::recipe::Config;
 
 use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
+use crate::tree_options::TreeOptions;
 
 /// A model, its records and its settings.
 #[derive(Debug, Args)]
@@ -20,6 +21,8 @@ pub(crate) struct TrainingOptions {
     /// Validation records, which choose the best epoch (default: a share of --train)
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     valid: Option<PathBuf>,
+    #[command(flatten)]
+    trees: TreeOptions,
     #[command(flatten)]
     fields: LabelledOptions,
     /// The classes in order; with two, the second is the positive one (default real,fake)
@@ -47,13 +50,15 @@ impl TrainingOptions {
             (Some(name), None) if is_file(name) => (None, Some(PathBuf::from(name))),
             (model, file) => (model.clone(), file.clone()),
         };
-        let mut config = match &file {
-            Some(file) => Config::from_file(file)?,
-            None => Config::default(),
+        let mut config = match (&file, &model) {
+            (Some(file), _) => Config::from_file(file)?,
+            (None, Some(model)) => Config::for_model(model)?,
+            (None, None) => Config::default(),
         };
         if let Some(model) = model {
             config.model.name = model;
         }
+        self.trees.apply(&mut config.data);
         let paths = [
             (self.train.as_deref(), &mut config.data.train),
             (self.valid.as_deref(), &mut config.data.valid),

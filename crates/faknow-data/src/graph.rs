@@ -1,17 +1,28 @@
 //! How posts spread: propagation trees, their node features, and their batches.
 
 mod drop_edge;
+mod event_split;
 mod features;
+mod npy;
+mod npz_trees;
 mod td_rvnn;
 mod tree;
 mod tree_batch;
 mod tree_dataset;
+mod tree_json;
 mod tree_lists;
+mod tree_stats;
+mod upfd;
 
 pub use drop_edge::drop_edge;
+pub use event_split::{event_k_fold, event_split};
 pub use features::{NodeFeatures, SparseFeatures, SparseRows};
+pub use npz_trees::read_npz_trees;
 pub use td_rvnn::read_td_rvnn;
 pub use tree::Tree;
 pub use tree_batch::TreeBatch;
 pub use tree_dataset::TreeDataset;
+pub use tree_json::{RawTree, TreeJsonReader, raw_to_trees, tree_vocab};
 pub use tree_lists::{TreeLabel, label_trees, read_ids, read_tree_labels, select};
+pub use tree_stats::TreeStats;
+pub use upfd::{Upfd, read_upfd};

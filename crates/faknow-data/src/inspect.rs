@@ -46,8 +46,8 @@ pub struct Count {
     pub n_records: usize,
 }
 
-/// Lengths of all texts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Lengths of all texts, or sizes of all trees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Lengths {
     /// The shortest.
     pub min: usize,
@@ -59,6 +59,18 @@ pub struct Lengths {
     pub p95: usize,
     /// The longest.
     pub max: usize,
+}
+
+impl Lengths {
+    /// Of these; `None` if there are none.
+    pub(crate) fn of(mut all: Vec<u32>) -> Option<Self> {
+        all.sort_unstable();
+        let (min, max) = (*all.first()?, *all.last()?);
+        // The smallest length that the share of the texts does not exceed.
+        let quantile = |percent: usize| all[(all.len() * percent).div_ceil(100).max(1) - 1] as usize;
+        let mean = all.iter().map(|&length| f64::from(length)).sum::<f64>() / all.len() as f64;
+        Some(Self { min: min as usize, median: quantile(50), mean, p95: quantile(95), max: max as usize })
+    }
 }
 
 /// Something odd about a file.

@@ -3,6 +3,7 @@
 mod class_weights;
 mod criterion;
 mod error;
+mod explain;
 mod model;
 mod summary;
 
@@ -16,6 +17,7 @@ pub use class_weights::ClassWeights;
 pub use content::{TextCnn, TextCnnConfig};
 pub use criterion::{Criterion, LossName};
 pub use error::{Error, Result};
+pub use explain::node_contributions;
 pub use model::{Loss, Mode, Model, Output};
 pub use social::{
     BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, Upfd,

@@ -195,7 +195,11 @@ impl NodeFeatures {
 }
 
 impl SparseFeatures {
-    fn select(&self, rows: &Tensor) -> Result<Self> {
+    /// The rows of these numbers, i64 `[n]`, in their order; a number may come several times.
+    ///
+    /// # Errors
+    /// A number is no row.
+    pub fn select(&self, rows: &Tensor) -> Result<Self> {
         let starts = self.offsets.f_narrow(0, 0, self.offsets.size()[0] - 1)?.f_index_select(0, rows)?;
         let ends = self.offsets.f_narrow(0, 1, self.offsets.size()[0] - 1)?.f_index_select(0, rows)?;
         let lengths = ends.f_sub(&starts)?;

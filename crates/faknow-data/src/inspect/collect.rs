@@ -196,8 +196,8 @@ impl<'a> Collector<'a> {
             n_broken: self.n_broken,
             classes,
             domains: by_frequency(self.domains),
-            words: lengths(self.n_words),
-            characters: lengths(self.n_characters),
+            words: Lengths::of(self.n_words),
+            characters: Lengths::of(self.n_characters),
             problems,
         }
     }
@@ -264,15 +264,6 @@ fn by_frequency(counts: HashMap<String, usize>) -> Vec<Count> {
     counts
 }
 
-fn lengths(mut all: Vec<u32>) -> Option<Lengths> {
-    all.sort_unstable();
-    let (min, max) = (*all.first()?, *all.last()?);
-    // The smallest length that the share of the texts does not exceed.
-    let quantile = |percent: usize| all[(all.len() * percent).div_ceil(100).max(1) - 1] as usize;
-    let mean = all.iter().map(|&length| f64::from(length)).sum::<f64>() / all.len() as f64;
-    Some(Lengths { min: min as usize, median: quantile(50), mean, p95: quantile(95), max: max as usize })
-}
-
 fn hash(text: &str) -> u128 {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -321,7 +312,7 @@ mod tests {
     #[test]
     fn quantiles_are_lengths_that_occur() {
         let check = |all: &[u32], expected| {
-            let got = lengths(all.to_vec()).map(|l| (l.min, l.median, l.p95, l.max));
+            let got = Lengths::of(all.to_vec()).map(|l| (l.min, l.median, l.p95, l.max));
             assert_eq!(got, expected, "{all:?}");
         };
         check(&[], None);

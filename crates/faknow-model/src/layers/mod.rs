@@ -1,5 +1,6 @@
 //! Layers with PyTorch's parameter names, shapes and initialisation.
 
+mod dropout;
 mod embedding;
 mod gat_conv;
 mod gcn_conv;
@@ -10,6 +11,8 @@ mod node_linear;
 mod sage_conv;
 mod text_cnn;
 
+pub use dropout::dropout;
+pub(crate) use dropout::{select_dropped, select_positive};
 pub use embedding::Embedding;
 pub use gat_conv::GatConv;
 pub use gcn_conv::{GcnConv, GcnPropagation};

@@ -38,9 +38,10 @@ impl SageConv {
     pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
         // Both products in one pass over the features.
         let both = node_linear(features, &Tensor::f_cat(&[&self.neighbours, &self.own], 0)?)?;
-        let (neighbours, own) = (both.f_narrow(1, 0, self.n_out)?, both.f_narrow(1, self.n_out, self.n_out)?);
+        let parts = both.f_split(self.n_out, 1)?;
+        let (neighbours, own) = (&parts[0], &parts[1]);
         let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;
-        let mean = graph.sum(&neighbours)?.f_div(&counts)?;
-        Ok(mean.f_add(&own)?.f_add(&self.bias)?)
+        let mean = graph.sum(neighbours)?.f_div(&counts)?;
+        Ok(mean.f_add(own)?.f_add(&self.bias)?)
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! Bian et al., *Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks*, AAAI 2020.
 
-use faknow_data::graph::{NodeFeatures, SparseFeatures, TreeBatch, drop_edge};
+use faknow_data::graph::{TreeBatch, drop_edge};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
 use super::check;
-use crate::layers::{GcnConv, GcnPropagation, Graph, Linear, mean_pool, node_linear};
+use crate::layers::{
+    GcnConv, GcnPropagation, Graph, Linear, dropout, mean_pool, node_linear, select_dropped, select_positive,
+};
 use crate::{Error, Mode, Model, Output, Result, loss};
 
 /// Hyper-parameters of [`BiGcn`]; the defaults are the paper's.
@@ -23,11 +25,14 @@ pub struct BiGcnConfig {
     pub dropout: f64,
     /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
     pub drop_edge: f64,
+    /// Whether no gradient goes through the root's features behind the first convolution, as in the authors' code and in
+    /// FaKnow, which copy that tensor. Default false.
+    pub detach_root: bool,
 }
 
 impl Default for BiGcnConfig {
     fn default() -> Self {
-        Self { hidden_size: 64, out_size: 64, dropout: 0.5, drop_edge: 0.2 }
+        Self { hidden_size: 64, out_size: 64, dropout: 0.5, drop_edge: 0.2, detach_root: false }
     }
 }
 
@@ -86,27 +91,32 @@ impl BiGcn {
         way: &Way,
         graph: &Graph,
         x: &Tensor,
-        root_features: &NodeFeatures,
         batch: &TreeBatch,
         mode: Mode,
     ) -> Result<Tensor> {
-        let (hidden, dropout) = (self.config.hidden_size, self.config.dropout);
+        let (hidden, rate) = (self.config.hidden_size, self.config.dropout);
         let propagation = GcnPropagation::new(graph, x.kind())?;
         let first = way.first.propagate(x, &propagation)?;
         // The second convolution reads [first, root]: the product is the sum of two, so that the root's stays sparse.
         let weight = way.second.weight();
-        let (for_first, for_root) =
-            (weight.f_narrow(1, 0, hidden)?, weight.f_narrow(1, hidden, weight.size()[1] - hidden)?);
-        let own = first.f_relu()?.f_dropout(dropout, mode.is_train())?.f_matmul(&for_first.f_tr()?)?;
+        let parts = weight.f_split_with_sizes(&[hidden, weight.size()[1] - hidden], 1)?;
+        let (for_first, for_root) = (&parts[0], &parts[1]);
+        let own = dropout(&first.f_relu()?, rate, mode)?.f_matmul(&for_first.f_tr()?)?;
         let root = match mode {
-            // Each node drops other features of its root.
-            Mode::Train => node_linear(&dropped(root_features, dropout)?, &for_root)?,
-            Mode::Eval => node_linear(root_features, &for_root)?.f_index_select(0, &batch.trees)?,
+            Mode::Train => {
+                // Each node drops other features of its root.
+                let root_of_each = batch.roots.f_index_select(0, &batch.trees)?;
+                node_linear(&select_dropped(&batch.features, &root_of_each, rate)?, for_root)?
+            }
+            Mode::Eval => {
+                let roots = select_positive(&batch.features, &batch.roots)?;
+                node_linear(&roots, for_root)?.f_index_select(0, &batch.trees)?
+            }
         };
         let second = way.second.propagate(&own.f_add(&root)?, &propagation)?.f_relu()?;
-        // The mean over a tree of what is the same at all its nodes is that. As in the authors' code, which copies the
-        // tensor, no gradient goes this way.
-        let roots = first.f_index_select(0, &batch.roots)?.f_detach()?;
+        // The mean over a tree of what is the same at all its nodes is that.
+        let roots = first.f_index_select(0, &batch.roots)?;
+        let roots = if self.config.detach_root { roots.f_detach()? } else { roots };
         Ok(Tensor::f_cat(&[mean_pool(&second, batch)?, roots], 1)?)
     }
 }
@@ -118,40 +128,15 @@ impl Model for BiGcn {
         let weights = Tensor::f_cat(&[self.down.first.weight(), self.up.first.weight()], 0)?;
         let x = node_linear(&batch.features, &weights)?; // for both directions in one pass
         let hidden = self.config.hidden_size;
-        let (x_down, x_up) = (x.f_narrow(1, 0, hidden)?, x.f_narrow(1, hidden, hidden)?);
-        let root_of_each = match mode {
-            Mode::Train => batch.roots.f_index_select(0, &batch.trees)?,
-            Mode::Eval => batch.roots.shallow_clone(),
-        };
-        let root_features = positive(batch.features.select(&root_of_each)?)?;
+        let x = x.f_split(hidden, 1)?;
         let edges = || match mode {
             Mode::Train => drop_edge(&batch.edges, self.config.drop_edge),
             Mode::Eval => Ok(batch.edges.shallow_clone()),
         };
         let down = Graph::new(&edges()?, batch.n_nodes())?;
         let up = Graph::new(&edges()?, batch.n_nodes())?.reversed();
-        let down = self.direction(&self.down, &down, &x_down, &root_features, batch, mode)?;
-        let up = self.direction(&self.up, &up, &x_up, &root_features, batch, mode)?;
+        let down = self.direction(&self.down, &down, &x[0], batch, mode)?;
+        let up = self.direction(&self.up, &up, &x[1], batch, mode)?;
         loss::classify(self.classifier.forward(&Tensor::f_cat(&[down, up], 1)?)?, batch)
     }
-}
-
-/// The ReLU of features: of counts of words, what they are.
-fn positive(features: NodeFeatures) -> Result<NodeFeatures> {
-    on_values(features, |values| Ok(values.f_relu()?))
-}
-
-/// The features without a share of them, in training.
-fn dropped(features: &NodeFeatures, rate: f64) -> Result<NodeFeatures> {
-    on_values(features.to_device(features.device()), |values| Ok(values.f_dropout(rate, true)?))
-}
-
-/// The features with other values; what is 0 must stay so.
-fn on_values(features: NodeFeatures, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<NodeFeatures> {
-    Ok(match features {
-        NodeFeatures::Dense(rows) => NodeFeatures::Dense(change(&rows)?),
-        NodeFeatures::Sparse(sparse) => {
-            NodeFeatures::Sparse(SparseFeatures { values: change(&sparse.values)?, ..sparse })
-        }
-    })
 }

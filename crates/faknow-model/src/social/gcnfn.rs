@@ -9,7 +9,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::check;
-use crate::layers::{GatConv, Graph, Linear, mean_pool};
+use crate::layers::{GatConv, Graph, Linear, dropout, mean_pool};
 use crate::{Mode, Model, Output, Result, loss};
 
 /// Hyper-parameters of [`Gcnfn`]; the defaults are FaKnow's.
@@ -55,7 +55,7 @@ impl Model for Gcnfn {
     type Batch = TreeBatch;
 
     fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let trees = self.encoder.forward(batch)?.f_dropout(self.dropout, mode.is_train())?;
+        let trees = dropout(&self.encoder.forward(batch)?, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&trees)?, batch)
     }
 }

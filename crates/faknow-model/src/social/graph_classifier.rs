@@ -9,7 +9,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::check;
-use crate::layers::{GatConv, GcnConv, GcnPropagation, Graph, Linear, SageConv, max_pool};
+use crate::layers::{GatConv, GcnConv, GcnPropagation, Graph, Linear, SageConv, dropout, max_pool};
 use crate::{Mode, Model, Output, Result, loss};
 
 /// Hyper-parameters of [`GraphClassifier`]; the defaults are the benchmark's.
@@ -104,7 +104,7 @@ impl Model for GraphClassifier {
 
     fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
         let nodes = self.conv.forward(&batch.features, &Graph::undirected(batch)?)?.f_relu()?;
-        let trees = max_pool(&nodes, batch)?.f_dropout(self.dropout, mode.is_train())?;
+        let trees = dropout(&max_pool(&nodes, batch)?, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&trees)?, batch)
     }
 }

@@ -10,7 +10,7 @@ use tch::nn::Path;
 use super::check;
 use super::gcnfn::GcnfnEncoder;
 use super::graph_classifier::{Conv, ConvKind};
-use crate::layers::{Graph, Linear, NodeLinear, max_pool};
+use crate::layers::{Graph, Linear, NodeLinear, dropout, max_pool};
 use crate::{Mode, Model, Output, Result, loss};
 
 /// Hyper-parameters of [`Upfd`]; the defaults are the paper's.
@@ -98,7 +98,7 @@ impl Model for Upfd {
             Encoder::Gcnfn(encoder) => (encoder.forward(batch)?, &encoder.linear),
         };
         let features = both.forward(&Tensor::f_cat(&[trees, news], 1)?)?.f_relu()?;
-        let features = features.f_dropout(self.dropout, mode.is_train())?;
+        let features = dropout(&features, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&features)?, batch)
     }
 }

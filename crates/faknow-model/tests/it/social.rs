@@ -4,7 +4,7 @@ use faknow_data::graph::{NodeFeatures, SparseRows, Tree, TreeBatch, TreeDataset}
 use faknow_data::{Dataset as _, Rng};
 use faknow_model::{
     BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, Mode, Model,
-    Output, Upfd, UpfdConfig, UpfdKind,
+    Output, Upfd, UpfdConfig, UpfdKind, node_contributions,
 };
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -26,7 +26,14 @@ pub(crate) fn has(module: &str) -> bool {
     MODULES.contains(&module)
 }
 
-fn model(vars: &VarStore, module: &str, n_features: usize, sizes: [i64; 2], n_classes: usize) -> TreeModel {
+fn model(
+    vars: &VarStore,
+    module: &str,
+    n_features: usize,
+    sizes: [i64; 2],
+    n_classes: usize,
+    faithful: bool,
+) -> TreeModel {
     let [hidden_size, out_size] = sizes;
     let path = vars.root();
     let classifier = |kind| {
@@ -50,7 +57,8 @@ fn model(vars: &VarStore, module: &str, n_features: usize, sizes: [i64; 2], n_cl
             Box::new(Gcnfn::new(&path, &config, n_features, n_classes).unwrap())
         }
         "BiGCN" => {
-            let config = BiGcnConfig { hidden_size, out_size, ..BiGcnConfig::default() };
+            let config =
+                BiGcnConfig { hidden_size, out_size, detach_root: faithful, ..BiGcnConfig::default() };
             Box::new(BiGcn::new(&path, &config, n_features, n_classes).unwrap())
         }
         other => panic!("no module {other}"),
@@ -62,7 +70,8 @@ pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let int = |name: &str| case["config"][name].as_i64().unwrap_or(1);
     let sizes = [int("hidden_size"), int("out_size")];
     let module = case["module"].as_str().unwrap();
-    let model = model(vars, module, int("feature_size") as usize, sizes, int("num_classes") as usize);
+    let (n_features, n_classes) = (int("feature_size") as usize, int("num_classes") as usize);
+    let model = model(vars, module, n_features, sizes, n_classes, true);
     load_parameters(vars, inputs);
     let input = |name: &str| inputs[name].shallow_clone();
     let mut features = NodeFeatures::Dense(input("in.x"));
@@ -123,7 +132,7 @@ fn example(module: &str) -> (VarStore, TreeModel) {
     tch::manual_seed(3);
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(Kind::Double);
-    let model = model(&vars, module, 40, [16, 8], 4);
+    let model = model(&vars, module, 40, [16, 8], 4, false);
     (vars, model)
 }
 
@@ -221,4 +230,41 @@ fn settings_outside_their_range_are_named() {
     let config = GraphClassifierConfig::default();
     let error = GraphClassifier::new(&path, ConvKind::Gat, &config, 9, 1).unwrap_err();
     check(error, "GAT: `n_classes`: expected at least 2, got 1");
+}
+
+#[test]
+fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
+    let data = trees(40, 4);
+    for module in MODULES {
+        let (_vars, model) = example(module);
+        for sparse in [true, false] {
+            let mut batch = data.batch(&[5, 0, 3]).unwrap();
+            if !sparse {
+                batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
+            }
+            let features = |batch: &TreeBatch| -> Tensor { batch.features.to_dense().unwrap() };
+            let parts = node_contributions(&model, &batch, features_of).unwrap();
+            assert_eq!(parts.len() as i64, batch.n_nodes(), "{module}");
+            // A derivative by differences: all features of one node a little larger.
+            let before = scores(&model, &batch).amax([1], false);
+            let dense = features(&batch).to_kind(Kind::Double);
+            for node in [0i64, 3, 30] {
+                let step = 1e-5;
+                let changed = dense.copy();
+                let _ = changed.get(node).g_mul_scalar_(1.0 + step);
+                batch.features = NodeFeatures::Dense(changed);
+                let after = scores(&model, &batch).amax([1], false);
+                let derivative = (after - &before).sum(Kind::Double).double_value(&[]) / step;
+                let part = parts[node as usize];
+                assert!(
+                    (derivative - part).abs() < 1e-3 * part.abs().max(1e-2),
+                    "{module} {derivative} {part}"
+                );
+            }
+        }
+    }
+}
+
+fn features_of(batch: &TreeBatch) -> Option<&NodeFeatures> {
+    Some(&batch.features)
 }

@@ -87,7 +87,8 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// File of training records: .json, .jsonl, .csv or .tsv. Required.
+    /// File of training records: .json, .jsonl, .csv or .tsv; for models of trees .jsonl, a tree a line. Required, for
+    /// models of trees if there are neither `trees` nor `upfd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<PathBuf>,
     /// File of validation records. Without it, its share of `split` is taken from `train`.
@@ -96,6 +97,29 @@ pub struct DataConfig {
     /// File of test records. Without it and without `valid`, its share of `split` is taken from `train`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// Propagation trees in one file of the TD_RvNN format, or a folder of FaKnow's `<id>.npz`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<PathBuf>,
+    /// File of the labels of `trees`, a line each: label, event and id of the root, by tabs. Required beside a file of
+    /// `trees`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// File of the ids of the training trees, one a line. Default: those that `split` or `fold` cut from `trees`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_ids: Option<PathBuf>,
+    /// File of the ids of the validation trees. Default: a share of the training trees, by `split`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_ids: Option<PathBuf>,
+    /// File of the ids of the test trees. Default: none beside `train_ids`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_ids: Option<PathBuf>,
+    /// Raw folder of a UPFD data set, with its own split. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upfd: Option<PathBuf>,
+    /// Features of a UPFD data set: `profile`, `spacy`, `bert`, `content`. Default `profile`.
+    pub feature: String,
+    /// Whether what is cut from `trees` is cut by whole events, so that no event is in two parts. Default false.
+    pub split_by_event: bool,
     /// Field of the text; a column number from 1 in files without header. Default `text`.
     pub text: String,
     /// Field of the label. Default `label`.
@@ -131,6 +155,14 @@ impl Default for DataConfig {
             train: None,
             valid: None,
             test: None,
+            trees: None,
+            labels: None,
+            train_ids: None,
+            valid_ids: None,
+            test_ids: None,
+            upfd: None,
+            feature: "profile".into(),
+            split_by_event: false,
             text: "text".into(),
             label: "label".into(),
             domain: None,
@@ -331,7 +363,16 @@ impl Config {
         }
     }
 
-    /// The training file, which every run needs.
+    /// Where the training records come from, to say it in errors.
+    ///
+    /// # Errors
+    /// Nothing is named.
+    pub(super) fn training_source(&self) -> Result<&Path> {
+        let trees = self.data.train_ids.as_deref().or(self.data.trees.as_deref());
+        trees.or(self.data.upfd.as_deref()).map_or_else(|| self.train_file(), Ok)
+    }
+
+    /// The training file, which every run on records needs.
     ///
     /// # Errors
     /// There is none.

@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use faknow_callbacks::Phase;
-use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
-use faknow_data::{Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
+use faknow_data::graph::{RawTree, Tree, TreeDataset};
+use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
-use faknow_model::{Summary, summary};
+use faknow_model::{Summary, node_contributions, summary};
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -16,23 +16,22 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use super::corpus::eval_loader;
-use super::models::{TextModelConfig, TextSizes};
-use super::{Config, DataConfig, TextModel};
+use super::input::{InputBatch, InputDataset, InputModel};
+use super::inputs::Inputs;
+use super::models::{AnyModelConfig, Sizes};
+use super::{Config, DataConfig, tree_corpus};
 use crate::{Error, Result};
 
 pub(super) const CONFIG: &str = "config.toml";
-pub(super) const VOCAB: &str = "vocab.txt";
-const TOKENIZER: &str = "tokenizer.json";
 const CLASSES: &str = "classes.json";
 
 /// A detector that is ready for use.
 pub struct Detector {
     config: Config,
-    tokenizer: Tokenizer,
-    vocab: Vocab,
+    inputs: Inputs,
     classes: Classes,
     margin: usize,
-    model: TextModel,
+    model: InputModel,
     device: Device,
     /// Keeps the variables that the model's handles belong to.
     vars: VarStore,
@@ -61,27 +60,27 @@ impl Detector {
         if !run.is_dir() {
             return Err(missing("no such folder"));
         }
-        for name in [CONFIG, VOCAB, TOKENIZER, CLASSES] {
-            if !run.join(name).exists() {
-                return Err(missing(&format!("`{name}` is not there")));
-            }
+        let absent = |name: &str| missing(&format!("`{name}` is not there"));
+        if let Some(name) = [CONFIG, CLASSES].iter().find(|name| !run.join(name).exists()) {
+            return Err(absent(name));
         }
         let config = Config::from_file(&run.join(CONFIG))?;
+        let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
+        let model_config = AnyModelConfig::new(&config.model).map_err(in_file)?;
+        if let Some(name) = Inputs::missing(run, model_config.reads()) {
+            return Err(absent(name));
+        }
         let weights =
             weights_file(run, &config).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
-        let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
-        let vocab = Vocab::load(run.join(VOCAB))?;
-        let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
-        let model_config = TextModelConfig::new(&config.model).map_err(in_file)?;
+        let inputs = Inputs::load(run, model_config.reads())?;
         let vars = VarStore::new(device);
-        let sizes = TextSizes { vocab_size: vocab.len(), n_classes: classes.len(), vectors: None };
+        let sizes = Sizes { n_inputs: inputs.n_inputs(), n_classes: classes.len(), vectors: None };
         let build = || model_config.build(&vars.root(), &sizes);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
-        let tokenizer = Tokenizer::new(tokenizer)?;
-        Ok(Self { config, tokenizer, vocab, classes, margin, model, device, vars })
+        Ok(Self { config, inputs, classes, margin, model, device, vars })
     }
 
     /// Judges each text, in their order.
@@ -95,18 +94,83 @@ impl Detector {
     /// Judges the text of each record, in their order; an error among the records is answered as it is.
     ///
     /// # Errors
-    /// A record is broken, or the model fails.
+    /// A record is broken, the detector reads trees, or the model fails.
     pub fn predict_records(&self, records: Vec<faknow_data::Result<Record>>) -> Result<Vec<Prediction>> {
-        if records.is_empty() {
+        self.predict_all(self.dataset(records)?)
+    }
+
+    /// Judges each tree, in their order.
+    ///
+    /// # Errors
+    /// The detector reads texts, the trees have other features than those of its training, or the model fails.
+    pub fn predict_trees(&self, trees: Vec<Tree>) -> Result<Vec<Prediction>> {
+        self.predict_all(self.trees(trees)?)
+    }
+
+    /// What each node of each tree did for the class that the tree was given; see
+    /// [`node_contributions`](faknow_model::node_contributions).
+    ///
+    /// # Errors
+    /// As for [`predict_trees`](Self::predict_trees).
+    pub fn explain_trees(&self, trees: Vec<Tree>) -> Result<Vec<Vec<f64>>> {
+        let data = self.trees(trees)?;
+        let explain = |index: usize| {
+            let batch = data.batch(&[index])?.to_device(self.device);
+            Ok(node_contributions(&self.model, &batch, InputBatch::node_features)?)
+        };
+        (0..data.n_samples()).map(explain).collect()
+    }
+
+    /// Tests the detector on a labelled file, read as `data` says: the scores with the loss, and the full report.
+    ///
+    /// # Errors
+    /// The file is wrong, the detector reads trees, or the model fails.
+    pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
+        let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
+        self.test_all(self.dataset(records)?)
+    }
+
+    /// Tests the detector on labelled trees.
+    ///
+    /// # Errors
+    /// As for [`predict_trees`](Self::predict_trees); or a tree has no label.
+    pub fn test_trees(&self, trees: Vec<Tree>) -> Result<(Evaluation, ClassificationReport)> {
+        self.test_all(self.trees(trees)?)
+    }
+
+    /// Whether the detector judges trees rather than texts.
+    pub fn reads_trees(&self) -> bool {
+        matches!(self.inputs, Inputs::Trees { .. })
+    }
+
+    /// The trees that `data` names, with their labels where they are known, as they were read in training.
+    ///
+    /// # Errors
+    /// A file is wrong.
+    pub fn read_trees(&self, data: &DataConfig) -> Result<Vec<Tree>> {
+        let Inputs::Trees { n_features, words } = &self.inputs else { return Err(reads("texts", "trees")) };
+        tree_corpus::read_all(data, &self.classes, *n_features, words.as_ref())
+    }
+
+    /// Cascades as JSON has them, as the model was trained to see them; `file` is named in errors.
+    ///
+    /// # Errors
+    /// The detector reads texts, or a tree has other features than those of its training.
+    pub fn to_trees(&self, trees: Vec<RawTree>, file: &Path) -> Result<Vec<Tree>> {
+        let Inputs::Trees { n_features, words } = &self.inputs else { return Err(reads("texts", "trees")) };
+        tree_corpus::to_trees(trees, words.as_ref(), Some(*n_features), file)
+    }
+
+    fn predict_all(&self, data: InputDataset) -> Result<Vec<Prediction>> {
+        let n_samples = data.n_samples();
+        if n_samples == 0 {
             return Ok(Vec::new());
         }
-        let data = self.dataset(records)?;
-        let n_samples = data.n_samples();
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
         for (index, batch) in loader.batches(0, 0).enumerate() {
             let batch = batch?;
-            let indices = batch.indices.clone();
+            let indices = batch.indices().to_vec();
             let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
             for (row, scores) in
                 indices.into_iter().zip(predict_batch(&self.model, batch, self.device, place)?)
@@ -117,16 +181,22 @@ impl Detector {
         Ok(rows.into_iter().map(|scores| self.prediction(&scores)).collect())
     }
 
-    /// Tests the detector on a labelled file, read as `data` says: the scores with the loss, and the full report.
-    ///
-    /// # Errors
-    /// The file is wrong, or the model fails.
-    pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
-        let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
-        let loader = eval_loader(self.dataset(records)?, &self.config.loader)?;
+    fn test_all(&self, data: InputDataset) -> Result<(Evaluation, ClassificationReport)> {
+        let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
         let report = ClassificationReport::new(&evaluation.predictions, self.classes.names())?;
         Ok((evaluation, report))
+    }
+
+    fn trees(&self, trees: Vec<Tree>) -> Result<InputDataset> {
+        let Inputs::Trees { n_features, .. } = &self.inputs else { return Err(reads("texts", "trees")) };
+        if let Some(tree) = trees.iter().find(|tree| tree.features().n_features() != *n_features) {
+            let (id, got) = (tree.id(), tree.features().n_features());
+            let message =
+                format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
+            return Err(faknow_data::Error::Dataset(message).into());
+        }
+        Ok(InputDataset::Trees(TreeDataset::new(trees)?))
     }
 
     /// How records for this detector are read, whose fields are as `data` says; `labelled` says whether the label is
@@ -153,13 +223,14 @@ impl Detector {
     }
 
     /// The records as the model was trained to see them.
-    fn dataset<I>(&self, records: I) -> Result<TextDataset>
+    fn dataset<I>(&self, records: I) -> Result<InputDataset>
     where
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
-        Ok(data.with_margin(self.margin))
+        let Inputs::Texts(words) = &self.inputs else { return Err(reads("trees", "texts")) };
+        let data = TextDataset::from_records(records, &words.tokenizer, &words.vocab, &[])?;
+        Ok(InputDataset::Texts(data.with_margin(self.margin)))
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {
@@ -181,16 +252,13 @@ impl std::fmt::Debug for Detector {
     }
 }
 
+fn reads(expected: &str, got: &str) -> Error {
+    Error::config("", format!("this detector judges {expected}, it was given {got}"))
+}
+
 /// Writes all that [`Detector::load`] needs beside the weights.
-pub(super) fn save_inputs(
-    run: &Path,
-    config: &Config,
-    tokenizer: &Tokenizer,
-    vocab: &Vocab,
-    classes: &Classes,
-) -> Result<()> {
-    vocab.save(run.join(VOCAB))?;
-    write_json(&run.join(TOKENIZER), tokenizer.config())?;
+pub(super) fn save_inputs(run: &Path, config: &Config, inputs: &Inputs, classes: &Classes) -> Result<()> {
+    inputs.save(run)?;
     write_json(&run.join(CLASSES), classes)?;
     save_config(run, config)
 }
@@ -225,12 +293,12 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|e| Error::io(path, e))
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::io(path, e.into()))?;
     write(path, &(text + "\n"))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     serde_json::from_str(&text).map_err(|e| {
         Error::config("", format!("{}: the file is damaged: {e}; copy the run folder again", path.display()))

@@ -1,22 +1,22 @@
 //! The models that a config can name.
 
-use faknow_data::TextBatch;
-use faknow_model::{Model, TextCnn, TextCnnConfig};
+use faknow_model::{
+    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, TextCnn,
+    TextCnnConfig, Upfd, UpfdConfig, UpfdKind,
+};
 use faknow_trainer::with_model_seed;
-use serde::Deserialize;
 use serde::de::IntoDeserializer;
+use serde::{Deserialize, Serialize};
 use tch::nn::{Path, VarStore};
 use tch::{Device, Tensor};
 
 use super::ModelConfig;
+use super::input::{InputModel, OnTexts, OnTrees};
 use super::settings::in_plain_words;
 use crate::{Error, Result};
 
-/// A model over texts, whichever.
-pub type TextModel = Box<dyn Model<Batch = TextBatch>>;
-
 /// What `faknow models` says of a model.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelInfo {
     /// Its name in configs.
     pub name: &'static str,
@@ -24,21 +24,99 @@ pub struct ModelInfo {
     pub title: &'static str,
     /// Where it comes from.
     pub source: &'static str,
-    /// What it reads.
+    /// What it reads: `text` or `trees`.
     pub reads: &'static str,
     /// Its hyper-parameters and their defaults.
     pub hyperparameters: toml::Table,
+    /// Settings of the training that are other than for all models where a config has no `[optimizer]`, or does not
+    /// name them: those of its authors.
+    pub training: toml::Table,
 }
+
+/// How the graph models of the UPFD benchmark were trained by its authors.
+const UPFD_TRAINING: &str = "optimizer = { name = 'adam', lr = 0.001, weight_decay = 0.01 }
+loader = { batch_size = 128 }
+trainer = { epochs = 60 }";
+
+const BIGCN_TRAINING: &str = "loader = { batch_size = 128 }
+trainer = { epochs = 200 }
+[optimizer]
+name = 'adam'
+lr = 0.0005
+weight_decay = 0.0001
+groups = [{ pattern = 'BURumorGCN.*', lr = 0.0001 }]";
 
 /// All models that a config can name.
 pub fn models() -> Vec<ModelInfo> {
-    vec![ModelInfo {
-        name: "textcnn",
-        title: "convolutions over word vectors, maximum over time, linear layer",
-        source: "Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014",
-        reads: "text",
-        hyperparameters: toml::Table::try_from(TextCnnConfig::default()).unwrap_or_default(),
-    }]
+    let info = |name, title, source, hyperparameters: toml::Table, training: &str| ModelInfo {
+        name,
+        title,
+        source,
+        reads: if name == "textcnn" { "text" } else { "trees" },
+        hyperparameters,
+        training: training.parse().unwrap_or_default(),
+    };
+    let conv = || table(&GraphClassifierConfig::default());
+    let upfd = || table(&UpfdConfig::default());
+    let upfd_paper = "Dou et al., User Preference-aware Fake News Detection, SIGIR 2021";
+    vec![
+        info(
+            "textcnn",
+            "convolutions over word vectors, maximum over time, linear layer",
+            "Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014",
+            table(&TextCnnConfig::default()),
+            "",
+        ),
+        info(
+            "gcn",
+            "a graph convolution, maximum over the tree, linear layer",
+            "Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017",
+            conv(),
+            UPFD_TRAINING,
+        ),
+        info(
+            "graphsage",
+            "a convolution of a node and the mean of its neighbours, maximum over the tree, linear layer",
+            "Hamilton, Ying and Leskovec, Inductive Representation Learning on Large Graphs, NIPS 2017",
+            conv(),
+            UPFD_TRAINING,
+        ),
+        info(
+            "gat",
+            "a convolution by attention, maximum over the tree, linear layer",
+            "Veličković et al., Graph Attention Networks, ICLR 2018",
+            conv(),
+            UPFD_TRAINING,
+        ),
+        info(
+            "gcnfn",
+            "two convolutions by attention, mean over the tree, two linear layers",
+            "Monti et al., Fake News Detection on Social Media using Geometric Deep Learning, 2019",
+            table(&GcnfnConfig::default()),
+            UPFD_TRAINING,
+        ),
+        info(
+            "upfd-gcn",
+            "the tree by a graph convolution, beside its root",
+            upfd_paper,
+            upfd(),
+            UPFD_TRAINING,
+        ),
+        info("upfd-sage", "the tree by GraphSAGE, beside its root", upfd_paper, upfd(), UPFD_TRAINING),
+        info("upfd-gat", "the tree by attention, beside its root", upfd_paper, upfd(), UPFD_TRAINING),
+        info("upfd-gcnfn", "the tree by GCNFN, beside its root", upfd_paper, upfd(), UPFD_TRAINING),
+        info(
+            "bigcn",
+            "graph convolutions down and up the tree, with the root at every node",
+            "Bian et al., Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks, AAAI 2020",
+            table(&BiGcnConfig::default()),
+            BIGCN_TRAINING,
+        ),
+    ]
+}
+
+fn table(config: &impl Serialize) -> toml::Table {
+    toml::Table::try_from(config).unwrap_or_default()
 }
 
 /// The model of this name.
@@ -52,66 +130,110 @@ pub fn model_info(name: &str) -> Result<ModelInfo> {
     })
 }
 
-/// What a text model's size depends on beside its config.
-pub(super) struct TextSizes<'a> {
-    pub(super) vocab_size: usize,
+/// What a model's size depends on beside its config.
+pub(super) struct Sizes<'a> {
+    /// Words of the vocabulary, or features of a node.
+    pub(super) n_inputs: usize,
     pub(super) n_classes: usize,
-    /// Pretrained word vectors `[vocab_size, size]`.
+    /// Pretrained word vectors `[n_inputs, size]`.
     pub(super) vectors: Option<&'a Tensor>,
 }
 
-/// A text model's own needs and how to build it, known before any data is.
-#[derive(Debug)]
-pub(super) enum TextModelConfig {
-    TextCnn(TextCnnConfig),
+/// What a model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    Texts,
+    Trees,
 }
 
-impl TextModelConfig {
+/// A model's own needs and how to build it, known before any data is.
+#[derive(Debug)]
+pub(super) enum AnyModelConfig {
+    TextCnn(TextCnnConfig),
+    Graph(ConvKind, GraphClassifierConfig),
+    Gcnfn(GcnfnConfig),
+    Upfd(UpfdKind, UpfdConfig),
+    BiGcn(BiGcnConfig),
+}
+
+impl AnyModelConfig {
     /// Reads the model's own hyper-parameters; unknown ones are refused by name.
     pub(super) fn new(config: &ModelConfig) -> Result<Self> {
-        let info = model_info(&config.name)?;
-        match info.name {
-            "textcnn" => Ok(Self::TextCnn(hyperparameters(config)?)),
-            other => Err(Error::config("model.name", format!("`{other}` does not read texts"))),
+        let graph = |kind| Ok(Self::Graph(kind, hyperparameters(config)?));
+        let upfd = |kind| Ok(Self::Upfd(kind, hyperparameters(config)?));
+        match model_info(&config.name)?.name {
+            "gcn" => graph(ConvKind::Gcn),
+            "graphsage" => graph(ConvKind::Sage),
+            "gat" => graph(ConvKind::Gat),
+            "gcnfn" => Ok(Self::Gcnfn(hyperparameters(config)?)),
+            "upfd-gcn" => upfd(UpfdKind::Conv(ConvKind::Gcn)),
+            "upfd-sage" => upfd(UpfdKind::Conv(ConvKind::Sage)),
+            "upfd-gat" => upfd(UpfdKind::Conv(ConvKind::Gat)),
+            "upfd-gcnfn" => upfd(UpfdKind::Gcnfn),
+            "bigcn" => Ok(Self::BiGcn(hyperparameters(config)?)),
+            _ => Ok(Self::TextCnn(hyperparameters(config)?)),
         }
     }
 
     /// Checks all hyper-parameters, by building the smallest model that they allow.
     pub(super) fn validate(&self, n_classes: usize) -> Result<()> {
-        let sizes = TextSizes { vocab_size: 2, n_classes, vectors: None };
+        let sizes = Sizes { n_inputs: 2, n_classes, vectors: None };
         // With a seed, though any will do, so that the noise of runs in other threads is left alone.
         with_model_seed(0, || self.build(&VarStore::new(Device::Cpu).root(), &sizes).map(drop))
+    }
+
+    pub(super) fn reads(&self) -> Reads {
+        match self {
+            Self::TextCnn(_) => Reads::Texts,
+            Self::Graph(..) | Self::Gcnfn(_) | Self::Upfd(..) | Self::BiGcn(_) => Reads::Trees,
+        }
     }
 
     /// Padding columns that the model wants behind the longest text of a batch.
     pub(super) fn margin(&self) -> usize {
         match self {
             Self::TextCnn(config) => config.margin(),
+            _ => 0,
         }
     }
 
     /// Takes over the size of pretrained vectors, so that a saved config builds the same model.
     pub(super) fn set_embedding_size(&mut self, size: i64) {
-        match self {
-            Self::TextCnn(config) => config.embedding_size = size,
+        if let Self::TextCnn(config) = self {
+            config.embedding_size = size;
         }
     }
 
     /// Every hyper-parameter, defaults included.
     pub(super) fn to_table(&self) -> toml::Table {
         match self {
-            Self::TextCnn(config) => toml::Table::try_from(config).unwrap_or_default(),
+            Self::TextCnn(config) => table(config),
+            Self::Graph(_, config) => table(config),
+            Self::Gcnfn(config) => table(config),
+            Self::Upfd(_, config) => table(config),
+            Self::BiGcn(config) => table(config),
         }
     }
 
-    pub(super) fn build(&self, path: &Path<'_>, sizes: &TextSizes<'_>) -> Result<TextModel> {
-        let model = match self {
-            Self::TextCnn(config) => match sizes.vectors {
-                Some(vectors) => TextCnn::with_vectors(path, config, vectors, sizes.n_classes),
-                None => TextCnn::new(path, config, sizes.vocab_size, sizes.n_classes),
-            },
+    pub(super) fn build(&self, path: &Path<'_>, sizes: &Sizes<'_>) -> Result<InputModel> {
+        let Sizes { n_inputs, n_classes, vectors } = *sizes;
+        let model = || -> faknow_model::Result<InputModel> {
+            Ok(match self {
+                Self::TextCnn(config) => Box::new(OnTexts(match vectors {
+                    Some(vectors) => TextCnn::with_vectors(path, config, vectors, n_classes)?,
+                    None => TextCnn::new(path, config, n_inputs, n_classes)?,
+                })),
+                Self::Graph(kind, config) => {
+                    Box::new(OnTrees(GraphClassifier::new(path, *kind, config, n_inputs, n_classes)?))
+                }
+                Self::Gcnfn(config) => Box::new(OnTrees(Gcnfn::new(path, config, n_inputs, n_classes)?)),
+                Self::Upfd(kind, config) => {
+                    Box::new(OnTrees(Upfd::new(path, *kind, config, n_inputs, n_classes)?))
+                }
+                Self::BiGcn(config) => Box::new(OnTrees(BiGcn::new(path, config, n_inputs, n_classes)?)),
+            })
         };
-        Ok(Box::new(model.map_err(|error| Error::in_table("model", error))?))
+        model().map_err(|error| Error::in_table("model", error))
     }
 }
 

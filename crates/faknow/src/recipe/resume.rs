@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use faknow_callbacks::{Callback, Run};
-use faknow_data::text::Vocab;
 use faknow_trainer::{Change, Resume, RunDir};
 
 use super::corpus::TestRecords;
-use super::detector::{CONFIG, VOCAB, save_config, save_inputs};
+use super::detector::{CONFIG, save_config, save_inputs};
+use super::inputs::Inputs;
+use super::models::AnyModelConfig;
 use super::train::Job;
 use super::{Config, Outcome, Session};
 use crate::{Error, Result};
@@ -68,11 +69,12 @@ pub(super) fn go_on(
 ) -> Result<Outcome> {
     let run = run_dir.path();
     let has_begun = Resume::finds_checkpoint(run);
-    let vocab = if has_begun { Some(Vocab::load(run.join(VOCAB))?) } else { None };
-    let job = Job::with_test_records(config, vocab, test_records)?;
+    let reads = AnyModelConfig::new(&config.model)?.reads();
+    let inputs = if has_begun { Some(Inputs::load(run, reads)?) } else { None };
+    let job = Job::with_test_records(config, inputs, test_records)?;
     if !has_begun {
         let corpus = &job.corpus;
-        save_inputs(run, &job.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+        save_inputs(run, &job.config, &corpus.inputs, &corpus.classes)?;
     }
     session.callbacks.push(KeepConfig(job.config.clone()));
     let from = Resume {

@@ -6,7 +6,7 @@ use faknow_trainer::{Attack, OptimizerConfig};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
-use super::{Config, faknow_yaml};
+use super::{Config, faknow_yaml, model_info};
 use crate::{Error, Result};
 
 impl Config {
@@ -27,11 +27,22 @@ impl Config {
         }
     }
 
-    /// Takes a config from parsed TOML.
+    /// The config of a model, with the settings that its authors trained it by.
+    ///
+    /// # Errors
+    /// There is no such model.
+    pub fn for_model(name: &str) -> Result<Self> {
+        model_info(name)?;
+        let model = Table::from_iter([("name".to_owned(), Value::String(name.to_owned()))]);
+        Self::from_table(Table::from_iter([("model".to_owned(), Value::Table(model))]))
+    }
+
+    /// Takes a config from parsed TOML. What it leaves out is as the model's authors had it, else by default.
     ///
     /// # Errors
     /// An unknown key or a value of the wrong type, by its dotted name.
     pub fn from_table(mut table: Table) -> Result<Self> {
+        add_training_of_model(&mut table);
         if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
             let by_default = OptimizerConfig::default().name();
             optimizer.entry("name").or_insert_with(|| Value::String(by_default.to_owned()));
@@ -109,6 +120,24 @@ impl Config {
             }
             (other, _) => other,
         })
+    }
+}
+
+/// Adds what the authors of the model that the table names trained it by, where the table does not say it: of the
+/// optimizer all or nothing, since one optimizer's settings mean little beside another's.
+fn add_training_of_model(table: &mut Table) {
+    let name = table.get("model").and_then(|model| model.get("name")).and_then(Value::as_str);
+    let Some(info) = name.and_then(|name| model_info(name).ok()) else { return };
+    for (name, settings) in info.training {
+        match (table.get_mut(&name), settings) {
+            (None, settings) => drop(table.insert(name, settings)),
+            (Some(Value::Table(own)), Value::Table(settings)) if name != "optimizer" => {
+                settings.into_iter().for_each(|(key, value)| {
+                    let _ = own.entry(key).or_insert(value);
+                });
+            }
+            _ => {}
+        }
     }
 }
 

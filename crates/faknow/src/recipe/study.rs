@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml::Table;
 
+use faknow_data::Dataset as _;
+
 use super::corpus::{Corpus, TestRecords};
 use super::detector::{CONFIG, beside, write, write_whole};
-use super::models::TextModelConfig;
+use super::models::AnyModelConfig;
 use super::resume::{MOVABLE, go_on};
 use super::train::{Job, by_dotted_name};
 use super::{Config, Outcome, ResumeOptions, Session};
@@ -52,7 +54,8 @@ impl Common {
     /// Of these settings and the records that they name.
     pub(super) fn new(config: &Config, corpus: &Corpus) -> Result<Self> {
         let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
-        let data = parts.into_iter().flatten().map(|data| format!("{:016x}", data.fingerprint()));
+        let data =
+            parts.into_iter().flatten().map(|data| format!("{:016x}", data.fingerprint().unwrap_or(0)));
         let faknow = env!("CARGO_PKG_VERSION").to_owned();
         Ok(Self { faknow, config: config.to_table()?, data: data.collect() })
     }
@@ -66,7 +69,7 @@ impl Common {
 /// The records of a study's config; what is wrong with them would be wrong in every run.
 pub(super) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpus> {
     config.validate()?;
-    Corpus::load(config, TextModelConfig::new(&config.model)?.margin(), None, test_records)
+    Corpus::load(config, &AnyModelConfig::new(&config.model)?, None, test_records)
 }
 
 impl Study {

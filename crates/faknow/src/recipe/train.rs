@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
-use faknow_data::text::{Vocab, load_vectors};
-use faknow_data::{DataLoader, Loader, TextBatch, TextDataset};
+use faknow_data::text::load_vectors;
+use faknow_data::{DataLoader, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
@@ -21,9 +21,11 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::corpus::{Corpus, TestRecords, eval_loader, train_loader};
 use super::detector::{save_inputs, write};
-use super::models::{TextModelConfig, TextSizes};
+use super::input::{InputBatch, InputDataset, InputModel};
+use super::inputs::Inputs;
+use super::models::{AnyModelConfig, Sizes};
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
-use super::{Config, Session, TextModel, report};
+use super::{Config, Session, report};
 use crate::{Error, Result};
 
 /// What training yields.
@@ -60,48 +62,44 @@ pub(super) struct Job {
     /// With every hyper-parameter of the model.
     pub(super) config: Config,
     pub(super) corpus: Corpus,
-    model: TextModel,
+    model: InputModel,
     vars: VarStore,
     metrics: Metrics,
     summary: Vec<String>,
 }
 
 impl Job {
-    /// Checks the config, reads all records, and builds the model; `vocab` is that of a run that goes on, whose
+    /// Checks the config, reads all records, and builds the model; `inputs` are those of a run that goes on, whose
     /// weights are yet to come.
-    pub(super) fn prepare(config: &Config, vocab: Option<Vocab>) -> Result<Self> {
-        Self::with_test_records(config, vocab, TestRecords::Used)
+    pub(super) fn prepare(config: &Config, inputs: Option<Inputs>) -> Result<Self> {
+        Self::with_test_records(config, inputs, TestRecords::Used)
     }
 
     /// As [`prepare`](Self::prepare); test records that are held back are neither read nor tested on.
     pub(super) fn with_test_records(
         config: &Config,
-        vocab: Option<Vocab>,
+        inputs: Option<Inputs>,
         test_records: TestRecords,
     ) -> Result<Self> {
         let mut config = config.clone();
         config.validate()?;
-        let mut model_config = TextModelConfig::new(&config.model)?;
+        let mut model_config = AnyModelConfig::new(&config.model)?;
         let metrics = config.metrics()?;
         let device = config.device()?;
         if config.threads > 0 {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
-        let goes_on = vocab.is_some();
+        let goes_on = inputs.is_some();
         // A wrong file should be known before the records are read.
         let first_weights =
             config.model.weights.as_deref().filter(|_| !goes_on).map(read_weights).transpose()?;
-        let corpus = Corpus::load(&config, model_config.margin(), vocab, test_records)?;
+        let corpus = Corpus::load(&config, &model_config, inputs, test_records)?;
         let mut summary = corpus.summary();
-        let vectors = match &config.text.vectors {
-            Some(path) if !goes_on => {
-                let vectors = load_vectors(path, &corpus.vocab, None, config.seed)?;
+        let vectors = match (&config.text.vectors, &corpus.inputs) {
+            (Some(path), Inputs::Texts(words)) if !goes_on => {
+                let vectors = load_vectors(path, &words.vocab, None, config.seed)?;
                 model_config.set_embedding_size(vectors.tensor.size()[1]);
-                summary.push(format!(
-                    "word vectors: {} of {} words found",
-                    vectors.found,
-                    corpus.vocab.len()
-                ));
+                summary.push(format!("word vectors: {} of {} words found", vectors.found, words.vocab.len()));
                 Some(vectors)
             }
             _ => None,
@@ -109,8 +107,8 @@ impl Job {
         config.model.hyperparameters = model_config.to_table();
         // The model is built before the folder, since its settings may yet be wrong.
         let vars = VarStore::new(device);
-        let sizes = TextSizes {
-            vocab_size: corpus.vocab.len(),
+        let sizes = Sizes {
+            n_inputs: corpus.inputs.n_inputs(),
             n_classes: corpus.classes.len(),
             vectors: vectors.as_ref().map(|v| &v.tensor),
         };
@@ -134,7 +132,7 @@ impl Job {
     ) -> Result<Outcome> {
         let run_dir = run_dir()?;
         let corpus = &self.corpus;
-        save_inputs(run_dir.path(), &self.config, &corpus.tokenizer, &corpus.vocab, &corpus.classes)?;
+        save_inputs(run_dir.path(), &self.config, &corpus.inputs, &corpus.classes)?;
         self.run(run_dir, session, None)
     }
 
@@ -170,7 +168,7 @@ impl Job {
         // Behind all that may freeze something, so that it shows what is trained.
         let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
         let mut trainer = builder.callback(model_summary).callback(session.callbacks).build()?;
-        let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<TextBatch>);
+        let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<InputBatch>);
         let fit = match from {
             None => trainer.fit(&train, to_validate)?,
             Some(from) => trainer.resume_from(from, &train, to_validate)?,
@@ -195,7 +193,7 @@ impl Job {
     }
 
     /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
-    pub(super) fn into_trial(self) -> Result<(Trainer<TextModel>, TextLoader)> {
+    pub(super) fn into_trial(self) -> Result<(Trainer<InputModel>, InputLoader)> {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
         // Without a folder there is no checkpoint to roll back to.
         let step = self.step()?;
@@ -210,9 +208,9 @@ impl Job {
     }
 
     /// The loaders of training, validation and test.
-    fn loaders(&self) -> Result<(TextLoader, Option<TextLoader>, Option<TextLoader>)> {
+    fn loaders(&self) -> Result<(InputLoader, Option<InputLoader>, Option<InputLoader>)> {
         let Self { config, corpus, .. } = self;
-        let eval = |data: &Option<TextDataset>| {
+        let eval = |data: &Option<InputDataset>| {
             data.clone().map(|data| eval_loader(data, &config.loader)).transpose()
         };
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
@@ -266,16 +264,16 @@ fn wrong_weights(error: faknow_model::Error) -> Error {
     Error::config("model.weights", error.to_string())
 }
 
-pub(super) type TextLoader = DataLoader<TextDataset>;
+pub(super) type InputLoader = DataLoader<InputDataset>;
 
 /// What a trainer needs of the config to update the weights as a run does.
 fn builder(
     config: &Config,
-    model: TextModel,
+    model: InputModel,
     vars: VarStore,
     metrics: Metrics,
     (supervised, adversarial): (Supervised, Option<Adversarial>),
-) -> Result<TrainerBuilder<TextModel>> {
+) -> Result<TrainerBuilder<InputModel>> {
     let builder = Trainer::builder(model, vars)
         .optimizer(config.optimizer.clone())
         .metrics(metrics)

@@ -1,0 +1,91 @@
+//! How records become what a model reads: saved with a run, so that it can predict.
+
+use std::path::Path;
+
+use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
+use serde::{Deserialize, Serialize};
+
+use super::detector::{read_json, write_json};
+use super::models::Reads;
+use crate::Result;
+
+const VOCAB: &str = "vocab.txt";
+const TOKENIZER: &str = "tokenizer.json";
+const FEATURES: &str = "features.json";
+
+/// How texts become numbers.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) vocab: Vocab,
+    pub(super) tokenizer: Tokenizer,
+}
+
+/// How records become what a model reads.
+#[derive(Debug)]
+pub(super) enum Inputs {
+    Texts(Words),
+    Trees {
+        /// Features of a node.
+        n_features: usize,
+        /// How the nodes' texts become features, if they have texts.
+        words: Option<Words>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Features {
+    n_features: usize,
+}
+
+impl Inputs {
+    /// The file of a run folder that is missing, if there is one.
+    pub(super) fn missing(run: &Path, reads: Reads) -> Option<&'static str> {
+        let needed: &[&'static str] = match reads {
+            Reads::Texts => &[VOCAB, TOKENIZER],
+            Reads::Trees => &[FEATURES],
+        };
+        needed.iter().copied().find(|name| !run.join(name).exists())
+    }
+
+    pub(super) fn load(run: &Path, reads: Reads) -> Result<Self> {
+        let words = || -> Result<Words> {
+            let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
+            Ok(Words { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
+        };
+        Ok(match reads {
+            Reads::Texts => Self::Texts(words()?),
+            Reads::Trees => {
+                let Features { n_features } = read_json(&run.join(FEATURES))?;
+                Self::Trees { n_features, words: run.join(VOCAB).exists().then(words).transpose()? }
+            }
+        })
+    }
+
+    pub(super) fn save(&self, run: &Path) -> Result<()> {
+        if let Self::Trees { n_features, .. } = self {
+            write_json(&run.join(FEATURES), &Features { n_features: *n_features })?;
+        }
+        match self.words() {
+            Some(words) => {
+                words.vocab.save(run.join(VOCAB))?;
+                write_json(&run.join(TOKENIZER), words.tokenizer.config())
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn words(&self) -> Option<&Words> {
+        match self {
+            Self::Texts(words) => Some(words),
+            Self::Trees { words, .. } => words.as_ref(),
+        }
+    }
+
+    /// Words of the vocabulary, or features of a node.
+    pub(super) fn n_inputs(&self) -> usize {
+        match self {
+            Self::Texts(words) => words.vocab.len(),
+            Self::Trees { n_features, .. } => *n_features,
+        }
+    }
+}
