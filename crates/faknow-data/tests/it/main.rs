@@ -6,6 +6,7 @@
     reason = "these are tests: a panic names the failure, and what is skipped is said loudly"
 )]
 
+mod graph;
 mod inspect;
 mod loader;
 mod record;

@@ -1,0 +1,321 @@
+//! Readers of propagation trees: what they read, what they refuse and how they say it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use faknow_data::graph::{
+    RawTree, SparseRows, Tree, TreeDataset, TreeJsonReader, TreeStats, event_split, label_trees,
+    raw_to_trees, read_ids, read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select, tree_vocab,
+};
+use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
+use faknow_data::{Batch as _, Classes, Dataset as _, Error, Result};
+
+use crate::shared_data::shared_data;
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn read_text(text: &str) -> Result<Vec<Tree>> {
+    let (_folder, path) = file(text);
+    read_td_rvnn(&path, None)
+}
+
+/// The error of a file, without the file's path.
+fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
+    let error = result.unwrap_err();
+    let text = error.to_string();
+    let path = match &error {
+        Error::Line { path, .. } | Error::File { path, .. } | Error::Io { path, .. } => {
+            path.display().to_string()
+        }
+        _ => return text,
+    };
+    text.strip_prefix(&format!("{path}: ")).unwrap().to_owned()
+}
+
+#[test]
+fn trees_are_read_whatever_the_order_of_their_lines() {
+    // The lines of two trees mixed, a parent behind its child, numbers with gaps, CRLF, an empty line.
+    let text = "10\t3\t7\t2\t9\t5:1 2:3\r\n20\tNone\t1\t0\t0\t\r\n\r\n10\tNone\t3\t2\t9\t0:1\r\n10\t7\t12\t2\t9\t4:0.5 6:0";
+    let trees = read_text(text).unwrap();
+    assert_eq!(trees.iter().map(Tree::id).collect::<Vec<_>>(), ["10", "20"]);
+    assert_eq!(trees[0].parents(), [Some(1), None, Some(0)]);
+    assert_eq!((trees[0].root(), trees[0].depth(), trees[1].n_nodes()), (1, 2, 1));
+    assert_eq!(trees[0].features().n_features(), 7, "the largest word is 6");
+    assert_eq!(trees[0].features().row(0), (&[5, 2][..], &[1.0, 3.0][..]));
+    assert_eq!(trees[0].features().row(2), (&[4][..], &[0.5][..]));
+    assert_eq!(trees[1].features().n_entries(), 0);
+}
+
+#[test]
+fn ids_keep_all_their_digits() {
+    let trees = read_text("498430783699554305\tNone\t1\t0\t1\t0:1\n498430783699554307\tNone\t1\t0\t1\t0:1\n")
+        .unwrap();
+    assert_eq!((trees[0].id(), trees[1].id()), ("498430783699554305", "498430783699554307"));
+}
+
+#[test]
+fn large_files_are_read_as_small_ones() {
+    let line = |tree: usize, node: usize| {
+        let parent = if node == 0 { "None".to_owned() } else { (node / 2).to_string() };
+        format!("{tree}\t{parent}\t{node}\t1\t1\t{}:1 {}:2\n", node % 50, 60 + tree % 7)
+    };
+    let text: String = (0..3000).flat_map(|tree| (0..12).map(move |node| line(tree, node))).collect();
+    assert!(text.len() > 1 << 19, "several chunks");
+    let trees = read_text(&text).unwrap();
+    assert_eq!(trees.len(), 3000);
+    assert!(trees.iter().enumerate().all(|(at, tree)| tree.id() == at.to_string() && tree.n_nodes() == 12));
+    let broken = text.replace("2999\t5\t11\t", "2999\tfive\t11\t");
+    let error = message(read_text(&broken));
+    assert_eq!(error, "line 36000: column 2: expected a node's number, got `five`");
+}
+
+#[test]
+fn what_is_wrong_with_a_line_or_a_tree_is_named_with_its_line() {
+    let check = |text: &str, expected: &str| assert_eq!(message(read_text(text)), expected);
+    let root = "7\tNone\t1\t1\t1\t0:1\n";
+    let and = |line: &str| format!("{root}{line}");
+    check("", "the file holds no tree");
+    check("7\tNone\t1\n", "line 1: expected 6 columns separated by tabs, got 3: `maximal degree` is missing");
+    check(
+        "7\tNone\t1\t1\t1\t5.0\t0:1\n",
+        "line 1: expected 6 columns separated by tabs, got more; the words must be in column 6",
+    );
+    check(&and("7\t1\ttwo\t1\t1\t0:1\n"), "line 2: column 3: expected a node's number, got `two`");
+    check(&and("7\t1\t-2\t1\t1\t0:1\n"), "line 2: column 3: expected a node's number, got `-2`");
+    for pair in ["0", "0:", ":1", "a:1", "-1:1", "0:-1", "0:inf", "0:1:2", "99999999999:1"] {
+        let expected = format!("line 2: column 6: expected `word:count` with numbers, got `{pair}`");
+        check(&and(&format!("7\t1\t2\t1\t1\t0:1 {pair}\n")), &expected);
+    }
+    check("\tNone\t1\t1\t1\t0:1\n", "line 1: column 1: expected the id of the root, got nothing or no text");
+    check(&and("7\t1\t1\t1\t1\t0:1\n"), "line 2: tree `7`: node 1 comes twice");
+    check(
+        &and("7\t9\t2\t1\t1\t0:1\n"),
+        "line 2: tree `7`: node 2 has parent 9, which is no node of the tree",
+    );
+    check(&and("7\tNone\t2\t1\t1\t0:1\n"), "line 2: tree `7`: nodes 1 and 2 are both without a parent");
+    check("7\t1\t1\t1\t1\t0:1\n", "line 1: tree `7`: no node is the root: each has a parent");
+    check(
+        &and("7\t3\t2\t1\t1\t0:1\n7\t2\t3\t1\t1\t0:1\n"),
+        "line 1: tree `7`: node 1 is its own ancestor, or hangs on a cycle",
+    );
+    let (_folder, path) = file(&and("7\t1\t2\t1\t1\t40:1\n"));
+    let error = message(read_td_rvnn(&path, Some(40)));
+    assert_eq!(error, "line 2: tree `7`: feature 40 is out of range: there are 40, counted from 0");
+    assert!(message(read_td_rvnn(Path::new("/nowhere"), None)).contains("No such file"));
+}
+
+#[test]
+fn labels_of_every_form_are_read_and_given_to_their_trees() {
+    let (_folder, path) = file("false\tE1\t7\t3\t4\r\n\ntrue\t8\nunverified:9\n");
+    let labels = read_tree_labels(&path).unwrap();
+    let found: Vec<_> =
+        labels.iter().map(|l| (l.id.as_str(), l.label.as_str(), l.event.as_deref())).collect();
+    assert_eq!(found, [("7", "false", Some("E1")), ("8", "true", None), ("9", "unverified", None)]);
+    let trees =
+        || read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n5\tNone\t1\t0\t1\t0:1\n").unwrap();
+    let classes = Classes::new(["non-rumor", "false", "true", "unverified"]).unwrap();
+    let labelled = label_trees(trees(), &labels, &classes, &path).unwrap();
+    assert_eq!(labelled.iter().map(Tree::label).collect::<Vec<_>>(), [Some(1), Some(3), None]);
+    assert_eq!(labelled[0].event(), Some("E1"));
+    let two = Classes::new(["false", "true"]).unwrap();
+    let error = message(label_trees(trees(), &labels, &two, &path));
+    assert!(error.starts_with("line 4: unknown label `unverified`"), "{error}");
+    let twice = [labels[0].clone(), labels[0].clone()];
+    assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: tree `7` is labelled twice");
+    let (_folder, path) = file("false 7\n");
+    let error = message(read_tree_labels(&path));
+    assert_eq!(error, "line 1: expected label, event and id of the root, separated by tabs, got `false 7`");
+}
+
+#[test]
+fn ids_name_trees_in_their_order_and_what_names_none_is_refused() {
+    let trees = read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n").unwrap();
+    let (_folder, path) = file("9\r\n\n7\n");
+    assert_eq!(select(&trees, &read_ids(&path).unwrap(), &path).unwrap(), [1, 0]);
+    let (_folder, path) = file("9\n8\n");
+    let error = message(select(&trees, &read_ids(&path).unwrap(), &path));
+    assert_eq!(error, "there is no tree `8` among the 2 that were read");
+    let (_folder, path) = file("9\n9\n");
+    assert_eq!(message(read_ids(&path)), "line 2: the id `9` comes twice");
+    let (_folder, path) = file("\n");
+    assert_eq!(message(read_ids(&path)), "the file holds no id: expected one a line");
+}
+
+fn json(text: &str) -> Result<Vec<RawTree>> {
+    let (_folder, path) = file(text);
+    let classes = Classes::new(["real", "fake"]).unwrap();
+    TreeJsonReader::open(&path, Some(&classes)).unwrap().collect()
+}
+
+const CASCADE: &str = r#"{"id": 498430783699554305, "label": "fake", "event": "flood", "more": 1, "nodes": [
+    {"id": "a", "text": "The dam has broken", "time": 0}, {"id": 2, "parent": "a", "text": "the dam the dam"}]}"#;
+
+#[test]
+fn users_own_trees_are_read_with_their_texts() {
+    let text = format!("{}\n\n{}", CASCADE.replace('\n', ""), r#"{"nodes": [{"id": 1, "text": "Hello"}]}"#);
+    let trees = json(&text).unwrap();
+    assert_eq!((trees[0].id.as_str(), trees[1].id.as_str()), ("498430783699554305", "3"));
+    assert_eq!((trees[0].label, trees[1].label, trees[0].event.as_deref()), (Some(1), None, Some("flood")));
+    assert_eq!(
+        (&trees[0].parents[..], &trees[0].node_ids[..]),
+        (&[None, Some(0)][..], &["a".into(), "2".into()][..])
+    );
+    assert_eq!((trees[0].times[0], trees[0].times[1]), (Some(0.0), None));
+    let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
+    let vocab = tree_vocab(&trees, &tokenizer, &VocabOptions::default()).unwrap();
+    let built = raw_to_trees(trees.clone(), Some((&tokenizer, &vocab)), None, Path::new("f")).unwrap();
+    let (columns, counts) = built[0].features().row(1);
+    let count = |word: &str| columns.iter().position(|&c| c == vocab.id(word)).map(|at| counts[at]);
+    assert_eq!((count("the"), count("dam"), count("broken")), (Some(2.0), Some(2.0), None));
+    assert_eq!(built[0].features().n_features(), vocab.len());
+    let error = message(raw_to_trees(trees, None, None, Path::new("f")));
+    assert_eq!(error, "line 1: tree `498430783699554305`: expected features at its nodes, got texts");
+}
+
+#[test]
+fn users_own_trees_may_have_features() {
+    let text = r#"{"id": "t", "nodes": [{"id": 1, "features": {"4": 2.5}}, {"id": 2, "parent": 1, "features": [0, 1, 0]}]}"#;
+    let trees = raw_to_trees(json(text).unwrap(), None, None, Path::new("f")).unwrap();
+    assert_eq!(trees[0].features().n_features(), 5);
+    assert_eq!((trees[0].features().row(0).0, trees[0].features().row(1).0), (&[4][..], &[1][..]));
+    let error = message(raw_to_trees(json(text).unwrap(), None, Some(4), Path::new("f")));
+    assert_eq!(error, "line 1: tree `t`: feature 4 is out of range: there are 4, counted from 0");
+}
+
+#[test]
+fn what_is_wrong_with_a_users_tree_is_named() {
+    let check = |text: &str, expected: &str| {
+        let error = message(json(text));
+        assert!(error.starts_with(&format!("line 1: {expected}")), "{error}");
+    };
+    check("[1]", "expected a JSON object");
+    check("{", "expected a JSON object on one line: ");
+    check(r#"{"id": "t"}"#, "tree `t`: field `nodes`: expected an array of at least one node");
+    check(r#"{"id": "t", "nodes": []}"#, "tree `t`: field `nodes`: expected an array of at least one node");
+    check(r#"{"id": 1.5, "nodes": []}"#, "field `id`: expected a text or an integer, got 1.5");
+    check(r#"{"id": "t", "label": "maybe", "nodes": []}"#, "tree `t`: field `label`: unknown label `maybe`");
+    let node = |node: &str| format!(r#"{{"id": "t", "nodes": [{{"id": 1, "text": "x"}}, {node}]}}"#);
+    check(&node("7"), "tree `t`: node 2 of 2: expected an object");
+    check(&node(r#"{"text": "x"}"#), "tree `t`: node 2 of 2: field `id` is missing");
+    check(
+        &node(r#"{"id": 2, "parent": [], "text": "x"}"#),
+        "tree `t`: node 2 of 2: field `parent`: expected",
+    );
+    check(&node(r#"{"id": 2, "parent": 1}"#), "tree `t`: node 2 of 2: expected a `text` or `features`");
+    check(
+        &node(r#"{"id": 2, "parent": 1, "text": 4}"#),
+        "tree `t`: node 2 of 2: field `text`: expected a text",
+    );
+    check(
+        &node(r#"{"id": 2, "time": "now", "text": ""}"#),
+        "tree `t`: node 2 of 2: field `time`: expected a number",
+    );
+    check(
+        &node(r#"{"id": 2, "parent": 1, "features": {"a": 1}}"#),
+        "tree `t`: node 2 of 2: field `features`",
+    );
+    check(&node(r#"{"id": 2, "parent": 1, "features": [1]}"#), "tree `t`: expected a text at every node or");
+    check(&node(r#"{"id": 1, "parent": 1, "text": "x"}"#), "tree `t`: node `1` comes twice");
+    check(
+        &node(r#"{"id": 2, "parent": 9, "text": "x"}"#),
+        "tree `t`: node `2` has parent `9`, which is no node",
+    );
+    let two_roots =
+        raw_to_trees(json(&node(r#"{"id": 2, "text": "x"}"#)).unwrap(), None, None, Path::new("f"));
+    assert!(two_roots.is_err());
+}
+
+#[test]
+fn a_batch_is_the_union_of_its_trees() {
+    let mut rows = SparseRows::new(9);
+    (0..3).for_each(|node| rows.push([(node, 1.0 + node as f32)]).unwrap());
+    let long = Tree::new("a", vec![Some(1), None, Some(0)], rows).unwrap().with_label(1);
+    let short = Tree::new("b", vec![None], SparseRows::empty(1, 9)).unwrap().with_label(0);
+    let data = TreeDataset::new(vec![long.clone(), short.clone()]).unwrap();
+    let batch = data.batch(&[1, 0]).unwrap();
+    let ints = |tensor: &tch::Tensor| Vec::<i64>::try_from(tensor.flatten(0, -1)).unwrap();
+    assert_eq!((ints(&batch.trees), ints(&batch.roots)), (vec![0, 1, 1, 1], vec![0, 2]));
+    assert_eq!((ints(&batch.edges), ints(&batch.sizes)), (vec![2, 1, 1, 3], vec![1, 3]));
+    assert_eq!((ints(batch.labels().unwrap()), batch.n_samples()), (vec![0, 1], 2));
+    let dense = batch.features.to_dense().unwrap();
+    assert_eq!(dense.size(), [4, 9]);
+    assert_eq!((dense.double_value(&[2, 1]), dense.double_value(&[0, 0])), (2.0, 0.0));
+    let subset = data.subset(&[1]).unwrap();
+    assert_eq!((subset.n_samples(), subset.ids().collect::<Vec<_>>()), (1, vec!["b"]));
+    assert_ne!(subset.fingerprint(), data.fingerprint());
+    assert!(data.subset(&[2]).is_err());
+    let error = TreeDataset::new(vec![short.clone(), short.clone()]).unwrap_err().to_string();
+    assert_eq!(error, "tree `b`: its id comes twice");
+    let unlabelled = Tree::new("c", vec![None], SparseRows::empty(1, 9)).unwrap();
+    let error = TreeDataset::new(vec![short, unlabelled]).unwrap_err().to_string();
+    assert_eq!(error, "tree `c`: expected all trees to be labelled or none");
+}
+
+#[test]
+fn missing_and_foreign_archives_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(message(read_npz_trees(folder.path(), None)).contains("holds no tree"));
+    fs::write(folder.path().join("7.npz"), "no archive").unwrap();
+    assert!(message(read_npz_trees(folder.path(), None)).starts_with("expected a NumPy archive"));
+    let error = read_upfd(folder.path(), "colour").unwrap_err().to_string();
+    assert_eq!(error, "feature: expected one of profile, spacy, bert, content, got colour");
+    assert!(message(read_upfd(folder.path(), "profile")).contains("No such file"));
+}
+
+#[test]
+fn shared_twitter() {
+    let Some(data) = shared_data("shared_twitter") else { return };
+    let names = ["non-rumor", "false", "true", "unverified"];
+    let classes = Classes::new(names).unwrap();
+    let sets = [
+        ("twitter15", "Twitter15", 1490, 41_194, [374, 370, 372, 374], 25, 0, 298),
+        ("twitter16", "Twitter16", 818, 18_618, [205, 205, 207, 201], 23, 11, 182),
+    ];
+    for (folder, name, n_trees, n_nodes, counts, n_single, n_late, n_events) in sets {
+        let folder = data.join(folder);
+        let trees = read_td_rvnn(&folder.join("data.TD_RvNN.vol_5000.txt"), None).unwrap();
+        let labels = folder.join(format!("{name}_label_All.txt"));
+        let trees = label_trees(trees, &read_tree_labels(&labels).unwrap(), &classes, &labels).unwrap();
+        let stats = TreeStats::new(&trees);
+        assert_eq!((stats.n_trees, stats.n_nodes, stats.n_features), (n_trees, n_nodes, 5000));
+        let expected: Vec<_> = counts.iter().enumerate().map(|(class, &n)| (Some(class), n)).collect();
+        assert_eq!((stats.classes, stats.n_single, stats.n_events), (expected, n_single, n_events));
+        let is_late = |tree: &&Tree| {
+            tree.parents().iter().enumerate().any(|(node, parent)| parent.is_some_and(|p| p as usize > node))
+        };
+        assert_eq!(trees.iter().filter(is_late).count(), n_late, "trees with a parent behind its child");
+        let fold = |fold: usize, part: &str| {
+            let path = folder.join(format!("folds/fold{fold}.{part}.txt"));
+            select(&trees, &read_ids(&path).unwrap(), &path).unwrap()
+        };
+        for number in 0..5 {
+            let mut both = [fold(number, "train"), fold(number, "test")].concat();
+            both.sort_unstable();
+            assert_eq!(both, (0..n_trees).collect::<Vec<_>>());
+        }
+        let events: Vec<_> = trees.iter().map(Tree::event).collect();
+        let labels: Vec<_> = trees.iter().map(|tree| tree.label().unwrap()).collect();
+        let parts = event_split(&events, &labels, [0.7, 0.1, 0.2], 0).unwrap();
+        let share = parts[2].len() as f64 / n_trees as f64;
+        assert!((share - 0.2).abs() < 0.02, "{share}");
+    }
+}
+
+#[test]
+fn shared_upfd() {
+    let Some(data) = shared_data("shared_upfd") else { return };
+    let upfd = read_upfd(&data.join("upfd-politifact/raw"), "profile").unwrap();
+    let stats = TreeStats::new(&upfd.trees);
+    assert_eq!((stats.n_trees, stats.n_nodes, stats.n_features), (314, 41_054, 10));
+    let n_edges: usize = upfd.trees.iter().map(|tree| tree.n_nodes() - 1).sum();
+    assert_eq!(n_edges, 40_740);
+    let of = |part: &[usize], class| part.iter().filter(|&&t| upfd.trees[t].label() == Some(class)).count();
+    let parts = [&upfd.train, &upfd.valid, &upfd.test];
+    assert_eq!(parts.map(|part| (of(part, 0), of(part, 1))), [(36, 26), (13, 18), (108, 113)]);
+    assert!(upfd.trees.iter().all(|tree| tree.root() == 0));
+}
