@@ -35,6 +35,10 @@ impl ModelsArgs {
                 let settings = toml::to_string(&model.hyperparameters)?;
                 lines.push("\nSettings and defaults (--set model.KEY=VALUE):".to_owned());
                 lines.extend(settings.lines().map(|line| format!("  model.{line}")));
+                if !model.training.is_empty() {
+                    lines.push("\nTrained by these unless told otherwise:".to_owned());
+                    lines.extend(toml::to_string(&model.training)?.lines().map(|line| format!("  {line}")));
+                }
             }
         }
         if self.model.is_none() {

@@ -19,6 +19,7 @@
 //! 20,000; a test keeps it there), and a naive Bayes classifier on words for about 0.89. A model above 0.93 on a
 //! test part has seen it before.
 
+mod cascades;
 mod language;
 
 use std::fs::{self, File};
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split};
+pub use cascades::{CascadeFiles, CascadeOptions, cascades, write_td_rvnn};
 use language::{DOMAINS, Domain, Phrases, SLOTS, capitalised, neutral_word};
 
 /// Names of the classes: 0 is real, 1 is fake.

@@ -36,10 +36,12 @@ pub struct ModelInfo {
 /// How the graph models of the UPFD benchmark were trained by its authors.
 const UPFD_TRAINING: &str = "optimizer = { name = 'adam', lr = 0.001, weight_decay = 0.01 }
 loader = { batch_size = 128 }
-trainer = { epochs = 60 }";
+trainer = { epochs = 60 }
+early_stopping = { patience = 15 }";
 
 const BIGCN_TRAINING: &str = "loader = { batch_size = 128 }
 trainer = { epochs = 200 }
+early_stopping = { patience = 15 }
 [optimizer]
 name = 'adam'
 lr = 0.0005

@@ -15,4 +15,5 @@ mod search;
 mod side_by_side;
 mod support;
 mod training;
+mod trees;
 mod weights;

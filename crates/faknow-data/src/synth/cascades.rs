@@ -1,0 +1,226 @@
+//! Made-up propagation trees, to try programs and models without any data.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::graph::{SparseRows, Tree};
+use crate::{Error, Result, Rng};
+
+/// The classes of the trees, in order.
+const CLASSES: [&str; 2] = ["true", "false"];
+/// Words of style that each class has of its own, at the beginning of the vocabulary.
+const N_STYLE: usize = 20;
+/// Chance that a word of a root is of style; three of four such words are of the root's own class.
+const STYLE_AT_ROOT: f64 = 0.15;
+/// Chance that a word of an answer is of style.
+const STYLE_IN_ANSWERS: f64 = 0.04;
+/// Chance that an answer is to one of the last few posts rather than to the root, for each class: false stories go deeper.
+const DEEPER: [f64; 2] = [0.25, 0.5];
+/// Mean size of a tree as a share of `mean_size`, for each class: false stories go wider.
+const LARGER: [f64; 2] = [0.8, 1.2];
+
+/// What trees are made up from.
+///
+/// False stories spread deeper and wider than true ones, as Vosoughi, Roy and Aral found (*The spread of true and false
+/// news online*, Science 2018), and both roots and answers have words of style. **A score on them says nothing about real
+/// rumours.**
+#[derive(Debug, Clone, PartialEq)]
+pub struct CascadeOptions {
+    /// Number of trees; their classes take turns. Default 600.
+    pub n_trees: usize,
+    /// Mean number of nodes of a tree, at least 1; each tree has at least one. Default 20.
+    pub mean_size: f64,
+    /// Words of the vocabulary, at least 100. Default 2000.
+    pub n_words: usize,
+    /// Share of the labels that are wrong, from 0 to 1. Default 0.05.
+    pub noise: f64,
+    /// Which trees. Default 0.
+    pub seed: u64,
+}
+
+impl Default for CascadeOptions {
+    fn default() -> Self {
+        Self { n_trees: 600, mean_size: 20.0, n_words: 2000, noise: 0.05, seed: 0 }
+    }
+}
+
+impl CascadeOptions {
+    fn check(&self) -> Result<()> {
+        let wrong = |name, expected: &str, got: String| {
+            Err(Error::Setting { name, expected: expected.to_owned(), got })
+        };
+        if !(self.mean_size >= 1.0 && self.mean_size <= 1e6) {
+            return wrong("mean_size", "from 1 to 1000000", self.mean_size.to_string());
+        }
+        if !(100..=1_000_000).contains(&self.n_words) {
+            return wrong("n_words", "from 100 to 1000000", self.n_words.to_string());
+        }
+        if !(0.0..=1.0).contains(&self.noise) {
+            return wrong("noise", "from 0 to 1", self.noise.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// Makes up trees, each a function of the seed and its number alone.
+///
+/// # Errors
+/// An option is outside its range.
+pub fn cascades(options: &CascadeOptions) -> Result<impl Iterator<Item = Tree>> {
+    options.check()?;
+    let options = options.clone();
+    Ok((0..options.n_trees).filter_map(move |number| cascade(&options, number).ok()))
+}
+
+fn cascade(options: &CascadeOptions, number: usize) -> Result<Tree> {
+    let mut rng = Rng::from_parts(&[options.seed, number as u64, 0xca5c]);
+    let class = number % 2;
+    // A geometric number of answers.
+    let mean = (options.mean_size * LARGER[class] - 1.0).max(0.0);
+    let size = 1 + ((1.0 - rng.uniform()).ln() / (mean / (1.0 + mean)).ln()).floor().clamp(0.0, 1e7) as usize;
+    let mut parents = vec![None];
+    let mut words = SparseRows::new(options.n_words);
+    words.push(text(options, &mut rng, class, STYLE_AT_ROOT))?;
+    for node in 1..size {
+        let late = node > 1 && rng.chance(DEEPER[class]);
+        parents.push(Some(if late { node - 1 - rng.below(node.min(3)) } else { 0 } as u32));
+        words.push(text(options, &mut rng, class, STYLE_IN_ANSWERS))?;
+    }
+    let label = if rng.chance(options.noise) { 1 - class } else { class };
+    Ok(Tree::new(number.to_string(), parents, words)?
+        .with_label(label)
+        .with_event(format!("E{}", number / 8 * 2 + class)))
+}
+
+/// Counts of 5 to 15 words; few words are frequent and many are rare.
+fn text(options: &CascadeOptions, rng: &mut Rng, class: usize, style: f64) -> Vec<(u32, f32)> {
+    let mut counts = std::collections::BTreeMap::new();
+    for _ in 0..5 + rng.below(11) {
+        let word = if rng.chance(style) {
+            let own = if rng.chance(0.75) { class } else { 1 - class };
+            own * N_STYLE + rng.below(N_STYLE)
+        } else {
+            let rest = options.n_words - 2 * N_STYLE;
+            2 * N_STYLE + ((rest as f64).powf(rng.uniform()) as usize - 1).min(rest - 1)
+        };
+        *counts.entry(word as u32).or_insert(0.0) += 1.0;
+    }
+    counts.into_iter().collect()
+}
+
+/// Where [`write_td_rvnn`] has written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CascadeFiles {
+    /// The trees.
+    pub trees: PathBuf,
+    /// Their labels and events.
+    pub labels: PathBuf,
+    /// Ids of the training trees: four of five events.
+    pub train_ids: PathBuf,
+    /// Ids of the test trees.
+    pub test_ids: PathBuf,
+}
+
+/// Writes made-up trees in the TD_RvNN format into a folder, with their labels and ids for training and test; memory
+/// holds one tree.
+///
+/// # Errors
+/// An option is outside its range, or a file cannot be written.
+pub fn write_td_rvnn(folder: &Path, options: &CascadeOptions) -> Result<CascadeFiles> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let at = |name: &str| folder.join(name);
+    let files = CascadeFiles {
+        trees: at("data.TD_RvNN.txt"),
+        labels: at("label_All.txt"),
+        train_ids: at("train.txt"),
+        test_ids: at("test.txt"),
+    };
+    let create = |path: &PathBuf| -> Result<BufWriter<File>> {
+        Ok(BufWriter::new(File::create(path).map_err(|e| Error::io(path, e))?))
+    };
+    let (mut trees, mut labels) = (create(&files.trees)?, create(&files.labels)?);
+    let (mut train, mut test) = (create(&files.train_ids)?, create(&files.test_ids)?);
+    for (number, tree) in cascades(options)?.enumerate() {
+        write_tree(&mut trees, &tree).map_err(|e| Error::io(&files.trees, e))?;
+        let (label, event) = (CLASSES[tree.label().unwrap_or(0)], tree.event().unwrap_or(""));
+        writeln!(labels, "{label}\t{event}\t{}", tree.id()).map_err(|e| Error::io(&files.labels, e))?;
+        let (ids, path) = match number / 8 % 5 {
+            4 => (&mut test, &files.test_ids),
+            _ => (&mut train, &files.train_ids),
+        };
+        writeln!(ids, "{}", tree.id()).map_err(|e| Error::io(path, e))?;
+    }
+    let all =
+        [(trees, &files.trees), (labels, &files.labels), (train, &files.train_ids), (test, &files.test_ids)];
+    for (mut writer, path) in all {
+        writer.flush().map_err(|e| Error::io(path, e))?;
+    }
+    Ok(files)
+}
+
+fn write_tree(out: &mut impl Write, tree: &Tree) -> std::io::Result<()> {
+    for (node, parent) in tree.parents().iter().enumerate() {
+        let parent = parent.map_or_else(|| "None".to_owned(), |parent| (parent + 1).to_string());
+        write!(out, "{}\t{parent}\t{}\t0\t0\t", tree.id(), node + 1)?;
+        let (columns, counts) = tree.features().row(node);
+        for (at, (column, count)) in columns.iter().zip(counts).enumerate() {
+            write!(out, "{}{column}:{count}", if at > 0 { " " } else { "" })?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{TreeStats, read_td_rvnn};
+
+    #[test]
+    fn false_stories_spread_deeper_and_wider_and_a_seed_gives_the_same_trees() {
+        let options = CascadeOptions { noise: 0.0, n_trees: 1000, ..CascadeOptions::default() };
+        let trees: Vec<Tree> = cascades(&options).unwrap().collect();
+        let of = |class: usize| -> Vec<Tree> {
+            trees.iter().filter(|tree| tree.label() == Some(class)).cloned().collect()
+        };
+        let [told, made_up] = [of(0), of(1)].map(|trees| TreeStats::new(&trees));
+        assert_eq!((told.n_trees, made_up.n_trees), (500, 500));
+        let mean = |stats: &TreeStats| (stats.sizes.unwrap().mean, stats.depths.unwrap().mean);
+        let ((size, depth), (larger, deeper)) = (mean(&told), mean(&made_up));
+        assert!(larger > 1.2 * size && deeper > 1.2 * depth, "{size} {depth} {larger} {deeper}");
+        assert!((0.5 * (size + larger) - 20.0).abs() < 2.0, "{size} {larger}");
+        assert_eq!(trees, cascades(&options).unwrap().collect::<Vec<_>>());
+        let other = CascadeOptions { seed: 1, ..options };
+        assert_ne!(trees, cascades(&other).unwrap().collect::<Vec<_>>());
+        let single = CascadeOptions { mean_size: 1.0, n_trees: 10, ..CascadeOptions::default() };
+        assert!(cascades(&single).unwrap().any(|tree| tree.n_nodes() == 1));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = CascadeOptions { n_trees: 40, ..CascadeOptions::default() };
+        let files = write_td_rvnn(folder.path(), &options).unwrap();
+        let read = read_td_rvnn(&files.trees, Some(options.n_words)).unwrap();
+        for (read, made) in read.iter().zip(cascades(&options).unwrap()) {
+            assert_eq!(
+                (read.id(), read.parents(), read.features()),
+                (made.id(), made.parents(), made.features())
+            );
+        }
+        assert_eq!((read.len(), crate::graph::read_ids(&files.test_ids).unwrap().len()), (40, 8));
+    }
+
+    #[test]
+    fn options_outside_their_range_are_named() {
+        let error = |options: CascadeOptions| cascades(&options).err().unwrap().to_string();
+        let default = CascadeOptions::default;
+        assert_eq!(
+            error(CascadeOptions { n_words: 9, ..default() }),
+            "n_words: expected from 100 to 1000000, got 9"
+        );
+        assert!(error(CascadeOptions { mean_size: 0.5, ..default() }).starts_with("mean_size: expected"));
+        assert!(error(CascadeOptions { noise: f64::NAN, ..default() }).starts_with("noise: expected"));
+    }
+}

@@ -1,0 +1,217 @@
+//! Detectors of propagation trees: from every format to a tested run folder, resumed, moved and explained.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use faknow::callbacks::Callbacks;
+use faknow::data::graph::{TreeJsonReader, read_ids};
+use faknow::data::synth::{CascadeOptions, write_td_rvnn};
+use faknow::recipe::{
+    Config, DataConfig, Detector, Outcome, ResumeOptions, Session, Sessions, cross_validate, models, resume,
+    train,
+};
+use faknow::tch::Device;
+use faknow::trainer::RunDir;
+use serde_json::json;
+use tempfile::TempDir;
+
+struct Bench {
+    folder: TempDir,
+    config: Config,
+}
+
+impl Bench {
+    /// Trees, with the files of ids and without, for a model that trains in a moment.
+    fn new(model: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options =
+            CascadeOptions { n_trees: 160, mean_size: 8.0, n_words: 200, ..CascadeOptions::default() };
+        let files = write_td_rvnn(folder.path(), &options).unwrap();
+        let settings =
+            ["device=cpu", "threads=1", "trainer.epochs=3", "loader.batch_size=32", "model.hidden_size=8"];
+        let mut config = Config::for_model(model).unwrap().set_all(&settings).unwrap();
+        config.data = DataConfig {
+            trees: Some(files.trees),
+            labels: Some(files.labels),
+            train_ids: Some(files.train_ids),
+            test_ids: Some(files.test_ids),
+            classes: vec!["true".into(), "false".into()],
+            ..DataConfig::default()
+        };
+        Self { folder, config }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, run: &str) -> faknow::Result<Outcome> {
+        train(&self.config, || RunDir::create(self.path(run)), Callbacks::default())
+    }
+}
+
+fn error(bench: &Bench) -> String {
+    let error = bench.train("never").unwrap_err();
+    assert!(error.is_input(), "{error}");
+    assert!(!bench.path("never").exists(), "no folder is made for {error}");
+    error.to_string()
+}
+
+#[test]
+fn every_model_of_trees_is_trained_tested_and_used() {
+    for info in models().into_iter().filter(|info| info.reads == "trees") {
+        let bench = Bench::new(info.name);
+        let outcome = bench.train("run").unwrap();
+        let (evaluation, _) = outcome.test.unwrap();
+        assert_eq!(evaluation.predictions.n_samples(), 32, "{}", info.name);
+        assert_eq!(outcome.valid.unwrap().0.predictions.n_samples(), 16);
+        // Wherever the folder lies, the detector answers the same.
+        fs::rename(bench.path("run"), bench.path("moved")).unwrap();
+        let detector = Detector::load(&bench.path("moved"), Device::Cpu).unwrap();
+        assert!(detector.reads_trees());
+        let test = DataConfig { train_ids: None, ..bench.config.data.clone() };
+        let again = detector.test_trees(detector.read_trees(&test).unwrap()).unwrap().0;
+        assert_eq!(again.scores.value("loss"), evaluation.scores.value("loss"), "{}", info.name);
+        let trees = detector.read_trees(&test).unwrap();
+        let parts = detector.explain_trees(trees.clone()).unwrap();
+        assert!(trees.iter().zip(&parts).all(|(tree, parts)| tree.n_nodes() == parts.len()));
+        assert!(parts.iter().flatten().any(|&part| part != 0.0), "{}", info.name);
+        let error = detector.predict(&["a text"]).unwrap_err().to_string();
+        assert_eq!(error, "this detector judges trees, it was given texts");
+    }
+}
+
+#[test]
+fn a_resumed_run_is_the_run_that_was_not_cut_off() {
+    let bench = Bench::new("bigcn");
+    bench.train("whole").unwrap();
+    let short = Bench { config: bench.config.set("trainer.epochs=1").unwrap(), ..bench };
+    short.train("cut").unwrap();
+    let options = ResumeOptions { set: vec!["trainer.epochs=3".into()], ..ResumeOptions::default() };
+    resume(&short.path("cut"), &options, Session::default()).unwrap();
+    let weights = |run: &str| fs::read(short.path(run).join("checkpoints/last/model.safetensors")).unwrap();
+    assert!(weights("whole") == weights("cut"), "the weights differ");
+}
+
+#[test]
+fn trees_of_ones_own_are_trained_on_with_texts_and_with_features() {
+    for texts in [true, false] {
+        let mut bench = Bench::new("graphsage");
+        let lines: String = (0..60)
+            .map(|number| {
+                let label = ["true", "false"][number % 2];
+                let node = |id: usize| {
+                    let word = if number % 2 == 0 { "sources" } else { "shocking" };
+                    let content = if texts {
+                        json!({ "text": format!("{word} say {id}") })
+                    } else {
+                        json!({ "features": { "0": number % 2, "7": id } })
+                    };
+                    let mut node = content;
+                    node["id"] = json!(id);
+                    node["parent"] = if id == 0 { json!(null) } else { json!(0) };
+                    node
+                };
+                let nodes: Vec<_> = (0..1 + number % 4).map(node).collect();
+                json!({ "id": number, "label": label, "nodes": nodes }).to_string() + "\n"
+            })
+            .collect();
+        let file = bench.path("trees.jsonl");
+        fs::write(&file, &lines).unwrap();
+        let classes = bench.config.data.classes.clone();
+        bench.config.data = DataConfig { train: Some(file.clone()), classes, ..DataConfig::default() };
+        bench.config = bench.config.set_all(&["trainer.epochs=30", "optimizer.lr=0.05"]).unwrap();
+        let outcome = bench.train("run").unwrap();
+        let accuracy = outcome.test.unwrap().1.scores().value("accuracy").unwrap();
+        assert!(accuracy > 0.9, "{accuracy}");
+        let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
+        let raw = TreeJsonReader::open(&file, None).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+        let trees = detector.to_trees(raw, &file).unwrap();
+        let right = detector.predict_trees(trees).unwrap();
+        let right = right.iter().enumerate().filter(|(at, p)| p.label == ["true", "false"][at % 2]).count();
+        assert!(right > 54, "{right} of 60");
+    }
+}
+
+#[test]
+fn trees_without_files_of_ids_are_cut_by_class_or_by_event() {
+    let mut bench = Bench::new("gcn");
+    (bench.config.data.train_ids, bench.config.data.test_ids) = (None, None);
+    let sizes = |outcome: &Outcome| {
+        let size = |part: &Option<(faknow::metrics::Evaluation, _)>| {
+            part.as_ref().unwrap().0.predictions.n_samples()
+        };
+        (size(&outcome.valid), size(&outcome.test))
+    };
+    let (valid, test) = sizes(&bench.train("by-class").unwrap());
+    assert!(valid.abs_diff(16) <= 1 && test.abs_diff(32) <= 1, "{valid} {test}");
+    bench.config.data.split_by_event = true;
+    let (valid, test) = sizes(&bench.train("by-event").unwrap());
+    assert!(valid.abs_diff(16) <= 4 && test.abs_diff(32) <= 4, "{valid} {test}");
+    let folds =
+        cross_validate(&bench.config, 2, &bench.path("cv"), Sessions::default()).map(|o| o.folds.len());
+    assert_eq!(folds.unwrap(), 2);
+}
+
+#[test]
+fn what_is_wrong_with_the_files_is_named_before_a_folder_is_made() {
+    let check = |change: &dyn Fn(&Path, &mut DataConfig), expected: &str| {
+        let mut bench = Bench::new("gcn");
+        change(bench.folder.path(), &mut bench.config.data);
+        let error = error(&bench);
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        &|_, data| data.labels = None,
+        "`data.labels`: no labels of the trees; give their file with `--labels FILE`",
+    );
+    check(&|_, data| data.trees = None, "`data.trees`: no trees; give them with `--trees FILE`");
+    check(
+        &|_, data| data.train = data.trees.clone(),
+        "expected one of `data.trees`, `data.upfd` and `data.train`",
+    );
+    check(&|_, data| data.train_ids = None, "there are no `data.train_ids` beside it");
+    check(&|_, data| data.test_ids = data.train_ids.clone(), "is in two of the files of ids");
+    check(&|_, data| data.classes = vec!["true".into(), "rumour".into()], "unknown label `false`");
+    let third = |_: &Path, data: &mut DataConfig| data.classes.push("unverified".into());
+    check(&third, "training trees: none of class `unverified` among 112");
+    check(
+        &|folder, data| {
+            let ids = folder.join("more.txt");
+            fs::write(&ids, "0\n9999\n").unwrap();
+            data.train_ids = Some(ids);
+        },
+        "there is no tree `9999` among the 160",
+    );
+    check(
+        &|folder, data| {
+            let labels = folder.join("few.txt");
+            fs::write(&labels, "true\tE\t0\nfalse\tE\t1\n").unwrap();
+            data.labels = Some(labels);
+        },
+        "is to be used, but has no label",
+    );
+    let bench = Bench::new("gcn");
+    assert_eq!(read_ids(bench.config.data.train_ids.as_ref().unwrap()).unwrap().len(), 128);
+}
+
+#[test]
+fn a_model_brings_the_training_of_its_authors_where_a_config_says_nothing_else() {
+    let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
+    let config = read("model.name = 'bigcn'");
+    assert_eq!((config.optimizer.lr(), config.loader.batch_size, config.trainer.epochs), (5e-4, 128, 200));
+    assert_eq!(config.optimizer.groups()[0].pattern, "BURumorGCN.*");
+    let config = read("model.name = 'bigcn'\ntrainer.epochs = 3\noptimizer.lr = 0.1");
+    assert_eq!(
+        (config.optimizer.lr(), config.optimizer.groups().len()),
+        (0.1, 0),
+        "an optimizer of one's own"
+    );
+    assert_eq!((config.trainer.epochs, config.loader.batch_size), (3, 128));
+    let config = read("model.name = 'textcnn'");
+    assert_eq!(config, Config::default());
+    assert!(Config::for_model("nope").is_err());
+    // What was saved is read back as it is.
+    let saved = Config::for_model("bigcn").unwrap().set("optimizer.groups=[]").unwrap();
+    assert_eq!(Config::from_table(saved.to_table().unwrap()).unwrap(), saved);
+}
