@@ -23,7 +23,7 @@ pub(crate) struct TreeOptions {
     /// Ids of the test trees
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     test_ids: Option<PathBuf>,
-    /// Share of the training trees, from 0 to below 1, that chooses the best epoch (default 0.125)
+    /// Share of the training trees that chooses the best epoch (default 0.125)
     #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Trees")]
     valid_fraction: Option<f64>,
     /// Raw folder of a UPFD data set, which has its own split

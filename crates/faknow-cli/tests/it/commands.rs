@@ -18,8 +18,10 @@ fn models_are_listed_with_their_settings() {
         one.contains("  model.kernel_sizes = [3, 4, 5]\n") && one.contains("model.dropout = 0.5"),
         "{one}"
     );
+    let one = bench.faknow(&["models", "bigcn"]).ok();
+    assert!(one.contains("Trained by these unless told otherwise:\n") && one.contains("lr = 0.0005"), "{one}");
     let json = bench.faknow(&["models", "--json"]).json();
-    assert_eq!(keys(&json[0]), ["name", "title", "source", "reads", "hyperparameters"]);
+    assert_eq!(keys(&json[0]), ["name", "title", "source", "reads", "hyperparameters", "training"]);
     assert_eq!(json[0]["hyperparameters"]["n_filters"], 100);
 }
 
@@ -245,6 +247,8 @@ fn the_page_about_the_program_has_every_option_and_the_fixed_forms() {
         "[--language en|zh] [--epochs N] [--seed N] [--out RUN_DIR] [--json]",
         "faknow cv [MODEL|CONFIG] --folds K --train F [--valid F] [--out DIR] [--json]",
         "faknow search [MODEL|CONFIG] --space FILE|--grid KEY=A,B,… [--method grid|random|halving] [--trials N]",
+        "faknow train bigcn --trees F --labels F --train-ids F --test-ids F --classes non-rumor,false,true,unverified",
+        "faknow train upfd-sage --upfd DIR/raw [--feature profile]",
         "faknow test RUN_DIR --data F [--text COLUMN --label COLUMN] [--json]",
         "faknow predict RUN_DIR --input F|- [--text COLUMN] [--output F]",
     ] {

@@ -15,3 +15,4 @@ mod selection;
 mod support;
 mod tools;
 mod train;
+mod trees;
