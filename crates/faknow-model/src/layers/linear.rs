@@ -24,6 +24,11 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// The kind of its values.
+    pub(crate) fn kind(&self) -> tch::Kind {
+        self.weight.kind()
+    }
+
     /// `[.., n_in]` to `[.., n_out]`.
     ///
     /// # Errors

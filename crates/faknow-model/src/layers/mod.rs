@@ -1,5 +1,8 @@
 //! Layers with PyTorch's parameter names, shapes and initialisation.
 
+mod batch_norm;
+mod dense_sage_conv;
+mod diff_pool;
 mod dropout;
 mod embedding;
 mod gat_conv;
@@ -11,6 +14,9 @@ mod node_linear;
 mod sage_conv;
 mod text_cnn;
 
+pub use batch_norm::BatchNorm;
+pub use dense_sage_conv::DenseSageConv;
+pub use diff_pool::{Pooled, diff_pool};
 pub use dropout::dropout;
 pub(crate) use dropout::{select_dropped, select_positive};
 pub use embedding::Embedding;

@@ -2,11 +2,13 @@
 
 mod bigcn;
 mod gcnfn;
+mod gnncl;
 mod graph_classifier;
 mod upfd;
 
 pub use bigcn::{BiGcn, BiGcnConfig};
 pub use gcnfn::{Gcnfn, GcnfnConfig};
+pub use gnncl::{DenseOutput, Gnncl, GnnclConfig};
 pub use graph_classifier::{ConvKind, GraphClassifier, GraphClassifierConfig};
 pub use upfd::{Upfd, UpfdConfig, UpfdKind};
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::social;
+use crate::{golden_gnncl, social};
 
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
@@ -57,6 +57,7 @@ type Build = fn(&VarStore, &Value, &Tensors) -> Output;
 fn builder(case: &Value) -> Option<Build> {
     match (case["kind"].as_str()?, case["module"].as_str()?) {
         ("model", "TextCNN") => Some(text_cnn),
+        ("model", "GNNCL") => Some(golden_gnncl::run),
         ("model", module) if social::has(module) => Some(social::run),
         _ => None,
     }
@@ -159,7 +160,7 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) 
 }
 
 /// |a - b| <= tolerance * max(floor, max|b|), everywhere.
-fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64, floor: f64) {
+pub(crate) fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64, floor: f64) {
     assert_eq!(ours.size(), theirs.size(), "{what}: shape");
     let difference = largest(&(ours.detach().to_kind(Kind::Double) - theirs));
     let bound = tolerance * largest(theirs).max(floor);

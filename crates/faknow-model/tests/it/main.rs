@@ -9,6 +9,7 @@
 
 mod criterion;
 mod golden;
+mod golden_gnncl;
 mod pickles;
 mod pytorch;
 mod social;

@@ -1,8 +1,8 @@
 //! The models that a config can name.
 
 use faknow_model::{
-    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, TextCnn,
-    TextCnnConfig, Upfd, UpfdConfig, UpfdKind,
+    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig, GraphClassifier,
+    GraphClassifierConfig, TextCnn, TextCnnConfig, Upfd, UpfdConfig, UpfdKind,
 };
 use faknow_trainer::with_model_seed;
 use serde::de::IntoDeserializer;
@@ -36,6 +36,11 @@ pub struct ModelInfo {
 /// How the graph models of the UPFD benchmark were trained by its authors.
 const UPFD_TRAINING: &str = "optimizer = { name = 'adam', lr = 0.001, weight_decay = 0.01 }
 loader = { batch_size = 128 }
+trainer = { epochs = 60 }
+early_stopping = { patience = 15 }";
+
+const GNNCL_TRAINING: &str = "optimizer = { name = 'adam', lr = 0.001 }
+loader = { batch_size = 128, eval_batch_size = 128 }
 trainer = { epochs = 60 }
 early_stopping = { patience = 15 }";
 
@@ -114,6 +119,13 @@ pub fn models() -> Vec<ModelInfo> {
             table(&BiGcnConfig::default()),
             BIGCN_TRAINING,
         ),
+        info(
+            "gnncl",
+            "the tree pooled twice into clusters that are learnt (DiffPool)",
+            "Han, Karunasekera and Leckie, Graph Neural Networks with Continual Learning for Fake News Detection from Social Media, 2020",
+            table(&GnnclConfig::default()),
+            GNNCL_TRAINING,
+        ),
     ]
 }
 
@@ -156,6 +168,7 @@ pub(super) enum AnyModelConfig {
     Gcnfn(GcnfnConfig),
     Upfd(UpfdKind, UpfdConfig),
     BiGcn(BiGcnConfig),
+    Gnncl(GnnclConfig),
 }
 
 impl AnyModelConfig {
@@ -173,6 +186,7 @@ impl AnyModelConfig {
             "upfd-gat" => upfd(UpfdKind::Conv(ConvKind::Gat)),
             "upfd-gcnfn" => upfd(UpfdKind::Gcnfn),
             "bigcn" => Ok(Self::BiGcn(hyperparameters(config)?)),
+            "gnncl" => Ok(Self::Gnncl(hyperparameters(config)?)),
             _ => Ok(Self::TextCnn(hyperparameters(config)?)),
         }
     }
@@ -187,7 +201,7 @@ impl AnyModelConfig {
     pub(super) fn reads(&self) -> Reads {
         match self {
             Self::TextCnn(_) => Reads::Texts,
-            Self::Graph(..) | Self::Gcnfn(_) | Self::Upfd(..) | Self::BiGcn(_) => Reads::Trees,
+            _ => Reads::Trees,
         }
     }
 
@@ -214,6 +228,7 @@ impl AnyModelConfig {
             Self::Gcnfn(config) => table(config),
             Self::Upfd(_, config) => table(config),
             Self::BiGcn(config) => table(config),
+            Self::Gnncl(config) => table(config),
         }
     }
 
@@ -233,6 +248,7 @@ impl AnyModelConfig {
                     Box::new(OnTrees(Upfd::new(path, *kind, config, n_inputs, n_classes)?))
                 }
                 Self::BiGcn(config) => Box::new(OnTrees(BiGcn::new(path, config, n_inputs, n_classes)?)),
+                Self::Gnncl(config) => Box::new(OnTrees(Gnncl::new(path, config, n_inputs, n_classes)?)),
             })
         };
         model().map_err(|error| Error::in_table("model", error))

@@ -1,0 +1,284 @@
+//! GNNCL: the tree is pooled twice into clusters that are learnt.
+//!
+//! Han, Karunasekera and Leckie, *Graph Neural Networks with Continual Learning for Fake News Detection from Social Media*,
+//! 2020: its detector, which is DiffPool (Ying et al., NeurIPS 2018). Edges go both ways.
+
+use faknow_data::graph::{NodeFeatures, TreeBatch};
+use serde::{Deserialize, Serialize};
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::check;
+use crate::layers::{BatchNorm, DenseSageConv, Linear, diff_pool};
+use crate::{Error, Loss, Mode, Model, Output, Result, loss};
+
+/// Hyper-parameters of [`Gnncl`]; the defaults are FaKnow's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GnnclConfig {
+    /// Nodes that a tree has at most, at least 1; a quarter of them, and a quarter of those, are the clusters. Default
+    /// 500.
+    pub max_nodes: i64,
+    /// Features of a node behind each convolution, at least 1. Default 64.
+    pub hidden_size: i64,
+    /// How much the losses of the pooling count beside the cross entropy, at least 0: that neighbours are of one cluster,
+    /// and each node of one. Default 0.
+    pub aux_weight: f64,
+    /// Whether trees are padded to `max_nodes`, and batch normalisation sees the padding, as in FaKnow: results depend on
+    /// `max_nodes` then. Default false.
+    pub pad_to_max: bool,
+}
+
+impl Default for GnnclConfig {
+    fn default() -> Self {
+        Self { max_nodes: 500, hidden_size: 64, aux_weight: 0.0, pad_to_max: false }
+    }
+}
+
+/// The GNNCL classifier.
+///
+/// Parameters: `gnn1_pool.*`, `gnn1_embed.*`, `gnn2_pool.*`, `gnn2_embed.*`, `gnn3_embed.*`, `fc1.*`, `fc2.*`.
+#[derive(Debug)]
+pub struct Gnncl {
+    pools: [Block; 2],
+    embeds: [Block; 3],
+    linear: Linear,
+    classifier: Linear,
+    config: GnnclConfig,
+}
+
+/// What a pass over dense graphs yields.
+#[derive(Debug)]
+pub struct DenseOutput {
+    /// `[n_graphs, n_classes]`.
+    pub logits: Tensor,
+    /// Sum of the link losses of both poolings, a scalar.
+    pub link_loss: Tensor,
+    /// Sum of the entropies of both poolings, a scalar.
+    pub entropy: Tensor,
+}
+
+impl Gnncl {
+    /// A model of nodes with `n_features` each.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    pub fn new(path: &Path<'_>, config: &GnnclConfig, n_features: usize, n_classes: usize) -> Result<Self> {
+        let sizes = [("max_nodes", config.max_nodes), ("hidden_size", config.hidden_size)];
+        check("GNNCL", &sizes, 0.0, n_classes)?;
+        if !(config.aux_weight >= 0.0 && config.aux_weight.is_finite()) {
+            let (name, expected) = ("aux_weight", "a number of at least 0".into());
+            return Err(Error::Config { model: "GNNCL", name, expected, got: config.aux_weight.to_string() });
+        }
+        let (n_features, hidden) = (n_features as i64, config.hidden_size);
+        let quarter = |n: i64| (n + 3) / 4;
+        let first = quarter(config.max_nodes);
+        let second = quarter(first);
+        let pool = |name: &str, n_in, n_out| Block::new(&(path / name), n_in, hidden, n_out, true);
+        let embed = |name: &str, n_in| Block::new(&(path / name), n_in, hidden, hidden, false);
+        Ok(Self {
+            pools: [pool("gnn1_pool", n_features, first)?, pool("gnn2_pool", 3 * hidden, second)?],
+            embeds: [
+                embed("gnn1_embed", n_features)?,
+                embed("gnn2_embed", 3 * hidden)?,
+                embed("gnn3_embed", 3 * hidden)?,
+            ],
+            linear: Linear::new(&(path / "fc1"), 3 * hidden, hidden)?,
+            classifier: Linear::new(&(path / "fc2"), hidden, n_classes as i64)?,
+            config: config.clone(),
+        })
+    }
+
+    /// A pass over dense graphs: rows `x` `[n_graphs, n, n_features]`, adjacency `[n_graphs, n, n]`, and `mask` bool
+    /// `[n_graphs, n]`, which is false for rows that are no nodes. Batch normalisation sees all rows.
+    ///
+    /// # Errors
+    /// The shapes do not fit.
+    pub fn forward_dense(
+        &self,
+        x: &Tensor,
+        adjacency: &Tensor,
+        mask: &Tensor,
+        mode: Mode,
+    ) -> Result<DenseOutput> {
+        let size = x.size();
+        let rows = NodeFeatures::Dense(x.f_reshape([size[0] * size[1], size[2]])?);
+        let graphs = Graphs {
+            places: None,
+            shape: [size[0], size[1]],
+            adjacency: adjacency.shallow_clone(),
+            mask: Some(mask.f_unsqueeze(-1)?.f_to_kind(x.kind())?),
+        };
+        self.pooled(&rows, &graphs, mode)
+    }
+
+    fn pooled(&self, features: &NodeFeatures, graphs: &Graphs, mode: Mode) -> Result<DenseOutput> {
+        let assignment = self.pools[0].forward(features, graphs, mode)?;
+        let x = self.embeds[0].forward(features, graphs, mode)?;
+        let first = diff_pool(&x, &graphs.adjacency, &assignment, graphs.mask.as_ref())?;
+        let (rows, graphs) = Graphs::of_clusters(&first.x, &first.adjacency)?;
+        let assignment = self.pools[1].forward(&rows, &graphs, mode)?;
+        let x = self.embeds[1].forward(&rows, &graphs, mode)?;
+        let second = diff_pool(&x, &graphs.adjacency, &assignment, None)?;
+        let (rows, graphs) = Graphs::of_clusters(&second.x, &second.adjacency)?;
+        let x = self.embeds[2].forward(&rows, &graphs, mode)?;
+        let trees = self.linear.forward(&x.f_mean_dim([1].as_slice(), false, None::<Kind>)?)?.f_relu()?;
+        Ok(DenseOutput {
+            logits: self.classifier.forward(&trees)?,
+            link_loss: first.link_loss.f_add(&second.link_loss)?,
+            entropy: first.entropy.f_add(&second.entropy)?,
+        })
+    }
+
+    /// The trees of a batch as dense graphs.
+    fn graphs(&self, batch: &TreeBatch, kind: Kind) -> Result<Graphs> {
+        let largest = batch.sizes.f_max()?.f_int64_value(&[])?;
+        if largest > self.config.max_nodes {
+            let expected = format!("trees of at most {} nodes (`max_nodes`)", self.config.max_nodes);
+            return Err(Error::Batch { model: "GNNCL", expected, got: format!("one of {largest}") });
+        }
+        let (n_trees, n) =
+            (batch.n_trees(), if self.config.pad_to_max { self.config.max_nodes } else { largest });
+        let device = batch.trees.device();
+        // The place of a node: its tree's rows begin at tree · n.
+        let firsts = batch.sizes.f_cumsum(0, Kind::Int64)?.f_sub(&batch.sizes)?;
+        let shifts = Tensor::f_arange(n_trees, (Kind::Int64, device))?.f_mul_scalar(n)?.f_sub(&firsts)?;
+        let places = Tensor::f_arange(batch.n_nodes(), (Kind::Int64, device))?
+            .f_add(&shifts.f_index_select(0, &batch.trees)?)?;
+        let (from, to) = (batch.edges.f_select(0, 0)?, batch.edges.f_select(0, 1)?);
+        let (from, to) = (places.f_index_select(0, &from)?, places.f_index_select(0, &to)?);
+        // The entry of an edge: its row among all, times n, and its column in its tree.
+        let entry = |row: &Tensor, column: &Tensor| -> Result<Tensor> {
+            Ok(row.f_mul_scalar(n)?.f_add(&column.f_remainder(n)?)?)
+        };
+        let entries = Tensor::f_cat(&[entry(&from, &to)?, entry(&to, &from)?], 0)?;
+        let adjacency = Tensor::f_zeros([n_trees * n * n], (kind, device))?.f_index_fill(0, &entries, 1.0)?;
+        let mask = Tensor::f_zeros([n_trees * n], (kind, device))?.f_index_fill(0, &places, 1.0)?;
+        Ok(Graphs {
+            places: Some(places),
+            shape: [n_trees, n],
+            adjacency: adjacency.f_view([n_trees, n, n])?,
+            mask: Some(mask.f_view([n_trees, n, 1])?),
+        })
+    }
+}
+
+impl Model for Gnncl {
+    type Batch = TreeBatch;
+
+    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
+        let mut graphs = self.graphs(batch, self.classifier.kind())?;
+        let mut padded = None;
+        if self.config.pad_to_max {
+            // Padding is nodes like others then, for all but the pooling.
+            padded = Some(graphs.padded(&batch.features.to_dense()?.f_to_kind(self.classifier.kind())?)?);
+            graphs.places = None;
+        }
+        let features = padded.map(|rows| rows.f_flatten(0, 1).map(NodeFeatures::Dense)).transpose()?;
+        let output = self.pooled(features.as_ref().unwrap_or(&batch.features), &graphs, mode)?;
+        let Output { logits, loss } = loss::classify(output.logits, batch)?;
+        let with_auxiliary = |loss: Loss| -> Result<Loss> {
+            let auxiliary = output.link_loss.f_add(&output.entropy)?.f_mul_scalar(self.config.aux_weight)?;
+            let total = if self.config.aux_weight == 0.0 {
+                loss.total.shallow_clone()
+            } else {
+                loss.total.f_add(&auxiliary)?
+            };
+            let parts = vec![
+                (Loss::CLASSIFICATION, loss.total),
+                ("link", output.link_loss),
+                ("entropy", output.entropy),
+            ];
+            Ok(Loss { total, parts })
+        };
+        Ok(Output { logits, loss: loss.map(with_auxiliary).transpose()? })
+    }
+}
+
+/// Graphs as dense adjacency matrices.
+struct Graphs {
+    /// Row among all of each node; `None` if each row is one.
+    places: Option<Tensor>,
+    /// Number of graphs, and of rows of each.
+    shape: [i64; 2],
+    /// `[n_graphs, n, n]`.
+    adjacency: Tensor,
+    /// `[n_graphs, n, 1]`, 0 for rows that are no nodes; `None` if all are.
+    mask: Option<Tensor>,
+}
+
+impl Graphs {
+    /// Clusters, all of which are nodes.
+    fn of_clusters(x: &Tensor, adjacency: &Tensor) -> Result<(NodeFeatures, Self)> {
+        let size = x.size();
+        let rows = NodeFeatures::Dense(x.f_reshape([size[0] * size[1], size[2]])?);
+        let adjacency = adjacency.shallow_clone();
+        Ok((rows, Self { places: None, shape: [size[0], size[1]], adjacency, mask: None }))
+    }
+
+    /// Nodes `[n_nodes, k]` at their places, `[n_graphs, n, k]`.
+    fn padded(&self, nodes: &Tensor) -> Result<Tensor> {
+        let ([n_graphs, n], k) = (self.shape, nodes.size()[1]);
+        let rows = match &self.places {
+            Some(places) => {
+                let none = Tensor::f_zeros([n_graphs * n, k], (nodes.kind(), nodes.device()))?;
+                none.f_index_copy(0, places, nodes)?
+            }
+            None => nodes.shallow_clone(),
+        };
+        Ok(rows.f_view([n_graphs, n, k])?)
+    }
+
+    /// The nodes alone, of rows `[n_graphs, n, k]`.
+    fn nodes(&self, rows: &Tensor) -> Result<Tensor> {
+        let rows = rows.f_flatten(0, 1)?;
+        match &self.places {
+            Some(places) => Ok(rows.f_index_select(0, places)?),
+            None => Ok(rows),
+        }
+    }
+}
+
+/// Three convolutions, whose results stand side by side.
+#[derive(Debug)]
+struct Block {
+    convs: [DenseSageConv; 3],
+    norms: [BatchNorm; 3],
+    linear: Option<Linear>,
+}
+
+impl Block {
+    fn new(path: &Path<'_>, n_in: i64, hidden: i64, n_out: i64, linear: bool) -> Result<Self> {
+        let conv =
+            |number: usize, n_in, n_out| DenseSageConv::new(&(path / format!("conv{number}")), n_in, n_out);
+        let norm = |number: usize, n| BatchNorm::new(&(path / format!("bn{number}")), n);
+        Ok(Self {
+            convs: [conv(1, n_in, hidden)?, conv(2, hidden, hidden)?, conv(3, hidden, n_out)?],
+            norms: [norm(1, hidden)?, norm(2, hidden)?, norm(3, n_out)?],
+            linear: linear.then(|| Linear::new(&(path / "fc"), 2 * hidden + n_out, n_out)).transpose()?,
+        })
+    }
+
+    /// `[n_graphs, n, 2 · hidden + n_out]`, or `n_out` with the linear layer.
+    fn forward(&self, features: &NodeFeatures, graphs: &Graphs, mode: Mode) -> Result<Tensor> {
+        let mut results = Vec::with_capacity(3);
+        let mut nodes = features.to_device(features.device());
+        for (conv, norm) in self.convs.iter().zip(&self.norms) {
+            let (neighbours, own) = conv.project(&nodes)?;
+            let rows = conv.propagate(
+                &graphs.padded(&neighbours)?,
+                &graphs.padded(&own)?,
+                &graphs.adjacency,
+                graphs.mask.as_ref(),
+            )?;
+            let normal = norm.forward(&graphs.nodes(&rows.f_relu()?)?, mode)?;
+            results.push(graphs.padded(&normal)?);
+            nodes = NodeFeatures::Dense(normal);
+        }
+        let all = Tensor::f_cat(&results, -1)?;
+        match &self.linear {
+            Some(linear) => Ok(linear.forward(&all)?.f_relu()?),
+            None => Ok(all),
+        }
+    }
+}
