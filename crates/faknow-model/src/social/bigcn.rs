@@ -99,7 +99,7 @@ impl BiGcn {
         let first = way.first.propagate(x, &propagation)?;
         // The second convolution reads [first, root]: the product is the sum of two, so that the root's stays sparse.
         let weight = way.second.weight();
-        let parts = weight.f_split_with_sizes(&[hidden, weight.size()[1] - hidden], 1)?;
+        let parts = weight.f_split_with_sizes([hidden, weight.size()[1] - hidden], 1)?;
         let (for_first, for_root) = (&parts[0], &parts[1]);
         let own = dropout(&first.f_relu()?, rate, mode)?.f_matmul(&for_first.f_tr()?)?;
         let root = match mode {
