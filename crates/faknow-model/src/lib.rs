@@ -20,7 +20,7 @@ pub use error::{Error, Result};
 pub use explain::node_contributions;
 pub use model::{Loss, Mode, Model, Output};
 pub use social::{
-    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig, GraphClassifier,
-    GraphClassifierConfig, Upfd, UpfdConfig, UpfdKind,
+    BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
+    GraphClassifier, GraphClassifierConfig, Upfd, UpfdConfig, UpfdKind,
 };
 pub use summary::{ParameterSummary, Summary, TrainingMemory, format_bytes, summary};

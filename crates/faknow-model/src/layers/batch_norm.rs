@@ -37,7 +37,49 @@ impl BatchNorm {
         })
     }
 
-    /// Rows `[n_rows, n]`, normalised by the batch in training and by what training has seen otherwise.
+    /// The same on columns that begin at `from`: `x` `[n_rows, k]` of rows that are `n` wide. With `counts` `[n_rows]` each
+    /// row stands for so many.
+    ///
+    /// # Errors
+    /// There are fewer columns.
+    pub fn forward_columns(
+        &self,
+        x: &Tensor,
+        from: i64,
+        counts: Option<&Tensor>,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let columns = |all: &Tensor| all.f_narrow(0, from, x.size()[1]);
+        let (running_mean, running_variance) = (columns(&self.mean)?, columns(&self.variance)?);
+        let (mean, variance) = if mode.is_train() {
+            let weights = match counts {
+                Some(counts) => counts.f_to_kind(x.kind())?.f_unsqueeze(1)?,
+                None => Tensor::f_ones([x.size()[0], 1], (x.kind(), x.device()))?,
+            };
+            let n = weights.f_sum(x.kind())?;
+            let mean_of = |values: &Tensor| -> Result<Tensor> {
+                let sum = values.f_mul(&weights)?.f_sum_dim_intlist([0].as_slice(), false, x.kind())?;
+                Ok(sum.f_div(&n)?)
+            };
+            let mean = mean_of(x)?;
+            let variance = mean_of(&x.f_sub(&mean)?.f_square()?)?;
+            tch::no_grad(|| -> Result<()> {
+                let unbiased = variance.f_mul(&n)?.f_div(&n.f_sub_scalar(1.0)?)?;
+                for (running, new) in [(&running_mean, &mean), (&running_variance, &unbiased)] {
+                    let moved = running.f_mul_scalar(1.0 - MOMENTUM)?.f_add(&new.f_mul_scalar(MOMENTUM)?)?;
+                    running.shallow_clone().f_copy_(&moved)?;
+                }
+                Ok(())
+            })?;
+            (mean, variance)
+        } else {
+            (running_mean, running_variance)
+        };
+        let scale = columns(&self.weight)?.f_mul(&variance.f_add_scalar(EPS)?.f_rsqrt()?)?;
+        Ok(x.f_sub(&mean)?.f_mul(&scale)?.f_add(&columns(&self.bias)?)?)
+    }
+
+    /// Rows `[n_rows, n]` (or `[n_rows, n, len]`), normalised by the batch in training and by what training has seen otherwise.
     ///
     /// # Errors
     /// The rows have another width, or in training there is but one.

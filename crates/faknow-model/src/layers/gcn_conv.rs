@@ -58,6 +58,8 @@ pub struct GcnPropagation<'a> {
     graph: &'a Graph,
     /// d^-½ of each node, `[n_nodes, 1]`.
     scale: Tensor,
+    /// Weight of each edge, `[n_edges, 1]`; 1 if `None`.
+    weights: Option<Tensor>,
 }
 
 impl<'a> GcnPropagation<'a> {
@@ -67,7 +69,17 @@ impl<'a> GcnPropagation<'a> {
     /// libtorch refuses an operation.
     pub fn new(graph: &'a Graph, kind: tch::Kind) -> Result<Self> {
         let degrees = graph.in_degrees(kind)?.f_add_scalar(1.0)?;
-        Ok(Self { graph, scale: degrees.f_rsqrt()?.f_unsqueeze(1)? })
+        Ok(Self { graph, scale: degrees.f_rsqrt()?.f_unsqueeze(1)?, weights: None })
+    }
+
+    /// That of `graph` whose edges have these weights, `[n_edges]`; loops have the weight 1.
+    ///
+    /// # Errors
+    /// There is not a weight for each edge.
+    pub fn weighted(graph: &'a Graph, weights: Tensor) -> Result<Self> {
+        let weights = weights.f_unsqueeze(1)?;
+        let scale = graph.add(&weights)?.f_add_scalar(1.0)?.f_rsqrt()?;
+        Ok(Self { graph, scale, weights: Some(weights) })
     }
 
     /// The product with `x` `[n_nodes, n]`.
@@ -78,6 +90,10 @@ impl<'a> GcnPropagation<'a> {
         let scaled = x.f_mul(&self.scale)?;
         // The sum begins with the node's own message.
         let messages = scaled.f_index_select(0, &self.graph.from)?;
+        let messages = match &self.weights {
+            Some(weights) => messages.f_mul(weights)?,
+            None => messages,
+        };
         Ok(scaled.f_index_add(0, &self.graph.to, &messages)?.f_mul(&self.scale)?)
     }
 }

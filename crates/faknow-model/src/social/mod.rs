@@ -1,12 +1,14 @@
 //! Models of how a post spreads: they read propagation trees.
 
 mod bigcn;
+mod ebgcn;
 mod gcnfn;
 mod gnncl;
 mod graph_classifier;
 mod upfd;
 
 pub use bigcn::{BiGcn, BiGcnConfig};
+pub use ebgcn::{Ebgcn, EbgcnConfig};
 pub use gcnfn::{Gcnfn, GcnfnConfig};
 pub use gnncl::{DenseOutput, Gnncl, GnnclConfig};
 pub use graph_classifier::{ConvKind, GraphClassifier, GraphClassifierConfig};

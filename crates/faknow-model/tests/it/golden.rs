@@ -121,6 +121,11 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) 
         let ours = match loss_name {
             "total_loss" => &loss.total,
             part => {
+                let part = match part {
+                    "pred_loss" => faknow_model::Loss::CLASSIFICATION,
+                    "edge_loss" => "edge",
+                    other => other,
+                };
                 &loss
                     .parts
                     .iter()

@@ -3,8 +3,8 @@
 use faknow_data::graph::{NodeFeatures, SparseRows, Tree, TreeBatch, TreeDataset};
 use faknow_data::{Dataset as _, Rng};
 use faknow_model::{
-    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, GraphClassifier, GraphClassifierConfig, Mode, Model,
-    Output, Upfd, UpfdConfig, UpfdKind, node_contributions,
+    BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, GraphClassifier,
+    GraphClassifierConfig, Mode, Model, Output, Upfd, UpfdConfig, UpfdKind, node_contributions,
 };
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -18,8 +18,8 @@ pub(crate) const SPARSE: &str = "in.sparse";
 type TreeModel = Box<dyn Model<Batch = TreeBatch>>;
 
 /// FaKnow's names of the models, as the golden files have them.
-const MODULES: [&str; 9] =
-    ["GCN", "SAGE", "GAT", "GCNFN", "UPFDGCN", "UPFDSAGE", "UPFDGAT", "UPFDGCNFN", "BiGCN"];
+const MODULES: [&str; 10] =
+    ["GCN", "SAGE", "GAT", "GCNFN", "UPFDGCN", "UPFDSAGE", "UPFDGAT", "UPFDGCNFN", "BiGCN", "EBGCN"];
 
 /// Whether a module is one of these.
 pub(crate) fn has(module: &str) -> bool {
@@ -61,17 +61,35 @@ fn model(
                 BiGcnConfig { hidden_size, out_size, detach_root: faithful, ..BiGcnConfig::default() };
             Box::new(BiGcn::new(&path, &config, n_features, n_classes).unwrap())
         }
+        "EBGCN" => {
+            let config = EbgcnConfig { hidden_size, out_size, faithful, ..EbgcnConfig::default() };
+            Box::new(Ebgcn::new(&path, &config, n_features, n_classes).unwrap())
+        }
         other => panic!("no module {other}"),
     }
 }
 
 /// Builds the module of a golden case and runs it over the case's inputs.
 pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
-    let int = |name: &str| case["config"][name].as_i64().unwrap_or(1);
-    let sizes = [int("hidden_size"), int("out_size")];
-    let module = case["module"].as_str().unwrap();
-    let (n_features, n_classes) = (int("feature_size") as usize, int("num_classes") as usize);
-    let model = model(vars, module, n_features, sizes, n_classes, true);
+    // EBGCN calls its sizes by other names.
+    let int = |names: [&str; 2]| names.iter().find_map(|name| case["config"][*name].as_i64()).unwrap_or(1);
+    let sizes = [int(["hidden_size", ""]), int(["out_size", "output_size"])];
+    let n_features = int(["feature_size", "input_size"]) as usize;
+    let n_classes = int(["num_classes", "num_class"]) as usize;
+    let model: TreeModel = match case["module"].as_str().unwrap() {
+        "EBGCN" => {
+            let config = EbgcnConfig {
+                hidden_size: sizes[0],
+                out_size: sizes[1],
+                n_relations: int(["edge_num", ""]),
+                edge_loss_weight: case["config"]["edge_loss_weight"].as_f64().unwrap(),
+                faithful: true,
+                ..EbgcnConfig::default()
+            };
+            Box::new(Ebgcn::new(&vars.root(), &config, n_features, n_classes).unwrap())
+        }
+        module => model(vars, module, n_features, sizes, n_classes, true),
+    };
     load_parameters(vars, inputs);
     let input = |name: &str| inputs[name].shallow_clone();
     let mut features = NodeFeatures::Dense(input("in.x"));
@@ -180,11 +198,15 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
             if !sparse {
                 batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
             }
-            let output = model.forward(&batch, Mode::Eval).unwrap();
+            // Of EBGCN, what draws the edges learns in training alone.
+            tch::manual_seed(9);
+            let mode = if module == "EBGCN" { Mode::Train } else { Mode::Eval };
+            let output = model.forward(&batch, mode).unwrap();
             assert_eq!(output.logits.size(), [6, 4]);
             output.loss.unwrap().total.backward();
             let variables = vars.variables();
-            let mut names: Vec<_> = variables.keys().cloned().collect();
+            let learns = |name: &&String| variables[*name].requires_grad();
+            let mut names: Vec<_> = variables.keys().filter(learns).cloned().collect();
             names.sort();
             gradients.push(names.into_iter().map(|name| (variables[&name].grad(), name)).collect::<Vec<_>>());
         }
@@ -199,7 +221,7 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
 #[test]
 fn training_in_either_form_of_the_features_is_finite_and_differs_from_evaluation() {
     let data = trees(40, 4);
-    for module in ["GCNFN", "BiGCN"] {
+    for module in ["GCNFN", "BiGCN", "EBGCN"] {
         for sparse in [true, false] {
             let (_vars, model) = example(module);
             let mut batch = data.batch(&[0, 1, 2, 3, 4, 5]).unwrap();

@@ -1,8 +1,8 @@
 //! The models that a config can name.
 
 use faknow_model::{
-    BiGcn, BiGcnConfig, ConvKind, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig, GraphClassifier,
-    GraphClassifierConfig, TextCnn, TextCnnConfig, Upfd, UpfdConfig, UpfdKind,
+    BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
+    GraphClassifier, GraphClassifierConfig, TextCnn, TextCnnConfig, Upfd, UpfdConfig, UpfdKind,
 };
 use faknow_trainer::with_model_seed;
 use serde::de::IntoDeserializer;
@@ -43,6 +43,15 @@ const GNNCL_TRAINING: &str = "optimizer = { name = 'adam', lr = 0.001 }
 loader = { batch_size = 128, eval_batch_size = 128 }
 trainer = { epochs = 60 }
 early_stopping = { patience = 15 }";
+
+const EBGCN_TRAINING: &str = "loader = { batch_size = 128, eval_batch_size = 64 }
+trainer = { epochs = 200 }
+early_stopping = { patience = 15 }
+[optimizer]
+name = 'adam'
+lr = 0.0005
+weight_decay = 0.0001
+groups = [{ pattern = 'BURumorGCN.conv*', lr = 0.0001 }]";
 
 const BIGCN_TRAINING: &str = "loader = { batch_size = 128 }
 trainer = { epochs = 200 }
@@ -120,6 +129,13 @@ pub fn models() -> Vec<ModelInfo> {
             BIGCN_TRAINING,
         ),
         info(
+            "ebgcn",
+            "BiGCN whose edges have weights that are inferred",
+            "Wei et al., Towards Propagation Uncertainty: Edge-enhanced Bayesian Graph Convolutional Networks for Rumor Detection, ACL 2021",
+            table(&EbgcnConfig::default()),
+            EBGCN_TRAINING,
+        ),
+        info(
             "gnncl",
             "the tree pooled twice into clusters that are learnt (DiffPool)",
             "Han, Karunasekera and Leckie, Graph Neural Networks with Continual Learning for Fake News Detection from Social Media, 2020",
@@ -168,6 +184,7 @@ pub(super) enum AnyModelConfig {
     Gcnfn(GcnfnConfig),
     Upfd(UpfdKind, UpfdConfig),
     BiGcn(BiGcnConfig),
+    Ebgcn(EbgcnConfig),
     Gnncl(GnnclConfig),
 }
 
@@ -186,6 +203,7 @@ impl AnyModelConfig {
             "upfd-gat" => upfd(UpfdKind::Conv(ConvKind::Gat)),
             "upfd-gcnfn" => upfd(UpfdKind::Gcnfn),
             "bigcn" => Ok(Self::BiGcn(hyperparameters(config)?)),
+            "ebgcn" => Ok(Self::Ebgcn(hyperparameters(config)?)),
             "gnncl" => Ok(Self::Gnncl(hyperparameters(config)?)),
             _ => Ok(Self::TextCnn(hyperparameters(config)?)),
         }
@@ -228,6 +246,7 @@ impl AnyModelConfig {
             Self::Gcnfn(config) => table(config),
             Self::Upfd(_, config) => table(config),
             Self::BiGcn(config) => table(config),
+            Self::Ebgcn(config) => table(config),
             Self::Gnncl(config) => table(config),
         }
     }
@@ -248,6 +267,7 @@ impl AnyModelConfig {
                     Box::new(OnTrees(Upfd::new(path, *kind, config, n_inputs, n_classes)?))
                 }
                 Self::BiGcn(config) => Box::new(OnTrees(BiGcn::new(path, config, n_inputs, n_classes)?)),
+                Self::Ebgcn(config) => Box::new(OnTrees(Ebgcn::new(path, config, n_inputs, n_classes)?)),
                 Self::Gnncl(config) => Box::new(OnTrees(Gnncl::new(path, config, n_inputs, n_classes)?)),
             })
         };
