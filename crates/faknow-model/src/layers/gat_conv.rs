@@ -59,9 +59,13 @@ impl GatConv {
         let of_loops = of_loops.f_sub(&largest)?.f_exp()?;
         let of_edges = of_edges.f_sub(&largest.f_index_select(0, &graph.to)?)?.f_exp()?;
         let sums = of_loops.f_index_add(0, &graph.to, &of_edges)?;
+        // Divided here, where each edge has one number, rather than in the sum of the messages.
+        let of_edges = of_edges.f_div(&sums.f_index_select(0, &graph.to)?)?;
+        let of_loops = of_loops.f_div(&sums)?;
         let messages = x.f_index_select(0, &graph.from)?.f_mul(&of_edges.f_unsqueeze(1)?)?;
-        let total = x.f_mul(&of_loops.f_unsqueeze(1)?)?.f_index_add(0, &graph.to, &messages)?;
-        Ok(total.f_div(&sums.f_unsqueeze(1)?)?.f_add(&self.bias)?)
+        let total =
+            self.bias.f_addcmul(&x, &of_loops.f_unsqueeze(1)?)?.f_index_add(0, &graph.to, &messages)?;
+        Ok(total)
     }
 }
 

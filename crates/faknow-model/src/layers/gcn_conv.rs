@@ -48,7 +48,7 @@ impl GcnConv {
     /// # Errors
     /// It does not have a row for each node.
     pub fn propagate(&self, x: &Tensor, propagation: &GcnPropagation<'_>) -> Result<Tensor> {
-        Ok(propagation.forward(x)?.f_add(&self.bias)?)
+        propagation.forward(x, &self.bias)
     }
 }
 
@@ -82,11 +82,11 @@ impl<'a> GcnPropagation<'a> {
         Ok(Self { graph, scale, weights: Some(weights) })
     }
 
-    /// The product with `x` `[n_nodes, n]`.
+    /// The product with `x` `[n_nodes, n]`, plus `bias` `[n]`.
     ///
     /// # Errors
     /// `x` does not have a row for each node.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let scaled = x.f_mul(&self.scale)?;
         // The sum begins with the node's own message.
         let messages = scaled.f_index_select(0, &self.graph.from)?;
@@ -94,6 +94,6 @@ impl<'a> GcnPropagation<'a> {
             Some(weights) => messages.f_mul(weights)?,
             None => messages,
         };
-        Ok(scaled.f_index_add(0, &self.graph.to, &messages)?.f_mul(&self.scale)?)
+        Ok(bias.f_addcmul(&scaled.f_index_add(0, &self.graph.to, &messages)?, &self.scale)?)
     }
 }

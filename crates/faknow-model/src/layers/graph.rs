@@ -96,7 +96,8 @@ impl Graph {
 /// # Errors
 /// `x` does not have a row for each node.
 pub fn mean_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
-    fold("mean", 0.0, x, batch)
+    let sizes = batch.sizes.f_to_kind(x.kind())?.f_unsqueeze(1)?;
+    Ok(sum_pool(x, batch)?.f_div(&sizes)?)
 }
 
 /// The maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; its gradient goes in equal shares to all nodes that
@@ -105,18 +106,20 @@ pub fn mean_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
 /// # Errors
 /// `x` does not have a row for each node.
 pub fn max_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
-    // libtorch's own gradient of the fold does not divide what is negative among equal values (libtorch 2.13).
+    // libtorch's own gradient of the maximum does not divide what is negative among equal values (libtorch 2.13).
     let shares = tch::no_grad(|| -> Result<Tensor> {
-        let largest = fold("max", f64::NEG_INFINITY, x, batch)?;
+        let (sizes, none) = (Some(&batch.sizes), None);
+        let largest = Tensor::f_segment_reduce(x, "max", sizes, none, none, 0, false, f64::NEG_INFINITY)?;
         let has_it = x.f_eq_tensor(&largest.f_index_select(0, &batch.trees)?)?.f_to_kind(x.kind())?;
-        let counts = fold("sum", 0.0, &has_it, batch)?;
+        let counts = sum_pool(&has_it, batch)?;
         Ok(has_it.f_div(&counts.f_index_select(0, &batch.trees)?)?)
     })?;
-    fold("sum", 0.0, &x.f_mul(&shares)?, batch)
+    sum_pool(&x.f_mul(&shares)?, batch)
 }
 
-/// The nodes of a tree are side by side; there is at least one, so that what the fold begins with has no say.
-fn fold(how: &str, start: f64, x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
-    let (sizes, none) = (Some(&batch.sizes), None);
-    Ok(Tensor::f_segment_reduce(x, how, sizes, none, none, 0, false, start)?)
+/// The sum over each tree: rows are added one after the other, which is several times as fast as libtorch's fold of
+/// segments, and so is its gradient.
+fn sum_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
+    let none = Tensor::f_zeros([batch.n_trees(), x.size()[1]], (x.kind(), x.device()))?;
+    Ok(none.f_index_add(0, &batch.trees, x)?)
 }

@@ -103,8 +103,9 @@ impl Model for GraphClassifier {
     type Batch = TreeBatch;
 
     fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let nodes = self.conv.forward(&batch.features, &Graph::undirected(batch)?)?.f_relu()?;
-        let trees = dropout(&max_pool(&nodes, batch)?, self.dropout, mode)?;
+        let nodes = self.conv.forward(&batch.features, &Graph::undirected(batch)?)?;
+        // The maximum of what a ReLU leaves is what it leaves of the maximum.
+        let trees = dropout(&max_pool(&nodes, batch)?.f_relu()?, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&trees)?, batch)
     }
 }

@@ -92,8 +92,9 @@ impl Model for Upfd {
         let news = self.news.forward(&batch.features.select(&batch.roots)?)?.f_relu()?;
         let (trees, both) = match &self.encoder {
             Encoder::Conv(conv, both) => {
-                let nodes = conv.forward(&batch.features, &Graph::undirected(batch)?)?.f_relu()?;
-                (max_pool(&nodes, batch)?, both)
+                let nodes = conv.forward(&batch.features, &Graph::undirected(batch)?)?;
+                // The maximum of what a ReLU leaves is what it leaves of the maximum.
+                (max_pool(&nodes, batch)?.f_relu()?, both)
             }
             Encoder::Gcnfn(encoder) => (encoder.forward(batch)?, &encoder.linear),
         };
