@@ -71,7 +71,7 @@ impl RawTree {
 /// let line = r#"{"id": 7, "nodes": [{"id": 1, "text": "Moon landing"}, {"id": 2, "parent": 1, "text": "Wow"}]}"#;
 /// let mut trees = TreeJsonReader::from_reader(Box::new(line.as_bytes()), "example", None);
 /// let tree = trees.next().unwrap()?;
-/// assert_eq!((tree.id.as_str(), tree.parents, tree.has_texts()), ("7", vec![None, Some(0)], true));
+/// assert_eq!((tree.id.as_str(), &tree.parents[..], tree.has_texts()), ("7", &[None, Some(0)][..], true));
 /// # Ok::<(), faknow_data::Error>(())
 /// ```
 pub struct TreeJsonReader<'a> {
