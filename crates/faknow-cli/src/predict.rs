@@ -88,15 +88,13 @@ impl PredictArgs {
 
     /// Writing would empty the input before it is read.
     fn check_output(&self) -> Result<()> {
-        let same =
-            |output: &PathBuf| Some(output.canonicalize().ok()? == self.input.as_ref()?.canonicalize().ok()?);
-        match self.output.as_ref().and_then(same) {
-            Some(true) => {
-                let message = "expected another file than --input";
-                Err(faknow::Error::config("--output", message).into())
-            }
-            _ => Ok(()),
+        let (Some(input), Some(output)) = (&self.input, &self.output) else { return Ok(()) };
+        let same = || Some(output.canonicalize().ok()? == input.canonicalize().ok()?);
+        if same() == Some(true) {
+            let message = format!("expected another file than --input, got `{}`", input.display());
+            return Err(faknow::Error::config("--output", message).into());
         }
+        Ok(())
     }
 
     fn open(&self, detector: &Detector) -> Result<RecordReader> {

@@ -18,6 +18,14 @@ valid = "b.csv"
 test = "c.csv"
 text = "tweet"
 label = "verdict"
+trees = "trees.txt"
+labels = "labels.txt"
+train_ids = "train.txt"
+valid_ids = "valid.txt"
+test_ids = "test.txt"
+upfd = "raw"
+feature = "bert"
+split_by_event = true
 domain = "topic"
 classes = ["true", "false", "mixed"]
 values = { false = ["0", "hoax"], mixed = ["2"] }
