@@ -21,6 +21,7 @@ pub use explain::node_contributions;
 pub use model::{Loss, Mode, Model, Output};
 pub use social::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
-    GraphClassifier, GraphClassifierConfig, Upfd, UpfdConfig, UpfdKind,
+    GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd, UpfdConfig,
+    UpfdKind,
 };
 pub use summary::{ParameterSummary, Summary, TrainingMemory, format_bytes, summary};

@@ -1,10 +1,10 @@
 //! A fully connected layer: y = x Wᵀ + b.
 
 use tch::Tensor;
-use tch::nn::Path;
+use tch::nn::{Init, Path};
 
 use crate::Result;
-use crate::layers::{bias_uniform, kaiming_uniform};
+use crate::layers::{bias_uniform, glorot, kaiming_uniform};
 
 /// PyTorch's `nn.Linear`: `weight` `[n_out, n_in]`, `bias` `[n_out]`.
 #[derive(Debug)]
@@ -22,6 +22,24 @@ impl Linear {
         let weight = kaiming_uniform(path, "weight", &[n_out, n_in])?;
         let bias = bias_uniform(path, n_out, n_in)?;
         Ok(Self { weight, bias })
+    }
+
+    /// A layer with Glorot's initialisation, and a bias of 0.
+    ///
+    /// # Errors
+    /// libtorch refuses the sizes.
+    pub fn glorot(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
+        Ok(Self {
+            weight: glorot(path, "weight", &[n_out, n_in])?,
+            bias: path.f_var("bias", &[n_out], Init::Const(0.0))?,
+        })
+    }
+
+    /// The same layer, kept out of training.
+    #[must_use]
+    pub fn frozen(self) -> Self {
+        let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
+        Self { weight: frozen(self.weight), bias: frozen(self.bias) }
     }
 
     /// The kind of its values.

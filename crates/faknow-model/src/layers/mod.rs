@@ -1,12 +1,14 @@
 //! Layers with PyTorch's parameter names, shapes and initialisation.
 
 mod batch_norm;
+mod bayesian_linear;
 mod dense_sage_conv;
 mod diff_pool;
 mod dropout;
 mod embedding;
 mod gat_conv;
 mod gcn_conv;
+mod gin_conv;
 mod graph;
 mod init;
 mod linear;
@@ -15,6 +17,8 @@ mod sage_conv;
 mod text_cnn;
 
 pub use batch_norm::BatchNorm;
+pub use bayesian_linear::{BayesianLinear, Drawn};
+pub(crate) use bayesian_linear::{Noise, Shift};
 pub use dense_sage_conv::DenseSageConv;
 pub use diff_pool::{Pooled, diff_pool};
 pub use dropout::dropout;
@@ -22,6 +26,7 @@ pub(crate) use dropout::{select_dropped, select_positive};
 pub use embedding::Embedding;
 pub use gat_conv::GatConv;
 pub use gcn_conv::{GcnConv, GcnPropagation};
+pub use gin_conv::GinConv;
 pub use graph::{Graph, max_pool, mean_pool};
 pub use init::{bias_uniform, glorot, kaiming_uniform};
 pub use linear::Linear;

@@ -2,9 +2,9 @@
 
 use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
-use tch::nn::Path;
+use tch::nn::{Init, Path};
 
-use super::{bias_uniform, kaiming_uniform};
+use super::{bias_uniform, glorot, kaiming_uniform};
 use crate::Result;
 
 /// x Wᵀ: the features of `n` nodes, each `n_in` wide, times `weight` `[n_out, n_in]`, to `[n, n_out]`.
@@ -47,6 +47,15 @@ impl NodeLinear {
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let weight = kaiming_uniform(path, "weight", &[n_out, n_in])?;
         Ok(Self { weight, bias: bias_uniform(path, n_out, n_in)? })
+    }
+
+    /// A layer with Glorot's initialisation, and a bias of 0.
+    ///
+    /// # Errors
+    /// libtorch refuses the sizes.
+    pub fn glorot(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
+        let bias = path.f_var("bias", &[n_out], Init::Const(0.0))?;
+        Ok(Self { weight: glorot(path, "weight", &[n_out, n_in])?, bias })
     }
 
     /// The features of `n` nodes to `[n, n_out]`.

@@ -5,6 +5,7 @@ mod ebgcn;
 mod gcnfn;
 mod gnncl;
 mod graph_classifier;
+mod trustrd;
 mod upfd;
 
 pub use bigcn::{BiGcn, BiGcnConfig};
@@ -12,6 +13,9 @@ pub use ebgcn::{Ebgcn, EbgcnConfig};
 pub use gcnfn::{Gcnfn, GcnfnConfig};
 pub use gnncl::{DenseOutput, Gnncl, GnnclConfig};
 pub use graph_classifier::{ConvKind, GraphClassifier, GraphClassifierConfig};
+pub use trustrd::{
+    TrustRd, TrustRdConfig, TrustRdEncoder, TrustRdHead, TrustRdPretraining, information_bottleneck_loss,
+};
 pub use upfd::{Upfd, UpfdConfig, UpfdKind};
 
 use crate::{Error, Result};

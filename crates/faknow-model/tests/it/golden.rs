@@ -12,7 +12,7 @@ use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::{golden_gnncl, social};
+use crate::{golden_gnncl, golden_trustrd, social};
 
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
@@ -23,6 +23,12 @@ fn golden_cases_match_pytorch() {
         let manifest = read_manifest(&folder);
         let (mut ran, mut without_module) = (Vec::new(), Vec::new());
         for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
+            if case["module"] == "trustrd_ib_loss" {
+                let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+                golden_trustrd::check_loss(case, &tensors);
+                ran.push(name.as_str());
+                continue;
+            }
             let Some(build) = builder(case) else {
                 // Whole trainings and adversarial ones are the trainer's to compare.
                 if case["kind"] != "trajectory" && case["module"] != "PGD" {
@@ -33,7 +39,7 @@ fn golden_cases_match_pytorch() {
             let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
                 check(name, case, &tensors, kind, build);
-                if tensors.contains_key("in.edge_index") {
+                if tensors.contains_key("in.batch") {
                     let name = format!("{name} (sparse)");
                     check(&name, case, &with_sparse_features(&tensors), kind, build);
                 }
@@ -58,6 +64,8 @@ fn builder(case: &Value) -> Option<Build> {
     match (case["kind"].as_str()?, case["module"].as_str()?) {
         ("model", "TextCNN") => Some(text_cnn),
         ("model", "GNNCL") => Some(golden_gnncl::run),
+        ("model", "TrustRD") => Some(golden_trustrd::run_head),
+        ("layer", "TrustRdEncoder") => Some(golden_trustrd::run_encoder),
         ("model", module) if social::has(module) => Some(social::run),
         _ => None,
     }

@@ -10,6 +10,7 @@
 mod criterion;
 mod golden;
 mod golden_gnncl;
+mod golden_trustrd;
 mod pickles;
 mod pytorch;
 mod social;

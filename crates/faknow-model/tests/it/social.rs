@@ -4,7 +4,8 @@ use faknow_data::graph::{NodeFeatures, SparseRows, Tree, TreeBatch, TreeDataset}
 use faknow_data::{Dataset as _, Rng};
 use faknow_model::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, GraphClassifier,
-    GraphClassifierConfig, Mode, Model, Output, Upfd, UpfdConfig, UpfdKind, node_contributions,
+    GraphClassifierConfig, Mode, Model, Output, TrustRd, TrustRdConfig, Upfd, UpfdConfig, UpfdKind,
+    node_contributions,
 };
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -18,8 +19,19 @@ pub(crate) const SPARSE: &str = "in.sparse";
 type TreeModel = Box<dyn Model<Batch = TreeBatch>>;
 
 /// FaKnow's names of the models, as the golden files have them.
-const MODULES: [&str; 10] =
-    ["GCN", "SAGE", "GAT", "GCNFN", "UPFDGCN", "UPFDSAGE", "UPFDGAT", "UPFDGCNFN", "BiGCN", "EBGCN"];
+const MODULES: [&str; 11] = [
+    "GCN",
+    "SAGE",
+    "GAT",
+    "GCNFN",
+    "UPFDGCN",
+    "UPFDSAGE",
+    "UPFDGAT",
+    "UPFDGCNFN",
+    "BiGCN",
+    "EBGCN",
+    "TrustRD",
+];
 
 /// Whether a module is one of these.
 pub(crate) fn has(module: &str) -> bool {
@@ -64,6 +76,10 @@ fn model(
         "EBGCN" => {
             let config = EbgcnConfig { hidden_size, out_size, faithful, ..EbgcnConfig::default() };
             Box::new(Ebgcn::new(&path, &config, n_features, n_classes).unwrap())
+        }
+        "TrustRD" => {
+            let config = TrustRdConfig { hidden_size, ..TrustRdConfig::default() };
+            Box::new(TrustRd::new(&path, &config, n_features, n_classes).unwrap())
         }
         other => panic!("no module {other}"),
     }
@@ -198,9 +214,9 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
             if !sparse {
                 batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
             }
-            // Of EBGCN, what draws the edges learns in training alone.
+            // What draws EBGCN's edges and TrustRD's weights learns in training alone.
             tch::manual_seed(9);
-            let mode = if module == "EBGCN" { Mode::Train } else { Mode::Eval };
+            let mode = if ["EBGCN", "TrustRD"].contains(&module) { Mode::Train } else { Mode::Eval };
             let output = model.forward(&batch, mode).unwrap();
             assert_eq!(output.logits.size(), [6, 4]);
             output.loss.unwrap().total.backward();
@@ -221,7 +237,7 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
 #[test]
 fn training_in_either_form_of_the_features_is_finite_and_differs_from_evaluation() {
     let data = trees(40, 4);
-    for module in ["GCNFN", "BiGCN", "EBGCN"] {
+    for module in ["GCNFN", "BiGCN", "EBGCN", "TrustRD"] {
         for sparse in [true, false] {
             let (_vars, model) = example(module);
             let mut batch = data.batch(&[0, 1, 2, 3, 4, 5]).unwrap();

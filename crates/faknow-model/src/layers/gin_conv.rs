@@ -1,0 +1,86 @@
+//! Graph convolution of a node and the sum of its neighbours by a small network.
+//!
+//! Xu et al., *How Powerful are Graph Neural Networks?*, ICLR 2019, equation 4.1.
+
+use faknow_data::graph::NodeFeatures;
+use tch::Tensor;
+use tch::nn::{Init, Path};
+
+use super::{Graph, Linear, glorot, node_linear};
+use crate::Result;
+
+/// PyTorch Geometric's `GINConv` with the network Linear, ReLU, Linear: `nn.0.*`, `nn.2.*`, and `eps`, 0, which does not
+/// learn.
+///
+/// out = nn((1 + eps) x + Σ w x of the neighbours).
+#[derive(Debug)]
+pub struct GinConv {
+    eps: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    out: Linear,
+}
+
+impl GinConv {
+    /// A layer with Glorot's weights, and biases of 0, as TrustRD has it.
+    ///
+    /// # Errors
+    /// libtorch refuses the sizes.
+    pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
+        let (nn, options) = (path / "nn", (path.kind(), path.device()));
+        Ok(Self {
+            eps: path.add("eps", Tensor::f_zeros([1], options)?, false),
+            weight: glorot(&(&nn / "0"), "weight", &[n_out, n_in])?,
+            bias: (&nn / "0").f_var("bias", &[n_out], Init::Const(0.0))?,
+            out: Linear::glorot(&(nn / "2"), n_out, n_out)?,
+        })
+    }
+
+    /// The same layer, kept out of training.
+    #[must_use]
+    pub fn frozen(self) -> Self {
+        let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
+        Self { weight: frozen(self.weight), bias: frozen(self.bias), out: self.out.frozen(), ..self }
+    }
+
+    /// The first product of the network, x Wᵀ without the bias: the sum over neighbours can come behind it.
+    ///
+    /// # Errors
+    /// The features are not `n_in` wide.
+    pub fn project(&self, features: &NodeFeatures) -> Result<Tensor> {
+        node_linear(features, &self.weight)
+    }
+
+    /// The weight of that product, `[n_out, n_in]`.
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// What was projected, `[n_nodes, n_out]`, over the edges and through the rest of the network; `edge_weights`
+    /// `[n_edges]` are 1 if there are none.
+    ///
+    /// # Errors
+    /// The shapes do not fit.
+    pub fn propagate(
+        &self,
+        projected: &Tensor,
+        graph: &Graph,
+        edge_weights: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let messages = projected.f_index_select(0, &graph.from)?;
+        let messages = match edge_weights {
+            Some(weights) => messages.f_mul(&weights.f_unsqueeze(1)?)?,
+            None => messages,
+        };
+        let own = projected.f_mul(&self.eps.f_add_scalar(1.0)?)?;
+        self.out.forward(&graph.add(&messages)?.f_add(&own)?.f_add(&self.bias)?.f_relu()?)
+    }
+
+    /// The features of the nodes to `[n_nodes, n_out]`.
+    ///
+    /// # Errors
+    /// The features are not `n_in` wide.
+    pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
+        self.propagate(&self.project(features)?, graph, None)
+    }
+}
