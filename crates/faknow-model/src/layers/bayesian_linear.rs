@@ -2,11 +2,9 @@
 //!
 //! Blundell et al., *Weight Uncertainty in Neural Networks*, ICML 2015: each weight is normal, and independent of the others.
 
-use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::node_linear;
 use crate::{Mode, Result};
 
 /// The log variance that all weights begin with.
@@ -120,10 +118,5 @@ impl Drawn {
     /// The last dimension is not `n_in`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_linear(&self.weight, Some(&self.bias))?)
-    }
-
-    /// The product of the features of nodes with columns `from..` of the weight, without the bias.
-    pub(crate) fn columns(&self, features: &NodeFeatures, from: i64) -> Result<Tensor> {
-        node_linear(features, &self.weight.f_narrow(1, from, features.n_features())?)
     }
 }

@@ -243,6 +243,19 @@ impl OptimizerConfig {
         self.common().2
     }
 
+    /// The same optimizer with all parameters in one group.
+    #[must_use]
+    pub fn without_groups(mut self) -> Self {
+        match &mut self {
+            Self::Sgd(Sgd { groups, .. })
+            | Self::Adam(Adam { groups, .. })
+            | Self::AdamW(AdamW { groups, .. })
+            | Self::RmsProp(RmsProp { groups, .. })
+            | Self::Adagrad(Adagrad { groups, .. }) => groups.clear(),
+        }
+        self
+    }
+
     /// Checks every hyper-parameter.
     ///
     /// # Errors

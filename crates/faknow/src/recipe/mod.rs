@@ -31,6 +31,7 @@ mod inputs;
 mod lr_find;
 mod models;
 mod pause;
+mod pretraining;
 mod report;
 mod resume;
 mod search;

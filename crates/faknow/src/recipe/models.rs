@@ -2,7 +2,8 @@
 
 use faknow_model::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
-    GraphClassifier, GraphClassifierConfig, TextCnn, TextCnnConfig, Upfd, UpfdConfig, UpfdKind,
+    GraphClassifier, GraphClassifierConfig, TextCnn, TextCnnConfig, TrustRd, TrustRdConfig,
+    TrustRdPretraining, Upfd, UpfdConfig, UpfdKind,
 };
 use faknow_trainer::with_model_seed;
 use serde::de::IntoDeserializer;
@@ -61,6 +62,11 @@ name = 'adam'
 lr = 0.0005
 weight_decay = 0.0001
 groups = [{ pattern = 'BURumorGCN.*', lr = 0.0001 }]";
+
+const TRUSTRD_TRAINING: &str = "optimizer = { name = 'adam', lr = 0.0005, weight_decay = 0.0001 }
+loader = { batch_size = 128 }
+trainer = { epochs = 200 }
+early_stopping = { patience = 15 }";
 
 /// All models that a config can name.
 pub fn models() -> Vec<ModelInfo> {
@@ -142,6 +148,13 @@ pub fn models() -> Vec<ModelInfo> {
             table(&GnnclConfig::default()),
             GNNCL_TRAINING,
         ),
+        info(
+            "trustrd",
+            "an encoder that learns without labels first (GIN), then a Bayesian classifier",
+            "Towards Trustworthy Rumor Detection with Interpretable Graph Structural Learning, CIKM 2023",
+            table(&TrustRdConfig::default()),
+            TRUSTRD_TRAINING,
+        ),
     ]
 }
 
@@ -186,6 +199,16 @@ pub(super) enum AnyModelConfig {
     BiGcn(BiGcnConfig),
     Ebgcn(EbgcnConfig),
     Gnncl(GnnclConfig),
+    TrustRd(TrustRdConfig),
+}
+
+/// What a model learns before its training.
+pub(super) struct Pretraining {
+    /// The model of that stage, whose loss needs no labels.
+    pub(super) model: InputModel,
+    pub(super) epochs: usize,
+    /// What stands before the names of its weights in the model that they are for.
+    pub(super) prefix: &'static str,
 }
 
 impl AnyModelConfig {
@@ -205,6 +228,7 @@ impl AnyModelConfig {
             "bigcn" => Ok(Self::BiGcn(hyperparameters(config)?)),
             "ebgcn" => Ok(Self::Ebgcn(hyperparameters(config)?)),
             "gnncl" => Ok(Self::Gnncl(hyperparameters(config)?)),
+            "trustrd" => Ok(Self::TrustRd(hyperparameters(config)?)),
             _ => Ok(Self::TextCnn(hyperparameters(config)?)),
         }
     }
@@ -248,6 +272,7 @@ impl AnyModelConfig {
             Self::BiGcn(config) => table(config),
             Self::Ebgcn(config) => table(config),
             Self::Gnncl(config) => table(config),
+            Self::TrustRd(config) => table(config),
         }
     }
 
@@ -269,9 +294,22 @@ impl AnyModelConfig {
                 Self::BiGcn(config) => Box::new(OnTrees(BiGcn::new(path, config, n_inputs, n_classes)?)),
                 Self::Ebgcn(config) => Box::new(OnTrees(Ebgcn::new(path, config, n_inputs, n_classes)?)),
                 Self::Gnncl(config) => Box::new(OnTrees(Gnncl::new(path, config, n_inputs, n_classes)?)),
+                Self::TrustRd(config) => Box::new(OnTrees(TrustRd::new(path, config, n_inputs, n_classes)?)),
             })
         };
         model().map_err(|error| Error::in_table("model", error))
+    }
+
+    /// The stage before the training, if the model has one.
+    pub(super) fn pretraining(&self, path: &Path<'_>, n_inputs: usize) -> Result<Option<Pretraining>> {
+        let Self::TrustRd(config) = self else { return Ok(None) };
+        if config.pretrain_epochs == 0 {
+            return Ok(None);
+        }
+        let model = TrustRdPretraining::new(path, config, n_inputs);
+        let model = model.map_err(|error| Error::in_table("model", error))?;
+        let (epochs, prefix) = (config.pretrain_epochs, TrustRdPretraining::PREFIX);
+        Ok(Some(Pretraining { model: Box::new(OnTrees(model)), epochs, prefix }))
     }
 }
 

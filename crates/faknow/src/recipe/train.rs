@@ -24,6 +24,7 @@ use super::detector::{save_inputs, write};
 use super::input::{InputBatch, InputDataset, InputModel};
 use super::inputs::Inputs;
 use super::models::{AnyModelConfig, Sizes};
+use super::pretraining::pretrain;
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
 use super::{Config, Session, report};
 use crate::{Error, Result};
@@ -140,6 +141,12 @@ impl Job {
     pub(super) fn run(self, run_dir: RunDir, session: Session, from: Option<&Resume>) -> Result<Outcome> {
         let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
+        if !Resume::finds_checkpoint(&run) {
+            let Self { config, corpus, vars, .. } = &self;
+            if let Some(fit) = pretrain(config, corpus, vars, &run, &session.interrupt, from)? {
+                return Ok(Outcome { run, fit, valid: None, test: None });
+            }
+        }
         let (train, valid, test) = self.loaders()?;
         let step = self.step()?;
         let Self { config, corpus, model, vars, metrics, summary: lines } = self;
@@ -267,7 +274,7 @@ fn wrong_weights(error: faknow_model::Error) -> Error {
 pub(super) type InputLoader = DataLoader<InputDataset>;
 
 /// What a trainer needs of the config to update the weights as a run does.
-fn builder(
+pub(super) fn builder(
     config: &Config,
     model: InputModel,
     vars: VarStore,

@@ -3,15 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use faknow::callbacks::Callbacks;
+use faknow::callbacks::{Callbacks, StopReason};
 use faknow::data::graph::{TreeJsonReader, read_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
+use faknow::model::weights::read;
 use faknow::recipe::{
     Config, DataConfig, Detector, Outcome, ResumeOptions, Session, Sessions, cross_validate, models, resume,
     train,
 };
 use faknow::tch::Device;
-use faknow::trainer::RunDir;
+use faknow::trainer::{Interrupt, RunDir};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -91,6 +92,44 @@ fn a_resumed_run_is_the_run_that_was_not_cut_off() {
     resume(&short.path("cut"), &options, Session::default()).unwrap();
     let weights = |run: &str| fs::read(short.path(run).join("checkpoints/last/model.safetensors")).unwrap();
     assert!(weights("whole") == weights("cut"), "the weights differ");
+}
+
+#[test]
+fn what_is_learnt_before_the_training_is_resumed_and_kept() {
+    let mut bench = Bench::new("trustrd");
+    bench.config = bench.config.set_all(&["model.pretrain_epochs=3", "trainer.epochs=2"]).unwrap();
+    bench.train("whole").unwrap();
+    let weights = |run: &str| read(&bench.path(run).join("checkpoints/last/model.safetensors")).unwrap();
+    let same = |run: &str| {
+        let (ours, whole) = (weights(run), weights("whole"));
+        ours.iter().all(|(name, tensor)| tensor == &whole[name])
+    };
+    // The detector has the encoder as the first stage has left it.
+    let learnt = weights("whole/pretraining");
+    let of_detector = weights("whole");
+    for (name, tensor) in learnt.iter().filter(|(name, _)| name.starts_with("encoder.")) {
+        assert_eq!(&of_detector[&format!("pre_trained_model.{name}")], tensor, "{name}");
+    }
+
+    // Interrupted in the first stage: neither tested nor trained.
+    let interrupt = Interrupt::default();
+    interrupt.request();
+    let session = Session { interrupt, ..Session::default() };
+    let outcome = train(&bench.config, || RunDir::create(bench.path("cut")), session).unwrap();
+    assert_eq!((outcome.fit.ended, outcome.test.is_none()), (StopReason::Interrupted, true));
+    assert!(!bench.path("cut/checkpoints").exists());
+    resume(&bench.path("cut"), &ResumeOptions::default(), Session::default()).unwrap();
+    assert!(same("cut"));
+
+    // Cut off between the stages.
+    bench.train("between").unwrap();
+    fs::remove_dir_all(bench.path("between/checkpoints")).unwrap();
+    resume(&bench.path("between"), &ResumeOptions::default(), Session::default()).unwrap();
+    assert!(same("between"));
+
+    let without = Bench { config: bench.config.set("model.pretrain_epochs=0").unwrap(), ..bench };
+    without.train("without").unwrap();
+    assert!(!without.path("without/pretraining").exists());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The second stage: a Bayesian classifier, which is to stand firm against noise.
 
-use faknow_data::graph::TreeBatch;
+use faknow_data::graph::{NodeFeatures, SparseFeatures, TreeBatch};
 use tch::nn::{Init, Path};
-use tch::{Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use super::TrustRdConfig;
 use crate::layers::{BayesianLinear, Drawn, Noise, Shift, dropout, mean_pool};
@@ -63,24 +63,25 @@ impl TrustRdHead {
     /// The shapes do not fit.
     pub fn forward(&self, embeddings: &Tensor, batch: &TreeBatch, mode: Mode) -> Result<Output> {
         let embedded = mean_pool(embeddings, batch)?;
+        let features = tree_features(batch, self.slope.kind())?;
         if !mode.is_train() {
-            return loss::classify(self.logits(&embedded, batch, None, None)?, batch);
+            return loss::classify(self.logits(&embedded, &features, None, None)?, batch);
         }
         let draw = self.draw(batch.n_trees())?;
-        let logits = self.logits(&embedded, batch, Some(&draw), None)?;
+        let logits = self.logits(&embedded, &features, Some(&draw), None)?;
         let Output { logits, loss } = loss::classify(logits, batch)?;
         let with_uncertainty = |classification: Loss| -> Result<Loss> {
-            let said = logits.f_log_softmax(1, None::<tch::Kind>)?;
+            let said = logits.f_log_softmax(1, None::<Kind>)?;
             let change = |other: Tensor| -> Result<Tensor> {
-                Ok(other.f_log_softmax(1, None::<tch::Kind>)?.f_mse_loss(&said, Reduction::Mean)?)
+                Ok(other.f_log_softmax(1, None::<Kind>)?.f_mse_loss(&said, Reduction::Mean)?)
             };
             let noise = embeddings.f_randn_like()?.f_mul_scalar(self.config.embedding_noise)?;
             let noisy = mean_pool(&embeddings.f_add(&noise)?, batch)?;
-            let data = change(self.logits(&noisy, batch, Some(&draw), None)?)?;
+            let data = change(self.logits(&noisy, &features, Some(&draw), None)?)?;
             let [one, two, three, last] = &self.layers;
             let norm = self.config.parameter_noise;
             let shifts = [one.shift(norm)?, two.shift(norm)?, three.shift(norm)?, last.shift(norm)?];
-            let parameter = change(self.logits(&embedded, batch, Some(&draw), Some(&shifts))?)?;
+            let parameter = change(self.logits(&embedded, &features, Some(&draw), Some(&shifts))?)?;
             let uncertainty = data.f_add(&parameter)?.f_mul_scalar(self.config.uncertainty_weight)?;
             let total = classification.total.f_add(&uncertainty)?;
             let parts =
@@ -103,11 +104,11 @@ impl TrustRdHead {
         })
     }
 
-    /// A pass over the batch, with the means of the weights and all of the features if nothing was drawn.
+    /// A pass over trees of embeddings and features, with the means of the weights and all of the features if nothing was drawn.
     fn logits(
         &self,
         embedded: &Tensor,
-        batch: &TreeBatch,
+        features: &Tensor,
         draw: Option<&Draw>,
         shifts: Option<&[Shift; 4]>,
     ) -> Result<Tensor> {
@@ -122,13 +123,31 @@ impl TrustRdHead {
             };
             Ok(x.f_prelu(&self.slope)?)
         };
-        // The mean of the features, beside the root's: each by its own half of the weight.
-        let one = layer(0)?;
-        let mean = mean_pool(&one.columns(&batch.features, 0)?, batch)?;
-        let root = one.columns(&batch.features.select(&batch.roots)?, batch.features.n_features())?;
-        let features = activated(&mean.f_add(&root)?.f_add(&one.bias)?, 0)?;
+        let features = activated(&layer(0)?.forward(features)?, 0)?;
         let features = activated(&layer(1)?.forward(&features)?, 1)?;
         let embedded = activated(&layer(2)?.forward(embedded)?, 2)?;
         layer(3)?.forward(&Tensor::f_cat(&[embedded, features], 1)?)
     }
+}
+
+/// The mean of the features over each tree, beside those of its root: `[n_trees, 2 · n_features]`.
+fn tree_features(batch: &TreeBatch, kind: Kind) -> Result<Tensor> {
+    let mean = match &batch.features {
+        NodeFeatures::Dense(rows) => mean_pool(&rows.f_to_kind(kind)?, batch)?,
+        NodeFeatures::Sparse(sparse) => {
+            // The entries of a tree's nodes lie side by side, so that a tree is a row.
+            let start = Tensor::f_zeros([1], (Kind::Int64, batch.sizes.device()))?;
+            let bounds = Tensor::f_cat(&[start, batch.sizes.f_cumsum(0, Kind::Int64)?], 0)?;
+            let sums = NodeFeatures::Sparse(SparseFeatures {
+                columns: sparse.columns.shallow_clone(),
+                offsets: sparse.offsets.f_index_select(0, &bounds)?,
+                values: sparse.values.f_to_kind(kind)?,
+                n_features: sparse.n_features,
+            });
+            let sums = sums.to_dense()?;
+            sums.f_div(&batch.sizes.f_to_kind(kind)?.f_unsqueeze(1)?)?
+        }
+    };
+    let roots = batch.features.select(&batch.roots)?.to_dense()?;
+    Ok(Tensor::f_cat(&[mean, roots.f_to_kind(kind)?], 1)?)
 }

@@ -93,9 +93,6 @@ pub struct TrustRd {
 }
 
 impl TrustRd {
-    /// Where the encoder's parameters are; [`TrustRdPretraining`] has them without the first part of it.
-    pub const ENCODER: &'static str = "pre_trained_model.encoder";
-
     /// A model of nodes with `n_features` each.
     ///
     /// # Errors

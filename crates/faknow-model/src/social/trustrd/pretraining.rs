@@ -36,6 +36,9 @@ pub struct TrustRdPretraining {
 const EDGE_SIZE: i64 = 4;
 
 impl TrustRdPretraining {
+    /// What stands before the names of this stage's parameters in [`TrustRd`](super::TrustRd).
+    pub const PREFIX: &'static str = "pre_trained_model";
+
     /// A stage for nodes with `n_features` each.
     ///
     /// # Errors
