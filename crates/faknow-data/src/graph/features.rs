@@ -1,5 +1,7 @@
 //! Features of nodes: rows of few numbers among many zeros, or dense rows.
 
+use std::ops::Range;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
@@ -79,9 +81,19 @@ impl SparseRows {
 
     /// Columns and values of a row; both empty for a row that is not there.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
-        let Some(&end) = self.ends.get(row) else { return (&[], &[]) };
-        let start = if row == 0 { 0 } else { self.ends[row - 1] };
-        (&self.columns[start..end], &self.values[start..end])
+        let entries = self.entries(row);
+        (&self.columns[entries.clone()], &self.values[entries])
+    }
+
+    /// The same, with values that can be changed.
+    pub(super) fn row_mut(&mut self, row: usize) -> (&[u32], &mut [f32]) {
+        let entries = self.entries(row);
+        (&self.columns[entries.clone()], &mut self.values[entries])
+    }
+
+    fn entries(&self, row: usize) -> Range<usize> {
+        let Some(&end) = self.ends.get(row) else { return 0..0 };
+        if row == 0 { 0..end } else { self.ends[row - 1]..end }
     }
 }
 

@@ -112,6 +112,10 @@ impl Tree {
     pub fn features(&self) -> &SparseRows {
         &self.features
     }
+
+    pub(super) fn features_mut(&mut self) -> &mut SparseRows {
+        &mut self.features
+    }
 }
 
 /// The root, and the depth of each node; or what is wrong, in words.

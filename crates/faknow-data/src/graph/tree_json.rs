@@ -253,6 +253,15 @@ pub fn tree_vocab(trees: &[RawTree], tokenizer: &Tokenizer, options: &VocabOptio
     words.build(options)
 }
 
+/// How wide the features of these trees are: their largest position and 1 more, 0 if they have texts.
+pub fn raw_width(trees: &[RawTree]) -> usize {
+    let features = trees.iter().filter_map(|tree| match &tree.content {
+        Content::Features(rows) => Some(rows.iter().flatten()),
+        Content::Texts(_) => None,
+    });
+    features.flatten().map(|&(column, _)| column as usize + 1).max().unwrap_or(0)
+}
+
 /// Trees whose nodes' features are how often each word of the vocabulary occurs in their texts (words outside it count
 /// as the unknown word), or as they stand, `n_features` wide, or as wide as the largest position of all.
 ///
@@ -265,14 +274,8 @@ pub fn raw_to_trees(
     n_features: Option<usize>,
     file: &Path,
 ) -> Result<Vec<Tree>> {
-    let largest = || {
-        let features = trees.iter().filter_map(|tree| match &tree.content {
-            Content::Features(rows) => Some(rows.iter().flatten()),
-            Content::Texts(_) => None,
-        });
-        features.flatten().map(|&(column, _)| column as usize + 1).max().unwrap_or(0)
-    };
-    let width = words.map_or_else(|| n_features.unwrap_or_else(largest), |(_, vocab)| vocab.len());
+    let width =
+        words.map_or_else(|| n_features.unwrap_or_else(|| raw_width(&trees)), |(_, vocab)| vocab.len());
     let to_tree = |tree: RawTree| -> Result<Tree> {
         let wrong = |message: String| Error::line(file, tree.line, message);
         let in_tree = |message: &str| wrong(format!("tree `{}`: {message}", tree.id));

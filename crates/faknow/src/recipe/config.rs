@@ -118,6 +118,10 @@ pub struct DataConfig {
     pub upfd: Option<PathBuf>,
     /// Features of a UPFD data set: `profile`, `spacy`, `bert`, `content`. Default `profile`.
     pub feature: String,
+    /// How the features of the nodes of trees are weighed: `tf-idf` or `none`. Default: `tf-idf` where they are counts of words
+    /// (the TD_RvNN format, and texts), else `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weighting: Option<Weighting>,
     /// Whether what is cut from `trees` is cut by whole events, so that no event is in two parts. Default false.
     pub split_by_event: bool,
     /// Field of the text; a column number from 1 in files without header. Default `text`.
@@ -162,6 +166,7 @@ impl Default for DataConfig {
             test_ids: None,
             upfd: None,
             feature: "profile".into(),
+            weighting: None,
             split_by_event: false,
             text: "text".into(),
             label: "label".into(),
@@ -207,6 +212,16 @@ impl DataConfig {
             ..ReadOptions::default()
         }
     }
+}
+
+/// How the features of the nodes of trees are weighed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weighting {
+    /// As they stand.
+    None,
+    /// By how rare a word is among the training trees, each node normalised: see [`TfIdf`](faknow_data::graph::TfIdf).
+    TfIdf,
 }
 
 /// How texts become tokens.

@@ -148,7 +148,9 @@ impl Detector {
     /// # Errors
     /// A file is wrong.
     pub fn read_trees(&self, data: &DataConfig) -> Result<Vec<Tree>> {
-        let Inputs::Trees { n_features, words } = &self.inputs else { return Err(reads("texts", "trees")) };
+        let Inputs::Trees { n_features, words, .. } = &self.inputs else {
+            return Err(reads("texts", "trees"));
+        };
         tree_corpus::read_all(data, &self.classes, *n_features, words.as_ref())
     }
 
@@ -157,7 +159,9 @@ impl Detector {
     /// # Errors
     /// The detector reads texts, or a tree has other features than those of its training.
     pub fn to_trees(&self, trees: Vec<RawTree>, file: &Path) -> Result<Vec<Tree>> {
-        let Inputs::Trees { n_features, words } = &self.inputs else { return Err(reads("texts", "trees")) };
+        let Inputs::Trees { n_features, words, .. } = &self.inputs else {
+            return Err(reads("texts", "trees"));
+        };
         tree_corpus::to_trees(trees, words.as_ref(), Some(*n_features), file)
     }
 
@@ -188,13 +192,18 @@ impl Detector {
         Ok((evaluation, report))
     }
 
-    fn trees(&self, trees: Vec<Tree>) -> Result<InputDataset> {
-        let Inputs::Trees { n_features, .. } = &self.inputs else { return Err(reads("texts", "trees")) };
+    fn trees(&self, mut trees: Vec<Tree>) -> Result<InputDataset> {
+        let Inputs::Trees { n_features, tf_idf, .. } = &self.inputs else {
+            return Err(reads("texts", "trees"));
+        };
         if let Some(tree) = trees.iter().find(|tree| tree.features().n_features() != *n_features) {
             let (id, got) = (tree.id(), tree.features().n_features());
             let message =
                 format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
             return Err(faknow_data::Error::Dataset(message).into());
+        }
+        if let Some(tf_idf) = tf_idf {
+            trees.iter_mut().try_for_each(|tree| tf_idf.apply(tree))?;
         }
         Ok(InputDataset::Trees(TreeDataset::new(trees)?))
     }

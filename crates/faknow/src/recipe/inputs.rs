@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use faknow_data::graph::TfIdf;
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +30,16 @@ pub(super) enum Inputs {
         n_features: usize,
         /// How the nodes' texts become features, if they have texts.
         words: Option<Words>,
+        /// How the features are weighed, if they are.
+        tf_idf: Option<TfIdf>,
     },
 }
 
 #[derive(Serialize, Deserialize)]
 struct Features {
     n_features: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tf_idf: Option<TfIdf>,
 }
 
 impl Inputs {
@@ -55,15 +60,17 @@ impl Inputs {
         Ok(match reads {
             Reads::Texts => Self::Texts(words()?),
             Reads::Trees => {
-                let Features { n_features } = read_json(&run.join(FEATURES))?;
-                Self::Trees { n_features, words: run.join(VOCAB).exists().then(words).transpose()? }
+                let Features { n_features, tf_idf } = read_json(&run.join(FEATURES))?;
+                let words = run.join(VOCAB).exists().then(words).transpose()?;
+                Self::Trees { n_features, words, tf_idf }
             }
         })
     }
 
     pub(super) fn save(&self, run: &Path) -> Result<()> {
-        if let Self::Trees { n_features, .. } = self {
-            write_json(&run.join(FEATURES), &Features { n_features: *n_features })?;
+        if let Self::Trees { n_features, tf_idf, .. } = self {
+            let features = Features { n_features: *n_features, tf_idf: tf_idf.clone() };
+            write_json(&run.join(FEATURES), &features)?;
         }
         match self.words() {
             Some(words) => {

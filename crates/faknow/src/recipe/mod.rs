@@ -49,7 +49,7 @@ mod tree_corpus;
 mod trial;
 
 pub use batch_size::find_batch_size;
-pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig};
+pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig, Weighting};
 pub use cross_validation::{
     CrossValidation, FoldMetric, FoldResult, cross_validate, resume_cross_validation,
 };

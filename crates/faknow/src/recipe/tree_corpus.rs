@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use faknow_data::graph::{
-    self, RawTree, Tree, TreeDataset, TreeJsonReader, event_k_fold, event_split, label_trees, read_ids,
-    read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select,
+    self, RawTree, TfIdf, Tree, TreeDataset, TreeJsonReader, event_k_fold, event_split, label_trees,
+    read_ids, read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select,
 };
 use faknow_data::text::{Tokenizer, Vocab};
 use faknow_data::{Classes, Dataset, stratified_split};
@@ -14,7 +14,7 @@ use super::corpus::{Corpus, TestRecords, cut};
 use super::input::InputDataset;
 use super::inputs::{Inputs, Words};
 use super::text_corpus::vocab_options;
-use super::{Config, DataConfig};
+use super::{Config, DataConfig, Weighting};
 use crate::{Error, Result};
 
 /// Trees of training, validation and test, and how their nodes became features.
@@ -23,20 +23,21 @@ struct Parts {
     valid: Option<TreeDataset>,
     test: Option<TreeDataset>,
     words: Option<Words>,
+    tf_idf: Option<TfIdf>,
 }
 
 /// Reads the trees of `config`; `saved` are the inputs of a run that goes on.
 pub(super) fn load(config: &Config, saved: Option<Inputs>, test_records: TestRecords) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
     let (n_features, saved_words) = match saved {
-        Some(Inputs::Trees { n_features, words }) => (Some(n_features), words),
+        Some(Inputs::Trees { n_features, words, .. }) => (Some(n_features), words),
         _ => (None, None),
     };
     let data = &config.data;
     let parts = match (&data.trees, &data.upfd, &data.train) {
         (Some(trees), None, None) => from_file(config, trees, &classes, n_features)?,
         (None, Some(folder), None) => from_upfd(config, folder)?,
-        (None, None, Some(file)) => from_json(config, file, &classes, saved_words)?,
+        (None, None, Some(file)) => from_json(config, file, &classes, n_features, saved_words)?,
         (None, None, None) => {
             let message =
                 "no trees; give them with `--trees FILE`, `--upfd DIR` or, as JSON lines, `--train FILE`";
@@ -47,9 +48,9 @@ pub(super) fn load(config: &Config, saved: Option<Inputs>, test_records: TestRec
             return Err(Error::config("data.trees", message));
         }
     };
-    let Parts { train, valid, test, words } = parts;
+    let Parts { train, valid, test, words, tf_idf } = parts;
     check_classes(config, &train, &classes)?;
-    let inputs = Inputs::Trees { n_features: train.n_features(), words };
+    let inputs = Inputs::Trees { n_features: train.n_features(), words, tf_idf };
     Ok(Corpus {
         train: InputDataset::Trees(train),
         valid: valid.map(InputDataset::Trees),
@@ -63,7 +64,7 @@ pub(super) fn load(config: &Config, saved: Option<Inputs>, test_records: TestRec
 /// Trees of one file or folder, which files of ids, or the settings of the split, cut.
 fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option<usize>) -> Result<Parts> {
     let data = &config.data;
-    let all = labelled(config, file, classes, n_features)?;
+    let mut all = labelled(config, file, classes, n_features)?;
     let source = data.labels.as_deref().unwrap_or(file);
     let picked = |ids: &Path| -> Result<Vec<usize>> { Ok(select(&all, &read_ids(ids)?, ids)?) };
     let [train, valid, test] = match (&data.train_ids, &data.test_ids, &data.valid_ids) {
@@ -111,12 +112,32 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
     for &tree in train.iter().chain(&valid).chain(&test) {
         label_of(&all[tree], source)?;
     }
+    let tf_idf = tf_idf(config, !file.is_dir(), train.iter().map(|&tree| &all[tree]));
+    weigh(&mut all, tf_idf.as_ref())?;
     let part = |trees: &[usize]| -> Result<Option<TreeDataset>> {
         let chosen: Vec<Tree> = trees.iter().map(|&tree| all[tree].clone()).collect();
         Ok((!chosen.is_empty()).then(|| TreeDataset::new(chosen)).transpose()?)
     };
     let train = part(&train)?.ok_or_else(|| empty(config))?;
-    Ok(Parts { train, valid: part(&valid)?, test: part(&test)?, words: None })
+    Ok(Parts { train, valid: part(&valid)?, test: part(&test)?, words: None, tf_idf })
+}
+
+/// How features are to be weighed, which the training trees tell; `counts_words` says what they are.
+fn tf_idf<'a>(
+    config: &Config,
+    counts_words: bool,
+    train: impl IntoIterator<Item = &'a Tree>,
+) -> Option<TfIdf> {
+    let default = if counts_words { Weighting::TfIdf } else { Weighting::None };
+    match config.data.weighting.unwrap_or(default) {
+        Weighting::TfIdf => Some(TfIdf::fit(train)),
+        Weighting::None => None,
+    }
+}
+
+fn weigh(trees: &mut [Tree], tf_idf: Option<&TfIdf>) -> Result<()> {
+    let Some(tf_idf) = tf_idf else { return Ok(()) };
+    Ok(trees.iter_mut().try_for_each(|tree| tf_idf.apply(tree))?)
 }
 
 /// All trees of a file, with the labels that are known.
@@ -188,22 +209,34 @@ fn empty(config: &Config) -> Error {
 
 /// The graphs of a UPFD data set, by its own split.
 fn from_upfd(config: &Config, folder: &Path) -> Result<Parts> {
-    let upfd = read_upfd(folder, &config.data.feature)?;
+    let mut upfd = read_upfd(folder, &config.data.feature)?;
+    let tf_idf = tf_idf(config, false, upfd.train.iter().map(|&tree| &upfd.trees[tree]));
+    weigh(&mut upfd.trees, tf_idf.as_ref())?;
     let all = TreeDataset::new(upfd.trees)?;
     let part = |indices: &[usize]| -> Result<Option<TreeDataset>> {
         Ok((!indices.is_empty()).then(|| all.subset(indices)).transpose()?)
     };
     let train = part(&upfd.train)?.ok_or_else(|| empty(config))?;
-    Ok(Parts { train, valid: part(&upfd.valid)?, test: part(&upfd.test)?, words: None })
+    Ok(Parts { train, valid: part(&upfd.valid)?, test: part(&upfd.test)?, words: None, tf_idf })
 }
 
 /// Users' own trees as JSON lines: validation and test have files of their own, or a share of the training file.
-fn from_json(config: &Config, file: &Path, classes: &Classes, saved: Option<Words>) -> Result<Parts> {
+fn from_json(
+    config: &Config,
+    file: &Path,
+    classes: &Classes,
+    n_features: Option<usize>,
+    saved: Option<Words>,
+) -> Result<Parts> {
     let data = &config.data;
     let read =
         |file: &Path| TreeJsonReader::open(file, Some(classes))?.collect::<faknow_data::Result<Vec<_>>>();
     let other = |file: &Option<std::path::PathBuf>| file.as_deref().map(read).transpose();
     let (own, valid, test) = (read(file)?, other(&data.valid)?, other(&data.test)?);
+    // The same width in all files, though the largest position is in one of them.
+    let widths =
+        [Some(&own), valid.as_ref(), test.as_ref()].map(|trees| trees.map_or(0, |t| graph::raw_width(t)));
+    let n_features = n_features.or(widths.into_iter().max());
     let labels = || {
         let label = |tree: &RawTree| {
             let message = || format!("tree `{}` has no label", tree.id);
@@ -227,8 +260,12 @@ fn from_json(config: &Config, file: &Path, classes: &Classes, saved: Option<Word
         }
         (None, false) => None,
     };
+    let mut train = to_trees(train, words.as_ref(), n_features, file)?;
+    let tf_idf = tf_idf(config, words.is_some(), &train);
+    weigh(&mut train, tf_idf.as_ref())?;
     let data_set = |trees: Vec<RawTree>, file: &Path| -> Result<Option<TreeDataset>> {
-        let trees = to_trees(trees, words.as_ref(), None, file)?;
+        let mut trees = to_trees(trees, words.as_ref(), n_features, file)?;
+        weigh(&mut trees, tf_idf.as_ref())?;
         Ok((!trees.is_empty()).then(|| TreeDataset::new(trees)).transpose()?)
     };
     let part = |of_file: Option<Vec<RawTree>>, path: &Option<std::path::PathBuf>, share: Vec<RawTree>| match (
@@ -237,12 +274,12 @@ fn from_json(config: &Config, file: &Path, classes: &Classes, saved: Option<Word
         (Some(trees), Some(path)) => data_set(trees, path),
         _ => data_set(share, file),
     };
-    Ok(Parts {
-        train: data_set(train, file)?.ok_or_else(|| empty(config))?,
-        valid: part(valid, &data.valid, own_valid)?,
-        test: part(test, &data.test, own_test)?,
-        words,
-    })
+    let valid = part(valid, &data.valid, own_valid)?;
+    let test = part(test, &data.test, own_test)?;
+    if train.is_empty() {
+        return Err(empty(config));
+    }
+    Ok(Parts { train: TreeDataset::new(train)?, valid, test, words, tf_idf })
 }
 
 /// Trees whose nodes' texts are counted by these words, or whose features are as they stand.

@@ -95,6 +95,42 @@ fn a_resumed_run_is_the_run_that_was_not_cut_off() {
 }
 
 #[test]
+fn counts_of_words_are_weighed_and_other_features_are_not() {
+    let bench = Bench::new("gcn");
+    let weighed = |bench: &Bench, run: &str| {
+        bench.train(run).unwrap();
+        fs::read_to_string(bench.path(run).join("features.json")).unwrap().contains("tf_idf")
+    };
+    assert!(weighed(&bench, "weighed"));
+    let plain = Bench { config: bench.config.set("data.weighting=none").unwrap(), ..bench };
+    assert!(!weighed(&plain, "plain"));
+
+    // Positions and numbers in a user's own files: as they stand, and as wide in all files as in the widest.
+    let line = |id: usize, position: usize, label: &str| {
+        let features = json!({ position.to_string(): -1.5 });
+        json!({ "id": id, "label": label, "nodes": [{ "id": 0, "parent": null, "features": features }] })
+            .to_string()
+            + "\n"
+    };
+    let mut bench = plain;
+    let files = [("train.jsonl", 3), ("valid.jsonl", 9), ("test.jsonl", 1)].map(|(name, position)| {
+        let labels = ["true", "false", "true", "false"];
+        let lines: String = labels.iter().enumerate().map(|(id, label)| line(id, position, label)).collect();
+        fs::write(bench.path(name), lines).unwrap();
+        Some(bench.path(name))
+    });
+    let [train_file, valid, test] = files;
+    let classes = bench.config.data.classes.clone();
+    bench.config.data = DataConfig { train: train_file, valid, test, classes, ..DataConfig::default() };
+    assert!(!weighed(&bench, "own"));
+    let features = fs::read_to_string(bench.path("own/features.json")).unwrap();
+    assert!(features.contains("\"n_features\": 10"), "{features}");
+    bench.config = bench.config.set("data.weighting=tf-idf").unwrap();
+    let message = error(&bench);
+    assert!(message.contains("feature 3 is -1.5; weighing by tf-idf needs counts"), "{message}");
+}
+
+#[test]
 fn what_is_learnt_before_the_training_is_resumed_and_kept() {
     let mut bench = Bench::new("trustrd");
     bench.config = bench.config.set_all(&["model.pretrain_epochs=3", "trainer.epochs=2"]).unwrap();
