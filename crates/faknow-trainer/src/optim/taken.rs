@@ -14,6 +14,33 @@ pub struct Gradients {
     tensors: Vec<Option<Tensor>>,
 }
 
+impl Gradients {
+    /// The sum over all values of their products with those of another.
+    pub(crate) fn dot(&self, other: &Self) -> Result<f64> {
+        let mut sum = 0.0;
+        for (one, other) in self.tensors.iter().zip(&other.tensors) {
+            if let (Some(one), Some(other)) = (one, other) {
+                let product = one.f_flatten(0, -1)?.f_dot(&other.f_flatten(0, -1)?)?;
+                sum += product.f_double_value(&[])?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Adds `factor` times another.
+    pub(crate) fn add_scaled(&mut self, factor: f64, other: &Self) -> Result<()> {
+        for (one, other) in self.tensors.iter_mut().zip(&other.tensors) {
+            let Some(other) = other else { continue };
+            let scaled = no_grad(|| other.f_mul_scalar(factor))?;
+            *one = Some(match one {
+                Some(one) => no_grad(|| one.f_add(&scaled))?,
+                None => scaled,
+            });
+        }
+        Ok(())
+    }
+}
+
 impl Optimizer {
     /// Takes the gradients out of the parameters, which then have none, wherever in its window the batch stands. Nothing
     /// is copied.

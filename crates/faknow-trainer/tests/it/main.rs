@@ -7,6 +7,7 @@ mod at_hook;
 mod by_hand;
 mod checkpoint;
 mod checkpoint_fuzz;
+mod continual;
 mod contract;
 mod criterion;
 mod cut_off;

@@ -32,6 +32,7 @@ pub(crate) const POINTS: [Point; 7] = [
 ];
 
 /// Points, with a name each: not everything in a batch is a tensor.
+#[derive(Debug)]
 pub(crate) struct Points {
     pub(crate) x: Tensor,
     pub(crate) labels: Option<Tensor>,

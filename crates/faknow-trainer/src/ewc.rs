@@ -1,0 +1,169 @@
+//! Elastic weight consolidation: what mattered for former tasks is held where it was.
+
+use std::collections::BTreeMap;
+
+use faknow_callbacks::Phase;
+use faknow_data::{Batch, Dataset};
+use faknow_model::{Loss, Mode, Model, loss};
+use tch::nn::VarStore;
+use tch::{Kind, Tensor, no_grad};
+
+use crate::error::{Place, setting};
+use crate::guard::GradientMode;
+use crate::optim::copy;
+use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
+
+/// Trains on a new task without forgetting former ones: the loss grows as parameters leave where they were, each by how
+/// much it mattered.
+///
+/// Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, equation 3: beside the loss of the new
+/// task stands strength / 2 · Σ F (θ - θ*)² over all parameters and all former tasks. θ* are the parameters at the end of a
+/// task, F is the diagonal of the empirical Fisher information there: the mean over the task's samples of the squared gradient
+/// of the log likelihood of their labels. GNNCL (Han et al., 2020) trains on data sets one after another so.
+///
+/// The recorded loss is the sum, with the parts `classification` (or the model's own) and `ewc`.
+///
+/// ```
+/// use faknow_data::synth::{CascadeOptions, cascades};
+/// use faknow_data::graph::TreeDataset;
+/// use faknow_data::DataLoader;
+/// use faknow_model::{GraphClassifier, GraphClassifierConfig, ConvKind};
+/// use faknow_trainer::{Ewc, Trainer};
+/// use tch::{Device, nn::VarStore};
+///
+/// let task = |seed| -> Result<TreeDataset, faknow_data::Error> {
+///     TreeDataset::new(cascades(&CascadeOptions { n_trees: 20, seed, ..CascadeOptions::default() })?.collect())
+/// };
+/// let loader = |data| DataLoader::builder(data).batch_size(10).build();
+/// let vars = VarStore::new(Device::Cpu);
+/// let model = GraphClassifier::new(&vars.root(), ConvKind::Gcn, &GraphClassifierConfig::default(), 2000, 2)?;
+/// let mut trainer = Trainer::builder(model, vars).max_epochs(1).build()?;
+/// trainer.fit(&loader(task(1)?)?, None)?;
+///
+/// let (model, vars) = trainer.into_parts();
+/// let mut ewc = Ewc::new(1000.0)?;
+/// ewc.remember(&model, &vars, &task(1)?)?;
+/// let mut trainer = Trainer::builder(model, vars).step(ewc).max_epochs(1).build()?;
+/// trainer.fit(&loader(task(2)?)?, None)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Ewc {
+    strength: f64,
+    tasks: Vec<BTreeMap<String, Remembered>>,
+    supervised: Supervised,
+}
+
+/// A parameter at the end of a task.
+#[derive(Debug)]
+struct Remembered {
+    value: Tensor,
+    /// How much it matters, value by value.
+    fisher: Tensor,
+}
+
+impl Ewc {
+    /// The step that remembers nothing yet; `strength` is how much former tasks count.
+    ///
+    /// # Errors
+    /// The strength is below 0, or no number.
+    pub fn new(strength: f64) -> Result<Self> {
+        if !(strength >= 0.0 && strength.is_finite()) {
+            return Err(setting("ewc.strength", "a number of at least 0", strength));
+        }
+        Ok(Self { strength, tasks: Vec::new(), supervised: Supervised::default() })
+    }
+
+    /// How the loss of the new task is computed. Default: the model's own.
+    #[must_use]
+    pub fn supervised(mut self, supervised: Supervised) -> Self {
+        self.supervised = supervised;
+        self
+    }
+
+    /// Remembers what a model has learnt from the labelled samples of a task, at the end of its training; `vars` are those of the
+    /// model. It passes each sample by itself, forward and backward, without noise.
+    ///
+    /// # Errors
+    /// There is no sample, or one has no label; the model fails on one.
+    pub fn remember<M, D>(&mut self, model: &M, vars: &VarStore, samples: &D) -> Result<()>
+    where
+        M: Model,
+        D: Dataset<Batch = M::Batch>,
+    {
+        if samples.n_samples() == 0 {
+            return Err(setting("samples of a task to remember", "at least one", 0));
+        }
+        let _mode = GradientMode::keep();
+        // It goes backward and drops gradients; it never updates anything.
+        let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.0), vars, Clip::None)?;
+        drop(optimizer.take_gradients()?);
+        let mut task = BTreeMap::new();
+        for (name, tensor) in optimizer.parameters() {
+            let fisher = no_grad(|| tensor.f_zeros_like())?;
+            task.insert(name.to_owned(), Remembered { value: copy(tensor)?, fisher });
+        }
+        for sample in 0..samples.n_samples() {
+            let place = Place { phase: Phase::Train, epoch: 0, batch: sample + 1 };
+            let of_model = |source| Error::Model { place, source };
+            let batch = samples.batch(&[sample]).map_err(|source| Error::Data { place, source })?;
+            let batch = batch.to_device(vars.device());
+            let labels = batch.labels().ok_or(Error::NoLabels { place })?;
+            let logits = model.forward(&batch, Mode::Eval).map_err(of_model)?.logits;
+            let likelihood = loss::cross_entropy(&logits, labels).map_err(of_model)?;
+            optimizer.backward(&likelihood)?;
+            for (name, tensor) in optimizer.parameters() {
+                let gradient = tensor.f_grad()?;
+                if let (true, Some(remembered)) = (gradient.defined(), task.get_mut(name)) {
+                    let _ = no_grad(|| remembered.fisher.f_add_(&gradient.f_square()?))?;
+                }
+            }
+            drop(optimizer.take_gradients()?);
+        }
+        let n = samples.n_samples() as f64;
+        no_grad(|| task.values_mut().try_for_each(|r| r.fisher.f_div_scalar_(n).map(drop)))?;
+        self.tasks.push(task);
+        Ok(())
+    }
+
+    /// How far the parameters are from where they were, weighed; `None` if there is nothing to remember.
+    fn penalty(&self, optimizer: &Optimizer) -> Result<Option<Tensor>> {
+        let mut sum: Option<Tensor> = None;
+        for (name, tensor) in optimizer.parameters() {
+            for Remembered { value, fisher } in self.tasks.iter().filter_map(|task| task.get(name)) {
+                let part = tensor.f_sub(value)?.f_square()?.f_mul(fisher)?.f_sum(None::<Kind>)?;
+                sum = Some(match sum {
+                    Some(sum) => sum.f_add(&part)?,
+                    None => part,
+                });
+            }
+        }
+        Ok(sum.map(|sum| sum.f_mul_scalar(self.strength / 2.0)).transpose()?)
+    }
+}
+
+impl<M: Model> TrainStep<M> for Ewc {
+    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        TrainStep::<M>::begin_window(&mut self.supervised, batches)
+    }
+
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
+        let mut loss = self.supervised.loss(model, batch, optimizer, at)?;
+        if let Some(penalty) = self.penalty(optimizer)? {
+            let total = loss.total.f_add(&penalty)?;
+            if loss.parts.is_empty() {
+                loss.parts.push((Loss::CLASSIFICATION, loss.total));
+            }
+            loss.parts.push(("ewc", penalty));
+            loss = at.check_loss(Some(Loss { total, parts: loss.parts }), optimizer)?;
+        }
+        optimizer.backward_step(&loss.total)?;
+        Ok(loss)
+    }
+}

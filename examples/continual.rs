@@ -1,0 +1,107 @@
+//! One data set after another without forgetting the first, by EWC and by GEM (Han et al., 2020, train GNNCL so).
+//!
+//! Fake news of a second event is spread by other people. A detector that goes on with it alone forgets the first event;
+//! `Ewc` holds what mattered for it, `Gem` keeps some of its trees and takes no step that harms them.
+//!
+//! `cargo run -p faknow-examples --bin continual`
+
+use anyhow::{Result, ensure};
+use faknow::data::graph::{SparseRows, Tree, TreeBatch, TreeDataset};
+use faknow::data::synth::{CascadeOptions, cascades};
+use faknow::data::{Dataset, Rng};
+use faknow::model::{ConvKind, GraphClassifier, GraphClassifierConfig, weights};
+use faknow::prelude::*;
+use faknow::trainer::{Ewc, Gem, TrainStep, evaluate};
+
+/// What is known of the user of a node, as UPFD's profiles are.
+const N_FEATURES: usize = 10;
+
+/// Trees of an event for training and test. Those who spread fake news differ in some features, other ones in each event.
+fn trees(event: usize) -> Result<[TreeDataset; 2]> {
+    let options = CascadeOptions {
+        n_trees: 400,
+        mean_size: 8.0,
+        noise: 0.0,
+        seed: event as u64,
+        ..CascadeOptions::default()
+    };
+    let mut rng = Rng::new(event as u64);
+    let mut profiles = |shape: Tree| -> Result<Tree> {
+        let class = shape.label().unwrap_or_default();
+        let mut rows = SparseRows::new(N_FEATURES);
+        for _ in 0..shape.n_nodes() {
+            let told = |feature: usize| class == 1 && feature / 3 == event;
+            let value = |feature| rng.uniform() as f32 + if told(feature) { 0.5 } else { 0.0 };
+            rows.push(
+                (0..N_FEATURES).map(value).enumerate().map(|(feature, value)| (feature as u32, value)),
+            )?;
+        }
+        Ok(Tree::new(shape.id(), shape.parents().to_vec(), rows)?.with_label(class))
+    };
+    let all = TreeDataset::new(cascades(&options)?.map(&mut profiles).collect::<Result<_>>()?)?;
+    Ok([all.subset(&(0..300).collect::<Vec<_>>())?, all.subset(&(300..400).collect::<Vec<_>>())?])
+}
+
+/// Goes on with the detector in the file, or begins one; answers it after some epochs of `data`.
+fn train<S: TrainStep<GraphClassifier> + 'static>(
+    from: Option<&std::path::Path>,
+    data: &TreeDataset,
+    step: impl FnOnce(&GraphClassifier, &nn::VarStore) -> Result<S>,
+) -> Result<(GraphClassifier, nn::VarStore)> {
+    seed_model(1);
+    let vars = nn::VarStore::new(Device::Cpu);
+    let config = GraphClassifierConfig { hidden_size: 32, ..GraphClassifierConfig::default() };
+    let model = GraphClassifier::new(&vars.root(), ConvKind::Sage, &config, N_FEATURES, 2)?;
+    if let Some(file) = from {
+        weights::load(&vars, file)?;
+    }
+    let step = step(&model, &vars)?;
+    let loader = DataLoader::builder(data.clone()).batch_size(32).shuffle(1).build()?;
+    let mut trainer = Trainer::builder(model, vars)
+        .optimizer(OptimizerConfig::adam(0.01))
+        .step(step)
+        .max_epochs(20)
+        .build()?;
+    trainer.fit(&loader, None)?;
+    Ok(trainer.into_parts())
+}
+
+fn main() -> Result<()> {
+    let ([first, first_test], [second, second_test]) = (trees(0)?, trees(1)?);
+    let accuracies = |model: &GraphClassifier| -> Result<[f64; 2]> {
+        let accuracy = |data: &TreeDataset| -> Result<f64> {
+            let loader = DataLoader::builder(data.clone()).batch_size(100).build()?;
+            let metrics = Metrics::from_names(&["accuracy"])?;
+            let evaluation = evaluate(model, &loader, &metrics, Device::Cpu)?;
+            Ok(evaluation.scores.value("accuracy").unwrap_or(f64::NAN))
+        };
+        Ok([accuracy(&first_test)?, accuracy(&second_test)?])
+    };
+    let report = |name: &str, [a, b]: [f64; 2]| println!("{name:<28} {a:.3}  {b:.3}");
+    println!("accuracy on                  first  second event");
+
+    let (model, vars) = train(None, &first, |_, _| Ok(Supervised::default()))?;
+    let file = std::env::temp_dir().join(format!("continual-{}.safetensors", std::process::id()));
+    weights::save(&vars, &file)?;
+    report("after the first", accuracies(&model)?);
+
+    let (model, _) = train(Some(&file), &second, |_, _| Ok(Supervised::default()))?;
+    let plain = accuracies(&model)?;
+    report("then the second alone", plain);
+
+    let (model, _) = train(Some(&file), &second, |model, vars| {
+        let mut ewc = Ewc::new(100.0)?;
+        ewc.remember(model, vars, &first)?;
+        Ok(ewc)
+    })?;
+    let by_ewc = accuracies(&model)?;
+    report("then the second, with EWC", by_ewc);
+
+    let memory: TreeBatch = first.batch(&(0..40).collect::<Vec<_>>())?;
+    let (model, _) = train(Some(&file), &second, |_, _| Ok(Gem::new(vec![memory])?))?;
+    let by_gem = accuracies(&model)?;
+    report("then the second, with GEM", by_gem);
+    std::fs::remove_file(&file)?;
+    ensure!(by_ewc[0] > plain[0] + 0.2 && by_gem[0] > plain[0] + 0.2, "the first event was forgotten");
+    Ok(())
+}
