@@ -29,6 +29,7 @@ mod guess;
 mod input;
 mod inputs;
 mod lr_find;
+mod mistakes;
 mod models;
 mod pause;
 mod pretraining;

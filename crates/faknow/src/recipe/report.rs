@@ -7,17 +7,29 @@ use faknow_metrics::Scores;
 use faknow_model::Summary;
 use faknow_trainer::Profile;
 
+use super::mistakes::{self, Mistake};
 use super::{Config, Outcome};
 
-/// What was trained, how each epoch went, what the test says, and where the time went.
-pub(super) fn markdown(config: &Config, outcome: &Outcome, parameters: &Summary) -> String {
+/// What was trained, how each epoch went, what the test says and where it went wrong, and where the time went.
+pub(super) fn markdown(
+    config: &Config,
+    outcome: &Outcome,
+    parameters: &Summary,
+    mistakes: &[Mistake],
+) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
-    let _ = render(&mut page, config, outcome, parameters);
+    let _ = render(&mut page, config, outcome, parameters, mistakes);
     page
 }
 
-fn render(page: &mut String, config: &Config, outcome: &Outcome, parameters: &Summary) -> std::fmt::Result {
+fn render(
+    page: &mut String,
+    config: &Config,
+    outcome: &Outcome,
+    parameters: &Summary,
+    mistakes: &[Mistake],
+) -> std::fmt::Result {
     let fit = &outcome.fit;
     writeln!(page, "# {}\n", outcome.run.file_name().unwrap_or_default().to_string_lossy())?;
     writeln!(page, "- model: {}, classes: {}", config.model.name, config.data.classes.join(", "))?;
@@ -52,6 +64,9 @@ fn render(page: &mut String, config: &Config, outcome: &Outcome, parameters: &Su
     if let Some((evaluation, report)) = &outcome.test {
         writeln!(page, "\n## Test\n")?;
         writeln!(page, "loss {}\n\n```text\n{report}\n```", value(Some(&evaluation.scores), "loss"))?;
+    }
+    if !mistakes.is_empty() {
+        mistakes::render(page, mistakes, &config.data.classes)?;
     }
     render_profile(page, &fit.profile)?;
     writeln!(page, "\n## Model\n\n```text\n{parameters}\n```")?;

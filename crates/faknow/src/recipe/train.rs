@@ -23,6 +23,7 @@ use super::corpus::{Corpus, TestRecords, eval_loader, train_loader};
 use super::detector::{save_inputs, write};
 use super::input::{InputBatch, InputDataset, InputModel};
 use super::inputs::Inputs;
+use super::mistakes::surest_mistakes;
 use super::models::{AnyModelConfig, Sizes};
 use super::pretraining::pretrain;
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
@@ -191,11 +192,18 @@ impl Job {
         let valid = valid
             .map(|loader| report(evaluate(trainer.model(), &loader, &Metrics::empty(), device)?))
             .transpose()?;
+        let order = test.as_ref().map(|loader| loader.order(0).concat()).unwrap_or_default();
         let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
+        let mistakes = match (&test, &corpus.test) {
+            (Some((evaluation, _)), Some(InputDataset::Trees(data))) => {
+                surest_mistakes(trainer.model(), data, &order, &evaluation.predictions, device)?
+            }
+            _ => Vec::new(),
+        };
         let outcome = Outcome { run, fit, valid, test };
         let parameters =
             faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
-        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters))?;
+        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters, &mistakes))?;
         Ok(outcome)
     }
 

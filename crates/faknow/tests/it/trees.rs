@@ -95,6 +95,37 @@ fn a_resumed_run_is_the_run_that_was_not_cut_off() {
 }
 
 #[test]
+fn the_report_tells_which_nodes_led_to_the_surest_mistakes() {
+    let bench = Bench::new("gcn");
+    let outcome = bench.train("run").unwrap();
+    let report = fs::read_to_string(bench.path("run/report.md")).unwrap();
+    let section = report.split("## Surest mistakes").nth(1).unwrap().split("## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| tree"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let (evaluation, _) = outcome.test.unwrap();
+    let predictions = evaluation.predictions;
+    let wrong = |row: &usize| predictions.labels()[*row] != predictions.predicted()[*row];
+    assert_eq!(rows.len(), (0..32).filter(wrong).count().min(5), "{section}");
+    // The rows are those of the detector, tree by tree.
+    let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
+    let test = DataConfig { train_ids: None, ..bench.config.data.clone() };
+    let trees = detector.read_trees(&test).unwrap();
+    for row in &rows {
+        let tree = trees.iter().find(|tree| tree.id() == row[1]).unwrap();
+        let said = &detector.predict_trees(vec![tree.clone()]).unwrap()[0];
+        assert_eq!((said.label.as_str(), format!("{:.3}", said.score).as_str()), (row[3], row[4]));
+        assert_ne!(row[2], row[3]);
+        assert_eq!(row[5], tree.n_nodes().to_string());
+        let parts = &detector.explain_trees(vec![tree.clone()]).unwrap()[0];
+        let best = (0..parts.len()).fold(0, |best, node| if parts[node] > parts[best] { node } else { best });
+        assert!(row[6].starts_with(&format!("{best} ({:+.3})", parts[best])), "{row:?} {parts:?}");
+    }
+}
+
+#[test]
 fn counts_of_words_are_weighed_and_other_features_are_not() {
     let bench = Bench::new("gcn");
     let weighed = |bench: &Bench, run: &str| {
