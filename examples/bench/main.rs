@@ -6,6 +6,7 @@
 //! as the COVID set has them), else of the built-in corpus. `--quick` takes few samples, to see that it runs.
 
 mod optimizers;
+mod scale;
 mod training;
 
 use std::path::Path;
@@ -32,6 +33,14 @@ struct Size {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = args.iter().position(|arg| arg == scale::ONE) {
+        return scale::one(args.get(at + 1).context("expected a number of trees")?.parse()?);
+    }
+    if args.iter().any(|arg| arg == "--scale") {
+        let svg = args.iter().position(|arg| arg == "--svg");
+        let svg = svg.map(|at| args.get(at + 1).map(String::as_str).context("--svg needs a file"));
+        return scale::run(args.iter().any(|arg| arg == "--quick"), svg.transpose()?);
+    }
     let size = match args.iter().any(|arg| arg == "--quick") {
         true => Size { n_posts: 200, n_rows: 1000, n_weights: 10_000, n_times: 1 },
         false => Size { n_posts: 3000, n_rows: 1_000_000, n_weights: 8_000_000, n_times: 5 },

@@ -12,7 +12,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     setup::ensure(workspace)?;
     let mut command = workspace.cargo(["run", "--quiet", "-p", "faknow-examples", "--bin", "bench", "--"]);
     match workspace.shared() {
-        Some(shared) if !args.iter().any(|arg| arg == "--data" || arg == "--quick") => {
+        Some(shared) if !args.iter().any(|arg| ["--data", "--quick", "--scale"].contains(&arg.as_str())) => {
             command.arg("--data").arg(shared.join("data/covid"));
         }
         _ => {}

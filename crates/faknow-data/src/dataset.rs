@@ -30,4 +30,16 @@ pub trait Dataset: Send + Sync {
         let _ = index;
         None
     }
+
+    /// Number of samples of each class, up to the largest that occurs; empty if none is labelled.
+    fn class_counts(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for class in (0..self.n_samples()).filter_map(|index| self.class(index)) {
+            if counts.len() <= class {
+                counts.resize(class + 1, 0);
+            }
+            counts[class] += 1;
+        }
+        counts
+    }
 }

@@ -170,18 +170,6 @@ impl TextDataset {
         !self.texts.labels.is_empty()
     }
 
-    /// Number of texts of each class, up to the largest that occurs.
-    pub fn class_counts(&self) -> Vec<usize> {
-        let mut counts = Vec::new();
-        for class in (0..self.n_samples()).filter_map(|index| self.class(index)) {
-            if counts.len() <= class {
-                counts.resize(class + 1, 0);
-            }
-            counts[class] += 1;
-        }
-        counts
-    }
-
     /// Checks that a model can learn the classes of these names, in the order of their numbers, from these texts.
     ///
     /// # Errors

@@ -66,11 +66,12 @@ impl TreeDataset {
             is_dense: false,
         };
         let mut ids = std::collections::HashSet::new();
-        for (index, tree) in trees.iter().enumerate() {
+        if let Some(twice) = trees.iter().find(|tree| !ids.insert(tree.id())) {
+            return Err(Error::Dataset(format!("tree `{}`: its id comes twice", twice.id())));
+        }
+        // Each tree goes once it is taken over, so that no two copies of all are in memory.
+        for (index, tree) in trees.into_iter().enumerate() {
             let error = |message: String| Err(Error::Dataset(format!("tree `{}`: {message}", tree.id())));
-            if !ids.insert(tree.id()) {
-                return error("its id comes twice".to_owned());
-            }
             if tree.features().n_features() != n_features {
                 let got = tree.features().n_features();
                 return error(format!(
@@ -91,7 +92,7 @@ impl TreeDataset {
         }
         let places = forest.features.n_rows() * n_features;
         forest.is_dense = forest.features.n_entries() as f64 > DENSE * places as f64;
-        let rows = (0..trees.len() as u32).collect();
+        let rows = (0..forest.ids.len() as u32).collect();
         Ok(Self { forest: Arc::new(forest), rows })
     }
 
@@ -123,18 +124,6 @@ impl TreeDataset {
     /// Number of nodes of all trees.
     pub fn n_nodes(&self) -> usize {
         (0..self.n_samples()).map(|index| self.length(index)).sum()
-    }
-
-    /// Number of trees of each class, up to the largest that occurs.
-    pub fn class_counts(&self) -> Vec<usize> {
-        let mut counts = Vec::new();
-        for class in (0..self.n_samples()).filter_map(|index| self.class(index)) {
-            if counts.len() <= class {
-                counts.resize(class + 1, 0);
-            }
-            counts[class] += 1;
-        }
-        counts
     }
 
     fn row(&self, index: usize) -> Result<usize> {

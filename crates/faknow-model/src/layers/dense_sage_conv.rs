@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::{NodeLinear, kaiming_uniform, node_linear};
+use super::{NodeLinear, Start, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `DenseSAGEConv`: `lin_rel.weight` for the mean of the neighbours, `lin_root` (`weight`, `bias`) for
@@ -24,7 +24,7 @@ impl DenseSageConv {
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         Ok(Self {
-            neighbours: kaiming_uniform(&(path / "lin_rel"), "weight", &[n_out, n_in])?,
+            neighbours: node_weight(&(path / "lin_rel"), "weight", [n_out, n_in], Start::Kaiming)?,
             own: NodeLinear::new(&(path / "lin_root"), n_in, n_out)?,
         })
     }

@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::{Graph, glorot, node_linear};
+use super::{Graph, Start, glorot, node_linear, node_weight};
 use crate::Result;
 
 /// The slope of the leaky ReLU for what is below 0.
@@ -33,7 +33,7 @@ impl GatConv {
             source: glorot(path, "att_src", &[1, 1, n_out])?,
             target: glorot(path, "att_dst", &[1, 1, n_out])?,
             bias: path.f_var("bias", &[n_out], Init::Const(0.0))?,
-            weight: glorot(&(path / "lin"), "weight", &[n_out, n_in])?,
+            weight: node_weight(&(path / "lin"), "weight", [n_out, n_in], Start::Glorot)?,
             n_out,
         })
     }

@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::{Graph, glorot, node_linear};
+use super::{Graph, Start, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `GCNConv`: `lin.weight` `[n_out, n_in]`, `bias` `[n_out]`.
@@ -25,7 +25,7 @@ impl GcnConv {
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let weight = glorot(&(path / "lin"), "weight", &[n_out, n_in])?;
+        let weight = node_weight(&(path / "lin"), "weight", [n_out, n_in], Start::Glorot)?;
         let bias = path.f_var("bias", &[n_out], Init::Const(0.0))?;
         Ok(Self { weight, bias })
     }

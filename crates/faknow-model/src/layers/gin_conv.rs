@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::{Graph, Linear, glorot, node_linear};
+use super::{Graph, Linear, Start, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `GINConv` with the network Linear, ReLU, Linear: `nn.0.*`, `nn.2.*`, and `eps`, 0, which does not
@@ -30,7 +30,7 @@ impl GinConv {
         let (nn, options) = (path / "nn", (path.kind(), path.device()));
         Ok(Self {
             eps: path.add("eps", Tensor::f_zeros([1], options)?, false),
-            weight: glorot(&(&nn / "0"), "weight", &[n_out, n_in])?,
+            weight: node_weight(&(&nn / "0"), "weight", [n_out, n_in], Start::Glorot)?,
             bias: (&nn / "0").f_var("bias", &[n_out], Init::Const(0.0))?,
             out: Linear::glorot(&(nn / "2"), n_out, n_out)?,
         })

@@ -31,13 +31,21 @@ pub fn bias_uniform(path: &Path<'_>, n: i64, fan_in: i64) -> Result<Tensor> {
 /// # Errors
 /// There are fewer than two dimensions, or libtorch refuses them.
 pub fn glorot(path: &Path<'_>, name: &str, dims: &[i64]) -> Result<Tensor> {
-    let sum: i64 = dims.iter().rev().take(2).sum();
-    let bound = (6.0 / sum.max(1) as f64).sqrt();
+    let bound = glorot_bound(dims);
     Ok(path.f_var(name, dims, Init::Uniform { lo: -bound, up: bound })?)
 }
 
+pub(super) fn glorot_bound(dims: &[i64]) -> f64 {
+    let sum: i64 = dims.iter().rev().take(2).sum();
+    (6.0 / sum.max(1) as f64).sqrt()
+}
+
+pub(super) fn kaiming_bound(fan_in: i64) -> f64 {
+    if fan_in > 0 { 1.0 / (fan_in as f64).sqrt() } else { 0.0 }
+}
+
 fn uniform(path: &Path<'_>, name: &str, dims: &[i64], fan_in: i64) -> Result<Tensor> {
-    let bound = if fan_in > 0 { 1.0 / (fan_in as f64).sqrt() } else { 0.0 };
+    let bound = kaiming_bound(fan_in);
     Ok(path.f_var(name, dims, Init::Uniform { lo: -bound, up: bound })?)
 }
 

@@ -30,6 +30,7 @@ pub use gin_conv::GinConv;
 pub use graph::{Graph, max_pool, mean_pool};
 pub use init::{bias_uniform, glorot, kaiming_uniform};
 pub use linear::Linear;
-pub use node_linear::{NodeLinear, node_linear};
+pub(crate) use node_linear::stacked;
+pub use node_linear::{NodeLinear, Start, node_linear, node_weight};
 pub use sage_conv::SageConv;
 pub use text_cnn::{Activation, TextCnnLayer};

@@ -2,9 +2,10 @@
 
 use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
-use tch::nn::{Init, Path};
+use tch::nn::{Init, Path, f_init};
 
-use super::{bias_uniform, glorot, kaiming_uniform};
+use super::bias_uniform;
+use super::init::{glorot_bound, kaiming_bound};
 use crate::Result;
 
 /// x Wᵀ: the features of `n` nodes, each `n_in` wide, times `weight` `[n_out, n_in]`, to `[n, n_out]`.
@@ -32,6 +33,40 @@ pub fn node_linear(features: &NodeFeatures, weight: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// How the weight of node features begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// As [`glorot`](super::glorot).
+    Glorot,
+    /// As [`kaiming_uniform`](super::kaiming_uniform), PyTorch's linear layers.
+    Kaiming,
+}
+
+/// A weight `[n_out, n_in]` for [`node_linear`] that learns. It lies in memory column by column, as sparse features and the gradient
+/// of their product want it, so that neither is copied around in each step; nothing else tells it from other weights.
+///
+/// # Errors
+/// libtorch refuses the sizes.
+pub fn node_weight(path: &Path<'_>, name: &str, dims: [i64; 2], start: Start) -> Result<Tensor> {
+    let bound = match start {
+        Start::Glorot => glorot_bound(&dims),
+        Start::Kaiming => kaiming_bound(dims[1]),
+    };
+    let uniform = Init::Uniform { lo: -bound, up: bound };
+    let rows = f_init(uniform, &dims, path.device(), path.kind())?;
+    Ok(path.add(name, rows.f_tr()?.f_contiguous()?.f_tr()?, true))
+}
+
+/// Several weights of the same features as one `[sum of n_out, n_in]`, so that they are passed over once.
+///
+/// # Errors
+/// They are not equally wide.
+pub(crate) fn stacked(weights: &[&Tensor]) -> Result<Tensor> {
+    let columns: Vec<Tensor> =
+        weights.iter().map(|weight| weight.f_tr()).collect::<std::result::Result<_, _>>()?;
+    Ok(Tensor::f_cat(&columns, 1)?.f_tr()?)
+}
+
 /// PyTorch's `nn.Linear` on node features: `weight` `[n_out, n_in]`, `bias` `[n_out]`.
 #[derive(Debug)]
 pub struct NodeLinear {
@@ -45,7 +80,7 @@ impl NodeLinear {
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let weight = kaiming_uniform(path, "weight", &[n_out, n_in])?;
+        let weight = node_weight(path, "weight", [n_out, n_in], Start::Kaiming)?;
         Ok(Self { weight, bias: bias_uniform(path, n_out, n_in)? })
     }
 
@@ -55,7 +90,7 @@ impl NodeLinear {
     /// libtorch refuses the sizes.
     pub fn glorot(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let bias = path.f_var("bias", &[n_out], Init::Const(0.0))?;
-        Ok(Self { weight: glorot(path, "weight", &[n_out, n_in])?, bias })
+        Ok(Self { weight: node_weight(path, "weight", [n_out, n_in], Start::Glorot)?, bias })
     }
 
     /// The features of `n` nodes to `[n, n_out]`.

@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::{Graph, bias_uniform, kaiming_uniform, node_linear};
+use super::{Graph, Start, bias_uniform, node_linear, node_weight, stacked};
 use crate::Result;
 
 /// PyTorch Geometric's `SAGEConv`: `lin_l` for the mean of the neighbours (`weight` `[n_out, n_in]`, `bias` `[n_out]`),
@@ -25,9 +25,9 @@ impl SageConv {
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let neighbours = kaiming_uniform(&(path / "lin_l"), "weight", &[n_out, n_in])?;
+        let neighbours = node_weight(&(path / "lin_l"), "weight", [n_out, n_in], Start::Kaiming)?;
         let bias = bias_uniform(&(path / "lin_l"), n_out, n_in)?;
-        let own = kaiming_uniform(&(path / "lin_r"), "weight", &[n_out, n_in])?;
+        let own = node_weight(&(path / "lin_r"), "weight", [n_out, n_in], Start::Kaiming)?;
         Ok(Self { neighbours, own, bias, n_out })
     }
 
@@ -37,7 +37,7 @@ impl SageConv {
     /// The features are not `n_in` wide.
     pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
         // Both products in one pass over the features.
-        let both = node_linear(features, &Tensor::f_cat(&[&self.neighbours, &self.own], 0)?)?;
+        let both = node_linear(features, &stacked(&[&self.neighbours, &self.own])?)?;
         let parts = both.f_split(self.n_out, 1)?;
         let (neighbours, own) = (&parts[0], &parts[1]);
         let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;

@@ -10,6 +10,7 @@ use tch::nn::Path;
 use super::check;
 use crate::layers::{
     GcnConv, GcnPropagation, Graph, Linear, dropout, mean_pool, node_linear, select_dropped, select_positive,
+    stacked,
 };
 use crate::{Error, Mode, Model, Output, Result, loss};
 
@@ -125,7 +126,7 @@ impl Model for BiGcn {
     type Batch = TreeBatch;
 
     fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let weights = Tensor::f_cat(&[self.down.first.weight(), self.up.first.weight()], 0)?;
+        let weights = stacked(&[self.down.first.weight(), self.up.first.weight()])?;
         let x = node_linear(&batch.features, &weights)?; // for both directions in one pass
         let hidden = self.config.hidden_size;
         let x = x.f_split(hidden, 1)?;

@@ -2,8 +2,8 @@
 //!
 //! libtorch hands out pointers, and any number of handles to one tensor. What makes slices of them sound here:
 //!
-//! - the tensor is dense memory of this element type on the CPU, each element once and in order, and its pointer is
-//!   there and aligned ([`pointer`] checks all of that);
+//! - the tensor is dense memory of this element type on the CPU, each element once, in the order of the rows or of the
+//!   columns of a matrix, and its pointer is there and aligned ([`pointer`] checks all of that);
 //! - the slices live no longer than the borrows of the tensors, which own the memory, and nothing resizes a tensor in
 //!   between: an optimizer's step calls no operation of libtorch while it holds them;
 //! - no slice that is written to shares memory with any other one ([`operands`] checks that);
@@ -35,34 +35,35 @@ pub(super) struct Tensors<'a> {
     pub(super) slots: &'a mut [Tensor],
 }
 
-/// Whether the memory of a tensor can be read as a slice of `T`.
-pub(super) fn is_slice<T: Element>(t: &Tensor) -> bool {
-    pointer::<T>(t).is_some()
+/// Whether the memory of two tensors can be read as slices of `T` in which their values stand in the same order.
+pub(super) fn are_slices<T: Element>(one: &Tensor, other: &Tensor) -> bool {
+    let order = |t: &Tensor| pointer::<T>(t).map(|(_, _, order)| order);
+    order(one).is_some() && order(one) == order(other)
 }
 
-/// The values of a tensor in the CPU's memory; `None` if they do not lie there in order.
+/// The values of a tensor in the CPU's memory, in the order in which they lie there; `None` if they lie apart.
 pub(super) fn values<T: Element>(t: &Tensor) -> Option<&[T]> {
-    let (pointer, n) = pointer::<T>(t)?;
+    let (pointer, n, _) = pointer::<T>(t)?;
     // SAFETY: `pointer` answers an aligned address of `n` initialised values of `T`, which the borrowed tensor keeps
     // alive; nobody writes to them meanwhile by the module's contract.
     Some(unsafe { slice::from_raw_parts(pointer, n) })
 }
 
-/// The memory of all tensors; `None` if one of them has no slice, if lengths differ, or if two share memory of which
+/// The memory of all tensors; `None` if one of them has no slice, if lengths or orders differ, or if two share memory of which
 /// one is written.
 pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec<Operands<'a, T>>> {
     let mut written = Vec::with_capacity(all.len() * (1 + MAX_SLOTS));
     let mut read = Vec::with_capacity(all.len());
     for Tensors { parameter, gradient, slots } in all.iter() {
-        let (address, n) = pointer::<T>(parameter)?;
+        let (address, n, order) = pointer::<T>(parameter)?;
         written.push(Range::new(address, n));
-        let (address, n_gradient) = pointer::<T>(gradient)?;
+        let (address, n_gradient, order_of_gradient) = pointer::<T>(gradient)?;
         read.push(Range::new(address, n));
-        let mut fits = n_gradient == n && slots.len() <= MAX_SLOTS;
+        let mut fits = n_gradient == n && order_of_gradient == order && slots.len() <= MAX_SLOTS;
         for slot in slots.iter() {
-            let (address, n_slot) = pointer::<T>(slot)?;
+            let (address, n_slot, order_of_slot) = pointer::<T>(slot)?;
             written.push(Range::new(address, n));
-            fits &= n_slot == n;
+            fits &= n_slot == n && order_of_slot == order;
         }
         if !fits {
             return None;
@@ -88,31 +89,46 @@ pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec
 
 /// As [`values`], to write to. Only for tensors of which [`operands`] knows that they share no memory.
 fn values_mut<T: Element>(t: &mut Tensor) -> Option<&mut [T]> {
-    let (pointer, n) = pointer::<T>(t)?;
+    let (pointer, n, _) = pointer::<T>(t)?;
     // SAFETY: as in `values`; and no other slice covers this memory, which `operands`, the only caller, has checked.
     Some(unsafe { slice::from_raw_parts_mut(pointer, n) })
 }
 
-/// The first of a tensor's values and their number, if they lie in the CPU's memory in order, as what `T` is.
-fn pointer<T: Element>(t: &Tensor) -> Option<(*mut T, usize)> {
+/// In which order the values of a tensor lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Rows,
+    /// A matrix, column by column: a weight that sparse features are multiplied with.
+    Columns,
+}
+
+fn order(t: &Tensor) -> Option<Order> {
+    if t.is_contiguous() {
+        return Some(Order::Rows);
+    }
+    let by_columns = t.dim() == 2 && t.f_tr().is_ok_and(|t| t.is_contiguous());
+    by_columns.then_some(Order::Columns)
+}
+
+/// The first of a tensor's values, their number and their order, if they lie in the CPU's memory side by side, as what `T` is.
+fn pointer<T: Element>(t: &Tensor) -> Option<(*mut T, usize, Order)> {
     let is_plain = t.defined()
         && t.device() == Device::Cpu
         && !t.is_sparse()
         && !t.is_mkldnn()
         && t.f_kind().is_ok_and(|kind| kind == T::KIND)
-        && t.is_contiguous()
         // Values that libtorch would negate on reading.
         && t.f_is_neg().is_ok_and(|is_negated| !is_negated);
     if !is_plain {
         return None;
     }
-    let n = t.numel();
+    let (n, order) = (t.numel(), order(t)?);
     if n == 0 {
         // An empty tensor may have no address at all.
-        return Some((std::ptr::NonNull::dangling().as_ptr(), 0));
+        return Some((std::ptr::NonNull::dangling().as_ptr(), 0, order));
     }
     let pointer = t.data_ptr().cast::<T>();
-    (!pointer.is_null() && pointer.is_aligned()).then_some((pointer, n))
+    (!pointer.is_null() && pointer.is_aligned()).then_some((pointer, n, order))
 }
 
 /// Addresses from `start` to before `end`.
@@ -168,7 +184,9 @@ mod tests {
         assert_eq!(values::<f32>(&t.narrow(0, 0, 0)), Some(&[][..]));
         assert_eq!(values::<f32>(&Tensor::from(2.5f32)), Some(&[2.5][..]));
         assert_eq!(values::<f64>(&t), None);
-        assert_eq!(values::<f32>(&t.transpose(0, 1)), None);
+        assert_eq!(values::<f32>(&t.transpose(0, 1)), Some(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0][..]));
+        assert_eq!(values::<f32>(&t.transpose(0, 1).narrow(0, 0, 2)), None);
+        assert_eq!(values::<f32>(&t.view([1, 2, 3]).transpose(1, 2)), None);
         assert_eq!(values::<f32>(&Tensor::from(1.0f32).expand([3], false)), None);
         assert_eq!(values::<f32>(&t.to_sparse(None, None::<i64>, None)), None);
         assert_eq!(values::<f32>(&t.to_kind(Kind::Half)), None);
@@ -187,6 +205,15 @@ mod tests {
         assert_eq!(operands_of(&part(0, 4), &other(), &[&part(2, 4)]), None);
         assert_eq!(operands_of(&other(), &part(0, 4), &[&part(2, 4)]), None);
         assert_eq!(operands_of(&other(), &other(), &[&part(0, 4), &part(4, 4)]), Some(4));
+        // Orders differ: the first value of one row is not that of one column.
+        let (rows, columns) = (
+            || Tensor::zeros([2, 3], tch::kind::FLOAT_CPU),
+            || Tensor::zeros([3, 2], tch::kind::FLOAT_CPU).tr(),
+        );
+        assert_eq!(operands_of(&columns(), &columns(), &[&columns()]), Some(6));
+        assert_eq!(operands_of(&rows(), &columns(), &[]), None);
+        assert_eq!(operands_of(&columns(), &columns(), &[&rows()]), None);
+        assert!(are_slices::<f32>(&columns(), &columns()) && !are_slices::<f32>(&columns(), &rows()));
         // Lengths differ.
         assert_eq!(operands_of(&part(0, 4), &part(6, 3), &[]), None);
         // Two may read the same.

@@ -19,7 +19,8 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
-    /// Makes the slots ready for an update: there, and of the parameter's kind and device, which may have changed.
+    /// Makes the slots ready for an update: there, of the parameter's kind and device, which may have changed, and in its
+    /// order in memory, which a file does not tell.
     pub(super) fn prepare(&mut self, n_slots: usize, first_value: f64) -> Result<(), TchError> {
         if self.slots.len() != n_slots {
             let slot = || self.tensor.f_zeros_like()?.f_fill_(first_value);
@@ -29,6 +30,11 @@ impl Parameter {
         for slot in &mut self.slots {
             if slot.f_kind()? != kind || slot.device() != device {
                 *slot = slot.f_to_kind(kind)?.f_to_device(device)?;
+            }
+            if slot.stride() != self.tensor.stride() {
+                let mut ordered = self.tensor.f_zeros_like()?;
+                ordered.f_copy_(slot)?;
+                *slot = ordered;
             }
         }
         Ok(())
@@ -68,9 +74,9 @@ impl<'a> Ready<'a> {
             gradient = gradient.f_to_dense(None, false)?;
         }
         let tensor = &parameter.tensor;
-        let lane = if memory::is_slice::<f32>(tensor) && memory::is_slice::<f32>(&gradient) {
+        let lane = if memory::are_slices::<f32>(tensor, &gradient) {
             Lane::Single
-        } else if memory::is_slice::<f64>(tensor) && memory::is_slice::<f64>(&gradient) {
+        } else if memory::are_slices::<f64>(tensor, &gradient) {
             Lane::Double
         } else {
             Lane::Operations

@@ -67,13 +67,6 @@ impl InputDataset {
             Self::Trees(data) => data.subset(indices).map(Self::Trees),
         }
     }
-
-    pub(super) fn class_counts(&self) -> Vec<usize> {
-        match self {
-            Self::Texts(data) => data.class_counts(),
-            Self::Trees(data) => data.class_counts(),
-        }
-    }
 }
 
 impl Dataset for InputDataset {

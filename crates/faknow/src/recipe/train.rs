@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
 use faknow_data::text::load_vectors;
-use faknow_data::{DataLoader, Loader};
+use faknow_data::{DataLoader, Dataset, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;

@@ -114,8 +114,10 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
     }
     let tf_idf = tf_idf(config, !file.is_dir(), train.iter().map(|&tree| &all[tree]));
     weigh(&mut all, tf_idf.as_ref())?;
-    let part = |trees: &[usize]| -> Result<Option<TreeDataset>> {
-        let chosen: Vec<Tree> = trees.iter().map(|&tree| all[tree].clone()).collect();
+    // No tree is in two parts: they are moved, since there may be millions of nodes.
+    let mut all: Vec<Option<Tree>> = all.into_iter().map(Some).collect();
+    let mut part = |trees: &[usize]| -> Result<Option<TreeDataset>> {
+        let chosen: Vec<Tree> = trees.iter().filter_map(|&tree| all[tree].take()).collect();
         Ok((!chosen.is_empty()).then(|| TreeDataset::new(chosen)).transpose()?)
     };
     let train = part(&train)?.ok_or_else(|| empty(config))?;

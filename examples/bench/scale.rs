@@ -1,0 +1,151 @@
+//! What a data set costs as it grows: propagation trees, read from a file and trained on, up to millions of nodes.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use faknow::data::graph::{TreeBatch, TreeDataset, label_trees, read_td_rvnn, read_tree_labels};
+use faknow::data::synth::{CascadeOptions, write_td_rvnn};
+use faknow::model::{BiGcn, BiGcnConfig, ConvKind, GraphClassifier, GraphClassifierConfig};
+use faknow::prelude::*;
+use plotters::prelude::*;
+
+/// The argument by which the benchmark calls itself for one size, so that each has a peak of memory of its own.
+pub(crate) const ONE: &str = "--scale-of";
+const N_WORDS: usize = 5000;
+const MEAN_SIZE: f64 = 30.0;
+
+/// What was measured with one number of trees.
+struct Point {
+    n_nodes: f64,
+    read: f64,
+    graphsage: f64,
+    bigcn: f64,
+    peak_mib: f64,
+}
+
+/// Measures each size and draws the figure, if a file for it is named.
+pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
+    let sizes: &[usize] = if quick { &[50, 100] } else { &[1_000, 3_000, 10_000, 30_000, 100_000] };
+    println!("trees      nodes        reading  graphsage      bigcn  peak memory");
+    let mut points = Vec::new();
+    for &n_trees in sizes {
+        let output = Command::new(std::env::current_exe()?).args([ONE, &n_trees.to_string()]).output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{n_trees} trees: {}", String::from_utf8_lossy(&output.stderr));
+        let numbers: Vec<f64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [n_nodes, read, graphsage, bigcn, peak_mib] = numbers[..] else {
+            anyhow::bail!("{n_trees} trees: expected five numbers, got `{said}`")
+        };
+        println!(
+            "{n_trees:<10} {n_nodes:<10} {read:>8.2} s {graphsage:>8.2} s {bigcn:>8.2} s {peak_mib:>8.0} MiB"
+        );
+        points.push(Point { n_nodes, read, graphsage, bigcn, peak_mib });
+    }
+    if let Some(path) = svg {
+        std::fs::write(path, draw(&points)?).with_context(|| path.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Measures one number of trees, in seconds an epoch; the numbers go to standard output.
+pub(crate) fn one(n_trees: usize) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("faknow-scale-{}", std::process::id()));
+    let options =
+        CascadeOptions { n_trees, mean_size: MEAN_SIZE, n_words: N_WORDS, ..CascadeOptions::default() };
+    let files = write_td_rvnn(&folder, &options)?;
+    let start = Instant::now();
+    let classes = Classes::new(["true", "false"])?;
+    let labels = read_tree_labels(&files.labels)?;
+    let trees = label_trees(read_td_rvnn(&files.trees, Some(N_WORDS))?, &labels, &classes, &files.labels)?;
+    let data = TreeDataset::new(trees)?;
+    let read = start.elapsed().as_secs_f64();
+    std::fs::remove_dir_all(&folder)?;
+    let n_nodes = data.n_nodes();
+    let graphsage = epoch(&data, |path| {
+        GraphClassifier::new(path, ConvKind::Sage, &GraphClassifierConfig::default(), N_WORDS, 2)
+    })?;
+    let bigcn = epoch(&data, |path| BiGcn::new(path, &BiGcnConfig::default(), N_WORDS, 2))?;
+    println!("{n_nodes} {read} {graphsage} {bigcn} {}", crate::peak_memory_mib());
+    Ok(())
+}
+
+/// Seconds of the second of two epochs, in batches of 128.
+fn epoch<M: Model<Batch = TreeBatch> + 'static>(
+    data: &TreeDataset,
+    build: impl FnOnce(&nn::Path<'_>) -> faknow::model::Result<M>,
+) -> Result<f64> {
+    seed_model(0);
+    let vars = nn::VarStore::new(Device::Cpu);
+    let model = build(&vars.root())?;
+    let loader = DataLoader::builder(data.clone()).batch_size(128).shuffle(0).prefetch(1, 2).build()?;
+    let mut trainer =
+        Trainer::builder(model, vars).optimizer(OptimizerConfig::adam(5e-4)).max_epochs(2).build()?;
+    let fit = trainer.fit(&loader, None)?;
+    Ok(fit.history.epochs.last().map_or(f64::NAN, |epoch| epoch.train_seconds))
+}
+
+/// Seconds an epoch and memory over the number of nodes, both axes logarithmic: what is proportional is a line of slope 1.
+fn draw(points: &[Point]) -> Result<String> {
+    let mut picture = String::new();
+    {
+        let area = SVGBackend::with_string(&mut picture, (900, 420)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let nodes = points[0].n_nodes * 0.8..points[points.len() - 1].n_nodes * 1.25;
+        let (left, right) = area.split_horizontally(450);
+        panel(
+            &left,
+            "seconds",
+            nodes.clone(),
+            points,
+            &[
+                ("epoch of BiGCN", |p| p.bigcn, RGBColor(200, 60, 30)),
+                ("epoch of GraphSAGE", |p| p.graphsage, RGBColor(20, 90, 160)),
+                ("reading", |p| p.read, RGBColor(60, 130, 70)),
+            ],
+        )?;
+        panel(&right, "MiB", nodes, points, &[("peak memory", |p| p.peak_mib, RGBColor(90, 60, 140))])?;
+        area.present()?;
+    }
+    Ok(picture)
+}
+
+type Series = (&'static str, fn(&Point) -> f64, RGBColor);
+
+fn panel(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    unit: &str,
+    nodes: std::ops::Range<f64>,
+    points: &[Point],
+    series: &[Series],
+) -> Result<()> {
+    let values = || series.iter().flat_map(|(_, value, _)| points.iter().map(value));
+    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+    let mut chart = ChartBuilder::on(area)
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(nodes.log_scale(), (low * 0.7..high * 1.4).log_scale())?;
+    let short = |n: &f64| if *n < 1e6 { format!("{:.0} k", n / 1e3) } else { format!("{:.0} M", n / 1e6) };
+    chart
+        .configure_mesh()
+        .x_desc("nodes")
+        .y_desc(unit)
+        .x_label_formatter(&short)
+        .light_line_style(WHITE)
+        .draw()?;
+    for &(name, value, color) in series {
+        let line = points.iter().map(|point| (point.n_nodes, value(point)));
+        chart
+            .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(3))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE)
+        .border_style(RGBColor(200, 200, 200))
+        .draw()?;
+    Ok(())
+}
