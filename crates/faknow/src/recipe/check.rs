@@ -206,7 +206,7 @@ mod tests {
         check("loader.batch_size=0", "`loader.batch_size`: expected at least 1, got 0");
         check("loader.eval_batch_size=0", "`loader.eval_batch_size`: expected at least 1, got 0");
         check("loader.workers=5000", "`loader.workers`: expected at most 1024, got 5000");
-        let known = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl";
+        let known = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl, trustrd";
         check("model.name=bert", &format!("`model.name`: unknown model `bert`; known: {known}"));
         check("model.dropout=1.0", "`model.dropout`: expected from 0 to below 1, got 1");
         check("model.embedding_size=0", "`model.embedding_size`: expected at least 1, got 0");

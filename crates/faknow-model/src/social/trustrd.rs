@@ -3,22 +3,14 @@
 //! *Towards Trustworthy Rumor Detection with Interpretable Graph Structural Learning*, CIKM 2023. Messages go from parent to
 //! child.
 
-mod encoder;
-mod head;
-mod pretraining;
-
-pub use encoder::TrustRdEncoder;
-pub use head::TrustRdHead;
-pub use pretraining::{TrustRdPretraining, information_bottleneck_loss};
-
 use faknow_data::graph::TreeBatch;
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 
-use super::check;
+use super::{TrustRdEncoder, TrustRdHead, check};
 use crate::{Error, Mode, Model, Output, Result};
 
-/// Hyper-parameters of [`TrustRd`] and of [`TrustRdPretraining`]; the defaults are FaKnow's.
+/// Hyper-parameters of [`TrustRd`] and of [`TrustRdPretraining`](super::TrustRdPretraining); the defaults are FaKnow's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustRdConfig {
@@ -57,7 +49,7 @@ impl Default for TrustRdConfig {
 }
 
 impl TrustRdConfig {
-    fn validate(&self, n_classes: usize) -> Result<()> {
+    pub(super) fn validate(&self, n_classes: usize) -> Result<()> {
         let sizes = [("hidden_size", self.hidden_size), ("n_layers", self.n_layers)];
         check("TrustRD", &sizes, self.dropout, n_classes)?;
         let wrong = |name, expected: &str, got: f64| {
@@ -78,14 +70,14 @@ impl TrustRdConfig {
     }
 
     /// Features that the encoder gives a node.
-    fn embedding_size(&self) -> i64 {
+    pub(super) fn embedding_size(&self) -> i64 {
         self.hidden_size * self.n_layers
     }
 }
 
 /// The TrustRD classifier: the second stage, with the encoder of the first, which does not learn any more.
 ///
-/// Parameters: `pre_trained_model.encoder.*`, which [`TrustRdPretraining`] names `encoder.*`, and those of [`TrustRdHead`].
+/// Parameters: `pre_trained_model.encoder.*`, which [`TrustRdPretraining`](super::TrustRdPretraining) names `encoder.*`, and those of [`TrustRdHead`].
 #[derive(Debug)]
 pub struct TrustRd {
     encoder: TrustRdEncoder,
