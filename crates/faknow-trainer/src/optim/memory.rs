@@ -38,7 +38,7 @@ pub(super) struct Tensors<'a> {
 /// Whether the memory of two tensors can be read as slices of `T` in which their values stand in the same order.
 pub(super) fn are_slices<T: Element>(one: &Tensor, other: &Tensor) -> bool {
     let order = |t: &Tensor| pointer::<T>(t).map(|(_, _, order)| order);
-    order(one).is_some() && order(one) == order(other)
+    order(one).is_some_and(|of_one| order(other) == Some(of_one))
 }
 
 /// The values of a tensor in the CPU's memory, in the order in which they lie there; `None` if they lie apart.

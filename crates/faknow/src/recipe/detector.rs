@@ -202,9 +202,7 @@ impl Detector {
                 format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
             return Err(faknow_data::Error::Dataset(message).into());
         }
-        if let Some(tf_idf) = tf_idf {
-            trees.iter_mut().try_for_each(|tree| tf_idf.apply(tree))?;
-        }
+        tree_corpus::weigh(&mut trees, tf_idf.as_ref())?;
         Ok(InputDataset::Trees(TreeDataset::new(trees)?))
     }
 

@@ -137,7 +137,8 @@ fn tf_idf<'a>(
     }
 }
 
-fn weigh(trees: &mut [Tree], tf_idf: Option<&TfIdf>) -> Result<()> {
+/// Weighs the features of all trees, if they are to be weighed.
+pub(super) fn weigh(trees: &mut [Tree], tf_idf: Option<&TfIdf>) -> Result<()> {
     let Some(tf_idf) = tf_idf else { return Ok(()) };
     Ok(trees.iter_mut().try_for_each(|tree| tf_idf.apply(tree))?)
 }
