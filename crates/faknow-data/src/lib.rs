@@ -8,6 +8,7 @@ pub mod graph;
 mod inspect;
 mod labels;
 mod loader;
+pub mod memory;
 mod prefetch;
 mod record;
 mod rng;

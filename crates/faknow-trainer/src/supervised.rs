@@ -1,6 +1,7 @@
 //! The stock training step: forward, backward, clip, update.
 
 use faknow_data::Batch;
+use faknow_model::layers::with_row_gradients;
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use tch::Tensor;
 
@@ -102,7 +103,7 @@ impl<M: Model> TrainStep<M> for Supervised {
         optimizer: &mut Optimizer,
         at: StepContext,
     ) -> Result<Loss> {
-        let loss = self.loss(model, batch, optimizer, at)?;
+        let loss = with_row_gradients(|| self.loss(model, batch, optimizer, at))?;
         optimizer.backward_step(&loss.total)?;
         Ok(loss)
     }

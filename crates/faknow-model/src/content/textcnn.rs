@@ -113,8 +113,7 @@ impl Model for TextCnn {
     type Batch = TextBatch;
 
     fn forward(&self, batch: &TextBatch, mode: Mode) -> Result<Output> {
-        let words = self.embedding.forward(&batch.tokens)?; // [n, len, size]
-        let features = self.convolutions.forward(&words)?; // [n, filters]
+        let features = self.convolutions.forward_words(&self.embedding, &batch.tokens)?; // [n, filters]
         let features = features.f_dropout(self.dropout, mode.is_train())?;
         loss::classify(self.classifier.forward(&features)?, batch)
     }

@@ -1,7 +1,9 @@
 //! Word vectors by word number.
 
-use tch::Tensor;
+use std::cell::Cell;
+
 use tch::nn::{Init, Path};
+use tch::{Kind, Tensor};
 
 use crate::{Error, Result};
 
@@ -49,13 +51,28 @@ impl Embedding {
         self.weight.size()[0]
     }
 
+    /// The kind of the vectors' values.
+    pub fn kind(&self) -> Kind {
+        self.weight.kind()
+    }
+
     /// Word numbers i64 `[n, len]` to vectors `[n, len, size]`.
     ///
     /// # Errors
     /// A word number is not below the number of words.
     pub fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.look_up(tokens, false)
+    }
+
+    /// Word numbers i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_row_gradients`] their gradient has no
+    /// rows but theirs.
+    pub(super) fn forward_distinct(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.look_up(tokens, row_gradients())
+    }
+
+    fn look_up(&self, tokens: &Tensor, row_gradients: bool) -> Result<Tensor> {
         // libtorch reads a token outside the table as an error on the CPU, and it names neither token nor table.
-        Tensor::f_embedding(&self.weight, tokens, -1, false, false).map_err(|error| {
+        Tensor::f_embedding(&self.weight, tokens, -1, false, row_gradients).map_err(|error| {
             let outside = |t: Result<Tensor, tch::TchError>| t.ok().and_then(|t| t.f_int64_value(&[]).ok());
             match (outside(tokens.f_min()), outside(tokens.f_max())) {
                 (Some(min), Some(max)) if min < 0 || max >= self.n_words() => Error::Batch {
@@ -67,4 +84,44 @@ impl Embedding {
             }
         })
     }
+}
+
+thread_local! {
+    static ROW_GRADIENTS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn row_gradients() -> bool {
+    ROW_GRADIENTS.get()
+}
+
+/// Lets the gradients of word vectors that `forward` makes have no rows but those of the words that occur: a sparse tensor
+/// of libtorch, which `faknow_trainer::Optimizer` takes, with the same result to the last bit, and tch's own optimizers refuse.
+///
+/// A batch has a few hundred words out of tens of thousands. The stock training step does it; for a loop of your own:
+///
+/// ```
+/// use faknow_data::TextBatch;
+/// use faknow_model::layers::with_row_gradients;
+/// use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
+/// use tch::{Device, Tensor, nn};
+///
+/// let vars = nn::VarStore::new(Device::Cpu);
+/// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 1000, 2)?;
+/// let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 0, 0, 0]]);
+/// let batch = TextBatch::new(tokens, Some(Tensor::from_slice(&[1i64])))?;
+/// let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
+/// output.loss.unwrap().total.backward();
+/// assert!(vars.variables()["word_embedding.weight"].grad().is_sparse());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn with_row_gradients<T>(forward: impl FnOnce() -> T) -> T {
+    /// Sets it back, even if `forward` panics.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ROW_GRADIENTS.set(self.0);
+        }
+    }
+    let _before = Before(ROW_GRADIENTS.replace(true));
+    forward()
 }

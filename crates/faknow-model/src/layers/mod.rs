@@ -15,6 +15,7 @@ mod linear;
 mod node_linear;
 mod sage_conv;
 mod text_cnn;
+mod windows;
 
 pub use batch_norm::BatchNorm;
 pub use bayesian_linear::{BayesianLinear, Drawn};
@@ -23,7 +24,7 @@ pub use dense_sage_conv::DenseSageConv;
 pub use diff_pool::{Pooled, diff_pool};
 pub use dropout::dropout;
 pub(crate) use dropout::{select_dropped, select_positive};
-pub use embedding::Embedding;
+pub use embedding::{Embedding, with_row_gradients};
 pub use gat_conv::GatConv;
 pub use gcn_conv::{GcnConv, GcnPropagation};
 pub use gin_conv::GinConv;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
-use crate::layers::{bias_uniform, kaiming_uniform};
+use super::windows::{self, Block, Strongest, Words};
+use super::{Embedding, bias_uniform, kaiming_uniform};
 use crate::{Error, Result};
 
 /// What stands between a convolution and the maximum over time.
@@ -91,15 +92,7 @@ impl TextCnnLayer {
     /// # Errors
     /// The texts are shorter than the widest kernel.
     pub fn forward(&self, words: &Tensor) -> Result<Tensor> {
-        let len = words.size()[1];
-        let widest = self.convolutions.iter().map(|c| c.kernel_size).max().unwrap_or(1);
-        if len < widest {
-            return Err(Error::Batch {
-                model: "TextCNN",
-                expected: format!("texts padded to at least the widest kernel, {widest} words"),
-                got: format!("{len} words"),
-            });
-        }
+        self.check_length(words.size()[1])?;
         // A convolution over one channel with kernels as wide as a word vector is one over time with a channel
         // for each of the vector's values: the same sums, in a form that libtorch computes in half the time.
         let channels = words.f_transpose(1, 2)?; // [n, size, len]
@@ -114,5 +107,72 @@ impl TextCnnLayer {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::f_cat(&features, 1)?)
+    }
+
+    /// Word numbers i64 `[n, len]` to features `[n, n_filters * n_kernel_sizes]`: [`forward`](Self::forward) of their vectors,
+    /// without multiplying a word twice that occurs twice in the batch.
+    ///
+    /// # Errors
+    /// The texts are shorter than the widest kernel; a word number is not below the number of words.
+    pub fn forward_words(&self, embedding: &Embedding, tokens: &Tensor) -> Result<Tensor> {
+        if !windows::can_be_searched(tokens.device(), embedding.kind()) || tokens.numel() == 0 {
+            return self.forward(&embedding.forward(tokens)?);
+        }
+        self.check_length(tokens.size()[1])?;
+        let words = Words::of(tokens)?;
+        let vectors = embedding.forward_distinct(&words.distinct)?; // [n_words, size]
+        let weights: Vec<Tensor> =
+            self.convolutions.iter().map(Convolution::by_place).collect::<Result<_>>()?;
+        let products = vectors.f_matmul(&Tensor::f_cat(&weights, 0)?.f_tr()?)?; // [n_words, columns]
+        let blocks = self.blocks();
+        let Strongest { sums, places } = windows::strongest(&products, &words, &blocks)?;
+        if !products.requires_grad() {
+            let biases: Vec<&Tensor> = self.convolutions.iter().map(|c| &c.bias).collect();
+            return self.activation.apply(sums.f_add(&Tensor::f_cat(&biases, 0)?)?);
+        }
+        // Only the strongest windows have a gradient: they are summed again, for libtorch to know them.
+        let n = tokens.size()[0];
+        let strongest = products.f_view(-1)?.f_index_select(0, &places)?;
+        let mut from = 0;
+        let features = self.convolutions.iter().map(|c| {
+            let n_filters = c.bias.size()[0];
+            let size = c.kernel_size * n * n_filters;
+            let sums = strongest.f_narrow(0, from, size)?.f_view([c.kernel_size, n, n_filters])?;
+            from += size;
+            let sums = sums.f_sum_dim_intlist(0, false, None)?;
+            self.activation.apply(sums.f_add(&c.bias)?)
+        });
+        Ok(Tensor::f_cat(&features.collect::<Result<Vec<_>>>()?, 1)?)
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let mut first_column = 0;
+        let block = |c: &Convolution| {
+            let (kernel_size, n_filters) = (c.kernel_size as usize, c.bias.size()[0] as usize);
+            let block = Block { first_column, kernel_size, n_filters };
+            first_column += kernel_size * n_filters;
+            block
+        };
+        self.convolutions.iter().map(block).collect()
+    }
+
+    fn check_length(&self, len: i64) -> Result<()> {
+        let widest = self.convolutions.iter().map(|c| c.kernel_size).max().unwrap_or(1);
+        if len < widest {
+            return Err(Error::Batch {
+                model: "TextCNN",
+                expected: format!("texts padded to at least the widest kernel, {widest} words"),
+                got: format!("{len} words"),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Convolution {
+    /// The weight as `[kernel * n_filters, size]`: what the filters have for the first place, for the second, and so on.
+    fn by_place(&self) -> Result<Tensor> {
+        let size = self.weight.size()[3];
+        Ok(self.weight.f_squeeze_dim(1)?.f_transpose(0, 1)?.f_reshape([-1, size])?)
     }
 }

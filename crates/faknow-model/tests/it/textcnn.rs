@@ -1,9 +1,10 @@
 //! TextCNN's own promises: padding does not matter, odd batches and settings are errors with names.
 
 use faknow_data::TextBatch;
+use faknow_model::layers::{Activation, Embedding, TextCnnLayer};
 use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 fn small() -> TextCnnConfig {
     TextCnnConfig { embedding_size: 8, n_filters: 5, ..TextCnnConfig::default() }
@@ -126,4 +127,91 @@ fn odd_batches_and_settings_are_errors_with_names() {
     check(new(TextCnnConfig { n_filters: 0, ..small() }, 2), &["`n_filters`"]);
     check(new(TextCnnConfig { embedding_size: 0, ..small() }, 2), &["`embedding_size`"]);
     check(new(small(), 1), &["`n_classes`", "at least 2"]);
+}
+
+/// The block of convolutions over words, from the vectors of all places and from distinct words.
+fn features(
+    kind: Kind,
+    kernels: &[i64],
+    activation: Activation,
+    tokens: &Tensor,
+    by_words: bool,
+) -> [Tensor; 3] {
+    tch::manual_seed(5);
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(kind);
+    let embedding = Embedding::random(&(vars.root() / "words"), 40, 11).unwrap();
+    let layer = TextCnnLayer::new(&(vars.root() / "layer"), 11, 7, kernels, activation).unwrap();
+    let features = match by_words {
+        true => layer.forward_words(&embedding, tokens),
+        false => layer.forward(&embedding.forward(tokens).unwrap()),
+    };
+    let features = features.unwrap();
+    let weights = Tensor::arange(features.numel() as i64, (kind, Device::Cpu)).view_as(&features) - 20.0;
+    (&features * weights).sum(kind).backward();
+    let gradient = |name: &str| vars.variables()[name].grad();
+    let no_grad = tch::no_grad(|| layer.forward_words(&embedding, tokens).unwrap());
+    assert!(no_grad.allclose(&features, 1e-5, 1e-6, false), "without gradients");
+    [features.detach(), gradient("words.weight"), gradient("layer.convs.0.weight")]
+}
+
+#[test]
+fn products_of_distinct_words_give_what_convolutions_give() {
+    tch::manual_seed(9);
+    let random = Tensor::randint(40, [17, 23], (Kind::Int64, Device::Cpu));
+    // Repeated windows, texts of one word, texts of padding alone.
+    let repeated = Tensor::from_slice2(&[
+        [3i64, 4, 3, 4, 3, 4, 3, 4, 3, 4, 0, 0, 0],
+        [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]);
+    for tokens in [random.shallow_clone(), repeated, random.tr()] {
+        for kernels in [&[3i64, 4, 5][..], &[1], &[2, 2], &[7, 1]] {
+            for activation in [Activation::Relu, Activation::LeakyRelu, Activation::None] {
+                for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 2e-4)] {
+                    let [words, places] =
+                        [true, false].map(|by_words| features(kind, kernels, activation, &tokens, by_words));
+                    for (words, places) in words.iter().zip(&places) {
+                        let equal = words.allclose(places, tolerance, tolerance, false);
+                        assert!(equal, "{:?} {kernels:?} {activation:?} {kind:?}", tokens.size());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_are_not_hidden() {
+    for by_words in [true, false] {
+        let vars = VarStore::new(Device::Cpu);
+        let embedding = Embedding::random(&(vars.root() / "words"), 40, 11).unwrap();
+        let layer = TextCnnLayer::new(&vars.root(), 11, 7, &[3], Activation::Relu).unwrap();
+        let row = vars.variables()["words.weight"].get(4);
+        let _ = tch::no_grad(|| row.shallow_clone().fill_(f64::NAN));
+        let tokens = Tensor::from_slice2(&[[1i64, 4, 3, 9, 8, 7], [1, 2, 3, 0, 0, 0]]);
+        let features = match by_words {
+            true => layer.forward_words(&embedding, &tokens),
+            false => layer.forward(&embedding.forward(&tokens).unwrap()),
+        };
+        let nan = features.unwrap().isnan().all_dim(1, false);
+        assert_eq!(Vec::<bool>::try_from(&nan).unwrap(), [true, false]);
+    }
+}
+
+#[test]
+fn texts_that_are_too_short_and_words_outside_the_table_are_errors() {
+    let (vars, model) = model(&small());
+    drop(vars);
+    let message = |tokens: Tensor| {
+        model.forward(&TextBatch::new(tokens, None).unwrap(), Mode::Eval).unwrap_err().to_string()
+    };
+    let short = message(Tensor::from_slice2(&[[2i64, 3, 4, 0]]));
+    assert!(
+        short.contains("at least the widest kernel, 5 words") && short.contains("got 4 words"),
+        "{short}"
+    );
+    let outside = message(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]));
+    assert!(outside.contains("from 0 to 29") && outside.contains("to 30"), "{outside}");
 }

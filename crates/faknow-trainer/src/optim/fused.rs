@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::kernels::{self, Limit, Real};
-use super::memory::Operands;
+use super::memory::{Operands, Whole};
 use super::rule::Rule;
 
 /// Numbers of a chunk: what an update of them reads and writes stays in a core's own cache.
@@ -25,21 +25,66 @@ pub(super) fn sum_of_squares<T: Real>(gradients: &[&[T]]) -> f64 {
 }
 
 /// Updates all parameters, each by its rule.
-pub(super) fn update<T: Real>(parameters: Vec<(Rule, Operands<'_, T>)>, limit: Limit) {
-    let n = parameters.iter().map(|(_, operands)| operands.parameter.len()).sum();
+pub(super) fn update<T: Real>(parameters: Vec<(Rule, Whole<'_, T>)>, limit: Limit) {
+    let n = parameters.iter().map(|(_, whole)| whole.operands.parameter.len()).sum();
+    // The gradient of rows that it leaves out.
+    let zeros = match parameters.iter().any(|(_, whole)| whole.rows.is_some()) {
+        true => vec![T::of(0.0); CHUNK],
+        false => Vec::new(),
+    };
     let mut chunks = Vec::with_capacity(parameters.len() + n / CHUNK);
-    for (rule, mut rest) in parameters {
-        while rest.parameter.len() > CHUNK {
-            chunks.push((rule, take_chunk(&mut rest)));
+    for (rule, Whole { mut operands, rows }) in parameters {
+        let mut parts = Vec::new();
+        for (length, has_gradient) in runs(&operands, rows) {
+            let mut rest = length;
+            while rest > 0 {
+                let n = rest.min(CHUNK);
+                parts.push(take(&mut operands, n, (!has_gradient).then_some(&zeros)));
+                rest -= n;
+            }
         }
-        chunks.push((rule, rest));
+        chunks.extend(grouped(parts).into_iter().map(|parts| (rule, parts)));
     }
-    for_each(&mut chunks, n, |(rule, operands)| kernels::update(rule, limit, operands));
+    for_each(&mut chunks, n, |(rule, parts)| {
+        parts.iter_mut().for_each(|operands| kernels::update(rule, limit, operands));
+    });
 }
 
-/// Cuts the first chunk off.
-fn take_chunk<'a, T>(rest: &mut Operands<'a, T>) -> Operands<'a, T> {
-    let cut = |slice: &mut &'a mut [T]| match std::mem::take(slice).split_at_mut_checked(CHUNK) {
+/// Lengths of the pieces in which a parameter has a gradient and has none, by turns.
+fn runs<T>(operands: &Operands<'_, T>, rows: Option<&[usize]>) -> Vec<(usize, bool)> {
+    let n = operands.parameter.len();
+    let Some(rows) = rows else { return vec![(n, true)] };
+    let row = operands.gradient.len().checked_div(rows.len()).unwrap_or(0);
+    let mut runs = Vec::with_capacity(2 * rows.len() + 1);
+    let mut end = 0;
+    for together in rows.chunk_by(|a, b| a + 1 == *b) {
+        runs.push((together[0] * row - end, false));
+        runs.push((together.len() * row, true));
+        end = (together[0] + together.len()) * row;
+    }
+    runs.push((n - end, false));
+    runs
+}
+
+/// Small parts together, so that what a thread takes at a time is about a chunk.
+fn grouped<T>(parts: Vec<Operands<'_, T>>) -> Vec<Vec<Operands<'_, T>>> {
+    let mut groups = Vec::new();
+    let (mut group, mut n) = (Vec::new(), 0);
+    for part in parts {
+        n += part.parameter.len();
+        group.push(part);
+        if n >= CHUNK {
+            groups.push(std::mem::take(&mut group));
+            n = 0;
+        }
+    }
+    groups.push(group);
+    groups
+}
+
+/// Cuts the first `n` numbers off; their gradient is as much of `zeros` if that is given.
+fn take<'a, T>(rest: &mut Operands<'a, T>, n: usize, zeros: Option<&'a Vec<T>>) -> Operands<'a, T> {
+    let cut = |slice: &mut &'a mut [T]| match std::mem::take(slice).split_at_mut_checked(n) {
         Some((first, behind)) => {
             *slice = behind;
             first
@@ -47,8 +92,14 @@ fn take_chunk<'a, T>(rest: &mut Operands<'a, T>) -> Operands<'a, T> {
         // A slot that this optimizer has not.
         None => &mut [],
     };
-    let (gradient, behind) = rest.gradient.split_at(CHUNK);
-    rest.gradient = behind;
+    let gradient = match zeros {
+        Some(zeros) => &zeros[..n],
+        None => {
+            let (gradient, behind) = rest.gradient.split_at(n);
+            rest.gradient = behind;
+            gradient
+        }
+    };
     Operands { parameter: cut(&mut rest.parameter), gradient, slots: rest.slots.each_mut().map(cut) }
 }
 

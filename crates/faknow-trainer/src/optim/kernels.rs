@@ -1,7 +1,11 @@
 //! The inner loops of the updates, over slices; plain enough for the compiler to make vector instructions of them.
+//!
+//! They are compiled several times, for the widest vectors that processors have; which one runs is chosen when it does.
+//! No two operations are fused into one with another rounding, so the results are the same on all of them.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use pulp::{Arch, NullaryFnOnce};
 use tch::kind::Element;
 
 use super::memory::Operands;
@@ -69,6 +73,22 @@ impl Limit {
 
 /// The sum of the squares, added up in f64 in an order that depends on nothing but the length.
 pub(super) fn sum_of_squares<T: Real>(values: &[T]) -> f64 {
+    Arch::new().dispatch(SumOfSquares(values))
+}
+
+struct SumOfSquares<'a, T>(&'a [T]);
+
+impl<T: Real> NullaryFnOnce for SumOfSquares<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        sum_of_squares_in_lanes(self.0)
+    }
+}
+
+#[inline(always)]
+fn sum_of_squares_in_lanes<T: Real>(values: &[T]) -> f64 {
     const LANES: usize = 16;
     let mut sums = [0.0; LANES];
     let (whole, rest) = values.as_chunks::<LANES>();
@@ -84,6 +104,26 @@ pub(super) fn sum_of_squares<T: Real>(values: &[T]) -> f64 {
 
 /// Updates a parameter, or a part of one.
 pub(super) fn update<T: Real>(rule: &Rule, limit: Limit, operands: &mut Operands<'_, T>) {
+    Arch::new().dispatch(Update { rule, limit, operands });
+}
+
+struct Update<'a, 'b, T> {
+    rule: &'a Rule,
+    limit: Limit,
+    operands: &'a mut Operands<'b, T>,
+}
+
+impl<T: Real> NullaryFnOnce for Update<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        update_by_rule(self.rule, self.limit, self.operands);
+    }
+}
+
+#[inline(always)]
+fn update_by_rule<T: Real>(rule: &Rule, limit: Limit, operands: &mut Operands<'_, T>) {
     let Operands { parameter: p, gradient: g, slots: [a, b, c] } = operands;
     let incoming = Incoming::new(limit, rule.weight_decay);
     match &rule.formula {
@@ -125,12 +165,14 @@ impl<T: Real> Incoming<T> {
     }
 }
 
+#[inline(always)]
 fn descent<T: Real>(incoming: Incoming<T>, lr: T, p: &mut [T], g: &[T]) {
     for (p, &g) in p.iter_mut().zip(g) {
         *p = *p - lr * incoming.of(g, *p);
     }
 }
 
+#[inline(always)]
 fn momentum<T: Real>(incoming: Incoming<T>, formula: &Momentum, p: &mut [T], g: &[T], b: &mut [T]) {
     let Momentum { lr, momentum, keep, of_gradient, of_buffer } = *formula;
     let [lr, momentum, keep, of_gradient, of_buffer] =
@@ -144,6 +186,7 @@ fn momentum<T: Real>(incoming: Incoming<T>, formula: &Momentum, p: &mut [T], g: 
 
 /// The numbers of Adam's formula: shrink, step size, correction of the root, eps; then of each moment what stays and
 /// what comes.
+#[inline(always)]
 fn adam_numbers<T: Real>(f: &Moments) -> ([T; 4], [T; 4]) {
     let [beta1, beta2] = f.betas;
     (
@@ -152,6 +195,7 @@ fn adam_numbers<T: Real>(f: &Moments) -> ([T; 4], [T; 4]) {
     )
 }
 
+#[inline(always)]
 fn adam<T: Real>(incoming: Incoming<T>, formula: &Moments, p: &mut [T], g: &[T], [m, v]: [&mut [T]; 2]) {
     let ([shrink, step_size, correction, eps], [stay1, come1, stay2, come2]) = adam_numbers(formula);
     for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
@@ -162,6 +206,7 @@ fn adam<T: Real>(incoming: Incoming<T>, formula: &Moments, p: &mut [T], g: &[T],
     }
 }
 
+#[inline(always)]
 fn amsgrad<T: Real>(
     incoming: Incoming<T>,
     formula: &Moments,
@@ -180,6 +225,7 @@ fn amsgrad<T: Real>(
 }
 
 /// Slots: mean square; mean, if centered; buffer, with a momentum. The others are empty.
+#[inline(always)]
 fn rms_prop<T: Real, const CENTERED: bool, const MOMENTUM: bool>(
     incoming: Incoming<T>,
     formula: &MeanSquare,
@@ -214,6 +260,7 @@ fn rms_prop<T: Real, const CENTERED: bool, const MOMENTUM: bool>(
     }
 }
 
+#[inline(always)]
 fn adagrad<T: Real>(incoming: Incoming<T>, [lr, eps]: [T; 2], p: &mut [T], g: &[T], s: &mut [T]) {
     for ((p, &g), s) in p.iter_mut().zip(g).zip(s) {
         let d = incoming.of(g, *p);

@@ -1,9 +1,9 @@
-//! The memory of tensors as slices: the only `unsafe` code of the project.
+//! The memory of tensors as slices.
 //!
 //! libtorch hands out pointers, and any number of handles to one tensor. What makes slices of them sound here:
 //!
 //! - the tensor is dense memory of this element type on the CPU, each element once, in the order of the rows or of the
-//!   columns of a matrix, and its pointer is there and aligned ([`pointer`] checks all of that);
+//!   columns of a matrix, and its pointer is there and aligned ([`Memory::of`] checks all of that);
 //! - the slices live no longer than the borrows of the tensors, which own the memory, and nothing resizes a tensor in
 //!   between: an optimizer's step calls no operation of libtorch while it holds them;
 //! - no slice that is written to shares memory with any other one ([`operands`] checks that);
@@ -16,8 +16,9 @@
 
 use std::slice;
 
+use faknow_data::memory::{Memory, Order};
+use tch::Tensor;
 use tch::kind::Element;
-use tch::{Device, Tensor};
 
 use super::rule::MAX_SLOTS;
 
@@ -28,42 +29,54 @@ pub(super) struct Operands<'a, T> {
     pub(super) slots: [&'a mut [T]; MAX_SLOTS],
 }
 
+/// What the update of a whole parameter reads and writes.
+pub(super) struct Whole<'a, T> {
+    pub(super) operands: Operands<'a, T>,
+    /// The rows, in ascending order, that the gradient has; it is shorter than the parameter then. `None` for all rows.
+    pub(super) rows: Option<&'a [usize]>,
+}
+
 /// The tensors of one parameter's update.
 pub(super) struct Tensors<'a> {
     pub(super) parameter: &'a mut Tensor,
     pub(super) gradient: &'a Tensor,
+    pub(super) rows: Option<&'a [usize]>,
     pub(super) slots: &'a mut [Tensor],
 }
 
 /// Whether the memory of two tensors can be read as slices of `T` in which their values stand in the same order.
 pub(super) fn are_slices<T: Element>(one: &Tensor, other: &Tensor) -> bool {
-    let order = |t: &Tensor| pointer::<T>(t).map(|(_, _, order)| order);
+    let order = |t: &Tensor| Memory::<T>::of(t).map(|memory| memory.order);
     order(one).is_some_and(|of_one| order(other) == Some(of_one))
 }
 
 /// The values of a tensor in the CPU's memory, in the order in which they lie there; `None` if they lie apart.
 pub(super) fn values<T: Element>(t: &Tensor) -> Option<&[T]> {
-    let (pointer, n, _) = pointer::<T>(t)?;
-    // SAFETY: `pointer` answers an aligned address of `n` initialised values of `T`, which the borrowed tensor keeps
+    let Memory { pointer, n, .. } = Memory::<T>::of(t)?;
+    // SAFETY: `Memory::of` answers an aligned address of `n` initialised values of `T`, which the borrowed tensor keeps
     // alive; nobody writes to them meanwhile by the module's contract.
-    Some(unsafe { slice::from_raw_parts(pointer, n) })
+    Some(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })
 }
 
 /// The memory of all tensors; `None` if one of them has no slice, if lengths or orders differ, or if two share memory of which
 /// one is written.
-pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec<Operands<'a, T>>> {
+pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec<Whole<'a, T>>> {
     let mut written = Vec::with_capacity(all.len() * (1 + MAX_SLOTS));
     let mut read = Vec::with_capacity(all.len());
-    for Tensors { parameter, gradient, slots } in all.iter() {
-        let (address, n, order) = pointer::<T>(parameter)?;
-        written.push(Range::new(address, n));
-        let (address, n_gradient, order_of_gradient) = pointer::<T>(gradient)?;
-        read.push(Range::new(address, n));
-        let mut fits = n_gradient == n && order_of_gradient == order && slots.len() <= MAX_SLOTS;
+    for Tensors { parameter, gradient, rows, slots } in all.iter() {
+        let of_parameter = Memory::<T>::of(parameter)?;
+        written.push(Range::new(&of_parameter));
+        let of_gradient = Memory::<T>::of(gradient)?;
+        read.push(Range::new(&of_gradient));
+        let fits = match rows {
+            None => of_gradient.n == of_parameter.n,
+            Some(rows) => fits(rows, &of_parameter, parameter, of_gradient.n),
+        };
+        let mut fits = fits && of_gradient.order == of_parameter.order && slots.len() <= MAX_SLOTS;
         for slot in slots.iter() {
-            let (address, n_slot, order_of_slot) = pointer::<T>(slot)?;
-            written.push(Range::new(address, n));
-            fits &= n_slot == n && order_of_slot == order;
+            let of_slot = Memory::<T>::of(slot)?;
+            written.push(Range::new(&of_slot));
+            fits &= of_slot.n == of_parameter.n && of_slot.order == of_parameter.order;
         }
         if !fits {
             return None;
@@ -73,62 +86,32 @@ pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec
         return None;
     }
     let mut operands = Vec::with_capacity(all.len());
-    for Tensors { parameter, gradient, slots } in all {
+    for Tensors { parameter, gradient, rows, slots } in all {
         let mut memory: [&mut [T]; MAX_SLOTS] = Default::default();
         for (memory, slot) in memory.iter_mut().zip(slots.iter_mut()) {
             *memory = values_mut(slot)?;
         }
-        operands.push(Operands {
-            parameter: values_mut(parameter)?,
-            gradient: values(gradient)?,
-            slots: memory,
-        });
+        let operands_of =
+            Operands { parameter: values_mut(parameter)?, gradient: values(gradient)?, slots: memory };
+        operands.push(Whole { operands: operands_of, rows: *rows });
     }
     Some(operands)
 }
 
+/// Whether `rows` are rows of a parameter that lies row by row, in ascending order, and the gradient has as many.
+fn fits<T>(rows: &[usize], of_parameter: &Memory<T>, parameter: &Tensor, n_gradient: usize) -> bool {
+    let n_rows = parameter.size().first().map_or(0, |&n| n as usize);
+    of_parameter.order == Order::Rows
+        && rows.is_sorted_by(|a, b| a < b)
+        && rows.last().is_none_or(|&last| last < n_rows)
+        && rows.len() * (of_parameter.n / n_rows.max(1)) == n_gradient
+}
+
 /// As [`values`], to write to. Only for tensors of which [`operands`] knows that they share no memory.
 fn values_mut<T: Element>(t: &mut Tensor) -> Option<&mut [T]> {
-    let (pointer, n, _) = pointer::<T>(t)?;
+    let Memory { pointer, n, .. } = Memory::<T>::of(t)?;
     // SAFETY: as in `values`; and no other slice covers this memory, which `operands`, the only caller, has checked.
-    Some(unsafe { slice::from_raw_parts_mut(pointer, n) })
-}
-
-/// In which order the values of a tensor lie in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Rows,
-    /// A matrix, column by column: a weight that sparse features are multiplied with.
-    Columns,
-}
-
-fn order(t: &Tensor) -> Option<Order> {
-    if t.is_contiguous() {
-        return Some(Order::Rows);
-    }
-    let by_columns = t.dim() == 2 && t.f_tr().is_ok_and(|t| t.is_contiguous());
-    by_columns.then_some(Order::Columns)
-}
-
-/// The first of a tensor's values, their number and their order, if they lie in the CPU's memory side by side, as what `T` is.
-fn pointer<T: Element>(t: &Tensor) -> Option<(*mut T, usize, Order)> {
-    let is_plain = t.defined()
-        && t.device() == Device::Cpu
-        && !t.is_sparse()
-        && !t.is_mkldnn()
-        && t.f_kind().is_ok_and(|kind| kind == T::KIND)
-        // Values that libtorch would negate on reading.
-        && t.f_is_neg().is_ok_and(|is_negated| !is_negated);
-    if !is_plain {
-        return None;
-    }
-    let (n, order) = (t.numel(), order(t)?);
-    if n == 0 {
-        // An empty tensor may have no address at all.
-        return Some((std::ptr::NonNull::dangling().as_ptr(), 0, order));
-    }
-    let pointer = t.data_ptr().cast::<T>();
-    (!pointer.is_null() && pointer.is_aligned()).then_some((pointer, n, order))
+    Some(unsafe { slice::from_raw_parts_mut(pointer.as_ptr(), n) })
 }
 
 /// Addresses from `start` to before `end`.
@@ -139,8 +122,9 @@ struct Range {
 }
 
 impl Range {
-    fn new<T>(start: *const T, n: usize) -> Self {
-        Self { start: start.addr(), end: start.addr() + n * size_of::<T>() }
+    fn new<T>(memory: &Memory<T>) -> Self {
+        let start = memory.pointer.addr().get();
+        Self { start, end: start + memory.n * size_of::<T>() }
     }
 }
 
@@ -172,8 +156,8 @@ mod tests {
     fn operands_of(parameter: &Tensor, gradient: &Tensor, slots: &[&Tensor]) -> Option<usize> {
         let mut parameter = parameter.shallow_clone();
         let mut slots: Vec<Tensor> = slots.iter().map(|slot| slot.shallow_clone()).collect();
-        let mut all = [Tensors { parameter: &mut parameter, gradient, slots: &mut slots }];
-        operands::<f32>(&mut all).map(|operands| operands[0].parameter.len())
+        let mut all = [Tensors { parameter: &mut parameter, gradient, rows: None, slots: &mut slots }];
+        operands::<f32>(&mut all).map(|all| all[0].operands.parameter.len())
     }
 
     #[test]
@@ -218,13 +202,40 @@ mod tests {
         assert_eq!(operands_of(&part(0, 4), &part(6, 3), &[]), None);
         // Two may read the same.
         let (mut a, mut b, gradient) = (other(), other(), other());
-        let mut all =
-            [&mut a, &mut b].map(|parameter| Tensors { parameter, gradient: &gradient, slots: &mut [] });
+        let mut all = [&mut a, &mut b].map(|parameter| Tensors {
+            parameter,
+            gradient: &gradient,
+            rows: None,
+            slots: &mut [],
+        });
         assert!(operands::<f32>(&mut all).is_some());
         // The same parameter twice.
         let (mut a, mut same) = (part(0, 4), part(0, 4));
-        let mut all =
-            [&mut a, &mut same].map(|parameter| Tensors { parameter, gradient: &gradient, slots: &mut [] });
+        let mut all = [&mut a, &mut same].map(|parameter| Tensors {
+            parameter,
+            gradient: &gradient,
+            rows: None,
+            slots: &mut [],
+        });
         assert!(operands::<f32>(&mut all).is_none());
+    }
+
+    #[test]
+    fn rows_of_a_gradient_are_ascending_rows_of_the_parameter() {
+        let zeros = |dims: [i64; 2]| Tensor::zeros(dims, tch::kind::FLOAT_CPU);
+        let fit = |parameter: Tensor, n: i64, rows: &[usize]| {
+            let (mut parameter, gradient) = (parameter, zeros([n, 3]));
+            let tensors =
+                Tensors { parameter: &mut parameter, gradient: &gradient, rows: Some(rows), slots: &mut [] };
+            operands::<f32>(&mut [tensors]).is_some()
+        };
+        assert!(fit(zeros([4, 3]), 2, &[0, 3]));
+        assert!(fit(zeros([4, 3]), 0, &[]));
+        assert!(!fit(zeros([4, 3]), 2, &[3, 0]));
+        assert!(!fit(zeros([4, 3]), 2, &[1, 1]));
+        assert!(!fit(zeros([4, 3]), 2, &[0, 4]));
+        assert!(!fit(zeros([4, 3]), 3, &[0, 1]));
+        assert!(!fit(zeros([4, 2]), 2, &[0, 1]));
+        assert!(!fit(zeros([3, 4]).tr(), 2, &[0, 1]));
     }
 }

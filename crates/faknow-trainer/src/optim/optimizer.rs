@@ -320,8 +320,9 @@ fn by_operations(
 ) -> Result<(), TchError> {
     all.into_iter().try_for_each(|ready| {
         let rule = rule(ready.parameter);
+        let gradient = ready.dense_gradient()?;
         let Parameter { tensor, slots, .. } = &mut *ready.parameter;
-        operations::update(&rule, change, tensor, &ready.gradient, slots)
+        operations::update(&rule, change, tensor, &gradient, slots)
     })
 }
 

@@ -44,8 +44,10 @@ impl Parameter {
 /// A parameter that is about to be updated.
 pub(super) struct Ready<'a> {
     pub(super) parameter: &'a mut Parameter,
-    /// Its gradient, dense.
+    /// Its gradient, dense; only those of `rows` if there are any.
     pub(super) gradient: Tensor,
+    /// Which rows the gradient has, in ascending order; it is 0 in all others. `None` for all rows.
+    rows: Option<Vec<usize>>,
     pub(super) lane: Lane,
 }
 
@@ -66,27 +68,54 @@ impl<'a> Ready<'a> {
         if !parameter.tensor.requires_grad() {
             return Ok(None);
         }
-        let mut gradient = parameter.tensor.f_grad()?;
+        let gradient = parameter.tensor.f_grad()?;
         if !gradient.defined() {
             return Ok(None);
         }
         if gradient.is_sparse() {
-            gradient = gradient.f_to_dense(None, false)?;
+            return Ok(Some(Self::of_rows(parameter, &gradient)?));
         }
-        let tensor = &parameter.tensor;
-        let lane = if memory::are_slices::<f32>(tensor, &gradient) {
-            Lane::Single
-        } else if memory::are_slices::<f64>(tensor, &gradient) {
-            Lane::Double
-        } else {
-            Lane::Operations
-        };
-        Ok(Some(Self { parameter, gradient, lane }))
+        let lane = lane(&parameter.tensor, &gradient);
+        Ok(Some(Self { parameter, gradient, rows: None, lane }))
+    }
+
+    /// A sparse gradient: rows of a parameter that lies row by row are taken as they are, what else there may be is made
+    /// dense.
+    fn of_rows(parameter: &'a mut Parameter, gradient: &Tensor) -> Result<Self, TchError> {
+        let gradient = gradient.f_coalesce()?;
+        let values = gradient.f_values()?.f_contiguous()?;
+        let lane = lane(&parameter.tensor, &values);
+        if gradient.f_sparse_dim()? == 1 && parameter.tensor.is_contiguous() && lane != Lane::Operations {
+            let rows = Vec::<i64>::try_from(gradient.f_indices()?.f_view(-1)?)?;
+            let rows = Some(rows.into_iter().map(|row| row as usize).collect());
+            return Ok(Self { parameter, gradient: values, rows, lane });
+        }
+        let gradient = gradient.f_to_dense(None, false)?;
+        let lane = self::lane(&parameter.tensor, &gradient);
+        Ok(Self { parameter, gradient, rows: None, lane })
     }
 
     /// The tensors that an update by `rule` reads and writes.
     pub(super) fn tensors(&mut self, rule: Rule) -> (Rule, memory::Tensors<'_>) {
         let Parameter { tensor, slots, .. } = &mut *self.parameter;
-        (rule, memory::Tensors { parameter: tensor, gradient: &self.gradient, slots })
+        let rows = self.rows.as_deref();
+        (rule, memory::Tensors { parameter: tensor, gradient: &self.gradient, rows, slots })
+    }
+
+    /// The gradient of all rows.
+    pub(super) fn dense_gradient(&self) -> Result<Tensor, TchError> {
+        let Some(rows) = &self.rows else { return Ok(self.gradient.shallow_clone()) };
+        let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        self.parameter.tensor.f_zeros_like()?.f_index_copy(0, &Tensor::f_from_slice(&rows)?, &self.gradient)
+    }
+}
+
+fn lane(parameter: &Tensor, gradient: &Tensor) -> Lane {
+    if memory::are_slices::<f32>(parameter, gradient) {
+        Lane::Single
+    } else if memory::are_slices::<f64>(parameter, gradient) {
+        Lane::Double
+    } else {
+        Lane::Operations
     }
 }

@@ -26,6 +26,7 @@ mod optimizer_state;
 mod parity;
 mod random_policies;
 mod resume;
+mod row_gradients;
 mod run_folder;
 mod schedule;
 mod schedule_golden;

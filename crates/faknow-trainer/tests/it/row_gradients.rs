@@ -1,0 +1,117 @@
+//! Gradients that have only the rows of the words that occurred: every update by them is that by the dense gradients.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use faknow_data::TextBatch;
+use faknow_model::layers::{Embedding, with_row_gradients};
+use faknow_model::{Mode, Model as _, TextCnn, TextCnnConfig};
+use faknow_trainer::{Adagrad, Adam, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd, Window};
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+const WORDS: i64 = 700;
+const SIZE: i64 = 30;
+
+fn table(kind: Kind) -> (VarStore, Tensor) {
+    tch::manual_seed(3);
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(kind);
+    let _ = Embedding::random(&vars.root(), WORDS, SIZE).unwrap();
+    let _ = vars.root().randn("other", &[5, SIZE], 0.0, 1.0);
+    let weight = vars.variables().remove("weight").unwrap();
+    (vars, weight)
+}
+
+/// Some loss of the words `tokens`, whose gradient is sparse or not.
+fn loss(vars: &VarStore, tokens: &[i64], sparse: bool) -> Tensor {
+    let variables = vars.variables();
+    let tokens = Tensor::from_slice(tokens);
+    let words = Tensor::embedding(&variables["weight"], &tokens, -1, false, sparse);
+    (words.square() * (&tokens + 1.0).unsqueeze(1)).sum(words.kind())
+        + variables["other"].square().sum(words.kind())
+}
+
+fn configs() -> Vec<OptimizerConfig> {
+    vec![
+        OptimizerConfig::Sgd(Sgd { lr: 0.01, momentum: 0.9, weight_decay: 0.01, ..Sgd::default() }),
+        OptimizerConfig::Adam(Adam { lr: 0.01, ..Adam::default() }),
+        OptimizerConfig::Adam(Adam { lr: 0.01, weight_decay: 0.1, amsgrad: true, ..Adam::default() }),
+        OptimizerConfig::RmsProp(RmsProp { lr: 0.01, momentum: 0.5, centered: true, ..RmsProp::default() }),
+        OptimizerConfig::Adagrad(Adagrad { lr: 0.01, ..Adagrad::default() }),
+    ]
+}
+
+/// Weights after some updates; each window has two batches, which share words.
+fn trained(config: &OptimizerConfig, kind: Kind, clip: Clip, sparse: bool) -> Tensor {
+    let (vars, weight) = table(kind);
+    let mut optimizer = Optimizer::new(config, &vars, clip).unwrap();
+    for step in 0..5 {
+        let batches = [vec![0, 1, 2, 650 + step], vec![699, 1, 350, 350]];
+        for (number, tokens) in batches.iter().enumerate() {
+            optimizer.set_window(Window { weight: 0.5, first: number == 0, last: number == 1 });
+            optimizer.backward_step(&loss(&vars, tokens, sparse)).unwrap();
+        }
+    }
+    weight.detach().copy()
+}
+
+#[test]
+fn every_optimizer_updates_by_rows_as_by_the_dense_gradient_to_the_bit() {
+    for config in configs() {
+        for kind in [Kind::Float, Kind::Double] {
+            for clip in [Clip::None, Clip::Value(0.05)] {
+                let [rows, dense] = [true, false].map(|sparse| trained(&config, kind, clip, sparse));
+                assert_eq!(rows, dense, "{config:?} {kind:?} {clip:?}");
+                assert_ne!(rows, table(kind).1);
+            }
+            // The norm is a sum in another order.
+            let [rows, dense] = [true, false].map(|sparse| trained(&config, kind, Clip::Norm(0.5), sparse));
+            let difference = (rows - dense).abs().max().double_value(&[]);
+            assert!(difference <= 1e-7, "{config:?} {kind:?} {difference}");
+        }
+    }
+}
+
+#[test]
+fn parameters_that_no_slice_fits_are_updated_too() {
+    for sparse in [true, false] {
+        let (vars, weight) = table(Kind::Half);
+        let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
+        let before = weight.detach().copy();
+        optimizer.backward_step(&loss(&vars, &[0, 0, 9], sparse)).unwrap();
+        let changed = (weight.detach() - before).abs().sum_dim_intlist(1, false, Kind::Float).gt(0.0);
+        let changed = Vec::<i64>::try_from(changed.nonzero().view(-1)).unwrap();
+        assert_eq!(changed, [0, 9]);
+    }
+}
+
+#[test]
+fn a_row_that_is_not_finite_is_told() {
+    let (vars, weight) = table(Kind::Float);
+    let mut optimizer = Optimizer::new(&OptimizerConfig::adam(0.1), &vars, Clip::None).unwrap();
+    let before = weight.detach().copy();
+    let error = optimizer.backward_step(&(loss(&vars, &[4], true) * f64::NAN)).unwrap_err();
+    assert!(error.to_string().contains("`other`"), "{error}");
+    assert_eq!(weight.detach(), before);
+}
+
+#[test]
+fn only_loops_that_ask_for_it_get_sparse_gradients() {
+    let config = TextCnnConfig { embedding_size: 8, n_filters: 4, ..Default::default() };
+    let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 5, 0, 0], [2, 2, 9, 0, 0, 0]]);
+    let batch = TextBatch::new(tokens, Some(Tensor::from_slice(&[1i64, 0]))).unwrap();
+    let gradient = |sparse: bool| {
+        tch::manual_seed(1);
+        let vars = VarStore::new(Device::Cpu);
+        let model = TextCnn::new(&vars.root(), &config, 20, 2).unwrap();
+        let forward = || model.forward(&batch, Mode::Eval).unwrap().loss.unwrap().total;
+        let loss = if sparse { with_row_gradients(forward) } else { forward() };
+        loss.backward();
+        vars.variables()["word_embedding.weight"].grad()
+    };
+    let (sparse, dense) = (gradient(true), gradient(false));
+    assert!(sparse.is_sparse() && !dense.is_sparse());
+    assert_eq!(sparse.to_dense(None, false), dense);
+    let panicked = std::panic::catch_unwind(|| with_row_gradients(|| panic!("in a model")));
+    assert!(panicked.is_err());
+    assert!(!gradient(false).is_sparse());
+}
