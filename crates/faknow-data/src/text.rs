@@ -1,5 +1,6 @@
 //! From texts to token numbers: tokenizers, vocabularies, pretrained word vectors.
 
+mod ascii;
 mod embeddings;
 mod interner;
 mod normalize;

@@ -4,7 +4,6 @@ mod texts;
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use tch::Tensor;
 
 use self::texts::{Collector, Part, Texts, for_each_chunk};
@@ -56,23 +55,29 @@ impl TextDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut words = VocabBuilder::new();
         let mut collector = Collector::default();
-        // Words are numbered by first appearance until all are counted.
+        // Each thread numbers the words that it meets by first appearance until all are counted.
         let tokenize = |record: &Record, part: &mut Part| {
             let Part { tokens, words, .. } = part;
             tokenizer.tokenize(&record.text, &mut |token| tokens.push(words.count(token, 1)));
         };
-        for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
-            for part in &parts {
-                let numbers = words.merge_numbered(&part.words);
-                collector.push_tokens(part, |token| numbers[token as usize]);
-            }
+        // Where the tokens of each part of each chunk end.
+        let mut ends = Vec::new();
+        let parts = for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
+            ends.extend(parts.iter().map(|part| collector.push_tokens(part)));
             chunk.into_iter().try_for_each(|record| collector.push_record(record))
         })?;
+        let mut words = VocabBuilder::new();
+        let numbers: Vec<Vec<u32>> = parts.iter().map(|part| words.merge_numbered(&part.words)).collect();
         let (vocab, ids) = words.build_numbered(options)?;
         let mut texts = collector.finish();
-        texts.tokens.par_iter_mut().for_each(|token| *token = ids[*token as usize]);
+        let mut rest = texts.tokens.as_mut_slice();
+        let mut start = 0;
+        for (&end, numbers) in ends.iter().zip(numbers.iter().cycle()) {
+            let (tokens, behind) = rest.split_at_mut(end - start);
+            tokens.iter_mut().for_each(|token| *token = ids[numbers[*token as usize] as usize]);
+            (rest, start) = (behind, end);
+        }
         Ok((Self::of(texts), vocab))
     }
 
@@ -98,7 +103,7 @@ impl TextDataset {
             tokenizer.tokenize(&record.text, &mut |token| part.tokens.push(vocab.id(token)));
         };
         for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
-            parts.iter().for_each(|part| collector.push_tokens(part, |token| token));
+            parts.iter().for_each(|part| drop(collector.push_tokens(part)));
             chunk.into_iter().try_for_each(|record| collector.push_record(record))
         })?;
         let mut texts = collector.finish();

@@ -30,9 +30,24 @@ pub(crate) struct DelimitedReader {
 
 /// The fields of a row.
 struct Row {
-    fields: Vec<String>,
+    /// One after the other, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
     /// The line that it begins on, from 1.
     line: usize,
+}
+
+impl Row {
+    fn n_fields(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn field(&self, index: usize) -> String {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        let bytes = &self.bytes[start..self.ends[index]];
+        // The reader lets only UTF-8 pass, and separators are characters of their own.
+        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
+    }
 }
 
 impl DelimitedReader {
@@ -65,13 +80,13 @@ impl DelimitedReader {
         };
         let number = |index: usize| (index + 1).to_string();
         if options.header {
-            let name = |(index, name): (usize, &String)| match name.trim() {
+            let name = |index: usize| match first.field(index).trim() {
                 "" => number(index),
                 name => name.to_owned(),
             };
-            reader.columns = first.fields.iter().enumerate().map(name).collect();
+            reader.columns = (0..first.n_fields()).map(name).collect();
         } else {
-            reader.columns = (0..first.fields.len()).map(number).collect();
+            reader.columns = (0..first.n_fields()).map(number).collect();
             reader.first = Some(first);
         }
         reader.selected = (0..reader.columns.len()).collect();
@@ -130,13 +145,12 @@ impl DelimitedReader {
             }
         };
         self.number += 1;
-        if row.fields.len() != self.columns.len() {
+        if row.n_fields() != self.columns.len() {
             return Err(Broken::record(self.wrong_length(&row)));
         }
-        let mut fields = Map::new();
-        let mut values = row.fields;
+        let mut fields = Map::with_capacity(self.selected.len());
         for &index in &self.selected {
-            fields.insert(self.columns[index].clone(), Value::String(std::mem::take(&mut values[index])));
+            fields.insert(self.columns[index].clone(), Value::String(row.field(index)));
         }
         Ok(Some(RawRecord { number: self.number, fields }))
     }
@@ -161,7 +175,7 @@ impl DelimitedReader {
                 return Err(too_long(start, row.quote_line));
             }
             match fed {
-                Fed::Complete => return Ok(Some(Row { fields: row.into_fields(), line: start })),
+                Fed::Complete => return Ok(Some(Row { bytes: row.bytes, ends: row.ends, line: start })),
                 Fed::More => {}
                 Fed::TextAfterQuote { column } => {
                     return Err(text_after_quote(number, column, row.quote_line));
@@ -171,7 +185,7 @@ impl DelimitedReader {
     }
 
     fn wrong_length(&self, row: &Row) -> Error {
-        let (expected, got) = (self.columns.len(), row.fields.len());
+        let (expected, got) = (self.columns.len(), row.n_fields());
         let like = if self.header { "as in the header" } else { "as in the first row" };
         let hint = match self.separator {
             b',' if got > expected => "; a field that holds a comma must be quoted",
@@ -286,9 +300,13 @@ impl RowParser {
 
     /// Takes the next line, with its end, whose number is `number`.
     fn feed(&mut self, line: &[u8], number: usize) -> Fed {
-        self.begun = true;
+        if !self.begun {
+            self.begun = true;
+            self.bytes.reserve(line.len());
+        }
         let content = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
-        for (index, &byte) in content.iter().enumerate() {
+        let mut at = 0;
+        while let Some(&byte) = content.get(at) {
             self.state = match (self.state, byte) {
                 (State::FieldStart, b'"') if self.quotes => {
                     self.quote_line = number;
@@ -296,8 +314,8 @@ impl RowParser {
                 }
                 (State::Quoted, b'"') => State::AfterQuote,
                 (State::Quoted, _) => {
-                    self.bytes.push(byte);
-                    State::Quoted
+                    at += self.take_until(&content[at..], b'"');
+                    continue;
                 }
                 (State::FieldStart | State::Plain | State::AfterQuote, _) if byte == self.separator => {
                     self.ends.push(self.bytes.len());
@@ -308,14 +326,16 @@ impl RowParser {
                     State::Quoted
                 }
                 (State::AfterQuote, _) => {
-                    let column = String::from_utf8_lossy(&content[..index]).chars().count() + 1;
+                    let column = String::from_utf8_lossy(&content[..at]).chars().count() + 1;
                     return Fed::TextAfterQuote { column };
                 }
                 (State::FieldStart | State::Plain, _) => {
-                    self.bytes.push(byte);
-                    State::Plain
+                    at += self.take_until(&content[at..], self.separator);
+                    self.state = State::Plain;
+                    continue;
                 }
             };
+            at += 1;
         }
         if self.state == State::Quoted {
             self.bytes.extend_from_slice(&line[content.len()..]);
@@ -325,10 +345,10 @@ impl RowParser {
         Fed::Complete
     }
 
-    fn into_fields(self) -> Vec<String> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let field =
-            |(start, &end): (usize, &usize)| String::from_utf8_lossy(&self.bytes[start..end]).into_owned();
-        starts.zip(&self.ends).map(field).collect()
+    /// Takes all bytes before the next `end`, or all; answers how many.
+    fn take_until(&mut self, content: &[u8], end: u8) -> usize {
+        let n = memchr::memchr(end, content).unwrap_or(content.len());
+        self.bytes.extend_from_slice(&content[..n]);
+        n
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Interner {
 
 impl Interner {
     /// The number of `word`, a new one if it was not there.
+    #[inline]
     pub(crate) fn intern(&mut self, word: &str) -> u32 {
         let hash = self.hasher.hash_one(word);
         let (words, ends, hasher) = (&mut self.words, &mut self.ends, &self.hasher);
@@ -53,6 +54,7 @@ impl Interner {
     }
 }
 
+#[inline(always)]
 fn slice<'a>(words: &'a str, ends: &[usize], number: u32) -> &'a str {
     let number = number as usize;
     let start = if number == 0 { 0 } else { ends[number - 1] };

@@ -30,6 +30,12 @@ pub(crate) fn split_marks<'a>(
     users: bool,
     piece: &mut impl FnMut(Piece<'a>) -> bool,
 ) {
+    if !urls && !users {
+        if !text.is_empty() {
+            piece(Piece::Text(text));
+        }
+        return;
+    }
     let mut start = 0; // of the text not yet given out
     let mut at = 0;
     let may_start = |byte: &u8| match byte {

@@ -7,6 +7,7 @@ use jieba_rs::Jieba;
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::ascii;
 use super::normalize::{Piece, split_marks};
 use crate::{Error, Result};
 
@@ -156,6 +157,22 @@ impl Tokenizer {
 
     /// Gives the tokens of `text` until `give` answers false; answers whether it never did.
     fn cut(&self, text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
+        if !self.config.punctuation {
+            match self.config.kind {
+                TokenizerKind::Words => {
+                    return ascii::words(text, give, &mut |text, give| self.cut_any(text, give));
+                }
+                TokenizerKind::Alphanumeric => {
+                    return ascii::runs(text, give, &mut |text, give| self.cut_any(text, give));
+                }
+                TokenizerKind::Jieba | TokenizerKind::Characters => {}
+            }
+        }
+        self.cut_any(text, give)
+    }
+
+    /// As [`cut`](Self::cut), for texts of any characters.
+    fn cut_any<G: FnMut(&str) -> bool>(&self, text: &str, give: &mut G) -> bool {
         let runs = self.config.kind == TokenizerKind::Alphanumeric;
         let is_word = |c: char| c.is_alphanumeric() || (runs && c == '_');
         let mut give = |token: &str| {
@@ -198,12 +215,18 @@ fn alphanumeric_runs(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// `word` in small letters, in `scratch` if it has any other.
+#[inline]
 fn lowercase<'a>(word: &'a str, scratch: &'a mut String) -> &'a str {
-    if word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+    let (mut all, mut any_large) = (0u8, false);
+    for byte in word.bytes() {
+        all |= byte;
+        any_large |= byte.is_ascii_uppercase();
+    }
+    if all.is_ascii() && !any_large {
         return word;
     }
     scratch.clear();
-    if word.is_ascii() {
+    if all.is_ascii() {
         scratch.push_str(word);
         scratch.make_ascii_lowercase();
     } else {

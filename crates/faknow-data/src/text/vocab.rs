@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Interner, Tokenizer};
@@ -190,6 +191,7 @@ impl VocabBuilder {
     }
 
     /// Counts `word` `n` times more, and answers its number in this builder (by first appearance).
+    #[inline]
     pub(crate) fn count(&mut self, word: &str, n: u64) -> u32 {
         let number = self.words.intern(word);
         if number as usize == self.counts.len() {
@@ -223,7 +225,7 @@ impl VocabBuilder {
             })
             .collect();
         // Words are distinct, so this is a total order, and the order of counting is forgotten.
-        kept.sort_unstable_by_key(|&n| (std::cmp::Reverse(self.counts[n as usize]), words[n as usize]));
+        kept.par_sort_unstable_by_key(|&n| (std::cmp::Reverse(self.counts[n as usize]), words[n as usize]));
         kept.truncate(max_size - SPECIAL.len());
         if kept.is_empty() {
             let found = match words.len() {

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use crate::text::VocabBuilder;
 use crate::{Error, Record, Result};
 
-/// Records are tokenised in chunks of at most so many, and of about so many bytes of text.
-const CHUNK_RECORDS: usize = 8192;
+/// Records are tokenised in chunks of at most so many, and of about so many bytes of text: few enough that a small file is
+/// tokenised while it is read, enough that the words of a chunk are put together once for many of its texts.
+const CHUNK_RECORDS: usize = 1024;
 const CHUNK_BYTES: usize = 16 << 20;
 
 /// All texts behind one another.
@@ -45,12 +46,13 @@ impl Texts {
     }
 }
 
-/// Tokens of some neighbouring records.
+/// What one thread makes of its share of the records.
 #[derive(Default)]
 pub(super) struct Part {
+    /// Tokens of the neighbouring records that it had last.
     pub(super) tokens: Vec<u32>,
     lengths: Vec<usize>,
-    /// The words behind the numbers in `tokens`, where there is no vocabulary yet.
+    /// The words behind the numbers in `tokens`, where there is no vocabulary yet; of all records that it had.
     pub(super) words: VocabBuilder,
 }
 
@@ -63,13 +65,15 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn push_tokens(&mut self, part: &Part, number: impl Fn(u32) -> u32) {
+    /// Appends the tokens of a part; answers where they end.
+    pub(super) fn push_tokens(&mut self, part: &Part) -> usize {
         let mut end = self.texts.tokens.len();
-        self.texts.tokens.extend(part.tokens.iter().map(|&token| number(token)));
+        self.texts.tokens.extend_from_slice(&part.tokens);
         self.texts.ends.extend(part.lengths.iter().map(|length| {
             end += length;
             end
         }));
+        end
     }
 
     pub(super) fn push_record(&mut self, record: Record) -> Result<()> {
@@ -120,33 +124,37 @@ impl Collector {
     }
 }
 
-/// Reads records in chunks, tokenises each in parallel while the next is read, and hands both over in order.
+/// Reads records in chunks, tokenises each in parallel while the next is read, and hands both over in order. Answers the parts,
+/// with the words that they found.
 pub(super) fn for_each_chunk(
     mut records: impl Iterator<Item = Result<Record>> + Send,
     tokenize: &(impl Fn(&Record, &mut Part) + Sync),
-    take: &mut impl FnMut(Vec<Record>, Vec<Part>) -> Result<()>,
-) -> Result<()> {
+    take: &mut impl FnMut(Vec<Record>, &[Part]) -> Result<()>,
+) -> Result<Vec<Part>> {
+    // Two for each thread: they take turns with reading, and texts differ in length.
+    let mut parts: Vec<Part> = (0..2 * rayon::current_num_threads()).map(|_| Part::default()).collect();
+    let tokenize_part = |(part, records): (&mut Part, &[Record])| {
+        for record in records {
+            let start = part.tokens.len();
+            tokenize(record, part);
+            part.lengths.push(part.tokens.len() - start);
+        }
+    };
     let mut chunk = next_chunk(&mut records)?;
     while !chunk.is_empty() {
-        // Some parts per thread level out texts of different length.
-        let part_size = chunk.len().div_ceil(4 * rayon::current_num_threads());
-        let tokenize_part = |records: &[Record]| {
-            let mut part = Part::default();
-            for record in records {
-                let start = part.tokens.len();
-                tokenize(record, &mut part);
-                part.lengths.push(part.tokens.len() - start);
-            }
-            part
-        };
-        let (next, parts) = rayon::join(
+        let part_size = chunk.len().div_ceil(parts.len());
+        for part in &mut parts {
+            part.tokens.clear();
+            part.lengths.clear();
+        }
+        let (next, ()) = rayon::join(
             || next_chunk(&mut records),
-            || chunk.par_chunks(part_size).map(tokenize_part).collect::<Vec<Part>>(),
+            || parts.par_iter_mut().zip(chunk.par_chunks(part_size)).for_each(tokenize_part),
         );
-        take(chunk, parts)?;
+        take(chunk, &parts)?;
         chunk = next?;
     }
-    Ok(())
+    Ok(parts)
 }
 
 fn next_chunk(records: &mut impl Iterator<Item = Result<Record>>) -> Result<Vec<Record>> {
