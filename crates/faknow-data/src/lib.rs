@@ -29,7 +29,7 @@ pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all,
 pub use rng::{Rng, WeightedIndex};
 pub use split::{DEFAULT_RATIOS, random_split, stratified_k_fold, stratified_split};
 pub use text_batch::TextBatch;
-pub use text_dataset::TextDataset;
+pub use text_dataset::{Storage, TextDataset};
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]

@@ -1,12 +1,17 @@
 //! Labelled texts as token numbers, kept compactly, and their batches.
 
+mod saved;
 mod texts;
+mod tokens;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tch::Tensor;
 
 use self::texts::{Collector, Part, Texts, for_each_chunk};
+pub use self::tokens::Storage;
+use self::tokens::TokenWriter;
 use crate::fingerprint::Fingerprint;
 use crate::text::{PADDING, Tokenizer, UNKNOWN, Vocab, VocabBuilder, VocabOptions};
 use crate::{Dataset, Error, Record, Result, TextBatch};
@@ -16,8 +21,8 @@ const NO_DOMAIN: i64 = -1;
 
 /// Texts as token numbers, with their classes and domains.
 ///
-/// It takes 4 bytes a token and some 16 bytes a text; the texts themselves are not kept. A clone or a
-/// [`subset`](Self::subset) shares them.
+/// It takes 4 bytes a token, in memory or, beyond the limit of its [`Storage`], in a file, and some 16 bytes of memory a text;
+/// the texts themselves are not kept. A clone or a [`subset`](Self::subset) shares them.
 ///
 /// ```
 /// use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
@@ -28,7 +33,7 @@ const NO_DOMAIN: i64 = -1;
 /// let training = [record("Moon made of cheese", 1), record("Rain on the moon", 0)];
 /// let (training, vocab) = TextDataset::build(training, &tokenizer, &VocabOptions::default())?;
 /// let test = TextDataset::from_records([record("Cheese rain", 1)], &tokenizer, &vocab, training.domains())?;
-/// assert_eq!(test.tokens(0), [vocab.id("cheese"), vocab.id("rain")]);
+/// assert_eq!(*test.tokens(0)?, [vocab.id("cheese"), vocab.id("rain")]);
 /// assert_eq!(training.batch(&[1, 0])?.tokens.size(), [2, 4]);
 /// # Ok::<(), faknow_data::Error>(())
 /// ```
@@ -55,7 +60,24 @@ impl TextDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut collector = Collector::default();
+        Self::build_in(records, tokenizer, options, &Storage::default())
+    }
+
+    /// As [`build`](Self::build), the tokens kept in `storage`.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build); a temporary file cannot be written.
+    pub fn build_in<I>(
+        records: I,
+        tokenizer: &Tokenizer,
+        options: &VocabOptions,
+        storage: &Storage,
+    ) -> Result<(Self, Vocab)>
+    where
+        I: IntoIterator<Item = Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let mut collector = Collector::new(storage);
         // Each thread numbers the words that it meets by first appearance until all are counted.
         let tokenize = |record: &Record, part: &mut Part| {
             let Part { tokens, words, .. } = part;
@@ -64,20 +86,18 @@ impl TextDataset {
         // Where the tokens of each part of each chunk end.
         let mut ends = Vec::new();
         let parts = for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
-            ends.extend(parts.iter().map(|part| collector.push_tokens(part)));
+            for part in parts {
+                ends.push(collector.push_tokens(part)?);
+            }
             chunk.into_iter().try_for_each(|record| collector.push_record(record))
         })?;
         let mut words = VocabBuilder::new();
         let numbers: Vec<Vec<u32>> = parts.iter().map(|part| words.merge_numbered(&part.words)).collect();
         let (vocab, ids) = words.build_numbered(options)?;
-        let mut texts = collector.finish();
-        let mut rest = texts.tokens.as_mut_slice();
-        let mut start = 0;
-        for (&end, numbers) in ends.iter().zip(numbers.iter().cycle()) {
-            let (tokens, behind) = rest.split_at_mut(end - start);
-            tokens.iter_mut().for_each(|token| *token = ids[numbers[*token as usize] as usize]);
-            (rest, start) = (behind, end);
-        }
+        let ids = &ids;
+        let ends = ends.into_iter().zip(numbers.iter().cycle());
+        let ends = ends.map(|(end, numbers)| (end, move |token: u32| ids[numbers[token as usize] as usize]));
+        let texts = collector.finish(|tokens| tokens.finish_renumbered(ends), None)?;
         Ok((Self::of(texts), vocab))
     }
 
@@ -98,16 +118,33 @@ impl TextDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut collector = Collector::default();
+        Self::from_records_in(records, tokenizer, vocab, domains, &Storage::default())
+    }
+
+    /// As [`from_records`](Self::from_records), the tokens kept in `storage`.
+    ///
+    /// # Errors
+    /// As [`from_records`](Self::from_records); a temporary file cannot be written.
+    pub fn from_records_in<I>(
+        records: I,
+        tokenizer: &Tokenizer,
+        vocab: &Vocab,
+        domains: &[String],
+        storage: &Storage,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let mut collector = Collector::new(storage);
         let tokenize = |record: &Record, part: &mut Part| {
             tokenizer.tokenize(&record.text, &mut |token| part.tokens.push(vocab.id(token)));
         };
         for_each_chunk(records.into_iter(), &tokenize, &mut |chunk, parts| {
-            parts.iter().for_each(|part| drop(collector.push_tokens(part)));
+            parts.iter().try_for_each(|part| collector.push_tokens(part).map(drop))?;
             chunk.into_iter().try_for_each(|record| collector.push_record(record))
         })?;
-        let mut texts = collector.finish();
-        texts.use_domains(domains);
+        let texts = collector.finish(TokenWriter::finish, Some(domains))?;
         Ok(Self::of(texts))
     }
 
@@ -143,19 +180,41 @@ impl TextDataset {
     }
 
     /// The token numbers of a text; empty for a text without tokens, or an index that is not below `n_samples`.
-    pub fn tokens(&self, index: usize) -> &[u32] {
-        self.row(index).map_or(&[], |row| self.texts.row(row))
+    ///
+    /// # Errors
+    /// The file that they lie in cannot be read.
+    pub fn tokens(&self, index: usize) -> Result<Cow<'_, [u32]>> {
+        self.row(index).map_or(Ok(Cow::Borrowed(&[])), |row| self.texts.row(row))
     }
 
     /// Number of tokens of all texts.
     pub fn n_tokens(&self) -> usize {
-        (0..self.n_samples()).map(|index| self.tokens(index).len()).sum()
+        (0..self.n_samples()).map(|index| self.length(index)).sum()
     }
 
     /// Number of tokens that are not in the vocabulary.
-    pub fn n_unknown(&self) -> usize {
+    ///
+    /// # Errors
+    /// The file that the tokens lie in cannot be read.
+    pub fn n_unknown(&self) -> Result<usize> {
         let unknown = |tokens: &[u32]| tokens.iter().filter(|&&token| token == UNKNOWN).count();
-        (0..self.n_samples()).map(|index| unknown(self.tokens(index))).sum()
+        let mut n = 0;
+        match &self.rows {
+            Some(_) => (0..self.n_samples()).try_for_each(|index| {
+                n += unknown(&*self.tokens(index)?);
+                Ok(())
+            }),
+            None => self.texts.tokens.for_each_block(&mut |tokens| {
+                n += unknown(tokens);
+                Ok(())
+            }),
+        }?;
+        Ok(n)
+    }
+
+    /// Whether the tokens lie in a file rather than in memory.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.texts.tokens, tokens::Tokens::File(_))
     }
 
     /// Names of the domains by their number: integers by their value, then other names in alphabetic order. Empty
@@ -210,13 +269,13 @@ impl TextDataset {
     /// A number that is another for other tokens, classes, domains or another order, the same on every machine.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::new();
-        self.domains().iter().for_each(|name| fingerprint.add_str(name));
-        for index in 0..self.n_samples() {
-            let tokens = self.tokens(index);
-            fingerprint.add(tokens.len() as u64);
-            tokens.iter().for_each(|&token| fingerprint.add(u64::from(token)));
-            fingerprint.add(self.class(index).map_or(u64::MAX, |class| class as u64));
-            fingerprint.add(self.domain(index).map_or(u64::MAX, |domain| domain as u64));
+        fingerprint.add(self.texts.content);
+        // All texts in their order are the same data set as a subset and as a whole.
+        let all = self.texts.ends.len();
+        let others =
+            |rows: &&Arc<[u32]>| rows.len() != all || !rows.iter().zip(0..).all(|(&row, i)| row == i);
+        if let Some(rows) = self.rows.as_ref().filter(others) {
+            rows.iter().for_each(|&row| fingerprint.add(u64::from(row)));
         }
         fingerprint.finish()
     }
@@ -252,13 +311,13 @@ impl Dataset for TextDataset {
 
     fn batch(&self, indices: &[usize]) -> Result<TextBatch> {
         let rows: Vec<usize> = indices.iter().map(|&index| self.checked_row(index)).collect::<Result<_>>()?;
-        let lengths: Vec<i64> = rows.iter().map(|&row| self.texts.row(row).len() as i64).collect();
+        let lengths: Vec<i64> = rows.iter().map(|&row| self.texts.length(row) as i64).collect();
         let longest = lengths.iter().max().map_or(0, |&longest| longest as usize);
         let width = (longest + self.margin).max(self.min_length);
 
         let mut tokens = vec![i64::from(PADDING); rows.len() * width];
         for (padded, &row) in tokens.chunks_exact_mut(width.max(1)).zip(&rows) {
-            for (place, &token) in padded.iter_mut().zip(self.texts.row(row)) {
+            for (place, &token) in padded.iter_mut().zip(&*self.texts.row(row)?) {
                 *place = i64::from(token);
             }
         }
@@ -283,7 +342,7 @@ impl Dataset for TextDataset {
     }
 
     fn length(&self, index: usize) -> usize {
-        self.tokens(index).len()
+        self.row(index).map_or(0, |row| self.texts.length(row))
     }
 
     fn class(&self, index: usize) -> Option<usize> {

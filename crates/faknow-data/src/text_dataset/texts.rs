@@ -1,9 +1,12 @@
 //! The compact storage behind a text data set, and how records get into it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
+use super::tokens::{Storage, TokenWriter, Tokens};
+use crate::fingerprint::Fingerprint;
 use crate::text::VocabBuilder;
 use crate::{Error, Record, Result};
 
@@ -15,7 +18,7 @@ const CHUNK_BYTES: usize = 16 << 20;
 /// All texts behind one another.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    pub(super) tokens: Vec<u32>,
+    pub(super) tokens: Tokens,
     /// Where each text ends in `tokens`.
     pub(super) ends: Vec<usize>,
     /// Class of each text; empty if no text has one.
@@ -23,16 +26,49 @@ pub(super) struct Texts {
     /// Domain of each text as its place in `domain_names`; empty if those are.
     pub(super) domains: Vec<Option<u32>>,
     pub(super) domain_names: Vec<String>,
+    /// Another for any other texts.
+    pub(super) content: u64,
 }
 
 impl Texts {
-    pub(super) fn row(&self, row: usize) -> &[u32] {
-        let start = if row == 0 { 0 } else { self.ends[row - 1] };
-        &self.tokens[start..self.ends[row]]
+    pub(super) fn row(&self, row: usize) -> Result<Cow<'_, [u32]>> {
+        self.tokens.read(self.start(row), self.ends[row])
+    }
+
+    pub(super) fn length(&self, row: usize) -> usize {
+        self.ends[row] - self.start(row)
+    }
+
+    fn start(&self, row: usize) -> usize {
+        if row == 0 { 0 } else { self.ends[row - 1] }
+    }
+
+    /// What [`content`](Self::content) should be.
+    pub(super) fn fingerprint(&self) -> Result<u64> {
+        let mut fingerprint = Fingerprint::new();
+        self.domain_names.iter().for_each(|name| fingerprint.add_str(name));
+        self.ends.iter().for_each(|&end| fingerprint.add(end as u64));
+        self.labels.iter().for_each(|&label| fingerprint.add(u64::from(label)));
+        let number = |domain: &Option<u32>| domain.map_or(u64::MAX, u64::from);
+        self.domains.iter().for_each(|domain| fingerprint.add(number(domain)));
+        self.tokens.for_each_block(&mut |tokens| {
+            tokens.iter().for_each(|&token| fingerprint.add(u64::from(token)));
+            Ok(())
+        })?;
+        Ok(fingerprint.finish())
+    }
+
+    /// Whether there is a class for each text or for none, and domains are among the names.
+    pub(super) fn is_consistent(&self) -> bool {
+        let n = self.ends.len();
+        let one_each = |n_values: usize| n_values == 0 || n_values == n;
+        one_each(self.labels.len())
+            && one_each(self.domains.len())
+            && self.domains.iter().flatten().all(|&domain| (domain as usize) < self.domain_names.len())
     }
 
     /// Numbers the domains by their place in `names`.
-    pub(super) fn use_domains(&mut self, names: &[String]) {
+    fn use_domains(&mut self, names: &[String]) {
         let places: HashMap<&String, u32> = names.iter().zip(0..).collect();
         let ids: Vec<Option<u32>> = self.domain_names.iter().map(|name| places.get(name).copied()).collect();
         if names.is_empty() {
@@ -57,23 +93,28 @@ pub(super) struct Part {
 }
 
 /// Puts the texts together in their order.
-#[derive(Default)]
 pub(super) struct Collector {
     texts: Texts,
+    tokens: TokenWriter,
     domain_numbers: HashMap<String, u32>,
     n_records: usize,
 }
 
 impl Collector {
+    pub(super) fn new(storage: &Storage) -> Self {
+        let tokens = TokenWriter::new(storage);
+        Self { texts: Texts::default(), tokens, domain_numbers: HashMap::new(), n_records: 0 }
+    }
+
     /// Appends the tokens of a part; answers where they end.
-    pub(super) fn push_tokens(&mut self, part: &Part) -> usize {
-        let mut end = self.texts.tokens.len();
-        self.texts.tokens.extend_from_slice(&part.tokens);
+    pub(super) fn push_tokens(&mut self, part: &Part) -> Result<usize> {
+        let mut end = self.tokens.n_tokens();
+        self.tokens.push(&part.tokens)?;
         self.texts.ends.extend(part.lengths.iter().map(|length| {
             end += length;
             end
         }));
-        end
+        Ok(end)
     }
 
     pub(super) fn push_record(&mut self, record: Record) -> Result<()> {
@@ -105,9 +146,15 @@ impl Collector {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Texts {
+    /// The texts, their tokens made by `tokens`, their domains numbered by their place in `domains` or, without that, by their
+    /// own names.
+    pub(super) fn finish(
+        self,
+        tokens: impl FnOnce(TokenWriter) -> Result<Tokens>,
+        domains: Option<&[String]>,
+    ) -> Result<Texts> {
         let mut texts = self.texts;
-        texts.tokens.shrink_to_fit();
+        texts.tokens = tokens(self.tokens)?;
         let mut found = vec![String::new(); self.domain_numbers.len()];
         for (name, number) in self.domain_numbers {
             found[number as usize] = name;
@@ -120,7 +167,11 @@ impl Collector {
         let names: Vec<String> = integers.into_iter().chain(others).map(|(_, name)| name.clone()).collect();
         texts.domain_names = found;
         texts.use_domains(&names);
-        texts
+        if let Some(domains) = domains {
+            texts.use_domains(domains);
+        }
+        texts.content = texts.fingerprint()?;
+        Ok(texts)
     }
 }
 

@@ -15,4 +15,5 @@ mod support;
 mod synth;
 mod text;
 mod text_dataset;
+mod text_storage;
 mod word_vectors;

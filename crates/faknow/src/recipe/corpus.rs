@@ -45,36 +45,40 @@ impl Corpus {
     }
 
     /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
-    pub(super) fn summary(&self) -> Vec<String> {
+    ///
+    /// # Errors
+    /// The tokens cannot be read from their file.
+    pub(super) fn summary(&self) -> Result<Vec<String>> {
         let parts = [
             ("training", Some(&self.train)),
             ("validation", self.valid.as_ref()),
             ("test", self.test.as_ref()),
         ];
         let mut lines: Vec<String> =
-            parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect();
+            parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect::<Result<_>>()?;
         if self.test_records == TestRecords::HeldBack {
             lines.pop();
             lines.push("test: held back".to_owned());
         }
         lines.extend(self.inputs.words().map(|words| format!("vocabulary: {} words", words.vocab.len())));
-        lines
+        Ok(lines)
     }
 
-    fn summarize(&self, name: &str, data: Option<&InputDataset>) -> String {
-        let Some(data) = data else { return format!("{name}: none") };
+    fn summarize(&self, name: &str, data: Option<&InputDataset>) -> Result<String> {
+        let Some(data) = data else { return Ok(format!("{name}: none")) };
         let counts = data.class_counts();
         let of_class =
             |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
         let classes: Vec<String> = self.classes.names().iter().enumerate().map(of_class).collect();
         let (n, classes) = (data.n_samples(), classes.join(", "));
-        match data {
+        Ok(match data {
             InputDataset::Texts(data) => {
                 let n_tokens = data.n_tokens();
+                let place = if data.is_on_disk() { ", in a file" } else { "" };
                 format!(
-                    "{name}: {n} texts ({classes}), {:.1} tokens each, {:.1} % outside the vocabulary",
+                    "{name}: {n} texts ({classes}), {:.1} tokens each, {:.1} % outside the vocabulary{place}",
                     n_tokens as f64 / n.max(1) as f64,
-                    100.0 * data.n_unknown() as f64 / n_tokens.max(1) as f64
+                    100.0 * data.n_unknown()? as f64 / n_tokens.max(1) as f64
                 )
             }
             InputDataset::Trees(data) => format!(
@@ -82,7 +86,7 @@ impl Corpus {
                 data.n_nodes() as f64 / n.max(1) as f64,
                 data.n_features()
             ),
-        }
+        })
     }
 }
 

@@ -22,6 +22,7 @@ mod check;
 mod config;
 mod corpus;
 mod cross_validation;
+mod data_config;
 mod detector;
 mod faknow_yaml;
 mod fold;
@@ -43,6 +44,7 @@ mod session;
 mod settings;
 mod study;
 mod summary;
+mod text_cache;
 mod text_corpus;
 mod train;
 mod trainer_config;
@@ -50,10 +52,11 @@ mod tree_corpus;
 mod trial;
 
 pub use batch_size::find_batch_size;
-pub use config::{Config, DataConfig, LoaderConfig, ModelConfig, TextConfig, Weighting};
+pub use config::{Config, LoaderConfig, ModelConfig, TextConfig};
 pub use cross_validation::{
     CrossValidation, FoldMetric, FoldResult, cross_validate, resume_cross_validation,
 };
+pub use data_config::{DataConfig, Weighting};
 pub use detector::{Detector, Prediction};
 pub use fold::Fold;
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};

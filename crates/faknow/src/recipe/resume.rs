@@ -14,7 +14,7 @@ use super::{Config, Outcome, Session};
 use crate::{Error, Result};
 
 /// Settings that change nothing of what is computed: where the files are now, and what computing takes.
-pub(super) const MOVABLE: [&str; 8] = [
+pub(super) const MOVABLE: [&str; 10] = [
     "device",
     "threads",
     "loader.workers",
@@ -23,6 +23,8 @@ pub(super) const MOVABLE: [&str; 8] = [
     "data.valid",
     "data.test",
     "text.vectors",
+    "text.memory",
+    "text.cache",
 ];
 
 /// What may change besides when a run goes on: how long it takes, and a file that it has read already.

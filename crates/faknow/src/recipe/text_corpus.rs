@@ -1,13 +1,14 @@
 //! From files of records to data sets of tokens, with the vocabulary of the training texts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use faknow_data::text::{Tokenizer, VocabOptions};
-use faknow_data::{Record, RecordReader, TextDataset};
+use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
+use faknow_data::{Classes, Record, RecordReader, Storage, TextDataset};
 
 use super::corpus::{Corpus, TestRecords, cut, training_part};
 use super::input::InputDataset;
 use super::inputs::{Inputs, Words};
+use super::text_cache::{TextCache, Tokenized};
 use super::{Config, TextConfig};
 use crate::Result;
 
@@ -22,63 +23,95 @@ pub(super) fn load(
     let classes = config.data.to_classes()?;
     let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
     let options = config.data.read_options(true);
-    let file = config.train_file()?;
+    config.train_file()?;
     // A file that cannot be opened should be known before an hour is spent on another one.
     for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
         RecordReader::open(path, &options, Some(&classes))?;
     }
-    let labels = || -> Result<Vec<usize>> {
-        let records = RecordReader::open(file, &options, Some(&classes))?;
-        records.map(|record| Ok(record?.label.unwrap_or_default())).collect()
-    };
-    let parts = cut(config, labels)?;
-
-    let open = |path: &Path| RecordReader::open(path, &options, Some(&classes));
-    let training = || -> Result<_> {
-        let all = parts.is_none();
-        let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
-        Ok(select(open(file)?, part, all))
-    };
-    let (mut train, mut vocab) = TextDataset::build(training()?, &tokenizer, &vocab_options(&config.text))
-        .map_err(|e| training_part(file, e))?;
     let saved = saved.and_then(|saved| match saved {
         Inputs::Texts(words) => Some(words.vocab),
         Inputs::Trees { .. } => None,
     });
-    if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
-        // The weights belong to the words of old.
-        train = TextDataset::from_records(training()?, &tokenizer, &saved, train.domains())?;
-        vocab = saved;
+    let storage = config.text.storage();
+    if let Some(folder) = &storage.folder {
+        std::fs::create_dir_all(folder).map_err(|e| faknow_data::Error::io(folder, e))?;
     }
-    let train = train.with_margin(margin);
-    train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
-    let rest =
-        |path: &Option<std::path::PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
-            let domains = train.domains();
-            Ok(match (path, part) {
-                (Some(path), _) => Some(
-                    TextDataset::from_records(open(path)?, &tokenizer, &vocab, domains)?.with_margin(margin),
-                ),
-                (None, Some(part)) if !part.is_empty() => {
-                    let records = select(open(file)?, part, false);
-                    Some(TextDataset::from_records(records, &tokenizer, &vocab, domains)?.with_margin(margin))
-                }
-                _ => None,
-            })
-        };
-    let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
-    let test = match test_records {
-        TestRecords::Used => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
-        TestRecords::HeldBack => None,
+    let cache = TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?;
+    let found = cache.as_ref().and_then(|cache| cache.find(&storage));
+    let is_of = |vocab: &Vocab| saved.as_ref().is_none_or(|saved| saved.fingerprint() == vocab.fingerprint());
+    let tokenized = match found.filter(|found| is_of(&found.vocab)) {
+        Some(found) => found,
+        None => {
+            let reading = Reading { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
+            let tokenized = reading.read(saved.as_ref(), test_records)?;
+            if let Some(cache) = cache.filter(|_| is_of(&tokenized.vocab) && saved.is_none()) {
+                cache.keep(&tokenized);
+            }
+            tokenized
+        }
     };
+    let Tokenized { train, valid, test, vocab } = tokenized;
+    let input = |data: TextDataset| InputDataset::Texts(data.with_margin(margin));
     Ok(Corpus {
-        train: InputDataset::Texts(train),
-        valid: valid.map(InputDataset::Texts),
-        test: test.map(InputDataset::Texts),
+        train: input(train),
+        valid: valid.map(input),
+        test: test.map(input),
         inputs: Inputs::Texts(Words { vocab, tokenizer }),
         classes,
         test_records,
     })
+}
+
+/// How the files are read.
+struct Reading<'a> {
+    config: &'a Config,
+    classes: &'a Classes,
+    tokenizer: &'a Tokenizer,
+    storage: &'a Storage,
+}
+
+impl Reading<'_> {
+    /// Reads and cuts all texts, with the words of `saved` if that is given.
+    fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
+        let Self { config, classes, tokenizer, storage } = *self;
+        let file = config.train_file()?;
+        let labels = || -> Result<Vec<usize>> {
+            self.open(file)?.map(|record| Ok(record?.label.unwrap_or_default())).collect()
+        };
+        let parts = cut(config, labels)?;
+        let training = || -> Result<_> {
+            let all = parts.is_none();
+            let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
+            Ok(select(self.open(file)?, part, all))
+        };
+        let (mut train, mut vocab) =
+            TextDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
+                .map_err(|e| training_part(file, e))?;
+        if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
+            // The weights belong to the words of old.
+            train = TextDataset::from_records_in(training()?, tokenizer, saved, train.domains(), storage)?;
+            vocab = saved.clone();
+        }
+        train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
+        let rest = |path: &Option<PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
+            let records = match (path, part) {
+                (Some(path), _) => select(self.open(path)?, &[], true),
+                (None, Some(part)) if !part.is_empty() => select(self.open(file)?, part, false),
+                _ => return Ok(None),
+            };
+            Ok(Some(TextDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
+        };
+        let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
+        let test = match test_records {
+            TestRecords::Used => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
+            TestRecords::HeldBack => None,
+        };
+        Ok(Tokenized { train, valid, test, vocab })
+    }
+
+    fn open(&self, path: &Path) -> Result<RecordReader> {
+        Ok(RecordReader::open(path, &self.config.data.read_options(true), Some(self.classes))?)
+    }
 }
 
 pub(super) fn vocab_options(config: &TextConfig) -> VocabOptions {

@@ -96,7 +96,7 @@ impl Job {
         let first_weights =
             config.model.weights.as_deref().filter(|_| !goes_on).map(read_weights).transpose()?;
         let corpus = Corpus::load(&config, &model_config, inputs, test_records)?;
-        let mut summary = corpus.summary();
+        let mut summary = corpus.summary()?;
         let vectors = match (&config.text.vectors, &corpus.inputs) {
             (Some(path), Inputs::Texts(words)) if !goes_on => {
                 let vectors = load_vectors(path, &words.vocab, None, config.seed)?;

@@ -46,6 +46,8 @@ max_length = 100
 min_count = 2
 max_vocab = 5000
 vectors = "words.vec"
+memory = 64
+cache = "tokens"
 
 [loader]
 batch_size = 8

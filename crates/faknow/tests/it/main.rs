@@ -14,6 +14,7 @@ mod documentation;
 mod search;
 mod side_by_side;
 mod support;
+mod text_storage;
 mod training;
 mod trees;
 mod weights;
