@@ -5,16 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::data::{Format, ReadOptions, Record, RecordReader};
+use faknow::data::{Format, ReadOptions, RecordReader};
 use faknow::recipe::{Config, Detector};
 
 use crate::options::RecordOptions;
 use crate::predict_trees;
 use crate::tree_options::JudgedTrees;
 use crate::writer::Writer;
-
-/// Records that are read, judged and written together: enough to batch well, few enough to stay in memory.
-const CHUNK: usize = 2048;
 
 /// Judge records with a trained detector
 #[derive(Debug, Args)]
@@ -60,28 +57,26 @@ impl PredictArgs {
                 None => predict_trees::of_file(&detector, &self.trees.to_data(), self.explain, &mut writer),
             };
         }
-        let mut records = self.open(&detector)?;
+        let records = self.open(&detector)?;
         let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
-        loop {
-            let (mut chunk, end) = next_chunk(&mut records);
-            let fields: Vec<_> = chunk.iter_mut().map(|record| std::mem::take(&mut record.fields)).collect();
-            let predictions = detector.predict_records(chunk.into_iter().map(Ok).collect())?;
-            for (fields, prediction) in fields.into_iter().zip(predictions) {
+        detector.predict_stream(records, |judged| {
+            for (fields, prediction) in judged {
                 match writer.write(fields, &prediction) {
-                    // Whoever read us has seen enough.
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                    other => other?,
+                    Ok(()) => {}
+                    Err(error) => return self.not_written(error),
                 }
             }
-            match writer.flush() {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-                other => other?,
-            }
-            match end {
-                End::More => {}
-                End::Done => return Ok(()),
-                // What stands before the broken record is written by now.
-                End::Broken(error) => return Err(error.into()),
+            writer.flush().map_or_else(|error| self.not_written(error), |()| Ok(true))
+        })?;
+        Ok(())
+    }
+
+    /// Whether to go on: whoever read us may have seen enough.
+    fn not_written(&self, error: std::io::Error) -> faknow::Result<bool> {
+        match error.kind() {
+            ErrorKind::BrokenPipe => Ok(false),
+            _ => {
+                Err(faknow::Error::io(self.output.as_deref().unwrap_or(Path::new("standard output")), error))
             }
         }
     }
@@ -111,22 +106,4 @@ impl PredictArgs {
         let input: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));
         Ok(RecordReader::from_reader(input, "standard input", &options, None)?)
     }
-}
-
-enum End {
-    More,
-    Done,
-    Broken(faknow::data::Error),
-}
-
-fn next_chunk(records: &mut RecordReader) -> (Vec<Record>, End) {
-    let mut chunk = Vec::new();
-    while chunk.len() < CHUNK {
-        match records.next() {
-            Some(Ok(record)) => chunk.push(record),
-            Some(Err(error)) => return (chunk, End::Broken(error)),
-            None => return (chunk, End::Done),
-        }
-    }
-    (chunk, End::More)
 }

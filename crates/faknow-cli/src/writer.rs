@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 
 /// Writes judged records, as JSON lines or as columns.
 pub(crate) enum Writer {
-    Jsonl(Box<dyn Write>),
+    Jsonl(Box<dyn Write + Send>),
     Columns(Box<Columns>),
 }
 
 /// CSV or TSV; the first record says which input fields there are.
 pub(crate) struct Columns {
-    writer: csv::Writer<Box<dyn Write>>,
+    writer: csv::Writer<Box<dyn Write + Send>>,
     classes: Vec<String>,
     /// The input fields that are written, once they are known.
     fields: Option<Vec<String>>,
@@ -28,10 +28,10 @@ impl Writer {
     /// A writer to a file, as its ending says, or of JSON lines to standard output.
     pub(crate) fn new(path: Option<&Path>, classes: &[String]) -> Result<Self> {
         let Some(path) = path else {
-            return Ok(Self::Jsonl(Box::new(BufWriter::new(std::io::stdout().lock()))));
+            return Ok(Self::Jsonl(Box::new(BufWriter::new(std::io::stdout()))));
         };
         let file = File::create(path).map_err(|e| faknow::Error::io(path, e))?;
-        let out: Box<dyn Write> = Box::new(BufWriter::new(file));
+        let out: Box<dyn Write + Send> = Box::new(BufWriter::new(file));
         Ok(match path.extension().and_then(|e| e.to_str()) {
             Some("csv") => Self::Columns(Box::new(Columns::new(out, b',', classes))),
             Some("tsv") => Self::Columns(Box::new(Columns::new(out, b'\t', classes))),
@@ -63,7 +63,7 @@ impl Writer {
 }
 
 impl Columns {
-    fn new(out: Box<dyn Write>, delimiter: u8, classes: &[String]) -> Self {
+    fn new(out: Box<dyn Write + Send>, delimiter: u8, classes: &[String]) -> Self {
         let writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
         Self { writer, classes: classes.to_vec(), fields: None, reported: false }
     }

@@ -109,6 +109,9 @@ impl<M: Model> Trainer<M> {
                 break;
             }
             self.profile.data += start.elapsed().as_secs_f64();
+            if self.run.step == 0 {
+                tracing::debug!(target: RUN_TARGET, "the first batch is there");
+            }
             let before = self.run.position();
             let n_batches = window.len();
             let told = match self.update(window) {

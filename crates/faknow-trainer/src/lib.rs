@@ -35,6 +35,7 @@ mod settings;
 mod step;
 mod sums;
 mod supervised;
+mod threads;
 mod trainer;
 mod trial;
 mod two_optimizers;
@@ -68,6 +69,7 @@ pub use seed::{seed_model, seed_step, with_model_seed, with_seed};
 pub use step::{StepContext, TrainStep};
 pub use sums::{GradNorms, LossSums};
 pub use supervised::Supervised;
+pub use threads::let_threads_sleep;
 pub use trainer::Trainer;
 pub use two_optimizers::TwoOptimizers;
 

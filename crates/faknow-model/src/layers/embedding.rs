@@ -51,6 +51,11 @@ impl Embedding {
         self.weight.size()[0]
     }
 
+    /// The vectors of all words, `[n_words, size]`.
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// The kind of the vectors' values.
     pub fn kind(&self) -> Kind {
         self.weight.kind()

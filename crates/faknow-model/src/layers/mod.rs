@@ -16,6 +16,7 @@ mod node_linear;
 mod sage_conv;
 mod text_cnn;
 mod windows;
+mod word_table;
 
 pub use batch_norm::BatchNorm;
 pub use bayesian_linear::{BayesianLinear, Drawn};

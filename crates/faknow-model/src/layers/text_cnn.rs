@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::windows::{self, Block, Strongest, Words};
+use super::windows::{self, Block, Words};
+use super::word_table::WordTable;
 use super::{Embedding, bias_uniform, kaiming_uniform};
 use crate::{Error, Result};
 
@@ -39,6 +40,7 @@ impl Activation {
 pub struct TextCnnLayer {
     convolutions: Vec<Convolution>,
     activation: Activation,
+    table: WordTable,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl TextCnnLayer {
                 Ok(Convolution { kernel_size, weight, bias })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { convolutions, activation })
+        Ok(Self { convolutions, activation, table: WordTable::default() })
     }
 
     /// Word vectors `[n, len, size]` to features `[n, n_filters * n_kernel_sizes]`.
@@ -120,18 +122,18 @@ impl TextCnnLayer {
         }
         self.check_length(tokens.size()[1])?;
         let words = Words::of(tokens)?;
-        let vectors = embedding.forward_distinct(&words.distinct)?; // [n_words, size]
-        let weights: Vec<Tensor> =
-            self.convolutions.iter().map(Convolution::by_place).collect::<Result<_>>()?;
-        let products = vectors.f_matmul(&Tensor::f_cat(&weights, 0)?.f_tr()?)?; // [n_words, columns]
         let blocks = self.blocks();
-        let Strongest { sums, places } = windows::strongest(&products, &words, &blocks)?;
+        if let Some(table) = self.table(embedding, &words)? {
+            return self.features(&windows::strongest(&table, &words.by_token()?, &blocks)?.sums);
+        }
+        let products = self.products(&embedding.forward_distinct(&words.distinct)?)?;
+        let strongest = windows::strongest(&products, &words, &blocks)?;
         if !products.requires_grad() {
-            let biases: Vec<&Tensor> = self.convolutions.iter().map(|c| &c.bias).collect();
-            return self.activation.apply(sums.f_add(&Tensor::f_cat(&biases, 0)?)?);
+            return self.features(&strongest.sums);
         }
         // Only the strongest windows have a gradient: they are summed again, for libtorch to know them.
         let n = tokens.size()[0];
+        let places = strongest.places(&words, &blocks, products.size()[1] as usize)?;
         let strongest = products.f_view(-1)?.f_index_select(0, &places)?;
         let mut from = 0;
         let features = self.convolutions.iter().map(|c| {
@@ -143,6 +145,38 @@ impl TextCnnLayer {
             self.activation.apply(sums.f_add(&c.bias)?)
         });
         Ok(Tensor::f_cat(&features.collect::<Result<Vec<_>>>()?, 1)?)
+    }
+
+    /// Vectors `[n_words, size]` times all places of all kernels: `[n_words, columns]`.
+    fn products(&self, vectors: &Tensor) -> Result<Tensor> {
+        let weights: Vec<Tensor> =
+            self.convolutions.iter().map(Convolution::by_place).collect::<Result<_>>()?;
+        Ok(vectors.f_matmul(&Tensor::f_cat(&weights, 0)?.f_tr()?)?)
+    }
+
+    /// The products of all words, where no gradient is wanted and so many texts are judged that they pay.
+    fn table(&self, embedding: &Embedding, words: &Words) -> Result<Option<Tensor>> {
+        let vectors = embedding.weight();
+        let weights: Vec<&Tensor> =
+            self.convolutions.iter().map(|c| &c.weight).chain(std::iter::once(vectors)).collect();
+        // What comes of a weight has a gradient if the weight has one and gradients are on.
+        for weight in &weights {
+            if weight.f_narrow(0, 0, 1)?.f_sum(weight.kind())?.requires_grad() {
+                return Ok(None);
+            }
+        }
+        if !words.are_below(embedding.n_words())? {
+            return Ok(None);
+        }
+        let n_columns: usize = self.blocks().iter().map(|block| block.kernel_size * block.n_filters).sum();
+        let shape = [embedding.n_words() as usize, n_columns];
+        self.table.get(&weights, shape, words.distinct.numel(), || self.products(vectors))
+    }
+
+    /// The features that the largest sums `[n, n_filters * n_kernel_sizes]` give.
+    fn features(&self, sums: &Tensor) -> Result<Tensor> {
+        let biases: Vec<&Tensor> = self.convolutions.iter().map(|c| &c.bias).collect();
+        self.activation.apply(sums.f_add(&Tensor::f_cat(&biases, 0)?)?)
     }
 
     fn blocks(&self) -> Vec<Block> {

@@ -35,6 +35,19 @@ impl Words {
         let codes = tokens.iter().map(code).collect();
         Ok(Self { distinct: Tensor::f_from_slice(&distinct)?, codes, len })
     }
+
+    /// The same texts, each word numbered by its token.
+    pub(super) fn by_token(mut self) -> Result<Self> {
+        let distinct = Vec::<i64>::try_from(&self.distinct)?;
+        self.codes.iter_mut().for_each(|code| *code = distinct[*code as usize] as u32);
+        Ok(self)
+    }
+
+    /// Whether all tokens are among `n_words`.
+    pub(super) fn are_below(&self, n_words: i64) -> Result<bool> {
+        let distinct = &self.distinct;
+        Ok(distinct.f_int64_value(&[0])? >= 0 && distinct.f_int64_value(&[-1])? < n_words)
+    }
 }
 
 /// What kernels of one size have in a row of the products: for each place of the kernel a block of `n_filters` columns.
@@ -49,9 +62,8 @@ pub(super) struct Block {
 pub(super) struct Strongest {
     /// The largest sum of each filter over each text, `[n, n_filters of all blocks]`.
     pub(super) sums: Tensor,
-    /// The places in the products, read row by row, that these sums are of: for each block i64 `[kernel_size, n, n_filters]`, one
-    /// block behind the other.
-    pub(super) places: Tensor,
+    /// Where in its text each of these windows begins, row by row.
+    starts: Vec<u32>,
 }
 
 /// Whether [`strongest`] can look at such values.
@@ -83,31 +95,36 @@ fn strongest_of<T: Value>(products: &Tensor, words: &Words, blocks: &[Block]) ->
     texts.zip(results).for_each(|(codes, (sums, starts))| {
         Arch::new().dispatch(Search { values, n_columns, blocks, codes, sums, starts });
     });
-    Ok(Strongest {
-        sums: Tensor::f_from_slice(&sums)?.f_view([n_texts as i64, n_filters as i64])?,
-        places: Tensor::f_from_slice(&places(words, blocks, n_columns, &starts))?,
-    })
+    let sums = Tensor::f_from_slice(&sums)?.f_view([n_texts as i64, n_filters as i64])?;
+    Ok(Strongest { sums, starts })
 }
 
-/// The places in the products of the windows that begin at `starts`.
-fn places(words: &Words, blocks: &[Block], n_columns: usize, starts: &[u32]) -> Vec<i64> {
-    let n_filters: usize = blocks.iter().map(|block| block.n_filters).sum();
-    let mut places = Vec::with_capacity(starts.len() * 4);
-    let mut first_filter = 0;
-    for block in blocks {
-        for step in 0..block.kernel_size {
-            let column = block.first_column + step * block.n_filters;
-            let texts = words.codes.chunks_exact(words.len).zip(starts.chunks_exact(n_filters));
-            for (codes, starts) in texts {
-                let starts = &starts[first_filter..first_filter + block.n_filters];
-                places.extend(starts.iter().enumerate().map(|(filter, &start)| {
-                    (codes[start as usize + step] as usize * n_columns + column + filter) as i64
-                }));
+impl Strongest {
+    /// The places in the products, read row by row, that the sums are of: for each block i64 `[kernel_size, n, n_filters]`, one
+    /// block behind the other.
+    ///
+    /// # Errors
+    /// libtorch refuses an operation.
+    pub(super) fn places(&self, words: &Words, blocks: &[Block], n_columns: usize) -> Result<Tensor> {
+        let n_filters: usize = blocks.iter().map(|block| block.n_filters).sum();
+        let n_places: usize = blocks.iter().map(|block| block.kernel_size * block.n_filters).sum();
+        let mut places = Vec::with_capacity(self.starts.len() / n_filters.max(1) * n_places);
+        let mut first_filter = 0;
+        for block in blocks {
+            for step in 0..block.kernel_size {
+                let column = block.first_column + step * block.n_filters;
+                let texts = words.codes.chunks_exact(words.len).zip(self.starts.chunks_exact(n_filters));
+                for (codes, starts) in texts {
+                    let starts = &starts[first_filter..first_filter + block.n_filters];
+                    places.extend(starts.iter().enumerate().map(|(filter, &start)| {
+                        (codes[start as usize + step] as usize * n_columns + column + filter) as i64
+                    }));
+                }
             }
+            first_filter += block.n_filters;
         }
-        first_filter += block.n_filters;
+        Ok(Tensor::f_from_slice(&places)?)
     }
-    places
 }
 
 /// The search in one text.

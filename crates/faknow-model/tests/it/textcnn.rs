@@ -215,3 +215,26 @@ fn texts_that_are_too_short_and_words_outside_the_table_are_errors() {
     let outside = message(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]));
     assert!(outside.contains("from 0 to 29") && outside.contains("to 30"), "{outside}");
 }
+
+#[test]
+fn products_of_all_words_are_kept_while_the_weights_stay_as_they_are() {
+    let (vars, model) = model(&small());
+    let batch = texts(5);
+    let logits = || tch::no_grad(|| model.forward(&batch, Mode::Eval).unwrap().logits);
+    let with_gradients = || model.forward(&batch, Mode::Eval).unwrap().logits.detach();
+    // Enough batches that the products are there.
+    let all: Vec<Tensor> = (0..9).map(|_| logits()).collect();
+    for (number, logits) in all.iter().enumerate() {
+        assert!(logits.allclose(&with_gradients(), 1e-12, 1e-12, false), "batch {number}");
+    }
+    for name in ["word_embedding.weight", "text_ccn_layer.convs.2.weight", "text_ccn_layer.convs.0.bias"] {
+        let mut weight = vars.variables().remove(name).unwrap();
+        let _ = tch::no_grad(|| weight.f_add_scalar_(0.1).unwrap());
+        let changed = logits();
+        assert!(!changed.allclose(&all[0], 1e-6, 1e-6, false), "{name}");
+        assert!(changed.allclose(&with_gradients(), 1e-12, 1e-12, false), "{name}");
+    }
+    let outside = TextBatch::new(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
+    let error = tch::no_grad(|| model.forward(&outside, Mode::Eval)).unwrap_err().to_string();
+    assert!(error.contains("from 0 to 29"), "{error}");
+}

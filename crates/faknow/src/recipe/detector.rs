@@ -9,7 +9,7 @@ use faknow_data::graph::{RawTree, Tree, TreeDataset};
 use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
 use faknow_model::{Summary, node_contributions, summary};
-use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, predict_batch, with_model_seed};
+use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use tch::Device;
@@ -56,6 +56,7 @@ impl Detector {
     /// # Errors
     /// The folder holds no trained detector, or one of its files is damaged.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
+        let_threads_sleep();
         let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         if !run.is_dir() {
             return Err(missing("no such folder"));
@@ -165,7 +166,17 @@ impl Detector {
         tree_corpus::to_trees(trees, words.as_ref(), Some(*n_features), file)
     }
 
-    fn predict_all(&self, data: InputDataset) -> Result<Vec<Prediction>> {
+    /// How records become what the model reads.
+    pub(super) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Padding that the model wants behind the longest text.
+    pub(super) fn margin(&self) -> usize {
+        self.margin
+    }
+
+    pub(super) fn predict_all(&self, data: InputDataset) -> Result<Vec<Prediction>> {
         let n_samples = data.n_samples();
         if n_samples == 0 {
             return Ok(Vec::new());

@@ -11,7 +11,7 @@ use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
 use faknow_trainer::{
     Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate,
-    with_model_seed,
+    let_threads_sleep, with_model_seed,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -91,6 +91,7 @@ impl Job {
         if config.threads > 0 {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
+        let_threads_sleep();
         let goes_on = inputs.is_some();
         // A wrong file should be known before the records are read.
         let first_weights =
