@@ -1,12 +1,18 @@
-//! The project's benchmark: what a trainer costs over a bare loop, what an optimizer costs beside libtorch's, and how
-//! fast texts are read, judged and measured.
+//! The project's benchmark: the program beside Python programs that do the same, what a trainer costs over a bare loop, what an
+//! optimizer costs beside libtorch's, and how fast texts are read, judged and measured.
 //!
-//! `cargo xtask bench [--data FOLDER] [--json FILE] [--quick]`. What is compared alternates (A B A B); shown are
-//! medians, and the median of the pairs' ratios. Posts are those of `FOLDER/train.csv` (columns `tweet` and `label`,
-//! as the COVID set has them), else of the built-in corpus. `--quick` takes few samples, to see that it runs.
+//! `cargo xtask bench [--json FILE] [--markdown FILE] [--quick]`, and `--scale` and `--micro`, which are benchmarks of their own. What
+//! is compared alternates (A B A B); shown are medians, and the median of the pairs' ratios. Posts are those of the COVID set in the
+//! folder `--shared`, else of the built-in corpus. `--quick` takes few samples, to see that it runs.
 
+mod curves;
+mod load;
 mod optimizers;
+mod program;
+mod report;
+mod roofline;
 mod scale;
+mod scale_posts;
 mod training;
 
 use std::path::Path;
@@ -18,7 +24,10 @@ use faknow::data::{ColumnMap, ReadOptions, Record, RecordReader};
 use faknow::metrics::PredictionsBuilder;
 use faknow::prelude::*;
 use faknow::tch;
-use faknow::trainer::{evaluate, predict};
+use faknow::trainer::{evaluate, let_threads_sleep, predict};
+
+use crate::program::Programs;
+use crate::report::Report;
 
 /// What was measured: a name, a value, its unit.
 type Row = (String, f64, &'static str);
@@ -33,46 +42,85 @@ struct Size {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(at) = args.iter().position(|arg| arg == scale::ONE) {
-        return scale::one(args.get(at + 1).context("expected a number of trees")?.parse()?);
+    let after = |name: &str| args.iter().position(|arg| arg == name).map(|at| args.get(at + 1));
+    if let Some(n_trees) = after(scale::ONE) {
+        return scale::one(n_trees.context("expected a number of trees")?.parse()?);
     }
+    if let Some(file) = after(scale_posts::ONE) {
+        return scale_posts::one(file.context("expected a file of posts")?.as_ref());
+    }
+    let svg =
+        after("--svg").map(|file| file.map(String::as_str).context("--svg needs a file")).transpose()?;
+    let quick = args.iter().any(|arg| arg == "--quick");
     if args.iter().any(|arg| arg == "--scale") {
-        let svg = args.iter().position(|arg| arg == "--svg");
-        let svg = svg.map(|at| args.get(at + 1).map(String::as_str).context("--svg needs a file"));
-        return scale::run(args.iter().any(|arg| arg == "--quick"), svg.transpose()?);
+        return scale::run(quick, svg);
     }
-    let size = match args.iter().any(|arg| arg == "--quick") {
+    if args.iter().any(|arg| arg == "--scale-posts") {
+        return scale_posts::run(quick, svg);
+    }
+    let_threads_sleep();
+    let size = match quick {
         true => Size { n_posts: 200, n_rows: 1000, n_weights: 10_000, n_times: 1 },
         false => Size { n_posts: 3000, n_rows: 1_000_000, n_weights: 8_000_000, n_times: 5 },
     };
-    let folder = args
-        .iter()
-        .position(|arg| arg == "--data")
-        .map(|at| args.get(at + 1).context("--data needs a folder"));
-    let posts = posts(folder.transpose()?.map(Path::new), size.n_posts)?;
+    let given = |name: &str| -> Result<Option<&Path>> {
+        let at = args.iter().position(|arg| arg == name);
+        at.map(|at| args.get(at + 1).map(Path::new).with_context(|| format!("{name} needs a path")))
+            .transpose()
+    };
+    let shared = given("--shared")?;
+    let covid = shared.map(|shared| shared.join("data/covid"));
+    let posts = posts(covid.as_deref(), size.n_posts)?;
     let mut rows = Vec::new();
+    let mut comparisons = Vec::new();
+    if let (Some(faknow), Some(shared)) = (given("--program")?, shared) {
+        let programs = Programs {
+            faknow: faknow.to_owned(),
+            shared: shared.to_owned(),
+            python: given("--python")?.map(Path::to_owned),
+            n_pairs: size.n_times.min(3),
+        };
+        comparisons = programs.beside_peers()?;
+        programs.alone(&mut rows)?;
+        programs.clean_up();
+    }
     let (data, vocab) = read(&size, &posts, &mut rows)?;
-    let config = match args.iter().any(|arg| arg == "--quick") {
+    let config = match quick {
         true => TextCnnConfig { embedding_size: 20, n_filters: 10, ..TextCnnConfig::default() },
         false => TextCnnConfig::default(),
     };
     let data = data.with_margin(config.margin());
     training::compare(size.n_times, &config, &data, vocab.len(), &mut rows)?;
+    roofline::measure(size.n_times, &config, &data, vocab.len(), &mut rows)?;
     optimizers::compare(size.n_times, size.n_weights, &mut rows)?;
     judge(&size, &config, &data, vocab.len(), &mut rows)?;
     measure(&size, &mut rows)?;
-    rows.push(("peak memory".into(), peak_memory_mib(), "MiB"));
-
-    println!("{} threads, {} posts, {} words\n", tch::get_num_threads(), posts.len(), vocab.len());
+    let machine = format!(
+        "{}, {} threads, {} posts of {} distinct words, medians",
+        processor(),
+        tch::get_num_threads(),
+        posts.len(),
+        vocab.len()
+    );
+    println!("\n{machine}\n");
     for (what, value, unit) in &rows {
-        println!("{what:<56} {value:>14.3} {unit}");
+        println!("{what:<64} {value:>14.3} {unit}");
     }
-    if let Some(at) = args.iter().position(|arg| arg == "--json") {
-        let path = args.get(at + 1).context("--json needs a file")?;
-        let lines: Vec<String> = rows.iter().map(|(w, v, u)| format!("  \"{w} [{u}]\": {v}")).collect();
-        std::fs::write(path, format!("{{\n{}\n}}\n", lines.join(",\n"))).with_context(|| path.clone())?;
+    let report = Report { machine, comparisons, rows };
+    if let Some(path) = given("--json")? {
+        report.write_json(path)?;
+    }
+    if let Some(path) = given("--markdown")? {
+        report.write_markdown(path)?;
     }
     Ok(())
+}
+
+/// What the processor calls itself, where the system tells (Linux).
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "a processor without a name".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 /// The posts of a folder, or made up.
@@ -175,7 +223,12 @@ fn in_turn(
 
 /// The most memory that this process has held, where the system tells (Linux), else 0.
 fn peak_memory_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_memory_mib_in(Path::new("/proc/self/status"))
+}
+
+/// The most memory that a process has held, by its status file; 0 if there is none.
+fn peak_memory_mib_in(status: &Path) -> f64 {
+    let status = std::fs::read_to_string(status).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
     kib.map_or(0.0, |kib| kib / 1024.0)

@@ -8,7 +8,8 @@ use faknow::data::graph::{TreeBatch, TreeDataset, label_trees, read_td_rvnn, rea
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
 use faknow::model::{BiGcn, BiGcnConfig, ConvKind, GraphClassifier, GraphClassifierConfig};
 use faknow::prelude::*;
-use plotters::prelude::*;
+
+use crate::curves::{Series, draw};
 
 /// The argument by which the benchmark calls itself for one size, so that each has a peak of memory of its own.
 pub(crate) const ONE: &str = "--scale-of";
@@ -42,8 +43,12 @@ pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
         );
         points.push(Point { n_nodes, read, graphsage, bigcn, peak_mib });
     }
+    let seconds: &[Series<Point>] =
+        &[("epoch of BiGCN", |p| p.bigcn), ("epoch of GraphSAGE", |p| p.graphsage), ("reading", |p| p.read)];
+    let mib: &[Series<Point>] = &[("peak memory", |p| p.peak_mib)];
     if let Some(path) = svg {
-        std::fs::write(path, draw(&points)?).with_context(|| path.to_owned())?;
+        let picture = draw(&points, ("nodes", |p| p.n_nodes), [("seconds", seconds), ("MiB", mib)])?;
+        std::fs::write(path, picture).with_context(|| path.to_owned())?;
     }
     Ok(())
 }
@@ -83,69 +88,4 @@ fn epoch<M: Model<Batch = TreeBatch> + 'static>(
         Trainer::builder(model, vars).optimizer(OptimizerConfig::adam(5e-4)).max_epochs(2).build()?;
     let fit = trainer.fit(&loader, None)?;
     Ok(fit.history.epochs.last().map_or(f64::NAN, |epoch| epoch.train_seconds))
-}
-
-/// Seconds an epoch and memory over the number of nodes, both axes logarithmic: what is proportional is a line of slope 1.
-fn draw(points: &[Point]) -> Result<String> {
-    let mut picture = String::new();
-    {
-        let area = SVGBackend::with_string(&mut picture, (900, 420)).into_drawing_area();
-        area.fill(&WHITE)?;
-        let nodes = points[0].n_nodes * 0.8..points[points.len() - 1].n_nodes * 1.25;
-        let (left, right) = area.split_horizontally(450);
-        panel(
-            &left,
-            "seconds",
-            nodes.clone(),
-            points,
-            &[
-                ("epoch of BiGCN", |p| p.bigcn, RGBColor(200, 60, 30)),
-                ("epoch of GraphSAGE", |p| p.graphsage, RGBColor(20, 90, 160)),
-                ("reading", |p| p.read, RGBColor(60, 130, 70)),
-            ],
-        )?;
-        panel(&right, "MiB", nodes, points, &[("peak memory", |p| p.peak_mib, RGBColor(90, 60, 140))])?;
-        area.present()?;
-    }
-    Ok(picture)
-}
-
-type Series = (&'static str, fn(&Point) -> f64, RGBColor);
-
-fn panel(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    unit: &str,
-    nodes: std::ops::Range<f64>,
-    points: &[Point],
-    series: &[Series],
-) -> Result<()> {
-    let values = || series.iter().flat_map(|(_, value, _)| points.iter().map(value));
-    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
-    let mut chart = ChartBuilder::on(area)
-        .margin(16)
-        .x_label_area_size(44)
-        .y_label_area_size(64)
-        .build_cartesian_2d(nodes.log_scale(), (low * 0.7..high * 1.4).log_scale())?;
-    let short = |n: &f64| if *n < 1e6 { format!("{:.0} k", n / 1e3) } else { format!("{:.0} M", n / 1e6) };
-    chart
-        .configure_mesh()
-        .x_desc("nodes")
-        .y_desc(unit)
-        .x_label_formatter(&short)
-        .light_line_style(WHITE)
-        .draw()?;
-    for &(name, value, color) in series {
-        let line = points.iter().map(|point| (point.n_nodes, value(point)));
-        chart
-            .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(3))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE)
-        .border_style(RGBColor(200, 200, 200))
-        .draw()?;
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use faknow::model::layers::with_row_gradients;
 use faknow::prelude::*;
 use faknow::tch;
 
@@ -20,20 +21,23 @@ pub(crate) fn compare(
 ) -> Result<()> {
     let loader = loader(data)?;
     // The first epoch of a process warms caches and threads up.
-    bare(config, n_words, &loader)?;
+    bare_epoch(config, n_words, &loader)?;
     let mut saving = Vec::new();
     let with_trainer = || {
         let (training, checkpoint) = with_trainer(config, n_words, &loader)?;
         saving.push(checkpoint);
         Ok(training)
     };
-    let [ours, by_hand, ratio] = in_turn(n_times, with_trainer, || bare(config, n_words, &loader))?;
+    let [ours, by_hand, ratio] = in_turn(n_times, with_trainer, || bare_epoch(config, n_words, &loader))?;
     rows.push(("epoch, Trainer with a run folder and its callbacks".into(), ours, "s"));
     rows.push(("epoch, bare loop with the same optimizer".into(), by_hand, "s"));
     rows.push(("Trainer / bare loop".into(), ratio, "ratio"));
     rows.push(("writing the checkpoint after the epoch".into(), crate::middle(&mut saving), "s"));
-    let [_, libtorch, ratio] =
-        in_turn(n_times, || bare(config, n_words, &loader), || with_libtorch(config, n_words, &loader))?;
+    let [_, libtorch, ratio] = in_turn(
+        n_times,
+        || bare_epoch(config, n_words, &loader),
+        || with_libtorch(config, n_words, &loader),
+    )?;
     rows.push(("epoch, bare loop with libtorch's optimizer".into(), libtorch, "s"));
     rows.push(("bare loop with our optimizer / with libtorch's".into(), ratio, "ratio"));
     Ok(())
@@ -68,13 +72,18 @@ fn with_trainer(
 }
 
 /// Seconds of the epoch by hand, with the optimizer and the clipping that the trainer has.
-fn bare(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<TextDataset>) -> Result<f64> {
+pub(crate) fn bare_epoch(
+    config: &TextCnnConfig,
+    n_words: usize,
+    loader: &DataLoader<TextDataset>,
+) -> Result<f64> {
     let (model, vars) = model(config, n_words)?;
     let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &vars, CLIP)?;
     let start = Instant::now();
     for batch in loader.batches(0, 0) {
-        let loss = model.forward(&batch?, Mode::Train)?.loss.context("the batch has no labels")?;
-        optimizer.backward_step(&loss.total)?;
+        let batch = batch?;
+        let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
+        optimizer.backward_step(&output.loss.context("the batch has no labels")?.total)?;
     }
     Ok(start.elapsed().as_secs_f64())
 }

@@ -110,7 +110,7 @@ impl<M: Model> Trainer<M> {
             }
             self.profile.data += start.elapsed().as_secs_f64();
             if self.run.step == 0 {
-                tracing::debug!(target: RUN_TARGET, "the first batch is there");
+                tracing::debug!("the first batch is there");
             }
             let before = self.run.position();
             let n_batches = window.len();

@@ -62,3 +62,16 @@ fn the_noise_differs_from_step_to_step() {
     assert_ne!(losses[0], losses[1]);
     assert_eq!(losses, at_rate_zero(7));
 }
+
+#[test]
+fn threads_that_sleep_change_no_result() {
+    let sum = || Tensor::arange(1_000_000, kind::FLOAT_CPU).sin().sum(tch::Kind::Float).double_value(&[]);
+    let before = sum();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(faknow_trainer::let_threads_sleep);
+        }
+    });
+    faknow_trainer::let_threads_sleep();
+    assert_eq!(sum(), before);
+}

@@ -85,3 +85,58 @@ fn what_is_no_run_or_a_damaged_one_is_refused() {
     bench.write("run/vocab.txt", "");
     says("run", &["run"]);
 }
+
+#[test]
+fn a_stream_of_records_is_judged_in_its_order() {
+    let (_bench, detector) = trained();
+    // More than a few thousand, so that all three stages are at work at once.
+    let texts: Vec<String> = (0..9000).map(|i| format!("{} {i}", posts(40)[i % 40].0)).collect();
+    let records = texts.iter().enumerate().map(|(i, text)| Ok(numbered(text, i)));
+    let mut judged = Vec::new();
+    detector
+        .predict_stream(records, |some| {
+            judged.extend(some);
+            Ok(true)
+        })
+        .unwrap();
+    let alone = detector.predict(&texts).unwrap();
+    assert_eq!(judged.len(), texts.len());
+    for (i, ((fields, streamed), alone)) in judged.iter().zip(&alone).enumerate() {
+        assert_eq!(fields["number"], i);
+        assert!((streamed.score - alone.score).abs() < 1e-6 && streamed.label == alone.label, "{i}");
+    }
+    // Whoever writes has enough.
+    let mut n_written = 0;
+    detector
+        .predict_stream((0..).map(|i| Ok(numbered("rain", i))), |some| {
+            n_written += some.len();
+            Ok(n_written < 5000)
+        })
+        .unwrap();
+    assert!((5000..10_000).contains(&n_written), "{n_written}");
+}
+
+#[test]
+fn errors_of_a_stream_end_it_and_lose_nothing() {
+    let (_bench, detector) = trained();
+    let broken =
+        || faknow::data::Error::record("posts.csv", 3001, Some("text"), "expected a string, got null");
+    let records = (0..4000).map(|i| if i == 3000 { Err(broken()) } else { Ok(numbered("rain", i)) });
+    let mut n_written = 0;
+    let result = detector.predict_stream(records, |some| {
+        n_written += some.len();
+        Ok(true)
+    });
+    assert_eq!(result.unwrap_err().to_string(), broken().to_string());
+    assert_eq!(n_written, 3000, "what stands before it is written");
+
+    let full = || Error::io("out.jsonl", std::io::Error::other("the disk is full"));
+    let result = detector.predict_stream((0..).map(|i| Ok(numbered("rain", i))), |_| Err(full()));
+    assert_eq!(result.unwrap_err().to_string(), full().to_string());
+}
+
+fn numbered(text: &str, number: usize) -> Record {
+    let mut record = Record::new(text);
+    record.fields.insert("number".into(), number.into());
+    record
+}

@@ -1,0 +1,99 @@
+//! What a corpus of posts costs as it grows, up to five million: read from a file, cut, and trained on, while its tokens may
+//! take no more than a fixed part of the memory.
+
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use faknow::data::synth::{CLASS_NAMES, SynthOptions, generate};
+use faknow::data::{ColumnMap, ReadOptions, RecordReader, Storage};
+use faknow::prelude::*;
+
+use crate::curves::{Series, draw};
+
+/// The argument by which the benchmark calls itself for one file, so that each has a peak of memory of its own.
+pub(crate) const ONE: &str = "--posts-of";
+
+/// What the tokens of a data set may take.
+const MAX_MIB: u64 = 64;
+
+/// What was measured with one number of posts.
+struct Point {
+    n_posts: f64,
+    file_mib: f64,
+    read: f64,
+    epoch: f64,
+    peak_mib: f64,
+}
+
+/// Measures each size and draws the figure, if a file for it is named.
+pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
+    let sizes: &[usize] = if quick { &[100, 300] } else { &[10_000, 100_000, 1_000_000, 5_000_000] };
+    let folder = std::env::temp_dir().join(format!("faknow-posts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    println!("tokens may take {MAX_MIB} MiB\nposts        file         reading     an epoch   peak memory");
+    let mut points = Vec::new();
+    for &n_posts in sizes {
+        let file = folder.join("posts.jsonl");
+        write(&file, n_posts)?;
+        let file_mib = std::fs::metadata(&file)?.len() as f64 / f64::from(1 << 20);
+        let output = Command::new(std::env::current_exe()?).arg(ONE).arg(&file).output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{n_posts} posts: {}", String::from_utf8_lossy(&output.stderr));
+        let numbers: Vec<f64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [read, epoch, peak_mib] = numbers[..] else {
+            anyhow::bail!("{n_posts} posts: expected three numbers, got `{said}`")
+        };
+        println!("{n_posts:<10} {file_mib:>6.0} MiB {read:>10.2} s {epoch:>10.2} s {peak_mib:>8.0} MiB");
+        points.push(Point { n_posts: n_posts as f64, file_mib, read, epoch, peak_mib });
+    }
+    std::fs::remove_dir_all(&folder)?;
+    let seconds: &[Series<Point>] = &[("training epoch", |p| p.epoch), ("reading", |p| p.read)];
+    let mib: &[Series<Point>] = &[("file", |p| p.file_mib), ("peak memory", |p| p.peak_mib)];
+    if let Some(path) = svg {
+        let picture = draw(&points, ("posts", |p| p.n_posts), [("seconds", seconds), ("MiB", mib)])?;
+        std::fs::write(path, picture).with_context(|| path.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Writes made-up posts as JSON lines, some at a time.
+fn write(file: &Path, n_posts: usize) -> Result<()> {
+    const SOME: usize = 10_000;
+    let mut out = BufWriter::new(std::fs::File::create(file)?);
+    for (seed, start) in (0..n_posts).step_by(SOME).enumerate() {
+        let n_samples = SOME.min(n_posts - start);
+        for post in generate(&SynthOptions { n_samples, seed: seed as u64, ..SynthOptions::default() })? {
+            let record = serde_json::json!({ "text": post.text, "label": CLASS_NAMES[post.label] });
+            serde_json::to_writer(&mut out, &record)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Reads a file and trains a small TextCNN for an epoch; the numbers go to standard output.
+pub(crate) fn one(file: &Path) -> Result<()> {
+    let start = Instant::now();
+    let columns =
+        ColumnMap { text: Some("text".into()), label: Some("label".into()), ..ColumnMap::default() };
+    let options = ReadOptions { columns, ..ReadOptions::default() };
+    let records = RecordReader::open(file, &options, Some(&Classes::new(CLASS_NAMES)?))?;
+    let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
+    let storage = Storage { max_bytes: Some(MAX_MIB << 20), ..Storage::default() };
+    let (data, vocab) = TextDataset::build_in(records, &tokenizer, &VocabOptions::default(), &storage)?;
+    let read = start.elapsed().as_secs_f64();
+    let config = TextCnnConfig { embedding_size: 32, n_filters: 16, ..TextCnnConfig::default() };
+    seed_model(0);
+    let vars = nn::VarStore::new(Device::Cpu);
+    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
+    let data = data.with_margin(config.margin());
+    let loader = DataLoader::builder(data).batch_size(256).shuffle(0).prefetch(1, 4).build()?;
+    let mut trainer = Trainer::builder(model, vars).max_epochs(1).build()?;
+    let fit = trainer.fit(&loader, None)?;
+    let epoch = fit.history.epochs.last().map_or(f64::NAN, |epoch| epoch.train_seconds);
+    println!("{read} {epoch} {}", crate::peak_memory_mib());
+    Ok(())
+}
