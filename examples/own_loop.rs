@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use faknow::callbacks::{BatchEnd, Best, BestTracker};
 use faknow::data::synth::{SynthOptions, records};
 use faknow::metrics::History;
+use faknow::model::layers::with_row_gradients;
 use faknow::model::weights;
 use faknow::prelude::*;
 use faknow::trainer::{GradNorms, LossSums, evaluate, seed_step};
@@ -88,7 +89,9 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
             callbacks.on_batch_start(&mut run)?;
             seed_step(SEED, run.step); // the dropout of this step is a function of seed and step
-            let loss = model.forward(&batch, Mode::Train)?.loss.context("the batch has no labels")?;
+            // Words that do not occur are left out of the gradient, as the stock step does it.
+            let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
+            let loss = output.loss.context("the batch has no labels")?;
             optimizer.backward_step(&loss.total)?; // clips too
             losses.add(&loss, n_samples)?;
             let norm = optimizer.grad_norm().context("there are no gradients")?.shallow_clone();

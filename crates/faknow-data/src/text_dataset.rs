@@ -201,7 +201,7 @@ impl TextDataset {
         let mut n = 0;
         match &self.rows {
             Some(_) => (0..self.n_samples()).try_for_each(|index| {
-                n += unknown(&*self.tokens(index)?);
+                n += unknown(&self.tokens(index)?);
                 Ok(())
             }),
             None => self.texts.tokens.for_each_block(&mut |tokens| {

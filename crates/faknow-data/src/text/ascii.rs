@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::Rng;
 
-    fn by_unicode<'a>(text: &'a str) -> impl Iterator<Item = &'a str> {
+    fn by_unicode(text: &str) -> impl Iterator<Item = &str> {
         text.split_word_bounds().filter(|word| word.chars().any(char::is_alphanumeric))
     }
 

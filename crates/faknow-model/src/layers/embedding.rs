@@ -100,7 +100,8 @@ fn row_gradients() -> bool {
 }
 
 /// Lets the gradients of word vectors that `forward` makes have no rows but those of the words that occur: a sparse tensor
-/// of libtorch, which `faknow_trainer::Optimizer` takes, with the same result to the last bit, and tch's own optimizers refuse.
+/// of libtorch, which `faknow_trainer::Optimizer` takes and tch's own optimizers refuse. The updates are those by the dense gradient to
+/// the last bit, but for the norm of all gradients, which is a sum in another order, and for what it clips.
 ///
 /// A batch has a few hundred words out of tens of thousands. The stock training step does it; for a loop of your own:
 ///
