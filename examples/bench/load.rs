@@ -12,7 +12,8 @@ use faknow::prelude::*;
 /// Posts in the file that is judged.
 pub(crate) const N_MANY: usize = 50_000;
 
-fn options(text: &str) -> ReadOptions {
+/// How posts are read whose text stands in the column `text`.
+pub(crate) fn options(text: &str) -> ReadOptions {
     let columns = ColumnMap { text: Some(text.into()), label: Some("label".into()), ..ColumnMap::default() };
     ReadOptions { columns, ..ReadOptions::default() }
 }

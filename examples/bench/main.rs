@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use faknow::data::synth::{SynthOptions, generate};
-use faknow::data::{ColumnMap, ReadOptions, Record, RecordReader};
+use faknow::data::{Record, RecordReader};
 use faknow::metrics::PredictionsBuilder;
 use faknow::prelude::*;
 use faknow::tch;
@@ -129,10 +129,8 @@ fn posts(folder: Option<&Path>, n: usize) -> Result<Vec<Record>> {
         let posts = generate(&SynthOptions { n_samples: n, ..SynthOptions::default() })?;
         return Ok(posts.into_iter().map(|post| Record::new(post.text).with_label(post.label)).collect());
     };
-    let columns =
-        ColumnMap { text: Some("tweet".into()), label: Some("label".into()), ..ColumnMap::default() };
-    let options = ReadOptions { columns, ..ReadOptions::default() };
     let classes = Classes::new(["real", "fake"])?;
+    let options = load::options("tweet");
     Ok(RecordReader::open(folder.join("train.csv"), &options, Some(&classes))?.collect::<Result<_, _>>()?)
 }
 

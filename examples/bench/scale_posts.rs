@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use faknow::data::synth::{CLASS_NAMES, SynthOptions, generate};
-use faknow::data::{ColumnMap, ReadOptions, RecordReader, Storage};
+use faknow::data::{RecordReader, Storage};
 use faknow::prelude::*;
 
 use crate::curves::{Series, draw};
@@ -77,10 +77,8 @@ fn write(file: &Path, n_posts: usize) -> Result<()> {
 /// Reads a file and trains a small TextCNN for an epoch; the numbers go to standard output.
 pub(crate) fn one(file: &Path) -> Result<()> {
     let start = Instant::now();
-    let columns =
-        ColumnMap { text: Some("text".into()), label: Some("label".into()), ..ColumnMap::default() };
-    let options = ReadOptions { columns, ..ReadOptions::default() };
-    let records = RecordReader::open(file, &options, Some(&Classes::new(CLASS_NAMES)?))?;
+    let classes = Classes::new(CLASS_NAMES)?;
+    let records = RecordReader::open(file, &crate::load::options("text"), Some(&classes))?;
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
     let storage = Storage { max_bytes: Some(MAX_MIB << 20), ..Storage::default() };
     let (data, vocab) = TextDataset::build_in(records, &tokenizer, &VocabOptions::default(), &storage)?;

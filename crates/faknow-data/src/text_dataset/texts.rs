@@ -43,7 +43,7 @@ impl Texts {
         if row == 0 { 0 } else { self.ends[row - 1] }
     }
 
-    /// What [`content`](Self::content) should be.
+    /// What `content` should be.
     pub(super) fn fingerprint(&self) -> Result<u64> {
         let mut fingerprint = Fingerprint::new();
         self.domain_names.iter().for_each(|name| fingerprint.add_str(name));

@@ -72,7 +72,7 @@ impl Embedding {
     /// Word numbers i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_row_gradients`] their gradient has no
     /// rows but theirs.
     pub(super) fn forward_distinct(&self, tokens: &Tensor) -> Result<Tensor> {
-        self.look_up(tokens, row_gradients())
+        self.look_up(tokens, ROW_GRADIENTS.get())
     }
 
     fn look_up(&self, tokens: &Tensor, row_gradients: bool) -> Result<Tensor> {
@@ -93,10 +93,6 @@ impl Embedding {
 
 thread_local! {
     static ROW_GRADIENTS: Cell<bool> = const { Cell::new(false) };
-}
-
-fn row_gradients() -> bool {
-    ROW_GRADIENTS.get()
 }
 
 /// Lets the gradients of word vectors that `forward` makes have no rows but those of the words that occur: a sparse tensor

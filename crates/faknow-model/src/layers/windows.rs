@@ -2,7 +2,7 @@
 //!
 //! A convolution over time is a sum over the places of its kernel: what the word at the first place gives, what the one at the
 //! second gives, and so on. Each distinct word of a batch is multiplied once with all places of all kernels
-//! ([`WordProducts`]); a window is then a sum of a few rows of that, and the maximum over time needs no more than those sums.
+//! (by [`TextCnnLayer`](super::TextCnnLayer)); a window is then a sum of a few rows of that, and the maximum over time needs no more than those sums.
 
 use std::slice;
 

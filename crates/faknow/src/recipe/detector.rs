@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use faknow_callbacks::Phase;
 use faknow_data::graph::{RawTree, Tree, TreeDataset};
-use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader, TextDataset};
+use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
 use faknow_model::{Summary, node_contributions, summary};
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
@@ -17,7 +17,7 @@ use tch::nn::VarStore;
 
 use super::corpus::eval_loader;
 use super::input::{InputBatch, InputDataset, InputModel};
-use super::inputs::Inputs;
+use super::inputs::{Inputs, Words};
 use super::models::{AnyModelConfig, Sizes};
 use super::{Config, DataConfig, tree_corpus};
 use crate::{Error, Result};
@@ -166,9 +166,12 @@ impl Detector {
         tree_corpus::to_trees(trees, words.as_ref(), Some(*n_features), file)
     }
 
-    /// How records become what the model reads.
-    pub(super) fn inputs(&self) -> &Inputs {
-        &self.inputs
+    /// How texts become tokens.
+    pub(super) fn words(&self) -> Result<&Words> {
+        match &self.inputs {
+            Inputs::Texts(words) => Ok(words),
+            Inputs::Trees { .. } => Err(reads("trees", "texts")),
+        }
     }
 
     /// Padding that the model wants behind the longest text.
@@ -246,9 +249,7 @@ impl Detector {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let Inputs::Texts(words) = &self.inputs else { return Err(reads("trees", "texts")) };
-        let data = TextDataset::from_records(records, &words.tokenizer, &words.vocab, &[])?;
-        Ok(InputDataset::Texts(data.with_margin(self.margin)))
+        Ok(InputDataset::Texts(self.words()?.dataset(records, self.margin)?))
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {

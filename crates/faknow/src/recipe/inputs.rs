@@ -4,6 +4,7 @@ use std::path::Path;
 
 use faknow_data::graph::TfIdf;
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
+use faknow_data::{Record, TextDataset};
 use serde::{Deserialize, Serialize};
 
 use super::detector::{read_json, write_json};
@@ -19,6 +20,18 @@ const FEATURES: &str = "features.json";
 pub(super) struct Words {
     pub(super) vocab: Vocab,
     pub(super) tokenizer: Tokenizer,
+}
+
+impl Words {
+    /// Records as a model sees them that wants a padding of `margin`; domains are left out.
+    pub(super) fn dataset<I>(&self, records: I, margin: usize) -> Result<TextDataset>
+    where
+        I: IntoIterator<Item = faknow_data::Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
+        Ok(data.with_margin(margin))
+    }
 }
 
 /// How records become what a model reads.

@@ -7,9 +7,9 @@ use faknow_data::{Record, TextDataset};
 use serde_json::{Map, Value};
 
 use super::input::InputDataset;
-use super::inputs::{Inputs, Words};
+use super::inputs::Words;
 use super::{Detector, Prediction};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Records that are cut, judged and written together: enough to batch well.
 const CHUNK: usize = 2048;
@@ -42,9 +42,7 @@ impl Detector {
     where
         R: Iterator<Item = faknow_data::Result<Record>> + Send,
     {
-        let Inputs::Texts(words) = self.inputs() else {
-            return Err(Error::config("", "this detector judges trees, it was given texts"));
-        };
+        let words = self.words()?;
         let margin = self.margin();
         thread::scope(|scope| {
             let (to_model, cut) = sync_channel(WAITING);
@@ -90,8 +88,8 @@ fn cut_all(
             let fields = chunk.iter_mut().map(|record| std::mem::take(&mut record.fields)).collect();
             // What is to be judged needs no label and no domain.
             let texts = chunk.into_iter().map(|record| Ok(Record::new(record.text)));
-            let texts = TextDataset::from_records(texts, &words.tokenizer, &words.vocab, &[])?;
-            if to_model.send(Chunk { fields, texts: texts.with_margin(margin) }).is_err() {
+            let texts = words.dataset(texts, margin)?;
+            if to_model.send(Chunk { fields, texts }).is_err() {
                 return Ok(());
             }
         }

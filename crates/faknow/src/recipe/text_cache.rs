@@ -11,12 +11,15 @@ use twox_hash::XxHash3_128;
 
 use super::Config;
 use super::corpus::TestRecords;
+use super::detector::{read_json, write_json};
 use crate::{Error, Result};
 
 /// Goes up when the same files and settings give other tokens than before.
 const VERSION: u32 = 1;
 
 const VOCAB: &str = "vocab.txt";
+/// The fingerprint of the words: a list that lacks some is still a list.
+const WORDS: &str = "words.json";
 
 /// A corpus as it comes out of its files.
 pub(super) struct Tokenized {
@@ -82,12 +85,12 @@ impl TextCache {
         let optional = |name: &str| {
             self.folder.join(name).with_extension("json").exists().then(|| load(name)).transpose()
         };
-        Ok(Tokenized {
-            vocab: Vocab::load(self.folder.join(VOCAB))?,
-            train: load("train")?,
-            valid: optional("valid")?,
-            test: optional("test")?,
-        })
+        let vocab = Vocab::load(self.folder.join(VOCAB))?;
+        if vocab.fingerprint() != read_json::<u64>(&self.folder.join(WORDS))? {
+            let file = self.folder.join(VOCAB);
+            return Err(faknow_data::Error::file(file, "damaged: it does not hold what was written").into());
+        }
+        Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
     }
 
     /// Keeps a corpus; that it could not be kept is told, and no reason to end.
@@ -104,6 +107,7 @@ impl TextCache {
         let write = || -> Result<()> {
             std::fs::create_dir_all(&making).map_err(|e| io(&making, e))?;
             corpus.vocab.save(making.join(VOCAB))?;
+            write_json(&making.join(WORDS), &corpus.vocab.fingerprint())?;
             let parts = [
                 ("train", Some(&corpus.train)),
                 ("valid", corpus.valid.as_ref()),

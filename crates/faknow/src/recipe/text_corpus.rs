@@ -10,7 +10,7 @@ use super::input::InputDataset;
 use super::inputs::{Inputs, Words};
 use super::text_cache::{TextCache, Tokenized};
 use super::{Config, TextConfig};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Reads the files of `config`; `margin` is the padding that the model wants behind the longest text, `saved` the
 /// inputs of a run that goes on.
@@ -22,19 +22,24 @@ pub(super) fn load(
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
     let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
-    let options = config.data.read_options(true);
     config.train_file()?;
+    let storage = config.text.storage();
+    let reading = Reading { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
     // A file that cannot be opened should be known before an hour is spent on another one.
     for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
-        RecordReader::open(path, &options, Some(&classes))?;
+        reading.open(path)?;
     }
     let saved = saved.and_then(|saved| match saved {
         Inputs::Texts(words) => Some(words.vocab),
         Inputs::Trees { .. } => None,
     });
-    let storage = config.text.storage();
     if let Some(folder) = &storage.folder {
-        std::fs::create_dir_all(folder).map_err(|e| faknow_data::Error::io(folder, e))?;
+        std::fs::create_dir_all(folder).map_err(|e| {
+            Error::config(
+                "text.cache",
+                format!("expected a folder to write to, got `{}`: {e}", folder.display()),
+            )
+        })?;
     }
     let cache = TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?;
     let found = cache.as_ref().and_then(|cache| cache.find(&storage));
@@ -42,9 +47,8 @@ pub(super) fn load(
     let tokenized = match found.filter(|found| is_of(&found.vocab)) {
         Some(found) => found,
         None => {
-            let reading = Reading { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
             let tokenized = reading.read(saved.as_ref(), test_records)?;
-            if let Some(cache) = cache.filter(|_| is_of(&tokenized.vocab) && saved.is_none()) {
+            if let Some(cache) = cache.filter(|_| saved.is_none()) {
                 cache.keep(&tokenized);
             }
             tokenized

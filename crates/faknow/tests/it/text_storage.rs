@@ -43,7 +43,11 @@ fn the_next_run_takes_the_tokens_that_were_kept() {
     let plain = trained(&bench, "plain", &[]);
     assert_eq!(trained(&bench, "first", &[&setting]), plain);
     let [name] = &kept(&cache)[..] else { panic!("one corpus, got {:?}", kept(&cache)) };
-    assert_eq!(kept(&cache.join(name)).len(), 7, "words, and tokens and index of three parts");
+    assert_eq!(
+        kept(&cache.join(name)).len(),
+        8,
+        "words with their fingerprint, and tokens and index of three parts"
+    );
     assert_eq!(trained(&bench, "second", &[&setting]), plain);
     assert_eq!(trained(&bench, "on disk", &[&setting, "text.memory=0"]), plain);
     assert_eq!(kept(&cache).len(), 1);
@@ -52,6 +56,11 @@ fn the_next_run_takes_the_tokens_that_were_kept() {
     std::fs::write(&marker, b"broken").unwrap();
     assert_eq!(trained(&bench, "broken", &[&setting]), plain, "what is damaged is made anew");
     assert!(std::fs::metadata(&marker).unwrap().len() > 6);
+    let words = cache.join(name).join("vocab.txt");
+    let whole = std::fs::read_to_string(&words).unwrap();
+    std::fs::write(&words, &whole[..whole.trim_end().rfind('\n').unwrap() + 1]).unwrap();
+    assert_eq!(trained(&bench, "a word less", &[&setting]), plain);
+    assert_eq!(std::fs::read_to_string(&words).unwrap(), whole);
 }
 
 #[test]
