@@ -2,10 +2,12 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod bootstrap;
 mod builtin;
 mod calibration;
 mod classwise;
 mod confusion;
+mod decision;
 mod direction;
 mod error;
 mod evaluation;
@@ -19,13 +21,17 @@ mod report;
 mod roc;
 mod score;
 mod scores;
+mod significance;
+mod tuning;
 
+pub use bootstrap::{Interval, bootstrap};
 pub use builtin::{metric_by_name, metric_names};
 pub use calibration::{
     ReliabilityBin, brier_binary, brier_multiclass, expected_calibration_error, log_loss, reliability_bins,
 };
 pub use classwise::{Average, ClassScores};
 pub use confusion::ConfusionMatrix;
+pub use decision::Decision;
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use evaluation::Evaluation;
@@ -38,3 +44,5 @@ pub use report::ClassificationReport;
 pub use roc::{PrCurve, RocCurve, auc, pr_curve, roc_curve};
 pub use score::Score;
 pub use scores::Scores;
+pub use significance::{Difference, McNemar, mcnemar, paired_bootstrap};
+pub use tuning::{OperatingPoint, Thresholds, Tuning, operating_points};

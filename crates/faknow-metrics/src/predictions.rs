@@ -61,10 +61,53 @@ impl Predictions {
             return Err(Error::NotFinite { sample: i / n_classes, class: i % n_classes, value: scores[i] });
         }
         let predicted = scores.par_chunks_exact(n_classes).map(argmax).collect();
+        Ok(Self::of(n_classes, labels, scores, predicted))
+    }
+
+    /// The same labels and scores, but these classes predicted, `[n]`: by a threshold, for example.
+    ///
+    /// # Errors
+    /// There are more or fewer than samples, or one is no class.
+    pub fn with_predicted(&self, predicted: Vec<usize>) -> Result<Self> {
+        let (n_samples, n_classes) = (self.n_samples(), self.n_classes());
+        if predicted.len() != n_samples {
+            return Err(Error::Length {
+                what: "predicted classes",
+                expected: n_samples,
+                got: predicted.len(),
+            });
+        }
+        if let Some(sample) = predicted.iter().position(|&class| class >= n_classes) {
+            return Err(Error::LabelOutsideClasses { sample, label: predicted[sample] as i128, n_classes });
+        }
+        Ok(Self::of(n_classes, self.labels().to_vec(), self.scores().to_vec(), predicted))
+    }
+
+    /// The samples at these positions, in this order; each may come several times.
+    ///
+    /// # Errors
+    /// A position is not below the number of samples.
+    pub fn resampled(&self, positions: &[usize]) -> Result<Self> {
+        let n_samples = self.n_samples();
+        if let Some((index, position)) = positions.iter().enumerate().find(|(_, at)| **at >= n_samples) {
+            return Err(Error::Value {
+                what: "positions",
+                index,
+                value: *position as f64,
+                expected: "one below the number of samples",
+            });
+        }
+        let pick = |list: &[usize]| positions.iter().map(|&at| list[at]).collect();
+        let scores = positions.iter().flat_map(|&at| self.row(at)).copied().collect();
+        Ok(Self::of(self.n_classes(), pick(self.labels()), scores, pick(self.predicted())))
+    }
+
+    /// Of values that are known to fit.
+    fn of(n_classes: usize, labels: Vec<usize>, scores: Vec<f64>, predicted: Vec<usize>) -> Self {
         let rankings = (0..n_classes).map(|_| OnceLock::new()).collect();
         let (confusion, improper) = (OnceLock::new(), OnceLock::new());
         let inner = Inner { n_classes, labels, scores, predicted, confusion, rankings, improper };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// How many samples there are.
@@ -131,7 +174,8 @@ impl Predictions {
 impl PartialEq for Predictions {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (&self.inner, &other.inner);
-        Arc::ptr_eq(a, b) || (a.n_classes == b.n_classes && a.labels == b.labels && a.scores == b.scores)
+        let same = || a.n_classes == b.n_classes && a.labels == b.labels && a.scores == b.scores;
+        Arc::ptr_eq(a, b) || (same() && a.predicted == b.predicted)
     }
 }
 
@@ -306,6 +350,19 @@ mod tests {
             Some("the scores of sample 1 are no probabilities (they sum to 2.500000)"),
         );
         check(&[-1.0, 2.0], Some("the scores of sample 0 are no probabilities (they sum to 1.000000)"));
+    }
+
+    #[test]
+    fn samples_can_be_drawn_and_judged_otherwise() {
+        let whole = Predictions::new(2, vec![0, 1], vec![0.9, 0.1, 0.4, 0.6]).unwrap();
+        let other = whole.with_predicted(vec![1, 0]).unwrap();
+        assert_ne!(whole, other);
+        let drawn = other.resampled(&[1, 1, 0]).unwrap();
+        assert_eq!((drawn.labels(), drawn.predicted()), (&[1, 1, 0][..], &[0, 0, 1][..]));
+        assert_eq!(drawn.scores(), [0.4, 0.6, 0.4, 0.6, 0.9, 0.1]);
+        assert!(whole.with_predicted(vec![0]).is_err() && whole.with_predicted(vec![0, 2]).is_err());
+        let error = whole.resampled(&[2]).unwrap_err().to_string();
+        assert_eq!(error, "positions: value 0 is 2, expected one below the number of samples");
     }
 
     #[test]

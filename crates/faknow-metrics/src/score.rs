@@ -48,6 +48,14 @@ impl Score {
         }
     }
 
+    /// The defined value; no convention takes its place.
+    pub fn defined(&self) -> Option<f64> {
+        match self {
+            Self::Defined(value) => Some(*value),
+            Self::Undefined { .. } => None,
+        }
+    }
+
     /// Whether the formula has a value.
     pub fn is_defined(&self) -> bool {
         matches!(self, Self::Defined(_))

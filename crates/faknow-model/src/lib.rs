@@ -4,6 +4,7 @@ mod class_weights;
 mod criterion;
 mod error;
 mod explain;
+mod integrated_gradients;
 mod model;
 mod summary;
 
@@ -18,7 +19,8 @@ pub use content::{TextCnn, TextCnnConfig};
 pub use criterion::{Criterion, LossName};
 pub use error::{Error, Result};
 pub use explain::node_contributions;
-pub use model::{Loss, Mode, Model, Output};
+pub use integrated_gradients::{WordContributions, integrated_gradients};
+pub use model::{Loss, Mode, Model, OfWords, Output};
 pub use social::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
     GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd, UpfdConfig,

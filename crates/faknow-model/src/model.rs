@@ -43,6 +43,26 @@ pub trait Model: Send {
     /// # Errors
     /// The batch does not fit the model, or libtorch refuses an operation.
     fn forward(&self, batch: &Self::Batch, mode: Mode) -> Result<Output>;
+
+    /// The model as one of word vectors, which explanations and exports need; `None` if it is none.
+    fn of_words(&self) -> Option<&dyn OfWords> {
+        None
+    }
+}
+
+/// A model whose logits come from the vectors of a text's words alone.
+pub trait OfWords {
+    /// Word numbers i64 `[n, len]` to vectors `[n, len, size]`.
+    ///
+    /// # Errors
+    /// A word number is not below the number of words.
+    fn vectors(&self, tokens: &Tensor) -> Result<Tensor>;
+
+    /// Vectors `[n, len, size]` to logits `[n, n_classes]`, as in [`Mode::Eval`], by operations that do not depend on `n` and `len`.
+    ///
+    /// # Errors
+    /// The texts are shorter than the model can read.
+    fn logits(&self, vectors: &Tensor) -> Result<Tensor>;
 }
 
 impl<M: Model + ?Sized> Model for Box<M> {
@@ -50,6 +70,10 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn forward(&self, batch: &Self::Batch, mode: Mode) -> Result<Output> {
         (**self).forward(batch, mode)
+    }
+
+    fn of_words(&self) -> Option<&dyn OfWords> {
+        (**self).of_words()
     }
 }
 

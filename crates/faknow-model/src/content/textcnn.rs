@@ -9,7 +9,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::layers::{Activation, Embedding, Linear, TextCnnLayer};
-use crate::{Error, Mode, Model, Output, Result, loss};
+use crate::{Error, Mode, Model, OfWords, Output, Result, loss};
 
 /// Hyper-parameters of [`TextCnn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,6 +116,20 @@ impl Model for TextCnn {
         let features = self.convolutions.forward_words(&self.embedding, &batch.tokens)?; // [n, filters]
         let features = features.f_dropout(self.dropout, mode.is_train())?;
         loss::classify(self.classifier.forward(&features)?, batch)
+    }
+
+    fn of_words(&self) -> Option<&dyn OfWords> {
+        Some(self)
+    }
+}
+
+impl OfWords for TextCnn {
+    fn vectors(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.embedding.forward(tokens)
+    }
+
+    fn logits(&self, vectors: &Tensor) -> Result<Tensor> {
+        self.classifier.forward(&self.convolutions.forward(vectors)?)
     }
 }
 

@@ -179,6 +179,15 @@ impl Detector {
         self.margin
     }
 
+    pub(super) fn model(&self) -> &InputModel {
+        &self.model
+    }
+
+    /// The device that the model computes on.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     pub(super) fn predict_all(&self, data: InputDataset) -> Result<Vec<Prediction>> {
         let n_samples = data.n_samples();
         if n_samples == 0 {

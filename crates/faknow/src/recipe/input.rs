@@ -2,7 +2,7 @@
 
 use faknow_data::graph::{NodeFeatures, TreeBatch, TreeDataset};
 use faknow_data::{Batch, Dataset, TextBatch, TextDataset};
-use faknow_model::{Error, Mode, Model, Output};
+use faknow_model::{Error, Mode, Model, OfWords, Output};
 use tch::{Device, Tensor};
 
 /// A batch of texts or of propagation trees.
@@ -125,6 +125,10 @@ impl<M: Model<Batch = TextBatch>> Model for OnTexts<M> {
             InputBatch::Texts(batch) => self.0.forward(batch, mode),
             InputBatch::Trees(_) => Err(other("texts", "trees")),
         }
+    }
+
+    fn of_words(&self) -> Option<&dyn OfWords> {
+        self.0.of_words()
     }
 }
 

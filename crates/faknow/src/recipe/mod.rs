@@ -24,6 +24,7 @@ mod corpus;
 mod cross_validation;
 mod data_config;
 mod detector;
+mod explanation;
 mod faknow_yaml;
 mod fold;
 mod guess;
@@ -59,6 +60,7 @@ pub use cross_validation::{
 };
 pub use data_config::{DataConfig, Weighting};
 pub use detector::{Detector, Prediction};
+pub use explanation::{Explanation, Part};
 pub use fold::Fold;
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
 pub use input::{InputBatch, InputModel};

@@ -1,0 +1,227 @@
+//! Several runs side by side: figures, settings that differ, curves over each other, and whether a difference is chance.
+
+use faknow_metrics::{Difference, Interval, McNemar, Predictions, mcnemar, paired_bootstrap};
+use maud::{Markup, html};
+
+use crate::chart::{Chart, Line, N_COLORS};
+use crate::curves::series;
+use crate::format::{duration, score};
+use crate::scores::{decided, intervals, n_resamples};
+use crate::{Result, Run};
+
+/// Metrics of the test that are compared.
+const COMPARED: [&str; 6] = ["accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "ece_15"];
+/// Metrics whose differences are tested.
+const TESTED: [&str; 2] = ["accuracy", "f1_macro"];
+
+/// A run beside the best one.
+struct Pair {
+    name: String,
+    test: McNemar,
+    /// The p value, adjusted for the number of runs.
+    adjusted: f64,
+    differences: Vec<Difference>,
+}
+
+pub(crate) fn render(runs: &[Run], names: &[String]) -> Result<Markup> {
+    let predictions: Vec<Option<Predictions>> = runs
+        .iter()
+        .map(|run| run.test.as_ref().map(|judged| decided(run, judged)).transpose())
+        .collect::<Result<_>>()?;
+    let scores: Vec<Vec<Interval>> = predictions
+        .iter()
+        .map(|predictions| predictions.as_ref().map_or_else(|| Ok(Vec::new()), intervals))
+        .collect::<Result<_>>()?;
+    Ok(html! {
+        section #comparison {
+            h2 { "Comparison" }
+            (figures(runs, names, &scores))
+            div.charts {
+                (overlay(runs, names, "valid/loss", "Validation loss").render())
+                (overlay(runs, names, "valid/accuracy", "Validation accuracy").render())
+                (overlay(runs, names, "valid/f1", "Validation F1").render())
+            }
+            (significance(names, &predictions)?)
+            (settings(runs, names))
+        }
+    })
+}
+
+fn figures(runs: &[Run], names: &[String], scores: &[Vec<Interval>]) -> Markup {
+    html! {
+        div.scroll tabindex="0" { table {
+            thead { tr {
+                th { "run" } th { "model" } th.n { "seed" } th.n { "best epoch" } th.n { "time" }
+                @for metric in COMPARED { th.n { "test " (metric) } }
+            } }
+            tbody {
+                @for ((run, name), scores) in runs.iter().zip(names).zip(scores) {
+                    @let facts = run.facts.clone().unwrap_or_default();
+                    tr {
+                        th { (name) } td { (facts.model) } td.n { (facts.seed) }
+                        td.n { @if let Some(best) = &facts.best { (best.epoch) " of " (facts.n_epochs) } @else { "–" } }
+                        td.n { (duration(facts.seconds)) }
+                        @for metric in COMPARED {
+                            td.n { @match scores.iter().find(|interval| interval.name == metric) {
+                                Some(interval) => {
+                                    (score(Some(interval.value))) br;
+                                    span.small { (format!("{:.3} to {:.3}", interval.low, interval.high)) }
+                                }
+                                None => { "–" }
+                            } }
+                        }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn overlay(runs: &[Run], names: &[String], key: &str, title: &str) -> Chart {
+    let named = runs.iter().zip(names).enumerate();
+    let lines = named.map(|(color, (run, name))| {
+        let line: Line = series(run, key, name, color);
+        // Beyond the colours that there are, dashes tell lines apart.
+        if color >= N_COLORS { line.dashed() } else { line }
+    });
+    Chart {
+        title: title.into(),
+        x: "epoch",
+        y: "value",
+        lines: lines.collect(),
+        counts: true,
+        ..Chart::default()
+    }
+}
+
+/// Each run beside the one with the highest accuracy, if all were tested on the same samples.
+fn significance(names: &[String], predictions: &[Option<Predictions>]) -> Result<Markup> {
+    let tested: Vec<(&String, &Predictions)> = names
+        .iter()
+        .zip(predictions)
+        .filter_map(|(name, predictions)| Some((name, predictions.as_ref()?)))
+        .collect();
+    let Some(&(best, of_best)) = tested.iter().reduce(|best, other| {
+        if other.1.confusion().n_correct() > best.1.confusion().n_correct() { other } else { best }
+    }) else {
+        return Ok(html! {});
+    };
+    let (mut pairs, mut others) = (Vec::new(), Vec::new());
+    for &(name, predictions) in tested.iter().filter(|(name, _)| *name != best) {
+        let Ok(test) = mcnemar(predictions, of_best) else {
+            others.push(name.as_str());
+            continue;
+        };
+        let differences = TESTED
+            .iter()
+            .map(|metric| paired_bootstrap(predictions, of_best, metric, n_resamples(of_best), 0));
+        let differences =
+            differences.filter_map(|difference| difference.transpose()).collect::<Result<_, _>>()?;
+        pairs.push(Pair { name: name.clone(), test, adjusted: test.p_value, differences });
+    }
+    adjust(&mut pairs);
+    Ok(html! {
+        h3 { "Is the best one better by more than chance?" }
+        @if !others.is_empty() {
+            p.note { "Tested on other samples than “" (best) "”, so that they cannot be compared pair by pair: " (others.join(", ")) "." }
+        }
+        @if !pairs.is_empty() {
+            p { "“" (best) "” has the highest test accuracy. Each other run beside it, sample by sample:" }
+            div.scroll tabindex="0" { table {
+                thead { tr {
+                    th { "run" } th.n { "only it right" } th.n { "only the best right" } th.n { "McNemar p" } th.n { "adjusted p" }
+                    @for metric in TESTED { th.n { (metric) " lower by" } }
+                } }
+                tbody {
+                    @for pair in &pairs {
+                        tr {
+                            th { (pair.name) } td.n { (pair.test.only_first) } td.n { (pair.test.only_second) }
+                            td.n { (p_value(pair.test.p_value)) } td.n { (p_value(pair.adjusted)) }
+                            @for difference in &pair.differences {
+                                td.n {
+                                    (format!("{:.4}", difference.value)) br;
+                                    span.small { (format!("{:.3} to {:.3}", difference.low, difference.high)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            } }
+            p.small {
+                "Exact McNemar test, two-sided; adjusted by Holm for the number of runs. Differences with intervals of 95 % by paired bootstrap. "
+                "The best one was chosen by these same samples, which favours it; and all of this is about the test samples, not about other seeds."
+            }
+        }
+    })
+}
+
+/// Holm's adjustment: the smallest p value times the number of tests, the next times one less, never falling.
+fn adjust(pairs: &mut [Pair]) {
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    order.sort_by(|&a, &b| pairs[a].test.p_value.total_cmp(&pairs[b].test.p_value));
+    let mut largest = 0.0_f64;
+    for (rank, &at) in order.iter().enumerate() {
+        largest = largest.max(((pairs.len() - rank) as f64 * pairs[at].test.p_value).min(1.0));
+        pairs[at].adjusted = largest;
+    }
+}
+
+fn p_value(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
+}
+
+/// The settings in which the runs differ.
+fn settings(runs: &[Run], names: &[String]) -> Markup {
+    let all: Vec<Vec<(String, String)>> = runs.iter().map(Run::settings).collect();
+    let mut keys: Vec<&String> = Vec::new();
+    for (key, _) in all.iter().flatten() {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let value = |settings: &[(String, String)], key: &str| {
+        settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    };
+    let differs = |key: &&&String| {
+        let first = all.first().and_then(|settings| value(settings, key));
+        all.iter().any(|settings| value(settings, key) != first)
+    };
+    let keys: Vec<&&String> = keys.iter().filter(differs).collect();
+    html! {
+        h3 { "Settings that differ" }
+        @if keys.is_empty() {
+            p { "None." }
+        } @else {
+            div.scroll tabindex="0" { table {
+                thead { tr { th { "setting" } @for name in names { th { (name) } } } }
+                tbody {
+                    @for key in keys {
+                        tr { th { code { (key) } } @for settings in &all { td { (value(settings, key).unwrap_or_else(|| "–".into())) } } }
+                    }
+                }
+            } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_values_are_adjusted_by_holm() {
+        let pair = |p_value: f64| Pair {
+            name: String::new(),
+            test: McNemar { only_first: 0, only_second: 0, p_value },
+            adjusted: 0.0,
+            differences: Vec::new(),
+        };
+        let mut pairs = [pair(0.04), pair(0.01), pair(0.03), pair(0.9)];
+        adjust(&mut pairs);
+        let adjusted: Vec<f64> = pairs.iter().map(|pair| pair.adjusted).collect();
+        for (got, expected) in adjusted.iter().zip([0.09, 0.04, 0.09, 0.9]) {
+            assert!((got - expected).abs() < 1e-12, "{adjusted:?}");
+        }
+        assert_eq!((p_value(0.00001).as_str(), p_value(0.25).as_str()), ("< 0.0001", "0.2500"));
+    }
+}

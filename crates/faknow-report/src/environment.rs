@@ -1,0 +1,85 @@
+//! What a run was: summary, data, settings, machine, time.
+
+use maud::{Markup, html};
+
+use crate::format::{duration, grouped, percent, score};
+use crate::{Facts, Run};
+
+/// The facts that matter most, as large figures.
+pub(crate) fn summary(run: &Run) -> Markup {
+    let test = run.test.as_ref().map(|test| test.predictions.confusion());
+    let Some(facts) = &run.facts else {
+        return html! {
+            p.note {
+                "This run has no " code { "summary.json" } ": it is still at work, was cut off (" code { "faknow resume" }
+                " goes on), or was trained by an older version. What its folder holds is shown."
+            }
+        };
+    };
+    html! {
+        dl.tiles {
+            div { dt { "model" } dd { (facts.model) } }
+            @if let Some(test) = test {
+                div { dt { "test accuracy" } dd { (score(test.accuracy().value())) } }
+                div { dt { "test samples" } dd { (grouped(test.n_samples())) } }
+            }
+            @if let Some(best) = &facts.best {
+                div { dt { "best epoch" } dd { (best.epoch) " of " (facts.n_epochs) } }
+                div { dt { "validation " (best.monitor) } dd { (score(Some(best.value))) } }
+            } @else {
+                div { dt { "epochs" } dd { (facts.n_epochs) } }
+            }
+            div { dt { "training time" } dd { (duration(facts.seconds)) } }
+            div { dt { "weights" } dd { (grouped(facts.n_weights)) } }
+        }
+        p { "Ended: " (facts.ended) ". Classes: " (facts.classes.join(", ")) ". Seed " (facts.seed) "." }
+    }
+}
+
+/// Data, time, machine and settings.
+pub(crate) fn render(run: &Run) -> Markup {
+    html! {
+        @if let Some(facts) = &run.facts {
+            section {
+                h3 { "Data" }
+                ul { @for line in &facts.data { li { (line) } } }
+            }
+            (profile(facts))
+            section {
+                h3 { "Environment" }
+                table { tbody {
+                    @for (name, value) in &facts.environment { tr { th { (name) } td { (value) } } }
+                    tr { th { "trained weights" } td { (grouped(facts.n_trainable)) " of " (grouped(facts.n_weights)) } }
+                } }
+            }
+        }
+        section {
+            h3 { "Settings" }
+            details { summary { "config.toml" } pre { (run.config) } }
+        }
+    }
+}
+
+/// Where the time went; phases that took none are left out.
+fn profile(facts: &Facts) -> Markup {
+    let total: f64 = facts.profile.iter().map(|(_, seconds)| seconds).sum();
+    if total <= 0.0 {
+        return html! {};
+    }
+    html! {
+        section {
+            h3 { "Time" }
+            div.scroll tabindex="0" { table {
+                thead { tr { th { "phase" } th.n { "time" } th.n { "share" } th {} } }
+                tbody {
+                    @for (name, seconds) in facts.profile.iter().filter(|(_, seconds)| *seconds > 0.0) {
+                        tr {
+                            th { (name) } td.n { (duration(*seconds)) } td.n { (percent(seconds / total)) }
+                            td.wide { span.bar style=(format!("width:{:.1}%", 100.0 * seconds / total)) {} }
+                        }
+                    }
+                }
+            } }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a test says: metrics, classes, confusion matrix, curves, calibration.
+
+use faknow_metrics::{ClassificationReport, Interval, PrCurve, Predictions, RocCurve, reliability_bins};
+use maud::{Markup, html};
+
+use crate::chart::{Chart, Line, N_COLORS};
+use crate::format::{grouped, marked, percent, score, short};
+use crate::scores::{decided, intervals, n_resamples};
+use crate::{Judged, Result, Run, slices, thresholds};
+
+/// Points of a curve that are drawn: more cannot be told apart.
+const N_POINTS: usize = 300;
+const N_BINS: usize = 10;
+
+/// All sections of the test; a note if there was none.
+pub(crate) fn render(run: &Run) -> Result<Markup> {
+    let Some(judged) = &run.test else {
+        return Ok(html! {
+            section { h3 { "Test" } p.note { "This run was not tested, or its folder holds no " code { "predictions/test.csv" } "." } }
+        });
+    };
+    let predictions = decided(run, judged)?;
+    let report = ClassificationReport::new(&predictions, &judged.classes)?;
+    Ok(html! {
+        section {
+            h3 { "Test" }
+            (metrics(&predictions, &intervals(&predictions)?))
+            (classes(&report))
+            (confusion(&report))
+        }
+        section {
+            h3 { "Curves" }
+            div.charts {
+                (roc(&predictions, &judged.classes).render())
+                (precision_recall(&predictions, &judged.classes).render())
+            }
+        }
+        (calibration(run, judged, &predictions)?)
+        (thresholds::render(run, judged, &predictions)?)
+        (slices::render(judged, &predictions))
+    })
+}
+
+fn metrics(predictions: &Predictions, intervals: &[Interval]) -> Markup {
+    let n = predictions.n_samples();
+    html! {
+        div.scroll tabindex="0" { table {
+            thead { tr { th { "metric" } th.n { "value" } th.n { "95 % from" } th.n { "to" } } }
+            tbody {
+                @for Interval { name, value, low, high } in intervals {
+                    tr { th { (name) } td.n { (score(Some(*value))) } td.n { (score(Some(*low))) } td.n { (score(Some(*high))) } }
+                }
+            }
+        } }
+        p.small {
+            "Intervals by " (n_resamples(predictions)) " samples of " (grouped(n as u64)) ", drawn from the test samples with replacement. "
+            "They tell how far chance in the choice of the test samples goes, not how far other data or another seed does."
+        }
+    }
+}
+
+fn classes(report: &ClassificationReport) -> Markup {
+    let areas = report.roc_auc_per_class();
+    html! {
+        h4 { "By class" }
+        div.scroll tabindex="0" { table {
+            thead { tr { th { "class" } th.n { "samples" } th.n { "precision" } th.n { "recall" } th.n { "F1" } th.n { "ROC-AUC" } } }
+            tbody {
+                @for ((name, class), area) in report.class_names().iter().zip(report.classes()).zip(&areas) {
+                    tr {
+                        th { (name) } td.n { (grouped(class.support)) } td.n { (marked(&class.precision)) }
+                        td.n { (marked(&class.recall)) } td.n { (marked(&class.f1)) } td.n { (marked(area)) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// Each cell as dark as the share of its true class that it holds.
+fn confusion(report: &ClassificationReport) -> Markup {
+    let names = report.class_names();
+    let cell = |count: u64, row: &[u64]| count as f64 / row.iter().sum::<u64>().max(1) as f64;
+    html! {
+        h4 { "Confusion matrix" }
+        div.scroll tabindex="0" { table.confusion {
+            thead {
+                tr { th {} th colspan=(names.len()) { "judged to be" } }
+                tr { th { "true class" } @for name in names { th.n { (name) } } }
+            }
+            tbody {
+                @for (name, row) in names.iter().zip(report.confusion().rows()) {
+                    tr {
+                        th { (name) }
+                        @for &count in row {
+                            td.n style=(format!("--p:{:.0}%", 70.0 * cell(count, row))) {
+                                (grouped(count)) br; span.small { (percent(cell(count, row))) }
+                            }
+                        }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// The classes whose curves are drawn: of two, the second tells all.
+fn drawn(classes: &[String]) -> impl Iterator<Item = (usize, &String)> {
+    classes.iter().enumerate().skip(usize::from(classes.len() == 2)).take(N_COLORS)
+}
+
+fn roc(predictions: &Predictions, classes: &[String]) -> Chart {
+    let line = |(class, name): (usize, &String)| {
+        let curve = RocCurve::of_class(predictions, class).ok()?;
+        let area = curve.area().ok()?;
+        let curve = curve.thinned(N_POINTS);
+        let points = curve.false_positive_rate.into_iter().zip(curve.true_positive_rate);
+        Some(Line::new(format!("{name}, area {area:.4}"), class, points))
+    };
+    let mut lines: Vec<Line> = drawn(classes).filter_map(line).collect();
+    if !lines.is_empty() {
+        lines.push(Line::new("chance", N_COLORS - 1, [(0.0, 0.0), (1.0, 1.0)]).dashed());
+    }
+    Chart {
+        title: "ROC curve".into(),
+        x: "false positive rate",
+        y: "true positive rate",
+        lines,
+        ..unit_square()
+    }
+}
+
+fn precision_recall(predictions: &Predictions, classes: &[String]) -> Chart {
+    let line = |(class, name): (usize, &String)| {
+        let curve = PrCurve::of_class(predictions, class).ok()?.thinned(N_POINTS);
+        Some(Line::new(name.clone(), class, curve.recall.into_iter().zip(curve.precision)))
+    };
+    let lines = drawn(classes).filter_map(line).collect();
+    Chart { title: "Precision-recall curve".into(), x: "recall", y: "precision", lines, ..unit_square() }
+}
+
+fn unit_square() -> Chart {
+    Chart { x_range: Some((0.0, 1.0)), y_range: Some((0.0, 1.0)), ..Chart::default() }
+}
+
+fn calibration(run: &Run, judged: &Judged, predictions: &Predictions) -> Result<Markup> {
+    let (Some(before), Some(after)) = (reliability(&judged.predictions), reliability(predictions)) else {
+        return Ok(html! {});
+    };
+    let scaled = run.decision.temperature != 1.0;
+    let mut lines = vec![Line::new("perfect", N_COLORS - 1, [(0.0, 0.0), (1.0, 1.0)]).dashed()];
+    if scaled {
+        lines.push(Line::new("the model's own scores", 0, before));
+    }
+    lines.push(Line::new("the detector's scores", 1, after));
+    let chart = Chart {
+        title: "Reliability".into(),
+        x: "confidence",
+        y: "share that is right",
+        lines,
+        ..unit_square()
+    };
+    let bins = reliability_bins(predictions, N_BINS)?;
+    let bars = bins.iter().map(|bin| (bin.lower + 0.005, bin.upper - 0.005, bin.n_samples as f64)).collect();
+    let counts = Chart {
+        title: "Samples by confidence".into(),
+        x: "confidence",
+        y: "samples",
+        bars,
+        x_range: Some((0.0, 1.0)),
+        ..Chart::default()
+    };
+    Ok(html! {
+        section {
+            h3 { "Calibration" }
+            @if let Some(tuning) = &run.tuning {
+                p {
+                    @if scaled {
+                        "The detector divides its logits by a temperature of " (short(run.decision.temperature)) ", chosen on "
+                        (grouped(tuning.n_samples as u64)) " validation samples: there the calibration error fell from "
+                        (score(tuning.ece[0].value())) " to " (score(tuning.ece[1].value())) " and the log loss from "
+                        (score(tuning.log_loss[0].value())) " to " (score(tuning.log_loss[1].value())) "."
+                    } @else {
+                        "The scores are the model's own, without a temperature."
+                    }
+                }
+            }
+            div.charts { (chart.render()) (counts.render()) }
+        }
+    })
+}
+
+/// Confidence and share of right judgements of the bins that have samples.
+fn reliability(predictions: &Predictions) -> Option<Vec<(f64, f64)>> {
+    let bins = reliability_bins(predictions, N_BINS).ok()?;
+    Some(bins.iter().filter_map(|bin| Some((bin.confidence.defined()?, bin.accuracy.defined()?))).collect())
+}

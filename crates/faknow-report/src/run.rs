@@ -1,0 +1,151 @@
+//! A run folder as data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use faknow_metrics::{Decision, EpochRecord, Tuning};
+use serde::Deserialize;
+
+use crate::facts::read_json;
+use crate::{Error, FACTS, Facts, Judged, MISTAKES, Mistake, Result, TEST_ROWS, VALID_ROWS};
+
+/// File of what was chosen on the validation data: temperature and thresholds.
+pub const TUNING: &str = "calibration.json";
+
+const CONFIG: &str = "config.toml";
+const HISTORY: &str = "history.jsonl";
+
+/// All that a page tells of a run; what is not in its folder is `None` or empty.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Name of its folder.
+    pub name: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// Every setting, as TOML.
+    pub config: String,
+    /// What it tells of itself; absent while it trains and if it was cut off.
+    pub facts: Option<Facts>,
+    /// What was recorded of each epoch.
+    pub epochs: Vec<EpochRecord>,
+    /// What was recorded within epochs.
+    pub steps: Vec<Step>,
+    /// What was chosen on the validation data.
+    pub tuning: Option<Tuning>,
+    /// How its scores become judgements.
+    pub decision: Decision,
+    /// What the model said of the validation samples.
+    pub valid: Option<Judged>,
+    /// What it said of the test samples.
+    pub test: Option<Judged>,
+    /// Its surest mistakes on the test samples.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// What was recorded of one step.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Step {
+    /// Number of the step, from 1.
+    pub step: u64,
+    /// Loss of its batch; `None` if it was not finite.
+    pub loss: Option<f64>,
+    /// Learning rates, one per parameter group.
+    pub lr: Vec<f64>,
+}
+
+/// The file of the tuning.
+#[derive(Deserialize)]
+struct Tuned {
+    decision: Decision,
+    #[serde(flatten)]
+    tuning: Tuning,
+}
+
+impl Run {
+    /// Reads a run folder.
+    ///
+    /// # Errors
+    /// It is none, or one of its files cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Self> {
+        let not = |message: &str| Error::NotARun { path: path.to_path_buf(), message: message.to_owned() };
+        if !path.is_dir() {
+            return Err(not("no such folder"));
+        }
+        let config = match fs::read_to_string(path.join(CONFIG)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(not("`config.toml` is not there"));
+            }
+            config => config.map_err(|error| Error::io(&path.join(CONFIG), error))?,
+        };
+        let (epochs, steps) = history(&path.join(HISTORY))?;
+        let tuned: Option<Tuned> = read_json(&path.join(TUNING))?;
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        Ok(Self {
+            name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),
+            path: path.to_path_buf(),
+            config,
+            facts: read_json(&path.join(FACTS))?,
+            epochs,
+            steps,
+            decision: tuned.as_ref().map(|tuned| tuned.decision).unwrap_or_default(),
+            tuning: tuned.map(|tuned| tuned.tuning),
+            valid: Judged::read(&path.join(VALID_ROWS))?,
+            test: Judged::read(&path.join(TEST_ROWS))?,
+            mistakes: read_json(&path.join(MISTAKES))?.unwrap_or_default(),
+        })
+    }
+
+    /// The settings as dotted names with their values as TOML has them.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        fn add(prefix: &str, table: &toml::Table, all: &mut Vec<(String, String)>) {
+            for (key, value) in table {
+                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                match value {
+                    toml::Value::Table(table) => add(&name, table, all),
+                    value => all.push((name, value.to_string())),
+                }
+            }
+        }
+        let mut all = Vec::new();
+        add("", &self.config.parse().unwrap_or_default(), &mut all);
+        all
+    }
+
+    /// What the epochs were judged by.
+    pub(crate) fn monitor(&self) -> Option<&str> {
+        Some(self.facts.as_ref()?.best.as_ref()?.monitor.as_str())
+    }
+
+    /// Number of the epoch whose weights were kept.
+    pub(crate) fn best_epoch(&self) -> Option<usize> {
+        Some(self.facts.as_ref()?.best.as_ref()?.epoch)
+    }
+}
+
+/// The epochs and steps of a history; a last line that was cut off is left out.
+fn history(path: &Path) -> Result<(Vec<EpochRecord>, Vec<Step>)> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
+        text => text.map_err(|error| Error::io(path, error))?,
+    };
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    let (mut epochs, mut steps) = (Vec::new(), Vec::new());
+    let n_lines = text.lines().count();
+    for (number, line) in text.lines().enumerate() {
+        let damaged =
+            |error: serde_json::Error| Error::damaged(path, format!("line {}: {error}", number + 1));
+        let kind: Kind = match serde_json::from_str(line) {
+            Err(_) if number + 1 == n_lines && !text.ends_with('\n') => break,
+            kind => kind.map_err(damaged)?,
+        };
+        match kind.r#type.as_str() {
+            "epoch" => epochs.push(serde_json::from_str(line).map_err(damaged)?),
+            "step" => steps.push(serde_json::from_str(line).map_err(damaged)?),
+            _ => {}
+        }
+    }
+    Ok((epochs, steps))
+}
