@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own tasks. Each sub-command has a file of its own; none needs libtorch to start.
 
 mod bench;
+mod browser;
 mod cache;
 mod checks;
 mod ci;
@@ -8,6 +9,8 @@ mod config;
 mod cpu;
 mod cuda;
 mod demo;
+mod dist;
+mod exported;
 mod layers;
 mod libtorch;
 mod outside;
@@ -21,6 +24,7 @@ mod summary;
 mod test;
 mod tidy;
 mod toolchain;
+mod webdriver;
 mod wheels;
 mod workspace;
 
@@ -44,6 +48,9 @@ To work on it:
   outside   build and run two crates that lie outside the workspace
   real      train on a real data set and check the accuracy            (needs the shared data)
   bench     speed of training and evaluation                           [options of the benchmark]
+  browser   our pages in headless Chromium                             [--pictures DIR]
+  exported  what C++ and Python make of an exported detector
+  dist      the program with its libtorch, as an archive               [--release]
   soak      kill and resume runs, many times                           [--kills N] [--cases N]
 
 `cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
@@ -61,6 +68,9 @@ const TASKS: &[(&str, Task)] = &[
     ("outside", outside::run),
     ("real", real::run),
     ("bench", bench::run),
+    ("browser", browser::run),
+    ("exported", exported::run),
+    ("dist", dist::run),
     ("soak", soak::run),
 ];
 

@@ -6,6 +6,8 @@ mod cv;
 mod data;
 mod data_trees;
 mod demo;
+mod export;
+mod input;
 mod interrupted;
 mod job;
 mod lr_find;
@@ -13,10 +15,12 @@ mod models;
 mod options;
 mod predict;
 mod predict_trees;
+mod report;
 mod resume;
 mod search;
 mod summary;
 mod test;
+mod tokens;
 mod train;
 mod training_options;
 mod tree_options;
@@ -37,6 +41,7 @@ use clap::{Parser, Subcommand};
   faknow cv textcnn --folds 5 --train train.csv            mean and deviation over folds
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
   faknow predict RUN_DIR --input new.jsonl
+  faknow report RUN_DIR …             runs as a page, side by side
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record), 130 interrupted
@@ -56,6 +61,9 @@ enum Command {
     Cv(Box<cv::CvArgs>),
     Search(Box<search::SearchArgs>),
     Predict(predict::PredictArgs),
+    Report(report::ReportArgs),
+    Export(export::ExportArgs),
+    Tokens(tokens::TokensArgs),
     Models(models::ModelsArgs),
     LrFind(Box<lr_find::LrFindArgs>),
     BatchSize(Box<batch_size::BatchSizeArgs>),
@@ -81,6 +89,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Cv(args) => args.run(&console),
         Command::Search(args) => args.run(&console),
         Command::Predict(args) => args.run(),
+        Command::Report(args) => args.run(),
+        Command::Export(args) => args.run(),
+        Command::Tokens(args) => args.run(),
         Command::Models(args) => args.run(),
         Command::LrFind(args) => args.run(),
         Command::BatchSize(args) => args.run(),

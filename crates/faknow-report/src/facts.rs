@@ -34,6 +34,8 @@ pub struct Facts {
     pub n_weights: u64,
     /// Those that training changes.
     pub n_trainable: u64,
+    /// The parameters as a table.
+    pub parameters: String,
     /// Machine and versions, by name.
     pub environment: Vec<(String, String)>,
     /// What was read, a line each.
