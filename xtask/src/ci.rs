@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::process::Usage;
 use crate::summary::Summary;
 use crate::workspace::Workspace;
-use crate::{browser, checks, exported, layers, outside, setup, test, tidy};
+use crate::{browser, checks, exported, layers, outside, setup, test, tidy, tutorial};
 
 const HELP: &str = "\
 cargo xtask ci [--keep-going] [--list] [--skip STEP ...] [STEP ...]
@@ -106,6 +106,12 @@ const STEPS: &[Step] = &[
         about: "an exported detector says the same in C++, and in Python where that has PyTorch",
         hint: "cargo xtask exported",
         check: exported::check,
+    },
+    Step {
+        name: "tutorial",
+        about: "the tutorial can be followed word for word",
+        hint: "cargo xtask tutorial",
+        check: tutorial::check,
     },
     Step {
         name: "outside",

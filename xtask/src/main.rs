@@ -24,6 +24,7 @@ mod summary;
 mod test;
 mod tidy;
 mod toolchain;
+mod tutorial;
 mod webdriver;
 mod wheels;
 mod workspace;
@@ -51,6 +52,7 @@ To work on it:
   browser   our pages in headless Chromium                             [--pictures DIR]
   exported  what C++ and Python make of an exported detector
   dist      the program with its libtorch, as an archive               [--release]
+  tutorial  the commands of docs/tutorial.md, word for word
   soak      kill and resume runs, many times                           [--kills N] [--cases N]
 
 `cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
@@ -71,6 +73,7 @@ const TASKS: &[(&str, Task)] = &[
     ("browser", browser::run),
     ("exported", exported::run),
     ("dist", dist::run),
+    ("tutorial", tutorial::run),
     ("soak", soak::run),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use faknow_metrics::{Decision, Tuning};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use crate::{Error, Result};
 
 /// File of [`Facts`] in a run folder.
 pub const FACTS: &str = "summary.json";
+/// File of [`Tuned`].
+pub const TUNED: &str = "calibration.json";
 /// File of the surest mistakes, a list of [`Mistake`].
 pub const MISTAKES: &str = "mistakes.json";
 
@@ -42,6 +45,16 @@ pub struct Facts {
     pub data: Vec<String>,
     /// Seconds by phase of the training.
     pub profile: Vec<(String, f64)>,
+}
+
+/// What a run chose after its training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// How scores become judgements.
+    pub decision: Decision,
+    /// What validation said; `None` if there was none.
+    #[serde(flatten)]
+    pub tuning: Option<Tuning>,
 }
 
 /// The epoch whose weights were kept.

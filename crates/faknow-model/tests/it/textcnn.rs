@@ -2,7 +2,7 @@
 
 use faknow_data::TextBatch;
 use faknow_model::layers::{Activation, Embedding, TextCnnLayer};
-use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
+use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, integrated_gradients};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use faknow_metrics::{Decision, Predictions, Tuning};
-use faknow_report::TUNING;
+use faknow_report::{TUNED, Tuned};
 use serde::{Deserialize, Serialize};
 
 use super::detector::{read_json, write_json};
@@ -106,62 +106,48 @@ impl DecisionConfig {
     }
 }
 
-/// What a run chose after its training, as its file has it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tuned {
-    /// How scores become judgements.
-    pub(super) decision: Decision,
-    /// What validation said; absent if there was none.
-    #[serde(flatten)]
-    pub(super) tuning: Option<Tuning>,
+/// Chooses by what the model says of the validation data. A threshold that cannot be had is said to be so, and the class with the
+/// highest score is taken.
+pub(super) fn choose(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Tuned> {
+    let tuning = valid.map(|valid| Tuning::of(valid, config.precision, config.temperature)).transpose()?;
+    let mut tuned = Tuned { decision: Decision::default(), tuning };
+    tuned.decision.temperature = tuned.tuning.as_ref().map_or(1.0, |tuning| tuning.temperature);
+    match threshold(&tuned, config.threshold) {
+        Ok(threshold) => tuned.decision.threshold = threshold,
+        Err(error) => tracing::warn!("{error}; the class with the highest score is taken"),
+    }
+    Ok(tuned)
 }
 
-impl Tuned {
-    /// Chooses by what the model says of the validation data. A threshold that cannot be had is said to be so, and the class with
-    /// the highest score is taken.
-    pub(super) fn choose(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Self> {
-        let tuning =
-            valid.map(|valid| Tuning::of(valid, config.precision, config.temperature)).transpose()?;
-        let mut tuned = Self { decision: Decision::default(), tuning };
-        tuned.decision.temperature = tuned.tuning.as_ref().map_or(1.0, |tuning| tuning.temperature);
-        match tuned.threshold(config.threshold) {
-            Ok(threshold) => tuned.decision.threshold = threshold,
-            Err(error) => tracing::warn!("{error}; the class with the highest score is taken"),
+/// The threshold that `wanted` names.
+pub(super) fn threshold(tuned: &Tuned, wanted: Threshold) -> Result<Option<f64>> {
+    let missing = |what: &str| Error::config("decision.threshold", what.to_owned());
+    let chosen = || {
+        let thresholds = tuned.tuning.as_ref().and_then(|tuning| tuning.thresholds.as_ref());
+        thresholds
+            .ok_or_else(|| missing("none was chosen: that needs validation data with both of two classes"))
+    };
+    Ok(match wanted {
+        Threshold::Rule(ThresholdRule::Highest) => None,
+        Threshold::Fixed(value) => Some(value),
+        Threshold::Rule(ThresholdRule::F1) => Some(chosen()?.f1.threshold),
+        Threshold::Rule(ThresholdRule::Precision) => {
+            let thresholds = chosen()?;
+            let point = thresholds.precision.ok_or_else(|| {
+                let wanted = thresholds.wanted_precision;
+                missing(&format!("no threshold had a precision of {wanted} on the validation data"))
+            });
+            Some(point?.threshold)
         }
-        Ok(tuned)
-    }
+    })
+}
 
-    /// The threshold that `wanted` names.
-    pub(super) fn threshold(&self, wanted: Threshold) -> Result<Option<f64>> {
-        let missing = |what: &str| Error::config("decision.threshold", what.to_owned());
-        let chosen = || {
-            let thresholds = self.tuning.as_ref().and_then(|tuning| tuning.thresholds.as_ref());
-            thresholds.ok_or_else(|| {
-                missing("none was chosen: that needs validation data with both of two classes")
-            })
-        };
-        Ok(match wanted {
-            Threshold::Rule(ThresholdRule::Highest) => None,
-            Threshold::Fixed(value) => Some(value),
-            Threshold::Rule(ThresholdRule::F1) => Some(chosen()?.f1.threshold),
-            Threshold::Rule(ThresholdRule::Precision) => {
-                let thresholds = chosen()?;
-                let point = thresholds.precision.ok_or_else(|| {
-                    let wanted = thresholds.wanted_precision;
-                    missing(&format!("no threshold had a precision of {wanted} on the validation data"))
-                });
-                Some(point?.threshold)
-            }
-        })
-    }
+pub(super) fn save(run: &Path, tuned: &Tuned) -> Result<()> {
+    write_json(&run.join(TUNED), tuned)
+}
 
-    pub(super) fn save(&self, run: &Path) -> Result<()> {
-        write_json(&run.join(TUNING), self)
-    }
-
-    /// Reads what [`save`](Self::save) wrote; a run without it takes scores as they are.
-    pub(super) fn load(run: &Path) -> Result<Self> {
-        let path = run.join(TUNING);
-        if path.exists() { read_json(&path) } else { Ok(Self::default()) }
-    }
+/// Reads what [`save`] wrote; a run without it takes scores as they are.
+pub(super) fn load(run: &Path) -> Result<Tuned> {
+    let path = run.join(TUNED);
+    if path.exists() { read_json(&path) } else { Ok(Tuned::default()) }
 }

@@ -9,6 +9,7 @@ use faknow_data::graph::{RawTree, Tree, TreeDataset};
 use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
 use faknow_model::{OfWords, Summary, node_contributions, summary};
+use faknow_report::Tuned;
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -16,12 +17,11 @@ use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use super::corpus::eval_loader;
-use super::decision_config::{DecisionConfig, Threshold, Tuned};
-use super::finish::decide;
+use super::finish::{decide, in_order};
 use super::input::{InputBatch, InputDataset, InputModel};
 use super::inputs::{Inputs, Words};
 use super::models::{AnyModelConfig, Sizes};
-use super::{Config, DataConfig, tree_corpus};
+use super::{Config, DataConfig, DecisionConfig, Threshold, decision_config, tree_corpus};
 use crate::{Error, Result};
 
 /// The libtorch that this version is made for.
@@ -86,7 +86,7 @@ impl Detector {
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
-        let tuned = Tuned::load(run)?;
+        let tuned = decision_config::load(run)?;
         Ok(Self { config, inputs, classes, margin, tuned, model, device, vars })
     }
 
@@ -96,7 +96,7 @@ impl Detector {
     /// The validation of its training chose no such threshold, or there are not two classes.
     pub fn with_threshold(mut self, threshold: Threshold) -> Result<Self> {
         DecisionConfig { threshold, ..DecisionConfig::default() }.check(self.classes.len())?;
-        self.tuned.decision.threshold = self.tuned.threshold(threshold)?;
+        self.tuned.decision.threshold = decision_config::threshold(&self.tuned, threshold)?;
         Ok(self)
     }
 
@@ -255,7 +255,7 @@ impl Detector {
     fn test_all(&self, data: InputDataset) -> Result<(Evaluation, ClassificationReport)> {
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
-        decide(evaluation, &self.tuned.decision, self.classes.names())
+        decide(in_order(evaluation, &loader)?.0, &self.tuned.decision, self.classes.names())
     }
 
     fn trees(&self, mut trees: Vec<Tree>) -> Result<InputDataset> {

@@ -9,12 +9,11 @@ use faknow_trainer::{FitReport, Trainer, evaluate};
 use tch::Device;
 
 use super::corpus::Corpus;
-use super::decision_config::Tuned;
 use super::detector::write_json;
 use super::input::{InputDataset, InputModel};
 use super::mistakes::surest_mistakes;
 use super::train::InputLoader;
-use super::{Config, Outcome};
+use super::{Config, Outcome, decision_config};
 use crate::{Error, Result};
 
 /// File of the page.
@@ -47,24 +46,24 @@ impl Finish<'_> {
                 in_order(evaluation, &loader)
             })
             .transpose()?;
-        let tuned = Tuned::choose(&config.decision, valid.as_ref().map(|valid| &valid.predictions))?;
-        tuned.save(run)?;
+        let tuned =
+            decision_config::choose(&config.decision, valid.as_ref().map(|(valid, _)| &valid.predictions))?;
+        decision_config::save(run, &tuned)?;
         let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
-        let judge = |part: Option<Evaluation>, data: Option<&InputDataset>, file: &str| {
-            let Some((evaluation, data)) = part.zip(data) else { return Ok(None) };
+        let judge = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&InputDataset>, file: &str| {
+            let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
             let (decided, report) = decide(evaluation.clone(), &tuned.decision, corpus.classes.names())?;
             // The file has the model's own scores with what was decided by them.
             let predictions =
                 evaluation.predictions.with_predicted(decided.predictions.predicted().to_vec())?;
-            judged(predictions, data, corpus).write(&run.join(file)).map_err(of_report)?;
-            Ok::<_, Error>(Some((decided, report)))
+            judged(predictions, &rows, data, corpus).write(&run.join(file)).map_err(of_report)?;
+            Ok::<_, Error>(Some((decided, report, rows)))
         };
         let valid = judge(valid, corpus.valid.as_ref(), VALID_ROWS)?;
         let test = judge(test, corpus.test.as_ref(), TEST_ROWS)?;
-        if let (Some((evaluation, _)), Some(data)) = (&test, &corpus.test) {
-            let (inputs, names) = (&corpus.inputs, corpus.classes.names());
-            let mistakes =
-                surest_mistakes(trainer.model(), data, inputs, &evaluation.predictions, names, device)?;
+        if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
+            let predictions = &evaluation.predictions;
+            let mistakes = surest_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
             write_json(&run.join(MISTAKES), &mistakes)?;
         }
         let parameters =
@@ -95,6 +94,8 @@ impl Finish<'_> {
         };
         write_json(&run.join(FACTS), &facts)?;
         write_report(run)?;
+        let without_rows = |(evaluation, report, _)| (evaluation, report);
+        let (valid, test) = (valid.map(without_rows), test.map(without_rows));
         Ok(Outcome { run: run.to_path_buf(), fit, valid, test })
     }
 }
@@ -105,11 +106,14 @@ fn write_report(run: &Path) -> Result<()> {
     faknow_report::write(&run.join(REPORT), &[read]).map_err(of_report)
 }
 
-/// An evaluation whose rows are the samples of the data set in its order, whatever that of the batches.
-fn in_order(evaluation: Evaluation, loader: &InputLoader) -> Result<Evaluation> {
-    let mut rows = vec![0; loader.dataset().n_samples()];
-    loader.order(0).concat().into_iter().enumerate().for_each(|(row, sample)| rows[sample] = row);
-    Ok(Evaluation { predictions: evaluation.predictions.resampled(&rows)?, ..evaluation })
+/// An evaluation whose rows are samples of the data set in its order, whatever that of the batches, and which these are: a run
+/// may have looked at some batches only.
+pub(super) fn in_order(evaluation: Evaluation, loader: &InputLoader) -> Result<(Evaluation, Vec<usize>)> {
+    let order = loader.order(0).concat();
+    let mut rows: Vec<usize> = (0..evaluation.predictions.n_samples()).collect();
+    rows.sort_by_key(|&row| order[row]);
+    let predictions = evaluation.predictions.resampled(&rows)?;
+    Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
 }
 
 /// What the detector says, by what its model says: the metrics of an evaluation after the decision, and the full report. The loss is the
@@ -127,18 +131,17 @@ pub(super) fn decide(
     Ok((Evaluation { scores, predictions, seconds: evaluation.seconds }, report))
 }
 
-/// Predictions with what is known of their samples.
-fn judged(predictions: Predictions, data: &InputDataset, corpus: &Corpus) -> Judged {
-    let n_samples = predictions.n_samples();
+/// Predictions of the samples `rows` with what is known of them.
+fn judged(predictions: Predictions, rows: &[usize], data: &InputDataset, corpus: &Corpus) -> Judged {
     let domains = match data {
         InputDataset::Texts(texts) if !texts.domains().is_empty() => {
             let name = |row| texts.domain(row).and_then(|domain| texts.domains().get(domain)).cloned();
-            (0..n_samples).map(|row| name(row).unwrap_or_default()).collect()
+            rows.iter().map(|&row| name(row).unwrap_or_default()).collect()
         }
         _ => Vec::new(),
     };
-    let lengths = (0..n_samples).map(|row| data.length(row)).collect();
-    Judged { predictions, classes: corpus.classes.names().to_vec(), lengths, domains }
+    let lengths = rows.iter().map(|&row| data.length(row)).collect();
+    Judged { predictions, classes: corpus.classes.names().to_vec(), rows: rows.to_vec(), lengths, domains }
 }
 
 /// Machine and versions.

@@ -11,14 +11,14 @@ use crate::support::{Bench, posts};
 
 /// A run whose detector is wrong now and then: one word tells the class, except for some posts that lie.
 fn trained(settings: &[&str]) -> (Bench, faknow::recipe::Outcome) {
-    let mut posts = posts(160);
+    let mut posts = posts(500);
     for (number, (_, label)) in posts.iter_mut().enumerate() {
         if number % 7 == 0 {
             *label = if *label == "real" { "fake" } else { "real" };
         }
     }
     let bench = Bench::new(&posts);
-    let outcome = bench.train("run", &[&["trainer.epochs=6", "optimizer.lr=0.01"][..], settings].concat());
+    let outcome = bench.train("run", &[&["trainer.epochs=10", "optimizer.lr=0.01"][..], settings].concat());
     (bench, outcome)
 }
 
@@ -111,7 +111,8 @@ fn what_cannot_be_chosen_is_said() {
 
 #[test]
 fn an_explanation_adds_up_and_finds_the_word_that_tells() {
-    let (bench, _) = trained(&[]);
+    let bench = Bench::new(&posts(300));
+    bench.train("run", &["trainer.epochs=10", "optimizer.lr=0.01", "model.dropout=0.0"]);
     let detector = load(&bench);
     let texts = ["rain SHOCKING mayor unheardof", "storm officials market vote", ""];
     let said = detector.explain(&texts).unwrap();
