@@ -46,6 +46,8 @@ impl Detector {
     pub fn export(&self, folder: &Path) -> Result<Exported> {
         self.words()?;
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        // What has a gradient can be no constant of a program, neither when it is traced nor when it is written.
+        let _frozen = self.frozen();
         let program = self.trace()?;
         let path = folder.join(PROGRAM);
         program.save(&path).map_err(|error| cannot("write", &path, &error))?;
@@ -84,8 +86,6 @@ impl Detector {
         };
         // Any texts will do, since no operation depends on their number and length.
         let example = Tensor::from_slice2(&[[2_i64, 1, 0, 0], [1, 1, 1, 1]]).to_device(self.device());
-        // What has a gradient cannot become a constant of the program.
-        let _frozen = self.frozen();
         let mut failure = None;
         let mut closure = |inputs: &[Tensor]| match scores(&inputs[0]) {
             Ok(scores) => vec![scores],
