@@ -1,11 +1,12 @@
 //! `faknow data`: what is in a file of records.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use faknow::data::{ColumnMap, inspect};
+use faknow::data::{ColumnMap, ReadOptions, inspect, overlap};
 use faknow::recipe::{Config, DataConfig, guess_columns};
+use serde_json::json;
 
 use crate::console::print;
 use crate::data_trees;
@@ -23,19 +24,22 @@ enum DataCommand {
     Inspect(InspectArgs),
 }
 
-/// Count records, classes and lengths of a file, and find problems in it
+/// Count records, classes and lengths of files, and find what would spoil a result
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow data inspect posts.csv
+  faknow data inspect train.csv valid.csv test.csv --text tweet --label label --domain topic
   faknow data inspect data.TD_RvNN.vol_5000.txt --labels Twitter16_label_All.txt
   faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes
 
-Problems are broken records, missing texts and labels, duplicates, the same text under different labels, and the like,
-with the numbers of the first such records. Without --text and --label the columns are found by their usual names.")]
+Problems are broken records, missing texts and labels, the same text under different labels, one-sided classes and domains,
+and the like, with the numbers of the first such records and what to do about them. Texts that occur again, word for word or
+nearly, are found within files and from one to another, where they make a test too good: give the training file first. Without --text and --label the columns are found by their usual names.")]
 struct InspectArgs {
-    /// File of records; or of propagation trees: TD_RvNN text, JSON lines, a folder of UPFD or of FaKnow's <id>.npz
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// Files of records, training first; or one of propagation trees: TD_RvNN text, JSON lines, a folder of UPFD or of FaKnow's
+    /// <id>.npz
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     fields: LabelledOptions,
     /// Labels of propagation trees, a line each: label, event, id of the root
@@ -61,31 +65,59 @@ impl DataArgs {
 
 impl InspectArgs {
     fn run(&self) -> Result<()> {
-        if self.labels.is_some() || data_trees::holds_trees(&self.file) {
+        if let [file] = &self.files[..]
+            && (self.labels.is_some() || data_trees::holds_trees(file))
+        {
             let mut data = DataConfig::default();
             self.classes.iter().for_each(|classes| apply_classes(classes, &mut data));
             let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
-            return data_trees::inspect(&self.file, self.labels.as_deref(), classes.as_ref(), self.json);
+            return data_trees::inspect(file, self.labels.as_deref(), classes.as_ref(), self.json);
         }
         let mut data = self.fields.apply_to(&Config::default())?;
         if let Some(classes) = &self.classes {
             apply_classes(classes, &mut data);
         }
         let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
+        let mut files = Vec::new();
+        let mut inspections = Vec::new();
+        for file in &self.files {
+            let options = self.options(file, &data)?;
+            inspections.push(inspect(file, &options, classes.as_ref())?);
+            files.push((file.clone(), options));
+        }
+        // Without texts there is nothing that could repeat.
+        let has_texts = files.iter().all(|(_, options)| options.columns.text.is_some());
+        let repeated = has_texts.then(|| overlap(&files)).transpose()?;
+        if self.json {
+            let summary = match &inspections[..] {
+                [one] => {
+                    let mut one = serde_json::to_value(one)?;
+                    one["repeated"] = serde_json::to_value(&repeated)?;
+                    one
+                }
+                all => json!({ "files": all, "repeated": repeated }),
+            };
+            return print(&summary.to_string());
+        }
+        for (inspection, (_, options)) in inspections.iter().zip(&files) {
+            let column = |name: &Option<String>, option: &str| match name {
+                Some(name) => format!("`{name}`"),
+                None => format!("none, name it with --{option}"),
+            };
+            let (text, label) =
+                (column(&options.columns.text, "text"), column(&options.columns.label, "label"));
+            print(&format!("{inspection}\n\ntext from {text}; label from {label}\n"))?;
+        }
+        repeated.map_or(Ok(()), |repeated| print(&repeated.to_string()))
+    }
+
+    /// How a file is read: by the columns that are named, or else by their usual names.
+    fn options(&self, file: &Path, data: &DataConfig) -> Result<ReadOptions> {
         let mut options = data.read_options(true);
-        let guessed = guess_columns(&self.file, &options)?;
+        let guessed = guess_columns(file, &options)?;
         let text = self.fields.records.text.clone().or(guessed.text);
         let label = self.fields.label.clone().or(guessed.label);
         options.columns = ColumnMap { text, label, domain: self.domain.clone(), fields: Vec::new() };
-        let inspection = inspect(&self.file, &options, classes.as_ref())?;
-        if self.json {
-            return print(&serde_json::to_string(&inspection)?);
-        }
-        let column = |name: &Option<String>, option: &str| match name {
-            Some(name) => format!("`{name}`"),
-            None => format!("none, name it with --{option}"),
-        };
-        let (text, label) = (column(&options.columns.text, "text"), column(&options.columns.label, "label"));
-        print(&format!("{inspection}\n\ntext from {text}; label from {label}"))
+        Ok(options)
     }
 }

@@ -1,7 +1,10 @@
 //! Looks over a file of records before anybody trains on it: what is in it, and what is odd about it.
 
 mod collect;
+mod judge;
+mod overlap;
 mod report;
+mod sketch;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +13,7 @@ use serde::Serialize;
 use crate::record::{Format, ReadOptions, Source, open_file};
 use crate::{Classes, Result};
 use collect::Collector;
+pub use overlap::{Example, NEARLY, Overlap, Repeated, overlap};
 
 /// What is in a file of records. Its `Display` is a report for people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,6 +88,8 @@ pub struct Problem {
     pub first: Vec<usize>,
     /// What it is, and what it means for training.
     pub message: String,
+    /// What to do about it.
+    pub advice: &'static str,
 }
 
 /// Kinds of [`Problem`], the gravest first.
@@ -110,6 +116,10 @@ pub enum ProblemKind {
     EmptyTexts,
     /// One class is over ten times as frequent as another.
     Imbalance,
+    /// Domains nearly all of whose records are of one class.
+    OneSidedDomains,
+    /// One domain is over ten times as frequent as another.
+    DomainImbalance,
     /// The label column has so many values that it is hardly one of labels.
     ManyLabels,
     /// Texts of over 10,000 words.

@@ -22,7 +22,9 @@ mod text_dataset;
 pub use batch::Batch;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
-pub use inspect::{Count, Inspection, Lengths, Problem, ProblemKind, inspect};
+pub use inspect::{
+    Count, Example, Inspection, Lengths, NEARLY, Overlap, Problem, ProblemKind, Repeated, inspect, overlap,
+};
 pub use labels::{Classes, RawLabel, UnknownLabel};
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use record::{ColumnMap, Format, ReadOptions, Record, RecordReader, read_all, read_columns};

@@ -8,17 +8,17 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::judge::{advice, class_problems, domain_problems};
 use crate::Classes;
 use crate::inspect::{Count, Inspection, Lengths, Problem, ProblemKind};
 use crate::labels::RawLabel;
 use crate::record::{Broken, ColumnMap, Format, RawRecord, domain_of, text_of};
 
 /// How many record numbers a problem lists.
-const N_LISTED: usize = 5;
+pub(super) const N_LISTED: usize = 5;
 /// More label values than this are not told apart.
-const MAX_LABEL_VALUES: usize = 1_000;
+pub(super) const MAX_LABEL_VALUES: usize = 1_000;
 const LONG_TEXT_WORDS: usize = 10_000;
-const IMBALANCE: usize = 10;
 
 pub(super) struct Collector<'a> {
     columns: &'a ColumnMap,
@@ -28,6 +28,8 @@ pub(super) struct Collector<'a> {
     /// Records per label value or class name.
     labels: HashMap<String, usize>,
     domains: HashMap<String, usize>,
+    /// Labelled records of each domain by class.
+    domain_classes: HashMap<String, HashMap<Label, usize>>,
     n_words: Vec<u32>,
     n_characters: Vec<u32>,
     /// By a hash of 128 bits, so that different texts practically never meet: the first label of the text.
@@ -36,8 +38,8 @@ pub(super) struct Collector<'a> {
 }
 
 /// A class, or a hash of a label value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Label(u64);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Label(u64);
 
 /// Records with a problem.
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl<'a> Collector<'a> {
             n_broken: 0,
             labels: HashMap::new(),
             domains: HashMap::new(),
+            domain_classes: HashMap::new(),
             n_words: Vec::new(),
             n_characters: Vec::new(),
             texts: HashMap::new(),
@@ -75,6 +78,9 @@ impl<'a> Collector<'a> {
         if let Some(column) = &self.columns.domain
             && let Ok(Some(domain)) = domain_of(&raw.fields, column)
         {
+            if let Some(label) = label {
+                *self.domain_classes.entry(domain.clone()).or_default().entry(label).or_default() += 1;
+            }
             *self.domains.entry(domain).or_default() += 1;
         }
         let Some(column) = &self.columns.text else { return };
@@ -186,6 +192,7 @@ impl<'a> Collector<'a> {
             self.found.drain().map(|(kind, found)| found.problem(kind)).collect();
         if self.columns.label.is_some() {
             problems.extend(class_problems(&classes));
+            problems.extend(domain_problems(&self.domain_classes));
         }
         problems.sort_by_key(|problem| problem.kind);
         Inspection {
@@ -225,36 +232,13 @@ impl Found {
             }
             ProblemKind::LongTexts => format!("texts of over {LONG_TEXT_WORDS} words; the first: {example}"),
             ProblemKind::HtmlEscapes => format!("texts with HTML escapes such as {example}"),
-            ProblemKind::EmptyClass | ProblemKind::Imbalance => example,
+            ProblemKind::EmptyClass
+            | ProblemKind::Imbalance
+            | ProblemKind::OneSidedDomains
+            | ProblemKind::DomainImbalance => example,
         };
-        Problem { kind, n_records: self.n_records, first: self.first, message }
+        Problem { kind, n_records: self.n_records, first: self.first, message, advice: advice(kind) }
     }
-}
-
-/// What the sizes of the classes tell.
-fn class_problems(classes: &[Count]) -> Vec<Problem> {
-    let problem = |kind, message| Problem { kind, n_records: 0, first: Vec::new(), message };
-    let mut problems: Vec<Problem> = classes
-        .iter()
-        .filter(|class| class.n_records == 0)
-        .map(|class| problem(ProblemKind::EmptyClass, format!("no record is of class `{}`", class.value)))
-        .collect();
-    if let [only] = classes {
-        problems.push(problem(ProblemKind::EmptyClass, format!("all labels are `{}`", only.value)));
-    }
-    let sizes = || classes.iter().filter(|class| class.n_records > 0);
-    if let (Some(most), Some(least)) =
-        (sizes().max_by_key(|c| c.n_records), sizes().min_by_key(|c| c.n_records))
-        && most.n_records > IMBALANCE * least.n_records
-        && classes.len() < MAX_LABEL_VALUES
-    {
-        let message = format!(
-            "`{}` is over {IMBALANCE} times as frequent as `{}`: accuracy will mislead, look at macro-F1",
-            most.value, least.value
-        );
-        problems.push(problem(ProblemKind::Imbalance, message));
-    }
-    problems
 }
 
 fn by_frequency(counts: HashMap<String, usize>) -> Vec<Count> {

@@ -37,6 +37,7 @@ impl Display for Inspection {
                 let records = if problem.n_records == 1 { "record" } else { "records" };
                 write!(out, " ({records} {}{more})", numbers.join(", "))?;
             }
+            write!(out, "\n      to do: {}", problem.advice)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What an inspection finds in a file.
 
 use expect_test::expect;
-use faknow_data::{Classes, ColumnMap, Inspection, ProblemKind, ReadOptions, inspect};
+use faknow_data::{Classes, ColumnMap, Inspection, ProblemKind, ReadOptions, inspect, overlap};
 
 fn inspect_content(name: &str, content: &str, classes: Option<&Classes>) -> Inspection {
     let folder = tempfile::tempdir().unwrap();
@@ -46,13 +46,21 @@ fn report_with_classes() {
         characters  min 0, median 7, mean 8.1, 95 % up to 20, max 20
         problems
           2 × broken records; the first: broken JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
+              to do: mend or delete these records
           1 × no text; the first: expected a string as text, got null (record 6)
+              to do: delete these records, or name another column with --text
           1 × no label; training needs one for every record (record 7)
+              to do: label or delete these records; predicting needs no labels
           1 × labels that mean no class; the first: unknown label `maybe`: expected `real`, `fake`, or their numbers 0 to 1 (record 8)
+              to do: name their values with the classes: --classes 'real=true|1,fake=false|0'
           1 × texts that an earlier record has under another label (record 3)
+              to do: decide on one label for each text
           2 × texts that an earlier record has word for word; split apart they make test scores too good (records 2, 3)
+              to do: keep one of each before the file is split
           1 × texts without a word; the first: `` (record 5)
-          1 × texts with HTML escapes such as `&amp;` (record 7)"#]].assert_eq(&inspection.to_string());
+              to do: delete them: the model sees nothing of them
+          1 × texts with HTML escapes such as `&amp;` (record 7)
+              to do: replace them by the characters that they stand for"#]].assert_eq(&inspection.to_string());
     let json = serde_json::to_value(&inspection).unwrap();
     assert_eq!(json["n_records"], 8);
     assert_eq!(json["classes"][1], serde_json::json!({"value": "fake", "n_records": 4}));
@@ -134,4 +142,60 @@ fn without_columns_the_file_itself_is_inspected() {
     std::fs::write(&path, "x,y\n").unwrap();
     let error = inspect(&path, &ReadOptions::default(), None).unwrap_err().to_string();
     assert!(error.ends_with("the file holds a header and no records"), "{error}");
+}
+
+#[test]
+fn domains_that_tell_the_class_are_named() {
+    let line = |i: usize, label: usize, domain: &str| {
+        format!("{{\"text\": \"post {i}\", \"label\": {label}, \"domain\": \"{domain}\"}}\n")
+    };
+    let mixed = (0..400).map(|i| line(i, i % 2, "health"));
+    let one_sided = (400..430).map(|i| line(i, usize::from(i == 400), "politics"));
+    let content: String = mixed.chain(one_sided).collect();
+    let inspection = inspect_content("posts.jsonl", &content, None);
+    let of = |kind| inspection.problems.iter().find(|problem| problem.kind == kind).unwrap();
+    let problem = of(ProblemKind::OneSidedDomains);
+    assert_eq!(problem.message, "1 of 2 domains have nearly one class alone: `politics`");
+    assert!(problem.advice.contains("test on domains that training does not have"));
+    assert!(of(ProblemKind::DomainImbalance).message.contains("`health` is over 10 times"));
+}
+
+#[test]
+fn texts_that_occur_again_are_found_within_files_and_across() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = |from: usize| (from..from + 30).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
+    let write = |name: &str, rows: &[(String, &str)]| {
+        let path = folder.path().join(name);
+        let rows: String = rows.iter().map(|(text, label)| format!("{text},{label}\n")).collect();
+        std::fs::write(&path, format!("text,label\n{rows}")).unwrap();
+        let columns =
+            ColumnMap { text: Some("text".into()), label: Some("label".into()), ..ColumnMap::default() };
+        (path, ReadOptions { columns, ..ReadOptions::default() })
+    };
+    let train: Vec<(String, &str)> =
+        (0..50).map(|i| (words(100 * i), "real")).chain([(words(0), "fake")]).collect();
+    let test = [
+        (words(0), "real"),
+        (format!("{} changed", words(100)), "fake"),
+        (words(100 * 70), "real"),
+        (String::new(), "real"),
+    ];
+    let found = overlap(&[write("train.csv", &train), write("test.csv", &test)]).unwrap();
+    assert_eq!(found.n_texts, [51, 3]);
+    let [across, within] = &found.findings[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (across.file, across.earlier, across.n_exact, across.n_near, across.n_conflicts),
+        (1, 0, 1, 1, 1)
+    );
+    assert_eq!((across.examples[1].record, across.examples[1].earlier), (2, 2));
+    assert!(across.examples[1].conflict && across.examples[1].jaccard > 0.9);
+    assert_eq!((within.file, within.earlier, within.n_exact, within.n_conflicts), (0, 0, 1, 1));
+    let report = found.to_string();
+    for part in
+        ["test.csv: 1 texts word for word of ", "1 nearly (66.7 %)", "to do: take them out of the later file"]
+    {
+        assert!(report.contains(part), "{report}");
+    }
+    let nothing = overlap(&[write("other.csv", &test[2..3])]).unwrap();
+    assert!(nothing.findings.is_empty() && nothing.to_string().contains("no text occurs again"));
 }

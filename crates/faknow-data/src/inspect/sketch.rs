@@ -1,0 +1,110 @@
+//! Texts as sets of shingles, and sketches of these that find those that are alike without comparing all with all.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::Rng;
+
+/// Words of a shingle. Chinese characters are words of their own.
+const SHINGLE: usize = 3;
+/// Bands of a sketch and rows of a band: texts that share 70 % of their shingles meet in some band with a probability of 99 %.
+const BANDS: usize = 16;
+const ROWS: usize = 4;
+
+/// A text as the set of its shingles.
+pub(super) struct Sketch {
+    /// Hashes of the shingles, ascending, none twice.
+    shingles: Vec<u32>,
+    /// A number for each band: texts that are alike have one in common with high probability.
+    pub(super) bands: [u64; BANDS],
+    /// A hash of the text as it is.
+    pub(super) exact: u64,
+}
+
+/// The hash functions of sketches, the same everywhere (Broder, *On the Resemblance and Containment of Documents*, 1997).
+pub(super) struct Sketcher {
+    functions: Vec<(u64, u64)>,
+}
+
+impl Sketcher {
+    pub(super) fn new() -> Self {
+        let mut rng = Rng::new(0);
+        // Multiply-shift hashing needs odd factors.
+        Self { functions: (0..BANDS * ROWS).map(|_| (rng.next_u64() | 1, rng.next_u64())).collect() }
+    }
+
+    /// `None` for a text without a word.
+    pub(super) fn sketch(&self, text: &str) -> Option<Sketch> {
+        let lower = text.to_lowercase();
+        let words: Vec<&str> = lower.unicode_words().collect();
+        if words.is_empty() {
+            return None;
+        }
+        let n = SHINGLE.min(words.len());
+        let mut shingles: Vec<u32> = words.windows(n).map(|shingle| (hash(&shingle) >> 32) as u32).collect();
+        shingles.sort_unstable();
+        shingles.dedup();
+        let smallest = |&(factor, offset): &(u64, u64)| {
+            let hashes = shingles
+                .iter()
+                .map(|&shingle| factor.wrapping_mul(u64::from(shingle)).wrapping_add(offset) >> 16);
+            hashes.min().unwrap_or_default()
+        };
+        let minima: Vec<u64> = self.functions.iter().map(smallest).collect();
+        let mut bands = [0; BANDS];
+        for (band, rows) in bands.iter_mut().zip(minima.chunks(ROWS)) {
+            *band = hash(&rows);
+        }
+        Some(Sketch { shingles, bands, exact: hash(&text) })
+    }
+}
+
+impl Sketch {
+    /// Share of the shingles of both that both have, from 0 to 1.
+    pub(super) fn jaccard(&self, other: &Self) -> f64 {
+        let (mut a, mut b) = (self.shingles.iter().peekable(), other.shingles.iter().peekable());
+        let mut n_shared = 0_usize;
+        while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+            match x.cmp(y) {
+                std::cmp::Ordering::Less => drop(a.next()),
+                std::cmp::Ordering::Greater => drop(b.next()),
+                std::cmp::Ordering::Equal => {
+                    n_shared += 1;
+                    a.next();
+                    b.next();
+                }
+            }
+        }
+        n_shared as f64 / (self.shingles.len() + other.shingles.len() - n_shared) as f64
+    }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_shingles_is_exact_and_alike_texts_meet() {
+        let sketcher = Sketcher::new();
+        let sketch = |text: &str| sketcher.sketch(text).unwrap();
+        let jaccard = |a: &str, b: &str| sketch(a).jaccard(&sketch(b));
+        assert_eq!(jaccard("a b c d", "A B, c d!"), 1.0);
+        assert_eq!(jaccard("a b c d", "a b c e"), 1.0 / 3.0);
+        assert_eq!(jaccard("a b c d", "w x y z"), 0.0);
+        assert_eq!(jaccard("one", "one"), 1.0);
+        assert_eq!(jaccard("地震 了", "地震 了"), 1.0);
+        assert!(sketcher.sketch(" … ").is_none());
+        assert_ne!(sketch("a b c d").exact, sketch("A b c d").exact);
+        let long: Vec<String> = (0..40).map(|word| format!("word{word}")).collect();
+        let (whole, cut) = (long.join(" "), long[..36].join(" "));
+        let meet = sketch(&whole).bands.iter().zip(sketch(&cut).bands).any(|(a, b)| *a == b);
+        assert!(meet && jaccard(&whole, &cut) > 0.85);
+    }
+}
