@@ -17,12 +17,13 @@ use crate::{BatchEnd, Error, Flow, Phase, Result, Run, SavedCheckpoint, State, S
 ///         if a validation inside the epoch is due:     on_validation_start … on_validation_end
 ///         if a checkpoint is due:                      on_checkpoint
 ///     validation:                                      on_validation_start
-///         for each batch: forward                      on_evaluation_batch_end
+///         for each batch: forward                      on_evaluation_batch_end … on_evaluation_end
 ///     the epoch is recorded in run.history,
 ///     run.best is judged, other schedules step         on_validation_end, on_epoch_end
 ///     checkpoints                                      on_checkpoint
 /// the end                                              on_fit_end (after an error: on_error instead)
-/// test, at any time later                              on_test_start, on_evaluation_batch_end …, on_test_end
+/// test, at any time later                              on_test_start, on_evaluation_batch_end …, on_evaluation_end,
+///                                                      on_test_end
 /// ```
 ///
 /// Where gradients are accumulated over several batches, `on_batch_start` and `on_batch_end` frame one update.
@@ -95,6 +96,12 @@ pub trait Callback: Send {
         n_batches: usize,
     ) -> Result<()> {
         let _ = (run, phase, done, n_batches);
+        Ok(())
+    }
+
+    /// After a pass over validation or test data, with all of its predictions: before `on_validation_end` or `on_test_end`.
+    fn on_evaluation_end(&mut self, run: &mut Run, phase: Phase, evaluation: &Evaluation) -> Result<()> {
+        let _ = (run, phase, evaluation);
         Ok(())
     }
 
@@ -279,6 +286,10 @@ impl Callback for Callbacks {
     ) -> Result<()> {
         self.each(|c| c.on_evaluation_batch_end(run, phase, done, n_batches).map(|()| Flow::Continue))
             .map(drop)
+    }
+
+    fn on_evaluation_end(&mut self, run: &mut Run, phase: Phase, evaluation: &Evaluation) -> Result<()> {
+        self.each(|c| c.on_evaluation_end(run, phase, evaluation).map(|()| Flow::Continue)).map(drop)
     }
 
     fn on_validation_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {

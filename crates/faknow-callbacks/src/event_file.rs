@@ -41,12 +41,22 @@ pub fn read_scalars(folder: &Path) -> Result<Vec<Scalar>> {
     Ok(all)
 }
 
-/// Drops all points of the event files in a folder that `keep` refuses.
-pub(crate) fn retain_scalars(folder: &Path, keep: impl Fn(&Scalar) -> bool) -> Result<()> {
+/// Something that an event tells, of whatever kind: where it stands.
+pub(crate) struct Point<'a> {
+    pub(crate) tag: &'a str,
+    pub(crate) x: i64,
+}
+
+/// Drops all events of the files in a folder that tell something that `keep` refuses.
+pub(crate) fn retain_points(folder: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Result<()> {
     for path in event_files(folder)? {
         let all = records(&path)?;
         let n = all.len();
-        let kept: Vec<_> = all.into_iter().filter(|(_, event)| scalars_of(event).iter().all(&keep)).collect();
+        let stays = |event: &Event| {
+            let values = event.get_summary().get_value().iter();
+            values.map(|value| Point { tag: value.get_tag(), x: event.get_step() }).all(|point| keep(&point))
+        };
+        let kept: Vec<_> = all.into_iter().filter(|(_, event)| stays(event)).collect();
         if kept.len() == n {
             continue;
         }

@@ -3,7 +3,9 @@
 #![doc = include_str!("../README.md")]
 
 mod best;
+mod board_summaries;
 mod callback;
+mod confusion_picture;
 mod console;
 mod csv_log;
 mod early_stopping;

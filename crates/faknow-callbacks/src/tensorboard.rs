@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use faknow_metrics::{EpochRecord, Evaluation, Scores};
+use faknow_metrics::{EpochRecord, Evaluation, Predictions, Scores};
 
-use crate::event_file::{EventFile, Scalar, retain_scalars, wall_time};
+use crate::board_summaries as board;
+use crate::event_file::{EventFile, Point, retain_points, wall_time};
 use crate::hparams::{self, Ended};
 use crate::run_file::place;
-use crate::{BatchEnd, Callback, Flow, Result, Run, StopReason, text};
+use crate::{BatchEnd, Callback, Flow, Phase, Result, Run, StopReason, text};
+
+/// Classes beyond which neither curves nor pictures of each are drawn.
+const MOST_CLASSES: usize = 10;
 
 /// Writes an event file into the folder `tensorboard` of the run's folder.
 ///
@@ -20,7 +24,12 @@ use crate::{BatchEnd, Callback, Flow, Result, Run, StopReason, text};
 /// | `Test/loss`, `Test/<part>`, `Test/<metric>` | | epoch whose weights were tested |
 /// | `Step/loss` | loss of one batch, every [`log_every`](Self::log_every) steps | step |
 /// | `Step/Validation/loss`, `Step/Validation/<part>`, `…/<metric>` | validations inside an epoch | step |
+/// | `Validation/pr_curve/<class>`, `Test/pr_curve/<class>` | precision and recall at 101 thresholds; of two classes the second | epoch |
+/// | `Validation/confusion`, `Test/confusion` | the confusion matrix as a picture | epoch |
+/// | `Weights/<name>`, `Gradients/<name>` | histograms, if [asked for](Self::histograms_every); gradients of the last batch | epoch |
+/// | `Settings` | all settings as a table | 0 |
 ///
+/// The page Custom Scalars has the losses in one chart, the metrics in another, learning rates and gradient norms in two more.
 /// The run's settings are there too, for the page HParams, on which TensorBoard compares the runs below a folder.
 /// A part keeps its full name `loss/<part>` where another value has the short one. What is undefined is left out.
 /// TensorBoard keeps 32 bits of a number; `metrics.csv` has them all. All events of an epoch are in the file when
@@ -32,13 +41,16 @@ use crate::{BatchEnd, Callback, Flow, Result, Run, StopReason, text};
 pub struct TensorBoard {
     dir: Option<PathBuf>,
     log_every: u64,
+    histograms_every: Option<usize>,
+    /// What the last validation said.
+    validated: Option<Predictions>,
     events: Option<EventFile>,
 }
 
 impl TensorBoard {
     /// Writes to the folder `tensorboard` of the run's folder.
     pub fn new() -> Self {
-        Self { dir: None, log_every: 50, events: None }
+        Self { dir: None, log_every: 50, histograms_every: None, validated: None, events: None }
     }
 
     /// Writes to this folder instead; it is made if it is missing.
@@ -50,6 +62,13 @@ impl TensorBoard {
     /// default 50.
     pub fn log_every(mut self, steps: u64) -> Self {
         self.log_every = steps;
+        self
+    }
+
+    /// Writes histograms of all weights and of the gradients of the last batch after every so many epochs, from 1 on. Default:
+    /// never, since each looks at all values.
+    pub fn histograms_every(mut self, epochs: usize) -> Self {
+        self.histograms_every = Some(epochs);
         self
     }
 
@@ -71,6 +90,36 @@ impl TensorBoard {
         self.events(run)?.scalars(x, values)
     }
 
+    /// What predictions show: curves of precision and recall, and the confusion matrix.
+    fn write_predictions(&mut self, run: &Run, group: &str, predictions: &Predictions) -> Result<()> {
+        let classes = class_names(run);
+        let shown = usize::from(predictions.n_classes() == 2)..predictions.n_classes().min(MOST_CLASSES);
+        for class in shown {
+            let name = classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+            let curve = board::pr_curve(&format!("{group}/pr_curve/{name}"), predictions, class)?;
+            curve.map_or(Ok(()), |curve| self.events(run)?.summary(run.epoch as u64, curve))?;
+        }
+        if predictions.n_classes() <= MOST_CLASSES {
+            let picture = board::confusion(&format!("{group}/confusion"), predictions.confusion(), &classes)?;
+            self.events(run)?.summary(run.epoch as u64, picture)?;
+        }
+        Ok(())
+    }
+
+    fn write_histograms(&mut self, run: &Run) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        for (name, weight) in run.vars.variables() {
+            let gradient = weight.grad();
+            let gradient = gradient.defined().then_some(("Gradients", &gradient));
+            for (group, tensor) in [("Weights", &weight)].into_iter().chain(gradient) {
+                let histogram = board::histogram(&format!("{group}/{name}"), tensor)?;
+                histogram
+                    .map_or(Ok(()), |histogram| self.events(run)?.summary(run.epoch as u64, histogram))?;
+            }
+        }
+        Ok(())
+    }
+
     fn end(&mut self, run: &Run, ended: Ended) -> Result<()> {
         self.events(run)?.summary(run.epoch as u64, hparams::end(ended, wall_time())?)
     }
@@ -85,12 +134,17 @@ impl Default for TensorBoard {
 impl Callback for TensorBoard {
     fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
         let start = hparams::start(&run.hyperparameters, wall_time())?;
-        self.open(run)?.summary(0, start)
+        let settings = board::text("Settings", board::settings_table(&run.hyperparameters));
+        let metrics: Vec<String> = run.monitors.iter().map(|monitor| monitor.name.clone()).collect();
+        let events = self.open(run)?;
+        events.summary(0, start)?;
+        events.summary(0, settings)?;
+        events.summary(0, board::layout(&metrics)?)
     }
 
     fn on_resume(&mut self, run: &mut Run) -> Result<()> {
         let dir = place(self.dir.as_deref(), run, "tensorboard")?;
-        retain_scalars(&dir, |point| was_measured_before(run, point))?;
+        retain_points(&dir, |point| was_measured_before(run, point))?;
         // The file that was open may have been replaced.
         self.open(run).map(drop)
     }
@@ -100,6 +154,13 @@ impl Callback for TensorBoard {
             self.write(run, run.step, &[("Step/loss".to_owned(), batch.read_loss()?)])?;
         }
         Ok(Flow::Continue)
+    }
+
+    fn on_evaluation_end(&mut self, _: &mut Run, phase: Phase, evaluation: &Evaluation) -> Result<()> {
+        if phase == Phase::Valid {
+            self.validated = Some(evaluation.predictions.clone());
+        }
+        Ok(())
     }
 
     fn on_validation_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
@@ -123,6 +184,12 @@ impl Callback for TensorBoard {
             values.extend(tagged("Validation", valid));
         }
         self.write(run, record.epoch as u64, &values)?;
+        if let Some(predictions) = self.validated.take() {
+            self.write_predictions(run, "Validation", &predictions)?;
+        }
+        if self.histograms_every.is_some_and(|every| record.epoch.is_multiple_of(every.max(1))) {
+            self.write_histograms(run)?;
+        }
         Ok(Flow::Continue)
     }
 
@@ -139,12 +206,13 @@ impl Callback for TensorBoard {
     }
 
     fn on_test_end(&mut self, run: &mut Run, evaluation: &Evaluation) -> Result<()> {
-        self.write(run, run.epoch as u64, &tagged("Test", &evaluation.scores))
+        self.write(run, run.epoch as u64, &tagged("Test", &evaluation.scores))?;
+        self.write_predictions(run, "Test", &evaluation.predictions)
     }
 }
 
 /// Whether a point belongs to the part of the run that lies behind it.
-fn was_measured_before(run: &Run, point: &Scalar) -> bool {
+fn was_measured_before(run: &Run, point: &Point<'_>) -> bool {
     let n_epochs = run.history.epochs.len() as i64;
     match point.tag.split_once('/') {
         Some(("Step", _)) => point.x <= run.step as i64,
@@ -152,6 +220,12 @@ fn was_measured_before(run: &Run, point: &Scalar) -> bool {
         Some(("Test", _)) => point.x < n_epochs,
         _ => point.x <= n_epochs,
     }
+}
+
+/// The names of the classes, if the run's settings have them.
+fn class_names(run: &Run) -> Vec<String> {
+    let names = run.hyperparameters.get("data.classes").and_then(|names| names.as_array());
+    names.into_iter().flatten().filter_map(|name| name.as_str()).map(str::to_owned).collect()
 }
 
 fn tagged(group: &str, scores: &Scores) -> Vec<(String, f64)> {

@@ -1,6 +1,6 @@
 //! What people see: log lines and progress on standard error, results on standard output.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::panic::{UnwindSafe, catch_unwind, set_hook};
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use faknow::recipe::{Session, Sessions};
 use faknow::trainer::Interrupt;
 
 use crate::interrupted::{EXIT_CODE, Interrupted};
+use crate::tui::{Tail, Tui};
 
 /// How much is said on standard error.
 #[derive(Debug, Args)]
@@ -28,18 +29,28 @@ pub(crate) struct ConsoleOptions {
 pub(crate) struct Console {
     writer: ProgressWriter,
     quiet: bool,
+    /// The lines of the log, if a live view is wanted and can be shown.
+    view: Option<Tail>,
 }
 
 impl ConsoleOptions {
-    pub(crate) fn start(&self) -> Result<Console> {
+    /// Sets the terminal up; a live view needs one, and gives way to plain lines elsewhere.
+    pub(crate) fn start(&self, wants_view: bool) -> Result<Console> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => LevelFilter::WARN,
             (_, true) => LevelFilter::DEBUG,
             _ => LevelFilter::INFO,
         };
-        let writer = ProgressWriter::stderr();
+        let view = (wants_view && std::io::stderr().is_terminal()).then(Tail::default);
+        let writer = match &view {
+            Some(tail) => ProgressWriter::plain(tail.clone()),
+            None => ProgressWriter::stderr(),
+        };
         init_console(level, &writer)?;
-        Ok(Console { writer, quiet: self.quiet })
+        if wants_view && view.is_none() {
+            tracing::warn!("--tui needs a terminal on standard error; lines are written instead");
+        }
+        Ok(Console { writer, quiet: self.quiet, view })
     }
 }
 
@@ -52,7 +63,10 @@ impl Console {
     /// What a run is surrounded by: progress, and Ctrl-C.
     pub(crate) fn session(&self) -> Result<Session> {
         let mut session = Session { interrupt: Interrupt::on_signals()?, ..Session::default() };
-        session.callbacks.push(self.progress());
+        match &self.view {
+            Some(tail) => session.callbacks.push(Tui::new(tail.clone(), session.interrupt.clone())),
+            None => session.callbacks.push(self.progress()),
+        }
         Ok(session)
     }
 

@@ -24,6 +24,7 @@ mod tokens;
 mod train;
 mod training_options;
 mod tree_options;
+mod tui;
 mod writer;
 
 use std::process::ExitCode;
@@ -81,7 +82,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
-    let console = cli.console.start()?;
+    let wants_view = match &cli.command {
+        Command::Train(args) => args.tui,
+        Command::Resume(args) => args.tui,
+        _ => false,
+    };
+    let console = cli.console.start(wants_view)?;
     match &cli.command {
         Command::Train(args) => args.run(&console),
         Command::Resume(args) => args.run(&console),

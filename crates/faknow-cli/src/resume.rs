@@ -43,6 +43,9 @@ pub(crate) struct ResumeArgs {
     /// Threads to compute with (default: as before)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     threads: Option<usize>,
+    /// Show curves, progress and the log live in the terminal; q ends the run in good order
+    #[arg(long)]
+    pub(crate) tui: bool,
     /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test
     #[arg(long)]
     json: bool,

@@ -33,6 +33,9 @@ pub(crate) struct TrainArgs {
     /// The run folder; it must not exist or be empty (default: a new one below `runs`)
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
+    /// Show curves, progress and the log live in the terminal; q ends the run in good order
+    #[arg(long)]
+    pub(crate) tui: bool,
     /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test
     #[arg(long)]
     json: bool,

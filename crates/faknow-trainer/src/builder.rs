@@ -36,6 +36,7 @@ pub struct TrainerBuilder<M: Model> {
     device: Device,
     run_dir: Option<RunDir>,
     hyperparameters: Map<String, Value>,
+    histograms_every: Option<usize>,
 }
 
 impl<M: Model> TrainerBuilder<M> {
@@ -68,6 +69,7 @@ impl<M: Model> TrainerBuilder<M> {
             device,
             run_dir: None,
             hyperparameters: Map::new(),
+            histograms_every: None,
         }
     }
 
@@ -239,6 +241,14 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
+    /// Writes histograms of weights and gradients for TensorBoard into the run folder after every so many epochs, see
+    /// [`TensorBoard::histograms_every`]. Default: never.
+    #[must_use]
+    pub fn histograms_every(mut self, epochs: usize) -> Self {
+        self.histograms_every = Some(epochs);
+        self
+    }
+
     /// Further settings to record with the run, by dotted name. Default: none beside the trainer's own.
     #[must_use]
     pub fn hyperparameters(mut self, values: Map<String, Value>) -> Self {
@@ -289,7 +299,11 @@ impl<M: Model> TrainerBuilder<M> {
         run.dir = self.run_dir.as_ref().map(|dir| dir.path().to_path_buf());
         run.hyperparameters = own_hyperparameters(&self.optimizer, self.clip, &self.settings, &self.average);
         run.hyperparameters.extend(self.hyperparameters);
-        let callbacks = if run.dir.is_some() { with_file_logs(self.callbacks) } else { self.callbacks };
+        let callbacks = if run.dir.is_some() {
+            with_file_logs(self.callbacks, self.histograms_every)
+        } else {
+            self.callbacks
+        };
         let average = self.average.map(|rule| WeightAverage::new(rule, &run.vars)).transpose()?;
         let store = run.dir.as_deref().map(CheckpointStore::new);
         Ok(Trainer {
@@ -321,12 +335,15 @@ impl<M: Model> TrainerBuilder<M> {
 }
 
 /// The callbacks that write into the run folder, before the user's own.
-fn with_file_logs(own: Callbacks) -> Callbacks {
+fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) -> Callbacks {
     let mut all = Callbacks::default();
     all.push(RunLog::new());
     all.push(CsvLog::new());
     all.push(JsonlLog::new());
-    all.push(TensorBoard::new());
+    all.push(match histograms_every {
+        Some(epochs) => TensorBoard::new().histograms_every(epochs),
+        None => TensorBoard::new(),
+    });
     all.push(own);
     all
 }

@@ -316,6 +316,7 @@ impl<M: Model> Trainer<M> {
             average.swap()?;
         }
         let evaluation = evaluation?;
+        self.callbacks.on_evaluation_end(&mut self.run, Phase::Valid, &evaluation)?;
         self.profile.validation += start.elapsed().as_secs_f64();
         record.valid_seconds = evaluation.seconds;
         record.valid = Some(evaluation.scores);

@@ -121,6 +121,7 @@ impl<M: Model> Trainer<M> {
         self.callbacks.on_test_start(&mut self.run)?;
         let limits = Limits { overfit: false, ..self.settings.limits };
         let evaluation = self.evaluate(&limits.apply(loader), Phase::Test)?;
+        self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &evaluation)?;
         self.callbacks.on_test_end(&mut self.run, &evaluation)?;
         Ok(evaluation)
     }

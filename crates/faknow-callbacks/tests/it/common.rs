@@ -63,6 +63,7 @@ fn epochs(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> 
         }
         callbacks.on_validation_start(run)?;
         callbacks.on_evaluation_batch_end(run, Phase::Valid, 1, 1)?;
+        callbacks.on_evaluation_end(run, Phase::Valid, &evaluation())?;
         let record = record(run, f1);
         run.history.epochs.push(record.clone());
         judge(run);
@@ -84,6 +85,7 @@ pub(crate) fn test(run: &mut Run, callbacks: &mut impl Callback) -> Result<()> {
     let _inside = run.span().entered();
     callbacks.on_test_start(run)?;
     callbacks.on_evaluation_batch_end(run, Phase::Test, 1, 1)?;
+    callbacks.on_evaluation_end(run, Phase::Test, &evaluation())?;
     callbacks.on_test_end(run, &evaluation())
 }
 

@@ -60,7 +60,13 @@ fn tensorboards_own_reader_reads_the_same() {
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 events = EventAccumulator(sys.argv[1]).Reload()
-print(json.dumps({tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag in events.Tags()['scalars']}))
+scalars = {tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag in events.Tags()['scalars']}
+tags = events.Tags()
+plugins = ['hparams', 'pr_curves', 'text', 'custom_scalars']
+others = {plugin: sorted(events.summary_metadata and
+    [tag for tag, data in events.summary_metadata.items() if data.plugin_data.plugin_name == plugin]) for plugin in plugins}
+others.update(images=sorted(tags['images']), histograms=sorted(tags['histograms']))
+print(json.dumps([scalars, others]))
 ";
     let has_reader = Command::new("python3").args(["-c", "import tensorboard"]).output();
     if !has_reader.is_ok_and(|output| output.status.success()) {
@@ -71,8 +77,22 @@ print(json.dumps({tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag 
     let folder = written(dir.path());
     let output = Command::new("python3").args(["-c", READ]).arg(&folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let theirs: Curves = serde_json::from_slice(&output.stdout).unwrap();
+    let (theirs, _): (Curves, BTreeMap<String, Vec<String>>) =
+        serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(theirs, curves(&folder));
+    let dir = tempfile::tempdir().unwrap();
+    let folder = with_predictions(dir.path());
+    let output = Command::new("python3").args(["-c", READ]).arg(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (_, read): (Curves, BTreeMap<String, Vec<String>>) = serde_json::from_slice(&output.stdout).unwrap();
+    let tags = |kind: &str| read[kind].join(" ");
+    assert_eq!(tags("pr_curves"), "Test/pr_curve/fake Validation/pr_curve/fake");
+    assert_eq!(tags("images"), "Test/confusion Validation/confusion");
+    assert_eq!(tags("histograms"), "Gradients/weight Weights/weight");
+    assert_eq!(
+        (tags("text").as_str(), tags("custom_scalars").as_str()),
+        ("Settings", "custom_scalars__config__")
+    );
 }
 
 #[test]
@@ -135,6 +155,62 @@ fn a_run_that_goes_on_has_each_point_once() {
     assert!(error.starts_with(&path.display().to_string()) && error.contains("checksum"), "{error}");
 }
 
+/// All that is no curve of scalars, by tag: where it stands, and what kind of thing it is.
+fn others(folder: &Path) -> Vec<(String, i64, String)> {
+    let mut others = Vec::new();
+    for path in fs::read_dir(folder).unwrap() {
+        for event in events(&fs::read(path.unwrap().path()).unwrap()) {
+            for value in event.get_summary().get_value().iter().filter(|value| !value.has_simple_value()) {
+                let kind = match (value.has_image(), value.has_histo()) {
+                    (true, _) => "image",
+                    (_, true) => "histogram",
+                    _ => value.get_metadata().get_plugin_data().get_plugin_name(),
+                };
+                others.push((value.get_tag().to_owned(), event.get_step(), kind.to_owned()));
+            }
+        }
+    }
+    others.sort();
+    others
+}
+
+/// A run with named classes and a weight, validated after each of two epochs and tested.
+fn with_predictions(dir: &Path) -> PathBuf {
+    let mut run = common::run(dir);
+    run.hyperparameters.insert("data.classes".into(), serde_json::json!(["real", "fake"]));
+    let weight = run.vars.root().zeros("weight", &[2, 3]);
+    (&weight * 2.0).sum(tch::Kind::Float).backward();
+    let mut board = TensorBoard::new().histograms_every(2);
+    common::fit(&mut run, &mut board, &[Some(0.5), Some(0.6)]).unwrap();
+    common::test(&mut run, &mut board).unwrap();
+    dir.join("tensorboard")
+}
+
+#[test]
+fn curves_of_precision_pictures_histograms_and_texts_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = with_predictions(dir.path());
+    let mut lines = String::new();
+    for (tag, step, kind) in others(&folder) {
+        lines += &format!("{tag} {step} {kind}\n");
+    }
+    expect![[r#"
+        Gradients/weight 2 histogram
+        Settings 0 text
+        Test/confusion 2 image
+        Test/pr_curve/fake 2 pr_curves
+        Validation/confusion 1 image
+        Validation/confusion 2 image
+        Validation/pr_curve/fake 1 pr_curves
+        Validation/pr_curve/fake 2 pr_curves
+        Weights/weight 2 histogram
+        _hparams_/session_end_info 2 hparams
+        _hparams_/session_start_info 0 hparams
+        custom_scalars__config__ 0 custom_scalars
+    "#]]
+    .assert_eq(&lines);
+}
+
 /// Events are on the disk when the hook returns: a killed process loses none.
 #[test]
 fn an_epoch_is_written_when_it_is_told() {
@@ -192,10 +268,11 @@ fn curves(folder: &Path) -> Curves {
         for event in &events[1..] {
             assert!(event.get_wall_time() > 1.7e9);
             for value in event.get_summary().get_value() {
-                if value.get_tag().starts_with("_hparams_/") {
+                // The rest are no curves.
+                if !value.has_simple_value() {
+                    assert!(value.has_metadata() || value.has_image() || value.has_histo(), "{value:?}");
                     continue;
                 }
-                assert!(value.has_simple_value(), "{value:?}");
                 let points = curves.entry(value.get_tag().to_owned()).or_default();
                 points.push((event.get_step(), value.get_simple_value()));
             }

@@ -77,6 +77,7 @@ impl Config {
         at_least_1("trainer.max_steps", trainer.max_steps.map_or(1, |n| n as usize))?;
         at_least_1("trainer.limit_batches", trainer.limit_batches.unwrap_or(1))?;
         at_least_1("trainer.overfit_batches", trainer.overfit_batches.unwrap_or(1))?;
+        at_least_1("trainer.histograms_every", trainer.histograms_every.unwrap_or(1))?;
         if let Some(time) = trainer.max_time {
             let fits = time.unit() == SpanUnit::Seconds;
             check("trainer.max_time", time, fits, "a time, as in `90 minutes`")?;

@@ -305,6 +305,9 @@ fn with_trainer_config<M: Model>(
     if let Some(n) = config.overfit_batches {
         builder = builder.overfit_batches(n);
     }
+    if let Some(epochs) = config.histograms_every {
+        builder = builder.histograms_every(epochs);
+    }
     if config.fast_dev_run { builder.fast_dev_run() } else { builder }
 }
 

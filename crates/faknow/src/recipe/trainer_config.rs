@@ -47,6 +47,9 @@ pub struct TrainerConfig {
     /// learns them by heart. Default: off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overfit_batches: Option<usize>,
+    /// Epochs after which histograms of weights and gradients are written for TensorBoard, at least 1. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub histograms_every: Option<usize>,
     /// One epoch of one batch, validated and tested on one: does everything once, to see that it works. Default
     /// false.
     pub fast_dev_run: bool,
@@ -69,6 +72,7 @@ impl Default for TrainerConfig {
             metrics: None,
             limit_batches: None,
             overfit_batches: None,
+            histograms_every: None,
             fast_dev_run: false,
         }
     }

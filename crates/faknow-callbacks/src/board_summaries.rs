@@ -1,0 +1,195 @@
+//! What TensorBoard shows beside curves of scalars: precision-recall curves, histograms, pictures, texts, and how its page of charts
+//! is laid out.
+
+use faknow_metrics::{ConfusionMatrix, PrCurve, Predictions};
+use protobuf::Message;
+use serde_json::{Map, Value};
+use tch::{Kind, Tensor};
+use tensorboard_proto::layout::{Category, Chart, Layout, MultilineChartContent};
+use tensorboard_proto::plugin_pr_curve::PrCurvePluginData;
+use tensorboard_proto::summary::{
+    HistogramProto, Summary, Summary_Image, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData,
+};
+use tensorboard_proto::tensor::TensorProto;
+use tensorboard_proto::tensor_shape::{TensorShapeProto, TensorShapeProto_Dim};
+use tensorboard_proto::types::DataType;
+
+use crate::{Error, Result};
+
+/// Thresholds of a precision-recall curve, evenly from 0 to 1.
+const N_THRESHOLDS: usize = 101;
+/// Buckets of a histogram.
+const N_BUCKETS: i64 = 40;
+
+/// The precision-recall curve of `class` against the rest; `None` if no sample is of it.
+pub(crate) fn pr_curve(tag: &str, predictions: &Predictions, class: usize) -> Result<Option<Summary>> {
+    if PrCurve::of_class(predictions, class).is_err() {
+        return Ok(None);
+    }
+    // By rows: true and false positives, true and false negatives, precision, recall.
+    let mut rows = [[0.0_f32; N_THRESHOLDS]; 6];
+    for at in 0..N_THRESHOLDS {
+        let threshold = at as f64 / (N_THRESHOLDS - 1) as f64;
+        let mut counts = [0.0_f32; 4];
+        for (row, &label) in predictions.labels().iter().enumerate() {
+            let judged = predictions.row(row)[class] >= threshold;
+            let place = match (label == class, judged) {
+                (true, true) => 0,
+                (false, true) => 1,
+                (false, false) => 2,
+                (true, false) => 3,
+            };
+            counts[place] += 1.0;
+        }
+        let [true_positives, false_positives, _, false_negatives] = counts;
+        counts.iter().enumerate().for_each(|(place, count)| rows[place][at] = *count);
+        rows[4][at] = true_positives / (true_positives + false_positives).max(1.0);
+        rows[5][at] = true_positives / (true_positives + false_negatives).max(1.0);
+    }
+    let mut data = PrCurvePluginData::new();
+    data.set_num_thresholds(N_THRESHOLDS as u32);
+    let mut tensor = TensorProto::new();
+    tensor.set_dtype(DataType::DT_FLOAT);
+    tensor.set_tensor_shape(shape(&[rows.len() as i64, N_THRESHOLDS as i64]));
+    tensor.set_float_val(rows.concat());
+    Ok(Some(plugin(tag, "pr_curves", bytes(&data)?, tensor)))
+}
+
+/// A text in Markdown.
+pub(crate) fn text(tag: &str, markdown: String) -> Summary {
+    let mut tensor = TensorProto::new();
+    tensor.set_dtype(DataType::DT_STRING);
+    tensor.set_tensor_shape(shape(&[1]));
+    tensor.set_string_val(vec![markdown.into_bytes()].into());
+    plugin(tag, "text", Vec::new(), tensor)
+}
+
+/// Settings as a table in Markdown.
+pub(crate) fn settings_table(settings: &Map<String, Value>) -> String {
+    let row = |(name, value): (&String, &Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("| `{name}` | {} |\n", value.replace('|', "\\|").replace('\n', " "))
+    };
+    format!("| setting | value |\n|---|---|\n{}", settings.iter().map(row).collect::<String>())
+}
+
+/// Which curves share a chart on the page Custom Scalars: losses, metrics, what training itself does.
+pub(crate) fn layout(metrics: &[String]) -> Result<Summary> {
+    let charts = [
+        ("loss", vec!["Train/loss".to_owned(), "Validation/loss".to_owned(), "Test/loss".to_owned()]),
+        ("validation metrics", metrics.iter().map(|name| format!("Validation/{name}")).collect()),
+        ("learning rate", vec!["Train/learning_rate(/.*)?".to_owned()]),
+        ("gradient norm", vec!["Train/grad_norm".to_owned()]),
+    ];
+    let charts = charts.into_iter().map(|(title, tags): (&str, Vec<String>)| {
+        let mut content = MultilineChartContent::new();
+        // Tags are regular expressions, and a prefix alone would take more.
+        content.set_tag(tags.into_iter().map(|tag| format!("^{tag}$")).collect::<Vec<_>>().into());
+        let mut chart = Chart::new();
+        chart.set_title(title.to_owned());
+        chart.set_multiline(content);
+        chart
+    });
+    let mut category = Category::new();
+    category.set_title("training".to_owned());
+    category.set_chart(charts.collect::<Vec<_>>().into());
+    let mut layout = Layout::new();
+    layout.set_category(vec![category].into());
+    let mut tensor = TensorProto::new();
+    tensor.set_dtype(DataType::DT_STRING);
+    tensor.set_string_val(vec![bytes(&layout)?].into());
+    Ok(plugin("custom_scalars__config__", "custom_scalars", Vec::new(), tensor))
+}
+
+/// How the values of a tensor are distributed; `None` for one without values or with some that are not finite.
+pub(crate) fn histogram(tag: &str, tensor: &Tensor) -> Result<Option<Summary>> {
+    let failed = |e: tch::TchError| custom(e.to_string());
+    let values =
+        if tensor.is_sparse() { tensor.f_internal_values().map_err(failed)? } else { tensor.shallow_clone() };
+    let values = values
+        .f_detach()
+        .and_then(|t| t.f_to_kind(Kind::Double))
+        .and_then(|t| t.f_view(-1))
+        .map_err(failed)?;
+    let read = |value: Result<Tensor, tch::TchError>| {
+        value.and_then(|value| value.f_double_value(&[])).map_err(failed)
+    };
+    let n = values.numel();
+    if n == 0 {
+        return Ok(None);
+    }
+    let (min, max) = (read(values.f_min())?, read(values.f_max())?);
+    if !min.is_finite() || !max.is_finite() {
+        return Ok(None);
+    }
+    // One value alone has no width that could be cut into buckets.
+    let (limits, counts) = if max > min {
+        let cpu = values.f_to_device(tch::Device::Cpu).map_err(failed)?;
+        let counts = Vec::<f64>::try_from(cpu.f_histc(N_BUCKETS).map_err(failed)?).map_err(failed)?;
+        let width = (max - min) / N_BUCKETS as f64;
+        ((1..=counts.len()).map(|bucket| min + width * bucket as f64).collect(), counts)
+    } else {
+        (vec![max], vec![n as f64])
+    };
+    let mut histogram = HistogramProto::new();
+    histogram.set_min(min);
+    histogram.set_max(max);
+    histogram.set_num(n as f64);
+    histogram.set_sum(read(values.f_sum(Kind::Double))?);
+    histogram.set_sum_squares(read(values.f_square().and_then(|t| t.f_sum(Kind::Double)))?);
+    histogram.set_bucket_limit(limits);
+    histogram.set_bucket(counts);
+    let mut value = Summary_Value::new();
+    value.set_tag(tag.to_owned());
+    value.set_histo(histogram);
+    Ok(Some(of(value)))
+}
+
+/// A confusion matrix as a picture: rows are true classes, columns what they were judged to be; darker cells hold more of their row.
+pub(crate) fn confusion(tag: &str, matrix: &ConfusionMatrix, classes: &[String]) -> Result<Summary> {
+    let picture = crate::confusion_picture::draw(matrix, classes);
+    let mut image = Summary_Image::new();
+    image.set_width(picture.width as i32);
+    image.set_height(picture.height as i32);
+    image.set_colorspace(3);
+    image.set_encoded_image_string(picture.to_png().map_err(custom)?);
+    let mut value = Summary_Value::new();
+    value.set_tag(tag.to_owned());
+    value.set_image(image);
+    Ok(of(value))
+}
+
+fn shape(sizes: &[i64]) -> TensorShapeProto {
+    let dims = sizes.iter().map(|&size| TensorShapeProto_Dim { size, ..TensorShapeProto_Dim::default() });
+    let mut shape = TensorShapeProto::new();
+    shape.set_dim(dims.collect::<Vec<_>>().into());
+    shape
+}
+
+/// A tensor that one of TensorBoard's plugins reads.
+fn plugin(tag: &str, name: &str, content: Vec<u8>, tensor: TensorProto) -> Summary {
+    let mut data = SummaryMetadata_PluginData::new();
+    data.set_plugin_name(name.to_owned());
+    data.set_content(content);
+    let mut metadata = SummaryMetadata::new();
+    metadata.set_plugin_data(data);
+    let mut value = Summary_Value::new();
+    value.set_tag(tag.to_owned());
+    value.set_metadata(metadata);
+    value.set_tensor(tensor);
+    of(value)
+}
+
+fn of(value: Summary_Value) -> Summary {
+    let mut summary = Summary::new();
+    summary.set_value(vec![value].into());
+    summary
+}
+
+fn bytes(message: &impl Message) -> Result<Vec<u8>> {
+    message.write_to_bytes().map_err(|e| custom(e.to_string()))
+}
+
+fn custom(message: String) -> Error {
+    Error::Custom { callback: "TensorBoard".to_owned(), message }
+}

@@ -1,0 +1,175 @@
+//! The picture: a line of facts, progress, curves, the log.
+
+use faknow::callbacks::format_duration;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style, Stylize as _};
+use ratatui::symbols::Marker;
+use ratatui::text::Line;
+use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph};
+
+use super::state::State;
+
+/// Lines of the log that there may be room for.
+pub(super) const MOST_LINES: usize = 12;
+/// Rows from which there is room for curves.
+const ROOM_FOR_CURVES: u16 = 14;
+
+pub(super) fn draw(frame: &mut Frame<'_>, state: &State, lines: &[String]) {
+    let area = frame.area();
+    let log = if area.height >= 24 { 8 } else { 4 };
+    let curves = if area.height >= ROOM_FOR_CURVES { Constraint::Min(6) } else { Constraint::Length(0) };
+    let rows = [
+        Constraint::Length(2),
+        Constraint::Length(1),
+        curves,
+        Constraint::Length(log),
+        Constraint::Length(1),
+    ];
+    let [facts, progress, curves, log, keys] = Layout::vertical(rows).areas(area);
+    frame.render_widget(Paragraph::new(self::facts(state)), facts);
+    let label = match state.validating {
+        Some((done, of)) => format!("validation {done}/{of}"),
+        None => {
+            format!("epoch {}/{}, batch {}/{}", state.epoch, state.max_epochs, state.batch, state.n_batches)
+        }
+    };
+    let gauge = Gauge::default().ratio(state.done()).label(label).gauge_style(Style::new().fg(Color::Blue));
+    frame.render_widget(gauge, progress);
+    if curves.height > 0 {
+        draw_curves(frame, state, curves);
+    }
+    let room = usize::from(log.height.saturating_sub(1));
+    let shown = lines.iter().skip(lines.len().saturating_sub(room)).map(|line| Line::raw(line.as_str()));
+    let shown = Paragraph::new(shown.collect::<Vec<_>>()).block(Block::new().title("log".dim()));
+    frame.render_widget(shown, log);
+    let hint = if state.stopping {
+        "ending after this batch; again: at once"
+    } else {
+        "q: end after this batch, and save"
+    };
+    frame.render_widget(Paragraph::new(hint.dim()), keys);
+}
+
+fn facts(state: &State) -> Vec<Line<'_>> {
+    let best = state.best.as_deref().unwrap_or("none yet");
+    vec![
+        Line::from(vec![state.title.as_str().bold(), format!("   best {best}").into()]),
+        Line::raw(format!(
+            "{} passed, {} left   learning rate {:.2e}",
+            format_duration(state.seconds),
+            state.left(),
+            state.learning_rate
+        )),
+    ]
+}
+
+fn draw_curves(frame: &mut Frame<'_>, state: &State, area: Rect) {
+    let losses = [
+        ("batch", &state.batch_losses, Color::DarkGray),
+        ("training", &state.train_losses, Color::Blue),
+        ("validation", &state.valid_losses, Color::Yellow),
+    ];
+    match &state.monitor {
+        Some((name, values)) if area.width >= 60 => {
+            let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
+            draw_chart(frame, "loss", &losses, state, left);
+            draw_chart(frame, &format!("validation {name}"), &[(name, values, Color::Green)], state, right);
+        }
+        _ => draw_chart(frame, "loss", &losses, state, area),
+    }
+}
+
+type Curve<'a> = (&'a str, &'a Vec<(f64, f64)>, Color);
+
+fn draw_chart(frame: &mut Frame<'_>, title: &str, curves: &[Curve<'_>], state: &State, area: Rect) {
+    let values = curves.iter().flat_map(|(_, points, _)| points.iter().map(|(_, value)| *value));
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) = match (low <= high, high > low) {
+        (false, _) => (0.0, 1.0),
+        (true, false) => (low - 0.5, high + 0.5),
+        _ => (low, high),
+    };
+    let sets = curves.iter().filter(|(_, points, _)| !points.is_empty()).map(|(name, points, color)| {
+        // A single point has no line.
+        let (graph, marker) = if points.len() > 1 {
+            (GraphType::Line, Marker::Braille)
+        } else {
+            (GraphType::Scatter, Marker::Dot)
+        };
+        Dataset::default()
+            .name((*name).to_owned())
+            .data(points)
+            .graph_type(graph)
+            .marker(marker)
+            .style(Style::new().fg(*color))
+    });
+    let end = (state.max_epochs.max(1)) as f64;
+    let x = Axis::default().bounds([0.0, end]).labels(["0".to_owned(), format!("{end} epochs")]);
+    let y = Axis::default().bounds([low, high]).labels([format!("{low:.3}"), format!("{high:.3}")]);
+    let chart =
+        Chart::new(sets.collect()).block(Block::bordered().title(title.to_owned())).x_axis(x).y_axis(y);
+    frame.render_widget(chart, area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    fn state() -> State {
+        State {
+            title: "textcnn-1".into(),
+            epoch: 3,
+            max_epochs: 10,
+            batch: 50,
+            n_batches: 100,
+            seconds: 30.0,
+            learning_rate: 1e-3,
+            train_losses: vec![(1.0, 0.7), (2.0, 0.4)],
+            valid_losses: vec![(1.0, 0.6), (2.0, 0.5)],
+            monitor: Some(("accuracy".into(), vec![(1.0, 0.7), (2.0, 0.8)])),
+            best: Some("accuracy 0.8000 in epoch 2".into()),
+            ..State::default()
+        }
+    }
+
+    fn shown(width: u16, height: u16, state: &State) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let lines: Vec<String> = (0..20).map(|line| format!("line {line}")).collect();
+        terminal.draw(|frame| draw(frame, state, &lines)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn all_of_it_is_there() {
+        let page = shown(100, 30, &state());
+        let parts = [
+            "textcnn-1   best accuracy 0.8000 in epoch 2",
+            "30.0 s passed",
+            "learning rate 1.00e-3",
+            "epoch 3/10, batch 50/100",
+            "validation accuracy",
+            "10 epochs",
+            "line 19",
+            "q: end after this batch",
+        ];
+        for part in parts {
+            assert!(page.contains(part), "no {part} in\n{page}");
+        }
+        let validating = State { validating: Some((2, 9)), stopping: true, ..state() };
+        let page = shown(100, 30, &validating);
+        assert!(page.contains("validation 2/9") && page.contains("again: at once"), "{page}");
+    }
+
+    #[test]
+    fn any_size_will_do() {
+        for (width, height) in [(1, 1), (5, 2), (20, 8), (40, 14), (59, 20), (300, 100)] {
+            shown(width, height, &state());
+            shown(width, height, &State::default());
+        }
+    }
+}
