@@ -42,7 +42,8 @@ const LAYERS: &[Layer] = &[
         ours: &["faknow-callbacks", "faknow-data", "faknow-metrics", "faknow-model", "faknow-trainer"],
         tch: Tch::Direct,
     },
-    Layer { name: "faknow-cli", ours: &["faknow"], tch: Tch::Below },
+    Layer { name: "faknow-serve", ours: &["faknow"], tch: Tch::Below },
+    Layer { name: "faknow-cli", ours: &["faknow", "faknow-serve"], tch: Tch::Below },
     Layer { name: "faknow-examples", ours: &["faknow"], tch: Tch::Below },
     Layer { name: "xtask", ours: &[], tch: Tch::Never },
 ];
