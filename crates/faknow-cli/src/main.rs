@@ -15,6 +15,7 @@ mod predict;
 mod predict_trees;
 mod resume;
 mod search;
+mod serve;
 mod summary;
 mod test;
 mod train;
@@ -37,6 +38,7 @@ use clap::{Parser, Subcommand};
   faknow cv textcnn --folds 5 --train train.csv            mean and deviation over folds
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
   faknow predict RUN_DIR --input new.jsonl
+  faknow serve RUN_DIR                answer over HTTP, with a page to try it
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record), 130 interrupted
@@ -56,6 +58,7 @@ enum Command {
     Cv(Box<cv::CvArgs>),
     Search(Box<search::SearchArgs>),
     Predict(predict::PredictArgs),
+    Serve(serve::ServeArgs),
     Models(models::ModelsArgs),
     LrFind(Box<lr_find::LrFindArgs>),
     BatchSize(Box<batch_size::BatchSizeArgs>),
@@ -81,6 +84,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Cv(args) => args.run(&console),
         Command::Search(args) => args.run(&console),
         Command::Predict(args) => args.run(),
+        Command::Serve(args) => args.run(),
         Command::Models(args) => args.run(),
         Command::LrFind(args) => args.run(),
         Command::BatchSize(args) => args.run(),
