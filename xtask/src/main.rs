@@ -10,6 +10,7 @@ mod cuda;
 mod demo;
 mod layers;
 mod libtorch;
+mod load;
 mod outside;
 mod process;
 mod progress;
@@ -44,6 +45,7 @@ To work on it:
   outside   build and run two crates that lie outside the workspace
   real      train on a real data set and check the accuracy            (needs the shared data)
   bench     speed of training and evaluation                           [options of the benchmark]
+            speed of the server, overload, memory (needs wrk)          --serve [--soak SECONDS]
   soak      kill and resume runs, many times                           [--kills N] [--cases N]
 
 `cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
