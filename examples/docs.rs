@@ -12,4 +12,19 @@ mod pages {
 
     #[doc = include_str!("../docs/models.md")]
     struct Models;
+
+    #[doc = include_str!("../docs/cookbook.md")]
+    struct Cookbook;
+
+    #[doc = include_str!("../docs/explain.md")]
+    struct Explain;
+
+    #[doc = include_str!("../docs/migration.md")]
+    struct Migration;
+
+    #[doc = include_str!("../docs/report.md")]
+    struct Report;
+
+    #[doc = include_str!("../docs/trust.md")]
+    struct Trust;
 }

@@ -28,7 +28,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
         let program = format!("faknow{}", std::env::consts::EXE_SUFFIX);
         command.arg("--program").arg(workspace.target_dir()?.join("debug").join(program));
         command.arg("--shared").arg(shared);
-        match python() {
+        match python_with_torch() {
             Some(python) => drop(command.arg("--python").arg(python)),
             None => println!("no Python with PyTorch (FAKNOW_PYTHON names one): nothing is compared with it"),
         }
@@ -37,7 +37,7 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
 }
 
 /// A Python that has PyTorch: `FAKNOW_PYTHON`, else `python3`.
-fn python() -> Option<PathBuf> {
+pub fn python_with_torch() -> Option<PathBuf> {
     let python = std::env::var_os("FAKNOW_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     has_torch(&python).then_some(python)
 }

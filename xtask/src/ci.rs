@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::process::Usage;
 use crate::summary::Summary;
 use crate::workspace::Workspace;
-use crate::{checks, layers, outside, setup, test, tidy};
+use crate::{browser, checks, exported, layers, outside, setup, test, tidy, tutorial};
 
 const HELP: &str = "\
 cargo xtask ci [--keep-going] [--list] [--skip STEP ...] [STEP ...]
@@ -94,6 +94,24 @@ const STEPS: &[Step] = &[
         about: "every example runs",
         hint: "run it with `cargo run -p faknow-examples --bin NAME`",
         check: |workspace| checks::examples(workspace),
+    },
+    Step {
+        name: "browser",
+        about: "our pages in a browser: no error, nothing too wide, light and dark",
+        hint: "look at them: cargo xtask browser --pictures DIR",
+        check: |workspace| browser::check(workspace, None),
+    },
+    Step {
+        name: "exported",
+        about: "an exported detector says the same in C++, and in Python where that has PyTorch",
+        hint: "cargo xtask exported",
+        check: exported::check,
+    },
+    Step {
+        name: "tutorial",
+        about: "the tutorial can be followed word for word",
+        hint: "cargo xtask tutorial",
+        check: tutorial::check,
     },
     Step {
         name: "outside",
@@ -211,7 +229,11 @@ mod tests {
         check("--skip tidy tidy fmt", &["fmt"]);
         check(
             "--skip test --skip outside",
-            &all[..all.len() - 3].iter().chain(&["examples"]).copied().collect::<Vec<_>>(),
+            &all[..all.len() - 5]
+                .iter()
+                .chain(&["examples", "browser", "exported"])
+                .copied()
+                .collect::<Vec<_>>(),
         );
     }
 

@@ -30,6 +30,7 @@ enum Tch {
 const LAYERS: &[Layer] = &[
     Layer { name: "faknow-data", ours: &[], tch: Tch::Direct },
     Layer { name: "faknow-metrics", ours: &[], tch: Tch::Never },
+    Layer { name: "faknow-report", ours: &["faknow-metrics"], tch: Tch::Never },
     Layer { name: "faknow-model", ours: &["faknow-data"], tch: Tch::Direct },
     Layer { name: "faknow-callbacks", ours: &["faknow-metrics"], tch: Tch::Direct },
     Layer {
@@ -39,7 +40,14 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "faknow",
-        ours: &["faknow-callbacks", "faknow-data", "faknow-metrics", "faknow-model", "faknow-trainer"],
+        ours: &[
+            "faknow-callbacks",
+            "faknow-data",
+            "faknow-metrics",
+            "faknow-model",
+            "faknow-report",
+            "faknow-trainer",
+        ],
         tch: Tch::Direct,
     },
     Layer { name: "faknow-serve", ours: &["faknow"], tch: Tch::Below },

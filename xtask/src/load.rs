@@ -1,15 +1,15 @@
 //! `cargo xtask bench --serve`: a real server under the load of a real client, `wrk`: speed, overload, and memory in the long run.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use tempfile::TempDir;
 
 use crate::process::{self, Usage};
+use crate::served::Served;
 use crate::workspace::{Workspace, built_program};
 
 /// Seconds of each measurement but the last.
@@ -46,11 +46,7 @@ pub fn run(workspace: &Workspace, args: &[&String]) -> Result<()> {
         return Ok(());
     }
     process::run(&mut workspace.cargo(["build", "--quiet", "-p", "faknow-cli"]))?;
-    let folder = std::env::temp_dir().join(format!("faknow-load-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let measured = Bench { target: workspace.target_dir()?, folder: folder.clone() }.run(soak);
-    let _ = fs::remove_dir_all(folder);
-    measured
+    Bench { target: workspace.target_dir()?, folder: tempfile::tempdir()? }.run(soak)
 }
 
 fn seconds_of_soak(args: &[&String]) -> Result<u64> {
@@ -66,7 +62,7 @@ fn seconds_of_soak(args: &[&String]) -> Result<u64> {
 
 struct Bench {
     target: PathBuf,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 /// What a client saw.
@@ -80,13 +76,13 @@ struct Load {
 
 impl Bench {
     fn run(&self, soak: u64) -> Result<()> {
-        fs::write(self.folder.join("requests.lua"), SCRIPT)?;
+        fs::write(self.folder.path().join("requests.lua"), SCRIPT)?;
         eprintln!("Training a detector with the settings of `faknow demo`, for one epoch.");
         let mut demo = built_program(&self.target, "faknow");
-        demo.args(["demo", "--epochs", "1", "--out", "run", "--quiet"]).current_dir(&self.folder);
+        demo.args(["demo", "--epochs", "1", "--out", "run", "--quiet"]).current_dir(self.folder.path());
         process::run_quietly(&mut demo, Duration::from_secs(600))?;
 
-        let server = Served::start(self, &[])?;
+        let server = self.serve(&[])?;
         println!("| connections | requests/s | p50 ms | p99 ms | texts a batch |\n|---|---|---|---|---|");
         for n_connections in [1, 8, 32, 128] {
             let before = server.metrics()?;
@@ -102,13 +98,17 @@ impl Bench {
 
         // Far more at once than may wait.
         let tight = ["--queue", "64", "--timeout", "1"];
-        let server = Served::start(self, &tight)?;
+        let server = self.serve(&tight)?;
         let load = self.load(&server, 400, SECONDS)?;
-        println!("\noverload, 400 connections, `faknow serve {}`: {}", tight.join(" "), server.statuses()?);
+        println!(
+            "\noverload, 400 connections, `faknow serve {}`: {}",
+            tight.join(" "),
+            statuses(&server.metrics()?)
+        );
         println!("connections that broke or had no answer: {}", load.n_errors);
         server.end()?;
 
-        let server = Served::start(self, &[])?;
+        let server = self.serve(&[])?;
         // What is made at the first requests, as the threads of libtorch, is no growth.
         self.load(&server, 32, 2)?;
         let mut memory = vec![server.resident()?];
@@ -117,16 +117,20 @@ impl Bench {
             memory.push(server.resident()?);
         }
         let memory: Vec<String> = memory.iter().map(|mib| format!("{mib:.1}")).collect();
-        println!("\nsoak of {soak} s, 32 connections: {}", server.statuses()?);
+        println!("\nsoak of {soak} s, 32 connections: {}", statuses(&server.metrics()?));
         println!("resident memory at its start, middle and end: {} MiB", memory.join(", "));
         server.end()
+    }
+
+    fn serve(&self, args: &[&str]) -> Result<Served> {
+        Served::start(&self.target, self.folder.path(), "run", args)
     }
 
     fn load(&self, server: &Served, n_connections: usize, seconds: u64) -> Result<Load> {
         let threads = n_connections.min(2).to_string();
         let mut wrk = Command::new("wrk");
         wrk.args(["-t", &threads, "-c", &n_connections.to_string(), "-d", &format!("{seconds}s")]);
-        wrk.arg("-s").arg(self.folder.join("requests.lua")).arg(format!("http://{}", server.address));
+        wrk.arg("-s").arg(self.folder.path().join("requests.lua")).arg(format!("http://{}", server.address));
         let output = process::run_quietly(&mut wrk, Duration::from_secs(seconds + 60))?;
         let numbers = output.lines().find_map(|line| line.strip_prefix("result "));
         let numbers: Vec<f64> =
@@ -141,81 +145,6 @@ impl Bench {
     }
 }
 
-/// A server that is ended with this.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(bench: &Bench, args: &[&str]) -> Result<Self> {
-        let mut command = built_program(&bench.target, "faknow");
-        command
-            .args(["serve", "run", "--port", "0", "--device", "cpu"])
-            .args(args)
-            .current_dir(&bench.folder);
-        // The log of each answer is part of the work; where it goes is not.
-        let log = fs::File::create(bench.folder.join("serve.log"))?;
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(log).spawn().context("cannot start `faknow serve`")?;
-        let stdout = child.stdout.take().context("no standard output")?;
-        let mut server = Self { child, address: String::new() };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on http://");
-        address.with_context(|| said(&bench.folder))?.clone_into(&mut server.address);
-        Ok(server)
-    }
-
-    /// All metrics as text.
-    fn metrics(&self) -> Result<String> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    }
-
-    /// How many judgements were answered with which status.
-    fn statuses(&self) -> Result<String> {
-        let metrics = self.metrics()?;
-        let lines = metrics.lines().filter_map(|line| {
-            let rest = line.strip_prefix("faknow_http_requests_total{path=\"/v1/predict\",status=\"")?;
-            rest.split_once("\"} ")
-        });
-        let mut statuses: Vec<String> = lines.map(|(status, n)| format!("{status}: {n}")).collect();
-        statuses.sort();
-        Ok(statuses.join(", "))
-    }
-
-    /// Resident memory in MiB, where the system tells it (Linux).
-    fn resident(&self) -> Result<f64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let Ok(status) = fs::read_to_string(&path) else { return Ok(f64::NAN) };
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        Ok(kib.context("no VmRSS")?.parse::<f64>()? / 1024.0)
-    }
-
-    /// Asks it to end, which must go well.
-    fn end(mut self) -> Result<()> {
-        process::output(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "the server ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn said(folder: &Path) -> String {
-    format!("the server does not start: {}", fs::read_to_string(folder.join("serve.log")).unwrap_or_default())
-}
-
 /// A metric, summed over its labels.
 fn sum(metrics: &str, name: &str) -> f64 {
     let values = metrics.lines().filter_map(|line| {
@@ -223,4 +152,15 @@ fn sum(metrics: &str, name: &str) -> f64 {
         rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
     });
     values.sum()
+}
+
+/// How many judgements were answered with which status.
+fn statuses(metrics: &str) -> String {
+    let lines = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix("faknow_http_requests_total{path=\"/v1/predict\",status=\"")?;
+        rest.split_once("\"} ")
+    });
+    let mut statuses: Vec<String> = lines.map(|(status, n)| format!("{status}: {n}")).collect();
+    statuses.sort();
+    statuses.join(", ")
 }

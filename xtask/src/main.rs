@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own tasks. Each sub-command has a file of its own; none needs libtorch to start.
 
 mod bench;
+mod browser;
 mod cache;
 mod checks;
 mod ci;
@@ -8,6 +9,8 @@ mod config;
 mod cpu;
 mod cuda;
 mod demo;
+mod dist;
+mod exported;
 mod layers;
 mod libtorch;
 mod load;
@@ -16,12 +19,15 @@ mod process;
 mod progress;
 mod python;
 mod real;
+mod served;
 mod setup;
 mod soak;
 mod summary;
 mod test;
 mod tidy;
 mod toolchain;
+mod tutorial;
+mod webdriver;
 mod wheels;
 mod workspace;
 
@@ -46,6 +52,10 @@ To work on it:
   real      train on a real data set and check the accuracy            (needs the shared data)
   bench     speed of training and evaluation                           [options of the benchmark]
             speed of the server, overload, memory (needs wrk)          --serve [--soak SECONDS]
+  browser   our pages in headless Chromium                             [--pictures DIR]
+  exported  what C++ and Python make of an exported detector
+  dist      the program with its libtorch, as an archive               [--release]
+  tutorial  the commands of docs/tutorial.md, word for word
   soak      kill and resume runs, many times                           [--kills N] [--cases N]
 
 `cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
@@ -63,6 +73,10 @@ const TASKS: &[(&str, Task)] = &[
     ("outside", outside::run),
     ("real", real::run),
     ("bench", bench::run),
+    ("browser", browser::run),
+    ("exported", exported::run),
+    ("dist", dist::run),
+    ("tutorial", tutorial::run),
     ("soak", soak::run),
 ];
 

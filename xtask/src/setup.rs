@@ -110,6 +110,12 @@ pub fn ensure(workspace: &mut Workspace) -> Result<()> {
     Ok(())
 }
 
+/// As [`ensure`]; answers the folder of the libtorch.
+pub fn libtorch(workspace: &mut Workspace) -> Result<PathBuf> {
+    ensure(workspace)?;
+    Ok(choose(workspace, None, false)?.root)
+}
+
 /// Configures a crate outside the workspace for the libtorch that the workspace uses; tells what it wrote.
 pub fn configure_crate_as(workspace: &mut Workspace, folder: &Path) -> Result<String> {
     let libtorch = choose(workspace, None, false)?;

@@ -6,6 +6,8 @@ mod cv;
 mod data;
 mod data_trees;
 mod demo;
+mod export;
+mod input;
 mod interrupted;
 mod job;
 mod lr_find;
@@ -13,11 +15,13 @@ mod models;
 mod options;
 mod predict;
 mod predict_trees;
+mod report;
 mod resume;
 mod search;
 mod serve;
 mod summary;
 mod test;
+mod tokens;
 mod train;
 mod training_options;
 mod tree_options;
@@ -39,6 +43,7 @@ use clap::{Parser, Subcommand};
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
   faknow predict RUN_DIR --input new.jsonl
   faknow serve RUN_DIR                answer over HTTP, with a page to try it
+  faknow report RUN_DIR …             runs as a page, side by side
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record), 130 interrupted
@@ -59,6 +64,9 @@ enum Command {
     Search(Box<search::SearchArgs>),
     Predict(predict::PredictArgs),
     Serve(serve::ServeArgs),
+    Report(report::ReportArgs),
+    Export(export::ExportArgs),
+    Tokens(tokens::TokensArgs),
     Models(models::ModelsArgs),
     LrFind(Box<lr_find::LrFindArgs>),
     BatchSize(Box<batch_size::BatchSizeArgs>),
@@ -85,6 +93,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Search(args) => args.run(&console),
         Command::Predict(args) => args.run(),
         Command::Serve(args) => args.run(),
+        Command::Report(args) => args.run(),
+        Command::Export(args) => args.run(),
+        Command::Tokens(args) => args.run(),
         Command::Models(args) => args.run(),
         Command::LrFind(args) => args.run(),
         Command::BatchSize(args) => args.run(),

@@ -1,13 +1,14 @@
 //! `faknow predict`: a trained detector judges records, a bounded number at a time.
 
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::data::{Format, ReadOptions, RecordReader};
-use faknow::recipe::{Config, Detector};
+use faknow::data::RecordReader;
+use faknow::recipe::{Config, Detector, Explanation, Threshold};
 
+use crate::input::open;
 use crate::options::RecordOptions;
 use crate::predict_trees;
 use crate::tree_options::JudgedTrees;
@@ -18,6 +19,7 @@ use crate::writer::Writer;
 #[command(after_help = "Examples:
   faknow predict runs/textcnn-… --input new.csv --text tweet > judged.jsonl
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow predict runs/textcnn-… --input -
+  faknow predict runs/textcnn-… --input new.csv --explain --threshold f1
   faknow predict runs/bigcn-… --input cascades.jsonl --explain
 
 Writes one JSON object a line, in the order of the input: its fields, then `label`, `score` (of that label, from 0 to
@@ -32,9 +34,12 @@ pub(crate) struct PredictArgs {
     input: Option<PathBuf>,
     #[command(flatten)]
     trees: JudgedTrees,
-    /// Say for each tree what each of its nodes did for the answer
+    /// Say what each word of a text, or each node of a tree, did for the answer
     #[arg(long)]
     explain: bool,
+    /// Judge by another threshold than that of the training: highest, f1, precision, or a number
+    #[arg(long, value_name = "RULE")]
+    threshold: Option<Threshold>,
     /// Where to write; .csv or .tsv writes columns (default: JSON lines to standard output)
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -48,7 +53,10 @@ pub(crate) struct PredictArgs {
 impl PredictArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
-        let detector = Detector::load(&self.run, device)?;
+        let mut detector = Detector::load(&self.run, device)?;
+        if let Some(threshold) = self.threshold {
+            detector = detector.with_threshold(threshold)?;
+        }
         self.check_output()?;
         if detector.reads_trees() {
             let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
@@ -59,6 +67,9 @@ impl PredictArgs {
         }
         let records = self.open(&detector)?;
         let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
+        if self.explain {
+            return self.explain_all(&detector, records, &mut writer);
+        }
         detector.predict_stream(records, |judged| {
             for (fields, prediction) in judged {
                 match writer.write(fields, &prediction) {
@@ -68,6 +79,24 @@ impl PredictArgs {
             }
             writer.flush().map_or_else(|error| self.not_written(error), |()| Ok(true))
         })?;
+        Ok(())
+    }
+
+    /// Judges and explains, a text at a time: an explanation takes so long that there is nothing to gain by more.
+    fn explain_all(&self, detector: &Detector, records: RecordReader, writer: &mut Writer) -> Result<()> {
+        for record in records {
+            let record = record?;
+            for Explanation { prediction, parts, baseline, residual } in detector.explain(&[record.text])? {
+                let mut fields = record.fields.clone();
+                fields.insert("words".into(), serde_json::to_value(parts)?);
+                fields.insert("baseline".into(), baseline.into());
+                fields.insert("residual".into(), residual.into());
+                let written = writer.write(fields, &prediction).and_then(|()| writer.flush());
+                if !written.map_or_else(|error| self.not_written(error), |()| Ok(true))? {
+                    return Ok(());
+                }
+            }
+        }
         Ok(())
     }
 
@@ -93,17 +122,10 @@ impl PredictArgs {
     }
 
     fn open(&self, detector: &Detector) -> Result<RecordReader> {
-        let Some(input) = self.input.as_deref().filter(|_| !self.explain) else {
-            let message = "this detector judges texts: expected them with --input, and no --explain";
+        let Some(input) = self.input.as_deref() else {
+            let message = "this detector judges texts: expected them with --input";
             return Err(faknow::Error::config("--input", message).into());
         };
-        let data = self.fields.apply_to(detector.config())?;
-        let options = ReadOptions { keep_all: true, ..detector.read_options(&data, false) };
-        if input != Path::new("-") {
-            return Ok(RecordReader::open(input, &options, None)?);
-        }
-        let options = ReadOptions { format: options.format.or(Some(Format::Jsonl)), ..options };
-        let input: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));
-        Ok(RecordReader::from_reader(input, "standard input", &options, None)?)
+        open(input, &self.fields, detector)
     }
 }

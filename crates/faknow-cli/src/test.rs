@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::{Config, Detector};
+use faknow::recipe::{Config, Detector, Threshold};
 use serde_json::json;
 
 use crate::console::print;
@@ -29,6 +29,9 @@ pub(crate) struct TestArgs {
     trees: JudgedTrees,
     #[command(flatten)]
     fields: LabelledOptions,
+    /// Judge by another threshold than that of the training: highest, f1, precision, or a number
+    #[arg(long, value_name = "RULE")]
+    threshold: Option<Threshold>,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: String,
@@ -40,7 +43,10 @@ pub(crate) struct TestArgs {
 impl TestArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
-        let detector = Detector::load(&self.run, device)?;
+        let mut detector = Detector::load(&self.run, device)?;
+        if let Some(threshold) = self.threshold {
+            detector = detector.with_threshold(threshold)?;
+        }
         let (source, tested) = match (&self.data, detector.reads_trees()) {
             (Some(data), false) => {
                 (data.clone(), detector.test(data, &self.fields.apply_to(detector.config())?)?)

@@ -25,7 +25,7 @@ use crate::job::JobOptions;
 
 Labels are names of classes or their numbers 0, 1, …; for other values write --classes 'real=true|1,fake=false|0'.
 Without --valid its share of `data.split` is taken from --train, stratified by class, and without both --valid and
---test so is that of the test. The run folder holds the detector, its logs, `report.md` and `config.toml`, which lists
+--test so is that of the test. The run folder holds the detector, its logs, `report.html` and `config.toml`, which lists
 every setting: each can be given with --set, and the file itself trains the same detector again.")]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
@@ -125,7 +125,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     ));
     lines.push(format!("run folder  {}", outcome.run.display()));
     if fit.ended.code() != "interrupted" {
-        lines.push(format!("report      {}", outcome.run.join("report.md").display()));
+        lines.push(format!("report      {}", outcome.run.join("report.html").display()));
     }
     lines.join("\n")
 }

@@ -54,8 +54,11 @@ pub(crate) fn render(run: &Run) -> Markup {
             }
         }
         section {
-            h3 { "Settings" }
+            h3 { "Settings and model" }
             details { summary { "config.toml" } pre { (run.config) } }
+            @if let Some(facts) = run.facts.as_ref().filter(|facts| !facts.parameters.is_empty()) {
+                details { summary { "Parameters" } pre { (facts.parameters) } }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use faknow_metrics::{Decision, Tuning};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use crate::{Error, Result};
 
 /// File of [`Facts`] in a run folder.
 pub const FACTS: &str = "summary.json";
+/// File of [`Tuned`].
+pub const TUNED: &str = "calibration.json";
 /// File of the surest mistakes, a list of [`Mistake`].
 pub const MISTAKES: &str = "mistakes.json";
 
@@ -34,12 +37,24 @@ pub struct Facts {
     pub n_weights: u64,
     /// Those that training changes.
     pub n_trainable: u64,
+    /// The parameters as a table.
+    pub parameters: String,
     /// Machine and versions, by name.
     pub environment: Vec<(String, String)>,
     /// What was read, a line each.
     pub data: Vec<String>,
     /// Seconds by phase of the training.
     pub profile: Vec<(String, f64)>,
+}
+
+/// What a run chose after its training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// How scores become judgements.
+    pub decision: Decision,
+    /// What validation said; `None` if there was none.
+    #[serde(flatten)]
+    pub tuning: Option<Tuning>,
 }
 
 /// The epoch whose weights were kept.

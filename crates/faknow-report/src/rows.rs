@@ -17,7 +17,7 @@ const SCORE: &str = "score_";
 
 /// What a model said of each sample of a data set.
 ///
-/// As a file: `row` (from 0), `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if there is none), and for each class
+/// As a file: `row`, `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if there is none), and for each class
 /// `score_<class>`, the score of the model itself, before any temperature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
@@ -25,6 +25,8 @@ pub struct Judged {
     pub predictions: Predictions,
     /// The classes, in their order.
     pub classes: Vec<String>,
+    /// Position of each sample in its data set, from 0, `[n]`.
+    pub rows: Vec<usize>,
     /// Tokens or nodes of each sample, `[n]`.
     pub lengths: Vec<usize>,
     /// The domain of each sample, `[n]`; empty if there are none.
@@ -45,11 +47,11 @@ impl Judged {
     }
 
     fn write_to(&self, mut table: csv::Writer<File>) -> csv::Result<()> {
-        let Self { predictions, classes, lengths, domains } = self;
+        let Self { predictions, classes, rows, lengths, domains } = self;
         let fixed = ["row", "label", "predicted", "length", "domain"].map(str::to_owned);
         table.write_record(fixed.into_iter().chain(classes.iter().map(|class| format!("{SCORE}{class}"))))?;
         for row in 0..predictions.n_samples() {
-            table.write_field(row.to_string())?;
+            table.write_field(rows.get(row).copied().unwrap_or(row).to_string())?;
             table.write_field(&classes[predictions.labels()[row]])?;
             table.write_field(&classes[predictions.predicted()[row]])?;
             table.write_field(lengths.get(row).copied().unwrap_or_default().to_string())?;
@@ -78,15 +80,16 @@ impl Judged {
             let at = header.iter().position(|column| column == name);
             at.ok_or_else(|| damaged(format!("expected a column `{name}`, got {header:?}")))
         };
-        let [label, predicted, length, domain] =
-            [column("label")?, column("predicted")?, column("length")?, column("domain")?];
+        let names = ["row", "label", "predicted", "length", "domain"];
+        let [row, label, predicted, length, domain] = names.map(column);
+        let (row, label, predicted, length, domain) = (row?, label?, predicted?, length?, domain?);
         let (at, classes): (Vec<usize>, Vec<String>) = header
             .iter()
             .enumerate()
             .filter_map(|(at, name)| Some((at, name.strip_prefix(SCORE)?.to_owned())))
             .unzip();
         let (mut labels, mut decided, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut lengths, mut domains) = (Vec::new(), Vec::new());
+        let (mut rows, mut lengths, mut domains) = (Vec::new(), Vec::new(), Vec::new());
         for (number, record) in table.records().enumerate() {
             let wrong =
                 |what: &str, got: &str| damaged(format!("row {number}: expected {what}, got `{got}`"));
@@ -97,6 +100,7 @@ impl Judged {
             };
             labels.push(class(label)?);
             decided.push(class(predicted)?);
+            rows.push(record[row].parse().map_err(|_| wrong("a position", &record[row]))?);
             lengths.push(record[length].parse().map_err(|_| wrong("a length", &record[length]))?);
             domains.push(record[domain].to_owned());
             for &at in &at {
@@ -109,6 +113,6 @@ impl Judged {
         let predictions = Predictions::new(classes.len(), labels, scores)
             .and_then(|predictions| predictions.with_predicted(decided))
             .map_err(|error| damaged(error.to_string()))?;
-        Ok(Some(Self { predictions, classes, lengths, domains }))
+        Ok(Some(Self { predictions, classes, rows, lengths, domains }))
     }
 }

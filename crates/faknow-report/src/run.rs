@@ -7,10 +7,7 @@ use faknow_metrics::{Decision, EpochRecord, Tuning};
 use serde::Deserialize;
 
 use crate::facts::read_json;
-use crate::{Error, FACTS, Facts, Judged, MISTAKES, Mistake, Result, TEST_ROWS, VALID_ROWS};
-
-/// File of what was chosen on the validation data: temperature and thresholds.
-pub const TUNING: &str = "calibration.json";
+use crate::{Error, FACTS, Facts, Judged, MISTAKES, Mistake, Result, TEST_ROWS, TUNED, Tuned, VALID_ROWS};
 
 const CONFIG: &str = "config.toml";
 const HISTORY: &str = "history.jsonl";
@@ -53,14 +50,6 @@ pub struct Step {
     pub lr: Vec<f64>,
 }
 
-/// The file of the tuning.
-#[derive(Deserialize)]
-struct Tuned {
-    decision: Decision,
-    #[serde(flatten)]
-    tuning: Tuning,
-}
-
 impl Run {
     /// Reads a run folder.
     ///
@@ -78,7 +67,7 @@ impl Run {
             config => config.map_err(|error| Error::io(&path.join(CONFIG), error))?,
         };
         let (epochs, steps) = history(&path.join(HISTORY))?;
-        let tuned: Option<Tuned> = read_json(&path.join(TUNING))?;
+        let tuned: Tuned = read_json(&path.join(TUNED))?.unwrap_or_default();
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Ok(Self {
             name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),
@@ -87,8 +76,8 @@ impl Run {
             facts: read_json(&path.join(FACTS))?,
             epochs,
             steps,
-            decision: tuned.as_ref().map(|tuned| tuned.decision).unwrap_or_default(),
-            tuning: tuned.map(|tuned| tuned.tuning),
+            decision: tuned.decision,
+            tuning: tuned.tuning,
             valid: Judged::read(&path.join(VALID_ROWS))?,
             test: Judged::read(&path.join(TEST_ROWS))?,
             mistakes: read_json(&path.join(MISTAKES))?.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Accepts connections until it is asked to stop, and ends in good order.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ async fn serve(listener: StdListener, app: Arc<App>) -> std::io::Result<()> {
     let router = router(&app);
     let slots = Arc::new(Semaphore::new(app.config.max_connections));
     let graceful = GracefulShutdown::new();
-    let mut asked = std::pin::pin!(asked_to_stop(&app.stop));
+    let mut asked = pin!(asked_to_stop(&app.stop));
     loop {
         let slot = tokio::select! {
             slot = Arc::clone(&slots).acquire_owned() => slot,
@@ -134,12 +135,15 @@ async fn serve(listener: StdListener, app: Arc<App>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A connection whose client must take answers in time.
+type Io = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
+
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: &Router,
     config: &ServeConfig,
-) -> http1::Connection<TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<Router>> {
+) -> http1::Connection<Io, TowerToHyperService<Router>> {
     // Answers are small and written at once: waiting to send more of them together helps nobody.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);

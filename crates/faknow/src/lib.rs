@@ -4,6 +4,7 @@ pub use faknow_callbacks as callbacks;
 pub use faknow_data as data;
 pub use faknow_metrics as metrics;
 pub use faknow_model as model;
+pub use faknow_report as report;
 pub use faknow_trainer as trainer;
 pub use tch;
 

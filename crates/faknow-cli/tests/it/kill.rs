@@ -78,7 +78,7 @@ fn stage(run: &Path) -> &'static str {
         "while a checkpoint was written"
     } else if names.is_empty() {
         "before the first checkpoint"
-    } else if run.join("report.md").exists() {
+    } else if run.join("report.html").exists() {
         "after the end"
     } else {
         "between two checkpoints"

@@ -105,9 +105,9 @@ fn summary_shows_the_parameters_of_a_model_to_be_and_of_a_detector() {
 fn a_run_tells_of_its_model_and_of_where_the_time_went() {
     let bench = Bench::trained();
     let shown = bench.faknow(&["summary", "run"]).ok();
-    let (log, report) = (bench.read("run/run.log"), bench.read("run/report.md"));
-    assert!(report.contains(&format!("## Model\n\n```text\n{}\n```", shown.trim_end())), "{report}");
-    assert!(report.contains("## Time\n\n| phase | time | share |\n|---|---|---|\n| data | "), "{report}");
+    let (log, report) = (bench.read("run/run.log"), bench.read("run/report.html"));
+    assert!(report.contains(&format!("<pre>{}</pre>", shown.trim_end())), "{report}");
+    assert!(report.contains("<h3>Time</h3>") && report.contains("<th>data</th>"), "{report}");
     let model = log.find("INFO model:\n").unwrap();
     let (epoch, profile) = (log.find("epoch=1/2").unwrap(), log.find("INFO time by phase:\n").unwrap());
     assert!(model < epoch && epoch < profile, "{log}");

@@ -40,6 +40,7 @@ fn the_run_folder_has_everything() {
     let events = names.iter().position(|name| name.starts_with("tensorboard/events.out.tfevents")).unwrap();
     names.remove(events);
     let expected = [
+        "calibration.json",
         "checkpoints/best/manifest.json",
         "checkpoints/best/model.safetensors",
         "checkpoints/last/manifest.json",
@@ -50,16 +51,22 @@ fn the_run_folder_has_everything() {
         "config.toml",
         "history.jsonl",
         "metrics.csv",
-        "report.md",
+        "mistakes.json",
+        "predictions/test.csv",
+        "predictions/valid.csv",
+        "report.html",
         "run.log",
+        "summary.json",
         "tokenizer.json",
         "vocab.txt",
     ];
     let missing: Vec<_> = expected.iter().filter(|name| !names.iter().any(|n| n == *name)).collect();
     assert!(missing.is_empty(), "{missing:?} are not among {names:?}");
-    let report = bench.read("run/report.md");
+    let report = bench.read("run/report.html");
     assert!(
-        report.contains("# run\n") && report.contains("| 2 |") && report.contains("n_filters = 4"),
+        report.contains("<h1>run</h1>")
+            && report.contains("All 2 epochs")
+            && report.contains("n_filters = 4"),
         "{report}"
     );
     let log = bench.read("run/run.log");

@@ -2,7 +2,7 @@
 
 use faknow_data::TextBatch;
 use faknow_model::layers::{Activation, Embedding, TextCnnLayer};
-use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
+use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, integrated_gradients};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -237,4 +237,27 @@ fn products_of_all_words_are_kept_while_the_weights_stay_as_they_are() {
     let outside = TextBatch::new(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
     let error = tch::no_grad(|| model.forward(&outside, Mode::Eval)).unwrap_err().to_string();
     assert!(error.contains("from 0 to 29"), "{error}");
+}
+
+#[test]
+fn contributions_of_words_add_up_to_the_log_odds() {
+    let vars = VarStore::new(Device::Cpu);
+    let config = TextCnnConfig { embedding_size: 12, n_filters: 6, ..TextCnnConfig::default() };
+    let model = TextCnn::new(&vars.root(), &config, 50, 3).unwrap();
+    let mut tokens = vec![7i64, 3, 41, 9, 22, 7];
+    tokens.resize(6 + 5, 0);
+    let tokens = Tensor::from_slice(&tokens).view([1, -1]);
+    for class in 0..3 {
+        let said = integrated_gradients(&model, &tokens, 6, class).unwrap();
+        let logits =
+            model.forward(&TextBatch::new(tokens.shallow_clone(), None).unwrap(), Mode::Eval).unwrap().logits;
+        let scores = Vec::<f64>::try_from(logits.softmax(-1, Kind::Double).view(-1)).unwrap();
+        assert!((said.output - (scores[class] / (1.0 - scores[class])).ln()).abs() < 1e-5, "{said:?}");
+        assert_eq!(said.words.len(), 6);
+        assert!(said.residual().abs() < 0.02, "{said:?} leaves {}", said.residual());
+    }
+    assert!(vars.variables().values().all(|weight| !weight.grad().defined()), "no weight has a gradient");
+    let error = integrated_gradients(&model, &tokens, 6, 3).unwrap_err().to_string();
+    assert!(error.contains('3'), "{error}");
+    assert!(integrated_gradients(&model, &tokens, 12, 0).is_err(), "more words than tokens");
 }

@@ -49,6 +49,7 @@ impl Config {
         self.clip()?;
         self.metrics()?;
         self.monitors()?;
+        self.decision.check(classes.len())?;
         let stopping = &self.early_stopping;
         at_least_1("early_stopping.patience", stopping.patience)?;
         let fits = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::data_config::DataConfig;
+use super::decision_config::DecisionConfig;
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
 use crate::{Error, Result};
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub trainer: TrainerConfig,
     /// When to stop before the last epoch.
     pub early_stopping: EarlyStoppingConfig,
+    /// How scores become judgements.
+    pub decision: DecisionConfig,
     /// An average of the weights to validate, keep and end with. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<Average>,
@@ -75,6 +78,7 @@ impl Default for Config {
             schedule: None,
             trainer: TrainerConfig::default(),
             early_stopping: EarlyStoppingConfig::default(),
+            decision: DecisionConfig::default(),
             average: None,
             checkpoint: CheckpointPolicy::default(),
             freeze: Vec::new(),

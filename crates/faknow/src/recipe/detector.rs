@@ -7,21 +7,25 @@ use std::path::{Path, PathBuf};
 use faknow_callbacks::Phase;
 use faknow_data::graph::{RawTree, Tree, TreeDataset};
 use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader};
-use faknow_metrics::{ClassificationReport, Evaluation, Metrics};
-use faknow_model::{Summary, node_contributions, summary};
+use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
+use faknow_model::{OfWords, Summary, node_contributions, summary};
+use faknow_report::Tuned;
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use tch::Device;
 use tch::nn::VarStore;
+use tch::{Device, Tensor};
 
 use super::corpus::eval_loader;
+use super::finish::{decide, in_order};
 use super::input::{InputBatch, InputDataset, InputModel};
 use super::inputs::{Inputs, Words};
 use super::models::{AnyModelConfig, Sizes};
-use super::{Config, DataConfig, tree_corpus};
+use super::{Config, DataConfig, DecisionConfig, Threshold, decision_config, tree_corpus};
 use crate::{Error, Result};
 
+/// The libtorch that this version is made for.
+pub(super) const LIBTORCH: &str = "2.13.0";
 pub(super) const CONFIG: &str = "config.toml";
 const CLASSES: &str = "classes.json";
 
@@ -31,6 +35,7 @@ pub struct Detector {
     inputs: Inputs,
     classes: Classes,
     margin: usize,
+    tuned: Tuned,
     model: InputModel,
     device: Device,
     /// Keeps the variables that the model's handles belong to.
@@ -40,11 +45,11 @@ pub struct Detector {
 /// What a detector says of a text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The class with the highest score; the first of them in a tie.
+    /// The class with the highest score, the first of them in a tie; or by the detector's threshold.
     pub label: String,
     /// Its score, from 0 to 1.
     pub score: f64,
-    /// The score of every class, in their order; they sum to 1.
+    /// The score of every class, in their order, after the detector's temperature; they sum to 1.
     #[serde(serialize_with = "as_map")]
     pub scores: Vec<(String, f64)>,
 }
@@ -81,7 +86,23 @@ impl Detector {
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
         let margin = model_config.margin();
-        Ok(Self { config, inputs, classes, margin, model, device, vars })
+        let tuned = decision_config::load(run)?;
+        Ok(Self { config, inputs, classes, margin, tuned, model, device, vars })
+    }
+
+    /// The same detector with another threshold than that of its training.
+    ///
+    /// # Errors
+    /// The validation of its training chose no such threshold, or there are not two classes.
+    pub fn with_threshold(mut self, threshold: Threshold) -> Result<Self> {
+        DecisionConfig { threshold, ..DecisionConfig::default() }.check(self.classes.len())?;
+        self.tuned.decision.threshold = decision_config::threshold(&self.tuned, threshold)?;
+        Ok(self)
+    }
+
+    /// How its scores become judgements.
+    pub fn decision(&self) -> Decision {
+        self.tuned.decision
     }
 
     /// Judges each text, in their order.
@@ -183,6 +204,29 @@ impl Detector {
         &self.model
     }
 
+    /// The model as one of word vectors.
+    pub(super) fn of_words(&self) -> Result<&dyn OfWords> {
+        self.model.of_words().ok_or_else(not_of_words)
+    }
+
+    /// Writes how texts become tokens, and the classes.
+    pub(super) fn save_inputs_to(&self, folder: &Path) -> Result<()> {
+        self.inputs.save(folder)?;
+        write_json(&folder.join(CLASSES), &self.classes)
+    }
+
+    /// Takes the gradients off all weights until what is answered is dropped.
+    pub(super) fn frozen(&self) -> impl Drop + use<> {
+        struct Frozen(Vec<Tensor>);
+        impl Drop for Frozen {
+            fn drop(&mut self) {
+                self.0.drain(..).for_each(|weight| drop(weight.set_requires_grad(true)));
+            }
+        }
+        let trainable = self.vars.trainable_variables();
+        Frozen(trainable.into_iter().map(|weight| weight.set_requires_grad(false)).collect())
+    }
+
     /// The device that the model computes on.
     pub fn device(&self) -> Device {
         self.device
@@ -211,8 +255,7 @@ impl Detector {
     fn test_all(&self, data: InputDataset) -> Result<(Evaluation, ClassificationReport)> {
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
-        let report = ClassificationReport::new(&evaluation.predictions, self.classes.names())?;
-        Ok((evaluation, report))
+        decide(in_order(evaluation, &loader)?.0, &self.tuned.decision, self.classes.names())
     }
 
     fn trees(&self, mut trees: Vec<Tree>) -> Result<InputDataset> {
@@ -262,10 +305,10 @@ impl Detector {
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {
-        let best = (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
-        let scores: Vec<(String, f64)> =
-            self.classes.names().iter().cloned().zip(scores.iter().copied()).collect();
-        let (label, score) = scores[best].clone();
+        let scores = self.tuned.decision.scale(scores);
+        let chosen = self.tuned.decision.choose(&scores);
+        let scores: Vec<(String, f64)> = self.classes.names().iter().cloned().zip(scores).collect();
+        let (label, score) = scores[chosen].clone();
         Prediction { label, score, scores }
     }
 }
@@ -278,6 +321,10 @@ impl std::fmt::Debug for Detector {
             .field("device", &self.device)
             .finish_non_exhaustive()
     }
+}
+
+pub(super) fn not_of_words() -> Error {
+    Error::config("", "this model sees more of a text than its words, so that this cannot be done with it")
 }
 
 fn reads(expected: &str, got: &str) -> Error {
@@ -294,7 +341,7 @@ pub(super) fn save_inputs(run: &Path, config: &Config, inputs: &Inputs, classes:
 /// Writes every setting, whole or not at all. It comes last: a folder with a config has all else too.
 pub(super) fn save_config(run: &Path, config: &Config) -> Result<()> {
     let header = format!(
-        "# Every setting of this run. faknow {}, libtorch 2.13.0, tch 0.26.0.\n",
+        "# Every setting of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",
         env!("CARGO_PKG_VERSION")
     );
     let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;

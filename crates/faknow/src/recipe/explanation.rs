@@ -5,9 +5,10 @@ use faknow_model::{WordContributions, integrated_gradients};
 use serde::Serialize;
 use tch::Device;
 
+use super::detector::not_of_words;
 use super::input::InputModel;
 use super::{Detector, Prediction};
-use crate::{Error, Result};
+use crate::Result;
 
 /// What a detector says of a text, and what each of its words did for that.
 ///
@@ -71,12 +72,7 @@ pub(super) fn word_contributions(
     class: usize,
     device: Device,
 ) -> Result<WordContributions> {
-    let of_words = model.of_words().ok_or_else(|| {
-        Error::config(
-            "",
-            "this model's judgements cannot be explained by words: it sees more than them".to_owned(),
-        )
-    })?;
+    let of_words = model.of_words().ok_or_else(not_of_words)?;
     let batch = data.batch(&[row])?.to_device(device);
     Ok(integrated_gradients(of_words, &batch.tokens, data.length(row), class)?)
 }

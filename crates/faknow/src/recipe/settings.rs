@@ -285,7 +285,7 @@ mod tests {
         says(
             "epochs=3",
             "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
-             `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `average`, \
+             `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, `average`, \
              `checkpoint`, `freeze`",
         );
         says(

@@ -10,7 +10,7 @@ use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
 use faknow_trainer::{
-    Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder, evaluate,
+    Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
     let_threads_sleep, with_model_seed,
 };
 use serde::Serialize;
@@ -20,14 +20,14 @@ use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::corpus::{Corpus, TestRecords, eval_loader, train_loader};
-use super::detector::{save_inputs, write};
+use super::detector::save_inputs;
+use super::finish::Finish;
 use super::input::{InputBatch, InputDataset, InputModel};
 use super::inputs::Inputs;
-use super::mistakes::surest_mistakes;
 use super::models::{AnyModelConfig, Sizes};
 use super::pretraining::pretrain;
 use super::trainer_config::{EarlyStoppingConfig, TrainerConfig};
-use super::{Config, Session, report};
+use super::{Config, Session};
 use crate::{Error, Result};
 
 /// What training yields.
@@ -141,7 +141,6 @@ impl Job {
 
     /// Trains, from the beginning or from a checkpoint, tests and reports.
     pub(super) fn run(self, run_dir: RunDir, session: Session, from: Option<&Resume>) -> Result<Outcome> {
-        let device = self.vars.device();
         let run = run_dir.path().to_path_buf();
         if !Resume::finds_checkpoint(&run) {
             let Self { config, corpus, vars, .. } = &self;
@@ -154,7 +153,7 @@ impl Job {
         let Self { config, corpus, model, vars, metrics, summary: lines } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = builder(&config, model, vars, metrics, step)?
-            .callback(DataSummary(lines))
+            .callback(DataSummary(lines.clone()))
             .run_dir(run_dir)
             .interrupt(session.interrupt)
             .checkpoints(config.checkpoint.clone())
@@ -185,27 +184,7 @@ impl Job {
         if fit.ended == StopReason::Interrupted {
             return Ok(Outcome { run, fit, valid: None, test: None });
         }
-        let report = |evaluation: Evaluation| -> Result<_> {
-            let report = ClassificationReport::new(&evaluation.predictions, corpus.classes.names())?;
-            Ok((evaluation, report))
-        };
-        // Validation saw the weights of many epochs: this is what those that the detector ends with score.
-        let valid = valid
-            .map(|loader| report(evaluate(trainer.model(), &loader, &Metrics::empty(), device)?))
-            .transpose()?;
-        let order = test.as_ref().map(|loader| loader.order(0).concat()).unwrap_or_default();
-        let test = test.map(|loader| report(trainer.test(&loader)?)).transpose()?;
-        let mistakes = match (&test, &corpus.test) {
-            (Some((evaluation, _)), Some(InputDataset::Trees(data))) => {
-                surest_mistakes(trainer.model(), data, &order, &evaluation.predictions, device)?
-            }
-            _ => Vec::new(),
-        };
-        let outcome = Outcome { run, fit, valid, test };
-        let parameters =
-            faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
-        write(&outcome.run.join("report.md"), &report::markdown(&config, &outcome, &parameters, &mistakes))?;
-        Ok(outcome)
+        Finish { config: &config, corpus: &corpus, data: lines, run: &run }.of(&mut trainer, fit, valid, test)
     }
 
     /// A trainer that writes nothing, and the training batches, for tools that try something before a run.

@@ -101,7 +101,7 @@ fn every_setting_is_documented_with_its_default() {
     let plain: BTreeSet<String> = tables.iter().filter(|name| !parts.contains(name)).cloned().collect();
     check_keys(&documented, "Run", &plain);
     check_defaults(&documented, "Run", &defaults);
-    assert_eq!(parts.len(), 12, "{parts:?}");
+    assert_eq!(parts.len(), 13, "{parts:?}");
     for part in parts {
         match part.as_str() {
             // Their further keys depend on the name, and have sections of their own.

@@ -11,6 +11,7 @@ mod cross_validation;
 mod data;
 mod detector;
 mod documentation;
+mod judging;
 mod search;
 mod side_by_side;
 mod support;

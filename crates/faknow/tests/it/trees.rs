@@ -11,6 +11,7 @@ use faknow::recipe::{
     Config, DataConfig, Detector, Outcome, ResumeOptions, Session, Sessions, cross_validate, models, resume,
     train,
 };
+use faknow::report::Mistake;
 use faknow::tch::Device;
 use faknow::trainer::{Interrupt, RunDir};
 use serde_json::json;
@@ -95,33 +96,29 @@ fn a_resumed_run_is_the_run_that_was_not_cut_off() {
 }
 
 #[test]
-fn the_report_tells_which_nodes_led_to_the_surest_mistakes() {
+fn a_run_keeps_its_surest_mistakes_with_the_nodes_that_led_to_them() {
     let bench = Bench::new("gcn");
     let outcome = bench.train("run").unwrap();
-    let report = fs::read_to_string(bench.path("run/report.md")).unwrap();
-    let section = report.split("## Surest mistakes").nth(1).unwrap().split("## ").next().unwrap();
-    let rows: Vec<Vec<&str>> = section
-        .lines()
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| tree"))
-        .map(|line| line.split('|').map(str::trim).collect())
-        .collect();
+    let text = fs::read_to_string(bench.path("run/mistakes.json")).unwrap();
+    let mistakes: Vec<Mistake> = serde_json::from_str(&text).unwrap();
     let (evaluation, _) = outcome.test.unwrap();
     let predictions = evaluation.predictions;
     let wrong = |row: &usize| predictions.labels()[*row] != predictions.predicted()[*row];
-    assert_eq!(rows.len(), (0..32).filter(wrong).count().min(5), "{section}");
-    // The rows are those of the detector, tree by tree.
+    assert_eq!(mistakes.len(), (0..32).filter(wrong).count().min(10), "{text}");
+    // They are those of the detector, tree by tree.
     let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
     let test = DataConfig { train_ids: None, ..bench.config.data.clone() };
     let trees = detector.read_trees(&test).unwrap();
-    for row in &rows {
-        let tree = trees.iter().find(|tree| tree.id() == row[1]).unwrap();
+    for mistake in &mistakes {
+        let tree = trees.iter().find(|tree| Some(tree.id()) == mistake.id.as_deref()).unwrap();
         let said = &detector.predict_trees(vec![tree.clone()]).unwrap()[0];
-        assert_eq!((said.label.as_str(), format!("{:.3}", said.score).as_str()), (row[3], row[4]));
-        assert_ne!(row[2], row[3]);
-        assert_eq!(row[5], tree.n_nodes().to_string());
+        assert_eq!(said.label, mistake.predicted);
+        assert!((said.score - mistake.score).abs() < 1e-6 && mistake.label != mistake.predicted);
+        assert_eq!(mistake.n_parts, tree.n_nodes());
         let parts = &detector.explain_trees(vec![tree.clone()]).unwrap()[0];
-        let best = (0..parts.len()).fold(0, |best, node| if parts[node] > parts[best] { node } else { best });
-        assert!(row[6].starts_with(&format!("{best} ({:+.3})", parts[best])), "{row:?} {parts:?}");
+        let size = |node: usize| parts[node].abs();
+        let best = (0..parts.len()).fold(0, |best, node| if size(node) > size(best) { node } else { best });
+        assert!((mistake.parts[0].contribution - parts[best]).abs() < 1e-6, "{mistake:?} {parts:?}");
     }
 }
 

@@ -1,0 +1,42 @@
+//! `faknow tokens`: texts as the word numbers that a detector's model sees.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use faknow::recipe::Detector;
+use faknow::tch::Device;
+use serde_json::json;
+
+use crate::console::print;
+use crate::input::open;
+use crate::options::RecordOptions;
+
+/// Cut texts into the word numbers that a detector's model sees
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow tokens runs/textcnn-… --input -
+
+Writes one JSON object a line, in the order of the input: {\"tokens\": [14, 3, 2, 71]}. A number is the line of `vocab.txt`,
+from 0; 1 is every word that training did not know. An exported model takes them, padded with 0.")]
+pub(crate) struct TokensArgs {
+    /// Run folder of the detector
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
+    /// Records to cut; - reads JSON lines (or --format) from standard input
+    #[arg(long, value_name = "FILE|-")]
+    input: PathBuf,
+    #[command(flatten)]
+    fields: RecordOptions,
+}
+
+impl TokensArgs {
+    pub(crate) fn run(&self) -> Result<()> {
+        let detector = Detector::load(&self.run, Device::Cpu)?;
+        for record in open(&self.input, &self.fields, &detector)? {
+            let tokens = detector.tokens(&[record?.text])?.remove(0);
+            print(&json!({ "tokens": tokens }).to_string())?;
+        }
+        Ok(())
+    }
+}

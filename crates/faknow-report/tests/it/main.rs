@@ -1,0 +1,151 @@
+//! Pages of run folders.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::fs;
+use std::path::Path;
+
+use faknow_metrics::Predictions;
+use faknow_report::{Facts, Judged, Mistake, MistakePart, Run, TEST_ROWS, render, write};
+use tempfile::TempDir;
+
+const EPOCH: &str = r#"{"type":"epoch","epoch":1,"step":10,"samples":100,"train":{"loss":0.7},"valid":{"loss":0.6,"accuracy":0.8,"f1":null},"learning_rates":[0.001],"grad_norm":1.5,"train_seconds":1.0,"valid_seconds":0.2}"#;
+
+fn judged(shift: f64) -> Judged {
+    let labels: Vec<usize> = (0..60).map(|row| row % 2).collect();
+    let score = |row: usize| (0.2 + 0.6 * (row % 2) as f64 + shift * (row % 5) as f64).clamp(0.01, 0.99);
+    let scores = (0..60).flat_map(|row| [1.0 - score(row), score(row)]).collect();
+    Judged {
+        predictions: Predictions::new(2, labels, scores).unwrap(),
+        classes: vec!["real".into(), "fa,\"ke".into()],
+        rows: (0..60).map(|row| 2 * row).collect(),
+        lengths: (1..61).collect(),
+        domains: (0..60).map(|row| if row % 3 == 0 { "health" } else { "" }.to_owned()).collect(),
+    }
+}
+
+/// A folder as a run leaves it.
+fn run_folder(folder: &Path, seed: u64, shift: f64) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("config.toml"), format!("seed = {seed}\n[model]\nname = \"textcnn\"\n")).unwrap();
+    fs::write(folder.join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"end\"}}\n")).unwrap();
+    let facts = Facts {
+        model: "textcnn".into(),
+        classes: vec!["real".into(), "fa,\"ke".into()],
+        seed,
+        n_epochs: 1,
+        profile: vec![("forward".into(), 1.0), ("data".into(), 0.0)],
+        ..Facts::default()
+    };
+    fs::write(folder.join("summary.json"), serde_json::to_string(&facts).unwrap()).unwrap();
+    let part = |name: &str, contribution| MistakePart { name: name.into(), contribution };
+    let mistake = Mistake {
+        row: 3,
+        id: None,
+        label: "real".into(),
+        predicted: "fake".into(),
+        score: 0.9,
+        unit: "word".into(),
+        n_parts: 2,
+        parts: vec![part("<script>alert(1)</script>", 0.5), part("rain", -0.1)],
+    };
+    fs::write(folder.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
+    judged(shift).write(&folder.join(TEST_ROWS)).unwrap();
+}
+
+#[test]
+fn judgements_survive_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/test.csv");
+    judged(0.1).write(&path).unwrap();
+    assert_eq!(Judged::read(&path).unwrap().unwrap(), judged(0.1));
+    assert_eq!(Judged::read(&folder.path().join("none.csv")).unwrap(), None);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
+    let cases = [
+        (text.replacen("label", "lable", 1), "expected a column `label`"),
+        (text.replacen("\n2,", "\nx,", 1), "row 1: expected a position, got `x`"),
+        (
+            text.replacen("real,", "unreal,", 2).replacen("unreal,", "real,", 1),
+            "expected a class, got `unreal`",
+        ),
+        (text.replacen("0.8", "NaN", 1), "expected a finite number"),
+    ];
+    for (damaged, says) in cases {
+        fs::write(&path, damaged).unwrap();
+        let error = Judged::read(&path).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("test.csv"), "{error}");
+    }
+}
+
+#[test]
+fn a_page_tells_all_that_is_there_and_nothing_runs_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    run_folder(&folder.path().join("a"), 1, 0.1);
+    let page = render(&[Run::read(&folder.path().join("a")).unwrap()]).unwrap();
+    let parts = [
+        "<h1>a</h1>",
+        "Validation metrics",
+        "Confusion matrix",
+        "ROC curve",
+        "By domain",
+        "health",
+        "forward",
+    ];
+    for part in parts {
+        assert!(page.contains(part), "no {part}");
+    }
+    assert!(page.contains("&lt;script&gt;alert(1)") && !page.contains("<script"), "what data says is text");
+    for outside in ["http://", "https://", "url(", "<link", "<img", "onload"] {
+        let at = page.replace("http://www.w3.org/2000/svg", "").find(outside);
+        assert_eq!(at, None, "{outside} leads out of the page");
+    }
+}
+
+#[test]
+fn several_runs_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, seed, shift) in [("a", 1, 0.0), ("b", 2, 0.12), ("c", 3, 0.0)] {
+        run_folder(&folder.path().join(name), seed, shift);
+    }
+    // Tested on other samples.
+    let mut other = judged(0.0);
+    other.predictions = other.predictions.resampled(&(1..60).collect::<Vec<_>>()).unwrap();
+    other.write(&folder.path().join("c").join(TEST_ROWS)).unwrap();
+    let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&folder.path().join(name)).unwrap()).into();
+    let out = folder.path().join("page.html");
+    write(&out, &runs).unwrap();
+    let page = fs::read_to_string(&out).unwrap();
+    assert!(page.contains("McNemar") && page.contains("“a” has the highest test accuracy"), "no test");
+    assert!(page.contains("pair by pair: c."), "other samples are said to be so");
+    let settings = page.split("Settings that differ").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(settings.contains("<code>seed</code>") && !settings.contains("model.name"), "{settings}");
+}
+
+#[test]
+fn a_run_that_is_at_work_or_was_cut_off_has_a_page_too() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.toml"), "seed = 1\n").unwrap();
+    fs::write(folder.path().join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"ep")).unwrap();
+    let run = Run::read(folder.path()).unwrap();
+    assert_eq!(run.epochs.len(), 1, "a line that was cut off is left out");
+    let page = render(&[run]).unwrap();
+    assert!(page.contains("has no <code>summary.json</code>") && page.contains("was not tested"), "{page}");
+}
+
+#[test]
+fn what_is_no_run_or_damaged_is_named() {
+    let folder: TempDir = tempfile::tempdir().unwrap();
+    let says = |expected: &str| {
+        let error = Run::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    says("not a run folder: `config.toml` is not there");
+    assert!(Run::read(&folder.path().join("none")).unwrap_err().to_string().contains("no such folder"));
+    run_folder(folder.path(), 1, 0.0);
+    fs::write(folder.path().join("history.jsonl"), format!("{{]\n{EPOCH}\n")).unwrap();
+    says("history.jsonl: the file is damaged: line 1:");
+    fs::write(folder.path().join("history.jsonl"), "").unwrap();
+    fs::write(folder.path().join("summary.json"), "[").unwrap();
+    says("summary.json: the file is damaged");
+}

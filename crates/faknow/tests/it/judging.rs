@@ -1,0 +1,159 @@
+//! How scores become judgements, and why a text is judged as it is.
+
+use std::fs;
+
+use faknow::recipe::{Config, Detector, Threshold, ThresholdRule};
+use faknow::report::{Judged, TEST_ROWS, VALID_ROWS};
+use faknow::tch::Device;
+use serde_json::Value;
+
+use crate::support::{Bench, posts};
+
+/// A run whose detector is wrong now and then: one word tells the class, except for some posts that lie.
+fn trained(settings: &[&str]) -> (Bench, faknow::recipe::Outcome) {
+    let mut posts = posts(500);
+    for (number, (_, label)) in posts.iter_mut().enumerate() {
+        if number % 7 == 0 {
+            *label = if *label == "real" { "fake" } else { "real" };
+        }
+    }
+    let bench = Bench::new(&posts);
+    let outcome = bench.train("run", &[&["trainer.epochs=10", "optimizer.lr=0.01"][..], settings].concat());
+    (bench, outcome)
+}
+
+fn load(bench: &Bench) -> Detector {
+    Detector::load(&bench.path("run"), Device::Cpu).unwrap()
+}
+
+fn calibration(bench: &Bench) -> Value {
+    serde_json::from_str(&bench.read("run/calibration.json")).unwrap()
+}
+
+#[test]
+fn a_temperature_is_chosen_on_validation_data_and_used_by_the_detector() {
+    let (bench, outcome) = trained(&[]);
+    let (calibration, detector) = (calibration(&bench), load(&bench));
+    let temperature = calibration["temperature"].as_f64().unwrap();
+    assert!(temperature != 1.0 && temperature > 0.0, "{calibration}");
+    assert_eq!(detector.decision().temperature, temperature);
+    let log_loss = |at: usize| calibration["log_loss"][at].as_f64().unwrap();
+    assert!(log_loss(1) < log_loss(0), "{calibration}");
+    // The rows have the model's own scores, the outcome those of the detector.
+    let rows = Judged::read(&bench.path("run").join(TEST_ROWS)).unwrap().unwrap();
+    let (evaluation, report) = outcome.test.unwrap();
+    assert_eq!(detector.decision().apply(&rows.predictions).unwrap(), evaluation.predictions);
+    assert_ne!(rows.predictions.scores(), evaluation.predictions.scores());
+    assert_eq!(report.scores().value("accuracy"), evaluation.predictions.confusion().accuracy().value());
+    assert!(Judged::read(&bench.path("run").join(VALID_ROWS)).unwrap().is_some());
+    let (trained, _) = trained_without_temperature();
+    assert_eq!(load(&trained).decision().temperature, 1.0);
+}
+
+fn trained_without_temperature() -> (Bench, faknow::recipe::Outcome) {
+    trained(&["decision.temperature=false"])
+}
+
+#[test]
+fn a_threshold_is_that_of_the_config_or_of_whoever_asks() {
+    let (bench, _) = trained(&["decision.threshold=f1"]);
+    let chosen = calibration(&bench)["thresholds"]["f1"]["threshold"].as_f64().unwrap();
+    assert_eq!(load(&bench).decision().threshold, Some(chosen));
+    let texts: Vec<String> = posts(30).into_iter().map(|(text, _)| text).collect();
+    let flagged = |threshold: &str| {
+        let detector = load(&bench).with_threshold(threshold.parse().unwrap()).unwrap();
+        detector.predict(&texts).unwrap().iter().filter(|said| said.label == "fake").count()
+    };
+    assert_eq!((flagged("0"), flagged("1")), (30, 0));
+    let by_score = load(&bench).with_threshold(Threshold::Rule(ThresholdRule::Highest)).unwrap();
+    for said in by_score.predict(&texts).unwrap() {
+        assert!(said.score >= 0.5, "{said:?}");
+    }
+    let fixed = load(&bench).with_threshold(Threshold::Fixed(0.75)).unwrap();
+    for said in fixed.predict(&texts).unwrap() {
+        assert_eq!(said.label == "fake", said.scores[1].1 >= 0.75, "{said:?}");
+    }
+    for wrong in ["1.5", "-0.1", "nan", "best", ""] {
+        let error = wrong.parse::<Threshold>().unwrap_err().to_string();
+        assert!(error.contains("`decision.threshold`: expected highest, f1, precision"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_chosen_is_said() {
+    let (bench, _) = trained(&["data.split=[0.8, 0.0, 0.2]", "decision.threshold=f1"]);
+    assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "there was no validation");
+    let error = load(&bench).with_threshold("f1".parse().unwrap()).unwrap_err();
+    assert!(error.is_input() && error.to_string().contains("that needs validation data"), "{error}");
+    fs::remove_file(bench.path("run/calibration.json")).unwrap();
+    assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "as runs of older versions");
+    bench.write("run/calibration.json", "{");
+    let error = Detector::load(&bench.path("run"), Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("calibration.json") && error.contains("damaged"), "{error}");
+    let settings = [
+        ("decision.threshold=2", "expected highest, f1, precision, or a number from 0 to 1, got `2`"),
+        ("decision.precision=1.1", "expected a number from 0 to 1, got 1.1"),
+    ];
+    for (setting, expected) in settings {
+        let error = Config::default().set(setting).unwrap().validate().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let three =
+        Config::default().set_all(&["data.classes=['a', 'b', 'c']", "decision.threshold=f1"]).unwrap();
+    assert!(
+        three
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("a threshold needs two classes, of which there are 3")
+    );
+}
+
+#[test]
+fn an_explanation_adds_up_and_finds_the_word_that_tells() {
+    let bench = Bench::new(&posts(300));
+    bench.train("run", &["trainer.epochs=10", "optimizer.lr=0.01", "model.dropout=0.0"]);
+    let detector = load(&bench);
+    let texts = ["rain SHOCKING mayor unheardof", "storm officials market vote", ""];
+    let said = detector.explain(&texts).unwrap();
+    let names = |at: usize| said[at].parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names(0), ["rain", "shocking", "mayor", "unheardof"]);
+    assert_eq!(said[0].parts.iter().map(|part| part.known).collect::<Vec<_>>(), [true, true, true, false]);
+    assert!(said[2].parts.is_empty());
+    for (explanation, prediction) in said.iter().zip(detector.predict(&texts).unwrap()) {
+        assert_eq!(explanation.prediction.label, prediction.label);
+        // The log-odds of the model's own score: those of the detector times the temperature.
+        let odds = (prediction.score / (1.0 - prediction.score)).ln() * detector.decision().temperature;
+        let sum: f64 = explanation.parts.iter().map(|part| part.contribution).sum();
+        let total = explanation.baseline + sum + explanation.residual;
+        assert!((total - odds).abs() < 1e-4, "{explanation:?} is {odds}");
+        assert!(
+            explanation.residual.abs() < 0.05 * (odds - explanation.baseline).abs() + 1e-6,
+            "{explanation:?}"
+        );
+    }
+    for explanation in &said[..2] {
+        let strongest =
+            explanation.parts.iter().max_by(|a, b| a.contribution.total_cmp(&b.contribution)).unwrap();
+        assert!(["shocking", "officials"].contains(&strongest.name.as_str()), "{explanation:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_kept_with_the_words_that_led_to_them() {
+    let (bench, outcome) = trained(&[]);
+    let mistakes: Vec<faknow::report::Mistake> =
+        serde_json::from_str(&bench.read("run/mistakes.json")).unwrap();
+    let (evaluation, _) = outcome.test.unwrap();
+    let n_wrong = evaluation.predictions.n_samples() as u64 - evaluation.predictions.confusion().n_correct();
+    assert_eq!(mistakes.len() as u64, n_wrong.min(10));
+    assert!(
+        mistakes.iter().all(|m| m.unit == "word" && m.n_parts == m.parts.len() && m.label != m.predicted)
+    );
+    assert!(mistakes.is_sorted_by(|a, b| a.score >= b.score));
+    let page = bench.read("run/report.html");
+    for part in ["Surest mistakes", "Reliability", "Thresholds", "Confusion matrix", "ROC curve", "By length"]
+    {
+        assert!(page.contains(part), "no {part}");
+    }
+}
