@@ -1,18 +1,20 @@
 //! `cargo xtask bench`: the benchmark among the examples, with the arguments passed on; on the shared data sets and beside Python
-//! programs, if they are there.
+//! programs, if they are there. With `--serve` the server's instead.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use crate::process;
-use crate::setup;
 use crate::workspace::Workspace;
+use crate::{load, process, setup};
 
 /// Runs `cargo xtask bench`.
 pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     setup::ensure(workspace)?;
+    if args.iter().any(|arg| arg == "--serve") {
+        return load::run(workspace, &args.iter().filter(|arg| *arg != "--serve").collect::<Vec<_>>());
+    }
     if args.iter().any(|arg| arg == "--micro") {
         let more = args.iter().filter(|arg| *arg != "--micro");
         let mut command =

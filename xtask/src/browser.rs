@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
 
 use crate::process::{self, Usage};
+use crate::served::Served;
 use crate::setup;
 use crate::summary::Summary;
 use crate::webdriver::Browser;
@@ -16,7 +18,7 @@ use crate::workspace::{Workspace, built_program};
 const HELP: &str = "\
 cargo xtask browser [--pictures DIR]
 
-Makes reports of small runs and looks at them in headless Chromium, at the width of a desktop and of a phone, in light and dark: no
+Makes reports of small runs, serves one, and looks at the pages in headless Chromium, at the width of a desktop and of a phone, in light and dark: no
 error, nothing wider than the page, no label cut off. --pictures keeps what was seen. Where Chromium and its driver are not
 installed they are, if this is a Debian system and we are root; else the check says loudly that it was skipped.
 ";
@@ -78,7 +80,43 @@ pub fn check(workspace: &mut Workspace, pictures: Option<&Path>) -> Result<Summa
         let address = format!("file://{}", folder.path().join(file).display());
         look(&browser, name, &address, pictures, &mut summary)?;
     }
+    let server = Served::start(&target, folder.path(), "demo", &[])?;
+    let address = format!("http://{}", server.address);
+    look(&browser, "server", &address, pictures, &mut summary)?;
+    let outcome = ask_server(&browser, &address);
+    if let Err(error) = &outcome {
+        eprintln!("server, a text: {error:#}");
+    }
+    summary.add(Summary::of_check(outcome.is_ok()));
+    server.end()?;
     Ok(summary)
+}
+
+/// Judges a text on the server's page: it is shown as it was typed, with a verdict, a bar a class and a mark a word.
+fn ask_server(browser: &Browser, address: &str) -> Result<()> {
+    browser.open(address)?;
+    browser.script(
+        "document.getElementById('text').value = 'SHOCKING: the <b>mayor</b> lied!';
+        document.getElementById('form').requestSubmit(); return 0",
+    )?;
+    let started = Instant::now();
+    let seen = loop {
+        let seen = browser.script(
+            "if (document.getElementById('result').hidden) return null;
+            const all = selector => document.querySelectorAll(selector).length;
+            return [document.getElementById('words').textContent, all('progress'), all('mark'), document.activeElement.id]",
+        )?;
+        if !seen.is_null() {
+            break seen;
+        }
+        ensure!(started.elapsed() < LIMIT, "no verdict");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    ensure!(seen == json!(["SHOCKING: the <b>mayor</b> lied!", 2, 6, "verdict"]), "it shows {seen}");
+    let complaints = browser.complaints()?;
+    ensure!(complaints.is_empty(), "the browser complains:\n{}", complaints.join("\n"));
+    println!("server, a text: good");
+    Ok(())
 }
 
 /// A page at every size, in light and dark.

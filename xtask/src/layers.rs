@@ -50,7 +50,8 @@ const LAYERS: &[Layer] = &[
         ],
         tch: Tch::Direct,
     },
-    Layer { name: "faknow-cli", ours: &["faknow"], tch: Tch::Below },
+    Layer { name: "faknow-serve", ours: &["faknow"], tch: Tch::Below },
+    Layer { name: "faknow-cli", ours: &["faknow", "faknow-serve"], tch: Tch::Below },
     Layer { name: "faknow-examples", ours: &["faknow"], tch: Tch::Below },
     Layer { name: "xtask", ours: &[], tch: Tch::Never },
 ];

@@ -13,11 +13,13 @@ mod dist;
 mod exported;
 mod layers;
 mod libtorch;
+mod load;
 mod outside;
 mod process;
 mod progress;
 mod python;
 mod real;
+mod served;
 mod setup;
 mod soak;
 mod summary;
@@ -49,6 +51,7 @@ To work on it:
   outside   build and run two crates that lie outside the workspace
   real      train on a real data set and check the accuracy            (needs the shared data)
   bench     speed of training and evaluation                           [options of the benchmark]
+            speed of the server, overload, memory (needs wrk)          --serve [--soak SECONDS]
   browser   our pages in headless Chromium                             [--pictures DIR]
   exported  what C++ and Python make of an exported detector
   dist      the program with its libtorch, as an archive               [--release]

@@ -113,7 +113,7 @@ mod tests {
             let at = 3 * (y * picture.width + x);
             picture.values[at]
         };
-        assert_eq!((corner(0, 0), corner(1, 0), corner(1, 1)), (31, 138, 138));
+        assert_eq!((corner(0, 0), corner(1, 0), corner(1, 1)), (31, 137, 137));
         assert!(corner(0, 1) > 240);
         let png = picture.to_png().unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();

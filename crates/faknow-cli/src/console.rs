@@ -148,6 +148,7 @@ fn say(message: &str) {
 
 fn is_input(error: &anyhow::Error) -> bool {
     error.downcast_ref::<faknow::Error>().is_some_and(faknow::Error::is_input)
+        || error.downcast_ref::<faknow_serve::Error>().is_some_and(faknow_serve::Error::is_input)
         || error.downcast_ref::<faknow::data::Error>().is_some()
         || error.downcast_ref::<faknow::report::Error>().is_some()
 }

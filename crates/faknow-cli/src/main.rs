@@ -18,6 +18,7 @@ mod predict_trees;
 mod report;
 mod resume;
 mod search;
+mod serve;
 mod summary;
 mod test;
 mod tokens;
@@ -42,6 +43,7 @@ use clap::{Parser, Subcommand};
   faknow cv textcnn --folds 5 --train train.csv            mean and deviation over folds
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
   faknow predict RUN_DIR --input new.jsonl
+  faknow serve RUN_DIR                answer over HTTP, with a page to try it
   faknow report RUN_DIR …             runs as a page, side by side
 
 Results go to standard output, everything else to standard error.
@@ -62,6 +64,7 @@ enum Command {
     Cv(Box<cv::CvArgs>),
     Search(Box<search::SearchArgs>),
     Predict(predict::PredictArgs),
+    Serve(serve::ServeArgs),
     Report(report::ReportArgs),
     Export(export::ExportArgs),
     Tokens(tokens::TokensArgs),
@@ -95,6 +98,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Cv(args) => args.run(&console),
         Command::Search(args) => args.run(&console),
         Command::Predict(args) => args.run(),
+        Command::Serve(args) => args.run(),
         Command::Report(args) => args.run(),
         Command::Export(args) => args.run(),
         Command::Tokens(args) => args.run(),

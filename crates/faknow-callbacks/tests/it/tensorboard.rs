@@ -147,7 +147,7 @@ fn a_run_that_goes_on_has_each_point_once() {
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let torn = read_scalars(&folder).unwrap();
     assert_eq!(torn, read[..torn.len()]);
-    assert!((1..read.len()).contains(&torn.len()), "{torn:?}");
+    assert!((1..=read.len()).contains(&torn.len()), "{torn:?}");
     let mut damaged = bytes.clone();
     damaged[bytes.len() - 8] ^= 1;
     fs::write(&path, damaged).unwrap();

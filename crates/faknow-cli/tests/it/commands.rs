@@ -151,6 +151,7 @@ fn help_teaches_every_command() {
         "summary",
         "test",
         "predict",
+        "serve",
         "models",
         "data",
         "demo",
@@ -224,6 +225,7 @@ fn the_page_about_the_program_has_every_option_and_the_fixed_forms() {
         "summary",
         "test",
         "predict",
+        "serve",
         "data inspect",
         "models",
         "demo",
@@ -254,6 +256,7 @@ fn the_page_about_the_program_has_every_option_and_the_fixed_forms() {
         "faknow train upfd-sage --upfd DIR/raw [--feature profile]",
         "faknow test RUN_DIR --data F [--text COLUMN --label COLUMN] [--json]",
         "faknow predict RUN_DIR --input F|- [--text COLUMN] [--output F]",
+        "faknow serve RUN_DIR [--host ADDRESS] [--port PORT]",
     ] {
         assert!(page.contains(form), "docs/cli.md lacks {form}");
     }

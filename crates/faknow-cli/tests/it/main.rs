@@ -12,6 +12,7 @@ mod predict;
 mod resume;
 mod same_run;
 mod selection;
+mod serve;
 mod support;
 mod tools;
 mod train;

@@ -1,0 +1,114 @@
+//! `faknow serve`: a trained detector answers over HTTP.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use faknow::recipe::{Config, Detector};
+use faknow::trainer::Interrupt;
+use faknow_serve::{ServeConfig, Server};
+
+use crate::console;
+
+/// Answer over HTTP with a trained detector
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  faknow serve runs/textcnn-…                     then open http://127.0.0.1:8080 in a browser
+  curl 127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{\"text\": \"Aliens endorse the mayor\"}'
+
+Prints where it listens as soon as it is ready, and a line for each answer on standard error. Ctrl-C and SIGTERM
+end it in good order: what was accepted is answered. There is no encryption and no password: see docs/serve.md.")]
+pub(crate) struct ServeArgs {
+    /// Run folder of the detector
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
+    /// Address to listen on; 0.0.0.0 lets every machine of the network in
+    #[arg(long, value_name = "ADDRESS", default_value_t = defaults().host)]
+    host: IpAddr,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = defaults().port)]
+    port: u16,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Bytes that the body of a request may have
+    #[arg(long, value_name = "BYTES", default_value_t = defaults().max_body, help_heading = "Limits")]
+    max_body: usize,
+    /// Characters that a text may have
+    #[arg(long, value_name = "N", default_value_t = defaults().max_chars, help_heading = "Limits")]
+    max_chars: usize,
+    /// Characters of a text that is to be explained
+    #[arg(long, value_name = "N", default_value_t = defaults().max_explain_chars, help_heading = "Limits")]
+    max_explain_chars: usize,
+    /// Texts, or trees, of a request
+    #[arg(long, value_name = "N", default_value_t = defaults().max_texts, help_heading = "Limits")]
+    max_texts: usize,
+    /// Texts of waiting requests that are judged together
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size, help_heading = "Limits")]
+    batch_size: usize,
+    /// Texts that may wait; a request beyond them is answered with 429
+    #[arg(long, value_name = "N", default_value_t = defaults().queue, help_heading = "Limits")]
+    queue: usize,
+    /// Seconds that a request may wait; then it is answered with 503
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
+    timeout: Duration,
+    /// Seconds that a client may take to send a request or to read on
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
+    read_timeout: Duration,
+    /// Connections at a time; further ones wait
+    #[arg(long, value_name = "N", default_value_t = defaults().max_connections, help_heading = "Limits")]
+    max_connections: usize,
+}
+
+impl ServeArgs {
+    pub(crate) fn run(&self) -> Result<()> {
+        let interrupt = Interrupt::on_signals()?;
+        // From now on a signal is a request; one that comes while the model loads is honoured afterwards.
+        let _honoured = interrupt.listen();
+        // The address first: that it is in use should not take until the model is loaded.
+        let server = Server::bind(self.to_config())?;
+        let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
+        let detector = Detector::load(&self.run, device)?;
+        if !self.host.is_loopback() {
+            tracing::warn!(
+                "whoever reaches {} may use this server: it asks for no password",
+                server.address()
+            );
+        }
+        console::print(&format!("listening on http://{}", server.address()))?;
+        Ok(server.run(&self.run_name(), Box::new(detector), &interrupt)?)
+    }
+
+    fn to_config(&self) -> ServeConfig {
+        ServeConfig {
+            host: self.host,
+            port: self.port,
+            max_body: self.max_body,
+            max_chars: self.max_chars,
+            max_explain_chars: self.max_explain_chars,
+            max_texts: self.max_texts,
+            batch_size: self.batch_size,
+            queue: self.queue,
+            timeout: self.timeout,
+            read_timeout: self.read_timeout,
+            max_connections: self.max_connections,
+        }
+    }
+
+    /// The last part of the run's folder, without the path, which is nobody's business.
+    fn run_name(&self) -> String {
+        let folder = self.run.canonicalize().unwrap_or_else(|_| self.run.clone());
+        folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+fn defaults() -> ServeConfig {
+    ServeConfig::default()
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|time| !time.is_zero()).ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}

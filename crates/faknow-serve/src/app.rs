@@ -1,0 +1,142 @@
+//! The routes, and what surrounds each answer: the log, the metrics, some headers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use faknow::trainer::Interrupt;
+use serde_json::json;
+
+use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::page::{PAGE, content_security_policy};
+use crate::predict::{Judged, predict};
+use crate::queue::Queue;
+use crate::refusal::{Refusal, json_response};
+use crate::{About, ServeConfig};
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) config: ServeConfig,
+    pub(crate) about: About,
+    /// Name of the run.
+    pub(crate) run: String,
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) stop: Interrupt,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// The routes; `openapi.json` describes them, and a test compares the two.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let policy = content_security_policy();
+    Router::new()
+        .route("/", get(|| page(policy)))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/v1/model", get(model))
+        .route("/v1/predict", post(predict))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(Arc::clone(app), observe))
+        .with_state(Arc::clone(app))
+}
+
+async fn page(policy: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, &policy),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, PAGE).into_response()
+}
+
+async fn healthz() -> Response {
+    json_response(StatusCode::OK, json!({ "status": "alive" }).to_string())
+}
+
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    if app.stop.is_requested() || !app.queue.is_open() {
+        let message = "the server is about to end";
+        return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).into_response();
+    }
+    json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    match app.metrics.to_text() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Refusal::new(status, "internal_error", error.to_string()).into_response()
+        }
+    }
+}
+
+async fn openapi() -> Response {
+    json_response(StatusCode::OK, include_str!("openapi.json"))
+}
+
+async fn model(State(app): State<Arc<App>>) -> Response {
+    let about = json!({
+        "run": app.run,
+        "model": app.about.model,
+        "classes": app.about.classes,
+        "reads": app.about.reads,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    json_response(StatusCode::OK, about.to_string())
+}
+
+async fn not_found(uri: Uri) -> Response {
+    let message = format!("no `{}` here; GET /openapi.json tells what there is", shortened(uri.path()));
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Response {
+    let expected = if uri.path() == "/v1/predict" { "POST" } else { "GET" };
+    let message = format!("`{}` takes {expected}, got {method}", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
+}
+
+/// A line in the log and a count for each answer.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let (took, status) = (started.elapsed(), response.status().as_u16());
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    app.metrics.answered(route, status, took);
+    let texts = response.extensions().get::<Judged>().map(|judged| judged.0);
+    let (peer, path, ms) = (peer.map(tracing::field::display), shortened(&path), took.as_secs_f64() * 1e3);
+    // Those who watch the server ask all the time.
+    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
+        tracing::debug!(peer, %method, path, status, ms, "answered");
+    } else {
+        tracing::info!(peer, %method, path, status, ms, texts, "answered");
+    }
+    insert_missing(response.headers_mut(), header::CACHE_CONTROL, "no-store");
+    insert_missing(response.headers_mut(), header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}
+
+fn insert_missing(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.entry(name).or_insert(HeaderValue::from_static(value));
+}
+
+/// The first characters of what a client sent, which may be long.
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}

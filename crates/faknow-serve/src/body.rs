@@ -1,0 +1,74 @@
+//! Takes the body of a request, no longer and no slower than is allowed.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use crate::ServeConfig;
+use crate::refusal::Refusal;
+
+/// So many times the limit of a body is taken and thrown away, so that its sender comes to read the answer: a
+/// connection that is closed while it still sends would lose it.
+const THROWN_AWAY: usize = 16;
+
+/// The body of a request that says it is JSON.
+pub(crate) async fn take(request: Request, config: &ServeConfig) -> Result<Vec<u8>, Refusal> {
+    let is_json = check_type(request.headers());
+    let read = timeout(config.read_timeout, read(request.into_body(), config.max_body)).await;
+    is_json?;
+    read.unwrap_or_else(|_| {
+        let limit = config.read_timeout.as_secs_f64();
+        let message = format!("the body did not come within {limit} seconds");
+        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
+    })
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let refuse = |message: String| {
+        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+    };
+    let value =
+        |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+    let Some(given) = value(header::CONTENT_TYPE) else {
+        return refuse("expected the header `content-type: application/json`, got none".into());
+    };
+    let mut parts = given.split(';').map(str::trim);
+    let is_json = parts.next() == Some("application/json");
+    let charset = parts.find_map(|part| part.strip_prefix("charset=")).map(|name| name.trim_matches('"'));
+    if !is_json || charset.is_some_and(|name| name != "utf-8") {
+        return refuse(format!("expected the content type `application/json` in UTF-8, got `{given}`"));
+    }
+    match value(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            refuse(format!("expected a body as it is, got the content encoding `{encoding}`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let message = format!("the body broke off: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, "broken_body", message)
+        })?;
+        let data = frame.into_data().unwrap_or_default();
+        length += data.len();
+        if length <= limit {
+            bytes.extend_from_slice(&data);
+        } else {
+            bytes = Vec::new();
+        }
+        if length > limit.saturating_mul(THROWN_AWAY) {
+            break;
+        }
+    }
+    if length > limit {
+        let message = format!("expected a body of at most {limit} bytes, got more");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
+    }
+    Ok(bytes)
+}
