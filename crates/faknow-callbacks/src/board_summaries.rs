@@ -74,7 +74,7 @@ pub(crate) fn settings_table(settings: &Map<String, Value>) -> String {
 }
 
 /// Which curves share a chart on the page Custom Scalars: losses, metrics, what training itself does.
-pub(crate) fn layout(metrics: &[String]) -> Result<Summary> {
+pub(crate) fn layout(metrics: &[&str]) -> Result<Summary> {
     let charts = [
         ("loss", vec!["Train/loss".to_owned(), "Validation/loss".to_owned(), "Test/loss".to_owned()]),
         ("validation metrics", metrics.iter().map(|name| format!("Validation/{name}")).collect()),

@@ -12,6 +12,8 @@ use crate::{BatchEnd, Callback, Flow, Phase, Result, Run, StopReason, text};
 
 /// Classes beyond which neither curves nor pictures of each are drawn.
 const MOST_CLASSES: usize = 10;
+/// Metrics that share a chart, beside what the run is judged by: all of them together cannot be told apart.
+const IN_ONE_CHART: [&str; 6] = ["accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
 
 /// Writes an event file into the folder `tensorboard` of the run's folder.
 ///
@@ -21,6 +23,7 @@ const MOST_CLASSES: usize = 10;
 /// | `Train/learning_rate` (`…/0`, `…/1` with several parameter groups) | as in force during the epoch | epoch |
 /// | `Train/grad_norm` | mean over the epoch, if it is measured | epoch |
 /// | `Validation/loss`, `Validation/<part>`, `Validation/<metric>` | | epoch |
+/// | `Best/loss`, `Best/<part>`, `Best/<metric>` | validation of the best epoch, once the run is over | best epoch |
 /// | `Test/loss`, `Test/<part>`, `Test/<metric>` | | epoch whose weights were tested |
 /// | `Step/loss` | loss of one batch, every [`log_every`](Self::log_every) steps | step |
 /// | `Step/Validation/loss`, `Step/Validation/<part>`, `…/<metric>` | validations inside an epoch | step |
@@ -135,7 +138,12 @@ impl Callback for TensorBoard {
     fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
         let start = hparams::start(&run.hyperparameters, wall_time())?;
         let settings = board::text("Settings", board::settings_table(&run.hyperparameters));
-        let metrics: Vec<String> = run.monitors.iter().map(|monitor| monitor.name.clone()).collect();
+        let monitored = run.monitor.as_ref().map(|monitor| monitor.name.as_str());
+        let names = run.monitors.iter().map(|monitor| monitor.name.as_str());
+        let metrics: Vec<&str> = names
+            .filter(|name| IN_ONE_CHART.contains(name) || Some(*name) == monitored)
+            .filter(|name| *name != "loss")
+            .collect();
         let events = self.open(run)?;
         events.summary(0, start)?;
         events.summary(0, settings)?;
@@ -195,6 +203,11 @@ impl Callback for TensorBoard {
 
     fn on_fit_end(&mut self, run: &mut Run, reason: &StopReason) -> Result<()> {
         if *reason != StopReason::Interrupted {
+            let best = run.best.as_ref().map(|best| best.epoch);
+            let best = run.history.epochs.iter().find(|record| Some(record.epoch) == best);
+            if let Some((epoch, valid)) = best.and_then(|best| Some((best.epoch, best.valid.as_ref()?))) {
+                self.write(run, epoch as u64, &tagged("Best", valid))?;
+            }
             self.end(run, Ended::Done)?;
         }
         Ok(())
@@ -216,8 +229,9 @@ fn was_measured_before(run: &Run, point: &Point<'_>) -> bool {
     let n_epochs = run.history.epochs.len() as i64;
     match point.tag.split_once('/') {
         Some(("Step", _)) => point.x <= run.step as i64,
-        // A run that goes on is tested anew.
+        // A run that goes on is tested anew, and another epoch may be its best.
         Some(("Test", _)) => point.x < n_epochs,
+        Some(("Best", _)) => false,
         _ => point.x <= n_epochs,
     }
 }

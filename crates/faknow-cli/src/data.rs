@@ -87,7 +87,7 @@ impl InspectArgs {
         }
         // Without texts there is nothing that could repeat.
         let has_texts = files.iter().all(|(_, options)| options.columns.text.is_some());
-        let repeated = has_texts.then(|| overlap(&files)).transpose()?;
+        let repeated = has_texts.then(|| overlap(&files, classes.as_ref())).transpose()?;
         if self.json {
             let summary = match &inspections[..] {
                 [one] => {

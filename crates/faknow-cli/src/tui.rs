@@ -7,7 +7,7 @@ mod view;
 
 use std::time::{Duration, Instant};
 
-use faknow::callbacks::{BatchEnd, Callback, Error, Flow, Phase, Result, Run, StopReason};
+use faknow::callbacks::{BatchEnd, Callback, Flow, Phase, Result, Run, StopReason};
 use faknow::metrics::EpochRecord;
 use faknow::trainer::Interrupt;
 
@@ -34,9 +34,9 @@ impl Tui {
     }
 
     /// Draws, if the last picture is old enough, and looks what was typed.
-    fn draw(&mut self, run: &Run) -> Result<()> {
+    fn draw(&mut self, run: &Run) {
         let is_due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
-        let (Some(screen), true) = (&mut self.screen, is_due) else { return Ok(()) };
+        let (Some(screen), true) = (&mut self.screen, is_due) else { return };
         self.drawn = Some(Instant::now());
         match screen.key() {
             Some(Key::Stop) if self.interrupt.is_requested() => {
@@ -50,17 +50,21 @@ impl Tui {
         self.state.look_at(run);
         self.state.stopping = self.interrupt.is_requested();
         let (state, lines) = (&self.state, self.tail.last(view::MOST_LINES));
-        screen.draw(|frame| view::draw(frame, state, &lines)).map_err(|error| failed(&error))
+        if let Err(error) = screen.draw(|frame| view::draw(frame, state, &lines)) {
+            self.give_up(&error);
+        }
+    }
+
+    /// A terminal that fails is no reason to end a run.
+    fn give_up(&mut self, error: &std::io::Error) {
+        self.leave();
+        tracing::warn!("the live view ends, the run goes on: {error}");
     }
 
     fn leave(&mut self) {
         self.tail.end();
         self.screen = None;
     }
-}
-
-fn failed(error: &std::io::Error) -> Error {
-    Error::Custom { callback: "Tui".into(), message: format!("the terminal: {error}") }
 }
 
 impl Drop for Tui {
@@ -71,36 +75,42 @@ impl Drop for Tui {
 
 impl Callback for Tui {
     fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
-        if self.screen.is_none() {
-            self.screen = Some(Screen::enter().map_err(|error| failed(&error))?);
-            self.tail.begin();
+        match Screen::enter() {
+            Ok(screen) => {
+                self.screen = Some(screen);
+                self.tail.begin();
+            }
+            Err(error) => self.give_up(&error),
         }
-        self.draw(run)
+        self.draw(run);
+        Ok(())
     }
 
     fn on_resume(&mut self, run: &mut Run) -> Result<()> {
         self.state.forget();
-        self.draw(run)
+        self.draw(run);
+        Ok(())
     }
 
     fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> Result<Flow> {
         // Reading a loss waits for the device, so only when it is shown.
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
             self.state.add_loss(run, batch.read_loss()?);
-            self.draw(run)?;
+            self.draw(run);
         }
         Ok(Flow::Continue)
     }
 
     fn on_evaluation_batch_end(&mut self, run: &mut Run, _: Phase, done: usize, of: usize) -> Result<()> {
         self.state.validating = Some((done, of)).filter(|_| done < of);
-        self.draw(run)
+        self.draw(run);
+        Ok(())
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> Result<Flow> {
         self.state.validating = None;
         self.drawn = None;
-        self.draw(run)?;
+        self.draw(run);
         Ok(Flow::Continue)
     }
 

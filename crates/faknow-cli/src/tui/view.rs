@@ -91,7 +91,7 @@ fn draw_chart(frame: &mut Frame<'_>, title: &str, curves: &[Curve<'_>], state: &
         (true, false) => (low - 0.5, high + 0.5),
         _ => (low, high),
     };
-    let sets = curves.iter().filter(|(_, points, _)| !points.is_empty()).map(|(name, points, color)| {
+    let sets = curves.iter().filter(|(_, points, _)| !points.is_empty()).map(|(_, points, color)| {
         // A single point has no line.
         let (graph, marker) = if points.len() > 1 {
             (GraphType::Line, Marker::Braille)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::sketch::{Sketch, Sketcher};
 use crate::labels::RawLabel;
 use crate::record::{ReadOptions, Source, open_file, text_of};
-use crate::{Error, Result};
+use crate::{Classes, Error, Result};
 
 /// Share of the shingles of two texts from which they are nearly the same.
 pub const NEARLY: f64 = 0.7;
@@ -79,15 +79,17 @@ struct Text {
 /// Near-duplicates are found by MinHash (64 hashes in 16 bands of 4) over shingles of three lower-cased words, and checked exactly. Memory
 /// holds 4 bytes for each word and some hundred for each text.
 ///
+/// Labels are compared as classes if these are given, since `1` and `fake` may be the same.
+///
 /// # Errors
 /// A file cannot be opened, or has no column of its text.
-pub fn overlap(files: &[(PathBuf, ReadOptions)]) -> Result<Overlap> {
+pub fn overlap(files: &[(PathBuf, ReadOptions)], classes: Option<&Classes>) -> Result<Overlap> {
     let sketcher = Sketcher::new();
     let mut texts = Vec::new();
     let mut n_texts = Vec::new();
     for (file, (path, options)) in files.iter().enumerate() {
         let before = texts.len();
-        read(file, path, options, &sketcher, &mut texts)?;
+        read(file, (path, options), classes, &sketcher, &mut texts)?;
         n_texts.push(texts.len() - before);
     }
     let mut findings: Vec<Repeated> = Vec::new();
@@ -153,11 +155,15 @@ fn note(findings: &mut Vec<Repeated>, text: &Text, earlier: &Text, jaccard: f64)
 /// Reads the texts of a file; records that cannot be read are for [`inspect`](super::inspect) to tell of.
 fn read(
     file: usize,
-    path: &Path,
-    options: &ReadOptions,
+    (path, options): (&Path, &ReadOptions),
+    classes: Option<&Classes>,
     sketcher: &Sketcher,
     texts: &mut Vec<Text>,
 ) -> Result<()> {
+    let name = |label: &RawLabel<'_>| match classes {
+        Some(classes) => classes.parse(label).ok().and_then(|class| classes.name(class)).map(str::to_owned),
+        None => Some(label.to_string()),
+    };
     let (reader, _, options) = open_file(path, options)?;
     let mut source = Source::new(reader, path, &options)?;
     let columns = &options.columns;
@@ -176,7 +182,7 @@ fn read(
                     let label = columns.label.as_ref().and_then(|column| raw.fields.get(column));
                     let label = label.and_then(|value| RawLabel::from_value(value).ok().flatten());
                     if let Ok(text) = text_of(&raw.fields, text_column) {
-                        chunk.push((raw.number, text.to_owned(), label.map(|label| label.to_string())));
+                        chunk.push((raw.number, text.to_owned(), label.as_ref().and_then(name)));
                     }
                 }
                 Ok(None) => ended = true,

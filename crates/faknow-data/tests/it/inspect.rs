@@ -180,7 +180,7 @@ fn texts_that_occur_again_are_found_within_files_and_across() {
         (words(100 * 70), "real"),
         (String::new(), "real"),
     ];
-    let found = overlap(&[write("train.csv", &train), write("test.csv", &test)]).unwrap();
+    let found = overlap(&[write("train.csv", &train), write("test.csv", &test)], None).unwrap();
     assert_eq!(found.n_texts, [51, 3]);
     let [across, within] = &found.findings[..] else { panic!("{found:?}") };
     assert_eq!(
@@ -196,6 +196,10 @@ fn texts_that_occur_again_are_found_within_files_and_across() {
     {
         assert!(report.contains(part), "{report}");
     }
-    let nothing = overlap(&[write("other.csv", &test[2..3])]).unwrap();
+    // Label values that mean the same class are no conflict.
+    let classes = Classes::new(["truth", "lie"]).unwrap().with_values("truth", ["real", "fake"]).unwrap();
+    let found = overlap(&[write("train.csv", &train), write("test.csv", &test)], Some(&classes)).unwrap();
+    assert!(found.findings.iter().all(|found| found.n_conflicts == 0), "{found:?}");
+    let nothing = overlap(&[write("other.csv", &test[2..3])], None).unwrap();
     assert!(nothing.findings.is_empty() && nothing.to_string().contains("no text occurs again"));
 }
