@@ -143,9 +143,12 @@ fn look(
             summary.add(Summary::of_check(outcome.is_ok()));
             if let Some(folder) = pictures {
                 fs::create_dir_all(folder)?;
-                let file = folder.join(format!("{name}-{device}-{scheme}.png"));
-                fs::write(&file, browser.picture(true)?)
-                    .with_context(|| format!("cannot write {}", file.display()))?;
+                // What is seen first, and all of it.
+                for (part, whole) in [("top", false), ("whole", true)] {
+                    let file = folder.join(format!("{name}-{device}-{scheme}-{part}.png"));
+                    fs::write(&file, browser.picture(whole)?)
+                        .with_context(|| format!("cannot write {}", file.display()))?;
+                }
             }
         }
     }

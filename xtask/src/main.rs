@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own tasks. Each sub-command has a file of its own; none needs libtorch to start.
 
 mod bench;
+mod book;
 mod browser;
 mod cache;
 mod checks;
@@ -47,7 +48,7 @@ To work on it:
   test      all tests, documentation tests and the layer check         [options of `cargo nextest run`]
   ci        everything that must hold before a change lands            [--keep-going] [--list] [--skip STEP] [STEP ...]
   layers    which crate may know which                                 [--self-test]
-  tidy      file heads, lengths, leftovers, READMEs
+  tidy      file heads, lengths, leftovers, READMEs, links
   outside   build and run two crates that lie outside the workspace
   real      train on a real data set and check the accuracy            (needs the shared data)
   bench     speed of training and evaluation                           [options of the benchmark]

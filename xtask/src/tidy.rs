@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::book;
 use crate::process::{self, Usage};
 use crate::workspace::Workspace;
 
@@ -58,6 +59,7 @@ pub fn check(workspace: &Workspace) -> Result<usize> {
     for folder in crate_folders(&files) {
         faults.extend(crate_faults(&workspace.root, &folder));
     }
+    faults.extend(book::faults(&workspace.root, &files));
     if !faults.is_empty() {
         bail!("tidy: {} to mend:\n  {}", faults.len(), faults.join("\n  "));
     }

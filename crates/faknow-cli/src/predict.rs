@@ -88,7 +88,7 @@ impl PredictArgs {
             let record = record?;
             for Explanation { prediction, parts, baseline, residual } in detector.explain(&[record.text])? {
                 let mut fields = record.fields.clone();
-                fields.insert("words".into(), serde_json::to_value(parts)?);
+                fields.insert("parts".into(), serde_json::to_value(parts)?);
                 fields.insert("baseline".into(), baseline.into());
                 fields.insert("residual".into(), residual.into());
                 let written = writer.write(fields, &prediction).and_then(|()| writer.flush());

@@ -9,7 +9,7 @@ use plotters::series::DashedLineSeries;
 
 use crate::format::short;
 
-const SIZE: (u32, u32) = (520, 300);
+const SIZE: (u32, u32) = (440, 270);
 /// Lines that have a colour of their own.
 pub(crate) const N_COLORS: usize = 8;
 // Colours that no page has: each is replaced by a variable of the style sheet.
@@ -104,7 +104,7 @@ impl Chart {
             .margin(8)
             .margin_right(18)
             .x_label_area_size(44)
-            .y_label_area_size(64)
+            .y_label_area_size(62)
             .build_cartesian_2d(x.clone(), y.clone())?;
         let n_labels = if self.counts { ((x.end - x.start) as usize + 1).clamp(2, 8) } else { 6 };
         let label =
@@ -212,7 +212,7 @@ mod tests {
         let page = chart.render().into_string();
         assert!(page.contains("var(--s3)") && page.contains("var(--grid)"), "{page}");
         assert!(page.contains("aria-label=\"A &quot;title&quot;\"") && page.contains("viewBox"), "{page}");
-        assert!(!page.contains("#0") && !page.contains("width=\"520\""), "{page}");
+        assert!(!page.contains("#0") && !page.contains("width=\"440\""), "{page}");
         assert_eq!(Chart::default().render().into_string(), "");
     }
 }

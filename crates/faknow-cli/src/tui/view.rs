@@ -98,12 +98,7 @@ fn draw_chart(frame: &mut Frame<'_>, title: &str, curves: &[Curve<'_>], state: &
         } else {
             (GraphType::Scatter, Marker::Dot)
         };
-        Dataset::default()
-            .name((*name).to_owned())
-            .data(points)
-            .graph_type(graph)
-            .marker(marker)
-            .style(Style::new().fg(*color))
+        Dataset::default().data(points).graph_type(graph).marker(marker).style(Style::new().fg(*color))
     });
     let end = (state.max_epochs.max(1)) as f64;
     let x = Axis::default().bounds([0.0, end]).labels(["0".to_owned(), format!("{end} epochs")]);
@@ -163,6 +158,71 @@ mod tests {
         let validating = State { validating: Some((2, 9)), stopping: true, ..state() };
         let page = shown(100, 30, &validating);
         assert!(page.contains("validation 2/9") && page.contains("again: at once"), "{page}");
+    }
+
+    /// The picture of the documentation, made anew with `UPDATE_EXPECT=1`.
+    #[test]
+    fn the_documentation_shows_this_view() {
+        let curve = |from: f64, to: f64, speed: f64| move |x: f64| (x, to + (from - to) * (-speed * x).exp());
+        let epochs = || (1..=6).map(f64::from);
+        let wobble = |(x, loss): (f64, f64)| (x, loss + 0.06 * (37.0 * x).sin() * (12.9 * x).cos());
+        let state = State {
+            title: "textcnn-20261127-024700-3f2a".into(),
+            epoch: 7,
+            batch_losses: (0..260)
+                .map(|step| wobble(curve(0.72, 0.1, 0.5)(f64::from(step) / 40.0)))
+                .collect(),
+            train_losses: epochs().map(curve(0.7, 0.1, 0.45)).collect(),
+            valid_losses: epochs().map(curve(0.65, 0.22, 0.8)).collect(),
+            monitor: Some(("accuracy".into(), epochs().map(curve(0.62, 0.945, 0.7)).collect())),
+            best: Some("accuracy 0.9402 in epoch 6".into()),
+            ..state()
+        };
+        let mut terminal = Terminal::new(TestBackend::new(104, 28)).unwrap();
+        let lines = [
+            "INFO training: 6420 texts (3360 real, 3060 fake)",
+            "INFO epoch=6/10 valid loss=0.223 accuracy=0.940",
+        ];
+        terminal.draw(|frame| draw(frame, &state, &lines.map(str::to_owned))).unwrap();
+        let buffer = terminal.backend().buffer();
+        let (width, height) = (9 * u32::from(buffer.area.width), 18 * u32::from(buffer.area.height));
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"15\">\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#16181d\"/>\n"
+        );
+        for (place, cell) in buffer.content.iter().enumerate() {
+            let (column, row) =
+                (place % usize::from(buffer.area.width), place / usize::from(buffer.area.width));
+            let color = match cell.fg {
+                Color::Blue => "#6ea8fe",
+                Color::Yellow => "#e6c55c",
+                Color::Green => "#7fd18b",
+                Color::DarkGray => "#6b7280",
+                _ => "#d7dae0",
+            };
+            let (x, y) = (9 * column, 18 * row);
+            match cell.symbol() {
+                " " => {}
+                "█" => {
+                    svg +=
+                        &format!("<rect x=\"{x}\" y=\"{y}\" width=\"9\" height=\"18\" fill=\"{color}\"/>\n")
+                }
+                symbol => {
+                    svg += &format!("<text x=\"{x}\" y=\"{}\" fill=\"{color}\">{symbol}</text>\n", y + 14)
+                }
+            }
+        }
+        svg += "</svg>\n";
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/images/tui.svg");
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&path, &svg).unwrap();
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(kept) => {
+                assert!(kept == svg, "the picture is out of date: run this test with UPDATE_EXPECT=1")
+            }
+            Err(_) => println!("SKIPPED: {} is not here", path.display()),
+        }
     }
 
     #[test]
