@@ -32,12 +32,12 @@ enum DataCommand {
   faknow data inspect data.TD_RvNN.vol_5000.txt --labels Twitter16_label_All.txt
   faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes
 
-Problems are broken records, missing texts and labels, the same text under different labels, one-sided classes and domains,
-and the like, with the numbers of the first such records and what to do about them. Texts that occur again, word for word or
-nearly, are found within files and from one to another, where they make a test too good: give the training file first. Without --text and --label the columns are found by their usual names.")]
+Problems are broken records, missing texts and labels, the same text under different labels, one-sided classes and
+domains, and the like, with the numbers of the first such records and what to do about them. Texts that occur again, word
+for word or nearly, are found within files and from one to another, where they make a test too good: give the training
+file first. Without --text and --label the columns are found by their usual names.")]
 struct InspectArgs {
-    /// Files of records, training first; or one of propagation trees: TD_RvNN text, JSON lines, a folder of UPFD or of FaKnow's
-    /// <id>.npz
+    /// Files of records, training first; or of propagation trees: TD_RvNN text, JSON lines, UPFD, <id>.npz
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]

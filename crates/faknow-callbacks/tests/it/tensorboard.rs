@@ -38,6 +38,9 @@ fn tags_steps_and_values() {
         lines += &format!("{tag} {points:?}\n");
     }
     expect![[r#"
+        Best/accuracy [(1, 0.9), (1, 0.9)]
+        Best/f1 [(1, 0.6), (1, 0.6)]
+        Best/loss [(1, 0.5), (1, 0.5)]
         Step/loss [(2, 0.5), (4, 0.25)]
         Test/f1 [(2, 0.75)]
         Test/loss [(2, 0.3)]

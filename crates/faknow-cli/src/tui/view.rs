@@ -103,8 +103,12 @@ fn draw_chart(frame: &mut Frame<'_>, title: &str, curves: &[Curve<'_>], state: &
     let end = (state.max_epochs.max(1)) as f64;
     let x = Axis::default().bounds([0.0, end]).labels(["0".to_owned(), format!("{end} epochs")]);
     let y = Axis::default().bounds([low, high]).labels([format!("{low:.3}"), format!("{high:.3}")]);
-    let chart =
-        Chart::new(sets.collect()).block(Block::bordered().title(title.to_owned())).x_axis(x).y_axis(y);
+    // The names stand in the title: a legend would hide the curves.
+    let names = curves.iter().flat_map(|(name, _, color)| [" ".into(), (*name).to_owned().fg(*color)]);
+    let title: Vec<_> =
+        [title.to_owned().into()].into_iter().chain(names.filter(|_| curves.len() > 1)).collect();
+    let block = Block::bordered().title(Line::from(title));
+    let chart = Chart::new(sets.collect()).block(block).x_axis(x).y_axis(y).legend_position(None);
     frame.render_widget(chart, area);
 }
 

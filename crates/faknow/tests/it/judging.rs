@@ -112,7 +112,16 @@ fn what_cannot_be_chosen_is_said() {
 #[test]
 fn an_explanation_adds_up_and_finds_the_word_that_tells() {
     let bench = Bench::new(&posts(300));
-    bench.train("run", &["trainer.epochs=10", "optimizer.lr=0.01", "model.dropout=0.0"]);
+    bench.train(
+        "run",
+        &[
+            "trainer.epochs=20",
+            "optimizer.lr=0.01",
+            "model.n_filters=16",
+            "early_stopping.enabled=false",
+            "trainer.restore_best=false",
+        ],
+    );
     let detector = load(&bench);
     let texts = ["rain SHOCKING mayor unheardof", "storm officials market vote", ""];
     let said = detector.explain(&texts).unwrap();
