@@ -14,8 +14,8 @@ use crate::console::print;
   faknow report runs/textcnn-…
   faknow report runs/textcnn-… runs/bigcn-… --out comparison.html
 
-Curves, the test with confidence intervals, calibration, thresholds, mistakes and what drove them, time, settings; of several
-runs also a comparison. Training writes `report.html` into its run folder by itself.")]
+Curves, the test with confidence intervals, calibration, thresholds, mistakes and what drove them, time, settings; of
+several runs also a comparison. Training writes `report.html` into its run folder by itself.")]
 pub(crate) struct ReportArgs {
     /// Run folders
     #[arg(value_name = "RUN_DIR", required = true)]

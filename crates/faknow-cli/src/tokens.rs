@@ -17,8 +17,8 @@ use crate::options::RecordOptions;
 #[command(after_help = "Example:
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow tokens runs/textcnn-… --input -
 
-Writes one JSON object a line, in the order of the input: {\"tokens\": [14, 3, 2, 71]}. A number is the line of `vocab.txt`,
-from 0; 1 is every word that training did not know. An exported model takes them, padded with 0.")]
+Writes one JSON object a line, in the order of the input: {\"tokens\": [14, 3, 2, 71]}. A number is the line of
+`vocab.txt`, from 0; 1 is every word that training did not know. An exported model takes them, padded with 0.")]
 pub(crate) struct TokensArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
