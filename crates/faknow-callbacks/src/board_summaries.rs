@@ -26,10 +26,9 @@ pub(crate) fn pr_curve(tag: &str, predictions: &Predictions, class: usize) -> Re
     if PrCurve::of_class(predictions, class).is_err() {
         return Ok(None);
     }
-    // By rows: true and false positives, true and false negatives, precision, recall.
-    let mut rows = [[0.0_f32; N_THRESHOLDS]; 6];
-    for at in 0..N_THRESHOLDS {
-        let threshold = at as f64 / (N_THRESHOLDS - 1) as f64;
+    // Of each threshold: true and false positives, true and false negatives, precision, recall.
+    let at_threshold = |number: usize| {
+        let threshold = number as f64 / (N_THRESHOLDS - 1) as f64;
         let mut counts = [0.0_f32; 4];
         for (row, &label) in predictions.labels().iter().enumerate() {
             let judged = predictions.row(row)[class] >= threshold;
@@ -41,17 +40,17 @@ pub(crate) fn pr_curve(tag: &str, predictions: &Predictions, class: usize) -> Re
             };
             counts[place] += 1.0;
         }
-        let [true_positives, false_positives, _, false_negatives] = counts;
-        counts.iter().enumerate().for_each(|(place, count)| rows[place][at] = *count);
-        rows[4][at] = true_positives / (true_positives + false_positives).max(1.0);
-        rows[5][at] = true_positives / (true_positives + false_negatives).max(1.0);
-    }
+        let [tp, fp, tn, fn_] = counts;
+        [tp, fp, tn, fn_, tp / (tp + fp).max(1.0), tp / (tp + fn_).max(1.0)]
+    };
+    let columns: Vec<[f32; 6]> = (0..N_THRESHOLDS).map(at_threshold).collect();
+    let rows = (0..6).flat_map(|row| columns.iter().map(move |column| column[row]));
     let mut data = PrCurvePluginData::new();
     data.set_num_thresholds(N_THRESHOLDS as u32);
     let mut tensor = TensorProto::new();
     tensor.set_dtype(DataType::DT_FLOAT);
-    tensor.set_tensor_shape(shape(&[rows.len() as i64, N_THRESHOLDS as i64]));
-    tensor.set_float_val(rows.concat());
+    tensor.set_tensor_shape(shape(&[6, N_THRESHOLDS as i64]));
+    tensor.set_float_val(rows.collect());
     Ok(Some(plugin(tag, "pr_curves", bytes(&data)?, tensor)))
 }
 
