@@ -34,7 +34,8 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let mut command = Command::new("bash");
     command.args(["-e", "-m", "-c", &script]).current_dir(&workspace.root).env("FOLDER", folder.path());
     let said = process::run_quietly(&mut command, LIMIT)?;
-    print!("{said}");
+    // The last answer ends without a new line.
+    println!("{}", said.trim_end());
     let answer = said.lines().rev().find(|line| line.contains("\"label\""));
     ensure!(answer.is_some_and(|line| line.contains("\"scores\"")), "the server's answer is missing");
     for file in ["posts.csv", "runs/first/report.html", "comparison.html", "judged.csv"] {
