@@ -34,8 +34,8 @@ enum DataCommand {
 
 Problems are broken records, missing texts and labels, the same text under different labels, one-sided classes and
 domains, and the like, with the numbers of the first such records and what to do about them. Texts that occur again,
-word for word or nearly, are found within files and from one to another, where they make a test too good: give the training
-file first. Without --text and --label the columns are found by their usual names.")]
+word for word or nearly, are found within files and from one to another, where they make a test too good: give the
+training file first. Without --text and --label the columns are found by their usual names.")]
 struct InspectArgs {
     /// Files of records, training first; or of propagation trees: TD_RvNN text, JSON lines, UPFD, <id>.npz
     #[arg(value_name = "FILE", required = true)]
