@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use crate::process::{self, Usage};
+use crate::program::Program;
 use crate::served::Served;
-use crate::setup;
 use crate::summary::Summary;
 use crate::webdriver::Browser;
-use crate::workspace::{Workspace, built_program};
+use crate::workspace::Workspace;
 
 const HELP: &str = "\
 cargo xtask browser [--pictures DIR]
@@ -63,24 +63,17 @@ pub fn check(workspace: &mut Workspace, pictures: Option<&Path>) -> Result<Summa
         println!("SKIPPED: no Chromium with its driver; on Debian: apt-get install chromium chromium-driver");
         return Ok(Summary::default());
     }
-    setup::ensure(workspace)?;
-    process::run(&mut workspace.cargo(["build", "-p", "faknow-cli"]))?;
-    let target = workspace.target_dir()?;
-    let folder = tempfile::tempdir()?;
-    let faknow = |args: &[&str]| {
-        let mut command = built_program(&target, "faknow");
-        process::run_quietly(command.args(args).current_dir(folder.path()), LIMIT)
-    };
-    faknow(&["demo", "--out", "demo"])?;
-    faknow(&["demo", "--out", "other", "--seed", "1"])?;
-    faknow(&["report", "demo", "other", "--out", "comparison.html"])?;
+    let faknow = Program::build(workspace)?;
+    faknow.run(&["demo", "--out", "demo"])?;
+    faknow.run(&["demo", "--out", "other", "--seed", "1"])?;
+    faknow.run(&["report", "demo", "other", "--out", "comparison.html"])?;
     let browser = Browser::start()?;
     let mut summary = Summary::default();
     for (name, file) in [("report", "demo/report.html"), ("comparison", "comparison.html")] {
-        let address = format!("file://{}", folder.path().join(file).display());
+        let address = format!("file://{}", faknow.folder().join(file).display());
         look(&browser, name, &address, pictures, &mut summary)?;
     }
-    let server = Served::start(&target, folder.path(), "demo", &[])?;
+    let server = Served::start(&faknow, "demo", &[])?;
     let address = format!("http://{}", server.address);
     look(&browser, "server", &address, pictures, &mut summary)?;
     let outcome = ask_server(&browser, &address);

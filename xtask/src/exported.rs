@@ -1,9 +1,8 @@
 //! `cargo xtask exported`: what Python and C++ make of a detector, by the very code of the documentation.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,9 +10,10 @@ use serde_json::Value;
 
 use crate::bench::python_with_torch;
 use crate::process::{self, Usage};
+use crate::program::Program;
 use crate::setup;
 use crate::summary::Summary;
-use crate::workspace::{Workspace, built_program};
+use crate::workspace::Workspace;
 
 const LIMIT: Duration = Duration::from_secs(600);
 const TEXTS: [&str; 4] = [
@@ -37,21 +37,16 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
 /// Compares the scores of C++ and of Python with our own.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let libtorch = setup::libtorch(workspace)?;
-    process::run(&mut workspace.cargo(["build", "-p", "faknow-cli"]))?;
-    let target = workspace.target_dir()?;
-    let folder = tempfile::tempdir()?;
-    let faknow = |args: &[&str]| {
-        let mut command = built_program(&target, "faknow");
-        process::run_quietly(command.args(args).current_dir(folder.path()), LIMIT)
-    };
-    faknow(&["demo", "--out", "run"])?;
-    faknow(&["export", "run", "--out", "exported"])?;
+    let faknow = Program::build(workspace)?;
+    let folder = faknow.folder();
+    faknow.run(&["demo", "--out", "run"])?;
+    faknow.run(&["export", "run", "--out", "exported"])?;
     let records: String =
         TEXTS.iter().map(|text| format!("{}\n", serde_json::json!({ "text": text }))).collect();
-    fs::write(folder.path().join("texts.jsonl"), records)?;
-    let tokens = faknow(&["tokens", "run", "--input", "texts.jsonl"])?;
-    fs::write(folder.path().join("tokens.jsonl"), &tokens)?;
-    let predicted = faknow(&["predict", "run", "--input", "texts.jsonl"])?;
+    fs::write(folder.join("texts.jsonl"), records)?;
+    let tokens = faknow.run(&["tokens", "run", "--input", "texts.jsonl"])?;
+    fs::write(folder.join("tokens.jsonl"), &tokens)?;
+    let predicted = faknow.run(&["predict", "run", "--input", "texts.jsonl"])?;
     let ours: Vec<Vec<f64>> = predicted.lines().map(scores_of).collect::<Result<_>>()?;
     ensure!(ours.len() == TEXTS.len(), "`faknow predict` wrote {} lines", ours.len());
     let docs = workspace.root.join("docs");
@@ -63,17 +58,11 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
         }
         summary.add(Summary::of_check(outcome.is_ok()));
     };
-    count("C++", in_cpp(&docs, folder.path(), &libtorch, &tokens, &ours));
+    count("C++", in_cpp(&docs, folder, &libtorch, &tokens, &ours));
     match python_with_torch() {
         Some(python) => {
-            count(
-                "Python, TorchScript",
-                in_python(&python, &docs.join("export.md"), SCORES, folder.path(), &ours),
-            );
-            count(
-                "Python, weights",
-                in_python(&python, &docs.join("python.md"), WEIGHTS, folder.path(), &ours),
-            );
+            count("Python, TorchScript", in_python(&python, &docs.join("export.md"), SCORES, folder, &ours));
+            count("Python, weights", in_python(&python, &docs.join("python.md"), WEIGHTS, folder, &ours));
         }
         None => println!("SKIPPED in Python: none with PyTorch and safetensors (FAKNOW_PYTHON names one)"),
     }
@@ -105,18 +94,11 @@ fn in_cpp(docs: &Path, folder: &Path, libtorch: &Path, tokens: &str, ours: &[Vec
 }
 
 fn in_python(python: &Path, page: &Path, more: &str, folder: &Path, ours: &[Vec<f64>]) -> Result<f64> {
-    let program = code(&fs::read_to_string(page)?, "python") + more + "\n";
-    let mut child = Command::new(python)
-        .arg("-")
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start Python")?;
-    child.stdin.take().context("no input")?.write_all(program.as_bytes())?;
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the code of {} fails", page.display());
-    let text = String::from_utf8(output.stdout)?;
+    let program = folder.join("page.py");
+    fs::write(&program, code(&fs::read_to_string(page)?, "python") + more + "\n")?;
+    let mut command = Command::new(python);
+    let text = process::run_quietly(command.arg(program).current_dir(folder), LIMIT)
+        .with_context(|| format!("the code of {} fails", page.display()))?;
     let theirs: Vec<Vec<f64>> = serde_json::from_str(text.lines().last().unwrap_or_default())?;
     largest_difference(ours, &theirs)
 }

@@ -1,16 +1,15 @@
 //! `cargo xtask bench --serve`: a real server under the load of a real client, `wrk`: speed, overload, and memory in the long run.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use tempfile::TempDir;
 
 use crate::process::{self, Usage};
+use crate::program::Program;
 use crate::served::Served;
-use crate::workspace::{Workspace, built_program};
+use crate::workspace::Workspace;
 
 /// Seconds of each measurement but the last.
 const SECONDS: u64 = 10;
@@ -37,7 +36,7 @@ end
 "#;
 
 /// Runs `cargo xtask bench --serve`.
-pub fn run(workspace: &Workspace, args: &[&String]) -> Result<()> {
+pub fn run(workspace: &mut Workspace, args: &[&String]) -> Result<()> {
     let soak = seconds_of_soak(args)?;
     if !process::exists("wrk") {
         println!(
@@ -45,8 +44,7 @@ pub fn run(workspace: &Workspace, args: &[&String]) -> Result<()> {
         );
         return Ok(());
     }
-    process::run(&mut workspace.cargo(["build", "--quiet", "-p", "faknow-cli"]))?;
-    Bench { target: workspace.target_dir()?, folder: tempfile::tempdir()? }.run(soak)
+    Bench { faknow: Program::build(workspace)? }.run(soak)
 }
 
 fn seconds_of_soak(args: &[&String]) -> Result<u64> {
@@ -61,8 +59,7 @@ fn seconds_of_soak(args: &[&String]) -> Result<u64> {
 }
 
 struct Bench {
-    target: PathBuf,
-    folder: TempDir,
+    faknow: Program,
 }
 
 /// What a client saw.
@@ -76,11 +73,9 @@ struct Load {
 
 impl Bench {
     fn run(&self, soak: u64) -> Result<()> {
-        fs::write(self.folder.path().join("requests.lua"), SCRIPT)?;
+        fs::write(self.faknow.folder().join("requests.lua"), SCRIPT)?;
         eprintln!("Training a detector with the settings of `faknow demo`, for one epoch.");
-        let mut demo = built_program(&self.target, "faknow");
-        demo.args(["demo", "--epochs", "1", "--out", "run", "--quiet"]).current_dir(self.folder.path());
-        process::run_quietly(&mut demo, Duration::from_secs(600))?;
+        self.faknow.run(&["demo", "--epochs", "1", "--out", "run", "--quiet"])?;
 
         let server = self.serve(&[])?;
         println!("| connections | requests/s | p50 ms | p99 ms | texts a batch |\n|---|---|---|---|---|");
@@ -123,14 +118,16 @@ impl Bench {
     }
 
     fn serve(&self, args: &[&str]) -> Result<Served> {
-        Served::start(&self.target, self.folder.path(), "run", args)
+        Served::start(&self.faknow, "run", args)
     }
 
     fn load(&self, server: &Served, n_connections: usize, seconds: u64) -> Result<Load> {
         let threads = n_connections.min(2).to_string();
         let mut wrk = Command::new("wrk");
         wrk.args(["-t", &threads, "-c", &n_connections.to_string(), "-d", &format!("{seconds}s")]);
-        wrk.arg("-s").arg(self.folder.path().join("requests.lua")).arg(format!("http://{}", server.address));
+        wrk.arg("-s")
+            .arg(self.faknow.folder().join("requests.lua"))
+            .arg(format!("http://{}", server.address));
         let output = process::run_quietly(&mut wrk, Duration::from_secs(seconds + 60))?;
         let numbers = output.lines().find_map(|line| line.strip_prefix("result "));
         let numbers: Vec<f64> =

@@ -17,6 +17,7 @@ mod libtorch;
 mod load;
 mod outside;
 mod process;
+mod program;
 mod progress;
 mod python;
 mod real;

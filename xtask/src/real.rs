@@ -3,18 +3,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::process::{self, Usage};
-use crate::setup;
+use crate::process::Usage;
+use crate::program::Program;
 use crate::summary::Summary;
-use crate::workspace::{Workspace, built_program};
-
-/// The longest that one call of the program may take.
-const LIMIT: Duration = Duration::from_secs(900);
+use crate::workspace::Workspace;
 
 /// Two epochs reach 0.93 on this set; a linear model reaches 0.946, the larger class 0.523.
 const LEAST_ACCURACY: f64 = 0.90;
@@ -33,21 +29,11 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
         );
         return Summary::default().conclude();
     };
-    setup::ensure(workspace)?;
-    process::run(&mut workspace.cargo(["build", "-p", "faknow-cli"]))?;
-    let target = workspace.target_dir()?;
-    let folder = std::env::temp_dir().join(format!("faknow-real-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let faknow = |args: &[&str]| {
-        let mut command = built_program(&target, "faknow");
-        command.args(args).current_dir(&folder);
-        process::run_quietly(&mut command, LIMIT)
-    };
+    let faknow = Program::build(workspace)?;
     let outcomes = [
-        check_posts(&faknow, &shared.join("data/covid"), &folder),
-        check_trees(&faknow, &shared.join("data/twitter16"), &folder),
+        check_posts(&faknow, &shared.join("data/covid")),
+        check_trees(&faknow, &shared.join("data/twitter16")),
     ];
-    let _ = fs::remove_dir_all(&folder);
     let mut summary = Summary::default();
     for outcome in &outcomes {
         if let Err(error) = outcome {
@@ -58,13 +44,11 @@ pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
     summary.conclude()
 }
 
-/// Runs the program in the folder, and answers its standard output.
-type Faknow<'a> = &'a dyn Fn(&[&str]) -> Result<String>;
-
-fn check_posts(faknow: Faknow<'_>, data: &Path, folder: &Path) -> Result<()> {
+fn check_posts(faknow: &Program, data: &Path) -> Result<()> {
+    let folder = faknow.folder();
     let file = |name: &str| data.join(name).to_string_lossy().into_owned();
     let (train, valid, test) = (file("train.csv"), file("valid.csv"), file("test.csv"));
-    let trained = faknow(&[
+    let trained = faknow.run(&[
         "train",
         "textcnn",
         "--train",
@@ -99,10 +83,10 @@ fn check_posts(faknow: Faknow<'_>, data: &Path, folder: &Path) -> Result<()> {
 
     // A run folder holds all that prediction needs, wherever it lies.
     fs::rename(folder.join("run"), folder.join("moved")).context("the run folder is not where --out says")?;
-    let tested = last_json(&faknow(&["test", "moved", "--data", &test, "--json"])?)?;
+    let tested = last_json(&faknow.run(&["test", "moved", "--data", &test, "--json"])?)?;
     let again = number(&tested, "test", "accuracy")?;
     ensure!(again == accuracy, "`faknow test` says accuracy {again}, the training said {accuracy}");
-    let predicted = faknow(&["predict", "moved", "--input", &test])?;
+    let predicted = faknow.run(&["predict", "moved", "--input", &test])?;
     let lines = predicted.lines().filter(|line| line.starts_with('{')).count();
     ensure!(lines == 2_140, "`faknow predict` wrote {lines} lines for 2,140 posts");
     let first: Value = serde_json::from_str(predicted.lines().next().unwrap_or_default())?;
@@ -110,7 +94,8 @@ fn check_posts(faknow: Faknow<'_>, data: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_trees(faknow: Faknow<'_>, data: &Path, folder: &Path) -> Result<()> {
+fn check_trees(faknow: &Program, data: &Path) -> Result<()> {
+    let folder = faknow.folder();
     let file = |name: &str| data.join(name).to_string_lossy().into_owned();
     let (trees, labels) = (file("data.TD_RvNN.vol_5000.txt"), file("Twitter16_label_All.txt"));
     let (train, test) = (file("folds/fold0.train.txt"), file("folds/fold0.test.txt"));
@@ -129,7 +114,7 @@ fn check_trees(faknow: Faknow<'_>, data: &Path, folder: &Path) -> Result<()> {
     ];
     let settings = ["--set", "optimizer.lr=0.001", "--set", "optimizer.groups=[]"];
     let report =
-        last_json(&faknow(&[&["train", "bigcn"], &files[..], &training, &rest, &settings].concat())?)?;
+        last_json(&faknow.run(&[&["train", "bigcn"], &files[..], &training, &rest, &settings].concat())?)?;
     let accuracy = number(&report, "test", "accuracy")?;
     let epochs: Vec<f64> =
         report["epoch_seconds"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
@@ -142,10 +127,10 @@ fn check_trees(faknow: Faknow<'_>, data: &Path, folder: &Path) -> Result<()> {
     fs::rename(folder.join("trees"), folder.join("elsewhere"))
         .context("the run folder is not where --out says")?;
     let same = ["--ids", &test];
-    let tested = last_json(&faknow(&[&["test", "elsewhere", "--json"], &files[..], &same].concat())?)?;
+    let tested = last_json(&faknow.run(&[&["test", "elsewhere", "--json"], &files[..], &same].concat())?)?;
     let again = number(&tested, "test", "accuracy")?;
     ensure!(again == accuracy, "`faknow test` says accuracy {again}, the training said {accuracy}");
-    let judged = faknow(&["predict", "elsewhere", "--trees", &trees, "--ids", &test, "--explain"])?;
+    let judged = faknow.run(&["predict", "elsewhere", "--trees", &trees, "--ids", &test, "--explain"])?;
     let lines = judged.lines().filter(|line| line.contains("contribution")).count();
     ensure!(lines == 163, "`faknow predict --explain` wrote {lines} lines for 163 trees");
     Ok(())

@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::process;
-use crate::workspace::built_program;
+use crate::program::Program;
 
 /// A server that is ended with this.
 pub struct Served {
@@ -19,12 +18,12 @@ pub struct Served {
 }
 
 impl Served {
-    /// Serves the run `run` of a folder, where its log lies too, on a free port.
-    pub fn start(target: &Path, folder: &Path, run: &str, args: &[&str]) -> Result<Self> {
-        let log = folder.join("serve.log");
-        let mut command = built_program(target, "faknow");
-        command.args(["serve", run, "--port", "0", "--device", "cpu"]).args(args).current_dir(folder);
+    /// Serves the run `run` of the program's folder, where its log lies too, on a free port.
+    pub fn start(program: &Program, run: &str, args: &[&str]) -> Result<Self> {
+        let log = program.folder().join("serve.log");
+        let mut command = program.command(&["serve", run, "--port", "0", "--device", "cpu"]);
         let mut child = command
+            .args(args)
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log)?)
             .spawn()

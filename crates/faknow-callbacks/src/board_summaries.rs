@@ -1,7 +1,7 @@
 //! What TensorBoard shows beside curves of scalars: precision-recall curves, histograms, pictures, texts, and how its page of charts
 //! is laid out.
 
-use faknow_metrics::{ConfusionMatrix, PrCurve, Predictions};
+use faknow_metrics::{ConfusionMatrix, Predictions};
 use protobuf::Message;
 use serde_json::{Map, Value};
 use tch::{Kind, Tensor};
@@ -23,7 +23,7 @@ const N_BUCKETS: i64 = 40;
 
 /// The precision-recall curve of `class` against the rest; `None` if no sample is of it.
 pub(crate) fn pr_curve(tag: &str, predictions: &Predictions, class: usize) -> Result<Option<Summary>> {
-    if PrCurve::of_class(predictions, class).is_err() {
+    if !predictions.labels().contains(&class) {
         return Ok(None);
     }
     // Of each threshold: true and false positives, true and false negatives, precision, recall.
@@ -165,8 +165,8 @@ fn shape(sizes: &[i64]) -> TensorShapeProto {
     shape
 }
 
-/// A tensor that one of TensorBoard's plugins reads.
-fn plugin(tag: &str, name: &str, content: Vec<u8>, tensor: TensorProto) -> Summary {
+/// A tensor that one of TensorBoard's plugins reads, with what that wants to know besides.
+pub(crate) fn plugin(tag: &str, name: &str, content: Vec<u8>, tensor: TensorProto) -> Summary {
     let mut data = SummaryMetadata_PluginData::new();
     data.set_plugin_name(name.to_owned());
     data.set_content(content);
@@ -185,7 +185,7 @@ fn of(value: Summary_Value) -> Summary {
     summary
 }
 
-fn bytes(message: &impl Message) -> Result<Vec<u8>> {
+pub(crate) fn bytes(message: &impl Message) -> Result<Vec<u8>> {
     message.write_to_bytes().map_err(|e| custom(e.to_string()))
 }
 

@@ -1,15 +1,15 @@
 //! A run's settings in the form in which TensorBoard's HParams page compares runs.
 
-use protobuf::Message;
 use protobuf::well_known_types::{Value, Value_oneof_kind};
 use serde_json::{Map, Value as Json};
 use tensorboard_proto::api::Status;
 use tensorboard_proto::plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo};
-use tensorboard_proto::summary::{Summary, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData};
+use tensorboard_proto::summary::Summary;
 use tensorboard_proto::tensor::TensorProto;
 use tensorboard_proto::types::DataType;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::board_summaries::{bytes, plugin};
 
 /// How a run ended, for the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,23 +53,9 @@ fn as_proto(value: &Json) -> Value {
 }
 
 fn summary(tag: &str, data: &HParamsPluginData) -> Result<Summary> {
-    let content = data
-        .write_to_bytes()
-        .map_err(|e| Error::Custom { callback: "TensorBoard".to_owned(), message: e.to_string() })?;
-    let mut plugin = SummaryMetadata_PluginData::new();
-    plugin.set_plugin_name("hparams".to_owned());
-    plugin.set_content(content);
-    let mut metadata = SummaryMetadata::new();
-    metadata.set_plugin_data(plugin);
     // TensorBoard drops values that hold nothing.
     let mut nothing = TensorProto::new();
     nothing.set_dtype(DataType::DT_FLOAT);
     nothing.set_float_val(vec![0.0]);
-    let mut value = Summary_Value::new();
-    value.set_tag(tag.to_owned());
-    value.set_metadata(metadata);
-    value.set_tensor(nothing);
-    let mut summary = Summary::new();
-    summary.set_value(vec![value].into());
-    Ok(summary)
+    Ok(plugin(tag, "hparams", bytes(data)?, nothing))
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::predictions::argmax;
 use crate::{Predictions, Result};
 
 /// How class scores become a judgement.
@@ -48,7 +49,7 @@ impl Decision {
     pub fn choose(&self, scores: &[f64]) -> usize {
         match (self.threshold, scores) {
             (Some(threshold), [_, second]) => usize::from(*second >= threshold),
-            _ => (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best }),
+            _ => argmax(scores),
         }
     }
 

@@ -258,7 +258,7 @@ impl PredictionsBuilder {
 }
 
 /// Position of the largest score, the first of equal ones.
-fn argmax(row: &[f64]) -> usize {
+pub(crate) fn argmax(row: &[f64]) -> usize {
     let mut best = 0;
     for (class, score) in row.iter().enumerate() {
         if *score > row[best] {

@@ -1,12 +1,12 @@
 //! Several runs side by side: figures, settings that differ, curves over each other, and whether a difference is chance.
 
-use faknow_metrics::{Difference, Interval, McNemar, Predictions, mcnemar, paired_bootstrap};
+use faknow_metrics::{Difference, McNemar, Predictions, mcnemar, paired_bootstrap};
 use maud::{Markup, html};
 
 use crate::chart::{Chart, Line, N_COLORS};
 use crate::curves::series;
 use crate::format::{duration, score};
-use crate::scores::{decided, intervals, n_resamples};
+use crate::scores::{Tested, n_resamples};
 use crate::{Result, Run};
 
 /// Metrics of the test that are compared.
@@ -23,31 +23,23 @@ struct Pair {
     differences: Vec<Difference>,
 }
 
-pub(crate) fn render(runs: &[Run], names: &[String]) -> Result<Markup> {
-    let predictions: Vec<Option<Predictions>> = runs
-        .iter()
-        .map(|run| run.test.as_ref().map(|judged| decided(run, judged)).transpose())
-        .collect::<Result<_>>()?;
-    let scores: Vec<Vec<Interval>> = predictions
-        .iter()
-        .map(|predictions| predictions.as_ref().map_or_else(|| Ok(Vec::new()), intervals))
-        .collect::<Result<_>>()?;
+pub(crate) fn render(runs: &[Run], names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup> {
     Ok(html! {
         section #comparison {
             h2 { "Comparison" }
-            (figures(runs, names, &scores))
+            (figures(runs, names, tests))
             div.charts {
                 (overlay(runs, names, "valid/loss", "Validation loss").render())
                 (overlay(runs, names, "valid/accuracy", "Validation accuracy").render())
                 (overlay(runs, names, "valid/f1", "Validation F1").render())
             }
-            (significance(names, &predictions)?)
+            (significance(names, tests)?)
             (settings(runs, names))
         }
     })
 }
 
-fn figures(runs: &[Run], names: &[String], scores: &[Vec<Interval>]) -> Markup {
+fn figures(runs: &[Run], names: &[String], tests: &[Option<Tested<'_>>]) -> Markup {
     html! {
         div.scroll tabindex="0" { table {
             thead { tr {
@@ -55,14 +47,14 @@ fn figures(runs: &[Run], names: &[String], scores: &[Vec<Interval>]) -> Markup {
                 @for metric in COMPARED { th.n { "test " (metric) } }
             } }
             tbody {
-                @for ((run, name), scores) in runs.iter().zip(names).zip(scores) {
+                @for ((run, name), tested) in runs.iter().zip(names).zip(tests) {
                     @let facts = run.facts.clone().unwrap_or_default();
                     tr {
                         th { (name) } td { (facts.model) } td.n { (facts.seed) }
                         td.n { @if let Some(best) = &facts.best { (best.epoch) " of " (facts.n_epochs) } @else { "–" } }
                         td.n { (duration(facts.seconds)) }
                         @for metric in COMPARED {
-                            td.n { @match scores.iter().find(|interval| interval.name == metric) {
+                            td.n { @match tested.iter().flat_map(|tested| &tested.intervals).find(|interval| interval.name == metric) {
                                 Some(interval) => {
                                     (score(Some(interval.value))) br;
                                     span.small { (format!("{:.3} to {:.3}", interval.low, interval.high)) }
@@ -95,11 +87,11 @@ fn overlay(runs: &[Run], names: &[String], key: &str, title: &str) -> Chart {
 }
 
 /// Each run beside the one with the highest accuracy, if all were tested on the same samples.
-fn significance(names: &[String], predictions: &[Option<Predictions>]) -> Result<Markup> {
+fn significance(names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup> {
     let tested: Vec<(&String, &Predictions)> = names
         .iter()
-        .zip(predictions)
-        .filter_map(|(name, predictions)| Some((name, predictions.as_ref()?)))
+        .zip(tests)
+        .filter_map(|(name, tested)| Some((name, &tested.as_ref()?.predictions)))
         .collect();
     let Some(&(best, of_best)) = tested.iter().reduce(|best, other| {
         if other.1.confusion().n_correct() > best.1.confusion().n_correct() { other } else { best }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::scores::Tested;
 use crate::{Error, Result, Run, comparison, curves, environment, mistakes, quality};
 
 const STYLE: &str = include_str!("style.css");
@@ -31,8 +32,10 @@ pub fn render(runs: &[Run]) -> Result<String> {
         [name] => name.clone(),
         names => format!("{} runs", names.len()),
     };
-    let comparison = if runs.len() > 1 { Some(comparison::render(runs, &names)?) } else { None };
-    let pages: Vec<Markup> = runs.iter().map(of_run).collect::<Result<_>>()?;
+    let tests: Vec<Option<Tested<'_>>> = runs.iter().map(Tested::of).collect::<Result<_>>()?;
+    let comparison = if runs.len() > 1 { Some(comparison::render(runs, &names, &tests)?) } else { None };
+    let pages = runs.iter().zip(&tests).map(|(run, tested)| of_run(run, tested.as_ref()));
+    let pages: Vec<Markup> = pages.collect::<Result<_>>()?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -70,11 +73,11 @@ pub fn render(runs: &[Run]) -> Result<String> {
     Ok(page.into_string())
 }
 
-fn of_run(run: &Run) -> Result<Markup> {
+fn of_run(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
     Ok(html! {
         (environment::summary(run))
         (curves::render(run))
-        (quality::render(run)?)
+        (quality::render(run, tested)?)
         (mistakes::render(run))
         (environment::render(run))
     })

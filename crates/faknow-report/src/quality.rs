@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::chart::{Chart, Line, N_COLORS};
 use crate::format::{grouped, marked, percent, score, short};
-use crate::scores::{decided, intervals, n_resamples};
+use crate::scores::{Tested, n_resamples};
 use crate::{Judged, Result, Run, slices, thresholds};
 
 /// Points of a curve that are drawn: more cannot be told apart.
@@ -13,31 +13,30 @@ const N_POINTS: usize = 300;
 const N_BINS: usize = 10;
 
 /// All sections of the test; a note if there was none.
-pub(crate) fn render(run: &Run) -> Result<Markup> {
-    let Some(judged) = &run.test else {
+pub(crate) fn render(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
+    let Some(Tested { judged, predictions, intervals }) = tested else {
         return Ok(html! {
             section { h3 { "Test" } p.note { "This run was not tested, or its folder holds no " code { "predictions/test.csv" } "." } }
         });
     };
-    let predictions = decided(run, judged)?;
-    let report = ClassificationReport::new(&predictions, &judged.classes)?;
+    let report = ClassificationReport::new(predictions, &judged.classes)?;
     Ok(html! {
         section {
             h3 { "Test" }
-            (metrics(&predictions, &intervals(&predictions)?))
+            (metrics(predictions, intervals))
             (classes(&report))
             (confusion(&report))
         }
         section {
             h3 { "Curves" }
             div.charts {
-                (roc(&predictions, &judged.classes).render())
-                (precision_recall(&predictions, &judged.classes).render())
+                (roc(predictions, &judged.classes).render())
+                (precision_recall(predictions, &judged.classes).render())
             }
         }
-        (calibration(run, judged, &predictions)?)
-        (thresholds::render(run, judged, &predictions)?)
-        (slices::render(judged, &predictions))
+        (calibration(run, judged, predictions)?)
+        (thresholds::render(run, judged, predictions)?)
+        (slices::render(judged, predictions))
     })
 }
 

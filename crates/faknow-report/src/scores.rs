@@ -24,16 +24,26 @@ const SHOWN: [&str; 13] = [
 /// Samples up to which 1000 resamples take a moment; beyond, fewer do, since an interval of so many samples is narrow.
 const MANY_SAMPLES: usize = 20_000;
 
-/// The metrics of these predictions, each with an interval of 95 %.
-pub(crate) fn intervals(predictions: &Predictions) -> Result<Vec<Interval>> {
-    Ok(bootstrap(predictions, &SHOWN, n_resamples(predictions), 0)?)
+/// The test of a run, judged and resampled once for all that a page tells of it.
+pub(crate) struct Tested<'a> {
+    /// What the model said.
+    pub(crate) judged: &'a Judged,
+    /// What the detector says: the same after the temperature, and by the threshold.
+    pub(crate) predictions: Predictions,
+    /// Its metrics, each with an interval of 95 %.
+    pub(crate) intervals: Vec<Interval>,
+}
+
+impl<'a> Tested<'a> {
+    /// Of a run; `None` if it was not tested.
+    pub(crate) fn of(run: &'a Run) -> Result<Option<Self>> {
+        let Some(judged) = &run.test else { return Ok(None) };
+        let predictions = run.decision.apply(&judged.predictions)?;
+        let intervals = bootstrap(&predictions, &SHOWN, n_resamples(&predictions), 0)?;
+        Ok(Some(Self { judged, predictions, intervals }))
+    }
 }
 
 pub(crate) fn n_resamples(predictions: &Predictions) -> usize {
     if predictions.n_samples() > MANY_SAMPLES { 200 } else { 1000 }
-}
-
-/// What the run's detector says of the test samples: the scores after the temperature.
-pub(crate) fn decided(run: &Run, judged: &Judged) -> Result<Predictions> {
-    Ok(run.decision.apply(&judged.predictions)?)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tch::Device;
 
 use super::detector::not_of_words;
-use super::input::InputModel;
+use super::input::{InputDataset, InputModel};
 use super::{Detector, Prediction};
 use crate::Result;
 
@@ -46,9 +46,9 @@ impl Detector {
     /// The detector judges trees, its model is none of words, or the model fails.
     pub fn explain<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Explanation>> {
         let words = self.words()?;
-        let predictions = self.predict(texts)?;
         let records = texts.iter().map(|text| Ok(Record::new(text.as_ref())));
         let data = words.dataset(records.collect::<Vec<_>>(), self.margin())?;
+        let predictions = self.predict_all(InputDataset::Texts(data.clone()))?;
         let explain = |(row, (text, prediction)): (usize, (&S, Prediction))| {
             let class = self.classes().iter().position(|name| *name == prediction.label).unwrap_or_default();
             let contributions = word_contributions(self.model(), &data, row, class, self.device())?;
