@@ -10,7 +10,7 @@ use std::{env, fs, process};
 use anyhow::{Context as _, ensure};
 use faknow::data::synth::{self, SynthOptions};
 use faknow::prelude::*;
-use faknow::recipe::train;
+use faknow::train;
 
 const CONFIG: &str = r#"
 seed = 7

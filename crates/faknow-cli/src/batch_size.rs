@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use faknow::model::format_bytes;
-use faknow::recipe::find_batch_size;
+use faknow::tools::find_batch_size;
 use faknow::trainer::{BatchSizeSearch, BatchSizes};
 use serde_json::json;
 

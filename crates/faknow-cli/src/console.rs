@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
-use faknow::recipe::{Session, Sessions};
+use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
 use crate::interrupted::{EXIT_CODE, Interrupted};
@@ -61,23 +61,23 @@ impl Console {
     }
 
     /// What a run is surrounded by: progress, and Ctrl-C.
-    pub(crate) fn session(&self) -> Result<Session> {
-        let mut session = Session { interrupt: Interrupt::on_signals()?, ..Session::default() };
+    pub(crate) fn context(&self) -> Result<RunContext> {
+        let mut context = RunContext { interrupt: Interrupt::on_signals()?, ..RunContext::default() };
         match &self.view {
-            Some(tail) => session.callbacks.push(Tui::new(tail.clone(), session.interrupt.clone())),
-            None => session.callbacks.push(self.progress()),
+            Some(tail) => context.callbacks.push(Tui::new(tail.clone(), context.interrupt.clone())),
+            None => context.callbacks.push(self.progress()),
         }
-        Ok(session)
+        Ok(context)
     }
 
     /// The same for several runs.
-    pub(crate) fn sessions(&self) -> Result<Sessions<'_>> {
+    pub(crate) fn contexts(&self) -> Result<ContextFactory<'_>> {
         let callbacks = || {
             let mut callbacks = Callbacks::default();
             callbacks.push(self.progress());
             callbacks
         };
-        Ok(Sessions { callbacks: Some(Box::new(callbacks)), interrupt: Interrupt::on_signals()? })
+        Ok(ContextFactory { callbacks: Some(Box::new(callbacks)), interrupt: Interrupt::on_signals()? })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::{CrossValidation, cross_validate, resume_cross_validation};
+use faknow::study::{CrossValidation, cross_validate, resume_cross_validation};
 use faknow::trainer::RunDir;
 use serde_json::{Map, Value, json};
 
@@ -44,14 +44,14 @@ pub(crate) struct CvArgs {
 
 impl CvArgs {
     pub(crate) fn run(&self, console: &Console) -> Result<()> {
-        let sessions = console.sessions()?;
+        let contexts = console.contexts()?;
         let outcome = match &self.resume {
-            Some(dir) => resume_cross_validation(dir, sessions)?,
+            Some(dir) => resume_cross_validation(dir, contexts)?,
             None => {
                 let config = self.training.to_config(None)?;
                 let name = format!("cv-{}", config.model.name);
                 let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
-                cross_validate(&config, self.folds, &dir, sessions)?
+                cross_validate(&config, self.folds, &dir, contexts)?
             }
         };
         if self.json {

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use faknow::Config;
+use faknow::config::DataConfig;
+use faknow::data::guess_columns;
 use faknow::data::{ColumnMap, ReadOptions, inspect, overlap};
-use faknow::recipe::{Config, DataConfig, guess_columns};
 use serde_json::json;
 
 use crate::console::print;

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use faknow::config::{DataConfig, EarlyStoppingConfig};
 use faknow::data::synth::{SynthOptions, write_jsonl};
 use faknow::data::{RecordReader, synth};
-use faknow::recipe::{Config, DataConfig, Detector, EarlyStoppingConfig, guess_data, guess_language};
+use faknow::data::{guess_data, guess_language};
+use faknow::{Config, Detector};
 
 use crate::console::{Console, print};
 use crate::options::ConfigOptions;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::Detector;
+use faknow::Detector;
 use faknow::tch::Device;
 
 use crate::console::print;

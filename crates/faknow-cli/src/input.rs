@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::Result;
+use faknow::Detector;
 use faknow::data::{Format, ReadOptions, RecordReader};
-use faknow::recipe::Detector;
 
 use crate::options::RecordOptions;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use faknow::recipe::Outcome;
+use faknow::train::Outcome;
 use faknow::trainer::FitReport;
 
 /// The exit code of a program that a signal ended, as shells have it.

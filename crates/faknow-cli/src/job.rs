@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::Config;
+use faknow::Config;
 
 use crate::training_options::TrainingOptions;
 

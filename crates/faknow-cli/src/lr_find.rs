@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::lr_find;
+use faknow::tools::lr_find;
 use faknow::trainer::{LrCurve, LrRange};
 use serde_json::json;
 

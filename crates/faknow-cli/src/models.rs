@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::{model_info, models};
+use faknow::models::{model_info, models};
 
 use crate::console::print;
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use faknow::Config;
 use faknow::Result;
-use faknow::recipe::{Config, DataConfig};
+use faknow::config::DataConfig;
 
 /// How records are read; the format follows the file's ending (.json, .jsonl, .csv, .tsv).
 #[derive(Debug, Default, Args)]

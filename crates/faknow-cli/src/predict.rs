@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use faknow::config::Threshold;
 use faknow::data::RecordReader;
-use faknow::recipe::{Config, Detector, Explanation, Threshold};
+use faknow::detector::Explanation;
+use faknow::{Config, Detector};
 
 use crate::input::open;
 use crate::options::RecordOptions;

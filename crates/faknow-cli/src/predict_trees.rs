@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
 use anyhow::Result;
+use faknow::Detector;
+use faknow::config::DataConfig;
 use faknow::data::graph::{Tree, TreeJsonReader};
-use faknow::recipe::{DataConfig, Detector};
 use serde_json::{Map, Value, json};
 
 use crate::writer::Writer;

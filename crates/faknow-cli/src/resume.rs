@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::{ResumeOptions, resume};
+use faknow::resume;
+use faknow::train::ResumeOptions;
 use faknow::trainer::Change;
 
 use crate::console::Console;
@@ -59,7 +60,7 @@ impl ResumeArgs {
         set.extend(self.threads.map(|n| format!("threads={n}")));
         set.extend(self.set.iter().cloned());
         let options = ResumeOptions { from: self.from.clone(), allow: self.allow.clone(), set };
-        let outcome = resume(&self.run, &options, console.session()?)?;
+        let outcome = resume(&self.run, &options, console.context()?)?;
         train::show(&outcome, self.json)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use faknow::recipe::{SearchMethod, SearchOutcome, SearchSpace, Trial, resume_search, search};
+use faknow::study::{SearchMethod, SearchOutcome, SearchSpace, Trial, resume_search, search};
 use faknow::trainer::RunDir;
 use serde_json::{Value, json};
 
@@ -78,14 +78,14 @@ enum Method {
 
 impl SearchArgs {
     pub(crate) fn run(&self, console: &Console) -> Result<()> {
-        let sessions = console.sessions()?;
+        let contexts = console.contexts()?;
         let outcome = match &self.resume {
-            Some(dir) => resume_search(dir, sessions)?,
+            Some(dir) => resume_search(dir, contexts)?,
             None => {
                 let config = self.training.to_config(self.test.as_deref())?;
                 let name = format!("search-{}", config.model.name);
                 let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
-                search(&config, &self.space()?, &self.method()?, &dir, sessions)?
+                search(&config, &self.space()?, &self.method()?, &dir, contexts)?
             }
         };
         if self.json {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::{Config, Detector};
 use faknow::trainer::Interrupt;
+use faknow::{Config, Detector};
 use faknow_serve::{ServeConfig, Server};
 
 use crate::console;

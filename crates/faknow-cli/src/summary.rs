@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use faknow::model::Summary;
-use faknow::recipe::{Config, Detector, model_info, model_summary};
+use faknow::models::model_info;
+use faknow::tools::model_summary;
+use faknow::{Config, Detector};
 use serde_json::json;
 
 use crate::console::print;

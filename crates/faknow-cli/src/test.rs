@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::{Config, Detector, Threshold};
+use faknow::config::Threshold;
+use faknow::{Config, Detector};
 use serde_json::json;
 
 use crate::console::print;

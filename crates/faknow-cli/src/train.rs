@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use faknow::callbacks::format_duration;
 use faknow::metrics::{ClassificationReport, Evaluation};
-use faknow::recipe::{Config, Outcome, train};
+use faknow::train::Outcome;
 use faknow::trainer::RunDir;
+use faknow::{Config, train};
 use serde_json::{Value, json};
 
 use crate::console::{Console, print};
@@ -68,7 +69,7 @@ pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Consol
         Some(path) => RunDir::create(path),
         None => RunDir::unique("runs", &config.model.name),
     };
-    Ok(train(config, run_dir, console.session()?)?)
+    Ok(train(config, run_dir, console.context()?)?)
 }
 
 /// The run's facts as JSON.

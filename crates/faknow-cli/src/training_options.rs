@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::recipe::Config;
+use faknow::Config;
 
 use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
 use crate::tree_options::TreeOptions;

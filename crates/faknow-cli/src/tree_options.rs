@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use faknow::recipe::DataConfig;
+use faknow::config::DataConfig;
 
 /// Propagation trees, for models that read them.
 #[derive(Debug, Default, Args)]

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Result as IoResult, Write};
 use std::path::Path;
 
 use anyhow::Result;
-use faknow::recipe::Prediction;
+use faknow::Prediction;
 use serde_json::{Map, Value};
 
 /// Writes judged records, as JSON lines or as columns.

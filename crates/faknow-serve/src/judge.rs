@@ -4,7 +4,8 @@ use std::path::Path;
 
 use faknow::Result;
 use faknow::data::graph::RawTree;
-use faknow::recipe::{Detector, Explanation, Prediction};
+use faknow::detector::Explanation;
+use faknow::{Detector, Prediction};
 use serde::Serialize;
 
 /// Judges samples. A [`Detector`] does, and so may a model of one's own.

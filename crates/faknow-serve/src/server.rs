@@ -36,7 +36,7 @@ const MAX_HEAD: usize = 16 << 10;
 /// ```no_run
 /// use std::path::Path;
 ///
-/// use faknow::recipe::Detector;
+/// use faknow::Detector;
 /// use faknow::tch::Device;
 /// use faknow::trainer::Interrupt;
 /// use faknow_serve::{ServeConfig, Server};

@@ -11,7 +11,7 @@ use tch::{Tensor, no_grad};
 /// After each operation they keep their cores busy for some 15 milliseconds, in case there is another one. Meanwhile the threads
 /// that read texts, assemble batches and update weights wait. GNU's OpenMP, which libtorch has on Linux, waits a few microseconds
 /// only once there are more of its threads than cores; so one thread more takes part in an operation once, and sleeps for ever.
-/// It changes no result. A recipe and a detector do it by themselves; who sets `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT` decides
+/// It changes no result. Training from a config and a detector do it by themselves; who sets `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT` decides
 /// alone. Without a second thread of libtorch's there is nothing to do.
 pub fn let_threads_sleep() {
     static ONCE: Once = Once::new();

@@ -8,7 +8,7 @@ use faknow_trainer::checkpoint::CheckpointError;
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of the facade's recipes.
+/// An error of the pipeline from a config to a detector.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -15,4 +15,4 @@ pub use faknow_trainer::{
 };
 pub use tch::{Device, Kind, Tensor, nn};
 
-pub use crate::recipe::{Config, Detector, Prediction};
+pub use crate::{Config, Detector, Prediction};

@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use faknow::callbacks::Callbacks;
-use faknow::recipe::{Config, Detector, Prediction, train};
 use faknow::tch::Device;
 use faknow::trainer::{Interrupt, RunDir};
+use faknow::{Config, Detector, Prediction, train};
 use faknow_serve::{About, Explained, Judge, Reads, Sample, ServeConfig, Server};
 use serde_json::{Value, json};
 

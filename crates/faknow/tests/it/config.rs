@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use faknow::recipe::Config;
+use faknow::Config;
 
 use crate::support::{Bench, posts};
 

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use faknow::callbacks::{BatchEnd, Callback, Callbacks, Flow, Run};
 use faknow::data::stratified_k_fold;
-use faknow::recipe::{Config, CrossValidation, Sessions, cross_validate, resume_cross_validation, train};
+use faknow::study::{CrossValidation, cross_validate, resume_cross_validation};
+use faknow::train::ContextFactory;
 use faknow::trainer::{Interrupt, RunDir};
+use faknow::{Config, train};
 
 use crate::support::{Bench, csv, posts};
 
@@ -25,8 +27,8 @@ impl Callback for InterruptAt {
     }
 }
 
-/// Sessions of which the one after `n_runs` runs is interrupted at its `batch`-th batch.
-pub(crate) fn interrupted_in(n_runs: usize, batch: usize) -> Sessions<'static> {
+/// ContextFactory of which the one after `n_runs` runs is interrupted at its `batch`-th batch.
+pub(crate) fn interrupted_in(n_runs: usize, batch: usize) -> ContextFactory<'static> {
     let interrupt = Interrupt::default();
     let (seen, mut n_begun) = (interrupt.clone(), 0);
     let callbacks = move || {
@@ -37,11 +39,11 @@ pub(crate) fn interrupted_in(n_runs: usize, batch: usize) -> Sessions<'static> {
         }
         callbacks
     };
-    Sessions { callbacks: Some(Box::new(callbacks)), interrupt }
+    ContextFactory { callbacks: Some(Box::new(callbacks)), interrupt }
 }
 
 fn run(bench: &Bench, dir: &str, n_folds: usize) -> CrossValidation {
-    cross_validate(&bench.config, n_folds, &bench.path(dir), Sessions::default()).unwrap()
+    cross_validate(&bench.config, n_folds, &bench.path(dir), ContextFactory::default()).unwrap()
 }
 
 #[test]
@@ -97,15 +99,15 @@ fn what_was_cut_off_goes_on_to_the_same_end() {
     run(&bench, "whole", 3);
     let whole = bench.read("whole/cv.json");
     let check = |dir: &str, n_runs, batch, n_done| {
-        let sessions = interrupted_in(n_runs, batch);
-        let cut = cross_validate(&bench.config, 3, &bench.path(dir), sessions).unwrap();
+        let contexts = interrupted_in(n_runs, batch);
+        let cut = cross_validate(&bench.config, 3, &bench.path(dir), contexts).unwrap();
         assert!(cut.interrupted && cut.folds.len() == n_done, "{dir}");
         assert!(!bench.path(dir).join("report.md").exists());
         let first = bench.path(dir).join("fold-1/run.log");
         let log = std::fs::read_to_string(&first).unwrap();
-        let sessions = Sessions::default();
+        let contexts = ContextFactory::default();
         let outcome = match n_runs {
-            0 => resume_cross_validation(&bench.path(dir), sessions).unwrap(),
+            0 => resume_cross_validation(&bench.path(dir), contexts).unwrap(),
             _ => run(&bench, dir, 3),
         };
         assert!(!outcome.interrupted);
@@ -128,7 +130,7 @@ fn other_settings_and_other_records_are_refused() {
     let bench = Bench::new(&posts(40));
     run(&bench, "cv", 2);
     let says = |config: &Config, n_folds, dir: &str, parts: &[&str]| {
-        let error = cross_validate(config, n_folds, &bench.path(dir), Sessions::default()).unwrap_err();
+        let error = cross_validate(config, n_folds, &bench.path(dir), ContextFactory::default()).unwrap_err();
         assert!(error.is_input());
         let error = error.to_string();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
@@ -142,7 +144,7 @@ fn other_settings_and_other_records_are_refused() {
     );
     says(&config("optimizer.lr=0.5"), 2, "cv", &["`optimizer.lr`: ", "was begun with 0.001, now 0.5"]);
     says(&config("early_stopping.patience=9"), 2, "cv", &["`early_stopping.patience`: "]);
-    cross_validate(&config("threads=2"), 2, &bench.path("cv"), Sessions::default()).unwrap();
+    cross_validate(&config("threads=2"), 2, &bench.path("cv"), ContextFactory::default()).unwrap();
     says(
         &bench.config,
         21,

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use faknow::callbacks::Callbacks;
-use faknow::recipe::{DataConfig, GuessedColumns, guess_columns, guess_data, guess_language, train};
+use faknow::config::DataConfig;
+use faknow::data::{GuessedColumns, guess_columns, guess_data, guess_language};
+use faknow::train;
 
 use crate::support::{Bench, csv, posts};
 

@@ -1,8 +1,8 @@
 //! The detector of a run folder.
 
+use faknow::Detector;
 use faknow::Error;
 use faknow::data::Record;
-use faknow::recipe::Detector;
 use faknow::tch::Device;
 
 use crate::support::{Bench, checkpoint, csv, posts};

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use faknow::recipe::{Config, model_info, models};
+use faknow::Config;
+
+use faknow::models::{model_info, models};
 use toml::{Table, Value};
 
 /// The default cells by key, by section (`## data` is `data`).

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use faknow::recipe::{Config, Detector, Threshold, ThresholdRule};
+use faknow::{Config, Detector};
+
+use faknow::config::{Threshold, ThresholdRule};
 use faknow::report::{Judged, TEST_ROWS, VALID_ROWS};
 use faknow::tch::Device;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use serde_json::Value;
 use crate::support::{Bench, posts};
 
 /// A run whose detector is wrong now and then: one word tells the class, except for some posts that lie.
-fn trained(settings: &[&str]) -> (Bench, faknow::recipe::Outcome) {
+fn trained(settings: &[&str]) -> (Bench, faknow::train::Outcome) {
     let mut posts = posts(500);
     for (number, (_, label)) in posts.iter_mut().enumerate() {
         if number % 7 == 0 {
@@ -50,7 +52,7 @@ fn a_temperature_is_chosen_on_validation_data_and_used_by_the_detector() {
     assert_eq!(load(&trained).decision().temperature, 1.0);
 }
 
-fn trained_without_temperature() -> (Bench, faknow::recipe::Outcome) {
+fn trained_without_temperature() -> (Bench, faknow::train::Outcome) {
     trained(&["decision.temperature=false"])
 }
 

@@ -1,4 +1,4 @@
-//! The recipes from the outside: configs, data of a run, training, and the detector that comes of it.
+//! The pipeline from the outside: configs, data of a run, training, and the detector that comes of it.
 
 #![expect(
     clippy::unwrap_used,

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use faknow::Config;
 use faknow::callbacks::Callbacks;
-use faknow::recipe::Config;
-use faknow::recipe::{SearchMethod, SearchOutcome, SearchSpace, Sessions, resume_search, search, train};
+use faknow::study::{SearchMethod, SearchOutcome, SearchSpace, resume_search, search};
+use faknow::train;
+use faknow::train::ContextFactory;
 use faknow::trainer::RunDir;
 
 use crate::cross_validation::interrupted_in;
@@ -18,11 +20,12 @@ fn space(text: &str) -> SearchSpace {
 
 fn grid(bench: &Bench, dir: &str, text: &str, settings: &[&str]) -> SearchOutcome {
     let config = bench.config.set_all(settings).unwrap();
-    search(&config, &space(text), &SearchMethod::Grid {}, &bench.path(dir), Sessions::default()).unwrap()
+    search(&config, &space(text), &SearchMethod::Grid {}, &bench.path(dir), ContextFactory::default())
+        .unwrap()
 }
 
 /// Halving over learning rates drawn at random, with all that depends on the length of a run.
-fn halving(bench: &Bench, dir: &str, sessions: Sessions<'_>) -> SearchOutcome {
+fn halving(bench: &Bench, dir: &str, contexts: ContextFactory<'_>) -> SearchOutcome {
     let settings = [
         "trainer.epochs=8",
         "trainer.monitor=loss",
@@ -34,7 +37,7 @@ fn halving(bench: &Bench, dir: &str, sessions: Sessions<'_>) -> SearchOutcome {
     let config = bench.config.set_all(&settings).unwrap();
     let space = space("optimizer.lr = { low = 1e-4, high = 1e-1, log = true }\nmodel.n_filters = [3, 4, 5]");
     let method = SearchMethod::Halving { trials: 6, eta: 2 };
-    search(&config, &space, &method, &bench.path(dir), sessions).unwrap()
+    search(&config, &space, &method, &bench.path(dir), contexts).unwrap()
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn without_test_records_nothing_is_tested() {
 #[test]
 fn halving_trains_the_best_for_longer() {
     let bench = Bench::new(&posts(60));
-    let outcome = halving(&bench, "search", Sessions::default());
+    let outcome = halving(&bench, "search", ContextFactory::default());
     let rungs: Vec<usize> = outcome.trials.iter().map(|trial| trial.values.len()).collect();
     assert_eq!(rungs, [3, 2, 2, 1, 1, 1], "{outcome}");
     for trial in &outcome.trials {
@@ -128,7 +131,7 @@ fn halving_trains_the_best_for_longer() {
 #[test]
 fn a_trial_that_was_paused_is_the_run_that_never_was() {
     let bench = Bench::new(&posts(60));
-    let outcome = halving(&bench, "search", Sessions::default());
+    let outcome = halving(&bench, "search", ContextFactory::default());
     let best = outcome.best_trial().unwrap();
     assert!(best.values.len() == 3 && best.epochs > 2, "{best:?}");
     let config = Config::from_file(&outcome.run(best).join("config.toml")).unwrap();
@@ -147,14 +150,14 @@ fn a_trial_that_was_paused_is_the_run_that_never_was() {
 #[test]
 fn a_search_that_was_cut_off_goes_on_to_the_same_end() {
     let bench = Bench::new(&posts(60));
-    halving(&bench, "whole", Sessions::default());
+    halving(&bench, "whole", ContextFactory::default());
     let whole = bench.read("whole/search.json");
     // In the first trial; in a later one; when a survivor goes on; in the last rung.
     for (n_runs, batch) in [(0, 1), (3, 7), (6, 2), (8, 5), (9, 11)] {
         let dir = format!("cut-{n_runs}");
         let cut = halving(&bench, &dir, interrupted_in(n_runs, batch));
         assert!(cut.interrupted && cut.best.is_none(), "{dir}");
-        let outcome = resume_search(&bench.path(&dir), Sessions::default()).unwrap();
+        let outcome = resume_search(&bench.path(&dir), ContextFactory::default()).unwrap();
         assert!(!outcome.interrupted);
         assert_eq!(bench.read(&format!("{dir}/search.json")), whole, "{dir}");
     }
@@ -168,7 +171,7 @@ fn a_search_that_was_cut_off_goes_on_to_the_same_end() {
         trial["values"].as_array_mut().unwrap().pop();
         trial["ended"] = ().into();
         bench.write("whole/search.json", json.to_string());
-        resume_search(&bench.path("whole"), Sessions::default()).unwrap();
+        resume_search(&bench.path("whole"), ContextFactory::default()).unwrap();
         assert_eq!(bench.read("whole/search.json"), whole);
     }
 }
@@ -181,7 +184,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_trained() {
     let says = |text: &str, method: &SearchMethod, settings: &[&str], parts: &[&str]| {
         let config = bench.config.set_all(settings).unwrap();
         let error =
-            search(&config, &space(text), method, &bench.path("new"), Sessions::default()).unwrap_err();
+            search(&config, &space(text), method, &bench.path("new"), ContextFactory::default()).unwrap_err();
         assert!(error.is_input());
         let error = error.to_string();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
@@ -213,8 +216,8 @@ fn another_search_in_the_same_folder_is_refused_by_name() {
     let says = |text: &str, settings: &[&str], part: &str| {
         let config = bench.config.set("trainer.epochs=1").unwrap().set_all(settings).unwrap();
         let dir = bench.path("search");
-        let error =
-            search(&config, &space(text), &SearchMethod::Grid {}, &dir, Sessions::default()).unwrap_err();
+        let error = search(&config, &space(text), &SearchMethod::Grid {}, &dir, ContextFactory::default())
+            .unwrap_err();
         assert!(error.to_string().starts_with(part), "{error}");
     };
     says("optimizer.lr = [0.0, 0.003]", &[], "`space.optimizer.lr`: ");

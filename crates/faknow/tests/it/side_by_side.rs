@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use faknow::callbacks::Callbacks;
-use faknow::recipe::{Detector, train};
 use faknow::tch::Device;
 use faknow::trainer::RunDir;
+use faknow::{Detector, train};
 
 use crate::support::{Bench, posts};
 

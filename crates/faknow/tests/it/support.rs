@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use faknow::callbacks::Callbacks;
 use faknow::model::weights;
-use faknow::recipe::{Config, Outcome, train};
 use faknow::tch::Tensor;
+use faknow::train::Outcome;
 use faknow::trainer::{RunDir, WEIGHTS_FILE};
+use faknow::{Config, train};
 use tempfile::TempDir;
 
 /// A folder of its own, and the config of a tiny run on the files in it.

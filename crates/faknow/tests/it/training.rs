@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use faknow::callbacks::{Callback, Callbacks, Run};
 use faknow::metrics::{EpochRecord, Evaluation};
-use faknow::recipe::{models, train};
+use faknow::models::models;
 use faknow::tch::{Kind, Tensor};
+use faknow::train;
 use faknow::trainer::{RunDir, Weights};
 
 use crate::support::{Bench, distance, posts};
@@ -138,10 +139,10 @@ fn pretrained_vectors_are_the_first_weights_and_stay_if_frozen() {
     bench.train("free", &[&vectors, "optimizer.lr=0.1"]);
     assert!(distance(&row("free", "rain"), &expected) > 0.01, "free vectors are trained");
     // The size of the vectors is the model's, whatever was set, and the saved detector needs the file no more.
-    let config = faknow::recipe::Config::from_file(&bench.path("frozen/config.toml")).unwrap();
+    let config = faknow::Config::from_file(&bench.path("frozen/config.toml")).unwrap();
     assert_eq!(config.model.hyperparameters["embedding_size"].as_integer(), Some(3));
     std::fs::remove_file(bench.path("words.vec")).unwrap();
-    let detector = faknow::recipe::Detector::load(&bench.path("frozen"), faknow::tch::Device::Cpu).unwrap();
+    let detector = faknow::Detector::load(&bench.path("frozen"), faknow::tch::Device::Cpu).unwrap();
     assert_eq!(detector.predict(&["rain and storm"]).unwrap().len(), 1);
 }
 

@@ -4,16 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use faknow::callbacks::{Callbacks, StopReason};
+use faknow::config::DataConfig;
 use faknow::data::graph::{TreeJsonReader, read_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
 use faknow::model::weights::read;
-use faknow::recipe::{
-    Config, DataConfig, Detector, Outcome, ResumeOptions, Session, Sessions, cross_validate, models, resume,
-    train,
-};
+use faknow::models::models;
 use faknow::report::Mistake;
+use faknow::study::cross_validate;
 use faknow::tch::Device;
+use faknow::train::{ContextFactory, Outcome, ResumeOptions, RunContext};
 use faknow::trainer::{Interrupt, RunDir};
+use faknow::{Config, Detector, resume, train};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -90,7 +91,7 @@ fn a_resumed_run_is_the_run_that_was_not_cut_off() {
     let short = Bench { config: bench.config.set("trainer.epochs=1").unwrap(), ..bench };
     short.train("cut").unwrap();
     let options = ResumeOptions { set: vec!["trainer.epochs=3".into()], ..ResumeOptions::default() };
-    resume(&short.path("cut"), &options, Session::default()).unwrap();
+    resume(&short.path("cut"), &options, RunContext::default()).unwrap();
     let weights = |run: &str| fs::read(short.path(run).join("checkpoints/last/model.safetensors")).unwrap();
     assert!(weights("whole") == weights("cut"), "the weights differ");
 }
@@ -178,17 +179,17 @@ fn what_is_learnt_before_the_training_is_resumed_and_kept() {
     // Interrupted in the first stage: neither tested nor trained.
     let interrupt = Interrupt::default();
     interrupt.request();
-    let session = Session { interrupt, ..Session::default() };
-    let outcome = train(&bench.config, || RunDir::create(bench.path("cut")), session).unwrap();
+    let context = RunContext { interrupt, ..RunContext::default() };
+    let outcome = train(&bench.config, || RunDir::create(bench.path("cut")), context).unwrap();
     assert_eq!((outcome.fit.ended, outcome.test.is_none()), (StopReason::Interrupted, true));
     assert!(!bench.path("cut/checkpoints").exists());
-    resume(&bench.path("cut"), &ResumeOptions::default(), Session::default()).unwrap();
+    resume(&bench.path("cut"), &ResumeOptions::default(), RunContext::default()).unwrap();
     assert!(same("cut"));
 
     // Cut off between the stages.
     bench.train("between").unwrap();
     fs::remove_dir_all(bench.path("between/checkpoints")).unwrap();
-    resume(&bench.path("between"), &ResumeOptions::default(), Session::default()).unwrap();
+    resume(&bench.path("between"), &ResumeOptions::default(), RunContext::default()).unwrap();
     assert!(same("between"));
 
     let without = Bench { config: bench.config.set("model.pretrain_epochs=0").unwrap(), ..bench };
@@ -252,7 +253,7 @@ fn trees_without_files_of_ids_are_cut_by_class_or_by_event() {
     let (valid, test) = sizes(&bench.train("by-event").unwrap());
     assert!(valid.abs_diff(16) <= 4 && test.abs_diff(32) <= 4, "{valid} {test}");
     let folds =
-        cross_validate(&bench.config, 2, &bench.path("cv"), Sessions::default()).map(|o| o.folds.len());
+        cross_validate(&bench.config, 2, &bench.path("cv"), ContextFactory::default()).map(|o| o.folds.len());
     assert_eq!(folds.unwrap(), 2);
 }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use faknow::callbacks::Callbacks;
-use faknow::recipe::{Config, Detector, ResumeOptions, resume};
 use faknow::tch::{Device, Tensor};
+use faknow::train::ResumeOptions;
+use faknow::{Config, Detector, resume};
 
 use crate::support::{Bench, checkpoint, distance, posts};
 

@@ -1,0 +1,292 @@
+//! Checks a config as a whole before any data is read: every setting within its range, by its dotted name.
+
+use faknow_callbacks::SpanUnit;
+use faknow_metrics::{Metrics, metric_by_name, metric_names};
+use faknow_trainer::Clip;
+
+use crate::config::Config;
+use crate::models::registry::AnyModelConfig;
+use crate::{Error, Result};
+
+/// More threads than that are a slip of the finger, and could not be started.
+const MAX_THREADS: usize = 1024;
+
+/// TOML, in which a run keeps its config, has no larger integers.
+const MAX_SEED: u64 = i64::MAX as u64;
+
+impl Config {
+    /// Checks every setting that can be judged without the data; [`train`](crate::train::train) does so first of all.
+    ///
+    /// # Errors
+    /// Names the first setting that is outside its range, with what would be right.
+    pub fn validate(&self) -> Result<()> {
+        self.check_seed()?;
+        check("threads", self.threads, self.threads <= MAX_THREADS, &format!("at most {MAX_THREADS}"))?;
+        self.device()?;
+        let classes = self.data.to_classes()?;
+        self.check_split()?;
+        self.check_fold()?;
+        self.check_text()?;
+        let loader = &self.loader;
+        at_least_1("loader.batch_size", loader.batch_size)?;
+        at_least_1("loader.eval_batch_size", loader.eval_batch_size)?;
+        check(
+            "loader.workers",
+            loader.workers,
+            loader.workers <= MAX_THREADS,
+            &format!("at most {MAX_THREADS}"),
+        )?;
+        AnyModelConfig::new(&self.model)?.validate(classes.len())?;
+        if let Some(loss) = &self.loss {
+            let checked = loss.validate().and_then(|()| loss.check_classes(classes.len()));
+            checked.map_err(|error| Error::in_table("loss", error))?;
+        }
+        if let Some(attack) = &self.adversarial {
+            attack.validate().map_err(Error::named)?;
+        }
+        self.optimizer.validate().map_err(Error::named)?;
+        self.check_trainer()?;
+        self.clip()?;
+        self.metrics()?;
+        self.monitors()?;
+        self.decision.check(classes.len())?;
+        let stopping = &self.early_stopping;
+        at_least_1("early_stopping.patience", stopping.patience)?;
+        let fits = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;
+        check("early_stopping.min_delta", stopping.min_delta, fits, "a number of at least 0")?;
+        at_least_1("early_stopping.start_from_epoch", stopping.start_from_epoch)?;
+        let thresholds = [
+            ("early_stopping.stopping_threshold", stopping.stopping_threshold),
+            ("early_stopping.divergence_threshold", stopping.divergence_threshold),
+        ];
+        for (key, threshold) in thresholds {
+            let threshold = threshold.unwrap_or(0.0);
+            check(key, threshold, threshold.is_finite(), "a finite number")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_seed(&self) -> Result<()> {
+        check("seed", self.seed, self.seed <= MAX_SEED, &format!("at most {MAX_SEED}"))
+    }
+
+    fn check_trainer(&self) -> Result<()> {
+        let trainer = &self.trainer;
+        at_least_1("trainer.epochs", trainer.epochs)?;
+        at_least_1("trainer.accumulate", trainer.accumulate)?;
+        at_least_1("trainer.max_steps", trainer.max_steps.map_or(1, |n| n as usize))?;
+        at_least_1("trainer.limit_batches", trainer.limit_batches.unwrap_or(1))?;
+        at_least_1("trainer.overfit_batches", trainer.overfit_batches.unwrap_or(1))?;
+        at_least_1("trainer.histograms_every", trainer.histograms_every.unwrap_or(1))?;
+        if let Some(time) = trainer.max_time {
+            let fits = time.unit() == SpanUnit::Seconds;
+            check("trainer.max_time", time, fits, "a time, as in `90 minutes`")?;
+        }
+        if let Some(average) = &self.average {
+            average.validate().map_err(Error::named)?;
+        }
+        self.checkpoint.validate().map_err(Error::named)?;
+        for name in &self.checkpoint.monitors {
+            monitor("checkpoint.monitors", name)?;
+        }
+        Ok(())
+    }
+
+    fn check_split(&self) -> Result<()> {
+        let split = self.data.split;
+        let shares = split.iter().all(|share| (0.0..=1.0).contains(share)) && split[0] > 0.0;
+        let fits = shares && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6;
+        let expected = "shares of training, validation and test that add up to 1, the first above 0";
+        check("data.split", format!("{split:?}"), fits, expected)
+    }
+
+    fn check_fold(&self) -> Result<()> {
+        match (&self.data.fold, &self.data.test) {
+            (Some(_), Some(_)) => {
+                Err(Error::config("data.fold", "a fold is the test: expected it or `data.test`, got both"))
+            }
+            (Some(fold), None) => fold.validate(),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_text(&self) -> Result<()> {
+        let text = &self.text;
+        at_least_1("text.max_length", text.max_length)?;
+        check("text.min_count", text.min_count, text.min_count >= 1, "at least 1")?;
+        // Padding and the unknown word have two numbers.
+        let fits = text.max_vocab == 0 || text.max_vocab >= 3;
+        check("text.max_vocab", text.max_vocab, fits, "at least 3, or 0 for no limit")?;
+        self.text.tokenizer_config().map(drop)
+    }
+
+    /// How gradients are clipped.
+    pub(crate) fn clip(&self) -> Result<Clip> {
+        let above_0 = |key: &str, max: f64| check(key, max, max.is_finite() && max > 0.0, "a number above 0");
+        match (self.trainer.clip_norm, self.trainer.clip_value) {
+            (None, None) => Ok(Clip::None),
+            (Some(max), None) => above_0("trainer.clip_norm", max).map(|()| Clip::Norm(max)),
+            (None, Some(max)) => above_0("trainer.clip_value", max).map(|()| Clip::Value(max)),
+            (Some(_), Some(_)) => {
+                Err(Error::config("trainer.clip_value", "expected one of clip_norm and clip_value, got both"))
+            }
+        }
+    }
+
+    /// The metrics of validation: those asked for, and whatever is monitored.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        let Some(names) = &self.trainer.metrics else { return Ok(Metrics::all()) };
+        let wrong = |e: faknow_metrics::Error| Error::config("trainer.metrics", e.to_string());
+        let mut metrics = Metrics::from_names(names).map_err(wrong)?;
+        let (monitor, stopping) = self.monitors()?;
+        let kept = self.checkpoint.monitors.iter().cloned();
+        for name in std::iter::once(monitor).chain(stopping).chain(kept) {
+            if name != "loss" && !metrics.names().contains(&name) {
+                metrics.push(metric_by_name(&name).map_err(wrong)?).map_err(wrong)?;
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// What chooses the best epoch, and what else early stopping watches, by the names under which they are recorded.
+    pub(crate) fn monitors(&self) -> Result<(String, Option<String>)> {
+        let stopping = self.early_stopping.monitor.as_deref();
+        let stopping = stopping.map(|name| monitor("early_stopping.monitor", name)).transpose()?;
+        Ok((monitor("trainer.monitor", &self.trainer.monitor)?, stopping))
+    }
+}
+
+fn monitor(key: &str, name: &str) -> Result<String> {
+    if name == "loss" {
+        return Ok(name.to_owned());
+    }
+    metric_by_name(name).map(|metric| metric.name().to_owned()).map_err(|_| {
+        let known: Vec<&str> = metric_names().collect();
+        Error::config(
+            key,
+            format!("expected `loss` or a metric, got `{name}`; metrics are {}", known.join(", ")),
+        )
+    })
+}
+
+fn at_least_1(key: &str, value: usize) -> Result<()> {
+    check(key, value, value >= 1, "at least 1")
+}
+
+fn check(key: &str, value: impl std::fmt::Display, fits: bool, expected: &str) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::config(key, format!("expected {expected}, got {value}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_outside_its_range_is_named_with_the_range() {
+        let check = |assignment: &str, expected: &str| {
+            let error = Config::default().set(assignment).unwrap().validate().unwrap_err();
+            assert!(error.is_input());
+            assert_eq!(error.to_string(), expected, "{assignment}");
+        };
+        check("threads=2000", "`threads`: expected at most 1024, got 2000");
+        check("device=tpu", "`device`: expected auto, cpu, cuda or cuda:N, got `tpu`");
+        check("data.classes=['a']", "`data.classes`: expected the names of at least 2 classes, got 1 (`a`)");
+        check("data.values.hoax=['1']", "`data.values`: expected one of `real`, `fake`, got `hoax`");
+        let shares = "expected shares of training, validation and test that add up to 1, the first above 0";
+        check("data.split=[0.5, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.5, 0.5, 0.5]"));
+        check("data.split=[0.0, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.0, 0.5, 0.5]"));
+        check("data.split=[1.5, -0.5, 0.0]", &format!("`data.split`: {shares}, got [1.5, -0.5, 0.0]"));
+        check("data.split=[nan, 0.5, 0.5]", &format!("`data.split`: {shares}, got [NaN, 0.5, 0.5]"));
+        let fold = "expected a fold of at least 2, counted from 1, as in `2 of 5`";
+        check("data.fold='6 of 5'", &format!("`data.fold`: {fold}, got `6 of 5`"));
+        check("data.fold='0 of 5'", &format!("`data.fold`: {fold}, got `0 of 5`"));
+        check("data.fold='1 of 1'", &format!("`data.fold`: {fold}, got `1 of 1`"));
+        check("text.language=fr", "`text.language`: expected `en` or `zh`, got `fr`");
+        check("text.max_length=0", "`text.max_length`: expected at least 1, got 0");
+        check("text.min_count=0", "`text.min_count`: expected at least 1, got 0");
+        check("text.max_vocab=2", "`text.max_vocab`: expected at least 3, or 0 for no limit, got 2");
+        check("loader.batch_size=0", "`loader.batch_size`: expected at least 1, got 0");
+        check("loader.eval_batch_size=0", "`loader.eval_batch_size`: expected at least 1, got 0");
+        check("loader.workers=5000", "`loader.workers`: expected at most 1024, got 5000");
+        let known = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl, trustrd";
+        check("model.name=bert", &format!("`model.name`: unknown model `bert`; known: {known}"));
+        check("model.dropout=1.0", "`model.dropout`: expected from 0 to below 1, got 1");
+        check("model.embedding_size=0", "`model.embedding_size`: expected at least 1, got 0");
+        check("model.n_filters=0", "`model.n_filters`: expected at least 1, got 0");
+        check("model.kernel_sizes=[3, 0]", "`model.kernel_sizes`: expected at least 1, got 0");
+        check("loss.label_smoothing=1", "`loss.label_smoothing`: expected from 0 to below 1, got 1");
+        check("loss.gamma=2", "`loss.gamma`: expected `name` to be focal beside it, got 2");
+        check("loss={ name = 'focal', gamma = -1 }", "`loss.gamma`: expected a number of at least 0, got -1");
+        check("loss.class_weights=[1, 0]", "`loss.class_weights`: expected numbers above 0, got 0");
+        check(
+            "loss.class_weights=[1, 2, 3]",
+            "`loss.class_weights`: expected one weight for each of the 2 classes, got 3",
+        );
+        check(
+            "adversarial={ name = 'pgd', epsilon = 0 }",
+            "`adversarial.epsilon`: expected a number above 0, got 0",
+        );
+        check("adversarial={ name = 'pgd', steps = 0 }", "`adversarial.steps`: expected at least 1, got 0");
+        check("optimizer.lr=nan", "`optimizer.lr`: expected a number of at least 0, got NaN");
+        check("optimizer.betas=[0.9, 1.0]", "`optimizer.betas`: expected a number from 0 to below 1, got 1");
+        check("trainer.epochs=0", "`trainer.epochs`: expected at least 1, got 0");
+        check("trainer.clip_norm=0.0", "`trainer.clip_norm`: expected a number above 0, got 0");
+        check("trainer.clip_value=inf", "`trainer.clip_value`: expected a number above 0, got inf");
+        check("early_stopping.patience=0", "`early_stopping.patience`: expected at least 1, got 0");
+        check(
+            "early_stopping.min_delta=nan",
+            "`early_stopping.min_delta`: expected a number of at least 0, got NaN",
+        );
+        check(
+            "early_stopping.start_from_epoch=0",
+            "`early_stopping.start_from_epoch`: expected at least 1, got 0",
+        );
+        check(
+            "early_stopping.stopping_threshold=nan",
+            "`early_stopping.stopping_threshold`: expected a finite number, got NaN",
+        );
+        check(
+            "early_stopping.divergence_threshold=-inf",
+            "`early_stopping.divergence_threshold`: expected a finite number, got -inf",
+        );
+        let both = Config::default().set("trainer.clip_norm=1").unwrap().set("trainer.clip_value=1").unwrap();
+        assert!(both.validate().unwrap_err().to_string().contains("one of clip_norm and clip_value"));
+        let seed = Config { seed: u64::MAX, ..Config::default() };
+        assert!(
+            seed.validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("`seed`: expected at most 9223372036854775807")
+        );
+    }
+
+    #[test]
+    fn unknown_metrics_and_monitors_are_named_with_the_known_ones() {
+        let check = |assignment: &str, key: &str| {
+            let error = Config::default().set(assignment).unwrap().validate().unwrap_err().to_string();
+            let parts = [key, "`nope`", "accuracy, precision", "roc_auc"];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        };
+        check("trainer.metrics=['f1', 'nope']", "`trainer.metrics`: ");
+        check("trainer.monitor=nope", "`trainer.monitor`: ");
+        check("early_stopping.monitor=nope", "`early_stopping.monitor`: ");
+    }
+
+    #[test]
+    fn what_is_monitored_is_measured() {
+        let metrics = |assignments: &[&str]| {
+            let config = Config::default().set_all(assignments).unwrap();
+            config.metrics().unwrap().names()
+        };
+        assert_eq!(metrics(&["trainer.metrics=['f1']"]), ["f1", "accuracy"]);
+        assert_eq!(metrics(&["trainer.metrics=['auc']", "trainer.monitor=AUC"]), ["roc_auc"]);
+        assert_eq!(metrics(&["trainer.metrics=[]", "trainer.monitor=loss"]), [""; 0]);
+        let both = ["trainer.metrics=['f1']", "trainer.monitor=loss", "early_stopping.monitor=kappa"];
+        assert_eq!(metrics(&both), ["f1", "cohen_kappa"]);
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().validate().unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! FaKnow's YAML files: the arguments of its `run_<model>` functions, as settings of ours.
+
+use serde_yaml_ng::{Mapping, Value as Yaml};
+use toml::Value;
+
+use crate::config::Config;
+use crate::{Error, Result};
+
+/// FaKnow's key and ours.
+const KEYS: [(&str, &str); 18] = [
+    ("train_path", "data.train"),
+    ("validate_path", "data.valid"),
+    ("test_path", "data.test"),
+    ("language", "text.language"),
+    ("max_len", "text.max_length"),
+    ("stop_words", "text.stop_words"),
+    ("word_vectors", "text.vectors"),
+    ("batch_size", "loader.batch_size"),
+    ("lr", "optimizer.lr"),
+    ("weight_decay", "optimizer.weight_decay"),
+    ("num_epochs", "trainer.epochs"),
+    ("metrics", "trainer.metrics"),
+    ("device", "device"),
+    ("filter_num", "model.n_filters"),
+    ("kernel_sizes", "model.kernel_sizes"),
+    ("activate_func", "model.activation"),
+    ("dropout", "model.dropout"),
+    ("freeze", "model.freeze_embedding"),
+];
+
+/// Reads the text of a YAML file with FaKnow's keys; FaKnow's defaults stand where a key is left out.
+pub(crate) fn read(text: &str) -> Result<Config> {
+    let yaml: Yaml = serde_yaml_ng::from_str(text)
+        .map_err(|e| Error::config("", format!("does not parse as YAML: {e}")))?;
+    let mapping = match yaml {
+        Yaml::Mapping(mapping) => mapping,
+        Yaml::Null => Mapping::new(),
+        _ => return Err(Error::config("", "expected `key: value` lines")),
+    };
+    let mut config = Config::default();
+    config.text.language = "zh".into();
+    config.trainer.epochs = 25;
+    config.early_stopping.enabled = false;
+    for (key, value) in mapping {
+        let key = key.as_str().map(str::to_owned).unwrap_or_else(|| format!("{key:?}"));
+        if value.is_null() {
+            continue;
+        }
+        let ours = our_key(&key)?;
+        let file = value.as_str().filter(|v| v.ends_with(".pkl") || v.ends_with(".pickle"));
+        if let Some(file) = file {
+            let hint = "a pickle is code and is not read; save word vectors as text (word2vec or GloVe) and stop words as lines";
+            return Err(Error::config(&key, format!("{hint}, got `{file}`")));
+        }
+        let value = to_toml(value).ok_or_else(|| Error::config(&key, "expected a plain value"))?;
+        config = config.with(ours, value).map_err(|error| match error {
+            Error::Config { message, .. } => Error::config(&key, format!("{message} (`{ours}` in TOML)")),
+            other => other,
+        })?;
+    }
+    Ok(config)
+}
+
+fn our_key(key: &str) -> Result<&'static str> {
+    if key == "vocab" {
+        let message = "the vocabulary is made from the training texts here; leave this key out";
+        return Err(Error::config("vocab", message));
+    }
+    KEYS.iter().find(|(theirs, _)| *theirs == key).map(|(_, ours)| *ours).ok_or_else(|| {
+        let known: Vec<&str> = KEYS.iter().map(|(theirs, _)| *theirs).collect();
+        Error::config(key, format!("unknown key; known: {}", known.join(", ")))
+    })
+}
+
+fn to_toml(value: Yaml) -> Option<Value> {
+    Some(match value {
+        Yaml::Bool(b) => Value::Boolean(b),
+        Yaml::Number(n) => n.as_i64().map(Value::Integer).or_else(|| n.as_f64().map(Value::Float))?,
+        Yaml::String(s) => Value::String(s),
+        Yaml::Sequence(items) => Value::Array(items.into_iter().map(to_toml).collect::<Option<_>>()?),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faknows_keys_become_ours() {
+        let config = read("train_path: t.json\nlanguage: en\nlr: 0.01\nnum_epochs: 3\nfilter_num: 7\nfreeze: true\nmetrics: [accuracy, auc]\ndevice: cpu\ntest_path: ~\n").unwrap();
+        assert_eq!(config.data.train, Some("t.json".into()));
+        assert_eq!(
+            (config.optimizer.lr(), config.trainer.epochs, config.text.language.as_str()),
+            (0.01, 3, "en")
+        );
+        assert_eq!(config.model.hyperparameters["n_filters"].as_integer(), Some(7));
+        assert_eq!(config.trainer.metrics, Some(vec!["accuracy".into(), "auc".into()]));
+        assert_eq!(config.data.test, None);
+    }
+
+    #[test]
+    fn unknown_keys_and_pickles_are_refused_by_name() {
+        for (text, parts) in [
+            ("learning_rate: 1", ["learning_rate", "lr, weight_decay"]),
+            ("word_vectors: w.pkl", ["word_vectors", "pickle"]),
+            ("vocab: v.pkl", ["vocab", "training texts"]),
+            ("num_epochs: x", ["`num_epochs`: invalid type", "`trainer.epochs`"]),
+            ("- a", ["key: value", ""]),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! One fold of a cross-validation as a setting.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Error, Result};
+
+/// Which part of the training file is the test: one of several folds, as in `2 of 5`.
+///
+/// ```
+/// use faknow::config::Fold;
+///
+/// let fold: Fold = "2 of 5".parse()?;
+/// assert_eq!((fold.number, fold.of), (2, 5));
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fold {
+    /// Its number, from 1 to `of`.
+    pub number: usize,
+    /// How many there are, at least 2.
+    pub of: usize,
+}
+
+impl Fold {
+    /// Checks that there is such a fold.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.of >= 2 && (1..=self.of).contains(&self.number) {
+            return Ok(());
+        }
+        let message = format!("expected a fold of at least 2, counted from 1, as in `2 of 5`, got `{self}`");
+        Err(Error::config("data.fold", message))
+    }
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.number, self.of)
+    }
+}
+
+impl FromStr for Fold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once(" of ").and_then(|(number, of)| {
+            Some(Self { number: number.trim().parse().ok()?, of: of.trim().parse().ok()? })
+        });
+        numbers.ok_or_else(|| format!("expected a fold, as in `2 of 5`, got `{text}`"))
+    }
+}
+
+impl Serialize for Fold {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fold {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,376 @@
+//! Reading configs: TOML files, FaKnow's YAML files, `key=value` overrides; errors name the key.
+
+use std::path::Path;
+
+use faknow_trainer::{Attack, OptimizerConfig};
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use toml::{Table, Value};
+
+use crate::config::{Config, faknow_yaml};
+use crate::models::model_info;
+use crate::{Error, Result};
+
+impl Config {
+    /// Reads a config file: TOML, or YAML with FaKnow's keys, by the file's ending.
+    ///
+    /// # Errors
+    /// The file cannot be read, does not parse, or holds an unknown key or a value of the wrong type.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let in_file = |message: String| Error::config("", format!("{}: {message}", path.display()));
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("toml") => {
+                let table = text.parse::<Table>().map_err(|e| in_file(at_line(&text, &e)))?;
+                Self::from_table(table).map_err(|e| in_file(e.to_string()))
+            }
+            Some("yaml" | "yml") => faknow_yaml::read(&text).map_err(|e| in_file(e.to_string())),
+            _ => Err(in_file("expected a config file ending in .toml, .yaml or .yml".into())),
+        }
+    }
+
+    /// The config of a model, with the settings that its authors trained it by.
+    ///
+    /// # Errors
+    /// There is no such model.
+    pub fn for_model(name: &str) -> Result<Self> {
+        model_info(name)?;
+        let model = Table::from_iter([("name".to_owned(), Value::String(name.to_owned()))]);
+        Self::from_table(Table::from_iter([("model".to_owned(), Value::Table(model))]))
+    }
+
+    /// Takes a config from parsed TOML. What it leaves out is as the model's authors had it, else by default.
+    ///
+    /// # Errors
+    /// An unknown key or a value of the wrong type, by its dotted name.
+    pub fn from_table(mut table: Table) -> Result<Self> {
+        add_training_of_model(&mut table);
+        if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
+            let by_default = OptimizerConfig::default().name();
+            optimizer.entry("name").or_insert_with(|| Value::String(by_default.to_owned()));
+        }
+        let table_of = |name: &str| table.get(name).and_then(Value::as_table).cloned();
+        let (optimizer, attack) = (table_of("optimizer"), table_of("adversarial"));
+        serde_path_to_error::deserialize(Value::Table(table).into_deserializer()).map_err(|error| {
+            let key = match error.path().to_string() {
+                path if path == "." => String::new(),
+                path if path == "optimizer" => {
+                    optimizer.and_then(|o| wrong_setting::<OptimizerConfig>(&path, &o)).unwrap_or(path)
+                }
+                path if path == "adversarial" => {
+                    attack.and_then(|a| wrong_setting::<Attack>(&path, &a)).unwrap_or(path)
+                }
+                path => path,
+            };
+            Error::config(key, in_plain_words(error.into_inner().message()))
+        })
+    }
+
+    /// The config as TOML, which holds every setting that has a value.
+    ///
+    /// # Errors
+    /// A value has no form in TOML: a path that is not Unicode, a seed of more than 63 bits.
+    pub fn to_table(&self) -> Result<Table> {
+        self.check_seed()?;
+        Table::try_from(self).map_err(|e| Error::config("", format!("the config has no form in TOML: {e}")))
+    }
+
+    /// The config with `key=value` set: `optimizer.lr=0.01`, `model.kernel_sizes=[2, 3]`, `data.text=tweet`.
+    ///
+    /// The value is read as TOML; what is no TOML value is a text, so quotes may be left out.
+    ///
+    /// # Errors
+    /// There is no `=`, the key is unknown, or the value has the wrong type.
+    pub fn set(&self, assignment: &str) -> Result<Self> {
+        self.set_all(&[assignment])
+    }
+
+    /// The config with several `key=value` set together, in whatever order; of one key, the last counts.
+    ///
+    /// # Errors
+    /// As [`Config::set`].
+    pub fn set_all<S: AsRef<str>>(&self, assignments: &[S]) -> Result<Self> {
+        let mut values = Vec::new();
+        for assignment in assignments.iter().map(AsRef::as_ref) {
+            let (key, value) = assignment
+                .split_once('=')
+                .ok_or_else(|| Error::config(assignment, "expected key=value, as in optimizer.lr=0.01"))?;
+            values.push((key.trim(), parse_value(value.trim())));
+        }
+        self.with_all(values)
+    }
+
+    /// The config with the setting of this dotted name.
+    ///
+    /// # Errors
+    /// The key is unknown, or the value has the wrong type.
+    pub fn with(&self, key: &str, value: Value) -> Result<Self> {
+        self.with_all(vec![(key, value)])
+    }
+
+    pub(crate) fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
+        let mut table = self.to_table()?;
+        // A name says which other settings there are: it comes first.
+        values.sort_by_key(|(key, _)| *key != "optimizer.name");
+        for (key, value) in &values {
+            insert(&mut table, key, value.clone())?;
+        }
+        Self::from_table(table).map_err(|error| match (error, values.as_slice()) {
+            // Where the reader no longer knew the place, a single assignment is to blame.
+            (Error::Config { key: path, message }, [(key, _)]) if key.starts_with(&path) => {
+                Error::config(*key, message)
+            }
+            (other, _) => other,
+        })
+    }
+}
+
+/// Adds what the authors of the model that the table names trained it by, where the table does not say it: of the
+/// optimizer all or nothing, since one optimizer's settings mean little beside another's.
+fn add_training_of_model(table: &mut Table) {
+    let name = table.get("model").and_then(|model| model.get("name")).and_then(Value::as_str);
+    let Some(info) = name.and_then(|name| model_info(name).ok()) else { return };
+    for (name, settings) in info.training {
+        match (table.get_mut(&name), settings) {
+            (None, settings) => drop(table.insert(name, settings)),
+            (Some(Value::Table(own)), Value::Table(settings)) if name != "optimizer" => {
+                settings.into_iter().for_each(|(key, value)| {
+                    let _ = own.entry(key).or_insert(value);
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Puts a value at its place; tables that are left out by default (`schedule`, `data.values`) come into being.
+fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
+    if key.split('.').any(str::is_empty) {
+        return Err(Error::config(key, "expected a setting's dotted name, as in optimizer.lr=0.01"));
+    }
+    let (parents, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut place = table;
+    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+        let known: Vec<String> = place.keys().cloned().collect();
+        let next = place.entry(parent).or_insert_with(|| Value::Table(Table::new()));
+        place = next.as_table_mut().ok_or_else(|| {
+            Error::config(
+                key,
+                format!("unknown setting: `{parent}` has no parts; known beside it: {}", known.join(", ")),
+            )
+        })?;
+    }
+    if key == "optimizer.name" && place.get("name") != Some(&value) {
+        // Another optimizer has other hyper-parameters: only the learning rate means the same to all.
+        place.retain(|setting, _| setting == "lr");
+    }
+    place.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// The setting of a table with a `name` that cannot be read as a `T`; serde's own reading of tagged enums forgets which
+/// it was.
+fn wrong_setting<T: DeserializeOwned>(table: &str, settings: &Table) -> Option<String> {
+    let name = settings.get("name").cloned()?;
+    let reads = |key: &str, value: &Value| {
+        let alone = Table::from_iter([("name".to_owned(), name.clone()), (key.to_owned(), value.clone())]);
+        alone.try_into::<T>().is_ok()
+    };
+    settings.iter().find(|(key, value)| !reads(key, value)).map(|(key, _)| format!("{table}.{key}"))
+}
+
+pub(crate) fn parse_value(text: &str) -> Value {
+    let line = format!("value = {text}");
+    match line.parse::<Table>() {
+        Ok(mut table) if table.len() == 1 => {
+            table.remove("value").unwrap_or_else(|| Value::String(text.to_owned()))
+        }
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// Where a TOML file does not parse and why, in one line.
+pub(crate) fn at_line(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message().replace('\n', " "))
+}
+
+/// Serde's message with the names of Rust's types in words.
+pub(crate) fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 11] = [
+        ("expected usize", "expected a whole number of at least 0"),
+        ("expected u64", "expected a whole number of at least 0"),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list, as in [\"a\", \"b\"]"),
+        ("expected an array of length", "expected a list of length"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a string", "expected a text; quotes make one: \"1\""),
+        ("expected path string", "expected a path"),
+        ("expected internally tagged enum OptimizerConfig", "expected a table with a `name`"),
+        ("expected internally tagged enum Attack", "expected a table with a `name`"),
+    ];
+    let message = message.replace('\n', " ");
+    match message.split_once("expected struct ") {
+        Some((start, _)) => format!("{start}expected a table of settings"),
+        None => WORDS.iter().fold(message, |text, (rust, words)| text.replace(rust, words)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_key_can_be_set() {
+        let config = Config::default();
+        assert_eq!(config.set("optimizer.lr=0.5").unwrap().optimizer.lr(), 0.5);
+        assert_eq!(config.set("trainer.epochs = 3").unwrap().trainer.epochs, 3);
+        assert_eq!(config.set("early_stopping.patience=2").unwrap().early_stopping.patience, 2);
+        assert_eq!(config.set("data.text=tweet").unwrap().data.text, "tweet");
+        assert_eq!(config.set("data.text=\"1\"").unwrap().data.text, "1");
+        assert_eq!(config.set("data.classes=['a', 'b', 'c']").unwrap().data.classes.len(), 3);
+        assert_eq!(config.set("data.values.fake=['hoax']").unwrap().data.values["fake"], ["hoax"]);
+        assert_eq!(config.set("device=cpu").unwrap().device, "cpu");
+        let config = config.set("model.dropout=0.1").unwrap();
+        assert_eq!(config.model.hyperparameters["dropout"].as_float(), Some(0.1));
+    }
+
+    #[test]
+    fn the_order_of_assignments_does_not_matter_and_the_last_of_a_key_wins() {
+        let config = Config::default();
+        let both = |a: &str, b: &str| {
+            let set = config.set_all(&[a, b]).unwrap();
+            assert_eq!(set, config.set_all(&[b, a]).unwrap());
+            set
+        };
+        let sgd = both("optimizer.momentum=0.9", "optimizer.name=sgd");
+        assert!(matches!(sgd.optimizer, OptimizerConfig::Sgd(ref o) if o.momentum == 0.9 && o.lr == 0.001));
+        assert_eq!(both("schedule.name=step", "schedule.step_size=3").schedule.unwrap().name(), "step");
+        assert_eq!(config.set_all(&["seed=1", "seed=2"]).unwrap().seed, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_set_is_named_with_what_can() {
+        let says = |assignment: &str, expected: &str| {
+            let error = Config::default().set(assignment).unwrap_err().to_string();
+            assert_eq!(error, expected, "{assignment}");
+        };
+        says(
+            "optimizer.lrr=1",
+            "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`, \
+             `groups`",
+        );
+        says("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
+        says(
+            "optimizer.name=lion",
+            "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`, \
+             `adagrad`",
+        );
+        says(
+            "trainer.epochs=many",
+            "`trainer.epochs`: invalid type: string \"many\", expected a whole number of at least 0",
+        );
+        says(
+            "trainer.epochs=1.5",
+            "`trainer.epochs`: invalid type: floating point `1.5`, expected a whole number of at least 0",
+        );
+        says(
+            "data.text=2",
+            "`data.text`: invalid type: integer `2`, expected a text; quotes make one: \"1\"",
+        );
+        says("data.fold=2/5", "`data.fold`: expected a fold, as in `2 of 5`, got `2/5`");
+        says("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
+        says("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
+        says(
+            "epochs=3",
+            "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
+             `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, `average`, \
+             `checkpoint`, `freeze`",
+        );
+        says(
+            "trainer.epochs.x=3",
+            "`trainer.epochs.x`: unknown setting: `epochs` has no parts; known beside it: epochs, accumulate, \
+             on_non_finite, sanity_batches, monitor, restore_best, fast_dev_run",
+        );
+        says("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
+        says("optimizer..lr=1", "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01");
+        says("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_loss_or_an_attack_is_named() {
+        let says = |assignment: &str, expected: &str| {
+            let error = Config::default().set(assignment).unwrap_err().to_string();
+            assert_eq!(error, expected, "{assignment}");
+        };
+        says("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
+        says("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
+        says("adversarial.steps=2", "`adversarial.steps`: missing field `name`");
+        says("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
+        says(
+            "adversarial={ name = 'fgm', steps = 2 }",
+            "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",
+        );
+        says(
+            "loss.class_weights=even",
+            "`loss.class_weights`: invalid value: string \"even\", expected `balanced` or a list of weights, one for each \
+             class",
+        );
+    }
+
+    #[test]
+    fn of_several_assignments_the_wrong_one_is_named() {
+        let says = |assignments: &[&str], key: &str| {
+            let error = Config::default().set_all(assignments).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{key}`: ")), "{error}");
+        };
+        says(&["seed=1", "optimizer.weight_decay=x", "trainer.epochs=2"], "optimizer.weight_decay");
+        says(&["seed=1", "trainer.epoch=2"], "trainer.epoch");
+        says(&["seed=1", "data.split=[1, 2]"], "data.split");
+    }
+
+    #[test]
+    fn toml_that_does_not_parse_is_answered_with_its_place_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, text: &str, expected: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let error = Config::from_file(&path).unwrap_err().to_string();
+            assert_eq!(error.strip_prefix(&format!("{}: ", path.display())), Some(expected), "{error}");
+        };
+        check("a.toml", "seed = 1\n[data\n", "line 2, column 6: unclosed table, expected `]`");
+        check("b.toml", "seed = 1\nseed = 2\n", "line 2, column 1: duplicate key");
+        check(
+            "c.toml",
+            "[optimizer]\nname = 'sgd'\nmomentum = 'high'\n",
+            "`optimizer.momentum`: invalid type: string \"high\", expected a number",
+        );
+        check("d.ini", "", "expected a config file ending in .toml, .yaml or .yml");
+    }
+
+    #[test]
+    fn a_config_without_a_form_in_toml_is_an_error_and_never_the_default() {
+        let config = Config { seed: u64::MAX, ..Config::default() };
+        for result in [config.to_table().map(drop), config.set("trainer.epochs=2").map(drop)] {
+            assert!(result.unwrap_err().to_string().starts_with("`seed`: expected at most"));
+        }
+    }
+
+    #[test]
+    fn a_config_survives_its_file() {
+        let config = Config::default().set_all(&["optimizer.name=adamw", "data.train=x.csv"]).unwrap();
+        let table = toml::to_string(&config).unwrap().parse::<Table>().unwrap();
+        assert_eq!(Config::from_table(table).unwrap(), config);
+    }
+
+    #[test]
+    fn what_a_table_leaves_out_has_its_default() {
+        let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
+        assert_eq!(read(""), Config::default());
+        assert_eq!(read("[optimizer]\nlr = 0.5\n").optimizer, OptimizerConfig::adam(0.5));
+        assert_eq!(read("[optimizer]\nname = 'sgd'\n").optimizer, OptimizerConfig::sgd(0.01));
+        assert_eq!(read("[model]\ndropout = 0.1\n").model.name, "textcnn");
+    }
+}

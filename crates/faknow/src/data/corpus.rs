@@ -1,0 +1,165 @@
+//! The data of a run, whatever its model reads.
+
+use std::path::Path;
+
+use faknow_data::{Classes, DataLoader, Dataset, stratified_k_fold, stratified_split};
+
+use crate::config::fold::Fold;
+use crate::config::{Config, LoaderConfig};
+use crate::data::input::InputDataset;
+use crate::data::inputs::Inputs;
+use crate::data::{text_corpus, tree_corpus};
+use crate::models::registry::{AnyModelConfig, Reads};
+use crate::{Error, Result};
+
+/// What becomes of the test records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TestRecords {
+    /// They are read, to test the detector.
+    Used,
+    /// They are set aside, and nothing but that their file exists is looked at.
+    HeldBack,
+}
+
+/// The data of a run.
+pub(crate) struct Corpus {
+    pub(crate) train: InputDataset,
+    pub(crate) valid: Option<InputDataset>,
+    pub(crate) test: Option<InputDataset>,
+    pub(crate) inputs: Inputs,
+    pub(crate) classes: Classes,
+    pub(crate) test_records: TestRecords,
+}
+
+impl Corpus {
+    /// Reads the files of `config` as `model` wants them; `saved` are the inputs of a run that goes on.
+    pub(crate) fn load(
+        config: &Config,
+        model: &AnyModelConfig,
+        saved: Option<Inputs>,
+        test_records: TestRecords,
+    ) -> Result<Self> {
+        match model.reads() {
+            Reads::Texts => text_corpus::load(config, model.margin(), saved, test_records),
+            Reads::Trees => tree_corpus::load(config, saved, test_records),
+        }
+    }
+
+    /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
+    ///
+    /// # Errors
+    /// The tokens cannot be read from their file.
+    pub(crate) fn summary(&self) -> Result<Vec<String>> {
+        let parts = [
+            ("training", Some(&self.train)),
+            ("validation", self.valid.as_ref()),
+            ("test", self.test.as_ref()),
+        ];
+        let mut lines: Vec<String> =
+            parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect::<Result<_>>()?;
+        if self.test_records == TestRecords::HeldBack {
+            lines.pop();
+            lines.push("test: held back".to_owned());
+        }
+        lines.extend(self.inputs.words().map(|words| format!("vocabulary: {} words", words.vocab.len())));
+        Ok(lines)
+    }
+
+    fn summarize(&self, name: &str, data: Option<&InputDataset>) -> Result<String> {
+        let Some(data) = data else { return Ok(format!("{name}: none")) };
+        let counts = data.class_counts();
+        let of_class =
+            |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
+        let classes: Vec<String> = self.classes.names().iter().enumerate().map(of_class).collect();
+        let (n, classes) = (data.n_samples(), classes.join(", "));
+        Ok(match data {
+            InputDataset::Texts(data) => {
+                let n_tokens = data.n_tokens();
+                let place = if data.is_on_disk() { ", in a file" } else { "" };
+                format!(
+                    "{name}: {n} texts ({classes}), {:.1} tokens each, {:.1} % outside the vocabulary{place}",
+                    n_tokens as f64 / n.max(1) as f64,
+                    100.0 * data.n_unknown()? as f64 / n_tokens.max(1) as f64
+                )
+            }
+            InputDataset::Trees(data) => format!(
+                "{name}: {n} trees ({classes}), {:.1} nodes each, {} features a node",
+                data.n_nodes() as f64 / n.max(1) as f64,
+                data.n_features()
+            ),
+        })
+    }
+}
+
+/// The loader of training batches.
+pub(crate) fn train_loader(data: InputDataset, config: &Config) -> Result<DataLoader<InputDataset>> {
+    let loader = &config.loader;
+    let mut builder = DataLoader::builder(data)
+        .batch_size(loader.batch_size)
+        .shuffle(config.seed)
+        .drop_last(loader.drop_last)
+        .prefetch(loader.workers, 4);
+    if loader.buckets > 0 {
+        builder = builder.buckets(loader.buckets);
+    }
+    if loader.balanced {
+        builder = builder.balanced();
+    }
+    let source = config.training_source()?;
+    Ok(builder.build().map_err(|e| training_part(source, e))?)
+}
+
+/// The loader of batches for evaluation: the shortest samples first, since no result depends on the order.
+pub(crate) fn eval_loader(data: InputDataset, config: &LoaderConfig) -> Result<DataLoader<InputDataset>> {
+    let builder = DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
+    // A pool as large as the data sorts all of it, and saves the most padding.
+    Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)
+}
+
+/// An error of the training records, with the file that they come from.
+pub(crate) fn training_part(file: &Path, error: faknow_data::Error) -> faknow_data::Error {
+    match error {
+        faknow_data::Error::Dataset(message) => {
+            faknow_data::Error::file(file, format!("training records: {message}"))
+        }
+        other => other,
+    }
+}
+
+/// Which records go to training, validation and test, by the classes of all; `None` if all are for training.
+pub(crate) fn cut(
+    config: &Config,
+    labels: impl FnOnce() -> Result<Vec<usize>>,
+) -> Result<Option<[Vec<usize>; 3]>> {
+    if let Some(fold) = config.data.fold {
+        return cut_fold(config, fold, &labels()?).map(Some);
+    }
+    let [train, mut valid, mut test] = config.data.split;
+    if config.data.valid.is_some() {
+        (valid, test) = (0.0, 0.0);
+    }
+    if config.data.test.is_some() {
+        test = 0.0;
+    }
+    if valid == 0.0 && test == 0.0 {
+        return Ok(None);
+    }
+    let sum = train + valid + test;
+    let ratios = [train / sum, valid / sum, test / sum];
+    Ok(Some(stratified_split(&labels()?, ratios, config.seed)?))
+}
+
+/// The same if the test is a fold: the other folds are for training and, by its share, validation.
+fn cut_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
+    let mut folds =
+        stratified_k_fold(labels, fold.of, config.seed).map_err(|e| Error::setting("data.fold", e))?;
+    let test = folds.swap_remove(fold.number - 1);
+    let mut others = folds.concat();
+    others.sort_unstable();
+    let [train, valid, _] = config.data.split;
+    let valid = if config.data.valid.is_some() { 0.0 } else { valid / (train + valid) };
+    let classes: Vec<usize> = others.iter().map(|&position| labels[position]).collect();
+    let parts = stratified_split(&classes, [1.0 - valid, valid, 0.0], config.seed)?;
+    let [train, valid, _] = parts.map(|part| part.into_iter().map(|at| others[at]).collect());
+    Ok([train, valid, test])
+}

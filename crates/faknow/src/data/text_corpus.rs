@@ -1,0 +1,136 @@
+//! From files of records to data sets of tokens, with the vocabulary of the training texts.
+
+use std::path::{Path, PathBuf};
+
+use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
+use faknow_data::{Classes, Record, RecordReader, Storage, TextDataset};
+
+use crate::config::{Config, TextConfig};
+use crate::data::corpus::{Corpus, TestRecords, cut, training_part};
+use crate::data::input::InputDataset;
+use crate::data::inputs::{Inputs, Words};
+use crate::data::text_cache::{TextCache, Tokenized};
+use crate::{Error, Result};
+
+/// Reads the files of `config`; `margin` is the padding that the model wants behind the longest text, `saved` the
+/// inputs of a run that goes on.
+pub(crate) fn load(
+    config: &Config,
+    margin: usize,
+    saved: Option<Inputs>,
+    test_records: TestRecords,
+) -> Result<Corpus> {
+    let classes = config.data.to_classes()?;
+    let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
+    config.train_file()?;
+    let storage = config.text.storage();
+    let reading = Reading { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
+    // A file that cannot be opened should be known before an hour is spent on another one.
+    for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
+        reading.open(path)?;
+    }
+    let saved = saved.and_then(|saved| match saved {
+        Inputs::Texts(words) => Some(words.vocab),
+        Inputs::Trees { .. } => None,
+    });
+    if let Some(folder) = &storage.folder {
+        std::fs::create_dir_all(folder).map_err(|e| {
+            Error::config(
+                "text.cache",
+                format!("expected a folder to write to, got `{}`: {e}", folder.display()),
+            )
+        })?;
+    }
+    let cache = TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?;
+    let found = cache.as_ref().and_then(|cache| cache.find(&storage));
+    let is_of = |vocab: &Vocab| saved.as_ref().is_none_or(|saved| saved.fingerprint() == vocab.fingerprint());
+    let tokenized = match found.filter(|found| is_of(&found.vocab)) {
+        Some(found) => found,
+        None => {
+            let tokenized = reading.read(saved.as_ref(), test_records)?;
+            if let Some(cache) = cache.filter(|_| saved.is_none()) {
+                cache.keep(&tokenized);
+            }
+            tokenized
+        }
+    };
+    let Tokenized { train, valid, test, vocab } = tokenized;
+    let input = |data: TextDataset| InputDataset::Texts(data.with_margin(margin));
+    Ok(Corpus {
+        train: input(train),
+        valid: valid.map(input),
+        test: test.map(input),
+        inputs: Inputs::Texts(Words { vocab, tokenizer }),
+        classes,
+        test_records,
+    })
+}
+
+/// How the files are read.
+struct Reading<'a> {
+    config: &'a Config,
+    classes: &'a Classes,
+    tokenizer: &'a Tokenizer,
+    storage: &'a Storage,
+}
+
+impl Reading<'_> {
+    /// Reads and cuts all texts, with the words of `saved` if that is given.
+    fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
+        let Self { config, classes, tokenizer, storage } = *self;
+        let file = config.train_file()?;
+        let labels = || -> Result<Vec<usize>> {
+            self.open(file)?.map(|record| Ok(record?.label.unwrap_or_default())).collect()
+        };
+        let parts = cut(config, labels)?;
+        let training = || -> Result<_> {
+            let all = parts.is_none();
+            let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
+            Ok(select(self.open(file)?, part, all))
+        };
+        let (mut train, mut vocab) =
+            TextDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
+                .map_err(|e| training_part(file, e))?;
+        if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
+            // The weights belong to the words of old.
+            train = TextDataset::from_records_in(training()?, tokenizer, saved, train.domains(), storage)?;
+            vocab = saved.clone();
+        }
+        train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
+        let rest = |path: &Option<PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
+            let records = match (path, part) {
+                (Some(path), _) => select(self.open(path)?, &[], true),
+                (None, Some(part)) if !part.is_empty() => select(self.open(file)?, part, false),
+                _ => return Ok(None),
+            };
+            Ok(Some(TextDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
+        };
+        let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
+        let test = match test_records {
+            TestRecords::Used => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
+            TestRecords::HeldBack => None,
+        };
+        Ok(Tokenized { train, valid, test, vocab })
+    }
+
+    fn open(&self, path: &Path) -> Result<RecordReader> {
+        Ok(RecordReader::open(path, &self.config.data.read_options(true), Some(self.classes))?)
+    }
+}
+
+pub(crate) fn vocab_options(config: &TextConfig) -> VocabOptions {
+    VocabOptions { min_count: config.min_count, max_size: (config.max_vocab > 0).then_some(config.max_vocab) }
+}
+
+/// The records at the ascending positions `part`, or all.
+fn select<'a>(
+    records: RecordReader,
+    part: &'a [usize],
+    all: bool,
+) -> impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a {
+    let mut wanted = part.iter().peekable();
+    records.enumerate().filter_map(move |(position, record)| {
+        let take = all || record.is_err() || wanted.next_if(|&&next| next == position).is_some();
+        take.then_some(record)
+    })
+}

@@ -1,0 +1,149 @@
+//! One trial of a search: its settings, and what came of it.
+
+use std::cmp::Ordering;
+use std::path::PathBuf;
+
+use faknow_callbacks::{Monitor, StopReason};
+use faknow_metrics::Direction;
+use faknow_trainer::FitReport;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// One trial of a search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Its number, from 1.
+    pub number: usize,
+    /// What it tries, by dotted name.
+    pub settings: Table,
+    /// The monitored value of its detector at the end of each rung that it took part in; `None` where it is undefined.
+    pub values: Vec<Option<f64>>,
+    /// Epochs done.
+    pub epochs: usize,
+    /// The best epoch so far, from 1; `None` if the monitored value was never defined.
+    pub best_epoch: Option<usize>,
+    /// Why its training ended: `completed`, `early_stopping`, …; `None` if it was paused, is not done, or failed.
+    pub ended: Option<String>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+impl Trial {
+    pub(crate) fn new(number: usize, settings: Table) -> Self {
+        Self { number, settings, values: Vec::new(), epochs: 0, best_epoch: None, ended: None, error: None }
+    }
+
+    /// The latest monitored value; `None` if it is undefined, or there is none yet.
+    pub fn value(&self) -> Option<f64> {
+        self.values.last().copied().flatten()
+    }
+
+    /// Where it stands, in a word: `waiting`, `paused` (at the end of a rung), `failed`, or why it ended.
+    pub fn status(&self) -> &str {
+        match (&self.error, &self.ended) {
+            (Some(_), _) => "failed",
+            (None, Some(ended)) => ended,
+            (None, None) if self.values.is_empty() => "waiting",
+            (None, None) => "paused",
+        }
+    }
+
+    /// Its settings on one line: `optimizer.lr=0.001 model.dropout=0.3`.
+    pub fn describe(&self) -> String {
+        let show = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let settings: Vec<String> =
+            self.settings.iter().map(|(name, value)| format!("{name}={}", show(value))).collect();
+        settings.join(" ")
+    }
+
+    /// Its run folder, below that of the search.
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from("trials").join(format!("{:04}", self.number))
+    }
+
+    /// Takes note of what a rung came to.
+    pub(crate) fn record(&mut self, fit: &FitReport, monitor: &Monitor, best: bool) {
+        self.values.push(value(fit, monitor, best));
+        self.epochs = fit.history.epochs.len();
+        self.best_epoch = fit.best.as_ref().map(|best| best.epoch);
+        self.ended = (fit.ended != StopReason::Interrupted).then(|| fit.ended.code().to_owned());
+    }
+
+    /// Which of two trials is the better, as an order: those that failed come last, then those that got less far; of
+    /// the others the value decides, undefined last; the earlier of equals comes first.
+    pub(crate) fn compare(&self, other: &Self, direction: Direction) -> Ordering {
+        let failed = self.error.is_some().cmp(&other.error.is_some());
+        let rungs = other.values.len().cmp(&self.values.len());
+        let values = compare(self.value(), other.value(), direction);
+        failed.then(rungs).then(values).then(self.number.cmp(&other.number))
+    }
+}
+
+/// The better value first, what is undefined last.
+pub(crate) fn compare(a: Option<f64>, b: Option<f64>, direction: Direction) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) if direction.better(a, b) => Ordering::Less,
+        (Some(a), Some(b)) if direction.better(b, a) => Ordering::Greater,
+        (Some(_), Some(_)) | (None, None) => Ordering::Equal,
+        (a, _) => {
+            if a.is_some() {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
+    }
+}
+
+/// The monitored value of the detector that a run has come to: that of its best validation or, if it ends with the
+/// last weights, of its last one.
+fn value(fit: &FitReport, monitor: &Monitor, best: bool) -> Option<f64> {
+    if best {
+        return fit.best.as_ref().map(|best| best.value);
+    }
+    let validated = fit.history.epochs.iter().rfind(|record| record.valid.is_some());
+    validated.and_then(|record| monitor.value(record))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(number: usize, values: &[Option<f64>], error: Option<&str>) -> Trial {
+        let error = error.map(str::to_owned);
+        Trial { values: values.to_vec(), error, ..Trial::new(number, Table::new()) }
+    }
+
+    #[test]
+    fn trials_are_ranked_by_rung_and_value_and_what_is_undefined_or_failed_is_last() {
+        let mut trials = [
+            trial(1, &[Some(0.9)], Some("the loss is NaN")),
+            trial(2, &[None], None),
+            trial(3, &[Some(0.7)], None),
+            trial(4, &[Some(0.95)], None),
+            trial(5, &[Some(0.2), Some(0.8)], None),
+            trial(6, &[Some(0.7)], None),
+            trial(7, &[Some(0.6), None], None),
+        ];
+        let mut check = |direction, expected: &[usize]| {
+            trials.sort_by(|a, b| a.compare(b, direction));
+            assert_eq!(trials.iter().map(|trial| trial.number).collect::<Vec<_>>(), expected);
+        };
+        check(Direction::Maximize, &[5, 7, 4, 3, 6, 2, 1]);
+        check(Direction::Minimize, &[5, 7, 3, 6, 4, 2, 1]);
+    }
+
+    #[test]
+    fn a_trial_says_where_it_stands() {
+        let check = |trial: Trial, expected: &str| assert_eq!(trial.status(), expected);
+        check(trial(1, &[], None), "waiting");
+        check(trial(1, &[Some(0.5)], None), "paused");
+        check(trial(1, &[], Some("the loss is NaN")), "failed");
+        let ended = Some("early_stopping".to_owned());
+        check(Trial { ended, ..trial(1, &[Some(0.5)], None) }, "early_stopping");
+        let settings = "a.b = 0.5\na.c = 'sgd'\na.d = [2, 3]".parse::<Table>().unwrap();
+        let settings = settings["a"].as_table().unwrap().clone();
+        assert_eq!(Trial::new(3, settings).describe(), "b=0.5 c=sgd d=[2, 3]");
+    }
+}

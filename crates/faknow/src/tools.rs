@@ -1,0 +1,56 @@
+//! What to know before a run: its parameters, its learning rate, its batch size.
+
+use std::cmp::Reverse;
+
+use faknow_data::{DataLoader, Dataset};
+use faknow_model::Summary;
+use faknow_trainer::{BatchSizeSearch, BatchSizes, LrCurve, LrRange, available_memory};
+
+use crate::config::Config;
+use crate::train::job::Job;
+use crate::{Error, Result};
+
+/// Returns the parameters of the model of `config`, whose sizes depend on the data, with the memory of its optimizer.
+///
+/// # Errors
+/// The config or a file of records is wrong.
+pub fn model_summary(config: &Config) -> Result<Summary> {
+    Ok(Job::prepare(config, None)?.model_summary())
+}
+
+/// Runs a learning-rate range test with the data, model and optimizer of `config`; nothing is saved.
+///
+/// # Errors
+/// The range, the config or a file of records is wrong, or training fails; see [`Error::is_input`].
+pub fn lr_find(config: &Config, range: &LrRange) -> Result<LrCurve> {
+    range.validate().map_err(Error::named)?;
+    let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
+    Ok(trainer.lr_range_test(&train, range)?)
+}
+
+/// Searches for a batch size with the longest training samples, the model and the optimizer of `config`; nothing is
+/// saved.
+///
+/// A batch of size n consists of the n longest samples. No size exceeds the number of samples. Without a limit of its
+/// own the memory may grow to nine tenths of what is available, where the system reports that.
+///
+/// # Errors
+/// The search, the config or a file of records is wrong, or training fails; see [`Error::is_input`].
+pub fn find_batch_size(config: &Config, search: &BatchSizeSearch) -> Result<BatchSizes> {
+    search.validate().map_err(Error::named)?;
+    let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
+    let data = train.dataset();
+    let mut order: Vec<usize> = (0..data.n_samples()).collect();
+    order.sort_by_key(|&index| Reverse(data.length(index)));
+    let search = BatchSizeSearch {
+        min: search.min.min(order.len()),
+        max: search.max.min(order.len()),
+        memory_limit: search.memory_limit.or_else(|| Some(available_memory()? / 10 * 9)),
+        ..*search
+    };
+    let longest = |batch_size: usize| {
+        let samples = data.subset(&order[..batch_size])?;
+        DataLoader::builder(samples).batch_size(batch_size).prefetch(0, 0).build()
+    };
+    Ok(trainer.find_batch_size(&search, longest)?)
+}

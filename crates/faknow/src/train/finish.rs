@@ -1,0 +1,174 @@
+//! What comes after training: how scores are read is chosen, the detector is tested, and the run folder gets its report.
+
+use std::path::Path;
+
+use faknow_data::Dataset as _;
+use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics, Predictions};
+use faknow_report::{BestEpoch, FACTS, Facts, Judged, MISTAKES, Run, TEST_ROWS, VALID_ROWS};
+use faknow_trainer::{FitReport, Trainer, evaluate};
+use tch::Device;
+
+use crate::config::{Config, decision as decision_config};
+use crate::data::corpus::Corpus;
+use crate::data::input::{InputDataset, InputModel};
+use crate::detector::write_json;
+use crate::train::Outcome;
+use crate::train::job::InputLoader;
+use crate::train::mistakes::surest_mistakes;
+use crate::{Error, Result};
+
+/// File of the page.
+pub(crate) const REPORT: &str = "report.html";
+
+/// A run whose training is over.
+pub(crate) struct Finish<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) corpus: &'a Corpus,
+    /// What was read, a line each.
+    pub(crate) data: Vec<String>,
+    pub(crate) run: &'a Path,
+}
+
+impl Finish<'_> {
+    /// Chooses temperature and threshold, tests, and writes what the run folder is to tell.
+    pub(crate) fn of(
+        self,
+        trainer: &mut Trainer<InputModel>,
+        fit: FitReport,
+        valid: Option<InputLoader>,
+        test: Option<InputLoader>,
+    ) -> Result<Outcome> {
+        let Self { config, corpus, run, .. } = self;
+        let device = trainer.run().vars.device();
+        // Validation saw the weights of many epochs: this is what those that the detector ends with say.
+        let valid = valid
+            .map(|loader| {
+                let evaluation = evaluate(trainer.model(), &loader, &Metrics::empty(), device)?;
+                in_order(evaluation, &loader)
+            })
+            .transpose()?;
+        let tuned =
+            decision_config::choose(&config.decision, valid.as_ref().map(|(valid, _)| &valid.predictions))?;
+        decision_config::save(run, &tuned)?;
+        let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
+        let judge = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&InputDataset>, file: &str| {
+            let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
+            let (decided, report) = decide(evaluation.clone(), &tuned.decision, corpus.classes.names())?;
+            // The file has the model's own scores with what was decided by them.
+            let predictions =
+                evaluation.predictions.with_predicted(decided.predictions.predicted().to_vec())?;
+            judged(predictions, &rows, data, corpus).write(&run.join(file)).map_err(of_report)?;
+            Ok::<_, Error>(Some((decided, report, rows)))
+        };
+        let valid = judge(valid, corpus.valid.as_ref(), VALID_ROWS)?;
+        let test = judge(test, corpus.test.as_ref(), TEST_ROWS)?;
+        if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
+            let predictions = &evaluation.predictions;
+            let mistakes = surest_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
+            write_json(&run.join(MISTAKES), &mistakes)?;
+        }
+        let parameters =
+            faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
+        let facts = Facts {
+            model: config.model.name.clone(),
+            classes: corpus.classes.names().to_vec(),
+            seed: config.seed,
+            ended: fit.ended.to_string(),
+            n_epochs: fit.history.epochs.len(),
+            best: fit.best.as_ref().map(|best| BestEpoch {
+                epoch: best.epoch,
+                monitor: best.monitor.clone(),
+                value: best.value,
+            }),
+            seconds: fit.seconds,
+            n_weights: parameters.n_weights(),
+            n_trainable: parameters.n_trainable(),
+            parameters: parameters.to_string(),
+            environment: environment(device),
+            data: self.data,
+            profile: fit
+                .profile
+                .phases()
+                .iter()
+                .map(|(name, seconds)| ((*name).to_owned(), *seconds))
+                .collect(),
+        };
+        write_json(&run.join(FACTS), &facts)?;
+        write_report(run)?;
+        let without_rows = |(evaluation, report, _)| (evaluation, report);
+        let (valid, test) = (valid.map(without_rows), test.map(without_rows));
+        Ok(Outcome { run: run.to_path_buf(), fit, valid, test })
+    }
+}
+
+/// Writes the page of a run into its folder.
+fn write_report(run: &Path) -> Result<()> {
+    let read = Run::read(run).map_err(of_report)?;
+    faknow_report::write(&run.join(REPORT), &[read]).map_err(of_report)
+}
+
+/// An evaluation whose rows are samples of the data set in its order, whatever that of the batches, and which these are: a run
+/// may have looked at some batches only.
+pub(crate) fn in_order(evaluation: Evaluation, loader: &InputLoader) -> Result<(Evaluation, Vec<usize>)> {
+    let order = loader.order(0).concat();
+    let mut rows: Vec<usize> = (0..evaluation.predictions.n_samples()).collect();
+    rows.sort_by_key(|&row| order[row]);
+    let predictions = evaluation.predictions.resampled(&rows)?;
+    Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
+}
+
+/// What the detector says, by what its model says: the metrics of an evaluation after the decision, and the full report. The loss is the
+/// model's.
+pub(crate) fn decide(
+    evaluation: Evaluation,
+    decision: &Decision,
+    classes: &[String],
+) -> Result<(Evaluation, ClassificationReport)> {
+    let predictions = decision.apply(&evaluation.predictions)?;
+    let report = ClassificationReport::new(&predictions, classes)?;
+    let scores = evaluation.scores.iter();
+    let scores =
+        scores.map(|(name, score)| (name, report.scores().get(name).unwrap_or(score).clone())).collect();
+    Ok((Evaluation { scores, predictions, seconds: evaluation.seconds }, report))
+}
+
+/// Predictions of the samples `rows` with what is known of them.
+fn judged(predictions: Predictions, rows: &[usize], data: &InputDataset, corpus: &Corpus) -> Judged {
+    let domains = match data {
+        InputDataset::Texts(texts) if !texts.domains().is_empty() => {
+            let name = |row| texts.domain(row).and_then(|domain| texts.domains().get(domain)).cloned();
+            rows.iter().map(|&row| name(row).unwrap_or_default()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let lengths = rows.iter().map(|&row| data.length(row)).collect();
+    Judged { predictions, classes: corpus.classes.names().to_vec(), rows: rows.to_vec(), lengths, domains }
+}
+
+/// Machine and versions.
+fn environment(device: Device) -> Vec<(String, String)> {
+    let cpu = || {
+        let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let facts = [
+        ("faknow", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch", crate::detector::LIBTORCH.to_owned()),
+        ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("CPU", format!("{}, {cores} cores", cpu().unwrap_or_else(|| "unknown".into()))),
+        ("device", format!("{device:?}")),
+        ("threads of libtorch", tch::get_num_threads().to_string()),
+    ];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// An error of the report's files as one of this crate.
+pub(crate) fn of_report(error: faknow_report::Error) -> Error {
+    match error {
+        faknow_report::Error::Io { path, source } => Error::io(path, source),
+        faknow_report::Error::Metric(error) => Error::Metric(error),
+        other => Error::config("", other.to_string()),
+    }
+}

@@ -1,0 +1,28 @@
+//! From a config to a trained, tested and saved detector.
+//!
+//! ```no_run
+//! use faknow::callbacks::Callbacks;
+//! use faknow::trainer::RunDir;
+//! use faknow::{Config, Detector, train};
+//!
+//! let config = Config::from_file("textcnn.toml".as_ref())?.set("trainer.epochs=3")?;
+//! let outcome = train(&config, || RunDir::unique("runs", &config.model.name), Callbacks::default())?;
+//! println!("{}", outcome.fit.ended);
+//!
+//! let detector = Detector::load(&outcome.run, config.device()?)?;
+//! for prediction in detector.predict(&["Aliens endorse the mayor"])? {
+//!     println!("{} {:.3}", prediction.label, prediction.score);
+//! }
+//! # Ok::<(), faknow::Error>(())
+//! ```
+
+mod context;
+pub(crate) mod finish;
+pub(crate) mod job;
+mod mistakes;
+mod pretraining;
+pub(crate) mod resume;
+
+pub use context::{ContextFactory, RunContext};
+pub use job::{Outcome, train};
+pub use resume::{ResumeOptions, resume};

@@ -1,0 +1,73 @@
+//! The stage before a model's training in which it learns without labels, for models that have one.
+
+use std::path::Path;
+
+use faknow_callbacks::{Callback, Flow, Run, StopReason};
+use faknow_metrics::{EpochRecord, Metrics};
+use faknow_model::weights::{restore_partial, snapshot};
+use faknow_trainer::{FitReport, Interrupt, Resume, RunDir, Supervised, with_model_seed};
+use tch::nn::VarStore;
+
+use crate::config::Config;
+use crate::data::corpus::{Corpus, train_loader};
+use crate::models::registry::AnyModelConfig;
+use crate::train::job::{builder, by_dotted_name};
+use crate::{Error, Result};
+
+/// The run of this stage, below that of the model.
+const FOLDER: &str = "pretraining";
+
+/// Lets the model of `config`, whose weights are in `vars`, learn what comes before its training, or go on with it; answers the
+/// report of this stage if it was interrupted.
+///
+/// It is a run of its own, in a folder below `run`: of the training records, with the optimizer of the config, for the epochs that
+/// the model's own hyper-parameters say.
+pub(crate) fn pretrain(
+    config: &Config,
+    corpus: &Corpus,
+    vars: &VarStore,
+    run: &Path,
+    interrupt: &Interrupt,
+    from: Option<&Resume>,
+) -> Result<Option<FitReport>> {
+    let own_vars = VarStore::new(vars.device());
+    let model_config = AnyModelConfig::new(&config.model)?;
+    let n_inputs = corpus.inputs.n_inputs();
+    let stage = with_model_seed(config.seed, || model_config.pretraining(&own_vars.root(), n_inputs))?;
+    let Some(stage) = stage else { return Ok(None) };
+    let folder = run.join(FOLDER);
+    let run_dir = if folder.exists() { RunDir::open(&folder) } else { RunDir::create(&folder) }?;
+    let mut settings = config.clone();
+    settings.optimizer = config.optimizer.clone().without_groups();
+    settings.trainer.epochs = stage.epochs;
+    let train = train_loader(corpus.train.clone(), config)?;
+    let step = (Supervised::default(), None);
+    let mut trainer = builder(&settings, stage.model, own_vars, Metrics::empty(), step)?
+        .run_dir(run_dir)
+        .interrupt(interrupt.clone())
+        .hyperparameters(by_dotted_name(&settings))
+        .callback(Announce { epochs: stage.epochs })
+        .build()?;
+    let from = Resume { from: Resume::default().from, ..from.cloned().unwrap_or_default() };
+    let fit = trainer.resume_from(&from, &train, None)?;
+    if fit.ended == StopReason::Interrupted {
+        return Ok(Some(fit));
+    }
+    let learnt = snapshot(&trainer.run().vars);
+    let learnt = learnt.into_iter().map(|(name, tensor)| (format!("{}.{name}", stage.prefix), tensor));
+    restore_partial(vars, &learnt.collect(), &folder).map_err(|e| Error::config("model", e.to_string()))?;
+    Ok(None)
+}
+
+/// Tells of each epoch.
+struct Announce {
+    epochs: usize,
+}
+
+impl Callback for Announce {
+    fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> faknow_callbacks::Result<Flow> {
+        let loss = record.get("train/loss").and_then(|score| score.value()).unwrap_or(f64::NAN);
+        tracing::info!("pretraining: epoch {} of {}, loss {loss:.4}", record.epoch, self.epochs);
+        Ok(Flow::Continue)
+    }
+}
