@@ -13,17 +13,17 @@ use axum::routing::{get, post};
 use faknow::trainer::Interrupt;
 use serde_json::json;
 
+use crate::api_error::{ApiError, json_response};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::page::{PAGE, content_security_policy};
-use crate::predict::{Judged, predict};
+use crate::predict::{PredictionCount, predict};
 use crate::queue::Queue;
-use crate::refusal::{Refusal, json_response};
-use crate::{About, ServeConfig};
+use crate::{ModelInfo, ServeConfig};
 
 /// What all requests share.
 pub(crate) struct App {
     pub(crate) config: ServeConfig,
-    pub(crate) about: About,
+    pub(crate) info: ModelInfo,
     /// Name of the run.
     pub(crate) run: String,
     pub(crate) queue: Queue,
@@ -68,7 +68,7 @@ async fn healthz() -> Response {
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     if app.stop.is_requested() || !app.queue.is_open() {
         let message = "the server is about to end";
-        return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).into_response();
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).into_response();
     }
     json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())
 }
@@ -78,7 +78,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Refusal::new(status, "internal_error", error.to_string()).into_response()
+            ApiError::new(status, "internal_error", error.to_string()).into_response()
         }
     }
 }
@@ -88,25 +88,25 @@ async fn openapi() -> Response {
 }
 
 async fn model(State(app): State<Arc<App>>) -> Response {
-    let about = json!({
+    let body = json!({
         "run": app.run,
-        "model": app.about.model,
-        "classes": app.about.classes,
-        "reads": app.about.reads,
+        "model": app.info.model,
+        "classes": app.info.classes,
+        "reads": app.info.reads,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    json_response(StatusCode::OK, about.to_string())
+    json_response(StatusCode::OK, body.to_string())
 }
 
 async fn not_found(uri: Uri) -> Response {
     let message = format!("no `{}` here; GET /openapi.json tells what there is", shortened(uri.path()));
-    Refusal::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Response {
     let expected = if uri.path() == "/v1/predict" { "POST" } else { "GET" };
     let message = format!("`{}` takes {expected}, got {method}", uri.path());
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
 }
 
 /// A line in the log and a count for each answer.
@@ -119,7 +119,7 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
     app.metrics.answered(route, status, took);
-    let texts = response.extensions().get::<Judged>().map(|judged| judged.0);
+    let texts = response.extensions().get::<PredictionCount>().map(|count| count.0);
     let (peer, path, ms) = (peer.map(tracing::field::display), shortened(&path), took.as_secs_f64() * 1e3);
     // Those who watch the server ask all the time.
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {

@@ -7,27 +7,27 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use crate::ServeConfig;
-use crate::refusal::Refusal;
+use crate::api_error::ApiError;
 
 /// So many times the limit of a body is taken and thrown away, so that its sender comes to read the answer: a
 /// connection that is closed while it still sends would lose it.
-const THROWN_AWAY: usize = 16;
+const MAX_DRAIN_FACTOR: usize = 16;
 
 /// The body of a request that says it is JSON.
-pub(crate) async fn take(request: Request, config: &ServeConfig) -> Result<Vec<u8>, Refusal> {
+pub(crate) async fn take(request: Request, config: &ServeConfig) -> Result<Vec<u8>, ApiError> {
     let is_json = check_type(request.headers());
     let read = timeout(config.read_timeout, read(request.into_body(), config.max_body)).await;
     is_json?;
     read.unwrap_or_else(|_| {
         let limit = config.read_timeout.as_secs_f64();
         let message = format!("the body did not come within {limit} seconds");
-        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
     })
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let refuse = |message: String| {
-        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+        Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
     };
     let value =
         |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
@@ -48,12 +48,12 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             let message = format!("the body broke off: {error}");
-            Refusal::new(StatusCode::BAD_REQUEST, "broken_body", message)
+            ApiError::new(StatusCode::BAD_REQUEST, "broken_body", message)
         })?;
         let data = frame.into_data().unwrap_or_default();
         length += data.len();
@@ -62,13 +62,13 @@ async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
         } else {
             bytes = Vec::new();
         }
-        if length > limit.saturating_mul(THROWN_AWAY) {
+        if length > limit.saturating_mul(MAX_DRAIN_FACTOR) {
             break;
         }
     }
     if length > limit {
         let message = format!("expected a body of at most {limit} bytes, got more");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
     }
     Ok(bytes)
 }

@@ -17,12 +17,12 @@ pub struct ServeConfig {
     /// Characters that a text, or the text of a node, may have, at least 1; a longer one is answered with 422.
     /// Default 10,000.
     pub max_chars: usize,
-    /// Characters of a text that is to be explained, at least 1; that is some hundred times the work of a judgement.
+    /// Characters of a text that is to be explained, at least 1; that takes some hundred times as long as a prediction.
     /// Default 2,000.
     pub max_explain_chars: usize,
     /// Texts, or trees, that a request may have, at least 1; more are answered with 422. Default 64.
     pub max_texts: usize,
-    /// Texts of waiting requests that are judged together, at least 1. A request is never cut. Default 32.
+    /// Texts of waiting requests that form one batch, at least 1. A request is never split. Default 32.
     pub batch_size: usize,
     /// Texts that may wait, at least `max_texts`; a request that finds no room is answered with 429. Default 512.
     pub queue: usize,

@@ -1,19 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod api_error;
 mod app;
 mod body;
 mod config;
 mod error;
-mod judge;
 mod metrics;
 mod page;
 mod predict;
+mod predictor;
 mod queue;
-mod refusal;
 mod request;
 mod server;
 
 pub use config::ServeConfig;
 pub use error::{Error, Result};
-pub use judge::{About, Explained, Judge, NodePart, Reads, Sample, TreeExplanation};
+pub use predictor::{Explanation, InputKind, ModelInfo, NodeAttribution, Predictor, Sample, TreeExplanation};
 pub use server::Server;

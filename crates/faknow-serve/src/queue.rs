@@ -1,4 +1,4 @@
-//! Requests wait in a bounded queue; one thread takes whatever waits and judges it together.
+//! Requests wait in a bounded queue; one thread takes whatever waits and predicts it as one batch.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,24 +10,24 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::metrics::Metrics;
-use crate::request::{Asked, told};
-use crate::{Error, Explained, Judge, Result, Sample, ServeConfig};
+use crate::request::{PredictRequest, client_message};
+use crate::{Error, Explanation, Predictor, Result, Sample, ServeConfig};
 
-/// The judgement of a sample, as a client sees it.
+/// The response for a sample.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Answer {
     Plain(Prediction),
-    Explained(Explained),
+    Explanation(Explanation),
 }
 
-/// Why samples were not judged.
+/// Why there are no predictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// They are not what the judge reads; what is wrong is for the client.
+    /// The samples are not what the model reads; the message is for the client.
     Input(String),
-    /// The judge failed.
-    Judge,
+    /// The model failed.
+    Model,
 }
 
 pub(crate) type Reply = std::result::Result<Vec<Answer>, Failure>;
@@ -40,7 +40,7 @@ pub(crate) enum NotQueued {
     Closed,
 }
 
-/// The end of the queue where requests come in. When all are dropped, what waits is judged and the thread ends.
+/// The end of the queue where requests come in. When all are dropped, the rest is processed and the thread ends.
 pub(crate) struct Queue {
     jobs: mpsc::UnboundedSender<Job>,
     /// Counts the samples that may still come in.
@@ -53,26 +53,26 @@ struct Job {
     samples: Vec<Sample>,
     explain: bool,
     reply: oneshot::Sender<Reply>,
-    waits: Waits,
+    permit: QueuePermit,
 }
 
 /// The room that a job takes in the queue, until it is taken out.
-struct Waits {
+struct QueuePermit {
     n: usize,
     metrics: Arc<Metrics>,
     _room: OwnedSemaphorePermit,
 }
 
-impl Drop for Waits {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         self.metrics.queued.dec_by(self.n as i64);
     }
 }
 
 impl Queue {
-    /// Starts the thread that owns the judge.
+    /// Starts the thread that owns the predictor.
     pub(crate) fn start(
-        judge: Box<dyn Judge>,
+        predictor: Box<dyn Predictor>,
         config: &ServeConfig,
         metrics: &Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>)> {
@@ -80,26 +80,29 @@ impl Queue {
         let room = Arc::new(Semaphore::new(config.queue));
         let metrics = Arc::clone(metrics);
         let mut worker = Worker {
-            judge,
+            predictor,
             waiting,
             next: None,
             batch_size: config.batch_size,
             metrics: Arc::clone(&metrics),
         };
-        let thread = std::thread::Builder::new().name("judge".into());
+        let thread = std::thread::Builder::new().name("inference".into());
         let thread = thread.spawn(move || worker.work()).map_err(|source| Error::Start { source })?;
         Ok((Self { jobs, room, metrics }, thread))
     }
 
     /// Puts a request at the end of the queue. Whoever drops what comes back takes it out again, unless it has begun.
-    pub(crate) fn push(&self, asked: Asked) -> std::result::Result<oneshot::Receiver<Reply>, NotQueued> {
-        let n = asked.samples.len();
+    pub(crate) fn push(
+        &self,
+        request: PredictRequest,
+    ) -> std::result::Result<oneshot::Receiver<Reply>, NotQueued> {
+        let n = request.samples.len();
         let permits = u32::try_from(n).map_err(|_| NotQueued::Full)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| NotQueued::Full)?;
         self.metrics.queued.inc_by(n as i64);
-        let waits = Waits { n, metrics: Arc::clone(&self.metrics), _room: room };
+        let permit = QueuePermit { n, metrics: Arc::clone(&self.metrics), _room: room };
         let (reply, answer) = oneshot::channel();
-        let job = Job { samples: asked.samples, explain: asked.explain, reply, waits };
+        let job = Job { samples: request.samples, explain: request.explain, reply, permit };
         self.jobs.send(job).map_err(|_| NotQueued::Closed)?;
         Ok(answer)
     }
@@ -111,7 +114,7 @@ impl Queue {
 }
 
 struct Worker {
-    judge: Box<dyn Judge>,
+    predictor: Box<dyn Predictor>,
     waiting: mpsc::UnboundedReceiver<Job>,
     /// Was taken, and did not fit into the batch before.
     next: Option<Job>,
@@ -122,11 +125,11 @@ struct Worker {
 impl Worker {
     fn work(&mut self) {
         while let Some(batch) = self.next_batch() {
-            self.judge_batch(batch);
+            self.predict_batch(batch);
         }
     }
 
-    /// Waits for a request and takes those behind it that wait too, as far as they fit. An explanation comes alone,
+    /// Waits for a request and takes those after it that wait too, as far as they fit. An explanation comes alone,
     /// since it takes much longer.
     fn next_batch(&mut self) -> Option<Vec<Job>> {
         let first = match self.next.take() {
@@ -150,7 +153,7 @@ impl Worker {
         Some(batch)
     }
 
-    fn judge_batch(&self, mut batch: Vec<Job>) {
+    fn predict_batch(&self, mut batch: Vec<Job>) {
         // The first, and one that had to wait for this batch, may have been given up by now.
         batch.retain(|job| !job.reply.is_closed());
         let (mut samples, mut clients, mut explain) = (Vec::new(), Vec::new(), false);
@@ -159,7 +162,7 @@ impl Worker {
             samples.extend(job.samples);
             clients.push(Client { range: start..samples.len(), reply: job.reply });
             explain |= job.explain;
-            drop(job.waits);
+            drop(job.permit);
         }
         if samples.is_empty() {
             return;
@@ -174,10 +177,10 @@ impl Worker {
     }
 
     fn explain(&self, samples: &[Sample]) -> Reply {
-        let explained: Vec<Explained> =
-            guarded(|| samples.iter().map(|sample| self.judge.explain(sample)).collect())?;
-        self.checked(explained.iter().map(Explained::prediction), samples.len())?;
-        Ok(explained.into_iter().map(Answer::Explained).collect())
+        let explained: Vec<Explanation> =
+            guarded(|| samples.iter().map(|sample| self.predictor.explain(sample)).collect())?;
+        self.checked(explained.iter().map(Explanation::prediction), samples.len())?;
+        Ok(explained.into_iter().map(Answer::Explanation).collect())
     }
 
     fn predict(&self, samples: &[Sample], clients: Vec<Client>) {
@@ -201,12 +204,12 @@ impl Worker {
     }
 
     fn predictions(&self, samples: &[Sample]) -> Reply {
-        let predictions = guarded(|| self.judge.predict(samples))?;
+        let predictions = guarded(|| self.predictor.predict(samples))?;
         self.checked(predictions.iter(), samples.len())?;
         Ok(predictions.into_iter().map(Answer::Plain).collect())
     }
 
-    /// A judge must answer each sample, with numbers that JSON has.
+    /// A predictor must return a prediction per sample, with finite scores.
     fn checked<'a>(
         &self,
         predictions: impl ExactSizeIterator<Item = &'a Prediction>,
@@ -215,12 +218,12 @@ impl Worker {
         let got = predictions.len();
         if got != n {
             tracing::error!("the model answered {got} of {n} texts");
-            return Err(Failure::Judge);
+            return Err(Failure::Model);
         }
         let mut scores = predictions.flat_map(|prediction| &prediction.scores);
         if let Some((class, score)) = scores.find(|(_, score)| !score.is_finite()) {
             tracing::error!("the model answered {score} for class `{class}`");
-            return Err(Failure::Judge);
+            return Err(Failure::Model);
         }
         self.metrics.texts.inc_by(n as u64);
         Ok(())
@@ -240,21 +243,21 @@ impl Client {
     }
 }
 
-/// Calls the judge; whatever it does, the thread goes on.
+/// Calls the predictor; the thread survives its errors and panics.
 fn guarded<T>(call: impl FnOnce() -> faknow::Result<T>) -> std::result::Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(faknow::Error::Data(error))) => Err(Failure::Input(told(&error))),
+        Ok(Err(faknow::Error::Data(error))) => Err(Failure::Input(client_message(&error))),
         Ok(Err(error @ faknow::Error::Config { .. })) => Err(Failure::Input(error.to_string())),
         Ok(Err(error)) => {
             tracing::error!("the model failed: {error}");
-            Err(Failure::Judge)
+            Err(Failure::Model)
         }
         Err(panic) => {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
             tracing::error!("the model panicked: {message}");
-            Err(Failure::Judge)
+            Err(Failure::Model)
         }
     }
 }

@@ -19,13 +19,13 @@ use tokio_io_timeout::TimeoutStream;
 use crate::app::{App, Peer, router};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::{Error, Judge, Result, ServeConfig};
+use crate::{Error, Predictor, Result, ServeConfig};
 
 /// How often is looked whether the end was asked for.
 const TICK: Duration = Duration::from_millis(50);
 
 /// After the system refused a connection, as when all file descriptors are in use.
-const BREATH: Duration = Duration::from_millis(100);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Headers that a request may have, and bytes of all of them; more is answered with 431.
 const MAX_HEADERS: usize = 100;
@@ -78,20 +78,20 @@ impl Server {
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn run(self, run: &str, judge: Box<dyn Judge>, stop: &Interrupt) -> Result<()> {
+    pub fn run(self, run: &str, predictor: Box<dyn Predictor>, stop: &Interrupt) -> Result<()> {
         let start = |source| Error::Start { source };
         // The first signal is a request as long as this lives; without it, it would end the program.
         let _honoured = stop.listen();
         let metrics = Arc::new(Metrics::new());
-        let about = judge.about();
-        let (queue, worker) = Queue::start(judge, &self.config, &metrics)?;
+        let info = predictor.info();
+        let (queue, worker) = Queue::start(predictor, &self.config, &metrics)?;
         let (config, run, stop) = (self.config, run.to_owned(), stop.clone());
-        let app = Arc::new(App { config, about, run, queue, metrics, stop });
+        let app = Arc::new(App { config, info, run, queue, metrics, stop });
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
         runtime.block_on(serve(self.listener, app)).map_err(start)?;
         // Ends all that still holds the queue open.
         drop(runtime);
-        // It catches what the judge does; there is nothing to tell of it here.
+        // The worker catches errors and panics of the predictor and logs them.
         let _ = worker.join();
         Ok(())
     }
@@ -113,7 +113,7 @@ async fn serve(listener: StdListener, app: Arc<App>) -> std::io::Result<()> {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!("a connection was refused: {error}");
-                    sleep(BREATH).await;
+                    sleep(ACCEPT_BACKOFF).await;
                     continue;
                 }
             },

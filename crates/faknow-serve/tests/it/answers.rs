@@ -87,7 +87,7 @@ fn trees_are_judged_and_explained_as_by_the_detector() {
     let refused = |body: Value, part: &str| server.predict(&body).refused(422, "invalid_request", part);
     refused(
         json!({ "text": "rain" }),
-        "this detector judges trees: expected one of the fields `tree` and `trees`",
+        "this detector takes trees as input: expected one of the fields `tree` and `trees`",
     );
     refused(json!({ "tree": [] }), "`tree`: expected a JSON object");
     refused(json!({ "trees": [tree(1), { "nodes": [] }] }), "`trees[1]`: tree `1`: field `nodes`");

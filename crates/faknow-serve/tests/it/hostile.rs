@@ -57,7 +57,8 @@ fn json_of_another_form_is_told_with_its_field() {
     refused("null", "got another value");
     refused("17", "got another value");
     refused("\"rain\"", "got another value");
-    let one = "this detector judges texts: expected one of the fields `text` and `texts`, and only one";
+    let one =
+        "this detector takes texts as input: expected one of the fields `text` and `texts`, and only one";
     refused("{}", one);
     refused("{\"explain\": true}", one);
     refused("{\"text\": null}", one);

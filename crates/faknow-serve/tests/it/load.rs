@@ -25,7 +25,7 @@ fn numbered(n: usize) -> Vec<String> {
 }
 
 /// A judge that waits at a door, with the sizes of its batches.
-fn waiting(door: &Door) -> (Box<dyn faknow_serve::Judge>, Arc<Mutex<Vec<usize>>>) {
+fn waiting(door: &Door) -> (Box<dyn faknow_serve::Predictor>, Arc<Mutex<Vec<usize>>>) {
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let (door, seen) = (door.clone(), Arc::clone(&sizes));
     let judge = Fake(move |texts: &[&str]| {

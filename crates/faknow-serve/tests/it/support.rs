@@ -10,7 +10,7 @@ use faknow::callbacks::Callbacks;
 use faknow::tch::Device;
 use faknow::trainer::{Interrupt, RunDir};
 use faknow::{Config, Detector, Prediction, train};
-use faknow_serve::{About, Explained, Judge, Reads, Sample, ServeConfig, Server};
+use faknow_serve::{Explanation, InputKind, ModelInfo, Predictor, Sample, ServeConfig, Server};
 use serde_json::{Value, json};
 
 /// Nothing takes so long, unless it hangs.
@@ -73,9 +73,9 @@ pub(crate) fn tree_detectors() -> (Detector, Detector) {
 /// A judge whose label is the text itself, after it did what a test wants with the batch.
 pub(crate) struct Fake<F>(pub(crate) F);
 
-impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Judge for Fake<F> {
-    fn about(&self) -> About {
-        About { model: "fake".into(), classes: vec!["any".into()], reads: Reads::Texts }
+impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
+    fn info(&self) -> ModelInfo {
+        ModelInfo { model: "fake".into(), classes: vec!["any".into()], reads: InputKind::Texts }
     }
 
     fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<Prediction>> {
@@ -92,13 +92,13 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Judge for Fake<F> {
         Ok(texts.into_iter().map(echo).collect())
     }
 
-    fn explain(&self, _sample: &Sample) -> faknow::Result<Explained> {
+    fn explain(&self, _sample: &Sample) -> faknow::Result<Explanation> {
         Err(faknow::Error::config("", "it has no reasons"))
     }
 }
 
 /// A judge that does nothing but echo.
-pub(crate) fn echo() -> Box<dyn Judge> {
+pub(crate) fn echo() -> Box<dyn Predictor> {
     Box::new(Fake(|_: &[&str]| Ok(())))
 }
 
@@ -143,7 +143,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(judge: Box<dyn Judge>, config: ServeConfig) -> Self {
+    pub(crate) fn start(judge: Box<dyn Predictor>, config: ServeConfig) -> Self {
         let server = Server::bind(ServeConfig { port: 0, ..config }).unwrap();
         let (address, stop) = (server.address(), Interrupt::default());
         let asked = stop.clone();
@@ -151,7 +151,7 @@ impl Running {
         Self { address, stop, thread: Some(thread) }
     }
 
-    pub(crate) fn of(judge: impl Judge + 'static) -> Self {
+    pub(crate) fn of(judge: impl Predictor + 'static) -> Self {
         Self::start(Box::new(judge), ServeConfig::default())
     }
 

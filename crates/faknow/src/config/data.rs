@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::config::fold::Fold;
+use crate::config::Fold;
 use crate::{Error, Result};
 
 /// Which records, and what their fields mean.

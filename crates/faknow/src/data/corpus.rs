@@ -4,8 +4,7 @@ use std::path::Path;
 
 use faknow_data::{Classes, DataLoader, Dataset, stratified_k_fold, stratified_split};
 
-use crate::config::fold::Fold;
-use crate::config::{Config, LoaderConfig};
+use crate::config::{Config, Fold, LoaderConfig};
 use crate::data::input::InputDataset;
 use crate::data::inputs::Inputs;
 use crate::data::{text_corpus, tree_corpus};

@@ -19,8 +19,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use crate::config::Config;
-use crate::config::trainer::{EarlyStoppingConfig, TrainerConfig};
+use crate::config::{Config, EarlyStoppingConfig, TrainerConfig};
 use crate::data::corpus::{Corpus, TestRecords, eval_loader, train_loader};
 use crate::data::input::{InputBatch, InputDataset, InputModel};
 use crate::data::inputs::Inputs;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// What is wrong with a request, or with us: `{"error": {"code": …, "message": …}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     status: StatusCode,
     /// For programs; docs/serve.md lists them.
     code: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Refusal {
     message: String,
 }
 
-impl Refusal {
+impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
@@ -25,7 +25,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         let mut response = json_response(self.status, body.to_string());

@@ -1,57 +1,55 @@
-//! What is served: a detector, or anything else that judges texts or trees.
+//! What is served: a detector, or anything else that classifies texts or trees.
 
 use std::path::Path;
 
-use faknow::Result;
 use faknow::data::graph::RawTree;
-use faknow::detector::Explanation;
-use faknow::{Detector, Prediction};
+use faknow::{Detector, Prediction, Result, detector};
 use serde::Serialize;
 
-/// Judges samples. A [`Detector`] does, and so may a model of one's own.
+/// Classifies samples. A [`Detector`] does, and so may a custom type.
 ///
-/// It lives in one thread, which calls it for one batch at a time. What it answers as an error of data or of a setting
-/// ([`faknow::Error::Data`], [`faknow::Error::Config`]) is told to the client; any other error, and a panic, is logged
+/// It lives in one thread, which calls it for one batch at a time. An error of data or of a setting
+/// ([`faknow::Error::Data`], [`faknow::Error::Config`]) is returned to the client; any other error, and a panic, is logged
 /// and answered as a failure of the model.
-pub trait Judge: Send {
-    /// What it is.
-    fn about(&self) -> About;
+pub trait Predictor: Send {
+    /// Returns name, classes and inputs of the model.
+    fn info(&self) -> ModelInfo;
 
-    /// Judges each sample, in their order.
+    /// Classifies each sample, in their order.
     ///
     /// # Errors
     /// A sample is not what the model reads, or the model fails.
     fn predict(&self, samples: &[Sample]) -> Result<Vec<Prediction>>;
 
-    /// Judges a sample, and says why.
+    /// Classifies a sample and explains the prediction.
     ///
     /// # Errors
-    /// As for [`predict`](Self::predict); or its judgements cannot be explained.
-    fn explain(&self, sample: &Sample) -> Result<Explained>;
+    /// As for [`predict`](Self::predict); or predictions of this model cannot be explained.
+    fn explain(&self, sample: &Sample) -> Result<Explanation>;
 }
 
-/// What `GET /v1/model` says of a judge.
+/// What `GET /v1/model` returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct About {
+pub struct ModelInfo {
     /// Name of the model, as in `model.name` of a config.
     pub model: String,
     /// The classes, in order.
     pub classes: Vec<String>,
-    /// What it judges.
-    pub reads: Reads,
+    /// What a sample is.
+    pub reads: InputKind,
 }
 
-/// What a judge judges.
+/// What a sample is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Reads {
-    /// Texts.
+pub enum InputKind {
+    /// A text.
     Texts,
-    /// Propagation trees.
+    /// A propagation tree.
     Trees,
 }
 
-/// What is judged. A judge is given what it [reads](About::reads), and nothing else.
+/// An input of a prediction. A predictor only gets what it [reads](ModelInfo::reads).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sample {
     /// A text.
@@ -70,37 +68,37 @@ impl Sample {
     }
 }
 
-/// A judgement with its reasons.
+/// A prediction with the contributions to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Explained {
-    /// Of a text: what each word did.
-    Text(Explanation),
-    /// Of a tree: what each node did.
+pub enum Explanation {
+    /// Of a text: the contribution of each word.
+    Text(detector::Explanation),
+    /// Of a tree: the contribution of each node.
     Tree(TreeExplanation),
 }
 
-/// A judgement of a tree, and what each node did for it.
+/// A prediction for a tree, with the contribution of each node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TreeExplanation {
-    /// What the detector says.
+    /// The prediction.
     #[serde(flatten)]
     pub prediction: Prediction,
     /// The nodes, in their order.
-    pub nodes: Vec<NodePart>,
+    pub nodes: Vec<NodeAttribution>,
 }
 
-/// A node of a tree.
+/// The contribution of a node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct NodePart {
-    /// Its id.
+pub struct NodeAttribution {
+    /// Id of the node.
     pub id: String,
-    /// What it did for the label, as [`Detector::explain_trees`] has it.
+    /// Contribution to the label, see [`Detector::explain_trees`].
     pub contribution: f64,
 }
 
-impl Explained {
-    /// The judgement without its reasons.
+impl Explanation {
+    /// Returns the prediction alone.
     pub fn prediction(&self) -> &Prediction {
         match self {
             Self::Text(explanation) => &explanation.prediction,
@@ -109,12 +107,12 @@ impl Explained {
     }
 }
 
-impl Judge for Detector {
-    fn about(&self) -> About {
-        About {
+impl Predictor for Detector {
+    fn info(&self) -> ModelInfo {
+        ModelInfo {
             model: self.config().model.name.clone(),
             classes: self.classes().to_vec(),
-            reads: if self.reads_trees() { Reads::Trees } else { Reads::Texts },
+            reads: if self.reads_trees() { InputKind::Trees } else { InputKind::Texts },
         }
     }
 
@@ -126,21 +124,21 @@ impl Judge for Detector {
         }
     }
 
-    fn explain(&self, sample: &Sample) -> Result<Explained> {
+    fn explain(&self, sample: &Sample) -> Result<Explanation> {
         let nothing = || faknow::Error::config("", "this detector was given what it does not read");
         match sample {
             Sample::Text(text) => {
                 let explanation = Detector::explain(self, &[text])?.into_iter().next();
-                explanation.map(Explained::Text).ok_or_else(nothing)
+                explanation.map(Explanation::Text).ok_or_else(nothing)
             }
             Sample::Tree(raw) => {
                 let trees = self.to_trees(vec![raw.clone()], Path::new("trees"))?;
                 let prediction = self.predict_trees(trees.clone())?.into_iter().next();
                 let contributions = self.explain_trees(trees)?.into_iter().flatten();
                 let nodes = raw.node_ids.iter().cloned().zip(contributions);
-                let nodes = nodes.map(|(id, contribution)| NodePart { id, contribution }).collect();
+                let nodes = nodes.map(|(id, contribution)| NodeAttribution { id, contribution }).collect();
                 let explanation = prediction.map(|prediction| TreeExplanation { prediction, nodes });
-                explanation.map(Explained::Tree).ok_or_else(nothing)
+                explanation.map(Explanation::Tree).ok_or_else(nothing)
             }
         }
     }
