@@ -7,15 +7,15 @@ use serde_json::{Map, Value, json};
 use tch::Device;
 use tch::nn::VarStore;
 
-use crate::average::WeightAverage;
-use crate::best::BestWeights;
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint_policy::check_span;
-use crate::epoch_state::EpochState;
+use crate::checkpoint::best_weights::BestWeights;
+use crate::checkpoint::policy::check_span;
 use crate::error::setting;
-use crate::limits::Limits;
+use crate::fit::averages::WeightAverage;
+use crate::fit::epoch_state::EpochState;
+use crate::fit::limits::Limits;
+use crate::fit::settings::Settings;
 use crate::schedule::BuildSchedule;
-use crate::settings::Settings;
 use crate::{
     Average, CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result,
     RunDir, Supervised, TrainStep, Trainer,

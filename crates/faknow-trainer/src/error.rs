@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use faknow_callbacks::Phase;
 
-use crate::resume::Change;
+use crate::checkpoint::resume::Change;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -9,17 +9,17 @@ use faknow_model::Model;
 use tch::Device;
 use tch::nn::VarStore;
 
-use crate::average::WeightAverage;
-use crate::best::BestWeights;
 use crate::checkpoint::CheckpointStore;
-use crate::epoch_state::EpochState;
-use crate::evaluate::{evaluate_at, predict};
-use crate::guard::GradientMode;
-use crate::limits::Limits;
-use crate::resume::{Fingerprints, Resume};
-use crate::saving::Kept;
+use crate::checkpoint::best_weights::BestWeights;
+use crate::checkpoint::resume::{Fingerprints, Resume};
+use crate::checkpoint::snapshot::Kept;
+use crate::fit::averages::WeightAverage;
+use crate::fit::epoch_state::EpochState;
+use crate::fit::evaluation::{evaluate_at, predict};
+use crate::fit::guard::GradientMode;
+use crate::fit::limits::Limits;
+use crate::fit::settings::Settings;
 use crate::schedule::{BuildSchedule, Schedule};
-use crate::settings::Settings;
 use crate::{Error, FitReport, Optimizer, Profile, Result, RunDir, TrainStep, TrainerBuilder};
 
 /// Trains, validates and tests a model.

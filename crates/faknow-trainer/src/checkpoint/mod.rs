@@ -41,12 +41,16 @@
 //!
 //! One process at a time may write; any number may read meanwhile.
 
+pub(crate) mod best_weights;
 #[cfg(test)]
 mod crash;
 mod disk;
 mod error;
 mod manifest;
+pub(crate) mod policy;
 mod read;
+pub(crate) mod resume;
+pub(crate) mod snapshot;
 mod store;
 mod tensors;
 

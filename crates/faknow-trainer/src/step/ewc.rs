@@ -9,7 +9,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{Place, setting};
-use crate::guard::GradientMode;
+use crate::fit::guard::GradientMode;
 use crate::optim::copy;
 use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
 

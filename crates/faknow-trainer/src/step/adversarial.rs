@@ -4,8 +4,8 @@ use faknow_model::{Loss, Model};
 use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};
 
-use crate::attack::Attack;
 use crate::optim::{check_pattern, copy};
+use crate::step::attack::Attack;
 use crate::step::named_part;
 use crate::{Error, NamePattern, Optimizer, Result, StepContext, Supervised, TrainStep};
 

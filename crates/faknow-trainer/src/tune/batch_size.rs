@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device};
 
 use crate::error::setting;
-use crate::{Error, Result, Trainer, memory};
+use crate::system::memory;
+use crate::{Error, Result, Trainer};
 
 /// By how much a size must be faster than all before it to count as faster.
 const FASTER: f64 = 1.05;

@@ -5,10 +5,10 @@ use faknow_data::Loader;
 use faknow_metrics::History;
 use faknow_model::Model;
 
+use crate::checkpoint::resume::Fingerprints;
 use crate::error::phase_name;
-use crate::evaluate::evaluate_at;
-use crate::limits::Limits;
-use crate::resume::Fingerprints;
+use crate::fit::evaluation::evaluate_at;
+use crate::fit::limits::Limits;
 use crate::schedule::Plan;
 use crate::{Error, NonFinite, Result, Trainer};
 

@@ -8,11 +8,11 @@ use faknow_metrics::{EpochRecord, Score};
 use faknow_model::Model;
 
 use crate::error::{Place, phase_name, setting};
-use crate::guard::guarded;
-use crate::non_finite::MAX_SKIPS;
+use crate::fit::guard::guarded;
+use crate::fit::non_finite::MAX_SKIPS;
+use crate::fit::updates::Update;
 use crate::schedule::Unit;
 use crate::step::non_finite;
-use crate::update::Update;
 use crate::{Error, FitReport, NonFinite, Result, Trainer, Weights};
 
 /// How the training pass of an epoch ended.

@@ -1,5 +1,12 @@
 //! What is done with one training batch: the place for adversarial training, several optimizers, several losses.
 
+pub(crate) mod adversarial;
+pub(crate) mod attack;
+pub(crate) mod ewc;
+pub(crate) mod gem;
+pub(crate) mod supervised;
+pub(crate) mod two_optimizers;
+
 use faknow_callbacks::{Phase, State};
 use faknow_model::{Loss, Model};
 use tch::Tensor;

@@ -6,7 +6,7 @@ use faknow_data::Loader;
 use faknow_model::Model;
 
 use crate::error::setting;
-use crate::lr_curve::{DIVERGED, LrCurve, LrPoint, LrRangeEnd};
+use crate::tune::lr_curve::{DIVERGED, LrCurve, LrPoint, LrRangeEnd};
 use crate::{Error, LossSums, Result, Trainer};
 
 /// Weight of the former mean in the smoothed loss.

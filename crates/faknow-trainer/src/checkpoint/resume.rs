@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 
-use crate::best::BestWeights;
+use crate::checkpoint::best_weights::BestWeights;
+use crate::checkpoint::snapshot::{
+    BEST, CALLBACKS, FAILED, LAST, MODEL, OPTIMIZER, STEP, SavedRun, TRAINING,
+};
 use crate::checkpoint::{Checkpoint, CheckpointStore};
-use crate::non_finite::MAX_ROLL_BACKS;
-use crate::saving::{BEST, CALLBACKS, FAILED, LAST, MODEL, OPTIMIZER, STEP, SavedRun, TRAINING};
+use crate::fit::non_finite::MAX_ROLL_BACKS;
 use crate::{Error, GradNorms, LossSums, NonFinite, Result, Trainer};
 
 /// Hyper-parameters that may change between the parts of a run: how long it takes, and what it writes.
@@ -210,7 +212,7 @@ impl<M: Model> Trainer<M> {
         run.history = History::from_state(&saved.history)?;
         run.best = saved.best;
         let clock = self.at.clock;
-        self.at = crate::epoch_state::EpochState {
+        self.at = crate::fit::epoch_state::EpochState {
             open: saved.open,
             sums: LossSums::from_state(&saved.sums, self.device),
             norms: GradNorms::from_state(&saved.norms, self.device),

@@ -2,7 +2,7 @@
 
 use faknow_callbacks::{Position, Span, StopReason};
 
-use crate::limits::Limits;
+use crate::fit::limits::Limits;
 use crate::{CheckpointPolicy, Interrupt, NonFinite};
 
 /// The settings of a [`Trainer`](crate::Trainer); its builder documents and checks them.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
-use crate::checkpoint_policy::check_span;
+use crate::checkpoint::policy::check_span;
 use crate::error::setting;
 use crate::{Error, Result};
 

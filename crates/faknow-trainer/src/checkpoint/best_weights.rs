@@ -8,7 +8,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use crate::checkpoint::CheckpointStore;
-use crate::saving::{BEST, MODEL};
+use crate::checkpoint::snapshot::{BEST, MODEL};
 use crate::{Error, Result};
 
 /// Where the weights of the best validation are.

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::Tensor;
 
-use crate::best::BestWeights;
+use crate::checkpoint::best_weights::BestWeights;
+use crate::checkpoint::resume::Fingerprints;
 use crate::checkpoint::{Checkpoint, Facts};
-use crate::resume::Fingerprints;
-use crate::sums::SavedSums;
+use crate::fit::sums::SavedSums;
 use crate::{Error, Profile, Result, Trainer};
 
 /// The checkpoint of the run as it stands.

@@ -9,8 +9,8 @@ use faknow_model::{Mode, Model};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::error::{Place, phase_name};
-use crate::guard::{GradientMode, guard, guarded};
-use crate::sums::LossSums;
+use crate::fit::guard::{GradientMode, guard, guarded};
+use crate::fit::sums::LossSums;
 use crate::{Error, Result};
 
 /// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.

@@ -8,9 +8,9 @@ use faknow_model::{Loss, Model};
 use tch::{Tensor, no_grad, with_grad};
 
 use crate::error::Place;
-use crate::guard::guard;
+use crate::fit::guard::guard;
+use crate::fit::seeds::with_seed;
 use crate::optim::Window;
-use crate::seed::with_seed;
 use crate::step::StepContext;
 use crate::{LossSums, Result, Trainer};
 

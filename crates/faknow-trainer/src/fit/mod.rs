@@ -1,0 +1,16 @@
+//! A fit: the loop over epochs and batches, and what it computes on the way.
+
+pub(crate) mod averages;
+pub(crate) mod epoch_state;
+mod epochs;
+pub(crate) mod evaluation;
+pub(crate) mod guard;
+pub(crate) mod limits;
+pub(crate) mod non_finite;
+pub(crate) mod profile;
+pub(crate) mod report;
+pub(crate) mod seeds;
+pub(crate) mod settings;
+mod start;
+pub(crate) mod sums;
+pub(crate) mod updates;

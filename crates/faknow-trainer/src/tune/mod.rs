@@ -1,0 +1,7 @@
+//! What to know before a run: the learning-rate range test, and the batch size that fits.
+
+pub(crate) mod batch_size;
+pub(crate) mod lr_curve;
+mod lr_plot;
+pub(crate) mod lr_range;
+mod trial;
