@@ -1,6 +1,11 @@
 //! What can go wrong with data, said with the file, the record, the field and what was expected.
+//!
+//! The errors of all crates have one rule: an error's text contains its causes, so `source()` repeats none of them.
 
 use std::path::PathBuf;
+
+use crate::common::{OtherError, describe, without_frames};
+use crate::from_other_errors;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,8 +20,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// A record does not parse, lacks a field, or holds a value of the wrong kind.
     #[error("{path}: record {record}{}: {message}", field.as_ref().map(|f| format!(", field `{f}`")).unwrap_or_default(), path = path.display())]
@@ -73,10 +77,26 @@ pub enum Error {
     Dataset(String),
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
+    Torch(tch::TchError),
+    /// A custom data set failed; `?` makes it of any common error, [`Error::other`] of every error.
+    #[error("{}", describe(&**.0))]
+    Other(OtherError),
+}
+
+from_other_errors!(Error);
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(without_frames(error))
+    }
 }
 
 impl Error {
+    /// An [`Error::Other`] of any error or message.
+    pub fn other(error: impl Into<OtherError>) -> Self {
+        Self::Other(error.into())
+    }
+
     /// An [`Error::Io`] of this file.
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }

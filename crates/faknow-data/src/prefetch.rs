@@ -1,6 +1,5 @@
 //! Batches assembled ahead of need, in threads, without a change of their order.
 
-use std::any::Any;
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
+use crate::common::panic_text;
 use crate::sampler::Plan;
 use crate::{Dataset, Error, Result};
 
@@ -25,7 +25,7 @@ impl<D: Dataset> Assembly<D> {
         let indices = self.plan.indices(batch);
         // The data set is shared and only read; what a panic leaves half done is the batch, which is dropped.
         catch_unwind(AssertUnwindSafe(|| self.dataset.batch(&indices))).unwrap_or_else(|panic| {
-            Err(Error::Panic { epoch: self.epoch, batch, message: panic_message(&*panic) })
+            Err(Error::Panic { epoch: self.epoch, batch, message: panic_text(&*panic) })
         })
     }
 }
@@ -120,10 +120,4 @@ fn send_batches<D: Dataset>(
             return; // nobody waits for batches any more
         }
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }

@@ -62,6 +62,23 @@ pub fn stratified_k_fold(classes: &[usize], n_folds: usize, seed: u64) -> Result
         let expected = if most < 2 { "at least 2 samples of each class".to_owned() } else { expected };
         return Err(Error::Setting { name: "n_folds", expected, got: n_folds.to_string() });
     }
+    Ok(deal(groups, n_folds, seed))
+}
+
+/// Deals `n_samples` samples into `n_folds` folds whatever their classes are; otherwise as [`stratified_k_fold`].
+///
+/// # Errors
+/// There are fewer than 2 folds, or more than samples.
+pub fn k_fold(n_samples: usize, n_folds: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    if n_folds < 2 || n_folds > n_samples {
+        let expected = format!("from 2 folds to as many as there are samples ({n_samples})");
+        return Err(Error::Setting { name: "n_folds", expected, got: n_folds.to_string() });
+    }
+    Ok(deal(vec![(0..n_samples).collect()], n_folds, seed))
+}
+
+/// Deals each group into folds, each in ascending order.
+fn deal(groups: Vec<Vec<usize>>, n_folds: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut folds = vec![Vec::new(); n_folds];
     // Each class begins where the one before ended, so that the first folds do not get all of what is left over.
     let mut next = (0..n_folds).cycle();
@@ -72,7 +89,7 @@ pub fn stratified_k_fold(classes: &[usize], n_folds: usize, seed: u64) -> Result
         }
     }
     folds.iter_mut().for_each(|fold| fold.sort_unstable());
-    Ok(folds)
+    folds
 }
 
 /// The indices of each class that occurs.

@@ -2,7 +2,9 @@
 
 pub use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Flow, Monitor, Progress, Run, StopReason};
 pub use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabOptions};
-pub use faknow_data::{Batch, Classes, DataLoader, Dataset, Loader, Record, TextBatch, TextDataset};
+pub use faknow_data::{
+    Batch, Classes, DataLoader, Dataset, Folds, Loader, Record, Subset, TensorDataset, TextBatch, TextDataset,
+};
 pub use faknow_metrics::{
     ClassificationReport, Direction, EpochRecord, Evaluation, Metric, Metrics, Predictions, Score, metric_fn,
 };

@@ -13,6 +13,7 @@ mod record;
 mod shared_data;
 mod support;
 mod synth;
+mod tensors;
 mod text;
 mod text_dataset;
 mod text_storage;

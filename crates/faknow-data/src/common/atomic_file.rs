@@ -1,0 +1,70 @@
+//! Files that are written completely or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes a file completely or not at all: to a temporary file next to it, which is flushed to the disk and then renamed.
+///
+/// After a crash at any point, `path` holds the old content or the new content. Two processes must not write the same
+/// file at the same time.
+///
+/// ```
+/// use std::io::Write;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("notes.txt");
+/// faknow_data::common::write_atomically(&path, |file| file.write_all(b"moon"))?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "moon");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// The error of `write`, or of the file system; `path` then holds the old content.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let temporary = temporary_path(path);
+    let write_and_rename = || {
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        write(&mut file)?;
+        file.flush()?;
+        // The name must not become that of a file whose content the disk does not have yet.
+        file.get_ref().sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write_and_rename().inspect_err(|_| {
+        // The first error counts.
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Returns where [`write_atomically`] writes first: the same name with `.tmp` at its end.
+pub fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content_and_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.json");
+        write_atomically(&path, |file| file.write_all(b"old")).unwrap();
+        let error = write_atomically(&path, |file| {
+            file.write_all(b"half of the new")?;
+            Err(io::Error::other("no more room"))
+        });
+        assert_eq!(error.unwrap_err().to_string(), "no more room");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_atomically(&path, |file| file.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(write_atomically(&folder.path().join("missing/file"), |_| Ok(())).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! What several crates need and none should write again: atomic file writes, texts of panics and errors.
+
+mod atomic_file;
+mod error_text;
+mod other_error;
+mod panic_text;
+
+pub use atomic_file::{temporary_path, write_atomically};
+pub use error_text::{describe, without_frames};
+#[doc(hidden)]
+pub use other_error::{JsonError, OtherError};
+pub use panic_text::panic_text;
