@@ -72,6 +72,16 @@ pub enum Error {
         /// What was given.
         got: String,
     },
+    /// A batch lacks a field that a model reads.
+    #[error("batch: expected the field `{field}`, which {provider} provides, got {}", listed(.present))]
+    MissingField {
+        /// Name of the field.
+        field: String,
+        /// What makes batches with this field.
+        provider: &'static str,
+        /// Names of the fields that the batch has.
+        present: Vec<String>,
+    },
     /// A data set cannot serve its purpose (empty, a class missing, an index out of range).
     #[error("{0}")]
     Dataset(String),
@@ -120,5 +130,18 @@ impl Error {
     /// An [`Error::File`] of this file.
     pub fn file(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self::File { path: path.into(), message: message.into() }
+    }
+
+    /// Returns an [`Error::Setting`] about a tensor of another shape or kind than `expected`.
+    pub(crate) fn tensor(name: &'static str, expected: &str, tensor: &tch::Tensor) -> Self {
+        let got = format!("{:?} {:?}", tensor.kind(), tensor.size());
+        Self::Setting { name, expected: expected.to_owned(), got }
+    }
+}
+
+fn listed(fields: &[String]) -> String {
+    match fields {
+        [] => "a batch without fields".to_owned(),
+        fields => format!("`{}`", fields.join("`, `")),
     }
 }

@@ -1,6 +1,7 @@
 //! The model contract: one forward pass that yields the logits and, for labelled batches, the losses.
 
 use faknow_data::Batch;
+use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 
 use crate::Result;
@@ -10,7 +11,7 @@ use crate::Result;
 /// The weights live in the `VarStore` whose path the model was built from; the model holds handles to them.
 ///
 /// ```
-/// use faknow_data::TextBatch;
+/// use faknow_data::FieldBatch;
 /// use faknow_model::{Mode, Model, Output, Result, loss};
 /// use tch::{Device, Kind, Tensor, nn};
 ///
@@ -18,9 +19,9 @@ use crate::Result;
 /// struct BagOfWords { embedding: Tensor, weight: Tensor }
 ///
 /// impl Model for BagOfWords {
-///     type Batch = TextBatch;
-///     fn forward(&self, batch: &TextBatch, _: Mode) -> Result<Output> {
-///         let words = Tensor::f_embedding(&self.embedding, &batch.tokens, 0, false, false)?; // [n, len, dim]
+///     type Batch = FieldBatch;
+///     fn forward(&self, batch: &FieldBatch, _: Mode) -> Result<Output> {
+///         let words = Tensor::f_embedding(&self.embedding, &batch.words()?.ids, 0, false, false)?; // [n, len, dim]
 ///         let mean = words.f_mean_dim(Some([1].as_slice()), false, Kind::Float)?;
 ///         loss::classify(mean.f_matmul(&self.weight)?, batch)
 ///     }
@@ -29,7 +30,7 @@ use crate::Result;
 /// let vars = nn::VarStore::new(Device::Cpu);
 /// let path = vars.root();
 /// let model = BagOfWords { embedding: path.randn("embedding", &[10, 4], 0.0, 0.1), weight: path.zeros("weight", &[4, 2]) };
-/// let batch = TextBatch::new(Tensor::from_slice(&[2i64, 3, 4]).view([1, 3]), Some(Tensor::from_slice(&[1i64])))?;
+/// let batch = FieldBatch::from_words(Tensor::from_slice(&[2i64, 3, 4]).view([1, 3]), Some(Tensor::from_slice(&[1i64])))?;
 /// let output = model.forward(&batch, Mode::Eval)?;
 /// assert_eq!(output.logits.size(), [1, 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,21 +45,29 @@ pub trait Model: Send {
     /// The batch does not fit the model, or libtorch refuses an operation.
     fn forward(&self, batch: &Self::Batch, mode: Mode) -> Result<Output>;
 
-    /// The model as one of word vectors, which explanations and exports need; `None` if it is none.
-    fn of_words(&self) -> Option<&dyn OfWords> {
+    /// Returns the model as one of word vectors, which explanations of texts and exports need. Default: `None`, for a model
+    /// that reads anything besides words.
+    fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
+        None
+    }
+
+    /// Returns the features of nodes in `batch` that the logits depend on, which explanations of trees need. Default: `None`,
+    /// for a model that reads no trees.
+    fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
+        let _ = batch;
         None
     }
 }
 
 /// A model whose logits come from the vectors of a text's words alone.
-pub trait OfWords {
-    /// Word numbers i64 `[n, len]` to vectors `[n, len, size]`.
+pub trait EmbeddingModel {
+    /// Returns the vectors `[n, len, size]` of token ids i64 `[n, len]`.
     ///
     /// # Errors
-    /// A word number is not below the number of words.
-    fn vectors(&self, tokens: &Tensor) -> Result<Tensor>;
+    /// A token id is not below the number of words.
+    fn vectors(&self, ids: &Tensor) -> Result<Tensor>;
 
-    /// Vectors `[n, len, size]` to logits `[n, n_classes]`, as in [`Mode::Eval`], by operations that do not depend on `n` and `len`.
+    /// Returns the logits `[n, n_classes]` of vectors `[n, len, size]`, as in [`Mode::Eval`], by operations that do not depend on `n` and `len`.
     ///
     /// # Errors
     /// The texts are shorter than the model can read.
@@ -72,8 +81,12 @@ impl<M: Model + ?Sized> Model for Box<M> {
         (**self).forward(batch, mode)
     }
 
-    fn of_words(&self) -> Option<&dyn OfWords> {
-        (**self).of_words()
+    fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
+        (**self).as_embedding_model()
+    }
+
+    fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
+        (**self).node_features(batch)
     }
 }
 

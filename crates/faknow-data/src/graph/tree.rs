@@ -1,6 +1,7 @@
 //! A propagation tree: a source post, and the posts that answer or pass on another one of the tree.
 
 use super::SparseRows;
+use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
 /// A propagation tree with the features of its nodes.
@@ -111,6 +112,20 @@ impl Tree {
     /// The features of each node.
     pub fn features(&self) -> &SparseRows {
         &self.features
+    }
+
+    /// Returns a number that is another for another shape or other features, whatever the tree's name.
+    pub(super) fn content(&self) -> u64 {
+        let mut fingerprint = Fingerprint::new();
+        for (node, parent) in self.parents.iter().enumerate() {
+            fingerprint.add(parent.map_or(u64::MAX, u64::from));
+            let (columns, values) = self.features.row(node);
+            fingerprint.add(columns.len() as u64);
+            for (&column, value) in columns.iter().zip(values) {
+                fingerprint.add(u64::from(column) << 32 | u64::from(value.to_bits()));
+            }
+        }
+        fingerprint.finish()
     }
 
     pub(super) fn features_mut(&mut self) -> &mut SparseRows {

@@ -7,7 +7,6 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::Tree;
-use crate::fingerprint::Fingerprint;
 use crate::inspect::Lengths;
 
 /// What is in a set of propagation trees.
@@ -58,7 +57,7 @@ impl TreeStats {
                 *n += 1;
                 *mixed |= *label != tree.label();
             }
-            *alike.entry(content(tree)).or_insert(0) += 1;
+            *alike.entry(tree.content()).or_insert(0) += 1;
         }
         Self {
             n_trees: trees.len(),
@@ -76,20 +75,6 @@ impl TreeStats {
             n_duplicates: alike.into_values().filter(|&n| n > 1).sum(),
         }
     }
-}
-
-/// A number of a tree's shape and features, not of its name.
-fn content(tree: &Tree) -> u64 {
-    let mut fingerprint = Fingerprint::new();
-    for (node, parent) in tree.parents().iter().enumerate() {
-        fingerprint.add(parent.map_or(u64::MAX, u64::from));
-        let (columns, values) = tree.features().row(node);
-        fingerprint.add(columns.len() as u64);
-        for (&column, value) in columns.iter().zip(values) {
-            fingerprint.add(u64::from(column) << 32 | u64::from(value.to_bits()));
-        }
-    }
-    fingerprint.finish()
 }
 
 impl Display for TreeStats {

@@ -11,8 +11,8 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::judge::{advice, class_problems, domain_problems};
 use crate::Classes;
 use crate::inspect::{Count, Inspection, Lengths, Problem, ProblemKind};
-use crate::labels::RawLabel;
-use crate::record::{Broken, ColumnMap, Format, RawRecord, domain_of, text_of};
+use crate::records::RawLabel;
+use crate::records::{Broken, ColumnMap, Format, RawRecord, domain_of, text_of};
 
 /// How many record numbers a problem lists.
 pub(super) const N_LISTED: usize = 5;

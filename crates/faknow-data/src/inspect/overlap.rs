@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::sketch::{Sketch, Sketcher};
-use crate::labels::RawLabel;
-use crate::record::{ReadOptions, Source, open_file, text_of};
+use crate::records::RawLabel;
+use crate::records::{ReadOptions, Source, open_file, text_of};
 use crate::{Classes, Error, Result};
 
 /// Share of the shingles of two texts from which they are nearly the same.

@@ -3,13 +3,13 @@
 //! Yoon Kim, *Convolutional Neural Networks for Sentence Classification*, EMNLP 2014. As in FaKnow, the optimizer
 //! is Adam and the output layer has no norm constraint; the paper has Adadelta and a maximum norm of 3.
 
-use faknow_data::TextBatch;
+use faknow_data::FieldBatch;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
 use crate::layers::{Activation, Embedding, Linear, TextCnnLayer};
-use crate::{Error, Mode, Model, OfWords, Output, Result, loss};
+use crate::{EmbeddingModel, Error, Mode, Model, Output, Result, loss};
 
 /// Hyper-parameters of [`TextCnn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,9 +43,9 @@ impl Default for TextCnnConfig {
 }
 
 impl TextCnnConfig {
-    /// Padding columns behind the longest text with which a result equals that of any longer padding: the widest
+    /// Returns the padding columns after the longest text with which a result equals that of any longer padding: the widest
     /// kernel, so that every row has a window of padding alone.
-    pub fn margin(&self) -> usize {
+    pub fn extra_padding(&self) -> usize {
         self.kernel_sizes.iter().copied().max().and_then(|k| usize::try_from(k).ok()).unwrap_or(0)
     }
 }
@@ -110,20 +110,20 @@ impl TextCnn {
 }
 
 impl Model for TextCnn {
-    type Batch = TextBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TextBatch, mode: Mode) -> Result<Output> {
-        let features = self.convolutions.forward_words(&self.embedding, &batch.tokens)?; // [n, filters]
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let features = self.convolutions.forward_words(&self.embedding, &batch.words()?.ids)?; // [n, filters]
         let features = features.f_dropout(self.dropout, mode.is_train())?;
         loss::classify(self.classifier.forward(&features)?, batch)
     }
 
-    fn of_words(&self) -> Option<&dyn OfWords> {
+    fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
         Some(self)
     }
 }
 
-impl OfWords for TextCnn {
+impl EmbeddingModel for TextCnn {
     fn vectors(&self, tokens: &Tensor) -> Result<Tensor> {
         self.embedding.forward(tokens)
     }

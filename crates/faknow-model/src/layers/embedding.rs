@@ -102,7 +102,7 @@ thread_local! {
 /// A batch has a few hundred words out of tens of thousands. The stock training step does it; for a loop of your own:
 ///
 /// ```
-/// use faknow_data::TextBatch;
+/// use faknow_data::FieldBatch;
 /// use faknow_model::layers::with_row_gradients;
 /// use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
 /// use tch::{Device, Tensor, nn};
@@ -110,7 +110,7 @@ thread_local! {
 /// let vars = nn::VarStore::new(Device::Cpu);
 /// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 1000, 2)?;
 /// let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 0, 0, 0]]);
-/// let batch = TextBatch::new(tokens, Some(Tensor::from_slice(&[1i64])))?;
+/// let batch = FieldBatch::from_words(tokens, Some(Tensor::from_slice(&[1i64])))?;
 /// let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
 /// output.loss.unwrap().total.backward();
 /// assert!(vars.variables()["word_embedding.weight"].grad().is_sparse());

@@ -1,11 +1,11 @@
 //! The edges that messages go along, and what a node does with those that reach it.
 
-use faknow_data::graph::TreeBatch;
+use faknow_data::graph::Trees;
 use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// Directed edges between the nodes of a batch.
+/// Directed edges between the nodes of a trees.
 #[derive(Debug)]
 pub struct Graph {
     /// Where each edge begins, i64 `[n_edges]`.
@@ -29,24 +29,24 @@ impl Graph {
     ///
     /// # Errors
     /// libtorch refuses an operation.
-    pub fn top_down(batch: &TreeBatch) -> Result<Self> {
-        Self::new(&batch.edges, batch.n_nodes())
+    pub fn top_down(trees: &Trees) -> Result<Self> {
+        Self::new(&trees.edges, trees.n_nodes())
     }
 
     /// Messages go from children to parents.
     ///
     /// # Errors
     /// libtorch refuses an operation.
-    pub fn bottom_up(batch: &TreeBatch) -> Result<Self> {
-        Ok(Self::top_down(batch)?.reversed())
+    pub fn bottom_up(trees: &Trees) -> Result<Self> {
+        Ok(Self::top_down(trees)?.reversed())
     }
 
     /// Messages go both ways.
     ///
     /// # Errors
     /// libtorch refuses an operation.
-    pub fn undirected(batch: &TreeBatch) -> Result<Self> {
-        let Self { from, to, n_nodes } = Self::top_down(batch)?;
+    pub fn undirected(trees: &Trees) -> Result<Self> {
+        let Self { from, to, n_nodes } = Self::top_down(trees)?;
         Ok(Self { from: Tensor::f_cat(&[&from, &to], 0)?, to: Tensor::f_cat(&[&to, &from], 0)?, n_nodes })
     }
 
@@ -95,9 +95,9 @@ impl Graph {
 ///
 /// # Errors
 /// `x` does not have a row for each node.
-pub fn mean_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
-    let sizes = batch.sizes.f_to_kind(x.kind())?.f_unsqueeze(1)?;
-    Ok(sum_pool(x, batch)?.f_div(&sizes)?)
+pub fn mean_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
+    let sizes = trees.sizes.f_to_kind(x.kind())?.f_unsqueeze(1)?;
+    Ok(sum_pool(x, trees)?.f_div(&sizes)?)
 }
 
 /// The maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; its gradient goes in equal shares to all nodes that
@@ -105,21 +105,21 @@ pub fn mean_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
 ///
 /// # Errors
 /// `x` does not have a row for each node.
-pub fn max_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
+pub fn max_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
     // libtorch's own gradient of the maximum does not divide what is negative among equal values (libtorch 2.13).
     let shares = tch::no_grad(|| -> Result<Tensor> {
-        let (sizes, none) = (Some(&batch.sizes), None);
+        let (sizes, none) = (Some(&trees.sizes), None);
         let largest = Tensor::f_segment_reduce(x, "max", sizes, none, none, 0, false, f64::NEG_INFINITY)?;
-        let has_it = x.f_eq_tensor(&largest.f_index_select(0, &batch.trees)?)?.f_to_kind(x.kind())?;
-        let counts = sum_pool(&has_it, batch)?;
-        Ok(has_it.f_div(&counts.f_index_select(0, &batch.trees)?)?)
+        let has_it = x.f_eq_tensor(&largest.f_index_select(0, &trees.tree_ids)?)?.f_to_kind(x.kind())?;
+        let counts = sum_pool(&has_it, trees)?;
+        Ok(has_it.f_div(&counts.f_index_select(0, &trees.tree_ids)?)?)
     })?;
-    sum_pool(&x.f_mul(&shares)?, batch)
+    sum_pool(&x.f_mul(&shares)?, trees)
 }
 
 /// The sum over each tree: rows are added one after the other, which is several times as fast as libtorch's fold of
 /// segments, and so is its gradient.
-fn sum_pool(x: &Tensor, batch: &TreeBatch) -> Result<Tensor> {
-    let none = Tensor::f_zeros([batch.n_trees(), x.size()[1]], (x.kind(), x.device()))?;
-    Ok(none.f_index_add(0, &batch.trees, x)?)
+fn sum_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
+    let none = Tensor::f_zeros([trees.n_trees(), x.size()[1]], (x.kind(), x.device()))?;
+    Ok(none.f_index_add(0, &trees.tree_ids, x)?)
 }

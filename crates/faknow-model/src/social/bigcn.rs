@@ -2,7 +2,8 @@
 //!
 //! Bian et al., *Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks*, AAAI 2020.
 
-use faknow_data::graph::{TreeBatch, drop_edge};
+use faknow_data::FieldBatch;
+use faknow_data::graph::{NodeFeatures, Trees, drop_edge};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
@@ -87,14 +88,7 @@ impl BiGcn {
     }
 
     /// Trees as `[n_trees, out_size + hidden_size]`, from the nodes' features times the first weight.
-    fn direction(
-        &self,
-        way: &Way,
-        graph: &Graph,
-        x: &Tensor,
-        batch: &TreeBatch,
-        mode: Mode,
-    ) -> Result<Tensor> {
+    fn direction(&self, way: &Way, graph: &Graph, x: &Tensor, trees: &Trees, mode: Mode) -> Result<Tensor> {
         let (hidden, rate) = (self.config.hidden_size, self.config.dropout);
         let propagation = GcnPropagation::new(graph, x.kind())?;
         let first = way.first.propagate(x, &propagation)?;
@@ -106,38 +100,43 @@ impl BiGcn {
         let root = match mode {
             Mode::Train => {
                 // Each node drops other features of its root.
-                let root_of_each = batch.roots.f_index_select(0, &batch.trees)?;
-                node_linear(&select_dropped(&batch.features, &root_of_each, rate)?, for_root)?
+                let root_of_each = trees.roots.f_index_select(0, &trees.tree_ids)?;
+                node_linear(&select_dropped(&trees.features, &root_of_each, rate)?, for_root)?
             }
             Mode::Eval => {
-                let roots = select_positive(&batch.features, &batch.roots)?;
-                node_linear(&roots, for_root)?.f_index_select(0, &batch.trees)?
+                let roots = select_positive(&trees.features, &trees.roots)?;
+                node_linear(&roots, for_root)?.f_index_select(0, &trees.tree_ids)?
             }
         };
         let second = way.second.propagate(&own.f_add(&root)?, &propagation)?.f_relu()?;
         // The mean over a tree of what is the same at all its nodes is that.
-        let roots = first.f_index_select(0, &batch.roots)?;
+        let roots = first.f_index_select(0, &trees.roots)?;
         let roots = if self.config.detach_root { roots.f_detach()? } else { roots };
-        Ok(Tensor::f_cat(&[mean_pool(&second, batch)?, roots], 1)?)
+        Ok(Tensor::f_cat(&[mean_pool(&second, trees)?, roots], 1)?)
     }
 }
 
 impl Model for BiGcn {
-    type Batch = TreeBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
         let weights = stacked(&[self.down.first.weight(), self.up.first.weight()])?;
-        let x = node_linear(&batch.features, &weights)?; // for both directions in one pass
+        let x = node_linear(&trees.features, &weights)?; // for both directions in one pass
         let hidden = self.config.hidden_size;
         let x = x.f_split(hidden, 1)?;
         let edges = || match mode {
-            Mode::Train => drop_edge(&batch.edges, self.config.drop_edge),
-            Mode::Eval => Ok(batch.edges.shallow_clone()),
+            Mode::Train => drop_edge(&trees.edges, self.config.drop_edge),
+            Mode::Eval => Ok(trees.edges.shallow_clone()),
         };
-        let down = Graph::new(&edges()?, batch.n_nodes())?;
-        let up = Graph::new(&edges()?, batch.n_nodes())?.reversed();
-        let down = self.direction(&self.down, &down, &x[0], batch, mode)?;
-        let up = self.direction(&self.up, &up, &x[1], batch, mode)?;
+        let down = Graph::new(&edges()?, trees.n_nodes())?;
+        let up = Graph::new(&edges()?, trees.n_nodes())?.reversed();
+        let down = self.direction(&self.down, &down, &x[0], trees, mode)?;
+        let up = self.direction(&self.up, &up, &x[1], trees, mode)?;
         loss::classify(self.classifier.forward(&Tensor::f_cat(&[down, up], 1)?)?, batch)
+    }
+
+    fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {
+        batch.trees.as_ref().map(|trees| &trees.features)
     }
 }

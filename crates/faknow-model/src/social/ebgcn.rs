@@ -4,7 +4,8 @@
 //! ACL 2021. As in the paper, what an edge should be is drawn from a distribution that networks infer from its two nodes,
 //! and the weights of the edges are drawn towards it.
 
-use faknow_data::graph::{TreeBatch, drop_edge};
+use faknow_data::FieldBatch;
+use faknow_data::graph::{NodeFeatures, Trees, drop_edge};
 use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 use tch::{Kind, Reduction, Tensor};
@@ -102,17 +103,18 @@ impl Ebgcn {
 }
 
 impl Model for Ebgcn {
-    type Batch = TreeBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
         let edges = || match mode {
-            Mode::Train => drop_edge(&batch.edges, self.config.drop_edge),
-            Mode::Eval => Ok(batch.edges.shallow_clone()),
+            Mode::Train => drop_edge(&trees.edges, self.config.drop_edge),
+            Mode::Eval => Ok(trees.edges.shallow_clone()),
         };
-        let down = Graph::new(&edges()?, batch.n_nodes())?;
-        let up = Graph::new(&edges()?, batch.n_nodes())?.reversed();
-        let (down, down_loss) = self.down.forward(&down, batch, &self.config, mode)?;
-        let (up, up_loss) = self.up.forward(&up, batch, &self.config, mode)?;
+        let down = Graph::new(&edges()?, trees.n_nodes())?;
+        let up = Graph::new(&edges()?, trees.n_nodes())?.reversed();
+        let (down, down_loss) = self.down.forward(&down, trees, &self.config, mode)?;
+        let (up, up_loss) = self.up.forward(&up, trees, &self.config, mode)?;
         let logits = self.classifier.forward(&Tensor::f_cat(&[up, down], 1)?)?;
         let Output { logits, loss } = loss::classify(logits, batch)?;
         let with_edges = |classification: Loss| -> Result<Loss> {
@@ -121,6 +123,10 @@ impl Model for Ebgcn {
             Ok(Loss { total, parts: vec![(Loss::CLASSIFICATION, classification.total), ("edge", edges)] })
         };
         Ok(Output { logits, loss: loss.map(with_edges).transpose()? })
+    }
+
+    fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {
+        batch.trees.as_ref().map(|trees| &trees.features)
     }
 }
 
@@ -160,30 +166,30 @@ impl Way {
     fn forward(
         &self,
         graph: &Graph,
-        batch: &TreeBatch,
+        trees: &Trees,
         config: &EbgcnConfig,
         mode: Mode,
     ) -> Result<(Tensor, Tensor)> {
         let kind = self.relations.kind();
-        let first = self.first.forward(&batch.features, &GcnPropagation::new(graph, kind)?)?;
+        let first = self.first.forward(&trees.features, &GcnPropagation::new(graph, kind)?)?;
         let (weights, edge_loss) = self.edges(&first, graph, config, mode)?;
         // Batch normalisation, ReLU and the product with the weight of [first, root], of which the second half is the same
         // at all nodes of a tree: it is done once a tree.
         let hidden = config.hidden_size;
         let own = self.norm.forward_columns(&first, 0, None, mode)?.f_relu()?;
-        let roots = batch.features.select(&batch.roots)?.to_dense()?.f_to_kind(kind)?; // [n_trees, n_features]
-        let roots = self.norm.forward_columns(&roots, hidden, Some(&batch.sizes), mode)?.f_relu()?;
+        let roots = trees.features.select(&trees.roots)?.to_dense()?.f_to_kind(kind)?; // [n_trees, n_features]
+        let roots = self.norm.forward_columns(&roots, hidden, Some(&trees.sizes), mode)?.f_relu()?;
         let rate = if config.faithful { 0.0 } else { config.dropout };
         let weight = self.second.weight();
         let parts = weight.f_split_with_sizes([hidden, weight.size()[1] - hidden], 1)?;
         let own = dropout(&own, rate, mode)?.f_matmul(&parts[0].f_tr()?)?;
         let roots =
-            dropout(&roots, rate, mode)?.f_matmul(&parts[1].f_tr()?)?.f_index_select(0, &batch.trees)?;
+            dropout(&roots, rate, mode)?.f_matmul(&parts[1].f_tr()?)?.f_index_select(0, &trees.tree_ids)?;
         let propagation = GcnPropagation::weighted(graph, weights)?;
         let second = self.second.propagate(&own.f_add(&roots)?, &propagation)?.f_relu()?;
-        let of_roots = first.f_index_select(0, &batch.roots)?;
+        let of_roots = first.f_index_select(0, &trees.roots)?;
         let of_roots = if config.faithful { of_roots.f_detach()? } else { of_roots };
-        Ok((Tensor::f_cat(&[mean_pool(&second, batch)?, of_roots], 1)?, edge_loss))
+        Ok((Tensor::f_cat(&[mean_pool(&second, trees)?, of_roots], 1)?, edge_loss))
     }
 
     /// The weight of each edge, `[n_edges]`, and how far the edges are from what was drawn for them, a scalar.

@@ -3,7 +3,8 @@
 //! Monti et al., *Fake News Detection on Social Media using Geometric Deep Learning*, 2019, in the form of Dou et al.,
 //! SIGIR 2021: one attention head, cross entropy (the paper: four heads, hinge loss). Edges go both ways.
 
-use faknow_data::graph::{NodeFeatures, TreeBatch};
+use faknow_data::FieldBatch;
+use faknow_data::graph::{NodeFeatures, Trees};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
@@ -52,11 +53,16 @@ impl Gcnfn {
 }
 
 impl Model for Gcnfn {
-    type Batch = TreeBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let trees = dropout(&self.encoder.forward(batch)?, self.dropout, mode)?;
-        loss::classify(self.classifier.forward(&trees)?, batch)
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
+        let features = dropout(&self.encoder.forward(trees)?, self.dropout, mode)?;
+        loss::classify(self.classifier.forward(&features)?, batch)
+    }
+
+    fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {
+        batch.trees.as_ref().map(|trees| &trees.features)
     }
 }
 
@@ -77,11 +83,11 @@ impl GcnfnEncoder {
         Ok(Self { convs, linear: Linear::new(&(path / "fc1"), wide, hidden_size)? })
     }
 
-    pub(super) fn forward(&self, batch: &TreeBatch) -> Result<Tensor> {
-        let graph = Graph::undirected(batch)?;
-        let nodes = NodeFeatures::Dense(self.convs[0].forward(&batch.features, &graph)?.f_selu()?);
+    pub(super) fn forward(&self, trees: &Trees) -> Result<Tensor> {
+        let graph = Graph::undirected(trees)?;
+        let nodes = NodeFeatures::Dense(self.convs[0].forward(&trees.features, &graph)?.f_selu()?);
         let nodes = self.convs[1].forward(&nodes, &graph)?.f_selu()?;
-        let trees = mean_pool(&nodes, batch)?.f_selu()?;
+        let trees = mean_pool(&nodes, trees)?.f_selu()?;
         Ok(self.linear.forward(&trees)?.f_selu()?)
     }
 }

@@ -3,7 +3,8 @@
 //! Han, Karunasekera and Leckie, *Graph Neural Networks with Continual Learning for Fake News Detection from Social Media*,
 //! 2020: its detector, which is DiffPool (Ying et al., NeurIPS 2018). Edges go both ways.
 
-use faknow_data::graph::{NodeFeatures, TreeBatch};
+use faknow_data::FieldBatch;
+use faknow_data::graph::{NodeFeatures, Trees};
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
@@ -131,21 +132,21 @@ impl Gnncl {
     }
 
     /// The trees of a batch as dense graphs.
-    fn graphs(&self, batch: &TreeBatch, kind: Kind) -> Result<Graphs> {
-        let largest = batch.sizes.f_max()?.f_int64_value(&[])?;
+    fn graphs(&self, trees: &Trees, kind: Kind) -> Result<Graphs> {
+        let largest = trees.sizes.f_max()?.f_int64_value(&[])?;
         if largest > self.config.max_nodes {
             let expected = format!("trees of at most {} nodes (`max_nodes`)", self.config.max_nodes);
             return Err(Error::Batch { model: "GNNCL", expected, got: format!("one of {largest}") });
         }
         let (n_trees, n) =
-            (batch.n_trees(), if self.config.pad_to_max { self.config.max_nodes } else { largest });
-        let device = batch.trees.device();
+            (trees.n_trees(), if self.config.pad_to_max { self.config.max_nodes } else { largest });
+        let device = trees.tree_ids.device();
         // The place of a node: its tree's rows begin at tree · n.
-        let firsts = batch.sizes.f_cumsum(0, Kind::Int64)?.f_sub(&batch.sizes)?;
+        let firsts = trees.sizes.f_cumsum(0, Kind::Int64)?.f_sub(&trees.sizes)?;
         let shifts = Tensor::f_arange(n_trees, (Kind::Int64, device))?.f_mul_scalar(n)?.f_sub(&firsts)?;
-        let places = Tensor::f_arange(batch.n_nodes(), (Kind::Int64, device))?
-            .f_add(&shifts.f_index_select(0, &batch.trees)?)?;
-        let (from, to) = (batch.edges.f_select(0, 0)?, batch.edges.f_select(0, 1)?);
+        let places = Tensor::f_arange(trees.n_nodes(), (Kind::Int64, device))?
+            .f_add(&shifts.f_index_select(0, &trees.tree_ids)?)?;
+        let (from, to) = (trees.edges.f_select(0, 0)?, trees.edges.f_select(0, 1)?);
         let (from, to) = (places.f_index_select(0, &from)?, places.f_index_select(0, &to)?);
         // The entry of an edge: its row among all, times n, and its column in its tree.
         let entry = |row: &Tensor, column: &Tensor| -> Result<Tensor> {
@@ -164,18 +165,19 @@ impl Gnncl {
 }
 
 impl Model for Gnncl {
-    type Batch = TreeBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let mut graphs = self.graphs(batch, self.classifier.kind())?;
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
+        let mut graphs = self.graphs(trees, self.classifier.kind())?;
         let mut padded = None;
         if self.config.pad_to_max {
             // Padding is nodes like others then, for all but the pooling.
-            padded = Some(graphs.padded(&batch.features.to_dense()?.f_to_kind(self.classifier.kind())?)?);
+            padded = Some(graphs.padded(&trees.features.to_dense()?.f_to_kind(self.classifier.kind())?)?);
             graphs.places = None;
         }
         let features = padded.map(|rows| rows.f_flatten(0, 1).map(NodeFeatures::Dense)).transpose()?;
-        let output = self.pooled(features.as_ref().unwrap_or(&batch.features), &graphs, mode)?;
+        let output = self.pooled(features.as_ref().unwrap_or(&trees.features), &graphs, mode)?;
         let Output { logits, loss } = loss::classify(output.logits, batch)?;
         let with_auxiliary = |loss: Loss| -> Result<Loss> {
             let auxiliary = output.link_loss.f_add(&output.entropy)?.f_mul_scalar(self.config.aux_weight)?;
@@ -192,6 +194,10 @@ impl Model for Gnncl {
             Ok(Loss { total, parts })
         };
         Ok(Output { logits, loss: loss.map(with_auxiliary).transpose()? })
+    }
+
+    fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {
+        batch.trees.as_ref().map(|trees| &trees.features)
     }
 }
 

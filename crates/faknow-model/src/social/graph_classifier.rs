@@ -3,7 +3,8 @@
 //! Kipf and Welling, ICLR 2017; Hamilton, Ying and Leskovec, NIPS 2017; Veličković et al., ICLR 2018; in the form that
 //! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021, compare them in. Edges go both ways.
 
-use faknow_data::graph::{NodeFeatures, TreeBatch};
+use faknow_data::FieldBatch;
+use faknow_data::graph::NodeFeatures;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
@@ -100,12 +101,17 @@ impl GraphClassifier {
 }
 
 impl Model for GraphClassifier {
-    type Batch = TreeBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let nodes = self.conv.forward(&batch.features, &Graph::undirected(batch)?)?;
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
+        let nodes = self.conv.forward(&trees.features, &Graph::undirected(trees)?)?;
         // The maximum of what a ReLU leaves is what it leaves of the maximum.
-        let trees = dropout(&max_pool(&nodes, batch)?.f_relu()?, self.dropout, mode)?;
-        loss::classify(self.classifier.forward(&trees)?, batch)
+        let features = dropout(&max_pool(&nodes, trees)?.f_relu()?, self.dropout, mode)?;
+        loss::classify(self.classifier.forward(&features)?, batch)
+    }
+
+    fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {
+        batch.trees.as_ref().map(|trees| &trees.features)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. The news item is the root of its tree.
 
-use faknow_data::graph::TreeBatch;
+use faknow_data::FieldBatch;
+use faknow_data::graph::NodeFeatures;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
@@ -86,20 +87,25 @@ impl Upfd {
 }
 
 impl Model for Upfd {
-    type Batch = TreeBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TreeBatch, mode: Mode) -> Result<Output> {
-        let news = self.news.forward(&batch.features.select(&batch.roots)?)?.f_relu()?;
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
+        let news = self.news.forward(&trees.features.select(&trees.roots)?)?.f_relu()?;
         let (trees, both) = match &self.encoder {
             Encoder::Conv(conv, both) => {
-                let nodes = conv.forward(&batch.features, &Graph::undirected(batch)?)?;
+                let nodes = conv.forward(&trees.features, &Graph::undirected(trees)?)?;
                 // The maximum of what a ReLU leaves is what it leaves of the maximum.
-                (max_pool(&nodes, batch)?.f_relu()?, both)
+                (max_pool(&nodes, trees)?.f_relu()?, both)
             }
-            Encoder::Gcnfn(encoder) => (encoder.forward(batch)?, &encoder.linear),
+            Encoder::Gcnfn(encoder) => (encoder.forward(trees)?, &encoder.linear),
         };
         let features = both.forward(&Tensor::f_cat(&[trees, news], 1)?)?.f_relu()?;
         let features = dropout(&features, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&features)?, batch)
+    }
+
+    fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {
+        batch.trees.as_ref().map(|trees| &trees.features)
     }
 }

@@ -1,0 +1,107 @@
+//! A data set of tokens on disk, so that the texts need not be read and tokenized again.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::dataset::{Columns, FieldDataset};
+use super::domains::DomainColumn;
+use crate::column::Column;
+use crate::text::{TokenStorage, Tokens, WordColumn};
+use crate::{Dataset, Error, Result};
+
+/// What a saved data set holds besides its tokens.
+#[derive(Serialize, Deserialize)]
+struct Index {
+    /// Number of tokens of each text.
+    lengths: Vec<u32>,
+    labels: Vec<u32>,
+    domains: Option<DomainColumn>,
+    /// Fingerprint of all of it, tokens included.
+    content: Option<u64>,
+}
+
+impl FieldDataset {
+    /// Writes the tokens as `PATH.tokens`, and labels and domains as `PATH.json`. Of a [`subset`](Self::subset) all texts are
+    /// written that it was taken from; the padding is not.
+    ///
+    /// # Errors
+    /// A file cannot be written; the data set has no texts, or has trees or features, which are not saved.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let Columns { words: Some(words), trees: None, .. } = &self.columns else {
+            return Err(Error::Dataset("only data sets of texts alone can be saved".to_owned()));
+        };
+        if !self.columns.features.is_empty() {
+            return Err(Error::Dataset("data sets with features cannot be saved".to_owned()));
+        }
+        let [tokens, index] = files(path.as_ref());
+        words.tokens().save(&tokens)?;
+        let whole = Self::new(self.columns.clone());
+        let content = Index {
+            lengths: (0..words.n_rows()).map(|row| words.size(row) as u32).collect(),
+            labels: self.columns.labels.to_vec(),
+            domains: self.columns.domains.as_deref().cloned(),
+            content: whole.fingerprint(),
+        };
+        let io = |source| Error::io(&index, source);
+        let mut file = BufWriter::new(File::create(&index).map_err(io)?);
+        serde_json::to_writer(&mut file, &content).map_err(|error| io(error.into()))?;
+        file.flush().map_err(io)
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// A file cannot be read, or does not hold what was written.
+    pub fn load(path: impl AsRef<Path>, storage: &TokenStorage) -> Result<Self> {
+        let [tokens_file, index_file] = files(path.as_ref());
+        let file = File::open(&index_file).map_err(|source| Error::io(&index_file, source))?;
+        let index: Index = serde_json::from_reader(BufReader::new(file))
+            .map_err(|error| Error::file(&index_file, format!("this is not an index of tokens: {error}")))?;
+        let corrupted = |file: &Path| Error::file(file, "corrupted: it does not hold what was written");
+        if !index.is_consistent() {
+            return Err(corrupted(&index_file));
+        }
+        let Index { lengths, labels, domains, content } = index;
+        let mut end = 0;
+        let ends: Vec<usize> = lengths
+            .iter()
+            .map(|&length| {
+                end += length as usize;
+                end
+            })
+            .collect();
+        let words = WordColumn::new(Tokens::open(&tokens_file, end, storage)?, ends)?;
+        let data = Self::new(Columns {
+            n_rows: words.n_rows(),
+            labels: Arc::new(labels),
+            words: Some(Arc::new(words)),
+            domains: domains.map(Arc::new),
+            ..Columns::default()
+        });
+        match data.fingerprint() == content {
+            true => Ok(data),
+            false => Err(corrupted(&tokens_file)),
+        }
+    }
+}
+
+impl Index {
+    /// Whether there is a class for each text or for none, and domains are among the names.
+    fn is_consistent(&self) -> bool {
+        let n = self.lengths.len();
+        let has_rows = |domains: &DomainColumn| {
+            let n_names = domains.names.len();
+            domains.n_rows() == n
+                && domains.numbers.iter().flatten().all(|&domain| (domain as usize) < n_names)
+        };
+        (self.labels.is_empty() || self.labels.len() == n) && self.domains.as_ref().is_none_or(has_rows)
+    }
+}
+
+fn files(path: &Path) -> [PathBuf; 2] {
+    ["tokens", "json"].map(|ending| path.with_extension(ending))
+}

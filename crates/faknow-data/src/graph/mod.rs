@@ -1,0 +1,31 @@
+//! How posts spread: propagation trees, their node features, and their batches.
+
+mod drop_edge;
+mod event_split;
+mod features;
+mod npy;
+mod npz_trees;
+mod td_rvnn;
+mod tf_idf;
+mod tree;
+mod tree_column;
+mod tree_json;
+mod tree_lists;
+mod tree_stats;
+mod trees;
+mod upfd;
+
+pub use drop_edge::drop_edge;
+pub use event_split::{event_k_fold, event_split};
+pub use features::{NodeFeatures, SparseFeatures, SparseRows};
+pub use npz_trees::read_npz_trees;
+pub use td_rvnn::read_td_rvnn;
+pub use tf_idf::TfIdf;
+pub use tree::Tree;
+pub use tree_json::{RawTree, TreeJsonReader, raw_to_trees, raw_width, tree_vocab};
+pub use tree_lists::{TreeLabel, label_trees, read_ids, read_tree_labels, select};
+pub use tree_stats::TreeStats;
+pub use trees::Trees;
+pub use upfd::{Upfd, read_upfd};
+
+pub(crate) use tree_column::TreeColumn;

@@ -1,0 +1,7 @@
+//! What happens to samples before training: splits and folds.
+
+mod folds;
+mod split;
+
+pub use folds::{Fold, Folds};
+pub use split::{DEFAULT_RATIOS, k_fold, random_split, stratified_k_fold, stratified_split};

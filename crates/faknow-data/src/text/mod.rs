@@ -1,0 +1,22 @@
+//! From texts to token ids: tokenizers, vocabularies, pretrained word vectors.
+
+mod ascii;
+mod embeddings;
+mod interner;
+mod normalize;
+pub mod stop_words;
+mod tokenize;
+mod tokens;
+mod vocab;
+mod word_column;
+mod words;
+
+pub use embeddings::{Vectors, load_vectors};
+pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind};
+pub use tokens::TokenStorage;
+pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};
+pub use words::Words;
+
+pub(crate) use interner::Interner;
+pub(crate) use tokens::Tokens;
+pub(crate) use word_column::{Padding, WordColumn};

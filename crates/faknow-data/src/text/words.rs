@@ -1,0 +1,45 @@
+//! Texts of a batch as padded rows of token ids.
+
+use tch::{Device, Kind, Tensor};
+
+use super::PADDING;
+use crate::{Error, Result};
+
+/// Texts as rows of token ids, padded on the right to a common length.
+#[derive(Debug)]
+pub struct Words {
+    /// Token ids, i64 `[n, len]`; [`PADDING`] from the end of each text on.
+    pub ids: Tensor,
+    /// Number of tokens of each text without its padding, i64 `[n]`.
+    pub lengths: Tensor,
+}
+
+impl Words {
+    /// Creates the words of these token ids, i64 `[n, len]`. Lengths are counted up to the last token that is not padding.
+    ///
+    /// # Errors
+    /// `ids` has another shape or kind.
+    pub fn new(ids: Tensor) -> Result<Self> {
+        let (n, len) = match ids.size()[..] {
+            [n, len] if ids.kind() == Kind::Int64 => (n, len),
+            _ => return Err(Error::tensor("ids", "i64 [n, len]", &ids)),
+        };
+        // The place of the last token counts, not the number of tokens: a padding id in the midst is a token too.
+        let places = Tensor::f_arange_start(1, len + 1, (Kind::Int64, ids.device()))?;
+        let ends = ids.f_ne(i64::from(PADDING))?.f_to_kind(Kind::Int64)?.f_mul(&places)?;
+        let lengths = match len {
+            0 => Tensor::f_zeros([n], (Kind::Int64, ids.device()))?,
+            _ => ends.f_amax([1], false)?,
+        };
+        Ok(Self { ids, lengths })
+    }
+
+    /// Returns the number of texts.
+    pub fn n_texts(&self) -> usize {
+        self.lengths.numel()
+    }
+
+    pub(crate) fn to_device(&self, device: Device) -> Self {
+        Self { ids: self.ids.to_device(device), lengths: self.lengths.to_device(device) }
+    }
+}

@@ -1,0 +1,7 @@
+//! Why a model predicts what it does: the contribution of each word or node.
+
+mod nodes;
+mod words;
+
+pub use nodes::node_contributions;
+pub use words::{WordContributions, integrated_gradients};

@@ -1,0 +1,102 @@
+//! How much the samples of each class count in a loss.
+
+use std::fmt;
+
+use serde::de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::criterion::wrong;
+use crate::Result;
+
+/// Class weights as numbers, or from how often each class occurs. In configs: `[1.0, 3.0]` or `"balanced"`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassWeights {
+    /// So that all classes count the same together: `n_samples / (n_classes * n_samples_of_class)` of the training
+    /// samples, scikit-learn's formula.
+    Balanced,
+    /// A weight above 0 for each class, in order.
+    Given(Vec<f64>),
+}
+
+impl ClassWeights {
+    /// Balanced weights as numbers, from how many samples each class has.
+    ///
+    /// # Errors
+    /// A class has none.
+    pub fn of_counts(counts: &[usize]) -> Result<Self> {
+        if let Some(class) = counts.iter().position(|&count| count == 0) {
+            let got = format!("none of class {class}");
+            return Err(wrong("class_weights", "training samples of every class to balance", got));
+        }
+        let n_samples: usize = counts.iter().sum();
+        let weight = |&count: &usize| n_samples as f64 / (counts.len() * count) as f64;
+        Ok(Self::Given(counts.iter().map(weight).collect()))
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Self::Given(weights) = self else { return Ok(()) };
+        if weights.is_empty() {
+            return Err(wrong("class_weights", "one for each class", "none"));
+        }
+        match weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            Some(weight) => Err(wrong("class_weights", "numbers above 0", weight)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for ClassWeights {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Balanced => to.serialize_str("balanced"),
+            Self::Given(weights) => weights.serialize(to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassWeights {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Weights;
+
+        impl<'de> Visitor<'de> for Weights {
+            type Value = ClassWeights;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`balanced` or a list of weights, one for each class")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ClassWeights, E> {
+                match text {
+                    "balanced" => Ok(ClassWeights::Balanced),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<ClassWeights, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list))
+                    .map(ClassWeights::Given)
+                    .map_err(A::Error::custom)
+            }
+        }
+
+        from.deserialize_any(Weights)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_are_scikit_learns() {
+        let check = |counts: &[usize], expected: &[f64]| {
+            assert_eq!(ClassWeights::of_counts(counts).unwrap(), ClassWeights::Given(expected.to_vec()));
+        };
+        check(&[3, 1], &[4.0 / 6.0, 2.0]);
+        check(&[5, 5], &[1.0, 1.0]);
+        check(&[1, 2, 3], &[2.0, 1.0, 6.0 / 9.0]);
+        let error = ClassWeights::of_counts(&[3, 0]).unwrap_err().to_string();
+        let expected = "expected training samples of every class to balance, got none of class 1";
+        assert!(error.ends_with(expected), "{error}");
+    }
+}

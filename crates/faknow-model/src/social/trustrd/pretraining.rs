@@ -1,0 +1,131 @@
+//! The first stage: the encoder learns from two views of the trees, without labels.
+
+use faknow_data::FieldBatch;
+use faknow_data::graph::Trees;
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::{TrustRdConfig, TrustRdEncoder};
+use crate::layers::{Graph, Linear, NodeLinear, mean_pool, node_linear};
+use crate::{Loss, Mode, Model, Output, Result};
+
+/// How far apart the two views are to be at least.
+const MARGIN: f64 = 2.0;
+/// How much the divergence counts.
+const DIVERGENCE_WEIGHT: f64 = 0.2;
+/// What the divergence is divided by besides.
+const DIVERGENCE_SCALE: f64 = 128.0;
+
+/// The self-supervised stage of [`TrustRd`](super::TrustRd). It classifies nothing and needs no labels: what stands for logits in its output
+/// are the representations of the trees, and its loss is there for any batch.
+///
+/// A view of the trees keeps some features of all nodes, and has those of one node for the others; an edge of it is kept with a
+/// probability that is inferred from its two nodes.
+///
+/// Parameters: `encoder.*`, `global_d.*`, `nn.*`.
+#[derive(Debug)]
+pub struct TrustRdPretraining {
+    encoder: TrustRdEncoder,
+    block: [Linear; 3],
+    shortcut: Linear,
+    edge_first: NodeLinear,
+    edge_second: Linear,
+    feature_keep_rate: f64,
+}
+
+/// Values of a node that tell which edges are kept.
+const EDGE_SIZE: i64 = 4;
+
+impl TrustRdPretraining {
+    /// What stands before the names of this stage's parameters in [`TrustRd`](super::TrustRd).
+    pub const PREFIX: &'static str = "pre_trained_model";
+
+    /// A stage for nodes with `n_features` each.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    pub fn new(path: &Path<'_>, config: &TrustRdConfig, n_features: usize) -> Result<Self> {
+        config.validate(2)?;
+        let (n_features, hidden, width) = (n_features as i64, config.hidden_size, config.embedding_size());
+        let (global, nn) = (path / "global_d", path / "nn");
+        let linear = |place: i64| Linear::glorot(&(&global / "block" / place), width, width);
+        Ok(Self {
+            encoder: TrustRdEncoder::new(&(path / "encoder"), n_features, hidden, config.n_layers)?,
+            block: [linear(0)?, linear(2)?, linear(4)?],
+            shortcut: Linear::glorot(&(&global / "linear_shortcut"), width, width)?,
+            edge_first: NodeLinear::glorot(&(&nn / "0"), n_features, hidden)?,
+            edge_second: Linear::glorot(&(&nn / "2"), hidden, EDGE_SIZE)?,
+            feature_keep_rate: config.feature_keep_rate,
+        })
+    }
+
+    /// The representation of each tree in a view that is drawn anew, `[n_trees, n]`; `relation` `[n_nodes, 4]` tells the edges.
+    fn view(&self, trees: &Trees, relation: &Tensor) -> Result<Tensor> {
+        let graph = Graph::top_down(trees)?;
+        let weight = self.encoder.weight();
+        let kept =
+            Tensor::f_full([weight.size()[1]], self.feature_keep_rate, (weight.kind(), weight.device()))?;
+        let kept = kept.f_bernoulli()?; // [n_features]
+        // x m + x_r (1 - m), times W: what is left out is left out of the weight, so that the features stay sparse.
+        let of_kept = node_linear(&trees.features, &weight.f_mul(&kept)?)?;
+        let one = Tensor::f_randint(trees.n_nodes(), [1], (Kind::Int64, weight.device()))?;
+        let of_one = node_linear(&trees.features.select(&one)?, &weight.f_mul(&kept.f_rsub_scalar(1.0)?)?)?;
+        let edges = kept_edges(relation, &graph)?;
+        let nodes = self.encoder.after_projection(&of_kept.f_add(&of_one)?, &graph, Some(&edges))?;
+        let trees = mean_pool(&nodes, trees)?;
+        let mut through = trees.shallow_clone();
+        for linear in &self.block {
+            through = linear.forward(&through)?.f_relu()?;
+        }
+        Ok(through.f_add(&self.shortcut.forward(&trees)?)?)
+    }
+}
+
+impl Model for TrustRdPretraining {
+    type Batch = FieldBatch;
+
+    fn forward(&self, batch: &FieldBatch, _: Mode) -> Result<Output> {
+        let trees = batch.trees()?;
+        let relation = self.edge_second.forward(&self.edge_first.forward(&trees.features)?.f_relu()?)?;
+        let (first, second) = (self.view(trees, &relation)?, self.view(trees, &relation)?);
+        let total = information_bottleneck_loss(&first, &second)?;
+        Ok(Output { logits: first.f_add(&second)?.f_mul_scalar(0.5)?, loss: Some(Loss::single(total)) })
+    }
+}
+
+/// 1 for each edge that is kept, 0 for the others, `[n_edges]`: kept with probability σ(z_u · z_v). The gradient is that of
+/// the relaxed draw (Maddison, Mnih and Teh, *The Concrete Distribution*, ICLR 2017), so that the probabilities learn.
+fn kept_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
+    let ends = |ends: &Tensor| relation.f_index_select(0, ends);
+    let logits = ends(&graph.from)?.f_mul(&ends(&graph.to)?)?.f_sum_dim_intlist(
+        [1].as_slice(),
+        false,
+        None::<Kind>,
+    )?;
+    let uniform = logits.f_rand_like()?.f_clamp(1e-6, 1.0 - 1e-6)?;
+    let drawn = logits.f_add(&uniform.f_logit(None::<f64>)?)?;
+    let soft = drawn.f_sigmoid()?;
+    let hard = drawn.f_gt(0.0)?.f_to_kind(soft.kind())?;
+    Ok(hard.f_add(&soft.f_sub(&soft.f_detach()?)?)?)
+}
+
+/// The loss of two views `[n_trees, n]` of the same trees: ½ max(0, 2 - ‖first - second‖)², and 0.2 times the divergence of their mean,
+/// as a normal distribution over the batch, from the standard normal one, in bits and by 128.
+///
+/// # Errors
+/// The views have different shapes.
+pub fn information_bottleneck_loss(first: &Tensor, second: &Tensor) -> Result<Tensor> {
+    let distance = first.f_sub(second)?.f_norm()?;
+    let contrast = distance.f_rsub_scalar(MARGIN)?.f_relu()?.f_square()?.f_mul_scalar(0.5)?;
+    let both = first.f_add(second)?.f_mul_scalar(0.5)?;
+    let mean = both.f_mean_dim([0].as_slice(), false, None::<Kind>)?;
+    // One tree alone does not vary.
+    let variance =
+        if both.size()[0] > 1 { both.f_var_dim([0].as_slice(), true, false)? } else { mean.f_zeros_like()? };
+    let variance = variance.f_softplus()?;
+    // ½ Σ (σ² + μ² - 1 - ln σ²)
+    let terms = variance.f_add(&mean.f_square()?)?.f_sub(&variance.f_log()?)?.f_sub_scalar(1.0)?;
+    let divergence =
+        terms.f_sum(None::<Kind>)?.f_mul_scalar(0.5 / std::f64::consts::LN_2 / DIVERGENCE_SCALE)?;
+    Ok(contrast.f_add(&divergence.f_mul_scalar(DIVERGENCE_WEIGHT)?)?)
+}
