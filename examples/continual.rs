@@ -6,9 +6,10 @@
 //! `cargo run -p faknow-examples --bin continual`
 
 use anyhow::{Result, ensure};
-use faknow::data::graph::{SparseRows, Tree, TreeBatch, TreeDataset};
+use faknow::data::graph::{SparseRows, Tree};
 use faknow::data::synth::{CascadeOptions, cascades};
 use faknow::data::{Dataset, Rng};
+use faknow::data::{FieldBatch, FieldDataset};
 use faknow::model::{ConvKind, GraphClassifier, GraphClassifierConfig, weights};
 use faknow::prelude::*;
 use faknow::trainer::{Ewc, Gem, TrainStep, evaluate};
@@ -17,7 +18,7 @@ use faknow::trainer::{Ewc, Gem, TrainStep, evaluate};
 const N_FEATURES: usize = 10;
 
 /// Trees of an event for training and test. Those who spread fake news differ in some features, other ones in each event.
-fn trees(event: usize) -> Result<[TreeDataset; 2]> {
+fn trees(event: usize) -> Result<[FieldDataset; 2]> {
     let options = CascadeOptions {
         n_trees: 400,
         mean_size: 8.0,
@@ -38,14 +39,14 @@ fn trees(event: usize) -> Result<[TreeDataset; 2]> {
         }
         Ok(Tree::new(shape.id(), shape.parents().to_vec(), rows)?.with_label(class))
     };
-    let all = TreeDataset::new(cascades(&options)?.map(&mut profiles).collect::<Result<_>>()?)?;
+    let all = FieldDataset::from_trees(cascades(&options)?.map(&mut profiles).collect::<Result<_>>()?)?;
     Ok([all.subset(&(0..300).collect::<Vec<_>>())?, all.subset(&(300..400).collect::<Vec<_>>())?])
 }
 
 /// Goes on with the detector in the file, or begins one; answers it after some epochs of `data`.
 fn train<S: TrainStep<GraphClassifier> + 'static>(
     from: Option<&std::path::Path>,
-    data: &TreeDataset,
+    data: &FieldDataset,
     step: impl FnOnce(&GraphClassifier, &nn::VarStore) -> Result<S>,
 ) -> Result<(GraphClassifier, nn::VarStore)> {
     seed_model(1);
@@ -69,7 +70,7 @@ fn train<S: TrainStep<GraphClassifier> + 'static>(
 fn main() -> Result<()> {
     let ([first, first_test], [second, second_test]) = (trees(0)?, trees(1)?);
     let accuracies = |model: &GraphClassifier| -> Result<[f64; 2]> {
-        let accuracy = |data: &TreeDataset| -> Result<f64> {
+        let accuracy = |data: &FieldDataset| -> Result<f64> {
             let loader = DataLoader::builder(data.clone()).batch_size(100).build()?;
             let metrics = Metrics::from_names(&["accuracy"])?;
             let evaluation = evaluate(model, &loader, &metrics, Device::Cpu)?;
@@ -97,7 +98,7 @@ fn main() -> Result<()> {
     let by_ewc = accuracies(&model)?;
     report("then the second, with EWC", by_ewc);
 
-    let memory: TreeBatch = first.batch(&(0..40).collect::<Vec<_>>())?;
+    let memory: FieldBatch = first.batch(&(0..40).collect::<Vec<_>>())?;
     let (model, _) = train(Some(&file), &second, |_, _| Ok(Gem::new(vec![memory])?))?;
     let by_gem = accuracies(&model)?;
     report("then the second, with GEM", by_gem);

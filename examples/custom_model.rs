@@ -34,18 +34,18 @@ impl AveragedWords {
     }
 
     /// The mean word vector of each text `[n, size]`, whatever the padding.
-    fn text_vectors(&self, batch: &TextBatch) -> Result<Tensor> {
-        let words = self.embedding.forward(&batch.tokens)?; // [n, len, size]
-        let is_word = batch.tokens.f_ne(i64::from(PADDING))?.f_unsqueeze(-1)?; // [n, len, 1]
+    fn text_vectors(&self, batch: &FieldBatch) -> Result<Tensor> {
+        let words = self.embedding.forward(&batch.words()?.ids)?; // [n, len, size]
+        let is_word = batch.words()?.ids.f_ne(i64::from(PADDING))?.f_unsqueeze(-1)?; // [n, len, 1]
         let sum = words.f_mul(&is_word)?.f_sum_dim_intlist([1].as_slice(), false, words.kind())?;
-        Ok(sum.f_div(&batch.lengths.f_clamp_min(1)?.f_unsqueeze(-1)?)?)
+        Ok(sum.f_div(&batch.words()?.lengths.f_clamp_min(1)?.f_unsqueeze(-1)?)?)
     }
 }
 
 impl Model for AveragedWords {
-    type Batch = TextBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TextBatch, _: Mode) -> Result<Output> {
+    fn forward(&self, batch: &FieldBatch, _: Mode) -> Result<Output> {
         let texts = self.text_vectors(batch)?;
         let logits = self.class.forward(&texts)?;
         // To predict, labels are not needed; then there is no loss.
@@ -68,8 +68,8 @@ impl Model for AveragedWords {
 fn main() -> anyhow::Result<()> {
     let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-    let (train, vocab) = TextDataset::build(posts(1_000, 1)?, &tokenizer, &VocabOptions::default())?;
-    let valid = TextDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, train.domains())?;
+    let (train, vocab) = FieldDataset::build(posts(1_000, 1)?, &tokenizer, &VocabOptions::default())?;
+    let valid = FieldDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, train.domains())?;
     let n_domains = train.domains().len();
     let train = DataLoader::builder(train).batch_size(32).shuffle(1).build()?;
     let valid = DataLoader::builder(valid).batch_size(100).build()?;

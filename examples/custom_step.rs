@@ -52,11 +52,15 @@ impl<M: Model, S: TrainStep<M>> TrainStep<M> for RDrop<S> {
 fn main() -> anyhow::Result<()> {
     let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-    let (train, vocab) = TextDataset::build(posts(600, 1)?, &tokenizer, &VocabOptions::default())?;
-    let valid = TextDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, &[])?;
+    let (train, vocab) = FieldDataset::build(posts(600, 1)?, &tokenizer, &VocabOptions::default())?;
+    let valid = FieldDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, &[])?;
     let config = TextCnnConfig { embedding_size: 32, n_filters: 16, ..TextCnnConfig::default() };
-    let train = DataLoader::builder(train.with_margin(config.margin())).batch_size(30).shuffle(1).build()?;
-    let valid = DataLoader::builder(valid.with_margin(config.margin())).batch_size(100).build()?;
+    let train = DataLoader::builder(train.with_extra_padding(config.extra_padding()))
+        .batch_size(30)
+        .shuffle(1)
+        .build()?;
+    let valid =
+        DataLoader::builder(valid.with_extra_padding(config.extra_padding())).batch_size(100).build()?;
 
     // Once with R-Drop after the first epoch, once with the plain sum of both losses.
     let mut apart_at_end = Vec::new();

@@ -18,8 +18,8 @@ const MAX_EPOCHS: usize = 12;
 
 /// What both ways to train share.
 struct Setting {
-    train: DataLoader<TextDataset>,
-    valid: DataLoader<TextDataset>,
+    train: DataLoader<FieldDataset>,
+    valid: DataLoader<FieldDataset>,
     config: TextCnnConfig,
     vocab_size: usize,
     optimizer: OptimizerConfig,
@@ -30,15 +30,17 @@ impl Setting {
     fn new() -> anyhow::Result<Self> {
         let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
         let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-        let (train, vocab) = TextDataset::build(posts(300, 1)?, &tokenizer, &VocabOptions::default())?;
-        let valid = TextDataset::from_records(posts(200, 2)?, &tokenizer, &vocab, &[])?;
+        let (train, vocab) = FieldDataset::build(posts(300, 1)?, &tokenizer, &VocabOptions::default())?;
+        let valid = FieldDataset::from_records(posts(200, 2)?, &tokenizer, &vocab, &[])?;
         let config = TextCnnConfig { embedding_size: 16, n_filters: 8, ..TextCnnConfig::default() };
         Ok(Self {
-            train: DataLoader::builder(train.with_margin(config.margin()))
+            train: DataLoader::builder(train.with_extra_padding(config.extra_padding()))
                 .batch_size(20)
                 .shuffle(SEED)
                 .build()?,
-            valid: DataLoader::builder(valid.with_margin(config.margin())).batch_size(100).build()?,
+            valid: DataLoader::builder(valid.with_extra_padding(config.extra_padding()))
+                .batch_size(100)
+                .build()?,
             config,
             vocab_size: vocab.len(),
             optimizer: OptimizerConfig::adam(5e-3),

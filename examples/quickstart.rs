@@ -9,12 +9,14 @@ fn main() -> anyhow::Result<()> {
     // Made-up posts; a `RecordReader` gives your own from JSON, JSON lines, CSV and TSV files.
     let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-    let (train, vocab) = TextDataset::build(posts(1_500, 1)?, &tokenizer, &VocabOptions::default())?;
-    let valid = TextDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, &[])?;
-    let test = TextDataset::from_records(posts(300, 3)?, &tokenizer, &vocab, &[])?;
+    let (train, vocab) = FieldDataset::build(posts(1_500, 1)?, &tokenizer, &VocabOptions::default())?;
+    let valid = FieldDataset::from_records(posts(300, 2)?, &tokenizer, &vocab, &[])?;
+    let test = FieldDataset::from_records(posts(300, 3)?, &tokenizer, &vocab, &[])?;
 
     let config = TextCnnConfig { embedding_size: 64, n_filters: 32, ..TextCnnConfig::default() };
-    let loader = |data: TextDataset| DataLoader::builder(data.with_margin(config.margin())).batch_size(32);
+    let loader = |data: FieldDataset| {
+        DataLoader::builder(data.with_extra_padding(config.extra_padding())).batch_size(32)
+    };
     let (train, valid) = (loader(train).shuffle(1).build()?, loader(valid).build()?);
 
     seed_model(1);
@@ -31,7 +33,7 @@ fn main() -> anyhow::Result<()> {
     println!("{} epochs; test: {test}", report.history.epochs.len());
 
     let post = Record::new("Breaking: the mayor was abducted by aliens. Share this now!!!");
-    let post = TextDataset::from_records([Ok(post)], &tokenizer, &vocab, &[])?;
+    let post = FieldDataset::from_records([Ok(post)], &tokenizer, &vocab, &[])?;
     println!("[real, fake]: {:.3?}", trainer.predict(&loader(post).build()?)?);
     anyhow::ensure!(test.value("accuracy") > Some(0.75), "it learned too little");
     Ok(())

@@ -32,9 +32,9 @@ pub(crate) fn seconds(folder: &Path, set: &str) -> Result<f64> {
         let open = |part: &str| {
             RecordReader::open(folder.join(format!("{part}.{ending}")), &options(text), Some(&classes))
         };
-        let (train, vocab) = TextDataset::build(open("train")?, &tokenizer, &VocabOptions::default())?;
+        let (train, vocab) = FieldDataset::build(open("train")?, &tokenizer, &VocabOptions::default())?;
         for part in ["valid", "test"] {
-            std::hint::black_box(TextDataset::from_records(
+            std::hint::black_box(FieldDataset::from_records(
                 open(part)?,
                 &tokenizer,
                 &vocab,

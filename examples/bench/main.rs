@@ -89,7 +89,7 @@ fn main() -> Result<()> {
         true => TextCnnConfig { embedding_size: 20, n_filters: 10, ..TextCnnConfig::default() },
         false => TextCnnConfig::default(),
     };
-    let data = data.with_margin(config.margin());
+    let data = data.with_extra_padding(config.extra_padding());
     training::compare(size.n_times, &config, &data, vocab.len(), &mut rows)?;
     roofline::measure(size.n_times, &config, &data, vocab.len(), &mut rows)?;
     optimizers::compare(size.n_times, size.n_weights, &mut rows)?;
@@ -135,11 +135,11 @@ fn posts(folder: Option<&Path>, n: usize) -> Result<Vec<Record>> {
 }
 
 /// Tokenizing, counting words, assembling batches.
-fn read(size: &Size, posts: &[Record], rows: &mut Vec<Row>) -> Result<(TextDataset, Vocab)> {
+fn read(size: &Size, posts: &[Record], rows: &mut Vec<Row>) -> Result<(FieldDataset, Vocab)> {
     let n = posts.len() as f64;
     let records = || posts.iter().map(|post| Ok(post.clone()));
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-    let build = || TextDataset::build(records(), &tokenizer, &VocabOptions::default());
+    let build = || FieldDataset::build(records(), &tokenizer, &VocabOptions::default());
     let seconds = median(size.n_times, || Ok(build()?))?;
     rows.push(("tokenize and count words".into(), n / seconds, "posts/s"));
     let (data, vocab) = build()?;
@@ -153,7 +153,7 @@ fn read(size: &Size, posts: &[Record], rows: &mut Vec<Row>) -> Result<(TextDatas
 fn judge(
     size: &Size,
     config: &TextCnnConfig,
-    data: &TextDataset,
+    data: &FieldDataset,
     n_words: usize,
     rows: &mut Vec<Row>,
 ) -> Result<()> {

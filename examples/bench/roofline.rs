@@ -12,7 +12,7 @@ use crate::{Row, median, training};
 pub(crate) fn measure(
     n_times: usize,
     config: &TextCnnConfig,
-    data: &TextDataset,
+    data: &FieldDataset,
     n_words: usize,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
@@ -29,7 +29,7 @@ pub(crate) fn measure(
     let (mut distinct, mut positions) = (0, 0);
     let loader = training::loader(data)?;
     for batch in loader.batches(0, 0) {
-        let tokens = Vec::<i64>::try_from(&batch?.tokens.view(-1))?;
+        let tokens = Vec::<i64>::try_from(&batch?.words()?.ids.view(-1))?;
         positions += tokens.len();
         distinct += tokens.into_iter().collect::<BTreeSet<i64>>().len();
     }

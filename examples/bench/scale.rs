@@ -4,8 +4,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use faknow::data::graph::{TreeBatch, TreeDataset, label_trees, read_td_rvnn, read_tree_labels};
+use faknow::data::graph::{label_trees, read_td_rvnn, read_tree_labels};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
+use faknow::data::{FieldBatch, FieldDataset};
 use faknow::model::{BiGcn, BiGcnConfig, ConvKind, GraphClassifier, GraphClassifierConfig};
 use faknow::prelude::*;
 
@@ -63,7 +64,7 @@ pub(crate) fn one(n_trees: usize) -> Result<()> {
     let classes = Classes::new(["true", "false"])?;
     let labels = read_tree_labels(&files.labels)?;
     let trees = label_trees(read_td_rvnn(&files.trees, Some(N_WORDS))?, &labels, &classes, &files.labels)?;
-    let data = TreeDataset::new(trees)?;
+    let data = FieldDataset::from_trees(trees)?;
     let read = start.elapsed().as_secs_f64();
     std::fs::remove_dir_all(&folder)?;
     let n_nodes = data.n_nodes();
@@ -76,8 +77,8 @@ pub(crate) fn one(n_trees: usize) -> Result<()> {
 }
 
 /// Seconds of the second of two epochs, in batches of 128.
-fn epoch<M: Model<Batch = TreeBatch> + 'static>(
-    data: &TreeDataset,
+fn epoch<M: Model<Batch = FieldBatch> + 'static>(
+    data: &FieldDataset,
     build: impl FnOnce(&nn::Path<'_>) -> faknow::model::Result<M>,
 ) -> Result<f64> {
     seed_model(0);

@@ -7,8 +7,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use faknow::data::RecordReader;
 use faknow::data::synth::{CLASS_NAMES, SynthOptions, generate};
-use faknow::data::{RecordReader, Storage};
+use faknow::data::text::TokenStorage;
 use faknow::prelude::*;
 
 use crate::curves::{Series, draw};
@@ -80,14 +81,14 @@ pub(crate) fn one(file: &Path) -> Result<()> {
     let classes = Classes::new(CLASS_NAMES)?;
     let records = RecordReader::open(file, &crate::load::options("text"), Some(&classes))?;
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-    let storage = Storage { max_bytes: Some(MAX_MIB << 20), ..Storage::default() };
-    let (data, vocab) = TextDataset::build_in(records, &tokenizer, &VocabOptions::default(), &storage)?;
+    let storage = TokenStorage { max_bytes: Some(MAX_MIB << 20), ..TokenStorage::default() };
+    let (data, vocab) = FieldDataset::build_in(records, &tokenizer, &VocabOptions::default(), &storage)?;
     let read = start.elapsed().as_secs_f64();
     let config = TextCnnConfig { embedding_size: 32, n_filters: 16, ..TextCnnConfig::default() };
     seed_model(0);
     let vars = nn::VarStore::new(Device::Cpu);
     let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
-    let data = data.with_margin(config.margin());
+    let data = data.with_extra_padding(config.extra_padding());
     let loader = DataLoader::builder(data).batch_size(256).shuffle(0).prefetch(1, 4).build()?;
     let mut trainer = Trainer::builder(model, vars).max_epochs(1).build()?;
     let fit = trainer.fit(&loader, None)?;

@@ -15,7 +15,7 @@ const CLIP: Clip = Clip::Norm(5.0);
 pub(crate) fn compare(
     n_times: usize,
     config: &TextCnnConfig,
-    data: &TextDataset,
+    data: &FieldDataset,
     n_words: usize,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
@@ -44,7 +44,7 @@ pub(crate) fn compare(
 }
 
 /// The loader of training batches.
-pub(crate) fn loader(data: &TextDataset) -> Result<DataLoader<TextDataset>> {
+pub(crate) fn loader(data: &FieldDataset) -> Result<DataLoader<FieldDataset>> {
     Ok(DataLoader::builder(data.clone()).batch_size(50).shuffle(1).buckets(20).build()?)
 }
 
@@ -59,7 +59,7 @@ fn model(config: &TextCnnConfig, n_words: usize) -> Result<(TextCnn, nn::VarStor
 fn with_trainer(
     config: &TextCnnConfig,
     n_words: usize,
-    loader: &DataLoader<TextDataset>,
+    loader: &DataLoader<FieldDataset>,
 ) -> Result<(f64, f64)> {
     let (model, vars) = model(config, n_words)?;
     let folder = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
@@ -75,7 +75,7 @@ fn with_trainer(
 pub(crate) fn bare_epoch(
     config: &TextCnnConfig,
     n_words: usize,
-    loader: &DataLoader<TextDataset>,
+    loader: &DataLoader<FieldDataset>,
 ) -> Result<f64> {
     let (model, vars) = model(config, n_words)?;
     let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &vars, CLIP)?;
@@ -89,7 +89,7 @@ pub(crate) fn bare_epoch(
 }
 
 /// Seconds of the epoch by hand with libtorch's own optimizer.
-fn with_libtorch(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<TextDataset>) -> Result<f64> {
+fn with_libtorch(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<FieldDataset>) -> Result<f64> {
     use tch::nn::OptimizerConfig as _;
     let (model, vars) = model(config, n_words)?;
     let mut optimizer = nn::Adam::default().build(&vars, 1e-3)?;

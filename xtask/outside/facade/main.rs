@@ -2,7 +2,7 @@
 //! training with a callback of its own, and tests what it learned.
 
 use faknow::data::synth::{SynthOptions, generate};
-use faknow::data::{Record, TextDataset};
+use faknow::data::{Record, FieldDataset};
 use faknow::prelude::*;
 
 /// Counts the epochs, as a callback of a user's own would.
@@ -26,11 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
     let config = TextCnnConfig::default();
     let (training, vocab) =
-        TextDataset::build(training.iter().cloned().map(Ok), &tokenizer, &VocabOptions::default())?;
-    let rest = TextDataset::from_records(rest.iter().cloned().map(Ok), &tokenizer, &vocab, &[])?;
+        FieldDataset::build(training.iter().cloned().map(Ok), &tokenizer, &VocabOptions::default())?;
+    let rest = FieldDataset::from_records(rest.iter().cloned().map(Ok), &tokenizer, &vocab, &[])?;
     let training =
-        DataLoader::builder(training.with_margin(config.margin())).batch_size(64).shuffle(1).build()?;
-    let rest = DataLoader::builder(rest.with_margin(config.margin())).batch_size(256).build()?;
+        DataLoader::builder(training.with_extra_padding(config.extra_padding())).batch_size(64).shuffle(1).build()?;
+    let rest = DataLoader::builder(rest.with_extra_padding(config.extra_padding())).batch_size(256).build()?;
 
     seed_model(1);
     let vars = nn::VarStore::new(Device::Cpu);

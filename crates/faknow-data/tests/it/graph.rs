@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use faknow_data::FieldDataset;
 use faknow_data::graph::{
-    RawTree, SparseRows, Tree, TreeDataset, TreeJsonReader, TreeStats, event_split, label_trees,
-    raw_to_trees, read_ids, read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select, tree_vocab,
+    RawTree, SparseRows, Tree, TreeJsonReader, TreeStats, event_split, label_trees, raw_to_trees, read_ids,
+    read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select, tree_vocab,
 };
 use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Batch as _, Classes, Dataset as _, Error, Result};
@@ -236,24 +237,25 @@ fn a_batch_is_the_union_of_its_trees() {
     (0..3).for_each(|node| rows.push([(node, 1.0 + node as f32)]).unwrap());
     let long = Tree::new("a", vec![Some(1), None, Some(0)], rows).unwrap().with_label(1);
     let short = Tree::new("b", vec![None], SparseRows::empty(1, 9)).unwrap().with_label(0);
-    let data = TreeDataset::new(vec![long.clone(), short.clone()]).unwrap();
+    let data = FieldDataset::from_trees(vec![long.clone(), short.clone()]).unwrap();
     let batch = data.batch(&[1, 0]).unwrap();
+    let trees = batch.trees().unwrap();
     let ints = |tensor: &tch::Tensor| Vec::<i64>::try_from(tensor.flatten(0, -1)).unwrap();
-    assert_eq!((ints(&batch.trees), ints(&batch.roots)), (vec![0, 1, 1, 1], vec![0, 2]));
-    assert_eq!((ints(&batch.edges), ints(&batch.sizes)), (vec![2, 1, 1, 3], vec![1, 3]));
+    assert_eq!((ints(&trees.tree_ids), ints(&trees.roots)), (vec![0, 1, 1, 1], vec![0, 2]));
+    assert_eq!((ints(&trees.edges), ints(&trees.sizes)), (vec![2, 1, 1, 3], vec![1, 3]));
     assert_eq!((ints(batch.labels().unwrap()), batch.n_samples()), (vec![0, 1], 2));
-    let dense = batch.features.to_dense().unwrap();
+    let dense = trees.features.to_dense().unwrap();
     assert_eq!(dense.size(), [4, 9]);
     assert_eq!((dense.double_value(&[2, 1]), dense.double_value(&[0, 0])), (2.0, 0.0));
     let subset = data.subset(&[1]).unwrap();
-    assert_eq!((subset.n_samples(), subset.ids().collect::<Vec<_>>()), (1, vec!["b"]));
+    assert_eq!((subset.n_samples(), subset.id(0), subset.id(1)), (1, Some("b"), None));
     assert_ne!(subset.fingerprint(), data.fingerprint());
     assert!(data.subset(&[2]).is_err());
-    let error = TreeDataset::new(vec![short.clone(), short.clone()]).unwrap_err().to_string();
+    let error = FieldDataset::from_trees(vec![short.clone(), short.clone()]).unwrap_err().to_string();
     assert_eq!(error, "tree `b`: its id comes twice");
     let unlabelled = Tree::new("c", vec![None], SparseRows::empty(1, 9)).unwrap();
-    let error = TreeDataset::new(vec![short, unlabelled]).unwrap_err().to_string();
-    assert_eq!(error, "tree `c`: expected all trees to be labelled or none");
+    let error = FieldDataset::from_trees(vec![short, unlabelled]).unwrap_err().to_string();
+    assert_eq!(error, "tree `c`: expected all trees to be labeled or none");
 }
 
 #[test]

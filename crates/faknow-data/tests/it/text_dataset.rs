@@ -2,8 +2,8 @@
 
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabBuilder, VocabOptions};
 use faknow_data::{
-    Batch, Classes, ColumnMap, DataLoader, Dataset, Loader, ReadOptions, Record, RecordReader, Result,
-    TextBatch, TextDataset,
+    Batch, Classes, ColumnMap, DataLoader, Dataset, FieldBatch, FieldDataset, Loader, ReadOptions, Record,
+    RecordReader, Result,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -17,8 +17,8 @@ fn records(texts: &[(&str, usize)]) -> Vec<Result<Record>> {
     texts.iter().map(|&(text, label)| Ok(record(text, Some(label), None))).collect()
 }
 
-fn build(records: impl IntoIterator<Item = Result<Record>, IntoIter: Send>) -> Result<(TextDataset, Vocab)> {
-    TextDataset::build(records, &Tokenizer::new(TokenizerConfig::default())?, &VocabOptions::default())
+fn build(records: impl IntoIterator<Item = Result<Record>, IntoIter: Send>) -> Result<(FieldDataset, Vocab)> {
+    FieldDataset::build(records, &Tokenizer::new(TokenizerConfig::default())?, &VocabOptions::default())
 }
 
 fn ints(tensor: &Tensor) -> Vec<i64> {
@@ -29,16 +29,16 @@ fn ints(tensor: &Tensor) -> Vec<i64> {
 fn batches_are_padded_to_their_longest_text() {
     let (dataset, _) = build(records(&[("a a a", 0), ("", 1), ("a b", 0), ("a b c a", 1)])).unwrap();
     assert_eq!((dataset.n_samples(), dataset.n_tokens(), dataset.n_unknown().unwrap()), (4, 9, 0));
-    let check = |dataset: &TextDataset, indices: &[usize], expected: &[&[i64]]| {
+    let check = |dataset: &FieldDataset, indices: &[usize], expected: &[&[i64]]| {
         let batch = dataset.batch(indices).unwrap();
         let size = [indices.len() as i64, expected.first().map_or(1, |row| row.len() as i64)];
-        assert_eq!(batch.tokens.size(), size);
-        assert_eq!(ints(&batch.tokens), expected.concat());
-        assert_eq!(batch.tokens.kind(), Kind::Int64);
+        assert_eq!(batch.words().unwrap().ids.size(), size);
+        assert_eq!(ints(&batch.words().unwrap().ids), expected.concat());
+        assert_eq!(batch.words().unwrap().ids.kind(), Kind::Int64);
         assert_eq!(batch.indices, indices);
         assert_eq!(batch.n_samples(), indices.len());
         let lengths: Vec<i64> = indices.iter().map(|&i| dataset.length(i) as i64).collect();
-        assert_eq!(ints(&batch.lengths), lengths);
+        assert_eq!(ints(&batch.words().unwrap().lengths), lengths);
         let labels: Vec<i64> =
             indices.iter().filter_map(|&i| dataset.class(i)).map(|class| class as i64).collect();
         assert_eq!(ints(batch.labels().unwrap()), labels);
@@ -48,10 +48,10 @@ fn batches_are_padded_to_their_longest_text() {
     check(&dataset, &[1], &[&[0]]);
     check(&dataset, &[], &[]);
     check(&dataset, &[1, 1, 2], &[&[0, 0], &[0, 0], &[2, 3]]);
-    check(&dataset.clone().with_margin(2), &[2, 1], &[&[2, 3, 0, 0], &[0, 0, 0, 0]]);
+    check(&dataset.clone().with_extra_padding(2), &[2, 1], &[&[2, 3, 0, 0], &[0, 0, 0, 0]]);
     check(&dataset.clone().with_min_length(5), &[2], &[&[2, 3, 0, 0, 0]]);
-    check(&dataset.clone().with_margin(4).with_min_length(5), &[2], &[&[2, 3, 0, 0, 0, 0]]);
-    assert_eq!(dataset.clone().with_min_length(0).batch(&[1]).unwrap().tokens.size(), [1, 0]);
+    check(&dataset.clone().with_extra_padding(4).with_min_length(5), &[2], &[&[2, 3, 0, 0, 0, 0]]);
+    assert_eq!(dataset.clone().with_min_length(0).batch(&[1]).unwrap().words().unwrap().ids.size(), [1, 0]);
 
     let subset = dataset.subset(&[3, 2]).unwrap();
     check(&subset, &[1, 0], &[&[2, 3, 0, 0], &[2, 3, 4, 2]]);
@@ -76,7 +76,7 @@ fn one_pass_gives_what_two_passes_give() {
     let tokenizer = Tokenizer::new(config).unwrap();
     let options = VocabOptions { min_count: 200, max_size: Some(300) };
 
-    let (dataset, vocab) = TextDataset::build(records(), &tokenizer, &options).unwrap();
+    let (dataset, vocab) = FieldDataset::build(records(), &tokenizer, &options).unwrap();
     let mut builder = VocabBuilder::new();
     texts.iter().for_each(|text| builder.add_text(&tokenizer, text));
     let expected = builder.build(&options).unwrap();
@@ -87,11 +87,11 @@ fn one_pass_gives_what_two_passes_give() {
     }
     assert!(dataset.n_unknown().unwrap() > 0);
 
-    let second = TextDataset::from_records(records(), &tokenizer, &vocab, dataset.domains()).unwrap();
+    let second = FieldDataset::from_records(records(), &tokenizer, &vocab, dataset.domains()).unwrap();
     assert_eq!(second.fingerprint(), dataset.fingerprint());
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let (third, vocab_3) =
-        one_thread.install(|| TextDataset::build(records(), &tokenizer, &options)).unwrap();
+        one_thread.install(|| FieldDataset::build(records(), &tokenizer, &options)).unwrap();
     assert_eq!((third.fingerprint(), vocab_3.fingerprint()), (dataset.fingerprint(), vocab.fingerprint()));
 }
 
@@ -109,7 +109,7 @@ fn fingerprints_tell_data_sets_apart() {
     ];
     let n = all.len();
     let distinct: std::collections::HashSet<u64> =
-        all.into_iter().map(|records| build(records).unwrap().0.fingerprint()).collect();
+        all.into_iter().map(|records| build(records).unwrap().0.fingerprint().unwrap()).collect();
     assert_eq!(distinct.len(), n);
     let (dataset, _) = build(records(&[("a b", 0), ("b", 1)])).unwrap();
     assert_eq!(dataset.subset(&[0, 1]).unwrap().fingerprint(), dataset.fingerprint());
@@ -127,7 +127,7 @@ fn domains_are_numbered_by_their_names() {
 
     let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
     let other = |domains: &[String]| {
-        TextDataset::from_records(of(&[Some("sport"), Some("new"), None]), &tokenizer, &vocab, domains)
+        FieldDataset::from_records(of(&[Some("sport"), Some("new"), None]), &tokenizer, &vocab, domains)
             .unwrap()
     };
     let test = other(dataset.domains());
@@ -166,7 +166,7 @@ fn classes_are_checked() {
     check(&[1], &["a", "b", "c"], Some("no record of classes `a`, `c` among 1"));
     check(&[0, 2], &["real", "fake"], Some("class 2 occurs, but there are 2 classes (real, fake)"));
     let (unlabelled, _) = build([Ok(record("a", None, None))]).unwrap();
-    assert!(!unlabelled.is_labelled() && unlabelled.batch(&[0]).unwrap().labels.is_none());
+    assert!(!unlabelled.is_labeled() && unlabelled.batch(&[0]).unwrap().labels.is_none());
     let error = unlabelled.check_classes(&names(&["real", "fake"])).unwrap_err();
     assert_eq!(error.to_string(), "no record has a label: expected one of real, fake");
     let (dataset, _) = build(records(&[("a", 2), ("b", 0), ("c", 2)])).unwrap();
@@ -177,17 +177,20 @@ fn classes_are_checked() {
 #[test]
 fn text_batches_of_ones_own_are_checked() {
     let tokens = || Tensor::from_slice2(&[[5_i64, 0, 2, 0], [0, 0, 0, 0]]);
-    let batch = TextBatch::new(tokens(), Some(Tensor::from_slice(&[1_i64, 0]))).unwrap();
-    assert_eq!(ints(&batch.lengths), [3, 0]);
+    let batch = FieldBatch::from_words(tokens(), Some(Tensor::from_slice(&[1_i64, 0]))).unwrap();
+    assert_eq!(ints(&batch.words().unwrap().lengths), [3, 0]);
     assert_eq!((batch.n_samples(), batch.indices.as_slice()), (2, &[0, 1][..]));
     let moved = batch.to_device(Device::Cpu);
-    assert_eq!((moved.tokens, moved.labels, moved.indices), (batch.tokens, batch.labels, batch.indices));
-    let empty = TextBatch::new(Tensor::zeros([2, 0], (Kind::Int64, Device::Cpu)), None).unwrap();
-    assert_eq!(ints(&empty.lengths), [0, 0]);
+    assert_eq!(
+        (&moved.words().unwrap().ids, &moved.labels, &moved.indices),
+        (&batch.words().unwrap().ids, &batch.labels, &batch.indices)
+    );
+    let empty = FieldBatch::from_words(Tensor::zeros([2, 0], (Kind::Int64, Device::Cpu)), None).unwrap();
+    assert_eq!(ints(&empty.words().unwrap().lengths), [0, 0]);
 
-    let error = TextBatch::new(Tensor::from_slice(&[1_i64]), None).unwrap_err().to_string();
-    assert_eq!(error, "tokens: expected i64 [n, len], got Int64 [1]");
-    let error = TextBatch::new(tokens(), Some(Tensor::from_slice(&[1_i64]))).unwrap_err().to_string();
+    let error = FieldBatch::from_words(Tensor::from_slice(&[1_i64]), None).unwrap_err().to_string();
+    assert_eq!(error, "ids: expected i64 [n, len], got Int64 [1]");
+    let error = FieldBatch::from_words(tokens(), Some(Tensor::from_slice(&[1_i64]))).unwrap_err().to_string();
     assert_eq!(error, "labels: expected i64 [2], got Int64 [1]");
 }
 
@@ -210,9 +213,9 @@ fn real_posts_become_batches() {
             };
             let tokenizer = Tokenizer::new(TokenizerConfig::for_language(language).unwrap()).unwrap();
             let (train, vocab) =
-                TextDataset::build(read("train"), &tokenizer, &VocabOptions::default()).unwrap();
+                FieldDataset::build(read("train"), &tokenizer, &VocabOptions::default()).unwrap();
             let other =
-                |part| TextDataset::from_records(read(part), &tokenizer, &vocab, train.domains()).unwrap();
+                |part| FieldDataset::from_records(read(part), &tokenizer, &vocab, train.domains()).unwrap();
             for (dataset, counts) in [train.clone(), other("valid"), other("test")].into_iter().zip(counts) {
                 assert_eq!(dataset.class_counts(), counts, "{set}");
                 dataset.check_classes(classes.names()).unwrap();

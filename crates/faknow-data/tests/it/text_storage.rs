@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_data::synth::{SynthOptions, generate};
-use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabOptions};
-use faknow_data::{DataLoader, Dataset, Loader, Record, Result, Storage, TextDataset};
+use faknow_data::text::{TokenStorage, Tokenizer, TokenizerConfig, Vocab, VocabOptions};
+use faknow_data::{DataLoader, Dataset, FieldDataset, Loader, Record, Result};
 
 /// More than one chunk of posts; every third has one of two domains.
 fn records() -> Vec<Record> {
@@ -23,46 +23,46 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::new(TokenizerConfig::default()).unwrap()
 }
 
-fn build(storage: &Storage) -> (TextDataset, Vocab) {
+fn build(storage: &TokenStorage) -> (FieldDataset, Vocab) {
     let options = VocabOptions { min_count: 2, max_size: Some(300) };
-    TextDataset::build_in(given(), &tokenizer(), &options, storage).unwrap()
+    FieldDataset::build_in(given(), &tokenizer(), &options, storage).unwrap()
 }
 
-fn limited(max_bytes: u64) -> Storage {
-    Storage { max_bytes: Some(max_bytes), folder: None }
+fn limited(max_bytes: u64) -> TokenStorage {
+    TokenStorage { max_bytes: Some(max_bytes), folder: None }
 }
 
 /// All that a training run sees of a data set.
-fn content(data: &TextDataset) -> (u64, Vec<Vec<u32>>, usize, Vec<String>) {
-    let data = data.clone().with_margin(2);
+fn content(data: &FieldDataset) -> (u64, Vec<Vec<u32>>, usize, Vec<String>) {
+    let data = data.clone().with_extra_padding(2);
     let subset = data.subset(&(0..data.n_samples()).rev().step_by(7).collect::<Vec<_>>()).unwrap();
     let loader = DataLoader::builder(subset.clone()).batch_size(30).shuffle(1).buckets(3).build().unwrap();
     let mut seen = Vec::new();
     for batch in loader.batches(1, 0) {
         let batch = batch.unwrap();
-        let tokens = Vec::<i64>::try_from(&batch.tokens.view(-1)).unwrap();
+        let tokens = Vec::<i64>::try_from(&batch.words().unwrap().ids.view(-1)).unwrap();
         seen.push(tokens.into_iter().map(|token| token as u32).collect());
         seen.push(batch.indices.iter().map(|&index| subset.domain(index).unwrap_or(9) as u32).collect());
         seen.push(batch.indices.iter().map(|&index| subset.class(index).unwrap() as u32).collect());
     }
     seen.extend((0..data.n_samples()).map(|index| data.tokens(index).unwrap().into_owned()));
     let n_unknown = data.n_unknown().unwrap() + 1_000_000 * subset.n_unknown().unwrap();
-    (data.fingerprint() ^ subset.fingerprint(), seen, n_unknown, data.domains().to_vec())
+    (data.fingerprint().unwrap() ^ subset.fingerprint().unwrap(), seen, n_unknown, data.domains().to_vec())
 }
 
 #[test]
 fn a_data_set_is_the_same_in_memory_and_in_a_file() {
-    let (in_memory, vocab) = build(&Storage::default());
+    let (in_memory, vocab) = build(&TokenStorage::default());
     assert!(!in_memory.is_on_disk());
     let folder = tempfile::tempdir().unwrap();
     for max_bytes in [0, 1, 10_000, 4 * in_memory.n_tokens() as u64 - 1] {
-        let storage = Storage { max_bytes: Some(max_bytes), folder: Some(folder.path().to_owned()) };
+        let storage = TokenStorage { max_bytes: Some(max_bytes), folder: Some(folder.path().to_owned()) };
         let (on_disk, same_vocab) = build(&storage);
         assert!(on_disk.is_on_disk(), "{max_bytes}");
         assert_eq!(vocab.fingerprint(), same_vocab.fingerprint());
         assert!(content(&on_disk) == content(&in_memory), "{max_bytes}");
         let again =
-            TextDataset::from_records_in(given(), &tokenizer(), &vocab, in_memory.domains(), &storage);
+            FieldDataset::from_records_in(given(), &tokenizer(), &vocab, in_memory.domains(), &storage);
         assert!(content(&again.unwrap()) == content(&in_memory), "{max_bytes}");
         assert_eq!(
             folder.path().read_dir().unwrap().count(),
@@ -75,30 +75,32 @@ fn a_data_set_is_the_same_in_memory_and_in_a_file() {
 
 #[test]
 fn a_saved_data_set_comes_back_in_memory_and_in_a_file() {
-    let (data, _) = build(&Storage::default());
+    let (data, _) = build(&TokenStorage::default());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train");
     data.save(&path).unwrap();
-    let in_memory = TextDataset::load(&path, &Storage::default()).unwrap();
-    let on_disk = TextDataset::load(&path, &limited(100)).unwrap();
+    let in_memory = FieldDataset::load(&path, &TokenStorage::default()).unwrap();
+    let on_disk = FieldDataset::load(&path, &limited(100)).unwrap();
     assert!(!in_memory.is_on_disk() && on_disk.is_on_disk());
     assert!(content(&in_memory) == content(&data));
     assert!(content(&on_disk) == content(&data));
     // From a file to another.
     on_disk.save(folder.path().join("again")).unwrap();
-    assert!(content(&TextDataset::load(folder.path().join("again"), &limited(0)).unwrap()) == content(&data));
+    assert!(
+        content(&FieldDataset::load(folder.path().join("again"), &limited(0)).unwrap()) == content(&data)
+    );
 }
 
 #[test]
-fn what_is_damaged_is_not_taken() {
-    let (data, _) = build(&Storage::default());
+fn corrupted_files_are_not_loaded() {
+    let (data, _) = build(&TokenStorage::default());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train");
     let check = |change: &dyn Fn(), part: &str| {
         data.save(&path).unwrap();
         change();
-        for storage in [Storage::default(), limited(0)] {
-            let message = TextDataset::load(&path, &storage).unwrap_err().to_string();
+        for storage in [TokenStorage::default(), limited(0)] {
+            let message = FieldDataset::load(&path, &storage).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
     };
@@ -108,11 +110,11 @@ fn what_is_damaged_is_not_taken() {
         change(&mut bytes);
         std::fs::write(file, bytes).unwrap();
     };
-    check(&|| write(&tokens, &|bytes| bytes[1000] ^= 1), "train.tokens: damaged");
+    check(&|| write(&tokens, &|bytes| bytes[1000] ^= 1), "train.tokens: corrupted");
     check(&|| write(&tokens, &|bytes| bytes.truncate(bytes.len() - 1)), "train.tokens: expected");
     check(&|| std::fs::remove_file(&tokens).unwrap(), "train.tokens");
-    check(&|| write(&index, &|bytes| bytes.truncate(100)), "train.json: this is no index of tokens");
-    check(&|| write(&index, &|bytes| *bytes = b"{}".to_vec()), "train.json: this is no index of tokens");
+    check(&|| write(&index, &|bytes| bytes.truncate(100)), "train.json: this is not an index of tokens");
+    check(&|| write(&index, &|bytes| *bytes = b"{}".to_vec()), "train.json: this is not an index of tokens");
     let fewer_labels = |bytes: &mut Vec<u8>| {
         let text = String::from_utf8(bytes.clone()).unwrap();
         *bytes = text
@@ -120,12 +122,12 @@ fn what_is_damaged_is_not_taken() {
             .replacen("\"labels\":[1,", "\"labels\":[", 1)
             .into();
     };
-    check(&|| write(&index, &fewer_labels), "train.json: damaged");
+    check(&|| write(&index, &fewer_labels), "train.json: corrupted");
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_to_is_named() {
-    let storage = Storage { max_bytes: Some(10), folder: Some("/no/such/folder".into()) };
-    let result = TextDataset::build_in(given(), &tokenizer(), &VocabOptions::default(), &storage);
+    let storage = TokenStorage { max_bytes: Some(10), folder: Some("/no/such/folder".into()) };
+    let result = FieldDataset::build_in(given(), &tokenizer(), &VocabOptions::default(), &storage);
     assert!(result.unwrap_err().to_string().contains("/no/such/folder"));
 }

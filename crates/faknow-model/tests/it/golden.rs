@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_data::TextBatch;
+use faknow_data::FieldBatch;
 use faknow_model::layers::Activation;
 use faknow_model::{Mode, Model, Output, TextCnn, TextCnnConfig, weights};
 use serde_json::Value;
@@ -95,7 +95,8 @@ fn text_cnn(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let model = TextCnn::new(&vars.root(), &model_config, n_words, n_classes).unwrap();
     load_parameters(vars, inputs);
     let batch =
-        TextBatch::new(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone())).unwrap();
+        FieldBatch::from_words(inputs["in.text"].shallow_clone(), Some(inputs["in.label"].shallow_clone()))
+            .unwrap();
     model.forward(&batch, mode(case)).unwrap()
 }
 

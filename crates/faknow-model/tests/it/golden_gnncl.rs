@@ -1,7 +1,7 @@
 //! GNNCL against FaKnow's: dense graphs as they stand in the golden cases, and the padding of real trees.
 
-use faknow_data::Dataset as _;
-use faknow_data::graph::{SparseRows, Tree, TreeBatch, TreeDataset};
+use faknow_data::graph::{SparseRows, Tree};
+use faknow_data::{Dataset as _, FieldBatch, FieldDataset};
 use faknow_model::{Gnncl, GnnclConfig, Loss, Mode, Model, Output, loss};
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -30,14 +30,14 @@ pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     Output { logits: output.logits, loss: Some(Loss::single(total)) }
 }
 
-fn trees() -> TreeDataset {
+fn trees() -> FieldDataset {
     let tree = |n: usize| {
         let mut rows = SparseRows::new(6);
         (0..n).for_each(|node| rows.push([(node as u32 % 6, 1.0), ((node + n) as u32 % 6, 0.5)]).unwrap());
         let parents = (0..n).map(|node| (node > 0).then(|| (node as u32 - 1) / 2)).collect();
         Tree::new(n.to_string(), parents, rows).unwrap().with_label(n % 2)
     };
-    TreeDataset::new([1, 3, 12, 7].map(tree).into()).unwrap()
+    FieldDataset::from_trees([1, 3, 12, 7].map(tree).into()).unwrap()
 }
 
 fn model(vars: &VarStore, config: &GnnclConfig) -> Gnncl {
@@ -51,7 +51,7 @@ fn double() -> VarStore {
     vars
 }
 
-fn logits(model: &Gnncl, batch: &TreeBatch, mode: Mode) -> Tensor {
+fn logits(model: &Gnncl, batch: &FieldBatch, mode: Mode) -> Tensor {
     model.forward(batch, mode).unwrap().logits.detach()
 }
 

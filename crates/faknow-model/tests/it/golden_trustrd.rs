@@ -1,7 +1,7 @@
 //! TrustRD's golden cases: its encoder, its classifier and the loss of its views; and what must hold of both stages.
 
-use faknow_data::Dataset as _;
-use faknow_data::graph::{NodeFeatures, SparseRows, Tree, TreeBatch, TreeDataset};
+use faknow_data::graph::{NodeFeatures, SparseRows, Tree};
+use faknow_data::{Dataset as _, FieldBatch, FieldDataset};
 use faknow_model::social::{TrustRdEncoder, TrustRdHead, information_bottleneck_loss};
 use faknow_model::{Loss, Mode, Model, Output, TrustRd, TrustRdConfig, TrustRdPretraining};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use crate::golden::{Tensors, assert_close, load_parameters};
 use crate::social::SPARSE;
 
-fn batch(inputs: &Tensors, edges: Tensor, labels: Option<Tensor>) -> TreeBatch {
+fn batch(inputs: &Tensors, edges: Tensor, labels: Option<Tensor>) -> FieldBatch {
     let input = |name: &str| inputs[name].shallow_clone();
     let mut features = NodeFeatures::Dense(input("in.x"));
     if inputs.contains_key(SPARSE) {
@@ -21,7 +21,7 @@ fn batch(inputs: &Tensors, edges: Tensor, labels: Option<Tensor>) -> TreeBatch {
     let sizes: Tensor = trees.bincount::<Tensor>(None, 0);
     let firsts = sizes.cumsum(0, Kind::Int64) - sizes;
     let roots = inputs.get("in.rootindex").map_or(firsts, Tensor::shallow_clone);
-    TreeBatch::new(features, edges, trees, roots, labels).unwrap()
+    FieldBatch::from_trees(features, edges, trees, roots, labels).unwrap()
 }
 
 /// The encoder: `out.0` are the means per tree, whose squares are the loss, `out.1` the nodes.
@@ -31,11 +31,11 @@ pub(crate) fn run_encoder(vars: &VarStore, case: &Value, inputs: &Tensors) -> Ou
     let encoder = TrustRdEncoder::new(&vars.root(), sizes.0, sizes.1, sizes.2).unwrap();
     load_parameters(vars, inputs);
     let batch = batch(inputs, inputs["in.edge_index"].shallow_clone(), None);
-    let nodes = encoder.nodes(&batch).unwrap();
+    let nodes = encoder.nodes(batch.trees().unwrap()).unwrap();
     let tolerance = if nodes.kind() == Kind::Double { "out" } else { "f32" };
     let tolerance = case["tolerance"][tolerance].as_f64().unwrap();
     assert_close("trustrd_encoder out.1", &nodes, &inputs["out.1"], tolerance, 1.0);
-    let trees = faknow_model::layers::mean_pool(&nodes, &batch).unwrap();
+    let trees = faknow_model::layers::mean_pool(&nodes, batch.trees().unwrap()).unwrap();
     let total = trees.square().sum(nodes.kind());
     Output { logits: trees, loss: Some(Loss::single(total)) }
 }
@@ -68,7 +68,7 @@ pub(crate) fn check_loss(case: &Value, tensors: &Tensors) {
     }
 }
 
-fn trees() -> TreeDataset {
+fn trees() -> FieldDataset {
     let tree = |n: usize| {
         let mut rows = SparseRows::new(20);
         (0..n).for_each(|node| {
@@ -77,7 +77,7 @@ fn trees() -> TreeDataset {
         let parents = (0..n).map(|node| (node > 0).then(|| (node as u32 - 1) / 2)).collect();
         Tree::new(n.to_string(), parents, rows).unwrap().with_label(n % 2)
     };
-    TreeDataset::new([1, 3, 12, 7, 2].map(tree).into()).unwrap()
+    FieldDataset::from_trees([1, 3, 12, 7, 2].map(tree).into()).unwrap()
 }
 
 fn double() -> VarStore {
@@ -129,7 +129,8 @@ fn a_view_that_keeps_no_feature_does_not_tell_trees_apart() {
             rows
         };
         let tree = |n: usize| Tree::new(n.to_string(), vec![None], rows(n)).unwrap();
-        let batch = TreeDataset::new((0..6).map(tree).collect()).unwrap().batch(&[0, 1, 2, 3, 4, 5]).unwrap();
+        let batch =
+            FieldDataset::from_trees((0..6).map(tree).collect()).unwrap().batch(&[0, 1, 2, 3, 4, 5]).unwrap();
         let trees = stage.forward(&batch, Mode::Train).unwrap().logits;
         value(&trees.std_dim([0].as_slice(), true, false).max())
     };

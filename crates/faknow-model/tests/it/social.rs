@@ -1,7 +1,7 @@
 //! The models of propagation trees: their golden cases, and what must hold of each of them.
 
-use faknow_data::graph::{NodeFeatures, SparseRows, Tree, TreeBatch, TreeDataset};
-use faknow_data::{Dataset as _, Rng};
+use faknow_data::graph::{NodeFeatures, SparseRows, Tree};
+use faknow_data::{Dataset as _, FieldBatch, FieldDataset, Rng};
 use faknow_model::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, GraphClassifier,
     GraphClassifierConfig, Mode, Model, Output, TrustRd, TrustRdConfig, Upfd, UpfdConfig, UpfdKind,
@@ -16,7 +16,7 @@ use crate::golden::{Tensors, load_parameters, mode};
 /// The input that says that features are to be sparse.
 pub(crate) const SPARSE: &str = "in.sparse";
 
-type TreeModel = Box<dyn Model<Batch = TreeBatch>>;
+type TreeModel = Box<dyn Model<Batch = FieldBatch>>;
 
 /// FaKnow's names of the models, as the golden files have them.
 const MODULES: [&str; 11] = [
@@ -125,12 +125,12 @@ pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
             sizes.cumsum(0, Kind::Int64) - sizes
         }
     };
-    let batch = TreeBatch::new(features, edges, trees, roots, Some(input("in.y"))).unwrap();
+    let batch = FieldBatch::from_trees(features, edges, trees, roots, Some(input("in.y"))).unwrap();
     model.forward(&batch, mode(case)).unwrap()
 }
 
 /// Made-up trees, the smallest of one node, a root not always first.
-fn trees(n_features: usize, n_classes: usize) -> TreeDataset {
+fn trees(n_features: usize, n_classes: usize) -> FieldDataset {
     let mut rng = Rng::from_parts(&[7]);
     let trees = [1usize, 5, 2, 9, 1, 30].iter().enumerate().map(|(index, &n)| {
         let root = if index % 2 == 0 { 0 } else { n - 1 };
@@ -148,10 +148,10 @@ fn trees(n_features: usize, n_classes: usize) -> TreeDataset {
         let parents = (0..n).map(parent).collect();
         Tree::new(index.to_string(), parents, rows).unwrap().with_label(index % n_classes)
     });
-    TreeDataset::new(trees.collect()).unwrap()
+    FieldDataset::from_trees(trees.collect()).unwrap()
 }
 
-fn scores(model: &TreeModel, batch: &TreeBatch) -> Tensor {
+fn scores(model: &TreeModel, batch: &FieldBatch) -> Tensor {
     model.forward(batch, Mode::Eval).unwrap().logits.detach()
 }
 
@@ -194,7 +194,7 @@ fn the_order_of_nodes_does_not_matter() {
         };
         let batch = |parents: Vec<Option<u32>>, order| {
             let tree = Tree::new("t", parents, rows(order)).unwrap().with_label(0);
-            TreeDataset::new(vec![tree]).unwrap().batch(&[0]).unwrap()
+            FieldDataset::from_trees(vec![tree]).unwrap().batch(&[0]).unwrap()
         };
         // 0 -> 1, 0 -> 2, 2 -> 3; and the same with nodes 3, 2, 1, 0.
         let forward = scores(&model, &batch(vec![None, Some(0), Some(0), Some(2)], [0, 1, 2, 3]));
@@ -212,7 +212,7 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
             let (vars, model) = example(module);
             let mut batch = data.batch(&[5, 0, 3, 1, 2, 4]).unwrap();
             if !sparse {
-                batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
+                make_dense(&mut batch);
             }
             // What draws EBGCN's edges and TrustRD's weights learns in training alone.
             tch::manual_seed(9);
@@ -242,7 +242,7 @@ fn training_in_either_form_of_the_features_is_finite_and_differs_from_evaluation
             let (_vars, model) = example(module);
             let mut batch = data.batch(&[0, 1, 2, 3, 4, 5]).unwrap();
             if !sparse {
-                batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
+                make_dense(&mut batch);
             }
             let trained = model.forward(&batch, Mode::Train).unwrap().logits;
             assert!(trained.isfinite().all().int64_value(&[]) == 1);
@@ -278,19 +278,18 @@ fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
         for sparse in [true, false] {
             let mut batch = data.batch(&[5, 0, 3]).unwrap();
             if !sparse {
-                batch.features = NodeFeatures::Dense(batch.features.to_dense().unwrap());
+                make_dense(&mut batch);
             }
-            let features = |batch: &TreeBatch| -> Tensor { batch.features.to_dense().unwrap() };
-            let parts = node_contributions(&model, &batch, features_of).unwrap();
-            assert_eq!(parts.len() as i64, batch.n_nodes(), "{module}");
+            let parts = node_contributions(&model, &batch).unwrap();
+            assert_eq!(parts.len() as i64, batch.trees().unwrap().n_nodes(), "{module}");
             // A derivative by differences: all features of one node a little larger.
             let before = scores(&model, &batch).amax([1], false);
-            let dense = features(&batch).to_kind(Kind::Double);
+            let dense = batch.trees().unwrap().features.to_dense().unwrap().to_kind(Kind::Double);
             for node in [0i64, 3, 30] {
                 let step = 1e-5;
                 let changed = dense.copy();
                 let _ = changed.get(node).g_mul_scalar_(1.0 + step);
-                batch.features = NodeFeatures::Dense(changed);
+                batch.trees.as_mut().unwrap().features = NodeFeatures::Dense(changed);
                 let after = scores(&model, &batch).amax([1], false);
                 let derivative = (after - &before).sum(Kind::Double).double_value(&[]) / step;
                 let part = parts[node as usize];
@@ -303,6 +302,7 @@ fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
     }
 }
 
-fn features_of(batch: &TreeBatch) -> Option<&NodeFeatures> {
-    Some(&batch.features)
+fn make_dense(batch: &mut FieldBatch) {
+    let features = &mut batch.trees.as_mut().unwrap().features;
+    *features = NodeFeatures::Dense(features.to_dense().unwrap());
 }

@@ -1,6 +1,6 @@
 //! TextCNN's own promises: padding does not matter, odd batches and settings are errors with names.
 
-use faknow_data::TextBatch;
+use faknow_data::FieldBatch;
 use faknow_model::layers::{Activation, Embedding, TextCnnLayer};
 use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, integrated_gradients};
 use tch::nn::VarStore;
@@ -19,22 +19,23 @@ fn model(config: &TextCnnConfig) -> (VarStore, TextCnn) {
 }
 
 /// Texts of 1 to 12 words, padded by `n_padding` columns behind the longest.
-fn texts(n_padding: i64) -> TextBatch {
+fn texts(n_padding: i64) -> FieldBatch {
     let rows: Vec<Tensor> = (1..=12i64)
         .map(|len| {
             let words: Vec<i64> = (0..len).map(|i| 2 + (len * 7 + i * 5) % 28).collect();
             Tensor::from_slice(&words).constant_pad_nd([0, 12 - len + n_padding])
         })
         .collect();
-    TextBatch::new(Tensor::stack(&rows, 0), Some(Tensor::from_slice(&[0i64, 1, 2].repeat(4)))).unwrap()
+    FieldBatch::from_words(Tensor::stack(&rows, 0), Some(Tensor::from_slice(&[0i64, 1, 2].repeat(4))))
+        .unwrap()
 }
 
-/// With the margin that the configuration asks for, results and gradients equal those of any longer padding.
+/// With the extra padding that the configuration asks for, results and gradients equal those of any longer padding.
 #[test]
 fn the_result_does_not_depend_on_the_padding() {
     let config = small();
     let (vars, model) = model(&config);
-    let [short, long] = [config.margin() as i64, 40].map(|n_padding| {
+    let [short, long] = [config.extra_padding() as i64, 40].map(|n_padding| {
         let output = model.forward(&texts(n_padding), Mode::Eval).unwrap();
         output.loss.unwrap().total.backward();
         let mut gradients: Vec<(String, Tensor)> =
@@ -47,7 +48,7 @@ fn the_result_does_not_depend_on_the_padding() {
     for ((name, a), (_, b)) in short.1.iter().zip(&long.1) {
         assert!(a.allclose(b, 1e-12, 1e-12, false), "gradient of {name}");
     }
-    // Without a margin the longest text has no window of padding, so the result is another one.
+    // Without extra padding the longest text has no window of padding, so the result is another one.
     let none = model.forward(&texts(0), Mode::Eval).unwrap().logits;
     assert!(!none.allclose(&short.0, 1e-12, 1e-12, false));
 }
@@ -99,7 +100,7 @@ fn dropout_acts_in_training_alone() {
 #[test]
 fn a_batch_without_labels_has_no_loss() {
     let (_vars, model) = model(&small());
-    let batch = TextBatch::new(texts(5).tokens, None).unwrap();
+    let batch = FieldBatch::from_words(texts(5).words.unwrap().ids, None).unwrap();
     assert!(model.forward(&batch, Mode::Eval).unwrap().loss.is_none());
 }
 
@@ -111,7 +112,8 @@ fn odd_batches_and_settings_are_errors_with_names() {
     };
     let (_vars, model) = model(&small());
     let batch = |tokens: &[i64], label: i64| {
-        TextBatch::new(Tensor::from_slice(tokens).view([1, -1]), Some(Tensor::from_slice(&[label]))).unwrap()
+        FieldBatch::from_words(Tensor::from_slice(tokens).view([1, -1]), Some(Tensor::from_slice(&[label])))
+            .unwrap()
     };
     let forward = |batch| model.forward(&batch, Mode::Eval).unwrap_err();
     check(forward(batch(&[2, 3], 0)), &["widest kernel, 5 words", "got 2 words"]);
@@ -205,7 +207,7 @@ fn texts_that_are_too_short_and_words_outside_the_table_are_errors() {
     let (vars, model) = model(&small());
     drop(vars);
     let message = |tokens: Tensor| {
-        model.forward(&TextBatch::new(tokens, None).unwrap(), Mode::Eval).unwrap_err().to_string()
+        model.forward(&FieldBatch::from_words(tokens, None).unwrap(), Mode::Eval).unwrap_err().to_string()
     };
     let short = message(Tensor::from_slice2(&[[2i64, 3, 4, 0]]));
     assert!(
@@ -234,7 +236,7 @@ fn products_of_all_words_are_kept_while_the_weights_stay_as_they_are() {
         assert!(!changed.allclose(&all[0], 1e-6, 1e-6, false), "{name}");
         assert!(changed.allclose(&with_gradients(), 1e-12, 1e-12, false), "{name}");
     }
-    let outside = TextBatch::new(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
+    let outside = FieldBatch::from_words(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
     let error = tch::no_grad(|| model.forward(&outside, Mode::Eval)).unwrap_err().to_string();
     assert!(error.contains("from 0 to 29"), "{error}");
 }
@@ -246,18 +248,19 @@ fn contributions_of_words_add_up_to_the_log_odds() {
     let model = TextCnn::new(&vars.root(), &config, 50, 3).unwrap();
     let mut tokens = vec![7i64, 3, 41, 9, 22, 7];
     tokens.resize(6 + 5, 0);
-    let tokens = Tensor::from_slice(&tokens).view([1, -1]);
+    let batch = FieldBatch::from_words(Tensor::from_slice(&tokens).view([1, -1]), None).unwrap();
+    let words = batch.words().unwrap();
     for class in 0..3 {
-        let said = integrated_gradients(&model, &tokens, 6, class).unwrap();
-        let logits =
-            model.forward(&TextBatch::new(tokens.shallow_clone(), None).unwrap(), Mode::Eval).unwrap().logits;
+        let said = integrated_gradients(&model, words, class).unwrap();
+        let logits = model.forward(&batch, Mode::Eval).unwrap().logits;
         let scores = Vec::<f64>::try_from(logits.softmax(-1, Kind::Double).view(-1)).unwrap();
         assert!((said.output - (scores[class] / (1.0 - scores[class])).ln()).abs() < 1e-5, "{said:?}");
         assert_eq!(said.words.len(), 6);
         assert!(said.residual().abs() < 0.02, "{said:?} leaves {}", said.residual());
     }
     assert!(vars.variables().values().all(|weight| !weight.grad().defined()), "no weight has a gradient");
-    let error = integrated_gradients(&model, &tokens, 6, 3).unwrap_err().to_string();
+    let error = integrated_gradients(&model, words, 3).unwrap_err().to_string();
     assert!(error.contains('3'), "{error}");
-    assert!(integrated_gradients(&model, &tokens, 12, 0).is_err(), "more words than tokens");
+    let error = integrated_gradients(&model, texts(5).words().unwrap(), 0).unwrap_err().to_string();
+    assert_eq!(error, "integrated gradients: batch: expected one text, got 12");
 }

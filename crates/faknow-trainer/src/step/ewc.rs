@@ -25,14 +25,14 @@ use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Superv
 ///
 /// ```
 /// use faknow_data::synth::{CascadeOptions, cascades};
-/// use faknow_data::graph::TreeDataset;
+/// use faknow_data::FieldDataset;
 /// use faknow_data::DataLoader;
 /// use faknow_model::{GraphClassifier, GraphClassifierConfig, ConvKind};
 /// use faknow_trainer::{Ewc, Trainer};
 /// use tch::{Device, nn::VarStore};
 ///
-/// let task = |seed| -> Result<TreeDataset, faknow_data::Error> {
-///     TreeDataset::new(cascades(&CascadeOptions { n_trees: 20, seed, ..CascadeOptions::default() })?.collect())
+/// let task = |seed| -> Result<FieldDataset, faknow_data::Error> {
+///     FieldDataset::from_trees(cascades(&CascadeOptions { n_trees: 20, seed, ..CascadeOptions::default() })?.collect())
 /// };
 /// let loader = |data| DataLoader::builder(data).batch_size(10).build();
 /// let vars = VarStore::new(Device::Cpu);

@@ -20,14 +20,14 @@ use crate::{Gradients, Optimizer, Result, StepContext, Supervised, TrainStep};
 ///
 /// ```
 /// use faknow_data::{Dataset, DataLoader};
-/// use faknow_data::graph::TreeDataset;
+/// use faknow_data::FieldDataset;
 /// use faknow_data::synth::{CascadeOptions, cascades};
 /// use faknow_model::{ConvKind, GraphClassifier, GraphClassifierConfig};
 /// use faknow_trainer::{Gem, Trainer};
 /// use tch::{Device, nn::VarStore};
 ///
-/// let task = |seed| -> Result<TreeDataset, faknow_data::Error> {
-///     TreeDataset::new(cascades(&CascadeOptions { n_trees: 20, seed, ..CascadeOptions::default() })?.collect())
+/// let task = |seed| -> Result<FieldDataset, faknow_data::Error> {
+///     FieldDataset::from_trees(cascades(&CascadeOptions { n_trees: 20, seed, ..CascadeOptions::default() })?.collect())
 /// };
 /// let vars = VarStore::new(Device::Cpu);
 /// let model = GraphClassifier::new(&vars.root(), ConvKind::Gcn, &GraphClassifierConfig::default(), 2000, 2)?;

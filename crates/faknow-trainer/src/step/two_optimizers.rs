@@ -23,7 +23,7 @@ use crate::{Optimizer, Result, StepContext, Supervised, TrainStep};
 /// Its state is part of every checkpoint, so that a resumed run goes on bit by bit.
 ///
 /// ```
-/// use faknow_data::TextBatch;
+/// use faknow_data::FieldBatch;
 /// use faknow_model::{TextCnn, TextCnnConfig};
 /// use faknow_trainer::{Clip, Optimizer, OptimizerConfig, Trainer, TwoOptimizers};
 /// use tch::{Device, Kind, nn::VarStore};
@@ -33,7 +33,7 @@ use crate::{Optimizer, Result, StepContext, Supervised, TrainStep};
 /// let vectors = vars.variables()["word_embedding.weight"].shallow_clone();
 /// // Word vectors that stay short, whatever the classes say.
 /// let own = Optimizer::over(&OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
-/// let length = move |_: &TextCnn, _: &TextBatch| Ok(Some(vectors.f_square()?.f_mean(Kind::Float)?));
+/// let length = move |_: &TextCnn, _: &FieldBatch| Ok(Some(vectors.f_square()?.f_mean(Kind::Float)?));
 /// let trainer = Trainer::builder(model, vars).step(TwoOptimizers::new("length", own, length)).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use faknow_data::TextBatch;
+use faknow_data::FieldBatch;
 use faknow_model::{Mode, Model, Output, TextCnn, TextCnnConfig, weights};
 use faknow_trainer::{
     Adversarial, Attack, Clip, Optimizer, OptimizerConfig, Pgd, Place, StepContext, TrainStep,
@@ -48,9 +48,9 @@ struct Watched {
 }
 
 impl Model for Watched {
-    type Batch = TextBatch;
+    type Batch = FieldBatch;
 
-    fn forward(&self, batch: &TextBatch, mode: Mode) -> faknow_model::Result<Output> {
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> faknow_model::Result<Output> {
         let output = self.model.forward(batch, mode)?;
         let loss = output.loss.as_ref().expect("a loss").total.detach();
         self.passes.lock().unwrap().push((self.target.detach().copy(), loss));
@@ -89,8 +89,9 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
     let mut step = Adversarial::new(Attack::Pgd(pgd), &vars).unwrap();
     // At a rate of 0 the weights after the update are those that the attack has put back.
     let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.0), &vars, Clip::None).unwrap();
-    let batch = TextBatch::new(tensors["in.text"].shallow_clone(), Some(tensors["in.label"].shallow_clone()))
-        .unwrap();
+    let batch =
+        FieldBatch::from_words(tensors["in.text"].shallow_clone(), Some(tensors["in.label"].shallow_clone()))
+            .unwrap();
     let passes = Arc::<Mutex<Vec<_>>>::default();
     let mut model = Watched { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
     let at = StepContext { place: Place::training(1, 1), step: 0, reads_loss: false };

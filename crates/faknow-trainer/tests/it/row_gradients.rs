@@ -1,7 +1,7 @@
 //! Gradients that have only the rows of the words that occurred: every update by them is that by the dense gradients.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use faknow_data::TextBatch;
+use faknow_data::FieldBatch;
 use faknow_model::layers::{Embedding, with_row_gradients};
 use faknow_model::{Mode, Model as _, TextCnn, TextCnnConfig};
 use faknow_trainer::{Adagrad, Adam, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd, Window};
@@ -98,7 +98,7 @@ fn a_row_that_is_not_finite_is_told() {
 fn only_loops_that_ask_for_it_get_sparse_gradients() {
     let config = TextCnnConfig { embedding_size: 8, n_filters: 4, ..Default::default() };
     let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 5, 0, 0], [2, 2, 9, 0, 0, 0]]);
-    let batch = TextBatch::new(tokens, Some(Tensor::from_slice(&[1i64, 0]))).unwrap();
+    let batch = FieldBatch::from_words(tokens, Some(Tensor::from_slice(&[1i64, 0]))).unwrap();
     let gradient = |sparse: bool| {
         tch::manual_seed(1);
         let vars = VarStore::new(Device::Cpu);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use faknow_data::{Loader, TextBatch};
+use faknow_data::{FieldBatch, Loader};
 use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, loss, weights};
 use faknow_trainer::schedule::ScheduleConfig;
 use faknow_trainer::{Average, Clip, OptimizerConfig};
@@ -219,8 +219,8 @@ fn propagation(edges: &Tensor, n_nodes: i64) -> Tensor {
     root.unsqueeze(1) * adjacency * root.unsqueeze(0)
 }
 
-fn text_batch(tokens: &Tensor, labels: &Tensor, rows: &Tensor) -> TextBatch {
-    TextBatch::new(tokens.index_select(0, rows), Some(labels.index_select(0, rows))).unwrap()
+fn text_batch(tokens: &Tensor, labels: &Tensor, rows: &Tensor) -> FieldBatch {
+    FieldBatch::from_words(tokens.index_select(0, rows), Some(labels.index_select(0, rows))).unwrap()
 }
 
 /// The batches of a golden file, in its order, each cut into micro-batches.
@@ -243,7 +243,7 @@ impl Batches {
     }
 }
 
-impl Loader<TextBatch> for Batches {
+impl Loader<FieldBatch> for Batches {
     fn n_samples(&self) -> usize {
         self.rows.iter().map(Tensor::numel).sum()
     }
@@ -256,7 +256,7 @@ impl Loader<TextBatch> for Batches {
         &self,
         _: usize,
         from: usize,
-    ) -> Box<dyn Iterator<Item = faknow_data::Result<TextBatch>> + '_> {
+    ) -> Box<dyn Iterator<Item = faknow_data::Result<FieldBatch>> + '_> {
         let batch = |rows| Ok(text_batch(&self.tokens, &self.labels, rows));
         Box::new(self.rows[from..].iter().map(batch))
     }

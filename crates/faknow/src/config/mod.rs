@@ -11,7 +11,7 @@ mod trainer;
 use std::path::{Path, PathBuf};
 
 use faknow_callbacks::FreezeRule;
-use faknow_data::Storage;
+use faknow_data::text::TokenStorage;
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use faknow_model::Criterion;
 use faknow_trainer::schedule::ScheduleConfig;
@@ -156,8 +156,8 @@ impl Default for TextConfig {
 
 impl TextConfig {
     /// Where the tokens of the data sets lie.
-    pub(crate) fn storage(&self) -> Storage {
-        Storage { max_bytes: Some(self.memory.saturating_mul(1 << 20)), folder: self.cache.clone() }
+    pub(crate) fn storage(&self) -> TokenStorage {
+        TokenStorage { max_bytes: Some(self.memory.saturating_mul(1 << 20)), folder: self.cache.clone() }
     }
 
     /// The tokenizer's own settings, with the stop words read.

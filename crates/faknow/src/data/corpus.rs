@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use faknow_data::{Classes, DataLoader, Dataset, stratified_k_fold, stratified_split};
+use faknow_data::{Classes, DataLoader, Dataset, FieldDataset, stratified_k_fold, stratified_split};
 
 use crate::config::{Config, Fold, LoaderConfig};
-use crate::data::input::InputDataset;
 use crate::data::inputs::Inputs;
 use crate::data::{text_corpus, tree_corpus};
 use crate::models::registry::{AnyModelConfig, Reads};
@@ -22,9 +21,9 @@ pub(crate) enum TestRecords {
 
 /// The data of a run.
 pub(crate) struct Corpus {
-    pub(crate) train: InputDataset,
-    pub(crate) valid: Option<InputDataset>,
-    pub(crate) test: Option<InputDataset>,
+    pub(crate) train: FieldDataset,
+    pub(crate) valid: Option<FieldDataset>,
+    pub(crate) test: Option<FieldDataset>,
     pub(crate) inputs: Inputs,
     pub(crate) classes: Classes,
     pub(crate) test_records: TestRecords,
@@ -39,7 +38,7 @@ impl Corpus {
         test_records: TestRecords,
     ) -> Result<Self> {
         match model.reads() {
-            Reads::Texts => text_corpus::load(config, model.margin(), saved, test_records),
+            Reads::Texts => text_corpus::load(config, model.extra_padding(), saved, test_records),
             Reads::Trees => tree_corpus::load(config, saved, test_records),
         }
     }
@@ -64,34 +63,35 @@ impl Corpus {
         Ok(lines)
     }
 
-    fn summarize(&self, name: &str, data: Option<&InputDataset>) -> Result<String> {
+    fn summarize(&self, name: &str, data: Option<&FieldDataset>) -> Result<String> {
         let Some(data) = data else { return Ok(format!("{name}: none")) };
         let counts = data.class_counts();
         let of_class =
             |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
         let classes: Vec<String> = self.classes.names().iter().enumerate().map(of_class).collect();
         let (n, classes) = (data.n_samples(), classes.join(", "));
-        Ok(match data {
-            InputDataset::Texts(data) => {
-                let n_tokens = data.n_tokens();
-                let place = if data.is_on_disk() { ", in a file" } else { "" };
-                format!(
-                    "{name}: {n} texts ({classes}), {:.1} tokens each, {:.1} % outside the vocabulary{place}",
-                    n_tokens as f64 / n.max(1) as f64,
-                    100.0 * data.n_unknown()? as f64 / n_tokens.max(1) as f64
-                )
-            }
-            InputDataset::Trees(data) => format!(
-                "{name}: {n} trees ({classes}), {:.1} nodes each, {} features a node",
-                data.n_nodes() as f64 / n.max(1) as f64,
-                data.n_features()
-            ),
-        })
+        let (mut units, mut details) = (Vec::new(), Vec::new());
+        if data.has_words() {
+            let n_tokens = data.n_tokens();
+            let place = if data.is_on_disk() { ", in a file" } else { "" };
+            units.push("texts");
+            details.push(format!(
+                "{:.1} tokens each, {:.1} % outside the vocabulary{place}",
+                n_tokens as f64 / n.max(1) as f64,
+                100.0 * data.n_unknown()? as f64 / n_tokens.max(1) as f64
+            ));
+        }
+        if data.has_trees() {
+            let n_nodes = data.n_nodes() as f64 / n.max(1) as f64;
+            units.push("trees");
+            details.push(format!("{n_nodes:.1} nodes each, {} features a node", data.n_node_features()));
+        }
+        Ok(format!("{name}: {n} {} ({classes}), {}", units.join(" with "), details.join(", ")))
     }
 }
 
 /// The loader of training batches.
-pub(crate) fn train_loader(data: InputDataset, config: &Config) -> Result<DataLoader<InputDataset>> {
+pub(crate) fn train_loader(data: FieldDataset, config: &Config) -> Result<DataLoader<FieldDataset>> {
     let loader = &config.loader;
     let mut builder = DataLoader::builder(data)
         .batch_size(loader.batch_size)
@@ -109,7 +109,7 @@ pub(crate) fn train_loader(data: InputDataset, config: &Config) -> Result<DataLo
 }
 
 /// The loader of batches for evaluation: the shortest samples first, since no result depends on the order.
-pub(crate) fn eval_loader(data: InputDataset, config: &LoaderConfig) -> Result<DataLoader<InputDataset>> {
+pub(crate) fn eval_loader(data: FieldDataset, config: &LoaderConfig) -> Result<DataLoader<FieldDataset>> {
     let builder = DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
     // A pool as large as the data sorts all of it, and saves the most padding.
     Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use faknow_data::graph::TfIdf;
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
-use faknow_data::{Record, TextDataset};
+use faknow_data::{FieldDataset, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -23,14 +23,14 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Records as a model sees them that wants a padding of `margin`; domains are left out.
-    pub(crate) fn dataset<I>(&self, records: I, margin: usize) -> Result<TextDataset>
+    /// Records as a model sees them that wants a padding of `extra_padding`; domains are left out.
+    pub(crate) fn dataset<I>(&self, records: I, extra_padding: usize) -> Result<FieldDataset>
     where
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let data = TextDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
-        Ok(data.with_margin(margin))
+        let data = FieldDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
+        Ok(data.with_extra_padding(extra_padding))
     }
 }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod corpus;
 mod guess;
-pub(crate) mod input;
 pub(crate) mod inputs;
 pub(crate) mod text_cache;
 pub(crate) mod text_corpus;

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use faknow_data::FieldDataset;
+use faknow_data::text::TokenStorage;
 use faknow_data::text::{TokenizerConfig, Vocab, VocabOptions};
-use faknow_data::{Storage, TextDataset};
 use serde_json::json;
 use twox_hash::XxHash3_128;
 
@@ -15,7 +16,7 @@ use crate::detector::{read_json, write_json};
 use crate::{Error, Result};
 
 /// Goes up when the same files and settings give other tokens than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const VOCAB: &str = "vocab.txt";
 /// The fingerprint of the words: a list that lacks some is still a list.
@@ -23,9 +24,9 @@ const WORDS: &str = "words.json";
 
 /// A corpus as it comes out of its files.
 pub(crate) struct Tokenized {
-    pub(crate) train: TextDataset,
-    pub(crate) valid: Option<TextDataset>,
-    pub(crate) test: Option<TextDataset>,
+    pub(crate) train: FieldDataset,
+    pub(crate) valid: Option<FieldDataset>,
+    pub(crate) test: Option<FieldDataset>,
     pub(crate) vocab: Vocab,
 }
 
@@ -63,7 +64,7 @@ impl TextCache {
     }
 
     /// The corpus, if it is there; what cannot be used is told, and removed.
-    pub(crate) fn find(&self, storage: &Storage) -> Option<Tokenized> {
+    pub(crate) fn find(&self, storage: &TokenStorage) -> Option<Tokenized> {
         if !self.folder.exists() {
             return None;
         }
@@ -80,8 +81,8 @@ impl TextCache {
         }
     }
 
-    fn load(&self, storage: &Storage) -> Result<Tokenized> {
-        let load = |name: &str| TextDataset::load(self.folder.join(name), storage);
+    fn load(&self, storage: &TokenStorage) -> Result<Tokenized> {
+        let load = |name: &str| FieldDataset::load(self.folder.join(name), storage);
         let optional = |name: &str| {
             self.folder.join(name).with_extension("json").exists().then(|| load(name)).transpose()
         };

@@ -2,21 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use faknow_data::text::TokenStorage;
 use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
-use faknow_data::{Classes, Record, RecordReader, Storage, TextDataset};
+use faknow_data::{Classes, FieldDataset, Record, RecordReader};
 
 use crate::config::{Config, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, cut, training_part};
-use crate::data::input::InputDataset;
 use crate::data::inputs::{Inputs, Words};
 use crate::data::text_cache::{TextCache, Tokenized};
 use crate::{Error, Result};
 
-/// Reads the files of `config`; `margin` is the padding that the model wants behind the longest text, `saved` the
+/// Reads the files of `config`; `extra_padding` is the padding that the model wants behind the longest text, `saved` the
 /// inputs of a run that goes on.
 pub(crate) fn load(
     config: &Config,
-    margin: usize,
+    extra_padding: usize,
     saved: Option<Inputs>,
     test_records: TestRecords,
 ) -> Result<Corpus> {
@@ -55,7 +55,7 @@ pub(crate) fn load(
         }
     };
     let Tokenized { train, valid, test, vocab } = tokenized;
-    let input = |data: TextDataset| InputDataset::Texts(data.with_margin(margin));
+    let input = |data: FieldDataset| data.with_extra_padding(extra_padding);
     Ok(Corpus {
         train: input(train),
         valid: valid.map(input),
@@ -71,7 +71,7 @@ struct Reading<'a> {
     config: &'a Config,
     classes: &'a Classes,
     tokenizer: &'a Tokenizer,
-    storage: &'a Storage,
+    storage: &'a TokenStorage,
 }
 
 impl Reading<'_> {
@@ -89,21 +89,21 @@ impl Reading<'_> {
             Ok(select(self.open(file)?, part, all))
         };
         let (mut train, mut vocab) =
-            TextDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
+            FieldDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
                 .map_err(|e| training_part(file, e))?;
         if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
             // The weights belong to the words of old.
-            train = TextDataset::from_records_in(training()?, tokenizer, saved, train.domains(), storage)?;
+            train = FieldDataset::from_records_in(training()?, tokenizer, saved, train.domains(), storage)?;
             vocab = saved.clone();
         }
         train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
-        let rest = |path: &Option<PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<TextDataset>> {
+        let rest = |path: &Option<PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<FieldDataset>> {
             let records = match (path, part) {
                 (Some(path), _) => select(self.open(path)?, &[], true),
                 (None, Some(part)) if !part.is_empty() => select(self.open(file)?, part, false),
                 _ => return Ok(None),
             };
-            Ok(Some(TextDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
+            Ok(Some(FieldDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
         };
         let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
         let test = match test_records {

@@ -4,24 +4,23 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use faknow_data::graph::{
-    self, RawTree, TfIdf, Tree, TreeDataset, TreeJsonReader, event_k_fold, event_split, label_trees,
-    read_ids, read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select,
+    self, RawTree, TfIdf, Tree, TreeJsonReader, event_k_fold, event_split, label_trees, read_ids,
+    read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select,
 };
 use faknow_data::text::{Tokenizer, Vocab};
-use faknow_data::{Classes, Dataset, stratified_split};
+use faknow_data::{Classes, Dataset, FieldDataset, stratified_split};
 
 use crate::config::{Config, DataConfig, Weighting};
 use crate::data::corpus::{Corpus, TestRecords, cut};
-use crate::data::input::InputDataset;
 use crate::data::inputs::{Inputs, Words};
 use crate::data::text_corpus::vocab_options;
 use crate::{Error, Result};
 
 /// Trees of training, validation and test, and how their nodes became features.
 struct Parts {
-    train: TreeDataset,
-    valid: Option<TreeDataset>,
-    test: Option<TreeDataset>,
+    train: FieldDataset,
+    valid: Option<FieldDataset>,
+    test: Option<FieldDataset>,
     words: Option<Words>,
     tf_idf: Option<TfIdf>,
 }
@@ -50,11 +49,11 @@ pub(crate) fn load(config: &Config, saved: Option<Inputs>, test_records: TestRec
     };
     let Parts { train, valid, test, words, tf_idf } = parts;
     check_classes(config, &train, &classes)?;
-    let inputs = Inputs::Trees { n_features: train.n_features(), words, tf_idf };
+    let inputs = Inputs::Trees { n_features: train.n_node_features(), words, tf_idf };
     Ok(Corpus {
-        train: InputDataset::Trees(train),
-        valid: valid.map(InputDataset::Trees),
-        test: test.filter(|_| test_records == TestRecords::Used).map(InputDataset::Trees),
+        train,
+        valid,
+        test: test.filter(|_| test_records == TestRecords::Used),
         inputs,
         classes,
         test_records,
@@ -116,9 +115,9 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
     weigh(&mut all, tf_idf.as_ref())?;
     // No tree is in two parts: they are moved, since there may be millions of nodes.
     let mut all: Vec<Option<Tree>> = all.into_iter().map(Some).collect();
-    let mut part = |trees: &[usize]| -> Result<Option<TreeDataset>> {
+    let mut part = |trees: &[usize]| -> Result<Option<FieldDataset>> {
         let chosen: Vec<Tree> = trees.iter().filter_map(|&tree| all[tree].take()).collect();
-        Ok((!chosen.is_empty()).then(|| TreeDataset::new(chosen)).transpose()?)
+        Ok((!chosen.is_empty()).then(|| FieldDataset::from_trees(chosen)).transpose()?)
     };
     let train = part(&train)?.ok_or_else(|| empty(config))?;
     Ok(Parts { train, valid: part(&valid)?, test: part(&test)?, words: None, tf_idf })
@@ -215,8 +214,8 @@ fn from_upfd(config: &Config, folder: &Path) -> Result<Parts> {
     let mut upfd = read_upfd(folder, &config.data.feature)?;
     let tf_idf = tf_idf(config, false, upfd.train.iter().map(|&tree| &upfd.trees[tree]));
     weigh(&mut upfd.trees, tf_idf.as_ref())?;
-    let all = TreeDataset::new(upfd.trees)?;
-    let part = |indices: &[usize]| -> Result<Option<TreeDataset>> {
+    let all = FieldDataset::from_trees(upfd.trees)?;
+    let part = |indices: &[usize]| -> Result<Option<FieldDataset>> {
         Ok((!indices.is_empty()).then(|| all.subset(indices)).transpose()?)
     };
     let train = part(&upfd.train)?.ok_or_else(|| empty(config))?;
@@ -266,10 +265,10 @@ fn from_json(
     let mut train = to_trees(train, words.as_ref(), n_features, file)?;
     let tf_idf = tf_idf(config, words.is_some(), &train);
     weigh(&mut train, tf_idf.as_ref())?;
-    let data_set = |trees: Vec<RawTree>, file: &Path| -> Result<Option<TreeDataset>> {
+    let data_set = |trees: Vec<RawTree>, file: &Path| -> Result<Option<FieldDataset>> {
         let mut trees = to_trees(trees, words.as_ref(), n_features, file)?;
         weigh(&mut trees, tf_idf.as_ref())?;
-        Ok((!trees.is_empty()).then(|| TreeDataset::new(trees)).transpose()?)
+        Ok((!trees.is_empty()).then(|| FieldDataset::from_trees(trees)).transpose()?)
     };
     let part = |of_file: Option<Vec<RawTree>>, path: &Option<std::path::PathBuf>, share: Vec<RawTree>| match (
         of_file, path,
@@ -282,7 +281,7 @@ fn from_json(
     if train.is_empty() {
         return Err(empty(config));
     }
-    Ok(Parts { train: TreeDataset::new(train)?, valid, test, words, tf_idf })
+    Ok(Parts { train: FieldDataset::from_trees(train)?, valid, test, words, tf_idf })
 }
 
 /// Trees whose nodes' texts are counted by these words, or whose features are as they stand.
@@ -297,7 +296,7 @@ pub(crate) fn to_trees(
 }
 
 /// Checks that every class can be learnt from the training trees.
-fn check_classes(config: &Config, train: &TreeDataset, classes: &Classes) -> Result<()> {
+fn check_classes(config: &Config, train: &FieldDataset, classes: &Classes) -> Result<()> {
     let counts = train.class_counts();
     let names = classes.names();
     let source = config.training_source()?;

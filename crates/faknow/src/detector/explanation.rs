@@ -1,14 +1,14 @@
 //! Why a detector judges a text as it does.
 
-use faknow_data::{Batch as _, Dataset as _, Record, TextDataset};
+use faknow_data::{Batch as _, Dataset as _, FieldDataset, Record};
 use faknow_model::{WordContributions, integrated_gradients};
 use serde::Serialize;
 use tch::Device;
 
 use crate::Result;
-use crate::data::input::{InputDataset, InputModel};
 use crate::detector::not_of_words;
 use crate::detector::{Detector, Prediction};
+use crate::models::InputModel;
 
 /// What a detector says of a text, and what each of its words did for that.
 ///
@@ -47,8 +47,8 @@ impl Detector {
     pub fn explain<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Explanation>> {
         let words = self.words()?;
         let records = texts.iter().map(|text| Ok(Record::new(text.as_ref())));
-        let data = words.dataset(records.collect::<Vec<_>>(), self.margin())?;
-        let predictions = self.predict_all(InputDataset::Texts(data.clone()))?;
+        let data = words.dataset(records.collect::<Vec<_>>(), self.extra_padding())?;
+        let predictions = self.predict_all(data.clone())?;
         let explain = |(row, (text, prediction)): (usize, (&S, Prediction))| {
             let class = self.classes().iter().position(|name| *name == prediction.label).unwrap_or_default();
             let contributions = word_contributions(self.model(), &data, row, class, self.device())?;
@@ -71,12 +71,12 @@ impl Detector {
 /// What the words of the text at `row` did for `class`.
 pub(crate) fn word_contributions(
     model: &InputModel,
-    data: &TextDataset,
+    data: &FieldDataset,
     row: usize,
     class: usize,
     device: Device,
 ) -> Result<WordContributions> {
-    let of_words = model.of_words().ok_or_else(not_of_words)?;
+    let model = model.as_embedding_model().ok_or_else(not_of_words)?;
     let batch = data.batch(&[row])?.to_device(device);
-    Ok(integrated_gradients(of_words, &batch.tokens, data.length(row), class)?)
+    Ok(integrated_gradients(model, batch.words()?, class)?)
 }

@@ -76,11 +76,11 @@ impl Detector {
 
     /// The model from word numbers to scores as a program of libtorch's own.
     fn trace(&self) -> Result<CModule> {
-        let model = self.of_words()?;
-        let margin = self.margin() as i64;
+        let model = self.embedding_model()?;
+        let extra_padding = self.extra_padding() as i64;
         let temperature = self.decision().temperature;
         let scores = |tokens: &Tensor| -> faknow_model::Result<Tensor> {
-            let padded = tokens.f_constant_pad_nd([0, margin])?;
+            let padded = tokens.f_constant_pad_nd([0, extra_padding])?;
             let logits = model.logits(&model.vectors(&padded)?)?.f_to_kind(Kind::Double)?;
             Ok(logits.f_div_scalar(temperature)?.f_softmax(-1, Kind::Double)?)
         };

@@ -9,10 +9,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use faknow_callbacks::Phase;
-use faknow_data::graph::{RawTree, Tree, TreeDataset};
-use faknow_data::{Batch as _, Classes, Dataset, Loader, ReadOptions, Record, RecordReader};
+use faknow_data::graph::{RawTree, Tree};
+use faknow_data::{Batch as _, Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, RecordReader};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
-use faknow_model::{OfWords, Summary, node_contributions, summary};
+use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
 use faknow_report::Tuned;
 use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
@@ -22,9 +22,9 @@ use tch::{Device, Tensor};
 
 use crate::config::{Config, DataConfig, DecisionConfig, Threshold, decision as decision_config};
 use crate::data::corpus::eval_loader;
-use crate::data::input::{InputBatch, InputDataset, InputModel};
 use crate::data::inputs::{Inputs, Words};
 use crate::data::tree_corpus;
+use crate::models::InputModel;
 use crate::models::registry::{AnyModelConfig, Sizes};
 use crate::train::finish::{decide, in_order};
 use crate::{Error, Result};
@@ -43,7 +43,7 @@ pub struct Detector {
     config: Config,
     inputs: Inputs,
     classes: Classes,
-    margin: usize,
+    extra_padding: usize,
     tuned: Tuned,
     model: InputModel,
     device: Device,
@@ -94,9 +94,9 @@ impl Detector {
         let build = || model_config.build(&vars.root(), &sizes);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
-        let margin = model_config.margin();
+        let extra_padding = model_config.extra_padding();
         let tuned = decision_config::load(run)?;
-        Ok(Self { config, inputs, classes, margin, tuned, model, device, vars })
+        Ok(Self { config, inputs, classes, extra_padding, tuned, model, device, vars })
     }
 
     /// The same detector with another threshold than that of its training.
@@ -147,7 +147,7 @@ impl Detector {
         let data = self.trees(trees)?;
         let explain = |index: usize| {
             let batch = data.batch(&[index])?.to_device(self.device);
-            Ok(node_contributions(&self.model, &batch, InputBatch::node_features)?)
+            Ok(node_contributions(&self.model, &batch)?)
         };
         (0..data.n_samples()).map(explain).collect()
     }
@@ -205,8 +205,8 @@ impl Detector {
     }
 
     /// Padding that the model wants behind the longest text.
-    pub(crate) fn margin(&self) -> usize {
-        self.margin
+    pub(crate) fn extra_padding(&self) -> usize {
+        self.extra_padding
     }
 
     pub(crate) fn model(&self) -> &InputModel {
@@ -214,8 +214,8 @@ impl Detector {
     }
 
     /// The model as one of word vectors.
-    pub(crate) fn of_words(&self) -> Result<&dyn OfWords> {
-        self.model.of_words().ok_or_else(not_of_words)
+    pub(crate) fn embedding_model(&self) -> Result<&dyn EmbeddingModel> {
+        self.model.as_embedding_model().ok_or_else(not_of_words)
     }
 
     /// Writes how texts become tokens, and the classes.
@@ -241,7 +241,7 @@ impl Detector {
         self.device
     }
 
-    pub(crate) fn predict_all(&self, data: InputDataset) -> Result<Vec<Prediction>> {
+    pub(crate) fn predict_all(&self, data: FieldDataset) -> Result<Vec<Prediction>> {
         let n_samples = data.n_samples();
         if n_samples == 0 {
             return Ok(Vec::new());
@@ -250,7 +250,7 @@ impl Detector {
         let mut rows = vec![Vec::new(); n_samples];
         for (index, batch) in loader.batches(0, 0).enumerate() {
             let batch = batch?;
-            let indices = batch.indices().to_vec();
+            let indices = batch.indices.clone();
             let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
             for (row, scores) in
                 indices.into_iter().zip(predict_batch(&self.model, batch, self.device, place)?)
@@ -261,13 +261,13 @@ impl Detector {
         Ok(rows.into_iter().map(|scores| self.prediction(&scores)).collect())
     }
 
-    fn test_all(&self, data: InputDataset) -> Result<(Evaluation, ClassificationReport)> {
+    fn test_all(&self, data: FieldDataset) -> Result<(Evaluation, ClassificationReport)> {
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
         decide(in_order(evaluation, &loader)?.0, &self.tuned.decision, self.classes.names())
     }
 
-    fn trees(&self, mut trees: Vec<Tree>) -> Result<InputDataset> {
+    fn trees(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
         let Inputs::Trees { n_features, tf_idf, .. } = &self.inputs else {
             return Err(reads("texts", "trees"));
         };
@@ -278,7 +278,7 @@ impl Detector {
             return Err(faknow_data::Error::Dataset(message).into());
         }
         tree_corpus::weigh(&mut trees, tf_idf.as_ref())?;
-        Ok(InputDataset::Trees(TreeDataset::new(trees)?))
+        Ok(FieldDataset::from_trees(trees)?)
     }
 
     /// How records for this detector are read, whose fields are as `data` says; `labelled` says whether the label is
@@ -305,12 +305,12 @@ impl Detector {
     }
 
     /// The records as the model was trained to see them.
-    fn dataset<I>(&self, records: I) -> Result<InputDataset>
+    fn dataset<I>(&self, records: I) -> Result<FieldDataset>
     where
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        Ok(InputDataset::Texts(self.words()?.dataset(records, self.margin)?))
+        self.words()?.dataset(records, self.extra_padding)
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {

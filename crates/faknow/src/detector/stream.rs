@@ -3,11 +3,10 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use faknow_data::{Record, TextDataset};
+use faknow_data::{FieldDataset, Record};
 use serde_json::{Map, Value};
 
 use crate::Result;
-use crate::data::input::InputDataset;
 use crate::data::inputs::Words;
 use crate::detector::{Detector, Prediction};
 
@@ -23,7 +22,7 @@ pub type Classified = (Map<String, Value>, Prediction);
 /// Records with their texts cut.
 struct Chunk {
     fields: Vec<Map<String, Value>>,
-    texts: TextDataset,
+    texts: FieldDataset,
 }
 
 impl Detector {
@@ -43,11 +42,11 @@ impl Detector {
         R: Iterator<Item = faknow_data::Result<Record>> + Send,
     {
         let words = self.words()?;
-        let margin = self.margin();
+        let extra_padding = self.extra_padding();
         thread::scope(|scope| {
             let (to_model, cut) = sync_channel(WAITING);
             let (to_writer, judged) = sync_channel(WAITING);
-            let reader = scope.spawn(move || cut_all(records, words, margin, &to_model));
+            let reader = scope.spawn(move || cut_all(records, words, extra_padding, &to_model));
             let writer = scope.spawn(move || write_all(&judged, write));
             // Dropping its ends of the channels ends the other two.
             let done = self.judge_all(cut, to_writer);
@@ -59,7 +58,7 @@ impl Detector {
 
     fn judge_all(&self, chunks: Receiver<Chunk>, to_writer: SyncSender<Vec<Classified>>) -> Result<()> {
         for Chunk { fields, texts } in chunks {
-            let predictions = self.predict_all(InputDataset::Texts(texts))?;
+            let predictions = self.predict_all(texts)?;
             if to_writer.send(fields.into_iter().zip(predictions).collect()).is_err() {
                 break;
             }
@@ -72,7 +71,7 @@ impl Detector {
 fn cut_all(
     mut records: impl Iterator<Item = faknow_data::Result<Record>>,
     words: &Words,
-    margin: usize,
+    extra_padding: usize,
     to_model: &SyncSender<Chunk>,
 ) -> Result<()> {
     loop {
@@ -88,7 +87,7 @@ fn cut_all(
             let fields = chunk.iter_mut().map(|record| std::mem::take(&mut record.fields)).collect();
             // What is to be judged needs no label and no domain.
             let texts = chunk.into_iter().map(|record| Ok(Record::new(record.text)));
-            let texts = words.dataset(texts, margin)?;
+            let texts = words.dataset(texts, extra_padding)?;
             if to_model.send(Chunk { fields, texts }).is_err() {
                 return Ok(());
             }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{Path, VarStore};
 use tch::{Device, Tensor};
 
+use super::InputModel;
 use crate::config::ModelConfig;
 use crate::config::settings::in_plain_words;
-use crate::data::input::{InputModel, OnTexts, OnTrees};
 use crate::{Error, Result};
 
 /// What `faknow models` says of a model.
@@ -251,9 +251,9 @@ impl AnyModelConfig {
     }
 
     /// Padding columns that the model wants behind the longest text of a batch.
-    pub(crate) fn margin(&self) -> usize {
+    pub(crate) fn extra_padding(&self) -> usize {
         match self {
-            Self::TextCnn(config) => config.margin(),
+            Self::TextCnn(config) => config.extra_padding(),
             _ => 0,
         }
     }
@@ -283,21 +283,19 @@ impl AnyModelConfig {
         let Sizes { n_inputs, n_classes, vectors } = *sizes;
         let model = || -> faknow_model::Result<InputModel> {
             Ok(match self {
-                Self::TextCnn(config) => Box::new(OnTexts(match vectors {
+                Self::TextCnn(config) => Box::new(match vectors {
                     Some(vectors) => TextCnn::with_vectors(path, config, vectors, n_classes)?,
                     None => TextCnn::new(path, config, n_inputs, n_classes)?,
-                })),
+                }),
                 Self::Graph(kind, config) => {
-                    Box::new(OnTrees(GraphClassifier::new(path, *kind, config, n_inputs, n_classes)?))
+                    Box::new(GraphClassifier::new(path, *kind, config, n_inputs, n_classes)?)
                 }
-                Self::Gcnfn(config) => Box::new(OnTrees(Gcnfn::new(path, config, n_inputs, n_classes)?)),
-                Self::Upfd(kind, config) => {
-                    Box::new(OnTrees(Upfd::new(path, *kind, config, n_inputs, n_classes)?))
-                }
-                Self::BiGcn(config) => Box::new(OnTrees(BiGcn::new(path, config, n_inputs, n_classes)?)),
-                Self::Ebgcn(config) => Box::new(OnTrees(Ebgcn::new(path, config, n_inputs, n_classes)?)),
-                Self::Gnncl(config) => Box::new(OnTrees(Gnncl::new(path, config, n_inputs, n_classes)?)),
-                Self::TrustRd(config) => Box::new(OnTrees(TrustRd::new(path, config, n_inputs, n_classes)?)),
+                Self::Gcnfn(config) => Box::new(Gcnfn::new(path, config, n_inputs, n_classes)?),
+                Self::Upfd(kind, config) => Box::new(Upfd::new(path, *kind, config, n_inputs, n_classes)?),
+                Self::BiGcn(config) => Box::new(BiGcn::new(path, config, n_inputs, n_classes)?),
+                Self::Ebgcn(config) => Box::new(Ebgcn::new(path, config, n_inputs, n_classes)?),
+                Self::Gnncl(config) => Box::new(Gnncl::new(path, config, n_inputs, n_classes)?),
+                Self::TrustRd(config) => Box::new(TrustRd::new(path, config, n_inputs, n_classes)?),
             })
         };
         model().map_err(|error| Error::in_table("model", error))
@@ -312,7 +310,7 @@ impl AnyModelConfig {
         let model = TrustRdPretraining::new(path, config, n_inputs);
         let model = model.map_err(|error| Error::in_table("model", error))?;
         let (epochs, prefix) = (config.pretrain_epochs, TrustRdPretraining::PREFIX);
-        Ok(Some(Pretraining { model: Box::new(OnTrees(model)), epochs, prefix }))
+        Ok(Some(Pretraining { model: Box::new(model), epochs, prefix }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use faknow_data::Dataset as _;
+use faknow_data::{Dataset as _, FieldDataset};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics, Predictions};
 use faknow_report::{BestEpoch, FACTS, Facts, Judged, MISTAKES, Run, TEST_ROWS, VALID_ROWS};
 use faknow_trainer::{FitReport, Trainer, evaluate};
@@ -10,8 +10,8 @@ use tch::Device;
 
 use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
-use crate::data::input::{InputDataset, InputModel};
 use crate::detector::write_json;
+use crate::models::InputModel;
 use crate::train::Outcome;
 use crate::train::job::InputLoader;
 use crate::train::mistakes::surest_mistakes;
@@ -51,7 +51,7 @@ impl Finish<'_> {
             decision_config::choose(&config.decision, valid.as_ref().map(|(valid, _)| &valid.predictions))?;
         decision_config::save(run, &tuned)?;
         let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
-        let judge = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&InputDataset>, file: &str| {
+        let judge = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
             let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
             let (decided, report) = decide(evaluation.clone(), &tuned.decision, corpus.classes.names())?;
             // The file has the model's own scores with what was decided by them.
@@ -133,13 +133,11 @@ pub(crate) fn decide(
 }
 
 /// Predictions of the samples `rows` with what is known of them.
-fn judged(predictions: Predictions, rows: &[usize], data: &InputDataset, corpus: &Corpus) -> Judged {
-    let domains = match data {
-        InputDataset::Texts(texts) if !texts.domains().is_empty() => {
-            let name = |row| texts.domain(row).and_then(|domain| texts.domains().get(domain)).cloned();
-            rows.iter().map(|&row| name(row).unwrap_or_default()).collect()
-        }
-        _ => Vec::new(),
+fn judged(predictions: Predictions, rows: &[usize], data: &FieldDataset, corpus: &Corpus) -> Judged {
+    let name = |row| data.domain(row).and_then(|domain| data.domains().get(domain)).cloned();
+    let domains = match data.domains() {
+        [] => Vec::new(),
+        _ => rows.iter().map(|&row| name(row).unwrap_or_default()).collect(),
     };
     let lengths = rows.iter().map(|&row| data.length(row)).collect();
     Judged { predictions, classes: corpus.classes.names().to_vec(), rows: rows.to_vec(), lengths, domains }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
 use faknow_data::text::load_vectors;
-use faknow_data::{DataLoader, Dataset, Loader};
+use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::schedule::Plan;
@@ -21,9 +21,9 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::config::{Config, EarlyStoppingConfig, TrainerConfig};
 use crate::data::corpus::{Corpus, TestRecords, eval_loader, train_loader};
-use crate::data::input::{InputBatch, InputDataset, InputModel};
 use crate::data::inputs::Inputs;
 use crate::detector::save_inputs;
+use crate::models::InputModel;
 use crate::models::registry::{AnyModelConfig, Sizes};
 use crate::train::RunContext;
 use crate::train::finish::Finish;
@@ -176,7 +176,7 @@ impl Job {
         // Behind all that may freeze something, so that it shows what is trained.
         let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
         let mut trainer = builder.callback(model_summary).callback(context.callbacks).build()?;
-        let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<InputBatch>);
+        let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
             None => trainer.fit(&train, to_validate)?,
             Some(from) => trainer.resume_from(from, &train, to_validate)?,
@@ -205,7 +205,7 @@ impl Job {
     /// The loaders of training, validation and test.
     fn loaders(&self) -> Result<(InputLoader, Option<InputLoader>, Option<InputLoader>)> {
         let Self { config, corpus, .. } = self;
-        let eval = |data: &Option<InputDataset>| {
+        let eval = |data: &Option<FieldDataset>| {
             data.clone().map(|data| eval_loader(data, &config.loader)).transpose()
         };
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
@@ -259,7 +259,7 @@ fn wrong_weights(error: faknow_model::Error) -> Error {
     Error::config("model.weights", error.to_string())
 }
 
-pub(crate) type InputLoader = DataLoader<InputDataset>;
+pub(crate) type InputLoader = DataLoader<FieldDataset>;
 
 /// What a trainer needs of the config to update the weights as a run does.
 pub(crate) fn builder(

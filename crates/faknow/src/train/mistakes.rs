@@ -1,15 +1,14 @@
 //! The surest mistakes of a detector, and the words or nodes that led to them.
 
-use faknow_data::{Batch as _, Dataset as _};
+use faknow_data::{Batch as _, Dataset as _, FieldDataset};
 use faknow_metrics::Predictions;
-use faknow_model::node_contributions;
+use faknow_model::{integrated_gradients, node_contributions};
 use faknow_report::{Mistake, MistakePart};
 use tch::Device;
 
 use crate::Result;
 use crate::data::corpus::Corpus;
-use crate::data::input::{InputBatch, InputDataset, InputModel};
-use crate::detector::explanation::word_contributions;
+use crate::models::InputModel;
 
 /// How many mistakes are told.
 const N_MISTAKES: usize = 10;
@@ -19,7 +18,7 @@ const N_NODES: usize = 20;
 /// The surest mistakes among `predictions`, which are of the samples `samples` of `data`.
 pub(crate) fn surest_mistakes(
     model: &InputModel,
-    data: &InputDataset,
+    data: &FieldDataset,
     samples: &[usize],
     corpus: &Corpus,
     predictions: &Predictions,
@@ -33,38 +32,35 @@ pub(crate) fn surest_mistakes(
     rows.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
     let mistake = |&row: &usize| -> Result<Mistake> {
         let sample = samples[row];
-        let (id, unit, parts) = match data {
-            InputDataset::Texts(texts) => {
-                let words = texts.tokens(sample)?;
-                let known = |token: &u32| {
-                    corpus
-                        .inputs
-                        .words()
-                        .and_then(|words| words.vocab.word(*token))
-                        .unwrap_or_default()
-                        .to_owned()
-                };
-                let contributions = match model.of_words() {
-                    Some(_) => word_contributions(model, texts, sample, predicted[row], device)?.words,
-                    None => vec![0.0; words.len()],
-                };
-                (None, "word", words.iter().map(known).zip(contributions).collect())
-            }
-            InputDataset::Trees(trees) => {
-                let batch = InputBatch::Trees(trees.batch(&[sample])?).to_device(device);
-                let parts = node_contributions(model, &batch, InputBatch::node_features)?;
-                let mut parts: Vec<(String, f64)> =
-                    parts.into_iter().enumerate().map(|(node, part)| (node.to_string(), part)).collect();
-                parts.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
-                (trees.ids().nth(sample).map(str::to_owned), "node", parts)
-            }
+        let batch = data.batch(&[sample])?.to_device(device);
+        let (unit, parts) = if model.node_features(&batch).is_some() {
+            let parts = node_contributions(model, &batch)?;
+            let mut parts: Vec<(String, f64)> =
+                parts.into_iter().enumerate().map(|(node, part)| (node.to_string(), part)).collect();
+            parts.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+            ("node", parts)
+        } else {
+            let words = data.tokens(sample)?;
+            let word = |token: &u32| {
+                corpus
+                    .inputs
+                    .words()
+                    .and_then(|words| words.vocab.word(*token))
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let contributions = match model.as_embedding_model() {
+                Some(model) => integrated_gradients(model, batch.words()?, predicted[row])?.words,
+                None => vec![0.0; words.len()],
+            };
+            ("word", words.iter().map(word).zip(contributions).collect())
         };
         let n_parts = parts.len();
         let shown = if unit == "node" { N_NODES } else { n_parts };
         let parts = parts.into_iter().take(shown);
         Ok(Mistake {
             row: sample,
-            id,
+            id: data.id(sample).map(str::to_owned),
             label: classes[labels[row]].clone(),
             predicted: classes[predicted[row]].clone(),
             score: score(row),
