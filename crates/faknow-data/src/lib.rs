@@ -26,9 +26,7 @@ pub use inspect::{
     Count, Example, Inspection, Lengths, NEARLY, Overlap, Problem, ProblemKind, Repeated, inspect, overlap,
 };
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
-pub use prepare::{
-    DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split,
-};
+pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};
 pub use records::{
     Classes, ColumnMap, Format, RawLabel, ReadOptions, Record, RecordReader, UnknownLabel, read_all,
     read_columns,

@@ -3,7 +3,8 @@
 pub use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Flow, Monitor, Progress, Run, StopReason};
 pub use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabOptions};
 pub use faknow_data::{
-    Batch, Classes, DataLoader, Dataset, FieldBatch, FieldDataset, Folds, Loader, Record, Subset, TensorDataset,
+    Batch, Classes, DataLoader, Dataset, FieldBatch, FieldDataset, Folds, Loader, Record, Subset,
+    TensorDataset,
 };
 pub use faknow_metrics::{
     ClassificationReport, Direction, EpochRecord, Evaluation, Metric, Metrics, Predictions, Score, metric_fn,

@@ -16,9 +16,9 @@ use crate::{Dataset, Result};
 /// gives the same twice. That is what lets a run that was cut off go on as if it had not been.
 ///
 /// ```
-/// use faknow_data::{Loader, Result, TextBatch};
+/// use faknow_data::{FieldBatch, Loader, Result};
 ///
-/// fn count(loader: &dyn Loader<TextBatch>) -> Result<usize> {
+/// fn count(loader: &dyn Loader<FieldBatch>) -> Result<usize> {
 ///     loader.batches(0, 0).map(|batch| Ok(batch?.indices.len())).sum()
 /// }
 /// ```
@@ -57,13 +57,13 @@ pub enum Sampling {
 ///
 /// ```
 /// use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
-/// use faknow_data::{Batch, DataLoader, Loader, Record, TextDataset};
+/// use faknow_data::{Batch, DataLoader, FieldDataset, Loader, Record};
 ///
 /// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
 /// let records = ["Moon is cheese", "Rain on Monday", "Aliens land"].map(|text| {
 ///     Ok(Record { text: text.to_owned(), label: Some(1), ..Record::default() })
 /// });
-/// let (dataset, _vocab) = TextDataset::build(records, &tokenizer, &VocabOptions::default())?;
+/// let (dataset, _vocab) = FieldDataset::build(records, &tokenizer, &VocabOptions::default())?;
 /// let loader = DataLoader::builder(dataset).batch_size(2).shuffle(42).build()?;
 /// for epoch in 0..3 {
 ///     for batch in loader.batches(epoch, 0) {
