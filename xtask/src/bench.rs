@@ -1,49 +1,58 @@
-//! `cargo xtask bench`: the benchmark among the examples, with the arguments passed on; on the shared data sets and beside Python
-//! programs, if they are there. With `--serve` the server's instead.
-
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+//! `cargo xtask bench`: the benchmark among the examples, on the shared data sets and compared with Python programs if
+//! they are there; the micro-benchmarks; and the server's benchmark.
 
 use anyhow::Result;
+use xshell::{Shell, cmd};
 
 use crate::workspace::Workspace;
-use crate::{load, process, setup};
+use crate::{load, setup};
+
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Args {
+    /// Measure the server instead: speed, overload, memory (needs wrk)
+    #[arg(long)]
+    serve: bool,
+    /// Duration of the measurement of the server's memory, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "serve",
+          value_parser = clap::value_parser!(u64).range(2..))]
+    soak: u64,
+    /// Measure the hot parts by themselves
+    #[arg(long, conflicts_with = "serve")]
+    micro: bool,
+    /// Options of the benchmark
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    options: Vec<String>,
+}
 
 /// Runs `cargo xtask bench`.
-pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
+pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     setup::ensure(workspace)?;
-    if args.iter().any(|arg| arg == "--serve") {
-        return load::run(workspace, &args.iter().filter(|arg| *arg != "--serve").collect::<Vec<_>>());
+    if args.serve {
+        return load::run(workspace, args.soak);
     }
-    if args.iter().any(|arg| arg == "--micro") {
-        let more = args.iter().filter(|arg| *arg != "--micro");
-        let mut command =
-            workspace.cargo(["bench", "--profile", "dev", "-p", "faknow-examples", "--bench", "micro", "--"]);
-        return process::run(command.args(more));
+    if args.micro {
+        let command = workspace.cargo("bench --profile dev -p faknow-examples --bench micro --");
+        return Ok(command.args(&args.options).run()?);
     }
-    let mut command = workspace.cargo(["run", "--quiet", "-p", "faknow-examples", "--bin", "bench", "--"]);
-    let whole = !args.iter().any(|arg| ["--quick", "--scale", "--scale-posts"].contains(&arg.as_str()));
-    if let Some(shared) = workspace.shared().filter(|_| whole) {
-        process::run(&mut workspace.cargo(["build", "--quiet", "-p", "faknow-cli"]))?;
-        let program = format!("faknow{}", std::env::consts::EXE_SUFFIX);
-        command.arg("--program").arg(workspace.target_dir()?.join("debug").join(program));
-        command.arg("--shared").arg(shared);
-        match python_with_torch() {
-            Some(python) => drop(command.arg("--python").arg(python)),
+    let mut command = workspace.cargo("run --quiet -p faknow-examples --bin bench --");
+    let is_full =
+        !args.options.iter().any(|it| ["--quick", "--scale", "--scale-posts"].contains(&it.as_str()));
+    if let Some(shared) = workspace.shared().filter(|_| is_full) {
+        workspace.cargo("build --quiet -p faknow-cli").run()?;
+        let program = format!("debug/faknow{}", std::env::consts::EXE_SUFFIX);
+        command =
+            command.arg("--program").arg(workspace.target_dir()?.join(program)).arg("--shared").arg(shared);
+        match python_with_torch(&workspace.sh) {
+            Some(python) => command = command.args(["--python", &python]),
             None => println!("no Python with PyTorch (FAKNOW_PYTHON names one): nothing is compared with it"),
         }
     }
-    process::run(command.args(args))
+    Ok(command.args(&args.options).run()?)
 }
 
 /// A Python that has PyTorch: `FAKNOW_PYTHON`, else `python3`.
-pub fn python_with_torch() -> Option<PathBuf> {
-    let python = std::env::var_os("FAKNOW_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    has_torch(&python).then_some(python)
-}
-
-fn has_torch(python: &Path) -> bool {
-    let mut command = Command::new(python);
-    command.args(["-c", "import torch"]).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+pub fn python_with_torch(sh: &Shell) -> Option<String> {
+    let python = std::env::var("FAKNOW_PYTHON").unwrap_or_else(|_| "python3".into());
+    cmd!(sh, "{python} -c 'import torch'").quiet().ignore_stderr().run().is_ok().then_some(python)
 }

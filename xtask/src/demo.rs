@@ -4,24 +4,30 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::process;
-use crate::setup;
 use crate::workspace::Workspace;
+use crate::{program, setup};
 
-/// Runs `cargo xtask demo`; the arguments go to `faknow demo`, paths among them as seen from the user's folder.
-pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Args {
+    /// Options of `faknow demo`
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    options: Vec<String>,
+}
+
+/// Runs `cargo xtask demo`; paths among the options are relative to the user's directory.
+pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     setup::ensure(workspace)?;
     let target = workspace.target_dir()?;
-    let program = target.join("debug").join(format!("faknow{}", std::env::consts::EXE_SUFFIX));
-    if !program.exists() {
+    if !target.join("debug").join(format!("faknow{}", std::env::consts::EXE_SUFFIX)).exists() {
         eprintln!("Building. The first time takes 5 to 10 minutes, most of it tch's bindings to libtorch.");
     }
     let started = Instant::now();
-    process::run(&mut workspace.cargo(["build", "-p", "faknow-cli"]))?;
+    workspace.cargo("build -p faknow-cli").run()?;
     if started.elapsed().as_secs() > 10 {
         eprintln!("Built in {} s.", started.elapsed().as_secs());
     }
-    let folder = std::env::current_dir().context("the current folder is gone")?;
-    let mut command = crate::workspace::built_program(&target, "faknow");
-    process::run(command.arg("demo").args(args).current_dir(folder))
+    let dir = std::env::current_dir().context("the current directory does not exist")?;
+    program::shell(&target, dir)?.cmd("faknow").arg("demo").args(&args.options).run()?;
+    Ok(())
 }

@@ -1,106 +1,99 @@
 //! `cargo xtask dist`: the program with its libtorch as an archive that runs wherever it is unpacked.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use xshell::{Shell, cmd};
 
-use crate::process::{self, Usage};
-use crate::setup;
 use crate::workspace::Workspace;
+use crate::{process, setup};
 
-const LIMIT: Duration = Duration::from_secs(600);
-/// Where the program looks for libtorch: beside itself.
-const BESIDE: &str = "$ORIGIN/../lib";
+/// Where the program looks for libtorch: next to itself.
+const NEXT_TO_PROGRAM: &str = "$ORIGIN/../lib";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Build without overflow checks
+    #[arg(long)]
+    release: bool,
+}
 
 /// Runs `cargo xtask dist`.
-pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
-    let profile = match args {
-        [] => "dev",
-        [flag] if flag == "--release" => "release",
-        _ => return Err(Usage("dist takes only --release".into()).into()),
-    };
+pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "dist packs for Linux only");
-    let libtorch = setup::libtorch(workspace)?;
-    process::run(&mut workspace.cargo(["build", "--profile", profile, "-p", "faknow-cli"]))?;
-    let target = workspace.target_dir()?;
-    let built = target.join(if profile == "dev" { "debug" } else { profile }).join("faknow");
+    let libtorch = setup::libtorch(workspace)?.join("lib");
+    let (profile, built) = if args.release { ("release", "release") } else { ("dev", "debug") };
+    workspace.cargo("build -p faknow-cli --profile").arg(profile).run()?;
     let name = format!("faknow-{}-{}-linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    let dist = target.join("dist");
+    let target = workspace.target_dir()?;
+    let sh = &workspace.sh;
+    let dist = sh.create_dir(target.join("dist"))?;
     let root = dist.join(&name);
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
-    fs::create_dir_all(root.join("bin"))?;
-    fs::create_dir_all(root.join("lib"))?;
+    sh.remove_path(&root)?;
     let program = root.join("bin/faknow");
-    fs::copy(&built, &program).with_context(|| format!("cannot copy {}", built.display()))?;
-    process::run(Command::new("strip").arg(&program))?;
-    look_beside(&program, &libtorch.join("lib"))?;
-    for entry in fs::read_dir(libtorch.join("lib"))? {
-        let path = entry?.path();
-        // Static halves and Python's own part are for building.
+    sh.copy_file(target.join(built).join("faknow"), &program)?;
+    cmd!(sh, "strip {program}").run()?;
+    replace_rpath(&program, &libtorch)?;
+    for path in sh.read_dir(&libtorch)? {
+        // Static libraries and Python's own part are for building.
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.contains(".so") && !name.contains("python") {
-            fs::copy(&path, root.join("lib").join(name))?;
+            sh.copy_file(&path, root.join("lib").join(name))?;
         }
     }
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
-        fs::copy(workspace.root.join(file), root.join(file))?;
+        sh.copy_file(file, root.join(file))?;
     }
     let archive = dist.join(format!("{name}.tar.gz"));
-    process::run(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&dist).arg(&name))?;
-    fs::remove_dir_all(&root)?;
-    let megabytes = fs::metadata(&archive)?.len() as f64 / 1e6;
-    println!("{}: {megabytes:.0} MB", archive.display());
-    try_elsewhere(&archive, &name)
+    cmd!(sh, "tar -czf {archive} -C {dist} {name}").run()?;
+    sh.remove_path(&root)?;
+    println!("{}: {:.0} MB", archive.display(), fs::metadata(&archive)?.len() as f64 / 1e6);
+    check_elsewhere(&archive, &name)
 }
 
-/// Replaces the folder of libtorch on this machine, where the linker wrote that it is, by the one beside the program.
-fn look_beside(program: &Path, libtorch: &Path) -> Result<()> {
+/// Replaces the path of libtorch on this machine, which the linker wrote, by the one next to the program.
+fn replace_rpath(program: &Path, libtorch: &Path) -> Result<()> {
     let mut bytes = fs::read(program)?;
-    let mut from = libtorch.as_os_str().as_encoded_bytes().to_vec();
-    from.push(0);
-    let at = bytes
-        .windows(from.len())
-        .position(|window| window == from)
-        .context("the program names no folder of libtorch")?;
-    ensure!(BESIDE.len() < from.len(), "no room for {BESIDE} in place of {}", libtorch.display());
-    bytes[at..at + from.len()].fill(0);
-    bytes[at..at + BESIDE.len()].copy_from_slice(BESIDE.as_bytes());
+    let from = [libtorch.as_os_str().as_encoded_bytes(), b"\0"].concat();
+    let start = bytes.windows(from.len()).position(|window| window == from);
+    let start = start.context("the program names no directory of libtorch")?;
+    ensure!(
+        NEXT_TO_PROGRAM.len() < from.len(),
+        "no room for {NEXT_TO_PROGRAM} in place of {}",
+        libtorch.display()
+    );
+    bytes[start..start + from.len()].fill(0);
+    bytes[start..start + NEXT_TO_PROGRAM.len()].copy_from_slice(NEXT_TO_PROGRAM.as_bytes());
     Ok(fs::write(program, bytes)?)
 }
 
-/// Unpacks the archive in another folder and uses it there, with nothing in the environment.
-fn try_elsewhere(archive: &Path, name: &str) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("faknow dist ").tempdir()?;
-    process::run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()))?;
-    let program: PathBuf = folder.path().join(name).join("bin/faknow");
-    let faknow = |args: &[&str]| {
-        let mut command = Command::new(&program);
-        process::run_quietly(command.args(args).current_dir(folder.path()).env_clear(), LIMIT)
-    };
-    faknow(&["demo", "--out", "run"])?;
-    let libraries = Command::new(&program).arg("--version").env_clear().env("LD_DEBUG", "libs").output()?;
-    let libraries = String::from_utf8_lossy(&libraries.stderr).into_owned();
-    let own = folder.path().join(name).to_string_lossy().into_owned();
-    let from_elsewhere =
-        libraries.lines().filter(|line| line.contains("calling init") && line.contains("torch"));
-    let from_elsewhere: Vec<&str> = from_elsewhere.filter(|line| !line.contains(&own)).collect();
-    ensure!(from_elsewhere.is_empty(), "libtorch comes from elsewhere:\n{}", from_elsewhere.join("\n"));
-    fs::write(folder.path().join("one.jsonl"), "{\"text\": \"Aliens endorse the mayor\"}\n")?;
-    let mut seconds: Vec<f64> = (0..5)
-        .map(|_| {
-            let started = Instant::now();
-            faknow(&["predict", "run", "--input", "one.jsonl"])?;
-            Ok(started.elapsed().as_secs_f64())
-        })
-        .collect::<Result<_>>()?;
+/// Unpacks the archive in another directory and uses it there, with an empty environment.
+fn check_elsewhere(archive: &Path, name: &str) -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("faknow dist ").tempdir()?;
+    let sh = Shell::new()?;
+    sh.change_dir(dir.path());
+    cmd!(sh, "tar -xzf {archive}").run()?;
+    let program = dir.path().join(name).join("bin/faknow");
+    let faknow = |args: &str| process::capture(sh.cmd(&program).args(args.split(' ')).env_clear());
+    faknow("demo --out run")?;
+    let loaded = cmd!(sh, "{program} --version").env_clear().env("LD_DEBUG", "libs").output()?.stderr;
+    let loaded = String::from_utf8_lossy(&loaded).into_owned();
+    let own = dir.path().join(name).to_string_lossy().into_owned();
+    let foreign = loaded.lines().filter(|line| line.contains("calling init") && line.contains("torch"));
+    let foreign: Vec<&str> = foreign.filter(|line| !line.contains(&own)).collect();
+    ensure!(foreign.is_empty(), "libtorch is loaded from elsewhere:\n{}", foreign.join("\n"));
+    sh.write_file("one.jsonl", "{\"text\": \"Aliens endorse the mayor\"}\n")?;
+    let mut seconds = Vec::new();
+    for _ in 0..5 {
+        let started = Instant::now();
+        faknow("predict run --input one.jsonl")?;
+        seconds.push(started.elapsed().as_secs_f64());
+    }
     seconds.sort_by(f64::total_cmp);
     println!(
-        "unpacked elsewhere, empty environment: demo trains and predicts; one text from a cold start {:.2} s",
+        "unpacked elsewhere, empty environment: trains and predicts; one text from a cold start {:.2} s",
         seconds[2]
     );
     Ok(())

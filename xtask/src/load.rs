@@ -1,20 +1,16 @@
-//! `cargo xtask bench --serve`: a real server under the load of a real client, `wrk`: speed, overload, and memory in the long run.
-
-use std::fs;
-use std::process::Command;
-use std::time::Duration;
+//! `cargo xtask bench --serve`: a real server under the load of a real client, `wrk`: speed, overload, and memory over time.
 
 use anyhow::{Result, bail, ensure};
+use xshell::cmd;
 
-use crate::process::{self, Usage};
-use crate::program::Program;
-use crate::served::Served;
+use crate::process;
+use crate::program::{Program, Server};
 use crate::workspace::Workspace;
 
 /// Seconds of each measurement but the last.
 const SECONDS: u64 = 10;
 
-/// Asks for texts in turn, over and over, and tells the result in one line.
+/// Requests texts in turn, over and over, and prints the result in one line.
 const SCRIPT: &str = r#"
 local texts = {
   "The mayor opened the new bridge on Monday, officials said.",
@@ -35,105 +31,80 @@ function done(summary, latency)
 end
 "#;
 
-/// Runs `cargo xtask bench --serve`.
-pub fn run(workspace: &mut Workspace, args: &[&String]) -> Result<()> {
-    let soak = seconds_of_soak(args)?;
-    if !process::exists("wrk") {
-        println!(
-            "SKIPPED: there is no `wrk` to make requests with; `apt-get install wrk` or `brew install wrk`"
-        );
+/// Measures the server; `soak` is the duration of the memory measurement in seconds.
+pub fn run(workspace: &mut Workspace, soak: u64) -> Result<()> {
+    if !process::exists(&workspace.sh, "wrk") {
+        println!("SKIPPED: no `wrk` to make requests with; `apt-get install wrk` or `brew install wrk`");
         return Ok(());
     }
-    Bench { faknow: Program::build(workspace)? }.run(soak)
-}
+    let faknow = Program::build(workspace)?;
+    faknow.sh.write_file("requests.lua", SCRIPT)?;
+    eprintln!("Training a detector with the settings of `faknow demo`, for one epoch.");
+    faknow.run("demo --epochs 1 --out demo --quiet")?;
 
-fn seconds_of_soak(args: &[&String]) -> Result<u64> {
-    match args {
-        [] => Ok(60),
-        [flag, seconds] if *flag == "--soak" => {
-            let seconds = seconds.parse().ok().filter(|seconds| *seconds >= 2);
-            Ok(seconds.ok_or_else(|| Usage("--soak takes a number of seconds, at least 2".into()))?)
-        }
-        _ => Err(Usage("bench --serve takes only --soak SECONDS".into()).into()),
+    let server = faknow.serve(&[])?;
+    println!("| connections | requests/s | p50 ms | p99 ms | texts per batch |\n|---|---|---|---|---|");
+    for n_connections in [1, 8, 32, 128] {
+        let before = server.metrics()?;
+        let load = Load::measure(&faknow, &server, n_connections, SECONDS)?;
+        let after = server.metrics()?;
+        let growth = |name| sum(&after, name) - sum(&before, name);
+        let batch = growth("faknow_batch_texts_sum") / growth("faknow_batch_texts_count");
+        let Load { per_second, p50_ms, p99_ms, n_errors } = load;
+        println!("| {n_connections} | {per_second:.0} | {p50_ms:.1} | {p99_ms:.1} | {batch:.1} |");
+        ensure!(n_errors == 0, "{n_errors} requests had no response");
     }
+    server.shut_down()?;
+
+    // Far more at once than may wait.
+    let tight = ["--queue", "64", "--timeout", "1"];
+    let server = faknow.serve(&tight)?;
+    let load = Load::measure(&faknow, &server, 400, SECONDS)?;
+    let statuses_of_overload = statuses(&server.metrics()?);
+    println!("\noverload, 400 connections, `faknow serve {}`: {statuses_of_overload}", tight.join(" "));
+    println!("connections that broke or had no response: {}", load.n_errors);
+    server.shut_down()?;
+
+    let server = faknow.serve(&[])?;
+    // What is allocated at the first requests, as the threads of libtorch, is not growth.
+    Load::measure(&faknow, &server, 32, 2)?;
+    let mut memory = vec![server.resident()?];
+    for _ in 0..2 {
+        Load::measure(&faknow, &server, 32, soak / 2)?;
+        memory.push(server.resident()?);
+    }
+    println!("\nsoak of {soak} s, 32 connections: {}", statuses(&server.metrics()?));
+    println!(
+        "resident memory at its start, middle and end: {:.1}, {:.1}, {:.1} MiB",
+        memory[0], memory[1], memory[2]
+    );
+    server.shut_down()
 }
 
-struct Bench {
-    faknow: Program,
-}
-
-/// What a client saw.
+/// What the client measured.
 struct Load {
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Connections that broke or gave no answer.
+    /// Connections that broke or got no response.
     n_errors: u64,
 }
 
-impl Bench {
-    fn run(&self, soak: u64) -> Result<()> {
-        fs::write(self.faknow.folder().join("requests.lua"), SCRIPT)?;
-        eprintln!("Training a detector with the settings of `faknow demo`, for one epoch.");
-        self.faknow.run(&["demo", "--epochs", "1", "--out", "run", "--quiet"])?;
-
-        let server = self.serve(&[])?;
-        println!("| connections | requests/s | p50 ms | p99 ms | texts a batch |\n|---|---|---|---|---|");
-        for n_connections in [1, 8, 32, 128] {
-            let before = server.metrics()?;
-            let load = self.load(&server, n_connections, SECONDS)?;
-            let after = server.metrics()?;
-            let grown = |name| sum(&after, name) - sum(&before, name);
-            let batch = grown("faknow_batch_texts_sum") / grown("faknow_batch_texts_count");
-            let Load { per_second, p50_ms, p99_ms, n_errors } = load;
-            println!("| {n_connections} | {per_second:.0} | {p50_ms:.1} | {p99_ms:.1} | {batch:.1} |");
-            ensure!(n_errors == 0, "{n_errors} requests had no answer");
-        }
-        server.end()?;
-
-        // Far more at once than may wait.
-        let tight = ["--queue", "64", "--timeout", "1"];
-        let server = self.serve(&tight)?;
-        let load = self.load(&server, 400, SECONDS)?;
-        println!(
-            "\noverload, 400 connections, `faknow serve {}`: {}",
-            tight.join(" "),
-            statuses(&server.metrics()?)
-        );
-        println!("connections that broke or had no answer: {}", load.n_errors);
-        server.end()?;
-
-        let server = self.serve(&[])?;
-        // What is made at the first requests, as the threads of libtorch, is no growth.
-        self.load(&server, 32, 2)?;
-        let mut memory = vec![server.resident()?];
-        for _ in 0..2 {
-            self.load(&server, 32, soak / 2)?;
-            memory.push(server.resident()?);
-        }
-        let memory: Vec<String> = memory.iter().map(|mib| format!("{mib:.1}")).collect();
-        println!("\nsoak of {soak} s, 32 connections: {}", statuses(&server.metrics()?));
-        println!("resident memory at its start, middle and end: {} MiB", memory.join(", "));
-        server.end()
-    }
-
-    fn serve(&self, args: &[&str]) -> Result<Served> {
-        Served::start(&self.faknow, "run", args)
-    }
-
-    fn load(&self, server: &Served, n_connections: usize, seconds: u64) -> Result<Load> {
-        let threads = n_connections.min(2).to_string();
-        let mut wrk = Command::new("wrk");
-        wrk.args(["-t", &threads, "-c", &n_connections.to_string(), "-d", &format!("{seconds}s")]);
-        wrk.arg("-s")
-            .arg(self.faknow.folder().join("requests.lua"))
-            .arg(format!("http://{}", server.address));
-        let output = process::run_quietly(&mut wrk, Duration::from_secs(seconds + 60))?;
+impl Load {
+    fn measure(faknow: &Program, server: &Server, n_connections: usize, seconds: u64) -> Result<Self> {
+        let (threads, connections) = (n_connections.min(2).to_string(), n_connections.to_string());
+        let (seconds, address) = (seconds.to_string(), &server.address);
+        let output = process::capture(cmd!(
+            faknow.sh,
+            "wrk -t {threads} -c {connections} -d {seconds}s -s requests.lua http://{address}"
+        ))?;
         let numbers = output.lines().find_map(|line| line.strip_prefix("result "));
         let numbers: Vec<f64> =
             numbers.into_iter().flat_map(str::split_whitespace).flat_map(str::parse).collect();
-        let [n, duration, p50, p99, n_errors] = numbers[..] else { bail!("wrk told no result:\n{output}") };
-        Ok(Load {
+        let [n, duration, p50, p99, n_errors] = numbers[..] else {
+            bail!("wrk printed no result:\n{output}")
+        };
+        Ok(Self {
             per_second: n / duration * 1e6,
             p50_ms: p50 / 1e3,
             p99_ms: p99 / 1e3,
@@ -151,7 +122,7 @@ fn sum(metrics: &str, name: &str) -> f64 {
     values.sum()
 }
 
-/// How many judgements were answered with which status.
+/// How many predictions were answered with which status.
 fn statuses(metrics: &str) -> String {
     let lines = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix("faknow_http_requests_total{path=\"/v1/predict\",status=\"")?;

@@ -1,127 +1,104 @@
-//! `cargo xtask`: the project's own tasks. Each sub-command has a file of its own; none needs libtorch to start.
+//! `cargo xtask`: the project's own tasks. Each command has a file of its own; none needs libtorch to start.
 
 mod bench;
-mod book;
-mod browser;
-mod cache;
-mod checks;
 mod ci;
-mod config;
-mod cpu;
-mod cuda;
 mod demo;
 mod dist;
-mod exported;
-mod layers;
-mod libtorch;
 mod load;
-mod outside;
 mod process;
 mod program;
-mod progress;
-mod python;
-mod real;
-mod served;
+mod real_data;
 mod setup;
-mod soak;
 mod summary;
 mod test;
-mod tidy;
-mod toolchain;
-mod tutorial;
-mod webdriver;
-mod wheels;
 mod workspace;
 
 use std::process::ExitCode;
 
-use process::{Failed, Usage};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use ci::{browser, exported, external_crates, layers, tidy, tutorial};
+use summary::Summary;
 use workspace::Workspace;
 
-const HELP: &str = "\
-The tasks of this project: cargo xtask COMMAND [ARGS]
+/// The tasks of this project. Exit codes: 0 good, 1 failed, 2 wrong usage.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true, arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
 
-To use it:
-  setup     find or make libtorch 2.13.0, and tell cargo where it is   [--cuda | --cpu] [--force] [--for DIR]
-  demo      set up, build, train a detector on the built-in corpus     [--data DIR] [options of `faknow demo`]
-
-To work on it:
-  test      all tests, documentation tests and the layer check         [options of `cargo nextest run`]
-  ci        everything that must hold before a change lands            [--keep-going] [--list] [--skip STEP] [STEP ...]
-  layers    which crate may know which                                 [--self-test]
-  tidy      file heads, lengths, leftovers, READMEs, links
-  outside   build and run two crates that lie outside the workspace
-  real      train on a real data set and check the accuracy            (needs the shared data)
-  bench     speed of training and evaluation                           [options of the benchmark]
-            speed of the server, overload, memory (needs wrk)          --serve [--soak SECONDS]
-  browser   our pages in headless Chromium                             [--pictures DIR]
-  exported  what C++ and Python make of an exported detector
-  dist      the program with its libtorch, as an archive               [--release]
-  tutorial  the commands of docs/tutorial.md, word for word
-  soak      kill and resume runs, many times                           [--kills N] [--cases N]
-
-`cargo xtask COMMAND --help` says more about setup, ci and test. Exit codes: 0 good, 1 failed, 2 wrong usage.
-";
-
-type Task = fn(&mut Workspace, &[String]) -> anyhow::Result<()>;
-
-const TASKS: &[(&str, Task)] = &[
-    ("setup", setup::run),
-    ("demo", demo::run),
-    ("test", test::run),
-    ("ci", ci::run),
-    ("layers", layers::run),
-    ("tidy", tidy::run),
-    ("outside", outside::run),
-    ("real", real::run),
-    ("bench", bench::run),
-    ("browser", browser::run),
-    ("exported", exported::run),
-    ("dist", dist::run),
-    ("tutorial", tutorial::run),
-    ("soak", soak::run),
-];
+#[derive(Subcommand)]
+enum Task {
+    /// Find or make libtorch 2.13.0, and tell cargo where it is
+    Setup(setup::Args),
+    /// Set up, build, and train a detector on the built-in corpus
+    Demo(demo::Args),
+    /// Run all tests, the documentation tests and the layer check
+    Test(test::Args),
+    /// Check everything that must hold before a change lands
+    Ci(ci::Args),
+    /// Check which crate depends on which, and which directory of a crate on which
+    Layers,
+    /// Check the first lines, lengths and leftovers of files, the READMEs, and the links of the documentation
+    Tidy,
+    /// Build and run two crates outside the workspace
+    ExternalCrates,
+    /// Train on real data sets and check the accuracy (needs the shared data)
+    RealData,
+    /// Measure the speed of training, evaluation or (--serve) the server
+    Bench(bench::Args),
+    /// Check the HTML pages in headless Chromium
+    Browser(browser::Args),
+    /// Check an exported detector in C++ and Python
+    Exported,
+    /// Pack the program with its libtorch into an archive
+    Dist(dist::Args),
+    /// Run the commands of docs/tutorial.md, word for word
+    Tutorial,
+    /// Kill and resume runs, many times
+    Soak(test::SoakArgs),
+}
 
 fn main() -> ExitCode {
-    end_with_the_reader();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let Some((name, rest)) = args.split_first() else {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
-    };
-    if matches!(name.as_str(), "help" | "--help" | "-h") {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    match dispatch(name, rest) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Failed>() => ExitCode::from(1),
-        Err(error) if error.is::<Usage>() => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
+    match run(Args::parse().task) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(summary)) => {
+            println!("{summary}");
+            ExitCode::from(u8::from(summary.failed > 0))
         }
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            ExitCode::FAILURE
         }
     }
 }
 
-/// A reader that has gone away, as in `cargo xtask tidy | head`, ends a task without a word.
-fn end_with_the_reader() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload_as_str().is_some_and(|message| message.contains("Broken pipe")) {
-            std::process::exit(1);
-        }
-        usual(panic);
-    }));
+/// Runs a task; a task that counts its checks ends with their numbers.
+fn run(task: Task) -> Result<Option<Summary>> {
+    let workspace = &mut Workspace::open()?;
+    match task {
+        Task::Setup(args) => setup::run(workspace, &args).map(|()| None),
+        Task::Demo(args) => demo::run(workspace, &args).map(|()| None),
+        Task::Bench(args) => bench::run(workspace, &args).map(|()| None),
+        Task::Dist(args) => dist::run(workspace, &args).map(|()| None),
+        Task::Layers => layers::check(workspace).map(|()| None),
+        Task::Tidy => tidy::check(workspace).map(|()| None),
+        Task::Ci(args) => ci::run(workspace, &args),
+        Task::Test(args) => test::run(workspace, &args).map(Some),
+        Task::Soak(args) => test::soak(workspace, &args).map(Some),
+        Task::ExternalCrates => external_crates::check(workspace).map(Some),
+        Task::RealData => real_data::check(workspace).map(Some),
+        Task::Browser(args) => browser::check(workspace, &args).map(Some),
+        Task::Exported => exported::check(workspace).map(Some),
+        Task::Tutorial => tutorial::check(workspace).map(Some),
+    }
 }
 
-fn dispatch(name: &str, args: &[String]) -> anyhow::Result<()> {
-    let Some((_, task)) = TASKS.iter().find(|(task, _)| *task == name) else {
-        let names: Vec<&str> = TASKS.iter().map(|(task, _)| *task).collect();
-        return Err(Usage(format!("no task `{name}`; there are: {}", names.join(", "))).into());
-    };
-    task(&mut Workspace::open()?, args)
+#[test]
+fn the_command_line_is_well_formed() {
+    use clap::CommandFactory as _;
+    Args::command().debug_assert();
 }

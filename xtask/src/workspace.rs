@@ -1,18 +1,20 @@
-//! Where the workspace lies, how its cargo is called, and which libtorch its configuration names.
+//! Where the workspace is, how its cargo is called, and which libtorch its configuration names.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use xshell::{Cmd, Shell};
 
-use crate::{config, process};
+use crate::setup::config;
 
 /// The workspace that this xtask belongs to.
 pub struct Workspace {
-    /// The folder of the root `Cargo.toml`.
+    /// The directory of the root `Cargo.toml`.
     pub root: PathBuf,
-    /// The folder that `.cargo/libtorch.toml` names, if that file is there.
+    /// Runs programs in `root`.
+    pub sh: Shell,
+    /// The directory that `.cargo/libtorch.toml` names, if that file exists.
     pub recorded: Option<PathBuf>,
     /// `LIBTORCH` as the user exported it; cargo's own copy of `recorded` does not count.
     pub exported: Option<PathBuf>,
@@ -21,64 +23,49 @@ pub struct Workspace {
 impl Workspace {
     /// Opens the workspace around the running xtask.
     pub fn open() -> Result<Self> {
-        // `cargo run` gives the folder as it is now; the built-in one may be older than a move of the clone.
-        let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = manifest_dir.parent().context("xtask lies in no folder")?.to_path_buf();
+        // `cargo run` sets the current directory of the crate; the built-in one may be older than a move of the clone.
+        let manifest_dir =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        let root =
+            PathBuf::from(manifest_dir).parent().context("xtask has no parent directory")?.to_path_buf();
         let recorded = config::recorded_libtorch(&root.join(config::LIBTORCH_TOML));
         // Cargo hands the `[env]` of its configuration to `cargo run`, hence to xtask.
         let exported = std::env::var_os("LIBTORCH").filter(|it| !it.is_empty()).map(PathBuf::from);
         let exported = exported.filter(|it| Some(it) != recorded.as_ref());
-        Ok(Self { root, recorded, exported })
+        let sh = Shell::new()?;
+        sh.change_dir(&root);
+        Ok(Self { root, sh, recorded, exported })
     }
 
-    /// A cargo command that reads the workspace's configuration afresh, also after `setup` changed it.
+    /// A cargo command that reads the workspace's configuration again, also after `setup` changed it.
     ///
-    /// It runs in the workspace's root, since cargo looks for its configuration from the current folder upwards.
-    pub fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = process::cargo();
-        command.args(args).current_dir(&self.root);
-        if self.exported.is_none() {
-            command.env_remove("LIBTORCH");
-        }
-        command
+    /// It runs in the workspace's root, since cargo looks for its configuration from the current directory upwards.
+    pub fn cargo(&self, args: &str) -> Cmd<'_> {
+        let command = self.sh.cmd("cargo").args(args.split_whitespace());
+        if self.exported.is_none() { command.env_remove("LIBTORCH") } else { command }
     }
 
     /// `cargo metadata` of the whole dependency graph.
     pub fn metadata(&self) -> Result<Value> {
-        let output = process::output(&mut self.cargo(["metadata", "--format-version", "1"]))?;
-        serde_json::from_str(&output).context("cannot read the answer of `cargo metadata`")
+        let output = self.cargo("metadata --format-version 1").read()?;
+        serde_json::from_str(&output).context("cannot parse the output of `cargo metadata`")
     }
 
-    /// Where cargo puts what it builds.
+    /// Where cargo writes what it builds.
     pub fn target_dir(&self) -> Result<PathBuf> {
-        let output = process::output(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?;
-        let metadata: Value = serde_json::from_str(&output)?;
-        let folder =
-            metadata["target_directory"].as_str().context("`cargo metadata` names no target folder")?;
-        Ok(PathBuf::from(folder))
+        let metadata: Value =
+            serde_json::from_str(&self.cargo("metadata --format-version 1 --no-deps").read()?)?;
+        let path =
+            metadata["target_directory"].as_str().context("`cargo metadata` names no target directory")?;
+        Ok(PathBuf::from(path))
     }
 
-    /// The folder with the shared data sets and reference values, if this machine has it.
+    /// The directory with the shared data sets and reference values, if this machine has it.
     pub fn shared(&self) -> Option<PathBuf> {
-        let folder = match std::env::var_os("FAKNOW_SHARED") {
+        let path = match std::env::var_os("FAKNOW_SHARED") {
             Some(it) => PathBuf::from(it),
             None => self.root.parent()?.join("shared"),
         };
-        folder.join("data").is_dir().then_some(folder)
+        path.join("data").is_dir().then_some(path)
     }
-
-    /// A path as the user would write it from the root.
-    pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
-        path.strip_prefix(&self.root).unwrap_or(path)
-    }
-}
-
-/// A `Command` for a program that was built here, with nothing in its environment that helps it to find libtorch.
-pub fn built_program(target_dir: &Path, name: &str) -> Command {
-    let mut command = Command::new(target_dir.join("debug").join(name));
-    for variable in ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"] {
-        command.env_remove(variable);
-    }
-    command
 }

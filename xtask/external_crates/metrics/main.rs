@@ -13,6 +13,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(values.value("recall"), Some(0.5));
 
     println!("{}", ClassificationReport::new(&predictions, &["real".into(), "fake".into()])?);
-    println!("outside metrics: good");
+    println!("external metrics: good");
     Ok(())
 }

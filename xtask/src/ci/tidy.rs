@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::book;
-use crate::process::{self, Usage};
+use xshell::cmd;
+
+use super::links;
 use crate::workspace::Workspace;
 
 /// The most lines that a source file may have, its unit tests at the end not counted.
@@ -35,17 +36,8 @@ const HOMES: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/")
 /// File endings that are text of ours.
 const TEXT: &[&str] = &["rs", "md", "toml", "sh", "py", "cpp", "in", "yml", "yaml", "css", "js", "html"];
 
-/// Runs `cargo xtask tidy`.
-pub fn run(workspace: &mut Workspace, args: &[String]) -> Result<()> {
-    if !args.is_empty() {
-        return Err(Usage("tidy takes no arguments".into()).into());
-    }
-    println!("tidy: {} files are in order", check(workspace)?);
-    Ok(())
-}
-
-/// Checks all files of the workspace that git knows; gives their number, or names each fault.
-pub fn check(workspace: &Workspace) -> Result<usize> {
+/// Checks all files of the workspace that git knows; the error names each fault.
+pub fn check(workspace: &mut Workspace) -> Result<()> {
     let files = files(workspace)?;
     let mut faults = Vec::new();
     for file in &files {
@@ -59,18 +51,17 @@ pub fn check(workspace: &Workspace) -> Result<usize> {
     for folder in crate_folders(&files) {
         faults.extend(crate_faults(&workspace.root, &folder));
     }
-    faults.extend(book::faults(&workspace.root, &files));
+    faults.extend(links::faults(&workspace.root, &files));
     if !faults.is_empty() {
-        bail!("tidy: {} to mend:\n  {}", faults.len(), faults.join("\n  "));
+        bail!("tidy: {} to fix:\n  {}", faults.len(), faults.join("\n  "));
     }
-    Ok(files.len())
+    println!("tidy: {} files are in order", files.len());
+    Ok(())
 }
 
 /// The text files of ours, from the root. Without git (as in an unpacked package) there is nothing to check.
 fn files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    let mut git = std::process::Command::new("git");
-    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(&workspace.root);
-    let names = process::output(&mut git).context("tidy asks git which files there are")?;
+    let names = cmd!(workspace.sh, "git ls-files -z --cached --others --exclude-standard").read()?;
     let files: BTreeSet<PathBuf> =
         names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
     // A file that was removed but not yet committed is still listed.
@@ -78,9 +69,7 @@ fn files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
 }
 
 fn is_ours(file: &Path) -> bool {
-    let fixture = file
-        .components()
-        .any(|part| matches!(part, Component::Normal(name) if name == "golden" || name == "fixtures"));
+    let fixture = file.iter().any(|part| part == "golden" || part == "fixtures");
     let ending = file.extension().and_then(|it| it.to_str()).unwrap_or_default();
     let script = file == Path::new(".ci/run");
     script || (TEXT.contains(&ending) && (!fixture || ending == "rs" || ending == "md"))
@@ -122,7 +111,7 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
     if n_lines > limit && !LONG_FILES.iter().any(|(long, _)| *long == name) {
         fault(
             n_lines,
-            format!("more than {limit} lines; split it, or list it in xtask/src/tidy.rs with a reason"),
+            format!("more than {limit} lines; split it, or list it in xtask/src/ci/tidy.rs with a reason"),
         );
     }
     if let Some((_, inside)) = name.split_once("/src/")
@@ -156,34 +145,29 @@ fn crate_folders(files: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// What a crate must have so that it can be published and found.
-fn crate_faults(root: &Path, folder: &Path) -> Vec<String> {
-    let mut faults = Vec::new();
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let manifest = fs::read_to_string(root.join(folder).join("Cargo.toml")).unwrap_or_default();
-    let has = |key: &str| manifest.lines().any(|line| line.starts_with(key));
-    for key in [
+fn crate_faults(root: &Path, dir: &Path) -> Vec<String> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let read = |file: &str| fs::read_to_string(root.join(dir).join(file)).unwrap_or_default();
+    let (manifest, readme) = (read("Cargo.toml"), read("README.md"));
+    let name_line = format!("name = \"{name}\"");
+    let needed = [
+        &name_line,
         "description = \"",
         "readme = \"README.md\"",
         "license.workspace = true",
         "rust-version.workspace = true",
-    ] {
-        if !has(key) {
-            faults.push(format!("{}/Cargo.toml: no line `{key}...`", folder.display()));
-        }
-    }
-    if !has(&format!("name = \"{name}\"")) {
-        faults.push(format!("{}/Cargo.toml: the crate is not named like its folder", folder.display()));
-    }
-    if !manifest.contains("[lints]\nworkspace = true") {
-        faults.push(format!("{}/Cargo.toml: does not take the lints of the workspace", folder.display()));
-    }
-    let readme = fs::read_to_string(root.join(folder).join("README.md")).unwrap_or_default();
+        "[lints]\nworkspace = true",
+    ];
+    let missing = needed.iter().filter(|text| !format!("\n{manifest}").contains(&format!("\n{text}")));
+    let mut faults: Vec<String> = missing
+        .map(|text| format!("{}/Cargo.toml: no line `{}`", dir.display(), text.replace('\n', " ")))
+        .collect();
     if !readme.starts_with(&format!("# {name}\n"))
         || readme.lines().filter(|line| !line.trim().is_empty()).count() < 2
     {
         faults.push(format!(
-            "{}/README.md: must begin with `# {name}` and say what the crate does",
-            folder.display()
+            "{}/README.md: must start with `# {name}` and say what the crate does",
+            dir.display()
         ));
     }
     faults

@@ -47,6 +47,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if accuracy < 0.65 {
         return Err(format!("it learned nothing: accuracy {accuracy:.3}").into());
     }
-    println!("outside facade: good");
+    println!("external facade: good");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A browser without a window, by the WebDriver protocol: as little of it as looking at our pages needs.
+//! A browser without a window, driven by the WebDriver protocol: as much of it as looking at our pages needs.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,6 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use serde_json::{Value, json};
+
+/// The browser's arguments: headless, as root, without anything that uses the network.
+const FLAGS: &str = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync \
+    --disable-background-networking --disable-component-update --hide-scrollbars";
 
 /// A Chromium that is driven through its own driver; both end when this is dropped.
 pub struct Browser {
@@ -19,46 +23,38 @@ pub struct Browser {
 impl Browser {
     /// Starts both; they must be on the `PATH`.
     pub fn start() -> Result<Self> {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start chromedriver")?;
-        let profile = tempfile::tempdir()?;
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(60)))
-            .http_status_as_error(false)
-            .build()
-            .into();
-        let port = port(&mut driver);
-        let mut browser = Self { driver, agent, session: String::new(), _profile: profile };
-        let base = format!("http://127.0.0.1:{}/session", port?);
-        let flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-        ];
-        let mut arguments: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        arguments.push(format!("--user-data-dir={}", browser._profile.path().display()));
+        let mut command = Command::new("chromedriver");
+        let command =
+            command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let driver = command.spawn().context("cannot start chromedriver")?;
+        let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60)));
+        let agent = config.http_status_as_error(false).build().into();
+        let mut browser = Self { driver, agent, session: String::new(), _profile: tempfile::tempdir()? };
+        let base = format!("http://127.0.0.1:{}/session", browser.port()?);
+        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let arguments: Vec<&str> = FLAGS.split_whitespace().chain([profile.as_str()]).collect();
         let wanted = json!({
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
         let answer = browser.post(&base, &json!({ "capabilities": { "alwaysMatch": wanted } }))?;
-        let id = answer["sessionId"].as_str().context("chromedriver gave no session")?;
+        let id = answer["sessionId"].as_str().context("chromedriver returned no session")?;
         browser.session = format!("{base}/{id}");
         Ok(browser)
     }
 
-    /// What the page sees: a width in pixels, and whether dark colours are preferred.
+    /// The port that the driver says it listens on.
+    fn port(&mut self) -> Result<u16> {
+        let output = self.driver.stdout.take().context("chromedriver has no output")?;
+        for line in BufReader::new(output).lines() {
+            if let Some((_, port)) = line?.split_once("started successfully on port ") {
+                return Ok(port.trim_end_matches('.').parse()?);
+            }
+        }
+        bail!("chromedriver ended before it was ready")
+    }
+
+    /// Sets what the page sees: a width in pixels, and whether dark colors are preferred.
     pub fn set_device(&self, width: u32, height: u32, dark: bool) -> Result<()> {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.command("Emulation.setDeviceMetricsOverride", &size)?;
@@ -72,24 +68,24 @@ impl Browser {
         self.to("url", &json!({ "url": address })).map(drop)
     }
 
-    /// The value of a script in the page, whose last word is `return …`.
+    /// The value of a script in the page, which ends with `return …`.
     pub fn script(&self, script: &str) -> Result<Value> {
         self.to("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Warnings and errors of the page since it was last asked.
-    pub fn complaints(&self) -> Result<Vec<String>> {
+    /// Warnings and errors of the page since the last call.
+    pub fn console_errors(&self) -> Result<Vec<String>> {
         let entries = self.to("se/log", &json!({ "type": "browser" }))?;
         let entries = entries.as_array().into_iter().flatten();
         let bad = entries.filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")));
         Ok(bad.filter_map(|entry| entry["message"].as_str().map(str::to_owned)).collect())
     }
 
-    /// A picture of the page as PNG: all of it, or what of its top is seen.
-    pub fn picture(&self, whole: bool) -> Result<Vec<u8>> {
-        let answer = self
-            .command("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": whole }))?;
-        let data = answer["data"].as_str().context("the browser gave no picture")?;
+    /// A screenshot of the page as PNG: all of it, or its visible top.
+    pub fn screenshot(&self, full: bool) -> Result<Vec<u8>> {
+        let parameters = json!({ "format": "png", "captureBeyondViewport": full });
+        let answer = self.command("Page.captureScreenshot", &parameters)?;
+        let data = answer["data"].as_str().context("the browser returned no screenshot")?;
         Ok(base64::engine::general_purpose::STANDARD.decode(data)?)
     }
 
@@ -107,7 +103,7 @@ impl Browser {
         let answer: Value = answer.body_mut().with_config().limit(1 << 28).read_json()?;
         let value = &answer["value"];
         if let Some(error) = value["error"].as_str() {
-            bail!("the browser says {error}: {}", value["message"].as_str().unwrap_or_default());
+            bail!("the browser reports {error}: {}", value["message"].as_str().unwrap_or_default());
         }
         Ok(value.clone())
     }
@@ -121,16 +117,4 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
-}
-
-/// The port that the driver says it listens on.
-fn port(driver: &mut Child) -> Result<u16> {
-    let output = driver.stdout.take().context("chromedriver has no output")?;
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        if let Some((_, port)) = line.split_once("started successfully on port ") {
-            return Ok(port.trim_end_matches('.').parse()?);
-        }
-    }
-    bail!("chromedriver ended before it was ready")
 }

@@ -1,0 +1,150 @@
+//! `cargo xtask browser`: our pages in a real browser, as a person on a desktop or a phone sees them.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use xshell::{Shell, cmd};
+
+use super::webdriver::Browser;
+use crate::process;
+use crate::program::Program;
+use crate::summary::Summary;
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+Makes reports of small runs, serves one, and opens the pages in headless Chromium, at the width of a desktop and of a
+phone, in light and dark: no error, nothing wider than the page, no label cut off. Where Chromium and its driver are
+not installed they are, if this is a Debian system and we are root; else the check is skipped, and says so.";
+
+#[derive(clap::Args, Default)]
+#[command(after_help = HELP)]
+pub struct Args {
+    /// Save screenshots to this directory
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
+}
+
+const SIZES: [(&str, u32, u32); 2] = [("desktop", 1280, 900), ("phone", 390, 844)];
+
+/// Names what is wider than the page, and labels that extend beyond their picture.
+const OVERFLOW: &str = "
+    const wide = [], page = document.documentElement;
+    if (page.scrollWidth > page.clientWidth) wide.push(`the page is ${page.scrollWidth} wide in ${page.clientWidth}`);
+    const name = e => `${e.tagName.toLowerCase()}.${e.getAttribute('class') || ''} “${e.textContent.trim().slice(0, 40)}”`;
+    for (const e of document.querySelectorAll('body *')) {
+        if (e.closest('.scroll, pre')) continue;
+        const box = e.getBoundingClientRect();
+        if (box.width && box.right > page.clientWidth + 1) wide.push(`${name(e)} ends at ${box.right}`);
+    }
+    for (const text of document.querySelectorAll('svg text')) {
+        const box = text.getBoundingClientRect(), svg = text.closest('svg').getBoundingClientRect();
+        if (box.left < svg.left - 1 || box.right > svg.right + 1 || box.bottom > svg.bottom + 1 || box.top < svg.top - 1)
+            wide.push(`label ${name(text)} stands out of its picture`);
+    }
+    return wide;";
+
+/// Checks all pages; every page at every size is one check.
+pub fn check(workspace: &mut Workspace, args: &Args) -> Result<Summary> {
+    if !is_installed(&workspace.sh) {
+        println!("SKIPPED: no Chromium with its driver; on Debian: apt-get install chromium chromium-driver");
+        return Ok(Summary::default());
+    }
+    let faknow = Program::build(workspace)?;
+    faknow.run("demo --out demo")?;
+    faknow.run("demo --out other --seed 1")?;
+    faknow.run("report demo other --out comparison.html")?;
+    let server = faknow.serve(&[])?;
+    let browser = Browser::start()?;
+    let file = |name: &str| format!("file://{}", faknow.path(name).display());
+    let pages = [
+        ("report", file("demo/report.html")),
+        ("comparison", file("comparison.html")),
+        ("server", format!("http://{}", server.address)),
+    ];
+    let mut summary = Summary::default();
+    for (name, address) in &pages {
+        for (device, width, height) in SIZES {
+            for (scheme, dark) in [("light", false), ("dark", true)] {
+                browser.set_device(width, height, dark)?;
+                browser.open(address)?;
+                browser.script(
+                    "document.querySelectorAll('details').forEach(e => { e.open = true; }); return 0",
+                )?;
+                let name = format!("{name}-{device}-{scheme}");
+                summary.add(Summary::of_check(&name, check_page(&browser, dark)));
+                for (part, full) in [("top", false), ("full", true)] {
+                    if let Some(dir) = &args.pictures {
+                        workspace
+                            .sh
+                            .write_file(dir.join(format!("{name}-{part}.png")), browser.screenshot(full)?)?;
+                    }
+                }
+            }
+        }
+    }
+    summary.add(Summary::of_check("server, a text", classify_text(&browser, &pages[2].1)));
+    server.shut_down()?;
+    Ok(summary)
+}
+
+fn check_page(browser: &Browser, dark: bool) -> Result<()> {
+    check_console(browser)?;
+    let wide = browser.script(OVERFLOW)?;
+    ensure!(wide == json!([]), "too wide: {wide:#}");
+    let background = browser.script("return getComputedStyle(document.body).backgroundColor")?;
+    let is_dark = background.as_str().is_some_and(|color| !color.contains("255"));
+    ensure!(
+        is_dark == dark,
+        "the background is {background}, expected a {} one",
+        if dark { "dark" } else { "light" }
+    );
+    Ok(())
+}
+
+fn check_console(browser: &Browser) -> Result<()> {
+    let errors = browser.console_errors()?;
+    ensure!(errors.is_empty(), "errors in the browser's console:\n{}", errors.join("\n"));
+    Ok(())
+}
+
+/// Classifies a text on the server's page, which shows it as typed, with a verdict, a bar per class and a mark per word.
+fn classify_text(browser: &Browser, address: &str) -> Result<()> {
+    browser.open(address)?;
+    browser.script(
+        "document.getElementById('text').value = 'SHOCKING: the <b>mayor</b> lied!';
+        document.getElementById('form').requestSubmit(); return 0",
+    )?;
+    let started = Instant::now();
+    let seen = loop {
+        let seen = browser.script(
+            "if (document.getElementById('result').hidden) return null;
+            const all = selector => document.querySelectorAll(selector).length;
+            return [document.getElementById('words').textContent, all('progress'), all('mark'), document.activeElement.id]",
+        )?;
+        if !seen.is_null() {
+            break seen;
+        }
+        ensure!(started.elapsed() < Duration::from_secs(60), "no verdict");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    ensure!(seen == json!(["SHOCKING: the <b>mayor</b> lied!", 2, 6, "verdict"]), "the page shows {seen}");
+    check_console(browser)
+}
+
+/// Whether the browser and its driver are installed, after they were installed if that can be done.
+fn is_installed(sh: &Shell) -> bool {
+    let found = || process::exists(sh, "chromedriver") && process::exists(sh, "chromium");
+    if found() {
+        return true;
+    }
+    if process::exists(sh, "apt-get") && cmd!(sh, "id -u").read().is_ok_and(|id| id == "0") {
+        let install = process::capture(cmd!(sh, "apt-get update"))
+            .and_then(|_| process::capture(cmd!(sh, "apt-get install -y chromium chromium-driver")));
+        if let Err(error) = install {
+            eprintln!("{error:#}");
+        }
+    }
+    found()
+}

@@ -1,0 +1,148 @@
+//! The checks of `cargo xtask ci` that are one cargo command or a few.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use xshell::cmd;
+
+use crate::summary::Summary;
+use crate::workspace::Workspace;
+use crate::{process, program};
+
+/// All Rust code is formatted, also that of the crates outside the workspace.
+pub fn format(workspace: &mut Workspace) -> Result<()> {
+    // rustfmt colors its output also where there is no terminal.
+    let color = process::color();
+    workspace.cargo("fmt --all --check -- --color").arg(color).run()?;
+    let external = ["facade", "metrics"]
+        .map(|name| workspace.root.join("xtask/external_crates").join(name).join("main.rs"));
+    let root = &workspace.root;
+    Ok(cmd!(
+        workspace.sh,
+        "rustfmt --color {color} --check --edition 2024 --config-path {root} {external...}"
+    )
+    .run()?)
+}
+
+/// clippy without a warning. With normal features, since tch's `doc-only` would build the bindings' crate once more.
+pub fn clippy(workspace: &mut Workspace) -> Result<()> {
+    Ok(workspace.cargo("clippy --workspace --all-targets -- -D warnings").run()?)
+}
+
+/// The documentation without a warning.
+pub fn documentation(workspace: &mut Workspace) -> Result<()> {
+    Ok(workspace.cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?)
+}
+
+/// Each example runs to its end, in an empty directory and with nothing in its environment.
+pub fn examples(workspace: &mut Workspace) -> Result<Summary> {
+    workspace.cargo("build -p faknow-examples --bins").run()?;
+    let target = workspace.target_dir()?;
+    let dir = tempfile::tempdir()?;
+    let mut summary = Summary::default();
+    for name in example_names(&workspace.metadata()?)? {
+        let place = dir.path().join(&name);
+        let started = Instant::now();
+        let sh = program::shell(&target, workspace.sh.create_dir(place)?)?;
+        let command = sh.cmd(&name);
+        // The benchmark is no example, but must run.
+        let command = if name == "bench" { command.arg("--quick") } else { command };
+        let outcome = process::capture(command).map(drop);
+        if outcome.is_ok() {
+            eprintln!("  example {name}: {:.1} s", started.elapsed().as_secs_f64());
+        }
+        summary.add(Summary::of_check(&format!("  example {name}"), outcome));
+    }
+    Ok(summary)
+}
+
+/// The binaries among the examples, the benchmark with them.
+fn example_names(metadata: &Value) -> Result<Vec<String>> {
+    let mut packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?.iter();
+    let package =
+        packages.find(|it| it["name"] == "faknow-examples").context("no package faknow-examples")?;
+    let targets = package["targets"].as_array().into_iter().flatten();
+    let names = targets.filter(|it| it["kind"][0] == "bin").filter_map(|it| it["name"].as_str());
+    Ok(names.map(String::from).collect())
+}
+
+/// `faknow-metrics` builds and passes its tests alone, and nothing in its tree needs libtorch.
+pub fn metrics_alone(workspace: &mut Workspace) -> Result<()> {
+    let tree = workspace
+        .cargo("tree -p faknow-metrics --edges normal,build,dev --prefix none --format {p}")
+        .read()?;
+    let torch = tree.lines().find(|line| line.starts_with("tch ") || line.starts_with("torch-sys "));
+    ensure!(torch.is_none(), "the tree of faknow-metrics contains {}", torch.unwrap_or_default());
+    Ok(workspace.cargo("test --quiet -p faknow-metrics").run()?)
+}
+
+/// Every crate that is meant for publication can be packaged, with all that a registry asks for.
+pub fn package(workspace: &mut Workspace) -> Result<()> {
+    let metadata = workspace.metadata()?;
+    let members = metadata["workspace_members"].as_array().context("`cargo metadata` names no members")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
+    let private = packages.iter().filter(|it| members.contains(&it["id"]) && it["publish"].is_array());
+    let names = private.filter_map(|package| package["name"].as_str());
+    let command = workspace.cargo("package --workspace --no-verify --allow-dirty");
+    let (succeeded, written) = process::tee(command.args(names.flat_map(|name| ["--exclude", name])))?;
+    ensure!(succeeded, "cargo refuses to package a crate");
+    let warning = written.lines().find(|line| line.starts_with("warning:"));
+    ensure!(warning.is_none(), "cargo packages with a warning: {}", warning.unwrap_or_default());
+    includes_stay_inside(workspace)
+}
+
+/// No source includes a file from outside its crate: it would build here, and nowhere else.
+fn includes_stay_inside(workspace: &Workspace) -> Result<()> {
+    for dir in workspace.sh.read_dir("crates")? {
+        for file in rust_files(&dir.join("src")) {
+            let text = workspace.sh.read_file(&file)?;
+            for path in included(&text) {
+                let target = file.parent().unwrap_or(&dir).join(path);
+                let is_inside = target.canonicalize().is_ok_and(|it| it.starts_with(&dir));
+                ensure!(is_inside, "{} includes {path}, which is not inside its crate", file.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All Rust files below a directory.
+pub fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path()).flat_map(|path| match path.is_dir() {
+        true => rust_files(&path),
+        false => vec![path],
+    });
+    files.filter(|path| path.extension().is_some_and(|it| it == "rs")).collect()
+}
+
+/// The paths in `include_str!("...")` and `include_bytes!("...")`.
+fn included(text: &str) -> impl Iterator<Item = &str> {
+    let starts = ["include_str!(\"", "include_bytes!(\""].into_iter();
+    starts.flat_map(move |start| text.split(start).skip(1).filter_map(|rest| rest.split('"').next()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn examples_are_the_binaries() {
+        let target = |name: &str, kind: &str| json!({ "name": name, "kind": [kind] });
+        let targets = [target("quickstart", "bin"), target("bench", "bin"), target("it", "test")];
+        let metadata =
+            json!({ "packages": [{ "name": "x" }, { "name": "faknow-examples", "targets": targets }] });
+        assert_eq!(example_names(&metadata).unwrap(), ["quickstart", "bench"]);
+        assert!(example_names(&json!({ "packages": [] })).is_err());
+    }
+
+    #[test]
+    fn includes_are_found() {
+        let text = "#![doc = include_str!(\"../README.md\")]\nlet x = include_bytes!(\"a.bin\");";
+        assert_eq!(included(text).collect::<Vec<_>>(), ["../README.md", "a.bin"]);
+        assert_eq!(included("nothing").count(), 0);
+    }
+}
