@@ -34,7 +34,7 @@ impl<M: Model, S: TrainStep<M>> TrainStep<M> for RDrop<S> {
         }
         // The trainer has seeded libtorch's generator for this step, so the noise of both passes is the same in every run.
         let pass = |optimizer: &Optimizer| -> Result<(Tensor, Tensor)> {
-            let output = model.forward(batch, Mode::Train).map_err(|error| at.model_error(error))?;
+            let output = model.forward(batch, Mode::Train)?;
             let loss = at.check_loss(output.loss, optimizer)?.total;
             Ok((loss, output.logits.f_log_softmax(-1, None::<Kind>)?))
         };

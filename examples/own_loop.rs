@@ -43,7 +43,7 @@ impl Setting {
                 .build()?,
             config,
             vocab_size: vocab.len(),
-            optimizer: OptimizerConfig::adam(5e-3),
+            optimizer: OptimizerConfig::adam(5e-3).into(),
             clip: Clip::Norm(1.0),
         })
     }

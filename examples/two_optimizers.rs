@@ -126,7 +126,7 @@ fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matchi
     let vars = nn::VarStore::new(Device::Cpu);
     let model = Matching::new(&vars.root())?;
     let patterns = ["matching.*".into()];
-    let own = Optimizer::over(&OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
+    let own = Optimizer::over(OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
     let step =
         TwoOptimizers::new("matching", own, |model: &Matching, batch: &Pairs| model.matching_loss(batch));
     Ok(Trainer::builder(model, vars)

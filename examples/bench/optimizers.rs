@@ -57,8 +57,8 @@ fn algorithms() -> [(&'static str, OptimizerConfig, Build); 4] {
         ("SGD with momentum", OptimizerConfig::Sgd(sgd), |vars| {
             Ok(nn::sgd(0.9, 0., 0., false).build(vars, 1e-3)?)
         }),
-        ("Adam", OptimizerConfig::adam(1e-3), |vars| Ok(nn::Adam::default().build(vars, 1e-3)?)),
-        ("AdamW", OptimizerConfig::adamw(1e-3), |vars| Ok(nn::AdamW::default().build(vars, 1e-3)?)),
+        ("Adam", OptimizerConfig::adam(1e-3).into(), |vars| Ok(nn::Adam::default().build(vars, 1e-3)?)),
+        ("AdamW", OptimizerConfig::adamw(1e-3).into(), |vars| Ok(nn::AdamW::default().build(vars, 1e-3)?)),
         ("RMSprop", OptimizerConfig::RmsProp(rms_prop), |vars| Ok(nn::RmsProp::default().build(vars, 1e-3)?)),
     ]
 }

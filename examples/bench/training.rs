@@ -78,7 +78,7 @@ pub(crate) fn bare_epoch(
     loader: &DataLoader<FieldDataset>,
 ) -> Result<f64> {
     let (model, vars) = model(config, n_words)?;
-    let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &vars, CLIP)?;
+    let mut optimizer = Optimizer::new(OptimizerConfig::default(), &vars, CLIP)?;
     let start = Instant::now();
     for batch in loader.batches(0, 0) {
         let batch = batch?;

@@ -20,7 +20,7 @@ fn vectors(sparse: bool) -> nn::VarStore {
 fn adam(bencher: Bencher, gradient: &str) {
     let clip = if gradient.ends_with("clipped") { Clip::Norm(0.01) } else { Clip::None };
     let vars = vectors(gradient.starts_with("rows"));
-    let mut optimizer = Optimizer::new(&OptimizerConfig::adam(1e-3), &vars, clip).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::adam(1e-3), &vars, clip).unwrap();
     bencher.bench_local(|| optimizer.step().unwrap());
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::common::{OtherError, describe, without_frames};
+use crate::common::{OtherError, describe, torch_text, without_frames};
 use crate::from_other_errors;
 
 /// Shorthand for results of this crate.
@@ -86,7 +86,7 @@ pub enum Error {
     #[error("{0}")]
     Dataset(String),
     /// libtorch refused an operation.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", torch_text(.0))]
     Torch(tch::TchError),
     /// A custom data set failed; `?` makes it of any common error, [`Error::other`] of every error.
     #[error("{}", describe(&**.0))]

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use faknow_data::common::{OtherError, describe, torch_text, without_frames};
+use faknow_data::from_other_errors;
+
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -55,8 +58,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// A file of weights could not be read at all.
     #[error("{path}: cannot read weights: {reason}", path = path.display())]
@@ -76,12 +78,24 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] faknow_data::Error),
     /// libtorch refused an operation.
-    #[error("libtorch: {}", first_line(.0))]
-    Torch(#[from] tch::TchError),
+    #[error("libtorch: {}", torch_text(.0))]
+    Torch(tch::TchError),
+    /// A custom model failed; `?` makes it of any common error, [`Error::other`] of every error.
+    #[error("{}", describe(&**.0))]
+    Other(OtherError),
 }
 
-/// libtorch's messages carry a stack trace of C++ frames behind their first line.
-fn first_line(error: &tch::TchError) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+from_other_errors!(Error);
+
+impl Error {
+    /// An [`Error::Other`] of any error or message.
+    pub fn other(error: impl Into<OtherError>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(without_frames(error))
+    }
 }

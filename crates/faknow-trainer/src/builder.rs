@@ -75,8 +75,8 @@ impl<M: Model> TrainerBuilder<M> {
 
     /// The optimizer. Default: Adam with a learning rate of 0.001.
     #[must_use]
-    pub fn optimizer(mut self, config: OptimizerConfig) -> Self {
-        self.optimizer = config;
+    pub fn optimizer(mut self, config: impl Into<OptimizerConfig>) -> Self {
+        self.optimizer = config.into();
         self
     }
 

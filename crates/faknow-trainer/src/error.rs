@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use faknow_callbacks::Phase;
+use faknow_data::common::{OtherError, describe, torch_text, without_frames};
+use faknow_data::from_other_errors;
 
 use crate::checkpoint::resume::Change;
 
@@ -39,23 +41,21 @@ pub enum Error {
         /// Phase, epoch and batch.
         place: Place,
     },
-    /// A batch could not be read.
-    #[error("{place}: {source}")]
+    /// A batch could not be read, or something else about the data failed.
+    #[error("{}{source}", prefix(*place))]
     Data {
-        /// Phase, epoch and batch.
-        place: Place,
+        /// Phase, epoch and batch, if it happened in a pass over data.
+        place: Option<Place>,
         /// What went wrong.
-        #[source]
-        source: faknow_data::Error,
+        r#source: faknow_data::Error,
     },
-    /// The model failed on a batch.
-    #[error("{place}: {source}")]
+    /// The model failed on a batch, or its weights could not be saved or loaded.
+    #[error("{}{source}", prefix(*place))]
     Model {
-        /// Phase, epoch and batch.
-        place: Place,
+        /// Phase, epoch and batch, if it happened in a pass over data.
+        place: Option<Place>,
         /// What went wrong.
-        #[source]
-        source: faknow_model::Error,
+        r#source: faknow_model::Error,
     },
     /// libtorch failed on a batch, or a model, loader or step of the user's own panicked.
     #[error("{place}: {message}")]
@@ -65,13 +65,13 @@ pub enum Error {
         /// The first line of the panic's message.
         message: String,
     },
-    /// Whatever else a training step of the user's own reports, see [`StepContext::error`](crate::StepContext::error).
-    #[error("{place}: {message}")]
-    Step {
-        /// Phase, epoch and batch.
-        place: Place,
-        /// The step's words.
-        message: String,
+    /// A custom training step failed; `?` makes it of any common error, [`Error::other`] of every error.
+    #[error("{}{}", prefix(*place), describe(&**error))]
+    Other {
+        /// Phase, epoch and batch, which the trainer adds.
+        place: Option<Place>,
+        /// What went wrong.
+        error: OtherError,
     },
     /// The loss of a batch is NaN or infinite; the weights were not updated from it.
     #[error(
@@ -99,7 +99,7 @@ pub enum Error {
     #[error(
         "{}the gradient of `{parameter}` is not finite (norm of all: {norm}); learning rate {learning_rate}: a lower \
          one or clipping the gradients by value (`trainer.clip_value`) may help, if the model's formula is sound",
-        place.map(|place| format!("{place}: ")).unwrap_or_default()
+        prefix(*place)
     )]
     NonFiniteGradient {
         /// Phase, epoch and batch, if the trainer took the step.
@@ -166,12 +166,8 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
-    /// Weights could not be saved or loaded.
-    #[error(transparent)]
-    Weights(faknow_model::Error),
     /// A callback failed.
     #[error(transparent)]
     Callback(#[from] faknow_callbacks::Error),
@@ -185,8 +181,54 @@ pub enum Error {
     #[error(transparent)]
     Schedule(#[from] crate::schedule::ScheduleError),
     /// libtorch refused an operation outside of any batch.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
+    #[error("libtorch: {}", torch_text(.0))]
+    Torch(tch::TchError),
+}
+
+from_other_errors!(Error);
+
+impl From<faknow_data::Error> for Error {
+    fn from(source: faknow_data::Error) -> Self {
+        Self::Data { place: None, source }
+    }
+}
+
+impl From<faknow_model::Error> for Error {
+    fn from(source: faknow_model::Error) -> Self {
+        Self::Model { place: None, source }
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(without_frames(error))
+    }
+}
+
+impl Error {
+    /// An [`Error::Other`] of any error or message.
+    pub fn other(error: impl Into<OtherError>) -> Self {
+        Self::Other { place: None, error: error.into() }
+    }
+
+    /// The same error with the place where it happened, if it does not name one already.
+    pub(crate) fn located(self, here: Place) -> Self {
+        match self {
+            Self::Torch(source) => Self::Model { place: Some(here), source: source.into() },
+            Self::Data { place: None, source } => Self::Data { place: Some(here), source },
+            Self::Model { place: None, source } => Self::Model { place: Some(here), source },
+            Self::Other { place: None, error } => Self::Other { place: Some(here), error },
+            Self::NonFiniteGradient { place: None, parameter, norm, learning_rate } => {
+                Self::NonFiniteGradient { place: Some(here), parameter, norm, learning_rate }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The place at the start of a message.
+fn prefix(place: Option<Place>) -> String {
+    place.map(|place| format!("{place}: ")).unwrap_or_default()
 }
 
 /// Where in a run something happened.

@@ -43,5 +43,7 @@ pub use tune::batch_size::{BatchSizeEnd, BatchSizeSearch, BatchSizeTrial, BatchS
 pub use tune::lr_curve::{LrCurve, LrPoint, LrRangeEnd};
 pub use tune::lr_range::LrRange;
 
+pub use serde_json;
+
 /// File name of the weights in a checkpoint folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";

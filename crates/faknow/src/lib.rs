@@ -5,6 +5,7 @@ pub use faknow_metrics as metrics;
 pub use faknow_model as model;
 pub use faknow_report as report;
 pub use faknow_trainer as trainer;
+pub use faknow_trainer::serde_json;
 pub use tch;
 
 pub mod config;

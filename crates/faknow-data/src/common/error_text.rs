@@ -24,23 +24,26 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Returns libtorch's error without the C++ frames that follow its message, unless `RUST_BACKTRACE` is set.
+/// Returns libtorch's error without the C++ frames that follow its message, for the debug form of errors; with
+/// `RUST_BACKTRACE` set it is returned as it is.
 pub fn without_frames(error: TchError) -> TchError {
+    static KEEPS_FRAMES: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"));
     match error {
-        TchError::Torch(mut text) => {
-            text.truncate(first_frame(&text));
-            TchError::Torch(text.trim_end().to_owned())
-        }
+        TchError::Torch(text) if !*KEEPS_FRAMES => TchError::Torch(message(&text).to_owned()),
         other => other,
     }
 }
 
-/// Where the C++ frames of a message begin: its end if it has none, or if they are wanted.
-pub(super) fn first_frame(text: &str) -> usize {
-    static WANTED: LazyLock<bool> =
-        LazyLock::new(|| std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"));
+/// Returns what libtorch says in words, without C++ frames.
+pub fn torch_text(error: &TchError) -> String {
+    message(&error.to_string()).to_owned()
+}
+
+/// The part of a message before the C++ frames.
+pub(super) fn message(text: &str) -> &str {
     let frames = ["\nException raised from ", "\nframe #0"].iter().filter_map(|start| text.find(start)).min();
-    frames.filter(|_| !*WANTED).unwrap_or(text.len())
+    text[..frames.unwrap_or(text.len())].trim_end()
 }
 
 #[cfg(test)]
@@ -73,10 +76,10 @@ mod tests {
         let error = tch::Tensor::zeros([2, 3], tch::kind::FLOAT_CPU)
             .f_matmul(&tch::Tensor::zeros([2, 3], tch::kind::FLOAT_CPU))
             .unwrap_err();
-        let text = without_frames(error).to_string();
+        let text = torch_text(&error);
         assert!(text.contains("mat1 and mat2 shapes cannot be multiplied"), "{text}");
-        if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
-            assert!(!text.contains("frame #") && !text.contains('\n'), "{text}");
-        }
+        assert!(!text.contains("frame #") && !text.contains('\n'), "{text}");
+        let are_kept = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+        assert_eq!(format!("{:?}", without_frames(error)).contains("frame #"), are_kept);
     }
 }

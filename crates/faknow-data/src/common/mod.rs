@@ -6,7 +6,7 @@ mod other_error;
 mod panic_text;
 
 pub use atomic_file::{temporary_path, write_atomically};
-pub use error_text::{describe, without_frames};
+pub use error_text::{describe, torch_text, without_frames};
 #[doc(hidden)]
 pub use other_error::{JsonError, OtherError};
 pub use panic_text::panic_text;

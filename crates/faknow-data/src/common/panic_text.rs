@@ -2,9 +2,9 @@
 
 use std::any::Any;
 
-use super::error_text::first_frame;
+use super::error_text::message;
 
-/// Returns the message of a caught panic in one line, without libtorch's C++ frames unless `RUST_BACKTRACE` is set.
+/// Returns the message of a caught panic in one line, without libtorch's C++ frames.
 ///
 /// ```
 /// let panic = std::panic::catch_unwind(|| panic!("too long:\n  {} rows", 3)).unwrap_err();
@@ -15,7 +15,7 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked without a message");
     // The bindings panic with the debug form of libtorch's error, whose lines are escaped.
     let text = text.replace("\\n", "\n");
-    let lines = text[..first_frame(&text)].lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = message(&text).lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
 }
 

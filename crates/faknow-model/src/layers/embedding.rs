@@ -85,7 +85,7 @@ impl Embedding {
                     expected: format!("tokens from 0 to {}", self.n_words() - 1),
                     got: format!("tokens from {min} to {max}"),
                 },
-                _ => Error::Torch(error),
+                _ => error.into(),
             }
         })
     }

@@ -39,7 +39,7 @@ pub(crate) fn or_wrong_labels(
         let n_classes = logits.size().last().copied().unwrap_or(0);
         match (label(&labels.f_min()), label(&labels.f_max())) {
             (Some(min), Some(max)) if min < 0 || max >= n_classes => Error::Labels { n_classes, min, max },
-            _ => Error::Torch(error),
+            _ => error.into(),
         }
     })
 }

@@ -7,9 +7,9 @@ use faknow_model::weights;
 use tch::Tensor;
 use tch::nn::VarStore;
 
+use crate::Result;
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::snapshot::{BEST, MODEL};
-use crate::{Error, Result};
 
 /// Where the weights of the best validation are.
 #[derive(Debug, Default)]
@@ -35,8 +35,7 @@ impl BestWeights {
                 weights::restore(vars, tensors, &store.path(BEST))
             }
             _ => return Ok(false),
-        }
-        .map_err(Error::Weights)?;
+        }?;
         Ok(true)
     }
 }

@@ -192,7 +192,7 @@ impl<M: Model> Trainer<M> {
         let group = |name: &str| checkpoint.tensors.get(name).unwrap_or(&nothing);
         let origin = self.store.as_ref().map(|store| store.path(LAST)).unwrap_or_default();
         let trained = if checkpoint.tensors.contains_key(TRAINING) { group(TRAINING) } else { group(MODEL) };
-        weights::restore(&self.run.vars, trained, &origin).map_err(Error::Weights)?;
+        weights::restore(&self.run.vars, trained, &origin)?;
         if let Some(average) = &mut self.average {
             average.restore(saved.n_averaged, group(MODEL))?;
         }

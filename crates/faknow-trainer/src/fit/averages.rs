@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
+use crate::Result;
 use crate::checkpoint::policy::check_span;
 use crate::error::setting;
-use crate::{Error, Result};
 
 /// Which average of the weights is validated, kept as the best, saved as the model, and left at the end.
 ///
@@ -116,7 +116,7 @@ impl WeightAverage {
                 let weight = self.weights.get_mut(name);
                 let Some(weight) = weight else { continue };
                 let present = weight.f_detach()?;
-                weight.f_set_data(average).map_err(Error::Torch)?;
+                weight.f_set_data(average)?;
                 *average = present;
             }
             Ok(())

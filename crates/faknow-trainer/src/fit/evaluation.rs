@@ -49,8 +49,7 @@ pub(crate) fn evaluate_at<M: Model>(
             // A guard, since `no_grad` would leave gradients off if the model panics.
             let _no_grad = no_grad_guard();
             let batch = batch.to_device(device);
-            let output =
-                model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+            let output = model.forward(&batch, Mode::Eval)?;
             let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
                 return Err(Error::NoLabels { place });
             };
@@ -98,7 +97,7 @@ pub fn predict_batch<M: Model>(
     guard(place, || {
         let _no_grad = no_grad_guard();
         let batch = batch.to_device(device);
-        let output = model.forward(&batch, Mode::Eval).map_err(|source| Error::Model { place, source })?;
+        let output = model.forward(&batch, Mode::Eval)?;
         let scores = class_scores(&output.logits, place)?;
         Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
     })

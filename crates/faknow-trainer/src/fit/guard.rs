@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use faknow_data::common::panic_text;
 use tch::{Tensor, kind, no_grad, no_grad_guard, with_grad};
 
 use crate::error::Place;
@@ -30,23 +31,9 @@ impl Drop for GradientMode {
 
 /// Runs `work`; a panic in it becomes [`Error::Panic`] at `place`, and errors that know no place get it.
 pub(crate) fn guard<T>(place: Place, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("panicked without a message");
-        // tch's messages carry libtorch's C++ stack behind the first line.
-        let message = message.lines().next().unwrap_or_default().replace("\\n", "\n");
-        Err(Error::Panic { place, message: message.lines().next().unwrap_or_default().to_owned() })
-    });
-    outcome.map_err(|error| match error {
-        Error::Torch(source) => Error::Model { place, source: source.into() },
-        Error::NonFiniteGradient { place: None, parameter, norm, learning_rate } => {
-            Error::NonFiniteGradient { place: Some(place), parameter, norm, learning_rate }
-        }
-        other => other,
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Error::Panic { place, message: panic_text(&*panic) }))
+        .map_err(|error| error.located(place))
 }
 
 /// The batches that `begin` gives, each with its place, the first of which is number `first`; a panic of the loader is an error of the batch that it was to give.
@@ -62,8 +49,7 @@ pub(crate) fn guarded<'a, B: 'a>(
         if ended {
             return None;
         }
-        let batch =
-            guard(place, || batches.next().transpose().map_err(|source| Error::Data { place, source }));
+        let batch = guard(place, || Ok(batches.next().transpose()?));
         // After a failure the iterator may be in any state.
         ended = batch.is_err();
         batch.transpose().map(|batch| batch.map(|batch| (place, batch)))

@@ -35,7 +35,8 @@ impl<M: Model> Trainer<M> {
                 let weight = if n_batches == 1 { 1.0 } else { n as f64 / n_samples as f64 };
                 let last = number + 1 == n_batches;
                 self.optimizer.set_window(Window { weight, first: number == 0, last });
-                let context = StepContext { place, step, reads_loss };
+                let context =
+                    StepContext { place, step, position: number, seed: self.settings.seed, reads_loss };
                 // With gradients, even if a model that panicked inside `no_grad` left them off.
                 let loss = guard(place, || {
                     with_grad(|| {

@@ -192,31 +192,6 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// SGD with this learning rate and PyTorch's other defaults.
-    pub fn sgd(lr: f64) -> Self {
-        Self::Sgd(Sgd { lr, ..Sgd::default() })
-    }
-
-    /// Adam with this learning rate and PyTorch's other defaults.
-    pub fn adam(lr: f64) -> Self {
-        Self::Adam(Adam { lr, ..Adam::default() })
-    }
-
-    /// AdamW with this learning rate and PyTorch's other defaults.
-    pub fn adamw(lr: f64) -> Self {
-        Self::AdamW(AdamW { lr, ..AdamW::default() })
-    }
-
-    /// RMSprop with this learning rate and PyTorch's other defaults.
-    pub fn rms_prop(lr: f64) -> Self {
-        Self::RmsProp(RmsProp { lr, ..RmsProp::default() })
-    }
-
-    /// Adagrad with this learning rate and PyTorch's other defaults.
-    pub fn adagrad(lr: f64) -> Self {
-        Self::Adagrad(Adagrad { lr, ..Adagrad::default() })
-    }
-
     /// The name by which configuration files choose it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -335,38 +310,38 @@ fn below_1(name: &str, value: f64) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn says(config: &OptimizerConfig, part: &str) {
-        let error = config.validate().unwrap_err().to_string();
+    fn says(config: impl Into<OptimizerConfig>, part: &str) {
+        let error = config.into().validate().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
 
     #[test]
     fn settings_outside_their_range_are_named() {
-        says(&OptimizerConfig::adam(f64::NAN), "optimizer.lr: expected a number of at least 0, got NaN");
-        says(&OptimizerConfig::sgd(-1.0), "optimizer.lr");
-        says(&OptimizerConfig::rms_prop(f64::INFINITY), "got inf");
-        says(&OptimizerConfig::Adam(Adam { betas: [0.9, 1.0], ..Adam::default() }), "optimizer.betas");
-        says(&OptimizerConfig::AdamW(AdamW { eps: 0.0, ..AdamW::default() }), "optimizer.eps");
+        says(OptimizerConfig::adam(f64::NAN), "optimizer.lr: expected a number of at least 0, got NaN");
+        says(OptimizerConfig::sgd(-1.0), "optimizer.lr");
+        says(OptimizerConfig::rms_prop(f64::INFINITY), "got inf");
+        says(OptimizerConfig::Adam(Adam { betas: [0.9, 1.0], ..Adam::default() }), "optimizer.betas");
+        says(OptimizerConfig::AdamW(AdamW { eps: 0.0, ..AdamW::default() }), "optimizer.eps");
         let adagrad = Adagrad { lr_decay: -1.0, ..Adagrad::default() };
-        says(&OptimizerConfig::Adagrad(adagrad), "optimizer.lr_decay");
+        says(OptimizerConfig::Adagrad(adagrad), "optimizer.lr_decay");
         let group = ParameterGroup { lr: Some(f64::NAN), ..ParameterGroup::new("fc.*") };
         let grouped = Adam { groups: vec![ParameterGroup::new("*"), group], ..Adam::default() };
         says(
-            &OptimizerConfig::Adam(grouped),
+            OptimizerConfig::Adam(grouped),
             "optimizer.groups[1].lr: expected a number of at least 0, got NaN",
         );
-        says(&OptimizerConfig::Sgd(Sgd { nesterov: true, ..Sgd::default() }), "optimizer.nesterov");
+        says(OptimizerConfig::Sgd(Sgd { nesterov: true, ..Sgd::default() }), "optimizer.nesterov");
     }
 
     #[test]
     fn every_default_is_valid() {
         for config in [
             OptimizerConfig::default(),
-            OptimizerConfig::sgd(0.1),
-            OptimizerConfig::adam(0.1),
-            OptimizerConfig::adamw(0.1),
-            OptimizerConfig::rms_prop(0.1),
-            OptimizerConfig::adagrad(0.1),
+            OptimizerConfig::sgd(0.1).into(),
+            OptimizerConfig::adam(0.1).into(),
+            OptimizerConfig::adamw(0.1).into(),
+            OptimizerConfig::rms_prop(0.1).into(),
+            OptimizerConfig::adagrad(0.1).into(),
         ] {
             config.validate().unwrap();
             assert_eq!(

@@ -11,6 +11,7 @@ mod operations;
 mod optimizer;
 mod parameter;
 mod rule;
+mod setters;
 mod state;
 mod taken;
 mod window;

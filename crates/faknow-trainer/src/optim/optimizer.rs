@@ -48,8 +48,8 @@ impl Optimizer {
     ///
     /// # Errors
     /// A setting is outside its range; a group's pattern fits no variable.
-    pub fn new(config: &OptimizerConfig, vars: &VarStore, clip: Clip) -> Result<Self> {
-        Self::of(config, trainable(vars), clip)
+    pub fn new(config: impl Into<OptimizerConfig>, vars: &VarStore, clip: Clip) -> Result<Self> {
+        Self::of(&config.into(), trainable(vars), clip)
     }
 
     /// An optimizer over those trainable variables of `vars` that fit at least one of the patterns.
@@ -59,7 +59,7 @@ impl Optimizer {
     /// # Errors
     /// As [`Optimizer::new`]; there is no pattern, or one fits no variable.
     pub fn over(
-        config: &OptimizerConfig,
+        config: impl Into<OptimizerConfig>,
         vars: &VarStore,
         clip: Clip,
         patterns: &[NamePattern],
@@ -71,7 +71,7 @@ impl Optimizer {
         patterns.iter().try_for_each(|pattern| check_pattern(KEY, pattern, vars))?;
         let mut variables = trainable(vars);
         variables.retain(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)));
-        Self::of(config, variables, clip)
+        Self::of(&config.into(), variables, clip)
     }
 
     fn of(config: &OptimizerConfig, variables: Vec<(String, Tensor)>, clip: Clip) -> Result<Self> {

@@ -51,7 +51,7 @@ impl Optimizer {
     ///
     /// let vars = nn::VarStore::new(Device::Cpu);
     /// let weight = vars.root().ones("weight", &[]);
-    /// let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.1), &vars, Clip::None)?;
+    /// let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.1), &vars, Clip::None)?;
     /// optimizer.backward(&(&weight * 2.0))?;
     /// let aside = optimizer.take_gradients()?;
     /// assert!(!weight.grad().defined());

@@ -1,9 +1,12 @@
 //! What can be wrong with a schedule.
 
+use faknow_data::common::{OtherError, describe};
+use faknow_data::from_other_errors;
+
 use super::Unit;
 
 /// A schedule that cannot be built, stepped or restored.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
     /// A setting is outside its range, or does not fit the run.
@@ -43,10 +46,16 @@ pub enum ScheduleError {
         /// What is wrong with it.
         message: String,
     },
-    /// Whatever else a user's own schedule reports.
-    #[error("schedule: {message}")]
-    Custom {
-        /// Its words.
-        message: String,
-    },
+    /// A custom schedule failed; `?` makes it of any common error, [`ScheduleError::other`] of every error.
+    #[error("schedule: {}", describe(&**.0))]
+    Other(OtherError),
+}
+
+from_other_errors!(ScheduleError);
+
+impl ScheduleError {
+    /// A [`ScheduleError::Other`] of any error or message.
+    pub fn other(error: impl Into<OtherError>) -> Self {
+        Self::Other(error.into())
+    }
 }

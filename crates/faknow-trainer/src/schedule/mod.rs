@@ -25,6 +25,7 @@ mod cosine;
 mod curve;
 mod decay;
 mod error;
+mod from_fn;
 mod lambda;
 mod one_cycle;
 mod parse;
@@ -93,6 +94,12 @@ pub trait BuildSchedule: Send {
 impl BuildSchedule for ScheduleConfig {
     fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>> {
         ScheduleConfig::build(self, base_lrs, plan)
+    }
+}
+
+impl BuildSchedule for Box<dyn BuildSchedule> {
+    fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>> {
+        (**self).build(base_lrs, plan)
     }
 }
 

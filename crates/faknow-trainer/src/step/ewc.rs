@@ -9,7 +9,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{Place, setting};
-use crate::fit::guard::GradientMode;
+use crate::fit::guard::{GradientMode, guard};
 use crate::optim::copy;
 use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
 
@@ -96,7 +96,7 @@ impl Ewc {
         }
         let _mode = GradientMode::keep();
         // It goes backward and drops gradients; it never updates anything.
-        let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.0), vars, Clip::None)?;
+        let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.0), vars, Clip::None)?;
         drop(optimizer.take_gradients()?);
         let mut task = BTreeMap::new();
         for (name, tensor) in optimizer.parameters() {
@@ -105,13 +105,12 @@ impl Ewc {
         }
         for sample in 0..samples.n_samples() {
             let place = Place { phase: Phase::Train, epoch: 0, batch: sample + 1 };
-            let of_model = |source| Error::Model { place, source };
-            let batch = samples.batch(&[sample]).map_err(|source| Error::Data { place, source })?;
-            let batch = batch.to_device(vars.device());
-            let labels = batch.labels().ok_or(Error::NoLabels { place })?;
-            let logits = model.forward(&batch, Mode::Eval).map_err(of_model)?.logits;
-            let likelihood = loss::cross_entropy(&logits, labels).map_err(of_model)?;
-            optimizer.backward(&likelihood)?;
+            guard(place, || {
+                let batch = samples.batch(&[sample])?.to_device(vars.device());
+                let labels = batch.labels().ok_or(Error::NoLabels { place })?;
+                let logits = model.forward(&batch, Mode::Eval)?.logits;
+                optimizer.backward(&loss::cross_entropy(&logits, labels)?)
+            })?;
             for (name, tensor) in optimizer.parameters() {
                 let gradient = tensor.f_grad()?;
                 if let (true, Some(remembered)) = (gradient.defined(), task.get_mut(name)) {

@@ -3,11 +3,13 @@
 pub(crate) mod adversarial;
 pub(crate) mod attack;
 pub(crate) mod ewc;
+mod from_fn;
 pub(crate) mod gem;
 pub(crate) mod supervised;
 pub(crate) mod two_optimizers;
 
 use faknow_callbacks::{Phase, State};
+use faknow_data::Rng;
 use faknow_model::{Loss, Model};
 use tch::Tensor;
 
@@ -69,6 +71,35 @@ pub trait TrainStep<M: Model>: Send {
     }
 }
 
+/// A boxed step is a step, so that the choice of one may depend on a setting.
+impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
+    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        (**self).begin_window(batches)
+    }
+
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
+        (**self).step(model, batch, optimizer, at)
+    }
+
+    fn state(&self) -> Result<State> {
+        (**self).state()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        (**self).restore(state)
+    }
+
+    fn is_unchanged(&self) -> Result<bool> {
+        (**self).is_unchanged()
+    }
+}
+
 /// Where a step stands in its run.
 #[derive(Debug, Clone, Copy)]
 pub struct StepContext {
@@ -76,19 +107,19 @@ pub struct StepContext {
     pub place: Place,
     /// Updates of the weights so far.
     pub step: u64,
+    /// Position of the batch among those whose gradients make this update, from 0.
+    pub position: usize,
+    /// Seed of the run.
+    pub seed: u64,
     /// Whether the loss is read and checked in each step even where that waits for a device.
     pub reads_loss: bool,
 }
 
 impl StepContext {
-    /// Gives a model's error this step's place.
-    pub fn model_error(&self, source: faknow_model::Error) -> Error {
-        Error::Model { place: self.place, source }
-    }
-
-    /// An error of a step's own, with its place.
-    pub fn error(&self, message: impl Into<String>) -> Error {
-        Error::Step { place: self.place, message: message.into() }
+    /// Returns a random generator for this batch: a function of the run's seed, the update and the batch's position in
+    /// it, so a resumed run draws the same numbers, and batches whose gradients are accumulated draw different ones.
+    pub fn rng(&self) -> Rng {
+        Rng::from_parts(&[self.seed, self.step, self.position as u64])
     }
 
     /// The loss of an output that must have one.

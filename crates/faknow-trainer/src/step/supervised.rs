@@ -5,7 +5,7 @@ use faknow_model::layers::with_row_gradients;
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use tch::Tensor;
 
-use crate::{Optimizer, Result, StepContext, TrainStep};
+use crate::{Error, Optimizer, Result, StepContext, TrainStep};
 
 /// The stock step: forward, backward, clip, update.
 ///
@@ -55,11 +55,11 @@ impl Supervised {
         optimizer: &Optimizer,
         at: StepContext,
     ) -> Result<Loss> {
-        let Output { logits, loss } = model.forward(batch, Mode::Train).map_err(|e| at.model_error(e))?;
+        let Output { logits, loss } = model.forward(batch, Mode::Train)?;
         let loss = match (&self.criterion, loss, batch.labels()) {
             (Some(criterion), Some(own), Some(labels)) => {
-                let value = self.value(criterion, &logits, labels).map_err(|e| at.model_error(e))?;
-                Some(put_in_place(own, value, at)?)
+                let value = self.value(criterion, &logits, labels)?;
+                Some(put_in_place(own, value)?)
             }
             (_, own, _) => own,
         };
@@ -110,14 +110,14 @@ impl<M: Model> TrainStep<M> for Supervised {
 }
 
 /// The model's own loss with `value` for what it says of the classes.
-fn put_in_place(own: Loss, value: Tensor, at: StepContext) -> Result<Loss> {
+fn put_in_place(own: Loss, value: Tensor) -> Result<Loss> {
     let Loss { total, mut parts } = own;
     if parts.is_empty() {
         return Ok(Loss::single(value));
     }
     let Some(part) = parts.iter_mut().find(|(name, _)| *name == Loss::CLASSIFICATION) else {
         let names: Vec<String> = parts.iter().map(|(name, _)| format!("`{name}`")).collect();
-        return Err(at.error(format!(
+        return Err(Error::other(format!(
             "no part of the model's loss is named `{}`, so there is none that another loss could take the place of; \
              its parts are {}",
             Loss::CLASSIFICATION,

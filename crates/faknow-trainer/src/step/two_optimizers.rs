@@ -32,7 +32,7 @@ use crate::{Optimizer, Result, StepContext, Supervised, TrainStep};
 /// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 100, 2)?;
 /// let vectors = vars.variables()["word_embedding.weight"].shallow_clone();
 /// // Word vectors that stay short, whatever the classes say.
-/// let own = Optimizer::over(&OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
+/// let own = Optimizer::over(OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
 /// let length = move |_: &TextCnn, _: &FieldBatch| Ok(Some(vectors.f_square()?.f_mean(Kind::Float)?));
 /// let trainer = Trainer::builder(model, vars).step(TwoOptimizers::new("length", own, length)).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -89,7 +89,7 @@ where
             own.add_gradients(aside)?;
         }
         own.zero_grad();
-        let value = (self.loss)(model, batch).map_err(|e| at.model_error(e))?;
+        let value = (self.loss)(model, batch)?;
         let value = match value {
             Some(value) => {
                 let loss = at.check_loss(Some(value.into()), own);

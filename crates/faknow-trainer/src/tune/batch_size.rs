@@ -193,7 +193,7 @@ impl<M: Model> Trainer<M> {
         self.tried(|trainer| {
             search.run(|batch_size| {
                 let place = crate::Place::training(1, 1);
-                let loader = loader(batch_size).map_err(|source| Error::Data { place, source })?;
+                let loader = loader(batch_size).map_err(|error| Error::from(error).located(place))?;
                 let trial = trainer.measure(&loader, search.steps)?;
                 Ok(BatchSizeTrial { batch_size, ..trial })
             })

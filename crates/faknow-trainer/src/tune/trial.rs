@@ -28,7 +28,7 @@ impl<M: Model> Trainer<M> {
         self.optimizer = own;
         self.profile = profile;
         let put_back = weights::restore(&self.run.vars, &weights, Path::new("weights before the trial"))
-            .map_err(Error::Weights)
+            .map_err(Error::from)
             .and_then(|()| self.put_step_back(&step));
         // What went wrong first is what to tell.
         let result = result?;

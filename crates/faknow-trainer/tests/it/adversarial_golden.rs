@@ -88,13 +88,13 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
     let n_attacks = pgd.steps;
     let mut step = Adversarial::new(Attack::Pgd(pgd), &vars).unwrap();
     // At a rate of 0 the weights after the update are those that the attack has put back.
-    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.0), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.0), &vars, Clip::None).unwrap();
     let batch =
         FieldBatch::from_words(tensors["in.text"].shallow_clone(), Some(tensors["in.label"].shallow_clone()))
             .unwrap();
     let passes = Arc::<Mutex<Vec<_>>>::default();
     let mut model = Watched { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
-    let at = StepContext { place: Place::training(1, 1), step: 0, reads_loss: false };
+    let at = StepContext { place: Place::training(1, 1), step: 0, position: 0, seed: 0, reads_loss: false };
     let loss = step.step(&mut model, &batch, &mut optimizer, at).unwrap();
 
     let tolerance = |key: &str| case["tolerance"][key].as_f64().unwrap();

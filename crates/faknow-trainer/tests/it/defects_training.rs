@@ -169,11 +169,11 @@ impl TrainStep<Toy> for Adversarial {
         let mut batch = Points { x: batch.x.copy().set_requires_grad(true), ..Points::new(&POINTS) };
         batch.moved = true;
         optimizer.zero_grad();
-        let clean = model.forward(&batch, Mode::Train).map_err(|e| at.model_error(e))?;
+        let clean = model.forward(&batch, Mode::Train)?;
         let clean = at.check_loss(clean.loss, optimizer)?;
         clean.total.backward();
         batch.x = no_grad(|| &batch.x + batch.x.grad().sign() * self.epsilon);
-        let adversarial = model.forward(&batch, Mode::Train).map_err(|e| at.model_error(e))?;
+        let adversarial = model.forward(&batch, Mode::Train)?;
         at.check_loss(adversarial.loss, optimizer)?.total.backward();
         optimizer.step()?;
         Ok(clean)

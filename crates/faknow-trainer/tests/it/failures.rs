@@ -109,7 +109,7 @@ impl TrainStep<Toy> for RootAtZero {
         at: StepContext,
     ) -> Result<Loss> {
         let output = faknow_model::Model::forward(model, batch, faknow_model::Mode::Train);
-        let loss = at.check_loss(output.map_err(|e| at.model_error(e))?.loss, optimizer)?;
+        let loss = at.check_loss(output?.loss, optimizer)?;
         let root: Tensor = optimizer.parameters().map(|(_, p)| (p * 0.0).sqrt().sum(tch::Kind::Double)).sum();
         optimizer.backward_step(&(loss.total + root))?;
         Ok(Loss::single(Tensor::from(0.0)))

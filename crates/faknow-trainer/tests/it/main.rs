@@ -23,6 +23,7 @@ mod full_disk;
 mod optimizer;
 mod optimizer_parity;
 mod optimizer_state;
+mod own_errors;
 mod parity;
 mod random_policies;
 mod resume;

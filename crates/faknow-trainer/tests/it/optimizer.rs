@@ -112,7 +112,7 @@ fn patterns_that_fit_nothing_are_refused_with_what_there_is() {
 fn optimizers_over_parts_leave_the_others_alone() {
     let vars = store();
     let over = |lr, pattern: &str| {
-        Optimizer::over(&OptimizerConfig::sgd(lr), &vars, Clip::None, &[pattern.into()]).unwrap()
+        Optimizer::over(OptimizerConfig::sgd(lr), &vars, Clip::None, &[pattern.into()]).unwrap()
     };
     let (mut conv, mut fc) = (over(0.5, "conv.*"), over(0.25, "fc.*"));
     assert_eq!(conv.parameters().map(|(name, _)| name).collect::<Vec<_>>(), ["conv.bias", "conv.weight"]);
@@ -131,7 +131,7 @@ fn optimizers_over_parts_leave_the_others_alone() {
 #[test]
 fn a_window_of_batches_is_one_update() {
     let vars = store();
-    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
     assert!(!optimizer.updated());
     for (window, n_updates) in [(0..3, 1), (3..4, 2)] {
         let window: Vec<i32> = window.collect();
@@ -157,7 +157,12 @@ fn a_window_of_batches_is_one_update() {
 
 #[test]
 fn frozen_parameters_never_move_and_join_again() {
-    for config in [OptimizerConfig::sgd(0.5), OptimizerConfig::adam(0.1), OptimizerConfig::adagrad(0.1)] {
+    let configs: [OptimizerConfig; 3] = [
+        OptimizerConfig::sgd(0.5).into(),
+        OptimizerConfig::adam(0.1).into(),
+        OptimizerConfig::adagrad(0.1).into(),
+    ];
+    for config in configs {
         let vars = store();
         let mut optimizer = Optimizer::new(&config, &vars, Clip::None).unwrap();
         optimizer.backward_step(&sum_of(&vars, &ALL, 1.0)).unwrap();
@@ -201,7 +206,7 @@ fn parameters_without_a_gradient_are_not_updated() {
 fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     let check = |clip: Clip, factors: [f64; 3], culprit: Option<&str>| {
         let vars = store();
-        let mut optimizer = Optimizer::new(&OptimizerConfig::adam(0.5), &vars, clip).unwrap();
+        let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.5), &vars, clip).unwrap();
         let loss = ALL.iter().zip(factors).map(|(name, factor)| sum_of(&vars, &[name], factor)).sum();
         let result = optimizer.backward_step(&loss);
         let values = ALL.map(|name| value(&vars, name));
@@ -236,7 +241,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
 #[test]
 fn the_norm_of_huge_gradients_is_finite() {
     let vars = store();
-    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
     optimizer.backward_step(&sum_of(&vars, &["fc.bias"], 1e200)).unwrap();
     let norm = optimizer.grad_norm().unwrap().double_value(&[]);
     assert!((norm / (2f64.sqrt() * 1e200) - 1.0).abs() < 1e-12, "{norm}");
@@ -246,7 +251,7 @@ fn the_norm_of_huge_gradients_is_finite() {
 #[test]
 fn going_backward_through_values_that_are_no_more_is_refused() {
     let vars = store();
-    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
     // Both gradients need the values that the first update changes.
     let squares = || variable(&vars, "fc.bias").square().sum(Kind::Double);
     let (first, second) = (squares(), squares());
@@ -261,7 +266,7 @@ fn sparse_gradients_are_taken() {
         let mut vars = VarStore::new(Device::Cpu);
         vars.set_kind(Kind::Double);
         let table = vars.root().var("table", &[4, 2], Init::Const(1.0));
-        let mut optimizer = Optimizer::new(&OptimizerConfig::adam(0.5), &vars, Clip::Norm(0.5)).unwrap();
+        let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.5), &vars, Clip::Norm(0.5)).unwrap();
         for words in [[0i64, 2, 2], [1, 1, 2]] {
             let words = Tensor::from_slice(&words);
             let looked_up = Tensor::embedding(&table, &words, -1, false, is_sparse);
@@ -276,7 +281,7 @@ fn sparse_gradients_are_taken() {
 #[test]
 fn times_are_counted_until_they_are_taken() {
     let vars = store();
-    let mut optimizer = Optimizer::new(&OptimizerConfig::adam(0.5), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.5), &vars, Clip::None).unwrap();
     assert_eq!(optimizer.take_times(), (Duration::ZERO, Duration::ZERO));
     optimizer.backward_step(&sum_of(&vars, &ALL, 1.0)).unwrap();
     let (backward, update) = optimizer.take_times();

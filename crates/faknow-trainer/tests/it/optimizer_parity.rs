@@ -193,7 +193,7 @@ fn adagrad_is_its_formula() {
         weight_decay: 0.125,
         ..Adagrad::default()
     };
-    let mut optimizer = Optimizer::new(&OptimizerConfig::Adagrad(config), &vars, Clip::Value(1.0)).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::Adagrad(config), &vars, Clip::Value(1.0)).unwrap();
     let (mut value, mut sum): (f64, f64) = (1.0, 0.5);
     for (n, gradient) in [2.0f64, -0.5, 0.25].into_iter().enumerate() {
         optimizer.backward_step(&(&p * gradient).sum(Kind::Double)).unwrap();
@@ -213,7 +213,7 @@ fn parameters_that_share_memory_are_updated_one_after_the_other() {
         let mut variable = vars.root().var(name, &[4], Init::Const(0.0));
         no_grad(|| variable.set_data(&memory.narrow(0, from, 4)));
     }
-    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.25), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.25), &vars, Clip::None).unwrap();
     let loss: Tensor = vars.variables().into_values().map(|t| t.sum(Kind::Double)).sum();
     optimizer.backward_step(&loss).unwrap();
     assert_eq!(Vec::<f64>::try_from(&memory).unwrap(), [0.75, 0.75, 0.5, 0.5, 0.75, 0.75]);

@@ -42,13 +42,13 @@ fn saved(optimizer: &Optimizer) -> State {
 fn all_configs() -> Vec<OptimizerConfig> {
     let groups = || vec![ParameterGroup { weight_decay: Some(0.1), ..ParameterGroup::new("*.bias") }];
     vec![
-        OptimizerConfig::sgd(0.01),
+        OptimizerConfig::sgd(0.01).into(),
         OptimizerConfig::Sgd(Sgd { momentum: 0.9, dampening: 0.5, ..Sgd::default() }),
         OptimizerConfig::Adam(Adam { amsgrad: true, groups: groups(), ..Adam::default() }),
-        OptimizerConfig::adamw(0.01),
+        OptimizerConfig::adamw(0.01).into(),
         OptimizerConfig::RmsProp(RmsProp { momentum: 0.5, centered: true, ..RmsProp::default() }),
-        OptimizerConfig::rms_prop(0.01),
-        OptimizerConfig::adagrad(0.01),
+        OptimizerConfig::rms_prop(0.01).into(),
+        OptimizerConfig::adagrad(0.01).into(),
     ]
 }
 
@@ -93,7 +93,7 @@ fn a_state_tells_algorithm_counts_rates_and_tensors() {
     let vars = store(Kind::Double);
     let group = ParameterGroup { weight_decay: Some(0.5), ..ParameterGroup::new("*.bias") };
     let config = Adam { groups: vec![group], ..Adam::default() };
-    let mut optimizer = Optimizer::new(&OptimizerConfig::Adam(config), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::Adam(config), &vars, Clip::None).unwrap();
     steps(&mut optimizer, &vars, 0..2);
     let state = optimizer.state().unwrap();
     assert_eq!(
@@ -116,7 +116,7 @@ fn a_state_tells_algorithm_counts_rates_and_tensors() {
 #[test]
 fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
     let vars = store(Kind::Double);
-    let adam = OptimizerConfig::adam(0.01);
+    let adam: OptimizerConfig = OptimizerConfig::adam(0.01).into();
     let mut optimizer = Optimizer::new(&adam, &vars, Clip::None).unwrap();
     steps(&mut optimizer, &vars, 0..2);
     let before = optimizer.state().unwrap();
@@ -166,7 +166,7 @@ fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
 #[test]
 fn the_state_follows_parameters_to_another_kind() {
     let mut vars = store(Kind::Double);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::adam(0.01), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.01), &vars, Clip::None).unwrap();
     steps(&mut optimizer, &vars, 0..2);
     vars.float();
     vars.set_kind(Kind::Float);

@@ -75,7 +75,7 @@ fn every_optimizer_updates_by_rows_as_by_the_dense_gradient_to_the_bit() {
 fn parameters_that_no_slice_fits_are_updated_too() {
     for sparse in [true, false] {
         let (vars, weight) = table(Kind::Half);
-        let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
+        let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
         let before = weight.detach().copy();
         optimizer.backward_step(&loss(&vars, &[0, 0, 9], sparse)).unwrap();
         let changed = (weight.detach() - before).abs().sum_dim_intlist(1, false, Kind::Float).gt(0.0);
@@ -87,7 +87,7 @@ fn parameters_that_no_slice_fits_are_updated_too() {
 #[test]
 fn a_row_that_is_not_finite_is_told() {
     let (vars, weight) = table(Kind::Float);
-    let mut optimizer = Optimizer::new(&OptimizerConfig::adam(0.1), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.1), &vars, Clip::None).unwrap();
     let before = weight.detach().copy();
     let error = optimizer.backward_step(&(loss(&vars, &[4], true) * f64::NAN)).unwrap_err();
     assert!(error.to_string().contains("`other`"), "{error}");

@@ -62,10 +62,10 @@ const CLIP: f64 = 0.1;
 /// A trainer of the gated classifier; `gate_loss` is told the number of the call, from 1.
 fn trainer(
     (model, vars): (Gated, VarStore),
-    own: OptimizerConfig,
+    own: impl Into<OptimizerConfig>,
     gate_loss: impl Fn(&Gated, &Points, usize) -> faknow_model::Result<Option<Tensor>> + Send + 'static,
 ) -> TrainerBuilder<Gated> {
-    let own = Optimizer::over(&own, &vars, Clip::Norm(GATE_CLIP), &["gate.*".into()]).unwrap();
+    let own = Optimizer::over(own, &vars, Clip::Norm(GATE_CLIP), &["gate.*".into()]).unwrap();
     let calls = AtomicUsize::new(0);
     let gate_loss = move |model: &Gated, batch: &Points| {
         gate_loss(model, batch, calls.fetch_add(1, Ordering::Relaxed) + 1)

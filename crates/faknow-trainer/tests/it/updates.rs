@@ -186,7 +186,7 @@ fn a_schedule_that_does_not_fit_the_run_is_refused_before_training() {
 #[test]
 fn an_own_loop_can_drive_the_optimizer() {
     let (_, vars) = Toy::new();
-    let mut optimizer = Optimizer::new(&OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
     assert_eq!(optimizer.parameters().map(|(name, _)| name).collect::<Vec<_>>(), ["bias", "weight"]);
     let loss = || vars.variables().into_values().map(|t| t.square().sum(Kind::Double)).sum::<tch::Tensor>();
     for rate in [0.5, 0.25] {

@@ -369,8 +369,8 @@ mod tests {
     fn what_a_table_leaves_out_has_its_default() {
         let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
         assert_eq!(read(""), Config::default());
-        assert_eq!(read("[optimizer]\nlr = 0.5\n").optimizer, OptimizerConfig::adam(0.5));
-        assert_eq!(read("[optimizer]\nname = 'sgd'\n").optimizer, OptimizerConfig::sgd(0.01));
+        assert_eq!(read("[optimizer]\nlr = 0.5\n").optimizer, OptimizerConfig::adam(0.5).into());
+        assert_eq!(read("[optimizer]\nname = 'sgd'\n").optimizer, OptimizerConfig::sgd(0.01).into());
         assert_eq!(read("[model]\ndropout = 0.1\n").model.name, "textcnn");
     }
 }

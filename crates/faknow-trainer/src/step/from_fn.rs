@@ -1,0 +1,65 @@
+//! A closure as a training step.
+
+use faknow_model::{Loss, Model};
+
+use super::{StepContext, TrainStep};
+use crate::{Optimizer, Result, TrainerBuilder};
+
+impl<M: Model> TrainerBuilder<M> {
+    /// A closure as the training step, for steps that remember nothing between two batches.
+    ///
+    /// ```
+    /// # use faknow_data::{DataLoader, TensorDataset};
+    /// # use faknow_model::{Mode, Model, Output, Result, loss};
+    /// # use faknow_trainer::Trainer;
+    /// # use tch::{Device, Tensor, kind, nn};
+    /// # struct Linear(nn::Linear);
+    /// # impl Model for Linear {
+    /// #     type Batch = (Tensor, Option<Tensor>);
+    /// #     fn forward(&self, batch: &Self::Batch, _: Mode) -> Result<Output> {
+    /// #         loss::classify(batch.0.apply(&self.0), batch)
+    /// #     }
+    /// # }
+    /// # let vars = nn::VarStore::new(Device::Cpu);
+    /// # let model = Linear(nn::linear(vars.root(), 2, 2, Default::default()));
+    /// let mut trainer = Trainer::builder(model, vars)
+    ///     .max_epochs(1)
+    ///     .step_fn(|model, batch, optimizer, at| {
+    ///         let noise = at.rng().normal();
+    ///         let noisy = (&batch.0 + 0.1 * noise, batch.1.as_ref().map(Tensor::shallow_clone));
+    ///         let loss = at.check_loss(model.forward(&noisy, Mode::Train)?.loss, optimizer)?;
+    ///         optimizer.backward_step(&loss.total)?;
+    ///         Ok(loss)
+    ///     })
+    ///     .build()?;
+    /// # let data = TensorDataset::new(Tensor::randn([8, 2], kind::FLOAT_CPU), Tensor::from_slice(&[0_i64, 1].repeat(4)))?;
+    /// trainer.fit(&DataLoader::builder(data).build()?, None)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn step_fn(
+        self,
+        step: impl FnMut(&mut M, &M::Batch, &mut Optimizer, StepContext) -> Result<Loss> + Send + 'static,
+    ) -> Self {
+        self.step(StepFn(step))
+    }
+}
+
+/// A step that remembers nothing between two batches.
+struct StepFn<F>(F);
+
+impl<M, F> TrainStep<M> for StepFn<F>
+where
+    M: Model,
+    F: FnMut(&mut M, &M::Batch, &mut Optimizer, StepContext) -> Result<Loss> + Send,
+{
+    fn step(
+        &mut self,
+        model: &mut M,
+        batch: &M::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<Loss> {
+        (self.0)(model, batch, optimizer, at)
+    }
+}
