@@ -3,12 +3,12 @@
 use faknow_metrics::EpochRecord;
 use serde_json::json;
 
-use crate::{Callback, Error, Flow, Monitor, Result, Run, State, StopReason, Stopper};
+use crate::{Callback, Error, Flow, Monitor, Patience, Result, Run, State, StopReason};
 
 /// Ends a run after `patience` validations in a row without an improvement of the monitored value; on request also
 /// as soon as the value is good enough, or hopeless.
 ///
-/// It decides only when to stop, by the rule of [`Stopper`] and two thresholds. Which epoch is the best, and whether
+/// It decides only when to stop, by the rule of [`Patience`] and two thresholds. Which epoch is the best, and whether
 /// its weights come back at the end, is the trainer's business and does not depend on any of it. Why it stopped the
 /// run is kept in the [`StopReason`]: `early_stopping`, `reached` or `diverged`.
 ///
@@ -29,7 +29,7 @@ pub struct EarlyStopping {
     divergence_threshold: Option<f64>,
     start_from_epoch: usize,
     watched: Watched,
-    active: Option<(Monitor, Stopper)>,
+    active: Option<(Monitor, Patience)>,
 }
 
 #[derive(Debug, Clone)]
@@ -92,8 +92,8 @@ impl EarlyStopping {
     }
 
     /// Where the rule stands: `None` before the run began.
-    pub fn stopper(&self) -> Option<&Stopper> {
-        self.active.as_ref().map(|(_, stopper)| stopper)
+    pub fn counter(&self) -> Option<&Patience> {
+        self.active.as_ref().map(|(_, counter)| counter)
     }
 
     fn check_settings(&self, monitor: &Monitor) -> Result<()> {
@@ -161,20 +161,20 @@ impl Callback for EarlyStopping {
         self.active = None;
         let monitor = self.resolve(run)?;
         self.check_settings(&monitor)?;
-        let stopper = Stopper::new(monitor.direction, self.patience, self.min_delta);
-        self.active = Some((monitor, stopper));
+        let counter = Patience::new(monitor.direction, self.patience, self.min_delta);
+        self.active = Some((monitor, counter));
         Ok(())
     }
 
     fn state(&self) -> Result<State> {
-        let Some((_, stopper)) = &self.active else { return Ok(State::default()) };
-        Ok(json!({ "reference": stopper.reference(), "n_bad": stopper.n_bad() }).into())
+        let Some((_, counter)) = &self.active else { return Ok(State::default()) };
+        Ok(json!({ "best": counter.best(), "n_bad": counter.n_bad() }).into())
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        if let Some((_, stopper)) = &mut self.active {
+        if let Some((_, counter)) = &mut self.active {
             let n_bad = state.values["n_bad"].as_u64().unwrap_or(0) as usize;
-            stopper.go_on_from(state.values["reference"].as_f64(), n_bad);
+            counter.restore(state.values["best"].as_f64(), n_bad);
         }
         Ok(())
     }
@@ -188,8 +188,8 @@ impl Callback for EarlyStopping {
         if let Some(reason) = value.and_then(|value| self.beyond(monitor, value)) {
             return Ok(Flow::Stop(reason));
         }
-        let Some((monitor, stopper)) = &mut self.active else { return Ok(Flow::Continue) };
-        if !stopper.observe(value) {
+        let Some((monitor, counter)) = &mut self.active else { return Ok(Flow::Continue) };
+        if !counter.observe(value) {
             return Ok(Flow::Continue);
         }
         Ok(Flow::Stop(StopReason::EarlyStopping { monitor: monitor.name.clone(), patience: self.patience }))

@@ -20,6 +20,7 @@ mod log_layer;
 mod monitor;
 mod name_pattern;
 mod pass;
+mod patience;
 mod progress;
 mod progress_writer;
 mod recorder;
@@ -28,11 +29,11 @@ mod run_file;
 mod run_log;
 mod span;
 mod state;
-mod stopper;
+
 mod tensorboard;
 mod text;
 
-pub use best::BestTracker;
+pub use best::{BestTracker, Margin};
 pub use callback::{Callback, Callbacks};
 pub use console::{console_subscriber, init_console};
 pub use csv_log::CsvLog;
@@ -46,6 +47,7 @@ pub use lambda::{OnBatchEnd, OnEpochEnd, on_batch_end, on_epoch_end};
 pub use log_layer::{RUN_TARGET, RunLogLayer};
 pub use monitor::Monitor;
 pub use name_pattern::NamePattern;
+pub use patience::Patience;
 pub use progress::Progress;
 pub use progress_writer::ProgressWriter;
 pub use recorder::{Event, Recorder};
@@ -53,7 +55,7 @@ pub use run::{BatchEnd, Best, Phase, Run, SavedCheckpoint};
 pub use run_log::RunLog;
 pub use span::{Position, Span, SpanUnit};
 pub use state::State;
-pub use stopper::Stopper;
+
 pub use tensorboard::TensorBoard;
 pub use text::{format_duration, format_utc};
 pub use tracing::level_filters::LevelFilter;

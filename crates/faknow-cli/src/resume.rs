@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use faknow::resume;
 use faknow::train::ResumeOptions;
-use faknow::trainer::Change;
+use faknow::trainer::ChangeKind;
 
 use crate::console::Console;
 use crate::train;
@@ -31,7 +31,7 @@ pub(crate) struct ResumeArgs {
     from: Option<String>,
     /// What may have changed: data, model, config; may come several times
     #[arg(long, value_name = "WHAT")]
-    allow: Vec<Change>,
+    allow: Vec<ChangeKind>,
     /// Epochs at most, to make a run longer than it was to be
     #[arg(long, value_name = "N", help_heading = "Settings")]
     epochs: Option<usize>,

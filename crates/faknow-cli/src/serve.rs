@@ -66,7 +66,7 @@ impl ServeArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let interrupt = Interrupt::on_signals()?;
         // From now on a signal is a request; one that comes while the model loads is honoured afterwards.
-        let _honoured = interrupt.listen();
+        let _guard = interrupt.install();
         // The address first: that it is in use should not take until the model is loaded.
         let server = Server::bind(self.to_config())?;
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;

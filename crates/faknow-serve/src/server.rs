@@ -81,7 +81,7 @@ impl Server {
     pub fn run(self, run: &str, predictor: Box<dyn Predictor>, stop: &Interrupt) -> Result<()> {
         let start = |source| Error::Start { source };
         // The first signal is a request as long as this lives; without it, it would end the program.
-        let _honoured = stop.listen();
+        let _guard = stop.install();
         let metrics = Arc::new(Metrics::new());
         let info = predictor.info();
         let (queue, worker) = Queue::start(predictor, &self.config, &metrics)?;

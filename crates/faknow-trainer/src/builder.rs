@@ -17,8 +17,8 @@ use crate::fit::limits::Limits;
 use crate::fit::settings::Settings;
 use crate::schedule::BuildSchedule;
 use crate::{
-    Average, CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result,
-    RunDir, Supervised, TrainStep, Trainer,
+    CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result, RunDir,
+    Supervised, TrainStep, Trainer, WeightAveraging,
 };
 
 /// Options of a [`Trainer`]; every one has a default but the model and its weights.
@@ -32,7 +32,7 @@ pub struct TrainerBuilder<M: Model> {
     callbacks: Callbacks,
     clip: Clip,
     settings: Settings,
-    average: Option<Average>,
+    average: Option<WeightAveraging>,
     device: Device,
     run_dir: Option<RunDir>,
     hyperparameters: Map<String, Value>,
@@ -119,7 +119,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// Ends the run when it is this long, in steps, samples or seconds, even within an epoch; may be given several
     /// times. Default: only `max_epochs` ends it.
     #[must_use]
-    pub fn limit(mut self, limit: Span) -> Self {
+    pub fn stop_after(mut self, limit: Span) -> Self {
         self.settings.limits_of_run.push(limit);
         self
     }
@@ -127,7 +127,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// Batches whose gradients together make one update, at least 1; a last window of an epoch may be smaller. Each
     /// batch counts by its samples, so the update is that of one large batch. Default 1.
     #[must_use]
-    pub fn accumulate(mut self, batches: usize) -> Self {
+    pub fn accumulate_grad_batches(mut self, batches: usize) -> Self {
         self.settings.accumulate = batches;
         self
     }
@@ -143,7 +143,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// Validation batches that are tried before the first epoch, so that what is wrong with them shows at once; their
     /// results are dropped. 0 for none. Default 2.
     #[must_use]
-    pub fn sanity_batches(mut self, n: usize) -> Self {
+    pub fn num_sanity_val_batches(mut self, n: usize) -> Self {
         self.settings.sanity_batches = n;
         self
     }
@@ -171,7 +171,7 @@ impl<M: Model> TrainerBuilder<M> {
 
     /// An average of the weights to validate, keep and end with. Default: none.
     #[must_use]
-    pub fn average(mut self, average: Average) -> Self {
+    pub fn average(mut self, average: WeightAveraging) -> Self {
         self.average = Some(average);
         self
     }
@@ -353,7 +353,7 @@ fn own_hyperparameters(
     optimizer: &OptimizerConfig,
     clip: Clip,
     settings: &Settings,
-    average: &Option<Average>,
+    average: &Option<WeightAveraging>,
 ) -> Map<String, Value> {
     let mut all = Map::new();
     if let Ok(Value::Object(fields)) = serde_json::to_value(optimizer) {

@@ -6,7 +6,7 @@ use faknow_callbacks::Phase;
 use faknow_data::common::{OtherError, describe, torch_text, without_frames};
 use faknow_data::from_other_errors;
 
-use crate::checkpoint::resume::Change;
+use crate::checkpoint::resume::ChangeKind;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,47 +35,47 @@ pub enum Error {
     },
     /// A batch needs labels and has none.
     #[error(
-        "{place}: the batch has no labels, but its loss is needed; name the label column, or use `predict`"
+        "{location}: the batch has no labels, but its loss is needed; name the label column, or use `predict`"
     )]
     NoLabels {
         /// Phase, epoch and batch.
-        place: Place,
+        location: Location,
     },
     /// A batch could not be read, or something else about the data failed.
-    #[error("{}{source}", prefix(*place))]
+    #[error("{}{source}", prefix(*location))]
     Data {
         /// Phase, epoch and batch, if it happened in a pass over data.
-        place: Option<Place>,
+        location: Option<Location>,
         /// What went wrong.
         r#source: faknow_data::Error,
     },
     /// The model failed on a batch, or its weights could not be saved or loaded.
-    #[error("{}{source}", prefix(*place))]
+    #[error("{}{source}", prefix(*location))]
     Model {
         /// Phase, epoch and batch, if it happened in a pass over data.
-        place: Option<Place>,
+        location: Option<Location>,
         /// What went wrong.
         r#source: faknow_model::Error,
     },
     /// libtorch failed on a batch, or a model, loader or step of the user's own panicked.
-    #[error("{place}: {message}")]
+    #[error("{location}: {message}")]
     Panic {
         /// Phase, epoch and batch.
-        place: Place,
+        location: Location,
         /// The first line of the panic's message.
         message: String,
     },
     /// A custom training step failed; `?` makes it of any common error, [`Error::other`] of every error.
-    #[error("{}{}", prefix(*place), describe(&**error))]
+    #[error("{}{}", prefix(*location), describe(&**error))]
     Other {
         /// Phase, epoch and batch, which the trainer adds.
-        place: Option<Place>,
+        location: Option<Location>,
         /// What went wrong.
         error: OtherError,
     },
     /// The loss of a batch is NaN or infinite; the weights were not updated from it.
     #[error(
-        "{place}: the loss is {loss}{}; {}; learning rate {learning_rate}: a lower one, gradient clipping \
+        "{location}: the loss is {loss}{}; {}; learning rate {learning_rate}: a lower one, gradient clipping \
          (`trainer.clip_norm`) or clean inputs may help",
         parts.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>(),
         match parameter {
@@ -85,7 +85,7 @@ pub enum Error {
     )]
     NonFiniteLoss {
         /// Phase, epoch and batch.
-        place: Place,
+        location: Location,
         /// The total loss.
         loss: f64,
         /// The parts of the loss.
@@ -99,11 +99,11 @@ pub enum Error {
     #[error(
         "{}the gradient of `{parameter}` is not finite (norm of all: {norm}); learning rate {learning_rate}: a lower \
          one or clipping the gradients by value (`trainer.clip_value`) may help, if the model's formula is sound",
-        prefix(*place)
+        prefix(*location)
     )]
     NonFiniteGradient {
         /// Phase, epoch and batch, if the trainer took the step.
-        place: Option<Place>,
+        location: Option<Location>,
         /// The first parameter, in the order of names, whose gradient is not finite.
         parameter: String,
         /// The global norm.
@@ -112,10 +112,10 @@ pub enum Error {
         learning_rate: f64,
     },
     /// The model's class scores are NaN: its weights or inputs are not finite.
-    #[error("{place}: the model's class scores are NaN, so its weights or its inputs are not finite")]
+    #[error("{location}: the model's class scores are NaN, so its weights or its inputs are not finite")]
     NonFiniteScores {
         /// Phase, epoch and batch.
-        place: Place,
+        location: Location,
     },
     /// Someone asked for the end, see [`Interrupt`](crate::Interrupt).
     #[error("interrupted")]
@@ -140,7 +140,7 @@ pub enum Error {
     )]
     Changed {
         /// `data`, `model` or `config`.
-        what: Change,
+        what: ChangeKind,
         /// What was and what is.
         difference: String,
     },
@@ -189,13 +189,13 @@ from_other_errors!(Error);
 
 impl From<faknow_data::Error> for Error {
     fn from(source: faknow_data::Error) -> Self {
-        Self::Data { place: None, source }
+        Self::Data { location: None, source }
     }
 }
 
 impl From<faknow_model::Error> for Error {
     fn from(source: faknow_model::Error) -> Self {
-        Self::Model { place: None, source }
+        Self::Model { location: None, source }
     }
 }
 
@@ -208,32 +208,32 @@ impl From<tch::TchError> for Error {
 impl Error {
     /// An [`Error::Other`] of any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
-        Self::Other { place: None, error: error.into() }
+        Self::Other { location: None, error: error.into() }
     }
 
-    /// The same error with the place where it happened, if it does not name one already.
-    pub(crate) fn located(self, here: Place) -> Self {
+    /// Returns the same error with the location where it happened, if it does not name one already.
+    pub(crate) fn located(self, here: Location) -> Self {
         match self {
-            Self::Torch(source) => Self::Model { place: Some(here), source: source.into() },
-            Self::Data { place: None, source } => Self::Data { place: Some(here), source },
-            Self::Model { place: None, source } => Self::Model { place: Some(here), source },
-            Self::Other { place: None, error } => Self::Other { place: Some(here), error },
-            Self::NonFiniteGradient { place: None, parameter, norm, learning_rate } => {
-                Self::NonFiniteGradient { place: Some(here), parameter, norm, learning_rate }
+            Self::Torch(source) => Self::Model { location: Some(here), source: source.into() },
+            Self::Data { location: None, source } => Self::Data { location: Some(here), source },
+            Self::Model { location: None, source } => Self::Model { location: Some(here), source },
+            Self::Other { location: None, error } => Self::Other { location: Some(here), error },
+            Self::NonFiniteGradient { location: None, parameter, norm, learning_rate } => {
+                Self::NonFiniteGradient { location: Some(here), parameter, norm, learning_rate }
             }
             other => other,
         }
     }
 }
 
-/// The place at the start of a message.
-fn prefix(place: Option<Place>) -> String {
-    place.map(|place| format!("{place}: ")).unwrap_or_default()
+/// The location at the start of a message.
+fn prefix(location: Option<Location>) -> String {
+    location.map(|location| format!("{location}: ")).unwrap_or_default()
 }
 
 /// Where in a run something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Training, validation or test.
     pub phase: Phase,
     /// The epoch, from 1; 0 outside of a fit.
@@ -242,7 +242,7 @@ pub struct Place {
     pub batch: usize,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, ", phase_name(self.phase))?;
         if self.epoch > 0 {

@@ -13,14 +13,14 @@ mod tune;
 
 pub use builder::TrainerBuilder;
 pub use checkpoint::policy::CheckpointPolicy;
-pub use checkpoint::resume::{Change, Resume};
-pub use error::{Error, Place, Result};
+pub use checkpoint::resume::{ChangeKind, Resume};
+pub use error::{Error, Location, Result};
 pub use faknow_callbacks::NamePattern;
-pub use fit::averages::Average;
+pub use fit::averages::WeightAveraging;
 pub use fit::evaluation::{evaluate, predict, predict_batch};
 pub use fit::non_finite::NonFinite;
 pub use fit::profile::Profile;
-pub use fit::report::{FitReport, Weights};
+pub use fit::report::{FinalWeights, FitReport};
 pub use fit::seeds::{seed_model, seed_step, with_model_seed, with_seed};
 pub use fit::sums::{GradNorms, LossSums};
 pub use optim::{
@@ -34,7 +34,7 @@ pub use step::gem::Gem;
 pub use step::supervised::Supervised;
 pub use step::two_optimizers::TwoOptimizers;
 pub use step::{StepContext, TrainStep};
-pub use system::interrupt::{Interrupt, Listening};
+pub use system::interrupt::{Interrupt, InterruptGuard};
 pub use system::memory::available_memory;
 pub use system::run_dir::RunDir;
 pub use system::threads::let_threads_sleep;

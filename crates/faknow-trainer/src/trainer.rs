@@ -88,7 +88,7 @@ impl<M: Model> Trainer<M> {
     /// given again.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); the checkpoint is damaged ([`Error::Checkpoint`]), or data, model or config are not
+    /// As [`fit`](Self::fit); the checkpoint is corrupted ([`Error::Checkpoint`]), or data, model or config are not
     /// those of the run ([`Error::Changed`]).
     pub fn resume(
         &mut self,
@@ -163,7 +163,7 @@ impl<M: Model> Trainer<M> {
         let start = Instant::now();
         let _mode = GradientMode::keep();
         let _inside = self.run.span().entered();
-        let _listening = self.settings.interrupt.listen();
+        let _guard = self.settings.interrupt.install();
         let limits = self.settings.limits;
         let limited = limits.apply(train);
         let valid = valid.map(|valid| limits.apply(if limits.overfit { train } else { valid }));

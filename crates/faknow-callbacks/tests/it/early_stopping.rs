@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{BestTracker, Callback, EarlyStopping, Monitor, Run, StopReason, Stopper};
+use faknow_callbacks::{BestTracker, Callback, EarlyStopping, Monitor, Patience, Run, StopReason};
 use faknow_metrics::Direction;
 use serde::Deserialize;
 
@@ -53,17 +53,17 @@ fn golden_cases() -> Vec<Case> {
 fn golden_series_of_the_bare_rules() {
     for case in golden_cases() {
         let direction = case.monitor().direction;
-        let mut stopper = Stopper::new(direction, case.patience, case.min_delta);
+        let mut counter = Patience::new(direction, case.patience, case.min_delta);
         let mut tracker = BestTracker::new(direction);
         let (mut stop_index, mut best_index, mut bad_counts) = (None, None, Vec::new());
         for (i, &score) in case.scores.iter().enumerate() {
             if tracker.observe(score) {
                 best_index = Some(i);
             }
-            let stop = stopper.observe(score);
-            bad_counts.push(stopper.n_bad());
+            let stop = counter.observe(score);
+            bad_counts.push(counter.n_bad());
             // What is saved and read back in the midst goes on alike.
-            stopper = serde_json::from_str(&serde_json::to_string(&stopper).unwrap()).unwrap();
+            counter = serde_json::from_str(&serde_json::to_string(&counter).unwrap()).unwrap();
             tracker = serde_json::from_str(&serde_json::to_string(&tracker).unwrap()).unwrap();
             if stop {
                 stop_index = Some(i);
@@ -216,7 +216,7 @@ fn a_second_fit_begins_anew() {
             common::fit(&mut run, &mut stopping, &[Some(0.9), Some(0.8), Some(0.7), Some(0.6)]).unwrap();
         assert_eq!(reason, StopReason::EarlyStopping { monitor: "f1".to_owned(), patience: 2 });
         assert_eq!(run.history.epochs.len(), 3);
-        assert_eq!(stopping.stopper().map(Stopper::n_bad), Some(2));
+        assert_eq!(stopping.counter().map(Patience::n_bad), Some(2));
     }
 }
 
@@ -230,15 +230,15 @@ fn epochs_without_validation_do_not_count() {
     record.valid = None;
     let flow = stopping.on_epoch_end(&mut run, &record).unwrap();
     assert_eq!(flow, faknow_callbacks::Flow::Continue);
-    assert_eq!(stopping.stopper().map(Stopper::n_bad), Some(0));
+    assert_eq!(stopping.counter().map(Patience::n_bad), Some(0));
 }
 
 #[test]
 fn min_delta_of_zero_still_asks_for_more() {
-    let mut stopper = Stopper::new(Direction::Maximize, 1, 0.0);
-    assert!(!stopper.observe(Some(0.5)));
-    assert!(stopper.observe(Some(0.5)));
-    assert_eq!(stopper.reference(), Some(0.5));
-    assert!(!stopper.observe(Some(0.6)));
-    assert!(stopper.observe(Some(f64::INFINITY)));
+    let mut counter = Patience::new(Direction::Maximize, 1, 0.0);
+    assert!(!counter.observe(Some(0.5)));
+    assert!(counter.observe(Some(0.5)));
+    assert_eq!(counter.best(), Some(0.5));
+    assert!(!counter.observe(Some(0.6)));
+    assert!(counter.observe(Some(f64::INFINITY)));
 }

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use super::disk::Step;
 use super::error::Result;
-use super::{Checkpoint, CheckpointError, CheckpointStore, Facts};
+use super::{Checkpoint, CheckpointError, CheckpointInfo, CheckpointStore};
 
 /// What happens to a thread's steps from a certain one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,7 +67,12 @@ fn content(id: u64) -> Checkpoint {
         BTreeMap::from([("a.weight".to_owned(), values), ("b".to_owned(), Tensor::from(id as i64))])
     };
     Checkpoint {
-        facts: Facts { epoch: 1, step: id, value: Some(0.1 * id as f64), ..Facts::default() },
+        info: CheckpointInfo {
+            epoch: 1,
+            step: id,
+            value: Some(0.1 * id as f64),
+            ..CheckpointInfo::default()
+        },
         state: json!({"id": id, "list": [0.1, null, "x"]}),
         tensors: [("model".to_owned(), tensors(20, 0.0)), ("optimizer".to_owned(), tensors(30, 0.5))].into(),
     }
@@ -79,12 +84,12 @@ fn id_of(store: &CheckpointStore, name: &str) -> Option<u64> {
         Err(CheckpointError::Missing { .. }) => return None,
         found => found.unwrap(),
     };
-    let expected = content(found.facts.step);
-    assert_eq!(found.facts, expected.facts);
+    let expected = content(found.info.step);
+    assert_eq!(found.info, expected.info);
     assert_eq!(found.state, expected.state);
     assert_eq!(found.tensors, expected.tensors);
-    assert_eq!(store.verify(name).unwrap(), found.facts);
-    Some(found.facts.step)
+    assert_eq!(store.verify(name).unwrap(), found.info);
+    Some(found.info.step)
 }
 
 const NAMES: [&str; 4] = ["last", "previous", "best", "epoch-0001"];
@@ -268,12 +273,12 @@ fn a_step_that_fails_is_an_error_with_its_path_and_the_former_checkpoints_stay()
                 Ok(()) => assert_eq!(left, new, "{context}"),
                 Err(error) => {
                     assert!(left == former || left == new, "{context}: {left:?}");
-                    let CheckpointError::Io { path, source, good } = &error else {
+                    let CheckpointError::Io { path, source, fallback } = &error else {
                         panic!("{context}: {error}")
                     };
                     assert!(path.starts_with(folder.path()), "{context}: {error}");
                     assert_eq!(source.kind(), ErrorKind::StorageFull, "{context}");
-                    assert_eq!(good.is_some(), !left.is_empty(), "{context}: {error}");
+                    assert_eq!(fallback.is_some(), !left.is_empty(), "{context}: {error}");
                     assert!(names(&store).iter().all(|name| !name.starts_with(".tmp-")), "{context}");
                     seen.insert(format!("{:?}", log[at].0));
                 }
@@ -371,7 +376,7 @@ fn any_sequence_of_changes_and_kills_does_what_it_says() {
                 expect_tidy(&store);
             }
             let newest = model.values().max();
-            assert_eq!(store.newest_good("").map(|(_, facts)| facts.step).as_ref(), newest, "{context}");
+            assert_eq!(store.newest_good("").map(|(_, info)| info.step).as_ref(), newest, "{context}");
         }
     }
     println!("{n_changes} changes, {n_kills} kills");

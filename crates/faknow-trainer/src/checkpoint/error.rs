@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint that is good, to go on from when another is not.
+/// A checkpoint that can be read, to resume from when another one cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Good {
+pub struct FallbackCheckpoint {
     /// Its name, which is its folder's.
     pub name: String,
     /// The epoch that it was written in.
@@ -14,7 +14,7 @@ pub struct Good {
     pub step: u64,
 }
 
-impl fmt::Display for Good {
+impl fmt::Display for FallbackCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` (epoch {}, step {})", self.name, self.epoch, self.step)
     }
@@ -22,31 +22,31 @@ impl fmt::Display for Good {
 
 /// Why a checkpoint could not be written, found or trusted.
 ///
-/// `good` is the newest other checkpoint of the same run that was read in full and found to be good.
+/// `fallback` is the newest other checkpoint of the same run that was read in full and found valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// There is no checkpoint of that name.
-    #[error("there is no checkpoint {folder}{}", instead(good, ""), folder = folder.display())]
+    #[error("there is no checkpoint {folder}{}", instead(fallback, ""), folder = folder.display())]
     Missing {
         /// Where it would be.
         folder: PathBuf,
         /// The newest good one.
-        good: Option<Box<Good>>,
+        fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A file of the checkpoint is not there.
-    #[error("checkpoint {folder} is incomplete: {file} is missing{}", instead(good, COPY), folder = folder.display())]
+    #[error("checkpoint {folder} is incomplete: {file} is missing{}", instead(fallback, COPY), folder = folder.display())]
     Incomplete {
         /// The checkpoint.
         folder: PathBuf,
         /// The file's name.
         file: String,
         /// The newest good one.
-        good: Option<Box<Good>>,
+        fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A file of the checkpoint does not hold what was written to it.
-    #[error("checkpoint {folder} is damaged: {file} {what}{}", instead(good, COPY), folder = folder.display())]
-    Damaged {
+    #[error("checkpoint {folder} is corrupted: {file} {what}{}", instead(fallback, COPY), folder = folder.display())]
+    Corrupted {
         /// The checkpoint.
         folder: PathBuf,
         /// The file's name.
@@ -54,22 +54,22 @@ pub enum CheckpointError {
         /// What is wrong with it.
         what: String,
         /// The newest good one.
-        good: Option<Box<Good>>,
+        fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// Something else than a checkpoint of faknow is there; it is neither read nor overwritten.
-    #[error("{folder} is no checkpoint of faknow: {what}{}", instead(good, MOVE), folder = folder.display())]
+    #[error("not a faknow checkpoint: {folder}: {what}{}", instead(fallback, MOVE), folder = folder.display())]
     Foreign {
         /// What is there.
         folder: PathBuf,
         /// How that shows.
         what: String,
         /// The newest good one.
-        good: Option<Box<Good>>,
+        fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A later version of faknow wrote the checkpoint.
     #[error(
         "checkpoint {folder} has format {version}, written by {program}, but this program knows formats up to {known}: \
-         use that version of faknow{}", instead(good, ""), folder = folder.display()
+         use that version of faknow{}", instead(fallback, ""), folder = folder.display()
     )]
     Newer {
         /// The checkpoint.
@@ -81,7 +81,24 @@ pub enum CheckpointError {
         /// Name and version of the program that wrote it.
         program: String,
         /// The newest good one.
-        good: Option<Box<Good>>,
+        fallback: Option<Box<FallbackCheckpoint>>,
+    },
+    /// An earlier version of faknow wrote the checkpoint.
+    #[error(
+        "checkpoint {folder} has format {version}, written by {program}, but this program reads format {known}: resume \
+         with that version of faknow, or start a new run{}", instead(fallback, ""), folder = folder.display()
+    )]
+    Older {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// Its format.
+        version: u64,
+        /// The format that this program reads.
+        known: u64,
+        /// Name and version of the program that wrote it.
+        program: String,
+        /// The newest good one.
+        fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// What was asked for cannot be a checkpoint; nothing was written.
     #[error("checkpoint {folder} cannot be saved: {what}", folder = folder.display())]
@@ -101,7 +118,7 @@ pub enum CheckpointError {
         name: String,
     },
     /// The system could not read or write a file or folder.
-    #[error("{path}: {source}{}", instead(good, ""), path = path.display())]
+    #[error("{path}: {source}{}", instead(fallback, ""), path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -109,15 +126,17 @@ pub enum CheckpointError {
         #[source]
         source: std::io::Error,
         /// The newest good one.
-        good: Option<Box<Good>>,
+        fallback: Option<Box<FallbackCheckpoint>>,
     },
 }
 
 const COPY: &str = "; restore it from a copy, or remove the folder";
 const MOVE: &str = "; move it elsewhere, or use another name";
 
-fn instead(good: &Option<Box<Good>>, otherwise: &str) -> String {
-    good.as_ref().map_or_else(|| otherwise.to_owned(), |good| format!("; the newest good one is {good}"))
+fn instead(fallback: &Option<Box<FallbackCheckpoint>>, otherwise: &str) -> String {
+    fallback
+        .as_ref()
+        .map_or_else(|| otherwise.to_owned(), |fallback| format!("; the newest good one is {fallback}"))
 }
 
 pub(super) type Result<T> = std::result::Result<T, CheckpointError>;
@@ -125,15 +144,20 @@ pub(super) type Result<T> = std::result::Result<T, CheckpointError>;
 impl CheckpointError {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        |source| Self::Io { path, source, good: None }
+        |source| Self::Io { path, source, fallback: None }
     }
 
-    pub(super) fn damaged(folder: &Path, file: &str, what: impl Into<String>) -> Self {
-        Self::Damaged { folder: folder.to_path_buf(), file: file.to_owned(), what: what.into(), good: None }
+    pub(super) fn corrupted(folder: &Path, file: &str, what: impl Into<String>) -> Self {
+        Self::Corrupted {
+            folder: folder.to_path_buf(),
+            file: file.to_owned(),
+            what: what.into(),
+            fallback: None,
+        }
     }
 
     pub(super) fn foreign(folder: &Path, what: &str) -> Self {
-        Self::Foreign { folder: folder.to_path_buf(), what: what.to_owned(), good: None }
+        Self::Foreign { folder: folder.to_path_buf(), what: what.to_owned(), fallback: None }
     }
 
     pub(super) fn unsavable(folder: &Path, what: impl Into<String>) -> Self {
@@ -141,27 +165,29 @@ impl CheckpointError {
     }
 
     /// The newest good other checkpoint, if one was looked for and found.
-    pub fn good(&self) -> Option<&Good> {
+    pub fn fallback(&self) -> Option<&FallbackCheckpoint> {
         match self {
-            Self::Missing { good, .. }
-            | Self::Incomplete { good, .. }
-            | Self::Damaged { good, .. }
-            | Self::Foreign { good, .. }
-            | Self::Newer { good, .. }
-            | Self::Io { good, .. } => good.as_deref(),
+            Self::Missing { fallback, .. }
+            | Self::Incomplete { fallback, .. }
+            | Self::Corrupted { fallback, .. }
+            | Self::Foreign { fallback, .. }
+            | Self::Newer { fallback, .. }
+            | Self::Older { fallback, .. }
+            | Self::Io { fallback, .. } => fallback.as_deref(),
             Self::Unsavable { .. } | Self::Name { .. } => None,
         }
     }
 
     /// Names the checkpoint to use instead, which is looked for only if this error has room for it.
-    pub(super) fn with_good(mut self, find: impl FnOnce() -> Option<Good>) -> Self {
+    pub(super) fn with_fallback(mut self, find: impl FnOnce() -> Option<FallbackCheckpoint>) -> Self {
         match &mut self {
-            Self::Missing { good, .. }
-            | Self::Incomplete { good, .. }
-            | Self::Damaged { good, .. }
-            | Self::Foreign { good, .. }
-            | Self::Newer { good, .. }
-            | Self::Io { good, .. } => *good = find().map(Box::new),
+            Self::Missing { fallback, .. }
+            | Self::Incomplete { fallback, .. }
+            | Self::Corrupted { fallback, .. }
+            | Self::Foreign { fallback, .. }
+            | Self::Newer { fallback, .. }
+            | Self::Older { fallback, .. }
+            | Self::Io { fallback, .. } => *fallback = find().map(Box::new),
             Self::Unsavable { .. } | Self::Name { .. } => {}
         }
         self

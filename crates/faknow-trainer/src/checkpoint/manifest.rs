@@ -8,15 +8,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Facts;
+use super::CheckpointInfo;
 use super::disk::{FileInfo, Sink, checksum};
 use super::error::{CheckpointError, Result};
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const STATE: &str = "state.json";
 const FORMAT: &str = "faknow-checkpoint";
-/// The format that is written, and the newest that is read.
-const VERSION: u64 = 1;
+/// The format that is written and read.
+const VERSION: u64 = 2;
 const PROGRAM: &str = concat!("faknow ", env!("CARGO_PKG_VERSION"));
 /// A manifest has a few lines; a larger file is none.
 const MAX_BYTES: u64 = 1 << 20;
@@ -31,18 +31,18 @@ pub(super) struct Manifest {
     format: String,
     version: u64,
     program: String,
-    pub(super) facts: Facts,
+    pub(super) info: CheckpointInfo,
     pub(super) files: BTreeMap<String, FileInfo>,
 }
 
 impl Manifest {
-    pub(super) fn new(facts: Facts, files: BTreeMap<String, FileInfo>) -> Self {
-        Self { format: FORMAT.into(), version: VERSION, program: PROGRAM.into(), facts, files }
+    pub(super) fn new(info: CheckpointInfo, files: BTreeMap<String, FileInfo>) -> Self {
+        Self { format: FORMAT.into(), version: VERSION, program: PROGRAM.into(), info, files }
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self)
-            .map_err(|error| CheckpointError::unsavable(folder, format!("its facts are no JSON: {error}")))?;
+            .map_err(|error| CheckpointError::unsavable(folder, format!("its info are no JSON: {error}")))?;
         let mut sink = Sink::create(folder.join(MANIFEST))?;
         sink.write(seal(json.strip_suffix("\n}").unwrap_or(&json)).as_bytes())?;
         sink.finish().map(drop)
@@ -53,10 +53,10 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let bytes = match fs::metadata(&path) {
             Ok(meta) if !meta.is_file() => {
-                return Err(CheckpointError::foreign(folder, "its manifest.json is no file"));
+                return Err(CheckpointError::foreign(folder, "its manifest.json is not a regular file"));
             }
             Ok(meta) if meta.len() > MAX_BYTES => {
-                return Err(CheckpointError::damaged(folder, MANIFEST, "is too large"));
+                return Err(CheckpointError::corrupted(folder, MANIFEST, "is too large"));
             }
             Ok(_) => fs::read(&path),
             Err(error) => Err(error),
@@ -71,17 +71,17 @@ impl Manifest {
     }
 
     fn parse(bytes: &[u8], folder: &Path) -> Result<Self> {
-        let damaged = |what: String| CheckpointError::damaged(folder, MANIFEST, what);
-        let text = std::str::from_utf8(bytes).map_err(|_| damaged("is no text".into()))?;
+        let corrupted = |what: String| CheckpointError::corrupted(folder, MANIFEST, what);
+        let text = std::str::from_utf8(bytes).map_err(|_| corrupted("is not UTF-8".into()))?;
         let value: Value =
-            serde_json::from_str(text).map_err(|error| damaged(format!("is no JSON: {error}")))?;
+            serde_json::from_str(text).map_err(|error| corrupted(format!("is not valid JSON: {error}")))?;
         let ours = value.get("format").and_then(Value::as_str) == Some(FORMAT);
         match text.strip_suffix(SEAL.1).and_then(|text| text.rsplit_once(SEAL.0)) {
             Some((body, sum)) if checksum(body.as_bytes()) == sum => {}
             None if !ours => {
                 return Err(CheckpointError::foreign(folder, "its manifest.json is another program's"));
             }
-            _ => return Err(damaged("differs from its own checksum".into())),
+            _ => return Err(corrupted("differs from its own checksum".into())),
         }
         if !ours {
             return Err(CheckpointError::foreign(folder, "its manifest.json names another format"));
@@ -94,18 +94,28 @@ impl Manifest {
                     version,
                     known: VERSION,
                     program: program.to_owned(),
-                    good: None,
+                    fallback: None,
                 });
             }
             Some(VERSION) => {}
-            _ => return Err(damaged(format!("has no version from 1 to {VERSION}"))),
+            Some(version @ 1..VERSION) => {
+                let program = value.get("program").and_then(Value::as_str).unwrap_or("an earlier program");
+                return Err(CheckpointError::Older {
+                    folder: folder.to_path_buf(),
+                    version,
+                    known: VERSION,
+                    program: program.to_owned(),
+                    fallback: None,
+                });
+            }
+            _ => return Err(corrupted(format!("has no version from 1 to {VERSION}"))),
         }
-        let manifest: Self = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        let manifest: Self = serde_json::from_value(value).map_err(|error| corrupted(error.to_string()))?;
         if !manifest.files.contains_key(STATE) {
-            return Err(damaged(format!("does not list {STATE}")));
+            return Err(corrupted(format!("does not list {STATE}")));
         }
         if let Some(name) = manifest.files.keys().find(|name| *name != STATE && group_of(name).is_none()) {
-            return Err(damaged(format!("lists a file {name:?} that no checkpoint has")));
+            return Err(corrupted(format!("lists a file {name:?} that no checkpoint has")));
         }
         Ok(manifest)
     }
@@ -123,17 +133,17 @@ fn seal(body: &str) -> String {
 
 fn without_manifest(folder: &Path) -> CheckpointError {
     if fs::symlink_metadata(folder).is_err() {
-        return CheckpointError::Missing { folder: folder.to_path_buf(), good: None };
+        return CheckpointError::Missing { folder: folder.to_path_buf(), fallback: None };
     }
     if !folder.is_dir() {
-        return CheckpointError::foreign(folder, "it is no folder");
+        return CheckpointError::foreign(folder, "it is not a directory");
     }
     let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if is_empty || folder.join(STATE).exists() {
         return CheckpointError::Incomplete {
             folder: folder.to_path_buf(),
             file: MANIFEST.to_owned(),
-            good: None,
+            fallback: None,
         };
     }
     CheckpointError::foreign(folder, "it has neither manifest.json nor state.json")

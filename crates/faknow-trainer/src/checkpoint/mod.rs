@@ -6,7 +6,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `manifest.json` | format, version, the program that wrote it, [`Facts`]; size and checksum of every other file, and of itself |
+//! | `manifest.json` | format, version, the program that wrote it, [`CheckpointInfo`]; size and checksum of every other file, and of itself |
 //! | `state.json` | everything that is no tensor |
 //! | `<group>.safetensors` | the tensors of one group; `model.safetensors` are the weights, under PyTorch's names |
 //!
@@ -56,18 +56,20 @@ mod tensors;
 
 use std::collections::BTreeMap;
 
+use faknow_callbacks::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use tch::Tensor;
 
-pub use error::{CheckpointError, Good};
-pub use read::Found;
+pub use error::{CheckpointError, FallbackCheckpoint};
+pub use read::CheckpointEntry;
 pub use store::CheckpointStore;
 
-/// All that a checkpoint holds.
+/// All that a checkpoint holds: what identifies it, and the state of each part of the run.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
     /// What lists and messages show of it.
-    pub facts: Facts,
+    pub info: CheckpointInfo,
     /// Everything that is no tensor. Objects and arrays may be nested 100 deep.
     pub state: serde_json::Value,
     /// Tensors by group and name. Group `model` becomes the file `model.safetensors`; a group's name is made of
@@ -75,9 +77,40 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, BTreeMap<String, Tensor>>,
 }
 
+impl Checkpoint {
+    /// Adds the state of a part of the run. A part without values is known by its tensors alone, and a part without
+    /// either is not stored.
+    pub fn insert_part(&mut self, name: &str, part: State) {
+        if !part.values.is_null() {
+            if self.state.is_null() {
+                self.state = Map::new().into();
+            }
+            if let Some(values) = self.state.as_object_mut() {
+                values.insert(name.to_owned(), part.values);
+            }
+        }
+        if !part.tensors.is_empty() {
+            self.tensors.insert(name.to_owned(), part.tensors);
+        }
+    }
+
+    /// Returns the state of a part; `None` if the part stored nothing.
+    pub fn part(&self, name: &str) -> Option<State> {
+        let values = self.state.get(name).cloned().unwrap_or_default();
+        let tensors = self.tensors.get(name).into_iter().flatten();
+        let part =
+            State { values, tensors: tensors.map(|(name, t)| (name.clone(), t.shallow_clone())).collect() };
+        Some(part).filter(|part| !part.is_empty())
+    }
+}
+
 /// What is known of a checkpoint without reading it: small, shown in lists and messages.
+///
+/// Within a branch the number of steps only grows, so branch and step together identify the weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct CheckpointInfo {
+    /// The branch of the run, from 0: resuming from an earlier checkpoint than the newest opens the next branch.
+    pub branch: u32,
     /// The epoch that it was written in, from 1; 0 before the first.
     pub epoch: usize,
     /// Batches of that epoch that were done; 0 at its start.

@@ -11,7 +11,7 @@ use super::disk::{self, FileInfo, checksum};
 use super::error::{CheckpointError, Result};
 use super::manifest::{MANIFEST, Manifest, STATE};
 use super::store::{CheckpointStore, OLD, TMP, check_name, exists};
-use super::{Checkpoint, Facts, tensors};
+use super::{Checkpoint, CheckpointInfo, tensors};
 
 /// How often a reader looks again when the checkpoint changes under its eyes.
 const TRIES: usize = 10;
@@ -19,11 +19,11 @@ const TRIES: usize = 10;
 /// A folder among the checkpoints.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Found {
+pub struct CheckpointEntry {
     /// Its name.
     pub name: String,
     /// What its manifest says, or why it is not believed. Other files were not looked at.
-    pub facts: std::result::Result<Facts, CheckpointError>,
+    pub info: std::result::Result<CheckpointInfo, CheckpointError>,
 }
 
 impl CheckpointStore {
@@ -33,7 +33,7 @@ impl CheckpointStore {
     /// is the former checkpoint or the new one.
     ///
     /// # Errors
-    /// It is missing, incomplete, damaged, foreign or of a newer format; the error names the newest good one.
+    /// It is missing, incomplete, corrupted, foreign or of a newer format; the error names the newest good one.
     pub fn read(&self, name: &str) -> Result<Checkpoint> {
         self.steadily(name, read_folder)
     }
@@ -42,34 +42,34 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// As for [`read`](Self::read).
-    pub fn read_facts(&self, name: &str) -> Result<Facts> {
-        self.steadily(name, |folder| Ok(Manifest::read(folder)?.facts))
+    pub fn read_info(&self, name: &str) -> Result<CheckpointInfo> {
+        self.steadily(name, |folder| Ok(Manifest::read(folder)?.info))
     }
 
     /// Checks every byte of a checkpoint.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
-    pub fn verify(&self, name: &str) -> Result<Facts> {
+    pub fn verify(&self, name: &str) -> Result<CheckpointInfo> {
         self.steadily(name, verify_folder)
     }
 
-    /// All names that [`read`](Self::read) would look at, the newest (by step, then epoch, batch and name) first and
+    /// All names that [`read`](Self::read) would look at, the newest (by branch, step, epoch, batch and name) first and
     /// those that cannot be believed last; none if the folder cannot be read. What is being written is not among them.
-    pub fn list(&self) -> Vec<Found> {
+    pub fn list(&self) -> Vec<CheckpointEntry> {
         self.found().into_iter().map(|(found, _)| found).collect()
     }
 
     /// The newest checkpoint other than `except` of which every byte is right; `""` excepts none.
-    pub fn newest_good(&self, except: &str) -> Option<(String, Facts)> {
+    pub fn newest_good(&self, except: &str) -> Option<(String, CheckpointInfo)> {
         self.found()
             .into_iter()
-            .filter(|(found, _)| found.name != except && found.facts.is_ok())
+            .filter(|(found, _)| found.name != except && found.info.is_ok())
             .find_map(|(found, folder)| Some((found.name, verify_folder(&folder).ok()?)))
     }
 
     /// All checkpoints with their folders, the newest first.
-    fn found(&self) -> Vec<(Found, PathBuf)> {
+    fn found(&self) -> Vec<(CheckpointEntry, PathBuf)> {
         let names: BTreeSet<String> = fs::read_dir(&self.dir)
             .into_iter()
             .flatten()
@@ -78,16 +78,17 @@ impl CheckpointStore {
             .map(|name| [TMP, OLD].iter().find_map(|p| name.strip_prefix(p)).unwrap_or(&name).to_owned())
             .filter(|name| check_name(name).is_ok())
             .collect();
-        let mut found: Vec<(Found, PathBuf)> = names
+        let mut found: Vec<(CheckpointEntry, PathBuf)> = names
             .into_iter()
             .filter_map(|name| {
                 let folder = self.locate(&name).ok()??;
-                let facts =
-                    folder.is_dir().then(|| Manifest::read(&folder).map(|manifest| manifest.facts))?;
-                Some((Found { name, facts }, folder))
+                let info = folder.is_dir().then(|| Manifest::read(&folder).map(|manifest| manifest.info))?;
+                Some((CheckpointEntry { name, info }, folder))
             })
             .collect();
-        let age = |found: &Found| found.facts.as_ref().ok().map(|f| (f.step, f.epoch, f.batch, f.samples));
+        let age = |found: &CheckpointEntry| {
+            found.info.as_ref().ok().map(|f| (f.branch, f.step, f.epoch, f.batch, f.samples))
+        };
         found.sort_by(|(a, _), (b, _)| age(b).cmp(&age(a)).then_with(|| a.name.cmp(&b.name)));
         found
     }
@@ -110,7 +111,7 @@ impl CheckpointStore {
                     Ok(content) => return Ok(content),
                     Err(error) => error,
                 },
-                None => CheckpointError::Missing { folder: self.path(name), good: None },
+                None => CheckpointError::Missing { folder: self.path(name), fallback: None },
             };
             tries += 1;
             // A folder that was replaced between two looks at it is there at the next.
@@ -120,7 +121,7 @@ impl CheckpointStore {
                 _ => tries < TRIES && look()? != before,
             };
             if !again {
-                return Err(error.with_good(|| self.good(name)));
+                return Err(error.with_fallback(|| self.fallback(name)));
             }
         }
     }
@@ -145,21 +146,22 @@ fn read_folder(folder: &Path) -> Result<Checkpoint> {
     let manifest = Manifest::read(folder)?;
     let mut checkpoint = Checkpoint::default();
     if let Some(info) = manifest.files.get(STATE) {
-        checkpoint.state = serde_json::from_slice(&read_file(folder, STATE, info)?)
-            .map_err(|error| CheckpointError::damaged(folder, STATE, format!("is no JSON: {error}")))?;
+        checkpoint.state = serde_json::from_slice(&read_file(folder, STATE, info)?).map_err(|error| {
+            CheckpointError::corrupted(folder, STATE, format!("is not valid JSON: {error}"))
+        })?;
     }
     for (group, file, info) in manifest.groups() {
         let bytes = read_file(folder, file, info)?;
         let group_tensors =
-            tensors::parse(&bytes).map_err(|what| CheckpointError::damaged(folder, file, what))?;
+            tensors::parse(&bytes).map_err(|what| CheckpointError::corrupted(folder, file, what))?;
         checkpoint.tensors.insert(group.to_owned(), group_tensors);
     }
-    checkpoint.facts = manifest.facts;
+    checkpoint.info = manifest.info;
     Ok(checkpoint)
 }
 
 /// Checks all of a folder, a piece of a file at a time.
-pub(super) fn verify_folder(folder: &Path) -> Result<Facts> {
+pub(super) fn verify_folder(folder: &Path) -> Result<CheckpointInfo> {
     let manifest = Manifest::read(folder)?;
     let mut chunk = disk::buffer();
     for (name, info) in &manifest.files {
@@ -175,16 +177,16 @@ pub(super) fn verify_folder(folder: &Path) -> Result<Facts> {
         }
         compare(folder, name, info, &format!("{:032x}", hash.finish_128()))?;
     }
-    Ok(manifest.facts)
+    Ok(manifest.info)
 }
 
 /// Whether a folder has a good manifest, and all files with their sizes.
-pub(super) fn glance(folder: &Path) -> Result<Facts> {
+pub(super) fn glance(folder: &Path) -> Result<CheckpointInfo> {
     let manifest = Manifest::read(folder)?;
     for (name, info) in &manifest.files {
         open(folder, name, info)?;
     }
-    Ok(manifest.facts)
+    Ok(manifest.info)
 }
 
 /// The bytes of a file, which have the size and the checksum that the manifest says.
@@ -204,17 +206,17 @@ fn open(folder: &Path, name: &str, info: &FileInfo) -> Result<File> {
             return Err(CheckpointError::Incomplete {
                 folder: folder.to_path_buf(),
                 file: name.to_owned(),
-                good: None,
+                fallback: None,
             });
         }
         Err(error) => return Err(CheckpointError::io(&path)(error)),
     };
     if !meta.is_file() {
-        return Err(CheckpointError::damaged(folder, name, "is no file"));
+        return Err(CheckpointError::corrupted(folder, name, "is no file"));
     }
     if meta.len() != info.bytes {
         let what = format!("has {} bytes, not the {} that were written", meta.len(), info.bytes);
-        return Err(CheckpointError::damaged(folder, name, what));
+        return Err(CheckpointError::corrupted(folder, name, what));
     }
     File::open(&path).map_err(CheckpointError::io(&path))
 }
@@ -224,7 +226,7 @@ fn compare(folder: &Path, name: &str, info: &FileInfo, sum: &str) -> Result<()> 
         return Ok(());
     }
     let what = format!("differs from its checksum (it has {sum}, {} was written)", info.xxh3_128);
-    Err(CheckpointError::damaged(folder, name, what))
+    Err(CheckpointError::corrupted(folder, name, what))
 }
 
 #[cfg(test)]
@@ -239,14 +241,14 @@ mod tests {
         // A writer was stopped before its last rename, and goes on when the reader has read the manifest.
         let (tmp, last) = (store.hidden(TMP, "last"), store.path("last"));
         fs::rename(&last, &tmp).unwrap();
-        let facts = store.steadily("last", |folder| {
-            let facts = Manifest::read(folder)?.facts;
+        let info = store.steadily("last", |folder| {
+            let info = Manifest::read(folder)?.info;
             if folder == tmp {
                 fs::rename(&tmp, &last).unwrap();
             }
             File::open(folder.join(MANIFEST)).map_err(CheckpointError::io(folder))?;
-            Ok(facts)
+            Ok(info)
         });
-        assert_eq!(facts.unwrap(), Facts::default());
+        assert_eq!(info.unwrap(), CheckpointInfo::default());
     }
 }

@@ -30,10 +30,10 @@ pub struct Resume {
     /// The checkpoint to go on from. Default `last`.
     pub from: String,
     /// What may be other than when the run began. Default: nothing.
-    pub allow: Vec<Change>,
+    pub allow: Vec<ChangeKind>,
     /// Hyper-parameters that change nothing of what was computed so far, by name, or by a prefix that ends in a dot.
     /// Default: none beside the length of the run and its checkpoints.
-    pub free: Vec<String>,
+    pub ignored_settings: Vec<String>,
 }
 
 impl Resume {
@@ -45,13 +45,13 @@ impl Resume {
 
 impl Default for Resume {
     fn default() -> Self {
-        Self { from: LAST.to_owned(), allow: Vec::new(), free: Vec::new() }
+        Self { from: LAST.to_owned(), allow: Vec::new(), ignored_settings: Vec::new() }
     }
 }
 
 /// What may have changed since a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Change {
+pub enum ChangeKind {
     /// The samples, their order, or how they become batches.
     Data,
     /// The model's hyper-parameters; its weights must still fit.
@@ -60,7 +60,7 @@ pub enum Change {
     Config,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Data => "data",
@@ -70,7 +70,7 @@ impl fmt::Display for Change {
     }
 }
 
-impl FromStr for Change {
+impl FromStr for ChangeKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -236,7 +236,7 @@ impl<M: Model> Trainer<M> {
 
     /// Refuses data, model and settings that are not those of the run.
     fn check_changes(&self, saved: &SavedRun, resume: &Resume) -> Result<()> {
-        let refuse = |what: Change, difference: String| {
+        let refuse = |what: ChangeKind, difference: String| {
             if resume.allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
         };
         let (old, new) = (&saved.fingerprints, &self.fingerprints);
@@ -244,7 +244,7 @@ impl<M: Model> Trainer<M> {
             return Err(Error::OtherModel { difference });
         }
         let (changes, allowed) =
-            changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.free);
+            changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.ignored_settings);
         for (what, difference) in changes {
             refuse(what, difference)?;
         }
@@ -253,7 +253,7 @@ impl<M: Model> Trainer<M> {
         }
         for ((what, old), (_, new)) in old.data().into_iter().zip(new.data()) {
             if old != new {
-                refuse(Change::Data, format!("the {what} had {old}, now {new}"))?;
+                refuse(ChangeKind::Data, format!("the {what} had {old}, now {new}"))?;
             }
         }
         Ok(())
@@ -280,13 +280,13 @@ impl<M: Model> Trainer<M> {
     fn check_best(&mut self) -> Result<()> {
         self.settle()?;
         let (Some(best), Some(store)) = (&self.run.best, &self.store) else { return Ok(()) };
-        match store.read_facts(BEST) {
-            Ok(facts) if facts.step == best.step => Ok(()),
-            Ok(facts) => {
+        match store.read_info(BEST) {
+            Ok(info) if info.step == best.step => Ok(()),
+            Ok(info) => {
                 tracing::warn!(
                     "the checkpoint `best` is of step {}, that of step {} is gone: the best is chosen anew from \
                      here on",
-                    facts.step,
+                    info.step,
                     best.step
                 );
                 self.run.best = None;
@@ -337,7 +337,7 @@ fn changed_settings(
     old: &Map<String, Value>,
     new: &Map<String, Value>,
     free_names: &[String],
-) -> (Vec<(Change, String)>, Vec<String>) {
+) -> (Vec<(ChangeKind, String)>, Vec<String>) {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let (mut changes, mut free) = (Vec::new(), Vec::new());
     for name in names {
@@ -353,9 +353,9 @@ fn changed_settings(
             continue;
         }
         let what = match name.split('.').next() {
-            Some("model") => Change::Model,
-            Some("data" | "text" | "loader") => Change::Data,
-            _ => Change::Config,
+            Some("model") => ChangeKind::Model,
+            Some("data" | "text" | "loader") => ChangeKind::Data,
+            _ => ChangeKind::Config,
         };
         changes.push((what, difference));
     }

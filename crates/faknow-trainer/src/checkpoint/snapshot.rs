@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use crate::checkpoint::best_weights::BestWeights;
 use crate::checkpoint::resume::Fingerprints;
-use crate::checkpoint::{Checkpoint, Facts};
+use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::fit::sums::SavedSums;
 use crate::{Error, Profile, Result, Trainer};
 
@@ -180,7 +180,7 @@ impl<M: Model> Trainer<M> {
     pub(crate) fn settle(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let kept = &self.kept;
-        let step_of = |name: &str| store.read_facts(name).ok().map(|facts| facts.step);
+        let step_of = |name: &str| store.read_info(name).ok().map(|info| info.step);
         let last = step_of(LAST);
         let have = |name: &str, step: u64| -> Result<()> {
             if step_of(name) == Some(step) {
@@ -243,8 +243,8 @@ impl<M: Model> Trainer<M> {
 
     fn save_exact(&mut self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
-        let unchanged = store.read_facts(LAST).is_ok_and(|facts| {
-            (facts.step, facts.batch, facts.epoch) == (self.run.step, self.batch(), self.run.epoch)
+        let unchanged = store.read_info(LAST).is_ok_and(|info| {
+            (info.step, info.batch, info.epoch) == (self.run.step, self.batch(), self.run.epoch)
         });
         if unchanged {
             return Ok(());
@@ -321,7 +321,8 @@ impl<M: Model> Trainer<M> {
         });
         let (monitor, value) = validated.unzip();
         let ended = ended.map(|ended| ended.code().to_owned());
-        let facts = Facts {
+        let info = CheckpointInfo {
+            branch: 0,
             epoch: run.epoch,
             batch: self.batch(),
             step: run.step,
@@ -330,7 +331,7 @@ impl<M: Model> Trainer<M> {
             value,
             ended,
         };
-        Ok(Checkpoint { facts, state, tensors })
+        Ok(Checkpoint { info, state, tensors })
     }
 
     /// The weights that a detector would use now: their average, if there is one. Copies only without a run folder.

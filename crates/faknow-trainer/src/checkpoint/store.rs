@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Checkpoint;
 use super::disk::{self, Sink};
-use super::error::{CheckpointError, Good, Result};
+use super::error::{CheckpointError, FallbackCheckpoint, Result};
 use super::manifest::{MANIFEST, Manifest, STATE, file_of, is_group};
 use super::read;
 use super::tensors::Layout;
@@ -51,7 +51,7 @@ impl CheckpointStore {
 
     /// As [`save`](Self::save), but the former checkpoint of this name becomes `previous`, and replaces what that was.
     ///
-    /// A former one that is visibly damaged is dropped, and `previous` stays.
+    /// A former one that is visibly corrupted is dropped, and `previous` stays.
     ///
     /// # Errors
     /// As for [`save`](Self::save).
@@ -70,7 +70,7 @@ impl CheckpointStore {
     pub fn link(&self, from: &str, to: &str) -> Result<()> {
         check_name(from)?;
         if from == to {
-            return self.read_facts(from).map(drop);
+            return self.read_info(from).map(drop);
         }
         self.put(to, None, |folder| {
             let from = self.path(from);
@@ -90,7 +90,7 @@ impl CheckpointStore {
         self.change(|| {
             check_name(from)?;
             check_name(to)?;
-            self.settle()?;
+            self.recover()?;
             self.expect_ours(from)?;
             if from == to {
                 return Ok(());
@@ -109,7 +109,7 @@ impl CheckpointStore {
     pub fn remove(&self, name: &str) -> Result<()> {
         self.change(|| {
             check_name(name)?;
-            self.settle()?;
+            self.recover()?;
             self.expect_ours(name)?;
             let gone = self.hidden(GONE, name);
             disk::rename(&self.path(name), &gone)?;
@@ -126,7 +126,7 @@ impl CheckpointStore {
     /// # Errors
     /// The disk cannot be written.
     pub fn clean(&self) -> Result<()> {
-        self.change(|| self.settle())
+        self.change(|| self.recover())
     }
 
     pub(super) fn hidden(&self, prefix: &str, name: &str) -> PathBuf {
@@ -142,7 +142,7 @@ impl CheckpointStore {
                 disk::make_folder(&self.dir)?;
                 self.dir.parent().map_or(Ok(()), disk::sync_folder)?;
             }
-            self.settle()?;
+            self.recover()?;
             for name in [Some(name), previous].into_iter().flatten() {
                 self.expect_free_or_ours(name)?;
             }
@@ -191,13 +191,13 @@ impl CheckpointStore {
 
     /// After a rename that failed: what was there comes back, or what was complete is completed.
     fn undo(&self) {
-        if let Err(error) = self.settle() {
+        if let Err(error) = self.recover() {
             tracing::warn!(%error, "an interrupted checkpoint could not be tidied up");
         }
     }
 
     /// Decides what is left of interrupted changes, see the [module](super).
-    fn settle(&self) -> Result<()> {
+    fn recover(&self) -> Result<()> {
         let mut hidden = Vec::new();
         match fs::read_dir(&self.dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -229,14 +229,18 @@ impl CheckpointStore {
         Ok(())
     }
 
-    /// A name may be taken by a checkpoint, even a damaged one, but by nothing that is not ours to remove.
+    /// A name may be taken by a checkpoint, even a corrupted one, but by nothing that is not ours to remove.
     fn expect_free_or_ours(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         if !exists(&path)? {
             return Ok(());
         }
         match Manifest::read(&path) {
-            Err(error @ (CheckpointError::Foreign { .. } | CheckpointError::Newer { .. })) => Err(error),
+            Err(
+                error @ (CheckpointError::Foreign { .. }
+                | CheckpointError::Newer { .. }
+                | CheckpointError::Older { .. }),
+            ) => Err(error),
             _ => Ok(()),
         }
     }
@@ -244,19 +248,23 @@ impl CheckpointStore {
     fn expect_ours(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         if !exists(&path)? {
-            return Err(CheckpointError::Missing { folder: path, good: None });
+            return Err(CheckpointError::Missing { folder: path, fallback: None });
         }
         self.expect_free_or_ours(name)
     }
 
     /// An error of a change says what there still is.
     fn change(&self, change: impl FnOnce() -> Result<()>) -> Result<()> {
-        change().map_err(|error| error.with_good(|| self.good("")))
+        change().map_err(|error| error.with_fallback(|| self.fallback("")))
     }
 
     /// The newest good one other than `except`, for messages.
-    pub(super) fn good(&self, except: &str) -> Option<Good> {
-        self.newest_good(except).map(|(name, facts)| Good { name, epoch: facts.epoch, step: facts.step })
+    pub(super) fn fallback(&self, except: &str) -> Option<FallbackCheckpoint> {
+        self.newest_good(except).map(|(name, info)| FallbackCheckpoint {
+            name,
+            epoch: info.epoch,
+            step: info.step,
+        })
     }
 }
 
@@ -296,13 +304,14 @@ fn write(checkpoint: &Checkpoint, folder: &Path, place: &Path) -> Result<()> {
             format!("its state is nested more than {MAX_DEPTH} deep"),
         ));
     }
-    let mut json = serde_json::to_vec(&checkpoint.state)
-        .map_err(|error| CheckpointError::unsavable(place, format!("its state is no JSON: {error}")))?;
+    let mut json = serde_json::to_vec(&checkpoint.state).map_err(|error| {
+        CheckpointError::unsavable(place, format!("its state is not valid JSON: {error}"))
+    })?;
     json.push(b'\n');
     let mut sink = Sink::create(folder.join(STATE))?;
     sink.write(&json)?;
     files.insert(STATE.to_owned(), sink.finish()?);
-    Manifest::new(checkpoint.facts.clone(), files).write(folder)
+    Manifest::new(checkpoint.info.clone(), files).write(folder)
 }
 
 fn depth(value: &Value) -> usize {

@@ -84,7 +84,8 @@ impl<'a> Layout<'a> {
 
 /// Reads the tensors of a file's bytes, on the CPU.
 pub(super) fn parse(bytes: &[u8]) -> std::result::Result<BTreeMap<String, Tensor>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("is no safetensors file: {error}"))?;
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| format!("is not a safetensors file: {error}"))?;
     file.iter()
         .map(|(name, view)| {
             let refuse = |what: String| format!("has a tensor `{name}` that cannot be read: {what}");

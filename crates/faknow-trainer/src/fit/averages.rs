@@ -17,7 +17,7 @@ use crate::error::setting;
 /// averaged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Average {
+pub enum WeightAveraging {
     /// Exponential moving average: after each update `average = decay * average + (1 - decay) * weights`, from the
     /// initial weights on.
     Ema {
@@ -44,7 +44,7 @@ fn default_every() -> Span {
     Span::epochs(1.0)
 }
 
-impl Average {
+impl WeightAveraging {
     /// Checks every setting.
     ///
     /// # Errors
@@ -66,17 +66,17 @@ impl Average {
 /// The average so far.
 #[derive(Debug)]
 pub(crate) struct WeightAverage {
-    rule: Average,
+    rule: WeightAveraging,
     /// The trained parameters, by name.
     weights: BTreeMap<String, Tensor>,
     average: BTreeMap<String, Tensor>,
-    /// Weights taken so far; counted for [`Average::Swa`] only.
+    /// Weights taken so far; counted for [`WeightAveraging::Swa`] only.
     n_taken: u64,
 }
 
 impl WeightAverage {
     /// An average that begins at the present weights.
-    pub(crate) fn new(rule: Average, vars: &VarStore) -> Result<Self> {
+    pub(crate) fn new(rule: WeightAveraging, vars: &VarStore) -> Result<Self> {
         let trained = |(_, tensor): &(String, Tensor)| tensor.requires_grad() && tensor.is_floating_point();
         let weights: BTreeMap<String, Tensor> = vars.variables().into_iter().filter(trained).collect();
         let copy = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.f_detach()?.copy()));
@@ -87,13 +87,15 @@ impl WeightAverage {
     /// Takes the weights after an update, if it is time.
     pub(crate) fn update(&mut self, before: &Position, now: &Position) -> Result<()> {
         let share = match &self.rule {
-            Average::Ema { decay } => 1.0 - decay,
-            Average::Swa { start, .. } if !start.is_reached(now) => 1.0,
-            Average::Swa { start, every } if every.is_due(before, now) || !start.is_reached(before) => {
+            WeightAveraging::Ema { decay } => 1.0 - decay,
+            WeightAveraging::Swa { start, .. } if !start.is_reached(now) => 1.0,
+            WeightAveraging::Swa { start, every }
+                if every.is_due(before, now) || !start.is_reached(before) =>
+            {
                 self.n_taken += 1;
                 1.0 / self.n_taken as f64
             }
-            Average::Swa { .. } => return Ok(()),
+            WeightAveraging::Swa { .. } => return Ok(()),
         };
         no_grad(|| {
             for (name, average) in &mut self.average {

@@ -7,13 +7,13 @@ use faknow_data::Loader;
 use faknow_metrics::{EpochRecord, Score};
 use faknow_model::Model;
 
-use crate::error::{Place, phase_name, setting};
+use crate::error::{Location, phase_name, setting};
 use crate::fit::guard::guarded;
 use crate::fit::non_finite::MAX_SKIPS;
 use crate::fit::updates::Update;
 use crate::schedule::Unit;
 use crate::step::non_finite;
-use crate::{Error, FitReport, NonFinite, Result, Trainer, Weights};
+use crate::{Error, FinalWeights, FitReport, NonFinite, Result, Trainer};
 
 /// How the training pass of an epoch ended.
 enum Passed {
@@ -51,13 +51,13 @@ impl<M: Model> Trainer<M> {
 
     /// Puts the best weights, or their average, into the model if so asked, and reports.
     pub(crate) fn finish(&mut self, ended: StopReason, start: Instant) -> Result<FitReport> {
-        let mut weights = Weights::Last;
+        let mut weights = FinalWeights::Last;
         if ended != StopReason::Interrupted {
             if self.settings.restore_best && self.best.restore(&self.run.vars, self.store.as_ref())? {
-                weights = Weights::Best;
+                weights = FinalWeights::Best;
             } else if let Some(average) = &self.average {
                 average.use_it()?;
-                weights = Weights::Average;
+                weights = FinalWeights::Average;
             }
         }
         self.callbacks.on_fit_end(&mut self.run, &ended)?;
@@ -100,8 +100,11 @@ impl<M: Model> Trainer<M> {
         if self.at.stopping.is_some() {
             return Ok(Passed::Whole);
         }
-        let mut batches =
-            guarded(done + 1, move |batch| Place::training(epoch, batch), || train.batches(epoch - 1, done))?;
+        let mut batches = guarded(
+            done + 1,
+            move |batch| Location::training(epoch, batch),
+            || train.batches(epoch - 1, done),
+        )?;
         loop {
             let start = Instant::now();
             let window = batches.by_ref().take(self.settings.accumulate).collect::<Result<Vec<_>>>()?;
@@ -144,7 +147,7 @@ impl<M: Model> Trainer<M> {
     }
 
     /// Takes gradients from the batches of a window and updates the weights once.
-    fn update(&mut self, window: Vec<(Place, M::Batch)>) -> Result<Update> {
+    fn update(&mut self, window: Vec<(Location, M::Batch)>) -> Result<Update> {
         self.take_learning_rates()?;
         self.told(|trainer| Ok(trainer.callbacks.on_batch_start(&mut trainer.run)?))?;
         self.exact = false;
@@ -338,14 +341,14 @@ impl<M: Model> Trainer<M> {
     /// The epoch so far. On a device its losses are read, and found finite or not, only now.
     fn record(&self) -> Result<EpochRecord> {
         let mut train = self.at.sums.means()?;
-        let place = Place::training(self.run.epoch, self.run.batch);
+        let location = Location::training(self.run.epoch, self.run.batch);
         if self.at.sums.is_empty() && self.at.n_skips > 0 {
             train.insert("loss", Score::undefined("every update of the epoch was skipped"));
         }
         match train.value("loss") {
             Some(loss) if loss.is_finite() => {}
             None if train.get("loss").is_some() => {}
-            loss => return Err(non_finite(place, loss.unwrap_or(f64::NAN), Vec::new(), &self.optimizer)),
+            loss => return Err(non_finite(location, loss.unwrap_or(f64::NAN), Vec::new(), &self.optimizer)),
         }
         Ok(EpochRecord {
             epoch: self.run.epoch,

@@ -8,7 +8,7 @@ use faknow_metrics::{Evaluation, Metrics, PredictionsBuilder};
 use faknow_model::{Mode, Model};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::error::{Place, phase_name};
+use crate::error::{Location, phase_name};
 use crate::fit::guard::{GradientMode, guard, guarded};
 use crate::fit::sums::LossSums;
 use crate::{Error, Result};
@@ -43,27 +43,27 @@ pub(crate) fn evaluate_at<M: Model>(
     }
     let mut sums = LossSums::default();
     let mut predictions: Option<PredictionsBuilder> = None;
-    for batch in guarded(1, |batch| Place { phase, epoch, batch }, || loader.batches(0, 0))? {
-        let (place, batch) = batch?;
-        let (labels, scores, n_classes) = guard(place, || {
+    for batch in guarded(1, |batch| Location { phase, epoch, batch }, || loader.batches(0, 0))? {
+        let (location, batch) = batch?;
+        let (labels, scores, n_classes) = guard(location, || {
             // A guard, since `no_grad` would leave gradients off if the model panics.
             let _no_grad = no_grad_guard();
             let batch = batch.to_device(device);
             let output = model.forward(&batch, Mode::Eval)?;
             let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
-                return Err(Error::NoLabels { place });
+                return Err(Error::NoLabels { location });
             };
             sums.add(&loss, batch.n_samples())?;
-            let scores = class_scores(&output.logits, place)?;
+            let scores = class_scores(&output.logits, location)?;
             Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
         })?;
         predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
-        progress(place.batch, n_batches)?;
+        progress(location.batch, n_batches)?;
     }
     let empty = Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches and gave none" };
     let predictions = predictions.ok_or(empty)?.finish()?;
     let mut scores = sums.means()?;
-    let last = Place { phase, epoch, batch: n_batches };
+    let last = Location { phase, epoch, batch: n_batches };
     for (name, score) in guard(last, || Ok(metrics.compute(&predictions)?))?.iter() {
         scores.insert(name.to_owned(), score.clone());
     }
@@ -77,9 +77,11 @@ pub(crate) fn evaluate_at<M: Model>(
 pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Device) -> Result<Vec<Vec<f64>>> {
     let _mode = GradientMode::keep();
     let mut rows = Vec::with_capacity(loader.n_samples());
-    for batch in guarded(1, |batch| Place { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))? {
-        let (place, batch) = batch?;
-        rows.extend(predict_batch(model, batch, device, place)?);
+    for batch in
+        guarded(1, |batch| Location { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))?
+    {
+        let (location, batch) = batch?;
+        rows.extend(predict_batch(model, batch, device, location)?);
     }
     Ok(rows)
 }
@@ -92,13 +94,13 @@ pub fn predict_batch<M: Model>(
     model: &M,
     batch: M::Batch,
     device: Device,
-    place: Place,
+    location: Location,
 ) -> Result<Vec<Vec<f64>>> {
-    guard(place, || {
+    guard(location, || {
         let _no_grad = no_grad_guard();
         let batch = batch.to_device(device);
         let output = model.forward(&batch, Mode::Eval)?;
-        let scores = class_scores(&output.logits, place)?;
+        let scores = class_scores(&output.logits, location)?;
         Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
     })
 }
@@ -108,10 +110,10 @@ fn n_classes(logits: &Tensor) -> usize {
 }
 
 /// Softmax of the logits, taken in f64 so that each row sums to 1 to the last bits.
-fn class_scores(logits: &Tensor, place: Place) -> Result<Vec<f64>> {
+fn class_scores(logits: &Tensor, location: Location) -> Result<Vec<f64>> {
     let scores = to_vec::<f64>(&logits.f_softmax(-1, Kind::Double)?, Kind::Double)?;
     if scores.iter().any(|score| !score.is_finite()) {
-        return Err(Error::NonFiniteScores { place });
+        return Err(Error::NonFiniteScores { location });
     }
     Ok(scores)
 }

@@ -1,11 +1,11 @@
-//! Turns panics of libtorch's bindings, and of users' own models and steps, into errors with a place.
+//! Turns panics of libtorch's bindings, and of users' own models and steps, into errors with a location.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use faknow_data::common::panic_text;
 use tch::{Tensor, kind, no_grad, no_grad_guard, with_grad};
 
-use crate::error::Place;
+use crate::error::Location;
 use crate::{Error, Result};
 
 /// Whether gradients are recorded in this thread; put back when this is dropped. A panic inside tch's `no_grad` leaves
@@ -29,29 +29,29 @@ impl Drop for GradientMode {
     }
 }
 
-/// Runs `work`; a panic in it becomes [`Error::Panic`] at `place`, and errors that know no place get it.
-pub(crate) fn guard<T>(place: Place, work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `work`; a panic in it becomes [`Error::Panic`] at `location`, and errors without a location get it.
+pub(crate) fn guard<T>(location: Location, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Error::Panic { place, message: panic_text(&*panic) }))
-        .map_err(|error| error.located(place))
+        .unwrap_or_else(|panic| Err(Error::Panic { location, message: panic_text(&*panic) }))
+        .map_err(|error| error.located(location))
 }
 
-/// The batches that `begin` gives, each with its place, the first of which is number `first`; a panic of the loader is an error of the batch that it was to give.
+/// The batches that `begin` gives, each with its location, the first of which is number `first`; a panic of the loader is an error of the batch that it was to give.
 pub(crate) fn guarded<'a, B: 'a>(
     first: usize,
-    place_of: impl Fn(usize) -> Place + 'a,
+    location_of: impl Fn(usize) -> Location + 'a,
     begin: impl FnOnce() -> Box<dyn Iterator<Item = faknow_data::Result<B>> + 'a>,
-) -> Result<impl Iterator<Item = Result<(Place, B)>> + 'a> {
-    let mut batches = guard(place_of(first), || Ok(begin()))?;
+) -> Result<impl Iterator<Item = Result<(Location, B)>> + 'a> {
+    let mut batches = guard(location_of(first), || Ok(begin()))?;
     let mut ended = false;
     Ok((first..).map_while(move |number| {
-        let place = place_of(number);
+        let location = location_of(number);
         if ended {
             return None;
         }
-        let batch = guard(place, || Ok(batches.next().transpose()?));
+        let batch = guard(location, || Ok(batches.next().transpose()?));
         // After a failure the iterator may be in any state.
         ended = batch.is_err();
-        batch.transpose().map(|batch| batch.map(|batch| (place, batch)))
+        batch.transpose().map(|batch| batch.map(|batch| (location, batch)))
     }))
 }

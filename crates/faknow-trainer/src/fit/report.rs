@@ -16,7 +16,7 @@ pub struct FitReport {
     /// The best epoch by the monitored value; `None` without validation, or if the value was never finite.
     pub best: Option<Best>,
     /// Which weights the model has now.
-    pub weights: Weights,
+    pub weights: FinalWeights,
     /// Results of all epochs.
     pub history: History,
     /// The run folder, if there is one.
@@ -30,10 +30,10 @@ pub struct FitReport {
 /// Which weights a model has after a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Weights {
+pub enum FinalWeights {
     /// Those of the best epoch.
     Best,
-    /// The average of the weights as of the last epoch, see [`Average`](crate::Average).
+    /// The average of the weights as of the last epoch, see [`WeightAveraging`](crate::WeightAveraging).
     Average,
     /// Those of the last epoch.
     Last,

@@ -7,7 +7,7 @@ use faknow_data::Batch;
 use faknow_model::{Loss, Model};
 use tch::{Tensor, no_grad, with_grad};
 
-use crate::error::Place;
+use crate::error::Location;
 use crate::fit::guard::guard;
 use crate::fit::seeds::with_seed;
 use crate::optim::Window;
@@ -18,27 +18,27 @@ impl<M: Model> Trainer<M> {
     /// Takes gradients from the batches of a window and updates the weights once, with the noise of step `step`.
     pub(crate) fn update_once(
         &mut self,
-        window: Vec<(Place, M::Batch)>,
+        window: Vec<(Location, M::Batch)>,
         step: u64,
         reads_loss: bool,
     ) -> Result<Update> {
         let batches: Vec<&M::Batch> = window.iter().map(|(_, batch)| batch).collect();
-        if let Some((place, _)) = window.first() {
-            guard(*place, || self.step.begin_window(&batches))?;
+        if let Some((location, _)) = window.first() {
+            guard(*location, || self.step.begin_window(&batches))?;
         }
         let n_batches = window.len();
         let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
         let mut losses = Vec::with_capacity(n_batches);
         with_seed(self.settings.seed, step, || {
-            for (number, (place, batch)) in window.into_iter().enumerate() {
+            for (number, (location, batch)) in window.into_iter().enumerate() {
                 let n = batch.n_samples();
                 let weight = if n_batches == 1 { 1.0 } else { n as f64 / n_samples as f64 };
                 let last = number + 1 == n_batches;
                 self.optimizer.set_window(Window { weight, first: number == 0, last });
                 let context =
-                    StepContext { place, step, position: number, seed: self.settings.seed, reads_loss };
+                    StepContext { location, step, position: number, seed: self.settings.seed, reads_loss };
                 // With gradients, even if a model that panicked inside `no_grad` left them off.
-                let loss = guard(place, || {
+                let loss = guard(location, || {
                     with_grad(|| {
                         let start = Instant::now();
                         let batch = batch.to_device(self.device);

@@ -252,7 +252,7 @@ impl Optimizer {
         let Measured { norm, verdict } = measure(&ready, *clip)?;
         *grad_norm = Some(norm);
         if let Verdict::NotFinite { parameter, norm } = verdict {
-            return Err(Error::NonFiniteGradient { place: None, parameter, norm, learning_rate });
+            return Err(Error::NonFiniteGradient { location: None, parameter, norm, learning_rate });
         }
         let n_slots = config.slots().len();
         for ready in &mut ready {

@@ -1,5 +1,6 @@
 //! Lower the rate when validation no longer improves.
 
+use faknow_callbacks::{BestTracker, Margin};
 use faknow_metrics::Direction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -74,9 +75,14 @@ impl Plateau {
     pub(super) fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<PlateauSchedule> {
         check::base_lrs(NAME, base_lrs)?;
         let direction = self.check(plan).map_err(|e| e.of(NAME))?;
+        let margin = match self.threshold_mode {
+            ThresholdMode::Rel => Margin::Relative(self.threshold),
+            ThresholdMode::Abs => Margin::Absolute(self.threshold),
+        };
+        let best = BestTracker::new(direction).margin(margin);
         let state =
             State { learning_rates: base_lrs.to_vec(), n_steps: 0, best: None, n_bad: 0, cooldown: 0 };
-        Ok(PlateauSchedule { config: self.clone(), direction, state })
+        Ok(PlateauSchedule { config: self.clone(), best, state })
     }
 
     fn check(&self, plan: &Plan) -> Checked<Direction> {
@@ -100,19 +106,6 @@ impl Plateau {
         }
         Ok(direction)
     }
-
-    /// Whether `value` is enough better than `best`.
-    fn improves(&self, direction: Direction, value: f64, best: f64) -> bool {
-        let sign = match direction {
-            Direction::Maximize => 1.0,
-            Direction::Minimize => -1.0,
-        };
-        let bar = match self.threshold_mode {
-            ThresholdMode::Rel => best * (1.0 + sign * self.threshold),
-            ThresholdMode::Abs => best + sign * self.threshold,
-        };
-        direction.better(value, bar)
-    }
 }
 
 const NAME: &str = "plateau";
@@ -120,7 +113,7 @@ const NAME: &str = "plateau";
 /// A [`Plateau`] at work.
 pub(super) struct PlateauSchedule {
     config: Plateau,
-    direction: Direction,
+    best: BestTracker,
     state: State,
 }
 
@@ -144,17 +137,10 @@ impl Schedule for PlateauSchedule {
     }
 
     fn step(&mut self, metric: Option<f64>) -> Result<()> {
-        let Self { config, direction, state } = self;
+        let Self { config, best, state } = self;
         state.n_steps = state.n_steps.saturating_add(1);
-
-        let value = metric.filter(|value| value.is_finite());
-        match value {
-            Some(value) if state.best.is_none_or(|best| config.improves(*direction, value, best)) => {
-                state.best = Some(value);
-                state.n_bad = 0;
-            }
-            _ => state.n_bad = state.n_bad.saturating_add(1),
-        }
+        state.n_bad = if best.observe(metric) { 0 } else { state.n_bad.saturating_add(1) };
+        state.best = best.best();
         if state.cooldown > 0 {
             state.cooldown -= 1;
             state.n_bad = 0;
@@ -193,6 +179,7 @@ impl Schedule for PlateauSchedule {
             saved.learning_rates,
             &self.state.learning_rates,
         )?;
+        self.best.restore(saved.best);
         self.state = saved;
         Ok(())
     }

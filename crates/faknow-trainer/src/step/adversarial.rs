@@ -141,7 +141,7 @@ impl Moved {
                     let norm = norm.f_double_value(&[])?;
                     if !norm.is_finite() {
                         return Err(Error::NonFiniteGradient {
-                            place: Some(at.place),
+                            location: Some(at.location),
                             parameter: name.clone(),
                             norm,
                             learning_rate: optimizer.first_learning_rate(),

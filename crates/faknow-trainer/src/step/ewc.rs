@@ -8,7 +8,7 @@ use faknow_model::{Loss, Mode, Model, loss};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::error::{Place, setting};
+use crate::error::{Location, setting};
 use crate::fit::guard::{GradientMode, guard};
 use crate::optim::copy;
 use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
@@ -104,10 +104,10 @@ impl Ewc {
             task.insert(name.to_owned(), Remembered { value: copy(tensor)?, fisher });
         }
         for sample in 0..samples.n_samples() {
-            let place = Place { phase: Phase::Train, epoch: 0, batch: sample + 1 };
-            guard(place, || {
+            let location = Location { phase: Phase::Train, epoch: 0, batch: sample + 1 };
+            guard(location, || {
                 let batch = samples.batch(&[sample])?.to_device(vars.device());
-                let labels = batch.labels().ok_or(Error::NoLabels { place })?;
+                let labels = batch.labels().ok_or(Error::NoLabels { location })?;
                 let logits = model.forward(&batch, Mode::Eval)?.logits;
                 optimizer.backward(&loss::cross_entropy(&logits, labels)?)
             })?;

@@ -1,4 +1,4 @@
-//! What is done with one training batch: the place for adversarial training, several optimizers, several losses.
+//! What is done with one training batch: for adversarial training, several optimizers, several losses.
 
 pub(crate) mod adversarial;
 pub(crate) mod attack;
@@ -13,7 +13,7 @@ use faknow_data::Rng;
 use faknow_model::{Loss, Model};
 use tch::Tensor;
 
-use crate::error::Place;
+use crate::error::Location;
 use crate::{Error, Optimizer, Result};
 
 /// Trains a model on one batch.
@@ -104,7 +104,7 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
 #[derive(Debug, Clone, Copy)]
 pub struct StepContext {
     /// Epoch and batch, for errors.
-    pub place: Place,
+    pub location: Location,
     /// Updates of the weights so far.
     pub step: u64,
     /// Position of the batch among those whose gradients make this update, from 0.
@@ -128,13 +128,13 @@ impl StepContext {
     /// [`Error::NoLabels`]; [`Error::NonFiniteLoss`] where reading the value does not wait for a device, or where
     /// the run has to know.
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
-        let loss = loss.ok_or(Error::NoLabels { place: self.place })?;
+        let loss = loss.ok_or(Error::NoLabels { location: self.location })?;
         if self.reads_loss || loss.total.device() == tch::Device::Cpu {
             let value = loss.total.f_double_value(&[])?;
             if !value.is_finite() {
                 let read = |(name, part): &(&'static str, Tensor)| Ok((*name, part.f_double_value(&[])?));
                 let parts = loss.parts.iter().map(read).collect::<Result<_>>()?;
-                return Err(non_finite(self.place, value, parts, optimizer));
+                return Err(non_finite(self.location, value, parts, optimizer));
             }
         }
         Ok(loss)
@@ -143,7 +143,7 @@ impl StepContext {
 
 /// The error of a loss that is NaN or infinite.
 pub(crate) fn non_finite(
-    place: Place,
+    location: Location,
     loss: f64,
     parts: Vec<(&'static str, f64)>,
     optimizer: &Optimizer,
@@ -151,7 +151,7 @@ pub(crate) fn non_finite(
     let finite = |t: &Tensor| t.f_isfinite().and_then(|t| t.f_all()).and_then(|all| all.f_int64_value(&[]));
     let parameter = optimizer.parameters().find(|(_, tensor)| matches!(finite(tensor), Ok(0)));
     Error::NonFiniteLoss {
-        place,
+        location,
         loss,
         parts,
         learning_rate: optimizer.first_learning_rate(),
@@ -162,16 +162,16 @@ pub(crate) fn non_finite(
 /// Says in the error of a loss that is not finite which of a step's losses it was.
 pub(crate) fn named_part(error: Error, name: &'static str) -> Error {
     match error {
-        Error::NonFiniteLoss { place, loss, mut parts, learning_rate, parameter } => {
+        Error::NonFiniteLoss { location, loss, mut parts, learning_rate, parameter } => {
             parts.insert(0, (name, loss));
-            Error::NonFiniteLoss { place, loss, parts, learning_rate, parameter }
+            Error::NonFiniteLoss { location, loss, parts, learning_rate, parameter }
         }
         other => other,
     }
 }
 
-impl Place {
-    /// A place in training.
+impl Location {
+    /// Returns a location in training.
     pub fn training(epoch: usize, batch: usize) -> Self {
         Self { phase: Phase::Train, epoch, batch }
     }

@@ -95,20 +95,20 @@ impl Interrupt {
 
     /// Says that the request is honoured as long as the answer lives, so that the first signal does not end the program.
     /// A trainer says so by itself; who does several runs in a row says it for the time between them.
-    pub fn listen(&self) -> Listening {
+    pub fn install(&self) -> InterruptGuard {
         if self.0.listeners.fetch_add(1, Ordering::SeqCst) == 0 && !self.is_requested() {
             self.0.ends_at_once.store(false, Ordering::SeqCst);
         }
-        Listening(self.clone())
+        InterruptGuard(self.clone())
     }
 }
 
-/// Someone who honours a request, see [`Interrupt::listen`].
+/// Someone who honours a request, see [`Interrupt::install`].
 #[derive(Debug)]
 #[must_use = "the request is honoured only as long as this lives"]
-pub struct Listening(Interrupt);
+pub struct InterruptGuard(Interrupt);
 
-impl Drop for Listening {
+impl Drop for InterruptGuard {
     fn drop(&mut self) {
         let request = &self.0.0;
         if request.listeners.fetch_sub(1, Ordering::SeqCst) == 1 {

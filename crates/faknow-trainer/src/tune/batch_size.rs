@@ -192,8 +192,8 @@ impl<M: Model> Trainer<M> {
     ) -> Result<BatchSizes> {
         self.tried(|trainer| {
             search.run(|batch_size| {
-                let place = crate::Place::training(1, 1);
-                let loader = loader(batch_size).map_err(|error| Error::from(error).located(place))?;
+                let location = crate::Location::training(1, 1);
+                let loader = loader(batch_size).map_err(|error| Error::from(error).located(location))?;
                 let trial = trainer.measure(&loader, search.steps)?;
                 Ok(BatchSizeTrial { batch_size, ..trial })
             })
@@ -239,7 +239,7 @@ fn is_out_of_memory(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Place;
+    use crate::Location;
 
     const MIB: u64 = 1 << 20;
 
@@ -299,14 +299,14 @@ mod tests {
 
     #[test]
     fn a_lack_of_memory_ends_the_search_and_other_errors_are_errors() {
-        let place = Place::training(1, 1);
+        let location = Location::training(1, 1);
         let check = |message: &str, is_lack: bool| {
             let found = BatchSizeSearch::default().run(|batch_size| {
                 if batch_size < 32 {
                     let samples_per_second = batch_size as f64;
                     return Ok(BatchSizeTrial { batch_size, samples_per_second, peak_memory: None });
                 }
-                Err(Error::Panic { place, message: message.to_owned() })
+                Err(Error::Panic { location, message: message.to_owned() })
             });
             match found {
                 Ok(sizes) => {
@@ -316,7 +316,7 @@ mod tests {
                 }
                 Err(error) => {
                     assert!(!is_lack, "{message}");
-                    assert_eq!(error.to_string(), format!("{place}: {message}"));
+                    assert_eq!(error.to_string(), format!("{location}: {message}"));
                 }
             }
         };
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn where_nothing_fits_nothing_is_suggested() {
-        let lack = Error::Panic { place: Place::training(1, 1), message: "CUDA out of memory".into() };
+        let lack = Error::Panic { location: Location::training(1, 1), message: "CUDA out of memory".into() };
         let mut lack = Some(lack);
         let sizes = BatchSizeSearch::default().run(|_| Err(lack.take().unwrap())).unwrap();
         assert_eq!((sizes.suggestion(), &sizes.ended), (None, &BatchSizeEnd::OutOfMemory { batch_size: 8 }));

@@ -7,7 +7,7 @@ use faknow_callbacks::State;
 use faknow_data::Loader;
 use faknow_model::{Model, weights};
 
-use crate::error::{Place, phase_name};
+use crate::error::{Location, phase_name};
 use crate::fit::guard::guarded;
 use crate::{Error, Result, Trainer, Window};
 
@@ -16,7 +16,7 @@ impl<M: Model> Trainer<M> {
     /// step and profile back as they were, also after an error. `work` must leave all else alone.
     pub(crate) fn tried<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let _inside = self.run.span().entered();
-        let _listening = self.settings.interrupt.listen();
+        let _guard = self.settings.interrupt.install();
         let weights = weights::snapshot(&self.run.vars);
         let step = copy(&self.step.state()?);
         let profile = self.profile;
@@ -40,14 +40,14 @@ impl<M: Model> Trainer<M> {
         &mut self,
         train: &dyn Loader<M::Batch>,
         n_windows: usize,
-        mut work: impl FnMut(&mut Self, u64, Vec<(Place, M::Batch)>) -> Result<ControlFlow<()>>,
+        mut work: impl FnMut(&mut Self, u64, Vec<(Location, M::Batch)>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let limited = self.settings.limits.apply(train);
         let mut done = 0;
         for epoch in 0.. {
             let before = done;
             let mut batches =
-                guarded(1, move |batch| Place::training(epoch + 1, batch), || limited.batches(epoch, 0))?;
+                guarded(1, move |batch| Location::training(epoch + 1, batch), || limited.batches(epoch, 0))?;
             loop {
                 if done == n_windows {
                     return Ok(());

@@ -89,7 +89,8 @@ fn defect_09_gradients_of_a_window_are_kept_while_a_batch_is_attacked() {
     let gradient = parts.iter().fold(START.map(|_| 0.0), |sum, (points, share)| {
         sum.plus(*share, &by_hand(&START, points, 0.5, 0.2, 3).0)
     });
-    let mut trainer = attacked(Toy::new(), pgd(0.5, 0.2, 3)).accumulate(3).max_epochs(1).build().unwrap();
+    let mut trainer =
+        attacked(Toy::new(), pgd(0.5, 0.2, 3)).accumulate_grad_batches(3).max_epochs(1).build().unwrap();
     trainer.fit(&train_data(), None).unwrap();
     assert_weights(&trainer.into_parts().1, &START.plus(-0.1, &gradient), "three batches");
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use faknow_data::FieldBatch;
 use faknow_model::{Mode, Model, Output, TextCnn, TextCnnConfig, weights};
 use faknow_trainer::{
-    Adversarial, Attack, Clip, Optimizer, OptimizerConfig, Pgd, Place, StepContext, TrainStep,
+    Adversarial, Attack, Clip, Location, Optimizer, OptimizerConfig, Pgd, StepContext, TrainStep,
 };
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -94,7 +94,8 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
             .unwrap();
     let passes = Arc::<Mutex<Vec<_>>>::default();
     let mut model = Watched { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
-    let at = StepContext { place: Place::training(1, 1), step: 0, position: 0, seed: 0, reads_loss: false };
+    let at =
+        StepContext { location: Location::training(1, 1), step: 0, position: 0, seed: 0, reads_loss: false };
     let loss = step.step(&mut model, &batch, &mut optimizer, at).unwrap();
 
     let tolerance = |key: &str| case["tolerance"][key].as_f64().unwrap();

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use faknow_trainer::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Facts};
+use faknow_trainer::checkpoint::{Checkpoint, CheckpointError, CheckpointInfo, CheckpointStore};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -15,7 +15,8 @@ pub(crate) fn small(id: u64) -> Checkpoint {
     let values = |n: i64| Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.37 + id as f64;
     let group = |n: i64, name: &str| BTreeMap::from([(name.to_owned(), values(n)), ("b".into(), values(3))]);
     Checkpoint {
-        facts: Facts {
+        info: CheckpointInfo {
+            branch: 1,
             epoch: 3,
             batch: 7,
             step: id,
@@ -43,7 +44,7 @@ pub(crate) fn same(a: &Checkpoint, b: &Checkpoint) -> bool {
         let group = |t: &BTreeMap<String, Tensor>| t.iter().map(|(n, t)| (n.clone(), bits(t))).collect();
         c.tensors.iter().map(|(name, tensors)| (name.clone(), group(tensors))).collect()
     };
-    let text = |c: &Checkpoint| (format!("{:?}", c.facts), serde_json::to_string(&c.state).unwrap());
+    let text = |c: &Checkpoint| (format!("{:?}", c.info), serde_json::to_string(&c.state).unwrap());
     text(a) == text(b) && all(a) == all(b)
 }
 
@@ -63,8 +64,8 @@ fn check_round_trip(checkpoint: &Checkpoint) {
     let (_folder, store) = store();
     store.save("last", checkpoint).unwrap();
     assert!(same(&store.read("last").unwrap(), checkpoint));
-    assert_eq!(format!("{:?}", store.verify("last").unwrap()), format!("{:?}", checkpoint.facts));
-    assert_eq!(format!("{:?}", store.read_facts("last").unwrap()), format!("{:?}", checkpoint.facts));
+    assert_eq!(format!("{:?}", store.verify("last").unwrap()), format!("{:?}", checkpoint.info));
+    assert_eq!(format!("{:?}", store.read_info("last").unwrap()), format!("{:?}", checkpoint.info));
 }
 
 #[test]
@@ -143,15 +144,15 @@ fn every_name_state_and_fact_comes_back() {
         Some(-f64::INFINITY),
     ] {
         let texts = Some("weighted \"f1\"\n\u{7f}".to_owned());
-        let facts = Facts {
+        let info = CheckpointInfo {
             step: u64::MAX,
             samples: 1 << 60,
             monitor: texts.clone(),
             value,
             ended: texts,
-            ..Facts::default()
+            ..CheckpointInfo::default()
         };
-        check_round_trip(&Checkpoint { facts, ..Checkpoint::default() });
+        check_round_trip(&Checkpoint { info, ..Checkpoint::default() });
     }
 }
 
@@ -236,7 +237,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
         fs::write(path.join("manifest.json"), text).unwrap();
     };
     let cases: [(Occupy, &str); 3] = [
-        (|path| fs::write(path, "mine").unwrap(), "it is no folder"),
+        (|path| fs::write(path, "mine").unwrap(), "it is not a directory"),
         (
             |path| {
                 fs::create_dir(path).unwrap();
@@ -295,14 +296,14 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
     fs::create_dir_all(store.path("")).unwrap();
     manifest(&store.path("x"), "[1, 2");
     let error = store.read("x").unwrap_err().to_string();
-    assert!(error.contains("manifest.json is no JSON"), "{error}");
+    assert!(error.contains("manifest.json is not valid JSON"), "{error}");
 }
 
 #[test]
 fn a_missing_checkpoint_names_the_newest_good_one() {
     let (folder, store) = store();
     let error = store.read("last").unwrap_err();
-    assert!(matches!(&error, CheckpointError::Missing { good: None, .. }), "{error}");
+    assert!(matches!(&error, CheckpointError::Missing { fallback: None, .. }), "{error}");
     assert!(!folder.path().join("checkpoints").exists(), "reading touches nothing");
     store.clean().unwrap();
     assert!(store.list().is_empty() && store.newest_good("").is_none());
@@ -311,18 +312,18 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
     }
     fs::write(store.path("bad").join("state.json"), "{}").unwrap();
     let error = store.read("last").unwrap_err();
-    assert_eq!(error.good().unwrap().name, "good");
+    assert_eq!(error.fallback().unwrap().name, "good");
     assert!(
         error.to_string().ends_with("checkpoints/last; the newest good one is `good` (epoch 3, step 2)"),
         "{error}"
     );
     let error = store.read("bad").unwrap_err().to_string();
-    assert!(error.contains("checkpoints/bad is damaged: state.json has 2 bytes, not the"), "{error}");
+    assert!(error.contains("checkpoints/bad is corrupted: state.json has 2 bytes, not the"), "{error}");
     assert!(error.ends_with("; the newest good one is `good` (epoch 3, step 2)"), "{error}");
     // A list looks at manifests only; what has none comes last.
     fs::write(store.path("old").join("manifest.json"), "").unwrap();
     let list: Vec<_> =
-        store.list().into_iter().map(|found| (found.name, found.facts.ok().map(|f| f.step))).collect();
+        store.list().into_iter().map(|found| (found.name, found.info.ok().map(|f| f.step))).collect();
     let expected = [("bad", Some(3)), ("good", Some(2)), ("old", None)];
     assert_eq!(list, expected.map(|(name, step)| (name.to_owned(), step)));
     assert_eq!(store.newest_good("good"), None);
@@ -358,8 +359,8 @@ fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
                 let (mut step, mut n) = (0, 0);
                 while !done.load(Ordering::Relaxed) {
                     let read = store.read(name).unwrap();
-                    assert!(read.facts.step >= step && same(&read, &small(read.facts.step)));
-                    step = read.facts.step;
+                    assert!(read.info.step >= step && same(&read, &small(read.info.step)));
+                    step = read.info.step;
                     n += 1;
                 }
                 (step, n)

@@ -1,4 +1,4 @@
-//! Ten thousand damaged checkpoints: none panics, and none is taken for something else than what was written.
+//! Ten thousand corrupted checkpoints: none panics, and none is taken for something else than what was written.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ fn damage(files: &mut Files, other: &Files, rng: &mut Rng) -> &'static str {
 fn kind_of(error: &CheckpointError) -> &'static str {
     match error {
         CheckpointError::Incomplete { .. } => "incomplete",
-        CheckpointError::Damaged { .. } => "damaged",
+        CheckpointError::Corrupted { .. } => "corrupted",
         CheckpointError::Foreign { .. } => "foreign",
         error => panic!("{error:?}"),
     }
@@ -147,7 +147,7 @@ fn ten_thousand_damaged_checkpoints_are_all_refused() {
         } else {
             let Err(error) = result else { panic!("{ways:?} was accepted") };
             store.verify("last").unwrap_err();
-            assert_eq!(error.good().map(|good| good.name.as_str()), Some("good"), "{ways:?}: {error}");
+            assert_eq!(error.fallback().map(|good| good.name.as_str()), Some("good"), "{ways:?}: {error}");
             assert!(error.to_string().contains("checkpoints/last"), "{error}");
             kind_of(&error)
         };
@@ -156,7 +156,7 @@ fn ten_thousand_damaged_checkpoints_are_all_refused() {
     println!("{counts:?}");
     let seen =
         |outcome: &str| counts.iter().filter(|((_, o), _)| *o == outcome).map(|(_, n)| n).sum::<usize>();
-    assert!(seen("damaged") > 5_000 && seen("incomplete") > 500 && seen("foreign") > 0, "{counts:?}");
+    assert!(seen("corrupted") > 5_000 && seen("incomplete") > 500 && seen("foreign") > 0, "{counts:?}");
     assert!(seen("unchanged") < 1_500, "{counts:?}");
     put(&store.path("last"), &there, &whole);
     assert!(same(&store.read("last").unwrap(), &original));
@@ -202,7 +202,7 @@ fn forged_checkpoints_with_fitting_checksums_never_panic() {
         store.verify("last").unwrap();
         match store.read("last") {
             Ok(_) => accepted += 1,
-            Err(CheckpointError::Damaged { file, .. }) if file == name => refused += 1,
+            Err(CheckpointError::Corrupted { file, .. }) if file == name => refused += 1,
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -220,20 +220,27 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
     fs::write(&path, seal(&whole)).unwrap();
     store.read("last").unwrap();
     type Edit = fn(&mut Value);
-    let cases: [(Edit, &str); 10] = [
+    let cases: [(Edit, &str); 11] = [
         (
             |m| {
-                m["version"] = 2.into();
+                m["version"] = 3.into();
                 m["program"] = "faknow 7.1".into();
-                m["facts"] = "all is new".into();
+                m["info"] = "all is new".into();
             },
-            "has format 2, written by faknow 7.1, but this program knows formats up to 1: use that version of faknow",
+            "has format 3, written by faknow 7.1, but this program knows formats up to 2: use that version of faknow",
         ),
-        (|m| m["version"] = 0.into(), "manifest.json has no version from 1 to 1"),
-        (|m| m["version"] = "1".into(), "manifest.json has no version from 1 to 1"),
+        (
+            |m| {
+                m["version"] = 1.into();
+                m["program"] = "faknow 0.0.9".into();
+            },
+            "has format 1, written by faknow 0.0.9, but this program reads format 2: resume with that version of faknow",
+        ),
+        (|m| m["version"] = 0.into(), "manifest.json has no version from 1 to 2"),
+        (|m| m["version"] = "2".into(), "manifest.json has no version from 1 to 2"),
         (|m| m["format"] = "other-checkpoint".into(), "its manifest.json names another format"),
-        (|m| m["facts"]["step"] = (-1).into(), "manifest.json invalid value: integer `-1`"),
-        (|m| m["facts"]["value"] = "good".into(), "manifest.json "),
+        (|m| m["info"]["step"] = (-1).into(), "manifest.json invalid value: integer `-1`"),
+        (|m| m["info"]["value"] = "good".into(), "manifest.json "),
         (|m| drop(m["files"].as_object_mut().unwrap().remove("state.json")), "does not list state.json"),
         (
             |m| m["files"]["../../etc/passwd"] = m["files"]["state.json"].clone(),
@@ -256,7 +263,7 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
         let message = error.to_string();
         assert!(message.contains(expected), "{message}");
         assert!(message.ends_with("; the newest good one is `good` (epoch 3, step 3)"), "{message}");
-        if let CheckpointError::Newer { version: 2, known: 1, .. } = error {
+        if let CheckpointError::Newer { version: 3, known: 2, .. } = error {
             // It is not overwritten by an older program.
             assert!(matches!(store.save("last", &small(4)), Err(CheckpointError::Newer { .. })));
         }

@@ -151,7 +151,7 @@ fn what_cannot_be_remembered_is_an_error() {
 
 fn by_gem(memories: &[&[Point]], new: &[Point], sizes: &[usize], accumulate: usize) -> VarStore {
     let step = Gem::new(memories.iter().map(|points| Points::new(points)).collect()).unwrap();
-    let builder = toy::trainer().step(step).accumulate(accumulate).max_epochs(1);
+    let builder = toy::trainer().step(step).accumulate_grad_batches(accumulate).max_epochs(1);
     let mut trainer = builder.build().unwrap();
     trainer.fit(&Memory::new(new, sizes), None).unwrap();
     trainer.into_parts().1

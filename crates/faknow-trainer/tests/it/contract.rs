@@ -9,7 +9,7 @@ use faknow_callbacks::{Callback, Flow, Recorder, Run, State, on_batch_end};
 use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, metric_fn};
 use faknow_trainer::checkpoint::CheckpointStore;
-use faknow_trainer::{Average, Error, NonFinite, RunDir, TrainerBuilder};
+use faknow_trainer::{Error, NonFinite, RunDir, TrainerBuilder, WeightAveraging};
 use tch::no_grad;
 
 use crate::at_hook::{AtHook, HOOKS_OF_FIT};
@@ -65,7 +65,7 @@ fn check_state(builder: TrainerBuilder<Toy>, train: &Failing, valid: &Failing, s
         *noted.lock().unwrap() = Some(weights(&run.vars));
         Ok(Flow::Continue)
     });
-    let builder = builder.average(Average::Ema { decay: 0.5 }).max_epochs(2).callback(note);
+    let builder = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(2).callback(note);
     let mut trainer = builder.build().unwrap();
     let error = trainer.fit(train, Some(valid)).unwrap_err().to_string();
     assert!(error.contains(says), "expected {says}, got {error}");
@@ -89,11 +89,11 @@ fn gradients_and_weights_are_as_before_whatever_fails() {
             _ => "NaN",
         };
         for (in_training, at) in [(true, 5), (false, 2), (false, 5)] {
-            let place = if in_training { "training, epoch 2, batch 2" } else { "validation, epoch " };
+            let location = if in_training { "training, epoch 2, batch 2" } else { "validation, epoch " };
             let builder = move || {
                 model(move |train, n| if train == in_training && n == at { fault } else { Fault::Nothing })
             };
-            check_state(builder(), &good(), &good(), place);
+            check_state(builder(), &good(), &good(), location);
             check_state(builder(), &good(), &good(), says);
         }
     }
@@ -125,7 +125,7 @@ fn gradients_and_weights_are_as_before_whatever_fails() {
 fn check_hook(builder: TrainerBuilder<Toy>, says: &str) {
     let folder = tempfile::tempdir().unwrap();
     let builder = builder.run_dir(RunDir::create(folder.path().join("run")).unwrap());
-    let mut trainer = builder.average(Average::Ema { decay: 0.5 }).max_epochs(1).build().unwrap();
+    let mut trainer = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(1).build().unwrap();
     let error = trainer.fit(&good(), Some(&good())).unwrap_err();
     assert!(matches!(error, Error::Callback(_)) && error.to_string().contains(says), "{error:?}");
     assert!(toy::gradients_are_on(), "{error}: gradients are off");

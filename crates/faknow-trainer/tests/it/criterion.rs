@@ -43,7 +43,7 @@ fn training_minimises_the_criterion_and_validation_measures_the_models_own_loss(
 fn class_weights_are_exact_with_accumulated_gradients() {
     for json in [WEIGHTED, FOCAL] {
         let fit = |data: &Memory, accumulate: usize| {
-            let builder = toy::trainer().step(step(json)).max_epochs(4).accumulate(accumulate);
+            let builder = toy::trainer().step(step(json)).max_epochs(4).accumulate_grad_batches(accumulate);
             let mut trainer = builder.build().unwrap();
             let report = trainer.fit(data, None).unwrap();
             let losses: Vec<f64> =

@@ -13,8 +13,8 @@ use faknow_model::Loss;
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{ExponentialLr, Plateau, ScheduleConfig, WarmupLinear};
 use faknow_trainer::{
-    Adam, Average, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir,
-    StepContext, Supervised, TrainStep, Trainer, TrainerBuilder,
+    Adam, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir, StepContext,
+    Supervised, TrainStep, Trainer, TrainerBuilder, WeightAveraging,
 };
 use serde_json::Value;
 
@@ -131,7 +131,7 @@ impl Setup {
             .metrics(Metrics::default())
             .monitor("loss")
             .max_epochs(self.epochs)
-            .accumulate(self.accumulate)
+            .accumulate_grad_batches(self.accumulate)
             .checkpoints(checkpoints)
             .callback(EarlyStopping::new(self.patience))
             .callback(Freeze::new(freeze))
@@ -155,14 +155,16 @@ impl Setup {
         }
         builder = match self.average {
             Averaging::None => builder,
-            Averaging::Ema => builder.average(Average::Ema { decay: 0.8 }),
-            Averaging::Swa => builder.average(Average::Swa { start: Span::steps(3), every: Span::steps(2) }),
+            Averaging::Ema => builder.average(WeightAveraging::Ema { decay: 0.8 }),
+            Averaging::Swa => {
+                builder.average(WeightAveraging::Swa { start: Span::steps(3), every: Span::steps(2) })
+            }
         };
         if let Some(every) = self.validate_every {
             builder = builder.validate_every(every.parse().unwrap());
         }
         match self.max_steps {
-            Some(steps) => builder.limit(Span::steps(steps)),
+            Some(steps) => builder.stop_after(Span::steps(steps)),
             None => builder,
         }
     }
@@ -209,7 +211,7 @@ impl TrainStep<Toy> for Poisoned {
         at: StepContext,
     ) -> faknow_trainer::Result<Loss> {
         let poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= POISONOUS_RATE;
-        if poisonous && self.at.contains(&(at.place.epoch, at.place.batch)) {
+        if poisonous && self.at.contains(&(at.location.epoch, at.location.batch)) {
             let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);
             let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), moved: true };
             return Supervised::default().step(model, &batch, optimizer, at);

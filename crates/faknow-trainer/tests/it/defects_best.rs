@@ -5,7 +5,7 @@ use std::path::Path;
 
 use faknow_callbacks::{EarlyStopping, Recorder, StopReason};
 use faknow_metrics::{Direction, Metrics};
-use faknow_trainer::{Error, FitReport, OptimizerConfig, RunDir, Trainer, TrainerBuilder, Weights};
+use faknow_trainer::{Error, FinalWeights, FitReport, OptimizerConfig, RunDir, Trainer, TrainerBuilder};
 
 use crate::toy::{self, EpochWeights, Toy, judged_as, judged_by, scripted, train_data, valid_data, weights};
 
@@ -22,7 +22,7 @@ fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
     let best = report.best.as_ref().expect("a best epoch");
     assert_eq!((best.epoch, best.value), (epoch, value));
     assert_eq!(best.step, 3 * epoch as u64);
-    assert_eq!(report.weights, Weights::Best);
+    assert_eq!(report.weights, FinalWeights::Best);
     assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
     assert_eq!(trainer.run().best, report.best);
 }
@@ -30,7 +30,7 @@ fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
 /// There is no best epoch, and the last weights stay.
 fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
     let (trainer, report, epochs) = fit(builder);
-    assert_eq!((report.best.as_ref(), report.weights), (None, Weights::Last));
+    assert_eq!((report.best.as_ref(), report.weights), (None, FinalWeights::Last));
     assert_eq!(weights(&trainer.run().vars), epochs.of(report.history.epochs.len()));
     report
 }
@@ -43,7 +43,7 @@ fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
     let builder = toy::trainer().restore_best(true).run_dir(dir.clone()).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
-    assert_eq!((report.best, report.weights), (None, Weights::Last));
+    assert_eq!((report.best, report.weights), (None, FinalWeights::Last));
     assert_eq!(report.ended, StopReason::Completed);
     let last = epochs.of(3);
     assert_eq!(weights(&trainer.run().vars), last);
@@ -166,7 +166,7 @@ fn defect_20_early_stopping_neither_writes_nor_swaps_weights() {
     let (trainer, report, epochs) = fit(builder);
     assert_eq!(list(), before);
     assert_eq!(report.run_dir, None);
-    assert_eq!(report.weights, Weights::Last);
+    assert_eq!(report.weights, FinalWeights::Last);
     assert_eq!(report.best.unwrap().epoch, 1);
     assert_eq!(report.history.epochs.len(), 3);
     assert_eq!(weights(&trainer.run().vars), epochs.of(3));

@@ -233,12 +233,12 @@ fn defect_10_a_test_counts_every_sample() {
 #[test]
 fn defect_12_batches_without_labels_are_refused_with_their_place() {
     let unlabelled = |data: Memory| Memory { labelled: false, ..data };
-    let says = |result: Result<()>, place: &str| match result {
+    let says = |result: Result<()>, location: &str| match result {
         Err(error @ Error::NoLabels { .. }) => {
-            let expected = format!("{place}: the batch has no labels");
+            let expected = format!("{location}: the batch has no labels");
             assert!(error.to_string().starts_with(&expected), "{error}");
         }
-        other => panic!("{place}: {other:?}"),
+        other => panic!("{location}: {other:?}"),
     };
     let mut trainer = toy::trainer().build().unwrap();
     let valid = unlabelled(valid_data());

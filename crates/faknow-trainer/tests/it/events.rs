@@ -179,7 +179,7 @@ fn with_validations_after_every_second_epoch() {
 #[test]
 fn with_accumulated_gradients() {
     let _ = check(
-        judged_by(&[0.5]).accumulate(2),
+        judged_by(&[0.5]).accumulate_grad_batches(2),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0

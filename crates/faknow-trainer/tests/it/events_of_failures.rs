@@ -86,7 +86,8 @@ impl TrainStep<Toy> for NanAtFirst {
         optimizer: &mut Optimizer,
         at: StepContext,
     ) -> Result<Loss> {
-        let factor = if at.place.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
+        let factor =
+            if at.location.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
         let batch = Points {
             x: &batch.x * factor,
             labels: batch.labels.as_ref().map(tch::Tensor::shallow_clone),

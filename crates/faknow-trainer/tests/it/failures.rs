@@ -8,7 +8,7 @@ use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, Score, metric_fn};
 use faknow_model::Loss;
 use faknow_trainer::{
-    Clip, Error, NonFinite, Optimizer, Place, Result, RunDir, StepContext, TrainStep, TrainerBuilder,
+    Clip, Error, Location, NonFinite, Optimizer, Result, RunDir, StepContext, TrainStep, TrainerBuilder,
 };
 use tch::Tensor;
 
@@ -21,8 +21,8 @@ fn fit(builder: TrainerBuilder<Toy>) -> Error {
     builder.build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap_err()
 }
 
-fn place(phase: Phase, epoch: usize, batch: usize) -> Place {
-    Place { phase, epoch, batch }
+fn location(phase: Phase, epoch: usize, batch: usize) -> Location {
+    Location { phase, epoch, batch }
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     let mut trainer = builder.build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     match &error {
-        Error::NonFiniteLoss { place: at, loss, learning_rate, .. } => {
-            assert_eq!(*at, place(Phase::Train, 2, 2));
+        Error::NonFiniteLoss { location: at, loss, learning_rate, .. } => {
+            assert_eq!(*at, location(Phase::Train, 2, 2));
             assert!(loss.is_nan() && *learning_rate == 0.1);
         }
         other => panic!("{other:?}"),
@@ -145,25 +145,25 @@ fn nan_scores_are_refused_in_every_pass() {
 
 #[test]
 fn panics_become_errors_with_their_place() {
-    let check = |error: Error, at: Place, says: &str| match &error {
-        Error::Panic { place, message } => {
-            assert_eq!(*place, at, "{error}");
+    let check = |error: Error, at: Location, says: &str| match &error {
+        Error::Panic { location, message } => {
+            assert_eq!(*location, at, "{error}");
             assert!(message.contains(says), "{error}");
         }
         other => panic!("{says}: {other:?}"),
     };
     let in_training = fit(toy::of(Toy::failing_in_training(5, Fault::Panic)));
-    check(in_training, place(Phase::Train, 2, 2), "forward 5 was asked to panic");
+    check(in_training, location(Phase::Train, 2, 2), "forward 5 was asked to panic");
 
     let metric = metric_fn("odd", Direction::Maximize, |_| -> f64 { panic!("an odd metric") });
     let metrics = Metrics::empty().with(metric).unwrap();
-    check(fit(toy::trainer().metrics(metrics)), place(Phase::Valid, 1, 2), "an odd metric");
+    check(fit(toy::trainer().metrics(metrics)), location(Phase::Valid, 1, 2), "an odd metric");
 
     let own_loader = |data: &dyn Loader<Points>| toy::trainer().build().unwrap().fit(data, None).unwrap_err();
-    check(own_loader(&Bomb { at: 0 }), place(Phase::Train, 1, 1), "batch 0 is a bomb");
-    check(own_loader(&Bomb { at: 2 }), place(Phase::Train, 1, 3), "batch 2 is a bomb");
+    check(own_loader(&Bomb { at: 0 }), location(Phase::Train, 1, 1), "batch 0 is a bomb");
+    check(own_loader(&Bomb { at: 2 }), location(Phase::Train, 1, 3), "batch 2 is a bomb");
     let predicted = toy::trainer().build().unwrap().predict(&Bomb { at: 1 }).unwrap_err();
-    check(predicted, place(Phase::Test, 0, 2), "batch 1 is a bomb");
+    check(predicted, location(Phase::Test, 0, 2), "batch 1 is a bomb");
 }
 
 /// A loader that panics instead of giving a batch.
@@ -197,9 +197,9 @@ fn a_panic_in_validation_does_not_leave_gradients_off() {
         _ => Fault::Nothing,
     });
     let mut trainer = toy::of((model, vars)).build().unwrap();
-    for at in [place(Phase::Valid, 1, 1), place(Phase::Train, 2, 1)] {
+    for at in [location(Phase::Valid, 1, 1), location(Phase::Train, 2, 1)] {
         match trainer.fit(&train_data(), Some(&valid_data())).unwrap_err() {
-            Error::Panic { place, .. } => assert_eq!(place, at),
+            Error::Panic { location, .. } => assert_eq!(location, at),
             other => panic!("{other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faknow_callbacks::{EarlyStopping, StopReason};
 use faknow_model::Mode;
-use faknow_trainer::Weights;
+use faknow_trainer::FinalWeights;
 
 use crate::by_hand::START;
 use crate::toy::{self, EpochWeights, Memory, POINTS, Toy, judged_by, train_data, valid_data, weights};
@@ -33,7 +33,7 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
 
 #[test]
 fn restore_best_decides_which_weights_stay() {
-    for (restore, epoch, kept) in [(true, 2, Weights::Best), (false, 4, Weights::Last)] {
+    for (restore, epoch, kept) in [(true, 2, FinalWeights::Best), (false, 4, FinalWeights::Last)] {
         let epochs = EpochWeights::default();
         let builder = judged_by(&[0.5, 0.7, 0.6, 0.1]).restore_best(restore).callback(epochs.clone());
         let mut trainer = builder.build().unwrap();

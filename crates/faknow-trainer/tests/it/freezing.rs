@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use faknow_callbacks::{Freeze, FreezeRule, Run, Span};
 use faknow_trainer::checkpoint::CheckpointStore;
-use faknow_trainer::{Adam, Average, Error, OptimizerConfig, RunDir, TrainerBuilder, WEIGHTS_FILE};
+use faknow_trainer::{Adam, Error, OptimizerConfig, RunDir, TrainerBuilder, WEIGHTS_FILE, WeightAveraging};
 
 use crate::at_hook::AtHook;
 use crate::by_hand::{Linear, START, assert_weights};
@@ -55,9 +55,10 @@ fn no_gradient_is_computed_for_a_frozen_weight() {
 fn an_average_has_frozen_weights_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let initial = weights(&Toy::new().1);
-    for average in
-        [Average::Ema { decay: 0.7 }, Average::Swa { start: Span::steps(1), every: Span::steps(1) }]
-    {
+    for average in [
+        WeightAveraging::Ema { decay: 0.7 },
+        WeightAveraging::Swa { start: Span::steps(1), every: Span::steps(1) },
+    ] {
         let dir = RunDir::create(folder.path().join(format!("{average:?}"))).unwrap();
         let freeze = Freeze::new([FreezeRule::always("weight")]);
         let builder = toy::trainer().average(average).callback(freeze).run_dir(dir.clone());

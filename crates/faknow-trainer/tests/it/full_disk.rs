@@ -100,8 +100,8 @@ fn check(what: &str, refused: &str) {
     assert_eq!(fs::read_to_string(folder.path().join("refused")).unwrap(), refused);
     // What was saved before is whole, in the middle of the run.
     let dir = folder.path().join("run");
-    let facts = CheckpointStore::new(&dir).verify("last").unwrap();
-    assert!(facts.step >= 20 && facts.step < 1000 && facts.ended.is_none(), "{facts:?}");
+    let info = CheckpointStore::new(&dir).verify("last").unwrap();
+    assert!(info.step >= 20 && info.step < 1000 && info.ended.is_none(), "{info:?}");
 
     let end = |dir: &Path, resume: bool| {
         let run_dir = if resume { RunDir::open(dir) } else { RunDir::create(dir) };

@@ -135,8 +135,8 @@ fn a_window_of_batches_is_one_update() {
     assert!(!optimizer.updated());
     for (window, n_updates) in [(0..3, 1), (3..4, 2)] {
         let window: Vec<i32> = window.collect();
-        for (place, batch) in window.iter().enumerate() {
-            let (first, last) = (place == 0, place + 1 == window.len());
+        for (location, batch) in window.iter().enumerate() {
+            let (first, last) = (location == 0, location + 1 == window.len());
             optimizer.set_window(Window { weight: 0.25, first, last });
             let before = value(&vars, "fc.bias");
             optimizer.backward_step(&sum_of(&vars, &["fc.bias"], 4.0 * f64::from(*batch + 1))).unwrap();

@@ -1,4 +1,4 @@
-//! Errors of custom models, data sets and steps: `?` takes them, the trainer adds the place, every cause is said once.
+//! Errors of custom models, data sets and steps: `?` takes them, the trainer adds the location, every cause is said once.
 
 use std::error::Error as _;
 use std::io;
@@ -95,14 +95,14 @@ macro_rules! failures {
 }
 
 /// The place comes first, the cause once, and nothing of libtorch's C++ frames.
-fn check(error: &Error, place: &str, says: &str) {
+fn check(error: &Error, location: &str, says: &str) {
     let mut chain = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         chain = format!("{chain}: {cause}");
         next = cause.source();
     }
-    assert!(chain.starts_with(place), "{chain}");
+    assert!(chain.starts_with(location), "{chain}");
     assert_eq!(chain.matches(says).count(), 1, "{chain}");
     if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
         let debug = format!("{error:?}");
@@ -112,24 +112,24 @@ fn check(error: &Error, place: &str, says: &str) {
 
 #[test]
 fn errors_of_custom_code_have_a_place_and_each_cause_once() {
-    let place = "training, epoch 1, batch 1: ";
+    let location = "training, epoch 1, batch 1: ";
     for (fails, says) in failures!(Result<()>, Error::other) {
         let step = builder(|| Ok(())).step_fn(|_, _, _, _| {
             fails()?;
             Err(Error::Interrupted)
         });
-        check(&fit(step, || Ok(())), place, says);
+        check(&fit(step, || Ok(())), location, says);
     }
     for (fails, says) in failures!(faknow_model::Result<()>, faknow_model::Error::other) {
-        check(&fit(builder(*fails), || Ok(())), place, says);
+        check(&fit(builder(*fails), || Ok(())), location, says);
         // A step hands the model's error on.
         let step = builder(*fails).step_fn(|model, batch, optimizer, at| {
             at.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)
         });
-        check(&fit(step, || Ok(())), place, says);
+        check(&fit(step, || Ok(())), location, says);
     }
     for (fails, says) in failures!(faknow_data::Result<()>, faknow_data::Error::other) {
-        check(&fit(builder(|| Ok(())), *fails), place, says);
+        check(&fit(builder(|| Ok(())), *fails), location, says);
     }
 }
 
@@ -138,12 +138,14 @@ fn accumulated_batches_draw_different_numbers_and_a_repeated_run_the_same() {
     let drawn = |seed| {
         let numbers = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let noted = std::sync::Arc::clone(&numbers);
-        let step = builder(|| Ok(())).seed(seed).accumulate(2).step_fn(move |model, batch, optimizer, at| {
-            noted.lock().unwrap().push(at.rng().next_u64());
-            let loss = at.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)?;
-            optimizer.backward_step(&loss.total)?;
-            Ok(loss)
-        });
+        let step = builder(|| Ok(())).seed(seed).accumulate_grad_batches(2).step_fn(
+            move |model, batch, optimizer, at| {
+                noted.lock().unwrap().push(at.rng().next_u64());
+                let loss = at.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)?;
+                optimizer.backward_step(&loss.total)?;
+                Ok(loss)
+            },
+        );
         let loader = DataLoader::builder(rows()).batch_size(2).build().unwrap();
         step.build().unwrap().fit(&loader, None).unwrap();
         let numbers = numbers.lock().unwrap().clone();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use faknow_callbacks::{Callback, Flow, Run, StopReason, on_batch_end, on_epoch_end};
 use faknow_trainer::checkpoint::CheckpointStore;
-use faknow_trainer::{Change, Error, FitReport, Interrupt, Resume, RunDir};
+use faknow_trainer::{ChangeKind, Error, FitReport, Interrupt, Resume, RunDir};
 
 use crate::at_hook::AtHook;
 use crate::cut_off::{
@@ -76,8 +76,8 @@ fn an_interrupted_run_saves_itself_and_goes_on() {
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         assert_eq!(report.ended, StopReason::Interrupted);
-        let facts = CheckpointStore::new(&dir).verify("last").unwrap();
-        assert_eq!((facts.step, facts.ended), (step, None));
+        let info = CheckpointStore::new(&dir).verify("last").unwrap();
+        assert_eq!((info.step, info.ended), (step, None));
         drop(trainer);
         let end = setup.resume(&dir).unwrap();
         assert_eq!(end.report, unbroken.report);
@@ -160,7 +160,7 @@ fn a_finished_run_goes_on_to_more_epochs() {
     assert_eq!(extended.csv, whole.csv);
 }
 
-fn refused(resumed: faknow_trainer::Result<FitReport>, what: Change, says: &str) {
+fn refused(resumed: faknow_trainer::Result<FitReport>, what: ChangeKind, says: &str) {
     let error = resumed.unwrap_err();
     assert!(matches!(&error, Error::Changed { what: found, .. } if *found == what), "{error:?}");
     let message = error.to_string();
@@ -181,21 +181,21 @@ fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
     let mut trainer = builder().build().unwrap();
     refused(
         trainer.resume(&train_data_of(3), Some(&valid)),
-        Change::Data,
+        ChangeKind::Data,
         "the training data had 4 batches, fingerprint ",
     );
     drop(trainer);
     let mut trainer = builder().seed(12).build().unwrap();
-    refused(trainer.resume(&train_data(), Some(&valid)), Change::Config, "`seed` was 11, now 12");
+    refused(trainer.resume(&train_data(), Some(&valid)), ChangeKind::Config, "`seed` was 11, now 12");
     let own = serde_json::Map::from_iter([("model.dropout".to_owned(), 0.5.into())]);
     drop(trainer);
     let mut trainer = builder().hyperparameters(own.clone()).build().unwrap();
     refused(
         trainer.resume(&train_data(), Some(&valid)),
-        Change::Model,
+        ChangeKind::Model,
         "`model.dropout` was not set, now 0.5",
     );
-    let allow = Resume { allow: vec![Change::Model], ..Resume::default() };
+    let allow = Resume { allow: vec![ChangeKind::Model], ..Resume::default() };
     let report = trainer.resume_from(&allow, &train_data(), Some(&valid)).unwrap();
     assert_eq!(report.history.epochs.len(), 3);
 }

@@ -78,13 +78,13 @@ fn defect_41_a_run_leaves_a_full_record() {
     let store = CheckpointStore::new(dir.path());
     let check = |name: &str, epoch: usize, value: f64, ended: Option<&str>| {
         assert_eq!(toy::saved(&store.path(name).join(WEIGHTS_FILE)), epochs.of(epoch));
-        let facts = store.verify(name).unwrap();
+        let info = store.verify(name).unwrap();
         assert_eq!(
-            (facts.epoch, facts.batch, facts.step, facts.samples),
+            (info.epoch, info.batch, info.step, info.samples),
             (epoch, 0, 3 * epoch as u64, 7 * epoch as u64)
         );
         assert_eq!(
-            (facts.monitor.as_deref(), facts.value, facts.ended.as_deref()),
+            (info.monitor.as_deref(), info.value, info.ended.as_deref()),
             (Some("score"), Some(value), ended)
         );
     };
@@ -158,8 +158,8 @@ fn defect_24_a_run_that_fails_keeps_what_it_has() {
     assert_eq!(saved("best"), epochs.of(2));
     assert_eq!(saved("last"), weights(&trainer.run().vars));
     assert_ne!(saved("last"), saved("best"), "a batch of epoch 3 was done");
-    let facts = CheckpointStore::new(dir.path()).verify("last").unwrap();
-    assert_eq!((facts.epoch, facts.batch, facts.step, facts.ended), (3, 1, 7, None));
+    let info = CheckpointStore::new(dir.path()).verify("last").unwrap();
+    assert_eq!((info.epoch, info.batch, info.step, info.ended), (3, 1, 7, None));
     let lines = lines(&dir);
     assert_eq!(of_type(&lines, "epoch").len(), 2);
     assert_eq!(of_type(&lines, "error")[0]["message"], error);

@@ -208,7 +208,7 @@ pub(crate) fn of((model, vars): (Toy, VarStore)) -> TrainerBuilder<Toy> {
         .metrics(Metrics::from_names(&["accuracy"]).unwrap())
         .max_epochs(3)
         // Scripted metrics and faults count the passes of the run itself.
-        .sanity_batches(0)
+        .num_sanity_val_batches(0)
 }
 
 /// A metric whose values are given, one for each validation; NaN once they are used up.

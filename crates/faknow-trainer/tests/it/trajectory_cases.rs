@@ -7,7 +7,7 @@ use std::path::Path;
 use faknow_data::{FieldBatch, Loader};
 use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, loss, weights};
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Average, Clip, OptimizerConfig};
+use faknow_trainer::{Clip, OptimizerConfig, WeightAveraging};
 use serde_json::{Map, Value, json};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
@@ -54,7 +54,7 @@ pub(crate) struct Case {
     /// The parts into which each batch is cut; empty if it is not.
     pub(crate) micro_sizes: Vec<i64>,
     /// The average of the weights that is kept beside them.
-    pub(crate) average: Option<Average>,
+    pub(crate) average: Option<WeightAveraging>,
 }
 
 /// A model with its data.
@@ -84,7 +84,10 @@ impl Case {
             clip: config["clip_grad_norm"].as_f64().map_or(Clip::None, Clip::Norm),
             batches,
             micro_sizes: tensors.get("in.micro_sizes").map_or(vec![], |t| t.try_into().unwrap()),
-            average: config.get("ema_decay").and_then(Value::as_f64).map(|decay| Average::Ema { decay }),
+            average: config
+                .get("ema_decay")
+                .and_then(Value::as_f64)
+                .map(|decay| WeightAveraging::Ema { decay }),
         }
     }
 }

@@ -11,7 +11,7 @@ use faknow_callbacks::{Flow, Span, on_batch_end};
 use faknow_metrics::Metrics;
 use faknow_model::weights;
 use faknow_trainer::schedule::Plan;
-use faknow_trainer::{Optimizer, Trainer, Weights, Window};
+use faknow_trainer::{FinalWeights, Optimizer, Trainer, Window};
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 
@@ -43,10 +43,10 @@ fn golden_averages_through_fit() {
                     Case::new(&case, &tensors, kind);
                 let Task::Text { model, tokens, labels } = task else { continue };
                 let builder = Trainer::builder(model, vars).optimizer(optimizer).clip(clip).max_epochs(1);
-                let builder = builder.schedule(schedule.unwrap_or_default()).limit(Span::steps(n_steps));
+                let builder = builder.schedule(schedule.unwrap_or_default()).stop_after(Span::steps(n_steps));
                 let mut trainer = builder.average(average.expect("an average")).build().unwrap();
                 let report = trainer.fit(&Batches::new(tokens, labels, &batches, &[]), None).unwrap();
-                assert_eq!(report.weights, Weights::Average);
+                assert_eq!(report.weights, FinalWeights::Average);
                 let bound = if kind == Kind::Float { "f32" } else { "final_rel" };
                 compare_tensors(
                     &format!("{name} {kind:?} {prefix}"),
@@ -125,7 +125,7 @@ fn fit(case: Case) -> Option<Trajectory> {
     });
     let builder = Trainer::builder(model, vars).optimizer(optimizer).clip(clip).metrics(Metrics::empty());
     let builder = builder.schedule(schedule.unwrap_or_default()).callback(note).max_epochs(1);
-    let builder = builder.accumulate(micro_sizes.len().max(1));
+    let builder = builder.accumulate_grad_batches(micro_sizes.len().max(1));
     let mut trainer = builder.build().unwrap();
     trainer.fit(&data, None).unwrap();
     let mut all = std::mem::take(&mut *told.lock().unwrap());

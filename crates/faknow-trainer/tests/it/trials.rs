@@ -22,7 +22,7 @@ fn rates() -> impl Iterator<Item = f64> {
 }
 
 /// All that a trainer knows which a test could change, but for the weights.
-fn facts(trainer: &Trainer<Toy>) -> String {
+fn info(trainer: &Trainer<Toy>) -> String {
     let (run, optimizer) = (trainer.run(), trainer.optimizer());
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?}",
@@ -53,7 +53,7 @@ fn the_losses_are_those_of_a_descent_with_growing_rates() {
 
 #[test]
 fn accumulated_batches_make_one_point() {
-    let mut trainer = toy::trainer().accumulate(3).build().unwrap();
+    let mut trainer = toy::trainer().accumulate_grad_batches(3).build().unwrap();
     let curve = trainer.lr_range_test(&train_data(), &RANGE).unwrap();
     let mut at = START;
     for (point, rate) in curve.points.iter().zip(rates()) {
@@ -67,12 +67,12 @@ fn fit(trial: impl Fn(&mut Trainer<Toy>)) -> (toy::Weights, String, String) {
     let (mut model, vars) = Toy::new();
     model.dropout = 0.3;
     let recorder = Recorder::default();
-    let builder = toy::of((model, vars)).optimizer(OptimizerConfig::adam(0.05)).accumulate(2);
+    let builder = toy::of((model, vars)).optimizer(OptimizerConfig::adam(0.05)).accumulate_grad_batches(2);
     let mut trainer = builder.callback(recorder.clone()).restore_best(false).build().unwrap();
     for _ in 0..2 {
-        let before = (weights(&trainer.run().vars), facts(&trainer));
+        let before = (weights(&trainer.run().vars), info(&trainer));
         trial(&mut trainer);
-        assert_eq!((weights(&trainer.run().vars), facts(&trainer)), before);
+        assert_eq!((weights(&trainer.run().vars), info(&trainer)), before);
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     }
     let loss = |record: &faknow_metrics::EpochRecord| format!("{:?}", record.train.value("loss"));
@@ -97,10 +97,10 @@ fn a_run_is_the_same_to_the_bit_whether_something_was_tried_before_or_not() {
 fn after_an_error_all_is_as_it_was() {
     let check = |fault: Fault, part: &str| {
         let mut trainer = toy::of(Toy::failing_in_training(3, fault)).build().unwrap();
-        let before = (weights(&trainer.run().vars), facts(&trainer));
+        let before = (weights(&trainer.run().vars), info(&trainer));
         let error = trainer.lr_range_test(&train_data(), &RANGE).unwrap_err().to_string();
         assert!(error.starts_with("training, epoch 1, batch 3: ") && error.contains(part), "{error}");
-        assert_eq!((weights(&trainer.run().vars), facts(&trainer)), before);
+        assert_eq!((weights(&trainer.run().vars), info(&trainer)), before);
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     };
     check(Fault::Panic, "forward 3 was asked to panic");

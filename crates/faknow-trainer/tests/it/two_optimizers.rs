@@ -140,7 +140,7 @@ fn each_optimizer_changes_its_own_parameters_and_clips_them() {
 
 #[test]
 fn several_batches_make_one_update_of_each() {
-    let mut trainer = sgd().accumulate(3).max_epochs(1).build().unwrap();
+    let mut trainer = sgd().accumulate_grad_batches(3).max_epochs(1).build().unwrap();
     trainer.fit(&train_data(), None).unwrap();
     // The gate is updated by all batches, before the last of them gives its part of the other update.
     let (model, vars) = Gated::new();
@@ -152,7 +152,8 @@ fn several_batches_make_one_update_of_each() {
     assert_same(&trainer.run().vars, &vars, "three batches");
     // What one window leaves behind is not the next one's.
     let fit = |data: &Memory, accumulate: usize| {
-        let trainer = trainer_without_gate_in_classes().accumulate(accumulate).max_epochs(3).build();
+        let trainer =
+            trainer_without_gate_in_classes().accumulate_grad_batches(accumulate).max_epochs(3).build();
         let mut trainer = trainer.unwrap();
         trainer.fit(data, None).unwrap();
         trainer.into_parts().1
@@ -199,7 +200,7 @@ fn a_run_that_is_killed_after_any_step_ends_as_if_it_had_not_been() {
             CheckpointPolicy { every: "1 step".parse().unwrap(), ..CheckpointPolicy::default() };
         trainer((model, vars), OptimizerConfig::adam(0.05), |model, batch, _| model.gate_loss(batch))
             .optimizer(OptimizerConfig::adam(0.02))
-            .accumulate(2)
+            .accumulate_grad_batches(2)
             .max_epochs(3)
             .checkpoints(checkpoints)
             .run_dir(dir)

@@ -15,7 +15,7 @@ use faknow_data::text::TokenStorage;
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use faknow_model::Criterion;
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Attack, Average, CheckpointPolicy, OptimizerConfig};
+use faknow_trainer::{Attack, CheckpointPolicy, OptimizerConfig, WeightAveraging};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -64,7 +64,7 @@ pub struct Config {
     pub decision: DecisionConfig,
     /// An average of the weights to validate, keep and end with. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub average: Option<Average>,
+    pub average: Option<WeightAveraging>,
     /// Which checkpoints are written and kept.
     pub checkpoint: CheckpointPolicy,
     /// Weights that are not trained, for a while or at all. Default: none.

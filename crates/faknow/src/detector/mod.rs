@@ -14,7 +14,7 @@ use faknow_data::{Batch as _, Classes, Dataset, FieldDataset, Loader, ReadOption
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
 use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
 use faknow_report::Tuned;
-use faknow_trainer::{Place, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
+use faknow_trainer::{Location, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use tch::nn::VarStore;
@@ -251,9 +251,9 @@ impl Detector {
         for (index, batch) in loader.batches(0, 0).enumerate() {
             let batch = batch?;
             let indices = batch.indices.clone();
-            let place = Place { phase: Phase::Test, epoch: 0, batch: index + 1 };
+            let location = Location { phase: Phase::Test, epoch: 0, batch: index + 1 };
             for (row, scores) in
-                indices.into_iter().zip(predict_batch(&self.model, batch, self.device, place)?)
+                indices.into_iter().zip(predict_batch(&self.model, batch, self.device, location)?)
             {
                 rows[row] = scores;
             }

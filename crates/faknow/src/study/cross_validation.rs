@@ -98,7 +98,7 @@ pub fn cross_validate(
     dir: &Path,
     mut contexts: ContextFactory<'_>,
 ) -> Result<CrossValidation> {
-    let _listening = contexts.interrupt.listen();
+    let _guard = contexts.interrupt.install();
     if n_folds < 2 {
         return Err(Error::config("folds", format!("expected at least 2, got {n_folds}")));
     }

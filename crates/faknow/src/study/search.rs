@@ -39,7 +39,7 @@ pub fn search(
     dir: &Path,
     contexts: ContextFactory<'_>,
 ) -> Result<SearchOutcome> {
-    let _listening = contexts.interrupt.listen();
+    let _guard = contexts.interrupt.install();
     method.validate()?;
     check_space(space, method)?;
     let trials = method.trials(space, config.seed)?;

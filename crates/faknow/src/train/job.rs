@@ -288,13 +288,13 @@ fn with_trainer_config<M: Model>(
 ) -> TrainerBuilder<M> {
     builder = builder
         .max_epochs(config.epochs)
-        .accumulate(config.accumulate)
+        .accumulate_grad_batches(config.accumulate)
         .on_non_finite(config.on_non_finite)
-        .sanity_batches(config.sanity_batches)
+        .num_sanity_val_batches(config.sanity_batches)
         .restore_best(config.restore_best);
     let limits = [config.max_steps.map(Span::steps), config.max_time];
     for limit in limits.into_iter().flatten() {
-        builder = builder.limit(limit);
+        builder = builder.stop_after(limit);
     }
     if let Some(every) = config.validate_every {
         builder = builder.validate_every(every);

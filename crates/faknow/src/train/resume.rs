@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use faknow_callbacks::{Callback, Run};
-use faknow_trainer::{Change, Resume, RunDir};
+use faknow_trainer::{ChangeKind, Resume, RunDir};
 
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
@@ -37,7 +37,7 @@ pub struct ResumeOptions {
     /// The checkpoint to go on from. Default: `last`.
     pub from: Option<String>,
     /// What may be other than when the run began. Default: nothing.
-    pub allow: Vec<Change>,
+    pub allow: Vec<ChangeKind>,
     /// Settings to change, as `key=value`: more epochs, for example. Default: none.
     pub set: Vec<String>,
 }
@@ -82,7 +82,7 @@ pub(crate) fn go_on(
     context.callbacks.push(KeepConfig(job.config.clone()));
     let from = Resume {
         allow: options.allow.clone(),
-        free: MOVABLE.iter().chain(&FREE).map(|name| (*name).to_owned()).collect(),
+        ignored_settings: MOVABLE.iter().chain(&FREE).map(|name| (*name).to_owned()).collect(),
         ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
     };
     job.run(run_dir, context, Some(&from))

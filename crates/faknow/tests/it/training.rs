@@ -7,7 +7,7 @@ use faknow::metrics::{EpochRecord, Evaluation};
 use faknow::models::models;
 use faknow::tch::{Kind, Tensor};
 use faknow::train;
-use faknow::trainer::{RunDir, Weights};
+use faknow::trainer::{FinalWeights, RunDir};
 
 use crate::support::{Bench, distance, posts};
 
@@ -152,7 +152,7 @@ fn the_best_epoch_is_the_detectors_and_its_scores_are_those_of_that_epoch() {
     let settings = ["trainer.epochs=6", "trainer.monitor=loss", "optimizer.lr=0.1"];
     let outcome = bench.train("best", &settings);
     let best = outcome.fit.best.as_ref().unwrap();
-    assert_eq!(outcome.fit.weights, Weights::Best);
+    assert_eq!(outcome.fit.weights, FinalWeights::Best);
     let losses: Vec<f64> =
         outcome.fit.history.epochs.iter().map(|r| r.valid.as_ref().unwrap().value("loss").unwrap()).collect();
     let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
@@ -164,7 +164,7 @@ fn the_best_epoch_is_the_detectors_and_its_scores_are_those_of_that_epoch() {
         assert_eq!(report.scores().value(name), record.value(name), "{name}");
     }
     let last = bench.train("last", &[&settings[..], &["trainer.restore_best=false"]].concat());
-    assert_eq!(last.fit.weights, Weights::Last);
+    assert_eq!(last.fit.weights, FinalWeights::Last);
     let record = last.fit.history.epochs.last().unwrap().valid.as_ref().unwrap();
     assert_eq!(last.valid.unwrap().0.scores.value("loss"), record.value("loss"));
 }
