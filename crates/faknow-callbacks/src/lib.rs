@@ -3,16 +3,20 @@
 #![doc = include_str!("../README.md")]
 
 mod best;
+#[cfg(feature = "tensorboard")]
 mod board_summaries;
 mod callback;
+#[cfg(feature = "tensorboard")]
 mod confusion_picture;
 mod console;
 mod csv_log;
 mod early_stopping;
 mod error;
+#[cfg(feature = "tensorboard")]
 mod event_file;
 mod flow;
 mod freeze;
+#[cfg(feature = "tensorboard")]
 mod hparams;
 mod jsonl_log;
 mod lambda;
@@ -30,6 +34,7 @@ mod run_log;
 mod span;
 mod state;
 
+#[cfg(feature = "tensorboard")]
 mod tensorboard;
 mod text;
 
@@ -39,6 +44,7 @@ pub use console::{console_subscriber, init_console};
 pub use csv_log::CsvLog;
 pub use early_stopping::EarlyStopping;
 pub use error::{Error, Result};
+#[cfg(feature = "tensorboard")]
 pub use event_file::{Scalar, read_scalars};
 pub use flow::{Flow, StopReason};
 pub use freeze::{Freeze, FreezeRule};
@@ -56,6 +62,7 @@ pub use run_log::RunLog;
 pub use span::{Position, Span, SpanUnit};
 pub use state::State;
 
+#[cfg(feature = "tensorboard")]
 pub use tensorboard::TensorBoard;
 pub use text::{format_duration, format_utc};
 pub use tracing::level_filters::LevelFilter;

@@ -1,6 +1,8 @@
 //! Puts a trainer together: model, optimizer, schedules, metrics, callbacks, folder.
 
-use faknow_callbacks::{Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, Span, TensorBoard};
+#[cfg(feature = "tensorboard")]
+use faknow_callbacks::TensorBoard;
+use faknow_callbacks::{Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, Span};
 use faknow_metrics::Metrics;
 use faknow_model::Model;
 use serde_json::{Map, Value, json};
@@ -233,7 +235,8 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// The run's own folder: weights, `run.log`, `history.jsonl`, `metrics.csv` and `tensorboard/` go there.
+    /// The run's own folder: weights, `run.log`, `history.jsonl`, `metrics.csv` and, with the feature
+    /// `tensorboard`, `tensorboard/` go there.
     /// Default: none, and nothing is written.
     #[must_use]
     pub fn run_dir(mut self, dir: RunDir) -> Self {
@@ -242,7 +245,8 @@ impl<M: Model> TrainerBuilder<M> {
     }
 
     /// Writes histograms of weights and gradients for TensorBoard into the run folder after every so many epochs, see
-    /// [`TensorBoard::histograms_every`]. Default: never.
+    /// `TensorBoard::histograms_every`. Default: never. Needs the feature `tensorboard`; [`build`](Self::build) refuses
+    /// it otherwise.
     #[must_use]
     pub fn histograms_every(mut self, epochs: usize) -> Self {
         self.histograms_every = Some(epochs);
@@ -292,6 +296,13 @@ impl<M: Model> TrainerBuilder<M> {
         if self.device != self.vars.device() {
             self.vars.set_device(self.device);
         }
+        if self.histograms_every.is_some() && cfg!(not(feature = "tensorboard")) {
+            return Err(setting(
+                "histograms_every",
+                "none, or a build with the feature `tensorboard`",
+                "a number",
+            ));
+        }
         let optimizer = Optimizer::new(&self.optimizer, &self.vars, self.clip)?;
         let name = self.run_dir.as_ref().map_or_else(|| "run".to_owned(), RunDir::name);
         let mut run = Run::new(name, self.vars);
@@ -336,10 +347,13 @@ impl<M: Model> TrainerBuilder<M> {
 
 /// The callbacks that write into the run folder, before the user's own.
 fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) -> Callbacks {
+    #[cfg(not(feature = "tensorboard"))]
+    let _ = histograms_every;
     let mut all = Callbacks::default();
     all.push(RunLog::new());
     all.push(CsvLog::new());
     all.push(JsonlLog::new());
+    #[cfg(feature = "tensorboard")]
     all.push(match histograms_every {
         Some(epochs) => TensorBoard::new().histograms_every(epochs),
         None => TensorBoard::new(),

@@ -90,9 +90,11 @@ impl Graph {
             packages.iter().map(|it| (text(&it["id"]), text(&it["name"]))).collect();
         let mut graph = Self::default();
         for package in packages.iter().filter(|package| members.contains(&package["id"])) {
-            let names =
-                list(&package["dependencies"], "dependencies")?.iter().map(|it| text(&it["name"])).collect();
-            graph.members.insert(text(&package["name"]), names);
+            let name = text(&package["name"]);
+            // A crate that depends on itself does so to have all of its features in its tests.
+            let names = list(&package["dependencies"], "dependencies")?;
+            let names = names.iter().map(|it| text(&it["name"])).filter(|it| *it != name).collect();
+            graph.members.insert(name.clone(), names);
         }
         for node in list(&metadata["resolve"]["nodes"], "resolved dependencies")? {
             let needs = list(&node["dependencies"], "dependencies")?;

@@ -4,6 +4,7 @@ mod drop_edge;
 mod event_split;
 mod features;
 mod npy;
+mod npz;
 mod npz_trees;
 mod td_rvnn;
 mod tf_idf;

@@ -1,13 +1,8 @@
-//! NumPy's arrays, alone in a `.npy` file or several in a zip, `.npz`.
+//! NumPy's arrays in `.npy` files.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use crate::{Error, Result};
-
-/// Larger arrays than that are no trees.
-const MAX_BYTES: u64 = 1 << 36;
 
 /// An array of numbers, whatever they were.
 #[derive(Debug)]
@@ -55,38 +50,8 @@ impl Npy {
     }
 }
 
-/// The arrays of a `.npz` file.
-pub(super) struct Npz<'a> {
-    path: &'a Path,
-    archive: zip::ZipArchive<File>,
-}
-
-impl<'a> Npz<'a> {
-    pub(super) fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let archive = zip::ZipArchive::new(file)
-            .map_err(|e| Error::file(path, format!("expected a NumPy archive (.npz): {e}")))?;
-        Ok(Self { path, archive })
-    }
-
-    /// The array of the first of these names that is there.
-    pub(super) fn read(&mut self, names: &[&str]) -> Result<Npy> {
-        let has = |name: &&&str| self.archive.index_for_name(&format!("{name}.npy")).is_some();
-        let Some(name) = names.iter().find(has) else {
-            let known: Vec<_> = self.archive.file_names().flatten().collect();
-            let message = format!("no array `{}`; there are: {}", names.join("` or `"), known.join(", "));
-            return Err(Error::file(self.path, message));
-        };
-        let wrong = |message: String| Error::file(self.path, format!("array `{name}`: {message}"));
-        let entry = self.archive.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
-        let mut bytes = Vec::new();
-        entry.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
-        parse(&bytes).map_err(wrong)
-    }
-}
-
 /// Parses NumPy's format, versions 1 to 3.
-fn parse(bytes: &[u8]) -> std::result::Result<Npy, String> {
+pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Npy, String> {
     let damaged = || "expected a NumPy array (.npy); the file is none, or it is cut off".to_owned();
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(damaged)?;
     let (&major, rest) = rest.get(..2).and_then(|v| v.first()).zip(rest.get(2..)).ok_or_else(damaged)?;

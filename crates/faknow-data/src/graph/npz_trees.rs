@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::npy::Npz;
+use super::npz::Npz;
 use super::{SparseRows, Tree};
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// class. What else they hold is not needed.
 ///
 /// # Errors
-/// A file cannot be read, or holds no tree: the error names it.
+/// A file cannot be read, or holds no tree: the error names it; the feature `npz` is not enabled.
 pub fn read_npz_trees(folder: &Path, ids: Option<&[String]>) -> Result<Vec<Tree>> {
     let files: Vec<PathBuf> = match ids {
         Some(ids) => ids.iter().map(|id| folder.join(format!("{id}.npz"))).collect(),

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use super::npy::{Npy, Npz};
+use super::npy::Npy;
+use super::npz::Npz;
 use super::{SparseRows, Tree};
 use crate::{Error, Result};
 

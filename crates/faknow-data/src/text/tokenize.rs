@@ -1,10 +1,7 @@
 //! Cuts texts into tokens.
 
-use std::collections::HashSet;
-use std::sync::OnceLock;
-
-use jieba_rs::Jieba;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::ascii;
@@ -20,7 +17,7 @@ pub enum TokenizerKind {
     #[default]
     Words,
     /// Chinese words, by jieba's dictionary and, for words that are not in it, its hidden Markov model. The
-    /// dictionary is loaded once, at the first text, which takes a moment.
+    /// dictionary is loaded once, at the first text, which takes a moment. Needs the feature `chinese`.
     Jieba,
     /// User-perceived characters (grapheme clusters): a letter with its accents, an emoji with its modifiers.
     Characters,
@@ -107,11 +104,15 @@ impl Tokenizer {
     /// A tokenizer of these settings.
     ///
     /// # Errors
-    /// If `max_length` is 0.
+    /// If `max_length` is 0, or the kind is [`TokenizerKind::Jieba`] and the feature `chinese` is not enabled.
     pub fn new(config: TokenizerConfig) -> Result<Self> {
         if config.max_length == Some(0) {
             let expected = "at least 1".to_owned();
             return Err(Error::Setting { name: "tokenizer.max_length", expected, got: "0".to_owned() });
+        }
+        if config.kind == TokenizerKind::Jieba && cfg!(not(feature = "chinese")) {
+            let expected = "another tokenizer, or a build with the feature `chinese`".to_owned();
+            return Err(Error::Setting { name: "tokenizer.kind", expected, got: "`jieba`".to_owned() });
         }
         let prepared = |word: &String| if config.lowercase { word.to_lowercase() } else { word.clone() };
         let stop_words = config.stop_words.iter().map(prepared).collect();
@@ -175,7 +176,7 @@ impl Tokenizer {
     fn cut_any<G: FnMut(&str) -> bool>(&self, text: &str, give: &mut G) -> bool {
         let runs = self.config.kind == TokenizerKind::Alphanumeric;
         let is_word = |c: char| c.is_alphanumeric() || (runs && c == '_');
-        let mut give = |token: &str| {
+        let give = |token: &str| {
             let token = token.trim_matches(is_invisible);
             let wanted = match self.config.punctuation {
                 true => !token.chars().all(char::is_whitespace),
@@ -185,17 +186,25 @@ impl Tokenizer {
         };
         match self.config.kind {
             TokenizerKind::Words => text.split_word_bounds().all(give),
-            TokenizerKind::Jieba => jieba().cut(text, true).into_iter().all(|token| give(token.word)),
+            TokenizerKind::Jieba => chinese_words(text).into_iter().all(give),
             TokenizerKind::Characters => text.graphemes(true).all(give),
             TokenizerKind::Alphanumeric => alphanumeric_runs(text).all(give),
         }
     }
 }
 
-/// Jieba with its own dictionary, shared by all tokenizers and threads.
-fn jieba() -> &'static Jieba {
-    static JIEBA: OnceLock<Jieba> = OnceLock::new();
-    JIEBA.get_or_init(Jieba::new)
+/// The words of a Chinese text, by jieba with its own dictionary, which all tokenizers and threads share.
+#[cfg(feature = "chinese")]
+fn chinese_words(text: &str) -> Vec<&str> {
+    static JIEBA: std::sync::OnceLock<jieba_rs::Jieba> = std::sync::OnceLock::new();
+    let tokens = JIEBA.get_or_init(jieba_rs::Jieba::new).cut(text, true);
+    tokens.into_iter().map(|token| token.word).collect()
+}
+
+/// Nothing: [`Tokenizer::new`] refuses Chinese without the feature `chinese`.
+#[cfg(not(feature = "chinese"))]
+fn chinese_words(_: &str) -> Vec<&str> {
+    Vec::new()
 }
 
 /// Runs of letters, digits and `_`, and every other character on its own.

@@ -8,9 +8,12 @@ use std::path::Path;
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
+#[cfg(feature = "pytorch-files")]
 mod objects;
 mod partial;
+#[cfg(feature = "pytorch-files")]
 mod pickle;
+#[cfg(feature = "pytorch-files")]
 mod pytorch;
 mod safetensors;
 
@@ -18,6 +21,9 @@ pub use partial::{Conversion, LoadReport, Mismatch, load_partial, restore_partia
 pub use safetensors::{from_bytes, to_bytes};
 
 use crate::{Error, Result};
+
+/// The first bytes of every zip archive.
+const ZIP: &[u8] = b"PK\x03\x04";
 
 /// Writes all variables to `path`, whole or not at all: the file is written beside, synced and renamed.
 ///
@@ -86,7 +92,7 @@ pub fn load(vars: &VarStore, path: &Path) -> Result<()> {
 }
 
 /// Reads all tensors of a file, by its content whether it is of safetensors or a state dict that PyTorch 1.6 or later
-/// saved (`.pt`, `.pth`, `.bin`).
+/// saved (`.pt`, `.pth`, `.bin`; needs the feature `pytorch-files`).
 ///
 /// Of a checkpoint that has more than the state dict, that under `state_dict`, `model_state_dict` or `model` is read.
 /// What PyTorch saves is a program in part; no file is executed here, and one that asks for more than tensors and
@@ -98,16 +104,42 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
     let mut file = BufReader::new(File::open(path).map_err(io)?);
     let mut bytes = Vec::new();
-    file.by_ref().take(pytorch::ZIP.len() as u64).read_to_end(&mut bytes).map_err(io)?;
-    let decoded = if bytes == pytorch::ZIP {
+    file.by_ref().take(ZIP.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+    let decoded = if bytes == ZIP {
         file.rewind().map_err(io)?;
-        pytorch::decode(file)
+        read_pytorch(file)
     } else {
         file.read_to_end(&mut bytes).map_err(io)?;
         // The first bytes of the two formats may be the same by chance, so safetensors is tried first.
-        safetensors::decode(&bytes).map_err(|reason| pytorch::refused(&bytes).map_or(reason, str::to_owned))
+        safetensors::decode(&bytes).map_err(|reason| refused(&bytes).map_or(reason, str::to_owned))
     };
     decoded.map_err(|reason| Error::Unreadable { path: path.to_path_buf(), reason })
+}
+
+#[cfg(feature = "pytorch-files")]
+fn read_pytorch(file: BufReader<File>) -> Result<BTreeMap<String, Tensor>, String> {
+    pytorch::decode(file)
+}
+
+#[cfg(not(feature = "pytorch-files"))]
+fn read_pytorch(_: BufReader<File>) -> Result<BTreeMap<String, Tensor>, String> {
+    Err("a file of PyTorch, which needs a build with the feature `pytorch-files`".to_owned())
+}
+
+/// Why a file that begins with these bytes is not read, if it is one that PyTorch or Python makes.
+fn refused(start: &[u8]) -> Option<&'static str> {
+    const LEGACY: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+    match start {
+        _ if start.starts_with(&LEGACY) => Some(
+            "refused: the format of PyTorch before 1.6; in Python, write it anew: \
+             torch.save(torch.load(FILE, map_location=\"cpu\"), NEW_FILE)",
+        ),
+        [0x80, 2..=5, ..] => Some(
+            "refused: a bare pickle, which is a program; in Python, save the weights with \
+             torch.save(model.state_dict(), FILE) or as safetensors",
+        ),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

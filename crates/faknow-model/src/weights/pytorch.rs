@@ -10,9 +10,6 @@ use super::objects::{Layout, Objects, Storage, Value};
 use super::pickle;
 use super::safetensors::from_raw;
 
-/// The first bytes of every zip archive.
-pub(super) const ZIP: &[u8] = b"PK\x03\x04";
-
 /// The keys under which a checkpoint has its state dict.
 const WRAPPERS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
@@ -26,22 +23,6 @@ const MIN_ALLOWANCE: u64 = 1 << 24;
 
 /// Tensors by name.
 type Layouts<'a> = BTreeMap<&'a str, &'a Layout>;
-
-/// Why a file that begins with these bytes is not read, if it is one that PyTorch or Python makes.
-pub(super) fn refused(start: &[u8]) -> Option<&'static str> {
-    const LEGACY: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-    match start {
-        _ if start.starts_with(&LEGACY) => Some(
-            "refused: the format of PyTorch before 1.6; in Python, write it anew: \
-             torch.save(torch.load(FILE, map_location=\"cpu\"), NEW_FILE)",
-        ),
-        [0x80, 2..=5, ..] => Some(
-            "refused: a bare pickle, which is a program; in Python, save the weights with \
-             torch.save(model.state_dict(), FILE) or as safetensors",
-        ),
-        _ => None,
-    }
-}
 
 /// The tensors of an archive, on the CPU, each with memory of its own.
 pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor>, String> {

@@ -1,8 +1,11 @@
 //! What a learning-rate range test found: the loss by the rate, and the rates that it speaks for.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
 
 /// A test ends when the smoothed loss is this many times the best so far.
 pub(crate) const DIVERGED: f64 = 4.0;
@@ -54,6 +57,23 @@ impl fmt::Display for LrRangeEnd {
 }
 
 impl LrCurve {
+    /// Writes the curve to `path` as an SVG picture: the loss over the logarithm of the learning rate, with the
+    /// suggestion and the steepest point marked.
+    ///
+    /// What lies far beyond the losses before the lowest one is cut off, so that the fall can be seen.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the feature `plots` is not enabled.
+    pub fn write_svg(&self, path: &Path) -> Result<()> {
+        let io = |source| Error::Io { path: path.to_path_buf(), source };
+        #[cfg(feature = "plots")]
+        let picture = self.svg().map_err(|error| std::io::Error::other(error.to_string()));
+        #[cfg(not(feature = "plots"))]
+        let picture: std::io::Result<String> =
+            Err(std::io::Error::other("a picture needs a build with the feature `plots`"));
+        std::fs::write(path, picture.map_err(io)?).map_err(io)
+    }
+
     /// The rate to train with: a tenth of that at which the smoothed loss was lowest. There the loss still falls fast,
     /// and noise moves it less than the steepest point.
     ///

@@ -1,12 +1,11 @@
 //! A learning-rate range test as a picture.
 
 use std::error::Error as StdError;
-use std::path::Path;
 
 use plotters::prelude::*;
 use plotters::series::DashedLineSeries;
 
-use crate::{Error, LrCurve, LrPoint, Result};
+use crate::{LrCurve, LrPoint};
 
 const SIZE: (u32, u32) = (900, 540);
 const OF_UPDATES: RGBColor = RGBColor(185, 200, 215);
@@ -15,20 +14,7 @@ const SUGGESTED: RGBColor = RGBColor(200, 60, 30);
 const STEEPEST: RGBColor = RGBColor(60, 130, 70);
 
 impl LrCurve {
-    /// Writes the curve to `path` as an SVG picture: the loss over the logarithm of the rate, with the suggestion
-    /// and the steepest point marked.
-    ///
-    /// What lies far beyond the losses before the lowest one is cut off, so that the fall can be seen.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_svg(&self, path: &Path) -> Result<()> {
-        let io = |source| Error::Io { path: path.to_path_buf(), source };
-        let picture = self.svg().map_err(|error| io(std::io::Error::other(error.to_string())))?;
-        std::fs::write(path, picture).map_err(io)
-    }
-
-    fn svg(&self) -> Result<String, Box<dyn StdError + '_>> {
+    pub(super) fn svg(&self) -> Result<String, Box<dyn StdError + '_>> {
         let mut picture = String::new();
         let (rates, losses) = (self.rate_range(), self.loss_range());
         let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch_size;
 pub(crate) mod lr_curve;
+#[cfg(feature = "plots")]
 mod lr_plot;
 pub(crate) mod lr_range;
 mod trial;

@@ -78,6 +78,10 @@ impl Config {
         at_least_1("trainer.limit_batches", trainer.limit_batches.unwrap_or(1))?;
         at_least_1("trainer.overfit_batches", trainer.overfit_batches.unwrap_or(1))?;
         at_least_1("trainer.histograms_every", trainer.histograms_every.unwrap_or(1))?;
+        if let Some(epochs) = trainer.histograms_every {
+            let expected = "none, or a build with the feature `tensorboard`";
+            check("trainer.histograms_every", epochs, cfg!(feature = "tensorboard"), expected)?;
+        }
         if let Some(time) = trainer.max_time {
             let fits = time.unit() == SpanUnit::Seconds;
             check("trainer.max_time", time, fits, "a time, as in `90 minutes`")?;

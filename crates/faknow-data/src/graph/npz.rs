@@ -1,0 +1,63 @@
+//! Several NumPy arrays in a zip archive, `.npz`; reading them needs the feature `npz`.
+
+#[cfg(feature = "npz")]
+use std::fs::File;
+#[cfg(feature = "npz")]
+use std::io::Read as _;
+use std::path::Path;
+
+use super::npy::Npy;
+#[cfg(feature = "npz")]
+use super::npy::parse;
+use crate::{Error, Result};
+
+/// The largest array that is read, in bytes; larger ones are not trees.
+#[cfg(feature = "npz")]
+const MAX_BYTES: u64 = 1 << 36;
+
+#[cfg(feature = "npz")]
+/// The arrays of a `.npz` file.
+pub(super) struct Npz<'a> {
+    path: &'a Path,
+    archive: zip::ZipArchive<File>,
+}
+
+#[cfg(feature = "npz")]
+impl<'a> Npz<'a> {
+    pub(super) fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let archive = zip::ZipArchive::new(file)
+            .map_err(|e| Error::file(path, format!("expected a NumPy archive (.npz): {e}")))?;
+        Ok(Self { path, archive })
+    }
+
+    /// The array of the first of these names that is there.
+    pub(super) fn read(&mut self, names: &[&str]) -> Result<Npy> {
+        let has = |name: &&&str| self.archive.index_for_name(&format!("{name}.npy")).is_some();
+        let Some(name) = names.iter().find(has) else {
+            let known: Vec<_> = self.archive.file_names().flatten().collect();
+            let message = format!("no array `{}`; there are: {}", names.join("` or `"), known.join(", "));
+            return Err(Error::file(self.path, message));
+        };
+        let wrong = |message: String| Error::file(self.path, format!("array `{name}`: {message}"));
+        let entry = self.archive.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
+        let mut bytes = Vec::new();
+        entry.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+        parse(&bytes).map_err(wrong)
+    }
+}
+
+/// What stands for an archive in a build that cannot read any.
+#[cfg(not(feature = "npz"))]
+pub(super) enum Npz {}
+
+#[cfg(not(feature = "npz"))]
+impl Npz {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Err(Error::file(path, "a NumPy archive (.npz), which needs a build with the feature `npz`"))
+    }
+
+    pub(super) fn read(&mut self, _: &[&str]) -> Result<Npy> {
+        match *self {}
+    }
+}
