@@ -4,10 +4,8 @@
 //!
 //! `cargo run -p faknow-examples --bin custom_callback`
 
-use std::sync::mpsc::{Sender, channel};
-
-use anyhow::ensure;
-use faknow::callbacks::Result;
+use anyhow::{Context, ensure};
+use faknow::callbacks::{HookResult, MonitorChoice};
 use faknow::data::synth::{SynthOptions, records};
 use faknow::prelude::*;
 
@@ -16,8 +14,8 @@ use faknow::prelude::*;
 struct Anneal {
     floor: f64,
     lowest: f64,
-    /// Takes a row of each epoch. The trainer owns its callbacks, so what shall be read later is sent out.
-    rows: Sender<Row>,
+    /// A row of each epoch.
+    rows: Vec<Row>,
 }
 
 /// What the table holds of an epoch.
@@ -30,21 +28,23 @@ struct Row {
 }
 
 impl Callback for Anneal {
-    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         self.lowest = f64::INFINITY;
         // Checked before anything is computed: without validation there is no loss to go by.
-        Monitor::resolve("loss", run).map(drop)
+        MonitorChoice::from("loss").resolve(run)?;
+        Ok(())
     }
 
-    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         let Some(valid_loss) = record.valid.as_ref().and_then(|valid| valid.value("loss")) else {
             return Ok(Flow::Continue);
         };
         let vectors = &run.vars.variables()["word_embedding.weight"];
         let vector_length = vectors.norm_scalaropt_dim(2, [1], false).mean(Kind::Double).double_value(&[]);
         let learning_rate = record.learning_rates[0];
-        // Nobody may be listening any more; that is no reason to end a run.
-        let _ = self.rows.send(Row { epoch: record.epoch, learning_rate, valid_loss, vector_length });
+        // In the history, `metrics.csv` and TensorBoard.
+        run.log("vector_length", vector_length);
+        self.rows.push(Row { epoch: record.epoch, learning_rate, valid_loss, vector_length });
 
         if valid_loss < self.lowest {
             self.lowest = valid_loss;
@@ -55,8 +55,7 @@ impl Callback for Anneal {
         if run.learning_rates[0] >= self.floor {
             return Ok(Flow::Continue);
         }
-        let message = format!("the learning rate would fall below {}", self.floor);
-        Ok(Flow::Stop(StopReason::Callback { callback: self.name().to_owned(), message }))
+        Ok(Flow::stop(format!("the learning rate would fall below {}", self.floor)))
     }
 }
 
@@ -76,18 +75,17 @@ fn main() -> anyhow::Result<()> {
     seed_model(1);
     let vars = nn::VarStore::new(Device::Cpu);
     let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
-    let (rows, table) = channel();
     let mut trainer = Trainer::builder(model, vars)
         .optimizer(OptimizerConfig::adam(1e-2))
         .max_epochs(30)
         .monitor("loss")
-        .callback(Anneal { floor: 5e-4, lowest: f64::INFINITY, rows })
+        .callback(Anneal { floor: 5e-4, lowest: f64::INFINITY, rows: Vec::new() })
         .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
 
-    let table: Vec<Row> = table.try_iter().collect();
+    let table = &trainer.callback::<Anneal>().context("the trainer has the callback")?.rows;
     println!("epoch  learning rate  validation loss  mean length of word vectors");
-    for Row { epoch, learning_rate, valid_loss, vector_length } in &table {
+    for Row { epoch, learning_rate, valid_loss, vector_length } in table {
         println!("{epoch:>5}  {learning_rate:>13}  {valid_loss:>15.4}  {vector_length:>27.4}");
     }
     println!("ended: {}", report.ended);

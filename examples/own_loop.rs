@@ -5,7 +5,7 @@
 //! `cargo run -p faknow-examples --bin own_loop`
 
 use anyhow::{Context as _, ensure};
-use faknow::callbacks::{BatchEnd, Best, BestTracker};
+use faknow::callbacks::{BatchEnd, Best, BestTracker, RunOwner};
 use faknow::data::synth::{SynthOptions, records};
 use faknow::metrics::History;
 use faknow::model::layers::with_row_gradients;
@@ -69,11 +69,10 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
     callbacks.push(Progress::plain(std::io::stderr()));
 
     // What callbacks want to know of a run before it begins.
-    let mut run = Run::new("own loop", vars);
-    run.max_epochs = MAX_EPOCHS;
-    run.n_batches = setting.train.n_batches();
-    run.monitors = Monitor::all(&metrics);
-    run.monitor = Some(monitor.clone());
+    let mut run = RunOwner::new("own loop", vars);
+    (run.progress_mut().max_epochs, run.progress_mut().n_batches) = (MAX_EPOCHS, setting.train.n_batches());
+    run.setup_mut().monitors = Monitor::all(&metrics);
+    run.setup_mut().monitor = Some(monitor.clone());
     run.learning_rates = optimizer.learning_rates().to_vec();
     let mut tracker = BestTracker::new(monitor.direction);
     let mut best_weights = weights::snapshot(&run.vars);
@@ -81,16 +80,16 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
     callbacks.on_fit_start(&mut run)?;
 
     'epochs: for epoch in 1..=MAX_EPOCHS {
-        (run.epoch, run.batch) = (epoch, 0);
+        (run.progress_mut().epoch, run.progress_mut().batch) = (epoch, 0);
         callbacks.on_epoch_start(&mut run)?;
         let (mut losses, mut norms) = (LossSums::default(), GradNorms::default());
         let learning_rates = run.learning_rates.clone();
         for batch in setting.train.batches(epoch - 1, 0) {
             let batch = batch?;
             let n_samples = batch.n_samples();
-            optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
             callbacks.on_batch_start(&mut run)?;
-            seed_step(SEED, run.step); // the dropout of this step is a function of seed and step
+            optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
+            seed_step(SEED, run.step()); // the dropout of this step is a function of seed and step
             // Words that do not occur are left out of the gradient, as the stock step does it.
             let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
             let loss = output.loss.context("the batch has no labels")?;
@@ -98,9 +97,9 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             losses.add(&loss, n_samples)?;
             let norm = optimizer.grad_norm().context("there are no gradients")?.shallow_clone();
             norms.add(&norm)?;
-            run.batch += 1;
-            run.step += 1;
-            run.samples += n_samples as u64;
+            let progress = run.progress_mut();
+            (progress.batch, progress.step) = (progress.batch + 1, progress.step + 1);
+            progress.samples += n_samples as u64;
             let end =
                 BatchEnd { n_samples, loss: loss.total.detach(), parts: Vec::new(), grad_norm: Some(norm) };
             if let Flow::Stop(reason) = callbacks.on_batch_end(&mut run, &end)? {
@@ -108,28 +107,29 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
                 break 'epochs;
             }
         }
-        callbacks.on_validation_start(&mut run)?;
-        let evaluation = evaluate(&model, &setting.valid, &metrics, Device::Cpu)?;
+        callbacks.on_evaluation_start(&mut run, Phase::Valid)?;
+        let mut evaluation = evaluate(&model, &setting.valid, &metrics, Device::Cpu)?;
         let record = EpochRecord {
             epoch,
-            step: run.step,
-            samples: run.samples,
+            step: run.step(),
+            samples: run.samples(),
             train: losses.means()?,
-            valid: Some(evaluation.scores),
+            valid: Some(evaluation.scores.clone()),
             learning_rates,
             grad_norm: norms.mean()?,
             train_seconds: 0.0,
             valid_seconds: evaluation.seconds,
         };
-        run.history.epochs.push(record.clone());
+        run.progress_mut().history.epochs.push(record.clone());
         let value = monitor.value(&record);
         if let (true, Some(value)) = (tracker.observe(value), value) {
             best_weights = weights::snapshot(&run.vars);
-            run.best = Some(Best { epoch, step: run.step, monitor: monitor.name.clone(), value });
+            let best = Best { epoch, step: run.step(), monitor: monitor.name.clone(), value };
+            run.progress_mut().best = Some(best);
         }
-        // All are told of both, whoever stops the run.
-        let after_validation = callbacks.on_validation_end(&mut run, &record)?;
-        let after_epoch = callbacks.on_epoch_end(&mut run, &record)?;
+        // Both are called, whichever callback stops the run.
+        let after_validation = callbacks.on_evaluation_end(&mut run, Phase::Valid, &mut evaluation)?;
+        let after_epoch = callbacks.on_epoch_end(&mut run)?;
         if let Some(Flow::Stop(reason)) =
             [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue)
         {
@@ -138,8 +138,8 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
         }
     }
     weights::restore(&run.vars, &best_weights, "best weights".as_ref())?;
-    callbacks.on_fit_end(&mut run, &ended)?;
-    Ok((ended, run.history, run.vars))
+    callbacks.on_fit_end(&mut run, Ok(&ended))?;
+    Ok((ended, run.history().clone(), run.into_vars()))
 }
 
 /// Trains as most do.

@@ -7,7 +7,7 @@
 //! `cargo run -p faknow-examples --bin two_optimizers`
 
 use anyhow::ensure;
-use faknow::callbacks::{Span, on_batch_end};
+use faknow::callbacks::{Interval, on_batch_end};
 use faknow::data::Rng;
 use faknow::model::layers::Linear;
 use faknow::model::{Result, loss};
@@ -133,7 +133,7 @@ fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matchi
         .step(step)
         .optimizer(OptimizerConfig::adam(0.05))
         .clip(Clip::Norm(0.5))
-        .checkpoints(CheckpointPolicy { every: Span::steps(5), ..CheckpointPolicy::default() })
+        .checkpoints(CheckpointPolicy { every: Interval::steps(5), ..CheckpointPolicy::default() })
         .max_epochs(8)
         .run_dir(dir))
 }
@@ -156,7 +156,7 @@ fn main() -> anyhow::Result<()> {
 
     // The same run, cut off in its third epoch; it goes on with both optimizers as they were then.
     let cut =
-        on_batch_end(|run, _| if run.step == 47 { panic!("the power fails") } else { Ok(Flow::Continue) });
+        on_batch_end(|run, _| if run.step() == 47 { panic!("the power fails") } else { Ok(Flow::Continue) });
     std::panic::set_hook(Box::new(|_| {})); // the panic is meant
     let dir = folder.join("cut off");
     let cut_off = trainer(RunDir::create(&dir)?)?.callback(cut).build()?.fit(&train, Some(&valid));

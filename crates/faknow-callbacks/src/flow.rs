@@ -1,17 +1,33 @@
-//! Stopping is not failing: what a callback answers, and why a run ended.
+//! Stopping is not failing: what a callback returns, and why a run ended.
 
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
+use crate::Interval;
 
-/// A callback's answer to the loop.
+/// What a hook tells the loop to do.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a run that is told to stop must stop"]
+#[must_use = "a run has to stop when a callback says so"]
 pub enum Flow {
-    /// Go on.
+    /// Continue.
     Continue,
-    /// End the run in good order, for this reason.
+    /// End the run gracefully, for this reason.
     Stop(StopReason),
+}
+
+impl Flow {
+    /// Ends the run gracefully; the reason in the report is the callback's name and `message`.
+    ///
+    /// ```
+    /// use faknow_callbacks::{Flow, on_epoch_end};
+    ///
+    /// let budget = on_epoch_end(|run, _| {
+    ///     Ok(if run.seconds() < 60.0 { Flow::Continue } else { Flow::stop("a minute is enough") })
+    /// });
+    /// # let _ = budget;
+    /// ```
+    pub fn stop(message: impl Into<String>) -> Self {
+        Self::Stop(StopReason::Callback { callback: String::new(), message: message.into() })
+    }
 }
 
 /// Why a run ended without an error.
@@ -28,36 +44,36 @@ pub enum StopReason {
         /// Validations in a row without an improvement.
         patience: usize,
     },
-    /// The monitored value is as good as is wanted.
+    /// The monitored value is as good as requested.
     Reached {
         /// Name of the monitored value.
         monitor: String,
-        /// What it was.
+        /// The value.
         value: f64,
-        /// What is wanted.
+        /// The requested value.
         threshold: f64,
     },
-    /// The monitored value is worse than is borne.
+    /// The monitored value is worse than the divergence threshold.
     Diverged {
         /// Name of the monitored value.
         monitor: String,
-        /// What it was.
+        /// The value.
         value: f64,
-        /// What is borne.
+        /// The worst acceptable value.
         threshold: f64,
     },
     /// The run is as long as it may be, in steps or in time.
     Limit {
         /// The length.
-        limit: Span,
+        limit: Interval,
     },
-    /// Someone asked from outside (Ctrl-C, SIGTERM); the run can be resumed.
+    /// Requested from outside (Ctrl-C, SIGTERM); the run can be resumed.
     Interrupted,
-    /// A callback asked for it.
+    /// A callback stopped the run.
     Callback {
         /// Its name.
         callback: String,
-        /// Its words.
+        /// Its message.
         message: String,
     },
 }

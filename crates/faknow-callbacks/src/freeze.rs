@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use crate::{Callback, Error, NamePattern, Result, Run, Span};
+use crate::{Callback, Error, FitEnd, HookResult, Interval, NamePattern, Result, Run};
 
 /// Names in an error, so that it stays readable for a model of thousands of weights.
 const SHOWN: usize = 40;
@@ -13,11 +13,11 @@ const SHOWN: usize = 40;
 /// (Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3).
 ///
 /// ```
-/// use faknow_callbacks::{Freeze, FreezeRule, Span};
+/// use faknow_callbacks::{Freeze, FreezeRule, Interval};
 ///
 /// // The classifier alone in the first epoch, then the convolutions too; the word vectors stay.
 /// let freeze = Freeze::new([
-///     FreezeRule::until("convs.*", Span::epochs(1.0)),
+///     FreezeRule::until("convs.*", Interval::epochs(1.0)),
 ///     FreezeRule::always("word_embedding.*"),
 /// ]);
 /// # let _ = freeze;
@@ -35,7 +35,7 @@ const SHOWN: usize = 40;
 /// one that was rolled back, and a second fit go on as they should.
 ///
 /// # Errors
-/// `on_fit_start` refuses a pattern that fits no weight, a span that is none, and rules that leave nothing to train.
+/// `on_fit_start` refuses a pattern that fits no weight, an invalid interval, and rules that leave nothing to train.
 #[derive(Debug)]
 pub struct Freeze {
     rules: Vec<FreezeRule>,
@@ -53,7 +53,7 @@ pub struct FreezeRule {
     pub pattern: NamePattern,
     /// How long the run is when they are trained: `2 epochs`, `500 steps`. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Span>,
+    pub until: Option<Interval>,
 }
 
 impl FreezeRule {
@@ -63,12 +63,12 @@ impl FreezeRule {
     }
 
     /// Freezes what fits `pattern` until the run is this long.
-    pub fn until(pattern: impl Into<NamePattern>, until: Span) -> Self {
+    pub fn until(pattern: impl Into<NamePattern>, until: Interval) -> Self {
         Self { pattern: pattern.into(), until: Some(until) }
     }
 
     fn is_in_force(&self, run: &Run) -> bool {
-        !self.until.is_some_and(|until| until.is_reached(&run.position()))
+        !self.until.is_some_and(|until| until.is_reached(&run.timestamp()))
     }
 }
 
@@ -81,7 +81,7 @@ impl Freeze {
     /// Checks the rules against the variables that they are about, as the beginning of a fit does.
     ///
     /// # Errors
-    /// A pattern fits no variable, a span is none, or there would be nothing to train.
+    /// A pattern fits no variable, an interval is invalid, or there would be nothing to train.
     pub fn check(&self, vars: &VarStore) -> Result<()> {
         let variables = sorted(vars);
         let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
@@ -128,7 +128,7 @@ impl Freeze {
         let released = self.patterns(|i| !in_force[i] && before(i));
         for (patterns, what) in [(frozen, "frozen"), (released, "released")] {
             if !patterns.is_empty() {
-                tracing::info!("{what} at step {}: {patterns}", run.step);
+                tracing::info!("{what} at step {}: {patterns}", run.step());
             }
         }
         self.in_force = in_force;
@@ -155,29 +155,20 @@ impl Freeze {
 }
 
 impl Callback for Freeze {
-    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         self.release()?;
         self.check(&run.vars)?;
         let ours = |(name, tensor): &(String, Tensor)| tensor.requires_grad() && self.names(name);
         self.weights = sorted(&run.vars).into_iter().filter(ours).collect();
-        self.follow(run)
+        Ok(self.follow(run)?)
     }
 
-    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
-        self.follow(run)
+    fn on_batch_start(&mut self, run: &mut Run) -> HookResult {
+        Ok(self.follow(run)?)
     }
 
-    fn on_batch_start(&mut self, run: &mut Run) -> Result<()> {
-        self.follow(run)
-    }
-
-    fn on_fit_end(&mut self, _: &mut Run, _: &crate::StopReason) -> Result<()> {
-        self.release()
-    }
-
-    fn on_error(&mut self, _: &mut Run, _: &str) {
-        // The run's own error is the one to report.
-        let _ = self.release();
+    fn on_fit_end(&mut self, _: &mut Run, _: FitEnd<'_>) -> HookResult {
+        Ok(self.release()?)
     }
 }
 
@@ -190,7 +181,7 @@ fn sorted(vars: &VarStore) -> Vec<(String, Tensor)> {
 
 fn set_trainable(name: &str, tensor: &Tensor, trainable: bool) -> Result<()> {
     let set = tensor.f_set_requires_grad(trainable);
-    set.map(drop).map_err(|source| Error::Tensor { what: name.to_owned(), source })
+    set.map(drop).map_err(|error| Error::Tensor { what: name.to_owned(), error })
 }
 
 fn refuse(name: &'static str, expected: String, got: String) -> Error {

@@ -2,9 +2,9 @@
 
 use faknow_metrics::EpochRecord;
 
-use crate::{BatchEnd, Callback, Flow, Result, Run};
+use crate::{BatchEnd, Callback, Flow, HookResult, Run};
 
-/// A callback that calls `f` after each epoch.
+/// Returns a callback that calls `f` after each epoch.
 ///
 /// ```
 /// use faknow_callbacks::{Callbacks, Flow, on_epoch_end};
@@ -12,60 +12,59 @@ use crate::{BatchEnd, Callback, Flow, Result, Run};
 /// let mut callbacks = Callbacks::default();
 /// callbacks.push(on_epoch_end(|run, record| {
 ///     run.learning_rates.iter_mut().for_each(|lr| *lr *= 0.9);
-///     assert_eq!(run.epoch, record.epoch);
+///     assert_eq!(run.epoch(), record.epoch);
 ///     Ok(Flow::Continue)
 /// }));
 /// ```
 pub fn on_epoch_end<F>(f: F) -> OnEpochEnd<F>
 where
-    F: FnMut(&mut Run, &EpochRecord) -> Result<Flow> + Send,
+    F: FnMut(&mut Run, &EpochRecord) -> HookResult<Flow> + Send + 'static,
 {
     OnEpochEnd(f)
 }
 
-/// A callback that calls `f` after each update of the weights.
+/// Returns a callback that calls `f` after each update of the weights.
 ///
 /// ```
-/// use faknow_callbacks::{Flow, StopReason, on_batch_end};
+/// use faknow_callbacks::{Flow, on_batch_end};
 ///
 /// let budget = on_batch_end(|run, _batch| {
-///     if run.samples < 1_000_000 {
+///     if run.samples() < 1_000_000 {
 ///         return Ok(Flow::Continue);
 ///     }
-///     let message = format!("{} samples are enough", run.samples);
-///     Ok(Flow::Stop(StopReason::Callback { callback: "budget".to_owned(), message }))
+///     Ok(Flow::stop(format!("{} samples are enough", run.samples())))
 /// });
 /// # let _ = budget;
 /// ```
 pub fn on_batch_end<F>(f: F) -> OnBatchEnd<F>
 where
-    F: FnMut(&mut Run, &BatchEnd) -> Result<Flow> + Send,
+    F: FnMut(&mut Run, &BatchEnd) -> HookResult<Flow> + Send + 'static,
 {
     OnBatchEnd(f)
 }
 
-/// What [`on_epoch_end`] makes.
+/// The callback of [`on_epoch_end`].
 pub struct OnEpochEnd<F>(F);
 
-/// What [`on_batch_end`] makes.
+/// The callback of [`on_batch_end`].
 pub struct OnBatchEnd<F>(F);
 
-impl<F: FnMut(&mut Run, &EpochRecord) -> Result<Flow> + Send> Callback for OnEpochEnd<F> {
+impl<F: FnMut(&mut Run, &EpochRecord) -> HookResult<Flow> + Send + 'static> Callback for OnEpochEnd<F> {
     fn name(&self) -> &str {
         "on_epoch_end"
     }
 
-    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         (self.0)(run, record)
     }
 }
 
-impl<F: FnMut(&mut Run, &BatchEnd) -> Result<Flow> + Send> Callback for OnBatchEnd<F> {
+impl<F: FnMut(&mut Run, &BatchEnd) -> HookResult<Flow> + Send + 'static> Callback for OnBatchEnd<F> {
     fn name(&self) -> &str {
         "on_batch_end"
     }
 
-    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> Result<Flow> {
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
         (self.0)(run, batch)
     }
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use faknow_metrics::{EpochRecord, Evaluation};
 
-use crate::{BatchEnd, Callback, Flow, Phase, Result, Run, SavedCheckpoint, StopReason};
+use crate::{
+    BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, PassProgress, Phase, Run, SavedCheckpoint,
+};
 
 /// Records every hook that is called, for tests of loops and of what hooks into them.
 ///
@@ -13,18 +15,19 @@ use crate::{BatchEnd, Callback, Flow, Phase, Result, Run, SavedCheckpoint, StopR
 /// no part of a checkpoint.
 ///
 /// ```
-/// use faknow_callbacks::{Callback, Recorder, Run};
+/// use faknow_callbacks::{Callbacks, Recorder, RunOwner};
 ///
 /// let recorder = Recorder::new();
-/// let mut callback = recorder.clone();
-/// let mut run = Run::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
-/// (run.n_batches, run.max_epochs) = (7, 20);
-/// callback.on_fit_start(&mut run)?;
-/// run.epoch = 1;
-/// callback.on_epoch_start(&mut run)?;
+/// let mut callbacks = Callbacks::default();
+/// callbacks.push(recorder.clone());
+/// let mut run = RunOwner::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
+/// (run.progress_mut().n_batches, run.progress_mut().max_epochs) = (7, 20);
+/// callbacks.on_fit_start(&mut run)?;
+/// run.progress_mut().epoch = 1;
+/// callbacks.on_epoch_start(&mut run)?;
 /// assert_eq!(
 ///     recorder.text(),
-///     "on_fit_start    epoch 0, batch 0, step 0: 20 epochs of 7 batches\n\
+///     "on_fit_start    epoch 0, batch 0, step 0: new, 20 epochs of 7 batches\n\
 ///      on_epoch_start  epoch 1, batch 0, step 0"
 /// );
 /// assert_eq!(recorder.hooks(), ["on_fit_start", "on_epoch_start"]);
@@ -46,9 +49,9 @@ pub struct Event {
     pub batch: usize,
     /// Updates of the weights since the run began.
     pub step: u64,
-    /// What the hook was told beside the run, in words: samples of an update, phase and batches of an evaluation,
+    /// What the hook received besides the run, in words: samples of an update, phase and batches of an evaluation,
     /// name of a checkpoint, reason of the end, the error. Empty if nothing.
-    pub told: String,
+    pub detail: String,
 }
 
 impl Recorder {
@@ -67,7 +70,7 @@ impl Recorder {
         self.with(|events| events.iter().map(|event| event.hook).collect())
     }
 
-    /// All events so far, one a line, with the places one below the other.
+    /// All events so far, one per line, with aligned columns.
     pub fn text(&self) -> String {
         self.with(|events| {
             let width = events.iter().map(|event| event.hook.len()).max().unwrap_or(0);
@@ -84,10 +87,11 @@ impl Recorder {
         self.with(Vec::clear);
     }
 
-    fn note(&self, hook: &'static str, run: &Run, told: impl Into<String>) {
-        let (epoch, batch, step) = (run.epoch, run.batch, run.step);
-        let event = Event { hook, epoch, batch, step, told: told.into() };
+    fn note(&self, hook: &'static str, run: &Run, detail: impl Into<String>) -> HookResult {
+        let (epoch, batch, step) = (run.epoch(), run.batch(), run.step());
+        let event = Event { hook, epoch, batch, step, detail: detail.into() };
         self.with(|events| events.push(event));
+        Ok(())
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Event>) -> T) -> T {
@@ -98,9 +102,9 @@ impl Recorder {
 
 impl Event {
     fn place(&self) -> String {
-        let Self { epoch, batch, step, told, .. } = self;
-        let colon = if told.is_empty() { "" } else { ": " };
-        format!("epoch {epoch}, batch {batch}, step {step}{colon}{told}")
+        let Self { epoch, batch, step, detail, .. } = self;
+        let colon = if detail.is_empty() { "" } else { ": " };
+        format!("epoch {epoch}, batch {batch}, step {step}{colon}{detail}")
     }
 }
 
@@ -111,90 +115,80 @@ impl fmt::Display for Event {
 }
 
 impl Callback for Recorder {
-    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
-        self.note("on_fit_start", run, format!("{} epochs of {} batches", run.max_epochs, run.n_batches));
-        Ok(())
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        let start = match run.start() {
+            FitStart::New => "new",
+            FitStart::Resumed => "resumed",
+            FitStart::RolledBack => "rolled back",
+        };
+        let detail = format!("{start}, {} epochs of {} batches", run.max_epochs(), run.n_batches());
+        self.note("on_fit_start", run, detail)
     }
 
-    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
-        self.note("on_resume", run, "");
-        Ok(())
+    fn on_epoch_start(&mut self, run: &mut Run) -> HookResult {
+        self.note("on_epoch_start", run, "")
     }
 
-    fn on_epoch_start(&mut self, run: &mut Run) -> Result<()> {
-        self.note("on_epoch_start", run, "");
-        Ok(())
+    fn on_batch_start(&mut self, run: &mut Run) -> HookResult {
+        self.note("on_batch_start", run, "")
     }
 
-    fn on_batch_start(&mut self, run: &mut Run) -> Result<()> {
-        self.note("on_batch_start", run, "");
-        Ok(())
-    }
-
-    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> Result<Flow> {
-        self.note("on_batch_end", run, format!("{} samples", batch.n_samples));
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
+        self.note("on_batch_end", run, format!("{} samples", batch.n_samples))?;
         Ok(Flow::Continue)
     }
 
-    fn on_validation_start(&mut self, run: &mut Run) -> Result<()> {
-        self.note("on_validation_start", run, "");
-        Ok(())
+    fn on_evaluation_start(&mut self, run: &mut Run, phase: Phase) -> HookResult {
+        self.note("on_evaluation_start", run, phase_name(phase))
     }
 
-    fn on_evaluation_batch_end(
+    fn on_evaluation_batch_end(&mut self, run: &mut Run, phase: Phase, progress: PassProgress) -> HookResult {
+        let PassProgress { batch, n_batches, .. } = progress;
+        self.note("on_evaluation_batch_end", run, format!("{}, {batch} of {n_batches}", phase_name(phase)))
+    }
+
+    fn on_evaluation_end(
         &mut self,
         run: &mut Run,
         phase: Phase,
-        done: usize,
-        n_batches: usize,
-    ) -> Result<()> {
-        let phase = match phase {
-            Phase::Train => "training",
-            Phase::Valid => "validation",
-            Phase::Test => "test",
+        evaluation: &Evaluation,
+    ) -> HookResult<Flow> {
+        let detail = match phase {
+            Phase::Test => format!("test, {} samples", evaluation.predictions.n_samples()),
+            phase => format!("{}, {}", phase_name(phase), best(run)),
         };
-        self.note("on_evaluation_batch_end", run, format!("{phase}, {done} of {n_batches}"));
-        Ok(())
-    }
-
-    fn on_validation_end(&mut self, run: &mut Run, _: &EpochRecord) -> Result<Flow> {
-        self.note("on_validation_end", run, best(run));
+        self.note("on_evaluation_end", run, detail)?;
         Ok(Flow::Continue)
     }
 
-    fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> Result<Flow> {
-        self.note("on_epoch_end", run, best(run));
+    fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> HookResult<Flow> {
+        self.note("on_epoch_end", run, best(run))?;
         Ok(Flow::Continue)
     }
 
-    fn on_checkpoint(&mut self, run: &mut Run, checkpoint: &SavedCheckpoint) -> Result<()> {
-        self.note("on_checkpoint", run, &*checkpoint.name);
-        Ok(())
+    fn on_checkpoint(&mut self, run: &mut Run, checkpoint: &SavedCheckpoint) -> HookResult {
+        self.note("on_checkpoint", run, &*checkpoint.name)
     }
 
-    fn on_fit_end(&mut self, run: &mut Run, reason: &StopReason) -> Result<()> {
-        self.note("on_fit_end", run, reason.to_string());
-        Ok(())
+    fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
+        match result {
+            Ok(reason) => self.note("on_fit_end", run, reason.to_string()),
+            Err(error) => self.note("on_fit_end", run, format!("error: {error}")),
+        }
     }
+}
 
-    fn on_test_start(&mut self, run: &mut Run) -> Result<()> {
-        self.note("on_test_start", run, "");
-        Ok(())
-    }
-
-    fn on_test_end(&mut self, run: &mut Run, evaluation: &Evaluation) -> Result<()> {
-        self.note("on_test_end", run, format!("{} samples", evaluation.predictions.n_samples()));
-        Ok(())
-    }
-
-    fn on_error(&mut self, run: &mut Run, message: &str) {
-        self.note("on_error", run, message);
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Train => "training",
+        Phase::Valid => "validation",
+        Phase::Test => "test",
     }
 }
 
 /// What is best so far.
 fn best(run: &Run) -> String {
-    match &run.best {
+    match run.best() {
         Some(best) => format!("best is epoch {}, step {}", best.epoch, best.step),
         None => "none is best".to_owned(),
     }

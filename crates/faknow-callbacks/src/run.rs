@@ -1,103 +1,296 @@
-//! The state of a run, as callbacks see it.
+//! The state of a run: what callbacks see of it, and what the loop that owns it may change.
 
-use std::path::PathBuf;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
 
-use faknow_metrics::History;
+use faknow_metrics::{EpochRecord, History};
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use serde_json::{Map, Value};
 use tch::nn::VarStore;
 
-use crate::{Error, Monitor, Position, Result};
+use crate::{FitStart, LoggedValues, Monitor, Timestamp};
 
-/// A training run: where it stands, its weights, and all that it has measured so far.
+/// A training run as callbacks see it: where it stands, its weights, and all that it has measured so far.
 ///
-/// The trainer keeps it up to date; a callback may read everything, and may change the weights in `vars` and the
-/// `learning_rates`, which the optimizer takes over before its next step.
+/// A callback may read everything, may change the weights in `vars` and the `learning_rates`, and may publish numbers
+/// with [`log`](Self::log). Only the loop that owns the run can move it on, see [`RunOwner`].
 #[derive(Debug)]
 pub struct Run {
-    /// Name of the run, for titles: `textcnn-20260801-120000-3f2a`.
-    pub name: String,
-    /// The run's own folder, if it has one.
-    pub dir: Option<PathBuf>,
     /// The weights, by PyTorch's names.
     pub vars: VarStore,
+    /// Learning rate of each parameter group. A rate set in `on_batch_start` applies to the update of that batch.
+    pub learning_rates: Vec<f64>,
+    progress: RunProgress,
+    setup: RunSetup,
+    /// Logged by the hook that is being called.
+    pub(crate) pending: Vec<(String, f64)>,
+    /// Logged during the current pass over validation or test data.
+    pub(crate) pass_log: LoggedValues,
+}
+
+/// Where a run stands. It is part of every checkpoint as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunProgress {
     /// The current epoch, from 1; 0 before the first.
     pub epoch: usize,
-    /// Epochs that the run may take.
+    /// Maximum number of epochs.
     pub max_epochs: usize,
     /// Batches done in this epoch.
     pub batch: usize,
     /// Batches of an epoch.
     pub n_batches: usize,
-    /// Updates of the weights since the run began.
+    /// Updates of the weights since the run started.
     pub step: u64,
-    /// Samples trained on since the run began.
+    /// Samples trained on since the run started.
     pub samples: u64,
     /// Seconds of the fit up to the last update, those before an interruption included.
     pub seconds: f64,
-    /// Updates that were skipped since their loss or gradients were not finite, if the run may skip them.
+    /// Updates that were skipped because their loss or gradients were not finite.
     pub skipped: u64,
-    /// Learning rate of each parameter group.
-    pub learning_rates: Vec<f64>,
-    /// What validation records and which way each value is better; empty without validation data.
-    pub monitors: Vec<Monitor>,
-    /// What chooses the best epoch; `None` without validation data.
-    pub monitor: Option<Monitor>,
-    /// Results of all epochs so far.
-    pub history: History,
-    /// The best epoch so far, by `monitor`.
+    /// The best epoch so far, by the run's monitor.
     pub best: Option<Best>,
+    /// Results of all epochs so far.
+    #[serde(with = "history_state")]
+    pub history: History,
+    /// Values that callbacks and steps logged in the current epoch.
+    pub logged: LoggedValues,
+}
+
+/// What is fixed at the start of a fit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSetup {
+    /// Name of the run, for titles: `textcnn-20260801-120000-3f2a`.
+    pub name: String,
+    /// The run's own directory, if it has one.
+    pub dir: Option<PathBuf>,
+    /// How the fit starts.
+    pub start: FitStart,
+    /// The values that validation records, and which way each is better; empty without validation data.
+    pub monitors: Vec<Monitor>,
+    /// The value that chooses the best epoch; `None` without validation data.
+    pub monitor: Option<Monitor>,
+    /// Metrics of the training pass, and which way each is better.
+    pub train_metrics: Vec<Monitor>,
     /// The run's settings by dotted name, for logs: `optimizer.lr`, …
-    pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+    pub hyperparameters: Map<String, Value>,
 }
 
 impl Run {
-    /// A run that has not begun, over these weights.
-    pub fn new(name: impl Into<String>, vars: VarStore) -> Self {
-        Self {
-            name: name.into(),
-            dir: None,
-            vars,
-            epoch: 0,
-            max_epochs: 0,
-            batch: 0,
-            n_batches: 0,
-            step: 0,
-            samples: 0,
-            seconds: 0.0,
-            skipped: 0,
-            learning_rates: Vec::new(),
-            monitors: Vec::new(),
-            monitor: None,
-            history: History::default(),
-            best: None,
-            hyperparameters: serde_json::Map::new(),
-        }
+    /// Publishes a number under a name: it appears in the history, `metrics.csv`, `history.jsonl`, TensorBoard, console
+    /// and report, and can be monitored.
+    ///
+    /// | hook | recorded as | value |
+    /// | --- | --- | --- |
+    /// | `on_batch_start`, `on_batch_end`, a training step | `train/<name>` | mean over the samples of the epoch |
+    /// | `on_fit_start`, `on_epoch_start`, `on_checkpoint`, `on_epoch_end`, `on_fit_end` | `train/<name>` | as it stands |
+    /// | `on_evaluation_batch_end` | `valid/<name>` or `test/<name>` | mean over the samples of the pass |
+    /// | `on_evaluation_start`, `on_evaluation_end` | `valid/<name>` or `test/<name>` | as it stands |
+    ///
+    /// The names `loss`, `loss/…` and those of metrics of the same phase are refused when the hook returns, as are two
+    /// values of one name in `on_evaluation_end` or `on_epoch_end`. A value that is not finite is recorded as undefined.
+    /// Callbacks that write files and the progress bar are called after all others at the end of an epoch or evaluation,
+    /// so they have what others log there.
+    pub fn log(&mut self, name: impl Into<String>, value: impl Into<f64>) {
+        self.pending.push((name.into(), value.into()));
     }
 
-    /// How far the run is, in every unit.
-    pub fn position(&self) -> Position {
+    /// Returns the name of the run, for titles.
+    pub fn name(&self) -> &str {
+        &self.setup.name
+    }
+
+    /// Returns the run's own directory, if it has one.
+    pub fn dir(&self) -> Option<&Path> {
+        self.setup.dir.as_deref()
+    }
+
+    /// Returns how the fit started.
+    pub fn start(&self) -> FitStart {
+        self.setup.start
+    }
+
+    /// Returns the current epoch, from 1; 0 before the first.
+    pub fn epoch(&self) -> usize {
+        self.progress.epoch
+    }
+
+    /// Returns the maximum number of epochs.
+    pub fn max_epochs(&self) -> usize {
+        self.progress.max_epochs
+    }
+
+    /// Returns the number of batches done in this epoch.
+    pub fn batch(&self) -> usize {
+        self.progress.batch
+    }
+
+    /// Returns the number of batches of an epoch.
+    pub fn n_batches(&self) -> usize {
+        self.progress.n_batches
+    }
+
+    /// Returns the number of updates of the weights since the run started.
+    pub fn step(&self) -> u64 {
+        self.progress.step
+    }
+
+    /// Returns the number of samples trained on since the run started.
+    pub fn samples(&self) -> u64 {
+        self.progress.samples
+    }
+
+    /// Returns the seconds of the fit up to the last update, those before an interruption included.
+    pub fn seconds(&self) -> f64 {
+        self.progress.seconds
+    }
+
+    /// Returns the number of updates that were skipped because their loss or gradients were not finite.
+    pub fn skipped(&self) -> u64 {
+        self.progress.skipped
+    }
+
+    /// Returns the results of all epochs so far.
+    pub fn history(&self) -> &History {
+        &self.progress.history
+    }
+
+    /// Returns the best epoch so far, by the run's monitor.
+    pub fn best(&self) -> Option<&Best> {
+        self.progress.best.as_ref()
+    }
+
+    /// Returns the newest record: of the epoch that just ended or, while an epoch is running, of the last validation
+    /// inside it.
+    pub fn record(&self) -> Option<&EpochRecord> {
+        let History { epochs, inside } = &self.progress.history;
+        let of_epoch = epochs.last().filter(|record| record.epoch == self.progress.epoch);
+        let of_validation = inside.last().filter(|record| record.epoch == self.progress.epoch);
+        of_epoch.or(of_validation).or(epochs.last())
+    }
+
+    /// Returns the values that validation records, and which way each is better; empty without validation data.
+    pub fn monitors(&self) -> &[Monitor] {
+        &self.setup.monitors
+    }
+
+    /// Returns the value that chooses the best epoch; `None` without validation data.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.setup.monitor.as_ref()
+    }
+
+    /// Returns the run's settings by dotted name: `optimizer.lr`, …
+    pub fn hyperparameters(&self) -> &Map<String, Value> {
+        &self.setup.hyperparameters
+    }
+
+    /// Returns how far the run is, in every unit.
+    pub fn timestamp(&self) -> Timestamp {
+        self.progress.timestamp()
+    }
+
+    /// Returns the span that the loop enters while it works on this run: [`RunLog`](crate::RunLog) copies into the run's
+    /// log what is logged through `tracing` inside it, and nothing else.
+    ///
+    /// ```
+    /// # let run = faknow_callbacks::RunOwner::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
+    /// let _inside = run.span().entered();
+    /// tracing::warn!("this line belongs to the run");
+    /// ```
+    pub fn span(&self) -> tracing::Span {
+        // At the highest level, so that no filter on levels hides whose run an event belongs to.
+        tracing::error_span!(target: crate::logs::layer::RUN_TARGET, "run", name = %self.setup.name)
+    }
+
+    pub(crate) fn progress_mut(&mut self) -> &mut RunProgress {
+        &mut self.progress
+    }
+
+    /// The record that values of a validation belong to.
+    pub(crate) fn record_mut(&mut self) -> Option<&mut EpochRecord> {
+        let epoch = self.progress.epoch;
+        let History { epochs, inside } = &mut self.progress.history;
+        let of_epoch = epochs.last_mut().filter(|record| record.epoch == epoch);
+        of_epoch.or(inside.last_mut().filter(|record| record.epoch == epoch))
+    }
+
+    pub(crate) fn setup(&self) -> &RunSetup {
+        &self.setup
+    }
+}
+
+impl RunProgress {
+    /// Returns how far the run is, in every unit.
+    pub fn timestamp(&self) -> Timestamp {
         let share = if self.n_batches == 0 { 0.0 } else { self.batch as f64 / self.n_batches as f64 };
-        Position {
+        Timestamp {
             epochs: self.epoch.saturating_sub(1) as f64 + share,
             steps: self.step,
             samples: self.samples,
             seconds: self.seconds,
         }
     }
+}
 
-    /// The span that the loop enters while it works on this run: [`RunLog`](crate::RunLog) copies into the run's
-    /// log what is logged through `tracing` inside it, and nothing else.
-    ///
-    /// ```
-    /// # use faknow_callbacks::Run;
-    /// # let run = Run::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
-    /// let _inside = run.span().entered();
-    /// tracing::warn!("this line belongs to the run");
-    /// ```
-    pub fn span(&self) -> tracing::Span {
-        // At the highest level, so that no filter on levels hides whose run an event belongs to.
-        tracing::error_span!(target: crate::log_layer::RUN_TARGET, "run", name = %self.name)
+/// A run together with the right to move it on: held by the loop that trains, which hands `&mut Run` to callbacks.
+///
+/// ```
+/// use faknow_callbacks::{Run, RunOwner};
+/// use tch::{Device, nn::VarStore};
+///
+/// let mut owner = RunOwner::new("textcnn", VarStore::new(Device::Cpu));
+/// owner.progress_mut().epoch += 1;
+/// let run: &mut Run = &mut owner;
+/// assert_eq!(run.epoch(), 1);
+/// ```
+#[derive(Debug)]
+pub struct RunOwner(Run);
+
+impl RunOwner {
+    /// Creates a run that has not started, over these weights.
+    pub fn new(name: impl Into<String>, vars: VarStore) -> Self {
+        Self(Run {
+            vars,
+            learning_rates: Vec::new(),
+            progress: RunProgress::default(),
+            setup: RunSetup { name: name.into(), ..RunSetup::default() },
+            pending: Vec::new(),
+            pass_log: LoggedValues::default(),
+        })
+    }
+
+    /// Returns where the run stands.
+    pub fn progress(&self) -> &RunProgress {
+        &self.0.progress
+    }
+
+    /// Returns where the run stands, to change it.
+    pub fn progress_mut(&mut self) -> &mut RunProgress {
+        &mut self.0.progress
+    }
+
+    /// Returns what is fixed at the start of a fit, to set it.
+    pub fn setup_mut(&mut self) -> &mut RunSetup {
+        &mut self.0.setup
+    }
+
+    /// Takes the weights out of the run.
+    pub fn into_vars(self) -> VarStore {
+        self.0.vars
+    }
+}
+
+impl Deref for RunOwner {
+    type Target = Run;
+
+    fn deref(&self) -> &Run {
+        &self.0
+    }
+}
+
+impl DerefMut for RunOwner {
+    fn deref_mut(&mut self) -> &mut Run {
+        &mut self.0
     }
 }
 
@@ -114,67 +307,18 @@ pub struct Best {
     pub value: f64,
 }
 
-/// A checkpoint that was just written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedCheckpoint {
-    /// Its name: `last`, `best`, `step-00000120`, …
-    pub name: String,
-    /// Its folder.
-    pub path: PathBuf,
-}
+/// The history in the form that loses nothing.
+mod history_state {
+    use faknow_metrics::History;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
 
-/// One update of the weights, just done: from one training batch, or from those whose gradients were accumulated.
-/// Its tensors lie on the device: reading one waits for the device.
-#[derive(Debug)]
-pub struct BatchEnd {
-    /// Samples of the update.
-    pub n_samples: usize,
-    /// The total loss, the mean over these samples, a scalar without gradient.
-    pub loss: Tensor,
-    /// The parts of the loss by name, scalars without gradient.
-    pub parts: Vec<(&'static str, Tensor)>,
-    /// Global norm of the gradients before clipping, a scalar; present if the trainer measures it.
-    pub grad_norm: Option<Tensor>,
-}
-
-impl BatchEnd {
-    /// The total loss as a number; waits for the device.
-    ///
-    /// # Errors
-    /// The loss is no scalar.
-    pub fn read_loss(&self) -> Result<f64> {
-        read("loss", &self.loss)
+    pub(super) fn serialize<S: Serializer>(history: &History, to: S) -> Result<S::Ok, S::Error> {
+        history.to_state().serialize(to)
     }
 
-    /// The parts of the loss as numbers; waits for the device.
-    ///
-    /// # Errors
-    /// A part is no scalar.
-    pub fn read_parts(&self) -> Result<Vec<(&'static str, f64)>> {
-        self.parts.iter().map(|(name, part)| Ok((*name, read(name, part)?))).collect()
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<History, D::Error> {
+        History::from_state(&Value::deserialize(from)?).map_err(D::Error::custom)
     }
-
-    /// The norm of the gradients as a number, if it is measured; waits for the device.
-    ///
-    /// # Errors
-    /// The norm is no scalar.
-    pub fn read_grad_norm(&self) -> Result<Option<f64>> {
-        self.grad_norm.as_ref().map(|norm| read("gradient norm", norm)).transpose()
-    }
-}
-
-pub(crate) fn read(what: &str, scalar: &Tensor) -> Result<f64> {
-    scalar.f_double_value(&[]).map_err(|source| Error::Tensor { what: what.to_owned(), source })
-}
-
-/// What a pass over data is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Training.
-    Train,
-    /// Validation after an epoch.
-    Valid,
-    /// The test after the last epoch.
-    Test,
 }

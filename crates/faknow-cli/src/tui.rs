@@ -7,7 +7,7 @@ mod view;
 
 use std::time::{Duration, Instant};
 
-use faknow::callbacks::{BatchEnd, Callback, Flow, Phase, Result, Run, StopReason};
+use faknow::callbacks::{BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, PassProgress, Phase, Run};
 use faknow::metrics::EpochRecord;
 use faknow::trainer::Interrupt;
 
@@ -74,52 +74,50 @@ impl Drop for Tui {
 }
 
 impl Callback for Tui {
-    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
-        match Screen::enter() {
-            Ok(screen) => {
-                self.screen = Some(screen);
-                self.tail.begin();
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() != FitStart::New {
+            self.state.forget();
+        }
+        if run.start() != FitStart::RolledBack {
+            match Screen::enter() {
+                Ok(screen) => {
+                    self.screen = Some(screen);
+                    self.tail.begin();
+                }
+                Err(error) => self.give_up(&error),
             }
-            Err(error) => self.give_up(&error),
         }
         self.draw(run);
         Ok(())
     }
 
-    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
-        self.state.forget();
-        self.draw(run);
-        Ok(())
-    }
-
-    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> Result<Flow> {
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
         // Reading a loss waits for the device, so only when it is shown.
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
-            self.state.add_loss(run, batch.read_loss()?);
+            if let Ok(loss) = batch.read_loss() {
+                self.state.add_loss(run, loss);
+            }
             self.draw(run);
         }
         Ok(Flow::Continue)
     }
 
-    fn on_evaluation_batch_end(&mut self, run: &mut Run, _: Phase, done: usize, of: usize) -> Result<()> {
-        self.state.validating = Some((done, of)).filter(|_| done < of);
+    fn on_evaluation_batch_end(&mut self, run: &mut Run, _: Phase, progress: PassProgress) -> HookResult {
+        let PassProgress { batch, n_batches, .. } = progress;
+        self.state.validating = Some((batch, n_batches)).filter(|_| batch < n_batches);
         self.draw(run);
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> Result<Flow> {
+    fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> HookResult<Flow> {
         self.state.validating = None;
         self.drawn = None;
         self.draw(run);
         Ok(Flow::Continue)
     }
 
-    fn on_fit_end(&mut self, _: &mut Run, _: &StopReason) -> Result<()> {
+    fn on_fit_end(&mut self, _: &mut Run, _: FitEnd<'_>) -> HookResult {
         self.leave();
         Ok(())
-    }
-
-    fn on_error(&mut self, _: &mut Run, _: &str) {
-        self.leave();
     }
 }

@@ -27,14 +27,7 @@ use crate::{Average, Direction, Error, Metric, Predictions, Result, Score};
 /// # Errors
 /// No metric has this name; the error lists those that exist.
 pub fn metric_by_name(name: &str) -> Result<Box<dyn Metric>> {
-    let wanted = name.trim().to_lowercase().replace('-', "_");
-    let wanted = match wanted.as_str() {
-        "auc" => "roc_auc",
-        "pr_auc" => "average_precision",
-        "kappa" => "cohen_kappa",
-        "ece" => "ece_15",
-        other => other,
-    };
+    let wanted = without_alias(name);
     if let Some(builtin) = BUILTINS.iter().find(|builtin| builtin.name == wanted) {
         return Ok(Box::new(*builtin));
     }
@@ -48,6 +41,27 @@ pub fn metric_by_name(name: &str) -> Result<Box<dyn Metric>> {
         }),
     }
 }
+
+/// Returns the name under which a metric is recorded: that of a built-in one for its aliases and other spellings, any other
+/// name as it is.
+///
+/// ```
+/// use faknow_metrics::canonical_metric_name;
+///
+/// assert_eq!(["AUC", "f1-macro", "My-Metric"].map(canonical_metric_name), ["roc_auc", "f1_macro", "My-Metric"]);
+/// ```
+pub fn canonical_metric_name(name: &str) -> String {
+    metric_by_name(name).map_or_else(|_| name.to_owned(), |metric| metric.name().to_owned())
+}
+
+fn without_alias(name: &str) -> String {
+    let name = name.trim().to_lowercase().replace('-', "_");
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| (*name).to_owned())
+}
+
+/// Other names of built-in metrics.
+const ALIASES: [(&str, &str); 4] =
+    [("auc", "roc_auc"), ("pr_auc", "average_precision"), ("kappa", "cohen_kappa"), ("ece", "ece_15")];
 
 /// The names of all built-in metrics, in the order in which reports show them.
 pub fn metric_names() -> impl ExactSizeIterator<Item = &'static str> {

@@ -25,7 +25,7 @@ mod significance;
 mod tuning;
 
 pub use bootstrap::{Interval, bootstrap};
-pub use builtin::{metric_by_name, metric_names};
+pub use builtin::{canonical_metric_name, metric_by_name, metric_names};
 pub use calibration::{
     ReliabilityBin, brier_binary, brier_multiclass, expected_calibration_error, log_loss, reliability_bins,
 };

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "tensorboard")]
 use faknow_callbacks::TensorBoard;
-use faknow_callbacks::{Callback, Callbacks, CsvLog, JsonlLog, Run, RunLog, Span};
+use faknow_callbacks::{Callback, Callbacks, CsvLog, Interval, JsonlLog, RunLog, RunOwner};
 use faknow_metrics::Metrics;
 use faknow_model::Model;
 use serde_json::{Map, Value, json};
@@ -106,8 +106,15 @@ impl<M: Model> TrainerBuilder<M> {
 
     /// Adds a callback behind those that are there. Default: none but the files' own, see [`Self::run_dir`].
     #[must_use]
-    pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
+    pub fn callback(mut self, callback: impl Into<Box<dyn Callback>>) -> Self {
         self.callbacks.push(callback);
+        self
+    }
+
+    /// Appends all callbacks of a list. Default: none.
+    #[must_use]
+    pub fn callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callbacks.append(callbacks);
         self
     }
 
@@ -121,7 +128,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// Ends the run when it is this long, in steps, samples or seconds, even within an epoch; may be given several
     /// times. Default: only `max_epochs` ends it.
     #[must_use]
-    pub fn stop_after(mut self, limit: Span) -> Self {
+    pub fn stop_after(mut self, limit: Interval) -> Self {
         self.settings.limits_of_run.push(limit);
         self
     }
@@ -137,7 +144,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// How often to validate, inside an epoch (`100 steps`, `0.25 epochs`) or after every so many (`2 epochs`). The
     /// last epoch is always validated. Default: after each epoch.
     #[must_use]
-    pub fn validate_every(mut self, every: Span) -> Self {
+    pub fn validate_every(mut self, every: Interval) -> Self {
         self.settings.validate_every = Some(every);
         self
     }
@@ -305,18 +312,20 @@ impl<M: Model> TrainerBuilder<M> {
         }
         let optimizer = Optimizer::new(&self.optimizer, &self.vars, self.clip)?;
         let name = self.run_dir.as_ref().map_or_else(|| "run".to_owned(), RunDir::name);
-        let mut run = Run::new(name, self.vars);
-        run.max_epochs = self.settings.max_epochs;
-        run.dir = self.run_dir.as_ref().map(|dir| dir.path().to_path_buf());
-        run.hyperparameters = own_hyperparameters(&self.optimizer, self.clip, &self.settings, &self.average);
-        run.hyperparameters.extend(self.hyperparameters);
-        let callbacks = if run.dir.is_some() {
+        let mut run = RunOwner::new(name, self.vars);
+        run.progress_mut().max_epochs = self.settings.max_epochs;
+        run.setup_mut().dir = self.run_dir.as_ref().map(|dir| dir.path().to_path_buf());
+        run.setup_mut().hyperparameters =
+            own_hyperparameters(&self.optimizer, self.clip, &self.settings, &self.average);
+        run.setup_mut().hyperparameters.extend(self.hyperparameters);
+        let callbacks = if run.dir().is_some() {
             with_file_logs(self.callbacks, self.histograms_every)
         } else {
             self.callbacks
         };
+        callbacks.check_keys()?;
         let average = self.average.map(|rule| WeightAverage::new(rule, &run.vars)).transpose()?;
-        let store = run.dir.as_deref().map(CheckpointStore::new);
+        let store = run.dir().map(CheckpointStore::new);
         Ok(Trainer {
             model: self.model,
             run,
@@ -358,7 +367,7 @@ fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) -> Callbacks 
         Some(epochs) => TensorBoard::new().histograms_every(epochs),
         None => TensorBoard::new(),
     });
-    all.push(own);
+    all.append(own);
     all
 }
 

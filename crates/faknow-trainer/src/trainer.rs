@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use faknow_callbacks::{BestTracker, Callback, Callbacks, Phase, Run};
+use faknow_callbacks::{BestTracker, Callback, Callbacks, Phase, Run, RunOwner};
 use faknow_data::Loader;
 use faknow_metrics::{Evaluation, Metrics};
 use faknow_model::Model;
@@ -29,7 +29,7 @@ use crate::{Error, FitReport, Optimizer, Profile, Result, RunDir, TrainStep, Tra
 /// that was cut off anywhere goes on with [`resume`](Self::resume) as if it had not been.
 pub struct Trainer<M: Model> {
     pub(crate) model: M,
-    pub(crate) run: Run,
+    pub(crate) run: RunOwner,
     pub(crate) optimizer: Optimizer,
     pub(crate) build_schedule: Option<Box<dyn BuildSchedule>>,
     pub(crate) schedule: Option<Box<dyn Schedule>>,
@@ -118,11 +118,11 @@ impl<M: Model> Trainer<M> {
     pub fn test(&mut self, loader: &dyn Loader<M::Batch>) -> Result<Evaluation> {
         let _mode = GradientMode::keep();
         let _inside = self.run.span().entered();
-        self.callbacks.on_test_start(&mut self.run)?;
+        self.callbacks.on_evaluation_start(&mut self.run, Phase::Test)?;
         let limits = Limits { overfit: false, ..self.settings.limits };
-        let evaluation = self.evaluate(&limits.apply(loader), Phase::Test)?;
-        self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &evaluation)?;
-        self.callbacks.on_test_end(&mut self.run, &evaluation)?;
+        let mut evaluation = self.evaluate(&limits.apply(loader), Phase::Test)?;
+        // A test has nothing left to stop.
+        let _ = self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &mut evaluation)?;
         Ok(evaluation)
     }
 
@@ -144,6 +144,11 @@ impl<M: Model> Trainer<M> {
         &self.run
     }
 
+    /// Returns the first callback of type `C`, to read after a fit what it found.
+    pub fn callback<C: Callback>(&self) -> Option<&C> {
+        self.callbacks.get()
+    }
+
     /// The optimizer: its groups, its state.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
@@ -151,7 +156,7 @@ impl<M: Model> Trainer<M> {
 
     /// Takes the trainer apart into model and weights.
     pub fn into_parts(self) -> (M, VarStore) {
-        (self.model, self.run.vars)
+        (self.model, self.run.into_vars())
     }
 
     fn go(
@@ -174,25 +179,30 @@ impl<M: Model> Trainer<M> {
         };
         let result = result.and_then(|ended| {
             self.exact = true;
-            let before = self.run.seconds;
+            let before = self.run.seconds();
             self.at.clock = Some((start, before));
             let ended = match ended {
-                Some(ended) => Ok(ended),
-                None => self.epochs(&limited, valid).inspect_err(|error| self.save_after(error)),
+                Some(ended) => ended,
+                None => self.epochs(&limited, valid).inspect_err(|error| self.save_after(error))?,
             };
-            ended.and_then(|ended| self.finish(ended, start))
+            let weights = self.final_weights(&ended)?;
+            Ok((ended, weights))
         });
-        if let Err(error) = &result {
-            self.callbacks.on_error(&mut self.run, &error.to_string());
-        }
-        result
+        self.callbacks.on_fit_end(
+            &mut self.run,
+            match &result {
+                Ok((ended, _)) => Ok(ended),
+                Err(error) => Err(error),
+            },
+        )?;
+        result.map(|(ended, weights)| self.report(ended, weights, start))
     }
 
     pub(crate) fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
         let Self { model, run, metrics, callbacks, device, settings, .. } = self;
-        let epoch = if phase == Phase::Valid { run.epoch } else { 0 };
-        evaluate_at((phase, epoch), model, loader, metrics, *device, |done, n_batches| {
-            callbacks.on_evaluation_batch_end(run, phase, done, n_batches)?;
+        let epoch = if phase == Phase::Valid { run.epoch() } else { 0 };
+        evaluate_at((phase, epoch), model, loader, metrics, *device, |progress| {
+            callbacks.on_evaluation_batch_end(run, phase, progress)?;
             // A test has nothing to save: its run has ended.
             if phase == Phase::Valid && settings.interrupt.is_requested() {
                 return Err(Error::Interrupted);

@@ -1,6 +1,9 @@
 //! What most programs need: `use faknow::prelude::*;`.
 
-pub use faknow_callbacks::{Callback, Callbacks, EarlyStopping, Flow, Monitor, Progress, Run, StopReason};
+pub use faknow_callbacks::{
+    Callback, Callbacks, EarlyStopping, Flow, HookResult, Interval, Monitor, Phase, Progress, Run,
+    StopReason, on_batch_end, on_epoch_end,
+};
 pub use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabOptions};
 pub use faknow_data::{
     Batch, Classes, DataLoader, Dataset, FieldBatch, FieldDataset, Folds, Loader, Record, Subset,

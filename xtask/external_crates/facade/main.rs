@@ -9,7 +9,7 @@ use faknow::prelude::*;
 struct Count;
 
 impl Callback for Count {
-    fn on_epoch_end(&mut self, _run: &mut Run, record: &EpochRecord) -> faknow::callbacks::Result<Flow> {
+    fn on_epoch_end(&mut self, _run: &mut Run, record: &EpochRecord) -> faknow::callbacks::HookResult<Flow> {
         println!("epoch {} is over", record.epoch);
         Ok(Flow::Continue)
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use faknow_callbacks::{
-    BatchEnd, Best, BestTracker, Callback, Flow, Monitor, Phase, Result, Run, State, StopReason,
+    BatchEnd, Best, BestTracker, Callback, Callbacks, FitStart, Flow, Monitor, PassProgress, Phase, Result,
+    Run, RunOwner, State, StopReason,
 };
 use faknow_metrics::{EpochRecord, Evaluation, Predictions, Score, Scores};
 use tch::nn::VarStore;
@@ -12,82 +13,91 @@ use tch::{Device, Tensor};
 /// Samples of each batch.
 pub(crate) const BATCH_SIZE: usize = 8;
 
-/// A run that records `loss`, `accuracy` and `f1`, judged by `f1`, of 2 batches an epoch and at most 20 epochs.
-pub(crate) fn run(dir: &Path) -> Run {
-    let mut run = Run::new("toy", VarStore::new(Device::Cpu));
-    run.dir = Some(dir.to_owned());
-    run.max_epochs = 20;
-    run.n_batches = 2;
+/// A run that records `loss`, `accuracy` and `f1`, monitored by `f1`, of 2 batches an epoch and at most 20 epochs.
+pub(crate) fn run(dir: &Path) -> RunOwner {
+    let mut run = RunOwner::new("toy", VarStore::new(Device::Cpu));
+    (run.progress_mut().max_epochs, run.progress_mut().n_batches) = (20, 2);
     run.learning_rates = vec![0.001];
-    run.monitors = vec![Monitor::min("loss"), Monitor::max("accuracy"), Monitor::max("f1")];
-    run.monitor = Some(Monitor::max("f1"));
-    run.hyperparameters.insert("optimizer.lr".to_owned(), 0.001.into());
-    run.hyperparameters.insert("model".to_owned(), "toy".into());
+    let setup = run.setup_mut();
+    setup.dir = Some(dir.to_owned());
+    setup.monitors = vec![Monitor::min("loss"), Monitor::max("accuracy"), Monitor::max("f1")];
+    setup.monitor = Some(Monitor::max("f1"));
+    setup.hyperparameters.insert("optimizer.lr".to_owned(), 0.001.into());
+    setup.hyperparameters.insert("model".to_owned(), "toy".into());
     run
 }
 
-/// Tells `callbacks` of a run with these F1 values, one an epoch (`None` = undefined), from where the run stands.
-pub(crate) fn fit(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> Result<StopReason> {
+/// A list of one callback.
+pub(crate) fn one(callback: impl Callback) -> Callbacks {
+    let mut callbacks = Callbacks::default();
+    callbacks.push(callback);
+    callbacks
+}
+
+/// Calls the hooks of a run with these F1 values, one an epoch (`None` = undefined), from where the run stands.
+pub(crate) fn fit(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f64>]) -> Result<StopReason> {
     let _inside = run.span().entered();
+    run.setup_mut().start = FitStart::New;
     callbacks.on_fit_start(run)?;
     epochs(run, callbacks, f1s)
 }
 
-/// As [`fit`], of a run that goes on from a checkpoint with this state of its callbacks.
+/// As [`fit`], of a run that is resumed from a checkpoint with this state of its callbacks.
 pub(crate) fn resume(
-    run: &mut Run,
-    callbacks: &mut impl Callback,
+    run: &mut RunOwner,
+    callbacks: &mut Callbacks,
     state: &State,
     f1s: &[Option<f64>],
 ) -> Result<StopReason> {
     let _inside = run.span().entered();
+    run.setup_mut().start = FitStart::Resumed;
     callbacks.on_fit_start(run)?;
     callbacks.restore(state)?;
-    callbacks.on_resume(run)?;
     epochs(run, callbacks, f1s)
 }
 
-fn epochs(run: &mut Run, callbacks: &mut impl Callback, f1s: &[Option<f64>]) -> Result<StopReason> {
+fn epochs(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f64>]) -> Result<StopReason> {
     let mut reason = StopReason::Completed;
     for &f1 in f1s {
-        run.epoch += 1;
-        run.batch = 0;
+        run.progress_mut().epoch += 1;
+        run.progress_mut().batch = 0;
         callbacks.on_epoch_start(run)?;
-        for _ in 0..run.n_batches {
+        for _ in 0..run.n_batches() {
             callbacks.on_batch_start(run)?;
-            run.batch += 1;
-            run.step += 1;
-            run.samples += BATCH_SIZE as u64;
-            let flow = callbacks.on_batch_end(run, &batch(1.0 / run.step as f64))?;
+            let progress = run.progress_mut();
+            (progress.batch, progress.step) = (progress.batch + 1, progress.step + 1);
+            progress.samples += BATCH_SIZE as u64;
+            let loss = 1.0 / run.step() as f64;
+            let flow = callbacks.on_batch_end(run, &batch(loss))?;
             assert_eq!(flow, Flow::Continue);
         }
-        callbacks.on_validation_start(run)?;
-        callbacks.on_evaluation_batch_end(run, Phase::Valid, 1, 1)?;
-        callbacks.on_evaluation_end(run, Phase::Valid, &evaluation())?;
+        callbacks.on_evaluation_start(run, Phase::Valid)?;
+        callbacks.on_evaluation_batch_end(run, Phase::Valid, WHOLE)?;
         let record = record(run, f1);
-        run.history.epochs.push(record.clone());
-        judge(run);
-        let after_validation = callbacks.on_validation_end(run, &record)?;
-        let after_epoch = callbacks.on_epoch_end(run, &record)?;
-        if let Some(Flow::Stop(told)) =
-            [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue)
-        {
-            reason = told;
+        run.progress_mut().logged.clear();
+        run.progress_mut().history.epochs.push(record);
+        update_best(run);
+        let after_validation = callbacks.on_evaluation_end(run, Phase::Valid, &mut evaluation())?;
+        let after_epoch = callbacks.on_epoch_end(run)?;
+        let stop = [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue);
+        if let Some(Flow::Stop(why)) = stop {
+            reason = why;
             break;
         }
     }
-    callbacks.on_fit_end(run, &reason)?;
+    callbacks.on_fit_end(run, Ok(&reason))?;
     Ok(reason)
 }
 
-/// Tells `callbacks` of a test.
-pub(crate) fn test(run: &mut Run, callbacks: &mut impl Callback) -> Result<()> {
+/// Calls the hooks of a test.
+pub(crate) fn test(run: &mut RunOwner, callbacks: &mut Callbacks) -> Result<()> {
     let _inside = run.span().entered();
-    callbacks.on_test_start(run)?;
-    callbacks.on_evaluation_batch_end(run, Phase::Test, 1, 1)?;
-    callbacks.on_evaluation_end(run, Phase::Test, &evaluation())?;
-    callbacks.on_test_end(run, &evaluation())
+    callbacks.on_evaluation_start(run, Phase::Test)?;
+    callbacks.on_evaluation_batch_end(run, Phase::Test, WHOLE)?;
+    callbacks.on_evaluation_end(run, Phase::Test, &mut evaluation()).map(drop)
 }
+
+const WHOLE: PassProgress = PassProgress { batch: 1, n_batches: 1, n_samples: 2 };
 
 pub(crate) fn evaluation() -> Evaluation {
     Evaluation {
@@ -114,18 +124,20 @@ pub(crate) fn batch(loss: f64) -> BatchEnd {
 
 /// The text of a file of the run.
 pub(crate) fn text(run: &Run, name: &str) -> String {
-    std::fs::read_to_string(run.dir.as_ref().unwrap().join(name)).unwrap()
+    std::fs::read_to_string(run.dir().unwrap().join(name)).unwrap()
 }
 
-fn record(run: &Run, f1: Option<f64>) -> EpochRecord {
+fn record(run: &RunOwner, f1: Option<f64>) -> EpochRecord {
     let f1 = f1.map_or_else(|| Score::undefined("no prediction"), Score::from);
     let valid: Scores =
         [("loss", Score::from(0.5)), ("accuracy", Score::from(0.9)), ("f1", f1)].into_iter().collect();
+    let mut train: Scores = [("loss", 1.0 / run.epoch() as f64), ("loss/class", 0.25)].into_iter().collect();
+    run.progress().logged.write_to(&mut train);
     EpochRecord {
-        epoch: run.epoch,
-        step: run.step,
-        samples: run.samples,
-        train: [("loss", 1.0 / run.epoch as f64), ("loss/class", 0.25)].into_iter().collect(),
+        epoch: run.epoch(),
+        step: run.step(),
+        samples: run.samples(),
+        train,
         valid: Some(valid),
         learning_rates: run.learning_rates.clone(),
         grad_norm: Some(2.5),
@@ -134,14 +146,14 @@ fn record(run: &Run, f1: Option<f64>) -> EpochRecord {
     }
 }
 
-fn judge(run: &mut Run) {
-    let Some(monitor) = run.monitor.clone() else { return };
+fn update_best(run: &mut RunOwner) {
+    let Some(monitor) = run.monitor().cloned() else { return };
     let mut tracker = BestTracker::new(monitor.direction);
-    for record in &run.history.epochs {
-        let value = monitor.value(record);
+    for record in run.history().epochs.clone() {
+        let value = monitor.value(&record);
         if let (true, Some(value)) = (tracker.observe(value), value) {
             let (epoch, step) = (record.epoch, record.step);
-            run.best = Some(Best { epoch, step, monitor: monitor.name.clone(), value });
+            run.progress_mut().best = Some(Best { epoch, step, monitor: monitor.name.clone(), value });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use expect_test::expect;
 use faknow_callbacks::{
-    BatchEnd, Callback, Callbacks, EarlyStopping, Error, Flow, Recorder, Result, Run, State, StopReason,
+    BatchEnd, Callback, Callbacks, EarlyStopping, Error, Flow, HookResult, Recorder, Run, State, StopReason,
     on_batch_end, on_epoch_end,
 };
 
@@ -13,36 +13,37 @@ use crate::common;
 #[test]
 fn hooks_come_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let mut recorder = Recorder::new();
+    let recorder = Recorder::new();
+    let mut callbacks = common::one(recorder.clone());
     let mut run = common::run(dir.path());
-    common::fit(&mut run, &mut recorder, &[Some(0.5), Some(0.6)]).unwrap();
-    common::test(&mut run, &mut recorder).unwrap();
-    recorder.on_error(&mut run, "late");
+    common::fit(&mut run, &mut callbacks, &[Some(0.5), Some(0.6)]).unwrap();
+    common::test(&mut run, &mut callbacks).unwrap();
+    callbacks.on_fit_end(&mut run, Err(&std::io::Error::other("late"))).unwrap();
     expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 20 epochs of 2 batches
+        on_fit_start             epoch 0, batch 0, step 0: new, 20 epochs of 2 batches
         on_epoch_start           epoch 1, batch 0, step 0
         on_batch_start           epoch 1, batch 0, step 0
         on_batch_end             epoch 1, batch 1, step 1: 8 samples
         on_batch_start           epoch 1, batch 1, step 1
         on_batch_end             epoch 1, batch 2, step 2: 8 samples
-        on_validation_start      epoch 1, batch 2, step 2
+        on_evaluation_start      epoch 1, batch 2, step 2: validation
         on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 1
-        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 2
+        on_evaluation_end        epoch 1, batch 2, step 2: validation, best is epoch 1, step 2
         on_epoch_end             epoch 1, batch 2, step 2: best is epoch 1, step 2
         on_epoch_start           epoch 2, batch 0, step 2
         on_batch_start           epoch 2, batch 0, step 2
         on_batch_end             epoch 2, batch 1, step 3: 8 samples
         on_batch_start           epoch 2, batch 1, step 3
         on_batch_end             epoch 2, batch 2, step 4: 8 samples
-        on_validation_start      epoch 2, batch 2, step 4
+        on_evaluation_start      epoch 2, batch 2, step 4: validation
         on_evaluation_batch_end  epoch 2, batch 2, step 4: validation, 1 of 1
-        on_validation_end        epoch 2, batch 2, step 4: best is epoch 2, step 4
+        on_evaluation_end        epoch 2, batch 2, step 4: validation, best is epoch 2, step 4
         on_epoch_end             epoch 2, batch 2, step 4: best is epoch 2, step 4
         on_fit_end               epoch 2, batch 2, step 4: all epochs done
-        on_test_start            epoch 2, batch 2, step 4
+        on_evaluation_start      epoch 2, batch 2, step 4: test
         on_evaluation_batch_end  epoch 2, batch 2, step 4: test, 1 of 1
-        on_test_end              epoch 2, batch 2, step 4: 2 samples
-        on_error                 epoch 2, batch 2, step 4: late"#]]
+        on_evaluation_end        epoch 2, batch 2, step 4: test, 2 samples
+        on_fit_end               epoch 2, batch 2, step 4: error: late"#]]
     .assert_eq(&recorder.text());
 }
 
@@ -56,7 +57,7 @@ fn one_that_stops_does_not_hide_the_epoch_from_the_others() {
         if record.epoch < 2 {
             return Ok(Flow::Continue);
         }
-        Ok(Flow::Stop(StopReason::Callback { callback: "second".to_owned(), message: "too".to_owned() }))
+        Ok(Flow::stop("too"))
     }));
     callbacks.push(recorder.clone());
     let reason =
@@ -65,15 +66,15 @@ fn one_that_stops_does_not_hide_the_epoch_from_the_others() {
     let events = recorder.events();
     let ends: Vec<_> = events[events.len() - 2..].iter().map(|event| (event.hook, event.epoch)).collect();
     assert_eq!(ends, [("on_epoch_end", 2), ("on_fit_end", 2)]);
-    assert_eq!(events[events.len() - 1].told, "f1 did not improve in 1 validations");
+    assert_eq!(events[events.len() - 1].detail, "f1 did not improve in 1 validations");
 }
 
 #[test]
 fn a_panic_becomes_an_error_with_the_name_of_the_callback() {
     struct Careless<T>(T);
-    impl<T: Send> Callback for Careless<T> {
-        fn on_batch_end(&mut self, run: &mut Run, _: &BatchEnd) -> Result<Flow> {
-            panic!("step {}", run.step);
+    impl<T: Send + 'static> Callback for Careless<T> {
+        fn on_batch_end(&mut self, run: &mut Run, _: &BatchEnd) -> HookResult<Flow> {
+            panic!("step {}", run.step());
         }
     }
 
@@ -83,7 +84,7 @@ fn a_panic_becomes_an_error_with_the_name_of_the_callback() {
     callbacks.push(Careless(Arc::new(vec![0u8])));
     callbacks.push(recorder.clone());
     let error = common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5)]).unwrap_err();
-    assert_eq!(error.to_string(), "Careless: panicked: step 1");
+    assert_eq!(error.to_string(), "Careless: panicked: step 1 (in on_batch_end, epoch 1, step 1)");
     let last = recorder.events().pop().unwrap();
     assert_eq!(last.to_string(), "on_batch_end  epoch 1, batch 1, step 1: 8 samples");
 }
@@ -96,16 +97,13 @@ fn closures_may_change_the_run_and_fail() {
         run.learning_rates[0] /= 2.0;
         Ok(Flow::Continue)
     }));
-    callbacks.push(on_batch_end(|run, batch| match run.step {
-        5 => {
-            let message = format!("loss {}", batch.read_loss()?);
-            Err(Error::Custom { callback: "mine".to_owned(), message })
-        }
+    callbacks.push(on_batch_end(|run, batch| match run.step() {
+        5 => Err(format!("loss {}", batch.read_loss()?).into()),
         _ => Ok(Flow::Continue),
     }));
     let mut run = common::run(dir.path());
     let error = common::fit(&mut run, &mut callbacks, &[Some(0.5); 5]).unwrap_err();
-    assert_eq!(error.to_string(), "mine: loss 0.2");
+    assert_eq!(error.to_string(), "on_batch_end: loss 0.2 (in on_batch_end, epoch 3, step 5)");
     assert_eq!(run.learning_rates, [0.00025]);
     assert_eq!(format!("{callbacks:?}"), r#"["on_epoch_end", "on_batch_end"]"#);
 }
@@ -125,62 +123,115 @@ fn a_loss_that_is_no_scalar_is_named() {
 
 /// Counts updates, in steps of its own.
 struct Counter {
+    key: Option<&'static str>,
     by: u64,
     count: u64,
 }
 
 impl Callback for Counter {
-    fn state(&self) -> Result<State> {
+    fn key(&self) -> Option<&str> {
+        self.key
+    }
+
+    fn state(&self) -> HookResult<State> {
         let tensors = [("count".to_owned(), tch::Tensor::from(self.count as i64))].into();
         Ok(State { values: serde_json::json!({ "count": self.count }), tensors })
     }
 
-    fn restore(&mut self, state: &State) -> Result<()> {
-        self.count = state.values["count"].as_u64().unwrap();
+    fn restore(&mut self, state: &State) -> HookResult {
+        self.count = state.values["count"].as_u64().ok_or("no count")?;
         assert_eq!(state.tensors["count"].int64_value(&[]), self.count as i64);
         Ok(())
     }
 
-    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> Result<Flow> {
+    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> HookResult<Flow> {
         self.count += self.by;
         Ok(Flow::Continue)
     }
 }
 
+fn counters(counters: &[(Option<&'static str>, u64)]) -> Callbacks {
+    let mut callbacks = Callbacks::default();
+    for &(key, by) in counters {
+        callbacks.push(Counter { key, by, count: 0 });
+    }
+    callbacks
+}
+
 #[test]
-fn callbacks_of_one_name_have_each_its_own_state() {
-    let row = |by: &[u64]| {
-        let mut callbacks = Callbacks::default();
-        for &by in by {
-            callbacks.push(EarlyStopping::new(3));
-            callbacks.push(Counter { by, count: 0 });
-        }
-        callbacks
-    };
+fn each_callback_has_its_own_state_under_its_key() {
     let dir = tempfile::tempdir().unwrap();
-    let mut callbacks = row(&[1, 10, 100]);
+    let mut callbacks = counters(&[(Some("one"), 1), (Some("ten"), 10)]);
+    callbacks.push(EarlyStopping::new(3));
     common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5), Some(0.4)]).unwrap();
     let state = callbacks.state().unwrap();
     let names: Vec<&String> = state.values.as_object().unwrap().keys().collect();
-    let expected =
-        ["EarlyStopping", "Counter", "EarlyStopping-2", "Counter-2", "EarlyStopping-3", "Counter-3"];
-    assert_eq!(names, expected);
-    assert_eq!(
-        state.tensors.keys().collect::<Vec<_>>(),
-        ["Counter-2/count", "Counter-3/count", "Counter/count"]
-    );
-    assert_eq!(state.values["Counter-2"]["count"], 40);
+    assert_eq!(names, ["one", "ten", "early_stopping"]);
+    assert_eq!(state.tensors.keys().collect::<Vec<_>>(), ["one/count", "ten/count"]);
+    assert_eq!(state.values["ten"]["count"], 40);
 
-    // Each goes on where it was; one that was not there begins afresh.
-    let mut again = row(&[1, 10, 100, 1000]);
+    // In another order and with others: each continues where it was, a new one starts afresh.
+    let mut again = counters(&[(Some("ten"), 10), (Some("thousand"), 1000)]);
+    again.push(EarlyStopping::new(3));
     again.on_fit_start(&mut common::run(dir.path())).unwrap();
     again.restore(&state).unwrap();
     let flow = again.on_batch_end(&mut common::run(dir.path()), &common::batch(0.5)).unwrap();
     assert_eq!(flow, Flow::Continue);
-    let counts = |callbacks: &Callbacks| {
-        let values = callbacks.state().unwrap().values;
-        ["Counter", "Counter-2", "Counter-3", "Counter-4"].map(|name| values[name]["count"].as_u64())
-    };
-    assert_eq!(counts(&again), [Some(5), Some(50), Some(500), Some(1000)]);
-    assert_eq!(again.state().unwrap().values["EarlyStopping-3"]["n_bad"], 1);
+    let values = again.state().unwrap().values;
+    assert_eq!(["ten", "thousand"].map(|key| values[key]["count"].as_u64()), [Some(50), Some(1000)]);
+    assert_eq!(values["early_stopping"]["n_bad"], 1);
+}
+
+#[test]
+fn keys_are_required_and_different() {
+    let error = counters(&[(Some("one"), 1), (None, 2), (Some("one"), 3)]).check_keys().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "callbacks Counter and Counter: expected different keys, got `one` twice; give one of them another key"
+    );
+    let mut two = common::one(EarlyStopping::new(3));
+    two.push(EarlyStopping::new(3).monitor("loss").with_key("early_stopping_loss"));
+    two.check_keys().unwrap();
+    let error = counters(&[(None, 1)]).state().unwrap_err().to_string();
+    assert_eq!(error, "callback Counter: expected a `key()`, since it has a state to save, got none");
+}
+
+#[test]
+fn a_callback_can_be_read_back() {
+    let boxed: Box<dyn Callback> = Box::new(Counter { key: Some("boxed"), by: 1, count: 0 });
+    let mut callbacks = common::one(Recorder::new());
+    callbacks.push(boxed);
+    let dir = tempfile::tempdir().unwrap();
+    common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5)]).unwrap();
+    assert_eq!(callbacks.get::<Counter>().map(|counter| counter.count), Some(2));
+    assert!(callbacks.get::<EarlyStopping>().is_none());
+}
+
+/// An error of a callback's own.
+#[derive(Debug, thiserror::Error)]
+#[error("over budget")]
+struct OverBudget(#[source] std::io::Error);
+
+#[test]
+fn errors_keep_their_type_and_take_precedence_over_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut callbacks = common::one(on_epoch_end(|_, _| Ok(Flow::stop("enough"))));
+    callbacks.push(on_epoch_end(|_, _| {
+        Err(OverBudget(std::io::Error::other("1000 tokens")))?;
+        Ok(Flow::Continue)
+    }));
+    let error = common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5)]).unwrap_err();
+    assert_eq!(error.to_string(), "on_epoch_end: over budget (in on_epoch_end, epoch 1, step 2)");
+    let Error::Hook(hook) = &error else { panic!("{error:?}") };
+    assert!(hook.error.is::<OverBudget>());
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!((cause.to_string().as_str(), cause.source().is_none()), ("1000 tokens", true));
+}
+
+#[test]
+fn a_stop_has_the_name_of_its_callback() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut callbacks = common::one(on_epoch_end(|_, _| Ok(Flow::stop("enough"))));
+    let reason = common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5)]).unwrap();
+    assert_eq!(reason.to_string(), "on_epoch_end: enough");
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faknow_callbacks::{BestTracker, Callback, EarlyStopping, Monitor, Patience, Run, StopReason};
+use faknow_callbacks::{BestTracker, EarlyStopping, Error, Monitor, Patience, RunOwner, StopReason};
 use faknow_metrics::Direction;
 use serde::Deserialize;
 
@@ -84,9 +84,12 @@ fn golden_series_of_whole_runs() {
         for broken_after in 0..=case.bad_counts.len() {
             let dir = tempfile::tempdir().unwrap();
             let mut run = common::run(dir.path());
-            run.monitor = Some(case.monitor());
-            let stopping =
-                || EarlyStopping::new(case.patience).monitor_as(case.monitor()).min_delta(case.min_delta);
+            run.setup_mut().monitor = Some(case.monitor());
+            let stopping = || {
+                common::one(
+                    EarlyStopping::new(case.patience).monitor(case.monitor()).min_delta(case.min_delta),
+                )
+            };
             let (before, after) = case.scores.split_at(broken_after);
             let mut first = stopping();
             let reason = match common::fit(&mut run, &mut first, before).unwrap() {
@@ -98,8 +101,8 @@ fn golden_series_of_whole_runs() {
             };
             let stopped = matches!(reason, StopReason::EarlyStopping { .. });
             assert_eq!(stopped, case.stop_index.is_some(), "{}", case.name);
-            assert_eq!(run.history.epochs.len(), case.bad_counts.len(), "{}", case.name);
-            let best = run.best.map(|best| (best.epoch - 1, best.value));
+            assert_eq!(run.history().epochs.len(), case.bad_counts.len(), "{}", case.name);
+            let best = run.best().map(|best| (best.epoch - 1, best.value));
             assert_eq!(best, case.best_index.zip(case.best_score), "{}", case.name);
         }
     }
@@ -108,33 +111,36 @@ fn golden_series_of_whole_runs() {
 #[test]
 fn settings_that_cannot_work_are_refused_before_training() {
     let dir = tempfile::tempdir().unwrap();
-    let check = |stopping: EarlyStopping, change: fn(&mut Run), expected: &str| {
+    let check = |stopping: EarlyStopping, change: fn(&mut RunOwner), expected: &str| {
         let mut run = common::run(dir.path());
         change(&mut run);
-        let mut stopping = stopping;
+        let mut stopping = common::one(stopping);
         let result = stopping.on_fit_start(&mut run).map_err(|e| e.to_string());
         match expected {
             "" => assert_eq!(result, Ok(())),
             _ => assert_eq!(result.unwrap_err(), expected),
         }
     };
-    let keep = |_: &mut Run| {};
-    let no_validation = |run: &mut Run| {
-        run.monitors.clear();
-        run.monitor = None;
+    let keep = |_: &mut RunOwner| {};
+    let no_validation = |run: &mut RunOwner| {
+        run.setup_mut().monitors.clear();
+        run.setup_mut().monitor = None;
     };
     check(EarlyStopping::new(1), keep, "");
     check(EarlyStopping::new(3).monitor("loss"), keep, "");
-    check(EarlyStopping::new(3).monitor_as(Monitor::min("accuracy")), keep, "");
+    check(EarlyStopping::new(3).monitor(Monitor::min("accuracy")), keep, "");
     check(EarlyStopping::new(0), keep, "early_stopping.patience: expected 1 or more validations, got 0");
     let delta = "early_stopping.min_delta: expected a finite number, 0 or more, got ";
     check(EarlyStopping::new(3).min_delta(-0.1), keep, &format!("{delta}-0.1"));
     check(EarlyStopping::new(3).min_delta(f64::NAN), keep, &format!("{delta}NaN"));
-    let unknown = "monitor `auc`: no such validation value; known: loss, accuracy, f1";
+    let unknown = "monitor `roc_auc`: expected a recorded value (loss, accuracy, f1, train/loss), got an unknown name; the \
+                   direction of a value that a callback logs has to be given: `Monitor::max(\"roc_auc\")`";
     check(EarlyStopping::new(3).monitor("auc"), keep, unknown);
-    check(EarlyStopping::new(3).monitor_as(Monitor::max("auc")), keep, unknown);
+    // A callback may log it.
+    check(EarlyStopping::new(3).monitor(Monitor::max("auc")), keep, "");
     let none = "early stopping needs validation data; give `fit` a validation loader";
     check(EarlyStopping::new(3), no_validation, none);
+    let none = "monitor `f1` needs validation data; give `fit` a validation loader";
     check(EarlyStopping::new(3).monitor("f1"), no_validation, none);
 
     let f1 = || EarlyStopping::new(3).monitor("f1");
@@ -156,9 +162,9 @@ fn a_value_that_is_good_enough_or_hopeless_ends_the_run_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let check = |stopping: EarlyStopping, f1s: &[Option<f64>], epochs: usize, why: &str| {
         let mut run = common::run(dir.path());
-        let mut stopping = stopping;
+        let mut stopping = common::one(stopping);
         let reason = common::fit(&mut run, &mut stopping, f1s).unwrap();
-        assert_eq!((run.history.epochs.len(), reason.to_string().as_str()), (epochs, why), "{f1s:?}");
+        assert_eq!((run.history().epochs.len(), reason.to_string().as_str()), (epochs, why), "{f1s:?}");
         reason.code()
     };
     let done = "all epochs done";
@@ -196,12 +202,12 @@ fn the_direction_comes_from_the_metric_or_from_the_user() {
     let check = |stopping: EarlyStopping, f1s: &[f64], epochs: usize| {
         let mut run = common::run(dir.path());
         let f1s: Vec<Option<f64>> = f1s.iter().copied().map(Some).collect();
-        let mut stopping = stopping;
+        let mut stopping = common::one(stopping);
         common::fit(&mut run, &mut stopping, &f1s).unwrap();
-        assert_eq!(run.history.epochs.len(), epochs, "{f1s:?}");
+        assert_eq!(run.history().epochs.len(), epochs, "{f1s:?}");
     };
     check(EarlyStopping::new(1).monitor("f1"), &[0.1, 0.2, 0.1, 0.3], 3);
-    check(EarlyStopping::new(1).monitor_as(Monitor::min("f1")), &[0.1, 0.2, 0.1, 0.3], 2);
+    check(EarlyStopping::new(1).monitor(Monitor::min("f1")), &[0.1, 0.2, 0.1, 0.3], 2);
     // The toy run's loss never changes.
     check(EarlyStopping::new(2).monitor("loss"), &[0.1, 0.2, 0.3, 0.4], 3);
 }
@@ -209,14 +215,14 @@ fn the_direction_comes_from_the_metric_or_from_the_user() {
 #[test]
 fn a_second_fit_begins_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let mut stopping = EarlyStopping::new(2);
+    let mut stopping = common::one(EarlyStopping::new(2));
     for _ in 0..2 {
         let mut run = common::run(dir.path());
         let reason =
             common::fit(&mut run, &mut stopping, &[Some(0.9), Some(0.8), Some(0.7), Some(0.6)]).unwrap();
         assert_eq!(reason, StopReason::EarlyStopping { monitor: "f1".to_owned(), patience: 2 });
-        assert_eq!(run.history.epochs.len(), 3);
-        assert_eq!(stopping.counter().map(Patience::n_bad), Some(2));
+        assert_eq!(run.history().epochs.len(), 3);
+        assert_eq!(n_bad(&stopping), Some(2));
     }
 }
 
@@ -224,13 +230,25 @@ fn a_second_fit_begins_anew() {
 fn epochs_without_validation_do_not_count() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    let mut stopping = EarlyStopping::new(1);
+    let mut stopping = common::one(EarlyStopping::new(1));
     common::fit(&mut run, &mut stopping, &[Some(0.9)]).unwrap();
-    let mut record = run.history.epochs[0].clone();
-    record.valid = None;
-    let flow = stopping.on_epoch_end(&mut run, &record).unwrap();
-    assert_eq!(flow, faknow_callbacks::Flow::Continue);
-    assert_eq!(stopping.counter().map(Patience::n_bad), Some(0));
+    let mut record = run.history().epochs[0].clone();
+    (record.epoch, record.step, record.valid) = (2, 4, None);
+    run.progress_mut().history.epochs.push(record);
+    assert_eq!(stopping.on_epoch_end(&mut run).unwrap(), faknow_callbacks::Flow::Continue);
+    assert_eq!(n_bad(&stopping), Some(0));
+}
+
+fn n_bad(callbacks: &faknow_callbacks::Callbacks) -> Option<usize> {
+    callbacks.get::<EarlyStopping>()?.counter().map(Patience::n_bad)
+}
+
+#[test]
+fn a_value_that_nobody_logs_is_an_error_of_the_first_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stopping = common::one(EarlyStopping::new(1).monitor(Monitor::max("reward")));
+    let error = common::fit(&mut common::run(dir.path()), &mut stopping, &[Some(0.5); 2]).unwrap_err();
+    assert!(matches!(&error, Error::MissingMonitor { name, epoch: 1, .. } if name == "reward"), "{error}");
 }
 
 #[test]

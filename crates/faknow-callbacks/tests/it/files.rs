@@ -1,69 +1,47 @@
 //! What the file logs write, and when it is on disk.
 
-use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
+use std::{fs, io};
 
 use expect_test::{Expect, expect};
-use faknow_callbacks::{Callback, Callbacks, CsvLog, Flow, JsonlLog, Run, RunLog, TensorBoard};
+use faknow_callbacks::{
+    Callback, Callbacks, CsvLog, FitStart, Flow, JsonlLog, Run, RunLog, TensorBoard, on_epoch_end,
+};
 use serde_json::Value;
 
 use crate::common;
 
 #[test]
-fn csv_has_a_row_for_every_value() {
+fn csv_has_a_row_per_epoch_and_a_column_per_metric() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    let mut csv = CsvLog::new();
+    let mut csv = common::one(CsvLog::new());
     common::fit(&mut run, &mut csv, &[Some(0.6), None]).unwrap();
     run.learning_rates = vec![0.1, 0.2];
     common::fit(&mut run, &mut csv, &[Some(1.0 / 3.0)]).unwrap();
     common::test(&mut run, &mut csv).unwrap();
     expect![[r#"
-        epoch,step,phase,name,value
-        1,2,train,loss,1
-        1,2,train,loss/class,0.25
-        1,2,train,learning_rate,0.001
-        1,2,train,grad_norm,2.5
-        1,2,train,seconds,0.016
-        1,2,valid,loss,0.5
-        1,2,valid,accuracy,0.9
-        1,2,valid,f1,0.6
-        1,2,valid,seconds,0.004
-        2,4,train,loss,0.5
-        2,4,train,loss/class,0.25
-        2,4,train,learning_rate,0.001
-        2,4,train,grad_norm,2.5
-        2,4,train,seconds,0.016
-        2,4,valid,loss,0.5
-        2,4,valid,accuracy,0.9
-        2,4,valid,f1,
-        2,4,valid,seconds,0.004
-        3,6,train,loss,0.3333333333333333
-        3,6,train,loss/class,0.25
-        3,6,train,learning_rate/0,0.1
-        3,6,train,learning_rate/1,0.2
-        3,6,train,grad_norm,2.5
-        3,6,train,seconds,0.016
-        3,6,valid,loss,0.5
-        3,6,valid,accuracy,0.9
-        3,6,valid,f1,0.3333333333333333
-        3,6,valid,seconds,0.004
-        3,6,test,loss,0.3
-        3,6,test,f1,0.75
-        3,6,test,roc_auc,
-        3,6,test,seconds,0.5
+        epoch,step,train/loss,train/loss/class,valid/loss,valid/accuracy,valid/f1,lr/0,lr/1,lr,grad_norm,seconds
+        1,2,1,0.25,0.5,0.9,0.6,,,0.001,2.5,0.02
+        2,4,0.5,0.25,0.5,0.9,,,,0.001,2.5,0.02
+        3,6,0.3333333333333333,0.25,0.5,0.9,0.3333333333333333,0.1,0.2,,2.5,0.02
     "#]]
     .assert_eq(&common::text(&run, "metrics.csv"));
+    expect![[r#"
+        epoch,step,test/loss,test/f1,test/roc_auc,seconds
+        3,6,0.3,0.75,,0.5
+    "#]]
+    .assert_eq(&common::text(&run, "test_metrics.csv"));
 }
 
 #[test]
 fn jsonl_has_a_line_for_every_event() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    let mut jsonl = JsonlLog::new().log_every(2);
+    let mut jsonl = common::one(JsonlLog::new().log_every(2));
     common::fit(&mut run, &mut jsonl, &[Some(0.6), None]).unwrap();
     common::test(&mut run, &mut jsonl).unwrap();
-    jsonl.on_error(&mut run, "disk \"full\"");
+    jsonl.on_fit_end(&mut run, Err(&io::Error::other("disk \"full\""))).unwrap();
     expect![[r#"
         {"type":"step","epoch":1,"step":2,"loss":0.5,"parts":{"class":0.25},"lr":[0.001],"grad_norm":2.5}
         {"type":"epoch","epoch":1,"step":2,"samples":16,"train":{"loss":1.0,"loss/class":0.25},"valid":{"loss":0.5,"accuracy":0.9,"f1":0.6},"learning_rates":[0.001],"grad_norm":2.5,"train_seconds":0.016,"valid_seconds":0.004}
@@ -81,7 +59,7 @@ fn jsonl_step_lines_follow_log_every() {
     let check = |jsonl: JsonlLog, expected: &[u64]| {
         let dir = tempfile::tempdir().unwrap();
         let mut run = common::run(dir.path());
-        common::fit(&mut run, &mut { jsonl }, &[Some(0.5); 3]).unwrap();
+        common::fit(&mut run, &mut common::one(jsonl), &[Some(0.5); 3]).unwrap();
         assert_eq!(steps_of(&run), expected);
     };
     check(JsonlLog::new(), &[]);
@@ -94,16 +72,14 @@ fn jsonl_step_lines_follow_log_every() {
 fn run_log_tells_the_run_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    let mut log = RunLog::new().clock(|| UNIX_EPOCH + Duration::from_secs(1_795_348_800));
-    let mut all = Callbacks::default();
+    let mut log = common::one(RunLog::new().clock(|| UNIX_EPOCH + Duration::from_secs(1_795_348_800)));
     common::fit(&mut run, &mut log, &[Some(0.6), None]).unwrap();
-    assert_eq!(log.path(), Some(dir.path().join("run.log").as_path()));
+    assert_eq!(log.get::<RunLog>().unwrap().path(), Some(dir.path().join("run.log").as_path()));
     common::test(&mut run, &mut log).unwrap();
     common::fit(&mut run, &mut log, &[Some(0.7)]).unwrap();
-    log.on_error(&mut run, "two\nlines");
-    all.push(log);
+    log.on_fit_end(&mut run, Err(&io::Error::other("two\nlines"))).unwrap();
     expect![[r#"
-        2026-11-22 12:00:00Z INFO run toy begins: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
+        2026-11-22 12:00:00Z INFO starting run toy: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
         2026-11-22 12:00:00Z INFO best epoch by f1 (maximize)
         2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
         2026-11-22 12:00:00Z INFO model = "toy"
@@ -111,7 +87,7 @@ fn run_log_tells_the_run_in_words() {
         2026-11-22 12:00:00Z INFO epoch=2/20  train loss=0.5000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=undefined  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)
         2026-11-22 12:00:00Z INFO ended after 2 epochs, 40 ms: all epochs done; best epoch 1: f1=0.6000
         2026-11-22 12:00:00Z INFO test loss=0.3000 f1=0.7500 roc_auc=undefined  500 ms
-        2026-11-22 12:00:00Z INFO run toy goes on at step 4: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
+        2026-11-22 12:00:00Z INFO resuming run toy at step 4: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
         2026-11-22 12:00:00Z INFO best epoch by f1 (maximize)
         2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
         2026-11-22 12:00:00Z INFO model = "toy"
@@ -125,22 +101,23 @@ fn run_log_tells_the_run_in_words() {
 
 /// A process that is killed writes no more: what is on disk right after a hook is all there is.
 #[test]
-fn what_was_told_is_in_the_file_at_once() {
+fn each_epoch_is_in_the_file_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let (mut csv, mut jsonl, mut log) = (CsvLog::new(), JsonlLog::new(), RunLog::new());
-    common::fit(&mut run, &mut csv, &[Some(0.5)]).unwrap();
-    assert!(common::text(&run, "metrics.csv").ends_with("1,2,valid,seconds,0.004\n"));
-    let record = run.history.epochs[0].clone();
+    common::fit(&mut run, &mut common::one(CsvLog::new()), &[Some(0.5)]).unwrap();
+    let record = run.history().epochs[0].clone();
+    assert_eq!(csv.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
+    assert!(common::text(&run, "metrics.csv").ends_with(",0.5,0.001,2.5,0.02\n"));
     assert_eq!(jsonl.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
     assert!(common::text(&run, "history.jsonl").ends_with("}\n"));
     assert_eq!(log.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
     assert!(common::text(&run, "run.log").ends_with("best so far\n"));
 }
 
-/// Epoch 3 was recorded, but the checkpoint is that of epoch 2: the run repeats epoch 3, the files hold it once.
+/// Epoch 3 was recorded, but the checkpoint is that of epoch 2: the run repeats epoch 3, the files have it once.
 #[test]
-fn a_resumed_run_goes_on_where_its_weights_stand() {
+fn a_resumed_run_continues_where_its_weights_stand() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let callbacks = || {
@@ -152,11 +129,16 @@ fn a_resumed_run_goes_on_where_its_weights_stand() {
     common::fit(&mut run, &mut callbacks(), &[Some(0.1), Some(0.2), Some(0.3)]).unwrap();
     // The kill tore the last line.
     let path = dir.path().join("metrics.csv");
-    fs::write(&path, common::text(&run, "metrics.csv") + "3,6,valid,acc").unwrap();
+    fs::write(&path, common::text(&run, "metrics.csv") + "4,8,0.2").unwrap();
 
-    let mut resumed = common::run(dir.path());
-    (resumed.epoch, resumed.step, resumed.samples) = (2, 4, 32);
-    resumed.history.epochs = run.history.epochs[..2].to_vec();
+    let resumed_at = |epoch: usize| {
+        let mut resumed = common::run(dir.path());
+        let progress = resumed.progress_mut();
+        (progress.epoch, progress.step, progress.samples) = (epoch, 2 * epoch as u64, 16 * epoch as u64);
+        progress.history.epochs = run.history().epochs[..epoch].to_vec();
+        resumed
+    };
+    let mut resumed = resumed_at(2);
     common::fit(&mut resumed, &mut callbacks(), &[Some(0.4)]).unwrap();
     expect![[r#"
         1 0.1
@@ -166,7 +148,14 @@ fn a_resumed_run_goes_on_where_its_weights_stand() {
     assert_eq!(common::text(&resumed, "metrics.csv").matches("epoch,step").count(), 1);
     assert_eq!(steps_of(&resumed), [1, 2, 3, 4, 5, 6]);
 
-    // A new run in the same folder does not mix with the old one.
+    // One that is rolled back in the middle of an epoch has no later rows either.
+    let mut rolled_back = resumed_at(1);
+    rolled_back.setup_mut().start = FitStart::RolledBack;
+    callbacks().on_fit_start(&mut rolled_back).unwrap();
+    expect!["1 0.1"].assert_eq(&f1_of_csv(&rolled_back));
+    assert_eq!(steps_of(&rolled_back), [1, 2]);
+
+    // A new run in the same directory does not mix with the old one.
     let mut fresh = common::run(dir.path());
     common::fit(&mut fresh, &mut callbacks(), &[Some(0.9)]).unwrap();
     expect!["1 0.9"].assert_eq(&f1_of_csv(&fresh));
@@ -174,21 +163,47 @@ fn a_resumed_run_goes_on_where_its_weights_stand() {
 }
 
 #[test]
-fn a_later_process_adds_its_test() {
+fn a_later_process_writes_its_test() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    common::fit(&mut run, &mut CsvLog::new(), &[Some(0.5)]).unwrap();
+    common::fit(&mut run, &mut common::one(CsvLog::new()), &[Some(0.5)]).unwrap();
     let before = common::text(&run, "metrics.csv");
-    common::test(&mut run, &mut CsvLog::new()).unwrap();
-    let after = common::text(&run, "metrics.csv");
-    assert_eq!(after.strip_prefix(&before).unwrap().lines().count(), 4, "{after}");
+    common::test(&mut run, &mut common::one(CsvLog::new())).unwrap();
+    assert_eq!(common::text(&run, "metrics.csv"), before);
+    assert_eq!(common::text(&run, "test_metrics.csv").lines().count(), 2);
+    common::fit(&mut run, &mut common::one(CsvLog::new()), &[Some(0.5)]).unwrap();
+    assert!(!dir.path().join("test_metrics.csv").exists(), "other weights");
+}
+
+/// The first epoch was not validated, and in the third a callback logs a value.
+#[test]
+fn columns_that_come_later_are_empty_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = common::run(dir.path());
+    let mut csv = common::one(CsvLog::new());
+    common::fit(&mut run, &mut csv, &[Some(0.5)]).unwrap();
+    run.progress_mut().history.epochs[0].valid = None;
+    csv.push(on_epoch_end(|run, record| {
+        if record.epoch == 3 {
+            run.log("reward, mean", 7.0);
+        }
+        Ok(Flow::Continue)
+    }));
+    common::fit(&mut run, &mut csv, &[Some(0.5); 3]).unwrap();
+    expect![[r#"
+        epoch,step,train/loss,train/loss/class,"train/reward, mean",valid/loss,valid/accuracy,valid/f1,lr,grad_norm,seconds
+        1,2,1,0.25,,,,,0.001,2.5,0.02
+        2,4,0.5,0.25,,0.5,0.9,0.5,0.001,2.5,0.02
+        3,6,0.3333333333333333,0.25,7,0.5,0.9,0.5,0.001,2.5,0.02
+        4,8,0.25,0.25,,0.5,0.9,0.5,0.001,2.5,0.02
+    "#]].assert_eq(&common::text(&run, "metrics.csv"));
 }
 
 #[test]
-fn a_file_may_lie_elsewhere() {
+fn a_file_may_be_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    run.dir = None;
+    run.setup_mut().dir = None;
     let mut callbacks = Callbacks::default();
     callbacks.push(CsvLog::to(dir.path().join("a/table.csv")));
     callbacks.push(JsonlLog::to(dir.path().join("a/lines.jsonl")));
@@ -208,38 +223,43 @@ fn a_folder_that_is_missing_or_none_is_an_error() {
     fn check(make: fn() -> Box<dyn Callback>, no_folder: Expect) {
         let dir = tempfile::tempdir().unwrap();
         let mut run = common::run(dir.path());
-        run.dir = None;
+        run.setup_mut().dir = None;
         no_folder.assert_eq(&make().on_fit_start(&mut run).unwrap_err().to_string());
 
         fs::write(dir.path().join("file"), "").unwrap();
-        run.dir = Some(dir.path().join("file"));
+        run.setup_mut().dir = Some(dir.path().join("file"));
         let error = make().on_fit_start(&mut run).unwrap_err().to_string();
         assert!(error.starts_with(&dir.path().join("file").display().to_string()), "{error}");
     }
     check(
         || Box::new(CsvLog::new()),
-        expect!["metrics.csv: the run has no folder to write to; give the run one, or this callback a path"],
+        expect![
+            "metrics.csv: the run has no directory to write to; give the run one, or this callback a path"
+        ],
     );
     check(
         || Box::new(JsonlLog::new()),
         expect![
-            "history.jsonl: the run has no folder to write to; give the run one, or this callback a path"
+            "history.jsonl: the run has no directory to write to; give the run one, or this callback a path"
         ],
     );
     check(
         || Box::new(RunLog::new()),
-        expect!["run.log: the run has no folder to write to; give the run one, or this callback a path"],
+        expect!["run.log: the run has no directory to write to; give the run one, or this callback a path"],
     );
     check(
         || Box::new(TensorBoard::new()),
-        expect!["tensorboard: the run has no folder to write to; give the run one, or this callback a path"],
+        expect![
+            "tensorboard: the run has no directory to write to; give the run one, or this callback a path"
+        ],
     );
 }
 
 fn f1_of_csv(run: &Run) -> String {
-    let mut reader = csv::Reader::from_path(run.dir.as_ref().unwrap().join("metrics.csv")).unwrap();
+    let mut reader = csv::Reader::from_path(run.dir().unwrap().join("metrics.csv")).unwrap();
+    let column = reader.headers().unwrap().iter().position(|name| name == "valid/f1").unwrap();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    let f1 = rows.iter().filter(|row| &row[3] == "f1").map(|row| format!("{} {}", &row[0], &row[4]));
+    let f1 = rows.iter().map(|row| format!("{} {}", &row[0], &row[column]));
     f1.collect::<Vec<_>>().join("\n")
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use expect_test::expect;
-use faknow_callbacks::{Callback, Flow, Scalar, TensorBoard, read_scalars};
+use faknow_callbacks::{Callback, FitStart, Flow, Scalar, TensorBoard, read_scalars};
 use faknow_metrics::Score;
 use protobuf::Message;
 use tensorboard_proto::api::Status;
@@ -22,8 +22,8 @@ type Curves = BTreeMap<String, Vec<(i64, f32)>>;
 /// A run of two epochs with a test, in two processes: the second resumes after the first epoch.
 fn written(dir: &Path) -> PathBuf {
     let mut run = common::run(dir);
-    common::fit(&mut run, &mut TensorBoard::new().log_every(2), &[Some(0.6)]).unwrap();
-    let mut resumed = TensorBoard::new().log_every(2);
+    common::fit(&mut run, &mut common::one(TensorBoard::new().log_every(2)), &[Some(0.6)]).unwrap();
+    let mut resumed = common::one(TensorBoard::new().log_every(2));
     run.learning_rates = vec![0.5, 0.25];
     common::fit(&mut run, &mut resumed, &[None]).unwrap();
     common::test(&mut run, &mut resumed).unwrap();
@@ -128,15 +128,16 @@ fn a_run_that_goes_on_has_each_point_once() {
     let dir = tempfile::tempdir().unwrap();
     let folder = written(dir.path());
     let mut run = common::run(dir.path());
-    (run.epoch, run.step, run.samples) = (1, 2, 16);
-    run.history.epochs = {
+    let progress = run.progress_mut();
+    (progress.epoch, progress.step, progress.samples) = (1, 2, 16);
+    run.progress_mut().history.epochs = {
         let mut first = common::run(&dir.path().join("first"));
-        common::fit(&mut first, &mut TensorBoard::new(), &[Some(0.6)]).unwrap();
-        first.history.epochs
+        common::fit(&mut first, &mut common::one(TensorBoard::new()), &[Some(0.6)]).unwrap();
+        first.history().epochs.clone()
     };
-    let mut board = TensorBoard::new().log_every(2);
+    let mut board = common::one(TensorBoard::new().log_every(2));
+    run.setup_mut().start = FitStart::Resumed;
     board.on_fit_start(&mut run).unwrap();
-    board.on_resume(&mut run).unwrap();
     let after: Vec<_> = curves(&folder).into_iter().map(|(tag, points)| (tag, points.len())).collect();
     assert!(after.iter().all(|(_, n)| *n == 1), "{after:?}");
     assert!(!after.iter().any(|(tag, _)| tag.starts_with("Test/")), "{after:?}");
@@ -180,10 +181,10 @@ fn others(folder: &Path) -> Vec<(String, i64, String)> {
 /// A run with named classes and a weight, validated after each of two epochs and tested.
 fn with_predictions(dir: &Path) -> PathBuf {
     let mut run = common::run(dir);
-    run.hyperparameters.insert("data.classes".into(), serde_json::json!(["real", "fake"]));
+    run.setup_mut().hyperparameters.insert("data.classes".into(), serde_json::json!(["real", "fake"]));
     let weight = run.vars.root().zeros("weight", &[2, 3]);
     (&weight * 2.0).sum(tch::Kind::Float).backward();
-    let mut board = TensorBoard::new().histograms_every(2);
+    let mut board = common::one(TensorBoard::new().histograms_every(2));
     common::fit(&mut run, &mut board, &[Some(0.5), Some(0.6)]).unwrap();
     common::test(&mut run, &mut board).unwrap();
     dir.join("tensorboard")
@@ -216,10 +217,10 @@ fn curves_of_precision_pictures_histograms_and_texts_are_there() {
 
 /// Events are on the disk when the hook returns: a killed process loses none.
 #[test]
-fn an_epoch_is_written_when_it_is_told() {
+fn an_epoch_is_written_when_it_ends() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
-    let mut board = TensorBoard::new();
+    let mut board = common::one(TensorBoard::new());
     common::fit(&mut run, &mut board, &[Some(0.6)]).unwrap();
     assert_eq!(curves(&dir.path().join("tensorboard"))["Validation/f1"], [(1, 0.6)]);
     drop(board);
@@ -241,8 +242,9 @@ fn names_that_would_collide_and_values_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let mut board = TensorBoard::new();
-    common::fit(&mut run, &mut TensorBoard::to(dir.path().join("unused")), &[Some(0.5)]).unwrap();
-    let mut record = run.history.epochs[0].clone();
+    common::fit(&mut run, &mut common::one(TensorBoard::to(dir.path().join("unused"))), &[Some(0.5)])
+        .unwrap();
+    let mut record = run.history().epochs[0].clone();
     record.train = [
         ("loss", Score::Defined(f64::NAN)),
         ("loss/loss", Score::from(1.0)),

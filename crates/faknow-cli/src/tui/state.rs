@@ -30,31 +30,29 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn look_at(&mut self, run: &Run) {
-        self.title.clone_from(&run.name);
-        (self.epoch, self.max_epochs) = (run.epoch, run.max_epochs);
-        (self.batch, self.n_batches) = (run.batch, run.n_batches);
-        self.seconds = run.seconds;
+        self.title = run.name().to_owned();
+        (self.epoch, self.max_epochs) = (run.epoch(), run.max_epochs());
+        (self.batch, self.n_batches) = (run.batch(), run.n_batches());
+        self.seconds = run.seconds();
         self.learning_rate = run.learning_rates.first().copied().unwrap_or_default();
         let of = |value: &dyn Fn(&EpochRecord) -> Option<f64>| {
-            let points = run.history.epochs.iter();
+            let points = run.history().epochs.iter();
             let points = points.filter_map(|record| Some((record.epoch as f64, value(record)?)));
             points.filter(|(_, value)| value.is_finite()).collect::<Vec<_>>()
         };
         self.train_losses = of(&|record| record.train.value("loss"));
         self.valid_losses = of(&|record| record.valid.as_ref()?.value("loss"));
-        self.monitor =
-            run.monitor.as_ref().filter(|monitor| monitor.name != "loss").map(|monitor| {
-                (monitor.name.clone(), of(&|record| record.valid.as_ref()?.value(&monitor.name)))
-            });
-        self.best = run
-            .best
-            .as_ref()
-            .map(|best| format!("{} {:.4} in epoch {}", best.monitor, best.value, best.epoch));
+        self.monitor = run
+            .monitor()
+            .filter(|monitor| monitor.name != "loss")
+            .map(|monitor| (monitor.name.clone(), of(&|record| monitor.value(record))));
+        self.best =
+            run.best().map(|best| format!("{} {:.4} in epoch {}", best.monitor, best.value, best.epoch));
     }
 
     pub(super) fn add_loss(&mut self, run: &Run, loss: f64) {
         if loss.is_finite() {
-            self.batch_losses.push((run.position().epochs, loss));
+            self.batch_losses.push((run.timestamp().epochs, loss));
         }
         if self.batch_losses.len() > MOST_LOSSES {
             let mut keep = false;

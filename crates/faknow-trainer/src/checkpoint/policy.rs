@@ -1,6 +1,6 @@
 //! Which checkpoints a run writes and keeps.
 
-use faknow_callbacks::Span;
+use faknow_callbacks::Interval;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -21,7 +21,7 @@ use crate::error::setting;
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointPolicy {
     /// How often `last` is written: `1 epoch`, `500 steps`, `10 minutes`. Default `1 epoch`.
-    pub every: Span,
+    pub every: Interval,
     /// How many of those are kept under a name of their own. Default 0.
     pub keep: usize,
     /// How many of the best validations are kept; `best` is the first of them. Default 1.
@@ -32,7 +32,7 @@ pub struct CheckpointPolicy {
 
 impl Default for CheckpointPolicy {
     fn default() -> Self {
-        Self { every: Span::epochs(1.0), keep: 0, best: 1, monitors: Vec::new() }
+        Self { every: Interval::epochs(1.0), keep: 0, best: 1, monitors: Vec::new() }
     }
 }
 
@@ -50,7 +50,7 @@ impl CheckpointPolicy {
     }
 }
 
-pub(crate) fn check_span(name: &str, span: Span) -> Result<()> {
+pub(crate) fn check_span(name: &str, span: Interval) -> Result<()> {
     if span.is_valid() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use faknow_callbacks::{Callback, State, StopReason};
+use faknow_callbacks::{FitStart, State, StopReason};
 use faknow_data::Loader;
 use faknow_metrics::History;
 use faknow_model::{Model, weights};
@@ -136,15 +136,14 @@ impl<M: Model> Trainer<M> {
             checkpoint.as_ref().map(|c| saved_run(c, self.store.as_ref(), &resume.from)).transpose()?;
         // A run of several fits has more epochs than its setting says.
         let unchanged = |saved: &&SavedRun| {
-            saved.hyperparameters.get("trainer.epochs") == self.run.hyperparameters.get("trainer.epochs")
+            saved.hyperparameters.get("trainer.epochs") == self.run.hyperparameters().get("trainer.epochs")
         };
         let max_epochs = saved.as_ref().filter(unchanged).map_or(self.settings.max_epochs, |s| s.max_epochs);
         self.prepare(train, valid, max_epochs)?;
         let (Some(checkpoint), Some(saved)) = (checkpoint, saved) else {
             // Cut off before there was anything to save: the run begins, and the logs forget what they have seen.
             tracing::info!("there is no checkpoint yet: the run begins");
-            self.start_callbacks()?;
-            self.callbacks.on_resume(&mut self.run)?;
+            self.start_callbacks(FitStart::Resumed)?;
             self.check_validation(valid)?;
             self.save_beginning()?;
             return Ok(None);
@@ -153,9 +152,8 @@ impl<M: Model> Trainer<M> {
         let goes_on = self.goes_on(&saved);
         let ended = saved.ended.clone();
         self.restore(&checkpoint, saved)?;
-        self.start_callbacks()?;
+        self.start_callbacks(FitStart::Resumed)?;
         self.callbacks.restore(&callbacks_state(&checkpoint))?;
-        self.callbacks.on_resume(&mut self.run)?;
         self.check_best()?;
         Ok(ended.filter(|_| !goes_on))
     }
@@ -174,13 +172,13 @@ impl<M: Model> Trainer<M> {
         self.n_roll_backs = n_roll_backs;
         self.rate_factor = rate_factor;
         self.run.learning_rates.iter_mut().for_each(|rate| *rate *= NonFinite::ROLL_BACK_FACTOR);
+        self.start_callbacks(FitStart::RolledBack)?;
         self.callbacks.restore(&callbacks_state(&checkpoint))?;
-        self.callbacks.on_resume(&mut self.run)?;
         self.exact = true;
         tracing::warn!(
             "{error}; rolled back to step {} (epoch {}), and on with {rate_factor} of the learning rate",
-            self.run.step,
-            self.run.epoch
+            self.run.step(),
+            self.run.epoch()
         );
         // A run that is cut off now must not go on at the old rate.
         self.save_last(false, None)
@@ -206,11 +204,14 @@ impl<M: Model> Trainer<M> {
             schedule.restore(state)?;
         }
         let run = &mut self.run;
-        (run.epoch, run.batch, run.step, run.samples) = (saved.epoch, saved.batch, saved.step, saved.samples);
-        (run.seconds, run.skipped) = (saved.seconds, saved.skipped);
         run.learning_rates = saved.learning_rates;
-        run.history = History::from_state(&saved.history)?;
-        run.best = saved.best;
+        let progress = run.progress_mut();
+        (progress.epoch, progress.batch, progress.step) = (saved.epoch, saved.batch, saved.step);
+        (progress.samples, progress.seconds, progress.skipped) =
+            (saved.samples, saved.seconds, saved.skipped);
+        progress.history = History::from_state(&saved.history)?;
+        progress.best = saved.best;
+        progress.logged = saved.logged;
         let clock = self.at.clock;
         self.at = crate::fit::epoch_state::EpochState {
             open: saved.open,
@@ -229,7 +230,7 @@ impl<M: Model> Trainer<M> {
         self.profile = saved.profile;
         self.best_tracker = saved.best_tracker;
         self.kept = saved.kept;
-        self.best = if self.run.best.is_some() { BestWeights::Stored } else { BestWeights::None };
+        self.best = if self.run.best().is_some() { BestWeights::Stored } else { BestWeights::None };
         self.begun = true;
         Ok(())
     }
@@ -244,7 +245,7 @@ impl<M: Model> Trainer<M> {
             return Err(Error::OtherModel { difference });
         }
         let (changes, allowed) =
-            changed_settings(&saved.hyperparameters, &self.run.hyperparameters, &resume.ignored_settings);
+            changed_settings(&saved.hyperparameters, self.run.hyperparameters(), &resume.ignored_settings);
         for (what, difference) in changes {
             refuse(what, difference)?;
         }
@@ -267,19 +268,19 @@ impl<M: Model> Trainer<M> {
         };
         match ended {
             StopReason::Interrupted => true,
-            StopReason::Completed => self.run.max_epochs > saved.epoch,
+            StopReason::Completed => self.run.max_epochs() > saved.epoch,
             StopReason::Limit { .. } => {
-                limits(&saved.hyperparameters) != limits(&self.run.hyperparameters)
-                    || self.run.max_epochs > saved.max_epochs
+                limits(&saved.hyperparameters) != limits(self.run.hyperparameters())
+                    || self.run.max_epochs() > saved.max_epochs
             }
-            _ => self.run.max_epochs > saved.max_epochs,
+            _ => self.run.max_epochs() > saved.max_epochs,
         }
     }
 
     /// Sees that `best` is what the run thinks it is: not after going back behind it.
     fn check_best(&mut self) -> Result<()> {
         self.settle()?;
-        let (Some(best), Some(store)) = (&self.run.best, &self.store) else { return Ok(()) };
+        let (Some(best), Some(store)) = (self.run.best(), &self.store) else { return Ok(()) };
         match store.read_info(BEST) {
             Ok(info) if info.step == best.step => Ok(()),
             Ok(info) => {
@@ -289,11 +290,11 @@ impl<M: Model> Trainer<M> {
                     info.step,
                     best.step
                 );
-                self.run.best = None;
+                self.run.progress_mut().best = None;
                 self.best = BestWeights::None;
                 self.kept = Default::default();
                 self.best_tracker =
-                    self.run.monitor.as_ref().map(|m| faknow_callbacks::BestTracker::new(m.direction));
+                    self.run.monitor().map(|m| faknow_callbacks::BestTracker::new(m.direction));
                 Ok(())
             }
             Err(error) => Err(error.into()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faknow_callbacks::{Best, BestTracker, Callback, Position, SavedCheckpoint, StopReason};
+use faknow_callbacks::{Best, BestTracker, LoggedValues, SavedCheckpoint, StopReason, Timestamp};
 use faknow_metrics::EpochRecord;
 use faknow_model::{Model, weights};
 use serde::{Deserialize, Serialize};
@@ -54,11 +54,12 @@ pub(crate) struct SavedRun {
     pub(crate) epoch_learning_rates: Vec<f64>,
     pub(crate) epoch_seconds: f64,
     pub(crate) n_skips: u64,
-    pub(crate) saved_at: Position,
-    pub(crate) validated_at: Position,
+    pub(crate) saved_at: Timestamp,
+    pub(crate) validated_at: Timestamp,
     pub(crate) stopping: Option<StopReason>,
     pub(crate) ended: Option<StopReason>,
     pub(crate) history: Value,
+    pub(crate) logged: LoggedValues,
     pub(crate) best: Option<Best>,
     pub(crate) best_tracker: Option<BestTracker>,
     pub(crate) kept: Kept,
@@ -89,7 +90,7 @@ impl<M: Model> Trainer<M> {
         if record.valid.is_none() {
             return Ok(false);
         }
-        let Some(monitor) = self.run.monitor.clone() else { return Ok(false) };
+        let Some(monitor) = self.run.monitor().cloned() else { return Ok(false) };
         let (epoch, step) = (record.epoch, record.step);
         let mut wanted = false;
         if let Some(value) = monitor.require(record)? {
@@ -104,7 +105,7 @@ impl<M: Model> Trainer<M> {
                 wanted = true;
             }
             if self.best_tracker.as_mut().is_some_and(|tracker| tracker.observe(Some(value))) {
-                self.run.best = Some(best);
+                self.run.progress_mut().best = Some(best);
                 self.best = match self.store {
                     Some(_) => BestWeights::Stored,
                     None => BestWeights::Memory(self.weights_in_use()?),
@@ -112,7 +113,7 @@ impl<M: Model> Trainer<M> {
             }
         }
         for name in &self.settings.checkpoints.monitors {
-            let other = self.run.monitors.iter().find(|m| m.name == *name).cloned();
+            let other = self.run.monitors().iter().find(|m| m.name == *name).cloned();
             let Some((other, value)) = other.and_then(|other| Some((other.clone(), other.value(record)?)))
             else {
                 continue;
@@ -134,7 +135,7 @@ impl<M: Model> Trainer<M> {
             return Ok(());
         }
         let start = std::time::Instant::now();
-        let now = self.run.position();
+        let now = self.run.timestamp();
         let keep = self.settings.checkpoints.keep;
         if keep > 0 && self.settings.checkpoints.every.is_due(&self.at.saved_at, &now) {
             let name = self.checkpoint_name();
@@ -147,7 +148,7 @@ impl<M: Model> Trainer<M> {
         self.write_last(ended)?;
         self.profile.checkpoints += start.elapsed().as_secs_f64();
         self.tell_saved(LAST)?;
-        let is_best = improved && self.run.best.as_ref().is_some_and(|best| best.step == self.run.step);
+        let is_best = improved && self.run.best().is_some_and(|best| best.step == self.run.step());
         if is_best { self.tell_saved(BEST) } else { Ok(()) }
     }
 
@@ -232,7 +233,7 @@ impl<M: Model> Trainer<M> {
     /// After an error: saves the run as `last` if it can go on from here, else what there is as `failed`. That this
     /// fails too must not hide the first error.
     pub(crate) fn save_after(&mut self, _error: &Error) {
-        if self.run.step == 0 || self.store.is_none() {
+        if self.run.step() == 0 || self.store.is_none() {
             return;
         }
         let saved = if self.exact { self.save_exact() } else { self.save_failed() };
@@ -244,7 +245,7 @@ impl<M: Model> Trainer<M> {
     fn save_exact(&mut self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let unchanged = store.read_info(LAST).is_ok_and(|info| {
-            (info.step, info.batch, info.epoch) == (self.run.step, self.batch(), self.run.epoch)
+            (info.step, info.batch, info.epoch) == (self.run.step(), self.batch(), self.run.epoch())
         });
         if unchanged {
             return Ok(());
@@ -267,14 +268,14 @@ impl<M: Model> Trainer<M> {
         let callbacks = self.callbacks.state()?;
         let step = self.step.state()?;
         let saved = SavedRun {
-            epoch: run.epoch,
-            batch: run.batch,
-            step: run.step,
-            samples: run.samples,
-            seconds: run.seconds,
-            skipped: run.skipped,
-            max_epochs: run.max_epochs,
-            n_batches: run.n_batches,
+            epoch: run.epoch(),
+            batch: run.batch(),
+            step: run.step(),
+            samples: run.samples(),
+            seconds: run.seconds(),
+            skipped: run.skipped(),
+            max_epochs: run.max_epochs(),
+            n_batches: run.n_batches(),
             learning_rates: run.learning_rates.clone(),
             rate_factor: self.rate_factor,
             n_roll_backs: self.n_roll_backs,
@@ -288,8 +289,9 @@ impl<M: Model> Trainer<M> {
             validated_at: self.at.validated_at,
             stopping: self.at.stopping.clone(),
             ended: ended.cloned(),
-            history: run.history.to_state(),
-            best: run.best.clone(),
+            history: run.history().to_state(),
+            logged: run.progress().logged.clone(),
+            best: run.best().cloned(),
             best_tracker: self.best_tracker.clone(),
             kept: self.kept.clone(),
             n_averaged: self.average.as_ref().map_or(0, |average| average.n_taken()),
@@ -299,7 +301,7 @@ impl<M: Model> Trainer<M> {
             callbacks: callbacks.values,
             step_state: step.values,
             fingerprints: self.fingerprints.clone(),
-            hyperparameters: run.hyperparameters.clone(),
+            hyperparameters: run.hyperparameters().clone(),
         };
         let mut tensors = BTreeMap::from([(MODEL.to_owned(), self.weights_in_use()?)]);
         if self.average.is_some() {
@@ -314,19 +316,19 @@ impl<M: Model> Trainer<M> {
         }
         let state = serde_json::to_value(saved)
             .map_err(|error| Error::State { part: "run", message: error.to_string() })?;
-        let validated = run.monitor.as_ref().and_then(|monitor| {
-            let mut records = run.history.epochs.iter().chain(&run.history.inside);
-            let record = records.rfind(|record| record.step == run.step)?;
+        let validated = run.monitor().and_then(|monitor| {
+            let mut records = run.history().epochs.iter().chain(&run.history().inside);
+            let record = records.rfind(|record| record.step == run.step())?;
             Some((monitor.name.clone(), monitor.value(record)?))
         });
         let (monitor, value) = validated.unzip();
         let ended = ended.map(|ended| ended.code().to_owned());
         let info = CheckpointInfo {
             branch: 0,
-            epoch: run.epoch,
+            epoch: run.epoch(),
             batch: self.batch(),
-            step: run.step,
-            samples: run.samples,
+            step: run.step(),
+            samples: run.samples(),
             monitor,
             value,
             ended,
@@ -349,15 +351,15 @@ impl<M: Model> Trainer<M> {
 
     /// Batches done in an epoch that is not recorded yet.
     fn batch(&self) -> usize {
-        if self.at.open { self.run.batch } else { 0 }
+        if self.at.open { self.run.batch() } else { 0 }
     }
 
     /// The name of a checkpoint that is kept: after its epoch or, inside of one, its step.
     fn checkpoint_name(&self) -> String {
-        if self.run.batch >= self.run.n_batches {
-            format!("epoch-{:04}", self.run.epoch)
+        if self.run.batch() >= self.run.n_batches() {
+            format!("epoch-{:04}", self.run.epoch())
         } else {
-            format!("step-{:08}", self.run.step)
+            format!("step-{:08}", self.run.step())
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faknow_callbacks::{Position, Span};
+use faknow_callbacks::{Interval, Timestamp};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
@@ -29,10 +29,10 @@ pub enum WeightAveraging {
     /// from `start` on; until then the weights themselves.
     Swa {
         /// How long the run is when the first weights are taken.
-        start: Span,
+        start: Interval,
         /// How often they are taken. Default `1 epoch`.
         #[serde(default = "default_every")]
-        every: Span,
+        every: Interval,
     },
 }
 
@@ -40,8 +40,8 @@ fn default_decay() -> f64 {
     0.999
 }
 
-fn default_every() -> Span {
-    Span::epochs(1.0)
+fn default_every() -> Interval {
+    Interval::epochs(1.0)
 }
 
 impl WeightAveraging {
@@ -85,7 +85,7 @@ impl WeightAverage {
     }
 
     /// Takes the weights after an update, if it is time.
-    pub(crate) fn update(&mut self, before: &Position, now: &Position) -> Result<()> {
+    pub(crate) fn update(&mut self, before: &Timestamp, now: &Timestamp) -> Result<()> {
         let share = match &self.rule {
             WeightAveraging::Ema { decay } => 1.0 - decay,
             WeightAveraging::Swa { start, .. } if !start.is_reached(now) => 1.0,

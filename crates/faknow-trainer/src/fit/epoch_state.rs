@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use faknow_callbacks::{Position, StopReason};
+use faknow_callbacks::{StopReason, Timestamp};
 
 use crate::{GradNorms, LossSums};
 
@@ -22,9 +22,9 @@ pub(crate) struct EpochState {
     /// Updates skipped in a row.
     pub(crate) n_skips: u64,
     /// Where the run was when `last` was saved.
-    pub(crate) saved_at: Position,
+    pub(crate) saved_at: Timestamp,
     /// Where the run was when it was last validated.
-    pub(crate) validated_at: Position,
+    pub(crate) validated_at: Timestamp,
     /// When this fit began, and the seconds of the run before it.
     pub(crate) clock: Option<(Instant, f64)>,
 }

@@ -1,10 +1,11 @@
 //! The loop: epochs of training and validation, and the end.
 
+use std::path::Path;
 use std::time::Instant;
 
-use faknow_callbacks::{Callback, Flow, Phase, Position, RUN_TARGET, Span, StopReason};
+use faknow_callbacks::{Flow, Interval, Phase, RUN_TARGET, StopReason, Timestamp};
 use faknow_data::Loader;
-use faknow_metrics::{EpochRecord, Score};
+use faknow_metrics::{EpochRecord, Evaluation, Score};
 use faknow_model::Model;
 
 use crate::error::{Location, phase_name, setting};
@@ -33,7 +34,7 @@ impl<M: Model> Trainer<M> {
     ) -> Result<StopReason> {
         loop {
             if !self.at.open {
-                if self.run.epoch >= self.run.max_epochs {
+                if self.run.epoch() >= self.run.max_epochs() {
                     return Ok(StopReason::Completed);
                 }
                 self.open_epoch()?;
@@ -49,10 +50,10 @@ impl<M: Model> Trainer<M> {
         }
     }
 
-    /// Puts the best weights, or their average, into the model if so asked, and reports.
-    pub(crate) fn finish(&mut self, ended: StopReason, start: Instant) -> Result<FitReport> {
+    /// Puts the best weights, or their average, into the model if so asked.
+    pub(crate) fn final_weights(&mut self, ended: &StopReason) -> Result<FinalWeights> {
         let mut weights = FinalWeights::Last;
-        if ended != StopReason::Interrupted {
+        if *ended != StopReason::Interrupted {
             if self.settings.restore_best && self.best.restore(&self.run.vars, self.store.as_ref())? {
                 weights = FinalWeights::Best;
             } else if let Some(average) = &self.average {
@@ -60,27 +61,30 @@ impl<M: Model> Trainer<M> {
                 weights = FinalWeights::Average;
             }
         }
-        self.callbacks.on_fit_end(&mut self.run, &ended)?;
+        Ok(weights)
+    }
+
+    pub(crate) fn report(&self, ended: StopReason, weights: FinalWeights, start: Instant) -> FitReport {
         tracing::info!(target: RUN_TARGET, "time by phase:\n{}", self.profile);
-        Ok(FitReport {
+        FitReport {
             ended,
-            best: self.run.best.clone(),
+            best: self.run.best().cloned(),
             weights,
-            history: self.run.history.clone(),
-            run_dir: self.run.dir.clone(),
+            history: self.run.history().clone(),
+            run_dir: self.run.dir().map(Path::to_path_buf),
             seconds: start.elapsed().as_secs_f64(),
             profile: self.profile,
-        })
+        }
     }
 
     fn open_epoch(&mut self) -> Result<()> {
-        self.run.epoch += 1;
-        self.run.batch = 0;
+        self.run.progress_mut().epoch += 1;
+        self.run.progress_mut().batch = 0;
         let told = self.callbacks.on_epoch_start(&mut self.run);
         if told.is_err() {
             // Not begun: a resumed run tells of it again.
-            self.run.epoch -= 1;
-            self.run.batch = self.run.n_batches;
+            self.run.progress_mut().epoch -= 1;
+            self.run.progress_mut().batch = self.run.n_batches();
         }
         told?;
         self.at.next(&self.run.learning_rates);
@@ -92,7 +96,7 @@ impl<M: Model> Trainer<M> {
         train: &dyn Loader<M::Batch>,
         valid: Option<&dyn Loader<M::Batch>>,
     ) -> Result<Passed> {
-        let (epoch, done) = (self.run.epoch, self.run.batch);
+        let (epoch, done) = (self.run.epoch(), self.run.batch());
         if done > 0 {
             // The run was cut off here before it had done what was due.
             self.after_update(Ok(Flow::Continue), valid)?;
@@ -112,17 +116,17 @@ impl<M: Model> Trainer<M> {
                 break;
             }
             self.profile.data += start.elapsed().as_secs_f64();
-            if self.run.step == 0 {
+            if self.run.step() == 0 {
                 tracing::debug!("the first batch is there");
             }
-            let before = self.run.position();
+            let before = self.run.timestamp();
             let n_batches = window.len();
             let told = match self.update(window) {
                 Ok(update) => self.commit(update, &before)?,
                 Err(error) => match self.go_on_after(error)? {
                     true => return Ok(Passed::RolledBack),
                     false => {
-                        self.run.batch += n_batches;
+                        self.run.progress_mut().batch += n_batches;
                         Ok(Flow::Continue)
                     }
                 },
@@ -137,7 +141,7 @@ impl<M: Model> Trainer<M> {
                 break;
             }
         }
-        if self.run.batch == 0 {
+        if self.run.batch() == 0 {
             return Err(Error::EmptyLoader {
                 phase: phase_name(Phase::Train),
                 hint: "it announced batches and gave none",
@@ -148,17 +152,18 @@ impl<M: Model> Trainer<M> {
 
     /// Takes gradients from the batches of a window and updates the weights once.
     fn update(&mut self, window: Vec<(Location, M::Batch)>) -> Result<Update> {
-        self.take_learning_rates()?;
         self.told(|trainer| Ok(trainer.callbacks.on_batch_start(&mut trainer.run)?))?;
+        // After the callbacks, so that the rates they set apply to this update.
+        self.take_learning_rates()?;
         self.exact = false;
         let reads_loss = self.settings.on_non_finite != NonFinite::Stop;
-        self.update_once(window, self.run.step, reads_loss)
+        self.update_once(window, self.run.step(), reads_loss)
     }
 
     /// Counts an update, averages, tells the callbacks (with the rates of this very step), and steps the schedule.
     ///
     /// What the callbacks answer is given back rather than returned early: the books are closed first.
-    fn commit(&mut self, update: Update, before: &Position) -> Result<Result<Flow>> {
+    fn commit(&mut self, update: Update, before: &Timestamp) -> Result<Result<Flow>> {
         for (loss, n) in &update.losses {
             self.at.sums.add(loss, *n)?;
         }
@@ -166,11 +171,11 @@ impl<M: Model> Trainer<M> {
             self.at.norms.add(norm)?;
         }
         self.at.n_skips = 0;
-        self.run.batch += update.losses.len();
-        self.run.step += 1;
-        self.run.samples += update.n_samples as u64;
-        self.run.seconds = self.at.run_seconds();
-        let now = self.run.position();
+        self.run.progress_mut().batch += update.losses.len();
+        self.run.progress_mut().step += 1;
+        self.run.progress_mut().samples += update.n_samples as u64;
+        self.run.progress_mut().seconds = self.at.run_seconds();
+        let now = self.run.timestamp();
         if let Some(average) = &mut self.average {
             average.update(before, &now)?;
         }
@@ -186,14 +191,14 @@ impl<M: Model> Trainer<M> {
         if let Flow::Stop(reason) = told? {
             self.at.stopping = Some(reason);
         }
-        let now = self.run.position();
+        let now = self.run.timestamp();
         if self.at.stopping.is_none() {
             self.at.stopping = self.settings.limit_reached(&now);
         }
-        if self.run.batch >= self.run.n_batches || self.at.stopping.is_some() {
+        if self.run.batch() >= self.run.n_batches() || self.at.stopping.is_some() {
             return Ok(());
         }
-        let due = |every: Span| every.is_due(&self.at.validated_at, &now);
+        let due = |every: Interval| every.is_due(&self.at.validated_at, &now);
         let improved = match valid.filter(|_| self.settings.validate_every.is_some_and(due)) {
             Some(valid) => self.validate_inside(valid)?,
             None => false,
@@ -215,8 +220,8 @@ impl<M: Model> Trainer<M> {
         match self.settings.on_non_finite {
             NonFinite::Skip if non_finite && self.exact && self.at.n_skips < MAX_SKIPS => {
                 self.at.n_skips += 1;
-                self.run.skipped += 1;
-                tracing::warn!("{error}; the update is skipped, {} in all", self.run.skipped);
+                self.run.progress_mut().skipped += 1;
+                tracing::warn!("{error}; the update is skipped, {} in all", self.run.skipped());
                 self.optimizer.zero_grad();
                 Ok(false)
             }
@@ -246,18 +251,20 @@ impl<M: Model> Trainer<M> {
     /// Ends an epoch: validates if it is time, records, judges, steps schedules, tells, saves. Answers why the run
     /// ends, if it does.
     fn close_epoch(&mut self, valid: Option<&dyn Loader<M::Batch>>) -> Result<Option<StopReason>> {
-        let is_last = self.at.stopping.is_some() || self.run.epoch >= self.run.max_epochs;
+        let is_last = self.at.stopping.is_some() || self.run.epoch() >= self.run.max_epochs();
         let mut record = self.record()?;
+        let mut evaluation = None;
         if let Some(valid) = valid.filter(|_| is_last || self.validates_after_epoch()) {
-            match self.validate(valid, &mut record) {
+            evaluation = match self.validate(valid, &mut record) {
                 Err(Error::Interrupted) => {
                     self.save_out_of_turn()?;
                     return Ok(Some(StopReason::Interrupted));
                 }
-                done => done?,
-            }
+                done => Some(done?),
+            };
         }
-        self.run.history.epochs.push(record.clone());
+        self.run.progress_mut().history.epochs.push(record.clone());
+        self.run.progress_mut().logged.clear();
         let improved = self.judge(&record)?;
         self.step_schedule(Unit::Epoch, None)?;
         let mut reason = self.at.stopping.take();
@@ -268,16 +275,16 @@ impl<M: Model> Trainer<M> {
             Ok(Flow::Stop(why)) => drop(reason.get_or_insert(why)),
             Err(error) => drop(failed.get_or_insert(error)),
         };
-        if record.valid.is_some() {
+        if let Some(evaluation) = &mut evaluation {
             self.step_schedule(Unit::Validation, Some(&record))?;
-            hear(self.told(|trainer| Ok(trainer.callbacks.on_validation_end(&mut trainer.run, &record)?)));
+            hear(self.evaluated(evaluation));
         }
-        hear(self.told(|trainer| Ok(trainer.callbacks.on_epoch_end(&mut trainer.run, &record)?)));
-        if reason.is_none() && self.run.epoch >= self.run.max_epochs {
+        hear(self.told(|trainer| Ok(trainer.callbacks.on_epoch_end(&mut trainer.run)?)));
+        if reason.is_none() && self.run.epoch() >= self.run.max_epochs() {
             reason = Some(StopReason::Completed);
         }
         let interrupted = reason.is_none() && self.settings.interrupt.is_requested();
-        let due = self.settings.checkpoints.every.is_due(&self.at.saved_at, &self.run.position());
+        let due = self.settings.checkpoints.every.is_due(&self.at.saved_at, &self.run.timestamp());
         if due || improved || interrupted || reason.is_some() {
             self.save_last(improved, reason.as_ref())?;
         }
@@ -291,25 +298,24 @@ impl<M: Model> Trainer<M> {
     /// Validates between two updates of an epoch; answers whether it was the best so far.
     fn validate_inside(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
         let mut record = self.record()?;
-        match self.validate(valid, &mut record) {
+        let mut evaluation = match self.validate(valid, &mut record) {
             // The update before it is done; the loop sees the request too.
             Err(Error::Interrupted) => return Ok(false),
             done => done?,
-        }
-        self.run.history.inside.push(record.clone());
+        };
+        self.run.progress_mut().history.inside.push(record.clone());
         let improved = self.judge(&record)?;
         self.step_schedule(Unit::Validation, Some(&record))?;
-        let told = self.told(|trainer| Ok(trainer.callbacks.on_validation_end(&mut trainer.run, &record)?));
-        if let Flow::Stop(reason) = told? {
+        if let Flow::Stop(reason) = self.evaluated(&mut evaluation)? {
             self.at.stopping = Some(reason);
         }
         Ok(improved)
     }
 
     /// Validates the weights, or their average, into `record`.
-    fn validate(&mut self, valid: &dyn Loader<M::Batch>, record: &mut EpochRecord) -> Result<()> {
+    fn validate(&mut self, valid: &dyn Loader<M::Batch>, record: &mut EpochRecord) -> Result<Evaluation> {
         let start = Instant::now();
-        self.callbacks.on_validation_start(&mut self.run)?;
+        self.callbacks.on_evaluation_start(&mut self.run, Phase::Valid)?;
         if let Some(average) = &mut self.average {
             average.swap()?;
         }
@@ -319,29 +325,36 @@ impl<M: Model> Trainer<M> {
             average.swap()?;
         }
         let evaluation = evaluation?;
-        self.callbacks.on_evaluation_end(&mut self.run, Phase::Valid, &evaluation)?;
         self.profile.validation += start.elapsed().as_secs_f64();
         record.valid_seconds = evaluation.seconds;
-        record.valid = Some(evaluation.scores);
-        if let Some(monitor) = &self.run.monitor {
+        record.valid = Some(evaluation.scores.clone());
+        if let Some(monitor) = self.run.monitor() {
             monitor.require(record)?;
         }
-        self.at.validated_at = self.run.position();
-        Ok(())
+        self.at.validated_at = self.run.timestamp();
+        Ok(evaluation)
+    }
+
+    /// Notifies the callbacks of a validation that is in the history.
+    fn evaluated(&mut self, evaluation: &mut Evaluation) -> Result<Flow> {
+        self.told(|trainer| {
+            Ok(trainer.callbacks.on_evaluation_end(&mut trainer.run, Phase::Valid, evaluation)?)
+        })
     }
 
     /// Whether an epoch that is not the last is followed by a validation.
     fn validates_after_epoch(&self) -> bool {
         match self.settings.validate_every {
             None => true,
-            Some(every) => every.is_due(&self.at.validated_at, &self.run.position()),
+            Some(every) => every.is_due(&self.at.validated_at, &self.run.timestamp()),
         }
     }
 
     /// The epoch so far. On a device its losses are read, and found finite or not, only now.
     fn record(&self) -> Result<EpochRecord> {
         let mut train = self.at.sums.means()?;
-        let location = Location::training(self.run.epoch, self.run.batch);
+        self.run.progress().logged.write_to(&mut train);
+        let location = Location::training(self.run.epoch(), self.run.batch());
         if self.at.sums.is_empty() && self.at.n_skips > 0 {
             train.insert("loss", Score::undefined("every update of the epoch was skipped"));
         }
@@ -351,9 +364,9 @@ impl<M: Model> Trainer<M> {
             loss => return Err(non_finite(location, loss.unwrap_or(f64::NAN), Vec::new(), &self.optimizer)),
         }
         Ok(EpochRecord {
-            epoch: self.run.epoch,
-            step: self.run.step,
-            samples: self.run.samples,
+            epoch: self.run.epoch(),
+            step: self.run.step(),
+            samples: self.run.samples(),
             train,
             valid: None,
             learning_rates: self.at.learning_rates.clone(),
@@ -365,7 +378,7 @@ impl<M: Model> Trainer<M> {
 
     /// Steps the schedule if this is its unit, and takes over its rates; `validation` is the latest.
     fn step_schedule(&mut self, unit: Unit, validation: Option<&EpochRecord>) -> Result<()> {
-        let monitored = match (&self.run.monitor, validation) {
+        let monitored = match (self.run.monitor(), validation) {
             (Some(monitor), Some(record)) => monitor.value(record),
             _ => None,
         };

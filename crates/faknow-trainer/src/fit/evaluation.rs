@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use faknow_callbacks::Phase;
+use faknow_callbacks::{PassProgress, Phase};
 use faknow_data::{Batch, Loader};
 use faknow_metrics::{Evaluation, Metrics, PredictionsBuilder};
 use faknow_model::{Mode, Model};
@@ -23,17 +23,17 @@ pub fn evaluate<M: Model>(
     metrics: &Metrics,
     device: Device,
 ) -> Result<Evaluation> {
-    evaluate_at((Phase::Test, 0), model, loader, metrics, device, |_, _| Ok(()))
+    evaluate_at((Phase::Test, 0), model, loader, metrics, device, |_| Ok(()))
 }
 
-/// [`evaluate`] in a phase and epoch of a run; `progress` hears of every batch: batches done, batches in all.
+/// [`evaluate`] in a phase and epoch of a run; `progress` is called after every batch.
 pub(crate) fn evaluate_at<M: Model>(
     (phase, epoch): (Phase, usize),
     model: &M,
     loader: &dyn Loader<M::Batch>,
     metrics: &Metrics,
     device: Device,
-    mut progress: impl FnMut(usize, usize) -> Result<()>,
+    mut progress: impl FnMut(PassProgress) -> Result<()>,
 ) -> Result<Evaluation> {
     let start = Instant::now();
     let _mode = GradientMode::keep();
@@ -58,7 +58,7 @@ pub(crate) fn evaluate_at<M: Model>(
             Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
         })?;
         predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
-        progress(location.batch, n_batches)?;
+        progress(PassProgress { batch: location.batch, n_batches, n_samples: labels.len() })?;
     }
     let empty = Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches and gave none" };
     let predictions = predictions.ok_or(empty)?.finish()?;

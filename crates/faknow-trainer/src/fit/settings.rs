@@ -1,6 +1,6 @@
 //! What a trainer was told, beside its parts.
 
-use faknow_callbacks::{Position, Span, StopReason};
+use faknow_callbacks::{Interval, StopReason, Timestamp};
 
 use crate::fit::limits::Limits;
 use crate::{CheckpointPolicy, Interrupt, NonFinite};
@@ -10,14 +10,14 @@ use crate::{CheckpointPolicy, Interrupt, NonFinite};
 pub(crate) struct Settings {
     pub(crate) max_epochs: usize,
     /// Lengths at which the run ends before its last epoch.
-    pub(crate) limits_of_run: Vec<Span>,
+    pub(crate) limits_of_run: Vec<Interval>,
     pub(crate) monitor: Option<String>,
     pub(crate) restore_best: bool,
     pub(crate) seed: u64,
     /// Batches whose gradients make one update, at least 1.
     pub(crate) accumulate: usize,
     /// How often to validate; `None` means after each epoch.
-    pub(crate) validate_every: Option<Span>,
+    pub(crate) validate_every: Option<Interval>,
     /// Validation batches that are tried before the first epoch.
     pub(crate) sanity_batches: usize,
     pub(crate) limits: Limits,
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Why a run that is this long must end now.
-    pub(crate) fn limit_reached(&self, now: &Position) -> Option<StopReason> {
+    pub(crate) fn limit_reached(&self, now: &Timestamp) -> Option<StopReason> {
         let limit = self.limits_of_run.iter().find(|limit| limit.is_reached(now))?;
         Some(StopReason::Limit { limit: *limit })
     }

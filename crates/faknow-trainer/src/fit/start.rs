@@ -1,6 +1,8 @@
 //! The beginning of a fit: settings against data, counters, the schedule, a look at the validation data.
 
-use faknow_callbacks::{BestTracker, Callback, Monitor, Phase, Run};
+use std::path::Path;
+
+use faknow_callbacks::{BestTracker, FitStart, Monitor, MonitorChoice, Phase, Run};
 use faknow_data::Loader;
 use faknow_metrics::History;
 use faknow_model::Model;
@@ -20,20 +22,20 @@ impl<M: Model> Trainer<M> {
         valid: Option<&dyn Loader<M::Batch>>,
     ) -> Result<()> {
         let holds_a_run = self.store.as_ref().is_some_and(|store| !store.list().is_empty());
-        if let (false, true, Some(path)) = (self.begun, holds_a_run, self.run.dir.clone()) {
+        if let (false, true, Some(path)) = (self.begun, holds_a_run, self.run.dir().map(Path::to_path_buf)) {
             let message = "it holds a run already; resume that one, or name a new folder".into();
             return Err(Error::RunDir { path, message });
         }
         let schedule = self.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| self.begun);
         let further = self.begun;
         // An epoch that failed half-way is made up for.
-        let done = if self.begun { self.run.epoch - usize::from(self.at.open) } else { 0 };
+        let done = if self.begun { self.run.epoch() - usize::from(self.at.open) } else { 0 };
         self.prepare(train, valid, done + self.settings.max_epochs)?;
         if let (true, Some(state), Some(schedule)) = (further, schedule, &mut self.schedule) {
             schedule.restore(&state)?;
             self.apply_schedule();
         }
-        self.start_callbacks()?;
+        self.start_callbacks(FitStart::New)?;
         self.check_validation(valid)?;
         if further { self.save_last(false, None) } else { self.save_beginning() }
     }
@@ -59,27 +61,27 @@ impl<M: Model> Trainer<M> {
                 return Err(Error::EmptyLoader { phase: phase_name(phase), hint });
             }
         }
-        self.run.max_epochs = max_epochs;
-        self.run.n_batches = train.n_batches();
+        self.run.progress_mut().max_epochs = max_epochs;
+        self.run.progress_mut().n_batches = train.n_batches();
         self.fingerprints = Fingerprints::of(train, valid, &self.run.vars);
         let monitors = if valid.is_some() { Monitor::all(&self.metrics) } else { Vec::new() };
-        self.run.monitors = monitors;
+        self.run.setup_mut().monitors = monitors;
         let monitor = choose_monitor(self.settings.monitor.as_deref(), &self.run)?;
-        if !self.begun || monitor != self.run.monitor {
+        if !self.begun || monitor.as_ref() != self.run.monitor() {
             self.best_tracker = monitor.as_ref().map(|m| BestTracker::new(m.direction));
-            self.run.best = None;
+            self.run.progress_mut().best = None;
         }
-        self.run.monitor = monitor;
+        self.run.setup_mut().monitor = monitor;
         for name in &self.settings.checkpoints.monitors {
-            Monitor::resolve(name, &self.run)?;
+            MonitorChoice::from(name).resolve(&self.run)?;
         }
         if !self.begun {
-            self.run.history = History::default();
+            self.run.progress_mut().history = History::default();
         }
         let plan = Plan {
-            steps_per_epoch: self.run.n_batches.div_ceil(self.settings.accumulate),
-            max_epochs: self.run.max_epochs,
-            monitor_direction: self.run.monitor.as_ref().map(|m| m.direction),
+            steps_per_epoch: self.run.n_batches().div_ceil(self.settings.accumulate),
+            max_epochs: self.run.max_epochs(),
+            monitor_direction: self.run.monitor().map(|m| m.direction),
         };
         let base_rates = self.optimizer.base_learning_rates();
         self.schedule = self.build_schedule.as_ref().map(|s| s.build(base_rates, &plan)).transpose()?;
@@ -90,21 +92,22 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Tells the callbacks that the run begins or goes on.
-    pub(crate) fn start_callbacks(&mut self) -> Result<()> {
+    /// Notifies the callbacks that the run starts, or starts again.
+    pub(crate) fn start_callbacks(&mut self, start: FitStart) -> Result<()> {
         self.begun = true;
+        self.run.setup_mut().start = start;
         Ok(self.callbacks.on_fit_start(&mut self.run)?)
     }
 
     /// Tries a few validation batches, so that what is wrong with them does not first show after an epoch. Nothing
     /// of it is recorded or told.
     pub(crate) fn check_validation(&mut self, valid: Option<&dyn Loader<M::Batch>>) -> Result<()> {
-        let Some(valid) = valid.filter(|_| self.settings.sanity_batches > 0 && self.run.step == 0) else {
+        let Some(valid) = valid.filter(|_| self.settings.sanity_batches > 0 && self.run.step() == 0) else {
             return Ok(());
         };
         let limits = Limits { batches: Some(self.settings.sanity_batches), overfit: false };
         let (model, metrics) = (&self.model, &self.metrics);
-        evaluate_at((Phase::Valid, 0), model, &limits.apply(valid), metrics, self.device, |_, _| Ok(()))?;
+        evaluate_at((Phase::Valid, 0), model, &limits.apply(valid), metrics, self.device, |_| Ok(()))?;
         Ok(())
     }
 }
@@ -112,8 +115,8 @@ impl<M: Model> Trainer<M> {
 /// The monitor that was asked for, or `accuracy`, or the first metric, or the loss.
 fn choose_monitor(asked: Option<&str>, run: &Run) -> Result<Option<Monitor>> {
     if let Some(name) = asked {
-        return Ok(Some(Monitor::resolve(name, run)?));
+        return Ok(Some(MonitorChoice::from(name).resolve(run)?));
     }
-    let by_default = run.monitors.iter().find(|m| m.name == "accuracy");
-    Ok(by_default.or_else(|| run.monitors.get(1)).or_else(|| run.monitors.first()).cloned())
+    let by_default = run.monitors().iter().find(|m| m.name == "accuracy");
+    Ok(by_default.or_else(|| run.monitors().get(1)).or_else(|| run.monitors().first()).cloned())
 }

@@ -167,7 +167,7 @@ fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
     let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinite::Skip);
     let mut skipping = builder.build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
-    assert_eq!((skipping.run().skipped, skipping.run().step), (1, 2));
+    assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
     let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labelled: true };
     let mut other = attacked(Toy::new(), attack()).max_epochs(1).build().unwrap();
     other.fit(&without, None).unwrap();
@@ -178,7 +178,7 @@ fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
     let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinite::RollBack);
     let mut rolling = builder.run_dir(dir).build().unwrap();
     rolling.fit(&train_data(), None).unwrap();
-    assert_eq!((rolling.run().step, rolling.run().learning_rates[0]), (3, 0.05));
+    assert_eq!((rolling.run().step(), rolling.run().learning_rates[0]), (3, 0.05));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Callback, EarlyStopping, Freeze, FreezeRule, NamePattern, Run, Span, read_scalars};
+use faknow_callbacks::{
+    Callback, EarlyStopping, Freeze, FreezeRule, Interval, NamePattern, Run, read_scalars,
+};
 use faknow_data::{DataLoader, Dataset, Rng};
 use faknow_metrics::Metrics;
 use faknow_model::Loss;
@@ -157,14 +159,14 @@ impl Setup {
             Averaging::None => builder,
             Averaging::Ema => builder.average(WeightAveraging::Ema { decay: 0.8 }),
             Averaging::Swa => {
-                builder.average(WeightAveraging::Swa { start: Span::steps(3), every: Span::steps(2) })
+                builder.average(WeightAveraging::Swa { start: Interval::steps(3), every: Interval::steps(2) })
             }
         };
         if let Some(every) = self.validate_every {
             builder = builder.validate_every(every.parse().unwrap());
         }
         match self.max_steps {
-            Some(steps) => builder.stop_after(Span::steps(steps)),
+            Some(steps) => builder.stop_after(Interval::steps(steps)),
             None => builder,
         }
     }
@@ -265,8 +267,9 @@ impl End {
             checkpoints.insert(name, all);
         }
         let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
-        let csv =
-            text("metrics.csv").lines().filter(|l| !l.contains(",seconds,")).map(str::to_owned).collect();
+        // Without the last column, `seconds`.
+        let csv = text("metrics.csv");
+        let csv = csv.lines().map(|row| row.rsplit_once(',').unwrap().0.to_owned()).collect();
         let jsonl = text("history.jsonl")
             .lines()
             .map(|line| {
@@ -320,8 +323,11 @@ pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'sta
         if rng.uniform() < share {
             let mut made = made.lock().unwrap();
             let to = to.join(format!("copy-{}", made.len()));
-            copy(run.dir.as_deref().unwrap(), &to);
-            made.push((to, format!("{hook} in epoch {}, batch {}, step {}", run.epoch, run.batch, run.step)));
+            copy(run.dir().unwrap(), &to);
+            made.push((
+                to,
+                format!("{hook} in epoch {}, batch {}, step {}", run.epoch(), run.batch(), run.step()),
+            ));
         }
         Ok(())
     });

@@ -24,7 +24,7 @@ fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
     assert_eq!(best.step, 3 * epoch as u64);
     assert_eq!(report.weights, FinalWeights::Best);
     assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
-    assert_eq!(trainer.run().best, report.best);
+    assert_eq!(trainer.run().best(), report.best.as_ref());
 }
 
 /// There is no best epoch, and the last weights stay.
@@ -103,7 +103,7 @@ fn defect_17_any_value_can_be_monitored_in_its_own_direction() {
 
     let default = |builder: TrainerBuilder<Toy>| {
         let (trainer, _, _) = fit(builder);
-        trainer.run().monitor.clone().map(|monitor| (monitor.name, monitor.direction)).unwrap()
+        trainer.run().monitor().cloned().map(|monitor| (monitor.name, monitor.direction)).unwrap()
     };
     assert_eq!(default(toy::trainer().metrics(metrics())), ("accuracy".into(), Direction::Maximize));
     let only_errors = Metrics::empty().with(scripted("errors", Direction::Minimize, &[])).unwrap();
@@ -149,8 +149,8 @@ fn defect_19_early_stopping_without_validation_is_refused_before_training() {
     let message = "early stopping needs validation data; give `fit` a validation loader";
     assert_eq!(error.to_string(), message);
     assert!(modes.lock().unwrap().is_empty(), "something was computed");
-    assert_eq!(recorder.hooks(), ["on_fit_start", "on_error"]);
-    assert_eq!(recorder.events()[1].told, message);
+    assert_eq!(recorder.hooks(), ["on_fit_start", "on_fit_end"]);
+    assert_eq!(recorder.events()[1].detail, format!("error: {message}"));
 }
 
 #[test]

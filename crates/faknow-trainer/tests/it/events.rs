@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use expect_test::{Expect, expect};
-use faknow_callbacks::{Callback, EarlyStopping, Flow, Recorder, Run, Span, StopReason, on_batch_end};
+use faknow_callbacks::{Callback, EarlyStopping, Flow, Interval, Recorder, Run, StopReason, on_batch_end};
 use faknow_trainer::{CheckpointPolicy, FitReport, Interrupt, Result, RunDir, Trainer, TrainerBuilder};
 
 use crate::toy::{self, Toy, judged_by, train_data, valid_data};
@@ -25,39 +25,39 @@ fn of_a_plain_fit_and_a_test() {
     let (mut trainer, recorder, _) = check(
         judged_by(&[0.5, 0.4]),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_batch_start           epoch 2, batch 0, step 3
-        on_batch_end             epoch 2, batch 1, step 4: 4 samples
-        on_batch_start           epoch 2, batch 1, step 4
-        on_batch_end             epoch 2, batch 2, step 5: 2 samples
-        on_batch_start           epoch 2, batch 2, step 5
-        on_batch_end             epoch 2, batch 3, step 6: 1 samples
-        on_validation_start      epoch 2, batch 3, step 6
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
-        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
-        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_epoch_start           epoch 2, batch 0, step 3
+            on_batch_start           epoch 2, batch 0, step 3
+            on_batch_end             epoch 2, batch 1, step 4: 4 samples
+            on_batch_start           epoch 2, batch 1, step 4
+            on_batch_end             epoch 2, batch 2, step 5: 2 samples
+            on_batch_start           epoch 2, batch 2, step 5
+            on_batch_end             epoch 2, batch 3, step 6: 1 samples
+            on_evaluation_start      epoch 2, batch 3, step 6: validation
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+            on_evaluation_end        epoch 2, batch 3, step 6: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
+            on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
     );
     trainer.test(&valid_data()).unwrap();
     expect![[r#"
-        on_test_start            epoch 2, batch 3, step 6
+        on_evaluation_start      epoch 2, batch 3, step 6: test
         on_evaluation_batch_end  epoch 2, batch 3, step 6: test, 1 of 2
         on_evaluation_batch_end  epoch 2, batch 3, step 6: test, 2 of 2
-        on_test_end              epoch 2, batch 3, step 6: 7 samples"#]]
+        on_evaluation_end        epoch 2, batch 3, step 6: test, 7 samples"#]]
     .assert_eq(&recorder.text());
 }
 
@@ -66,24 +66,24 @@ fn of_a_second_fit() {
     let (mut trainer, recorder, _) = check(
         toy::trainer().max_epochs(1),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 1 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_fit_end               epoch 1, batch 3, step 3: all epochs done"#]],
     );
     trainer.fit(&train_data(), None).unwrap();
     expect![[r#"
-        on_fit_start    epoch 1, batch 3, step 3: 2 epochs of 3 batches
+        on_fit_start    epoch 1, batch 3, step 3: new, 2 epochs of 3 batches
         on_epoch_start  epoch 2, batch 0, step 3
         on_batch_start  epoch 2, batch 0, step 3
         on_batch_end    epoch 2, batch 1, step 4: 4 samples
@@ -99,80 +99,80 @@ fn of_a_second_fit() {
 #[test]
 fn with_validations_inside_the_epoch() {
     let _ = check(
-        judged_by(&[0.5, 0.4]).validate_every(Span::steps(2)),
+        judged_by(&[0.5, 0.4]).validate_every(Interval::steps(2)),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_validation_start      epoch 1, batch 2, step 2
-        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
-        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 2
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 2
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_batch_start           epoch 2, batch 0, step 3
-        on_batch_end             epoch 2, batch 1, step 4: 4 samples
-        on_validation_start      epoch 2, batch 1, step 4
-        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 1 of 2
-        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
-        on_validation_end        epoch 2, batch 1, step 4: best is epoch 1, step 2
-        on_batch_start           epoch 2, batch 1, step 4
-        on_batch_end             epoch 2, batch 2, step 5: 2 samples
-        on_batch_start           epoch 2, batch 2, step 5
-        on_batch_end             epoch 2, batch 3, step 6: 1 samples
-        on_validation_start      epoch 2, batch 3, step 6
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
-        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 2
-        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 2
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_evaluation_start      epoch 1, batch 2, step 2: validation
+            on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 2, step 2: validation, best is epoch 1, step 2
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 2
+            on_epoch_start           epoch 2, batch 0, step 3
+            on_batch_start           epoch 2, batch 0, step 3
+            on_batch_end             epoch 2, batch 1, step 4: 4 samples
+            on_evaluation_start      epoch 2, batch 1, step 4: validation
+            on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 1 of 2
+            on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
+            on_evaluation_end        epoch 2, batch 1, step 4: validation, best is epoch 1, step 2
+            on_batch_start           epoch 2, batch 1, step 4
+            on_batch_end             epoch 2, batch 2, step 5: 2 samples
+            on_batch_start           epoch 2, batch 2, step 5
+            on_batch_end             epoch 2, batch 3, step 6: 1 samples
+            on_evaluation_start      epoch 2, batch 3, step 6: validation
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+            on_evaluation_end        epoch 2, batch 3, step 6: validation, best is epoch 1, step 2
+            on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 2
+            on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
     );
 }
 
 #[test]
 fn with_validations_after_every_second_epoch() {
     let _ = check(
-        judged_by(&[0.5; 3]).validate_every(Span::epochs(2.0)),
+        judged_by(&[0.5; 3]).validate_every(Interval::epochs(2.0)),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_epoch_end             epoch 1, batch 3, step 3: none is best
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_batch_start           epoch 2, batch 0, step 3
-        on_batch_end             epoch 2, batch 1, step 4: 4 samples
-        on_batch_start           epoch 2, batch 1, step 4
-        on_batch_end             epoch 2, batch 2, step 5: 2 samples
-        on_batch_start           epoch 2, batch 2, step 5
-        on_batch_end             epoch 2, batch 3, step 6: 1 samples
-        on_validation_start      epoch 2, batch 3, step 6
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
-        on_validation_end        epoch 2, batch 3, step 6: best is epoch 2, step 6
-        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 2, step 6
-        on_epoch_start           epoch 3, batch 0, step 6
-        on_batch_start           epoch 3, batch 0, step 6
-        on_batch_end             epoch 3, batch 1, step 7: 4 samples
-        on_batch_start           epoch 3, batch 1, step 7
-        on_batch_end             epoch 3, batch 2, step 8: 2 samples
-        on_batch_start           epoch 3, batch 2, step 8
-        on_batch_end             epoch 3, batch 3, step 9: 1 samples
-        on_validation_start      epoch 3, batch 3, step 9
-        on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 1 of 2
-        on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 2 of 2
-        on_validation_end        epoch 3, batch 3, step 9: best is epoch 2, step 6
-        on_epoch_end             epoch 3, batch 3, step 9: best is epoch 2, step 6
-        on_fit_end               epoch 3, batch 3, step 9: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 3 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_epoch_end             epoch 1, batch 3, step 3: none is best
+            on_epoch_start           epoch 2, batch 0, step 3
+            on_batch_start           epoch 2, batch 0, step 3
+            on_batch_end             epoch 2, batch 1, step 4: 4 samples
+            on_batch_start           epoch 2, batch 1, step 4
+            on_batch_end             epoch 2, batch 2, step 5: 2 samples
+            on_batch_start           epoch 2, batch 2, step 5
+            on_batch_end             epoch 2, batch 3, step 6: 1 samples
+            on_evaluation_start      epoch 2, batch 3, step 6: validation
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+            on_evaluation_end        epoch 2, batch 3, step 6: validation, best is epoch 2, step 6
+            on_epoch_end             epoch 2, batch 3, step 6: best is epoch 2, step 6
+            on_epoch_start           epoch 3, batch 0, step 6
+            on_batch_start           epoch 3, batch 0, step 6
+            on_batch_end             epoch 3, batch 1, step 7: 4 samples
+            on_batch_start           epoch 3, batch 1, step 7
+            on_batch_end             epoch 3, batch 2, step 8: 2 samples
+            on_batch_start           epoch 3, batch 2, step 8
+            on_batch_end             epoch 3, batch 3, step 9: 1 samples
+            on_evaluation_start      epoch 3, batch 3, step 9: validation
+            on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 1 of 2
+            on_evaluation_batch_end  epoch 3, batch 3, step 9: validation, 2 of 2
+            on_evaluation_end        epoch 3, batch 3, step 9: validation, best is epoch 2, step 6
+            on_epoch_end             epoch 3, batch 3, step 9: best is epoch 2, step 6
+            on_fit_end               epoch 3, batch 3, step 9: all epochs done"#]],
     );
 }
 
@@ -181,16 +181,16 @@ fn with_accumulated_gradients() {
     let _ = check(
         judged_by(&[0.5]).accumulate_grad_batches(2),
         &expect![[r#"
-            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_fit_start             epoch 0, batch 0, step 0: new, 1 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
             on_batch_start           epoch 1, batch 0, step 0
             on_batch_end             epoch 1, batch 2, step 1: 6 samples
             on_batch_start           epoch 1, batch 2, step 1
             on_batch_end             epoch 1, batch 3, step 2: 1 samples
-            on_validation_start      epoch 1, batch 3, step 2
+            on_evaluation_start      epoch 1, batch 3, step 2: validation
             on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
             on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
-            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_evaluation_end        epoch 1, batch 3, step 2: validation, best is epoch 1, step 2
             on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
             on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
     );
@@ -199,7 +199,7 @@ fn with_accumulated_gradients() {
 pub(crate) fn in_folder(
     builder: TrainerBuilder<Toy>,
     folder: &tempfile::TempDir,
-    every: Span,
+    every: Interval,
 ) -> TrainerBuilder<Toy> {
     let dir = folder.path().join("run");
     let dir = if dir.exists() { RunDir::open(dir) } else { RunDir::create(dir) };
@@ -210,49 +210,49 @@ pub(crate) fn in_folder(
 fn with_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let _ = check(
-        in_folder(judged_by(&[0.5, 0.4]), &folder, Span::steps(2)),
+        in_folder(judged_by(&[0.5, 0.4]), &folder, Interval::steps(2)),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_checkpoint            epoch 1, batch 2, step 2: last
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_checkpoint            epoch 1, batch 3, step 3: last
-        on_checkpoint            epoch 1, batch 3, step 3: best
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_batch_start           epoch 2, batch 0, step 3
-        on_batch_end             epoch 2, batch 1, step 4: 4 samples
-        on_checkpoint            epoch 2, batch 1, step 4: last
-        on_batch_start           epoch 2, batch 1, step 4
-        on_batch_end             epoch 2, batch 2, step 5: 2 samples
-        on_batch_start           epoch 2, batch 2, step 5
-        on_batch_end             epoch 2, batch 3, step 6: 1 samples
-        on_validation_start      epoch 2, batch 3, step 6
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
-        on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
-        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
-        on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
-        on_checkpoint            epoch 2, batch 3, step 6: last
-        on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_checkpoint            epoch 1, batch 2, step 2: last
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_checkpoint            epoch 1, batch 3, step 3: last
+            on_checkpoint            epoch 1, batch 3, step 3: best
+            on_epoch_start           epoch 2, batch 0, step 3
+            on_batch_start           epoch 2, batch 0, step 3
+            on_batch_end             epoch 2, batch 1, step 4: 4 samples
+            on_checkpoint            epoch 2, batch 1, step 4: last
+            on_batch_start           epoch 2, batch 1, step 4
+            on_batch_end             epoch 2, batch 2, step 5: 2 samples
+            on_batch_start           epoch 2, batch 2, step 5
+            on_batch_end             epoch 2, batch 3, step 6: 1 samples
+            on_evaluation_start      epoch 2, batch 3, step 6: validation
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
+            on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
+            on_evaluation_end        epoch 2, batch 3, step 6: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
+            on_checkpoint            epoch 2, batch 3, step 6: last
+            on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]],
     );
 }
 
 /// Ends the run at this step, in good order.
 fn stop_at(step: u64) -> impl Callback {
     on_batch_end(move |run: &mut Run, _| {
-        if run.step < step {
+        if run.step() < step {
             return Ok(Flow::Continue);
         }
-        Ok(Flow::Stop(StopReason::Callback { callback: "budget".into(), message: "enough".into() }))
+        Ok(Flow::stop("enough"))
     })
 }
 
@@ -261,31 +261,31 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
     let (_, _, report) = check(
         judged_by(&[0.5, 0.6, 0.7]).callback(stop_at(4)),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_batch_start           epoch 2, batch 0, step 3
-        on_batch_end             epoch 2, batch 1, step 4: 4 samples
-        on_validation_start      epoch 2, batch 1, step 4
-        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 1 of 2
-        on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
-        on_validation_end        epoch 2, batch 1, step 4: best is epoch 2, step 4
-        on_epoch_end             epoch 2, batch 1, step 4: best is epoch 2, step 4
-        on_fit_end               epoch 2, batch 1, step 4: budget: enough"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 3 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_epoch_start           epoch 2, batch 0, step 3
+            on_batch_start           epoch 2, batch 0, step 3
+            on_batch_end             epoch 2, batch 1, step 4: 4 samples
+            on_evaluation_start      epoch 2, batch 1, step 4: validation
+            on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 1 of 2
+            on_evaluation_batch_end  epoch 2, batch 1, step 4: validation, 2 of 2
+            on_evaluation_end        epoch 2, batch 1, step 4: validation, best is epoch 2, step 4
+            on_epoch_end             epoch 2, batch 1, step 4: best is epoch 2, step 4
+            on_fit_end               epoch 2, batch 1, step 4: on_batch_end: enough"#]],
     );
     let report = report.unwrap();
-    assert_eq!(report.ended.to_string(), "budget: enough");
+    assert_eq!(report.ended.to_string(), "on_batch_end: enough");
     let last = report.history.last().unwrap();
     assert_eq!((last.epoch, last.step, last.samples), (2, 4, 11));
     assert_eq!(report.best.unwrap().epoch, 2);
@@ -293,30 +293,31 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
 
 #[test]
 fn of_early_stopping_inside_an_epoch() {
-    let builder = judged_by(&[0.5, 0.4, 0.3]).validate_every(Span::steps(1)).callback(EarlyStopping::new(1));
+    let builder =
+        judged_by(&[0.5, 0.4, 0.3]).validate_every(Interval::steps(1)).callback(EarlyStopping::new(1));
     let (_, _, report) = check(
         builder,
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 3 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_validation_start      epoch 1, batch 1, step 1
-        on_evaluation_batch_end  epoch 1, batch 1, step 1: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 1, step 1: validation, 2 of 2
-        on_validation_end        epoch 1, batch 1, step 1: best is epoch 1, step 1
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_validation_start      epoch 1, batch 2, step 2
-        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
-        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 1
-        on_validation_start      epoch 1, batch 2, step 2
-        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
-        on_validation_end        epoch 1, batch 2, step 2: best is epoch 1, step 1
-        on_epoch_end             epoch 1, batch 2, step 2: best is epoch 1, step 1
-        on_fit_end               epoch 1, batch 2, step 2: score did not improve in 1 validations"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 3 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_evaluation_start      epoch 1, batch 1, step 1: validation
+            on_evaluation_batch_end  epoch 1, batch 1, step 1: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 1, step 1: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 1, step 1: validation, best is epoch 1, step 1
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_evaluation_start      epoch 1, batch 2, step 2: validation
+            on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 2, step 2: validation, best is epoch 1, step 1
+            on_evaluation_start      epoch 1, batch 2, step 2: validation
+            on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 2, step 2: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 2, step 2: validation, best is epoch 1, step 1
+            on_epoch_end             epoch 1, batch 2, step 2: best is epoch 1, step 1
+            on_fit_end               epoch 1, batch 2, step 2: score did not improve in 1 validations"#]],
     );
     assert_eq!(report.unwrap().ended.code(), "early_stopping");
 }
@@ -325,12 +326,12 @@ fn of_early_stopping_inside_an_epoch() {
 fn of_a_run_that_is_interrupted_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let build = |interrupt: Interrupt| {
-        in_folder(judged_by(&[0.5, 0.4]), &folder, Span::epochs(1.0)).interrupt(interrupt)
+        in_folder(judged_by(&[0.5, 0.4]), &folder, Interval::epochs(1.0)).interrupt(interrupt)
     };
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();
     let ask = on_batch_end(move |run, _| {
-        if run.step == 2 {
+        if run.step() == 2 {
             asks.request();
         }
         Ok(Flow::Continue)
@@ -338,14 +339,14 @@ fn of_a_run_that_is_interrupted_and_resumed() {
     let (trainer, _, report) = check(
         build(interrupt).callback(ask),
         &expect![[r#"
-        on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start  epoch 1, batch 0, step 0
-        on_batch_start  epoch 1, batch 0, step 0
-        on_batch_end    epoch 1, batch 1, step 1: 4 samples
-        on_batch_start  epoch 1, batch 1, step 1
-        on_batch_end    epoch 1, batch 2, step 2: 2 samples
-        on_checkpoint   epoch 1, batch 2, step 2: last
-        on_fit_end      epoch 1, batch 2, step 2: interrupted"#]],
+            on_fit_start    epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start  epoch 1, batch 0, step 0
+            on_batch_start  epoch 1, batch 0, step 0
+            on_batch_end    epoch 1, batch 1, step 1: 4 samples
+            on_batch_start  epoch 1, batch 1, step 1
+            on_batch_end    epoch 1, batch 2, step 2: 2 samples
+            on_checkpoint   epoch 1, batch 2, step 2: last
+            on_fit_end      epoch 1, batch 2, step 2: interrupted"#]],
     );
     assert_eq!(report.unwrap().ended, StopReason::Interrupted);
     drop(trainer);
@@ -353,14 +354,13 @@ fn of_a_run_that_is_interrupted_and_resumed() {
     let mut trainer = build(Interrupt::default()).callback(recorder.clone()).build().unwrap();
     trainer.resume(&train_data(), Some(&valid_data())).unwrap();
     expect![[r#"
-        on_fit_start             epoch 1, batch 2, step 2: 2 epochs of 3 batches
-        on_resume                epoch 1, batch 2, step 2
+        on_fit_start             epoch 1, batch 2, step 2: resumed, 2 epochs of 3 batches
         on_batch_start           epoch 1, batch 2, step 2
         on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
+        on_evaluation_start      epoch 1, batch 3, step 3: validation
         on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
         on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+        on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
         on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
         on_checkpoint            epoch 1, batch 3, step 3: last
         on_checkpoint            epoch 1, batch 3, step 3: best
@@ -371,10 +371,10 @@ fn of_a_run_that_is_interrupted_and_resumed() {
         on_batch_end             epoch 2, batch 2, step 5: 2 samples
         on_batch_start           epoch 2, batch 2, step 5
         on_batch_end             epoch 2, batch 3, step 6: 1 samples
-        on_validation_start      epoch 2, batch 3, step 6
+        on_evaluation_start      epoch 2, batch 3, step 6: validation
         on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 1 of 2
         on_evaluation_batch_end  epoch 2, batch 3, step 6: validation, 2 of 2
-        on_validation_end        epoch 2, batch 3, step 6: best is epoch 1, step 3
+        on_evaluation_end        epoch 2, batch 3, step 6: validation, best is epoch 1, step 3
         on_epoch_end             epoch 2, batch 3, step 6: best is epoch 1, step 3
         on_checkpoint            epoch 2, batch 3, step 6: last
         on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]
@@ -385,8 +385,7 @@ fn of_a_run_that_is_interrupted_and_resumed() {
     let mut trainer = build(Interrupt::default()).callback(recorder.clone()).build().unwrap();
     trainer.resume(&train_data(), Some(&valid_data())).unwrap();
     expect![[r#"
-        on_fit_start  epoch 2, batch 3, step 6: 2 epochs of 3 batches
-        on_resume     epoch 2, batch 3, step 6
+        on_fit_start  epoch 2, batch 3, step 6: resumed, 2 epochs of 3 batches
         on_fit_end    epoch 2, batch 3, step 6: all epochs done"#]]
     .assert_eq(&recorder.text());
 }

@@ -1,7 +1,7 @@
 //! The order of events where something goes wrong: in a hook, in an update.
 
 use expect_test::expect;
-use faknow_callbacks::{Run, Span, on_epoch_end};
+use faknow_callbacks::{Interval, Run, on_epoch_end};
 use faknow_model::Loss;
 use faknow_trainer::{NonFinite, Optimizer, Result, StepContext, Supervised, TrainStep};
 
@@ -13,24 +13,25 @@ use crate::toy::{Points, Toy, judged_by};
 fn of_an_error_in_a_hook() {
     let fails = |hook: &'static str| {
         AtHook(move |run: &mut Run, called: &'static str| {
-            assert!(called != hook || run.step < 3, "in {hook}");
+            assert!(called != hook || run.step() < 3, "in {hook}");
             Ok(())
         })
     };
     let (_, _, report) = check(
         judged_by(&[0.5, 0.4]).callback(fails("on_batch_end")),
         &expect![[r#"
-        on_fit_start    epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start  epoch 1, batch 0, step 0
-        on_batch_start  epoch 1, batch 0, step 0
-        on_batch_end    epoch 1, batch 1, step 1: 4 samples
-        on_batch_start  epoch 1, batch 1, step 1
-        on_batch_end    epoch 1, batch 2, step 2: 2 samples
-        on_batch_start  epoch 1, batch 2, step 2
-        on_batch_end    epoch 1, batch 3, step 3: 1 samples
-        on_error        epoch 1, batch 3, step 3: AtHook: panicked: in on_batch_end"#]],
+            on_fit_start    epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start  epoch 1, batch 0, step 0
+            on_batch_start  epoch 1, batch 0, step 0
+            on_batch_end    epoch 1, batch 1, step 1: 4 samples
+            on_batch_start  epoch 1, batch 1, step 1
+            on_batch_end    epoch 1, batch 2, step 2: 2 samples
+            on_batch_start  epoch 1, batch 2, step 2
+            on_batch_end    epoch 1, batch 3, step 3: 1 samples
+            on_fit_end      epoch 1, batch 3, step 3: error: AtHook: panicked: in on_batch_end (in on_batch_end, epoch 1, step 3)"#]],
     );
-    assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_batch_end");
+    let message = "AtHook: panicked: in on_batch_end (in on_batch_end, epoch 1, step 3)";
+    assert_eq!(report.unwrap_err().to_string(), message);
     let (_, _, report) = check(
         judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")),
         &expect![[r#"
@@ -50,7 +51,8 @@ fn of_an_error_in_a_hook() {
         on_epoch_start           epoch 2, batch 0, step 3
         on_error                 epoch 1, batch 3, step 3: AtHook: panicked: in on_epoch_start"#]],
     );
-    assert_eq!(report.unwrap_err().to_string(), "AtHook: panicked: in on_epoch_start");
+    let message = "AtHook: panicked: in on_epoch_start (in on_epoch_start, epoch 2, step 3)";
+    assert_eq!(report.unwrap_err().to_string(), message);
     // The epoch is recorded, and all hear of it, before the run fails.
     let late = on_epoch_end(|_, _| panic!("late"));
     let (trainer, _, report) = check(
@@ -71,8 +73,9 @@ fn of_an_error_in_a_hook() {
         on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
         on_error                 epoch 1, batch 3, step 3: on_epoch_end: panicked: late"#]],
     );
-    assert_eq!(report.unwrap_err().to_string(), "on_epoch_end: panicked: late");
-    assert_eq!(trainer.run().history.epochs.len(), 1);
+    let message = "on_epoch_end: panicked: late (in on_epoch_end, epoch 1, step 3)";
+    assert_eq!(report.unwrap_err().to_string(), message);
+    assert_eq!(trainer.run().history().epochs.len(), 1);
 }
 
 /// The stock step, with a loss that is NaN in the second batch of each epoch as long as the rate is what it was.
@@ -104,44 +107,44 @@ fn of_updates_that_are_skipped_or_rolled_back() {
     let (trainer, _, _) = check(
         builder(NonFinite::Skip),
         &expect![[r#"
-            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_fit_start             epoch 0, batch 0, step 0: new, 1 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
             on_batch_start           epoch 1, batch 0, step 0
             on_batch_end             epoch 1, batch 1, step 1: 4 samples
             on_batch_start           epoch 1, batch 1, step 1
             on_batch_start           epoch 1, batch 2, step 1
             on_batch_end             epoch 1, batch 3, step 2: 1 samples
-            on_validation_start      epoch 1, batch 3, step 2
+            on_evaluation_start      epoch 1, batch 3, step 2: validation
             on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 1 of 2
             on_evaluation_batch_end  epoch 1, batch 3, step 2: validation, 2 of 2
-            on_validation_end        epoch 1, batch 3, step 2: best is epoch 1, step 2
+            on_evaluation_end        epoch 1, batch 3, step 2: validation, best is epoch 1, step 2
             on_epoch_end             epoch 1, batch 3, step 2: best is epoch 1, step 2
             on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
     );
-    assert_eq!(trainer.run().skipped, 1);
+    assert_eq!(trainer.run().skipped(), 1);
     let folder = tempfile::tempdir().unwrap();
-    let rolling = in_folder(builder(NonFinite::RollBack), &folder, Span::steps(1));
+    let rolling = in_folder(builder(NonFinite::RollBack), &folder, Interval::steps(1));
     let (trainer, _, _) = check(
         rolling,
         &expect![[r#"
-            on_fit_start             epoch 0, batch 0, step 0: 1 epochs of 3 batches
+            on_fit_start             epoch 0, batch 0, step 0: new, 1 epochs of 3 batches
             on_checkpoint            epoch 0, batch 0, step 0: last
             on_epoch_start           epoch 1, batch 0, step 0
             on_batch_start           epoch 1, batch 0, step 0
             on_batch_end             epoch 1, batch 1, step 1: 4 samples
             on_checkpoint            epoch 1, batch 1, step 1: last
             on_batch_start           epoch 1, batch 1, step 1
-            on_resume                epoch 1, batch 1, step 1
+            on_fit_start             epoch 1, batch 1, step 1: rolled back, 1 epochs of 3 batches
             on_checkpoint            epoch 1, batch 1, step 1: last
             on_batch_start           epoch 1, batch 1, step 1
             on_batch_end             epoch 1, batch 2, step 2: 2 samples
             on_checkpoint            epoch 1, batch 2, step 2: last
             on_batch_start           epoch 1, batch 2, step 2
             on_batch_end             epoch 1, batch 3, step 3: 1 samples
-            on_validation_start      epoch 1, batch 3, step 3
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
             on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
             on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-            on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
             on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
             on_checkpoint            epoch 1, batch 3, step 3: last
             on_checkpoint            epoch 1, batch 3, step 3: best

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Flow, Phase, Recorder, Span, on_batch_end, on_epoch_end};
+use faknow_callbacks::{Flow, Interval, Phase, Recorder, on_batch_end, on_epoch_end};
 use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, Score, metric_fn};
 use faknow_model::Loss;
@@ -56,7 +56,7 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
         "{message}"
     );
     let last = recorder.events().pop().unwrap();
-    assert_eq!((last.hook, &last.told), ("on_error", &message));
+    assert_eq!((last.hook, last.detail), ("on_fit_end", format!("error: {message}")));
 
     let last_good = after_batches.lock().unwrap().last().unwrap().clone();
     assert_eq!(after_batches.lock().unwrap().len(), 4);
@@ -64,7 +64,7 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     let saved = |name: &str| toy::saved(&dir.path().join("checkpoints").join(name).join("model.safetensors"));
     assert_eq!(saved("last"), last_good);
     assert_eq!(saved("best"), epochs.of(1));
-    assert_eq!(trainer.run().history.epochs.len(), 1);
+    assert_eq!(trainer.run().history().epochs.len(), 1);
     // The trainer itself can still be used.
     assert_eq!(trainer.test(&valid_data()).unwrap().predictions.n_samples(), 7);
 }
@@ -74,10 +74,10 @@ fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() 
     let (mut model, vars) = Toy::new();
     model.fault =
         Box::new(|mode, n| if mode.is_train() && (4..=6).contains(&n) { Fault::Nan } else { Fault::Nothing });
-    let builder = toy::of((model, vars)).on_non_finite(NonFinite::Skip).validate_every(Span::epochs(0.5));
+    let builder = toy::of((model, vars)).on_non_finite(NonFinite::Skip).validate_every(Interval::epochs(0.5));
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    assert_eq!((trainer.run().step, trainer.run().skipped), (6, 3));
+    assert_eq!((trainer.run().step(), trainer.run().skipped()), (6, 3));
     let epochs = &report.history.epochs;
     let losses: Vec<bool> = epochs.iter().map(|record| record.train.value("loss").is_some()).collect();
     assert_eq!(losses, [true, false, true]);
@@ -214,9 +214,12 @@ fn a_panicking_or_failing_callback_ends_the_run_with_its_name() {
     let careless = on_epoch_end(|_, record| panic!("careless in epoch {}", record.epoch));
     let error = fit(toy::trainer().callback(careless).callback(recorder.clone()));
     assert!(matches!(error, Error::Callback(_)), "{error:?}");
-    assert_eq!(error.to_string(), "on_epoch_end: panicked: careless in epoch 1");
+    assert_eq!(
+        error.to_string(),
+        "on_epoch_end: panicked: careless in epoch 1 (in on_epoch_end, epoch 1, step 3)"
+    );
     let last = recorder.events().pop().unwrap();
-    assert_eq!((last.hook, last.told.as_str()), ("on_error", "on_epoch_end: panicked: careless in epoch 1"));
+    assert_eq!((last.hook, last.detail), ("on_fit_end", format!("error: {error}")));
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn defect_32_empty_loaders_are_named() {
     says(trainer.fit(&train_data(), Some(&empty)).unwrap_err(), "validation");
     says(trainer.test(&empty).unwrap_err(), "test");
     assert_eq!(trainer.predict(&empty).unwrap(), Vec::<Vec<f64>>::new());
-    assert_eq!(recorder.hooks(), ["on_error", "on_error", "on_test_start"], "no fit began");
+    assert_eq!(recorder.hooks(), ["on_fit_end", "on_fit_end", "on_evaluation_start"], "no fit began");
 
     /// Announces batches and gives none.
     struct Liar;
@@ -296,7 +299,8 @@ fn a_monitor_that_does_not_exist_is_refused_with_those_that_do() {
     let error = fit(toy::trainer().metrics(metrics()).monitor("acuracy").callback(recorder.clone()));
     assert_eq!(
         error.to_string(),
-        "monitor `acuracy`: no such validation value; known: loss, accuracy, f1, own"
+        "monitor `acuracy`: expected a recorded value (loss, accuracy, f1, own, train/loss), got an unknown name; the \
+         direction of a value that a callback logs has to be given: `Monitor::max(\"acuracy\")`"
     );
     assert!(!recorder.hooks().contains(&"on_epoch_start"), "{}", recorder.text());
 
@@ -306,5 +310,8 @@ fn a_monitor_that_does_not_exist_is_refused_with_those_that_do() {
 
     // Which parts a loss has shows only when there is one.
     let error = fit(toy::trainer().monitor("loss/other")).to_string();
-    assert_eq!(error, "monitor `loss/other`: no such validation value; known: loss, accuracy");
+    assert_eq!(
+        error,
+        "monitor `loss/other`: expected a value in every validation, got none in epoch 1; recorded: loss, accuracy"
+    );
 }

@@ -28,7 +28,7 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
     }
     let best = report.best.as_ref().unwrap();
     assert_eq!((best.epoch, best.monitor.as_str(), best.value), (2, "score", 0.7));
-    assert_eq!(trainer.run().history, report.history);
+    assert_eq!(*trainer.run().history(), report.history);
 }
 
 #[test]
@@ -87,5 +87,5 @@ fn a_fit_without_validation_trains_all_epochs() {
     assert_eq!(report.ended, StopReason::Completed);
     assert_eq!(report.history.epochs.len(), 4);
     assert!(report.history.epochs.iter().all(|record| record.valid.is_none() && record.valid_seconds == 0.0));
-    assert!(trainer.run().monitors.is_empty() && trainer.run().monitor.is_none());
+    assert!(trainer.run().monitors().is_empty() && trainer.run().monitor().is_none());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Freeze, FreezeRule, Run, Span};
+use faknow_callbacks::{Freeze, FreezeRule, Interval, Run};
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{Adam, Error, OptimizerConfig, RunDir, TrainerBuilder, WEIGHTS_FILE, WeightAveraging};
 
@@ -10,7 +10,7 @@ use crate::at_hook::AtHook;
 use crate::by_hand::{Linear, START, assert_weights};
 use crate::toy::{self, Memory, POINTS, Toy, train_data, weights};
 
-fn frozen_until(pattern: &str, until: Span) -> TrainerBuilder<Toy> {
+fn frozen_until(pattern: &str, until: Interval) -> TrainerBuilder<Toy> {
     toy::trainer().callback(Freeze::new([FreezeRule::until(pattern, until)]))
 }
 
@@ -26,9 +26,12 @@ fn descend(n_steps: usize, n_frozen: usize) -> Linear {
 #[test]
 fn frozen_weights_stay_and_the_others_are_trained_as_if_they_were_constants() {
     let all_at_once = Memory::new(&POINTS, &[7]);
-    for (until, n_frozen) in
-        [(Span::steps(2), 2), (Span::epochs(3.0), 3), (Span::samples(7), 1), (Span::steps(9), 4)]
-    {
+    for (until, n_frozen) in [
+        (Interval::steps(2), 2),
+        (Interval::epochs(3.0), 3),
+        (Interval::samples(7), 1),
+        (Interval::steps(9), 4),
+    ] {
         let mut trainer = frozen_until("bias", until).max_epochs(4).build().unwrap();
         trainer.fit(&all_at_once, None).unwrap();
         assert_weights(&trainer.into_parts().1, &descend(4, n_frozen), &format!("until {until}"));
@@ -46,7 +49,7 @@ fn no_gradient_is_computed_for_a_frozen_weight() {
         }
         Ok(())
     });
-    let builder = frozen_until("b*", Span::steps(2)).callback(look).max_epochs(1);
+    let builder = frozen_until("b*", Interval::steps(2)).callback(look).max_epochs(1);
     builder.build().unwrap().fit(&train_data(), None).unwrap();
     assert_eq!(*seen.lock().unwrap(), [[false, true], [false, true], [true, true]]);
 }
@@ -57,7 +60,7 @@ fn an_average_has_frozen_weights_as_they_are() {
     let initial = weights(&Toy::new().1);
     for average in [
         WeightAveraging::Ema { decay: 0.7 },
-        WeightAveraging::Swa { start: Span::steps(1), every: Span::steps(1) },
+        WeightAveraging::Swa { start: Interval::steps(1), every: Interval::steps(1) },
     ] {
         let dir = RunDir::create(folder.path().join(format!("{average:?}"))).unwrap();
         let freeze = Freeze::new([FreezeRule::always("weight")]);
@@ -76,7 +79,7 @@ fn an_average_has_frozen_weights_as_they_are() {
 fn a_further_fit_goes_on_with_it() {
     let adam = OptimizerConfig::Adam(Adam { lr: 0.1, ..Adam::default() });
     // The second of three batches ends the first half of an epoch.
-    let builder = frozen_until("bias", Span::epochs(2.5)).optimizer(adam).max_epochs(1);
+    let builder = frozen_until("bias", Interval::epochs(2.5)).optimizer(adam).max_epochs(1);
     let mut trainer = builder.build().unwrap();
     for (fit, updates_of_bias) in [(1, 0), (2, 0), (3, 1), (4, 4)] {
         trainer.fit(&train_data(), None).unwrap();
@@ -96,10 +99,10 @@ fn rules_that_cannot_be_meant_are_refused_before_training() {
         let error = trainer.fit(&train_data(), None).unwrap_err();
         assert!(matches!(error, Error::Callback(_)), "{error:?}");
         assert_eq!(error.to_string(), expected);
-        assert_eq!((trainer.run().step, weights(&trainer.run().vars)), (0, before));
+        assert_eq!((trainer.run().step(), weights(&trainer.run().vars)), (0, before));
     };
     let unknown = "freeze.pattern: expected a pattern that fits a weight (bias, weight), got `biases`";
     check(FreezeRule::always("biases"), unknown);
     let all = "freeze.pattern: expected patterns that leave a weight to train, got `*` until 1 epoch";
-    check(FreezeRule::until("*", Span::epochs(1.0)), all);
+    check(FreezeRule::until("*", Interval::epochs(1.0)), all);
 }

@@ -47,12 +47,16 @@ struct Growing {
 }
 
 impl Callback for Growing {
-    fn on_batch_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
-        self.step = run.step + 1;
+    fn key(&self) -> Option<&str> {
+        Some("growing")
+    }
+
+    fn on_batch_start(&mut self, run: &mut Run) -> faknow_callbacks::HookResult {
+        self.step = run.step() + 1;
         Ok(())
     }
 
-    fn state(&self) -> faknow_callbacks::Result<State> {
+    fn state(&self) -> faknow_callbacks::HookResult<State> {
         let notes = Tensor::ones([self.step as i64 * self.by], (Kind::Float, Device::Cpu));
         Ok(State { tensors: [("notes".to_owned(), notes)].into(), ..State::default() })
     }

@@ -75,7 +75,7 @@ fn at_hook(
     let counter = Arc::clone(&n);
     let callback = AtHook(move |run: &mut Run, hook| {
         if counter.fetch_add(1, Ordering::SeqCst) + 1 == at {
-            work(&format!("{hook} in epoch {}, batch {}, step {}", run.epoch, run.batch, run.step));
+            work(&format!("{hook} in epoch {}, batch {}, step {}", run.epoch(), run.batch(), run.step()));
         }
         Ok(())
     });
@@ -118,7 +118,7 @@ fn check_interrupt(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let what =
-        format!("interrupted at hook {at}, epoch {}, step {}", trainer.run().epoch, trainer.run().step);
+        format!("interrupted at hook {at}, epoch {}, step {}", trainer.run().epoch(), trainer.run().step());
     let ended = report.ended == StopReason::Interrupted;
     drop(trainer);
     let end = setup.resume(dir).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -65,7 +65,7 @@ fn an_interrupted_run_saves_itself_and_goes_on() {
         let interrupt = Interrupt::default();
         let asks = interrupt.clone();
         let ask = on_batch_end(move |run, _| {
-            if run.step == step {
+            if run.step() == step {
                 asks.request();
             }
             Ok(Flow::Continue)
@@ -130,13 +130,13 @@ fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
     let folder = tempfile::tempdir().unwrap();
     let unbroken = ALL.fit(&folder.path().join("whole"), quiet()).unwrap();
     let in_batch =
-        on_batch_end(|run, _| if run.step == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
+        on_batch_end(|run, _| if run.step() == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
     let error = ALL.fit(&folder.path().join("batch"), in_batch).unwrap_err();
-    assert_eq!(error.to_string(), "on_batch_end: panicked: at step 3");
+    assert_eq!(error.to_string(), "on_batch_end: panicked: at step 3 (in on_batch_end, epoch 2, step 3)");
     let in_epoch =
-        on_epoch_end(|run, _| if run.epoch == 2 { panic!("in epoch 2") } else { Ok(Flow::Continue) });
+        on_epoch_end(|run, _| if run.epoch() == 2 { panic!("in epoch 2") } else { Ok(Flow::Continue) });
     let error = ALL.fit(&folder.path().join("epoch"), in_epoch).unwrap_err();
-    assert_eq!(error.to_string(), "on_epoch_end: panicked: in epoch 2");
+    assert_eq!(error.to_string(), "on_epoch_end: panicked: in epoch 2 (in on_epoch_end, epoch 2, step 4)");
     for (name, step) in [("batch", 3), ("epoch", 4)] {
         let dir = folder.path().join(name);
         assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{name}");
@@ -173,7 +173,7 @@ fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("run");
     let setup = Setup { epochs: 3, ..ALL };
-    let stop = on_batch_end(|run, _| if run.step == 3 { panic!("cut off") } else { Ok(Flow::Continue) });
+    let stop = on_batch_end(|run, _| if run.step() == 3 { panic!("cut off") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let builder = || setup.builder(RunDir::open(&dir).unwrap());
     let valid = valid_data();
@@ -207,7 +207,7 @@ fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
     let dir = folder.path().join("run");
     let setup = Setup { epochs: 4, ..ALL };
     let whole = setup.fit(&folder.path().join("whole"), quiet()).unwrap();
-    let stop = on_batch_end(|run, _| if run.step == 5 { panic!("cut off") } else { Ok(Flow::Continue) });
+    let stop = on_batch_end(|run, _| if run.step() == 5 { panic!("cut off") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let weights = dir.join("checkpoints/last/training.safetensors");
     let mut bytes = fs::read(&weights).unwrap();

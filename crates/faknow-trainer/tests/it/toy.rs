@@ -253,8 +253,8 @@ impl EpochWeights {
 }
 
 impl Callback for EpochWeights {
-    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> faknow_callbacks::Result<Flow> {
-        assert_eq!(run.history.last(), Some(record));
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> faknow_callbacks::HookResult<Flow> {
+        assert_eq!(run.history().last(), Some(record));
         self.0.lock().unwrap().push(weights(&run.vars));
         Ok(Flow::Continue)
     }

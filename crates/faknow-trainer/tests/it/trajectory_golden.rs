@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Flow, Span, on_batch_end};
+use faknow_callbacks::{Flow, Interval, on_batch_end};
 use faknow_metrics::Metrics;
 use faknow_model::weights;
 use faknow_trainer::schedule::Plan;
@@ -43,7 +43,8 @@ fn golden_averages_through_fit() {
                     Case::new(&case, &tensors, kind);
                 let Task::Text { model, tokens, labels } = task else { continue };
                 let builder = Trainer::builder(model, vars).optimizer(optimizer).clip(clip).max_epochs(1);
-                let builder = builder.schedule(schedule.unwrap_or_default()).stop_after(Span::steps(n_steps));
+                let builder =
+                    builder.schedule(schedule.unwrap_or_default()).stop_after(Interval::steps(n_steps));
                 let mut trainer = builder.average(average.expect("an average")).build().unwrap();
                 let report = trainer.fit(&Batches::new(tokens, labels, &batches, &[]), None).unwrap();
                 assert_eq!(report.weights, FinalWeights::Average);

@@ -26,10 +26,10 @@ fn info(trainer: &Trainer<Toy>) -> String {
     let (run, optimizer) = (trainer.run(), trainer.optimizer());
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?}",
-        run.position(),
-        run.epoch,
+        run.timestamp(),
+        run.epoch(),
         run.learning_rates,
-        run.history,
+        run.history(),
         optimizer.learning_rates(),
         optimizer.state().unwrap(),
     )
@@ -76,7 +76,7 @@ fn fit(trial: impl Fn(&mut Trainer<Toy>)) -> (toy::Weights, String, String) {
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     }
     let loss = |record: &faknow_metrics::EpochRecord| format!("{:?}", record.train.value("loss"));
-    let losses = trainer.run().history.epochs.iter().map(loss).collect::<Vec<_>>().join(" ");
+    let losses = trainer.run().history().epochs.iter().map(loss).collect::<Vec<_>>().join(" ");
     let state = format!("{:?}", trainer.optimizer().state().unwrap());
     (weights(&trainer.run().vars), state + &losses, recorder.text())
 }

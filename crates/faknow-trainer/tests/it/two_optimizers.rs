@@ -209,8 +209,8 @@ fn a_run_that_is_killed_after_any_step_ends_as_if_it_had_not_been() {
     let copies = Arc::<Mutex<Vec<PathBuf>>>::default();
     let (noted, to) = (Arc::clone(&copies), folder.path().to_owned());
     let kill = on_batch_end(move |run, _| {
-        let to = to.join(format!("killed-at-{}", run.step));
-        crate::cut_off::copy(run.dir.as_deref().unwrap(), &to);
+        let to = to.join(format!("killed-at-{}", run.step()));
+        crate::cut_off::copy(run.dir().unwrap(), &to);
         noted.lock().unwrap().push(to);
         Ok(Flow::Continue)
     });
@@ -246,7 +246,7 @@ fn an_own_loss_that_is_not_finite_is_named_and_can_be_skipped() {
 
     let mut skipping = failing(2).max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
-    assert_eq!((skipping.run().skipped, skipping.run().step), (1, 2));
+    assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
     let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labelled: true };
     let mut other = sgd().max_epochs(1).build().unwrap();
     other.fit(&without, None).unwrap();
@@ -278,7 +278,7 @@ fn an_update_that_was_half_made_is_not_skipped_but_can_be_rolled_back() {
     let builder = failing_after_the_gate().max_epochs(1).on_non_finite(NonFinite::RollBack);
     let mut rolling = builder.run_dir(dir).build().unwrap();
     rolling.fit(&train_data(), None).unwrap();
-    assert_eq!((rolling.run().step, rolling.run().learning_rates[0]), (3, 0.05));
+    assert_eq!((rolling.run().step(), rolling.run().learning_rates[0]), (3, 0.05));
     assert!(weights(&rolling.run().vars).values().flatten().all(|value| value.is_finite()));
 }
 
@@ -303,7 +303,7 @@ fn the_first_of_two_updates_by_one_optimizer_is_not_forgotten() {
     let skipping = |n: usize| {
         let builder = toy::of(Toy::failing_in_training(n, Fault::Nan)).step(Twice(Supervised::default()));
         let mut trainer = builder.max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
-        trainer.fit(&train_data(), None).map(|_| trainer.run().skipped)
+        trainer.fit(&train_data(), None).map(|_| trainer.run().skipped())
     };
     assert_eq!(skipping(1).unwrap(), 1, "nothing was changed yet");
     assert!(matches!(skipping(2), Err(Error::NonFiniteLoss { .. })), "half of it was made");

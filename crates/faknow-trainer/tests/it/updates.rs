@@ -28,8 +28,8 @@ fn check(builder: TrainerBuilder<Toy>, rates: &[f64], what: &str) {
 struct AtEpochStart(&'static [f64]);
 
 impl Callback for AtEpochStart {
-    fn on_epoch_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
-        run.learning_rates[0] = self.0[run.epoch - 1];
+    fn on_epoch_start(&mut self, run: &mut Run) -> faknow_callbacks::HookResult {
+        run.learning_rates[0] = self.0[run.epoch() - 1];
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Checks a config as a whole before any data is read: every setting within its range, by its dotted name.
 
-use faknow_callbacks::SpanUnit;
+use faknow_callbacks::IntervalUnit;
 use faknow_metrics::{Metrics, metric_by_name, metric_names};
 use faknow_trainer::Clip;
 
@@ -83,7 +83,7 @@ impl Config {
             check("trainer.histograms_every", epochs, cfg!(feature = "tensorboard"), expected)?;
         }
         if let Some(time) = trainer.max_time {
-            let fits = time.unit() == SpanUnit::Seconds;
+            let fits = time.unit() == IntervalUnit::Seconds;
             check("trainer.max_time", time, fits, "a time, as in `90 minutes`")?;
         }
         if let Some(average) = &self.average {

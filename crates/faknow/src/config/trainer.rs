@@ -1,6 +1,6 @@
 //! The config's tables of training: how long, judged by what, when to stop.
 
-use faknow_callbacks::Span;
+use faknow_callbacks::Interval;
 use faknow_trainer::NonFinite;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct TrainerConfig {
     pub max_steps: Option<u64>,
     /// Time at most, as in `2 hours`; the present batch is finished. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_time: Option<Span>,
+    pub max_time: Option<Interval>,
     /// Batches whose gradients together make one update, at least 1. Default 1.
     pub accumulate: usize,
     /// Largest global norm of the gradients, above 0. Default: no clipping.
@@ -30,7 +30,7 @@ pub struct TrainerConfig {
     /// How often to validate: inside an epoch (`100 steps`, `0.25 epochs`) or after every so many (`2 epochs`).
     /// Default: after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub validate_every: Option<Span>,
+    pub validate_every: Option<Interval>,
     /// Validation batches that are tried before the first epoch, so that errors show at once. Default 2.
     pub sanity_batches: usize,
     /// Validation value that chooses the best epoch: `loss` or any metric. Default `accuracy`.

@@ -1,6 +1,6 @@
 //! Ends a run after some epoch so that it can be resumed as if it had not been: planned, rather than by a signal.
 
-use faknow_callbacks::{BatchEnd, Callback, Flow, Phase, Result, Run};
+use faknow_callbacks::{BatchEnd, Callback, FitStart, Flow, HookResult, PassProgress, Phase, Run};
 use faknow_metrics::EpochRecord;
 use faknow_trainer::Interrupt;
 
@@ -29,26 +29,26 @@ impl Pause {
 }
 
 impl Callback for Pause {
-    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         // It was paused before, and the process that did it was killed at once.
-        if run.history.epochs.len() >= self.after {
+        if run.start() == FitStart::Resumed && run.history().epochs.len() >= self.after {
             self.run.request();
         }
         Ok(())
     }
 
-    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> Result<Flow> {
+    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> HookResult<Flow> {
         self.hand_on();
         Ok(Flow::Continue)
     }
 
-    fn on_evaluation_batch_end(&mut self, _: &mut Run, _: Phase, _: usize, _: usize) -> Result<()> {
+    fn on_evaluation_batch_end(&mut self, _: &mut Run, _: Phase, _: PassProgress) -> HookResult {
         self.hand_on();
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> Result<Flow> {
-        if run.epoch >= self.after {
+    fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> HookResult<Flow> {
+        if run.epoch() >= self.after {
             self.run.request();
         }
         Ok(Flow::Continue)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{Callback, EarlyStopping, Freeze, Run, Span, StopReason};
+use faknow_callbacks::{Callback, EarlyStopping, FitStart, Freeze, HookResult, Interval, Run, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
@@ -175,7 +175,7 @@ impl Job {
         }
         // Behind all that may freeze something, so that it shows what is trained.
         let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
-        let mut trainer = builder.callback(model_summary).callback(context.callbacks).build()?;
+        let mut trainer = builder.callback(model_summary).callbacks(context.callbacks).build()?;
         let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
             None => trainer.fit(&train, to_validate)?,
@@ -292,7 +292,7 @@ fn with_trainer_config<M: Model>(
         .on_non_finite(config.on_non_finite)
         .num_sanity_val_batches(config.sanity_batches)
         .restore_best(config.restore_best);
-    let limits = [config.max_steps.map(Span::steps), config.max_time];
+    let limits = [config.max_steps.map(Interval::steps), config.max_time];
     for limit in limits.into_iter().flatten() {
         builder = builder.stop_after(limit);
     }
@@ -315,7 +315,10 @@ fn with_trainer_config<M: Model>(
 struct DataSummary(Vec<String>);
 
 impl Callback for DataSummary {
-    fn on_fit_start(&mut self, _: &mut Run) -> faknow_callbacks::Result<()> {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() == FitStart::RolledBack {
+            return Ok(());
+        }
         self.0.iter().for_each(|line| tracing::info!("{line}"));
         Ok(())
     }
@@ -327,7 +330,10 @@ struct ModelSummary {
 }
 
 impl Callback for ModelSummary {
-    fn on_fit_start(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() == FitStart::RolledBack {
+            return Ok(());
+        }
         let summary = faknow_model::summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
         tracing::info!(target: faknow_callbacks::RUN_TARGET, "model:\n{summary}");
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use faknow_callbacks::{Callback, Flow, Run, StopReason};
+use faknow_callbacks::{Callback, Flow, HookResult, Run, StopReason};
 use faknow_metrics::{EpochRecord, Metrics};
 use faknow_model::weights::{restore_partial, snapshot};
 use faknow_trainer::{FitReport, Interrupt, Resume, RunDir, Supervised, with_model_seed};
@@ -65,7 +65,7 @@ struct Announce {
 }
 
 impl Callback for Announce {
-    fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> faknow_callbacks::Result<Flow> {
+    fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         let loss = record.get("train/loss").and_then(|score| score.value()).unwrap_or(f64::NAN);
         tracing::info!("pretraining: epoch {} of {}, loss {loss:.4}", record.epoch, self.epochs);
         Ok(Flow::Continue)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use faknow_callbacks::{Callback, Run};
+use faknow_callbacks::{Callback, FitStart, HookResult, Run};
 use faknow_trainer::{ChangeKind, Resume, RunDir};
 
 use crate::config::Config;
@@ -92,11 +92,10 @@ pub(crate) fn go_on(
 struct KeepConfig(Config);
 
 impl Callback for KeepConfig {
-    fn on_resume(&mut self, run: &mut Run) -> faknow_callbacks::Result<()> {
-        let Some(dir) = &run.dir else { return Ok(()) };
-        save_config(dir, &self.0).map_err(|error| faknow_callbacks::Error::Custom {
-            callback: "KeepConfig".into(),
-            message: error.to_string(),
-        })
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if let (FitStart::Resumed, Some(dir)) = (run.start(), run.dir()) {
+            save_config(dir, &self.0)?;
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use faknow::callbacks::{BatchEnd, Callback, Callbacks, Flow, Run};
+use faknow::callbacks::{BatchEnd, Callback, Callbacks, Flow, HookResult, Run};
 use faknow::data::stratified_k_fold;
 use faknow::study::{CrossValidation, cross_validate, resume_cross_validation};
 use faknow::train::ContextFactory;
@@ -18,7 +18,7 @@ pub(crate) struct InterruptAt {
 }
 
 impl Callback for InterruptAt {
-    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> faknow::callbacks::Result<Flow> {
+    fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> HookResult<Flow> {
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
             self.interrupt.request();

@@ -10,7 +10,7 @@ use faknow::train::ContextFactory;
 use faknow::trainer::RunDir;
 
 use crate::cross_validation::interrupted_in;
-use crate::support::{Bench, checkpoint, posts};
+use crate::support::{Bench, checkpoint, column, posts};
 
 const RATES: &str = "optimizer.lr = [0.0, 0.003, 0.1]";
 
@@ -140,10 +140,7 @@ fn a_trial_that_was_paused_is_the_run_that_never_was() {
     assert_eq!(alone.fit.best.unwrap().value, best.value().unwrap());
     let weights = |run: &std::path::Path| fs::read(checkpoint(run, "last")).unwrap();
     assert!(weights(&outcome.run(best)) == weights(&bench.path("alone")), "other weights");
-    let rates = |run: &std::path::Path| -> Vec<String> {
-        let history = fs::read_to_string(run.join("metrics.csv")).unwrap();
-        history.lines().filter(|line| line.contains("learning_rate")).map(str::to_owned).collect()
-    };
+    let rates = |run: &std::path::Path| -> Vec<String> { column(&run.join("metrics.csv"), "lr") };
     assert_eq!(rates(&outcome.run(best)), rates(&bench.path("alone")));
 }
 

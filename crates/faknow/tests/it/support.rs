@@ -97,3 +97,11 @@ pub(crate) fn csv(posts: &[(String, &str)]) -> String {
 pub(crate) fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
+
+/// The values of a column of a table of numbers, below its header.
+pub(crate) fn column(table: &Path, name: &str) -> Vec<String> {
+    let table = std::fs::read_to_string(table).unwrap();
+    let mut lines = table.lines().map(|line| line.split(','));
+    let column = lines.next().unwrap().position(|column| column == name).unwrap();
+    lines.map(|mut row| row.nth(column).unwrap().to_owned()).collect()
+}

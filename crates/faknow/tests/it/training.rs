@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use faknow::callbacks::{Callback, Callbacks, Run};
+use faknow::callbacks::{Callback, Callbacks, Flow, HookResult, Phase, Run};
 use faknow::metrics::{EpochRecord, Evaluation};
 use faknow::models::models;
 use faknow::tch::{Kind, Tensor};
 use faknow::train;
 use faknow::trainer::{FinalWeights, RunDir};
 
-use crate::support::{Bench, distance, posts};
+use crate::support::{Bench, column, distance, posts};
 
 /// All of the file is for training, and nothing but the learning rate moves the weights.
 const PLAIN: [&str; 4] = ["data.split=[1, 0, 0]", "optimizer.name=sgd", "optimizer.lr=1", "trainer.epochs=1"];
@@ -39,12 +39,7 @@ fn gradients_are_clipped_by_norm_or_by_value() {
     let (_, same) = largest_step(&bench, "loose", &[one, "trainer.clip_norm=1000"]);
     assert_eq!(same, norm, "a bound that is not reached changes nothing");
     let reported = |run: &str| {
-        let line = bench.read(&format!("{run}/metrics.csv"));
-        line.lines()
-            .find_map(|line| line.strip_prefix("1,1,train,grad_norm,"))
-            .unwrap()
-            .parse::<f64>()
-            .unwrap()
+        column(&bench.path(&format!("{run}/metrics.csv")), "grad_norm")[0].parse::<f64>().unwrap()
     };
     assert!((reported("free") - norm).abs() < 1e-4);
     assert_eq!(reported("norm"), reported("free"), "what is reported is the norm before clipping");
@@ -225,23 +220,21 @@ fn a_run_that_is_good_enough_or_hopeless_ends_at_once() {
 struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Callback for Notes {
-    fn on_fit_start(&mut self, run: &mut Run) -> faknow::callbacks::Result<()> {
-        self.0.lock().unwrap().push(format!("start {}", run.hyperparameters["model.n_filters"]));
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        self.0.lock().unwrap().push(format!("start {}", run.hyperparameters()["model.n_filters"]));
         Ok(())
     }
 
-    fn on_epoch_end(
-        &mut self,
-        _: &mut Run,
-        record: &EpochRecord,
-    ) -> faknow::callbacks::Result<faknow::callbacks::Flow> {
+    fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         self.0.lock().unwrap().push(format!("epoch {}", record.epoch));
-        Ok(faknow::callbacks::Flow::Continue)
+        Ok(Flow::Continue)
     }
 
-    fn on_test_end(&mut self, _: &mut Run, test: &Evaluation) -> faknow::callbacks::Result<()> {
-        self.0.lock().unwrap().push(format!("test {}", test.predictions.n_samples()));
-        Ok(())
+    fn on_evaluation_end(&mut self, _: &mut Run, phase: Phase, test: &Evaluation) -> HookResult<Flow> {
+        if phase == Phase::Test {
+            self.0.lock().unwrap().push(format!("test {}", test.predictions.n_samples()));
+        }
+        Ok(Flow::Continue)
     }
 }
 

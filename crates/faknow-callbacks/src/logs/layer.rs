@@ -11,14 +11,14 @@ use tracing::{Event, Span, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::text;
+use crate::format;
 
 /// Target of the span of a run, see [`Run::span`](crate::Run::span), and of events that are for the run's log alone:
 /// [`console_subscriber`](crate::console_subscriber) shows none of them on the terminal.
 ///
 /// ```
-/// # use faknow_callbacks::{RUN_TARGET, Run};
-/// # let run = Run::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
+/// # use faknow_callbacks::{RUN_TARGET, RunOwner};
+/// # let run = RunOwner::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
 /// # let _inside = run.span().entered();
 /// tracing::info!(target: RUN_TARGET, "a long table");
 /// ```
@@ -70,7 +70,7 @@ pub(crate) fn attach(file: &Arc<File>) {
 
 /// A line of a run's log; what follows a line break is indented, so that each event begins with its time.
 pub(crate) fn line(time: SystemTime, level: &str, message: &str) -> String {
-    format!("{} {level} {}\n", text::format_utc(time), message.trim_end().replace('\n', "\n    "))
+    format!("{} {level} {}\n", format::format_utc(time), message.trim_end().replace('\n', "\n    "))
 }
 
 /// The message of an event and its other fields as `name=value`.

@@ -4,18 +4,26 @@ use std::path::PathBuf;
 
 use faknow_metrics::{EpochRecord, Evaluation, Predictions, Scores};
 
-use crate::board_summaries as board;
-use crate::event_file::{EventFile, Point, retain_points, wall_time};
-use crate::hparams::{self, Ended};
-use crate::run_file::place;
-use crate::{BatchEnd, Callback, Flow, Phase, Result, Run, StopReason, text};
+mod confusion_picture;
+mod event_file;
+mod hparams;
+mod summaries;
+
+pub use event_file::{Scalar, read_scalars};
+
+use event_file::{EventFile, Point, retain_points, wall_time};
+use hparams::Ended;
+use summaries as board;
+
+use super::run_file::place;
+use crate::{BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, Phase, Result, Run, StopReason, format};
 
 /// Classes beyond which neither curves nor pictures of each are drawn.
 const MOST_CLASSES: usize = 10;
-/// Metrics that share a chart, beside what the run is judged by: all of them together cannot be told apart.
+/// Metrics that share a chart, besides the run's monitor: all of them together cannot be distinguished.
 const IN_ONE_CHART: [&str; 6] = ["accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
 
-/// Writes an event file into the folder `tensorboard` of the run's folder.
+/// Writes an event file into the directory `tensorboard` of the run's directory.
 ///
 /// | tag | value | x axis |
 /// | --- | --- | --- |
@@ -33,42 +41,42 @@ const IN_ONE_CHART: [&str; 6] = ["accuracy", "precision", "recall", "f1", "f1_ma
 /// | `Settings` | all settings as a table | 0 |
 ///
 /// The page Custom Scalars has the losses in one chart, the metrics in another, learning rates and gradient norms in two more.
-/// The run's settings are there too, for the page HParams, on which TensorBoard compares the runs below a folder.
+/// The run's settings are there too, for the page HParams, on which TensorBoard compares the runs below a directory.
 /// A part keeps its full name `loss/<part>` where another value has the short one. What is undefined is left out.
-/// TensorBoard keeps 32 bits of a number; `metrics.csv` has them all. All events of an epoch are in the file when
-/// the epoch is told. A resumed run begins a further file in the same folder, as TensorBoard expects; points of later
-/// steps than that where it goes on are dropped, so that curves have each point once.
+/// TensorBoard stores 32 bits of a number; `metrics.csv` has them all. All events of an epoch are in the file when
+/// the epoch ends. A resumed run starts a further file in the same directory, as TensorBoard expects; points of later
+/// steps than that where it continues are dropped, so that curves have each point once.
 ///
 /// # Errors
-/// The run has no folder and no other was given; the folder or file cannot be written.
+/// The run has no directory and no other was given; the directory or file cannot be written.
 pub struct TensorBoard {
     dir: Option<PathBuf>,
     log_every: u64,
     histograms_every: Option<usize>,
-    /// What the last validation said.
+    /// The predictions of the last validation.
     validated: Option<Predictions>,
     events: Option<EventFile>,
 }
 
 impl TensorBoard {
-    /// Writes to the folder `tensorboard` of the run's folder.
+    /// Writes to the directory `tensorboard` of the run's directory.
     pub fn new() -> Self {
         Self { dir: None, log_every: 50, histograms_every: None, validated: None, events: None }
     }
 
-    /// Writes to this folder instead; it is made if it is missing.
+    /// Writes to this directory instead, which is created if it is missing.
     pub fn to(dir: impl Into<PathBuf>) -> Self {
         Self { dir: Some(dir.into()), ..Self::new() }
     }
 
-    /// Writes the loss of a batch every so many steps, for which it waits for the device; 0 means never;
+    /// Writes the loss of a batch every this many steps, for which it waits for the device; 0 means never;
     /// default 50.
     pub fn log_every(mut self, steps: u64) -> Self {
         self.log_every = steps;
         self
     }
 
-    /// Writes histograms of all weights and of the gradients of the last batch after every so many epochs, from 1 on. Default:
+    /// Writes histograms of all weights and of the gradients of the last batch every this many epochs, from 1 on. Default:
     /// never, since each looks at all values.
     pub fn histograms_every(mut self, epochs: usize) -> Self {
         self.histograms_every = Some(epochs);
@@ -100,11 +108,11 @@ impl TensorBoard {
         for class in shown {
             let name = classes.get(class).cloned().unwrap_or_else(|| class.to_string());
             let curve = board::pr_curve(&format!("{group}/pr_curve/{name}"), predictions, class)?;
-            curve.map_or(Ok(()), |curve| self.events(run)?.summary(run.epoch as u64, curve))?;
+            curve.map_or(Ok(()), |curve| self.events(run)?.summary(run.epoch() as u64, curve))?;
         }
         if predictions.n_classes() <= MOST_CLASSES {
             let picture = board::confusion(&format!("{group}/confusion"), predictions.confusion(), &classes)?;
-            self.events(run)?.summary(run.epoch as u64, picture)?;
+            self.events(run)?.summary(run.epoch() as u64, picture)?;
         }
         Ok(())
     }
@@ -117,14 +125,14 @@ impl TensorBoard {
             for (group, tensor) in [("Weights", &weight)].into_iter().chain(gradient) {
                 let histogram = board::histogram(&format!("{group}/{name}"), tensor)?;
                 histogram
-                    .map_or(Ok(()), |histogram| self.events(run)?.summary(run.epoch as u64, histogram))?;
+                    .map_or(Ok(()), |histogram| self.events(run)?.summary(run.epoch() as u64, histogram))?;
             }
         }
         Ok(())
     }
 
     fn end(&mut self, run: &Run, ended: Ended) -> Result<()> {
-        self.events(run)?.summary(run.epoch as u64, hparams::end(ended, wall_time())?)
+        self.events(run)?.summary(run.epoch() as u64, hparams::end(ended, wall_time())?)
     }
 }
 
@@ -135,11 +143,24 @@ impl Default for TensorBoard {
 }
 
 impl Callback for TensorBoard {
-    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
-        let start = hparams::start(&run.hyperparameters, wall_time())?;
-        let settings = board::text("Settings", board::settings_table(&run.hyperparameters));
-        let monitored = run.monitor.as_ref().map(|monitor| monitor.name.as_str());
-        let names = run.monitors.iter().map(|monitor| monitor.name.as_str());
+    fn is_log(&self) -> bool {
+        true
+    }
+
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() != FitStart::New {
+            let dir = place(self.dir.as_deref(), run, "tensorboard")?;
+            // The file that was open may be replaced.
+            self.events = None;
+            retain_points(&dir, |point| was_measured_before(run, point))?;
+        }
+        if run.start() == FitStart::RolledBack {
+            return Ok(self.open(run).map(drop)?);
+        }
+        let start = hparams::start(run.hyperparameters(), wall_time())?;
+        let settings = board::text("Settings", board::settings_table(run.hyperparameters()));
+        let monitored = run.monitor().map(|monitor| monitor.name.as_str());
+        let names = run.monitors().iter().map(|monitor| monitor.name.as_str());
         let metrics: Vec<&str> = names
             .filter(|name| IN_ONE_CHART.contains(name) || Some(*name) == monitored)
             .filter(|name| *name != "loss")
@@ -147,38 +168,37 @@ impl Callback for TensorBoard {
         let events = self.open(run)?;
         events.summary(0, start)?;
         events.summary(0, settings)?;
-        events.summary(0, board::layout(&metrics)?)
+        Ok(events.summary(0, board::layout(&metrics)?)?)
     }
 
-    fn on_resume(&mut self, run: &mut Run) -> Result<()> {
-        let dir = place(self.dir.as_deref(), run, "tensorboard")?;
-        retain_points(&dir, |point| was_measured_before(run, point))?;
-        // The file that was open may have been replaced.
-        self.open(run).map(drop)
-    }
-
-    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> Result<Flow> {
-        if self.log_every > 0 && run.step.is_multiple_of(self.log_every) {
-            self.write(run, run.step, &[("Step/loss".to_owned(), batch.read_loss()?)])?;
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
+        if self.log_every > 0 && run.step().is_multiple_of(self.log_every) {
+            self.write(run, run.step(), &[("Step/loss".to_owned(), batch.read_loss()?)])?;
         }
         Ok(Flow::Continue)
     }
 
-    fn on_evaluation_end(&mut self, _: &mut Run, phase: Phase, evaluation: &Evaluation) -> Result<()> {
-        if phase == Phase::Valid {
-            self.validated = Some(evaluation.predictions.clone());
+    fn on_evaluation_end(
+        &mut self,
+        run: &mut Run,
+        phase: Phase,
+        evaluation: &Evaluation,
+    ) -> HookResult<Flow> {
+        if phase == Phase::Test {
+            self.write(run, run.epoch() as u64, &tagged("Test", &evaluation.scores))?;
+            self.write_predictions(run, "Test", &evaluation.predictions)?;
+            return Ok(Flow::Continue);
         }
-        Ok(())
-    }
-
-    fn on_validation_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
-        if let Some(valid) = record.valid.as_ref().filter(|_| run.history.is_inside(record)) {
+        self.validated = Some(evaluation.predictions.clone());
+        if let Some(record) = run.record().filter(|record| run.history().is_inside(record))
+            && let Some(valid) = &record.valid
+        {
             self.write(run, record.step, &tagged("Step/Validation", valid))?;
         }
         Ok(Flow::Continue)
     }
 
-    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         let mut values = tagged("Train", &record.train);
         match record.learning_rates.as_slice() {
             [rate] => values.push(("Train/learning_rate".to_owned(), *rate)),
@@ -201,34 +221,28 @@ impl Callback for TensorBoard {
         Ok(Flow::Continue)
     }
 
-    fn on_fit_end(&mut self, run: &mut Run, reason: &StopReason) -> Result<()> {
-        if *reason != StopReason::Interrupted {
-            let best = run.best.as_ref().map(|best| best.epoch);
-            let best = run.history.epochs.iter().find(|record| Some(record.epoch) == best);
-            if let Some((epoch, valid)) = best.and_then(|best| Some((best.epoch, best.valid.as_ref()?))) {
-                self.write(run, epoch as u64, &tagged("Best", valid))?;
+    fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
+        match result {
+            Err(_) => self.end(run, Ended::Failed)?,
+            Ok(StopReason::Interrupted) => {}
+            Ok(_) => {
+                let best = run.best().map(|best| best.epoch);
+                let best = run.history().epochs.iter().find(|record| Some(record.epoch) == best);
+                if let Some((epoch, valid)) = best.and_then(|best| Some((best.epoch, best.valid.as_ref()?))) {
+                    self.write(run, epoch as u64, &tagged("Best", valid))?;
+                }
+                self.end(run, Ended::Done)?;
             }
-            self.end(run, Ended::Done)?;
         }
         Ok(())
-    }
-
-    fn on_error(&mut self, run: &mut Run, _message: &str) {
-        // The run's own error is the one to report; this file may be what it is about.
-        let _ = self.end(run, Ended::Failed);
-    }
-
-    fn on_test_end(&mut self, run: &mut Run, evaluation: &Evaluation) -> Result<()> {
-        self.write(run, run.epoch as u64, &tagged("Test", &evaluation.scores))?;
-        self.write_predictions(run, "Test", &evaluation.predictions)
     }
 }
 
 /// Whether a point belongs to the part of the run that lies behind it.
 fn was_measured_before(run: &Run, point: &Point<'_>) -> bool {
-    let n_epochs = run.history.epochs.len() as i64;
+    let n_epochs = run.history().epochs.len() as i64;
     match point.tag.split_once('/') {
-        Some(("Step", _)) => point.x <= run.step as i64,
+        Some(("Step", _)) => point.x <= run.step() as i64,
         // A run that goes on is tested anew, and another epoch may be its best.
         Some(("Test", _)) => point.x < n_epochs,
         Some(("Best", _)) => false,
@@ -238,7 +252,7 @@ fn was_measured_before(run: &Run, point: &Point<'_>) -> bool {
 
 /// The names of the classes, if the run's settings have them.
 fn class_names(run: &Run) -> Vec<String> {
-    let names = run.hyperparameters.get("data.classes").and_then(|names| names.as_array());
+    let names = run.hyperparameters().get("data.classes").and_then(|names| names.as_array());
     names.into_iter().flatten().filter_map(|name| name.as_str()).map(str::to_owned).collect()
 }
 
@@ -247,5 +261,5 @@ fn tagged(group: &str, scores: &Scores) -> Vec<(String, f64)> {
         Some(part) if scores.get(part).is_none() => format!("{group}/{part}"),
         _ => format!("{group}/{name}"),
     };
-    scores.iter().filter_map(|(name, score)| Some((tag(name), text::defined(score)?))).collect()
+    scores.iter().filter_map(|(name, score)| Some((tag(name), format::defined(score)?))).collect()
 }

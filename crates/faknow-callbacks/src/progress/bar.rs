@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use faknow_metrics::{EpochRecord, Evaluation};
 
-use crate::pass::Pass;
-use crate::{BatchEnd, Callback, Flow, Phase, ProgressWriter, Result, Run, StopReason, text};
+use super::pass::Pass;
+use crate::{
+    BatchEnd, Callback, FitEnd, Flow, HookResult, PassProgress, Phase, ProgressWriter, Result, Run, format,
+};
 
 /// The bar and the loss are renewed this often: reading the loss waits for the device.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -31,12 +33,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// On standard error: a bar if it is a terminal, else plain lines.
+    /// Shows it on standard error: a bar if it is a terminal, else plain lines.
     pub fn auto() -> Self {
         Self::on(ProgressWriter::stderr())
     }
 
-    /// Plain lines to this writer.
+    /// Writes plain lines to this writer.
     pub fn plain(out: impl Write + Send + 'static) -> Self {
         Self::on(ProgressWriter::plain(out))
     }
@@ -46,7 +48,7 @@ impl Progress {
         Self::on(ProgressWriter::hidden())
     }
 
-    /// On a writer that log lines go through too, see [`init_console`](crate::init_console).
+    /// Shows it on a writer that log lines go through too, see [`init_console`](crate::init_console).
     pub fn on(writer: ProgressWriter) -> Self {
         Self { writer, line_every: Duration::from_secs(30), pass: None }
     }
@@ -57,9 +59,21 @@ impl Progress {
         self
     }
 
-    /// The writer, for log lines.
+    /// Returns the writer, for log lines.
     pub fn writer(&self) -> ProgressWriter {
         self.writer.clone()
+    }
+
+    /// Shows something, unless nobody sees it. What only fails to be shown must not end the run.
+    fn show(&mut self, show: impl FnOnce(&mut Self) -> Result<()>) {
+        if self.writer.is_hidden() {
+            return;
+        }
+        if let Err(error) = show(self) {
+            self.end_pass();
+            self.writer = ProgressWriter::hidden();
+            tracing::warn!("progress is no longer shown: {error}");
+        }
     }
 
     /// The pass in which the run is; a new one begins when the phase changes.
@@ -99,70 +113,68 @@ impl Progress {
 }
 
 impl Callback for Progress {
-    fn on_fit_start(&mut self, _run: &mut Run) -> Result<()> {
+    fn is_log(&self) -> bool {
+        true
+    }
+
+    fn on_fit_start(&mut self, _: &mut Run) -> HookResult {
         self.end_pass();
         Ok(())
     }
 
-    fn on_epoch_start(&mut self, run: &mut Run) -> Result<()> {
+    fn on_epoch_start(&mut self, run: &mut Run) -> HookResult {
         self.end_pass();
-        if !self.writer.is_hidden() {
-            self.pass(run, Phase::Train, run.batch, run.n_batches)?;
-        }
+        self.show(|progress| progress.pass(run, Phase::Train, run.batch(), run.n_batches()).map(drop));
         Ok(())
     }
 
-    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> Result<Flow> {
-        if !self.writer.is_hidden() {
-            self.pass(run, Phase::Train, run.batch, run.n_batches)?.add(batch)?;
-            self.advance(run.batch)?;
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
+        self.show(|progress| {
+            progress.pass(run, Phase::Train, run.batch(), run.n_batches())?.add(batch)?;
+            progress.advance(run.batch())
+        });
+        Ok(Flow::Continue)
+    }
+
+    fn on_evaluation_batch_end(&mut self, run: &mut Run, phase: Phase, progress: PassProgress) -> HookResult {
+        let PassProgress { batch, n_batches, .. } = progress;
+        self.show(|progress| {
+            progress.pass(run, phase, batch, n_batches)?;
+            progress.advance(batch)?;
+            if batch >= n_batches {
+                progress.end_pass();
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn on_evaluation_end(&mut self, _: &mut Run, phase: Phase, evaluation: &Evaluation) -> HookResult<Flow> {
+        if phase == Phase::Test {
+            self.end_pass();
+            self.writer.line(&format::test_line(evaluation));
         }
         Ok(Flow::Continue)
     }
 
-    fn on_evaluation_batch_end(
-        &mut self,
-        run: &mut Run,
-        phase: Phase,
-        done: usize,
-        n_batches: usize,
-    ) -> Result<()> {
-        if !self.writer.is_hidden() {
-            self.pass(run, phase, done, n_batches)?;
-            self.advance(done)?;
-            if done >= n_batches {
-                self.end_pass();
-            }
-        }
-        Ok(())
-    }
-
-    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         self.end_pass();
-        let mark = match (text::is_best(run, record), self.writer.has_colors()) {
+        let mark = match (format::is_best(run, record), self.writer.has_colors()) {
             (false, _) => "",
             (true, false) => "  best",
             (true, true) => "  \u{1b}[32mbest\u{1b}[0m",
         };
-        self.writer.line(&format!("{}{mark}", text::epoch_line(run, record)));
+        self.writer.line(&format!("{}{mark}", format::epoch_line(run, record)));
         Ok(Flow::Continue)
     }
 
-    fn on_fit_end(&mut self, run: &mut Run, reason: &StopReason) -> Result<()> {
+    fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
         self.end_pass();
-        self.writer.line(&text::end_line(run, reason));
+        // An error is for the caller to show; here the terminal is only left clean.
+        if let Ok(reason) = result {
+            self.writer.line(&format::end_line(run, reason));
+        }
         Ok(())
-    }
-
-    fn on_test_end(&mut self, _run: &mut Run, evaluation: &Evaluation) -> Result<()> {
-        self.end_pass();
-        self.writer.line(&text::test_line(evaluation));
-        Ok(())
-    }
-
-    fn on_error(&mut self, _run: &mut Run, _message: &str) {
-        // The message is for the caller to show; here the terminal is only left clean.
-        self.end_pass();
     }
 }
 
@@ -183,8 +195,7 @@ mod tests {
     use tch::{Device, Tensor};
 
     use super::*;
-    use crate::Best;
-    use crate::pass::style;
+    use crate::{Best, RunOwner, StopReason};
 
     /// Writes to the terminal on which the bar is drawn, as lines to standard error do.
     struct Lines(InMemoryTerm);
@@ -219,9 +230,10 @@ mod tests {
         }
     }
 
-    fn run() -> Run {
-        let mut run = Run::new("run", VarStore::new(Device::Cpu));
-        (run.epoch, run.max_epochs, run.n_batches) = (1, 3, 4);
+    fn run() -> RunOwner {
+        let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));
+        let progress = run.progress_mut();
+        (progress.epoch, progress.max_epochs, progress.n_batches) = (1, 3, 4);
         run
     }
 
@@ -244,14 +256,18 @@ mod tests {
         }
     }
 
-    /// Tells of two batches, one validation batch, and then calls `at` with where the run stands.
-    fn tell(progress: &mut Progress, mut at: impl FnMut(&str, &mut Progress)) {
+    fn of_two(batch: usize) -> PassProgress {
+        PassProgress { batch, n_batches: 2, n_samples: 1 }
+    }
+
+    /// Calls the hooks of two batches, one validation batch, and then calls `at` with where the run stands.
+    fn call_hooks(progress: &mut Progress, mut at: impl FnMut(&str, &mut Progress)) {
         let run = &mut run();
         progress.on_fit_start(run).unwrap();
         progress.on_epoch_start(run).unwrap();
         at("epoch", progress);
         for (done, loss, n_samples) in [(1, 1.0, 3), (2, 2.0, 1)] {
-            run.batch = done;
+            run.progress_mut().batch = done;
             assert_eq!(progress.on_batch_end(run, &batch(loss, n_samples)).unwrap(), Flow::Continue);
             // So that the bar is renewed each time, however short the batches.
             if let Some(pass) = &mut progress.pass {
@@ -259,22 +275,22 @@ mod tests {
             }
         }
         at("batches", progress);
-        progress.on_evaluation_batch_end(run, Phase::Valid, 1, 2).unwrap();
+        progress.on_evaluation_batch_end(run, Phase::Valid, of_two(1)).unwrap();
         at("valid", progress);
-        progress.on_evaluation_batch_end(run, Phase::Valid, 2, 2).unwrap();
-        run.best = Some(Best { epoch: 1, step: 4, monitor: "f1".to_owned(), value: 0.9 });
-        run.history.epochs = vec![record()];
+        progress.on_evaluation_batch_end(run, Phase::Valid, of_two(2)).unwrap();
+        run.progress_mut().best = Some(Best { epoch: 1, step: 4, monitor: "f1".to_owned(), value: 0.9 });
+        run.progress_mut().history.epochs = vec![record()];
         assert_eq!(progress.on_epoch_end(run, &record()).unwrap(), Flow::Continue);
         at("epoch end", progress);
-        progress.on_fit_end(run, &StopReason::Completed).unwrap();
-        progress.on_evaluation_batch_end(run, Phase::Test, 1, 2).unwrap();
+        progress.on_fit_end(run, Ok(&StopReason::Completed)).unwrap();
+        progress.on_evaluation_batch_end(run, Phase::Test, of_two(1)).unwrap();
         at("test", progress);
         let evaluation = Evaluation {
             scores: [("f1", 0.8)].into_iter().collect(),
             predictions: Predictions::new(2, vec![], vec![]).unwrap(),
             seconds: 0.25,
         };
-        progress.on_test_end(run, &evaluation).unwrap();
+        assert_eq!(progress.on_evaluation_end(run, Phase::Test, &evaluation).unwrap(), Flow::Continue);
         at("end", progress);
     }
 
@@ -286,14 +302,14 @@ mod tests {
     #[test]
     fn plain_lines_one_per_epoch() {
         let out = Plain::default();
-        tell(&mut Progress::plain(out.clone()), |_, _| {});
+        call_hooks(&mut Progress::plain(out.clone()), |_, _| {});
         assert_eq!(out.text(), format!("{EPOCH}{END}{TEST}"));
     }
 
     #[test]
     fn plain_lines_inside_a_long_epoch() {
         let out = Plain::default();
-        tell(&mut Progress::plain(out.clone()).line_every(Duration::ZERO), |_, _| {});
+        call_hooks(&mut Progress::plain(out.clone()).line_every(Duration::ZERO), |_, _| {});
         let text = out.text();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("epoch 1/3  batch 1/4  loss=1.0000 "), "{text}");
@@ -312,7 +328,7 @@ mod tests {
         progress.on_epoch_start(run).unwrap();
         let batch = BatchEnd { n_samples: 1, loss: Tensor::new(), parts: Vec::new(), grad_norm: None };
         assert_eq!(progress.on_batch_end(run, &batch).unwrap(), Flow::Continue);
-        tell(&mut progress, |_, progress| assert!(progress.pass.is_none()));
+        call_hooks(&mut progress, |_, progress| assert!(progress.pass.is_none()));
     }
 
     #[test]
@@ -321,7 +337,7 @@ mod tests {
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
         let writer = ProgressWriter::terminal(target, Lines(term.clone()), false);
         let mut seen = Vec::new();
-        tell(&mut Progress::on(writer), |at, progress| {
+        call_hooks(&mut Progress::on(writer), |at, progress| {
             if at == "batches" {
                 progress.writer().write_all(b"WARN first\nWARN second\n").unwrap();
             }
@@ -358,9 +374,8 @@ mod tests {
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
             let out = Plain::default();
             let writer = ProgressWriter::terminal(target, out.clone(), colors);
-            tell(&mut Progress::on(writer), |_, _| {});
+            call_hooks(&mut Progress::on(writer), |_, _| {});
             assert_eq!(out.text().contains('\u{1b}'), colors, "{}", out.text());
-            assert!(style(colors).is_ok());
         };
         check(false);
         check(true);
@@ -374,7 +389,7 @@ mod tests {
         let run = &mut run();
         progress.on_epoch_start(run).unwrap();
         assert!(term.contents().starts_with("epoch 1/3"), "{}", term.contents());
-        progress.on_error(run, "loss is NaN");
+        progress.on_fit_end(run, Err(&io::Error::other("loss is NaN"))).unwrap();
         assert_eq!(term.contents(), "");
     }
 }

@@ -8,8 +8,8 @@ use tensorboard_proto::summary::Summary;
 use tensorboard_proto::tensor::TensorProto;
 use tensorboard_proto::types::DataType;
 
+use super::summaries::{bytes, plugin};
 use crate::Result;
-use crate::board_summaries::{bytes, plugin};
 
 /// How a run ended, for the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

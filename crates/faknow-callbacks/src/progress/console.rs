@@ -7,7 +7,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::log_layer::RUN_TARGET;
+use crate::logs::layer::RUN_TARGET;
 use crate::{ProgressWriter, Result, RunLogLayer};
 
 /// A subscriber that writes events of `level` and above to `console`, above its progress bar, and those of `INFO`
@@ -50,5 +50,5 @@ pub fn console_subscriber(
 /// # Errors
 /// The process has a logger already.
 pub fn init_console(level: LevelFilter, console: &ProgressWriter) -> Result<()> {
-    Ok(console_subscriber(level, console).try_init()?)
+    console_subscriber(level, console).try_init().map_err(crate::Error::Console)
 }

@@ -1,16 +1,19 @@
 //! Ends a run when the monitored value no longer improves.
 
-use faknow_metrics::EpochRecord;
+use faknow_metrics::{EpochRecord, Evaluation};
 use serde_json::json;
 
-use crate::{Callback, Error, Flow, Monitor, Patience, Result, Run, State, StopReason};
+use crate::{
+    Callback, Error, Flow, HookResult, Monitor, MonitorChoice, Patience, Phase, Result, Run, State,
+    StopReason,
+};
 
 /// Ends a run after `patience` validations in a row without an improvement of the monitored value; on request also
 /// as soon as the value is good enough, or hopeless.
 ///
 /// It decides only when to stop, by the rule of [`Patience`] and two thresholds. Which epoch is the best, and whether
 /// its weights come back at the end, is the trainer's business and does not depend on any of it. Why it stopped the
-/// run is kept in the [`StopReason`]: `early_stopping`, `reached` or `diverged`.
+/// run is in the [`StopReason`]: `early_stopping`, `reached` or `diverged`.
 ///
 /// What it remembers is part of every checkpoint, so a resumed run stops where an unbroken one would. A second fit
 /// counts afresh.
@@ -28,15 +31,12 @@ pub struct EarlyStopping {
     stopping_threshold: Option<f64>,
     divergence_threshold: Option<f64>,
     start_from_epoch: usize,
-    watched: Watched,
+    /// `None`: the run's monitor.
+    monitor: Option<MonitorChoice>,
+    key: String,
     active: Option<(Monitor, Patience)>,
-}
-
-#[derive(Debug, Clone)]
-enum Watched {
-    RunsMonitor,
-    Named(String),
-    Given(Monitor),
+    /// The step of the validation that was looked at last.
+    observed: Option<u64>,
 }
 
 impl EarlyStopping {
@@ -48,21 +48,23 @@ impl EarlyStopping {
             stopping_threshold: None,
             divergence_threshold: None,
             start_from_epoch: 1,
-            watched: Watched::RunsMonitor,
+            monitor: None,
+            key: "early_stopping".to_owned(),
             active: None,
+            observed: None,
         }
     }
 
-    /// Watches the validation value of this name (`loss`, a part of it, a metric), in the direction of its metric;
-    /// default: the run's monitor.
-    pub fn monitor(mut self, name: impl Into<String>) -> Self {
-        self.watched = Watched::Named(name.into());
+    /// Watches this value: the name of a recorded one (`loss`, a part of it, a metric), or a [`Monitor`] with its own
+    /// direction, such as that of a value that a callback logs. Default: the run's monitor.
+    pub fn monitor(mut self, monitor: impl Into<MonitorChoice>) -> Self {
+        self.monitor = Some(monitor.into());
         self
     }
 
-    /// Watches this value in this direction, whatever the metric itself says.
-    pub fn monitor_as(mut self, monitor: Monitor) -> Self {
-        self.watched = Watched::Given(monitor);
+    /// Saves its state under this key, different for each early stopping of a run. Default: `early_stopping`.
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = key.into();
         self
     }
 
@@ -144,45 +146,20 @@ impl EarlyStopping {
     }
 
     fn resolve(&self, run: &Run) -> Result<Monitor> {
-        let no_validation = || Error::NoValidation { needed_by: "early stopping".to_owned() };
-        if run.monitors.is_empty() {
-            return Err(no_validation());
-        }
-        match &self.watched {
-            Watched::RunsMonitor => run.monitor.clone().ok_or_else(no_validation),
-            Watched::Named(name) => Monitor::resolve(name, run),
-            Watched::Given(monitor) => Monitor::resolve(&monitor.name, run).map(|_| monitor.clone()),
+        match &self.monitor {
+            None => {
+                let no_validation = || Error::NoValidation { needed_by: "early stopping".to_owned() };
+                run.monitor().cloned().ok_or_else(no_validation)
+            }
+            Some(choice) => choice.resolve(run),
         }
     }
-}
 
-impl Callback for EarlyStopping {
-    fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
-        self.active = None;
-        let monitor = self.resolve(run)?;
-        self.check_settings(&monitor)?;
-        let counter = Patience::new(monitor.direction, self.patience, self.min_delta);
-        self.active = Some((monitor, counter));
-        Ok(())
-    }
-
-    fn state(&self) -> Result<State> {
-        let Some((_, counter)) = &self.active else { return Ok(State::default()) };
-        Ok(json!({ "best": counter.best(), "n_bad": counter.n_bad() }).into())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        if let Some((_, counter)) = &mut self.active {
-            let n_bad = state.values["n_bad"].as_u64().unwrap_or(0) as usize;
-            counter.restore(state.values["best"].as_f64(), n_bad);
-        }
-        Ok(())
-    }
-
-    fn on_validation_end(&mut self, _run: &mut Run, record: &EpochRecord) -> Result<Flow> {
+    fn observe(&mut self, record: &EpochRecord) -> Result<Flow> {
         let Some((monitor, _)) = &self.active else { return Ok(Flow::Continue) };
+        self.observed = Some(record.step);
         let value = monitor.require(record)?;
-        if record.epoch < self.start_from_epoch {
+        if record.epoch < self.start_from_epoch || !monitor.is_due(record) {
             return Ok(Flow::Continue);
         }
         if let Some(reason) = value.and_then(|value| self.beyond(monitor, value)) {
@@ -193,5 +170,48 @@ impl Callback for EarlyStopping {
             return Ok(Flow::Continue);
         }
         Ok(Flow::Stop(StopReason::EarlyStopping { monitor: monitor.name.clone(), patience: self.patience }))
+    }
+}
+
+impl Callback for EarlyStopping {
+    fn key(&self) -> Option<&str> {
+        Some(&self.key)
+    }
+
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        (self.active, self.observed) = (None, None);
+        let monitor = self.resolve(run)?;
+        self.check_settings(&monitor)?;
+        let counter = Patience::new(monitor.direction, self.patience, self.min_delta);
+        self.active = Some((monitor, counter));
+        Ok(())
+    }
+
+    fn state(&self) -> HookResult<State> {
+        let Some((_, counter)) = &self.active else { return Ok(State::default()) };
+        Ok(json!({ "best": counter.best(), "n_bad": counter.n_bad() }).into())
+    }
+
+    fn restore(&mut self, state: &State) -> HookResult {
+        if let Some((_, counter)) = &mut self.active {
+            let n_bad = state.values["n_bad"].as_u64().unwrap_or(0) as usize;
+            counter.restore(state.values["best"].as_f64(), n_bad);
+        }
+        Ok(())
+    }
+
+    fn on_evaluation_end(&mut self, run: &mut Run, phase: Phase, _: &Evaluation) -> HookResult<Flow> {
+        let (Some((monitor, _)), Some(record)) = (&self.active, run.record()) else {
+            return Ok(Flow::Continue);
+        };
+        // A value that another callback is yet to log is looked at when the epoch ends.
+        if phase != Phase::Valid || !monitor.is_recorded(record) {
+            return Ok(Flow::Continue);
+        }
+        Ok(self.observe(record)?)
+    }
+
+    fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
+        if self.observed == Some(record.step) { Ok(Flow::Continue) } else { Ok(self.observe(record)?) }
     }
 }

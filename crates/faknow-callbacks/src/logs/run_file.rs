@@ -1,4 +1,4 @@
-//! Line by line files of a run: where they lie, how a resumed run takes them up again.
+//! Files of a run that grow line by line: where they are, and how a resumed run continues them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -12,23 +12,17 @@ use crate::{Error, Result, Run};
 #[derive(Debug)]
 pub(crate) struct RunFile {
     name: &'static str,
-    header: Option<&'static str>,
     given: Option<PathBuf>,
     open: Option<(PathBuf, Arc<File>)>,
 }
 
 impl RunFile {
-    /// The file of this name in the run's folder.
+    /// The file of this name in the run's directory.
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, header: None, given: None, open: None }
+        Self { name, given: None, open: None }
     }
 
-    /// Begins with this line.
-    pub(crate) fn with_header(self, header: &'static str) -> Self {
-        Self { header: Some(header), ..self }
-    }
-
-    /// Lies here, whatever the run's folder.
+    /// Is here, whatever the run's directory.
     pub(crate) fn at(self, path: impl Into<PathBuf>) -> Self {
         Self { given: Some(path.into()), ..self }
     }
@@ -50,15 +44,12 @@ impl RunFile {
         let lines = old.split_inclusive('\n');
         let kept: String = lines.filter(|line| line.ends_with('\n') && keep(line.trim_end())).collect();
         if kept.len() != old.len() {
-            // Beside it and renamed, so that a crash in between leaves the old file whole.
-            let beside = path.with_added_extension("tmp");
-            fs::write(&beside, &kept).map_err(|e| Error::io(&beside, e))?;
-            fs::rename(&beside, &path).map_err(failed)?;
+            // Next to it and renamed, so that a crash in between leaves the old file complete.
+            let tmp_path = path.with_added_extension("tmp");
+            fs::write(&tmp_path, &kept).map_err(|e| Error::io(&tmp_path, e))?;
+            fs::rename(&tmp_path, &path).map_err(failed)?;
         }
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        if let (true, Some(header)) = (kept.is_empty(), self.header) {
-            file.write_all(format!("{header}\n").as_bytes()).map_err(failed)?;
-        }
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         self.open = Some((path, Arc::new(file)));
         Ok(())
     }
@@ -73,15 +64,20 @@ impl RunFile {
         file.as_ref().write_all(lines).map_err(|e| Error::io(path, e))
     }
 
+    /// Closes the file, which was replaced by another.
+    pub(crate) fn close(&mut self) {
+        self.open = None;
+    }
+
     /// The open file and its path.
     pub(crate) fn handle(&self) -> Option<(&Path, &Arc<File>)> {
         self.open.as_ref().map(|(path, file)| (path.as_path(), file))
     }
 }
 
-/// Where a callback writes: the path that it was given, else `name` in the run's folder.
+/// Where a callback writes: the path that it was given, else `name` in the run's directory.
 pub(crate) fn place(given: Option<&Path>, run: &Run, name: &str) -> Result<PathBuf> {
-    match (given, &run.dir) {
+    match (given, run.dir()) {
         (Some(path), _) => Ok(path.to_owned()),
         (None, Some(dir)) => Ok(dir.join(name)),
         (None, None) => Err(Error::NoRunDir { needed_by: name.to_owned() }),
@@ -93,39 +89,40 @@ mod tests {
     use tch::{Device, nn::VarStore};
 
     use super::*;
+    use crate::RunOwner;
 
     #[test]
     fn keeps_what_it_is_told_and_drops_a_torn_line() {
         let check = |before: Option<&str>, expected: &str| {
             let dir = tempfile::tempdir().unwrap();
-            let mut run = Run::new("run", VarStore::new(Device::Cpu));
-            run.dir = Some(dir.path().join("deeper"));
+            let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));
+            run.setup_mut().dir = Some(dir.path().join("deeper"));
             let path = dir.path().join("deeper").join("log.txt");
             if let Some(text) = before {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(&path, text).unwrap();
             }
-            let mut file = RunFile::new("log.txt").with_header("head");
+            let mut file = RunFile::new("log.txt");
             file.open(&run, |line| !line.starts_with('x')).unwrap();
             file.write(&run, b"new\n").unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
             assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         };
-        check(None, "head\nnew\n");
-        check(Some(""), "head\nnew\n");
+        check(None, "new\n");
+        check(Some(""), "new\n");
         check(Some("head\nb\n"), "head\nb\nnew\n");
         check(Some("head\nx1\nb\nx2\n"), "head\nb\nnew\n");
         check(Some("head\nb\nto"), "head\nb\nnew\n");
-        check(Some("x only"), "head\nnew\n");
+        check(Some("x only"), "new\n");
     }
 
     #[test]
-    fn follows_the_run_that_it_is_told_of() {
+    fn follows_the_run() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = RunFile::new("log.txt");
         for (name, line) in [("a", "1\n"), ("b", "2\n"), ("a", "3\n")] {
-            let mut run = Run::new(name, VarStore::new(Device::Cpu));
-            run.dir = Some(dir.path().join(name));
+            let mut run = RunOwner::new(name, VarStore::new(Device::Cpu));
+            run.setup_mut().dir = Some(dir.path().join(name));
             file.write(&run, line.as_bytes()).unwrap();
         }
         assert_eq!(fs::read_to_string(dir.path().join("a/log.txt")).unwrap(), "1\n3\n");
@@ -135,11 +132,11 @@ mod tests {
     #[test]
     fn errors_say_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut run = Run::new("run", VarStore::new(Device::Cpu));
+        let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));
         let error = RunFile::new("log.txt").open(&run, |_| true).unwrap_err().to_string();
-        assert!(error.starts_with("log.txt: the run has no folder"), "{error}");
+        assert!(error.starts_with("log.txt: the run has no directory"), "{error}");
         fs::write(dir.path().join("file"), "").unwrap();
-        run.dir = Some(dir.path().join("file"));
+        run.setup_mut().dir = Some(dir.path().join("file"));
         let error = RunFile::new("log.txt").open(&run, |_| true).unwrap_err().to_string();
         assert!(error.starts_with(&dir.path().join("file").display().to_string()), "{error}");
     }

@@ -105,9 +105,9 @@ pub(crate) fn defined(score: &Score) -> Option<f64> {
 /// All that is worth a line about an epoch: `epoch=3/20  train loss=…  valid loss=… f1=…  lr=0.001  12.3 s …`.
 pub(crate) fn epoch_line(run: &Run, record: &EpochRecord) -> String {
     let mut line =
-        format!("epoch={}/{}  train {}", record.epoch, run.max_epochs, scores(&record.train, None));
+        format!("epoch={}/{}  train {}", record.epoch, run.max_epochs(), scores(&record.train, None));
     if let Some(valid) = &record.valid {
-        let monitor = run.monitor.as_ref().map(|monitor| monitor.name.as_str());
+        let monitor = run.monitor().map(|monitor| monitor.name.as_str());
         let _ = write!(line, "  valid {}", scores(valid, monitor));
     }
     let rates: Vec<String> = record.learning_rates.iter().map(|&lr| learning_rate(lr)).collect();
@@ -119,7 +119,7 @@ pub(crate) fn epoch_line(run: &Run, record: &EpochRecord) -> String {
     }
     let _ = write!(line, "  {}", format_duration(record.train_seconds + record.valid_seconds));
     let seen_before =
-        run.history.epochs.iter().rev().find(|r| r.epoch < record.epoch).map_or(0, |r| r.samples);
+        run.history().epochs.iter().rev().find(|r| r.epoch < record.epoch).map_or(0, |r| r.samples);
     if let Some(speed) = speed(record.samples.saturating_sub(seen_before), record.train_seconds) {
         let _ = write!(line, " ({speed})");
     }
@@ -128,11 +128,11 @@ pub(crate) fn epoch_line(run: &Run, record: &EpochRecord) -> String {
 
 /// Why a run ended, and what was best.
 pub(crate) fn end_line(run: &Run, reason: &StopReason) -> String {
-    let seconds: f64 = run.history.epochs.iter().map(|r| r.train_seconds + r.valid_seconds).sum();
-    let n_epochs = run.history.epochs.len();
+    let seconds: f64 = run.history().epochs.iter().map(|r| r.train_seconds + r.valid_seconds).sum();
+    let n_epochs = run.history().epochs.len();
     let plural = if n_epochs == 1 { "" } else { "s" };
     let mut line = format!("ended after {n_epochs} epoch{plural}, {}: {reason}", format_duration(seconds));
-    if let Some(best) = &run.best {
+    if let Some(best) = run.best() {
         let _ = write!(line, "; best epoch {}: {}={}", best.epoch, best.monitor, number(best.value));
     }
     line
@@ -150,7 +150,7 @@ pub(crate) fn speed(samples: u64, seconds: f64) -> Option<String> {
 
 /// Whether this epoch is the best so far.
 pub(crate) fn is_best(run: &Run, record: &EpochRecord) -> bool {
-    run.best.as_ref().is_some_and(|best| best.epoch == record.epoch)
+    run.best().is_some_and(|best| best.epoch == record.epoch)
 }
 
 fn learning_rate(value: f64) -> String {

@@ -144,9 +144,9 @@ pub(crate) fn histogram(tag: &str, tensor: &Tensor) -> Result<Option<Summary>> {
     Ok(Some(of(value)))
 }
 
-/// A confusion matrix as a picture: rows are true classes, columns what they were judged to be; darker cells hold more of their row.
+/// A confusion matrix as a picture: rows are true classes, columns predicted classes; darker cells hold more of their row.
 pub(crate) fn confusion(tag: &str, matrix: &ConfusionMatrix, classes: &[String]) -> Result<Summary> {
-    let picture = crate::confusion_picture::draw(matrix, classes);
+    let picture = super::confusion_picture::draw(matrix, classes);
     let mut image = Summary_Image::new();
     image.set_width(picture.width as i32);
     image.set_height(picture.height as i32);
@@ -190,5 +190,5 @@ pub(crate) fn bytes(message: &impl Message) -> Result<Vec<u8>> {
 }
 
 fn custom(message: String) -> Error {
-    Error::Custom { callback: "TensorBoard".to_owned(), message }
+    Error::TensorBoard { message }
 }

@@ -31,14 +31,14 @@ pub(crate) fn draw(matrix: &ConfusionMatrix, classes: &[String]) -> Picture {
     let left = MARGIN + MOST_LETTERS * get_raster_width(FONT.0, FONT.1) + MARGIN;
     let top = MARGIN + 2 * LINE;
     let mut picture = Picture::new(left + n * CELL.0 + MARGIN, top + n * CELL.1 + MARGIN);
-    picture.write(left, MARGIN, "judged to be", INK);
+    picture.write(left, MARGIN, "predicted", INK);
     for (label, row) in matrix.rows().enumerate() {
         picture.write(left + label * CELL.0 + 6, MARGIN + LINE, &name(label), INK);
         picture.write(MARGIN, top + label * CELL.1 + (CELL.1 - LINE) / 2, &name(label), INK);
         let sum = row.iter().sum::<u64>().max(1);
-        for (judged, &count) in row.iter().enumerate() {
+        for (predicted, &count) in row.iter().enumerate() {
             let share = count as f64 / sum as f64;
-            let (x, y) = (left + judged * CELL.0, top + label * CELL.1);
+            let (x, y) = (left + predicted * CELL.0, top + label * CELL.1);
             picture.fill((x + 1, y + 1), (CELL.0 - 2, CELL.1 - 2), mixed(PAPER, FULL, 0.05 + 0.95 * share));
             let ink = if share > 0.5 { PAPER } else { INK };
             picture.write(x + 6, y + (CELL.1 - LINE) / 2, &count.to_string(), ink);

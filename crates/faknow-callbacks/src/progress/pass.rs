@@ -5,8 +5,8 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::{Kind, Tensor};
 
-use crate::run::read;
-use crate::{BatchEnd, Error, Phase, ProgressWriter, Result, Run, text};
+use crate::events::read;
+use crate::{BatchEnd, Error, Phase, ProgressWriter, Result, Run, format};
 
 /// One training epoch, validation or test.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl Pass {
         n_batches: usize,
     ) -> Result<Self> {
         let title = match phase {
-            Phase::Train => format!("epoch {}/{}", run.epoch, run.max_epochs),
-            Phase::Valid => format!("valid {}/{}", run.epoch, run.max_epochs),
+            Phase::Train => format!("epoch {}/{}", run.epoch(), run.max_epochs()),
+            Phase::Valid => format!("valid {}/{}", run.epoch(), run.max_epochs()),
             Phase::Test => "test".to_owned(),
         };
         let bar = writer.add(ProgressBar::new(n_batches as u64));
-        bar.set_style(style(writer.has_colors())?);
+        bar.set_style(style(writer.has_colors()));
         bar.set_prefix(title.clone());
         bar.set_position(began_at as u64);
         let now = Instant::now();
@@ -48,7 +48,7 @@ impl Pass {
 
     /// Takes the loss of a batch, without waiting for it.
     pub(crate) fn add(&mut self, batch: &BatchEnd) -> Result<()> {
-        let failed = |source| Error::Tensor { what: "loss".to_owned(), source };
+        let failed = |error| Error::Tensor { what: "loss".to_owned(), error };
         // Cut off from the graph, whatever an own loop hands over: a sum would keep all graphs of the epoch.
         let loss = batch.loss.f_detach().and_then(|loss| loss.f_to_kind(Kind::Float));
         let sum = loss.and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));
@@ -66,22 +66,22 @@ impl Pass {
         let seconds = now.duration_since(self.began).as_secs_f64();
         let mut parts = Vec::new();
         if let Some(sum) = &self.loss {
-            parts.push(format!("loss={}", text::number(read("loss", sum)? / self.n_samples as f64)));
+            parts.push(format!("loss={}", format::number(read("loss", sum)? / self.n_samples as f64)));
         }
-        parts.extend(text::speed(self.n_samples, seconds));
+        parts.extend(format::speed(self.n_samples, seconds));
         let done_here = done.saturating_sub(self.began_at);
         if done_here > 0 {
             let left = seconds / done_here as f64 * self.n_batches.saturating_sub(done) as f64;
-            parts.push(format!("{} left", text::format_duration(left)));
+            parts.push(format!("{} left", format::format_duration(left)));
         }
         Ok(parts.join(" "))
     }
 }
 
-pub(crate) fn style(colors: bool) -> Result<ProgressStyle> {
-    // So short that all else fits beside it on a terminal of 80 columns.
+pub(crate) fn style(colors: bool) -> ProgressStyle {
+    // So short that all else fits next to it on a terminal of 80 columns.
     let bar = if colors { "{bar:14.cyan/blue}" } else { "{bar:14}" };
     ProgressStyle::with_template(&format!("{{prefix}} [{bar}] {{pos}}/{{len}} {{wide_msg}}"))
-        .map(|style| style.progress_chars("=> "))
-        .map_err(|e| Error::Custom { callback: "Progress".to_owned(), message: e.to_string() })
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }

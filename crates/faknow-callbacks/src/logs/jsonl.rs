@@ -1,0 +1,167 @@
+//! The run's history as JSON lines, for programs.
+
+use std::path::PathBuf;
+
+use faknow_metrics::{EpochRecord, Evaluation, Scores};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::run_file::RunFile;
+use crate::{BatchEnd, Best, Callback, FitEnd, FitStart, Flow, HookResult, Phase, Run, StopReason};
+
+/// Writes `history.jsonl` into the run's directory: a JSON object per line, distinguished by `type`.
+///
+/// | `type` | when | other keys |
+/// | --- | --- | --- |
+/// | `step` | every [`log_every`](Self::log_every) steps | `epoch`, `step`, `loss`, `parts`, `lr`, `grad_norm` of this batch |
+/// | `validation` | after a validation inside an epoch | those of [`EpochRecord`]: the epoch so far |
+/// | `epoch` | after each epoch | those of [`EpochRecord`] |
+/// | `test` | after a test | `epoch`, `step`, `scores`, `seconds` |
+/// | `end` | the run ends | `reason` and its details, `epoch`, `step`, `best` |
+/// | `error` | the run fails | `message`, `epoch`, `step` |
+///
+/// `parts` and `grad_norm` are absent where there are none; a number that is undefined or not finite is null.
+/// Each line is in the file at once. A resumed run continues where its weights stand: lines of later steps are dropped, and
+/// those of its end, which comes again.
+///
+/// # Errors
+/// The run has no directory and no path was given; the file cannot be written.
+#[derive(Debug)]
+pub struct JsonlLog {
+    file: RunFile,
+    log_every: u64,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Step {
+        epoch: usize,
+        step: u64,
+        loss: f64,
+        #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+        parts: serde_json::Map<String, Value>,
+        lr: &'a [f64],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grad_norm: Option<f64>,
+    },
+    Validation(&'a EpochRecord),
+    Epoch(&'a EpochRecord),
+    Test {
+        epoch: usize,
+        step: u64,
+        scores: &'a Scores,
+        seconds: f64,
+    },
+    End {
+        #[serde(flatten)]
+        reason: &'a StopReason,
+        epoch: usize,
+        step: u64,
+        best: Option<&'a Best>,
+    },
+    Error {
+        message: &'a str,
+        epoch: usize,
+        step: u64,
+    },
+}
+
+impl JsonlLog {
+    /// Writes to `history.jsonl` in the run's directory.
+    pub fn new() -> Self {
+        Self { file: RunFile::new("history.jsonl"), log_every: 50 }
+    }
+
+    /// Writes to this file instead.
+    pub fn to(path: impl Into<PathBuf>) -> Self {
+        let default = Self::new();
+        Self { file: default.file.at(path), ..default }
+    }
+
+    /// Writes a line every this many steps, for which it waits for the device; 0 means never; default 50.
+    pub fn log_every(mut self, steps: u64) -> Self {
+        self.log_every = steps;
+        self
+    }
+
+    fn write(&mut self, run: &Run, line: &Line<'_>) -> HookResult {
+        let mut json = serde_json::to_vec(line)?;
+        json.push(b'\n');
+        Ok(self.file.write(run, &json)?)
+    }
+}
+
+impl Default for JsonlLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Callback for JsonlLog {
+    fn is_log(&self) -> bool {
+        true
+    }
+
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        let (now, start) = (run.step(), run.start());
+        // A run at step 0 has measured nothing: what is in the file is not its own.
+        Ok(self.file.open(run, |line| {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let Some(step) = line["step"].as_u64() else { return false };
+            let is_end = ["end", "test", "error"].iter().any(|end| line["type"] == **end);
+            // What a resumed run did last comes again.
+            let is_void = start != FitStart::New && is_end;
+            if start == FitStart::New && now == 0 { false } else { step < now || (step == now && !is_void) }
+        })?)
+    }
+
+    fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
+        if self.log_every == 0 || !run.step().is_multiple_of(self.log_every) {
+            return Ok(Flow::Continue);
+        }
+        let mut parts = serde_json::Map::new();
+        for (name, value) in batch.read_parts()? {
+            parts.insert(name.to_owned(), value.into());
+        }
+        let (loss, grad_norm) = (batch.read_loss()?, batch.read_grad_norm()?);
+        let lr = &run.learning_rates;
+        self.write(run, &Line::Step { epoch: run.epoch(), step: run.step(), loss, parts, lr, grad_norm })?;
+        Ok(Flow::Continue)
+    }
+
+    fn on_evaluation_end(
+        &mut self,
+        run: &mut Run,
+        phase: Phase,
+        evaluation: &Evaluation,
+    ) -> HookResult<Flow> {
+        match (phase, run.record()) {
+            (Phase::Test, _) => {
+                let Evaluation { scores, seconds, .. } = evaluation;
+                self.write(
+                    run,
+                    &Line::Test { epoch: run.epoch(), step: run.step(), scores, seconds: *seconds },
+                )?;
+            }
+            (_, Some(record)) if run.history().is_inside(record) => {
+                self.write(run, &Line::Validation(record))?
+            }
+            _ => {}
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
+        self.write(run, &Line::Epoch(record))?;
+        Ok(Flow::Continue)
+    }
+
+    fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
+        let (epoch, step, best) = (run.epoch(), run.step(), run.best());
+        match result {
+            Ok(reason) => self.write(run, &Line::End { reason, epoch, step, best }),
+            Err(error) => self.write(run, &Line::Error { message: &error.to_string(), epoch, step }),
+        }
+    }
+}

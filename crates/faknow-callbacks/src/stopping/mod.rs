@@ -1,0 +1,3 @@
+//! Callbacks that end a run.
+
+pub(crate) mod early_stopping;
