@@ -1,6 +1,8 @@
 //! What people see: log lines and progress on standard error, results on standard output.
 
-use std::io::{IsTerminal as _, Write};
+#[cfg(feature = "tui")]
+use std::io::IsTerminal as _;
+use std::io::Write;
 use std::panic::{UnwindSafe, catch_unwind, set_hook};
 use std::process::ExitCode;
 
@@ -12,7 +14,13 @@ use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
 use crate::interrupted::{EXIT_CODE, Interrupted};
-use crate::tui::{Tail, Tui};
+
+/// The lines of the log that a live view shows.
+#[cfg(feature = "tui")]
+type View = crate::tui::Tail;
+/// No value: a build without the feature `tui` has no live view.
+#[cfg(not(feature = "tui"))]
+type View = std::convert::Infallible;
 
 /// How much is said on standard error.
 #[derive(Debug, Args)]
@@ -29,8 +37,8 @@ pub(crate) struct ConsoleOptions {
 pub(crate) struct Console {
     writer: ProgressWriter,
     quiet: bool,
-    /// The lines of the log, if a live view is wanted and can be shown.
-    view: Option<Tail>,
+    /// The live view, if it is wanted and can be shown.
+    view: Option<View>,
 }
 
 impl ConsoleOptions {
@@ -41,17 +49,29 @@ impl ConsoleOptions {
             (_, true) => LevelFilter::DEBUG,
             _ => LevelFilter::INFO,
         };
-        let view = (wants_view && std::io::stderr().is_terminal()).then(Tail::default);
-        let writer = match &view {
-            Some(tail) => ProgressWriter::plain(tail.clone()),
-            None => ProgressWriter::stderr(),
-        };
+        let (view, writer) = open_view(wants_view)?;
         init_console(level, &writer)?;
         if wants_view && view.is_none() {
             tracing::warn!("--tui needs a terminal on standard error; lines are written instead");
         }
         Ok(Console { writer, quiet: self.quiet, view })
     }
+}
+
+/// The live view, if it is wanted and standard error is a terminal, and where log lines go.
+#[cfg(feature = "tui")]
+fn open_view(is_wanted: bool) -> Result<(Option<View>, ProgressWriter)> {
+    let view = (is_wanted && std::io::stderr().is_terminal()).then(View::default);
+    let writer = view.clone().map_or_else(ProgressWriter::stderr, ProgressWriter::plain);
+    Ok((view, writer))
+}
+
+#[cfg(not(feature = "tui"))]
+fn open_view(is_wanted: bool) -> Result<(Option<View>, ProgressWriter)> {
+    if is_wanted {
+        return Err(faknow::Error::config("--tui", "needs a build with the feature `tui`").into());
+    }
+    Ok((None, ProgressWriter::stderr()))
 }
 
 impl Console {
@@ -64,7 +84,12 @@ impl Console {
     pub(crate) fn context(&self) -> Result<RunContext> {
         let mut context = RunContext { interrupt: Interrupt::on_signals()?, ..RunContext::default() };
         match &self.view {
-            Some(tail) => context.callbacks.push(Tui::new(tail.clone(), context.interrupt.clone())),
+            #[cfg(feature = "tui")]
+            Some(tail) => {
+                context.callbacks.push(crate::tui::Tui::new(tail.clone(), context.interrupt.clone()));
+            }
+            #[cfg(not(feature = "tui"))]
+            Some(view) => match *view {},
             None => context.callbacks.push(self.progress()),
         }
         Ok(context)
@@ -148,7 +173,17 @@ fn say(message: &str) {
 
 fn is_input(error: &anyhow::Error) -> bool {
     error.downcast_ref::<faknow::Error>().is_some_and(faknow::Error::is_input)
-        || error.downcast_ref::<faknow_serve::Error>().is_some_and(faknow_serve::Error::is_input)
+        || is_input_of_server(error)
         || error.downcast_ref::<faknow::data::Error>().is_some()
         || error.downcast_ref::<faknow::report::Error>().is_some()
+}
+
+#[cfg(feature = "serve")]
+fn is_input_of_server(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<faknow_serve::Error>().is_some_and(faknow_serve::Error::is_input)
+}
+
+#[cfg(not(feature = "serve"))]
+fn is_input_of_server(_: &anyhow::Error) -> bool {
+    false
 }

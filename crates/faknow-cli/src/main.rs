@@ -18,6 +18,10 @@ mod predict_trees;
 mod report;
 mod resume;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(not(feature = "serve"))]
+#[path = "serve_missing.rs"]
 mod serve;
 mod summary;
 mod test;
@@ -25,6 +29,7 @@ mod tokens;
 mod train;
 mod training_options;
 mod tree_options;
+#[cfg(feature = "tui")]
 mod tui;
 mod writer;
 

@@ -1,0 +1,17 @@
+//! `faknow serve` in a build without the feature `serve`: an error that names the feature.
+
+use anyhow::Result;
+use clap::Args;
+
+/// Serve a trained detector over HTTP (needs a build with the feature `serve`)
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
+    _arguments: Vec<String>,
+}
+
+impl ServeArgs {
+    pub(crate) fn run(&self) -> Result<()> {
+        Err(faknow::Error::config("serve", "needs a build with the feature `serve`").into())
+    }
+}
