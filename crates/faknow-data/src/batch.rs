@@ -7,7 +7,7 @@ pub trait Batch: Send {
     /// Number of samples (texts, graphs), never the number of tokens or nodes.
     fn n_samples(&self) -> usize;
 
-    /// Class numbers, i64 `[n_samples]`, if the samples are labelled.
+    /// Class numbers, i64 `[n_samples]`, if the samples are labeled.
     fn labels(&self) -> Option<&Tensor>;
 
     /// The same batch on `device`; free of copies where it is there already.

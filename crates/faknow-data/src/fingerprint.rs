@@ -66,7 +66,7 @@ mod tests {
         fingerprint.finish()
     }
 
-    /// If this fails, runs saved before no longer recognise their data.
+    /// If this fails, runs saved before no longer recognize their data.
     #[test]
     fn is_pinned() {
         assert_eq!(of(&["moon", "cheese"]), 448_634_443_395_745_217);

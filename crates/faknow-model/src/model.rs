@@ -1,4 +1,4 @@
-//! The model contract: one forward pass that yields the logits and, for labelled batches, the losses.
+//! The model contract: one forward pass that yields the logits and, for labeled batches, the losses.
 
 use faknow_data::Batch;
 use faknow_data::graph::NodeFeatures;
@@ -115,7 +115,7 @@ pub struct Output {
     pub loss: Option<Loss>,
 }
 
-/// The loss of a batch: what is minimised, and what it is made of.
+/// The loss of a batch: what is minimized, and what it is made of.
 #[derive(Debug)]
 pub struct Loss {
     /// What backward starts from: a scalar, the mean over the samples of the batch.

@@ -31,13 +31,13 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// Class of a sample, if it is labelled; class-balanced sampling and splits need it. By default none is.
+    /// Class of a sample, if it is labeled; class-balanced sampling and splits need it. By default none is.
     fn class(&self, index: usize) -> Option<usize> {
         let _ = index;
         None
     }
 
-    /// Number of samples of each class, up to the largest that occurs; empty if none is labelled.
+    /// Number of samples of each class, up to the largest that occurs; empty if none is labeled.
     fn class_counts(&self) -> Vec<usize> {
         let mut counts = Vec::new();
         for class in (0..self.n_samples()).filter_map(|index| self.class(index)) {

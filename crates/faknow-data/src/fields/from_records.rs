@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::dataset::{Columns, FieldDataset};
 use super::domains::{DomainBuilder, DomainColumn};
+use crate::records::check_class_number;
 use crate::text::{TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn};
 use crate::{Error, Record, Result};
 
@@ -112,10 +113,8 @@ impl Others {
                 )));
             }
             Some(label) => {
-                let label = u32::try_from(label).map_err(|_| {
-                    Error::Dataset(format!("record {place}: {label} is too large for a class number"))
-                })?;
-                self.labels.push(label);
+                let label = check_class_number(label);
+                self.labels.push(label.map_err(|what| Error::Dataset(format!("record {place}: {what}")))?);
             }
             None => {}
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dataset::{Columns, FieldDataset};
 use crate::graph::{Tree, TreeColumn};
+use crate::records::check_class_number;
 use crate::{Error, Result};
 
 impl FieldDataset {
@@ -42,9 +43,7 @@ impl FieldDataset {
                 return Err(error("expected all trees to be labeled or none"));
             }
             if let Some(label) = tree.label() {
-                labels.push(
-                    u32::try_from(label).map_err(|_| error("its label is too large for a class number"))?,
-                );
+                labels.push(check_class_number(label).map_err(|what| error(&what))?);
             }
             ids.push(tree.id().to_owned());
         }

@@ -1,5 +1,6 @@
 //! How posts spread: propagation trees, their node features, and their batches.
 
+mod bounds;
 mod drop_edge;
 mod event_split;
 mod features;

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bounds::check_width;
 use super::npz::Npz;
 use super::{SparseRows, Tree};
+use crate::records::check_class_number;
 use crate::{Error, Result};
 
 /// Reads the trees of these ids from a folder, or all of its `.npz` files in the order of their names.
@@ -38,6 +40,7 @@ fn read(path: &Path) -> Result<Tree> {
     let &[n_nodes, n_features] = &x.shape[..] else {
         return Err(wrong(format!("array `x`: expected [nodes, features], got shape {:?}", x.shape)));
     };
+    check_width(n_features).map_err(|what| wrong(format!("array `x`: {what}")))?;
     let mut features = SparseRows::new(n_features);
     for row in x.floats().chunks_exact(n_features.max(1)).take(n_nodes) {
         let entries = row.iter().enumerate().filter(|(_, value)| **value != 0.0);
@@ -67,7 +70,10 @@ fn read(path: &Path) -> Result<Tree> {
     let id = path.file_stem().unwrap_or_default().to_string_lossy();
     let tree = Tree::new(id, parents, features).map_err(|e| wrong(e.to_string()))?;
     Ok(match label.first() {
-        Some(&label) => tree.with_label(label),
+        Some(&label) => {
+            check_class_number(label).map_err(|what| wrong(format!("array `y`: {what}")))?;
+            tree.with_label(label)
+        }
         None => tree,
     })
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
+use super::bounds::check_feature;
 use super::{SparseRows, Tree};
 use crate::{Error, Result};
 
@@ -118,7 +119,9 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
     for pair in words.split(|&b| b == b' ').filter(|pair| !pair.is_empty()) {
         let (word, count) = word_and_count(pair)
             .ok_or_else(|| format!("column 6: expected `word:count` with numbers, got `{}`", text(pair)))?;
-        chunk.columns.push(word);
+        chunk
+            .columns
+            .push(check_feature(word).map_err(|what| format!("column 6: {what} in `{}`", text(pair)))?);
         chunk.values.push(count);
     }
     let tree = std::str::from_utf8(tree).ok().filter(|tree| !tree.is_empty());
@@ -142,7 +145,7 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
 }
 
 /// `17:2`; a count may be a decimal number, and is not negative.
-fn word_and_count(pair: &[u8]) -> Option<(u32, f32)> {
+fn word_and_count(pair: &[u8]) -> Option<(u64, f32)> {
     let colon = pair.iter().position(|&b| b == b':')?;
     let word = std::str::from_utf8(&pair[..colon]).ok()?.parse().ok()?;
     let count = match &pair[colon + 1..] {

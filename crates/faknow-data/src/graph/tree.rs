@@ -67,7 +67,7 @@ impl Tree {
         &self.id
     }
 
-    /// Its class, if it is labelled.
+    /// Its class, if it is labeled.
     pub fn label(&self) -> Option<usize> {
         self.label
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
 
+use super::bounds::{check_feature, check_width};
 use super::{SparseRows, Tree};
 use crate::text::{Tokenizer, Vocab, VocabBuilder, VocabOptions};
 use crate::{Classes, Error, RawLabel, Result};
@@ -22,7 +23,7 @@ use crate::{Classes, Error, RawLabel, Result};
 pub struct RawTree {
     /// Its id; the number of its line if it has none.
     pub id: String,
-    /// Its class, if it is labelled and the classes are known.
+    /// Its class, if it is labeled and the classes are known.
     pub label: Option<usize>,
     /// The event that it tells of.
     pub event: Option<String>,
@@ -206,13 +207,14 @@ fn entries(value: &Value) -> std::result::Result<Vec<(u32, f32)>, String> {
     match value {
         Value::Object(entries) => {
             let entry = |(position, value): (&String, &Value)| {
-                let column =
+                let position =
                     position.parse().map_err(|_| format!("expected positions from 0, got `{position}`"))?;
-                Ok((column, number(value)?))
+                Ok((check_feature(position)?, number(value)?))
             };
             entries.iter().map(entry).collect()
         }
         Value::Array(all) => {
+            check_width(all.len())?;
             let entry = |(column, value): (usize, &Value)| Ok((column as u32, number(value)?));
             all.iter().enumerate().map(entry).collect()
         }

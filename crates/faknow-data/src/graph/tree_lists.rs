@@ -65,17 +65,17 @@ pub fn label_trees(
         let wrong = |message: String| Error::line(file, label.line, message);
         let class = classes.parse(&RawLabel::Text(&label.label)).map_err(|e| wrong(e.to_string()))?;
         if by_id.insert(label.id.as_str(), (class, label.event.as_deref())).is_some() {
-            return Err(wrong(format!("tree `{}` is labelled twice", label.id)));
+            return Err(wrong(format!("tree `{}` is labeled twice", label.id)));
         }
     }
-    let labelled = trees.into_iter().map(|tree| match by_id.get(tree.id()) {
+    let labeled = trees.into_iter().map(|tree| match by_id.get(tree.id()) {
         Some(&(class, event)) => {
             let tree = tree.with_label(class);
             event.map_or_else(|| tree.clone(), |event| tree.clone().with_event(event))
         }
         None => tree,
     });
-    Ok(labelled.collect())
+    Ok(labeled.collect())
 }
 
 /// Reads ids of trees, one a line; empty lines are skipped.

@@ -4,9 +4,11 @@
 
 use std::path::Path;
 
+use super::bounds::check_width;
 use super::npy::Npy;
 use super::npz::Npz;
 use super::{SparseRows, Tree};
+use crate::records::check_class_number;
 use crate::{Error, Result};
 
 /// The features that there may be.
@@ -15,7 +17,7 @@ const FEATURES: [&str; 4] = ["profile", "spacy", "bert", "content"];
 /// A UPFD data set.
 #[derive(Debug)]
 pub struct Upfd {
-    /// All trees, labelled (0 real, 1 fake); the id of each is its number.
+    /// All trees, labeled (0 real, 1 fake); the id of each is its number.
     pub trees: Vec<Tree>,
     /// Positions of the training trees.
     pub train: Vec<usize>,
@@ -37,7 +39,11 @@ pub fn read_upfd(folder: &Path, feature: &str) -> Result<Upfd> {
     let at = |name: &str| folder.join(name);
     let graph_file = at("node_graph_id.npy");
     let graphs = indices(&graph_file)?;
-    let labels = indices(&at("graph_labels.npy"))?;
+    let label_file = at("graph_labels.npy");
+    let labels = indices(&label_file)?;
+    for &label in &labels {
+        check_class_number(label).map_err(|what| Error::file(&label_file, what))?;
+    }
     if let Some(node) = (1..graphs.len()).find(|&node| graphs[node] < graphs[node - 1]) {
         return Err(Error::file(graph_file, format!("node {node}: expected graphs in ascending order")));
     }
@@ -128,6 +134,7 @@ fn features(path: &Path, n_nodes: usize) -> Result<Rows> {
     let &[n_rows, n_features] = &shape[..] else {
         return Err(wrong(format!("expected a matrix, got an array of shape {shape:?}")));
     };
+    check_width(n_features).map_err(wrong)?;
     if n_rows != n_nodes {
         return Err(wrong(format!("expected features of {n_nodes} nodes, got {n_rows} rows")));
     }

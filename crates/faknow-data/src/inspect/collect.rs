@@ -28,7 +28,7 @@ pub(super) struct Collector<'a> {
     /// Records per label value or class name.
     labels: HashMap<String, usize>,
     domains: HashMap<String, usize>,
-    /// Labelled records of each domain by class.
+    /// Labeled records of each domain by class.
     domain_classes: HashMap<String, HashMap<Label, usize>>,
     n_words: Vec<u32>,
     n_characters: Vec<u32>,

@@ -45,7 +45,7 @@ pub trait Loader<B> {
 pub enum Sampling {
     /// Every sample once (the default).
     #[default]
-    Once,
+    EachOnce,
     /// As many draws with replacement as there are samples, every class that occurs equally likely.
     Balanced,
     /// As many draws with replacement as there are samples, each sample as likely as the weight of its class:
@@ -90,7 +90,7 @@ impl<D: Dataset> DataLoader<D> {
             batch_size: 32,
             seed: None,
             drop_last: false,
-            sampling: Sampling::Once,
+            sampling: Sampling::EachOnce,
             batches_per_bucket: None,
             workers: 1,
             depth: 4,
@@ -199,7 +199,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self.sampling(Sampling::Balanced)
     }
 
-    /// Which samples an epoch draws; default [`Sampling::Once`]. The others need a seed ([`shuffle`](Self::shuffle)).
+    /// Which samples an epoch draws; default [`Sampling::EachOnce`]. The others need a seed ([`shuffle`](Self::shuffle)).
     pub fn sampling(mut self, sampling: Sampling) -> Self {
         self.sampling = sampling;
         self

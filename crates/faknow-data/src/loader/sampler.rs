@@ -61,7 +61,7 @@ impl Sampler {
             )));
         }
         let classes = match sampling {
-            Sampling::Once => None,
+            Sampling::EachOnce => None,
             _ if seed.is_none() => {
                 return Err(setting("sampling", "a seed for weighted sampling (shuffle)", "none"));
             }

@@ -31,7 +31,7 @@ pub struct Classes {
     /// Per class, the further values that mean it.
     values: Vec<Vec<String>>,
     /// Whether 0, 1, … mean the classes by their order: unless some name or value is a number itself.
-    by_number: bool,
+    accepts_indices: bool,
 }
 
 impl Classes {
@@ -52,8 +52,8 @@ impl Classes {
                 return Err(setting("different names", format!("`{name}` twice")));
             }
         }
-        let by_number = !names.iter().any(|name| integer(name).is_some());
-        Ok(Self { values: vec![Vec::new(); names.len()], names, by_number })
+        let accepts_indices = !names.iter().any(|name| integer(name).is_some());
+        Ok(Self { values: vec![Vec::new(); names.len()], names, accepts_indices })
     }
 
     /// Lets `values` mean the class named `class` too.
@@ -79,7 +79,7 @@ impl Classes {
                 }
                 Some(_) => {}
                 None => {
-                    self.by_number &= integer(&value).is_none();
+                    self.accepts_indices &= integer(&value).is_none();
                     self.values[index].push(value);
                 }
             }
@@ -128,7 +128,7 @@ impl Classes {
             (None, _) => {}
         }
         let number = integer(text).and_then(|number| usize::try_from(number).ok());
-        number.filter(|&class| self.by_number && class < self.len()).ok_or_else(|| self.unknown(text))
+        number.filter(|&class| self.accepts_indices && class < self.len()).ok_or_else(|| self.unknown(text))
     }
 
     fn exact(&self, text: &str) -> Option<usize> {
@@ -153,7 +153,7 @@ impl Classes {
             })
             .collect::<Vec<_>>()
             .join(", ");
-        if self.by_number {
+        if self.accepts_indices {
             accepted += &format!(", or their numbers 0 to {}", self.len() - 1);
         }
         accepted
@@ -321,6 +321,17 @@ fn quoted(names: &[String]) -> String {
 
 fn setting(expected: impl Into<String>, got: String) -> Error {
     Error::Setting { name: "classes", expected: expected.into(), got }
+}
+
+/// Maximum number of classes: what counts samples by class allocates by the largest number that occurs.
+const MAX_CLASSES: usize = 1 << 16;
+
+/// Checks a label that is the number of a class.
+pub(crate) fn check_class_number(label: usize) -> Result<u32, String> {
+    match label < MAX_CLASSES {
+        true => Ok(label as u32),
+        false => Err(format!("expected class numbers from 0 to {}, got {label}", MAX_CLASSES - 1)),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use extract::{domain_of, text_of};
+pub(crate) use labels::check_class_number;
 pub use labels::{Classes, RawLabel, UnknownLabel};
 pub use options::{ColumnMap, Format, ReadOptions};
 pub(crate) use source::{Broken, RawRecord, Source, open_file};

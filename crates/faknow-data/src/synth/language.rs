@@ -263,11 +263,11 @@ fn name(kind: u64, rng: &mut Rng) -> String {
         name += &part(MIDDLES, &mut letters);
     }
     name += &part(TAILS, &mut letters);
-    capitalised(&name)
+    capitalized(&name)
 }
 
 /// `text` with its first letter, if it is one of the Latin alphabet, in upper case.
-pub(super) fn capitalised(text: &str) -> String {
+pub(super) fn capitalized(text: &str) -> String {
     let mut text = text.to_owned();
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split};
 pub use cascades::{CascadeFiles, CascadeOptions, cascades, write_td_rvnn};
-use language::{DOMAINS, Domain, Phrases, SLOTS, capitalised, neutral_word};
+use language::{DOMAINS, Domain, Phrases, SLOTS, capitalized, neutral_word};
 
 /// Names of the classes: 0 is real, 1 is fake.
 pub const CLASS_NAMES: [&str; 2] = ["real", "fake"];
@@ -235,7 +235,7 @@ fn make_sentence(domain_number: usize, domain: &Domain, style: usize, rng: &mut 
         log_odds += preferred_by.map_or(0.0, |style| if style == 1 { evidence } else { -evidence });
         let mut phrase = phrases.draw(preferred_by, domain_number, rng).to_owned();
         if *slot == "close" && preferred_by.is_some() {
-            phrase = format!(". {}", capitalised(&phrase)); // a sentence of its own
+            phrase = format!(". {}", capitalized(&phrase)); // a sentence of its own
         }
         sentence = sentence.replace(&format!("{{{slot}}}"), &phrase);
     }
@@ -243,7 +243,7 @@ fn make_sentence(domain_number: usize, domain: &Domain, style: usize, rng: &mut 
     if !words.ends_with(['!', '?']) {
         words.push('.');
     }
-    (capitalised(&words), log_odds)
+    (capitalized(&words), log_odds)
 }
 
 impl Phrases {

@@ -12,8 +12,8 @@ use crate::{Error, Result, Rng};
 /// Longest word that a binary file may hold, in bytes; more means that it is no such file.
 const LONGEST_WORD: usize = 1 << 16;
 
-/// More values than that are no word vector: a broken header must not take all memory.
-const LARGEST_DIM: usize = 1 << 16;
+/// Maximum number of values of a word vector: a broken header must not allocate all memory.
+const LARGEST_DIM: usize = 1 << 12;
 
 /// Vectors for the words of a vocabulary.
 #[derive(Debug)]

@@ -88,7 +88,7 @@ fn what_is_wrong_with_a_line_or_a_tree_is_named_with_its_line() {
     );
     check(&and("7\t1\ttwo\t1\t1\t0:1\n"), "line 2: column 3: expected a node's number, got `two`");
     check(&and("7\t1\t-2\t1\t1\t0:1\n"), "line 2: column 3: expected a node's number, got `-2`");
-    for pair in ["0", "0:", ":1", "a:1", "-1:1", "0:-1", "0:inf", "0:1:2", "99999999999:1"] {
+    for pair in ["0", "0:", ":1", "a:1", "-1:1", "0:-1", "0:inf", "0:1:2", "99999999999999999999:1"] {
         let expected = format!("line 2: column 6: expected `word:count` with numbers, got `{pair}`");
         check(&and(&format!("7\t1\t2\t1\t1\t0:1 {pair}\n")), &expected);
     }
@@ -103,6 +103,10 @@ fn what_is_wrong_with_a_line_or_a_tree_is_named_with_its_line() {
     check(
         &and("7\t3\t2\t1\t1\t0:1\n7\t2\t3\t1\t1\t0:1\n"),
         "line 1: tree `7`: node 1 is its own ancestor, or hangs on a cycle",
+    );
+    check(
+        &and("7\t1\t2\t1\t1\t4000000000:1\n"),
+        "line 2: column 6: expected features from 0 to 1048575, got 4000000000 in `4000000000:1`",
     );
     let (_folder, path) = file(&and("7\t1\t2\t1\t1\t40:1\n"));
     let error = message(read_td_rvnn(&path, Some(40)));
@@ -120,14 +124,14 @@ fn labels_of_every_form_are_read_and_given_to_their_trees() {
     let trees =
         || read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n5\tNone\t1\t0\t1\t0:1\n").unwrap();
     let classes = Classes::new(["non-rumor", "false", "true", "unverified"]).unwrap();
-    let labelled = label_trees(trees(), &labels, &classes, &path).unwrap();
-    assert_eq!(labelled.iter().map(Tree::label).collect::<Vec<_>>(), [Some(1), Some(3), None]);
-    assert_eq!(labelled[0].event(), Some("E1"));
+    let labeled = label_trees(trees(), &labels, &classes, &path).unwrap();
+    assert_eq!(labeled.iter().map(Tree::label).collect::<Vec<_>>(), [Some(1), Some(3), None]);
+    assert_eq!(labeled[0].event(), Some("E1"));
     let two = Classes::new(["false", "true"]).unwrap();
     let error = message(label_trees(trees(), &labels, &two, &path));
     assert!(error.starts_with("line 4: unknown label `unverified`"), "{error}");
     let twice = [labels[0].clone(), labels[0].clone()];
-    assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: tree `7` is labelled twice");
+    assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: tree `7` is labeled twice");
     let (_folder, path) = file("false 7\n");
     let error = message(read_tree_labels(&path));
     assert_eq!(error, "line 1: expected label, event and id of the root, separated by tabs, got `false 7`");
@@ -220,6 +224,10 @@ fn what_is_wrong_with_a_users_tree_is_named() {
         &node(r#"{"id": 2, "parent": 1, "features": {"a": 1}}"#),
         "tree `t`: node 2 of 2: field `features`",
     );
+    check(
+        &node(r#"{"id": 2, "parent": 1, "features": {"4000000000": 1}}"#),
+        "tree `t`: node 2 of 2: field `features`: expected features from 0 to 1048575, got 4000000000",
+    );
     check(&node(r#"{"id": 2, "parent": 1, "features": [1]}"#), "tree `t`: expected a text at every node or");
     check(&node(r#"{"id": 1, "parent": 1, "text": "x"}"#), "tree `t`: node `1` comes twice");
     check(
@@ -253,8 +261,8 @@ fn a_batch_is_the_union_of_its_trees() {
     assert!(data.subset(&[2]).is_err());
     let error = FieldDataset::from_trees(vec![short.clone(), short.clone()]).unwrap_err().to_string();
     assert_eq!(error, "tree `b`: its id comes twice");
-    let unlabelled = Tree::new("c", vec![None], SparseRows::empty(1, 9)).unwrap();
-    let error = FieldDataset::from_trees(vec![short, unlabelled]).unwrap_err().to_string();
+    let unlabeled = Tree::new("c", vec![None], SparseRows::empty(1, 9)).unwrap();
+    let error = FieldDataset::from_trees(vec![short, unlabeled]).unwrap_err().to_string();
     assert_eq!(error, "tree `c`: expected all trees to be labeled or none");
 }
 
@@ -264,8 +272,8 @@ fn missing_and_foreign_archives_are_errors() {
     assert!(message(read_npz_trees(folder.path(), None)).contains("holds no tree"));
     fs::write(folder.path().join("7.npz"), "no archive").unwrap();
     assert!(message(read_npz_trees(folder.path(), None)).starts_with("expected a NumPy archive"));
-    let error = read_upfd(folder.path(), "colour").unwrap_err().to_string();
-    assert_eq!(error, "feature: expected one of profile, spacy, bert, content, got colour");
+    let error = read_upfd(folder.path(), "color").unwrap_err().to_string();
+    assert_eq!(error, "feature: expected one of profile, spacy, bert, content, got color");
     assert!(message(read_upfd(folder.path(), "profile")).contains("No such file"));
 }
 

@@ -30,7 +30,7 @@ impl Batch for Ids {
 #[derive(Debug, Default)]
 struct Numbers {
     n: usize,
-    unlabelled: bool,
+    unlabeled: bool,
     /// A batch that holds this sample fails.
     failing: Option<usize>,
     /// A batch that holds this sample panics.
@@ -67,7 +67,7 @@ impl Dataset for Numbers {
     }
 
     fn class(&self, index: usize) -> Option<usize> {
-        (!self.unlabelled).then_some(usize::from(index.is_multiple_of(10)))
+        (!self.unlabeled).then_some(usize::from(index.is_multiple_of(10)))
     }
 }
 
@@ -208,7 +208,7 @@ fn share_of_class_1(sampling: Sampling) -> f64 {
 #[test]
 fn weighted_sampling_follows_the_weights() {
     for (sampling, expected) in [
-        (Sampling::Once, 0.1),
+        (Sampling::EachOnce, 0.1),
         (Sampling::Balanced, 0.5),
         (Sampling::Weighted(vec![1.0, 1.0]), 0.1),
         (Sampling::Weighted(vec![1.0, 3.0]), 0.25),
@@ -294,7 +294,7 @@ fn impossible_loaders_are_refused() {
         "sampling.weighted: expected a positive weight for a class that occurs, got [0.0, 0.0, 1.0]",
     );
     check(
-        DataLoader::builder(Numbers { unlabelled: true, ..Numbers::new(3) }).shuffle(1).balanced(),
+        DataLoader::builder(Numbers { unlabeled: true, ..Numbers::new(3) }).shuffle(1).balanced(),
         "weighted sampling needs labels, and sample 0 has none",
     );
 }

@@ -6,6 +6,7 @@
     reason = "these are tests: a panic names the failure, and what is skipped is said loudly"
 )]
 
+mod fields;
 mod graph;
 mod inspect;
 mod loader;
@@ -15,6 +16,7 @@ mod support;
 mod synth;
 mod tensors;
 mod text;
-mod text_dataset;
+
 mod text_storage;
+mod word_fields;
 mod word_vectors;

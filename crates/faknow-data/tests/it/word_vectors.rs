@@ -90,7 +90,7 @@ fn broken_word_vectors_are_refused() {
     check("v.txt", b"cat 1 2\n", Some(3), "line 1: expected vectors of 3 values, got 2");
     check("v.txt", b"2 3\ncat 1 2\n", None, "line 2: expected a word and 3 values, got 2 values");
     check("v.txt", b"2 2\ncat 1 2\n", None, "expected 2 vectors, got 1: the file is cut off");
-    check("v.txt", b"cat\n", None, "line 1: expected a word and 1 to 65536 values, got 0 values");
+    check("v.txt", b"cat\n", None, "line 1: expected a word and 1 to 4096 values, got 0 values");
     check("v.txt", b"Cat 1 2\n", None, none);
     let good = binary(&[("cat", [1.0, 2.0]), ("dog", [1.0, 2.0])], true);
     check("v.bin", b"cat 1 2\n", None, "expected a first line of two numbers: vectors, values of each");
@@ -108,7 +108,7 @@ fn broken_word_vectors_are_refused() {
         "v.bin",
         b"1 99999999999\n",
         None,
-        "line 1: expected a word and 1 to 65536 values, got 99999999999 values",
+        "line 1: expected a word and 1 to 4096 values, got 99999999999 values",
     );
     let endless = [b"1 2\n".as_slice(), &[b'a'; 70_000]].concat();
     check("v.bin", &endless, None, "line 1: expected a word, got 65536 bytes without a blank");

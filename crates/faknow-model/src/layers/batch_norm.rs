@@ -1,4 +1,4 @@
-//! Batch normalisation over rows.
+//! Batch normalization over rows.
 //!
 //! Ioffe and Szegedy, *Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift*, ICML
 //! 2015.
@@ -79,7 +79,7 @@ impl BatchNorm {
         Ok(x.f_sub(&mean)?.f_mul(&scale)?.f_add(&columns(&self.bias)?)?)
     }
 
-    /// Rows `[n_rows, n]` (or `[n_rows, n, len]`), normalised by the batch in training and by what training has seen otherwise.
+    /// Rows `[n_rows, n]` (or `[n_rows, n, len]`), normalized by the batch in training and by what training has seen otherwise.
     ///
     /// # Errors
     /// The rows have another width, or in training there is but one.

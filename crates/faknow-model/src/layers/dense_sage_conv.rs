@@ -9,48 +9,48 @@ use tch::{Kind, Tensor};
 use super::{NodeLinear, Start, node_linear, node_weight};
 use crate::Result;
 
-/// PyTorch Geometric's `DenseSAGEConv`: `lin_rel.weight` for the mean of the neighbours, `lin_root` (`weight`, `bias`) for
+/// PyTorch Geometric's `DenseSAGEConv`: `lin_rel.weight` for the mean of the neighbors, `lin_root` (`weight`, `bias`) for
 /// the node itself.
 #[derive(Debug)]
 pub struct DenseSageConv {
-    neighbours: Tensor,
+    neighbors: Tensor,
     own: NodeLinear,
 }
 
 impl DenseSageConv {
-    /// A layer with PyTorch's initialisation.
+    /// A layer with PyTorch's initialization.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         Ok(Self {
-            neighbours: node_weight(&(path / "lin_rel"), "weight", [n_out, n_in], Start::Kaiming)?,
+            neighbors: node_weight(&(path / "lin_rel"), "weight", [n_out, n_in], Start::Kaiming)?,
             own: NodeLinear::new(&(path / "lin_root"), n_in, n_out)?,
         })
     }
 
-    /// What each node sends to its neighbours, and what it keeps: both `[n_nodes, n_out]`.
+    /// What each node sends to its neighbors, and what it keeps: both `[n_nodes, n_out]`.
     ///
     /// # Errors
     /// The features are not `n_in` wide.
     pub fn project(&self, features: &NodeFeatures) -> Result<(Tensor, Tensor)> {
-        Ok((node_linear(features, &self.neighbours)?, self.own.forward(features)?))
+        Ok((node_linear(features, &self.neighbors)?, self.own.forward(features)?))
     }
 
-    /// The mean of what neighbours send, and what each keeps: `[n_graphs, n, n_out]` both, with the adjacency
+    /// The mean of what neighbors send, and what each keeps: `[n_graphs, n, n_out]` both, with the adjacency
     /// `[n_graphs, n, n]`; `mask` `[n_graphs, n, 1]` is 0 for rows that are no nodes.
     ///
     /// # Errors
     /// The shapes do not fit.
     pub fn propagate(
         &self,
-        neighbours: &Tensor,
+        neighbors: &Tensor,
         own: &Tensor,
         adjacency: &Tensor,
         mask: Option<&Tensor>,
     ) -> Result<Tensor> {
         let degrees = adjacency.f_sum_dim_intlist([-1].as_slice(), true, None::<Kind>)?.f_clamp_min(1.0)?;
-        let out = adjacency.f_matmul(neighbours)?.f_div(&degrees)?.f_add(own)?;
+        let out = adjacency.f_matmul(neighbors)?.f_div(&degrees)?.f_add(own)?;
         match mask {
             Some(mask) => Ok(out.f_mul(mask)?),
             None => Ok(out),

@@ -13,7 +13,7 @@ pub struct Pooled {
     pub x: Tensor,
     /// Edges between them, `[n_graphs, n_clusters, n_clusters]`.
     pub adjacency: Tensor,
-    /// ‖A − S Sᵀ‖ over the number of entries of A: neighbours should be of one cluster. A scalar.
+    /// ‖A − S Sᵀ‖ over the number of entries of A: neighbors should be of one cluster. A scalar.
     pub link_loss: Tensor,
     /// Mean entropy of the clusters of a row: a node should be of one cluster. A scalar.
     pub entropy: Tensor,

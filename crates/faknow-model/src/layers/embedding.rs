@@ -40,7 +40,7 @@ impl Embedding {
         })
     }
 
-    /// The same vectors, kept out of training.
+    /// The same vectors, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         Self { weight: self.weight.set_requires_grad(false) }

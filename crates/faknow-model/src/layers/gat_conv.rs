@@ -24,7 +24,7 @@ pub struct GatConv {
 }
 
 impl GatConv {
-    /// A layer with PyTorch Geometric's initialisation: Glorot's for the weights, 0 for the bias.
+    /// A layer with PyTorch Geometric's initialization: Glorot's for the weights, 0 for the bias.
     ///
     /// # Errors
     /// libtorch refuses the sizes.

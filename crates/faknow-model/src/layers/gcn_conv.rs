@@ -20,7 +20,7 @@ pub struct GcnConv {
 }
 
 impl GcnConv {
-    /// A layer with PyTorch Geometric's initialisation: Glorot's for the weight, 0 for the bias.
+    /// A layer with PyTorch Geometric's initialization: Glorot's for the weight, 0 for the bias.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -52,7 +52,7 @@ impl GcnConv {
     }
 }
 
-/// The normalised adjacency with loops, D^-½ (A + I) D^-½; made once for all layers of a forward pass.
+/// The normalized adjacency with loops, D^-½ (A + I) D^-½; made once for all layers of a forward pass.
 #[derive(Debug)]
 pub struct GcnPropagation<'a> {
     graph: &'a Graph,

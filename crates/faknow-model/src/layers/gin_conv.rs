@@ -1,4 +1,4 @@
-//! Graph convolution of a node and the sum of its neighbours by a small network.
+//! Graph convolution of a node and the sum of its neighbors by a small network.
 //!
 //! Xu et al., *How Powerful are Graph Neural Networks?*, ICLR 2019, equation 4.1.
 
@@ -12,7 +12,7 @@ use crate::Result;
 /// PyTorch Geometric's `GINConv` with the network Linear, ReLU, Linear: `nn.0.*`, `nn.2.*`, and `eps`, 0, which does not
 /// learn.
 ///
-/// out = nn((1 + eps) x + Σ w x of the neighbours).
+/// out = nn((1 + eps) x + Σ w x of the neighbors).
 #[derive(Debug)]
 pub struct GinConv {
     eps: Tensor,
@@ -36,14 +36,14 @@ impl GinConv {
         })
     }
 
-    /// The same layer, kept out of training.
+    /// The same layer, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
         Self { weight: frozen(self.weight), bias: frozen(self.bias), out: self.out.frozen(), ..self }
     }
 
-    /// The first product of the network, x Wᵀ without the bias: the sum over neighbours can come behind it.
+    /// The first product of the network, x Wᵀ without the bias: the sum over neighbors can come behind it.
     ///
     /// # Errors
     /// The features are not `n_in` wide.

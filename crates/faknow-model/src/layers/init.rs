@@ -1,4 +1,4 @@
-//! PyTorch's default initialisation of linear and convolution layers.
+//! PyTorch's default initialization of linear and convolution layers.
 //!
 //! tch's own layers start elsewhere: `tch::nn::linear` and `conv*` draw weights 2.45 times as wide and set biases
 //! to zero. These helpers draw from the same distributions as PyTorch's `reset_parameters`.

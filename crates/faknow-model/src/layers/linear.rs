@@ -14,7 +14,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer with PyTorch's initialisation.
+    /// A layer with PyTorch's initialization.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -24,7 +24,7 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// A layer with Glorot's initialisation, and a bias of 0.
+    /// A layer with Glorot's initialization, and a bias of 0.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -35,7 +35,7 @@ impl Linear {
         })
     }
 
-    /// The same layer, kept out of training.
+    /// The same layer, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         let frozen = |tensor: Tensor| tensor.set_requires_grad(false);

@@ -1,4 +1,4 @@
-//! Layers with PyTorch's parameter names, shapes and initialisation.
+//! Layers with PyTorch's parameter names, shapes and initialization.
 
 mod batch_norm;
 mod bayesian_linear;

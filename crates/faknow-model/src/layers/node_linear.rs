@@ -75,7 +75,7 @@ pub struct NodeLinear {
 }
 
 impl NodeLinear {
-    /// A layer with PyTorch's initialisation.
+    /// A layer with PyTorch's initialization.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -84,7 +84,7 @@ impl NodeLinear {
         Ok(Self { weight, bias: bias_uniform(path, n_out, n_in)? })
     }
 
-    /// A layer with Glorot's initialisation, and a bias of 0.
+    /// A layer with Glorot's initialization, and a bias of 0.
     ///
     /// # Errors
     /// libtorch refuses the sizes.

@@ -1,4 +1,4 @@
-//! Graph convolution that treats a node and the mean of its neighbours apart.
+//! Graph convolution that treats a node and the mean of its neighbors apart.
 //!
 //! Hamilton, Ying and Leskovec, *Inductive Representation Learning on Large Graphs*, NIPS 2017, with the mean aggregator.
 
@@ -9,39 +9,39 @@ use tch::nn::Path;
 use super::{Graph, Start, bias_uniform, node_linear, node_weight, stacked};
 use crate::Result;
 
-/// PyTorch Geometric's `SAGEConv`: `lin_l` for the mean of the neighbours (`weight` `[n_out, n_in]`, `bias` `[n_out]`),
+/// PyTorch Geometric's `SAGEConv`: `lin_l` for the mean of the neighbors (`weight` `[n_out, n_in]`, `bias` `[n_out]`),
 /// `lin_r` for the node itself (`weight` alone).
 #[derive(Debug)]
 pub struct SageConv {
-    neighbours: Tensor,
+    neighbors: Tensor,
     own: Tensor,
     bias: Tensor,
     n_out: i64,
 }
 
 impl SageConv {
-    /// A layer with PyTorch's initialisation of linear layers.
+    /// A layer with PyTorch's initialization of linear layers.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let neighbours = node_weight(&(path / "lin_l"), "weight", [n_out, n_in], Start::Kaiming)?;
+        let neighbors = node_weight(&(path / "lin_l"), "weight", [n_out, n_in], Start::Kaiming)?;
         let bias = bias_uniform(&(path / "lin_l"), n_out, n_in)?;
         let own = node_weight(&(path / "lin_r"), "weight", [n_out, n_in], Start::Kaiming)?;
-        Ok(Self { neighbours, own, bias, n_out })
+        Ok(Self { neighbors, own, bias, n_out })
     }
 
-    /// The features of the nodes to `[n_nodes, n_out]`; the mean over no neighbours is 0.
+    /// The features of the nodes to `[n_nodes, n_out]`; the mean over no neighbors is 0.
     ///
     /// # Errors
     /// The features are not `n_in` wide.
     pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
         // Both products in one pass over the features.
-        let both = node_linear(features, &stacked(&[&self.neighbours, &self.own])?)?;
+        let both = node_linear(features, &stacked(&[&self.neighbors, &self.own])?)?;
         let parts = both.f_split(self.n_out, 1)?;
-        let (neighbours, own) = (&parts[0], &parts[1]);
+        let (neighbors, own) = (&parts[0], &parts[1]);
         let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;
-        let mean = graph.sum(neighbours)?.f_div(&counts)?;
+        let mean = graph.sum(neighbors)?.f_div(&counts)?;
         Ok(mean.f_add(own)?.f_add(&self.bias)?)
     }
 }

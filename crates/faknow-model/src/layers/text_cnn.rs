@@ -154,7 +154,7 @@ impl TextCnnLayer {
         Ok(vectors.f_matmul(&Tensor::f_cat(&weights, 0)?.f_tr()?)?)
     }
 
-    /// The products of all words, where no gradient is wanted and so many texts are judged that they pay.
+    /// The products of all words, where no gradient is wanted and so many texts are classified that they pay.
     fn table(&self, embedding: &Embedding, words: &Words) -> Result<Option<Tensor>> {
         let vectors = embedding.weight();
         let weights: Vec<&Tensor> =

@@ -101,7 +101,7 @@ fn strongest_of<T: Value>(products: &Tensor, words: &Words, blocks: &[Block]) ->
 
 impl Strongest {
     /// The places in the products, read row by row, that the sums are of: for each block i64 `[kernel_size, n, n_filters]`, one
-    /// block behind the other.
+    /// block after the other.
     ///
     /// # Errors
     /// libtorch refuses an operation.
@@ -143,7 +143,7 @@ impl<T: Value> NullaryFnOnce for Search<'_, T> {
     #[inline(always)]
     fn call(self) {
         let Self { values, n_columns, blocks, codes, mut sums, mut starts } = self;
-        // Behind the last word that is another than its neighbour all windows are alike: the first of them is enough.
+        // Behind the last word that is another than its neighbor all windows are alike: the first of them is enough.
         let n_words = codes.iter().rposition(|code| Some(code) != codes.last()).map_or(0, |last| last + 1);
         let mut window = vec![T::LOWEST; blocks.iter().map(|block| block.n_filters).max().unwrap_or(0)];
         for block in blocks {
@@ -198,7 +198,7 @@ fn values<T: Element>(products: &Tensor) -> Result<&[T]> {
     let Some(Memory { pointer, n, .. }) = Memory::<T>::of(products) else {
         return Err(tch::TchError::Kind(format!("products of kind {:?} lie apart", products.kind())).into());
     };
-    // SAFETY: `Memory::of` answers an aligned address of `n` initialised values of `T`, which the borrowed tensor keeps
+    // SAFETY: `Memory::of` answers an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
     // alive. The products are the result of an operation that this layer has just called; it has not given a handle of
     // them away.
     Ok(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })

@@ -1,4 +1,4 @@
-//! The products of all words, kept while many texts are judged with the same weights.
+//! The products of all words, kept while many texts are classified with the same weights.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use crate::Result;
 
-/// Largest table that is kept, in bytes.
+/// Largest table that is retained, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
 /// Products of all words with the kernels, made when the words that were multiplied one batch at a time were twice as many:

@@ -1,4 +1,4 @@
-//! The loss that training minimises where it is to be another than the model's own.
+//! The loss that training minimizes where it is to be another than the model's own.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, TchError, Tensor};

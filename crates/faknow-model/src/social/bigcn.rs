@@ -19,15 +19,15 @@ use crate::{Error, Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BiGcnConfig {
-    /// Features of a node behind the first convolution, at least 1. Default 64.
+    /// Features of a node after the first convolution, at least 1. Default 64.
     pub hidden_size: i64,
-    /// Features of a node behind the second convolution, at least 1. Default 64.
+    /// Features of a node after the second convolution, at least 1. Default 64.
     pub out_size: i64,
     /// Share of a node's features dropped before the second convolution in training, from 0 to below 1. Default 0.5.
     pub dropout: f64,
     /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
     pub drop_edge: f64,
-    /// Whether no gradient goes through the root's features behind the first convolution, as in the authors' code and in
+    /// Whether no gradient goes through the root's features after the first convolution, as in the authors' code and in
     /// FaKnow, which copy that tensor. Default false.
     pub detach_root: bool,
 }

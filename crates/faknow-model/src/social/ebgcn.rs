@@ -21,19 +21,19 @@ const SLOPE: f64 = 0.01;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EbgcnConfig {
-    /// Features of a node behind the first convolution, at least 1. Default 64.
+    /// Features of a node after the first convolution, at least 1. Default 64.
     pub hidden_size: i64,
-    /// Features of a node behind the second convolution, at least 1. Default 64.
+    /// Features of a node after the second convolution, at least 1. Default 64.
     pub out_size: i64,
     /// Kinds of relations that an edge may be of, at least 1. Default 2.
     pub n_relations: i64,
-    /// How much the consistency of the edges counts beside the cross entropy, at least 0. Default 0.2.
+    /// How much the consistency of the edges counts in addition to the cross entropy, at least 0. Default 0.2.
     pub edge_loss_weight: f64,
     /// Share of a node's features dropped before the second convolution in training, from 0 to below 1. Default 0.5.
     pub dropout: f64,
     /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
     pub drop_edge: f64,
-    /// Whether FaKnow's mistakes are made: an edge is judged by the nodes before its own, nothing is learnt of the
+    /// Whether FaKnow's mistakes are made: an edge is classified by the nodes before its own, nothing is learnt of the
     /// distributions, there is no dropout, and a sigmoid stands before the softmax of the relations. Default false.
     pub faithful: bool,
 }
@@ -140,7 +140,7 @@ struct Way {
     similarity: EdgeNet,
     /// What the distribution of an edge is inferred by: mean and log variance of a factor, and of a summand.
     distributions: [EdgeNet; 4],
-    /// From likeness to relations, `[n_relations, hidden]`.
+    /// From similarity to relations, `[n_relations, hidden]`.
     relations: Tensor,
     /// From what was drawn to relations, `[n_relations, hidden]`.
     drawn_relations: Tensor,
@@ -173,7 +173,7 @@ impl Way {
         let kind = self.relations.kind();
         let first = self.first.forward(&trees.features, &GcnPropagation::new(graph, kind)?)?;
         let (weights, edge_loss) = self.edges(&first, graph, config, mode)?;
-        // Batch normalisation, ReLU and the product with the weight of [first, root], of which the second half is the same
+        // Batch normalization, ReLU and the product with the weight of [first, root], of which the second half is the same
         // at all nodes of a tree: it is done once a tree.
         let hidden = config.hidden_size;
         let own = self.norm.forward_columns(&first, 0, None, mode)?.f_relu()?;
@@ -217,19 +217,19 @@ impl Way {
         // Every feature of the one end against every feature of the other: [n_edges, hidden, hidden].
         let (from, to) = (rows(&graph.from)?.f_unsqueeze(2)?, rows(&graph.to)?.f_unsqueeze(1)?);
         let differences = from.f_sub(&to)?.f_abs()?;
-        let likeness = self.similarity.forward(&differences, mode)?; // [n_edges, hidden]
-        let relations = likeness.f_matmul(&self.relations.f_tr()?)?; // [n_edges, n_relations]
+        let similarity = self.similarity.forward(&differences, mode)?; // [n_edges, hidden]
+        let relations = similarity.f_matmul(&self.relations.f_tr()?)?; // [n_edges, n_relations]
         let shares = relations.f_sigmoid()?;
         let weights = shares.f_mean_dim([1].as_slice(), false, None::<Kind>)?;
         let infer = |net: usize| self.distributions[net].forward(&differences, mode);
         let (factor, factor_variance, summand, summand_variance) =
             (infer(0)?, infer(1)?, infer(2)?, infer(3)?);
-        let mean = factor.f_mul(&likeness)?.f_add(&summand)?;
+        let mean = factor.f_mul(&similarity)?.f_add(&summand)?;
         let drawn = if config.faithful {
             mean.f_detach()?
         } else if mode.is_train() {
             let variance =
-                likeness.f_square()?.f_mul(&factor_variance.f_exp()?)?.f_add(&summand_variance.f_exp()?)?;
+                similarity.f_square()?.f_mul(&factor_variance.f_exp()?)?.f_add(&summand_variance.f_exp()?)?;
             mean.f_add(&variance.f_sqrt()?.f_mul(&mean.f_randn_like()?)?)?
         } else {
             mean
@@ -242,7 +242,7 @@ impl Way {
     }
 }
 
-/// A small network on what two nodes differ in: a product, batch normalisation, leaky ReLU, a weighted sum.
+/// A small network on what two nodes differ in: a product, batch normalization, leaky ReLU, a weighted sum.
 #[derive(Debug)]
 struct EdgeNet {
     weight: Tensor,

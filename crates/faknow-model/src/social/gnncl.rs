@@ -20,12 +20,12 @@ pub struct GnnclConfig {
     /// Nodes that a tree has at most, at least 1; a quarter of them, and a quarter of those, are the clusters. Default
     /// 500.
     pub max_nodes: i64,
-    /// Features of a node behind each convolution, at least 1. Default 64.
+    /// Features of a node after each convolution, at least 1. Default 64.
     pub hidden_size: i64,
-    /// How much the losses of the pooling count beside the cross entropy, at least 0: that neighbours are of one cluster,
+    /// How much the losses of the pooling count in addition to the cross entropy, at least 0: that neighbors are of one cluster,
     /// and each node of one. Default 0.
     pub aux_weight: f64,
-    /// Whether trees are padded to `max_nodes`, and batch normalisation sees the padding, as in FaKnow: results depend on
+    /// Whether trees are padded to `max_nodes`, and batch normalization sees the padding, as in FaKnow: results depend on
     /// `max_nodes` then. Default false.
     pub pad_to_max: bool,
 }
@@ -91,7 +91,7 @@ impl Gnncl {
     }
 
     /// A pass over dense graphs: rows `x` `[n_graphs, n, n_features]`, adjacency `[n_graphs, n, n]`, and `mask` bool
-    /// `[n_graphs, n]`, which is false for rows that are no nodes. Batch normalisation sees all rows.
+    /// `[n_graphs, n]`, which is false for rows that are no nodes. Batch normalization sees all rows.
     ///
     /// # Errors
     /// The shapes do not fit.
@@ -270,9 +270,9 @@ impl Block {
         let mut results = Vec::with_capacity(3);
         let mut nodes = features.to_device(features.device());
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            let (neighbours, own) = conv.project(&nodes)?;
+            let (neighbors, own) = conv.project(&nodes)?;
             let rows = conv.propagate(
-                &graphs.padded(&neighbours)?,
+                &graphs.padded(&neighbors)?,
                 &graphs.padded(&own)?,
                 &graphs.adjacency,
                 graphs.mask.as_ref(),

@@ -17,7 +17,7 @@ use crate::{Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GraphClassifierConfig {
-    /// Features of a node behind the convolution, at least 1. Default 128.
+    /// Features of a node after the convolution, at least 1. Default 128.
     pub hidden_size: i64,
     /// Share of a tree's features dropped before the linear layer in training, from 0 to below 1. Default 0.
     pub dropout: f64,

@@ -1,4 +1,4 @@
-//! UPFD: how a news item spreads, beside the news item itself.
+//! UPFD: how a news item spreads, next to the news item itself.
 //!
 //! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. The news item is the root of its tree.
 

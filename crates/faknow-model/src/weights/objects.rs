@@ -56,7 +56,7 @@ pub(super) struct Layout {
     /// Position of the first value.
     pub(super) offset: usize,
     pub(super) size: Vec<i64>,
-    /// Distances between neighbours in each dimension, in values.
+    /// Distances between neighbors in each dimension, in values.
     pub(super) stride: Vec<i64>,
     /// Number of values.
     pub(super) n_values: usize,

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// How many names of a kind are written out; the rest is counted.
 const SHOWN: usize = 8;
 
-/// Batches that PyTorch's batch normalisation has seen: no weight, and nothing here depends on it.
+/// Batches that PyTorch's batch normalization has seen: no weight, and nothing here depends on it.
 const NO_WEIGHT: &str = "num_batches_tracked";
 
 /// What became of a file's tensors and of a model's weights; [`Display`](fmt::Display) tells it in a few lines.
@@ -90,7 +90,7 @@ pub fn load_partial(vars: &VarStore, path: &Path) -> Result<LoadReport> {
 /// Copies `tensors` into those variables that have the same name and shape, converted to the variables' types.
 ///
 /// A prefix that all names of `tensors` share (`module.` of PyTorch's `DataParallel`, `model.` of a wrapper) is left
-/// out if more of the names fit without it. `num_batches_tracked` of PyTorch's batch normalisation is passed over.
+/// out if more of the names fit without it. `num_batches_tracked` of PyTorch's batch normalization is passed over.
 ///
 /// # Errors
 /// [`Error::Weights`] if nothing fits (`origin` is the file that they came from); nothing is changed then.

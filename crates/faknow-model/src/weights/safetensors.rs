@@ -66,7 +66,7 @@ struct Values<'a> {
     tensor: Tensor,
     shape: Vec<usize>,
     dtype: Dtype,
-    /// The trait below has no way to say that the copy failed, so it is kept here.
+    /// The trait below has no way to say that the copy failed, so it is retained here.
     failed: &'a Cell<Option<TchError>>,
 }
 

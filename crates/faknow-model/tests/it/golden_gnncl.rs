@@ -66,7 +66,7 @@ fn trees_do_not_see_their_padding_in_evaluation_nor_in_training() {
         let alone = logits(&small, &data.batch(&[index]).unwrap(), Mode::Eval);
         assert_close("alone", &alone.get(0), &together.get(index as i64), 1e-12, 1.0);
     }
-    // Padded to 20 by hand, training gives the same while batch normalisation sees real nodes alone.
+    // Padded to 20 by hand, training gives the same while batch normalization sees real nodes alone.
     let padded = double();
     let faithful = model(&padded, &GnnclConfig { pad_to_max: true, ..config });
     let batch = data.batch(&[1, 2, 3]).unwrap();

@@ -28,7 +28,7 @@ impl TrustRdEncoder {
         Ok(Self { convs: (0..n_layers).map(conv).collect::<Result<_>>()? })
     }
 
-    /// The same encoder, kept out of training.
+    /// The same encoder, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         Self { convs: self.convs.into_iter().map(GinConv::frozen).collect() }

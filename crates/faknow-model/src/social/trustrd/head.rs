@@ -9,10 +9,10 @@ use super::TrustRdConfig;
 use crate::layers::{BayesianLinear, Drawn, Noise, Shift, dropout, mean_pool};
 use crate::{Loss, Mode, Output, Result, loss};
 
-/// The classifier of [`TrustRd`](super::TrustRd): the mean of the nodes' embeddings, beside the mean of their features and the
+/// The classifier of [`TrustRd`](super::TrustRd): the mean of the nodes' embeddings, next to the mean of their features and the
 /// root's, through Bayesian layers.
 ///
-/// In training the weights are drawn once a batch. With the same draw, and the same dropout, the batch is judged again with
+/// In training the weights are drawn once a batch. With the same draw, and the same dropout, the batch is classified again with
 /// noise on the embeddings, and with noise on the parameters: what that changes is part of the loss. In evaluation the weights
 /// are their means.
 ///

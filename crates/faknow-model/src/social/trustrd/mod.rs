@@ -23,7 +23,7 @@ use crate::{Error, Mode, Model, Output, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustRdConfig {
-    /// Features of a node behind each layer of the encoder, and of a tree in the classifier, at least 1. Default 64.
+    /// Features of a node after each layer of the encoder, and of a tree in the classifier, at least 1. Default 64.
     pub hidden_size: i64,
     /// Layers of the encoder, at least 1. Default 3.
     pub n_layers: i64,
@@ -38,7 +38,7 @@ pub struct TrustRdConfig {
     pub embedding_noise: f64,
     /// Norm of the noise that is added to each of the classifier's parameters, at least 0. Default 0.02.
     pub parameter_noise: f64,
-    /// How much the change by either noise counts beside the cross entropy, at least 0. Default 0.2.
+    /// How much the change by either noise counts in addition to the cross entropy, at least 0. Default 0.2.
     pub uncertainty_weight: f64,
 }
 

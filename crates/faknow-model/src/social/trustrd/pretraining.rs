@@ -19,7 +19,7 @@ const DIVERGENCE_SCALE: f64 = 128.0;
 /// The self-supervised stage of [`TrustRd`](super::TrustRd). It classifies nothing and needs no labels: what stands for logits in its output
 /// are the representations of the trees, and its loss is there for any batch.
 ///
-/// A view of the trees keeps some features of all nodes, and has those of one node for the others; an edge of it is kept with a
+/// A view of the trees keeps some features of all nodes, and has those of one node for the others; an edge of it is retained with a
 /// probability that is inferred from its two nodes.
 ///
 /// Parameters: `encoder.*`, `global_d.*`, `nn.*`.
@@ -33,7 +33,7 @@ pub struct TrustRdPretraining {
     feature_keep_rate: f64,
 }
 
-/// Values of a node that tell which edges are kept.
+/// Values of a node that tell which edges are retained.
 const EDGE_SIZE: i64 = 4;
 
 impl TrustRdPretraining {
@@ -59,7 +59,7 @@ impl TrustRdPretraining {
         })
     }
 
-    /// The representation of each tree in a view that is drawn anew, `[n_trees, n]`; `relation` `[n_nodes, 4]` tells the edges.
+    /// The representation of each tree in a view that is drawn again, `[n_trees, n]`; `relation` `[n_nodes, 4]` tells the edges.
     fn view(&self, trees: &Trees, relation: &Tensor) -> Result<Tensor> {
         let graph = Graph::top_down(trees)?;
         let weight = self.encoder.weight();
@@ -93,7 +93,7 @@ impl Model for TrustRdPretraining {
     }
 }
 
-/// 1 for each edge that is kept, 0 for the others, `[n_edges]`: kept with probability σ(z_u · z_v). The gradient is that of
+/// 1 for each edge that is retained, 0 for the others, `[n_edges]`: kept with probability σ(z_u · z_v). The gradient is that of
 /// the relaxed draw (Maddison, Mnih and Teh, *The Concrete Distribution*, ICLR 2017), so that the probabilities learn.
 fn kept_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
     let ends = |ends: &Tensor| relation.f_index_select(0, ends);

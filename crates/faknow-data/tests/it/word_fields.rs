@@ -165,9 +165,9 @@ fn classes_are_checked() {
     check(&[1, 1], &["real", "fake"], Some("no record of class `real` among 2"));
     check(&[1], &["a", "b", "c"], Some("no record of classes `a`, `c` among 1"));
     check(&[0, 2], &["real", "fake"], Some("class 2 occurs, but there are 2 classes (real, fake)"));
-    let (unlabelled, _) = build([Ok(record("a", None, None))]).unwrap();
-    assert!(!unlabelled.is_labeled() && unlabelled.batch(&[0]).unwrap().labels.is_none());
-    let error = unlabelled.check_classes(&names(&["real", "fake"])).unwrap_err();
+    let (unlabeled, _) = build([Ok(record("a", None, None))]).unwrap();
+    assert!(!unlabeled.is_labeled() && unlabeled.batch(&[0]).unwrap().labels.is_none());
+    let error = unlabeled.check_classes(&names(&["real", "fake"])).unwrap_err();
     assert_eq!(error.to_string(), "no record has a label: expected one of real, fake");
     let (dataset, _) = build(records(&[("a", 2), ("b", 0), ("c", 2)])).unwrap();
     assert_eq!(dataset.class_counts(), [1, 0, 2]);

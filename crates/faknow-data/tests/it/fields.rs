@@ -1,0 +1,148 @@
+//! Fields of batches and data sets: what is there, what is missing, and what belongs together.
+
+use std::collections::HashSet;
+
+use faknow_data::graph::{SparseRows, Tree};
+use faknow_data::text::{TokenStorage, Tokenizer, TokenizerConfig, VocabOptions};
+use faknow_data::{Batch as _, Dataset as _, FieldBatch, FieldDataset, Record, Result};
+use tch::{Device, Kind, Tensor};
+
+fn words() -> FieldBatch {
+    FieldBatch::from_words(Tensor::from_slice2(&[[5_i64, 2], [7, 0]]), None).unwrap()
+}
+
+fn features(n: i64) -> Tensor {
+    Tensor::arange(3 * n, (Kind::Float, Device::Cpu)).view([n, 3])
+}
+
+fn trees() -> FieldDataset {
+    let tree = |id: &str, n: usize, label| {
+        let parents = (0..n).map(|node| (node > 0).then_some(0)).collect();
+        Tree::new(id, parents, SparseRows::empty(n, 4)).unwrap().with_label(label)
+    };
+    FieldDataset::from_trees(vec![tree("a", 1, 0), tree("b", 3, 1), tree("c", 2, 0)]).unwrap()
+}
+
+fn texts() -> FieldDataset {
+    let record = |text: &str, domain: &str| {
+        Ok(Record { domain: Some(domain.to_owned()), ..Record::new(text).with_label(text.len() % 2) })
+    };
+    let records = [record("one two", "x"), record("two", "y"), record("three one two", "x")];
+    let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
+    FieldDataset::build(records, &tokenizer, &VocabOptions::default()).unwrap().0
+}
+
+type Accessor = fn(&FieldBatch) -> Result<()>;
+
+/// Every accessor, and what provides its field.
+const ACCESSORS: [(&str, Accessor, &str); 4] = [
+    (
+        "words",
+        |batch| batch.words().map(drop),
+        "`FieldDataset::build`, `FieldDataset::from_records` or `FieldBatch::from_words`",
+    ),
+    ("trees", |batch| batch.trees().map(drop), "`FieldDataset::from_trees` or `FieldBatch::from_trees`"),
+    ("domains", |batch| batch.domains().map(drop), "a domain column of the records (`ColumnMap::domain`)"),
+    ("age", |batch| batch.feature("age").map(drop), "`FieldDataset::with_feature`"),
+];
+
+/// Batches, the fields that they have, and how errors list these.
+fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 5] {
+    let batch = |data: FieldDataset| data.batch(&[0, 1]).unwrap();
+    [
+        (FieldBatch::new(2), &[], "a batch without fields"),
+        (words(), &["words"], "`words`"),
+        (batch(texts()), &["words", "domains"], "`words`, `domains`"),
+        (batch(trees()), &["trees"], "`trees`"),
+        (batch(trees().with_feature("age", &features(3)).unwrap()), &["trees", "age"], "`trees`, `age`"),
+    ]
+}
+
+#[test]
+fn accessors_return_the_field_or_name_it_and_what_provides_it() {
+    for (batch, fields, listed) in batches() {
+        for batch in [batch.to_device(Device::Cpu), batch] {
+            assert_eq!(batch.n_samples(), 2);
+            for (name, accessor, provider) in ACCESSORS {
+                let expected = match fields.contains(&name) {
+                    true => None,
+                    false => Some(format!(
+                        "batch: expected the field `{name}`, which {provider} provides, got {listed}"
+                    )),
+                };
+                assert_eq!(
+                    accessor(&batch).err().map(|error| error.to_string()),
+                    expected,
+                    "{name}, {listed}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn features_are_collated_with_the_other_fields() {
+    let sequence = Tensor::arange(12, (Kind::Double, Device::Cpu)).view([3, 2, 2]);
+    let data = texts().with_feature("age", &features(3)).unwrap().with_feature("path", &sequence).unwrap();
+    let subset = data.subset(&[2, 0]).unwrap();
+    let batch = subset.batch(&[1, 0]).unwrap();
+    assert_eq!(batch.feature("age").unwrap(), &features(3).index_select(0, &Tensor::from_slice(&[0_i64, 2])));
+    assert_eq!(batch.feature("path").unwrap().size(), [2, 2, 2]);
+    assert_eq!(batch.feature("path").unwrap().kind(), Kind::Float);
+    assert_eq!(Vec::<i64>::try_from(&batch.words().unwrap().lengths).unwrap(), [2, 3]);
+    assert_eq!(Vec::<i64>::try_from(batch.domains().unwrap()).unwrap(), [0, 0]);
+    assert_eq!(subset.length(0), 3, "a text counts by its tokens, a feature does not count");
+    assert_eq!((trees().length(1), trees().id(1)), (3, Some("b")));
+}
+
+#[test]
+fn features_that_do_not_fit_are_refused() {
+    let check = |data: FieldDataset, name: &str, values: &Tensor, expected: &str| {
+        assert_eq!(data.with_feature(name, values).unwrap_err().to_string(), expected);
+    };
+    let with_age = || texts().with_feature("age", &features(3)).unwrap();
+    let taken = "the data set has a field of this name already";
+    check(texts(), "age", &features(2), "feature `age`: expected 3 rows, one per sample, got 2");
+    check(with_age(), "age", &features(3), &format!("feature `age`: {taken}"));
+    check(texts(), "words", &features(3), &format!("feature `words`: {taken}"));
+    let whole = "expected the whole data set, got a subset: add features before taking subsets";
+    check(texts().subset(&[0]).unwrap(), "age", &features(1), &format!("feature `age`: {whole}"));
+    let shape = "feature: expected floats [n, d] or [n, len, d], got Float [3]";
+    check(texts(), "age", &features(1).view([3]), shape);
+    let error = with_age().save("/nowhere/data").unwrap_err().to_string();
+    assert_eq!(error, "data sets with features cannot be saved");
+    let error = trees().save("/nowhere/data").unwrap_err().to_string();
+    assert_eq!(error, "only data sets of texts alone can be saved");
+}
+
+#[test]
+fn the_fingerprint_covers_every_column() {
+    let other = |data: FieldDataset| data.with_feature("age", &features(3)).unwrap();
+    let changed = features(3) + 1.0;
+    let data = [
+        texts(),
+        trees(),
+        other(texts()),
+        other(trees()),
+        texts().with_feature("height", &features(3)).unwrap(),
+        texts().with_feature("age", &changed).unwrap(),
+        texts().subset(&[1, 0, 2]).unwrap(),
+        texts().subset(&[0, 1]).unwrap(),
+    ];
+    let distinct: HashSet<_> = data.iter().map(|data| data.fingerprint().unwrap()).collect();
+    assert_eq!(distinct.len(), data.len());
+    assert_eq!(other(texts()).fingerprint(), other(texts()).fingerprint());
+    assert_eq!(texts().subset(&[0, 1, 2]).unwrap().fingerprint(), texts().fingerprint());
+}
+
+#[test]
+fn labels_that_are_no_class_numbers_are_refused_before_anything_is_counted() {
+    let tree = Tree::new("a", vec![None], SparseRows::empty(1, 4)).unwrap().with_label(4_000_000_000);
+    let error = FieldDataset::from_trees(vec![tree]).unwrap_err().to_string();
+    assert_eq!(error, "tree `a`: expected class numbers from 0 to 65535, got 4000000000");
+    let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
+    let records = [Ok(Record::new("one").with_label(70_000))];
+    let options = VocabOptions::default();
+    let error = FieldDataset::build_in(records, &tokenizer, &options, &TokenStorage::default()).unwrap_err();
+    assert_eq!(error.to_string(), "record 1: expected class numbers from 0 to 65535, got 70000");
+}
