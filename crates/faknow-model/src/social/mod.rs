@@ -6,6 +6,9 @@ mod gcnfn;
 mod gnncl;
 mod graph_classifier;
 mod trustrd;
+mod trustrd_encoder;
+mod trustrd_head;
+mod trustrd_pretraining;
 mod upfd;
 
 pub use bigcn::{BiGcn, BiGcnConfig};
@@ -13,9 +16,10 @@ pub use ebgcn::{Ebgcn, EbgcnConfig};
 pub use gcnfn::{Gcnfn, GcnfnConfig};
 pub use gnncl::{DenseOutput, Gnncl, GnnclConfig};
 pub use graph_classifier::{ConvKind, GraphClassifier, GraphClassifierConfig};
-pub use trustrd::{
-    TrustRd, TrustRdConfig, TrustRdEncoder, TrustRdHead, TrustRdPretraining, information_bottleneck_loss,
-};
+pub use trustrd::{TrustRd, TrustRdConfig};
+pub use trustrd_encoder::TrustRdEncoder;
+pub use trustrd_head::TrustRdHead;
+pub use trustrd_pretraining::{TrustRdPretraining, information_bottleneck_loss};
 pub use upfd::{Upfd, UpfdConfig, UpfdKind};
 
 use crate::{Error, Result};

@@ -3,23 +3,15 @@
 //! *Towards Trustworthy Rumor Detection with Interpretable Graph Structural Learning*, CIKM 2023. Messages go from parent to
 //! child.
 
-mod encoder;
-mod head;
-mod pretraining;
-
-pub use encoder::TrustRdEncoder;
-pub use head::TrustRdHead;
-pub use pretraining::{TrustRdPretraining, information_bottleneck_loss};
-
 use faknow_data::FieldBatch;
 use faknow_data::graph::NodeFeatures;
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 
-use super::check;
+use super::{TrustRdEncoder, TrustRdHead, check};
 use crate::{Error, Mode, Model, Output, Result};
 
-/// Hyper-parameters of [`TrustRd`] and of [`TrustRdPretraining`]; the defaults are FaKnow's.
+/// Hyper-parameters of [`TrustRd`] and of [`TrustRdPretraining`](super::TrustRdPretraining); the defaults are FaKnow's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustRdConfig {
@@ -86,7 +78,7 @@ impl TrustRdConfig {
 
 /// The TrustRD classifier: the second stage, with the encoder of the first, which does not learn any more.
 ///
-/// Parameters: `pre_trained_model.encoder.*`, which [`TrustRdPretraining`] names `encoder.*`, and those of [`TrustRdHead`].
+/// Parameters: `pre_trained_model.encoder.*`, which [`TrustRdPretraining`](super::TrustRdPretraining) names `encoder.*`, and those of [`TrustRdHead`].
 #[derive(Debug)]
 pub struct TrustRd {
     encoder: TrustRdEncoder,
