@@ -54,21 +54,8 @@ impl Program {
 
     /// Serves the run directory `demo` on a free port.
     pub fn serve(&self, args: &[&str]) -> Result<Server> {
-        let log = self.path("serve.log");
-        let command: Cmd<'_> = cmd!(self.sh, "faknow serve demo --port 0 --device cpu {args...}");
-        let mut child = Command::from(command)
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log)?)
-            .spawn()
-            .context("cannot start `faknow serve`")?;
-        let stdout = child.stdout.take().context("no standard output")?;
-        let mut server = Server { child, address: String::new() };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let reason =
-            || format!("the server does not start: {}", fs::read_to_string(&log).unwrap_or_default());
-        server.address = line.trim().strip_prefix("listening on http://").with_context(reason)?.to_owned();
-        Ok(server)
+        let command = cmd!(self.sh, "faknow serve demo --port 0 --device cpu {args...}");
+        Server::start(command, &self.path("serve.log"))
     }
 }
 
@@ -80,6 +67,22 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts a command that prints the address of its server, with its standard error in `log`.
+    pub fn start(command: Cmd<'_>, log: &Path) -> Result<Self> {
+        let mut child = Command::from(command)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(log)?)
+            .spawn()
+            .context("cannot start the server")?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let mut server = Self { child, address: String::new() };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let reason = || format!("the server does not start: {}", fs::read_to_string(log).unwrap_or_default());
+        server.address = line.trim().strip_prefix("listening on http://").with_context(reason)?.to_owned();
+        Ok(server)
+    }
+
     /// All metrics as text.
     pub fn metrics(&self) -> Result<String> {
         let mut stream = TcpStream::connect(&self.address)?;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use faknow::model::format_bytes;
+use faknow::models::Registry;
 use faknow::tools::find_batch_size;
 use faknow::trainer::{BatchSizeSearch, BatchSizes};
 use serde_json::json;
@@ -42,7 +43,7 @@ pub(crate) struct BatchSizeArgs {
 }
 
 impl BatchSizeArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let default = BatchSizeSearch::default();
         let search = BatchSizeSearch {
             min: self.min.unwrap_or(default.min),
@@ -50,7 +51,7 @@ impl BatchSizeArgs {
             steps: self.steps.unwrap_or(default.steps),
             memory_limit: self.memory_limit,
         };
-        let sizes = find_batch_size(&self.job.to_config()?, &search)?;
+        let sizes = find_batch_size(&self.job.to_config(registry)?, &search)?;
         if self.json {
             let suggestion = sizes.suggestion();
             let all = json!({ "suggestion": suggestion, "ended": sizes.ended, "trials": sizes.trials });

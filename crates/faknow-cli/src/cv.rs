@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::study::{CrossValidation, cross_validate, resume_cross_validation};
+use faknow::models::Registry;
+use faknow::study::{CrossValidation, cross_validate};
 use faknow::trainer::RunDir;
 use serde_json::{Map, Value, json};
 
@@ -43,12 +44,12 @@ pub(crate) struct CvArgs {
 }
 
 impl CvArgs {
-    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let contexts = console.contexts()?;
         let outcome = match &self.resume {
-            Some(dir) => resume_cross_validation(dir, contexts)?,
+            Some(dir) => registry.resume_cross_validation(dir, contexts)?,
             None => {
-                let config = self.training.to_config(None)?;
+                let config = self.training.to_config(registry, None)?;
                 let name = format!("cv-{}", config.model.name);
                 let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
                 cross_validate(&config, self.folds, &dir, contexts)?
@@ -61,7 +62,7 @@ impl CvArgs {
         }
         if outcome.interrupted {
             let at = format!("fold {} of {}", outcome.folds.len() + 1, outcome.n_folds);
-            return Err(Interrupted::at(at, "faknow cv --resume", &outcome.dir).into());
+            return Err(Interrupted::at(at, "cv --resume", &outcome.dir).into());
         }
         Ok(())
     }

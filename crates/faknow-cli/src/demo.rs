@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use faknow::Config;
 use faknow::config::{DataConfig, EarlyStoppingConfig};
 use faknow::data::synth::{SynthOptions, write_jsonl};
 use faknow::data::{RecordReader, synth};
 use faknow::data::{guess_data, guess_language};
-use faknow::{Config, Detector};
+use faknow::models::Registry;
 
 use crate::console::{Console, print};
 use crate::options::ConfigOptions;
@@ -31,11 +32,12 @@ pub(crate) struct DemoArgs {
 }
 
 impl DemoArgs {
-    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let mut config = match &self.config.config {
-            Some(file) => Config::from_file(file)?,
+            Some(file) => registry.config_from_file(file)?,
             None => Config {
                 early_stopping: EarlyStoppingConfig { patience: 3, ..EarlyStoppingConfig::default() },
+                registry: registry.clone(),
                 ..Config::default()
             },
         };
@@ -47,7 +49,7 @@ impl DemoArgs {
         let config = self.config.apply(config)?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
         print(&table(&outcome))?;
-        print(&format!("\nSome predictions:\n{}", self.predictions(&config, &outcome.run)?))?;
+        print(&format!("\nSome predictions:\n{}", self.predictions(registry, &config, &outcome.run)?))?;
         let run = outcome.run.display();
         print(&format!(
             "\nTry it: echo '{{\"{}\": \"…\"}}' | {} predict {run} --input -",
@@ -58,8 +60,8 @@ impl DemoArgs {
     }
 
     /// The first posts of the test file (or of the training file) and what the detector says of them.
-    fn predictions(&self, config: &Config, run: &Path) -> Result<String> {
-        let detector = Detector::load(run, config.device()?)?;
+    fn predictions(&self, registry: &Registry, config: &Config, run: &Path) -> Result<String> {
+        let detector = registry.load_detector(run, config.device()?)?;
         let file = config.data.test.as_deref().map_or_else(|| config.train_file(), Ok)?;
         let classes = config.data.to_classes()?;
         let records = RecordReader::open(file, &config.data.read_options(true), Some(&classes))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::Detector;
+use faknow::models::Registry;
 use faknow::tch::Device;
 
 use crate::console::print;
@@ -26,8 +26,8 @@ pub(crate) struct ExportArgs {
 }
 
 impl ExportArgs {
-    pub(crate) fn run(&self) -> Result<()> {
-        Detector::load(&self.run, Device::Cpu)?.export(&self.out)?;
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
+        registry.load_detector(&self.run, Device::Cpu)?.export(&self.out)?;
         print(&self.out.display().to_string())
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const EXIT_CODE: u8 = 130;
 pub(crate) struct Interrupted {
     /// Where it ended.
     at: String,
-    /// The command that goes on, without its last argument, a folder.
+    /// Subcommand that resumes, without its last argument, a directory.
     command: &'static str,
     folder: PathBuf,
 }
@@ -24,11 +24,7 @@ impl Interrupted {
     pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
         let FitReport { ended, history, .. } = &outcome.fit;
         let at = format!("epoch {}", history.epochs.len() + 1);
-        (ended.code() == "interrupted").then(|| Self {
-            at,
-            command: "faknow resume",
-            folder: outcome.run.clone(),
-        })
+        (ended.code() == "interrupted").then(|| Self { at, command: "resume", folder: outcome.run.clone() })
     }
 
     /// The end of several runs at this place.
@@ -41,8 +37,21 @@ impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let folder = self.folder.display().to_string();
         let quote = if folder.contains(' ') { "'" } else { "" };
-        write!(f, "interrupted in {}; to go on: {} {quote}{folder}{quote}", self.at, self.command)
+        write!(
+            f,
+            "interrupted in {}; resume with: {} {} {quote}{folder}{quote}",
+            self.at,
+            program_name(),
+            self.command
+        )
     }
 }
 
 impl std::error::Error for Interrupted {}
+
+/// The name by which the program was started, without its directory.
+fn program_name() -> String {
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let name = program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| "faknow".to_owned())
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use faknow::Config;
+use faknow::models::Registry;
 
 use crate::training_options::TrainingOptions;
 
@@ -25,7 +26,7 @@ impl JobOptions {
     }
 
     /// The config that all of it makes: the file, the options, and then every `--set`.
-    pub(crate) fn to_config(&self) -> Result<Config> {
-        self.training.to_config(self.test.as_deref())
+    pub(crate) fn to_config(&self, registry: &Registry) -> Result<Config> {
+        self.training.to_config(registry, self.test.as_deref())
     }
 }

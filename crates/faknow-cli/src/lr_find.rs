@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use faknow::models::Registry;
 use faknow::tools::lr_find;
 use faknow::trainer::{LrCurve, LrRange};
 use serde_json::json;
@@ -43,14 +44,14 @@ pub(crate) struct LrFindArgs {
 }
 
 impl LrFindArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let default = LrRange::default();
         let range = LrRange {
             min: self.min.unwrap_or(default.min),
             max: self.max.unwrap_or(default.max),
             steps: self.steps.unwrap_or(default.steps),
         };
-        let curve = lr_find(&self.job.to_config()?, &range)?;
+        let curve = lr_find(&self.job.to_config(registry)?, &range)?;
         if let Some(path) = &self.out {
             curve.write_svg(path).map_err(faknow::Error::from)?;
         }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use faknow::models::{model_info, models};
+use faknow::models::Registry;
 
 use crate::console::print;
 
@@ -17,10 +17,10 @@ pub(crate) struct ModelsArgs {
 }
 
 impl ModelsArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let shown = match &self.model {
-            Some(name) => vec![model_info(name)?],
-            None => models(),
+            Some(name) => vec![registry.model(name)?],
+            None => registry.models(),
         };
         if self.json {
             return print(&serde_json::to_string(&shown)?);

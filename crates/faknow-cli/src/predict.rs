@@ -8,6 +8,7 @@ use clap::Args;
 use faknow::config::Threshold;
 use faknow::data::RecordReader;
 use faknow::detector::Explanation;
+use faknow::models::Registry;
 use faknow::{Config, Detector};
 
 use crate::input::open;
@@ -53,9 +54,9 @@ pub(crate) struct PredictArgs {
 }
 
 impl PredictArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
-        let mut detector = Detector::load(&self.run, device)?;
+        let mut detector = registry.load_detector(&self.run, device)?;
         if let Some(threshold) = self.threshold {
             detector = detector.with_threshold(threshold)?;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::resume;
+use faknow::models::Registry;
 use faknow::train::ResumeOptions;
 use faknow::trainer::ChangeKind;
 
@@ -53,14 +53,14 @@ pub(crate) struct ResumeArgs {
 }
 
 impl ResumeArgs {
-    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let mut set = Vec::new();
         set.extend(self.epochs.map(|n| format!("trainer.epochs={n}")));
         set.extend(self.device.as_ref().map(|device| format!("device=\"{device}\"")));
         set.extend(self.threads.map(|n| format!("threads={n}")));
         set.extend(self.set.iter().cloned());
         let options = ResumeOptions { from: self.from.clone(), allow: self.allow.clone(), set };
-        let outcome = resume(&self.run, &options, console.context()?)?;
+        let outcome = registry.resume(&self.run, &options, console.context()?)?;
         train::show(&outcome, self.json)
     }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use faknow::study::{SearchMethod, SearchOutcome, SearchSpace, Trial, resume_search, search};
+use faknow::models::Registry;
+use faknow::study::{SearchMethod, SearchOutcome, SearchSpace, Trial, search};
 use faknow::trainer::RunDir;
 use serde_json::{Value, json};
 
@@ -77,12 +78,12 @@ enum Method {
 }
 
 impl SearchArgs {
-    pub(crate) fn run(&self, console: &Console) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let contexts = console.contexts()?;
         let outcome = match &self.resume {
-            Some(dir) => resume_search(dir, contexts)?,
+            Some(dir) => registry.resume_search(dir, contexts)?,
             None => {
-                let config = self.training.to_config(self.test.as_deref())?;
+                let config = self.training.to_config(registry, self.test.as_deref())?;
                 let name = format!("search-{}", config.model.name);
                 let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
                 search(&config, &self.space()?, &self.method()?, &dir, contexts)?
@@ -96,7 +97,7 @@ impl SearchArgs {
         if outcome.interrupted {
             let n_begun = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
             let at = format!("the search, {n_begun} of {} trials done", outcome.trials.len());
-            return Err(Interrupted::at(at, "faknow search --resume", &outcome.dir).into());
+            return Err(Interrupted::at(at, "search --resume", &outcome.dir).into());
         }
         match outcome.trials.first().and_then(|trial| trial.error.as_ref()) {
             Some(error) => bail!("all trials failed; the first: {error}"),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use faknow::Config;
+use faknow::models::Registry;
 use faknow::trainer::Interrupt;
-use faknow::{Config, Detector};
 use faknow_serve::{ServeConfig, Server};
 
 use crate::console;
@@ -63,14 +64,14 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let interrupt = Interrupt::on_signals()?;
         // From now on a signal is a request; one that comes while the model loads is honoured afterwards.
         let _guard = interrupt.install();
         // The address first: that it is in use should not take until the model is loaded.
         let server = Server::bind(self.to_config())?;
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
-        let detector = Detector::load(&self.run, device)?;
+        let detector = registry.load_detector(&self.run, device)?;
         if !self.host.is_loopback() {
             tracing::warn!(
                 "whoever reaches {} may use this server: it asks for no password",

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
+use faknow::models::Registry;
 
 /// Serve a trained detector over HTTP (needs a build with the feature `serve`)
 #[derive(Debug, Args)]
@@ -11,7 +12,7 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, _: &Registry) -> Result<()> {
         Err(faknow::Error::config("serve", "needs a build with the feature `serve`").into())
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
+use faknow::Config;
 use faknow::model::Summary;
-use faknow::models::model_info;
+use faknow::models::Registry;
 use faknow::tools::model_summary;
-use faknow::{Config, Detector};
 use serde_json::json;
 
 use crate::console::print;
@@ -31,8 +31,8 @@ pub(crate) struct SummaryArgs {
 }
 
 impl SummaryArgs {
-    pub(crate) fn run(&self) -> Result<()> {
-        let summary = self.summary()?;
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
+        let summary = self.summary(registry)?;
         if self.json {
             let all = json!({
                 "n_weights": summary.n_weights(),
@@ -45,14 +45,14 @@ impl SummaryArgs {
         print(&summary.to_string())
     }
 
-    fn summary(&self) -> Result<Summary> {
+    fn summary(&self, registry: &Registry) -> Result<Summary> {
         match self.job.model() {
             // What is no model's name may be a run folder.
-            Some(run) if model_info(run).is_err() && Path::new(run).is_dir() => {
+            Some(run) if registry.model(run).is_err() && Path::new(run).is_dir() => {
                 let device = Config { device: "cpu".into(), ..Config::default() }.device()?;
-                Ok(Detector::load(Path::new(run), device)?.summary())
+                Ok(registry.load_detector(Path::new(run), device)?.summary())
             }
-            _ => Ok(model_summary(&self.job.to_config()?)?),
+            _ => Ok(model_summary(&self.job.to_config(registry)?)?),
         }
     }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use faknow::Config;
 use faknow::config::Threshold;
-use faknow::{Config, Detector};
+use faknow::models::Registry;
 use serde_json::json;
 
 use crate::console::print;
@@ -42,9 +43,9 @@ pub(crate) struct TestArgs {
 }
 
 impl TestArgs {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
-        let mut detector = Detector::load(&self.run, device)?;
+        let mut detector = registry.load_detector(&self.run, device)?;
         if let Some(threshold) = self.threshold {
             detector = detector.with_threshold(threshold)?;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::Detector;
+use faknow::models::Registry;
 use faknow::tch::Device;
 use serde_json::json;
 
@@ -31,8 +31,8 @@ pub(crate) struct TokensArgs {
 }
 
 impl TokensArgs {
-    pub(crate) fn run(&self) -> Result<()> {
-        let detector = Detector::load(&self.run, Device::Cpu)?;
+    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
+        let detector = registry.load_detector(&self.run, Device::Cpu)?;
         for record in open(&self.input, &self.fields, &detector)? {
             let tokens = detector.tokens(&[record?.text])?.remove(0);
             print(&json!({ "tokens": tokens }).to_string())?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use faknow::callbacks::format_duration;
 use faknow::metrics::{ClassificationReport, Evaluation};
+use faknow::models::Registry;
 use faknow::train::Outcome;
 use faknow::trainer::RunDir;
 use faknow::{Config, train};
@@ -43,8 +44,8 @@ pub(crate) struct TrainArgs {
 }
 
 impl TrainArgs {
-    pub(crate) fn run(&self, console: &Console) -> Result<()> {
-        let config = self.job.to_config()?;
+    pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
+        let config = self.job.to_config(registry)?;
         let outcome = run_training(&config, self.out.as_deref(), console)?;
         show(&outcome, self.json)
     }

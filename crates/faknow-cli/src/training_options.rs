@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use faknow::Config;
+use faknow::models::Registry;
 
 use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
 use crate::tree_options::TreeOptions;
@@ -42,7 +43,7 @@ impl TrainingOptions {
     }
 
     /// The config that they describe, with these test records, if there are any.
-    pub(crate) fn to_config(&self, test: Option<&Path>) -> Result<Config> {
+    pub(crate) fn to_config(&self, registry: &Registry, test: Option<&Path>) -> Result<Config> {
         let is_file = |name: &str| {
             matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))
         };
@@ -51,9 +52,9 @@ impl TrainingOptions {
             (model, file) => (model.clone(), file.clone()),
         };
         let mut config = match (&file, &model) {
-            (Some(file), _) => Config::from_file(file)?,
-            (None, Some(model)) => Config::for_model(model)?,
-            (None, None) => Config::default(),
+            (Some(file), _) => registry.config_from_file(file)?,
+            (None, Some(model)) => registry.config_for(model)?,
+            (None, None) => Config { registry: registry.clone(), ..Config::default() },
         };
         if let Some(model) = model {
             config.model.name = model;

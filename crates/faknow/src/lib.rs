@@ -12,6 +12,7 @@ pub mod config;
 pub mod data;
 pub mod detector;
 mod error;
+mod files;
 pub mod models;
 pub mod prelude;
 pub mod study;

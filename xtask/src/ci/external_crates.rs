@@ -1,10 +1,11 @@
-//! `cargo xtask external-crates`: two tiny crates outside the workspace, built and run as a user's own would be.
+//! `cargo xtask external-crates`: three tiny crates outside the workspace, built and run as a user's own would be.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use xshell::Shell;
+use xshell::{Shell, cmd};
 
 use crate::summary::Summary;
 use crate::workspace::Workspace;
@@ -16,6 +17,8 @@ struct Crate {
     manifest: &'static str,
     source: &'static str,
     needs_libtorch: bool,
+    /// Uses the built program, which a shell finds, in a directory of its own.
+    try_it: fn(&Shell, &Path) -> Result<()>,
 }
 
 const CRATES: &[Crate] = &[
@@ -24,16 +27,25 @@ const CRATES: &[Crate] = &[
         manifest: include_str!("../../external_crates/metrics/Cargo.toml.in"),
         source: include_str!("../../external_crates/metrics/main.rs"),
         needs_libtorch: false,
+        try_it: |sh, _| says_good(sh, "external-metrics"),
     },
     Crate {
         name: "facade",
         manifest: include_str!("../../external_crates/facade/Cargo.toml.in"),
         source: include_str!("../../external_crates/facade/main.rs"),
         needs_libtorch: true,
+        try_it: |sh, _| says_good(sh, "external-facade"),
+    },
+    Crate {
+        name: "custom_detector",
+        manifest: include_str!("../../../examples/custom_detector/Cargo.toml"),
+        source: include_str!("../../../examples/custom_detector/src/main.rs"),
+        needs_libtorch: true,
+        try_it: every_command,
     },
 ];
 
-/// Builds and runs both crates.
+/// Builds and runs the crates.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let mut summary = Summary::default();
     for it in CRATES {
@@ -52,7 +64,7 @@ impl Crate {
         let sh = Shell::new()?;
         sh.remove_path(&dir)?;
         let root = workspace.root.to_str().context("the workspace's path is not valid UTF-8")?;
-        let mut manifest = self.manifest.replace("@ROOT@", root);
+        let mut manifest = self.manifest.replace("@ROOT@", root).replace("../..", root);
         if self.needs_libtorch {
             manifest += &profiles(&fs::read_to_string(workspace.root.join("Cargo.toml"))?);
         }
@@ -82,13 +94,52 @@ impl Crate {
             let tree = cargo("tree --prefix none").read()?;
             ensure!(!tree.contains("torch-sys"), "it depends on libtorch:\n{tree}");
         }
-        let program = format!("external-{}", self.name);
-        let output = process::capture(program::shell(&target, &dir)?.cmd(&program))?;
-        let last = output.trim().lines().last().unwrap_or_default();
-        ensure!(last.ends_with("good"), "{program} did not end with `good`:\n{output}");
-        eprintln!("  {last}");
+        (self.try_it)(&program::shell(&target, &dir)?, &dir)?;
         Ok(sh.remove_path(&dir)?)
     }
+}
+
+fn says_good(sh: &Shell, program: &str) -> Result<()> {
+    let output = process::capture(sh.cmd(program))?;
+    let last = output.trim().lines().last().unwrap_or_default();
+    ensure!(last.ends_with("good"), "{program} did not end with `good`:\n{output}");
+    eprintln!("  {last}");
+    Ok(())
+}
+
+/// A program with a custom model has every command of `faknow`.
+fn every_command(sh: &Shell, dir: &Path) -> Result<()> {
+    let posts = |(number, word): (usize, &str)| {
+        format!("{word} post {number} about the {word} mayor,{}\n", number % 2)
+    };
+    let words = ["calm", "shocking"].into_iter().cycle().take(60);
+    sh.write_file(
+        dir.join("posts.csv"),
+        format!("text,label\n{}", words.enumerate().map(posts).collect::<String>()),
+    )?;
+    let run = |args: &str| process::capture(sh.cmd("custom-detector").args(args.split_whitespace()));
+    ensure!(run("models")?.contains("sum-of-words"), "`models` does not list the model");
+    let settings = "--train posts.csv --epochs 2 --threads 1 --device cpu";
+    run(&format!("train sum-of-words {settings} --set model.embedding_size=4 --out run"))?;
+    run("resume run --epochs 3")?;
+    run(&format!("cv sum-of-words {settings} --folds 2 --out cv"))?;
+    run(&format!("search sum-of-words {settings} --grid model.embedding_size=2,4 --out search"))?;
+    run("summary run")?;
+    run("test run --data posts.csv --device cpu")?;
+    let predictions = run("predict run --input posts.csv --explain --device cpu")?;
+    ensure!(
+        predictions.lines().count() == 60 && predictions.contains("\"score\""),
+        "predict:\n{predictions}"
+    );
+    run("export run --out exported")?;
+    run("report run search/trials/0001 --out report.html")?;
+    for file in ["exported/model.pt", "report.html", "cv/report.md", "search/report.md"] {
+        ensure!(dir.join(file).exists(), "there is no {file}");
+    }
+    let server = cmd!(sh, "custom-detector serve run --port 0 --device cpu");
+    program::Server::start(server, &dir.join("serve.log"))?.shut_down()?;
+    eprintln!("  custom-detector: every command knows its model: good");
+    Ok(())
 }
 
 /// The `[profile...]` tables of a manifest.

@@ -196,9 +196,9 @@ fn run_folders_that_are_damaged() {
     damage("vocab.txt", Some(b""), &["vocab.txt"]);
     damage("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
     damage("vocab.txt", None, &["not a run folder", "`vocab.txt` is not there"]);
-    damage("classes.json", Some(b"[\"real\"]"), &["classes.json", "damaged"]);
+    damage("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
     damage("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
-    damage("tokenizer.json", Some(b"{"), &["tokenizer.json", "damaged"]);
+    damage("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);
     damage("config.toml", Some(b"[model]\nname = 'bert'\n"), &["`model.name`", "bert"]);
     damage("config.toml", Some(b"[model"), &["config.toml", "line 1"]);
     bench.faknow(&["predict", "run", "--input", "test.csv"]).ok();

@@ -67,7 +67,7 @@ fn a_signal_ends_a_run_in_good_order_and_says_how_to_go_on() {
         assert_eq!(done.code, Some(130), "{}", done.stderr);
         let last = done.stderr.lines().last().unwrap();
         let (epoch, command) =
-            last.strip_prefix("interrupted in epoch ").unwrap().split_once("; to go on: ").unwrap();
+            last.strip_prefix("interrupted in epoch ").unwrap().split_once("; resume with: ").unwrap();
         assert!(epoch.parse::<usize>().unwrap() >= 1, "{last}");
         assert_eq!(command, "faknow resume run");
         let facts: Value = serde_json::from_str(done.stdout.lines().last().unwrap()).unwrap();
@@ -205,7 +205,7 @@ fn what_is_no_run_is_refused() {
     let bench = bench();
     bench.refuses(&["resume", "nowhere"], &["nowhere", "no such folder"]);
     fs::create_dir(bench.path("empty")).unwrap();
-    bench.refuses(&["resume", "empty"], &["empty", "`config.toml` is not there", "train it anew"]);
+    bench.refuses(&["resume", "empty"], &["empty", "`config.toml` is not there", "start a new one"]);
     train(&bench, "run").ok();
     train(&bench, "run").refused(&["run folder run", "it holds a run already", "resume that one"]);
 }

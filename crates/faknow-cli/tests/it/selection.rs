@@ -74,7 +74,7 @@ fn cv_refuses_what_it_cannot_do() {
     bench.faknow(&args("cv", &["--folds", "2", "--out", "cv"])).ok();
     bench.refuses(
         &args("cv", &["--folds", "2", "--out", "cv", "--seed", "1"]),
-        &["`seed`", "was begun with 0, now 1"],
+        &["`seed`", "was started with 0, got 1"],
     );
     bench.refuses(&["cv", "--resume", "cv", "--folds", "3"], &["--resume", "--folds"]);
     bench.refuses(&["cv", "--resume", "cv", "--set", "seed=3"], &["--resume", "--set"]);
@@ -222,7 +222,7 @@ fn ctrl_c_ends_in_good_order_and_tells_how_to_go_on() {
     let done = interrupted(&search, "search/trials/0002/checkpoints/last/manifest.json");
     assert!(
         done.stderr.trim_end().ends_with(
-            "interrupted in the search, 1 of 3 trials done; to go on: faknow search --resume search"
+            "interrupted in the search, 1 of 3 trials done; resume with: faknow search --resume search"
         ),
         "{}",
         done.stderr
@@ -241,7 +241,7 @@ fn ctrl_c_ends_in_good_order_and_tells_how_to_go_on() {
     );
     let done = interrupted(&cv, "cv/fold-2/config.toml");
     assert!(
-        done.stderr.trim_end().ends_with("interrupted in fold 2 of 3; to go on: faknow cv --resume cv"),
+        done.stderr.trim_end().ends_with("interrupted in fold 2 of 3; resume with: faknow cv --resume cv"),
         "{}",
         done.stderr
     );

@@ -106,7 +106,18 @@ fn what_is_wrong_with_trees_is_said_in_a_line() {
         &format!("broken.txt: line {n}: column 6: expected `word:count` with numbers, got `1:x`"),
     );
     check(&["train", "gcn"], "`data.trees`: no trees; give them with `--trees FILE`");
-    check(&[&["train", "textcnn"], &FILES[..]].concat(), "no training file");
+    check(
+        &[&["train", "textcnn"], &FILES[..]].concat(),
+        "`data.trees`: expected a model that reads trees, got one that reads text",
+    );
+    check(
+        &[&["train", "gcn", "--test", "other.jsonl"], &FILES[..]].concat(),
+        "`data.test`: expected records of texts or trees as JSON lines, got trees of `data.trees`; name the test trees",
+    );
+    check(
+        &[&["train", "gcn", "--language", "zh"], &FILES[..]].concat(),
+        "`text.language`: expected records of texts or trees as JSON lines, got trees of `data.trees`",
+    );
     check(
         &[&["train", "gcn", "--valid-fraction", "1"], &FILES[..]].concat(),
         "expected a share from 0 to below 1",

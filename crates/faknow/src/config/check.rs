@@ -5,7 +5,6 @@ use faknow_metrics::{Metrics, metric_by_name, metric_names};
 use faknow_trainer::Clip;
 
 use crate::config::Config;
-use crate::models::registry::AnyModelConfig;
 use crate::{Error, Result};
 
 /// More threads than that are a slip of the finger, and could not be started.
@@ -36,7 +35,7 @@ impl Config {
             loader.workers <= MAX_THREADS,
             &format!("at most {MAX_THREADS}"),
         )?;
-        AnyModelConfig::new(&self.model)?.validate(classes.len())?;
+        self.configured_model()?.validate(classes.len())?;
         if let Some(loss) = &self.loss {
             let checked = loss.validate().and_then(|()| loss.check_classes(classes.len()));
             checked.map_err(|error| Error::in_table("loss", error))?;

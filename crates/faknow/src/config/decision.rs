@@ -6,7 +6,7 @@ use faknow_metrics::{Decision, Predictions, Tuning};
 use faknow_report::{TUNED, Tuned};
 use serde::{Deserialize, Serialize};
 
-use crate::detector::{read_json, write_json};
+use crate::files::{read_json, write_json};
 use crate::{Error, Result};
 
 /// How the scores of a detector become judgements.

@@ -6,63 +6,95 @@ use faknow_trainer::{Attack, OptimizerConfig};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
+use crate::config::messages::in_plain_words;
 use crate::config::{Config, faknow_yaml};
-use crate::models::model_info;
+use crate::models::Registry;
 use crate::{Error, Result};
 
-impl Config {
-    /// Reads a config file: TOML, or YAML with FaKnow's keys, by the file's ending.
+impl Registry {
+    /// Reads a config file for these models: TOML, or YAML with FaKnow's keys, by the file's extension.
     ///
     /// # Errors
-    /// The file cannot be read, does not parse, or holds an unknown key or a value of the wrong type.
-    pub fn from_file(path: &Path) -> Result<Self> {
+    /// The file cannot be read, does not parse, or has an unknown key or a value of the wrong type.
+    pub fn config_from_file(&self, path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let in_file = |message: String| Error::config("", format!("{}: {message}", path.display()));
         match path.extension().and_then(|e| e.to_str()) {
             Some("toml") => {
                 let table = text.parse::<Table>().map_err(|e| in_file(at_line(&text, &e)))?;
-                Self::from_table(table).map_err(|e| in_file(e.to_string()))
+                self.config_from_table(table).map_err(|e| in_file(e.to_string()))
             }
-            Some("yaml" | "yml") => faknow_yaml::read(&text).map_err(|e| in_file(e.to_string())),
+            Some("yaml" | "yml") => {
+                let config = faknow_yaml::read(&text).map_err(|e| in_file(e.to_string()))?;
+                Ok(Config { registry: self.clone(), ..config })
+            }
             _ => Err(in_file("expected a config file ending in .toml, .yaml or .yml".into())),
         }
     }
 
-    /// The config of a model, with the settings that its authors trained it by.
+    /// Returns the config of a model, with the settings by which its authors trained it.
     ///
     /// # Errors
-    /// There is no such model.
-    pub fn for_model(name: &str) -> Result<Self> {
-        model_info(name)?;
-        let model = Table::from_iter([("name".to_owned(), Value::String(name.to_owned()))]);
-        Self::from_table(Table::from_iter([("model".to_owned(), Value::Table(model))]))
+    /// No model has this name.
+    pub fn config_for(&self, model: &str) -> Result<Config> {
+        self.model(model)?;
+        let model = Table::from_iter([("name".to_owned(), Value::String(model.to_owned()))]);
+        self.config_from_table(Table::from_iter([("model".to_owned(), Value::Table(model))]))
     }
 
-    /// Takes a config from parsed TOML. What it leaves out is as the model's authors had it, else by default.
+    /// Returns the config of a parsed TOML table. What the table does not name is as the model's authors had it, or the default.
     ///
     /// # Errors
     /// An unknown key or a value of the wrong type, by its dotted name.
-    pub fn from_table(mut table: Table) -> Result<Self> {
-        add_training_of_model(&mut table);
+    pub fn config_from_table(&self, mut table: Table) -> Result<Config> {
+        add_training_defaults(self, &mut table);
         if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
             let by_default = OptimizerConfig::default().name();
             optimizer.entry("name").or_insert_with(|| Value::String(by_default.to_owned()));
         }
         let table_of = |name: &str| table.get(name).and_then(Value::as_table).cloned();
         let (optimizer, attack) = (table_of("optimizer"), table_of("adversarial"));
-        serde_path_to_error::deserialize(Value::Table(table).into_deserializer()).map_err(|error| {
-            let key = match error.path().to_string() {
-                path if path == "." => String::new(),
-                path if path == "optimizer" => {
-                    optimizer.and_then(|o| wrong_setting::<OptimizerConfig>(&path, &o)).unwrap_or(path)
-                }
-                path if path == "adversarial" => {
-                    attack.and_then(|a| wrong_setting::<Attack>(&path, &a)).unwrap_or(path)
-                }
-                path => path,
-            };
-            Error::config(key, in_plain_words(error.into_inner().message()))
-        })
+        let config: Config = serde_path_to_error::deserialize(Value::Table(table).into_deserializer())
+            .map_err(|error| {
+                let key = match error.path().to_string() {
+                    path if path == "." => String::new(),
+                    path if path == "optimizer" => {
+                        optimizer.and_then(|o| wrong_setting::<OptimizerConfig>(&path, &o)).unwrap_or(path)
+                    }
+                    path if path == "adversarial" => {
+                        attack.and_then(|a| wrong_setting::<Attack>(&path, &a)).unwrap_or(path)
+                    }
+                    path => path,
+                };
+                Error::config(key, in_plain_words(error.into_inner().message()))
+            })?;
+        Ok(Config { registry: self.clone(), ..config })
+    }
+}
+
+impl Config {
+    /// Reads a config file for the builtin models; see [`Registry::config_from_file`].
+    ///
+    /// # Errors
+    /// The file cannot be read, does not parse, or has an unknown key or a value of the wrong type.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        Registry::builtin().config_from_file(path)
+    }
+
+    /// Returns the config of a builtin model; see [`Registry::config_for`].
+    ///
+    /// # Errors
+    /// No model has this name.
+    pub fn for_model(name: &str) -> Result<Self> {
+        Registry::builtin().config_for(name)
+    }
+
+    /// Returns the config of a parsed TOML table for the builtin models; see [`Registry::config_from_table`].
+    ///
+    /// # Errors
+    /// An unknown key or a value of the wrong type, by its dotted name.
+    pub fn from_table(table: Table) -> Result<Self> {
+        Registry::builtin().config_from_table(table)
     }
 
     /// The config as TOML, which holds every setting that has a value.
@@ -114,7 +146,7 @@ impl Config {
         for (key, value) in &values {
             insert(&mut table, key, value.clone())?;
         }
-        Self::from_table(table).map_err(|error| match (error, values.as_slice()) {
+        self.registry.config_from_table(table).map_err(|error| match (error, values.as_slice()) {
             // Where the reader no longer knew the place, a single assignment is to blame.
             (Error::Config { key: path, message }, [(key, _)]) if key.starts_with(&path) => {
                 Error::config(*key, message)
@@ -124,11 +156,11 @@ impl Config {
     }
 }
 
-/// Adds what the authors of the model that the table names trained it by, where the table does not say it: of the
-/// optimizer all or nothing, since one optimizer's settings mean little beside another's.
-fn add_training_of_model(table: &mut Table) {
+/// Adds the training defaults of the model that the table names, where the table does not name the setting: of the
+/// optimizer all or nothing, since one optimizer's settings mean little to another.
+fn add_training_defaults(registry: &Registry, table: &mut Table) {
     let name = table.get("model").and_then(|model| model.get("name")).and_then(Value::as_str);
-    let Some(info) = name.and_then(|name| model_info(name).ok()) else { return };
+    let Some(info) = name.and_then(|name| registry.model(name).ok()) else { return };
     for (name, settings) in info.training {
         match (table.get_mut(&name), settings) {
             (None, settings) => drop(table.insert(name, settings)),
@@ -194,28 +226,6 @@ pub(crate) fn at_line(text: &str, error: &toml::de::Error) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("line {line}, column {column}: {}", error.message().replace('\n', " "))
-}
-
-/// Serde's message with the names of Rust's types in words.
-pub(crate) fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 11] = [
-        ("expected usize", "expected a whole number of at least 0"),
-        ("expected u64", "expected a whole number of at least 0"),
-        ("expected i64", "expected a whole number"),
-        ("expected f64", "expected a number"),
-        ("expected a sequence", "expected a list, as in [\"a\", \"b\"]"),
-        ("expected an array of length", "expected a list of length"),
-        ("expected a boolean", "expected true or false"),
-        ("expected a string", "expected a text; quotes make one: \"1\""),
-        ("expected path string", "expected a path"),
-        ("expected internally tagged enum OptimizerConfig", "expected a table with a `name`"),
-        ("expected internally tagged enum Attack", "expected a table with a `name`"),
-    ];
-    let message = message.replace('\n', " ");
-    match message.split_once("expected struct ") {
-        Some((start, _)) => format!("{start}expected a table of settings"),
-        None => WORDS.iter().fold(message, |text, (rust, words)| text.replace(rust, words)),
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use faknow_data::{Classes, DataLoader, Dataset, FieldDataset, stratified_k_fold, stratified_split};
+use tch::Tensor;
 
 use crate::config::{Config, Fold, LoaderConfig};
-use crate::data::inputs::Inputs;
-use crate::data::{text_corpus, tree_corpus};
-use crate::models::registry::{AnyModelConfig, Reads};
+use crate::data::encoders::FieldEncoders;
+use crate::data::source::{self, DataSource};
+use crate::data::{records, trees};
+use crate::models::{Fields, Shape};
 use crate::{Error, Result};
 
 /// What becomes of the test records.
@@ -24,23 +26,36 @@ pub(crate) struct Corpus {
     pub(crate) train: FieldDataset,
     pub(crate) valid: Option<FieldDataset>,
     pub(crate) test: Option<FieldDataset>,
-    pub(crate) inputs: Inputs,
+    pub(crate) encoders: FieldEncoders,
     pub(crate) classes: Classes,
     pub(crate) test_records: TestRecords,
 }
 
 impl Corpus {
-    /// Reads the files of `config` as `model` wants them; `saved` are the inputs of a run that goes on.
+    /// Reads the samples of `config` for a model that reads these fields; `saved` are the encoders of a run that is resumed.
     pub(crate) fn load(
         config: &Config,
-        model: &AnyModelConfig,
-        saved: Option<Inputs>,
+        reads: &Fields,
+        saved: Option<FieldEncoders>,
         test_records: TestRecords,
     ) -> Result<Self> {
-        match model.reads() {
-            Reads::Texts => text_corpus::load(config, model.extra_padding(), saved, test_records),
-            Reads::Trees => tree_corpus::load(config, saved, test_records),
+        source::check_options(config, reads)?;
+        let source = DataSource::of(&config.data, reads)?.ok_or_else(|| {
+            let message =
+                "no trees; give them with `--trees FILE`, `--upfd DIR` or, as JSON lines, `--train FILE`";
+            Error::config("data.trees", message)
+        })?;
+        match source {
+            DataSource::Records => records::load(config, reads, saved, test_records),
+            DataSource::TreeFile | DataSource::Upfd | DataSource::TreeLines => {
+                trees::load(config, source, saved, test_records)
+            }
         }
+    }
+
+    /// Returns what the size of a model depends on.
+    pub(crate) fn shape<'a>(&self, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
+        self.encoders.shape(self.classes.len(), word_vectors)
     }
 
     /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
@@ -59,7 +74,9 @@ impl Corpus {
             lines.pop();
             lines.push("test: held back".to_owned());
         }
-        lines.extend(self.inputs.words().map(|words| format!("vocabulary: {} words", words.vocab.len())));
+        lines.extend(
+            self.encoders.words.as_ref().map(|words| format!("vocabulary: {} words", words.vocab.len())),
+        );
         Ok(lines)
     }
 

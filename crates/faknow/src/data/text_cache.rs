@@ -12,7 +12,7 @@ use twox_hash::XxHash3_128;
 
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
-use crate::detector::{read_json, write_json};
+use crate::files::{read_json, write_json};
 use crate::{Error, Result};
 
 /// Goes up when the same files and settings give other tokens than before.

@@ -8,7 +8,7 @@ use tch::Device;
 use crate::Result;
 use crate::detector::not_of_words;
 use crate::detector::{Detector, Prediction};
-use crate::models::InputModel;
+use crate::models::BoxedModel;
 
 /// What a detector says of a text, and what each of its words did for that.
 ///
@@ -45,7 +45,7 @@ impl Detector {
     /// # Errors
     /// The detector judges trees, its model is none of words, or the model fails.
     pub fn explain<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Explanation>> {
-        let words = self.words()?;
+        let words = self.word_encoder()?;
         let records = texts.iter().map(|text| Ok(Record::new(text.as_ref())));
         let data = words.dataset(records.collect::<Vec<_>>(), self.extra_padding())?;
         let predictions = self.predict_all(data.clone())?;
@@ -70,7 +70,7 @@ impl Detector {
 
 /// What the words of the text at `row` did for `class`.
 pub(crate) fn word_contributions(
-    model: &InputModel,
+    model: &BoxedModel,
     data: &FieldDataset,
     row: usize,
     class: usize,

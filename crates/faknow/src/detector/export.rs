@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use tch::{CModule, Kind, Tensor};
 
 use crate::detector::Detector;
-use crate::detector::write_json;
+use crate::detector::files::LIBTORCH;
+use crate::files::write_json;
 use crate::{Error, Result};
 
 /// File of the program, in TorchScript.
@@ -44,7 +45,7 @@ impl Detector {
     /// # Errors
     /// The detector judges trees, its model is none of words, a file cannot be written, or libtorch refuses.
     pub fn export(&self, folder: &Path) -> Result<Exported> {
-        self.words()?;
+        self.word_encoder()?;
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         // What has a gradient can be no constant of a program, neither when it is traced nor when it is written.
         let _frozen = self.frozen();
@@ -54,7 +55,7 @@ impl Detector {
         self.save_inputs_to(folder)?;
         let exported = Exported {
             faknow: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: crate::detector::LIBTORCH.to_owned(),
+            libtorch: LIBTORCH.to_owned(),
             model: self.config().model.name.clone(),
             classes: self.classes().to_vec(),
             input: "word numbers i64 [n, len], padded with 0".to_owned(),
@@ -70,7 +71,7 @@ impl Detector {
     /// # Errors
     /// The detector judges trees.
     pub fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
-        let words = self.words()?;
+        let words = self.word_encoder()?;
         Ok(texts.iter().map(|text| words.vocab.encode(&words.tokenizer, text.as_ref())).collect())
     }
 

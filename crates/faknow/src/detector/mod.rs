@@ -1,12 +1,12 @@
 //! A trained detector: all that prediction needs, saved to and loaded from a run folder.
 
+pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
+pub(crate) mod files;
 mod stream;
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use faknow_callbacks::Phase;
 use faknow_data::graph::{RawTree, Tree};
@@ -14,38 +14,33 @@ use faknow_data::{Batch as _, Classes, Dataset, FieldDataset, Loader, ReadOption
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
 use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
 use faknow_report::Tuned;
-use faknow_trainer::{Location, WEIGHTS_FILE, evaluate, let_threads_sleep, predict_batch, with_model_seed};
-use serde::de::DeserializeOwned;
+use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::{Serialize, Serializer};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use crate::config::{Config, DataConfig, DecisionConfig, Threshold, decision as decision_config};
 use crate::data::corpus::eval_loader;
-use crate::data::inputs::{Inputs, Words};
-use crate::data::tree_corpus;
-use crate::models::InputModel;
-use crate::models::registry::{AnyModelConfig, Sizes};
-use crate::train::finish::{decide, in_order};
+use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::trees;
+use crate::detector::evaluation::{decide, in_order};
+use crate::detector::files::{CLASSES, CONFIG, weights_file};
+use crate::files::{read_json, write_json};
+use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
 
 pub use explanation::{Attribution, Explanation};
 pub use export::Exported;
 pub use stream::Classified;
 
-/// The libtorch that this version is made for.
-pub(crate) const LIBTORCH: &str = "2.13.0";
-pub(crate) const CONFIG: &str = "config.toml";
-const CLASSES: &str = "classes.json";
-
 /// A detector that is ready for use.
 pub struct Detector {
     config: Config,
-    inputs: Inputs,
+    encoders: FieldEncoders,
+    reads: Fields,
     classes: Classes,
-    extra_padding: usize,
     tuned: Tuned,
-    model: InputModel,
+    model: BoxedModel,
     device: Device,
     /// Keeps the variables that the model's handles belong to.
     vars: VarStore,
@@ -63,13 +58,13 @@ pub struct Prediction {
     pub scores: Vec<(String, f64)>,
 }
 
-impl Detector {
-    /// Loads the detector of a run folder, wherever the folder lies now: the weights of the best epoch, or of the
-    /// last if there was no validation.
+impl Registry {
+    /// Loads the detector of one of these models from a run directory, wherever the directory is now: the weights of the best
+    /// epoch, or of the last if there was no validation.
     ///
     /// # Errors
-    /// The folder holds no trained detector, or one of its files is damaged.
-    pub fn load(run: &Path, device: Device) -> Result<Self> {
+    /// The directory holds no trained detector, or one of its files is corrupted.
+    pub fn load_detector(&self, run: &Path, device: Device) -> Result<Detector> {
         let_threads_sleep();
         let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         if !run.is_dir() {
@@ -79,24 +74,34 @@ impl Detector {
         if let Some(name) = [CONFIG, CLASSES].iter().find(|name| !run.join(name).exists()) {
             return Err(absent(name));
         }
-        let config = Config::from_file(&run.join(CONFIG))?;
+        let config = self.config_from_file(&run.join(CONFIG))?;
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
-        let model_config = AnyModelConfig::new(&config.model).map_err(in_file)?;
-        if let Some(name) = Inputs::missing(run, model_config.reads()) {
+        let configured = config.configured_model().map_err(in_file)?;
+        let reads = configured.reads();
+        if let Some(name) = FieldEncoders::missing(run, &reads) {
             return Err(absent(name));
         }
         let weights =
             weights_file(run, &config).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
-        let inputs = Inputs::load(run, model_config.reads())?;
+        let encoders = FieldEncoders::load(run, &reads)?;
         let vars = VarStore::new(device);
-        let sizes = Sizes { n_inputs: inputs.n_inputs(), n_classes: classes.len(), vectors: None };
-        let build = || model_config.build(&vars.root(), &sizes);
+        let shape = encoders.shape(classes.len(), None);
+        let build = || configured.build(&vars.root(), &shape);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
-        let extra_padding = model_config.extra_padding();
         let tuned = decision_config::load(run)?;
-        Ok(Self { config, inputs, classes, extra_padding, tuned, model, device, vars })
+        Ok(Detector { config, encoders, reads, classes, tuned, model, device, vars })
+    }
+}
+
+impl Detector {
+    /// Loads the detector of a builtin model from a run directory; see [`Registry::load_detector`].
+    ///
+    /// # Errors
+    /// The directory holds no trained detector, or one of its files is corrupted.
+    pub fn load(run: &Path, device: Device) -> Result<Self> {
+        Registry::builtin().load_detector(run, device)
     }
 
     /// The same detector with another threshold than that of its training.
@@ -135,7 +140,7 @@ impl Detector {
     /// # Errors
     /// The detector reads texts, the trees have other features than those of its training, or the model fails.
     pub fn predict_trees(&self, trees: Vec<Tree>) -> Result<Vec<Prediction>> {
-        self.predict_all(self.trees(trees)?)
+        self.predict_all(self.tree_dataset(trees)?)
     }
 
     /// What each node of each tree did for the class that the tree was given; see
@@ -144,7 +149,7 @@ impl Detector {
     /// # Errors
     /// As for [`predict_trees`](Self::predict_trees).
     pub fn explain_trees(&self, trees: Vec<Tree>) -> Result<Vec<Vec<f64>>> {
-        let data = self.trees(trees)?;
+        let data = self.tree_dataset(trees)?;
         let explain = |index: usize| {
             let batch = data.batch(&[index])?.to_device(self.device);
             Ok(node_contributions(&self.model, &batch)?)
@@ -166,12 +171,12 @@ impl Detector {
     /// # Errors
     /// As for [`predict_trees`](Self::predict_trees); or a tree has no label.
     pub fn test_trees(&self, trees: Vec<Tree>) -> Result<(Evaluation, ClassificationReport)> {
-        self.test_all(self.trees(trees)?)
+        self.test_all(self.tree_dataset(trees)?)
     }
 
     /// Whether the detector judges trees rather than texts.
     pub fn reads_trees(&self) -> bool {
-        matches!(self.inputs, Inputs::Trees { .. })
+        self.reads.trees.is_some()
     }
 
     /// The trees that `data` names, with their labels where they are known, as they were read in training.
@@ -179,37 +184,35 @@ impl Detector {
     /// # Errors
     /// A file is wrong.
     pub fn read_trees(&self, data: &DataConfig) -> Result<Vec<Tree>> {
-        let Inputs::Trees { n_features, words, .. } = &self.inputs else {
-            return Err(reads("texts", "trees"));
-        };
-        tree_corpus::read_all(data, &self.classes, *n_features, words.as_ref())
+        let n_features = self.tree_encoder()?.n_features;
+        trees::read_all(data, &self.classes, n_features, self.encoders.words.as_ref())
     }
 
     /// Cascades as JSON has them, as the model was trained to see them; `file` is named in errors.
     ///
     /// # Errors
     /// The detector reads texts, or a tree has other features than those of its training.
-    pub fn to_trees(&self, trees: Vec<RawTree>, file: &Path) -> Result<Vec<Tree>> {
-        let Inputs::Trees { n_features, words, .. } = &self.inputs else {
-            return Err(reads("texts", "trees"));
-        };
-        tree_corpus::to_trees(trees, words.as_ref(), Some(*n_features), file)
+    pub fn to_trees(&self, raw: Vec<RawTree>, file: &Path) -> Result<Vec<Tree>> {
+        let n_features = self.tree_encoder()?.n_features;
+        trees::to_trees(raw, self.encoders.words.as_ref(), Some(n_features), file)
     }
 
-    /// How texts become tokens.
-    pub(crate) fn words(&self) -> Result<&Words> {
-        match &self.inputs {
-            Inputs::Texts(words) => Ok(words),
-            Inputs::Trees { .. } => Err(reads("trees", "texts")),
-        }
+    /// Returns how texts become token ids.
+    pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
+        let words = self.encoders.words.as_ref().filter(|_| self.reads.words.is_some());
+        words.ok_or_else(|| wrong_input("trees", "texts"))
     }
 
-    /// Padding that the model wants behind the longest text.
+    fn tree_encoder(&self) -> Result<&TreeEncoder> {
+        self.encoders.trees.as_ref().ok_or_else(|| wrong_input("texts", "trees"))
+    }
+
+    /// Columns of padding after the longest text.
     pub(crate) fn extra_padding(&self) -> usize {
-        self.extra_padding
+        self.reads.words.as_ref().map_or(0, |words| words.extra_padding)
     }
 
-    pub(crate) fn model(&self) -> &InputModel {
+    pub(crate) fn model(&self) -> &BoxedModel {
         &self.model
     }
 
@@ -220,7 +223,7 @@ impl Detector {
 
     /// Writes how texts become tokens, and the classes.
     pub(crate) fn save_inputs_to(&self, folder: &Path) -> Result<()> {
-        self.inputs.save(folder)?;
+        self.encoders.save(folder)?;
         write_json(&folder.join(CLASSES), &self.classes)
     }
 
@@ -267,17 +270,15 @@ impl Detector {
         decide(in_order(evaluation, &loader)?.0, &self.tuned.decision, self.classes.names())
     }
 
-    fn trees(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
-        let Inputs::Trees { n_features, tf_idf, .. } = &self.inputs else {
-            return Err(reads("texts", "trees"));
-        };
+    fn tree_dataset(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
+        let TreeEncoder { n_features, tf_idf } = self.tree_encoder()?;
         if let Some(tree) = trees.iter().find(|tree| tree.features().n_features() != *n_features) {
             let (id, got) = (tree.id(), tree.features().n_features());
             let message =
                 format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
             return Err(faknow_data::Error::Dataset(message).into());
         }
-        tree_corpus::weigh(&mut trees, tf_idf.as_ref())?;
+        trees::weigh(&mut trees, tf_idf.as_ref())?;
         Ok(FieldDataset::from_trees(trees)?)
     }
 
@@ -310,7 +311,7 @@ impl Detector {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        self.words()?.dataset(records, self.extra_padding)
+        self.word_encoder()?.dataset(records, self.extra_padding())
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {
@@ -336,68 +337,8 @@ pub(crate) fn not_of_words() -> Error {
     Error::config("", "this model sees more of a text than its words, so that this cannot be done with it")
 }
 
-fn reads(expected: &str, got: &str) -> Error {
-    Error::config("", format!("this detector judges {expected}, it was given {got}"))
-}
-
-/// Writes all that [`Detector::load`] needs beside the weights.
-pub(crate) fn save_inputs(run: &Path, config: &Config, inputs: &Inputs, classes: &Classes) -> Result<()> {
-    inputs.save(run)?;
-    write_json(&run.join(CLASSES), classes)?;
-    save_config(run, config)
-}
-
-/// Writes every setting, whole or not at all. It comes last: a folder with a config has all else too.
-pub(crate) fn save_config(run: &Path, config: &Config) -> Result<()> {
-    let header = format!(
-        "# Every setting of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
-    write_whole(&run.join(CONFIG), &(header + &text))
-}
-
-/// Writes a file, whole or not at all: beside it first, then in its place.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let beside = beside(path);
-    let mut file = File::create(&beside).map_err(|e| Error::io(&beside, e))?;
-    // The name must not become that of a file whose content the disk does not have yet.
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| Error::io(&beside, e))?;
-    fs::rename(&beside, path).map_err(|e| Error::io(path, e))
-}
-
-/// Where [`write_whole`] writes first.
-pub(crate) fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    name.into()
-}
-
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|e| Error::io(path, e))
-}
-
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::io(path, e.into()))?;
-    write(path, &(text + "\n"))
-}
-
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    serde_json::from_str(&text).map_err(|e| {
-        Error::config("", format!("{}: the file is damaged: {e}; copy the run folder again", path.display()))
-    })
-}
-
-/// The weights that the run was to end with, or else those that are there.
-fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
-    let last = ["last", "previous", "failed"];
-    let names = if config.trainer.restore_best { [&["best"], &last[..]] } else { [&last[..], &["best"]] };
-    names
-        .concat()
-        .iter()
-        .map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE))
-        .find(|p| p.exists())
+fn wrong_input(expected: &str, got: &str) -> Error {
+    Error::config("", format!("this detector takes {expected} as input, got {got}"))
 }
 
 fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {

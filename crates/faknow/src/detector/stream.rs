@@ -7,7 +7,7 @@ use faknow_data::{FieldDataset, Record};
 use serde_json::{Map, Value};
 
 use crate::Result;
-use crate::data::inputs::Words;
+use crate::data::encoders::WordEncoder;
 use crate::detector::{Detector, Prediction};
 
 /// Records that are cut, judged and written together: enough to batch well.
@@ -41,7 +41,7 @@ impl Detector {
     where
         R: Iterator<Item = faknow_data::Result<Record>> + Send,
     {
-        let words = self.words()?;
+        let words = self.word_encoder()?;
         let extra_padding = self.extra_padding();
         thread::scope(|scope| {
             let (to_model, cut) = sync_channel(WAITING);
@@ -70,7 +70,7 @@ impl Detector {
 /// Reads and cuts until the records end, one is broken, or nobody wants more.
 fn cut_all(
     mut records: impl Iterator<Item = faknow_data::Result<Record>>,
-    words: &Words,
+    words: &WordEncoder,
     extra_padding: usize,
     to_model: &SyncSender<Chunk>,
 ) -> Result<()> {

@@ -1,10 +1,32 @@
-//! The models that a config can name.
+//! The models that a config can name: one [`ModelSpec`] each, in a [`Registry`].
+//!
+//! A custom model gets every command and every function of the pipeline by one file with its spec and one line:
+//!
+//! ```
+//! use faknow::models::Registry;
+//!
+//! let mut registry = Registry::builtin();
+//! // registry.register::<MyModel>()?;
+//! let config = registry.config_for("textcnn")?;
+//! assert_eq!(config.model.name, "textcnn");
+//! # Ok::<(), faknow::Error>(())
+//! ```
 
-pub(crate) mod registry;
+mod bigcn;
+mod ebgcn;
+mod fields;
+mod gcnfn;
+mod gnncl;
+mod graph_classifier;
+mod registry;
+mod spec;
+mod textcnn;
+mod training_defaults;
+mod trustrd;
+mod upfd;
 
-use faknow_data::FieldBatch;
-use faknow_model::Model;
-pub use registry::{ModelInfo, model_info, models};
-
-/// A model that the registry builds, whichever it is.
-pub type InputModel = Box<dyn Model<Batch = FieldBatch>>;
+pub use fields::{Fields, TreeField, WordField};
+pub(crate) use registry::ConfiguredModel;
+pub use registry::{ModelInfo, Registry};
+pub use spec::{BoxedModel, BoxedStep, ModelSpec, Pretraining, Shape};
+pub use training_defaults::TrainingDefaults;

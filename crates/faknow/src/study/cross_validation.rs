@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Fold};
 use crate::data::corpus::TestRecords;
+use crate::models::Registry;
 use crate::study::state::{Common, Study, StudyState, TestScores, corpus, read};
 use crate::train::{ContextFactory, Outcome};
 use crate::{Error, Result};
@@ -135,13 +136,27 @@ pub fn cross_validate(
     Ok(outcome)
 }
 
-/// Goes on with the cross-validation in the folder `dir`, by its own settings.
+/// Resumes the cross-validation of a builtin model in the directory `dir`, with its saved settings.
 ///
 /// # Errors
 /// `dir` holds no cross-validation; else as [`cross_validate`].
 pub fn resume_cross_validation(dir: &Path, contexts: ContextFactory<'_>) -> Result<CrossValidation> {
-    let state: SavedFolds = read(dir)?;
-    cross_validate(&state.common.config()?, state.n_folds, dir, contexts)
+    Registry::builtin().resume_cross_validation(dir, contexts)
+}
+
+impl Registry {
+    /// Resumes the cross-validation of one of these models in the directory `dir`, with its saved settings.
+    ///
+    /// # Errors
+    /// `dir` holds no cross-validation; else as [`cross_validate`].
+    pub fn resume_cross_validation(
+        &self,
+        dir: &Path,
+        contexts: ContextFactory<'_>,
+    ) -> Result<CrossValidation> {
+        let state: SavedFolds = read(dir)?;
+        cross_validate(&state.common.config(self)?, state.n_folds, dir, contexts)
+    }
 }
 
 /// The run folder of a fold, below that of the cross-validation.

@@ -10,6 +10,7 @@ use toml::Table;
 
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
+use crate::models::Registry;
 use crate::study::pause::Pause;
 use crate::study::search_method::Rung;
 use crate::study::search_outcome::{SearchOutcome, markdown};
@@ -67,13 +68,23 @@ pub fn search(
     Search { study, config, rungs, contexts, state }.run()
 }
 
-/// Goes on with the search in the folder `dir`, by its own settings.
+/// Resumes the search for a builtin model in the directory `dir`, with its saved settings.
 ///
 /// # Errors
 /// `dir` holds no search; else as [`search`].
 pub fn resume_search(dir: &Path, contexts: ContextFactory<'_>) -> Result<SearchOutcome> {
-    let state: SavedSearch = read(dir)?;
-    search(&state.common.config()?, &state.space, &state.method, dir, contexts)
+    Registry::builtin().resume_search(dir, contexts)
+}
+
+impl Registry {
+    /// Resumes the search for one of these models in the directory `dir`, with its saved settings.
+    ///
+    /// # Errors
+    /// `dir` holds no search; else as [`search`].
+    pub fn resume_search(&self, dir: &Path, contexts: ContextFactory<'_>) -> Result<SearchOutcome> {
+        let state: SavedSearch = read(dir)?;
+        search(&state.common.config(self)?, &state.space, &state.method, dir, contexts)
+    }
 }
 
 /// What stands in `search.json`.

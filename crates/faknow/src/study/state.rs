@@ -14,11 +14,13 @@ use toml::Table;
 use faknow_data::Dataset as _;
 
 use crate::config::Config;
+use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, TestRecords};
-use crate::detector::{CONFIG, beside, write, write_whole};
-use crate::models::registry::AnyModelConfig;
-use crate::train::job::{Job, by_dotted_name};
-use crate::train::resume::{MOVABLE, go_on};
+use crate::detector::files::CONFIG;
+use crate::files::{tmp_path, write, write_whole};
+use crate::models::Registry;
+use crate::train::job::Job;
+use crate::train::resume::{MOVABLE, resume_with};
 use crate::train::{Outcome, ResumeOptions, RunContext};
 use crate::{Error, Result};
 
@@ -62,15 +64,15 @@ impl Common {
     }
 
     /// The settings.
-    pub(crate) fn config(&self) -> Result<Config> {
-        Config::from_table(self.config.clone())
+    pub(crate) fn config(&self, registry: &Registry) -> Result<Config> {
+        registry.config_from_table(self.config.clone())
     }
 }
 
 /// The records of a study's config; what is wrong with them would be wrong in every run.
 pub(crate) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpus> {
     config.validate()?;
-    Corpus::load(config, &AnyModelConfig::new(&config.model)?, None, test_records)
+    Corpus::load(config, &config.configured_model()?.reads(), None, test_records)
 }
 
 impl Study {
@@ -83,7 +85,7 @@ impl Study {
         let path = dir.join(S::FILE);
         if !path.exists() {
             // Left by a process that was killed in its first moment.
-            let _ = fs::remove_file(beside(&path));
+            let _ = fs::remove_file(tmp_path(&path));
             let study = Self { dir: RunDir::create(dir)? };
             study.save(&state)?;
             return Ok((study, state));
@@ -94,8 +96,11 @@ impl Study {
         let (old, new) = (before.common(), state.common());
         study.check_unchanged(&old.config, &new.config)?;
         if old.data != new.data {
-            let message = format!("the records are not those that {} was begun with", dir.display());
-            return Err(Error::config("data", format!("{message}; put them back, or name a new folder")));
+            let message = format!("the records are not those that {} was started with", dir.display());
+            return Err(Error::config(
+                "data",
+                format!("{message}; restore them, or start over in a new directory"),
+            ));
         }
         Ok((study, before))
     }
@@ -127,7 +132,7 @@ impl Study {
     ) -> Result<Outcome> {
         let run = self.dir.path().join(name);
         if run.join(CONFIG).exists() {
-            return go_on(RunDir::open(run)?, config, &ResumeOptions::default(), test_records, context);
+            return resume_with(RunDir::open(run)?, config, &ResumeOptions::default(), test_records, context);
         }
         // Cut off before its config was written: it never began.
         match fs::remove_dir_all(&run) {
@@ -147,7 +152,8 @@ impl Study {
         let show = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
         let (old, new) = (show(old.get(name)), show(new.get(name)));
         let dir = self.dir.path().display();
-        let message = format!("{dir} was begun with {old}, now {new}; put it back, or name a new folder");
+        let message =
+            format!("{dir} was started with {old}, got {new}; restore it, or start over in a new directory");
         Err(Error::config(name, message))
     }
 }
@@ -160,7 +166,8 @@ pub(crate) fn read<S: StudyState>(dir: &Path) -> Result<S> {
     let path = dir.join(S::FILE);
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
     serde_json::from_str(&text).map_err(|e| {
-        let message = format!("{}: the file is damaged: {e}; begin anew in another folder", path.display());
+        let message =
+            format!("{}: the file is corrupted: {e}; start over in a new directory", path.display());
         Error::config("", message)
     })
 }

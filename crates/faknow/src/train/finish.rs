@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use faknow_data::{Dataset as _, FieldDataset};
-use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics, Predictions};
+use faknow_metrics::{Evaluation, Metrics, Predictions};
 use faknow_report::{BestEpoch, FACTS, Facts, Judged, MISTAKES, Run, TEST_ROWS, VALID_ROWS};
 use faknow_trainer::{FitReport, Trainer, evaluate};
 use tch::Device;
 
 use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
-use crate::detector::write_json;
-use crate::models::InputModel;
+use crate::detector::evaluation::{decide, in_order};
+use crate::detector::files::LIBTORCH;
+use crate::files::write_json;
+use crate::models::BoxedModel;
 use crate::train::Outcome;
 use crate::train::job::InputLoader;
 use crate::train::mistakes::surest_mistakes;
@@ -33,7 +35,7 @@ impl Finish<'_> {
     /// Chooses temperature and threshold, tests, and writes what the run folder is to tell.
     pub(crate) fn of(
         self,
-        trainer: &mut Trainer<InputModel>,
+        trainer: &mut Trainer<BoxedModel>,
         fit: FitReport,
         valid: Option<InputLoader>,
         test: Option<InputLoader>,
@@ -107,31 +109,6 @@ fn write_report(run: &Path) -> Result<()> {
     faknow_report::write(&run.join(REPORT), &[read]).map_err(of_report)
 }
 
-/// An evaluation whose rows are samples of the data set in its order, whatever that of the batches, and which these are: a run
-/// may have looked at some batches only.
-pub(crate) fn in_order(evaluation: Evaluation, loader: &InputLoader) -> Result<(Evaluation, Vec<usize>)> {
-    let order = loader.order(0).concat();
-    let mut rows: Vec<usize> = (0..evaluation.predictions.n_samples()).collect();
-    rows.sort_by_key(|&row| order[row]);
-    let predictions = evaluation.predictions.resampled(&rows)?;
-    Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
-}
-
-/// What the detector says, by what its model says: the metrics of an evaluation after the decision, and the full report. The loss is the
-/// model's.
-pub(crate) fn decide(
-    evaluation: Evaluation,
-    decision: &Decision,
-    classes: &[String],
-) -> Result<(Evaluation, ClassificationReport)> {
-    let predictions = decision.apply(&evaluation.predictions)?;
-    let report = ClassificationReport::new(&predictions, classes)?;
-    let scores = evaluation.scores.iter();
-    let scores =
-        scores.map(|(name, score)| (name, report.scores().get(name).unwrap_or(score).clone())).collect();
-    Ok((Evaluation { scores, predictions, seconds: evaluation.seconds }, report))
-}
-
 /// Predictions of the samples `rows` with what is known of them.
 fn judged(predictions: Predictions, rows: &[usize], data: &FieldDataset, corpus: &Corpus) -> Judged {
     let name = |row| data.domain(row).and_then(|domain| data.domains().get(domain)).cloned();
@@ -153,7 +130,7 @@ fn environment(device: Device) -> Vec<(String, String)> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let facts = [
         ("faknow", env!("CARGO_PKG_VERSION").to_owned()),
-        ("libtorch", crate::detector::LIBTORCH.to_owned()),
+        ("libtorch", LIBTORCH.to_owned()),
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("CPU", format!("{}, {cores} cores", cpu().unwrap_or_else(|| "unknown".into()))),
         ("device", format!("{device:?}")),

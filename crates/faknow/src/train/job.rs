@@ -13,18 +13,16 @@ use faknow_trainer::{
     Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
     let_threads_sleep, with_model_seed,
 };
-use serde::Serialize;
-use serde_json::{Map, Value};
 use tch::Tensor;
 use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
+use crate::config::dotted::by_dotted_name;
 use crate::config::{Config, EarlyStoppingConfig, TrainerConfig};
 use crate::data::corpus::{Corpus, TestRecords, eval_loader, train_loader};
-use crate::data::inputs::Inputs;
-use crate::detector::save_inputs;
-use crate::models::InputModel;
-use crate::models::registry::{AnyModelConfig, Sizes};
+use crate::data::encoders::FieldEncoders;
+use crate::detector::files::save_inputs;
+use crate::models::{BoxedModel, BoxedStep};
 use crate::train::RunContext;
 use crate::train::finish::Finish;
 use crate::train::pretraining::pretrain;
@@ -64,58 +62,58 @@ pub(crate) struct Job {
     /// With every hyper-parameter of the model.
     pub(crate) config: Config,
     pub(crate) corpus: Corpus,
-    model: InputModel,
+    model: BoxedModel,
     vars: VarStore,
     metrics: Metrics,
     summary: Vec<String>,
 }
 
 impl Job {
-    /// Checks the config, reads all records, and builds the model; `inputs` are those of a run that goes on, whose
+    /// Checks the config, reads all records, and builds the model; `encoders` are those of a run that is resumed, whose
     /// weights are yet to come.
-    pub(crate) fn prepare(config: &Config, inputs: Option<Inputs>) -> Result<Self> {
-        Self::with_test_records(config, inputs, TestRecords::Used)
+    pub(crate) fn prepare(config: &Config, encoders: Option<FieldEncoders>) -> Result<Self> {
+        Self::with_test_records(config, encoders, TestRecords::Used)
     }
 
     /// As [`prepare`](Self::prepare); test records that are held back are neither read nor tested on.
     pub(crate) fn with_test_records(
         config: &Config,
-        inputs: Option<Inputs>,
+        encoders: Option<FieldEncoders>,
         test_records: TestRecords,
     ) -> Result<Self> {
         let mut config = config.clone();
         config.validate()?;
-        let mut model_config = AnyModelConfig::new(&config.model)?;
+        let mut configured = config.configured_model()?;
         let metrics = config.metrics()?;
         let device = config.device()?;
         if config.threads > 0 {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
         let_threads_sleep();
-        let goes_on = inputs.is_some();
+        let is_resumed = encoders.is_some();
         // A wrong file should be known before the records are read.
         let first_weights =
-            config.model.weights.as_deref().filter(|_| !goes_on).map(read_weights).transpose()?;
-        let corpus = Corpus::load(&config, &model_config, inputs, test_records)?;
+            config.model.weights.as_deref().filter(|_| !is_resumed).map(read_weights).transpose()?;
+        let corpus = Corpus::load(&config, &configured.reads(), encoders, test_records)?;
         let mut summary = corpus.summary()?;
-        let vectors = match (&config.text.vectors, &corpus.inputs) {
-            (Some(path), Inputs::Texts(words)) if !goes_on => {
+        let vectors = match (&config.text.vectors, &corpus.encoders.words) {
+            (Some(path), Some(words)) if !is_resumed => {
                 let vectors = load_vectors(path, &words.vocab, None, config.seed)?;
-                model_config.set_embedding_size(vectors.tensor.size()[1]);
+                if !configured.use_word_vectors(vectors.tensor.size()[1]) {
+                    let name = &config.model.name;
+                    let message = format!("model `{name}` takes no pretrained word vectors: leave it out");
+                    return Err(Error::config("text.vectors", message));
+                }
                 summary.push(format!("word vectors: {} of {} words found", vectors.found, words.vocab.len()));
                 Some(vectors)
             }
             _ => None,
         };
-        config.model.hyperparameters = model_config.to_table();
+        config.model.hyperparameters = configured.to_table();
         // The model is built before the folder, since its settings may yet be wrong.
         let vars = VarStore::new(device);
-        let sizes = Sizes {
-            n_inputs: corpus.inputs.n_inputs(),
-            n_classes: corpus.classes.len(),
-            vectors: vectors.as_ref().map(|v| &v.tensor),
-        };
-        let model = with_model_seed(config.seed, || model_config.build(&vars.root(), &sizes))?;
+        let shape = corpus.shape(vectors.as_ref().map(|vectors| &vectors.tensor));
+        let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::named(e.into()))?;
         if let Some((path, tensors)) = first_weights {
             let report = weights::restore_partial(&vars, &tensors, path).map_err(wrong_weights)?;
@@ -135,7 +133,7 @@ impl Job {
     ) -> Result<Outcome> {
         let run_dir = run_dir()?;
         let corpus = &self.corpus;
-        save_inputs(run_dir.path(), &self.config, &corpus.inputs, &corpus.classes)?;
+        save_inputs(run_dir.path(), &self.config, &corpus.encoders, &corpus.classes)?;
         self.run(run_dir, context, None)
     }
 
@@ -188,7 +186,7 @@ impl Job {
     }
 
     /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
-    pub(crate) fn into_trial(self) -> Result<(Trainer<InputModel>, InputLoader)> {
+    pub(crate) fn into_trial(self) -> Result<(Trainer<BoxedModel>, InputLoader)> {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
         // Without a folder there is no checkpoint to roll back to.
         let step = self.step()?;
@@ -212,8 +210,24 @@ impl Job {
     }
 
     /// What is done with a training batch.
-    fn step(&self) -> Result<(Supervised, Option<Adversarial>)> {
-        Ok((self.supervised()?, self.adversarial()?))
+    fn step(&self) -> Result<BoxedStep> {
+        let Some(step) = self.config.configured_model()?.step() else {
+            let supervised = self.supervised()?;
+            return Ok(match self.adversarial()? {
+                Some(adversarial) => Box::new(adversarial.supervised(supervised)),
+                None => Box::new(supervised),
+            });
+        };
+        let settings =
+            [("loss", self.config.loss.is_some()), ("adversarial", self.config.adversarial.is_some())];
+        match settings.into_iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => {
+                let message =
+                    format!("model `{}` has its own training step: leave it out", self.config.model.name);
+                Err(Error::config(key, message))
+            }
+            None => Ok(step),
+        }
     }
 
     /// The training step with the config's loss; balanced class weights come from the training labels.
@@ -264,20 +278,17 @@ pub(crate) type InputLoader = DataLoader<FieldDataset>;
 /// What a trainer needs of the config to update the weights as a run does.
 pub(crate) fn builder(
     config: &Config,
-    model: InputModel,
+    model: BoxedModel,
     vars: VarStore,
     metrics: Metrics,
-    (supervised, adversarial): (Supervised, Option<Adversarial>),
-) -> Result<TrainerBuilder<InputModel>> {
+    step: BoxedStep,
+) -> Result<TrainerBuilder<BoxedModel>> {
     let builder = Trainer::builder(model, vars)
         .optimizer(config.optimizer.clone())
         .metrics(metrics)
         .clip(config.clip()?)
-        .seed(config.seed);
-    let builder = match adversarial {
-        Some(adversarial) => builder.step(adversarial.supervised(supervised)),
-        None => builder.step(supervised),
-    };
+        .seed(config.seed)
+        .step(step);
     Ok(with_trainer_config(builder, &config.trainer))
 }
 
@@ -354,22 +365,4 @@ fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> Ea
         Some(name) => stopping.monitor(name),
         None => stopping,
     }
-}
-
-/// Settings by dotted names.
-pub(crate) fn by_dotted_name(settings: &impl Serialize) -> Map<String, Value> {
-    fn add(prefix: &str, value: Value, all: &mut Map<String, Value>) {
-        match value {
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-                    add(&name, value, all);
-                }
-            }
-            value => drop(all.insert(prefix.to_owned(), value)),
-        }
-    }
-    let mut all = Map::new();
-    add("", serde_json::to_value(settings).unwrap_or_default(), &mut all);
-    all
 }

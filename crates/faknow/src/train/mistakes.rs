@@ -8,7 +8,7 @@ use tch::Device;
 
 use crate::Result;
 use crate::data::corpus::Corpus;
-use crate::models::InputModel;
+use crate::models::BoxedModel;
 
 /// How many mistakes are told.
 const N_MISTAKES: usize = 10;
@@ -17,7 +17,7 @@ const N_NODES: usize = 20;
 
 /// The surest mistakes among `predictions`, which are of the samples `samples` of `data`.
 pub(crate) fn surest_mistakes(
-    model: &InputModel,
+    model: &BoxedModel,
     data: &FieldDataset,
     samples: &[usize],
     corpus: &Corpus,
@@ -43,8 +43,9 @@ pub(crate) fn surest_mistakes(
             let words = data.tokens(sample)?;
             let word = |token: &u32| {
                 corpus
-                    .inputs
-                    .words()
+                    .encoders
+                    .words
+                    .as_ref()
                     .and_then(|words| words.vocab.word(*token))
                     .unwrap_or_default()
                     .to_owned()

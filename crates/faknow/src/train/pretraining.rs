@@ -9,9 +9,9 @@ use faknow_trainer::{FitReport, Interrupt, Resume, RunDir, Supervised, with_mode
 use tch::nn::VarStore;
 
 use crate::config::Config;
+use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, train_loader};
-use crate::models::registry::AnyModelConfig;
-use crate::train::job::{builder, by_dotted_name};
+use crate::train::job::builder;
 use crate::{Error, Result};
 
 /// The run of this stage, below that of the model.
@@ -31,9 +31,9 @@ pub(crate) fn pretrain(
     from: Option<&Resume>,
 ) -> Result<Option<FitReport>> {
     let own_vars = VarStore::new(vars.device());
-    let model_config = AnyModelConfig::new(&config.model)?;
-    let n_inputs = corpus.inputs.n_inputs();
-    let stage = with_model_seed(config.seed, || model_config.pretraining(&own_vars.root(), n_inputs))?;
+    let model = config.configured_model()?;
+    let shape = corpus.shape(None);
+    let stage = with_model_seed(config.seed, || model.pretraining(&own_vars.root(), &shape))?;
     let Some(stage) = stage else { return Ok(None) };
     let folder = run.join(FOLDER);
     let run_dir = if folder.exists() { RunDir::open(&folder) } else { RunDir::create(&folder) }?;
@@ -41,7 +41,7 @@ pub(crate) fn pretrain(
     settings.optimizer = config.optimizer.clone().without_groups();
     settings.trainer.epochs = stage.epochs;
     let train = train_loader(corpus.train.clone(), config)?;
-    let step = (Supervised::default(), None);
+    let step = Box::new(Supervised::default());
     let mut trainer = builder(&settings, stage.model, own_vars, Metrics::empty(), step)?
         .run_dir(run_dir)
         .interrupt(interrupt.clone())

@@ -1,4 +1,4 @@
-//! Going on with a run that was cut off, or has ended.
+//! Resuming an interrupted run, or extending a finished one.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use faknow_trainer::{ChangeKind, Resume, RunDir};
 
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
-use crate::data::inputs::Inputs;
-use crate::detector::{CONFIG, save_config, save_inputs};
-use crate::models::registry::AnyModelConfig;
+use crate::data::encoders::FieldEncoders;
+use crate::detector::files::{CONFIG, save_config, save_inputs};
+use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::{Outcome, RunContext};
 use crate::{Error, Result};
@@ -28,42 +28,58 @@ pub(crate) const MOVABLE: [&str; 10] = [
     "text.cache",
 ];
 
-/// What may change besides when a run goes on: how long it takes, and a file that it has read already.
+/// What may also change when a run is resumed: how long it takes, and a file that it has read already.
 const FREE: [&str; 2] = ["early_stopping.", "model.weights"];
 
 /// How a run is resumed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResumeOptions {
-    /// The checkpoint to go on from. Default: `last`.
+    /// The checkpoint to resume from. Default: `last`.
     pub from: Option<String>,
-    /// What may be other than when the run began. Default: nothing.
+    /// What may have changed since the run was started. Default: nothing.
     pub allow: Vec<ChangeKind>,
     /// Settings to change, as `key=value`: more epochs, for example. Default: none.
     pub set: Vec<String>,
 }
 
-/// Goes on with the run in the folder `run` as if it had not been cut off, tests the detector, and saves it.
+/// Resumes the run of a builtin model in the directory `run`, tests the detector, and saves it.
 ///
-/// A run that has ended goes on if `trainer.epochs` is now more than it was, else it is tested again.
+/// The result is that of a run that was never interrupted. A finished run is continued if `trainer.epochs` is now more than it
+/// was, else it is tested again.
 ///
 /// # Errors
-/// The folder is none of a run, a file of records or a setting changed, a checkpoint is damaged, or training fails.
+/// The directory holds no run, a file of records or a setting changed, a checkpoint is corrupted, or training fails.
 pub fn resume(run: &Path, options: &ResumeOptions, context: impl Into<RunContext>) -> Result<Outcome> {
-    let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
-    if !run.is_dir() {
-        return Err(missing("no such folder"));
-    }
-    if !run.join(CONFIG).exists() {
-        return Err(missing("`config.toml` is not there, so the run never began: train it anew"));
-    }
-    let run_dir = RunDir::open(run)?;
-    let before = Config::from_file(&run.join(CONFIG))?;
-    let config = before.set_all(&options.set)?;
-    go_on(run_dir, &config, options, TestRecords::Used, context.into())
+    Registry::builtin().resume(run, options, context)
 }
 
-/// Goes on with a run by this config, which takes the place of what `options` sets.
-pub(crate) fn go_on(
+impl Registry {
+    /// Resumes the run of one of these models; see [`resume`].
+    ///
+    /// # Errors
+    /// The directory holds no run, a file of records or a setting changed, a checkpoint is corrupted, or training fails.
+    pub fn resume(
+        &self,
+        run: &Path,
+        options: &ResumeOptions,
+        context: impl Into<RunContext>,
+    ) -> Result<Outcome> {
+        let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
+        if !run.is_dir() {
+            return Err(missing("no such folder"));
+        }
+        if !run.join(CONFIG).exists() {
+            return Err(missing("`config.toml` is not there, so the run was never started; start a new one"));
+        }
+        let run_dir = RunDir::open(run)?;
+        let before = self.config_from_file(&run.join(CONFIG))?;
+        let config = before.set_all(&options.set)?;
+        resume_with(run_dir, &config, options, TestRecords::Used, context.into())
+    }
+}
+
+/// Resumes a run with this config, which takes the place of what `options` sets.
+pub(crate) fn resume_with(
     run_dir: RunDir,
     config: &Config,
     options: &ResumeOptions,
@@ -71,13 +87,13 @@ pub(crate) fn go_on(
     mut context: RunContext,
 ) -> Result<Outcome> {
     let run = run_dir.path();
-    let has_begun = Resume::finds_checkpoint(run);
-    let reads = AnyModelConfig::new(&config.model)?.reads();
-    let inputs = if has_begun { Some(Inputs::load(run, reads)?) } else { None };
-    let job = Job::with_test_records(config, inputs, test_records)?;
-    if !has_begun {
+    let has_started = Resume::finds_checkpoint(run);
+    let reads = config.configured_model()?.reads();
+    let encoders = if has_started { Some(FieldEncoders::load(run, &reads)?) } else { None };
+    let job = Job::with_test_records(config, encoders, test_records)?;
+    if !has_started {
         let corpus = &job.corpus;
-        save_inputs(run, &job.config, &corpus.inputs, &corpus.classes)?;
+        save_inputs(run, &job.config, &corpus.encoders, &corpus.classes)?;
     }
     context.callbacks.push(KeepConfig(job.config.clone()));
     let from = Resume {

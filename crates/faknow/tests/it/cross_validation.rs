@@ -140,9 +140,9 @@ fn other_settings_and_other_records_are_refused() {
         &bench.config,
         3,
         "cv",
-        &["`folds`: ", "was begun with 2, now 3; put it back, or name a new folder"],
+        &["`folds`: ", "was started with 2, got 3; restore it, or start over in a new directory"],
     );
-    says(&config("optimizer.lr=0.5"), 2, "cv", &["`optimizer.lr`: ", "was begun with 0.001, now 0.5"]);
+    says(&config("optimizer.lr=0.5"), 2, "cv", &["`optimizer.lr`: ", "was started with 0.001, got 0.5"]);
     says(&config("early_stopping.patience=9"), 2, "cv", &["`early_stopping.patience`: "]);
     cross_validate(&config("threads=2"), 2, &bench.path("cv"), ContextFactory::default()).unwrap();
     says(
@@ -158,7 +158,7 @@ fn other_settings_and_other_records_are_refused() {
     bench.write("other/x", "");
     says(&bench.config, 2, "other", &["other", "not empty"]);
     bench.write("train.csv", csv(&posts(42)));
-    says(&bench.config, 2, "cv", &["`data`: the records are not those that", "was begun with"]);
+    says(&bench.config, 2, "cv", &["`data`: the records are not those that", "was started with"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use faknow::Config;
 
-use faknow::models::{model_info, models};
+use faknow::models::Registry;
 use toml::{Table, Value};
 
 /// The default cells by key, by section (`## data` is `data`).
@@ -140,9 +140,9 @@ fn every_rule_of_freezing_is_documented() {
 #[test]
 fn every_model_is_documented() {
     let Some(documented) = documented() else { return };
-    for model in models() {
+    for model in Registry::builtin().models() {
         let section = format!("model.name = \"{}\"", model.name);
-        let hyperparameters = model_info(model.name).unwrap().hyperparameters;
+        let hyperparameters = model.hyperparameters;
         let keys = hyperparameters.keys().map(|key| format!("model.{key}")).collect();
         check_keys(&documented, &section, &keys);
         let table = Table::from_iter([("model".to_owned(), Value::Table(hyperparameters))]);

@@ -91,7 +91,7 @@ fn what_cannot_be_chosen_is_said() {
     assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "as runs of older versions");
     bench.write("run/calibration.json", "{");
     let error = Detector::load(&bench.path("run"), Device::Cpu).unwrap_err().to_string();
-    assert!(error.contains("calibration.json") && error.contains("damaged"), "{error}");
+    assert!(error.contains("calibration.json") && error.contains("corrupted"), "{error}");
     let settings = [
         ("decision.threshold=2", "expected highest, f1, precision, or a number from 0 to 1, got `2`"),
         ("decision.precision=1.1", "expected a number from 0 to 1, got 1.1"),

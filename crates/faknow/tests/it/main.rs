@@ -12,6 +12,7 @@ mod data;
 mod detector;
 mod documentation;
 mod judging;
+mod registry;
 mod search;
 mod side_by_side;
 mod support;

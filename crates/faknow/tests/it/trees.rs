@@ -8,7 +8,7 @@ use faknow::config::DataConfig;
 use faknow::data::graph::{TreeJsonReader, read_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
 use faknow::model::weights::read;
-use faknow::models::models;
+use faknow::models::Registry;
 use faknow::report::Mistake;
 use faknow::study::cross_validate;
 use faknow::tch::Device;
@@ -62,7 +62,7 @@ fn error(bench: &Bench) -> String {
 
 #[test]
 fn every_model_of_trees_is_trained_tested_and_used() {
-    for info in models().into_iter().filter(|info| info.reads == "trees") {
+    for info in Registry::builtin().models().into_iter().filter(|info| info.reads.trees.is_some()) {
         let bench = Bench::new(info.name);
         let outcome = bench.train("run").unwrap();
         let (evaluation, _) = outcome.test.unwrap();
@@ -80,7 +80,7 @@ fn every_model_of_trees_is_trained_tested_and_used() {
         assert!(trees.iter().zip(&parts).all(|(tree, parts)| tree.n_nodes() == parts.len()));
         assert!(parts.iter().flatten().any(|&part| part != 0.0), "{}", info.name);
         let error = detector.predict(&["a text"]).unwrap_err().to_string();
-        assert_eq!(error, "this detector judges trees, it was given texts");
+        assert_eq!(error, "this detector takes trees as input, got texts");
     }
 }
 

@@ -8,16 +8,16 @@ use faknow_data::{Classes, FieldDataset, Record, RecordReader};
 
 use crate::config::{Config, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, cut, training_part};
-use crate::data::inputs::{Inputs, Words};
+use crate::data::encoders::{FieldEncoders, WordEncoder};
 use crate::data::text_cache::{TextCache, Tokenized};
+use crate::models::Fields;
 use crate::{Error, Result};
 
-/// Reads the files of `config`; `extra_padding` is the padding that the model wants behind the longest text, `saved` the
-/// inputs of a run that goes on.
+/// Reads the files of `config` for a model that reads these fields; `saved` are the encoders of a run that is resumed.
 pub(crate) fn load(
     config: &Config,
-    extra_padding: usize,
-    saved: Option<Inputs>,
+    reads: &Fields,
+    saved: Option<FieldEncoders>,
     test_records: TestRecords,
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
@@ -29,10 +29,7 @@ pub(crate) fn load(
     for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
         reading.open(path)?;
     }
-    let saved = saved.and_then(|saved| match saved {
-        Inputs::Texts(words) => Some(words.vocab),
-        Inputs::Trees { .. } => None,
-    });
+    let saved = saved.and_then(|saved| saved.words).map(|words| words.vocab);
     if let Some(folder) = &storage.folder {
         std::fs::create_dir_all(folder).map_err(|e| {
             Error::config(
@@ -55,12 +52,13 @@ pub(crate) fn load(
         }
     };
     let Tokenized { train, valid, test, vocab } = tokenized;
+    let extra_padding = reads.words.as_ref().map_or(0, |words| words.extra_padding);
     let input = |data: FieldDataset| data.with_extra_padding(extra_padding);
     Ok(Corpus {
         train: input(train),
         valid: valid.map(input),
         test: test.map(input),
-        inputs: Inputs::Texts(Words { vocab, tokenizer }),
+        encoders: FieldEncoders { words: Some(WordEncoder { vocab, tokenizer }), trees: None },
         classes,
         test_records,
     })
@@ -75,7 +73,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads and cuts all texts, with the words of `saved` if that is given.
+    /// Reads and tokenizes all texts, with the words of `saved` if that is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
         let Self { config, classes, tokenizer, storage } = *self;
         let file = config.train_file()?;

@@ -12,8 +12,9 @@ use faknow_data::{Classes, Dataset, FieldDataset, stratified_split};
 
 use crate::config::{Config, DataConfig, Weighting};
 use crate::data::corpus::{Corpus, TestRecords, cut};
-use crate::data::inputs::{Inputs, Words};
-use crate::data::text_corpus::vocab_options;
+use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::records::vocab_options;
+use crate::data::source::DataSource;
 use crate::{Error, Result};
 
 /// Trees of training, validation and test, and how their nodes became features.
@@ -21,40 +22,34 @@ struct Parts {
     train: FieldDataset,
     valid: Option<FieldDataset>,
     test: Option<FieldDataset>,
-    words: Option<Words>,
+    words: Option<WordEncoder>,
     tf_idf: Option<TfIdf>,
 }
 
-/// Reads the trees of `config`; `saved` are the inputs of a run that goes on.
-pub(crate) fn load(config: &Config, saved: Option<Inputs>, test_records: TestRecords) -> Result<Corpus> {
+/// Reads the trees of `config` from this source; `saved` are the encoders of a run that is resumed.
+pub(crate) fn load(
+    config: &Config,
+    source: DataSource,
+    saved: Option<FieldEncoders>,
+    test_records: TestRecords,
+) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
-    let (n_features, saved_words) = match saved {
-        Some(Inputs::Trees { n_features, words, .. }) => (Some(n_features), words),
-        _ => (None, None),
-    };
+    let FieldEncoders { words, trees } = saved.unwrap_or_default();
+    let n_features = trees.map(|trees| trees.n_features);
     let data = &config.data;
-    let parts = match (&data.trees, &data.upfd, &data.train) {
-        (Some(trees), None, None) => from_file(config, trees, &classes, n_features)?,
-        (None, Some(folder), None) => from_upfd(config, folder)?,
-        (None, None, Some(file)) => from_json(config, file, &classes, n_features, saved_words)?,
-        (None, None, None) => {
-            let message =
-                "no trees; give them with `--trees FILE`, `--upfd DIR` or, as JSON lines, `--train FILE`";
-            return Err(Error::config("data.trees", message));
-        }
-        _ => {
-            let message = "expected one of `data.trees`, `data.upfd` and `data.train`, got several";
-            return Err(Error::config("data.trees", message));
-        }
+    let parts = match (source, &data.trees, &data.upfd) {
+        (DataSource::TreeFile, Some(trees), _) => from_file(config, trees, &classes, n_features)?,
+        (DataSource::Upfd, _, Some(folder)) => from_upfd(config, folder)?,
+        _ => from_json(config, config.train_file()?, &classes, n_features, words)?,
     };
     let Parts { train, valid, test, words, tf_idf } = parts;
     check_classes(config, &train, &classes)?;
-    let inputs = Inputs::Trees { n_features: train.n_node_features(), words, tf_idf };
+    let trees = Some(TreeEncoder { n_features: train.n_node_features(), tf_idf });
     Ok(Corpus {
         train,
         valid,
         test: test.filter(|_| test_records == TestRecords::Used),
-        inputs,
+        encoders: FieldEncoders { words, trees },
         classes,
         test_records,
     })
@@ -228,7 +223,7 @@ fn from_json(
     file: &Path,
     classes: &Classes,
     n_features: Option<usize>,
-    saved: Option<Words>,
+    saved: Option<WordEncoder>,
 ) -> Result<Parts> {
     let data = &config.data;
     let read =
@@ -258,7 +253,7 @@ fn from_json(
         (None, true) => {
             let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
             let vocab = graph::tree_vocab(&train, &tokenizer, &vocab_options(&config.text))?;
-            Some(Words { vocab, tokenizer })
+            Some(WordEncoder { vocab, tokenizer })
         }
         (None, false) => None,
     };
@@ -287,11 +282,11 @@ fn from_json(
 /// Trees whose nodes' texts are counted by these words, or whose features are as they stand.
 pub(crate) fn to_trees(
     trees: Vec<RawTree>,
-    words: Option<&Words>,
+    words: Option<&WordEncoder>,
     n_features: Option<usize>,
     file: &Path,
 ) -> Result<Vec<Tree>> {
-    let words = words.map(|words: &Words| -> (&Tokenizer, &Vocab) { (&words.tokenizer, &words.vocab) });
+    let words = words.map(|words: &WordEncoder| -> (&Tokenizer, &Vocab) { (&words.tokenizer, &words.vocab) });
     Ok(graph::raw_to_trees(trees, words, n_features, file)?)
 }
 
@@ -324,7 +319,7 @@ pub(crate) fn read_all(
     data: &DataConfig,
     classes: &Classes,
     n_features: usize,
-    words: Option<&Words>,
+    words: Option<&WordEncoder>,
 ) -> Result<Vec<Tree>> {
     let config = Config { data: data.clone(), ..Config::default() };
     match (&data.trees, &data.upfd, &data.train) {

@@ -1,0 +1,97 @@
+//! How records and trees become the fields that a model reads: saved with a run, so that it can predict.
+
+use std::path::Path;
+
+use faknow_data::graph::TfIdf;
+use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
+use faknow_data::{FieldDataset, Record};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::Result;
+use crate::files::{read_json, write_json};
+use crate::models::{Fields, Shape};
+
+const VOCAB: &str = "vocab.txt";
+const TOKENIZER: &str = "tokenizer.json";
+const FEATURES: &str = "features.json";
+
+/// The encoders of the fields that a model reads.
+#[derive(Debug, Default)]
+pub(crate) struct FieldEncoders {
+    /// Of a text, or of the texts of nodes.
+    pub(crate) words: Option<WordEncoder>,
+    /// Of a propagation tree.
+    pub(crate) trees: Option<TreeEncoder>,
+}
+
+/// How texts become token ids.
+#[derive(Debug)]
+pub(crate) struct WordEncoder {
+    pub(crate) vocab: Vocab,
+    pub(crate) tokenizer: Tokenizer,
+}
+
+/// How trees become node features.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TreeEncoder {
+    /// Features of a node.
+    pub(crate) n_features: usize,
+    /// How the features are weighted, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tf_idf: Option<TfIdf>,
+}
+
+impl WordEncoder {
+    /// Returns the records as a model sees them that wants this much padding; domains are left out.
+    pub(crate) fn dataset<I>(&self, records: I, extra_padding: usize) -> Result<FieldDataset>
+    where
+        I: IntoIterator<Item = faknow_data::Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let data = FieldDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
+        Ok(data.with_extra_padding(extra_padding))
+    }
+}
+
+impl FieldEncoders {
+    /// Returns the file of a run directory that is missing, if there is one.
+    pub(crate) fn missing(run: &Path, reads: &Fields) -> Option<&'static str> {
+        let words: &[&str] = if reads.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };
+        let trees: &[&str] = if reads.trees.is_some() { &[FEATURES] } else { &[] };
+        words.iter().chain(trees).copied().find(|name| !run.join(name).exists())
+    }
+
+    /// Loads what [`save`](Self::save) wrote, for a model that reads these fields.
+    pub(crate) fn load(run: &Path, reads: &Fields) -> Result<Self> {
+        let words = || -> Result<WordEncoder> {
+            let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
+            Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
+        };
+        // Nodes of trees may have texts, or features as they stand.
+        let has_words = reads.words.is_some() || run.join(VOCAB).exists();
+        let trees = reads.trees.is_some().then(|| read_json(&run.join(FEATURES)));
+        Ok(Self { words: has_words.then(words).transpose()?, trees: trees.transpose()? })
+    }
+
+    pub(crate) fn save(&self, run: &Path) -> Result<()> {
+        if let Some(trees) = &self.trees {
+            write_json(&run.join(FEATURES), trees)?;
+        }
+        if let Some(words) = &self.words {
+            words.vocab.save(run.join(VOCAB))?;
+            write_json(&run.join(TOKENIZER), words.tokenizer.config())?;
+        }
+        Ok(())
+    }
+
+    /// Returns what the size of a model depends on.
+    pub(crate) fn shape<'a>(&self, n_classes: usize, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
+        Shape {
+            vocab_size: self.words.as_ref().map_or(0, |words| words.vocab.len()),
+            n_node_features: self.trees.as_ref().map_or(0, |trees| trees.n_features),
+            n_classes,
+            word_vectors,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Where the samples of a run come from, and which settings apply there.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::config::dotted::by_dotted_name;
+use crate::config::{Config, DataConfig};
+use crate::models::Fields;
+use crate::{Error, Result};
+
+/// Where the samples of a run come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataSource {
+    /// Files of records with a text: `data.train` of a model that reads texts.
+    Records,
+    /// One file or folder of trees: `data.trees`.
+    TreeFile,
+    /// A UPFD data set: `data.upfd`.
+    Upfd,
+    /// Trees as JSON lines: `data.train` of a model that reads trees.
+    TreeLines,
+}
+
+/// A setting that applies to some sources only.
+struct SourceOption {
+    /// Dotted name.
+    key: &'static str,
+    sources: &'static [DataSource],
+    /// What to use instead for another source.
+    help: &'static [(DataSource, &'static str)],
+}
+
+use DataSource::{Records as R, TreeFile as T, TreeLines as L, Upfd as U};
+
+/// Settings that name trees.
+const NEEDS_TREES: [&str; 2] = ["data.trees", "data.upfd"];
+
+const TEST_IDS: &[(DataSource, &str)] = &[(T, "name the test trees with `data.test_ids`"), (U, OWN_SPLIT)];
+const VALID_IDS: &[(DataSource, &str)] =
+    &[(T, "name the validation trees with `data.valid_ids`"), (U, OWN_SPLIT)];
+const OWN_SPLIT: &str = "it has its own split";
+
+/// Every setting of `[data]` and `[text]`, with the sources that it applies to.
+#[rustfmt::skip]
+const OPTIONS: &[SourceOption] = &[
+    SourceOption { key: "data.train", sources: &[R, L], help: &[(T, "name the training trees with `data.train_ids`")] },
+    SourceOption { key: "data.valid", sources: &[R, L], help: VALID_IDS },
+    SourceOption { key: "data.test", sources: &[R, L], help: TEST_IDS },
+    SourceOption { key: "data.trees", sources: &[T], help: &[] },
+    SourceOption { key: "data.labels", sources: &[T], help: &[(R, "name the field of the label with `data.label`")] },
+    SourceOption { key: "data.train_ids", sources: &[T], help: &[] },
+    SourceOption { key: "data.valid_ids", sources: &[T], help: &[] },
+    SourceOption { key: "data.test_ids", sources: &[T], help: &[] },
+    SourceOption { key: "data.upfd", sources: &[U], help: &[] },
+    SourceOption { key: "data.feature", sources: &[U], help: &[] },
+    SourceOption { key: "data.weighting", sources: &[T, U, L], help: &[] },
+    SourceOption { key: "data.split_by_event", sources: &[T], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "data.text", sources: &[R], help: &[] },
+    SourceOption { key: "data.label", sources: &[R], help: &[(T, "name the file of the labels with `data.labels`")] },
+    SourceOption { key: "data.domain", sources: &[R], help: &[] },
+    SourceOption { key: "data.classes", sources: &[R, T, U, L], help: &[] },
+    SourceOption { key: "data.values", sources: &[R, T, L], help: &[(U, "its labels are class numbers")] },
+    SourceOption { key: "data.format", sources: &[R], help: &[] },
+    SourceOption { key: "data.header", sources: &[R], help: &[] },
+    SourceOption { key: "data.quotes", sources: &[R], help: &[] },
+    SourceOption { key: "data.split", sources: &[R, T, L], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "data.fold", sources: &[R, T, L], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "text.language", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.tokenizer", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.lowercase", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.punctuation", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.normalize_urls", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.normalize_mentions", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.stop_words", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.max_length", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.min_count", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.max_vocab", sources: &[R, L], help: &[] },
+    SourceOption { key: "text.vectors", sources: &[R], help: &[] },
+    SourceOption { key: "text.memory", sources: &[R], help: &[] },
+    SourceOption { key: "text.cache", sources: &[R], help: &[] },
+];
+
+impl DataSource {
+    /// Returns the source that `data` names for a model that reads these fields; `None` if it names none yet.
+    ///
+    /// # Errors
+    /// `data` names several sources, or no source has these fields together.
+    pub(crate) fn of(data: &DataConfig, reads: &Fields) -> Result<Option<Self>> {
+        if reads.words.is_some() == reads.trees.is_some() {
+            let message = format!("expected a model that reads text or trees, got one that reads `{reads}`");
+            return Err(Error::config("model.name", message));
+        }
+        if reads.words.is_some() {
+            return Ok(Some(Self::Records));
+        }
+        let sources = [
+            (data.trees.is_some(), Self::TreeFile),
+            (data.upfd.is_some(), Self::Upfd),
+            (data.train.is_some(), Self::TreeLines),
+        ];
+        let mut named = sources.into_iter().filter(|(is_named, _)| *is_named).map(|(_, source)| source);
+        match (named.next(), named.next()) {
+            (_, Some(_)) => {
+                let message = "expected one of `data.trees`, `data.upfd` and `data.train`, got several";
+                Err(Error::config("data.trees", message))
+            }
+            (source, None) => Ok(source),
+        }
+    }
+}
+
+/// Refuses settings that do not apply to the source of the samples.
+///
+/// # Errors
+/// Names the setting, where it applies, and what to use instead.
+pub(crate) fn check_options(config: &Config, reads: &Fields) -> Result<()> {
+    let Some(source) = DataSource::of(&config.data, reads)? else { return Ok(()) };
+    let (own, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
+    let is_set = |key: &str| {
+        let part =
+            |name: &str| name == key || name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let set = |(name, value): (&String, &Value)| part(name) && default.get(name) != Some(value);
+        own.iter().any(set)
+    };
+    let wrong = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
+    let Some(option) = wrong else { return Ok(()) };
+    if source == DataSource::Records && NEEDS_TREES.contains(&option.key) {
+        let message = format!("expected a model that reads trees, got one that reads {reads}");
+        return Err(Error::config(option.key, message));
+    }
+    let sources: Vec<String> = option.sources.iter().map(ToString::to_string).collect();
+    let help = option.help.iter().find(|(other, _)| *other == source);
+    let help = help.map(|(_, help)| format!("; {help}")).unwrap_or_default();
+    Err(Error::config(option.key, format!("expected {}, got {source}{help}", sources.join(" or "))))
+}
+
+impl fmt::Display for DataSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Records => "records of texts",
+            Self::TreeFile => "trees of `data.trees`",
+            Self::Upfd => "a UPFD data set",
+            Self::TreeLines => "trees as JSON lines",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A value that no setting has by default.
+    const VALUES: &[(&str, &str)] = &[
+        ("data.split_by_event", "true"),
+        ("data.weighting", "none"),
+        ("data.classes", "['a', 'b']"),
+        ("data.values", "{ fake = ['hoax'] }"),
+        ("data.format", "csv"),
+        ("data.header", "false"),
+        ("data.quotes", "false"),
+        ("data.split", "[0.8, 0.1, 0.1]"),
+        ("data.fold", "'1 of 2'"),
+        ("text.language", "zh"),
+        ("text.tokenizer", "characters"),
+        ("text.lowercase", "false"),
+        ("text.punctuation", "true"),
+        ("text.normalize_urls", "false"),
+        ("text.normalize_mentions", "true"),
+        ("text.max_length", "7"),
+        ("text.min_count", "7"),
+        ("text.max_vocab", "7"),
+        ("text.memory", "7"),
+    ];
+
+    fn config_of(source: DataSource) -> (Config, Fields) {
+        let (key, reads) = match source {
+            DataSource::Records => ("data.train", Fields::words()),
+            DataSource::TreeFile => ("data.trees", Fields::trees()),
+            DataSource::Upfd => ("data.upfd", Fields::trees()),
+            DataSource::TreeLines => ("data.train", Fields::trees()),
+        };
+        (Config::default().set(&format!("{key}=x")).unwrap(), reads)
+    }
+
+    #[test]
+    fn every_setting_is_taken_where_it_applies_and_refused_by_name_elsewhere() {
+        // What names a source makes it another one.
+        let names_source = ["data.train", "data.trees", "data.upfd"];
+        for source in [R, T, U, L] {
+            let (config, reads) = config_of(source);
+            assert_eq!(DataSource::of(&config.data, &reads).unwrap(), Some(source));
+            check_options(&config, &reads).unwrap();
+            for option in OPTIONS {
+                if source != R && names_source.contains(&option.key) {
+                    continue;
+                }
+                let value =
+                    VALUES.iter().find(|(key, _)| *key == option.key).map_or("'x'", |(_, value)| value);
+                let config = config.set(&format!("{}={value}", option.key)).unwrap();
+                match check_options(&config, &reads) {
+                    Ok(()) => assert!(option.sources.contains(&source), "{} with {source}", option.key),
+                    Err(error) => {
+                        let error = error.to_string();
+                        assert!(!option.sources.contains(&source), "{error}");
+                        assert!(error.starts_with(&format!("`{}`: expected ", option.key)), "{error}");
+                        let got = if NEEDS_TREES.contains(&option.key) {
+                            "one that reads"
+                        } else {
+                            &source.to_string()
+                        };
+                        assert!(error.contains(&format!(", got {got}")), "{error}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_setting() {
+        let known: BTreeSet<&str> = OPTIONS.iter().map(|option| option.key).collect();
+        assert_eq!(known.len(), OPTIONS.len(), "a setting is in the table twice");
+        for table in ["data", "text"] {
+            let error = Config::default().set(&format!("{table}.no_such_key=1")).unwrap_err().to_string();
+            let names = error.split_once("expected one of ").unwrap().1.split('`').skip(1).step_by(2);
+            let names: BTreeSet<String> = names.map(|name| format!("{table}.{name}")).collect();
+            let prefix = format!("{table}.");
+            let ours =
+                known.iter().filter(|key| key.starts_with(&prefix)).map(|key| (*key).to_owned()).collect();
+            assert_eq!(names, ours);
+        }
+    }
+
+    #[test]
+    fn several_sources_are_refused() {
+        let config = Config::default().set_all(&["data.train=x", "data.trees=y"]).unwrap();
+        let error = DataSource::of(&config.data, &Fields::trees()).unwrap_err().to_string();
+        assert!(error.contains("got several"), "{error}");
+        assert_eq!(DataSource::of(&Config::default().data, &Fields::trees()).unwrap(), None);
+    }
+}

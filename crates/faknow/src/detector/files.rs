@@ -1,0 +1,49 @@
+//! The files of a run directory that prediction needs, and how they are written.
+
+use std::path::{Path, PathBuf};
+
+use faknow_data::Classes;
+use faknow_trainer::WEIGHTS_FILE;
+
+use crate::config::Config;
+use crate::data::encoders::FieldEncoders;
+use crate::files::{write_json, write_whole};
+use crate::{Error, Result};
+
+/// The libtorch that this version is made for.
+pub(crate) const LIBTORCH: &str = "2.13.0";
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const CLASSES: &str = "classes.json";
+
+/// Writes all that [`Detector::load`](crate::Detector::load) needs besides the weights.
+pub(crate) fn save_inputs(
+    run: &Path,
+    config: &Config,
+    encoders: &FieldEncoders,
+    classes: &Classes,
+) -> Result<()> {
+    encoders.save(run)?;
+    write_json(&run.join(CLASSES), classes)?;
+    save_config(run, config)
+}
+
+/// Writes every setting, whole or not at all. It comes last: a folder with a config has all else too.
+pub(crate) fn save_config(run: &Path, config: &Config) -> Result<()> {
+    let header = format!(
+        "# Every setting of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
+    write_whole(&run.join(CONFIG), &(header + &text))
+}
+
+/// The weights that the run was to end with, or else those that are there.
+pub(crate) fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
+    let last = ["last", "previous", "failed"];
+    let names = if config.trainer.restore_best { [&["best"], &last[..]] } else { [&last[..], &["best"]] };
+    names
+        .concat()
+        .iter()
+        .map(|name| run.join("checkpoints").join(name).join(WEIGHTS_FILE))
+        .find(|p| p.exists())
+}

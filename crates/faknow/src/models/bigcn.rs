@@ -1,0 +1,38 @@
+//! BiGCN.
+
+use faknow_model::{BiGcn, BiGcnConfig, Result};
+use faknow_trainer::OptimizerConfig;
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
+
+pub(super) struct BiGcnSpec;
+
+impl ModelSpec for BiGcnSpec {
+    const NAME: &'static str = "bigcn";
+    const TITLE: &'static str = "graph convolutions down and up the tree, with the root at every node";
+    const PAPER: &'static str = "Bian et al., Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks, AAAI 2020";
+
+    type Config = BiGcnConfig;
+
+    fn reads(_: &BiGcnConfig) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &BiGcnConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        Ok(Box::new(BiGcn::new(path, config, shape.n_node_features, shape.n_classes)?))
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        TrainingDefaults {
+            optimizer: OptimizerConfig::adam(0.0005)
+                .weight_decay(0.0001)
+                .group("BURumorGCN.*", |group| group.lr(0.0001))
+                .into(),
+            loader: LoaderConfig { batch_size: 128, buckets: 0, ..LoaderConfig::default() },
+            trainer: TrainerConfig { epochs: 200, ..TrainerConfig::default() },
+            early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+        }
+    }
+}

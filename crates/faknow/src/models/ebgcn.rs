@@ -1,0 +1,43 @@
+//! EBGCN.
+
+use faknow_model::{Ebgcn, EbgcnConfig, Result};
+use faknow_trainer::OptimizerConfig;
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
+
+pub(super) struct EbgcnSpec;
+
+impl ModelSpec for EbgcnSpec {
+    const NAME: &'static str = "ebgcn";
+    const TITLE: &'static str = "BiGCN whose edges have weights that are inferred";
+    const PAPER: &'static str = "Wei et al., Towards Propagation Uncertainty: Edge-enhanced Bayesian Graph Convolutional Networks for Rumor Detection, ACL 2021";
+
+    type Config = EbgcnConfig;
+
+    fn reads(_: &EbgcnConfig) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &EbgcnConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        Ok(Box::new(Ebgcn::new(path, config, shape.n_node_features, shape.n_classes)?))
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        TrainingDefaults {
+            optimizer: OptimizerConfig::adam(0.0005)
+                .weight_decay(0.0001)
+                .group("BURumorGCN.conv*", |group| group.lr(0.0001))
+                .into(),
+            loader: LoaderConfig {
+                batch_size: 128,
+                eval_batch_size: 64,
+                buckets: 0,
+                ..LoaderConfig::default()
+            },
+            trainer: TrainerConfig { epochs: 200, ..TrainerConfig::default() },
+            early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! GCNFN.
+
+use faknow_model::{Gcnfn, GcnfnConfig, Result};
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults, upfd};
+
+pub(super) struct GcnfnSpec;
+
+impl ModelSpec for GcnfnSpec {
+    const NAME: &'static str = "gcnfn";
+    const TITLE: &'static str = "two convolutions by attention, mean over the tree, two linear layers";
+    const PAPER: &'static str =
+        "Monti et al., Fake News Detection on Social Media using Geometric Deep Learning, 2019";
+
+    type Config = GcnfnConfig;
+
+    fn reads(_: &GcnfnConfig) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &GcnfnConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        Ok(Box::new(Gcnfn::new(path, config, shape.n_node_features, shape.n_classes)?))
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        upfd::training_defaults()
+    }
+}

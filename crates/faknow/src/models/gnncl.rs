@@ -1,0 +1,35 @@
+//! GNNCL.
+
+use faknow_model::{Gnncl, GnnclConfig, Result};
+use faknow_trainer::OptimizerConfig;
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
+
+pub(super) struct GnnclSpec;
+
+impl ModelSpec for GnnclSpec {
+    const NAME: &'static str = "gnncl";
+    const TITLE: &'static str = "the tree pooled twice into clusters that are learnt (DiffPool)";
+    const PAPER: &'static str = "Han, Karunasekera and Leckie, Graph Neural Networks with Continual Learning for Fake News Detection from Social Media, 2020";
+
+    type Config = GnnclConfig;
+
+    fn reads(_: &GnnclConfig) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &GnnclConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        Ok(Box::new(Gnncl::new(path, config, shape.n_node_features, shape.n_classes)?))
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        TrainingDefaults {
+            optimizer: OptimizerConfig::adam(0.001).into(),
+            loader: LoaderConfig { batch_size: 128, eval_batch_size: 128, ..LoaderConfig::default() },
+            trainer: TrainerConfig { epochs: 60, ..TrainerConfig::default() },
+            early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! GCN, GraphSAGE and GAT: one graph convolution each, as the benchmark of UPFD compares them.
+
+use faknow_model::{ConvKind, GraphClassifier, GraphClassifierConfig, Result};
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults, upfd};
+
+pub(super) struct GcnSpec;
+pub(super) struct GraphSageSpec;
+pub(super) struct GatSpec;
+
+fn build(
+    kind: ConvKind,
+    path: &Path<'_>,
+    config: &GraphClassifierConfig,
+    shape: &Shape<'_>,
+) -> Result<BoxedModel> {
+    let Shape { n_node_features, n_classes, .. } = *shape;
+    Ok(Box::new(GraphClassifier::new(path, kind, config, n_node_features, n_classes)?))
+}
+
+impl ModelSpec for GcnSpec {
+    const NAME: &'static str = "gcn";
+    const TITLE: &'static str = "a graph convolution, maximum over the tree, linear layer";
+    const PAPER: &'static str =
+        "Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017";
+
+    type Config = GraphClassifierConfig;
+
+    fn reads(_: &Self::Config) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<BoxedModel> {
+        build(ConvKind::Gcn, path, config, shape)
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        upfd::training_defaults()
+    }
+}
+
+impl ModelSpec for GraphSageSpec {
+    const NAME: &'static str = "graphsage";
+    const TITLE: &'static str =
+        "a convolution of a node and the mean of its neighbours, maximum over the tree, linear layer";
+    const PAPER: &'static str =
+        "Hamilton, Ying and Leskovec, Inductive Representation Learning on Large Graphs, NIPS 2017";
+
+    type Config = GraphClassifierConfig;
+
+    fn reads(_: &Self::Config) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<BoxedModel> {
+        build(ConvKind::Sage, path, config, shape)
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        upfd::training_defaults()
+    }
+}
+
+impl ModelSpec for GatSpec {
+    const NAME: &'static str = "gat";
+    const TITLE: &'static str = "a convolution by attention, maximum over the tree, linear layer";
+    const PAPER: &'static str = "Veličković et al., Graph Attention Networks, ICLR 2018";
+
+    type Config = GraphClassifierConfig;
+
+    fn reads(_: &Self::Config) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<BoxedModel> {
+        build(ConvKind::Gat, path, config, shape)
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        upfd::training_defaults()
+    }
+}

@@ -1,0 +1,33 @@
+//! TextCNN.
+
+use faknow_model::{Result, TextCnn, TextCnnConfig};
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Shape, WordField};
+
+pub(super) struct TextCnnSpec;
+
+impl ModelSpec for TextCnnSpec {
+    const NAME: &'static str = "textcnn";
+    const TITLE: &'static str = "convolutions over word vectors, maximum over time, linear layer";
+    const PAPER: &'static str = "Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014";
+
+    type Config = TextCnnConfig;
+
+    fn reads(config: &TextCnnConfig) -> Fields {
+        Fields::default().with_words(WordField::default().extra_padding(config.extra_padding()))
+    }
+
+    fn build(path: &Path<'_>, config: &TextCnnConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        let model = match shape.word_vectors {
+            Some(vectors) => TextCnn::with_vectors(path, config, vectors, shape.n_classes)?,
+            None => TextCnn::new(path, config, shape.vocab_size, shape.n_classes)?,
+        };
+        Ok(Box::new(model))
+    }
+
+    fn use_word_vectors(config: &mut TextCnnConfig, size: i64) -> bool {
+        config.embedding_size = size;
+        true
+    }
+}

@@ -1,0 +1,50 @@
+//! TrustRD: an encoder that learns without labels, then a Bayesian classifier.
+
+use faknow_model::{Result, TrustRd, TrustRdConfig, TrustRdPretraining};
+use faknow_trainer::OptimizerConfig;
+use tch::nn::Path;
+
+use super::{BoxedModel, Fields, ModelSpec, Pretraining, Shape, TrainingDefaults};
+use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
+
+pub(super) struct TrustRdSpec;
+
+impl ModelSpec for TrustRdSpec {
+    const NAME: &'static str = "trustrd";
+    const TITLE: &'static str =
+        "an encoder that learns without labels first (GIN), then a Bayesian classifier";
+    const PAPER: &'static str =
+        "Towards Trustworthy Rumor Detection with Interpretable Graph Structural Learning, CIKM 2023";
+
+    type Config = TrustRdConfig;
+
+    fn reads(_: &TrustRdConfig) -> Fields {
+        Fields::trees()
+    }
+
+    fn build(path: &Path<'_>, config: &TrustRdConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        Ok(Box::new(TrustRd::new(path, config, shape.n_node_features, shape.n_classes)?))
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        TrainingDefaults {
+            optimizer: OptimizerConfig::adam(0.0005).weight_decay(0.0001).into(),
+            loader: LoaderConfig { batch_size: 128, buckets: 0, ..LoaderConfig::default() },
+            trainer: TrainerConfig { epochs: 200, ..TrainerConfig::default() },
+            early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+        }
+    }
+
+    fn pretraining(
+        path: &Path<'_>,
+        config: &TrustRdConfig,
+        shape: &Shape<'_>,
+    ) -> Result<Option<Pretraining>> {
+        if config.pretrain_epochs == 0 {
+            return Ok(None);
+        }
+        let model = TrustRdPretraining::new(path, config, shape.n_node_features)?;
+        let (epochs, prefix) = (config.pretrain_epochs, TrustRdPretraining::PREFIX);
+        Ok(Some(Pretraining { model: Box::new(model), epochs, prefix }))
+    }
+}

@@ -1,0 +1,197 @@
+//! The models that a config can name: builtin ones, and custom ones next to them.
+
+use faknow::callbacks::Callbacks;
+use faknow::data::FieldBatch;
+use faknow::model::layers::{Embedding, Linear};
+use faknow::model::{Mode, Model, Output, Result, loss};
+use faknow::models::{BoxedModel, Fields, ModelSpec, Registry, Shape};
+use faknow::tch::{Device, nn};
+use faknow::train::ResumeOptions;
+use faknow::trainer::RunDir;
+use faknow::{Config, train};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::support::{Bench, posts};
+
+/// The settings by which the authors of the models trained them.
+const TRAINING: &str = r#"
+[upfd]
+optimizer = { name = "adam", lr = 0.001, weight_decay = 0.01 }
+loader = { batch_size = 128, buckets = 0 }
+trainer = { epochs = 60 }
+early_stopping = { patience = 15 }
+
+[gnncl]
+optimizer = { name = "adam", lr = 0.001 }
+loader = { batch_size = 128, eval_batch_size = 128 }
+trainer = { epochs = 60 }
+early_stopping = { patience = 15 }
+
+[ebgcn]
+optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.0001, groups = [{ pattern = "BURumorGCN.conv*", lr = 0.0001 }] }
+loader = { batch_size = 128, eval_batch_size = 64, buckets = 0 }
+trainer = { epochs = 200 }
+early_stopping = { patience = 15 }
+
+[bigcn]
+optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.0001, groups = [{ pattern = "BURumorGCN.*", lr = 0.0001 }] }
+loader = { batch_size = 128, buckets = 0 }
+trainer = { epochs = 200 }
+early_stopping = { patience = 15 }
+
+[trustrd]
+optimizer = { name = "adam", lr = 0.0005, weight_decay = 0.0001 }
+loader = { batch_size = 128, buckets = 0 }
+trainer = { epochs = 200 }
+early_stopping = { patience = 15 }
+"#;
+
+#[test]
+fn builtin_models_are_trained_as_by_their_authors() {
+    let known = TRAINING.parse::<Table>().unwrap();
+    for model in Registry::builtin().models() {
+        let table = known.get(model.name).or_else(|| known.get("upfd")).and_then(toml::Value::as_table);
+        let expected = if model.name == "textcnn" { Table::new() } else { table.unwrap().clone() };
+        let config = Config::for_model(model.name).unwrap().to_table().unwrap();
+        for (name, settings) in &expected {
+            for (key, value) in settings.as_table().unwrap() {
+                assert_eq!(config[name].get(key), Some(value), "{}: {name}.{key}", model.name);
+            }
+        }
+        assert!(model.training.keys().all(|table| expected.contains_key(table)), "{}", model.training);
+        Config::for_model(model.name).unwrap().validate().unwrap();
+    }
+}
+
+/// The mean of the word vectors, and a linear layer.
+struct BagOfWords {
+    embedding: Embedding,
+    classifier: Linear,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BagConfig {
+    size: i64,
+}
+
+impl Default for BagConfig {
+    fn default() -> Self {
+        Self { size: 4 }
+    }
+}
+
+impl Model for BagOfWords {
+    type Batch = FieldBatch;
+
+    fn forward(&self, batch: &FieldBatch, _: Mode) -> Result<Output> {
+        let vectors = self.embedding.forward(&batch.words()?.ids)?;
+        let mean = vectors.f_mean_dim(Some([1].as_slice()), false, vectors.kind())?;
+        loss::classify(self.classifier.forward(&mean)?, batch)
+    }
+}
+
+struct BagSpec;
+
+impl ModelSpec for BagSpec {
+    const NAME: &'static str = "bag-of-words";
+    const TITLE: &'static str = "mean of word vectors, linear layer";
+    const PAPER: &'static str = "none";
+    type Config = BagConfig;
+
+    fn reads(_: &BagConfig) -> Fields {
+        Fields::words()
+    }
+
+    fn build(path: &nn::Path<'_>, config: &BagConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        Ok(Box::new(BagOfWords {
+            embedding: Embedding::random(&(path / "embedding"), shape.vocab_size as i64, config.size)?,
+            classifier: Linear::new(&(path / "classifier"), config.size, shape.n_classes as i64)?,
+        }))
+    }
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::builtin();
+    registry.register::<BagSpec>().unwrap();
+    registry
+}
+
+#[test]
+fn a_custom_model_trains_resumes_and_predicts_like_a_builtin_one() {
+    let bench = Bench::new(&posts(40));
+    let settings = ["model.name=bag-of-words", "model.size=3", "trainer.epochs=2", "device=cpu", "threads=1"];
+    let config = Config { registry: registry(), data: bench.config.data.clone(), ..Config::default() };
+    let config = config.set_all(&settings).unwrap();
+    let outcome = train(&config, || RunDir::create(bench.path("run")), Callbacks::default()).unwrap();
+    assert_eq!(outcome.fit.history.epochs.len(), 2);
+
+    let more = ResumeOptions { set: vec!["trainer.epochs=3".into()], ..ResumeOptions::default() };
+    let error = faknow::resume(&outcome.run, &more, Callbacks::default()).unwrap_err().to_string();
+    assert!(error.contains("unknown model `bag-of-words`"), "{error}");
+    let outcome = registry().resume(&outcome.run, &more, Callbacks::default()).unwrap();
+    assert_eq!(outcome.fit.history.epochs.len(), 3);
+
+    let detector = registry().load_detector(&outcome.run, Device::Cpu).unwrap();
+    assert_eq!(detector.predict(&["rain and storm"]).unwrap().len(), 1);
+    assert_eq!(detector.config().model.hyperparameters["size"].as_integer(), Some(3));
+
+    bench.write("words.vec", "2 2\nrain 1 2\nstorm 3 4\n");
+    let vectors = config.set(&format!("text.vectors='{}'", bench.path("words.vec").display())).unwrap();
+    let error = train(&vectors, || RunDir::create(bench.path("other")), Callbacks::default()).unwrap_err();
+    assert!(
+        error.to_string().starts_with("`text.vectors`: model `bag-of-words` takes no pretrained"),
+        "{error}"
+    );
+    let error = config.set("model.no_such_key=1").unwrap().validate().unwrap_err().to_string();
+    assert!(error.starts_with("`model.no_such_key`: unknown field"), "{error}");
+}
+
+/// A model like the one above under another name.
+macro_rules! renamed {
+    ($spec:ident, $name:literal, $config:ty) => {
+        struct $spec;
+
+        impl ModelSpec for $spec {
+            const NAME: &'static str = $name;
+            const TITLE: &'static str = "";
+            const PAPER: &'static str = "";
+            type Config = $config;
+
+            fn reads(_: &$config) -> Fields {
+                Fields::words()
+            }
+
+            fn build(path: &nn::Path<'_>, _: &$config, shape: &Shape<'_>) -> Result<BoxedModel> {
+                BagSpec::build(path, &BagConfig::default(), shape)
+            }
+        }
+    };
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Reserved {
+    weights: i64,
+}
+
+renamed!(Duplicate, "textcnn", BagConfig);
+renamed!(Capital, "TextCNN", BagConfig);
+renamed!(Empty, "", BagConfig);
+renamed!(Path, "a/b", BagConfig);
+renamed!(WithReserved, "reserved", Reserved);
+
+#[test]
+fn names_that_are_taken_or_ill_formed_are_refused() {
+    fn check<S: ModelSpec>(expected: &str) {
+        let mut registry = Registry::builtin();
+        let error = registry.register::<S>().unwrap_err();
+        assert!(error.is_input() && error.to_string().contains(expected), "{error}");
+        assert_eq!(registry, Registry::builtin());
+    }
+    check::<Duplicate>("a model `textcnn` is registered already");
+    for ill_formed in [check::<Capital>, check::<Empty>, check::<Path>] {
+        ill_formed("expected a name of lowercase letters, digits, `-` and `_` that starts with a letter");
+    }
+    check::<WithReserved>("`model.weights`: `reserved` has a hyper-parameter of this name");
+}
