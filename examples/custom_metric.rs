@@ -77,8 +77,8 @@ fn main() -> anyhow::Result<()> {
     let report = trainer.fit(&train, Some(&valid))?;
 
     println!("epoch  cost    precision_at_50");
-    let cost = report.history.series("valid/cost");
-    for ((epoch, cost), (_, precision)) in cost.iter().zip(report.history.series("valid/precision_at_50")) {
+    let cost = report.history.series("cost")?;
+    for ((epoch, cost), (_, precision)) in cost.iter().zip(report.history.series("precision_at_50")?) {
         println!("{epoch:>5}  {:.4}  {:.4}", cost.unwrap_or(f64::NAN), precision.unwrap_or(f64::NAN));
     }
     println!("{}", report.ended);

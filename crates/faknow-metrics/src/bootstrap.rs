@@ -7,7 +7,7 @@ use crate::{Metrics, Predictions, Result};
 
 /// A metric with the interval in which it lies with a confidence of 95 %.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
+pub struct ConfidenceInterval {
     /// The metric's name.
     pub name: String,
     /// Its value on the samples as they are.
@@ -31,7 +31,7 @@ pub fn bootstrap(
     metrics: &[&str],
     n_resamples: usize,
     seed: u64,
-) -> Result<Vec<Interval>> {
+) -> Result<Vec<ConfidenceInterval>> {
     let whole = Metrics::from_names(metrics)?.compute(predictions)?;
     let make = || Metrics::from_names(metrics);
     let resampled: Vec<_> = (0..n_resamples as u64)
@@ -45,7 +45,7 @@ pub fn bootstrap(
         let mut values: Vec<f64> =
             resampled.iter().filter_map(|scores| scores.get(name)?.defined()).collect();
         let (low, high) = middle(&mut values)?;
-        Some(Interval { name: name.to_owned(), value, low, high })
+        Some(ConfidenceInterval { name: name.to_owned(), value, low, high })
     };
     Ok(whole.iter().filter_map(|(name, score)| interval(name, score.defined()?)).collect())
 }
@@ -81,7 +81,7 @@ mod tests {
         let metrics = ["accuracy", "roc_auc"];
         let intervals = bootstrap(&predictions, &metrics, 1000, 3).unwrap();
         assert_eq!(intervals.len(), 1, "of one class there is no area");
-        let Interval { name, value, low, high } = &intervals[0];
+        let ConfidenceInterval { name, value, low, high } = &intervals[0];
         assert_eq!((name.as_str(), *value), ("accuracy", 0.9));
         assert!((low - (0.9 - 1.96 * 0.0095)).abs() < 0.003, "{low}");
         assert!((high - (0.9 + 1.96 * 0.0095)).abs() < 0.003, "{high}");

@@ -2,7 +2,7 @@
 
 use crate::calibration::{brier_binary, brier_multiclass, expected_calibration_error, log_loss};
 use crate::roc::{average_precision, roc_auc};
-use crate::{Average, Direction, Error, Metric, Predictions, Result, Score};
+use crate::{Averaging, Direction, Error, Metric, Predictions, Result, Score};
 
 /// The metric of this name; upper and lower case, `-` and `_` are the same.
 ///
@@ -10,7 +10,7 @@ use crate::{Average, Direction, Error, Metric, Predictions, Result, Score};
 /// `pr_auc` (`average_precision`), `kappa` (`cohen_kappa`) and `ece` (`ece_15`).
 ///
 /// - `precision`, `recall`, `f1`: of class 1 if there are two classes (as FaKnow), else macro
-/// - `*_binary`: of class 1; `*_macro`, `*_macro_present`, `*_micro`, `*_weighted`: see [`Average`]
+/// - `*_binary`: of class 1; `*_macro`, `*_macro_present`, `*_micro`, `*_weighted`: see [`Averaging`]
 /// - `roc_auc`, `average_precision`: from the scores of class 1, with more than two classes the mean of each
 ///   class against the rest
 /// - `auc_hard`: what FaKnow calls `auc`, the ROC-AUC of the predicted classes instead of the scores; only
@@ -73,6 +73,32 @@ pub(crate) fn all() -> impl Iterator<Item = Box<dyn Metric>> {
     BUILTINS.iter().map(|builtin| Box::new(*builtin) as Box<dyn Metric>)
 }
 
+/// The built-in metrics that are recorded unless others are named.
+pub(crate) fn common() -> impl Iterator<Item = Box<dyn Metric>> {
+    let chosen = BUILTINS.iter().filter(|builtin| COMMON.contains(&builtin.name));
+    chosen.map(|builtin| Box::new(*builtin) as Box<dyn Metric>)
+}
+
+/// The names of [`common`] metrics: how often, in which way, in what order, how sure.
+const COMMON: [&str; 12] = [
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "f1_macro",
+    "f1_weighted",
+    "roc_auc",
+    "average_precision",
+    "mcc",
+    "log_loss",
+    "ece_15",
+];
+
+/// The metrics that need scores, and not only the predicted classes.
+const OF_SCORES: [&str; 6] =
+    ["roc_auc", "average_precision", "log_loss", "brier_binary", "brier_multiclass", "ece_15"];
+
 /// One row of the table of built-in metrics.
 #[derive(Clone, Copy)]
 struct Builtin {
@@ -92,6 +118,10 @@ impl Metric for Builtin {
 
     fn compute(&self, predictions: &Predictions) -> Result<Score> {
         Ok((self.compute)(predictions))
+    }
+
+    fn only_needs_classes(&self) -> bool {
+        !OF_SCORES.contains(&self.name)
     }
 }
 
@@ -124,8 +154,8 @@ const fn less(name: &'static str, compute: fn(&Predictions) -> Score) -> Builtin
 }
 
 /// Binary for two classes, else macro.
-fn usual(predictions: &Predictions) -> Average {
-    if predictions.n_classes() == 2 { Average::Binary } else { Average::Macro }
+fn usual(predictions: &Predictions) -> Averaging {
+    if predictions.n_classes() == 2 { Averaging::Binary } else { Averaging::Macro }
 }
 
 const BUILTINS: &[Builtin] = &[
@@ -134,21 +164,21 @@ const BUILTINS: &[Builtin] = &[
     more("recall", |p| p.confusion().recall(usual(p))),
     more("f1", |p| p.confusion().f1(usual(p))),
     more("balanced_accuracy", |p| p.confusion().balanced_accuracy()),
-    more("precision_binary", |p| p.confusion().precision(Average::Binary)),
-    more("recall_binary", |p| p.confusion().recall(Average::Binary)),
-    more("f1_binary", |p| p.confusion().f1(Average::Binary)),
-    more("precision_macro", |p| p.confusion().precision(Average::Macro)),
-    more("recall_macro", |p| p.confusion().recall(Average::Macro)),
-    more("f1_macro", |p| p.confusion().f1(Average::Macro)),
-    more("precision_macro_present", |p| p.confusion().precision(Average::MacroPresent)),
-    more("recall_macro_present", |p| p.confusion().recall(Average::MacroPresent)),
-    more("f1_macro_present", |p| p.confusion().f1(Average::MacroPresent)),
-    more("precision_micro", |p| p.confusion().precision(Average::Micro)),
-    more("recall_micro", |p| p.confusion().recall(Average::Micro)),
-    more("f1_micro", |p| p.confusion().f1(Average::Micro)),
-    more("precision_weighted", |p| p.confusion().precision(Average::Weighted)),
-    more("recall_weighted", |p| p.confusion().recall(Average::Weighted)),
-    more("f1_weighted", |p| p.confusion().f1(Average::Weighted)),
+    more("precision_binary", |p| p.confusion().precision(Averaging::Binary)),
+    more("recall_binary", |p| p.confusion().recall(Averaging::Binary)),
+    more("f1_binary", |p| p.confusion().f1(Averaging::Binary)),
+    more("precision_macro", |p| p.confusion().precision(Averaging::Macro)),
+    more("recall_macro", |p| p.confusion().recall(Averaging::Macro)),
+    more("f1_macro", |p| p.confusion().f1(Averaging::Macro)),
+    more("precision_macro_present", |p| p.confusion().precision(Averaging::MacroPresent)),
+    more("recall_macro_present", |p| p.confusion().recall(Averaging::MacroPresent)),
+    more("f1_macro_present", |p| p.confusion().f1(Averaging::MacroPresent)),
+    more("precision_micro", |p| p.confusion().precision(Averaging::Micro)),
+    more("recall_micro", |p| p.confusion().recall(Averaging::Micro)),
+    more("f1_micro", |p| p.confusion().f1(Averaging::Micro)),
+    more("precision_weighted", |p| p.confusion().precision(Averaging::Weighted)),
+    more("recall_weighted", |p| p.confusion().recall(Averaging::Weighted)),
+    more("f1_weighted", |p| p.confusion().f1(Averaging::Weighted)),
     more("roc_auc", roc_auc),
     more("average_precision", average_precision),
     more("mcc", |p| p.confusion().mcc()),
@@ -180,6 +210,27 @@ mod tests {
         check("log_loss", "log_loss", Direction::Minimize);
         for name in metric_names() {
             assert_eq!(metric_by_name(name).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn twelve_are_common() {
+        let names: Vec<String> = common().map(|metric| metric.name().to_owned()).collect();
+        assert_eq!(names.len(), COMMON.len(), "a name of the table is no metric: {names:?}");
+        let expected: Vec<&str> = metric_names().filter(|name| COMMON.contains(name)).collect();
+        assert_eq!(names, expected, "in the order of reports");
+    }
+
+    /// Scores that are moved without a change of the predicted class change nothing else.
+    #[test]
+    fn what_only_needs_classes_is_known() {
+        let predictions = |sure: f64| {
+            let rows = [[sure, 1.0 - sure], [0.4, 0.6], [0.3, 0.7], [1.0 - sure, sure], [0.45, 0.55]];
+            Predictions::new(2, vec![0, 1, 0, 1, 0], rows.concat()).unwrap()
+        };
+        for metric in all() {
+            let values = [0.51, 0.99].map(|sure| metric.compute(&predictions(sure)).unwrap());
+            assert_eq!(values[0] == values[1], metric.only_needs_classes(), "{}", metric.name());
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{ConfusionMatrix, Score};
 /// How values of the classes become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Average {
+pub enum Averaging {
     /// The value of class 1, the positive one; undefined unless there are two classes.
     Binary,
     /// The mean over all classes; those without samples count, as 0 by convention.
@@ -63,36 +63,36 @@ impl ConfusionMatrix {
     }
 
     /// Averaged precision; undefined where that of a class which counts is.
-    pub fn precision(&self, average: Average) -> Score {
+    pub fn precision(&self, average: Averaging) -> Score {
         self.average(average, |class| &class.precision)
     }
 
     /// Averaged recall; undefined where that of a class which counts is.
-    pub fn recall(&self, average: Average) -> Score {
+    pub fn recall(&self, average: Averaging) -> Score {
         self.average(average, |class| &class.recall)
     }
 
     /// Averaged F1 (not the F1 of averages); undefined where that of a class which counts is.
-    pub fn f1(&self, average: Average) -> Score {
+    pub fn f1(&self, average: Averaging) -> Score {
         self.average(average, |class| &class.f1)
     }
 
-    fn average(&self, average: Average, value: impl Fn(&ClassScores) -> &Score) -> Score {
+    fn average(&self, average: Averaging, value: impl Fn(&ClassScores) -> &Score) -> Score {
         if self.n_samples() == 0 {
             return Score::undefined(NO_SAMPLES);
         }
         let classes = self.per_class();
         let weight = |class: &ClassScores| match average {
-            Average::Weighted => class.support as f64,
-            Average::MacroPresent if class.support + class.predicted == 0 => 0.0,
+            Averaging::Weighted => class.support as f64,
+            Averaging::MacroPresent if class.support + class.predicted == 0 => 0.0,
             _ => 1.0,
         };
         match average {
-            Average::Binary if self.n_classes() == 2 => value(&classes[1]).clone(),
-            Average::Binary => Score::undefined(needs_two_classes(self.n_classes())),
+            Averaging::Binary if self.n_classes() == 2 => value(&classes[1]).clone(),
+            Averaging::Binary => Score::undefined(needs_two_classes(self.n_classes())),
             // Each sample is one prediction and one label, so that all three share numerator and denominator.
-            Average::Micro => self.accuracy(),
-            Average::Macro | Average::MacroPresent | Average::Weighted => {
+            Averaging::Micro => self.accuracy(),
+            Averaging::Macro | Averaging::MacroPresent | Averaging::Weighted => {
                 weighted_mean(classes.iter().map(|class| (value(class), weight(class))))
             }
         }
@@ -173,22 +173,22 @@ mod tests {
             assert_eq!(got.reason(), expected.reason());
         };
         check(
-            m.precision(Average::Macro),
+            m.precision(Averaging::Macro),
             undefined(&format!("{never}, and the like for 1 more class"), 1.25 / 4.0),
         );
-        check(m.precision(Average::MacroPresent), undefined(never, 1.25 / 3.0));
-        check(m.precision(Average::Weighted), undefined(never, (3.0 * 0.75 + 2.0 * 0.5) / 6.0));
-        check(m.recall(Average::Macro), undefined("class 3 does not occur in the labels", 1.5 / 4.0));
-        check(m.recall(Average::MacroPresent), Score::Defined(0.5));
-        check(m.recall(Average::Weighted), Score::Defined(4.0 / 6.0));
-        check(m.f1(Average::MacroPresent), Score::Defined((6.0 / 7.0 + 0.5) / 3.0));
-        check(m.f1(Average::Micro), Score::Defined(4.0 / 6.0));
-        check(m.f1(Average::Binary), Score::undefined("it is for 2 classes, there are 4"));
+        check(m.precision(Averaging::MacroPresent), undefined(never, 1.25 / 3.0));
+        check(m.precision(Averaging::Weighted), undefined(never, (3.0 * 0.75 + 2.0 * 0.5) / 6.0));
+        check(m.recall(Averaging::Macro), undefined("class 3 does not occur in the labels", 1.5 / 4.0));
+        check(m.recall(Averaging::MacroPresent), Score::Defined(0.5));
+        check(m.recall(Averaging::Weighted), Score::Defined(4.0 / 6.0));
+        check(m.f1(Averaging::MacroPresent), Score::Defined((6.0 / 7.0 + 0.5) / 3.0));
+        check(m.f1(Averaging::Micro), Score::Defined(4.0 / 6.0));
+        check(m.f1(Averaging::Binary), Score::undefined("it is for 2 classes, there are 4"));
         let two = ConfusionMatrix::new(2, &[0, 1], &[0, 0]).unwrap();
-        check(two.precision(Average::Binary), undefined("class 1 is never predicted", 0.0));
-        check(two.f1(Average::Binary), Score::Defined(0.0));
+        check(two.precision(Averaging::Binary), undefined("class 1 is never predicted", 0.0));
+        check(two.f1(Averaging::Binary), Score::Defined(0.0));
         let empty = ConfusionMatrix::new(2, &[], &[]).unwrap();
-        check(empty.f1(Average::Macro), Score::undefined("there are no samples"));
-        check(empty.recall(Average::Binary), Score::undefined("there are no samples"));
+        check(empty.f1(Averaging::Macro), Score::undefined("there are no samples"));
+        check(empty.recall(Averaging::Binary), Score::undefined("there are no samples"));
     }
 }

@@ -9,7 +9,7 @@ pub(crate) const NO_SAMPLES: &str = "there are no samples";
 
 /// Counts of samples by true class (rows) and predicted class (columns).
 ///
-/// As data it is a list of rows. Precision, recall and F1 are in [`Average`](crate::Average) and
+/// As data it is a list of rows. Precision, recall and F1 are in [`Averaging`](crate::Averaging) and
 /// [`per_class`](Self::per_class).
 ///
 /// ```

@@ -117,6 +117,14 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// No epoch has recorded a value of this name.
+    #[error("`{name}` is not recorded; recorded are {}", known.join(", "))]
+    NotRecorded {
+        /// The name given.
+        name: String,
+        /// The names that are recorded.
+        known: Vec<String>,
+    },
     /// A history that was saved cannot be read back.
     #[error("the saved history is not one: {message}")]
     SavedHistory {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exact::ExactHistory;
-use crate::{Error, Result, Score, Scores};
+use crate::{Error, Result, Score, Scores, canonical_metric_name};
 
 /// Everything recorded about one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,11 +56,40 @@ impl History {
         self.epochs.last()
     }
 
-    /// One value over the epochs, as (epoch, value), for example of `valid/accuracy` or `train/loss`.
+    /// Returns one value over the epochs, as (epoch, value): `valid/accuracy` (or `accuracy`), `train/loss`; aliases of
+    /// metrics are accepted.
     ///
     /// Every epoch is listed; its value is `None` where it was not recorded or is undefined.
-    pub fn series(&self, key: &str) -> Vec<(usize, Option<f64>)> {
-        self.epochs.iter().map(|record| (record.epoch, record.get(key).and_then(Score::value))).collect()
+    ///
+    /// # Errors
+    /// No epoch recorded a value of this name; the error lists those that are recorded.
+    pub fn series(&self, name: &str) -> Result<Vec<(usize, Option<f64>)>> {
+        let (phase, metric) = match name.split_once('/') {
+            Some((phase @ ("train" | "valid"), metric)) => (phase, metric),
+            _ => ("valid", name),
+        };
+        let key = format!("{phase}/{}", canonical_metric_name(metric));
+        if !self.epochs.is_empty() && self.epochs.iter().all(|record| record.get(&key).is_none()) {
+            return Err(Error::NotRecorded { name: name.to_owned(), known: self.names() });
+        }
+        let value = |record: &EpochRecord| (record.epoch, record.get(&key).and_then(Score::value));
+        Ok(self.epochs.iter().map(value).collect())
+    }
+
+    /// Returns the names of all recorded values: `train/loss`, …, `valid/accuracy`, …
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (phase, scores) in
+            self.epochs.iter().flat_map(|r| [("train", Some(&r.train)), ("valid", r.valid.as_ref())])
+        {
+            for name in scores.into_iter().flat_map(Scores::names) {
+                let name = format!("{phase}/{name}");
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names
     }
 
     /// Whether `record`, the newest, is of a validation inside an epoch, and not of an epoch that was finished.
@@ -125,15 +154,21 @@ mod tests {
     #[test]
     fn series_lists_every_epoch() {
         let check = |key: &str, expected: [Option<f64>; 2]| {
-            assert_eq!(history().series(key), [(1, expected[0]), (2, expected[1])], "{key}");
+            assert_eq!(history().series(key).unwrap(), [(1, expected[0]), (2, expected[1])], "{key}");
         };
         check("train/loss", [Some(1.0), Some(0.5)]);
         check("train/loss/class", [Some(0.5), Some(0.5)]);
         check("valid/loss", [None, Some(0.4)]);
         check("valid/roc_auc", [None, None]);
-        check("valid/unheard-of", [None, None]);
-        check("test/loss", [None, None]);
-        check("loss", [None, None]);
+        check("loss", [None, Some(0.4)]);
+        check("valid/auc", [None, None]);
+        check("AUC", [None, None]);
+        for name in ["valid/unheard-of", "test/loss", "train/roc_auc", "acuracy"] {
+            let error = history().series(name).unwrap_err().to_string();
+            let known = "train/loss, train/loss/class, valid/loss, valid/roc_auc";
+            assert_eq!(error, format!("`{name}` is not recorded; recorded are {known}"));
+        }
+        assert_eq!(History::default().series("accuracy").unwrap(), []);
         assert_eq!(history().last().map(|record| record.epoch), Some(2));
         assert_eq!(History::default().last(), None);
     }

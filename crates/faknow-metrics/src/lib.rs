@@ -4,6 +4,7 @@
 
 mod bootstrap;
 mod builtin;
+mod calibrate;
 mod calibration;
 mod classwise;
 mod confusion;
@@ -22,14 +23,14 @@ mod roc;
 mod score;
 mod scores;
 mod significance;
-mod tuning;
 
-pub use bootstrap::{Interval, bootstrap};
+pub use bootstrap::{ConfidenceInterval, bootstrap};
 pub use builtin::{canonical_metric_name, metric_by_name, metric_names};
+pub use calibrate::{Calibration, OperatingPoint, Thresholds, operating_points};
 pub use calibration::{
     ReliabilityBin, brier_binary, brier_multiclass, expected_calibration_error, log_loss, reliability_bins,
 };
-pub use classwise::{Average, ClassScores};
+pub use classwise::{Averaging, ClassScores};
 pub use confusion::ConfusionMatrix;
 pub use decision::Decision;
 pub use direction::Direction;
@@ -45,4 +46,3 @@ pub use roc::{PrCurve, RocCurve, auc, pr_curve, roc_curve};
 pub use score::Score;
 pub use scores::Scores;
 pub use significance::{Difference, McNemar, mcnemar, paired_bootstrap};
-pub use tuning::{OperatingPoint, Thresholds, Tuning, operating_points};

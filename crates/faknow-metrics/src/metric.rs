@@ -48,6 +48,11 @@ pub trait Metric: Send {
     /// Whatever makes the value impossible to compute and should end the run
     /// ([`Error::Metric`](crate::Error::Metric)).
     fn compute(&self, predictions: &Predictions) -> Result<Score>;
+
+    /// Whether the value is a function of labels and predicted classes alone, whatever the scores. Default: false.
+    fn only_needs_classes(&self) -> bool {
+        false
+    }
 }
 
 impl<M: Metric + ?Sized> Metric for Box<M> {
@@ -61,6 +66,10 @@ impl<M: Metric + ?Sized> Metric for Box<M> {
 
     fn compute(&self, predictions: &Predictions) -> Result<Score> {
         (**self).compute(predictions)
+    }
+
+    fn only_needs_classes(&self) -> bool {
+        (**self).only_needs_classes()
     }
 }
 

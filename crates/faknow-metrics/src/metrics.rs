@@ -35,6 +35,17 @@ impl Metrics {
         Self { metrics: Vec::new() }
     }
 
+    /// Returns the twelve built-in metrics that most runs want, which the program records unless told otherwise.
+    ///
+    /// ```
+    /// use faknow_metrics::Metrics;
+    ///
+    /// assert_eq!(Metrics::common().len(), 12);
+    /// ```
+    pub fn common() -> Self {
+        Self { metrics: builtin::common().collect() }
+    }
+
     /// Every built-in metric; those that make no sense for the number of classes are undefined.
     pub fn all() -> Self {
         Self { metrics: builtin::all().collect() }
@@ -59,6 +70,11 @@ impl Metrics {
     pub fn with(mut self, metric: impl Metric + 'static) -> Result<Self> {
         self.push(metric)?;
         Ok(self)
+    }
+
+    /// Whether every metric is a function of the predicted classes alone, whatever the scores.
+    pub fn only_need_classes(&self) -> bool {
+        self.metrics.iter().all(|metric| metric.only_needs_classes())
     }
 
     /// Adds a metric.

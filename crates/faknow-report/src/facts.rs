@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use faknow_metrics::{Decision, Tuning};
+use faknow_metrics::{Calibration, Decision};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,8 @@ use crate::{Error, Result};
 
 /// File of [`Facts`] in a run folder.
 pub const FACTS: &str = "summary.json";
-/// File of [`Tuned`].
-pub const TUNED: &str = "calibration.json";
+/// File of [`Calibrated`].
+pub const CALIBRATION: &str = "calibration.json";
 /// File of the surest mistakes, a list of [`Mistake`].
 pub const MISTAKES: &str = "mistakes.json";
 
@@ -49,12 +49,12 @@ pub struct Facts {
 
 /// What a run chose after its training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tuned {
+pub struct Calibrated {
     /// How scores become judgements.
     pub decision: Decision,
     /// What validation said; `None` if there was none.
     #[serde(flatten)]
-    pub tuning: Option<Tuning>,
+    pub calibration: Option<Calibration>,
 }
 
 /// The epoch whose weights were kept.

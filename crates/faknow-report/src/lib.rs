@@ -17,7 +17,7 @@ mod slices;
 mod thresholds;
 
 pub use error::{Error, Result};
-pub use facts::{BestEpoch, FACTS, Facts, MISTAKES, Mistake, MistakePart, TUNED, Tuned};
+pub use facts::{BestEpoch, CALIBRATION, Calibrated, FACTS, Facts, MISTAKES, Mistake, MistakePart};
 pub use page::{render, write};
 pub use rows::{Judged, TEST_ROWS, VALID_ROWS};
 pub use run::{Run, Step};

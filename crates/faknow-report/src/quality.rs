@@ -1,6 +1,8 @@
 //! What a test says: metrics, classes, confusion matrix, curves, calibration.
 
-use faknow_metrics::{ClassificationReport, Interval, PrCurve, Predictions, RocCurve, reliability_bins};
+use faknow_metrics::{
+    ClassificationReport, ConfidenceInterval, PrCurve, Predictions, RocCurve, reliability_bins,
+};
 use maud::{Markup, html};
 
 use crate::chart::{Chart, Line, N_COLORS};
@@ -40,13 +42,13 @@ pub(crate) fn render(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
     })
 }
 
-fn metrics(predictions: &Predictions, intervals: &[Interval]) -> Markup {
+fn metrics(predictions: &Predictions, intervals: &[ConfidenceInterval]) -> Markup {
     let n = predictions.n_samples();
     html! {
         div.scroll tabindex="0" { table {
             thead { tr { th { "metric" } th.n { "value" } th.n { "95 % from" } th.n { "to" } } }
             tbody {
-                @for Interval { name, value, low, high } in intervals {
+                @for ConfidenceInterval { name, value, low, high } in intervals {
                     tr { th { (name) } td.n { (score(Some(*value))) } td.n { (score(Some(*low))) } td.n { (score(Some(*high))) } }
                 }
             }
@@ -172,13 +174,13 @@ fn calibration(run: &Run, judged: &Judged, predictions: &Predictions) -> Result<
     Ok(html! {
         section {
             h3 { "Calibration" }
-            @if let Some(tuning) = &run.tuning {
+            @if let Some(calibration) = &run.calibration {
                 p {
                     @if scaled {
                         "The detector divides its logits by a temperature of " (short(run.decision.temperature)) ", chosen on "
-                        (grouped(tuning.n_samples as u64)) " validation samples: there the calibration error fell from "
-                        (score(tuning.ece[0].value())) " to " (score(tuning.ece[1].value())) " and the log loss from "
-                        (score(tuning.log_loss[0].value())) " to " (score(tuning.log_loss[1].value())) "."
+                        (grouped(calibration.n_samples as u64)) " validation samples: there the calibration error fell from "
+                        (score(calibration.ece[0].value())) " to " (score(calibration.ece[1].value())) " and the log loss from "
+                        (score(calibration.log_loss[0].value())) " to " (score(calibration.log_loss[1].value())) "."
                     } @else {
                         "The scores are the model's own, without a temperature."
                     }

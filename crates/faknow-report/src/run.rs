@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use faknow_metrics::{Decision, EpochRecord, Tuning};
+use faknow_metrics::{Calibration, Decision, EpochRecord};
 use serde::Deserialize;
 
 use crate::facts::read_json;
-use crate::{Error, FACTS, Facts, Judged, MISTAKES, Mistake, Result, TEST_ROWS, TUNED, Tuned, VALID_ROWS};
+use crate::{
+    CALIBRATION, Calibrated, Error, FACTS, Facts, Judged, MISTAKES, Mistake, Result, TEST_ROWS, VALID_ROWS,
+};
 
 const CONFIG: &str = "config.toml";
 const HISTORY: &str = "history.jsonl";
@@ -28,7 +30,7 @@ pub struct Run {
     /// What was recorded within epochs.
     pub steps: Vec<Step>,
     /// What was chosen on the validation data.
-    pub tuning: Option<Tuning>,
+    pub calibration: Option<Calibration>,
     /// How its scores become judgements.
     pub decision: Decision,
     /// What the model said of the validation samples.
@@ -67,7 +69,7 @@ impl Run {
             config => config.map_err(|error| Error::io(&path.join(CONFIG), error))?,
         };
         let (epochs, steps) = history(&path.join(HISTORY))?;
-        let tuned: Tuned = read_json(&path.join(TUNED))?.unwrap_or_default();
+        let calibrated: Calibrated = read_json(&path.join(CALIBRATION))?.unwrap_or_default();
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Ok(Self {
             name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),
@@ -76,8 +78,8 @@ impl Run {
             facts: read_json(&path.join(FACTS))?,
             epochs,
             steps,
-            decision: tuned.decision,
-            tuning: tuned.tuning,
+            decision: calibrated.decision,
+            calibration: calibrated.calibration,
             valid: Judged::read(&path.join(VALID_ROWS))?,
             test: Judged::read(&path.join(TEST_ROWS))?,
             mistakes: read_json(&path.join(MISTAKES))?.unwrap_or_default(),

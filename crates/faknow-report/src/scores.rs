@@ -1,6 +1,6 @@
 //! Metrics of a test with their confidence intervals.
 
-use faknow_metrics::{Interval, Predictions, bootstrap};
+use faknow_metrics::{ConfidenceInterval, Predictions, bootstrap};
 
 use crate::{Judged, Result, Run};
 
@@ -31,7 +31,7 @@ pub(crate) struct Tested<'a> {
     /// What the detector says: the same after the temperature, and by the threshold.
     pub(crate) predictions: Predictions,
     /// Its metrics, each with an interval of 95 %.
-    pub(crate) intervals: Vec<Interval>,
+    pub(crate) intervals: Vec<ConfidenceInterval>,
 }
 
 impl<'a> Tested<'a> {

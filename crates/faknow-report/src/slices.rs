@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faknow_metrics::{Average, Predictions};
+use faknow_metrics::{Averaging, Predictions};
 use maud::{Markup, html};
 
 use crate::Judged;
@@ -93,7 +93,7 @@ fn table(what: &str, parts: &[(String, Vec<usize>)], judged: &Judged, prediction
                             th { (name) } td.n { (grouped(part.n_samples() as u64)) }
                             td.n { (percent(of_last as f64 / part.n_samples().max(1) as f64)) }
                             td.n { (score(Some(accuracy))) } td.n { (format!("{low:.3} to {high:.3}")) }
-                            td.n { (score(confusion.f1(Average::MacroPresent).value())) }
+                            td.n { (score(confusion.f1(Averaging::MacroPresent).value())) }
                             td.wide { span.bar style=(format!("width:{:.1}%", 100.0 * accuracy)) {} }
                         }
                     }

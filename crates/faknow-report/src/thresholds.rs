@@ -82,7 +82,8 @@ pub(crate) fn render(run: &Run, judged: &Judged, predictions: &Predictions) -> R
 fn rows(run: &Run) -> Vec<Row> {
     let round = (1..10).map(|tenth| Row { name: String::new(), threshold: f64::from(tenth) / 10.0 });
     let mut rows: Vec<Row> = round.collect();
-    if let Some(thresholds) = run.tuning.as_ref().and_then(|tuning| tuning.thresholds.as_ref()) {
+    if let Some(thresholds) = run.calibration.as_ref().and_then(|calibration| calibration.thresholds.as_ref())
+    {
         rows.push(Row { name: "highest F1".into(), threshold: thresholds.f1.threshold });
         rows.extend(thresholds.precision.map(|point| Row {
             name: format!("precision {}", short(thresholds.wanted_precision)),

@@ -116,7 +116,7 @@ fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
     // A rate at which the loss goes up and down.
     let builder = toy::trainer().optimizer(OptimizerConfig::sgd(30.0)).monitor("loss").max_epochs(8);
     let (trainer, report, epochs) = fit(builder);
-    let losses = report.history.series("valid/loss");
+    let losses = report.history.series("valid/loss").unwrap();
     let (epoch, lowest) = losses
         .iter()
         .map(|(epoch, loss)| (*epoch, loss.unwrap()))

@@ -56,7 +56,13 @@ fn the_noise_differs_from_step_to_step() {
         let builder = toy::of((model, vars)).optimizer(faknow_trainer::OptimizerConfig::sgd(0.0));
         let mut trainer = builder.seed(seed).max_epochs(2).build().unwrap();
         let report = trainer.fit(&train_data(), None).unwrap();
-        report.history.series("train/loss").into_iter().map(|(_, loss)| loss.unwrap()).collect::<Vec<_>>()
+        report
+            .history
+            .series("train/loss")
+            .unwrap()
+            .into_iter()
+            .map(|(_, loss)| loss.unwrap())
+            .collect::<Vec<_>>()
     };
     let losses = at_rate_zero(7);
     assert_ne!(losses[0], losses[1]);

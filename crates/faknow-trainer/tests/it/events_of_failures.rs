@@ -35,21 +35,21 @@ fn of_an_error_in_a_hook() {
     let (_, _, report) = check(
         judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_start           epoch 2, batch 0, step 3
-        on_error                 epoch 1, batch 3, step 3: AtHook: panicked: in on_epoch_start"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_epoch_start           epoch 2, batch 0, step 3
+            on_fit_end               epoch 1, batch 3, step 3: error: AtHook: panicked: in on_epoch_start (in on_epoch_start, epoch 2, step 3)"#]],
     );
     let message = "AtHook: panicked: in on_epoch_start (in on_epoch_start, epoch 2, step 3)";
     assert_eq!(report.unwrap_err().to_string(), message);
@@ -58,20 +58,20 @@ fn of_an_error_in_a_hook() {
     let (trainer, _, report) = check(
         judged_by(&[0.5, 0.4]).callback(late),
         &expect![[r#"
-        on_fit_start             epoch 0, batch 0, step 0: 2 epochs of 3 batches
-        on_epoch_start           epoch 1, batch 0, step 0
-        on_batch_start           epoch 1, batch 0, step 0
-        on_batch_end             epoch 1, batch 1, step 1: 4 samples
-        on_batch_start           epoch 1, batch 1, step 1
-        on_batch_end             epoch 1, batch 2, step 2: 2 samples
-        on_batch_start           epoch 1, batch 2, step 2
-        on_batch_end             epoch 1, batch 3, step 3: 1 samples
-        on_validation_start      epoch 1, batch 3, step 3
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
-        on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
-        on_validation_end        epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
-        on_error                 epoch 1, batch 3, step 3: on_epoch_end: panicked: late"#]],
+            on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
+            on_epoch_start           epoch 1, batch 0, step 0
+            on_batch_start           epoch 1, batch 0, step 0
+            on_batch_end             epoch 1, batch 1, step 1: 4 samples
+            on_batch_start           epoch 1, batch 1, step 1
+            on_batch_end             epoch 1, batch 2, step 2: 2 samples
+            on_batch_start           epoch 1, batch 2, step 2
+            on_batch_end             epoch 1, batch 3, step 3: 1 samples
+            on_evaluation_start      epoch 1, batch 3, step 3: validation
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 1 of 2
+            on_evaluation_batch_end  epoch 1, batch 3, step 3: validation, 2 of 2
+            on_evaluation_end        epoch 1, batch 3, step 3: validation, best is epoch 1, step 3
+            on_epoch_end             epoch 1, batch 3, step 3: best is epoch 1, step 3
+            on_fit_end               epoch 1, batch 3, step 3: error: on_epoch_end: panicked: late (in on_epoch_end, epoch 1, step 3)"#]],
     );
     let message = "on_epoch_end: panicked: late (in on_epoch_end, epoch 1, step 3)";
     assert_eq!(report.unwrap_err().to_string(), message);

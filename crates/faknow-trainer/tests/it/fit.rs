@@ -16,7 +16,7 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 3 });
     let values: Vec<Option<f64>> =
-        report.history.series("valid/score").into_iter().map(|(_, value)| value).collect();
+        report.history.series("score").unwrap().into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, scores[..5].iter().map(|score| Some(*score)).collect::<Vec<_>>());
     for (i, record) in report.history.epochs.iter().enumerate() {
         let n = i as u64 + 1;

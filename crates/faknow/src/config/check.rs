@@ -4,7 +4,7 @@ use faknow_callbacks::IntervalUnit;
 use faknow_metrics::{Metrics, metric_by_name, metric_names};
 use faknow_trainer::Clip;
 
-use crate::config::Config;
+use crate::config::{Config, MetricSelection};
 use crate::{Error, Result};
 
 /// More threads than that are a slip of the finger, and could not be started.
@@ -138,9 +138,12 @@ impl Config {
 
     /// The metrics of validation: those asked for, and whatever is monitored.
     pub(crate) fn metrics(&self) -> Result<Metrics> {
-        let Some(names) = &self.trainer.metrics else { return Ok(Metrics::all()) };
         let wrong = |e: faknow_metrics::Error| Error::config("trainer.metrics", e.to_string());
-        let mut metrics = Metrics::from_names(names).map_err(wrong)?;
+        let mut metrics = match &self.trainer.metrics {
+            None => Metrics::common(),
+            Some(MetricSelection::All) => Metrics::all(),
+            Some(MetricSelection::Named(names)) => Metrics::from_names(names).map_err(wrong)?,
+        };
         let (monitor, stopping) = self.monitors()?;
         let kept = self.checkpoint.monitors.iter().cloned();
         for name in std::iter::once(monitor).chain(stopping).chain(kept) {
@@ -160,6 +163,8 @@ impl Config {
 }
 
 fn monitor(key: &str, name: &str) -> Result<String> {
+    // As it is written elsewhere: `valid/accuracy` is `accuracy`.
+    let name = name.strip_prefix("valid/").unwrap_or(name);
     if name == "loss" {
         return Ok(name.to_owned());
     }
@@ -282,7 +287,10 @@ mod tests {
             config.metrics().unwrap().names()
         };
         assert_eq!(metrics(&["trainer.metrics=['f1']"]), ["f1", "accuracy"]);
-        assert_eq!(metrics(&["trainer.metrics=['auc']", "trainer.monitor=AUC"]), ["roc_auc"]);
+        assert_eq!(metrics(&["trainer.metrics=['auc']", "trainer.monitor=valid/AUC"]), ["roc_auc"]);
+        assert_eq!(metrics(&[]), Metrics::common().names());
+        assert_eq!(metrics(&["trainer.metrics=all"]), Metrics::all().names());
+        assert_eq!(metrics(&["trainer.monitor=kappa"]).last().unwrap(), "cohen_kappa");
         assert_eq!(metrics(&["trainer.metrics=[]", "trainer.monitor=loss"]), [""; 0]);
         let both = ["trainer.metrics=['f1']", "trainer.monitor=loss", "early_stopping.monitor=kappa"];
         assert_eq!(metrics(&both), ["f1", "cohen_kappa"]);

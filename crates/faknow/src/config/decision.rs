@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use faknow_metrics::{Decision, Predictions, Tuning};
-use faknow_report::{TUNED, Tuned};
+use faknow_metrics::{Calibration, Decision, Predictions};
+use faknow_report::{CALIBRATION, Calibrated};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{read_json, write_json};
@@ -108,22 +108,25 @@ impl DecisionConfig {
 
 /// Chooses by what the model says of the validation data. A threshold that cannot be had is said to be so, and the class with the
 /// highest score is taken.
-pub(crate) fn choose(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Tuned> {
-    let tuning = valid.map(|valid| Tuning::of(valid, config.precision, config.temperature)).transpose()?;
-    let mut tuned = Tuned { decision: Decision::default(), tuning };
-    tuned.decision.temperature = tuned.tuning.as_ref().map_or(1.0, |tuning| tuning.temperature);
-    match threshold(&tuned, config.threshold) {
-        Ok(threshold) => tuned.decision.threshold = threshold,
+pub(crate) fn choose(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Calibrated> {
+    let calibration =
+        valid.map(|valid| Calibration::of(valid, config.precision, config.temperature)).transpose()?;
+    let mut calibrated = Calibrated { decision: Decision::default(), calibration };
+    calibrated.decision.temperature =
+        calibrated.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
+    match threshold(&calibrated, config.threshold) {
+        Ok(threshold) => calibrated.decision.threshold = threshold,
         Err(error) => tracing::warn!("{error}; the class with the highest score is taken"),
     }
-    Ok(tuned)
+    Ok(calibrated)
 }
 
 /// The threshold that `wanted` names.
-pub(crate) fn threshold(tuned: &Tuned, wanted: Threshold) -> Result<Option<f64>> {
+pub(crate) fn threshold(calibrated: &Calibrated, wanted: Threshold) -> Result<Option<f64>> {
     let missing = |what: &str| Error::config("decision.threshold", what.to_owned());
     let chosen = || {
-        let thresholds = tuned.tuning.as_ref().and_then(|tuning| tuning.thresholds.as_ref());
+        let thresholds =
+            calibrated.calibration.as_ref().and_then(|calibration| calibration.thresholds.as_ref());
         thresholds
             .ok_or_else(|| missing("none was chosen: that needs validation data with both of two classes"))
     };
@@ -142,12 +145,12 @@ pub(crate) fn threshold(tuned: &Tuned, wanted: Threshold) -> Result<Option<f64>>
     })
 }
 
-pub(crate) fn save(run: &Path, tuned: &Tuned) -> Result<()> {
-    write_json(&run.join(TUNED), tuned)
+pub(crate) fn save(run: &Path, calibrated: &Calibrated) -> Result<()> {
+    write_json(&run.join(CALIBRATION), calibrated)
 }
 
 /// Reads what [`save`] wrote; a run without it takes scores as they are.
-pub(crate) fn load(run: &Path) -> Result<Tuned> {
-    let path = run.join(TUNED);
-    if path.exists() { read_json(&path) } else { Ok(Tuned::default()) }
+pub(crate) fn load(run: &Path) -> Result<Calibrated> {
+    let path = run.join(CALIBRATION);
+    if path.exists() { read_json(&path) } else { Ok(Calibrated::default()) }
 }

@@ -85,6 +85,7 @@ fn to_toml(value: Yaml) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MetricSelection;
 
     #[test]
     fn faknows_keys_become_ours() {
@@ -95,7 +96,8 @@ mod tests {
             (0.01, 3, "en")
         );
         assert_eq!(config.model.hyperparameters["n_filters"].as_integer(), Some(7));
-        assert_eq!(config.trainer.metrics, Some(vec!["accuracy".into(), "auc".into()]));
+        let metrics = MetricSelection::Named(vec!["accuracy".into(), "auc".into()]);
+        assert_eq!(config.trainer.metrics, Some(metrics));
         assert_eq!(config.data.test, None);
     }
 

@@ -31,7 +31,7 @@ pub use fold::Fold;
 pub use loader::LoaderConfig;
 pub use model::ModelConfig;
 pub use text::TextConfig;
-pub use trainer::{EarlyStoppingConfig, TrainerConfig};
+pub use trainer::{EarlyStoppingConfig, MetricSelection, TrainerConfig};
 
 /// Every setting of a run; a file in TOML with these tables and keys, all of which may be left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use faknow_callbacks::Interval;
 use faknow_trainer::NonFinite;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How long, and by what, the model is trained and judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,9 +37,13 @@ pub struct TrainerConfig {
     pub monitor: String,
     /// Whether the detector is that of the best epoch, rather than of the last. Default true.
     pub restore_best: bool,
-    /// Metrics of validation. Default: all.
+    /// Metrics of validation and test, which the console, `metrics.csv` and TensorBoard show: a list, or `all`. What is
+    /// monitored is always among them. Default: the twelve of [`Metrics::common`](faknow_metrics::Metrics::common).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Vec<String>>,
+    pub metrics: Option<MetricSelection>,
+    /// Metrics of the training pass, from the outputs of the training steps: those that need only the predicted classes.
+    /// Default `["accuracy"]`.
+    pub train_metrics: Vec<String>,
     /// Batches at most of each pass over training, validation and test data, at least 1. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_batches: Option<usize>,
@@ -70,10 +74,47 @@ impl Default for TrainerConfig {
             monitor: "accuracy".into(),
             restore_best: true,
             metrics: None,
+            train_metrics: vec!["accuracy".into()],
             limit_batches: None,
             overfit_batches: None,
             histograms_every: None,
             fast_dev_run: false,
+        }
+    }
+}
+
+/// A selection of metrics: all of them, or some by name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MetricSelection {
+    /// All built-in metrics.
+    All,
+    /// These, by name.
+    Named(Vec<String>),
+}
+
+impl Serialize for MetricSelection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => "all".serialize(serializer),
+            Self::Named(names) => names.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MetricSelection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected `all` or a list of metrics")]
+        enum Written {
+            Word(String),
+            Names(Vec<String>),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Names(names) => Ok(Self::Named(names)),
+            Written::Word(word) if word == "all" => Ok(Self::All),
+            Written::Word(word) => {
+                Err(serde::de::Error::custom(format!("expected `all` or a list of metrics, got `{word}`")))
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use faknow_data::graph::{RawTree, Tree};
 use faknow_data::{Batch as _, Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, RecordReader};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
 use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
-use faknow_report::Tuned;
+use faknow_report::Calibrated;
 use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use serde::{Serialize, Serializer};
 use tch::nn::VarStore;
@@ -39,7 +39,7 @@ pub struct Detector {
     encoders: FieldEncoders,
     reads: Fields,
     classes: Classes,
-    tuned: Tuned,
+    calibrated: Calibrated,
     model: BoxedModel,
     device: Device,
     /// Keeps the variables that the model's handles belong to.
@@ -90,8 +90,8 @@ impl Registry {
         let build = || configured.build(&vars.root(), &shape);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
-        let tuned = decision_config::load(run)?;
-        Ok(Detector { config, encoders, reads, classes, tuned, model, device, vars })
+        let calibrated = decision_config::load(run)?;
+        Ok(Detector { config, encoders, reads, classes, calibrated, model, device, vars })
     }
 }
 
@@ -110,13 +110,13 @@ impl Detector {
     /// The validation of its training chose no such threshold, or there are not two classes.
     pub fn with_threshold(mut self, threshold: Threshold) -> Result<Self> {
         DecisionConfig { threshold, ..DecisionConfig::default() }.check(self.classes.len())?;
-        self.tuned.decision.threshold = decision_config::threshold(&self.tuned, threshold)?;
+        self.calibrated.decision.threshold = decision_config::threshold(&self.calibrated, threshold)?;
         Ok(self)
     }
 
     /// How its scores become judgements.
     pub fn decision(&self) -> Decision {
-        self.tuned.decision
+        self.calibrated.decision
     }
 
     /// Judges each text, in their order.
@@ -267,7 +267,7 @@ impl Detector {
     fn test_all(&self, data: FieldDataset) -> Result<(Evaluation, ClassificationReport)> {
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
-        decide(in_order(evaluation, &loader)?.0, &self.tuned.decision, self.classes.names())
+        decide(in_order(evaluation, &loader)?.0, &self.calibrated.decision, self.classes.names())
     }
 
     fn tree_dataset(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
@@ -315,8 +315,8 @@ impl Detector {
     }
 
     fn prediction(&self, scores: &[f64]) -> Prediction {
-        let scores = self.tuned.decision.scale(scores);
-        let chosen = self.tuned.decision.choose(&scores);
+        let scores = self.calibrated.decision.scale(scores);
+        let chosen = self.calibrated.decision.choose(&scores);
         let scores: Vec<(String, f64)> = self.classes.names().iter().cloned().zip(scores).collect();
         let (label, score) = scores[chosen].clone();
         Prediction { label, score, scores }

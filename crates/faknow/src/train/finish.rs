@@ -49,13 +49,13 @@ impl Finish<'_> {
                 in_order(evaluation, &loader)
             })
             .transpose()?;
-        let tuned =
+        let calibrated =
             decision_config::choose(&config.decision, valid.as_ref().map(|(valid, _)| &valid.predictions))?;
-        decision_config::save(run, &tuned)?;
+        decision_config::save(run, &calibrated)?;
         let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
         let judge = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
             let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
-            let (decided, report) = decide(evaluation.clone(), &tuned.decision, corpus.classes.names())?;
+            let (decided, report) = decide(evaluation.clone(), &calibrated.decision, corpus.classes.names())?;
             // The file has the model's own scores with what was decided by them.
             let predictions =
                 evaluation.predictions.with_predicted(decided.predictions.predicted().to_vec())?;

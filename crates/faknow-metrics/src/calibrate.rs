@@ -11,7 +11,7 @@ const BINS: usize = 15;
 
 /// What validation says of how scores are to be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tuning {
+pub struct Calibration {
     /// Samples that it was chosen on.
     pub n_samples: usize,
     /// What logits are to be divided by; 1 if that could not be chosen.
@@ -48,7 +48,7 @@ pub struct OperatingPoint {
     pub f1: f64,
 }
 
-impl Tuning {
+impl Calibration {
     /// Chooses the temperature that makes the labels most likely (Guo et al., *On Calibration of Modern Neural Networks*, ICML
     /// 2017, section 4.2), then thresholds for scores at that temperature; `wanted_precision` is from 0 to 1.
     ///
@@ -152,20 +152,20 @@ mod tests {
     #[test]
     fn the_temperature_undoes_what_made_scores_too_sure() {
         for temperature in [0.25, 1.0, 3.0] {
-            let tuning = Tuning::of(&predictions(temperature), 0.9, true).unwrap();
-            let found = tuning.temperature * temperature;
+            let calibration = Calibration::of(&predictions(temperature), 0.9, true).unwrap();
+            let found = calibration.temperature * temperature;
             assert!((found - 1.0).abs() < 1e-4, "{temperature}: {found}");
-            let [before, after] = tuning.ece.map(|score| score.value().unwrap());
+            let [before, after] = calibration.ece.map(|score| score.value().unwrap());
             assert!(after < 1e-4 && before >= after, "{before} {after}");
-            let [before, after] = tuning.log_loss.map(|score| score.value().unwrap());
+            let [before, after] = calibration.log_loss.map(|score| score.value().unwrap());
             assert!(before >= after - 1e-12, "{before} {after}");
         }
-        assert_eq!(Tuning::of(&predictions(0.25), 0.9, false).unwrap().temperature, 1.0);
+        assert_eq!(Calibration::of(&predictions(0.25), 0.9, false).unwrap().temperature, 1.0);
     }
 
     #[test]
     fn thresholds_are_those_of_the_curve() {
-        let thresholds = Tuning::of(&predictions(1.0), 0.9, false).unwrap().thresholds.unwrap();
+        let thresholds = Calibration::of(&predictions(1.0), 0.9, false).unwrap().thresholds.unwrap();
         // At 0.95: 95 of 100; at 0.8: 175 of 200; at 0.6: 235 of 300; of 275 in all.
         let point = thresholds.precision.unwrap();
         assert_eq!((point.threshold, point.precision), (0.95, 0.95));
@@ -173,21 +173,29 @@ mod tests {
         let f1 = |right: f64, judged: f64| 2.0 * right / (judged + 275.0);
         assert!((thresholds.f1.f1 - f1(235.0, 300.0)).abs() < 1e-12);
         assert_eq!(thresholds.f1.threshold, 0.6);
-        let none = Tuning::of(&predictions(1.0), 0.99, false).unwrap().thresholds.unwrap();
+        let none = Calibration::of(&predictions(1.0), 0.99, false).unwrap().thresholds.unwrap();
         assert_eq!(none.precision, None);
     }
 
     #[test]
     fn what_cannot_be_chosen_stays_as_it_is() {
-        let tuning = |n_classes, labels: &[usize], scores: &[f64]| {
-            Tuning::of(&Predictions::new(n_classes, labels.to_vec(), scores.to_vec()).unwrap(), 0.9, true)
-                .unwrap()
+        let calibration = |n_classes, labels: &[usize], scores: &[f64]| {
+            Calibration::of(
+                &Predictions::new(n_classes, labels.to_vec(), scores.to_vec()).unwrap(),
+                0.9,
+                true,
+            )
+            .unwrap()
         };
-        assert_eq!(tuning(2, &[0, 1], &[0.9, 0.1, 0.2, 0.8]).temperature, 1.0, "no mistake");
-        assert_eq!(tuning(2, &[0, 1], &[3.0, 1.0, 2.0, -1.0]).temperature, 1.0, "no probabilities");
-        assert_eq!(tuning(2, &[0, 0], &[0.9, 0.1, 0.2, 0.8]).thresholds, None, "nothing of the second class");
-        let three = tuning(3, &[0, 2], &[0.5, 0.3, 0.2, 0.5, 0.3, 0.2]);
+        assert_eq!(calibration(2, &[0, 1], &[0.9, 0.1, 0.2, 0.8]).temperature, 1.0, "no mistake");
+        assert_eq!(calibration(2, &[0, 1], &[3.0, 1.0, 2.0, -1.0]).temperature, 1.0, "no probabilities");
+        assert_eq!(
+            calibration(2, &[0, 0], &[0.9, 0.1, 0.2, 0.8]).thresholds,
+            None,
+            "nothing of the second class"
+        );
+        let three = calibration(3, &[0, 2], &[0.5, 0.3, 0.2, 0.5, 0.3, 0.2]);
         assert!(three.thresholds.is_none() && three.temperature > 1.0);
-        assert_eq!(tuning(2, &[], &[]).n_samples, 0);
+        assert_eq!(calibration(2, &[], &[]).n_samples, 0);
     }
 }
