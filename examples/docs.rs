@@ -28,3 +28,10 @@ mod pages {
     #[doc = include_str!("../docs/trust.md")]
     struct Trust;
 }
+
+#[cfg(test)]
+#[path = "tests/heads.rs"]
+mod heads;
+#[cfg(test)]
+#[path = "tests/readme.rs"]
+mod readme;

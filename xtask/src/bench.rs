@@ -35,14 +35,15 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
         let command = workspace.cargo("bench --profile dev -p faknow-examples --bench micro --");
         return Ok(command.args(&args.options).run()?);
     }
-    let mut command = workspace.cargo("run --quiet -p faknow-examples --bin bench --");
+    // Both, so that they have the features of what the tests built, and nothing is built twice.
+    workspace.cargo("build --quiet -p faknow-examples -p faknow-cli --bins").run()?;
+    let programs = workspace.target_dir()?.join("debug");
+    let mut command = workspace.sh.cmd(programs.join("bench"));
     let is_full =
         !args.options.iter().any(|it| ["--quick", "--scale", "--scale-posts"].contains(&it.as_str()));
     if let Some(shared) = workspace.shared().filter(|_| is_full) {
-        workspace.cargo("build --quiet -p faknow-cli").run()?;
-        let program = format!("debug/faknow{}", std::env::consts::EXE_SUFFIX);
-        command =
-            command.arg("--program").arg(workspace.target_dir()?.join(program)).arg("--shared").arg(shared);
+        let program = programs.join(format!("faknow{}", std::env::consts::EXE_SUFFIX));
+        command = command.arg("--program").arg(program).arg("--shared").arg(shared);
         match python_with_torch(&workspace.sh) {
             Some(python) => command = command.args(["--python", &python]),
             None => println!("no Python with PyTorch (FAKNOW_PYTHON names one): nothing is compared with it"),

@@ -67,6 +67,15 @@ impl Crate {
         let mut manifest = self.manifest.replace("@ROOT@", root).replace("../..", root);
         if self.needs_libtorch {
             manifest += &profiles(&fs::read_to_string(workspace.root.join("Cargo.toml"))?);
+            // Ours are not members there, and would be optimized as other dependencies are; here they need not be fast.
+            for path in workspace.sh.read_dir("crates")? {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let is_used =
+                    self.manifest.contains("faknow-cli") || !["faknow-cli", "faknow-serve"].contains(&&*name);
+                if is_used {
+                    manifest += &format!("\n[profile.dev.package.{name}]\nopt-level = 0\n");
+                }
+            }
         }
         sh.write_file(dir.join("Cargo.toml"), manifest)?;
         sh.write_file(dir.join("src/main.rs"), self.source)?;
@@ -144,8 +153,11 @@ fn every_command(sh: &Shell, dir: &Path) -> Result<()> {
 
 /// The `[profile...]` tables of a manifest.
 fn profiles(manifest: &str) -> String {
-    // xtask is not a dependency of a crate outside.
-    let is_wanted = |table: &&str| table.starts_with("profile.") && !table.contains("package.xtask");
+    // xtask is not a dependency of a crate outside, and our crates get a profile of their own.
+    let is_wanted = |table: &&str| {
+        table.starts_with("profile.")
+            && !["package.xtask", "package.faknow"].iter().any(|it| table.contains(it))
+    };
     manifest.split("\n[").filter(is_wanted).map(|table| format!("\n[{}\n", table.trim_end())).collect()
 }
 

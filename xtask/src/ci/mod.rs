@@ -63,11 +63,7 @@ const STEPS: &[(&str, &str, Check)] = &[
         One(layers::check),
     ),
     ("package", "every crate can be published", One(cargo::package)),
-    (
-        "metrics",
-        "faknow-metrics builds and passes its tests alone, without libtorch",
-        One(cargo::metrics_alone),
-    ),
+    ("metrics", "faknow-metrics and its tests compile alone, without libtorch", One(cargo::metrics_alone)),
     ("setup", "libtorch is there (docs/setup.md)", One(setup::ensure)),
     ("clippy", "there is no warning", One(cargo::clippy)),
     (
