@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
+use faknow::data::common::panic_text;
 use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
@@ -132,9 +133,7 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
             if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         Err(panic) => {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            let message = message.lines().next().unwrap_or_default();
+            let message = panic_text(&*panic);
             say_error(&format!("internal error, please report it with the command that led here: {message}"));
             ExitCode::FAILURE
         }

@@ -1,10 +1,12 @@
 //! `faknow report`: run folders as one HTML page.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use faknow::report::{Run, write};
+use faknow::data::common::write_atomically;
+use faknow::report::{Run, render};
 
 use crate::console::print;
 
@@ -33,7 +35,9 @@ impl ReportArgs {
             (None, [run]) => run.join("report.html"),
             (None, _) => "comparison.html".into(),
         };
-        write(&page, &runs)?;
+        let html = render(&runs)?;
+        write_atomically(&page, |file| file.write_all(html.as_bytes()))
+            .map_err(|error| faknow::Error::io(&page, error))?;
         print(&page.display().to_string())
     }
 }

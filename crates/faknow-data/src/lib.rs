@@ -31,7 +31,7 @@ pub use records::{
     Classes, ColumnMap, Format, RawLabel, ReadOptions, Record, RecordReader, UnknownLabel, read_all,
     read_columns,
 };
-pub use rng::{Rng, WeightedIndex};
+pub use rng::{Rng, WeightedIndex, derive_seed};
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]

@@ -152,6 +152,17 @@ impl WeightedIndex {
     }
 }
 
+/// Returns the seed of part number `part` of what has `seed`; nearby seeds and parts give unrelated numbers.
+///
+/// ```
+/// use faknow_data::derive_seed;
+///
+/// assert_eq!(derive_seed(7, 0), 13_309_476_754_707_697_221);
+/// ```
+pub fn derive_seed(seed: u64, part: u64) -> u64 {
+    SplitMix64(SplitMix64(seed).next().wrapping_add(part)).next()
+}
+
 /// SplitMix64 (Steele, Lea and Flood, 2014): turns nearby seeds into unrelated numbers.
 struct SplitMix64(u64);
 

@@ -68,6 +68,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tensor that cannot be saved.
+    #[error("tensor `{tensor}` {reason}")]
+    Unsavable {
+        /// Its name.
+        tensor: String,
+        /// What is wrong with it and what would be right.
+        reason: String,
+    },
     /// Bytes in memory that are no weights.
     #[error("cannot read weights: {reason}")]
     Bytes {

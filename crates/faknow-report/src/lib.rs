@@ -18,6 +18,6 @@ mod thresholds;
 
 pub use error::{Error, Result};
 pub use facts::{BestEpoch, CALIBRATION, Calibrated, FACTS, Facts, MISTAKES, Mistake, MistakePart};
-pub use page::{render, write};
+pub use page::render;
 pub use rows::{Judged, TEST_ROWS, VALID_ROWS};
 pub use run::{Run, Step};

@@ -1,26 +1,11 @@
 //! The page as a whole: one file with its style, without anything from elsewhere.
 
-use std::path::Path;
-
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::scores::Tested;
-use crate::{Error, Result, Run, comparison, curves, environment, mistakes, quality};
+use crate::{Result, Run, comparison, curves, environment, mistakes, quality};
 
 const STYLE: &str = include_str!("style.css");
-
-/// Writes the page of these runs to a file, whole or not at all.
-///
-/// # Errors
-/// The file cannot be written, or as [`render`].
-pub fn write(path: &Path, runs: &[Run]) -> Result<()> {
-    let page = render(runs)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = Path::new(&beside);
-    std::fs::write(beside, page).map_err(|error| Error::io(beside, error))?;
-    std::fs::rename(beside, path).map_err(|error| Error::io(path, error))
-}
 
 /// The page of these runs as HTML: of one run, or of several with a comparison before them.
 ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use faknow::Prediction;
+use faknow::data::common::panic_text;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -254,9 +255,7 @@ fn guarded<T>(call: impl FnOnce() -> faknow::Result<T>) -> std::result::Result<T
             Err(Failure::Model)
         }
         Err(panic) => {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            tracing::error!("the model panicked: {message}");
+            tracing::error!("the model panicked: {}", panic_text(&*panic));
             Err(Failure::Model)
         }
     }

@@ -1,28 +1,18 @@
 //! Reading and writing small files.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use faknow_data::common::write_atomically;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-/// Writes a file, whole or not at all: to a temporary file first, which is then renamed.
+/// Writes a file completely or not at all.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let tmp_path = tmp_path(path);
-    let mut file = File::create(&tmp_path).map_err(|e| Error::io(&tmp_path, e))?;
-    // The name must not become that of a file whose content the disk does not have yet.
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| Error::io(&tmp_path, e))?;
-    fs::rename(&tmp_path, path).map_err(|e| Error::io(path, e))
-}
-
-/// Where [`write_whole`] writes first.
-pub(crate) fn tmp_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    name.into()
+    write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(|error| Error::io(path, error))
 }
 
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {

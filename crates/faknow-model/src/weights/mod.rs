@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
+use faknow_data::common::write_atomically;
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
@@ -18,7 +19,7 @@ mod pytorch;
 mod safetensors;
 
 pub use partial::{Conversion, LoadReport, Mismatch, load_partial, restore_partial};
-pub use safetensors::{from_bytes, to_bytes};
+pub use safetensors::{Layout, from_bytes, to_bytes};
 
 use crate::{Error, Result};
 
@@ -38,15 +39,9 @@ pub fn save(vars: &VarStore, path: &Path) -> Result<()> {
 /// # Errors
 /// The folder cannot be written.
 pub fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
-    let io = |source| Error::Io { path: path.to_path_buf(), source };
-    let beside = path.with_extension("safetensors.tmp");
-    // tch's error for a folder that does not exist is a panic or a text; the system's own is clear.
-    drop(std::fs::File::create(&beside).map_err(io)?);
-    let tensors: Vec<(&str, &Tensor)> =
-        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    Tensor::write_safetensors(&tensors, &beside)?;
-    std::fs::File::open(&beside).and_then(|f| f.sync_all()).map_err(io)?;
-    std::fs::rename(&beside, path).map_err(io)
+    let layout = Layout::new(tensors)?;
+    write_atomically(path, |file| layout.write(|bytes| file.write_all(bytes), io::Error::other))
+        .map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }
 
 /// Copies of all variables by name, on the CPU and without gradients.

@@ -1,27 +1,111 @@
-//! Named tensors as safetensors, in memory.
+//! Named tensors as safetensors: the only place that knows the format.
 
-use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use safetensors::{Dtype, SafeTensors, View};
-use tch::{Device, Kind, TchError, Tensor};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{Error, Result};
+
+/// Bytes of a tensor that are copied at a time.
+const CHUNK: usize = 1 << 18;
+
+/// A safetensors file that is laid out and can be written piece by piece; the same tensors give the same bytes.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    header: Vec<u8>,
+    tensors: Vec<(&'a Tensor, Kind)>,
+}
+
+impl<'a> Layout<'a> {
+    /// Lays out a file of these tensors.
+    ///
+    /// # Errors
+    /// [`Error::Unsavable`] if a tensor is undefined, sparse, of a kind that the format does not have (quantized, double
+    /// complex), or named `__metadata__`.
+    pub fn new(tensors: &'a BTreeMap<String, Tensor>) -> Result<Self> {
+        let mut entries = Vec::with_capacity(tensors.len());
+        for (name, tensor) in tensors {
+            let refuse = |what: String| Error::Unsavable { tensor: name.clone(), reason: what };
+            if name == "__metadata__" {
+                return Err(refuse("has a name that safetensors files keep for themselves".into()));
+            }
+            if !tensor.defined() {
+                return Err(refuse("is undefined".into()));
+            }
+            if tensor.is_sparse() {
+                return Err(refuse("is sparse: make it dense".into()));
+            }
+            let kind = tensor.f_kind()?;
+            let dtype = dtype_of(kind)
+                .ok_or_else(|| refuse(format!("has kind {kind:?}: convert it to a plain one")))?;
+            let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+            entries.push((name, tensor, kind, dtype, shape));
+        }
+        // As the format's own writer does: the widest first, so that all are aligned; then by name.
+        entries.sort_by(|a, b| b.3.cmp(&a.3).then_with(|| a.0.cmp(b.0)));
+        let mut end = 0;
+        let mut infos = Vec::with_capacity(entries.len());
+        let mut in_order = Vec::with_capacity(entries.len());
+        for (name, tensor, kind, dtype, shape) in entries {
+            let start = end;
+            end += tensor.numel() * kind.elt_size_in_bytes();
+            infos.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
+            in_order.push((tensor, kind));
+        }
+        let failed = |error: String| Error::Bytes { reason: error };
+        let metadata = Metadata::new(None, infos).map_err(|error| failed(error.to_string()))?;
+        let mut json = serde_json::to_vec(&metadata).map_err(|error| failed(error.to_string()))?;
+        json.resize(json.len().next_multiple_of(8), b' ');
+        let mut header = (json.len() as u64).to_le_bytes().to_vec();
+        header.append(&mut json);
+        Ok(Self { header, tensors: in_order })
+    }
+
+    /// Writes the file to `sink`; `refuse` turns an error of libtorch into one of the sink's.
+    ///
+    /// In addition to the tensors, memory holds one chunk, and one tensor that lies elsewhere or scattered.
+    ///
+    /// # Errors
+    /// The sink fails, or a tensor cannot be copied to the CPU.
+    pub fn write<E>(
+        &self,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+        refuse: impl Fn(Error) -> E,
+    ) -> Result<(), E> {
+        sink(&self.header)?;
+        let mut chunk = vec![0; CHUNK];
+        for (tensor, kind) in &self.tensors {
+            let flat = no_grad(|| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1]))
+                .map_err(|error| refuse(error.into()))?;
+            let (width, n) = (kind.elt_size_in_bytes(), tensor.numel());
+            for start in (0..n).step_by(CHUNK / width) {
+                let len = (CHUNK / width).min(n - start);
+                let bytes = &mut chunk[..len * width];
+                flat.f_narrow(0, start as i64, len as i64)
+                    .and_then(|part| part.f_copy_data_u8(bytes, len))
+                    .map_err(|error| refuse(error.into()))?;
+                sink(bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Named tensors as the bytes of a safetensors file; the same tensors give the same bytes.
 ///
 /// # Errors
-/// [`Error::Torch`] if a tensor is sparse or of a kind that the format has not (quantized, double complex).
+/// As [`Layout::new`].
 pub fn to_bytes(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
-    let failed = Cell::new(None);
-    let views = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.as_str(), Values::new(name, tensor, &failed)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let bytes =
-        safetensors::serialize(views, None).map_err(|error| Error::Bytes { reason: error.to_string() })?;
-    failed.take().map_or(Ok(bytes), |error| Err(error.into()))
+    let mut bytes = Vec::new();
+    Layout::new(tensors)?.write(
+        |chunk| {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        },
+        |error| error,
+    )?;
+    Ok(bytes)
 }
 
 /// The tensors in the bytes of a safetensors file, on the CPU; extra metadata in the file is passed over.
@@ -59,52 +143,6 @@ pub(super) fn from_raw(bytes: &[u8], shape: &[i64], kind: Kind, name: &str) -> R
         return Err(format!("tensor `{name}`: holds bytes that are neither true nor false"));
     }
     Tensor::f_from_data_size(bytes, shape, kind).map_err(failed)
-}
-
-/// A tensor on its way into a file: its values are copied when their turn comes.
-struct Values<'a> {
-    tensor: Tensor,
-    shape: Vec<usize>,
-    dtype: Dtype,
-    /// The trait below has no way to say that the copy failed, so it is retained here.
-    failed: &'a Cell<Option<TchError>>,
-}
-
-impl<'a> Values<'a> {
-    fn new(name: &str, tensor: &Tensor, failed: &'a Cell<Option<TchError>>) -> Result<Self> {
-        let kind = tensor.f_kind()?;
-        let refused =
-            |what: String| TchError::Kind(format!("`{name}`: {what} cannot be written as safetensors"));
-        let dtype = dtype_of(kind).ok_or_else(|| refused(format!("a tensor of kind {kind:?}")))?;
-        if tensor.is_sparse() {
-            return Err(refused("a sparse tensor".to_owned()).into());
-        }
-        let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let shape = tensor.size().iter().map(|&n| n as usize).collect();
-        Ok(Self { tensor, shape, dtype, failed })
-    }
-}
-
-impl View for Values<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let mut bytes = vec![0; self.data_len()];
-        if let Err(error) = self.tensor.f_copy_data_u8(&mut bytes, self.tensor.numel()) {
-            self.failed.set(Some(error));
-        }
-        bytes.into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * (self.dtype.bitsize() / 8)
-    }
 }
 
 /// Which of libtorch's kinds is which of the format's.
@@ -196,6 +234,6 @@ mod tests {
     fn a_kind_without_a_place_in_the_format_is_refused() {
         let complex = Tensor::zeros([1], (Kind::ComplexDouble, Device::Cpu));
         let error = to_bytes(&BTreeMap::from([("z".to_owned(), complex)])).unwrap_err().to_string();
-        assert!(error.contains("`z`") && error.contains("ComplexDouble"), "{error}");
+        assert!(error.contains("`z` has kind ComplexDouble"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use faknow_metrics::Predictions;
-use faknow_report::{Facts, Judged, Mistake, MistakePart, Run, TEST_ROWS, render, write};
+use faknow_report::{Facts, Judged, Mistake, MistakePart, Run, TEST_ROWS, render};
 use tempfile::TempDir;
 
 const EPOCH: &str = r#"{"type":"epoch","epoch":1,"step":10,"samples":100,"train":{"loss":0.7},"valid":{"loss":0.6,"accuracy":0.8,"f1":null},"learning_rates":[0.001],"grad_norm":1.5,"train_seconds":1.0,"valid_seconds":0.2}"#;
@@ -113,9 +113,7 @@ fn several_runs_are_compared() {
     other.predictions = other.predictions.resampled(&(1..60).collect::<Vec<_>>()).unwrap();
     other.write(&folder.path().join("c").join(TEST_ROWS)).unwrap();
     let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&folder.path().join(name)).unwrap()).into();
-    let out = folder.path().join("page.html");
-    write(&out, &runs).unwrap();
-    let page = fs::read_to_string(&out).unwrap();
+    let page = render(&runs).unwrap();
     assert!(page.contains("McNemar") && page.contains("“a” has the highest test accuracy"), "no test");
     assert!(page.contains("pair by pair: c."), "other samples are said to be so");
     let settings = page.split("Settings that differ").nth(1).unwrap().split("</section>").next().unwrap();

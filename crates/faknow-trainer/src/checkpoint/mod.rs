@@ -52,7 +52,6 @@ mod read;
 pub(crate) mod resume;
 pub(crate) mod snapshot;
 mod store;
-mod tensors;
 
 use std::collections::BTreeMap;
 

@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
+use faknow_model::weights::from_bytes;
 use twox_hash::XxHash3_128;
 
 use super::disk::{self, FileInfo, checksum};
 use super::error::{CheckpointError, Result};
 use super::manifest::{MANIFEST, Manifest, STATE};
 use super::store::{CheckpointStore, OLD, TMP, check_name, exists};
-use super::{Checkpoint, CheckpointInfo, tensors};
+use super::{Checkpoint, CheckpointInfo};
 
 /// How often a reader looks again when the checkpoint changes under its eyes.
 const TRIES: usize = 10;
@@ -152,8 +153,13 @@ fn read_folder(folder: &Path) -> Result<Checkpoint> {
     }
     for (group, file, info) in manifest.groups() {
         let bytes = read_file(folder, file, info)?;
-        let group_tensors =
-            tensors::parse(&bytes).map_err(|what| CheckpointError::corrupted(folder, file, what))?;
+        let group_tensors = from_bytes(&bytes).map_err(|error| {
+            let reason = match error {
+                faknow_model::Error::Bytes { reason } => reason,
+                other => other.to_string(),
+            };
+            CheckpointError::corrupted(folder, file, format!("cannot be read: {reason}"))
+        })?;
         checkpoint.tensors.insert(group.to_owned(), group_tensors);
     }
     checkpoint.info = manifest.info;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use faknow_model::weights::Layout;
 use serde_json::Value;
 
 use super::Checkpoint;
@@ -12,7 +13,6 @@ use super::disk::{self, Sink};
 use super::error::{CheckpointError, FallbackCheckpoint, Result};
 use super::manifest::{MANIFEST, Manifest, STATE, file_of, is_group};
 use super::read;
-use super::tensors::Layout;
 
 /// A checkpoint that is being written.
 pub(super) const TMP: &str = ".tmp-";
@@ -293,9 +293,10 @@ fn write(checkpoint: &Checkpoint, folder: &Path, place: &Path) -> Result<()> {
         if !is_group(group) {
             return Err(refuse("expected a name of a-z, 0-9, `-`, `_` and, not in front, `.`".into()));
         }
-        let layout = Layout::new(tensors).map_err(refuse)?;
+        let unsavable = |error: faknow_model::Error| refuse(error.to_string());
+        let layout = Layout::new(tensors).map_err(unsavable)?;
         let mut sink = Sink::create(folder.join(file_of(group)))?;
-        layout.write(&mut sink)?.map_err(|error| refuse(error.to_string()))?;
+        layout.write(|bytes| sink.write(bytes), unsavable)?;
         files.insert(file_of(group), sink.finish()?);
     }
     if depth(&checkpoint.state) > MAX_DEPTH {

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
+use faknow_data::derive_seed;
+
 /// Seeds libtorch's generators for one step of a run.
 ///
 /// tch can neither save nor restore the generator's state. Seeding it anew before each step makes dropout and all
@@ -10,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// The generator is global to the process: where several threads train, use [`with_seed`].
 pub fn seed_step(seed: u64, step: u64) {
-    tch::manual_seed(mix(seed, step) as i64);
+    tch::manual_seed(derive_seed(seed, step) as i64);
 }
 
 /// Does `work` with libtorch's generators seeded for one step, undisturbed by other threads that do the same.
@@ -61,20 +63,6 @@ pub fn with_model_seed<T>(seed: u64, build: impl FnOnce() -> T) -> T {
 /// Seeds libtorch's generators for building a model.
 pub fn seed_model(seed: u64) {
     seed_step(seed, u64::MAX);
-}
-
-/// A well-spread number from two: splitmix64 (Steele, Lea, Flood 2014) over the pair.
-fn mix(seed: u64, step: u64) -> u64 {
-    let mut z = splitmix(seed).wrapping_add(step);
-    z = splitmix(z);
-    z
-}
-
-fn splitmix(x: u64) -> u64 {
-    let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

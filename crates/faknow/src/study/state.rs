@@ -12,12 +12,13 @@ use serde_json::Value;
 use toml::Table;
 
 use faknow_data::Dataset as _;
+use faknow_data::common::temporary_path;
 
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, TestRecords};
 use crate::detector::files::CONFIG;
-use crate::files::{tmp_path, write, write_whole};
+use crate::files::{write, write_whole};
 use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::resume::{MOVABLE, resume_with};
@@ -85,7 +86,7 @@ impl Study {
         let path = dir.join(S::FILE);
         if !path.exists() {
             // Left by a process that was killed in its first moment.
-            let _ = fs::remove_file(tmp_path(&path));
+            let _ = fs::remove_file(temporary_path(&path));
             let study = Self { dir: RunDir::create(dir)? };
             study.save(&state)?;
             return Ok((study, state));

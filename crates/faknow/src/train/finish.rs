@@ -12,7 +12,7 @@ use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
-use crate::files::write_json;
+use crate::files::{write_json, write_whole};
 use crate::models::BoxedModel;
 use crate::train::Outcome;
 use crate::train::job::InputLoader;
@@ -106,7 +106,7 @@ impl Finish<'_> {
 /// Writes the page of a run into its folder.
 fn write_report(run: &Path) -> Result<()> {
     let read = Run::read(run).map_err(of_report)?;
-    faknow_report::write(&run.join(REPORT), &[read]).map_err(of_report)
+    write_whole(&run.join(REPORT), &faknow_report::render(&[read]).map_err(of_report)?)
 }
 
 /// Predictions of the samples `rows` with what is known of them.
