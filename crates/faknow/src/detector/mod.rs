@@ -15,7 +15,7 @@ use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
 use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
 use faknow_report::Calibrated;
 use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -28,6 +28,8 @@ use crate::detector::files::{CLASSES, CONFIG, weights_file};
 use crate::files::{read_json, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
+
+pub use faknow_metrics::Prediction;
 
 pub use explanation::{Attribution, Explanation};
 pub use export::Exported;
@@ -44,18 +46,6 @@ pub struct Detector {
     device: Device,
     /// Keeps the variables that the model's handles belong to.
     vars: VarStore,
-}
-
-/// What a detector says of a text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The class with the highest score, the first of them in a tie; or by the detector's threshold.
-    pub label: String,
-    /// Its score, from 0 to 1.
-    pub score: f64,
-    /// The score of every class, in their order, after the detector's temperature; they sum to 1.
-    #[serde(serialize_with = "as_map")]
-    pub scores: Vec<(String, f64)>,
 }
 
 impl Registry {
@@ -261,7 +251,7 @@ impl Detector {
                 rows[row] = scores;
             }
         }
-        Ok(rows.into_iter().map(|scores| self.prediction(&scores)).collect())
+        rows.into_iter().map(|scores| self.prediction(&scores)).collect()
     }
 
     fn test_all(&self, data: FieldDataset) -> Result<(Evaluation, ClassificationReport)> {
@@ -314,12 +304,8 @@ impl Detector {
         self.word_encoder()?.dataset(records, self.extra_padding())
     }
 
-    fn prediction(&self, scores: &[f64]) -> Prediction {
-        let scores = self.calibrated.decision.scale(scores);
-        let chosen = self.calibrated.decision.choose(&scores);
-        let scores: Vec<(String, f64)> = self.classes.names().iter().cloned().zip(scores).collect();
-        let (label, score) = scores[chosen].clone();
-        Prediction { label, score, scores }
+    fn prediction(&self, scores: &[f64]) -> Result<Prediction> {
+        Ok(self.calibrated.decision.predict(self.classes.names(), scores)?)
     }
 }
 
@@ -339,8 +325,4 @@ pub(crate) fn not_of_words() -> Error {
 
 fn wrong_input(expected: &str, got: &str) -> Error {
     Error::config("", format!("this detector takes {expected} as input, got {got}"))
-}
-
-fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(scores.iter().map(|(name, score)| (name, score)))
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use faknow_callbacks::StopReason;
-use faknow_metrics::{MeanDeviation, Score};
+use faknow_metrics::RepeatedScore;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -48,36 +48,15 @@ pub struct FoldResult {
     pub test: TestScores,
 }
 
-/// A metric over all folds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FoldMetric {
-    /// Name of the metric; `loss` for the loss.
-    pub name: String,
-    /// Mean and sample standard deviation over the folds in which it is defined; `None` if there is none.
-    #[serde(flatten)]
-    pub summary: Option<MeanDeviation>,
-    /// Its value in each fold; `None` where it is undefined.
-    pub values: Vec<Option<f64>>,
-}
-
 impl CrossValidation {
     /// Every metric over the folds that are done, the loss first.
-    pub fn metrics(&self) -> Vec<FoldMetric> {
-        let names = self.folds.first().into_iter().flat_map(|fold| fold.test.scores.names());
-        names.map(|name| self.metric(name)).collect()
+    pub fn metrics(&self) -> Vec<RepeatedScore> {
+        RepeatedScore::all(self.folds.iter().map(|fold| &fold.test.scores))
     }
 
     /// The run folder of a fold.
     pub fn run(&self, fold: &FoldResult) -> PathBuf {
         self.dir.join(folder(fold.number))
-    }
-
-    fn metric(&self, name: &str) -> FoldMetric {
-        let scores = self.folds.iter().map(|fold| fold.test.scores.get(name));
-        let values: Vec<Option<f64>> =
-            scores.map(|score| score.filter(|score| score.is_defined()).and_then(Score::value)).collect();
-        let summary = MeanDeviation::of(values.iter().copied().flatten());
-        FoldMetric { name: name.to_owned(), summary, values }
     }
 }
 
@@ -264,7 +243,7 @@ fn render(page: &mut String, config: &Config, outcome: &CrossValidation) -> fmt:
     write!(page, "\n## Metrics\n\n| metric | mean | deviation |")?;
     outcome.folds.iter().try_for_each(|fold| write!(page, " fold {} |", fold.number))?;
     writeln!(page, "\n|---|---|---|{}", "---|".repeat(outcome.folds.len()))?;
-    for FoldMetric { name, summary, values } in outcome.metrics() {
+    for RepeatedScore { name, summary, values } in outcome.metrics() {
         let mean = cell(summary.map(|summary| summary.mean));
         let deviation = cell(summary.and_then(|summary| summary.deviation));
         write!(page, "| {name} | {mean} | {deviation} |")?;

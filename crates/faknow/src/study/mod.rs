@@ -11,7 +11,7 @@ mod state;
 mod trial;
 
 pub use cross_validation::{
-    CrossValidation, FoldMetric, FoldResult, cross_validate, resume_cross_validation,
+    CrossValidation, FoldResult, cross_validate, resume_cross_validation,
 };
 pub use search::{resume_search, search};
 pub use search_method::SearchMethod;
