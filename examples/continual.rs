@@ -49,10 +49,10 @@ fn train<S: TrainStep<GraphClassifier> + 'static>(
     data: &FieldDataset,
     step: impl FnOnce(&GraphClassifier, &nn::VarStore) -> Result<S>,
 ) -> Result<(GraphClassifier, nn::VarStore)> {
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::Cpu);
     let config = GraphClassifierConfig { hidden_size: 32, ..GraphClassifierConfig::default() };
-    let model = GraphClassifier::new(&vars.root(), ConvKind::Sage, &config, N_FEATURES, 2)?;
+    let (model, vars) = seeded_model(1, Device::Cpu, |path| {
+        GraphClassifier::new(path, ConvKind::Sage, &config, N_FEATURES, 2)
+    })?;
     if let Some(file) = from {
         weights::load(&vars, file)?;
     }

@@ -72,9 +72,7 @@ fn main() -> anyhow::Result<()> {
     let valid =
         DataLoader::builder(valid.with_extra_padding(config.extra_padding())).batch_size(100).build()?;
 
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
+    let (model, vars) = seeded_model(1, Device::Cpu, |path| TextCnn::new(path, &config, vocab.len(), 2))?;
     let mut trainer = Trainer::builder(model, vars)
         .optimizer(OptimizerConfig::adam(1e-2))
         .max_epochs(30)

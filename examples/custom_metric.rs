@@ -64,10 +64,7 @@ fn main() -> anyhow::Result<()> {
     });
     let metrics = Metrics::default().with(cost)?.with(PrecisionAt::new(50))?;
 
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
-    let mut trainer = Trainer::builder(model, vars)
+    let mut trainer = Trainer::seeded(1, Device::Cpu, |path| TextCnn::new(path, &config, vocab.len(), 2))?
         .optimizer(OptimizerConfig::adam(3e-3))
         .metrics(metrics)
         .monitor("cost") // what the best epoch is

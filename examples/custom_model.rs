@@ -74,9 +74,8 @@ fn main() -> anyhow::Result<()> {
     let train = DataLoader::builder(train).batch_size(32).shuffle(1).build()?;
     let valid = DataLoader::builder(valid).batch_size(100).build()?;
 
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = AveragedWords::new(&vars.root(), vocab.len(), 2, n_domains)?;
+    let (model, vars) =
+        seeded_model(1, Device::Cpu, |path| AveragedWords::new(path, vocab.len(), 2, n_domains))?;
     let mut trainer =
         Trainer::builder(model, vars).optimizer(OptimizerConfig::adam(0.02)).max_epochs(5).build()?;
     let report = trainer.fit(&train, Some(&valid))?;

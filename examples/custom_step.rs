@@ -65,9 +65,7 @@ fn main() -> anyhow::Result<()> {
     // Once with R-Drop after the first epoch, once with the plain sum of both losses.
     let mut apart_at_end = Vec::new();
     for alpha in [4.0, 0.0] {
-        seed_model(1);
-        let vars = nn::VarStore::new(Device::Cpu);
-        let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
+        let (model, vars) = seeded_model(1, Device::Cpu, |path| TextCnn::new(path, &config, vocab.len(), 2))?;
         let largest = 0.5;
         let warmup_steps = train.n_batches() as u64;
         let mut trainer = Trainer::builder(model, vars)

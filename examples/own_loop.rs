@@ -49,9 +49,7 @@ impl Setting {
     }
 
     fn model(&self) -> anyhow::Result<(TextCnn, nn::VarStore)> {
-        seed_model(SEED);
-        let vars = nn::VarStore::new(Device::Cpu);
-        Ok((TextCnn::new(&vars.root(), &self.config, self.vocab_size, 2)?, vars))
+        Ok(seeded_model(SEED, Device::Cpu, |path| TextCnn::new(path, &self.config, self.vocab_size, 2))?)
     }
 }
 

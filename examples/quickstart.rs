@@ -19,22 +19,21 @@ fn main() -> anyhow::Result<()> {
     };
     let (train, valid) = (loader(train).shuffle(1).build()?, loader(valid).build()?);
 
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::cuda_if_available());
-    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
-    let mut trainer = Trainer::builder(model, vars)
-        .optimizer(OptimizerConfig::adam(2e-3))
-        .max_epochs(20)
-        .callback(EarlyStopping::new(2))
-        .callback(Progress::auto())
-        .build()?;
+    let mut trainer =
+        Trainer::seeded(1, Device::cuda_if_available(), |path| TextCnn::new(path, &config, vocab.len(), 2))?
+            .optimizer(OptimizerConfig::adam(2e-3))
+            .max_epochs(20)
+            .callback(EarlyStopping::new(2))
+            .callback(Progress::auto())
+            .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
     let test = trainer.test(&loader(test).build()?)?.scores;
     println!("{} epochs; test: {test}", report.history.epochs.len());
 
     let post = Record::new("Breaking: the mayor was abducted by aliens. Share this now!!!");
     let post = FieldDataset::from_records([Ok(post)], &tokenizer, &vocab, &[])?;
-    println!("[real, fake]: {:.3?}", trainer.predict(&loader(post).build()?)?);
+    let predictions = trainer.classify(&loader(post).build()?, &["real", "fake"], &Decision::default())?;
+    println!("{}: {:.3}", predictions[0].label, predictions[0].score);
     anyhow::ensure!(test.value("accuracy") > Some(0.75), "it learned too little");
     Ok(())
 }

@@ -1,6 +1,5 @@
-//! A model on plain tensors: no texts, no files, a network of three layers. `cargo run -p faknow-examples --bin tensors`
+//! A model on plain tensors: no texts, no files, a network of two layers. `cargo run -p faknow-examples --bin tensors`
 
-use anyhow::Context;
 use faknow::model::loss;
 use faknow::prelude::*;
 
@@ -15,19 +14,19 @@ impl Model for Mlp {
 }
 
 fn main() -> anyhow::Result<()> {
-    seed_model(1);
-    let x = Tensor::f_randn([800, 2], (Kind::Float, Device::Cpu))?;
+    let x = faknow::trainer::with_seed(1, 0, || Tensor::f_randn([800, 2], (Kind::Float, Device::Cpu)))?;
     let y = x.f_prod_dim_int(1, false, Kind::Float)?.f_gt(0.0)?.f_to_kind(Kind::Int64)?; // no line separates them
-    let folds = Folds::stratified(4).split(&TensorDataset::new(x, y)?.into())?;
-    let (train, valid) = folds.into_iter().next().context("four folds")?;
+    let (train, valid) = Folds::stratified(4).split(&TensorDataset::new(x, y)?.into())?.swap_remove(0);
 
-    let vars = nn::VarStore::new(Device::Cpu);
-    let linear = |name, n_in, n_out| nn::linear(vars.root() / name, n_in, n_out, Default::default());
-    let mlp = nn::seq().add(linear("hidden", 2, 32)).add_fn(Tensor::relu).add(linear("output", 32, 2));
-    let mut trainer = Trainer::builder(Mlp(mlp), vars).optimizer(OptimizerConfig::adam(0.01)).build()?;
-    let train = DataLoader::builder(train).batch_size(32).shuffle(1).build()?;
-    let report = trainer.fit(&train, Some(&DataLoader::builder(valid).build()?))?;
-    let accuracy = report.best.context("it was validated")?.value;
+    let mut trainer = Trainer::seeded(1, Device::Cpu, |path| {
+        let linear = |name, n_in, n_out| nn::linear(path / name, n_in, n_out, Default::default());
+        anyhow::Ok(Mlp(nn::seq().add(linear("in", 2, 32)).add_fn(Tensor::relu).add(linear("out", 32, 2))))
+    })?
+    .optimizer(OptimizerConfig::adam(0.01))
+    .build()?;
+    let valid = DataLoader::builder(valid).build()?;
+    let report = trainer.fit(&DataLoader::builder(train).shuffle(1).build()?, Some(&valid))?;
+    let accuracy = report.best.map_or(0.0, |best| best.value);
     anyhow::ensure!(accuracy > 0.9, "it learned too little: {accuracy}");
     Ok(())
 }

@@ -65,7 +65,6 @@ fn algorithms() -> [(&'static str, OptimizerConfig, Build); 4] {
 
 /// Weights with a gradient each, which stays.
 fn weights(n_tensors: i64, size: i64) -> nn::VarStore {
-    seed_model(1);
     let vars = nn::VarStore::new(Device::Cpu);
     for number in 0..n_tensors {
         let weight = vars.root().randn(&format!("weight{number}"), &[size], 0.0, 1.0);

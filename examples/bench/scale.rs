@@ -81,9 +81,7 @@ fn epoch<M: Model<Batch = FieldBatch> + 'static>(
     data: &FieldDataset,
     build: impl FnOnce(&nn::Path<'_>) -> faknow::model::Result<M>,
 ) -> Result<f64> {
-    seed_model(0);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = build(&vars.root())?;
+    let (model, vars) = seeded_model(0, Device::Cpu, build)?;
     let loader = DataLoader::builder(data.clone()).batch_size(128).shuffle(0).prefetch(1, 2).build()?;
     let mut trainer =
         Trainer::builder(model, vars).optimizer(OptimizerConfig::adam(5e-4)).max_epochs(2).build()?;

@@ -85,9 +85,7 @@ pub(crate) fn one(file: &Path) -> Result<()> {
     let (data, vocab) = FieldDataset::build_in(records, &tokenizer, &VocabOptions::default(), &storage)?;
     let read = start.elapsed().as_secs_f64();
     let config = TextCnnConfig { embedding_size: 32, n_filters: 16, ..TextCnnConfig::default() };
-    seed_model(0);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
+    let (model, vars) = seeded_model(0, Device::Cpu, |path| TextCnn::new(path, &config, vocab.len(), 2))?;
     let data = data.with_extra_padding(config.extra_padding());
     let loader = DataLoader::builder(data).batch_size(256).shuffle(0).prefetch(1, 4).build()?;
     let mut trainer = Trainer::builder(model, vars).max_epochs(1).build()?;

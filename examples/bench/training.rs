@@ -49,9 +49,7 @@ pub(crate) fn loader(data: &FieldDataset) -> Result<DataLoader<FieldDataset>> {
 }
 
 fn model(config: &TextCnnConfig, n_words: usize) -> Result<(TextCnn, nn::VarStore)> {
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = TextCnn::new(&vars.root(), config, n_words, 2)?;
+    let (model, vars) = seeded_model(1, Device::Cpu, |path| TextCnn::new(path, config, n_words, 2))?;
     Ok((model, vars))
 }
 

@@ -45,7 +45,7 @@ impl Decision {
     }
 }
 
-fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_map<S: Serializer>(scores: &[(String, f64)], serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_map(scores.iter().map(|(name, score)| (name, score)))
 }
 
@@ -65,7 +65,8 @@ mod tests {
         check(Decision::default(), [0.5, 0.5], "real", 0.5);
         check(Decision { threshold: Some(0.25), ..Decision::default() }, [0.75, 0.25], "fake", 0.25);
         check(Decision { temperature: 2.0, threshold: None }, [0.1, 0.9], "fake", 0.75);
-        let json = serde_json::to_string(&Decision::default().predict(&classes, &[0.75, 0.25]).unwrap()).unwrap();
+        let json =
+            serde_json::to_string(&Decision::default().predict(&classes, &[0.75, 0.25]).unwrap()).unwrap();
         assert_eq!(json, r#"{"label":"real","score":0.75,"scores":{"real":0.75,"fake":0.25}}"#);
     }
 

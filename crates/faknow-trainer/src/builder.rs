@@ -290,6 +290,17 @@ impl<M: Model> TrainerBuilder<M> {
         }
         settings.checkpoints.validate()?;
         settings.on_non_finite.validate(self.run_dir.is_some())?;
+        if self.run_dir.is_none() {
+            let is_set = settings.checkpoints != CheckpointPolicy::default();
+            let without_files = "nothing without a run directory (`.run_dir(..)`), into which its files go";
+            for (name, is_set) in
+                [("checkpoints", is_set), ("histograms_every", self.histograms_every.is_some())]
+            {
+                if is_set {
+                    return Err(setting(name, without_files, "a value"));
+                }
+            }
+        }
         if let Some(average) = &self.average {
             average.validate()?;
         }

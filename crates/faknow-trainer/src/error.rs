@@ -92,7 +92,7 @@ pub enum Error {
         parts: Vec<(&'static str, f64)>,
         /// Learning rate of the first parameter group.
         learning_rate: f64,
-        /// The first parameter, by name, that is not finite.
+        /// The first weight or buffer (running statistics), by name, that is not finite.
         parameter: Option<String>,
     },
     /// The gradients are NaN or infinite although the loss is finite; the weights were not updated from them.
@@ -112,10 +112,18 @@ pub enum Error {
         learning_rate: f64,
     },
     /// The model's class scores are NaN: its weights or inputs are not finite.
-    #[error("{location}: the model's class scores are NaN, so its weights or its inputs are not finite")]
+    #[error(
+        "{location}: the model's class scores are NaN, {}",
+        match tensor {
+            Some(name) => format!("since its tensor `{name}` is not finite"),
+            None => "so its weights or its inputs are not finite".to_owned(),
+        }
+    )]
     NonFiniteScores {
         /// Phase, epoch and batch.
         location: Location,
+        /// The first weight or buffer (running statistics), by name, that is not finite, if the trainer knows it.
+        tensor: Option<String>,
     },
     /// Someone asked for the end, see [`Interrupt`](crate::Interrupt).
     #[error("interrupted")]

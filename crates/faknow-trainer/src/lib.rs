@@ -21,7 +21,7 @@ pub use fit::evaluation::{evaluate, predict, predict_batch};
 pub use fit::non_finite::NonFinite;
 pub use fit::profile::Profile;
 pub use fit::report::{FinalWeights, FitReport};
-pub use fit::seeds::{seed_model, seed_step, with_model_seed, with_seed};
+pub use fit::seeds::{seed_step, seeded_model, with_model_seed, with_seed};
 pub use fit::sums::{GradNorms, LossSums};
 pub use optim::{
     Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
@@ -40,6 +40,7 @@ pub use system::run_dir::RunDir;
 pub use system::threads::let_threads_sleep;
 pub use trainer::Trainer;
 pub use tune::batch_size::{BatchSizeEnd, BatchSizeSearch, BatchSizeTrial, BatchSizes};
+pub use tune::cross_validation::{FoldData, FoldEvaluations, cross_validate};
 pub use tune::lr_curve::{LrCurve, LrPoint, LrRangeEnd};
 pub use tune::lr_range::LrRange;
 

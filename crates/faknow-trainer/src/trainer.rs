@@ -18,6 +18,7 @@ use crate::fit::epoch_state::EpochState;
 use crate::fit::evaluation::{evaluate_at, predict};
 use crate::fit::guard::GradientMode;
 use crate::fit::limits::Limits;
+use crate::fit::non_finite::with_tensor_name;
 use crate::fit::settings::Settings;
 use crate::schedule::{BuildSchedule, Schedule};
 use crate::{Error, FitReport, Optimizer, Profile, Result, RunDir, TrainStep, TrainerBuilder};
@@ -188,6 +189,7 @@ impl<M: Model> Trainer<M> {
             let weights = self.final_weights(&ended)?;
             Ok((ended, weights))
         });
+        let result = result.map_err(|error| with_tensor_name(error, &self.run.vars));
         self.callbacks.on_fit_end(
             &mut self.run,
             match &result {
@@ -201,14 +203,15 @@ impl<M: Model> Trainer<M> {
     pub(crate) fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
         let Self { model, run, metrics, callbacks, device, settings, .. } = self;
         let epoch = if phase == Phase::Valid { run.epoch() } else { 0 };
-        evaluate_at((phase, epoch), model, loader, metrics, *device, |progress| {
+        let evaluation = evaluate_at((phase, epoch), model, loader, metrics, *device, |progress| {
             callbacks.on_evaluation_batch_end(run, phase, progress)?;
             // A test has nothing to save: its run has ended.
             if phase == Phase::Valid && settings.interrupt.is_requested() {
                 return Err(Error::Interrupted);
             }
             Ok(())
-        })
+        });
+        evaluation.map_err(|error| with_tensor_name(error, &run.vars))
     }
 }
 

@@ -10,14 +10,15 @@ pub use faknow_data::{
     TensorDataset,
 };
 pub use faknow_metrics::{
-    ClassificationReport, Direction, EpochRecord, Evaluation, Metric, Metrics, Predictions, Score, metric_fn,
+    ClassificationReport, Decision, Direction, EpochRecord, Evaluation, Metric, Metrics, Predictions, Score,
+    metric_fn,
 };
 pub use faknow_model::{
     ClassWeights, Criterion, Loss, LossName, Mode, Model, Output, TextCnn, TextCnnConfig,
 };
 pub use faknow_trainer::{
     Adversarial, Attack, Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, Supervised,
-    TrainStep, Trainer, TwoOptimizers, seed_model,
+    TrainStep, Trainer, TwoOptimizers, seeded_model,
 };
 pub use tch::{Device, Kind, Tensor, nn};
 

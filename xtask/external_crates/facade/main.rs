@@ -32,10 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         DataLoader::builder(training.with_extra_padding(config.extra_padding())).batch_size(64).shuffle(1).build()?;
     let rest = DataLoader::builder(rest.with_extra_padding(config.extra_padding())).batch_size(256).build()?;
 
-    seed_model(1);
-    let vars = nn::VarStore::new(Device::Cpu);
-    let model = TextCnn::new(&vars.root(), &config, vocab.len(), 2)?;
-    let mut trainer = Trainer::builder(model, vars)
+    let mut trainer = Trainer::seeded(1, Device::Cpu, |path| TextCnn::new(path, &config, vocab.len(), 2))?
         .optimizer(OptimizerConfig::adam(1e-3))
         .max_epochs(4)
         .callback(Count)

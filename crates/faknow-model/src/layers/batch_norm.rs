@@ -6,7 +6,7 @@
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use crate::{Mode, Result};
+use crate::{Error, Mode, Result};
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -41,7 +41,7 @@ impl BatchNorm {
     /// row stands for so many.
     ///
     /// # Errors
-    /// There are fewer columns.
+    /// There are fewer columns, or in training there is one row that stands for one.
     pub fn forward_columns(
         &self,
         x: &Tensor,
@@ -57,6 +57,9 @@ impl BatchNorm {
                 None => Tensor::f_ones([x.size()[0], 1], (x.kind(), x.device()))?,
             };
             let n = weights.f_sum(x.kind())?;
+            // Several rows are more than one; of one row the number that it stands for decides.
+            let n_rows = if x.size()[0] == 1 { n.f_double_value(&[])? as i64 } else { x.size()[0] };
+            check_rows(n_rows, mode)?;
             let mean_of = |values: &Tensor| -> Result<Tensor> {
                 let sum = values.f_mul(&weights)?.f_sum_dim_intlist([0].as_slice(), false, x.kind())?;
                 Ok(sum.f_div(&n)?)
@@ -84,6 +87,8 @@ impl BatchNorm {
     /// # Errors
     /// The rows have another width, or in training there is but one.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let n_values = x.size().iter().product::<i64>() / x.size().get(1).copied().unwrap_or(1).max(1);
+        check_rows(n_values, mode)?;
         Ok(x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
@@ -95,4 +100,18 @@ impl BatchNorm {
             false,
         )?)
     }
+}
+
+/// Refuses a single row in training: it has no variance, and would make the running variance NaN.
+fn check_rows(n_rows: i64, mode: Mode) -> Result<()> {
+    if mode.is_train() && n_rows < 2 {
+        return Err(Error::Batch {
+            model: "BatchNorm",
+            expected: "at least 2 rows in training, since one has no variance; `drop_last` of the loader leaves a last \
+                       batch of one sample out"
+                .to_owned(),
+            got: n_rows.to_string(),
+        });
+    }
+    Ok(())
 }

@@ -10,8 +10,13 @@ use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::error::{Location, phase_name};
 use crate::fit::guard::{GradientMode, guard, guarded};
+use crate::fit::shapes::{check_batch, check_output};
 use crate::fit::sums::LossSums;
 use crate::{Error, Result};
+
+/// What is wrong with a model that gives logits alone.
+const NO_LOSS: &str =
+    "the model returned no loss for a labeled batch: return one, as `faknow_model::loss::classify` does";
 
 /// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.
 ///
@@ -48,11 +53,12 @@ pub(crate) fn evaluate_at<M: Model>(
         let (labels, scores, n_classes) = guard(location, || {
             // A guard, since `no_grad` would leave gradients off if the model panics.
             let _no_grad = no_grad_guard();
+            check_batch(&batch)?;
             let batch = batch.to_device(device);
             let output = model.forward(&batch, Mode::Eval)?;
-            let (Some(loss), Some(labels)) = (output.loss, batch.labels()) else {
-                return Err(Error::NoLabels { location });
-            };
+            check_output(&output, batch.n_samples())?;
+            let labels = batch.labels().ok_or(Error::NoLabels { location })?;
+            let loss = output.loss.ok_or_else(|| Error::other(NO_LOSS))?;
             sums.add(&loss, batch.n_samples())?;
             let scores = class_scores(&output.logits, location)?;
             Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
@@ -100,6 +106,7 @@ pub fn predict_batch<M: Model>(
         let _no_grad = no_grad_guard();
         let batch = batch.to_device(device);
         let output = model.forward(&batch, Mode::Eval)?;
+        check_output(&output, batch.n_samples())?;
         let scores = class_scores(&output.logits, location)?;
         Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
     })
@@ -113,7 +120,7 @@ fn n_classes(logits: &Tensor) -> usize {
 fn class_scores(logits: &Tensor, location: Location) -> Result<Vec<f64>> {
     let scores = to_vec::<f64>(&logits.f_softmax(-1, Kind::Double)?, Kind::Double)?;
     if scores.iter().any(|score| !score.is_finite()) {
-        return Err(Error::NonFiniteScores { location });
+        return Err(Error::NonFiniteScores { location, tensor: None });
     }
     Ok(scores)
 }

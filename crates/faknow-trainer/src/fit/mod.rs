@@ -1,6 +1,7 @@
 //! A fit: the loop over epochs and batches, and what it computes on the way.
 
 pub(crate) mod averages;
+mod classify;
 pub(crate) mod epoch_state;
 mod epochs;
 pub(crate) mod evaluation;
@@ -11,6 +12,7 @@ pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod seeds;
 pub(crate) mod settings;
+pub(crate) mod shapes;
 mod start;
 pub(crate) mod sums;
 pub(crate) mod updates;

@@ -4,13 +4,19 @@ use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
 use faknow_data::derive_seed;
+use faknow_model::Model;
+use tch::Device;
+use tch::nn::{Path, VarStore};
+
+use crate::{Trainer, TrainerBuilder};
 
 /// Seeds libtorch's generators for one step of a run.
 ///
 /// tch can neither save nor restore the generator's state. Seeding it anew before each step makes dropout and all
 /// other noise of a step a function of the run's seed and the step's number alone.
 ///
-/// The generator is global to the process: where several threads train, use [`with_seed`].
+/// The generator is global to the process: another thread may draw from it or seed it meanwhile. Where there is one, use
+/// [`with_seed`] or [`seeded_model`], which take turns with it.
 pub fn seed_step(seed: u64, step: u64) {
     tch::manual_seed(derive_seed(seed, step) as i64);
 }
@@ -60,9 +66,56 @@ pub fn with_model_seed<T>(seed: u64, build: impl FnOnce() -> T) -> T {
     with_seed(seed, u64::MAX, build)
 }
 
-/// Seeds libtorch's generators for building a model.
-pub fn seed_model(seed: u64) {
-    seed_step(seed, u64::MAX);
+/// Builds a model in a store of its own; its initial weights are a function of `seed`, whatever other threads do.
+///
+/// [`Trainer::seeded`] does the same and seeds the training too.
+///
+/// ```
+/// use faknow_trainer::seeded_model;
+/// use tch::{Device, TchError, nn};
+///
+/// let weight = |path: &nn::Path<'_>| path.f_randn_standard("weight", &[3]);
+/// let (first, _vars) = seeded_model(7, Device::Cpu, weight)?;
+/// let (second, _vars) = seeded_model(7, Device::Cpu, weight)?;
+/// assert_eq!(first, second);
+/// # Ok::<(), TchError>(())
+/// ```
+///
+/// # Errors
+/// `build` fails.
+pub fn seeded_model<M, E>(
+    seed: u64,
+    device: Device,
+    build: impl FnOnce(&Path<'_>) -> Result<M, E>,
+) -> Result<(M, VarStore), E> {
+    let vars = VarStore::new(device);
+    let model = with_model_seed(seed, || build(&vars.root()))?;
+    Ok((model, vars))
+}
+
+impl<M: Model> Trainer<M> {
+    /// Starts a trainer of a model that is built here, with one seed for its initial weights and for all noise in
+    /// training; the order of batches is the loader's (`.shuffle(seed)`, which may be given the same number).
+    ///
+    /// ```
+    /// # use faknow_model::{TextCnn, TextCnnConfig};
+    /// # use faknow_trainer::Trainer;
+    /// # use tch::Device;
+    /// let config = TextCnnConfig::default();
+    /// let trainer = Trainer::seeded(42, Device::Cpu, |path| TextCnn::new(path, &config, 1_000, 2))?.build()?;
+    /// # Ok::<(), faknow_trainer::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `build` fails.
+    pub fn seeded<E>(
+        seed: u64,
+        device: Device,
+        build: impl FnOnce(&Path<'_>) -> Result<M, E>,
+    ) -> Result<TrainerBuilder<M>, E> {
+        let (model, vars) = seeded_model(seed, device, build)?;
+        Ok(Self::builder(model, vars).seed(seed))
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tch::{Tensor, no_grad, with_grad};
 use crate::error::Location;
 use crate::fit::guard::guard;
 use crate::fit::seeds::with_seed;
+use crate::fit::shapes::check_batch;
 use crate::optim::Window;
 use crate::step::StepContext;
 use crate::{LossSums, Result, Trainer};
@@ -40,6 +41,7 @@ impl<M: Model> Trainer<M> {
                 // With gradients, even if a model that panicked inside `no_grad` left them off.
                 let loss = guard(location, || {
                     with_grad(|| {
+                        check_batch(&batch)?;
                         let start = Instant::now();
                         let batch = batch.to_device(self.device);
                         self.profile.transfer += start.elapsed().as_secs_f64();

@@ -14,6 +14,7 @@ use faknow_model::{Loss, Model};
 use tch::Tensor;
 
 use crate::error::Location;
+use crate::fit::shapes::check_loss;
 use crate::{Error, Optimizer, Result};
 
 /// Trains a model on one batch.
@@ -129,6 +130,7 @@ impl StepContext {
     /// the run has to know.
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
         let loss = loss.ok_or(Error::NoLabels { location: self.location })?;
+        check_loss(&loss)?;
         if self.reads_loss || loss.total.device() == tch::Device::Cpu {
             let value = loss.total.f_double_value(&[])?;
             if !value.is_finite() {

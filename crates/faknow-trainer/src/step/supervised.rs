@@ -5,6 +5,7 @@ use faknow_model::layers::with_row_gradients;
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use tch::Tensor;
 
+use crate::fit::shapes::check_output;
 use crate::{Error, Optimizer, Result, StepContext, TrainStep};
 
 /// The stock step: forward, backward, clip, update.
@@ -55,7 +56,9 @@ impl Supervised {
         optimizer: &Optimizer,
         at: StepContext,
     ) -> Result<Loss> {
-        let Output { logits, loss } = model.forward(batch, Mode::Train)?;
+        let output = model.forward(batch, Mode::Train)?;
+        check_output(&output, batch.n_samples())?;
+        let Output { logits, loss } = output;
         let loss = match (&self.criterion, loss, batch.labels()) {
             (Some(criterion), Some(own), Some(labels)) => {
                 let value = self.value(criterion, &logits, labels)?;

@@ -10,9 +10,7 @@ mod search_space;
 mod state;
 mod trial;
 
-pub use cross_validation::{
-    CrossValidation, FoldResult, cross_validate, resume_cross_validation,
-};
+pub use cross_validation::{CrossValidation, FoldResult, cross_validate, resume_cross_validation};
 pub use search::{resume_search, search};
 pub use search_method::SearchMethod;
 pub use search_outcome::SearchOutcome;

@@ -156,6 +156,9 @@ impl Job {
             .interrupt(context.interrupt)
             .checkpoints(config.checkpoint.clone())
             .hyperparameters(by_dotted_name(&config));
+        if let Some(epochs) = config.trainer.histograms_every {
+            builder = builder.histograms_every(epochs);
+        }
         if let Some(average) = config.average.clone() {
             builder = builder.average(average);
         }
@@ -315,9 +318,6 @@ fn with_trainer_config<M: Model>(
     }
     if let Some(n) = config.overfit_batches {
         builder = builder.overfit_batches(n);
-    }
-    if let Some(epochs) = config.histograms_every {
-        builder = builder.histograms_every(epochs);
     }
     if config.fast_dev_run { builder.fast_dev_run() } else { builder }
 }

@@ -1,0 +1,72 @@
+//! What custom models get from the trainer after training: labels with scores, and cross-validation.
+
+use std::sync::Arc;
+
+use faknow_data::{DataLoader, Dataset as _, Folds, TensorDataset};
+use faknow_metrics::{Decision, Tuning};
+use faknow_model::{Mode, Model, Output, loss};
+use faknow_trainer::{OptimizerConfig, Result, Trainer, cross_validate};
+use tch::{Device, Kind, Tensor, nn};
+
+struct Linear(nn::Linear);
+
+impl Model for Linear {
+    type Batch = (Tensor, Option<Tensor>);
+
+    fn forward(&self, batch: &Self::Batch, _: Mode) -> faknow_model::Result<Output> {
+        loss::classify(batch.0.apply(&self.0), batch)
+    }
+}
+
+/// Numbers from -1 to 1, of class 1 if they are above 0.
+fn numbers(n: i64) -> Arc<TensorDataset> {
+    let x = Tensor::linspace(-1.0, 1.0, n, (Kind::Float, Device::Cpu)).unsqueeze(1);
+    let labels = x.squeeze_dim(1).gt(0.0).to_kind(Kind::Int64);
+    Arc::new(TensorDataset::new(x, labels).unwrap())
+}
+
+fn trainer() -> Result<Trainer<Linear>> {
+    let vars = nn::VarStore::new(Device::Cpu);
+    let zero = nn::LinearConfig { ws_init: nn::Init::Const(0.0), ..Default::default() };
+    let model = Linear(nn::linear(vars.root(), 1, 2, zero));
+    Trainer::builder(model, vars).max_epochs(4).optimizer(OptimizerConfig::adam(0.5)).build()
+}
+
+#[test]
+fn predictions_have_labels_scores_and_a_threshold() {
+    let mut trainer = trainer().unwrap();
+    let loader = DataLoader::builder(numbers(40)).batch_size(8).build().unwrap();
+    trainer.fit(&loader, Some(&loader)).unwrap();
+    let classes = ["below", "above"];
+    let plain = trainer.classify(&loader, &classes, &Decision::default()).unwrap();
+    assert_eq!((plain[0].label.as_str(), plain[39].label.as_str()), ("below", "above"));
+    assert!(plain.iter().all(|prediction| prediction.score >= 0.5));
+    // The threshold that a validation suggests.
+    let tuning = Tuning::of(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
+    let threshold = tuning.thresholds.map(|thresholds| thresholds.f1.threshold);
+    let strict = Decision { threshold: threshold.map(|_| 1.0), ..Decision::default() };
+    let strict = trainer.classify(&loader, &classes, &strict).unwrap();
+    assert!(strict.iter().all(|prediction| prediction.label == "below"));
+    let error = trainer.classify(&loader, &["below"], &Decision::default()).unwrap_err();
+    assert_eq!(error.to_string(), "class scores: expected 1 values, got 2");
+}
+
+#[test]
+fn cross_validation_tests_each_sample_once() {
+    let data = numbers(30);
+    let mut tested = 0;
+    let result = cross_validate(&data, &Folds::stratified(5).seed(1), |fold| {
+        tested += fold.test.n_samples();
+        assert_eq!(fold.train.n_samples() + fold.test.n_samples(), 30);
+        let mut trainer = trainer()?;
+        trainer.fit(&DataLoader::builder(fold.train).batch_size(8).shuffle(1).build()?, None)?;
+        trainer.test(&DataLoader::builder(fold.test).build()?)
+    })
+    .unwrap();
+    assert_eq!((tested, result.folds.len()), (30, 5));
+    let accuracy = result.metric("accuracy").unwrap();
+    assert_eq!(accuracy.values.len(), 5);
+    assert!(accuracy.summary.unwrap().mean > 0.8, "{result}");
+    assert!(result.to_string().contains("\naccuracy "), "{result}");
+    assert!(cross_validate(&data, &Folds::new(31), |_| panic!("never called")).is_err());
+}
