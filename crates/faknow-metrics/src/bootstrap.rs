@@ -36,10 +36,16 @@ pub fn bootstrap(
     let make = || Metrics::from_names(metrics);
     let resampled: Vec<_> = (0..n_resamples as u64)
         .into_par_iter()
-        .map_init(make, |metrics, number| {
-            let sample = predictions.resampled(&draw(predictions.n_samples(), seed, number))?;
-            metrics.as_ref().map_err(Clone::clone)?.compute(&sample)
-        })
+        .map_init(
+            || make().ok(),
+            |metrics, number| {
+                let sample = predictions.resampled(&draw(predictions.n_samples(), seed, number))?;
+                match metrics {
+                    Some(metrics) => metrics.compute(&sample),
+                    None => make()?.compute(&sample),
+                }
+            },
+        )
         .collect::<Result<_>>()?;
     let interval = |name: &str, value: f64| {
         let mut values: Vec<f64> =

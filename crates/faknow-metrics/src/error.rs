@@ -4,7 +4,7 @@
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What was wrong, where, and what would have been right.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A classifier has at least two classes.
@@ -109,13 +109,13 @@ pub enum Error {
         /// Why it cannot be used.
         reason: &'static str,
     },
-    /// A metric of the user's own failed.
-    #[error("metric `{name}`: {message}")]
+    /// A custom metric failed.
+    #[error("metric `{name}`: {error}")]
     Metric {
-        /// The metric's name.
+        /// The metric's name, which the set of metrics adds.
         name: String,
         /// What went wrong.
-        message: String,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No epoch has recorded a value of this name.
     #[error("`{name}` is not recorded; recorded are {}", known.join(", "))]
@@ -125,6 +125,9 @@ pub enum Error {
         /// The names that are recorded.
         known: Vec<String>,
     },
+    /// Custom code failed; `?` makes it of common errors, [`Error::other`] of every error.
+    #[error("{0}")]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// A history that was saved cannot be read back.
     #[error("the saved history is not one: {message}")]
     SavedHistory {
@@ -132,3 +135,32 @@ pub enum Error {
         message: String,
     },
 }
+
+impl Error {
+    /// An [`Error::Other`] of any error or message.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Every error that a custom metric meets often; `impl<E: std::error::Error> From<E>` would include this one.
+macro_rules! from_other_errors {
+    ($($other:ty),*) => {
+        $(
+            impl From<$other> for Error {
+                fn from(error: $other) -> Self {
+                    Self::other(error)
+                }
+            }
+        )*
+    };
+}
+
+from_other_errors!(
+    Box<dyn std::error::Error + Send + Sync>,
+    std::io::Error,
+    std::num::ParseIntError,
+    std::num::ParseFloatError,
+    String,
+    &str
+);

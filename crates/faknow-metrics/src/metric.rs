@@ -45,8 +45,8 @@ pub trait Metric: Send {
     /// The value for these predictions, or [`Score::Undefined`] with the reason if it has none.
     ///
     /// # Errors
-    /// Whatever makes the value impossible to compute and should end the run
-    /// ([`Error::Metric`](crate::Error::Metric)).
+    /// Whatever makes the value impossible to compute and should end the run: `?` takes common errors,
+    /// [`Error::other`](crate::Error::other) takes all, and the metric's name is added.
     fn compute(&self, predictions: &Predictions) -> Result<Score>;
 
     /// Whether the value is a function of labels and predicted classes alone, whatever the scores. Default: false.

@@ -121,7 +121,15 @@ impl Metrics {
     /// # Errors
     /// A metric fails; that a value is undefined is no failure.
     pub fn compute(&self, predictions: &Predictions) -> Result<Scores> {
-        self.metrics.iter().map(|metric| Ok((metric.name(), metric.compute(predictions)?))).collect()
+        let mut scores = Scores::new();
+        for metric in &self.metrics {
+            let score = metric.compute(predictions).map_err(|error| match error {
+                Error::Other(error) => Error::Metric { name: metric.name().to_owned(), error },
+                other => other,
+            })?;
+            scores.insert(metric.name(), score);
+        }
+        Ok(scores)
     }
 }
 
@@ -181,7 +189,7 @@ mod tests {
                 Direction::Maximize
             }
             fn compute(&self, _: &Predictions) -> Result<Score> {
-                Err(Error::Metric { name: "failing".to_owned(), message: "no lexicon".to_owned() })
+                Ok(Err("no lexicon")?)
             }
         }
         let empty = Predictions::new(2, vec![], vec![]).unwrap();

@@ -15,8 +15,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// A file is not what a run writes.
     #[error("{path}: the file is damaged: {message}; copy the run folder again, or delete the file", path = path.display())]

@@ -25,15 +25,13 @@ pub enum Error {
         /// The address.
         address: SocketAddr,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// The system gives no thread, or no more of something else.
     #[error("cannot start the server: {source}")]
     Start {
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
 }
 

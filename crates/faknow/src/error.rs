@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use faknow_data::common::{OtherError, describe};
+use faknow_data::from_other_errors;
 use faknow_trainer::checkpoint::CheckpointError;
 
 /// Shorthand for results of this crate.
@@ -26,8 +28,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// A folder is not the run folder of a trained detector.
     #[error("{path}: not a run folder of a trained detector: {message}", path = path.display())]
@@ -52,9 +53,19 @@ pub enum Error {
     /// A callback is ill-configured.
     #[error(transparent)]
     Callback(#[from] faknow_callbacks::Error),
+    /// Custom code failed; `?` makes it of any common error, [`Error::other`] of every error.
+    #[error("{}", describe(&**.0))]
+    Other(OtherError),
 }
 
+from_other_errors!(Error);
+
 impl Error {
+    /// An [`Error::Other`] of any error or message.
+    pub fn other(error: impl Into<OtherError>) -> Self {
+        Self::Other(error.into())
+    }
+
     /// An [`Error::Config`] of this setting.
     pub fn config(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Config { key: key.into(), message: message.into() }
@@ -107,6 +118,7 @@ impl Error {
             }
             Self::Io { source, .. } | Self::Trainer(T::Io { source, .. }) => is_wrong_path(source.kind()),
             Self::Callback(_) => true,
+            Self::Other(_) => false,
             Self::Trainer(T::Checkpoint(error)) => !matches!(error, CheckpointError::Io { .. }),
             Self::Trainer(error) => matches!(
                 error,

@@ -123,8 +123,7 @@ pub enum CheckpointError {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        r#source: std::io::Error,
         /// The newest good one.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
