@@ -5,6 +5,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use faknow_data::common::panic_text;
 use faknow_metrics::{Evaluation, Scores};
 
 use crate::{
@@ -329,14 +330,8 @@ fn proceed(result: HookResult) -> HookResult<Flow> {
 
 /// The result of `call`; a panic in it is an error.
 fn caught<T>(call: impl FnOnce() -> HookResult<T>) -> HookResult<T> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(format!("panicked: {message}").into())
-    })
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic)).into()))
 }
 
 /// The name of a callback, even if it panics when asked.

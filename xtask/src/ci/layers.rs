@@ -27,7 +27,7 @@ const LAYERS: &[Layer] = &[
     ("faknow-metrics", &[], Tch::Never),
     ("faknow-report", &["faknow-metrics"], Tch::Never),
     ("faknow-model", &["faknow-data"], Tch::Direct),
-    ("faknow-callbacks", &["faknow-metrics"], Tch::Direct),
+    ("faknow-callbacks", &["faknow-data", "faknow-metrics"], Tch::Direct),
     ("faknow-trainer", &["faknow-callbacks", "faknow-data", "faknow-metrics", "faknow-model"], Tch::Direct),
     (
         "faknow",
@@ -51,7 +51,7 @@ const LAYERS: &[Layer] = &[
 const PLANTED: &[(&str, &str, &str)] = &[
     ("faknow-data", "faknow-metrics", "faknow-data -> faknow-metrics: it may depend on none of ours"),
     ("faknow-data", "faknow-trainer", "may depend on none of ours"),
-    ("faknow-callbacks", "faknow-model", "it may depend on faknow-metrics only"),
+    ("faknow-callbacks", "faknow-model", "it may depend on faknow-data, faknow-metrics only"),
     ("faknow-cli", "faknow-trainer", "it may depend on faknow, faknow-serve only"),
     ("faknow-cli", "tch", "through `faknow` only"),
     ("faknow-metrics", "tch", "must never need libtorch"),

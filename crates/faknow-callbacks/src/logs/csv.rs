@@ -1,9 +1,10 @@
 //! The run's metrics as tables: one row per epoch, a column per metric.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use faknow_data::common::write_atomically;
 use faknow_metrics::{EpochRecord, Evaluation, Scores};
 
 use super::run_file::{RunFile, place};
@@ -187,9 +188,7 @@ fn write_table(path: &Path, columns: &[String], rows: &[Row]) -> Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
     }
-    let tmp_path = path.with_added_extension("tmp");
-    fs::write(&tmp_path, bytes).map_err(|error| Error::io(&tmp_path, error))?;
-    fs::rename(&tmp_path, path).map_err(|error| Error::io(path, error))
+    write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| Error::io(path, error))
 }
 
 /// Rows as text, quoted where a name needs it.

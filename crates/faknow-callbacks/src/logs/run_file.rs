@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use faknow_data::common::write_atomically;
+
 use crate::{Error, Result, Run};
 
 /// A file that grows by whole lines. Each write goes to the system at once, so what was written outlives a crash
@@ -44,10 +46,7 @@ impl RunFile {
         let lines = old.split_inclusive('\n');
         let kept: String = lines.filter(|line| line.ends_with('\n') && keep(line.trim_end())).collect();
         if kept.len() != old.len() {
-            // Next to it and renamed, so that a crash in between leaves the old file complete.
-            let tmp_path = path.with_added_extension("tmp");
-            fs::write(&tmp_path, &kept).map_err(|e| Error::io(&tmp_path, e))?;
-            fs::rename(&tmp_path, &path).map_err(failed)?;
+            write_atomically(&path, |file| file.write_all(kept.as_bytes())).map_err(failed)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         self.open = Some((path, Arc::new(file)));

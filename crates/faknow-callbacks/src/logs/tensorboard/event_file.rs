@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use faknow_data::common::write_atomically;
 use protobuf::Message;
 use tensorboard_proto::event::Event;
 use tensorboard_proto::summary::{Summary, Summary_Value};
@@ -60,12 +61,11 @@ pub(crate) fn retain_points(folder: &Path, keep: impl Fn(&Point<'_>) -> bool) ->
         if kept.len() == n {
             continue;
         }
-        // Beside it and renamed, so that a crash in between leaves the old file whole.
-        let beside = path.with_added_extension("tmp");
-        let failed = |e| Error::io(&beside, e);
-        let mut writer = RecordWriter::new(File::create(&beside).map_err(failed)?);
-        kept.iter().try_for_each(|(bytes, _)| writer.write(bytes)).map_err(failed)?;
-        fs::rename(&beside, &path).map_err(|e| Error::io(&path, e))?;
+        write_atomically(&path, |file| {
+            let mut writer = RecordWriter::new(file);
+            kept.iter().try_for_each(|(bytes, _)| writer.write(bytes))
+        })
+        .map_err(|error| Error::io(&path, error))?;
     }
     Ok(())
 }
