@@ -15,7 +15,6 @@ use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
 use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
 use faknow_report::Calibrated;
 use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
-use serde::Serialize;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
