@@ -10,7 +10,7 @@ impl<M: Model> Trainer<M> {
     /// Returns label, score and the scores of all classes for each sample, in the loader's order.
     ///
     /// `classes` are the names of the model's classes; the decision holds a temperature and a threshold, which
-    /// [`Tuning`](faknow_metrics::Tuning) chooses from the predictions of a validation.
+    /// [`Calibration`](faknow_metrics::Calibration) chooses from the predictions of a validation.
     ///
     /// # Errors
     /// A batch or the model fails, or there are more or fewer names than classes.

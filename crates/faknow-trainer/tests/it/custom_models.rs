@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faknow_data::{DataLoader, Dataset as _, Folds, TensorDataset};
-use faknow_metrics::{Decision, Tuning};
+use faknow_metrics::{Decision, Calibration};
 use faknow_model::{Mode, Model, Output, loss};
 use faknow_trainer::{OptimizerConfig, Result, Trainer, cross_validate};
 use tch::{Device, Kind, Tensor, nn};
@@ -42,7 +42,7 @@ fn predictions_have_labels_scores_and_a_threshold() {
     assert_eq!((plain[0].label.as_str(), plain[39].label.as_str()), ("below", "above"));
     assert!(plain.iter().all(|prediction| prediction.score >= 0.5));
     // The threshold that a validation suggests.
-    let tuning = Tuning::of(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
+    let tuning = Calibration::of(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
     let threshold = tuning.thresholds.map(|thresholds| thresholds.f1.threshold);
     let strict = Decision { threshold: threshold.map(|_| 1.0), ..Decision::default() };
     let strict = trainer.classify(&loader, &classes, &strict).unwrap();
