@@ -100,7 +100,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Whether this is [`Mode::Train`].
+    /// Returns whether this is [`Mode::Train`].
     pub fn is_train(self) -> bool {
         self == Self::Train
     }
@@ -129,7 +129,7 @@ impl Loss {
     /// The name of the part that a [`Criterion`](crate::Criterion) can take the place of.
     pub const CLASSIFICATION: &'static str = "classification";
 
-    /// A loss of one part.
+    /// Returns a loss of one part.
     pub fn single(total: Tensor) -> Self {
         Self { total, parts: Vec::new() }
     }

@@ -56,7 +56,7 @@ pub struct TrainingMemory {
     pub optimizer: u64,
 }
 
-/// The variables of `vars` as they are now.
+/// Returns the variables of `vars` as they are now.
 pub fn summary(vars: &VarStore) -> Summary {
     let mut parameters: Vec<_> =
         vars.variables().iter().map(|(name, tensor)| ParameterSummary::new(name, tensor)).collect();
@@ -71,12 +71,12 @@ impl Summary {
         Self { n_optimizer_tensors: n_tensors, ..self }
     }
 
-    /// Number of all values.
+    /// Returns the number of all values.
     pub fn n_weights(&self) -> u64 {
         self.parameters.iter().map(|parameter| parameter.n_weights).sum()
     }
 
-    /// Number of the values that training changes.
+    /// Returns the number of the values that training changes.
     pub fn n_trainable(&self) -> u64 {
         self.trainable().map(|parameter| parameter.n_weights).sum()
     }
@@ -140,7 +140,7 @@ impl ParameterSummary {
 }
 
 impl TrainingMemory {
-    /// The sum of all parts.
+    /// Returns the sum of all parts.
     pub fn total(&self) -> u64 {
         self.weights + self.gradients + self.optimizer
     }
@@ -208,7 +208,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// A number of bytes in words: `512 B`, `1.5 MiB`.
+/// Formats a number of bytes: `512 B`, `1.5 MiB`.
 pub fn format_bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {

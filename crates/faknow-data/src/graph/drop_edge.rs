@@ -7,18 +7,18 @@ use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// `edges` i64 `[2, n]` without a share of `rate` of them, drawn from libtorch's generator.
+/// Returns `edges` i64 `[2, n]` without a share of `rate` of them, drawn from libtorch's generator.
 ///
 /// # Errors
 /// libtorch refuses an operation.
 pub fn drop_edge(edges: &Tensor, rate: f64) -> Result<Tensor> {
     let n = edges.size()[1];
-    let n_kept = (n as f64 * (1.0 - rate)) as i64;
-    if n_kept >= n {
+    let n_retained = (n as f64 * (1.0 - rate)) as i64;
+    if n_retained >= n {
         return Ok(edges.shallow_clone());
     }
-    let kept = Tensor::f_randperm(n, (Kind::Int64, edges.device()))?.f_narrow(0, 0, n_kept)?;
-    Ok(edges.f_index_select(1, &kept.f_sort(0, false)?.0)?)
+    let retained = Tensor::f_randperm(n, (Kind::Int64, edges.device()))?.f_narrow(0, 0, n_retained)?;
+    Ok(edges.f_index_select(1, &retained.f_sort(0, false)?.0)?)
 }
 
 #[cfg(test)]
@@ -31,9 +31,9 @@ mod tests {
         let edges = Tensor::arange(20, (Kind::Int64, tch::Device::Cpu)).view([2, 10]);
         let mut seen = [0; 10];
         for _ in 0..200 {
-            let kept = drop_edge(&edges, 0.25).unwrap();
-            assert_eq!(kept.size(), [2, 7]);
-            let (from, to) = (kept.get(0), kept.get(1));
+            let retained = drop_edge(&edges, 0.25).unwrap();
+            assert_eq!(retained.size(), [2, 7]);
+            let (from, to) = (retained.get(0), retained.get(1));
             assert_eq!(&from + 10, to);
             let from = Vec::<i64>::try_from(from).unwrap();
             assert!(from.is_sorted_by(|a, b| a < b));

@@ -16,12 +16,12 @@ pub struct SparseRows {
 }
 
 impl SparseRows {
-    /// No rows yet, each to be `n_features` wide.
+    /// Creates rows that are `n_features` wide, none yet.
     pub fn new(n_features: usize) -> Self {
         Self { n_features, ends: Vec::new(), columns: Vec::new(), values: Vec::new() }
     }
 
-    /// `n_rows` rows of zeros.
+    /// Creates `n_rows` rows of zeros.
     pub fn empty(n_rows: usize, n_features: usize) -> Self {
         Self { ends: vec![0; n_rows], ..Self::new(n_features) }
     }
@@ -64,17 +64,17 @@ impl SparseRows {
         self.values.extend_from_slice(&other.values);
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn n_rows(&self) -> usize {
         self.ends.len()
     }
 
-    /// Width of a row.
+    /// Returns the width of a row.
     pub fn n_features(&self) -> usize {
         self.n_features
     }
 
-    /// Number of entries that are kept.
+    /// Returns the number of entries that are stored.
     pub fn n_entries(&self) -> usize {
         self.columns.len()
     }
@@ -120,7 +120,7 @@ pub struct SparseFeatures {
 }
 
 impl NodeFeatures {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn n_nodes(&self) -> i64 {
         match self {
             Self::Dense(rows) => rows.size()[0],
@@ -128,7 +128,7 @@ impl NodeFeatures {
         }
     }
 
-    /// Width of a row.
+    /// Returns the width of a row.
     pub fn n_features(&self) -> i64 {
         match self {
             Self::Dense(rows) => rows.size()[1],
@@ -136,7 +136,7 @@ impl NodeFeatures {
         }
     }
 
-    /// Where the features are.
+    /// Returns the device of the features.
     pub fn device(&self) -> Device {
         match self {
             Self::Dense(rows) => rows.device(),
@@ -144,7 +144,7 @@ impl NodeFeatures {
         }
     }
 
-    /// All rows with their zeros, `[n_nodes, n_features]`.
+    /// Returns all rows with their zeros, `[n_nodes, n_features]`.
     ///
     /// # Errors
     /// Memory for them cannot be had.
@@ -163,7 +163,7 @@ impl NodeFeatures {
         }
     }
 
-    /// The same rows without their zeros.
+    /// Returns the same rows without their zeros.
     ///
     /// # Errors
     /// libtorch refuses an operation.
@@ -186,7 +186,7 @@ impl NodeFeatures {
         }
     }
 
-    /// The rows of these numbers, i64 `[n]`, in their order; a number may come several times.
+    /// Returns the rows of these numbers, i64 `[n]`, in their order; a number may come several times.
     ///
     /// # Errors
     /// A number is no row.
@@ -197,7 +197,7 @@ impl NodeFeatures {
         }
     }
 
-    /// The same features on `device`.
+    /// Returns the same features on `device`.
     pub fn to_device(&self, device: Device) -> Self {
         match self {
             Self::Dense(rows) => Self::Dense(rows.to_device(device)),
@@ -207,7 +207,7 @@ impl NodeFeatures {
 }
 
 impl SparseFeatures {
-    /// The rows of these numbers, i64 `[n]`, in their order; a number may come several times.
+    /// Returns the rows of these numbers, i64 `[n]`, in their order; a number may come several times.
     ///
     /// # Errors
     /// A number is no row.

@@ -32,7 +32,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree of which `parents` names each node's parent, `None` for the root.
+    /// Creates a tree of which `parents` names each node's parent, `None` for the root.
     ///
     /// # Errors
     /// [`Error::Dataset`] names the tree: it has no node, no root or several, a parent that is no node, a cycle, or
@@ -50,44 +50,44 @@ impl Tree {
         Ok(Self { id, label: None, event: None, parents, root, depths, features })
     }
 
-    /// The same tree with its class.
+    /// Returns the same tree with its class.
     pub fn with_label(mut self, label: usize) -> Self {
         self.label = Some(label);
         self
     }
 
-    /// The same tree with the event that it tells of: trees of one event should not be split.
+    /// Returns the same tree with the event that it tells of: trees of one event should not be split.
     pub fn with_event(mut self, event: impl Into<String>) -> Self {
         self.event = Some(event.into());
         self
     }
 
-    /// What names the tree, in files of folds for example.
+    /// Returns the id of the tree, which files of folds name.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Its class, if it is labeled.
+    /// Returns its class, if it is labeled.
     pub fn label(&self) -> Option<usize> {
         self.label
     }
 
-    /// The event that it tells of, if that is known.
+    /// Returns the event that it is about, if that is known.
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
     }
 
-    /// Number of nodes, at least 1.
+    /// Returns the number of nodes, at least 1.
     pub fn n_nodes(&self) -> usize {
         self.parents.len()
     }
 
-    /// The parent of each node.
+    /// Returns the parent of each node.
     pub fn parents(&self) -> &[Option<u32>] {
         &self.parents
     }
 
-    /// The node without a parent.
+    /// Returns the node without a parent.
     pub fn root(&self) -> usize {
         self.root as usize
     }
@@ -102,14 +102,14 @@ impl Tree {
         self.depths.iter().max().map_or(0, |&depth| depth as usize)
     }
 
-    /// The most nodes at one depth.
+    /// Returns the most nodes at one depth.
     pub fn breadth(&self) -> usize {
         let mut counts = vec![0; self.depth() + 1];
         self.depths.iter().for_each(|&depth| counts[depth as usize] += 1);
         counts.into_iter().max().unwrap_or(0)
     }
 
-    /// The features of each node.
+    /// Returns the features of each node.
     pub fn features(&self) -> &SparseRows {
         &self.features
     }

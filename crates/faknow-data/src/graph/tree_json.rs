@@ -45,12 +45,12 @@ enum Content {
 }
 
 impl RawTree {
-    /// Whether the nodes have texts rather than features.
+    /// Returns whether the nodes have texts rather than features.
     pub fn has_texts(&self) -> bool {
         matches!(self.content, Content::Texts(_))
     }
 
-    /// The text of a node, if the nodes have texts.
+    /// Returns the text of a node, if the nodes have texts.
     pub fn text(&self, node: usize) -> Option<&str> {
         match &self.content {
             Content::Texts(texts) => texts.get(node).map(String::as_str),
@@ -242,7 +242,7 @@ fn places(ids: &[String], parents: &[Option<String>]) -> std::result::Result<Vec
     ids.iter().zip(parents).map(place).collect()
 }
 
-/// The vocabulary of the texts of these trees; words are counted once for each time that they occur.
+/// Returns the vocabulary of the texts of these trees; words are counted once for each time that they occur.
 ///
 /// # Errors
 /// No word is left.
@@ -255,7 +255,7 @@ pub fn tree_vocab(trees: &[RawTree], tokenizer: &Tokenizer, options: &VocabOptio
     words.build(options)
 }
 
-/// How wide the features of these trees are: their largest position and 1 more, 0 if they have texts.
+/// Returns the width of these trees' features: their largest position plus 1, 0 if they have texts.
 pub fn raw_width(trees: &[RawTree]) -> usize {
     let features = trees.iter().filter_map(|tree| match &tree.content {
         Content::Features(rows) => Some(rows.iter().flatten()),

@@ -41,7 +41,7 @@ pub struct TreeStats {
 }
 
 impl TreeStats {
-    /// Those of these trees.
+    /// Computes the statistics of these trees.
     pub fn new(trees: &[Tree]) -> Self {
         let lengths =
             |of: &dyn Fn(&Tree) -> usize| Lengths::of(trees.iter().map(|tree| of(tree) as u32).collect());

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::judge::{advice, class_problems, domain_problems};
+use super::problems::{advice, class_problems, domain_problems};
 use crate::Classes;
 use crate::inspect::{Count, Inspection, Lengths, Problem, ProblemKind};
 use crate::records::RawLabel;

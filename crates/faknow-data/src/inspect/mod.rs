@@ -1,8 +1,8 @@
 //! Looks over a file of records before anybody trains on it: what is in it, and what is odd about it.
 
 mod collect;
-mod judge;
 mod overlap;
+mod problems;
 mod report;
 mod sketch;
 

@@ -202,7 +202,7 @@ fn read(
 }
 
 impl Overlap {
-    /// What to do about a finding.
+    /// Returns what to do about a finding.
     pub fn advice(found: &Repeated) -> &'static str {
         match (found.file == found.earlier, found.n_conflicts > 0) {
             (false, _) => "take them out of the later file: a test on texts that were trained on is too good",

@@ -97,12 +97,12 @@ impl<D: Dataset> DataLoader<D> {
         }
     }
 
-    /// The data set that the batches are made of.
+    /// Returns the data set that the batches are made of.
     pub fn dataset(&self) -> &D {
         &self.dataset
     }
 
-    /// Number of samples of a batch, save perhaps the smallest one.
+    /// Returns the number of samples per batch; the last one may be smaller.
     pub fn batch_size(&self) -> usize {
         self.sampler.batch_size()
     }
@@ -113,7 +113,7 @@ impl<D: Dataset> DataLoader<D> {
         (0..plan.n_batches()).map(|batch| plan.indices(batch)).collect()
     }
 
-    /// Share of padding among all places of the batches of `epoch`, if each is padded to its longest sample: 0 if
+    /// Returns the share of padding in the batches of `epoch`, if each is padded to its longest sample: 0 if
     /// every batch holds samples of one length. Length buckets lower it.
     pub fn padding_ratio(&self, epoch: usize) -> f64 {
         let plan = self.sampler.plan(&*self.dataset, epoch);
@@ -176,7 +176,7 @@ pub struct DataLoaderBuilder<D> {
 }
 
 impl<D: Dataset> DataLoaderBuilder<D> {
-    /// Number of samples of a batch, at least 1; default 32.
+    /// Sets the number of samples per batch, at least 1; default 32.
     pub fn batch_size(mut self, n: usize) -> Self {
         self.batch_size = n;
         self
@@ -199,7 +199,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self.sampling(Sampling::Balanced)
     }
 
-    /// Which samples an epoch draws; default [`Sampling::EachOnce`]. The others need a seed ([`shuffle`](Self::shuffle)).
+    /// Sets which samples an epoch draws; default [`Sampling::EachOnce`]. The others need a seed ([`shuffle`](Self::shuffle)).
     pub fn sampling(mut self, sampling: Sampling) -> Self {
         self.sampling = sampling;
         self

@@ -345,7 +345,7 @@ impl RowParser {
         Fed::Complete
     }
 
-    /// Takes all bytes before the next `end`, or all; answers how many.
+    /// Takes all bytes before the next `end`, or all; returns how many.
     fn take_until(&mut self, content: &[u8], end: u8) -> usize {
         let n = memchr::memchr(end, content).unwrap_or(content.len());
         self.bytes.extend_from_slice(&content[..n]);

@@ -102,7 +102,7 @@ impl JsonReader {
         Ok(Some(RawRecord { number: self.number, fields }))
     }
 
-    /// Puts the next line that is not blank into `bytes`; answers where it begins.
+    /// Puts the next line that is not blank into `bytes`; returns where it begins.
     fn find_line(&mut self) -> Result<Option<Place>> {
         if self.skip_blanks()?.is_none() {
             return Ok(None);
@@ -122,7 +122,7 @@ impl JsonReader {
         Ok(Some(start))
     }
 
-    /// Puts the next element of the array into `bytes`; answers where it begins.
+    /// Puts the next element of the array into `bytes`; returns where it begins.
     fn find_element(&mut self) -> Result<Option<Place>> {
         let mut next = self.skip_blanks()?;
         if self.number > 0 && next == Some(b',') {
@@ -262,7 +262,7 @@ enum End {
 }
 
 impl Extent {
-    /// Follows the element through `chunk`; answers how many of its bytes belong to it, and whether it ended.
+    /// Follows the element through `chunk`; returns how many of its bytes belong to it, and whether it ended.
     fn scan(&mut self, chunk: &[u8]) -> (usize, End) {
         for (index, &byte) in chunk.iter().enumerate() {
             if self.in_string {

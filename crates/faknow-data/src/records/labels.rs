@@ -87,23 +87,23 @@ impl Classes {
         Ok(self)
     }
 
-    /// The names, in the order of the class numbers.
+    /// Returns the names, in the order of the class numbers.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Name of class `class`, if there is one of that number.
+    /// Returns the name of the class `class`, if there is one of that number.
     pub fn name(&self, class: usize) -> Option<&str> {
         self.names.get(class).map(String::as_str)
     }
 
-    /// Number of classes, at least 2.
+    /// Returns the number of classes, at least 2.
     #[expect(clippy::len_without_is_empty, reason = "there are at least two classes")]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Number of the class that a label means. The first of these rules that applies decides:
+    /// Returns the number of the class that a label means. The first of these rules that applies decides:
     ///
     /// 1. it equals the name of a class or one of its values (blanks around it do not matter, and the integers
     ///    `1`, `1.0`, `"1"` are the same);
@@ -209,7 +209,7 @@ pub enum RawLabel<'a> {
 }
 
 impl<'a> RawLabel<'a> {
-    /// The label in a JSON value; `None` if there is none, that is for null and blank strings.
+    /// Returns the label in a JSON value; `None` if there is none, that is for null and blank strings.
     ///
     /// # Errors
     /// Arrays and objects are no labels; the error says so.

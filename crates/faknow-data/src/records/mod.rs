@@ -39,7 +39,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A post of this text, without label and domain: what prediction starts from.
+    /// Creates a post of this text, without label and domain: what prediction starts from.
     ///
     /// ```
     /// use faknow_data::Record;
@@ -51,7 +51,7 @@ impl Record {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// The same post with this class, a number from 0.
+    /// Returns the same post with this class, a number from 0.
     #[must_use]
     pub fn with_label(self, class: usize) -> Self {
         Self { label: Some(class), ..self }
@@ -149,7 +149,7 @@ impl Iterator for RecordReader {
     }
 }
 
-/// All records of a file; for large files prefer [`RecordReader`].
+/// Returns all records of a file; for large files prefer [`RecordReader`].
 ///
 /// # Errors
 /// As [`RecordReader::open`], and any broken record.

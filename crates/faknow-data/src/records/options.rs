@@ -21,7 +21,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the ending of `path` names, in any case; an error that lists the endings otherwise.
+    /// Returns the format that the ending of `path` names, in any case; an error that lists the endings otherwise.
     pub fn from_path(path: &Path) -> Result<Self> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
         match ending.as_deref() {

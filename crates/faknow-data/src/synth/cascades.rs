@@ -184,10 +184,10 @@ mod tests {
         let of = |class: usize| -> Vec<Tree> {
             trees.iter().filter(|tree| tree.label() == Some(class)).cloned().collect()
         };
-        let [told, made_up] = [of(0), of(1)].map(|trees| TreeStats::new(&trees));
-        assert_eq!((told.n_trees, made_up.n_trees), (500, 500));
+        let [real, made_up] = [of(0), of(1)].map(|trees| TreeStats::new(&trees));
+        assert_eq!((real.n_trees, made_up.n_trees), (500, 500));
         let mean = |stats: &TreeStats| (stats.sizes.unwrap().mean, stats.depths.unwrap().mean);
-        let ((size, depth), (larger, deeper)) = (mean(&told), mean(&made_up));
+        let ((size, depth), (larger, deeper)) = (mean(&real), mean(&made_up));
         assert!(larger > 1.2 * size && deeper > 1.2 * depth, "{size} {depth} {larger} {deeper}");
         assert!((0.5 * (size + larger) - 20.0).abs() < 2.0, "{size} {larger}");
         assert_eq!(trees, cascades(&options).unwrap().collect::<Vec<_>>());

@@ -3,7 +3,7 @@
 //! The texts are cut at blanks. A piece of ASCII alone is cut here; one with any other character is left to the rules of
 //! Unicode, which see nothing beyond a blank.
 
-/// Gives the words of `text` after Unicode Standard Annex 29, without punctuation, until `give` answers false; answers whether
+/// Gives the words of `text` after Unicode Standard Annex 29, without punctuation, until `give` returns false; returns whether
 /// it never did. `other` cuts pieces with characters outside ASCII.
 pub(super) fn words<G: FnMut(&str) -> bool>(
     text: &str,
@@ -28,7 +28,7 @@ pub(super) fn runs<G: FnMut(&str) -> bool>(
     })
 }
 
-/// Gives what lies between blanks, until `give` answers false.
+/// Gives what lies between blanks, until `give` returns false.
 fn pieces(text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
     let mut rest = text;
     loop {

@@ -30,7 +30,7 @@ pub struct Vectors {
 /// GloVe (text without a header line).
 ///
 /// The file is read as a stream; only vectors of the vocabulary's words are kept, and only their numbers are
-/// checked. Words are compared as they are: a vocabulary in small letters finds no `Paris`. If a word comes twice,
+/// checked. Words are compared as they are: a vocabulary in lowercase finds no `Paris`. If a word comes twice,
 /// its first vector counts.
 ///
 /// Words without a vector get a random one, uniform around 0 and with the standard deviation of the vectors found

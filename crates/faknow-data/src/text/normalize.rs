@@ -17,7 +17,7 @@ pub(crate) enum Piece<'a> {
     Mark(&'static str),
 }
 
-/// Calls `piece` for each stretch of `text`, in order, until it answers false.
+/// Calls `piece` for each stretch of `text`, in order, until it returns false.
 ///
 /// A link starts with `http://`, `https://` or `www.` (in any case, not within a word) and reaches up to a
 /// character that links do not hold, which is any outside ASCII, since Chinese goes on without a blank.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// English function words, in small letters; negations are not among them.
+/// English function words, in lowercase; negations are not among them.
 pub const ENGLISH: &[&str] = &[
     "a",
     "about",

@@ -49,7 +49,7 @@ pub struct TokenizerConfig {
 }
 
 impl TokenizerConfig {
-    /// The defaults for a language: `"en"` (Unicode words) or `"zh"` (jieba).
+    /// Returns the defaults for a language: `"en"` (Unicode words) or `"zh"` (jieba).
     ///
     /// # Errors
     /// If the language is any other.
@@ -101,7 +101,7 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// A tokenizer of these settings.
+    /// Creates a tokenizer of these settings.
     ///
     /// # Errors
     /// If `max_length` is 0, or the kind is [`TokenizerKind::Jieba`] and the feature `chinese` is not enabled.
@@ -119,7 +119,7 @@ impl Tokenizer {
         Ok(Self { config, stop_words })
     }
 
-    /// The settings it was made with.
+    /// Returns the settings it was made with.
     pub fn config(&self) -> &TokenizerConfig {
         &self.config
     }
@@ -128,7 +128,7 @@ impl Tokenizer {
     pub fn tokenize(&self, text: &str, token: &mut impl FnMut(&str)) {
         let mut left = self.config.max_length.unwrap_or(usize::MAX);
         let mut scratch = String::new();
-        // Answers whether more tokens are wanted.
+        // Returns whether more tokens are wanted.
         let mut give = |word: &str| {
             let word = if self.config.lowercase { lowercase(word, &mut scratch) } else { word };
             if !self.stop_words.is_empty() && self.stop_words.contains(word) {
@@ -149,14 +149,14 @@ impl Tokenizer {
         );
     }
 
-    /// The tokens of `text`.
+    /// Returns the tokens of `text`.
     pub fn tokens(&self, text: &str) -> Vec<String> {
         let mut tokens = Vec::new();
         self.tokenize(text, &mut |token| tokens.push(token.to_owned()));
         tokens
     }
 
-    /// Gives the tokens of `text` until `give` answers false; answers whether it never did.
+    /// Gives the tokens of `text` until `give` returns false; returns whether it never did.
     fn cut(&self, text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
         if !self.config.punctuation {
             match self.config.kind {
@@ -223,7 +223,7 @@ fn alphanumeric_runs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `word` in small letters, in `scratch` if it has any other.
+/// `word` in lowercase, in `scratch` if it has any other.
 #[inline]
 fn lowercase<'a>(word: &'a str, scratch: &'a mut String) -> &'a str {
     let (mut all, mut any_large) = (0u8, false);

@@ -152,7 +152,7 @@ impl TokenWriter {
         Ok(Tokens::File(TokenFile { file: Mutex::new(file), path, n_tokens: self.n_tokens }))
     }
 
-    /// As [`finish`](Self::finish), each token replaced: `number` answers what a token means that lies before the end given first.
+    /// As [`finish`](Self::finish), each token replaced: `number` returns what a token means that lies before the end given first.
     pub(crate) fn finish_renumbered(
         self,
         ends: impl Iterator<Item = (usize, impl Fn(u32) -> u32)>,

@@ -19,7 +19,7 @@ pub const UNKNOWN: u32 = 1;
 /// The words of [`PADDING`] and [`UNKNOWN`].
 const SPECIAL: [&str; 2] = ["<pad>", "<unk>"];
 
-/// Numbers of words: 0 is padding, 1 stands for all words that are not in it, then come the words by falling
+/// Ids of words: 0 is padding, 1 stands for all words that are not in it, then come the words by falling
 /// count, those of equal count in the order of their UTF-8 bytes.
 ///
 /// ```
@@ -40,40 +40,40 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// The number of `word`, [`UNKNOWN`] if it has none of its own.
+    /// Returns the id of `word`, [`UNKNOWN`] if it has no id.
     pub fn id(&self, word: &str) -> u32 {
         self.words.get(word).unwrap_or(UNKNOWN)
     }
 
-    /// The word of the number `id`, if there is one.
+    /// Returns the word with the id `id`, if there is one.
     pub fn word(&self, id: u32) -> Option<&str> {
         self.words.word(id)
     }
 
-    /// Whether `word` has a number of its own.
+    /// Returns whether `word` has an id.
     pub fn contains(&self, word: &str) -> bool {
         self.words.get(word).is_some()
     }
 
-    /// Number of ids, the two special ones included: one more than the largest.
+    /// Returns the number of ids, the two special ones included: one more than the largest.
     #[expect(clippy::len_without_is_empty, reason = "it always holds the two special words")]
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// All words by their number, the two special ones included.
+    /// Returns all words by their id, the two special ones included.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
         self.words.iter()
     }
 
-    /// The numbers of the tokens of `text`.
+    /// Returns the ids of the tokens of `text`.
     pub fn encode(&self, tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
         tokenizer.tokenize(text, &mut |token| ids.push(self.id(token)));
         ids
     }
 
-    /// A number that is another for other words or another order, the same on every machine.
+    /// Returns a number that is another for other words or another order, the same on every machine.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::new();
         self.words().for_each(|word| fingerprint.add_str(word));
@@ -157,7 +157,7 @@ pub struct VocabBuilder {
 }
 
 impl VocabBuilder {
-    /// A builder that has counted nothing.
+    /// Creates a builder that has counted nothing.
     pub fn new() -> Self {
         Self::default()
     }
@@ -177,7 +177,7 @@ impl VocabBuilder {
         self.merge_numbered(other);
     }
 
-    /// Number of distinct words counted.
+    /// Returns the number of distinct words counted.
     pub fn n_words(&self) -> usize {
         self.words.len()
     }
@@ -190,7 +190,7 @@ impl VocabBuilder {
         Ok(self.build_numbered(options)?.0)
     }
 
-    /// Counts `word` `n` times more, and answers its number in this builder (by first appearance).
+    /// Counts `word` `n` times more, and returns its number in this builder (by first appearance).
     #[inline]
     pub(crate) fn count(&mut self, word: &str, n: u64) -> u32 {
         let number = self.words.intern(word);
@@ -201,12 +201,12 @@ impl VocabBuilder {
         number
     }
 
-    /// As [`merge`](Self::merge), and answers the number here of each word there.
+    /// As [`merge`](Self::merge), and returns the number here of each word there.
     pub(crate) fn merge_numbered(&mut self, other: &Self) -> Vec<u32> {
         other.words.iter().zip(&other.counts).map(|(word, &count)| self.count(word, count)).collect()
     }
 
-    /// As [`build`](Self::build), and answers the id of each number in this builder.
+    /// As [`build`](Self::build), and returns the id of each number in this builder.
     pub(crate) fn build_numbered(&self, options: &VocabOptions) -> Result<(Vocab, Vec<u32>)> {
         let max_size = options.max_size.unwrap_or(usize::MAX);
         if max_size <= SPECIAL.len() {
@@ -219,15 +219,16 @@ impl VocabBuilder {
                 "a word must not be empty or hold white space, got {word:?}"
             )));
         }
-        let mut kept: Vec<u32> = (0..words.len() as u32)
+        let mut retained: Vec<u32> = (0..words.len() as u32)
             .filter(|&n| {
                 self.counts[n as usize] >= options.min_count && !SPECIAL.contains(&words[n as usize])
             })
             .collect();
         // Words are distinct, so this is a total order, and the order of counting is forgotten.
-        kept.par_sort_unstable_by_key(|&n| (std::cmp::Reverse(self.counts[n as usize]), words[n as usize]));
-        kept.truncate(max_size - SPECIAL.len());
-        if kept.is_empty() {
+        retained
+            .par_sort_unstable_by_key(|&n| (std::cmp::Reverse(self.counts[n as usize]), words[n as usize]));
+        retained.truncate(max_size - SPECIAL.len());
+        if retained.is_empty() {
             let found = match words.len() {
                 0 => "the texts hold no word".to_owned(),
                 n => format!("none of {n} distinct words occurs {} times", options.min_count),
@@ -243,7 +244,7 @@ impl VocabBuilder {
                 ids[number as usize] = id;
             }
         }
-        for number in kept {
+        for number in retained {
             ids[number as usize] = vocab.intern(words[number as usize]);
         }
         Ok((Vocab { words: vocab }, ids))

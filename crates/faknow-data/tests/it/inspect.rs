@@ -46,7 +46,7 @@ fn report_with_classes() {
         characters  min 0, median 7, mean 8.1, 95 % up to 20, max 20
         problems
           2 × broken records; the first: broken JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
-              to do: mend or delete these records
+              to do: fix or delete these records
           1 × no text; the first: expected a string as text, got null (record 6)
               to do: delete these records, or name another column with --text
           1 × no label; training needs one for every record (record 7)

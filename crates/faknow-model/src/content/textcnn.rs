@@ -62,7 +62,7 @@ pub struct TextCnn {
 }
 
 impl TextCnn {
-    /// A model over `vocab_size` words with random word vectors.
+    /// Creates a model over `vocab_size` words with random word vectors.
     ///
     /// # Errors
     /// [`Error::Config`] names the hyper-parameter that is outside its range.
@@ -73,7 +73,7 @@ impl TextCnn {
         Self::build(path, config, embedding, config.embedding_size, n_classes)
     }
 
-    /// A model that starts from `vectors` `[vocab_size, size]`; `size` takes the place of `embedding_size`.
+    /// Creates a model that starts from `vectors` `[vocab_size, size]`; `size` takes the place of `embedding_size`.
     ///
     /// # Errors
     /// As [`TextCnn::new`], and if `vectors` has not two dimensions.

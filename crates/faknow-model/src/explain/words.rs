@@ -22,7 +22,7 @@ pub struct WordContributions {
 }
 
 impl WordContributions {
-    /// What the words do not account for, since the way is walked in steps: output - baseline - sum of the words.
+    /// Returns what the words do not account for, since the integral is a sum: output - baseline - sum of the words.
     pub fn residual(&self) -> f64 {
         self.output - self.baseline - self.words.iter().sum::<f64>()
     }
@@ -83,7 +83,7 @@ fn log_odds(logits: &Tensor, class: usize) -> Result<Tensor> {
         return Err(Error::Labels { n_classes, min: class, max: class });
     }
     let before = logits.f_narrow(1, 0, class)?;
-    let behind = logits.f_narrow(1, class + 1, n_classes - class - 1)?;
-    let others = Tensor::f_cat(&[before, behind], 1)?.f_logsumexp([1].as_slice(), false)?;
+    let after = logits.f_narrow(1, class + 1, n_classes - class - 1)?;
+    let others = Tensor::f_cat(&[before, after], 1)?.f_logsumexp([1].as_slice(), false)?;
     Ok(logits.f_select(1, class)?.f_sub(&others)?)
 }

@@ -22,7 +22,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// A layer for rows of `n` features.
+    /// Creates a layer for rows of `n` features.
     ///
     /// # Errors
     /// libtorch refuses the size.
@@ -37,7 +37,7 @@ impl BatchNorm {
         })
     }
 
-    /// The same on columns that begin at `from`: `x` `[n_rows, k]` of rows that are `n` wide. With `counts` `[n_rows]` each
+    /// Does the same for columns that start at `from`: `x` `[n_rows, k]` of rows that are `n` wide. With `counts` `[n_rows]` each
     /// row stands for so many.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ pub struct Drawn {
 }
 
 impl BayesianLinear {
-    /// A layer whose means are uniform in ±√(6 / n_in) (He et al., ICCV 2015), of biases 0, with a variance of e⁻¹⁰.
+    /// Creates a layer whose means are uniform in ±√(6 / n_in) (He et al., ICCV 2015), of biases 0, with a variance of e⁻¹⁰.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -67,7 +67,7 @@ impl BayesianLinear {
         })
     }
 
-    /// The layer as it is drawn in training, or with its means.
+    /// Returns the layer as it is drawn in training, or with its means.
     ///
     /// # Errors
     /// libtorch refuses an operation.
@@ -112,7 +112,7 @@ impl BayesianLinear {
 }
 
 impl Drawn {
-    /// `[.., n_in]` to `[.., n_out]`.
+    /// Maps `[.., n_in]` to `[.., n_out]`.
     ///
     /// # Errors
     /// The last dimension is not `n_in`.

@@ -18,7 +18,7 @@ pub struct DenseSageConv {
 }
 
 impl DenseSageConv {
-    /// A layer with PyTorch's initialization.
+    /// Creates a layer with PyTorch's initialization.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -29,7 +29,7 @@ impl DenseSageConv {
         })
     }
 
-    /// What each node sends to its neighbors, and what it keeps: both `[n_nodes, n_out]`.
+    /// Returns what each node sends to its neighbors, and its own part: both `[n_nodes, n_out]`.
     ///
     /// # Errors
     /// The features are not `n_in` wide.
@@ -37,7 +37,7 @@ impl DenseSageConv {
         Ok((node_linear(features, &self.neighbors)?, self.own.forward(features)?))
     }
 
-    /// The mean of what neighbors send, and what each keeps: `[n_graphs, n, n_out]` both, with the adjacency
+    /// Returns the mean of what neighbors send, and what each keeps: `[n_graphs, n, n_out]` both, with the adjacency
     /// `[n_graphs, n, n]`; `mask` `[n_graphs, n, 1]` is 0 for rows that are no nodes.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Mode, Result};
 
-/// `x` with a share of `rate` of its values at 0, in training; `x` itself otherwise.
+/// Returns `x` with a share of `rate` of its values set to 0 in training; `x` itself otherwise.
 ///
 /// # Errors
 /// libtorch refuses an operation.
@@ -69,9 +69,9 @@ fn select_dropped_on_cpu(sparse: &SparseFeatures, rows: &Tensor, rate: f64) -> R
     let offsets = Vec::<i32>::try_from(&sparse.offsets)?;
     let rows = Vec::<i64>::try_from(rows)?;
     let mut coin = Coin::new(rate)?;
-    let (mut kept_columns, mut kept_values) = (Vec::new(), Vec::new());
-    let mut kept_offsets = Vec::with_capacity(rows.len() + 1);
-    kept_offsets.push(0i32);
+    let (mut retained_columns, mut retained_values) = (Vec::new(), Vec::new());
+    let mut retained_offsets = Vec::with_capacity(rows.len() + 1);
+    retained_offsets.push(0i32);
     for row in rows {
         let Some(&[start, end]) = usize::try_from(row).ok().and_then(|row| offsets.get(row..row + 2)) else {
             let got = format!("row {row} of {}", offsets.len() - 1);
@@ -81,16 +81,16 @@ fn select_dropped_on_cpu(sparse: &SparseFeatures, rows: &Tensor, rate: f64) -> R
         for (&column, &value) in columns[entries.clone()].iter().zip(&values[entries]) {
             let value = value * coin.toss();
             if value > 0.0 {
-                kept_columns.push(column);
-                kept_values.push(value);
+                retained_columns.push(column);
+                retained_values.push(value);
             }
         }
-        kept_offsets.push(kept_columns.len() as i32);
+        retained_offsets.push(retained_columns.len() as i32);
     }
     Ok(SparseFeatures {
-        columns: Tensor::f_from_slice(&kept_columns)?,
-        offsets: Tensor::f_from_slice(&kept_offsets)?,
-        values: Tensor::f_from_slice(&kept_values)?,
+        columns: Tensor::f_from_slice(&retained_columns)?,
+        offsets: Tensor::f_from_slice(&retained_offsets)?,
+        values: Tensor::f_from_slice(&retained_values)?,
         n_features: sparse.n_features,
     })
 }
@@ -162,12 +162,13 @@ mod tests {
         let rows = Tensor::from_slice2(&[[0.0f32, 2.0, -1.0, 4.0], [1.0, 0.0, 0.0, 0.0]]);
         let sparse = NodeFeatures::Sparse(NodeFeatures::Dense(rows).to_sparse().unwrap());
         let wanted = Tensor::zeros([4000], tch::kind::INT64_CPU);
-        let kept = select_dropped(&sparse, &wanted, 0.25).unwrap().to_dense().unwrap();
-        let mean = Vec::<f32>::try_from(kept.mean_dim([0].as_slice(), false, Kind::Float)).unwrap();
+        let retained = select_dropped(&sparse, &wanted, 0.25).unwrap().to_dense().unwrap();
+        let mean = Vec::<f32>::try_from(retained.mean_dim([0].as_slice(), false, Kind::Float)).unwrap();
         for (mean, expected) in mean.iter().zip([0.0, 2.0, 0.0, 4.0]) {
             assert!((mean - expected).abs() < 0.1, "{mean} {expected}");
         }
-        let both = kept.select(1, 1).gt(0.0).logical_and(&kept.select(1, 3).gt(0.0)).to_kind(Kind::Float);
+        let both =
+            retained.select(1, 1).gt(0.0).logical_and(&retained.select(1, 3).gt(0.0)).to_kind(Kind::Float);
         assert!((both.mean(Kind::Float).double_value(&[]) - 0.5625).abs() < 0.03, "features drop together");
         let wanted = Tensor::from_slice(&[1i64, 0]);
         for all in [select_dropped(&sparse, &wanted, 0.0), select_positive(&sparse, &wanted)] {

@@ -1,4 +1,4 @@
-//! Word vectors by word number.
+//! Word vectors by token id.
 
 use std::cell::Cell;
 
@@ -22,7 +22,7 @@ impl Embedding {
         Ok(Self { weight: path.f_var("weight", &[n_words, size], Init::Uniform { lo: -0.25, up: 0.25 })? })
     }
 
-    /// The given `vectors` `[n_words, size]`.
+    /// Creates a layer from `vectors` `[n_words, size]`.
     ///
     /// # Errors
     /// `vectors` has not two dimensions.
@@ -40,13 +40,13 @@ impl Embedding {
         })
     }
 
-    /// The same vectors, excluded from training.
+    /// Returns the same vectors, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         Self { weight: self.weight.set_requires_grad(false) }
     }
 
-    /// Number of words.
+    /// Returns the number of words.
     pub fn n_words(&self) -> i64 {
         self.weight.size()[0]
     }
@@ -56,20 +56,20 @@ impl Embedding {
         &self.weight
     }
 
-    /// The kind of the vectors' values.
+    /// Returns the kind of the vectors' values.
     pub fn kind(&self) -> Kind {
         self.weight.kind()
     }
 
-    /// Word numbers i64 `[n, len]` to vectors `[n, len, size]`.
+    /// Returns the vectors `[n, len, size]` of token ids i64 `[n, len]`.
     ///
     /// # Errors
-    /// A word number is not below the number of words.
+    /// A token id is not below the number of words.
     pub fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
         self.look_up(tokens, false)
     }
 
-    /// Word numbers i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_row_gradients`] their gradient has no
+    /// Token ids i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_row_gradients`] their gradient has no
     /// rows but theirs.
     pub(super) fn forward_distinct(&self, tokens: &Tensor) -> Result<Tensor> {
         self.look_up(tokens, ROW_GRADIENTS.get())

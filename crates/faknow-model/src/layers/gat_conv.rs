@@ -24,7 +24,7 @@ pub struct GatConv {
 }
 
 impl GatConv {
-    /// A layer with PyTorch Geometric's initialization: Glorot's for the weights, 0 for the bias.
+    /// Creates a layer with PyTorch Geometric's initialization: Glorot's for the weights, 0 for the bias.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -38,7 +38,7 @@ impl GatConv {
         })
     }
 
-    /// The features of the nodes to `[n_nodes, n_out]`.
+    /// Maps the features of the nodes to `[n_nodes, n_out]`.
     ///
     /// # Errors
     /// The features are not `n_in` wide.

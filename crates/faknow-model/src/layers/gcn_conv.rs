@@ -20,7 +20,7 @@ pub struct GcnConv {
 }
 
 impl GcnConv {
-    /// A layer with PyTorch Geometric's initialization: Glorot's for the weight, 0 for the bias.
+    /// Creates a layer with PyTorch Geometric's initialization: Glorot's for the weight, 0 for the bias.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -35,7 +35,7 @@ impl GcnConv {
         &self.weight
     }
 
-    /// The features of the nodes to `[n_nodes, n_out]`.
+    /// Maps the features of the nodes to `[n_nodes, n_out]`.
     ///
     /// # Errors
     /// The features are not `n_in` wide.
@@ -43,7 +43,7 @@ impl GcnConv {
         self.propagate(&node_linear(features, &self.weight)?, propagation)
     }
 
-    /// What remains to do with x Wᵀ `[n_nodes, n_out]`.
+    /// Completes the layer from x Wᵀ `[n_nodes, n_out]`.
     ///
     /// # Errors
     /// It does not have a row for each node.
@@ -63,7 +63,7 @@ pub struct GcnPropagation<'a> {
 }
 
 impl<'a> GcnPropagation<'a> {
-    /// That of `graph`, for values of `kind`.
+    /// Creates the propagation of `graph`, for values of `kind`.
     ///
     /// # Errors
     /// libtorch refuses an operation.
@@ -72,7 +72,7 @@ impl<'a> GcnPropagation<'a> {
         Ok(Self { graph, scale: degrees.f_rsqrt()?.f_unsqueeze(1)?, weights: None })
     }
 
-    /// That of `graph` whose edges have these weights, `[n_edges]`; loops have the weight 1.
+    /// Creates the propagation of `graph` whose edges have these weights, `[n_edges]`; loops have the weight 1.
     ///
     /// # Errors
     /// There is not a weight for each edge.
@@ -82,7 +82,7 @@ impl<'a> GcnPropagation<'a> {
         Ok(Self { graph, scale, weights: Some(weights) })
     }
 
-    /// The product with `x` `[n_nodes, n]`, plus `bias` `[n]`.
+    /// Returns the product with `x` `[n_nodes, n]`, plus `bias` `[n]`.
     ///
     /// # Errors
     /// `x` does not have a row for each node.

@@ -22,7 +22,7 @@ pub struct GinConv {
 }
 
 impl GinConv {
-    /// A layer with Glorot's weights, and biases of 0, as TrustRD has it.
+    /// Creates a layer with Glorot's weights, and biases of 0, as TrustRD has it.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -36,14 +36,14 @@ impl GinConv {
         })
     }
 
-    /// The same layer, excluded from training.
+    /// Returns the same layer, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
         Self { weight: frozen(self.weight), bias: frozen(self.bias), out: self.out.frozen(), ..self }
     }
 
-    /// The first product of the network, x Wᵀ without the bias: the sum over neighbors can come behind it.
+    /// Returns the first product of the network, x Wᵀ without the bias: the sum over neighbors can come behind it.
     ///
     /// # Errors
     /// The features are not `n_in` wide.
@@ -56,7 +56,7 @@ impl GinConv {
         &self.weight
     }
 
-    /// What was projected, `[n_nodes, n_out]`, over the edges and through the rest of the network; `edge_weights`
+    /// Sends what was projected, `[n_nodes, n_out]`, over the edges and through the rest of the network; `edge_weights`
     /// `[n_edges]` are 1 if there are none.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl GinConv {
         self.out.forward(&graph.add(&messages)?.f_add(&own)?.f_add(&self.bias)?.f_relu()?)
     }
 
-    /// The features of the nodes to `[n_nodes, n_out]`.
+    /// Maps the features of the nodes to `[n_nodes, n_out]`.
     ///
     /// # Errors
     /// The features are not `n_in` wide.

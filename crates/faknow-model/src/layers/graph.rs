@@ -17,7 +17,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The edges `[2, n_edges]`, row 0 the sources, row 1 the targets.
+    /// Returns the edges `[2, n_edges]`, row 0 the sources, row 1 the targets.
     ///
     /// # Errors
     /// `edges` has another shape.
@@ -50,12 +50,12 @@ impl Graph {
         Ok(Self { from: Tensor::f_cat(&[&from, &to], 0)?, to: Tensor::f_cat(&[&to, &from], 0)?, n_nodes })
     }
 
-    /// The same edges the other way round.
+    /// Returns the same edges the other way round.
     pub fn reversed(self) -> Self {
         Self { from: self.to, to: self.from, n_nodes: self.n_nodes }
     }
 
-    /// Number of edges that end at each node, `[n_nodes]` of `kind`.
+    /// Returns the number of edges that end at each node, `[n_nodes]` of `kind`.
     ///
     /// # Errors
     /// libtorch refuses an operation.
@@ -63,7 +63,7 @@ impl Graph {
         Ok(self.to.f_bincount::<Tensor>(None, self.n_nodes)?.f_to_kind(kind)?)
     }
 
-    /// The sum of the messages that reach each node: `x` `[n_nodes, n]` at the sources, to `[n_nodes, n]`.
+    /// Returns the sum of the messages that reach each node: `x` `[n_nodes, n]` at the sources, to `[n_nodes, n]`.
     ///
     /// # Errors
     /// `x` does not have a row for each node.
@@ -71,7 +71,7 @@ impl Graph {
         self.add(&x.f_index_select(0, &self.from)?)
     }
 
-    /// The sum of `messages`, one for each edge, at each node.
+    /// Returns the sum of `messages`, one for each edge, at each node.
     ///
     /// # Errors
     /// There is not a message for each edge.
@@ -91,7 +91,7 @@ impl Graph {
     }
 }
 
-/// The mean of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`.
+/// Returns the mean of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`.
 ///
 /// # Errors
 /// `x` does not have a row for each node.
@@ -100,7 +100,7 @@ pub fn mean_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
     Ok(sum_pool(x, trees)?.f_div(&sizes)?)
 }
 
-/// The maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; its gradient goes in equal shares to all nodes that
+/// Returns the maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; its gradient goes in equal shares to all nodes that
 /// have it.
 ///
 /// # Errors

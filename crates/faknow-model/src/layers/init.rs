@@ -8,7 +8,7 @@ use tch::nn::{Init, Path};
 
 use crate::Result;
 
-/// A weight of these dimensions, uniform in ±1/√fan_in: PyTorch's `kaiming_uniform_` with a = √5.
+/// Creates a weight of these dimensions, uniform in ±1/√fan_in: PyTorch's `kaiming_uniform_` with a = √5.
 ///
 /// The fan-in is the product of all dimensions but the first.
 ///
@@ -18,7 +18,7 @@ pub fn kaiming_uniform(path: &Path<'_>, name: &str, dims: &[i64]) -> Result<Tens
     uniform(path, name, dims, dims[1..].iter().product())
 }
 
-/// A bias of `n` values, uniform in ±1/√fan_in of its layer.
+/// Creates a bias of `n` values, uniform in ±1/√fan_in of its layer.
 ///
 /// # Errors
 /// libtorch refuses the dimensions.
@@ -26,7 +26,7 @@ pub fn bias_uniform(path: &Path<'_>, n: i64, fan_in: i64) -> Result<Tensor> {
     uniform(path, "bias", &[n], fan_in)
 }
 
-/// A weight of these dimensions, uniform in ±√(6 / (n_in + n_out)) of its last two: Glorot and Bengio, AISTATS 2010.
+/// Creates a weight of these dimensions, uniform in ±√(6 / (n_in + n_out)) of its last two: Glorot and Bengio, AISTATS 2010.
 ///
 /// # Errors
 /// There are fewer than two dimensions, or libtorch refuses them.

@@ -14,7 +14,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer with PyTorch's initialization.
+    /// Creates a layer with PyTorch's initialization.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -24,7 +24,7 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// A layer with Glorot's initialization, and a bias of 0.
+    /// Creates a layer with Glorot's initialization, and a bias of 0.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -35,7 +35,7 @@ impl Linear {
         })
     }
 
-    /// The same layer, excluded from training.
+    /// Returns the same layer, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
@@ -47,7 +47,7 @@ impl Linear {
         self.weight.kind()
     }
 
-    /// `[.., n_in]` to `[.., n_out]`.
+    /// Maps `[.., n_in]` to `[.., n_out]`.
     ///
     /// # Errors
     /// The last dimension is not `n_in`.

@@ -8,7 +8,7 @@ use super::bias_uniform;
 use super::init::{glorot_bound, kaiming_bound};
 use crate::Result;
 
-/// x Wᵀ: the features of `n` nodes, each `n_in` wide, times `weight` `[n_out, n_in]`, to `[n, n_out]`.
+/// Returns x Wᵀ `[n, n_out]`: the features of `n` nodes, each `n_in` wide, times `weight` `[n_out, n_in]`.
 ///
 /// # Errors
 /// The features are not `n_in` wide.
@@ -42,7 +42,7 @@ pub enum Start {
     Kaiming,
 }
 
-/// A weight `[n_out, n_in]` for [`node_linear`] that learns. It lies in memory column by column, as sparse features and the gradient
+/// Returns a weight `[n_out, n_in]` for [`node_linear`] that learns. It lies in memory column by column, as sparse features and the gradient
 /// of their product want it, so that neither is copied around in each step; nothing else tells it from other weights.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub struct NodeLinear {
 }
 
 impl NodeLinear {
-    /// A layer with PyTorch's initialization.
+    /// Creates a layer with PyTorch's initialization.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -84,7 +84,7 @@ impl NodeLinear {
         Ok(Self { weight, bias: bias_uniform(path, n_out, n_in)? })
     }
 
-    /// A layer with Glorot's initialization, and a bias of 0.
+    /// Creates a layer with Glorot's initialization, and a bias of 0.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -93,7 +93,7 @@ impl NodeLinear {
         Ok(Self { weight: node_weight(path, "weight", [n_out, n_in], Start::Glorot)?, bias })
     }
 
-    /// The features of `n` nodes to `[n, n_out]`.
+    /// Maps the features of `n` nodes to `[n, n_out]`.
     ///
     /// # Errors
     /// The features are not `n_in` wide.

@@ -20,7 +20,7 @@ pub struct SageConv {
 }
 
 impl SageConv {
-    /// A layer with PyTorch's initialization of linear layers.
+    /// Creates a layer with PyTorch's initialization of linear layers.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -31,7 +31,7 @@ impl SageConv {
         Ok(Self { neighbors, own, bias, n_out })
     }
 
-    /// The features of the nodes to `[n_nodes, n_out]`; the mean over no neighbors is 0.
+    /// Maps the features of the nodes to `[n_nodes, n_out]`; the mean over no neighbors is 0.
     ///
     /// # Errors
     /// The features are not `n_in` wide.

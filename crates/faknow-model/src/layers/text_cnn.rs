@@ -51,7 +51,7 @@ struct Convolution {
 }
 
 impl TextCnnLayer {
-    /// `n_filters` filters for each kernel size, over word vectors of `size` values.
+    /// Creates a layer with `n_filters` filters per kernel size, over word vectors of `size` values.
     ///
     /// # Errors
     /// There is no kernel size, or one of the sizes is below 1.
@@ -89,7 +89,7 @@ impl TextCnnLayer {
         Ok(Self { convolutions, activation, table: WordTable::default() })
     }
 
-    /// Word vectors `[n, len, size]` to features `[n, n_filters * n_kernel_sizes]`.
+    /// Maps word vectors `[n, len, size]` to features `[n, n_filters * n_kernel_sizes]`.
     ///
     /// # Errors
     /// The texts are shorter than the widest kernel.
@@ -111,11 +111,11 @@ impl TextCnnLayer {
         Ok(Tensor::f_cat(&features, 1)?)
     }
 
-    /// Word numbers i64 `[n, len]` to features `[n, n_filters * n_kernel_sizes]`: [`forward`](Self::forward) of their vectors,
+    /// Maps token ids i64 `[n, len]` to features `[n, n_filters * n_kernel_sizes]`: [`forward`](Self::forward) of their vectors,
     /// without multiplying a word twice that occurs twice in the batch.
     ///
     /// # Errors
-    /// The texts are shorter than the widest kernel; a word number is not below the number of words.
+    /// The texts are shorter than the widest kernel; a token id is not below the number of words.
     pub fn forward_words(&self, embedding: &Embedding, tokens: &Tensor) -> Result<Tensor> {
         if !windows::can_be_searched(tokens.device(), embedding.kind()) || tokens.numel() == 0 {
             return self.forward(&embedding.forward(tokens)?);

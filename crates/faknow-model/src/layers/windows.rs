@@ -198,7 +198,7 @@ fn values<T: Element>(products: &Tensor) -> Result<&[T]> {
     let Some(Memory { pointer, n, .. }) = Memory::<T>::of(products) else {
         return Err(tch::TchError::Kind(format!("products of kind {:?} lie apart", products.kind())).into());
     };
-    // SAFETY: `Memory::of` answers an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
+    // SAFETY: `Memory::of` returns an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
     // alive. The products are the result of an operation that this layer has just called; it has not given a handle of
     // them away.
     Ok(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })

@@ -19,7 +19,7 @@ pub enum ClassWeights {
 }
 
 impl ClassWeights {
-    /// Balanced weights as numbers, from how many samples each class has.
+    /// Returns balanced weights as numbers, from the number of samples of each class.
     ///
     /// # Errors
     /// A class has none.

@@ -98,7 +98,7 @@ impl Criterion {
         }
     }
 
-    /// The same loss with numbers for balanced class weights, from how many training samples each class has; see
+    /// Returns the same loss with numbers for balanced class weights, from how many training samples each class has; see
     /// [`ClassWeights::Balanced`].
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Criterion {
         Ok(self)
     }
 
-    /// The loss of a batch, a scalar: of `logits` `[n, n_classes]` against class numbers `labels` i64 `[n]`.
+    /// Returns the loss of a batch, a scalar: of `logits` `[n, n_classes]` against class numbers `labels` i64 `[n]`.
     ///
     /// # Errors
     /// A label is no class; the class weights are not numbers yet, or not as many as classes.
@@ -128,7 +128,7 @@ impl Criterion {
         or_wrong_labels(mean, logits, labels)
     }
 
-    /// The sum of the losses of a batch's samples, which is yet to be divided by [`total_weight`](Self::total_weight).
+    /// Returns the sum of the losses of a batch's samples, which is yet to be divided by [`total_weight`](Self::total_weight).
     ///
     /// For who takes a batch apart: the sums of the parts, divided by the weight of all, add up to the loss of the whole.
     ///
@@ -143,7 +143,7 @@ impl Criterion {
         or_wrong_labels(sum, logits, labels)
     }
 
-    /// The sum of the weights of `labels`; without class weights their number. A label that is no class weighs nothing.
+    /// Returns the sum of the weights of `labels`; without class weights their number. A label that is no class weighs nothing.
     ///
     /// Waits for the device that the labels are on.
     ///
@@ -156,7 +156,7 @@ impl Criterion {
         Ok(labels.into_iter().filter_map(weight).sum())
     }
 
-    /// The class weights as numbers; `None` if all classes count the same.
+    /// Returns the class weights as numbers; `None` if all classes count the same.
     ///
     /// # Errors
     /// They are to be balanced, and [`with_class_counts`](Self::with_class_counts) was not called.

@@ -11,7 +11,7 @@ use tch::{Reduction, TchError, Tensor};
 
 use crate::{Error, Loss, Output, Result};
 
-/// Mean cross entropy of `logits` `[n, n_classes]` against class numbers `labels` i64 `[n]`.
+/// Returns the mean cross entropy of `logits` `[n, n_classes]` against class numbers `labels` i64 `[n]`.
 ///
 /// # Errors
 /// [`Error::Labels`] if a label is no class.
@@ -20,7 +20,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     or_wrong_labels(loss, logits, labels)
 }
 
-/// The [`Output`] of a plain classifier: the logits, with their cross entropy iff the batch has labels.
+/// Returns the [`Output`] of a plain classifier: the logits, with their cross entropy iff the batch has labels.
 ///
 /// # Errors
 /// As [`cross_entropy`].

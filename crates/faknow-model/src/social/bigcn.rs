@@ -57,7 +57,7 @@ struct Way {
 }
 
 impl BiGcn {
-    /// A model of nodes with `n_features` each.
+    /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`] names the hyper-parameter that is outside its range.

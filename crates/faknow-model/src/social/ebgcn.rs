@@ -64,7 +64,7 @@ pub struct Ebgcn {
 }
 
 impl Ebgcn {
-    /// A model of nodes with `n_features` each.
+    /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`] names the hyper-parameter that is outside its range.
@@ -236,8 +236,8 @@ impl Way {
         };
         let target =
             drawn.f_sigmoid()?.f_matmul(&self.drawn_relations.f_tr()?)?.f_softmax(-1, None::<Kind>)?;
-        let told = if config.faithful { shares } else { relations }.f_log_softmax(-1, None::<Kind>)?;
-        let edge_loss = told.f_kl_div(&target, Reduction::Sum, false)?.f_div_scalar(n_edges as f64)?;
+        let log_shares = if config.faithful { shares } else { relations }.f_log_softmax(-1, None::<Kind>)?;
+        let edge_loss = log_shares.f_kl_div(&target, Reduction::Sum, false)?.f_div_scalar(n_edges as f64)?;
         Ok((weights, edge_loss))
     }
 }

@@ -60,7 +60,7 @@ pub struct DenseOutput {
 }
 
 impl Gnncl {
-    /// A model of nodes with `n_features` each.
+    /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`] names the hyper-parameter that is outside its range.
@@ -90,7 +90,7 @@ impl Gnncl {
         })
     }
 
-    /// A pass over dense graphs: rows `x` `[n_graphs, n, n_features]`, adjacency `[n_graphs, n, n]`, and `mask` bool
+    /// Runs the model on dense graphs: rows `x` `[n_graphs, n, n_features]`, adjacency `[n_graphs, n, n]`, `mask` bool
     /// `[n_graphs, n]`, which is false for rows that are no nodes. Batch normalization sees all rows.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ pub struct GraphClassifier {
 }
 
 impl GraphClassifier {
-    /// A model of nodes with `n_features` each.
+    /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.

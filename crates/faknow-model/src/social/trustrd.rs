@@ -86,7 +86,7 @@ pub struct TrustRd {
 }
 
 impl TrustRd {
-    /// A model of nodes with `n_features` each.
+    /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`] names the hyper-parameter that is outside its range.

@@ -16,7 +16,7 @@ pub struct TrustRdEncoder {
 }
 
 impl TrustRdEncoder {
-    /// An encoder of nodes with `n_features` each.
+    /// Creates an encoder of nodes with `n_features` each.
     ///
     /// # Errors
     /// libtorch refuses the sizes.
@@ -28,13 +28,13 @@ impl TrustRdEncoder {
         Ok(Self { convs: (0..n_layers).map(conv).collect::<Result<_>>()? })
     }
 
-    /// The same encoder, excluded from training.
+    /// Returns the same encoder, excluded from training.
     #[must_use]
     pub fn frozen(self) -> Self {
         Self { convs: self.convs.into_iter().map(GinConv::frozen).collect() }
     }
 
-    /// The embedding of each node, `[n_nodes, n_layers · hidden_size]`.
+    /// Returns the embedding of each node, `[n_nodes, n_layers · hidden_size]`.
     ///
     /// # Errors
     /// The batch has other features.

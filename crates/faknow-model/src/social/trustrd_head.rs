@@ -32,7 +32,7 @@ struct Draw {
 }
 
 impl TrustRdHead {
-    /// A classifier of trees whose nodes have an embedding of `embedding_size` and `n_features` each.
+    /// Creates a classifier of trees whose nodes have an embedding of `embedding_size` and `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.

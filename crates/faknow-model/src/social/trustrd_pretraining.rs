@@ -40,7 +40,7 @@ impl TrustRdPretraining {
     /// What stands before the names of this stage's parameters in [`TrustRd`](super::TrustRd).
     pub const PREFIX: &'static str = "pre_trained_model";
 
-    /// A stage for nodes with `n_features` each.
+    /// Creates a stage for nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
@@ -63,15 +63,16 @@ impl TrustRdPretraining {
     fn view(&self, trees: &Trees, relation: &Tensor) -> Result<Tensor> {
         let graph = Graph::top_down(trees)?;
         let weight = self.encoder.weight();
-        let kept =
+        let retained =
             Tensor::f_full([weight.size()[1]], self.feature_keep_rate, (weight.kind(), weight.device()))?;
-        let kept = kept.f_bernoulli()?; // [n_features]
+        let retained = retained.f_bernoulli()?; // [n_features]
         // x m + x_r (1 - m), times W: what is left out is left out of the weight, so that the features stay sparse.
-        let of_kept = node_linear(&trees.features, &weight.f_mul(&kept)?)?;
+        let of_retained = node_linear(&trees.features, &weight.f_mul(&retained)?)?;
         let one = Tensor::f_randint(trees.n_nodes(), [1], (Kind::Int64, weight.device()))?;
-        let of_one = node_linear(&trees.features.select(&one)?, &weight.f_mul(&kept.f_rsub_scalar(1.0)?)?)?;
-        let edges = kept_edges(relation, &graph)?;
-        let nodes = self.encoder.after_projection(&of_kept.f_add(&of_one)?, &graph, Some(&edges))?;
+        let of_one =
+            node_linear(&trees.features.select(&one)?, &weight.f_mul(&retained.f_rsub_scalar(1.0)?)?)?;
+        let edges = retained_edges(relation, &graph)?;
+        let nodes = self.encoder.after_projection(&of_retained.f_add(&of_one)?, &graph, Some(&edges))?;
         let trees = mean_pool(&nodes, trees)?;
         let mut through = trees.shallow_clone();
         for linear in &self.block {
@@ -93,9 +94,9 @@ impl Model for TrustRdPretraining {
     }
 }
 
-/// 1 for each edge that is retained, 0 for the others, `[n_edges]`: kept with probability σ(z_u · z_v). The gradient is that of
+/// 1 for each edge that is retained, 0 for the others, `[n_edges]`: retained with probability σ(z_u · z_v). The gradient is that of
 /// the relaxed draw (Maddison, Mnih and Teh, *The Concrete Distribution*, ICLR 2017), so that the probabilities learn.
-fn kept_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
+fn retained_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
     let ends = |ends: &Tensor| relation.f_index_select(0, ends);
     let logits = ends(&graph.from)?.f_mul(&ends(&graph.to)?)?.f_sum_dim_intlist(
         [1].as_slice(),
@@ -109,7 +110,7 @@ fn kept_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
     Ok(hard.f_add(&soft.f_sub(&soft.f_detach()?)?)?)
 }
 
-/// The loss of two views `[n_trees, n]` of the same trees: ½ max(0, 2 - ‖first - second‖)², and 0.2 times the divergence of their mean,
+/// Returns the loss of two views `[n_trees, n]` of the same trees: ½ max(0, 2 - ‖first - second‖)², and 0.2 times the divergence of their mean,
 /// as a normal distribution over the batch, from the standard normal one, in bits and by 128.
 ///
 /// # Errors

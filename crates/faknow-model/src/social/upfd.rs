@@ -57,7 +57,7 @@ enum Encoder {
 }
 
 impl Upfd {
-    /// A model of nodes with `n_features` each.
+    /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.

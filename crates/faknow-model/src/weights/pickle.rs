@@ -42,7 +42,7 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Follows the next instruction; the last one answers the value of the whole.
+    /// Follows the next instruction; the last one returns the value of the whole.
     fn step(&mut self) -> Result<Option<Value>, String> {
         match self.byte()? {
             // The protocol's version and frames: every instruction says itself whether it is known.

@@ -20,7 +20,7 @@ fn problem(kind: ProblemKind, message: String) -> Problem {
 /// What to do about a problem.
 pub(super) fn advice(kind: ProblemKind) -> &'static str {
     match kind {
-        ProblemKind::Unreadable | ProblemKind::BrokenRecords => "mend or delete these records",
+        ProblemKind::Unreadable | ProblemKind::BrokenRecords => "fix or delete these records",
         ProblemKind::NoText => "delete these records, or name another column with --text",
         ProblemKind::NoLabel => "label or delete these records; predicting needs no labels",
         ProblemKind::UnknownLabels => {
