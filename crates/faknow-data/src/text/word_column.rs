@@ -129,7 +129,7 @@ impl WordColumn {
         let mut count = |tokens: &[u32]| n += tokens.iter().filter(|&&token| token == UNKNOWN).count();
         match rows {
             Some(rows) => rows.iter().try_for_each(|&row| {
-                count(&*self.row(row as usize)?);
+                count(&self.row(row as usize)?);
                 Ok(())
             }),
             None => self.tokens.for_each_block(&mut |tokens| {
