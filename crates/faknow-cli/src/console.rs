@@ -15,6 +15,7 @@ use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
 use crate::interrupted::{EXIT_CODE, Interrupted};
+use crate::option_names::in_options;
 
 /// The lines of the log that a live view shows.
 #[cfg(feature = "tui")]
@@ -129,7 +130,8 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
         }
         Ok(Err(error)) => {
             // Layers repeat what their cause says: the outermost message is the whole one.
-            say_error(&error.to_string());
+            let arguments: Vec<String> = std::env::args().collect();
+            say_error(&in_options(&error.to_string(), &arguments));
             if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         Err(panic) => {

@@ -1,4 +1,4 @@
-//! `faknow data`: what is in a file of records.
+//! `faknow data`: what is in files of records, or in a file of propagation trees.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use faknow::Config;
 use faknow::config::DataConfig;
-use faknow::data::guess_columns;
-use faknow::data::{ColumnMap, ReadOptions, inspect, overlap};
+use faknow::data::{
+    Classes, ColumnMap, ReadOptions, guess_columns, holds_trees, inspect, inspect_trees, overlap,
+};
 use serde_json::json;
 
 use crate::console::print;
-use crate::data_trees;
 use crate::options::{LabelledOptions, apply_classes};
 
 /// Look at files of records
@@ -67,29 +67,46 @@ impl DataArgs {
 
 impl InspectArgs {
     fn run(&self) -> Result<()> {
-        if let [file] = &self.files[..]
-            && (self.labels.is_some() || data_trees::holds_trees(file))
-        {
-            let mut data = DataConfig::default();
-            self.classes.iter().for_each(|classes| apply_classes(classes, &mut data));
-            let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
-            return data_trees::inspect(file, self.labels.as_deref(), classes.as_ref(), self.json);
-        }
-        let mut data = self.fields.apply_to(&Config::default())?;
-        if let Some(classes) = &self.classes {
-            apply_classes(classes, &mut data);
-        }
+        let mut data = DataConfig::default();
+        self.classes.iter().for_each(|classes| apply_classes(classes, &mut data));
         let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
+        let trees = self.files.iter().find(|file| self.labels.is_some() || holds_trees(file));
+        match trees {
+            Some(file) => self.inspect_trees(file, classes.as_ref()),
+            None => self.inspect_records(classes.as_ref()),
+        }
+    }
+
+    fn inspect_trees(&self, file: &Path, classes: Option<&Classes>) -> Result<()> {
+        let wrong = |option: &str, message: String| Err(faknow::Error::config(option, message).into());
+        if self.files.len() > 1 {
+            let message = format!("expected one file of propagation trees, got {} files", self.files.len());
+            return wrong("FILE", message);
+        }
+        let domain = self.domain.as_ref().map(|_| "--domain");
+        if let Some(option) = self.fields.given().or(domain) {
+            let file = file.display();
+            return wrong(option, format!("expected a file of records, got propagation trees: {file}"));
+        }
+        let inspection = inspect_trees(file, self.labels.as_deref(), classes)?;
+        if self.json {
+            return print(&serde_json::to_string(&inspection)?);
+        }
+        print(&inspection.to_string())
+    }
+
+    fn inspect_records(&self, classes: Option<&Classes>) -> Result<()> {
+        let data = self.fields.apply_to(&Config::default())?;
         let mut files = Vec::new();
         let mut inspections = Vec::new();
         for file in &self.files {
             let options = self.options(file, &data)?;
-            inspections.push(inspect(file, &options, classes.as_ref())?);
+            inspections.push(inspect(file, &options, classes)?);
             files.push((file.clone(), options));
         }
         // Without texts there is nothing that could repeat.
         let has_texts = files.iter().all(|(_, options)| options.columns.text.is_some());
-        let repeated = has_texts.then(|| overlap(&files, classes.as_ref())).transpose()?;
+        let repeated = has_texts.then(|| overlap(&files, classes)).transpose()?;
         if self.json {
             let summary = match &inspections[..] {
                 [one] => {

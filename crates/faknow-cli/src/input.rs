@@ -1,22 +1,30 @@
-//! Records for a detector, from a file or from standard input.
+//! Samples for a detector, from files or from standard input.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::Result;
 use faknow::Detector;
-use faknow::data::{Format, ReadOptions, RecordReader};
+use faknow::config::DataConfig;
+use faknow::detector::InputRecords;
 
 use crate::options::RecordOptions;
 
-/// Opens the records of a file, or of standard input for `-`, with all of their fields.
-pub(crate) fn open(input: &Path, fields: &RecordOptions, detector: &Detector) -> Result<RecordReader> {
-    let data = fields.apply_to(detector.config())?;
-    let options = ReadOptions { keep_all: true, ..detector.read_options(&data, false) };
-    if input != Path::new("-") {
-        return Ok(RecordReader::open(input, &options, None)?);
+/// Opens the samples of a file, of standard input for `-`, or of the trees that `trees` names; options that do not apply to them are
+/// refused.
+pub(crate) fn open(
+    detector: &Detector,
+    input: Option<&Path>,
+    fields: &RecordOptions,
+    trees: DataConfig,
+) -> Result<InputRecords<'static>> {
+    let given = fields.apply(faknow::Config { data: trees, ..faknow::Config::default() })?.data;
+    let given = DataConfig { train: input.map(Path::to_path_buf), ..given };
+    detector.check_data(&given)?;
+    let data = if detector.reads_trees() { given } else { fields.apply_to(detector.config())? };
+    if input == Some(Path::new("-")) {
+        let stdin: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));
+        return Ok(detector.read(stdin, "standard input", &data)?);
     }
-    let options = ReadOptions { format: options.format.or(Some(Format::Jsonl)), ..options };
-    let input: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));
-    Ok(RecordReader::from_reader(input, "standard input", &options, None)?)
+    Ok(detector.open(&DataConfig { train: input.map(Path::to_path_buf), ..data })?)
 }

@@ -56,6 +56,19 @@ impl RecordOptions {
 }
 
 impl LabelledOptions {
+    /// Returns the first option that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let RecordOptions { text, format, no_header, no_quotes } = &self.records;
+        let options = [
+            ("--text", text.is_some()),
+            ("--label", self.label.is_some()),
+            ("--format", format.is_some()),
+            ("--no-header", *no_header),
+            ("--no-quotes", *no_quotes),
+        ];
+        options.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
+    }
+
     /// As [`RecordOptions::apply`].
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
         if let Some(label) = &self.label {

@@ -1,26 +1,25 @@
-//! `faknow predict`: a trained detector judges records, a bounded number at a time.
+//! `faknow predict`: classifies records or trees with a trained detector, a bounded number at a time.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use faknow::Config;
 use faknow::config::Threshold;
-use faknow::data::RecordReader;
-use faknow::detector::Explanation;
+use faknow::detector::{Classified, Explanation, TextExplanation, TreeExplanation};
 use faknow::models::Registry;
-use faknow::{Config, Detector};
+use serde_json::{Map, Value, json};
 
 use crate::input::open;
 use crate::options::RecordOptions;
-use crate::predict_trees;
-use crate::tree_options::JudgedTrees;
+use crate::tree_options::InputTrees;
 use crate::writer::Writer;
 
-/// Judge records with a trained detector
+/// Classify records with a trained detector
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  faknow predict runs/textcnn-… --input new.csv --text tweet > judged.jsonl
+  faknow predict runs/textcnn-… --input new.csv --text tweet > predictions.jsonl
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow predict runs/textcnn-… --input -
   faknow predict runs/textcnn-… --input new.csv --explain --threshold f1
   faknow predict runs/bigcn-… --input cascades.jsonl --explain
@@ -32,15 +31,15 @@ pub(crate) struct PredictArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Records to judge, or trees as JSON lines; - reads JSON lines (or --format) from standard input
+    /// Records, or trees as JSON lines; - reads JSON lines (or --format) from standard input
     #[arg(long, value_name = "FILE|-", required_unless_present_any = ["trees", "upfd"])]
     input: Option<PathBuf>,
     #[command(flatten)]
-    trees: JudgedTrees,
-    /// Say what each word of a text, or each node of a tree, did for the answer
+    trees: InputTrees,
+    /// Include the contribution of each word or node
     #[arg(long)]
     explain: bool,
-    /// Judge by another threshold than that of the training: highest, f1, precision, or a number
+    /// Override the decision threshold: highest, f1, precision, or a number
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
     /// Where to write; .csv or .tsv writes columns (default: JSON lines to standard output)
@@ -61,23 +60,13 @@ impl PredictArgs {
             detector = detector.with_threshold(threshold)?;
         }
         self.check_output()?;
-        if detector.reads_trees() {
-            let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
-            return match &self.input {
-                Some(input) => predict_trees::of_json(&detector, input, self.explain, &mut writer),
-                None => predict_trees::of_file(&detector, &self.trees.to_data(), self.explain, &mut writer),
-            };
-        }
-        let records = self.open(&detector)?;
+        let records = open(&detector, self.input.as_deref(), &self.fields, self.trees.to_data())?;
         let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
-        if self.explain {
-            return self.explain_all(&detector, records, &mut writer);
-        }
-        detector.predict_stream(records, |judged| {
-            for (fields, prediction) in judged {
-                match writer.write(fields, &prediction) {
-                    Ok(()) => {}
-                    Err(error) => return self.not_written(error),
+        detector.predict_stream(records, self.explain, |classified| {
+            for Classified { mut fields, prediction, explanation } in classified {
+                add_contributions(&mut fields, explanation);
+                if let Err(error) = writer.write(fields, &prediction) {
+                    return self.not_written(error);
                 }
             }
             writer.flush().map_or_else(|error| self.not_written(error), |()| Ok(true))
@@ -85,25 +74,7 @@ impl PredictArgs {
         Ok(())
     }
 
-    /// Judges and explains, a text at a time: an explanation takes so long that there is nothing to gain by more.
-    fn explain_all(&self, detector: &Detector, records: RecordReader, writer: &mut Writer) -> Result<()> {
-        for record in records {
-            let record = record?;
-            for Explanation { prediction, parts, baseline, residual } in detector.explain(&[record.text])? {
-                let mut fields = record.fields.clone();
-                fields.insert("parts".into(), serde_json::to_value(parts)?);
-                fields.insert("baseline".into(), baseline.into());
-                fields.insert("residual".into(), residual.into());
-                let written = writer.write(fields, &prediction).and_then(|()| writer.flush());
-                if !written.map_or_else(|error| self.not_written(error), |()| Ok(true))? {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether to go on: whoever read us may have seen enough.
+    /// Whether to continue: a reader that closed the pipe has seen enough.
     fn not_written(&self, error: std::io::Error) -> faknow::Result<bool> {
         match error.kind() {
             ErrorKind::BrokenPipe => Ok(false),
@@ -123,12 +94,19 @@ impl PredictArgs {
         }
         Ok(())
     }
+}
 
-    fn open(&self, detector: &Detector) -> Result<RecordReader> {
-        let Some(input) = self.input.as_deref() else {
-            let message = "this detector judges texts: expected them with --input";
-            return Err(faknow::Error::config("--input", message).into());
-        };
-        open(input, &self.fields, detector)
+/// Adds the contributions of words or nodes to the fields of a record.
+fn add_contributions(fields: &mut Map<String, Value>, explanation: Option<Explanation>) {
+    match explanation {
+        None => {}
+        Some(Explanation::Text(TextExplanation { parts, baseline, residual, .. })) => {
+            fields.insert("parts".into(), json!(parts));
+            fields.insert("baseline".into(), baseline.into());
+            fields.insert("residual".into(), residual.into());
+        }
+        Some(Explanation::Tree(TreeExplanation { nodes, .. })) => {
+            fields.insert("nodes".into(), json!(nodes));
+        }
     }
 }

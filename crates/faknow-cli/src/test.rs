@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use faknow::Config;
-use faknow::config::Threshold;
+use faknow::config::{DataConfig, Threshold};
 use faknow::models::Registry;
 use serde_json::json;
 
 use crate::console::print;
 use crate::options::LabelledOptions;
 use crate::train::all_scores;
-use crate::tree_options::JudgedTrees;
+use crate::tree_options::InputTrees;
 
 /// Test a trained detector on labelled records
 #[derive(Debug, Args)]
@@ -28,10 +28,10 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "FILE", required_unless_present_any = ["trees", "upfd"])]
     data: Option<PathBuf>,
     #[command(flatten)]
-    trees: JudgedTrees,
+    trees: InputTrees,
     #[command(flatten)]
     fields: LabelledOptions,
-    /// Judge by another threshold than that of the training: highest, f1, precision, or a number
+    /// Override the decision threshold: highest, f1, precision, or a number
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
     /// auto, cpu, cuda or cuda:N
@@ -49,16 +49,16 @@ impl TestArgs {
         if let Some(threshold) = self.threshold {
             detector = detector.with_threshold(threshold)?;
         }
-        let (source, tested) = match (&self.data, detector.reads_trees()) {
-            (Some(data), false) => {
-                (data.clone(), detector.test(data, &self.fields.apply_to(detector.config())?)?)
-            }
-            (data, _) => {
-                let mut config = self.trees.to_data();
-                config.train.clone_from(data);
-                let source = [data, &config.trees, &config.upfd].into_iter().flatten().next().cloned();
-                (source.unwrap_or_default(), detector.test_trees(detector.read_trees(&config)?)?)
-            }
+        let trees = self.trees.to_data();
+        let given = self.fields.apply(Config { data: trees, ..Config::default() })?.data;
+        let given = DataConfig { train: self.data.clone(), ..given };
+        detector.check_data(&given)?;
+        let source = [&given.train, &given.trees, &given.upfd].into_iter().flatten().next().cloned();
+        let source = source.unwrap_or_default();
+        let tested = if detector.reads_trees() {
+            detector.test_trees(detector.read_trees(&given)?)?
+        } else {
+            detector.test(&source, &self.fields.apply_to(detector.config())?)?
         };
         if self.json {
             let summary = json!({ "run": self.run, "data": source, "test": all_scores(&tested) });

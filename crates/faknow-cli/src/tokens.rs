@@ -1,9 +1,11 @@
-//! `faknow tokens`: texts as the word numbers that a detector's model sees.
+//! `faknow tokens`: the token ids of texts, as a detector's model sees them.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use faknow::config::DataConfig;
+use faknow::detector::Sample;
 use faknow::models::Registry;
 use faknow::tch::Device;
 use serde_json::json;
@@ -12,7 +14,7 @@ use crate::console::print;
 use crate::input::open;
 use crate::options::RecordOptions;
 
-/// Cut texts into the word numbers that a detector's model sees
+/// Tokenize texts into token ids, as the model sees them
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow tokens runs/textcnn-… --input -
@@ -23,7 +25,7 @@ pub(crate) struct TokensArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Records to cut; - reads JSON lines (or --format) from standard input
+    /// Records to tokenize; - reads JSON lines (or --format) from standard input
     #[arg(long, value_name = "FILE|-")]
     input: PathBuf,
     #[command(flatten)]
@@ -33,8 +35,12 @@ pub(crate) struct TokensArgs {
 impl TokensArgs {
     pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let detector = registry.load_detector(&self.run, Device::Cpu)?;
-        for record in open(&self.input, &self.fields, &detector)? {
-            let tokens = detector.tokens(&[record?.text])?.remove(0);
+        for record in open(&detector, Some(&self.input), &self.fields, DataConfig::default())? {
+            let Sample::Text(text) = record?.sample else {
+                let message = "expected a detector of texts, got one of trees";
+                return Err(faknow::Error::config("RUN_DIR", message).into());
+            };
+            let tokens = detector.tokens(&[text])?.remove(0);
             print(&json!({ "tokens": tokens }).to_string())?;
         }
         Ok(())

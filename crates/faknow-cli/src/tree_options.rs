@@ -65,9 +65,9 @@ impl TreeOptions {
     }
 }
 
-/// Trees that a detector is to judge or to be tested on.
+/// Trees to classify or to test on.
 #[derive(Debug, Default, Args)]
-pub(crate) struct JudgedTrees {
+pub(crate) struct InputTrees {
     /// Trees in one file of the TD_RvNN format, or a folder of FaKnow's <id>.npz
     #[arg(long, value_name = "FILE|DIR", help_heading = "Trees")]
     trees: Option<PathBuf>,
@@ -85,7 +85,7 @@ pub(crate) struct JudgedTrees {
     feature: String,
 }
 
-impl JudgedTrees {
+impl InputTrees {
     /// As settings.
     pub(crate) fn to_data(&self) -> DataConfig {
         DataConfig {

@@ -15,5 +15,5 @@ mod server;
 
 pub use config::ServeConfig;
 pub use error::{Error, Result};
-pub use predictor::{Explanation, InputKind, ModelInfo, NodeAttribution, Predictor, Sample, TreeExplanation};
+pub use predictor::{InputKind, ModelInfo, Predictor};
 pub use server::Server;

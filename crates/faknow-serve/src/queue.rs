@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 
 use faknow::Prediction;
 use faknow::data::common::panic_text;
+use faknow::detector::{Explanation, Sample};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::metrics::Metrics;
 use crate::request::{PredictRequest, client_message};
-use crate::{Error, Explanation, Predictor, Result, Sample, ServeConfig};
+use crate::{Error, Predictor, Result, ServeConfig};
 
 /// The response for a sample.
 #[derive(Debug, Clone, Serialize)]

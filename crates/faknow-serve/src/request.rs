@@ -2,13 +2,14 @@
 
 use axum::http::StatusCode;
 use faknow::data::graph::{RawTree, TreeJsonReader};
+use faknow::detector::Sample;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::api_error::ApiError;
-use crate::{InputKind, Sample, ServeConfig};
+use crate::{InputKind, ServeConfig};
 
 /// The content of a prediction request.
 #[derive(Debug)]

@@ -171,7 +171,8 @@ fn folders_that_are_no_run() {
     both(".", &["not a run folder", "`config.toml` is not there"]);
     both("run/checkpoints", &["not a run folder", "`config.toml`"]);
     for device in ["tpu", "cuda:99"] {
-        bench.refuses(&["predict", "run", "--input", "test.csv", "--device", device], &["`device`", device]);
+        bench
+            .refuses(&["predict", "run", "--input", "test.csv", "--device", device], &["`--device`", device]);
     }
 }
 

@@ -27,20 +27,19 @@ fn values_outside_their_range() {
 #[test]
 fn the_short_options_are_checked_as_the_settings_are() {
     let bench = Bench::new();
-    bench.train_refuses(&["--epochs", "0"], &["`trainer.epochs`", "at least 1", "got 0"]);
+    bench.train_refuses(&["--epochs", "0"], &["`--epochs`", "at least 1", "got 0"]);
     bench.train_refuses(&["--epochs", "many"], &["--epochs", "many", "a whole number"]);
     bench.train_refuses(&["--seed", "-1"], &["--seed", "-1", "a whole number"]);
     bench.train_refuses(&["--seed", "18446744073709551615"], &["seed", "9223372036854775807"]);
-    bench.train_refuses(&["--threads", "100000"], &["`threads`", "at most 1024"]);
-    bench.train_refuses(&["--device", "tpu"], &["`device`", "auto, cpu, cuda or cuda:N", "got `tpu`"]);
-    bench.train_refuses(&["--device", "cuda:99"], &["`device`", "CUDA", "got `cuda:99`"]);
-    bench.train_refuses(&["--language", "fr"], &["`text.language`", "`en` or `zh`", "got `fr`"]);
-    bench.train_refuses(&["--format", "xml"], &["`data.format`", "xml", "`json`, `jsonl`, `csv`, `tsv`"]);
-    bench.train_refuses(&["--classes", "real"], &["`data.classes`", "at least 2 classes", "1 (`real`)"]);
-    bench.train_refuses(&["--classes", "real,real"], &["`data.classes`", "`real` twice"]);
-    bench.train_refuses(&["--classes", "real,"], &["`data.classes`", "a name for every class"]);
-    bench
-        .train_refuses(&["--classes", "real=1,fake=1"], &["`data.values`", "`1` for both `fake` and `real`"]);
+    bench.train_refuses(&["--threads", "100000"], &["`--threads`", "at most 1024"]);
+    bench.train_refuses(&["--device", "tpu"], &["`--device`", "auto, cpu, cuda or cuda:N", "got `tpu`"]);
+    bench.train_refuses(&["--device", "cuda:99"], &["`--device`", "CUDA", "got `cuda:99`"]);
+    bench.train_refuses(&["--language", "fr"], &["`--language`", "`en` or `zh`", "got `fr`"]);
+    bench.train_refuses(&["--format", "xml"], &["`--format`", "xml", "`json`, `jsonl`, `csv`, `tsv`"]);
+    bench.train_refuses(&["--classes", "real"], &["`--classes`", "at least 2 classes", "1 (`real`)"]);
+    bench.train_refuses(&["--classes", "real,real"], &["`--classes`", "`real` twice"]);
+    bench.train_refuses(&["--classes", "real,"], &["`--classes`", "a name for every class"]);
+    bench.train_refuses(&["--classes", "real=1,fake=1"], &["`--classes`", "`1` for both `fake` and `real`"]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn cv_refuses_what_it_cannot_do() {
     bench.faknow(&args("cv", &["--folds", "2", "--out", "cv"])).ok();
     bench.refuses(
         &args("cv", &["--folds", "2", "--out", "cv", "--seed", "1"]),
-        &["`seed`", "was started with 0, got 1"],
+        &["`--seed`", "was started with 0, got 1"],
     );
     bench.refuses(&["cv", "--resume", "cv", "--folds", "3"], &["--resume", "--folds"]);
     bench.refuses(&["cv", "--resume", "cv", "--set", "seed=3"], &["--resume", "--set"]);

@@ -76,6 +76,10 @@ fn cascades_of_ones_own_are_judged_line_by_line() {
     let judged =
         bench.faknow_reading(&["predict", "run", "--input", "-", "--explain"], &tree(7, "shocking")).json();
     assert_eq!((&judged["id"], &judged["nodes"][1]["id"]), (&json!("7"), &json!("b")));
+    bench.refuses(
+        &["predict", "run", "--input", "trees.jsonl", "--text", "tweet"],
+        &["`--text`: expected records of texts, got trees as JSON lines"],
+    );
     // A broken line ends the work; what stands before it is written.
     bench.write("broken.jsonl", tree(1, "calm") + "{\"nodes\": []}\n");
     let refused = bench.faknow(&["predict", "run", "--input", "broken.jsonl"]);
@@ -91,6 +95,10 @@ fn a_look_at_trees_counts_classes_and_warns_of_shared_events() {
     let page = bench.faknow(&["data", "inspect", "data.TD_RvNN.txt", "--labels", "label_All.txt"]).ok();
     assert!(page.contains("trees       160") && page.contains("split by event"), "{page}");
     assert!(page.contains("labels      false") && page.contains("depth       min 0"), "{page}");
+    bench.refuses(
+        &["data", "inspect", "data.TD_RvNN.txt", "--text", "tweet"],
+        &["`--text`: expected a file of records, got propagation trees: data.TD_RvNN.txt"],
+    );
 }
 
 #[test]
@@ -108,15 +116,15 @@ fn what_is_wrong_with_trees_is_said_in_a_line() {
     check(&["train", "gcn"], "`data.trees`: no trees; give them with `--trees FILE`");
     check(
         &[&["train", "textcnn"], &FILES[..]].concat(),
-        "`data.trees`: expected a model that reads trees, got one that reads text",
+        "`--trees`: expected a model that reads trees, got one that reads text",
     );
     check(
         &[&["train", "gcn", "--test", "other.jsonl"], &FILES[..]].concat(),
-        "`data.test`: expected records of texts or trees as JSON lines, got trees of `data.trees`; name the test trees",
+        "`--test`: expected records of texts or trees as JSON lines, got trees of `--trees`; name the test trees with `--test-ids`",
     );
     check(
         &[&["train", "gcn", "--language", "zh"], &FILES[..]].concat(),
-        "`text.language`: expected records of texts or trees as JSON lines, got trees of `data.trees`",
+        "`--language`: expected records of texts or trees as JSON lines, got trees of `--trees`",
     );
     check(
         &[&["train", "gcn", "--valid-fraction", "1"], &FILES[..]].concat(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use faknow::data::graph::TreeJsonReader;
+use faknow::detector::Sample;
 use faknow_serve::ServeConfig;
 use serde_json::{Value, json};
 
@@ -67,19 +68,16 @@ fn trees_are_judged_and_explained_as_by_the_detector() {
     let lines: String = (0..6).map(|id| tree(id).to_string() + "\n").collect();
     let reader = TreeJsonReader::from_reader(Box::new(lines.as_bytes()), "lines", None);
     let raw = reader.collect::<Result<Vec<_>, _>>().unwrap();
-    let trees = detector.to_trees(raw, "lines".as_ref()).unwrap();
-    let expected = serde_json::to_value(detector.predict_trees(trees.clone()).unwrap()).unwrap();
+    let trees: Vec<Sample> = raw.into_iter().map(Sample::Tree).collect();
+    let expected = serde_json::to_value(detector.predict_samples(&trees).unwrap()).unwrap();
     let asked: Vec<Value> = (0..6).map(tree).collect();
     let answer = server.predict(&json!({ "trees": asked })).ok().json();
     assert_eq!(answer["predictions"], expected);
 
     let answer = server.predict(&json!({ "tree": tree(3), "explain": true })).ok().json();
-    let contributions = detector.explain_trees(trees[3..4].to_vec()).unwrap();
-    let nodes = json!([
-        { "id": "a", "contribution": contributions[0][0] },
-        { "id": "b", "contribution": contributions[0][1] },
-    ]);
-    assert_eq!(answer["nodes"], nodes);
+    let explained = serde_json::to_value(&detector.explain_samples(&trees[3..4]).unwrap()[0]).unwrap();
+    assert_eq!(answer["nodes"], explained["nodes"]);
+    assert_eq!((&answer["nodes"][0]["id"], &answer["nodes"][1]["id"]), (&json!("a"), &json!("b")));
     let document = openapi(&server);
     check_schema(&document, "TreeExplanation", &answer);
     check_schema(&document, "NodePart", &answer["nodes"][0]);

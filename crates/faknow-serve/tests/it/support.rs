@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use faknow::callbacks::Callbacks;
+use faknow::detector::{Explanation, Sample};
 use faknow::tch::Device;
 use faknow::trainer::{Interrupt, RunDir};
 use faknow::{Config, Detector, Prediction, train};
-use faknow_serve::{Explanation, InputKind, ModelInfo, Predictor, Sample, ServeConfig, Server};
+use faknow_serve::{InputKind, ModelInfo, Predictor, ServeConfig, Server};
 use serde_json::{Value, json};
 
 /// Nothing takes so long, unless it hangs.
@@ -81,7 +82,7 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
     fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<Prediction>> {
         let text = |sample: &Sample| match sample {
             Sample::Text(text) => text.clone(),
-            Sample::Tree(_) => panic!("it reads no trees"),
+            other => panic!("not a text: {other:?}"),
         };
         let texts: Vec<String> = samples.iter().map(text).collect();
         (self.0)(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;

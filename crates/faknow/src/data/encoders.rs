@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use faknow_data::graph::TfIdf;
+use faknow_data::graph::{TfIdf, Tree};
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{FieldDataset, Record};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::Result;
+use crate::data::trees::weigh;
 use crate::files::{read_json, write_json};
 use crate::models::{Fields, Shape};
 
@@ -51,6 +52,24 @@ impl WordEncoder {
     {
         let data = FieldDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
         Ok(data.with_extra_padding(extra_padding))
+    }
+}
+
+impl TreeEncoder {
+    /// Returns the trees as a model sees them.
+    ///
+    /// # Errors
+    /// A tree has other features than those of the training.
+    pub(crate) fn dataset(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
+        let n_features = self.n_features;
+        if let Some(tree) = trees.iter().find(|tree| tree.features().n_features() != n_features) {
+            let (id, got) = (tree.id(), tree.features().n_features());
+            let message =
+                format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
+            return Err(faknow_data::Error::Dataset(message).into());
+        }
+        weigh(&mut trees, self.tf_idf.as_ref())?;
+        Ok(FieldDataset::from_trees(trees)?)
     }
 }
 

@@ -6,7 +6,9 @@ mod guess;
 pub(crate) mod records;
 pub(crate) mod source;
 pub(crate) mod text_cache;
+mod tree_inspection;
 pub(crate) mod trees;
 
 pub use faknow_data::*;
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
+pub use tree_inspection::{TreeInspection, holds_trees, inspect_trees};

@@ -4,15 +4,16 @@ pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
 pub(crate) mod files;
+mod sample;
 mod stream;
 
 use std::path::Path;
 
 use faknow_callbacks::Phase;
-use faknow_data::graph::{RawTree, Tree};
-use faknow_data::{Batch as _, Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, RecordReader};
+use faknow_data::graph::Tree;
+use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, RecordReader};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
-use faknow_model::{EmbeddingModel, Summary, node_contributions, summary};
+use faknow_model::{EmbeddingModel, Summary, summary};
 use faknow_report::Calibrated;
 use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
 use tch::nn::VarStore;
@@ -30,8 +31,9 @@ use crate::{Error, Result};
 
 pub use faknow_metrics::Prediction;
 
-pub use explanation::{Attribution, Explanation};
+pub use explanation::{Attribution, Explanation, NodeAttribution, TextExplanation, TreeExplanation};
 pub use export::Exported;
+pub use sample::{InputRecord, InputRecords, Sample};
 pub use stream::Classified;
 
 /// A detector that is ready for use.
@@ -108,48 +110,27 @@ impl Detector {
         self.calibrated.decision
     }
 
-    /// Judges each text, in their order.
+    /// Classifies each text, in their order.
     ///
     /// # Errors
-    /// The model fails.
+    /// The detector takes trees as input, or the model fails.
     pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Prediction>> {
-        self.predict_records(texts.iter().map(|text| Ok(Record::new(text.as_ref()))).collect())
+        let texts: Vec<Sample> = texts.iter().map(|text| Sample::Text(text.as_ref().to_owned())).collect();
+        self.predict_samples(&texts)
     }
 
-    /// Judges the text of each record, in their order; an error among the records is answered as it is.
+    /// Classifies each sample, in their order.
     ///
     /// # Errors
-    /// A record is broken, the detector reads trees, or the model fails.
-    pub fn predict_records(&self, records: Vec<faknow_data::Result<Record>>) -> Result<Vec<Prediction>> {
-        self.predict_all(self.dataset(records)?)
-    }
-
-    /// Judges each tree, in their order.
-    ///
-    /// # Errors
-    /// The detector reads texts, the trees have other features than those of its training, or the model fails.
-    pub fn predict_trees(&self, trees: Vec<Tree>) -> Result<Vec<Prediction>> {
-        self.predict_all(self.tree_dataset(trees)?)
-    }
-
-    /// What each node of each tree did for the class that the tree was given; see
-    /// [`node_contributions`](faknow_model::node_contributions).
-    ///
-    /// # Errors
-    /// As for [`predict_trees`](Self::predict_trees).
-    pub fn explain_trees(&self, trees: Vec<Tree>) -> Result<Vec<Vec<f64>>> {
-        let data = self.tree_dataset(trees)?;
-        let explain = |index: usize| {
-            let batch = data.batch(&[index])?.to_device(self.device);
-            Ok(node_contributions(&self.model, &batch)?)
-        };
-        (0..data.n_samples()).map(explain).collect()
+    /// A sample is not what the detector reads, or the model fails.
+    pub fn predict_samples(&self, samples: &[Sample]) -> Result<Vec<Prediction>> {
+        self.predict_all(sample::encode(samples, &self.encoders, &self.reads, Path::new("samples"))?)
     }
 
     /// Tests the detector on a labelled file, read as `data` says: the scores with the loss, and the full report.
     ///
     /// # Errors
-    /// The file is wrong, the detector reads trees, or the model fails.
+    /// The file is wrong, the detector takes trees as input, or the model fails.
     pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
         let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
         self.test_all(self.dataset(records)?)
@@ -158,9 +139,9 @@ impl Detector {
     /// Tests the detector on labelled trees.
     ///
     /// # Errors
-    /// As for [`predict_trees`](Self::predict_trees); or a tree has no label.
+    /// The detector takes texts as input, the trees have other features than those of its training, or a tree has no label.
     pub fn test_trees(&self, trees: Vec<Tree>) -> Result<(Evaluation, ClassificationReport)> {
-        self.test_all(self.tree_dataset(trees)?)
+        self.test_all(self.tree_encoder()?.dataset(trees)?)
     }
 
     /// Whether the detector judges trees rather than texts.
@@ -177,19 +158,19 @@ impl Detector {
         trees::read_all(data, &self.classes, n_features, self.encoders.words.as_ref())
     }
 
-    /// Cascades as JSON has them, as the model was trained to see them; `file` is named in errors.
-    ///
-    /// # Errors
-    /// The detector reads texts, or a tree has other features than those of its training.
-    pub fn to_trees(&self, raw: Vec<RawTree>, file: &Path) -> Result<Vec<Tree>> {
-        let n_features = self.tree_encoder()?.n_features;
-        trees::to_trees(raw, self.encoders.words.as_ref(), Some(n_features), file)
-    }
-
     /// Returns how texts become token ids.
     pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
         let words = self.encoders.words.as_ref().filter(|_| self.reads.words.is_some());
         words.ok_or_else(|| wrong_input("trees", "texts"))
+    }
+
+    pub(crate) fn encoders(&self) -> &FieldEncoders {
+        &self.encoders
+    }
+
+    /// Returns the fields that the detector reads.
+    pub fn reads(&self) -> &Fields {
+        &self.reads
     }
 
     fn tree_encoder(&self) -> Result<&TreeEncoder> {
@@ -257,18 +238,6 @@ impl Detector {
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
         decide(in_order(evaluation, &loader)?.0, &self.calibrated.decision, self.classes.names())
-    }
-
-    fn tree_dataset(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
-        let TreeEncoder { n_features, tf_idf } = self.tree_encoder()?;
-        if let Some(tree) = trees.iter().find(|tree| tree.features().n_features() != *n_features) {
-            let (id, got) = (tree.id(), tree.features().n_features());
-            let message =
-                format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
-            return Err(faknow_data::Error::Dataset(message).into());
-        }
-        trees::weigh(&mut trees, tf_idf.as_ref())?;
-        Ok(FieldDataset::from_trees(trees)?)
     }
 
     /// How records for this detector are read, whose fields are as `data` says; `labelled` says whether the label is

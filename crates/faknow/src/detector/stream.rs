@@ -1,65 +1,96 @@
-//! Judging any number of records: reading, cutting, the model and writing at once, a bounded number of records at a time.
+//! Classifying any number of samples: reading, the model and writing at once, a bounded number of samples at a time.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use faknow_data::{FieldDataset, Record};
+use faknow_data::FieldDataset;
 use serde_json::{Map, Value};
 
 use crate::Result;
-use crate::data::encoders::WordEncoder;
+use crate::data::encoders::FieldEncoders;
+use crate::detector::explanation::Explanation;
+use crate::detector::sample::{InputRecord, InputRecords, Sample, encode};
 use crate::detector::{Detector, Prediction};
+use crate::models::Fields;
 
-/// Records that are cut, judged and written together: enough to batch well.
-const CHUNK: usize = 2048;
+/// Texts that are classified and written together: enough to batch well.
+const TEXTS: usize = 2048;
+/// The same for trees, which may be large.
+const TREES: usize = 256;
 
 /// Chunks that wait between two stages.
 const WAITING: usize = 2;
 
-/// A record's fields, and what the detector says of its text.
-pub type Classified = (Map<String, Value>, Prediction);
+/// A classified sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classified {
+    /// The other fields of its record.
+    pub fields: Map<String, Value>,
+    /// The prediction.
+    pub prediction: Prediction,
+    /// The contributions to the prediction, if they were asked for.
+    pub explanation: Option<Explanation>,
+}
 
-/// Records with their texts cut.
+/// Samples as the model sees them.
 struct Chunk {
     fields: Vec<Map<String, Value>>,
-    texts: FieldDataset,
+    samples: Vec<Sample>,
+    data: FieldDataset,
 }
 
 impl Detector {
-    /// Judges the texts of `records`, and gives them to `write` in their order, some at a time, until that answers false or all are
-    /// written. Memory holds a few thousand records, however many there are.
+    /// Classifies the samples of `records`, with explanations if `explain`, and passes them to `write` in their order, some at a
+    /// time, until it returns false or all are written. Memory holds a few thousand samples, however many there are.
     ///
-    /// Reading and cutting texts, judging them, and writing go on at once in three threads; an error of one ends the others.
+    /// Reading and tokenizing, the model, and writing run at once in three threads; an error of one ends the others.
     ///
     /// # Errors
-    /// A record is broken: those before it are written by then. The detector reads trees, the model fails, or `write` does.
-    pub fn predict_stream<R>(
+    /// A record is broken: those before it are written by then. The samples are not what the detector reads, the model fails, or
+    /// `write` does.
+    pub fn predict_stream(
         &self,
-        records: R,
+        records: InputRecords<'_>,
+        explain: bool,
         write: impl FnMut(Vec<Classified>) -> Result<bool> + Send,
-    ) -> Result<()>
-    where
-        R: Iterator<Item = faknow_data::Result<Record>> + Send,
-    {
-        let words = self.word_encoder()?;
-        let extra_padding = self.extra_padding();
+    ) -> Result<()> {
+        let (encoders, reads) = (self.encoders(), self.reads());
+        let chunk_size = match (reads.trees.is_some(), explain) {
+            (true, _) => TREES,
+            (false, false) => TEXTS,
+            // An explanation takes so long that there is nothing to gain by more.
+            (false, true) => 1,
+        };
         thread::scope(|scope| {
-            let (to_model, cut) = sync_channel(WAITING);
-            let (to_writer, judged) = sync_channel(WAITING);
-            let reader = scope.spawn(move || cut_all(records, words, extra_padding, &to_model));
-            let writer = scope.spawn(move || write_all(&judged, write));
+            let (to_model, encoded) = sync_channel(WAITING);
+            let (to_writer, classified) = sync_channel(WAITING);
+            let reader = scope.spawn(move || read_all(records, chunk_size, encoders, reads, &to_model));
+            let writer = scope.spawn(move || write_all(&classified, write));
             // Dropping its ends of the channels ends the other two.
-            let done = self.judge_all(cut, to_writer);
+            let done = self.classify_all(encoded, to_writer, explain);
             let written = joined(writer.join());
             let read = joined(reader.join());
             done.and(written).and(read)
         })
     }
 
-    fn judge_all(&self, chunks: Receiver<Chunk>, to_writer: SyncSender<Vec<Classified>>) -> Result<()> {
-        for Chunk { fields, texts } in chunks {
-            let predictions = self.predict_all(texts)?;
-            if to_writer.send(fields.into_iter().zip(predictions).collect()).is_err() {
+    fn classify_all(
+        &self,
+        chunks: Receiver<Chunk>,
+        to_writer: SyncSender<Vec<Classified>>,
+        explain: bool,
+    ) -> Result<()> {
+        for Chunk { fields, samples, data } in chunks {
+            let predictions = self.predict_all(data.clone())?;
+            let explanations =
+                if explain { self.explain_all(&samples, &data, &predictions)? } else { Vec::new() };
+            let mut explanations = explanations.into_iter();
+            let classified = fields.into_iter().zip(predictions).map(|(fields, prediction)| Classified {
+                fields,
+                prediction,
+                explanation: explanations.next(),
+            });
+            if to_writer.send(classified.collect()).is_err() {
                 break;
             }
         }
@@ -67,28 +98,29 @@ impl Detector {
     }
 }
 
-/// Reads and cuts until the records end, one is broken, or nobody wants more.
-fn cut_all(
-    mut records: impl Iterator<Item = faknow_data::Result<Record>>,
-    words: &WordEncoder,
-    extra_padding: usize,
+/// Reads and encodes until the records end, one is broken, or the model ended.
+fn read_all(
+    mut records: InputRecords<'_>,
+    chunk_size: usize,
+    encoders: &FieldEncoders,
+    reads: &Fields,
     to_model: &SyncSender<Chunk>,
 ) -> Result<()> {
     loop {
-        let (mut chunk, mut end) = (Vec::new(), None);
-        while chunk.len() < CHUNK && end.is_none() {
+        let (mut fields, mut samples, mut end) = (Vec::new(), Vec::new(), None);
+        while samples.len() < chunk_size && end.is_none() {
             match records.next() {
-                Some(Ok(record)) => chunk.push(record),
+                Some(Ok(InputRecord { fields: own, sample })) => {
+                    fields.push(own);
+                    samples.push(sample);
+                }
                 Some(Err(error)) => end = Some(Err(error.into())),
                 None => end = Some(Ok(())),
             }
         }
-        if !chunk.is_empty() {
-            let fields = chunk.iter_mut().map(|record| std::mem::take(&mut record.fields)).collect();
-            // What is to be judged needs no label and no domain.
-            let texts = chunk.into_iter().map(|record| Ok(Record::new(record.text)));
-            let texts = words.dataset(texts, extra_padding)?;
-            if to_model.send(Chunk { fields, texts }).is_err() {
+        if !samples.is_empty() {
+            let data = encode(&samples, encoders, reads, records.source())?;
+            if to_model.send(Chunk { fields, samples, data }).is_err() {
                 return Ok(());
             }
         }
@@ -99,10 +131,10 @@ fn cut_all(
 }
 
 fn write_all(
-    judged: &Receiver<Vec<Classified>>,
+    classified: &Receiver<Vec<Classified>>,
     mut write: impl FnMut(Vec<Classified>) -> Result<bool>,
 ) -> Result<()> {
-    for records in judged {
+    for records in classified {
         if !write(records)? {
             break;
         }
@@ -110,7 +142,7 @@ fn write_all(
     Ok(())
 }
 
-/// What a thread answered; its panic goes on here.
-fn joined<T>(answer: thread::Result<T>) -> T {
-    answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// Returns the result of a thread; its panic is resumed here.
+fn joined<T>(result: thread::Result<T>) -> T {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

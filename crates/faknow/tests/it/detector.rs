@@ -3,6 +3,7 @@
 use faknow::Detector;
 use faknow::Error;
 use faknow::data::Record;
+use faknow::detector::{Classified, InputRecords};
 use faknow::tch::Device;
 
 use crate::support::{Bench, checkpoint, csv, posts};
@@ -44,7 +45,8 @@ fn a_broken_record_is_answered_as_it_is() {
     let (_bench, detector) = trained();
     let broken = || faknow::data::Error::record("posts.csv", 2, Some("text"), "expected a string, got null");
     let records = vec![Ok(Record::new("rain")), Err(broken())];
-    let error = detector.predict_records(records).unwrap_err();
+    let records = InputRecords::new("posts.csv", records);
+    let error = detector.predict_stream(records, false, |_| Ok(true)).unwrap_err();
     assert!(error.is_input());
     assert_eq!(error.to_string(), broken().to_string());
 }
@@ -94,21 +96,22 @@ fn a_stream_of_records_is_judged_in_its_order() {
     let records = texts.iter().enumerate().map(|(i, text)| Ok(numbered(text, i)));
     let mut judged = Vec::new();
     detector
-        .predict_stream(records, |some| {
+        .predict_stream(InputRecords::new("posts", records), false, |some| {
             judged.extend(some);
             Ok(true)
         })
         .unwrap();
     let alone = detector.predict(&texts).unwrap();
     assert_eq!(judged.len(), texts.len());
-    for (i, ((fields, streamed), alone)) in judged.iter().zip(&alone).enumerate() {
+    for (i, (Classified { fields, prediction: streamed, .. }, alone)) in judged.iter().zip(&alone).enumerate()
+    {
         assert_eq!(fields["number"], i);
         assert!((streamed.score - alone.score).abs() < 1e-6 && streamed.label == alone.label, "{i}");
     }
     // Whoever writes has enough.
     let mut n_written = 0;
     detector
-        .predict_stream((0..).map(|i| Ok(numbered("rain", i))), |some| {
+        .predict_stream(endless(), false, |some| {
             n_written += some.len();
             Ok(n_written < 5000)
         })
@@ -123,7 +126,7 @@ fn errors_of_a_stream_end_it_and_lose_nothing() {
         || faknow::data::Error::record("posts.csv", 3001, Some("text"), "expected a string, got null");
     let records = (0..4000).map(|i| if i == 3000 { Err(broken()) } else { Ok(numbered("rain", i)) });
     let mut n_written = 0;
-    let result = detector.predict_stream(records, |some| {
+    let result = detector.predict_stream(InputRecords::new("posts.csv", records), false, |some| {
         n_written += some.len();
         Ok(true)
     });
@@ -131,8 +134,12 @@ fn errors_of_a_stream_end_it_and_lose_nothing() {
     assert_eq!(n_written, 3000, "what stands before it is written");
 
     let full = || Error::io("out.jsonl", std::io::Error::other("the disk is full"));
-    let result = detector.predict_stream((0..).map(|i| Ok(numbered("rain", i))), |_| Err(full()));
+    let result = detector.predict_stream(endless(), false, |_| Err(full()));
     assert_eq!(result.unwrap_err().to_string(), full().to_string());
+}
+
+fn endless() -> InputRecords<'static> {
+    InputRecords::new("posts", (0..).map(|i| Ok(numbered("rain", i))))
 }
 
 fn numbered(text: &str, number: usize) -> Record {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use faknow::callbacks::{Callbacks, StopReason};
 use faknow::config::DataConfig;
-use faknow::data::graph::{TreeJsonReader, read_ids};
+use faknow::data::graph::{Tree, TreeJsonReader, read_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
+use faknow::detector::{Explanation, Sample};
 use faknow::model::weights::read;
 use faknow::models::Registry;
 use faknow::report::Mistake;
@@ -53,6 +54,17 @@ impl Bench {
     }
 }
 
+/// What each node of each tree contributes to its prediction.
+fn contributions(detector: &Detector, trees: &[Tree]) -> Vec<Vec<f64>> {
+    let samples: Vec<Sample> = trees.iter().cloned().map(Sample::EncodedTree).collect();
+    let explanations =
+        detector.explain_samples(&samples).unwrap().into_iter().map(|explanation| match explanation {
+            Explanation::Tree(tree) => tree.nodes.iter().map(|node| node.contribution).collect(),
+            Explanation::Text(text) => panic!("{text:?}"),
+        });
+    explanations.collect()
+}
+
 fn error(bench: &Bench) -> String {
     let error = bench.train("never").unwrap_err();
     assert!(error.is_input(), "{error}");
@@ -76,7 +88,7 @@ fn every_model_of_trees_is_trained_tested_and_used() {
         let again = detector.test_trees(detector.read_trees(&test).unwrap()).unwrap().0;
         assert_eq!(again.scores.value("loss"), evaluation.scores.value("loss"), "{}", info.name);
         let trees = detector.read_trees(&test).unwrap();
-        let parts = detector.explain_trees(trees.clone()).unwrap();
+        let parts = contributions(&detector, &trees);
         assert!(trees.iter().zip(&parts).all(|(tree, parts)| tree.n_nodes() == parts.len()));
         assert!(parts.iter().flatten().any(|&part| part != 0.0), "{}", info.name);
         let error = detector.predict(&["a text"]).unwrap_err().to_string();
@@ -112,11 +124,11 @@ fn a_run_keeps_its_surest_mistakes_with_the_nodes_that_led_to_them() {
     let trees = detector.read_trees(&test).unwrap();
     for mistake in &mistakes {
         let tree = trees.iter().find(|tree| Some(tree.id()) == mistake.id.as_deref()).unwrap();
-        let said = &detector.predict_trees(vec![tree.clone()]).unwrap()[0];
+        let said = &detector.predict_samples(&[Sample::EncodedTree(tree.clone())]).unwrap()[0];
         assert_eq!(said.label, mistake.predicted);
         assert!((said.score - mistake.score).abs() < 1e-6 && mistake.label != mistake.predicted);
         assert_eq!(mistake.n_parts, tree.n_nodes());
-        let parts = &detector.explain_trees(vec![tree.clone()]).unwrap()[0];
+        let parts = &contributions(&detector, std::slice::from_ref(tree))[0];
         let size = |node: usize| parts[node].abs();
         let best = (0..parts.len()).fold(0, |best, node| if size(node) > size(best) { node } else { best });
         assert!((mistake.parts[0].contribution - parts[best]).abs() < 1e-6, "{mistake:?} {parts:?}");
@@ -229,9 +241,8 @@ fn trees_of_ones_own_are_trained_on_with_texts_and_with_features() {
         let accuracy = outcome.test.unwrap().1.scores().value("accuracy").unwrap();
         assert!(accuracy > 0.9, "{accuracy}");
         let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
-        let raw = TreeJsonReader::open(&file, None).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
-        let trees = detector.to_trees(raw, &file).unwrap();
-        let right = detector.predict_trees(trees).unwrap();
+        let raw = TreeJsonReader::open(&file, None).unwrap().map(|tree| tree.map(Sample::Tree));
+        let right = detector.predict_samples(&raw.collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
         let right = right.iter().enumerate().filter(|(at, p)| p.label == ["true", "false"][at % 2]).count();
         assert!(right > 54, "{right} of 60");
     }

@@ -1,21 +1,35 @@
-//! `faknow data inspect` for files of propagation trees.
+//! What is in a file of propagation trees.
 
+use std::fmt;
 use std::io::BufRead as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use faknow::data::Classes;
-use faknow::data::graph::{
+use faknow_data::Classes;
+use faknow_data::graph::{
     Tree, TreeJsonReader, TreeStats, label_trees, raw_to_trees, read_npz_trees, read_td_rvnn,
     read_tree_labels, read_upfd, tree_vocab,
 };
-use faknow::data::text::{Tokenizer, TokenizerConfig, VocabOptions};
-use serde_json::json;
+use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
+use serde::{Serialize, Serializer};
 
-use crate::console::print;
+use crate::Result;
 
-/// Whether a file or folder holds trees: a folder, a text of TD_RvNN, or JSON lines of objects with `nodes`.
-pub(crate) fn holds_trees(path: &Path) -> bool {
+/// What is in a file of propagation trees.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct TreeInspection {
+    /// Sizes, depths and what else can be counted.
+    #[serde(flatten)]
+    pub stats: TreeStats,
+    /// Trees per class; those without a label are `no label`.
+    #[serde(serialize_with = "as_map")]
+    pub classes: Vec<(String, usize)>,
+    /// The file or folder.
+    pub path: PathBuf,
+}
+
+/// Returns whether a file or folder holds trees: a folder, a text of TD_RvNN, or JSON lines of objects with `nodes`.
+pub fn holds_trees(path: &Path) -> bool {
     let first_line = || {
         let mut line = String::new();
         let file = std::fs::File::open(path).ok()?;
@@ -30,14 +44,15 @@ pub(crate) fn holds_trees(path: &Path) -> bool {
     }
 }
 
-/// Prints what is in a file of trees; `labels` are those of a file without labels of its own.
-pub(crate) fn inspect(
+/// Inspects a file of trees; `labels` are those of a file without labels of its own. Without `classes`, those that occur are taken.
+///
+/// # Errors
+/// A file is wrong, or a label means none of the classes.
+pub fn inspect_trees(
     path: &Path,
     labels: Option<&Path>,
     classes: Option<&Classes>,
-    json: bool,
-) -> Result<()> {
-    // Without their names, the labels that occur are the classes.
+) -> Result<TreeInspection> {
     let found = match (labels, classes) {
         (Some(labels), None) => {
             let mut names: Vec<String> =
@@ -60,16 +75,8 @@ pub(crate) fn inspect(
         }
         None => "no label".to_owned(),
     };
-    if json {
-        let mut value = serde_json::to_value(&stats)?;
-        let counts = stats.classes.iter().map(|&(class, n)| (name(class), json!(n))).collect();
-        value["classes"] = serde_json::Value::Object(counts);
-        value["path"] = json!(path);
-        return print(&value.to_string());
-    }
-    let counts: Vec<String> =
-        stats.classes.iter().map(|&(class, n)| format!("{} {n}", name(class))).collect();
-    print(&format!("{}\n{stats}\nlabels      {}", path.display(), counts.join(", ")))
+    let classes = stats.classes.iter().map(|&(class, n)| (name(class), n)).collect();
+    Ok(TreeInspection { stats, classes, path: path.to_path_buf() })
 }
 
 fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
@@ -80,7 +87,7 @@ fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
         return Ok(read_npz_trees(path, None)?);
     }
     if path.extension().is_some_and(|ending| ending == "jsonl") {
-        let trees = TreeJsonReader::open(path, classes)?.collect::<faknow::data::Result<Vec<_>>>()?;
+        let trees = TreeJsonReader::open(path, classes)?.collect::<faknow_data::Result<Vec<_>>>()?;
         if !trees.first().is_some_and(|tree| tree.has_texts()) {
             return Ok(raw_to_trees(trees, None, None, path)?);
         }
@@ -89,4 +96,15 @@ fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
         return Ok(raw_to_trees(trees, Some((&tokenizer, &vocab)), None, path)?);
     }
     Ok(read_td_rvnn(path, None)?)
+}
+
+fn as_map<S: Serializer>(classes: &[(String, usize)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(classes.iter().map(|(name, n)| (name, n)))
+}
+
+impl fmt::Display for TreeInspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> = self.classes.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        write!(f, "{}\n{}\nlabels      {}", self.path.display(), self.stats, counts.join(", "))
+    }
 }

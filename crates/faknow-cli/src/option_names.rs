@@ -1,0 +1,67 @@
+//! Settings of a config under the names of the options that set them.
+
+/// Settings, and the options that set them.
+const OPTIONS: [(&str, &str); 24] = [
+    ("data.train", "--train"),
+    ("data.valid", "--valid"),
+    ("data.test", "--test"),
+    ("data.trees", "--trees"),
+    ("data.labels", "--labels"),
+    ("data.train_ids", "--train-ids"),
+    ("data.valid_ids", "--valid-ids"),
+    ("data.test_ids", "--test-ids"),
+    ("data.upfd", "--upfd"),
+    ("data.feature", "--feature"),
+    ("data.split_by_event", "--split-by-event"),
+    ("data.split", "--valid-fraction"),
+    ("data.text", "--text"),
+    ("data.label", "--label"),
+    ("data.classes", "--classes"),
+    ("data.values", "--classes"),
+    ("data.format", "--format"),
+    ("data.header", "--no-header"),
+    ("data.quotes", "--no-quotes"),
+    ("text.language", "--language"),
+    ("trainer.epochs", "--epochs"),
+    ("seed", "--seed"),
+    ("device", "--device"),
+    ("threads", "--threads"),
+];
+
+/// Returns an error message that starts with a setting in terms of options, if the setting was given by one of the arguments.
+pub(crate) fn in_options(message: &str, arguments: &[String]) -> String {
+    let key = message.strip_prefix('`').and_then(|rest| rest.split('`').next());
+    let option = OPTIONS.iter().find(|(name, _)| Some(*name) == key).map(|(_, option)| *option);
+    let is_given = |option: &str| {
+        let is_it = |argument: &String| argument == option || argument.starts_with(&format!("{option}="));
+        arguments.iter().any(is_it)
+    };
+    // `--set` takes precedence over the other options.
+    let is_set = |key: &str| arguments.iter().any(|argument| argument.starts_with(&format!("{key}=")));
+    if !option.is_some_and(is_given) || key.is_some_and(is_set) {
+        return message.to_owned();
+    }
+    let rename = |text: String, (key, option): &(&str, &str)| {
+        text.replace(&format!("`{key}`"), &format!("`{option}`"))
+    };
+    OPTIONS.iter().fold(message.to_owned(), rename)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_have_the_names_of_given_options() {
+        let check = |message: &str, arguments: &[&str], expected: &str| {
+            let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+            assert_eq!(in_options(message, &arguments), expected);
+        };
+        let message = "`data.test`: got trees of `data.trees`";
+        check(message, &["--test", "x", "--trees=y"], "`--test`: got trees of `--trees`");
+        check(message, &["--trees", "y", "--set", "data.test=x"], message);
+        check("`data.text`: x", &["--text", "y", "--set", "data.text=3"], "`data.text`: x");
+        check("`optimizer.lr`: x", &["--seed", "1"], "`optimizer.lr`: x");
+        check("no such file", &["--train", "x"], "no such file");
+    }
+}
