@@ -44,7 +44,7 @@ impl Metrics {
         let help = "Time from the head of a request to its answer";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, seconds.clone());
         registry.register("batch_texts", "Texts or trees of a batch", batch_texts.clone());
-        registry.register("judged_texts", "Texts or trees that were judged", texts.clone());
+        registry.register("predictions", "Texts or trees that were classified", texts.clone());
         registry.register("queued_texts", "Texts or trees that wait", queued.clone());
         registry.register("connections", "Connections that are open", connections.clone());
         metrics

@@ -40,7 +40,7 @@ fn texts_are_judged_as_by_the_detector() {
     check_schema(&document, "Predictions", &answer);
     // A list of one is a list.
     assert!(server.predict(&json!({ "texts": ["rain"] })).ok().json()["predictions"][0].is_object());
-    assert_eq!(server.metric("faknow_judged_texts_total"), (2 * asked.len() + 1) as f64);
+    assert_eq!(server.metric("faknow_predictions_total"), (2 * asked.len() + 1) as f64);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn words_are_explained_as_by_the_detector() {
     assert_eq!(answer, expected);
     let document = openapi(&server);
     check_schema(&document, "TextExplanation", &answer);
-    check_schema(&document, "Part", &answer["parts"][0]);
+    check_schema(&document, "Attribution", &answer["parts"][0]);
     assert_eq!(answer["parts"][0]["name"], "shocking");
     let plain = server.predict(&json!({ "text": text, "explain": false })).ok().json();
     assert_eq!(plain["score"], answer["score"]);
@@ -80,7 +80,7 @@ fn trees_are_judged_and_explained_as_by_the_detector() {
     assert_eq!((&answer["nodes"][0]["id"], &answer["nodes"][1]["id"]), (&json!("a"), &json!("b")));
     let document = openapi(&server);
     check_schema(&document, "TreeExplanation", &answer);
-    check_schema(&document, "NodePart", &answer["nodes"][0]);
+    check_schema(&document, "NodeAttribution", &answer["nodes"][0]);
 
     let refused = |body: Value, part: &str| server.predict(&body).refused(422, "invalid_request", part);
     refused(
@@ -234,7 +234,7 @@ fn answers_are_counted_by_route_and_status() {
         "faknow_http_requests_total{path=\"other\",status=\"404\"} 3",
         "faknow_http_request_duration_seconds_count{path=\"/v1/predict\"} 2",
         "faknow_batch_texts_bucket{le=\"4.0\"} 1",
-        "faknow_judged_texts_total 3",
+        "faknow_predictions_total 3",
         "faknow_queued_texts 0",
         "# TYPE faknow_batch_texts histogram",
     ] {

@@ -199,7 +199,7 @@ fn a_model_that_fails_or_panics_is_survived() {
         assert_eq!(server.predict(&json!({ "text": "fine" })).ok().json()["label"], "fine");
     }
     server.get("/readyz").ok();
-    assert_eq!(server.metric("faknow_judged_texts_total"), 3.0);
+    assert_eq!(server.metric("faknow_predictions_total"), 3.0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A trained detector: all that prediction needs, saved to and loaded from a run folder.
 
+mod builder;
 pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
@@ -31,6 +32,7 @@ use crate::{Error, Result};
 
 pub use faknow_metrics::Prediction;
 
+pub use builder::DetectorBuilder;
 pub use explanation::{Attribution, Explanation, NodeAttribution, TextExplanation, TreeExplanation};
 pub use export::Exported;
 pub use sample::{InputRecord, InputRecords, Sample};

@@ -1,14 +1,15 @@
 //! The models that a config can name: builtin ones, and custom ones next to them.
 
 use faknow::callbacks::Callbacks;
-use faknow::data::FieldBatch;
+use faknow::data::text::{Tokenizer, TokenizerConfig, VocabOptions};
+use faknow::data::{Classes, DataLoader, FieldBatch, FieldDataset, Record};
 use faknow::model::layers::{Embedding, Linear};
 use faknow::model::{Mode, Model, Output, Result, loss};
 use faknow::models::{BoxedModel, Fields, ModelSpec, Registry, Shape};
 use faknow::tch::{Device, nn};
 use faknow::train::ResumeOptions;
-use faknow::trainer::RunDir;
-use faknow::{Config, train};
+use faknow::trainer::{RunDir, Trainer};
+use faknow::{Config, Detector, train};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -146,6 +147,38 @@ fn a_custom_model_trains_resumes_and_predicts_like_a_builtin_one() {
     );
     let error = config.set("model.no_such_key=1").unwrap().validate().unwrap_err().to_string();
     assert!(error.starts_with("`model.no_such_key`: unknown field"), "{error}");
+}
+
+#[test]
+fn a_model_that_was_trained_in_rust_becomes_a_detector() {
+    let records = posts(40)
+        .into_iter()
+        .map(|(text, label)| Ok(Record { label: Some(usize::from(label == "fake")), ..Record::new(text) }));
+    let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
+    let (data, vocab) = FieldDataset::build(records, &tokenizer, &VocabOptions::default()).unwrap();
+    let vars = nn::VarStore::new(Device::Cpu);
+    let config = registry().config_for("bag-of-words").unwrap();
+    let model = BagOfWords {
+        embedding: Embedding::random(&(&vars.root() / "embedding"), vocab.len() as i64, 4).unwrap(),
+        classifier: Linear::new(&(&vars.root() / "classifier"), 4, 2).unwrap(),
+    };
+    let loader = DataLoader::builder(data).batch_size(10).shuffle(1).build().unwrap();
+    let mut trainer = Trainer::builder(model, vars).max_epochs(2).restore_best(false).build().unwrap();
+    trainer.fit(&loader, None).unwrap();
+
+    let classes = Classes::new(["real", "fake"]).unwrap();
+    let vars = &trainer.run().vars;
+    let error = Detector::builder(config.clone(), classes.clone()).build(vars).unwrap_err().to_string();
+    assert!(error.contains("`.words(vocab, tokenizer)`"), "{error}");
+    let detector = Detector::builder(config, classes).words(vocab, tokenizer).build(vars).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    detector.save(&folder.path().join("mine")).unwrap();
+    assert!(detector.save(&folder.path().join("mine")).is_err(), "nothing is overwritten");
+    let loaded = registry().load_detector(&folder.path().join("mine"), Device::Cpu).unwrap();
+    let texts = ["rain and storm", "shocking"];
+    let predictions = loaded.predict(&texts).unwrap();
+    assert_eq!(predictions, detector.predict(&texts).unwrap());
+    assert_eq!(predictions[0].scores.len(), 2);
 }
 
 /// A model like the one above under another name.

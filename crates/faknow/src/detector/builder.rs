@@ -1,0 +1,104 @@
+//! A detector of a model that was trained through the Rust API.
+
+use std::fs;
+use std::path::Path;
+
+use faknow_data::Classes;
+use faknow_data::text::{Tokenizer, Vocab};
+use faknow_model::weights;
+use faknow_report::Calibrated;
+use faknow_trainer::{WEIGHTS_FILE, with_model_seed};
+use tch::nn::VarStore;
+
+use crate::config::{Config, decision as decision_config};
+use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::detector::Detector;
+use crate::detector::files::{CONFIG, save_inputs};
+use crate::{Error, Result};
+
+/// Puts a [`Detector`] together: a registered model, its trained weights, and what turns samples into its input.
+///
+/// ```no_run
+/// # use faknow::data::text::{Tokenizer, Vocab};
+/// # fn example(vocab: Vocab, tokenizer: Tokenizer, vars: &faknow::tch::nn::VarStore) -> faknow::Result<()> {
+/// use faknow::data::Classes;
+/// use faknow::{Config, Detector};
+///
+/// let config = Config::for_model("textcnn")?;
+/// let classes = Classes::new(["real", "fake"])?;
+/// let detector = Detector::builder(config, classes).words(vocab, tokenizer).build(vars)?;
+/// detector.save("detectors/mine".as_ref())?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct DetectorBuilder {
+    config: Config,
+    classes: Classes,
+    encoders: FieldEncoders,
+}
+
+impl Detector {
+    /// Starts a detector of the model that `config` names, with its hyper-parameters.
+    pub fn builder(config: Config, classes: Classes) -> DetectorBuilder {
+        DetectorBuilder { config, classes, encoders: FieldEncoders::default() }
+    }
+
+    /// Saves the detector into the directory `dir`, which is created: weights, encoders, classes, threshold and config, as
+    /// [`Detector::load`] and every command read them.
+    ///
+    /// # Errors
+    /// The directory holds a detector already, or a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        if dir.join(CONFIG).exists() {
+            let source = std::io::Error::other("the directory holds a detector already");
+            return Err(Error::io(dir, source));
+        }
+        let weights_dir = dir.join("checkpoints").join("best");
+        fs::create_dir_all(&weights_dir).map_err(|error| Error::io(&weights_dir, error))?;
+        weights::save(&self.vars, &weights_dir.join(WEIGHTS_FILE))?;
+        decision_config::save(dir, &self.calibrated)?;
+        save_inputs(dir, &self.config, &self.encoders, &self.classes)
+    }
+}
+
+impl DetectorBuilder {
+    /// Sets how texts become token ids; needed if the model reads text, or trees whose nodes have texts.
+    pub fn words(mut self, vocab: Vocab, tokenizer: Tokenizer) -> Self {
+        self.encoders.words = Some(WordEncoder { vocab, tokenizer });
+        self
+    }
+
+    /// Sets the number of features of a node; needed if the model reads trees.
+    pub fn node_features(mut self, n: usize) -> Self {
+        self.encoders.trees = Some(TreeEncoder { n_features: n, tf_idf: None });
+        self
+    }
+
+    /// Builds the model and copies its trained weights from `vars`, as from `trainer.run().vars`.
+    ///
+    /// # Errors
+    /// The registry of the config has no such model, an encoder of a field that it reads is missing, or the weights do not fit.
+    pub fn build(self, vars: &VarStore) -> Result<Detector> {
+        let Self { mut config, classes, encoders } = self;
+        let configured = config.configured_model()?;
+        let reads = configured.reads();
+        for (field, is_missing, method) in [
+            ("text", reads.words.is_some() && encoders.words.is_none(), ".words(vocab, tokenizer)"),
+            ("trees", reads.trees.is_some() && encoders.trees.is_none(), ".node_features(n)"),
+        ] {
+            if is_missing {
+                let message = format!("the model reads {field}: set its encoder with `{method}`");
+                return Err(Error::config("model.name", message));
+            }
+        }
+        config.model.hyperparameters = configured.to_table();
+        let own = VarStore::new(vars.device());
+        let shape = encoders.shape(classes.len(), None);
+        let model = with_model_seed(config.seed, || configured.build(&own.root(), &shape))?;
+        weights::restore(&own, &weights::snapshot(vars), Path::new("the trained model"))?;
+        let (calibrated, device) = (Calibrated::default(), vars.device());
+        Ok(Detector { config, encoders, reads, classes, calibrated, model, device, vars: own })
+    }
+}
