@@ -27,10 +27,10 @@ type View = std::convert::Infallible;
 /// How much is said on standard error.
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleOptions {
-    /// Say more on standard error (-v: debug)
+    /// Verbose logging on standard error
     #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 100)]
     verbose: bool,
-    /// Say nothing on standard error but warnings and errors, and show no progress
+    /// Only warnings and errors on standard error, and no progress
     #[arg(short, long, global = true, display_order = 101)]
     quiet: bool,
 }

@@ -13,17 +13,17 @@ use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
 use crate::training_options::TrainingOptions;
 
-/// Cross-validate: train a detector for each of several folds, test it on that fold, and tell mean and deviation
+/// Cross-validate: train a detector for each of several folds, test it on that fold, and report mean and standard deviation
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow cv textcnn --folds 5 --train posts.csv --text tweet --label label --classes real,fake
   faknow cv my.toml --folds 10 --set data.split=[1.0,0.0,0.0]   # no validation: every epoch counts
-  faknow cv --resume runs/cv-textcnn-…                          # go on after Ctrl-C, or a crash
+  faknow cv --resume runs/cv-textcnn-…                          # resume after Ctrl-C, or a crash
 
 The folds are stratified by class and depend on the seed alone. Validation is taken from the folds that train, by its
 share of `data.split`, unless there is --valid. A `data.test` in the config is left alone: it is for the detector that
 is chosen in the end. The folder has a run folder for each fold, `cv.json` and `report.md`; the same command with the
-same --out goes on where it was cut off.")]
+same --out resumes it.")]
 pub(crate) struct CvArgs {
     #[command(flatten)]
     training: TrainingOptions,
@@ -33,7 +33,7 @@ pub(crate) struct CvArgs {
     /// The folder; new, empty, or that of the same cross-validation (default: a new one below `runs`)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the cross-validation in this folder, by its own settings
+    /// Resume the cross-validation in this directory with its saved settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "folds", "out", "TrainingOptions", "TreeOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
     ])]

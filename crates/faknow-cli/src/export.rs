@@ -14,13 +14,13 @@ use crate::console::print;
 #[command(after_help = "Example:
   faknow export runs/textcnn-… --out exported
 
-Writes model.pt (from word numbers to class scores, the temperature included), export.json (what goes in and comes out),
-vocab.txt, tokenizer.json and classes.json. `faknow tokens` cuts texts into the word numbers.")]
+Writes model.pt (from token ids to class scores, the temperature included), export.json (what goes in and comes out),
+vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts.")]
 pub(crate) struct ExportArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Folder to write to; it is made
+    /// Output directory (created if missing)
     #[arg(long, value_name = "DIR", default_value = "exported")]
     out: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! A run that was asked to end is no failure, but not done either: its own exit code, and how to go on.
+//! An interrupted run is neither a failure nor done: its own exit code, and the command that resumes it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use faknow::trainer::FitReport;
 /// The exit code of a program that a signal ended, as shells have it.
 pub(crate) const EXIT_CODE: u8 = 130;
 
-/// Work ended before it was done, and can go on.
+/// Work was interrupted and can be resumed.
 #[derive(Debug)]
 pub(crate) struct Interrupted {
     /// Where it ended.

@@ -14,7 +14,7 @@ use crate::training_options::TrainingOptions;
 pub(crate) struct JobOptions {
     #[command(flatten)]
     training: TrainingOptions,
-    /// Test records, judged at the end (default: a share of --train, unless there is --valid)
+    /// Test records, evaluated at the end (default: a share of --train, unless there is --valid)
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     test: Option<PathBuf>,
 }

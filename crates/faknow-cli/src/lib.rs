@@ -45,16 +45,16 @@ use faknow::models::Registry;
   faknow demo                         train on a built-in corpus and look at the result
   faknow data inspect posts.csv       what is in a file, and what is wrong with it
   faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
-  faknow resume RUN_DIR               go on with a run that was cut off
-  faknow cv textcnn --folds 5 --train train.csv            mean and deviation over folds
+  faknow resume RUN_DIR               resume an interrupted run
+  faknow cv textcnn --folds 5 --train train.csv            mean and standard deviation over folds
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
   faknow predict RUN_DIR --input new.jsonl
-  faknow serve RUN_DIR                answer over HTTP, with a page to try it
-  faknow report RUN_DIR …             runs as a page, side by side
+  faknow serve RUN_DIR                serve it over HTTP, with a web page to try it
+  faknow report RUN_DIR …             an HTML report of one run, or of several
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record), 130 interrupted
-(Ctrl-C: the run saves itself and tells how to go on; a second Ctrl-C ends it at once).")]
+(Ctrl-C: the run saves itself and prints how to resume it; a second Ctrl-C exits immediately).")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

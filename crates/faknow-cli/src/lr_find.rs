@@ -20,9 +20,9 @@ use crate::job::JobOptions;
 
 The model, the records and the settings are those of `faknow train`, so take the options that you will train with:
 the suggestion is for this optimizer, this batch size and these data. The rate grows by the same factor from one
-update to the next; the test ends when the loss is more than 4 times the best. Nothing is kept but the picture.
-The suggestion is a tenth of the rate at which the smoothed loss was lowest; where it falls most steeply is told
-beside it.")]
+update to the next; the test ends when the loss is more than 4 times the best. Only the picture is saved.
+The suggestion is a tenth of the rate at which the smoothed loss was lowest; where it falls most steeply is shown
+next to it.")]
 pub(crate) struct LrFindArgs {
     #[command(flatten)]
     job: JobOptions,

@@ -36,7 +36,7 @@ impl ModelsArgs {
                 lines.push("\nSettings and defaults (--set model.KEY=VALUE):".to_owned());
                 lines.extend(settings.lines().map(|line| format!("  model.{line}")));
                 if !model.training.is_empty() {
-                    lines.push("\nTrained by these unless told otherwise:".to_owned());
+                    lines.push("\nDefault training settings:".to_owned());
                     lines.extend(toml::to_string(&model.training)?.lines().map(|line| format!("  {line}")));
                 }
             }

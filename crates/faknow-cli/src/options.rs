@@ -104,13 +104,13 @@ pub(crate) fn apply_classes(classes: &[String], data: &mut DataConfig) {
 /// The settings of a run: a config file, and what overrides it.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ConfigOptions {
-    /// Config file: TOML, or YAML with FaKnow's keys; options beside it count more
+    /// Config file: TOML, or YAML with FaKnow's keys; command-line options take precedence
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
-    /// Any setting by its dotted name, as in optimizer.lr=0.01; may come several times, counts most
+    /// Any setting by its dotted name, as in optimizer.lr=0.01; may be repeated; takes precedence
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
-    /// Epochs at most (default 20); early stopping may end before
+    /// Maximum number of epochs (default 20); early stopping may end before
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
     epochs: Option<usize>,
     /// Seed of everything random: splits, order, weights, dropout (default 0)
@@ -119,7 +119,7 @@ pub(crate) struct ConfigOptions {
     /// auto, cpu, cuda or cuda:N (default auto: a CUDA device if there is one)
     #[arg(long, value_name = "DEVICE", help_heading = "Settings")]
     device: Option<String>,
-    /// Threads to compute with (default 0: one a core)
+    /// Threads to compute with (default 0: one per core)
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
     threads: Option<usize>,
 }

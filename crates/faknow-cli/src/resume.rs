@@ -1,4 +1,4 @@
-//! `faknow resume`: a run that was cut off goes on.
+//! `faknow resume`: resumes an interrupted run.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,12 @@ use faknow::trainer::ChangeKind;
 use crate::console::Console;
 use crate::train;
 
-/// Go on with a run that was cut off, as if it had not been, or with a finished one for more epochs
+/// Resume an interrupted run, or extend a finished one
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow resume runs/textcnn-20260801-120000-3f2a
-  faknow resume RUN_DIR --epochs 40                  # a finished run goes on
-  faknow resume RUN_DIR --from previous              # if `last` is damaged
+  faknow resume RUN_DIR --epochs 40                  # extend a finished run
+  faknow resume RUN_DIR --from previous              # if `last` is corrupted
   faknow resume RUN_DIR --set data.train=moved.csv   # the records lie elsewhere now
 
 The settings are those of the run (its `config.toml`), the records are read again. What changed since then is
@@ -26,16 +26,16 @@ pub(crate) struct ResumeArgs {
     /// The run folder
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// The checkpoint to go on from: a folder below `checkpoints` (default last)
+    /// The checkpoint to resume from: a folder below `checkpoints` (default last)
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
-    /// What may have changed: data, model, config; may come several times
+    /// What may have changed: data, model, config; may be repeated
     #[arg(long, value_name = "WHAT")]
     allow: Vec<ChangeKind>,
-    /// Epochs at most, to make a run longer than it was to be
+    /// Maximum number of epochs, to extend the run
     #[arg(long, value_name = "N", help_heading = "Settings")]
     epochs: Option<usize>,
-    /// Any setting by its dotted name, as in early_stopping.patience=10; may come several times
+    /// Any setting by its dotted name, as in early_stopping.patience=10; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
     /// auto, cpu, cuda or cuda:N (default: as before)
@@ -44,7 +44,7 @@ pub(crate) struct ResumeArgs {
     /// Threads to compute with (default: as before)
     #[arg(long, value_name = "N", help_heading = "Settings")]
     threads: Option<usize>,
-    /// Show curves, progress and the log live in the terminal; q ends the run in good order
+    /// Show curves, progress and the log live in the terminal; press q to stop gracefully
     #[arg(long)]
     pub(crate) tui: bool,
     /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test

@@ -19,7 +19,7 @@ use crate::training_options::TrainingOptions;
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --grid model.dropout=0.3,0.5 --train posts.csv
   faknow search my.toml --space space.toml --method random --trials 30
   faknow search my.toml --space space.toml --method halving --trials 27 --eta 3 --epochs 27
-  faknow search --resume runs/search-textcnn-…       # go on after Ctrl-C, or a crash
+  faknow search --resume runs/search-textcnn-…       # resume after Ctrl-C, or a crash
 
 A space is TOML with the keys of a config: a list of values, or a range to draw from:
   optimizer.lr = { low = 1e-5, high = 1e-2, log = true }
@@ -28,7 +28,7 @@ A space is TOML with the keys of a config: a list of values, or a range to draw 
 
 Trials are ranked by `trainer.monitor`. Test records (--test, or their share of `data.split`) are held back until all
 trials are done; then the best one is tested, once. The folder has a run folder for each trial, `search.json` and
-`report.md`; the same command with the same --out goes on where it was cut off.")]
+`report.md`; the same command with the same --out resumes it.")]
 pub(crate) struct SearchArgs {
     #[command(flatten)]
     training: TrainingOptions,
@@ -53,13 +53,13 @@ pub(crate) struct SearchArgs {
     /// Trials of a random search, or of the first rung of halving (default 20)
     #[arg(long, value_name = "N", help_heading = "Search")]
     trials: Option<usize>,
-    /// Of so many trials one goes on to the next rung of halving (default 3)
+    /// Reduction factor: one in N trials advances to the next rung of halving (default 3)
     #[arg(long, value_name = "N", help_heading = "Search")]
     eta: Option<usize>,
     /// The folder; new, empty, or that of the same search (default: a new one below `runs`)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the search in this folder, by its own settings
+    /// Resume the search in this directory with its saved settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "test", "space", "grid", "method", "trials", "eta", "out",
         "TrainingOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
@@ -95,8 +95,8 @@ impl SearchArgs {
             print(&table(&outcome))?
         }
         if outcome.interrupted {
-            let n_begun = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
-            let at = format!("the search, {n_begun} of {} trials done", outcome.trials.len());
+            let n_started = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
+            let at = format!("the search, {n_started} of {} trials done", outcome.trials.len());
             return Err(Interrupted::at(at, "search --resume", &outcome.dir).into());
         }
         match outcome.trials.first().and_then(|trial| trial.error.as_ref()) {

@@ -1,4 +1,4 @@
-//! `faknow serve`: a trained detector answers over HTTP.
+//! `faknow serve`: serves a trained detector over HTTP.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,19 +13,19 @@ use faknow_serve::{ServeConfig, Server};
 
 use crate::console;
 
-/// Answer over HTTP with a trained detector
+/// Serve a trained detector over HTTP
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow serve runs/textcnn-…                     then open http://127.0.0.1:8080 in a browser
   curl 127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{\"text\": \"Aliens endorse the mayor\"}'
 
 Prints where it listens as soon as it is ready, and a line for each answer on standard error. Ctrl-C and SIGTERM
-end it in good order: what was accepted is answered. There is no encryption and no password: see docs/serve.md.")]
+shut it down gracefully: accepted requests are answered. There is no encryption and no password: see docs/serve.md.")]
 pub(crate) struct ServeArgs {
     /// Run folder of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Address to listen on; 0.0.0.0 lets every machine of the network in
+    /// Address to listen on; use 0.0.0.0 to accept connections from any host
     #[arg(long, value_name = "ADDRESS", default_value_t = defaults().host)]
     host: IpAddr,
     /// Port to listen on; 0 takes a free one
@@ -34,31 +34,31 @@ pub(crate) struct ServeArgs {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Bytes that the body of a request may have
+    /// Maximum request body size in bytes
     #[arg(long, value_name = "BYTES", default_value_t = defaults().max_body, help_heading = "Limits")]
     max_body: usize,
-    /// Characters that a text may have
+    /// Maximum length of a text in characters
     #[arg(long, value_name = "N", default_value_t = defaults().max_chars, help_heading = "Limits")]
     max_chars: usize,
-    /// Characters of a text that is to be explained
+    /// Maximum length of a text to be explained, in characters
     #[arg(long, value_name = "N", default_value_t = defaults().max_explain_chars, help_heading = "Limits")]
     max_explain_chars: usize,
-    /// Texts, or trees, of a request
+    /// Maximum number of texts, or trees, per request
     #[arg(long, value_name = "N", default_value_t = defaults().max_texts, help_heading = "Limits")]
     max_texts: usize,
-    /// Texts of waiting requests that are judged together
+    /// Maximum number of texts of waiting requests per batch
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size, help_heading = "Limits")]
     batch_size: usize,
-    /// Texts that may wait; a request beyond them is answered with 429
+    /// Maximum queue length in texts; further requests get 429
     #[arg(long, value_name = "N", default_value_t = defaults().queue, help_heading = "Limits")]
     queue: usize,
-    /// Seconds that a request may wait; then it is answered with 503
+    /// Maximum seconds that a request waits; then it gets 503
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     timeout: Duration,
-    /// Seconds that a client may take to send a request or to read on
+    /// Maximum seconds that a client takes to send a request or to read the response
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     read_timeout: Duration,
-    /// Connections at a time; further ones wait
+    /// Maximum number of open connections; further ones wait
     #[arg(long, value_name = "N", default_value_t = defaults().max_connections, help_heading = "Limits")]
     max_connections: usize,
 }
@@ -74,7 +74,7 @@ impl ServeArgs {
         let detector = registry.load_detector(&self.run, device)?;
         if !self.host.is_loopback() {
             tracing::warn!(
-                "whoever reaches {} may use this server: it asks for no password",
+                "every client that reaches {} can use this server: it has no authentication",
                 server.address()
             );
         }
@@ -98,7 +98,7 @@ impl ServeArgs {
         }
     }
 
-    /// The last part of the run's folder, without the path, which is nobody's business.
+    /// The last part of the run directory, without the path, which clients need not know.
     fn run_name(&self) -> String {
         let folder = self.run.canonicalize().unwrap_or_else(|_| self.run.clone());
         folder.file_name().unwrap_or_default().to_string_lossy().into_owned()

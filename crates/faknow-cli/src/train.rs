@@ -35,7 +35,7 @@ pub(crate) struct TrainArgs {
     /// The run folder; it must not exist or be empty (default: a new one below `runs`)
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Show curves, progress and the log live in the terminal; q ends the run in good order
+    /// Show curves, progress and the log live in the terminal; press q to stop gracefully
     #[arg(long)]
     pub(crate) tui: bool,
     /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test
@@ -51,7 +51,7 @@ impl TrainArgs {
     }
 }
 
-/// Prints what came of a run; that it was interrupted is an error, with an exit code of its own.
+/// Prints the result of a run; an interruption is an error with its own exit code.
 pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
     if json {
         print(&summary(outcome).to_string())?
@@ -87,7 +87,7 @@ fn summary(outcome: &Outcome) -> Value {
     })
 }
 
-/// Every metric and, beside them, the loss.
+/// Every metric, and the loss.
 pub(crate) fn all_scores((evaluation, report): &(Evaluation, ClassificationReport)) -> Value {
     let mut scores = serde_json::to_value(report).unwrap_or_default();
     if let Some(fields) = scores.as_object_mut() {

@@ -1,4 +1,4 @@
-//! Writes judged records: the fields of the input, then what the detector says.
+//! Writes classified records: the fields of the input, then the prediction.
 
 use std::fs::File;
 use std::io::{BufWriter, Result as IoResult, Write};
@@ -8,7 +8,7 @@ use anyhow::Result;
 use faknow::Prediction;
 use serde_json::{Map, Value};
 
-/// Writes judged records, as JSON lines or as columns.
+/// Writes classified records, as JSON lines or as columns.
 pub(crate) enum Writer {
     Jsonl(Box<dyn Write + Send>),
     Columns(Box<Columns>),

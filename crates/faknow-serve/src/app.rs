@@ -99,7 +99,7 @@ async fn model(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn not_found(uri: Uri) -> Response {
-    let message = format!("no `{}` here; GET /openapi.json tells what there is", shortened(uri.path()));
+    let message = format!("no `{}` here; see GET /openapi.json", shortened(uri.path()));
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
 

@@ -50,7 +50,7 @@ async fn respond_to(app: &App, request: Request) -> Result<Response, ApiError> {
     let answers = reply.map_err(|_| ended())?.map_err(|failure| match failure {
         Failure::Input(message) => ApiError::invalid(message),
         Failure::Model => {
-            let message = "the model failed; the log of the server tells why";
+            let message = "the model failed; see the log of the server";
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", message)
         }
     })?;

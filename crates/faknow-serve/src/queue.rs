@@ -93,7 +93,7 @@ impl Queue {
         Ok((Self { jobs, room, metrics }, thread))
     }
 
-    /// Puts a request at the end of the queue. Whoever drops what comes back takes it out again, unless it has begun.
+    /// Puts a request at the end of the queue. Dropping the receiver removes it again, unless it has started.
     pub(crate) fn push(
         &self,
         request: PredictRequest,
@@ -109,7 +109,7 @@ impl Queue {
         Ok(answer)
     }
 
-    /// Whether somebody takes out what is put in.
+    /// Whether the worker runs.
     pub(crate) fn is_open(&self) -> bool {
         !self.jobs.is_closed()
     }

@@ -20,7 +20,7 @@ fn models_are_listed_with_their_settings() {
     );
     let one = bench.faknow(&["models", "bigcn"]).ok();
     assert!(
-        one.contains("Trained by these unless told otherwise:\n") && one.contains("lr = 0.0005"),
+        one.contains("Default training settings:\n") && one.contains("lr = 0.0005"),
         "{one}"
     );
     let json = bench.faknow(&["models", "--json"]).json();

@@ -193,7 +193,7 @@ fn a_model_that_fails_or_panics_is_survived() {
     for _ in 0..3 {
         for text in ["panic", "fail", "not a number"] {
             let answer = server.predict(&json!({ "text": text }));
-            answer.refused(500, "model_failed", "the model failed; the log of the server tells why");
+            answer.refused(500, "model_failed", "the model failed; see the log of the server");
         }
         server.predict(&json!({ "text": "wrong" })).refused(422, "invalid_request", "that is no text");
         assert_eq!(server.predict(&json!({ "text": "fine" })).ok().json()["label"], "fine");

@@ -14,7 +14,7 @@ const MAX_THREADS: usize = 1024;
 const MAX_SEED: u64 = i64::MAX as u64;
 
 impl Config {
-    /// Checks every setting that can be judged without the data; [`train`](crate::train::train) does so first of all.
+    /// Checks every setting that can be checked without the data; [`train`](crate::train::train) does so first of all.
     ///
     /// # Errors
     /// Names the first setting that is outside its range, with what would be right.
@@ -145,8 +145,8 @@ impl Config {
             Some(MetricSelection::Named(names)) => Metrics::from_names(names).map_err(wrong)?,
         };
         let (monitor, stopping) = self.monitors()?;
-        let kept = self.checkpoint.monitors.iter().cloned();
-        for name in std::iter::once(monitor).chain(stopping).chain(kept) {
+        let retained = self.checkpoint.monitors.iter().cloned();
+        for name in std::iter::once(monitor).chain(stopping).chain(retained) {
             if name != "loss" && !metrics.names().contains(&name) {
                 metrics.push(metric_by_name(&name).map_err(wrong)?).map_err(wrong)?;
             }

@@ -26,7 +26,7 @@ pub struct DataConfig {
     /// Propagation trees in one file of the TD_RvNN format, or a folder of FaKnow's `<id>.npz`. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<PathBuf>,
-    /// File of the labels of `trees`, a line each: label, event and id of the root, by tabs. Required beside a file of
+    /// File of the labels of `trees`, a line each: label, event and id of the root, by tabs. Required with a file of
     /// `trees`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct DataConfig {
     /// File of the ids of the validation trees. Default: a share of the training trees, by `split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_ids: Option<PathBuf>,
-    /// File of the ids of the test trees. Default: none beside `train_ids`.
+    /// File of the ids of the test trees. Default: none with `train_ids`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_ids: Option<PathBuf>,
     /// Raw folder of a UPFD data set, with its own split. Default: none.

@@ -1,4 +1,4 @@
-//! How the scores of a detector become judgements: what is chosen on the validation data after training.
+//! How the scores of a detector become predictions: what is chosen on the validation data after training.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::files::{read_json, write_json};
 use crate::{Error, Result};
 
-/// How the scores of a detector become judgements.
+/// How the scores of a detector become predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionConfig {
     /// Whether logits are divided by a temperature, chosen on the validation data, so that scores are as sure as they are right.
-    /// It changes no judgement by the highest score. Default true.
+    /// It changes no prediction by the highest score. Default true.
     pub temperature: bool,
-    /// From which score of the second class a sample is judged to be of it: `highest` (the class with the highest score), `f1` (the
+    /// From which score of the second class a sample is predicted to be of it: `highest` (the class with the highest score), `f1` (the
     /// highest F1 on the validation data), `precision` (the highest recall there at the precision below), or a number from 0 to 1.
     /// All but `highest` need two classes. Default `highest`.
     pub threshold: Threshold,
@@ -30,7 +30,7 @@ impl Default for DecisionConfig {
     }
 }
 
-/// From which score of the second of two classes a sample is judged to be of it.
+/// From which score of the second of two classes a sample is predicted to be of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Threshold {

@@ -63,16 +63,16 @@ pub struct Config {
     /// The learning-rate schedule. Default: the rate stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleConfig>,
-    /// How long, and by what, the model is trained and judged.
+    /// How long, and by what, the model is trained and evaluated.
     pub trainer: TrainerConfig,
     /// When to stop before the last epoch.
     pub early_stopping: EarlyStoppingConfig,
-    /// How scores become judgements.
+    /// How scores become predictions.
     pub decision: DecisionConfig,
     /// An average of the weights to validate, keep and end with. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<WeightAveraging>,
-    /// Which checkpoints are written and kept.
+    /// Which checkpoints are written and retained.
     pub checkpoint: CheckpointPolicy,
     /// Weights that are not trained, for a while or at all. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct ModelConfig {
     /// Name of the model, see `faknow models`. Default `textcnn`.
     pub name: String,
-    /// File of weights to begin with, of PyTorch (`.pt`, `.pth`) or of safetensors: those whose names and shapes fit are
+    /// File of weights to start with, of PyTorch (`.pt`, `.pth`) or of safetensors: those whose names and shapes fit are
     /// taken, also in place of `text.vectors`. Word vectors belong to a vocabulary, whose order the file does not know.
     /// Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]

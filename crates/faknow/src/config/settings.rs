@@ -302,7 +302,7 @@ mod tests {
         says(
             "trainer.epochs.x=3",
             "`trainer.epochs.x`: unknown setting: `epochs` has no parts; known beside it: epochs, accumulate, \
-             on_non_finite, sanity_batches, monitor, restore_best, fast_dev_run",
+             on_non_finite, sanity_batches, monitor, restore_best, train_metrics, fast_dev_run",
         );
         says("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
         says("optimizer..lr=1", "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01");

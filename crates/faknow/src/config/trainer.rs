@@ -1,10 +1,10 @@
-//! The config's tables of training: how long, judged by what, when to stop.
+//! The config's tables of training: how long, evaluated by what, when to stop.
 
 use faknow_callbacks::Interval;
 use faknow_trainer::NonFinite;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How long, and by what, the model is trained and judged.
+/// How long, and by what, the model is trained and evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainerConfig {
@@ -25,9 +25,9 @@ pub struct TrainerConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
     /// What happens if a loss or gradients are NaN or infinite: `stop`, `skip` the update, `roll_back` to the last
-    /// checkpoint and go on at half the learning rate. Default `stop`.
+    /// checkpoint and continue at half the learning rate. Default `stop`.
     pub on_non_finite: NonFinite,
-    /// How often to validate: inside an epoch (`100 steps`, `0.25 epochs`) or after every so many (`2 epochs`).
+    /// How often to validate: inside an epoch (`100 steps`, `0.25 epochs`) or after every n epochs (`2 epochs`).
     /// Default: after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate_every: Option<Interval>,

@@ -30,14 +30,14 @@ pub(crate) struct Tokenized {
     pub(crate) vocab: Vocab,
 }
 
-/// Where a corpus is kept. Its name is a checksum of all that the tokens come from: what the files hold, how they are read and
-/// split, how texts are cut, which words are kept. What has changed is not found, whatever its date.
+/// Where a corpus is cached. Its name is a checksum of all that the tokens come from: what the files hold, how they are read and
+/// split, how texts are tokenized, which words are retained. What has changed is not found, whatever its date.
 pub(crate) struct TextCache {
     folder: PathBuf,
 }
 
 impl TextCache {
-    /// `None` if nothing is to be kept.
+    /// `None` without a cache.
     pub(crate) fn new(
         config: &Config,
         test_records: TestRecords,
@@ -63,7 +63,7 @@ impl TextCache {
         Ok(Some(Self { folder: cache.join(name) }))
     }
 
-    /// The corpus, if it is there; what cannot be used is told, and removed.
+    /// The corpus, if it is there; what cannot be used is logged, and removed.
     pub(crate) fn find(&self, storage: &TokenStorage) -> Option<Tokenized> {
         if !self.folder.exists() {
             return None;
@@ -89,19 +89,19 @@ impl TextCache {
         let vocab = Vocab::load(self.folder.join(VOCAB))?;
         if vocab.fingerprint() != read_json::<u64>(&self.folder.join(WORDS))? {
             let file = self.folder.join(VOCAB);
-            return Err(faknow_data::Error::file(file, "damaged: it does not hold what was written").into());
+            return Err(faknow_data::Error::file(file, "corrupted: it does not hold what was written").into());
         }
         Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
     }
 
-    /// Keeps a corpus; that it could not be kept is told, and no reason to end.
+    /// Saves a corpus; a failure is logged, and no reason to end.
     pub(crate) fn keep(&self, corpus: &Tokenized) {
         if let Err(error) = self.save(corpus) {
-            tracing::warn!("{error}; the tokens are not kept");
+            tracing::warn!("{error}; the tokens are not cached");
         }
     }
 
-    /// In a folder of its own that is renamed when it is complete, so that nobody finds half of it.
+    /// In a temporary folder that is renamed when it is complete, so that no run finds half of it.
     fn save(&self, corpus: &Tokenized) -> Result<()> {
         let making = self.folder.with_extension(format!("{}.part", std::process::id()));
         let io = |path: &Path, source| Error::from(faknow_data::Error::io(path, source));

@@ -28,7 +28,7 @@ pub struct Exported {
     pub model: String,
     /// The classes, in the order of the scores.
     pub classes: Vec<String>,
-    /// What the program takes: word numbers i64 `[n, len]`, those of `vocab.txt` counted from 0, shorter texts padded with 0 behind
+    /// What the program takes: token ids i64 `[n, len]`, the lines of `vocab.txt` from 0, shorter texts padded with 0 after
     /// their words.
     pub input: String,
     /// What it answers: class scores f64 `[n, n_classes]`, after the temperature.
@@ -38,12 +38,12 @@ pub struct Exported {
 }
 
 impl Detector {
-    /// Writes the detector into `folder`, which is made: `model.pt` (TorchScript, from word numbers to class scores), `export.json`
+    /// Writes the detector into `folder`, which is made: `model.pt` (TorchScript, from token ids to class scores), `export.json`
     /// ([`Exported`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as a run folder has them. Cutting texts is not part of the
     /// program; [`tokens`](Self::tokens) does it.
     ///
     /// # Errors
-    /// The detector judges trees, its model is none of words, a file cannot be written, or libtorch refuses.
+    /// The detector takes trees as input, its model sees more of a text than its words, a file cannot be written, or libtorch refuses.
     pub fn export(&self, folder: &Path) -> Result<Exported> {
         self.word_encoder()?;
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
@@ -66,10 +66,10 @@ impl Detector {
         Ok(exported)
     }
 
-    /// The word numbers of each text, as the model sees it without padding.
+    /// Returns the token ids of each text, as the model sees it without padding.
     ///
     /// # Errors
-    /// The detector judges trees.
+    /// The detector takes trees as input.
     pub fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
         let words = self.word_encoder()?;
         Ok(texts.iter().map(|text| words.vocab.encode(&words.tokenizer, text.as_ref())).collect())

@@ -107,7 +107,7 @@ impl Detector {
         Ok(self)
     }
 
-    /// How its scores become judgements.
+    /// Returns how scores become predictions.
     pub fn decision(&self) -> Decision {
         self.calibrated.decision
     }
@@ -146,7 +146,7 @@ impl Detector {
         self.test_all(self.tree_encoder()?.dataset(trees)?)
     }
 
-    /// Whether the detector judges trees rather than texts.
+    /// Returns whether the detector takes trees rather than texts as input.
     pub fn reads_trees(&self) -> bool {
         self.reads.trees.is_some()
     }

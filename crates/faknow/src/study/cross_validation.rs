@@ -28,7 +28,7 @@ pub struct CrossValidation {
     pub n_folds: usize,
     /// The folds that are done, in order; all of them, unless it was interrupted.
     pub folds: Vec<FoldResult>,
-    /// Whether someone asked for the end before all folds were done; [`resume_cross_validation`] goes on.
+    /// Whether someone asked for the end before all folds were done; [`resume_cross_validation`] continues it.
     pub interrupted: bool,
 }
 
@@ -67,11 +67,11 @@ impl CrossValidation {
 /// `data.test` is left alone: it is for the detector that is chosen in the end.
 ///
 /// The folder `dir` gets a run folder for each fold (`fold-1`, …), `cv.json` and `report.md`. If it holds this very
-/// cross-validation already, folds that are done are not repeated, and one that was cut off goes on.
+/// cross-validation already, folds that are done are not repeated, and an interrupted one is resumed.
 ///
 /// # Errors
 /// The config or a file of records is wrong, some class has fewer samples than there are folds, `dir` holds something
-/// else or was begun with other settings or records, or training fails.
+/// else or was started with other settings or records, or training fails.
 pub fn cross_validate(
     config: &Config,
     n_folds: usize,

@@ -22,17 +22,17 @@ use crate::{Error, Result};
 
 /// Searches for the settings whose detector validates best, and tests that one alone.
 ///
-/// Each trial is `config` with some settings of `space`, trained in a run folder of its own (`trials/0001`, … below
+/// Each trial is `config` with some settings of `space`, trained in its own run directory (`trials/0001`, … below
 /// `dir`), and ranked by `trainer.monitor` on the validation records. Test records are held back from all trials; when
 /// they are done, the best one is tested on them, once. A trial that fails (a setting out of range, a loss that is NaN)
-/// is recorded with its reason, and the search goes on.
+/// is recorded with its reason, and the search continues.
 ///
 /// Which trials there are depends on `config.seed` alone. `search.json` says how far the search is, `report.md` what it
-/// came to; if `dir` holds this very search already, it goes on where it was cut off, with the same end.
+/// came to; if `dir` holds this very search already, it is resumed, with the same result.
 ///
 /// # Errors
 /// Config, space, method or a file of records is wrong, there are no validation records, no trial has settings that
-/// are in range, `dir` holds something else or was begun with other settings or records, or the disk fails.
+/// are in range, `dir` holds something else or was started with other settings or records, or the disk fails.
 pub fn search(
     config: &Config,
     space: &SearchSpace,

@@ -18,7 +18,7 @@ pub enum SearchMethod {
         /// How many, at least 1.
         trials: usize,
     },
-    /// Combinations drawn at random and trained for a few epochs; the best go on for more, in several rungs (Jamieson
+    /// Combinations drawn at random and trained for a few epochs; the best are trained for more, in several rungs (Jamieson
     /// and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016).
     ///
     /// The last rung has `trainer.epochs` epochs in all, each before it an `eta`-th part of the next one's and `eta`
@@ -26,7 +26,7 @@ pub enum SearchMethod {
     Halving {
         /// How many in the first rung, at least 2.
         trials: usize,
-        /// One of so many goes on, at least 2.
+        /// Reduction factor: one in `eta` trials advances, at least 2.
         eta: usize,
     },
 }

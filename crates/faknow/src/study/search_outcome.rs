@@ -25,7 +25,7 @@ pub struct SearchOutcome {
     pub best: Option<usize>,
     /// What the best trial scores on the test records, if there are any.
     pub test: Option<TestScores>,
-    /// Whether someone asked for the end before it was done; [`resume_search`](crate::study::resume_search) goes on.
+    /// Whether someone asked for the end before it was done; [`resume_search`](crate::study::resume_search) continues it.
     pub interrupted: bool,
 }
 

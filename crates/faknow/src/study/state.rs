@@ -77,11 +77,11 @@ pub(crate) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpu
 }
 
 impl Study {
-    /// The study in the folder `dir`, as far as it is; begins with `state` if there is none, in a folder that must not
+    /// The study in the folder `dir`, as far as it is; starts with `state` if there is none, in a folder that must not
     /// exist or be empty.
     ///
     /// # Errors
-    /// Plan, settings or records are not those that the study was begun with, or another process is at work on it.
+    /// Plan, settings or records are not those that the study was started with, or another process is at work on it.
     pub(crate) fn open<S: StudyState>(dir: &Path, state: S) -> Result<(Self, S)> {
         let path = dir.join(S::FILE);
         if !path.exists() {
@@ -162,7 +162,7 @@ impl Study {
 /// The state of the study in the folder `dir`.
 ///
 /// # Errors
-/// There is none, or its file is damaged.
+/// There is none, or its file is corrupted.
 pub(crate) fn read<S: StudyState>(dir: &Path) -> Result<S> {
     let path = dir.join(S::FILE);
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;

@@ -32,7 +32,7 @@ pub(crate) struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Chooses temperature and threshold, tests, and writes what the run folder is to tell.
+    /// Chooses temperature and threshold, tests, and writes the results into the run directory.
     pub(crate) fn of(
         self,
         trainer: &mut Trainer<BoxedModel>,
@@ -53,17 +53,17 @@ impl Finish<'_> {
             decision_config::choose(&config.decision, valid.as_ref().map(|(valid, _)| &valid.predictions))?;
         decision_config::save(run, &calibrated)?;
         let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
-        let judge = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
+        let save = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
             let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
             let (decided, report) = decide(evaluation.clone(), &calibrated.decision, corpus.classes.names())?;
             // The file has the model's own scores with what was decided by them.
             let predictions =
                 evaluation.predictions.with_predicted(decided.predictions.predicted().to_vec())?;
-            judged(predictions, &rows, data, corpus).write(&run.join(file)).map_err(of_report)?;
+            prediction_rows(predictions, &rows, data, corpus).write(&run.join(file)).map_err(of_report)?;
             Ok::<_, Error>(Some((decided, report, rows)))
         };
-        let valid = judge(valid, corpus.valid.as_ref(), VALID_ROWS)?;
-        let test = judge(test, corpus.test.as_ref(), TEST_ROWS)?;
+        let valid = save(valid, corpus.valid.as_ref(), VALID_ROWS)?;
+        let test = save(test, corpus.test.as_ref(), TEST_ROWS)?;
         if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
             let predictions = &evaluation.predictions;
             let mistakes = surest_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
@@ -110,7 +110,7 @@ fn write_report(run: &Path) -> Result<()> {
 }
 
 /// Predictions of the samples `rows` with what is known of them.
-fn judged(predictions: Predictions, rows: &[usize], data: &FieldDataset, corpus: &Corpus) -> Judged {
+fn prediction_rows(predictions: Predictions, rows: &[usize], data: &FieldDataset, corpus: &Corpus) -> Judged {
     let name = |row| data.domain(row).and_then(|domain| data.domains().get(domain)).cloned();
     let domains = match data.domains() {
         [] => Vec::new(),

@@ -45,7 +45,7 @@ pub struct Outcome {
 ///
 /// The folder is made once the config and all data are known to be right. Besides what the trainer writes it gets
 /// the vocabulary, the tokenizer, the classes and a report. A run that is interrupted (see [`RunContext`]) is neither
-/// tested nor reported; [`resume`](crate::train::resume) goes on with it.
+/// tested nor reported; [`resume`](crate::train::resume) continues it.
 ///
 /// # Errors
 /// The config or a file of records is wrong, or training fails; see [`Error::is_input`].

@@ -104,7 +104,7 @@ pub(crate) fn resume_with(
     job.run(run_dir, context, Some(&from))
 }
 
-/// Keeps the settings that a run goes on with, once they are accepted.
+/// Saves the settings of a resumed run, once they are accepted.
 struct KeepConfig(Config);
 
 impl Callback for KeepConfig {

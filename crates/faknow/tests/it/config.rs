@@ -128,6 +128,7 @@ sanity_batches = 0
 monitor = "f1_macro"
 restore_best = false
 metrics = ["f1_macro", "roc_auc"]
+train_metrics = ["f1"]
 limit_batches = 7
 overfit_batches = 3
 fast_dev_run = true
