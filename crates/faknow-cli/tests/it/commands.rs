@@ -19,10 +19,7 @@ fn models_are_listed_with_their_settings() {
         "{one}"
     );
     let one = bench.faknow(&["models", "bigcn"]).ok();
-    assert!(
-        one.contains("Default training settings:\n") && one.contains("lr = 0.0005"),
-        "{one}"
-    );
+    assert!(one.contains("Default training settings:\n") && one.contains("lr = 0.0005"), "{one}");
     let json = bench.faknow(&["models", "--json"]).json();
     assert_eq!(keys(&json[0]), ["name", "title", "source", "reads", "hyperparameters", "training"]);
     assert_eq!(json[0]["hyperparameters"]["n_filters"], 100);

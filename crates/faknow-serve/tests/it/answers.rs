@@ -179,11 +179,7 @@ fn the_document_has_every_route_and_every_status() {
             );
         }
     }
-    server.get("/nowhere?x=1").refused(
-        404,
-        "not_found",
-        "no `/nowhere` here; see GET /openapi.json",
-    );
+    server.get("/nowhere?x=1").refused(404, "not_found", "no `/nowhere` here; see GET /openapi.json");
     server.get("/healthz/").refused(404, "not_found", "`/healthz/`");
 }
 
