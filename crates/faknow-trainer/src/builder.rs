@@ -1,26 +1,27 @@
-//! Puts a trainer together: model, optimizer, schedules, metrics, callbacks, folder.
+//! The builder of a trainer: model, optimizer, schedules, metrics, callbacks, run directory.
 
 #[cfg(feature = "tensorboard")]
 use faknow_callbacks::TensorBoard;
 use faknow_callbacks::{Callback, Callbacks, CsvLog, Interval, JsonlLog, RunLog, RunOwner};
 use faknow_metrics::Metrics;
 use faknow_model::Model;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tch::Device;
 use tch::nn::VarStore;
 
-use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::best_weights::BestWeights;
+use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::policy::check_span;
 use crate::error::setting;
 use crate::fit::averages::WeightAverage;
-use crate::fit::epoch_state::EpochState;
 use crate::fit::limits::Limits;
+use crate::fit::optimization::Optimization;
 use crate::fit::settings::Settings;
+use crate::fit::state::FitState;
+use crate::fit::task::Task;
 use crate::schedule::BuildSchedule;
 use crate::{
-    CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Profile, Result, RunDir,
-    Supervised, TrainStep, Trainer, WeightAveraging,
+    CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, Supervised,
+    TrainStep, Trainer, WeightAveraging,
 };
 
 /// Options of a [`Trainer`]; every one has a default but the model and its weights.
@@ -34,6 +35,7 @@ pub struct TrainerBuilder<M: Model> {
     callbacks: Callbacks,
     clip: Clip,
     settings: Settings,
+    checkpoints: CheckpointPolicy,
     average: Option<WeightAveraging>,
     device: Device,
     run_dir: Option<RunDir>,
@@ -54,19 +56,21 @@ impl<M: Model> TrainerBuilder<M> {
             callbacks: Callbacks::default(),
             clip: Clip::None,
             settings: Settings {
-                max_epochs: 10,
-                limits_of_run: Vec::new(),
+                n_epochs: 10,
+                stop_after: Vec::new(),
                 monitor: None,
                 restore_best: true,
                 seed: 0,
-                accumulate: 1,
+                accumulate_grad_batches: 1,
                 validate_every: None,
-                sanity_batches: 2,
+                num_sanity_val_batches: 2,
                 limits: Limits::default(),
+                fast_dev_run: false,
                 on_non_finite: NonFinite::default(),
-                checkpoints: CheckpointPolicy::default(),
                 interrupt: Interrupt::default(),
+                auto_resume: false,
             },
+            checkpoints: CheckpointPolicy::default(),
             average: None,
             device,
             run_dir: None,
@@ -104,7 +108,7 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Adds a callback behind those that are there. Default: none but the files' own, see [`Self::run_dir`].
+    /// Appends a callback. Default: none but those of the run directory's files, see [`Self::run_dir`].
     #[must_use]
     pub fn callback(mut self, callback: impl Into<Box<dyn Callback>>) -> Self {
         self.callbacks.push(callback);
@@ -121,7 +125,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// Epochs to train, at least 1. Default 10.
     #[must_use]
     pub fn max_epochs(mut self, n: usize) -> Self {
-        self.settings.max_epochs = n;
+        self.settings.n_epochs = n;
         self
     }
 
@@ -129,7 +133,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// times. Default: only `max_epochs` ends it.
     #[must_use]
     pub fn stop_after(mut self, limit: Interval) -> Self {
-        self.settings.limits_of_run.push(limit);
+        self.settings.stop_after.push(limit);
         self
     }
 
@@ -137,11 +141,11 @@ impl<M: Model> TrainerBuilder<M> {
     /// batch counts by its samples, so the update is that of one large batch. Default 1.
     #[must_use]
     pub fn accumulate_grad_batches(mut self, batches: usize) -> Self {
-        self.settings.accumulate = batches;
+        self.settings.accumulate_grad_batches = batches;
         self
     }
 
-    /// How often to validate, inside an epoch (`100 steps`, `0.25 epochs`) or after every so many (`2 epochs`). The
+    /// How often to validate, inside an epoch (`100 steps`, `0.25 epochs`) or after every few (`2 epochs`). The
     /// last epoch is always validated. Default: after each epoch.
     #[must_use]
     pub fn validate_every(mut self, every: Interval) -> Self {
@@ -153,7 +157,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// results are dropped. 0 for none. Default 2.
     #[must_use]
     pub fn num_sanity_val_batches(mut self, n: usize) -> Self {
-        self.settings.sanity_batches = n;
+        self.settings.num_sanity_val_batches = n;
         self
     }
 
@@ -165,17 +169,19 @@ impl<M: Model> TrainerBuilder<M> {
     }
 
     /// Trains on the same `n` batches in every epoch and validates on them too: a model that can learn anything
-    /// learns them by heart. Default: off.
+    /// can memorize them. Default: off.
     #[must_use]
     pub fn overfit_batches(mut self, n: usize) -> Self {
         self.settings.limits = Limits { batches: Some(n), overfit: true };
         self
     }
 
-    /// One epoch of one batch, validation and test of one batch: does everything once, to see that it works.
+    /// One epoch of one batch, validation and test of one batch: does everything once, to see that it works. The schedule
+    /// is that of the entire run. Default: off.
     #[must_use]
-    pub fn fast_dev_run(self) -> Self {
-        self.max_epochs(1).limit_batches(1)
+    pub fn fast_dev_run(mut self) -> Self {
+        self.settings.fast_dev_run = true;
+        self.limit_batches(1)
     }
 
     /// An average of the weights to validate, keep and end with. Default: none.
@@ -195,7 +201,7 @@ impl<M: Model> TrainerBuilder<M> {
     /// Which checkpoints are written and kept in the run folder. Default: `last` after each epoch, and `best`.
     #[must_use]
     pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
-        self.settings.checkpoints = policy;
+        self.checkpoints = policy;
         self
     }
 
@@ -251,7 +257,15 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Writes histograms of weights and gradients for TensorBoard into the run folder after every so many epochs, see
+    /// Lets [`fit`](Trainer::fit) resume the run that the run directory holds, if it has a checkpoint, and start it
+    /// otherwise: with [`RunDir::open_or_create`], one program does both. Default: off.
+    #[must_use]
+    pub fn auto_resume(mut self) -> Self {
+        self.settings.auto_resume = true;
+        self
+    }
+
+    /// Writes histograms of weights and gradients for TensorBoard into the run directory every `epochs` epochs, see
     /// `TensorBoard::histograms_every`. Default: never. Needs the feature `tensorboard`; [`build`](Self::build) refuses
     /// it otherwise.
     #[must_use]
@@ -260,7 +274,7 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Further settings to record with the run, by dotted name. Default: none beside the trainer's own.
+    /// Further settings to record with the run, by dotted name. Default: none besides the trainer's own.
     #[must_use]
     pub fn hyperparameters(mut self, values: Map<String, Value>) -> Self {
         self.hyperparameters = values;
@@ -274,24 +288,24 @@ impl<M: Model> TrainerBuilder<M> {
     pub fn build(mut self) -> Result<Trainer<M>> {
         let settings = &self.settings;
         for (name, value) in [
-            ("trainer.epochs", settings.max_epochs),
-            ("trainer.accumulate", settings.accumulate),
+            ("trainer.epochs", settings.n_epochs),
+            ("trainer.accumulate", settings.accumulate_grad_batches),
             ("trainer.limit_batches", settings.limits.batches.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(setting(name, "at least 1", 0));
             }
         }
-        for limit in &settings.limits_of_run {
-            check_span("trainer.limit", *limit)?;
+        for limit in &settings.stop_after {
+            check_span("trainer.stop_after", *limit)?;
         }
         if let Some(every) = settings.validate_every {
             check_span("trainer.validate_every", every)?;
         }
-        settings.checkpoints.validate()?;
+        self.checkpoints.validate()?;
         settings.on_non_finite.validate(self.run_dir.is_some())?;
         if self.run_dir.is_none() {
-            let is_set = settings.checkpoints != CheckpointPolicy::default();
+            let is_set = self.checkpoints != CheckpointPolicy::default();
             let without_files = "nothing without a run directory (`.run_dir(..)`), into which its files go";
             for (name, is_set) in
                 [("checkpoints", is_set), ("histograms_every", self.histograms_every.is_some())]
@@ -322,12 +336,17 @@ impl<M: Model> TrainerBuilder<M> {
             ));
         }
         let optimizer = Optimizer::new(&self.optimizer, &self.vars, self.clip)?;
+        if optimizer.parameters().next().is_none() {
+            let n = self.vars.len();
+            let got = format!("{n} variables, none of them trainable; build the model in this `VarStore`");
+            return Err(setting("vars", "the variables of the model", got));
+        }
         let name = self.run_dir.as_ref().map_or_else(|| "run".to_owned(), RunDir::name);
         let mut run = RunOwner::new(name, self.vars);
-        run.progress_mut().max_epochs = self.settings.max_epochs;
+        run.progress_mut().max_epochs = self.settings.max_epochs();
         run.setup_mut().dir = self.run_dir.as_ref().map(|dir| dir.path().to_path_buf());
         run.setup_mut().hyperparameters =
-            own_hyperparameters(&self.optimizer, self.clip, &self.settings, &self.average);
+            self.settings.hyperparameters(&self.optimizer, self.clip, self.average.as_ref());
         run.setup_mut().hyperparameters.extend(self.hyperparameters);
         let callbacks = if run.dir().is_some() {
             with_file_logs(self.callbacks, self.histograms_every)
@@ -336,31 +355,14 @@ impl<M: Model> TrainerBuilder<M> {
         };
         callbacks.check_keys()?;
         let average = self.average.map(|rule| WeightAverage::new(rule, &run.vars)).transpose()?;
-        let store = run.dir().map(CheckpointStore::new);
         Ok(Trainer {
-            model: self.model,
             run,
-            optimizer,
-            build_schedule: self.schedule,
-            schedule: None,
-            step: self.step,
-            metrics: self.metrics,
+            task: Task { model: self.model, step: self.step, metrics: self.metrics, device: self.device },
+            optimization: Optimization::new(optimizer, self.schedule, average),
+            state: FitState::default(),
+            checkpointer: Checkpointer::new(self.checkpoints, self.run_dir),
             callbacks,
             settings: self.settings,
-            device: self.device,
-            store,
-            average,
-            best: BestWeights::None,
-            best_tracker: None,
-            at: EpochState::default(),
-            kept: Default::default(),
-            fingerprints: Default::default(),
-            profile: Profile::default(),
-            rate_factor: 1.0,
-            n_roll_backs: 0,
-            exact: true,
-            begun: false,
-            _run_dir: self.run_dir,
         })
     }
 }
@@ -379,32 +381,5 @@ fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) -> Callbacks 
         None => TensorBoard::new(),
     });
     all.append(own);
-    all
-}
-
-/// The trainer's own settings by dotted name.
-fn own_hyperparameters(
-    optimizer: &OptimizerConfig,
-    clip: Clip,
-    settings: &Settings,
-    average: &Option<WeightAveraging>,
-) -> Map<String, Value> {
-    let mut all = Map::new();
-    if let Ok(Value::Object(fields)) = serde_json::to_value(optimizer) {
-        all.extend(fields.into_iter().map(|(name, value)| (format!("optimizer.{name}"), value)));
-    }
-    all.insert("trainer.epochs".into(), json!(settings.max_epochs));
-    match clip {
-        Clip::None => {}
-        Clip::Norm(max) => drop(all.insert("trainer.clip_norm".into(), json!(max))),
-        Clip::Value(max) => drop(all.insert("trainer.clip_value".into(), json!(max))),
-    }
-    if settings.accumulate > 1 {
-        all.insert("trainer.accumulate".into(), json!(settings.accumulate));
-    }
-    if let Some(average) = average {
-        all.insert("average".into(), json!(average));
-    }
-    all.insert("seed".into(), json!(settings.seed));
     all
 }

@@ -41,6 +41,15 @@ pub enum Error {
         /// Phase, epoch and batch.
         location: Location,
     },
+    /// The model gave no loss for a batch with labels, and nothing else computes one.
+    #[error(
+        "{location}: the model returned no loss for labeled data; return one from `forward`, or train with a `Criterion` \
+         or a step that computes it"
+    )]
+    NoLoss {
+        /// Phase, epoch and batch.
+        location: Location,
+    },
     /// A batch could not be read, or something else about the data failed.
     #[error("{}{source}", prefix(*location))]
     Data {
@@ -129,12 +138,12 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     /// The signals that end a program are handled elsewhere.
-    #[error("cannot listen to Ctrl-C and SIGTERM: {message}")]
+    #[error("cannot handle Ctrl-C and SIGTERM: {message}")]
     Signals {
         /// What the system said.
         message: String,
     },
-    /// A saved state does not fit the part of the run that it is to be put back into.
+    /// A saved state does not fit the part of the run that it is to be restored into.
     #[error("the {part}'s saved state does not fit: {message}")]
     State {
         /// Which part.
@@ -142,9 +151,9 @@ pub enum Error {
         /// What does not fit, and what would.
         message: String,
     },
-    /// A run was resumed with something else than it was begun with.
+    /// A run was resumed with something else than it was started with.
     #[error(
-        "the {what} changed since the run began: {difference}; put it back, or allow it by name (`--allow {what}`)"
+        "the {what} changed since the run started: {difference}; restore it, or allow the change explicitly (`--allow {what}`)"
     )]
     Changed {
         /// `data`, `model` or `config`.
@@ -154,7 +163,7 @@ pub enum Error {
     },
     /// A run was resumed with a model that its weights do not fit.
     #[error(
-        "the weights of the run do not fit the model: {difference}; put its settings back, or begin a new run"
+        "the weights of the run do not fit the model: {difference}; restore its settings, or start a new run"
     )]
     OtherModel {
         /// What was and what is.

@@ -1,74 +1,54 @@
-//! The trainer: what it is made of, and what its users call.
+//! The trainer: its parts, and the methods that users call.
 
+use std::path::Path;
 use std::time::Instant;
 
-use faknow_callbacks::{BestTracker, Callback, Callbacks, Phase, Run, RunOwner};
+use faknow_callbacks::{Callback, Callbacks, Phase, RUN_TARGET, Run, RunOwner, StopReason};
 use faknow_data::Loader;
-use faknow_metrics::{Evaluation, Metrics};
+use faknow_metrics::Evaluation;
 use faknow_model::Model;
-use tch::Device;
 use tch::nn::VarStore;
 
-use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::best_weights::BestWeights;
-use crate::checkpoint::resume::{Fingerprints, Resume};
-use crate::checkpoint::snapshot::Kept;
-use crate::fit::averages::WeightAverage;
-use crate::fit::epoch_state::EpochState;
-use crate::fit::evaluation::{evaluate_at, predict};
+use crate::checkpoint::checkpointer::Checkpointer;
+use crate::checkpoint::resume::Resume;
+use crate::fit::evaluation::predict;
 use crate::fit::guard::GradientMode;
-use crate::fit::limits::Limits;
+use crate::fit::limits::{FitData, Limits};
 use crate::fit::non_finite::with_tensor_name;
+use crate::fit::optimization::Optimization;
+use crate::fit::report::{FinalWeights, FitReport};
 use crate::fit::settings::Settings;
-use crate::schedule::{BuildSchedule, Schedule};
-use crate::{Error, FitReport, Optimizer, Profile, Result, RunDir, TrainStep, TrainerBuilder};
+use crate::fit::state::FitState;
+use crate::fit::task::Task;
+use crate::{Optimizer, Result, TrainerBuilder};
 
 /// Trains, validates and tests a model.
 ///
-/// `fit` takes data in batches into the model, validates after each epoch, keeps the best weights and tells the
-/// callbacks; see [`Callback`] for the life of a run. With a run folder everything is saved as it goes, and a run
-/// that was cut off anywhere goes on with [`resume`](Self::resume) as if it had not been.
+/// `fit` takes data in batches into the model, validates after each epoch, keeps the best weights and calls the
+/// callbacks; see [`Callback`] for the life of a run. With a run directory everything is saved as it goes, and a run
+/// that was interrupted anywhere continues with [`resume`](Self::resume) as if it had not been.
 pub struct Trainer<M: Model> {
-    pub(crate) model: M,
+    /// What callbacks see of the run: counters, history, weights.
     pub(crate) run: RunOwner,
-    pub(crate) optimizer: Optimizer,
-    pub(crate) build_schedule: Option<Box<dyn BuildSchedule>>,
-    pub(crate) schedule: Option<Box<dyn Schedule>>,
-    pub(crate) step: Box<dyn TrainStep<M>>,
-    pub(crate) metrics: Metrics,
+    pub(crate) task: Task<M>,
+    pub(crate) optimization: Optimization,
+    pub(crate) state: FitState,
+    pub(crate) checkpointer: Checkpointer,
     pub(crate) callbacks: Callbacks,
     pub(crate) settings: Settings,
-    pub(crate) device: Device,
-    pub(crate) store: Option<CheckpointStore>,
-    pub(crate) average: Option<WeightAverage>,
-    pub(crate) best: BestWeights,
-    pub(crate) best_tracker: Option<BestTracker>,
-    /// Where the loop stands inside the present epoch.
-    pub(crate) at: EpochState,
-    pub(crate) kept: Kept,
-    pub(crate) fingerprints: Fingerprints,
-    pub(crate) profile: Profile,
-    /// Factor on every learning rate, below 1 after a roll-back.
-    pub(crate) rate_factor: f64,
-    pub(crate) n_roll_backs: u32,
-    /// Whether the state is one from which the run can go on exactly: false while an update is under way.
-    pub(crate) exact: bool,
-    /// Whether a fit was begun with this trainer.
-    pub(crate) begun: bool,
-    /// Keeps other processes out of the folder.
-    pub(crate) _run_dir: Option<RunDir>,
 }
 
 impl<M: Model> Trainer<M> {
-    /// Begins a trainer of `model`, whose weights are in `vars`.
+    /// Starts the builder of a trainer of `model`, whose weights are in `vars`.
     pub fn builder(model: M, vars: VarStore) -> TrainerBuilder<M> {
         TrainerBuilder::new(model, vars)
     }
 
     /// Trains on `train`, validating on `valid` after each epoch.
     ///
-    /// A second fit goes on where the first ended, for as many epochs again: weights, optimizer, schedule, history
-    /// and best epoch stay; early stopping counts afresh.
+    /// A second fit continues where the first ended, for as many epochs again, or for those that an interrupted one has left:
+    /// optimizer, schedule, history and best epoch stay; early stopping starts over. It starts from the weights that the
+    /// model has, which are those of the best epoch unless [`restore_best`](crate::TrainerBuilder::restore_best) is off.
     ///
     /// # Errors
     /// A setting does not fit the run (found before the first batch), the run folder holds another run, or a batch,
@@ -78,15 +58,17 @@ impl<M: Model> Trainer<M> {
         train: &dyn Loader<M::Batch>,
         valid: Option<&dyn Loader<M::Batch>>,
     ) -> Result<FitReport> {
-        self.go(train, valid, None)
+        let is_resumed =
+            self.settings.auto_resume && !self.state.is_started && self.checkpointer.is_reopened();
+        self.run_fit(train, valid, is_resumed.then(Resume::default).as_ref())
     }
 
-    /// Goes on with the run in the run folder from its last checkpoint, as if it had never been cut off; begins it
-    /// if it was cut off before the first checkpoint. The run folder comes from [`RunDir::open`](crate::RunDir::open).
+    /// Resumes the run in the run directory from its last checkpoint, as if it had never been interrupted; starts it
+    /// if it was killed before the first checkpoint. The run folder comes from [`RunDir::open`](crate::RunDir::open).
     ///
     /// On the CPU, with the same number of threads, the run ends with the same weights, metrics and logs to the bit.
-    /// A run that has ended goes on if it may take more epochs (or steps, or time) than before; else its results are
-    /// given again.
+    /// A run that has ended continues if it may take more epochs (or steps, or time) than before; else its results are
+    /// returned again.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); the checkpoint is corrupted ([`Error::Checkpoint`]), or data, model or config are not
@@ -109,10 +91,10 @@ impl<M: Model> Trainer<M> {
         train: &dyn Loader<M::Batch>,
         valid: Option<&dyn Loader<M::Batch>>,
     ) -> Result<FitReport> {
-        self.go(train, valid, Some(resume))
+        self.run_fit(train, valid, Some(resume))
     }
 
-    /// Evaluates the present weights on labelled data, and tells the callbacks so that the result is logged.
+    /// Evaluates the current weights on labeled data, and calls the callbacks so that the result is logged.
     ///
     /// # Errors
     /// The loader is empty, a batch has no labels, or a batch, the model or a callback fails.
@@ -132,12 +114,12 @@ impl<M: Model> Trainer<M> {
     /// # Errors
     /// A batch or the model fails.
     pub fn predict(&self, loader: &dyn Loader<M::Batch>) -> Result<Vec<Vec<f64>>> {
-        predict(&self.model, loader, self.device)
+        predict(&self.task.model, loader, self.task.device)
     }
 
     /// The model.
     pub fn model(&self) -> &M {
-        &self.model
+        &self.task.model
     }
 
     /// The state of the run: history, best epoch, weights.
@@ -152,15 +134,15 @@ impl<M: Model> Trainer<M> {
 
     /// The optimizer: its groups, its state.
     pub fn optimizer(&self) -> &Optimizer {
-        &self.optimizer
+        &self.optimization.optimizer
     }
 
     /// Takes the trainer apart into model and weights.
     pub fn into_parts(self) -> (M, VarStore) {
-        (self.model, self.run.into_vars())
+        (self.task.model, self.run.into_vars())
     }
 
-    fn go(
+    fn run_fit(
         &mut self,
         train: &dyn Loader<M::Batch>,
         valid: Option<&dyn Loader<M::Batch>>,
@@ -170,48 +152,62 @@ impl<M: Model> Trainer<M> {
         let _mode = GradientMode::keep();
         let _inside = self.run.span().entered();
         let _guard = self.settings.interrupt.install();
-        let limits = self.settings.limits;
-        let limited = limits.apply(train);
-        let valid = valid.map(|valid| limits.apply(if limits.overfit { train } else { valid }));
-        let valid = valid.as_ref().map(|valid| valid as &dyn Loader<M::Batch>);
-        let result = match resume {
-            None => self.begin(&limited, valid).map(|()| None),
-            Some(resume) => self.begin_again(resume, &limited, valid),
-        };
-        let result = result.and_then(|ended| {
-            self.exact = true;
-            let before = self.run.seconds();
-            self.at.clock = Some((start, before));
-            let ended = match ended {
-                Some(ended) => ended,
-                None => self.epochs(&limited, valid).inspect_err(|error| self.save_after(error))?,
-            };
-            let weights = self.final_weights(&ended)?;
-            Ok((ended, weights))
-        });
+        let data = FitData::new(self.settings.limits, train, valid);
+        let result = self.fit_from(resume, &data, start);
         let result = result.map_err(|error| with_tensor_name(error, &self.run.vars));
-        self.callbacks.on_fit_end(
-            &mut self.run,
-            match &result {
-                Ok((ended, _)) => Ok(ended),
-                Err(error) => Err(error),
-            },
-        )?;
+        let ended = result.as_ref().map(|(ended, _)| ended);
+        self.callbacks.on_fit_end(&mut self.run, ended.map_err(|error| error as &dyn std::error::Error))?;
         result.map(|(ended, weights)| self.report(ended, weights, start))
     }
 
-    pub(crate) fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
-        let Self { model, run, metrics, callbacks, device, settings, .. } = self;
-        let epoch = if phase == Phase::Valid { run.epoch() } else { 0 };
-        let evaluation = evaluate_at((phase, epoch), model, loader, metrics, *device, |progress| {
-            callbacks.on_evaluation_batch_end(run, phase, progress)?;
-            // A test has nothing to save: its run has ended.
-            if phase == Phase::Valid && settings.interrupt.is_requested() {
-                return Err(Error::Interrupted);
-            }
-            Ok(())
-        });
-        evaluation.map_err(|error| with_tensor_name(error, &run.vars))
+    /// Starts or resumes the run, trains, and puts the weights into the model that it ends with.
+    fn fit_from(
+        &mut self,
+        resume: Option<&Resume>,
+        data: &FitData<'_, M::Batch>,
+        now: Instant,
+    ) -> Result<(StopReason, FinalWeights)> {
+        let ended = match resume {
+            None => self.start(data).map(|()| None)?,
+            Some(resume) => self.resume_run(resume, data)?,
+        };
+        self.state.start_clock(now, self.run.seconds());
+        let ended = match ended {
+            Some(ended) => ended,
+            None => self.run_epochs(data).inspect_err(|_| self.save_after_error())?,
+        };
+        self.state.ended = Some(ended.clone());
+        let weights = self.finish_weights(&ended)?;
+        Ok((ended, weights))
+    }
+
+    /// Puts the best weights, or their average, into the model, if the settings ask for them.
+    fn finish_weights(&mut self, ended: &StopReason) -> Result<FinalWeights> {
+        if *ended == StopReason::Interrupted {
+            return Ok(FinalWeights::Last);
+        }
+        let restores_best = self.settings.restore_best && self.run.best().is_some();
+        if restores_best && self.checkpointer.restore_best_weights(&self.run.vars)? {
+            return Ok(FinalWeights::Best);
+        }
+        match &self.optimization.average {
+            Some(average) => average.apply().map(|()| FinalWeights::Average),
+            None => Ok(FinalWeights::Last),
+        }
+    }
+
+    fn report(&self, ended: StopReason, weights: FinalWeights, start: Instant) -> FitReport {
+        let profile = self.state.profile;
+        tracing::info!(target: RUN_TARGET, "time by phase:\n{profile}");
+        FitReport {
+            ended,
+            best: self.run.best().cloned(),
+            weights,
+            history: self.run.history().clone(),
+            run_dir: self.run.dir().map(Path::to_path_buf),
+            seconds: start.elapsed().as_secs_f64(),
+            profile,
+        }
     }
 }
 
@@ -219,11 +215,11 @@ impl<M: Model> std::fmt::Debug for Trainer<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trainer")
             .field("run", &self.run)
-            .field("optimizer", &self.optimizer)
-            .field("metrics", &self.metrics.names())
+            .field("optimizer", &self.optimization.optimizer)
+            .field("metrics", &self.task.metrics.names())
             .field("callbacks", &self.callbacks)
             .field("settings", &self.settings)
-            .field("device", &self.device)
+            .field("device", &self.task.device)
             .finish_non_exhaustive()
     }
 }

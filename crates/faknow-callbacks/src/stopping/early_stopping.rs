@@ -1,10 +1,10 @@
 //! Ends a run when the monitored value no longer improves.
 
-use faknow_metrics::{EpochRecord, Evaluation};
+use faknow_metrics::{EpochRecord, Evaluation, History};
 use serde_json::json;
 
 use crate::{
-    Callback, Error, Flow, HookResult, Monitor, MonitorChoice, Patience, Phase, Result, Run, State,
+    Callback, Error, FitStart, Flow, HookResult, Monitor, MonitorChoice, Patience, Phase, Result, Run, State,
     StopReason,
 };
 
@@ -155,6 +155,17 @@ impl EarlyStopping {
         }
     }
 
+    /// Counts the validations of a run so far.
+    fn replay(&self, monitor: &Monitor, counter: &mut Patience, history: &History) {
+        let mut records: Vec<&EpochRecord> = history.inside.iter().chain(&history.epochs).collect();
+        records.sort_by_key(|record| record.step);
+        for record in records {
+            if record.epoch >= self.start_from_epoch && monitor.is_due(record) {
+                let _ = counter.observe(monitor.value(record));
+            }
+        }
+    }
+
     fn observe(&mut self, record: &EpochRecord) -> Result<Flow> {
         let Some((monitor, _)) = &self.active else { return Ok(Flow::Continue) };
         self.observed = Some(record.step);
@@ -182,18 +193,24 @@ impl Callback for EarlyStopping {
         (self.active, self.observed) = (None, None);
         let monitor = self.resolve(run)?;
         self.check_settings(&monitor)?;
-        let counter = Patience::new(monitor.direction, self.patience, self.min_delta);
+        let mut counter = Patience::new(monitor.direction, self.patience, self.min_delta);
+        if run.start() != FitStart::New {
+            // Replaced by `restore`, unless the run had another monitor before.
+            self.replay(&monitor, &mut counter, run.history());
+        }
         self.active = Some((monitor, counter));
         Ok(())
     }
 
     fn state(&self) -> HookResult<State> {
-        let Some((_, counter)) = &self.active else { return Ok(State::default()) };
-        Ok(json!({ "best": counter.best(), "n_bad": counter.n_bad() }).into())
+        let Some((monitor, counter)) = &self.active else { return Ok(State::default()) };
+        Ok(json!({ "monitor": monitor.name, "best": counter.best(), "n_bad": counter.n_bad() }).into())
     }
 
     fn restore(&mut self, state: &State) -> HookResult {
-        if let Some((_, counter)) = &mut self.active {
+        if let Some((monitor, counter)) = &mut self.active
+            && state.values["monitor"] == monitor.name.as_str()
+        {
             let n_bad = state.values["n_bad"].as_u64().unwrap_or(0) as usize;
             counter.restore(state.values["best"].as_f64(), n_bad);
         }

@@ -18,7 +18,7 @@ const FORMAT: &str = "faknow-checkpoint";
 /// The format that is written and read.
 const VERSION: u64 = 2;
 const PROGRAM: &str = concat!("faknow ", env!("CARGO_PKG_VERSION"));
-/// A manifest has a few lines; a larger file is none.
+/// A manifest has a few lines; a larger file is not a manifest.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// What stands before and after the checksum of the manifest itself, in this and every later format. All bytes
@@ -41,8 +41,9 @@ impl Manifest {
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self)
-            .map_err(|error| CheckpointError::unsavable(folder, format!("its info are no JSON: {error}")))?;
+        let json = serde_json::to_string_pretty(self).map_err(|error| {
+            CheckpointError::unsavable(folder, format!("its info is not valid JSON: {error}"))
+        })?;
         let mut sink = Sink::create(folder.join(MANIFEST))?;
         sink.write(seal(json.strip_suffix("\n}").unwrap_or(&json)).as_bytes())?;
         sink.finish().map(drop)

@@ -7,7 +7,7 @@
 //! | file | content |
 //! |---|---|
 //! | `manifest.json` | format, version, the program that wrote it, [`CheckpointInfo`]; size and checksum of every other file, and of itself |
-//! | `state.json` | everything that is no tensor |
+//! | `state.json` | everything that is not a tensor |
 //! | `<group>.safetensors` | the tensors of one group; `model.safetensors` are the weights, under PyTorch's names |
 //!
 //! The same content gives the same bytes. Checksums are XXH3 (128 bits): they notice every accident, and are no
@@ -28,7 +28,7 @@
 //! A step is left out where there is nothing to rename. A process that is killed, or a machine that loses power, at
 //! any point leaves one of these, and all of them read:
 //!
-//! - before step 1: the former checkpoints, and beside them a `.tmp-name` that is incomplete or unneeded;
+//! - before step 1: the former checkpoints, and next to them a `.tmp-name` that is incomplete or unneeded;
 //! - after step 1: the same, but what was `previous` is `.old-previous`;
 //! - after step 2: no `name`, but a complete `.tmp-name`;
 //! - after step 3: the new checkpoint, and an `.old-…` that is no longer needed.
@@ -41,16 +41,18 @@
 //!
 //! One process at a time may write; any number may read meanwhile.
 
-pub(crate) mod best_weights;
+pub(crate) mod checkpointer;
 #[cfg(test)]
 mod crash;
 mod disk;
 mod error;
 mod manifest;
+pub(crate) mod names;
+pub(crate) mod part;
 pub(crate) mod policy;
+pub(crate) mod ranking;
 mod read;
 pub(crate) mod resume;
-pub(crate) mod snapshot;
 mod store;
 
 use std::collections::BTreeMap;
@@ -61,6 +63,7 @@ use serde_json::Map;
 use tch::Tensor;
 
 pub use error::{CheckpointError, FallbackCheckpoint};
+pub use part::Checkpointable;
 pub use read::CheckpointEntry;
 pub use store::CheckpointStore;
 
@@ -69,7 +72,7 @@ pub use store::CheckpointStore;
 pub struct Checkpoint {
     /// What lists and messages show of it.
     pub info: CheckpointInfo,
-    /// Everything that is no tensor. Objects and arrays may be nested 100 deep.
+    /// Everything that is not a tensor. Objects and arrays may be nested 100 deep.
     pub state: serde_json::Value,
     /// Tensors by group and name. Group `model` becomes the file `model.safetensors`; a group's name is made of
     /// `a`-`z`, `0`-`9`, `-`, `_` and, not in front, `.`.

@@ -16,7 +16,7 @@ use crate::error::setting;
 /// | `best-<value>` | the same by each of `monitors` |
 /// | `epoch-0007`, `step-00000120` | the newest `keep`, and the `best` best |
 ///
-/// Every one is complete: weights, optimizer, and all else from which the run can go on.
+/// Every one is complete: weights, optimizer, and everything else that resuming the run needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointPolicy {

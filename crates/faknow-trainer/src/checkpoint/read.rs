@@ -218,7 +218,7 @@ fn open(folder: &Path, name: &str, info: &FileInfo) -> Result<File> {
         Err(error) => return Err(CheckpointError::io(&path)(error)),
     };
     if !meta.is_file() {
-        return Err(CheckpointError::corrupted(folder, name, "is no file"));
+        return Err(CheckpointError::corrupted(folder, name, "is not a regular file"));
     }
     if meta.len() != info.bytes {
         let what = format!("has {} bytes, not the {} that were written", meta.len(), info.bytes);
@@ -244,7 +244,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = CheckpointStore::new(folder.path());
         store.save("last", &Checkpoint::default()).unwrap();
-        // A writer was stopped before its last rename, and goes on when the reader has read the manifest.
+        // A writer was stopped before its last rename, and continues when the reader has read the manifest.
         let (tmp, last) = (store.hidden(TMP, "last"), store.path("last"));
         fs::rename(&last, &tmp).unwrap();
         let info = store.steadily("last", |folder| {

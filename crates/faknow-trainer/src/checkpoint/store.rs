@@ -121,7 +121,7 @@ impl CheckpointStore {
     /// Tidies up after a process that was killed: what only needed a rename is completed, the rest of what was being
     /// written, replaced or removed goes away. No complete checkpoint that is the only one of its name is lost.
     ///
-    /// Call it before a run goes on. Every method that writes does the same first.
+    /// Call it before a run is resumed. Every method that writes does the same first.
     ///
     /// # Errors
     /// The disk cannot be written.
@@ -170,7 +170,7 @@ impl CheckpointStore {
         self.forget(old)
     }
 
-    /// Makes room for a checkpoint of this name; answers where the former one is now.
+    /// Makes room for a checkpoint of this name; returns where the former one is now.
     fn set_aside(&self, name: &str) -> Result<Option<PathBuf>> {
         self.expect_free_or_ours(name)?;
         if !exists(&self.path(name))? {

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use faknow_callbacks::{Interval, Timestamp};
+use faknow_callbacks::{Interval, State, Timestamp};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
 use crate::Result;
+use crate::checkpoint::part::{Checkpointable, from_state, to_state};
 use crate::checkpoint::policy::check_span;
 use crate::error::setting;
 
 /// Which average of the weights is validated, kept as the best, saved as the model, and left at the end.
 ///
-/// Training itself goes on with the weights as they are. What is no trained parameter (running statistics) is not
+/// Training itself continues with the weights as they are. What is not a trained parameter (running statistics) is not
 /// averaged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
@@ -75,7 +76,7 @@ pub(crate) struct WeightAverage {
 }
 
 impl WeightAverage {
-    /// An average that begins at the present weights.
+    /// Creates an average that starts at the current weights.
     pub(crate) fn new(rule: WeightAveraging, vars: &VarStore) -> Result<Self> {
         let trained = |(_, tensor): &(String, Tensor)| tensor.requires_grad() && tensor.is_floating_point();
         let weights: BTreeMap<String, Tensor> = vars.variables().into_iter().filter(trained).collect();
@@ -126,7 +127,7 @@ impl WeightAverage {
     }
 
     /// Makes the average the weights, for good.
-    pub(crate) fn use_it(&self) -> Result<()> {
+    pub(crate) fn apply(&self) -> Result<()> {
         no_grad(|| {
             for (name, average) in &self.average {
                 self.weights[name].shallow_clone().f_copy_(average)?;
@@ -135,7 +136,7 @@ impl WeightAverage {
         })
     }
 
-    /// Forgets what was taken, and begins at the present weights.
+    /// Forgets what was taken, and starts at the current weights.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.n_taken = 0;
         no_grad(|| {
@@ -146,27 +147,49 @@ impl WeightAverage {
         })
     }
 
-    /// What a checkpoint has to hold beside the weights and their average.
-    pub(crate) fn n_taken(&self) -> u64 {
-        self.n_taken
-    }
-
     /// The average by name, without a copy.
     pub(crate) fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.average
     }
+}
 
-    /// Goes on from an average of old; names that it lacks begin at the present weights.
-    pub(crate) fn restore(&mut self, n_taken: u64, average: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.restart()?;
-        self.n_taken = n_taken;
-        no_grad(|| {
-            for (name, own) in &mut self.average {
-                if let Some(old) = average.get(name) {
-                    own.f_copy_(old)?;
-                }
-            }
-            Ok(())
-        })
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    n_taken: u64,
+}
+
+/// In a checkpoint the model's weights are the average; the state has those that training continues with.
+impl Checkpointable for WeightAverage {
+    fn state(&self) -> Result<State> {
+        let tensors = self.weights.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach()?)));
+        let State { values, .. } = to_state("average", &Saved { n_taken: self.n_taken })?;
+        Ok(State { values, tensors: tensors.collect::<Result<_>>()? })
     }
+
+    /// Expects the average in the model's variables. Without a saved state, the average starts at the current weights.
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.restart()?;
+        if state.is_empty() {
+            return Ok(());
+        }
+        self.n_taken = from_state::<Saved>("average", state)?.n_taken;
+        copy_into(self.weights.iter(), state)
+    }
+}
+
+/// Restores the weights that training continues with, for a run that averaged them before and does not any more.
+pub(crate) fn restore_training_weights(vars: &VarStore, state: &State) -> Result<()> {
+    copy_into(vars.variables().iter(), state)
+}
+
+fn copy_into<'a>(weights: impl Iterator<Item = (&'a String, &'a Tensor)>, state: &State) -> Result<()> {
+    no_grad(|| {
+        for (name, weight) in weights {
+            if let Some(saved) = state.tensors.get(name) {
+                weight.shallow_clone().f_copy_(saved)?;
+            }
+        }
+        Ok(())
+    })
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use faknow_callbacks::{PassProgress, Phase};
 use faknow_data::{Batch, Loader};
-use faknow_metrics::{Evaluation, Metrics, PredictionsBuilder};
+use faknow_metrics::{Evaluation, Metrics, PredictionsBuilder, Score};
 use faknow_model::{Mode, Model};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
@@ -13,10 +13,6 @@ use crate::fit::guard::{GradientMode, guard, guarded};
 use crate::fit::shapes::{check_batch, check_output};
 use crate::fit::sums::LossSums;
 use crate::{Error, Result};
-
-/// What is wrong with a model that gives logits alone.
-const NO_LOSS: &str =
-    "the model returned no loss for a labeled batch: return one, as `faknow_model::loss::classify` does";
 
 /// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.
 ///
@@ -58,8 +54,9 @@ pub(crate) fn evaluate_at<M: Model>(
             let output = model.forward(&batch, Mode::Eval)?;
             check_output(&output, batch.n_samples())?;
             let labels = batch.labels().ok_or(Error::NoLabels { location })?;
-            let loss = output.loss.ok_or_else(|| Error::other(NO_LOSS))?;
-            sums.add(&loss, batch.n_samples())?;
+            if let Some(loss) = output.loss {
+                sums.add(&loss, batch.n_samples())?;
+            }
             let scores = class_scores(&output.logits, location)?;
             Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
         })?;
@@ -69,6 +66,9 @@ pub(crate) fn evaluate_at<M: Model>(
     let empty = Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches and gave none" };
     let predictions = predictions.ok_or(empty)?.finish()?;
     let mut scores = sums.means()?;
+    if sums.is_empty() {
+        scores.insert("loss", Score::undefined("the model returned no loss"));
+    }
     let last = Location { phase, epoch, batch: n_batches };
     for (name, score) in guard(last, || Ok(metrics.compute(&predictions)?))?.iter() {
         scores.insert(name.to_owned(), score.clone());
@@ -105,8 +105,9 @@ pub fn predict_batch<M: Model>(
     guard(location, || {
         let _no_grad = no_grad_guard();
         let batch = batch.to_device(device);
+        let n_samples = batch.n_samples();
         let output = model.forward(&batch, Mode::Eval)?;
-        check_output(&output, batch.n_samples())?;
+        check_output(&output, n_samples)?;
         let scores = class_scores(&output.logits, location)?;
         Ok(scores.chunks(n_classes(&output.logits)).map(<[f64]>::to_vec).collect())
     })

@@ -8,7 +8,7 @@ use tch::{Tensor, kind, no_grad, no_grad_guard, with_grad};
 use crate::error::Location;
 use crate::{Error, Result};
 
-/// Whether gradients are recorded in this thread; put back when this is dropped. A panic inside tch's `no_grad` leaves
+/// Whether gradients are recorded in this thread; restored when this is dropped. A panic inside tch's `no_grad` leaves
 /// them off otherwise.
 pub(crate) struct GradientMode {
     on: bool,
@@ -17,7 +17,7 @@ pub(crate) struct GradientMode {
 impl GradientMode {
     pub(crate) fn keep() -> Self {
         let leaf = Tensor::f_zeros([1], kind::FLOAT_CPU).and_then(|leaf| leaf.f_set_requires_grad(true));
-        // tch does not tell: what is computed from a leaf does.
+        // tch has no query for it: what is computed from a leaf shows it.
         Self { on: leaf.and_then(|leaf| leaf.f_neg()).map_or(true, |result| result.requires_grad()) }
     }
 }
@@ -36,13 +36,14 @@ pub(crate) fn guard<T>(location: Location, work: impl FnOnce() -> Result<T>) -> 
         .map_err(|error| error.located(location))
 }
 
-/// The batches that `begin` gives, each with its location, the first of which is number `first`; a panic of the loader is an error of the batch that it was to give.
+/// Returns the batches of a loader, each with its location, the first of which is number `first`; a panic of the loader is an
+/// error of the batch that it was to give.
 pub(crate) fn guarded<'a, B: 'a>(
     first: usize,
     location_of: impl Fn(usize) -> Location + 'a,
-    begin: impl FnOnce() -> Box<dyn Iterator<Item = faknow_data::Result<B>> + 'a>,
+    start: impl FnOnce() -> Box<dyn Iterator<Item = faknow_data::Result<B>> + 'a>,
 ) -> Result<impl Iterator<Item = Result<(Location, B)>> + 'a> {
-    let mut batches = guard(location_of(first), || Ok(begin()))?;
+    let mut batches = guard(location_of(first), || Ok(start()))?;
     let mut ended = false;
     Ok((first..).map_while(move |number| {
         let location = location_of(number);

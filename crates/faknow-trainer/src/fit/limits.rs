@@ -1,4 +1,4 @@
-//! Fewer batches than a loader has: quick runs through everything, and learning a few batches by heart.
+//! The data of a fit: fewer batches than a loader has, for quick runs and for memorizing a few batches.
 
 use faknow_data::{Loader, Result};
 
@@ -45,5 +45,31 @@ impl<B> Loader<B> for Limited<'_, B> {
             Some(_) => Box::new(self.loader.batches(epoch, from).take(left)),
             None => self.loader.batches(epoch, from),
         }
+    }
+}
+
+/// The loaders of a fit, within its limits.
+pub(crate) struct FitData<'a, B> {
+    train: Limited<'a, B>,
+    valid: Option<Limited<'a, B>>,
+}
+
+impl<'a, B> FitData<'a, B> {
+    pub(crate) fn new(limits: Limits, train: &'a dyn Loader<B>, valid: Option<&'a dyn Loader<B>>) -> Self {
+        let valid = valid.map(|valid| limits.apply(if limits.overfit { train } else { valid }));
+        Self { train: limits.apply(train), valid }
+    }
+
+    pub(crate) fn train(&self) -> &dyn Loader<B> {
+        &self.train
+    }
+
+    pub(crate) fn valid(&self) -> Option<&dyn Loader<B>> {
+        self.valid.as_ref().map(|valid| valid as &dyn Loader<B>)
+    }
+
+    /// Returns the training batches of an epoch without limits, by which a schedule is planned.
+    pub(crate) fn n_unlimited_batches(&self) -> usize {
+        self.train.loader.n_batches()
     }
 }

@@ -2,17 +2,22 @@
 
 pub(crate) mod averages;
 mod classify;
-pub(crate) mod epoch_state;
 mod epochs;
 pub(crate) mod evaluation;
 pub(crate) mod guard;
 pub(crate) mod limits;
 pub(crate) mod non_finite;
+pub(crate) mod optimization;
 pub(crate) mod profile;
 pub(crate) mod report;
+mod resuming;
+mod saving;
 pub(crate) mod seeds;
 pub(crate) mod settings;
 pub(crate) mod shapes;
 mod start;
+pub(crate) mod state;
 pub(crate) mod sums;
+pub(crate) mod task;
 pub(crate) mod updates;
+mod validation;

@@ -1,4 +1,4 @@
-//! What a fit answers.
+//! The result of a fit.
 
 use std::path::PathBuf;
 

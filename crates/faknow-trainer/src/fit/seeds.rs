@@ -12,7 +12,7 @@ use crate::{Trainer, TrainerBuilder};
 
 /// Seeds libtorch's generators for one step of a run.
 ///
-/// tch can neither save nor restore the generator's state. Seeding it anew before each step makes dropout and all
+/// tch can neither save nor restore the generator's state. Seeding it again before each step makes dropout and all
 /// other noise of a step a function of the run's seed and the step's number alone.
 ///
 /// The generator is global to the process: another thread may draw from it or seed it meanwhile. Where there is one, use
@@ -35,7 +35,7 @@ pub fn with_seed<T>(seed: u64, step: u64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Held by whoever draws from libtorch's generators.
+/// Held while a thread draws from libtorch's generators.
 static NOISE: Mutex<()> = Mutex::new(());
 
 thread_local! {

@@ -1,35 +1,75 @@
-//! What a trainer was told, beside its parts.
+//! The settings of a trainer, besides its parts.
 
 use faknow_callbacks::{Interval, StopReason, Timestamp};
+use serde_json::{Map, Value, json};
 
+use crate::fit::averages::WeightAveraging;
 use crate::fit::limits::Limits;
-use crate::{CheckpointPolicy, Interrupt, NonFinite};
+use crate::fit::non_finite::NonFinite;
+use crate::optim::{Clip, OptimizerConfig};
+use crate::system::interrupt::Interrupt;
 
 /// The settings of a [`Trainer`](crate::Trainer); its builder documents and checks them.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) max_epochs: usize,
+    /// Epochs of a fit, if it is not a [`fast_dev_run`](Self::fast_dev_run).
+    pub(crate) n_epochs: usize,
     /// Lengths at which the run ends before its last epoch.
-    pub(crate) limits_of_run: Vec<Interval>,
+    pub(crate) stop_after: Vec<Interval>,
     pub(crate) monitor: Option<String>,
     pub(crate) restore_best: bool,
     pub(crate) seed: u64,
     /// Batches whose gradients make one update, at least 1.
-    pub(crate) accumulate: usize,
+    pub(crate) accumulate_grad_batches: usize,
     /// How often to validate; `None` means after each epoch.
     pub(crate) validate_every: Option<Interval>,
     /// Validation batches that are tried before the first epoch.
-    pub(crate) sanity_batches: usize,
+    pub(crate) num_sanity_val_batches: usize,
     pub(crate) limits: Limits,
+    /// One epoch of one batch, with the schedule of the entire run.
+    pub(crate) fast_dev_run: bool,
     pub(crate) on_non_finite: NonFinite,
-    pub(crate) checkpoints: CheckpointPolicy,
     pub(crate) interrupt: Interrupt,
+    /// Whether a fit resumes the run that the run directory holds.
+    pub(crate) auto_resume: bool,
 }
 
 impl Settings {
-    /// Why a run that is this long must end now.
+    /// Returns the epochs of a fit.
+    pub(crate) fn max_epochs(&self) -> usize {
+        if self.fast_dev_run { 1 } else { self.n_epochs }
+    }
+
+    /// Returns the reason why a run that is this long must end now.
     pub(crate) fn limit_reached(&self, now: &Timestamp) -> Option<StopReason> {
-        let limit = self.limits_of_run.iter().find(|limit| limit.is_reached(now))?;
+        let limit = self.stop_after.iter().find(|limit| limit.is_reached(now))?;
         Some(StopReason::Limit { limit: *limit })
+    }
+
+    /// Returns the trainer's own settings by dotted name.
+    pub(crate) fn hyperparameters(
+        &self,
+        optimizer: &OptimizerConfig,
+        clip: Clip,
+        average: Option<&WeightAveraging>,
+    ) -> Map<String, Value> {
+        let mut all = Map::new();
+        if let Ok(Value::Object(fields)) = serde_json::to_value(optimizer) {
+            all.extend(fields.into_iter().map(|(name, value)| (format!("optimizer.{name}"), value)));
+        }
+        all.insert("trainer.epochs".into(), json!(self.max_epochs()));
+        match clip {
+            Clip::None => {}
+            Clip::Norm(max) => drop(all.insert("trainer.clip_norm".into(), json!(max))),
+            Clip::Value(max) => drop(all.insert("trainer.clip_value".into(), json!(max))),
+        }
+        if self.accumulate_grad_batches > 1 {
+            all.insert("trainer.accumulate".into(), json!(self.accumulate_grad_batches));
+        }
+        if let Some(average) = average {
+            all.insert("average".into(), json!(average));
+        }
+        all.insert("seed".into(), json!(self.seed));
+        all
     }
 }

@@ -2,7 +2,8 @@
 
 use faknow_metrics::Scores;
 use faknow_model::Loss;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::Result;
@@ -20,7 +21,7 @@ use crate::Result;
 /// assert_eq!(sums.means()?.value("loss"), Some(0.6));
 /// # Ok::<(), faknow_trainer::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LossSums {
     sums: Vec<(String, DeviceSum)>,
     n_samples: usize,
@@ -30,7 +31,7 @@ impl LossSums {
     /// Adds a batch's mean losses, weighted by its samples.
     ///
     /// # Errors
-    /// A loss is no scalar.
+    /// A loss is not a scalar.
     pub fn add(&mut self, loss: &Loss, n_samples: usize) -> Result<()> {
         no_grad(|| {
             self.add_one("loss", &loss.total, n_samples)?;
@@ -72,16 +73,9 @@ impl LossSums {
         Ok((mean("loss")?, parts.collect::<Result<_>>()?))
     }
 
-    /// The sums as numbers, for a checkpoint; waits for the device.
-    pub(crate) fn state(&self) -> Result<SavedSums> {
-        let sums = self.sums.iter().map(|(name, sum)| Ok((name.clone(), sum.read()?)));
-        Ok(SavedSums { sums: sums.collect::<Result<_>>()?, n: self.n_samples })
-    }
-
-    /// Sums that go on from those of a checkpoint.
-    pub(crate) fn from_state(saved: &SavedSums, device: Device) -> Self {
-        let sums = saved.sums.iter().map(|(name, sum)| (name.clone(), DeviceSum::from_value(*sum, device)));
-        Self { sums: sums.collect(), n_samples: saved.n }
+    /// Moves the sums to a device.
+    pub(crate) fn to_device(&mut self, device: Device) {
+        self.sums.iter_mut().for_each(|(_, sum)| sum.to_device(device));
     }
 
     fn add_one(&mut self, name: &str, value: &Tensor, n_samples: usize) -> Result<()> {
@@ -98,7 +92,7 @@ impl LossSums {
 }
 
 /// The gradient norms of an epoch's steps, added up on the device and read once at its end.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct GradNorms {
     sum: DeviceSum,
     n_steps: usize,
@@ -108,7 +102,7 @@ impl GradNorms {
     /// Adds the norm of a step.
     ///
     /// # Errors
-    /// The norm is no scalar.
+    /// The norm is not a scalar.
     pub fn add(&mut self, norm: &Tensor) -> Result<()> {
         self.n_steps += 1;
         no_grad(|| self.sum.add(norm, 1))
@@ -125,48 +119,35 @@ impl GradNorms {
         Ok(Some(self.sum.read()? / self.n_steps as f64).filter(|mean| mean.is_finite()))
     }
 
-    /// The sum as a number, for a checkpoint; waits for the device.
-    pub(crate) fn state(&self) -> Result<SavedSums> {
-        Ok(SavedSums { sums: vec![("grad_norm".to_owned(), self.sum.read()?)], n: self.n_steps })
-    }
-
-    /// A sum that goes on from that of a checkpoint.
-    pub(crate) fn from_state(saved: &SavedSums, device: Device) -> Self {
-        let sum = saved.sums.first().map_or(0.0, |(_, sum)| *sum);
-        Self { sum: DeviceSum::from_value(sum, device), n_steps: saved.n }
+    /// Moves the sum to a device.
+    pub(crate) fn to_device(&mut self, device: Device) {
+        self.sum.to_device(device);
     }
 }
 
-/// Sums as a checkpoint holds them; one that is not finite comes back as NaN.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SavedSums {
-    #[serde(with = "or_nan")]
-    sums: Vec<(String, f64)>,
-    n: usize,
-}
-
-/// JSON has no NaN: null stands for it.
-mod or_nan {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(sums: &[(String, f64)], to: S) -> Result<S::Ok, S::Error> {
-        let finite = |(name, sum): &(String, f64)| (name.clone(), Some(*sum).filter(|sum| sum.is_finite()));
-        sums.iter().map(finite).collect::<Vec<_>>().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
-        let sums = Vec::<(String, Option<f64>)>::deserialize(from)?;
-        Ok(sums.into_iter().map(|(name, sum)| (name, sum.unwrap_or(f64::NAN))).collect())
-    }
-}
-
-/// A weighted sum of scalars where they are.
-#[derive(Debug, Default)]
+/// A weighted sum of scalars where they are. As plain data it is a number, for which the device is waited for; JSON has
+/// neither NaN nor infinities, so a sum that is not finite comes back as NaN.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Option<f64>")]
 struct DeviceSum(Option<Tensor>);
 
+impl Serialize for DeviceSum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.read().map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl From<Option<f64>> for DeviceSum {
+    fn from(sum: Option<f64>) -> Self {
+        Self(Some(Tensor::from(sum.unwrap_or(f64::NAN))))
+    }
+}
+
 impl DeviceSum {
-    fn from_value(value: f64, device: Device) -> Self {
-        Self(Some(Tensor::from(value).to_device(device)))
+    fn to_device(&mut self, device: Device) {
+        if let Some(sum) = &mut self.0 {
+            *sum = sum.to_device(device);
+        }
     }
 
     fn add(&mut self, value: &Tensor, weight: usize) -> Result<()> {

@@ -1,21 +1,123 @@
-//! One update of the weights from the batches of a window.
+//! Updates of the weights, each from the batches of a window, and what is due after one.
 
 use std::time::Instant;
 
-use faknow_callbacks::BatchEnd;
+use faknow_callbacks::{BatchEnd, Flow, Interval, Timestamp};
 use faknow_data::Batch;
 use faknow_model::{Loss, Model};
 use tch::{Tensor, no_grad, with_grad};
 
 use crate::error::Location;
 use crate::fit::guard::guard;
+use crate::fit::limits::FitData;
+use crate::fit::non_finite::MAX_SKIPS;
 use crate::fit::seeds::with_seed;
 use crate::fit::shapes::check_batch;
 use crate::optim::Window;
+use crate::schedule::Unit;
 use crate::step::StepContext;
-use crate::{LossSums, Result, Trainer};
+use crate::{Error, LossSums, NonFinite, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
+    /// Trains on the batches of a window; returns what the callbacks say of it, or `None` if the run was rolled back.
+    ///
+    /// That a callback failed is returned inside: the update is done, and counted first.
+    pub(crate) fn train_window(&mut self, window: Vec<(Location, M::Batch)>) -> Result<Option<Result<Flow>>> {
+        if self.run.step() == 0 {
+            tracing::debug!("the first batch is there");
+        }
+        let before = self.run.timestamp();
+        let n_batches = window.len();
+        match self.update(window) {
+            Ok(update) => self.commit(update, &before).map(Some),
+            Err(error) => self.handle_step_error(error, n_batches),
+        }
+    }
+
+    /// Takes gradients from the batches of a window and updates the weights once.
+    fn update(&mut self, window: Vec<(Location, M::Batch)>) -> Result<Update> {
+        self.notify(|callbacks, run| Ok(callbacks.on_batch_start(run)?))?;
+        // After the callbacks, so that the learning rates they set apply to this update.
+        self.optimization.take_learning_rates(&self.run.learning_rates)?;
+        self.state.is_consistent = false;
+        let reads_loss = self.settings.on_non_finite != NonFinite::Stop;
+        self.update_once(window, self.run.step(), reads_loss)
+    }
+
+    /// Counts an update, averages, notifies the callbacks (with the learning rates of this very step), and steps the
+    /// schedule.
+    fn commit(&mut self, update: Update, before: &Timestamp) -> Result<Result<Flow>> {
+        let grad_norm = self.optimization.optimizer.grad_norm();
+        for (loss, n) in &update.losses {
+            self.state.epoch.sums.add(loss, *n)?;
+        }
+        if let Some(norm) = grad_norm {
+            self.state.epoch.norms.add(norm)?;
+        }
+        self.state.n_skips = 0;
+        let seconds = self.state.run_seconds();
+        let progress = self.run.progress_mut();
+        progress.batch += update.losses.len();
+        progress.step += 1;
+        progress.samples += update.n_samples as u64;
+        progress.seconds = seconds;
+        let end = update.end(grad_norm)?;
+        if let Some(average) = &mut self.optimization.average {
+            average.update(before, &self.run.timestamp())?;
+        }
+        let flow = self.notify(|callbacks, run| Ok(callbacks.on_batch_end(run, &end)?));
+        self.step_schedule(Unit::Step, None)?;
+        self.state.is_consistent = true;
+        Ok(flow)
+    }
+
+    /// Does what is due after an update: a validation inside the epoch, the end of the run, a checkpoint.
+    pub(crate) fn after_update(&mut self, flow: Result<Flow>, data: &FitData<'_, M::Batch>) -> Result<()> {
+        if let Flow::Stop(reason) = flow? {
+            self.state.stopping = Some(reason);
+        }
+        let now = self.run.timestamp();
+        if self.state.stopping.is_none() {
+            self.state.stopping = self.settings.limit_reached(&now);
+        }
+        if self.run.batch() >= self.run.n_batches() || self.state.stopping.is_some() {
+            return Ok(());
+        }
+        let is_due = |every: Interval| every.is_due(&self.state.validated_at, &now);
+        let improved = match data.valid().filter(|_| self.settings.validate_every.is_some_and(is_due)) {
+            Some(valid) => self.validate_inside(valid)?,
+            None => false,
+        };
+        // A run that is interrupted may have left the validation out.
+        let is_interrupted = self.settings.interrupt.is_requested();
+        if improved || (!is_interrupted && self.checkpointer.is_due(&self.state.saved_at, &now)) {
+            self.save_last(improved)?;
+        }
+        Ok(())
+    }
+
+    /// Skips a failed update, or rolls the run back (`None`), if the policy says so; else the error ends the run.
+    fn handle_step_error(&mut self, error: Error, n_batches: usize) -> Result<Option<Result<Flow>>> {
+        // A step that updated nothing has changed nothing, and neither has a callback before it.
+        self.state.is_consistent |=
+            !self.optimization.optimizer.updated() && self.task.step.is_unchanged()?;
+        let is_non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
+        match self.settings.on_non_finite {
+            NonFinite::Skip
+                if is_non_finite && self.state.is_consistent && self.state.n_skips < MAX_SKIPS =>
+            {
+                self.state.n_skips += 1;
+                self.run.progress_mut().skipped += 1;
+                self.run.progress_mut().batch += n_batches;
+                tracing::warn!("{error}; the update is skipped, {} in all", self.run.skipped());
+                self.optimization.optimizer.zero_grad();
+                Ok(Some(Ok(Flow::Continue)))
+            }
+            NonFinite::RollBack if is_non_finite => self.roll_back(error).map(|()| None),
+            _ => Err(error),
+        }
+    }
+
     /// Takes gradients from the batches of a window and updates the weights once, with the noise of step `step`.
     pub(crate) fn update_once(
         &mut self,
@@ -25,7 +127,7 @@ impl<M: Model> Trainer<M> {
     ) -> Result<Update> {
         let batches: Vec<&M::Batch> = window.iter().map(|(_, batch)| batch).collect();
         if let Some((location, _)) = window.first() {
-            guard(*location, || self.step.begin_window(&batches))?;
+            guard(*location, || self.task.step.begin_window(&batches))?;
         }
         let n_batches = window.len();
         let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
@@ -35,7 +137,7 @@ impl<M: Model> Trainer<M> {
                 let n = batch.n_samples();
                 let weight = if n_batches == 1 { 1.0 } else { n as f64 / n_samples as f64 };
                 let last = number + 1 == n_batches;
-                self.optimizer.set_window(Window { weight, first: number == 0, last });
+                self.optimization.optimizer.set_window(Window { weight, first: number == 0, last });
                 let context =
                     StepContext { location, step, position: number, seed: self.settings.seed, reads_loss };
                 // With gradients, even if a model that panicked inside `no_grad` left them off.
@@ -43,12 +145,13 @@ impl<M: Model> Trainer<M> {
                     with_grad(|| {
                         check_batch(&batch)?;
                         let start = Instant::now();
-                        let batch = batch.to_device(self.device);
-                        self.profile.transfer += start.elapsed().as_secs_f64();
+                        let batch = batch.to_device(self.task.device);
+                        self.state.profile.transfer += start.elapsed().as_secs_f64();
                         let start = Instant::now();
-                        let loss = self.step.step(&mut self.model, &batch, &mut self.optimizer, context);
-                        let (backward, optimizer) = self.optimizer.take_times();
-                        self.profile.add_step(start.elapsed(), backward, optimizer);
+                        let optimizer = &mut self.optimization.optimizer;
+                        let loss = self.task.step.step(&mut self.task.model, &batch, optimizer, context);
+                        let (backward, optimizer) = self.optimization.optimizer.take_times();
+                        self.state.profile.add_step(start.elapsed(), backward, optimizer);
                         loss
                     })
                 })?;
@@ -59,7 +162,7 @@ impl<M: Model> Trainer<M> {
     }
 }
 
-/// What an update was made from.
+/// The batches that an update was made from.
 pub(crate) struct Update {
     /// Loss and samples of each batch.
     pub(crate) losses: Vec<(Loss, usize)>,
@@ -67,7 +170,7 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// What callbacks hear of it: the losses as means over all samples.
+    /// Returns what callbacks receive: the losses as means over all samples.
     pub(crate) fn end(mut self, grad_norm: Option<&Tensor>) -> Result<BatchEnd> {
         let grad_norm = grad_norm.map(Tensor::shallow_clone);
         let n_samples = self.n_samples;

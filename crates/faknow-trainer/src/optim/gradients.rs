@@ -4,7 +4,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::kernels::{Limit, Real};
 use super::operations::Change;
-use super::parameter::{Lane, Ready};
+use super::parameter::{Ready, UpdatePath};
 use super::{Clip, fused, memory};
 
 /// What was found of all gradients together.
@@ -29,8 +29,9 @@ pub(super) fn measure(ready: &[Ready<'_>], clip: Clip) -> Result<Measured, TchEr
     if ready.iter().any(|ready| ready.gradient.device() != Device::Cpu) {
         return measure_there(ready, clip);
     }
-    let mut squares = squares_of::<f32>(ready, Lane::Single) + squares_of::<f64>(ready, Lane::Double);
-    for ready in ready.iter().filter(|ready| ready.lane == Lane::Operations) {
+    let mut squares =
+        squares_of::<f32>(ready, UpdatePath::Single) + squares_of::<f64>(ready, UpdatePath::Double);
+    for ready in ready.iter().filter(|ready| ready.path == UpdatePath::Operations) {
         squares += norm(&ready.gradient)?.f_double_value(&[])?.powi(2);
     }
     let mut norm = squares.sqrt();
@@ -81,8 +82,8 @@ fn measure_there(ready: &[Ready<'_>], clip: Clip) -> Result<Measured, TchError> 
     Ok(Measured { norm, verdict: Verdict::Unread(change) })
 }
 
-fn squares_of<T: Real>(ready: &[Ready<'_>], lane: Lane) -> f64 {
-    let here = ready.iter().filter(|ready| ready.lane == lane);
+fn squares_of<T: Real>(ready: &[Ready<'_>], path: UpdatePath) -> f64 {
+    let here = ready.iter().filter(|ready| ready.path == path);
     let gradients: Vec<&[T]> = here.filter_map(|ready| memory::values(&ready.gradient)).collect();
     fused::sum_of_squares(&gradients)
 }

@@ -10,7 +10,7 @@ use super::gradients::{Measured, Verdict, as_change, measure};
 use super::groups::{GroupSettings, assign, matches_nothing};
 use super::kernels::{Limit, Real};
 use super::operations::{self, Change};
-use super::parameter::{Lane, Parameter, Ready};
+use super::parameter::{Parameter, Ready, UpdatePath};
 use super::rule::Rule;
 use super::{Clip, Group, OptimizerConfig, Window, fused, memory};
 use crate::error::setting;
@@ -256,7 +256,7 @@ impl Optimizer {
         }
         let n_slots = config.slots().len();
         for ready in &mut ready {
-            ready.parameter.prepare(n_slots, config.first_value())?;
+            ready.parameter.prepare(n_slots, config.initial_value())?;
         }
         let rule = |parameter: &Parameter| {
             let weight_decay = groups[parameter.group].weight_decay;
@@ -264,9 +264,9 @@ impl Optimizer {
         };
         match verdict {
             Verdict::Clip(limit) => {
-                let (single, others) = ready.iter_mut().partition(|ready| ready.lane == Lane::Single);
+                let (single, others) = ready.iter_mut().partition(|ready| ready.path == UpdatePath::Single);
                 let (double, others): (_, Vec<_>) =
-                    Vec::into_iter(others).partition(|ready| ready.lane == Lane::Double);
+                    Vec::into_iter(others).partition(|ready| ready.path == UpdatePath::Double);
                 let change = as_change(limit);
                 in_one_pass::<f32>(single, limit, &change, rule)?;
                 in_one_pass::<f64>(double, limit, &change, rule)?;

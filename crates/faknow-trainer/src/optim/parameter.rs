@@ -21,9 +21,9 @@ pub(super) struct Parameter {
 impl Parameter {
     /// Makes the slots ready for an update: there, of the parameter's kind and device, which may have changed, and in its
     /// order in memory, which a file does not tell.
-    pub(super) fn prepare(&mut self, n_slots: usize, first_value: f64) -> Result<(), TchError> {
+    pub(super) fn prepare(&mut self, n_slots: usize, initial_value: f64) -> Result<(), TchError> {
         if self.slots.len() != n_slots {
-            let slot = || self.tensor.f_zeros_like()?.f_fill_(first_value);
+            let slot = || self.tensor.f_zeros_like()?.f_fill_(initial_value);
             self.slots = (0..n_slots).map(|_| slot()).collect::<Result<_, _>>()?;
         }
         let (kind, device) = (self.tensor.f_kind()?, self.tensor.device());
@@ -48,12 +48,12 @@ pub(super) struct Ready<'a> {
     pub(super) gradient: Tensor,
     /// Which rows the gradient has, in ascending order; it is 0 in all others. `None` for all rows.
     rows: Option<Vec<usize>>,
-    pub(super) lane: Lane,
+    pub(super) path: UpdatePath,
 }
 
 /// How a parameter is updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum UpdatePath {
     /// In one pass over memory of `f32`.
     Single,
     /// In one pass over memory of `f64`.
@@ -75,8 +75,8 @@ impl<'a> Ready<'a> {
         if gradient.is_sparse() {
             return Ok(Some(Self::of_rows(parameter, &gradient)?));
         }
-        let lane = lane(&parameter.tensor, &gradient);
-        Ok(Some(Self { parameter, gradient, rows: None, lane }))
+        let path = path(&parameter.tensor, &gradient);
+        Ok(Some(Self { parameter, gradient, rows: None, path }))
     }
 
     /// A sparse gradient: rows of a parameter that lies row by row are taken as they are, what else there may be is made
@@ -84,15 +84,16 @@ impl<'a> Ready<'a> {
     fn of_rows(parameter: &'a mut Parameter, gradient: &Tensor) -> Result<Self, TchError> {
         let gradient = gradient.f_coalesce()?;
         let values = gradient.f_values()?.f_contiguous()?;
-        let lane = lane(&parameter.tensor, &values);
-        if gradient.f_sparse_dim()? == 1 && parameter.tensor.is_contiguous() && lane != Lane::Operations {
+        let path = path(&parameter.tensor, &values);
+        if gradient.f_sparse_dim()? == 1 && parameter.tensor.is_contiguous() && path != UpdatePath::Operations
+        {
             let rows = Vec::<i64>::try_from(gradient.f_indices()?.f_view(-1)?)?;
             let rows = Some(rows.into_iter().map(|row| row as usize).collect());
-            return Ok(Self { parameter, gradient: values, rows, lane });
+            return Ok(Self { parameter, gradient: values, rows, path });
         }
         let gradient = gradient.f_to_dense(None, false)?;
-        let lane = self::lane(&parameter.tensor, &gradient);
-        Ok(Self { parameter, gradient, rows: None, lane })
+        let path = self::path(&parameter.tensor, &gradient);
+        Ok(Self { parameter, gradient, rows: None, path })
     }
 
     /// The tensors that an update by `rule` reads and writes.
@@ -110,12 +111,12 @@ impl<'a> Ready<'a> {
     }
 }
 
-fn lane(parameter: &Tensor, gradient: &Tensor) -> Lane {
+fn path(parameter: &Tensor, gradient: &Tensor) -> UpdatePath {
     if memory::are_slices::<f32>(parameter, gradient) {
-        Lane::Single
+        UpdatePath::Single
     } else if memory::are_slices::<f64>(parameter, gradient) {
-        Lane::Double
+        UpdatePath::Double
     } else {
-        Lane::Operations
+        UpdatePath::Operations
     }
 }

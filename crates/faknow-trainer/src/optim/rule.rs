@@ -90,7 +90,7 @@ impl OptimizerConfig {
     }
 
     /// What all slots begin with.
-    pub(super) fn first_value(&self) -> f64 {
+    pub(super) fn initial_value(&self) -> f64 {
         match self {
             Self::Adagrad(o) => o.initial_accumulator_value,
             _ => 0.0,

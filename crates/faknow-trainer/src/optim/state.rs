@@ -85,6 +85,12 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Gives the groups the weight decays of the settings, in place of those of a restored state.
+    pub(crate) fn apply_weight_decays(&mut self) -> Result<()> {
+        self.groups = self.fresh()?.groups;
+        Ok(())
+    }
+
     fn check_values(&self, values: &Values) -> Result<()> {
         let algorithm = self.config.name();
         if values.algorithm != algorithm {

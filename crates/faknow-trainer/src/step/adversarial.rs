@@ -171,7 +171,7 @@ impl Moved {
 impl Drop for Moved {
     fn drop(&mut self) {
         if let Err(error) = self.put_back() {
-            tracing::error!("parameters could not be put back after an attack on them: {error}");
+            tracing::error!("parameters could not be restored after an attack on them: {error}");
         }
     }
 }

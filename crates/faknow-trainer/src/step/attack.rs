@@ -65,7 +65,7 @@ impl Attack {
         }
     }
 
-    /// Checks every setting but the pattern, which only a model can judge.
+    /// Checks every setting but the pattern, which only a model can check.
     ///
     /// # Errors
     /// Names the first that is outside its range, NaN included.

@@ -16,7 +16,7 @@ use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Superv
 /// Trains on a new task without forgetting former ones: the loss grows as parameters leave where they were, each by how
 /// much it mattered.
 ///
-/// Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, equation 3: beside the loss of the new
+/// Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, equation 3: next to the loss of the new
 /// task stands strength / 2 · Σ F (θ - θ*)² over all parameters and all former tasks. θ* are the parameters at the end of a
 /// task, F is the diagonal of the empirical Fisher information there: the mean over the task's samples of the squared gradient
 /// of the log likelihood of their labels. GNNCL (Han et al., 2020) trains on data sets one after another so.

@@ -19,7 +19,7 @@ use crate::{Error, Optimizer, Result};
 
 /// Trains a model on one batch.
 ///
-/// The trainer has moved the batch to the device and seeded the step; it measures time, counts samples, and tells
+/// The trainer has moved the batch to the device and seeded the step; it measures time, counts samples, and calls
 /// the callbacks. Clipping is the optimizer's, so no step can forget it.
 pub trait TrainStep<M: Model>: Send {
     /// Is shown all batches of the coming update, before the first of them is moved to the device: for steps in which
@@ -32,7 +32,7 @@ pub trait TrainStep<M: Model>: Send {
         Ok(())
     }
 
-    /// Updates the weights from `batch` and answers its loss, of which the trainer keeps the values.
+    /// Updates the weights from `batch` and returns its loss, of which the trainer keeps the values.
     ///
     /// # Errors
     /// Whatever went wrong; the run ends with it.
@@ -126,7 +126,7 @@ impl StepContext {
     /// The loss of an output that must have one.
     ///
     /// # Errors
-    /// [`Error::NoLabels`]; [`Error::NonFiniteLoss`] where reading the value does not wait for a device, or where
+    /// [`Error::NoLabels`]; the loss is not a scalar; [`Error::NonFiniteLoss`] where reading the value does not wait for a device, or where
     /// the run has to know.
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
         let loss = loss.ok_or(Error::NoLabels { location: self.location })?;

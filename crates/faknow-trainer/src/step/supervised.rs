@@ -11,7 +11,7 @@ use crate::{Error, Optimizer, Result, StepContext, TrainStep};
 /// The stock step: forward, backward, clip, update.
 ///
 /// By default it minimises the model's own loss. With a [`Criterion`] it minimises that in its place, or in the place of
-/// the part named [`Loss::CLASSIFICATION`] where the model's loss has parts. Validation goes on with the model's own loss,
+/// the part named [`Loss::CLASSIFICATION`] where the model's loss has parts. Validation uses the model's own loss,
 /// so that runs with different criteria can be compared.
 ///
 /// With class weights, the loss of a batch is divided by the weights of its labels rather than by their number. Where the
@@ -64,6 +64,10 @@ impl Supervised {
                 let value = self.value(criterion, &logits, labels)?;
                 Some(put_in_place(own, value)?)
             }
+            (Some(criterion), None, Some(labels)) => {
+                Some(Loss::single(self.value(criterion, &logits, labels)?))
+            }
+            (None, None, Some(_)) => return Err(Error::NoLoss { location: at.location }),
             (_, own, _) => own,
         };
         at.check_loss(loss, optimizer)

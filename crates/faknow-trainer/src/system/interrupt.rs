@@ -14,7 +14,7 @@ const EXIT_CODE: i32 = 130;
 /// A request to end a run after the present batch.
 ///
 /// Clones are handles to one request. A trainer that is given one looks at it after each batch; when it was made,
-/// the trainer writes the checkpoint `last`, closes its logs, and answers
+/// the trainer writes the checkpoint `last`, closes its logs, and returns
 /// [`StopReason::Interrupted`](faknow_callbacks::StopReason::Interrupted).
 ///
 /// ```
@@ -86,7 +86,7 @@ impl Interrupt {
         self.0.made.load(Ordering::SeqCst)
     }
 
-    /// Takes the request back, so that a run can go on.
+    /// Takes the request back, so that a run can continue.
     pub fn clear(&self) {
         self.0.made.store(false, Ordering::SeqCst);
         let is_honoured = self.0.listeners.load(Ordering::SeqCst) > 0;

@@ -1,9 +1,9 @@
-//! How much memory this process takes and may take, where the system tells (Linux).
+//! How much memory this process takes and may take, where the system reports it (Linux).
 
 use std::fs;
 
 /// Bytes that this process may still take: what the system has free or can free, or what is left of the limit of
-/// its control group if that is less. `None` where the system does not tell.
+/// its control group if that is less. `None` where the system does not report it.
 pub fn available_memory() -> Option<u64> {
     let free = kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
     let group = |name: &str| -> Option<u64> {
@@ -18,7 +18,7 @@ pub(crate) fn peak() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Lets the peak begin anew at the present memory. Where the system refuses, the old peak stays, and small sizes seem
+/// Restarts the peak at the current memory. Where the system refuses, the old peak stays, and small sizes seem
 /// to take as much as whatever came before.
 pub(crate) fn restart_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");

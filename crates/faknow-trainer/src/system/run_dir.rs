@@ -21,6 +21,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
+    /// Whether it was created for this run, and holds nothing yet.
+    is_new: bool,
     /// Locked as long as any clone lives, and by the system no longer than the process does.
     _lock: Option<Arc<File>>,
 }
@@ -66,10 +68,24 @@ impl RunDir {
             refuse(format!("cannot write into the folder: {e}; name another one, or change its permissions"))
         })?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, is_new: true, _lock: lock })
     }
 
-    /// The folder of a run that was begun before, to [resume](crate::Trainer::resume) it.
+    /// Opens the directory of a run that was started before, or creates it, for
+    /// [`auto_resume`](crate::TrainerBuilder::auto_resume).
+    ///
+    /// # Errors
+    /// The directory holds something else than a run, cannot be written, or another process is at work on the run.
+    pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        if path.join(LOCK).exists() || path.join("checkpoints").is_dir() {
+            Self::open(path)
+        } else {
+            Self::create(path)
+        }
+    }
+
+    /// Opens the directory of a run that was started before, to [resume](crate::Trainer::resume) it.
     ///
     /// # Errors
     /// There is no such folder, or another process is at work on the run.
@@ -79,7 +95,7 @@ impl RunDir {
             return Err(Error::RunDir { path, message: "no such folder; name that of a run".into() });
         }
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, is_new: false, _lock: lock })
     }
 
     /// Makes a folder `<model>-<UTC time>-<id>` below `parent`; the id keeps runs of the same second apart.
@@ -106,6 +122,11 @@ impl RunDir {
     /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the directory was created for this run, rather than opened.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The folder's own name, which is the run's name.

@@ -1,4 +1,4 @@
-//! Threads of libtorch beside those of everybody else.
+//! Threads of libtorch next to those of other libraries.
 
 use std::sync::Once;
 use std::sync::mpsc::channel;

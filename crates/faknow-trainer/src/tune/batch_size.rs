@@ -60,7 +60,7 @@ pub struct BatchSizeTrial {
     pub batch_size: usize,
     /// Samples that training takes in a second.
     pub samples_per_second: f64,
-    /// Bytes of memory that the process had at most meanwhile; `None` where the system does not tell, and for
+    /// Bytes of memory that the process had at most meanwhile; `None` where the system does not report it, and for
     /// training on another device.
     pub peak_memory: Option<u64>,
 }
@@ -138,7 +138,7 @@ impl BatchSizeSearch {
         Ok(())
     }
 
-    /// Searches with a measurement of one's own; an error of it that tells of too little memory ends the search.
+    /// Searches with a custom measurement; an error that reports too little memory ends the search.
     ///
     /// # Errors
     /// A setting is outside its range; any other error of the measurement.
@@ -179,7 +179,7 @@ impl<M: Model> Trainer<M> {
     /// Tries batch sizes, each in a few updates from the batches of the loader that `loader` makes for it. The
     /// batches should be the longest there are, which take the most memory; to be fair, all of one size.
     ///
-    /// Callbacks hear nothing of it. Afterwards weights, optimizer and run are as they were, also after an error;
+    /// Callbacks are not called. Afterwards weights, optimizer and run are as they were, also after an error;
     /// gradients are dropped.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl<M: Model> Trainer<M> {
         })
     }
 
-    /// Takes a first update, and then the time of each of so many others.
+    /// Takes a first update, and then measures each of `steps` others.
     fn measure(&mut self, loader: &dyn Loader<M::Batch>, steps: usize) -> Result<BatchSizeTrial> {
         memory::restart_peak();
         let mut fastest = 0.0;
@@ -208,7 +208,7 @@ impl<M: Model> Trainer<M> {
             let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
             let start = Instant::now();
             trainer.update_once(window, step, true)?;
-            if let Device::Cuda(device) = trainer.device {
+            if let Device::Cuda(device) = trainer.task.device {
                 Cuda::synchronize(device as i64);
             }
             // The first one also sets up what later ones find ready.
@@ -217,13 +217,13 @@ impl<M: Model> Trainer<M> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        let peak_memory = if self.device == Device::Cpu { memory::peak() } else { None };
+        let peak_memory = if self.task.device == Device::Cpu { memory::peak() } else { None };
         Ok(BatchSizeTrial { batch_size: 0, samples_per_second: fastest, peak_memory })
     }
 }
 
-/// The peak that twice the last size would have, if memory goes on growing with the samples as it did. One trial alone
-/// tells nothing of growth.
+/// The peak that twice the last size would have, if memory keeps growing with the samples as it did. One trial alone
+/// says nothing about growth.
 fn expected_memory(trials: &[BatchSizeTrial]) -> Option<u64> {
     let [.., before, last] = trials else { return None };
     let (before, last) = (before.peak_memory?, last.peak_memory?);
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(search(limited(163 * MIB), linear, memory), (vec![8, 16, 32], end, Some(32)));
         let (tried, _, _) = search(limited(164 * MIB), linear, memory);
         assert_eq!(tried, [8, 16, 32, 64]);
-        // Where the system does not tell, there is no limit.
+        // Where the system does not report it, there is no limit.
         assert_eq!(search(limited(1), linear, |_| None).1, BatchSizeEnd::Largest);
     }
 

@@ -57,11 +57,11 @@ impl LrRange {
 }
 
 impl<M: Model> Trainer<M> {
-    /// Trains for a moment while the learning rate grows, and answers how the loss went.
+    /// Trains for a moment while the learning rate grows, and returns how the loss went.
     ///
     /// The batches are those that a fit would take, epoch after epoch; of several parameter groups each keeps the
-    /// ratio of its rate to that of the optimizer's settings. The schedule has no part in it, and callbacks hear
-    /// nothing of it. The test ends early if the smoothed loss is more than 4 times the best, or the loss or the
+    /// ratio of its rate to that of the optimizer's settings. The schedule has no part in it, and callbacks are
+    /// not called. The test ends early if the smoothed loss is more than 4 times the best, or the loss or the
     /// gradients are not finite. Then weights, optimizer and run are as they were, also after an error; gradients
     /// are dropped.
     ///
@@ -75,6 +75,7 @@ impl<M: Model> Trainer<M> {
             trainer.for_each_window(train, range.steps, |trainer, step, window| {
                 let rate = range.rate(step);
                 trainer
+                    .optimization
                     .optimizer
                     .set_learning_rates(&ratios.iter().map(|ratio| rate * ratio).collect::<Vec<_>>());
                 match trainer.update_once(window, step, true) {
@@ -96,9 +97,9 @@ impl<M: Model> Trainer<M> {
 
     /// The rate of each parameter group, by that of the settings.
     fn lr_ratios(&self) -> Vec<f64> {
-        let configured = self.optimizer.configured_lr();
+        let configured = self.optimization.optimizer.configured_lr();
         let ratio = |own: &f64| if *own == configured { 1.0 } else { own / configured };
-        let ratios = self.optimizer.base_learning_rates().iter().map(ratio);
+        let ratios = self.optimization.optimizer.base_learning_rates().iter().map(ratio);
         // Without a rate in the settings there is nothing to compare to.
         ratios.map(|ratio| if ratio.is_finite() { ratio } else { 1.0 }).collect()
     }
@@ -108,7 +109,7 @@ impl<M: Model> Trainer<M> {
 #[derive(Default)]
 struct Curve {
     points: Vec<LrPoint>,
-    /// The exponential mean of the losses, which begins at 0.
+    /// The exponential mean of the losses, which starts at 0.
     mean: f64,
     best: Option<f64>,
     ended: LrRangeEnd,
@@ -122,7 +123,7 @@ impl Curve {
             return ControlFlow::Break(());
         }
         self.mean = SMOOTHING * self.mean + (1.0 - SMOOTHING) * loss;
-        // The weights of all losses so far add up to this: without it the mean would begin near 0.
+        // The weights of all losses so far add up to this: without it the mean would start near 0.
         let weight = 1.0 - SMOOTHING.powf(self.points.len() as f64 + 1.0);
         let smoothed = self.mean / weight;
         self.points.push(LrPoint { rate, loss, smoothed });

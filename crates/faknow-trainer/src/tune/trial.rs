@@ -18,24 +18,24 @@ impl<M: Model> Trainer<M> {
         let _inside = self.run.span().entered();
         let _guard = self.settings.interrupt.install();
         let weights = weights::snapshot(&self.run.vars);
-        let step = copy(&self.step.state()?);
-        let profile = self.profile;
-        let fresh = self.optimizer.fresh()?;
-        let own = std::mem::replace(&mut self.optimizer, fresh);
+        let step = copy(&self.task.step.state()?);
+        let profile = self.state.profile;
+        let fresh = self.optimization.optimizer.fresh()?;
+        let own = std::mem::replace(&mut self.optimization.optimizer, fresh);
         let result = work(self);
-        self.optimizer.set_window(Window::default());
-        self.optimizer.zero_grad();
-        self.optimizer = own;
-        self.profile = profile;
+        self.optimization.optimizer.set_window(Window::default());
+        self.optimization.optimizer.zero_grad();
+        self.optimization.optimizer = own;
+        self.state.profile = profile;
         let put_back = weights::restore(&self.run.vars, &weights, Path::new("weights before the trial"))
             .map_err(Error::from)
             .and_then(|()| self.put_step_back(&step));
-        // What went wrong first is what to tell.
+        // The first error is the one to return.
         let result = result?;
         put_back.map(|()| result)
     }
 
-    /// Gives `work` the batches of so many updates, epoch after epoch, until it breaks off.
+    /// Gives `work` the batches of `n_windows` updates, epoch after epoch, until it breaks off.
     pub(crate) fn for_each_window(
         &mut self,
         train: &dyn Loader<M::Batch>,
@@ -55,7 +55,10 @@ impl<M: Model> Trainer<M> {
                 if self.settings.interrupt.is_requested() {
                     return Err(Error::Interrupted);
                 }
-                let window = batches.by_ref().take(self.settings.accumulate).collect::<Result<Vec<_>>>()?;
+                let window = batches
+                    .by_ref()
+                    .take(self.settings.accumulate_grad_batches)
+                    .collect::<Result<Vec<_>>>()?;
                 if window.is_empty() {
                     break;
                 }
@@ -74,10 +77,10 @@ impl<M: Model> Trainer<M> {
 
     fn put_step_back(&mut self, before: &State) -> Result<()> {
         // A step without a state need not be able to take one.
-        if before.is_empty() && self.step.state()?.is_empty() {
+        if before.is_empty() && self.task.step.state()?.is_empty() {
             return Ok(());
         }
-        self.step.restore(before)
+        self.task.step.restore(before)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faknow_data::{DataLoader, Dataset as _, Folds, TensorDataset};
-use faknow_metrics::{Decision, Calibration};
+use faknow_metrics::{Calibration, Decision};
 use faknow_model::{Mode, Model, Output, loss};
 use faknow_trainer::{OptimizerConfig, Result, Trainer, cross_validate};
 use tch::{Device, Kind, Tensor, nn};

@@ -252,9 +252,9 @@ impl End {
             let mut all = checkpoint.state;
             // A run that fails or is interrupted is saved out of turn; what is due there it does when it goes on.
             let books = all.as_object_mut().unwrap();
-            books.remove("saved_at");
+            books["fit"].as_object_mut().unwrap().remove("saved_at");
             if name != "last" {
-                books.remove("kept");
+                books.remove("checkpoints");
             }
             for (group, tensors) in &checkpoint.tensors {
                 for (tensor, value) in tensors {

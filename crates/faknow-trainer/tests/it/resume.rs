@@ -256,5 +256,5 @@ fn a_run_folder_that_is_none_cannot_be_resumed() {
     assert!(error.contains("no such folder"), "{error}");
     let mut trainer = toy::trainer().build().unwrap();
     let error = trainer.resume(&train_data(), None).unwrap_err().to_string();
-    assert_eq!(error, "run_dir: expected the folder of the run to resume, got none");
+    assert_eq!(error, "run_dir: expected the directory of the run to resume, got none");
 }

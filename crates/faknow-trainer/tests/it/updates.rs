@@ -112,8 +112,8 @@ fn rates_that_no_optimizer_can_use_are_refused_before_the_update() {
     };
     check(&[f64::NAN], "numbers of at least 0, got NaN");
     check(&[-0.5], "numbers of at least 0, got -0.5");
-    check(&[], "1, one a group, got 0");
-    check(&[0.1, 0.1], "1, one a group, got 2");
+    check(&[], "1, one per parameter group, got 0");
+    check(&[0.1, 0.1], "1, one per parameter group, got 2");
 }
 
 /// One epoch of three batches by hand, with gradients changed by `clip`; also the mean of the norms before that.

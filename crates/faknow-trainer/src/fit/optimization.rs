@@ -1,0 +1,122 @@
+//! How weights follow from gradients: the optimizer, its learning rates, and the average of the weights.
+
+use faknow_callbacks::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::checkpoint::part::{Checkpointable, from_state, to_state};
+use crate::error::setting;
+use crate::fit::averages::WeightAverage;
+use crate::schedule::{BuildSchedule, Plan, Schedule, Unit};
+use crate::{Optimizer, Result};
+
+/// The optimizer with what changes its learning rates, and the average of the weights.
+pub(crate) struct Optimization {
+    pub(crate) optimizer: Optimizer,
+    pub(crate) learning_rates: LearningRates,
+    pub(crate) average: Option<WeightAverage>,
+}
+
+/// What changes the learning rates: the schedule, and rollbacks.
+pub(crate) struct LearningRates {
+    build_schedule: Option<Box<dyn BuildSchedule>>,
+    schedule: Option<Box<dyn Schedule>>,
+    /// Factor on every learning rate, below 1 after a rollback.
+    factor: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    factor: f64,
+    schedule: Option<Value>,
+}
+
+impl Optimization {
+    pub(crate) fn new(
+        optimizer: Optimizer,
+        build_schedule: Option<Box<dyn BuildSchedule>>,
+        average: Option<WeightAverage>,
+    ) -> Self {
+        let learning_rates = LearningRates { build_schedule, schedule: None, factor: 1.0 };
+        Self { optimizer, learning_rates, average }
+    }
+
+    /// Builds the schedule for a fit of this length; that of a run that was fitted before continues where it stands.
+    /// Returns the learning rates that the fit starts with, if it starts with others than the run has.
+    pub(crate) fn start(&mut self, length: &Plan, continues: bool) -> Result<Option<Vec<f64>>> {
+        let rates = &mut self.learning_rates;
+        let former = rates.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| continues);
+        let base_rates = self.optimizer.base_learning_rates();
+        rates.schedule = rates.build_schedule.as_ref().map(|s| s.build(base_rates, length)).transpose()?;
+        if let (Some(former), Some(schedule)) = (former, &mut rates.schedule) {
+            schedule.restore(&former)?;
+        }
+        let base_rates = (!continues).then(|| rates.lowered(base_rates.to_vec()));
+        Ok(rates.scheduled().or(base_rates))
+    }
+
+    /// Applies settings of the optimizer that are others than those of the restored checkpoint: gives the groups their
+    /// weight decays, and returns the learning rates where the schedule stands.
+    pub(crate) fn apply_settings(&mut self) -> Result<Vec<f64>> {
+        self.optimizer.apply_weight_decays()?;
+        let rates = &self.learning_rates;
+        Ok(rates.scheduled().unwrap_or_else(|| rates.lowered(self.optimizer.base_learning_rates().to_vec())))
+    }
+
+    /// Gives the optimizer the run's learning rates, which the schedule or a callback may have changed.
+    pub(crate) fn take_learning_rates(&mut self, rates: &[f64]) -> Result<()> {
+        let n_groups = self.optimizer.learning_rates().len();
+        if rates.len() != n_groups {
+            let expected = format!("{n_groups}, one per parameter group");
+            return Err(setting("learning_rates of the run", &expected, rates.len()));
+        }
+        if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+            return Err(setting("learning_rates of the run", "numbers of at least 0", rate));
+        }
+        self.optimizer.set_learning_rates(rates);
+        Ok(())
+    }
+}
+
+impl LearningRates {
+    /// Steps the schedule if this is its unit; returns the learning rates that it then asks for.
+    pub(crate) fn step(&mut self, unit: Unit, monitored: Option<f64>) -> Result<Option<Vec<f64>>> {
+        match &mut self.schedule {
+            Some(schedule) if schedule.unit() == unit => schedule.step(monitored)?,
+            _ => return Ok(None),
+        }
+        Ok(self.scheduled())
+    }
+
+    /// Lowers every learning rate from now on; returns the factor on those of the settings.
+    pub(crate) fn lower(&mut self, factor: f64) -> f64 {
+        self.factor *= factor;
+        self.factor
+    }
+
+    fn scheduled(&self) -> Option<Vec<f64>> {
+        self.schedule.as_ref().map(|schedule| self.lowered(schedule.learning_rates()))
+    }
+
+    fn lowered(&self, rates: Vec<f64>) -> Vec<f64> {
+        rates.into_iter().map(|rate| rate * self.factor).collect()
+    }
+}
+
+/// A run that has a schedule only now starts it at its beginning.
+impl Checkpointable for LearningRates {
+    fn state(&self) -> Result<State> {
+        let schedule = self.schedule.as_ref().map(|schedule| schedule.state());
+        to_state("learning rates", &Saved { factor: self.factor, schedule })
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let saved: Saved = from_state("learning rates", state)?;
+        self.factor = saved.factor;
+        if let (Some(schedule), Some(state)) = (&mut self.schedule, &saved.schedule) {
+            schedule.restore(state)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Resuming a run from a checkpoint, and going back to one after a loss that is not finite.
+
+use faknow_callbacks::{FitStart, StopReason};
+use faknow_model::Model;
+
+use crate::checkpoint::names::LAST;
+use crate::checkpoint::part::{SavedRun, from_state};
+use crate::checkpoint::resume::{ChangeKind, Resume, changed_settings, first_difference};
+use crate::checkpoint::{Checkpoint, CheckpointInfo};
+use crate::error::setting;
+use crate::fit::limits::FitData;
+use crate::fit::non_finite::{MAX_ROLL_BACKS, NonFinite};
+use crate::fit::saving::{CALLBACKS, SETTINGS, SavedSettings};
+use crate::fit::state::FitState;
+use crate::{Error, Result, Trainer};
+
+impl<M: Model> Trainer<M> {
+    /// Restores the run from a checkpoint; returns why it has ended already, if it has.
+    pub(crate) fn resume_run(
+        &mut self,
+        resume: &Resume,
+        data: &FitData<'_, M::Batch>,
+    ) -> Result<Option<StopReason>> {
+        let Some(store) = self.checkpointer.store() else {
+            return Err(setting("run_dir", "the directory of the run to resume", "none"));
+        };
+        store.clean()?;
+        if !self.checkpointer.has_checkpoint() {
+            // Killed before there was anything to save: the run starts, and the logs forget what they have recorded.
+            tracing::info!("there is no checkpoint yet: starting the run");
+            self.prepare(data, self.settings.max_epochs())?;
+            self.start_callbacks(FitStart::Resumed)?;
+            self.check_validation(data)?;
+            self.save_start()?;
+            return Ok(None);
+        }
+        let checkpoint = store.read(&resume.from)?;
+        let part = |name: &str| checkpoint.part(name).unwrap_or_default();
+        let SavedRun { progress: saved, .. } = from_state("run", &part("run"))?;
+        let settings: SavedSettings = from_state(SETTINGS, &part(SETTINGS))?;
+        let fit: FitState = from_state("fit", &part("fit"))?;
+        // A run of several fits has more epochs than its setting.
+        let epochs = |settings: &serde_json::Map<_, _>| settings.get("trainer.epochs").cloned();
+        let is_same_length = epochs(&settings.hyperparameters) == epochs(self.run.hyperparameters());
+        let max_epochs = if is_same_length { saved.max_epochs } else { self.settings.max_epochs() };
+        self.prepare(data, max_epochs)?;
+        self.check_changes(&settings, &fit, resume)?;
+        let (changes, _) = changed_settings(&settings.hyperparameters, self.run.hyperparameters(), &[]);
+        let is_changed = |prefix: &str| changes.iter().any(|change| change.name.starts_with(prefix));
+        self.restore(&checkpoint)?;
+        if is_changed("optimizer.") {
+            self.run.learning_rates = self.optimization.apply_settings()?;
+        }
+        self.branch_off(&checkpoint.info)?;
+        self.start_callbacks(FitStart::Resumed)?;
+        self.restore_callbacks(&checkpoint)?;
+        let Some(ended) = self.state.ended.take() else { return Ok(None) };
+        if self.can_continue(&ended, saved.max_epochs, is_changed("early_stopping.")) {
+            return Ok(None);
+        }
+        tracing::info!(
+            "the run has ended already ({ended}), and may take no more epochs, steps or time than before"
+        );
+        Ok(Some(ended))
+    }
+
+    /// Goes back to the last checkpoint, to continue from there at a lower learning rate.
+    pub(crate) fn roll_back(&mut self, error: Error) -> Result<()> {
+        let (Some(store), true) = (self.checkpointer.store(), self.state.n_rollbacks < MAX_ROLL_BACKS) else {
+            return Err(error);
+        };
+        let checkpoint = store.read(LAST)?;
+        let n_rollbacks = self.state.n_rollbacks + 1;
+        self.restore(&checkpoint)?;
+        self.state.n_rollbacks = n_rollbacks;
+        let factor = self.optimization.learning_rates.lower(NonFinite::ROLL_BACK_FACTOR);
+        self.run.learning_rates.iter_mut().for_each(|rate| *rate *= NonFinite::ROLL_BACK_FACTOR);
+        self.start_callbacks(FitStart::RolledBack)?;
+        self.restore_callbacks(&checkpoint)?;
+        tracing::warn!(
+            "{error}; rolled back to step {} (epoch {}), continuing with {factor} of the learning rate",
+            self.run.step(),
+            self.run.epoch()
+        );
+        // A run that is killed now must not be resumed at the old rate.
+        self.save_last(false)
+    }
+
+    fn restore_callbacks(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        Ok(self.callbacks.restore(&checkpoint.part(CALLBACKS).unwrap_or_default())?)
+    }
+
+    /// Leaves the checkpoints of later steps alone, and finds the best one on the way to this one.
+    fn branch_off(&mut self, from: &CheckpointInfo) -> Result<()> {
+        self.checkpointer.fork_from(from)?;
+        let best = self.run.best().cloned();
+        let best = self.checkpointer.restore_best(best, self.run.monitor(), self.run.history())?;
+        self.run.progress_mut().best = best;
+        Ok(())
+    }
+
+    /// Refuses data, model and settings that are not those of the run.
+    fn check_changes(&self, saved: &SavedSettings, fit: &FitState, resume: &Resume) -> Result<()> {
+        let refuse = |what: ChangeKind, difference: String| {
+            if resume.allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
+        };
+        let (old, new) = (&fit.fingerprints, &self.state.fingerprints);
+        if let Some(difference) = first_difference(&old.variables, &new.variables) {
+            return Err(Error::OtherModel { difference });
+        }
+        let (old_settings, new_settings) = (&saved.hyperparameters, self.run.hyperparameters());
+        let (changes, ignored) = changed_settings(old_settings, new_settings, &resume.ignored_settings);
+        for change in changes {
+            refuse(change.kind, change.difference)?;
+        }
+        for change in ignored {
+            tracing::info!("{}", change.difference);
+        }
+        for ((what, old), (_, new)) in old.data().into_iter().zip(new.data()) {
+            if old != new {
+                refuse(ChangeKind::Data, format!("the {what} had {old}, now {new}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a run that has ended may now take more steps: it may be longer, or the rule that ended it has changed.
+    fn can_continue(&self, ended: &StopReason, max_epochs_before: usize, is_rule_changed: bool) -> bool {
+        let has_epochs = self.run.epoch() < self.run.max_epochs();
+        let is_longer = self.run.max_epochs() > max_epochs_before;
+        match ended {
+            StopReason::Interrupted => true,
+            StopReason::Completed => has_epochs,
+            StopReason::Limit { .. } => {
+                has_epochs && self.settings.limit_reached(&self.run.timestamp()).is_none()
+            }
+            _ => has_epochs && (is_longer || is_rule_changed),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! From a run to its checkpoints: which parts a checkpoint has, when one is written, and how a run is restored from one.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use faknow_callbacks::State;
+use faknow_metrics::EpochRecord;
+use faknow_model::{Model, weights};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tch::Tensor;
+
+use crate::checkpoint::checkpointer::MODEL;
+use crate::checkpoint::names::{BEST, LAST};
+use crate::checkpoint::part::{Checkpointable, to_state};
+use crate::checkpoint::{Checkpoint, CheckpointInfo};
+use crate::fit::averages;
+use crate::fit::optimization::Optimization;
+use crate::{Result, Trainer};
+
+/// The part that callbacks share; it is restored after they were started.
+pub(crate) const CALLBACKS: &str = "callbacks";
+/// The settings that a run is trained with; they are only compared with those of a resumed run.
+pub(crate) const SETTINGS: &str = "settings";
+/// The weights that training continues with, where a detector uses their average.
+const TRAINING: &str = "training";
+
+/// What a checkpoint has of the settings.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SavedSettings {
+    pub(crate) hyperparameters: Map<String, Value>,
+}
+
+impl<M: Model> Trainer<M> {
+    /// The parts of the run, in the order in which they are restored, after the weights.
+    fn parts(&mut self) -> [(&'static str, &mut dyn Checkpointable); 7] {
+        let Self { run, task, optimization, state, checkpointer, .. } = self;
+        let Optimization { optimizer, learning_rates, average } = optimization;
+        [
+            ("run", run),
+            ("fit", state),
+            ("checkpoints", checkpointer),
+            ("optimizer", optimizer),
+            ("learning_rates", learning_rates),
+            (TRAINING, average),
+            ("step", &mut task.step),
+        ]
+    }
+
+    /// Returns the entire run as it stands. Nothing is copied: it is to be written at once.
+    fn checkpoint(&mut self) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint { info: self.checkpoint_info(), ..Checkpoint::default() };
+        checkpoint.insert_part(MODEL, State { tensors: self.weights_in_use(), ..State::default() });
+        for (name, part) in self.parts() {
+            checkpoint.insert_part(name, part.state()?);
+        }
+        checkpoint.insert_part(CALLBACKS, Checkpointable::state(&self.callbacks)?);
+        let hyperparameters = self.run.hyperparameters().clone();
+        checkpoint.insert_part(SETTINGS, to_state(SETTINGS, &SavedSettings { hyperparameters })?);
+        Ok(checkpoint)
+    }
+
+    fn checkpoint_info(&self) -> CheckpointInfo {
+        let run = &self.run;
+        let validated = run.monitor().and_then(|monitor| {
+            let history = run.history();
+            let record =
+                history.epochs.iter().chain(&history.inside).rfind(|record| record.step == run.step())?;
+            Some((monitor.name.clone(), monitor.value(record)?))
+        });
+        let (monitor, value) = validated.unzip();
+        CheckpointInfo {
+            branch: self.checkpointer.branch(run.step()),
+            epoch: run.epoch(),
+            batch: if self.state.epoch.is_open { run.batch() } else { 0 },
+            step: run.step(),
+            samples: run.samples(),
+            monitor,
+            value,
+            ended: self.state.ended.as_ref().map(|ended| ended.code().to_owned()),
+        }
+    }
+
+    /// Restores everything but the callbacks.
+    pub(crate) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let part = |name: &str| checkpoint.part(name).unwrap_or_default();
+        let origin = self.checkpointer.store().map(|store| store.path(LAST)).unwrap_or_default();
+        weights::restore(&self.run.vars, &part(MODEL).tensors, &origin)?;
+        if self.optimization.average.is_none() {
+            averages::restore_training_weights(&self.run.vars, &part(TRAINING))?;
+        }
+        for (name, own) in self.parts() {
+            own.restore(&part(name))?;
+        }
+        self.state.to_device(self.task.device);
+        Ok(())
+    }
+
+    /// Ranks a validation that is in the history; returns whether a checkpoint is to be written for it.
+    pub(crate) fn rank(&mut self, record: &EpochRecord, is_inside: bool) -> Result<bool> {
+        let Some(monitor) = self.run.monitor().cloned().filter(|_| record.valid.is_some()) else {
+            return Ok(false);
+        };
+        let best_value = self.run.best().map(|best| best.value);
+        let monitors = self.run.monitors();
+        let (rank, best) = self.checkpointer.rank((&monitor, best_value), monitors, record, is_inside)?;
+        if best.is_some() {
+            self.run.progress_mut().best = best;
+            let weights = self.weights_in_use();
+            self.checkpointer.keep_best(&weights);
+        }
+        Ok(rank.is_retained && self.checkpointer.store().is_some())
+    }
+
+    /// Writes `last`, and what else is to be retained of it.
+    pub(crate) fn save_last(&mut self, improved: bool) -> Result<()> {
+        if self.checkpointer.store().is_none() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let now = self.run.timestamp();
+        if self.checkpointer.is_due(&self.state.saved_at, &now) {
+            let is_inside = self.run.batch() < self.run.n_batches();
+            self.checkpointer.retain_newest(self.run.epoch(), self.run.step(), is_inside);
+        }
+        self.state.saved_at = now;
+        self.write_last()?;
+        self.state.profile.checkpoints += start.elapsed().as_secs_f64();
+        self.notify_saved(LAST)?;
+        let is_best = improved && self.run.best().is_some_and(|best| best.step == self.run.step());
+        if is_best { self.notify_saved(BEST) } else { Ok(()) }
+    }
+
+    /// Writes `last` although it is not due, because the run ends here early. What is still to be done at this point (a
+    /// validation, a checkpoint that is retained) the resumed run does.
+    pub(crate) fn save_on_interrupt(&mut self) -> Result<()> {
+        if self.checkpointer.store().is_none() {
+            return Ok(());
+        }
+        self.write_last()?;
+        self.notify_saved(LAST)
+    }
+
+    /// After an error: saves the run as `last` if it can be resumed from here, else as `failed`. That this fails too must
+    /// not hide the first error.
+    pub(crate) fn save_after_error(&mut self) {
+        if self.run.step() == 0 || self.checkpointer.store().is_none() {
+            return;
+        }
+        let saved = if self.state.is_consistent { self.write_last_if_changed() } else { self.write_failed() };
+        if let Err(unsaved) = saved {
+            tracing::warn!("the run could not be saved after the error: {unsaved}");
+        }
+    }
+
+    fn write_last_if_changed(&mut self) -> Result<()> {
+        let now = self.checkpoint_info();
+        let last = self.checkpointer.store().and_then(|store| store.read_info(LAST).ok());
+        let is_unchanged =
+            last.is_some_and(|last| (last.id(), last.batch, last.epoch) == (now.id(), now.batch, now.epoch));
+        if is_unchanged { Ok(()) } else { self.write_last() }
+    }
+
+    fn write_last(&mut self) -> Result<()> {
+        let checkpoint = self.checkpoint()?;
+        self.checkpointer.save_last(&checkpoint)
+    }
+
+    fn write_failed(&mut self) -> Result<()> {
+        let checkpoint = self.checkpoint()?;
+        self.checkpointer.save_failed(&checkpoint)
+    }
+
+    fn notify_saved(&mut self, name: &str) -> Result<()> {
+        match self.checkpointer.saved(name) {
+            Some(saved) => Ok(self.callbacks.on_checkpoint(&mut self.run, &saved)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Handles to the weights that a detector would use now: their average, if there is one.
+    fn weights_in_use(&self) -> BTreeMap<String, Tensor> {
+        let own = self.run.vars.variables().into_iter().map(|(name, tensor)| (name, tensor.detach()));
+        let mut tensors: BTreeMap<String, Tensor> = own.collect();
+        if let Some(average) = &self.optimization.average {
+            let averaged =
+                average.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+            tensors.extend(averaged);
+        }
+        tensors
+    }
+}

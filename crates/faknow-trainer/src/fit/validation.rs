@@ -1,0 +1,140 @@
+//! Validations, at the end of an epoch or inside it, and the record of an epoch.
+
+use std::time::Instant;
+
+use faknow_callbacks::{Callbacks, Flow, Phase, Run};
+use faknow_data::Loader;
+use faknow_metrics::{EpochRecord, Evaluation, Score};
+use faknow_model::Model;
+
+use crate::error::Location;
+use crate::fit::evaluation::evaluate_at;
+use crate::fit::non_finite::with_tensor_name;
+use crate::schedule::Unit;
+use crate::step::non_finite;
+use crate::{Error, Result, Trainer};
+
+impl<M: Model> Trainer<M> {
+    /// Validates between two updates of an epoch; returns whether a checkpoint is to be written for it.
+    pub(crate) fn validate_inside(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
+        let mut record = self.record()?;
+        let mut evaluation = match self.validate(valid, &mut record) {
+            // The update before it is done; the loop sees the request too.
+            Err(Error::Interrupted) => return Ok(false),
+            result => result?,
+        };
+        self.run.progress_mut().history.inside.push(record.clone());
+        let improved = self.rank(&record, true)?;
+        self.step_schedule(Unit::Validation, Some(&record))?;
+        if let Flow::Stop(reason) = self.notify_validated(&mut evaluation)? {
+            self.state.stopping = Some(reason);
+        }
+        Ok(improved)
+    }
+
+    /// Validates the weights, or their average, into `record`.
+    pub(crate) fn validate(
+        &mut self,
+        valid: &dyn Loader<M::Batch>,
+        record: &mut EpochRecord,
+    ) -> Result<Evaluation> {
+        let start = Instant::now();
+        self.callbacks.on_evaluation_start(&mut self.run, Phase::Valid)?;
+        if let Some(average) = &mut self.optimization.average {
+            average.swap()?;
+        }
+        let evaluation = self.evaluate(valid, Phase::Valid);
+        // Back, however it ended: training continues with the weights themselves.
+        if let Some(average) = &mut self.optimization.average {
+            average.swap()?;
+        }
+        let evaluation = evaluation?;
+        self.state.profile.validation += start.elapsed().as_secs_f64();
+        record.valid_seconds = evaluation.seconds;
+        record.valid = Some(evaluation.scores.clone());
+        if let Some(monitor) = self.run.monitor() {
+            monitor.require(record)?;
+        }
+        self.state.validated_at = self.run.timestamp();
+        Ok(evaluation)
+    }
+
+    pub(crate) fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
+        let Self { task, run, callbacks, settings, .. } = self;
+        let epoch = if phase == Phase::Valid { run.epoch() } else { 0 };
+        let metrics = &task.metrics;
+        let evaluation = evaluate_at((phase, epoch), &task.model, loader, metrics, task.device, |progress| {
+            callbacks.on_evaluation_batch_end(run, phase, progress)?;
+            // A test has nothing to save: its run has ended.
+            if phase == Phase::Valid && settings.interrupt.is_requested() {
+                return Err(Error::Interrupted);
+            }
+            Ok(())
+        });
+        evaluation.map_err(|error| with_tensor_name(error, &run.vars))
+    }
+
+    /// Notifies the callbacks of a validation that is in the history.
+    pub(crate) fn notify_validated(&mut self, evaluation: &mut Evaluation) -> Result<Flow> {
+        self.notify(|callbacks, run| Ok(callbacks.on_evaluation_end(run, Phase::Valid, evaluation)?))
+    }
+
+    /// Whether an epoch that is not the last is followed by a validation.
+    pub(crate) fn validates_after_epoch(&self) -> bool {
+        let now = self.run.timestamp();
+        self.settings.validate_every.is_none_or(|every| every.is_due(&self.state.validated_at, &now))
+    }
+
+    /// Returns the epoch so far. On a device its losses are read, and found finite or not, only now.
+    pub(crate) fn record(&self) -> Result<EpochRecord> {
+        let epoch = &self.state.epoch;
+        let mut train = epoch.sums.means()?;
+        self.run.progress().logged.write_to(&mut train);
+        let location = Location::training(self.run.epoch(), self.run.batch());
+        if epoch.sums.is_empty() && self.state.n_skips > 0 {
+            train.insert("loss", Score::undefined("every update of the epoch was skipped"));
+        }
+        match train.value("loss") {
+            Some(loss) if loss.is_finite() => {}
+            None if train.get("loss").is_some() => {}
+            loss => {
+                let loss = loss.unwrap_or(f64::NAN);
+                return Err(non_finite(location, loss, Vec::new(), &self.optimization.optimizer));
+            }
+        }
+        Ok(EpochRecord {
+            epoch: self.run.epoch(),
+            step: self.run.step(),
+            samples: self.run.samples(),
+            train,
+            valid: None,
+            learning_rates: epoch.learning_rates.clone(),
+            grad_norm: epoch.norms.mean()?,
+            train_seconds: epoch.seconds,
+            valid_seconds: 0.0,
+        })
+    }
+
+    /// Steps the schedule if this is its unit, and takes its learning rates; `validation` is the latest.
+    pub(crate) fn step_schedule(&mut self, unit: Unit, validation: Option<&EpochRecord>) -> Result<()> {
+        let monitored = match (self.run.monitor(), validation) {
+            (Some(monitor), Some(record)) => monitor.value(record),
+            _ => None,
+        };
+        if let Some(rates) = self.optimization.learning_rates.step(unit, monitored)? {
+            self.run.learning_rates = rates;
+        }
+        Ok(())
+    }
+
+    /// Calls the callbacks, and takes the time.
+    pub(crate) fn notify<T>(
+        &mut self,
+        call: impl FnOnce(&mut Callbacks, &mut Run) -> Result<T>,
+    ) -> Result<T> {
+        let start = Instant::now();
+        let result = call(&mut self.callbacks, &mut self.run);
+        self.state.profile.callbacks += start.elapsed().as_secs_f64();
+        result
+    }
+}

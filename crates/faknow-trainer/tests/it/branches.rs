@@ -1,0 +1,271 @@
+//! Going back to an earlier checkpoint, other monitors and limits: nothing is lost, and nothing is accepted and ignored.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use faknow_callbacks::{Callback, EarlyStopping, Flow, HookResult, Interval, Run, StopReason, on_batch_end};
+use faknow_metrics::{Direction, Metrics};
+use faknow_trainer::checkpoint::CheckpointStore;
+use faknow_trainer::schedule::{ScheduleConfig, WarmupLinear};
+use faknow_trainer::{
+    ChangeKind, CheckpointPolicy, Error, FitReport, Interrupt, OptimizerConfig, Resume, RunDir, Trainer,
+    TrainerBuilder,
+};
+use tch::nn::VarStore;
+
+use crate::toy::{self, Toy, scripted, train_data, valid_data, weights};
+
+/// Names and contents (branch and step) of all checkpoints but `last` and `previous`.
+fn checkpoints(dir: &Path) -> BTreeMap<String, (u32, u64)> {
+    let entries = CheckpointStore::new(dir).list().into_iter();
+    let others = entries.filter(|entry| !["last", "previous"].contains(&entry.name.as_str()));
+    others.map(|entry| (entry.name, entry.info.map(|info| (info.branch, info.step)).unwrap())).collect()
+}
+
+fn fit(builder: TrainerBuilder<Toy>, dir: &Path) -> FitReport {
+    let mut trainer = builder.run_dir(RunDir::create(dir).unwrap()).build().unwrap();
+    trainer.fit(&train_data(), Some(&valid_data())).unwrap()
+}
+
+fn resume(builder: TrainerBuilder<Toy>, dir: &Path, how: &Resume) -> (FitReport, Trainer<Toy>) {
+    let mut trainer = builder.run_dir(RunDir::open(dir).unwrap()).build().unwrap();
+    let report = trainer.resume_from(how, &train_data(), Some(&valid_data())).unwrap();
+    (report, trainer)
+}
+
+fn from(name: &str) -> Resume {
+    Resume { from: name.to_owned(), ..Resume::default() }
+}
+
+fn scored(scores: &[f64]) -> TrainerBuilder<Toy> {
+    let policy = CheckpointPolicy { keep: 20, ..CheckpointPolicy::default() };
+    toy::judged_by(scores).max_epochs(scores.len()).checkpoints(policy)
+}
+
+#[test]
+fn going_back_leaves_the_checkpoints_of_later_steps_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    fit(scored(&[0.1, 0.2, 0.3, 0.4, 0.9, 0.6]), &dir);
+    let before = checkpoints(&dir);
+    let expected: Vec<String> =
+        ["best"].map(String::from).into_iter().chain((1..=6).map(|n| format!("epoch-{n:04}"))).collect();
+    assert_eq!(before.keys().cloned().collect::<Vec<_>>(), expected);
+
+    // Back to the third epoch, and to the fifth on another way.
+    let (report, _) = resume(scored(&[0.5, 0.4]).max_epochs(5), &dir, &from("epoch-0003"));
+    assert_eq!(report.history.epochs.len(), 5);
+    let after = checkpoints(&dir);
+    for (name, content) in before.iter().filter(|(name, _)| name.starts_with("epoch-")) {
+        assert_eq!(after.get(name), Some(content), "{name}");
+    }
+    assert_eq!((after["epoch-0004-b1"], after["epoch-0005-b1"]), ((1, 12), (1, 15)));
+    // What `last` and `best` held stays, and the best is the best of this way.
+    assert_eq!((after["last-b0"], after["best-b0"]), ((0, 18), (0, 15)));
+    assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((4, 0.5)));
+    assert_eq!(after["best"], (1, 12));
+    let last = CheckpointStore::new(&dir).verify("last").unwrap();
+    assert_eq!((last.branch, last.step), (1, 15));
+
+    // The former branch can be resumed too.
+    let (report, _) = resume(scored(&[0.7]).max_epochs(7), &dir, &from("last-b0"));
+    assert_eq!(report.history.epochs.len(), 7);
+    let then = checkpoints(&dir);
+    assert!(
+        after.iter().all(|(name, content)| name == "best" || then.get(name) == Some(content)),
+        "{then:?}"
+    );
+    assert_eq!((then["epoch-0007-b2"], then["last-b1"], then["best"]), ((2, 21), (1, 15), (0, 15)));
+    assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((5, 0.9)));
+}
+
+#[test]
+fn a_run_that_is_resumed_from_its_last_checkpoint_stays_on_its_branch() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    fit(scored(&[0.1, 0.2]), &dir);
+    resume(scored(&[0.3]).max_epochs(3), &dir, &Resume::default());
+    assert_eq!(checkpoints(&dir)["epoch-0003"], (0, 9));
+}
+
+#[test]
+fn another_monitor_starts_from_its_own_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let builder = |monitor: &str, errors: &[f64], epochs: usize| {
+        let score = scripted("score", Direction::Maximize, &[0.9, 0.8, 0.7, 0.6, 0.5]);
+        let metrics = Metrics::empty().with(score).unwrap();
+        let metrics = metrics.with(scripted("errors", Direction::Minimize, errors)).unwrap();
+        let policy = CheckpointPolicy { keep: 20, ..CheckpointPolicy::default() };
+        toy::trainer().metrics(metrics).monitor(monitor).max_epochs(epochs).checkpoints(policy)
+    };
+    let report = fit(builder("score", &[0.5, 0.2, 0.4], 3), &dir);
+    assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((1, 0.9)));
+    // The second epoch was the best by `errors`, and the next two are worse.
+    let (report, trainer) = resume(builder("errors", &[0.3, 0.3], 5), &dir, &Resume::default());
+    let best = report.best.unwrap();
+    assert_eq!((best.monitor.as_str(), best.epoch, best.value), ("errors", 2, 0.2));
+    assert_eq!(checkpoints(&dir)["best"], (0, 6));
+    let of_epoch = toy::saved(&dir.join("checkpoints/epoch-0002/model.safetensors"));
+    assert_eq!(weights(&trainer.run().vars), of_epoch);
+}
+
+#[test]
+fn early_stopping_by_another_monitor_counts_its_own_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let builder = |monitor: &str, errors: &[f64]| {
+        let score = scripted("score", Direction::Maximize, &[0.1, 0.2, 0.3, 0.4]);
+        let metrics = Metrics::empty().with(score).unwrap();
+        let metrics = metrics.with(scripted("errors", Direction::Minimize, errors)).unwrap();
+        let stopping = EarlyStopping::new(2).monitor(monitor);
+        toy::trainer().metrics(metrics).monitor(monitor).max_epochs(4).callback(stopping)
+    };
+    let stop = on_batch_end(|run, _| if run.step() == 7 { panic!("killed") } else { Ok(Flow::Continue) });
+    let run_dir = RunDir::create(&dir).unwrap();
+    let mut trainer = builder("score", &[0.5, 0.7]).callback(stop).run_dir(run_dir).build().unwrap();
+    trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
+    drop(trainer);
+    // One bad validation by `errors` is in the history: the second ends the run.
+    let (report, _) = resume(builder("errors", &[0.6, 0.1]), &dir, &Resume::default());
+    assert_eq!((report.ended.code(), report.history.epochs.len()), ("early_stopping", 3));
+}
+
+#[test]
+fn another_limit_continues_a_run_that_one_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = |steps: Option<u64>| {
+        let builder = toy::trainer().max_epochs(4);
+        steps.map_or_else(|| toy::trainer().max_epochs(4), |steps| builder.stop_after(Interval::steps(steps)))
+    };
+    let whole = fit(builder(None), &folder.path().join("whole"));
+    for (name, second, n_steps) in [("more", Some(8), 8), ("none", None, 12), ("fewer", Some(2), 6)] {
+        let dir = folder.path().join(name);
+        let first = fit(builder(Some(6)), &dir);
+        assert!(matches!(first.ended, StopReason::Limit { .. }), "{:?}", first.ended);
+        let (report, trainer) = resume(builder(second), &dir, &Resume::default());
+        assert_eq!(trainer.run().step(), n_steps, "{name}");
+        if second.is_none() {
+            assert_eq!(report.ended, whole.ended);
+            let losses = |report: &FitReport| report.history.series("train/loss").unwrap();
+            assert_eq!(losses(&report), losses(&whole));
+        }
+    }
+    // A run that is longer already than a new limit takes no further step.
+    let dir = folder.path().join("ended");
+    fit(toy::trainer().max_epochs(2), &dir);
+    let (report, trainer) =
+        resume(toy::trainer().max_epochs(3).stop_after(Interval::steps(2)), &dir, &Resume::default());
+    assert_eq!((trainer.run().step(), report.ended.code()), (6, "limit"));
+}
+
+#[test]
+fn another_learning_rate_that_is_allowed_is_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    fit(toy::trainer().max_epochs(1).optimizer(OptimizerConfig::sgd(0.1)), &dir);
+    let how = Resume { allow: vec![ChangeKind::Config], ..Resume::default() };
+    let builder = toy::trainer().max_epochs(2).optimizer(OptimizerConfig::sgd(0.0));
+    let (report, _) = resume(builder, &dir, &how);
+    let rates: Vec<&[f64]> =
+        report.history.epochs.iter().map(|record| record.learning_rates.as_slice()).collect();
+    assert_eq!(rates, [&[0.1][..], &[0.0]]);
+}
+
+#[test]
+fn a_fit_resumes_by_itself_what_the_run_directory_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let stop = |at: u64| {
+        on_batch_end(move |run, _| if run.step() == at { panic!("killed") } else { Ok(Flow::Continue) })
+    };
+    let fit = |extra: Box<dyn Callback>| {
+        let builder = toy::trainer().run_dir(RunDir::open_or_create(&dir).unwrap()).auto_resume();
+        builder.callback(extra).build().unwrap().fit(&train_data(), Some(&valid_data()))
+    };
+    fit(Box::new(stop(1))).unwrap_err();
+    fit(Box::new(stop(4))).unwrap_err();
+    let report = fit(Box::new(Silent)).unwrap();
+    assert_eq!(report.history.epochs.len(), 3);
+    // Done is done.
+    assert_eq!(fit(Box::new(stop(5))).unwrap().history, report.history);
+    let whole = toy::trainer().build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!(report.history.series("valid/loss").unwrap(), whole.history.series("valid/loss").unwrap());
+}
+
+struct Silent;
+
+impl Callback for Silent {}
+
+#[test]
+fn a_fit_that_was_interrupted_is_finished_by_the_next() {
+    let interrupt = Interrupt::default();
+    let asks = interrupt.clone();
+    let mut trainer = toy::trainer()
+        .interrupt(interrupt.clone())
+        .callback(EarlyStopping::new(5))
+        .callback(on_batch_end(move |run, _| {
+            if run.step() == 4 {
+                asks.request();
+            }
+            Ok(Flow::Continue)
+        }))
+        .build()
+        .unwrap();
+    let (train, valid) = (train_data(), valid_data());
+    assert_eq!(trainer.fit(&train, Some(&valid)).unwrap().ended, StopReason::Interrupted);
+    interrupt.clear();
+    let report = trainer.fit(&train, Some(&valid)).unwrap();
+    assert_eq!((report.ended, trainer.run().epoch(), trainer.run().step()), (StopReason::Completed, 3, 9));
+}
+
+/// Sets the learning rate of a batch when it starts.
+struct Rates(Vec<f64>);
+
+impl Callback for Rates {
+    fn on_batch_start(&mut self, run: &mut Run) -> HookResult {
+        let step = run.step();
+        run.learning_rates.fill(1.0 + step as f64);
+        Ok(())
+    }
+
+    fn on_batch_end(&mut self, run: &mut Run, _: &faknow_callbacks::BatchEnd) -> HookResult<Flow> {
+        self.0.push(run.learning_rates[0]);
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn a_learning_rate_set_at_the_start_of_a_batch_applies_to_it() {
+    let warmup = WarmupLinear { warmup_steps: Some(2), ..WarmupLinear::default() };
+    for schedule in [None, Some(ScheduleConfig::WarmupLinear(warmup))] {
+        let builder = toy::trainer().max_epochs(1).callback(Rates(Vec::new()));
+        let builder = match schedule {
+            Some(schedule) => builder.schedule(schedule),
+            None => builder,
+        };
+        let mut trainer = builder.build().unwrap();
+        trainer.fit(&train_data(), None).unwrap();
+        assert_eq!(trainer.callback::<Rates>().unwrap().0, [1.0, 2.0, 3.0]);
+        assert_eq!(trainer.optimizer().learning_rates(), [3.0]);
+    }
+}
+
+#[test]
+fn a_fast_run_keeps_the_schedule_of_the_entire_run() {
+    let warmup = WarmupLinear { warmup_steps: Some(4), ..WarmupLinear::default() };
+    let builder = toy::trainer().fast_dev_run().schedule(ScheduleConfig::WarmupLinear(warmup));
+    let report = builder.build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!((report.history.epochs.len(), report.history.epochs[0].step), (1, 1));
+}
+
+#[test]
+fn a_store_without_the_variables_of_the_model_is_refused() {
+    let (model, _) = Toy::new();
+    let error = Trainer::builder(model, VarStore::new(tch::Device::Cpu)).build().unwrap_err();
+    assert!(matches!(error, Error::Setting { .. }), "{error:?}");
+    let expected = "vars: expected the variables of the model, got 0 variables, none of them trainable; build the model in \
+                    this `VarStore`";
+    assert_eq!(error.to_string(), expected);
+}
