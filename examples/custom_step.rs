@@ -28,7 +28,7 @@ impl<M: Model, S: TrainStep<M>> TrainStep<M> for RDrop<S> {
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         if at.step < self.warmup_steps {
             return self.inner.step(model, batch, optimizer, at);
         }
@@ -45,7 +45,7 @@ impl<M: Model, S: TrainStep<M>> TrainStep<M> for RDrop<S> {
         let apart = apart.f_sum(p.kind())?.f_div_scalar(2.0 * batch.n_samples() as f64)?;
         let total = supervised.f_add(&apart.f_mul_scalar(self.alpha)?)?;
         optimizer.backward_step(&total)?; // drops old gradients, goes backward, clips, updates
-        Ok(Loss { total, parts: vec![("supervised", supervised), ("apart", apart)] })
+        Ok(Loss { total, parts: vec![("supervised", supervised), ("apart", apart)] }.into())
     }
 }
 

@@ -7,7 +7,7 @@ use tch::{Device, Tensor, no_grad};
 use crate::optim::{check_pattern, copy};
 use crate::step::attack::Attack;
 use crate::step::named_part;
-use crate::{Error, NamePattern, Optimizer, Result, StepContext, Supervised, TrainStep};
+use crate::{Error, NamePattern, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 /// Norms are not taken to be smaller, so that a gradient of 0 moves nothing.
 const SMALLEST_NORM: f64 = 1e-30;
@@ -71,11 +71,11 @@ impl<M: Model> TrainStep<M> for Adversarial {
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         // The attack is to follow the gradients of this batch alone.
         let of_window = if optimizer.window().first { None } else { Some(optimizer.take_gradients()?) };
         optimizer.zero_grad();
-        let clean = self.supervised.loss(model, batch, optimizer, at)?;
+        let StepOutput { loss: clean, logits, logged } = self.supervised.forward(model, batch, optimizer, at)?;
         optimizer.backward(&clean.total)?;
         let mut moved = Moved::new(optimizer, &self.pattern)?;
         let mut of_clean = None;
@@ -84,8 +84,8 @@ impl<M: Model> TrainStep<M> for Adversarial {
             moved.attack(&self.attack, optimizer, at)?;
             let gradients = optimizer.take_gradients()?;
             of_clean.get_or_insert(gradients);
-            let loss = self.supervised.loss(model, batch, optimizer, at);
-            let loss = loss.map_err(|error| named_part(error, "adversarial"))?.total;
+            let output = self.supervised.forward(model, batch, optimizer, at);
+            let loss = output.map_err(|error| named_part(error, "adversarial"))?.loss.total;
             optimizer.backward(&loss)?;
             adversarial = Some(loss);
         }
@@ -94,7 +94,8 @@ impl<M: Model> TrainStep<M> for Adversarial {
             optimizer.add_gradients(gradients)?;
         }
         optimizer.step()?;
-        sum_of(clean, adversarial)
+        // Metrics are those of the batch as it is.
+        Ok(StepOutput { loss: sum_of(clean, adversarial)?, logits, logged })
     }
 }
 

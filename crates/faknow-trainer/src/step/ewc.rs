@@ -11,7 +11,7 @@ use tch::{Kind, Tensor, no_grad};
 use crate::error::{Location, setting};
 use crate::fit::guard::{GradientMode, guard};
 use crate::optim::copy;
-use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
+use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 /// Trains on a new task without forgetting former ones: the loss grows as parameters leave where they were, each by how
 /// much it mattered.
@@ -152,8 +152,8 @@ impl<M: Model> TrainStep<M> for Ewc {
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
-        let mut loss = self.supervised.loss(model, batch, optimizer, at)?;
+    ) -> Result<StepOutput> {
+        let StepOutput { mut loss, logits, logged } = self.supervised.forward(model, batch, optimizer, at)?;
         if let Some(penalty) = self.penalty(optimizer)? {
             let total = loss.total.f_add(&penalty)?;
             if loss.parts.is_empty() {
@@ -163,6 +163,6 @@ impl<M: Model> TrainStep<M> for Ewc {
             loss = at.check_loss(Some(Loss { total, parts: loss.parts }), optimizer)?;
         }
         optimizer.backward_step(&loss.total)?;
-        Ok(loss)
+        Ok(StepOutput { loss, logits, logged })
     }
 }

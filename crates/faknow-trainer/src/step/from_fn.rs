@@ -1,9 +1,9 @@
 //! A closure as a training step.
 
-use faknow_model::{Loss, Model};
+use faknow_model::Model;
 
 use super::{StepContext, TrainStep};
-use crate::{Optimizer, Result, TrainerBuilder};
+use crate::{Optimizer, Result, StepOutput, TrainerBuilder};
 
 impl<M: Model> TrainerBuilder<M> {
     /// A closure as the training step, for steps that remember nothing between two batches.
@@ -37,9 +37,9 @@ impl<M: Model> TrainerBuilder<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn step_fn(
+    pub fn step_fn<O: Into<StepOutput>>(
         self,
-        step: impl FnMut(&mut M, &M::Batch, &mut Optimizer, StepContext) -> Result<Loss> + Send + 'static,
+        step: impl FnMut(&mut M, &M::Batch, &mut Optimizer, StepContext) -> Result<O> + Send + 'static,
     ) -> Self {
         self.step(StepFn(step))
     }
@@ -48,10 +48,11 @@ impl<M: Model> TrainerBuilder<M> {
 /// A step that remembers nothing between two batches.
 struct StepFn<F>(F);
 
-impl<M, F> TrainStep<M> for StepFn<F>
+impl<M, F, O> TrainStep<M> for StepFn<F>
 where
     M: Model,
-    F: FnMut(&mut M, &M::Batch, &mut Optimizer, StepContext) -> Result<Loss> + Send,
+    O: Into<StepOutput>,
+    F: FnMut(&mut M, &M::Batch, &mut Optimizer, StepContext) -> Result<O> + Send,
 {
     fn step(
         &mut self,
@@ -59,7 +60,7 @@ where
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
-        (self.0)(model, batch, optimizer, at)
+    ) -> Result<StepOutput> {
+        (self.0)(model, batch, optimizer, at).map(Into::into)
     }
 }

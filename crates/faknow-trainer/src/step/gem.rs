@@ -1,12 +1,12 @@
 //! Gradient episodic memory: no update may go against samples of former tasks that are kept.
 
 use faknow_data::Batch;
-use faknow_model::{Loss, Model};
+use faknow_model::Model;
 use tch::Device;
 
 use crate::error::setting;
 use crate::step::named_part;
-use crate::{Gradients, Optimizer, Result, StepContext, Supervised, TrainStep};
+use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 /// Trains on a new task without forgetting former ones: samples of each are kept, and a gradient that would raise the loss of
 /// any of them is turned to the nearest one that does not.
@@ -87,8 +87,9 @@ where
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
-        let loss = self.supervised.loss(model, batch, optimizer, at)?;
+    ) -> Result<StepOutput> {
+        let output = self.supervised.forward(model, batch, optimizer, at)?;
+        let loss = &output.loss;
         optimizer.zero_grad();
         optimizer.backward(&loss.total)?;
         if optimizer.window().last {
@@ -96,15 +97,15 @@ where
             self.move_to(loss.total.device());
             let mut of_memories = Vec::with_capacity(self.memories.len());
             for memory in &self.memories {
-                let loss = self.supervised.loss(model, memory, optimizer, at);
-                loss.map_err(|error| named_part(error, "memory"))?.total.f_backward()?;
+                let remembered = self.supervised.forward(model, memory, optimizer, at);
+                remembered.map_err(|error| named_part(error, "memory"))?.loss.total.f_backward()?;
                 of_memories.push(optimizer.take_gradients()?);
             }
             project(&mut gradient, &of_memories)?;
             optimizer.add_gradients(&gradient)?;
         }
         optimizer.step()?;
-        Ok(loss)
+        Ok(output)
     }
 }
 

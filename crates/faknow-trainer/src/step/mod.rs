@@ -5,6 +5,7 @@ pub(crate) mod attack;
 pub(crate) mod ewc;
 mod from_fn;
 pub(crate) mod gem;
+pub(crate) mod output;
 pub(crate) mod supervised;
 pub(crate) mod two_optimizers;
 
@@ -15,7 +16,7 @@ use tch::Tensor;
 
 use crate::error::Location;
 use crate::fit::shapes::check_loss;
-use crate::{Error, Optimizer, Result};
+use crate::{Error, Optimizer, Result, StepOutput};
 
 /// Trains a model on one batch.
 ///
@@ -32,7 +33,7 @@ pub trait TrainStep<M: Model>: Send {
         Ok(())
     }
 
-    /// Updates the weights from `batch` and returns its loss, of which the trainer keeps the values.
+    /// Updates the weights from `batch` and returns its loss and, for the metrics of the training pass, its logits.
     ///
     /// # Errors
     /// Whatever went wrong; the run ends with it.
@@ -42,7 +43,7 @@ pub trait TrainStep<M: Model>: Send {
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss>;
+    ) -> Result<StepOutput>;
 
     /// All that this step has to remember between two batches, such as the state of an optimizer of its own; it
     /// becomes part of every checkpoint. Default: nothing.
@@ -84,7 +85,7 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         (**self).step(model, batch, optimizer, at)
     }
 

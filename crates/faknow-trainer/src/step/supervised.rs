@@ -6,7 +6,7 @@ use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use tch::Tensor;
 
 use crate::fit::shapes::check_output;
-use crate::{Error, Optimizer, Result, StepContext, TrainStep};
+use crate::{Error, Optimizer, Result, StepContext, StepOutput, TrainStep};
 
 /// The stock step: forward, backward, clip, update.
 ///
@@ -45,17 +45,17 @@ impl Supervised {
         Ok(Self { criterion: Some(criterion), mean_weight: None })
     }
 
-    /// The loss of a batch in training, for steps that do more with it than this one.
+    /// Returns loss and logits of a batch in training, for steps that do more with it than this one.
     ///
     /// # Errors
     /// The model fails on the batch, or the criterion on what it gives; as [`StepContext::check_loss`].
-    pub fn loss<M: Model>(
+    pub fn forward<M: Model>(
         &self,
         model: &M,
         batch: &M::Batch,
         optimizer: &Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         let output = model.forward(batch, Mode::Train)?;
         check_output(&output, batch.n_samples())?;
         let Output { logits, loss } = output;
@@ -70,7 +70,7 @@ impl Supervised {
             (None, None, Some(_)) => return Err(Error::NoLoss { location: at.location }),
             (_, own, _) => own,
         };
-        at.check_loss(loss, optimizer)
+        Ok(StepOutput::new(at.check_loss(loss, optimizer)?).logits(logits))
     }
 
     fn value(&self, criterion: &Criterion, logits: &Tensor, labels: &Tensor) -> faknow_model::Result<Tensor> {
@@ -109,10 +109,10 @@ impl<M: Model> TrainStep<M> for Supervised {
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
-        let loss = with_row_gradients(|| self.loss(model, batch, optimizer, at))?;
-        optimizer.backward_step(&loss.total)?;
-        Ok(loss)
+    ) -> Result<StepOutput> {
+        let output = with_row_gradients(|| self.forward(model, batch, optimizer, at))?;
+        optimizer.backward_step(&output.loss.total)?;
+        Ok(output)
     }
 }
 

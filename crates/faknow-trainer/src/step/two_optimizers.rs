@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use crate::optim::Gradients;
 use crate::step::named_part;
-use crate::{Optimizer, Result, StepContext, Supervised, TrainStep};
+use crate::{Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 /// First updates a part of the model by a loss and an optimizer of its own, then the rest of the model by the trainer's,
 /// on every batch: CAFE, for example, which first learns whether text and image belong together.
@@ -79,7 +79,7 @@ where
         batch: &M::Batch,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         let Self { optimizer: own, supervised, aside, .. } = self;
         let window = optimizer.window();
         own.set_window(window);
@@ -106,13 +106,13 @@ where
             optimizer.add_gradients(&of_rest)?;
         }
 
-        let mut loss = supervised.loss(model, batch, optimizer, at)?;
+        let mut output = supervised.forward(model, batch, optimizer, at)?;
         optimizer.zero_grad();
-        optimizer.backward(&loss.total)?;
+        optimizer.backward(&output.loss.total)?;
         drop(own.take_gradients()?);
         optimizer.step()?;
-        loss.parts.push((self.name, value));
-        Ok(loss)
+        output.loss.parts.push((self.name, value));
+        Ok(output)
     }
 
     fn state(&self) -> Result<State> {

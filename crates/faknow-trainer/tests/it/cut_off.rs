@@ -11,11 +11,10 @@ use faknow_callbacks::{
 };
 use faknow_data::{DataLoader, Dataset, Rng};
 use faknow_metrics::Metrics;
-use faknow_model::Loss;
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{ExponentialLr, Plateau, ScheduleConfig, WarmupLinear};
 use faknow_trainer::{
-    Adam, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir, StepContext,
+    Adam, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir, StepContext, StepOutput,
     Supervised, TrainStep, Trainer, TrainerBuilder, WeightAveraging,
 };
 use serde_json::Value;
@@ -211,7 +210,7 @@ impl TrainStep<Toy> for Poisoned {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> faknow_trainer::Result<Loss> {
+    ) -> faknow_trainer::Result<StepOutput> {
         let poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= POISONOUS_RATE;
         if poisonous && self.at.contains(&(at.location.epoch, at.location.batch)) {
             let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);

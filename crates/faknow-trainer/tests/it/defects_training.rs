@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use faknow_callbacks::{Flow, on_batch_end, on_epoch_end};
 use faknow_data::{DataLoader, Dataset, Loader};
 use faknow_metrics::Direction;
-use faknow_model::{Loss, Mode, Model};
+use faknow_model::{Mode, Model};
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, Supervised, TrainStep};
+use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep};
 use tch::no_grad;
 
 use crate::by_hand::{START, assert_weights};
@@ -24,7 +24,7 @@ impl TrainStep<Toy> for Rates {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         self.0.lock().unwrap().push(optimizer.learning_rates()[0]);
         Supervised::default().step(model, batch, optimizer, at)
     }
@@ -111,7 +111,7 @@ impl TrainStep<Toy> for Twice {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         Supervised::default().step(model, batch, optimizer, at)?;
         Supervised::default().step(model, batch, optimizer, at)
     }
@@ -165,7 +165,7 @@ impl TrainStep<Toy> for Adversarial {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         let mut batch = Points { x: batch.x.copy().set_requires_grad(true), ..Points::new(&POINTS) };
         batch.moved = true;
         optimizer.zero_grad();
@@ -176,7 +176,7 @@ impl TrainStep<Toy> for Adversarial {
         let adversarial = model.forward(&batch, Mode::Train)?;
         at.check_loss(adversarial.loss, optimizer)?.total.backward();
         optimizer.step()?;
-        Ok(clean)
+        Ok(clean.into())
     }
 }
 

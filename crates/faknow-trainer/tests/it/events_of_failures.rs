@@ -2,8 +2,7 @@
 
 use expect_test::expect;
 use faknow_callbacks::{Interval, Run, on_epoch_end};
-use faknow_model::Loss;
-use faknow_trainer::{NonFinite, Optimizer, Result, StepContext, Supervised, TrainStep};
+use faknow_trainer::{NonFinite, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 use crate::at_hook::AtHook;
 use crate::events::{check, in_folder};
@@ -88,7 +87,7 @@ impl TrainStep<Toy> for NanAtFirst {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         let factor =
             if at.location.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
         let batch = Points {

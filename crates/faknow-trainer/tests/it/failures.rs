@@ -8,7 +8,7 @@ use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, Score, metric_fn};
 use faknow_model::Loss;
 use faknow_trainer::{
-    Clip, Error, Location, NonFinite, Optimizer, Result, RunDir, StepContext, TrainStep, TrainerBuilder,
+    Clip, Error, Location, NonFinite, Optimizer, Result, RunDir, StepContext, StepOutput, TrainStep, TrainerBuilder,
 };
 use tch::Tensor;
 
@@ -107,12 +107,12 @@ impl TrainStep<Toy> for RootAtZero {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         let output = faknow_model::Model::forward(model, batch, faknow_model::Mode::Train);
         let loss = at.check_loss(output?.loss, optimizer)?;
         let root: Tensor = optimizer.parameters().map(|(_, p)| (p * 0.0).sqrt().sum(tch::Kind::Double)).sum();
         optimizer.backward_step(&(loss.total + root))?;
-        Ok(Loss::single(Tensor::from(0.0)))
+        Ok(Loss::single(Tensor::from(0.0)).into())
     }
 }
 

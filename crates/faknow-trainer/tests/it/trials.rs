@@ -4,10 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use faknow_callbacks::{Recorder, State};
-use faknow_model::Loss;
 use faknow_trainer::{
     Adam, BatchSizeEnd, BatchSizeSearch, Error, Interrupt, LrRange, LrRangeEnd, Optimizer, OptimizerConfig,
-    ParameterGroup, Result, StepContext, Supervised, TrainStep, Trainer,
+    ParameterGroup, Result, StepContext, StepOutput, Supervised, TrainStep, Trainer,
 };
 use serde_json::json;
 
@@ -129,7 +128,7 @@ impl TrainStep<Toy> for Counting {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         self.n += 1;
         self.rates.lock().unwrap().push(optimizer.learning_rates().to_vec());
         Supervised::default().step(model, batch, optimizer, at)

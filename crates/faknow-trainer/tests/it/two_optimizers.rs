@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use faknow_callbacks::{Flow, on_batch_end};
-use faknow_model::{Loss, Mode, Model, Output, loss};
+use faknow_model::{Mode, Model, Output, loss};
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{
-    CheckpointPolicy, Clip, Error, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, StepContext,
+    CheckpointPolicy, Clip, Error, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, StepContext, StepOutput,
     Supervised, TrainStep, Trainer, TrainerBuilder, TwoOptimizers,
 };
 use tch::nn::{Init, VarStore};
@@ -292,7 +292,7 @@ impl TrainStep<Toy> for Twice {
         batch: &Points,
         optimizer: &mut Optimizer,
         at: StepContext,
-    ) -> Result<Loss> {
+    ) -> Result<StepOutput> {
         self.0.step(model, batch, optimizer, at)?;
         self.0.step(model, batch, optimizer, at)
     }
