@@ -416,7 +416,7 @@ fn check_free(scores: &Scores, name: &str) -> Result<()> {
     }
 }
 
-fn check_train_name(run: &Run, name: &str) -> Result<()> {
+pub(crate) fn check_train_name(run: &Run, name: &str) -> Result<()> {
     if run.setup().train_metrics.iter().any(|metric| metric.name == name) {
         let expected = "another name than that of a training metric".to_owned();
         return Err(Error::LogName { name: name.to_owned(), expected });

@@ -148,11 +148,20 @@ impl FromStr for Interval {
 
 /// A text that is not an interval.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected a number above 0 and one of epochs, steps, samples, seconds, minutes, hours, as in `5 steps`, got `{text}`"
-)]
+#[error("expected {}, got `{text}`", Self::EXPECTED)]
 pub struct ParseIntervalError {
     text: String,
+}
+
+impl ParseIntervalError {
+    /// What an interval looks like.
+    pub const EXPECTED: &str =
+        "a number above 0 and one of epochs, steps, samples, seconds, minutes, hours, as in `5 steps`";
+
+    /// Returns the text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// An [`Interval`], or the text of one: what settings of intervals accept.

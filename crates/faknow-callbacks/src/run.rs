@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 
-use crate::{FitStart, LoggedValues, Monitor, Timestamp};
+use crate::callbacks::check_train_name;
+use crate::{FitStart, LoggedValues, Monitor, Result, Timestamp};
 
 /// A training run as callbacks see it: where it stands, its weights, and all that it has measured so far.
 ///
@@ -272,6 +273,16 @@ impl RunOwner {
     /// Returns what is fixed at the start of a fit, to set it.
     pub fn setup_mut(&mut self) -> &mut RunSetup {
         &mut self.0.setup
+    }
+
+    /// Publishes a value of a training batch, recorded as `train/<name>`: its mean over the samples of the epoch.
+    ///
+    /// # Errors
+    /// The name is that of the loss or of a training metric.
+    pub fn log_batch(&mut self, name: &str, value: f64, n_samples: usize) -> Result<()> {
+        check_train_name(&self.0, name)?;
+        self.0.progress.logged.add(name, value, n_samples);
+        Ok(())
     }
 
     /// Takes the weights out of the run.

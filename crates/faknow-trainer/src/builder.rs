@@ -2,7 +2,9 @@
 
 #[cfg(feature = "tensorboard")]
 use faknow_callbacks::TensorBoard;
-use faknow_callbacks::{Callback, Callbacks, CsvLog, Interval, JsonlLog, RunLog, RunOwner};
+use faknow_callbacks::{
+    Callback, Callbacks, CsvLog, Interval, IntoInterval, JsonlLog, MonitorChoice, ParseIntervalError, RunLog, RunOwner,
+};
 use faknow_metrics::Metrics;
 use faknow_model::Model;
 use serde_json::{Map, Value};
@@ -20,8 +22,8 @@ use crate::fit::state::FitState;
 use crate::fit::task::Task;
 use crate::schedule::BuildSchedule;
 use crate::{
-    CheckpointPolicy, Clip, Interrupt, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, Supervised,
-    TrainStep, Trainer, WeightAveraging,
+    CheckpointPolicy, Clip, Error, Interrupt, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, Supervised,
+    TrainMetrics, TrainStep, Trainer, WeightAveraging,
 };
 
 /// Options of a [`Trainer`]; every one has a default but the model and its weights.
@@ -32,6 +34,7 @@ pub struct TrainerBuilder<M: Model> {
     schedule: Option<Box<dyn BuildSchedule>>,
     step: Box<dyn TrainStep<M>>,
     metrics: Metrics,
+    train_metrics: TrainMetrics,
     callbacks: Callbacks,
     clip: Clip,
     settings: Settings,
@@ -41,6 +44,8 @@ pub struct TrainerBuilder<M: Model> {
     run_dir: Option<RunDir>,
     hyperparameters: Map<String, Value>,
     histograms_every: Option<usize>,
+    /// The first setting that is not what it should be, for `build` to report.
+    invalid: Option<Error>,
 }
 
 impl<M: Model> TrainerBuilder<M> {
@@ -53,6 +58,7 @@ impl<M: Model> TrainerBuilder<M> {
             schedule: None,
             step: Box::new(Supervised::default()),
             metrics: Metrics::default(),
+            train_metrics: TrainMetrics::default(),
             callbacks: Callbacks::default(),
             clip: Clip::None,
             settings: Settings {
@@ -76,6 +82,7 @@ impl<M: Model> TrainerBuilder<M> {
             run_dir: None,
             hyperparameters: Map::new(),
             histograms_every: None,
+            invalid: None,
         }
     }
 
@@ -108,6 +115,15 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
+    /// The metrics of the training pass, recorded as `train/<name>`: `false` for none, or names of metrics that need only
+    /// predicted classes. They are computed from the logits of the training steps, so with dropout and while the weights
+    /// change. Default: accuracy.
+    #[must_use]
+    pub fn train_metrics(mut self, metrics: impl Into<TrainMetrics>) -> Self {
+        self.train_metrics = metrics.into();
+        self
+    }
+
     /// Appends a callback. Default: none but those of the run directory's files, see [`Self::run_dir`].
     #[must_use]
     pub fn callback(mut self, callback: impl Into<Box<dyn Callback>>) -> Self {
@@ -132,8 +148,10 @@ impl<M: Model> TrainerBuilder<M> {
     /// Ends the run when it is this long, in steps, samples or seconds, even within an epoch; may be given several
     /// times. Default: only `max_epochs` ends it.
     #[must_use]
-    pub fn stop_after(mut self, limit: Interval) -> Self {
-        self.settings.stop_after.push(limit);
+    pub fn stop_after(mut self, limit: impl IntoInterval) -> Self {
+        if let Some(limit) = self.interval("stop_after", limit) {
+            self.settings.stop_after.push(limit);
+        }
         self
     }
 
@@ -148,8 +166,8 @@ impl<M: Model> TrainerBuilder<M> {
     /// How often to validate, inside an epoch (`100 steps`, `0.25 epochs`) or after every few (`2 epochs`). The
     /// last epoch is always validated. Default: after each epoch.
     #[must_use]
-    pub fn validate_every(mut self, every: Interval) -> Self {
-        self.settings.validate_every = Some(every);
+    pub fn validate_every(mut self, every: impl IntoInterval) -> Self {
+        self.settings.validate_every = self.interval("validate_every", every);
         self
     }
 
@@ -219,11 +237,12 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// The validation value that chooses the best epoch; the metric knows which way is better.
+    /// The value that chooses the best epoch: the name of a recorded one (`f1`, `valid/f1`, `train/loss`), which knows its
+    /// direction, or a [`Monitor`](faknow_callbacks::Monitor) with one, such as that of a value that a callback logs.
     /// Default: `accuracy` if it is measured, else the first metric, else `loss`.
     #[must_use]
-    pub fn monitor(mut self, name: impl Into<String>) -> Self {
-        self.settings.monitor = Some(name.into());
+    pub fn monitor(mut self, monitor: impl Into<MonitorChoice>) -> Self {
+        self.settings.monitor = Some(monitor.into());
         self
     }
 
@@ -279,6 +298,14 @@ impl<M: Model> TrainerBuilder<M> {
     pub fn hyperparameters(mut self, values: Map<String, Value>) -> Self {
         self.hyperparameters = values;
         self
+    }
+
+    /// The interval of a setting; a text that is not one is an error of [`build`](Self::build).
+    fn interval(&mut self, name: &str, interval: impl IntoInterval) -> Option<Interval> {
+        interval
+            .into_interval()
+            .map_err(|error| self.invalid.get_or_insert(setting(name, ParseIntervalError::EXPECTED, error.text())))
+            .ok()
     }
 
     /// Checks all settings and builds the trainer.
@@ -357,7 +384,13 @@ impl<M: Model> TrainerBuilder<M> {
         let average = self.average.map(|rule| WeightAverage::new(rule, &run.vars)).transpose()?;
         Ok(Trainer {
             run,
-            task: Task { model: self.model, step: self.step, metrics: self.metrics, device: self.device },
+            task: Task {
+                model: self.model,
+                step: self.step,
+                metrics: self.metrics,
+                train_metrics: self.train_metrics.resolve()?,
+                device: self.device,
+            },
             optimization: Optimization::new(optimizer, self.schedule, average),
             state: FitState::default(),
             checkpointer: Checkpointer::new(self.checkpoints, self.run_dir),

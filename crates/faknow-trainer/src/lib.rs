@@ -23,6 +23,7 @@ pub use fit::profile::Profile;
 pub use fit::report::{FinalWeights, FitReport};
 pub use fit::seeds::{seed_step, seeded_model, with_model_seed, with_seed};
 pub use fit::sums::{GradNorms, LossSums};
+pub use fit::train_metrics::TrainMetrics;
 pub use optim::{
     Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
     Window,
@@ -31,6 +32,7 @@ pub use step::adversarial::Adversarial;
 pub use step::attack::{Attack, Fgm, Pgd};
 pub use step::ewc::Ewc;
 pub use step::gem::Gem;
+pub use step::output::StepOutput;
 pub use step::supervised::Supervised;
 pub use step::two_optimizers::TwoOptimizers;
 pub use step::{StepContext, TrainStep};

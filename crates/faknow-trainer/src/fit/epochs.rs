@@ -127,6 +127,7 @@ impl<M: Model> Trainer<M> {
         }
         self.state.epoch.is_open = false;
         let result = self.notify_epoch_end(evaluation);
+        let improved = improved || (result.is_ok() && self.rank_logged(&record, false)?);
         if self.state.stopping.is_none() && self.run.epoch() >= self.run.max_epochs() {
             self.state.stopping = Some(StopReason::Completed);
         }

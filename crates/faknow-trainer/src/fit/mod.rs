@@ -19,5 +19,6 @@ mod start;
 pub(crate) mod state;
 pub(crate) mod sums;
 pub(crate) mod task;
+pub(crate) mod train_metrics;
 pub(crate) mod updates;
 mod validation;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use faknow_callbacks::State;
+use faknow_callbacks::{Monitor, State};
 use faknow_metrics::EpochRecord;
 use faknow_model::{Model, weights};
 use serde::{Deserialize, Serialize};
@@ -99,9 +99,8 @@ impl<M: Model> Trainer<M> {
 
     /// Ranks a validation that is in the history; returns whether a checkpoint is to be written for it.
     pub(crate) fn rank(&mut self, record: &EpochRecord, is_inside: bool) -> Result<bool> {
-        let Some(monitor) = self.run.monitor().cloned().filter(|_| record.valid.is_some()) else {
-            return Ok(false);
-        };
+        let is_ranked = |monitor: &Monitor| monitor.is_due(record) && monitor.is_recorded(record);
+        let Some(monitor) = self.run.monitor().cloned().filter(is_ranked) else { return Ok(false) };
         let best_value = self.run.best().map(|best| best.value);
         let monitors = self.run.monitors();
         let (rank, best) = self.checkpointer.rank((&monitor, best_value), monitors, record, is_inside)?;
@@ -111,6 +110,21 @@ impl<M: Model> Trainer<M> {
             self.checkpointer.keep_best(&weights);
         }
         Ok(rank.is_retained && self.checkpointer.store().is_some())
+    }
+
+    /// Ranks an epoch or a validation by a value that a callback has just logged: `before` is its record without what was
+    /// logged. The value must be there when an epoch ends.
+    pub(crate) fn rank_logged(&mut self, before: &EpochRecord, is_inside: bool) -> Result<bool> {
+        let (Some(monitor), Some(record)) = (self.run.monitor(), self.run.record().cloned()) else {
+            return Ok(false);
+        };
+        if monitor.is_recorded(before) || !monitor.is_due(&record) {
+            return Ok(false);
+        }
+        if !is_inside {
+            monitor.require(&record)?;
+        }
+        self.rank(&record, is_inside)
     }
 
     /// Writes `last`, and what else is to be retained of it.

@@ -1,6 +1,6 @@
 //! The settings of a trainer, besides its parts.
 
-use faknow_callbacks::{Interval, StopReason, Timestamp};
+use faknow_callbacks::{Interval, MonitorChoice, StopReason, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::fit::averages::WeightAveraging;
@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) n_epochs: usize,
     /// Lengths at which the run ends before its last epoch.
     pub(crate) stop_after: Vec<Interval>,
-    pub(crate) monitor: Option<String>,
+    pub(crate) monitor: Option<MonitorChoice>,
     pub(crate) restore_best: bool,
     pub(crate) seed: u64,
     /// Batches whose gradients make one update, at least 1.

@@ -76,7 +76,10 @@ impl<M: Model> Trainer<M> {
     fn choose_monitor(&mut self, has_validation: bool) -> Result<()> {
         let monitors = if has_validation { Monitor::all(&self.task.metrics) } else { Vec::new() };
         self.run.setup_mut().monitors = monitors;
-        let monitor = monitor_of(self.settings.monitor.as_deref(), &self.run)?;
+        let of_train = self.task.train_metrics.directions().into_iter();
+        self.run.setup_mut().train_metrics =
+            of_train.map(|(name, direction)| Monitor { name, direction }).collect();
+        let monitor = monitor_of(self.settings.monitor.as_ref(), &self.run)?;
         if !self.state.is_started || monitor.as_ref() != self.run.monitor() {
             self.checkpointer.forget_best();
             self.run.progress_mut().best = None;
@@ -110,9 +113,9 @@ impl<M: Model> Trainer<M> {
 }
 
 /// Returns the monitor of the settings, or `accuracy`, or the first metric, or the loss.
-fn monitor_of(name: Option<&str>, run: &Run) -> Result<Option<Monitor>> {
-    if let Some(name) = name {
-        return Ok(Some(MonitorChoice::from(name).resolve(run)?));
+fn monitor_of(choice: Option<&MonitorChoice>, run: &Run) -> Result<Option<Monitor>> {
+    if let Some(choice) = choice {
+        return Ok(Some(choice.resolve(run)?));
     }
     let by_default = run.monitors().iter().find(|monitor| monitor.name == "accuracy");
     Ok(by_default.or_else(|| run.monitors().get(1)).or_else(|| run.monitors().first()).cloned())

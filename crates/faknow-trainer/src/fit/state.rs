@@ -11,6 +11,7 @@ use crate::checkpoint::part::{Checkpointable, from_state, to_state};
 use crate::checkpoint::resume::Fingerprints;
 use crate::fit::profile::Profile;
 use crate::fit::sums::{GradNorms, LossSums};
+use crate::fit::train_metrics::TrainCounts;
 
 /// The state of the loop; it is part of every checkpoint as it is.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub(crate) struct EpochState {
     pub(crate) is_open: bool,
     pub(crate) sums: LossSums,
     pub(crate) norms: GradNorms,
+    /// Predictions of the training steps.
+    pub(crate) counts: TrainCounts,
     /// Learning rates at its start.
     pub(crate) learning_rates: Vec<f64>,
     /// Seconds of its training.
@@ -79,6 +82,7 @@ impl FitState {
     pub(crate) fn to_device(&mut self, device: Device) {
         self.epoch.sums.to_device(device);
         self.epoch.norms.to_device(device);
+        self.epoch.counts.to_device(device);
     }
 }
 

@@ -11,5 +11,7 @@ pub(crate) struct Task<M: Model> {
     pub(crate) model: M,
     pub(crate) step: Box<dyn TrainStep<M>>,
     pub(crate) metrics: Metrics,
+    /// Metrics of the training pass, which need only predicted classes.
+    pub(crate) train_metrics: Metrics,
     pub(crate) device: Device,
 }

@@ -51,6 +51,12 @@ impl<M: Model> Trainer<M> {
         for (loss, n) in &update.losses {
             self.state.epoch.sums.add(loss, *n)?;
         }
+        for (logits, labels) in &update.predictions {
+            self.state.epoch.counts.add(logits, labels)?;
+        }
+        for (name, value, n) in &update.logged {
+            self.run.log_batch(name, *value, *n)?;
+        }
         if let Some(norm) = grad_norm {
             self.state.epoch.norms.add(norm)?;
         }
@@ -131,7 +137,7 @@ impl<M: Model> Trainer<M> {
         }
         let n_batches = window.len();
         let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
-        let mut losses = Vec::with_capacity(n_batches);
+        let mut update = Update { losses: Vec::with_capacity(n_batches), n_samples, ..Update::default() };
         with_seed(self.settings.seed, step, || {
             for (number, (location, batch)) in window.into_iter().enumerate() {
                 let n = batch.n_samples();
@@ -141,7 +147,7 @@ impl<M: Model> Trainer<M> {
                 let context =
                     StepContext { location, step, position: number, seed: self.settings.seed, reads_loss };
                 // With gradients, even if a model that panicked inside `no_grad` left them off.
-                let loss = guard(location, || {
+                let (output, labels) = guard(location, || {
                     with_grad(|| {
                         check_batch(&batch)?;
                         let start = Instant::now();
@@ -149,24 +155,35 @@ impl<M: Model> Trainer<M> {
                         self.state.profile.transfer += start.elapsed().as_secs_f64();
                         let start = Instant::now();
                         let optimizer = &mut self.optimization.optimizer;
-                        let loss = self.task.step.step(&mut self.task.model, &batch, optimizer, context);
+                        let output = self.task.step.step(&mut self.task.model, &batch, optimizer, context);
                         let (backward, optimizer) = self.optimization.optimizer.take_times();
                         self.state.profile.add_step(start.elapsed(), backward, optimizer);
-                        loss
+                        Ok((output?, batch.labels().map(Tensor::shallow_clone)))
                     })
                 })?;
-                losses.push((detached(&loss), n));
+                update.losses.push((detached(&output.loss), n));
+                if let (Some(logits), Some(labels), false) =
+                    (&output.logits, labels, self.task.train_metrics.is_empty())
+                {
+                    update.predictions.push((logits.shallow_clone(), labels));
+                }
+                update.logged.extend(output.logged.into_iter().map(|(name, value)| (name, value, n)));
             }
-            Ok(Update { losses, n_samples })
+            Ok(update)
         })
     }
 }
 
 /// The batches that an update was made from.
+#[derive(Default)]
 pub(crate) struct Update {
     /// Loss and samples of each batch.
     pub(crate) losses: Vec<(Loss, usize)>,
     pub(crate) n_samples: usize,
+    /// Logits and labels of each batch whose step gives them, for the metrics of the training pass.
+    predictions: Vec<(Tensor, Tensor)>,
+    /// What the steps logged, each with the samples of its batch.
+    logged: Vec<(String, f64, usize)>,
 }
 
 impl Update {

@@ -29,7 +29,7 @@ impl<M: Model> Trainer<M> {
         if let Flow::Stop(reason) = self.notify_validated(&mut evaluation)? {
             self.state.stopping = Some(reason);
         }
-        Ok(improved)
+        Ok(improved || self.rank_logged(&record, true)?)
     }
 
     /// Validates the weights, or their average, into `record`.
@@ -52,9 +52,6 @@ impl<M: Model> Trainer<M> {
         self.state.profile.validation += start.elapsed().as_secs_f64();
         record.valid_seconds = evaluation.seconds;
         record.valid = Some(evaluation.scores.clone());
-        if let Some(monitor) = self.run.monitor() {
-            monitor.require(record)?;
-        }
         self.state.validated_at = self.run.timestamp();
         Ok(evaluation)
     }
@@ -89,6 +86,7 @@ impl<M: Model> Trainer<M> {
     pub(crate) fn record(&self) -> Result<EpochRecord> {
         let epoch = &self.state.epoch;
         let mut train = epoch.sums.means()?;
+        train.extend(epoch.counts.scores(&self.task.train_metrics)?);
         self.run.progress().logged.write_to(&mut train);
         let location = Location::training(self.run.epoch(), self.run.batch());
         if epoch.sums.is_empty() && self.state.n_skips > 0 {

@@ -109,7 +109,7 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
         assert_close(&format!("{name} loss {k}"), loss, of("adv_loss"), bound("loss"), 1.0);
     }
     let sum = &passes[0].1 + &passes[n_attacks].1;
-    assert_eq!(loss.total.double_value(&[]), sum.double_value(&[]), "{name}: the sum of both losses");
+    assert_eq!(loss.loss.total.double_value(&[]), sum.double_value(&[]), "{name}: the sum of both losses");
     let gradients = with_prefix(tensors, "grad.");
     let largest = gradients.values().map(largest).fold(0.0, f64::max);
     for (parameter, expected) in &gradients {

@@ -162,7 +162,7 @@ impl Setup {
             }
         };
         if let Some(every) = self.validate_every {
-            builder = builder.validate_every(every.parse().unwrap());
+            builder = builder.validate_every(every);
         }
         match self.max_steps {
             Some(steps) => builder.stop_after(Interval::steps(steps)),

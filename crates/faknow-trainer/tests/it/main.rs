@@ -40,3 +40,5 @@ mod trajectory_golden;
 mod trials;
 mod two_optimizers;
 mod updates;
+/// Values that callbacks and steps log, and the metrics of the training pass.
+mod logged;

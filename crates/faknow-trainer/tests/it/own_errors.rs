@@ -116,7 +116,7 @@ fn errors_of_custom_code_have_a_place_and_each_cause_once() {
     for (fails, says) in failures!(Result<()>, Error::other) {
         let step = builder(|| Ok(())).step_fn(|_, _, _, _| {
             fails()?;
-            Err::<Loss, _>(Error::Interrupted)
+            Err::<faknow_model::Loss, _>(Error::Interrupted)
         });
         check(&fit(step, || Ok(())), location, says);
     }

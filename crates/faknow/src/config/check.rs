@@ -47,6 +47,14 @@ impl Config {
         self.check_trainer()?;
         self.clip()?;
         self.metrics()?;
+        let train_metrics = &self.trainer.train_metrics;
+        let of_training = Metrics::from_names(train_metrics)
+            .map_err(|e| Error::config("trainer.train_metrics", e.to_string()))?;
+        if !of_training.only_need_classes() {
+            let got = train_metrics.join(", ");
+            let message = format!("expected metrics that need only predicted classes, such as f1, got {got}");
+            return Err(Error::config("trainer.train_metrics", message));
+        }
         self.monitors()?;
         self.decision.check(classes.len())?;
         let stopping = &self.early_stopping;
@@ -276,6 +284,7 @@ mod tests {
             assert!(parts.iter().all(|part| error.contains(part)), "{error}");
         };
         check("trainer.metrics=['f1', 'nope']", "`trainer.metrics`: ");
+        check("trainer.train_metrics=['nope']", "`trainer.train_metrics`: ");
         check("trainer.monitor=nope", "`trainer.monitor`: ");
         check("early_stopping.monitor=nope", "`early_stopping.monitor`: ");
     }

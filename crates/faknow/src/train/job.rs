@@ -305,6 +305,7 @@ fn with_trainer_config<M: Model>(
         .accumulate_grad_batches(config.accumulate)
         .on_non_finite(config.on_non_finite)
         .num_sanity_val_batches(config.sanity_batches)
+        .train_metrics(config.train_metrics.clone())
         .restore_best(config.restore_best);
     let limits = [config.max_steps.map(Interval::steps), config.max_time];
     for limit in limits.into_iter().flatten() {

@@ -1,0 +1,206 @@
+//! Values that callbacks and steps log, and the metrics of the training pass.
+
+use faknow_callbacks::{
+    Callback, EarlyStopping, Flow, HookResult, Monitor, Phase, Run, StopReason, on_batch_end, on_epoch_end,
+};
+use faknow_data::Batch;
+use faknow_metrics::Evaluation;
+use faknow_model::Model;
+use faknow_trainer::{Error, Interrupt, Optimizer, Result, RunDir, StepContext, StepOutput, Supervised, TrainStep};
+
+use crate::toy::{self, Toy, train_data, valid_data};
+
+/// Logs a value after each validation: these, one per validation.
+struct Reward(Vec<f64>);
+
+impl Callback for Reward {
+    fn on_evaluation_end(&mut self, run: &mut Run, phase: Phase, _: &Evaluation) -> HookResult<Flow> {
+        if phase == Phase::Valid {
+            run.log("reward", self.0.remove(0));
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn a_logged_value_can_be_monitored() {
+    let builder = toy::trainer().max_epochs(9).monitor(Monitor::max("reward"));
+    let mut trainer = builder
+        .callback(EarlyStopping::new(2).monitor(Monitor::max("valid/reward")))
+        .callback(Reward(vec![0.1, 0.7, 0.3, 0.2, 0.9]))
+        .build()
+        .unwrap();
+    let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
+    let best = report.best.unwrap();
+    assert_eq!((best.epoch, best.value, best.monitor.as_str()), (2, 0.7, "reward"));
+    assert_eq!(report.ended, StopReason::EarlyStopping { monitor: "reward".into(), patience: 2 });
+    let series: Vec<_> = report.history.series("reward").unwrap().into_iter().map(|(_, value)| value).collect();
+    assert_eq!(series, [Some(0.1), Some(0.7), Some(0.3), Some(0.2)]);
+}
+
+#[test]
+fn a_value_of_the_training_pass_can_be_monitored_without_validation() {
+    let mut trainer = toy::trainer().max_epochs(3).monitor("train/loss").build().unwrap();
+    let report = trainer.fit(&train_data(), None).unwrap();
+    let losses = report.history.series("train/loss").unwrap();
+    let lowest = losses.iter().map(|(_, loss)| loss.unwrap()).fold(f64::INFINITY, f64::min);
+    assert_eq!(report.best.unwrap().value, lowest);
+}
+
+#[test]
+fn values_of_batches_become_means_over_samples_and_those_of_epochs_stay() {
+    let builder = toy::trainer().max_epochs(1).callback(on_batch_end(|run, batch| {
+        run.log("n", batch.n_samples as f64);
+        Ok(Flow::Continue)
+    }));
+    let builder = builder.callback(on_epoch_end(|run, record| {
+        run.log("step_of_epoch", record.step as f64);
+        Ok(Flow::Continue)
+    }));
+    let report = builder.step(Logging).build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
+    let train = &report.history.epochs[0].train;
+    // Batches of 4, 2 and 1 samples.
+    assert_eq!(train.value("n"), Some((16.0 + 4.0 + 1.0) / 7.0));
+    assert_eq!(train.value("of_step"), Some((4.0 + 2.0 * 2.0 + 3.0) / 7.0));
+    assert_eq!(train.value("step_of_epoch"), Some(3.0));
+}
+
+/// Logs the number of the batch.
+struct Logging;
+
+impl TrainStep<Toy> for Logging {
+    fn step(
+        &mut self,
+        model: &mut Toy,
+        batch: &<Toy as Model>::Batch,
+        optimizer: &mut Optimizer,
+        at: StepContext,
+    ) -> Result<StepOutput> {
+        assert!(batch.n_samples() > 0);
+        let output = Supervised::default().step(model, batch, optimizer, at)?;
+        Ok(output.log("of_step", at.location.batch as f64))
+    }
+}
+
+#[test]
+fn the_accuracy_of_the_training_pass_is_recorded_by_default() {
+    let accuracies = |metrics: bool| {
+        let mut trainer = toy::trainer().max_epochs(2).train_metrics(metrics).build().unwrap();
+        trainer.fit(&train_data(), Some(&valid_data())).unwrap().history
+    };
+    for (_, accuracy) in accuracies(true).series("train/accuracy").unwrap() {
+        let right = accuracy.unwrap() * 7.0;
+        assert!((right - right.round()).abs() < 1e-9 && (0.0..=7.0).contains(&right), "{right}");
+    }
+    let without = accuracies(false);
+    assert!(without.series("train/accuracy").is_err());
+    // It changes nothing else.
+    assert_eq!(without.series("train/loss").unwrap(), accuracies(true).series("train/loss").unwrap());
+    let error = toy::trainer().train_metrics(["auc"]).build().err().unwrap().to_string();
+    assert_eq!(
+        error,
+        "train_metrics: expected metrics that need only predicted classes, such as accuracy and f1, got auc"
+    );
+}
+
+/// Counts and logged values of the part of the epoch before the interruption are part of the checkpoint.
+#[test]
+fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |dir: RunDir, interrupt: Option<Interrupt>| {
+        let seen = interrupt.clone();
+        let builder = toy::trainer().max_epochs(2).run_dir(dir).train_metrics(["accuracy", "f1_macro"]);
+        let builder = builder.callback(on_batch_end(move |run, batch| {
+            run.log("n", batch.n_samples as f64);
+            if run.step() == 2
+                && let Some(interrupt) = &seen
+            {
+                interrupt.request();
+            }
+            Ok(Flow::Continue)
+        }));
+        let builder = builder.interrupt(interrupt.unwrap_or_default());
+        let mut trainer = builder.build().unwrap();
+        let run = trainer.run().dir().unwrap().join("checkpoints");
+        if run.exists() {
+            trainer.resume(&train_data(), Some(&valid_data())).unwrap()
+        } else {
+            trainer.fit(&train_data(), Some(&valid_data())).unwrap()
+        }
+    };
+    let unbroken = train(RunDir::create(folder.path().join("whole")).unwrap(), None);
+    let dir = folder.path().join("run");
+    let interrupted = train(RunDir::create(&dir).unwrap(), Some(Interrupt::default()));
+    assert_eq!(interrupted.ended, StopReason::Interrupted);
+    let resumed = train(RunDir::open(&dir).unwrap(), None);
+    for (resumed, unbroken) in resumed.history.epochs.iter().zip(&unbroken.history.epochs) {
+        assert_eq!(resumed.train, unbroken.train);
+        assert_eq!(resumed.valid, unbroken.valid);
+    }
+}
+
+#[test]
+fn names_never_collide() {
+    let fails = |hook: &'static str, name: &'static str, expected: &str| {
+        let log = crate::at_hook::AtHook(move |run: &mut Run, called: &'static str| {
+            if called == hook {
+                run.log(name, 1.0);
+            }
+            Ok(())
+        });
+        let mut trainer = toy::trainer().max_epochs(1).callback(log).build().unwrap();
+        let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
+        assert!(matches!(error, Error::Callback(_)), "{hook}, {name}: {error:?}");
+        assert_eq!(error.to_string(), format!("log `{name}`: expected {expected}"), "{hook}");
+    };
+    let of_loss = "another name than `loss` and `loss/…`, which are those of the loss and its parts";
+    for hook in ["on_epoch_start", "on_batch_start", "on_batch_end", "on_evaluation_batch_end", "on_epoch_end"] {
+        fails(hook, "loss", of_loss);
+        fails(hook, "loss/class", of_loss);
+        fails(hook, "", "a name");
+        fails(hook, "valid/accuracy", "a name without the phase, which is added");
+    }
+    for hook in ["on_fit_start", "on_batch_end", "on_epoch_end"] {
+        fails(hook, "accuracy", "another name than that of a training metric");
+    }
+    let taken = "a name that no metric and no other logged value has";
+    fails("on_evaluation_end", "accuracy", taken);
+    fails("on_evaluation_batch_end", "accuracy", taken);
+}
+
+#[test]
+fn a_learning_rate_set_before_a_batch_applies_to_it() {
+    let update = |with: Option<f64>| {
+        let rates = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let noted = std::sync::Arc::clone(&rates);
+        let set = crate::at_hook::AtHook(move |run: &mut Run, hook: &'static str| {
+            if let ("on_batch_start", Some(rate), 1) = (hook, with, run.step()) {
+                run.learning_rates[0] = rate;
+            }
+            Ok(())
+        });
+        let builder = toy::trainer().max_epochs(1).callback(set).step_fn(move |model, batch, optimizer, at| {
+            noted.lock().unwrap().push(optimizer.learning_rates()[0]);
+            Supervised::default().step(model, batch, optimizer, at)
+        });
+        // The schedule counts steps.
+        let builder = builder.schedule_fn(|epoch| 1.0 / (1.0 + epoch as f64));
+        builder.build().unwrap().fit(&train_data(), None).unwrap();
+        let rates = rates.lock().unwrap().clone();
+        rates
+    };
+    let (plain, set) = (update(None), update(Some(0.5)));
+    assert_eq!((set[0], set[1]), (plain[0], 0.5));
+}
+
+#[test]
+fn intervals_are_accepted_as_text_and_refused_by_name() {
+    let report = toy::trainer().max_epochs(9).stop_after("4 steps").build().unwrap().fit(&train_data(), None);
+    assert_eq!(report.unwrap().ended.to_string(), "the limit of 4 steps is reached");
+    let error = toy::trainer().stop_after("4 weeks").build().err().unwrap().to_string();
+    assert_eq!(
+        error,
+        "stop_after: expected a number above 0 and one of epochs, steps, samples, seconds, minutes, hours, as in `5 \
+         steps`, got 4 weeks"
+    );
+}
