@@ -149,6 +149,7 @@ fn with_trainer(setting: &Setting) -> anyhow::Result<Trained> {
         .seed(SEED)
         .max_epochs(MAX_EPOCHS)
         .callback(EarlyStopping::new(3))
+        .train_metrics(false) // the loop by hand computes none
         .build()?;
     let report = trainer.fit(&setting.train, Some(&setting.valid))?;
     Ok((report.ended, report.history, trainer.into_parts().1))

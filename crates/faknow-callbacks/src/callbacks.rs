@@ -101,7 +101,7 @@ impl Callbacks {
         Ok(all)
     }
 
-    /// Gives each callback the state saved under its key. A callback without a saved state starts afresh; a saved state
+    /// Gives each callback the state saved under its key. A callback without a saved state starts from scratch; a saved state
     /// without its callback is dropped with a warning.
     ///
     /// # Errors
@@ -251,7 +251,7 @@ impl Callbacks {
     /// A callback fails, or logs a value by a name that is taken.
     pub fn on_epoch_end(&mut self, run: &mut Run) -> Result<Flow> {
         let call = |c: &mut dyn Callback, run: &mut Run| match run.history().last().cloned() {
-            // Taken anew for each: it has what those before have logged.
+            // Cloned for each callback: it has what those before have logged.
             Some(record) => c.on_epoch_end(run, &record),
             None => Err("the epoch is not in the run's history".into()),
         };

@@ -124,7 +124,7 @@ pub enum Error {
     /// This process has a global subscriber already.
     #[error("the console log cannot be set up: {0}")]
     Console(tracing_subscriber::util::TryInitError),
-    /// A hook of a callback failed with an error of its own.
+    /// A hook of a callback returned another error, or panicked.
     #[error(transparent)]
     Hook(#[from] HookError),
 }
@@ -138,7 +138,7 @@ impl Error {
 
 /// An error of a callback, with the callback's name, the hook and where the run stood.
 ///
-/// Its text includes that of the error itself, so [`source`](std::error::Error::source) goes on with the cause of that.
+/// Its text includes that of the error itself, so [`source`](std::error::Error::source) returns the cause of that.
 #[derive(Debug)]
 pub struct HookError {
     /// Name of the callback.

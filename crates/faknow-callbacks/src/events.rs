@@ -10,7 +10,7 @@ use crate::{Error, Result, StopReason};
 /// How a fit starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FitStart {
-    /// From the beginning, or as a further fit of the same run.
+    /// From scratch, or as a further fit of the same run.
     #[default]
     New,
     /// From a checkpoint, or again because the run was killed before its first one. Everything recorded of later steps is
@@ -56,7 +56,7 @@ pub struct SavedCheckpoint {
 }
 
 /// One update of the weights, just done: from one training batch, or from those whose gradients were accumulated.
-/// Its tensors lie on the device: reading one waits for the device.
+/// Its tensors are on the device: reading one waits for the device.
 #[derive(Debug)]
 pub struct BatchEnd {
     /// Samples of the update.

@@ -7,7 +7,7 @@ use faknow_metrics::{EpochRecord, Evaluation, Score, Scores};
 
 use crate::{Run, StopReason};
 
-/// A duration in words: `35 ms`, `12.3 s`, `2m 05s`, `1h 00m 00s`, `2d 03h 00m 00s`; `?` if it is no duration.
+/// Returns a duration in words: `35 ms`, `12.3 s`, `2m 05s`, `1h 00m 00s`, `2d 03h 00m 00s`; `?` if it is not a duration.
 ///
 /// ```
 /// use faknow_callbacks::format_duration;
@@ -36,7 +36,7 @@ pub fn format_duration(seconds: f64) -> String {
     }
 }
 
-/// A time in UTC, to the second: `2026-11-22 12:00:00Z`.
+/// Returns a time in UTC, to the second: `2026-11-22 12:00:00Z`.
 pub fn format_utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);

@@ -1,4 +1,4 @@
-//! Freezes weights by name, for a while or for the whole run.
+//! Freezes weights by name, for a while or for the entire run.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -9,7 +9,7 @@ use crate::{Callback, Error, FitEnd, HookResult, Interval, NamePattern, Result, 
 /// Names in an error, so that it stays readable for a model of thousands of weights.
 const SHOWN: usize = 40;
 
-/// Keeps weights as they are, for a while or for the whole run: fine-tuning layer by layer, gradual unfreezing
+/// Freezes weights for a while or for the entire run: fine-tuning layer by layer, gradual unfreezing
 /// (Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3).
 ///
 /// ```
@@ -23,12 +23,12 @@ const SHOWN: usize = 40;
 /// # let _ = freeze;
 /// ```
 ///
-/// A frozen weight needs no gradient, so none is computed; the optimizer leaves it as it is, and goes on with its
-/// moments where they were once it is trained. All rules of a run go into one `Freeze`, since two would not know of
+/// A frozen weight needs no gradient, so none is computed; the optimizer leaves it as it is, and continues with its
+/// moments where they were once it is trained. All rules of a run go into one `Freeze`, since two would not know
 /// each other's weights. A weight is frozen as long as any rule says so.
 ///
 /// - What the model froze itself (`freeze_embedding`) stays frozen.
-/// - Running statistics (of a batch normalisation) are no parameters: they go on changing, whatever is frozen.
+/// - Running statistics (of a batch normalization) are not parameters: they continue to change, whatever is frozen.
 /// - After the fit all is as it was before.
 ///
 /// Nothing needs to be saved: what is frozen follows from the rules and from where the run stands, so a resumed run,
@@ -57,7 +57,7 @@ pub struct FreezeRule {
 }
 
 impl FreezeRule {
-    /// Freezes what fits `pattern` for the whole run.
+    /// Freezes what fits `pattern` for the entire run.
     pub fn always(pattern: impl Into<NamePattern>) -> Self {
         Self { pattern: pattern.into(), until: None }
     }
@@ -78,7 +78,7 @@ impl Freeze {
         Self { rules: rules.into_iter().collect(), weights: Vec::new(), in_force: Vec::new() }
     }
 
-    /// Checks the rules against the variables that they are about, as the beginning of a fit does.
+    /// Checks the rules against the variables that they are about, as the start of a fit does.
     ///
     /// # Errors
     /// A pattern fits no variable, an interval is invalid, or there would be nothing to train.

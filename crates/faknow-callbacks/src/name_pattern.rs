@@ -28,7 +28,7 @@ impl NamePattern {
         &self.0
     }
 
-    /// Whether the whole of `name` fits.
+    /// Whether the pattern matches the entire `name`.
     pub fn matches(&self, name: &str) -> bool {
         let Some((start, rest)) = self.0.split_once('*') else { return self.0 == name };
         let Some(mut name) = name.strip_prefix(start) else { return false };

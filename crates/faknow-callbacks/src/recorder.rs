@@ -47,7 +47,7 @@ pub struct Event {
     pub epoch: usize,
     /// Batches done in the epoch.
     pub batch: usize,
-    /// Updates of the weights since the run began.
+    /// Updates of the weights since the run started.
     pub step: u64,
     /// What the hook received besides the run, in words: samples of an update, phase and batches of an evaluation,
     /// name of a checkpoint, reason of the end, the error. Empty if nothing.
@@ -95,7 +95,7 @@ impl Recorder {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Event>) -> T) -> T {
-        // An event is pushed whole or not at all: there is nothing that a panic elsewhere could have spoilt.
+        // An event is pushed completely or not at all: a panic elsewhere cannot have spoiled it.
         work(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

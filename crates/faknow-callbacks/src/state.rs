@@ -7,7 +7,7 @@ use tch::Tensor;
 
 /// All that a part of a run (an optimizer, a callback, a step) has to remember between two batches.
 ///
-/// Settings are no state: whoever restores it builds the part from the same settings first.
+/// Settings are not state: to restore it, build the part from the same settings first.
 ///
 /// ```
 /// use faknow_callbacks::State;
@@ -18,7 +18,7 @@ use tch::Tensor;
 /// ```
 #[derive(Debug, Default)]
 pub struct State {
-    /// Everything that is no tensor, as JSON; numbers come back to the last bit, NaN and infinities become null.
+    /// Everything that is not a tensor, as JSON; numbers come back to the last bit, NaN and infinities become null.
     pub values: Value,
     /// Tensors by name.
     pub tensors: BTreeMap<String, Tensor>,

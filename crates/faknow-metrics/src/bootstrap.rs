@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Metrics, Predictions, Result};
 
-/// A metric with the interval in which it lies with a confidence of 95 %.
+/// A metric with its 95 % confidence interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfidenceInterval {
     /// The metric's name.

@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn twelve_are_common() {
         let names: Vec<String> = common().map(|metric| metric.name().to_owned()).collect();
-        assert_eq!(names.len(), COMMON.len(), "a name of the table is no metric: {names:?}");
+        assert_eq!(names.len(), COMMON.len(), "a name of the table is not a metric: {names:?}");
         let expected: Vec<&str> = metric_names().filter(|name| COMMON.contains(name)).collect();
         assert_eq!(names, expected, "in the order of reports");
     }

@@ -29,7 +29,7 @@ pub struct Calibration {
 pub struct Thresholds {
     /// The one with the highest F1.
     pub f1: OperatingPoint,
-    /// The precision that was asked for.
+    /// The requested precision.
     pub wanted_precision: f64,
     /// The one with the highest recall among those of at least that precision; `None` if there is none.
     pub precision: Option<OperatingPoint>,
@@ -38,11 +38,11 @@ pub struct Thresholds {
 /// What the second of two classes scores at a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OperatingPoint {
-    /// A sample is judged to be of the second class if its score is at least this.
+    /// A sample is predicted to be of the second class if its score is at least this.
     pub threshold: f64,
-    /// Share of the samples judged to be of it that are.
+    /// Share of the samples predicted to be of it that are.
     pub precision: f64,
-    /// Share of its samples that are judged to be of it.
+    /// Share of its samples that are predicted to be of it.
     pub recall: f64,
     /// Harmonic mean of the two.
     pub f1: f64,
@@ -97,7 +97,7 @@ pub fn operating_points(curve: &PrCurve) -> Vec<OperatingPoint> {
         let f1 = if recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 };
         OperatingPoint { threshold, precision, recall, f1 }
     };
-    // The first point of the curve, at infinity, judges nothing to be of the class.
+    // The first point of the curve, at infinity, predicts nothing to be of the class.
     rows.skip(1).map(point).collect()
 }
 

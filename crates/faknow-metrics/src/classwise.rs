@@ -21,7 +21,7 @@ pub enum Averaging {
     Weighted,
 }
 
-/// How well one class was recognised.
+/// How well one class was recognized.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassScores {
     /// Share of the samples predicted as this class that are of it; undefined if it is never predicted.

@@ -1,11 +1,11 @@
-//! From the scores of a model to a judgement: a temperature, and a threshold where there are two classes.
+//! From the scores of a model to a decision: a temperature, and a threshold where there are two classes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::predictions::argmax;
 use crate::{Predictions, Result};
 
-/// How class scores become a judgement.
+/// How class scores become a decision.
 ///
 /// ```
 /// use faknow_metrics::Decision;
@@ -20,7 +20,7 @@ use crate::{Predictions, Result};
 pub struct Decision {
     /// What logits are divided by, above 0: above 1 the scores become less sure, below 1 surer. Default 1.
     pub temperature: f64,
-    /// With two classes, the score of the second from which a sample is judged to be of it, after the temperature. Default:
+    /// With two classes, the score of the second from which a sample is predicted to be of it, after the temperature. Default:
     /// the class with the highest score is chosen.
     pub threshold: Option<f64>,
 }
@@ -37,7 +37,7 @@ impl Decision {
         if self.temperature == 1.0 {
             return scores.to_vec();
         }
-        // The largest is taken out first, so that at least one power is 1 and the sum is no 0.
+        // The largest is taken out first, so that at least one power is 1 and the sum is not 0.
         let largest = scores.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let powers: Vec<f64> =
             scores.iter().map(|score| (score / largest).powf(1.0 / self.temperature)).collect();

@@ -13,7 +13,7 @@ pub enum Error {
         /// The number given.
         n_classes: usize,
     },
-    /// A label is no class number.
+    /// A label is not a class index.
     #[error("sample {sample}: label {label} is outside the classes 0..={}", n_classes.saturating_sub(1))]
     LabelOutsideClasses {
         /// Position of the sample, from 0.
@@ -71,7 +71,7 @@ pub enum Error {
     /// A curve or a table cannot be drawn from these predictions.
     #[error("{what} is undefined: {reason}")]
     Undefined {
-        /// What was asked for.
+        /// What was requested.
         what: &'static str,
         /// Why there is none.
         reason: String,
@@ -101,7 +101,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// The name of a metric is empty, or is kept for the loss.
+    /// The name of a metric is empty, or is reserved for the loss.
     #[error("a metric cannot be called `{name}`: {reason}")]
     MetricName {
         /// The name given.

@@ -11,9 +11,9 @@ use crate::{Error, Result, Score, Scores, canonical_metric_name};
 pub struct EpochRecord {
     /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Optimizer steps since the run began.
+    /// Optimizer steps since the run started.
     pub step: u64,
-    /// Training samples seen since the run began.
+    /// Training samples seen since the run started.
     pub samples: u64,
     /// `loss`, the mean over the epoch's samples, then each of its parts as `loss/<part>`.
     pub train: Scores,

@@ -11,7 +11,7 @@ use crate::{Direction, Predictions, Result, Score};
 /// ```
 /// use faknow_metrics::{Direction, Metric, Metrics, Predictions, Result, Score};
 ///
-/// /// Share of the true rumours (class 1) that were missed.
+/// /// Share of the true rumors (class 1) that were missed.
 /// struct MissRate;
 ///
 /// impl Metric for MissRate {
@@ -22,11 +22,11 @@ use crate::{Direction, Predictions, Result, Score};
 ///         Direction::Minimize
 ///     }
 ///     fn compute(&self, predictions: &Predictions) -> Result<Score> {
-///         let rumours = predictions.confusion().support()[1];
-///         if rumours == 0 {
-///             return Ok(Score::undefined("there are no rumours"));
+///         let rumors = predictions.confusion().support()[1];
+///         if rumors == 0 {
+///             return Ok(Score::undefined("there are no rumors"));
 ///         }
-///         Ok(Score::from(predictions.confusion().get(1, 0) as f64 / rumours as f64))
+///         Ok(Score::from(predictions.confusion().get(1, 0) as f64 / rumors as f64))
 ///     }
 /// }
 ///
@@ -80,7 +80,7 @@ pub struct FnMetric {
     function: Box<dyn Fn(&Predictions) -> Score + Send>,
 }
 
-/// Makes a metric of a closure that answers a number (NaN and infinity become undefined) or a [`Score`].
+/// Creates a metric from a closure that returns a number (NaN and infinity become undefined) or a [`Score`].
 ///
 /// ```
 /// use faknow_metrics::{Direction, Metric, Predictions, metric_fn};

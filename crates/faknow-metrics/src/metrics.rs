@@ -35,7 +35,7 @@ impl Metrics {
         Self { metrics: Vec::new() }
     }
 
-    /// Returns the twelve built-in metrics that most runs want, which the program records unless told otherwise.
+    /// Returns the twelve built-in metrics that most runs want, which the program records by default.
     ///
     /// ```
     /// use faknow_metrics::Metrics;
@@ -66,7 +66,7 @@ impl Metrics {
     /// This set with one more metric.
     ///
     /// # Errors
-    /// The name is taken, empty, or kept for the loss.
+    /// The name is taken, empty, or reserved for the loss.
     pub fn with(mut self, metric: impl Metric + 'static) -> Result<Self> {
         self.push(metric)?;
         Ok(self)
@@ -80,14 +80,17 @@ impl Metrics {
     /// Adds a metric.
     ///
     /// # Errors
-    /// The name is taken, empty, or kept for the loss (`loss`, `loss/…`), next to which metrics are recorded.
+    /// The name is taken, empty, or reserved for the loss (`loss`, `loss/…`), next to which metrics are recorded.
     pub fn push(&mut self, metric: impl Metric + 'static) -> Result<()> {
         let name = metric.name();
         if name.trim().is_empty() {
             return Err(Error::MetricName { name: name.to_owned(), reason: "the name is empty" });
         }
         if name == "loss" || name.starts_with("loss/") {
-            return Err(Error::MetricName { name: name.to_owned(), reason: "the name is kept for the loss" });
+            return Err(Error::MetricName {
+                name: name.to_owned(),
+                reason: "the name is reserved for the loss",
+            });
         }
         if self.metrics.iter().any(|known| known.name() == name) {
             return Err(Error::DuplicateMetric { name: name.to_owned() });
@@ -119,7 +122,7 @@ impl Metrics {
     /// The value of every metric, in order.
     ///
     /// # Errors
-    /// A metric fails; that a value is undefined is no failure.
+    /// A metric fails; that a value is undefined is not a failure.
     pub fn compute(&self, predictions: &Predictions) -> Result<Scores> {
         let mut scores = Scores::new();
         for metric in &self.metrics {
@@ -173,7 +176,7 @@ mod tests {
         );
         check(Metrics::empty().with(named(" ")), "a metric cannot be called ` `: the name is empty");
         for name in ["loss", "loss/class"] {
-            let expected = format!("a metric cannot be called `{name}`: the name is kept for the loss");
+            let expected = format!("a metric cannot be called `{name}`: the name is reserved for the loss");
             check(Metrics::empty().with(named(name)), &expected);
         }
     }

@@ -67,7 +67,7 @@ impl Predictions {
     /// The same labels and scores, but these classes predicted, `[n]`: by a threshold, for example.
     ///
     /// # Errors
-    /// There are more or fewer than samples, or one is no class.
+    /// There are more or fewer than samples, or one is not a class.
     pub fn with_predicted(&self, predicted: Vec<usize>) -> Result<Self> {
         let (n_samples, n_classes) = (self.n_samples(), self.n_classes());
         if predicted.len() != n_samples {
@@ -224,7 +224,7 @@ impl PredictionsBuilder {
     ///
     /// # Errors
     /// A label outside the classes, a wrong number of scores, a score that is not finite; samples are counted
-    /// from the first batch on. Nothing of a refused batch is kept.
+    /// from the first batch on. Nothing of a refused batch is retained.
     pub fn extend<L: Copy + TryInto<i128>>(&mut self, labels: &[L], scores: &[f64]) -> Result<()> {
         let (n_classes, before) = (self.n_classes, self.labels.len());
         if labels.len().checked_mul(n_classes) != Some(scores.len()) {

@@ -9,9 +9,9 @@ use crate::{Error, Predictions, Result, metric_by_name};
 /// McNemar's test of two detectors on the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct McNemar {
-    /// Samples that only the first judges rightly.
+    /// Samples that only the first predicts correctly.
     pub only_first: u64,
-    /// Samples that only the second judges rightly.
+    /// Samples that only the second predicts correctly.
     pub only_second: u64,
     /// How likely a difference of this size is, or a larger one, if both err equally often: the exact binomial test, two-sided.
     pub p_value: f64,
@@ -46,7 +46,7 @@ pub fn mcnemar(first: &Predictions, second: &Predictions) -> Result<McNemar> {
     Ok(McNemar { only_first, only_second, p_value })
 }
 
-/// The difference of a metric between two detectors, with the interval in which it lies with a confidence of 95 %.
+/// The difference of a metric between two detectors, with its 95 % confidence interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The metric's name.
@@ -111,7 +111,7 @@ fn check_pairs(first: &Predictions, second: &Predictions) -> Result<()> {
 
 /// How likely at most `k` or at least `n - k` heads are in `n` throws.
 fn two_sided_binomial(k: u64, n: u64) -> f64 {
-    // Logarithms, since 2^-n is no f64 from n = 1075 on.
+    // Logarithms, since 2^-n is not an f64 from n = 1075 on.
     let half = -(n as f64) * 2.0_f64.ln();
     let (mut choose, mut sum) = (0.0_f64, 0.0_f64);
     for i in 0..=k {
@@ -125,7 +125,7 @@ fn two_sided_binomial(k: u64, n: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// `right` of 200 samples judged rightly, from the sample `from` on.
+    /// `right` of 200 samples predicted correctly, from the sample `from` on.
     fn judged(from: usize, right: usize) -> Predictions {
         let labels: Vec<usize> = (0..200).map(|i| i % 2).collect();
         let score = |i: usize| {

@@ -3,7 +3,8 @@
 #[cfg(feature = "tensorboard")]
 use faknow_callbacks::TensorBoard;
 use faknow_callbacks::{
-    Callback, Callbacks, CsvLog, Interval, IntoInterval, JsonlLog, MonitorChoice, ParseIntervalError, RunLog, RunOwner,
+    Callback, Callbacks, CsvLog, Interval, IntoInterval, JsonlLog, MonitorChoice, ParseIntervalError, RunLog,
+    RunOwner,
 };
 use faknow_metrics::Metrics;
 use faknow_model::Model;
@@ -22,8 +23,8 @@ use crate::fit::state::FitState;
 use crate::fit::task::Task;
 use crate::schedule::BuildSchedule;
 use crate::{
-    CheckpointPolicy, Clip, Error, Interrupt, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, Supervised,
-    TrainMetrics, TrainStep, Trainer, WeightAveraging,
+    CheckpointPolicy, Clip, Error, Interrupt, NonFinite, Optimizer, OptimizerConfig, Result, RunDir,
+    Supervised, TrainMetrics, TrainStep, Trainer, WeightAveraging,
 };
 
 /// Options of a [`Trainer`]; every one has a default but the model and its weights.
@@ -304,7 +305,9 @@ impl<M: Model> TrainerBuilder<M> {
     fn interval(&mut self, name: &str, interval: impl IntoInterval) -> Option<Interval> {
         interval
             .into_interval()
-            .map_err(|error| self.invalid.get_or_insert(setting(name, ParseIntervalError::EXPECTED, error.text())))
+            .map_err(|error| {
+                self.invalid.get_or_insert(setting(name, ParseIntervalError::EXPECTED, error.text()))
+            })
             .ok()
     }
 

@@ -17,8 +17,8 @@ pub use faknow_model::{
     ClassWeights, Criterion, Loss, LossName, Mode, Model, Output, TextCnn, TextCnnConfig,
 };
 pub use faknow_trainer::{
-    Adversarial, Attack, Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, StepOutput, Supervised,
-    TrainStep, Trainer, TwoOptimizers, seeded_model,
+    Adversarial, Attack, Clip, FitReport, Optimizer, OptimizerConfig, RunDir, StepContext, StepOutput,
+    Supervised, TrainStep, Trainer, TwoOptimizers, seeded_model,
 };
 pub use tch::{Device, Kind, Tensor, nn};
 

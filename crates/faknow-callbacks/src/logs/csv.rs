@@ -47,7 +47,7 @@ impl CsvLog {
         Self { file: RunFile::new(FILE).at(&path), path: Some(path), columns: Vec::new() }
     }
 
-    /// Writes the table of all epochs anew.
+    /// Rewrites the table of all epochs.
     fn rewrite(&mut self, run: &Run) -> Result<()> {
         let path = place(self.path.as_deref(), run, FILE)?;
         let rows: Vec<Row> = run.history().epochs.iter().map(Row::of).collect();

@@ -26,7 +26,7 @@ pub const RUN_TARGET: &str = "faknow::run";
 
 /// Writes each event into the log of the run in whose span it happens; other events it leaves alone.
 ///
-/// It has no state of its own: [`RunLog`](crate::RunLog) hangs its file on the run's span when the run begins, and
+/// It has no state of its own: [`RunLog`](crate::RunLog) attaches its file to the run's span when the run starts, and
 /// the layer looks for it there. So runs that share a process, even at the same time, cannot mix their files. It
 /// needs a [`Registry`] below it, as all layers of `tracing-subscriber` do.
 ///
@@ -57,7 +57,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RunLogLayer {
 /// The file on a run's span; it lives no longer than the callback that writes it.
 struct AttachedLog(Weak<File>);
 
-/// Hangs `file` on the span of the run that is being worked on, if there is one.
+/// Attaches `file` to the span of the run that is being worked on, if there is one.
 pub(crate) fn attach(file: &Arc<File>) {
     Span::current().with_subscriber(|(id, dispatch)| {
         let current = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
@@ -68,7 +68,7 @@ pub(crate) fn attach(file: &Arc<File>) {
     });
 }
 
-/// A line of a run's log; what follows a line break is indented, so that each event begins with its time.
+/// A line of a run's log; what follows a line break is indented, so that each event starts with its time.
 pub(crate) fn line(time: SystemTime, level: &str, message: &str) -> String {
     format!("{} {level} {}\n", format::format_utc(time), message.trim_end().replace('\n', "\n    "))
 }

@@ -9,7 +9,7 @@ use faknow_data::common::write_atomically;
 
 use crate::{Error, Result, Run};
 
-/// A file that grows by whole lines. Each write goes to the system at once, so what was written outlives a crash
+/// A file that grows by complete lines. Each write goes to the system at once, so what was written outlives a crash
 /// of the program.
 #[derive(Debug)]
 pub(crate) struct RunFile {
@@ -53,7 +53,7 @@ impl RunFile {
         Ok(())
     }
 
-    /// Writes whole lines in one go; opens the run's file if it is not open.
+    /// Writes complete lines at once; opens the run's file if it is not open.
     pub(crate) fn write(&mut self, run: &Run, lines: &[u8]) -> Result<()> {
         let path = place(self.given.as_deref(), run, self.name)?;
         if self.open.as_ref().is_none_or(|(open, _)| *open != path) {
@@ -91,7 +91,7 @@ mod tests {
     use crate::RunOwner;
 
     #[test]
-    fn keeps_what_it_is_told_and_drops_a_torn_line() {
+    fn open_drops_refused_lines_and_a_torn_last_line() {
         let check = |before: Option<&str>, expected: &str| {
             let dir = tempfile::tempdir().unwrap();
             let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));

@@ -37,7 +37,7 @@ impl RunLog {
         Self { file: default.file.at(path), ..default }
     }
 
-    /// Takes the time of its own lines from here; default: the system's clock.
+    /// Sets the clock of its lines. Default: the system's.
     pub fn clock(mut self, clock: fn() -> SystemTime) -> Self {
         self.clock = clock;
         self

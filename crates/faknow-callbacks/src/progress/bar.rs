@@ -76,7 +76,7 @@ impl Progress {
         }
     }
 
-    /// The pass in which the run is; a new one begins when the phase changes.
+    /// The pass in which the run is; a new one starts when the phase changes.
     fn pass(&mut self, run: &Run, phase: Phase, done: usize, n_batches: usize) -> Result<&mut Pass> {
         if self.pass.as_ref().is_none_or(|pass| pass.phase != phase) {
             self.end_pass();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_only_where_they_are_wanted() {
+    fn colors_only_where_they_are_wanted() {
         let check = |colors: bool| {
             let term = InMemoryTerm::new(30, 120);
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);

@@ -19,7 +19,7 @@ pub struct ProgressWriter {
 }
 
 impl ProgressWriter {
-    /// Standard error: with bars and colours if it is a terminal, else plain lines. No colours if the environment
+    /// Writes to standard error: with bars and colors if it is a terminal, else plain lines. No colors if the environment
     /// variable `NO_COLOR` is set and not empty.
     pub fn stderr() -> Self {
         let wants_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -28,7 +28,7 @@ impl ProgressWriter {
         Self { bars, colors: terminal && !wants_no_color, ..Self::plain(io::stderr()) }
     }
 
-    /// Plain lines without bars and colours.
+    /// Writes plain lines without bars and colors.
     pub fn plain(out: impl Write + Send + 'static) -> Self {
         Self { out: Arc::new(Mutex::new(Box::new(out))), bars: None, colors: false, hidden: false }
     }
@@ -38,7 +38,7 @@ impl ProgressWriter {
         Self { hidden: true, ..Self::plain(io::sink()) }
     }
 
-    /// Whether lines may be coloured.
+    /// Whether lines may be colored.
     pub fn has_colors(&self) -> bool {
         self.colors
     }

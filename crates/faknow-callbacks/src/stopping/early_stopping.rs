@@ -12,11 +12,11 @@ use crate::{
 /// as soon as the value is good enough, or hopeless.
 ///
 /// It decides only when to stop, by the rule of [`Patience`] and two thresholds. Which epoch is the best, and whether
-/// its weights come back at the end, is the trainer's business and does not depend on any of it. Why it stopped the
+/// its weights come back at the end, is up to the trainer and does not depend on any of it. Why it stopped the
 /// run is in the [`StopReason`]: `early_stopping`, `reached` or `diverged`.
 ///
-/// What it remembers is part of every checkpoint, so a resumed run stops where an unbroken one would. A second fit
-/// counts afresh.
+/// What it remembers is part of every checkpoint, so a resumed run stops where an uninterrupted one would. A second fit
+/// counts from zero.
 ///
 /// ```
 /// use faknow_callbacks::EarlyStopping;
@@ -93,7 +93,7 @@ impl EarlyStopping {
         self
     }
 
-    /// Where the rule stands: `None` before the run began.
+    /// Where the rule stands: `None` before the run started.
     pub fn counter(&self) -> Option<&Patience> {
         self.active.as_ref().map(|(_, counter)| counter)
     }

@@ -160,8 +160,10 @@ mod tests {
         for batch in 0..3 * MAX_PENDING as i64 {
             let labels = [0, 1, batch % 2];
             let predicted = [0, batch % 2, 1];
-            let logits: Vec<f32> =
-                predicted.iter().flat_map(|&class| if class == 1 { [0.0, 1.0] } else { [2.0, 1.0] }).collect();
+            let logits: Vec<f32> = predicted
+                .iter()
+                .flat_map(|&class| if class == 1 { [0.0, 1.0] } else { [2.0, 1.0] })
+                .collect();
             let logits = Tensor::from_slice(&logits).view([3, 2]);
             counts.add(&logits, &Tensor::from_slice(&labels)).unwrap();
             right += labels.iter().zip(predicted).filter(|(label, predicted)| **label == *predicted).count();
@@ -180,6 +182,9 @@ mod tests {
     #[test]
     fn metrics_that_need_scores_are_refused() {
         let error = TrainMetrics::from(["accuracy", "roc_auc"]).resolve().unwrap_err().to_string();
-        assert!(error.starts_with("train_metrics: expected metrics that need only predicted classes"), "{error}");
+        assert!(
+            error.starts_with("train_metrics: expected metrics that need only predicted classes"),
+            "{error}"
+        );
     }
 }

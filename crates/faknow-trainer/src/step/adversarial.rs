@@ -75,7 +75,8 @@ impl<M: Model> TrainStep<M> for Adversarial {
         // The attack is to follow the gradients of this batch alone.
         let of_window = if optimizer.window().first { None } else { Some(optimizer.take_gradients()?) };
         optimizer.zero_grad();
-        let StepOutput { loss: clean, logits, logged } = self.supervised.forward(model, batch, optimizer, at)?;
+        let StepOutput { loss: clean, logits, logged } =
+            self.supervised.forward(model, batch, optimizer, at)?;
         optimizer.backward(&clean.total)?;
         let mut moved = Moved::new(optimizer, &self.pattern)?;
         let mut of_clean = None;

@@ -11,7 +11,9 @@ use tch::{Kind, Tensor, no_grad};
 use crate::error::{Location, setting};
 use crate::fit::guard::{GradientMode, guard};
 use crate::optim::copy;
-use crate::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep};
+use crate::{
+    Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep,
+};
 
 /// Trains on a new task without forgetting former ones: the loss grows as parameters leave where they were, each by how
 /// much it mattered.

@@ -14,8 +14,8 @@ use faknow_metrics::Metrics;
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{ExponentialLr, Plateau, ScheduleConfig, WarmupLinear};
 use faknow_trainer::{
-    Adam, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir, StepContext, StepOutput,
-    Supervised, TrainStep, Trainer, TrainerBuilder, WeightAveraging,
+    Adam, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir, StepContext,
+    StepOutput, Supervised, TrainStep, Trainer, TrainerBuilder, WeightAveraging,
 };
 use serde_json::Value;
 

@@ -8,7 +8,9 @@ use faknow_data::{DataLoader, Dataset, Loader};
 use faknow_metrics::Direction;
 use faknow_model::{Mode, Model};
 use faknow_trainer::schedule::ScheduleConfig;
-use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep};
+use faknow_trainer::{
+    Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep,
+};
 use tch::no_grad;
 
 use crate::by_hand::{START, assert_weights};
@@ -293,7 +295,7 @@ fn defect_36_the_total_of_several_losses_is_the_models_own() {
         Ok(Flow::Continue)
     });
     let names = on_epoch_end(|_, record| {
-        assert_eq!(record.train.names().collect::<Vec<_>>(), ["loss", "loss/class", "loss/size"]);
+        assert_eq!(record.train.names().collect::<Vec<_>>(), ["loss", "loss/class", "loss/size", "accuracy"]);
         Ok(Flow::Continue)
     });
     let builder = toy::of((model, vars)).callback(note).callback(names).max_epochs(1);

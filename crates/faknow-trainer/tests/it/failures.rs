@@ -8,7 +8,8 @@ use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, Score, metric_fn};
 use faknow_model::Loss;
 use faknow_trainer::{
-    Clip, Error, Location, NonFinite, Optimizer, Result, RunDir, StepContext, StepOutput, TrainStep, TrainerBuilder,
+    Clip, Error, Location, NonFinite, Optimizer, Result, RunDir, StepContext, StepOutput, TrainStep,
+    TrainerBuilder,
 };
 use tch::Tensor;
 

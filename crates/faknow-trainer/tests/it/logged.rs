@@ -6,7 +6,10 @@ use faknow_callbacks::{
 use faknow_data::Batch;
 use faknow_metrics::Evaluation;
 use faknow_model::Model;
-use faknow_trainer::{Error, Interrupt, Optimizer, Result, RunDir, StepContext, StepOutput, Supervised, TrainStep};
+use faknow_trainer::schedule::{ScheduleConfig, WarmupLinear};
+use faknow_trainer::{
+    Error, Interrupt, Optimizer, Result, RunDir, StepContext, StepOutput, Supervised, TrainStep,
+};
 
 use crate::toy::{self, Toy, train_data, valid_data};
 
@@ -34,7 +37,8 @@ fn a_logged_value_can_be_monitored() {
     let best = report.best.unwrap();
     assert_eq!((best.epoch, best.value, best.monitor.as_str()), (2, 0.7, "reward"));
     assert_eq!(report.ended, StopReason::EarlyStopping { monitor: "reward".into(), patience: 2 });
-    let series: Vec<_> = report.history.series("reward").unwrap().into_iter().map(|(_, value)| value).collect();
+    let series: Vec<_> =
+        report.history.series("reward").unwrap().into_iter().map(|(_, value)| value).collect();
     assert_eq!(series, [Some(0.1), Some(0.7), Some(0.3), Some(0.2)]);
 }
 
@@ -154,7 +158,9 @@ fn names_never_collide() {
         assert_eq!(error.to_string(), format!("log `{name}`: expected {expected}"), "{hook}");
     };
     let of_loss = "another name than `loss` and `loss/…`, which are those of the loss and its parts";
-    for hook in ["on_epoch_start", "on_batch_start", "on_batch_end", "on_evaluation_batch_end", "on_epoch_end"] {
+    for hook in
+        ["on_epoch_start", "on_batch_start", "on_batch_end", "on_evaluation_batch_end", "on_epoch_end"]
+    {
         fails(hook, "loss", of_loss);
         fails(hook, "loss/class", of_loss);
         fails(hook, "", "a name");
@@ -179,12 +185,14 @@ fn a_learning_rate_set_before_a_batch_applies_to_it() {
             }
             Ok(())
         });
-        let builder = toy::trainer().max_epochs(1).callback(set).step_fn(move |model, batch, optimizer, at| {
-            noted.lock().unwrap().push(optimizer.learning_rates()[0]);
-            Supervised::default().step(model, batch, optimizer, at)
-        });
-        // The schedule counts steps.
-        let builder = builder.schedule_fn(|epoch| 1.0 / (1.0 + epoch as f64));
+        let builder =
+            toy::trainer().max_epochs(1).callback(set).step_fn(move |model, batch, optimizer, at| {
+                noted.lock().unwrap().push(optimizer.learning_rates()[0]);
+                Supervised::default().step(model, batch, optimizer, at)
+            });
+        // It counts steps, and sets a learning rate after each.
+        let schedule = WarmupLinear { warmup_ratio: Some(0.5), ..WarmupLinear::default() };
+        let builder = builder.schedule(ScheduleConfig::WarmupLinear(schedule));
         builder.build().unwrap().fit(&train_data(), None).unwrap();
         let rates = rates.lock().unwrap().clone();
         rates

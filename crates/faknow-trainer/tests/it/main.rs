@@ -22,6 +22,8 @@ mod failures;
 mod fit;
 mod freezing;
 mod full_disk;
+/// Values that callbacks and steps log, and the metrics of the training pass.
+mod logged;
 mod optimizer;
 mod optimizer_parity;
 mod optimizer_state;
@@ -40,5 +42,3 @@ mod trajectory_golden;
 mod trials;
 mod two_optimizers;
 mod updates;
-/// Values that callbacks and steps log, and the metrics of the training pass.
-mod logged;

@@ -108,7 +108,10 @@ fn defect_41_a_run_leaves_a_full_record() {
     }
     let csv = text(&dir, "metrics.csv");
     let mut rows = csv.lines();
-    assert_eq!(rows.next(), Some("epoch,step,train/loss,valid/loss,valid/score,lr,grad_norm,seconds"));
+    assert_eq!(
+        rows.next(),
+        Some("epoch,step,train/loss,train/accuracy,valid/loss,valid/score,lr,grad_norm,seconds")
+    );
     assert_eq!(rows.filter(|row| row.contains(",0.1,")).count(), 3, "{csv}");
     let lines = lines(&dir);
     let epochs = of_type(&lines, "epoch");

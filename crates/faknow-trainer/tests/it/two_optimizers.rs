@@ -10,8 +10,8 @@ use faknow_callbacks::{Flow, on_batch_end};
 use faknow_model::{Mode, Model, Output, loss};
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{
-    CheckpointPolicy, Clip, Error, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, StepContext, StepOutput,
-    Supervised, TrainStep, Trainer, TrainerBuilder, TwoOptimizers,
+    CheckpointPolicy, Clip, Error, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, StepContext,
+    StepOutput, Supervised, TrainStep, Trainer, TrainerBuilder, TwoOptimizers,
 };
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};

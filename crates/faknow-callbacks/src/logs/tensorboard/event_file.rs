@@ -1,4 +1,4 @@
-//! TensorBoard's event files: written event by event, read back, and cut where a run goes on.
+//! TensorBoard's event files: written event by event, read back, and truncated where a run resumes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -26,12 +26,12 @@ pub struct Scalar {
     pub value: f32,
 }
 
-/// All points in the event files of a folder, in the order in which they were written.
+/// Returns all points in the event files of a directory, in the order in which they were written.
 ///
-/// A last record that was cut off is left out; a damaged one is an error.
+/// An incomplete last record is left out; a corrupted one is an error.
 ///
 /// # Errors
-/// The folder or a file cannot be read, or is no event file.
+/// The directory or a file cannot be read, or is not an event file.
 pub fn read_scalars(folder: &Path) -> Result<Vec<Scalar>> {
     let mut all = Vec::new();
     for path in event_files(folder)? {
@@ -42,13 +42,13 @@ pub fn read_scalars(folder: &Path) -> Result<Vec<Scalar>> {
     Ok(all)
 }
 
-/// Something that an event tells, of whatever kind: where it stands.
+/// The tag and position of a value of any kind.
 pub(crate) struct Point<'a> {
     pub(crate) tag: &'a str,
     pub(crate) x: i64,
 }
 
-/// Drops all events of the files in a folder that tell something that `keep` refuses.
+/// Drops all events of the files in a directory that hold a value that `keep` refuses.
 pub(crate) fn retain_points(folder: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Result<()> {
     for path in event_files(folder)? {
         let all = records(&path)?;
@@ -72,8 +72,8 @@ pub(crate) fn retain_points(folder: &Path, keep: impl Fn(&Point<'_>) -> bool) ->
 
 /// An event file that is being written.
 ///
-/// `tensorboard_rs::summary_writer::SummaryWriter` would do, but it panics where a folder or file cannot be
-/// written, hands its events to a thread of its own (so a flush does not wait for them), and names its file by
+/// `tensorboard_rs::summary_writer::SummaryWriter` would do, but it panics where a directory or file cannot be
+/// written, hands its events to a separate thread (so a flush does not wait for them), and names its file by
 /// the second, so that a second writer of the same second truncates the file of the first. Its record format and
 /// messages are used, without these.
 pub(crate) struct EventFile {
@@ -127,7 +127,7 @@ impl EventFile {
     }
 }
 
-/// The event files of a folder in the order in which they were begun.
+/// The event files of a directory in the order in which they were created.
 fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

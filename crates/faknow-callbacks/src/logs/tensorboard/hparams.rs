@@ -18,7 +18,7 @@ pub(crate) enum Ended {
     Failed,
 }
 
-/// A run begins with these settings at this time, in seconds since 1970.
+/// A run starts with these settings at this time, in seconds since 1970.
 pub(crate) fn start(settings: &Map<String, Json>, seconds: f64) -> Result<Summary> {
     let mut info = SessionStartInfo::new();
     info.set_hparams(settings.iter().map(|(name, value)| (name.clone(), as_proto(value))).collect());

@@ -238,12 +238,12 @@ impl Callback for TensorBoard {
     }
 }
 
-/// Whether a point belongs to the part of the run that lies behind it.
+/// Whether a point was measured before where the run stands.
 fn was_measured_before(run: &Run, point: &Point<'_>) -> bool {
     let n_epochs = run.history().epochs.len() as i64;
     match point.tag.split_once('/') {
         Some(("Step", _)) => point.x <= run.step() as i64,
-        // A run that goes on is tested anew, and another epoch may be its best.
+        // A run that is resumed is tested again, and another epoch may be its best.
         Some(("Test", _)) => point.x < n_epochs,
         Some(("Best", _)) => false,
         _ => point.x <= n_epochs,

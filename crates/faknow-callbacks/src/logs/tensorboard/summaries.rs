@@ -1,4 +1,4 @@
-//! What TensorBoard shows beside curves of scalars: precision-recall curves, histograms, pictures, texts, and how its page of charts
+//! What TensorBoard shows besides curves of scalars: precision-recall curves, histograms, pictures, texts, and how its page of charts
 //! is laid out.
 
 use faknow_metrics::{ConfusionMatrix, Predictions};
@@ -165,7 +165,7 @@ fn shape(sizes: &[i64]) -> TensorShapeProto {
     shape
 }
 
-/// A tensor that one of TensorBoard's plugins reads, with what that wants to know besides.
+/// A tensor that one of TensorBoard's plugins reads, with the metadata that the plugin needs.
 pub(crate) fn plugin(tag: &str, name: &str, content: Vec<u8>, tensor: TensorProto) -> Summary {
     let mut data = SummaryMetadata_PluginData::new();
     data.set_plugin_name(name.to_owned());
