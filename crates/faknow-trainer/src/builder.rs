@@ -316,6 +316,9 @@ impl<M: Model> TrainerBuilder<M> {
     /// # Errors
     /// Names the setting that is outside its range.
     pub fn build(mut self) -> Result<Trainer<M>> {
+        if let Some(error) = self.invalid.take() {
+            return Err(error);
+        }
         let settings = &self.settings;
         for (name, value) in [
             ("trainer.epochs", settings.n_epochs),

@@ -300,8 +300,8 @@ fn a_monitor_that_does_not_exist_is_refused_with_those_that_do() {
     let error = fit(toy::trainer().metrics(metrics()).monitor("acuracy").callback(recorder.clone()));
     assert_eq!(
         error.to_string(),
-        "monitor `acuracy`: expected a recorded value (loss, accuracy, f1, own, train/loss), got an unknown name; the \
-         direction of a value that a callback logs has to be given: `Monitor::max(\"acuracy\")`"
+        "monitor `acuracy`: expected a recorded value (loss, accuracy, f1, own, train/loss, train/accuracy), got an \
+         unknown name; the direction of a value that a callback logs has to be given: `Monitor::max(\"acuracy\")`"
     );
     assert!(!recorder.hooks().contains(&"on_epoch_start"), "{}", recorder.text());
 
