@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::checkpoint::part::{Checkpointable, from_state, to_state};
 use crate::error::setting;
 use crate::fit::averages::WeightAverage;
-use crate::schedule::{BuildSchedule, Plan, Schedule, Unit};
+use crate::schedule::{BuildSchedule, Schedule, TrainingLength, Unit};
 use crate::{Optimizer, Result};
 
 /// The optimizer with what changes its learning rates, and the average of the weights.
@@ -44,7 +44,7 @@ impl Optimization {
 
     /// Builds the schedule for a fit of this length; that of a run that was fitted before continues where it stands.
     /// Returns the learning rates that the fit starts with, if it starts with others than the run has.
-    pub(crate) fn start(&mut self, length: &Plan, continues: bool) -> Result<Option<Vec<f64>>> {
+    pub(crate) fn start(&mut self, length: &TrainingLength, continues: bool) -> Result<Option<Vec<f64>>> {
         let rates = &mut self.learning_rates;
         let former = rates.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| continues);
         let base_rates = self.optimizer.base_learning_rates();

@@ -1,6 +1,6 @@
 //! The settings of a trainer, besides its parts.
 
-use faknow_callbacks::{Interval, MonitorChoice, StopReason, Timestamp};
+use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::fit::averages::WeightAveraging;
@@ -38,6 +38,12 @@ impl Settings {
     /// Returns the epochs of a fit.
     pub(crate) fn max_epochs(&self) -> usize {
         if self.fast_dev_run { 1 } else { self.n_epochs }
+    }
+
+    /// Returns the number of updates after which the run ends at the latest, if there is such a limit.
+    pub(crate) fn max_steps(&self) -> Option<u64> {
+        let steps = self.stop_after.iter().filter(|limit| limit.unit() == IntervalUnit::Steps);
+        steps.map(|limit| limit.amount() as u64).min()
     }
 
     /// Returns the reason why a run that is this long must end now.

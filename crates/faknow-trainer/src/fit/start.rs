@@ -8,7 +8,7 @@ use crate::checkpoint::resume::Fingerprints;
 use crate::error::phase_name;
 use crate::fit::evaluation::evaluate_at;
 use crate::fit::limits::{FitData, Limits};
-use crate::schedule::Plan;
+use crate::schedule::TrainingLength;
 use crate::{Error, NonFinite, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
@@ -61,9 +61,10 @@ impl<M: Model> Trainer<M> {
         }
         let is_dev_run = self.settings.fast_dev_run;
         let n_batches = if is_dev_run { data.n_unlimited_batches() } else { self.run.n_batches() };
-        let length = Plan {
+        let length = TrainingLength {
             steps_per_epoch: n_batches.div_ceil(self.settings.accumulate_grad_batches),
             max_epochs: if is_dev_run { self.settings.n_epochs } else { max_epochs },
+            max_steps: if is_dev_run { None } else { self.settings.max_steps() },
             monitor_direction: self.run.monitor().map(|monitor| monitor.direction),
         };
         if let Some(rates) = self.optimization.start(&length, is_further)? {

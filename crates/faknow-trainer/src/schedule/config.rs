@@ -8,16 +8,17 @@ use super::check::{Checked, Invalid};
 use super::curve::{Curve, CurveSchedule};
 use super::{
     ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr, Interval, LinearLr, MultiStepLr,
-    OneCycle, Plan, Plateau, PolynomialLr, Result, Schedule, Sequential, StepLr, WarmupCosine, WarmupLinear,
+    OneCycle, Plateau, PolynomialLr, Result, Schedule, Sequential, StepLr, TrainingLength, WarmupCosine,
+    WarmupLinear,
 };
 
 /// A learning-rate schedule, as configuration files name it: `name = "one_cycle"` and its settings.
 ///
 /// ```
-/// use faknow_trainer::schedule::{Plan, ScheduleConfig};
+/// use faknow_trainer::schedule::{TrainingLength, ScheduleConfig};
 ///
 /// let config: ScheduleConfig = toml::from_str("name = 'warmup_linear'\nwarmup_ratio = 0.2")?;
-/// let plan = Plan { steps_per_epoch: 5, max_epochs: 2, monitor_direction: None };
+/// let plan = TrainingLength { steps_per_epoch: 5, max_epochs: 2, max_steps: None, monitor_direction: None };
 /// let mut schedule = config.build(&[0.1], &plan)?;
 /// schedule.step(None)?; // after each update of the weights
 /// assert_eq!(schedule.learning_rates(), [0.05]);
@@ -83,7 +84,7 @@ impl ScheduleConfig {
     /// # Errors
     /// A setting is out of its range or does not fit the run: the error names the schedule, the setting, what would
     /// be right and what was given.
-    pub fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>> {
+    pub fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
         if let Self::Plateau(plateau) = self {
             return Ok(Box::new(plateau.build(base_lrs, plan)?));
         }

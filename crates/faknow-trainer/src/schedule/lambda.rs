@@ -6,19 +6,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::curve::{Curve, CurveSchedule, read_state};
-use super::{BuildSchedule, Plan, Result, Schedule, ScheduleError, Unit, check};
+use super::{BuildSchedule, Result, Schedule, ScheduleError, TrainingLength, Unit, check};
 
 /// A factor of the base rate as a function of the step number (PyTorch's `LambdaLR`): `rate(t) = base · factor(t)`.
 ///
 /// ```
-/// use faknow_trainer::schedule::{BuildSchedule, LambdaSchedule, Plan, Unit};
+/// use faknow_trainer::schedule::{BuildSchedule, LambdaSchedule, TrainingLength, Unit};
 ///
 /// // The inverse square root after 4 steps of warm-up.
 /// let noam = LambdaSchedule::new(Unit::Step, |t, _base_lr| {
 ///     let n = (t + 1) as f64;
 ///     (n / 4.0).min((4.0 / n).sqrt())
 /// });
-/// let plan = Plan { steps_per_epoch: 10, max_epochs: 2, monitor_direction: None };
+/// let plan = TrainingLength { steps_per_epoch: 10, max_epochs: 2, max_steps: None, monitor_direction: None };
 /// let schedule = noam.build(&[0.1, 0.02], &plan)?;
 /// assert_eq!(schedule.learning_rates(), [0.025, 0.005]);
 /// # Ok::<(), faknow_trainer::schedule::ScheduleError>(())
@@ -37,7 +37,7 @@ impl LambdaSchedule {
 }
 
 impl BuildSchedule for LambdaSchedule {
-    fn build(&self, base_lrs: &[f64], _plan: &Plan) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], _plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
         Ok(Box::new(CurveSchedule::new("lambda", self.unit, base_lrs, Arc::clone(&self.curve))?))
     }
 }
@@ -57,7 +57,7 @@ impl MultiplicativeSchedule {
 }
 
 impl BuildSchedule for MultiplicativeSchedule {
-    fn build(&self, base_lrs: &[f64], _plan: &Plan) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], _plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
         check::base_lrs(MULTIPLICATIVE, base_lrs)?;
         let state = Product { t: 0, learning_rates: base_lrs.to_vec() };
         Ok(Box::new(Multiplicative { unit: self.unit, factor: Arc::clone(&self.factor), state }))

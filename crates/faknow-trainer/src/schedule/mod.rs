@@ -5,10 +5,10 @@
 //! known ([`BuildSchedule`]). The numbers are PyTorch's and, for the warm-ups, Hugging Face's.
 //!
 //! ```
-//! use faknow_trainer::schedule::{Plan, ScheduleConfig, StepLr};
+//! use faknow_trainer::schedule::{TrainingLength, ScheduleConfig, StepLr};
 //!
 //! let config = ScheduleConfig::Step(StepLr { gamma: 0.5, ..StepLr::new(2) });
-//! let plan = Plan { steps_per_epoch: 100, max_epochs: 10, monitor_direction: None };
+//! let plan = TrainingLength { steps_per_epoch: 100, max_epochs: 10, max_steps: None, monitor_direction: None };
 //! let mut schedule = config.build(&[0.1], &plan)?;
 //! let mut rates = Vec::new();
 //! for _epoch in 0..5 {
@@ -88,48 +88,51 @@ pub trait BuildSchedule: Send {
     ///
     /// # Errors
     /// A setting is out of its range or does not fit the run.
-    fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>>;
+    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>>;
 }
 
 impl BuildSchedule for ScheduleConfig {
-    fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
         ScheduleConfig::build(self, base_lrs, plan)
     }
 }
 
 impl BuildSchedule for Box<dyn BuildSchedule> {
-    fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
         (**self).build(base_lrs, plan)
     }
 }
 
 impl<F> BuildSchedule for F
 where
-    F: Fn(&[f64], &Plan) -> Result<Box<dyn Schedule>> + Send,
+    F: Fn(&[f64], &TrainingLength) -> Result<Box<dyn Schedule>> + Send,
 {
-    fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
         self(base_lrs, plan)
     }
 }
 
 /// How long a run may be, and what it is judged by: fills in what a configuration leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct TrainingLength {
     /// Updates of the weights in an epoch (not micro-batches, if gradients are accumulated).
     pub steps_per_epoch: usize,
     /// Epochs, if nothing ends the run earlier.
     pub max_epochs: usize,
+    /// Updates after which the run ends at the latest; `None` if only its epochs end it.
+    pub max_steps: Option<u64>,
     /// Which way the monitored validation value is better; `None` if the run does not validate.
     pub monitor_direction: Option<Direction>,
 }
 
-impl Plan {
-    /// Length of the run in steps or epochs.
+impl TrainingLength {
+    /// Returns the length of the run in steps or epochs: the smaller of both limits.
     pub fn length(&self, interval: Interval) -> u64 {
-        let epochs = self.max_epochs as u64;
+        let (epochs, steps_per_epoch) = (self.max_epochs as u64, self.steps_per_epoch as u64);
+        let max_steps = self.max_steps.unwrap_or(u64::MAX);
         match interval {
-            Interval::Step => epochs.saturating_mul(self.steps_per_epoch as u64),
-            Interval::Epoch => epochs,
+            Interval::Step => epochs.saturating_mul(steps_per_epoch).min(max_steps),
+            Interval::Epoch => epochs.min(max_steps.div_ceil(steps_per_epoch.max(1))),
         }
     }
 }

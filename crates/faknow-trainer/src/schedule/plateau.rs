@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::check::{Checked, Invalid, not_negative, positive};
 use super::curve::read_state;
 use super::lambda::saved_rates;
-use super::{Plan, Result, Schedule, Unit, check};
+use super::{Result, Schedule, TrainingLength, Unit, check};
 
 /// Multiplies the rate with `factor` when the monitored value has not improved for more than `patience` validations
 /// (PyTorch's `ReduceLROnPlateau`).
@@ -72,7 +72,7 @@ impl Default for Plateau {
 }
 
 impl Plateau {
-    pub(super) fn build(&self, base_lrs: &[f64], plan: &Plan) -> Result<PlateauSchedule> {
+    pub(super) fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<PlateauSchedule> {
         check::base_lrs(NAME, base_lrs)?;
         let direction = self.check(plan).map_err(|e| e.of(NAME))?;
         let margin = match self.threshold_mode {
@@ -85,7 +85,7 @@ impl Plateau {
         Ok(PlateauSchedule { config: self.clone(), best, state })
     }
 
-    fn check(&self, plan: &Plan) -> Checked<Direction> {
+    fn check(&self, plan: &TrainingLength) -> Checked<Direction> {
         positive("factor", self.factor)?;
         if self.factor >= 1.0 {
             return Err(Invalid::new("factor", "a number below 1", self.factor));

@@ -5,12 +5,18 @@ use expect_test::{Expect, expect};
 use faknow_metrics::Direction;
 use faknow_trainer::schedule::{
     Anneal, BuildSchedule, ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr, Interval,
-    LambdaSchedule, LinearLr, MultiStepLr, MultiplicativeSchedule, OneCycle, Plan, Plateau, PlateauMode,
-    PolynomialLr, Result, Schedule, ScheduleConfig, Sequential, StepLr, Unit, WarmupCosine, WarmupLinear,
+    LambdaSchedule, LinearLr, MultiStepLr, MultiplicativeSchedule, OneCycle, Plateau, PlateauMode,
+    PolynomialLr, Result, Schedule, ScheduleConfig, Sequential, StepLr, TrainingLength, Unit, WarmupCosine,
+    WarmupLinear,
 };
 use serde_json::{Value, json};
 
-const PLAN: Plan = Plan { steps_per_epoch: 5, max_epochs: 4, monitor_direction: Some(Direction::Minimize) };
+const PLAN: TrainingLength = TrainingLength {
+    steps_per_epoch: 5,
+    max_epochs: 4,
+    max_steps: None,
+    monitor_direction: Some(Direction::Minimize),
+};
 
 /// The rates of `config` over 20 steps (or 4 epochs) from a base rate of 1 are those of `same`.
 fn check_same(config: &str, same: &str) {
@@ -65,6 +71,23 @@ fn a_warm_up_ends_within_the_first_epochs() {
 }
 
 #[test]
+fn the_length_of_a_run_is_the_smaller_of_its_epochs_and_steps() {
+    use faknow_trainer::schedule::Interval;
+    let check = |max_steps, steps, epochs| {
+        let length = TrainingLength { max_steps, ..PLAN };
+        assert_eq!(
+            [length.length(Interval::Step), length.length(Interval::Epoch)],
+            [steps, epochs],
+            "{max_steps:?}"
+        );
+    };
+    check(None, 20, 4);
+    check(Some(100), 20, 4);
+    check(Some(10), 10, 2);
+    check(Some(11), 11, 3);
+}
+
+#[test]
 fn parts_of_a_sequence_agree_on_what_they_count() {
     let unit = |config: &str| parse(config).build(&[1.0], &PLAN).unwrap().unit();
     let sequence = |first: &str, second: &str| {
@@ -103,7 +126,12 @@ fn cycles_of_any_length() {
                 }
                 let cycle =
                     OneCycle { pct_start, three_phase, total_steps: Some(total), ..OneCycle::default() };
-                let plan = Plan { steps_per_epoch: total as usize, max_epochs: 1, monitor_direction: None };
+                let plan = TrainingLength {
+                    steps_per_epoch: total as usize,
+                    max_epochs: 1,
+                    max_steps: None,
+                    monitor_direction: None,
+                };
                 let mut schedule = ScheduleConfig::OneCycle(cycle).build(&[1.0], &plan).unwrap();
                 for _ in 0..total + 3 {
                     let rate = schedule.learning_rates()[0];
@@ -123,7 +151,7 @@ fn cycles_of_any_length() {
 #[test]
 fn a_plateau_takes_its_direction_from_the_monitored_value() {
     let rates_after = |config: &str, direction: Direction, metrics: &[f64]| {
-        let plan = Plan { monitor_direction: Some(direction), ..PLAN };
+        let plan = TrainingLength { monitor_direction: Some(direction), ..PLAN };
         let mut schedule = parse(config).build(&[1.0], &plan).unwrap();
         metrics.iter().for_each(|&metric| schedule.step(Some(metric)).unwrap());
         schedule.learning_rates()[0]
@@ -262,7 +290,7 @@ fn wrong_sequences_are_refused() {
 fn what_does_not_fit_the_run_is_refused() {
     let min = Plateau { mode: Some(PlateauMode::Min), ..Plateau::default() };
     let cases = [
-        (ScheduleConfig::Plateau(min), vec![0.1], Plan { monitor_direction: None, ..PLAN }),
+        (ScheduleConfig::Plateau(min), vec![0.1], TrainingLength { monitor_direction: None, ..PLAN }),
         (ScheduleConfig::Constant, vec![], PLAN),
         (ScheduleConfig::Constant, vec![0.1, f64::NAN], PLAN),
         (ScheduleConfig::Plateau(Plateau::default()), vec![-1.0], PLAN),
@@ -446,7 +474,7 @@ fn a_closure_builds_any_schedule() {
         }
     }
 
-    let builder = |base_lrs: &[f64], _: &Plan| -> Result<Box<dyn Schedule>> {
+    let builder = |base_lrs: &[f64], _: &TrainingLength| -> Result<Box<dyn Schedule>> {
         Ok(Box::new(Careful(base_lrs.to_vec())))
     };
     let boxed: Box<dyn BuildSchedule> = Box::new(builder);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use faknow_metrics::Direction;
 use faknow_trainer::schedule::{
-    BuildSchedule, LambdaSchedule, MultiplicativeSchedule, Plan, Schedule, ScheduleConfig, Unit,
+    BuildSchedule, LambdaSchedule, MultiplicativeSchedule, Schedule, ScheduleConfig, TrainingLength, Unit,
 };
 use serde_json::{Map, Value, json};
 
@@ -65,7 +65,8 @@ fn build(case: &Value, n: usize) -> Box<dyn Schedule> {
     let args = &case["args"];
     let direction = if args["mode"] == "max" { Direction::Maximize } else { Direction::Minimize };
     let (steps_per_epoch, max_epochs) = if unit == Unit::Step { (n, 1) } else { (1, n) };
-    let plan = Plan { steps_per_epoch, max_epochs, monitor_direction: Some(direction) };
+    let plan =
+        TrainingLength { steps_per_epoch, max_epochs, max_steps: None, monitor_direction: Some(direction) };
     let schedule = builder(case["scheduler"].as_str().unwrap(), args, unit).build(&base_lrs, &plan).unwrap();
     assert_eq!(schedule.unit(), unit);
     schedule

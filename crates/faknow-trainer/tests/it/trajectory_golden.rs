@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use faknow_callbacks::{Flow, Interval, on_batch_end};
 use faknow_metrics::Metrics;
 use faknow_model::weights;
-use faknow_trainer::schedule::Plan;
+use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{FinalWeights, Optimizer, Trainer, Window};
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
@@ -80,7 +80,12 @@ fn own_loop(case: Case) -> Option<Trajectory> {
     let Case { task, vars, optimizer, schedule, clip, batches, micro_sizes, .. } = case;
     let mut optimizer = Optimizer::new(&optimizer, &vars, clip).unwrap();
     let n_steps = batches.size()[0];
-    let plan = Plan { steps_per_epoch: n_steps as usize, max_epochs: 1, monitor_direction: None };
+    let plan = TrainingLength {
+        steps_per_epoch: n_steps as usize,
+        max_epochs: 1,
+        max_steps: None,
+        monitor_direction: None,
+    };
     let mut schedule = schedule.unwrap_or_default().build(optimizer.base_learning_rates(), &plan).unwrap();
     let mut all = Trajectory::default();
     for step in 0..n_steps {

@@ -8,7 +8,7 @@ use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
-use faknow_trainer::schedule::Plan;
+use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
     Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
     let_threads_sleep, with_model_seed,
@@ -256,9 +256,10 @@ impl Job {
         let (monitor, _) = config.monitors()?;
         let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);
         let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
-        let plan = Plan {
+        let plan = TrainingLength {
             steps_per_epoch: n_batches.div_ceil(config.trainer.accumulate),
             max_epochs: config.trainer.epochs,
+            max_steps: config.trainer.max_steps,
             monitor_direction: valid.map(|_| direction),
         };
         // What it warns of is said when the trainer builds it.
