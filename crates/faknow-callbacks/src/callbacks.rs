@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use faknow_data::common::panic_text;
 use faknow_metrics::{Evaluation, Scores};
 
+use crate::collect::{add_to_evaluation, add_to_record, check_name, check_train_name, set_in_epoch};
 use crate::{
     BatchEnd, BoxError, Callback, Error, FitEnd, Flow, HookError, HookResult, PassProgress, Phase, Result,
     Run, SavedCheckpoint, State, StopReason,
@@ -366,70 +367,4 @@ fn signed(reason: StopReason, callback: &dyn Callback) -> StopReason {
         }
         reason => reason,
     }
-}
-
-/// Logged values of the present epoch, as they stand.
-fn set_in_epoch(run: &mut Run) -> Result<()> {
-    for (name, value) in std::mem::take(&mut run.pending) {
-        check_train_name(run, &name)?;
-        run.progress_mut().logged.set(&name, value);
-    }
-    Ok(())
-}
-
-/// Logged values of the epoch that was just recorded.
-fn add_to_record(run: &mut Run) -> Result<()> {
-    for (name, value) in std::mem::take(&mut run.pending) {
-        check_train_name(run, &name)?;
-        let Some(record) = run.progress_mut().history.epochs.last_mut() else { continue };
-        check_free(&record.train, &name)?;
-        record.train.insert(name, value);
-    }
-    Ok(())
-}
-
-fn add_to_evaluation(
-    run: &mut Run,
-    phase: Phase,
-    scores: &mut Scores,
-    name: String,
-    score: impl Into<faknow_metrics::Score>,
-) -> Result<()> {
-    check_free(scores, &name)?;
-    let score = score.into();
-    if phase == Phase::Valid
-        && let Some(valid) = run.record_mut().and_then(|record| record.valid.as_mut())
-    {
-        valid.insert(name.clone(), score.clone());
-    }
-    scores.insert(name, score);
-    Ok(())
-}
-
-fn check_free(scores: &Scores, name: &str) -> Result<()> {
-    match scores.get(name) {
-        None => Ok(()),
-        Some(_) => Err(Error::LogName {
-            name: name.to_owned(),
-            expected: "a name that no metric and no other logged value has".to_owned(),
-        }),
-    }
-}
-
-pub(crate) fn check_train_name(run: &Run, name: &str) -> Result<()> {
-    if run.setup().train_metrics.iter().any(|metric| metric.name == name) {
-        let expected = "another name than that of a training metric".to_owned();
-        return Err(Error::LogName { name: name.to_owned(), expected });
-    }
-    check_name(name)
-}
-
-fn check_name(name: &str) -> Result<()> {
-    let expected = match name.split('/').next().unwrap_or_default().trim() {
-        "" => "a name",
-        "loss" => "another name than `loss` and `loss/…`, which are those of the loss and its parts",
-        "train" | "valid" | "test" => "a name without the phase, which is added",
-        _ => return Ok(()),
-    };
-    Err(Error::LogName { name: name.to_owned(), expected: expected.to_owned() })
 }

@@ -5,6 +5,7 @@
 mod best;
 mod callback;
 mod callbacks;
+mod collect;
 mod error;
 mod events;
 mod flow;
@@ -22,6 +23,8 @@ mod recorder;
 mod run;
 mod state;
 mod stopping;
+#[cfg(feature = "tensorboard")]
+mod tensorboard;
 
 pub use best::{BestTracker, Margin};
 pub use callback::Callback;
@@ -38,8 +41,6 @@ pub use logs::csv::CsvLog;
 pub use logs::jsonl::JsonlLog;
 pub use logs::layer::{RUN_TARGET, RunLogLayer};
 pub use logs::run_log::RunLog;
-#[cfg(feature = "tensorboard")]
-pub use logs::tensorboard::{Scalar, TensorBoard, read_scalars};
 pub use monitor::{Monitor, MonitorChoice};
 pub use name_pattern::NamePattern;
 pub use patience::Patience;
@@ -50,4 +51,6 @@ pub use recorder::{Event, Recorder};
 pub use run::{Best, Run, RunOwner, RunProgress, RunSetup};
 pub use state::State;
 pub use stopping::early_stopping::EarlyStopping;
+#[cfg(feature = "tensorboard")]
+pub use tensorboard::{Scalar, TensorBoard, read_scalars};
 pub use tracing::level_filters::LevelFilter;

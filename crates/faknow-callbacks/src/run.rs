@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::nn::VarStore;
 
-use crate::callbacks::check_train_name;
+use crate::collect::check_train_name;
 use crate::{FitStart, LoggedValues, Monitor, Result, Timestamp};
 
 /// A training run as callbacks see it: where it stands, its weights, and all that it has measured so far.

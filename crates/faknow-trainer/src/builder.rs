@@ -1,10 +1,7 @@
 //! The builder of a trainer: model, optimizer, schedules, metrics, callbacks, run directory.
 
-#[cfg(feature = "tensorboard")]
-use faknow_callbacks::TensorBoard;
 use faknow_callbacks::{
-    Callback, Callbacks, CsvLog, Interval, IntoInterval, JsonlLog, MonitorChoice, ParseIntervalError, RunLog,
-    RunOwner,
+    Callback, Callbacks, Interval, IntoInterval, MonitorChoice, ParseIntervalError, RunOwner,
 };
 use faknow_metrics::Metrics;
 use faknow_model::Model;
@@ -15,6 +12,7 @@ use tch::nn::VarStore;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::policy::check_span;
 use crate::error::setting;
+use crate::file_logs::{check_histograms, with_file_logs};
 use crate::fit::averages::WeightAverage;
 use crate::fit::limits::Limits;
 use crate::fit::optimization::Optimization;
@@ -361,13 +359,7 @@ impl<M: Model> TrainerBuilder<M> {
         if self.device != self.vars.device() {
             self.vars.set_device(self.device);
         }
-        if self.histograms_every.is_some() && cfg!(not(feature = "tensorboard")) {
-            return Err(setting(
-                "histograms_every",
-                "none, or a build with the feature `tensorboard`",
-                "a number",
-            ));
-        }
+        check_histograms(self.histograms_every)?;
         let optimizer = Optimizer::new(&self.optimizer, &self.vars, self.clip)?;
         if optimizer.parameters().next().is_none() {
             let n = self.vars.len();
@@ -404,21 +396,4 @@ impl<M: Model> TrainerBuilder<M> {
             settings: self.settings,
         })
     }
-}
-
-/// The callbacks that write into the run folder, before the user's own.
-fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) -> Callbacks {
-    #[cfg(not(feature = "tensorboard"))]
-    let _ = histograms_every;
-    let mut all = Callbacks::default();
-    all.push(RunLog::new());
-    all.push(CsvLog::new());
-    all.push(JsonlLog::new());
-    #[cfg(feature = "tensorboard")]
-    all.push(match histograms_every {
-        Some(epochs) => TensorBoard::new().histograms_every(epochs),
-        None => TensorBoard::new(),
-    });
-    all.append(own);
-    all
 }

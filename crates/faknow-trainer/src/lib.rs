@@ -3,6 +3,7 @@
 mod builder;
 pub mod checkpoint;
 mod error;
+mod file_logs;
 mod fit;
 mod optim;
 pub mod schedule;

@@ -5,5 +5,3 @@ pub(crate) mod jsonl;
 pub(crate) mod layer;
 pub(crate) mod run_file;
 pub(crate) mod run_log;
-#[cfg(feature = "tensorboard")]
-pub(crate) mod tensorboard;

@@ -15,7 +15,7 @@ use event_file::{EventFile, Point, retain_points, wall_time};
 use hparams::Ended;
 use summaries as board;
 
-use super::run_file::place;
+use crate::logs::run_file::place;
 use crate::{BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, Phase, Result, Run, StopReason, format};
 
 /// Classes beyond which neither curves nor pictures of each are drawn.
