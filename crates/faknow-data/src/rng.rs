@@ -94,29 +94,6 @@ impl Rng {
     pub fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() { None } else { items.get(self.below(items.len())) }
     }
-
-    /// An index of `weights`, as likely as its weight; `None` unless some weight is positive.
-    ///
-    /// Weights that are negative or not finite count as 0. It takes time linear in their number: to draw often
-    /// from many, keep [`WeightedIndex`].
-    pub fn weighted_index(&mut self, weights: &[f64]) -> Option<usize> {
-        let total: f64 = weights.iter().copied().map(usable_weight).sum();
-        if total <= 0.0 {
-            return None;
-        }
-        let mut rest = self.uniform() * total;
-        let mut last = None;
-        for (index, weight) in weights.iter().copied().map(usable_weight).enumerate() {
-            if weight > 0.0 {
-                if rest < weight {
-                    return Some(index);
-                }
-                rest -= weight;
-                last = Some(index); // rounding may leave a rest after the last one
-            }
-        }
-        last
-    }
 }
 
 /// Weights made ready for many draws with replacement, each in logarithmic time.
@@ -292,23 +269,19 @@ mod tests {
     fn weighted_draws_follow_the_weights() {
         let weights = [1.0, 0.0, 3.0, f64::NAN, -2.0, 6.0];
         let index = WeightedIndex::new(&weights).expect("there are positive weights");
-        let (mut rng, mut both) = (Rng::new(5), [[0usize; 6]; 2]);
+        let (mut rng, mut counts) = (Rng::new(5), [0usize; 6]);
         for _ in 0..50_000 {
-            both[0][index.sample(&mut rng)] += 1;
-            both[1][rng.weighted_index(&weights).expect("there are positive weights")] += 1;
+            counts[index.sample(&mut rng)] += 1;
         }
-        for counts in both {
-            for (count, share) in counts.iter().zip([0.1, 0.0, 0.3, 0.0, 0.0, 0.6]) {
-                let got = *count as f64 / 50_000.0;
-                assert!((got - share).abs() < 0.01 && (share > 0.0 || *count == 0), "{counts:?}");
-            }
+        for (count, share) in counts.iter().zip([0.1, 0.0, 0.3, 0.0, 0.0, 0.6]) {
+            let got = *count as f64 / 50_000.0;
+            assert!((got - share).abs() < 0.01 && (share > 0.0 || *count == 0), "{counts:?}");
         }
     }
 
     #[test]
     fn without_a_positive_weight_nothing_is_drawn() {
         for weights in [&[][..], &[0.0, -1.0], &[f64::NAN, f64::INFINITY]] {
-            assert_eq!(Rng::new(0).weighted_index(weights), None);
             assert!(WeightedIndex::new(weights).is_none());
         }
         assert_eq!(Rng::new(0).choose::<u8>(&[]), None);

@@ -57,7 +57,7 @@ fn chinese_words() {
     check(jieba(), text, &expected);
     check(TokenizerConfig { punctuation: true, ..jieba() }, "好 吗？\n", &["好", "吗", "？"]);
     check(jieba(), " \n　，。", &[]);
-    let stop_words = stop_words::CHINESE.iter().map(|word| word.to_string()).collect();
+    let stop_words = vec!["我".to_owned(), "的".to_owned()];
     check(TokenizerConfig { stop_words, ..jieba() }, "我的手机", &["手机"]);
 }
 
@@ -262,8 +262,4 @@ fn stop_words_come_from_a_file() {
         "s.txt: expected one stop word a line, got none"
     );
     assert_eq!(folder.message(stop_words::read(folder.file("s.txt", b"\xff"))), "s.txt: expected UTF-8 text");
-    for list in [stop_words::ENGLISH, stop_words::CHINESE] {
-        let distinct: std::collections::HashSet<_> = list.iter().collect();
-        assert_eq!(distinct.len(), list.len());
-    }
 }

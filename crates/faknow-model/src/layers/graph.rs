@@ -33,14 +33,6 @@ impl Graph {
         Self::new(&trees.edges, trees.n_nodes())
     }
 
-    /// Messages go from children to parents.
-    ///
-    /// # Errors
-    /// libtorch refuses an operation.
-    pub fn bottom_up(trees: &Trees) -> Result<Self> {
-        Ok(Self::top_down(trees)?.reversed())
-    }
-
     /// Messages go both ways.
     ///
     /// # Errors
