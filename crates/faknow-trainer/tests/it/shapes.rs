@@ -44,7 +44,7 @@ impl Dataset for Rows {
     }
 }
 
-/// A linear model whose output is changed as it was told.
+/// A linear model whose output is changed by a function.
 struct Changed(nn::Linear, fn(Output) -> Output);
 
 impl Model for Changed {
