@@ -79,7 +79,7 @@ fn unit_and_integration<'a>(workspace: &'a Workspace, args: &Args) -> Cmd<'a> {
     }
     let end = args.filters.iter().position(|filter| filter == "--").unwrap_or(args.filters.len());
     let (filters, options) = args.filters.split_at(end);
-    let command = crates(workspace.cargo("test --no-fail-fast --lib --bins --tests"), args).args(filters);
+    let command = crates(workspace.cargo("test --no-fail-fast --tests"), args).args(filters);
     command.args(["--", "--test-threads=1"]).args(options.iter().skip(1))
 }
 
