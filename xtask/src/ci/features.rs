@@ -1,5 +1,7 @@
 //! The features of the crates: the smallest set compiles without a warning, and every feature is documented.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
@@ -19,6 +21,7 @@ const TABLE: &str = "docs/features.md";
 /// Checks the documentation of the features, and each smallest set.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let mut summary = Summary::of_check("features, documentation", check_documentation(workspace));
+    summary.add(Summary::of_check("features, same in every selection", check_selections(workspace)));
     for crates in SMALLEST {
         let command = workspace.cargo("clippy --no-default-features").args(crates.split(' '));
         let outcome = command.args(["--", "-D", "warnings"]).run().map_err(Into::into);
@@ -68,7 +71,26 @@ fn check_documentation(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// The programs and what they need have the same features alone as in the whole workspace with its tests: else cargo would
+/// compile our crates once more for each selection.
+fn check_selections(workspace: &Workspace) -> Result<()> {
+    let resolve = |selection: &str| -> Result<BTreeSet<String>> {
+        let tree = workspace
+            .cargo("tree --prefix none --format {p}|{f} --edges")
+            .args(selection.split(' '))
+            .read()?;
+        Ok(tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
+    };
+    let all = resolve("normal,build,dev --workspace")?;
+    let alone = resolve("normal,build -p faknow-cli -p faknow-examples")?;
+    let other: Vec<&String> = alone.difference(&all).collect();
+    ensure!(other.is_empty(), "other features with `-p faknow-cli` than with `--workspace`: {other:?}");
+    Ok(())
+}
+
 #[test]
-fn every_feature_is_documented() {
-    check_documentation(&Workspace::open().unwrap()).unwrap();
+fn features_are_documented_and_the_same_in_every_selection() {
+    let workspace = Workspace::open().unwrap();
+    check_documentation(&workspace).unwrap();
+    check_selections(&workspace).unwrap();
 }
