@@ -1,13 +1,13 @@
 //! How a run went: losses, metrics and learning rates over its epochs.
 
-use faknow_metrics::EpochRecord;
+use faknow_metrics::{EpochRecord, metric_by_name};
 use maud::{Markup, html};
 
 use crate::Run;
 use crate::chart::{Chart, Line};
 use crate::format::{duration, score};
 
-/// Metrics of the validation that are shown, beside what the run is judged by.
+/// Metrics of the validation that are shown, besides the run's monitor.
 const SHOWN: [&str; 4] = ["accuracy", "precision", "recall", "f1"];
 
 pub(crate) fn render(run: &Run) -> Markup {
@@ -22,6 +22,7 @@ pub(crate) fn render(run: &Run) -> Markup {
             div.charts {
                 (losses(run).render())
                 (metrics(run).render())
+                @if !logged(run).is_empty() { (logged_values(run).render()) }
                 (learning_rate(run).render())
                 (gradient_norm(run).render())
             }
@@ -55,13 +56,50 @@ fn losses(run: &Run) -> Chart {
 fn metrics(run: &Run) -> Chart {
     let mut names: Vec<&str> = SHOWN.to_vec();
     names.extend(run.monitor().filter(|name| !SHOWN.contains(name) && *name != "loss"));
-    let lines =
-        names.into_iter().enumerate().map(|(color, name)| series(run, &format!("valid/{name}"), name, color));
+    let mut lines: Vec<Line> = names
+        .into_iter()
+        .enumerate()
+        .map(|(color, name)| series(run, &format!("valid/{name}"), name, color))
+        .collect();
+    if run.epochs.iter().any(|record| record.get("train/accuracy").is_some()) {
+        lines.push(Line { dashed: true, ..series(run, "train/accuracy", "accuracy in training", 0) });
+    }
     Chart {
         title: "Validation metrics".into(),
         x: "epoch",
         y: "value",
-        lines: lines.collect(),
+        lines,
+        marks: best(run),
+        counts: true,
+        ..Chart::default()
+    }
+}
+
+/// The values that are neither losses nor built-in metrics, with their phase: those that callbacks and steps logged, and
+/// custom metrics.
+fn logged(run: &Run) -> Vec<String> {
+    let mut keys = Vec::new();
+    for record in &run.epochs {
+        for (phase, scores) in [("train", Some(&record.train)), ("valid", record.valid.as_ref())] {
+            for name in scores.into_iter().flat_map(|scores| scores.names()) {
+                let key = format!("{phase}/{name}");
+                let is_loss = name == "loss" || name.starts_with("loss/");
+                if !is_loss && metric_by_name(name).is_err() && !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+    }
+    keys
+}
+
+fn logged_values(run: &Run) -> Chart {
+    let lines = logged(run).into_iter().enumerate();
+    Chart {
+        title: "Logged values".into(),
+        x: "epoch",
+        y: "value",
+        lines: lines.map(|(color, key)| series(run, &key, key.as_str(), color)).collect(),
         marks: best(run),
         counts: true,
         ..Chart::default()
@@ -99,6 +137,7 @@ fn gradient_norm(run: &Run) -> Chart {
 fn table(run: &Run) -> Markup {
     let monitor = run.monitor().filter(|name| !SHOWN.contains(name) && *name != "loss");
     let names: Vec<&str> = ["loss"].into_iter().chain(SHOWN).chain(monitor).collect();
+    let logged = logged(run);
     html! {
         details {
             summary { "All " (run.epochs.len()) " epochs" }
@@ -107,6 +146,7 @@ fn table(run: &Run) -> Markup {
                     thead { tr {
                         th.n { "epoch" } th.n { "training loss" }
                         @for name in &names { th.n { (name) } }
+                        @for key in &logged { th.n { (key) } }
                         th.n { "time" }
                     } }
                     tbody {
@@ -116,6 +156,9 @@ fn table(run: &Run) -> Markup {
                                 td.n { (score(record.train.value("loss"))) }
                                 @for name in &names {
                                     td.n { (score(record.valid.as_ref().and_then(|valid| valid.value(name)))) }
+                                }
+                                @for key in &logged {
+                                    td.n { (score(record.get(key).and_then(|score| score.value()))) }
                                 }
                                 td.n { (duration(record.train_seconds + record.valid_seconds)) }
                             }

@@ -9,7 +9,7 @@ use faknow_metrics::Predictions;
 use faknow_report::{Facts, Judged, Mistake, MistakePart, Run, TEST_ROWS, render};
 use tempfile::TempDir;
 
-const EPOCH: &str = r#"{"type":"epoch","epoch":1,"step":10,"samples":100,"train":{"loss":0.7},"valid":{"loss":0.6,"accuracy":0.8,"f1":null},"learning_rates":[0.001],"grad_norm":1.5,"train_seconds":1.0,"valid_seconds":0.2}"#;
+const EPOCH: &str = r#"{"type":"epoch","epoch":1,"step":10,"samples":100,"train":{"loss":0.7,"accuracy":0.9,"reward":2.5},"valid":{"loss":0.6,"accuracy":0.8,"f1":null},"learning_rates":[0.001],"grad_norm":1.5,"train_seconds":1.0,"valid_seconds":0.2}"#;
 
 fn judged(shift: f64) -> Judged {
     let labels: Vec<usize> = (0..60).map(|row| row % 2).collect();
@@ -86,6 +86,9 @@ fn a_page_tells_all_that_is_there_and_nothing_runs_in_it() {
     let parts = [
         "<h1>a</h1>",
         "Validation metrics",
+        "accuracy in training",
+        "Logged values",
+        "train/reward",
         "Confusion matrix",
         "ROC curve",
         "By domain",
