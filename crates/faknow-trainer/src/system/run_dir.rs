@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// | path | content |
 /// |---|---|
 /// | `config.toml` | every setting, the seed, versions; from `faknow::train`, a trainer alone writes none |
-/// | `run.log`, `history.jsonl`, `metrics.csv`, `tensorboard/` | what the run reported, flushed as it goes |
+/// | `run.log`, `history.jsonl`, `metrics.csv`, `test_metrics.csv`, `tensorboard/` | what the run reported, flushed as it goes |
 /// | `checkpoints/` | the run as it stands, as it was best, …: see [`CheckpointPolicy`](crate::CheckpointPolicy) |
 #[derive(Debug, Clone)]
 pub struct RunDir {
