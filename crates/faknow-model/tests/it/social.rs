@@ -302,6 +302,18 @@ fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
     }
 }
 
+#[test]
+fn a_batch_without_trees_is_refused_by_the_name_of_the_field() {
+    let batch = FieldBatch::from_words(Tensor::from_slice2(&[[2_i64, 3]]), None).unwrap();
+    for module in MODULES {
+        let (_vars, model) = example(module);
+        assert!(model.node_features(&batch).is_none() && model.as_embedding_model().is_none());
+        let error = model.forward(&batch, Mode::Eval).unwrap_err().to_string();
+        assert!(error.starts_with("batch: expected the field `trees`, which"), "{module}: {error}");
+        assert!(error.ends_with("provides, got `words`"), "{module}: {error}");
+    }
+}
+
 fn make_dense(batch: &mut FieldBatch) {
     let features = &mut batch.trees.as_mut().unwrap().features;
     *features = NodeFeatures::Dense(features.to_dense().unwrap());
