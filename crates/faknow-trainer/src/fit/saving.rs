@@ -93,7 +93,7 @@ impl<M: Model> Trainer<M> {
         for (name, own) in self.parts() {
             own.restore(&part(name))?;
         }
-        self.state.to_device(self.task.device);
+        self.state.move_to(self.task.device);
         Ok(())
     }
 

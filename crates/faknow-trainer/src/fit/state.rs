@@ -79,10 +79,10 @@ impl FitState {
     }
 
     /// Moves the sums to the device on which losses are computed.
-    pub(crate) fn to_device(&mut self, device: Device) {
-        self.epoch.sums.to_device(device);
-        self.epoch.norms.to_device(device);
-        self.epoch.counts.to_device(device);
+    pub(crate) fn move_to(&mut self, device: Device) {
+        self.epoch.sums.move_to(device);
+        self.epoch.norms.move_to(device);
+        self.epoch.counts.move_to(device);
     }
 }
 

@@ -74,8 +74,8 @@ impl LossSums {
     }
 
     /// Moves the sums to a device.
-    pub(crate) fn to_device(&mut self, device: Device) {
-        self.sums.iter_mut().for_each(|(_, sum)| sum.to_device(device));
+    pub(crate) fn move_to(&mut self, device: Device) {
+        self.sums.iter_mut().for_each(|(_, sum)| sum.move_to(device));
     }
 
     fn add_one(&mut self, name: &str, value: &Tensor, n_samples: usize) -> Result<()> {
@@ -120,8 +120,8 @@ impl GradNorms {
     }
 
     /// Moves the sum to a device.
-    pub(crate) fn to_device(&mut self, device: Device) {
-        self.sum.to_device(device);
+    pub(crate) fn move_to(&mut self, device: Device) {
+        self.sum.move_to(device);
     }
 }
 
@@ -144,7 +144,7 @@ impl From<Option<f64>> for DeviceSum {
 }
 
 impl DeviceSum {
-    fn to_device(&mut self, device: Device) {
+    fn move_to(&mut self, device: Device) {
         if let Some(sum) = &mut self.0 {
             *sum = sum.to_device(device);
         }

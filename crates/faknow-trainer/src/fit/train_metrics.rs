@@ -101,7 +101,7 @@ impl TrainCounts {
     }
 
     /// Moves what was counted to a device.
-    pub(crate) fn to_device(&mut self, device: Device) {
+    pub(crate) fn move_to(&mut self, device: Device) {
         self.counts = self.counts.as_ref().map(|counts| counts.to_device(device));
     }
 
