@@ -1,4 +1,4 @@
-//! `cargo xtask external-crates`: three tiny crates outside the workspace, built and run as a user's own would be.
+//! `cargo xtask external-crates`: two small crates outside the workspace, built and run as a user's own would be.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -30,13 +30,6 @@ const CRATES: &[Crate] = &[
         try_it: |sh, _| says_good(sh, "external-metrics"),
     },
     Crate {
-        name: "facade",
-        manifest: include_str!("../../external_crates/facade/Cargo.toml.in"),
-        source: include_str!("../../external_crates/facade/main.rs"),
-        needs_libtorch: true,
-        try_it: |sh, _| says_good(sh, "external-facade"),
-    },
-    Crate {
         name: "custom_detector",
         manifest: include_str!("../../../examples/custom_detector/Cargo.toml"),
         source: include_str!("../../../examples/custom_detector/src/main.rs"),
@@ -45,7 +38,7 @@ const CRATES: &[Crate] = &[
     },
 ];
 
-/// Builds and runs the crates.
+/// Builds and runs the crates; each is one check.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let mut summary = Summary::default();
     for it in CRATES {
@@ -70,11 +63,7 @@ impl Crate {
             // Ours are not members there, and would be optimized as other dependencies are; here they need not be fast.
             for path in workspace.sh.read_dir("crates")? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let is_used =
-                    self.manifest.contains("faknow-cli") || !["faknow-cli", "faknow-serve"].contains(&&*name);
-                if is_used {
-                    manifest += &format!("\n[profile.dev.package.{name}]\nopt-level = 0\n");
-                }
+                manifest += &format!("\n[profile.dev.package.{name}]\nopt-level = 0\n");
             }
         }
         sh.write_file(dir.join("Cargo.toml"), manifest)?;
