@@ -10,7 +10,6 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use crate::checkpoint::checkpointer::Checkpointer;
-use crate::checkpoint::policy::check_span;
 use crate::error::setting;
 use crate::file_logs::{check_histograms, with_file_logs};
 use crate::fit::averages::WeightAverage;
@@ -317,24 +316,8 @@ impl<M: Model> TrainerBuilder<M> {
         if let Some(error) = self.invalid.take() {
             return Err(error);
         }
-        let settings = &self.settings;
-        for (name, value) in [
-            ("trainer.epochs", settings.n_epochs),
-            ("trainer.accumulate", settings.accumulate_grad_batches),
-            ("trainer.limit_batches", settings.limits.batches.unwrap_or(1)),
-        ] {
-            if value == 0 {
-                return Err(setting(name, "at least 1", 0));
-            }
-        }
-        for limit in &settings.stop_after {
-            check_span("trainer.stop_after", *limit)?;
-        }
-        if let Some(every) = settings.validate_every {
-            check_span("trainer.validate_every", every)?;
-        }
+        self.settings.validate(self.run_dir.is_some())?;
         self.checkpoints.validate()?;
-        settings.on_non_finite.validate(self.run_dir.is_some())?;
         if self.run_dir.is_none() {
             let is_set = self.checkpoints != CheckpointPolicy::default();
             let without_files = "nothing without a run directory (`.run_dir(..)`), into which its files go";

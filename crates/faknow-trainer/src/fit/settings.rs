@@ -3,6 +3,9 @@
 use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::Result;
+use crate::checkpoint::policy::check_span;
+use crate::error::setting;
 use crate::fit::averages::WeightAveraging;
 use crate::fit::limits::Limits;
 use crate::fit::non_finite::NonFinite;
@@ -35,6 +38,29 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Names the one that is outside its range.
+    pub(crate) fn validate(&self, has_run_dir: bool) -> Result<()> {
+        for (name, value) in [
+            ("trainer.epochs", self.n_epochs),
+            ("trainer.accumulate", self.accumulate_grad_batches),
+            ("trainer.limit_batches", self.limits.batches.unwrap_or(1)),
+        ] {
+            if value == 0 {
+                return Err(setting(name, "at least 1", 0));
+            }
+        }
+        for limit in &self.stop_after {
+            check_span("trainer.stop_after", *limit)?;
+        }
+        if let Some(every) = self.validate_every {
+            check_span("trainer.validate_every", every)?;
+        }
+        self.on_non_finite.validate(has_run_dir)
+    }
+
     /// Returns the epochs of a fit.
     pub(crate) fn max_epochs(&self) -> usize {
         if self.fast_dev_run { 1 } else { self.n_epochs }
