@@ -28,6 +28,16 @@ const OPTIONS: [(&str, &str); 24] = [
     ("threads", "--threads"),
 ];
 
+/// Settings that are needed, and the options that give them.
+const NEEDED: [(&str, &str); 3] = [
+    ("`data.train`: no training file", "give one with `--train FILE`"),
+    ("`data.labels`: no labels of the trees", "give their file with `--labels FILE`"),
+    (
+        "`data.trees`: no trees",
+        "give them with `--trees FILE`, `--upfd DIR` or, as JSON lines, `--train FILE`",
+    ),
+];
+
 /// Returns an error message that starts with a setting in terms of options, if the setting was given by one of the arguments.
 pub(crate) fn in_options(message: &str, arguments: &[String]) -> String {
     let key = message.strip_prefix('`').and_then(|rest| rest.split('`').next());
@@ -38,6 +48,9 @@ pub(crate) fn in_options(message: &str, arguments: &[String]) -> String {
     };
     // `--set` takes precedence over the other options.
     let is_set = |key: &str| arguments.iter().any(|argument| argument.starts_with(&format!("{key}=")));
+    if let Some((_, help)) = NEEDED.iter().find(|(needed, _)| *needed == message) {
+        return format!("{message}; {help}");
+    }
     if !option.is_some_and(is_given) || key.is_some_and(is_set) {
         return message.to_owned();
     }
@@ -63,5 +76,10 @@ mod tests {
         check("`data.text`: x", &["--text", "y", "--set", "data.text=3"], "`data.text`: x");
         check("`optimizer.lr`: x", &["--seed", "1"], "`optimizer.lr`: x");
         check("no such file", &["--train", "x"], "no such file");
+        check(
+            "`data.train`: no training file",
+            &[],
+            "`data.train`: no training file; give one with `--train FILE`",
+        );
     }
 }

@@ -94,7 +94,7 @@ fn trees_are_judged_and_explained_as_by_the_detector() {
     let circle =
         json!({ "nodes": [{ "id": 1, "parent": 2, "text": "" }, { "id": 2, "parent": 1, "text": "" }] });
     refused(json!({ "tree": circle }), "tree `1`");
-    let features = json!({ "nodes": [{ "id": 1, "features": { "4294967295": 1 } }] });
+    let features = json!({ "nodes": [{ "id": 1, "features": { "7": 1 } }] });
     refused(json!({ "tree": features }), "expected texts at its nodes, got features");
     assert_eq!(server.get("/v1/model").ok().json()["reads"], "trees");
 }

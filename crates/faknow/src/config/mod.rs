@@ -156,9 +156,6 @@ impl Config {
     /// # Errors
     /// There is none.
     pub fn train_file(&self) -> Result<&Path> {
-        self.data
-            .train
-            .as_deref()
-            .ok_or_else(|| Error::config("data.train", "no training file; give one with `--train FILE`"))
+        self.data.train.as_deref().ok_or_else(|| Error::config("data.train", "no training file"))
     }
 }

@@ -40,11 +40,8 @@ impl Corpus {
         test_records: TestRecords,
     ) -> Result<Self> {
         source::check_options(config, reads)?;
-        let source = DataSource::of(&config.data, reads)?.ok_or_else(|| {
-            let message =
-                "no trees; give them with `--trees FILE`, `--upfd DIR` or, as JSON lines, `--train FILE`";
-            Error::config("data.trees", message)
-        })?;
+        let source =
+            DataSource::of(&config.data, reads)?.ok_or_else(|| Error::config("data.trees", "no trees"))?;
         match source {
             DataSource::Records => records::load(config, reads, saved, test_records),
             DataSource::TreeFile | DataSource::Upfd | DataSource::TreeLines => {

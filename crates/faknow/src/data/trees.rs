@@ -143,9 +143,7 @@ fn labelled(config: &Config, file: &Path, classes: &Classes, n_features: Option<
     match &config.data.labels {
         Some(labels) => Ok(label_trees(trees, &read_tree_labels(labels)?, classes, labels)?),
         None if file.is_dir() => Ok(trees),
-        None => {
-            Err(Error::config("data.labels", "no labels of the trees; give their file with `--labels FILE`"))
-        }
+        None => Err(Error::config("data.labels", "no labels of the trees")),
     }
 }
 
@@ -193,10 +191,7 @@ fn check_disjoint(all: &[Tree], parts: [&Vec<usize>; 3]) -> Result<()> {
 }
 
 fn without_training(key: &str) -> Error {
-    Error::config(
-        key,
-        "there are no `data.train_ids` beside it: name the training trees with `--train-ids FILE`",
-    )
+    Error::config(key, "expected `data.train_ids` too, which name the training trees")
 }
 
 fn empty(config: &Config) -> Error {
@@ -340,7 +335,7 @@ pub(crate) fn read_all(
             let trees = TreeJsonReader::open(file, Some(classes))?.collect::<faknow_data::Result<_>>()?;
             to_trees(trees, words, Some(n_features), file)
         }
-        _ => Err(Error::config("data.trees", "expected one of `--trees`, `--upfd` and a file of JSON lines")),
+        _ => Err(Error::config("data.trees", "expected one of `data.trees`, `data.upfd` and `data.train`")),
     }
 }
 

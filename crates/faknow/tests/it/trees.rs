@@ -278,9 +278,9 @@ fn what_is_wrong_with_the_files_is_named_before_a_folder_is_made() {
     };
     check(
         &|_, data| data.labels = None,
-        "`data.labels`: no labels of the trees; give their file with `--labels FILE`",
+        "`data.labels`: no labels of the trees",
     );
-    check(&|_, data| data.trees = None, "`data.trees`: no trees; give them with `--trees FILE`");
+    check(&|_, data| data.trees = None, "`data.trees`: no trees");
     check(
         &|_, data| data.train = data.trees.clone(),
         "expected one of `data.trees`, `data.upfd` and `data.train`",
