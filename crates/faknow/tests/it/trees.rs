@@ -276,16 +276,13 @@ fn what_is_wrong_with_the_files_is_named_before_a_folder_is_made() {
         let error = error(&bench);
         assert!(error.contains(expected), "{error}");
     };
-    check(
-        &|_, data| data.labels = None,
-        "`data.labels`: no labels of the trees",
-    );
+    check(&|_, data| data.labels = None, "`data.labels`: no labels of the trees");
     check(&|_, data| data.trees = None, "`data.trees`: no trees");
     check(
         &|_, data| data.train = data.trees.clone(),
         "expected one of `data.trees`, `data.upfd` and `data.train`",
     );
-    check(&|_, data| data.train_ids = None, "there are no `data.train_ids` beside it");
+    check(&|_, data| data.train_ids = None, "expected `data.train_ids` too");
     check(&|_, data| data.test_ids = data.train_ids.clone(), "is in two of the files of ids");
     check(&|_, data| data.classes = vec!["true".into(), "rumour".into()], "unknown label `false`");
     let third = |_: &Path, data: &mut DataConfig| data.classes.push("unverified".into());
