@@ -13,7 +13,7 @@ use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
 use crate::training_options::TrainingOptions;
 
-/// Cross-validate: train a detector for each of several folds, test it on that fold, and report mean and standard deviation
+/// Cross-validate: train and test a detector per fold, and report mean and standard deviation of every metric
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow cv textcnn --folds 5 --train posts.csv --text tweet --label label --classes real,fake

@@ -55,7 +55,7 @@ pub(crate) struct ServeArgs {
     /// Maximum seconds that a request waits; then it gets 503
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     timeout: Duration,
-    /// Maximum seconds that a client takes to send a request or to read the response
+    /// Maximum seconds to receive a request or to send a response
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     read_timeout: Duration,
     /// Maximum number of open connections; further ones wait
