@@ -16,8 +16,8 @@ pub use faknow_metrics::{
 pub use faknow_model::{Criterion, Loss, Mode, Model, Output, TextCnn, TextCnnConfig};
 pub use faknow_trainer::schedule::ScheduleConfig;
 pub use faknow_trainer::{
-    Adversarial, Attack, Clip, FitReport, Interrupt, Optimizer, OptimizerConfig, RunDir, StepContext, StepOutput,
-    Supervised, TrainStep, Trainer, TwoOptimizers, seeded_model,
+    Adversarial, Attack, Clip, FitReport, Interrupt, Optimizer, OptimizerConfig, RunDir, StepContext,
+    StepOutput, Supervised, TrainStep, Trainer, TwoOptimizers, seeded_model,
 };
 pub use tch::{Device, Kind, Tensor, nn};
 
