@@ -1,4 +1,5 @@
 //! What custom models get from the trainer after training: labels with scores, and cross-validation.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
 

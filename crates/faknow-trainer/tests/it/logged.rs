@@ -194,8 +194,7 @@ fn a_learning_rate_set_before_a_batch_applies_to_it() {
         let schedule = WarmupLinear { warmup_ratio: Some(0.5), ..WarmupLinear::default() };
         let builder = builder.schedule(ScheduleConfig::WarmupLinear(schedule));
         builder.build().unwrap().fit(&train_data(), None).unwrap();
-        let rates = rates.lock().unwrap().clone();
-        rates
+        std::mem::take(&mut *rates.lock().unwrap())
     };
     let (plain, set) = (update(None), update(Some(0.5)));
     assert_eq!((set[0], set[1]), (plain[0], 0.5));

@@ -53,7 +53,7 @@ fn message<T>(result: Result<T>) -> String {
 fn groups_have_rates_and_decays_of_their_own() {
     let vars = store();
     let groups = vec![group("*.weight", Some(0.1), None), group("conv.*", None, Some(2.0))];
-    let mut optimizer = Optimizer::new(&sgd(0.5, groups), &vars, Clip::None).unwrap();
+    let mut optimizer = Optimizer::new(sgd(0.5, groups), &vars, Clip::None).unwrap();
     let told: Vec<_> = optimizer.groups().iter().map(|g| (g.name.to_owned(), g.lr, g.weight_decay)).collect();
     assert_eq!(
         told,
@@ -81,7 +81,7 @@ fn a_default_group_without_parameters_is_left_out() {
 
 #[test]
 fn patterns_that_fit_nothing_are_refused_with_what_there_is() {
-    let new = |groups| message(Optimizer::new(&sgd(0.5, groups), &store(), Clip::None));
+    let new = |groups| message(Optimizer::new(sgd(0.5, groups), &store(), Clip::None));
     assert_eq!(
         new(vec![group("*.bias", None, None), group("embedding.*", None, None)]),
         "optimizer.groups[1].pattern: expected a pattern that fits a trainable parameter \
@@ -98,7 +98,7 @@ fn patterns_that_fit_nothing_are_refused_with_what_there_is() {
     );
     let over = |patterns: &[&str]| {
         let patterns: Vec<_> = patterns.iter().copied().map(NamePattern::from).collect();
-        message(Optimizer::over(&sgd(0.5, vec![]), &store(), Clip::None, &patterns))
+        message(Optimizer::over(sgd(0.5, vec![]), &store(), Clip::None, &patterns))
     };
     assert_eq!(over(&[]), "patterns of an optimizer: expected at least one, got none");
     assert_eq!(

@@ -1,4 +1,5 @@
 //! Errors of custom models, data sets and steps: `?` takes them, the trainer adds the location, every cause is said once.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::error::Error as _;
 use std::io;
@@ -148,8 +149,7 @@ fn accumulated_batches_draw_different_numbers_and_a_repeated_run_the_same() {
         );
         let loader = DataLoader::builder(rows()).batch_size(2).build().unwrap();
         step.build().unwrap().fit(&loader, None).unwrap();
-        let numbers = numbers.lock().unwrap().clone();
-        numbers
+        std::mem::take(&mut *numbers.lock().unwrap())
     };
     let numbers = drawn(1);
     assert_eq!(numbers.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
