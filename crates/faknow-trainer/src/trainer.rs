@@ -12,7 +12,6 @@ use tch::nn::VarStore;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::resume::Resume;
 use crate::fit::evaluation::predict;
-use crate::fit::guard::GradientMode;
 use crate::fit::limits::{FitData, Limits};
 use crate::fit::non_finite::with_tensor_name;
 use crate::fit::optimization::Optimization;
@@ -20,6 +19,7 @@ use crate::fit::report::{FinalWeights, FitReport};
 use crate::fit::settings::Settings;
 use crate::fit::state::FitState;
 use crate::fit::task::Task;
+use crate::system::guard::GradientMode;
 use crate::{Optimizer, Result, TrainerBuilder};
 
 /// Trains, validates and tests a model.

@@ -96,11 +96,13 @@ impl Error {
         }
     }
 
-    /// A setting of the trainer or of a callback, which has the name that it has in a config.
+    /// A setting of the trainer or of a callback under the name that it has in a config.
     pub(crate) fn named(error: faknow_trainer::Error) -> Self {
         match error {
             faknow_trainer::Error::Setting { name, expected, got } => {
-                Self::config(name, format!("expected {expected}, got {got}"))
+                let key = BUILDER_SETTINGS.iter().find(|(method, _)| *method == name);
+                let key = key.map_or(name, |(_, key)| (*key).to_owned());
+                Self::config(key, format!("expected {expected}, got {got}"))
             }
             faknow_trainer::Error::Callback(faknow_callbacks::Error::Setting { name, expected, got }) => {
                 Self::config(name, format!("expected {expected}, got {got}"))
@@ -135,6 +137,16 @@ impl Error {
         }
     }
 }
+
+/// Methods of the trainer's builder, by which the trainer names its settings, and the keys of a config that they come from.
+const BUILDER_SETTINGS: [(&str, &str); 6] = [
+    ("max_epochs", "trainer.epochs"),
+    ("accumulate_grad_batches", "trainer.accumulate"),
+    ("limit_batches", "trainer.limit_batches"),
+    ("stop_after", "trainer.max_time"),
+    ("validate_every", "trainer.validate_every"),
+    ("on_non_finite", "trainer.on_non_finite"),
+];
 
 /// Whether another path would help, rather than another disk.
 fn is_wrong_path(kind: ErrorKind) -> bool {

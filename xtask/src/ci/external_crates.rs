@@ -15,7 +15,8 @@ use crate::{process, program, setup};
 struct Crate {
     name: &'static str,
     manifest: &'static str,
-    source: &'static str,
+    /// Files of `src`, by their names.
+    sources: &'static [(&'static str, &'static str)],
     needs_libtorch: bool,
     /// Uses the built program, which a shell finds, in a directory of its own.
     try_it: fn(&Shell, &Path) -> Result<()>,
@@ -25,14 +26,17 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "metrics",
         manifest: include_str!("../../external_crates/metrics/Cargo.toml.in"),
-        source: include_str!("../../external_crates/metrics/main.rs"),
+        sources: &[("main.rs", include_str!("../../external_crates/metrics/main.rs"))],
         needs_libtorch: false,
         try_it: |sh, _| says_good(sh, "external-metrics"),
     },
     Crate {
         name: "custom_detector",
         manifest: include_str!("../../../examples/custom_detector/Cargo.toml"),
-        source: include_str!("../../../examples/custom_detector/src/main.rs"),
+        sources: &[
+            ("main.rs", include_str!("../../../examples/custom_detector/src/main.rs")),
+            ("sum_of_words.rs", include_str!("../../../examples/custom_detector/src/sum_of_words.rs")),
+        ],
         needs_libtorch: true,
         try_it: every_command,
     },
@@ -67,7 +71,9 @@ impl Crate {
             }
         }
         sh.write_file(dir.join("Cargo.toml"), manifest)?;
-        sh.write_file(dir.join("src/main.rs"), self.source)?;
+        for (name, source) in self.sources {
+            sh.write_file(dir.join("src").join(name), source)?;
+        }
         sh.copy_file(workspace.root.join("Cargo.lock"), dir.join("Cargo.lock"))?;
         if self.needs_libtorch {
             eprintln!("{}", setup::configure_crate_as(workspace, &dir)?);

@@ -42,7 +42,7 @@ impl CheckpointPolicy {
     /// # Errors
     /// Names the one that is outside its range.
     pub fn validate(&self) -> Result<()> {
-        check_span("checkpoint.every", self.every)?;
+        check_interval("checkpoint.every", self.every)?;
         if self.best == 0 {
             return Err(setting("checkpoint.best", "at least 1", 0));
         }
@@ -50,9 +50,9 @@ impl CheckpointPolicy {
     }
 }
 
-pub(crate) fn check_span(name: &str, span: Interval) -> Result<()> {
-    if span.is_valid() {
+pub(crate) fn check_interval(name: &str, interval: Interval) -> Result<()> {
+    if interval.is_valid() {
         return Ok(());
     }
-    Err(setting(name, "a length above 0, in whole steps or samples", span))
+    Err(setting(name, "a length above 0, in whole steps or samples", interval))
 }

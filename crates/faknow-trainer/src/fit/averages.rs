@@ -9,7 +9,7 @@ use tch::{Tensor, no_grad};
 
 use crate::Result;
 use crate::checkpoint::part::{Checkpointable, from_state, to_state};
-use crate::checkpoint::policy::check_span;
+use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
 
 /// Which average of the weights is validated, kept as the best, saved as the model, and left at the end.
@@ -57,8 +57,8 @@ impl WeightAveraging {
             }
             Self::Ema { .. } => Ok(()),
             Self::Swa { start, every } => {
-                check_span("average.start", *start)?;
-                check_span("average.every", *every)
+                check_interval("average.start", *start)?;
+                check_interval("average.every", *every)
             }
         }
     }

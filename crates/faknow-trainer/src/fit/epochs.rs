@@ -7,9 +7,9 @@ use faknow_metrics::Evaluation;
 use faknow_model::Model;
 
 use crate::error::{Location, phase_name};
-use crate::fit::guard::guarded;
 use crate::fit::limits::FitData;
 use crate::schedule::Unit;
+use crate::system::guard::guarded;
 use crate::{Error, Result, Trainer};
 
 /// How the training pass of an epoch ended.

@@ -9,9 +9,9 @@ use faknow_model::{Mode, Model};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::error::{Location, phase_name};
-use crate::fit::guard::{GradientMode, guard, guarded};
-use crate::fit::shapes::{check_batch, check_output};
 use crate::fit::sums::LossSums;
+use crate::step::shapes::{check_batch, check_output};
+use crate::system::guard::{GradientMode, guard, guarded};
 use crate::{Error, Result};
 
 /// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.

@@ -57,8 +57,8 @@ impl NonFinite {
     pub(crate) fn validate(self, has_run_dir: bool) -> Result<()> {
         if self == Self::RollBack && !has_run_dir {
             return Err(setting(
-                "trainer.on_non_finite",
-                "stop or skip without a run folder, which holds the checkpoint to roll back to",
+                "on_non_finite",
+                "stop or skip without a run directory, which holds the checkpoint to roll back to",
                 "roll_back",
             ));
         }

@@ -4,7 +4,7 @@ use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timest
 use serde_json::{Map, Value, json};
 
 use crate::Result;
-use crate::checkpoint::policy::check_span;
+use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
 use crate::fit::averages::WeightAveraging;
 use crate::fit::limits::Limits;
@@ -44,19 +44,19 @@ impl Settings {
     /// Names the one that is outside its range.
     pub(crate) fn validate(&self, has_run_dir: bool) -> Result<()> {
         for (name, value) in [
-            ("trainer.epochs", self.n_epochs),
-            ("trainer.accumulate", self.accumulate_grad_batches),
-            ("trainer.limit_batches", self.limits.batches.unwrap_or(1)),
+            ("max_epochs", self.n_epochs),
+            ("accumulate_grad_batches", self.accumulate_grad_batches),
+            ("limit_batches", self.limits.batches.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(setting(name, "at least 1", 0));
             }
         }
         for limit in &self.stop_after {
-            check_span("trainer.stop_after", *limit)?;
+            check_interval("stop_after", *limit)?;
         }
         if let Some(every) = self.validate_every {
-            check_span("trainer.validate_every", every)?;
+            check_interval("validate_every", every)?;
         }
         self.on_non_finite.validate(has_run_dir)
     }

@@ -8,14 +8,14 @@ use faknow_model::{Loss, Model};
 use tch::{Tensor, no_grad, with_grad};
 
 use crate::error::Location;
-use crate::fit::guard::guard;
 use crate::fit::limits::FitData;
 use crate::fit::non_finite::MAX_SKIPS;
 use crate::fit::seeds::with_seed;
-use crate::fit::shapes::check_batch;
 use crate::optim::Window;
 use crate::schedule::Unit;
 use crate::step::StepContext;
+use crate::step::shapes::check_batch;
+use crate::system::guard::guard;
 use crate::{Error, LossSums, NonFinite, Result, Trainer};
 
 impl<M: Model> Trainer<M> {

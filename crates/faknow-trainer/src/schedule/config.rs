@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::check::{Checked, Invalid};
 use super::curve::{Curve, CurveSchedule};
 use super::{
-    ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr, Interval, LinearLr, MultiStepLr,
-    OneCycle, Plateau, PolynomialLr, Result, Schedule, Sequential, StepLr, TrainingLength, WarmupCosine,
+    ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr, LinearLr, MultiStepLr, OneCycle,
+    Plateau, PolynomialLr, Result, Schedule, ScheduleUnit, Sequential, StepLr, TrainingLength, WarmupCosine,
     WarmupLinear,
 };
 
@@ -89,13 +89,13 @@ impl ScheduleConfig {
             return Ok(Box::new(plateau.build(base_lrs, plan)?));
         }
         let invalid = |e: Invalid| e.of(self.name());
-        let interval = self.interval().map_err(invalid)?.unwrap_or(Interval::Epoch);
+        let interval = self.interval().map_err(invalid)?.unwrap_or(ScheduleUnit::Epoch);
         let curve = self.curve(interval, plan.length(interval)).map_err(invalid)?;
         Ok(Box::new(CurveSchedule::new(self.name(), interval.into(), base_lrs, curve)?))
     }
 
     /// The curve as a part of a [`Sequential`] that counts `interval`s.
-    pub(super) fn part_curve(&self, interval: Interval, span: u64) -> Checked<Curve> {
+    pub(super) fn part_curve(&self, interval: ScheduleUnit, span: u64) -> Checked<Curve> {
         match self.given_interval() {
             Some(own) if own != interval => Err(Invalid::new(
                 "interval",
@@ -107,19 +107,19 @@ impl ScheduleConfig {
     }
 
     /// What it counts; `None` if that makes no difference.
-    pub(super) fn interval(&self) -> Checked<Option<Interval>> {
+    pub(super) fn interval(&self) -> Checked<Option<ScheduleUnit>> {
         match self {
             Self::Constant | Self::Plateau(_) => Ok(None),
             Self::Sequential(sequential) => sequential.interval(),
             Self::OneCycle(_) | Self::WarmupLinear(_) | Self::WarmupCosine(_) => {
-                Ok(self.given_interval().or(Some(Interval::Step)))
+                Ok(self.given_interval().or(Some(ScheduleUnit::Step)))
             }
-            _ => Ok(self.given_interval().or(Some(Interval::Epoch))),
+            _ => Ok(self.given_interval().or(Some(ScheduleUnit::Epoch))),
         }
     }
 
     /// What its settings say that it counts, if they say so.
-    pub(super) fn given_interval(&self) -> Option<Interval> {
+    pub(super) fn given_interval(&self) -> Option<ScheduleUnit> {
         match self {
             Self::Constant | Self::Plateau(_) => None,
             Self::Step(c) => c.interval,
@@ -138,7 +138,7 @@ impl ScheduleConfig {
     }
 
     /// The rates of a section of `span` intervals.
-    fn curve(&self, interval: Interval, span: u64) -> Checked<Curve> {
+    fn curve(&self, interval: ScheduleUnit, span: u64) -> Checked<Curve> {
         // A section without any length is never in force, but its settings are still checked.
         let span = span.max(1);
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::ScheduleUnit;
 use super::check::{Checked, at_least_one, not_negative};
 use super::curve::Curve;
 
@@ -17,7 +17,7 @@ use super::curve::Curve;
 pub struct CosineAnnealing {
     /// What `t_max` counts. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Steps or epochs from the highest to the lowest rate, at least 1. Default: the whole run.
     #[serde(alias = "T_max", skip_serializing_if = "Option::is_none")]
     pub t_max: Option<u64>,
@@ -42,7 +42,7 @@ impl CosineAnnealing {
 pub struct CosineWarmRestarts {
     /// What `t_0` counts. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Length of the first cycle, at least 1.
     #[serde(alias = "T_0")]
     pub t_0: u64,

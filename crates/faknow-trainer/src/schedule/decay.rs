@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::ScheduleUnit;
 use super::check::{Checked, Invalid, at_least_one, fraction, not_negative, positive};
 use super::curve::Curve;
 
@@ -14,7 +14,7 @@ use super::curve::Curve;
 pub struct StepLr {
     /// What `step_size` counts. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Steps or epochs between two changes, at least 1.
     pub step_size: u64,
     /// Factor of each change, above 0. Default: 0.1.
@@ -48,7 +48,7 @@ impl StepLr {
 pub struct MultiStepLr {
     /// What `milestones` count. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// After how many steps or epochs the rate changes, at least one; one given twice multiplies twice.
     pub milestones: Vec<u64>,
     /// Factor of each change, above 0. Default: 0.1.
@@ -89,7 +89,7 @@ impl MultiStepLr {
 pub struct ExponentialLr {
     /// How often the rate changes. Default: every epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Factor of each change, above 0.
     pub gamma: f64,
 }
@@ -112,7 +112,7 @@ impl ExponentialLr {
 pub struct ConstantFactor {
     /// What `total_iters` counts. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Factor of the base rate at first, from 0 to 1. Default: 1/3.
     pub factor: f64,
     /// Steps or epochs with the factor. Default: 5.
@@ -138,7 +138,7 @@ impl ConstantFactor {
 pub struct LinearLr {
     /// What `total_iters` counts. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Factor of the base rate at the beginning, above 0 and at most 1. Default: 1/3.
     pub start_factor: f64,
     /// Factor of the base rate at the end, from 0 to 1. Default: 1.
@@ -169,7 +169,7 @@ impl LinearLr {
 pub struct PolynomialLr {
     /// What `total_iters` counts. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Steps or epochs until the rate is 0, at least 1. Default: the whole run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_iters: Option<u64>,

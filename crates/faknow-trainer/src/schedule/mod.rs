@@ -127,12 +127,12 @@ pub struct TrainingLength {
 
 impl TrainingLength {
     /// Returns the length of the run in steps or epochs: the smaller of both limits.
-    pub fn length(&self, interval: Interval) -> u64 {
+    pub fn length(&self, interval: ScheduleUnit) -> u64 {
         let (epochs, steps_per_epoch) = (self.max_epochs as u64, self.steps_per_epoch as u64);
         let max_steps = self.max_steps.unwrap_or(u64::MAX);
         match interval {
-            Interval::Step => epochs.saturating_mul(steps_per_epoch).min(max_steps),
-            Interval::Epoch => epochs.min(max_steps.div_ceil(steps_per_epoch.max(1))),
+            ScheduleUnit::Step => epochs.saturating_mul(steps_per_epoch).min(max_steps),
+            ScheduleUnit::Epoch => epochs.min(max_steps.div_ceil(steps_per_epoch.max(1))),
         }
     }
 }
@@ -162,23 +162,23 @@ impl fmt::Display for Unit {
 /// What the numbers of a configuration count: `step_size = 3` means three steps or three epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Interval {
+pub enum ScheduleUnit {
     /// Updates of the weights.
     Step,
     /// Epochs.
     Epoch,
 }
 
-impl From<Interval> for Unit {
-    fn from(interval: Interval) -> Self {
+impl From<ScheduleUnit> for Unit {
+    fn from(interval: ScheduleUnit) -> Self {
         match interval {
-            Interval::Step => Self::Step,
-            Interval::Epoch => Self::Epoch,
+            ScheduleUnit::Step => Self::Step,
+            ScheduleUnit::Epoch => Self::Epoch,
         }
     }
 }
 
-impl fmt::Display for Interval {
+impl fmt::Display for ScheduleUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Unit::from(*self).fmt(f)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::ScheduleUnit;
 use super::check::{Checked, Invalid, at_least_one, fraction, positive};
 use super::curve::{Curve, planned};
 
@@ -18,7 +18,7 @@ use super::curve::{Curve, planned};
 pub struct OneCycle {
     /// What `total_steps` counts. Default: steps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// The highest rate, of all parameter groups, above 0. Default: the base rate of each group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lr: Option<f64>,

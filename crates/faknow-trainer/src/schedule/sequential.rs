@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, Invalid};
 use super::curve::Curve;
-use super::{Interval, ScheduleConfig};
+use super::{ScheduleConfig, ScheduleUnit};
 
 /// One schedule after another, each from its own beginning and from the base rate (PyTorch's `SequentialLR`).
 ///
@@ -17,7 +17,7 @@ use super::{Interval, ScheduleConfig};
 pub struct Sequential {
     /// What `milestones` and all parts count. Default: as the parts do, if they agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// The parts in order, at least one.
     pub schedules: Vec<ScheduleConfig>,
     /// When the second, third, … part begins: ascending, at least 1, one fewer than parts.
@@ -32,7 +32,7 @@ impl Sequential {
 
     /// What the whole counts: as said here, else as said by the parts, else as is usual for all of them; `None` if
     /// every part is constant.
-    pub(super) fn interval(&self) -> Checked<Option<Interval>> {
+    pub(super) fn interval(&self) -> Checked<Option<ScheduleUnit>> {
         if self.interval.is_some() {
             return Ok(self.interval);
         }
@@ -44,7 +44,7 @@ impl Sequential {
         common(&usual)
     }
 
-    pub(super) fn curve(&self, interval: Interval, span: u64) -> Checked<Curve> {
+    pub(super) fn curve(&self, interval: ScheduleUnit, span: u64) -> Checked<Curve> {
         self.check_milestones()?;
         let mut parts = Vec::with_capacity(self.schedules.len());
         for (i, part) in self.schedules.iter().enumerate() {
@@ -80,7 +80,7 @@ impl Sequential {
 }
 
 /// The one interval of all parts that have one.
-fn common(intervals: &[Option<Interval>]) -> Checked<Option<Interval>> {
+fn common(intervals: &[Option<ScheduleUnit>]) -> Checked<Option<ScheduleUnit>> {
     let mut known = intervals.iter().flatten();
     let Some(&first) = known.next() else { return Ok(None) };
     match known.find(|&&other| other != first) {

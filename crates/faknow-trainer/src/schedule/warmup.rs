@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::ScheduleUnit;
 use super::check::{Checked, Invalid, at_least_one, fraction, positive};
 use super::curve::{Curve, planned};
 
@@ -16,7 +16,7 @@ use super::curve::{Curve, planned};
 pub struct WarmupLinear {
     /// What the numbers count. Default: steps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Length of the warm-up, at most `total_steps`; the very first rate is then 0. Default: by `warmup_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,
@@ -47,7 +47,7 @@ impl WarmupLinear {
 pub struct WarmupCosine {
     /// What the numbers count. Default: steps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+    pub interval: Option<ScheduleUnit>,
     /// Length of the warm-up, at most `total_steps`; the very first rate is then 0. Default: by `warmup_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,

@@ -9,8 +9,8 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{Location, setting};
-use crate::fit::guard::{GradientMode, guard};
 use crate::optim::copy;
+use crate::system::guard::{GradientMode, guard};
 use crate::{
     Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep,
 };

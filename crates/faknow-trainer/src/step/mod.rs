@@ -6,6 +6,7 @@ pub(crate) mod ewc;
 mod from_fn;
 pub(crate) mod gem;
 pub(crate) mod output;
+pub(crate) mod shapes;
 pub(crate) mod supervised;
 pub(crate) mod two_optimizers;
 
@@ -15,7 +16,7 @@ use faknow_model::{Loss, Model};
 use tch::Tensor;
 
 use crate::error::Location;
-use crate::fit::shapes::check_loss;
+use crate::step::shapes::check_loss;
 use crate::{Error, Optimizer, Result, StepOutput};
 
 /// Trains a model on one batch.

@@ -5,7 +5,7 @@ use faknow_model::layers::with_row_gradients;
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use tch::Tensor;
 
-use crate::fit::shapes::check_output;
+use crate::step::shapes::check_output;
 use crate::{Error, Optimizer, Result, StepContext, StepOutput, TrainStep};
 
 /// The stock step: forward, backward, clip, update.

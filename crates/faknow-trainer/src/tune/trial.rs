@@ -8,7 +8,7 @@ use faknow_data::Loader;
 use faknow_model::{Model, weights};
 
 use crate::error::{Location, phase_name};
-use crate::fit::guard::guarded;
+use crate::system::guard::guarded;
 use crate::{Error, Result, Trainer, Window};
 
 impl<M: Model> Trainer<M> {

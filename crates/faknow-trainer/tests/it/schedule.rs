@@ -4,10 +4,10 @@
 use expect_test::{Expect, expect};
 use faknow_metrics::Direction;
 use faknow_trainer::schedule::{
-    Anneal, BuildSchedule, ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr, Interval,
+    Anneal, BuildSchedule, ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr,
     LambdaSchedule, LinearLr, MultiStepLr, MultiplicativeSchedule, OneCycle, Plateau, PlateauMode,
-    PolynomialLr, Result, Schedule, ScheduleConfig, Sequential, StepLr, TrainingLength, Unit, WarmupCosine,
-    WarmupLinear,
+    PolynomialLr, Result, Schedule, ScheduleConfig, ScheduleUnit, Sequential, StepLr, TrainingLength, Unit,
+    WarmupCosine, WarmupLinear,
 };
 use serde_json::{Value, json};
 
@@ -72,11 +72,11 @@ fn a_warm_up_ends_within_the_first_epochs() {
 
 #[test]
 fn the_length_of_a_run_is_the_smaller_of_its_epochs_and_steps() {
-    use faknow_trainer::schedule::Interval;
+    use faknow_trainer::schedule::ScheduleUnit;
     let check = |max_steps, steps, epochs| {
         let length = TrainingLength { max_steps, ..PLAN };
         assert_eq!(
-            [length.length(Interval::Step), length.length(Interval::Epoch)],
+            [length.length(ScheduleUnit::Step), length.length(ScheduleUnit::Epoch)],
             [steps, epochs],
             "{max_steps:?}"
         );
@@ -344,7 +344,7 @@ fn unreadable_settings_are_named() {
 
 #[test]
 fn configurations_survive_writing_and_reading() {
-    let interval = Some(Interval::Step);
+    let interval = Some(ScheduleUnit::Step);
     let all = [
         ScheduleConfig::default(),
         ScheduleConfig::Step(StepLr::new(3)),

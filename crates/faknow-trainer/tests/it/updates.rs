@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_callbacks::{Callback, Flow, JsonlLog, Run, on_batch_end, on_epoch_end};
-use faknow_trainer::schedule::{ExponentialLr, Interval, LambdaSchedule, ScheduleConfig, Unit};
+use faknow_trainer::schedule::{ExponentialLr, LambdaSchedule, ScheduleConfig, ScheduleUnit, Unit};
 use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig, Result, Trainer, TrainerBuilder};
 use tch::Kind;
 
@@ -62,8 +62,8 @@ fn the_optimizer_follows_its_schedule() {
     let exponential = |interval| {
         ScheduleConfig::Exponential(ExponentialLr { interval: Some(interval), ..ExponentialLr::new(0.5) })
     };
-    check(toy::trainer().schedule(exponential(Interval::Step)), &[0.1, 0.05, 0.025], "per step");
-    check(toy::trainer().schedule(exponential(Interval::Epoch)), &[0.1, 0.05, 0.025], "per epoch");
+    check(toy::trainer().schedule(exponential(ScheduleUnit::Step)), &[0.1, 0.05, 0.025], "per step");
+    check(toy::trainer().schedule(exponential(ScheduleUnit::Epoch)), &[0.1, 0.05, 0.025], "per epoch");
     let own = LambdaSchedule::new(Unit::Epoch, |t, _| if t == 1 { 3.0 } else { 1.0 });
     check(toy::trainer().schedule(own), &[0.1, 0.1 * 3.0, 0.1], "of one's own");
     // The schedule is the judge: what a callback sets lasts until its next step.
@@ -74,7 +74,7 @@ fn the_optimizer_follows_its_schedule() {
         Ok(Flow::Continue)
     });
     check(
-        toy::trainer().schedule(exponential(Interval::Epoch)).callback(meddling),
+        toy::trainer().schedule(exponential(ScheduleUnit::Epoch)).callback(meddling),
         &[0.1, 1.0, 0.025],
         "both",
     );
@@ -84,7 +84,7 @@ fn the_optimizer_follows_its_schedule() {
 fn batches_and_epochs_are_logged_with_the_rates_of_their_updates() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("steps.jsonl");
-    let schedule = ExponentialLr { interval: Some(Interval::Step), ..ExponentialLr::new(0.5) };
+    let schedule = ExponentialLr { interval: Some(ScheduleUnit::Step), ..ExponentialLr::new(0.5) };
     let builder = toy::trainer().schedule(ScheduleConfig::Exponential(schedule)).max_epochs(2);
     let mut trainer = builder.callback(JsonlLog::to(&path).log_every(1)).build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
@@ -165,7 +165,7 @@ fn settings_outside_their_range_are_refused_when_the_trainer_is_built() {
     let rate = |lr| toy::trainer().optimizer(OptimizerConfig::sgd(lr)).build();
     says(rate(f64::NAN), "optimizer.lr: expected a number of at least 0, got NaN");
     says(rate(-0.1), "optimizer.lr: expected a number of at least 0, got -0.1");
-    says(toy::trainer().max_epochs(0).build(), "trainer.epochs: expected at least 1, got 0");
+    says(toy::trainer().max_epochs(0).build(), "max_epochs: expected at least 1, got 0");
     says(toy::trainer().clip(Clip::Norm(0.0)).build(), "clip_norm: expected a number above 0, got 0");
     says(
         toy::trainer().clip(Clip::Value(f64::NAN)).build(),

@@ -176,7 +176,8 @@ impl Job {
         }
         // Behind all that may freeze something, so that it shows what is trained.
         let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
-        let mut trainer = builder.callback(model_summary).callbacks(context.callbacks).build()?;
+        let mut trainer =
+            builder.callback(model_summary).callbacks(context.callbacks).build().map_err(Error::named)?;
         let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
             None => trainer.fit(&train, to_validate)?,
@@ -195,7 +196,7 @@ impl Job {
         let step = self.step()?;
         let builder =
             builder(&self.config, self.model, self.vars, self.metrics, step)?.on_non_finite(NonFinite::Stop);
-        Ok((builder.build()?, train))
+        Ok((builder.build().map_err(Error::named)?, train))
     }
 
     /// The parameters of the model, with the memory of the config's optimizer.
