@@ -1,4 +1,4 @@
-//! `docs/config.md` has every setting, with the default that it has here.
+//! `docs/config.md` has every setting with its default, `docs/trainer.md` every option of the trainer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -204,4 +204,33 @@ fn every_schedule_is_documented() {
         check_keys(&documented, &section, &accepted("schedule", &[&whole]));
         check_defaults(&documented, &section, &Config::default().set(&whole).unwrap().to_table().unwrap());
     }
+}
+
+/// The words in backquotes of the first column of the table below `| option | default |`.
+fn documented_options(page: &str) -> BTreeSet<&str> {
+    let table = page.lines().skip_while(|line| *line != "| option | default |").skip(2);
+    let first = table.take_while(|line| line.starts_with('|')).filter_map(|line| line.split(" | ").next());
+    first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_option_of_the_trainer_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| fs::read_to_string(root.join(path));
+    let (Ok(page), Ok(builder)) = (read("docs/trainer.md"), read("crates/faknow-trainer/src/builder.rs"))
+    else {
+        println!("SKIPPED: docs/trainer.md or the source of the builder is not there");
+        return;
+    };
+    let step_fn = read("crates/faknow-trainer/src/step/from_fn.rs").unwrap();
+    let schedule_fn = read("crates/faknow-trainer/src/schedule/from_fn.rs").unwrap();
+    let source = [builder, step_fn, schedule_fn].concat();
+    // Options take the builder and return it; `build` ends it.
+    let options = source.split("pub fn ").skip(1).filter_map(|function| {
+        let (name, rest) = function.split_once(['(', '<'])?;
+        let signature = rest.split('{').next()?;
+        (signature.contains("mut self") || signature.contains("self,")).then_some(name)
+    });
+    let options: BTreeSet<&str> = options.filter(|name| *name != "build").collect();
+    assert_eq!(documented_options(&page), options);
 }
