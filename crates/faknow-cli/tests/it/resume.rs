@@ -47,13 +47,17 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }
 
-/// Cuts a finished run down to what it was after its first epochs, as a kill would have left it.
+/// Cuts a finished run down to what it was after its first epochs, as a kill would have left it: without later checkpoints.
 fn cut_off(run: &Path) {
     let store = CheckpointStore::new(run);
-    let mut names: Vec<String> = store.list().into_iter().map(|found| found.name).collect();
-    names.retain(|name| name.starts_with("step-") || name.starts_with("epoch-"));
-    let oldest = names.iter().min_by_key(|name| store.verify(name).unwrap().step).unwrap();
+    let step = |name: &str| store.verify(name).unwrap().step;
+    let names: Vec<String> = store.list().into_iter().map(|found| found.name).collect();
+    let numbered = names.iter().filter(|name| name.starts_with("step-") || name.starts_with("epoch-"));
+    let oldest = numbered.min_by_key(|name| step(name)).unwrap();
     store.link(oldest, "last").unwrap();
+    for name in names.iter().filter(|name| step(name) > step(oldest)) {
+        fs::remove_dir_all(run.join("checkpoints").join(name)).unwrap();
+    }
 }
 
 #[cfg(unix)]
@@ -131,7 +135,7 @@ fn changed_records_and_settings_are_refused_or_allowed_by_name() {
     cut_off(&bench.path("run"));
     let resume = |more: &[&str]| bench.faknow(&[&["resume", "run", "--json"], more].concat());
     resume(&["--set", "model.dropout=0.1"]).refused(&[
-        "the model changed since the run began",
+        "the model changed since the run started",
         "`model.dropout` was 0.5, now 0.1",
         "--allow model",
     ]);
@@ -143,13 +147,13 @@ fn changed_records_and_settings_are_refused_or_allowed_by_name() {
     resume(&["--set", "model.n_filters=5", "--allow", "model"]).refused(&[
         "the weights of the run do not fit the model",
         "was Float [2, 12], now Float [2, 15]",
-        "begin a new run",
+        "start a new run",
     ]);
     resume(&["--from", "nope"]).refused(&["nope", "the newest good one is `"]);
     resume(&["--set", "nope=1"]).refused(&["nope"]);
     let posts = bench.read("train.csv");
     bench.write("train.csv", posts.replacen("mayor", "storm", 1));
-    resume(&[]).refused(&["the data changed since the run began", "fingerprint", "--allow data"]);
+    resume(&[]).refused(&["the data changed since the run started", "fingerprint", "--allow data"]);
     let allowed = resume(&["--allow", "data"]).json();
     assert_eq!(allowed["ended"], "completed");
 }
@@ -170,7 +174,7 @@ fn records_may_lie_elsewhere_and_so_may_the_run() {
     for (name, value) in &mut moved {
         // The settings stand in the checkpoints that were written since.
         if name.ends_with(": state") {
-            value["hyperparameters"] = whole[name]["hyperparameters"].clone();
+            value["settings"]["hyperparameters"] = whole[name]["settings"]["hyperparameters"].clone();
         }
     }
     assert_same(&moved, &whole, "moved");
