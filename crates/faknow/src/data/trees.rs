@@ -8,10 +8,10 @@ use faknow_data::graph::{
     read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select,
 };
 use faknow_data::text::{Tokenizer, Vocab};
-use faknow_data::{Classes, Dataset, FieldDataset, stratified_split};
+use faknow_data::{Classes, FieldDataset, stratified_split};
 
 use crate::config::{Config, DataConfig, Weighting};
-use crate::data::corpus::{Corpus, TestRecords, cut};
+use crate::data::corpus::{Corpus, TestRecords, cut, training_part};
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::records::vocab_options;
 use crate::data::source::DataSource;
@@ -43,7 +43,8 @@ pub(crate) fn load(
         _ => from_json(config, config.train_file()?, &classes, n_features, words)?,
     };
     let Parts { train, valid, test, words, tf_idf } = parts;
-    check_classes(config, &train, &classes)?;
+    let file = config.training_source()?;
+    train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
     let trees = Some(TreeEncoder { n_features: train.n_node_features(), tf_idf });
     Ok(Corpus {
         train,
@@ -285,31 +286,7 @@ pub(crate) fn to_trees(
     Ok(graph::raw_to_trees(trees, words, n_features, file)?)
 }
 
-/// Checks that every class can be learnt from the training trees.
-fn check_classes(config: &Config, train: &FieldDataset, classes: &Classes) -> Result<()> {
-    let counts = train.class_counts();
-    let names = classes.names();
-    let source = config.training_source()?;
-    if counts.len() > names.len() {
-        let message = format!(
-            "class {} occurs, but there are {} classes ({})",
-            counts.len() - 1,
-            names.len(),
-            names.join(", ")
-        );
-        return Err(faknow_data::Error::file(source, message).into());
-    }
-    let missing = names.iter().enumerate().find(|(class, _)| counts.get(*class).is_none_or(|&n| n == 0));
-    match missing {
-        Some((_, name)) => {
-            let message = format!("training trees: none of class `{name}` among {}", train.n_samples());
-            Err(faknow_data::Error::file(source, message).into())
-        }
-        None => Ok(()),
-    }
-}
-
-/// All trees that `data` names, labelled where labels are known, for a detector with these inputs.
+/// All trees that `data` names, labeled where labels are known, for a detector with these inputs.
 pub(crate) fn read_all(
     data: &DataConfig,
     classes: &Classes,

@@ -286,7 +286,7 @@ fn what_is_wrong_with_the_files_is_named_before_a_folder_is_made() {
     check(&|_, data| data.test_ids = data.train_ids.clone(), "is in two of the files of ids");
     check(&|_, data| data.classes = vec!["true".into(), "rumour".into()], "unknown label `false`");
     let third = |_: &Path, data: &mut DataConfig| data.classes.push("unverified".into());
-    check(&third, "training trees: none of class `unverified` among 112");
+    check(&third, "training records: no record of class `unverified` among 112");
     check(
         &|folder, data| {
             let ids = folder.join("more.txt");
