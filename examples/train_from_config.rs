@@ -86,7 +86,7 @@ fn train_and_use(folder: &Path) -> anyhow::Result<()> {
 
     // The detector from the folder is the one that was tested: same weights, same words, same scores.
     let (again, _) = detector.test(&folder.join("test.jsonl"), &config.data)?;
-    ensure!(again.scores == evaluation.scores, "the loaded detector judges otherwise");
+    ensure!(again.scores == evaluation.scores, "the loaded detector has other scores");
     ensure!(evaluation.scores.value("accuracy") > Some(0.7), "it learned too little");
     ensure!(
         predictions[0].label == "real" && predictions[1].label == "fake",

@@ -122,7 +122,7 @@ impl Model for Matching {
 
 /// A trainer in this folder.
 fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matching>> {
-    let (model, vars) = seeded_model(1, Device::Cpu, |path| Matching::new(path))?;
+    let (model, vars) = seeded_model(1, Device::Cpu, Matching::new)?;
     let patterns = ["matching.*".into()];
     let own = Optimizer::over(OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
     let step =

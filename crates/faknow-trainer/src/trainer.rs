@@ -71,8 +71,8 @@ impl<M: Model> Trainer<M> {
     /// returned again.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); the checkpoint is corrupted ([`Error::Checkpoint`]), or data, model or config are not
-    /// those of the run ([`Error::Changed`]).
+    /// As [`fit`](Self::fit); the checkpoint is corrupted ([`Error::Checkpoint`](crate::Error::Checkpoint)), or data, model or
+    /// config are not those of the run ([`Error::Changed`](crate::Error::Changed)).
     pub fn resume(
         &mut self,
         train: &dyn Loader<M::Batch>,

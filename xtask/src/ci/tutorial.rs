@@ -27,7 +27,10 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     ensure!(response.is_some_and(|line| line.contains("\"scores\"")), "the server's response is missing");
     // Every file that a command writes or redirects to.
     let words: Vec<&str> = rest.iter().flat_map(|block| block.split_whitespace()).collect();
-    let written = words.windows(2).filter(|pair| [">", "--out"].contains(&pair[0])).map(|pair| pair[1]);
+    let written = words
+        .windows(2)
+        .filter(|pair| [">", "--out"].contains(&pair[0]))
+        .map(|pair| pair[1].trim_end_matches(';'));
     for file in written.chain(["runs/first/report.html"]) {
         ensure!(dir.path().join(file).exists(), "{file} was not written");
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use faknow_callbacks::Phase;
 use faknow_data::graph::Tree;
 use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, RecordReader};
-use faknow_metrics::{ClassificationReport, Decision, Evaluation, Metrics};
+use faknow_metrics::{ClassificationReport, Decision, Evaluation};
 use faknow_model::{EmbeddingModel, Summary, summary};
 use faknow_report::Calibrated;
 use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
@@ -129,7 +129,7 @@ impl Detector {
         self.predict_all(sample::encode(samples, &self.encoders, &self.reads, Path::new("samples"))?)
     }
 
-    /// Tests the detector on a labelled file, read as `data` says: the scores with the loss, and the full report.
+    /// Tests the detector on a labeled file, read as `data` says: the loss and the metrics of its training, and the full report.
     ///
     /// # Errors
     /// The file is wrong, the detector takes trees as input, or the model fails.
@@ -238,7 +238,7 @@ impl Detector {
 
     fn test_all(&self, data: FieldDataset) -> Result<(Evaluation, ClassificationReport)> {
         let loader = eval_loader(data, &self.config.loader)?;
-        let evaluation = evaluate(&self.model, &loader, &Metrics::all(), self.device)?;
+        let evaluation = evaluate(&self.model, &loader, &self.config.metrics()?, self.device)?;
         decide(in_order(evaluation, &loader)?.0, &self.calibrated.decision, self.classes.names())
     }
 
