@@ -122,7 +122,8 @@ pub trait Callback: Any + Send {
         Ok(Flow::Continue)
     }
 
-    /// Called after a checkpoint was written, which holds nothing of what callbacks change now.
+    /// Called after a checkpoint was written, which holds nothing of what callbacks change now. If checkpoints are written in the
+    /// background that may be some updates later, but before the next one is written and before `on_fit_end`.
     fn on_checkpoint(&mut self, run: &mut Run, checkpoint: &SavedCheckpoint) -> HookResult {
         let _ = (run, checkpoint);
         Ok(())

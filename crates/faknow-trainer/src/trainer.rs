@@ -1,5 +1,6 @@
 //! The trainer: its parts, and the methods that users call.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::Instant;
 
@@ -153,7 +154,11 @@ impl<M: Model> Trainer<M> {
         let _inside = self.run.span().entered();
         let _guard = self.settings.interrupt.install();
         let data = FitData::new(self.settings.limits, train, valid);
-        let result = self.fit_from(resume, &data, start);
+        let result = catch_unwind(AssertUnwindSafe(|| self.fit_from(resume, &data, start)));
+        let result = result.unwrap_or_else(|panic| {
+            self.checkpointer.finish_after_panic();
+            resume_unwind(panic)
+        });
         let result = result.map_err(|error| with_tensor_name(error, &self.run.vars));
         let ended = result.as_ref().map(|(ended, _)| ended);
         self.callbacks.on_fit_end(&mut self.run, ended.map_err(|error| error as &dyn std::error::Error))?;
@@ -174,11 +179,18 @@ impl<M: Model> Trainer<M> {
         self.state.start_clock(now, self.run.seconds());
         let ended = match ended {
             Some(ended) => ended,
-            None => self.run_epochs(data).inspect_err(|_| self.save_after_error())?,
+            None => self.run_and_save(data).inspect_err(|_| self.save_after_error())?,
         };
         self.state.ended = Some(ended.clone());
         let weights = self.finish_weights(&ended)?;
         Ok((ended, weights))
+    }
+
+    /// Trains until the run ends and all of its checkpoints are on the disk.
+    fn run_and_save(&mut self, data: &FitData<'_, M::Batch>) -> Result<StopReason> {
+        let ended = self.run_epochs(data)?;
+        self.finish_saving()?;
+        Ok(ended)
     }
 
     /// Puts the best weights, or their average, into the model, if the settings ask for them.

@@ -87,24 +87,37 @@ fn stage(run: &Path) -> &'static str {
 
 #[test]
 fn a_run_that_is_killed_at_random_moments_ends_as_the_one_that_was_not() {
+    check(n_kills(), &[]);
+}
+
+#[test]
+fn so_does_one_that_writes_its_checkpoints_in_the_background() {
+    check(n_kills().div_ceil(3), &["--set", "checkpoint.background=true"]);
+}
+
+#[expect(clippy::print_stdout, reason = "the summary of the kills")]
+fn check(n_kills: usize, settings: &[&str]) {
     let bench = Bench::new();
     bench.write("config.toml", CONFIG);
-    let train = |out: &str| ["train", "--config", "config.toml", "--json", "--out", out].map(str::to_owned);
+    let train = |out: &str| {
+        let args = ["train", "--config", "config.toml", "--json", "--out", out];
+        args.iter().chain(settings).map(|arg| (*arg).to_owned()).collect::<Vec<_>>()
+    };
     let resume = |run: &str| ["resume", run, "--json"].map(str::to_owned).to_vec();
     let start = Instant::now();
-    let whole = result(bench.faknow(&train("whole").each_ref().map(String::as_str)), "whole");
+    let whole = result(bench.faknow(&train("whole").iter().map(String::as_str).collect::<Vec<_>>()), "whole");
     let duration = start.elapsed().as_secs_f64();
     let expected = content(&bench.path("whole"));
 
     let mut rng = Rng::new(20);
-    let (n_kills, mut stages, mut n_runs) = (n_kills(), Vec::new(), 0);
+    let (mut stages, mut n_runs) = (Vec::new(), 0);
     while stages.len() < n_kills {
         let run = format!("run-{n_runs}");
         let folder = bench.path(&run);
         let what = format!("run {n_runs}, killed {} times before", stages.len());
         loop {
             // A run that was killed before it had settings is begun anew.
-            let args = if folder.join("config.toml").exists() { resume(&run) } else { train(&run).to_vec() };
+            let args = if folder.join("config.toml").exists() { resume(&run) } else { train(&run) };
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let mut child = bench.command(&args).spawn().unwrap();
             let moment = Duration::from_secs_f64(0.6 * rng.uniform() * duration);

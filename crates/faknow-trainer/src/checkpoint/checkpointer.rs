@@ -9,11 +9,13 @@ use faknow_model::weights;
 use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};
 
-use super::names::{self, BEST, FAILED, LAST, PREVIOUS};
+use super::background::{Background, Save};
+use super::names::{self, BEST, FAILED, LAST};
 use super::part::{Checkpointable, from_state, to_state};
 use super::policy::CheckpointPolicy;
 use super::ranking::{CheckpointId, Rank, Retention};
 use super::resume::has_checkpoint;
+use super::save::{SavedNames, id_of, reconcile, write_last};
 use super::{Checkpoint, CheckpointInfo, CheckpointStore};
 use crate::Result;
 use crate::system::run_dir::RunDir;
@@ -33,30 +35,42 @@ pub(crate) struct Checkpointer {
 enum Storage {
     /// Copies of the best weights, on the CPU.
     Memory(Option<BTreeMap<String, Tensor>>),
-    /// The store, and what keeps other processes out of the directory.
-    Disk(CheckpointStore, RunDir),
+    Disk(Disk),
+}
+
+#[derive(Debug)]
+struct Disk {
+    /// What is being written in the background. Dropped first: until it is on the disk, no other process may write.
+    background: Background,
+    store: CheckpointStore,
+    /// Keeps other processes out of the directory.
+    run_dir: RunDir,
 }
 
 impl Checkpointer {
     pub(crate) fn new(policy: CheckpointPolicy, run_dir: Option<RunDir>) -> Self {
         let storage = match run_dir {
-            Some(dir) => Storage::Disk(CheckpointStore::new(dir.path()), dir),
+            Some(run_dir) => {
+                let store = CheckpointStore::new(run_dir.path());
+                Storage::Disk(Disk { background: Background::default(), store, run_dir })
+            }
             None => Storage::Memory(None),
         };
         Self { policy, retention: Retention::default(), storage }
     }
 
-    /// Returns the checkpoints on the disk; `None` without a run directory.
+    /// Returns the checkpoints on the disk; `None` without a run directory. Before it is read or written in the middle of a
+    /// fit, all saves must have been written: see [`is_saving`](Self::is_saving).
     pub(crate) fn store(&self) -> Option<&CheckpointStore> {
         match &self.storage {
-            Storage::Disk(store, _) => Some(store),
+            Storage::Disk(disk) => Some(&disk.store),
             Storage::Memory(_) => None,
         }
     }
 
     /// Whether the run directory is one of a run that was started before.
     pub(crate) fn is_reopened(&self) -> bool {
-        matches!(&self.storage, Storage::Disk(_, run_dir) if !run_dir.is_new())
+        matches!(&self.storage, Storage::Disk(disk) if !disk.run_dir.is_new())
     }
 
     /// Whether the run directory has any checkpoint, of whatever kind.
@@ -130,7 +144,7 @@ impl Checkpointer {
         match &self.storage {
             Storage::Memory(None) => return Ok(false),
             Storage::Memory(Some(best)) => weights::restore(vars, best, Path::new("best weights"))?,
-            Storage::Disk(store, _) => {
+            Storage::Disk(Disk { store, .. }) => {
                 let best = store.read(BEST)?.part(MODEL).unwrap_or_default();
                 weights::restore(vars, &best.tensors, &store.path(BEST))?;
             }
@@ -148,10 +162,74 @@ impl Checkpointer {
 
     /// Writes `last`, and makes the other checkpoints what the policy asks for.
     pub(crate) fn save_last(&self, checkpoint: &Checkpoint) -> Result<()> {
-        if let Some(store) = self.store() {
-            store.save_keeping_previous(LAST, PREVIOUS, checkpoint)?;
+        self.store().map_or(Ok(()), |store| write_last(store, &self.retention, &self.policy, checkpoint))
+    }
+
+    /// Has `last` written while the run continues, and callbacks are to be notified of `names` then. If the former save is
+    /// still being written this one waits, in the place of one that waited: see
+    /// [`is_waiting_save_retained`](Self::is_waiting_save_retained).
+    pub(crate) fn save_last_in_background(
+        &mut self,
+        checkpoint: Checkpoint,
+        names: SavedNames,
+    ) -> Result<()> {
+        let Storage::Disk(Disk { background, store, .. }) = &mut self.storage else { return Ok(()) };
+        let (retention, policy) = (self.retention.clone(), self.policy.clone());
+        background.push(Save {
+            store: store.clone(),
+            policy,
+            retention,
+            checkpoint: checkpoint.into_copy()?,
+            names,
+        })
+    }
+
+    /// Whether the save that waits is one of those to be retained, as things are now: then it must not be replaced.
+    pub(crate) fn is_waiting_save_retained(&self) -> bool {
+        let waiting = self.background().and_then(Background::waiting);
+        waiting.is_some_and(|id| self.retention.wanted(&self.policy).iter().any(|(_, wanted)| *wanted == id))
+    }
+
+    /// Whether a save has yet to be written, or to be notified of.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.background().is_some_and(Background::is_busy)
+    }
+
+    /// Whether [`finish_writing`](Self::finish_writing) would return names or an error at once.
+    pub(crate) fn has_written(&self) -> bool {
+        self.background().is_some_and(Background::has_written)
+    }
+
+    /// Waits for the save that is being written, if there is one; returns its error, or the names to notify callbacks of.
+    pub(crate) fn finish_writing(&mut self) -> Result<SavedNames> {
+        match &mut self.storage {
+            Storage::Disk(disk) => disk.background.finish_writing(),
+            Storage::Memory(_) => Ok(&[]),
         }
-        self.reconcile()
+    }
+
+    /// Starts to write the save that waits, if there is one.
+    pub(crate) fn start_waiting(&mut self) -> Result<()> {
+        match &mut self.storage {
+            Storage::Disk(disk) => disk.background.start_waiting(),
+            Storage::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Has all written, whatever comes of it, when the fit panics.
+    pub(crate) fn finish_after_panic(&mut self) {
+        while self.is_saving() {
+            if let Err(error) = self.finish_writing().and_then(|_| self.start_waiting()) {
+                tracing::warn!("the run could not be saved: {error}");
+            }
+        }
+    }
+
+    fn background(&self) -> Option<&Background> {
+        match &self.storage {
+            Storage::Disk(disk) => Some(&disk.background),
+            Storage::Memory(_) => None,
+        }
     }
 
     /// Writes the checkpoint of a run that failed in the middle of an update: not one to resume from.
@@ -165,35 +243,15 @@ impl Checkpointer {
         Some(SavedCheckpoint { name: name.to_owned(), path: store.path(name) })
     }
 
-    /// Makes the directories agree with what is to be retained. `last` was written before, so nothing is lost by a crash
-    /// in between: a resumed run reconciles again. Only checkpoints of the run's own branch are ever removed.
+    /// Makes the directories agree with what is to be retained.
     pub(crate) fn reconcile(&self) -> Result<()> {
-        let Some(store) = self.store() else { return Ok(()) };
-        let wanted = self.retention.wanted(&self.policy);
-        for (name, id) in &wanted {
-            if id_of(store, name) != Some(*id)
-                && let Some(source) = source_of(store, *id)
-            {
-                store.link(&source, name)?;
-            }
-        }
-        if self.policy.keep == 0 && self.policy.best <= 1 {
-            return Ok(());
-        }
-        for entry in store.list() {
-            let is_own = entry.info.as_ref().is_ok_and(|info| info.branch == self.retention.lineage.branch());
-            let is_wanted = wanted.iter().any(|(name, _)| *name == entry.name);
-            if is_own && !is_wanted && names::is_retained(&entry.name) {
-                store.remove(&entry.name)?;
-            }
-        }
-        Ok(())
+        self.store().map_or(Ok(()), |store| reconcile(store, &self.retention, &self.policy))
     }
 
     /// Opens another branch if the run is resumed from a checkpoint that is not the newest, so that nothing of the former
     /// branch is overwritten or confused: its `last` and `best` get names of their own.
     pub(crate) fn fork_from(&mut self, from: &CheckpointInfo) -> Result<()> {
-        let Storage::Disk(store, _) = &self.storage else { return Ok(()) };
+        let Storage::Disk(Disk { store, .. }) = &self.storage else { return Ok(()) };
         let infos =
             || store.list().into_iter().filter(|entry| entry.name != FAILED).filter_map(|e| e.info.ok());
         let newest = infos().map(|info| info.id()).max();
@@ -229,7 +287,9 @@ impl Checkpointer {
         history: &History,
     ) -> Result<Option<Best>> {
         self.reconcile()?;
-        let (Some(monitor), Storage::Disk(store, _)) = (monitor, &self.storage) else { return Ok(best) };
+        let (Some(monitor), Storage::Disk(Disk { store, .. })) = (monitor, &self.storage) else {
+            return Ok(best);
+        };
         let is_there = |best: &Best| {
             best.monitor == monitor.name && id_of(store, BEST) == Some(self.retention.lineage.id(best.step))
         };
@@ -257,17 +317,6 @@ impl Checkpointer {
         self.reconcile()?;
         Ok(chosen)
     }
-}
-
-/// The weights of a checkpoint, if it can be read.
-fn id_of(store: &CheckpointStore, name: &str) -> Option<CheckpointId> {
-    store.read_info(name).ok().map(|info| info.id())
-}
-
-/// A checkpoint of these weights from which the run can be resumed, `last` first.
-fn source_of(store: &CheckpointStore, id: CheckpointId) -> Option<String> {
-    let others = store.list().into_iter().map(|entry| entry.name).filter(|name| name != FAILED);
-    std::iter::once(LAST.to_owned()).chain(others).find(|name| id_of(store, name) == Some(id))
 }
 
 impl Checkpointable for Checkpointer {

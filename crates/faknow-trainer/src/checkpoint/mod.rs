@@ -41,6 +41,7 @@
 //!
 //! One process at a time may write; any number may read meanwhile.
 
+pub(crate) mod background;
 pub(crate) mod checkpointer;
 #[cfg(test)]
 mod crash;
@@ -53,6 +54,7 @@ pub(crate) mod policy;
 pub(crate) mod ranking;
 mod read;
 pub(crate) mod resume;
+pub(crate) mod save;
 mod store;
 
 use std::collections::BTreeMap;
@@ -60,7 +62,7 @@ use std::collections::BTreeMap;
 use faknow_callbacks::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use tch::Tensor;
+use tch::{Device, Tensor, no_grad};
 
 pub use error::{CheckpointError, FallbackCheckpoint};
 pub use part::Checkpointable;
@@ -94,6 +96,19 @@ impl Checkpoint {
         if !part.tensors.is_empty() {
             self.tensors.insert(name.to_owned(), part.tensors);
         }
+    }
+
+    /// Replaces the tensors by copies on the CPU, which training does not change. Those that cannot be saved stay, for the
+    /// store to refuse by name.
+    pub(crate) fn into_copy(mut self) -> crate::Result<Self> {
+        for tensor in self.tensors.values_mut().flat_map(BTreeMap::values_mut) {
+            if tensor.defined() && !tensor.is_sparse() {
+                let mut copy = Tensor::f_empty(tensor.size(), (tensor.f_kind()?, Device::Cpu))?;
+                no_grad(|| copy.f_copy_(tensor))?;
+                *tensor = copy;
+            }
+        }
+        Ok(self)
     }
 
     /// Returns the state of a part; `None` if the part stored nothing.

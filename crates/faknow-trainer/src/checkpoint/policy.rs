@@ -28,11 +28,19 @@ pub struct CheckpointPolicy {
     pub best: usize,
     /// Further validation values whose best is kept as `best-<value>`. Default: none.
     pub monitors: Vec<String>,
+    /// Whether checkpoints are written while training continues, from a copy of the state in memory. Default false: the next
+    /// batch waits until a checkpoint is on the disk.
+    ///
+    /// One at a time is written; if the disk is slower than the run, those that nothing retains are left out in favor of newer
+    /// ones. All that are retained, and `last`, are on the disk before the fit returns. An error of writing ends the run at a
+    /// later batch, at the latest at its end; `on_checkpoint` is called then too. A run that is killed resumes from an earlier
+    /// checkpoint than without, to the same end.
+    pub background: bool,
 }
 
 impl Default for CheckpointPolicy {
     fn default() -> Self {
-        Self { every: Interval::epochs(1.0), keep: 0, best: 1, monitors: Vec::new() }
+        Self { every: Interval::epochs(1.0), keep: 0, best: 1, monitors: Vec::new(), background: false }
     }
 }
 

@@ -66,6 +66,7 @@ impl<M: Model> Trainer<M> {
 
     /// Goes back to the last checkpoint, to continue from there at a lower learning rate.
     pub(crate) fn roll_back(&mut self, error: Error) -> Result<()> {
+        self.finish_saving()?;
         let (Some(store), true) = (self.checkpointer.store(), self.state.n_rollbacks < MAX_ROLL_BACKS) else {
             return Err(error);
         };
@@ -83,7 +84,8 @@ impl<M: Model> Trainer<M> {
             self.run.epoch()
         );
         // A run that is killed now must not be resumed at the old rate.
-        self.save_last(false)
+        self.save_last(false)?;
+        self.finish_saving()
     }
 
     fn restore_callbacks(&mut self, checkpoint: &Checkpoint) -> Result<()> {

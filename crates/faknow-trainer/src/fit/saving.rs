@@ -13,6 +13,7 @@ use tch::Tensor;
 use crate::checkpoint::checkpointer::MODEL;
 use crate::checkpoint::names::{BEST, LAST};
 use crate::checkpoint::part::{Checkpointable, to_state};
+use crate::checkpoint::save::SavedNames;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::fit::averages;
 use crate::fit::optimization::Optimization;
@@ -48,7 +49,7 @@ impl<M: Model> Trainer<M> {
         ]
     }
 
-    /// Returns the entire run as it stands. Nothing is copied: it is to be written at once.
+    /// Returns the entire run as it stands. Nothing is copied: it is to be written or copied at once.
     fn checkpoint(&mut self) -> Result<Checkpoint> {
         let mut checkpoint = Checkpoint { info: self.checkpoint_info(), ..Checkpoint::default() };
         checkpoint.insert_part(MODEL, State { tensors: self.weights_in_use(), ..State::default() });
@@ -139,11 +140,49 @@ impl<M: Model> Trainer<M> {
             self.checkpointer.retain_newest(self.run.epoch(), self.run.step(), is_inside);
         }
         self.state.saved_at = now;
+        let is_best = improved && self.run.best().is_some_and(|best| best.step == self.run.step());
+        let names: SavedNames = if is_best { &[LAST, BEST] } else { &[LAST] };
+        if self.checkpointer.policy().background {
+            return self.save_last_in_background(names);
+        }
         self.write_last()?;
         self.state.profile.checkpoints += start.elapsed().as_secs_f64();
-        self.notify_saved(LAST)?;
-        let is_best = improved && self.run.best().is_some_and(|best| best.step == self.run.step());
-        if is_best { self.notify_saved(BEST) } else { Ok(()) }
+        self.notify_saved(names)
+    }
+
+    /// Has `last` written while training continues. One that still waits to be written is left out for this one, unless it
+    /// holds something that is to be retained.
+    fn save_last_in_background(&mut self, names: SavedNames) -> Result<()> {
+        self.check_saving()?;
+        if self.checkpointer.is_waiting_save_retained() {
+            self.finish_one_save()?;
+        }
+        let start = Instant::now();
+        let checkpoint = self.checkpoint()?;
+        self.checkpointer.save_last_in_background(checkpoint, names)?;
+        self.state.profile.checkpoints += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Waits until all that was saved in the background is on the disk, and notifies the callbacks of it.
+    pub(crate) fn finish_saving(&mut self) -> Result<()> {
+        while self.checkpointer.is_saving() {
+            self.finish_one_save()?;
+        }
+        Ok(())
+    }
+
+    /// Notifies the callbacks of a save in the background that is on the disk by now, and starts the next.
+    pub(crate) fn check_saving(&mut self) -> Result<()> {
+        if self.checkpointer.has_written() { self.finish_one_save() } else { Ok(()) }
+    }
+
+    fn finish_one_save(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let saved = self.checkpointer.finish_writing();
+        self.state.profile.checkpoints += start.elapsed().as_secs_f64();
+        self.notify_saved(saved?)?;
+        self.checkpointer.start_waiting()
     }
 
     /// Writes `last` although it is not due, because the run ends here early. What is still to be done at this point (a
@@ -152,13 +191,17 @@ impl<M: Model> Trainer<M> {
         if self.checkpointer.store().is_none() {
             return Ok(());
         }
+        self.finish_saving()?;
         self.write_last()?;
-        self.notify_saved(LAST)
+        self.notify_saved(&[LAST])
     }
 
     /// After an error: saves the run as `last` if it can be resumed from here, else as `failed`. That this fails too must
     /// not hide the first error.
     pub(crate) fn save_after_error(&mut self) {
+        while let Err(unsaved) = self.finish_saving() {
+            tracing::warn!("the run could not be saved before the error: {unsaved}");
+        }
         if self.run.step() == 0 || self.checkpointer.store().is_none() {
             return;
         }
@@ -186,11 +229,11 @@ impl<M: Model> Trainer<M> {
         self.checkpointer.save_failed(&checkpoint)
     }
 
-    fn notify_saved(&mut self, name: &str) -> Result<()> {
-        match self.checkpointer.saved(name) {
-            Some(saved) => Ok(self.callbacks.on_checkpoint(&mut self.run, &saved)?),
-            None => Ok(()),
+    fn notify_saved(&mut self, names: SavedNames) -> Result<()> {
+        for saved in names.iter().filter_map(|name| self.checkpointer.saved(name)) {
+            self.callbacks.on_checkpoint(&mut self.run, &saved)?;
         }
+        Ok(())
     }
 
     /// Handles to the weights that a detector would use now: their average, if there is one.

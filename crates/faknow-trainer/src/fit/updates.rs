@@ -82,6 +82,7 @@ impl<M: Model> Trainer<M> {
         if let Flow::Stop(reason) = flow? {
             self.state.stopping = Some(reason);
         }
+        self.check_saving()?;
         let now = self.run.timestamp();
         if self.state.stopping.is_none() {
             self.state.stopping = self.settings.limit_reached(&now);

@@ -1,8 +1,10 @@
 //! Runs that are cut off: what they are made of, copies of their folders at any moment, all that they end with.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -73,6 +75,8 @@ pub(crate) struct Setup {
     pub(crate) on_non_finite: NonFinite,
     /// Epochs and batches whose loss is NaN.
     pub(crate) poison: &'static [(usize, usize)],
+    /// Whether checkpoints are written while training continues.
+    pub(crate) background: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +110,7 @@ pub(crate) const ALL: Setup = Setup {
     freeze: &[("bias", Some("3 steps"))],
     on_non_finite: NonFinite::Skip,
     poison: &[(3, 2)],
+    background: false,
 };
 
 /// The learning rate from which on a poisoned batch is one, for runs that are rolled back.
@@ -121,6 +126,7 @@ impl Setup {
             keep: self.keep,
             best: self.best,
             monitors: vec!["accuracy".into()],
+            background: self.background,
         };
         let freeze = self.freeze.iter().map(|(pattern, until)| FreezeRule {
             pattern: NamePattern::new(*pattern),
@@ -322,7 +328,7 @@ pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'sta
         if rng.uniform() < share {
             let mut made = made.lock().unwrap();
             let to = to.join(format!("copy-{}", made.len()));
-            copy(run.dir().unwrap(), &to);
+            copy_of_moment(run.dir().unwrap(), &to);
             made.push((
                 to,
                 format!("{hook} in epoch {}, batch {}, step {}", run.epoch(), run.batch(), run.step()),
@@ -334,14 +340,47 @@ pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'sta
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    try_copy(from, to).unwrap();
+}
+
+/// A copy in which nothing was written meanwhile: it is made again until that is so.
+fn copy_of_moment(from: &Path, to: &Path) {
+    loop {
+        let before = entries(from);
+        let copied = try_copy(from, to);
+        if before.is_ok_and(|before| entries(from).is_ok_and(|after| after == before)) {
+            return copied.unwrap();
+        }
+        fs::remove_dir_all(to).unwrap();
+    }
+}
+
+/// Path, number and size of everything in a folder.
+fn entries(folder: &Path) -> io::Result<BTreeSet<(PathBuf, u64, u64)>> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let (path, info) = {
+            let entry = entry?;
+            (entry.path(), entry.metadata()?)
+        };
+        if info.is_dir() {
+            all.extend(entries(&path)?);
+        }
+        all.insert((path, info.ino(), info.len()));
+    }
+    Ok(all)
+}
+
+fn try_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
         let to = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &to)
+            try_copy(&entry.path(), &to)?;
         } else {
-            let _ = fs::copy(entry.path(), to).unwrap();
+            let _ = fs::copy(entry.path(), to)?;
         }
     }
+    Ok(())
 }

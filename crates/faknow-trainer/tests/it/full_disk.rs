@@ -64,9 +64,10 @@ impl Callback for Growing {
 
 fn trainer(dir: RunDir, what: &str) -> Trainer<Toy> {
     // 2 KB a step outgrow the limit of 100 KB at step 50; 1 byte a step never does.
-    let by = if what == "checkpoint" { 500 } else { 0 };
+    let by = if what == "log" { 0 } else { 500 };
     let steps = JsonlLog::to(dir.path().join("steps.jsonl")).log_every(1);
-    let builder = LONG.builder(dir).callback(Growing { step: 0, by });
+    let setup = Setup { background: what == "background", ..LONG };
+    let builder = setup.builder(dir).callback(Growing { step: 0, by });
     let builder = if what == "log" { builder.callback(steps) } else { builder };
     builder.build().unwrap()
 }
@@ -83,7 +84,7 @@ fn child_of_the_full_disk() {
     let mut trainer = trainer(RunDir::create(folder.join("run")).unwrap(), &what);
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     let path = match &error {
-        Error::Checkpoint(CheckpointError::Io { path, .. }) if what == "checkpoint" => path,
+        Error::Checkpoint(CheckpointError::Io { path, .. }) if what != "log" => path,
         Error::Callback(faknow_callbacks::Error::Io { path, .. }) if what == "log" => path,
         other => panic!("{other:?}"),
     };
@@ -128,6 +129,11 @@ fn check(what: &str, refused: &str) {
 #[test]
 fn a_checkpoint_that_does_not_fit_ends_the_run_and_the_former_one_resumes() {
     check("checkpoint", "callbacks.safetensors");
+}
+
+#[test]
+fn a_checkpoint_in_the_background_that_does_not_fit_ends_the_run_and_the_former_one_resumes() {
+    check("background", "callbacks.safetensors");
 }
 
 #[test]

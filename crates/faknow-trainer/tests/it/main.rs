@@ -4,6 +4,7 @@ mod adversarial;
 mod adversarial_golden;
 mod alone;
 mod at_hook;
+mod background;
 mod branches;
 mod by_hand;
 mod checkpoint;

@@ -115,6 +115,7 @@ every = "5 steps"
 keep = 2
 best = 3
 monitors = ["loss", "f1"]
+background = true
 
 [trainer]
 epochs = 9
