@@ -362,7 +362,8 @@ fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
                 let (mut step, mut n) = (0, 0);
                 while !done.load(Ordering::Relaxed) {
                     let read = store.read(name).unwrap();
-                    assert!(read.info.step >= step && same(&read, &small(read.info.step)));
+                    assert!(read.info.step >= step, "{} after {step}", read.info.step);
+                    assert!(same(&read, &small(read.info.step)), "step {}: {:?}", read.info.step, read.state);
                     step = read.info.step;
                     n += 1;
                 }
