@@ -48,16 +48,16 @@ patience = 2
 "#;
 
 fn main() -> anyhow::Result<()> {
-    let folder = env::temp_dir().join(format!("faknow-train-from-config-{}", process::id()));
-    let result = train_and_use(&folder);
-    fs::remove_dir_all(&folder).context("cannot remove the temporary folder")?;
+    let dir = env::temp_dir().join(format!("faknow-train-from-config-{}", process::id()));
+    let result = train_and_use(&dir);
+    fs::remove_dir_all(&dir).context("cannot remove the temporary directory")?;
     result
 }
 
-fn train_and_use(folder: &Path) -> anyhow::Result<()> {
+fn train_and_use(dir: &Path) -> anyhow::Result<()> {
     let [training, valid, test] =
-        synth::write_jsonl(folder, &SynthOptions { n_samples: 800, ..SynthOptions::default() })?;
-    let file = folder.join("textcnn.toml");
+        synth::write_jsonl(dir, &SynthOptions { n_samples: 800, ..SynthOptions::default() })?;
+    let file = dir.join("textcnn.toml");
     fs::write(&file, CONFIG)?;
 
     // A config is data: read from a file, changed by dotted names as `--set` does, or field by field.
@@ -69,12 +69,12 @@ fn train_and_use(folder: &Path) -> anyhow::Result<()> {
         Config::default().set("optimizer.learning_rate=0.1").err().context("it took an unknown key")?;
     println!("refused: {unknown}");
 
-    let outcome = train(&config, || RunDir::create(folder.join("run")), Callbacks::default())?;
+    let outcome = train(&config, || RunDir::create(dir.join("run")), Callbacks::default())?;
     let (evaluation, report) = outcome.test.as_ref().context("there was no test")?;
     println!("{}\n\n{report}", outcome.fit.ended);
 
-    // A run folder has all that prediction needs, wherever it lies.
-    let elsewhere = folder.join("elsewhere");
+    // A run directory has all that prediction needs, wherever it lies.
+    let elsewhere = dir.join("elsewhere");
     fs::rename(&outcome.run, &elsewhere)?;
     let detector = Detector::load(&elsewhere, Device::Cpu)?;
     let texts =
@@ -84,8 +84,8 @@ fn train_and_use(folder: &Path) -> anyhow::Result<()> {
         println!("{} {:.3}  {text}", prediction.label, prediction.score);
     }
 
-    // The detector from the folder is the one that was tested: same weights, same words, same scores.
-    let (again, _) = detector.test(&folder.join("test.jsonl"), &config.data)?;
+    // The detector from the directory is the one that was tested: same weights, same words, same scores.
+    let (again, _) = detector.test(&dir.join("test.jsonl"), &config.data)?;
     ensure!(again.scores == evaluation.scores, "the loaded detector has other scores");
     ensure!(evaluation.scores.value("accuracy") > Some(0.7), "it learned too little");
     ensure!(

@@ -120,7 +120,7 @@ impl Model for Matching {
     }
 }
 
-/// A trainer in this folder.
+/// A trainer in this directory.
 fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matching>> {
     let (model, vars) = seeded_model(1, Device::Cpu, Matching::new)?;
     let patterns = ["matching.*".into()];
@@ -139,9 +139,9 @@ fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matchi
 fn main() -> anyhow::Result<()> {
     let train = DataLoader::builder(News::new(400, 1)).batch_size(20).shuffle(1).build()?;
     let valid = DataLoader::builder(News::new(200, 2)).batch_size(200).build()?;
-    let folder = std::env::temp_dir().join(format!("faknow-two-optimizers-{}", std::process::id()));
+    let temp = std::env::temp_dir().join(format!("faknow-two-optimizers-{}", std::process::id()));
 
-    let mut whole = trainer(RunDir::create(folder.join("whole"))?)?.build()?;
+    let mut whole = trainer(RunDir::create(temp.join("whole"))?)?.build()?;
     let report = whole.fit(&train, Some(&valid))?;
     println!("epoch  matching  classes  accuracy");
     for record in &report.history.epochs {
@@ -156,7 +156,7 @@ fn main() -> anyhow::Result<()> {
     let cut =
         on_batch_end(|run, _| if run.step() == 47 { panic!("the power fails") } else { Ok(Flow::Continue) });
     std::panic::set_hook(Box::new(|_| {})); // the panic is meant
-    let dir = folder.join("cut off");
+    let dir = temp.join("cut off");
     let cut_off = trainer(RunDir::create(&dir)?)?.callback(cut).build()?.fit(&train, Some(&valid));
     println!("cut off: {}", cut_off.err().map_or_else(String::new, |error| error.to_string()));
     let mut resumed = trainer(RunDir::open(&dir)?)?.build()?;
@@ -167,6 +167,6 @@ fn main() -> anyhow::Result<()> {
         ensure!(weight == resumed.run().vars.variables()[&name], "{name} is another one after resuming");
     }
     println!("resumed: all weights are those of the run that was not cut off");
-    std::fs::remove_dir_all(&folder)?;
+    std::fs::remove_dir_all(&temp)?;
     Ok(())
 }

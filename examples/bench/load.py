@@ -2,7 +2,7 @@
 import csv, json, re, sys, time
 import torch
 
-folder, name = sys.argv[1], sys.argv[2]
+directory, name = sys.argv[1], sys.argv[2]
 word = re.compile(r"\w+")
 if name == "weibo21":
     import jieba
@@ -11,11 +11,11 @@ if name == "weibo21":
 
 def rows(part):
     if name == "weibo21":
-        for line in open(f"{folder}/{part}.jsonl", encoding="utf-8"):
+        for line in open(f"{directory}/{part}.jsonl", encoding="utf-8"):
             record = json.loads(line)
             yield [w for w in jieba.lcut(record["text"]) if not w.isspace()], record["label"]
     else:
-        for record in csv.DictReader(open(f"{folder}/{part}.csv", encoding="utf-8")):
+        for record in csv.DictReader(open(f"{directory}/{part}.csv", encoding="utf-8")):
             yield word.findall(record["tweet"].lower()), record["label"].strip() == "fake"
 
 

@@ -19,7 +19,7 @@ pub(crate) fn options(text: &str) -> ReadOptions {
 }
 
 /// Seconds to read `covid` by regular-expression words, or `weibo21` by jieba: the smallest of three, the dictionary loaded.
-pub(crate) fn seconds(folder: &Path, set: &str) -> Result<f64> {
+pub(crate) fn seconds(dir: &Path, set: &str) -> Result<f64> {
     let (kind, ending, text) = match set {
         "weibo21" => (TokenizerKind::Jieba, "jsonl", "text"),
         _ => (TokenizerKind::Alphanumeric, "csv", "tweet"),
@@ -30,7 +30,7 @@ pub(crate) fn seconds(folder: &Path, set: &str) -> Result<f64> {
         let start = Instant::now();
         let tokenizer = Tokenizer::new(config.clone())?;
         let open = |part: &str| {
-            RecordReader::open(folder.join(format!("{part}.{ending}")), &options(text), Some(&classes))
+            RecordReader::open(dir.join(format!("{part}.{ending}")), &options(text), Some(&classes))
         };
         let (train, vocab) = FieldDataset::build(open("train")?, &tokenizer, &VocabOptions::default())?;
         for part in ["valid", "test"] {

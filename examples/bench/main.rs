@@ -3,7 +3,7 @@
 //!
 //! `cargo xtask bench [--json FILE] [--markdown FILE] [--quick]`, and `--scale` and `--micro`, which are benchmarks of their own. What
 //! is compared alternates (A B A B); shown are medians, and the median of the pairs' ratios. Posts are those of the COVID set in the
-//! folder `--shared`, else of the built-in corpus. `--quick` takes few samples, to see that it runs.
+//! directory `--shared`, else of the built-in corpus. `--quick` takes few samples, to see that it runs.
 
 mod curves;
 mod load;
@@ -123,15 +123,15 @@ fn processor() -> String {
     name.map_or_else(|| "a processor without a name".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// The posts of a folder, or made up.
-fn posts(folder: Option<&Path>, n: usize) -> Result<Vec<Record>> {
-    let Some(folder) = folder else {
+/// The posts of a directory, or made up.
+fn posts(dir: Option<&Path>, n: usize) -> Result<Vec<Record>> {
+    let Some(dir) = dir else {
         let posts = generate(&SynthOptions { n_samples: n, ..SynthOptions::default() })?;
         return Ok(posts.into_iter().map(|post| Record::new(post.text).with_label(post.label)).collect());
     };
     let classes = Classes::new(["real", "fake"])?;
     let options = load::options("tweet");
-    Ok(RecordReader::open(folder.join("train.csv"), &options, Some(&classes))?.collect::<Result<_, _>>()?)
+    Ok(RecordReader::open(dir.join("train.csv"), &options, Some(&classes))?.collect::<Result<_, _>>()?)
 }
 
 /// Tokenizing, counting words, assembling batches.

@@ -1,4 +1,4 @@
-"""Judges a file of posts with the weights of a run folder, in PyTorch: usage: predict.py RUN POSTS OUTPUT.
+"""Judges a file of posts with the weights of a run directory, in PyTorch: usage: predict.py RUN POSTS OUTPUT.
 Texts are cut by a regular expression, sorted by length and judged in batches of 256. Prints one JSON line."""
 import json, re, sys, time
 import torch, torch.nn.functional as F

@@ -17,7 +17,7 @@ const THREADS: &str = "2";
 pub(crate) struct Programs {
     /// The program `faknow`.
     pub(crate) faknow: PathBuf,
-    /// The shared folder: `data/` with the data sets, `bench/` with the careful Python programs.
+    /// The shared directory: `data/` with the data sets, `bench/` with the careful Python programs.
     pub(crate) shared: PathBuf,
     /// A Python that has PyTorch, if there is one.
     pub(crate) python: Option<PathBuf>,
@@ -99,7 +99,7 @@ impl Programs {
         Ok(found)
     }
 
-    /// Loading and judging, beside the small programs in this folder.
+    /// Loading and judging, beside the small programs in this directory.
     fn beside_scripts(&self, python: &Path, found: &mut Vec<Comparison>) -> Result<()> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
         let script = |name: &str| here.join(name).to_string_lossy().into_owned();
@@ -166,9 +166,9 @@ impl Programs {
     }
 
     fn scratch(&self, name: &str) -> String {
-        let folder = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
-        let _ = std::fs::create_dir_all(&folder);
-        folder.join(name).to_string_lossy().into_owned()
+        let dir = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
+        let _ = std::fs::create_dir_all(&dir);
+        dir.join(name).to_string_lossy().into_owned()
     }
 
     fn covid(&self) -> Vec<String> {
@@ -180,8 +180,8 @@ impl Programs {
     }
 
     fn parts(&self, set: &str, ending: &str, more: &[&str]) -> Vec<String> {
-        let folder = self.data(set);
-        let part = |name: &str| [format!("--{name}"), format!("{folder}/{name}.{ending}")];
+        let dir = self.data(set);
+        let part = |name: &str| [format!("--{name}"), format!("{dir}/{name}.{ending}")];
         let classes = ["--classes", "real,fake"];
         ["train", "valid", "test"]
             .iter()
@@ -195,16 +195,16 @@ impl Programs {
     }
 
     fn trees(&self, model: &str, n_epochs: usize) -> Vec<String> {
-        let folder = self.data("twitter16");
+        let dir = self.data("twitter16");
         let data = [
             "--trees",
-            &format!("{folder}/data.TD_RvNN.vol_5000.txt"),
+            &format!("{dir}/data.TD_RvNN.vol_5000.txt"),
             "--labels",
-            &format!("{folder}/Twitter16_label_All.txt"),
+            &format!("{dir}/Twitter16_label_All.txt"),
             "--train-ids",
-            &format!("{folder}/folds/fold0.train.txt"),
+            &format!("{dir}/folds/fold0.train.txt"),
             "--test-ids",
-            &format!("{folder}/folds/fold0.test.txt"),
+            &format!("{dir}/folds/fold0.test.txt"),
             "--classes",
             "non-rumor,false,true,unverified",
             "--valid-fraction",
@@ -234,8 +234,8 @@ impl Programs {
 
     /// Removes what the runs have left.
     pub(crate) fn clean_up(&self) {
-        let folder = self.scratch("");
-        let _ = std::fs::remove_dir_all(folder);
+        let dir = self.scratch("");
+        let _ = std::fs::remove_dir_all(dir);
     }
 }
 

@@ -56,17 +56,17 @@ pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
 
 /// Measures one number of trees, in seconds an epoch; the numbers go to standard output.
 pub(crate) fn one(n_trees: usize) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("faknow-scale-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("faknow-scale-{}", std::process::id()));
     let options =
         CascadeOptions { n_trees, mean_size: MEAN_SIZE, n_words: N_WORDS, ..CascadeOptions::default() };
-    let files = write_td_rvnn(&folder, &options)?;
+    let files = write_td_rvnn(&dir, &options)?;
     let start = Instant::now();
     let classes = Classes::new(["true", "false"])?;
     let labels = read_tree_labels(&files.labels)?;
     let trees = label_trees(read_td_rvnn(&files.trees, Some(N_WORDS))?, &labels, &classes, &files.labels)?;
     let data = FieldDataset::from_trees(trees)?;
     let read = start.elapsed().as_secs_f64();
-    std::fs::remove_dir_all(&folder)?;
+    std::fs::remove_dir_all(&dir)?;
     let n_nodes = data.n_nodes();
     let graphsage = epoch(&data, |path| {
         GraphClassifier::new(path, ConvKind::Sage, &GraphClassifierConfig::default(), N_WORDS, 2)

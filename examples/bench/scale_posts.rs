@@ -32,12 +32,12 @@ struct Point {
 /// Measures each size and draws the figure, if a file for it is named.
 pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
     let sizes: &[usize] = if quick { &[100, 300] } else { &[10_000, 100_000, 1_000_000, 5_000_000] };
-    let folder = std::env::temp_dir().join(format!("faknow-posts-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+    let dir = std::env::temp_dir().join(format!("faknow-posts-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
     println!("tokens may take {MAX_MIB} MiB\nposts        file         reading     an epoch   peak memory");
     let mut points = Vec::new();
     for &n_posts in sizes {
-        let file = folder.join("posts.jsonl");
+        let file = dir.join("posts.jsonl");
         write(&file, n_posts)?;
         let file_mib = std::fs::metadata(&file)?.len() as f64 / f64::from(1 << 20);
         let output = Command::new(std::env::current_exe()?).arg(ONE).arg(&file).output()?;
@@ -50,7 +50,7 @@ pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
         println!("{n_posts:<10} {file_mib:>6.0} MiB {read:>10.2} s {epoch:>10.2} s {peak_mib:>8.0} MiB");
         points.push(Point { n_posts: n_posts as f64, file_mib, read, epoch, peak_mib });
     }
-    std::fs::remove_dir_all(&folder)?;
+    std::fs::remove_dir_all(&dir)?;
     let seconds: &[Series<Point>] = &[("training epoch", |p| p.epoch), ("reading", |p| p.read)];
     let mib: &[Series<Point>] = &[("file", |p| p.file_mib), ("peak memory", |p| p.peak_mib)];
     if let Some(path) = svg {

@@ -29,7 +29,7 @@ pub(crate) fn compare(
         Ok(training)
     };
     let [ours, by_hand, ratio] = in_turn(n_times, with_trainer, || bare_epoch(config, n_words, &loader))?;
-    rows.push(("epoch, Trainer with a run folder and its callbacks".into(), ours, "s"));
+    rows.push(("epoch, Trainer with a run directory and its callbacks".into(), ours, "s"));
     rows.push(("epoch, bare loop with the same optimizer".into(), by_hand, "s"));
     rows.push(("Trainer / bare loop".into(), ratio, "ratio"));
     rows.push(("writing the checkpoint after the epoch".into(), crate::middle(&mut saving), "s"));
@@ -60,11 +60,11 @@ fn with_trainer(
     loader: &DataLoader<FieldDataset>,
 ) -> Result<(f64, f64)> {
     let (model, vars) = model(config, n_words)?;
-    let folder = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
-    let dir = RunDir::create(&folder)?;
-    let mut trainer = Trainer::builder(model, vars).max_epochs(1).clip(CLIP).run_dir(dir).build()?;
+    let dir = std::env::temp_dir().join(format!("faknow-bench-{}", std::process::id()));
+    let run_dir = RunDir::create(&dir)?;
+    let mut trainer = Trainer::builder(model, vars).max_epochs(1).clip(CLIP).run_dir(run_dir).build()?;
     let report = trainer.fit(loader, None);
-    std::fs::remove_dir_all(&folder)?;
+    std::fs::remove_dir_all(&dir)?;
     let report = report?;
     Ok((report.seconds - report.profile.checkpoints, report.profile.checkpoints))
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 #[test]
 fn each_example_says_how_to_run_it() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("Cargo.toml");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(dir.join("Cargo.toml")).expect("Cargo.toml");
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).expect("the folder of the examples") {
+    for entry in fs::read_dir(dir).expect("the directory of the examples") {
         let path = entry.expect("an entry").path();
         let is_example = path.extension().is_some_and(|ending| ending == "rs");
         if !is_example || path.ends_with("docs.rs") || path.ends_with("bench.rs") {

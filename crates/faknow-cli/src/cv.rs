@@ -22,7 +22,7 @@ use crate::training_options::TrainingOptions;
 
 The folds are stratified by class and depend on the seed alone. Validation is taken from the folds that train, by its
 share of `data.split`, unless there is --valid. A `data.test` in the config is left alone: it is for the detector that
-is chosen in the end. The folder has a run folder for each fold, `cv.json` and `report.md`; the same command with the
+is chosen in the end. The directory has a run directory for each fold, `cv.json` and `report.md`; the same command with the
 same --out resumes it.")]
 pub(crate) struct CvArgs {
     #[command(flatten)]
@@ -30,12 +30,12 @@ pub(crate) struct CvArgs {
     /// How many folds, at least 2 and at most as many as the rarest class has samples
     #[arg(long, value_name = "K", default_value_t = 5)]
     folds: usize,
-    /// The folder; new, empty, or that of the same cross-validation (default: a new one below `runs`)
+    /// The directory; new, empty, or that of the same cross-validation (default: a new one below `runs`)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Resume the cross-validation in this directory with its saved settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "folds", "out", "TrainingOptions", "TreeOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
+        "folds", "out", "TrainingOptions", "TreeOptions", "LabeledOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
     /// End the output with one JSON line: dir, ended, n_folds, folds, metrics
@@ -95,7 +95,7 @@ fn summary(outcome: &CrossValidation) -> Value {
 fn table(outcome: &CrossValidation) -> String {
     let mut lines = vec![outcome.to_string(), String::new()];
     lines.push(format!("folds   {} of {} done", outcome.folds.len(), outcome.n_folds));
-    lines.push(format!("folder  {}", outcome.dir.display()));
+    lines.push(format!("directory  {}", outcome.dir.display()));
     if !outcome.interrupted {
         lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
     }

@@ -12,7 +12,7 @@ use faknow::data::{
 use serde_json::json;
 
 use crate::console::print;
-use crate::options::{LabelledOptions, apply_classes};
+use crate::options::{LabeledOptions, apply_classes};
 
 /// Look at files of records
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ struct InspectArgs {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    fields: LabelledOptions,
+    fields: LabeledOptions,
     /// Labels of propagation trees, a line each: label, event, id of the root
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     labels: Option<PathBuf>,

@@ -21,12 +21,12 @@ const N_SHOWN: usize = 5;
 /// Train a detector on a built-in synthetic corpus (or on --data), test it, and show some predictions
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Folder with train, valid and test files of your own; columns and classes are guessed
+    /// Directory with train, valid and test files of your own; columns and classes are guessed
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOptions,
-    /// The run folder (default: a new one below `runs`)
+    /// The run directory (default: a new one below `runs`)
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
 }
@@ -42,7 +42,7 @@ impl DemoArgs {
             },
         };
         config.data = match &self.data {
-            Some(folder) => guess_data(folder)?,
+            Some(dir) => guess_data(dir)?,
             None => built_in(Path::new("runs/demo-data"))?,
         };
         config.text.language = guess_language(&config.data)?.to_owned();
@@ -78,8 +78,8 @@ impl DemoArgs {
 }
 
 /// Writes the built-in corpus, the same each time.
-fn built_in(folder: &Path) -> Result<DataConfig> {
-    let [train, valid, test] = write_jsonl(folder, &SynthOptions::default())?;
+fn built_in(dir: &Path) -> Result<DataConfig> {
+    let [train, valid, test] = write_jsonl(dir, &SynthOptions::default())?;
     Ok(DataConfig {
         train: Some(train),
         valid: Some(valid),

@@ -17,7 +17,7 @@ use crate::console::print;
 Writes model.pt (from token ids to class scores, the temperature included), export.json (what goes in and comes out),
 vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts.")]
 pub(crate) struct ExportArgs {
-    /// Run folder of the detector
+    /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
     /// Output directory (created if missing)

@@ -16,7 +16,7 @@ pub(crate) struct Interrupted {
     at: String,
     /// Subcommand that resumes, without its last argument, a directory.
     command: &'static str,
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl Interrupted {
@@ -24,22 +24,22 @@ impl Interrupted {
     pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
         let FitReport { ended, history, .. } = &outcome.fit;
         let at = format!("epoch {}", history.epochs.len() + 1);
-        (ended.code() == "interrupted").then(|| Self { at, command: "resume", folder: outcome.run.clone() })
+        (ended.code() == "interrupted").then(|| Self { at, command: "resume", dir: outcome.run.clone() })
     }
 
     /// The end of several runs at this place.
-    pub(crate) fn at(at: String, command: &'static str, folder: &Path) -> Self {
-        Self { at, command, folder: folder.to_path_buf() }
+    pub(crate) fn at(at: String, command: &'static str, dir: &Path) -> Self {
+        Self { at, command, dir: dir.to_path_buf() }
     }
 }
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = self.folder.display().to_string();
-        let quote = if folder.contains(' ') { "'" } else { "" };
+        let dir = self.dir.display().to_string();
+        let quote = if dir.contains(' ') { "'" } else { "" };
         write!(
             f,
-            "interrupted in {}; resume with: {} {} {quote}{folder}{quote}",
+            "interrupted in {}; resume with: {} {} {quote}{dir}{quote}",
             self.at,
             program_name(),
             self.command

@@ -6,7 +6,7 @@ use faknow::models::Registry;
 
 use crate::console::print;
 
-/// List the models, or show one with its hyper-parameters
+/// List the models, or show one with its hyperparameters
 #[derive(Debug, Args)]
 pub(crate) struct ModelsArgs {
     /// Name of a model

@@ -26,7 +26,7 @@ pub(crate) struct RecordOptions {
 
 /// The same, for records with labels.
 #[derive(Debug, Default, Args)]
-pub(crate) struct LabelledOptions {
+pub(crate) struct LabeledOptions {
     #[command(flatten)]
     pub(crate) records: RecordOptions,
     /// Field of the label (default `label`, or as in training); values may be numbers or words
@@ -55,7 +55,7 @@ impl RecordOptions {
     }
 }
 
-impl LabelledOptions {
+impl LabeledOptions {
     /// Returns the first option that was given.
     pub(crate) fn given(&self) -> Option<&'static str> {
         let RecordOptions { text, format, no_header, no_quotes } = &self.records;

@@ -28,7 +28,7 @@ Writes one JSON object a line, in the order of the input: its fields, then `labe
 1) and `scores` (of every class); to a file.csv or file.tsv the same as columns. A broken record ends the work with
 exit code 2; what stands before it is written.")]
 pub(crate) struct PredictArgs {
-    /// Run folder of the detector
+    /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
     /// Records, or trees as JSON lines; - reads JSON lines (or --format) from standard input

@@ -1,4 +1,4 @@
-//! `faknow report`: run folders as one HTML page.
+//! `faknow report`: run directories as one HTML page.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use crate::console::print;
   faknow report runs/textcnn-… runs/bigcn-… --out comparison.html
 
 Curves, the test with confidence intervals, calibration, thresholds, mistakes and what drove them, time, settings; of
-several runs also a comparison. Training writes `report.html` into its run folder by itself.")]
+several runs also a comparison. Training writes `report.html` into its run directory by itself.")]
 pub(crate) struct ReportArgs {
-    /// Run folders
+    /// Run directories
     #[arg(value_name = "RUN_DIR", required = true)]
     runs: Vec<PathBuf>,
-    /// The page (default: `report.html` in the run folder; of several runs `comparison.html` here)
+    /// The page (default: `report.html` in the run directory; of several runs `comparison.html` here)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

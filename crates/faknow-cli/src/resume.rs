@@ -23,10 +23,10 @@ The settings are those of the run (its `config.toml`), the records are read agai
 refused, unless it is allowed by name. On the CPU, with the same number of threads, the run ends with the very
 weights and results that it would have had. A run that has ended is tested again.")]
 pub(crate) struct ResumeArgs {
-    /// The run folder
+    /// The run directory
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// The checkpoint to resume from: a folder below `checkpoints` (default last)
+    /// The checkpoint to resume from: a directory below `checkpoints` (default last)
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
     /// What may have changed: data, model, config; may be repeated

@@ -27,7 +27,7 @@ A space is TOML with the keys of a config: a list of values, or a range to draw 
   model.dropout = [0.3, 0.5]
 
 Trials are ranked by `trainer.monitor`. Test records (--test, or their share of `data.split`) are held back until all
-trials are done; then the best one is tested, once. The folder has a run folder for each trial, `search.json` and
+trials are done; then the best one is tested, once. The directory has a run directory for each trial, `search.json` and
 `report.md`; the same command with the same --out resumes it.")]
 pub(crate) struct SearchArgs {
     #[command(flatten)]
@@ -56,13 +56,13 @@ pub(crate) struct SearchArgs {
     /// Reduction factor: one in N trials advances to the next rung of halving (default 3)
     #[arg(long, value_name = "N", help_heading = "Search")]
     eta: Option<usize>,
-    /// The folder; new, empty, or that of the same search (default: a new one below `runs`)
+    /// The directory; new, empty, or that of the same search (default: a new one below `runs`)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Resume the search in this directory with its saved settings
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "test", "space", "grid", "method", "trials", "eta", "out",
-        "TrainingOptions", "LabelledOptions", "RecordOptions", "ConfigOptions",
+        "TrainingOptions", "LabeledOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
     /// End the output with one JSON line: dir, ended, monitor, n_trials, n_failed, best, test, trials
@@ -175,7 +175,7 @@ fn table(outcome: &SearchOutcome) -> String {
         let shown = names.iter().filter_map(|name| Some(format!("{name} {:.4}", test.scores.value(name)?)));
         lines.push(format!("test    {} ({} samples)", shown.collect::<Vec<_>>().join("  "), test.n_samples));
     }
-    lines.push(format!("folder  {}", outcome.dir.display()));
+    lines.push(format!("directory  {}", outcome.dir.display()));
     if !outcome.interrupted {
         lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
     }

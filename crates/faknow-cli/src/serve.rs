@@ -22,7 +22,7 @@ use crate::console;
 Prints where it listens as soon as it is ready, and a line for each answer on standard error. Ctrl-C and SIGTERM
 shut it down gracefully: accepted requests are answered. There is no encryption and no password: see docs/serve.md.")]
 pub(crate) struct ServeArgs {
-    /// Run folder of the detector
+    /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
     /// Address to listen on; use 0.0.0.0 to accept connections from any host
@@ -66,7 +66,7 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let interrupt = Interrupt::on_signals()?;
-        // From now on a signal is a request; one that comes while the model loads is honoured afterwards.
+        // From now on a signal is a request; one that comes while the model loads is honored afterwards.
         let _guard = interrupt.install();
         // The address first: that it is in use should not take until the model is loaded.
         let server = Server::bind(self.to_config())?;
@@ -100,8 +100,8 @@ impl ServeArgs {
 
     /// The last part of the run directory, without the path, which clients need not know.
     fn run_name(&self) -> String {
-        let folder = self.run.canonicalize().unwrap_or_else(|_| self.run.clone());
-        folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        let dir = self.run.canonicalize().unwrap_or_else(|_| self.run.clone());
+        dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 

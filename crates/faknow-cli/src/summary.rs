@@ -47,7 +47,7 @@ impl SummaryArgs {
 
     fn summary(&self, registry: &Registry) -> Result<Summary> {
         match self.job.model() {
-            // What is no model's name may be a run folder.
+            // What is no model's name may be a run directory.
             Some(run) if registry.model(run).is_err() && Path::new(run).is_dir() => {
                 let device = Config { device: "cpu".into(), ..Config::default() }.device()?;
                 Ok(registry.load_detector(Path::new(run), device)?.summary())

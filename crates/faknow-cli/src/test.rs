@@ -1,4 +1,4 @@
-//! `faknow test`: a trained detector against labelled records.
+//! `faknow test`: a trained detector against labeled records.
 
 use std::path::PathBuf;
 
@@ -10,27 +10,27 @@ use faknow::models::Registry;
 use serde_json::json;
 
 use crate::console::print;
-use crate::options::LabelledOptions;
+use crate::options::LabeledOptions;
 use crate::train::all_scores;
 use crate::tree_options::InputTrees;
 
-/// Test a trained detector on labelled records
+/// Test a trained detector on labeled records
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow test runs/textcnn-… --data test.csv
   faknow test runs/textcnn-… --data other.jsonl --text body --label verdict --json
   faknow test runs/bigcn-… --trees data.TD_RvNN.vol_5000.txt --labels label_All.txt --ids fold0.test.txt")]
 pub(crate) struct TestArgs {
-    /// Run folder of the detector
+    /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Labelled records; fields are as in training unless said otherwise
+    /// Labeled records; fields are as in training unless said otherwise
     #[arg(long, value_name = "FILE", required_unless_present_any = ["trees", "upfd"])]
     data: Option<PathBuf>,
     #[command(flatten)]
     trees: InputTrees,
     #[command(flatten)]
-    fields: LabelledOptions,
+    fields: LabeledOptions,
     /// Override the decision threshold: highest, f1, precision, or a number
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,

@@ -22,7 +22,7 @@ use crate::options::RecordOptions;
 Writes one JSON object a line, in the order of the input: {\"tokens\": [14, 3, 2, 71]}. A number is the line of
 `vocab.txt`, from 0; 1 is every word that training did not know. An exported model takes them, padded with 0.")]
 pub(crate) struct TokensArgs {
-    /// Run folder of the detector
+    /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
     /// Records to tokenize; - reads JSON lines (or --format) from standard input

@@ -1,4 +1,4 @@
-//! `faknow train`: files of records become a run folder with a trained detector.
+//! `faknow train`: files of records become a run directory with a trained detector.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
 use crate::job::JobOptions;
 
-/// Train a detector, validate it after each epoch, test it, and save it in a run folder
+/// Train a detector, validate it after each epoch, test it, and save it in a run directory
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   faknow train textcnn --train train.csv --valid valid.csv --test test.csv \\
@@ -27,12 +27,12 @@ use crate::job::JobOptions;
 
 Labels are names of classes or their numbers 0, 1, …; for other values write --classes 'real=true|1,fake=false|0'.
 Without --valid its share of `data.split` is taken from --train, stratified by class, and without both --valid and
---test so is that of the test. The run folder holds the detector, its logs, `report.html` and `config.toml`, which lists
+--test so is that of the test. The run directory holds the detector, its logs, `report.html` and `config.toml`, which lists
 every setting: each can be given with --set, and the file itself trains the same detector again.")]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     job: JobOptions,
-    /// The run folder; it must not exist or be empty (default: a new one below `runs`)
+    /// The run directory; it must not exist or be empty (default: a new one below `runs`)
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
     /// Show curves, progress and the log live in the terminal; press q to stop gracefully
@@ -64,7 +64,7 @@ pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
     }
 }
 
-/// Trains into `out`, or into a new folder below `runs`.
+/// Trains into `out`, or into a new directory below `runs`.
 pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Console) -> Result<Outcome> {
     let run_dir = || match out {
         Some(path) => RunDir::create(path),
@@ -128,7 +128,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         format_duration(seconds),
         seconds / n_epochs.max(1) as f64
     ));
-    lines.push(format!("run folder  {}", outcome.run.display()));
+    lines.push(format!("run directory  {}", outcome.run.display()));
     if fit.ended.code() != "interrupted" {
         lines.push(format!("report      {}", outcome.run.join("report.html").display()));
     }

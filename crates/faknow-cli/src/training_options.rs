@@ -7,7 +7,7 @@ use clap::Args;
 use faknow::Config;
 use faknow::models::Registry;
 
-use crate::options::{ConfigOptions, LabelledOptions, apply_classes};
+use crate::options::{ConfigOptions, LabeledOptions, apply_classes};
 use crate::tree_options::TreeOptions;
 
 /// A model, its records and its settings.
@@ -25,7 +25,7 @@ pub(crate) struct TrainingOptions {
     #[command(flatten)]
     trees: TreeOptions,
     #[command(flatten)]
-    fields: LabelledOptions,
+    fields: LabeledOptions,
     /// The classes in order; with two, the second is the positive one (default real,fake)
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,

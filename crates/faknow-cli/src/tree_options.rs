@@ -8,7 +8,7 @@ use faknow::config::DataConfig;
 /// Propagation trees, for models that read them.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TreeOptions {
-    /// Trees in one file of the TD_RvNN format, or a folder of FaKnow's <id>.npz
+    /// Trees in one file of the TD_RvNN format, or a directory of FaKnow's <id>.npz
     #[arg(long, value_name = "FILE|DIR", help_heading = "Trees")]
     trees: Option<PathBuf>,
     /// Labels of --trees, a line each: label, event, id of the root
@@ -26,7 +26,7 @@ pub(crate) struct TreeOptions {
     /// Share of the training trees that chooses the best epoch (default 0.125)
     #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Trees")]
     valid_fraction: Option<f64>,
-    /// Raw folder of a UPFD data set, which has its own split
+    /// Raw directory of a UPFD data set, which has its own split
     #[arg(long, value_name = "DIR", help_heading = "Trees")]
     upfd: Option<PathBuf>,
     /// Features of --upfd: profile, spacy, bert or content (default profile)
@@ -68,7 +68,7 @@ impl TreeOptions {
 /// Trees to classify or to test on.
 #[derive(Debug, Default, Args)]
 pub(crate) struct InputTrees {
-    /// Trees in one file of the TD_RvNN format, or a folder of FaKnow's <id>.npz
+    /// Trees in one file of the TD_RvNN format, or a directory of FaKnow's <id>.npz
     #[arg(long, value_name = "FILE|DIR", help_heading = "Trees")]
     trees: Option<PathBuf>,
     /// Labels of --trees, a line each: label, event, id of the root
@@ -77,7 +77,7 @@ pub(crate) struct InputTrees {
     /// Ids of the trees of --trees that count, one a line (default: all)
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     ids: Option<PathBuf>,
-    /// Raw folder of a UPFD data set, of which the test trees count
+    /// Raw directory of a UPFD data set, of which the test trees count
     #[arg(long, value_name = "DIR", help_heading = "Trees")]
     upfd: Option<PathBuf>,
     /// Features of --upfd: profile, spacy, bert or content

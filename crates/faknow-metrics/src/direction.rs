@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn serialises_in_snake_case() {
+    fn serializes_in_snake_case() {
         assert_eq!(serde_json::to_string(&Maximize).unwrap(), "\"maximize\"");
         assert_eq!(serde_json::from_str::<Direction>("\"minimize\"").unwrap(), Minimize);
     }

@@ -13,7 +13,7 @@ use crate::{
 
 /// All built-in metrics of predictions, overall and per class, with the confusion matrix and the curves.
 ///
-/// Displayed, it is a table for people, in which undefined values are said with their reason. Serialised, it
+/// Displayed, it is a table for people, in which undefined values are said with their reason. Serialized, it
 /// is one flat object: `n_samples`, `classes`, every metric by its name (null where it has no value),
 /// `precision_per_class`,
 /// `recall_per_class`, `f1_per_class`, `support`, `roc_auc_per_class`, `average_precision_per_class`,

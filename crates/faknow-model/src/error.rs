@@ -12,12 +12,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A hyper-parameter is outside its range.
+    /// A hyperparameter is outside its range.
     #[error("{model}: `{name}`: expected {expected}, got {got}")]
     Config {
         /// The model or layer.
         model: &'static str,
-        /// Name of the hyper-parameter.
+        /// Name of the hyperparameter.
         name: &'static str,
         /// What would be right.
         expected: String,

@@ -1,4 +1,4 @@
-//! Charts of lines and bars as SVG whose colours follow the page: light, dark or printed.
+//! Charts of lines and bars as SVG whose colors follow the page: light, dark or printed.
 
 use std::error::Error as StdError;
 use std::ops::Range;
@@ -10,9 +10,9 @@ use plotters::series::DashedLineSeries;
 use crate::format::short;
 
 const SIZE: (u32, u32) = (440, 270);
-/// Lines that have a colour of their own.
+/// Lines that have a color of their own.
 pub(crate) const N_COLORS: usize = 8;
-// Colours that no page has: each is replaced by a variable of the style sheet.
+// Colors that no page has: each is replaced by a variable of the style sheet.
 const INK: RGBColor = RGBColor(2, 0, 0);
 const GRID: RGBColor = RGBColor(2, 0, 1);
 
@@ -38,7 +38,7 @@ pub(crate) struct Chart {
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) points: Vec<(f64, Option<f64>)>,
-    /// Number of its colour.
+    /// Number of its color.
     pub(crate) color: usize,
     pub(crate) dashed: bool,
 }
@@ -176,12 +176,12 @@ impl Chart {
     }
 }
 
-/// Placeholder of a line's colour.
+/// Placeholder of a line's color.
 fn series_color(number: usize) -> RGBColor {
     RGBColor(1, 0, (number % N_COLORS) as u8)
 }
 
-/// The picture with the page's colours, as wide as there is room, and with its name for who cannot see it.
+/// The picture with the page's colors, as wide as there is room, and with its name for who cannot see it.
 fn themed(picture: &str, title: &str) -> String {
     let mut picture = picture.replace("#020000", "var(--muted)").replace("#020001", "var(--grid)").replacen(
         "<svg ",
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_those_of_the_page_and_gaps_stay_gaps() {
+    fn colors_are_those_of_the_page_and_gaps_stay_gaps() {
         let mut line = Line::new("loss & <more>", 3, [(1.0, 0.5), (2.0, 0.4), (3.0, 0.3), (4.0, 0.2)]);
         line.points[2].1 = None;
         assert_eq!(line.stretches(), [vec![(1.0, 0.5), (2.0, 0.4)], vec![(4.0, 0.2)]]);

@@ -73,7 +73,7 @@ fn overlay(runs: &[Run], names: &[String], key: &str, title: &str) -> Chart {
     let named = runs.iter().zip(names).enumerate();
     let lines = named.map(|(color, (run, name))| {
         let line: Line = series(run, key, name, color);
-        // Beyond the colours that there are, dashes tell lines apart.
+        // Beyond the colors that there are, dashes tell lines apart.
         if color >= N_COLORS { line.dashed() } else { line }
     });
     Chart {
@@ -141,7 +141,7 @@ fn significance(names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup
             } }
             p.small {
                 "Exact McNemar test, two-sided; adjusted by Holm for the number of runs. Differences with intervals of 95 % by paired bootstrap. "
-                "The best one was chosen by these same samples, which favours it; and all of this is about the test samples, not about other seeds."
+                "The best one was chosen by these same samples, which favors it; and all of this is about the test samples, not about other seeds."
             }
         }
     })

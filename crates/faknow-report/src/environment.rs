@@ -12,7 +12,7 @@ pub(crate) fn summary(run: &Run) -> Markup {
         return html! {
             p.note {
                 "This run has no " code { "summary.json" } ": it is still at work, was cut off (" code { "faknow resume" }
-                " goes on), or was trained by an older version. What its folder holds is shown."
+                " goes on), or was trained by an older version. What its directory holds is shown."
             }
         };
     };

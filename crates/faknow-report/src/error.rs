@@ -1,4 +1,4 @@
-//! What can go wrong when a page is made of run folders.
+//! What can go wrong when a page is made of run directories.
 
 use std::path::{Path, PathBuf};
 
@@ -18,17 +18,17 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// A file is not what a run writes.
-    #[error("{path}: the file is damaged: {message}; copy the run folder again, or delete the file", path = path.display())]
+    #[error("{path}: the file is damaged: {message}; copy the run directory again, or delete the file", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and where.
         message: String,
     },
-    /// A folder holds no run.
-    #[error("{path}: not a run folder: {message}", path = path.display())]
+    /// A directory holds no run.
+    #[error("{path}: not a run directory: {message}", path = path.display())]
     NotARun {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// What is missing.
         message: String,

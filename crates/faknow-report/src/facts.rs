@@ -1,4 +1,4 @@
-//! What a run tells of itself at its end, as files of its folder.
+//! What a run tells of itself at its end, as files of its directory.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// File of [`Facts`] in a run folder.
+/// File of [`Facts`] in a run directory.
 pub const FACTS: &str = "summary.json";
 /// File of [`Calibrated`].
 pub const CALIBRATION: &str = "calibration.json";
@@ -50,7 +50,7 @@ pub struct Facts {
 /// What a run chose after its training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
-    /// How scores become judgements.
+    /// How scores become judgments.
     pub decision: Decision,
     /// What validation said; `None` if there was none.
     #[serde(flatten)]
@@ -95,7 +95,7 @@ pub struct Mistake {
 pub struct MistakePart {
     /// The word, or the node's number from 0.
     pub name: String,
-    /// What it did for the judgement: above 0 it speaks for it.
+    /// What it did for the judgment: above 0 it speaks for it.
     pub contribution: f64,
 }
 

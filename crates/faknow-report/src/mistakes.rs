@@ -17,7 +17,7 @@ pub(crate) fn render(run: &Run) -> Markup {
             h3 { "Surest mistakes" }
             p {
                 "Test samples that were judged wrongly with the highest scores. "
-                span.word.for style="--w:60%" { "Such" } " parts speak for the wrong judgement, "
+                span.word.for style="--w:60%" { "Such" } " parts speak for the wrong judgment, "
                 span.word.against style="--w:60%" { "such" } " against it: words by integrated gradients of the log-odds, nodes by gradient times features. "
                 "Labels may be wrong too: look before you blame the model."
             }
@@ -34,7 +34,7 @@ fn one(mistake: &Mistake) -> Markup {
         article {
             p.head {
                 "Test sample " (row) @if let Some(id) = id { " (" (id) ")" } ": judged " b { (predicted) } " with " (score(Some(*sure)))
-                ", labelled " b { (label) } ", " (n_parts) " " (unit) "s"
+                ", labeled " b { (label) } ", " (n_parts) " " (unit) "s"
             }
             @if unit == "word" {
                 p.text {

@@ -68,7 +68,7 @@ fn of_run(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
     })
 }
 
-/// The names of the runs' folders, with those of the folders around them where they are alike.
+/// The names of the runs' directories, with those of the directories around them where they are alike.
 fn names(runs: &[Run]) -> Vec<String> {
     let short: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     let whole = |run: &Run| run.path.display().to_string();

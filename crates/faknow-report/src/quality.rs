@@ -18,7 +18,7 @@ const N_BINS: usize = 10;
 pub(crate) fn render(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
     let Some(Tested { judged, predictions, intervals }) = tested else {
         return Ok(html! {
-            section { h3 { "Test" } p.note { "This run was not tested, or its folder holds no " code { "predictions/test.csv" } "." } }
+            section { h3 { "Test" } p.note { "This run was not tested, or its directory holds no " code { "predictions/test.csv" } "." } }
         });
     };
     let report = ClassificationReport::new(predictions, &judged.classes)?;
@@ -191,7 +191,7 @@ fn calibration(run: &Run, judged: &Judged, predictions: &Predictions) -> Result<
     })
 }
 
-/// Confidence and share of right judgements of the bins that have samples.
+/// Confidence and share of right judgments of the bins that have samples.
 fn reliability(predictions: &Predictions) -> Option<Vec<(f64, f64)>> {
     let bins = reliability_bins(predictions, N_BINS).ok()?;
     Some(bins.iter().filter_map(|bin| Some((bin.confidence.defined()?, bin.accuracy.defined()?))).collect())

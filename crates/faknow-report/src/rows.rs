@@ -7,7 +7,7 @@ use faknow_metrics::Predictions;
 
 use crate::{Error, Result};
 
-/// File of the validation samples in a run folder.
+/// File of the validation samples in a run directory.
 pub const VALID_ROWS: &str = "predictions/valid.csv";
 /// File of the test samples.
 pub const TEST_ROWS: &str = "predictions/test.csv";
@@ -34,13 +34,13 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Writes the table; folders that are missing are made.
+    /// Writes the table; directories that are missing are made.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         }
         let file = File::create(path).map_err(|error| Error::io(path, error))?;
         self.write_to(csv::Writer::from_writer(file)).map_err(|error| Error::io(path, error.into()))

@@ -1,4 +1,4 @@
-//! A run folder as data.
+//! A run directory as data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use crate::{
 const CONFIG: &str = "config.toml";
 const HISTORY: &str = "history.jsonl";
 
-/// All that a page tells of a run; what is not in its folder is `None` or empty.
+/// All that a page tells of a run; what is not in its directory is `None` or empty.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Name of its folder.
+    /// Name of its directory.
     pub name: String,
-    /// The folder.
+    /// The directory.
     pub path: PathBuf,
     /// Every setting, as TOML.
     pub config: String,
@@ -31,7 +31,7 @@ pub struct Run {
     pub steps: Vec<Step>,
     /// What was chosen on the validation data.
     pub calibration: Option<Calibration>,
-    /// How its scores become judgements.
+    /// How its scores become judgments.
     pub decision: Decision,
     /// What the model said of the validation samples.
     pub valid: Option<Judged>,
@@ -53,14 +53,14 @@ pub struct Step {
 }
 
 impl Run {
-    /// Reads a run folder.
+    /// Reads a run directory.
     ///
     /// # Errors
     /// It is none, or one of its files cannot be read or is damaged.
     pub fn read(path: &Path) -> Result<Self> {
         let not = |message: &str| Error::NotARun { path: path.to_path_buf(), message: message.to_owned() };
         if !path.is_dir() {
-            return Err(not("no such folder"));
+            return Err(not("no such directory"));
         }
         let config = match fs::read_to_string(path.join(CONFIG)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

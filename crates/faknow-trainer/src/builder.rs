@@ -214,7 +214,7 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Which checkpoints are written and kept in the run folder. Default: `last` after each epoch, and `best`.
+    /// Which checkpoints are written and kept in the run directory. Default: `last` after each epoch, and `best`.
     #[must_use]
     pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
         self.checkpoints = policy;
@@ -265,7 +265,7 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// The run's own folder: weights, `run.log`, `history.jsonl`, `metrics.csv` and, with the feature
+    /// The run's own directory: weights, `run.log`, `history.jsonl`, `metrics.csv` and, with the feature
     /// `tensorboard`, `tensorboard/` go there.
     /// Default: none, and nothing is written.
     #[must_use]

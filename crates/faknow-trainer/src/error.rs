@@ -11,7 +11,7 @@ use crate::checkpoint::resume::ChangeKind;
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of `faknow-trainer`. What a run wrote before it stays in the run folder.
+/// An error of `faknow-trainer`. What a run wrote before it stays in the run directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -169,10 +169,10 @@ pub enum Error {
         /// What was and what is.
         difference: String,
     },
-    /// The run folder cannot be used.
-    #[error("run folder {path}: {message}", path = path.display())]
+    /// The run directory cannot be used.
+    #[error("run directory {path}: {message}", path = path.display())]
     RunDir {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// What is wrong and what would be right.
         message: String,

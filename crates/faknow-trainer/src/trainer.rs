@@ -52,8 +52,8 @@ impl<M: Model> Trainer<M> {
     /// model has, which are those of the best epoch unless [`restore_best`](crate::TrainerBuilder::restore_best) is off.
     ///
     /// # Errors
-    /// A setting does not fit the run (found before the first batch), the run folder holds another run, or a batch,
-    /// the model or a callback fails. What was computed before an error stays, in the trainer and in the run folder.
+    /// A setting does not fit the run (found before the first batch), the run directory holds another run, or a batch,
+    /// the model or a callback fails. What was computed before an error stays, in the trainer and in the run directory.
     pub fn fit(
         &mut self,
         train: &dyn Loader<M::Batch>,
@@ -65,7 +65,7 @@ impl<M: Model> Trainer<M> {
     }
 
     /// Resumes the run in the run directory from its last checkpoint, as if it had never been interrupted; starts it
-    /// if it was killed before the first checkpoint. The run folder comes from [`RunDir::open`](crate::RunDir::open).
+    /// if it was killed before the first checkpoint. The run directory comes from [`RunDir::open`](crate::RunDir::open).
     ///
     /// On the CPU, with the same number of threads, the run ends with the same weights, metrics and logs to the bit.
     /// A run that has ended continues if it may take more epochs (or steps, or time) than before; else its results are

@@ -30,10 +30,10 @@ pub enum Error {
         /// What the system said.
         r#source: std::io::Error,
     },
-    /// A folder is not the run folder of a trained detector.
-    #[error("{path}: not a run folder of a trained detector: {message}", path = path.display())]
+    /// A directory is not the run directory of a trained detector.
+    #[error("{path}: not a run directory of a trained detector: {message}", path = path.display())]
     NotARun {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// What is missing.
         message: String,
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// A hyper-parameter under the name that it has in this table of a config.
+    /// A hyperparameter under the name that it has in this table of a config.
     pub(crate) fn in_table(table: &str, error: faknow_model::Error) -> Self {
         match error {
             faknow_model::Error::Config { name, expected, got, .. } => {

@@ -8,7 +8,7 @@ use faknow::models::{BoxedModel, Fields, ModelSpec, Registry, Shape};
 use faknow::tch::nn::Path;
 use serde::{Deserialize, Serialize};
 
-/// Hyper-parameters, `[model]` in a config.
+/// Hyperparameters, `[model]` in a config.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {

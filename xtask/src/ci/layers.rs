@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::folders;
+use super::dirs;
 use crate::workspace::Workspace;
 
 /// How a crate depends on libtorch.
@@ -64,7 +64,7 @@ pub fn check(workspace: &mut Workspace) -> Result<()> {
     let graph = Graph::of(&workspace.metadata()?)?;
     let n_edges = graph.check()?;
     graph.check_planted()?;
-    folders::check(workspace)?;
+    dirs::check(workspace)?;
     println!(
         "layers: all {n_edges} edges between crates are allowed, {} planted ones were refused",
         PLANTED.len()

@@ -16,11 +16,11 @@ pub fn faults(root: &Path, files: &[PathBuf]) -> Vec<String> {
         }
     }
     for page in pages {
-        let folder = page.parent().unwrap_or(Path::new(""));
+        let dir = page.parent().unwrap_or(Path::new(""));
         let text = read(page);
         for target in links(&text).into_iter().filter(|target| is_file(target)) {
             let target = target.split('#').next().unwrap_or(target);
-            if !root.join(folder).join(target).exists() {
+            if !root.join(dir).join(target).exists() {
                 faults.push(format!("{}: the link to {target} leads nowhere", page.display()));
             }
         }

@@ -2,10 +2,10 @@
 
 pub mod browser;
 mod cargo;
+mod dirs;
 pub mod exported;
 pub mod external_crates;
 mod features;
-mod folders;
 pub mod layers;
 mod links;
 pub mod tidy;

@@ -30,7 +30,7 @@ const LEFTOVERS: &[(&str, &str, &str)] = &[
     ("#[should", "_panic", "return an error and assert on that"),
 ];
 
-/// Folders of one machine or another, which mean nothing elsewhere.
+/// Directories of one machine or another, which mean nothing elsewhere.
 const HOMES: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/wo", "rk/")];
 
 /// File endings that are text of ours.
@@ -48,8 +48,8 @@ pub fn check(workspace: &mut Workspace) -> Result<()> {
             Err(_) => faults.push(format!("{name}: is not valid UTF-8")),
         }
     }
-    for folder in crate_folders(&files) {
-        faults.extend(crate_faults(&workspace.root, &folder));
+    for dir in crate_dirs(&files) {
+        faults.extend(crate_faults(&workspace.root, &dir));
     }
     faults.extend(links::faults(&workspace.root, &files));
     if !faults.is_empty() {
@@ -117,7 +117,7 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
     if let Some((_, inside)) = name.split_once("/src/")
         && inside.matches('/').count() > 1
     {
-        fault(1, "more than one folder deep in src/".into());
+        fault(1, "more than one directory deep in src/".into());
     }
     for (number, line) in (1..).zip(text.lines()) {
         for (start, end, instead) in LEFTOVERS {
@@ -129,7 +129,7 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
     }
 }
 
-/// Whether a line holds a path that begins with `home`, and does not just go through a folder of that name.
+/// Whether a line holds a path that begins with `home`, and does not just go through a directory of that name.
 fn has_absolute(line: &str, home: &str) -> bool {
     let begins = |place: usize| {
         let before = line[..place].chars().next_back();
@@ -138,10 +138,10 @@ fn has_absolute(line: &str, home: &str) -> bool {
     line.match_indices(home).any(|(place, _)| begins(place))
 }
 
-fn crate_folders(files: &[PathBuf]) -> Vec<PathBuf> {
+fn crate_dirs(files: &[PathBuf]) -> Vec<PathBuf> {
     let manifests = files.iter().filter(|file| file.file_name().is_some_and(|name| name == "Cargo.toml"));
-    let folders = manifests.filter_map(|file| file.parent());
-    folders.filter(|folder| folder.starts_with("crates")).map(Path::to_path_buf).collect()
+    let dirs = manifests.filter_map(|file| file.parent());
+    dirs.filter(|dir| dir.starts_with("crates")).map(Path::to_path_buf).collect()
 }
 
 /// What a crate must have so that it can be published and found.
@@ -204,7 +204,7 @@ mod tests {
         check("crates/x/tests/it/a.rs", &long, &[]);
         check("a.rs", &long.replacen("// x", "#[cfg(test)]", 1), &[]);
         check("crates/x/src/a/b.rs", "//! Head.\n", &[]);
-        check("crates/x/src/a/b/c.rs", "//! Head.\n", &["one folder deep"]);
+        check("crates/x/src/a/b/c.rs", "//! Head.\n", &["one directory deep"]);
     }
 
     #[test]

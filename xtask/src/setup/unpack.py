@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 
-def main(store, folder, *libraries):
+def main(store, directory, *libraries):
     missing = set(libraries) | {"torch/include/"}
     for wheel in glob.glob(os.path.join(glob.escape(store), "*.whl")):
         with zipfile.ZipFile(wheel) as archive:
@@ -17,7 +17,7 @@ def main(store, folder, *libraries):
                     source, path = "torch/include/", name[len("torch/"):]
                 else:
                     continue
-                path = os.path.join(folder, path)
+                path = os.path.join(directory, path)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with archive.open(name) as reader, open(path, "wb") as writer:
                     shutil.copyfileobj(reader, writer, 1 << 22)

@@ -35,8 +35,8 @@ impl RunFile {
         self.open = None;
         let path = place(self.given.as_deref(), run, self.name)?;
         let failed = |e| Error::io(&path, e);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         }
         let old = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

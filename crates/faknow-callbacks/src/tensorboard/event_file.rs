@@ -32,9 +32,9 @@ pub struct Scalar {
 ///
 /// # Errors
 /// The directory or a file cannot be read, or is not an event file.
-pub fn read_scalars(folder: &Path) -> Result<Vec<Scalar>> {
+pub fn read_scalars(dir: &Path) -> Result<Vec<Scalar>> {
     let mut all = Vec::new();
-    for path in event_files(folder)? {
+    for path in event_files(dir)? {
         for (_, event) in records(&path)? {
             all.extend(scalars_of(&event));
         }
@@ -49,8 +49,8 @@ pub(crate) struct Point<'a> {
 }
 
 /// Drops all events of the files in a directory that hold a value that `keep` refuses.
-pub(crate) fn retain_points(folder: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Result<()> {
-    for path in event_files(folder)? {
+pub(crate) fn retain_points(dir: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Result<()> {
+    for path in event_files(dir)? {
         let all = records(&path)?;
         let n = all.len();
         let stays = |event: &Event| {
@@ -128,15 +128,15 @@ impl EventFile {
 }
 
 /// The event files of a directory in the order in which they were created.
-fn event_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
+fn event_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io(folder, e)),
+        Err(e) => return Err(Error::io(dir, e)),
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let path = entry.map_err(|e| Error::io(dir, e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.contains("tfevents") && !name.ends_with(".tmp") {
             files.push(path);

@@ -219,12 +219,12 @@ fn a_file_may_be_elsewhere() {
 }
 
 #[test]
-fn a_folder_that_is_missing_or_none_is_an_error() {
-    fn check(make: fn() -> Box<dyn Callback>, no_folder: Expect) {
+fn a_dir_that_is_missing_or_none_is_an_error() {
+    fn check(make: fn() -> Box<dyn Callback>, no_dir: Expect) {
         let dir = tempfile::tempdir().unwrap();
         let mut run = common::run(dir.path());
         run.setup_mut().dir = None;
-        no_folder.assert_eq(&make().on_fit_start(&mut run).unwrap_err().to_string());
+        no_dir.assert_eq(&make().on_fit_start(&mut run).unwrap_err().to_string());
 
         fs::write(dir.path().join("file"), "").unwrap();
         run.setup_mut().dir = Some(dir.path().join("file"));

@@ -86,7 +86,7 @@ fn two_runs_at_once_keep_to_their_own_files() {
     let console = console.text();
     assert_eq!(console.matches("odd gradient").count(), 10, "{console}");
     assert_eq!(console.matches("after the run").count(), 2, "{console}");
-    assert!(!console.contains('\u{1b}'), "colours without a terminal: {console}");
+    assert!(!console.contains('\u{1b}'), "colors without a terminal: {console}");
 }
 
 #[test]

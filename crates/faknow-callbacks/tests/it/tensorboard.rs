@@ -32,9 +32,9 @@ fn written(dir: &Path) -> PathBuf {
 
 #[test]
 fn tags_steps_and_values() {
-    let dir = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let mut lines = String::new();
-    for (tag, points) in curves(&written(dir.path())) {
+    for (tag, points) in curves(&written(temp.path())) {
         lines += &format!("{tag} {points:?}\n");
     }
     expect![[r#"
@@ -76,16 +76,16 @@ print(json.dumps([scalars, others]))
         println!("SKIPPED: python3 with the package tensorboard is not here");
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let folder = written(dir.path());
-    let output = Command::new("python3").args(["-c", READ]).arg(&folder).output().unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = written(temp.path());
+    let output = Command::new("python3").args(["-c", READ]).arg(&dir).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (theirs, _): (Curves, BTreeMap<String, Vec<String>>) =
         serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(theirs, curves(&folder));
-    let dir = tempfile::tempdir().unwrap();
-    let folder = with_predictions(dir.path());
-    let output = Command::new("python3").args(["-c", READ]).arg(&folder).output().unwrap();
+    assert_eq!(theirs, curves(&dir));
+    let temp = tempfile::tempdir().unwrap();
+    let dir = with_predictions(temp.path());
+    let output = Command::new("python3").args(["-c", READ]).arg(&dir).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (_, read): (Curves, BTreeMap<String, Vec<String>>) = serde_json::from_slice(&output.stdout).unwrap();
     let tags = |kind: &str| read[kind].join(" ");
@@ -100,10 +100,10 @@ print(json.dumps([scalars, others]))
 
 #[test]
 fn settings_and_end_are_there_for_the_page_that_compares_runs() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = written(dir.path());
+    let temp = tempfile::tempdir().unwrap();
+    let dir = written(temp.path());
     let mut said = Vec::new();
-    for path in fs::read_dir(folder).unwrap() {
+    for path in fs::read_dir(dir).unwrap() {
         for event in events(&fs::read(path.unwrap().path()).unwrap()) {
             for value in event.get_summary().get_value() {
                 let plugin = value.get_metadata().get_plugin_data();
@@ -125,44 +125,44 @@ fn settings_and_end_are_there_for_the_page_that_compares_runs() {
 /// Epoch 2 is measured anew: its points and the test are there once, those of epoch 1 stay.
 #[test]
 fn a_run_that_goes_on_has_each_point_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = written(dir.path());
-    let mut run = common::run(dir.path());
+    let temp = tempfile::tempdir().unwrap();
+    let dir = written(temp.path());
+    let mut run = common::run(temp.path());
     let progress = run.progress_mut();
     (progress.epoch, progress.step, progress.samples) = (1, 2, 16);
     run.progress_mut().history.epochs = {
-        let mut first = common::run(&dir.path().join("first"));
+        let mut first = common::run(&temp.path().join("first"));
         common::fit(&mut first, &mut common::one(TensorBoard::new()), &[Some(0.6)]).unwrap();
         first.history().epochs.clone()
     };
     let mut board = common::one(TensorBoard::new().log_every(2));
     run.setup_mut().start = FitStart::Resumed;
     board.on_fit_start(&mut run).unwrap();
-    let after: Vec<_> = curves(&folder).into_iter().map(|(tag, points)| (tag, points.len())).collect();
+    let after: Vec<_> = curves(&dir).into_iter().map(|(tag, points)| (tag, points.len())).collect();
     assert!(after.iter().all(|(_, n)| *n == 1), "{after:?}");
     assert!(!after.iter().any(|(tag, _)| tag.starts_with("Test/")), "{after:?}");
-    let read: Vec<_> = read_scalars(&folder).unwrap();
+    let read: Vec<_> = read_scalars(&dir).unwrap();
     assert_eq!(read.len(), after.len());
     assert!(read.contains(&Scalar { tag: "Validation/f1".into(), x: 1, value: 0.6 }), "{read:?}");
     // A record that a kill tore is left out; one that is damaged is an error with its file.
     let path =
-        fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).max_by_key(|p| p.metadata().unwrap().len());
+        fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).max_by_key(|p| p.metadata().unwrap().len());
     let (path, bytes) = path.map(|p| (p.clone(), fs::read(p).unwrap())).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let torn = read_scalars(&folder).unwrap();
+    let torn = read_scalars(&dir).unwrap();
     assert_eq!(torn, read[..torn.len()]);
     assert!((1..=read.len()).contains(&torn.len()), "{torn:?}");
     let mut damaged = bytes.clone();
     damaged[bytes.len() - 8] ^= 1;
     fs::write(&path, damaged).unwrap();
-    let error = read_scalars(&folder).unwrap_err().to_string();
+    let error = read_scalars(&dir).unwrap_err().to_string();
     assert!(error.starts_with(&path.display().to_string()) && error.contains("checksum"), "{error}");
 }
 
 /// All that is no curve of scalars, by tag: where it stands, and what kind of thing it is.
-fn others(folder: &Path) -> Vec<(String, i64, String)> {
+fn others(dir: &Path) -> Vec<(String, i64, String)> {
     let mut others = Vec::new();
-    for path in fs::read_dir(folder).unwrap() {
+    for path in fs::read_dir(dir).unwrap() {
         for event in events(&fs::read(path.unwrap().path()).unwrap()) {
             for value in event.get_summary().get_value().iter().filter(|value| !value.has_simple_value()) {
                 let kind = match (value.has_image(), value.has_histo()) {
@@ -192,10 +192,10 @@ fn with_predictions(dir: &Path) -> PathBuf {
 
 #[test]
 fn curves_of_precision_pictures_histograms_and_texts_are_there() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = with_predictions(dir.path());
+    let temp = tempfile::tempdir().unwrap();
+    let dir = with_predictions(temp.path());
     let mut lines = String::new();
-    for (tag, step, kind) in others(&folder) {
+    for (tag, step, kind) in others(&dir) {
         lines += &format!("{tag} {step} {kind}\n");
     }
     expect![[r#"
@@ -218,31 +218,31 @@ fn curves_of_precision_pictures_histograms_and_texts_are_there() {
 /// Events are on the disk when the hook returns: a killed process loses none.
 #[test]
 fn an_epoch_is_written_when_it_ends() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut run = common::run(dir.path());
+    let temp = tempfile::tempdir().unwrap();
+    let mut run = common::run(temp.path());
     let mut board = common::one(TensorBoard::new());
     common::fit(&mut run, &mut board, &[Some(0.6)]).unwrap();
-    assert_eq!(curves(&dir.path().join("tensorboard"))["Validation/f1"], [(1, 0.6)]);
+    assert_eq!(curves(&temp.path().join("tensorboard"))["Validation/f1"], [(1, 0.6)]);
     drop(board);
 }
 
 #[test]
 fn writers_of_the_same_second_have_their_own_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut run = common::run(dir.path());
+    let temp = tempfile::tempdir().unwrap();
+    let mut run = common::run(temp.path());
     let mut boards: Vec<TensorBoard> = (0..5).map(|_| TensorBoard::new()).collect();
     for board in &mut boards {
         board.on_fit_start(&mut run).unwrap();
     }
-    assert_eq!(fs::read_dir(dir.path().join("tensorboard")).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(temp.path().join("tensorboard")).unwrap().count(), 5);
 }
 
 #[test]
 fn names_that_would_collide_and_values_that_are_none() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut run = common::run(dir.path());
+    let temp = tempfile::tempdir().unwrap();
+    let mut run = common::run(temp.path());
     let mut board = TensorBoard::new();
-    common::fit(&mut run, &mut common::one(TensorBoard::to(dir.path().join("unused"))), &[Some(0.5)])
+    common::fit(&mut run, &mut common::one(TensorBoard::to(temp.path().join("unused"))), &[Some(0.5)])
         .unwrap();
     let mut record = run.history().epochs[0].clone();
     record.train = [
@@ -255,15 +255,15 @@ fn names_that_would_collide_and_values_that_are_none() {
     .collect();
     (record.valid, record.grad_norm) = (None, None);
     assert_eq!(board.on_epoch_end(&mut run, &record).unwrap(), Flow::Continue);
-    let curves = curves(&dir.path().join("tensorboard"));
+    let curves = curves(&temp.path().join("tensorboard"));
     let tags: Vec<&str> = curves.keys().map(String::as_str).collect();
     assert_eq!(tags, ["Train/class", "Train/learning_rate", "Train/loss", "Train/loss/loss"]);
     assert!(curves["Train/loss"][0].1.is_nan());
 }
 
-/// Reads all event files of a folder in the order of their names, as TensorBoard does, checking every checksum.
-fn curves(folder: &Path) -> Curves {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+/// Reads all event files of a directory in the order of their names, as TensorBoard does, checking every checksum.
+fn curves(dir: &Path) -> Curves {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let mut curves = Curves::new();
     for path in paths {

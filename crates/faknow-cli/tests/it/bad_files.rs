@@ -44,8 +44,8 @@ fn missing_files() {
     bench.refuses(&["demo", "--data", "none"], &["none", "No such file"]);
     let output = ["predict", "run", "--input", "test.csv", "--output", "none/out.jsonl"];
     bench.refuses(&output, &["none/out.jsonl", "No such file"]);
-    fs::create_dir(bench.path("folder.csv")).unwrap();
-    bench.train_refuses(&["--train", "folder.csv"], &["folder.csv", "directory"]);
+    fs::create_dir(bench.path("directory.csv")).unwrap();
+    bench.train_refuses(&["--train", "directory.csv"], &["directory.csv", "directory"]);
 }
 
 #[test]
@@ -160,16 +160,16 @@ fn word_vectors_that_do_not_fit() {
 }
 
 #[test]
-fn folders_that_are_no_run() {
+fn dirs_that_are_no_run() {
     let bench = Bench::trained();
     let both = |run: &str, parts: &[&str]| {
         bench.refuses(&["test", run, "--data", "test.csv"], parts);
         bench.refuses(&["predict", run, "--input", "test.csv"], parts);
     };
-    both("none", &["none", "not a run folder", "no such folder"]);
-    both("test.csv", &["test.csv", "not a run folder"]);
-    both(".", &["not a run folder", "`config.toml` is not there"]);
-    both("run/checkpoints", &["not a run folder", "`config.toml`"]);
+    both("none", &["none", "not a run directory", "no such directory"]);
+    both("test.csv", &["test.csv", "not a run directory"]);
+    both(".", &["not a run directory", "`config.toml` is not there"]);
+    both("run/checkpoints", &["not a run directory", "`config.toml`"]);
     for device in ["tpu", "cuda:99"] {
         bench
             .refuses(&["predict", "run", "--input", "test.csv", "--device", device], &["`--device`", device]);
@@ -177,7 +177,7 @@ fn folders_that_are_no_run() {
 }
 
 #[test]
-fn run_folders_that_are_damaged() {
+fn run_dirs_that_are_damaged() {
     let bench = Bench::trained();
     let damage = |name: &str, content: Option<&[u8]>, parts: &[&str]| {
         let path = bench.path("run").join(name);
@@ -196,7 +196,7 @@ fn run_folders_that_are_damaged() {
     damage(weights, Some(&whole[..whole.len() / 2]), &[weights]);
     damage("vocab.txt", Some(b""), &["vocab.txt"]);
     damage("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
-    damage("vocab.txt", None, &["not a run folder", "`vocab.txt` is not there"]);
+    damage("vocab.txt", None, &["not a run directory", "`vocab.txt` is not there"]);
     damage("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
     damage("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
     damage("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);
@@ -204,7 +204,7 @@ fn run_folders_that_are_damaged() {
     damage("config.toml", Some(b"[model"), &["config.toml", "line 1"]);
     bench.faknow(&["predict", "run", "--input", "test.csv"]).ok();
     fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
-    bench.refuses(&["predict", "run", "--input", "test.csv"], &["not a run folder", "no weights"]);
+    bench.refuses(&["predict", "run", "--input", "test.csv"], &["not a run directory", "no weights"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Settings that cannot be: one clear line with the key and what is accepted, exit code 2, and no run folder.
+//! Settings that cannot be: one clear line with the key and what is accepted, exit code 2, and no run directory.
 
 use std::fs;
 
@@ -100,37 +100,37 @@ fn config_files() {
     check("type.yaml", b"num_epochs: many\n", &["`num_epochs`", "a whole number"]);
     check("cut.yaml", b"kernel_sizes: [1,\n", &["YAML", "line 2"]);
     check("pickle.yaml", b"word_vectors: vectors.pkl\n", &["`word_vectors`", "pickle", "vectors.pkl"]);
-    bench.write("folder.toml", "");
-    fs::remove_file(bench.path("folder.toml")).unwrap();
-    fs::create_dir(bench.path("folder.toml")).unwrap();
-    bench.train_refuses(&["--config", "folder.toml"], &["folder.toml", "directory"]);
+    bench.write("directory.toml", "");
+    fs::remove_file(bench.path("directory.toml")).unwrap();
+    fs::create_dir(bench.path("directory.toml")).unwrap();
+    bench.train_refuses(&["--config", "directory.toml"], &["directory.toml", "directory"]);
 }
 
 #[test]
-fn run_folders_that_cannot_be() {
+fn run_dirs_that_cannot_be() {
     let bench = Bench::trained();
     let train = |out: &str| {
         let args = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1", "--out", out];
         bench.faknow(&[&args[..], &TINY].concat())
     };
     let before = bench.read("run/config.toml");
-    train("run").refused(&["run", "it holds a run already", "new folder"]);
+    train("run").refused(&["run", "it holds a run already", "new directory"]);
     assert_eq!(bench.read("run/config.toml"), before);
-    train("train.csv").refused(&["train.csv", "cannot use the folder"]);
-    train("train.csv/run").refused(&["train.csv/run", "cannot use the folder"]);
+    train("train.csv").refused(&["train.csv", "cannot use the directory"]);
+    train("train.csv/run").refused(&["train.csv/run", "cannot use the directory"]);
     fs::create_dir(bench.path("empty")).unwrap();
     train("empty").ok();
 }
 
 #[cfg(unix)]
 #[test]
-fn a_run_folder_without_write_permission() {
+fn a_run_dir_without_write_permission() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new();
     let parent = bench.path("sealed");
     fs::create_dir_all(parent.join("own")).unwrap();
-    for folder in [parent.join("own"), parent.clone()] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).unwrap();
+    for dir in [parent.join("own"), parent.clone()] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o555)).unwrap();
     }
     if fs::write(parent.join("probe"), "").is_ok() {
         fs::remove_file(parent.join("probe")).unwrap();
@@ -138,13 +138,13 @@ fn a_run_folder_without_write_permission() {
         return;
     }
     for (out, parts) in [
-        ("sealed/new", ["sealed/new", "cannot make the folder"]),
+        ("sealed/new", ["sealed/new", "cannot make the directory"]),
         ("sealed/own", ["sealed/own", "cannot write"]),
     ] {
         let args = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1", "--out", out];
         bench.faknow(&[&args[..], &TINY].concat()).refused(&parts);
     }
-    for folder in [parent.clone(), parent.join("own")] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    for dir in [parent.clone(), parent.join("own")] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     }
 }

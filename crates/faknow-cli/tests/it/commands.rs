@@ -93,7 +93,7 @@ fn the_demo_trains_on_its_own_posts_and_shows_what_it_learned() {
         "confusion matrix",
         "Some predictions:",
         "(is fake)",
-        "run folder  run",
+        "run directory  run",
         "Try it: echo",
     ] {
         assert!(shown.contains(part), "{shown}\nlacks {part}");
@@ -111,15 +111,15 @@ fn the_demo_trains_on_its_own_posts_and_shows_what_it_learned() {
 }
 
 #[test]
-fn the_demo_runs_on_a_folder_of_ones_own() {
+fn the_demo_runs_on_a_dir_of_ones_own() {
     let bench = Bench::new();
-    let folder = bench.path("mine");
-    fs::create_dir(&folder).unwrap();
+    let dir = bench.path("mine");
+    fs::create_dir(&dir).unwrap();
     let other = |n, seed| {
         csv(n, seed).replace("label\n", "class\n").replace(",real", ",true").replace(",fake", ",hoax")
     };
     for (name, n, seed) in [("train.csv", 60, 1), ("dev.csv", 20, 2), ("test.csv", 20, 3)] {
-        fs::write(folder.join(name), other(n, seed)).unwrap();
+        fs::write(dir.join(name), other(n, seed)).unwrap();
     }
     let args = ["demo", "--data", "mine", "--epochs", "1", "--out", "run"];
     let shown = bench.faknow(&[&args[..], &TINY].concat()).ok();

@@ -40,7 +40,7 @@ fn setting(bench: &Bench, run: &str, key: &str) -> String {
     line.unwrap_or_else(|| panic!("no {key} in {config}")).to_owned()
 }
 
-/// What of a summary does not depend on the clock and the folder's name.
+/// What of a summary does not depend on the clock and the directory's name.
 fn facts(mut summary: Value) -> Value {
     summary["run"].take();
     summary["epoch_seconds"].take();
@@ -61,7 +61,7 @@ fn a_config_file_names_the_model_or_stands_beside_its_name() {
         .filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["learning_rates"][0].as_f64())
         .collect();
     assert_eq!(rates, [0.1, 0.05, 0.025], "the schedule is in force");
-    // All that a run was made with stands in its folder, so its file makes it again.
+    // All that a run was made with stands in its directory, so its file makes it again.
     let again = bench.faknow(&["train", "a/config.toml", "--out", "c", "--json"]).json();
     assert_eq!(facts(again), facts(first));
     assert_eq!(bench.read("a/config.toml"), bench.read("c/config.toml"));

@@ -113,11 +113,11 @@ fn check(n_kills: usize, settings: &[&str]) {
     let (mut stages, mut n_runs) = (Vec::new(), 0);
     while stages.len() < n_kills {
         let run = format!("run-{n_runs}");
-        let folder = bench.path(&run);
+        let dir = bench.path(&run);
         let what = format!("run {n_runs}, killed {} times before", stages.len());
         loop {
             // A run that was killed before it had settings is begun anew.
-            let args = if folder.join("config.toml").exists() { resume(&run) } else { train(&run) };
+            let args = if dir.join("config.toml").exists() { resume(&run) } else { train(&run) };
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let mut child = bench.command(&args).spawn().unwrap();
             let moment = Duration::from_secs_f64(0.6 * rng.uniform() * duration);
@@ -128,9 +128,9 @@ fn check(n_kills: usize, settings: &[&str]) {
             if stages.len() < n_kills && child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                stages.push(stage(&folder));
-                if !folder.join("config.toml").exists() {
-                    let _ = fs::remove_dir_all(&folder);
+                stages.push(stage(&dir));
+                if !dir.join("config.toml").exists() {
+                    let _ = fs::remove_dir_all(&dir);
                 }
                 continue;
             }
@@ -138,7 +138,7 @@ fn check(n_kills: usize, settings: &[&str]) {
             assert_eq!(result(Done::new(&args, &output), &run), whole, "{what}: result");
             break;
         }
-        assert_same(&content(&folder), &expected, &what);
+        assert_same(&content(&dir), &expected, &what);
         n_runs += 1;
     }
     stages.sort_unstable();

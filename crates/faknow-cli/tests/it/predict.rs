@@ -1,4 +1,4 @@
-//! Testing and predicting with the detector of a run folder.
+//! Testing and predicting with the detector of a run directory.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -159,11 +159,11 @@ fn thousands_of_records_keep_their_order_and_are_judged_as_alone() {
 }
 
 #[test]
-fn a_run_folder_works_wherever_it_is_copied() {
+fn a_run_dir_works_wherever_it_is_copied() {
     let bench = Bench::trained();
     let expected = bench.faknow(&["predict", "run", "--input", "test.csv"]).ok();
     let elsewhere = tempfile::tempdir().unwrap();
-    let moved = elsewhere.path().join("a folder").join("détecteur");
+    let moved = elsewhere.path().join("a directory").join("détecteur");
     for name in files(&bench.path("run")) {
         let target = moved.join(&name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();

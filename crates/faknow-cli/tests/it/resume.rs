@@ -15,7 +15,7 @@ use crate::support::{Bench, Done};
 
 const TRAIN: [&str; 5] = ["train", "--config", "config.toml", "--json", "--out"];
 
-/// A folder with the settings of a run in which everything has to remember something.
+/// A directory with the settings of a run in which everything has to remember something.
 fn bench() -> Bench {
     let bench = Bench::new();
     bench.write("config.toml", CONFIG);
@@ -207,9 +207,9 @@ fn a_damaged_checkpoint_is_refused_and_the_good_one_named() {
 #[test]
 fn what_is_no_run_is_refused() {
     let bench = bench();
-    bench.refuses(&["resume", "nowhere"], &["nowhere", "no such folder"]);
+    bench.refuses(&["resume", "nowhere"], &["nowhere", "no such directory"]);
     fs::create_dir(bench.path("empty")).unwrap();
     bench.refuses(&["resume", "empty"], &["empty", "`config.toml` is not there", "start a new one"]);
     train(&bench, "run").ok();
-    train(&bench, "run").refused(&["run folder run", "it holds a run already", "resume that one"]);
+    train(&bench, "run").refused(&["run directory run", "it holds a run already", "resume that one"]);
 }

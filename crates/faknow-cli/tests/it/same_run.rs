@@ -1,4 +1,4 @@
-//! Two run folders that must tell of the same run: bit by bit, the time that it took aside.
+//! Two run directories that must tell of the same run: bit by bit, the time that it took aside.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use faknow::tch::Kind;
 use faknow::trainer::checkpoint::CheckpointStore;
 use serde_json::Value;
 
-/// All that a run folder says, each part by its name.
+/// All that a run directory says, each part by its name.
 pub(crate) fn content(run: &Path) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let store = CheckpointStore::new(run);

@@ -129,7 +129,7 @@ fn what_cannot_be_served_is_refused_in_a_line() {
     refuses(&["--read-timeout", "1e30"], "expected a number of seconds above 0");
     refuses(&["--host", "everywhere"], "--host");
     refuses(&["--device", "abacus"], "abacus");
-    bench.refuses(&["serve", "nowhere", "--port", "0"], &["nowhere", "no such folder"]);
+    bench.refuses(&["serve", "nowhere", "--port", "0"], &["nowhere", "no such directory"]);
     bench.refuses(&["serve"], &["RUN_DIR"]);
 }
 

@@ -1,4 +1,4 @@
-//! A folder with posts in it, and the program run there.
+//! A directory with posts in it, and the program run there.
 
 use std::fs;
 use std::io::Write;
@@ -46,21 +46,21 @@ pub(crate) fn jsonl(posts: &[(String, &str)]) -> String {
     posts.iter().map(|(text, label)| (text, label)).enumerate().map(line).collect()
 }
 
-/// A folder of its own for each test, with `train.csv`, `valid.csv` and `test.csv`.
+/// A directory of its own for each test, with `train.csv`, `valid.csv` and `test.csv`.
 pub(crate) struct Bench {
-    folder: TempDir,
+    dir: TempDir,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let bench = Self { dir: tempfile::tempdir().unwrap() };
         for (name, n, seed) in [("train.csv", 80, 1), ("valid.csv", 20, 2), ("test.csv", 24, 3)] {
             bench.write(name, csv(n, seed));
         }
         bench
     }
 
-    /// With a detector in the folder `run`, trained for two epochs.
+    /// With a detector in the directory `run`, trained for two epochs.
     pub(crate) fn trained() -> Self {
         let bench = Self::new();
         bench.train(&["--valid", "valid.csv", "--out", "run"]);
@@ -68,7 +68,7 @@ impl Bench {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -79,7 +79,7 @@ impl Bench {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Runs the program in the folder.
+    /// Runs the program in the directory.
     pub(crate) fn faknow(&self, args: &[&str]) -> Done {
         self.faknow_reading(args, "")
     }
@@ -95,10 +95,10 @@ impl Bench {
         Done::new(args, &output)
     }
 
-    /// The program, ready to run in the folder.
+    /// The program, ready to run in the directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_faknow"));
-        command.args(args).current_dir(self.folder.path());
+        command.args(args).current_dir(self.dir.path());
         // The models are so small that threads would only wait for each other.
         command.env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -119,13 +119,13 @@ impl Bench {
         self.faknow(args).refused(parts);
     }
 
-    /// Training refuses, and leaves no run folder behind.
+    /// Training refuses, and leaves no run directory behind.
     pub(crate) fn train_refuses(&self, more: &[&str], parts: &[&str]) {
         let train: &[&str] = if more.contains(&"--train") { &[] } else { &["--train", "train.csv"] };
         let args =
             [&["train", "textcnn", "--text", "tweet", "--out", "refused"][..], train, &TINY, more].concat();
         self.refuses(&args, parts);
-        assert!(!self.path("refused").exists(), "{args:?} made a run folder");
+        assert!(!self.path("refused").exists(), "{args:?} made a run directory");
     }
 }
 
@@ -188,17 +188,17 @@ impl Done {
     }
 }
 
-/// The names of all files below a folder, in order.
-pub(crate) fn files(folder: &Path) -> Vec<String> {
+/// The names of all files below a directory, in order.
+pub(crate) fn files(dir: &Path) -> Vec<String> {
     let mut names = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(next) = dirs.pop() {
         for entry in fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                dirs.push(path);
             } else {
-                names.push(path.strip_prefix(folder).unwrap().to_string_lossy().into_owned());
+                names.push(path.strip_prefix(dir).unwrap().to_string_lossy().into_owned());
             }
         }
     }

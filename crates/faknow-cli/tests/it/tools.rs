@@ -137,5 +137,5 @@ fn what_is_wrong_is_named() {
     check("summary", &["--set", "model.name=bert"], &["unknown model `bert`"]);
     bench.refuses(&["summary", "textcnn"], &["no training file"]);
     std::fs::create_dir(bench.path("empty")).unwrap();
-    bench.refuses(&["summary", "empty"], &["empty", "not a run folder"]);
+    bench.refuses(&["summary", "empty"], &["empty", "not a run directory"]);
 }

@@ -33,7 +33,7 @@ fn the_fixed_form_reports_all_facts_in_its_last_line() {
 }
 
 #[test]
-fn the_run_folder_has_everything() {
+fn the_run_dir_has_everything() {
     let bench = Bench::new();
     fixed_form(&bench);
     let mut names = files(&bench.path("run"));
@@ -129,7 +129,7 @@ fn without_json_the_same_facts_stand_in_a_table() {
         "of 2, validation accuracy",
         "validation  loss ",
         " in 2 epochs, ",
-        "run folder  run",
+        "run directory  run",
     ] {
         assert!(table.contains(part), "{table}\nlacks {part}");
     }
@@ -274,7 +274,7 @@ fn quiet_says_nothing_and_verbose_more_than_usual() {
 }
 
 #[test]
-fn without_out_each_run_gets_a_folder_of_its_own() {
+fn without_out_each_run_gets_a_dir_of_its_own() {
     let bench = Bench::new();
     let runs: Vec<_> =
         (0..2).map(|_| bench.train(&["--epochs", "1"])["run"].as_str().unwrap().to_owned()).collect();

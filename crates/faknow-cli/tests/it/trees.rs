@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::Bench;
 
-/// A folder with made-up trees, their labels and ids.
+/// A directory with made-up trees, their labels and ids.
 fn bench() -> Bench {
     let bench = Bench::new();
     let options = CascadeOptions { n_trees: 160, mean_size: 6.0, n_words: 200, ..CascadeOptions::default() };

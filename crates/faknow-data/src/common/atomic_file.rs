@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// ```
 /// use std::io::Write;
 ///
-/// let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("notes.txt");
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("notes.txt");
 /// faknow_data::common::write_atomically(&path, |file| file.write_all(b"moon"))?;
 /// assert_eq!(std::fs::read_to_string(&path)?, "moon");
 /// # Ok::<(), std::io::Error>(())
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_failed_write_leaves_the_old_content_and_no_temporary_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file.json");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.json");
         write_atomically(&path, |file| file.write_all(b"old")).unwrap();
         let error = write_atomically(&path, |file| {
             file.write_all(b"half of the new")?;
@@ -62,9 +62,9 @@ mod tests {
         });
         assert_eq!(error.unwrap_err().to_string(), "no more room");
         assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         write_atomically(&path, |file| file.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(write_atomically(&folder.path().join("missing/file"), |_| Ok(())).is_err());
+        assert!(write_atomically(&dir.path().join("missing/file"), |_| Ok(())).is_err());
     }
 }

@@ -8,27 +8,27 @@ use super::{SparseRows, Tree};
 use crate::records::check_class_number;
 use crate::{Error, Result};
 
-/// Reads the trees of these ids from a folder, or all of its `.npz` files in the order of their names.
+/// Reads the trees of these ids from a directory, or all of its `.npz` files in the order of their names.
 ///
 /// Each holds `x` `[n, n_features]`, `edgeindex` (or `edge_index`) `[2, n - 1]` from parents to children, and `y`, its
 /// class. What else they hold is not needed.
 ///
 /// # Errors
 /// A file cannot be read, or holds no tree: the error names it; the feature `npz` is not enabled.
-pub fn read_npz_trees(folder: &Path, ids: Option<&[String]>) -> Result<Vec<Tree>> {
+pub fn read_npz_trees(dir: &Path, ids: Option<&[String]>) -> Result<Vec<Tree>> {
     let files: Vec<PathBuf> = match ids {
-        Some(ids) => ids.iter().map(|id| folder.join(format!("{id}.npz"))).collect(),
+        Some(ids) => ids.iter().map(|id| dir.join(format!("{id}.npz"))).collect(),
         None => {
-            let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+            let entries = std::fs::read_dir(dir).map_err(|e| Error::io(dir, e))?;
             let paths: std::io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
-            let mut paths = paths.map_err(|e| Error::io(folder, e))?;
+            let mut paths = paths.map_err(|e| Error::io(dir, e))?;
             paths.retain(|path| path.extension().is_some_and(|ending| ending == "npz"));
             paths.sort();
             paths
         }
     };
     if files.is_empty() {
-        return Err(Error::file(folder, "the folder holds no tree: expected files `<id>.npz`"));
+        return Err(Error::file(dir, "the directory holds no tree: expected files `<id>.npz`"));
     }
     files.iter().map(|path| read(path)).collect()
 }

@@ -1,4 +1,4 @@
-//! UPFD data sets as their authors give them away: the `raw` folder that PyTorch Geometric's reader downloads.
+//! UPFD data sets as their authors give them away: the `raw` directory that PyTorch Geometric's reader downloads.
 //!
 //! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. Nodes are numbered through all graphs.
 
@@ -27,16 +27,16 @@ pub struct Upfd {
     pub test: Vec<usize>,
 }
 
-/// Reads the raw folder of a UPFD data set with one kind of features: `profile`, `spacy`, `bert` or `content`.
+/// Reads the raw directory of a UPFD data set with one kind of features: `profile`, `spacy`, `bert` or `content`.
 ///
 /// # Errors
 /// There is no such kind, a file cannot be read, or the files do not fit together: the error names the file.
-pub fn read_upfd(folder: &Path, feature: &str) -> Result<Upfd> {
+pub fn read_upfd(dir: &Path, feature: &str) -> Result<Upfd> {
     if !FEATURES.contains(&feature) {
         let expected = format!("one of {}", FEATURES.join(", "));
         return Err(Error::Setting { name: "feature", expected, got: feature.to_owned() });
     }
-    let at = |name: &str| folder.join(name);
+    let at = |name: &str| dir.join(name);
     let graph_file = at("node_graph_id.npy");
     let graphs = indices(&graph_file)?;
     let label_file = at("graph_labels.npy");
@@ -61,7 +61,7 @@ pub fn read_upfd(folder: &Path, feature: &str) -> Result<Upfd> {
         let nodes = firsts[graph]..firsts[graph + 1];
         let own = rows.take(nodes.clone())?;
         let tree = Tree::new(graph.to_string(), parents[nodes].to_vec(), own);
-        trees.push(tree.map_err(|e| Error::file(folder, e.to_string()))?.with_label(label));
+        trees.push(tree.map_err(|e| Error::file(dir, e.to_string()))?.with_label(label));
     }
     let part = |name: &str| -> Result<Vec<usize>> {
         let path = at(name);

@@ -122,14 +122,14 @@ pub struct CascadeFiles {
     pub test_ids: PathBuf,
 }
 
-/// Writes made-up trees in the TD_RvNN format into a folder, with their labels and ids for training and test; memory
+/// Writes made-up trees in the TD_RvNN format into a directory, with their labels and ids for training and test; memory
 /// holds one tree.
 ///
 /// # Errors
 /// An option is outside its range, or a file cannot be written.
-pub fn write_td_rvnn(folder: &Path, options: &CascadeOptions) -> Result<CascadeFiles> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let at = |name: &str| folder.join(name);
+pub fn write_td_rvnn(dir: &Path, options: &CascadeOptions) -> Result<CascadeFiles> {
+    std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
+    let at = |name: &str| dir.join(name);
     let files = CascadeFiles {
         trees: at("data.TD_RvNN.txt"),
         labels: at("label_All.txt"),
@@ -199,9 +199,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let options = CascadeOptions { n_trees: 40, ..CascadeOptions::default() };
-        let files = write_td_rvnn(folder.path(), &options).unwrap();
+        let files = write_td_rvnn(dir.path(), &options).unwrap();
         let read = read_td_rvnn(&files.trees, Some(options.n_words)).unwrap();
         for (read, made) in read.iter().zip(cascades(&options).unwrap()) {
             assert_eq!(

@@ -30,12 +30,12 @@ pub(super) const DOMAINS: [Domain; 6] = [
         share_fake: 0.55,
         sentences: &[
             "{open} the mayor of {place} {adverb} rejected the {noun} after {number} hours of debate {close}",
-            "{open} {person} {adverb} left the {noun} committee of the {organisation} party {close}",
+            "{open} {person} {adverb} left the {noun} committee of the {organization} party {close}",
             "{open} the parliament in {place} {adverb} passed the {adjective} {noun} by {number} votes {close}",
             "{open} the {noun} of minister {person} was {adverb} changed before the vote in {place} {close}",
-            "{open} the {organisation} party {adverb} asked for a new {noun} in {number} districts {close}",
+            "{open} the {organization} party {adverb} asked for a new {noun} in {number} districts {close}",
             "{open} voters in {place} {adverb} received the {adjective} {noun} signed by {person} {close}",
-            "{open} deputies of the {organisation} party {adverb} questioned the {noun} and the {noun} {close}",
+            "{open} deputies of the {organization} party {adverb} questioned the {noun} and the {noun} {close}",
             "{open} governor {person} {adverb} promised {place} an {adjective} {noun} within {number} days {close}",
         ],
         nouns: &[
@@ -49,13 +49,13 @@ pub(super) const DOMAINS: [Domain; 6] = [
         share_fake: 0.6,
         sentences: &[
             "{open} doctors in {place} {adverb} tested the {adjective} {noun} on {number} patients {close}",
-            "{open} the {organisation} clinic {adverb} stopped using the {noun} for {number} weeks {close}",
+            "{open} the {organization} clinic {adverb} stopped using the {noun} for {number} weeks {close}",
             "{open} a cup of {noun} each morning {adverb} changed the {noun} of {person} {close}",
             "{open} nurse {person} {adverb} described the {adjective} {noun} in the wards of {place} {close}",
-            "{open} pharmacies in {place} {adverb} sold {number} boxes of the {organisation} {noun} {close}",
+            "{open} pharmacies in {place} {adverb} sold {number} boxes of the {organization} {noun} {close}",
             "{open} the hospital of {place} {adverb} compared the {noun} with an {adjective} {noun} {close}",
             "{open} {number} schools near {place} {adverb} replaced the {noun} after advice from {person} {close}",
-            "{open} the {organisation} laboratory {adverb} measured the {adjective} {noun} in {number} samples {close}",
+            "{open} the {organization} laboratory {adverb} measured the {adjective} {noun} in {number} samples {close}",
         ],
         nouns: &[
             "remedy", "fever", "syrup", "diet", "tablet", "allergy", "vitamin", "infection", "therapy",
@@ -69,11 +69,11 @@ pub(super) const DOMAINS: [Domain; 6] = [
         sentences: &[
             "{open} the {noun} near {place} {adverb} reached {number} houses before midnight {close}",
             "{open} crews from {place} {adverb} moved {number} families away from the {adjective} {noun} {close}",
-            "{open} the {organisation} bridge was {adverb} closed because of the {noun} in {place} {close}",
+            "{open} the {organization} bridge was {adverb} closed because of the {noun} in {place} {close}",
             "{open} rescue leader {person} {adverb} searched the {adjective} {noun} for {number} hours {close}",
             "{open} roads around {place} {adverb} disappeared under the {noun} and the {noun} {close}",
             "{open} the {noun} alarm in {place} {adverb} failed for {number} minutes {close}",
-            "{open} volunteers of {organisation} {adverb} carried water to the {noun} shelter in {place} {close}",
+            "{open} volunteers of {organization} {adverb} carried water to the {noun} shelter in {place} {close}",
             "{open} the harbour of {place} {adverb} lost {number} boats in the {adjective} {noun} {close}",
         ],
         nouns: &[
@@ -86,14 +86,14 @@ pub(super) const DOMAINS: [Domain; 6] = [
         name: "finance",
         share_fake: 0.45,
         sentences: &[
-            "{open} shares of {organisation} {adverb} lost {number} percent after the {noun} {close}",
+            "{open} shares of {organization} {adverb} lost {number} percent after the {noun} {close}",
             "{open} the bank of {place} {adverb} raised its {adjective} {noun} by {number} points {close}",
-            "{open} manager {person} {adverb} sold the {noun} of {organisation} to an {adjective} fund {close}",
+            "{open} manager {person} {adverb} sold the {noun} of {organization} to an {adjective} fund {close}",
             "{open} {number} investors in {place} {adverb} put their {noun} into a new {noun} {close}",
-            "{open} the {organisation} group {adverb} moved its {noun} from {place} to {place} {close}",
+            "{open} the {organization} group {adverb} moved its {noun} from {place} to {place} {close}",
             "{open} prices for {noun} in {place} {adverb} doubled within {number} months {close}",
-            "{open} {person} {adverb} bought {number} thousand units of the {organisation} {noun} {close}",
-            "{open} auditors {adverb} found an {adjective} {noun} in the books of {organisation} {close}",
+            "{open} {person} {adverb} bought {number} thousand units of the {organization} {noun} {close}",
+            "{open} auditors {adverb} found an {adjective} {noun} in the books of {organization} {close}",
         ],
         nouns: &[
             "bond", "dividend", "loan", "mortgage", "invoice", "token", "merger", "deposit", "inflation",
@@ -106,13 +106,13 @@ pub(super) const DOMAINS: [Domain; 6] = [
         share_fake: 0.35,
         sentences: &[
             "{open} researchers at {place} {adverb} observed the {adjective} {noun} for {number} nights {close}",
-            "{open} the {organisation} telescope {adverb} recorded a {noun} behind the {noun} {close}",
+            "{open} the {organization} telescope {adverb} recorded a {noun} behind the {noun} {close}",
             "{open} professor {person} {adverb} repeated the {noun} experiment {number} times {close}",
             "{open} a team from {place} {adverb} printed an {adjective} {noun} smaller than a grain {close}",
-            "{open} the {organisation} probe {adverb} sent {number} images of the {noun} to {place} {close}",
+            "{open} the {organization} probe {adverb} sent {number} images of the {noun} to {place} {close}",
             "{open} {person} {adverb} found the {noun} of an {adjective} animal below {place} {close}",
             "{open} the {noun} in the laboratory of {place} {adverb} answered {number} questions {close}",
-            "{open} engineers of {organisation} {adverb} cooled the {adjective} {noun} to {number} degrees {close}",
+            "{open} engineers of {organization} {adverb} cooled the {adjective} {noun} to {number} degrees {close}",
         ],
         nouns: &[
             "fossil", "comet", "enzyme", "laser", "glacier", "neuron", "crystal", "satellite", "bacterium",
@@ -124,14 +124,14 @@ pub(super) const DOMAINS: [Domain; 6] = [
         name: "entertainment",
         share_fake: 0.65,
         sentences: &[
-            "{open} singer {person} {adverb} cancelled {number} concerts in {place} over a {noun} {close}",
-            "{open} the {organisation} studio {adverb} paid {number} actors for the {adjective} {noun} {close}",
+            "{open} singer {person} {adverb} canceled {number} concerts in {place} over a {noun} {close}",
+            "{open} the {organization} studio {adverb} paid {number} actors for the {adjective} {noun} {close}",
             "{open} fans in {place} {adverb} waited {number} hours for the {noun} of {person} {close}",
             "{open} actress {person} {adverb} married the writer of the {adjective} {noun} in {place} {close}",
-            "{open} the {noun} of the {organisation} band was {adverb} recorded in {place} {close}",
+            "{open} the {noun} of the {organization} band was {adverb} recorded in {place} {close}",
             "{open} director {person} {adverb} cut {number} scenes from the {adjective} {noun} {close}",
             "{open} the jury of the {place} festival {adverb} gave its {noun} to {person} {close}",
-            "{open} the {organisation} channel {adverb} replaced the {noun} with an {adjective} {noun} {close}",
+            "{open} the {organization} channel {adverb} replaced the {noun} with an {adjective} {noun} {close}",
         ],
         nouns: &[
             "album", "premiere", "sequel", "trailer", "contract", "costume", "divorce", "award", "wedding",
@@ -245,7 +245,7 @@ pub(super) fn neutral_word(slot: &str, domain: &Domain, rng: &mut Rng) -> Option
         "number" => (2 + rng.below(98)).to_string(),
         "place" => name(1, rng),
         "person" => format!("{} {}", name(2, rng), name(3, rng)),
-        "organisation" => {
+        "organization" => {
             let kind = of(ORGANISATION_KINDS, rng);
             if kind.is_empty() { name(4, rng) } else { format!("{} {kind}", name(4, rng)) }
         }

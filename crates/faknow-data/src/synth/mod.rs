@@ -121,7 +121,7 @@ pub fn records(
 /// 0.7, 0.1 and 0.2, with the seed of the corpus. Answers the paths.
 ///
 /// # Errors
-/// As [`generate`]; a folder or file that cannot be written.
+/// As [`generate`]; a directory or file that cannot be written.
 pub fn write_jsonl(dir: impl AsRef<Path>, options: &SynthOptions) -> Result<[PathBuf; 3]> {
     write_splits(dir.as_ref(), options, Format::Jsonl)
 }

@@ -14,8 +14,8 @@ pub struct TokenStorage {
     /// Maximum number of bytes of token ids, 4 per token, that stay in memory; if there are more, all go to a file, from which batches are
     /// read. Default: no limit.
     pub max_bytes: Option<u64>,
-    /// Folder of that file, which nobody else sees and which ends with the data set. Default: the system's for temporary files.
-    pub folder: Option<PathBuf>,
+    /// Directory of that file, which nobody else sees and which ends with the data set. Default: the system's for temporary files.
+    pub dir: Option<PathBuf>,
 }
 
 /// Tokens of all texts.
@@ -191,11 +191,11 @@ impl TokenWriter {
     }
 }
 
-/// A file that nobody else sees, and the folder that it is in.
+/// A file that nobody else sees, and the directory that it is in.
 fn temporary(storage: &TokenStorage) -> Result<(BufWriter<File>, PathBuf)> {
-    let folder = storage.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let file = tempfile::tempfile_in(&folder).map_err(|source| Error::io(&folder, source))?;
-    Ok((BufWriter::with_capacity(1 << 20, file), folder))
+    let dir = storage.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let file = tempfile::tempfile_in(&dir).map_err(|source| Error::io(&dir, source))?;
+    Ok((BufWriter::with_capacity(1 << 20, file), dir))
 }
 
 fn write_tokens(file: &mut impl Write, tokens: &[u32]) -> std::io::Result<()> {

@@ -14,14 +14,14 @@ use faknow_data::{Batch as _, Classes, Dataset as _, Error, Result};
 use crate::shared_data::shared_data;
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("file");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
     fs::write(&path, text).unwrap();
-    (folder, path)
+    (dir, path)
 }
 
 fn read_text(text: &str) -> Result<Vec<Tree>> {
-    let (_folder, path) = file(text);
+    let (_dir, path) = file(text);
     read_td_rvnn(&path, None)
 }
 
@@ -108,7 +108,7 @@ fn what_is_wrong_with_a_line_or_a_tree_is_named_with_its_line() {
         &and("7\t1\t2\t1\t1\t4000000000:1\n"),
         "line 2: column 6: expected features from 0 to 1048575, got 4000000000 in `4000000000:1`",
     );
-    let (_folder, path) = file(&and("7\t1\t2\t1\t1\t40:1\n"));
+    let (_dir, path) = file(&and("7\t1\t2\t1\t1\t40:1\n"));
     let error = message(read_td_rvnn(&path, Some(40)));
     assert_eq!(error, "line 2: tree `7`: feature 40 is out of range: there are 40, counted from 0");
     assert!(message(read_td_rvnn(Path::new("/nowhere"), None)).contains("No such file"));
@@ -116,7 +116,7 @@ fn what_is_wrong_with_a_line_or_a_tree_is_named_with_its_line() {
 
 #[test]
 fn labels_of_every_form_are_read_and_given_to_their_trees() {
-    let (_folder, path) = file("false\tE1\t7\t3\t4\r\n\ntrue\t8\nunverified:9\n");
+    let (_dir, path) = file("false\tE1\t7\t3\t4\r\n\ntrue\t8\nunverified:9\n");
     let labels = read_tree_labels(&path).unwrap();
     let found: Vec<_> =
         labels.iter().map(|l| (l.id.as_str(), l.label.as_str(), l.event.as_deref())).collect();
@@ -132,7 +132,7 @@ fn labels_of_every_form_are_read_and_given_to_their_trees() {
     assert!(error.starts_with("line 4: unknown label `unverified`"), "{error}");
     let twice = [labels[0].clone(), labels[0].clone()];
     assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: tree `7` is labeled twice");
-    let (_folder, path) = file("false 7\n");
+    let (_dir, path) = file("false 7\n");
     let error = message(read_tree_labels(&path));
     assert_eq!(error, "line 1: expected label, event and id of the root, separated by tabs, got `false 7`");
 }
@@ -140,19 +140,19 @@ fn labels_of_every_form_are_read_and_given_to_their_trees() {
 #[test]
 fn ids_name_trees_in_their_order_and_what_names_none_is_refused() {
     let trees = read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n").unwrap();
-    let (_folder, path) = file("9\r\n\n7\n");
+    let (_dir, path) = file("9\r\n\n7\n");
     assert_eq!(select(&trees, &read_ids(&path).unwrap(), &path).unwrap(), [1, 0]);
-    let (_folder, path) = file("9\n8\n");
+    let (_dir, path) = file("9\n8\n");
     let error = message(select(&trees, &read_ids(&path).unwrap(), &path));
     assert_eq!(error, "there is no tree `8` among the 2 that were read");
-    let (_folder, path) = file("9\n9\n");
+    let (_dir, path) = file("9\n9\n");
     assert_eq!(message(read_ids(&path)), "line 2: the id `9` comes twice");
-    let (_folder, path) = file("\n");
+    let (_dir, path) = file("\n");
     assert_eq!(message(read_ids(&path)), "the file holds no id: expected one a line");
 }
 
 fn json(text: &str) -> Result<Vec<RawTree>> {
-    let (_folder, path) = file(text);
+    let (_dir, path) = file(text);
     let classes = Classes::new(["real", "fake"]).unwrap();
     TreeJsonReader::open(&path, Some(&classes)).unwrap().collect()
 }
@@ -268,13 +268,13 @@ fn a_batch_is_the_union_of_its_trees() {
 
 #[test]
 fn missing_and_foreign_archives_are_errors() {
-    let folder = tempfile::tempdir().unwrap();
-    assert!(message(read_npz_trees(folder.path(), None)).contains("holds no tree"));
-    fs::write(folder.path().join("7.npz"), "no archive").unwrap();
-    assert!(message(read_npz_trees(folder.path(), None)).starts_with("expected a NumPy archive"));
-    let error = read_upfd(folder.path(), "color").unwrap_err().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    assert!(message(read_npz_trees(dir.path(), None)).contains("holds no tree"));
+    fs::write(dir.path().join("7.npz"), "no archive").unwrap();
+    assert!(message(read_npz_trees(dir.path(), None)).starts_with("expected a NumPy archive"));
+    let error = read_upfd(dir.path(), "color").unwrap_err().to_string();
     assert_eq!(error, "feature: expected one of profile, spacy, bert, content, got color");
-    assert!(message(read_upfd(folder.path(), "profile")).contains("No such file"));
+    assert!(message(read_upfd(dir.path(), "profile")).contains("No such file"));
 }
 
 #[test]
@@ -286,10 +286,10 @@ fn shared_twitter() {
         ("twitter15", "Twitter15", 1490, 41_194, [374, 370, 372, 374], 25, 0, 298),
         ("twitter16", "Twitter16", 818, 18_618, [205, 205, 207, 201], 23, 11, 182),
     ];
-    for (folder, name, n_trees, n_nodes, counts, n_single, n_late, n_events) in sets {
-        let folder = data.join(folder);
-        let trees = read_td_rvnn(&folder.join("data.TD_RvNN.vol_5000.txt"), None).unwrap();
-        let labels = folder.join(format!("{name}_label_All.txt"));
+    for (dir, name, n_trees, n_nodes, counts, n_single, n_late, n_events) in sets {
+        let dir = data.join(dir);
+        let trees = read_td_rvnn(&dir.join("data.TD_RvNN.vol_5000.txt"), None).unwrap();
+        let labels = dir.join(format!("{name}_label_All.txt"));
         let trees = label_trees(trees, &read_tree_labels(&labels).unwrap(), &classes, &labels).unwrap();
         let stats = TreeStats::new(&trees);
         assert_eq!((stats.n_trees, stats.n_nodes, stats.n_features), (n_trees, n_nodes, 5000));
@@ -300,7 +300,7 @@ fn shared_twitter() {
         };
         assert_eq!(trees.iter().filter(is_late).count(), n_late, "trees with a parent behind its child");
         let fold = |fold: usize, part: &str| {
-            let path = folder.join(format!("folds/fold{fold}.{part}.txt"));
+            let path = dir.join(format!("folds/fold{fold}.{part}.txt"));
             select(&trees, &read_ids(&path).unwrap(), &path).unwrap()
         };
         for number in 0..5 {

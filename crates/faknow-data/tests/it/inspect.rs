@@ -4,8 +4,8 @@ use expect_test::expect;
 use faknow_data::{Classes, ColumnMap, Inspection, ProblemKind, ReadOptions, inspect, overlap};
 
 fn inspect_content(name: &str, content: &str, classes: Option<&Classes>) -> Inspection {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
     std::fs::write(&path, content).unwrap();
     let columns = ColumnMap {
         text: Some("text".into()),
@@ -132,8 +132,8 @@ fn a_long_text_and_many_labels() {
 
 #[test]
 fn without_columns_the_file_itself_is_inspected() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.csv");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
     std::fs::write(&path, "x,y\n1,2\n").unwrap();
     let inspection = inspect(&path, &ReadOptions::default(), None).unwrap();
     assert_eq!((inspection.n_records, inspection.columns), (1, vec!["x".to_owned(), "y".to_owned()]));
@@ -162,10 +162,10 @@ fn domains_that_tell_the_class_are_named() {
 
 #[test]
 fn texts_that_occur_again_are_found_within_files_and_across() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let words = |from: usize| (from..from + 30).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
     let write = |name: &str, rows: &[(String, &str)]| {
-        let path = folder.path().join(name);
+        let path = dir.path().join(name);
         let rows: String = rows.iter().map(|(text, label)| format!("{text},{label}\n")).collect();
         std::fs::write(&path, format!("text,label\n{rows}")).unwrap();
         let columns =

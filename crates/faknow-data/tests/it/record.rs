@@ -425,9 +425,9 @@ fn other_encodings() {
 
 #[test]
 fn paths_are_opened_by_their_endings() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| -> PathBuf {
-        let path = folder.path().join(name);
+        let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     };
@@ -443,6 +443,6 @@ fn paths_are_opened_by_their_endings() {
     }
     let error = read_all(write("a.txt", "x"), &open, None).unwrap_err().to_string();
     assert!(error.contains("a.txt") && error.contains(".jsonl"), "{error}");
-    let error = read_all(folder.path().join("none.csv"), &open, None).unwrap_err().to_string();
+    let error = read_all(dir.path().join("none.csv"), &open, None).unwrap_err().to_string();
     assert!(error.contains("none.csv: No such file"), "{error}");
 }

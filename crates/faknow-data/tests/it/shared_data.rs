@@ -1,17 +1,17 @@
-//! Real data sets, where the folder of shared data is at hand.
+//! Real data sets, where the directory of shared data is at hand.
 
 use std::path::{Path, PathBuf};
 
 use faknow_data::{Classes, ColumnMap, ProblemKind, ReadOptions, Record, inspect, read_all};
 
-/// The folder `data` in what `FAKNOW_SHARED` names, or in `shared` beside the workspace; loudly none.
+/// The directory `data` in what `FAKNOW_SHARED` names, or in `shared` beside the workspace; loudly none.
 pub(crate) fn shared_data(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let data = std::env::var_os("FAKNOW_SHARED").map_or(beside, PathBuf::from).join("data");
     if data.is_dir() {
         return Some(data);
     }
-    eprintln!("SKIPPED: {test} needs the real data sets; {} is no folder", data.display());
+    eprintln!("SKIPPED: {test} needs the real data sets; {} is no directory", data.display());
     None
 }
 

@@ -17,10 +17,10 @@ pub(crate) fn vocab_of(words: &str, options: &VocabOptions) -> Result<Vocab> {
     builder.build(options)
 }
 
-/// A folder that is removed at the end of the test.
-pub(crate) struct Folder(pub(crate) TempDir);
+/// A directory that is removed at the end of the test.
+pub(crate) struct Dir(pub(crate) TempDir);
 
-impl Folder {
+impl Dir {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
@@ -31,7 +31,7 @@ impl Folder {
         path
     }
 
-    /// What an error says, without the folder.
+    /// What an error says, without the directory.
     pub(crate) fn message<T>(&self, result: Result<T>) -> String {
         let message = result.err().expect("an error").to_string();
         message.replace(&format!("{}/", self.0.path().display()), "")

@@ -8,9 +8,9 @@ use faknow_data::{Classes, ColumnMap, ReadOptions, Record, Result, inspect, read
 type Write = fn(PathBuf, &SynthOptions) -> Result<[PathBuf; 3]>;
 
 fn check(write: Write) {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let corpus = SynthOptions { n_samples: 1_000, seed: 3, ..SynthOptions::default() };
-    let paths = write(folder.path().join("new/folder"), &corpus).unwrap();
+    let paths = write(dir.path().join("new/directory"), &corpus).unwrap();
     let names = paths.each_ref().map(|path| path.file_stem().unwrap().to_str().unwrap());
     assert_eq!(names, ["train", "valid", "test"]);
 
@@ -48,9 +48,9 @@ fn csv_holds_the_corpus() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
+fn a_dir_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = write_csv(file.join("inside"), &SynthOptions::default()).unwrap_err().to_string();
     assert!(error.contains("inside"), "{error}");

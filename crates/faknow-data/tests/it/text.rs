@@ -8,7 +8,7 @@ use faknow_data::text::{
     stop_words,
 };
 
-use crate::support::{Folder, vocab, vocab_of};
+use crate::support::{Dir, vocab, vocab_of};
 
 fn config(kind: TokenizerKind) -> TokenizerConfig {
     TokenizerConfig { kind, ..TokenizerConfig::default() }
@@ -216,15 +216,15 @@ fn counting_in_parts_gives_the_same_vocabulary() {
 
 #[test]
 fn vocabularies_survive_a_file() {
-    let folder = Folder::new();
+    let dir = Dir::new();
     let vocab = vocab("b a 中文 b e\u{301} can't <url>");
-    let path = folder.file("vocab.txt", "");
+    let path = dir.file("vocab.txt", "");
     vocab.save(&path).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "<pad>\n<unk>\nb\n<url>\na\ncan't\ne\u{301}\n中文\n");
     for content in
         [fs::read_to_string(&path).unwrap(), fs::read_to_string(&path).unwrap().replace('\n', "\r\n")]
     {
-        let loaded = Vocab::load(folder.file("copy.txt", content)).unwrap();
+        let loaded = Vocab::load(dir.file("copy.txt", content)).unwrap();
         assert_eq!(loaded.words().collect::<Vec<_>>(), vocab.words().collect::<Vec<_>>());
         assert_eq!(loaded.fingerprint(), vocab.fingerprint());
         assert_eq!(loaded.id("中文"), vocab.id("中文"));
@@ -233,10 +233,10 @@ fn vocabularies_survive_a_file() {
 
 #[test]
 fn broken_vocabulary_files_are_refused() {
-    let folder = Folder::new();
+    let dir = Dir::new();
     let check = |content: &[u8], expected: &str| {
-        let path = folder.file("v.txt", content);
-        assert_eq!(folder.message(Vocab::load(path)), expected);
+        let path = dir.file("v.txt", content);
+        assert_eq!(dir.message(Vocab::load(path)), expected);
     };
     check(b"", "v.txt: expected the lines `<pad>` and `<unk>`, then words");
     check(b"<pad>\n", "v.txt: expected the lines `<pad>` and `<unk>`, then words");
@@ -247,19 +247,19 @@ fn broken_vocabulary_files_are_refused() {
     check(b"<pad>\n<unk>\n\na\n", "v.txt: line 3: expected a word without white space, got ``");
     check(b"<pad>\n<unk>\na b\n", "v.txt: line 3: expected a word without white space, got `a b`");
     check(b"<pad>\n<unk>\n\xff\n", "v.txt: line 3: expected UTF-8 text");
-    let missing = folder.0.path().join("none.txt");
-    assert!(folder.message(Vocab::load(missing)).starts_with("none.txt: "));
-    assert!(vocab("a").save(folder.0.path().join("no/folder")).is_err());
+    let missing = dir.0.path().join("none.txt");
+    assert!(dir.message(Vocab::load(missing)).starts_with("none.txt: "));
+    assert!(vocab("a").save(dir.0.path().join("no/directory")).is_err());
 }
 
 #[test]
 fn stop_words_come_from_a_file() {
-    let folder = Folder::new();
-    let words = stop_words::read(folder.file("s.txt", "\u{feff}the\r\n\n of \n")).unwrap();
+    let dir = Dir::new();
+    let words = stop_words::read(dir.file("s.txt", "\u{feff}the\r\n\n of \n")).unwrap();
     assert_eq!(words, ["the", "of"]);
     assert_eq!(
-        folder.message(stop_words::read(folder.file("s.txt", "\n\n"))),
+        dir.message(stop_words::read(dir.file("s.txt", "\n\n"))),
         "s.txt: expected one stop word a line, got none"
     );
-    assert_eq!(folder.message(stop_words::read(folder.file("s.txt", b"\xff"))), "s.txt: expected UTF-8 text");
+    assert_eq!(dir.message(stop_words::read(dir.file("s.txt", b"\xff"))), "s.txt: expected UTF-8 text");
 }

@@ -29,7 +29,7 @@ fn build(storage: &TokenStorage) -> (FieldDataset, Vocab) {
 }
 
 fn limited(max_bytes: u64) -> TokenStorage {
-    TokenStorage { max_bytes: Some(max_bytes), folder: None }
+    TokenStorage { max_bytes: Some(max_bytes), dir: None }
 }
 
 /// All that a training run sees of a data set.
@@ -54,9 +54,9 @@ fn content(data: &FieldDataset) -> (u64, Vec<Vec<u32>>, usize, Vec<String>) {
 fn a_data_set_is_the_same_in_memory_and_in_a_file() {
     let (in_memory, vocab) = build(&TokenStorage::default());
     assert!(!in_memory.is_on_disk());
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     for max_bytes in [0, 1, 10_000, 4 * in_memory.n_tokens() as u64 - 1] {
-        let storage = TokenStorage { max_bytes: Some(max_bytes), folder: Some(folder.path().to_owned()) };
+        let storage = TokenStorage { max_bytes: Some(max_bytes), dir: Some(dir.path().to_owned()) };
         let (on_disk, same_vocab) = build(&storage);
         assert!(on_disk.is_on_disk(), "{max_bytes}");
         assert_eq!(vocab.fingerprint(), same_vocab.fingerprint());
@@ -64,11 +64,7 @@ fn a_data_set_is_the_same_in_memory_and_in_a_file() {
         let again =
             FieldDataset::from_records_in(given(), &tokenizer(), &vocab, in_memory.domains(), &storage);
         assert!(content(&again.unwrap()) == content(&in_memory), "{max_bytes}");
-        assert_eq!(
-            folder.path().read_dir().unwrap().count(),
-            0,
-            "the file has no name, and ends with the data"
-        );
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0, "the file has no name, and ends with the data");
     }
     assert!(!build(&limited(4 * in_memory.n_tokens() as u64)).0.is_on_disk());
 }
@@ -76,8 +72,8 @@ fn a_data_set_is_the_same_in_memory_and_in_a_file() {
 #[test]
 fn a_saved_data_set_comes_back_in_memory_and_in_a_file() {
     let (data, _) = build(&TokenStorage::default());
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("train");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train");
     data.save(&path).unwrap();
     let in_memory = FieldDataset::load(&path, &TokenStorage::default()).unwrap();
     let on_disk = FieldDataset::load(&path, &limited(100)).unwrap();
@@ -85,17 +81,15 @@ fn a_saved_data_set_comes_back_in_memory_and_in_a_file() {
     assert!(content(&in_memory) == content(&data));
     assert!(content(&on_disk) == content(&data));
     // From a file to another.
-    on_disk.save(folder.path().join("again")).unwrap();
-    assert!(
-        content(&FieldDataset::load(folder.path().join("again"), &limited(0)).unwrap()) == content(&data)
-    );
+    on_disk.save(dir.path().join("again")).unwrap();
+    assert!(content(&FieldDataset::load(dir.path().join("again"), &limited(0)).unwrap()) == content(&data));
 }
 
 #[test]
 fn corrupted_files_are_not_loaded() {
     let (data, _) = build(&TokenStorage::default());
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("train");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train");
     let check = |change: &dyn Fn(), part: &str| {
         data.save(&path).unwrap();
         change();
@@ -126,8 +120,8 @@ fn corrupted_files_are_not_loaded() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_named() {
-    let storage = TokenStorage { max_bytes: Some(10), folder: Some("/no/such/folder".into()) };
+fn a_dir_that_cannot_be_written_to_is_named() {
+    let storage = TokenStorage { max_bytes: Some(10), dir: Some("/no/such/directory".into()) };
     let result = FieldDataset::build_in(given(), &tokenizer(), &VocabOptions::default(), &storage);
-    assert!(result.unwrap_err().to_string().contains("/no/such/folder"));
+    assert!(result.unwrap_err().to_string().contains("/no/such/directory"));
 }

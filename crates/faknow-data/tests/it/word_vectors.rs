@@ -3,7 +3,7 @@
 use faknow_data::text::load_vectors;
 use tch::{Kind, Tensor};
 
-use crate::support::{Folder, vocab};
+use crate::support::{Dir, vocab};
 
 /// A binary file of word2vec; some writers end each vector by a line feed.
 fn binary(vectors: &[(&str, [f32; 2])], line_feed: bool) -> Vec<u8> {
@@ -18,7 +18,7 @@ fn binary(vectors: &[(&str, [f32; 2])], line_feed: bool) -> Vec<u8> {
 
 #[test]
 fn word_vectors_are_read_from_all_formats() {
-    let folder = Folder::new();
+    let dir = Dir::new();
     let vocab = vocab("cat cat cat dog dog ox");
     let expected = [("cat", [1.0, -2.0]), ("bird", [9.0, 9.0]), ("dog", [0.5, 0.25])];
     let text = "cat 1 -2.0\nbird 9 9\ndog 5e-1 .25\n";
@@ -33,7 +33,7 @@ fn word_vectors_are_read_from_all_formats() {
         ("blanks.txt", format!("{text}. . 1 1\nat a@b.c 1 1\n").into_bytes()),
         ("bytes.txt", [text.as_bytes(), b"\xff\xfe 1 1\n"].concat()),
     ] {
-        let path = folder.file(name, content);
+        let path = dir.file(name, content);
         for dim in [None, Some(2)] {
             let vectors = load_vectors(&path, &vocab, dim, 7).unwrap();
             assert_eq!((vectors.found, vectors.missing), (2, 2), "{name}");
@@ -47,11 +47,11 @@ fn word_vectors_are_read_from_all_formats() {
 
 #[test]
 fn missing_vectors_are_seeded_and_of_the_same_deviation() {
-    let folder = Folder::new();
+    let dir = Dir::new();
     let words: Vec<String> = (0..2000).map(|i| format!("w{i}")).collect();
     let vocab = vocab(&words.join(" "));
     let file: String = (0..10).map(|i| format!("w{i} {} -0.5 0.5 {}\n", i % 2, 1 - i % 2)).collect();
-    let path = folder.file("v.txt", file);
+    let path = dir.file("v.txt", file);
     let load = |seed| load_vectors(&path, &vocab, None, seed).unwrap();
     let (first, again, other) = (load(1), load(1), load(2));
     assert_eq!(first.tensor, again.tensor);
@@ -69,11 +69,11 @@ fn missing_vectors_are_seeded_and_of_the_same_deviation() {
 
 #[test]
 fn broken_word_vectors_are_refused() {
-    let folder = Folder::new();
+    let dir = Dir::new();
     let vocab = vocab("cat dog");
     let check = |name: &str, content: &[u8], dim, expected: &str| {
-        let path = folder.file(name, content);
-        assert_eq!(folder.message(load_vectors(path, &vocab, dim, 0)), format!("{name}: {expected}"));
+        let path = dir.file(name, content);
+        assert_eq!(dir.message(load_vectors(path, &vocab, dim, 0)), format!("{name}: {expected}"));
     };
     let none = "no word of the vocabulary has a vector here: is it of another language, case or tokenizer?";
     check("v.txt", b"", None, "expected a word and its values on each line, got none");

@@ -1,7 +1,7 @@
 //! Golden numbers of scikit-learn (`metrics.json`) and of FaKnow's evaluator (`evaluator.json`).
 //!
-//! The copies beside this test always run. So do those in the folder that the environment variable
-//! `FAKNOW_GOLDEN` names, else in `golden` of the folder `FAKNOW_SHARED`, else of `../shared` beside the
+//! The copies beside this test always run. So do those in the directory that the environment variable
+//! `FAKNOW_GOLDEN` names, else in `golden` of the directory `FAKNOW_SHARED`, else of `../shared` beside the
 //! workspace.
 
 use std::env;
@@ -93,7 +93,7 @@ fn compare(what: &str, got: &Value, expected: &Value, tolerance: f64) {
     }
 }
 
-/// Runs a fixture from every folder that has it; `run` answers how many cases it compared.
+/// Runs a fixture from every directory that has it; `run` answers how many cases it compared.
 fn run_everywhere(file: &str, run: impl Fn(&Value) -> usize) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = here.join("tests/golden").join(file);
@@ -101,15 +101,15 @@ fn run_everywhere(file: &str, run: impl Fn(&Value) -> usize) {
     assert!(n_cases > 0, "{}: no cases", path.display());
     println!("{}: {n_cases} cases", path.display());
 
-    let folder = env::var_os("FAKNOW_GOLDEN").map(PathBuf::from).unwrap_or_else(|| {
+    let dir = env::var_os("FAKNOW_GOLDEN").map(PathBuf::from).unwrap_or_else(|| {
         let shared = env::var_os("FAKNOW_SHARED").map(PathBuf::from);
         shared.unwrap_or_else(|| here.join("../../../shared")).join("golden")
     });
-    let path = folder.join(file);
+    let path = dir.join(file);
     if path.is_file() {
         println!("{}: {} cases", path.display(), run(&read(&path)));
     } else {
-        println!("SKIPPED: there is no {}; set FAKNOW_GOLDEN to a folder that has it", path.display());
+        println!("SKIPPED: there is no {}; set FAKNOW_GOLDEN to a directory that has it", path.display());
     }
 }
 

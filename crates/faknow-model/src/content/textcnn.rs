@@ -11,7 +11,7 @@ use tch::nn::Path;
 use crate::layers::{Activation, Embedding, Linear, TextCnnLayer};
 use crate::{EmbeddingModel, Error, Mode, Model, Output, Result, loss};
 
-/// Hyper-parameters of [`TextCnn`]; the defaults are the paper's.
+/// Hyperparameters of [`TextCnn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextCnnConfig {
@@ -65,7 +65,7 @@ impl TextCnn {
     /// Creates a model over `vocab_size` words with random word vectors.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &TextCnnConfig, vocab_size: usize, n_classes: usize) -> Result<Self> {
         check(config, n_classes)?;
         let embedding =

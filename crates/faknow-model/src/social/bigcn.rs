@@ -15,7 +15,7 @@ use crate::layers::{
 };
 use crate::{Error, Mode, Model, Output, Result, loss};
 
-/// Hyper-parameters of [`BiGcn`]; the defaults are the paper's.
+/// Hyperparameters of [`BiGcn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BiGcnConfig {
@@ -60,7 +60,7 @@ impl BiGcn {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &BiGcnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let sizes = [("hidden_size", config.hidden_size), ("out_size", config.out_size)];
         check("BiGCN", &sizes, config.dropout, n_classes)?;

@@ -17,7 +17,7 @@ use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 /// The slope of the leaky ReLU for what is below 0.
 const SLOPE: f64 = 0.01;
 
-/// Hyper-parameters of [`Ebgcn`]; the defaults are the paper's.
+/// Hyperparameters of [`Ebgcn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EbgcnConfig {
@@ -33,7 +33,7 @@ pub struct EbgcnConfig {
     pub dropout: f64,
     /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
     pub drop_edge: f64,
-    /// Whether FaKnow's mistakes are made: an edge is classified by the nodes before its own, nothing is learnt of the
+    /// Whether FaKnow's mistakes are made: an edge is classified by the nodes before its own, nothing is learned of the
     /// distributions, there is no dropout, and a sigmoid stands before the softmax of the relations. Default false.
     pub faithful: bool,
 }
@@ -67,7 +67,7 @@ impl Ebgcn {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &EbgcnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let sizes = [
             ("hidden_size", config.hidden_size),

@@ -13,7 +13,7 @@ use super::check;
 use crate::layers::{GatConv, Graph, Linear, dropout, mean_pool};
 use crate::{Mode, Model, Output, Result, loss};
 
-/// Hyper-parameters of [`Gcnfn`]; the defaults are FaKnow's.
+/// Hyperparameters of [`Gcnfn`]; the defaults are FaKnow's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcnfnConfig {
@@ -43,7 +43,7 @@ impl Gcnfn {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &GcnfnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         check("GCNFN", &[("hidden_size", config.hidden_size)], config.dropout, n_classes)?;
         let encoder = GcnfnEncoder::new(path, n_features as i64, config.hidden_size)?;

@@ -1,4 +1,4 @@
-//! GNNCL: the tree is pooled twice into clusters that are learnt.
+//! GNNCL: the tree is pooled twice into clusters that are learned.
 //!
 //! Han, Karunasekera and Leckie, *Graph Neural Networks with Continual Learning for Fake News Detection from Social Media*,
 //! 2020: its detector, which is DiffPool (Ying et al., NeurIPS 2018). Edges go both ways.
@@ -13,7 +13,7 @@ use super::check;
 use crate::layers::{BatchNorm, DenseSageConv, Linear, diff_pool};
 use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 
-/// Hyper-parameters of [`Gnncl`]; the defaults are FaKnow's.
+/// Hyperparameters of [`Gnncl`]; the defaults are FaKnow's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GnnclConfig {
@@ -63,7 +63,7 @@ impl Gnncl {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &GnnclConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let sizes = [("max_nodes", config.max_nodes), ("hidden_size", config.hidden_size)];
         check("GNNCL", &sizes, 0.0, n_classes)?;

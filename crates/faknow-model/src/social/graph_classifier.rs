@@ -13,7 +13,7 @@ use super::check;
 use crate::layers::{GatConv, GcnConv, GcnPropagation, Graph, Linear, SageConv, dropout, max_pool};
 use crate::{Mode, Model, Output, Result, loss};
 
-/// Hyper-parameters of [`GraphClassifier`]; the defaults are the benchmark's.
+/// Hyperparameters of [`GraphClassifier`]; the defaults are the benchmark's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GraphClassifierConfig {
@@ -80,7 +80,7 @@ impl GraphClassifier {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
     pub fn new(
         path: &Path<'_>,
         kind: ConvKind,

@@ -11,7 +11,7 @@ use tch::nn::Path;
 use super::{TrustRdEncoder, TrustRdHead, check};
 use crate::{Error, Mode, Model, Output, Result};
 
-/// Hyper-parameters of [`TrustRd`] and of [`TrustRdPretraining`](super::TrustRdPretraining); the defaults are FaKnow's.
+/// Hyperparameters of [`TrustRd`] and of [`TrustRdPretraining`](super::TrustRdPretraining); the defaults are FaKnow's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustRdConfig {
@@ -89,7 +89,7 @@ impl TrustRd {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyper-parameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &TrustRdConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let head = TrustRdHead::new(path, config, config.embedding_size(), n_features, n_classes)?;
         let encoder = TrustRdEncoder::new(

@@ -35,7 +35,7 @@ impl TrustRdHead {
     /// Creates a classifier of trees whose nodes have an embedding of `embedding_size` and `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
     pub fn new(
         path: &Path<'_>,
         config: &TrustRdConfig,

@@ -43,7 +43,7 @@ impl TrustRdPretraining {
     /// Creates a stage for nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
     pub fn new(path: &Path<'_>, config: &TrustRdConfig, n_features: usize) -> Result<Self> {
         config.validate(2)?;
         let (n_features, hidden, width) = (n_features as i64, config.hidden_size, config.embedding_size());

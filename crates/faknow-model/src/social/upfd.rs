@@ -14,7 +14,7 @@ use super::graph_classifier::{Conv, ConvKind};
 use crate::layers::{Graph, Linear, NodeLinear, dropout, max_pool};
 use crate::{Mode, Model, Output, Result, loss};
 
-/// Hyper-parameters of [`Upfd`]; the defaults are the paper's.
+/// Hyperparameters of [`Upfd`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpfdConfig {
@@ -60,7 +60,7 @@ impl Upfd {
     /// Creates a model of nodes with `n_features` each.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyper-parameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
     pub fn new(
         path: &Path<'_>,
         kind: UpfdKind,

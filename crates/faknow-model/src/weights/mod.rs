@@ -29,7 +29,7 @@ const ZIP: &[u8] = b"PK\x03\x04";
 /// Writes all variables to `path`, whole or not at all: the file is written beside, synced and renamed.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// The directory cannot be written.
 pub fn save(vars: &VarStore, path: &Path) -> Result<()> {
     save_tensors(&snapshot(vars), path)
 }
@@ -37,7 +37,7 @@ pub fn save(vars: &VarStore, path: &Path) -> Result<()> {
 /// Writes named tensors to `path`, whole or not at all.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// The directory cannot be written.
 pub fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
     let layout = Layout::new(tensors)?;
     write_atomically(path, |file| layout.write(|bytes| file.write_all(bytes), io::Error::other))
@@ -151,13 +151,13 @@ mod tests {
 
     #[test]
     fn what_is_saved_is_loaded_to_the_bit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
         let (from, to) = (vars(&[3, 2]), vars(&[3, 2]));
         save(&from, &path).unwrap();
         load(&to, &path).unwrap();
         assert_eq!(from.variables()["a"], to.variables()["a"]);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside");
     }
 
     #[test]
@@ -176,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_file_a_foreign_file_and_an_absent_folder_are_errors() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.safetensors");
+    fn an_absent_file_a_foreign_file_and_an_absent_dir_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
         assert!(matches!(load(&vars(&[1]), &path), Err(Error::Io { .. })));
         std::fs::write(&path, "not weights").unwrap();
         assert!(matches!(load(&vars(&[1]), &path), Err(Error::Unreadable { .. })));
-        assert!(matches!(save(&vars(&[1]), &folder.path().join("no/x.safetensors")), Err(Error::Io { .. })));
+        assert!(matches!(save(&vars(&[1]), &dir.path().join("no/x.safetensors")), Err(Error::Io { .. })));
     }
 }

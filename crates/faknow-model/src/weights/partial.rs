@@ -65,8 +65,8 @@ pub struct Conversion {
 /// use tch::{Device, nn::VarStore};
 ///
 /// # fn main() -> faknow_model::Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("encoder.pth");
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("encoder.pth");
 /// let vars = VarStore::new(Device::Cpu);
 /// let _encoder = Linear::new(&(vars.root() / "encoder"), 4, 3)?;
 /// # weights::save(&vars, &path)?; // or in Python: torch.save(model.state_dict(), "encoder.pth")

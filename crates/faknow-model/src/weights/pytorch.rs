@@ -117,11 +117,11 @@ fn bytes(n_values: usize, kind: Kind) -> u64 {
     (n_values as u64).saturating_mul(kind.elt_size_in_bytes() as u64)
 }
 
-/// What `torch.save` wrote, as named entries below one folder.
+/// What `torch.save` wrote, as named entries below one directory.
 struct Archive<R> {
     zip: ZipArchive<R>,
     /// Of all entries' names, with the slash.
-    folder: String,
+    dir: String,
     big_endian: bool,
     /// Bytes that may yet be unpacked.
     allowance: u64,
@@ -132,16 +132,16 @@ impl<R: Read + Seek> Archive<R> {
         let length = reader.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
         let mut zip = ZipArchive::new(reader).map_err(damaged)?;
         zip.validate_header_consistency().map_err(damaged)?;
-        let folders: Vec<String> =
-            zip.file_names().flatten().filter_map(|name| folder(&name, "data.pkl")).collect();
-        let [folder] = &folders[..] else {
+        let dirs: Vec<String> =
+            zip.file_names().flatten().filter_map(|name| dir(&name, "data.pkl")).collect();
+        let [dir] = &dirs[..] else {
             return Err(format!(
                 "it is a zip archive with {} entries `data.pkl`, where torch.save writes one",
-                folders.len()
+                dirs.len()
             ));
         };
         let allowance = length.saturating_mul(MAX_GROWTH).max(MIN_ALLOWANCE);
-        let mut archive = Self { folder: folder.clone(), zip, big_endian: false, allowance };
+        let mut archive = Self { dir: dir.clone(), zip, big_endian: false, allowance };
         if archive.has("constants.pkl") {
             return Err("refused: a TorchScript program; in Python, save its weights: \
                         torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
@@ -158,12 +158,12 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.zip.index_for_name(&format!("{}{name}", self.folder)).is_some()
+        self.zip.index_for_name(&format!("{}{name}", self.dir)).is_some()
     }
 
     /// The bytes of an entry, which must be `expected` if that is known.
     fn read(&mut self, name: &str, expected: Option<u64>) -> Result<Vec<u8>, String> {
-        let full_name = format!("{}{name}", self.folder);
+        let full_name = format!("{}{name}", self.dir);
         let in_entry = |reason: String| format!("its entry `{full_name}`: {reason}");
         let entry = self.zip.by_name(&full_name).map_err(|error| in_entry(error.to_string()))?;
         let n_bytes = entry.size();
@@ -195,10 +195,10 @@ impl<R: Read + Seek> Archive<R> {
     }
 }
 
-/// The folder of an entry of this name, with its slash.
-fn folder(entry: &str, name: &str) -> Option<String> {
-    let folder = entry.strip_suffix(name)?;
-    (folder.is_empty() || folder.ends_with('/')).then(|| folder.to_owned())
+/// The directory of an entry of this name, with its slash.
+fn dir(entry: &str, name: &str) -> Option<String> {
+    let dir = entry.strip_suffix(name)?;
+    (dir.is_empty() || dir.ends_with('/')).then(|| dir.to_owned())
 }
 
 fn damaged(error: zip::result::ZipError) -> String {

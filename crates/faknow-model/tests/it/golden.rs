@@ -1,6 +1,6 @@
-//! Equality with PyTorch: every case of a golden folder whose module is here, in f64 and in f32.
+//! Equality with PyTorch: every case of a golden directory whose module is here, in f64 and in f32.
 //!
-//! All sizes come from the folder's `manifest.json`; nothing about a particular file is built in.
+//! All sizes come from the directory's `manifest.json`; nothing about a particular file is built in.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ pub(crate) type Tensors = BTreeMap<String, Tensor>;
 #[test]
 fn golden_cases_match_pytorch() {
     let mut n_ran = 0;
-    for folder in folders() {
-        let manifest = read_manifest(&folder);
+    for dir in dirs() {
+        let manifest = read_manifest(&dir);
         let (mut ran, mut without_module) = (Vec::new(), Vec::new());
         for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
             if case["module"] == "trustrd_ib_loss" {
-                let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+                let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
                 golden_trustrd::check_loss(case, &tensors);
                 ran.push(name.as_str());
                 continue;
@@ -36,7 +36,7 @@ fn golden_cases_match_pytorch() {
                 }
                 continue;
             };
-            let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+            let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
                 check(name, case, &tensors, kind, build);
                 if tensors.contains_key("in.batch") {
@@ -46,12 +46,12 @@ fn golden_cases_match_pytorch() {
             }
             ran.push(name.as_str());
         }
-        println!("golden {}: {} cases ran in f64 and f32: {}", folder.display(), ran.len(), ran.join(", "));
-        println!("golden {}: no module here yet: {}", folder.display(), without_module.join(", "));
+        println!("golden {}: {} cases ran in f64 and f32: {}", dir.display(), ran.len(), ran.join(", "));
+        println!("golden {}: no module here yet: {}", dir.display(), without_module.join(", "));
         n_ran += ran.len();
     }
     if n_ran == 0 {
-        println!("SKIPPED: no case of these folders has a module here");
+        println!("SKIPPED: no case of these directories has a module here");
     }
     assert!(n_ran > 0 || std::env::var_os("FAKNOW_GOLDEN").is_some(), "no case ran");
 }
@@ -112,7 +112,7 @@ pub(crate) fn load_parameters(vars: &VarStore, inputs: &Tensors) {
     weights::restore(vars, &parameters, Path::new("fixture")).unwrap();
 }
 
-/// Builds, runs and compares one case; the tolerances are those of the golden folder's README.
+/// Builds, runs and compares one case; the tolerances are those of the golden directory's README.
 fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) {
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(kind);
@@ -185,10 +185,10 @@ fn largest(t: &Tensor) -> f64 {
     t.abs().max().double_value(&[])
 }
 
-/// `FAKNOW_GOLDEN`, or the shared golden folder and its second set; without either, the files in this crate.
-fn folders() -> Vec<PathBuf> {
-    if let Some(folder) = std::env::var_os("FAKNOW_GOLDEN") {
-        return vec![folder.into()];
+/// `FAKNOW_GOLDEN`, or the shared golden directory and its second set; without either, the files in this crate.
+fn dirs() -> Vec<PathBuf> {
+    if let Some(dir) = std::env::var_os("FAKNOW_GOLDEN") {
+        return vec![dir.into()];
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared =
@@ -204,8 +204,8 @@ fn folders() -> Vec<PathBuf> {
     vec![here.join("tests/golden")]
 }
 
-fn read_manifest(folder: &Path) -> Value {
-    let path = folder.join("manifest.json");
+fn read_manifest(dir: &Path) -> Value {
+    let path = dir.join("manifest.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -21,8 +21,8 @@ pub(crate) fn archive(entries: &[(&str, &[u8])], packed: CompressionMethod) -> V
 }
 
 /// What `read` makes of these bytes.
-pub(crate) fn read(bytes: &[u8], folder: &Path) -> Result<BTreeMap<String, Tensor>, String> {
-    let path = folder.join("model.pt");
+pub(crate) fn read(bytes: &[u8], dir: &Path) -> Result<BTreeMap<String, Tensor>, String> {
+    let path = dir.join("model.pt");
     std::fs::write(&path, bytes).unwrap();
     weights::read(&path).map_err(|error| match error {
         Error::Unreadable { reason, .. } => reason,
@@ -75,11 +75,11 @@ const STORED: CompressionMethod = CompressionMethod::Stored;
 
 #[test]
 fn the_state_dict_of_a_checkpoint_is_found_under_the_usual_keys() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let one = 1.5_f32.to_le_bytes();
     let storages = [("data/0", &one[..]), ("data/1", &one)];
     let names = |root: Vec<u8>| {
-        read(&save(root, &storages, STORED), folder.path())
+        read(&save(root, &storages, STORED), dir.path())
             .map(|tensors| tensors.into_keys().collect::<Vec<_>>())
     };
     let weights = || dict(&[("w", floats("0", 1))]);
@@ -113,9 +113,9 @@ fn the_state_dict_of_a_checkpoint_is_found_under_the_usual_keys() {
 
 #[test]
 fn storages_must_be_what_the_pickle_says() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let check = |root: Vec<u8>, storages: &[(&str, &[u8])], says: &str| {
-        let error = read(&save(root, storages, STORED), folder.path()).unwrap_err();
+        let error = read(&save(root, storages, STORED), dir.path()).unwrap_err();
         assert!(error.contains(says), "{error}");
     };
     let w = |value: Vec<u8>| dict(&[("w", value)]);
@@ -136,10 +136,10 @@ fn storages_must_be_what_the_pickle_says() {
 
 #[test]
 fn a_small_file_cannot_ask_for_much_memory() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let check = |bytes: Vec<u8>, says: &str| {
         assert!(bytes.len() < 1 << 18, "{} bytes", bytes.len());
-        let error = read(&bytes, folder.path()).unwrap_err();
+        let error = read(&bytes, dir.path()).unwrap_err();
         assert!(error.contains(says), "{error}");
     };
     // One value, seen two thousand million times.
@@ -155,5 +155,5 @@ fn a_small_file_cannot_ask_for_much_memory() {
     check(archive(&[("data.pkl", &zeros)], packed), "`archive/data.pkl`: expected at most 16777216 bytes");
     // A tensor of no values may have any other size.
     let root = dict(&[("w", vector("Float", "0", 0, 0, 1))]);
-    assert_eq!(read(&save(root, &[("data/0", &[])], STORED), folder.path()).unwrap()["w"].size(), [0]);
+    assert_eq!(read(&save(root, &[("data/0", &[])], STORED), dir.path()).unwrap()["w"].size(), [0]);
 }

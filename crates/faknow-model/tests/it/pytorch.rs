@@ -137,7 +137,7 @@ fn entries(name: &str) -> Vec<(String, Vec<u8>)> {
 /// Whatever happens to the bytes of a file, what is still read are its own tensors: the checksums tell.
 #[test]
 fn thousands_of_damaged_files_are_refused_or_read_as_they_were() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(1);
     let (mut n_refused, mut n_read) = (0, 0);
     for name in ["protocol_2.pt", "deflated.pt", "big_endian.pt", "views.pt"] {
@@ -154,7 +154,7 @@ fn thousands_of_damaged_files_are_refused_or_read_as_they_were() {
                     bytes.copy_within(from..from + n, to);
                 }
             }
-            match read(&bytes, folder.path()) {
+            match read(&bytes, dir.path()) {
                 Ok(tensors) => {
                     assert_same(name, &tensors, &expected);
                     n_read += 1;
@@ -169,7 +169,7 @@ fn thousands_of_damaged_files_are_refused_or_read_as_they_were() {
 /// The checksums are right, the pickle is not: an error or tensors within their storages, never a panic.
 #[test]
 fn thousands_of_damaged_pickles_are_no_panic() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(2);
     let (mut n_refused, mut n_read) = (0, 0);
     for name in ["protocol_2.pt", "protocol_5.pt", "views.pt", "normed.pt"] {
@@ -189,7 +189,7 @@ fn thousands_of_damaged_pickles_are_no_panic() {
                 .iter()
                 .map(|(name, bytes)| (name.as_str(), if name == "data.pkl" { &changed } else { &bytes[..] }))
                 .collect();
-            match read(&archive(&entries, CompressionMethod::Stored), folder.path()) {
+            match read(&archive(&entries, CompressionMethod::Stored), dir.path()) {
                 Ok(_) => n_read += 1,
                 Err(_) => n_refused += 1,
             }
@@ -200,7 +200,7 @@ fn thousands_of_damaged_pickles_are_no_panic() {
 
 #[test]
 fn an_archive_that_is_not_as_it_should_be_is_named_with_what_is_wrong() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let entries = entries("protocol_2.pt");
     // One entry has other bytes, or is left out.
     let check = |entry: &str, bytes: Option<&[u8]>, says: &str| {
@@ -208,7 +208,7 @@ fn an_archive_that_is_not_as_it_should_be_is_named_with_what_is_wrong() {
         let mut changed: Vec<(&str, &[u8])> =
             others.map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
         changed.extend(bytes.map(|bytes| (entry, bytes)));
-        let error = read(&archive(&changed, CompressionMethod::Stored), folder.path()).unwrap_err();
+        let error = read(&archive(&changed, CompressionMethod::Stored), dir.path()).unwrap_err();
         assert!(error.contains(says), "{error}");
     };
     check("data.pkl", None, "a zip archive with 0 entries `data.pkl`, where torch.save writes one");

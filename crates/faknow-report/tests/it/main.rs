@@ -1,4 +1,4 @@
-//! Pages of run folders.
+//! Pages of run directories.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
@@ -24,11 +24,11 @@ fn judged(shift: f64) -> Judged {
     }
 }
 
-/// A folder as a run leaves it.
-fn run_folder(folder: &Path, seed: u64, shift: f64) {
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("config.toml"), format!("seed = {seed}\n[model]\nname = \"textcnn\"\n")).unwrap();
-    fs::write(folder.join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"end\"}}\n")).unwrap();
+/// A directory as a run leaves it.
+fn run_dir(dir: &Path, seed: u64, shift: f64) {
+    fs::create_dir_all(dir).unwrap();
+    fs::write(dir.join("config.toml"), format!("seed = {seed}\n[model]\nname = \"textcnn\"\n")).unwrap();
+    fs::write(dir.join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"end\"}}\n")).unwrap();
     let facts = Facts {
         model: "textcnn".into(),
         classes: vec!["real".into(), "fa,\"ke".into()],
@@ -37,7 +37,7 @@ fn run_folder(folder: &Path, seed: u64, shift: f64) {
         profile: vec![("forward".into(), 1.0), ("data".into(), 0.0)],
         ..Facts::default()
     };
-    fs::write(folder.join("summary.json"), serde_json::to_string(&facts).unwrap()).unwrap();
+    fs::write(dir.join("summary.json"), serde_json::to_string(&facts).unwrap()).unwrap();
     let part = |name: &str, contribution| MistakePart { name: name.into(), contribution };
     let mistake = Mistake {
         row: 3,
@@ -49,17 +49,17 @@ fn run_folder(folder: &Path, seed: u64, shift: f64) {
         n_parts: 2,
         parts: vec![part("<script>alert(1)</script>", 0.5), part("rain", -0.1)],
     };
-    fs::write(folder.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
-    judged(shift).write(&folder.join(TEST_ROWS)).unwrap();
+    fs::write(dir.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
+    judged(shift).write(&dir.join(TEST_ROWS)).unwrap();
 }
 
 #[test]
-fn judgements_survive_their_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("deep/test.csv");
+fn judgments_survive_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/test.csv");
     judged(0.1).write(&path).unwrap();
     assert_eq!(Judged::read(&path).unwrap().unwrap(), judged(0.1));
-    assert_eq!(Judged::read(&folder.path().join("none.csv")).unwrap(), None);
+    assert_eq!(Judged::read(&dir.path().join("none.csv")).unwrap(), None);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
     let cases = [
@@ -80,9 +80,9 @@ fn judgements_survive_their_file() {
 
 #[test]
 fn a_page_tells_all_that_is_there_and_nothing_runs_in_it() {
-    let folder = tempfile::tempdir().unwrap();
-    run_folder(&folder.path().join("a"), 1, 0.1);
-    let page = render(&[Run::read(&folder.path().join("a")).unwrap()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    run_dir(&dir.path().join("a"), 1, 0.1);
+    let page = render(&[Run::read(&dir.path().join("a")).unwrap()]).unwrap();
     let parts = [
         "<h1>a</h1>",
         "Validation metrics",
@@ -107,15 +107,15 @@ fn a_page_tells_all_that_is_there_and_nothing_runs_in_it() {
 
 #[test]
 fn several_runs_are_compared() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     for (name, seed, shift) in [("a", 1, 0.0), ("b", 2, 0.12), ("c", 3, 0.0)] {
-        run_folder(&folder.path().join(name), seed, shift);
+        run_dir(&dir.path().join(name), seed, shift);
     }
     // Tested on other samples.
     let mut other = judged(0.0);
     other.predictions = other.predictions.resampled(&(1..60).collect::<Vec<_>>()).unwrap();
-    other.write(&folder.path().join("c").join(TEST_ROWS)).unwrap();
-    let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&folder.path().join(name)).unwrap()).into();
+    other.write(&dir.path().join("c").join(TEST_ROWS)).unwrap();
+    let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&dir.path().join(name)).unwrap()).into();
     let page = render(&runs).unwrap();
     assert!(page.contains("McNemar") && page.contains("“a” has the highest test accuracy"), "no test");
     assert!(page.contains("pair by pair: c."), "other samples are said to be so");
@@ -125,10 +125,10 @@ fn several_runs_are_compared() {
 
 #[test]
 fn a_run_that_is_at_work_or_was_cut_off_has_a_page_too() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("config.toml"), "seed = 1\n").unwrap();
-    fs::write(folder.path().join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"ep")).unwrap();
-    let run = Run::read(folder.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.toml"), "seed = 1\n").unwrap();
+    fs::write(dir.path().join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"ep")).unwrap();
+    let run = Run::read(dir.path()).unwrap();
     assert_eq!(run.epochs.len(), 1, "a line that was cut off is left out");
     let page = render(&[run]).unwrap();
     assert!(page.contains("has no <code>summary.json</code>") && page.contains("was not tested"), "{page}");
@@ -136,17 +136,17 @@ fn a_run_that_is_at_work_or_was_cut_off_has_a_page_too() {
 
 #[test]
 fn what_is_no_run_or_damaged_is_named() {
-    let folder: TempDir = tempfile::tempdir().unwrap();
+    let dir: TempDir = tempfile::tempdir().unwrap();
     let says = |expected: &str| {
-        let error = Run::read(folder.path()).unwrap_err().to_string();
+        let error = Run::read(dir.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
-    says("not a run folder: `config.toml` is not there");
-    assert!(Run::read(&folder.path().join("none")).unwrap_err().to_string().contains("no such folder"));
-    run_folder(folder.path(), 1, 0.0);
-    fs::write(folder.path().join("history.jsonl"), format!("{{]\n{EPOCH}\n")).unwrap();
+    says("not a run directory: `config.toml` is not there");
+    assert!(Run::read(&dir.path().join("none")).unwrap_err().to_string().contains("no such directory"));
+    run_dir(dir.path(), 1, 0.0);
+    fs::write(dir.path().join("history.jsonl"), format!("{{]\n{EPOCH}\n")).unwrap();
     says("history.jsonl: the file is damaged: line 1:");
-    fs::write(folder.path().join("history.jsonl"), "").unwrap();
-    fs::write(folder.path().join("summary.json"), "[").unwrap();
+    fs::write(dir.path().join("history.jsonl"), "").unwrap();
+    fs::write(dir.path().join("summary.json"), "[").unwrap();
     says("summary.json: the file is damaged");
 }

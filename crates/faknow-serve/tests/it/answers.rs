@@ -1,4 +1,4 @@
-//! Each endpoint, and judgements that are those of the detector.
+//! Each endpoint, and judgments that are those of the detector.
 
 use std::collections::BTreeSet;
 
@@ -153,7 +153,7 @@ fn the_document_has_every_route_and_every_status() {
             }
         }
     }
-    // Every status that the source can refuse a judgement with is in the document.
+    // Every status that the source can refuse a judgment with is in the document.
     let told = paths["/v1/predict"]["post"]["responses"].as_object().unwrap();
     let names = [
         ("BAD_REQUEST", "400"),

@@ -85,7 +85,7 @@ fn requests_of_several_texts_are_never_cut() {
 }
 
 #[test]
-fn concurrent_judgements_are_those_of_the_detector() {
+fn concurrent_judgments_are_those_of_the_detector() {
     let (served, detector) = detectors();
     let server = Running::of(served);
     let texts = texts(60);

@@ -29,16 +29,16 @@ pub(crate) fn texts(n: usize) -> Vec<String> {
 }
 
 fn trained(file: &str, content: &str, settings: &[&str]) -> (tempfile::TempDir, Detector) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(file);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(file);
     std::fs::write(&path, content).unwrap();
     let common = ["device=cpu", "threads=1", "trainer.epochs=2", "loader.batch_size=10", "loader.workers=0"];
     let mut config = Config::default().set_all(&[&common, settings].concat()).unwrap();
     config.data.train = Some(path);
-    let run = folder.path().join("run");
+    let run = dir.path().join("run");
     train(&config, || RunDir::create(&run), Callbacks::default()).unwrap();
     let detector = Detector::load(&run, Device::Cpu).unwrap();
-    (folder, detector)
+    (dir, detector)
 }
 
 /// A detector of texts; two of them loaded from one run, since a server takes its own.
@@ -49,8 +49,8 @@ pub(crate) fn detectors() -> (Detector, Detector) {
         .map(|(i, text)| format!("{text},{}\n", ["real", "fake"][i % 2]))
         .collect();
     let settings = ["model.embedding_size=8", "model.n_filters=4"];
-    let (folder, detector) = trained("train.csv", &format!("text,label\n{rows}"), &settings);
-    (detector, Detector::load(&folder.path().join("run"), Device::Cpu).unwrap())
+    let (dir, detector) = trained("train.csv", &format!("text,label\n{rows}"), &settings);
+    (detector, Detector::load(&dir.path().join("run"), Device::Cpu).unwrap())
 }
 
 /// A tree of two posts, as JSON has it.
@@ -67,8 +67,8 @@ pub(crate) fn tree(id: usize) -> Value {
 pub(crate) fn tree_detectors() -> (Detector, Detector) {
     let lines: String = (0..40).map(|id| tree(id).to_string() + "\n").collect();
     let settings = ["model.name=upfd-gcn", "data.classes=[\"true\", \"false\"]"];
-    let (folder, detector) = trained("train.jsonl", &lines, &settings);
-    (detector, Detector::load(&folder.path().join("run"), Device::Cpu).unwrap())
+    let (dir, detector) = trained("train.jsonl", &lines, &settings);
+    (detector, Detector::load(&dir.path().join("run"), Device::Cpu).unwrap())
 }
 
 /// A judge whose label is the text itself, after it did what a test wants with the batch.

@@ -134,27 +134,27 @@ mod tests {
 
     #[test]
     fn a_save_that_waits_is_replaced_and_started_only_when_asked() {
-        let folder = tempfile::tempdir().unwrap();
-        let step = || CheckpointStore::new(folder.path()).verify(LAST).unwrap().step;
+        let dir = tempfile::tempdir().unwrap();
+        let step = || CheckpointStore::new(dir.path()).verify(LAST).unwrap().step;
         let mut background = Background::default();
-        (1..=3).for_each(|number| background.push(save(folder.path(), number)).unwrap());
+        (1..=3).for_each(|number| background.push(save(dir.path(), number)).unwrap());
         assert_eq!(background.waiting().map(|id| id.step), Some(3));
         assert_eq!((background.finish_writing().unwrap(), step()), (&[LAST][..], 1));
         assert!(background.is_busy() && !background.has_written());
         background.start_waiting().unwrap();
         assert_eq!((background.finish_writing().unwrap(), step()), (&[LAST][..], 3));
         assert!(!background.is_busy());
-        background.push(save(folder.path(), 4)).unwrap();
+        background.push(save(dir.path(), 4)).unwrap();
         drop(background);
         assert_eq!(step(), 4);
     }
 
     #[test]
     fn an_error_of_writing_is_that_of_the_save() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("checkpoints"), "in the way").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("checkpoints"), "in the way").unwrap();
         let mut background = Background::default();
-        background.push(save(folder.path(), 1)).unwrap();
+        background.push(save(dir.path(), 1)).unwrap();
         let error = background.finish_writing().unwrap_err();
         assert!(matches!(error, Error::Checkpoint(CheckpointError::Io { .. })), "{error}");
         assert!(!background.is_busy());

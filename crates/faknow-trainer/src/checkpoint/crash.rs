@@ -55,8 +55,8 @@ fn under<T>(trouble: Trouble, act: impl FnOnce() -> T) -> (T, Vec<(Step, PathBuf
     (result, PLAN.take().log)
 }
 
-/// Syncs cost nothing where the folder is in memory.
-fn folder() -> tempfile::TempDir {
+/// Syncs cost nothing where the directory is in memory.
+fn dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
@@ -101,7 +101,7 @@ fn state(store: &CheckpointStore) -> State {
     NAMES.into_iter().filter_map(|name| Some((name, id_of(store, name)?))).collect()
 }
 
-/// The folders below the store, hidden ones too.
+/// The directories below the store, hidden ones too.
 fn names(store: &CheckpointStore) -> BTreeSet<String> {
     let entries = fs::read_dir(&store.dir).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -218,8 +218,8 @@ fn a_kill_or_a_loss_of_power_at_any_step_leaves_the_former_checkpoints_or_the_ne
     let mut n_kills = 0;
     for (history, act) in cases() {
         for (at, power) in (0..).flat_map(|at| [(at, false), (at, true)]) {
-            let folder = folder();
-            let store = CheckpointStore::new(folder.path());
+            let dir = dir();
+            let store = CheckpointStore::new(dir.path());
             history.iter().for_each(|act| act.on(&store).unwrap());
             let former = state(&store);
             let new = act.on_model(&former).unwrap();
@@ -261,8 +261,8 @@ fn a_step_that_fails_is_an_error_with_its_path_and_the_former_checkpoints_stay()
     let mut seen = BTreeSet::new();
     for (history, act) in cases() {
         for at in 0.. {
-            let folder = folder();
-            let store = CheckpointStore::new(folder.path());
+            let dir = dir();
+            let store = CheckpointStore::new(dir.path());
             history.iter().for_each(|act| act.on(&store).unwrap());
             let former = state(&store);
             let new = act.on_model(&former).unwrap();
@@ -276,7 +276,7 @@ fn a_step_that_fails_is_an_error_with_its_path_and_the_former_checkpoints_stay()
                     let CheckpointError::Io { path, source, fallback } = &error else {
                         panic!("{context}: {error}")
                     };
-                    assert!(path.starts_with(folder.path()), "{context}: {error}");
+                    assert!(path.starts_with(dir.path()), "{context}: {error}");
                     assert_eq!(source.kind(), ErrorKind::StorageFull, "{context}");
                     assert_eq!(fallback.is_some(), !left.is_empty(), "{context}: {error}");
                     assert!(names(&store).iter().all(|name| !name.starts_with(".tmp-")), "{context}");
@@ -298,8 +298,8 @@ fn a_step_that_fails_is_an_error_with_its_path_and_the_former_checkpoints_stay()
 
 #[test]
 fn everything_is_on_the_disk_before_it_is_published_and_that_before_the_former_one_goes() {
-    let folder = folder();
-    let store = CheckpointStore::new(folder.path());
+    let dir = dir();
+    let store = CheckpointStore::new(dir.path());
     let first = |log: &[(Step, PathBuf)], step: Step| log.iter().position(|(s, _)| *s == step).unwrap();
     store.save("last", &content(1)).unwrap();
     let (result, log) = under(Trouble::None, || store.save("last", &content(2)));
@@ -310,12 +310,12 @@ fn everything_is_on_the_disk_before_it_is_published_and_that_before_the_former_o
         assert!(last(Step::Write) < last(Step::Sync) && last(Step::Sync) < renames, "{path:?}");
     }
     assert_eq!(log.iter().filter(|(step, _)| *step == Step::Create).count(), 4);
-    assert_eq!(log[renames - 1], (Step::SyncFolder, store.dir.join(".tmp-last")));
+    assert_eq!(log[renames - 1], (Step::SyncDir, store.dir.join(".tmp-last")));
     let end: Vec<_> =
         log[renames..].iter().map(|(step, path)| (*step, path.strip_prefix(&store.dir).unwrap())).collect();
     assert_eq!(end[0], (Step::Rename, Path::new(".old-last")));
     assert_eq!(end[1], (Step::Rename, Path::new("last")));
-    assert_eq!(end[2], (Step::SyncFolder, Path::new("")));
+    assert_eq!(end[2], (Step::SyncDir, Path::new("")));
     assert!(end[3..].iter().all(|entry| *entry == (Step::Remove, Path::new(".old-last"))) && end.len() > 3);
 }
 
@@ -328,8 +328,8 @@ fn a_former_one_that_is_visibly_damaged_does_not_push_out_the_previous_one() {
         ("state.json", ""),
     ];
     for (file, damage) in cases {
-        let folder = folder();
-        let store = CheckpointStore::new(folder.path());
+        let dir = dir();
+        let store = CheckpointStore::new(dir.path());
         store.save("last", &content(1)).unwrap();
         store.save_keeping_previous("last", "previous", &content(2)).unwrap();
         fs::write(store.path("last").join(file), damage).unwrap();
@@ -343,8 +343,8 @@ fn any_sequence_of_changes_and_kills_does_what_it_says() {
     let (mut n_changes, mut n_kills) = (0, 0);
     for seed in 0..60 {
         let mut rng = Rng::from_parts(&[seed, 0x5ee]);
-        let folder = folder();
-        let store = CheckpointStore::new(folder.path());
+        let dir = dir();
+        let store = CheckpointStore::new(dir.path());
         let mut model = State::new();
         for id in 1..=25 {
             let act = Act::random(&mut rng, id);

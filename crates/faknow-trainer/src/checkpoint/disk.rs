@@ -34,11 +34,11 @@ pub(super) fn checksum(bytes: &[u8]) -> String {
 /// A kind of change; the tests stop before any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    MakeFolder,
+    MakeDir,
     Create,
     Write,
     Sync,
-    SyncFolder,
+    SyncDir,
     Link,
     Copy,
     Rename,
@@ -90,14 +90,14 @@ impl Sink {
     }
 }
 
-/// Makes a folder and its parents.
-pub(super) fn make_folder(path: &Path) -> Result<()> {
-    before(Step::MakeFolder, path).and_then(|()| fs::create_dir_all(path)).map_err(CheckpointError::io(path))
+/// Makes a directory and its parents.
+pub(super) fn make_dir(path: &Path) -> Result<()> {
+    before(Step::MakeDir, path).and_then(|()| fs::create_dir_all(path)).map_err(CheckpointError::io(path))
 }
 
-/// Flushes a folder's list of names to the disk.
-pub(super) fn sync_folder(path: &Path) -> Result<()> {
-    before(Step::SyncFolder, path).and_then(|()| sync_names(path)).map_err(CheckpointError::io(path))
+/// Flushes a directory's list of names to the disk.
+pub(super) fn sync_dir(path: &Path) -> Result<()> {
+    before(Step::SyncDir, path).and_then(|()| sync_names(path)).map_err(CheckpointError::io(path))
 }
 
 #[cfg(unix)]
@@ -105,7 +105,7 @@ fn sync_names(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Elsewhere a folder cannot be opened; the system keeps its names in order by itself.
+/// Elsewhere a directory cannot be opened; the system keeps its names in order by itself.
 #[cfg(not(unix))]
 fn sync_names(_: &Path) -> io::Result<()> {
     Ok(())
@@ -124,8 +124,8 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
     before(Step::Rename, to).and_then(|()| fs::rename(from, to)).map_err(CheckpointError::io(from))
 }
 
-/// Removes a folder and all in it, file by file; it may be gone already.
-pub(super) fn remove_folder(path: &Path) -> Result<()> {
+/// Removes a directory and all in it, file by file; it may be gone already.
+pub(super) fn remove_dir(path: &Path) -> Result<()> {
     #[cfg(test)]
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         before(Step::Remove, path)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A checkpoint that can be read, to resume from when another one cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackCheckpoint {
-    /// Its name, which is its folder's.
+    /// Its name, which is its directory's.
     pub name: String,
     /// The epoch that it was written in.
     pub epoch: usize,
@@ -27,28 +27,28 @@ impl fmt::Display for FallbackCheckpoint {
 #[non_exhaustive]
 pub enum CheckpointError {
     /// There is no checkpoint of that name.
-    #[error("there is no checkpoint {folder}{}", instead(fallback, ""), folder = folder.display())]
+    #[error("there is no checkpoint {dir}{}", instead(fallback, ""), dir = dir.display())]
     Missing {
         /// Where it would be.
-        folder: PathBuf,
+        dir: PathBuf,
         /// The newest good one.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A file of the checkpoint is not there.
-    #[error("checkpoint {folder} is incomplete: {file} is missing{}", instead(fallback, COPY), folder = folder.display())]
+    #[error("checkpoint {dir} is incomplete: {file} is missing{}", instead(fallback, COPY), dir = dir.display())]
     Incomplete {
         /// The checkpoint.
-        folder: PathBuf,
+        dir: PathBuf,
         /// The file's name.
         file: String,
         /// The newest good one.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A file of the checkpoint does not hold what was written to it.
-    #[error("checkpoint {folder} is corrupted: {file} {what}{}", instead(fallback, COPY), folder = folder.display())]
+    #[error("checkpoint {dir} is corrupted: {file} {what}{}", instead(fallback, COPY), dir = dir.display())]
     Corrupted {
         /// The checkpoint.
-        folder: PathBuf,
+        dir: PathBuf,
         /// The file's name.
         file: String,
         /// What is wrong with it.
@@ -57,10 +57,10 @@ pub enum CheckpointError {
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// Something else than a checkpoint of faknow is there; it is neither read nor overwritten.
-    #[error("not a faknow checkpoint: {folder}: {what}{}", instead(fallback, MOVE), folder = folder.display())]
+    #[error("not a faknow checkpoint: {dir}: {what}{}", instead(fallback, MOVE), dir = dir.display())]
     Foreign {
         /// What is there.
-        folder: PathBuf,
+        dir: PathBuf,
         /// How that shows.
         what: String,
         /// The newest good one.
@@ -68,12 +68,12 @@ pub enum CheckpointError {
     },
     /// A later version of faknow wrote the checkpoint.
     #[error(
-        "checkpoint {folder} has format {version}, written by {program}, but this program knows formats up to {known}: \
-         use that version of faknow{}", instead(fallback, ""), folder = folder.display()
+        "checkpoint {dir} has format {version}, written by {program}, but this program knows formats up to {known}: \
+         use that version of faknow{}", instead(fallback, ""), dir = dir.display()
     )]
     Newer {
         /// The checkpoint.
-        folder: PathBuf,
+        dir: PathBuf,
         /// Its format.
         version: u64,
         /// The newest format that this program knows.
@@ -85,12 +85,12 @@ pub enum CheckpointError {
     },
     /// An earlier version of faknow wrote the checkpoint.
     #[error(
-        "checkpoint {folder} has format {version}, written by {program}, but this program reads format {known}: resume \
-         with that version of faknow, or start a new run{}", instead(fallback, ""), folder = folder.display()
+        "checkpoint {dir} has format {version}, written by {program}, but this program reads format {known}: resume \
+         with that version of faknow, or start a new run{}", instead(fallback, ""), dir = dir.display()
     )]
     Older {
         /// The checkpoint.
-        folder: PathBuf,
+        dir: PathBuf,
         /// Its format.
         version: u64,
         /// The format that this program reads.
@@ -101,10 +101,10 @@ pub enum CheckpointError {
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// What was asked for cannot be a checkpoint; nothing was written.
-    #[error("checkpoint {folder} cannot be saved: {what}", folder = folder.display())]
+    #[error("checkpoint {dir} cannot be saved: {what}", dir = dir.display())]
     Unsavable {
         /// Where it would be.
-        folder: PathBuf,
+        dir: PathBuf,
         /// What is wrong and what would be right.
         what: String,
     },
@@ -117,10 +117,10 @@ pub enum CheckpointError {
         /// The name.
         name: String,
     },
-    /// The system could not read or write a file or folder.
+    /// The system could not read or write a file or directory.
     #[error("{path}: {source}{}", instead(fallback, ""), path = path.display())]
     Io {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         r#source: std::io::Error,
@@ -129,7 +129,7 @@ pub enum CheckpointError {
     },
 }
 
-const COPY: &str = "; restore it from a copy, or remove the folder";
+const COPY: &str = "; restore it from a copy, or remove the directory";
 const MOVE: &str = "; move it elsewhere, or use another name";
 
 fn instead(fallback: &Option<Box<FallbackCheckpoint>>, otherwise: &str) -> String {
@@ -146,21 +146,16 @@ impl CheckpointError {
         |source| Self::Io { path, source, fallback: None }
     }
 
-    pub(super) fn corrupted(folder: &Path, file: &str, what: impl Into<String>) -> Self {
-        Self::Corrupted {
-            folder: folder.to_path_buf(),
-            file: file.to_owned(),
-            what: what.into(),
-            fallback: None,
-        }
+    pub(super) fn corrupted(dir: &Path, file: &str, what: impl Into<String>) -> Self {
+        Self::Corrupted { dir: dir.to_path_buf(), file: file.to_owned(), what: what.into(), fallback: None }
     }
 
-    pub(super) fn foreign(folder: &Path, what: &str) -> Self {
-        Self::Foreign { folder: folder.to_path_buf(), what: what.to_owned(), fallback: None }
+    pub(super) fn foreign(dir: &Path, what: &str) -> Self {
+        Self::Foreign { dir: dir.to_path_buf(), what: what.to_owned(), fallback: None }
     }
 
-    pub(super) fn unsavable(folder: &Path, what: impl Into<String>) -> Self {
-        Self::Unsavable { folder: folder.to_path_buf(), what: what.into() }
+    pub(super) fn unsavable(dir: &Path, what: impl Into<String>) -> Self {
+        Self::Unsavable { dir: dir.to_path_buf(), what: what.into() }
     }
 
     /// The newest good other checkpoint, if one was looked for and found.

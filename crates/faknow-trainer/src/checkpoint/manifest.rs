@@ -40,39 +40,39 @@ impl Manifest {
         Self { format: FORMAT.into(), version: VERSION, program: PROGRAM.into(), info, files }
     }
 
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    pub(super) fn write(&self, dir: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self).map_err(|error| {
-            CheckpointError::unsavable(folder, format!("its info is not valid JSON: {error}"))
+            CheckpointError::unsavable(dir, format!("its info is not valid JSON: {error}"))
         })?;
-        let mut sink = Sink::create(folder.join(MANIFEST))?;
+        let mut sink = Sink::create(dir.join(MANIFEST))?;
         sink.write(seal(json.strip_suffix("\n}").unwrap_or(&json)).as_bytes())?;
         sink.finish().map(drop)
     }
 
-    /// Reads the manifest of a folder, and trusts it only if all of it is as it was written.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(MANIFEST);
+    /// Reads the manifest of a directory, and trusts it only if all of it is as it was written.
+    pub(super) fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(MANIFEST);
         let bytes = match fs::metadata(&path) {
             Ok(meta) if !meta.is_file() => {
-                return Err(CheckpointError::foreign(folder, "its manifest.json is not a regular file"));
+                return Err(CheckpointError::foreign(dir, "its manifest.json is not a regular file"));
             }
             Ok(meta) if meta.len() > MAX_BYTES => {
-                return Err(CheckpointError::corrupted(folder, MANIFEST, "is too large"));
+                return Err(CheckpointError::corrupted(dir, MANIFEST, "is too large"));
             }
             Ok(_) => fs::read(&path),
             Err(error) => Err(error),
         };
         match bytes {
-            Ok(bytes) => Self::parse(&bytes, folder),
+            Ok(bytes) => Self::parse(&bytes, dir),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                Err(without_manifest(folder))
+                Err(without_manifest(dir))
             }
             Err(error) => Err(CheckpointError::io(&path)(error)),
         }
     }
 
-    fn parse(bytes: &[u8], folder: &Path) -> Result<Self> {
-        let corrupted = |what: String| CheckpointError::corrupted(folder, MANIFEST, what);
+    fn parse(bytes: &[u8], dir: &Path) -> Result<Self> {
+        let corrupted = |what: String| CheckpointError::corrupted(dir, MANIFEST, what);
         let text = std::str::from_utf8(bytes).map_err(|_| corrupted("is not UTF-8".into()))?;
         let value: Value =
             serde_json::from_str(text).map_err(|error| corrupted(format!("is not valid JSON: {error}")))?;
@@ -80,18 +80,18 @@ impl Manifest {
         match text.strip_suffix(SEAL.1).and_then(|text| text.rsplit_once(SEAL.0)) {
             Some((body, sum)) if checksum(body.as_bytes()) == sum => {}
             None if !ours => {
-                return Err(CheckpointError::foreign(folder, "its manifest.json is another program's"));
+                return Err(CheckpointError::foreign(dir, "its manifest.json is another program's"));
             }
             _ => return Err(corrupted("differs from its own checksum".into())),
         }
         if !ours {
-            return Err(CheckpointError::foreign(folder, "its manifest.json names another format"));
+            return Err(CheckpointError::foreign(dir, "its manifest.json names another format"));
         }
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version > VERSION => {
                 let program = value.get("program").and_then(Value::as_str).unwrap_or("a later program");
                 return Err(CheckpointError::Newer {
-                    folder: folder.to_path_buf(),
+                    dir: dir.to_path_buf(),
                     version,
                     known: VERSION,
                     program: program.to_owned(),
@@ -102,7 +102,7 @@ impl Manifest {
             Some(version @ 1..VERSION) => {
                 let program = value.get("program").and_then(Value::as_str).unwrap_or("an earlier program");
                 return Err(CheckpointError::Older {
-                    folder: folder.to_path_buf(),
+                    dir: dir.to_path_buf(),
                     version,
                     known: VERSION,
                     program: program.to_owned(),
@@ -132,22 +132,22 @@ fn seal(body: &str) -> String {
     format!("{body}{}{}{}", SEAL.0, checksum(body.as_bytes()), SEAL.1)
 }
 
-fn without_manifest(folder: &Path) -> CheckpointError {
-    if fs::symlink_metadata(folder).is_err() {
-        return CheckpointError::Missing { folder: folder.to_path_buf(), fallback: None };
+fn without_manifest(dir: &Path) -> CheckpointError {
+    if fs::symlink_metadata(dir).is_err() {
+        return CheckpointError::Missing { dir: dir.to_path_buf(), fallback: None };
     }
-    if !folder.is_dir() {
-        return CheckpointError::foreign(folder, "it is not a directory");
+    if !dir.is_dir() {
+        return CheckpointError::foreign(dir, "it is not a directory");
     }
-    let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    if is_empty || folder.join(STATE).exists() {
+    let is_empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty || dir.join(STATE).exists() {
         return CheckpointError::Incomplete {
-            folder: folder.to_path_buf(),
+            dir: dir.to_path_buf(),
             file: MANIFEST.to_owned(),
             fallback: None,
         };
     }
-    CheckpointError::foreign(folder, "it has neither manifest.json nor state.json")
+    CheckpointError::foreign(dir, "it has neither manifest.json nor state.json")
 }
 
 /// The file of a group of tensors.

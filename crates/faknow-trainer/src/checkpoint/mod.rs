@@ -1,4 +1,4 @@
-//! Checkpoints: the complete state of a run in a folder, whole or not there at all.
+//! Checkpoints: the complete state of a run in a directory, whole or not there at all.
 //!
 //! # A checkpoint
 //!
@@ -15,15 +15,15 @@
 //!
 //! # Written so that nothing is lost
 //!
-//! A checkpoint is written to the hidden folder `.tmp-<name>`, each file and then the folder flushed to the disk,
-//! the manifest last. Only a complete `.tmp-<name>` is published, by renaming folders:
+//! A checkpoint is written to the hidden directory `.tmp-<name>`, each file and then the directory flushed to the disk,
+//! the manifest last. Only a complete `.tmp-<name>` is published, by renaming directories:
 //!
 //! | step | [`save`](CheckpointStore::save) | [`save_keeping_previous`](CheckpointStore::save_keeping_previous) |
 //! |---|---|---|
 //! | 1 | | `previous` becomes `.old-previous` |
 //! | 2 | `name` becomes `.old-name` | `name` becomes `previous` |
 //! | 3 | `.tmp-name` becomes `name` | `.tmp-name` becomes `name` |
-//! | 4 | the folder is flushed, `.old-name` is removed | the folder is flushed, `.old-previous` is removed |
+//! | 4 | the directory is flushed, `.old-name` is removed | the directory is flushed, `.old-previous` is removed |
 //!
 //! A step is left out where there is nothing to rename. A process that is killed, or a machine that loses power, at
 //! any point leaves one of these, and all of them read:

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::setting;
 
-/// Which checkpoints a run writes and keeps, below `checkpoints/` in its folder.
+/// Which checkpoints a run writes and keeps, below `checkpoints/` in its directory.
 ///
-/// | folder | what it holds |
+/// | directory | what it holds |
 /// |---|---|
 /// | `last` | the run as it stands, written `every` so often, whenever a better one is found, and at the end |
 /// | `previous` | what `last` held before, in case the disk damages `last` |

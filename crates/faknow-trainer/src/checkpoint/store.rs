@@ -35,7 +35,7 @@ impl CheckpointStore {
         Self { dir: run_dir.join("checkpoints") }
     }
 
-    /// The folder of a checkpoint, whether or not there is one.
+    /// The directory of a checkpoint, whether or not there is one.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -46,7 +46,7 @@ impl CheckpointStore {
     /// The disk cannot be written or is full, the name or the content cannot be saved, or something else than a
     /// checkpoint is in the way. The former checkpoint stays as it was.
     pub fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        self.put(name, None, |folder| write(checkpoint, folder, &self.path(name)))
+        self.put(name, None, |dir| write(checkpoint, dir, &self.path(name)))
     }
 
     /// As [`save`](Self::save), but the former checkpoint of this name becomes `previous`, and replaces what that was.
@@ -57,7 +57,7 @@ impl CheckpointStore {
     /// As for [`save`](Self::save).
     pub fn save_keeping_previous(&self, name: &str, previous: &str, checkpoint: &Checkpoint) -> Result<()> {
         let previous = Some(previous).filter(|previous| *previous != name);
-        self.put(name, previous, |folder| write(checkpoint, folder, &self.path(name)))
+        self.put(name, previous, |dir| write(checkpoint, dir, &self.path(name)))
     }
 
     /// Gives the checkpoint `from` a second name, which replaces the former one of that name.
@@ -72,11 +72,11 @@ impl CheckpointStore {
         if from == to {
             return self.read_info(from).map(drop);
         }
-        self.put(to, None, |folder| {
+        self.put(to, None, |dir| {
             let from = self.path(from);
             let manifest = Manifest::read(&from)?;
             for file in manifest.files.keys().map(String::as_str).chain([MANIFEST]) {
-                disk::link_or_copy(&from.join(file), &folder.join(file))?;
+                disk::link_or_copy(&from.join(file), &dir.join(file))?;
             }
             Ok(())
         })
@@ -97,7 +97,7 @@ impl CheckpointStore {
             }
             let old = self.set_aside(to)?;
             disk::rename(&self.path(from), &self.path(to)).inspect_err(|_| self.undo())?;
-            disk::sync_folder(&self.dir)?;
+            disk::sync_dir(&self.dir)?;
             self.forget(old)
         })
     }
@@ -113,7 +113,7 @@ impl CheckpointStore {
             self.expect_ours(name)?;
             let gone = self.hidden(GONE, name);
             disk::rename(&self.path(name), &gone)?;
-            disk::sync_folder(&self.dir)?;
+            disk::sync_dir(&self.dir)?;
             self.forget(Some(gone))
         })
     }
@@ -133,29 +133,29 @@ impl CheckpointStore {
         self.dir.join(format!("{prefix}{name}"))
     }
 
-    /// Fills a temporary folder and publishes it.
+    /// Fills a temporary directory and publishes it.
     fn put(&self, name: &str, previous: Option<&str>, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         self.change(|| {
             check_name(name)?;
             previous.map_or(Ok(()), check_name)?;
             if !self.dir.is_dir() {
-                disk::make_folder(&self.dir)?;
-                self.dir.parent().map_or(Ok(()), disk::sync_folder)?;
+                disk::make_dir(&self.dir)?;
+                self.dir.parent().map_or(Ok(()), disk::sync_dir)?;
             }
             self.recover()?;
             for name in [Some(name), previous].into_iter().flatten() {
                 self.expect_free_or_ours(name)?;
             }
             let tmp = self.hidden(TMP, name);
-            disk::make_folder(&tmp)
+            disk::make_dir(&tmp)
                 .and_then(|()| fill(&tmp))
-                .and_then(|()| disk::sync_folder(&tmp))
-                .inspect_err(|_| drop(disk::remove_folder(&tmp)))?;
+                .and_then(|()| disk::sync_dir(&tmp))
+                .inspect_err(|_| drop(disk::remove_dir(&tmp)))?;
             self.publish(&tmp, name, previous).inspect_err(|_| self.undo())
         })
     }
 
-    /// Puts the complete folder `tmp` in the place of `name`.
+    /// Puts the complete directory `tmp` in the place of `name`.
     fn publish(&self, tmp: &Path, name: &str, previous: Option<&str>) -> Result<()> {
         let old = match previous.filter(|_| read::glance(&self.path(name)).is_ok()) {
             Some(previous) => {
@@ -166,7 +166,7 @@ impl CheckpointStore {
             None => self.set_aside(name)?,
         };
         disk::rename(tmp, &self.path(name))?;
-        disk::sync_folder(&self.dir)?;
+        disk::sync_dir(&self.dir)?;
         self.forget(old)
     }
 
@@ -183,7 +183,7 @@ impl CheckpointStore {
 
     /// Removes what has been replaced. If that fails all is well still, and the next change tries again.
     fn forget(&self, old: Option<PathBuf>) -> Result<()> {
-        if let Some(Err(error)) = old.map(|old| disk::remove_folder(&old)) {
+        if let Some(Err(error)) = old.map(|old| disk::remove_dir(&old)) {
             tracing::warn!(%error, "an old checkpoint could not be removed");
         }
         Ok(())
@@ -214,15 +214,15 @@ impl CheckpointStore {
             for name in hidden.iter().filter_map(|name| name.strip_prefix(prefix)) {
                 let (from, to) = (self.hidden(prefix, name), self.path(name));
                 let comes_back = match prefix {
-                    TMP => !exists(&to)? && read::verify_folder(&from).is_ok(),
+                    TMP => !exists(&to)? && read::verify_dir(&from).is_ok(),
                     OLD => !exists(&to)?,
                     _ => false,
                 };
                 if comes_back {
                     disk::rename(&from, &to)?;
-                    disk::sync_folder(&self.dir)?;
+                    disk::sync_dir(&self.dir)?;
                 } else {
-                    disk::remove_folder(&from)?;
+                    disk::remove_dir(&from)?;
                 }
             }
         }
@@ -248,7 +248,7 @@ impl CheckpointStore {
     fn expect_ours(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         if !exists(&path)? {
-            return Err(CheckpointError::Missing { folder: path, fallback: None });
+            return Err(CheckpointError::Missing { dir: path, fallback: None });
         }
         self.expect_free_or_ours(name)
     }
@@ -285,8 +285,8 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Err(CheckpointError::Name { name: name.to_owned() })
 }
 
-/// Writes all files of a checkpoint, the manifest last; `place` is what errors call the folder.
-fn write(checkpoint: &Checkpoint, folder: &Path, place: &Path) -> Result<()> {
+/// Writes all files of a checkpoint, the manifest last; `place` is what errors call the directory.
+fn write(checkpoint: &Checkpoint, dir: &Path, place: &Path) -> Result<()> {
     let mut files = BTreeMap::new();
     for (group, tensors) in &checkpoint.tensors {
         let refuse = |what: String| CheckpointError::unsavable(place, format!("group `{group}`: {what}"));
@@ -295,7 +295,7 @@ fn write(checkpoint: &Checkpoint, folder: &Path, place: &Path) -> Result<()> {
         }
         let unsavable = |error: faknow_model::Error| refuse(error.to_string());
         let layout = Layout::new(tensors).map_err(unsavable)?;
-        let mut sink = Sink::create(folder.join(file_of(group)))?;
+        let mut sink = Sink::create(dir.join(file_of(group)))?;
         layout.write(|bytes| sink.write(bytes), unsavable)?;
         files.insert(file_of(group), sink.finish()?);
     }
@@ -309,10 +309,10 @@ fn write(checkpoint: &Checkpoint, folder: &Path, place: &Path) -> Result<()> {
         CheckpointError::unsavable(place, format!("its state is not valid JSON: {error}"))
     })?;
     json.push(b'\n');
-    let mut sink = Sink::create(folder.join(STATE))?;
+    let mut sink = Sink::create(dir.join(STATE))?;
     sink.write(&json)?;
     files.insert(STATE.to_owned(), sink.finish()?);
-    Manifest::new(checkpoint.info.clone(), files).write(folder)
+    Manifest::new(checkpoint.info.clone(), files).write(dir)
 }
 
 fn depth(value: &Value) -> usize {

@@ -1,4 +1,4 @@
-//! Averages of the weights over the steps of training, which often generalise better than the weights themselves.
+//! Averages of the weights over the steps of training, which often generalize better than the weights themselves.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ use crate::step::shapes::{check_batch, check_output};
 use crate::system::guard::{GradientMode, guard, guarded};
 use crate::{Error, Result};
 
-/// Evaluates a model over labelled data: `loss` and its parts first, then the metrics.
+/// Evaluates a model over labeled data: `loss` and its parts first, then the metrics.
 ///
 /// # Errors
 /// The loader is empty, a batch has no labels, or a batch, the model or a metric fails.
@@ -76,7 +76,7 @@ pub(crate) fn evaluate_at<M: Model>(
     Ok(Evaluation { scores, predictions, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// Class scores of unlabelled or labelled data, a row of `n_classes` scores for each sample, in the loader's order.
+/// Class scores of unlabeled or labeled data, a row of `n_classes` scores for each sample, in the loader's order.
 ///
 /// # Errors
 /// A batch or the model fails, or its scores are NaN.

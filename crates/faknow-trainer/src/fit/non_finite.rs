@@ -24,7 +24,7 @@ pub enum NonFinite {
     /// The update is left out and counted in `run.skipped()`; after 10 in a row the run fails.
     Skip,
     /// The run goes back to its last checkpoint and continues with half the learning rate; after 3 times it fails.
-    /// Needs a run folder. A run that was interrupted has a checkpoint there too, to which it may go back.
+    /// Needs a run directory. A run that was interrupted has a checkpoint there too, to which it may go back.
     RollBack,
 }
 

@@ -19,7 +19,7 @@ pub struct FitReport {
     pub weights: FinalWeights,
     /// Results of all epochs.
     pub history: History,
-    /// The run folder, if there is one.
+    /// The run directory, if there is one.
     pub run_dir: Option<PathBuf>,
     /// Wall-clock seconds of this fit.
     pub seconds: f64,

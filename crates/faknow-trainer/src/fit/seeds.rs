@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_has_the_same_noise_each_time_and_other_noise_than_its_neighbours() {
+    fn a_step_has_the_same_noise_each_time_and_other_noise_than_its_neighbors() {
         let noise = |seed, step| {
             seed_step(seed, step);
             Tensor::randn([4], tch::kind::FLOAT_CPU)

@@ -17,7 +17,7 @@ impl<M: Model> Trainer<M> {
         if let (false, true, Some(path)) =
             (self.state.is_started, self.checkpointer.holds_run(), self.run.dir())
         {
-            let message = "it holds a run already; resume that one, or name a new folder".into();
+            let message = "it holds a run already; resume that one, or name a new directory".into();
             return Err(Error::RunDir { path: path.to_path_buf(), message });
         }
         let is_further = self.state.is_started;

@@ -1,4 +1,4 @@
-//! Which optimizer, and its hyper-parameters; the defaults are PyTorch's.
+//! Which optimizer, and its hyperparameters; the defaults are PyTorch's.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::ParameterGroup;
 use crate::Result;
 use crate::error::setting;
 
-/// An optimizer by name, with its hyper-parameters.
+/// An optimizer by name, with its hyperparameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum OptimizerConfig {
@@ -22,7 +22,7 @@ pub enum OptimizerConfig {
     Adagrad(Adagrad),
 }
 
-/// Hyper-parameters of stochastic gradient descent.
+/// Hyperparameters of stochastic gradient descent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sgd {
@@ -54,7 +54,7 @@ impl Default for Sgd {
     }
 }
 
-/// Hyper-parameters of Adam.
+/// Hyperparameters of Adam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adam {
@@ -86,7 +86,7 @@ impl Default for Adam {
     }
 }
 
-/// Hyper-parameters of AdamW.
+/// Hyperparameters of AdamW.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
@@ -118,7 +118,7 @@ impl Default for AdamW {
     }
 }
 
-/// Hyper-parameters of RMSprop.
+/// Hyperparameters of RMSprop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsProp {
@@ -132,7 +132,7 @@ pub struct RmsProp {
     pub weight_decay: f64,
     /// Momentum, from 0 to below 1. Default 0.
     pub momentum: f64,
-    /// Whether gradients are normalised by their variance. Default false.
+    /// Whether gradients are normalized by their variance. Default false.
     pub centered: bool,
     /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -153,7 +153,7 @@ impl Default for RmsProp {
     }
 }
 
-/// Hyper-parameters of Adagrad.
+/// Hyperparameters of Adagrad.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adagrad {
@@ -231,7 +231,7 @@ impl OptimizerConfig {
         self
     }
 
-    /// Checks every hyper-parameter.
+    /// Checks every hyperparameter.
     ///
     /// # Errors
     /// Names the first that is outside its range, NaN included.

@@ -53,7 +53,7 @@ pub(super) fn are_slices<T: Element>(one: &Tensor, other: &Tensor) -> bool {
 /// The values of a tensor in the CPU's memory, in the order in which they lie there; `None` if they lie apart.
 pub(super) fn values<T: Element>(t: &Tensor) -> Option<&[T]> {
     let Memory { pointer, n, .. } = Memory::<T>::of(t)?;
-    // SAFETY: `Memory::of` answers an aligned address of `n` initialised values of `T`, which the borrowed tensor keeps
+    // SAFETY: `Memory::of` answers an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
     // alive; nobody writes to them meanwhile by the module's contract.
     Some(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })
 }

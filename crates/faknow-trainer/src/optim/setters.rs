@@ -1,4 +1,4 @@
-//! Optimizers in one line: a constructor with the learning rate, and a setter for each hyper-parameter.
+//! Optimizers in one line: a constructor with the learning rate, and a setter for each hyperparameter.
 
 use super::{Adagrad, Adam, AdamW, OptimizerConfig, ParameterGroup, RmsProp, Sgd};
 

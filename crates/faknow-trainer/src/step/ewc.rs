@@ -83,7 +83,7 @@ impl Ewc {
         self
     }
 
-    /// Remembers what a model has learnt from the labelled samples of a task, at the end of its training; `vars` are those of the
+    /// Remembers what a model has learned from the labeled samples of a task, at the end of its training; `vars` are those of the
     /// model. It passes each sample by itself, forward and backward, without noise.
     ///
     /// # Errors

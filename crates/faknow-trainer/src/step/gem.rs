@@ -12,7 +12,7 @@ use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, T
 /// any of them is turned to the nearest one that does not.
 ///
 /// Lopez-Paz and Ranzato, *Gradient Episodic Memory for Continual Learning*, NIPS 2017, equations 8 to 11 without a margin. The gradient
-/// g becomes g + Σ v_k g_k, where g_k are the gradients of the memories and v ≥ 0 minimises ½ vᵀAv + bᵀv with A the products of
+/// g becomes g + Σ v_k g_k, where g_k are the gradients of the memories and v ≥ 0 minimizes ½ vᵀAv + bᵀv with A the products of
 /// the g_k and b those of g with them: then the product with each g_k is at least 0. GNNCL (Han et al., 2020) trains on data sets one
 /// after another so.
 ///
@@ -31,7 +31,7 @@ use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, T
 /// };
 /// let vars = VarStore::new(Device::Cpu);
 /// let model = GraphClassifier::new(&vars.root(), ConvKind::Gcn, &GraphClassifierConfig::default(), 2000, 2)?;
-/// // The model has learnt the first task, of which eight trees are kept.
+/// // The model has learned the first task, of which eight trees are kept.
 /// let step = Gem::new(vec![task(1)?.batch(&[0, 1, 2, 3, 4, 5, 6, 7])?])?;
 /// let mut trainer = Trainer::builder(model, vars).step(step).max_epochs(1).build()?;
 /// trainer.fit(&DataLoader::builder(task(2)?).batch_size(10).build()?, None)?;
@@ -46,7 +46,7 @@ pub struct Gem<B> {
 }
 
 impl<B: Batch> Gem<B> {
-    /// The step with a batch of labelled samples of each former task.
+    /// The step with a batch of labeled samples of each former task.
     ///
     /// # Errors
     /// There is no memory, or one has no labels.
@@ -130,7 +130,7 @@ fn project(gradient: &mut Gradients, others: &[Gradients]) -> Result<()> {
 /// Passes over the coordinates at most; a few do for a few tasks.
 const MAX_PASSES: usize = 10_000;
 
-/// The v ≥ 0 that minimises ½ vᵀAv + bᵀv for a positive semidefinite A, by coordinate descent.
+/// The v ≥ 0 that minimizes ½ vᵀAv + bᵀv for a positive semidefinite A, by coordinate descent.
 fn nonnegative_minimum(a: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
     let mut v = vec![0.0f64; b.len()];
     for _ in 0..MAX_PASSES {

@@ -10,7 +10,7 @@ use crate::{Error, Optimizer, Result, StepContext, StepOutput, TrainStep};
 
 /// The stock step: forward, backward, clip, update.
 ///
-/// By default it minimises the model's own loss. With a [`Criterion`] it minimises that in its place, or in the place of
+/// By default it minimizes the model's own loss. With a [`Criterion`] it minimizes that in its place, or in the place of
 /// the part named [`Loss::CLASSIFICATION`] where the model's loss has parts. Validation uses the model's own loss,
 /// so that runs with different criteria can be compared.
 ///

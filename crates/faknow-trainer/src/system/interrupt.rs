@@ -31,9 +31,9 @@ pub struct Interrupt(Arc<Request>);
 #[derive(Debug)]
 struct Request {
     made: Arc<AtomicBool>,
-    /// Whether the next signal ends the program: nobody honours the request, or it was the second.
+    /// Whether the next signal ends the program: nobody honors the request, or it was the second.
     ends_at_once: Arc<AtomicBool>,
-    /// Runs that would honour it now.
+    /// Runs that would honor it now.
     listeners: AtomicUsize,
 }
 
@@ -53,7 +53,7 @@ static LISTENS: AtomicBool = AtomicBool::new(false);
 impl Interrupt {
     /// A request that Ctrl-C and SIGTERM make; once in a process, for programs.
     ///
-    /// The second signal, and any that comes while no run would honour it, ends the program at once with exit
+    /// The second signal, and any that comes while no run would honor it, ends the program at once with exit
     /// code 130; what is on disk stays whole.
     ///
     /// # Errors
@@ -89,11 +89,11 @@ impl Interrupt {
     /// Takes the request back, so that a run can continue.
     pub fn clear(&self) {
         self.0.made.store(false, Ordering::SeqCst);
-        let is_honoured = self.0.listeners.load(Ordering::SeqCst) > 0;
-        self.0.ends_at_once.store(!is_honoured, Ordering::SeqCst);
+        let is_honored = self.0.listeners.load(Ordering::SeqCst) > 0;
+        self.0.ends_at_once.store(!is_honored, Ordering::SeqCst);
     }
 
-    /// Says that the request is honoured as long as the answer lives, so that the first signal does not end the program.
+    /// Says that the request is honored as long as the answer lives, so that the first signal does not end the program.
     /// A trainer says so by itself; who does several runs in a row says it for the time between them.
     pub fn install(&self) -> InterruptGuard {
         if self.0.listeners.fetch_add(1, Ordering::SeqCst) == 0 && !self.is_requested() {
@@ -103,9 +103,9 @@ impl Interrupt {
     }
 }
 
-/// Someone who honours a request, see [`Interrupt::install`].
+/// Someone who honors a request, see [`Interrupt::install`].
 #[derive(Debug)]
-#[must_use = "the request is honoured only as long as this lives"]
+#[must_use = "the request is honored only as long as this lives"]
 pub struct InterruptGuard(Interrupt);
 
 impl Drop for InterruptGuard {

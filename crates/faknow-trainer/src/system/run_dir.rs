@@ -1,4 +1,4 @@
-//! The folder of a run: made once, owned by one run, never overwritten.
+//! The directory of a run: made once, owned by one run, never overwritten.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -11,7 +11,7 @@ use faknow_callbacks::format_utc;
 
 use crate::{Error, Result};
 
-/// A run's own folder.
+/// A run's own directory.
 ///
 /// | path | content |
 /// |---|---|
@@ -30,14 +30,14 @@ pub struct RunDir {
 /// The file whose lock says that a process is at work on the run.
 const LOCK: &str = ".lock";
 
-/// The file that is written, and removed at once, to see that the folder takes files.
+/// The file that is written, and removed at once, to see that the directory takes files.
 const PROBE: &str = ".writable";
 
 impl RunDir {
-    /// Makes the folder `path` (and its parents), which must not exist yet, or be empty.
+    /// Makes the directory `path` (and its parents), which must not exist yet, or be empty.
     ///
     /// # Errors
-    /// The folder holds something, or cannot be written.
+    /// The directory holds something, or cannot be written.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let refuse = |message: String| Error::RunDir { path: path.clone(), message };
@@ -48,24 +48,27 @@ impl RunDir {
                 let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
                 if names.iter().any(|name| name == "checkpoints") {
                     return Err(refuse(
-                        "it holds a run already; resume that one, or name a new folder".into(),
+                        "it holds a run already; resume that one, or name a new directory".into(),
                     ));
                 }
                 if !names.iter().all(is_left) {
                     return Err(refuse(
-                        "the folder is not empty; a run never overwrites another: name a new folder".into(),
+                        "the directory is not empty; a run never overwrites another: name a new directory"
+                            .into(),
                     ));
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                fs::create_dir_all(&path).map_err(|e| refuse(format!("cannot make the folder: {e}")))?;
+                fs::create_dir_all(&path).map_err(|e| refuse(format!("cannot make the directory: {e}")))?;
             }
-            Err(error) => return Err(refuse(format!("cannot use the folder: {error}"))),
+            Err(error) => return Err(refuse(format!("cannot use the directory: {error}"))),
         }
         // Permission is only known by trying: better now than after the first epoch.
         let probe = path.join(PROBE);
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|e| {
-            refuse(format!("cannot write into the folder: {e}; name another one, or change its permissions"))
+            refuse(format!(
+                "cannot write into the directory: {e}; name another one, or change its permissions"
+            ))
         })?;
         let lock = lock(&path)?;
         Ok(Self { path, is_new: true, _lock: lock })
@@ -88,17 +91,17 @@ impl RunDir {
     /// Opens the directory of a run that was started before, to [resume](crate::Trainer::resume) it.
     ///
     /// # Errors
-    /// There is no such folder, or another process is at work on the run.
+    /// There is no such directory, or another process is at work on the run.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if !path.is_dir() {
-            return Err(Error::RunDir { path, message: "no such folder; name that of a run".into() });
+            return Err(Error::RunDir { path, message: "no such directory; name that of a run".into() });
         }
         let lock = lock(&path)?;
         Ok(Self { path, is_new: false, _lock: lock })
     }
 
-    /// Makes a folder `<model>-<UTC time>-<id>` below `parent`; the id keeps runs of the same second apart.
+    /// Makes a directory `<model>-<UTC time>-<id>` below `parent`; the id keeps runs of the same second apart.
     ///
     /// # Errors
     /// `parent` cannot be written.
@@ -119,7 +122,7 @@ impl RunDir {
         }
     }
 
-    /// The folder's path.
+    /// The directory's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -129,17 +132,17 @@ impl RunDir {
         self.is_new
     }
 
-    /// The folder's own name, which is the run's name.
+    /// The directory's own name, which is the run's name.
     pub fn name(&self) -> String {
         self.path.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 }
 
-/// Locks the folder for this process; `None` where the file system has no locks.
+/// Locks the directory for this process; `None` where the file system has no locks.
 fn lock(path: &Path) -> Result<Option<Arc<File>>> {
     let file = path.join(LOCK);
     let refuse = |message: String| Error::RunDir { path: path.to_path_buf(), message };
-    let file = File::create(&file).map_err(|e| refuse(format!("cannot write into the folder: {e}")))?;
+    let file = File::create(&file).map_err(|e| refuse(format!("cannot write into the directory: {e}")))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Arc::new(file))),
         Err(TryLockError::WouldBlock) => {
@@ -154,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_runs_of_one_second_have_two_folders() {
+    fn two_runs_of_one_second_have_two_dirs() {
         let parent = tempfile::tempdir().unwrap();
         let names: std::collections::HashSet<String> =
             (0..20).map(|_| RunDir::unique(parent.path().join("runs"), "m").unwrap().name()).collect();
@@ -162,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_content_is_never_touched() {
-        let folder = tempfile::tempdir().unwrap();
-        RunDir::create(folder.path()).unwrap();
-        std::fs::write(folder.path().join("x"), "x").unwrap();
-        let error = RunDir::create(folder.path()).unwrap_err().to_string();
+    fn a_dir_with_content_is_never_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        RunDir::create(dir.path()).unwrap();
+        std::fs::write(dir.path().join("x"), "x").unwrap();
+        let error = RunDir::create(dir.path()).unwrap_err().to_string();
         assert!(error.contains("not empty"), "{error}");
-        let error = RunDir::create(folder.path().join("x")).unwrap_err().to_string();
-        assert!(error.contains("cannot use the folder"), "{error}");
+        let error = RunDir::create(dir.path().join("x")).unwrap_err().to_string();
+        assert!(error.contains("cannot use the directory"), "{error}");
     }
 }

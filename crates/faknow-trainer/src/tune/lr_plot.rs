@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_path_that_cannot_be_written_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("no/picture.svg");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("no/picture.svg");
         let error = curve(20).write_svg(&path).unwrap_err().to_string();
         assert!(error.starts_with(&path.display().to_string()), "{error}");
     }

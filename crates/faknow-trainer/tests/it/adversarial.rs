@@ -168,13 +168,13 @@ fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
     let mut skipping = builder.build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
     assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
-    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labelled: true };
+    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labeled: true };
     let mut other = attacked(Toy::new(), attack()).max_epochs(1).build().unwrap();
     other.fit(&without, None).unwrap();
     assert_eq!(weights(&skipping.run().vars), weights(&other.run().vars));
 
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinite::RollBack);
     let mut rolling = builder.run_dir(dir).build().unwrap();
     rolling.fit(&train_data(), None).unwrap();

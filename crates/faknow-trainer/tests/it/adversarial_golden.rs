@@ -1,6 +1,6 @@
 //! Adversarial training against FaKnow's: parameters and losses after each attack, and the gradients in the end.
 //!
-//! All sizes and settings come from the golden folders' `manifest.json`; nothing about a particular case is built in.
+//! All sizes and settings come from the golden directories' `manifest.json`; nothing about a particular case is built in.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
@@ -19,23 +19,23 @@ use crate::trajectory_cases::{Tensors, with_prefix};
 
 #[test]
 fn golden_attacks_and_gradients_of_pgd() {
-    for folder in folders() {
-        let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    for dir in dirs() {
+        let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
         let manifest: Value = serde_json::from_str(&manifest).unwrap();
         let mut ran = Vec::new();
         for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
             if case["module"] != "PGD" {
                 continue;
             }
-            let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+            let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
                 check(&format!("{name} {kind:?}"), case, &tensors, kind);
             }
             ran.push(name.as_str());
         }
-        println!("golden {}: adversarial in f64 and f32: {}", folder.display(), ran.join(", "));
+        println!("golden {}: adversarial in f64 and f32: {}", dir.display(), ran.join(", "));
         if ran.is_empty() {
-            println!("SKIPPED: {} holds no adversarial case", folder.display());
+            println!("SKIPPED: {} holds no adversarial case", dir.display());
         }
     }
 }
@@ -136,22 +136,22 @@ fn largest(t: &Tensor) -> f64 {
     t.abs().max().double_value(&[])
 }
 
-/// `FAKNOW_GOLDEN`, or the shared golden folder and its second set.
-fn folders() -> Vec<PathBuf> {
+/// `FAKNOW_GOLDEN`, or the shared golden directory and its second set.
+fn dirs() -> Vec<PathBuf> {
     let all = match std::env::var_os("FAKNOW_GOLDEN") {
-        Some(folder) => vec![PathBuf::from(folder)],
+        Some(dir) => vec![PathBuf::from(dir)],
         None => {
             let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
             let golden = std::env::var_os("FAKNOW_SHARED").map_or(here, PathBuf::from).join("golden");
             vec![golden.clone(), golden.join("set_b")]
         }
     };
-    let there = |folder: &PathBuf| {
-        let there = folder.join("manifest.json").is_file();
+    let there = |dir: &PathBuf| {
+        let there = dir.join("manifest.json").is_file();
         if !there {
             println!(
-                "SKIPPED: there is no {}/manifest.json; set FAKNOW_GOLDEN to a golden folder",
-                folder.display()
+                "SKIPPED: there is no {}/manifest.json; set FAKNOW_GOLDEN to a golden directory",
+                dir.display()
             );
         }
         there

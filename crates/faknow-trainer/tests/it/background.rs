@@ -62,11 +62,11 @@ const SETUPS: [Setup; 4] = [
 fn all_that_is_retained_is_the_same() {
     tch::set_num_threads(1);
     for setup in SETUPS {
-        let folder = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let run = |background: bool| {
             let notes = Notes::new();
             let end =
-                Setup { background, ..setup }.fit(&folder.path().join(background.to_string()), notes.clone());
+                Setup { background, ..setup }.fit(&temp.path().join(background.to_string()), notes.clone());
             (end.unwrap(), std::mem::take(&mut *notes.saved.lock().unwrap()))
         };
         let (end, saved) = run(true);
@@ -82,10 +82,10 @@ fn all_that_is_retained_is_the_same() {
 #[test]
 fn a_run_that_is_killed_while_one_is_written_ends_as_if_it_had_not_been() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let setup = Setup { background: true, ..ALL };
-    let (copying, copies) = copying(folder.path(), 0.4, 3);
-    let unbroken = setup.fit(&folder.path().join("run"), copying).unwrap();
+    let (copying, copies) = copying(temp.path(), 0.4, 3);
+    let unbroken = setup.fit(&temp.path().join("run"), copying).unwrap();
     let copies = std::mem::take(&mut *copies.lock().unwrap());
     assert!(copies.len() > 10, "{}", copies.len());
     for (number, (copy, what)) in copies.into_iter().enumerate() {
@@ -102,18 +102,18 @@ fn step_of_last(dir: &Path) -> u64 {
 #[test]
 fn what_was_being_written_is_on_the_disk_after_an_error_and_after_a_panic() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let setup = Setup { background: true, poison: &[], ..ALL };
-    let unbroken = setup.fit(&folder.path().join("whole"), quiet()).unwrap();
+    let unbroken = setup.fit(&temp.path().join("whole"), quiet()).unwrap();
 
-    let dir = folder.path().join("error");
+    let dir = temp.path().join("error");
     let failing = on_batch_end(|run, _| if run.step() == 3 { Err("no".into()) } else { Ok(Flow::Continue) });
     assert!(setup.fit(&dir, failing).is_err());
     assert_eq!(step_of_last(&dir), 3);
     setup.resume(&dir).unwrap().assert_eq(&unbroken, "after an error");
 
     // The trainer lives on, and so does its hold of the directory.
-    let dir = folder.path().join("panic");
+    let dir = temp.path().join("panic");
     let panicking = LambdaSchedule::new(Unit::Step, |step, _| {
         assert!(step < 5);
         1.0

@@ -45,8 +45,8 @@ fn scored(scores: &[f64]) -> TrainerBuilder<Toy> {
 
 #[test]
 fn going_back_leaves_the_checkpoints_of_later_steps_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
     fit(scored(&[0.1, 0.2, 0.3, 0.4, 0.9, 0.6]), &dir);
     let before = checkpoints(&dir);
     let expected: Vec<String> =
@@ -82,8 +82,8 @@ fn going_back_leaves_the_checkpoints_of_later_steps_alone() {
 
 #[test]
 fn a_run_that_is_resumed_from_its_last_checkpoint_stays_on_its_branch() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
     fit(scored(&[0.1, 0.2]), &dir);
     resume(scored(&[0.3]).max_epochs(3), &dir, &Resume::default());
     assert_eq!(checkpoints(&dir)["epoch-0003"], (0, 9));
@@ -91,8 +91,8 @@ fn a_run_that_is_resumed_from_its_last_checkpoint_stays_on_its_branch() {
 
 #[test]
 fn another_monitor_starts_from_its_own_history() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
     let builder = |monitor: &str, errors: &[f64], epochs: usize| {
         let score = scripted("score", Direction::Maximize, &[0.9, 0.8, 0.7, 0.6, 0.5]);
         let metrics = Metrics::empty().with(score).unwrap();
@@ -113,8 +113,8 @@ fn another_monitor_starts_from_its_own_history() {
 
 #[test]
 fn early_stopping_by_another_monitor_counts_its_own_history() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
     let builder = |monitor: &str, errors: &[f64]| {
         let score = scripted("score", Direction::Maximize, &[0.1, 0.2, 0.3, 0.4]);
         let metrics = Metrics::empty().with(score).unwrap();
@@ -134,14 +134,14 @@ fn early_stopping_by_another_monitor_counts_its_own_history() {
 
 #[test]
 fn another_limit_continues_a_run_that_one_ended() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let builder = |steps: Option<u64>| {
         let builder = toy::trainer().max_epochs(4);
         steps.map_or_else(|| toy::trainer().max_epochs(4), |steps| builder.stop_after(Interval::steps(steps)))
     };
-    let whole = fit(builder(None), &folder.path().join("whole"));
+    let whole = fit(builder(None), &dir.path().join("whole"));
     for (name, second, n_steps) in [("more", Some(8), 8), ("none", None, 12), ("fewer", Some(2), 6)] {
-        let dir = folder.path().join(name);
+        let dir = dir.path().join(name);
         let first = fit(builder(Some(6)), &dir);
         assert!(matches!(first.ended, StopReason::Limit { .. }), "{:?}", first.ended);
         let (report, trainer) = resume(builder(second), &dir, &Resume::default());
@@ -153,7 +153,7 @@ fn another_limit_continues_a_run_that_one_ended() {
         }
     }
     // A run that is longer already than a new limit takes no further step.
-    let dir = folder.path().join("ended");
+    let dir = dir.path().join("ended");
     fit(toy::trainer().max_epochs(2), &dir);
     let (report, trainer) =
         resume(toy::trainer().max_epochs(3).stop_after(Interval::steps(2)), &dir, &Resume::default());
@@ -162,8 +162,8 @@ fn another_limit_continues_a_run_that_one_ended() {
 
 #[test]
 fn another_learning_rate_that_is_allowed_is_applied() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
     fit(toy::trainer().max_epochs(1).optimizer(OptimizerConfig::sgd(0.1)), &dir);
     let how = Resume { allow: vec![ChangeKind::Config], ..Resume::default() };
     let builder = toy::trainer().max_epochs(2).optimizer(OptimizerConfig::sgd(0.0));
@@ -175,8 +175,8 @@ fn another_learning_rate_that_is_allowed_is_applied() {
 
 #[test]
 fn a_fit_resumes_by_itself_what_the_run_directory_holds() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
     let stop = |at: u64| {
         on_batch_end(move |run, _| if run.step() == at { panic!("killed") } else { Ok(Flow::Continue) })
     };

@@ -54,14 +54,14 @@ fn with_tensors(tensors: Vec<(&str, Tensor)>) -> Checkpoint {
 }
 
 fn store() -> (tempfile::TempDir, CheckpointStore) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = CheckpointStore::new(folder.path());
-    (folder, store)
+    let dir = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(dir.path());
+    (dir, store)
 }
 
 #[track_caller]
 fn check_round_trip(checkpoint: &Checkpoint) {
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store.save("last", checkpoint).unwrap();
     assert!(same(&store.read("last").unwrap(), checkpoint));
     assert_eq!(format!("{:?}", store.verify("last").unwrap()), format!("{:?}", checkpoint.info));
@@ -158,7 +158,7 @@ fn every_name_state_and_fact_comes_back() {
 
 #[test]
 fn the_weights_are_a_plain_safetensors_file_and_equal_content_gives_equal_bytes() {
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store.save("one", &small(5)).unwrap();
     store.save("two", &small(5)).unwrap();
     for file in ["manifest.json", "state.json", "model.safetensors", "optimizer.safetensors"] {
@@ -186,7 +186,7 @@ fn the_weights_are_a_plain_safetensors_file_and_equal_content_gives_equal_bytes(
 
 #[test]
 fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store.save("last", &small(1)).unwrap();
     let group = |name: &str| Checkpoint { tensors: [(name.to_owned(), BTreeMap::new())].into(), ..small(2) };
     let mut deep = json!(1);
@@ -257,7 +257,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
         ),
     ];
     for (occupy, expected) in cases {
-        let (_folder, store) = store();
+        let (_dir, store) = store();
         store.save("last", &small(4)).unwrap();
         occupy(&store.path("best"));
         let results = [
@@ -280,8 +280,8 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
         assert!(same(&store.read("last").unwrap(), &small(4)));
         assert_eq!(store.newest_good("").unwrap().1.step, 4);
     }
-    // An empty folder, or one that lost its manifest, is a checkpoint that may be replaced.
-    let (_folder, store) = store();
+    // An empty directory, or one that lost its manifest, is a checkpoint that may be replaced.
+    let (_dir, store) = store();
     for damage in [
         |path: &Path| fs::create_dir_all(path).unwrap(),
         |path: &Path| fs::remove_file(path.join("manifest.json")).unwrap(),
@@ -295,7 +295,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
         store.save("best", &small(6)).unwrap();
         assert!(same(&store.read("best").unwrap(), &small(6)));
     }
-    let (_folder, store) = self::store();
+    let (_dir, store) = self::store();
     fs::create_dir_all(store.path("")).unwrap();
     manifest(&store.path("x"), "[1, 2");
     let error = store.read("x").unwrap_err().to_string();
@@ -304,10 +304,10 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
 
 #[test]
 fn a_missing_checkpoint_names_the_newest_good_one() {
-    let (folder, store) = store();
+    let (dir, store) = store();
     let error = store.read("last").unwrap_err();
     assert!(matches!(&error, CheckpointError::Missing { fallback: None, .. }), "{error}");
-    assert!(!folder.path().join("checkpoints").exists(), "reading touches nothing");
+    assert!(!dir.path().join("checkpoints").exists(), "reading touches nothing");
     store.clean().unwrap();
     assert!(store.list().is_empty() && store.newest_good("").is_none());
     for (name, id) in [("old", 1), ("good", 2), ("bad", 3)] {
@@ -334,7 +334,7 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
 
 #[test]
 fn a_link_costs_no_space_and_is_independent() {
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store.save("last", &small(1)).unwrap();
     store.link("last", "best").unwrap();
     #[cfg(unix)]
@@ -351,12 +351,12 @@ fn a_link_costs_no_space_and_is_independent() {
 
 #[test]
 fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
-    let (folder, store) = store();
+    let (dir, store) = store();
     store.save_keeping_previous("last", "previous", &small(1)).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = |name: &'static str| {
-            let (done, path) = (&done, folder.path());
+            let (done, path) = (&done, dir.path());
             scope.spawn(move || {
                 let store = CheckpointStore::new(path);
                 let (mut step, mut n) = (0, 0);
@@ -386,47 +386,47 @@ fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = CheckpointStore::new(folder.path());
-    fs::write(folder.path().join("checkpoints"), "in the way").unwrap();
+fn a_dir_that_cannot_be_made_is_an_error_with_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(dir.path());
+    fs::write(dir.path().join("checkpoints"), "in the way").unwrap();
     for result in [store.save("last", &small(1)), store.clean(), store.link("a", "b")] {
         let error = result.unwrap_err();
         assert!(matches!(error, CheckpointError::Io { .. }), "{error:?}");
         assert!(error.to_string().contains("checkpoints"), "{error}");
     }
     assert!(matches!(store.read("last"), Err(CheckpointError::Missing { .. })));
-    assert_eq!(fs::read_to_string(folder.path().join("checkpoints")).unwrap(), "in the way");
+    assert_eq!(fs::read_to_string(dir.path().join("checkpoints")).unwrap(), "in the way");
 }
 
 /// The child of the next test: writes under a limit on the size of files.
 #[test]
 fn child_of_the_full_disk() {
-    let Some(folder) = std::env::var_os("FAKNOW_TEST_FULL_DISK") else { return };
-    let store = CheckpointStore::new(Path::new(&folder));
+    let Some(dir) = std::env::var_os("FAKNOW_TEST_FULL_DISK") else { return };
+    let store = CheckpointStore::new(Path::new(&dir));
     let large = with_tensors(vec![("w", Tensor::zeros([1 << 20], (Kind::Float, Device::Cpu)))]);
     let error = store.save_keeping_previous("last", "previous", &large).unwrap_err();
     let CheckpointError::Io { path, .. } = &error else { panic!("{error:?}") };
     assert!(path.ends_with(".tmp-last/model.safetensors"), "{error}");
     assert!(error.to_string().ends_with("; the newest good one is `last` (epoch 3, step 1)"), "{error}");
     assert_eq!(fs::read_dir(store.path("")).unwrap().count(), 1);
-    fs::write(Path::new(&folder).join("refused"), error.to_string()).unwrap();
+    fs::write(Path::new(&dir).join("refused"), error.to_string()).unwrap();
 }
 
 /// A real refusal by the system in the middle of a file: a limit of 100 KB on the size of files, in a child process.
 #[cfg(unix)]
 #[test]
 fn a_disk_that_takes_no_more_is_an_error_and_the_former_checkpoint_reads() {
-    let (folder, store) = store();
+    let (dir, store) = store();
     store.save("last", &small(1)).unwrap();
     let status = std::process::Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact checkpoint::child_of_the_full_disk"])
         .arg(std::env::current_exe().unwrap())
-        .env("FAKNOW_TEST_FULL_DISK", folder.path())
+        .env("FAKNOW_TEST_FULL_DISK", dir.path())
         .output()
         .unwrap();
     assert!(status.status.success(), "{status:?}");
-    let refused = fs::read_to_string(folder.path().join("refused")).unwrap();
+    let refused = fs::read_to_string(dir.path().join("refused")).unwrap();
     assert!(refused.contains("model.safetensors: "), "{refused}");
     assert!(same(&store.read("last").unwrap(), &small(1)));
 }

@@ -15,8 +15,8 @@ use crate::checkpoint::{same, small};
 /// The bytes of a checkpoint's files; `None` is a file that is not there.
 type Files = BTreeMap<String, Option<Vec<u8>>>;
 
-fn files(folder: &Path) -> Files {
-    fs::read_dir(folder)
+fn files(dir: &Path) -> Files {
+    fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap())
         .map(|entry| (entry.file_name().into_string().unwrap(), Some(fs::read(entry.path()).unwrap())))
@@ -24,11 +24,11 @@ fn files(folder: &Path) -> Files {
 }
 
 /// Writes the files that differ from those that are there.
-fn put(folder: &Path, there: &Files, files: &Files) {
+fn put(dir: &Path, there: &Files, files: &Files) {
     for (name, bytes) in files.iter().filter(|(name, bytes)| there.get(*name) != Some(*bytes)) {
         match bytes {
-            Some(bytes) => fs::write(folder.join(name), bytes).unwrap(),
-            None => drop(fs::remove_file(folder.join(name))),
+            Some(bytes) => fs::write(dir.join(name), bytes).unwrap(),
+            None => drop(fs::remove_file(dir.join(name))),
         }
     }
 }
@@ -115,8 +115,8 @@ fn kind_of(error: &CheckpointError) -> &'static str {
 
 #[test]
 fn ten_thousand_damaged_checkpoints_are_all_refused() {
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let store = CheckpointStore::new(folder.path());
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let store = CheckpointStore::new(dir.path());
     let original = small(11);
     for (name, id) in [("good", 5), ("other", 12), ("last", 11)] {
         store.save(name, &small(id)).unwrap();
@@ -177,8 +177,8 @@ fn manifest_of(files: &Files) -> Value {
 
 #[test]
 fn forged_checkpoints_with_fitting_checksums_never_panic() {
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let store = CheckpointStore::new(folder.path());
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let store = CheckpointStore::new(dir.path());
     store.save("last", &small(11)).unwrap();
     let whole = files(&store.path("last"));
     let mut there = whole.clone();
@@ -211,8 +211,8 @@ fn forged_checkpoints_with_fitting_checksums_never_panic() {
 
 #[test]
 fn manifests_that_fit_but_make_no_sense_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = CheckpointStore::new(folder.path());
+    let dir = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(dir.path());
     store.save("good", &small(3)).unwrap();
     store.save("last", &small(11)).unwrap();
     let path = store.path("last").join("manifest.json");

@@ -130,8 +130,8 @@ fn what_cannot_be_remembered_is_an_error() {
     assert_eq!(error, "ewc.strength: expected a number of at least 0, got -1");
     let error = Ewc::new(1.0).unwrap().remember(&model, &vars, &Samples(vec![])).unwrap_err().to_string();
     assert_eq!(error, "samples of a task to remember: expected at least one, got 0");
-    struct Unlabelled;
-    impl Dataset for Unlabelled {
+    struct Unlabeled;
+    impl Dataset for Unlabeled {
         type Batch = Points;
         fn n_samples(&self) -> usize {
             1
@@ -140,12 +140,12 @@ fn what_cannot_be_remembered_is_an_error() {
             Ok(Points { labels: None, ..Points::new(&POINTS[..1]) })
         }
     }
-    let error = Ewc::new(1.0).unwrap().remember(&model, &vars, &Unlabelled).unwrap_err().to_string();
+    let error = Ewc::new(1.0).unwrap().remember(&model, &vars, &Unlabeled).unwrap_err().to_string();
     assert!(error.contains("label"), "{error}");
     let error = Gem::<Points>::new(vec![]).unwrap_err().to_string();
     assert_eq!(error, "memories of former tasks: expected at least one, with labels, got none");
-    let unlabelled = Points { labels: None, ..Points::new(&POINTS) };
-    let error = Gem::new(vec![unlabelled]).unwrap_err().to_string();
+    let unlabeled = Points { labels: None, ..Points::new(&POINTS) };
+    let error = Gem::new(vec![unlabeled]).unwrap_err().to_string();
     assert!(error.ends_with("got one without labels"), "{error}");
 }
 

@@ -121,8 +121,8 @@ fn gradients_and_weights_are_as_before_whatever_fails() {
 
 /// As [`check_state`], of a callback that fails; at the end of the fit the weights are the average already.
 fn check_hook(builder: TrainerBuilder<Toy>, says: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let builder = builder.run_dir(RunDir::create(folder.path().join("run")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let builder = builder.run_dir(RunDir::create(dir.path().join("run")).unwrap());
     let mut trainer = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(1).build().unwrap();
     let error = trainer.fit(&good(), Some(&good())).unwrap_err();
     assert!(matches!(error, Error::Callback(_)) && error.to_string().contains(says), "{error:?}");
@@ -186,8 +186,8 @@ fn panic_at(hook: &'static str, at: usize) -> impl Callback + 'static {
 #[test]
 fn a_panic_in_any_hook_leaves_a_run_that_can_be_resumed() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&folder.path().join("whole"), quiet()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let unbroken = SHORT.fit(&dir.path().join("whole"), quiet()).unwrap();
     for hook in HOOKS_OF_FIT {
         for at in [1, 2] {
             let once = ["on_fit_start", "on_fit_end"].contains(&hook);
@@ -195,7 +195,7 @@ fn a_panic_in_any_hook_leaves_a_run_that_can_be_resumed() {
                 continue;
             }
             let what = format!("{hook} {at}");
-            let dir = folder.path().join(&what);
+            let dir = dir.path().join(&what);
             let recorder = Recorder::new();
             let builder = SHORT.builder(RunDir::create(&dir).unwrap()).callback(recorder.clone());
             let mut trainer = builder.callback(panic_at(hook, at)).build().unwrap();
@@ -216,11 +216,11 @@ fn a_panic_in_any_hook_leaves_a_run_that_can_be_resumed() {
 #[test]
 fn no_update_is_lost_by_a_panic_before_or_after_it() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     // Never saved by itself: only the error does.
     let setup = Setup { every: "1000 hours", keep: 0, validate_every: None, ..SHORT };
     for (hook, step) in [("on_batch_start", 2), ("on_batch_end", 3)] {
-        let dir = folder.path().join(hook);
+        let dir = dir.path().join(hook);
         setup.fit(&dir, panic_at(hook, 3)).unwrap_err();
         assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{hook}");
     }
@@ -229,9 +229,9 @@ fn no_update_is_lost_by_a_panic_before_or_after_it() {
 #[test]
 fn a_panic_while_it_resumes_or_fails_changes_nothing() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&folder.path().join("whole"), quiet()).unwrap();
-    let dir = folder.path().join("run");
+    let dir = tempfile::tempdir().unwrap();
+    let unbroken = SHORT.fit(&dir.path().join("whole"), quiet()).unwrap();
+    let dir = dir.path().join("run");
     SHORT.fit(&dir, panic_at("on_batch_end", 5)).unwrap_err();
     let error = SHORT.resume_with(&dir, panic_at("on_fit_start", 1)).unwrap_err().to_string();
     assert!(error.starts_with("AtHook: panicked: in on_fit_start"), "{error}");
@@ -278,10 +278,10 @@ impl Callback for Stateful {
 #[test]
 fn a_panic_over_its_state_ends_the_run_and_it_can_be_resumed() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&folder.path().join("whole"), Stateful::new(0, false)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let unbroken = SHORT.fit(&dir.path().join("whole"), Stateful::new(0, false)).unwrap();
     for at in [1, 2, 3] {
-        let dir = folder.path().join(format!("state-{at}"));
+        let dir = dir.path().join(format!("state-{at}"));
         let error = SHORT.fit(&dir, Stateful::new(at, false)).unwrap_err().to_string();
         assert_eq!(error, "Stateful: panicked: in state (in state)");
         let error = SHORT.resume_with(&dir, Stateful::new(0, true)).unwrap_err().to_string();
@@ -300,9 +300,9 @@ fn many_trainers_in_one_process_compute_what_each_computes_alone() {
         Setup { seed: 13, average: Averaging::None, rates: Rates::WarmUp, accumulate: 1, freeze: &[], ..ALL },
         Setup { seed: 14, on_non_finite: NonFinite::RollBack, rates: Rates::Constant, ..ALL },
     ];
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let fit = |setup: &Setup, name: &str| -> End {
-        setup.fit(&folder.path().join(format!("{name}-{}", setup.seed)), quiet()).unwrap()
+        setup.fit(&dir.path().join(format!("{name}-{}", setup.seed)), quiet()).unwrap()
     };
     let alone = setups.each_ref().map(|setup| fit(setup, "alone"));
     assert_ne!(alone[0].weights, alone[1].weights);
@@ -316,5 +316,5 @@ fn many_trainers_in_one_process_compute_what_each_computes_alone() {
     }
     // And one after the other, each after all the others.
     fit(&setups[0], "again").assert_eq(&alone[0], "again");
-    assert!(Path::new(&folder.path().join("again-11")).exists());
+    assert!(Path::new(&dir.path().join("again-11")).exists());
 }

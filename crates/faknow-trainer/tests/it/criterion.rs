@@ -28,7 +28,7 @@ fn assert_close(got: f64, expected: f64, what: &str) {
 }
 
 #[test]
-fn training_minimises_the_criterion_and_validation_measures_the_models_own_loss() {
+fn training_minimizes_the_criterion_and_validation_measures_the_models_own_loss() {
     for json in [WEIGHTED, FOCAL] {
         let builder = toy::trainer().step(step(json)).max_epochs(1).optimizer(OptimizerConfig::sgd(0.0));
         let mut trainer = builder.build().unwrap();

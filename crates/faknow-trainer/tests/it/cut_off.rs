@@ -1,4 +1,4 @@
-//! Runs that are cut off: what they are made of, copies of their folders at any moment, all that they end with.
+//! Runs that are cut off: what they are made of, copies of their directories at any moment, all that they end with.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -317,10 +317,10 @@ fn without_times(value: &mut Value) {
     }
 }
 
-/// Copies of a run folder, each with the moment at which it was made.
+/// Copies of a run directory, each with the moment at which it was made.
 pub(crate) type Copies = Arc<Mutex<Vec<(PathBuf, String)>>>;
 
-/// Copies the run folder into `to` at a share of the hooks, as a `kill -9` there would leave it.
+/// Copies the run directory into `to` at a share of the hooks, as a `kill -9` there would leave it.
 pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'static, Copies) {
     let (to, mut rng, copies) = (to.to_owned(), Rng::new(seed), Copies::default());
     let made = Arc::clone(&copies);
@@ -355,10 +355,10 @@ fn copy_of_moment(from: &Path, to: &Path) {
     }
 }
 
-/// Path, number and size of everything in a folder.
-fn entries(folder: &Path) -> io::Result<BTreeSet<(PathBuf, u64, u64)>> {
+/// Path, number and size of everything in a directory.
+fn entries(dir: &Path) -> io::Result<BTreeSet<(PathBuf, u64, u64)>> {
     let mut all = BTreeSet::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(dir)? {
         let (path, info) = {
             let entry = entry?;
             (entry.path(), entry.metadata()?)

@@ -37,8 +37,8 @@ fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
 
 #[test]
 fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
     let builder = toy::trainer().restore_best(true).run_dir(dir.clone()).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();

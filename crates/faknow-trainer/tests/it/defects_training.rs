@@ -234,7 +234,7 @@ fn defect_10_a_test_counts_every_sample() {
 
 #[test]
 fn defect_12_batches_without_labels_are_refused_with_their_place() {
-    let unlabelled = |data: Memory| Memory { labelled: false, ..data };
+    let unlabeled = |data: Memory| Memory { labeled: false, ..data };
     let says = |result: Result<()>, location: &str| match result {
         Err(error @ Error::NoLabels { .. }) => {
             let expected = format!("{location}: the batch has no labels");
@@ -243,8 +243,8 @@ fn defect_12_batches_without_labels_are_refused_with_their_place() {
         other => panic!("{location}: {other:?}"),
     };
     let mut trainer = toy::trainer().build().unwrap();
-    let valid = unlabelled(valid_data());
-    says(trainer.fit(&unlabelled(train_data()), None).map(drop), "training, epoch 1, batch 1");
+    let valid = unlabeled(valid_data());
+    says(trainer.fit(&unlabeled(train_data()), None).map(drop), "training, epoch 1, batch 1");
     says(trainer.fit(&train_data(), Some(&valid)).map(drop), "validation, epoch 1, batch 1");
     says(trainer.test(&valid).map(drop), "test, batch 1");
     // Prediction needs none, and gives the scores that a test judges.

@@ -196,21 +196,21 @@ fn with_accumulated_gradients() {
     );
 }
 
-pub(crate) fn in_folder(
+pub(crate) fn in_dir(
     builder: TrainerBuilder<Toy>,
-    folder: &tempfile::TempDir,
+    dir: &tempfile::TempDir,
     every: Interval,
 ) -> TrainerBuilder<Toy> {
-    let dir = folder.path().join("run");
+    let dir = dir.path().join("run");
     let dir = if dir.exists() { RunDir::open(dir) } else { RunDir::create(dir) };
     builder.run_dir(dir.unwrap()).checkpoints(CheckpointPolicy { every, ..CheckpointPolicy::default() })
 }
 
 #[test]
 fn with_checkpoints() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let _ = check(
-        in_folder(judged_by(&[0.5, 0.4]), &folder, Interval::steps(2)),
+        in_dir(judged_by(&[0.5, 0.4]), &dir, Interval::steps(2)),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -324,9 +324,9 @@ fn of_early_stopping_inside_an_epoch() {
 
 #[test]
 fn of_a_run_that_is_interrupted_and_resumed() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let build = |interrupt: Interrupt| {
-        in_folder(judged_by(&[0.5, 0.4]), &folder, Interval::epochs(1.0)).interrupt(interrupt)
+        in_dir(judged_by(&[0.5, 0.4]), &dir, Interval::epochs(1.0)).interrupt(interrupt)
     };
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();

@@ -5,7 +5,7 @@ use faknow_callbacks::{Interval, Run, on_epoch_end};
 use faknow_trainer::{NonFinite, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 use crate::at_hook::AtHook;
-use crate::events::{check, in_folder};
+use crate::events::{check, in_dir};
 use crate::toy::{Points, Toy, judged_by};
 
 #[test]
@@ -121,8 +121,8 @@ fn of_updates_that_are_skipped_or_rolled_back() {
             on_fit_end               epoch 1, batch 3, step 2: all epochs done"#]],
     );
     assert_eq!(trainer.run().skipped(), 1);
-    let folder = tempfile::tempdir().unwrap();
-    let rolling = in_folder(builder(NonFinite::RollBack), &folder, Interval::steps(1));
+    let dir = tempfile::tempdir().unwrap();
+    let rolling = in_dir(builder(NonFinite::RollBack), &dir, Interval::steps(1));
     let (trainer, _, _) = check(
         rolling,
         &expect![[r#"

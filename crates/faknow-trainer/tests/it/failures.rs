@@ -28,8 +28,8 @@ fn location(phase: Phase, epoch: usize, batch: usize) -> Location {
 
 #[test]
 fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let after_batches = Arc::<Mutex<Vec<_>>>::default();
     let noted = Arc::clone(&after_batches);
     let note = on_batch_end(move |run, _| {
@@ -260,7 +260,7 @@ fn labels_outside_the_classes_are_named_with_their_batch() {
 
 #[test]
 fn defect_32_empty_loaders_are_named() {
-    let empty = Memory { batches: Vec::new(), labelled: true };
+    let empty = Memory { batches: Vec::new(), labeled: true };
     let says = |error: Error, which: &str| {
         assert!(matches!(error, Error::EmptyLoader { .. }), "{error:?}");
         assert!(error.to_string().starts_with(&format!("the {which} loader has no batches: ")), "{error}");

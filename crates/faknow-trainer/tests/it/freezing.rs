@@ -56,13 +56,13 @@ fn no_gradient_is_computed_for_a_frozen_weight() {
 
 #[test]
 fn an_average_has_frozen_weights_as_they_are() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let initial = weights(&Toy::new().1);
     for average in [
         WeightAveraging::Ema { decay: 0.7 },
         WeightAveraging::Swa { start: Interval::steps(1), every: Interval::steps(1) },
     ] {
-        let dir = RunDir::create(folder.path().join(format!("{average:?}"))).unwrap();
+        let dir = RunDir::create(dir.path().join(format!("{average:?}"))).unwrap();
         let freeze = Freeze::new([FreezeRule::always("weight")]);
         let builder = toy::trainer().average(average).callback(freeze).run_dir(dir.clone());
         let mut trainer = builder.build().unwrap();

@@ -1,4 +1,4 @@
-//! A disk that takes no more in the middle of a run: a typed error, and a run folder that resumes to the same bits.
+//! A disk that takes no more in the middle of a run: a typed error, and a run directory that resumes to the same bits.
 //!
 //! The system's own refusal in the middle of a file: a limit on the size of files, in a child process.
 #![cfg(unix)]
@@ -18,7 +18,7 @@ use crate::cut_off::{ALL, End, Setup, valid_data};
 use crate::toy::{POINTS, Points, Toy};
 
 /// Where the child trains, and what outgrows its disk.
-const FOLDER: &str = "FAKNOW_TEST_FULL_DISK_RUN";
+const DIR: &str = "FAKNOW_TEST_FULL_DISK_RUN";
 const WHAT: &str = "FAKNOW_TEST_FULL_DISK_WHAT";
 
 /// Long enough for a log of its steps to outgrow the limit.
@@ -78,33 +78,33 @@ fn train_data() -> DataLoader<Many> {
 
 #[test]
 fn child_of_the_full_disk() {
-    let (Some(folder), Ok(what)) = (std::env::var_os(FOLDER).map(PathBuf::from), std::env::var(WHAT)) else {
+    let (Some(dir), Ok(what)) = (std::env::var_os(DIR).map(PathBuf::from), std::env::var(WHAT)) else {
         return;
     };
-    let mut trainer = trainer(RunDir::create(folder.join("run")).unwrap(), &what);
+    let mut trainer = trainer(RunDir::create(dir.join("run")).unwrap(), &what);
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     let path = match &error {
         Error::Checkpoint(CheckpointError::Io { path, .. }) if what != "log" => path,
         Error::Callback(faknow_callbacks::Error::Io { path, .. }) if what == "log" => path,
         other => panic!("{other:?}"),
     };
-    fs::write(folder.join("refused"), path.file_name().unwrap().to_str().unwrap()).unwrap();
+    fs::write(dir.join("refused"), path.file_name().unwrap().to_str().unwrap()).unwrap();
 }
 
 fn check(what: &str, refused: &str) {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact full_disk::child_of_the_full_disk"])
         .arg(std::env::current_exe().unwrap())
-        .env(FOLDER, folder.path())
+        .env(DIR, temp.path())
         .env(WHAT, what)
         .output()
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
-    assert_eq!(fs::read_to_string(folder.path().join("refused")).unwrap(), refused);
+    assert_eq!(fs::read_to_string(temp.path().join("refused")).unwrap(), refused);
     // What was saved before is whole, in the middle of the run.
-    let dir = folder.path().join("run");
+    let dir = temp.path().join("run");
     let info = CheckpointStore::new(&dir).verify("last").unwrap();
     assert!(info.step >= 20 && info.step < 1000 && info.ended.is_none(), "{info:?}");
 
@@ -117,7 +117,7 @@ fn check(what: &str, refused: &str) {
         let steps = fs::read_to_string(dir.join("steps.jsonl")).unwrap_or_default();
         (End::of(report.unwrap(), &trainer, dir), steps)
     };
-    let (unbroken, steps) = end(&folder.path().join("whole"), false);
+    let (unbroken, steps) = end(&temp.path().join("whole"), false);
     let (resumed, steps_of_both) = end(&dir, true);
     resumed.assert_eq(&unbroken, what);
     // The line that did not fit is lost; no other is, and none is there twice.

@@ -110,7 +110,7 @@ fn the_accuracy_of_the_training_pass_is_recorded_by_default() {
 /// Counts and logged values of the part of the epoch before the interruption are part of the checkpoint.
 #[test]
 fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let train = |dir: RunDir, interrupt: Option<Interrupt>| {
         let seen = interrupt.clone();
         let builder = toy::trainer().max_epochs(2).run_dir(dir).train_metrics(["accuracy", "f1_macro"]);
@@ -132,8 +132,8 @@ fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
             trainer.fit(&train_data(), Some(&valid_data())).unwrap()
         }
     };
-    let unbroken = train(RunDir::create(folder.path().join("whole")).unwrap(), None);
-    let dir = folder.path().join("run");
+    let unbroken = train(RunDir::create(dir.path().join("whole")).unwrap(), None);
+    let dir = dir.path().join("run");
     let interrupted = train(RunDir::create(&dir).unwrap(), Some(Interrupt::default()));
     assert_eq!(interrupted.ended, StopReason::Interrupted);
     let resumed = train(RunDir::open(&dir).unwrap(), None);

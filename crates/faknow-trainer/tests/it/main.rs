@@ -33,7 +33,7 @@ mod parity;
 mod random_policies;
 mod resume;
 mod row_gradients;
-mod run_folder;
+mod run_dir;
 mod schedule;
 mod schedule_golden;
 mod shapes;

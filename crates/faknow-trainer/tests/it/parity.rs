@@ -43,9 +43,9 @@ fn every_defect_is_listed_and_every_named_test_exists() {
     assert!(unlisted.is_empty(), "docs/parity.md does not name: {unlisted:#?}");
 }
 
-/// `faknow-data/tests/it/loader.rs::orders_are_pinned` for every test function below a folder.
-fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// `faknow-data/tests/it/loader.rs::orders_are_pinned` for every test function below a directory.
+fn tests_below(dir: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             tests_below(&path, found);

@@ -151,13 +151,13 @@ fn check(background: bool) {
         };
         // Said only if the test fails.
         println!("case {case}: {setup:?}");
-        let folder = tempfile::tempdir().unwrap();
-        let (copying, copies) = copying(&folder.path().join("killed"), 0.08, rng.next_u64());
+        let dir = tempfile::tempdir().unwrap();
+        let (copying, copies) = copying(&dir.path().join("killed"), 0.08, rng.next_u64());
         let (counting, n_hooks) = at_hook(0, |_| {});
-        let builder = setup.builder(RunDir::create(folder.path().join("run")).unwrap());
+        let builder = setup.builder(RunDir::create(dir.path().join("run")).unwrap());
         let mut trainer = builder.callback(copying).callback(counting).build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        let unbroken = End::of(report, &trainer, &folder.path().join("run"));
+        let unbroken = End::of(report, &trainer, &dir.path().join("run"));
         let copies = std::mem::take(&mut *copies.lock().unwrap());
         check_copies(&setup, &unbroken, copies.into_iter().take(3).collect(), rng.next_u64());
         let n_hooks = n_hooks.load(Ordering::SeqCst);
@@ -166,7 +166,7 @@ fn check(background: bool) {
         if setup.on_non_finite == NonFinite::RollBack && setup.every != "1 step" {
             continue;
         }
-        check_panic(&setup, &unbroken, &folder.path().join("panic"), any_hook());
-        check_interrupt(&setup, &unbroken, &folder.path().join("interrupt"), any_hook());
+        check_panic(&setup, &unbroken, &dir.path().join("panic"), any_hook());
+        check_interrupt(&setup, &unbroken, &dir.path().join("interrupt"), any_hook());
     }
 }

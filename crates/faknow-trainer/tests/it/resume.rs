@@ -17,9 +17,9 @@ use crate::toy;
 /// Cuts the run off at random hooks, and again at random hooks while it goes on.
 fn check(setup: Setup, share: f64, seed: u64) {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let (copying, copies) = copying(folder.path(), share, seed);
-    let unbroken = setup.fit(&folder.path().join("run"), copying).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let (copying, copies) = copying(temp.path(), share, seed);
+    let unbroken = setup.fit(&temp.path().join("run"), copying).unwrap();
     let copies = std::mem::take(&mut *copies.lock().unwrap());
     assert!(copies.len() > 2, "the run was cut off {} times", copies.len());
     for (copy, what) in copies {
@@ -58,10 +58,10 @@ fn whatever_the_policies_are() {
 #[test]
 fn an_interrupted_run_saves_itself_and_goes_on() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let unbroken = ALL.fit(&folder.path().join("whole"), quiet()).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let unbroken = ALL.fit(&temp.path().join("whole"), quiet()).unwrap();
     for step in [1, 2, 3, 5, 6] {
-        let dir = folder.path().join(format!("at-{step}"));
+        let dir = temp.path().join(format!("at-{step}"));
         let interrupt = Interrupt::default();
         let asks = interrupt.clone();
         let ask = on_batch_end(move |run, _| {
@@ -101,13 +101,13 @@ fn ask_in_validation(at: usize, interrupt: Interrupt) -> impl Callback {
 #[test]
 fn a_validation_that_was_interrupted_is_made_up_for() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let setup = Setup { validate_every: Some("2 steps"), accumulate: 1, every: "100 epochs", keep: 0, ..ALL };
-    let unbroken = setup.fit(&folder.path().join("whole"), quiet()).unwrap();
+    let unbroken = setup.fit(&temp.path().join("whole"), quiet()).unwrap();
     assert!(!unbroken.report["history"]["inside"].as_array().unwrap().is_empty());
     // A validation has 3 batches; those after 2 and after 4 steps, the latter the end of the first epoch.
     for at in [1, 2, 3, 4, 6] {
-        let dir = folder.path().join(format!("at-{at}"));
+        let dir = temp.path().join(format!("at-{at}"));
         let interrupt = Interrupt::default();
         let ask = ask_in_validation(at, interrupt.clone());
         let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
@@ -127,18 +127,18 @@ fn a_validation_that_was_interrupted_is_made_up_for() {
 #[test]
 fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let unbroken = ALL.fit(&folder.path().join("whole"), quiet()).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let unbroken = ALL.fit(&temp.path().join("whole"), quiet()).unwrap();
     let in_batch =
         on_batch_end(|run, _| if run.step() == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
-    let error = ALL.fit(&folder.path().join("batch"), in_batch).unwrap_err();
+    let error = ALL.fit(&temp.path().join("batch"), in_batch).unwrap_err();
     assert_eq!(error.to_string(), "on_batch_end: panicked: at step 3 (in on_batch_end, epoch 2, step 3)");
     let in_epoch =
         on_epoch_end(|run, _| if run.epoch() == 2 { panic!("in epoch 2") } else { Ok(Flow::Continue) });
-    let error = ALL.fit(&folder.path().join("epoch"), in_epoch).unwrap_err();
+    let error = ALL.fit(&temp.path().join("epoch"), in_epoch).unwrap_err();
     assert_eq!(error.to_string(), "on_epoch_end: panicked: in epoch 2 (in on_epoch_end, epoch 2, step 4)");
     for (name, step) in [("batch", 3), ("epoch", 4)] {
-        let dir = folder.path().join(name);
+        let dir = temp.path().join(name);
         assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{name}");
         ALL.resume(&dir).unwrap().assert_eq(&unbroken, name);
     }
@@ -147,11 +147,11 @@ fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
 #[test]
 fn a_finished_run_goes_on_to_more_epochs() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     // Without a plateau, whose rates do not depend on the length of the run, the two would differ.
     let long = Setup { epochs: 4, every: "1 epoch", ..ALL };
-    let whole = long.fit(&folder.path().join("whole"), quiet()).unwrap();
-    let dir = folder.path().join("short");
+    let whole = long.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let dir = temp.path().join("short");
     let short = Setup { epochs: 2, ..long }.fit(&dir, quiet()).unwrap();
     assert_eq!(short.report["ended"]["reason"], "completed");
     let extended = long.resume(&dir).unwrap();
@@ -170,8 +170,8 @@ fn refused(resumed: faknow_trainer::Result<FitReport>, what: ChangeKind, says: &
 #[test]
 fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("run");
     let setup = Setup { epochs: 3, ..ALL };
     let stop = on_batch_end(|run, _| if run.step() == 3 { panic!("cut off") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
@@ -203,10 +203,10 @@ fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
 #[test]
 fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("run");
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("run");
     let setup = Setup { epochs: 4, ..ALL };
-    let whole = setup.fit(&folder.path().join("whole"), quiet()).unwrap();
+    let whole = setup.fit(&temp.path().join("whole"), quiet()).unwrap();
     let stop = on_batch_end(|run, _| if run.step() == 5 { panic!("cut off") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let weights = dir.join("checkpoints/last/training.safetensors");
@@ -226,7 +226,7 @@ fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
 #[test]
 fn a_second_fit_can_be_cut_off_too() {
     tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
+    let temp = tempfile::tempdir().unwrap();
     let freeze = &[("bias", Some("3 epochs"))];
     let setup = Setup { epochs: 2, rates: Rates::WarmUp, freeze, ..ALL };
     let twice = |dir: &Path, callback| {
@@ -235,8 +235,8 @@ fn a_second_fit_can_be_cut_off_too() {
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         End::of(report, &trainer, dir)
     };
-    let (copying, copies) = copying(folder.path(), 0.2, 5);
-    let whole = twice(&folder.path().join("run"), copying);
+    let (copying, copies) = copying(temp.path(), 0.2, 5);
+    let whole = twice(&temp.path().join("run"), copying);
     assert_eq!(whole.report["history"]["epochs"].as_array().map(Vec::len), Some(4));
     let copies = std::mem::take(&mut *copies.lock().unwrap());
     let second = copies.iter().filter(|(_, what)| what.contains("epoch 3") || what.contains("epoch 4"));
@@ -251,9 +251,9 @@ fn a_second_fit_can_be_cut_off_too() {
 }
 
 #[test]
-fn a_run_folder_that_is_none_cannot_be_resumed() {
+fn a_run_dir_that_is_none_cannot_be_resumed() {
     let error = RunDir::open("/nowhere/at/all").unwrap_err().to_string();
-    assert!(error.contains("no such folder"), "{error}");
+    assert!(error.contains("no such directory"), "{error}");
     let mut trainer = toy::trainer().build().unwrap();
     let error = trainer.resume(&train_data(), None).unwrap_err().to_string();
     assert_eq!(error, "run_dir: expected the directory of the run to resume, got none");

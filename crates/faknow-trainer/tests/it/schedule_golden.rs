@@ -149,8 +149,8 @@ fn one_or_more(value: &Value) -> Vec<f64> {
 fn golden_file() -> Option<PathBuf> {
     const NAME: &str = "schedules.json";
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if let Some(folder) = std::env::var_os("FAKNOW_GOLDEN") {
-        let path = PathBuf::from(folder).join(NAME);
+    if let Some(dir) = std::env::var_os("FAKNOW_GOLDEN") {
+        let path = PathBuf::from(dir).join(NAME);
         if !path.exists() {
             println!("SKIPPED: golden_schedules: {} does not exist", path.display());
             return None;

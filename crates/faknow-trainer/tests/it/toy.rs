@@ -75,7 +75,7 @@ impl Batch for Points {
 /// Batches in memory, the same in every epoch.
 pub(crate) struct Memory {
     pub(crate) batches: Vec<Vec<Point>>,
-    pub(crate) labelled: bool,
+    pub(crate) labeled: bool,
 }
 
 impl Memory {
@@ -87,7 +87,7 @@ impl Memory {
             rest = behind;
             batch.to_vec()
         };
-        Self { batches: sizes.iter().map(|&n| take(n)).collect(), labelled: true }
+        Self { batches: sizes.iter().map(|&n| take(n)).collect(), labeled: true }
     }
 }
 
@@ -103,7 +103,7 @@ impl Loader<Points> for Memory {
     fn batches(&self, _: usize, from: usize) -> Box<dyn Iterator<Item = faknow_data::Result<Points>> + '_> {
         Box::new(self.batches[from..].iter().map(|points| {
             let batch = Points::new(points);
-            Ok(if self.labelled { batch } else { Points { labels: None, ..batch } })
+            Ok(if self.labeled { batch } else { Points { labels: None, ..batch } })
         }))
     }
 }

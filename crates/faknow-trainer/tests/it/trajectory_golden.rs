@@ -1,7 +1,7 @@
 //! Whole trainings against PyTorch's: losses, gradient norms, learning rates, weights and the optimizer's state, step by
 //! step.
 //!
-//! All sizes and settings come from the golden folder's `manifest.json`; nothing about a particular case is built in.
+//! All sizes and settings come from the golden directory's `manifest.json`; nothing about a particular case is built in.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
@@ -29,10 +29,10 @@ fn golden_trajectories_through_fit() {
 
 #[test]
 fn golden_averages_through_fit() {
-    let Some(folder) = folder() else { return };
+    let Some(dir) = dir() else { return };
     tch::set_num_threads(1);
-    for (name, case) in trajectories(&folder) {
-        let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+    for (name, case) in trajectories(&dir) {
+        let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
         if !understands(&case) || case["config"].get("ema_decay").is_none() {
             continue;
         }
@@ -57,7 +57,7 @@ fn golden_averages_through_fit() {
                 );
             }
         }
-        println!("golden {}: average through fit in f64 and f32: {name}", folder.display());
+        println!("golden {}: average through fit in f64 and f32: {name}", dir.display());
     }
 }
 
@@ -140,13 +140,13 @@ fn fit(case: Case) -> Option<Trajectory> {
 }
 
 fn run_all(how: &str, train: fn(Case) -> Option<Trajectory>) {
-    let Some(folder) = folder() else { return };
+    let Some(dir) = dir() else { return };
     tch::set_num_threads(1);
     let (mut ran, mut left_out) = (Vec::new(), Vec::new());
-    for (name, case) in trajectories(&folder) {
+    for (name, case) in trajectories(&dir) {
         let mut is_run = understands(&case);
         if is_run {
-            let tensors = weights::read(&folder.join(case["file"].as_str().expect("file"))).unwrap();
+            let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
                 let ours = train(Case::new(&case, &tensors, kind));
                 is_run = ours.is_some();
@@ -157,16 +157,16 @@ fn run_all(how: &str, train: fn(Case) -> Option<Trajectory>) {
         }
         if is_run { &mut ran } else { &mut left_out }.push(name);
     }
-    println!("golden {}: through {how} in f64 and f32: {}", folder.display(), ran.join(", "));
-    println!("golden {}: not through {how}: {}", folder.display(), left_out.join(", "));
+    println!("golden {}: through {how} in f64 and f32: {}", dir.display(), ran.join(", "));
+    println!("golden {}: not through {how}: {}", dir.display(), left_out.join(", "));
     if ran.is_empty() {
-        println!("SKIPPED: {} holds no trajectory that could be compared", folder.display());
+        println!("SKIPPED: {} holds no trajectory that could be compared", dir.display());
     }
 }
 
-/// All trajectories of a golden folder, by name.
-fn trajectories(folder: &Path) -> Vec<(String, Value)> {
-    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+/// All trajectories of a golden directory, by name.
+fn trajectories(dir: &Path) -> Vec<(String, Value)> {
+    let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     let all = manifest["fixtures"].as_object().expect("fixtures").clone();
     all.into_iter().filter(|(_, case)| case["kind"] == "trajectory").collect()
@@ -214,18 +214,18 @@ fn largest(t: &Tensor) -> f64 {
     t.abs().max().double_value(&[])
 }
 
-/// `FAKNOW_GOLDEN`, or the shared golden folder.
-fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("FAKNOW_GOLDEN").map_or_else(
+/// `FAKNOW_GOLDEN`, or the shared golden directory.
+fn dir() -> Option<PathBuf> {
+    let dir = std::env::var_os("FAKNOW_GOLDEN").map_or_else(
         || {
             let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
             std::env::var_os("FAKNOW_SHARED").map_or(here, PathBuf::from).join("golden")
         },
         PathBuf::from,
     );
-    if folder.join("manifest.json").is_file() {
-        return Some(folder);
+    if dir.join("manifest.json").is_file() {
+        return Some(dir);
     }
-    println!("SKIPPED: there is no {}/manifest.json; set FAKNOW_GOLDEN to a golden folder", folder.display());
+    println!("SKIPPED: there is no {}/manifest.json; set FAKNOW_GOLDEN to a golden directory", dir.display());
     None
 }

@@ -205,16 +205,16 @@ fn a_run_that_is_killed_after_any_step_ends_as_if_it_had_not_been() {
             .checkpoints(checkpoints)
             .run_dir(dir)
     };
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let copies = Arc::<Mutex<Vec<PathBuf>>>::default();
-    let (noted, to) = (Arc::clone(&copies), folder.path().to_owned());
+    let (noted, to) = (Arc::clone(&copies), dir.path().to_owned());
     let kill = on_batch_end(move |run, _| {
         let to = to.join(format!("killed-at-{}", run.step()));
         crate::cut_off::copy(run.dir().unwrap(), &to);
         noted.lock().unwrap().push(to);
         Ok(Flow::Continue)
     });
-    let whole = folder.path().join("whole");
+    let whole = dir.path().join("whole");
     let mut unbroken = builder(RunDir::create(&whole).unwrap()).callback(kill).build().unwrap();
     unbroken.fit(&train_data(), None).unwrap();
     let expected = end(&unbroken, &whole);
@@ -247,7 +247,7 @@ fn an_own_loss_that_is_not_finite_is_named_and_can_be_skipped() {
     let mut skipping = failing(2).max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
     assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
-    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labelled: true };
+    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labeled: true };
     let mut other = sgd().max_epochs(1).build().unwrap();
     other.fit(&without, None).unwrap();
     assert_eq!(weights(&skipping.run().vars), weights(&other.run().vars));
@@ -273,8 +273,8 @@ fn an_update_that_was_half_made_is_not_skipped_but_can_be_rolled_back() {
     assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error:?}");
     assert!(error.to_string().contains("batch 2: the loss is NaN; the weights `weight` are not"), "{error}");
 
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let builder = failing_after_the_gate().max_epochs(1).on_non_finite(NonFinite::RollBack);
     let mut rolling = builder.run_dir(dir).build().unwrap();
     rolling.fit(&train_data(), None).unwrap();

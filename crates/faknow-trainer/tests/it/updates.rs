@@ -82,8 +82,8 @@ fn the_optimizer_follows_its_schedule() {
 
 #[test]
 fn batches_and_epochs_are_logged_with_the_rates_of_their_updates() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("steps.jsonl");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("steps.jsonl");
     let schedule = ExponentialLr { interval: Some(ScheduleUnit::Step), ..ExponentialLr::new(0.5) };
     let builder = toy::trainer().schedule(ScheduleConfig::Exponential(schedule)).max_epochs(2);
     let mut trainer = builder.callback(JsonlLog::to(&path).log_every(1)).build().unwrap();

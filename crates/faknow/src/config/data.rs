@@ -23,7 +23,7 @@ pub struct DataConfig {
     /// File of test records. Without it and without `valid`, its share of `split` is taken from `train`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
-    /// Propagation trees in one file of the TD_RvNN format, or a folder of FaKnow's `<id>.npz`. Default: none.
+    /// Propagation trees in one file of the TD_RvNN format, or a directory of FaKnow's `<id>.npz`. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<PathBuf>,
     /// File of the labels of `trees`, a line each: label, event and id of the root, by tabs. Required with a file of
@@ -39,7 +39,7 @@ pub struct DataConfig {
     /// File of the ids of the test trees. Default: none with `train_ids`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_ids: Option<PathBuf>,
-    /// Raw folder of a UPFD data set, with its own split. Default: none.
+    /// Raw directory of a UPFD data set, with its own split. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upfd: Option<PathBuf>,
     /// Features of a UPFD data set: `profile`, `spacy`, `bert`, `content`. Default `profile`.
@@ -123,15 +123,15 @@ impl DataConfig {
         Ok(classes)
     }
 
-    /// How records are read; `labelled` says whether the label field is needed.
-    pub fn read_options(&self, labelled: bool) -> ReadOptions {
+    /// How records are read; `labeled` says whether the label field is needed.
+    pub fn read_options(&self, labeled: bool) -> ReadOptions {
         ReadOptions {
             format: self.format,
             header: self.header,
             quotes: self.quotes,
             columns: ColumnMap {
                 text: Some(self.text.clone()),
-                label: labelled.then(|| self.label.clone()),
+                label: labeled.then(|| self.label.clone()),
                 domain: self.domain.clone(),
                 ..ColumnMap::default()
             },
@@ -146,6 +146,6 @@ impl DataConfig {
 pub enum Weighting {
     /// As they stand.
     None,
-    /// By how rare a word is among the training trees, each node normalised: see [`TfIdf`](faknow_data::graph::TfIdf).
+    /// By how rare a word is among the training trees, each node normalized: see [`TfIdf`](faknow_data::graph::TfIdf).
     TfIdf,
 }

@@ -49,16 +49,16 @@ pub struct Config {
     pub text: TextConfig,
     /// How samples become batches.
     pub loader: LoaderConfig,
-    /// Which model, and its hyper-parameters.
+    /// Which model, and its hyperparameters.
     pub model: ModelConfig,
-    /// What training minimises in place of the model's own loss. Default: the model's own; validation always measures
+    /// What training minimizes in place of the model's own loss. Default: the model's own; validation always measures
     /// that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Criterion>,
     /// Adversarial training: an attack on parameters, on the word vectors for example. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adversarial: Option<Attack>,
-    /// Which optimizer, and its hyper-parameters.
+    /// Which optimizer, and its hyperparameters.
     pub optimizer: OptimizerConfig,
     /// The learning-rate schedule. Default: the rate stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,10 +108,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The model with its hyper-parameters, which are checked for their types.
+    /// The model with its hyperparameters, which are checked for their types.
     ///
     /// # Errors
-    /// The registry has no such model, or it has no such hyper-parameter.
+    /// The registry has no such model, or it has no such hyperparameter.
     pub(crate) fn configured_model(&self) -> Result<Box<dyn ConfiguredModel>> {
         self.registry.configure(&self.model.name, &self.model.hyperparameters)
     }

@@ -1,10 +1,10 @@
-//! The table `[model]` of a config: which model, and its hyper-parameters.
+//! The table `[model]` of a config: which model, and its hyperparameters.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Which model, and its hyper-parameters besides the name: those of the model's own config.
+/// Which model, and its hyperparameters besides the name: those of the model's own config.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelConfig {
@@ -15,7 +15,7 @@ pub struct ModelConfig {
     /// Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
-    /// The model's own hyper-parameters, checked by the model.
+    /// The model's own hyperparameters, checked by the model.
     #[serde(flatten)]
     pub hyperparameters: toml::Table,
 }

@@ -192,7 +192,7 @@ fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
         })?;
     }
     if key == "optimizer.name" && place.get("name") != Some(&value) {
-        // Another optimizer has other hyper-parameters: only the learning rate means the same to all.
+        // Another optimizer has other hyperparameters: only the learning rate means the same to all.
         place.retain(|setting, _| setting == "lr");
     }
     place.insert(name.to_owned(), value);
@@ -343,9 +343,9 @@ mod tests {
 
     #[test]
     fn toml_that_does_not_parse_is_answered_with_its_place_in_one_line() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let check = |name: &str, text: &str, expected: &str| {
-            let path = folder.path().join(name);
+            let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
             let error = Config::from_file(&path).unwrap_err().to_string();
             assert_eq!(error.strip_prefix(&format!("{}: ", path.display())), Some(expected), "{error}");

@@ -38,9 +38,9 @@ pub struct TextConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vectors: Option<PathBuf>,
     /// Most MiB of memory that the tokens of a data set take, 4 bytes a token; if there are more, they go to a file, in `cache` or
-    /// the system's folder for temporary files, and batches are read from there. Default 1024.
+    /// the system's directory for temporary files, and batches are read from there. Default 1024.
     pub memory: u64,
-    /// Folder in which the tokens are kept, to be found again by the next run on the same texts with the same settings. Default:
+    /// Directory in which the tokens are kept, to be found again by the next run on the same texts with the same settings. Default:
     /// none, texts are read and cut by each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -69,7 +69,7 @@ impl Default for TextConfig {
 impl TextConfig {
     /// Where the tokens of the data sets lie.
     pub(crate) fn storage(&self) -> TokenStorage {
-        TokenStorage { max_bytes: Some(self.memory.saturating_mul(1 << 20)), folder: self.cache.clone() }
+        TokenStorage { max_bytes: Some(self.memory.saturating_mul(1 << 20)), dir: self.cache.clone() }
     }
 
     /// The tokenizer's own settings, with the stop words read.

@@ -1,4 +1,4 @@
-//! Finds the files of a folder, and guesses what their fields mean: for a first try, never for a result.
+//! Finds the files of a directory, and guesses what their fields mean: for a first try, never for a result.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ const LABELS: [&str; 6] = ["label", "class", "target", "y", "veracity", "verdict
 /// Words and numbers for "not fake", which comes first of two classes.
 const NEGATIVE: [&str; 8] = ["0", "real", "true", "non-rumor", "nonrumor", "non-fake", "legit", "false"];
 
-/// The data settings for the files in `folder`: `train`, and perhaps `valid` (or `val`, `dev`) and `test`, with any
+/// The data settings for the files in `dir`: `train`, and perhaps `valid` (or `val`, `dev`) and `test`, with any
 /// known ending; text and label by the usual names; the classes as they occur.
 ///
 /// # Errors
 /// There is no training file, or its columns have no usual names; the error says how to name them.
-pub fn guess_data(folder: &Path) -> Result<DataConfig> {
-    let train = find(folder, &["train"])?.ok_or_else(|| {
+pub fn guess_data(dir: &Path) -> Result<DataConfig> {
+    let train = find(dir, &["train"])?.ok_or_else(|| {
         let message = format!(
             "{}: no training file; expected train.json, train.jsonl, train.csv or train.tsv",
-            folder.display()
+            dir.display()
         );
         Error::config("data.train", message)
     })?;
@@ -41,8 +41,8 @@ pub fn guess_data(folder: &Path) -> Result<DataConfig> {
     };
     let (text, label) = (needed(columns.text.clone(), "text")?, needed(columns.label.clone(), "label")?);
     let mut data = DataConfig {
-        valid: find(folder, &["valid", "val", "dev"])?,
-        test: find(folder, &["test"])?,
+        valid: find(dir, &["valid", "val", "dev"])?,
+        test: find(dir, &["test"])?,
         text,
         label,
         ..DataConfig::default()
@@ -100,8 +100,8 @@ pub fn guess_columns(path: &Path, options: &ReadOptions) -> Result<GuessedColumn
     Ok(GuessedColumns { text: find(&TEXTS), label: find(&LABELS), all })
 }
 
-fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+fn find(dir: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
+    let entries = std::fs::read_dir(dir).map_err(|e| Error::io(dir, e))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     Ok(paths.into_iter().find(|path| {

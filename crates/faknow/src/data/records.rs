@@ -30,11 +30,11 @@ pub(crate) fn load(
         reading.open(path)?;
     }
     let saved = saved.and_then(|saved| saved.words).map(|words| words.vocab);
-    if let Some(folder) = &storage.folder {
-        std::fs::create_dir_all(folder).map_err(|e| {
+    if let Some(dir) = &storage.dir {
+        std::fs::create_dir_all(dir).map_err(|e| {
             Error::config(
                 "text.cache",
-                format!("expected a folder to write to, got `{}`: {e}", folder.display()),
+                format!("expected a directory to write to, got `{}`: {e}", dir.display()),
             )
         })?;
     }

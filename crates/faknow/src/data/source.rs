@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub(crate) enum DataSource {
     /// Files of records with a text: `data.train` of a model that reads texts.
     Records,
-    /// One file or folder of trees: `data.trees`.
+    /// One file or directory of trees: `data.trees`.
     TreeFile,
     /// A UPFD data set: `data.upfd`.
     Upfd,

@@ -33,7 +33,7 @@ pub(crate) struct Tokenized {
 /// Where a corpus is cached. Its name is a checksum of all that the tokens come from: what the files hold, how they are read and
 /// split, how texts are tokenized, which words are retained. What has changed is not found, whatever its date.
 pub(crate) struct TextCache {
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl TextCache {
@@ -60,35 +60,34 @@ impl TextCache {
             "vocab": vocab,
         });
         let name = format!("{:032x}", XxHash3_128::oneshot(made_from.to_string().as_bytes()));
-        Ok(Some(Self { folder: cache.join(name) }))
+        Ok(Some(Self { dir: cache.join(name) }))
     }
 
     /// The corpus, if it is there; what cannot be used is logged, and removed.
     pub(crate) fn find(&self, storage: &TokenStorage) -> Option<Tokenized> {
-        if !self.folder.exists() {
+        if !self.dir.exists() {
             return None;
         }
         match self.load(storage) {
             Ok(found) => {
-                tracing::debug!("tokens are taken from {}", self.folder.display());
+                tracing::debug!("tokens are taken from {}", self.dir.display());
                 Some(found)
             }
             Err(error) => {
                 tracing::warn!("{error}; the texts are read instead");
-                let _ = std::fs::remove_dir_all(&self.folder);
+                let _ = std::fs::remove_dir_all(&self.dir);
                 None
             }
         }
     }
 
     fn load(&self, storage: &TokenStorage) -> Result<Tokenized> {
-        let load = |name: &str| FieldDataset::load(self.folder.join(name), storage);
-        let optional = |name: &str| {
-            self.folder.join(name).with_extension("json").exists().then(|| load(name)).transpose()
-        };
-        let vocab = Vocab::load(self.folder.join(VOCAB))?;
-        if vocab.fingerprint() != read_json::<u64>(&self.folder.join(WORDS))? {
-            let file = self.folder.join(VOCAB);
+        let load = |name: &str| FieldDataset::load(self.dir.join(name), storage);
+        let optional =
+            |name: &str| self.dir.join(name).with_extension("json").exists().then(|| load(name)).transpose();
+        let vocab = Vocab::load(self.dir.join(VOCAB))?;
+        if vocab.fingerprint() != read_json::<u64>(&self.dir.join(WORDS))? {
+            let file = self.dir.join(VOCAB);
             return Err(faknow_data::Error::file(file, "corrupted: it does not hold what was written").into());
         }
         Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
@@ -101,9 +100,9 @@ impl TextCache {
         }
     }
 
-    /// In a temporary folder that is renamed when it is complete, so that no run finds half of it.
+    /// In a temporary directory that is renamed when it is complete, so that no run finds half of it.
     fn save(&self, corpus: &Tokenized) -> Result<()> {
-        let making = self.folder.with_extension(format!("{}.part", std::process::id()));
+        let making = self.dir.with_extension(format!("{}.part", std::process::id()));
         let io = |path: &Path, source| Error::from(faknow_data::Error::io(path, source));
         let write = || -> Result<()> {
             std::fs::create_dir_all(&making).map_err(|e| io(&making, e))?;
@@ -119,10 +118,10 @@ impl TextCache {
                     data.save(making.join(name))?;
                 }
             }
-            match std::fs::rename(&making, &self.folder) {
+            match std::fs::rename(&making, &self.dir) {
                 // Somebody else was faster.
-                Err(_) if self.folder.exists() => Ok(()),
-                renamed => renamed.map_err(|e| io(&self.folder, e)),
+                Err(_) if self.dir.exists() => Ok(()),
+                renamed => renamed.map_err(|e| io(&self.dir, e)),
             }
         };
         let result = write();

@@ -24,11 +24,11 @@ pub struct TreeInspection {
     /// Trees per class; those without a label are `no label`.
     #[serde(serialize_with = "as_map")]
     pub classes: Vec<(String, usize)>,
-    /// The file or folder.
+    /// The file or directory.
     pub path: PathBuf,
 }
 
-/// Returns whether a file or folder holds trees: a folder, a text of TD_RvNN, or JSON lines of objects with `nodes`.
+/// Returns whether a file or directory holds trees: a directory, a text of TD_RvNN, or JSON lines of objects with `nodes`.
 pub fn holds_trees(path: &Path) -> bool {
     let first_line = || {
         let mut line = String::new();

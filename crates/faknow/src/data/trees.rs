@@ -39,7 +39,7 @@ pub(crate) fn load(
     let data = &config.data;
     let parts = match (source, &data.trees, &data.upfd) {
         (DataSource::TreeFile, Some(trees), _) => from_file(config, trees, &classes, n_features)?,
-        (DataSource::Upfd, _, Some(folder)) => from_upfd(config, folder)?,
+        (DataSource::Upfd, _, Some(dir)) => from_upfd(config, dir)?,
         _ => from_json(config, config.train_file()?, &classes, n_features, words)?,
     };
     let Parts { train, valid, test, words, tf_idf } = parts;
@@ -56,10 +56,10 @@ pub(crate) fn load(
     })
 }
 
-/// Trees of one file or folder, which files of ids, or the settings of the split, cut.
+/// Trees of one file or directory, which files of ids, or the settings of the split, cut.
 fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option<usize>) -> Result<Parts> {
     let data = &config.data;
-    let mut all = labelled(config, file, classes, n_features)?;
+    let mut all = labeled(config, file, classes, n_features)?;
     let source = data.labels.as_deref().unwrap_or(file);
     let picked = |ids: &Path| -> Result<Vec<usize>> { Ok(select(&all, &read_ids(ids)?, ids)?) };
     let [train, valid, test] = match (&data.train_ids, &data.test_ids, &data.valid_ids) {
@@ -139,7 +139,7 @@ pub(crate) fn weigh(trees: &mut [Tree], tf_idf: Option<&TfIdf>) -> Result<()> {
 }
 
 /// All trees of a file, with the labels that are known.
-fn labelled(config: &Config, file: &Path, classes: &Classes, n_features: Option<usize>) -> Result<Vec<Tree>> {
+fn labeled(config: &Config, file: &Path, classes: &Classes, n_features: Option<usize>) -> Result<Vec<Tree>> {
     let trees = read_trees(file, n_features)?;
     match &config.data.labels {
         Some(labels) => Ok(label_trees(trees, &read_tree_labels(labels)?, classes, labels)?),
@@ -201,8 +201,8 @@ fn empty(config: &Config) -> Error {
 }
 
 /// The graphs of a UPFD data set, by its own split.
-fn from_upfd(config: &Config, folder: &Path) -> Result<Parts> {
-    let mut upfd = read_upfd(folder, &config.data.feature)?;
+fn from_upfd(config: &Config, dir: &Path) -> Result<Parts> {
+    let mut upfd = read_upfd(dir, &config.data.feature)?;
     let tf_idf = tf_idf(config, false, upfd.train.iter().map(|&tree| &upfd.trees[tree]));
     weigh(&mut upfd.trees, tf_idf.as_ref())?;
     let all = FieldDataset::from_trees(upfd.trees)?;
@@ -297,15 +297,15 @@ pub(crate) fn read_all(
     match (&data.trees, &data.upfd, &data.train) {
         (Some(file), None, None) => {
             let all = match &data.labels {
-                Some(_) => labelled(&config, file, classes, Some(n_features))?,
+                Some(_) => labeled(&config, file, classes, Some(n_features))?,
                 None => read_trees(file, Some(n_features))?,
             };
             let Some(ids) = &data.test_ids else { return Ok(all) };
             let chosen = select(&all, &read_ids(ids)?, ids)?;
             Ok(chosen.into_iter().map(|tree| all[tree].clone()).collect())
         }
-        (None, Some(folder), None) => {
-            let upfd = read_upfd(folder, &data.feature)?;
+        (None, Some(dir), None) => {
+            let upfd = read_upfd(dir, &data.feature)?;
             Ok(upfd.test.into_iter().map(|tree| upfd.trees[tree].clone()).collect())
         }
         (None, None, Some(file)) => {

@@ -40,7 +40,7 @@ pub struct DetectorBuilder {
 }
 
 impl Detector {
-    /// Starts a detector of the model that `config` names, with its hyper-parameters.
+    /// Starts a detector of the model that `config` names, with its hyperparameters.
     pub fn builder(config: Config, classes: Classes) -> DetectorBuilder {
         DetectorBuilder { config, classes, encoders: FieldEncoders::default() }
     }

@@ -38,21 +38,21 @@ pub struct Exported {
 }
 
 impl Detector {
-    /// Writes the detector into `folder`, which is made: `model.pt` (TorchScript, from token ids to class scores), `export.json`
-    /// ([`Exported`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as a run folder has them. Cutting texts is not part of the
+    /// Writes the detector into `dir`, which is made: `model.pt` (TorchScript, from token ids to class scores), `export.json`
+    /// ([`Exported`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as a run directory has them. Cutting texts is not part of the
     /// program; [`tokens`](Self::tokens) does it.
     ///
     /// # Errors
     /// The detector takes trees as input, its model sees more of a text than its words, a file cannot be written, or libtorch refuses.
-    pub fn export(&self, folder: &Path) -> Result<Exported> {
+    pub fn export(&self, dir: &Path) -> Result<Exported> {
         self.word_encoder()?;
-        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         // What has a gradient can be no constant of a program, neither when it is traced nor when it is written.
         let _frozen = self.frozen();
         let program = self.trace()?;
-        let path = folder.join(PROGRAM);
+        let path = dir.join(PROGRAM);
         program.save(&path).map_err(|error| cannot("write", &path, &error))?;
-        self.save_inputs_to(folder)?;
+        self.save_inputs_to(dir)?;
         let exported = Exported {
             faknow: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: LIBTORCH.to_owned(),
@@ -62,7 +62,7 @@ impl Detector {
             output: "class scores f64 [n, n_classes]".to_owned(),
             decision: self.decision(),
         };
-        write_json(&folder.join(ABOUT), &exported)?;
+        write_json(&dir.join(ABOUT), &exported)?;
         Ok(exported)
     }
 

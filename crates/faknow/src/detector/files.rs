@@ -27,7 +27,7 @@ pub(crate) fn save_inputs(
     save_config(run, config)
 }
 
-/// Writes every setting, whole or not at all. It comes last: a folder with a config has all else too.
+/// Writes every setting, whole or not at all. It comes last: a directory with a config has all else too.
 pub(crate) fn save_config(run: &Path, config: &Config) -> Result<()> {
     let header = format!(
         "# Every setting of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",

@@ -1,4 +1,4 @@
-//! A trained detector: all that prediction needs, saved to and loaded from a run folder.
+//! A trained detector: all that prediction needs, saved to and loaded from a run directory.
 
 mod builder;
 pub(crate) mod evaluation;
@@ -61,7 +61,7 @@ impl Registry {
         let_threads_sleep();
         let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         if !run.is_dir() {
-            return Err(missing("no such folder"));
+            return Err(missing("no such directory"));
         }
         let absent = |name: &str| missing(&format!("`{name}` is not there"));
         if let Some(name) = [CONFIG, CLASSES].iter().find(|name| !run.join(name).exists()) {
@@ -138,7 +138,7 @@ impl Detector {
         self.test_all(self.dataset(records)?)
     }
 
-    /// Tests the detector on labelled trees.
+    /// Tests the detector on labeled trees.
     ///
     /// # Errors
     /// The detector takes texts as input, the trees have other features than those of its training, or a tree has no label.
@@ -194,9 +194,9 @@ impl Detector {
     }
 
     /// Writes how texts become tokens, and the classes.
-    pub(crate) fn save_inputs_to(&self, folder: &Path) -> Result<()> {
-        self.encoders.save(folder)?;
-        write_json(&folder.join(CLASSES), &self.classes)
+    pub(crate) fn save_inputs_to(&self, dir: &Path) -> Result<()> {
+        self.encoders.save(dir)?;
+        write_json(&dir.join(CLASSES), &self.classes)
     }
 
     /// Takes the gradients off all weights until what is answered is dropped.
@@ -242,10 +242,10 @@ impl Detector {
         decide(in_order(evaluation, &loader)?.0, &self.calibrated.decision, self.classes.names())
     }
 
-    /// How records for this detector are read, whose fields are as `data` says; `labelled` says whether the label is
+    /// How records for this detector are read, whose fields are as `data` says; `labeled` says whether the label is
     /// needed. A domain is not, since the model reads texts alone.
-    pub fn read_options(&self, data: &DataConfig, labelled: bool) -> ReadOptions {
-        let mut options = data.read_options(labelled);
+    pub fn read_options(&self, data: &DataConfig, labeled: bool) -> ReadOptions {
+        let mut options = data.read_options(labeled);
         options.columns.domain = None;
         options
     }

@@ -11,7 +11,7 @@ pub(super) struct GnnclSpec;
 
 impl ModelSpec for GnnclSpec {
     const NAME: &'static str = "gnncl";
-    const TITLE: &'static str = "the tree pooled twice into clusters that are learnt (DiffPool)";
+    const TITLE: &'static str = "the tree pooled twice into clusters that are learned (DiffPool)";
     const PAPER: &'static str = "Han, Karunasekera and Leckie, Graph Neural Networks with Continual Learning for Fake News Detection from Social Media, 2020";
 
     type Config = GnnclConfig;

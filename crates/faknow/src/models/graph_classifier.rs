@@ -43,7 +43,7 @@ impl ModelSpec for GcnSpec {
 impl ModelSpec for GraphSageSpec {
     const NAME: &'static str = "graphsage";
     const TITLE: &'static str =
-        "a convolution of a node and the mean of its neighbours, maximum over the tree, linear layer";
+        "a convolution of a node and the mean of its neighbors, maximum over the tree, linear layer";
     const PAPER: &'static str =
         "Hamilton, Ying and Leskovec, Inductive Representation Learning on Large Graphs, NIPS 2017";
 

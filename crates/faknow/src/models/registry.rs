@@ -22,7 +22,7 @@ use super::{BoxedModel, BoxedStep, Fields, ModelSpec, Pretraining, Shape};
 use crate::config::messages::in_plain_words;
 use crate::{Error, Result};
 
-/// Keys of the table `[model]` that are not hyper-parameters.
+/// Keys of the table `[model]` that are not hyperparameters.
 const RESERVED: [&str; 2] = ["name", "weights"];
 
 /// The models that a config can name, in the order in which they were registered. Cheap to clone.
@@ -45,9 +45,9 @@ pub struct ModelInfo {
     pub title: &'static str,
     /// Paper or other source.
     pub source: &'static str,
-    /// The fields that it reads with its default hyper-parameters.
+    /// The fields that it reads with its default hyperparameters.
     pub reads: Fields,
-    /// Its hyper-parameters and their defaults.
+    /// Its hyperparameters and their defaults.
     pub hyperparameters: Table,
     /// Settings of the training that differ from those of every config, where a config does not name them.
     pub training: Table,
@@ -83,7 +83,7 @@ impl Registry {
     /// Adds a model.
     ///
     /// # Errors
-    /// The name is ill-formed or taken, or a hyper-parameter has the name of another key of the table `[model]`.
+    /// The name is ill-formed or taken, or a hyperparameter has the name of another key of the table `[model]`.
     pub fn register<S: ModelSpec>(&mut self) -> Result<()> {
         let name = S::NAME;
         let wrong = |message: String| Err(Error::config("model.name", message));
@@ -100,8 +100,7 @@ impl Registry {
             Error::config("model", format!("the default config of `{name}` has no form in TOML: {error}"))
         })?;
         if let Some(key) = RESERVED.iter().find(|key| hyperparameters.contains_key(**key)) {
-            let message =
-                format!("`{name}` has a hyper-parameter of this name, which is reserved: rename it");
+            let message = format!("`{name}` has a hyperparameter of this name, which is reserved: rename it");
             return Err(Error::config(format!("model.{key}"), message));
         }
         Arc::make_mut(&mut self.specs).push(spec::<S>());
@@ -121,7 +120,7 @@ impl Registry {
         Ok(self.spec(name)?.info())
     }
 
-    /// Reads the hyper-parameters of a model; unknown ones are refused by name.
+    /// Reads the hyperparameters of a model; unknown ones are refused by name.
     pub(crate) fn configure(&self, name: &str, hyperparameters: &Table) -> Result<Box<dyn ConfiguredModel>> {
         self.spec(name)?.configure(hyperparameters)
     }
@@ -159,11 +158,11 @@ trait AnySpec: Send + Sync {
     fn configure(&self, hyperparameters: &Table) -> Result<Box<dyn ConfiguredModel>>;
 }
 
-/// A model with its hyper-parameters, ready to be built.
+/// A model with its hyperparameters, ready to be built.
 pub(crate) trait ConfiguredModel: fmt::Debug {
     /// The fields that the model reads.
     fn reads(&self) -> Fields;
-    /// Every hyper-parameter, defaults included.
+    /// Every hyperparameter, defaults included.
     fn to_table(&self) -> Table;
     /// Adapts the model to pretrained vectors of this size; false if it cannot use any.
     fn use_word_vectors(&mut self, size: i64) -> bool;
@@ -175,7 +174,7 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
 }
 
 impl dyn ConfiguredModel {
-    /// Checks all hyper-parameters by building the smallest model that they allow.
+    /// Checks all hyperparameters by building the smallest model that they allow.
     pub(crate) fn validate(&self, n_classes: usize) -> Result<()> {
         let shape = Shape { vocab_size: 2, n_node_features: 2, n_classes, word_vectors: None };
         // With a seed, though any will do, so that the noise of runs in other threads is left alone.

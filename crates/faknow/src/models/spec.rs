@@ -28,18 +28,18 @@ pub trait ModelSpec: 'static {
     /// Paper or other source.
     const PAPER: &'static str;
 
-    /// The hyper-parameters, `model.KEY` in a config. Unknown keys are refused if it derives `Deserialize` with
+    /// The hyperparameters, `model.KEY` in a config. Unknown keys are refused if it derives `Deserialize` with
     /// `#[serde(default, deny_unknown_fields)]`.
     type Config: Clone + Debug + Default + Serialize + DeserializeOwned + 'static;
 
     /// Returns the fields that the model reads, with their settings.
     fn reads(config: &Self::Config) -> Fields;
 
-    /// Builds the model in `path`. Hyper-parameters outside their range are errors: a config is validated by building the
+    /// Builds the model in `path`. Hyperparameters outside their range are errors: a config is validated by building the
     /// smallest model that it allows.
     ///
     /// # Errors
-    /// A hyper-parameter is outside its range.
+    /// A hyperparameter is outside its range.
     fn build(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<BoxedModel>;
 
     /// Returns the settings of the training where a config does not name them. Default: those of every config.
@@ -63,7 +63,7 @@ pub trait ModelSpec: 'static {
     /// Returns the stage that trains part of the model without labels before the training. Default: none.
     ///
     /// # Errors
-    /// A hyper-parameter is outside its range.
+    /// A hyperparameter is outside its range.
     fn pretraining(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<Option<Pretraining>> {
         let _ = (path, config, shape);
         Ok(None)

@@ -22,7 +22,7 @@ const MAIN_METRICS: [&str; 9] =
 /// What cross-validation yields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossValidation {
-    /// The folder; it has a run folder for each fold.
+    /// The directory; it has a run directory for each fold.
     pub dir: PathBuf,
     /// How many folds there are.
     pub n_folds: usize,
@@ -54,9 +54,9 @@ impl CrossValidation {
         RepeatedScore::all(self.folds.iter().map(|fold| &fold.test.scores))
     }
 
-    /// The run folder of a fold.
+    /// The run directory of a fold.
     pub fn run(&self, fold: &FoldResult) -> PathBuf {
-        self.dir.join(folder(fold.number))
+        self.dir.join(fold_dir(fold.number))
     }
 }
 
@@ -66,7 +66,7 @@ impl CrossValidation {
 /// the other folds, in the ratio of its share of `data.split` to that of training; with a share of 0 there is none.
 /// `data.test` is left alone: it is for the detector that is chosen in the end.
 ///
-/// The folder `dir` gets a run folder for each fold (`fold-1`, …), `cv.json` and `report.md`. If it holds this very
+/// The directory `dir` gets a run directory for each fold (`fold-1`, …), `cv.json` and `report.md`. If it holds this very
 /// cross-validation already, folds that are done are not repeated, and an interrupted one is resumed.
 ///
 /// # Errors
@@ -99,7 +99,7 @@ pub fn cross_validate(
     let (study, mut state) = Study::open(dir, state)?;
     for number in state.folds.len() + 1..=n_folds {
         tracing::info!("fold {number} of {n_folds}");
-        let outcome = study.run(&folder(number), &of_fold(number), TestRecords::Used, contexts.next())?;
+        let outcome = study.run(&fold_dir(number), &of_fold(number), TestRecords::Used, contexts.next())?;
         state.folds.extend(FoldResult::of(number, &outcome));
         if state.folds.len() == number {
             study.save(&state)?;
@@ -138,8 +138,8 @@ impl Registry {
     }
 }
 
-/// The run folder of a fold, below that of the cross-validation.
-fn folder(number: usize) -> PathBuf {
+/// The run directory of a fold, below that of the cross-validation.
+fn fold_dir(number: usize) -> PathBuf {
     PathBuf::from(format!("fold-{number}"))
 }
 

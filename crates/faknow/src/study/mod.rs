@@ -1,4 +1,4 @@
-//! Many runs that answer one question: cross-validation, and the search for hyper-parameters.
+//! Many runs that answer one question: cross-validation, and the search for hyperparameters.
 
 mod candidates;
 mod cross_validation;

@@ -1,4 +1,4 @@
-//! Search for hyper-parameters: many short runs, ranked by their validation.
+//! Search for hyperparameters: many short runs, ranked by their validation.
 
 use std::path::Path;
 
@@ -223,8 +223,8 @@ impl Search<'_> {
             context.callbacks.push(Pause::new(epoch, own.clone(), context.interrupt));
             context.interrupt = own;
         }
-        let folder = self.state.trials[number - 1].folder();
-        self.study.run(&folder, config, TestRecords::HeldBack, context)
+        let dir = self.state.trials[number - 1].dir();
+        self.study.run(&dir, config, TestRecords::HeldBack, context)
     }
 
     /// Names the best trial and tests it.
@@ -232,11 +232,11 @@ impl Search<'_> {
         let direction = self.state.monitor.direction;
         let best = self.state.trials.iter().min_by(|a, b| a.compare(b, direction));
         if let Some(best) = best.filter(|best| best.error.is_none() && best.value().is_some()) {
-            let (number, folder) = (best.number, best.folder());
+            let (number, dir) = (best.number, best.dir());
             tracing::info!("trial {number} is the best: {}", best.describe());
             if has_test(self.config) {
                 let config = with_settings(self.config, &best.settings)?;
-                let outcome = self.study.run(&folder, &config, TestRecords::Used, self.contexts.next())?;
+                let outcome = self.study.run(&dir, &config, TestRecords::Used, self.contexts.next())?;
                 self.state.test = TestScores::of(&outcome);
             }
             self.state.best = Some(number);

@@ -15,7 +15,7 @@ const MAX_SHOWN: usize = 20;
 /// What a search came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchOutcome {
-    /// The folder of the search.
+    /// The directory of the search.
     pub dir: PathBuf,
     /// What the trials are ranked by.
     pub monitor: Monitor,
@@ -41,9 +41,9 @@ impl SearchOutcome {
         self.trials.iter().find(|trial| Some(trial.number) == self.best)
     }
 
-    /// The run folder of a trial.
+    /// The run directory of a trial.
     pub fn run(&self, trial: &Trial) -> PathBuf {
-        self.dir.join(trial.folder())
+        self.dir.join(trial.dir())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Several runs in one folder, with a file that says what they are for and how far they are.
+//! Several runs in one directory, with a file that says what they are for and how far they are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::train::resume::{MOVABLE, resume_with};
 use crate::train::{Outcome, ResumeOptions, RunContext};
 use crate::{Error, Result};
 
-/// A folder of several runs.
+/// A directory of several runs.
 #[derive(Debug)]
 pub(crate) struct Study {
     dir: RunDir,
@@ -77,7 +77,7 @@ pub(crate) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpu
 }
 
 impl Study {
-    /// The study in the folder `dir`, as far as it is; starts with `state` if there is none, in a folder that must not
+    /// The study in the directory `dir`, as far as it is; starts with `state` if there is none, in a directory that must not
     /// exist or be empty.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Study {
         Ok((study, before))
     }
 
-    /// The folder.
+    /// The directory.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -123,7 +123,7 @@ impl Study {
         write(&self.dir.path().join("report.md"), page)
     }
 
-    /// Trains in the folder `name` below the study's, from the beginning or from where it was cut off.
+    /// Trains in the directory `name` below the study's, from the beginning or from where it was cut off.
     pub(crate) fn run(
         &self,
         name: &Path,
@@ -159,7 +159,7 @@ impl Study {
     }
 }
 
-/// The state of the study in the folder `dir`.
+/// The state of the study in the directory `dir`.
 ///
 /// # Errors
 /// There is none, or its file is corrupted.

@@ -57,8 +57,8 @@ impl Trial {
         settings.join(" ")
     }
 
-    /// Its run folder, below that of the search.
-    pub fn folder(&self) -> PathBuf {
+    /// Its run directory, below that of the search.
+    pub fn dir(&self) -> PathBuf {
         PathBuf::from("trials").join(format!("{:04}", self.number))
     }
 

@@ -1,4 +1,4 @@
-//! What comes after training: how scores are read is chosen, the detector is tested, and the run folder gets its report.
+//! What comes after training: how scores are read is chosen, the detector is tested, and the run directory gets its report.
 
 use std::path::Path;
 
@@ -103,7 +103,7 @@ impl Finish<'_> {
     }
 }
 
-/// Writes the page of a run into its folder.
+/// Writes the page of a run into its directory.
 fn write_report(run: &Path) -> Result<()> {
     let read = Run::read(run).map_err(of_report)?;
     write_whole(&run.join(REPORT), &faknow_report::render(&[read]).map_err(of_report)?)

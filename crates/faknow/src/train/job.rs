@@ -31,7 +31,7 @@ use crate::{Error, Result};
 /// What training yields.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The run folder.
+    /// The run directory.
     pub run: PathBuf,
     /// Why training ended, the best epoch, all epochs.
     pub fit: FitReport,
@@ -41,9 +41,9 @@ pub struct Outcome {
     pub test: Option<(Evaluation, ClassificationReport)>,
 }
 
-/// Trains the detector that `config` describes, tests it, and saves it in the folder that `run_dir` makes.
+/// Trains the detector that `config` describes, tests it, and saves it in the directory that `run_dir` makes.
 ///
-/// The folder is made once the config and all data are known to be right. Besides what the trainer writes it gets
+/// The directory is made once the config and all data are known to be right. Besides what the trainer writes it gets
 /// the vocabulary, the tokenizer, the classes and a report. A run that is interrupted (see [`RunContext`]) is neither
 /// tested nor reported; [`resume`](crate::train::resume) continues it.
 ///
@@ -59,7 +59,7 @@ pub fn train(
 
 /// Everything that a run needs, checked and ready.
 pub(crate) struct Job {
-    /// With every hyper-parameter of the model.
+    /// With every hyperparameter of the model.
     pub(crate) config: Config,
     pub(crate) corpus: Corpus,
     model: BoxedModel,
@@ -110,7 +110,7 @@ impl Job {
             _ => None,
         };
         config.model.hyperparameters = configured.to_table();
-        // The model is built before the folder, since its settings may yet be wrong.
+        // The model is built before the directory, since its settings may yet be wrong.
         let vars = VarStore::new(device);
         let shape = corpus.shape(vectors.as_ref().map(|vectors| &vectors.tensor));
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
@@ -125,7 +125,7 @@ impl Job {
         Ok(job)
     }
 
-    /// Trains from the beginning, in the folder that `run_dir` makes.
+    /// Trains from the beginning, in the directory that `run_dir` makes.
     pub(crate) fn begin(
         self,
         run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
@@ -192,7 +192,7 @@ impl Job {
     /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
     pub(crate) fn into_trial(self) -> Result<(Trainer<BoxedModel>, InputLoader)> {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
-        // Without a folder there is no checkpoint to roll back to.
+        // Without a directory there is no checkpoint to roll back to.
         let step = self.step()?;
         let builder =
             builder(&self.config, self.model, self.vars, self.metrics, step)?.on_non_finite(NonFinite::Stop);

@@ -15,13 +15,13 @@ use crate::train::job::builder;
 use crate::{Error, Result};
 
 /// The run of this stage, below that of the model.
-const FOLDER: &str = "pretraining";
+const DIR: &str = "pretraining";
 
 /// Lets the model of `config`, whose weights are in `vars`, learn what comes before its training, or go on with it; answers the
 /// report of this stage if it was interrupted.
 ///
-/// It is a run of its own, in a folder below `run`: of the training records, with the optimizer of the config, for the epochs that
-/// the model's own hyper-parameters say.
+/// It is a run of its own, in a directory below `run`: of the training records, with the optimizer of the config, for the epochs that
+/// the model's own hyperparameters say.
 pub(crate) fn pretrain(
     config: &Config,
     corpus: &Corpus,
@@ -35,8 +35,8 @@ pub(crate) fn pretrain(
     let shape = corpus.shape(None);
     let stage = with_model_seed(config.seed, || model.pretraining(&own_vars.root(), &shape))?;
     let Some(stage) = stage else { return Ok(None) };
-    let folder = run.join(FOLDER);
-    let run_dir = if folder.exists() { RunDir::open(&folder) } else { RunDir::create(&folder) }?;
+    let dir = run.join(DIR);
+    let run_dir = if dir.exists() { RunDir::open(&dir) } else { RunDir::create(&dir) }?;
     let mut settings = config.clone();
     settings.optimizer = config.optimizer.clone().without_groups();
     settings.trainer.epochs = stage.epochs;
@@ -53,9 +53,9 @@ pub(crate) fn pretrain(
     if fit.ended == StopReason::Interrupted {
         return Ok(Some(fit));
     }
-    let learnt = snapshot(&trainer.run().vars);
-    let learnt = learnt.into_iter().map(|(name, tensor)| (format!("{}.{name}", stage.prefix), tensor));
-    restore_partial(vars, &learnt.collect(), &folder).map_err(|e| Error::config("model", e.to_string()))?;
+    let learned = snapshot(&trainer.run().vars);
+    let learned = learned.into_iter().map(|(name, tensor)| (format!("{}.{name}", stage.prefix), tensor));
+    restore_partial(vars, &learned.collect(), &dir).map_err(|e| Error::config("model", e.to_string()))?;
     Ok(None)
 }
 

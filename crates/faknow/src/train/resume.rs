@@ -66,7 +66,7 @@ impl Registry {
     ) -> Result<Outcome> {
         let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         if !run.is_dir() {
-            return Err(missing("no such folder"));
+            return Err(missing("no such directory"));
         }
         if !run.join(CONFIG).exists() {
             return Err(missing("`config.toml` is not there, so the run was never started; start a new one"));

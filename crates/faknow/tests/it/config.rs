@@ -196,7 +196,7 @@ fn unknown_keys_are_refused_in_every_table() {
 }
 
 #[test]
-fn the_config_of_a_run_folder_is_the_config_of_the_run() {
+fn the_config_of_a_run_dir_is_the_config_of_the_run() {
     let bench = Bench::new(&posts(40));
     let config = bench.config.set_all(&["schedule.name=cosine", "data.values.fake=['hoax']"]).unwrap();
     bench.train("run", &["schedule.name=cosine", "data.values.fake=['hoax']"]);

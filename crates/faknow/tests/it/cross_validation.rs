@@ -87,7 +87,7 @@ fn every_fold_is_tested_once_and_the_mean_is_over_folds() {
         report.contains("4-fold cross-validation") && report.contains("| 4 | 11 | completed | 2 |"),
         "{report}"
     );
-    // Each fold is a run like any other: its config trains it again, its folder predicts.
+    // Each fold is a run like any other: its config trains it again, its directory predicts.
     let config = Config::from_file(&bench.path("cv/fold-3/config.toml")).unwrap();
     let again = train(&config, || RunDir::create(bench.path("again")), Callbacks::default()).unwrap();
     assert_eq!(again.test.unwrap().0.scores.value("loss"), metrics[0].values[2]);

@@ -82,7 +82,7 @@ fn the_vocabulary_obeys_its_settings() {
 }
 
 #[test]
-fn no_folder_is_made_for_wrong_data_or_settings() {
+fn no_dir_is_made_for_wrong_data_or_settings() {
     let bench = Bench::new(&posts(20));
     let one_class = csv(&posts(20)).replace(",fake", ",real");
     let one_class = format!("data.train='{}'", bench.write("one.csv", one_class).display());
@@ -131,7 +131,7 @@ fn the_language_is_guessed_from_the_first_texts() {
 }
 
 #[test]
-fn the_files_of_a_folder_and_their_columns_are_guessed() {
+fn the_files_of_a_dir_and_their_columns_are_guessed() {
     let bench = Bench::new(&posts(10));
     bench.write("train.csv", "id,Tweet,label\n1,rain,hoax\n2,storm,true\n3,vote,satire\n");
     bench.write("dev.csv", "id,Tweet,label\n1,rain,hoax\n");

@@ -1,4 +1,4 @@
-//! The detector of a run folder.
+//! The detector of a run directory.
 
 use faknow::Detector;
 use faknow::Error;
@@ -75,7 +75,7 @@ fn what_is_no_run_or_a_damaged_one_is_refused() {
         assert!(parts.iter().all(|part| message.contains(part)), "{message} lacks one of {parts:?}");
         assert!(!message.contains('\n'), "{message}");
     };
-    says("none", &["none", "no such folder"]);
+    says("none", &["none", "no such directory"]);
     says("", &["`config.toml` is not there"]);
     let weights = checkpoint(&bench.path("run"), "best");
     std::fs::write(&weights, "x").unwrap();

@@ -1,4 +1,4 @@
-//! How scores become judgements, and why a text is judged as it is.
+//! How scores become judgments, and why a text is judged as it is.
 
 use std::fs;
 

@@ -171,10 +171,10 @@ fn a_model_that_was_trained_in_rust_becomes_a_detector() {
     let error = Detector::builder(config.clone(), classes.clone()).build(vars).unwrap_err().to_string();
     assert!(error.contains("`.words(vocab, tokenizer)`"), "{error}");
     let detector = Detector::builder(config, classes).words(vocab, tokenizer).build(vars).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    detector.save(&folder.path().join("mine")).unwrap();
-    assert!(detector.save(&folder.path().join("mine")).is_err(), "nothing is overwritten");
-    let loaded = registry().load_detector(&folder.path().join("mine"), Device::Cpu).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    detector.save(&dir.path().join("mine")).unwrap();
+    assert!(detector.save(&dir.path().join("mine")).is_err(), "nothing is overwritten");
+    let loaded = registry().load_detector(&dir.path().join("mine"), Device::Cpu).unwrap();
     let texts = ["rain and storm", "shocking"];
     let predictions = loaded.predict(&texts).unwrap();
     assert_eq!(predictions, detector.predict(&texts).unwrap());
@@ -226,5 +226,5 @@ fn names_that_are_taken_or_ill_formed_are_refused() {
     for ill_formed in [check::<Capital>, check::<Empty>, check::<Path>] {
         ill_formed("expected a name of lowercase letters, digits, `-` and `_` that starts with a letter");
     }
-    check::<WithReserved>("`model.weights`: `reserved` has a hyper-parameter of this name");
+    check::<WithReserved>("`model.weights`: `reserved` has a hyperparameter of this name");
 }

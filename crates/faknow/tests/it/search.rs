@@ -207,7 +207,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_trained() {
 }
 
 #[test]
-fn another_search_in_the_same_folder_is_refused_by_name() {
+fn another_search_in_the_same_dir_is_refused_by_name() {
     let bench = Bench::new(&posts(40));
     grid(&bench, "search", RATES, &["trainer.epochs=1"]);
     let says = |text: &str, settings: &[&str], part: &str| {
@@ -221,5 +221,5 @@ fn another_search_in_the_same_folder_is_refused_by_name() {
     says(RATES, &["model.dropout=0.1"], "`model.dropout`: ");
     says(RATES, &["seed=4"], "`seed`: ");
     let _at_work = RunDir::open(bench.path("search")).unwrap();
-    says(RATES, &[], "run folder");
+    says(RATES, &[], "run directory");
 }

@@ -12,16 +12,16 @@ use faknow::trainer::{RunDir, WEIGHTS_FILE};
 use faknow::{Config, train};
 use tempfile::TempDir;
 
-/// A folder of its own, and the config of a tiny run on the files in it.
+/// A directory of its own, and the config of a tiny run on the files in it.
 pub(crate) struct Bench {
-    folder: TempDir,
+    dir: TempDir,
     pub(crate) config: Config,
 }
 
 impl Bench {
     /// With `train.csv` of these posts.
     pub(crate) fn new(posts: &[(String, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let settings = [
             "device=cpu",
             "threads=1",
@@ -32,14 +32,14 @@ impl Bench {
             "loader.workers=0",
         ];
         let mut config = Config::default().set_all(&settings).unwrap();
-        config.data.train = Some(folder.path().join("train.csv"));
-        let bench = Self { folder, config };
+        config.data.train = Some(dir.path().join("train.csv"));
+        let bench = Self { dir, config };
         bench.write("train.csv", csv(posts));
         bench
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -51,7 +51,7 @@ impl Bench {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Trains into the folder `run` with these settings besides.
+    /// Trains into the directory `run` with these settings besides.
     pub(crate) fn train(&self, run: &str, settings: &[&str]) -> Outcome {
         self.try_train(run, settings).unwrap()
     }

@@ -21,8 +21,8 @@ fn trained(bench: &Bench, run: &str, settings: &[&str]) -> (String, String) {
     (format!("{weights:?}"), format!("{:?}", test.1.scores()))
 }
 
-fn kept(folder: &Path) -> Vec<String> {
-    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+fn kept(dir: &Path) -> Vec<String> {
+    let Ok(entries) = dir.read_dir() else { return Vec::new() };
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();

@@ -1,4 +1,4 @@
-//! Detectors of propagation trees: from every format to a tested run folder, resumed, moved and explained.
+//! Detectors of propagation trees: from every format to a tested run directory, resumed, moved and explained.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,17 +20,17 @@ use serde_json::json;
 use tempfile::TempDir;
 
 struct Bench {
-    folder: TempDir,
+    dir: TempDir,
     config: Config,
 }
 
 impl Bench {
     /// Trees, with the files of ids and without, for a model that trains in a moment.
     fn new(model: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let options =
             CascadeOptions { n_trees: 160, mean_size: 8.0, n_words: 200, ..CascadeOptions::default() };
-        let files = write_td_rvnn(folder.path(), &options).unwrap();
+        let files = write_td_rvnn(dir.path(), &options).unwrap();
         let settings =
             ["device=cpu", "threads=1", "trainer.epochs=3", "loader.batch_size=32", "model.hidden_size=8"];
         let mut config = Config::for_model(model).unwrap().set_all(&settings).unwrap();
@@ -42,11 +42,11 @@ impl Bench {
             classes: vec!["true".into(), "false".into()],
             ..DataConfig::default()
         };
-        Self { folder, config }
+        Self { dir, config }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     fn train(&self, run: &str) -> faknow::Result<Outcome> {
@@ -68,7 +68,7 @@ fn contributions(detector: &Detector, trees: &[Tree]) -> Vec<Vec<f64>> {
 fn error(bench: &Bench) -> String {
     let error = bench.train("never").unwrap_err();
     assert!(error.is_input(), "{error}");
-    assert!(!bench.path("never").exists(), "no folder is made for {error}");
+    assert!(!bench.path("never").exists(), "no directory is made for {error}");
     error.to_string()
 }
 
@@ -80,7 +80,7 @@ fn every_model_of_trees_is_trained_tested_and_used() {
         let (evaluation, _) = outcome.test.unwrap();
         assert_eq!(evaluation.predictions.n_samples(), 32, "{}", info.name);
         assert_eq!(outcome.valid.unwrap().0.predictions.n_samples(), 16);
-        // Wherever the folder lies, the detector answers the same.
+        // Wherever the directory lies, the detector answers the same.
         fs::rename(bench.path("run"), bench.path("moved")).unwrap();
         let detector = Detector::load(&bench.path("moved"), Device::Cpu).unwrap();
         assert!(detector.reads_trees());
@@ -172,7 +172,7 @@ fn counts_of_words_are_weighed_and_other_features_are_not() {
 }
 
 #[test]
-fn what_is_learnt_before_the_training_is_resumed_and_kept() {
+fn what_is_learned_before_the_training_is_resumed_and_kept() {
     let mut bench = Bench::new("trustrd");
     bench.config = bench.config.set_all(&["model.pretrain_epochs=3", "trainer.epochs=2"]).unwrap();
     bench.train("whole").unwrap();
@@ -182,9 +182,9 @@ fn what_is_learnt_before_the_training_is_resumed_and_kept() {
         ours.iter().all(|(name, tensor)| tensor == &whole[name])
     };
     // The detector has the encoder as the first stage has left it.
-    let learnt = weights("whole/pretraining");
+    let learned = weights("whole/pretraining");
     let of_detector = weights("whole");
-    for (name, tensor) in learnt.iter().filter(|(name, _)| name.starts_with("encoder.")) {
+    for (name, tensor) in learned.iter().filter(|(name, _)| name.starts_with("encoder.")) {
         assert_eq!(&of_detector[&format!("pre_trained_model.{name}")], tensor, "{name}");
     }
 
@@ -269,10 +269,10 @@ fn trees_without_files_of_ids_are_cut_by_class_or_by_event() {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_is_named_before_a_folder_is_made() {
+fn what_is_wrong_with_the_files_is_named_before_a_dir_is_made() {
     let check = |change: &dyn Fn(&Path, &mut DataConfig), expected: &str| {
         let mut bench = Bench::new("gcn");
-        change(bench.folder.path(), &mut bench.config.data);
+        change(bench.dir.path(), &mut bench.config.data);
         let error = error(&bench);
         assert!(error.contains(expected), "{error}");
     };
@@ -288,16 +288,16 @@ fn what_is_wrong_with_the_files_is_named_before_a_folder_is_made() {
     let third = |_: &Path, data: &mut DataConfig| data.classes.push("unverified".into());
     check(&third, "training records: no record of class `unverified` among 112");
     check(
-        &|folder, data| {
-            let ids = folder.join("more.txt");
+        &|dir, data| {
+            let ids = dir.join("more.txt");
             fs::write(&ids, "0\n9999\n").unwrap();
             data.train_ids = Some(ids);
         },
         "there is no tree `9999` among the 160",
     );
     check(
-        &|folder, data| {
-            let labels = folder.join("few.txt");
+        &|dir, data| {
+            let labels = dir.join("few.txt");
             fs::write(&labels, "true\tE\t0\nfalse\tE\t1\n").unwrap();
             data.labels = Some(labels);
         },

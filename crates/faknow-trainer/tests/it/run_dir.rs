@@ -1,4 +1,4 @@
-//! The run folder: what is in it after a fit, what is refused, and that it is one run's alone.
+//! The run directory: what is in it after a fit, what is refused, and that it is one run's alone.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeSet;
@@ -17,10 +17,10 @@ use serde_json::{Map, Value, json};
 use crate::alone::is_alone;
 use crate::toy::{self, EpochWeights, Fault, Toy, judged_by, train_data, valid_data, weights};
 
-/// All files below a folder, as paths from there; event files without their time.
-fn files(folder: &Path) -> BTreeSet<String> {
+/// All files below a directory, as paths from there; event files without their time.
+fn files(dir: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         if entry.path().is_dir() {
@@ -49,8 +49,8 @@ fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[test]
 fn defect_41_a_run_leaves_a_full_record() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
     let own: Map<String, Value> = [("model.name".to_owned(), json!("toy"))].into_iter().collect();
     let builder = judged_by(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(own).seed(5);
@@ -125,8 +125,8 @@ fn defect_41_a_run_leaves_a_full_record() {
 
 #[test]
 fn defect_30_results_of_a_test_are_logged_everywhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let mut trainer = toy::trainer().run_dir(dir.clone()).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let test = trainer.test(&valid_data()).unwrap();
@@ -145,8 +145,8 @@ fn defect_30_results_of_a_test_are_logged_everywhere() {
 
 #[test]
 fn defect_24_a_run_that_fails_keeps_what_it_has() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
     // The eighth training batch is the second of epoch 3.
     let builder = toy::of(Toy::failing_in_training(8, Fault::Panic)).max_epochs(9).run_dir(dir.clone());
@@ -169,12 +169,12 @@ fn defect_24_a_run_that_fails_keeps_what_it_has() {
 
 #[test]
 fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let best = dir.path().join("checkpoints/best");
     let seen = best.clone();
     let looks = Arc::new(AtomicUsize::new(0));
-    let look = Look { folder: seen, looks: Arc::clone(&looks) };
+    let look = Look { dir: seen, looks: Arc::clone(&looks) };
     let mut trainer = judged_by(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(look).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(looks.load(Ordering::SeqCst), 3);
@@ -191,17 +191,17 @@ fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
 
 /// Whenever `best` is written it is one that can be loaded, and nothing half-written lies beside it.
 struct Look {
-    folder: PathBuf,
+    dir: PathBuf,
     looks: Arc<AtomicUsize>,
 }
 
 impl Callback for Look {
     fn on_checkpoint(&mut self, run: &mut Run, saved: &SavedCheckpoint) -> faknow_callbacks::HookResult {
         if saved.name == "best" {
-            assert_eq!(saved.path, self.folder);
-            assert_eq!(toy::saved(&self.folder.join(WEIGHTS_FILE)), weights(&run.vars));
+            assert_eq!(saved.path, self.dir);
+            assert_eq!(toy::saved(&self.dir.join(WEIGHTS_FILE)), weights(&run.vars));
             let expected = ["manifest.json", "state.json", WEIGHTS_FILE];
-            assert_eq!(files(&self.folder), expected.map(str::to_owned).into());
+            assert_eq!(files(&self.dir), expected.map(str::to_owned).into());
             self.looks.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
@@ -210,24 +210,24 @@ impl Callback for Look {
 
 #[test]
 fn defect_22_a_bare_name_is_a_path() {
-    let folder = tempfile::tempdir().unwrap();
-    if is_alone("run_folder::defect_22_a_bare_name_is_a_path", folder.path()) {
+    let dir = tempfile::tempdir().unwrap();
+    if is_alone("run_dir::defect_22_a_bare_name_is_a_path", dir.path()) {
         let dir = RunDir::create("run").unwrap();
         let mut trainer = toy::trainer().run_dir(dir).build().unwrap();
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         faknow_model::weights::save(&trainer.run().vars, Path::new("m.safetensors")).unwrap();
         return;
     }
-    let files = files(folder.path());
+    let files = files(dir.path());
     for file in ["m.safetensors", "run/checkpoints/best/model.safetensors", "run/run.log"] {
         assert!(files.contains(file), "{files:?}");
     }
 }
 
 #[test]
-fn a_run_folder_holds_one_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+fn a_run_dir_holds_one_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let mut trainer = judged_by(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let at = dir.path().to_path_buf();
@@ -249,39 +249,42 @@ fn a_run_folder_holds_one_run() {
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
     assert!(
-        error.to_string().ends_with("it holds a run already; resume that one, or name a new folder"),
+        error.to_string().ends_with("it holds a run already; resume that one, or name a new directory"),
         "{error}"
     );
     assert_eq!(kept.map(read), before);
 
     let error = RunDir::create(dir.path()).unwrap_err().to_string();
-    assert!(error.ends_with("it holds a run already; resume that one, or name a new folder"), "{error}");
+    assert!(error.ends_with("it holds a run already; resume that one, or name a new directory"), "{error}");
 }
 
 #[test]
-fn folders_that_cannot_be_written_are_refused_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
+fn dirs_that_cannot_be_written_are_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     for path in [file.clone(), file.join("run"), file.join("a/b")] {
         let error = RunDir::create(&path).unwrap_err();
         assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
-        assert!(error.to_string().starts_with(&format!("run folder {}: cannot", path.display())), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("run directory {}: cannot", path.display())),
+            "{error}"
+        );
         assert!(RunDir::unique(&path, "toy").is_err());
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn folders_without_permission_are_refused_at_once() {
+fn dirs_without_permission_are_refused_at_once() {
     use std::os::unix::fs::PermissionsExt;
 
-    let folder = tempfile::tempdir().unwrap();
-    let locked = folder.path().join("locked");
+    let dir = tempfile::tempdir().unwrap();
+    let locked = dir.path().join("locked");
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
     if fs::write(locked.join("probe"), "").is_ok() {
-        println!("SKIPPED: this user (root?) may write into folders without permission");
+        println!("SKIPPED: this user (root?) may write into directories without permission");
         return;
     }
     for path in [locked.clone(), locked.join("run")] {
@@ -291,13 +294,13 @@ fn folders_without_permission_are_refused_at_once() {
 }
 
 #[test]
-fn a_folder_that_vanishes_ends_the_run_with_a_typed_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(folder.path().join("run")).unwrap();
+fn a_dir_that_vanishes_ends_the_run_with_a_typed_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = RunDir::create(dir.path().join("run")).unwrap();
     let gone = dir.path().to_path_buf();
     let vandal = on_epoch_end(move |_, _| {
         fs::remove_dir_all(&gone).unwrap();
-        fs::write(&gone, "no folder").unwrap();
+        fs::write(&gone, "no directory").unwrap();
         Ok(Flow::Continue)
     });
     let mut trainer = judged_by(&[0.1, 0.2]).run_dir(dir).callback(vandal).build().unwrap();
@@ -306,15 +309,15 @@ fn a_folder_that_vanishes_ends_the_run_with_a_typed_error() {
 }
 
 #[test]
-fn two_trainers_at_once_write_to_their_own_folders_only() {
-    let folder = tempfile::tempdir().unwrap();
+fn two_trainers_at_once_write_to_their_own_dirs_only() {
+    let dir = tempfile::tempdir().unwrap();
     let subscriber = console_subscriber(LevelFilter::ERROR, &ProgressWriter::plain(std::io::sink()));
     let dispatch = tracing::Dispatch::new(subscriber);
     let barrier = Arc::new(Barrier::new(2));
     let rates = [("apple", 0.25), ("berry", 0.5)];
     let dirs = std::thread::scope(|scope| {
         let threads = rates.map(|(name, rate)| {
-            let dir = RunDir::create(folder.path().join(name)).unwrap();
+            let dir = RunDir::create(dir.path().join(name)).unwrap();
             let (dispatch, barrier) = (dispatch.clone(), Arc::clone(&barrier));
             scope.spawn(move || {
                 tracing::dispatcher::with_default(&dispatch, || {
