@@ -3,6 +3,7 @@
 pub mod browser;
 mod cargo;
 mod dirs;
+mod doc_lines;
 pub mod exported;
 pub mod external_crates;
 mod features;
@@ -11,6 +12,7 @@ mod links;
 pub mod tidy;
 pub mod tutorial;
 mod webdriver;
+mod words;
 
 use std::time::Instant;
 

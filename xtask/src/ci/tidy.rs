@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use xshell::cmd;
 
-use super::links;
+use super::{doc_lines, links, words};
 use crate::workspace::Workspace;
 
 /// The most lines that a source file may have, its unit tests at the end not counted.
@@ -87,6 +87,9 @@ fn text_faults(name: &str, text: &str) -> Vec<String> {
                 fault(number, format!("a path below {home} means nothing on another machine"));
             }
         }
+        for word in words::faults(name, line) {
+            fault(number, word);
+        }
         if line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ") {
             fault(number, "a conflict marker".into());
         }
@@ -118,6 +121,12 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
         && inside.matches('/').count() > 1
     {
         fault(1, "more than one directory deep in src/".into());
+    }
+    for (number, doc) in doc_lines::faults(text) {
+        fault(
+            number,
+            format!("a function's documentation must start with what it does, as in `Returns …`: {doc}"),
+        );
     }
     for (number, line) in (1..).zip(text.lines()) {
         for (start, end, instead) in LEFTOVERS {
