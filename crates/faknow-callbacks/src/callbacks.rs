@@ -5,7 +5,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use faknow_data::common::panic_text;
+use faknow_data::common::panic_message;
 use faknow_metrics::{Evaluation, Scores};
 
 use crate::collect::{add_to_evaluation, add_to_record, check_name, check_train_name, set_in_epoch};
@@ -332,7 +332,7 @@ fn proceed(result: HookResult) -> HookResult<Flow> {
 /// The result of `call`; a panic in it is an error.
 fn caught<T>(call: impl FnOnce() -> HookResult<T>) -> HookResult<T> {
     catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic)).into()))
+        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(&*panic)).into()))
 }
 
 /// The name of a callback, even if it panics when asked.

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
-use faknow::data::common::panic_text;
+use faknow::data::common::panic_message;
 use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
@@ -135,7 +135,7 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
             if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         Err(panic) => {
-            let message = panic_text(&*panic);
+            let message = panic_message(&*panic);
             say_error(&format!("internal error, please report it with the command that led here: {message}"));
             ExitCode::FAILURE
         }

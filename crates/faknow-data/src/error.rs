@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::common::{OtherError, describe, torch_text, without_frames};
+use crate::common::{OtherError, describe, strip_frames, torch_message};
 use crate::from_other_errors;
 
 /// Shorthand for results of this crate.
@@ -86,7 +86,7 @@ pub enum Error {
     #[error("{0}")]
     Dataset(String),
     /// libtorch refused an operation.
-    #[error("libtorch: {}", torch_text(.0))]
+    #[error("libtorch: {}", torch_message(.0))]
     Torch(tch::TchError),
     /// A custom data set failed; `?` makes it of any common error, [`Error::other`] of every error.
     #[error("{}", describe(&**.0))]
@@ -97,7 +97,7 @@ from_other_errors!(Error);
 
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
-        Self::Torch(without_frames(error))
+        Self::Torch(strip_frames(error))
     }
 }
 

@@ -23,7 +23,8 @@ pub use error::{Error, Result};
 pub use fields::{FieldBatch, FieldDataset};
 pub use fingerprint::Fingerprint;
 pub use inspect::{
-    Count, Example, Inspection, Lengths, NEARLY, Overlap, Problem, ProblemKind, Repeated, inspect, overlap,
+    DuplicatePair, FileOverlap, Inspection, LengthStats, NEAR_DUPLICATE_THRESHOLD, Overlap, Problem,
+    ProblemKind, ValueCount, inspect, overlap,
 };
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};

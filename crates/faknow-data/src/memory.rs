@@ -30,7 +30,7 @@ impl<T: Element> Memory<T> {
     ///
     /// Whoever makes a slice of it must see to it that `t` lives and is not resized meanwhile, and that nobody writes to the
     /// same memory through another handle of `t` or of a view of it.
-    pub fn of(t: &Tensor) -> Option<Self> {
+    pub fn from_tensor(t: &Tensor) -> Option<Self> {
         let is_plain = t.defined()
             && t.device() == Device::Cpu
             && !t.is_sparse()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faknow_data::common::{OtherError, describe, torch_text, without_frames};
+use faknow_data::common::{OtherError, describe, strip_frames, torch_message};
 use faknow_data::from_other_errors;
 
 /// Shorthand for results of this crate.
@@ -86,7 +86,7 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] faknow_data::Error),
     /// libtorch refused an operation.
-    #[error("libtorch: {}", torch_text(.0))]
+    #[error("libtorch: {}", torch_message(.0))]
     Torch(tch::TchError),
     /// A custom model failed; `?` makes it of any common error, [`Error::other`] of every error.
     #[error("{}", describe(&**.0))]
@@ -104,6 +104,6 @@ impl Error {
 
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
-        Self::Torch(without_frames(error))
+        Self::Torch(strip_frames(error))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use faknow::Prediction;
-use faknow::data::common::panic_text;
+use faknow::data::common::panic_message;
 use faknow::detector::{Explanation, Sample};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -256,7 +256,7 @@ fn guarded<T>(call: impl FnOnce() -> faknow::Result<T>) -> std::result::Result<T
             Err(Failure::Model)
         }
         Err(panic) => {
-            tracing::error!("the model panicked: {}", panic_text(&*panic));
+            tracing::error!("the model panicked: {}", panic_message(&*panic));
             Err(Failure::Model)
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use faknow_callbacks::Phase;
-use faknow_data::common::{OtherError, describe, torch_text, without_frames};
+use faknow_data::common::{OtherError, describe, strip_frames, torch_message};
 use faknow_data::from_other_errors;
 
 use crate::checkpoint::resume::ChangeKind;
@@ -198,7 +198,7 @@ pub enum Error {
     #[error(transparent)]
     Schedule(#[from] crate::schedule::ScheduleError),
     /// libtorch refused an operation outside of any batch.
-    #[error("libtorch: {}", torch_text(.0))]
+    #[error("libtorch: {}", torch_message(.0))]
     Torch(tch::TchError),
 }
 
@@ -218,7 +218,7 @@ impl From<faknow_model::Error> for Error {
 
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
-        Self::Torch(without_frames(error))
+        Self::Torch(strip_frames(error))
     }
 }
 

@@ -26,7 +26,7 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
 
 /// Returns libtorch's error without the C++ frames that follow its message, for the debug form of errors; with
 /// `RUST_BACKTRACE` set it is returned as it is.
-pub fn without_frames(error: TchError) -> TchError {
+pub fn strip_frames(error: TchError) -> TchError {
     static KEEPS_FRAMES: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"));
     match error {
@@ -36,7 +36,7 @@ pub fn without_frames(error: TchError) -> TchError {
 }
 
 /// Returns what libtorch says in words, without C++ frames.
-pub fn torch_text(error: &TchError) -> String {
+pub fn torch_message(error: &TchError) -> String {
     message(&error.to_string()).to_owned()
 }
 
@@ -76,10 +76,10 @@ mod tests {
         let error = tch::Tensor::zeros([2, 3], tch::kind::FLOAT_CPU)
             .f_matmul(&tch::Tensor::zeros([2, 3], tch::kind::FLOAT_CPU))
             .unwrap_err();
-        let text = torch_text(&error);
+        let text = torch_message(&error);
         assert!(text.contains("mat1 and mat2 shapes cannot be multiplied"), "{text}");
         assert!(!text.contains("frame #") && !text.contains('\n'), "{text}");
         let are_kept = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-        assert_eq!(format!("{:?}", without_frames(error)).contains("frame #"), are_kept);
+        assert_eq!(format!("{:?}", strip_frames(error)).contains("frame #"), are_kept);
     }
 }

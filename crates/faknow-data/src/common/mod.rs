@@ -3,10 +3,10 @@
 mod atomic_file;
 mod error_text;
 mod other_error;
-mod panic_text;
+mod panic_message;
 
 pub use atomic_file::{temporary_path, write_atomically};
-pub use error_text::{describe, torch_text, without_frames};
+pub use error_text::{describe, strip_frames, torch_message};
 #[doc(hidden)]
 pub use other_error::{JsonError, OtherError};
-pub use panic_text::panic_text;
+pub use panic_message::panic_message;

@@ -256,7 +256,7 @@ pub fn tree_vocab(trees: &[RawTree], tokenizer: &Tokenizer, options: &VocabOptio
 }
 
 /// Returns the width of these trees' features: their largest position plus 1, 0 if they have texts.
-pub fn raw_width(trees: &[RawTree]) -> usize {
+pub fn n_raw_features(trees: &[RawTree]) -> usize {
     let features = trees.iter().filter_map(|tree| match &tree.content {
         Content::Features(rows) => Some(rows.iter().flatten()),
         Content::Texts(_) => None,
@@ -277,7 +277,7 @@ pub fn raw_to_trees(
     file: &Path,
 ) -> Result<Vec<Tree>> {
     let width =
-        words.map_or_else(|| n_features.unwrap_or_else(|| raw_width(&trees)), |(_, vocab)| vocab.len());
+        words.map_or_else(|| n_features.unwrap_or_else(|| n_raw_features(&trees)), |(_, vocab)| vocab.len());
     let to_tree = |tree: RawTree| -> Result<Tree> {
         let wrong = |message: String| Error::line(file, tree.line, message);
         let in_tree = |message: &str| wrong(format!("tree `{}`: {message}", tree.id));

@@ -82,7 +82,7 @@ pub fn label_trees(
 ///
 /// # Errors
 /// The file cannot be read, holds no id, or holds one twice.
-pub fn read_ids(path: &Path) -> Result<Vec<String>> {
+pub fn read_tree_ids(path: &Path) -> Result<Vec<String>> {
     let text = lines(path)?;
     let mut seen = HashSet::new();
     let mut ids = Vec::new();
@@ -102,7 +102,7 @@ pub fn read_ids(path: &Path) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// An id of `file` is that of no tree.
-pub fn select(trees: &[Tree], ids: &[String], file: &Path) -> Result<Vec<usize>> {
+pub fn positions_by_id(trees: &[Tree], ids: &[String], file: &Path) -> Result<Vec<usize>> {
     let places: HashMap<&str, usize> = trees.iter().enumerate().map(|(at, tree)| (tree.id(), at)).collect();
     let place = |id: &String| {
         let message = || format!("there is no tree `{id}` among the {} that were read", trees.len());

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::Tree;
-use crate::inspect::Lengths;
+use crate::inspect::LengthStats;
 
 /// What is in a set of propagation trees.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,11 +23,11 @@ pub struct TreeStats {
     /// Number of trees of each class, by its number; `None` for those without label.
     pub classes: Vec<(Option<usize>, usize)>,
     /// Nodes of a tree.
-    pub sizes: Option<Lengths>,
+    pub sizes: Option<LengthStats>,
     /// Steps from the root to the farthest node.
-    pub depths: Option<Lengths>,
+    pub depths: Option<LengthStats>,
     /// The most nodes at one depth.
-    pub breadths: Option<Lengths>,
+    pub breadths: Option<LengthStats>,
     /// Trees of one node.
     pub n_single: usize,
     /// Events, where they are known.
@@ -43,8 +43,9 @@ pub struct TreeStats {
 impl TreeStats {
     /// Computes the statistics of these trees.
     pub fn new(trees: &[Tree]) -> Self {
-        let lengths =
-            |of: &dyn Fn(&Tree) -> usize| Lengths::of(trees.iter().map(|tree| of(tree) as u32).collect());
+        let lengths = |of: &dyn Fn(&Tree) -> usize| {
+            LengthStats::from_values(trees.iter().map(|tree| of(tree) as u32).collect())
+        };
         let n_nodes: usize = trees.iter().map(Tree::n_nodes).sum();
         let n_entries: usize = trees.iter().map(|tree| tree.features().n_entries()).sum();
         let mut classes = BTreeMap::new();
@@ -86,7 +87,7 @@ impl Display for TreeStats {
             self.n_nodes, self.n_features, self.entries_per_node
         )?;
         for (name, lengths) in [("size", self.sizes), ("depth", self.depths), ("breadth", self.breadths)] {
-            let Some(Lengths { min, median, mean, p95, max }) = lengths else { continue };
+            let Some(LengthStats { min, median, mean, p95, max }) = lengths else { continue };
             writeln!(
                 out,
                 "{name:<12}min {min}, median {median}, mean {mean:.1}, 95 % up to {p95}, max {max}"

@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::problems::{advice, class_problems, domain_problems};
 use crate::Classes;
-use crate::inspect::{Count, Inspection, Lengths, Problem, ProblemKind};
+use crate::inspect::{Inspection, LengthStats, Problem, ProblemKind, ValueCount};
 use crate::records::RawLabel;
 use crate::records::{Broken, ColumnMap, Format, RawRecord, domain_of, text_of};
 
@@ -184,7 +184,7 @@ impl<'a> Collector<'a> {
             None => by_frequency(labels),
             Some(classes) => {
                 let n_records = |name: &String| labels.get(name).copied().unwrap_or(0);
-                let count = |name: &String| Count { value: name.clone(), n_records: n_records(name) };
+                let count = |name: &String| ValueCount { value: name.clone(), n_records: n_records(name) };
                 classes.names().iter().map(count).collect()
             }
         };
@@ -203,8 +203,8 @@ impl<'a> Collector<'a> {
             n_broken: self.n_broken,
             classes,
             domains: by_frequency(self.domains),
-            words: Lengths::of(self.n_words),
-            characters: Lengths::of(self.n_characters),
+            words: LengthStats::from_values(self.n_words),
+            characters: LengthStats::from_values(self.n_characters),
             problems,
         }
     }
@@ -241,9 +241,9 @@ impl Found {
     }
 }
 
-fn by_frequency(counts: HashMap<String, usize>) -> Vec<Count> {
-    let mut counts: Vec<Count> =
-        counts.into_iter().map(|(value, n_records)| Count { value, n_records }).collect();
+fn by_frequency(counts: HashMap<String, usize>) -> Vec<ValueCount> {
+    let mut counts: Vec<ValueCount> =
+        counts.into_iter().map(|(value, n_records)| ValueCount { value, n_records }).collect();
     counts.sort_by(|a, b| b.n_records.cmp(&a.n_records).then_with(|| a.value.cmp(&b.value)));
     counts
 }
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn quantiles_are_lengths_that_occur() {
         let check = |all: &[u32], expected| {
-            let got = Lengths::of(all.to_vec()).map(|l| (l.min, l.median, l.p95, l.max));
+            let got = LengthStats::from_values(all.to_vec()).map(|l| (l.min, l.median, l.p95, l.max));
             assert_eq!(got, expected, "{all:?}");
         };
         check(&[], None);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::records::{Format, ReadOptions, Source, open_file};
 use crate::{Classes, Result};
 use collect::Collector;
-pub use overlap::{Example, NEARLY, Overlap, Repeated, overlap};
+pub use overlap::{DuplicatePair, FileOverlap, NEAR_DUPLICATE_THRESHOLD, Overlap, overlap};
 
 /// What is in a file of records. Its `Display` is a report for people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,20 +30,20 @@ pub struct Inspection {
     pub n_broken: usize,
     /// Records per class in the order of the classes; without given classes per value of the label column, the
     /// most frequent first. Empty without a label column.
-    pub classes: Vec<Count>,
+    pub classes: Vec<ValueCount>,
     /// Records per domain, the most frequent first. Empty without a domain column.
-    pub domains: Vec<Count>,
+    pub domains: Vec<ValueCount>,
     /// Words per text (Unicode words; each Chinese character counts as one). `None` without a text column.
-    pub words: Option<Lengths>,
+    pub words: Option<LengthStats>,
     /// Characters (Unicode scalar values) per text. `None` without a text column.
-    pub characters: Option<Lengths>,
+    pub characters: Option<LengthStats>,
     /// What is odd, the gravest first.
     pub problems: Vec<Problem>,
 }
 
 /// How often a value occurs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Count {
+pub struct ValueCount {
     /// The class name, or the value as it stands in the file.
     pub value: String,
     /// Number of records.
@@ -52,7 +52,7 @@ pub struct Count {
 
 /// Lengths of all texts, or sizes of all trees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Lengths {
+pub struct LengthStats {
     /// The shortest.
     pub min: usize,
     /// Half of the texts are no longer than this.
@@ -65,9 +65,9 @@ pub struct Lengths {
     pub max: usize,
 }
 
-impl Lengths {
+impl LengthStats {
     /// Of these; `None` if there are none.
-    pub(crate) fn of(mut all: Vec<u32>) -> Option<Self> {
+    pub(crate) fn from_values(mut all: Vec<u32>) -> Option<Self> {
         all.sort_unstable();
         let (min, max) = (*all.first()?, *all.last()?);
         // The smallest length that the share of the texts does not exceed.

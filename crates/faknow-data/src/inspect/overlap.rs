@@ -13,7 +13,7 @@ use crate::records::{ReadOptions, Source, open_file, text_of};
 use crate::{Classes, Error, Result};
 
 /// Share of the shingles of two texts from which they are nearly the same.
-pub const NEARLY: f64 = 0.7;
+pub const NEAR_DUPLICATE_THRESHOLD: f64 = 0.7;
 /// Texts that are sketched at once.
 const CHUNK: usize = 4096;
 /// Earlier texts of a band that a text is compared with: a text that occurs ten thousand times is not compared with all of them.
@@ -31,29 +31,29 @@ pub struct Overlap {
     /// Texts with a word, of each file.
     pub n_texts: Vec<usize>,
     /// What was found, for each pair of files that has something.
-    pub findings: Vec<Repeated>,
+    pub findings: Vec<FileOverlap>,
 }
 
 /// Texts of a file that an earlier record has too, in the same file or in another.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Repeated {
+pub struct FileOverlap {
     /// Position of the file of the texts.
     pub file: usize,
     /// Position of the file of the earlier records.
     pub earlier: usize,
     /// Texts that are the same word for word.
     pub n_exact: usize,
-    /// Texts that are not, but share at least [`NEARLY`] of their shingles of three words.
+    /// Texts that are not, but share at least [`NEAR_DUPLICATE_THRESHOLD`] of their shingles of three words.
     pub n_near: usize,
     /// Those of both whose label is another.
     pub n_conflicts: usize,
     /// The first few.
-    pub examples: Vec<Example>,
+    pub examples: Vec<DuplicatePair>,
 }
 
 /// A text and the earlier one that it repeats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Example {
+pub struct DuplicatePair {
     /// Number of its record, from 1.
     pub record: usize,
     /// Number of the earlier record in its file.
@@ -92,7 +92,7 @@ pub fn overlap(files: &[(PathBuf, ReadOptions)], classes: Option<&Classes>) -> R
         read(file, (path, options), classes, &sketcher, &mut texts)?;
         n_texts.push(texts.len() - before);
     }
-    let mut findings: Vec<Repeated> = Vec::new();
+    let mut findings: Vec<FileOverlap> = Vec::new();
     let mut bands: Vec<HashMap<u64, Vec<u32>>> =
         vec![HashMap::new(); texts.first().map_or(0, |text| text.sketch.bands.len())];
     for (at, text) in texts.iter().enumerate() {
@@ -119,16 +119,16 @@ pub fn overlap(files: &[(PathBuf, ReadOptions)], classes: Option<&Classes>) -> R
 fn closest<'a>(text: &Text, candidates: &[u32], texts: &'a [Text]) -> Option<(&'a Text, f64)> {
     let alike = candidates.iter().map(|&at| &texts[at as usize]);
     let alike = alike.map(|other| (other, text.sketch.jaccard(&other.sketch)));
-    alike.filter(|(_, jaccard)| *jaccard >= NEARLY).reduce(|best, next| {
+    alike.filter(|(_, jaccard)| *jaccard >= NEAR_DUPLICATE_THRESHOLD).reduce(|best, next| {
         let rank = |(other, jaccard): &(&Text, f64)| (other.file != text.file, *jaccard);
         if rank(&next) > rank(&best) { next } else { best }
     })
 }
 
-fn note(findings: &mut Vec<Repeated>, text: &Text, earlier: &Text, jaccard: f64) {
-    let is_pair = |found: &Repeated| (found.file, found.earlier) == (text.file, earlier.file);
+fn note(findings: &mut Vec<FileOverlap>, text: &Text, earlier: &Text, jaccard: f64) {
+    let is_pair = |found: &FileOverlap| (found.file, found.earlier) == (text.file, earlier.file);
     let at = findings.iter().position(is_pair).unwrap_or_else(|| {
-        findings.push(Repeated {
+        findings.push(FileOverlap {
             file: text.file,
             earlier: earlier.file,
             n_exact: 0,
@@ -148,7 +148,7 @@ fn note(findings: &mut Vec<Repeated>, text: &Text, earlier: &Text, jaccard: f64)
     found.n_conflicts += usize::from(conflict);
     if found.examples.len() < N_LISTED {
         let (record, earlier) = (text.record, earlier.record);
-        found.examples.push(Example { record, earlier, jaccard, conflict, text: text.start.clone() });
+        found.examples.push(DuplicatePair { record, earlier, jaccard, conflict, text: text.start.clone() });
     }
 }
 
@@ -203,7 +203,7 @@ fn read(
 
 impl Overlap {
     /// Returns what to do about a finding.
-    pub fn advice(found: &Repeated) -> &'static str {
+    pub fn advice(found: &FileOverlap) -> &'static str {
         match (found.file == found.earlier, found.n_conflicts > 0) {
             (false, _) => "take them out of the later file: a test on texts that were trained on is too good",
             (true, true) => "decide on one label for them, and keep one of each",
@@ -223,10 +223,10 @@ impl Display for Overlap {
         write!(
             out,
             "repeated texts (nearly: at least {:.0} % of the shingles of three words)",
-            100.0 * NEARLY
+            100.0 * NEAR_DUPLICATE_THRESHOLD
         )?;
         for found in &self.findings {
-            let Repeated { file, earlier, n_exact, n_near, n_conflicts, examples } = found;
+            let FileOverlap { file, earlier, n_exact, n_near, n_conflicts, examples } = found;
             let n_texts = self.n_texts[*file].max(1);
             let share = 100.0 * (n_exact + n_near) as f64 / n_texts as f64;
             let place = if file == earlier {
@@ -243,7 +243,7 @@ impl Display for Overlap {
                 write!(out, ", {n_conflicts} of them under another label")?;
             }
             write!(out, "\n    to do: {}", Self::advice(found))?;
-            for Example { record, earlier, jaccard, conflict, text } in examples {
+            for DuplicatePair { record, earlier, jaccard, conflict, text } in examples {
                 let label = if *conflict { ", other label" } else { "" };
                 write!(out, "\n    record {record} ~ record {earlier} ({jaccard:.2}{label}): {text}")?;
             }

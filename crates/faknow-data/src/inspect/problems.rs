@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::collect::{Label, MAX_LABEL_VALUES, N_LISTED};
-use crate::inspect::{Count, Problem, ProblemKind};
+use crate::inspect::{Problem, ProblemKind, ValueCount};
 
 /// How many times as frequent as another a class or a domain may be.
 const IMBALANCE: usize = 10;
@@ -81,7 +81,7 @@ pub(super) fn domain_problems(domains: &HashMap<String, HashMap<Label, usize>>) 
 }
 
 /// What the sizes of the classes tell.
-pub(super) fn class_problems(classes: &[Count]) -> Vec<Problem> {
+pub(super) fn class_problems(classes: &[ValueCount]) -> Vec<Problem> {
     let mut problems: Vec<Problem> = classes
         .iter()
         .filter(|class| class.n_records == 0)

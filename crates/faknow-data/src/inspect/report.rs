@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::inspect::{Count, Inspection, Lengths};
+use crate::inspect::{Inspection, LengthStats, ValueCount};
 
 /// At most so many values of a column are listed.
 const N_LISTED: usize = 20;
@@ -43,10 +43,10 @@ impl Display for Inspection {
     }
 }
 
-fn counts(out: &mut Formatter<'_>, title: &str, counts: &[Count]) -> fmt::Result {
+fn counts(out: &mut Formatter<'_>, title: &str, counts: &[ValueCount]) -> fmt::Result {
     let total: usize = counts.iter().map(|count| count.n_records).sum();
     let width = counts.iter().take(N_LISTED).map(|count| count.value.chars().count()).max().unwrap_or(0);
-    for (index, Count { value, n_records }) in counts.iter().take(N_LISTED).enumerate() {
+    for (index, ValueCount { value, n_records }) in counts.iter().take(N_LISTED).enumerate() {
         let title = if index == 0 { title } else { "" };
         let percent = 100.0 * *n_records as f64 / total.max(1) as f64;
         writeln!(out, "{title:<12}{value:<width$}  {:>10}  {percent:>5.1} %", thousands(*n_records))?;
@@ -57,8 +57,8 @@ fn counts(out: &mut Formatter<'_>, title: &str, counts: &[Count]) -> fmt::Result
     Ok(())
 }
 
-fn lengths(out: &mut Formatter<'_>, title: &str, lengths: Option<&Lengths>) -> fmt::Result {
-    let Some(Lengths { min, median, mean, p95, max }) = lengths else { return Ok(()) };
+fn lengths(out: &mut Formatter<'_>, title: &str, lengths: Option<&LengthStats>) -> fmt::Result {
+    let Some(LengthStats { min, median, mean, p95, max }) = lengths else { return Ok(()) };
     writeln!(out, "{title:<12}min {min}, median {median}, mean {mean:.1}, 95 % up to {p95}, max {max}")
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use super::sampler::Plan;
-use crate::common::panic_text;
+use crate::common::panic_message;
 use crate::{Dataset, Error, Result};
 
 /// All that it takes to assemble any batch of one epoch.
@@ -25,7 +25,7 @@ impl<D: Dataset> Assembly<D> {
         let indices = self.plan.indices(batch);
         // The data set is shared and only read; what a panic leaves half done is the batch, which is dropped.
         catch_unwind(AssertUnwindSafe(|| self.dataset.batch(&indices))).unwrap_or_else(|panic| {
-            Err(Error::Panic { epoch: self.epoch, batch, message: panic_text(&*panic) })
+            Err(Error::Panic { epoch: self.epoch, batch, message: panic_message(&*panic) })
         })
     }
 }

@@ -209,7 +209,7 @@ mod tests {
                 (made.id(), made.parents(), made.features())
             );
         }
-        assert_eq!((read.len(), crate::graph::read_ids(&files.test_ids).unwrap().len()), (40, 8));
+        assert_eq!((read.len(), crate::graph::read_tree_ids(&files.test_ids).unwrap().len()), (40, 8));
     }
 
     #[test]

@@ -17,13 +17,13 @@ const LARGEST_DIM: usize = 1 << 12;
 
 /// Vectors for the words of a vocabulary.
 #[derive(Debug)]
-pub struct Vectors {
+pub struct WordVectors {
     /// f32 `[vocab.len(), dim]`: the row of a word's number is its vector, that of padding is 0.
     pub tensor: Tensor,
     /// Number of words that the file has a vector for.
-    pub found: usize,
+    pub n_found: usize,
     /// Number of words that it has none for, the unknown word perhaps among them: they have random vectors.
-    pub missing: usize,
+    pub n_missing: usize,
 }
 
 /// Reads vectors for the words of `vocab` from a file of word2vec (text, or binary if its name ends in `.bin`) or
@@ -41,7 +41,12 @@ pub struct Vectors {
 /// If the file cannot be read, vectors differ in their number of values or have another one than `dim`, a value is
 /// no finite number, the file ends before the number of vectors in its header, or no word of the vocabulary is in
 /// it.
-pub fn load_vectors(path: impl AsRef<Path>, vocab: &Vocab, dim: Option<usize>, seed: u64) -> Result<Vectors> {
+pub fn load_vectors(
+    path: impl AsRef<Path>,
+    vocab: &Vocab,
+    dim: Option<usize>,
+    seed: u64,
+) -> Result<WordVectors> {
     let path = path.as_ref();
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let reader = BufReader::with_capacity(1 << 20, file);
@@ -111,7 +116,7 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    fn finish(mut self, seed: u64) -> Result<Vectors> {
+    fn finish(mut self, seed: u64) -> Result<WordVectors> {
         let found = self.has_vector.iter().filter(|&&has| has).count();
         let Some(dim) = self.dim.filter(|_| found > 0) else {
             let message =
@@ -133,7 +138,7 @@ impl<'a> Found<'a> {
         }
         let size = [self.vocab.len() as i64, dim as i64];
         let tensor = Tensor::f_from_slice(&self.values)?.f_view(size)?;
-        Ok(Vectors { tensor, found, missing: self.vocab.len() - 1 - found })
+        Ok(WordVectors { tensor, n_found: found, n_missing: self.vocab.len() - 1 - found })
     }
 }
 

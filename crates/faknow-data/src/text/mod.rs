@@ -11,7 +11,7 @@ mod vocab;
 mod word_column;
 mod words;
 
-pub use embeddings::{Vectors, load_vectors};
+pub use embeddings::{WordVectors, load_vectors};
 pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind};
 pub use tokens::TokenStorage;
 pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};

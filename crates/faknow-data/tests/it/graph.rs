@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use faknow_data::FieldDataset;
 use faknow_data::graph::{
-    RawTree, SparseRows, Tree, TreeJsonReader, TreeStats, event_split, label_trees, raw_to_trees, read_ids,
-    read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select, tree_vocab,
+    RawTree, SparseRows, Tree, TreeJsonReader, TreeStats, event_split, label_trees, positions_by_id,
+    raw_to_trees, read_npz_trees, read_td_rvnn, read_tree_ids, read_tree_labels, read_upfd, tree_vocab,
 };
 use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Batch as _, Classes, Dataset as _, Error, Result};
@@ -141,14 +141,14 @@ fn labels_of_every_form_are_read_and_given_to_their_trees() {
 fn ids_name_trees_in_their_order_and_what_names_none_is_refused() {
     let trees = read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n").unwrap();
     let (_dir, path) = file("9\r\n\n7\n");
-    assert_eq!(select(&trees, &read_ids(&path).unwrap(), &path).unwrap(), [1, 0]);
+    assert_eq!(positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path).unwrap(), [1, 0]);
     let (_dir, path) = file("9\n8\n");
-    let error = message(select(&trees, &read_ids(&path).unwrap(), &path));
+    let error = message(positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path));
     assert_eq!(error, "there is no tree `8` among the 2 that were read");
     let (_dir, path) = file("9\n9\n");
-    assert_eq!(message(read_ids(&path)), "line 2: the id `9` comes twice");
+    assert_eq!(message(read_tree_ids(&path)), "line 2: the id `9` comes twice");
     let (_dir, path) = file("\n");
-    assert_eq!(message(read_ids(&path)), "the file holds no id: expected one a line");
+    assert_eq!(message(read_tree_ids(&path)), "the file holds no id: expected one a line");
 }
 
 fn json(text: &str) -> Result<Vec<RawTree>> {
@@ -301,7 +301,7 @@ fn shared_twitter() {
         assert_eq!(trees.iter().filter(is_late).count(), n_late, "trees with a parent behind its child");
         let fold = |fold: usize, part: &str| {
             let path = dir.join(format!("folds/fold{fold}.{part}.txt"));
-            select(&trees, &read_ids(&path).unwrap(), &path).unwrap()
+            positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path).unwrap()
         };
         for number in 0..5 {
             let mut both = [fold(number, "train"), fold(number, "test")].concat();

@@ -36,7 +36,7 @@ fn word_vectors_are_read_from_all_formats() {
         let path = dir.file(name, content);
         for dim in [None, Some(2)] {
             let vectors = load_vectors(&path, &vocab, dim, 7).unwrap();
-            assert_eq!((vectors.found, vectors.missing), (2, 2), "{name}");
+            assert_eq!((vectors.n_found, vectors.n_missing), (2, 2), "{name}");
             assert_eq!((vectors.tensor.size(), vectors.tensor.kind()), (vec![5, 2], Kind::Float), "{name}");
             let row = |id: i64| Vec::<f32>::try_from(vectors.tensor.get(id)).unwrap();
             assert_eq!((row(0), row(2), row(3)), (vec![0.0; 2], vec![1.0, -2.0], vec![0.5, 0.25]), "{name}");
@@ -56,7 +56,7 @@ fn missing_vectors_are_seeded_and_of_the_same_deviation() {
     let (first, again, other) = (load(1), load(1), load(2));
     assert_eq!(first.tensor, again.tensor);
     assert_ne!(first.tensor, other.tensor);
-    assert_eq!((first.found, first.missing), (10, 1991));
+    assert_eq!((first.n_found, first.n_missing), (10, 1991));
     let missing = (0..vocab.len() as i64)
         .filter(|&id| vocab.word(id as u32).is_some_and(|w| w == "<unk>" || w.len() > 2));
     let missing = first.tensor.index_select(0, &Tensor::from_slice(&missing.collect::<Vec<_>>()));

@@ -195,10 +195,10 @@ impl Value for f64 {
 /// The values of a tensor that nobody writes to while they are looked at.
 #[expect(unsafe_code, reason = "copying the products to look at them would take longer than looking")]
 fn values<T: Element>(products: &Tensor) -> Result<&[T]> {
-    let Some(Memory { pointer, n, .. }) = Memory::<T>::of(products) else {
+    let Some(Memory { pointer, n, .. }) = Memory::<T>::from_tensor(products) else {
         return Err(tch::TchError::Kind(format!("products of kind {:?} lie apart", products.kind())).into());
     };
-    // SAFETY: `Memory::of` returns an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
+    // SAFETY: `Memory::from_tensor` returns an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
     // alive. The products are the result of an operation that this layer has just called; it has not given a handle of
     // them away.
     Ok(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })

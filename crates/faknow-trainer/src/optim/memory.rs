@@ -3,7 +3,7 @@
 //! libtorch hands out pointers, and any number of handles to one tensor. What makes slices of them sound here:
 //!
 //! - the tensor is dense memory of this element type on the CPU, each element once, in the order of the rows or of the
-//!   columns of a matrix, and its pointer is there and aligned ([`Memory::of`] checks all of that);
+//!   columns of a matrix, and its pointer is there and aligned ([`Memory::from_tensor`] checks all of that);
 //! - the slices live no longer than the borrows of the tensors, which own the memory, and nothing resizes a tensor in
 //!   between: an optimizer's step calls no operation of libtorch while it holds them;
 //! - no slice that is written to shares memory with any other one ([`operands`] checks that);
@@ -46,14 +46,14 @@ pub(super) struct Tensors<'a> {
 
 /// Whether the memory of two tensors can be read as slices of `T` in which their values stand in the same order.
 pub(super) fn are_slices<T: Element>(one: &Tensor, other: &Tensor) -> bool {
-    let order = |t: &Tensor| Memory::<T>::of(t).map(|memory| memory.order);
+    let order = |t: &Tensor| Memory::<T>::from_tensor(t).map(|memory| memory.order);
     order(one).is_some_and(|of_one| order(other) == Some(of_one))
 }
 
 /// The values of a tensor in the CPU's memory, in the order in which they lie there; `None` if they lie apart.
 pub(super) fn values<T: Element>(t: &Tensor) -> Option<&[T]> {
-    let Memory { pointer, n, .. } = Memory::<T>::of(t)?;
-    // SAFETY: `Memory::of` answers an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
+    let Memory { pointer, n, .. } = Memory::<T>::from_tensor(t)?;
+    // SAFETY: `Memory::from_tensor` answers an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
     // alive; nobody writes to them meanwhile by the module's contract.
     Some(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })
 }
@@ -64,9 +64,9 @@ pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec
     let mut written = Vec::with_capacity(all.len() * (1 + MAX_SLOTS));
     let mut read = Vec::with_capacity(all.len());
     for Tensors { parameter, gradient, rows, slots } in all.iter() {
-        let of_parameter = Memory::<T>::of(parameter)?;
+        let of_parameter = Memory::<T>::from_tensor(parameter)?;
         written.push(Range::new(&of_parameter));
-        let of_gradient = Memory::<T>::of(gradient)?;
+        let of_gradient = Memory::<T>::from_tensor(gradient)?;
         read.push(Range::new(&of_gradient));
         let fits = match rows {
             None => of_gradient.n == of_parameter.n,
@@ -74,7 +74,7 @@ pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec
         };
         let mut fits = fits && of_gradient.order == of_parameter.order && slots.len() <= MAX_SLOTS;
         for slot in slots.iter() {
-            let of_slot = Memory::<T>::of(slot)?;
+            let of_slot = Memory::<T>::from_tensor(slot)?;
             written.push(Range::new(&of_slot));
             fits &= of_slot.n == of_parameter.n && of_slot.order == of_parameter.order;
         }
@@ -109,7 +109,7 @@ fn fits<T>(rows: &[usize], of_parameter: &Memory<T>, parameter: &Tensor, n_gradi
 
 /// As [`values`], to write to. Only for tensors of which [`operands`] knows that they share no memory.
 fn values_mut<T: Element>(t: &mut Tensor) -> Option<&mut [T]> {
-    let Memory { pointer, n, .. } = Memory::<T>::of(t)?;
+    let Memory { pointer, n, .. } = Memory::<T>::from_tensor(t)?;
     // SAFETY: as in `values`; and no other slice covers this memory, which `operands`, the only caller, has checked.
     Some(unsafe { slice::from_raw_parts_mut(pointer.as_ptr(), n) })
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use faknow_data::common::panic_text;
+use faknow_data::common::panic_message;
 use tch::{Tensor, kind, no_grad, no_grad_guard, with_grad};
 
 use crate::error::Location;
@@ -32,7 +32,7 @@ impl Drop for GradientMode {
 /// Runs `work`; a panic in it becomes [`Error::Panic`] at `location`, and errors without a location get it.
 pub(crate) fn guard<T>(location: Location, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Error::Panic { location, message: panic_text(&*panic) }))
+        .unwrap_or_else(|panic| Err(Error::Panic { location, message: panic_message(&*panic) }))
         .map_err(|error| error.located(location))
 }
 

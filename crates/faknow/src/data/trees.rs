@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use faknow_data::graph::{
-    self, RawTree, TfIdf, Tree, TreeJsonReader, event_k_fold, event_split, label_trees, read_ids,
-    read_npz_trees, read_td_rvnn, read_tree_labels, read_upfd, select,
+    self, RawTree, TfIdf, Tree, TreeJsonReader, event_k_fold, event_split, label_trees, positions_by_id,
+    read_npz_trees, read_td_rvnn, read_tree_ids, read_tree_labels, read_upfd,
 };
 use faknow_data::text::{Tokenizer, Vocab};
 use faknow_data::{Classes, FieldDataset, stratified_split};
@@ -61,7 +61,7 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
     let data = &config.data;
     let mut all = labeled(config, file, classes, n_features)?;
     let source = data.labels.as_deref().unwrap_or(file);
-    let picked = |ids: &Path| -> Result<Vec<usize>> { Ok(select(&all, &read_ids(ids)?, ids)?) };
+    let picked = |ids: &Path| -> Result<Vec<usize>> { Ok(positions_by_id(&all, &read_tree_ids(ids)?, ids)?) };
     let [train, valid, test] = match (&data.train_ids, &data.test_ids, &data.valid_ids) {
         (Some(train), test, valid) => {
             let mut train = picked(train)?;
@@ -227,8 +227,8 @@ fn from_json(
     let other = |file: &Option<std::path::PathBuf>| file.as_deref().map(read).transpose();
     let (own, valid, test) = (read(file)?, other(&data.valid)?, other(&data.test)?);
     // The same width in all files, though the largest position is in one of them.
-    let widths =
-        [Some(&own), valid.as_ref(), test.as_ref()].map(|trees| trees.map_or(0, |t| graph::raw_width(t)));
+    let widths = [Some(&own), valid.as_ref(), test.as_ref()]
+        .map(|trees| trees.map_or(0, |t| graph::n_raw_features(t)));
     let n_features = n_features.or(widths.into_iter().max());
     let labels = || {
         let label = |tree: &RawTree| {
@@ -301,7 +301,7 @@ pub(crate) fn read_all(
                 None => read_trees(file, Some(n_features))?,
             };
             let Some(ids) = &data.test_ids else { return Ok(all) };
-            let chosen = select(&all, &read_ids(ids)?, ids)?;
+            let chosen = positions_by_id(&all, &read_tree_ids(ids)?, ids)?;
             Ok(chosen.into_iter().map(|tree| all[tree].clone()).collect())
         }
         (None, Some(dir), None) => {

@@ -104,7 +104,11 @@ impl Job {
                     let message = format!("model `{name}` takes no pretrained word vectors: leave it out");
                     return Err(Error::config("text.vectors", message));
                 }
-                summary.push(format!("word vectors: {} of {} words found", vectors.found, words.vocab.len()));
+                summary.push(format!(
+                    "word vectors: {} of {} words found",
+                    vectors.n_found,
+                    words.vocab.len()
+                ));
                 Some(vectors)
             }
             _ => None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use faknow::callbacks::{Callbacks, StopReason};
 use faknow::config::DataConfig;
-use faknow::data::graph::{Tree, TreeJsonReader, read_ids};
+use faknow::data::graph::{Tree, TreeJsonReader, read_tree_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
 use faknow::detector::{Explanation, Sample};
 use faknow::model::weights::read;
@@ -304,7 +304,7 @@ fn what_is_wrong_with_the_files_is_named_before_a_dir_is_made() {
         "is to be used, but has no label",
     );
     let bench = Bench::new("gcn");
-    assert_eq!(read_ids(bench.config.data.train_ids.as_ref().unwrap()).unwrap().len(), 128);
+    assert_eq!(read_tree_ids(bench.config.data.train_ids.as_ref().unwrap()).unwrap().len(), 128);
 }
 
 #[test]

@@ -8,9 +8,9 @@ use super::error_text::message;
 ///
 /// ```
 /// let panic = std::panic::catch_unwind(|| panic!("too long:\n  {} rows", 3)).unwrap_err();
-/// assert_eq!(faknow_data::common::panic_text(&*panic), "too long: 3 rows");
+/// assert_eq!(faknow_data::common::panic_message(&*panic), "too long: 3 rows");
 /// ```
-pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked without a message");
     // The bindings panic with the debug form of libtorch's error, whose lines are escaped.
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_panic_has_a_text_in_one_line() {
-        let check = |panic: Box<dyn Any + Send>, expected: &str| assert_eq!(panic_text(&*panic), expected);
+        let check = |panic: Box<dyn Any + Send>, expected: &str| assert_eq!(panic_message(&*panic), expected);
         check(Box::new("static"), "static");
         check(Box::new("owned\n  left: 1\n right: 2".to_owned()), "owned left: 1 right: 2");
         check(Box::new(7_u8), "panicked without a message");
