@@ -48,11 +48,11 @@ fn figures(runs: &[Run], names: &[String], tests: &[Option<Tested<'_>>]) -> Mark
             } }
             tbody {
                 @for ((run, name), tested) in runs.iter().zip(names).zip(tests) {
-                    @let facts = run.facts.clone().unwrap_or_default();
+                    @let summary = run.summary.clone().unwrap_or_default();
                     tr {
-                        th { (name) } td { (facts.model) } td.n { (facts.seed) }
-                        td.n { @if let Some(best) = &facts.best { (best.epoch) " of " (facts.n_epochs) } @else { "–" } }
-                        td.n { (duration(facts.seconds)) }
+                        th { (name) } td { (summary.model) } td.n { (summary.seed) }
+                        td.n { @if let Some(best) = &summary.best { (best.epoch) " of " (summary.n_epochs) } @else { "–" } }
+                        td.n { (duration(summary.seconds)) }
                         @for metric in COMPARED {
                             td.n { @match tested.iter().flat_map(|tested| &tested.intervals).find(|interval| interval.name == metric) {
                                 Some(interval) => {

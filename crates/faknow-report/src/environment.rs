@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 
 use crate::format::{duration, grouped, percent, score};
-use crate::{Facts, Run};
+use crate::{Run, RunSummary};
 
-/// The facts that matter most, as large figures.
+/// The summary that matter most, as large figures.
 pub(crate) fn summary(run: &Run) -> Markup {
     let test = run.test.as_ref().map(|test| test.predictions.confusion());
-    let Some(facts) = &run.facts else {
+    let Some(summary) = &run.summary else {
         return html! {
             p.note {
                 "This run has no " code { "summary.json" } ": it is still at work, was cut off (" code { "faknow resume" }
@@ -18,54 +18,54 @@ pub(crate) fn summary(run: &Run) -> Markup {
     };
     html! {
         dl.tiles {
-            div { dt { "model" } dd { (facts.model) } }
+            div { dt { "model" } dd { (summary.model) } }
             @if let Some(test) = test {
                 div { dt { "test accuracy" } dd { (score(test.accuracy().value())) } }
                 div { dt { "test samples" } dd { (grouped(test.n_samples())) } }
             }
-            @if let Some(best) = &facts.best {
-                div { dt { "best epoch" } dd { (best.epoch) " of " (facts.n_epochs) } }
+            @if let Some(best) = &summary.best {
+                div { dt { "best epoch" } dd { (best.epoch) " of " (summary.n_epochs) } }
                 div { dt { "validation " (best.monitor) } dd { (score(Some(best.value))) } }
             } @else {
-                div { dt { "epochs" } dd { (facts.n_epochs) } }
+                div { dt { "epochs" } dd { (summary.n_epochs) } }
             }
-            div { dt { "training time" } dd { (duration(facts.seconds)) } }
-            div { dt { "weights" } dd { (grouped(facts.n_weights)) } }
+            div { dt { "training time" } dd { (duration(summary.seconds)) } }
+            div { dt { "weights" } dd { (grouped(summary.n_weights)) } }
         }
-        p { "Ended: " (facts.ended) ". Classes: " (facts.classes.join(", ")) ". Seed " (facts.seed) "." }
+        p { "Ended: " (summary.ended) ". Classes: " (summary.classes.join(", ")) ". Seed " (summary.seed) "." }
     }
 }
 
 /// Data, time, machine and settings.
 pub(crate) fn render(run: &Run) -> Markup {
     html! {
-        @if let Some(facts) = &run.facts {
+        @if let Some(summary) = &run.summary {
             section {
                 h3 { "Data" }
-                ul { @for line in &facts.data { li { (line) } } }
+                ul { @for line in &summary.data { li { (line) } } }
             }
-            (profile(facts))
+            (profile(summary))
             section {
                 h3 { "Environment" }
                 table { tbody {
-                    @for (name, value) in &facts.environment { tr { th { (name) } td { (value) } } }
-                    tr { th { "trained weights" } td { (grouped(facts.n_trainable)) " of " (grouped(facts.n_weights)) } }
+                    @for (name, value) in &summary.environment { tr { th { (name) } td { (value) } } }
+                    tr { th { "trained weights" } td { (grouped(summary.n_trainable)) " of " (grouped(summary.n_weights)) } }
                 } }
             }
         }
         section {
             h3 { "Settings and model" }
             details { summary { "config.toml" } pre { (run.config) } }
-            @if let Some(facts) = run.facts.as_ref().filter(|facts| !facts.parameters.is_empty()) {
-                details { summary { "Parameters" } pre { (facts.parameters) } }
+            @if let Some(summary) = run.summary.as_ref().filter(|summary| !summary.parameters.is_empty()) {
+                details { summary { "Parameters" } pre { (summary.parameters) } }
             }
         }
     }
 }
 
 /// Where the time went; phases that took none are left out.
-fn profile(facts: &Facts) -> Markup {
-    let total: f64 = facts.profile.iter().map(|(_, seconds)| seconds).sum();
+fn profile(summary: &RunSummary) -> Markup {
+    let total: f64 = summary.profile.iter().map(|(_, seconds)| seconds).sum();
     if total <= 0.0 {
         return html! {};
     }
@@ -75,7 +75,7 @@ fn profile(facts: &Facts) -> Markup {
             div.scroll tabindex="0" { table {
                 thead { tr { th { "phase" } th.n { "time" } th.n { "share" } th {} } }
                 tbody {
-                    @for (name, seconds) in facts.profile.iter().filter(|(_, seconds)| *seconds > 0.0) {
+                    @for (name, seconds) in summary.profile.iter().filter(|(_, seconds)| *seconds > 0.0) {
                         tr {
                             th { (name) } td.n { (duration(*seconds)) } td.n { (percent(seconds / total)) }
                             td.wide { span.bar style=(format!("width:{:.1}%", 100.0 * seconds / total)) {} }

@@ -18,8 +18,8 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// A file is not what a run writes.
-    #[error("{path}: the file is damaged: {message}; copy the run directory again, or delete the file", path = path.display())]
-    Damaged {
+    #[error("{path}: the file is corrupted: {message}; copy the run directory again, or delete the file", path = path.display())]
+    Corrupted {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and where.
@@ -43,7 +43,7 @@ impl Error {
         Self::Io { path: path.to_path_buf(), source }
     }
 
-    pub(crate) fn damaged(path: &Path, message: impl ToString) -> Self {
-        Self::Damaged { path: path.to_path_buf(), message: message.to_string() }
+    pub(crate) fn corrupted(path: &Path, message: impl ToString) -> Self {
+        Self::Corrupted { path: path.to_path_buf(), message: message.to_string() }
     }
 }

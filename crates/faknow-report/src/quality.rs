@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use crate::chart::{Chart, Line, N_COLORS};
 use crate::format::{grouped, marked, percent, score, short};
 use crate::scores::{Tested, n_resamples};
-use crate::{Judged, Result, Run, slices, thresholds};
+use crate::{PredictionTable, Result, Run, slices, thresholds};
 
 /// Points of a curve that are drawn: more cannot be told apart.
 const N_POINTS: usize = 300;
@@ -144,7 +144,7 @@ fn unit_square() -> Chart {
     Chart { x_range: Some((0.0, 1.0)), y_range: Some((0.0, 1.0)), ..Chart::default() }
 }
 
-fn calibration(run: &Run, judged: &Judged, predictions: &Predictions) -> Result<Markup> {
+fn calibration(run: &Run, judged: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
     let (Some(before), Some(after)) = (reliability(&judged.predictions), reliability(predictions)) else {
         return Ok(html! {});
     };

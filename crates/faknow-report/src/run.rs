@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use faknow_metrics::{Calibration, Decision, EpochRecord};
 use serde::Deserialize;
 
-use crate::facts::read_json;
+use crate::summary::read_json;
 use crate::{
-    CALIBRATION, Calibrated, Error, FACTS, Facts, Judged, MISTAKES, Mistake, Result, TEST_ROWS, VALID_ROWS,
+    CALIBRATION, Calibrated, Error, MISTAKES, Mistake, PredictionTable, Result, RunSummary, SUMMARY,
+    TEST_PREDICTIONS, VALID_PREDICTIONS,
 };
 
 const CONFIG: &str = "config.toml";
@@ -24,7 +25,7 @@ pub struct Run {
     /// Every setting, as TOML.
     pub config: String,
     /// What it tells of itself; absent while it trains and if it was cut off.
-    pub facts: Option<Facts>,
+    pub summary: Option<RunSummary>,
     /// What was recorded of each epoch.
     pub epochs: Vec<EpochRecord>,
     /// What was recorded within epochs.
@@ -34,9 +35,9 @@ pub struct Run {
     /// How its scores become judgments.
     pub decision: Decision,
     /// What the model said of the validation samples.
-    pub valid: Option<Judged>,
+    pub valid: Option<PredictionTable>,
     /// What it said of the test samples.
-    pub test: Option<Judged>,
+    pub test: Option<PredictionTable>,
     /// Its surest mistakes on the test samples.
     pub mistakes: Vec<Mistake>,
 }
@@ -56,7 +57,7 @@ impl Run {
     /// Reads a run directory.
     ///
     /// # Errors
-    /// It is none, or one of its files cannot be read or is damaged.
+    /// It is none, or one of its files cannot be read or is corrupted.
     pub fn read(path: &Path) -> Result<Self> {
         let not = |message: &str| Error::NotARun { path: path.to_path_buf(), message: message.to_owned() };
         if !path.is_dir() {
@@ -75,13 +76,13 @@ impl Run {
             name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),
             path: path.to_path_buf(),
             config,
-            facts: read_json(&path.join(FACTS))?,
+            summary: read_json(&path.join(SUMMARY))?,
             epochs,
             steps,
             decision: calibrated.decision,
             calibration: calibrated.calibration,
-            valid: Judged::read(&path.join(VALID_ROWS))?,
-            test: Judged::read(&path.join(TEST_ROWS))?,
+            valid: PredictionTable::read(&path.join(VALID_PREDICTIONS))?,
+            test: PredictionTable::read(&path.join(TEST_PREDICTIONS))?,
             mistakes: read_json(&path.join(MISTAKES))?.unwrap_or_default(),
         })
     }
@@ -104,12 +105,12 @@ impl Run {
 
     /// What the epochs were judged by.
     pub(crate) fn monitor(&self) -> Option<&str> {
-        Some(self.facts.as_ref()?.best.as_ref()?.monitor.as_str())
+        Some(self.summary.as_ref()?.best.as_ref()?.monitor.as_str())
     }
 
     /// Number of the epoch whose weights were kept.
     pub(crate) fn best_epoch(&self) -> Option<usize> {
-        Some(self.facts.as_ref()?.best.as_ref()?.epoch)
+        Some(self.summary.as_ref()?.best.as_ref()?.epoch)
     }
 }
 
@@ -126,15 +127,15 @@ fn history(path: &Path) -> Result<(Vec<EpochRecord>, Vec<Step>)> {
     let (mut epochs, mut steps) = (Vec::new(), Vec::new());
     let n_lines = text.lines().count();
     for (number, line) in text.lines().enumerate() {
-        let damaged =
-            |error: serde_json::Error| Error::damaged(path, format!("line {}: {error}", number + 1));
+        let corrupted =
+            |error: serde_json::Error| Error::corrupted(path, format!("line {}: {error}", number + 1));
         let kind: Kind = match serde_json::from_str(line) {
             Err(_) if number + 1 == n_lines && !text.ends_with('\n') => break,
-            kind => kind.map_err(damaged)?,
+            kind => kind.map_err(corrupted)?,
         };
         match kind.r#type.as_str() {
-            "epoch" => epochs.push(serde_json::from_str(line).map_err(damaged)?),
-            "step" => steps.push(serde_json::from_str(line).map_err(damaged)?),
+            "epoch" => epochs.push(serde_json::from_str(line).map_err(corrupted)?),
+            "step" => steps.push(serde_json::from_str(line).map_err(corrupted)?),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use faknow_metrics::{ConfidenceInterval, Predictions, bootstrap};
 
-use crate::{Judged, Result, Run};
+use crate::{PredictionTable, Result, Run};
 
 /// Metrics of a test that are shown.
 const SHOWN: [&str; 13] = [
@@ -27,7 +27,7 @@ const MANY_SAMPLES: usize = 20_000;
 /// The test of a run, judged and resampled once for all that a page tells of it.
 pub(crate) struct Tested<'a> {
     /// What the model said.
-    pub(crate) judged: &'a Judged,
+    pub(crate) judged: &'a PredictionTable,
     /// What the detector says: the same after the temperature, and by the threshold.
     pub(crate) predictions: Predictions,
     /// Its metrics, each with an interval of 95 %.

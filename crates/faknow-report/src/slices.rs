@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use faknow_metrics::{Averaging, Predictions};
 use maud::{Markup, html};
 
-use crate::Judged;
+use crate::PredictionTable;
 use crate::format::{grouped, percent, score};
 
 /// Domains that are shown, the largest first.
 const MOST_DOMAINS: usize = 30;
 
-pub(crate) fn render(judged: &Judged, predictions: &Predictions) -> Markup {
+pub(crate) fn render(judged: &PredictionTable, predictions: &Predictions) -> Markup {
     let domains = by_domain(judged);
     let lengths = by_length(&judged.lengths);
     if domains.is_empty() && lengths.len() < 2 {
@@ -35,7 +35,7 @@ pub(crate) fn render(judged: &Judged, predictions: &Predictions) -> Markup {
 }
 
 /// The rows of each domain, the largest domain first.
-fn by_domain(judged: &Judged) -> Vec<(String, Vec<usize>)> {
+fn by_domain(judged: &PredictionTable) -> Vec<(String, Vec<usize>)> {
     let mut parts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, domain) in judged.domains.iter().enumerate() {
         let name = if domain.is_empty() { "(none, or unknown to training)" } else { domain };
@@ -75,7 +75,12 @@ fn by_length(lengths: &[usize]) -> Vec<(String, Vec<usize>)> {
     parts.into_iter().map(|part| (name(&part), part)).collect()
 }
 
-fn table(what: &str, parts: &[(String, Vec<usize>)], judged: &Judged, predictions: &Predictions) -> Markup {
+fn table(
+    what: &str,
+    parts: &[(String, Vec<usize>)],
+    judged: &PredictionTable,
+    predictions: &Predictions,
+) -> Markup {
     let last = judged.classes.last().map_or("", String::as_str);
     html! {
         div.scroll tabindex="0" { table {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::chart::{Chart, Line};
 use crate::format::{percent, score, short};
-use crate::{Judged, Result, Run};
+use crate::{PredictionTable, Result, Run};
 
 /// Points of a line that are drawn.
 const N_POINTS: usize = 300;
@@ -17,7 +17,7 @@ struct Row {
 }
 
 /// For two classes: precision, recall and F1 of the second at thresholds; nothing for more.
-pub(crate) fn render(run: &Run, judged: &Judged, predictions: &Predictions) -> Result<Markup> {
+pub(crate) fn render(run: &Run, judged: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
     let [_, class] = &judged.classes[..] else { return Ok(html! {}) };
     let Ok(curve) = PrCurve::of_class(predictions, 1) else { return Ok(html! {}) };
     let points = operating_points(&curve.thinned(N_POINTS));

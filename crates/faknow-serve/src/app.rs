@@ -92,7 +92,7 @@ async fn model(State(app): State<Arc<App>>) -> Response {
         "run": app.run,
         "model": app.info.model,
         "classes": app.info.classes,
-        "reads": app.info.reads,
+        "reads": app.info.input,
         "version": env!("CARGO_PKG_VERSION"),
     });
     json_response(StatusCode::OK, body.to_string())

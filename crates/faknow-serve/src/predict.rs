@@ -32,7 +32,7 @@ pub(crate) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
 
 async fn respond_to(app: &App, request: Request) -> Result<Response, ApiError> {
     let body = body::take(request, &app.config).await?;
-    let prediction_request = parse(&body, &app.config, app.info.reads)?;
+    let prediction_request = parse(&body, &app.config, app.info.input)?;
     drop(body);
     let single = prediction_request.single;
     let answer = app.queue.push(prediction_request).map_err(|reason| match reason {

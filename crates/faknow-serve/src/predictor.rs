@@ -33,8 +33,9 @@ pub struct ModelInfo {
     pub model: String,
     /// The classes, in order.
     pub classes: Vec<String>,
-    /// What a sample is.
-    pub reads: InputKind,
+    /// What a sample is; `reads` in JSON.
+    #[serde(rename = "reads")]
+    pub input: InputKind,
 }
 
 /// What a sample is.
@@ -52,7 +53,7 @@ impl Predictor for Detector {
         ModelInfo {
             model: self.config().model.name.clone(),
             classes: self.classes().to_vec(),
-            reads: if self.reads_trees() { InputKind::Trees } else { InputKind::Texts },
+            input: if self.reads_trees() { InputKind::Trees } else { InputKind::Texts },
         }
     }
 

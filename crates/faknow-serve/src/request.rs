@@ -32,14 +32,14 @@ struct Fields {
 }
 
 /// Reads the body of `POST /v1/predict` for a predictor that reads these.
-pub(crate) fn parse(body: &[u8], config: &ServeConfig, reads: InputKind) -> Result<PredictRequest, ApiError> {
+pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Result<PredictRequest, ApiError> {
     let Fields { text, texts, tree, trees, explain } = fields(body)?;
     let single = text.is_some() || tree.is_some();
-    let (one, many) = match reads {
+    let (one, many) = match input {
         InputKind::Texts => ("text", "texts"),
         InputKind::Trees => ("tree", "trees"),
     };
-    let samples = match (reads, text, texts, tree, trees) {
+    let samples = match (input, text, texts, tree, trees) {
         (InputKind::Texts, Some(text), None, None, None) => vec![to_text("text", text, config)?],
         (InputKind::Texts, None, Some(texts), None, None) => {
             check_count(many, texts.len(), config)?;

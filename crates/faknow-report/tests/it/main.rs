@@ -6,16 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use faknow_metrics::Predictions;
-use faknow_report::{Facts, Judged, Mistake, MistakePart, Run, TEST_ROWS, render};
+use faknow_report::{Mistake, MistakePart, PredictionTable, Run, RunSummary, TEST_PREDICTIONS, render};
 use tempfile::TempDir;
 
 const EPOCH: &str = r#"{"type":"epoch","epoch":1,"step":10,"samples":100,"train":{"loss":0.7,"accuracy":0.9,"reward":2.5},"valid":{"loss":0.6,"accuracy":0.8,"f1":null},"learning_rates":[0.001],"grad_norm":1.5,"train_seconds":1.0,"valid_seconds":0.2}"#;
 
-fn judged(shift: f64) -> Judged {
+fn judged(shift: f64) -> PredictionTable {
     let labels: Vec<usize> = (0..60).map(|row| row % 2).collect();
     let score = |row: usize| (0.2 + 0.6 * (row % 2) as f64 + shift * (row % 5) as f64).clamp(0.01, 0.99);
     let scores = (0..60).flat_map(|row| [1.0 - score(row), score(row)]).collect();
-    Judged {
+    PredictionTable {
         predictions: Predictions::new(2, labels, scores).unwrap(),
         classes: vec!["real".into(), "fa,\"ke".into()],
         rows: (0..60).map(|row| 2 * row).collect(),
@@ -29,13 +29,13 @@ fn run_dir(dir: &Path, seed: u64, shift: f64) {
     fs::create_dir_all(dir).unwrap();
     fs::write(dir.join("config.toml"), format!("seed = {seed}\n[model]\nname = \"textcnn\"\n")).unwrap();
     fs::write(dir.join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"end\"}}\n")).unwrap();
-    let facts = Facts {
+    let facts = RunSummary {
         model: "textcnn".into(),
         classes: vec!["real".into(), "fa,\"ke".into()],
         seed,
         n_epochs: 1,
         profile: vec![("forward".into(), 1.0), ("data".into(), 0.0)],
-        ..Facts::default()
+        ..RunSummary::default()
     };
     fs::write(dir.join("summary.json"), serde_json::to_string(&facts).unwrap()).unwrap();
     let part = |name: &str, contribution| MistakePart { name: name.into(), contribution };
@@ -50,7 +50,7 @@ fn run_dir(dir: &Path, seed: u64, shift: f64) {
         parts: vec![part("<script>alert(1)</script>", 0.5), part("rain", -0.1)],
     };
     fs::write(dir.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
-    judged(shift).write(&dir.join(TEST_ROWS)).unwrap();
+    judged(shift).write(&dir.join(TEST_PREDICTIONS)).unwrap();
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn judgments_survive_their_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("deep/test.csv");
     judged(0.1).write(&path).unwrap();
-    assert_eq!(Judged::read(&path).unwrap().unwrap(), judged(0.1));
-    assert_eq!(Judged::read(&dir.path().join("none.csv")).unwrap(), None);
+    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), judged(0.1));
+    assert_eq!(PredictionTable::read(&dir.path().join("none.csv")).unwrap(), None);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
     let cases = [
@@ -71,9 +71,9 @@ fn judgments_survive_their_file() {
         ),
         (text.replacen("0.8", "NaN", 1), "expected a finite number"),
     ];
-    for (damaged, says) in cases {
-        fs::write(&path, damaged).unwrap();
-        let error = Judged::read(&path).unwrap_err().to_string();
+    for (corrupted, says) in cases {
+        fs::write(&path, corrupted).unwrap();
+        let error = PredictionTable::read(&path).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains("test.csv"), "{error}");
     }
 }
@@ -114,7 +114,7 @@ fn several_runs_are_compared() {
     // Tested on other samples.
     let mut other = judged(0.0);
     other.predictions = other.predictions.resampled(&(1..60).collect::<Vec<_>>()).unwrap();
-    other.write(&dir.path().join("c").join(TEST_ROWS)).unwrap();
+    other.write(&dir.path().join("c").join(TEST_PREDICTIONS)).unwrap();
     let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&dir.path().join(name)).unwrap()).into();
     let page = render(&runs).unwrap();
     assert!(page.contains("McNemar") && page.contains("“a” has the highest test accuracy"), "no test");
@@ -145,8 +145,8 @@ fn what_is_no_run_or_damaged_is_named() {
     assert!(Run::read(&dir.path().join("none")).unwrap_err().to_string().contains("no such directory"));
     run_dir(dir.path(), 1, 0.0);
     fs::write(dir.path().join("history.jsonl"), format!("{{]\n{EPOCH}\n")).unwrap();
-    says("history.jsonl: the file is damaged: line 1:");
+    says("history.jsonl: the file is corrupted: line 1:");
     fs::write(dir.path().join("history.jsonl"), "").unwrap();
     fs::write(dir.path().join("summary.json"), "[").unwrap();
-    says("summary.json: the file is damaged");
+    says("summary.json: the file is corrupted");
 }

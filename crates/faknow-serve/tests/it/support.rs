@@ -76,7 +76,7 @@ pub(crate) struct Fake<F>(pub(crate) F);
 
 impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
     fn info(&self) -> ModelInfo {
-        ModelInfo { model: "fake".into(), classes: vec!["any".into()], reads: InputKind::Texts }
+        ModelInfo { model: "fake".into(), classes: vec!["any".into()], input: InputKind::Texts }
     }
 
     fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<Prediction>> {

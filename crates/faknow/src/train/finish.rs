@@ -4,7 +4,9 @@ use std::path::Path;
 
 use faknow_data::{Dataset as _, FieldDataset};
 use faknow_metrics::{Evaluation, Metrics, Predictions};
-use faknow_report::{BestEpoch, FACTS, Facts, Judged, MISTAKES, Run, TEST_ROWS, VALID_ROWS};
+use faknow_report::{
+    BestEpoch, MISTAKES, PredictionTable, Run, RunSummary, SUMMARY, TEST_PREDICTIONS, VALID_PREDICTIONS,
+};
 use faknow_trainer::{FitReport, Trainer, evaluate};
 use tch::Device;
 
@@ -62,8 +64,8 @@ impl Finish<'_> {
             prediction_rows(predictions, &rows, data, corpus).write(&run.join(file)).map_err(of_report)?;
             Ok::<_, Error>(Some((decided, report, rows)))
         };
-        let valid = save(valid, corpus.valid.as_ref(), VALID_ROWS)?;
-        let test = save(test, corpus.test.as_ref(), TEST_ROWS)?;
+        let valid = save(valid, corpus.valid.as_ref(), VALID_PREDICTIONS)?;
+        let test = save(test, corpus.test.as_ref(), TEST_PREDICTIONS)?;
         if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
             let predictions = &evaluation.predictions;
             let mistakes = surest_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
@@ -71,7 +73,7 @@ impl Finish<'_> {
         }
         let parameters =
             faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
-        let facts = Facts {
+        let summary = RunSummary {
             model: config.model.name.clone(),
             classes: corpus.classes.names().to_vec(),
             seed: config.seed,
@@ -95,7 +97,7 @@ impl Finish<'_> {
                 .map(|(name, seconds)| ((*name).to_owned(), *seconds))
                 .collect(),
         };
-        write_json(&run.join(FACTS), &facts)?;
+        write_json(&run.join(SUMMARY), &summary)?;
         write_report(run)?;
         let without_rows = |(evaluation, report, _)| (evaluation, report);
         let (valid, test) = (valid.map(without_rows), test.map(without_rows));
@@ -110,14 +112,25 @@ fn write_report(run: &Path) -> Result<()> {
 }
 
 /// Predictions of the samples `rows` with what is known of them.
-fn prediction_rows(predictions: Predictions, rows: &[usize], data: &FieldDataset, corpus: &Corpus) -> Judged {
+fn prediction_rows(
+    predictions: Predictions,
+    rows: &[usize],
+    data: &FieldDataset,
+    corpus: &Corpus,
+) -> PredictionTable {
     let name = |row| data.domain(row).and_then(|domain| data.domains().get(domain)).cloned();
     let domains = match data.domains() {
         [] => Vec::new(),
         _ => rows.iter().map(|&row| name(row).unwrap_or_default()).collect(),
     };
     let lengths = rows.iter().map(|&row| data.length(row)).collect();
-    Judged { predictions, classes: corpus.classes.names().to_vec(), rows: rows.to_vec(), lengths, domains }
+    PredictionTable {
+        predictions,
+        classes: corpus.classes.names().to_vec(),
+        rows: rows.to_vec(),
+        lengths,
+        domains,
+    }
 }
 
 /// Machine and versions.

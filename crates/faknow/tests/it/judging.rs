@@ -5,7 +5,7 @@ use std::fs;
 use faknow::{Config, Detector};
 
 use faknow::config::{Threshold, ThresholdRule};
-use faknow::report::{Judged, TEST_ROWS, VALID_ROWS};
+use faknow::report::{PredictionTable, TEST_PREDICTIONS, VALID_PREDICTIONS};
 use faknow::tch::Device;
 use serde_json::Value;
 
@@ -42,12 +42,12 @@ fn a_temperature_is_chosen_on_validation_data_and_used_by_the_detector() {
     let log_loss = |at: usize| calibration["log_loss"][at].as_f64().unwrap();
     assert!(log_loss(1) < log_loss(0), "{calibration}");
     // The rows have the model's own scores, the outcome those of the detector.
-    let rows = Judged::read(&bench.path("run").join(TEST_ROWS)).unwrap().unwrap();
+    let rows = PredictionTable::read(&bench.path("run").join(TEST_PREDICTIONS)).unwrap().unwrap();
     let (evaluation, report) = outcome.test.unwrap();
     assert_eq!(detector.decision().apply(&rows.predictions).unwrap(), evaluation.predictions);
     assert_ne!(rows.predictions.scores(), evaluation.predictions.scores());
     assert_eq!(report.scores().value("accuracy"), evaluation.predictions.confusion().accuracy().value());
-    assert!(Judged::read(&bench.path("run").join(VALID_ROWS)).unwrap().is_some());
+    assert!(PredictionTable::read(&bench.path("run").join(VALID_PREDICTIONS)).unwrap().is_some());
     let (trained, _) = trained_without_temperature();
     assert_eq!(load(&trained).decision().temperature, 1.0);
 }

@@ -8,9 +8,9 @@ use faknow_metrics::Predictions;
 use crate::{Error, Result};
 
 /// File of the validation samples in a run directory.
-pub const VALID_ROWS: &str = "predictions/valid.csv";
+pub const VALID_PREDICTIONS: &str = "predictions/valid.csv";
 /// File of the test samples.
-pub const TEST_ROWS: &str = "predictions/test.csv";
+pub const TEST_PREDICTIONS: &str = "predictions/test.csv";
 
 /// What stands before a class in the name of the column of its scores.
 const SCORE: &str = "score_";
@@ -20,7 +20,7 @@ const SCORE: &str = "score_";
 /// As a file: `row`, `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if there is none), and for each class
 /// `score_<class>`, the score of the model itself, before any temperature.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
+pub struct PredictionTable {
     /// Labels, scores of the model, and what was decided.
     pub predictions: Predictions,
     /// The classes, in their order.
@@ -33,7 +33,7 @@ pub struct Judged {
     pub domains: Vec<String>,
 }
 
-impl Judged {
+impl PredictionTable {
     /// Writes the table; directories that are missing are made.
     ///
     /// # Errors
@@ -73,12 +73,12 @@ impl Judged {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|error| Error::io(path, error))?,
         };
-        let damaged = |message: String| Error::damaged(path, message);
+        let corrupted = |message: String| Error::corrupted(path, message);
         let mut table = csv::Reader::from_reader(file);
-        let header = table.headers().map_err(|error| damaged(error.to_string()))?.clone();
+        let header = table.headers().map_err(|error| corrupted(error.to_string()))?.clone();
         let column = |name: &str| {
             let at = header.iter().position(|column| column == name);
-            at.ok_or_else(|| damaged(format!("expected a column `{name}`, got {header:?}")))
+            at.ok_or_else(|| corrupted(format!("expected a column `{name}`, got {header:?}")))
         };
         let names = ["row", "label", "predicted", "length", "domain"];
         let [row, label, predicted, length, domain] = names.map(column);
@@ -92,8 +92,8 @@ impl Judged {
         let (mut rows, mut lengths, mut domains) = (Vec::new(), Vec::new(), Vec::new());
         for (number, record) in table.records().enumerate() {
             let wrong =
-                |what: &str, got: &str| damaged(format!("row {number}: expected {what}, got `{got}`"));
-            let record = record.map_err(|error| damaged(error.to_string()))?;
+                |what: &str, got: &str| corrupted(format!("row {number}: expected {what}, got `{got}`"));
+            let record = record.map_err(|error| corrupted(error.to_string()))?;
             let class = |at: usize| {
                 let class = classes.iter().position(|class| *class == record[at]);
                 class.ok_or_else(|| wrong("a class", &record[at]))
@@ -112,7 +112,7 @@ impl Judged {
         }
         let predictions = Predictions::new(classes.len(), labels, scores)
             .and_then(|predictions| predictions.with_predicted(decided))
-            .map_err(|error| damaged(error.to_string()))?;
+            .map_err(|error| corrupted(error.to_string()))?;
         Ok(Some(Self { predictions, classes, rows, lengths, domains }))
     }
 }

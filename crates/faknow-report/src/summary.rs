@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// File of [`Facts`] in a run directory.
-pub const FACTS: &str = "summary.json";
+/// File of [`RunSummary`] in a run directory.
+pub const SUMMARY: &str = "summary.json";
 /// File of [`Calibrated`].
 pub const CALIBRATION: &str = "calibration.json";
 /// File of the surest mistakes, a list of [`Mistake`].
@@ -18,7 +18,7 @@ pub const MISTAKES: &str = "mistakes.json";
 /// What a run is and how it went.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Facts {
+pub struct RunSummary {
     /// Name of the model.
     pub model: String,
     /// The classes, in their order.
@@ -102,7 +102,7 @@ pub struct MistakePart {
 /// The JSON of a file; `None` if there is none.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| Error::damaged(path, error)),
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| Error::corrupted(path, error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path, error)),
     }
