@@ -124,7 +124,7 @@ impl Model for Matching {
 fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matching>> {
     let (model, vars) = seeded_model(1, Device::Cpu, Matching::new)?;
     let patterns = ["matching.*".into()];
-    let own = Optimizer::over(OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
+    let own = Optimizer::for_parameters(OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
     let step =
         TwoOptimizers::new("matching", own, |model: &Matching, batch: &Pairs| model.matching_loss(batch));
     Ok(Trainer::builder(model, vars)

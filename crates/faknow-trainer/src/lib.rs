@@ -26,8 +26,8 @@ pub use fit::seeds::{seed_step, seeded_model, with_model_seed, with_seed};
 pub use fit::sums::{GradNorms, LossSums};
 pub use fit::train_metrics::TrainMetrics;
 pub use optim::{
-    Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig, ParameterGroup, RmsProp, Sgd,
-    Window,
+    AccumulationWindow, Adagrad, Adam, AdamW, Clip, Gradients, Group, Optimizer, OptimizerConfig,
+    ParameterGroup, RmsProp, Sgd,
 };
 pub use step::adversarial::Adversarial;
 pub use step::attack::{Attack, Fgm, Pgd};

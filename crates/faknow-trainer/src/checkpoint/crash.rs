@@ -243,7 +243,7 @@ fn a_kill_or_a_loss_of_power_at_any_step_leaves_the_former_checkpoints_or_the_ne
             expect_tidy(&store);
             // And the run goes on.
             store.save_keeping_previous("last", "previous", &content(99)).unwrap();
-            assert_eq!(store.newest_good("").unwrap().0, "last", "{context}");
+            assert_eq!(store.newest_valid("").unwrap().0, "last", "{context}");
             if log.len() <= at {
                 result.unwrap();
                 assert_eq!(left, new, "{context}");
@@ -376,7 +376,7 @@ fn any_sequence_of_changes_and_kills_does_what_it_says() {
                 expect_tidy(&store);
             }
             let newest = model.values().max();
-            assert_eq!(store.newest_good("").map(|(_, info)| info.step).as_ref(), newest, "{context}");
+            assert_eq!(store.newest_valid("").map(|(_, info)| info.step).as_ref(), newest, "{context}");
         }
     }
     println!("{n_changes} changes, {n_kills} kills");

@@ -113,7 +113,7 @@ pub enum CheckpointError {
         "`{name}` cannot be a checkpoint's name: expected 1 to 100 characters other than / \\ : * ? \" < > | and \
          control characters, the first no dot"
     )]
-    Name {
+    InvalidName {
         /// The name.
         name: String,
     },
@@ -168,7 +168,7 @@ impl CheckpointError {
             | Self::Newer { fallback, .. }
             | Self::Older { fallback, .. }
             | Self::Io { fallback, .. } => fallback.as_deref(),
-            Self::Unsavable { .. } | Self::Name { .. } => None,
+            Self::Unsavable { .. } | Self::InvalidName { .. } => None,
         }
     }
 
@@ -182,7 +182,7 @@ impl CheckpointError {
             | Self::Newer { fallback, .. }
             | Self::Older { fallback, .. }
             | Self::Io { fallback, .. } => *fallback = find().map(Box::new),
-            Self::Unsavable { .. } | Self::Name { .. } => {}
+            Self::Unsavable { .. } | Self::InvalidName { .. } => {}
         }
         self
     }

@@ -142,7 +142,8 @@ pub struct CheckpointInfo {
     #[serde(with = "float")]
     pub value: Option<f64>,
     /// Why the run ended, if it did.
-    pub ended: Option<String>,
+    #[serde(rename = "ended")]
+    pub stop_reason: Option<String>,
 }
 
 /// JSON has no NaN and no infinity: they are written as texts.

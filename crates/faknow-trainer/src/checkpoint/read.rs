@@ -62,7 +62,7 @@ impl CheckpointStore {
     }
 
     /// The newest checkpoint other than `except` of which every byte is right; `""` excepts none.
-    pub fn newest_good(&self, except: &str) -> Option<(String, CheckpointInfo)> {
+    pub fn newest_valid(&self, except: &str) -> Option<(String, CheckpointInfo)> {
         self.found()
             .into_iter()
             .filter(|(found, _)| found.name != except && found.info.is_ok())

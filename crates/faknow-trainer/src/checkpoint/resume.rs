@@ -31,7 +31,7 @@ pub struct Resume {
 
 impl Resume {
     /// Returns whether the run in the directory `run` has a checkpoint to resume from; otherwise resuming starts it.
-    pub fn finds_checkpoint(run: &Path) -> bool {
+    pub fn has_checkpoint(run: &Path) -> bool {
         has_checkpoint(&CheckpointStore::new(run))
     }
 }

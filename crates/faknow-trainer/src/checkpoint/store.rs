@@ -260,7 +260,7 @@ impl CheckpointStore {
 
     /// The newest good one other than `except`, for messages.
     pub(super) fn fallback(&self, except: &str) -> Option<FallbackCheckpoint> {
-        self.newest_good(except).map(|(name, info)| FallbackCheckpoint {
+        self.newest_valid(except).map(|(name, info)| FallbackCheckpoint {
             name,
             epoch: info.epoch,
             step: info.step,
@@ -282,7 +282,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     if (1..=100).contains(&name.chars().count()) && !name.starts_with('.') && !name.contains(bad) {
         return Ok(());
     }
-    Err(CheckpointError::Name { name: name.to_owned() })
+    Err(CheckpointError::InvalidName { name: name.to_owned() })
 }
 
 /// Writes all files of a checkpoint, the manifest last; `place` is what errors call the directory.

@@ -79,7 +79,7 @@ impl<M: Model> Trainer<M> {
             samples: run.samples(),
             monitor,
             value,
-            ended: self.state.ended.as_ref().map(|ended| ended.code().to_owned()),
+            stop_reason: self.state.ended.as_ref().map(|reason| reason.code().to_owned()),
         }
     }
 

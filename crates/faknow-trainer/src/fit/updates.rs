@@ -11,7 +11,7 @@ use crate::error::Location;
 use crate::fit::limits::FitData;
 use crate::fit::non_finite::MAX_SKIPS;
 use crate::fit::seeds::with_seed;
-use crate::optim::Window;
+use crate::optim::AccumulationWindow;
 use crate::schedule::Unit;
 use crate::step::StepContext;
 use crate::step::shapes::check_batch;
@@ -107,7 +107,7 @@ impl<M: Model> Trainer<M> {
     fn handle_step_error(&mut self, error: Error, n_batches: usize) -> Result<Option<Result<Flow>>> {
         // A step that updated nothing has changed nothing, and neither has a callback before it.
         self.state.is_consistent |=
-            !self.optimization.optimizer.updated() && self.task.step.is_unchanged()?;
+            !self.optimization.optimizer.has_updated() && self.task.step.is_unchanged()?;
         let is_non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
         match self.settings.on_non_finite {
             NonFinite::Skip
@@ -144,7 +144,11 @@ impl<M: Model> Trainer<M> {
                 let n = batch.n_samples();
                 let weight = if n_batches == 1 { 1.0 } else { n as f64 / n_samples as f64 };
                 let last = number + 1 == n_batches;
-                self.optimization.optimizer.set_window(Window { weight, first: number == 0, last });
+                self.optimization.optimizer.set_window(AccumulationWindow {
+                    weight,
+                    is_first: number == 0,
+                    is_last: last,
+                });
                 let context =
                     StepContext { location, step, position: number, seed: self.settings.seed, reads_loss };
                 // With gradients, even if a model that panicked inside `no_grad` left them off.

@@ -23,4 +23,4 @@ pub use optimizer::Optimizer;
 pub(crate) use optimizer::check_pattern;
 pub(crate) use state::copy;
 pub use taken::Gradients;
-pub use window::Window;
+pub use window::AccumulationWindow;

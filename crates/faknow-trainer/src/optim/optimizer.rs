@@ -12,7 +12,7 @@ use super::kernels::{Limit, Real};
 use super::operations::{self, Change};
 use super::parameter::{Parameter, Ready, UpdatePath};
 use super::rule::Rule;
-use super::{Clip, Group, OptimizerConfig, Window, fused, memory};
+use super::{AccumulationWindow, Clip, Group, OptimizerConfig, fused, memory};
 use crate::error::setting;
 use crate::{Error, Result};
 
@@ -34,8 +34,8 @@ pub struct Optimizer {
     pub(super) dropper: COptimizer,
     /// Why the last gradients are still there, if libtorch would not drop them; the next step tells.
     not_dropped: Option<TchError>,
-    window: Window,
-    updated: bool,
+    window: AccumulationWindow,
+    has_updated: bool,
     grad_norm: Option<Tensor>,
     backward_time: Duration,
     update_time: Duration,
@@ -58,7 +58,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// As [`Optimizer::new`]; there is no pattern, or one fits no variable.
-    pub fn over(
+    pub fn for_parameters(
         config: impl Into<OptimizerConfig>,
         vars: &VarStore,
         clip: Clip,
@@ -93,8 +93,8 @@ impl Optimizer {
             clip,
             dropper,
             not_dropped: None,
-            window: Window::default(),
-            updated: false,
+            window: AccumulationWindow::default(),
+            has_updated: false,
             grad_norm: None,
             backward_time: Duration::ZERO,
             update_time: Duration::ZERO,
@@ -156,19 +156,19 @@ impl Optimizer {
     ///
     /// A step need not know of it: [`Optimizer::zero_grad`], [`Optimizer::backward`] and [`Optimizer::step`] follow
     /// it. By default every batch is an update of its own.
-    pub fn set_window(&mut self, window: Window) {
+    pub fn set_window(&mut self, window: AccumulationWindow) {
         self.window = window;
-        self.updated = false;
+        self.has_updated = false;
     }
 
     /// What the present batch has to do with the next update.
-    pub fn window(&self) -> Window {
+    pub fn window(&self) -> AccumulationWindow {
         self.window
     }
 
     /// Drops all gradients, if the batch is the first of its window.
     pub fn zero_grad(&mut self) {
-        if self.window.first {
+        if self.window.is_first {
             self.not_dropped = self.dropper.zero_grad().err();
         }
     }
@@ -198,13 +198,13 @@ impl Optimizer {
         if let Some(error) = self.not_dropped.take() {
             return Err(error.into());
         }
-        if !self.window.last {
+        if !self.window.is_last {
             return Ok(());
         }
         let start = Instant::now();
         let result = no_grad(|| self.update());
         self.update_time += start.elapsed();
-        self.updated |= result.is_ok();
+        self.has_updated |= result.is_ok();
         result
     }
 
@@ -219,8 +219,8 @@ impl Optimizer {
     }
 
     /// Whether there was an update since [`Optimizer::set_window`], and not only batches before it in their window.
-    pub fn updated(&self) -> bool {
-        self.updated
+    pub fn has_updated(&self) -> bool {
+        self.has_updated
     }
 
     /// Global norm of the gradients in the last update, before clipping: a scalar, on the gradients' device. `None`

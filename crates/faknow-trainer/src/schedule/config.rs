@@ -18,8 +18,8 @@ use super::{
 /// use faknow_trainer::schedule::{TrainingLength, ScheduleConfig};
 ///
 /// let config: ScheduleConfig = toml::from_str("name = 'warmup_linear'\nwarmup_ratio = 0.2")?;
-/// let plan = TrainingLength { steps_per_epoch: 5, max_epochs: 2, max_steps: None, monitor_direction: None };
-/// let mut schedule = config.build(&[0.1], &plan)?;
+/// let length = TrainingLength { steps_per_epoch: 5, max_epochs: 2, max_steps: None, monitor_direction: None };
+/// let mut schedule = config.build(&[0.1], &length)?;
 /// schedule.step(None)?; // after each update of the weights
 /// assert_eq!(schedule.learning_rates(), [0.05]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -84,13 +84,13 @@ impl ScheduleConfig {
     /// # Errors
     /// A setting is out of its range or does not fit the run: the error names the schedule, the setting, what would
     /// be right and what was given.
-    pub fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
+    pub fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         if let Self::Plateau(plateau) = self {
-            return Ok(Box::new(plateau.build(base_lrs, plan)?));
+            return Ok(Box::new(plateau.build(base_lrs, length)?));
         }
         let invalid = |e: Invalid| e.of(self.name());
         let interval = self.interval().map_err(invalid)?.unwrap_or(ScheduleUnit::Epoch);
-        let curve = self.curve(interval, plan.length(interval)).map_err(invalid)?;
+        let curve = self.curve(interval, length.total(interval)).map_err(invalid)?;
         Ok(Box::new(CurveSchedule::new(self.name(), interval.into(), base_lrs, curve)?))
     }
 

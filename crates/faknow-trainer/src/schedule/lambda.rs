@@ -18,8 +18,8 @@ use super::{BuildSchedule, Result, Schedule, ScheduleError, TrainingLength, Unit
 ///     let n = (t + 1) as f64;
 ///     (n / 4.0).min((4.0 / n).sqrt())
 /// });
-/// let plan = TrainingLength { steps_per_epoch: 10, max_epochs: 2, max_steps: None, monitor_direction: None };
-/// let schedule = noam.build(&[0.1, 0.02], &plan)?;
+/// let length = TrainingLength { steps_per_epoch: 10, max_epochs: 2, max_steps: None, monitor_direction: None };
+/// let schedule = noam.build(&[0.1, 0.02], &length)?;
 /// assert_eq!(schedule.learning_rates(), [0.025, 0.005]);
 /// # Ok::<(), faknow_trainer::schedule::ScheduleError>(())
 /// ```
@@ -37,7 +37,7 @@ impl LambdaSchedule {
 }
 
 impl BuildSchedule for LambdaSchedule {
-    fn build(&self, base_lrs: &[f64], _plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], _length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         Ok(Box::new(CurveSchedule::new("lambda", self.unit, base_lrs, Arc::clone(&self.curve))?))
     }
 }
@@ -57,7 +57,7 @@ impl MultiplicativeSchedule {
 }
 
 impl BuildSchedule for MultiplicativeSchedule {
-    fn build(&self, base_lrs: &[f64], _plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
+    fn build(&self, base_lrs: &[f64], _length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         check::base_lrs(MULTIPLICATIVE, base_lrs)?;
         let state = Product { t: 0, learning_rates: base_lrs.to_vec() };
         Ok(Box::new(Multiplicative { unit: self.unit, factor: Arc::clone(&self.factor), state }))

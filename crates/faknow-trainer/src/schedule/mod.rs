@@ -8,8 +8,8 @@
 //! use faknow_trainer::schedule::{TrainingLength, ScheduleConfig, StepLr};
 //!
 //! let config = ScheduleConfig::Step(StepLr { gamma: 0.5, ..StepLr::new(2) });
-//! let plan = TrainingLength { steps_per_epoch: 100, max_epochs: 10, max_steps: None, monitor_direction: None };
-//! let mut schedule = config.build(&[0.1], &plan)?;
+//! let length = TrainingLength { steps_per_epoch: 100, max_epochs: 10, max_steps: None, monitor_direction: None };
+//! let mut schedule = config.build(&[0.1], &length)?;
 //! let mut rates = Vec::new();
 //! for _epoch in 0..5 {
 //!     rates.push(schedule.learning_rates()[0]);
@@ -88,18 +88,18 @@ pub trait BuildSchedule: Send {
     ///
     /// # Errors
     /// A setting is out of its range or does not fit the run.
-    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>>;
+    fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>>;
 }
 
 impl BuildSchedule for ScheduleConfig {
-    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
-        ScheduleConfig::build(self, base_lrs, plan)
+    fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
+        ScheduleConfig::build(self, base_lrs, length)
     }
 }
 
 impl BuildSchedule for Box<dyn BuildSchedule> {
-    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
-        (**self).build(base_lrs, plan)
+    fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
+        (**self).build(base_lrs, length)
     }
 }
 
@@ -107,8 +107,8 @@ impl<F> BuildSchedule for F
 where
     F: Fn(&[f64], &TrainingLength) -> Result<Box<dyn Schedule>> + Send,
 {
-    fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<Box<dyn Schedule>> {
-        self(base_lrs, plan)
+    fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
+        self(base_lrs, length)
     }
 }
 
@@ -127,7 +127,7 @@ pub struct TrainingLength {
 
 impl TrainingLength {
     /// Returns the length of the run in steps or epochs: the smaller of both limits.
-    pub fn length(&self, interval: ScheduleUnit) -> u64 {
+    pub fn total(&self, interval: ScheduleUnit) -> u64 {
         let (epochs, steps_per_epoch) = (self.max_epochs as u64, self.steps_per_epoch as u64);
         let max_steps = self.max_steps.unwrap_or(u64::MAX);
         match interval {

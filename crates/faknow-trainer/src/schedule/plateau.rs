@@ -72,9 +72,9 @@ impl Default for Plateau {
 }
 
 impl Plateau {
-    pub(super) fn build(&self, base_lrs: &[f64], plan: &TrainingLength) -> Result<PlateauSchedule> {
+    pub(super) fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<PlateauSchedule> {
         check::base_lrs(NAME, base_lrs)?;
-        let direction = self.check(plan).map_err(|e| e.of(NAME))?;
+        let direction = self.check(length).map_err(|e| e.of(NAME))?;
         let margin = match self.threshold_mode {
             ThresholdMode::Rel => Margin::Relative(self.threshold),
             ThresholdMode::Abs => Margin::Absolute(self.threshold),
@@ -85,7 +85,7 @@ impl Plateau {
         Ok(PlateauSchedule { config: self.clone(), best, state })
     }
 
-    fn check(&self, plan: &TrainingLength) -> Checked<Direction> {
+    fn check(&self, length: &TrainingLength) -> Checked<Direction> {
         positive("factor", self.factor)?;
         if self.factor >= 1.0 {
             return Err(Invalid::new("factor", "a number below 1", self.factor));
@@ -93,7 +93,7 @@ impl Plateau {
         not_negative("threshold", self.threshold)?;
         not_negative("min_lr", self.min_lr)?;
         not_negative("eps", self.eps)?;
-        let Some(monitored) = plan.monitor_direction else {
+        let Some(monitored) = length.monitor_direction else {
             return Err(Invalid::new("monitored value", "one of the validation", "a run without validation"));
         };
         let direction = match self.mode {

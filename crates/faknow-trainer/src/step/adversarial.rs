@@ -73,7 +73,7 @@ impl<M: Model> TrainStep<M> for Adversarial {
         at: StepContext,
     ) -> Result<StepOutput> {
         // The attack is to follow the gradients of this batch alone.
-        let of_window = if optimizer.window().first { None } else { Some(optimizer.take_gradients()?) };
+        let of_window = if optimizer.window().is_first { None } else { Some(optimizer.take_gradients()?) };
         optimizer.zero_grad();
         let StepOutput { loss: clean, logits, logged } =
             self.supervised.forward(model, batch, optimizer, at)?;

@@ -92,7 +92,7 @@ where
         let loss = &output.loss;
         optimizer.zero_grad();
         optimizer.backward(&loss.total)?;
-        if optimizer.window().last {
+        if optimizer.window().is_last {
             let mut gradient = optimizer.take_gradients()?;
             self.move_to(loss.total.device());
             let mut of_memories = Vec::with_capacity(self.memories.len());

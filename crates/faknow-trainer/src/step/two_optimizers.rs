@@ -32,7 +32,7 @@ use crate::{Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 /// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 100, 2)?;
 /// let vectors = vars.variables()["word_embedding.weight"].shallow_clone();
 /// // Word vectors that stay short, whatever the classes say.
-/// let own = Optimizer::over(OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
+/// let own = Optimizer::for_parameters(OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
 /// let length = move |_: &TextCnn, _: &FieldBatch| Ok(Some(vectors.f_square()?.f_mean(Kind::Float)?));
 /// let trainer = Trainer::builder(model, vars).step(TwoOptimizers::new("length", own, length)).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -48,7 +48,7 @@ pub struct TwoOptimizers<F> {
 }
 
 impl<F> TwoOptimizers<F> {
-    /// The step with a loss of this name and its optimizer, which comes from [`Optimizer::over`].
+    /// The step with a loss of this name and its optimizer, which comes from [`Optimizer::for_parameters`].
     ///
     /// `loss` gives the mean loss over a batch's samples, a scalar, or `None` if the batch has nothing for it to learn.
     pub fn new(name: &'static str, optimizer: Optimizer, loss: F) -> Self {
@@ -85,7 +85,7 @@ where
         own.set_window(window);
         // Both losses may reach all parameters: the gradients of one are out of the way while the other goes backward.
         let of_rest = optimizer.take_gradients()?;
-        if !window.first {
+        if !window.is_first {
             own.add_gradients(aside)?;
         }
         own.zero_grad();
@@ -102,7 +102,7 @@ where
         own.step()?;
         *aside = own.take_gradients()?;
         drop(optimizer.take_gradients()?);
-        if !window.first {
+        if !window.is_first {
             optimizer.add_gradients(&of_rest)?;
         }
 
@@ -124,6 +124,6 @@ where
     }
 
     fn is_unchanged(&self) -> Result<bool> {
-        Ok(!self.optimizer.updated())
+        Ok(!self.optimizer.has_updated())
     }
 }

@@ -9,7 +9,7 @@ use faknow_model::{Model, weights};
 
 use crate::error::{Location, phase_name};
 use crate::system::guard::guarded;
-use crate::{Error, Result, Trainer, Window};
+use crate::{AccumulationWindow, Error, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
     /// Does `work` with an optimizer of the same settings that remembers nothing, and then puts weights, optimizer,
@@ -23,7 +23,7 @@ impl<M: Model> Trainer<M> {
         let fresh = self.optimization.optimizer.fresh()?;
         let own = std::mem::replace(&mut self.optimization.optimizer, fresh);
         let result = work(self);
-        self.optimization.optimizer.set_window(Window::default());
+        self.optimization.optimizer.set_window(AccumulationWindow::default());
         self.optimization.optimizer.zero_grad();
         self.optimization.optimizer = own;
         self.state.profile = profile;

@@ -22,7 +22,7 @@ fn pgd(epsilon: f64, alpha: f64, steps: usize) -> Attack {
 /// A trainer of the toy under attack.
 fn attacked((model, vars): (Toy, VarStore), attack: Attack) -> TrainerBuilder<Toy> {
     let step = Adversarial::new(attack, &vars).unwrap();
-    toy::of((model, vars)).step(step)
+    toy::trainer_for((model, vars)).step(step)
 }
 
 /// The weights without the bias.
@@ -102,7 +102,7 @@ fn both_passes_use_the_criterion() {
         serde_json::from_str(r#"{"class_weights": [1, 3], "label_smoothing": 0.1}"#).unwrap();
     let step = Adversarial::new(fgm(0.3), &vars).unwrap();
     let step = step.supervised(Supervised::new(weighted.clone()).unwrap());
-    let mut trainer = toy::of((model, vars)).step(step).max_epochs(1).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).step(step).max_epochs(1).build().unwrap();
     let report = trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap();
     let of = |model: &Linear| {
         let logits: Vec<f64> = POINTS.iter().flat_map(|(x, _)| model.scores(*x)).map(f64::ln).collect();
@@ -117,7 +117,7 @@ fn both_passes_use_the_criterion() {
 #[test]
 fn moved_parameters_are_put_back_after_an_error_and_a_panic() {
     let check = |fault: Fault, n: usize, says: &str| {
-        let mut trainer = attacked(Toy::failing_in_training(n, fault), pgd(0.5, 0.2, 3)).build().unwrap();
+        let mut trainer = attacked(Toy::with_training_fault(n, fault), pgd(0.5, 0.2, 3)).build().unwrap();
         let start = weights(&trainer.run().vars);
         let error = trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap_err().to_string();
         assert!(error.starts_with(&format!("training, epoch 1, batch 1: {says}")), "{error}");
@@ -162,13 +162,13 @@ fn a_nan_gradient_is_named_before_it_moves_anything() {
 fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
     tch::set_num_threads(1);
     // The second of three batches fails, in its second of two passes.
-    let failing = || Toy::failing_in_training(4, Fault::Nan);
+    let failing = || Toy::with_training_fault(4, Fault::Nan);
     let attack = || fgm(0.3);
     let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinite::Skip);
     let mut skipping = builder.build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
     assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
-    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labeled: true };
+    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], is_labeled: true };
     let mut other = attacked(Toy::new(), attack()).max_epochs(1).build().unwrap();
     other.fit(&without, None).unwrap();
     assert_eq!(weights(&skipping.run().vars), weights(&other.run().vars));

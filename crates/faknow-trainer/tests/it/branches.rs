@@ -40,7 +40,7 @@ fn from(name: &str) -> Resume {
 
 fn scored(scores: &[f64]) -> TrainerBuilder<Toy> {
     let policy = CheckpointPolicy { keep: 20, ..CheckpointPolicy::default() };
-    toy::judged_by(scores).max_epochs(scores.len()).checkpoints(policy)
+    toy::trainer_with_scores(scores).max_epochs(scores.len()).checkpoints(policy)
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn another_monitor_starts_from_its_own_history() {
     let best = report.best.unwrap();
     assert_eq!((best.monitor.as_str(), best.epoch, best.value), ("errors", 2, 0.2));
     assert_eq!(checkpoints(&dir)["best"], (0, 6));
-    let of_epoch = toy::saved(&dir.join("checkpoints/epoch-0002/model.safetensors"));
+    let of_epoch = toy::load_weights(&dir.join("checkpoints/epoch-0002/model.safetensors"));
     assert_eq!(weights(&trainer.run().vars), of_epoch);
 }
 

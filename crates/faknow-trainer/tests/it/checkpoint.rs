@@ -23,7 +23,7 @@ pub(crate) fn small(id: u64) -> Checkpoint {
             samples: 32 * id,
             monitor: Some("macro_f1".into()),
             value: Some(0.1 + id as f64),
-            ended: None,
+            stop_reason: None,
         },
         state: json!({"stopper": {"best": 0.1 + 0.2, "wait": id}, "history": vec![id; 20]}),
         tensors: [("model".into(), group(120, "fc.weight")), ("optimizer".into(), group(60, "fc.weight.m"))]
@@ -149,7 +149,7 @@ fn every_name_state_and_fact_comes_back() {
             samples: 1 << 60,
             monitor: texts.clone(),
             value,
-            ended: texts,
+            stop_reason: texts,
             ..CheckpointInfo::default()
         };
         check_round_trip(&Checkpoint { info, ..Checkpoint::default() });
@@ -225,11 +225,11 @@ fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
             store.read(name).map(drop),
         ];
         for result in results {
-            assert!(matches!(result, Err(CheckpointError::Name { .. })), "{name:?}: {result:?}");
+            assert!(matches!(result, Err(CheckpointError::InvalidName { .. })), "{name:?}: {result:?}");
         }
     }
     store.save("größte Güte 1.5 %", &small(3)).unwrap();
-    assert_eq!(store.newest_good("").unwrap().0, "größte Güte 1.5 %");
+    assert_eq!(store.newest_valid("").unwrap().0, "größte Güte 1.5 %");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
             assert!(message.contains(expected) && message.ends_with(good), "{message}");
         }
         assert!(same(&store.read("last").unwrap(), &small(4)));
-        assert_eq!(store.newest_good("").unwrap().1.step, 4);
+        assert_eq!(store.newest_valid("").unwrap().1.step, 4);
     }
     // An empty directory, or one that lost its manifest, is a checkpoint that may be replaced.
     let (_dir, store) = store();
@@ -309,7 +309,7 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
     assert!(matches!(&error, CheckpointError::Missing { fallback: None, .. }), "{error}");
     assert!(!dir.path().join("checkpoints").exists(), "reading touches nothing");
     store.clean().unwrap();
-    assert!(store.list().is_empty() && store.newest_good("").is_none());
+    assert!(store.list().is_empty() && store.newest_valid("").is_none());
     for (name, id) in [("old", 1), ("good", 2), ("bad", 3)] {
         store.save(name, &small(id)).unwrap();
     }
@@ -329,7 +329,7 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
         store.list().into_iter().map(|found| (found.name, found.info.ok().map(|f| f.step))).collect();
     let expected = [("bad", Some(3)), ("good", Some(2)), ("old", None)];
     assert_eq!(list, expected.map(|(name, step)| (name.to_owned(), step)));
-    assert_eq!(store.newest_good("good"), None);
+    assert_eq!(store.newest_valid("good"), None);
 }
 
 #[test]

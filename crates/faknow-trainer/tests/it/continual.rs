@@ -192,7 +192,7 @@ fn gem_turns_a_gradient_that_harms_a_memory() {
 fn memories_of_gem_are_moved_to_the_device_once() {
     let (model, vars) = Toy::new();
     // The toy refuses batches that were not moved.
-    let mut trainer = toy::of((model, vars))
+    let mut trainer = toy::trainer_for((model, vars))
         .step(Gem::new(vec![Points::new(&POINTS)]).unwrap())
         .device(Device::Cpu)
         .build()

@@ -69,7 +69,7 @@ fn check_state(builder: TrainerBuilder<Toy>, train: &Failing, valid: &Failing, s
     let mut trainer = builder.build().unwrap();
     let error = trainer.fit(train, Some(valid)).unwrap_err().to_string();
     assert!(error.contains(says), "expected {says}, got {error}");
-    assert!(toy::gradients_are_on(), "{error}: gradients are off");
+    assert!(toy::is_grad_enabled(), "{error}: gradients are off");
     assert_eq!(Some(weights(&trainer.run().vars)), *last.lock().unwrap(), "{error}: other weights");
     assert!(trainer.run().vars.variables().values().all(|t| t.requires_grad()), "{error}: frozen");
 }
@@ -77,7 +77,7 @@ fn check_state(builder: TrainerBuilder<Toy>, train: &Failing, valid: &Failing, s
 fn model(faulty: impl Fn(bool, usize) -> Fault + Send + 'static) -> TrainerBuilder<Toy> {
     let (mut model, vars) = Toy::new();
     model.fault = Box::new(move |mode, n| faulty(mode.is_train(), n));
-    toy::of((model, vars))
+    toy::trainer_for((model, vars))
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn check_hook(builder: TrainerBuilder<Toy>, says: &str) {
     let mut trainer = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(1).build().unwrap();
     let error = trainer.fit(&good(), Some(&good())).unwrap_err();
     assert!(matches!(error, Error::Callback(_)) && error.to_string().contains(says), "{error:?}");
-    assert!(toy::gradients_are_on(), "{error}: gradients are off");
+    assert!(toy::is_grad_enabled(), "{error}: gradients are off");
     assert!(trainer.run().vars.variables().values().all(|t| t.requires_grad()), "{error}: frozen");
 }
 
@@ -137,13 +137,13 @@ fn gradients_stay_off_where_they_were_off() {
         trainer.fit(&good(), Some(&good())).unwrap();
         trainer.test(&good()).unwrap();
         trainer.predict(&good()).unwrap();
-        assert!(!toy::gradients_are_on());
+        assert!(!toy::is_grad_enabled());
         trainer.fit(&Failing::new(1, true), None).unwrap_err();
         trainer.test(&Failing::new(1, true)).unwrap_err();
         trainer.predict(&Failing::new(1, true)).unwrap_err();
-        assert!(!toy::gradients_are_on());
+        assert!(!toy::is_grad_enabled());
     });
-    assert!(toy::gradients_are_on());
+    assert!(toy::is_grad_enabled());
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn a_test_or_prediction_that_fails_leaves_gradients_on() {
     let mut trainer = toy::trainer().build().unwrap();
     for panics in [true, false] {
         trainer.test(&Failing::new(2, panics)).unwrap_err();
-        assert!(toy::gradients_are_on());
+        assert!(toy::is_grad_enabled());
         trainer.predict(&Failing::new(2, panics)).unwrap_err();
-        assert!(toy::gradients_are_on());
+        assert!(toy::is_grad_enabled());
     }
     for hook in ["on_evaluation_start", "on_evaluation_batch_end", "on_evaluation_end"] {
         let panic = AtHook(move |_: &mut Run, called: &'static str| {
@@ -165,7 +165,7 @@ fn a_test_or_prediction_that_fails_leaves_gradients_on() {
         let mut trainer = toy::trainer().callback(panic).build().unwrap();
         let error = trainer.test(&good()).unwrap_err().to_string();
         assert_eq!(error, format!("AtHook: panicked: in {hook} (in {hook})"));
-        assert!(toy::gradients_are_on(), "{hook}");
+        assert!(toy::is_grad_enabled(), "{hook}");
     }
 }
 

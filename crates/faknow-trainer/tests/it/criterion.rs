@@ -83,7 +83,7 @@ impl Model for Parts {
 
 fn with_parts(name: &'static str) -> faknow_trainer::TrainerBuilder<Parts> {
     let (mut model, vars) = Toy::new();
-    model.with_parts = true;
+    model.has_loss_parts = true;
     Trainer::builder(Parts(model, name), vars).optimizer(OptimizerConfig::sgd(0.1)).max_epochs(1)
 }
 

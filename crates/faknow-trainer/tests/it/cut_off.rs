@@ -220,7 +220,7 @@ impl TrainStep<Toy> for Poisoned {
         let poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= POISONOUS_RATE;
         if poisonous && self.at.contains(&(at.location.epoch, at.location.batch)) {
             let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);
-            let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), moved: true };
+            let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), is_moved: true };
             return Supervised::default().step(model, &batch, optimizer, at);
         }
         Supervised::default().step(model, batch, optimizer, at)

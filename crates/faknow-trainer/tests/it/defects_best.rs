@@ -7,7 +7,10 @@ use faknow_callbacks::{EarlyStopping, Recorder, StopReason};
 use faknow_metrics::{Direction, Metrics};
 use faknow_trainer::{Error, FinalWeights, FitReport, OptimizerConfig, RunDir, Trainer, TrainerBuilder};
 
-use crate::toy::{self, EpochWeights, Toy, judged_as, judged_by, scripted, train_data, valid_data, weights};
+use crate::toy::{
+    self, EpochWeights, Toy, scripted, train_data, trainer_with_scores, trainer_with_scores_in, valid_data,
+    weights,
+};
 
 fn fit(builder: TrainerBuilder<Toy>) -> (Trainer<Toy>, FitReport, EpochWeights) {
     let epochs = EpochWeights::default();
@@ -23,7 +26,7 @@ fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
     assert_eq!((best.epoch, best.value), (epoch, value));
     assert_eq!(best.step, 3 * epoch as u64);
     assert_eq!(report.weights, FinalWeights::Best);
-    assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
+    assert_eq!(weights(&trainer.run().vars), epochs.after(epoch));
     assert_eq!(trainer.run().best(), report.best.as_ref());
 }
 
@@ -31,7 +34,7 @@ fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
 fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
     let (trainer, report, epochs) = fit(builder);
     assert_eq!((report.best.as_ref(), report.weights), (None, FinalWeights::Last));
-    assert_eq!(weights(&trainer.run().vars), epochs.of(report.history.epochs.len()));
+    assert_eq!(weights(&trainer.run().vars), epochs.after(report.history.epochs.len()));
     report
 }
 
@@ -45,29 +48,30 @@ fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
     let report = trainer.fit(&train_data(), None).unwrap();
     assert_eq!((report.best, report.weights), (None, FinalWeights::Last));
     assert_eq!(report.ended, StopReason::Completed);
-    let last = epochs.of(3);
+    let last = epochs.after(3);
     assert_eq!(weights(&trainer.run().vars), last);
-    assert_eq!(toy::saved(&dir.path().join("checkpoints/last/model.safetensors")), last);
+    assert_eq!(toy::load_weights(&dir.path().join("checkpoints/last/model.safetensors")), last);
     assert!(!dir.path().join("checkpoints/best").exists());
 }
 
 #[test]
 fn defect_14_a_score_that_never_exceeds_zero_has_a_best() {
-    check_best(judged_by(&[-3.0, -1.0, -2.0]), 2, -1.0);
-    check_best(judged_by(&[0.0, 0.0]), 1, 0.0);
-    check_best(judged_as(Direction::Minimize, &[0.9, 0.5, 0.7]), 2, 0.5);
+    check_best(trainer_with_scores(&[-3.0, -1.0, -2.0]), 2, -1.0);
+    check_best(trainer_with_scores(&[0.0, 0.0]), 1, 0.0);
+    check_best(trainer_with_scores_in(Direction::Minimize, &[0.9, 0.5, 0.7]), 2, 0.5);
 }
 
 #[test]
 fn defect_15_a_second_fit_goes_on() {
     let scores = [0.5, 0.4, 0.1, 0.2, 0.3];
     let epochs = EpochWeights::default();
-    let builder = judged_by(&scores).max_epochs(3).callback(EarlyStopping::new(1)).callback(epochs.clone());
+    let builder =
+        trainer_with_scores(&scores).max_epochs(3).callback(EarlyStopping::new(1)).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let first = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(first.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 1 });
     assert_eq!((first.history.epochs.len(), first.best.unwrap().epoch), (2, 1));
-    assert_eq!(weights(&trainer.run().vars), epochs.of(1));
+    assert_eq!(weights(&trainer.run().vars), epochs.after(1));
 
     let second = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     // Early stopping counts afresh, and does not end the run after one epoch.
@@ -78,16 +82,16 @@ fn defect_15_a_second_fit_goes_on() {
     // What was best stays best.
     let best = second.best.unwrap();
     assert_eq!((best.epoch, best.value, best.step), (1, 0.5, 3));
-    assert_eq!(weights(&trainer.run().vars), epochs.of(1));
+    assert_eq!(weights(&trainer.run().vars), epochs.after(1));
 }
 
 #[test]
 fn defect_16_a_score_that_is_not_finite_is_never_best() {
-    check_best(judged_by(&[f64::NAN, 0.1, 0.2]), 3, 0.2);
-    check_best(judged_by(&[f64::INFINITY, 0.2, 0.1]), 2, 0.2);
-    check_best(judged_as(Direction::Minimize, &[f64::NEG_INFINITY, 0.2, f64::NAN, 0.1]), 4, 0.1);
-    check_none(judged_by(&[f64::NAN; 3]));
-    let report = check_none(judged_by(&[f64::NAN; 5]).callback(EarlyStopping::new(2)));
+    check_best(trainer_with_scores(&[f64::NAN, 0.1, 0.2]), 3, 0.2);
+    check_best(trainer_with_scores(&[f64::INFINITY, 0.2, 0.1]), 2, 0.2);
+    check_best(trainer_with_scores_in(Direction::Minimize, &[f64::NEG_INFINITY, 0.2, f64::NAN, 0.1]), 4, 0.1);
+    check_none(trainer_with_scores(&[f64::NAN; 3]));
+    let report = check_none(trainer_with_scores(&[f64::NAN; 5]).callback(EarlyStopping::new(2)));
     assert_eq!(report.history.epochs.len(), 2);
 }
 
@@ -125,15 +129,15 @@ fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
     assert!(epoch < 8, "the loss only falls: {losses:?}");
     let best = report.best.unwrap();
     assert_eq!((best.epoch, best.value), (epoch, lowest));
-    assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
+    assert_eq!(weights(&trainer.run().vars), epochs.after(epoch));
 }
 
 #[test]
 fn defect_18_min_delta_has_no_say_in_what_is_best() {
     let scores = [0.50, 0.54, 0.58, 0.62];
-    check_best(judged_by(&scores).callback(EarlyStopping::new(2).min_delta(0.05)), 4, 0.62);
+    check_best(trainer_with_scores(&scores).callback(EarlyStopping::new(2).min_delta(0.05)), 4, 0.62);
     // A patience of 1 stops at the first step that is too small, and even that epoch is the best.
-    let (_, report, _) = fit(judged_by(&scores).callback(EarlyStopping::new(1).min_delta(0.05)));
+    let (_, report, _) = fit(trainer_with_scores(&scores).callback(EarlyStopping::new(1).min_delta(0.05)));
     assert_eq!(report.history.epochs.len(), 2);
     assert_eq!(report.best.unwrap().value, 0.54);
 }
@@ -143,7 +147,7 @@ fn defect_19_early_stopping_without_validation_is_refused_before_training() {
     let (model, vars) = Toy::new();
     let modes = std::sync::Arc::clone(&model.modes);
     let recorder = Recorder::default();
-    let builder = toy::of((model, vars)).callback(EarlyStopping::new(3)).callback(recorder.clone());
+    let builder = toy::trainer_for((model, vars)).callback(EarlyStopping::new(3)).callback(recorder.clone());
     let error = builder.build().unwrap().fit(&train_data(), None).unwrap_err();
     assert!(matches!(error, Error::Callback(_)), "{error:?}");
     let message = "early stopping needs validation data; give `fit` a validation loader";
@@ -162,15 +166,16 @@ fn defect_20_early_stopping_neither_writes_nor_swaps_weights() {
         names
     };
     let before = list();
-    let builder = judged_by(&[0.9, 0.5, 0.4, 0.3]).restore_best(false).callback(EarlyStopping::new(2));
+    let builder =
+        trainer_with_scores(&[0.9, 0.5, 0.4, 0.3]).restore_best(false).callback(EarlyStopping::new(2));
     let (trainer, report, epochs) = fit(builder);
     assert_eq!(list(), before);
     assert_eq!(report.run_dir, None);
     assert_eq!(report.weights, FinalWeights::Last);
     assert_eq!(report.best.unwrap().epoch, 1);
     assert_eq!(report.history.epochs.len(), 3);
-    assert_eq!(weights(&trainer.run().vars), epochs.of(3));
-    assert_ne!(epochs.of(3), epochs.of(1));
+    assert_eq!(weights(&trainer.run().vars), epochs.after(3));
+    assert_ne!(epochs.after(3), epochs.after(1));
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl TrainStep<Toy> for Rates {
 fn rates(schedule: &str, epochs: usize, scores: &[f64]) -> Vec<f64> {
     let schedule: ScheduleConfig = toml::from_str(&schedule.replace("; ", "\n")).expect(schedule);
     let noted = Arc::<Mutex<Vec<f64>>>::default();
-    let trainer = toy::judged_as(Direction::Minimize, scores).max_epochs(epochs);
+    let trainer = toy::trainer_with_scores_in(Direction::Minimize, scores).max_epochs(epochs);
     let trainer =
         trainer.optimizer(OptimizerConfig::sgd(1.0)).schedule(schedule).step(Rates(Arc::clone(&noted)));
     trainer.build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
@@ -49,9 +49,12 @@ fn defect_01_epoch_loss_is_the_mean_over_all_samples() {
     // At a rate of 0 the weights stay, so that the epoch's loss is the loss of all points at once.
     for with_parts in [false, true] {
         let (mut model, vars) = Toy::new();
-        model.with_parts = with_parts;
-        let mut trainer =
-            toy::of((model, vars)).optimizer(OptimizerConfig::sgd(0.0)).max_epochs(1).build().unwrap();
+        model.has_loss_parts = with_parts;
+        let mut trainer = toy::trainer_for((model, vars))
+            .optimizer(OptimizerConfig::sgd(0.0))
+            .max_epochs(1)
+            .build()
+            .unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         let record = report.history.last().unwrap();
         let class = START.loss(&POINTS);
@@ -169,7 +172,7 @@ impl TrainStep<Toy> for Adversarial {
         at: StepContext,
     ) -> Result<StepOutput> {
         let mut batch = Points { x: batch.x.copy().set_requires_grad(true), ..Points::new(&POINTS) };
-        batch.moved = true;
+        batch.is_moved = true;
         optimizer.zero_grad();
         let clean = model.forward(&batch, Mode::Train)?;
         let clean = at.check_loss(clean.loss, optimizer)?;
@@ -234,7 +237,7 @@ fn defect_10_a_test_counts_every_sample() {
 
 #[test]
 fn defect_12_batches_without_labels_are_refused_with_their_place() {
-    let unlabeled = |data: Memory| Memory { labeled: false, ..data };
+    let unlabeled = |data: Memory| Memory { is_labeled: false, ..data };
     let says = |result: Result<()>, location: &str| match result {
         Err(error @ Error::NoLabels { .. }) => {
             let expected = format!("{location}: the batch has no labels");
@@ -268,23 +271,23 @@ fn defect_35_evaluation_leaves_no_mode_behind() {
     let (model, vars) = Toy::new();
     let modes = Arc::clone(&model.modes);
     let in_training = on_batch_end(|_, _| {
-        assert!(toy::gradients_are_on());
+        assert!(toy::is_grad_enabled());
         Ok(Flow::Continue)
     });
-    let mut trainer = toy::of((model, vars)).max_epochs(2).callback(in_training).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).max_epochs(2).callback(in_training).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     trainer.test(&valid_data()).unwrap();
     trainer.predict(&valid_data()).unwrap();
     let text: String = modes.lock().unwrap().iter().map(|m| if m.is_train() { 't' } else { 'e' }).collect();
     assert_eq!(text, "ttteettteeeeee");
-    assert!(toy::gradients_are_on());
+    assert!(toy::is_grad_enabled());
 }
 
 #[test]
 fn defect_36_the_total_of_several_losses_is_the_models_own() {
     // Sum of squares of the weights beside the cross entropy: its gradient, 2 w, is part of the update.
     let (mut model, vars) = Toy::new();
-    model.with_parts = true;
+    model.has_loss_parts = true;
     let parts = Arc::<Mutex<Vec<String>>>::default();
     let noted = Arc::clone(&parts);
     let note = on_batch_end(move |_, batch| {
@@ -298,7 +301,7 @@ fn defect_36_the_total_of_several_losses_is_the_models_own() {
         assert_eq!(record.train.names().collect::<Vec<_>>(), ["loss", "loss/class", "loss/size", "accuracy"]);
         Ok(Flow::Continue)
     });
-    let builder = toy::of((model, vars)).callback(note).callback(names).max_epochs(1);
+    let builder = toy::trainer_for((model, vars)).callback(note).callback(names).max_epochs(1);
     let mut trainer = builder.monitor("loss/class").build().unwrap();
     let data = Memory::new(&POINTS, &[7]);
     let report = trainer.fit(&data, Some(&data)).unwrap();

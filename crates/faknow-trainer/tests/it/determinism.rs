@@ -13,7 +13,7 @@ use crate::toy::{self, Toy, Weights, train_data, valid_data, weights};
 fn fit(seed: Option<u64>) -> (Weights, History) {
     let (mut model, vars) = Toy::new();
     model.dropout = 0.4;
-    let builder = toy::of((model, vars)).max_epochs(4).restore_best(false);
+    let builder = toy::trainer_for((model, vars)).max_epochs(4).restore_best(false);
     let builder = match seed {
         Some(seed) => builder.seed(seed),
         None => builder,
@@ -53,7 +53,7 @@ fn the_noise_differs_from_step_to_step() {
     let at_rate_zero = |seed| {
         let (mut model, vars) = Toy::new();
         model.dropout = 0.4;
-        let builder = toy::of((model, vars)).optimizer(faknow_trainer::OptimizerConfig::sgd(0.0));
+        let builder = toy::trainer_for((model, vars)).optimizer(faknow_trainer::OptimizerConfig::sgd(0.0));
         let mut trainer = builder.seed(seed).max_epochs(2).build().unwrap();
         let report = trainer.fit(&train_data(), None).unwrap();
         report

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use faknow_callbacks::{Callback, EarlyStopping, Flow, Interval, Recorder, Run, StopReason, on_batch_end};
 use faknow_trainer::{CheckpointPolicy, FitReport, Interrupt, Result, RunDir, Trainer, TrainerBuilder};
 
-use crate::toy::{self, Toy, judged_by, train_data, valid_data};
+use crate::toy::{self, Toy, train_data, trainer_with_scores, valid_data};
 
 /// Fits, and compares the events with what is expected.
 pub(crate) fn check(
@@ -23,7 +23,7 @@ pub(crate) fn check(
 #[test]
 fn of_a_plain_fit_and_a_test() {
     let (mut trainer, recorder, _) = check(
-        judged_by(&[0.5, 0.4]),
+        trainer_with_scores(&[0.5, 0.4]),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -99,7 +99,7 @@ fn of_a_second_fit() {
 #[test]
 fn with_validations_inside_the_epoch() {
     let _ = check(
-        judged_by(&[0.5, 0.4]).validate_every(Interval::steps(2)),
+        trainer_with_scores(&[0.5, 0.4]).validate_every(Interval::steps(2)),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -137,7 +137,7 @@ fn with_validations_inside_the_epoch() {
 #[test]
 fn with_validations_after_every_second_epoch() {
     let _ = check(
-        judged_by(&[0.5; 3]).validate_every(Interval::epochs(2.0)),
+        trainer_with_scores(&[0.5; 3]).validate_every(Interval::epochs(2.0)),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 3 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -179,7 +179,7 @@ fn with_validations_after_every_second_epoch() {
 #[test]
 fn with_accumulated_gradients() {
     let _ = check(
-        judged_by(&[0.5]).accumulate_grad_batches(2),
+        trainer_with_scores(&[0.5]).accumulate_grad_batches(2),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 1 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -210,7 +210,7 @@ pub(crate) fn in_dir(
 fn with_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let _ = check(
-        in_dir(judged_by(&[0.5, 0.4]), &dir, Interval::steps(2)),
+        in_dir(trainer_with_scores(&[0.5, 0.4]), &dir, Interval::steps(2)),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -259,7 +259,7 @@ fn stop_at(step: u64) -> impl Callback {
 #[test]
 fn of_a_run_that_is_stopped_inside_an_epoch() {
     let (_, _, report) = check(
-        judged_by(&[0.5, 0.6, 0.7]).callback(stop_at(4)),
+        trainer_with_scores(&[0.5, 0.6, 0.7]).callback(stop_at(4)),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 3 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -293,8 +293,9 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
 
 #[test]
 fn of_early_stopping_inside_an_epoch() {
-    let builder =
-        judged_by(&[0.5, 0.4, 0.3]).validate_every(Interval::steps(1)).callback(EarlyStopping::new(1));
+    let builder = trainer_with_scores(&[0.5, 0.4, 0.3])
+        .validate_every(Interval::steps(1))
+        .callback(EarlyStopping::new(1));
     let (_, _, report) = check(
         builder,
         &expect![[r#"
@@ -326,7 +327,7 @@ fn of_early_stopping_inside_an_epoch() {
 fn of_a_run_that_is_interrupted_and_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let build = |interrupt: Interrupt| {
-        in_dir(judged_by(&[0.5, 0.4]), &dir, Interval::epochs(1.0)).interrupt(interrupt)
+        in_dir(trainer_with_scores(&[0.5, 0.4]), &dir, Interval::epochs(1.0)).interrupt(interrupt)
     };
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();

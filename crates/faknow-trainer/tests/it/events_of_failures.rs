@@ -6,7 +6,7 @@ use faknow_trainer::{NonFinite, Optimizer, Result, StepContext, StepOutput, Supe
 
 use crate::at_hook::AtHook;
 use crate::events::{check, in_dir};
-use crate::toy::{Points, Toy, judged_by};
+use crate::toy::{Points, Toy, trainer_with_scores};
 
 #[test]
 fn of_an_error_in_a_hook() {
@@ -17,7 +17,7 @@ fn of_an_error_in_a_hook() {
         })
     };
     let (_, _, report) = check(
-        judged_by(&[0.5, 0.4]).callback(fails("on_batch_end")),
+        trainer_with_scores(&[0.5, 0.4]).callback(fails("on_batch_end")),
         &expect![[r#"
             on_fit_start    epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start  epoch 1, batch 0, step 0
@@ -32,7 +32,7 @@ fn of_an_error_in_a_hook() {
     let message = "AtHook: panicked: in on_batch_end (in on_batch_end, epoch 1, step 3)";
     assert_eq!(report.unwrap_err().to_string(), message);
     let (_, _, report) = check(
-        judged_by(&[0.5, 0.4]).callback(fails("on_epoch_start")),
+        trainer_with_scores(&[0.5, 0.4]).callback(fails("on_epoch_start")),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -55,7 +55,7 @@ fn of_an_error_in_a_hook() {
     // The epoch is recorded, and all hear of it, before the run fails.
     let late = on_epoch_end(|_, _| panic!("late"));
     let (trainer, _, report) = check(
-        judged_by(&[0.5, 0.4]).callback(late),
+        trainer_with_scores(&[0.5, 0.4]).callback(late),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -94,7 +94,7 @@ impl TrainStep<Toy> for NanAtFirst {
             x: &batch.x * factor,
             labels: batch.labels.as_ref().map(tch::Tensor::shallow_clone),
             names: batch.names.clone(),
-            moved: true,
+            is_moved: true,
         };
         Supervised::default().step(model, &batch, optimizer, at)
     }
@@ -102,7 +102,7 @@ impl TrainStep<Toy> for NanAtFirst {
 
 #[test]
 fn of_updates_that_are_skipped_or_rolled_back() {
-    let builder = |policy| judged_by(&[0.5]).step(NanAtFirst).on_non_finite(policy);
+    let builder = |policy| trainer_with_scores(&[0.5]).step(NanAtFirst).on_non_finite(policy);
     let (trainer, _, _) = check(
         builder(NonFinite::Skip),
         &expect![[r#"

@@ -38,7 +38,7 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     });
     let (recorder, epochs) = (Recorder::new(), EpochWeights::default());
     // The fifth training batch is the second of epoch 2.
-    let builder = toy::of(Toy::failing_in_training(5, Fault::Nan)).run_dir(dir.clone());
+    let builder = toy::trainer_for(Toy::with_training_fault(5, Fault::Nan)).run_dir(dir.clone());
     let builder = builder.callback(note).callback(recorder.clone()).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
@@ -62,9 +62,10 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     let last_good = after_batches.lock().unwrap().last().unwrap().clone();
     assert_eq!(after_batches.lock().unwrap().len(), 4);
     assert_eq!(weights(&trainer.run().vars), last_good);
-    let saved = |name: &str| toy::saved(&dir.path().join("checkpoints").join(name).join("model.safetensors"));
+    let saved =
+        |name: &str| toy::load_weights(&dir.path().join("checkpoints").join(name).join("model.safetensors"));
     assert_eq!(saved("last"), last_good);
-    assert_eq!(saved("best"), epochs.of(1));
+    assert_eq!(saved("best"), epochs.after(1));
     assert_eq!(trainer.run().history().epochs.len(), 1);
     // The trainer itself can still be used.
     assert_eq!(trainer.test(&valid_data()).unwrap().predictions.n_samples(), 7);
@@ -75,7 +76,8 @@ fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() 
     let (mut model, vars) = Toy::new();
     model.fault =
         Box::new(|mode, n| if mode.is_train() && (4..=6).contains(&n) { Fault::Nan } else { Fault::Nothing });
-    let builder = toy::of((model, vars)).on_non_finite(NonFinite::Skip).validate_every(Interval::epochs(0.5));
+    let builder =
+        toy::trainer_for((model, vars)).on_non_finite(NonFinite::Skip).validate_every(Interval::epochs(0.5));
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!((trainer.run().step(), trainer.run().skipped()), (6, 3));
@@ -92,9 +94,9 @@ fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() 
 
 #[test]
 fn a_nan_loss_names_its_parts() {
-    let (mut model, vars) = Toy::failing_in_training(1, Fault::Nan);
-    model.with_parts = true;
-    let message = fit(toy::of((model, vars))).to_string();
+    let (mut model, vars) = Toy::with_training_fault(1, Fault::Nan);
+    model.has_loss_parts = true;
+    let message = fit(toy::trainer_for((model, vars))).to_string();
     assert!(message.contains("the loss is NaN, class NaN, size 0.142"), "{message}");
 }
 
@@ -134,7 +136,7 @@ fn a_nan_gradient_never_reaches_the_weights() {
 fn nan_scores_are_refused_in_every_pass() {
     let (mut model, vars) = Toy::new();
     model.fault = Box::new(|mode, _| if mode.is_train() { Fault::Nothing } else { Fault::Nan });
-    let mut trainer = toy::of((model, vars)).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
     let says = |error: Error, at: &str| {
         assert!(matches!(error, Error::NonFiniteScores { .. }), "{error:?}");
         assert!(error.to_string().starts_with(&format!("{at}: the model's class scores are NaN")), "{error}");
@@ -153,7 +155,7 @@ fn panics_become_errors_with_their_place() {
         }
         other => panic!("{says}: {other:?}"),
     };
-    let in_training = fit(toy::of(Toy::failing_in_training(5, Fault::Panic)));
+    let in_training = fit(toy::trainer_for(Toy::with_training_fault(5, Fault::Panic)));
     check(in_training, location(Phase::Train, 2, 2), "forward 5 was asked to panic");
 
     let metric = metric_fn("odd", Direction::Maximize, |_| -> f64 { panic!("an odd metric") });
@@ -197,7 +199,7 @@ fn a_panic_in_validation_does_not_leave_gradients_off() {
         (false, 1) | (true, 4) => Fault::Panic,
         _ => Fault::Nothing,
     });
-    let mut trainer = toy::of((model, vars)).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
     for at in [location(Phase::Valid, 1, 1), location(Phase::Train, 2, 1)] {
         match trainer.fit(&train_data(), Some(&valid_data())).unwrap_err() {
             Error::Panic { location, .. } => assert_eq!(location, at),
@@ -225,7 +227,7 @@ fn a_panicking_or_failing_callback_ends_the_run_with_its_name() {
 
 #[test]
 fn what_libtorch_refuses_has_a_place_and_one_line() {
-    let error = fit(toy::of(Toy::failing_in_training(2, Fault::Error)));
+    let error = fit(toy::trainer_for(Toy::with_training_fault(2, Fault::Error)));
     assert!(matches!(error, Error::Model { .. }), "{error:?}");
     let message = error.to_string();
     assert!(message.starts_with("training, epoch 1, batch 2: libtorch: "), "{message}");
@@ -233,7 +235,7 @@ fn what_libtorch_refuses_has_a_place_and_one_line() {
 
     // Nothing to train: backward itself is refused.
     let (model, vars) = Toy::new();
-    let mut trainer = toy::of((model, vars)).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
     trainer.run().vars.variables().into_values().for_each(|t| drop(t.set_requires_grad(false)));
     let message = trainer.fit(&train_data(), None).unwrap_err().to_string();
     assert!(message.starts_with("training, epoch 1, batch 1: libtorch: "), "{message}");
@@ -260,7 +262,7 @@ fn labels_outside_the_classes_are_named_with_their_batch() {
 
 #[test]
 fn defect_32_empty_loaders_are_named() {
-    let empty = Memory { batches: Vec::new(), labeled: true };
+    let empty = Memory { batches: Vec::new(), is_labeled: true };
     let says = |error: Error, which: &str| {
         assert!(matches!(error, Error::EmptyLoader { .. }), "{error:?}");
         assert!(error.to_string().starts_with(&format!("the {which} loader has no batches: ")), "{error}");

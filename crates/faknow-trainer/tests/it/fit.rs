@@ -7,12 +7,14 @@ use faknow_model::Mode;
 use faknow_trainer::FinalWeights;
 
 use crate::by_hand::START;
-use crate::toy::{self, EpochWeights, Memory, POINTS, Toy, judged_by, train_data, valid_data, weights};
+use crate::toy::{
+    self, EpochWeights, Memory, POINTS, Toy, train_data, trainer_with_scores, valid_data, weights,
+};
 
 #[test]
 fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
     let scores = [0.5, 0.7, 0.6, 0.7, 0.6, 0.9];
-    let mut trainer = judged_by(&scores).callback(EarlyStopping::new(3)).build().unwrap();
+    let mut trainer = trainer_with_scores(&scores).callback(EarlyStopping::new(3)).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 3 });
     let values: Vec<Option<f64>> =
@@ -35,11 +37,12 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
 fn restore_best_decides_which_weights_stay() {
     for (restore, epoch, kept) in [(true, 2, FinalWeights::Best), (false, 4, FinalWeights::Last)] {
         let epochs = EpochWeights::default();
-        let builder = judged_by(&[0.5, 0.7, 0.6, 0.1]).restore_best(restore).callback(epochs.clone());
+        let builder =
+            trainer_with_scores(&[0.5, 0.7, 0.6, 0.1]).restore_best(restore).callback(epochs.clone());
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         assert_eq!(report.weights, kept);
-        assert_eq!(weights(&trainer.run().vars), epochs.of(epoch));
+        assert_eq!(weights(&trainer.run().vars), epochs.after(epoch));
         // Whatever stays, the test is of those weights.
         let test = trainer.test(&valid_data()).unwrap();
         let expected = report.history.epochs[epoch - 1].valid.as_ref().unwrap();
@@ -53,7 +56,7 @@ fn loss_and_scores_of_validation_come_from_one_forward_pass() {
     // Passes that differ from each other would show: every evaluation pass would be another one.
     model.dropout = 0.5;
     let modes = Arc::clone(&model.modes);
-    let mut trainer = toy::of((model, vars)).max_epochs(2).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).max_epochs(2).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let evaluations = modes.lock().unwrap().iter().filter(|mode| **mode == Mode::Eval).count();
     assert_eq!(evaluations, 2 * 2, "a forward pass for each batch of each validation");

@@ -70,7 +70,7 @@ fn an_average_has_frozen_weights_as_they_are() {
         let end = weights(&trainer.run().vars);
         assert_eq!(end["weight"], initial["weight"]);
         assert_ne!(end["bias"], initial["bias"]);
-        let saved = toy::saved(&CheckpointStore::new(dir.path()).path("last").join(WEIGHTS_FILE));
+        let saved = toy::load_weights(&CheckpointStore::new(dir.path()).path("last").join(WEIGHTS_FILE));
         assert_eq!(saved, end, "what is saved is the average too");
     }
 }

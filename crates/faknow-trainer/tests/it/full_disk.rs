@@ -106,7 +106,7 @@ fn check(what: &str, refused: &str) {
     // What was saved before is whole, in the middle of the run.
     let dir = temp.path().join("run");
     let info = CheckpointStore::new(&dir).verify("last").unwrap();
-    assert!(info.step >= 20 && info.step < 1000 && info.ended.is_none(), "{info:?}");
+    assert!(info.step >= 20 && info.step < 1000 && info.stop_reason.is_none(), "{info:?}");
 
     let end = |dir: &Path, resume: bool| {
         let run_dir = if resume { RunDir::open(dir) } else { RunDir::create(dir) };

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use faknow_trainer::{
-    Adam, Clip, Error, NamePattern, Optimizer, OptimizerConfig, ParameterGroup, Result, Sgd, Window,
+    AccumulationWindow, Adam, Clip, Error, NamePattern, Optimizer, OptimizerConfig, ParameterGroup, Result,
+    Sgd,
 };
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
@@ -98,7 +99,7 @@ fn patterns_that_fit_nothing_are_refused_with_what_there_is() {
     );
     let over = |patterns: &[&str]| {
         let patterns: Vec<_> = patterns.iter().copied().map(NamePattern::from).collect();
-        message(Optimizer::over(sgd(0.5, vec![]), &store(), Clip::None, &patterns))
+        message(Optimizer::for_parameters(sgd(0.5, vec![]), &store(), Clip::None, &patterns))
     };
     assert_eq!(over(&[]), "patterns of an optimizer: expected at least one, got none");
     assert_eq!(
@@ -112,7 +113,7 @@ fn patterns_that_fit_nothing_are_refused_with_what_there_is() {
 fn optimizers_over_parts_leave_the_others_alone() {
     let vars = store();
     let over = |lr, pattern: &str| {
-        Optimizer::over(OptimizerConfig::sgd(lr), &vars, Clip::None, &[pattern.into()]).unwrap()
+        Optimizer::for_parameters(OptimizerConfig::sgd(lr), &vars, Clip::None, &[pattern.into()]).unwrap()
     };
     let (mut conv, mut fc) = (over(0.5, "conv.*"), over(0.25, "fc.*"));
     assert_eq!(conv.parameters().map(|(name, _)| name).collect::<Vec<_>>(), ["conv.bias", "conv.weight"]);
@@ -132,16 +133,16 @@ fn optimizers_over_parts_leave_the_others_alone() {
 fn a_window_of_batches_is_one_update() {
     let vars = store();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
-    assert!(!optimizer.updated());
+    assert!(!optimizer.has_updated());
     for (window, n_updates) in [(0..3, 1), (3..4, 2)] {
         let window: Vec<i32> = window.collect();
         for (location, batch) in window.iter().enumerate() {
-            let (first, last) = (location == 0, location + 1 == window.len());
-            optimizer.set_window(Window { weight: 0.25, first, last });
+            let (is_first, is_last) = (location == 0, location + 1 == window.len());
+            optimizer.set_window(AccumulationWindow { weight: 0.25, is_first, is_last });
             let before = value(&vars, "fc.bias");
             optimizer.backward_step(&sum_of(&vars, &["fc.bias"], 4.0 * f64::from(*batch + 1))).unwrap();
-            assert_eq!((optimizer.updated(), optimizer.grad_norm().is_some()), (last, last));
-            assert_eq!(value(&vars, "fc.bias") == before, !last);
+            assert_eq!((optimizer.has_updated(), optimizer.grad_norm().is_some()), (is_last, is_last));
+            assert_eq!(value(&vars, "fc.bias") == before, !is_last);
         }
         // 1 + 2 + 3, then 4 alone: the norm of the sum, of which clipping leaves a length of 1.
         let gradient = if n_updates == 1 { 6.0 } else { 4.0 };
@@ -194,7 +195,7 @@ fn parameters_without_a_gradient_are_not_updated() {
     let config = OptimizerConfig::Adam(Adam { weight_decay: 0.5, ..Adam::default() });
     let mut optimizer = Optimizer::new(&config, &vars, Clip::None).unwrap();
     optimizer.step().unwrap();
-    assert!(optimizer.grad_norm().is_none() && optimizer.updated());
+    assert!(optimizer.grad_norm().is_none() && optimizer.has_updated());
     optimizer.backward_step(&sum_of(&vars, &["fc.bias"], 1.0)).unwrap();
     assert_eq!([value(&vars, "conv.bias"), value(&vars, "conv.weight")], [1.0, 1.0]);
     assert_ne!(value(&vars, "fc.bias"), 1.0);
@@ -221,7 +222,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
             (Some(name), Err(Error::NonFiniteGradient { parameter, learning_rate: 0.5, .. })) => {
                 assert_eq!(parameter, name, "{clip:?} {factors:?}");
                 assert_eq!(values, [1.0; 3]);
-                assert!(!optimizer.updated());
+                assert!(!optimizer.has_updated());
                 assert_eq!(optimizer.state().unwrap().values["steps"][name], 0);
             }
             (_, other) => panic!("{clip:?} {factors:?}: {other:?}"),

@@ -77,7 +77,7 @@ fn an_interrupted_run_saves_itself_and_goes_on() {
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         assert_eq!(report.ended, StopReason::Interrupted);
         let info = CheckpointStore::new(&dir).verify("last").unwrap();
-        assert_eq!((info.step, info.ended), (step, None));
+        assert_eq!((info.step, info.stop_reason), (step, None));
         drop(trainer);
         let end = setup.resume(&dir).unwrap();
         assert_eq!(end.report, unbroken.report);

@@ -4,7 +4,7 @@
 use faknow_data::FieldBatch;
 use faknow_model::layers::{Embedding, with_row_gradients};
 use faknow_model::{Mode, Model as _, TextCnn, TextCnnConfig};
-use faknow_trainer::{Adagrad, Adam, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd, Window};
+use faknow_trainer::{AccumulationWindow, Adagrad, Adam, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -47,7 +47,11 @@ fn trained(config: &OptimizerConfig, kind: Kind, clip: Clip, sparse: bool) -> Te
     for step in 0..5 {
         let batches = [vec![0, 1, 2, 650 + step], vec![699, 1, 350, 350]];
         for (number, tokens) in batches.iter().enumerate() {
-            optimizer.set_window(Window { weight: 0.5, first: number == 0, last: number == 1 });
+            optimizer.set_window(AccumulationWindow {
+                weight: 0.5,
+                is_first: number == 0,
+                is_last: number == 1,
+            });
             optimizer.backward_step(&loss(&vars, tokens, sparse)).unwrap();
         }
     }

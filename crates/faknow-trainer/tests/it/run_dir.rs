@@ -15,7 +15,7 @@ use faknow_trainer::{Error, OptimizerConfig, RunDir, WEIGHTS_FILE};
 use serde_json::{Map, Value, json};
 
 use crate::alone::is_alone;
-use crate::toy::{self, EpochWeights, Fault, Toy, judged_by, train_data, valid_data, weights};
+use crate::toy::{self, EpochWeights, Fault, Toy, train_data, trainer_with_scores, valid_data, weights};
 
 /// All files below a directory, as paths from there; event files without their time.
 fn files(dir: &Path) -> BTreeSet<String> {
@@ -53,7 +53,7 @@ fn defect_41_a_run_leaves_a_full_record() {
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
     let own: Map<String, Value> = [("model.name".to_owned(), json!("toy"))].into_iter().collect();
-    let builder = judged_by(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(own).seed(5);
+    let builder = trainer_with_scores(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(own).seed(5);
     let mut trainer = builder.callback(epochs.clone()).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.run_dir.as_deref(), Some(dir.path()));
@@ -77,14 +77,14 @@ fn defect_41_a_run_leaves_a_full_record() {
 
     let store = CheckpointStore::new(dir.path());
     let check = |name: &str, epoch: usize, value: f64, ended: Option<&str>| {
-        assert_eq!(toy::saved(&store.path(name).join(WEIGHTS_FILE)), epochs.of(epoch));
+        assert_eq!(toy::load_weights(&store.path(name).join(WEIGHTS_FILE)), epochs.after(epoch));
         let info = store.verify(name).unwrap();
         assert_eq!(
             (info.epoch, info.batch, info.step, info.samples),
             (epoch, 0, 3 * epoch as u64, 7 * epoch as u64)
         );
         assert_eq!(
-            (info.monitor.as_deref(), info.value, info.ended.as_deref()),
+            (info.monitor.as_deref(), info.value, info.stop_reason.as_deref()),
             (Some("score"), Some(value), ended)
         );
     };
@@ -149,16 +149,17 @@ fn defect_24_a_run_that_fails_keeps_what_it_has() {
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
     // The eighth training batch is the second of epoch 3.
-    let builder = toy::of(Toy::failing_in_training(8, Fault::Panic)).max_epochs(9).run_dir(dir.clone());
+    let builder =
+        toy::trainer_for(Toy::with_training_fault(8, Fault::Panic)).max_epochs(9).run_dir(dir.clone());
     let mut trainer = builder.monitor("loss").callback(epochs.clone()).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err().to_string();
 
-    let saved = |name: &str| toy::saved(&dir.path().join("checkpoints").join(name).join(WEIGHTS_FILE));
-    assert_eq!(saved("best"), epochs.of(2));
+    let saved = |name: &str| toy::load_weights(&dir.path().join("checkpoints").join(name).join(WEIGHTS_FILE));
+    assert_eq!(saved("best"), epochs.after(2));
     assert_eq!(saved("last"), weights(&trainer.run().vars));
     assert_ne!(saved("last"), saved("best"), "a batch of epoch 3 was done");
     let info = CheckpointStore::new(dir.path()).verify("last").unwrap();
-    assert_eq!((info.epoch, info.batch, info.step, info.ended), (3, 1, 7, None));
+    assert_eq!((info.epoch, info.batch, info.step, info.stop_reason), (3, 1, 7, None));
     let lines = lines(&dir);
     assert_eq!(of_type(&lines, "epoch").len(), 2);
     assert_eq!(of_type(&lines, "error")[0]["message"], error);
@@ -175,7 +176,8 @@ fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
     let seen = best.clone();
     let looks = Arc::new(AtomicUsize::new(0));
     let look = Look { dir: seen, looks: Arc::clone(&looks) };
-    let mut trainer = judged_by(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(look).build().unwrap();
+    let mut trainer =
+        trainer_with_scores(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(look).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(looks.load(Ordering::SeqCst), 3);
     // Files of f64 weights fit a model in f32, which stays one.
@@ -199,7 +201,7 @@ impl Callback for Look {
     fn on_checkpoint(&mut self, run: &mut Run, saved: &SavedCheckpoint) -> faknow_callbacks::HookResult {
         if saved.name == "best" {
             assert_eq!(saved.path, self.dir);
-            assert_eq!(toy::saved(&self.dir.join(WEIGHTS_FILE)), weights(&run.vars));
+            assert_eq!(toy::load_weights(&self.dir.join(WEIGHTS_FILE)), weights(&run.vars));
             let expected = ["manifest.json", "state.json", WEIGHTS_FILE];
             assert_eq!(files(&self.dir), expected.map(str::to_owned).into());
             self.looks.fetch_add(1, Ordering::SeqCst);
@@ -228,7 +230,7 @@ fn defect_22_a_bare_name_is_a_path() {
 fn a_run_dir_holds_one_run() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
-    let mut trainer = judged_by(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
+    let mut trainer = trainer_with_scores(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let at = dir.path().to_path_buf();
     let read = |name: &str| fs::read(at.join(name)).unwrap();
@@ -245,7 +247,7 @@ fn a_run_dir_holds_one_run() {
     let dir = RunDir::open(&path).unwrap();
     let error = RunDir::open(&path).unwrap_err().to_string();
     assert!(error.ends_with("another process is at work on this run; wait for it, or end it"), "{error}");
-    let mut trainer = judged_by(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
+    let mut trainer = trainer_with_scores(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
     assert!(
@@ -303,7 +305,7 @@ fn a_dir_that_vanishes_ends_the_run_with_a_typed_error() {
         fs::write(&gone, "no directory").unwrap();
         Ok(Flow::Continue)
     });
-    let mut trainer = judged_by(&[0.1, 0.2]).run_dir(dir).callback(vandal).build().unwrap();
+    let mut trainer = trainer_with_scores(&[0.1, 0.2]).run_dir(dir).callback(vandal).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::Checkpoint(_)), "{error:?}");
 }
@@ -327,7 +329,7 @@ fn two_trainers_at_once_write_to_their_own_dirs_only() {
                         tracing::warn!("word of {name}");
                         Ok(Flow::Continue)
                     });
-                    let builder = judged_by(&[0.1, 0.3, 0.2]).optimizer(OptimizerConfig::sgd(rate));
+                    let builder = trainer_with_scores(&[0.1, 0.3, 0.2]).optimizer(OptimizerConfig::sgd(rate));
                     let mut trainer = builder.run_dir(dir.clone()).callback(chatty).build().unwrap();
                     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
                     dir
@@ -348,6 +350,6 @@ fn two_trainers_at_once_write_to_their_own_dirs_only() {
         assert_eq!(csv.matches(&format!(",{other_rate},")).count(), 0, "{csv}");
         assert_eq!(of_type(&lines(&dirs[i]), "epoch").len(), 3);
     }
-    let saved = |dir: &RunDir| toy::saved(&dir.path().join("checkpoints/last").join(WEIGHTS_FILE));
+    let saved = |dir: &RunDir| toy::load_weights(&dir.path().join("checkpoints/last").join(WEIGHTS_FILE));
     assert_ne!(saved(&dirs[0]), saved(&dirs[1]));
 }

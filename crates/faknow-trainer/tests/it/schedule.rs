@@ -76,7 +76,7 @@ fn the_length_of_a_run_is_the_smaller_of_its_epochs_and_steps() {
     let check = |max_steps, steps, epochs| {
         let length = TrainingLength { max_steps, ..PLAN };
         assert_eq!(
-            [length.length(ScheduleUnit::Step), length.length(ScheduleUnit::Epoch)],
+            [length.total(ScheduleUnit::Step), length.total(ScheduleUnit::Epoch)],
             [steps, epochs],
             "{max_steps:?}"
         );

@@ -37,7 +37,7 @@ pub(crate) struct Points {
     pub(crate) x: Tensor,
     pub(crate) labels: Option<Tensor>,
     pub(crate) names: Vec<String>,
-    pub(crate) moved: bool,
+    pub(crate) is_moved: bool,
 }
 
 impl Points {
@@ -48,7 +48,7 @@ impl Points {
             x: Tensor::from_slice(&x).view([points.len() as i64, 2]),
             labels: Some(Tensor::from_slice(&labels)),
             names: (0..points.len()).map(|i| format!("point {i}")).collect(),
-            moved: false,
+            is_moved: false,
         }
     }
 }
@@ -67,7 +67,7 @@ impl Batch for Points {
             x: self.x.to_device(device),
             labels: self.labels.as_ref().map(|labels| labels.to_device(device)),
             names: self.names.clone(),
-            moved: true,
+            is_moved: true,
         }
     }
 }
@@ -75,7 +75,7 @@ impl Batch for Points {
 /// Batches in memory, the same in every epoch.
 pub(crate) struct Memory {
     pub(crate) batches: Vec<Vec<Point>>,
-    pub(crate) labeled: bool,
+    pub(crate) is_labeled: bool,
 }
 
 impl Memory {
@@ -87,7 +87,7 @@ impl Memory {
             rest = behind;
             batch.to_vec()
         };
-        Self { batches: sizes.iter().map(|&n| take(n)).collect(), labeled: true }
+        Self { batches: sizes.iter().map(|&n| take(n)).collect(), is_labeled: true }
     }
 }
 
@@ -103,7 +103,7 @@ impl Loader<Points> for Memory {
     fn batches(&self, _: usize, from: usize) -> Box<dyn Iterator<Item = faknow_data::Result<Points>> + '_> {
         Box::new(self.batches[from..].iter().map(|points| {
             let batch = Points::new(points);
-            Ok(if self.labeled { batch } else { Points { labels: None, ..batch } })
+            Ok(if self.is_labeled { batch } else { Points { labels: None, ..batch } })
         }))
     }
 }
@@ -133,7 +133,7 @@ pub(crate) struct Toy {
     bias: Tensor,
     pub(crate) dropout: f64,
     /// Splits the loss into parts `class` and `size`.
-    pub(crate) with_parts: bool,
+    pub(crate) has_loss_parts: bool,
     /// What goes wrong in the n-th forward pass (from 1) of a mode.
     pub(crate) fault: Box<dyn Fn(Mode, usize) -> Fault + Send>,
     /// The modes of all forward passes.
@@ -152,11 +152,11 @@ impl Toy {
             bias.shallow_clone().copy_(&Tensor::from_slice(&[0.0, 0.1]));
         });
         let fault = Box::new(|_, _| Fault::Nothing);
-        (Self { weight, bias, dropout: 0.0, with_parts: false, fault, modes: Arc::default() }, vars)
+        (Self { weight, bias, dropout: 0.0, has_loss_parts: false, fault, modes: Arc::default() }, vars)
     }
 
     /// Something goes wrong in the n-th training forward pass, from 1.
-    pub(crate) fn failing_in_training(n: usize, fault: Fault) -> (Self, VarStore) {
+    pub(crate) fn with_training_fault(n: usize, fault: Fault) -> (Self, VarStore) {
         let (mut toy, vars) = Self::new();
         toy.fault = Box::new(move |mode, i| if mode.is_train() && i == n { fault } else { Fault::Nothing });
         (toy, vars)
@@ -167,8 +167,8 @@ impl Model for Toy {
     type Batch = Points;
 
     fn forward(&self, batch: &Points, mode: Mode) -> faknow_model::Result<Output> {
-        assert!(batch.moved, "the batch was not moved to the device");
-        assert_eq!(gradients_are_on(), mode.is_train(), "gradients are recorded in training alone");
+        assert!(batch.is_moved, "the batch was not moved to the device");
+        assert_eq!(is_grad_enabled(), mode.is_train(), "gradients are recorded in training alone");
         let count = {
             let mut modes = self.modes.lock().unwrap();
             modes.push(mode);
@@ -182,7 +182,7 @@ impl Model for Toy {
             Fault::Panic => tch::no_grad(|| panic!("forward {count} was asked to panic")),
         }
         let mut output = loss::classify(x.f_linear(&self.weight, Some(&self.bias))?, batch)?;
-        if let (true, Some(Loss { total, .. })) = (self.with_parts, &output.loss) {
+        if let (true, Some(Loss { total, .. })) = (self.has_loss_parts, &output.loss) {
             let class = total.shallow_clone();
             let size = self.weight.f_square()?.f_sum(Kind::Double)?;
             output.loss = Some(Loss { total: &class + &size, parts: vec![("class", class), ("size", size)] });
@@ -192,17 +192,17 @@ impl Model for Toy {
 }
 
 /// Whether libtorch records operations for gradients in this thread.
-pub(crate) fn gradients_are_on() -> bool {
+pub(crate) fn is_grad_enabled() -> bool {
     Tensor::zeros([1], tch::kind::FLOAT_CPU).set_requires_grad(true).square().requires_grad()
 }
 
 /// A trainer of [`Toy`] by plain gradient descent, with accuracy.
 pub(crate) fn trainer() -> TrainerBuilder<Toy> {
-    of(Toy::new())
+    trainer_for(Toy::new())
 }
 
 /// As [`trainer`], of this model.
-pub(crate) fn of((model, vars): (Toy, VarStore)) -> TrainerBuilder<Toy> {
+pub(crate) fn trainer_for((model, vars): (Toy, VarStore)) -> TrainerBuilder<Toy> {
     Trainer::builder(model, vars)
         .optimizer(OptimizerConfig::sgd(0.1))
         .metrics(Metrics::from_names(&["accuracy"]).unwrap())
@@ -220,11 +220,11 @@ pub(crate) fn scripted(name: &str, direction: Direction, values: &[f64]) -> FnMe
 }
 
 /// The default trainer, judged by a scripted metric `score` of which more is better; an epoch for each value.
-pub(crate) fn judged_by(values: &[f64]) -> TrainerBuilder<Toy> {
-    judged_as(Direction::Maximize, values)
+pub(crate) fn trainer_with_scores(values: &[f64]) -> TrainerBuilder<Toy> {
+    trainer_with_scores_in(Direction::Maximize, values)
 }
 
-pub(crate) fn judged_as(direction: Direction, values: &[f64]) -> TrainerBuilder<Toy> {
+pub(crate) fn trainer_with_scores_in(direction: Direction, values: &[f64]) -> TrainerBuilder<Toy> {
     let metrics = Metrics::empty().with(scripted("score", direction, values)).unwrap();
     trainer().metrics(metrics).monitor("score").max_epochs(values.len())
 }
@@ -236,7 +236,7 @@ pub(crate) fn weights(vars: &VarStore) -> Weights {
 }
 
 /// The weights that a safetensors file holds.
-pub(crate) fn saved(path: &Path) -> Weights {
+pub(crate) fn load_weights(path: &Path) -> Weights {
     let (_, vars) = Toy::new();
     faknow_model::weights::load(&vars, path).expect("weights that can be loaded");
     weights(&vars)
@@ -247,7 +247,7 @@ pub(crate) fn saved(path: &Path) -> Weights {
 pub(crate) struct EpochWeights(Arc<Mutex<Vec<Weights>>>);
 
 impl EpochWeights {
-    pub(crate) fn of(&self, epoch: usize) -> Weights {
+    pub(crate) fn after(&self, epoch: usize) -> Weights {
         self.0.lock().unwrap()[epoch - 1].clone()
     }
 }

@@ -11,7 +11,7 @@ use faknow_callbacks::{Flow, Interval, on_batch_end};
 use faknow_metrics::Metrics;
 use faknow_model::weights;
 use faknow_trainer::schedule::TrainingLength;
-use faknow_trainer::{FinalWeights, Optimizer, Trainer, Window};
+use faknow_trainer::{AccumulationWindow, FinalWeights, Optimizer, Trainer};
 use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 
@@ -99,12 +99,16 @@ fn own_loop(case: Case) -> Option<Trajectory> {
         let mut from = 0;
         for size in micro_sizes.iter().copied().chain(micro_sizes.is_empty().then_some(n_rows)) {
             let weight = size as f64 / n_rows as f64;
-            optimizer.set_window(Window { weight, first: from == 0, last: from + size == n_rows });
+            optimizer.set_window(AccumulationWindow {
+                weight,
+                is_first: from == 0,
+                is_last: from + size == n_rows,
+            });
             let loss = task.loss(&rows.narrow(0, from, size));
             optimizer.backward_step(&loss).unwrap();
             total += weight * loss.double_value(&[]);
             from += size;
-            assert_eq!(optimizer.updated(), from == n_rows);
+            assert_eq!(optimizer.has_updated(), from == n_rows);
         }
         all.losses.push(total);
         all.grad_norms.push(optimizer.grad_norm().expect("a norm").double_value(&[]));

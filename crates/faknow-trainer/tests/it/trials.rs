@@ -66,7 +66,8 @@ fn fit(trial: impl Fn(&mut Trainer<Toy>)) -> (toy::Weights, String, String) {
     let (mut model, vars) = Toy::new();
     model.dropout = 0.3;
     let recorder = Recorder::default();
-    let builder = toy::of((model, vars)).optimizer(OptimizerConfig::adam(0.05)).accumulate_grad_batches(2);
+    let builder =
+        toy::trainer_for((model, vars)).optimizer(OptimizerConfig::adam(0.05)).accumulate_grad_batches(2);
     let mut trainer = builder.callback(recorder.clone()).restore_best(false).build().unwrap();
     for _ in 0..2 {
         let before = (weights(&trainer.run().vars), info(&trainer));
@@ -95,7 +96,7 @@ fn a_run_is_the_same_to_the_bit_whether_something_was_tried_before_or_not() {
 #[test]
 fn after_an_error_all_is_as_it_was() {
     let check = |fault: Fault, part: &str| {
-        let mut trainer = toy::of(Toy::failing_in_training(3, fault)).build().unwrap();
+        let mut trainer = toy::trainer_for(Toy::with_training_fault(3, fault)).build().unwrap();
         let before = (weights(&trainer.run().vars), info(&trainer));
         let error = trainer.lr_range_test(&train_data(), &RANGE).unwrap_err().to_string();
         assert!(error.starts_with("training, epoch 1, batch 3: ") && error.contains(part), "{error}");
@@ -108,7 +109,7 @@ fn after_an_error_all_is_as_it_was() {
 
 #[test]
 fn a_loss_that_is_not_finite_ends_the_test_and_is_no_error() {
-    let mut trainer = toy::of(Toy::failing_in_training(5, Fault::Nan)).build().unwrap();
+    let mut trainer = toy::trainer_for(Toy::with_training_fault(5, Fault::Nan)).build().unwrap();
     let curve = trainer.lr_range_test(&train_data(), &RANGE).unwrap();
     assert_eq!((curve.points.len(), curve.ended), (4, LrRangeEnd::NotFinite));
     assert_weights(&trainer.into_parts().1, &START, "the weights are put back");
@@ -186,7 +187,7 @@ fn each_batch_size_is_measured_on_its_own_batches() {
     let search = BatchSizeSearch { min: 1, max: 4, steps: 2, memory_limit: None };
     let (model, vars) = Toy::new();
     let modes = Arc::clone(&model.modes);
-    let mut trainer = toy::of((model, vars)).build().unwrap();
+    let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
     let sizes = trainer
         .find_batch_size(&search, |n| {
             asked.lock().unwrap().push(n);

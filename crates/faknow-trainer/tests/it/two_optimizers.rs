@@ -65,7 +65,7 @@ fn trainer(
     own: impl Into<OptimizerConfig>,
     gate_loss: impl Fn(&Gated, &Points, usize) -> faknow_model::Result<Option<Tensor>> + Send + 'static,
 ) -> TrainerBuilder<Gated> {
-    let own = Optimizer::over(own, &vars, Clip::Norm(GATE_CLIP), &["gate.*".into()]).unwrap();
+    let own = Optimizer::for_parameters(own, &vars, Clip::Norm(GATE_CLIP), &["gate.*".into()]).unwrap();
     let calls = AtomicUsize::new(0);
     let gate_loss = move |model: &Gated, batch: &Points| {
         gate_loss(model, batch, calls.fetch_add(1, Ordering::Relaxed) + 1)
@@ -111,7 +111,7 @@ fn by_hand(model: &Gated, points: &Points) -> (f64, f64) {
 
 /// Points that are where the model wants them.
 fn moved(points: &[crate::toy::Point]) -> Points {
-    Points { moved: true, ..Points::new(points) }
+    Points { is_moved: true, ..Points::new(points) }
 }
 
 fn assert_same(got: &VarStore, expected: &VarStore, what: &str) {
@@ -247,7 +247,7 @@ fn an_own_loss_that_is_not_finite_is_named_and_can_be_skipped() {
     let mut skipping = failing(2).max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
     assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
-    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], labeled: true };
+    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], is_labeled: true };
     let mut other = sgd().max_epochs(1).build().unwrap();
     other.fit(&without, None).unwrap();
     assert_eq!(weights(&skipping.run().vars), weights(&other.run().vars));
@@ -301,7 +301,8 @@ impl TrainStep<Toy> for Twice {
 #[test]
 fn the_first_of_two_updates_by_one_optimizer_is_not_forgotten() {
     let skipping = |n: usize| {
-        let builder = toy::of(Toy::failing_in_training(n, Fault::Nan)).step(Twice(Supervised::default()));
+        let builder =
+            toy::trainer_for(Toy::with_training_fault(n, Fault::Nan)).step(Twice(Supervised::default()));
         let mut trainer = builder.max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
         trainer.fit(&train_data(), None).map(|_| trainer.run().skipped())
     };

@@ -144,7 +144,7 @@ impl Job {
     /// Trains, from the beginning or from a checkpoint, tests and reports.
     pub(crate) fn run(self, run_dir: RunDir, context: RunContext, from: Option<&Resume>) -> Result<Outcome> {
         let run = run_dir.path().to_path_buf();
-        if !Resume::finds_checkpoint(&run) {
+        if !Resume::has_checkpoint(&run) {
             let Self { config, corpus, vars, .. } = &self;
             if let Some(fit) = pretrain(config, corpus, vars, &run, &context.interrupt, from)? {
                 return Ok(Outcome { run, fit, valid: None, test: None });

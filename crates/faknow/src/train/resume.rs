@@ -87,7 +87,7 @@ pub(crate) fn resume_with(
     mut context: RunContext,
 ) -> Result<Outcome> {
     let run = run_dir.path();
-    let has_started = Resume::finds_checkpoint(run);
+    let has_started = Resume::has_checkpoint(run);
     let reads = config.configured_model()?.reads();
     let encoders = if has_started { Some(FieldEncoders::load(run, &reads)?) } else { None };
     let job = Job::with_test_records(config, encoders, test_records)?;
