@@ -13,8 +13,11 @@ mod pages {
     #[doc = include_str!("../docs/models.md")]
     struct Models;
 
-    #[doc = include_str!("../docs/cookbook.md")]
-    struct Cookbook;
+    #[doc = include_str!("../docs/extending.md")]
+    struct Extending;
+
+    #[doc = include_str!("../docs/resume.md")]
+    struct Resume;
 
     #[doc = include_str!("../docs/explain.md")]
     struct Explain;
@@ -25,8 +28,8 @@ mod pages {
     #[doc = include_str!("../docs/report.md")]
     struct Report;
 
-    #[doc = include_str!("../docs/trust.md")]
-    struct Trust;
+    #[doc = include_str!("../docs/calibration.md")]
+    struct Calibration;
 }
 
 #[cfg(test)]

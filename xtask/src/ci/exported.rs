@@ -42,7 +42,7 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let predicted = faknow.run("predict run --input texts.jsonl")?;
     let ours: Vec<Vec<f64>> = predicted.lines().map(scores_of).collect::<Result<_>>()?;
     ensure!(ours.len() == TEXTS.len(), "`faknow predict` wrote {} lines", ours.len());
-    let docs = workspace.root.join("docs");
+    let document = fs::read_to_string(workspace.root.join("docs/export.md"))?;
     let mut summary = Summary::default();
     let mut count = |what: &str, theirs: Result<Vec<Vec<f64>>>| {
         let difference = theirs.and_then(|theirs| largest_difference(&ours, &theirs));
@@ -51,25 +51,30 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
             difference.map(|it| println!("{what}: scores differ by at most {it:.1e}")),
         ));
     };
-    count("C++", in_cpp(&faknow, &docs.join("export.md"), &libtorch, &tokens));
+    count("C++", in_cpp(&faknow, &document, &libtorch, &tokens));
     match python_with_torch(&workspace.sh) {
         Some(python) => {
-            count("Python, TorchScript", in_python(&faknow, &python, &docs.join("export.md"), PRINT_SCORES));
-            count("Python, weights", in_python(&faknow, &python, &docs.join("python.md"), PRINT_CALIBRATED));
+            let (exported, weights) = document
+                .split_once("\n## Weights in Python\n")
+                .context("docs/export.md has no heading `## Weights in Python`")?;
+            count("Python, TorchScript", in_python(&faknow, &python, exported, PRINT_SCORES));
+            count("Python, weights", in_python(&faknow, &python, weights, PRINT_CALIBRATED));
         }
         None => println!("SKIPPED in Python: none with PyTorch and safetensors (FAKNOW_PYTHON names one)"),
     }
     Ok(summary)
 }
 
-fn in_cpp(faknow: &Program, document: &Path, libtorch: &Path, tokens: &str) -> Result<Vec<Vec<f64>>> {
-    let text = fs::read_to_string(document)?;
-    let build: Vec<&str> =
-        text.lines().skip_while(|line| !line.starts_with("c++ ")).take_while(|line| *line != "```").collect();
+fn in_cpp(faknow: &Program, document: &str, libtorch: &Path, tokens: &str) -> Result<Vec<Vec<f64>>> {
+    let build: Vec<&str> = document
+        .lines()
+        .skip_while(|line| !line.starts_with("c++ "))
+        .take_while(|line| *line != "```")
+        .collect();
     let build = build.join("\n");
     let source =
         build.split_whitespace().find(|word| word.ends_with(".cpp")).context("no C++ file is compiled")?;
-    fs::write(faknow.path(source), code(&text, "cpp"))?;
+    fs::write(faknow.path(source), code(document, "cpp"))?;
     process::capture(cmd!(faknow.sh, "sh -e -c {build}").env("LIBTORCH", libtorch))?;
     let program = faknow.path(source.trim_end_matches(".cpp"));
     let scores = |line: &str| -> Result<Vec<f64>> {
@@ -81,10 +86,10 @@ fn in_cpp(faknow: &Program, document: &Path, libtorch: &Path, tokens: &str) -> R
     tokens.lines().map(scores).collect()
 }
 
-fn in_python(faknow: &Program, python: &str, document: &Path, more: &str) -> Result<Vec<Vec<f64>>> {
-    fs::write(faknow.path("document.py"), code(&fs::read_to_string(document)?, "python") + more + "\n")?;
+fn in_python(faknow: &Program, python: &str, document: &str, suffix: &str) -> Result<Vec<Vec<f64>>> {
+    fs::write(faknow.path("document.py"), code(document, "python") + suffix + "\n")?;
     let output = process::capture(cmd!(faknow.sh, "{python} document.py"))
-        .with_context(|| format!("the code of {} fails", document.display()))?;
+        .context("the Python code of docs/export.md failed")?;
     Ok(serde_json::from_str(output.lines().last().unwrap_or_default())?)
 }
 

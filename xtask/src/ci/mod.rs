@@ -66,7 +66,7 @@ const STEPS: &[(&str, &str, Check)] = &[
     ),
     ("package", "every crate can be published", One(cargo::package)),
     ("metrics", "faknow-metrics and its tests compile alone, without libtorch", One(cargo::metrics_alone)),
-    ("setup", "libtorch is there (docs/setup.md)", One(setup::ensure)),
+    ("setup", "libtorch is there (docs/installation.md)", One(setup::ensure)),
     ("clippy", "there is no warning", One(cargo::clippy)),
     (
         "features",

@@ -28,7 +28,7 @@ variables. The first of these that is there is taken:
   4. a system libtorch of the right version, in /usr or /usr/local
   5. a CPU libtorch in the cache, made from Python wheels (540 MB to fetch, 490 MB to keep)
 
-The cache is $FAKNOW_CACHE_DIR, else faknow in the user's cache directory. More: docs/setup.md";
+The cache is $FAKNOW_CACHE_DIR, else faknow in the user's cache directory. More: docs/installation.md";
 
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
@@ -148,7 +148,7 @@ fn record(workspace: &mut Workspace, libtorch: &Libtorch) -> Result<bool> {
         if std::env::var_os(name).is_some() {
             eprintln!(
                 "warning: {name} is set, so cargo ignores the flags in {LIBTORCH_TOML}, and programs will not find \
-                 libtorch by themselves; unset it (docs/setup.md)"
+                 libtorch by themselves; unset it (docs/installation.md)"
             );
         }
     }

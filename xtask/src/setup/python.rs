@@ -18,7 +18,7 @@ pub struct Python {
 impl Python {
     /// Finds a Python with pip: `FAKNOW_PYTHON`, the one of an active virtual environment, or `python3`.
     pub fn with_pip(sh: &Shell) -> Result<Self> {
-        let own = "or set LIBTORCH to a libtorch 2.13.0 of your own (docs/setup.md)";
+        let own = "or set LIBTORCH to a libtorch 2.13.0 of your own (docs/installation.md)";
         let mut without_pip = None;
         for program in candidates() {
             let needed = "import sys, zipfile, zlib, hashlib; sys.exit(sys.version_info < (3, 7))";

@@ -91,7 +91,7 @@ impl Platform {
             ("macos", "aarch64") => Ok(&MACOS_AARCH64),
             (os, arch) => bail!(
                 "there is no libtorch 2.13.0 wheel for {os} on {arch}{}; get or build one for it, and set LIBTORCH to \
-                 the directory that contains its include/ and lib/ (docs/setup.md)",
+                 the directory that contains its include/ and lib/ (docs/installation.md)",
                 if musl { " with musl" } else { "" }
             ),
         }
