@@ -41,7 +41,7 @@ pub use logs::csv::CsvLog;
 pub use logs::jsonl::JsonlLog;
 pub use logs::layer::{RUN_TARGET, RunLogLayer};
 pub use logs::run_log::RunLog;
-pub use monitor::{Monitor, MonitorChoice};
+pub use monitor::{Monitor, MonitorChoice, canonical_monitor_name};
 pub use name_pattern::NamePattern;
 pub use patience::Patience;
 pub use progress::bar::Progress;

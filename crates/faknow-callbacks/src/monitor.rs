@@ -21,12 +21,12 @@ pub struct Monitor {
 impl Monitor {
     /// Returns a monitor of `name`, of which more is better.
     pub fn max(name: impl AsRef<str>) -> Self {
-        Self { name: canonical(name.as_ref()), direction: Direction::Maximize }
+        Self { name: canonical_monitor_name(name.as_ref()), direction: Direction::Maximize }
     }
 
     /// Returns a monitor of `name`, of which less is better.
     pub fn min(name: impl AsRef<str>) -> Self {
-        Self { name: canonical(name.as_ref()), direction: Direction::Minimize }
+        Self { name: canonical_monitor_name(name.as_ref()), direction: Direction::Minimize }
     }
 
     /// Returns all that a validation with these metrics records: the loss, of which less is better, and each metric.
@@ -75,14 +75,14 @@ impl Monitor {
 /// ```
 /// use faknow_callbacks::{Monitor, MonitorChoice};
 ///
-/// assert_eq!(MonitorChoice::from(Monitor::max("valid/auc")), MonitorChoice::Given(Monitor::max("roc_auc")));
+/// assert_eq!(MonitorChoice::from(Monitor::max("valid/auc")), MonitorChoice::Monitor(Monitor::max("roc_auc")));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MonitorChoice {
     /// A value that is recorded by this name.
-    Named(String),
+    Name(String),
     /// Any value, in this direction.
-    Given(Monitor),
+    Monitor(Monitor),
 }
 
 impl MonitorChoice {
@@ -92,13 +92,13 @@ impl MonitorChoice {
     /// The run has no validation data and the value is one of validation, or no value of this name is recorded.
     pub fn resolve(&self, run: &Run) -> Result<Monitor> {
         let name = match self {
-            Self::Named(name) => canonical(name),
-            Self::Given(monitor) => monitor.name.clone(),
+            Self::Name(name) => canonical_monitor_name(name),
+            Self::Monitor(monitor) => monitor.name.clone(),
         };
         if !name.starts_with(TRAIN) && run.monitors().is_empty() {
             return Err(Error::NoValidation { needed_by: format!("monitor `{name}`") });
         }
-        if let Self::Given(monitor) = self {
+        if let Self::Monitor(monitor) = self {
             return Ok(monitor.clone());
         }
         let of_train = run.setup().train_metrics.iter();
@@ -119,30 +119,38 @@ impl MonitorChoice {
 
 impl From<&str> for MonitorChoice {
     fn from(name: &str) -> Self {
-        Self::Named(name.to_owned())
+        Self::Name(name.to_owned())
     }
 }
 
 impl From<String> for MonitorChoice {
     fn from(name: String) -> Self {
-        Self::Named(name)
+        Self::Name(name)
     }
 }
 
 impl From<&String> for MonitorChoice {
     fn from(name: &String) -> Self {
-        Self::Named(name.clone())
+        Self::Name(name.clone())
     }
 }
 
 impl From<Monitor> for MonitorChoice {
     fn from(monitor: Monitor) -> Self {
-        Self::Given(monitor)
+        Self::Monitor(monitor)
     }
 }
 
-/// The name without `valid/`, with the name of a metric for its alias.
-fn canonical(name: &str) -> String {
+/// Returns the name under which a value is monitored: without `valid/`, and with the canonical name of a metric for its
+/// aliases and other spellings.
+///
+/// ```
+/// use faknow_callbacks::canonical_monitor_name;
+///
+/// let names = ["valid/AUC", "train/f1-macro", "loss", "my_value"].map(canonical_monitor_name);
+/// assert_eq!(names, ["roc_auc", "train/f1_macro", "loss", "my_value"]);
+/// ```
+pub fn canonical_monitor_name(name: &str) -> String {
     let name = name.trim();
     match name.strip_prefix(TRAIN) {
         Some(name) => format!("{TRAIN}{}", canonical_metric_name(name)),

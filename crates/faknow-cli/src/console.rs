@@ -79,7 +79,7 @@ fn open_view(is_wanted: bool) -> Result<(Option<View>, ProgressWriter)> {
 impl Console {
     /// A progress bar on a terminal, lines elsewhere.
     pub(crate) fn progress(&self) -> Progress {
-        if self.quiet { Progress::hidden() } else { Progress::on(self.writer.clone()) }
+        if self.quiet { Progress::hidden() } else { Progress::with_writer(self.writer.clone()) }
     }
 
     /// What a run is surrounded by: progress, and Ctrl-C.

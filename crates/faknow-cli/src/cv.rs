@@ -60,7 +60,7 @@ impl CvArgs {
         } else {
             print(&table(&outcome))?
         }
-        if outcome.interrupted {
+        if outcome.is_interrupted {
             let at = format!("fold {} of {}", outcome.folds.len() + 1, outcome.n_folds);
             return Err(Interrupted::at(at, "cv --resume", &outcome.dir).into());
         }
@@ -77,7 +77,7 @@ fn summary(outcome: &CrossValidation) -> Value {
     let folds = outcome.folds.iter().map(|fold| {
         json!({
             "run": outcome.run(fold),
-            "ended": fold.ended,
+            "ended": fold.stop_reason,
             "epochs": fold.epochs,
             "best_epoch": fold.best_epoch,
             "n_samples": fold.test.n_samples,
@@ -85,7 +85,7 @@ fn summary(outcome: &CrossValidation) -> Value {
     });
     json!({
         "dir": outcome.dir,
-        "ended": if outcome.interrupted { "interrupted" } else { "completed" },
+        "ended": if outcome.is_interrupted { "interrupted" } else { "completed" },
         "n_folds": outcome.n_folds,
         "folds": folds.collect::<Vec<_>>(),
         "metrics": metrics.collect::<Map<_, _>>(),
@@ -96,7 +96,7 @@ fn table(outcome: &CrossValidation) -> String {
     let mut lines = vec![outcome.to_string(), String::new()];
     lines.push(format!("folds   {} of {} done", outcome.folds.len(), outcome.n_folds));
     lines.push(format!("directory  {}", outcome.dir.display()));
-    if !outcome.interrupted {
+    if !outcome.is_interrupted {
         lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
     }
     lines.join("\n")

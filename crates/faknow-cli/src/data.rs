@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use faknow::Config;
 use faknow::config::DataConfig;
 use faknow::data::{
-    Classes, ColumnMap, ReadOptions, guess_columns, holds_trees, inspect, inspect_trees, overlap,
+    Classes, ColumnMap, ReadOptions, contains_trees, guess_columns, inspect, inspect_trees, overlap,
 };
 use serde_json::json;
 
@@ -70,7 +70,7 @@ impl InspectArgs {
         let mut data = DataConfig::default();
         self.classes.iter().for_each(|classes| apply_classes(classes, &mut data));
         let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
-        let trees = self.files.iter().find(|file| self.labels.is_some() || holds_trees(file));
+        let trees = self.files.iter().find(|file| self.labels.is_some() || contains_trees(file));
         match trees {
             Some(file) => self.inspect_trees(file, classes.as_ref()),
             None => self.inspect_records(classes.as_ref()),

@@ -21,7 +21,7 @@ pub(crate) fn open(
     let given = fields.apply(faknow::Config { data: trees, ..faknow::Config::default() })?.data;
     let given = DataConfig { train: input.map(Path::to_path_buf), ..given };
     detector.check_data(&given)?;
-    let data = if detector.reads_trees() { given } else { fields.apply_to(detector.config())? };
+    let data = if detector.has_tree_input() { given } else { fields.apply_to(detector.config())? };
     if input == Some(Path::new("-")) {
         let stdin: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::stdin()));
         return Ok(detector.read(stdin, "standard input", &data)?);

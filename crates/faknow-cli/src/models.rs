@@ -29,7 +29,7 @@ impl ModelsArgs {
         for model in &shown {
             lines.push(format!(
                 "{:<12} {}\n{:<12} {}; reads: {}",
-                model.name, model.title, "", model.source, model.reads
+                model.name, model.title, "", model.source, model.fields
             ));
             if self.model.is_some() {
                 let settings = toml::to_string(&model.hyperparameters)?;

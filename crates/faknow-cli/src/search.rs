@@ -94,7 +94,7 @@ impl SearchArgs {
         } else {
             print(&table(&outcome))?
         }
-        if outcome.interrupted {
+        if outcome.is_interrupted {
             let n_started = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
             let at = format!("the search, {n_started} of {} trials done", outcome.trials.len());
             return Err(Interrupted::at(at, "search --resume", &outcome.dir).into());
@@ -154,7 +154,7 @@ fn summary(outcome: &SearchOutcome) -> Value {
     });
     json!({
         "dir": outcome.dir,
-        "ended": if outcome.interrupted { "interrupted" } else { "completed" },
+        "ended": if outcome.is_interrupted { "interrupted" } else { "completed" },
         "monitor": outcome.monitor.name,
         "n_trials": outcome.trials.len(),
         "n_failed": outcome.trials.iter().filter(|trial| trial.error.is_some()).count(),
@@ -176,7 +176,7 @@ fn table(outcome: &SearchOutcome) -> String {
         lines.push(format!("test    {} ({} samples)", shown.collect::<Vec<_>>().join("  "), test.n_samples));
     }
     lines.push(format!("directory  {}", outcome.dir.display()));
-    if !outcome.interrupted {
+    if !outcome.is_interrupted {
         lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
     }
     lines.join("\n")

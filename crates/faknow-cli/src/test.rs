@@ -55,7 +55,7 @@ impl TestArgs {
         detector.check_data(&given)?;
         let source = [&given.train, &given.trees, &given.upfd].into_iter().flatten().next().cloned();
         let source = source.unwrap_or_default();
-        let tested = if detector.reads_trees() {
+        let tested = if detector.has_tree_input() {
             detector.test_trees(detector.read_trees(&given)?)?
         } else {
             detector.test(&source, &self.fields.apply_to(detector.config())?)?

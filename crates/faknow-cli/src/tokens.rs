@@ -40,7 +40,7 @@ impl TokensArgs {
                 let message = "expected a detector of texts, got one of trees";
                 return Err(faknow::Error::config("RUN_DIR", message).into());
             };
-            let tokens = detector.tokens(&[text])?.remove(0);
+            let tokens = detector.tokenize(&[text])?.remove(0);
             print(&json!({ "tokens": tokens }).to_string())?;
         }
         Ok(())

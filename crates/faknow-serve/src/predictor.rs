@@ -53,7 +53,7 @@ impl Predictor for Detector {
         ModelInfo {
             model: self.config().model.name.clone(),
             classes: self.classes().to_vec(),
-            input: if self.reads_trees() { InputKind::Trees } else { InputKind::Texts },
+            input: if self.has_tree_input() { InputKind::Trees } else { InputKind::Texts },
         }
     }
 

@@ -29,7 +29,7 @@ impl ModelSpec for SumOfWordsSpec {
     const PAPER: &'static str = "an example";
     type Config = Config;
 
-    fn reads(_: &Config) -> Fields {
+    fn fields(_: &Config) -> Fields {
         Fields::words()
     }
 

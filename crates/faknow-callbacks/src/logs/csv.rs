@@ -42,7 +42,7 @@ impl CsvLog {
     }
 
     /// Writes to this file instead, and tests next to it.
-    pub fn to(path: impl Into<PathBuf>) -> Self {
+    pub fn with_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self { file: RunFile::new(FILE).at(&path), path: Some(path), columns: Vec::new() }
     }

@@ -74,7 +74,7 @@ impl JsonlLog {
     }
 
     /// Writes to this file instead.
-    pub fn to(path: impl Into<PathBuf>) -> Self {
+    pub fn with_path(path: impl Into<PathBuf>) -> Self {
         let default = Self::new();
         Self { file: default.file.at(path), ..default }
     }

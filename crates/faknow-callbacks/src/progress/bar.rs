@@ -35,21 +35,21 @@ pub struct Progress {
 impl Progress {
     /// Shows it on standard error: a bar if it is a terminal, else plain lines.
     pub fn auto() -> Self {
-        Self::on(ProgressWriter::stderr())
+        Self::with_writer(ProgressWriter::stderr())
     }
 
     /// Writes plain lines to this writer.
     pub fn plain(out: impl Write + Send + 'static) -> Self {
-        Self::on(ProgressWriter::plain(out))
+        Self::with_writer(ProgressWriter::plain(out))
     }
 
     /// Shows nothing, and costs nothing.
     pub fn hidden() -> Self {
-        Self::on(ProgressWriter::hidden())
+        Self::with_writer(ProgressWriter::hidden())
     }
 
     /// Shows it on a writer that log lines go through too, see [`init_console`](crate::init_console).
-    pub fn on(writer: ProgressWriter) -> Self {
+    pub fn with_writer(writer: ProgressWriter) -> Self {
         Self { writer, line_every: Duration::from_secs(30), pass: None }
     }
 
@@ -337,7 +337,7 @@ mod tests {
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
         let writer = ProgressWriter::terminal(target, Lines(term.clone()), false);
         let mut seen = Vec::new();
-        call_hooks(&mut Progress::on(writer), |at, progress| {
+        call_hooks(&mut Progress::with_writer(writer), |at, progress| {
             if at == "batches" {
                 progress.writer().write_all(b"WARN first\nWARN second\n").unwrap();
             }
@@ -374,7 +374,7 @@ mod tests {
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
             let out = Plain::default();
             let writer = ProgressWriter::terminal(target, out.clone(), colors);
-            call_hooks(&mut Progress::on(writer), |_, _| {});
+            call_hooks(&mut Progress::with_writer(writer), |_, _| {});
             assert_eq!(out.text().contains('\u{1b}'), colors, "{}", out.text());
         };
         check(false);
@@ -385,7 +385,8 @@ mod tests {
     fn an_error_leaves_the_terminal_clean() {
         let term = InMemoryTerm::new(30, 120);
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
-        let mut progress = Progress::on(ProgressWriter::terminal(target, Lines(term.clone()), false));
+        let mut progress =
+            Progress::with_writer(ProgressWriter::terminal(target, Lines(term.clone()), false));
         let run = &mut run();
         progress.on_epoch_start(run).unwrap();
         assert!(term.contents().starts_with("epoch 1/3"), "{}", term.contents());

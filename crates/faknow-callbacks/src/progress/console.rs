@@ -34,7 +34,7 @@ pub fn console_subscriber(
 
 /// Makes [`console_subscriber`] this process's logger: for the `main` of a program, never for a library.
 ///
-/// Events of the `log` crate are taken too. Give the same `console` to [`Progress::on`](crate::Progress::on), so
+/// Events of the `log` crate are taken too. Give the same `console` to [`Progress::with_writer`](crate::Progress::with_writer), so
 /// that log lines and progress bar do not write over each other.
 ///
 /// ```
@@ -42,7 +42,7 @@ pub fn console_subscriber(
 ///
 /// let console = ProgressWriter::stderr();
 /// init_console(LevelFilter::WARN, &console)?;
-/// let progress = Progress::on(console);
+/// let progress = Progress::with_writer(console);
 /// # let _ = progress;
 /// # Ok::<(), faknow_callbacks::Error>(())
 /// ```

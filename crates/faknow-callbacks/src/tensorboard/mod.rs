@@ -65,7 +65,7 @@ impl TensorBoard {
     }
 
     /// Writes to this directory instead, which is created if it is missing.
-    pub fn to(dir: impl Into<PathBuf>) -> Self {
+    pub fn with_dir(dir: impl Into<PathBuf>) -> Self {
         Self { dir: Some(dir.into()), ..Self::new() }
     }
 

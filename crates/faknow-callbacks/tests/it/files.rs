@@ -205,10 +205,10 @@ fn a_file_may_be_elsewhere() {
     let mut run = common::run(dir.path());
     run.setup_mut().dir = None;
     let mut callbacks = Callbacks::default();
-    callbacks.push(CsvLog::to(dir.path().join("a/table.csv")));
-    callbacks.push(JsonlLog::to(dir.path().join("a/lines.jsonl")));
-    callbacks.push(RunLog::to(dir.path().join("a/words.log")));
-    callbacks.push(TensorBoard::to(dir.path().join("a/curves")));
+    callbacks.push(CsvLog::with_path(dir.path().join("a/table.csv")));
+    callbacks.push(JsonlLog::with_path(dir.path().join("a/lines.jsonl")));
+    callbacks.push(RunLog::with_path(dir.path().join("a/words.log")));
+    callbacks.push(TensorBoard::with_dir(dir.path().join("a/curves")));
     common::fit(&mut run, &mut callbacks, &[Some(0.5)]).unwrap();
     let mut names: Vec<_> = fs::read_dir(dir.path().join("a"))
         .unwrap()

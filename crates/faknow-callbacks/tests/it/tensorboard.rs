@@ -242,7 +242,7 @@ fn names_that_would_collide_and_values_that_are_none() {
     let temp = tempfile::tempdir().unwrap();
     let mut run = common::run(temp.path());
     let mut board = TensorBoard::new();
-    common::fit(&mut run, &mut common::one(TensorBoard::to(temp.path().join("unused"))), &[Some(0.5)])
+    common::fit(&mut run, &mut common::one(TensorBoard::with_dir(temp.path().join("unused"))), &[Some(0.5)])
         .unwrap();
     let mut record = run.history().epochs[0].clone();
     record.train = [

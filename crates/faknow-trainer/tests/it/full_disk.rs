@@ -65,7 +65,7 @@ impl Callback for Growing {
 fn trainer(dir: RunDir, what: &str) -> Trainer<Toy> {
     // 2 KB a step outgrow the limit of 100 KB at step 50; 1 byte a step never does.
     let by = if what == "log" { 0 } else { 500 };
-    let steps = JsonlLog::to(dir.path().join("steps.jsonl")).log_every(1);
+    let steps = JsonlLog::with_path(dir.path().join("steps.jsonl")).log_every(1);
     let setup = Setup { background: what == "background", ..LONG };
     let builder = setup.builder(dir).callback(Growing { step: 0, by });
     let builder = if what == "log" { builder.callback(steps) } else { builder };

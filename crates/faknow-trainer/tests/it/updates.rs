@@ -86,7 +86,7 @@ fn batches_and_epochs_are_logged_with_the_rates_of_their_updates() {
     let path = dir.path().join("steps.jsonl");
     let schedule = ExponentialLr { interval: Some(ScheduleUnit::Step), ..ExponentialLr::new(0.5) };
     let builder = toy::trainer().schedule(ScheduleConfig::Exponential(schedule)).max_epochs(2);
-    let mut trainer = builder.callback(JsonlLog::to(&path).log_every(1)).build().unwrap();
+    let mut trainer = builder.callback(JsonlLog::with_path(&path).log_every(1)).build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

@@ -1,6 +1,6 @@
 //! Checks a config as a whole before any data is read: every setting within its range, by its dotted name.
 
-use faknow_callbacks::IntervalUnit;
+use faknow_callbacks::{IntervalUnit, canonical_monitor_name};
 use faknow_metrics::{Metrics, metric_by_name, metric_names};
 use faknow_trainer::Clip;
 
@@ -98,7 +98,7 @@ impl Config {
         }
         self.checkpoint.validate().map_err(Error::named)?;
         for name in &self.checkpoint.monitors {
-            monitor("checkpoint.monitors", name)?;
+            monitor_name("checkpoint.monitors", name)?;
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Config {
         let mut metrics = match &self.trainer.metrics {
             None => Metrics::common(),
             Some(MetricSelection::All) => Metrics::all(),
-            Some(MetricSelection::Named(names)) => Metrics::from_names(names).map_err(wrong)?,
+            Some(MetricSelection::Names(names)) => Metrics::from_names(names).map_err(wrong)?,
         };
         let (monitor, stopping) = self.monitors()?;
         let retained = self.checkpoint.monitors.iter().cloned();
@@ -165,24 +165,23 @@ impl Config {
     /// What chooses the best epoch, and what else early stopping watches, by the names under which they are recorded.
     pub(crate) fn monitors(&self) -> Result<(String, Option<String>)> {
         let stopping = self.early_stopping.monitor.as_deref();
-        let stopping = stopping.map(|name| monitor("early_stopping.monitor", name)).transpose()?;
-        Ok((monitor("trainer.monitor", &self.trainer.monitor)?, stopping))
+        let stopping = stopping.map(|name| monitor_name("early_stopping.monitor", name)).transpose()?;
+        Ok((monitor_name("trainer.monitor", &self.trainer.monitor)?, stopping))
     }
 }
 
-fn monitor(key: &str, name: &str) -> Result<String> {
-    // As it is written elsewhere: `valid/accuracy` is `accuracy`.
-    let name = name.strip_prefix("valid/").unwrap_or(name);
-    if name == "loss" {
-        return Ok(name.to_owned());
+/// Returns the name under which a monitored value is recorded.
+///
+/// # Errors
+/// The value is neither the loss nor a metric.
+fn monitor_name(key: &str, name: &str) -> Result<String> {
+    let name = canonical_monitor_name(name);
+    if name == "loss" || metric_by_name(&name).is_ok() {
+        return Ok(name);
     }
-    metric_by_name(name).map(|metric| metric.name().to_owned()).map_err(|_| {
-        let known: Vec<&str> = metric_names().collect();
-        Error::config(
-            key,
-            format!("expected `loss` or a metric, got `{name}`; metrics are {}", known.join(", ")),
-        )
-    })
+    let metrics: Vec<&str> = metric_names().collect();
+    let message = format!("expected `loss` or a metric ({}), got `{name}`", metrics.join(", "));
+    Err(Error::config(key, message))
 }
 
 fn at_least_1(key: &str, value: usize) -> Result<()> {

@@ -96,7 +96,7 @@ mod tests {
             (0.01, 3, "en")
         );
         assert_eq!(config.model.hyperparameters["n_filters"].as_integer(), Some(7));
-        let metrics = MetricSelection::Named(vec!["accuracy".into(), "auc".into()]);
+        let metrics = MetricSelection::Names(vec!["accuracy".into(), "auc".into()]);
         assert_eq!(config.trainer.metrics, Some(metrics));
         assert_eq!(config.data.test, None);
     }

@@ -13,21 +13,21 @@ use crate::{Error, Result};
 /// use faknow::config::Fold;
 ///
 /// let fold: Fold = "2 of 5".parse()?;
-/// assert_eq!((fold.number, fold.of), (2, 5));
+/// assert_eq!((fold.number, fold.n_folds), (2, 5));
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fold {
-    /// Its number, from 1 to `of`.
+    /// Its number, from 1 to `n_folds`.
     pub number: usize,
     /// How many there are, at least 2.
-    pub of: usize,
+    pub n_folds: usize,
 }
 
 impl Fold {
     /// Checks that there is such a fold.
     pub(crate) fn validate(&self) -> Result<()> {
-        if self.of >= 2 && (1..=self.of).contains(&self.number) {
+        if self.n_folds >= 2 && (1..=self.n_folds).contains(&self.number) {
             return Ok(());
         }
         let message = format!("expected a fold of at least 2, counted from 1, as in `2 of 5`, got `{self}`");
@@ -37,7 +37,7 @@ impl Fold {
 
 impl fmt::Display for Fold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.number, self.of)
+        write!(f, "{} of {}", self.number, self.n_folds)
     }
 }
 
@@ -45,8 +45,8 @@ impl FromStr for Fold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once(" of ").and_then(|(number, of)| {
-            Some(Self { number: number.trim().parse().ok()?, of: of.trim().parse().ok()? })
+        let numbers = text.split_once(" of ").and_then(|(number, n_folds)| {
+            Some(Self { number: number.trim().parse().ok()?, n_folds: n_folds.trim().parse().ok()? })
         });
         numbers.ok_or_else(|| format!("expected a fold, as in `2 of 5`, got `{text}`"))
     }

@@ -89,14 +89,14 @@ pub enum MetricSelection {
     /// All built-in metrics.
     All,
     /// These, by name.
-    Named(Vec<String>),
+    Names(Vec<String>),
 }
 
 impl Serialize for MetricSelection {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::All => "all".serialize(serializer),
-            Self::Named(names) => names.serialize(serializer),
+            Self::Names(names) => names.serialize(serializer),
         }
     }
 }
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for MetricSelection {
             Names(Vec<String>),
         }
         match Written::deserialize(deserializer)? {
-            Written::Names(names) => Ok(Self::Named(names)),
+            Written::Names(names) => Ok(Self::Names(names)),
             Written::Word(word) if word == "all" => Ok(Self::All),
             Written::Word(word) => {
                 Err(serde::de::Error::custom(format!("expected `all` or a list of metrics, got `{word}`")))

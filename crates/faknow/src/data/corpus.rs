@@ -35,15 +35,15 @@ impl Corpus {
     /// Reads the samples of `config` for a model that reads these fields; `saved` are the encoders of a run that is resumed.
     pub(crate) fn load(
         config: &Config,
-        reads: &Fields,
+        fields: &Fields,
         saved: Option<FieldEncoders>,
         test_records: TestRecords,
     ) -> Result<Self> {
-        source::check_options(config, reads)?;
+        source::check_options(config, fields)?;
         let source =
-            DataSource::of(&config.data, reads)?.ok_or_else(|| Error::config("data.trees", "no trees"))?;
+            DataSource::of(&config.data, fields)?.ok_or_else(|| Error::config("data.trees", "no trees"))?;
         match source {
-            DataSource::Records => records::load(config, reads, saved, test_records),
+            DataSource::Records => records::load(config, fields, saved, test_records),
             DataSource::TreeFile | DataSource::Upfd | DataSource::TreeLines => {
                 trees::load(config, source, saved, test_records)
             }
@@ -165,7 +165,7 @@ pub(crate) fn cut(
 /// The same if the test is a fold: the other folds are for training and, by its share, validation.
 fn cut_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
     let mut folds =
-        stratified_k_fold(labels, fold.of, config.seed).map_err(|e| Error::setting("data.fold", e))?;
+        stratified_k_fold(labels, fold.n_folds, config.seed).map_err(|e| Error::setting("data.fold", e))?;
     let test = folds.swap_remove(fold.number - 1);
     let mut others = folds.concat();
     others.sort_unstable();

@@ -75,21 +75,21 @@ impl TreeEncoder {
 
 impl FieldEncoders {
     /// Returns the file of a run directory that is missing, if there is one.
-    pub(crate) fn missing(run: &Path, reads: &Fields) -> Option<&'static str> {
-        let words: &[&str] = if reads.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };
-        let trees: &[&str] = if reads.trees.is_some() { &[FEATURES] } else { &[] };
+    pub(crate) fn missing(run: &Path, fields: &Fields) -> Option<&'static str> {
+        let words: &[&str] = if fields.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };
+        let trees: &[&str] = if fields.trees.is_some() { &[FEATURES] } else { &[] };
         words.iter().chain(trees).copied().find(|name| !run.join(name).exists())
     }
 
     /// Loads what [`save`](Self::save) wrote, for a model that reads these fields.
-    pub(crate) fn load(run: &Path, reads: &Fields) -> Result<Self> {
+    pub(crate) fn load(run: &Path, fields: &Fields) -> Result<Self> {
         let words = || -> Result<WordEncoder> {
             let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
         };
         // Nodes of trees may have texts, or features as they stand.
-        let has_words = reads.words.is_some() || run.join(VOCAB).exists();
-        let trees = reads.trees.is_some().then(|| read_json(&run.join(FEATURES)));
+        let has_words = fields.words.is_some() || run.join(VOCAB).exists();
+        let trees = fields.trees.is_some().then(|| read_json(&run.join(FEATURES)));
         Ok(Self { words: has_words.then(words).transpose()?, trees: trees.transpose()? })
     }
 

@@ -11,4 +11,4 @@ pub(crate) mod trees;
 
 pub use faknow_data::*;
 pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
-pub use tree_inspection::{TreeInspection, holds_trees, inspect_trees};
+pub use tree_inspection::{TreeInspection, contains_trees, inspect_trees};

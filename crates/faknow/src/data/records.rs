@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Reads the files of `config` for a model that reads these fields; `saved` are the encoders of a run that is resumed.
 pub(crate) fn load(
     config: &Config,
-    reads: &Fields,
+    fields: &Fields,
     saved: Option<FieldEncoders>,
     test_records: TestRecords,
 ) -> Result<Corpus> {
@@ -52,7 +52,7 @@ pub(crate) fn load(
         }
     };
     let Tokenized { train, valid, test, vocab } = tokenized;
-    let extra_padding = reads.words.as_ref().map_or(0, |words| words.extra_padding);
+    let extra_padding = fields.words.as_ref().map_or(0, |words| words.extra_padding);
     let input = |data: FieldDataset| data.with_extra_padding(extra_padding);
     Ok(Corpus {
         train: input(train),

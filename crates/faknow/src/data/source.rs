@@ -86,12 +86,12 @@ impl DataSource {
     ///
     /// # Errors
     /// `data` names several sources, or no source has these fields together.
-    pub(crate) fn of(data: &DataConfig, reads: &Fields) -> Result<Option<Self>> {
-        if reads.words.is_some() == reads.trees.is_some() {
-            let message = format!("expected a model that reads text or trees, got one that reads `{reads}`");
+    pub(crate) fn of(data: &DataConfig, fields: &Fields) -> Result<Option<Self>> {
+        if fields.words.is_some() == fields.trees.is_some() {
+            let message = format!("expected a model that reads text or trees, got one that reads `{fields}`");
             return Err(Error::config("model.name", message));
         }
-        if reads.words.is_some() {
+        if fields.words.is_some() {
             return Ok(Some(Self::Records));
         }
         let sources = [
@@ -114,8 +114,8 @@ impl DataSource {
 ///
 /// # Errors
 /// Names the setting, where it applies, and what to use instead.
-pub(crate) fn check_options(config: &Config, reads: &Fields) -> Result<()> {
-    let Some(source) = DataSource::of(&config.data, reads)? else { return Ok(()) };
+pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
+    let Some(source) = DataSource::of(&config.data, fields)? else { return Ok(()) };
     let (own, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
     let is_set = |key: &str| {
         let part =
@@ -126,7 +126,7 @@ pub(crate) fn check_options(config: &Config, reads: &Fields) -> Result<()> {
     let wrong = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
     let Some(option) = wrong else { return Ok(()) };
     if source == DataSource::Records && NEEDS_TREES.contains(&option.key) {
-        let message = format!("expected a model that reads trees, got one that reads {reads}");
+        let message = format!("expected a model that reads trees, got one that reads {fields}");
         return Err(Error::config(option.key, message));
     }
     let sources: Vec<String> = option.sources.iter().map(ToString::to_string).collect();
@@ -176,13 +176,13 @@ mod tests {
     ];
 
     fn config_of(source: DataSource) -> (Config, Fields) {
-        let (key, reads) = match source {
+        let (key, fields) = match source {
             DataSource::Records => ("data.train", Fields::words()),
             DataSource::TreeFile => ("data.trees", Fields::trees()),
             DataSource::Upfd => ("data.upfd", Fields::trees()),
             DataSource::TreeLines => ("data.train", Fields::trees()),
         };
-        (Config::default().set(&format!("{key}=x")).unwrap(), reads)
+        (Config::default().set(&format!("{key}=x")).unwrap(), fields)
     }
 
     #[test]
@@ -190,9 +190,9 @@ mod tests {
         // What names a source makes it another one.
         let names_source = ["data.train", "data.trees", "data.upfd"];
         for source in [R, T, U, L] {
-            let (config, reads) = config_of(source);
-            assert_eq!(DataSource::of(&config.data, &reads).unwrap(), Some(source));
-            check_options(&config, &reads).unwrap();
+            let (config, fields) = config_of(source);
+            assert_eq!(DataSource::of(&config.data, &fields).unwrap(), Some(source));
+            check_options(&config, &fields).unwrap();
             for option in OPTIONS {
                 if source != R && names_source.contains(&option.key) {
                     continue;
@@ -200,7 +200,7 @@ mod tests {
                 let value =
                     VALUES.iter().find(|(key, _)| *key == option.key).map_or("'x'", |(_, value)| value);
                 let config = config.set(&format!("{}={value}", option.key)).unwrap();
-                match check_options(&config, &reads) {
+                match check_options(&config, &fields) {
                     Ok(()) => assert!(option.sources.contains(&source), "{} with {source}", option.key),
                     Err(error) => {
                         let error = error.to_string();

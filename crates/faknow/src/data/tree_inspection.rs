@@ -29,7 +29,7 @@ pub struct TreeInspection {
 }
 
 /// Returns whether a file or directory holds trees: a directory, a text of TD_RvNN, or JSON lines of objects with `nodes`.
-pub fn holds_trees(path: &Path) -> bool {
+pub fn contains_trees(path: &Path) -> bool {
     let first_line = || {
         let mut line = String::new();
         let file = std::fs::File::open(path).ok()?;

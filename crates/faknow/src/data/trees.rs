@@ -85,7 +85,7 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
             match config.data.fold {
                 Some(fold) if data.split_by_event => {
                     let (events, labels) = events_and_labels(&all, &usable, source)?;
-                    let mut folds = event_k_fold(&events, &labels, fold.of, config.seed)
+                    let mut folds = event_k_fold(&events, &labels, fold.n_folds, config.seed)
                         .map_err(|e| Error::setting("data.fold", e))?;
                     let test = folds.swap_remove(fold.number - 1);
                     let [share, valid, _] = data.split;

@@ -83,10 +83,10 @@ impl DetectorBuilder {
     pub fn build(self, vars: &VarStore) -> Result<Detector> {
         let Self { mut config, classes, encoders } = self;
         let configured = config.configured_model()?;
-        let reads = configured.reads();
+        let fields = configured.fields();
         for (field, is_missing, method) in [
-            ("text", reads.words.is_some() && encoders.words.is_none(), ".words(vocab, tokenizer)"),
-            ("trees", reads.trees.is_some() && encoders.trees.is_none(), ".node_features(n)"),
+            ("text", fields.words.is_some() && encoders.words.is_none(), ".words(vocab, tokenizer)"),
+            ("trees", fields.trees.is_some() && encoders.trees.is_none(), ".node_features(n)"),
         ] {
             if is_missing {
                 let message = format!("the model reads {field}: set its encoder with `{method}`");
@@ -99,6 +99,6 @@ impl DetectorBuilder {
         let model = with_model_seed(config.seed, || configured.build(&own.root(), &shape))?;
         weights::restore(&own, &weights::snapshot(vars), Path::new("the trained model"))?;
         let (calibrated, device) = (Calibrated::default(), vars.device());
-        Ok(Detector { config, encoders, reads, classes, calibrated, model, device, vars: own })
+        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars: own })
     }
 }

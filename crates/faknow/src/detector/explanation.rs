@@ -44,7 +44,8 @@ pub struct Attribution {
     /// The token: in lower case, if the texts were so in training.
     pub name: String,
     /// Whether training knew the word; all others are one and the same to the model.
-    pub known: bool,
+    #[serde(rename = "known")]
+    pub is_known: bool,
     /// Contribution to the label: above 0 it speaks for it, below against it.
     pub contribution: f64,
 }
@@ -99,7 +100,7 @@ impl Detector {
     /// # Errors
     /// A sample is not what the detector reads, its model cannot be explained, or it fails.
     pub fn explain_samples(&self, samples: &[Sample]) -> Result<Vec<Explanation>> {
-        let data = encode(samples, self.encoders(), self.reads(), Path::new("samples"))?;
+        let data = encode(samples, self.encoders(), self.fields(), Path::new("samples"))?;
         let predictions = self.predict_all(data.clone())?;
         self.explain_all(samples, &data, &predictions)
     }
@@ -141,7 +142,7 @@ impl Detector {
             let contribution = contributions.words.get(parts.len()).copied().unwrap_or_default();
             parts.push(Attribution {
                 name: word.to_owned(),
-                known: words.vocab.contains(word),
+                is_known: words.vocab.contains(word),
                 contribution,
             });
         });

@@ -19,7 +19,7 @@ const ABOUT: &str = "export.json";
 
 /// What there is to know of an exported detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Exported {
+pub struct ExportManifest {
     /// Version of faknow that wrote it.
     pub faknow: String,
     /// Version of libtorch that traced it; this or a later one runs it.
@@ -39,12 +39,12 @@ pub struct Exported {
 
 impl Detector {
     /// Writes the detector into `dir`, which is made: `model.pt` (TorchScript, from token ids to class scores), `export.json`
-    /// ([`Exported`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as a run directory has them. Cutting texts is not part of the
-    /// program; [`tokens`](Self::tokens) does it.
+    /// ([`ExportManifest`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as a run directory has them. Cutting texts is not part of the
+    /// program; [`tokenize`](Self::tokenize) does it.
     ///
     /// # Errors
     /// The detector takes trees as input, its model sees more of a text than its words, a file cannot be written, or libtorch refuses.
-    pub fn export(&self, dir: &Path) -> Result<Exported> {
+    pub fn export(&self, dir: &Path) -> Result<ExportManifest> {
         self.word_encoder()?;
         fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         // What has a gradient can be no constant of a program, neither when it is traced nor when it is written.
@@ -53,7 +53,7 @@ impl Detector {
         let path = dir.join(PROGRAM);
         program.save(&path).map_err(|error| cannot("write", &path, &error))?;
         self.save_inputs_to(dir)?;
-        let exported = Exported {
+        let exported = ExportManifest {
             faknow: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: LIBTORCH.to_owned(),
             model: self.config().model.name.clone(),
@@ -70,7 +70,7 @@ impl Detector {
     ///
     /// # Errors
     /// The detector takes trees as input.
-    pub fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
+    pub fn tokenize<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
         let words = self.word_encoder()?;
         Ok(texts.iter().map(|text| words.vocab.encode(&words.tokenizer, text.as_ref())).collect())
     }

@@ -34,7 +34,7 @@ pub use faknow_metrics::Prediction;
 
 pub use builder::DetectorBuilder;
 pub use explanation::{Attribution, Explanation, NodeAttribution, TextExplanation, TreeExplanation};
-pub use export::Exported;
+pub use export::ExportManifest;
 pub use sample::{InputRecord, InputRecords, Sample};
 pub use stream::Classified;
 
@@ -42,7 +42,7 @@ pub use stream::Classified;
 pub struct Detector {
     config: Config,
     encoders: FieldEncoders,
-    reads: Fields,
+    fields: Fields,
     classes: Classes,
     calibrated: Calibrated,
     model: BoxedModel,
@@ -70,21 +70,21 @@ impl Registry {
         let config = self.config_from_file(&run.join(CONFIG))?;
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
         let configured = config.configured_model().map_err(in_file)?;
-        let reads = configured.reads();
-        if let Some(name) = FieldEncoders::missing(run, &reads) {
+        let fields = configured.fields();
+        if let Some(name) = FieldEncoders::missing(run, &fields) {
             return Err(absent(name));
         }
         let weights =
             weights_file(run, &config).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
-        let encoders = FieldEncoders::load(run, &reads)?;
+        let encoders = FieldEncoders::load(run, &fields)?;
         let vars = VarStore::new(device);
         let shape = encoders.shape(classes.len(), None);
         let build = || configured.build(&vars.root(), &shape);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         faknow_model::weights::load(&vars, &weights)?;
         let calibrated = decision_config::load(run)?;
-        Ok(Detector { config, encoders, reads, classes, calibrated, model, device, vars })
+        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars })
     }
 }
 
@@ -126,7 +126,7 @@ impl Detector {
     /// # Errors
     /// A sample is not what the detector reads, or the model fails.
     pub fn predict_samples(&self, samples: &[Sample]) -> Result<Vec<Prediction>> {
-        self.predict_all(sample::encode(samples, &self.encoders, &self.reads, Path::new("samples"))?)
+        self.predict_all(sample::encode(samples, &self.encoders, &self.fields, Path::new("samples"))?)
     }
 
     /// Tests the detector on a labeled file, read as `data` says: the loss and the metrics of its training, and the full report.
@@ -147,8 +147,8 @@ impl Detector {
     }
 
     /// Returns whether the detector takes trees rather than texts as input.
-    pub fn reads_trees(&self) -> bool {
-        self.reads.trees.is_some()
+    pub fn has_tree_input(&self) -> bool {
+        self.fields.trees.is_some()
     }
 
     /// The trees that `data` names, with their labels where they are known, as they were read in training.
@@ -162,7 +162,7 @@ impl Detector {
 
     /// Returns how texts become token ids.
     pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
-        let words = self.encoders.words.as_ref().filter(|_| self.reads.words.is_some());
+        let words = self.encoders.words.as_ref().filter(|_| self.fields.words.is_some());
         words.ok_or_else(|| wrong_input("trees", "texts"))
     }
 
@@ -171,8 +171,8 @@ impl Detector {
     }
 
     /// Returns the fields that the detector reads.
-    pub fn reads(&self) -> &Fields {
-        &self.reads
+    pub fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     fn tree_encoder(&self) -> Result<&TreeEncoder> {
@@ -181,7 +181,7 @@ impl Detector {
 
     /// Columns of padding after the longest text.
     pub(crate) fn extra_padding(&self) -> usize {
-        self.reads.words.as_ref().map_or(0, |words| words.extra_padding)
+        self.fields.words.as_ref().map_or(0, |words| words.extra_padding)
     }
 
     pub(crate) fn model(&self) -> &BoxedModel {

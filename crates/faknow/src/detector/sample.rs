@@ -103,7 +103,7 @@ impl Detector {
     /// `data` names no samples or several sources, or a file is wrong.
     pub fn open(&self, data: &DataConfig) -> Result<InputRecords<'static>> {
         let missing = || Error::config("data.train", "no samples: name a file");
-        Ok(match (DataSource::of(data, self.reads())?, &data.train) {
+        Ok(match (DataSource::of(data, self.fields())?, &data.train) {
             (Some(DataSource::Records), Some(file)) => {
                 InputRecords::new(file, RecordReader::open(file, &self.input_options(data), None)?)
             }
@@ -129,7 +129,7 @@ impl Detector {
         name: &str,
         data: &DataConfig,
     ) -> Result<InputRecords<'static>> {
-        if self.reads_trees() {
+        if self.has_tree_input() {
             return Ok(InputRecords::new(name, TreeJsonReader::from_reader(input, name, None)));
         }
         let mut options = self.input_options(data);
@@ -142,7 +142,7 @@ impl Detector {
     /// # Errors
     /// Names the setting, and what to use instead.
     pub fn check_data(&self, data: &DataConfig) -> Result<()> {
-        source::check_options(&Config { data: data.clone(), ..Config::default() }, self.reads())
+        source::check_options(&Config { data: data.clone(), ..Config::default() }, self.fields())
     }
 
     fn input_options(&self, data: &DataConfig) -> ReadOptions {
@@ -154,10 +154,10 @@ impl Detector {
 pub(crate) fn encode(
     samples: &[Sample],
     encoders: &FieldEncoders,
-    reads: &Fields,
+    fields: &Fields,
     source: &Path,
 ) -> Result<FieldDataset> {
-    if let Some(field) = &reads.words {
+    if let Some(field) = &fields.words {
         let words = encoders.words.as_ref().ok_or_else(|| wrong_input("trees", "texts"))?;
         let texts = samples.iter().map(|sample| match sample {
             // A label and a domain are not needed.

@@ -54,8 +54,8 @@ impl Detector {
         explain: bool,
         write: impl FnMut(Vec<Classified>) -> Result<bool> + Send,
     ) -> Result<()> {
-        let (encoders, reads) = (self.encoders(), self.reads());
-        let chunk_size = match (reads.trees.is_some(), explain) {
+        let (encoders, model_fields) = (self.encoders(), self.fields());
+        let chunk_size = match (model_fields.trees.is_some(), explain) {
             (true, _) => TREES,
             (false, false) => TEXTS,
             // An explanation takes so long that there is nothing to gain by more.
@@ -64,7 +64,8 @@ impl Detector {
         thread::scope(|scope| {
             let (to_model, encoded) = sync_channel(WAITING);
             let (to_writer, classified) = sync_channel(WAITING);
-            let reader = scope.spawn(move || read_all(records, chunk_size, encoders, reads, &to_model));
+            let reader =
+                scope.spawn(move || read_all(records, chunk_size, encoders, model_fields, &to_model));
             let writer = scope.spawn(move || write_all(&classified, write));
             // Dropping its ends of the channels ends the other two.
             let done = self.classify_all(encoded, to_writer, explain);
@@ -103,7 +104,7 @@ fn read_all(
     mut records: InputRecords<'_>,
     chunk_size: usize,
     encoders: &FieldEncoders,
-    reads: &Fields,
+    model_fields: &Fields,
     to_model: &SyncSender<Chunk>,
 ) -> Result<()> {
     loop {
@@ -119,7 +120,7 @@ fn read_all(
             }
         }
         if !samples.is_empty() {
-            let data = encode(&samples, encoders, reads, records.source())?;
+            let data = encode(&samples, encoders, model_fields, records.source())?;
             if to_model.send(Chunk { fields, samples, data }).is_err() {
                 return Ok(());
             }

@@ -16,7 +16,7 @@ impl ModelSpec for BiGcnSpec {
 
     type Config = BiGcnConfig;
 
-    fn reads(_: &BiGcnConfig) -> Fields {
+    fn fields(_: &BiGcnConfig) -> Fields {
         Fields::trees()
     }
 

@@ -16,7 +16,7 @@ impl ModelSpec for EbgcnSpec {
 
     type Config = EbgcnConfig;
 
-    fn reads(_: &EbgcnConfig) -> Fields {
+    fn fields(_: &EbgcnConfig) -> Fields {
         Fields::trees()
     }
 

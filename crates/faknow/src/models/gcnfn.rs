@@ -15,7 +15,7 @@ impl ModelSpec for GcnfnSpec {
 
     type Config = GcnfnConfig;
 
-    fn reads(_: &GcnfnConfig) -> Fields {
+    fn fields(_: &GcnfnConfig) -> Fields {
         Fields::trees()
     }
 

@@ -16,7 +16,7 @@ impl ModelSpec for GnnclSpec {
 
     type Config = GnnclConfig;
 
-    fn reads(_: &GnnclConfig) -> Fields {
+    fn fields(_: &GnnclConfig) -> Fields {
         Fields::trees()
     }
 

@@ -27,7 +27,7 @@ impl ModelSpec for GcnSpec {
 
     type Config = GraphClassifierConfig;
 
-    fn reads(_: &Self::Config) -> Fields {
+    fn fields(_: &Self::Config) -> Fields {
         Fields::trees()
     }
 
@@ -49,7 +49,7 @@ impl ModelSpec for GraphSageSpec {
 
     type Config = GraphClassifierConfig;
 
-    fn reads(_: &Self::Config) -> Fields {
+    fn fields(_: &Self::Config) -> Fields {
         Fields::trees()
     }
 
@@ -69,7 +69,7 @@ impl ModelSpec for GatSpec {
 
     type Config = GraphClassifierConfig;
 
-    fn reads(_: &Self::Config) -> Fields {
+    fn fields(_: &Self::Config) -> Fields {
         Fields::trees()
     }
 

@@ -46,7 +46,8 @@ pub struct ModelInfo {
     /// Paper or other source.
     pub source: &'static str,
     /// The fields that it reads with its default hyperparameters.
-    pub reads: Fields,
+    #[serde(rename = "reads")]
+    pub fields: Fields,
     /// Its hyperparameters and their defaults.
     pub hyperparameters: Table,
     /// Settings of the training that differ from those of every config, where a config does not name them.
@@ -161,7 +162,7 @@ trait AnySpec: Send + Sync {
 /// A model with its hyperparameters, ready to be built.
 pub(crate) trait ConfiguredModel: fmt::Debug {
     /// The fields that the model reads.
-    fn reads(&self) -> Fields;
+    fn fields(&self) -> Fields;
     /// Every hyperparameter, defaults included.
     fn to_table(&self) -> Table;
     /// Adapts the model to pretrained vectors of this size; false if it cannot use any.
@@ -201,7 +202,7 @@ impl<S: ModelSpec> AnySpec for Typed<S> {
             name: S::NAME,
             title: S::TITLE,
             source: S::PAPER,
-            reads: S::reads(&config),
+            fields: S::fields(&config),
             hyperparameters: Table::try_from(config).unwrap_or_default(),
             training: S::training_defaults().to_table(),
         }
@@ -221,8 +222,8 @@ impl<S: ModelSpec> AnySpec for Typed<S> {
 struct Configured<S: ModelSpec>(S::Config);
 
 impl<S: ModelSpec> ConfiguredModel for Configured<S> {
-    fn reads(&self) -> Fields {
-        S::reads(&self.0)
+    fn fields(&self) -> Fields {
+        S::fields(&self.0)
     }
 
     fn to_table(&self) -> Table {

@@ -33,7 +33,7 @@ pub trait ModelSpec: 'static {
     type Config: Clone + Debug + Default + Serialize + DeserializeOwned + 'static;
 
     /// Returns the fields that the model reads, with their settings.
-    fn reads(config: &Self::Config) -> Fields;
+    fn fields(config: &Self::Config) -> Fields;
 
     /// Builds the model in `path`. Hyperparameters outside their range are errors: a config is validated by building the
     /// smallest model that it allows.

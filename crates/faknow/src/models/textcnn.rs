@@ -14,7 +14,7 @@ impl ModelSpec for TextCnnSpec {
 
     type Config = TextCnnConfig;
 
-    fn reads(config: &TextCnnConfig) -> Fields {
+    fn fields(config: &TextCnnConfig) -> Fields {
         Fields::default().with_words(WordField::default().extra_padding(config.extra_padding()))
     }
 

@@ -18,7 +18,7 @@ impl ModelSpec for TrustRdSpec {
 
     type Config = TrustRdConfig;
 
-    fn reads(_: &TrustRdConfig) -> Fields {
+    fn fields(_: &TrustRdConfig) -> Fields {
         Fields::trees()
     }
 

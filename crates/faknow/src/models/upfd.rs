@@ -38,7 +38,7 @@ impl ModelSpec for UpfdGcnSpec {
 
     type Config = UpfdConfig;
 
-    fn reads(_: &UpfdConfig) -> Fields {
+    fn fields(_: &UpfdConfig) -> Fields {
         Fields::trees()
     }
 
@@ -58,7 +58,7 @@ impl ModelSpec for UpfdSageSpec {
 
     type Config = UpfdConfig;
 
-    fn reads(_: &UpfdConfig) -> Fields {
+    fn fields(_: &UpfdConfig) -> Fields {
         Fields::trees()
     }
 
@@ -78,7 +78,7 @@ impl ModelSpec for UpfdGatSpec {
 
     type Config = UpfdConfig;
 
-    fn reads(_: &UpfdConfig) -> Fields {
+    fn fields(_: &UpfdConfig) -> Fields {
         Fields::trees()
     }
 
@@ -98,7 +98,7 @@ impl ModelSpec for UpfdGcnfnSpec {
 
     type Config = UpfdConfig;
 
-    fn reads(_: &UpfdConfig) -> Fields {
+    fn fields(_: &UpfdConfig) -> Fields {
         Fields::trees()
     }
 

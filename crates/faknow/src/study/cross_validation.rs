@@ -29,7 +29,7 @@ pub struct CrossValidation {
     /// The folds that are done, in order; all of them, unless it was interrupted.
     pub folds: Vec<FoldResult>,
     /// Whether someone asked for the end before all folds were done; [`resume_cross_validation`] continues it.
-    pub interrupted: bool,
+    pub is_interrupted: bool,
 }
 
 /// The result of one fold.
@@ -39,7 +39,8 @@ pub struct FoldResult {
     /// Number of the fold, from 1.
     pub number: usize,
     /// Why its training ended: `completed`, `early_stopping`, …
-    pub ended: String,
+    #[serde(rename = "ended")]
+    pub stop_reason: String,
     /// Epochs done.
     pub epochs: usize,
     /// The best epoch, from 1; `None` without validation.
@@ -91,7 +92,7 @@ pub fn cross_validate(
     }
     let of_fold = |number: usize| {
         let mut config = config.clone();
-        config.data.fold = Some(Fold { number, of: n_folds });
+        config.data.fold = Some(Fold { number, n_folds });
         config
     };
     let common = Common::new(&config, &corpus(&of_fold(1), TestRecords::Used)?)?;
@@ -155,12 +156,12 @@ struct SavedFolds {
 }
 
 impl SavedFolds {
-    fn outcome(&self, dir: &Path, interrupted: bool) -> CrossValidation {
+    fn outcome(&self, dir: &Path, is_interrupted: bool) -> CrossValidation {
         CrossValidation {
             dir: dir.to_path_buf(),
             n_folds: self.n_folds,
             folds: self.folds.clone(),
-            interrupted,
+            is_interrupted,
         }
     }
 }
@@ -186,7 +187,7 @@ impl FoldResult {
         }
         Some(Self {
             number,
-            ended: fit.ended.code().to_owned(),
+            stop_reason: fit.ended.code().to_owned(),
             epochs: fit.history.epochs.len(),
             best_epoch: fit.best.as_ref().map(|best| best.epoch),
             test: TestScores::of(outcome)?,
@@ -237,8 +238,8 @@ fn render(page: &mut String, config: &Config, outcome: &CrossValidation) -> fmt:
     writeln!(page, "\n## Folds\n\n| fold | samples | ended | epochs | best epoch |\n|---|---|---|---|---|")?;
     for fold in &outcome.folds {
         let best = fold.best_epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
-        let FoldResult { number, ended, epochs, test, .. } = fold;
-        writeln!(page, "| {number} | {} | {ended} | {epochs} | {best} |", test.n_samples)?;
+        let FoldResult { number, stop_reason, epochs, test, .. } = fold;
+        writeln!(page, "| {number} | {} | {stop_reason} | {epochs} | {best} |", test.n_samples)?;
     }
     write!(page, "\n## Metrics\n\n| metric | mean | deviation |")?;
     outcome.folds.iter().try_for_each(|fold| write!(page, " fold {} |", fold.number))?;

@@ -183,7 +183,7 @@ impl Search<'_> {
     /// Trains a trial up to the end of a rung and records what came of it; answers false if it was interrupted.
     fn attempt(&mut self, number: usize, pause_after: Option<usize>) -> Result<bool> {
         let trial = &mut self.state.trials[number - 1];
-        if trial.ended.is_some() {
+        if trial.stop_reason.is_some() {
             // Its own rule ended it: it will not become better than it is.
             trial.values.push(trial.value());
             return Ok(true);

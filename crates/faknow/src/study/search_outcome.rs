@@ -26,14 +26,14 @@ pub struct SearchOutcome {
     /// What the best trial scores on the test records, if there are any.
     pub test: Option<TestScores>,
     /// Whether someone asked for the end before it was done; [`resume_search`](crate::study::resume_search) continues it.
-    pub interrupted: bool,
+    pub is_interrupted: bool,
 }
 
 impl SearchOutcome {
-    pub(crate) fn new(dir: &Path, state: SavedSearch, interrupted: bool) -> Self {
+    pub(crate) fn new(dir: &Path, state: SavedSearch, is_interrupted: bool) -> Self {
         let SavedSearch { mut trials, monitor, best, test, .. } = state;
         trials.sort_by(|a, b| a.compare(b, monitor.direction));
-        Self { dir: dir.to_path_buf(), monitor, trials, best, test, interrupted }
+        Self { dir: dir.to_path_buf(), monitor, trials, best, test, is_interrupted }
     }
 
     /// The best trial, if the search is done.

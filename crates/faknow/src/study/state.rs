@@ -73,7 +73,7 @@ impl Common {
 /// The records of a study's config; what is wrong with them would be wrong in every run.
 pub(crate) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpus> {
     config.validate()?;
-    Corpus::load(config, &config.configured_model()?.reads(), None, test_records)
+    Corpus::load(config, &config.configured_model()?.fields(), None, test_records)
 }
 
 impl Study {

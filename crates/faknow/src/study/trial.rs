@@ -24,14 +24,23 @@ pub struct Trial {
     /// The best epoch so far, from 1; `None` if the monitored value was never defined.
     pub best_epoch: Option<usize>,
     /// Why its training ended: `completed`, `early_stopping`, …; `None` if it was paused, is not done, or failed.
-    pub ended: Option<String>,
+    #[serde(rename = "ended")]
+    pub stop_reason: Option<String>,
     /// Why it failed, if it did.
     pub error: Option<String>,
 }
 
 impl Trial {
     pub(crate) fn new(number: usize, settings: Table) -> Self {
-        Self { number, settings, values: Vec::new(), epochs: 0, best_epoch: None, ended: None, error: None }
+        Self {
+            number,
+            settings,
+            values: Vec::new(),
+            epochs: 0,
+            best_epoch: None,
+            stop_reason: None,
+            error: None,
+        }
     }
 
     /// The latest monitored value; `None` if it is undefined, or there is none yet.
@@ -41,9 +50,9 @@ impl Trial {
 
     /// Where it stands, in a word: `waiting`, `paused` (at the end of a rung), `failed`, or why it ended.
     pub fn status(&self) -> &str {
-        match (&self.error, &self.ended) {
+        match (&self.error, &self.stop_reason) {
             (Some(_), _) => "failed",
-            (None, Some(ended)) => ended,
+            (None, Some(stop_reason)) => stop_reason,
             (None, None) if self.values.is_empty() => "waiting",
             (None, None) => "paused",
         }
@@ -67,7 +76,7 @@ impl Trial {
         self.values.push(value(fit, monitor, best));
         self.epochs = fit.history.epochs.len();
         self.best_epoch = fit.best.as_ref().map(|best| best.epoch);
-        self.ended = (fit.ended != StopReason::Interrupted).then(|| fit.ended.code().to_owned());
+        self.stop_reason = (fit.ended != StopReason::Interrupted).then(|| fit.ended.code().to_owned());
     }
 
     /// Which of two trials is the better, as an order: those that failed come last, then those that got less far; of
@@ -140,8 +149,8 @@ mod tests {
         check(trial(1, &[], None), "waiting");
         check(trial(1, &[Some(0.5)], None), "paused");
         check(trial(1, &[], Some("the loss is NaN")), "failed");
-        let ended = Some("early_stopping".to_owned());
-        check(Trial { ended, ..trial(1, &[Some(0.5)], None) }, "early_stopping");
+        let stop_reason = Some("early_stopping".to_owned());
+        check(Trial { stop_reason, ..trial(1, &[Some(0.5)], None) }, "early_stopping");
         let settings = "a.b = 0.5\na.c = 'sgd'\na.d = [2, 3]".parse::<Table>().unwrap();
         let settings = settings["a"].as_table().unwrap().clone();
         assert_eq!(Trial::new(3, settings).describe(), "b=0.5 c=sgd d=[2, 3]");

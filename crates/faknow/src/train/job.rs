@@ -94,7 +94,7 @@ impl Job {
         // A wrong file should be known before the records are read.
         let first_weights =
             config.model.weights.as_deref().filter(|_| !is_resumed).map(read_weights).transpose()?;
-        let corpus = Corpus::load(&config, &configured.reads(), encoders, test_records)?;
+        let corpus = Corpus::load(&config, &configured.fields(), encoders, test_records)?;
         let mut summary = corpus.summary()?;
         let vectors = match (&config.text.vectors, &corpus.encoders.words) {
             (Some(path), Some(words)) if !is_resumed => {

@@ -88,8 +88,8 @@ pub(crate) fn resume_with(
 ) -> Result<Outcome> {
     let run = run_dir.path();
     let has_started = Resume::has_checkpoint(run);
-    let reads = config.configured_model()?.reads();
-    let encoders = if has_started { Some(FieldEncoders::load(run, &reads)?) } else { None };
+    let fields = config.configured_model()?.fields();
+    let encoders = if has_started { Some(FieldEncoders::load(run, &fields)?) } else { None };
     let job = Job::with_test_records(config, encoders, test_records)?;
     if !has_started {
         let corpus = &job.corpus;

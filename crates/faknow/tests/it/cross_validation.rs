@@ -69,7 +69,7 @@ fn a_fold_is_the_test_and_validation_comes_from_the_others() {
 fn every_fold_is_tested_once_and_the_mean_is_over_folds() {
     let bench = Bench::new(&posts(47));
     let outcome = run(&bench, "cv", 4);
-    assert!(!outcome.interrupted);
+    assert!(!outcome.is_interrupted);
     let sizes: Vec<usize> = outcome.folds.iter().map(|fold| fold.test.n_samples).collect();
     assert_eq!(sizes, [12, 12, 12, 11]);
     let metrics = outcome.metrics();
@@ -101,7 +101,7 @@ fn what_was_cut_off_goes_on_to_the_same_end() {
     let check = |dir: &str, n_runs, batch, n_done| {
         let contexts = interrupted_in(n_runs, batch);
         let cut = cross_validate(&bench.config, 3, &bench.path(dir), contexts).unwrap();
-        assert!(cut.interrupted && cut.folds.len() == n_done, "{dir}");
+        assert!(cut.is_interrupted && cut.folds.len() == n_done, "{dir}");
         assert!(!bench.path(dir).join("report.md").exists());
         let first = bench.path(dir).join("fold-1/run.log");
         let log = std::fs::read_to_string(&first).unwrap();
@@ -110,7 +110,7 @@ fn what_was_cut_off_goes_on_to_the_same_end() {
             0 => resume_cross_validation(&bench.path(dir), contexts).unwrap(),
             _ => run(&bench, dir, 3),
         };
-        assert!(!outcome.interrupted);
+        assert!(!outcome.is_interrupted);
         assert_eq!(bench.read(&format!("{dir}/cv.json")), whole, "{dir}");
         let repeated = std::fs::read_to_string(&first).unwrap() != log;
         assert_eq!(repeated, n_done == 0, "{dir}: a fold that is done is left alone");

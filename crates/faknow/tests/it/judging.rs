@@ -129,7 +129,7 @@ fn an_explanation_adds_up_and_finds_the_word_that_tells() {
     let said = detector.explain(&texts).unwrap();
     let names = |at: usize| said[at].parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>();
     assert_eq!(names(0), ["rain", "shocking", "mayor", "unheardof"]);
-    assert_eq!(said[0].parts.iter().map(|part| part.known).collect::<Vec<_>>(), [true, true, true, false]);
+    assert_eq!(said[0].parts.iter().map(|part| part.is_known).collect::<Vec<_>>(), [true, true, true, false]);
     assert!(said[2].parts.is_empty());
     for (explanation, prediction) in said.iter().zip(detector.predict(&texts).unwrap()) {
         assert_eq!(explanation.prediction.label, prediction.label);

@@ -101,7 +101,7 @@ impl ModelSpec for BagSpec {
     const PAPER: &'static str = "none";
     type Config = BagConfig;
 
-    fn reads(_: &BagConfig) -> Fields {
+    fn fields(_: &BagConfig) -> Fields {
         Fields::words()
     }
 
@@ -192,7 +192,7 @@ macro_rules! renamed {
             const PAPER: &'static str = "";
             type Config = $config;
 
-            fn reads(_: &$config) -> Fields {
+            fn fields(_: &$config) -> Fields {
                 Fields::words()
             }
 

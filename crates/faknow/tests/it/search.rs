@@ -153,9 +153,9 @@ fn a_search_that_was_cut_off_goes_on_to_the_same_end() {
     for (n_runs, batch) in [(0, 1), (3, 7), (6, 2), (8, 5), (9, 11)] {
         let dir = format!("cut-{n_runs}");
         let cut = halving(&bench, &dir, interrupted_in(n_runs, batch));
-        assert!(cut.interrupted && cut.best.is_none(), "{dir}");
+        assert!(cut.is_interrupted && cut.best.is_none(), "{dir}");
         let outcome = resume_search(&bench.path(&dir), ContextFactory::default()).unwrap();
-        assert!(!outcome.interrupted);
+        assert!(!outcome.is_interrupted);
         assert_eq!(bench.read(&format!("{dir}/search.json")), whole, "{dir}");
     }
     // The process was killed after a rung (the first, the last), but before it was recorded.

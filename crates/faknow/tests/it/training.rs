@@ -252,7 +252,7 @@ fn callbacks_of_ones_own_see_the_run_with_all_its_settings() {
 fn every_model_trains_with_its_defaults() {
     let bench = Bench::new(&posts(20));
     // Those of trees are trained in `trees.rs`.
-    for model in Registry::builtin().models().into_iter().filter(|model| model.reads.words.is_some()) {
+    for model in Registry::builtin().models().into_iter().filter(|model| model.fields.words.is_some()) {
         let mut config = bench.config.clone();
         config.model.name = model.name.to_owned();
         config.model.hyperparameters = model.hyperparameters;

@@ -74,7 +74,7 @@ fn error(bench: &Bench) -> String {
 
 #[test]
 fn every_model_of_trees_is_trained_tested_and_used() {
-    for info in Registry::builtin().models().into_iter().filter(|info| info.reads.trees.is_some()) {
+    for info in Registry::builtin().models().into_iter().filter(|info| info.fields.trees.is_some()) {
         let bench = Bench::new(info.name);
         let outcome = bench.train("run").unwrap();
         let (evaluation, _) = outcome.test.unwrap();
@@ -83,7 +83,7 @@ fn every_model_of_trees_is_trained_tested_and_used() {
         // Wherever the directory lies, the detector answers the same.
         fs::rename(bench.path("run"), bench.path("moved")).unwrap();
         let detector = Detector::load(&bench.path("moved"), Device::Cpu).unwrap();
-        assert!(detector.reads_trees());
+        assert!(detector.has_tree_input());
         let test = DataConfig { train_ids: None, ..bench.config.data.clone() };
         let again = detector.test_trees(detector.read_trees(&test).unwrap()).unwrap().0;
         assert_eq!(again.scores.value("loss"), evaluation.scores.value("loss"), "{}", info.name);
