@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use faknow::callbacks::{BatchEnd, Best, BestTracker, RunOwner};
 use faknow::data::synth::{SynthOptions, records};
 use faknow::metrics::History;
-use faknow::model::layers::with_row_gradients;
+use faknow::model::layers::with_sparse_gradients;
 use faknow::model::weights;
 use faknow::prelude::*;
 use faknow::trainer::{GradNorms, LossSums, evaluate, seed_step};
@@ -89,7 +89,7 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
             seed_step(SEED, run.step()); // the dropout of this step is a function of seed and step
             // Words that do not occur are left out of the gradient, as the stock step does it.
-            let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
+            let output = with_sparse_gradients(|| model.forward(&batch, Mode::Train))?;
             let loss = output.loss.context("the batch has no labels")?;
             optimizer.backward_step(&loss.total)?; // clips too
             losses.add(&loss, n_samples)?;

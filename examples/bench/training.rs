@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use faknow::model::layers::with_row_gradients;
+use faknow::model::layers::with_sparse_gradients;
 use faknow::prelude::*;
 use faknow::tch;
 
@@ -80,7 +80,7 @@ pub(crate) fn bare_epoch(
     let start = Instant::now();
     for batch in loader.batches(0, 0) {
         let batch = batch?;
-        let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
+        let output = with_sparse_gradients(|| model.forward(&batch, Mode::Train))?;
         optimizer.backward_step(&output.loss.context("the batch has no labels")?.total)?;
     }
     Ok(start.elapsed().as_secs_f64())

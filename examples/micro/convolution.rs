@@ -1,7 +1,7 @@
 //! The forms of TextCNN's convolutions: the same features and gradients, forward and backward.
 
 use divan::Bencher;
-use faknow::model::layers::{Activation, Embedding, TextCnnLayer, with_row_gradients};
+use faknow::model::layers::{Activation, Embedding, TextCnnLayer, with_sparse_gradients};
 use faknow::tch::nn::VarStore;
 use faknow::tch::{Device, Kind, Tensor};
 
@@ -75,7 +75,7 @@ impl Network {
     }
 
     fn rows(&self) -> Tensor {
-        with_row_gradients(|| self.words())
+        with_sparse_gradients(|| self.words())
     }
 }
 

@@ -55,7 +55,7 @@ impl BestTracker {
     /// Returns whether `score` (`None` if it is undefined) is better than the best so far.
     pub fn is_better(&self, score: Option<f64>) -> bool {
         let Some(score) = score.filter(|score| score.is_finite()) else { return false };
-        self.best.is_none_or(|best| self.direction.better(score, self.bar(best)))
+        self.best.is_none_or(|best| self.direction.is_better(score, self.bar(best)))
     }
 
     /// Takes the next score (`None` if it is undefined) and returns whether it is the new best.

@@ -164,9 +164,9 @@ impl Run {
     /// Returns the newest record: of the epoch that just ended or, while an epoch is running, of the last validation
     /// inside it.
     pub fn record(&self) -> Option<&EpochRecord> {
-        let History { epochs, inside } = &self.progress.history;
+        let History { epochs, mid_epoch } = &self.progress.history;
         let of_epoch = epochs.last().filter(|record| record.epoch == self.progress.epoch);
-        let of_validation = inside.last().filter(|record| record.epoch == self.progress.epoch);
+        let of_validation = mid_epoch.last().filter(|record| record.epoch == self.progress.epoch);
         of_epoch.or(of_validation).or(epochs.last())
     }
 
@@ -210,9 +210,9 @@ impl Run {
     /// The record that values of a validation belong to.
     pub(crate) fn record_mut(&mut self) -> Option<&mut EpochRecord> {
         let epoch = self.progress.epoch;
-        let History { epochs, inside } = &mut self.progress.history;
+        let History { epochs, mid_epoch } = &mut self.progress.history;
         let of_epoch = epochs.last_mut().filter(|record| record.epoch == epoch);
-        of_epoch.or(inside.last_mut().filter(|record| record.epoch == epoch))
+        of_epoch.or(mid_epoch.last_mut().filter(|record| record.epoch == epoch))
     }
 
     pub(crate) fn setup(&self) -> &RunSetup {

@@ -71,7 +71,7 @@ impl CvArgs {
 fn summary(outcome: &CrossValidation) -> Value {
     let metrics = outcome.metrics().into_iter().map(|metric| {
         let mean = metric.summary.map(|summary| summary.mean);
-        let deviation = metric.summary.and_then(|summary| summary.deviation);
+        let deviation = metric.summary.and_then(|summary| summary.std);
         (metric.name, json!({ "mean": mean, "deviation": deviation, "values": metric.values }))
     });
     let folds = outcome.folds.iter().map(|fold| {

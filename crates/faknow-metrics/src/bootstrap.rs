@@ -39,7 +39,7 @@ pub fn bootstrap(
         .map_init(
             || make().ok(),
             |metrics, number| {
-                let sample = predictions.resampled(&draw(predictions.n_samples(), seed, number))?;
+                let sample = predictions.select(&draw(predictions.n_samples(), seed, number))?;
                 match metrics {
                     Some(metrics) => metrics.compute(&sample),
                     None => make()?.compute(&sample),

@@ -30,7 +30,8 @@ pub struct Thresholds {
     /// The one with the highest F1.
     pub f1: OperatingPoint,
     /// The requested precision.
-    pub wanted_precision: f64,
+    #[serde(rename = "wanted_precision")]
+    pub target_precision: f64,
     /// The one with the highest recall among those of at least that precision; `None` if there is none.
     pub precision: Option<OperatingPoint>,
 }
@@ -50,19 +51,19 @@ pub struct OperatingPoint {
 
 impl Calibration {
     /// Chooses the temperature that makes the labels most likely (Guo et al., *On Calibration of Modern Neural Networks*, ICML
-    /// 2017, section 4.2), then thresholds for scores at that temperature; `wanted_precision` is from 0 to 1.
+    /// 2017, section 4.2), then thresholds for scores at that temperature; `target_precision` is from 0 to 1.
     ///
     /// Without a single mistake among the predictions no temperature is the best, and it stays 1; so it does if the scores are no
     /// probabilities.
     ///
     /// # Errors
     /// None, unless the predictions have no samples.
-    pub fn of(predictions: &Predictions, wanted_precision: f64, with_temperature: bool) -> Result<Self> {
+    pub fn fit(predictions: &Predictions, target_precision: f64, with_temperature: bool) -> Result<Self> {
         let temperature = if with_temperature { best_temperature(predictions) } else { 1.0 };
         let scaled = Decision { temperature, threshold: None }.apply(predictions)?;
         let thresholds = match scaled.n_classes() {
             2 => {
-                PrCurve::of_class(&scaled, 1).ok().and_then(|curve| Thresholds::of(&curve, wanted_precision))
+                PrCurve::for_class(&scaled, 1).ok().and_then(|curve| Thresholds::of(&curve, target_precision))
             }
             _ => None,
         };
@@ -77,16 +78,16 @@ impl Calibration {
 }
 
 impl Thresholds {
-    fn of(curve: &PrCurve, wanted_precision: f64) -> Option<Self> {
+    fn of(curve: &PrCurve, target_precision: f64) -> Option<Self> {
         let points = operating_points(curve);
         // Of equal ones the first, which has the highest threshold.
         let best = |points: &mut dyn Iterator<Item = OperatingPoint>, value: fn(&OperatingPoint) -> f64| {
             points.reduce(|best, point| if value(&point) > value(&best) { point } else { best })
         };
         let f1 = best(&mut points.iter().copied(), |point| point.f1)?;
-        let mut precise = points.iter().copied().filter(|point| point.precision >= wanted_precision);
+        let mut precise = points.iter().copied().filter(|point| point.precision >= target_precision);
         let precision = best(&mut precise, |point| point.recall);
-        Some(Self { f1, wanted_precision, precision })
+        Some(Self { f1, target_precision, precision })
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn the_temperature_undoes_what_made_scores_too_sure() {
         for temperature in [0.25, 1.0, 3.0] {
-            let calibration = Calibration::of(&predictions(temperature), 0.9, true).unwrap();
+            let calibration = Calibration::fit(&predictions(temperature), 0.9, true).unwrap();
             let found = calibration.temperature * temperature;
             assert!((found - 1.0).abs() < 1e-4, "{temperature}: {found}");
             let [before, after] = calibration.ece.map(|score| score.value().unwrap());
@@ -160,12 +161,12 @@ mod tests {
             let [before, after] = calibration.log_loss.map(|score| score.value().unwrap());
             assert!(before >= after - 1e-12, "{before} {after}");
         }
-        assert_eq!(Calibration::of(&predictions(0.25), 0.9, false).unwrap().temperature, 1.0);
+        assert_eq!(Calibration::fit(&predictions(0.25), 0.9, false).unwrap().temperature, 1.0);
     }
 
     #[test]
     fn thresholds_are_those_of_the_curve() {
-        let thresholds = Calibration::of(&predictions(1.0), 0.9, false).unwrap().thresholds.unwrap();
+        let thresholds = Calibration::fit(&predictions(1.0), 0.9, false).unwrap().thresholds.unwrap();
         // At 0.95: 95 of 100; at 0.8: 175 of 200; at 0.6: 235 of 300; of 275 in all.
         let point = thresholds.precision.unwrap();
         assert_eq!((point.threshold, point.precision), (0.95, 0.95));
@@ -173,14 +174,14 @@ mod tests {
         let f1 = |right: f64, judged: f64| 2.0 * right / (judged + 275.0);
         assert!((thresholds.f1.f1 - f1(235.0, 300.0)).abs() < 1e-12);
         assert_eq!(thresholds.f1.threshold, 0.6);
-        let none = Calibration::of(&predictions(1.0), 0.99, false).unwrap().thresholds.unwrap();
+        let none = Calibration::fit(&predictions(1.0), 0.99, false).unwrap().thresholds.unwrap();
         assert_eq!(none.precision, None);
     }
 
     #[test]
     fn what_cannot_be_chosen_stays_as_it_is() {
         let calibration = |n_classes, labels: &[usize], scores: &[f64]| {
-            Calibration::of(
+            Calibration::fit(
                 &Predictions::new(n_classes, labels.to_vec(), scores.to_vec()).unwrap(),
                 0.9,
                 true,

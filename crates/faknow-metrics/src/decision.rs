@@ -13,8 +13,8 @@ use crate::{Predictions, Result};
 /// let decision = Decision { temperature: 2.0, threshold: Some(0.2) };
 /// let scores = decision.scale(&[0.9, 0.1]);
 /// assert!((scores[0] - 0.75).abs() < 1e-12 && (scores[1] - 0.25).abs() < 1e-12);
-/// assert_eq!(decision.choose(&scores), 1);
-/// assert_eq!(Decision::default().choose(&[0.9, 0.1]), 0);
+/// assert_eq!(decision.classify(&scores), 1);
+/// assert_eq!(Decision::default().classify(&[0.9, 0.1]), 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -46,7 +46,7 @@ impl Decision {
     }
 
     /// The class that is chosen by scaled scores; the lowest of equal ones.
-    pub fn choose(&self, scores: &[f64]) -> usize {
+    pub fn classify(&self, scores: &[f64]) -> usize {
         match (self.threshold, scores) {
             (Some(threshold), [_, second]) => usize::from(*second >= threshold),
             _ => argmax(scores),
@@ -64,7 +64,7 @@ impl Decision {
         let n_classes = predictions.n_classes();
         let rows = (0..predictions.n_samples()).map(|row| self.scale(predictions.row(row)));
         let scores: Vec<f64> = rows.flatten().collect();
-        let predicted = scores.chunks_exact(n_classes).map(|row| self.choose(row)).collect();
+        let predicted = scores.chunks_exact(n_classes).map(|row| self.classify(row)).collect();
         Predictions::new(n_classes, predictions.labels().to_vec(), scores)?.with_predicted(predicted)
     }
 }
@@ -97,6 +97,6 @@ mod tests {
         assert_eq!(model.scores(), decided.scores());
         assert_eq!(decided.confusion().rows().map(<[u64]>::to_vec).collect::<Vec<_>>(), [[1, 0], [0, 2]]);
         // Three classes have no one threshold.
-        assert_eq!(Decision { temperature: 1.0, threshold: Some(0.1) }.choose(&[0.5, 0.3, 0.2]), 0);
+        assert_eq!(Decision { temperature: 1.0, threshold: Some(0.1) }.classify(&[0.5, 0.3, 0.2]), 0);
     }
 }

@@ -16,7 +16,7 @@ pub enum Direction {
 
 impl Direction {
     /// Whether `a` is strictly better than `b`; never true if either is NaN.
-    pub fn better(self, a: f64, b: f64) -> bool {
+    pub fn is_better(self, a: f64, b: f64) -> bool {
         match self {
             Self::Maximize => a > b,
             Self::Minimize => a < b,
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn better_is_strict_and_false_for_nan() {
         let check = |direction: Direction, a: f64, b: f64, expected: bool| {
-            assert_eq!(direction.better(a, b), expected, "{direction} {a} {b}");
+            assert_eq!(direction.is_better(a, b), expected, "{direction} {a} {b}");
         };
         check(Maximize, 2.0, 1.0, true);
         check(Maximize, 1.0, 1.0, false);

@@ -12,8 +12,8 @@ use crate::{EpochRecord, History, Score, Scores};
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExactHistory {
     epochs: Vec<ExactRecord>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    inside: Vec<ExactRecord>,
+    #[serde(rename = "inside", default, skip_serializing_if = "Vec::is_empty")]
+    mid_epoch: Vec<ExactRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,14 +46,14 @@ struct Float(f64);
 impl From<&History> for ExactHistory {
     fn from(history: &History) -> Self {
         let exact = |records: &[EpochRecord]| records.iter().map(ExactRecord::from).collect();
-        Self { epochs: exact(&history.epochs), inside: exact(&history.inside) }
+        Self { epochs: exact(&history.epochs), mid_epoch: exact(&history.mid_epoch) }
     }
 }
 
 impl From<ExactHistory> for History {
     fn from(exact: ExactHistory) -> Self {
         let plain = |records: Vec<ExactRecord>| records.into_iter().map(EpochRecord::from).collect();
-        Self { epochs: plain(exact.epochs), inside: plain(exact.inside) }
+        Self { epochs: plain(exact.epochs), mid_epoch: plain(exact.mid_epoch) }
     }
 }
 

@@ -46,8 +46,8 @@ pub struct History {
     /// One record per finished epoch.
     pub epochs: Vec<EpochRecord>,
     /// One record per validation inside an epoch; its training values are those of the epoch so far.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inside: Vec<EpochRecord>,
+    #[serde(rename = "inside", default, skip_serializing_if = "Vec::is_empty")]
+    pub mid_epoch: Vec<EpochRecord>,
 }
 
 impl History {
@@ -93,11 +93,11 @@ impl History {
     }
 
     /// Whether `record`, the newest, is of a validation inside an epoch, and not of an epoch that was finished.
-    pub fn is_inside(&self, record: &EpochRecord) -> bool {
+    pub fn is_mid_epoch(&self, record: &EpochRecord) -> bool {
         let is_newest = |records: &[EpochRecord]| {
             records.last().is_some_and(|last| (last.epoch, last.step) == (record.epoch, record.step))
         };
-        is_newest(&self.inside) && !is_newest(&self.epochs)
+        is_newest(&self.mid_epoch) && !is_newest(&self.epochs)
     }
 
     /// The history as JSON from which [`from_state`](Self::from_state) makes the very same, for checkpoints.
@@ -148,7 +148,7 @@ mod tests {
             [("loss", Score::from(0.4)), ("roc_auc", Score::undefined("recorded as undefined"))]
                 .into_iter()
                 .collect();
-        History { epochs: vec![record(1, None), record(2, Some(valid))], inside: Vec::new() }
+        History { epochs: vec![record(1, None), record(2, Some(valid))], mid_epoch: Vec::new() }
     }
 
     #[test]
@@ -177,14 +177,14 @@ mod tests {
     fn tells_validations_inside_epochs_from_epochs() {
         let mut history = history();
         let mut record = history.epochs[1].clone();
-        assert!(!history.is_inside(&record));
+        assert!(!history.is_mid_epoch(&record));
         record.step += 5;
         record.train.insert("loss", Score::Defined(f64::NAN)); // which equals nothing
-        history.inside.push(record.clone());
-        assert!(history.is_inside(&record));
+        history.mid_epoch.push(record.clone());
+        assert!(history.is_mid_epoch(&record));
         // Validated once more at the end of the epoch, which is at the same step.
         history.epochs.push(record.clone());
-        assert!(!history.is_inside(&record));
+        assert!(!history.is_mid_epoch(&record));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Decision {
             return Err(Error::Length { what: "class scores", expected: classes.len(), got: scores.len() });
         }
         let scores = self.scale(scores);
-        let chosen = self.choose(&scores);
+        let chosen = self.classify(&scores);
         let names = classes.iter().map(|name| name.as_ref().to_owned());
         Ok(Prediction {
             label: classes[chosen].as_ref().to_owned(),

@@ -87,7 +87,7 @@ impl Predictions {
     ///
     /// # Errors
     /// A position is not below the number of samples.
-    pub fn resampled(&self, positions: &[usize]) -> Result<Self> {
+    pub fn select(&self, positions: &[usize]) -> Result<Self> {
         let n_samples = self.n_samples();
         if let Some((index, position)) = positions.iter().enumerate().find(|(_, at)| **at >= n_samples) {
             return Err(Error::Value {
@@ -152,7 +152,7 @@ impl Predictions {
 
     /// How well the scores of `class` rank its samples before all others; computed once.
     pub(crate) fn ranking(&self, class: usize) -> &Ranking {
-        self.inner.rankings[class].get_or_init(|| Ranking::of_class(self, class))
+        self.inner.rankings[class].get_or_init(|| Ranking::for_class(self, class))
     }
 
     /// Why the scores are no probabilities: names the first row at fault. `None` if they are.
@@ -357,11 +357,11 @@ mod tests {
         let whole = Predictions::new(2, vec![0, 1], vec![0.9, 0.1, 0.4, 0.6]).unwrap();
         let other = whole.with_predicted(vec![1, 0]).unwrap();
         assert_ne!(whole, other);
-        let drawn = other.resampled(&[1, 1, 0]).unwrap();
+        let drawn = other.select(&[1, 1, 0]).unwrap();
         assert_eq!((drawn.labels(), drawn.predicted()), (&[1, 1, 0][..], &[0, 0, 1][..]));
         assert_eq!(drawn.scores(), [0.4, 0.6, 0.4, 0.6, 0.9, 0.1]);
         assert!(whole.with_predicted(vec![0]).is_err() && whole.with_predicted(vec![0, 2]).is_err());
-        let error = whole.resampled(&[2]).unwrap_err().to_string();
+        let error = whole.select(&[2]).unwrap_err().to_string();
         assert_eq!(error, "positions: value 0 is 2, expected one below the number of samples");
     }
 

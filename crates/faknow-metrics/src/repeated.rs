@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{MeanDeviation, Score, Scores};
+use crate::{MeanStd, Score, Scores};
 
 /// A metric that was measured several times.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -13,7 +13,7 @@ pub struct RepeatedScore {
     pub name: String,
     /// Mean and sample standard deviation over the times that it is defined; `None` if it never is.
     #[serde(flatten)]
-    pub summary: Option<MeanDeviation>,
+    pub summary: Option<MeanStd>,
     /// Its value each time; `None` where it is undefined.
     pub values: Vec<Option<f64>>,
 }
@@ -25,10 +25,10 @@ impl RepeatedScore {
     /// use faknow_metrics::{RepeatedScore, Scores};
     ///
     /// let fold = |accuracy: f64| Scores::from_iter([("accuracy", accuracy)]);
-    /// let metrics = RepeatedScore::all(&[fold(0.8), fold(0.9), fold(1.0)]);
+    /// let metrics = RepeatedScore::per_metric(&[fold(0.8), fold(0.9), fold(1.0)]);
     /// assert_eq!(metrics[0].to_string(), "accuracy 0.9000 ± 0.1000");
     /// ```
-    pub fn all<'a, I>(scores: I) -> Vec<Self>
+    pub fn per_metric<'a, I>(scores: I) -> Vec<Self>
     where
         I: IntoIterator<Item = &'a Scores>,
         I::IntoIter: Clone,
@@ -43,7 +43,7 @@ impl RepeatedScore {
         let values: Vec<Option<f64>> = scores
             .map(|scores| scores.get(name).filter(|score| score.is_defined()).and_then(Score::value))
             .collect();
-        let summary = MeanDeviation::of(values.iter().copied().flatten());
+        let summary = MeanStd::of(values.iter().copied().flatten());
         Self { name: name.to_owned(), summary, values }
     }
 }
@@ -66,13 +66,13 @@ mod tests {
     fn undefined_values_do_not_count() {
         let scores = |f1: Score| Scores::from_iter([("loss", Score::from(0.5)), ("f1", f1)]);
         let all = [scores(0.25.into()), scores(Score::undefined("one class")), scores(0.75.into())];
-        let metrics = RepeatedScore::all(&all);
+        let metrics = RepeatedScore::per_metric(&all);
         assert_eq!(metrics.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(), ["loss", "f1"]);
         assert_eq!(metrics[1].values, [Some(0.25), None, Some(0.75)]);
         assert_eq!(metrics[1].summary.unwrap().n, 2);
         assert_eq!(metrics[1].to_string(), "f1 0.5000 ± 0.3536");
-        let undefined = RepeatedScore::all([&all[1]]);
+        let undefined = RepeatedScore::per_metric([&all[1]]);
         assert_eq!(undefined[1].to_string(), "f1 undefined");
-        assert!(RepeatedScore::all([]).is_empty());
+        assert!(RepeatedScore::per_metric([]).is_empty());
     }
 }

@@ -78,21 +78,21 @@ impl ClassificationReport {
     }
 
     /// The ROC curve of one class against the rest; has a point per distinct score, see
-    /// [`RocCurve::thinned`].
+    /// [`RocCurve::downsample`].
     ///
     /// # Errors
     /// There is no such class, or the samples are not partly of it and partly of others.
     pub fn roc_curve(&self, class: usize) -> Result<RocCurve> {
-        RocCurve::of_class(&self.predictions, class)
+        RocCurve::for_class(&self.predictions, class)
     }
 
     /// The precision-recall curve of one class against the rest; has a point per distinct score, see
-    /// [`PrCurve::thinned`].
+    /// [`PrCurve::downsample`].
     ///
     /// # Errors
     /// There is no such class, or no sample is of it.
     pub fn pr_curve(&self, class: usize) -> Result<PrCurve> {
-        PrCurve::of_class(&self.predictions, class)
+        PrCurve::for_class(&self.predictions, class)
     }
 
     /// Accuracy by confidence, in `n_bins` intervals of equal width.

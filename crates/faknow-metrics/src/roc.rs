@@ -25,7 +25,7 @@ impl RocCurve {
     ///
     /// # Errors
     /// There is no such class, or the samples are not partly of it and partly of others.
-    pub fn of_class(predictions: &Predictions, class: usize) -> Result<Self> {
+    pub fn for_class(predictions: &Predictions, class: usize) -> Result<Self> {
         Self::from_sorted(&sorted_of_class(predictions, checked(predictions, class)?))
     }
 
@@ -38,7 +38,7 @@ impl RocCurve {
     }
 
     /// At most `n_points` points (at least both ends), evenly spread over the curve, for drawing.
-    pub fn thinned(&self, n_points: usize) -> Self {
+    pub fn downsample(&self, n_points: usize) -> Self {
         let keep = spread(self.thresholds.len(), n_points);
         Self {
             false_positive_rate: pick(&self.false_positive_rate, &keep),
@@ -86,12 +86,12 @@ impl PrCurve {
     ///
     /// # Errors
     /// There is no such class, or no sample is of it.
-    pub fn of_class(predictions: &Predictions, class: usize) -> Result<Self> {
+    pub fn for_class(predictions: &Predictions, class: usize) -> Result<Self> {
         Self::from_sorted(&sorted_of_class(predictions, checked(predictions, class)?))
     }
 
     /// At most `n_points` points (at least both ends), evenly spread over the curve, for drawing.
-    pub fn thinned(&self, n_points: usize) -> Self {
+    pub fn downsample(&self, n_points: usize) -> Self {
         let keep = spread(self.thresholds.len(), n_points);
         Self {
             precision: pick(&self.precision, &keep),
@@ -201,7 +201,7 @@ pub(crate) struct Ranking {
 }
 
 impl Ranking {
-    pub(crate) fn of_class(predictions: &Predictions, class: usize) -> Self {
+    pub(crate) fn for_class(predictions: &Predictions, class: usize) -> Self {
         let sorted = sorted_of_class(predictions, class);
         let (positives, negatives) = totals(&sorted);
         // Counted in halves of a pair and in integers, so that the result does not depend on the order of
@@ -335,12 +335,12 @@ mod tests {
         let predictions = Predictions::new(3, labels, scores).unwrap();
         let mut areas = 0.0;
         for class in 0..3 {
-            let area = RocCurve::of_class(&predictions, class).unwrap().area().unwrap();
+            let area = RocCurve::for_class(&predictions, class).unwrap().area().unwrap();
             let ranked = predictions.ranking(class).roc_auc.value().unwrap();
             assert!((area - ranked).abs() < 1e-12, "class {class}: {area} {ranked}");
             areas += area / 3.0;
 
-            let pr = PrCurve::of_class(&predictions, class).unwrap();
+            let pr = PrCurve::for_class(&predictions, class).unwrap();
             let steps = (1..pr.recall.len()).map(|i| (pr.recall[i] - pr.recall[i - 1]) * pr.precision[i]);
             let ranked = predictions.ranking(class).average_precision.value().unwrap();
             assert!((steps.sum::<f64>() - ranked).abs() < 1e-12, "class {class}");
@@ -390,7 +390,7 @@ mod tests {
         );
         let predictions = Predictions::new(2, vec![0], vec![0.5, 0.5]).unwrap();
         assert_eq!(
-            message(RocCurve::of_class(&predictions, 2)),
+            message(RocCurve::for_class(&predictions, 2)),
             "there is no class 2: the classes are 0..=1"
         );
         let area = |x: &[f64], y: &[f64]| auc(x, y).unwrap_err().to_string();
@@ -415,9 +415,9 @@ mod tests {
         check(1, 1, &[0]);
         let labels: Vec<bool> = (0..100).map(|i| i % 2 == 0).collect();
         let scores: Vec<f64> = (0..100).map(f64::from).collect();
-        let thin = roc_curve(&labels, &scores).unwrap().thinned(10);
+        let thin = roc_curve(&labels, &scores).unwrap().downsample(10);
         assert_eq!(thin.thresholds.len(), 10);
         assert_eq!((thin.true_positive_rate[0], thin.true_positive_rate[9]), (0.0, 1.0));
-        assert_eq!(pr_curve(&labels, &scores).unwrap().thinned(2).recall, [0.0, 1.0]);
+        assert_eq!(pr_curve(&labels, &scores).unwrap().downsample(2).recall, [0.0, 1.0]);
     }
 }

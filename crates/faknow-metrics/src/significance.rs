@@ -82,7 +82,7 @@ pub fn paired_bootstrap(
         .into_par_iter()
         .map(|number| {
             let sample = draw(first.n_samples(), seed, number);
-            difference(&first.resampled(&sample)?, &second.resampled(&sample)?)
+            difference(&first.select(&sample)?, &second.select(&sample)?)
         })
         .collect::<Result<_>>()?;
     let mut values: Vec<f64> = values.into_iter().flatten().collect();

@@ -70,7 +70,7 @@ pub enum Error {
     },
     /// A tensor that cannot be saved.
     #[error("tensor `{tensor}` {reason}")]
-    Unsavable {
+    UnsupportedTensor {
         /// Its name.
         tensor: String,
         /// What is wrong with it and what would be right.

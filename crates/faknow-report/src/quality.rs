@@ -112,9 +112,9 @@ fn drawn(classes: &[String]) -> impl Iterator<Item = (usize, &String)> {
 
 fn roc(predictions: &Predictions, classes: &[String]) -> Chart {
     let line = |(class, name): (usize, &String)| {
-        let curve = RocCurve::of_class(predictions, class).ok()?;
+        let curve = RocCurve::for_class(predictions, class).ok()?;
         let area = curve.area().ok()?;
-        let curve = curve.thinned(N_POINTS);
+        let curve = curve.downsample(N_POINTS);
         let points = curve.false_positive_rate.into_iter().zip(curve.true_positive_rate);
         Some(Line::new(format!("{name}, area {area:.4}"), class, points))
     };
@@ -133,7 +133,7 @@ fn roc(predictions: &Predictions, classes: &[String]) -> Chart {
 
 fn precision_recall(predictions: &Predictions, classes: &[String]) -> Chart {
     let line = |(class, name): (usize, &String)| {
-        let curve = PrCurve::of_class(predictions, class).ok()?.thinned(N_POINTS);
+        let curve = PrCurve::for_class(predictions, class).ok()?.downsample(N_POINTS);
         Some(Line::new(name.clone(), class, curve.recall.into_iter().zip(curve.precision)))
     };
     let lines = drawn(classes).filter_map(line).collect();

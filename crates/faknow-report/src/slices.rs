@@ -89,7 +89,7 @@ fn table(
             } }
             tbody {
                 @for (name, rows) in parts {
-                    @if let Ok(part) = predictions.resampled(rows) {
+                    @if let Ok(part) = predictions.select(rows) {
                         @let confusion = part.confusion();
                         @let accuracy = confusion.n_correct() as f64 / part.n_samples().max(1) as f64;
                         @let (low, high) = wilson(confusion.n_correct(), part.n_samples() as u64);

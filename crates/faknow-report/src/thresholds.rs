@@ -19,8 +19,8 @@ struct Row {
 /// For two classes: precision, recall and F1 of the second at thresholds; nothing for more.
 pub(crate) fn render(run: &Run, judged: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
     let [_, class] = &judged.classes[..] else { return Ok(html! {}) };
-    let Ok(curve) = PrCurve::of_class(predictions, 1) else { return Ok(html! {}) };
-    let points = operating_points(&curve.thinned(N_POINTS));
+    let Ok(curve) = PrCurve::for_class(predictions, 1) else { return Ok(html! {}) };
+    let points = operating_points(&curve.downsample(N_POINTS));
     let line = |label: &str, color, value: fn(&OperatingPoint) -> f64| {
         Line::new(label, color, points.iter().map(|point| (point.threshold, value(point))))
     };
@@ -86,7 +86,7 @@ fn rows(run: &Run) -> Vec<Row> {
     {
         rows.push(Row { name: "highest F1".into(), threshold: thresholds.f1.threshold });
         rows.extend(thresholds.precision.map(|point| Row {
-            name: format!("precision {}", short(thresholds.wanted_precision)),
+            name: format!("precision {}", short(thresholds.target_precision)),
             threshold: point.threshold,
         }));
     }

@@ -144,7 +144,7 @@ impl Callback for JsonlLog {
                     &Line::Test { epoch: run.epoch(), step: run.step(), scores, seconds: *seconds },
                 )?;
             }
-            (_, Some(record)) if run.history().is_inside(record) => {
+            (_, Some(record)) if run.history().is_mid_epoch(record) => {
                 self.write(run, &Line::Validation(record))?
             }
             _ => {}

@@ -122,7 +122,7 @@ impl EarlyStopping {
             }
         }
         match (self.stopping_threshold, self.divergence_threshold) {
-            (Some(good), Some(bad)) if !monitor.direction.better(good, bad) => refuse(
+            (Some(good), Some(bad)) if !monitor.direction.is_better(good, bad) => refuse(
                 "early_stopping.divergence_threshold",
                 &format!("a value of {} that is worse than the stopping threshold, {good}", monitor.name),
                 bad.to_string(),
@@ -135,10 +135,10 @@ impl EarlyStopping {
     fn beyond(&self, monitor: &Monitor, value: f64) -> Option<StopReason> {
         let name = monitor.name.clone();
         match (self.stopping_threshold, self.divergence_threshold) {
-            (Some(threshold), _) if !monitor.direction.better(threshold, value) => {
+            (Some(threshold), _) if !monitor.direction.is_better(threshold, value) => {
                 Some(StopReason::Reached { monitor: name, value, threshold })
             }
-            (_, Some(threshold)) if monitor.direction.better(threshold, value) => {
+            (_, Some(threshold)) if monitor.direction.is_better(threshold, value) => {
                 Some(StopReason::Diverged { monitor: name, value, threshold })
             }
             _ => None,
@@ -157,7 +157,7 @@ impl EarlyStopping {
 
     /// Counts the validations of a run so far.
     fn replay(&self, monitor: &Monitor, counter: &mut Patience, history: &History) {
-        let mut records: Vec<&EpochRecord> = history.inside.iter().chain(&history.epochs).collect();
+        let mut records: Vec<&EpochRecord> = history.mid_epoch.iter().chain(&history.epochs).collect();
         records.sort_by_key(|record| record.step);
         for record in records {
             if record.epoch >= self.start_from_epoch && monitor.is_due(record) {

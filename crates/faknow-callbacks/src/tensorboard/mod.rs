@@ -190,7 +190,7 @@ impl Callback for TensorBoard {
             return Ok(Flow::Continue);
         }
         self.validated = Some(evaluation.predictions.clone());
-        if let Some(record) = run.record().filter(|record| run.history().is_inside(record))
+        if let Some(record) = run.record().filter(|record| run.history().is_mid_epoch(record))
             && let Some(valid) = &record.valid
         {
             self.write(run, record.step, &tagged("Step/Validation", valid))?;

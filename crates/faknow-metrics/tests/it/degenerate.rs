@@ -133,7 +133,7 @@ fn a_million_rows_in_seconds() {
     let scores = Metrics::all().compute(&predictions).unwrap();
     assert_eq!(scores.get("roc_auc").map(Score::is_defined), Some(true));
     // Four throws over three classes: few distinct scores, so the curves stay short.
-    assert!(RocCurve::of_class(&predictions, 0).unwrap().thresholds.len() <= 6);
-    assert!(PrCurve::of_class(&predictions, 0).unwrap().thresholds.len() <= 6);
+    assert!(RocCurve::for_class(&predictions, 0).unwrap().thresholds.len() <= 6);
+    assert!(PrCurve::for_class(&predictions, 0).unwrap().thresholds.len() <= 6);
     assert!((scores.value("roc_auc").unwrap() - 0.5).abs() < 0.01);
 }

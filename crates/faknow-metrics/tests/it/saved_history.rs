@@ -58,7 +58,7 @@ impl Bits {
         let (n_epochs, n_inside) = (self.below(4), self.below(3));
         History {
             epochs: (0..n_epochs).map(|_| self.record()).collect(),
-            inside: (0..n_inside).map(|_| self.record()).collect(),
+            mid_epoch: (0..n_inside).map(|_| self.record()).collect(),
         }
     }
 }
@@ -80,7 +80,7 @@ fn bits_of(history: &History) -> String {
         format!("{:?}", (r.epoch, r.step, r.samples, scores(&r.train), valid, rates, norm, seconds))
     };
     let records = |all: &[EpochRecord]| all.iter().map(record).collect::<Vec<_>>();
-    format!("{:#?}", (records(&history.epochs), records(&history.inside)))
+    format!("{:#?}", (records(&history.epochs), records(&history.mid_epoch)))
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn finite_numbers_are_plain_numbers() {
         train_seconds: 1.5,
         valid_seconds: 0.0,
     }];
-    history.inside.clear();
+    history.mid_epoch.clear();
     let expected = r#"{"epochs":[{"epoch":1,"step":2,"samples":3,"train":[["loss",-0.0],["f1",{"undefined":"never predicted","convention":0.0}]],"valid":null,"learning_rates":[0.1],"grad_norm":"0x7ff0000000000000","train_seconds":1.5,"valid_seconds":0.0}]}"#;
     assert_eq!(history.to_state().to_string(), expected);
 }

@@ -84,7 +84,7 @@ impl TextCnn {
         n_classes: usize,
     ) -> Result<Self> {
         check(config, n_classes)?;
-        let embedding = Embedding::pretrained(&(path / "word_embedding"), vectors)?;
+        let embedding = Embedding::from_pretrained(&(path / "word_embedding"), vectors)?;
         Self::build(path, config, embedding, vectors.size()[1], n_classes)
     }
 
@@ -95,7 +95,7 @@ impl TextCnn {
         embedding_size: i64,
         n_classes: usize,
     ) -> Result<Self> {
-        let embedding = if config.freeze_embedding { embedding.frozen() } else { embedding };
+        let embedding = if config.freeze_embedding { embedding.freeze() } else { embedding };
         let convolutions = TextCnnLayer::new(
             &(path / "text_ccn_layer"),
             embedding_size,

@@ -40,7 +40,7 @@ pub(crate) struct Shift {
 
 /// A layer as it was drawn.
 #[derive(Debug)]
-pub struct Drawn {
+pub struct SampledLinear {
     /// `[n_out, n_in]`.
     pub weight: Tensor,
     /// `[n_out]`.
@@ -71,7 +71,7 @@ impl BayesianLinear {
     ///
     /// # Errors
     /// libtorch refuses an operation.
-    pub fn draw(&self, mode: Mode) -> Result<Drawn> {
+    pub fn sample(&self, mode: Mode) -> Result<SampledLinear> {
         let noise = if mode.is_train() { Some(self.noise()?) } else { None };
         self.drawn(noise.as_ref(), None)
     }
@@ -95,7 +95,7 @@ impl BayesianLinear {
     }
 
     /// The layer that noise draws, with its means if there is none, of parameters that are moved first.
-    pub(crate) fn drawn(&self, noise: Option<&Noise>, shift: Option<&Shift>) -> Result<Drawn> {
+    pub(crate) fn drawn(&self, noise: Option<&Noise>, shift: Option<&Shift>) -> Result<SampledLinear> {
         let draw = |normal: &Normal, of: fn(&Noise) -> &Tensor| -> Result<Tensor> {
             let moved = |parameter: &Tensor, by: Option<&Noise>| match by {
                 Some(by) => parameter.f_add(of(by)),
@@ -107,11 +107,11 @@ impl BayesianLinear {
             let deviation = log_variance.f_mul_scalar(0.5)?.f_exp()?;
             Ok(mean.f_add(&deviation.f_mul(of(noise))?)?)
         };
-        Ok(Drawn { weight: draw(&self.weight, |n| &n.weight)?, bias: draw(&self.bias, |n| &n.bias)? })
+        Ok(SampledLinear { weight: draw(&self.weight, |n| &n.weight)?, bias: draw(&self.bias, |n| &n.bias)? })
     }
 }
 
-impl Drawn {
+impl SampledLinear {
     /// Maps `[.., n_in]` to `[.., n_out]`.
     ///
     /// # Errors

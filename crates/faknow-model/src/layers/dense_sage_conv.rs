@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::{NodeLinear, Start, node_linear, node_weight};
+use super::{NodeLinear, WeightInit, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `DenseSAGEConv`: `lin_rel.weight` for the mean of the neighbors, `lin_root` (`weight`, `bias`) for
@@ -24,7 +24,7 @@ impl DenseSageConv {
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         Ok(Self {
-            neighbors: node_weight(&(path / "lin_rel"), "weight", [n_out, n_in], Start::Kaiming)?,
+            neighbors: node_weight(&(path / "lin_rel"), "weight", [n_out, n_in], WeightInit::Kaiming)?,
             own: NodeLinear::new(&(path / "lin_root"), n_in, n_out)?,
         })
     }

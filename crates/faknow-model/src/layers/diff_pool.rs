@@ -8,7 +8,7 @@ use crate::Result;
 
 /// Graphs of fewer nodes, and how well the old nodes were told apart.
 #[derive(Debug)]
-pub struct Pooled {
+pub struct PooledGraphs {
     /// Clusters as nodes, `[n_graphs, n_clusters, n_features]`.
     pub x: Tensor,
     /// Edges between them, `[n_graphs, n_clusters, n_clusters]`.
@@ -29,7 +29,7 @@ pub fn diff_pool(
     adjacency: &Tensor,
     assignment: &Tensor,
     mask: Option<&Tensor>,
-) -> Result<Pooled> {
+) -> Result<PooledGraphs> {
     let mut share = assignment.f_softmax(-1, None::<Kind>)?;
     let mut x = x.shallow_clone();
     if let Some(mask) = mask {
@@ -39,7 +39,7 @@ pub fn diff_pool(
     let difference = adjacency.f_sub(&share.f_matmul(&to_clusters)?)?;
     let norm = difference.f_square()?.f_sum(None::<Kind>)?.f_sqrt()?;
     let entropy = share.f_mul(&share.f_add_scalar(1e-15)?.f_log()?)?.f_neg()?;
-    Ok(Pooled {
+    Ok(PooledGraphs {
         x: to_clusters.f_matmul(&x)?,
         adjacency: to_clusters.f_matmul(adjacency)?.f_matmul(&share)?,
         link_loss: norm.f_div_scalar(adjacency.numel() as f64)?,

@@ -26,7 +26,7 @@ impl Embedding {
     ///
     /// # Errors
     /// `vectors` has not two dimensions.
-    pub fn pretrained(path: &Path<'_>, vectors: &Tensor) -> Result<Self> {
+    pub fn from_pretrained(path: &Path<'_>, vectors: &Tensor) -> Result<Self> {
         if vectors.dim() != 2 {
             return Err(Error::Config {
                 model: "Embedding",
@@ -42,7 +42,7 @@ impl Embedding {
 
     /// Returns the same vectors, excluded from training.
     #[must_use]
-    pub fn frozen(self) -> Self {
+    pub fn freeze(self) -> Self {
         Self { weight: self.weight.set_requires_grad(false) }
     }
 
@@ -69,7 +69,7 @@ impl Embedding {
         self.look_up(tokens, false)
     }
 
-    /// Token ids i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_row_gradients`] their gradient has no
+    /// Token ids i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_sparse_gradients`] their gradient has no
     /// rows but theirs.
     pub(super) fn forward_distinct(&self, tokens: &Tensor) -> Result<Tensor> {
         self.look_up(tokens, ROW_GRADIENTS.get())
@@ -103,7 +103,7 @@ thread_local! {
 ///
 /// ```
 /// use faknow_data::FieldBatch;
-/// use faknow_model::layers::with_row_gradients;
+/// use faknow_model::layers::with_sparse_gradients;
 /// use faknow_model::{Mode, Model, TextCnn, TextCnnConfig};
 /// use tch::{Device, Tensor, nn};
 ///
@@ -111,12 +111,12 @@ thread_local! {
 /// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 1000, 2)?;
 /// let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 0, 0, 0]]);
 /// let batch = FieldBatch::from_words(tokens, Some(Tensor::from_slice(&[1i64])))?;
-/// let output = with_row_gradients(|| model.forward(&batch, Mode::Train))?;
+/// let output = with_sparse_gradients(|| model.forward(&batch, Mode::Train))?;
 /// output.loss.unwrap().total.backward();
 /// assert!(vars.variables()["word_embedding.weight"].grad().is_sparse());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn with_row_gradients<T>(forward: impl FnOnce() -> T) -> T {
+pub fn with_sparse_gradients<T>(forward: impl FnOnce() -> T) -> T {
     /// Sets it back, even if `forward` panics.
     struct Before(bool);
     impl Drop for Before {

@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::{Graph, Start, glorot, node_linear, node_weight};
+use super::{Graph, WeightInit, glorot, node_linear, node_weight};
 use crate::Result;
 
 /// The slope of the leaky ReLU for what is below 0.
@@ -33,7 +33,7 @@ impl GatConv {
             source: glorot(path, "att_src", &[1, 1, n_out])?,
             target: glorot(path, "att_dst", &[1, 1, n_out])?,
             bias: path.f_var("bias", &[n_out], Init::Const(0.0))?,
-            weight: node_weight(&(path / "lin"), "weight", [n_out, n_in], Start::Glorot)?,
+            weight: node_weight(&(path / "lin"), "weight", [n_out, n_in], WeightInit::Glorot)?,
             n_out,
         })
     }
@@ -53,18 +53,19 @@ impl GatConv {
         };
         let of_loops = weight(&source, &target)?; // [n_nodes]
         let of_edges =
-            weight(&source.f_index_select(0, &graph.from)?, &target.f_index_select(0, &graph.to)?)?;
+            weight(&source.f_index_select(0, &graph.source)?, &target.f_index_select(0, &graph.target)?)?;
         // The softmax over what reaches a node; subtracting the largest changes nothing but the range.
-        let largest = tch::no_grad(|| -> Result<_> { Ok(graph.max(&of_edges)?.f_maximum(&of_loops)?) })?;
+        let largest =
+            tch::no_grad(|| -> Result<_> { Ok(graph.scatter_max(&of_edges)?.f_maximum(&of_loops)?) })?;
         let of_loops = of_loops.f_sub(&largest)?.f_exp()?;
-        let of_edges = of_edges.f_sub(&largest.f_index_select(0, &graph.to)?)?.f_exp()?;
-        let sums = of_loops.f_index_add(0, &graph.to, &of_edges)?;
+        let of_edges = of_edges.f_sub(&largest.f_index_select(0, &graph.target)?)?.f_exp()?;
+        let sums = of_loops.f_index_add(0, &graph.target, &of_edges)?;
         // Divided here, where each edge has one number, rather than in the sum of the messages.
-        let of_edges = of_edges.f_div(&sums.f_index_select(0, &graph.to)?)?;
+        let of_edges = of_edges.f_div(&sums.f_index_select(0, &graph.target)?)?;
         let of_loops = of_loops.f_div(&sums)?;
-        let messages = x.f_index_select(0, &graph.from)?.f_mul(&of_edges.f_unsqueeze(1)?)?;
+        let messages = x.f_index_select(0, &graph.source)?.f_mul(&of_edges.f_unsqueeze(1)?)?;
         let total =
-            self.bias.f_addcmul(&x, &of_loops.f_unsqueeze(1)?)?.f_index_add(0, &graph.to, &messages)?;
+            self.bias.f_addcmul(&x, &of_loops.f_unsqueeze(1)?)?.f_index_add(0, &graph.target, &messages)?;
         Ok(total)
     }
 }

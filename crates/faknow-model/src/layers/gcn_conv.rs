@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::{Graph, Start, node_linear, node_weight};
+use super::{Graph, WeightInit, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `GCNConv`: `lin.weight` `[n_out, n_in]`, `bias` `[n_out]`.
@@ -25,7 +25,7 @@ impl GcnConv {
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let weight = node_weight(&(path / "lin"), "weight", [n_out, n_in], Start::Glorot)?;
+        let weight = node_weight(&(path / "lin"), "weight", [n_out, n_in], WeightInit::Glorot)?;
         let bias = path.f_var("bias", &[n_out], Init::Const(0.0))?;
         Ok(Self { weight, bias })
     }
@@ -78,7 +78,7 @@ impl<'a> GcnPropagation<'a> {
     /// There is not a weight for each edge.
     pub fn weighted(graph: &'a Graph, weights: Tensor) -> Result<Self> {
         let weights = weights.f_unsqueeze(1)?;
-        let scale = graph.add(&weights)?.f_add_scalar(1.0)?.f_rsqrt()?;
+        let scale = graph.scatter_sum(&weights)?.f_add_scalar(1.0)?.f_rsqrt()?;
         Ok(Self { graph, scale, weights: Some(weights) })
     }
 
@@ -89,11 +89,11 @@ impl<'a> GcnPropagation<'a> {
     pub fn forward(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let scaled = x.f_mul(&self.scale)?;
         // The sum begins with the node's own message.
-        let messages = scaled.f_index_select(0, &self.graph.from)?;
+        let messages = scaled.f_index_select(0, &self.graph.source)?;
         let messages = match &self.weights {
             Some(weights) => messages.f_mul(weights)?,
             None => messages,
         };
-        Ok(bias.f_addcmul(&scaled.f_index_add(0, &self.graph.to, &messages)?, &self.scale)?)
+        Ok(bias.f_addcmul(&scaled.f_index_add(0, &self.graph.target, &messages)?, &self.scale)?)
     }
 }

@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
-use super::{Graph, Linear, Start, node_linear, node_weight};
+use super::{Graph, Linear, WeightInit, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `GINConv` with the network Linear, ReLU, Linear: `nn.0.*`, `nn.2.*`, and `eps`, 0, which does not
@@ -30,7 +30,7 @@ impl GinConv {
         let (nn, options) = (path / "nn", (path.kind(), path.device()));
         Ok(Self {
             eps: path.add("eps", Tensor::f_zeros([1], options)?, false),
-            weight: node_weight(&(&nn / "0"), "weight", [n_out, n_in], Start::Glorot)?,
+            weight: node_weight(&(&nn / "0"), "weight", [n_out, n_in], WeightInit::Glorot)?,
             bias: (&nn / "0").f_var("bias", &[n_out], Init::Const(0.0))?,
             out: Linear::glorot(&(nn / "2"), n_out, n_out)?,
         })
@@ -38,9 +38,9 @@ impl GinConv {
 
     /// Returns the same layer, excluded from training.
     #[must_use]
-    pub fn frozen(self) -> Self {
+    pub fn freeze(self) -> Self {
         let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
-        Self { weight: frozen(self.weight), bias: frozen(self.bias), out: self.out.frozen(), ..self }
+        Self { weight: frozen(self.weight), bias: frozen(self.bias), out: self.out.freeze(), ..self }
     }
 
     /// Returns the first product of the network, x Wᵀ without the bias: the sum over neighbors can come behind it.
@@ -67,13 +67,13 @@ impl GinConv {
         graph: &Graph,
         edge_weights: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let messages = projected.f_index_select(0, &graph.from)?;
+        let messages = projected.f_index_select(0, &graph.source)?;
         let messages = match edge_weights {
             Some(weights) => messages.f_mul(&weights.f_unsqueeze(1)?)?,
             None => messages,
         };
         let own = projected.f_mul(&self.eps.f_add_scalar(1.0)?)?;
-        self.out.forward(&graph.add(&messages)?.f_add(&own)?.f_add(&self.bias)?.f_relu()?)
+        self.out.forward(&graph.scatter_sum(&messages)?.f_add(&own)?.f_add(&self.bias)?.f_relu()?)
     }
 
     /// Maps the features of the nodes to `[n_nodes, n_out]`.

@@ -9,9 +9,9 @@ use crate::Result;
 #[derive(Debug)]
 pub struct Graph {
     /// Where each edge begins, i64 `[n_edges]`.
-    pub from: Tensor,
+    pub source: Tensor,
     /// Where each edge ends, i64 `[n_edges]`.
-    pub to: Tensor,
+    pub target: Tensor,
     /// Number of nodes.
     pub n_nodes: i64,
 }
@@ -22,7 +22,7 @@ impl Graph {
     /// # Errors
     /// `edges` has another shape.
     pub fn new(edges: &Tensor, n_nodes: i64) -> Result<Self> {
-        Ok(Self { from: edges.f_select(0, 0)?, to: edges.f_select(0, 1)?, n_nodes })
+        Ok(Self { source: edges.f_select(0, 0)?, target: edges.f_select(0, 1)?, n_nodes })
     }
 
     /// Messages go from parents to children.
@@ -38,13 +38,17 @@ impl Graph {
     /// # Errors
     /// libtorch refuses an operation.
     pub fn undirected(trees: &Trees) -> Result<Self> {
-        let Self { from, to, n_nodes } = Self::top_down(trees)?;
-        Ok(Self { from: Tensor::f_cat(&[&from, &to], 0)?, to: Tensor::f_cat(&[&to, &from], 0)?, n_nodes })
+        let Self { source, target, n_nodes } = Self::top_down(trees)?;
+        Ok(Self {
+            source: Tensor::f_cat(&[&source, &target], 0)?,
+            target: Tensor::f_cat(&[&target, &source], 0)?,
+            n_nodes,
+        })
     }
 
     /// Returns the same edges the other way round.
     pub fn reversed(self) -> Self {
-        Self { from: self.to, to: self.from, n_nodes: self.n_nodes }
+        Self { source: self.target, target: self.source, n_nodes: self.n_nodes }
     }
 
     /// Returns the number of edges that end at each node, `[n_nodes]` of `kind`.
@@ -52,32 +56,32 @@ impl Graph {
     /// # Errors
     /// libtorch refuses an operation.
     pub fn in_degrees(&self, kind: Kind) -> Result<Tensor> {
-        Ok(self.to.f_bincount::<Tensor>(None, self.n_nodes)?.f_to_kind(kind)?)
+        Ok(self.target.f_bincount::<Tensor>(None, self.n_nodes)?.f_to_kind(kind)?)
     }
 
     /// Returns the sum of the messages that reach each node: `x` `[n_nodes, n]` at the sources, to `[n_nodes, n]`.
     ///
     /// # Errors
     /// `x` does not have a row for each node.
-    pub fn sum(&self, x: &Tensor) -> Result<Tensor> {
-        self.add(&x.f_index_select(0, &self.from)?)
+    pub fn aggregate(&self, x: &Tensor) -> Result<Tensor> {
+        self.scatter_sum(&x.f_index_select(0, &self.source)?)
     }
 
     /// Returns the sum of `messages`, one for each edge, at each node.
     ///
     /// # Errors
     /// There is not a message for each edge.
-    pub fn add(&self, messages: &Tensor) -> Result<Tensor> {
+    pub fn scatter_sum(&self, messages: &Tensor) -> Result<Tensor> {
         let mut shape = messages.size();
         shape[0] = self.n_nodes;
         let none = Tensor::f_zeros(shape, (messages.kind(), messages.device()))?;
-        Ok(none.f_index_add(0, &self.to, messages)?)
+        Ok(none.f_index_add(0, &self.target, messages)?)
     }
 
     /// The largest of `values` `[n_edges]` at each node, -∞ where no edge ends.
-    pub(super) fn max(&self, values: &Tensor) -> Result<Tensor> {
-        let order = self.to.f_argsort(0, false)?;
-        let counts = Some(self.to.f_bincount::<Tensor>(None, self.n_nodes)?);
+    pub(super) fn scatter_max(&self, values: &Tensor) -> Result<Tensor> {
+        let order = self.target.f_argsort(0, false)?;
+        let counts = Some(self.target.f_bincount::<Tensor>(None, self.n_nodes)?);
         let sorted = values.f_index_select(0, &order)?;
         Ok(Tensor::f_segment_reduce(&sorted, "max", counts, None, None, 0, false, f64::NEG_INFINITY)?)
     }

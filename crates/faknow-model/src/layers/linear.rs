@@ -37,7 +37,7 @@ impl Linear {
 
     /// Returns the same layer, excluded from training.
     #[must_use]
-    pub fn frozen(self) -> Self {
+    pub fn freeze(self) -> Self {
         let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
         Self { weight: frozen(self.weight), bias: frozen(self.bias) }
     }

@@ -35,7 +35,7 @@ pub fn node_linear(features: &NodeFeatures, weight: &Tensor) -> Result<Tensor> {
 
 /// How the weight of node features begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum WeightInit {
     /// As [`glorot`](super::glorot).
     Glorot,
     /// As [`kaiming_uniform`](super::kaiming_uniform), PyTorch's linear layers.
@@ -47,10 +47,10 @@ pub enum Start {
 ///
 /// # Errors
 /// libtorch refuses the sizes.
-pub fn node_weight(path: &Path<'_>, name: &str, dims: [i64; 2], start: Start) -> Result<Tensor> {
+pub fn node_weight(path: &Path<'_>, name: &str, dims: [i64; 2], start: WeightInit) -> Result<Tensor> {
     let bound = match start {
-        Start::Glorot => glorot_bound(&dims),
-        Start::Kaiming => kaiming_bound(dims[1]),
+        WeightInit::Glorot => glorot_bound(&dims),
+        WeightInit::Kaiming => kaiming_bound(dims[1]),
     };
     let uniform = Init::Uniform { lo: -bound, up: bound };
     let rows = f_init(uniform, &dims, path.device(), path.kind())?;
@@ -80,7 +80,7 @@ impl NodeLinear {
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let weight = node_weight(path, "weight", [n_out, n_in], Start::Kaiming)?;
+        let weight = node_weight(path, "weight", [n_out, n_in], WeightInit::Kaiming)?;
         Ok(Self { weight, bias: bias_uniform(path, n_out, n_in)? })
     }
 
@@ -90,7 +90,7 @@ impl NodeLinear {
     /// libtorch refuses the sizes.
     pub fn glorot(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let bias = path.f_var("bias", &[n_out], Init::Const(0.0))?;
-        Ok(Self { weight: node_weight(path, "weight", [n_out, n_in], Start::Glorot)?, bias })
+        Ok(Self { weight: node_weight(path, "weight", [n_out, n_in], WeightInit::Glorot)?, bias })
     }
 
     /// Maps the features of `n` nodes to `[n, n_out]`.

@@ -6,7 +6,7 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::{Graph, Start, bias_uniform, node_linear, node_weight, stacked};
+use super::{Graph, WeightInit, bias_uniform, node_linear, node_weight, stacked};
 use crate::Result;
 
 /// PyTorch Geometric's `SAGEConv`: `lin_l` for the mean of the neighbors (`weight` `[n_out, n_in]`, `bias` `[n_out]`),
@@ -25,9 +25,9 @@ impl SageConv {
     /// # Errors
     /// libtorch refuses the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
-        let neighbors = node_weight(&(path / "lin_l"), "weight", [n_out, n_in], Start::Kaiming)?;
+        let neighbors = node_weight(&(path / "lin_l"), "weight", [n_out, n_in], WeightInit::Kaiming)?;
         let bias = bias_uniform(&(path / "lin_l"), n_out, n_in)?;
-        let own = node_weight(&(path / "lin_r"), "weight", [n_out, n_in], Start::Kaiming)?;
+        let own = node_weight(&(path / "lin_r"), "weight", [n_out, n_in], WeightInit::Kaiming)?;
         Ok(Self { neighbors, own, bias, n_out })
     }
 
@@ -41,7 +41,7 @@ impl SageConv {
         let parts = both.f_split(self.n_out, 1)?;
         let (neighbors, own) = (&parts[0], &parts[1]);
         let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;
-        let mean = graph.sum(neighbors)?.f_div(&counts)?;
+        let mean = graph.aggregate(neighbors)?.f_div(&counts)?;
         Ok(mean.f_add(own)?.f_add(&self.bias)?)
     }
 }

@@ -15,7 +15,7 @@ pub enum ClassWeights {
     /// samples, scikit-learn's formula.
     Balanced,
     /// A weight above 0 for each class, in order.
-    Given(Vec<f64>),
+    Explicit(Vec<f64>),
 }
 
 impl ClassWeights {
@@ -23,18 +23,18 @@ impl ClassWeights {
     ///
     /// # Errors
     /// A class has none.
-    pub fn of_counts(counts: &[usize]) -> Result<Self> {
+    pub fn from_counts(counts: &[usize]) -> Result<Self> {
         if let Some(class) = counts.iter().position(|&count| count == 0) {
             let got = format!("none of class {class}");
             return Err(wrong("class_weights", "training samples of every class to balance", got));
         }
         let n_samples: usize = counts.iter().sum();
         let weight = |&count: &usize| n_samples as f64 / (counts.len() * count) as f64;
-        Ok(Self::Given(counts.iter().map(weight).collect()))
+        Ok(Self::Explicit(counts.iter().map(weight).collect()))
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let Self::Given(weights) = self else { return Ok(()) };
+        let Self::Explicit(weights) = self else { return Ok(()) };
         if weights.is_empty() {
             return Err(wrong("class_weights", "one for each class", "none"));
         }
@@ -49,7 +49,7 @@ impl Serialize for ClassWeights {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Balanced => to.serialize_str("balanced"),
-            Self::Given(weights) => weights.serialize(to),
+            Self::Explicit(weights) => weights.serialize(to),
         }
     }
 }
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for ClassWeights {
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<ClassWeights, A::Error> {
                 Vec::deserialize(SeqAccessDeserializer::new(list))
-                    .map(ClassWeights::Given)
+                    .map(ClassWeights::Explicit)
                     .map_err(A::Error::custom)
             }
         }
@@ -90,12 +90,12 @@ mod tests {
     #[test]
     fn balanced_weights_are_scikit_learns() {
         let check = |counts: &[usize], expected: &[f64]| {
-            assert_eq!(ClassWeights::of_counts(counts).unwrap(), ClassWeights::Given(expected.to_vec()));
+            assert_eq!(ClassWeights::from_counts(counts).unwrap(), ClassWeights::Explicit(expected.to_vec()));
         };
         check(&[3, 1], &[4.0 / 6.0, 2.0]);
         check(&[5, 5], &[1.0, 1.0]);
         check(&[1, 2, 3], &[2.0, 1.0, 6.0 / 9.0]);
-        let error = ClassWeights::of_counts(&[3, 0]).unwrap_err().to_string();
+        let error = ClassWeights::from_counts(&[3, 0]).unwrap_err().to_string();
         let expected = "expected training samples of every class to balance, got none of class 1";
         assert!(error.ends_with(expected), "{error}");
     }

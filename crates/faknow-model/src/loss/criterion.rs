@@ -27,7 +27,7 @@ const SMALLEST: f64 = 1e-30;
 /// use faknow_model::{ClassWeights, Criterion};
 /// use tch::Tensor;
 ///
-/// let weights = ClassWeights::Given(vec![1.0, 3.0]);
+/// let weights = ClassWeights::Explicit(vec![1.0, 3.0]);
 /// let criterion = Criterion { class_weights: Some(weights), ..Criterion::default() };
 /// criterion.validate()?;
 /// let logits = Tensor::from_slice(&[0.0, 0.0, 0.0, 2.0]).view([2, 2]);
@@ -89,7 +89,7 @@ impl Criterion {
     /// There are more, or fewer.
     pub fn check_classes(&self, n_classes: usize) -> Result<()> {
         match &self.class_weights {
-            Some(ClassWeights::Given(weights)) if weights.len() != n_classes => Err(wrong(
+            Some(ClassWeights::Explicit(weights)) if weights.len() != n_classes => Err(wrong(
                 "class_weights",
                 format!("one weight for each of the {n_classes} classes"),
                 weights.len(),
@@ -105,7 +105,7 @@ impl Criterion {
     /// The weights are to be balanced, and a class has no sample.
     pub fn with_class_counts(mut self, counts: &[usize]) -> Result<Self> {
         if self.class_weights == Some(ClassWeights::Balanced) {
-            self.class_weights = Some(ClassWeights::of_counts(counts)?);
+            self.class_weights = Some(ClassWeights::from_counts(counts)?);
         }
         Ok(self)
     }
@@ -150,7 +150,7 @@ impl Criterion {
     /// # Errors
     /// The class weights are not numbers yet; the labels are no list of integers.
     pub fn total_weight(&self, labels: &Tensor) -> Result<f64> {
-        let Some(weights) = self.given_weights()? else { return Ok(labels.numel() as f64) };
+        let Some(weights) = self.explicit_weights()? else { return Ok(labels.numel() as f64) };
         let labels = Vec::<i64>::try_from(labels)?;
         let weight = |label: i64| usize::try_from(label).ok().and_then(|label| weights.get(label));
         Ok(labels.into_iter().filter_map(weight).sum())
@@ -160,10 +160,10 @@ impl Criterion {
     ///
     /// # Errors
     /// They are to be balanced, and [`with_class_counts`](Self::with_class_counts) was not called.
-    pub fn given_weights(&self) -> Result<Option<&[f64]>> {
+    pub fn explicit_weights(&self) -> Result<Option<&[f64]>> {
         match &self.class_weights {
             None => Ok(None),
-            Some(ClassWeights::Given(weights)) => Ok(Some(weights)),
+            Some(ClassWeights::Explicit(weights)) => Ok(Some(weights)),
             Some(ClassWeights::Balanced) => Err(wrong(
                 "class_weights",
                 "numbers, which `with_class_counts` makes of the training labels",
@@ -183,7 +183,7 @@ impl Criterion {
         let there = |weights: &[f64]| {
             Tensor::from_slice(weights).f_to_kind(logits.f_kind()?)?.f_to_device(logits.device())
         };
-        Ok(self.given_weights()?.map(there).transpose()?)
+        Ok(self.explicit_weights()?.map(there).transpose()?)
     }
 
     fn cross_entropy(

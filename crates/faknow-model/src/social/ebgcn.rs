@@ -200,7 +200,7 @@ impl Way {
         config: &EbgcnConfig,
         mode: Mode,
     ) -> Result<(Tensor, Tensor)> {
-        let n_edges = graph.from.size()[0];
+        let n_edges = graph.source.size()[0];
         if n_edges == 0 {
             let none = Tensor::f_zeros([0], (nodes.kind(), nodes.device()))?;
             let loss = none.f_sum(nodes.kind())?;
@@ -215,7 +215,7 @@ impl Way {
             Ok(nodes.f_index_select(0, &ends)?)
         };
         // Every feature of the one end against every feature of the other: [n_edges, hidden, hidden].
-        let (from, to) = (rows(&graph.from)?.f_unsqueeze(2)?, rows(&graph.to)?.f_unsqueeze(1)?);
+        let (from, to) = (rows(&graph.source)?.f_unsqueeze(2)?, rows(&graph.target)?.f_unsqueeze(1)?);
         let differences = from.f_sub(&to)?.f_abs()?;
         let similarity = self.similarity.forward(&differences, mode)?; // [n_edges, hidden]
         let relations = similarity.f_matmul(&self.relations.f_tr()?)?; // [n_edges, n_relations]

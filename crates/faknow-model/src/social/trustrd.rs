@@ -98,7 +98,7 @@ impl TrustRd {
             config.hidden_size,
             config.n_layers,
         )?;
-        Ok(Self { encoder: encoder.frozen(), head })
+        Ok(Self { encoder: encoder.freeze(), head })
     }
 }
 
@@ -107,7 +107,7 @@ impl Model for TrustRd {
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
         let trees = batch.trees()?;
-        self.head.forward(&self.encoder.nodes(trees)?, batch, mode)
+        self.head.forward(&self.encoder.encode(trees)?, batch, mode)
     }
 
     fn node_features<'a>(&self, batch: &'a FieldBatch) -> Option<&'a NodeFeatures> {

@@ -30,15 +30,15 @@ impl TrustRdEncoder {
 
     /// Returns the same encoder, excluded from training.
     #[must_use]
-    pub fn frozen(self) -> Self {
-        Self { convs: self.convs.into_iter().map(GinConv::frozen).collect() }
+    pub fn freeze(self) -> Self {
+        Self { convs: self.convs.into_iter().map(GinConv::freeze).collect() }
     }
 
     /// Returns the embedding of each node, `[n_nodes, n_layers · hidden_size]`.
     ///
     /// # Errors
     /// The batch has other features.
-    pub fn nodes(&self, trees: &Trees) -> Result<Tensor> {
+    pub fn encode(&self, trees: &Trees) -> Result<Tensor> {
         let projected = self.convs[0].project(&trees.features)?;
         self.after_projection(&projected, &Graph::top_down(trees)?, None)
     }

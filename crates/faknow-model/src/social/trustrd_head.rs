@@ -6,7 +6,7 @@ use tch::nn::{Init, Path};
 use tch::{Kind, Reduction, Tensor};
 
 use super::TrustRdConfig;
-use crate::layers::{BayesianLinear, Drawn, Noise, Shift, dropout, mean_pool};
+use crate::layers::{BayesianLinear, Noise, SampledLinear, Shift, dropout, mean_pool};
 use crate::{Loss, Mode, Output, Result, loss};
 
 /// The classifier of [`TrustRd`](super::TrustRd): the mean of the nodes' embeddings, next to the mean of their features and the
@@ -114,7 +114,7 @@ impl TrustRdHead {
         draw: Option<&Draw>,
         shifts: Option<&[Shift; 4]>,
     ) -> Result<Tensor> {
-        let layer = |index: usize| -> Result<Drawn> {
+        let layer = |index: usize| -> Result<SampledLinear> {
             let noise = draw.map(|draw| &draw.noise[index]);
             self.layers[index].drawn(noise, shifts.map(|shifts| &shifts[index]))
         };

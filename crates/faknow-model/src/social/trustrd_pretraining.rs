@@ -98,7 +98,7 @@ impl Model for TrustRdPretraining {
 /// the relaxed draw (Maddison, Mnih and Teh, *The Concrete Distribution*, ICLR 2017), so that the probabilities learn.
 fn retained_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
     let ends = |ends: &Tensor| relation.f_index_select(0, ends);
-    let logits = ends(&graph.from)?.f_mul(&ends(&graph.to)?)?.f_sum_dim_intlist(
+    let logits = ends(&graph.source)?.f_mul(&ends(&graph.target)?)?.f_sum_dim_intlist(
         [1].as_slice(),
         false,
         None::<Kind>,

@@ -19,7 +19,7 @@ mod pytorch;
 mod safetensors;
 
 pub use partial::{Conversion, LoadReport, Mismatch, load_partial, restore_partial};
-pub use safetensors::{Layout, from_bytes, to_bytes};
+pub use safetensors::{SafetensorsWriter, from_bytes, to_bytes};
 
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ pub fn save(vars: &VarStore, path: &Path) -> Result<()> {
 /// # Errors
 /// The directory cannot be written.
 pub fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
-    let layout = Layout::new(tensors)?;
+    let layout = SafetensorsWriter::new(tensors)?;
     write_atomically(path, |file| layout.write(|bytes| file.write_all(bytes), io::Error::other))
         .map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }

@@ -12,21 +12,21 @@ const CHUNK: usize = 1 << 18;
 
 /// A safetensors file that is laid out and can be written piece by piece; the same tensors give the same bytes.
 #[derive(Debug)]
-pub struct Layout<'a> {
+pub struct SafetensorsWriter<'a> {
     header: Vec<u8>,
     tensors: Vec<(&'a Tensor, Kind)>,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> SafetensorsWriter<'a> {
     /// Lays out a file of these tensors.
     ///
     /// # Errors
-    /// [`Error::Unsavable`] if a tensor is undefined, sparse, of a kind that the format does not have (quantized, double
+    /// [`Error::UnsupportedTensor`] if a tensor is undefined, sparse, of a kind that the format does not have (quantized, double
     /// complex), or named `__metadata__`.
     pub fn new(tensors: &'a BTreeMap<String, Tensor>) -> Result<Self> {
         let mut entries = Vec::with_capacity(tensors.len());
         for (name, tensor) in tensors {
-            let refuse = |what: String| Error::Unsavable { tensor: name.clone(), reason: what };
+            let refuse = |what: String| Error::UnsupportedTensor { tensor: name.clone(), reason: what };
             if name == "__metadata__" {
                 return Err(refuse("has a name that safetensors files keep for themselves".into()));
             }
@@ -95,10 +95,10 @@ impl<'a> Layout<'a> {
 /// Named tensors as the bytes of a safetensors file; the same tensors give the same bytes.
 ///
 /// # Errors
-/// As [`Layout::new`].
+/// As [`SafetensorsWriter::new`].
 pub fn to_bytes(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    Layout::new(tensors)?.write(
+    SafetensorsWriter::new(tensors)?.write(
         |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())

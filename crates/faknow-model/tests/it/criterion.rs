@@ -77,7 +77,7 @@ fn the_sums_of_parts_add_up_to_the_whole() {
 #[test]
 fn balanced_weights_come_from_counts() {
     let balanced = criterion(r#"{"class_weights": "balanced"}"#).with_class_counts(&[1, 1, 2]).unwrap();
-    assert_eq!(balanced.given_weights().unwrap(), Some(&[4.0 / 3.0, 4.0 / 3.0, 4.0 / 6.0][..]));
+    assert_eq!(balanced.explicit_weights().unwrap(), Some(&[4.0 / 3.0, 4.0 / 3.0, 4.0 / 6.0][..]));
     let given = criterion(r#"{"class_weights": [0.5, 2, 3]}"#);
     assert_eq!(given.clone().with_class_counts(&[1, 1, 2]).unwrap(), given, "given weights stay");
     // All classes count the same: the loss is the mean of the classes' mean losses.

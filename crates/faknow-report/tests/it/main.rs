@@ -113,7 +113,7 @@ fn several_runs_are_compared() {
     }
     // Tested on other samples.
     let mut other = judged(0.0);
-    other.predictions = other.predictions.resampled(&(1..60).collect::<Vec<_>>()).unwrap();
+    other.predictions = other.predictions.select(&(1..60).collect::<Vec<_>>()).unwrap();
     other.write(&dir.path().join("c").join(TEST_PREDICTIONS)).unwrap();
     let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&dir.path().join(name)).unwrap()).into();
     let page = render(&runs).unwrap();

@@ -130,9 +130,9 @@ impl Retention {
         exists: impl Fn(CheckpointId) -> bool,
     ) -> Option<Best> {
         self.top.clear();
-        let inside = history.inside.iter().map(|record| (record, true));
+        let mid_epoch = history.mid_epoch.iter().map(|record| (record, true));
         let mut records: Vec<(&EpochRecord, bool)> =
-            history.epochs.iter().map(|record| (record, false)).chain(inside).collect();
+            history.epochs.iter().map(|record| (record, false)).chain(mid_epoch).collect();
         records.sort_by_key(|(record, is_inside)| (record.step, !is_inside));
         let mut best = BestTracker::new(monitor.direction);
         let mut best_validation = None;
@@ -240,7 +240,7 @@ mod tests {
             valid_seconds: 0.0,
         };
         let epochs = vec![record(1, 0.9, 0.5), record(2, 0.8, 0.1), record(3, 0.7, 0.3)];
-        let history = History { epochs, inside: Vec::new() };
+        let history = History { epochs, mid_epoch: Vec::new() };
         let (mut retention, _) = ranked(&[0.9, 0.8, 0.7], 2);
         let policy = CheckpointPolicy { best: 2, ..CheckpointPolicy::default() };
         let best = retention.rank_again(&Monitor::min("loss"), &history, &policy, |id| id.step != 2);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use faknow_model::weights::Layout;
+use faknow_model::weights::SafetensorsWriter;
 use serde_json::Value;
 
 use super::Checkpoint;
@@ -294,7 +294,7 @@ fn write(checkpoint: &Checkpoint, dir: &Path, place: &Path) -> Result<()> {
             return Err(refuse("expected a name of a-z, 0-9, `-`, `_` and, not in front, `.`".into()));
         }
         let unsavable = |error: faknow_model::Error| refuse(error.to_string());
-        let layout = Layout::new(tensors).map_err(unsavable)?;
+        let layout = SafetensorsWriter::new(tensors).map_err(unsavable)?;
         let mut sink = Sink::create(dir.join(file_of(group)))?;
         layout.write(|bytes| sink.write(bytes), unsavable)?;
         files.insert(file_of(group), sink.finish()?);

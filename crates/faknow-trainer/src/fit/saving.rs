@@ -67,7 +67,7 @@ impl<M: Model> Trainer<M> {
         let validated = run.monitor().and_then(|monitor| {
             let history = run.history();
             let record =
-                history.epochs.iter().chain(&history.inside).rfind(|record| record.step == run.step())?;
+                history.epochs.iter().chain(&history.mid_epoch).rfind(|record| record.step == run.step())?;
             Some((monitor.name.clone(), monitor.value(record)?))
         });
         let (monitor, value) = validated.unzip();

@@ -23,7 +23,7 @@ impl<M: Model> Trainer<M> {
             Err(Error::Interrupted) => return Ok(false),
             result => result?,
         };
-        self.run.progress_mut().history.inside.push(record.clone());
+        self.run.progress_mut().history.mid_epoch.push(record.clone());
         let improved = self.rank(&record, true)?;
         self.step_schedule(Unit::Validation, Some(&record))?;
         if let Flow::Stop(reason) = self.notify_validated(&mut evaluation)? {

@@ -1,7 +1,7 @@
 //! The stock training step: forward, backward, clip, update.
 
 use faknow_data::Batch;
-use faknow_model::layers::with_row_gradients;
+use faknow_model::layers::with_sparse_gradients;
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use tch::Tensor;
 
@@ -22,7 +22,7 @@ use crate::{Error, Optimizer, Result, StepContext, StepOutput, TrainStep};
 /// use faknow_model::{ClassWeights, Criterion};
 /// use faknow_trainer::Supervised;
 ///
-/// let class_weights = Some(ClassWeights::of_counts(&[900, 100])?);
+/// let class_weights = Some(ClassWeights::from_counts(&[900, 100])?);
 /// let step = Supervised::new(Criterion { class_weights, label_smoothing: 0.1, ..Criterion::default() })?;
 /// # Ok::<(), faknow_model::Error>(())
 /// ```
@@ -41,7 +41,7 @@ impl Supervised {
     /// [`Criterion::with_class_counts`].
     pub fn new(criterion: Criterion) -> faknow_model::Result<Self> {
         criterion.validate()?;
-        criterion.given_weights()?;
+        criterion.explicit_weights()?;
         Ok(Self { criterion: Some(criterion), mean_weight: None })
     }
 
@@ -110,7 +110,7 @@ impl<M: Model> TrainStep<M> for Supervised {
         optimizer: &mut Optimizer,
         at: StepContext,
     ) -> Result<StepOutput> {
-        let output = with_row_gradients(|| self.forward(model, batch, optimizer, at))?;
+        let output = with_sparse_gradients(|| self.forward(model, batch, optimizer, at))?;
         optimizer.backward_step(&output.loss.total)?;
         Ok(output)
     }

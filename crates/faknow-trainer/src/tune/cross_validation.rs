@@ -29,7 +29,7 @@ pub struct FoldEvaluations {
 impl FoldEvaluations {
     /// Returns every metric with its mean and standard deviation over the folds, the loss first.
     pub fn metrics(&self) -> Vec<RepeatedScore> {
-        RepeatedScore::all(self.folds.iter().map(|fold| &fold.scores))
+        RepeatedScore::per_metric(self.folds.iter().map(|fold| &fold.scores))
     }
 
     /// Returns one metric over the folds; `None` if it was not measured.

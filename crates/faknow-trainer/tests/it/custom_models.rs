@@ -43,7 +43,7 @@ fn predictions_have_labels_scores_and_a_threshold() {
     assert_eq!((plain[0].label.as_str(), plain[39].label.as_str()), ("below", "above"));
     assert!(plain.iter().all(|prediction| prediction.score >= 0.5));
     // The threshold that a validation suggests.
-    let tuning = Calibration::of(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
+    let tuning = Calibration::fit(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
     let threshold = tuning.thresholds.map(|thresholds| thresholds.f1.threshold);
     let strict = Decision { threshold: threshold.map(|_| 1.0), ..Decision::default() };
     let strict = trainer.classify(&loader, &classes, &strict).unwrap();

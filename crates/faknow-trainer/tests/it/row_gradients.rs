@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_data::FieldBatch;
-use faknow_model::layers::{Embedding, with_row_gradients};
+use faknow_model::layers::{Embedding, with_sparse_gradients};
 use faknow_model::{Mode, Model as _, TextCnn, TextCnnConfig};
 use faknow_trainer::{AccumulationWindow, Adagrad, Adam, Clip, Optimizer, OptimizerConfig, RmsProp, Sgd};
 use tch::nn::VarStore;
@@ -108,14 +108,14 @@ fn only_loops_that_ask_for_it_get_sparse_gradients() {
         let vars = VarStore::new(Device::Cpu);
         let model = TextCnn::new(&vars.root(), &config, 20, 2).unwrap();
         let forward = || model.forward(&batch, Mode::Eval).unwrap().loss.unwrap().total;
-        let loss = if sparse { with_row_gradients(forward) } else { forward() };
+        let loss = if sparse { with_sparse_gradients(forward) } else { forward() };
         loss.backward();
         vars.variables()["word_embedding.weight"].grad()
     };
     let (sparse, dense) = (gradient(true), gradient(false));
     assert!(sparse.is_sparse() && !dense.is_sparse());
     assert_eq!(sparse.to_dense(None, false), dense);
-    let panicked = std::panic::catch_unwind(|| with_row_gradients(|| panic!("in a model")));
+    let panicked = std::panic::catch_unwind(|| with_sparse_gradients(|| panic!("in a model")));
     assert!(panicked.is_err());
     assert!(!gradient(false).is_sparse());
 }

@@ -110,7 +110,7 @@ impl DecisionConfig {
 /// highest score is taken.
 pub(crate) fn choose(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Calibrated> {
     let calibration =
-        valid.map(|valid| Calibration::of(valid, config.precision, config.temperature)).transpose()?;
+        valid.map(|valid| Calibration::fit(valid, config.precision, config.temperature)).transpose()?;
     let mut calibrated = Calibrated { decision: Decision::default(), calibration };
     calibrated.decision.temperature =
         calibrated.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
@@ -137,7 +137,7 @@ pub(crate) fn threshold(calibrated: &Calibrated, wanted: Threshold) -> Result<Op
         Threshold::Rule(ThresholdRule::Precision) => {
             let thresholds = chosen()?;
             let point = thresholds.precision.ok_or_else(|| {
-                let wanted = thresholds.wanted_precision;
+                let wanted = thresholds.target_precision;
                 missing(&format!("no threshold had a precision of {wanted} on the validation data"))
             });
             Some(point?.threshold)

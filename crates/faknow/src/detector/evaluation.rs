@@ -14,7 +14,7 @@ pub(crate) fn in_order(
     let order = loader.order(0).concat();
     let mut rows: Vec<usize> = (0..evaluation.predictions.n_samples()).collect();
     rows.sort_by_key(|&row| order[row]);
-    let predictions = evaluation.predictions.resampled(&rows)?;
+    let predictions = evaluation.predictions.select(&rows)?;
     Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
 }
 

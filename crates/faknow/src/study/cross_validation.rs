@@ -52,7 +52,7 @@ pub struct FoldResult {
 impl CrossValidation {
     /// Every metric over the folds that are done, the loss first.
     pub fn metrics(&self) -> Vec<RepeatedScore> {
-        RepeatedScore::all(self.folds.iter().map(|fold| &fold.test.scores))
+        RepeatedScore::per_metric(self.folds.iter().map(|fold| &fold.test.scores))
     }
 
     /// The run directory of a fold.
@@ -246,7 +246,7 @@ fn render(page: &mut String, config: &Config, outcome: &CrossValidation) -> fmt:
     writeln!(page, "\n|---|---|---|{}", "---|".repeat(outcome.folds.len()))?;
     for RepeatedScore { name, summary, values } in outcome.metrics() {
         let mean = cell(summary.map(|summary| summary.mean));
-        let deviation = cell(summary.and_then(|summary| summary.deviation));
+        let deviation = cell(summary.and_then(|summary| summary.std));
         write!(page, "| {name} | {mean} | {deviation} |")?;
         values.iter().try_for_each(|value| write!(page, " {} |", cell(*value)))?;
         writeln!(page)?;

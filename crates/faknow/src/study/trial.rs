@@ -92,8 +92,8 @@ impl Trial {
 /// The better value first, what is undefined last.
 pub(crate) fn compare(a: Option<f64>, b: Option<f64>, direction: Direction) -> Ordering {
     match (a, b) {
-        (Some(a), Some(b)) if direction.better(a, b) => Ordering::Less,
-        (Some(a), Some(b)) if direction.better(b, a) => Ordering::Greater,
+        (Some(a), Some(b)) if direction.is_better(a, b) => Ordering::Less,
+        (Some(a), Some(b)) if direction.is_better(b, a) => Ordering::Greater,
         (Some(_), Some(_)) | (None, None) => Ordering::Equal,
         (a, _) => {
             if a.is_some() {

@@ -78,7 +78,7 @@ fn every_fold_is_tested_once_and_the_mean_is_over_folds() {
     let mean = values.iter().sum::<f64>() / 4.0;
     let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
     let summary = metrics[0].summary.unwrap();
-    assert!((summary.mean - mean).abs() < 1e-12 && (summary.deviation.unwrap() - deviation).abs() < 1e-12);
+    assert!((summary.mean - mean).abs() < 1e-12 && (summary.std.unwrap() - deviation).abs() < 1e-12);
     assert!(deviation > 0.0, "the folds are different");
     let shown = outcome.to_string();
     assert!(shown.contains("mean ± deviation") && shown.contains(&summary.to_string()), "{shown}");

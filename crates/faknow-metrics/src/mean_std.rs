@@ -7,23 +7,24 @@ use serde::{Deserialize, Serialize};
 /// The mean of some values and their sample standard deviation.
 ///
 /// ```
-/// use faknow_metrics::MeanDeviation;
+/// use faknow_metrics::MeanStd;
 ///
-/// let accuracy = MeanDeviation::of([0.8, 0.9, 1.0]).unwrap();
+/// let accuracy = MeanStd::of([0.8, 0.9, 1.0]).unwrap();
 /// assert_eq!(accuracy.to_string(), "0.9000 ± 0.1000");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MeanDeviation {
+pub struct MeanStd {
     /// The arithmetic mean.
     pub mean: f64,
     /// √(Σ(x − mean)² / (n − 1)), of which `n - 1` makes an unbiased estimate of the variance; `None` of one value.
-    pub deviation: Option<f64>,
+    #[serde(rename = "deviation")]
+    pub std: Option<f64>,
     /// How many values there are.
     pub n: usize,
 }
 
-impl MeanDeviation {
+impl MeanStd {
     /// Of these values; `None` if there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().collect();
@@ -35,14 +36,14 @@ impl MeanDeviation {
         // Two passes: the sum of squares minus the square of the sum would lose all digits of a small deviation.
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let deviation = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
-        Some(Self { mean, deviation, n })
+        Some(Self { mean, std: deviation, n })
     }
 }
 
 /// Four decimals, as in `0.9000 ± 0.1000`; of one value only that.
-impl fmt::Display for MeanDeviation {
+impl fmt::Display for MeanStd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.deviation {
+        match self.std {
             Some(deviation) => write!(f, "{:.4} ± {deviation:.4}", self.mean),
             None => write!(f, "{:.4}", self.mean),
         }
@@ -54,9 +55,9 @@ mod tests {
     use super::*;
 
     fn check(values: &[f64], mean: f64, deviation: Option<f64>, shown: &str) {
-        let of = MeanDeviation::of(values.iter().copied()).unwrap();
+        let of = MeanStd::of(values.iter().copied()).unwrap();
         assert_eq!((of.mean, of.n), (mean, values.len()));
-        match (of.deviation, deviation) {
+        match (of.std, deviation) {
             (Some(got), Some(expected)) => assert!((got - expected).abs() < 1e-12, "{values:?}: {got}"),
             (got, expected) => assert_eq!(got, expected, "{values:?}"),
         }
@@ -71,12 +72,12 @@ mod tests {
         check(&[0.25, 0.75], 0.5, Some(0.125_f64.sqrt()), "0.5000 ± 0.3536");
         check(&[0.5, 0.5, 0.5], 0.5, Some(0.0), "0.5000 ± 0.0000");
         check(&[0.5], 0.5, None, "0.5000");
-        assert_eq!(MeanDeviation::of([]), None);
+        assert_eq!(MeanStd::of([]), None);
     }
 
     #[test]
     fn a_large_mean_does_not_hide_a_small_deviation() {
-        let of = MeanDeviation::of([1e9, 1e9 + 1.0, 1e9 + 2.0]).unwrap();
-        assert_eq!(of.deviation, Some(1.0));
+        let of = MeanStd::of([1e9, 1e9 + 1.0, 1e9 + 2.0]).unwrap();
+        assert_eq!(of.std, Some(1.0));
     }
 }
