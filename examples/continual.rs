@@ -92,7 +92,7 @@ fn main() -> Result<()> {
 
     let (model, _) = train(Some(&file), &second, |model, vars| {
         let mut ewc = Ewc::new(100.0)?;
-        ewc.remember(model, vars, &first)?;
+        ewc.consolidate(model, vars, &first)?;
         Ok(ewc)
     })?;
     let by_ewc = accuracies(&model)?;

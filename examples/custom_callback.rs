@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     for Row { epoch, learning_rate, valid_loss, vector_length } in table {
         println!("{epoch:>5}  {learning_rate:>13}  {valid_loss:>15.4}  {vector_length:>27.4}");
     }
-    println!("ended: {}", report.ended);
+    println!("ended: {}", report.stop_reason);
 
     ensure!(table.len() == report.history.epochs.len(), "an epoch is missing in the table");
     let mut lowest = f64::INFINITY;
@@ -100,7 +100,7 @@ fn main() -> anyhow::Result<()> {
         lowest = lowest.min(row.valid_loss);
     }
     let ended_by_anneal =
-        matches!(&report.ended, StopReason::Callback { callback, .. } if callback == "Anneal");
+        matches!(&report.stop_reason, StopReason::Callback { callback, .. } if callback == "Anneal");
     ensure!(ended_by_anneal && table.len() < 30, "the callback did not end the run");
     Ok(())
 }

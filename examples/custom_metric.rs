@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<()> {
     for ((epoch, cost), (_, precision)) in cost.iter().zip(report.history.series("precision_at_50")?) {
         println!("{epoch:>5}  {:.4}  {:.4}", cost.unwrap_or(f64::NAN), precision.unwrap_or(f64::NAN));
     }
-    println!("{}", report.ended);
+    println!("{}", report.stop_reason);
 
     let best = report.best.context("there is no best epoch")?;
     let lowest = cost.iter().filter_map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
@@ -88,7 +88,7 @@ fn main() -> anyhow::Result<()> {
     );
     let expected = StopReason::EarlyStopping { monitor: "cost".into(), patience: 2 };
     ensure!(
-        report.ended == expected && cost.len() == best.epoch + 2,
+        report.stop_reason == expected && cost.len() == best.epoch + 2,
         "it did not stop 2 epochs after the best"
     );
     // The weights are those of the best epoch again.

@@ -27,15 +27,15 @@ impl<M: Model, S: TrainStep<M>> TrainStep<M> for RDrop<S> {
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        if at.step < self.warmup_steps {
-            return self.inner.step(model, batch, optimizer, at);
+        if context.step < self.warmup_steps {
+            return self.inner.step(model, batch, optimizer, context);
         }
         // The trainer has seeded libtorch's generator for this step, so the noise of both passes is the same in every run.
         let pass = |optimizer: &Optimizer| -> Result<(Tensor, Tensor)> {
             let output = model.forward(batch, Mode::Train)?;
-            let loss = at.check_loss(output.loss, optimizer)?.total;
+            let loss = context.check_loss(output.loss, optimizer)?.total;
             Ok((loss, output.logits.f_log_softmax(-1, None::<Kind>)?))
         };
         let (first, p) = pass(optimizer)?;

@@ -152,7 +152,7 @@ fn with_trainer(setting: &Setting) -> anyhow::Result<Trained> {
         .train_metrics(false) // the loop by hand computes none
         .build()?;
     let report = trainer.fit(&setting.train, Some(&setting.valid))?;
-    Ok((report.ended, report.history, trainer.into_parts().1))
+    Ok((report.stop_reason, report.history, trainer.into_parts().1))
 }
 
 fn main() -> anyhow::Result<()> {

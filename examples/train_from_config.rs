@@ -71,7 +71,7 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
 
     let outcome = train(&config, || RunDir::create(dir.join("run")), Callbacks::default())?;
     let (evaluation, report) = outcome.test.as_ref().context("there was no test")?;
-    println!("{}\n\n{report}", outcome.fit.ended);
+    println!("{}\n\n{report}", outcome.fit.stop_reason);
 
     // A run directory has all that prediction needs, wherever it lies.
     let elsewhere = dir.join("elsewhere");

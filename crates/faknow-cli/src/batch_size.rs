@@ -54,7 +54,7 @@ impl BatchSizeArgs {
         let sizes = find_batch_size(&self.job.to_config(registry)?, &search)?;
         if self.json {
             let suggestion = sizes.suggestion();
-            let all = json!({ "suggestion": suggestion, "ended": sizes.ended, "trials": sizes.trials });
+            let all = json!({ "suggestion": suggestion, "ended": sizes.stop_reason, "trials": sizes.trials });
             return print(&all.to_string());
         }
         print(&table(&sizes))
@@ -68,7 +68,7 @@ fn table(sizes: &BatchSizes) -> String {
         let memory = trial.peak_memory.map_or_else(|| "-".to_owned(), format_bytes);
         lines.push(format!("{:>10}  {:>12.1}  {memory:>11}", trial.batch_size, trial.samples_per_second));
     }
-    lines.push(format!("\nended       {}", sizes.ended));
+    lines.push(format!("\nended       {}", sizes.stop_reason));
     lines.push(match sizes.suggestion() {
         Some(size) => format!(
             "suggestion  {size}, the smallest within 5 % of the fastest: --set loader.batch_size={size}"

@@ -51,7 +51,7 @@ impl CvArgs {
             None => {
                 let config = self.training.to_config(registry, None)?;
                 let name = format!("cv-{}", config.model.name);
-                let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
+                let dir = self.out.clone().unwrap_or_else(|| RunDir::unused_path("runs", &name));
                 cross_validate(&config, self.folds, &dir, contexts)?
             }
         };

@@ -22,9 +22,13 @@ pub(crate) struct Interrupted {
 impl Interrupted {
     /// Whether this is how a run ended.
     pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
-        let FitReport { ended, history, .. } = &outcome.fit;
+        let FitReport { stop_reason, history, .. } = &outcome.fit;
         let at = format!("epoch {}", history.epochs.len() + 1);
-        (ended.code() == "interrupted").then(|| Self { at, command: "resume", dir: outcome.run.clone() })
+        (stop_reason.code() == "interrupted").then(|| Self {
+            at,
+            command: "resume",
+            dir: outcome.run.clone(),
+        })
     }
 
     /// The end of several runs at this place.

@@ -58,7 +58,7 @@ impl LrFindArgs {
         if self.json {
             let (suggestion, steepest) = (curve.suggestion(), curve.steepest());
             let all = json!({
-                "suggestion": suggestion, "steepest": steepest, "ended": curve.ended, "points": curve.points,
+                "suggestion": suggestion, "steepest": steepest, "ended": curve.stop_reason, "points": curve.points,
             });
             return print(&all.to_string());
         }
@@ -70,9 +70,12 @@ impl LrFindArgs {
         let mut lines = Vec::new();
         if let (Some(first), Some(last)) = (curve.points.first(), curve.points.last()) {
             let n = curve.points.len();
-            lines.push(format!("tried       {:.1e} to {:.1e} in {n} updates", first.rate, last.rate));
+            lines.push(format!(
+                "tried       {:.1e} to {:.1e} in {n} updates",
+                first.learning_rate, last.learning_rate
+            ));
         }
-        lines.push(format!("ended       {}", curve.ended));
+        lines.push(format!("ended       {}", curve.stop_reason));
         if let Some(rate) = curve.steepest() {
             lines.push(format!("steepest    {rate:.1e}, where the loss falls fastest"));
         }

@@ -85,7 +85,7 @@ impl SearchArgs {
             None => {
                 let config = self.training.to_config(registry, self.test.as_deref())?;
                 let name = format!("search-{}", config.model.name);
-                let dir = self.out.clone().unwrap_or_else(|| RunDir::unused("runs", &name));
+                let dir = self.out.clone().unwrap_or_else(|| RunDir::unused_path("runs", &name));
                 search(&config, &self.space()?, &self.method()?, &dir, contexts)?
             }
         };

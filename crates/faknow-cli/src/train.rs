@@ -78,7 +78,7 @@ fn summary(outcome: &Outcome) -> Value {
     let fit = &outcome.fit;
     json!({
         "run": outcome.run,
-        "ended": fit.ended.code(),
+        "ended": fit.stop_reason.code(),
         "best_epoch": fit.best.as_ref().map(|b| b.epoch),
         "epochs": fit.history.epochs.len(),
         "epoch_seconds": fit.history.epochs.iter().map(|r| r.train_seconds).collect::<Vec<_>>(),
@@ -109,7 +109,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
             evaluation.predictions.n_samples()
         ));
     }
-    let ended = format!("{} ({})", fit.ended.code(), fit.ended);
+    let ended = format!("{} ({})", fit.stop_reason.code(), fit.stop_reason);
     lines.push(format!("ended       {ended}"));
     if let Some(best) = &fit.best {
         lines.push(format!(
@@ -129,7 +129,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         seconds / n_epochs.max(1) as f64
     ));
     lines.push(format!("run directory  {}", outcome.run.display()));
-    if fit.ended.code() != "interrupted" {
+    if fit.stop_reason.code() != "interrupted" {
         lines.push(format!("report      {}", outcome.run.join("report.html").display()));
     }
     lines.join("\n")

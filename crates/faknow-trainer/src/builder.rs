@@ -20,7 +20,7 @@ use crate::fit::state::FitState;
 use crate::fit::task::Task;
 use crate::schedule::BuildSchedule;
 use crate::{
-    CheckpointPolicy, Clip, Error, Interrupt, NonFinite, Optimizer, OptimizerConfig, Result, RunDir,
+    CheckpointPolicy, Clip, Error, Interrupt, NonFinitePolicy, Optimizer, OptimizerConfig, Result, RunDir,
     Supervised, TrainMetrics, TrainStep, Trainer, WeightAveraging,
 };
 
@@ -70,7 +70,7 @@ impl<M: Model> TrainerBuilder<M> {
                 num_sanity_val_batches: 2,
                 limits: Limits::default(),
                 fast_dev_run: false,
-                on_non_finite: NonFinite::default(),
+                on_non_finite: NonFinitePolicy::default(),
                 interrupt: Interrupt::default(),
                 auto_resume: false,
             },
@@ -209,7 +209,7 @@ impl<M: Model> TrainerBuilder<M> {
 
     /// What happens if a loss or gradients are not finite. Default: the run fails.
     #[must_use]
-    pub fn on_non_finite(mut self, policy: NonFinite) -> Self {
+    pub fn on_non_finite(mut self, policy: NonFinitePolicy) -> Self {
         self.settings.on_non_finite = policy;
         self
     }

@@ -165,7 +165,7 @@ pub enum Error {
     #[error(
         "the weights of the run do not fit the model: {difference}; restore its settings, or start a new run"
     )]
-    OtherModel {
+    ModelMismatch {
         /// What was and what is.
         difference: String,
     },

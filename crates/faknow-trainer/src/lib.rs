@@ -19,7 +19,7 @@ pub use error::{Error, Location, Result};
 pub use faknow_callbacks::NamePattern;
 pub use fit::averages::WeightAveraging;
 pub use fit::evaluation::{evaluate, predict, predict_batch};
-pub use fit::non_finite::NonFinite;
+pub use fit::non_finite::NonFinitePolicy;
 pub use fit::profile::Profile;
 pub use fit::report::{FinalWeights, FitReport};
 pub use fit::seeds::{seed_step, seeded_model, with_model_seed, with_seed};

@@ -212,7 +212,7 @@ impl<M: Model> Trainer<M> {
         let profile = self.state.profile;
         tracing::info!(target: RUN_TARGET, "time by phase:\n{profile}");
         FitReport {
-            ended,
+            stop_reason: ended,
             best: self.run.best().cloned(),
             weights,
             history: self.run.history().clone(),

@@ -126,7 +126,7 @@ impl Error {
                 error,
                 T::Setting { .. }
                     | T::Changed { .. }
-                    | T::OtherModel { .. }
+                    | T::ModelMismatch { .. }
                     | T::EmptyLoader { .. }
                     | T::NoLabels { .. }
                     | T::RunDir { .. }

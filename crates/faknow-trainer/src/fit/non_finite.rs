@@ -17,7 +17,7 @@ pub(crate) const MAX_ROLL_BACKS: u32 = 3;
 /// As text, and so in configs: `stop`, `skip`, `roll_back`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NonFinite {
+pub enum NonFinitePolicy {
     /// The run fails with an error that names batch and parameter; the default.
     #[default]
     Stop,
@@ -50,7 +50,7 @@ fn first_not_finite(vars: &VarStore) -> Option<String> {
     variables.into_iter().find(|(_, tensor)| matches!(is_finite(tensor), Ok(0))).map(|(name, _)| name)
 }
 
-impl NonFinite {
+impl NonFinitePolicy {
     /// The factor on the learning rate after a roll-back.
     pub(crate) const ROLL_BACK_FACTOR: f64 = 0.5;
 

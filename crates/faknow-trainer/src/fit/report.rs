@@ -12,7 +12,8 @@ use crate::Profile;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FitReport {
     /// Why the run ended.
-    pub ended: StopReason,
+    #[serde(rename = "ended")]
+    pub stop_reason: StopReason,
     /// The best epoch by the monitored value; `None` without validation, or if the value was never finite.
     pub best: Option<Best>,
     /// Which weights the model has now.

@@ -9,7 +9,7 @@ use crate::checkpoint::resume::{ChangeKind, Resume, changed_settings, first_diff
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::error::setting;
 use crate::fit::limits::FitData;
-use crate::fit::non_finite::{MAX_ROLL_BACKS, NonFinite};
+use crate::fit::non_finite::{MAX_ROLL_BACKS, NonFinitePolicy};
 use crate::fit::saving::{CALLBACKS, SETTINGS, SavedSettings};
 use crate::fit::state::FitState;
 use crate::{Error, Result, Trainer};
@@ -74,8 +74,8 @@ impl<M: Model> Trainer<M> {
         let n_rollbacks = self.state.n_rollbacks + 1;
         self.restore(&checkpoint)?;
         self.state.n_rollbacks = n_rollbacks;
-        let factor = self.optimization.learning_rates.lower(NonFinite::ROLL_BACK_FACTOR);
-        self.run.learning_rates.iter_mut().for_each(|rate| *rate *= NonFinite::ROLL_BACK_FACTOR);
+        let factor = self.optimization.learning_rates.lower(NonFinitePolicy::ROLL_BACK_FACTOR);
+        self.run.learning_rates.iter_mut().for_each(|rate| *rate *= NonFinitePolicy::ROLL_BACK_FACTOR);
         self.start_callbacks(FitStart::RolledBack)?;
         self.restore_callbacks(&checkpoint)?;
         tracing::warn!(
@@ -108,7 +108,7 @@ impl<M: Model> Trainer<M> {
         };
         let (old, new) = (&fit.fingerprints, &self.state.fingerprints);
         if let Some(difference) = first_difference(&old.variables, &new.variables) {
-            return Err(Error::OtherModel { difference });
+            return Err(Error::ModelMismatch { difference });
         }
         let (old_settings, new_settings) = (&saved.hyperparameters, self.run.hyperparameters());
         let (changes, ignored) = changed_settings(old_settings, new_settings, &resume.ignored_settings);

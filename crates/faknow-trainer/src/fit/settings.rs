@@ -8,7 +8,7 @@ use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
 use crate::fit::averages::WeightAveraging;
 use crate::fit::limits::Limits;
-use crate::fit::non_finite::NonFinite;
+use crate::fit::non_finite::NonFinitePolicy;
 use crate::optim::{Clip, OptimizerConfig};
 use crate::system::interrupt::Interrupt;
 
@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// One epoch of one batch, with the schedule of the entire run.
     pub(crate) fast_dev_run: bool,
-    pub(crate) on_non_finite: NonFinite,
+    pub(crate) on_non_finite: NonFinitePolicy,
     pub(crate) interrupt: Interrupt,
     /// Whether a fit resumes the run that the run directory holds.
     pub(crate) auto_resume: bool,

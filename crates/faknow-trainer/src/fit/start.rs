@@ -9,7 +9,7 @@ use crate::error::phase_name;
 use crate::fit::evaluation::evaluate_at;
 use crate::fit::limits::{FitData, Limits};
 use crate::schedule::TrainingLength;
-use crate::{Error, NonFinite, Result, Trainer};
+use crate::{Error, NonFinitePolicy, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
     /// Starts a run, or a further fit of the same run: that of one that was interrupted finishes its epochs.
@@ -40,7 +40,7 @@ impl<M: Model> Trainer<M> {
 
     /// Saves a run in which nothing was done yet, if it may have to be rolled back to that.
     pub(crate) fn save_start(&mut self) -> Result<()> {
-        if self.settings.on_non_finite == NonFinite::RollBack { self.save_last(false) } else { Ok(()) }
+        if self.settings.on_non_finite == NonFinitePolicy::RollBack { self.save_last(false) } else { Ok(()) }
     }
 
     /// Checks the run's settings against its data, and sets up what depends on both.

@@ -16,7 +16,7 @@ use crate::schedule::Unit;
 use crate::step::StepContext;
 use crate::step::shapes::check_batch;
 use crate::system::guard::guard;
-use crate::{Error, LossSums, NonFinite, Result, Trainer};
+use crate::{Error, LossSums, NonFinitePolicy, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
     /// Trains on the batches of a window; returns what the callbacks say of it, or `None` if the run was rolled back.
@@ -40,8 +40,8 @@ impl<M: Model> Trainer<M> {
         // After the callbacks, so that the learning rates they set apply to this update.
         self.optimization.take_learning_rates(&self.run.learning_rates)?;
         self.state.is_consistent = false;
-        let reads_loss = self.settings.on_non_finite != NonFinite::Stop;
-        self.update_once(window, self.run.step(), reads_loss)
+        let is_synchronous = self.settings.on_non_finite != NonFinitePolicy::Stop;
+        self.update_once(window, self.run.step(), is_synchronous)
     }
 
     /// Counts an update, averages, notifies the callbacks (with the learning rates of this very step), and steps the
@@ -110,7 +110,7 @@ impl<M: Model> Trainer<M> {
             !self.optimization.optimizer.has_updated() && self.task.step.is_unchanged()?;
         let is_non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
         match self.settings.on_non_finite {
-            NonFinite::Skip
+            NonFinitePolicy::Skip
                 if is_non_finite && self.state.is_consistent && self.state.n_skips < MAX_SKIPS =>
             {
                 self.state.n_skips += 1;
@@ -120,7 +120,7 @@ impl<M: Model> Trainer<M> {
                 self.optimization.optimizer.zero_grad();
                 Ok(Some(Ok(Flow::Continue)))
             }
-            NonFinite::RollBack if is_non_finite => self.roll_back(error).map(|()| None),
+            NonFinitePolicy::RollBack if is_non_finite => self.roll_back(error).map(|()| None),
             _ => Err(error),
         }
     }
@@ -130,11 +130,11 @@ impl<M: Model> Trainer<M> {
         &mut self,
         window: Vec<(Location, M::Batch)>,
         step: u64,
-        reads_loss: bool,
+        is_synchronous: bool,
     ) -> Result<Update> {
         let batches: Vec<&M::Batch> = window.iter().map(|(_, batch)| batch).collect();
         if let Some((location, _)) = window.first() {
-            guard(*location, || self.task.step.begin_window(&batches))?;
+            guard(*location, || self.task.step.start_window(&batches))?;
         }
         let n_batches = window.len();
         let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
@@ -149,8 +149,13 @@ impl<M: Model> Trainer<M> {
                     is_first: number == 0,
                     is_last: last,
                 });
-                let context =
-                    StepContext { location, step, position: number, seed: self.settings.seed, reads_loss };
+                let context = StepContext {
+                    location,
+                    step,
+                    position: number,
+                    seed: self.settings.seed,
+                    is_synchronous,
+                };
                 // With gradients, even if a model that panicked inside `no_grad` left them off.
                 let (output, labels) = guard(location, || {
                     with_grad(|| {
@@ -172,7 +177,7 @@ impl<M: Model> Trainer<M> {
                 {
                     update.predictions.push((logits.shallow_clone(), labels));
                 }
-                update.logged.extend(output.logged.into_iter().map(|(name, value)| (name, value, n)));
+                update.logged.extend(output.logged_values.into_iter().map(|(name, value)| (name, value, n)));
             }
             Ok(update)
         })

@@ -61,8 +61,8 @@ impl Adversarial {
 }
 
 impl<M: Model> TrainStep<M> for Adversarial {
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
-        TrainStep::<M>::begin_window(&mut self.supervised, batches)
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        TrainStep::<M>::start_window(&mut self.supervised, batches)
     }
 
     fn step(
@@ -70,22 +70,22 @@ impl<M: Model> TrainStep<M> for Adversarial {
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         // The attack is to follow the gradients of this batch alone.
         let of_window = if optimizer.window().is_first { None } else { Some(optimizer.take_gradients()?) };
         optimizer.zero_grad();
-        let StepOutput { loss: clean, logits, logged } =
-            self.supervised.forward(model, batch, optimizer, at)?;
+        let StepOutput { loss: clean, logits, logged_values } =
+            self.supervised.forward(model, batch, optimizer, context)?;
         optimizer.backward(&clean.total)?;
         let mut moved = Moved::new(optimizer, &self.pattern)?;
         let mut of_clean = None;
         let mut adversarial = None;
         for _ in 0..self.attack.steps() {
-            moved.attack(&self.attack, optimizer, at)?;
+            moved.attack(&self.attack, optimizer, context)?;
             let gradients = optimizer.take_gradients()?;
             of_clean.get_or_insert(gradients);
-            let output = self.supervised.forward(model, batch, optimizer, at);
+            let output = self.supervised.forward(model, batch, optimizer, context);
             let loss = output.map_err(|error| named_part(error, "adversarial"))?.loss.total;
             optimizer.backward(&loss)?;
             adversarial = Some(loss);
@@ -96,7 +96,7 @@ impl<M: Model> TrainStep<M> for Adversarial {
         }
         optimizer.step()?;
         // Metrics are those of the batch as it is.
-        Ok(StepOutput { loss: sum_of(clean, adversarial)?, logits, logged })
+        Ok(StepOutput { loss: sum_of(clean, adversarial)?, logits, logged_values })
     }
 }
 
@@ -131,7 +131,7 @@ impl Moved {
     }
 
     /// Moves each parameter along its present gradient.
-    fn attack(&mut self, attack: &Attack, optimizer: &Optimizer, at: StepContext) -> Result<()> {
+    fn attack(&mut self, attack: &Attack, optimizer: &Optimizer, context: StepContext) -> Result<()> {
         no_grad(|| {
             for Target { name, tensor, before } in &mut self.targets {
                 let gradient = tensor.f_grad()?;
@@ -139,11 +139,11 @@ impl Moved {
                     continue;
                 }
                 let norm = gradient.f_norm()?;
-                if at.reads_loss || norm.device() == Device::Cpu {
+                if context.is_synchronous || norm.device() == Device::Cpu {
                     let norm = norm.f_double_value(&[])?;
                     if !norm.is_finite() {
                         return Err(Error::NonFiniteGradient {
-                            location: Some(at.location),
+                            location: Some(context.location),
                             parameter: name.clone(),
                             norm,
                             learning_rate: optimizer.first_learning_rate(),

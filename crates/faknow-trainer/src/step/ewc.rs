@@ -44,7 +44,7 @@ use crate::{
 ///
 /// let (model, vars) = trainer.into_parts();
 /// let mut ewc = Ewc::new(1000.0)?;
-/// ewc.remember(&model, &vars, &task(1)?)?;
+/// ewc.consolidate(&model, &vars, &task(1)?)?;
 /// let mut trainer = Trainer::builder(model, vars).step(ewc).max_epochs(1).build()?;
 /// trainer.fit(&loader(task(2)?)?, None)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -88,7 +88,7 @@ impl Ewc {
     ///
     /// # Errors
     /// There is no sample, or one has no label; the model fails on one.
-    pub fn remember<M, D>(&mut self, model: &M, vars: &VarStore, samples: &D) -> Result<()>
+    pub fn consolidate<M, D>(&mut self, model: &M, vars: &VarStore, samples: &D) -> Result<()>
     where
         M: Model,
         D: Dataset<Batch = M::Batch>,
@@ -144,8 +144,8 @@ impl Ewc {
 }
 
 impl<M: Model> TrainStep<M> for Ewc {
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
-        TrainStep::<M>::begin_window(&mut self.supervised, batches)
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        TrainStep::<M>::start_window(&mut self.supervised, batches)
     }
 
     fn step(
@@ -153,18 +153,19 @@ impl<M: Model> TrainStep<M> for Ewc {
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        let StepOutput { mut loss, logits, logged } = self.supervised.forward(model, batch, optimizer, at)?;
+        let StepOutput { mut loss, logits, logged_values } =
+            self.supervised.forward(model, batch, optimizer, context)?;
         if let Some(penalty) = self.penalty(optimizer)? {
             let total = loss.total.f_add(&penalty)?;
             if loss.parts.is_empty() {
                 loss.parts.push((Loss::CLASSIFICATION, loss.total));
             }
             loss.parts.push(("ewc", penalty));
-            loss = at.check_loss(Some(Loss { total, parts: loss.parts }), optimizer)?;
+            loss = context.check_loss(Some(Loss { total, parts: loss.parts }), optimizer)?;
         }
         optimizer.backward_step(&loss.total)?;
-        Ok(StepOutput { loss, logits, logged })
+        Ok(StepOutput { loss, logits, logged_values })
     }
 }

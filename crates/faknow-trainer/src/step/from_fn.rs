@@ -24,10 +24,10 @@ impl<M: Model> TrainerBuilder<M> {
     /// # let model = Linear(nn::linear(vars.root(), 2, 2, Default::default()));
     /// let mut trainer = Trainer::builder(model, vars)
     ///     .max_epochs(1)
-    ///     .step_fn(|model, batch, optimizer, at| {
-    ///         let noise = at.rng().normal();
+    ///     .step_fn(|model, batch, optimizer, context| {
+    ///         let noise = context.rng().normal();
     ///         let noisy = (&batch.0 + 0.1 * noise, batch.1.as_ref().map(Tensor::shallow_clone));
-    ///         let loss = at.check_loss(model.forward(&noisy, Mode::Train)?.loss, optimizer)?;
+    ///         let loss = context.check_loss(model.forward(&noisy, Mode::Train)?.loss, optimizer)?;
     ///         optimizer.backward_step(&loss.total)?;
     ///         Ok(loss)
     ///     })
@@ -59,8 +59,8 @@ where
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        (self.0)(model, batch, optimizer, at).map(Into::into)
+        (self.0)(model, batch, optimizer, context).map(Into::into)
     }
 }

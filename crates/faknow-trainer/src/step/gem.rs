@@ -77,8 +77,8 @@ impl<M: Model> TrainStep<M> for Gem<M::Batch>
 where
     M::Batch: Send,
 {
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
-        TrainStep::<M>::begin_window(&mut self.supervised, batches)
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        TrainStep::<M>::start_window(&mut self.supervised, batches)
     }
 
     fn step(
@@ -86,9 +86,9 @@ where
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        let output = self.supervised.forward(model, batch, optimizer, at)?;
+        let output = self.supervised.forward(model, batch, optimizer, context)?;
         let loss = &output.loss;
         optimizer.zero_grad();
         optimizer.backward(&loss.total)?;
@@ -97,7 +97,7 @@ where
             self.move_to(loss.total.device());
             let mut of_memories = Vec::with_capacity(self.memories.len());
             for memory in &self.memories {
-                let remembered = self.supervised.forward(model, memory, optimizer, at);
+                let remembered = self.supervised.forward(model, memory, optimizer, context);
                 remembered.map_err(|error| named_part(error, "memory"))?.loss.total.f_backward()?;
                 of_memories.push(optimizer.take_gradients()?);
             }

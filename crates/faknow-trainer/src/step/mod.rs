@@ -29,7 +29,7 @@ pub trait TrainStep<M: Model>: Send {
     ///
     /// # Errors
     /// Whatever went wrong; the run ends with it.
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         let _ = batches;
         Ok(())
     }
@@ -43,7 +43,7 @@ pub trait TrainStep<M: Model>: Send {
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput>;
 
     /// All that this step has to remember between two batches, such as the state of an optimizer of its own; it
@@ -76,8 +76,8 @@ pub trait TrainStep<M: Model>: Send {
 
 /// A boxed step is a step, so that the choice of one may depend on a setting.
 impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
-        (**self).begin_window(batches)
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        (**self).start_window(batches)
     }
 
     fn step(
@@ -85,9 +85,9 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        (**self).step(model, batch, optimizer, at)
+        (**self).step(model, batch, optimizer, context)
     }
 
     fn state(&self) -> Result<State> {
@@ -115,7 +115,7 @@ pub struct StepContext {
     /// Seed of the run.
     pub seed: u64,
     /// Whether the loss is read and checked in each step even where that waits for a device.
-    pub reads_loss: bool,
+    pub is_synchronous: bool,
 }
 
 impl StepContext {
@@ -133,7 +133,7 @@ impl StepContext {
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
         let loss = loss.ok_or(Error::NoLabels { location: self.location })?;
         check_loss(&loss)?;
-        if self.reads_loss || loss.total.device() == tch::Device::Cpu {
+        if self.is_synchronous || loss.total.device() == tch::Device::Cpu {
             let value = loss.total.f_double_value(&[])?;
             if !value.is_finite() {
                 let read = |(name, part): &(&'static str, Tensor)| Ok((*name, part.f_double_value(&[])?));

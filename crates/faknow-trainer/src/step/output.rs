@@ -12,7 +12,7 @@ use tch::Tensor;
 ///
 /// let loss = Loss::single(Tensor::from(0.5));
 /// let output = StepOutput::new(loss).logits(Tensor::zeros([4, 2], (Kind::Float, Device::Cpu))).log("temperature", 0.7);
-/// assert_eq!(output.logged, [("temperature".to_owned(), 0.7)]);
+/// assert_eq!(output.logged_values, [("temperature".to_owned(), 0.7)]);
 /// ```
 #[derive(Debug)]
 pub struct StepOutput {
@@ -23,13 +23,13 @@ pub struct StepOutput {
     pub logits: Option<Tensor>,
     /// Values published under a name, recorded as `train/<name>`: means over the samples of the epoch. What is on the device
     /// is better a part of the loss, whose value is read only once per epoch.
-    pub logged: Vec<(String, f64)>,
+    pub logged_values: Vec<(String, f64)>,
 }
 
 impl StepOutput {
     /// Creates the output of a step with this loss.
     pub fn new(loss: Loss) -> Self {
-        Self { loss, logits: None, logged: Vec::new() }
+        Self { loss, logits: None, logged_values: Vec::new() }
     }
 
     /// Adds the class logits `[n_samples, n_classes]` of the batch. Default: none.
@@ -41,7 +41,7 @@ impl StepOutput {
     /// Publishes a number under a name, as [`Run::log`](faknow_callbacks::Run::log) does for callbacks.
     #[must_use]
     pub fn log(mut self, name: impl Into<String>, value: impl Into<f64>) -> Self {
-        self.logged.push((name.into(), value.into()));
+        self.logged_values.push((name.into(), value.into()));
         self
     }
 }

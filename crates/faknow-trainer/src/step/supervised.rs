@@ -54,7 +54,7 @@ impl Supervised {
         model: &M,
         batch: &M::Batch,
         optimizer: &Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         let output = model.forward(batch, Mode::Train)?;
         check_output(&output, batch.n_samples())?;
@@ -67,10 +67,10 @@ impl Supervised {
             (Some(criterion), None, Some(labels)) => {
                 Some(Loss::single(self.value(criterion, &logits, labels)?))
             }
-            (None, None, Some(_)) => return Err(Error::NoLoss { location: at.location }),
+            (None, None, Some(_)) => return Err(Error::NoLoss { location: context.location }),
             (_, own, _) => own,
         };
-        Ok(StepOutput::new(at.check_loss(loss, optimizer)?).logits(logits))
+        Ok(StepOutput::new(context.check_loss(loss, optimizer)?).logits(logits))
     }
 
     fn value(&self, criterion: &Criterion, logits: &Tensor, labels: &Tensor) -> faknow_model::Result<Tensor> {
@@ -84,7 +84,7 @@ impl Supervised {
 }
 
 impl<M: Model> TrainStep<M> for Supervised {
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         self.mean_weight = None;
         let Some(criterion) = self.criterion.as_ref().filter(|criterion| criterion.class_weights.is_some())
         else {
@@ -108,9 +108,9 @@ impl<M: Model> TrainStep<M> for Supervised {
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        let output = with_sparse_gradients(|| self.forward(model, batch, optimizer, at))?;
+        let output = with_sparse_gradients(|| self.forward(model, batch, optimizer, context))?;
         optimizer.backward_step(&output.loss.total)?;
         Ok(output)
     }

@@ -69,8 +69,8 @@ where
     M: Model,
     F: Fn(&M, &M::Batch) -> faknow_model::Result<Option<Tensor>> + Send,
 {
-    fn begin_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
-        TrainStep::<M>::begin_window(&mut self.supervised, batches)
+    fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
+        TrainStep::<M>::start_window(&mut self.supervised, batches)
     }
 
     fn step(
@@ -78,7 +78,7 @@ where
         model: &mut M,
         batch: &M::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         let Self { optimizer: own, supervised, aside, .. } = self;
         let window = optimizer.window();
@@ -92,7 +92,7 @@ where
         let value = (self.loss)(model, batch)?;
         let value = match value {
             Some(value) => {
-                let loss = at.check_loss(Some(value.into()), own);
+                let loss = context.check_loss(Some(value.into()), own);
                 let Loss { total, .. } = loss.map_err(|error| named_part(error, self.name))?;
                 own.backward(&total)?;
                 total.detach()
@@ -106,7 +106,7 @@ where
             optimizer.add_gradients(&of_rest)?;
         }
 
-        let mut output = supervised.forward(model, batch, optimizer, at)?;
+        let mut output = supervised.forward(model, batch, optimizer, context)?;
         optimizer.zero_grad();
         optimizer.backward(&output.loss.total)?;
         drop(own.take_gradients()?);

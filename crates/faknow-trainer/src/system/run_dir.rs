@@ -106,11 +106,11 @@ impl RunDir {
     /// # Errors
     /// `parent` cannot be written.
     pub fn unique(parent: impl AsRef<Path>, model: &str) -> Result<Self> {
-        Self::create(Self::unused(parent, model))
+        Self::create(Self::unused_path(parent, model))
     }
 
     /// The path that [`unique`](Self::unique) would use; nothing is made yet.
-    pub fn unused(parent: impl AsRef<Path>, model: &str) -> PathBuf {
+    pub fn unused_path(parent: impl AsRef<Path>, model: &str) -> PathBuf {
         let time = format_utc(SystemTime::now()).replace(['-', ':', 'Z'], "").replace(' ', "-");
         loop {
             // A fresh RandomState is seeded by the system's own randomness.

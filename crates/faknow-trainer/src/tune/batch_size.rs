@@ -32,7 +32,7 @@ const PATIENCE: usize = 2;
 ///     let samples_per_second = 1000.0 * batch_size.min(64) as f64;
 ///     Ok(BatchSizeTrial { batch_size, samples_per_second, peak_memory: None })
 /// })?;
-/// assert_eq!((sizes.suggestion(), sizes.ended), (Some(64), BatchSizeEnd::NoFaster));
+/// assert_eq!((sizes.suggestion(), sizes.stop_reason), (Some(64), BatchSizeEnd::NoFaster));
 /// # Ok::<(), faknow_trainer::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,8 @@ pub struct BatchSizes {
     /// The sizes that fit, from the smallest on.
     pub trials: Vec<BatchSizeTrial>,
     /// Why the search ended.
-    pub ended: BatchSizeEnd,
+    #[serde(rename = "ended")]
+    pub stop_reason: BatchSizeEnd,
 }
 
 /// Why a search ended.
@@ -148,7 +149,7 @@ impl BatchSizeSearch {
         let mut fastest = 0.0;
         let mut n_slower = 0;
         let mut batch_size = self.min;
-        let ended = loop {
+        let stop_reason = loop {
             if batch_size > self.max {
                 break BatchSizeEnd::Largest;
             }
@@ -171,7 +172,7 @@ impl BatchSizeSearch {
             }
             batch_size = batch_size.saturating_mul(2);
         };
-        Ok(BatchSizes { trials, ended })
+        Ok(BatchSizes { trials, stop_reason })
     }
 }
 
@@ -256,7 +257,7 @@ mod tests {
         let sizes = sizes.unwrap();
         let tried = sizes.trials.iter().map(|trial| trial.batch_size).collect();
         let suggestion = sizes.suggestion();
-        (tried, sizes.ended, suggestion)
+        (tried, sizes.stop_reason, suggestion)
     }
 
     #[test]
@@ -311,7 +312,7 @@ mod tests {
             match found {
                 Ok(sizes) => {
                     assert!(is_lack, "{message}");
-                    assert_eq!(sizes.ended, BatchSizeEnd::OutOfMemory { batch_size: 32 });
+                    assert_eq!(sizes.stop_reason, BatchSizeEnd::OutOfMemory { batch_size: 32 });
                     assert_eq!(sizes.suggestion(), Some(16));
                 }
                 Err(error) => {
@@ -331,8 +332,11 @@ mod tests {
         let lack = Error::Panic { location: Location::training(1, 1), message: "CUDA out of memory".into() };
         let mut lack = Some(lack);
         let sizes = BatchSizeSearch::default().run(|_| Err(lack.take().unwrap())).unwrap();
-        assert_eq!((sizes.suggestion(), &sizes.ended), (None, &BatchSizeEnd::OutOfMemory { batch_size: 8 }));
-        assert_eq!(sizes.ended.to_string(), "no memory for batches of 8");
+        assert_eq!(
+            (sizes.suggestion(), &sizes.stop_reason),
+            (None, &BatchSizeEnd::OutOfMemory { batch_size: 8 })
+        );
+        assert_eq!(sizes.stop_reason.to_string(), "no memory for batches of 8");
     }
 
     #[test]

@@ -19,14 +19,16 @@ pub struct LrCurve {
     /// A point for each update, from the lowest rate to the highest that was reached.
     pub points: Vec<LrPoint>,
     /// Why the test ended.
-    pub ended: LrRangeEnd,
+    #[serde(rename = "ended")]
+    pub stop_reason: LrRangeEnd,
 }
 
 /// An update of a range test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LrPoint {
     /// Its learning rate.
-    pub rate: f64,
+    #[serde(rename = "rate")]
+    pub learning_rate: f64,
     /// The loss before it, of its batches.
     pub loss: f64,
     /// The exponential mean of the losses so far, corrected for its beginning.
@@ -81,7 +83,7 @@ impl LrCurve {
     /// updates, may say more.
     pub fn suggestion(&self) -> Option<f64> {
         let lowest = self.lowest()?;
-        Some(self.points[lowest].rate / 10.0).filter(|rate| *rate >= self.points[0].rate)
+        Some(self.points[lowest].learning_rate / 10.0).filter(|rate| *rate >= self.points[0].learning_rate)
     }
 
     /// The rate at which the smoothed loss falls most steeply over the logarithm of the rate, before it is lowest.
@@ -91,10 +93,10 @@ impl LrCurve {
         let lowest = self.lowest()?;
         let slope = |at: usize| {
             let (before, after) = (&self.points[at - 1], &self.points[at + 1]);
-            (after.smoothed - before.smoothed) / (after.rate / before.rate).ln()
+            (after.smoothed - before.smoothed) / (after.learning_rate / before.learning_rate).ln()
         };
         let steepest = (self.n_unsettled()..lowest).min_by(|a, b| slope(*a).total_cmp(&slope(*b)))?;
-        Some(self.points[steepest].rate)
+        Some(self.points[steepest].learning_rate)
     }
 
     /// The point with the lowest smoothed loss, if there is one that was settled and has one before it.
@@ -118,9 +120,9 @@ mod tests {
     fn curve(smoothed: impl Fn(f64) -> f64) -> LrCurve {
         let point = |step: i32| {
             let smoothed = smoothed(f64::from(step));
-            LrPoint { rate: 1e-6 * 10f64.powf(f64::from(step) / 4.0), loss: smoothed, smoothed }
+            LrPoint { learning_rate: 1e-6 * 10f64.powf(f64::from(step) / 4.0), loss: smoothed, smoothed }
         };
-        LrCurve { points: (0..20).map(point).collect(), ended: LrRangeEnd::Completed }
+        LrCurve { points: (0..20).map(point).collect(), stop_reason: LrRangeEnd::Completed }
     }
 
     fn check(curve: &LrCurve, steepest: Option<f64>, suggestion: Option<f64>) {
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn a_loss_that_does_not_fall_suggests_nothing() {
         check(&curve(|step| step), None, None);
-        check(&LrCurve { points: Vec::new(), ended: LrRangeEnd::NotFinite }, None, None);
+        check(&LrCurve { points: Vec::new(), stop_reason: LrRangeEnd::NotFinite }, None, None);
         // Lowest at the third point: within a factor of 10 of the first rate there is nothing to go back to.
         let early = curve(|step| (step - 3.0).abs());
         assert!(early.steepest().is_some());

@@ -35,12 +35,12 @@ impl LrCurve {
             .light_line_style(WHITE)
             .draw()?;
         let inside = |rate: f64, loss: f64| (rate, loss.clamp(losses.0, losses.1));
-        let each = self.points.iter().map(|point| inside(point.rate, point.loss));
+        let each = self.points.iter().map(|point| inside(point.learning_rate, point.loss));
         chart
             .draw_series(LineSeries::new(each, OF_UPDATES.stroke_width(1)))?
             .label("loss of each update")
             .legend(|at| key(at, OF_UPDATES));
-        let smoothed = self.points.iter().map(|point| inside(point.rate, point.smoothed));
+        let smoothed = self.points.iter().map(|point| inside(point.learning_rate, point.smoothed));
         chart
             .draw_series(LineSeries::new(smoothed, SMOOTHED.stroke_width(3)))?
             .label("smoothed")
@@ -73,8 +73,10 @@ impl LrCurve {
     /// The rates shown: those of the points, or any if there are not two.
     fn rate_range(&self) -> (f64, f64) {
         match (self.points.first(), self.points.last()) {
-            (Some(first), Some(last)) if first.rate < last.rate => (first.rate, last.rate),
-            (Some(only), _) => (only.rate / 10.0, only.rate * 10.0),
+            (Some(first), Some(last)) if first.learning_rate < last.learning_rate => {
+                (first.learning_rate, last.learning_rate)
+            }
+            (Some(only), _) => (only.learning_rate / 10.0, only.learning_rate * 10.0),
             _ => (1e-7, 10.0),
         }
     }
@@ -110,9 +112,9 @@ mod tests {
         let point = |step: i32| {
             let at = f64::from(step);
             let smoothed = if step < 16 { 0.7 - 0.03 * at } else { 0.25 + (at - 15.0).powi(3) };
-            LrPoint { rate: 1e-6 * 10f64.powf(at / 4.0), loss: smoothed + 0.05, smoothed }
+            LrPoint { learning_rate: 1e-6 * 10f64.powf(at / 4.0), loss: smoothed + 0.05, smoothed }
         };
-        LrCurve { points: (0..n).map(point).collect(), ended: LrRangeEnd::Diverged }
+        LrCurve { points: (0..n).map(point).collect(), stop_reason: LrRangeEnd::Diverged }
     }
 
     #[test]

@@ -85,13 +85,13 @@ impl<M: Model> Trainer<M> {
                         Ok(curve.add(rate, sums.means()?.value("loss").unwrap_or(f64::NAN)))
                     }
                     Err(Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. }) => {
-                        curve.ended = LrRangeEnd::NotFinite;
+                        curve.stop_reason = LrRangeEnd::NotFinite;
                         Ok(ControlFlow::Break(()))
                     }
                     Err(error) => Err(error),
                 }
             })?;
-            Ok(LrCurve { points: curve.points, ended: curve.ended })
+            Ok(LrCurve { points: curve.points, stop_reason: curve.stop_reason })
         })
     }
 
@@ -112,26 +112,26 @@ struct Curve {
     /// The exponential mean of the losses, which starts at 0.
     mean: f64,
     best: Option<f64>,
-    ended: LrRangeEnd,
+    stop_reason: LrRangeEnd,
 }
 
 impl Curve {
     /// Takes the loss of an update; breaks off when the test has seen enough.
     fn add(&mut self, rate: f64, loss: f64) -> ControlFlow<()> {
         if !loss.is_finite() {
-            self.ended = LrRangeEnd::NotFinite;
+            self.stop_reason = LrRangeEnd::NotFinite;
             return ControlFlow::Break(());
         }
         self.mean = SMOOTHING * self.mean + (1.0 - SMOOTHING) * loss;
         // The weights of all losses so far add up to this: without it the mean would start near 0.
         let weight = 1.0 - SMOOTHING.powf(self.points.len() as f64 + 1.0);
         let smoothed = self.mean / weight;
-        self.points.push(LrPoint { rate, loss, smoothed });
+        self.points.push(LrPoint { learning_rate: rate, loss, smoothed });
         let best = self.best.map_or(smoothed, |best| best.min(smoothed));
         self.best = Some(best);
         // For losses above 0 this is `smoothed > DIVERGED * best`.
         if smoothed - best > (DIVERGED - 1.0) * best.abs() {
-            self.ended = LrRangeEnd::Diverged;
+            self.stop_reason = LrRangeEnd::Diverged;
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -169,7 +169,7 @@ mod tests {
         let check = |losses: &[f64], n_points: usize, ended: LrRangeEnd| {
             let mut curve = Curve::default();
             let _ = losses.iter().find(|loss| curve.add(1.0, **loss).is_break());
-            assert_eq!((curve.points.len(), curve.ended), (n_points, ended), "{losses:?}");
+            assert_eq!((curve.points.len(), curve.stop_reason), (n_points, ended), "{losses:?}");
         };
         check(&[1.0, 1.0, 1.0], 3, LrRangeEnd::Completed);
         check(&[1.0, 6.0, 1.0], 3, LrRangeEnd::Completed);

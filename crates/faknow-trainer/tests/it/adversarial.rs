@@ -3,7 +3,7 @@
 
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
 use faknow_trainer::{
-    Adversarial, Attack, Clip, Error, Fgm, NonFinite, Pgd, RunDir, Supervised, Trainer, TrainerBuilder,
+    Adversarial, Attack, Clip, Error, Fgm, NonFinitePolicy, Pgd, RunDir, Supervised, Trainer, TrainerBuilder,
 };
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
@@ -164,7 +164,7 @@ fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
     // The second of three batches fails, in its second of two passes.
     let failing = || Toy::with_training_fault(4, Fault::Nan);
     let attack = || fgm(0.3);
-    let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinite::Skip);
+    let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinitePolicy::Skip);
     let mut skipping = builder.build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
     assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
@@ -175,7 +175,7 @@ fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
 
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
-    let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinite::RollBack);
+    let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinitePolicy::RollBack);
     let mut rolling = builder.run_dir(dir).build().unwrap();
     rolling.fit(&train_data(), None).unwrap();
     assert_eq!((rolling.run().step(), rolling.run().learning_rates[0]), (3, 0.05));

@@ -94,9 +94,14 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
             .unwrap();
     let passes = Arc::<Mutex<Vec<_>>>::default();
     let mut model = Watched { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
-    let at =
-        StepContext { location: Location::training(1, 1), step: 0, position: 0, seed: 0, reads_loss: false };
-    let loss = step.step(&mut model, &batch, &mut optimizer, at).unwrap();
+    let context = StepContext {
+        location: Location::training(1, 1),
+        step: 0,
+        position: 0,
+        seed: 0,
+        is_synchronous: false,
+    };
+    let loss = step.step(&mut model, &batch, &mut optimizer, context).unwrap();
 
     let tolerance = |key: &str| case["tolerance"][key].as_f64().unwrap();
     let single = kind == Kind::Float;

@@ -9,7 +9,7 @@ use std::thread::{self, ThreadId};
 use faknow_callbacks::{Callback, FitEnd, Flow, HookResult, Run, SavedCheckpoint, on_batch_end};
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{LambdaSchedule, Unit};
-use faknow_trainer::{NonFinite, RunDir};
+use faknow_trainer::{NonFinitePolicy, RunDir};
 
 use crate::cut_off::{ALL, Averaging, Rates, Setup, copying, quiet, train_data, valid_data};
 
@@ -55,7 +55,12 @@ const SETUPS: [Setup; 4] = [
         rates: Rates::EachEpoch,
         ..ALL
     },
-    Setup { on_non_finite: NonFinite::RollBack, rates: Rates::Constant, poison: &[(2, 3), (3, 2)], ..ALL },
+    Setup {
+        on_non_finite: NonFinitePolicy::RollBack,
+        rates: Rates::Constant,
+        poison: &[(2, 3), (3, 2)],
+        ..ALL
+    },
 ];
 
 #[test]

@@ -129,7 +129,7 @@ fn early_stopping_by_another_monitor_counts_its_own_history() {
     drop(trainer);
     // One bad validation by `errors` is in the history: the second ends the run.
     let (report, _) = resume(builder("errors", &[0.6, 0.1]), &dir, &Resume::default());
-    assert_eq!((report.ended.code(), report.history.epochs.len()), ("early_stopping", 3));
+    assert_eq!((report.stop_reason.code(), report.history.epochs.len()), ("early_stopping", 3));
 }
 
 #[test]
@@ -143,11 +143,11 @@ fn another_limit_continues_a_run_that_one_ended() {
     for (name, second, n_steps) in [("more", Some(8), 8), ("none", None, 12), ("fewer", Some(2), 6)] {
         let dir = dir.path().join(name);
         let first = fit(builder(Some(6)), &dir);
-        assert!(matches!(first.ended, StopReason::Limit { .. }), "{:?}", first.ended);
+        assert!(matches!(first.stop_reason, StopReason::Limit { .. }), "{:?}", first.stop_reason);
         let (report, trainer) = resume(builder(second), &dir, &Resume::default());
         assert_eq!(trainer.run().step(), n_steps, "{name}");
         if second.is_none() {
-            assert_eq!(report.ended, whole.ended);
+            assert_eq!(report.stop_reason, whole.stop_reason);
             let losses = |report: &FitReport| report.history.series("train/loss").unwrap();
             assert_eq!(losses(&report), losses(&whole));
         }
@@ -157,7 +157,7 @@ fn another_limit_continues_a_run_that_one_ended() {
     fit(toy::trainer().max_epochs(2), &dir);
     let (report, trainer) =
         resume(toy::trainer().max_epochs(3).stop_after(Interval::steps(2)), &dir, &Resume::default());
-    assert_eq!((trainer.run().step(), report.ended.code()), (6, "limit"));
+    assert_eq!((trainer.run().step(), report.stop_reason.code()), (6, "limit"));
 }
 
 #[test]
@@ -214,10 +214,13 @@ fn a_fit_that_was_interrupted_is_finished_by_the_next() {
         .build()
         .unwrap();
     let (train, valid) = (train_data(), valid_data());
-    assert_eq!(trainer.fit(&train, Some(&valid)).unwrap().ended, StopReason::Interrupted);
+    assert_eq!(trainer.fit(&train, Some(&valid)).unwrap().stop_reason, StopReason::Interrupted);
     interrupt.clear();
     let report = trainer.fit(&train, Some(&valid)).unwrap();
-    assert_eq!((report.ended, trainer.run().epoch(), trainer.run().step()), (StopReason::Completed, 3, 9));
+    assert_eq!(
+        (report.stop_reason, trainer.run().epoch(), trainer.run().step()),
+        (StopReason::Completed, 3, 9)
+    );
 }
 
 /// Sets the learning rate of a batch when it starts.

@@ -69,7 +69,7 @@ fn dot(a: &Linear, b: &Linear) -> f64 {
 fn ewc_pulls_each_parameter_back_by_how_much_it_mattered() {
     let (model, vars) = Layer::new();
     let mut ewc = Ewc::new(3.0).unwrap();
-    ewc.remember(&model, &vars, &Samples(POINTS.to_vec())).unwrap();
+    ewc.consolidate(&model, &vars, &Samples(POINTS.to_vec())).unwrap();
     assert_weights(&vars, &START, "remembering changes nothing");
     let mut fisher = [0.0; 6];
     for point in POINTS {
@@ -109,7 +109,7 @@ fn ewc_forgets_less_and_several_tasks_add_up() {
         let (model, vars) = Layer::new();
         let mut ewc = Ewc::new(strength).unwrap();
         for _ in 0..n_tasks {
-            ewc.remember(&model, &vars, &Samples(POINTS.to_vec())).unwrap();
+            ewc.consolidate(&model, &vars, &Samples(POINTS.to_vec())).unwrap();
         }
         let builder = Trainer::builder(model, vars).optimizer(OptimizerConfig::sgd(0.1));
         let mut trainer = builder.step(ewc).max_epochs(50).build().unwrap();
@@ -128,7 +128,7 @@ fn what_cannot_be_remembered_is_an_error() {
     let (model, vars) = Layer::new();
     let error = Ewc::new(-1.0).unwrap_err().to_string();
     assert_eq!(error, "ewc.strength: expected a number of at least 0, got -1");
-    let error = Ewc::new(1.0).unwrap().remember(&model, &vars, &Samples(vec![])).unwrap_err().to_string();
+    let error = Ewc::new(1.0).unwrap().consolidate(&model, &vars, &Samples(vec![])).unwrap_err().to_string();
     assert_eq!(error, "samples of a task to remember: expected at least one, got 0");
     struct Unlabeled;
     impl Dataset for Unlabeled {
@@ -140,7 +140,7 @@ fn what_cannot_be_remembered_is_an_error() {
             Ok(Points { labels: None, ..Points::new(&POINTS[..1]) })
         }
     }
-    let error = Ewc::new(1.0).unwrap().remember(&model, &vars, &Unlabeled).unwrap_err().to_string();
+    let error = Ewc::new(1.0).unwrap().consolidate(&model, &vars, &Unlabeled).unwrap_err().to_string();
     assert!(error.contains("label"), "{error}");
     let error = Gem::<Points>::new(vec![]).unwrap_err().to_string();
     assert_eq!(error, "memories of former tasks: expected at least one, with labels, got none");

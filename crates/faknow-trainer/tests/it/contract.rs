@@ -9,7 +9,7 @@ use faknow_callbacks::{Callback, Flow, Recorder, Run, State, on_batch_end};
 use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, metric_fn};
 use faknow_trainer::checkpoint::CheckpointStore;
-use faknow_trainer::{Error, NonFinite, RunDir, TrainerBuilder, WeightAveraging};
+use faknow_trainer::{Error, NonFinitePolicy, RunDir, TrainerBuilder, WeightAveraging};
 use tch::no_grad;
 
 use crate::at_hook::{AtHook, HOOKS_OF_FIT};
@@ -298,7 +298,7 @@ fn many_trainers_in_one_process_compute_what_each_computes_alone() {
         ALL,
         Setup { seed: 12, average: Averaging::Swa, validate_every: Some("2 steps"), ..ALL },
         Setup { seed: 13, average: Averaging::None, rates: Rates::WarmUp, accumulate: 1, freeze: &[], ..ALL },
-        Setup { seed: 14, on_non_finite: NonFinite::RollBack, rates: Rates::Constant, ..ALL },
+        Setup { seed: 14, on_non_finite: NonFinitePolicy::RollBack, rates: Rates::Constant, ..ALL },
     ];
     let dir = tempfile::tempdir().unwrap();
     let fit = |setup: &Setup, name: &str| -> End {

@@ -16,8 +16,8 @@ use faknow_metrics::Metrics;
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{ExponentialLr, Plateau, ScheduleConfig, WarmupLinear};
 use faknow_trainer::{
-    Adam, CheckpointPolicy, Clip, FitReport, NonFinite, Optimizer, OptimizerConfig, RunDir, StepContext,
-    StepOutput, Supervised, TrainStep, Trainer, TrainerBuilder, WeightAveraging,
+    Adam, CheckpointPolicy, Clip, FitReport, NonFinitePolicy, Optimizer, OptimizerConfig, RunDir,
+    StepContext, StepOutput, Supervised, TrainStep, Trainer, TrainerBuilder, WeightAveraging,
 };
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ pub(crate) struct Setup {
     pub(crate) patience: usize,
     /// Patterns of weights, and until when they are frozen.
     pub(crate) freeze: &'static [(&'static str, Option<&'static str>)],
-    pub(crate) on_non_finite: NonFinite,
+    pub(crate) on_non_finite: NonFinitePolicy,
     /// Epochs and batches whose loss is NaN.
     pub(crate) poison: &'static [(usize, usize)],
     /// Whether checkpoints are written while training continues.
@@ -108,7 +108,7 @@ pub(crate) const ALL: Setup = Setup {
     best: 2,
     patience: 2,
     freeze: &[("bias", Some("3 steps"))],
-    on_non_finite: NonFinite::Skip,
+    on_non_finite: NonFinitePolicy::Skip,
     poison: &[(3, 2)],
     background: false,
 };
@@ -142,7 +142,7 @@ impl Setup {
             .checkpoints(checkpoints)
             .callback(EarlyStopping::new(self.patience))
             .callback(Freeze::new(freeze))
-            .step(Poisoned { at: self.poison, rolls_back: self.on_non_finite == NonFinite::RollBack })
+            .step(Poisoned { at: self.poison, rolls_back: self.on_non_finite == NonFinitePolicy::RollBack })
             .on_non_finite(self.on_non_finite)
             .seed(self.seed)
             .run_dir(dir);
@@ -215,15 +215,15 @@ impl TrainStep<Toy> for Poisoned {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> faknow_trainer::Result<StepOutput> {
         let poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= POISONOUS_RATE;
-        if poisonous && self.at.contains(&(at.location.epoch, at.location.batch)) {
+        if poisonous && self.at.contains(&(context.location.epoch, context.location.batch)) {
             let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);
             let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), is_moved: true };
-            return Supervised::default().step(model, &batch, optimizer, at);
+            return Supervised::default().step(model, &batch, optimizer, context);
         }
-        Supervised::default().step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, context)
     }
 }
 

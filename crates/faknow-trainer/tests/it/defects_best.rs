@@ -47,7 +47,7 @@ fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
     assert_eq!((report.best, report.weights), (None, FinalWeights::Last));
-    assert_eq!(report.ended, StopReason::Completed);
+    assert_eq!(report.stop_reason, StopReason::Completed);
     let last = epochs.after(3);
     assert_eq!(weights(&trainer.run().vars), last);
     assert_eq!(toy::load_weights(&dir.path().join("checkpoints/last/model.safetensors")), last);
@@ -69,13 +69,13 @@ fn defect_15_a_second_fit_goes_on() {
         trainer_with_scores(&scores).max_epochs(3).callback(EarlyStopping::new(1)).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let first = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(first.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 1 });
+    assert_eq!(first.stop_reason, StopReason::EarlyStopping { monitor: "score".into(), patience: 1 });
     assert_eq!((first.history.epochs.len(), first.best.unwrap().epoch), (2, 1));
     assert_eq!(weights(&trainer.run().vars), epochs.after(1));
 
     let second = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     // Early stopping counts afresh, and does not end the run after one epoch.
-    assert_eq!(second.ended, StopReason::Completed);
+    assert_eq!(second.stop_reason, StopReason::Completed);
     let recorded: Vec<usize> = second.history.epochs.iter().map(|record| record.epoch).collect();
     assert_eq!(recorded, [1, 2, 3, 4, 5]);
     assert_eq!(second.history.epochs[..2], first.history.epochs);

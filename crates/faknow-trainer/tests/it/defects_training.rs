@@ -25,10 +25,10 @@ impl TrainStep<Toy> for Rates {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         self.0.lock().unwrap().push(optimizer.learning_rates()[0]);
-        Supervised::default().step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, context)
     }
 }
 
@@ -115,10 +115,10 @@ impl TrainStep<Toy> for Twice {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        Supervised::default().step(model, batch, optimizer, at)?;
-        Supervised::default().step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, context)?;
+        Supervised::default().step(model, batch, optimizer, context)
     }
 }
 
@@ -169,17 +169,17 @@ impl TrainStep<Toy> for Adversarial {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         let mut batch = Points { x: batch.x.copy().set_requires_grad(true), ..Points::new(&POINTS) };
         batch.is_moved = true;
         optimizer.zero_grad();
         let clean = model.forward(&batch, Mode::Train)?;
-        let clean = at.check_loss(clean.loss, optimizer)?;
+        let clean = context.check_loss(clean.loss, optimizer)?;
         clean.total.backward();
         batch.x = no_grad(|| &batch.x + batch.x.grad().sign() * self.epsilon);
         let adversarial = model.forward(&batch, Mode::Train)?;
-        at.check_loss(adversarial.loss, optimizer)?.total.backward();
+        context.check_loss(adversarial.loss, optimizer)?.total.backward();
         optimizer.step()?;
         Ok(clean.into())
     }

@@ -285,7 +285,7 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
             on_fit_end               epoch 2, batch 1, step 4: on_batch_end: enough"#]],
     );
     let report = report.unwrap();
-    assert_eq!(report.ended.to_string(), "on_batch_end: enough");
+    assert_eq!(report.stop_reason.to_string(), "on_batch_end: enough");
     let last = report.history.last().unwrap();
     assert_eq!((last.epoch, last.step, last.samples), (2, 4, 11));
     assert_eq!(report.best.unwrap().epoch, 2);
@@ -320,7 +320,7 @@ fn of_early_stopping_inside_an_epoch() {
             on_epoch_end             epoch 1, batch 2, step 2: best is epoch 1, step 1
             on_fit_end               epoch 1, batch 2, step 2: score did not improve in 1 validations"#]],
     );
-    assert_eq!(report.unwrap().ended.code(), "early_stopping");
+    assert_eq!(report.unwrap().stop_reason.code(), "early_stopping");
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn of_a_run_that_is_interrupted_and_resumed() {
             on_checkpoint   epoch 1, batch 2, step 2: last
             on_fit_end      epoch 1, batch 2, step 2: interrupted"#]],
     );
-    assert_eq!(report.unwrap().ended, StopReason::Interrupted);
+    assert_eq!(report.unwrap().stop_reason, StopReason::Interrupted);
     drop(trainer);
     let recorder = Recorder::new();
     let mut trainer = build(Interrupt::default()).callback(recorder.clone()).build().unwrap();

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use faknow_callbacks::{Interval, Run, on_epoch_end};
-use faknow_trainer::{NonFinite, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
+use faknow_trainer::{NonFinitePolicy, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
 use crate::at_hook::AtHook;
 use crate::events::{check, in_dir};
@@ -86,17 +86,17 @@ impl TrainStep<Toy> for NanAtFirst {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         let factor =
-            if at.location.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
+            if context.location.batch == 2 && optimizer.learning_rates()[0] == 0.1 { f64::NAN } else { 1.0 };
         let batch = Points {
             x: &batch.x * factor,
             labels: batch.labels.as_ref().map(tch::Tensor::shallow_clone),
             names: batch.names.clone(),
             is_moved: true,
         };
-        Supervised::default().step(model, &batch, optimizer, at)
+        Supervised::default().step(model, &batch, optimizer, context)
     }
 }
 
@@ -104,7 +104,7 @@ impl TrainStep<Toy> for NanAtFirst {
 fn of_updates_that_are_skipped_or_rolled_back() {
     let builder = |policy| trainer_with_scores(&[0.5]).step(NanAtFirst).on_non_finite(policy);
     let (trainer, _, _) = check(
-        builder(NonFinite::Skip),
+        builder(NonFinitePolicy::Skip),
         &expect![[r#"
             on_fit_start             epoch 0, batch 0, step 0: new, 1 epochs of 3 batches
             on_epoch_start           epoch 1, batch 0, step 0
@@ -122,7 +122,7 @@ fn of_updates_that_are_skipped_or_rolled_back() {
     );
     assert_eq!(trainer.run().skipped(), 1);
     let dir = tempfile::tempdir().unwrap();
-    let rolling = in_dir(builder(NonFinite::RollBack), &dir, Interval::steps(1));
+    let rolling = in_dir(builder(NonFinitePolicy::RollBack), &dir, Interval::steps(1));
     let (trainer, _, _) = check(
         rolling,
         &expect![[r#"

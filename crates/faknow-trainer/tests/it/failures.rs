@@ -8,7 +8,7 @@ use faknow_data::Loader;
 use faknow_metrics::{Direction, Metrics, Score, metric_fn};
 use faknow_model::Loss;
 use faknow_trainer::{
-    Clip, Error, Location, NonFinite, Optimizer, Result, RunDir, StepContext, StepOutput, TrainStep,
+    Clip, Error, Location, NonFinitePolicy, Optimizer, Result, RunDir, StepContext, StepOutput, TrainStep,
     TrainerBuilder,
 };
 use tch::Tensor;
@@ -76,8 +76,9 @@ fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() 
     let (mut model, vars) = Toy::new();
     model.fault =
         Box::new(|mode, n| if mode.is_train() && (4..=6).contains(&n) { Fault::Nan } else { Fault::Nothing });
-    let builder =
-        toy::trainer_for((model, vars)).on_non_finite(NonFinite::Skip).validate_every(Interval::epochs(0.5));
+    let builder = toy::trainer_for((model, vars))
+        .on_non_finite(NonFinitePolicy::Skip)
+        .validate_every(Interval::epochs(0.5));
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!((trainer.run().step(), trainer.run().skipped()), (6, 3));
@@ -109,10 +110,10 @@ impl TrainStep<Toy> for RootAtZero {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         let output = faknow_model::Model::forward(model, batch, faknow_model::Mode::Train);
-        let loss = at.check_loss(output?.loss, optimizer)?;
+        let loss = context.check_loss(output?.loss, optimizer)?;
         let root: Tensor = optimizer.parameters().map(|(_, p)| (p * 0.0).sqrt().sum(tch::Kind::Double)).sum();
         optimizer.backward_step(&(loss.total + root))?;
         Ok(Loss::single(Tensor::from(0.0)).into())

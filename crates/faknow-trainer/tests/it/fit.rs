@@ -16,7 +16,7 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
     let scores = [0.5, 0.7, 0.6, 0.7, 0.6, 0.9];
     let mut trainer = trainer_with_scores(&scores).callback(EarlyStopping::new(3)).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(report.ended, StopReason::EarlyStopping { monitor: "score".into(), patience: 3 });
+    assert_eq!(report.stop_reason, StopReason::EarlyStopping { monitor: "score".into(), patience: 3 });
     let values: Vec<Option<f64>> =
         report.history.series("score").unwrap().into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, scores[..5].iter().map(|score| Some(*score)).collect::<Vec<_>>());
@@ -87,7 +87,7 @@ fn a_test_before_any_fit_judges_the_first_weights() {
 fn a_fit_without_validation_trains_all_epochs() {
     let mut trainer = toy::trainer().max_epochs(4).build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
-    assert_eq!(report.ended, StopReason::Completed);
+    assert_eq!(report.stop_reason, StopReason::Completed);
     assert_eq!(report.history.epochs.len(), 4);
     assert!(report.history.epochs.iter().all(|record| record.valid.is_none() && record.valid_seconds == 0.0));
     assert!(trainer.run().monitors().is_empty() && trainer.run().monitor().is_none());

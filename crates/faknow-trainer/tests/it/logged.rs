@@ -36,7 +36,7 @@ fn a_logged_value_can_be_monitored() {
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let best = report.best.unwrap();
     assert_eq!((best.epoch, best.value, best.monitor.as_str()), (2, 0.7, "reward"));
-    assert_eq!(report.ended, StopReason::EarlyStopping { monitor: "reward".into(), patience: 2 });
+    assert_eq!(report.stop_reason, StopReason::EarlyStopping { monitor: "reward".into(), patience: 2 });
     let series: Vec<_> =
         report.history.series("reward").unwrap().into_iter().map(|(_, value)| value).collect();
     assert_eq!(series, [Some(0.1), Some(0.7), Some(0.3), Some(0.2)]);
@@ -78,11 +78,11 @@ impl TrainStep<Toy> for Logging {
         model: &mut Toy,
         batch: &<Toy as Model>::Batch,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         assert!(batch.n_samples() > 0);
-        let output = Supervised::default().step(model, batch, optimizer, at)?;
-        Ok(output.log("of_step", at.location.batch as f64))
+        let output = Supervised::default().step(model, batch, optimizer, context)?;
+        Ok(output.log("of_step", context.location.batch as f64))
     }
 }
 
@@ -135,7 +135,7 @@ fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
     let unbroken = train(RunDir::create(dir.path().join("whole")).unwrap(), None);
     let dir = dir.path().join("run");
     let interrupted = train(RunDir::create(&dir).unwrap(), Some(Interrupt::default()));
-    assert_eq!(interrupted.ended, StopReason::Interrupted);
+    assert_eq!(interrupted.stop_reason, StopReason::Interrupted);
     let resumed = train(RunDir::open(&dir).unwrap(), None);
     for (resumed, unbroken) in resumed.history.epochs.iter().zip(&unbroken.history.epochs) {
         assert_eq!(resumed.train, unbroken.train);
@@ -186,9 +186,9 @@ fn a_learning_rate_set_before_a_batch_applies_to_it() {
             Ok(())
         });
         let builder =
-            toy::trainer().max_epochs(1).callback(set).step_fn(move |model, batch, optimizer, at| {
+            toy::trainer().max_epochs(1).callback(set).step_fn(move |model, batch, optimizer, context| {
                 noted.lock().unwrap().push(optimizer.learning_rates()[0]);
-                Supervised::default().step(model, batch, optimizer, at)
+                Supervised::default().step(model, batch, optimizer, context)
             });
         // It counts steps, and sets a learning rate after each.
         let schedule = WarmupLinear { warmup_ratio: Some(0.5), ..WarmupLinear::default() };
@@ -203,7 +203,7 @@ fn a_learning_rate_set_before_a_batch_applies_to_it() {
 #[test]
 fn intervals_are_accepted_as_text_and_refused_by_name() {
     let report = toy::trainer().max_epochs(9).stop_after("4 steps").build().unwrap().fit(&train_data(), None);
-    assert_eq!(report.unwrap().ended.to_string(), "the limit of 4 steps is reached");
+    assert_eq!(report.unwrap().stop_reason.to_string(), "the limit of 4 steps is reached");
     let error = toy::trainer().stop_after("4 weeks").build().err().unwrap().to_string();
     assert_eq!(
         error,

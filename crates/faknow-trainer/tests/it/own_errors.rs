@@ -124,8 +124,8 @@ fn errors_of_custom_code_have_a_place_and_each_cause_once() {
     for (fails, says) in failures!(faknow_model::Result<()>, faknow_model::Error::other) {
         check(&fit(builder(*fails), || Ok(())), location, says);
         // A step hands the model's error on.
-        let step = builder(*fails).step_fn(|model, batch, optimizer, at| {
-            at.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)
+        let step = builder(*fails).step_fn(|model, batch, optimizer, context| {
+            context.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)
         });
         check(&fit(step, || Ok(())), location, says);
     }
@@ -140,9 +140,9 @@ fn accumulated_batches_draw_different_numbers_and_a_repeated_run_the_same() {
         let numbers = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let noted = std::sync::Arc::clone(&numbers);
         let step = builder(|| Ok(())).seed(seed).accumulate_grad_batches(2).step_fn(
-            move |model, batch, optimizer, at| {
-                noted.lock().unwrap().push(at.rng().next_u64());
-                let loss = at.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)?;
+            move |model, batch, optimizer, context| {
+                noted.lock().unwrap().push(context.rng().next_u64());
+                let loss = context.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)?;
                 optimizer.backward_step(&loss.total)?;
                 Ok(loss)
             },

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faknow_callbacks::{Callback, Run, StopReason};
 use faknow_data::Rng;
-use faknow_trainer::{Interrupt, NonFinite, RunDir};
+use faknow_trainer::{Interrupt, NonFinitePolicy, RunDir};
 
 use crate::at_hook::AtHook;
 use crate::cut_off::{Averaging, End, Rates, Setup, copying, train_data, valid_data};
@@ -49,7 +49,7 @@ fn any_setup(rng: &mut Rng) -> Setup {
                 &[("*s", Some("9 samples")), ("bias", Some("2 epochs"))],
             ],
         ),
-        on_non_finite: any(rng, &[NonFinite::Stop, NonFinite::Skip, NonFinite::RollBack]),
+        on_non_finite: any(rng, &[NonFinitePolicy::Stop, NonFinitePolicy::Skip, NonFinitePolicy::RollBack]),
         poison: any(rng, &[&[][..], &[(1, 1)], &[(1, 4), (2, 1)], &[(2, 3), (3, 2)]]),
         background: false,
     }
@@ -59,10 +59,10 @@ fn any_setup(rng: &mut Rng) -> Setup {
 fn random_setup(rng: &mut Rng) -> Setup {
     let setup = any_setup(rng);
     match (setup.on_non_finite, setup.validate_every) {
-        (NonFinite::Stop, _) => Setup { poison: &[], ..setup },
+        (NonFinitePolicy::Stop, _) => Setup { poison: &[], ..setup },
         // Skipped updates count as no step, and the logs cannot tell two records of one step apart. For the same
         // reason no setup skips all updates of an epoch.
-        (NonFinite::Skip, Some("0.5 epochs")) => Setup { validate_every: Some("2 steps"), ..setup },
+        (NonFinitePolicy::Skip, Some("0.5 epochs")) => Setup { validate_every: Some("2 steps"), ..setup },
         _ => setup,
     }
 }
@@ -120,7 +120,7 @@ fn check_interrupt(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let what =
         format!("interrupted at hook {at}, epoch {}, step {}", trainer.run().epoch(), trainer.run().step());
-    let ended = report.ended == StopReason::Interrupted;
+    let ended = report.stop_reason == StopReason::Interrupted;
     drop(trainer);
     let end = setup.resume(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
     end.assert_eq(unbroken, &format!("{what}, in time: {ended}"));
@@ -146,7 +146,7 @@ fn check(background: bool) {
         let setup = match setup.on_non_finite {
             // Not the last update of an epoch: a checkpoint inside the epoch and the epoch's record would have one step, and a
             // kill between that record and its checkpoint is likelier here than without.
-            NonFinite::Skip if background => Setup { poison: &[(1, 1), (2, 1)], ..setup },
+            NonFinitePolicy::Skip if background => Setup { poison: &[(1, 1), (2, 1)], ..setup },
             _ => setup,
         };
         // Said only if the test fails.
@@ -163,7 +163,7 @@ fn check(background: bool) {
         let n_hooks = n_hooks.load(Ordering::SeqCst);
         let mut any_hook = || 1 + rng.below(n_hooks);
         // A run that fails or is interrupted is saved out of turn: it has one more checkpoint to be rolled back to.
-        if setup.on_non_finite == NonFinite::RollBack && setup.every != "1 step" {
+        if setup.on_non_finite == NonFinitePolicy::RollBack && setup.every != "1 step" {
             continue;
         }
         check_panic(&setup, &unbroken, &dir.path().join("panic"), any_hook());

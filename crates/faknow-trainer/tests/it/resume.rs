@@ -75,7 +75,7 @@ fn an_interrupted_run_saves_itself_and_goes_on() {
         let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        assert_eq!(report.ended, StopReason::Interrupted);
+        assert_eq!(report.stop_reason, StopReason::Interrupted);
         let info = CheckpointStore::new(&dir).verify("last").unwrap();
         assert_eq!((info.step, info.stop_reason), (step, None));
         drop(trainer);
@@ -113,7 +113,7 @@ fn a_validation_that_was_interrupted_is_made_up_for() {
         let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        assert_eq!(report.ended, StopReason::Interrupted);
+        assert_eq!(report.stop_reason, StopReason::Interrupted);
         let step = if at <= 3 { 2 } else { 4 };
         assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{at}");
         drop(trainer);

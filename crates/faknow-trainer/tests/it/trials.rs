@@ -42,11 +42,11 @@ fn the_losses_are_those_of_a_descent_with_growing_rates() {
     let mut at = START;
     // Three batches an epoch: the test goes on with the next one.
     for ((point, rate), batch) in curve.points.iter().zip(rates()).zip(batches.iter().cycle()) {
-        assert!((point.rate / rate - 1.0).abs() < 1e-12, "{point:?}");
+        assert!((point.learning_rate / rate - 1.0).abs() < 1e-12, "{point:?}");
         assert!((point.loss - at.loss(batch)).abs() < 1e-12, "{point:?}, expected {}", at.loss(batch));
         at = at.plus(-rate, &at.gradient(batch));
     }
-    assert_eq!((curve.points.len(), curve.ended), (10, LrRangeEnd::Completed));
+    assert_eq!((curve.points.len(), curve.stop_reason), (10, LrRangeEnd::Completed));
     assert_weights(&trainer.into_parts().1, &START, "the weights are put back");
 }
 
@@ -111,7 +111,7 @@ fn after_an_error_all_is_as_it_was() {
 fn a_loss_that_is_not_finite_ends_the_test_and_is_no_error() {
     let mut trainer = toy::trainer_for(Toy::with_training_fault(5, Fault::Nan)).build().unwrap();
     let curve = trainer.lr_range_test(&train_data(), &RANGE).unwrap();
-    assert_eq!((curve.points.len(), curve.ended), (4, LrRangeEnd::NotFinite));
+    assert_eq!((curve.points.len(), curve.stop_reason), (4, LrRangeEnd::NotFinite));
     assert_weights(&trainer.into_parts().1, &START, "the weights are put back");
 }
 
@@ -128,11 +128,11 @@ impl TrainStep<Toy> for Counting {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
         self.n += 1;
         self.rates.lock().unwrap().push(optimizer.learning_rates().to_vec());
-        Supervised::default().step(model, batch, optimizer, at)
+        Supervised::default().step(model, batch, optimizer, context)
     }
 
     fn state(&self) -> Result<State> {
@@ -198,7 +198,7 @@ fn each_batch_size_is_measured_on_its_own_batches() {
     assert_eq!(tried, *asked.lock().unwrap());
     assert_eq!(modes.lock().unwrap().len(), 3 * tried.len(), "an update to begin with, and two that count");
     assert!(sizes.trials.iter().all(|trial| trial.samples_per_second > 0.0));
-    assert!(matches!(sizes.ended, BatchSizeEnd::Largest | BatchSizeEnd::NoFaster));
+    assert!(matches!(sizes.stop_reason, BatchSizeEnd::Largest | BatchSizeEnd::NoFaster));
     let error = trainer.find_batch_size(&search, |_| -> faknow_data::Result<Memory> {
         Err(faknow_data::Error::Dataset("it is closed".into()))
     });

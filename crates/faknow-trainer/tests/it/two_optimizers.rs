@@ -10,7 +10,7 @@ use faknow_callbacks::{Flow, on_batch_end};
 use faknow_model::{Mode, Model, Output, loss};
 use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{
-    CheckpointPolicy, Clip, Error, NonFinite, Optimizer, OptimizerConfig, Result, RunDir, StepContext,
+    CheckpointPolicy, Clip, Error, NonFinitePolicy, Optimizer, OptimizerConfig, Result, RunDir, StepContext,
     StepOutput, Supervised, TrainStep, Trainer, TrainerBuilder, TwoOptimizers,
 };
 use tch::nn::{Init, VarStore};
@@ -244,7 +244,7 @@ fn an_own_loss_that_is_not_finite_is_named_and_can_be_skipped() {
         "training, epoch 1, batch 2: the loss is NaN, gate NaN; all weights are finite; learning rate 0.5";
     assert!(error.starts_with(expected), "{error}");
 
-    let mut skipping = failing(2).max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
+    let mut skipping = failing(2).max_epochs(1).on_non_finite(NonFinitePolicy::Skip).build().unwrap();
     skipping.fit(&train_data(), None).unwrap();
     assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
     let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], is_labeled: true };
@@ -268,14 +268,14 @@ fn failing_after_the_gate() -> TrainerBuilder<Gated> {
 
 #[test]
 fn an_update_that_was_half_made_is_not_skipped_but_can_be_rolled_back() {
-    let mut skipping = failing_after_the_gate().on_non_finite(NonFinite::Skip).build().unwrap();
+    let mut skipping = failing_after_the_gate().on_non_finite(NonFinitePolicy::Skip).build().unwrap();
     let error = skipping.fit(&train_data(), None).unwrap_err();
     assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error:?}");
     assert!(error.to_string().contains("batch 2: the loss is NaN; the weights `weight` are not"), "{error}");
 
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
-    let builder = failing_after_the_gate().max_epochs(1).on_non_finite(NonFinite::RollBack);
+    let builder = failing_after_the_gate().max_epochs(1).on_non_finite(NonFinitePolicy::RollBack);
     let mut rolling = builder.run_dir(dir).build().unwrap();
     rolling.fit(&train_data(), None).unwrap();
     assert_eq!((rolling.run().step(), rolling.run().learning_rates[0]), (3, 0.05));
@@ -291,10 +291,10 @@ impl TrainStep<Toy> for Twice {
         model: &mut Toy,
         batch: &Points,
         optimizer: &mut Optimizer,
-        at: StepContext,
+        context: StepContext,
     ) -> Result<StepOutput> {
-        self.0.step(model, batch, optimizer, at)?;
-        self.0.step(model, batch, optimizer, at)
+        self.0.step(model, batch, optimizer, context)?;
+        self.0.step(model, batch, optimizer, context)
     }
 }
 
@@ -303,7 +303,7 @@ fn the_first_of_two_updates_by_one_optimizer_is_not_forgotten() {
     let skipping = |n: usize| {
         let builder =
             toy::trainer_for(Toy::with_training_fault(n, Fault::Nan)).step(Twice(Supervised::default()));
-        let mut trainer = builder.max_epochs(1).on_non_finite(NonFinite::Skip).build().unwrap();
+        let mut trainer = builder.max_epochs(1).on_non_finite(NonFinitePolicy::Skip).build().unwrap();
         trainer.fit(&train_data(), None).map(|_| trainer.run().skipped())
     };
     assert_eq!(skipping(1).unwrap(), 1, "nothing was changed yet");

@@ -1,7 +1,7 @@
 //! The config's tables of training: how long, evaluated by what, when to stop.
 
 use faknow_callbacks::Interval;
-use faknow_trainer::NonFinite;
+use faknow_trainer::NonFinitePolicy;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How long, and by what, the model is trained and evaluated.
@@ -26,7 +26,7 @@ pub struct TrainerConfig {
     pub clip_value: Option<f64>,
     /// What happens if a loss or gradients are NaN or infinite: `stop`, `skip` the update, `roll_back` to the last
     /// checkpoint and continue at half the learning rate. Default `stop`.
-    pub on_non_finite: NonFinite,
+    pub on_non_finite: NonFinitePolicy,
     /// How often to validate: inside an epoch (`100 steps`, `0.25 epochs`) or after every n epochs (`2 epochs`).
     /// Default: after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ impl Default for TrainerConfig {
             accumulate: 1,
             clip_norm: None,
             clip_value: None,
-            on_non_finite: NonFinite::Stop,
+            on_non_finite: NonFinitePolicy::Stop,
             validate_every: None,
             sanity_batches: 2,
             monitor: "accuracy".into(),

@@ -182,12 +182,12 @@ impl FoldResult {
     /// Of a run that has ended; `None` if it was interrupted.
     fn of(number: usize, outcome: &Outcome) -> Option<Self> {
         let fit = &outcome.fit;
-        if fit.ended == StopReason::Interrupted {
+        if fit.stop_reason == StopReason::Interrupted {
             return None;
         }
         Some(Self {
             number,
-            stop_reason: fit.ended.code().to_owned(),
+            stop_reason: fit.stop_reason.code().to_owned(),
             epochs: fit.history.epochs.len(),
             best_epoch: fit.best.as_ref().map(|best| best.epoch),
             test: TestScores::of(outcome)?,

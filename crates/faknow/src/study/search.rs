@@ -201,7 +201,7 @@ impl Search<'_> {
         match trained {
             Ok((config, Outcome { fit, .. })) => {
                 let paused = pause_after.is_some_and(|epoch| fit.history.epochs.len() >= epoch);
-                if fit.ended == StopReason::Interrupted && !paused {
+                if fit.stop_reason == StopReason::Interrupted && !paused {
                     return Ok(false);
                 }
                 trial.record(&fit, &self.state.monitor, config.trainer.restore_best);

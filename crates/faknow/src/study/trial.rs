@@ -76,7 +76,8 @@ impl Trial {
         self.values.push(value(fit, monitor, best));
         self.epochs = fit.history.epochs.len();
         self.best_epoch = fit.best.as_ref().map(|best| best.epoch);
-        self.stop_reason = (fit.ended != StopReason::Interrupted).then(|| fit.ended.code().to_owned());
+        self.stop_reason =
+            (fit.stop_reason != StopReason::Interrupted).then(|| fit.stop_reason.code().to_owned());
     }
 
     /// Which of two trials is the better, as an order: those that failed come last, then those that got less far; of

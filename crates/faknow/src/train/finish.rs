@@ -77,7 +77,7 @@ impl Finish<'_> {
             model: config.model.name.clone(),
             classes: corpus.classes.names().to_vec(),
             seed: config.seed,
-            ended: fit.ended.to_string(),
+            ended: fit.stop_reason.to_string(),
             n_epochs: fit.history.epochs.len(),
             best: fit.best.as_ref().map(|best| BestEpoch {
                 epoch: best.epoch,

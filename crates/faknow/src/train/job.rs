@@ -10,7 +10,7 @@ use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
-    Adversarial, FitReport, NonFinite, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
+    Adversarial, FitReport, NonFinitePolicy, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
     let_threads_sleep, with_model_seed,
 };
 use tch::Tensor;
@@ -187,7 +187,7 @@ impl Job {
             None => trainer.fit(&train, to_validate)?,
             Some(from) => trainer.resume_from(from, &train, to_validate)?,
         };
-        if fit.ended == StopReason::Interrupted {
+        if fit.stop_reason == StopReason::Interrupted {
             return Ok(Outcome { run, fit, valid: None, test: None });
         }
         Finish { config: &config, corpus: &corpus, data: lines, run: &run }.of(&mut trainer, fit, valid, test)
@@ -198,8 +198,8 @@ impl Job {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
         // Without a directory there is no checkpoint to roll back to.
         let step = self.step()?;
-        let builder =
-            builder(&self.config, self.model, self.vars, self.metrics, step)?.on_non_finite(NonFinite::Stop);
+        let builder = builder(&self.config, self.model, self.vars, self.metrics, step)?
+            .on_non_finite(NonFinitePolicy::Stop);
         Ok((builder.build().map_err(Error::named)?, train))
     }
 

@@ -7,7 +7,7 @@
 //!
 //! let config = Config::from_file("textcnn.toml".as_ref())?.set("trainer.epochs=3")?;
 //! let outcome = train(&config, || RunDir::unique("runs", &config.model.name), Callbacks::default())?;
-//! println!("{}", outcome.fit.ended);
+//! println!("{}", outcome.fit.stop_reason);
 //!
 //! let detector = Detector::load(&outcome.run, config.device()?)?;
 //! for prediction in detector.predict(&["Aliens endorse the mayor"])? {

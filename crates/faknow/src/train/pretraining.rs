@@ -50,7 +50,7 @@ pub(crate) fn pretrain(
         .build()?;
     let from = Resume { from: Resume::default().from, ..from.cloned().unwrap_or_default() };
     let fit = trainer.resume_from(&from, &train, None)?;
-    if fit.ended == StopReason::Interrupted {
+    if fit.stop_reason == StopReason::Interrupted {
         return Ok(Some(fit));
     }
     let learned = snapshot(&trainer.run().vars);

@@ -170,7 +170,7 @@ fn early_stopping_may_watch_another_value_than_the_best_epoch() {
     let settings = ["trainer.epochs=20", "optimizer.lr=0", "early_stopping.patience=3", "trainer.monitor=f1"];
     let outcome = bench.train("run", &[&settings[..], &["early_stopping.monitor=log_loss"]].concat());
     assert_eq!(outcome.fit.history.epochs.len(), 4);
-    assert_eq!(outcome.fit.ended.to_string(), "log_loss did not improve in 3 validations");
+    assert_eq!(outcome.fit.stop_reason.to_string(), "log_loss did not improve in 3 validations");
     assert_eq!(outcome.fit.best.unwrap().monitor, "f1");
 }
 
@@ -208,7 +208,7 @@ fn a_run_that_is_good_enough_or_hopeless_ends_at_once() {
     let bench = Bench::new(&posts(40));
     let ended = |run: &str, settings: &[&str]| {
         let outcome = bench.train(run, &[&["trainer.epochs=5", "trainer.monitor=loss"], settings].concat());
-        (outcome.fit.history.epochs.len(), outcome.fit.ended.code())
+        (outcome.fit.history.epochs.len(), outcome.fit.stop_reason.code())
     };
     assert_eq!(ended("good", &["early_stopping.stopping_threshold=100"]), (1, "reached"));
     assert_eq!(ended("bad", &["early_stopping.divergence_threshold=0"]), (1, "diverged"));

@@ -193,7 +193,7 @@ fn what_is_learned_before_the_training_is_resumed_and_kept() {
     interrupt.request();
     let context = RunContext { interrupt, ..RunContext::default() };
     let outcome = train(&bench.config, || RunDir::create(bench.path("cut")), context).unwrap();
-    assert_eq!((outcome.fit.ended, outcome.test.is_none()), (StopReason::Interrupted, true));
+    assert_eq!((outcome.fit.stop_reason, outcome.test.is_none()), (StopReason::Interrupted, true));
     assert!(!bench.path("cut/checkpoints").exists());
     resume(&bench.path("cut"), &ResumeOptions::default(), RunContext::default()).unwrap();
     assert!(same("cut"));
