@@ -1,4 +1,4 @@
-//! Charts of lines and bars as SVG whose colors follow the page: light, dark or printed.
+//! Line and bar charts as SVG whose colors follow the report: light, dark or printed.
 
 use std::error::Error as StdError;
 use std::ops::Range;
@@ -10,41 +10,41 @@ use plotters::series::DashedLineSeries;
 use crate::format::short;
 
 const SIZE: (u32, u32) = (440, 270);
-/// Lines that have a color of their own.
+/// Number of distinct line colors.
 pub(crate) const N_COLORS: usize = 8;
-// Colors that no page has: each is replaced by a variable of the style sheet.
+// Placeholder colors: each is replaced by a variable of the style sheet.
 const INK: RGBColor = RGBColor(2, 0, 0);
 const GRID: RGBColor = RGBColor(2, 0, 1);
 
-/// A chart: lines over a common axis, perhaps with marked places and bars behind them.
+/// A chart: lines over a common axis, with optional bars and vertical markers.
 #[derive(Default)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) x: &'static str,
     pub(crate) y: &'static str,
     pub(crate) lines: Vec<Line>,
-    /// Places of the horizontal axis with what is there.
-    pub(crate) marks: Vec<(f64, String)>,
-    /// Bars: from, to, height.
+    /// Vertical markers: position on the horizontal axis, label.
+    pub(crate) markers: Vec<(f64, String)>,
+    /// Bars: left edge, right edge, height.
     pub(crate) bars: Vec<(f64, f64, f64)>,
-    /// What the axes span, where the values should not say it.
+    /// Ranges of the axes; `None` fits them to the values.
     pub(crate) x_range: Option<(f64, f64)>,
     pub(crate) y_range: Option<(f64, f64)>,
-    /// Whether the horizontal axis counts something whole.
-    pub(crate) counts: bool,
+    /// Whether the values of the horizontal axis are integers, as epochs are.
+    pub(crate) is_integer_x: bool,
 }
 
-/// A line of a chart; where there is no value, it has a gap.
+/// A line of a chart, with a gap at each missing value.
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) points: Vec<(f64, Option<f64>)>,
-    /// Number of its color.
+    /// Index of its color.
     pub(crate) color: usize,
     pub(crate) dashed: bool,
 }
 
 impl Line {
-    /// A line through points that all have a value.
+    /// Creates a line through points that all have a value.
     pub(crate) fn new(
         label: impl Into<String>,
         color: usize,
@@ -58,10 +58,9 @@ impl Line {
         Self { dashed: true, ..self }
     }
 
-    /// Its stretches without gaps.
-    fn stretches(&self) -> Vec<Vec<(f64, f64)>> {
-        let finite = |y: &Option<f64>| y.filter(|y| y.is_finite());
-        let parts = self.points.split(|(_, y)| finite(y).is_none());
+    /// Returns the segments between gaps.
+    fn segments(&self) -> Vec<Vec<(f64, f64)>> {
+        let parts = self.points.split(|(_, y)| !y.is_some_and(f64::is_finite));
         parts
             .filter(|part| !part.is_empty())
             .map(|part| part.iter().filter_map(|(x, y)| Some((*x, (*y)?))).collect())
@@ -70,24 +69,24 @@ impl Line {
 }
 
 impl Chart {
-    /// The figure with its title and what its lines are; nothing if there is nothing to draw.
+    /// Renders the figure with title and legend; empty if there is nothing to draw.
     pub(crate) fn render(&self) -> Markup {
-        if self.bars.is_empty() && self.lines.iter().all(|line| line.stretches().is_empty()) {
+        if self.bars.is_empty() && self.lines.iter().all(|line| line.segments().is_empty()) {
             return html! {};
         }
         let Ok(svg) = self.svg() else {
-            return html! { p { "This chart could not be drawn: " (self.title) } };
+            return html! { p { "Could not draw this chart: " (self.title) } };
         };
         html! {
             figure {
                 figcaption { (self.title) }
                 (PreEscaped(svg))
-                @if self.lines.len() > 1 || !self.marks.is_empty() {
+                @if self.lines.len() > 1 || !self.markers.is_empty() {
                     ul.legend {
                         @for line in &self.lines {
                             li { span.key.dashed[line.dashed] style=(format!("--c:var(--s{})", line.color % N_COLORS)) {} (line.label) }
                         }
-                        @for (_, label) in &self.marks {
+                        @for (_, label) in &self.markers {
                             li { span.key.dotted {} (label) }
                         }
                     }
@@ -97,18 +96,19 @@ impl Chart {
     }
 
     fn svg(&self) -> Result<String, Box<dyn StdError + '_>> {
-        let mut picture = String::new();
+        let mut svg = String::new();
         let (x, y) = self.ranges();
-        let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(8)
             .margin_right(18)
             .x_label_area_size(44)
             .y_label_area_size(62)
             .build_cartesian_2d(x.clone(), y.clone())?;
-        let n_labels = if self.counts { ((x.end - x.start) as usize + 1).clamp(2, 8) } else { 6 };
-        let label =
-            |value: &f64| if self.counts && value.fract() != 0.0 { String::new() } else { short(*value) };
+        let n_labels = if self.is_integer_x { ((x.end - x.start) as usize + 1).clamp(2, 8) } else { 6 };
+        let label = |value: &f64| {
+            if self.is_integer_x && value.fract() != 0.0 { String::new() } else { short(*value) }
+        };
         chart
             .configure_mesh()
             .x_desc(self.x)
@@ -127,9 +127,9 @@ impl Chart {
             Rectangle::new([(from, y.start), (to, height)], series_color(0).mix(0.35).filled())
         });
         chart.draw_series(bars)?;
-        for (at, _) in &self.marks {
+        for (x, _) in &self.markers {
             chart.draw_series(DashedLineSeries::new(
-                [(*at, y.start), (*at, y.end)],
+                [(*x, y.start), (*x, y.end)],
                 2,
                 4,
                 INK.stroke_width(1),
@@ -137,7 +137,7 @@ impl Chart {
         }
         for line in &self.lines {
             let color = series_color(line.color);
-            for points in line.stretches() {
+            for points in line.segments() {
                 if let [point] = points[..] {
                     chart.draw_series([Circle::new(point, 4, color.filled())])?;
                 } else if line.dashed {
@@ -150,49 +150,49 @@ impl Chart {
         area.present()?;
         drop(chart);
         drop(area);
-        Ok(themed(&picture, &self.title))
+        Ok(themed(&svg, &self.title))
     }
 
-    /// What both axes span: all that is drawn, with some room above and below.
+    /// Returns the ranges of both axes: everything drawn, with padding above and below.
     fn ranges(&self) -> (Range<f64>, Range<f64>) {
-        let points: Vec<(f64, f64)> = self.lines.iter().flat_map(Line::stretches).flatten().collect();
+        let points: Vec<(f64, f64)> = self.lines.iter().flat_map(Line::segments).flatten().collect();
         let bars = self.bars.iter().flat_map(|&(from, to, height)| [(from, 0.0), (to, height)]);
         let all: Vec<(f64, f64)> = points.into_iter().chain(bars).collect();
-        let span = |value: fn(&(f64, f64)) -> f64| {
+        let extent = |value: fn(&(f64, f64)) -> f64| {
             let low = all.iter().map(value).fold(f64::INFINITY, f64::min);
             let high = all.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
             (low, high)
         };
-        let room = |(low, high): (f64, f64), share: f64| {
+        let padded = |(low, high): (f64, f64), share: f64| {
             let size = if high > low { high - low } else { low.abs().max(1e-3) };
             (low - share * size, high + share * size)
         };
         let x = self.x_range.unwrap_or_else(|| {
-            let (low, high) = span(|point| point.0);
+            let (low, high) = extent(|point| point.0);
             if high > low { (low, high) } else { (low - 0.5, high + 0.5) }
         });
-        let y = self.y_range.unwrap_or_else(|| room(span(|point| point.1), 0.06));
+        let y = self.y_range.unwrap_or_else(|| padded(extent(|point| point.1), 0.06));
         (x.0..x.1, y.0..y.1)
     }
 }
 
-/// Placeholder of a line's color.
-fn series_color(number: usize) -> RGBColor {
-    RGBColor(1, 0, (number % N_COLORS) as u8)
+/// Returns the placeholder of a line color.
+fn series_color(index: usize) -> RGBColor {
+    RGBColor(1, 0, (index % N_COLORS) as u8)
 }
 
-/// The picture with the page's colors, as wide as there is room, and with its name for who cannot see it.
-fn themed(picture: &str, title: &str) -> String {
-    let mut picture = picture.replace("#020000", "var(--muted)").replace("#020001", "var(--grid)").replacen(
+/// Replaces placeholders by the colors of the report, adds a label for screen readers and lets the image scale to its container.
+fn themed(svg: &str, title: &str) -> String {
+    let mut svg = svg.replace("#020000", "var(--muted)").replace("#020001", "var(--grid)").replacen(
         "<svg ",
         &format!("<svg role=\"img\" aria-label=\"{}\" ", escaped(title)),
         1,
     );
-    for number in 0..N_COLORS {
-        picture = picture.replace(&format!("#01000{number}"), &format!("var(--s{number})"));
+    for index in 0..N_COLORS {
+        svg = svg.replace(&format!("#01000{index}"), &format!("var(--s{index})"));
     }
     let size = format!("width=\"{}\" height=\"{}\" ", SIZE.0, SIZE.1);
-    picture.replacen(&size, "", 1)
+    svg.replacen(&size, "", 1)
 }
 
 fn escaped(text: &str) -> String {
@@ -204,15 +204,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colors_are_those_of_the_page_and_gaps_stay_gaps() {
+    fn uses_report_colors_and_keeps_gaps() {
         let mut line = Line::new("loss & <more>", 3, [(1.0, 0.5), (2.0, 0.4), (3.0, 0.3), (4.0, 0.2)]);
         line.points[2].1 = None;
-        assert_eq!(line.stretches(), [vec![(1.0, 0.5), (2.0, 0.4)], vec![(4.0, 0.2)]]);
+        assert_eq!(line.segments(), [vec![(1.0, 0.5), (2.0, 0.4)], vec![(4.0, 0.2)]]);
         let chart = Chart { title: "A \"title\"".into(), lines: vec![line], ..Chart::default() };
-        let page = chart.render().into_string();
-        assert!(page.contains("var(--s3)") && page.contains("var(--grid)"), "{page}");
-        assert!(page.contains("aria-label=\"A &quot;title&quot;\"") && page.contains("viewBox"), "{page}");
-        assert!(!page.contains("#0") && !page.contains("width=\"440\""), "{page}");
+        let html = chart.render().into_string();
+        assert!(html.contains("var(--s3)") && html.contains("var(--grid)"), "{html}");
+        assert!(html.contains("aria-label=\"A &quot;title&quot;\"") && html.contains("viewBox"), "{html}");
+        assert!(!html.contains("#0") && !html.contains("width=\"440\""), "{html}");
         assert_eq!(Chart::default().render().into_string(), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Several runs side by side: figures, settings that differ, curves over each other, and whether a difference is chance.
+//! Comparison of several runs: metrics, different settings, overlaid curves, significance tests.
 
 use faknow_metrics::{Difference, McNemar, Predictions, mcnemar, paired_bootstrap};
 use maud::{Markup, html};
@@ -6,28 +6,28 @@ use maud::{Markup, html};
 use crate::chart::{Chart, Line, N_COLORS};
 use crate::curves::series;
 use crate::format::{duration, score};
-use crate::scores::{Tested, n_resamples};
+use crate::scores::{TestResult, n_resamples};
 use crate::{Result, Run};
 
-/// Metrics of the test that are compared.
+/// Test metrics of the comparison table.
 const COMPARED: [&str; 6] = ["accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "ece_15"];
-/// Metrics whose differences are tested.
-const TESTED: [&str; 2] = ["accuracy", "f1_macro"];
+/// Metrics whose differences get a confidence interval.
+const DIFFERENCES: [&str; 2] = ["accuracy", "f1_macro"];
 
-/// A run beside the best one.
+/// A run compared with the best one.
 struct Pair {
     name: String,
     test: McNemar,
-    /// The p value, adjusted for the number of runs.
-    adjusted: f64,
+    /// The p-value, adjusted for the number of comparisons.
+    adjusted_p_value: f64,
     differences: Vec<Difference>,
 }
 
-pub(crate) fn render(runs: &[Run], names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup> {
+pub(crate) fn render(runs: &[Run], names: &[String], tests: &[Option<TestResult<'_>>]) -> Result<Markup> {
     Ok(html! {
         section #comparison {
             h2 { "Comparison" }
-            (figures(runs, names, tests))
+            (metrics_table(runs, names, tests))
             div.charts {
                 (overlay(runs, names, "valid/loss", "Validation loss").render())
                 (overlay(runs, names, "valid/accuracy", "Validation accuracy").render())
@@ -39,7 +39,7 @@ pub(crate) fn render(runs: &[Run], names: &[String], tests: &[Option<Tested<'_>>
     })
 }
 
-fn figures(runs: &[Run], names: &[String], tests: &[Option<Tested<'_>>]) -> Markup {
+fn metrics_table(runs: &[Run], names: &[String], tests: &[Option<TestResult<'_>>]) -> Markup {
     html! {
         div.scroll tabindex="0" { table {
             thead { tr {
@@ -73,7 +73,7 @@ fn overlay(runs: &[Run], names: &[String], key: &str, title: &str) -> Chart {
     let named = runs.iter().zip(names).enumerate();
     let lines = named.map(|(color, (run, name))| {
         let line: Line = series(run, key, name, color);
-        // Beyond the colors that there are, dashes tell lines apart.
+        // Dashes distinguish lines once all colors are in use.
         if color >= N_COLORS { line.dashed() } else { line }
     });
     Chart {
@@ -81,13 +81,13 @@ fn overlay(runs: &[Run], names: &[String], key: &str, title: &str) -> Chart {
         x: "epoch",
         y: "value",
         lines: lines.collect(),
-        counts: true,
+        is_integer_x: true,
         ..Chart::default()
     }
 }
 
-/// Each run beside the one with the highest accuracy, if all were tested on the same samples.
-fn significance(names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup> {
+/// Compares each run with the one of the highest accuracy, if both were tested on the same samples.
+fn significance(names: &[String], tests: &[Option<TestResult<'_>>]) -> Result<Markup> {
     let tested: Vec<(&String, &Predictions)> = names
         .iter()
         .zip(tests)
@@ -104,31 +104,31 @@ fn significance(names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup
             others.push(name.as_str());
             continue;
         };
-        let differences = TESTED
+        let differences = DIFFERENCES
             .iter()
             .map(|metric| paired_bootstrap(predictions, of_best, metric, n_resamples(of_best), 0));
         let differences =
             differences.filter_map(|difference| difference.transpose()).collect::<Result<_, _>>()?;
-        pairs.push(Pair { name: name.clone(), test, adjusted: test.p_value, differences });
+        pairs.push(Pair { name: name.clone(), test, adjusted_p_value: test.p_value, differences });
     }
     adjust(&mut pairs);
     Ok(html! {
-        h3 { "Is the best one better by more than chance?" }
+        h3 { "Significance" }
         @if !others.is_empty() {
-            p.note { "Tested on other samples than “" (best) "”, so that they cannot be compared pair by pair: " (others.join(", ")) "." }
+            p.note { "Not compared, because their test samples differ from those of “" (best) "”: " (others.join(", ")) "." }
         }
         @if !pairs.is_empty() {
-            p { "“" (best) "” has the highest test accuracy. Each other run beside it, sample by sample:" }
+            p { "“" (best) "” has the highest test accuracy. Paired comparison of each other run with it:" }
             div.scroll tabindex="0" { table {
                 thead { tr {
-                    th { "run" } th.n { "only it right" } th.n { "only the best right" } th.n { "McNemar p" } th.n { "adjusted p" }
-                    @for metric in TESTED { th.n { (metric) " lower by" } }
+                    th { "run" } th.n { "correct only here" } th.n { "correct only in best run" } th.n { "McNemar p" } th.n { "adjusted p" }
+                    @for metric in DIFFERENCES { th.n { (metric) " difference to best" } }
                 } }
                 tbody {
                     @for pair in &pairs {
                         tr {
                             th { (pair.name) } td.n { (pair.test.only_first) } td.n { (pair.test.only_second) }
-                            td.n { (p_value(pair.test.p_value)) } td.n { (p_value(pair.adjusted)) }
+                            td.n { (p_value(pair.test.p_value)) } td.n { (p_value(pair.adjusted_p_value)) }
                             @for difference in &pair.differences {
                                 td.n {
                                     (format!("{:.4}", difference.value)) br;
@@ -140,21 +140,21 @@ fn significance(names: &[String], tests: &[Option<Tested<'_>>]) -> Result<Markup
                 }
             } }
             p.small {
-                "Exact McNemar test, two-sided; adjusted by Holm for the number of runs. Differences with intervals of 95 % by paired bootstrap. "
-                "The best one was chosen by these same samples, which favors it; and all of this is about the test samples, not about other seeds."
+                "Two-sided exact McNemar test, p-values adjusted with Holm's method. Differences with 95 % confidence intervals from a paired bootstrap. "
+                "The best run was selected on these same samples, which biases the comparison in its favor. The test covers sampling of the test set, not other seeds."
             }
         }
     })
 }
 
-/// Holm's adjustment: the smallest p value times the number of tests, the next times one less, never falling.
+/// Adjusts p-values with Holm's method: the smallest times the number of tests, the next times one less, and so on, never decreasing.
 fn adjust(pairs: &mut [Pair]) {
     let mut order: Vec<usize> = (0..pairs.len()).collect();
     order.sort_by(|&a, &b| pairs[a].test.p_value.total_cmp(&pairs[b].test.p_value));
     let mut largest = 0.0_f64;
-    for (rank, &at) in order.iter().enumerate() {
-        largest = largest.max(((pairs.len() - rank) as f64 * pairs[at].test.p_value).min(1.0));
-        pairs[at].adjusted = largest;
+    for (rank, &index) in order.iter().enumerate() {
+        largest = largest.max(((pairs.len() - rank) as f64 * pairs[index].test.p_value).min(1.0));
+        pairs[index].adjusted_p_value = largest;
     }
 }
 
@@ -162,7 +162,7 @@ fn p_value(p: f64) -> String {
     if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
 }
 
-/// The settings in which the runs differ.
+/// Renders the settings in which the runs differ.
 fn settings(runs: &[Run], names: &[String]) -> Markup {
     let all: Vec<Vec<(String, String)>> = runs.iter().map(Run::settings).collect();
     let mut keys: Vec<&String> = Vec::new();
@@ -180,7 +180,7 @@ fn settings(runs: &[Run], names: &[String]) -> Markup {
     };
     let keys: Vec<&&String> = keys.iter().filter(differs).collect();
     html! {
-        h3 { "Settings that differ" }
+        h3 { "Different settings" }
         @if keys.is_empty() {
             p { "None." }
         } @else {
@@ -201,16 +201,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p_values_are_adjusted_by_holm() {
+    fn adjusts_p_values_with_holm() {
         let pair = |p_value: f64| Pair {
             name: String::new(),
             test: McNemar { only_first: 0, only_second: 0, p_value },
-            adjusted: 0.0,
+            adjusted_p_value: 0.0,
             differences: Vec::new(),
         };
         let mut pairs = [pair(0.04), pair(0.01), pair(0.03), pair(0.9)];
         adjust(&mut pairs);
-        let adjusted: Vec<f64> = pairs.iter().map(|pair| pair.adjusted).collect();
+        let adjusted: Vec<f64> = pairs.iter().map(|pair| pair.adjusted_p_value).collect();
         for (got, expected) in adjusted.iter().zip([0.09, 0.04, 0.09, 0.9]) {
             assert!((got - expected).abs() < 1e-12, "{adjusted:?}");
         }

@@ -1,4 +1,4 @@
-//! How a run went: losses, metrics and learning rates over its epochs.
+//! Learning curves of a run: losses, metrics and learning rates by epoch.
 
 use faknow_metrics::{EpochRecord, metric_by_name};
 use maud::{Markup, html};
@@ -7,13 +7,13 @@ use crate::Run;
 use crate::chart::{Chart, Line};
 use crate::format::{duration, score};
 
-/// Metrics of the validation that are shown, besides the run's monitor.
+/// Validation metrics that are shown, in addition to the monitored one.
 const SHOWN: [&str; 4] = ["accuracy", "precision", "recall", "f1"];
 
 pub(crate) fn render(run: &Run) -> Markup {
     if run.epochs.is_empty() {
         return html! {
-            section { h3 { "Training" } p { "No epoch was finished." } }
+            section { h3 { "Training" } p { "No epoch was completed." } }
         };
     }
     html! {
@@ -22,7 +22,7 @@ pub(crate) fn render(run: &Run) -> Markup {
             div.charts {
                 (losses(run).render())
                 (metrics(run).render())
-                @if !logged(run).is_empty() { (logged_values(run).render()) }
+                @if !logged_keys(run).is_empty() { (logged_values(run).render()) }
                 (learning_rate(run).render())
                 (gradient_norm(run).render())
             }
@@ -31,13 +31,13 @@ pub(crate) fn render(run: &Run) -> Markup {
     }
 }
 
-/// One value over the epochs.
+/// Returns the line of one value over the epochs.
 pub(crate) fn series(run: &Run, key: &str, label: impl Into<String>, color: usize) -> Line {
     let value = |record: &EpochRecord| (record.epoch as f64, record.get(key).and_then(|score| score.value()));
     Line { label: label.into(), points: run.epochs.iter().map(value).collect(), color, dashed: false }
 }
 
-fn best(run: &Run) -> Vec<(f64, String)> {
+fn best_epoch_marker(run: &Run) -> Vec<(f64, String)> {
     run.best_epoch().map(|epoch| (epoch as f64, format!("best epoch, {epoch}"))).into_iter().collect()
 }
 
@@ -47,8 +47,8 @@ fn losses(run: &Run) -> Chart {
         x: "epoch",
         y: "loss",
         lines: vec![series(run, "train/loss", "training", 0), series(run, "valid/loss", "validation", 1)],
-        marks: best(run),
-        counts: true,
+        markers: best_epoch_marker(run),
+        is_integer_x: true,
         ..Chart::default()
     }
 }
@@ -62,22 +62,22 @@ fn metrics(run: &Run) -> Chart {
         .map(|(color, name)| series(run, &format!("valid/{name}"), name, color))
         .collect();
     if run.epochs.iter().any(|record| record.get("train/accuracy").is_some()) {
-        lines.push(Line { dashed: true, ..series(run, "train/accuracy", "accuracy in training", 0) });
+        lines.push(Line { dashed: true, ..series(run, "train/accuracy", "training accuracy", 0) });
     }
     Chart {
         title: "Validation metrics".into(),
         x: "epoch",
         y: "value",
         lines,
-        marks: best(run),
-        counts: true,
+        markers: best_epoch_marker(run),
+        is_integer_x: true,
         ..Chart::default()
     }
 }
 
-/// The values that are neither losses nor built-in metrics, with their phase: those that callbacks and steps logged, and
-/// custom metrics.
-fn logged(run: &Run) -> Vec<String> {
+/// Returns the keys, with phase, of values that are neither losses nor built-in metrics: values logged by callbacks and steps,
+/// and custom metrics.
+fn logged_keys(run: &Run) -> Vec<String> {
     let mut keys = Vec::new();
     for record in &run.epochs {
         for (phase, scores) in [("train", Some(&record.train)), ("valid", record.valid.as_ref())] {
@@ -94,19 +94,19 @@ fn logged(run: &Run) -> Vec<String> {
 }
 
 fn logged_values(run: &Run) -> Chart {
-    let lines = logged(run).into_iter().enumerate();
+    let lines = logged_keys(run).into_iter().enumerate();
     Chart {
         title: "Logged values".into(),
         x: "epoch",
         y: "value",
         lines: lines.map(|(color, key)| series(run, &key, key.as_str(), color)).collect(),
-        marks: best(run),
-        counts: true,
+        markers: best_epoch_marker(run),
+        is_integer_x: true,
         ..Chart::default()
     }
 }
 
-/// By steps where they were recorded, since many schedules change it within an epoch.
+/// Plots the learning rate by step where steps were recorded, since many schedules change it within an epoch.
 fn learning_rate(run: &Run) -> Chart {
     let by_steps = run.steps.iter().filter_map(|step| Some((step.step as f64, *step.lr.first()?)));
     let by_epochs =
@@ -115,9 +115,9 @@ fn learning_rate(run: &Run) -> Chart {
     Chart {
         title: "Learning rate".into(),
         x: "step",
-        y: "rate",
+        y: "learning rate",
         lines: vec![Line::new("learning rate", 2, points)],
-        counts: true,
+        is_integer_x: true,
         ..Chart::default()
     }
 }
@@ -125,11 +125,11 @@ fn learning_rate(run: &Run) -> Chart {
 fn gradient_norm(run: &Run) -> Chart {
     let points = run.epochs.iter().map(|record| (record.epoch as f64, record.grad_norm)).collect();
     Chart {
-        title: "Mean norm of the gradients before clipping".into(),
+        title: "Mean gradient norm before clipping".into(),
         x: "epoch",
         y: "norm",
         lines: vec![Line { label: "norm".into(), points, color: 3, dashed: false }],
-        counts: true,
+        is_integer_x: true,
         ..Chart::default()
     }
 }
@@ -137,7 +137,7 @@ fn gradient_norm(run: &Run) -> Chart {
 fn table(run: &Run) -> Markup {
     let monitor = run.monitor().filter(|name| !SHOWN.contains(name) && *name != "loss");
     let names: Vec<&str> = ["loss"].into_iter().chain(SHOWN).chain(monitor).collect();
-    let logged = logged(run);
+    let logged = logged_keys(run);
     html! {
         details {
             summary { "All " (run.epochs.len()) " epochs" }

@@ -1,18 +1,18 @@
-//! What a run was: summary, data, settings, machine, time.
+//! Overview of a run: summary, data, time, environment, settings.
 
 use maud::{Markup, html};
 
 use crate::format::{duration, grouped, percent, score};
 use crate::{Run, RunSummary};
 
-/// The summary that matter most, as large figures.
+/// Renders the key figures as tiles.
 pub(crate) fn summary(run: &Run) -> Markup {
     let test = run.test.as_ref().map(|test| test.predictions.confusion());
     let Some(summary) = &run.summary else {
         return html! {
             p.note {
-                "This run has no " code { "summary.json" } ": it is still at work, was cut off (" code { "faknow resume" }
-                " goes on), or was trained by an older version. What its directory holds is shown."
+                "This run has no " code { "summary.json" } ": it is still running, was interrupted (continue it with " code { "faknow resume" }
+                "), or was trained by an older version. The report shows the files that exist."
             }
         };
     };
@@ -30,13 +30,13 @@ pub(crate) fn summary(run: &Run) -> Markup {
                 div { dt { "epochs" } dd { (summary.n_epochs) } }
             }
             div { dt { "training time" } dd { (duration(summary.seconds)) } }
-            div { dt { "weights" } dd { (grouped(summary.n_weights)) } }
+            div { dt { "parameters" } dd { (grouped(summary.n_weights)) } }
         }
-        p { "Ended: " (summary.ended) ". Classes: " (summary.classes.join(", ")) ". Seed " (summary.seed) "." }
+        p { "End of training: " (summary.ended) ". Classes: " (summary.classes.join(", ")) ". Seed " (summary.seed) "." }
     }
 }
 
-/// Data, time, machine and settings.
+/// Renders data, time, environment and settings.
 pub(crate) fn render(run: &Run) -> Markup {
     html! {
         @if let Some(summary) = &run.summary {
@@ -49,7 +49,7 @@ pub(crate) fn render(run: &Run) -> Markup {
                 h3 { "Environment" }
                 table { tbody {
                     @for (name, value) in &summary.environment { tr { th { (name) } td { (value) } } }
-                    tr { th { "trained weights" } td { (grouped(summary.n_trainable)) " of " (grouped(summary.n_weights)) } }
+                    tr { th { "trainable parameters" } td { (grouped(summary.n_trainable)) " of " (grouped(summary.n_weights)) } }
                 } }
             }
         }
@@ -63,7 +63,7 @@ pub(crate) fn render(run: &Run) -> Markup {
     }
 }
 
-/// Where the time went; phases that took none are left out.
+/// Renders the time per phase, without phases that took none.
 fn profile(summary: &RunSummary) -> Markup {
     let total: f64 = summary.profile.iter().map(|(_, seconds)| seconds).sum();
     if total <= 0.0 {

@@ -1,11 +1,11 @@
-//! What can go wrong when a page is made of run directories.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// Shorthand for results of this crate.
+/// A `Result` with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of this crate.
+/// An error in reading run directories or rendering a report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,26 +14,26 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         r#source: std::io::Error,
     },
-    /// A file is not what a run writes.
-    #[error("{path}: the file is corrupted: {message}; copy the run directory again, or delete the file", path = path.display())]
+    /// A file does not have the expected content.
+    #[error("{path}: the file is corrupted: {message}; copy the run directory again or delete the file", path = path.display())]
     Corrupted {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// The problem and its location in the file.
         message: String,
     },
-    /// A directory holds no run.
+    /// A directory is not a run directory.
     #[error("{path}: not a run directory: {message}", path = path.display())]
     NotARun {
         /// The directory.
         path: PathBuf,
-        /// What is missing.
+        /// The missing part.
         message: String,
     },
-    /// A figure cannot be computed.
+    /// A metric cannot be computed.
     #[error(transparent)]
     Metric(#[from] faknow_metrics::Error),
 }

@@ -1,24 +1,25 @@
-//! How numbers are worded on a page.
+//! Number formats of the report.
 
 use faknow_metrics::Score;
 
-/// Four decimals, or a dash.
+/// Formats a value with four decimals, or as a dash.
 pub(crate) fn score(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
 }
 
-/// A score with a mark if it stands by convention only.
+/// Formats a score, with an asterisk if the value is a convention rather than defined.
 pub(crate) fn marked(value: &Score) -> String {
-    let mark = if value.is_defined() || value.value().is_none() { "" } else { "*" };
+    let is_convention = !value.is_defined() && value.value().is_some();
+    let mark = if is_convention { "*" } else { "" };
     format!("{}{mark}", score(value.value()))
 }
 
-/// A share as percent.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+/// Formats a fraction as a percentage.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.1} %", 100.0 * fraction)
 }
 
-/// As few digits as tell a number of an axis: `0.25`, `1.2e-5`, `1500`.
+/// Formats a number of an axis with few digits: `0.25`, `1.2e-5`, `1500`.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
@@ -32,22 +33,22 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// Seconds as people say them: `0.42 s`, `3 min 20 s`, `2 h 5 min`.
+/// Formats a duration: `0.42 s`, `3 min 20 s`, `2 h 5 min`.
 pub(crate) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
+    let rounded = seconds.round() as u64;
+    match rounded {
         0..60 => format!("{seconds:.2} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        60..3600 => format!("{} min {} s", rounded / 60, rounded % 60),
+        _ => format!("{} h {} min", rounded / 3600, rounded % 3600 / 60),
     }
 }
 
-/// A whole number in groups of three digits.
+/// Formats an integer in groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn formats_numbers() {
         for (value, text) in
             [(0.25, "0.25"), (1.2e-5, "1.2e-5"), (1500.0, "1500"), (1e-3, "0.001"), (0.0, "0")]
         {

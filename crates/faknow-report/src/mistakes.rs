@@ -1,11 +1,11 @@
-//! What a detector was sure of and wrong, with what led it there.
+//! The most confident errors on the test samples, with the contributions of words or nodes.
 
 use maud::{Markup, html};
 
 use crate::format::score;
 use crate::{Mistake, Run};
 
-/// Nodes of a mistake that are listed.
+/// Maximum number of nodes listed per error.
 const N_NODES: usize = 8;
 
 pub(crate) fn render(run: &Run) -> Markup {
@@ -14,26 +14,26 @@ pub(crate) fn render(run: &Run) -> Markup {
     }
     html! {
         section {
-            h3 { "Surest mistakes" }
+            h3 { "Most confident errors" }
             p {
-                "Test samples that were judged wrongly with the highest scores. "
-                span.word.for style="--w:60%" { "Such" } " parts speak for the wrong judgment, "
-                span.word.against style="--w:60%" { "such" } " against it: words by integrated gradients of the log-odds, nodes by gradient times features. "
-                "Labels may be wrong too: look before you blame the model."
+                "Test samples that were misclassified with the highest confidence. "
+                "Parts marked " span.word.for style="--w:60%" { "like this" } " support the wrong prediction, parts marked "
+                span.word.against style="--w:60%" { "like this" } " oppose it. Contributions of words are integrated gradients of the log-odds, those of nodes gradient × input. "
+                "The label may also be wrong."
             }
-            @for mistake in &run.mistakes { (one(mistake)) }
+            @for mistake in &run.mistakes { (article(mistake)) }
         }
     }
 }
 
-fn one(mistake: &Mistake) -> Markup {
-    let Mistake { row, id, label, predicted, score: sure, unit, n_parts, parts } = mistake;
+fn article(mistake: &Mistake) -> Markup {
+    let Mistake { row, id, label, predicted, score: confidence, unit, n_parts, parts } = mistake;
     let strongest = parts.iter().map(|part| part.contribution.abs()).fold(f64::MIN_POSITIVE, f64::max);
     let weight = |contribution: f64| format!("--w:{:.0}%", 80.0 * contribution.abs() / strongest);
     html! {
         article {
             p.head {
-                "Test sample " (row) @if let Some(id) = id { " (" (id) ")" } ": judged " b { (predicted) } " with " (score(Some(*sure)))
+                "Test sample " (row) @if let Some(id) = id { " (" (id) ")" } ": predicted " b { (predicted) } " with score " (score(Some(*confidence)))
                 ", labeled " b { (label) } ", " (n_parts) " " (unit) "s"
             }
             @if unit == "word" {

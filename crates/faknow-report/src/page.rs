@@ -1,13 +1,13 @@
-//! The page as a whole: one file with its style, without anything from elsewhere.
+//! The layout of the report: one self-contained HTML file with its style sheet.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::scores::Tested;
+use crate::scores::TestResult;
 use crate::{Result, Run, comparison, curves, environment, mistakes, quality};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page of these runs as HTML: of one run, or of several with a comparison before them.
+/// Renders an HTML report of one run, or of several runs with a comparison first.
 ///
 /// # Errors
 /// A metric cannot be computed.
@@ -17,11 +17,11 @@ pub fn render(runs: &[Run]) -> Result<String> {
         [name] => name.clone(),
         names => format!("{} runs", names.len()),
     };
-    let tests: Vec<Option<Tested<'_>>> = runs.iter().map(Tested::of).collect::<Result<_>>()?;
+    let tests: Vec<Option<TestResult<'_>>> = runs.iter().map(TestResult::new).collect::<Result<_>>()?;
     let comparison = if runs.len() > 1 { Some(comparison::render(runs, &names, &tests)?) } else { None };
-    let pages = runs.iter().zip(&tests).map(|(run, tested)| of_run(run, tested.as_ref()));
-    let pages: Vec<Markup> = pages.collect::<Result<_>>()?;
-    let page = html! {
+    let sections = runs.iter().zip(&tests).map(|(run, test)| run_sections(run, test.as_ref()));
+    let sections: Vec<Markup> = sections.collect::<Result<_>>()?;
+    let html = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -44,37 +44,36 @@ pub fn render(runs: &[Run]) -> Result<String> {
                         }
                     }
                     @if let Some(comparison) = comparison { (comparison) }
-                    @for (number, (page, name)) in pages.iter().zip(&names).enumerate() {
+                    @for (number, (section, name)) in sections.iter().zip(&names).enumerate() {
                         article.run id=(format!("run-{number}")) {
                             @if runs.len() > 1 { h2 { (name) } }
-                            (page)
+                            (section)
                         }
                     }
-                    footer { p.small { "Made by faknow " (env!("CARGO_PKG_VERSION")) ". This page needs no network." } }
+                    footer { p.small { "Created by faknow " (env!("CARGO_PKG_VERSION")) ". This report is self-contained: it loads nothing from the network." } }
                 }
             }
         }
     };
-    Ok(page.into_string())
+    Ok(html.into_string())
 }
 
-fn of_run(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
+fn run_sections(run: &Run, test: Option<&TestResult<'_>>) -> Result<Markup> {
     Ok(html! {
         (environment::summary(run))
         (curves::render(run))
-        (quality::render(run, tested)?)
+        (quality::render(run, test)?)
         (mistakes::render(run))
         (environment::render(run))
     })
 }
 
-/// The names of the runs' directories, with those of the directories around them where they are alike.
+/// Returns the names of the run directories, or their paths where names are equal.
 fn names(runs: &[Run]) -> Vec<String> {
     let short: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-    let whole = |run: &Run| run.path.display().to_string();
     let name = |run: &Run| match short.iter().filter(|name| **name == run.name).count() {
         1 => run.name.clone(),
-        _ => whole(run),
+        _ => run.path.display().to_string(),
     };
     runs.iter().map(name).collect()
 }

@@ -1,4 +1,4 @@
-//! What a detector said of each sample, as a table that spreadsheets and Python read.
+//! Predictions per sample as a CSV file.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,34 +7,34 @@ use faknow_metrics::Predictions;
 
 use crate::{Error, Result};
 
-/// File of the validation samples in a run directory.
+/// Path of the predictions for the validation samples, relative to the run directory.
 pub const VALID_PREDICTIONS: &str = "predictions/valid.csv";
-/// File of the test samples.
+/// Path of the predictions for the test samples, relative to the run directory.
 pub const TEST_PREDICTIONS: &str = "predictions/test.csv";
 
-/// What stands before a class in the name of the column of its scores.
-const SCORE: &str = "score_";
+/// Prefix of score columns; the class name follows.
+const SCORE_PREFIX: &str = "score_";
 
-/// What a model said of each sample of a data set.
+/// The predictions of a model for the samples of a dataset.
 ///
-/// As a file: `row`, `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if there is none), and for each class
-/// `score_<class>`, the score of the model itself, before any temperature.
+/// CSV columns: `row`, `label`, `predicted`, `length` (tokens or nodes), `domain` (empty if unknown), and for each class
+/// `score_<class>`, the score of the model before temperature scaling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictionTable {
-    /// Labels, scores of the model, and what was decided.
+    /// Labels, scores of the model, and predicted classes.
     pub predictions: Predictions,
-    /// The classes, in their order.
+    /// Names of the classes, in order.
     pub classes: Vec<String>,
-    /// Position of each sample in its data set, from 0, `[n]`.
+    /// Index of each sample in its dataset, from 0, `[n]`.
     pub rows: Vec<usize>,
-    /// Tokens or nodes of each sample, `[n]`.
+    /// Number of tokens or nodes of each sample, `[n]`.
     pub lengths: Vec<usize>,
-    /// The domain of each sample, `[n]`; empty if there are none.
+    /// Domain of each sample, `[n]`; empty without domains.
     pub domains: Vec<String>,
 }
 
 impl PredictionTable {
-    /// Writes the table; directories that are missing are made.
+    /// Writes the table as CSV and creates missing parent directories.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -49,7 +49,9 @@ impl PredictionTable {
     fn write_to(&self, mut table: csv::Writer<File>) -> csv::Result<()> {
         let Self { predictions, classes, rows, lengths, domains } = self;
         let fixed = ["row", "label", "predicted", "length", "domain"].map(str::to_owned);
-        table.write_record(fixed.into_iter().chain(classes.iter().map(|class| format!("{SCORE}{class}"))))?;
+        table.write_record(
+            fixed.into_iter().chain(classes.iter().map(|class| format!("{SCORE_PREFIX}{class}"))),
+        )?;
         for row in 0..predictions.n_samples() {
             table.write_field(rows.get(row).copied().unwrap_or(row).to_string())?;
             table.write_field(&classes[predictions.labels()[row]])?;
@@ -64,10 +66,10 @@ impl PredictionTable {
         Ok(table.flush()?)
     }
 
-    /// Reads what [`write`](Self::write) wrote; `None` if there is no such file.
+    /// Reads a file written by [`write`](Self::write); `None` if there is no such file.
     ///
     /// # Errors
-    /// The file cannot be read, or is something else.
+    /// The file cannot be read, or has other columns or values.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -77,41 +79,41 @@ impl PredictionTable {
         let mut table = csv::Reader::from_reader(file);
         let header = table.headers().map_err(|error| corrupted(error.to_string()))?.clone();
         let column = |name: &str| {
-            let at = header.iter().position(|column| column == name);
-            at.ok_or_else(|| corrupted(format!("expected a column `{name}`, got {header:?}")))
+            let index = header.iter().position(|column| column == name);
+            index.ok_or_else(|| corrupted(format!("expected a column `{name}`, got {header:?}")))
         };
         let names = ["row", "label", "predicted", "length", "domain"];
         let [row, label, predicted, length, domain] = names.map(column);
         let (row, label, predicted, length, domain) = (row?, label?, predicted?, length?, domain?);
-        let (at, classes): (Vec<usize>, Vec<String>) = header
+        let (score_columns, classes): (Vec<usize>, Vec<String>) = header
             .iter()
             .enumerate()
-            .filter_map(|(at, name)| Some((at, name.strip_prefix(SCORE)?.to_owned())))
+            .filter_map(|(index, name)| Some((index, name.strip_prefix(SCORE_PREFIX)?.to_owned())))
             .unzip();
-        let (mut labels, mut decided, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut labels, mut predicted_classes, mut scores) = (Vec::new(), Vec::new(), Vec::new());
         let (mut rows, mut lengths, mut domains) = (Vec::new(), Vec::new(), Vec::new());
         for (number, record) in table.records().enumerate() {
-            let wrong =
+            let invalid =
                 |what: &str, got: &str| corrupted(format!("row {number}: expected {what}, got `{got}`"));
             let record = record.map_err(|error| corrupted(error.to_string()))?;
-            let class = |at: usize| {
-                let class = classes.iter().position(|class| *class == record[at]);
-                class.ok_or_else(|| wrong("a class", &record[at]))
+            let class = |column: usize| {
+                let class = classes.iter().position(|class| *class == record[column]);
+                class.ok_or_else(|| invalid("a class", &record[column]))
             };
             labels.push(class(label)?);
-            decided.push(class(predicted)?);
-            rows.push(record[row].parse().map_err(|_| wrong("a position", &record[row]))?);
-            lengths.push(record[length].parse().map_err(|_| wrong("a length", &record[length]))?);
+            predicted_classes.push(class(predicted)?);
+            rows.push(record[row].parse().map_err(|_| invalid("an index", &record[row]))?);
+            lengths.push(record[length].parse().map_err(|_| invalid("a length", &record[length]))?);
             domains.push(record[domain].to_owned());
-            for &at in &at {
-                scores.push(record[at].parse().map_err(|_| wrong("a score", &record[at]))?);
+            for &column in &score_columns {
+                scores.push(record[column].parse().map_err(|_| invalid("a score", &record[column]))?);
             }
         }
         if domains.iter().all(String::is_empty) {
             domains.clear();
         }
         let predictions = Predictions::new(classes.len(), labels, scores)
-            .and_then(|predictions| predictions.with_predicted(decided))
+            .and_then(|predictions| predictions.with_predicted(predicted_classes))
             .map_err(|error| corrupted(error.to_string()))?;
         Ok(Some(Self { predictions, classes, rows, lengths, domains }))
     }

@@ -1,4 +1,4 @@
-//! What a test says: metrics, classes, confusion matrix, curves, calibration.
+//! Test results: metrics, per-class metrics, confusion matrix, curves, calibration.
 
 use faknow_metrics::{
     ClassificationReport, ConfidenceInterval, PrCurve, Predictions, RocCurve, reliability_bins,
@@ -7,21 +7,21 @@ use maud::{Markup, html};
 
 use crate::chart::{Chart, Line, N_COLORS};
 use crate::format::{grouped, marked, percent, score, short};
-use crate::scores::{Tested, n_resamples};
+use crate::scores::{TestResult, n_resamples};
 use crate::{PredictionTable, Result, Run, slices, thresholds};
 
-/// Points of a curve that are drawn: more cannot be told apart.
+/// Maximum number of points per curve; more are not distinguishable.
 const N_POINTS: usize = 300;
 const N_BINS: usize = 10;
 
-/// All sections of the test; a note if there was none.
-pub(crate) fn render(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
-    let Some(Tested { judged, predictions, intervals }) = tested else {
+/// Renders all sections of the test, or a note if the run was not tested.
+pub(crate) fn render(run: &Run, test: Option<&TestResult<'_>>) -> Result<Markup> {
+    let Some(TestResult { table, predictions, intervals }) = test else {
         return Ok(html! {
-            section { h3 { "Test" } p.note { "This run was not tested, or its directory holds no " code { "predictions/test.csv" } "." } }
+            section { h3 { "Test" } p.note { "This run was not tested, or its directory has no file " code { "predictions/test.csv" } "." } }
         });
     };
-    let report = ClassificationReport::new(predictions, &judged.classes)?;
+    let report = ClassificationReport::new(predictions, &table.classes)?;
     Ok(html! {
         section {
             h3 { "Test" }
@@ -32,13 +32,13 @@ pub(crate) fn render(run: &Run, tested: Option<&Tested<'_>>) -> Result<Markup> {
         section {
             h3 { "Curves" }
             div.charts {
-                (roc(predictions, &judged.classes).render())
-                (precision_recall(predictions, &judged.classes).render())
+                (roc(predictions, &table.classes).render())
+                (precision_recall(predictions, &table.classes).render())
             }
         }
-        (calibration(run, judged, predictions)?)
-        (thresholds::render(run, judged, predictions)?)
-        (slices::render(judged, predictions))
+        (calibration(run, table, predictions)?)
+        (thresholds::render(run, table, predictions)?)
+        (slices::render(table, predictions))
     })
 }
 
@@ -46,7 +46,7 @@ fn metrics(predictions: &Predictions, intervals: &[ConfidenceInterval]) -> Marku
     let n = predictions.n_samples();
     html! {
         div.scroll tabindex="0" { table {
-            thead { tr { th { "metric" } th.n { "value" } th.n { "95 % from" } th.n { "to" } } }
+            thead { tr { th { "metric" } th.n { "value" } th.n { "95 % CI low" } th.n { "95 % CI high" } } }
             tbody {
                 @for ConfidenceInterval { name, value, low, high } in intervals {
                     tr { th { (name) } td.n { (score(Some(*value))) } td.n { (score(Some(*low))) } td.n { (score(Some(*high))) } }
@@ -54,8 +54,8 @@ fn metrics(predictions: &Predictions, intervals: &[ConfidenceInterval]) -> Marku
             }
         } }
         p.small {
-            "Intervals by " (n_resamples(predictions)) " samples of " (grouped(n as u64)) ", drawn from the test samples with replacement. "
-            "They tell how far chance in the choice of the test samples goes, not how far other data or another seed does."
+            "Confidence intervals from " (n_resamples(predictions)) " bootstrap resamples of the " (grouped(n as u64)) " test samples. "
+            "They reflect the sampling of the test set, not the variation from other data or seeds."
         }
     }
 }
@@ -63,7 +63,7 @@ fn metrics(predictions: &Predictions, intervals: &[ConfidenceInterval]) -> Marku
 fn classes(report: &ClassificationReport) -> Markup {
     let areas = report.roc_auc_per_class();
     html! {
-        h4 { "By class" }
+        h4 { "Per-class metrics" }
         div.scroll tabindex="0" { table {
             thead { tr { th { "class" } th.n { "samples" } th.n { "precision" } th.n { "recall" } th.n { "F1" } th.n { "ROC-AUC" } } }
             tbody {
@@ -78,7 +78,7 @@ fn classes(report: &ClassificationReport) -> Markup {
     }
 }
 
-/// Each cell as dark as the share of its true class that it holds.
+/// Renders the confusion matrix; the shade of a cell is its share of the true class.
 fn confusion(report: &ClassificationReport) -> Markup {
     let names = report.class_names();
     let cell = |count: u64, row: &[u64]| count as f64 / row.iter().sum::<u64>().max(1) as f64;
@@ -86,7 +86,7 @@ fn confusion(report: &ClassificationReport) -> Markup {
         h4 { "Confusion matrix" }
         div.scroll tabindex="0" { table.confusion {
             thead {
-                tr { th {} th colspan=(names.len()) { "judged to be" } }
+                tr { th {} th colspan=(names.len()) { "predicted class" } }
                 tr { th { "true class" } @for name in names { th.n { (name) } } }
             }
             tbody {
@@ -105,8 +105,8 @@ fn confusion(report: &ClassificationReport) -> Markup {
     }
 }
 
-/// The classes whose curves are drawn: of two, the second tells all.
-fn drawn(classes: &[String]) -> impl Iterator<Item = (usize, &String)> {
+/// Returns the classes whose curves are drawn: of two classes only the positive one.
+fn curve_classes(classes: &[String]) -> impl Iterator<Item = (usize, &String)> {
     classes.iter().enumerate().skip(usize::from(classes.len() == 2)).take(N_COLORS)
 }
 
@@ -116,9 +116,9 @@ fn roc(predictions: &Predictions, classes: &[String]) -> Chart {
         let area = curve.area().ok()?;
         let curve = curve.downsample(N_POINTS);
         let points = curve.false_positive_rate.into_iter().zip(curve.true_positive_rate);
-        Some(Line::new(format!("{name}, area {area:.4}"), class, points))
+        Some(Line::new(format!("{name}, AUC {area:.4}"), class, points))
     };
-    let mut lines: Vec<Line> = drawn(classes).filter_map(line).collect();
+    let mut lines: Vec<Line> = curve_classes(classes).filter_map(line).collect();
     if !lines.is_empty() {
         lines.push(Line::new("chance", N_COLORS - 1, [(0.0, 0.0), (1.0, 1.0)]).dashed());
     }
@@ -136,7 +136,7 @@ fn precision_recall(predictions: &Predictions, classes: &[String]) -> Chart {
         let curve = PrCurve::for_class(predictions, class).ok()?.downsample(N_POINTS);
         Some(Line::new(name.clone(), class, curve.recall.into_iter().zip(curve.precision)))
     };
-    let lines = drawn(classes).filter_map(line).collect();
+    let lines = curve_classes(classes).filter_map(line).collect();
     Chart { title: "Precision-recall curve".into(), x: "recall", y: "precision", lines, ..unit_square() }
 }
 
@@ -144,23 +144,18 @@ fn unit_square() -> Chart {
     Chart { x_range: Some((0.0, 1.0)), y_range: Some((0.0, 1.0)), ..Chart::default() }
 }
 
-fn calibration(run: &Run, judged: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
-    let (Some(before), Some(after)) = (reliability(&judged.predictions), reliability(predictions)) else {
+fn calibration(run: &Run, table: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
+    let (Some(before), Some(after)) = (reliability(&table.predictions), reliability(predictions)) else {
         return Ok(html! {});
     };
-    let scaled = run.decision.temperature != 1.0;
+    let is_scaled = run.decision.temperature != 1.0;
     let mut lines = vec![Line::new("perfect", N_COLORS - 1, [(0.0, 0.0), (1.0, 1.0)]).dashed()];
-    if scaled {
-        lines.push(Line::new("the model's own scores", 0, before));
+    if is_scaled {
+        lines.push(Line::new("before temperature scaling", 0, before));
     }
-    lines.push(Line::new("the detector's scores", 1, after));
-    let chart = Chart {
-        title: "Reliability".into(),
-        x: "confidence",
-        y: "share that is right",
-        lines,
-        ..unit_square()
-    };
+    lines.push(Line::new("detector", 1, after));
+    let chart =
+        Chart { title: "Reliability diagram".into(), x: "confidence", y: "accuracy", lines, ..unit_square() };
     let bins = reliability_bins(predictions, N_BINS)?;
     let bars = bins.iter().map(|bin| (bin.lower + 0.005, bin.upper - 0.005, bin.n_samples as f64)).collect();
     let counts = Chart {
@@ -176,13 +171,13 @@ fn calibration(run: &Run, judged: &PredictionTable, predictions: &Predictions) -
             h3 { "Calibration" }
             @if let Some(calibration) = &run.calibration {
                 p {
-                    @if scaled {
-                        "The detector divides its logits by a temperature of " (short(run.decision.temperature)) ", chosen on "
-                        (grouped(calibration.n_samples as u64)) " validation samples: there the calibration error fell from "
+                    @if is_scaled {
+                        "The detector divides its logits by a temperature of " (short(run.decision.temperature)) ", fitted on "
+                        (grouped(calibration.n_samples as u64)) " validation samples, where the expected calibration error changed from "
                         (score(calibration.ece[0].value())) " to " (score(calibration.ece[1].value())) " and the log loss from "
                         (score(calibration.log_loss[0].value())) " to " (score(calibration.log_loss[1].value())) "."
                     } @else {
-                        "The scores are the model's own, without a temperature."
+                        "The scores are not temperature-scaled."
                     }
                 }
             }
@@ -191,7 +186,7 @@ fn calibration(run: &Run, judged: &PredictionTable, predictions: &Predictions) -
     })
 }
 
-/// Confidence and share of right judgments of the bins that have samples.
+/// Returns confidence and accuracy of the bins that have samples.
 fn reliability(predictions: &Predictions) -> Option<Vec<(f64, f64)>> {
     let bins = reliability_bins(predictions, N_BINS).ok()?;
     Some(bins.iter().filter_map(|bin| Some((bin.confidence.defined()?, bin.accuracy.defined()?))).collect())

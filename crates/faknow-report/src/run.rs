@@ -1,4 +1,4 @@
-//! A run directory as data.
+//! The content of a run directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,39 +15,39 @@ use crate::{
 const CONFIG: &str = "config.toml";
 const HISTORY: &str = "history.jsonl";
 
-/// All that a page tells of a run; what is not in its directory is `None` or empty.
+/// The content of a run directory; `None` or empty for missing files.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Name of its directory.
+    /// Name of the directory.
     pub name: String,
-    /// The directory.
+    /// Path of the directory.
     pub path: PathBuf,
-    /// Every setting, as TOML.
+    /// All settings, as TOML.
     pub config: String,
-    /// What it tells of itself; absent while it trains and if it was cut off.
+    /// Summary; `None` while the run is training and if it was interrupted.
     pub summary: Option<RunSummary>,
-    /// What was recorded of each epoch.
+    /// Record of each epoch.
     pub epochs: Vec<EpochRecord>,
-    /// What was recorded within epochs.
+    /// Records of single steps, if they were logged.
     pub steps: Vec<Step>,
-    /// What was chosen on the validation data.
+    /// Calibration on the validation samples.
     pub calibration: Option<Calibration>,
-    /// How its scores become judgments.
+    /// Temperature and threshold that turn scores into a predicted class.
     pub decision: Decision,
-    /// What the model said of the validation samples.
+    /// Predictions for the validation samples.
     pub valid: Option<PredictionTable>,
-    /// What it said of the test samples.
+    /// Predictions for the test samples.
     pub test: Option<PredictionTable>,
-    /// Its surest mistakes on the test samples.
+    /// Most confident errors on the test samples.
     pub mistakes: Vec<Mistake>,
 }
 
-/// What was recorded of one step.
+/// Record of one step.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Step {
     /// Number of the step, from 1.
     pub step: u64,
-    /// Loss of its batch; `None` if it was not finite.
+    /// Loss of the batch; `None` if it is not finite.
     pub loss: Option<f64>,
     /// Learning rates, one per parameter group.
     pub lr: Vec<f64>,
@@ -57,23 +57,24 @@ impl Run {
     /// Reads a run directory.
     ///
     /// # Errors
-    /// It is none, or one of its files cannot be read or is corrupted.
+    /// `path` is not a run directory, or one of its files cannot be read or is corrupted.
     pub fn read(path: &Path) -> Result<Self> {
-        let not = |message: &str| Error::NotARun { path: path.to_path_buf(), message: message.to_owned() };
+        let not_a_run =
+            |message: &str| Error::NotARun { path: path.to_path_buf(), message: message.to_owned() };
         if !path.is_dir() {
-            return Err(not("no such directory"));
+            return Err(not_a_run("no such directory"));
         }
         let config = match fs::read_to_string(path.join(CONFIG)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(not("`config.toml` is not there"));
+                return Err(not_a_run("missing `config.toml`"));
             }
             config => config.map_err(|error| Error::io(&path.join(CONFIG), error))?,
         };
         let (epochs, steps) = history(&path.join(HISTORY))?;
         let calibrated: Calibrated = read_json(&path.join(CALIBRATION))?.unwrap_or_default();
-        let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Ok(Self {
-            name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),
+            name: full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned(),
             path: path.to_path_buf(),
             config,
             summary: read_json(&path.join(SUMMARY))?,
@@ -87,7 +88,7 @@ impl Run {
         })
     }
 
-    /// The settings as dotted names with their values as TOML has them.
+    /// Returns the settings as dotted keys with their TOML values.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         fn add(prefix: &str, table: &toml::Table, all: &mut Vec<(String, String)>) {
             for (key, value) in table {
@@ -103,18 +104,18 @@ impl Run {
         all
     }
 
-    /// What the epochs were judged by.
+    /// Returns the name of the monitored metric.
     pub(crate) fn monitor(&self) -> Option<&str> {
         Some(self.summary.as_ref()?.best.as_ref()?.monitor.as_str())
     }
 
-    /// Number of the epoch whose weights were kept.
+    /// Returns the number of the best epoch, from 1.
     pub(crate) fn best_epoch(&self) -> Option<usize> {
         Some(self.summary.as_ref()?.best.as_ref()?.epoch)
     }
 }
 
-/// The epochs and steps of a history; a last line that was cut off is left out.
+/// Reads the epochs and steps of a history, without a truncated last line.
 fn history(path: &Path) -> Result<(Vec<EpochRecord>, Vec<Step>)> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),

@@ -1,10 +1,10 @@
-//! Metrics of a test with their confidence intervals.
+//! Test metrics with confidence intervals.
 
 use faknow_metrics::{ConfidenceInterval, Predictions, bootstrap};
 
 use crate::{PredictionTable, Result, Run};
 
-/// Metrics of a test that are shown.
+/// Test metrics that are shown.
 const SHOWN: [&str; 13] = [
     "accuracy",
     "balanced_accuracy",
@@ -21,26 +21,26 @@ const SHOWN: [&str; 13] = [
     "ece_15",
 ];
 
-/// Samples up to which 1000 resamples take a moment; beyond, fewer do, since an interval of so many samples is narrow.
+/// Number of samples above which fewer resamples are drawn: they take long, and the intervals are narrow.
 const MANY_SAMPLES: usize = 20_000;
 
-/// The test of a run, judged and resampled once for all that a page tells of it.
-pub(crate) struct Tested<'a> {
-    /// What the model said.
-    pub(crate) judged: &'a PredictionTable,
-    /// What the detector says: the same after the temperature, and by the threshold.
+/// The test of a run, resampled once for all sections of the report.
+pub(crate) struct TestResult<'a> {
+    /// Predictions of the model.
+    pub(crate) table: &'a PredictionTable,
+    /// Predictions of the detector: with temperature and threshold applied.
     pub(crate) predictions: Predictions,
-    /// Its metrics, each with an interval of 95 %.
+    /// Metrics, each with a 95 % confidence interval.
     pub(crate) intervals: Vec<ConfidenceInterval>,
 }
 
-impl<'a> Tested<'a> {
-    /// Of a run; `None` if it was not tested.
-    pub(crate) fn of(run: &'a Run) -> Result<Option<Self>> {
-        let Some(judged) = &run.test else { return Ok(None) };
-        let predictions = run.decision.apply(&judged.predictions)?;
+impl<'a> TestResult<'a> {
+    /// Evaluates the test of a run; `None` if it was not tested.
+    pub(crate) fn new(run: &'a Run) -> Result<Option<Self>> {
+        let Some(table) = &run.test else { return Ok(None) };
+        let predictions = run.decision.apply(&table.predictions)?;
         let intervals = bootstrap(&predictions, &SHOWN, n_resamples(&predictions), 0)?;
-        Ok(Some(Self { judged, predictions, intervals }))
+        Ok(Some(Self { table, predictions, intervals }))
     }
 }
 

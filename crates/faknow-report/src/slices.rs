@@ -1,4 +1,4 @@
-//! How good a detector is on parts of the test samples: by domain and by length.
+//! Test metrics on subsets of the test samples: by domain and by length.
 
 use std::collections::BTreeMap;
 
@@ -8,37 +8,37 @@ use maud::{Markup, html};
 use crate::PredictionTable;
 use crate::format::{grouped, percent, score};
 
-/// Domains that are shown, the largest first.
-const MOST_DOMAINS: usize = 30;
+/// Maximum number of domains that are shown, largest first.
+const MAX_DOMAINS: usize = 30;
 
-pub(crate) fn render(judged: &PredictionTable, predictions: &Predictions) -> Markup {
-    let domains = by_domain(judged);
-    let lengths = by_length(&judged.lengths);
+pub(crate) fn render(table: &PredictionTable, predictions: &Predictions) -> Markup {
+    let domains = by_domain(table);
+    let lengths = by_length(&table.lengths);
     if domains.is_empty() && lengths.len() < 2 {
         return html! {};
     }
     html! {
         section {
-            h3 { "Parts of the test" }
+            h3 { "Subsets of the test samples" }
             @if !domains.is_empty() {
                 h4 { "By domain" }
-                (table("domain", &domains[..domains.len().min(MOST_DOMAINS)], judged, predictions))
-                @if domains.len() > MOST_DOMAINS { p.small { "and " (domains.len() - MOST_DOMAINS) " smaller domains" } }
+                (subset_table("domain", &domains[..domains.len().min(MAX_DOMAINS)], table, predictions))
+                @if domains.len() > MAX_DOMAINS { p.small { "and " (domains.len() - MAX_DOMAINS) " smaller domains" } }
             }
             @if lengths.len() > 1 {
                 h4 { "By length" }
-                (table("tokens or nodes", &lengths, judged, predictions))
+                (subset_table("tokens or nodes", &lengths, table, predictions))
             }
-            p.small { "Intervals of 95 % by Wilson: parts with few samples have wide ones, and many parts have a lowest one by chance." }
+            p.small { "95 % Wilson intervals. Small subsets have wide intervals, and among many subsets some are low by chance." }
         }
     }
 }
 
-/// The rows of each domain, the largest domain first.
-fn by_domain(judged: &PredictionTable) -> Vec<(String, Vec<usize>)> {
+/// Returns the rows of each domain, largest domain first.
+fn by_domain(table: &PredictionTable) -> Vec<(String, Vec<usize>)> {
     let mut parts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, domain) in judged.domains.iter().enumerate() {
-        let name = if domain.is_empty() { "(none, or unknown to training)" } else { domain };
+    for (row, domain) in table.domains.iter().enumerate() {
+        let name = if domain.is_empty() { "(none, or not in the training data)" } else { domain };
         parts.entry(name).or_default().push(row);
     }
     let mut parts: Vec<(String, Vec<usize>)> =
@@ -47,21 +47,21 @@ fn by_domain(judged: &PredictionTable) -> Vec<(String, Vec<usize>)> {
     parts
 }
 
-/// The rows of each quarter of the lengths; equal lengths stay together.
+/// Returns the rows of each quartile of the lengths; equal lengths stay together.
 fn by_length(lengths: &[usize]) -> Vec<(String, Vec<usize>)> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&row| lengths[row]);
     let mut parts: Vec<Vec<usize>> = Vec::new();
-    let (mut of_part, mut length) = (0, None);
-    for (place, &row) in order.iter().enumerate() {
-        let quarter = place * 4 / order.len();
+    let (mut current, mut length) = (0, None);
+    for (rank, &row) in order.iter().enumerate() {
+        let quarter = rank * 4 / order.len();
         let differs = length != Some(lengths[row]);
         length = Some(lengths[row]);
         match parts.last_mut() {
-            Some(part) if quarter == of_part || !differs => part.push(row),
+            Some(part) if quarter == current || !differs => part.push(row),
             _ => {
                 parts.push(vec![row]);
-                of_part = quarter;
+                current = quarter;
             }
         }
     }
@@ -75,17 +75,17 @@ fn by_length(lengths: &[usize]) -> Vec<(String, Vec<usize>)> {
     parts.into_iter().map(|part| (name(&part), part)).collect()
 }
 
-fn table(
+fn subset_table(
     what: &str,
     parts: &[(String, Vec<usize>)],
-    judged: &PredictionTable,
+    table: &PredictionTable,
     predictions: &Predictions,
 ) -> Markup {
-    let last = judged.classes.last().map_or("", String::as_str);
+    let last = table.classes.last().map_or("", String::as_str);
     html! {
         div.scroll tabindex="0" { table {
             thead { tr {
-                th { (what) } th.n { "samples" } th.n { "of “" (last) "”" } th.n { "accuracy" } th.n { "95 %" } th.n { "macro F1" } th {}
+                th { (what) } th.n { "samples" } th.n { "of “" (last) "”" } th.n { "accuracy" } th.n { "95 % CI" } th.n { "macro F1" } th {}
             } }
             tbody {
                 @for (name, rows) in parts {
@@ -93,10 +93,10 @@ fn table(
                         @let confusion = part.confusion();
                         @let accuracy = confusion.n_correct() as f64 / part.n_samples().max(1) as f64;
                         @let (low, high) = wilson(confusion.n_correct(), part.n_samples() as u64);
-                        @let of_last = confusion.support().last().copied().unwrap_or_default();
+                        @let n_last = confusion.support().last().copied().unwrap_or_default();
                         tr {
                             th { (name) } td.n { (grouped(part.n_samples() as u64)) }
-                            td.n { (percent(of_last as f64 / part.n_samples().max(1) as f64)) }
+                            td.n { (percent(n_last as f64 / part.n_samples().max(1) as f64)) }
                             td.n { (score(Some(accuracy))) } td.n { (format!("{low:.3} to {high:.3}")) }
                             td.n { (score(confusion.f1(Averaging::MacroPresent).value())) }
                             td.wide { span.bar style=(format!("width:{:.1}%", 100.0 * accuracy)) {} }
@@ -108,15 +108,15 @@ fn table(
     }
 }
 
-/// The interval of 95 % of a share (Wilson 1927).
-fn wilson(right: u64, n: u64) -> (f64, f64) {
+/// Returns the 95 % confidence interval of a proportion (Wilson 1927).
+fn wilson(n_correct: u64, n: u64) -> (f64, f64) {
     const Z: f64 = 1.959_964;
     if n == 0 {
         return (0.0, 1.0);
     }
-    let (n, share) = (n as f64, right as f64 / n as f64);
-    let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-    let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let (n, proportion) = (n as f64, n_correct as f64 / n as f64);
+    let middle = (proportion + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+    let half = Z / (1.0 + Z * Z / n) * (proportion * (1.0 - proportion) / n + Z * Z / (4.0 * n * n)).sqrt();
     ((middle - half).max(0.0), (middle + half).min(1.0))
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quarters_keep_equal_lengths_together() {
+    fn quartiles_keep_equal_lengths_together() {
         let names = |lengths: &[usize]| {
             by_length(lengths).into_iter().map(|(name, rows)| (name, rows.len())).collect::<Vec<_>>()
         };
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_is_wilsons() {
+    fn wilson_matches_statsmodels() {
         // statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson")
         let (low, high) = wilson(8, 10);
         assert!((low - 0.490_162).abs() < 1e-5 && (high - 0.943_318).abs() < 1e-5, "{low} {high}");

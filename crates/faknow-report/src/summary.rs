@@ -1,4 +1,4 @@
-//! What a run tells of itself at its end, as files of its directory.
+//! JSON files that a run writes at its end: summary, calibration, most confident errors.
 
 use std::path::Path;
 
@@ -8,98 +8,98 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// File of [`RunSummary`] in a run directory.
+/// File name of [`RunSummary`] in a run directory.
 pub const SUMMARY: &str = "summary.json";
-/// File of [`Calibrated`].
+/// File name of [`Calibrated`] in a run directory.
 pub const CALIBRATION: &str = "calibration.json";
-/// File of the surest mistakes, a list of [`Mistake`].
+/// File name of the most confident errors, a list of [`Mistake`], in a run directory.
 pub const MISTAKES: &str = "mistakes.json";
 
-/// What a run is and how it went.
+/// Model, data, environment and outcome of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunSummary {
     /// Name of the model.
     pub model: String,
-    /// The classes, in their order.
+    /// Names of the classes, in order.
     pub classes: Vec<String>,
-    /// Seed of everything random.
+    /// Random seed.
     pub seed: u64,
-    /// Why training ended, in words.
+    /// Reason why training ended, as text.
     pub ended: String,
-    /// Epochs that were finished.
+    /// Number of completed epochs.
     pub n_epochs: usize,
-    /// The epoch whose weights were kept; `None` without validation.
+    /// Epoch with the best validation; `None` without validation.
     pub best: Option<BestEpoch>,
-    /// Wall-clock seconds of the training.
+    /// Wall-clock training time in seconds.
     pub seconds: f64,
-    /// Values of all parameters.
+    /// Number of parameters.
     pub n_weights: u64,
-    /// Those that training changes.
+    /// Number of trainable parameters.
     pub n_trainable: u64,
-    /// The parameters as a table.
+    /// Table of the parameters, as text.
     pub parameters: String,
-    /// Machine and versions, by name.
+    /// Name and value of each property of machine and software.
     pub environment: Vec<(String, String)>,
-    /// What was read, a line each.
+    /// Description of the data, one line per part.
     pub data: Vec<String>,
-    /// Seconds by phase of the training.
+    /// Name and seconds of each phase of the training.
     pub profile: Vec<(String, f64)>,
 }
 
-/// What a run chose after its training.
+/// Decision rule of a run, with the calibration it is based on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
-    /// How scores become judgments.
+    /// Temperature and threshold that turn scores into a predicted class.
     pub decision: Decision,
-    /// What validation said; `None` if there was none.
+    /// Calibration on the validation samples; `None` without validation.
     #[serde(flatten)]
     pub calibration: Option<Calibration>,
 }
 
-/// The epoch whose weights were kept.
+/// The epoch with the best validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestEpoch {
-    /// Its number, from 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// What it was judged by.
+    /// Name of the monitored metric.
     pub monitor: String,
-    /// The value of that.
+    /// Value of the monitored metric.
     pub value: f64,
 }
 
-/// A test sample that was judged wrongly.
+/// A misclassified test sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mistake {
-    /// Its position among the test samples, from 0.
+    /// Index among the test samples, from 0.
     pub row: usize,
-    /// Its own name, if it has one.
+    /// Id of the sample, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its class.
+    /// True class.
     pub label: String,
-    /// What it was judged to be.
+    /// Predicted class.
     pub predicted: String,
-    /// The score of that, from 0 to 1.
+    /// Score of the predicted class, from 0 to 1.
     pub score: f64,
-    /// What its parts are: `word` or `node`.
+    /// Kind of the parts: `word` or `node`.
     pub unit: String,
-    /// Parts that it has.
+    /// Number of words or nodes of the sample.
     pub n_parts: usize,
-    /// Words in their order, or the nodes that did most, strongest first.
+    /// All words in order, or the nodes with the largest contributions, largest first.
     pub parts: Vec<MistakePart>,
 }
 
 /// A word of a text or a node of a tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MistakePart {
-    /// The word, or the node's number from 0.
+    /// The word, or the index of the node, from 0.
     pub name: String,
-    /// What it did for the judgment: above 0 it speaks for it.
+    /// Contribution to the prediction; positive values support it.
     pub contribution: f64,
 }
 
-/// The JSON of a file; `None` if there is none.
+/// Reads a JSON file; `None` if there is no such file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match std::fs::read(path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| Error::corrupted(path, error)),

@@ -1,4 +1,4 @@
-//! What a test says at other thresholds than that which the detector uses.
+//! Test metrics at thresholds other than the one of the detector.
 
 use faknow_metrics::{Decision, OperatingPoint, PrCurve, Predictions, operating_points};
 use maud::{Markup, html};
@@ -7,7 +7,7 @@ use crate::chart::{Chart, Line};
 use crate::format::{percent, score, short};
 use crate::{PredictionTable, Result, Run};
 
-/// Points of a line that are drawn.
+/// Maximum number of points per curve.
 const N_POINTS: usize = 300;
 
 /// A row of the table.
@@ -16,9 +16,9 @@ struct Row {
     threshold: f64,
 }
 
-/// For two classes: precision, recall and F1 of the second at thresholds; nothing for more.
-pub(crate) fn render(run: &Run, judged: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
-    let [_, class] = &judged.classes[..] else { return Ok(html! {}) };
+/// Renders precision, recall and F1 of the positive class by threshold; empty for more than two classes.
+pub(crate) fn render(run: &Run, table: &PredictionTable, predictions: &Predictions) -> Result<Markup> {
+    let [_, class] = &table.classes[..] else { return Ok(html! {}) };
     let Ok(curve) = PrCurve::for_class(predictions, 1) else { return Ok(html! {}) };
     let points = operating_points(&curve.downsample(N_POINTS));
     let line = |label: &str, color, value: fn(&OperatingPoint) -> f64| {
@@ -33,7 +33,7 @@ pub(crate) fn render(run: &Run, judged: &PredictionTable, predictions: &Predicti
             line("recall", 1, |point| point.recall),
             line("F1", 2, |point| point.f1),
         ],
-        marks: run.decision.threshold.map(|at| (at, format!("used, {}", short(at)))).into_iter().collect(),
+        markers: run.decision.threshold.map(|x| (x, format!("in use, {}", short(x)))).into_iter().collect(),
         x_range: Some((0.0, 1.0)),
         y_range: Some((0.0, 1.0)),
         ..Chart::default()
@@ -49,18 +49,18 @@ pub(crate) fn render(run: &Run, judged: &PredictionTable, predictions: &Predicti
         section {
             h3 { "Thresholds" }
             p {
-                "A sample is judged to be “" (class) "” if its score for that class is at least the threshold. The detector "
+                "A sample is classified as “" (class) "” if its score for that class is at least the threshold. The detector "
                 @match run.decision.threshold {
                     Some(threshold) => { "uses " b { (short(threshold)) } }
-                    None => { "takes the class with the highest score, which is a threshold of " b { "0.5" } }
+                    None => { "predicts the class with the highest score, which corresponds to a threshold of " b { "0.5" } }
                 }
-                "; thresholds that were chosen were chosen on the validation samples, and what they do is shown on the test samples. "
-                code { "faknow predict --threshold" } " takes another."
+                ". Named thresholds were chosen on the validation samples; the metrics below are those of the test samples. "
+                "Use " code { "faknow predict --threshold" } " for another threshold."
             }
             div.charts { (chart.render()) }
             div.scroll tabindex="0" { table {
                 thead { tr {
-                    th { "threshold" } th.n { "at" } th.n { "precision" } th.n { "recall" } th.n { "F1" } th.n { "accuracy" } th.n { "judged “" (class) "”" }
+                    th { "threshold" } th.n { "value" } th.n { "precision" } th.n { "recall" } th.n { "F1" } th.n { "accuracy" } th.n { "predicted “" (class) "”" }
                 } }
                 tbody {
                     @for (row, predictions) in &rows {
@@ -78,7 +78,7 @@ pub(crate) fn render(run: &Run, judged: &PredictionTable, predictions: &Predicti
     })
 }
 
-/// Round thresholds, and those that were chosen.
+/// Returns the thresholds 0.1 to 0.9, the ones chosen on the validation samples, and the one in use.
 fn rows(run: &Run) -> Vec<Row> {
     let round = (1..10).map(|tenth| Row { name: String::new(), threshold: f64::from(tenth) / 10.0 });
     let mut rows: Vec<Row> = round.collect();
@@ -93,7 +93,7 @@ fn rows(run: &Run) -> Vec<Row> {
     if let Some(threshold) =
         run.decision.threshold.filter(|used| rows.iter().all(|row| row.threshold != *used))
     {
-        rows.push(Row { name: "used".into(), threshold });
+        rows.push(Row { name: "in use".into(), threshold });
     }
     rows.sort_by(|a, b| a.threshold.total_cmp(&b.threshold));
     rows

@@ -1,6 +1,6 @@
-//! Pages of run directories.
+//! Reports of run directories.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const EPOCH: &str = r#"{"type":"epoch","epoch":1,"step":10,"samples":100,"train":{"loss":0.7,"accuracy":0.9,"reward":2.5},"valid":{"loss":0.6,"accuracy":0.8,"f1":null},"learning_rates":[0.001],"grad_norm":1.5,"train_seconds":1.0,"valid_seconds":0.2}"#;
 
-fn judged(shift: f64) -> PredictionTable {
+fn predictions(shift: f64) -> PredictionTable {
     let labels: Vec<usize> = (0..60).map(|row| row % 2).collect();
     let score = |row: usize| (0.2 + 0.6 * (row % 2) as f64 + shift * (row % 5) as f64).clamp(0.01, 0.99);
     let scores = (0..60).flat_map(|row| [1.0 - score(row), score(row)]).collect();
@@ -24,12 +24,12 @@ fn judged(shift: f64) -> PredictionTable {
     }
 }
 
-/// A directory as a run leaves it.
+/// Writes the files of a run.
 fn run_dir(dir: &Path, seed: u64, shift: f64) {
     fs::create_dir_all(dir).unwrap();
     fs::write(dir.join("config.toml"), format!("seed = {seed}\n[model]\nname = \"textcnn\"\n")).unwrap();
     fs::write(dir.join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"end\"}}\n")).unwrap();
-    let facts = RunSummary {
+    let summary = RunSummary {
         model: "textcnn".into(),
         classes: vec!["real".into(), "fa,\"ke".into()],
         seed,
@@ -37,7 +37,7 @@ fn run_dir(dir: &Path, seed: u64, shift: f64) {
         profile: vec![("forward".into(), 1.0), ("data".into(), 0.0)],
         ..RunSummary::default()
     };
-    fs::write(dir.join("summary.json"), serde_json::to_string(&facts).unwrap()).unwrap();
+    fs::write(dir.join("summary.json"), serde_json::to_string(&summary).unwrap()).unwrap();
     let part = |name: &str, contribution| MistakePart { name: name.into(), contribution };
     let mistake = Mistake {
         row: 3,
@@ -50,43 +50,43 @@ fn run_dir(dir: &Path, seed: u64, shift: f64) {
         parts: vec![part("<script>alert(1)</script>", 0.5), part("rain", -0.1)],
     };
     fs::write(dir.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
-    judged(shift).write(&dir.join(TEST_PREDICTIONS)).unwrap();
+    predictions(shift).write(&dir.join(TEST_PREDICTIONS)).unwrap();
 }
 
 #[test]
-fn judgments_survive_their_file() {
+fn predictions_round_trip_through_csv() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("deep/test.csv");
-    judged(0.1).write(&path).unwrap();
-    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), judged(0.1));
+    predictions(0.1).write(&path).unwrap();
+    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), predictions(0.1));
     assert_eq!(PredictionTable::read(&dir.path().join("none.csv")).unwrap(), None);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
     let cases = [
         (text.replacen("label", "lable", 1), "expected a column `label`"),
-        (text.replacen("\n2,", "\nx,", 1), "row 1: expected a position, got `x`"),
+        (text.replacen("\n2,", "\nx,", 1), "row 1: expected an index, got `x`"),
         (
             text.replacen("real,", "unreal,", 2).replacen("unreal,", "real,", 1),
             "expected a class, got `unreal`",
         ),
         (text.replacen("0.8", "NaN", 1), "expected a finite number"),
     ];
-    for (corrupted, says) in cases {
-        fs::write(&path, corrupted).unwrap();
+    for (content, expected) in cases {
+        fs::write(&path, content).unwrap();
         let error = PredictionTable::read(&path).unwrap_err().to_string();
-        assert!(error.contains(says) && error.contains("test.csv"), "{error}");
+        assert!(error.contains(expected) && error.contains("test.csv"), "{error}");
     }
 }
 
 #[test]
-fn a_page_tells_all_that_is_there_and_nothing_runs_in_it() {
+fn report_has_all_sections_and_no_script() {
     let dir = tempfile::tempdir().unwrap();
     run_dir(&dir.path().join("a"), 1, 0.1);
-    let page = render(&[Run::read(&dir.path().join("a")).unwrap()]).unwrap();
+    let html = render(&[Run::read(&dir.path().join("a")).unwrap()]).unwrap();
     let parts = [
         "<h1>a</h1>",
         "Validation metrics",
-        "accuracy in training",
+        "training accuracy",
         "Logged values",
         "train/reward",
         "Confusion matrix",
@@ -96,57 +96,60 @@ fn a_page_tells_all_that_is_there_and_nothing_runs_in_it() {
         "forward",
     ];
     for part in parts {
-        assert!(page.contains(part), "no {part}");
+        assert!(html.contains(part), "no {part}");
     }
-    assert!(page.contains("&lt;script&gt;alert(1)") && !page.contains("<script"), "what data says is text");
-    for outside in ["http://", "https://", "url(", "<link", "<img", "onload"] {
-        let at = page.replace("http://www.w3.org/2000/svg", "").find(outside);
-        assert_eq!(at, None, "{outside} leads out of the page");
+    assert!(html.contains("&lt;script&gt;alert(1)") && !html.contains("<script"), "data is escaped");
+    for external in ["http://", "https://", "url(", "<link", "<img", "onload"] {
+        let position = html.replace("http://www.w3.org/2000/svg", "").find(external);
+        assert_eq!(position, None, "{external} refers to an external resource");
     }
 }
 
 #[test]
-fn several_runs_are_compared() {
+fn compares_several_runs() {
     let dir = tempfile::tempdir().unwrap();
     for (name, seed, shift) in [("a", 1, 0.0), ("b", 2, 0.12), ("c", 3, 0.0)] {
         run_dir(&dir.path().join(name), seed, shift);
     }
-    // Tested on other samples.
-    let mut other = judged(0.0);
+    // `c` has other test samples.
+    let mut other = predictions(0.0);
     other.predictions = other.predictions.select(&(1..60).collect::<Vec<_>>()).unwrap();
     other.write(&dir.path().join("c").join(TEST_PREDICTIONS)).unwrap();
     let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&dir.path().join(name)).unwrap()).into();
-    let page = render(&runs).unwrap();
-    assert!(page.contains("McNemar") && page.contains("“a” has the highest test accuracy"), "no test");
-    assert!(page.contains("pair by pair: c."), "other samples are said to be so");
-    let settings = page.split("Settings that differ").nth(1).unwrap().split("</section>").next().unwrap();
+    let html = render(&runs).unwrap();
+    assert!(
+        html.contains("McNemar") && html.contains("“a” has the highest test accuracy"),
+        "no significance test"
+    );
+    assert!(html.contains("differ from those of “a”: c."), "runs with other test samples are named");
+    let settings = html.split("Different settings").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(settings.contains("<code>seed</code>") && !settings.contains("model.name"), "{settings}");
 }
 
 #[test]
-fn a_run_that_is_at_work_or_was_cut_off_has_a_page_too() {
+fn renders_running_and_interrupted_runs() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), "seed = 1\n").unwrap();
     fs::write(dir.path().join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"ep")).unwrap();
     let run = Run::read(dir.path()).unwrap();
-    assert_eq!(run.epochs.len(), 1, "a line that was cut off is left out");
-    let page = render(&[run]).unwrap();
-    assert!(page.contains("has no <code>summary.json</code>") && page.contains("was not tested"), "{page}");
+    assert_eq!(run.epochs.len(), 1, "a truncated last line is ignored");
+    let html = render(&[run]).unwrap();
+    assert!(html.contains("has no <code>summary.json</code>") && html.contains("was not tested"), "{html}");
 }
 
 #[test]
-fn what_is_no_run_or_damaged_is_named() {
+fn names_missing_and_corrupted_files() {
     let dir: TempDir = tempfile::tempdir().unwrap();
-    let says = |expected: &str| {
+    let check = |expected: &str| {
         let error = Run::read(dir.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
-    says("not a run directory: `config.toml` is not there");
+    check("not a run directory: missing `config.toml`");
     assert!(Run::read(&dir.path().join("none")).unwrap_err().to_string().contains("no such directory"));
     run_dir(dir.path(), 1, 0.0);
     fs::write(dir.path().join("history.jsonl"), format!("{{]\n{EPOCH}\n")).unwrap();
-    says("history.jsonl: the file is corrupted: line 1:");
+    check("history.jsonl: the file is corrupted: line 1:");
     fs::write(dir.path().join("history.jsonl"), "").unwrap();
     fs::write(dir.path().join("summary.json"), "[").unwrap();
-    says("summary.json: the file is corrupted");
+    check("summary.json: the file is corrupted");
 }

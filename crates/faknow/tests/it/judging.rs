@@ -163,7 +163,8 @@ fn mistakes_are_kept_with_the_words_that_led_to_them() {
     );
     assert!(mistakes.is_sorted_by(|a, b| a.score >= b.score));
     let page = bench.read("run/report.html");
-    for part in ["Surest mistakes", "Reliability", "Thresholds", "Confusion matrix", "ROC curve", "By length"]
+    for part in
+        ["Most confident errors", "Reliability", "Thresholds", "Confusion matrix", "ROC curve", "By length"]
     {
         assert!(page.contains(part), "no {part}");
     }
