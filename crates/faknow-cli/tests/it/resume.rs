@@ -149,7 +149,7 @@ fn changed_records_and_settings_are_refused_or_allowed_by_name() {
         "was Float [2, 12], now Float [2, 15]",
         "start a new run",
     ]);
-    resume(&["--from", "nope"]).refused(&["nope", "the newest good one is `"]);
+    resume(&["--from", "nope"]).refused(&["nope", "the newest valid checkpoint is `"]);
     resume(&["--set", "nope=1"]).refused(&["nope"]);
     let posts = bench.read("train.csv");
     bench.write("train.csv", posts.replacen("mayor", "storm", 1));
@@ -200,7 +200,7 @@ fn a_damaged_checkpoint_is_refused_and_the_good_one_named() {
     let state = bench.path("run/checkpoints/last/state.json");
     let text = fs::read_to_string(&state).unwrap();
     fs::write(&state, text.replacen("\"step\":", "\"step\": ", 1)).unwrap();
-    bench.refuses(&["resume", "run"], &["state.json", "the newest good one is `"]);
+    bench.refuses(&["resume", "run"], &["state.json", "the newest valid checkpoint is `"]);
     bench.faknow(&["resume", "run", "--from", "previous"]).ok();
 }
 

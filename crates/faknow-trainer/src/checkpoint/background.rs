@@ -1,4 +1,4 @@
-//! Checkpoints that are written on another thread while the run continues: one at a time, and one that waits.
+//! Writing checkpoints on a background thread while the run continues: one at a time, with a queue of one.
 
 use std::panic::resume_unwind;
 use std::thread::{Builder, JoinHandle};
@@ -14,7 +14,7 @@ use super::save::{SavedNames, write_last};
 use super::{Checkpoint, CheckpointStore};
 use crate::Result;
 
-/// A save with all that it needs: nothing of it changes while the run continues.
+/// A save with all of its inputs, which do not change while the run continues.
 #[derive(Debug)]
 pub(crate) struct Save {
     pub(crate) store: CheckpointStore,
@@ -24,52 +24,52 @@ pub(crate) struct Save {
     pub(crate) names: SavedNames,
 }
 
-/// The saves of a run that are not on the disk yet.
+/// The unfinished saves of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Background {
     writing: Option<Writing>,
-    waiting: Option<Box<Save>>,
+    queued: Option<Box<Save>>,
 }
 
 impl Background {
-    /// Starts a save, or has it wait for the one that is being written.
+    /// Starts a save or, if another one is being written, queues it in place of the queued one.
     pub(crate) fn push(&mut self, save: Save) -> Result<()> {
-        self.waiting = Some(Box::new(save));
-        if self.writing.is_some() { Ok(()) } else { self.start_waiting() }
+        self.queued = Some(Box::new(save));
+        if self.writing.is_some() { Ok(()) } else { self.start_queued() }
     }
 
-    /// Returns which checkpoint waits.
-    pub(crate) fn waiting(&self) -> Option<CheckpointId> {
-        self.waiting.as_ref().map(|save| save.checkpoint.info.id())
+    /// Returns the id of the queued checkpoint.
+    pub(crate) fn queued(&self) -> Option<CheckpointId> {
+        self.queued.as_ref().map(|save| save.checkpoint.info.id())
     }
 
-    /// Whether there is any save.
+    /// Returns whether a save is being written or queued.
     pub(crate) fn is_busy(&self) -> bool {
-        self.writing.is_some() || self.waiting.is_some()
+        self.writing.is_some() || self.queued.is_some()
     }
 
-    /// Whether a save has been written since it was started.
+    /// Returns whether the current save is completely written.
     pub(crate) fn has_written(&self) -> bool {
-        self.writing.as_ref().is_some_and(Writing::has_ended)
+        self.writing.as_ref().is_some_and(Writing::is_finished)
     }
 
-    /// Waits for the save that is being written, if there is one. The one that waits is not started: until callbacks have
-    /// been notified, the names hold what was written.
+    /// Waits for the current save, if any. The queued one is not started: until callbacks have been notified, the
+    /// checkpoints must not be replaced.
     pub(crate) fn finish_writing(&mut self) -> Result<SavedNames> {
         self.writing.take().map_or(Ok(&[]), Writing::finish)
     }
 
-    /// Starts the save that waits, if there is one.
-    pub(crate) fn start_waiting(&mut self) -> Result<()> {
-        if let Some(save) = self.waiting.take() {
+    /// Starts the queued save, if any.
+    pub(crate) fn start_queued(&mut self) -> Result<()> {
+        if let Some(save) = self.queued.take() {
             self.writing = Some(Writing::start(*save)?);
         }
         Ok(())
     }
 }
 
-/// A save that is being written. Dropping it waits until it has ended, so that nothing writes into a run directory that is
-/// given up.
+/// A save that is being written. Dropping it waits until it is finished, so that nothing is written into a run directory
+/// that is no longer locked.
 #[derive(Debug)]
 struct Writing {
     thread: Option<JoinHandle<Result<()>>>,
@@ -77,7 +77,7 @@ struct Writing {
 }
 
 impl Writing {
-    /// Starts to write. What is logged meanwhile belongs to the run of the current thread.
+    /// Starts the writing thread, which logs to the run of the current thread.
     fn start(save: Save) -> Result<Self> {
         let (span, logs) = (Span::current(), get_default(Clone::clone));
         let (names, path) = (save.names, save.store.path(LAST));
@@ -90,7 +90,7 @@ impl Writing {
         Ok(Self { thread: Some(thread), names })
     }
 
-    fn has_ended(&self) -> bool {
+    fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
@@ -105,9 +105,9 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        // A fit leaves none behind: nobody is waiting for this one's result.
+        // A fit finishes all saves before it returns: the result of this one is not needed.
         if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
-            tracing::warn!("the run could not be saved: {error}");
+            tracing::warn!("cannot save the run: {error}");
         }
     }
 }
@@ -133,15 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn a_save_that_waits_is_replaced_and_started_only_when_asked() {
+    fn push_replaces_queued_save_and_does_not_start_it() {
         let dir = tempfile::tempdir().unwrap();
         let step = || CheckpointStore::new(dir.path()).verify(LAST).unwrap().step;
         let mut background = Background::default();
         (1..=3).for_each(|number| background.push(save(dir.path(), number)).unwrap());
-        assert_eq!(background.waiting().map(|id| id.step), Some(3));
+        assert_eq!(background.queued().map(|id| id.step), Some(3));
         assert_eq!((background.finish_writing().unwrap(), step()), (&[LAST][..], 1));
         assert!(background.is_busy() && !background.has_written());
-        background.start_waiting().unwrap();
+        background.start_queued().unwrap();
         assert_eq!((background.finish_writing().unwrap(), step()), (&[LAST][..], 3));
         assert!(!background.is_busy());
         background.push(save(dir.path(), 4)).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_writing_is_that_of_the_save() {
+    fn finish_returns_write_error() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("checkpoints"), "in the way").unwrap();
         let mut background = Background::default();

@@ -1,4 +1,4 @@
-//! Writes the checkpoints of a run and retains those that its policy asks for; knows no model.
+//! Writing and retaining the checkpoints of a run as its policy requires, independent of the model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use super::{Checkpoint, CheckpointInfo, CheckpointStore};
 use crate::Result;
 use crate::system::run_dir::RunDir;
 
-/// The name of the weights in a checkpoint: those that a detector uses.
+/// The group of a checkpoint with the weights that a detector uses.
 pub(crate) const MODEL: &str = "model";
 
 /// The checkpoints of a run: in its directory or, without one, the best weights in memory.
@@ -40,10 +40,10 @@ enum Storage {
 
 #[derive(Debug)]
 struct Disk {
-    /// What is being written in the background. Dropped first: until it is on the disk, no other process may write.
+    /// Saves in the background. Dropped before the lock of the run directory, which excludes other processes.
     background: Background,
     store: CheckpointStore,
-    /// Keeps other processes out of the directory.
+    /// Locks the directory.
     run_dir: RunDir,
 }
 
@@ -59,8 +59,8 @@ impl Checkpointer {
         Self { policy, retention: Retention::default(), storage }
     }
 
-    /// Returns the checkpoints on the disk; `None` without a run directory. Before it is read or written in the middle of a
-    /// fit, all saves must have been written: see [`is_saving`](Self::is_saving).
+    /// Returns the store, or `None` without a run directory. During a fit it must not be used before all saves are
+    /// finished: see [`is_saving`](Self::is_saving).
     pub(crate) fn store(&self) -> Option<&CheckpointStore> {
         match &self.storage {
             Storage::Disk(disk) => Some(&disk.store),
@@ -68,17 +68,17 @@ impl Checkpointer {
         }
     }
 
-    /// Whether the run directory is one of a run that was started before.
+    /// Returns whether the run directory is that of a run that was started before.
     pub(crate) fn is_reopened(&self) -> bool {
         matches!(&self.storage, Storage::Disk(disk) if !disk.run_dir.is_new())
     }
 
-    /// Whether the run directory has any checkpoint, of whatever kind.
+    /// Returns whether the run directory has any checkpoint.
     pub(crate) fn holds_run(&self) -> bool {
         self.store().is_some_and(|store| !store.list().is_empty())
     }
 
-    /// Whether there is a checkpoint that the run can be resumed from.
+    /// Returns whether there is a checkpoint from which the run can be resumed.
     pub(crate) fn has_checkpoint(&self) -> bool {
         self.store().is_some_and(has_checkpoint)
     }
@@ -87,30 +87,30 @@ impl Checkpointer {
         &self.policy
     }
 
-    /// Returns the branch of the checkpoint that would be written at this step.
+    /// Returns the branch of a checkpoint of this step.
     pub(crate) fn branch(&self, step: u64) -> u32 {
         self.retention.lineage.id(step).branch
     }
 
-    /// Whether `last` is due on the way from `before` to `now`.
+    /// Returns whether `last` is due between `before` and `now`.
     pub(crate) fn is_due(&self, before: &Timestamp, now: &Timestamp) -> bool {
         self.policy.every.is_due(before, now)
     }
 
-    /// Ranks a validation by the run's monitor, given the best so far, and by the further ones.
+    /// Ranks a validation by the run's monitor, given the best value so far, and by the additional monitors.
     pub(crate) fn rank(
         &mut self,
         monitor: (&Monitor, Option<f64>),
         monitors: &[Monitor],
         record: &EpochRecord,
-        is_inside: bool,
+        is_mid_epoch: bool,
     ) -> Result<(Rank, Option<Best>)> {
         let (epoch, step) = (record.epoch, record.step);
         let best_by = |monitor: &Monitor, value| Best { epoch, step, monitor: monitor.name.clone(), value };
         let (mut rank, mut best) = (Rank::default(), None);
         if let Some(value) = monitor.0.require(record)? {
             let validation = best_by(monitor.0, value);
-            let name = self.retention.name_of(epoch, step, is_inside);
+            let name = self.retention.name_of(epoch, step, is_mid_epoch);
             rank = self.retention.rank(monitor, name, &validation, self.policy.best);
             best = Some(validation).filter(|_| rank.is_best);
         }
@@ -123,7 +123,7 @@ impl Checkpointer {
         Ok((rank, best))
     }
 
-    /// Forgets which validations were the best by the run's monitor.
+    /// Clears the ranking of validations by the run's monitor.
     pub(crate) fn forget_best(&mut self) {
         self.retention.top.clear();
         if let Storage::Memory(best) = &mut self.storage {
@@ -131,7 +131,7 @@ impl Checkpointer {
         }
     }
 
-    /// Keeps copies of the best weights, if there is no run directory for them.
+    /// Copies the best weights into memory, if there is no run directory.
     pub(crate) fn keep_best(&mut self, weights: &BTreeMap<String, Tensor>) {
         if let Storage::Memory(best) = &mut self.storage {
             let copy = |t: &Tensor| no_grad(|| t.to_device(Device::Cpu).copy().contiguous());
@@ -139,7 +139,7 @@ impl Checkpointer {
         }
     }
 
-    /// Puts the weights of the best validation into the model's variables; returns whether there are any.
+    /// Restores the weights of the best validation; returns whether there are any.
     pub(crate) fn restore_best_weights(&self, vars: &VarStore) -> Result<bool> {
         match &self.storage {
             Storage::Memory(None) => return Ok(false),
@@ -152,22 +152,22 @@ impl Checkpointer {
         Ok(true)
     }
 
-    /// Retains the checkpoint that is about to be written under a name of its own, if the policy asks for that.
-    pub(crate) fn retain_newest(&mut self, epoch: usize, step: u64, is_inside: bool) {
+    /// Retains the next checkpoint to be written under its own name, if the policy requires it.
+    pub(crate) fn retain_newest(&mut self, epoch: usize, step: u64, is_mid_epoch: bool) {
         if self.policy.keep > 0 {
-            let name = self.retention.name_of(epoch, step, is_inside);
+            let name = self.retention.name_of(epoch, step, is_mid_epoch);
             self.retention.retain_newest(name, step, self.policy.keep);
         }
     }
 
-    /// Writes `last`, and makes the other checkpoints what the policy asks for.
+    /// Writes `last`, and updates the other checkpoints as the policy requires.
     pub(crate) fn save_last(&self, checkpoint: &Checkpoint) -> Result<()> {
         self.store().map_or(Ok(()), |store| write_last(store, &self.retention, &self.policy, checkpoint))
     }
 
-    /// Has `last` written while the run continues, and callbacks are to be notified of `names` then. If the former save is
-    /// still being written this one waits, in the place of one that waited: see
-    /// [`is_waiting_save_retained`](Self::is_waiting_save_retained).
+    /// Writes `last` in the background; `names` are the checkpoints to notify callbacks of afterwards. While another save is
+    /// being written, this one is queued and replaces the queued one: see
+    /// [`is_queued_save_retained`](Self::is_queued_save_retained).
     pub(crate) fn save_last_in_background(
         &mut self,
         checkpoint: Checkpoint,
@@ -184,23 +184,23 @@ impl Checkpointer {
         })
     }
 
-    /// Whether the save that waits is one of those to be retained, as things are now: then it must not be replaced.
-    pub(crate) fn is_waiting_save_retained(&self) -> bool {
-        let waiting = self.background().and_then(Background::waiting);
-        waiting.is_some_and(|id| self.retention.wanted(&self.policy).iter().any(|(_, wanted)| *wanted == id))
+    /// Returns whether the queued save is currently to be retained: then it must not be replaced.
+    pub(crate) fn is_queued_save_retained(&self) -> bool {
+        let queued = self.background().and_then(Background::queued);
+        queued.is_some_and(|id| self.retention.targets(&self.policy).iter().any(|(_, target)| *target == id))
     }
 
-    /// Whether a save has yet to be written, or to be notified of.
+    /// Returns whether there is a save that is not written yet or that callbacks have not been notified of.
     pub(crate) fn is_saving(&self) -> bool {
         self.background().is_some_and(Background::is_busy)
     }
 
-    /// Whether [`finish_writing`](Self::finish_writing) would return names or an error at once.
+    /// Returns whether [`finish_writing`](Self::finish_writing) would return names or an error without waiting.
     pub(crate) fn has_written(&self) -> bool {
         self.background().is_some_and(Background::has_written)
     }
 
-    /// Waits for the save that is being written, if there is one; returns its error, or the names to notify callbacks of.
+    /// Waits for the current save, if any; returns its error, or the names to notify callbacks of.
     pub(crate) fn finish_writing(&mut self) -> Result<SavedNames> {
         match &mut self.storage {
             Storage::Disk(disk) => disk.background.finish_writing(),
@@ -208,19 +208,19 @@ impl Checkpointer {
         }
     }
 
-    /// Starts to write the save that waits, if there is one.
-    pub(crate) fn start_waiting(&mut self) -> Result<()> {
+    /// Starts the queued save, if any.
+    pub(crate) fn start_queued(&mut self) -> Result<()> {
         match &mut self.storage {
-            Storage::Disk(disk) => disk.background.start_waiting(),
+            Storage::Disk(disk) => disk.background.start_queued(),
             Storage::Memory(_) => Ok(()),
         }
     }
 
-    /// Has all written, whatever comes of it, when the fit panics.
+    /// Finishes all saves after a panic of the fit; errors are only logged.
     pub(crate) fn finish_after_panic(&mut self) {
         while self.is_saving() {
-            if let Err(error) = self.finish_writing().and_then(|_| self.start_waiting()) {
-                tracing::warn!("the run could not be saved: {error}");
+            if let Err(error) = self.finish_writing().and_then(|_| self.start_queued()) {
+                tracing::warn!("cannot save the run: {error}");
             }
         }
     }
@@ -232,24 +232,24 @@ impl Checkpointer {
         }
     }
 
-    /// Writes the checkpoint of a run that failed in the middle of an update: not one to resume from.
+    /// Writes the checkpoint of a run that failed in the middle of an update, which it cannot be resumed from.
     pub(crate) fn save_failed(&self, checkpoint: &Checkpoint) -> Result<()> {
         self.store().map_or(Ok(()), |store| Ok(store.save(FAILED, checkpoint)?))
     }
 
-    /// Returns name and path of a checkpoint, for callbacks; `None` without a run directory.
+    /// Returns the name and path of a checkpoint, for callbacks; `None` without a run directory.
     pub(crate) fn saved(&self, name: &str) -> Option<SavedCheckpoint> {
         let store = self.store()?;
         Some(SavedCheckpoint { name: name.to_owned(), path: store.path(name) })
     }
 
-    /// Makes the directories agree with what is to be retained.
+    /// Creates and removes checkpoints until the directory matches the retention.
     pub(crate) fn reconcile(&self) -> Result<()> {
         self.store().map_or(Ok(()), |store| reconcile(store, &self.retention, &self.policy))
     }
 
-    /// Opens another branch if the run is resumed from a checkpoint that is not the newest, so that nothing of the former
-    /// branch is overwritten or confused: its `last` and `best` get names of their own.
+    /// Creates a branch if the run is resumed from a checkpoint that is not the newest. The `last` and `best` of the former
+    /// branch are retained under other names, so that the new branch does not overwrite them.
     pub(crate) fn fork_from(&mut self, from: &CheckpointInfo) -> Result<()> {
         let Storage::Disk(Disk { store, .. }) = &self.storage else { return Ok(()) };
         let infos =
@@ -259,18 +259,18 @@ impl Checkpointer {
             return Ok(());
         }
         for name in [LAST, BEST] {
-            // One that is corrupted is not worth a name.
+            // Corrupted checkpoints are not retained.
             let Ok(info) = store.verify(name) else { continue };
             if info.step <= from.step && self.retention.lineage.id(info.step) == info.id() {
                 continue;
             }
-            let mut kept = names::of_branch(name, info.branch);
-            if id_of(store, &kept).is_some_and(|id| id != info.id()) {
-                kept = format!("{kept}-step-{:08}", info.step);
+            let mut branch_name = names::with_branch(name, info.branch);
+            if id_of(store, &branch_name).is_some_and(|id| id != info.id()) {
+                branch_name = format!("{branch_name}-step-{:08}", info.step);
             }
-            if id_of(store, &kept) != Some(info.id()) {
-                store.link(name, &kept)?;
-                tracing::info!("`{name}` of the run so far stays as `{kept}`");
+            if id_of(store, &branch_name) != Some(info.id()) {
+                store.link(name, &branch_name)?;
+                tracing::info!("retaining checkpoint `{name}` of the former branch as `{branch_name}`");
             }
         }
         let branch = infos().map(|info| info.branch).max().map_or(1, |branch| branch + 1);
@@ -278,8 +278,8 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Makes `best` what the run thinks it is. If its monitor is another one than before, or its best checkpoint is gone,
-    /// the best is chosen from the history, among the checkpoints that are left.
+    /// Restores the checkpoint `best` of a resumed run. If the monitor has changed or the best checkpoint is missing, the
+    /// best is selected from the history, among the existing checkpoints.
     pub(crate) fn restore_best(
         &mut self,
         best: Option<Best>,
@@ -290,10 +290,10 @@ impl Checkpointer {
         let (Some(monitor), Storage::Disk(Disk { store, .. })) = (monitor, &self.storage) else {
             return Ok(best);
         };
-        let is_there = |best: &Best| {
+        let exists = |best: &Best| {
             best.monitor == monitor.name && id_of(store, BEST) == Some(self.retention.lineage.id(best.step))
         };
-        if best.as_ref().is_some_and(is_there) {
+        if best.as_ref().is_some_and(exists) {
             return Ok(best);
         }
         let ids: Vec<CheckpointId> = store
@@ -302,20 +302,20 @@ impl Checkpointer {
             .filter(|entry| entry.name != FAILED)
             .filter_map(|entry| entry.info.ok().map(|info| info.id()))
             .collect();
-        let chosen = self.retention.rank_again(monitor, history, &self.policy, |id| ids.contains(&id));
+        let new_best = self.retention.rerank(monitor, history, &self.policy, |id| ids.contains(&id));
         if let Some(best) = &best {
-            let now = chosen
+            let new = new_best
                 .as_ref()
-                .map_or_else(|| "none".to_owned(), |chosen| format!("that of step {}", chosen.step));
+                .map_or_else(|| "does not exist".to_owned(), |best| format!("is that of step {}", best.step));
             tracing::warn!(
-                "the best checkpoint by `{}` was that of step {}; by `{}` it is, of those that are left, {now}",
+                "the best checkpoint by `{}` was that of step {}; the best existing one by `{}` {new}",
                 best.monitor,
                 best.step,
                 monitor.name
             );
         }
         self.reconcile()?;
-        Ok(chosen)
+        Ok(new_best)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests only: stops the writer before any of its steps, and looks at what is left.
+//! Crash tests: simulates a crash before every disk operation, and checks the remaining checkpoints.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,56 +14,56 @@ use super::disk::Step;
 use super::error::Result;
 use super::{Checkpoint, CheckpointError, CheckpointInfo, CheckpointStore};
 
-/// What happens to a thread's steps from a certain one on.
+/// A simulated failure of the disk operations of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Trouble {
+enum Fault {
     #[default]
     None,
-    /// This and all later ones fail: the process is no more.
-    Dies(usize),
-    /// This one fails, as on a full disk.
-    Fails(usize),
+    /// This operation and all later ones fail, as after a kill of the process.
+    KillAt(usize),
+    /// This operation fails, as on a full disk.
+    FailAt(usize),
 }
 
 #[derive(Default)]
-struct Plan {
-    trouble: Trouble,
+struct Script {
+    fault: Fault,
     log: Vec<(Step, PathBuf)>,
 }
 
 thread_local! {
-    static PLAN: RefCell<Plan> = RefCell::default();
+    static SCRIPT: RefCell<Script> = RefCell::default();
 }
 
-/// Is called before every step that changes the disk.
+/// Records an operation, and fails if the script says so; called before every operation that changes the disk.
 pub(super) fn before(step: Step, path: &Path) -> io::Result<()> {
-    PLAN.with_borrow_mut(|plan| {
-        let number = plan.log.len();
-        plan.log.push((step, path.to_path_buf()));
-        match plan.trouble {
-            Trouble::Dies(at) if number >= at => Err(ErrorKind::Other.into()),
-            Trouble::Fails(at) if number == at => Err(ErrorKind::StorageFull.into()),
+    SCRIPT.with_borrow_mut(|script| {
+        let number = script.log.len();
+        script.log.push((step, path.to_path_buf()));
+        match script.fault {
+            Fault::KillAt(index) if number >= index => Err(ErrorKind::Other.into()),
+            Fault::FailAt(index) if number == index => Err(ErrorKind::StorageFull.into()),
             _ => Ok(()),
         }
     })
 }
 
-/// Does something under trouble; answers what came of it, and the steps that were taken or tried.
-fn under<T>(trouble: Trouble, act: impl FnOnce() -> T) -> (T, Vec<(Step, PathBuf)>) {
-    PLAN.set(Plan { trouble, log: Vec::new() });
-    let result = act();
-    (result, PLAN.take().log)
+/// Runs a change with a simulated fault; returns its result, and all attempted operations.
+fn with_fault<T>(fault: Fault, change: impl FnOnce() -> T) -> (T, Vec<(Step, PathBuf)>) {
+    SCRIPT.set(Script { fault, log: Vec::new() });
+    let result = change();
+    (result, SCRIPT.take().log)
 }
 
-/// Syncs cost nothing where the directory is in memory.
+/// Returns a directory, in memory if possible, where syncs are fast.
 fn dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A checkpoint that differs from all others in every file.
+/// Returns a checkpoint that differs from those of other ids in every file.
 fn content(id: u64) -> Checkpoint {
-    let tensors = |n: i64, more: f64| {
-        let values = Tensor::arange(n, tch::kind::FLOAT_CPU) + id as f64 + more;
+    let tensors = |n: i64, offset: f64| {
+        let values = Tensor::arange(n, tch::kind::FLOAT_CPU) + id as f64 + offset;
         BTreeMap::from([("a.weight".to_owned(), values), ("b".to_owned(), Tensor::from(id as i64))])
     };
     Checkpoint {
@@ -78,58 +78,58 @@ fn content(id: u64) -> Checkpoint {
     }
 }
 
-/// Which content a name has now; all of it must be there.
+/// Returns the id of a checkpoint, and checks that its content is complete.
 fn id_of(store: &CheckpointStore, name: &str) -> Option<u64> {
-    let found = match store.read(name) {
+    let checkpoint = match store.read(name) {
         Err(CheckpointError::Missing { .. }) => return None,
-        found => found.unwrap(),
+        result => result.unwrap(),
     };
-    let expected = content(found.info.step);
-    assert_eq!(found.info, expected.info);
-    assert_eq!(found.state, expected.state);
-    assert_eq!(found.tensors, expected.tensors);
-    assert_eq!(store.verify(name).unwrap(), found.info);
-    Some(found.info.step)
+    let expected = content(checkpoint.info.step);
+    assert_eq!(checkpoint.info, expected.info);
+    assert_eq!(checkpoint.state, expected.state);
+    assert_eq!(checkpoint.tensors, expected.tensors);
+    assert_eq!(store.verify(name).unwrap(), checkpoint.info);
+    Some(checkpoint.info.step)
 }
 
 const NAMES: [&str; 4] = ["last", "previous", "best", "epoch-0001"];
 
-/// The contents by name.
+/// Checkpoint ids by name.
 type State = BTreeMap<&'static str, u64>;
 
 fn state(store: &CheckpointStore) -> State {
     NAMES.into_iter().filter_map(|name| Some((name, id_of(store, name)?))).collect()
 }
 
-/// The directories below the store, hidden ones too.
+/// Returns the names of all directories of the store, including hidden ones.
 fn names(store: &CheckpointStore) -> BTreeSet<String> {
     let entries = fs::read_dir(&store.dir).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn expect_tidy(store: &CheckpointStore) {
+fn assert_clean(store: &CheckpointStore) {
     let expected: BTreeSet<String> = state(store).into_keys().map(str::to_owned).collect();
     assert_eq!(names(store), expected);
-    assert_eq!(store.list().into_iter().map(|found| found.name).collect::<BTreeSet<_>>(), expected);
+    assert_eq!(store.list().into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>(), expected);
 }
 
-/// One change of the store.
+/// A change of the store.
 #[derive(Debug, Clone, Copy)]
-enum Act {
+enum Change {
     Save(&'static str, u64),
-    Keep(&'static str, &'static str, u64),
+    SaveKeepingPrevious(&'static str, &'static str, u64),
     Link(&'static str, &'static str),
     Rename(&'static str, &'static str),
     Remove(&'static str),
     Clean,
 }
 
-impl Act {
+impl Change {
     fn random(rng: &mut Rng, id: u64) -> Self {
         let (a, b) = (NAMES[rng.below(4)], NAMES[rng.below(4)]);
         match rng.below(10) {
             0 | 1 => Self::Save(a, id),
-            2..5 => Self::Keep(a, b, id),
+            2..5 => Self::SaveKeepingPrevious(a, b, id),
             5 | 6 => Self::Link(a, b),
             7 => Self::Rename(a, b),
             8 => Self::Remove(a),
@@ -137,10 +137,12 @@ impl Act {
         }
     }
 
-    fn on(self, store: &CheckpointStore) -> Result<()> {
+    fn apply(self, store: &CheckpointStore) -> Result<()> {
         match self {
             Self::Save(name, id) => store.save(name, &content(id)),
-            Self::Keep(name, previous, id) => store.save_keeping_previous(name, previous, &content(id)),
+            Self::SaveKeepingPrevious(name, previous, id) => {
+                store.save_keeping_previous(name, previous, &content(id))
+            }
             Self::Link(from, to) => store.link(from, to),
             Self::Rename(from, to) => store.rename(from, to),
             Self::Remove(name) => store.remove(name),
@@ -148,16 +150,16 @@ impl Act {
         }
     }
 
-    /// What the change should do; `None` if its source is missing.
-    fn on_model(self, state: &State) -> Option<State> {
+    /// Returns the state after the change; `None` if its source is missing.
+    fn apply_to_model(self, state: &State) -> Option<State> {
         let mut state = state.clone();
         match self {
             Self::Save(name, id) => drop(state.insert(name, id)),
-            Self::Keep(name, previous, id) => {
-                if let Some(former) = state.insert(name, id)
+            Self::SaveKeepingPrevious(name, previous, id) => {
+                if let Some(old) = state.insert(name, id)
                     && previous != name
                 {
-                    state.insert(previous, former);
+                    state.insert(previous, old);
                 }
             }
             Self::Link(from, to) => drop(state.insert(to, *state.get(from)?)),
@@ -172,7 +174,7 @@ impl Act {
     }
 }
 
-/// What had been written and not synced is cut in half, as a loss of power may do.
+/// Truncates all files that were written and not synced, as a power loss may do.
 fn lose_power(log: &[(Step, PathBuf)]) {
     let mut unsynced = BTreeSet::new();
     for (step, path) in log {
@@ -188,22 +190,23 @@ fn lose_power(log: &[(Step, PathBuf)]) {
     }
 }
 
-/// The changes that are tried at every step, each after its own history.
-fn cases() -> Vec<(Vec<Act>, Act)> {
-    use Act::{Clean, Keep, Link, Remove, Rename, Save};
-    let (one, two) = (vec![Save("last", 1)], vec![Save("last", 1), Keep("last", "previous", 2)]);
+/// Returns the changes to interrupt at every operation, each with the changes before it.
+fn cases() -> Vec<(Vec<Change>, Change)> {
+    use Change::{Clean, Link, Remove, Rename, Save, SaveKeepingPrevious};
+    let (one, two) =
+        (vec![Save("last", 1)], vec![Save("last", 1), SaveKeepingPrevious("last", "previous", 2)]);
     let all = [two.clone(), vec![Link("last", "best"), Save("epoch-0001", 3)]].concat();
     vec![
         (vec![], Save("last", 1)),
-        (vec![], Keep("last", "previous", 1)),
+        (vec![], SaveKeepingPrevious("last", "previous", 1)),
         (one.clone(), Save("last", 2)),
-        (one.clone(), Keep("last", "previous", 2)),
-        (two.clone(), Keep("last", "previous", 3)),
+        (one.clone(), SaveKeepingPrevious("last", "previous", 2)),
+        (two.clone(), SaveKeepingPrevious("last", "previous", 3)),
         (two.clone(), Save("last", 3)),
-        (vec![Save("previous", 1)], Keep("last", "previous", 2)),
+        (vec![Save("previous", 1)], SaveKeepingPrevious("last", "previous", 2)),
         (one.clone(), Link("last", "best")),
         (all.clone(), Link("previous", "best")),
-        (all.clone(), Keep("last", "best", 4)),
+        (all.clone(), SaveKeepingPrevious("last", "best", 4)),
         (one.clone(), Rename("last", "epoch-0001")),
         (all.clone(), Rename("last", "epoch-0001")),
         (all.clone(), Rename("last", "last")),
@@ -214,39 +217,42 @@ fn cases() -> Vec<(Vec<Act>, Act)> {
 }
 
 #[test]
-fn a_kill_or_a_loss_of_power_at_any_step_leaves_the_former_checkpoints_or_the_new_ones() {
+fn kill_or_power_loss_at_any_operation_preserves_old_or_new_state() {
     let mut n_kills = 0;
-    for (history, act) in cases() {
-        for (at, power) in (0..).flat_map(|at| [(at, false), (at, true)]) {
+    for (history, change) in cases() {
+        for (index, is_power_loss) in (0..).flat_map(|index| [(index, false), (index, true)]) {
             let dir = dir();
             let store = CheckpointStore::new(dir.path());
-            history.iter().for_each(|act| act.on(&store).unwrap());
-            let former = state(&store);
-            let new = act.on_model(&former).unwrap();
-            let (result, log) = under(Trouble::Dies(at), || act.on(&store));
-            if power {
+            history.iter().for_each(|change| change.apply(&store).unwrap());
+            let old = state(&store);
+            let new = change.apply_to_model(&old).unwrap();
+            let (result, log) = with_fault(Fault::KillAt(index), || change.apply(&store));
+            if is_power_loss {
                 lose_power(&log);
             }
-            let context = format!("{act:?} after {history:?}, killed before {:?}", log.last());
-            // Without tidying up, each name has its former content or its new one.
-            let left = state(&store);
+            let context = format!("{change:?} after {history:?}, killed before {:?}", log.last());
+            // Before recovery, each name has its old content or its new one.
+            let remaining = state(&store);
             for name in NAMES {
-                assert!([former.get(name), new.get(name)].contains(&left.get(name)), "{context}: {left:?}");
+                assert!(
+                    [old.get(name), new.get(name)].contains(&remaining.get(name)),
+                    "{context}: {remaining:?}"
+                );
             }
-            let listed: BTreeSet<String> = store.list().into_iter().map(|found| found.name).collect();
-            assert_eq!(listed, left.keys().map(|&name| name.to_owned()).collect(), "{context}");
-            // A second kill, while tidying up, changes nothing about that.
-            drop(under(Trouble::Dies(at % 5), || store.clean()));
+            let listed: BTreeSet<String> = store.list().into_iter().map(|entry| entry.name).collect();
+            assert_eq!(listed, remaining.keys().map(|&name| name.to_owned()).collect(), "{context}");
+            // A second kill, during recovery, makes no difference.
+            drop(with_fault(Fault::KillAt(index % 5), || store.clean()));
             store.clean().unwrap();
-            let left = state(&store);
-            assert!(left == former || left == new, "{context}: {left:?}");
-            expect_tidy(&store);
-            // And the run goes on.
+            let remaining = state(&store);
+            assert!(remaining == old || remaining == new, "{context}: {remaining:?}");
+            assert_clean(&store);
+            // The run can continue.
             store.save_keeping_previous("last", "previous", &content(99)).unwrap();
             assert_eq!(store.newest_valid("").unwrap().0, "last", "{context}");
-            if log.len() <= at {
+            if log.len() <= index {
                 result.unwrap();
-                assert_eq!(left, new, "{context}");
+                assert_eq!(remaining, new, "{context}");
                 break;
             }
             n_kills += 1;
@@ -257,52 +263,52 @@ fn a_kill_or_a_loss_of_power_at_any_step_leaves_the_former_checkpoints_or_the_ne
 }
 
 #[test]
-fn a_step_that_fails_is_an_error_with_its_path_and_the_former_checkpoints_stay() {
-    let mut seen = BTreeSet::new();
-    for (history, act) in cases() {
-        for at in 0.. {
+fn failed_operation_returns_path_and_preserves_checkpoints() {
+    let mut failed_steps = BTreeSet::new();
+    for (history, change) in cases() {
+        for index in 0.. {
             let dir = dir();
             let store = CheckpointStore::new(dir.path());
-            history.iter().for_each(|act| act.on(&store).unwrap());
-            let former = state(&store);
-            let new = act.on_model(&former).unwrap();
-            let (result, log) = under(Trouble::Fails(at), || act.on(&store));
-            let context = format!("{act:?} after {history:?}, failed at {:?}", log.get(at));
-            let left = state(&store);
+            history.iter().for_each(|change| change.apply(&store).unwrap());
+            let old = state(&store);
+            let new = change.apply_to_model(&old).unwrap();
+            let (result, log) = with_fault(Fault::FailAt(index), || change.apply(&store));
+            let context = format!("{change:?} after {history:?}, failed at {:?}", log.get(index));
+            let remaining = state(&store);
             match result {
-                Ok(()) => assert_eq!(left, new, "{context}"),
+                Ok(()) => assert_eq!(remaining, new, "{context}"),
                 Err(error) => {
-                    assert!(left == former || left == new, "{context}: {left:?}");
+                    assert!(remaining == old || remaining == new, "{context}: {remaining:?}");
                     let CheckpointError::Io { path, source, fallback } = &error else {
                         panic!("{context}: {error}")
                     };
                     assert!(path.starts_with(dir.path()), "{context}: {error}");
                     assert_eq!(source.kind(), ErrorKind::StorageFull, "{context}");
-                    assert_eq!(fallback.is_some(), !left.is_empty(), "{context}: {error}");
+                    assert_eq!(fallback.is_some(), !remaining.is_empty(), "{context}: {error}");
                     assert!(names(&store).iter().all(|name| !name.starts_with(".tmp-")), "{context}");
-                    seen.insert(format!("{:?}", log[at].0));
+                    failed_steps.insert(format!("{:?}", log[index].0));
                 }
             }
             store.clean().unwrap();
-            assert_eq!(state(&store), left, "{context}");
-            expect_tidy(&store);
-            if log.len() <= at {
+            assert_eq!(state(&store), remaining, "{context}");
+            assert_clean(&store);
+            if log.len() <= index {
                 break;
             }
         }
     }
-    // A link that is refused becomes a copy, and what was replaced may be removed later.
-    let expected = ["Create", "MakeFolder", "Rename", "Sync", "SyncFolder", "Write"];
-    assert_eq!(seen, expected.map(str::to_owned).into());
+    // A failed link becomes a copy, and a failed removal is repeated later.
+    let expected = ["Create", "MakeDir", "Rename", "Sync", "SyncDir", "Write"];
+    assert_eq!(failed_steps, expected.map(str::to_owned).into());
 }
 
 #[test]
-fn everything_is_on_the_disk_before_it_is_published_and_that_before_the_former_one_goes() {
+fn save_syncs_before_publishing_and_publishes_before_removing() {
     let dir = dir();
     let store = CheckpointStore::new(dir.path());
     let first = |log: &[(Step, PathBuf)], step: Step| log.iter().position(|(s, _)| *s == step).unwrap();
     store.save("last", &content(1)).unwrap();
-    let (result, log) = under(Trouble::None, || store.save("last", &content(2)));
+    let (result, log) = with_fault(Fault::None, || store.save("last", &content(2)));
     result.unwrap();
     let renames = first(&log, Step::Rename);
     for (_, path) in log.iter().filter(|(step, _)| *step == Step::Create) {
@@ -320,26 +326,26 @@ fn everything_is_on_the_disk_before_it_is_published_and_that_before_the_former_o
 }
 
 #[test]
-fn a_former_one_that_is_visibly_damaged_does_not_push_out_the_previous_one() {
+fn save_keeps_previous_if_last_is_corrupted() {
     let cases = [
-        ("model.safetensors", "cut"),
+        ("model.safetensors", "truncated"),
         ("manifest.json", "{\"format\": \"faknow-checkpoint\"}"),
         ("manifest.json", ""),
         ("state.json", ""),
     ];
-    for (file, damage) in cases {
+    for (file, corrupted) in cases {
         let dir = dir();
         let store = CheckpointStore::new(dir.path());
         store.save("last", &content(1)).unwrap();
         store.save_keeping_previous("last", "previous", &content(2)).unwrap();
-        fs::write(store.path("last").join(file), damage).unwrap();
+        fs::write(store.path("last").join(file), corrupted).unwrap();
         store.save_keeping_previous("last", "previous", &content(3)).unwrap();
         assert_eq!(state(&store), State::from([("last", 3), ("previous", 1)]), "{file}");
     }
 }
 
 #[test]
-fn any_sequence_of_changes_and_kills_does_what_it_says() {
+fn random_changes_and_kills_match_model() {
     let (mut n_changes, mut n_kills) = (0, 0);
     for seed in 0..60 {
         let mut rng = Rng::from_parts(&[seed, 0x5ee]);
@@ -347,19 +353,19 @@ fn any_sequence_of_changes_and_kills_does_what_it_says() {
         let store = CheckpointStore::new(dir.path());
         let mut model = State::new();
         for id in 1..=25 {
-            let act = Act::random(&mut rng, id);
+            let change = Change::random(&mut rng, id);
             let kill = rng.chance(0.4).then(|| rng.below(60));
-            let new = act.on_model(&model);
-            let (result, log) = under(kill.map_or(Trouble::None, Trouble::Dies), || act.on(&store));
-            let context = format!("seed {seed}, {id}: {act:?} on {model:?}, {kill:?}: {result:?}");
-            if kill.is_some_and(|at| at < log.len()) {
+            let new = change.apply_to_model(&model);
+            let (result, log) = with_fault(kill.map_or(Fault::None, Fault::KillAt), || change.apply(&store));
+            let context = format!("seed {seed}, {id}: {change:?} on {model:?}, {kill:?}: {result:?}");
+            if kill.is_some_and(|index| index < log.len()) {
                 n_kills += 1;
                 if rng.chance(0.5) {
                     store.clean().unwrap();
                 }
-                let left = state(&store);
-                assert!(left == model || Some(&left) == new.as_ref(), "{context}: {left:?}");
-                model = left;
+                let remaining = state(&store);
+                assert!(remaining == model || Some(&remaining) == new.as_ref(), "{context}: {remaining:?}");
+                model = remaining;
                 continue;
             }
             n_changes += 1;
@@ -372,8 +378,8 @@ fn any_sequence_of_changes_and_kills_does_what_it_says() {
                 }
             }
             assert_eq!(state(&store), model, "{context}");
-            if !matches!(act, Act::Link(from, to) if from == to) && is_done {
-                expect_tidy(&store);
+            if !matches!(change, Change::Link(from, to) if from == to) && is_done {
+                assert_clean(&store);
             }
             let newest = model.values().max();
             assert_eq!(store.newest_valid("").map(|(_, info)| info.step).as_ref(), newest, "{context}");

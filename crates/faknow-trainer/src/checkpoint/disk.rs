@@ -1,4 +1,4 @@
-//! The steps that change the disk, and what makes them last.
+//! Operations that change the disk, with the syncs that make them durable.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,10 +9,10 @@ use twox_hash::XxHash3_128;
 
 use super::error::{CheckpointError, Result};
 
-/// Bytes that are copied, summed and written at a time.
+/// Number of bytes that are hashed and written at a time.
 pub(super) const CHUNK: usize = if cfg!(test) { 64 } else { 1 << 18 };
 
-/// Room for one chunk.
+/// Returns a buffer for one chunk.
 pub(super) fn buffer() -> Vec<u8> {
     vec![0; CHUNK]
 }
@@ -22,16 +22,16 @@ pub(super) fn buffer() -> Vec<u8> {
 pub(super) struct FileInfo {
     /// Bytes.
     pub(super) bytes: u64,
-    /// XXH3 with 128 bits, as 32 lower-case hexadecimal digits.
+    /// XXH3 with 128 bits, as 32 lowercase hexadecimal digits.
     pub(super) xxh3_128: String,
 }
 
-/// The checksum of bytes.
+/// Returns the checksum of bytes.
 pub(super) fn checksum(bytes: &[u8]) -> String {
     format!("{:032x}", XxHash3_128::oneshot(bytes))
 }
 
-/// A kind of change; the tests stop before any of them.
+/// A kind of change; tests simulate a crash before any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     MakeDir,
@@ -53,7 +53,7 @@ fn before(_: Step, _: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A new file that is summed while it is written.
+/// A new file whose checksum is computed while it is written.
 pub(super) struct Sink {
     path: PathBuf,
     file: File,
@@ -90,12 +90,12 @@ impl Sink {
     }
 }
 
-/// Makes a directory and its parents.
+/// Creates a directory and its parents.
 pub(super) fn make_dir(path: &Path) -> Result<()> {
     before(Step::MakeDir, path).and_then(|()| fs::create_dir_all(path)).map_err(CheckpointError::io(path))
 }
 
-/// Flushes a directory's list of names to the disk.
+/// Flushes the entries of a directory to the disk.
 pub(super) fn sync_dir(path: &Path) -> Result<()> {
     before(Step::SyncDir, path).and_then(|()| sync_names(path)).map_err(CheckpointError::io(path))
 }
@@ -105,13 +105,13 @@ fn sync_names(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Elsewhere a directory cannot be opened; the system keeps its names in order by itself.
+/// Does nothing: other systems cannot open a directory, and sync its entries themselves.
 #[cfg(not(unix))]
 fn sync_names(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a file a second name, or copies it where that is refused (other file systems, network drives).
+/// Creates a hard link to a file, or copies it where links are not supported (other file systems, network drives).
 pub(super) fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     if before(Step::Link, to).and_then(|()| fs::hard_link(from, to)).is_ok() {
         return Ok(());
@@ -124,7 +124,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
     before(Step::Rename, to).and_then(|()| fs::rename(from, to)).map_err(CheckpointError::io(from))
 }
 
-/// Removes a directory and all in it, file by file; it may be gone already.
+/// Removes a directory with its content, if it exists.
 pub(super) fn remove_dir(path: &Path) -> Result<()> {
     #[cfg(test)]
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {

@@ -1,16 +1,16 @@
-//! What can be wrong with a checkpoint, and which one to use instead.
+//! Errors of reading and writing checkpoints.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint that can be read, to resume from when another one cannot.
+/// A valid checkpoint that can be used instead of one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackCheckpoint {
-    /// Its name, which is its directory's.
+    /// Its name, which is the name of its directory.
     pub name: String,
-    /// The epoch that it was written in.
+    /// The epoch in which it was written.
     pub epoch: usize,
-    /// Optimizer steps since the run began.
+    /// Number of optimizer steps since the start of the run.
     pub step: u64,
 }
 
@@ -20,122 +20,124 @@ impl fmt::Display for FallbackCheckpoint {
     }
 }
 
-/// Why a checkpoint could not be written, found or trusted.
+/// An error of reading or writing a checkpoint.
 ///
-/// `fallback` is the newest other checkpoint of the same run that was read in full and found valid.
+/// `fallback` is the newest other checkpoint of the same run of which every byte is valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// There is no checkpoint of that name.
-    #[error("there is no checkpoint {dir}{}", instead(fallback, ""), dir = dir.display())]
+    /// No checkpoint has this name.
+    #[error("checkpoint not found: {dir}{}", remedy(fallback, ""), dir = dir.display())]
     Missing {
-        /// Where it would be.
+        /// The directory of the checkpoint.
         dir: PathBuf,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
-    /// A file of the checkpoint is not there.
-    #[error("checkpoint {dir} is incomplete: {file} is missing{}", instead(fallback, COPY), dir = dir.display())]
+    /// A file of the checkpoint is missing.
+    #[error("checkpoint {dir} is incomplete: {file} is missing{}", remedy(fallback, RESTORE), dir = dir.display())]
     Incomplete {
-        /// The checkpoint.
+        /// The directory of the checkpoint.
         dir: PathBuf,
-        /// The file's name.
+        /// The name of the file.
         file: String,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
-    /// A file of the checkpoint does not hold what was written to it.
-    #[error("checkpoint {dir} is corrupted: {file} {what}{}", instead(fallback, COPY), dir = dir.display())]
+    /// The content of a file differs from what was written.
+    #[error("checkpoint {dir} is corrupted: {file}: {what}{}", remedy(fallback, RESTORE), dir = dir.display())]
     Corrupted {
-        /// The checkpoint.
+        /// The directory of the checkpoint.
         dir: PathBuf,
-        /// The file's name.
+        /// The name of the file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
-    /// Something else than a checkpoint of faknow is there; it is neither read nor overwritten.
-    #[error("not a faknow checkpoint: {dir}: {what}{}", instead(fallback, MOVE), dir = dir.display())]
+    /// The path is not a faknow checkpoint; it is neither read nor overwritten.
+    #[error("not a faknow checkpoint: {dir}: {what}{}", remedy(fallback, MOVE), dir = dir.display())]
     Foreign {
-        /// What is there.
+        /// The path.
         dir: PathBuf,
-        /// How that shows.
+        /// The reason.
         what: String,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A later version of faknow wrote the checkpoint.
     #[error(
-        "checkpoint {dir} has format {version}, written by {program}, but this program knows formats up to {known}: \
-         use that version of faknow{}", instead(fallback, ""), dir = dir.display()
+        "checkpoint {dir}: expected format version {known}, got {version}, written by {program}; use that version of \
+         faknow{}", remedy(fallback, ""), dir = dir.display()
     )]
     Newer {
-        /// The checkpoint.
+        /// The directory of the checkpoint.
         dir: PathBuf,
-        /// Its format.
+        /// Its format version.
         version: u64,
-        /// The newest format that this program knows.
+        /// The newest supported format version.
         known: u64,
         /// Name and version of the program that wrote it.
         program: String,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// An earlier version of faknow wrote the checkpoint.
     #[error(
-        "checkpoint {dir} has format {version}, written by {program}, but this program reads format {known}: resume \
-         with that version of faknow, or start a new run{}", instead(fallback, ""), dir = dir.display()
+        "checkpoint {dir}: expected format version {known}, got {version}, written by {program}; resume with that \
+         version of faknow, or start a new run{}", remedy(fallback, ""), dir = dir.display()
     )]
     Older {
-        /// The checkpoint.
+        /// The directory of the checkpoint.
         dir: PathBuf,
-        /// Its format.
+        /// Its format version.
         version: u64,
-        /// The format that this program reads.
+        /// The supported format version.
         known: u64,
         /// Name and version of the program that wrote it.
         program: String,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
-    /// What was asked for cannot be a checkpoint; nothing was written.
-    #[error("checkpoint {dir} cannot be saved: {what}", dir = dir.display())]
+    /// The content cannot be saved; nothing was written.
+    #[error("cannot save checkpoint {dir}: {what}", dir = dir.display())]
     Unsavable {
-        /// Where it would be.
+        /// The directory of the checkpoint.
         dir: PathBuf,
-        /// What is wrong and what would be right.
+        /// The reason.
         what: String,
     },
-    /// A name that no checkpoint can have.
+    /// A name that is not valid for a checkpoint.
     #[error(
-        "`{name}` cannot be a checkpoint's name: expected 1 to 100 characters other than / \\ : * ? \" < > | and \
-         control characters, the first no dot"
+        "checkpoint name: expected 1 to 100 characters without / \\ : * ? \" < > | and control characters, and no \
+         leading dot, got `{name}`"
     )]
     InvalidName {
         /// The name.
         name: String,
     },
-    /// The system could not read or write a file or directory.
-    #[error("{path}: {source}{}", instead(fallback, ""), path = path.display())]
+    /// A file or directory could not be read or written.
+    #[error("{path}: {source}{}", remedy(fallback, ""), path = path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         r#source: std::io::Error,
-        /// The newest good one.
+        /// The newest valid checkpoint.
         fallback: Option<Box<FallbackCheckpoint>>,
     },
 }
 
-const COPY: &str = "; restore it from a copy, or remove the directory";
+const RESTORE: &str = "; restore it from a copy, or remove the directory";
 const MOVE: &str = "; move it elsewhere, or use another name";
 
-fn instead(fallback: &Option<Box<FallbackCheckpoint>>, otherwise: &str) -> String {
-    fallback
-        .as_ref()
-        .map_or_else(|| otherwise.to_owned(), |fallback| format!("; the newest good one is {fallback}"))
+/// Returns the last part of a message: the checkpoint to use instead, else `otherwise`.
+fn remedy(fallback: &Option<Box<FallbackCheckpoint>>, otherwise: &str) -> String {
+    fallback.as_ref().map_or_else(
+        || otherwise.to_owned(),
+        |fallback| format!("; the newest valid checkpoint is {fallback}"),
+    )
 }
 
 pub(super) type Result<T> = std::result::Result<T, CheckpointError>;
@@ -158,7 +160,7 @@ impl CheckpointError {
         Self::Unsavable { dir: dir.to_path_buf(), what: what.into() }
     }
 
-    /// The newest good other checkpoint, if one was looked for and found.
+    /// Returns the newest other valid checkpoint, if the error looked for one and there is one.
     pub fn fallback(&self) -> Option<&FallbackCheckpoint> {
         match self {
             Self::Missing { fallback, .. }
@@ -172,7 +174,7 @@ impl CheckpointError {
         }
     }
 
-    /// Names the checkpoint to use instead, which is looked for only if this error has room for it.
+    /// Adds the checkpoint to use instead; `find` is called only if the variant has a field for it.
     pub(super) fn with_fallback(mut self, find: impl FnOnce() -> Option<FallbackCheckpoint>) -> Self {
         match &mut self {
             Self::Missing { fallback, .. }

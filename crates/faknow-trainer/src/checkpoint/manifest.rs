@@ -1,4 +1,4 @@
-//! The manifest: what a checkpoint consists of, and how a reader knows that all of it is as it was written.
+//! The manifest: the files of a checkpoint with their sizes and checksums.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,17 +15,17 @@ use super::error::{CheckpointError, Result};
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const STATE: &str = "state.json";
 const FORMAT: &str = "faknow-checkpoint";
-/// The format that is written and read.
+/// The supported format version.
 const VERSION: u64 = 2;
 const PROGRAM: &str = concat!("faknow ", env!("CARGO_PKG_VERSION"));
-/// A manifest has a few lines; a larger file is not a manifest.
+/// Maximum size of a manifest, which has only a few lines.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What stands before and after the checksum of the manifest itself, in this and every later format. All bytes
-/// before it are summed, the rest is compared: so no bit of the file can change unnoticed.
+/// The text before and after the checksum of the manifest itself, in this and every later format. The checksum covers
+/// all bytes before it, and the rest is compared: so every changed bit is detected.
 const SEAL: (&str, &str) = (",\n  \"checksum\": \"", "\"\n}\n");
 
-/// What a checkpoint consists of.
+/// The files of a checkpoint, and what identifies it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     format: String,
@@ -41,15 +41,14 @@ impl Manifest {
     }
 
     pub(super) fn write(&self, dir: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).map_err(|error| {
-            CheckpointError::unsavable(dir, format!("its info is not valid JSON: {error}"))
-        })?;
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|error| CheckpointError::unsavable(dir, format!("info: not valid JSON: {error}")))?;
         let mut sink = Sink::create(dir.join(MANIFEST))?;
         sink.write(seal(json.strip_suffix("\n}").unwrap_or(&json)).as_bytes())?;
         sink.finish().map(drop)
     }
 
-    /// Reads the manifest of a directory, and trusts it only if all of it is as it was written.
+    /// Reads and verifies the manifest of a directory.
     pub(super) fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
         let bytes = match fs::metadata(&path) {
@@ -57,7 +56,8 @@ impl Manifest {
                 return Err(CheckpointError::foreign(dir, "its manifest.json is not a regular file"));
             }
             Ok(meta) if meta.len() > MAX_BYTES => {
-                return Err(CheckpointError::corrupted(dir, MANIFEST, "is too large"));
+                let what = format!("expected at most {MAX_BYTES} bytes, got {}", meta.len());
+                return Err(CheckpointError::corrupted(dir, MANIFEST, what));
             }
             Ok(_) => fs::read(&path),
             Err(error) => Err(error),
@@ -73,19 +73,22 @@ impl Manifest {
 
     fn parse(bytes: &[u8], dir: &Path) -> Result<Self> {
         let corrupted = |what: String| CheckpointError::corrupted(dir, MANIFEST, what);
-        let text = std::str::from_utf8(bytes).map_err(|_| corrupted("is not UTF-8".into()))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| corrupted("not valid UTF-8".into()))?;
         let value: Value =
-            serde_json::from_str(text).map_err(|error| corrupted(format!("is not valid JSON: {error}")))?;
-        let ours = value.get("format").and_then(Value::as_str) == Some(FORMAT);
+            serde_json::from_str(text).map_err(|error| corrupted(format!("not valid JSON: {error}")))?;
+        let is_faknow = value.get("format").and_then(Value::as_str) == Some(FORMAT);
         match text.strip_suffix(SEAL.1).and_then(|text| text.rsplit_once(SEAL.0)) {
             Some((body, sum)) if checksum(body.as_bytes()) == sum => {}
-            None if !ours => {
-                return Err(CheckpointError::foreign(dir, "its manifest.json is another program's"));
+            None if !is_faknow => {
+                return Err(CheckpointError::foreign(
+                    dir,
+                    "its manifest.json was written by another program",
+                ));
             }
-            _ => return Err(corrupted("differs from its own checksum".into())),
+            _ => return Err(corrupted("checksum mismatch".into())),
         }
-        if !ours {
-            return Err(CheckpointError::foreign(dir, "its manifest.json names another format"));
+        if !is_faknow {
+            return Err(CheckpointError::foreign(dir, "its manifest.json has another format"));
         }
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version > VERSION => {
@@ -109,25 +112,28 @@ impl Manifest {
                     fallback: None,
                 });
             }
-            _ => return Err(corrupted(format!("has no version from 1 to {VERSION}"))),
+            _ => {
+                let got = value.get("version").unwrap_or(&Value::Null);
+                return Err(corrupted(format!("version: expected a number from 1, got {got}")));
+            }
         }
         let manifest: Self = serde_json::from_value(value).map_err(|error| corrupted(error.to_string()))?;
         if !manifest.files.contains_key(STATE) {
-            return Err(corrupted(format!("does not list {STATE}")));
+            return Err(corrupted(format!("files: {STATE} is missing")));
         }
         if let Some(name) = manifest.files.keys().find(|name| *name != STATE && group_of(name).is_none()) {
-            return Err(corrupted(format!("lists a file {name:?} that no checkpoint has")));
+            return Err(corrupted(format!("files: expected {STATE} and <group>.safetensors, got {name:?}")));
         }
         Ok(manifest)
     }
 
-    /// The groups of tensors, each with its file.
+    /// Returns the groups of tensors, each with its file.
     pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &str, &FileInfo)> {
         self.files.iter().filter_map(|(file, info)| Some((group_of(file)?, file.as_str(), info)))
     }
 }
 
-/// The whole text of a manifest, from its JSON without the last brace.
+/// Returns the text of a manifest with its checksum, from its JSON without the closing brace.
 fn seal(body: &str) -> String {
     format!("{body}{}{}{}", SEAL.0, checksum(body.as_bytes()), SEAL.1)
 }
@@ -150,7 +156,7 @@ fn without_manifest(dir: &Path) -> CheckpointError {
     CheckpointError::foreign(dir, "it has neither manifest.json nor state.json")
 }
 
-/// The file of a group of tensors.
+/// Returns the file name of a group of tensors.
 pub(super) fn file_of(group: &str) -> String {
     format!("{group}.safetensors")
 }
@@ -159,7 +165,7 @@ fn group_of(file: &str) -> Option<&str> {
     file.strip_suffix(".safetensors").filter(|group| is_group(group))
 }
 
-/// Whether a group may have this name: it must be a file's name on any system.
+/// Returns whether the name of a group is valid: it must be a file name on any system.
 pub(super) fn is_group(name: &str) -> bool {
     (1..=100).contains(&name.len())
         && !name.starts_with('.')

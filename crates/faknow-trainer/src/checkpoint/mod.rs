@@ -1,21 +1,21 @@
-//! Checkpoints: the complete state of a run in a directory, whole or not there at all.
+//! Checkpoints: the complete state of a run in a directory, written atomically.
 //!
-//! # A checkpoint
+//! # Layout
 //!
-//! `RUN_DIR/checkpoints/<name>/` holds
+//! `RUN_DIR/checkpoints/<name>/` contains
 //!
 //! | file | content |
 //! |---|---|
-//! | `manifest.json` | format, version, the program that wrote it, [`CheckpointInfo`]; size and checksum of every other file, and of itself |
+//! | `manifest.json` | format, version, the program that wrote it, [`CheckpointInfo`]; size and checksum of every other file, and its own checksum |
 //! | `state.json` | everything that is not a tensor |
 //! | `<group>.safetensors` | the tensors of one group; `model.safetensors` are the weights, under PyTorch's names |
 //!
-//! The same content gives the same bytes. Checksums are XXH3 (128 bits): they notice every accident, and are no
-//! protection against somebody who means harm.
+//! The same content produces the same bytes. Checksums are XXH3 (128 bits): they detect accidental corruption, but do
+//! not protect against deliberate tampering.
 //!
-//! # Written so that nothing is lost
+//! # Crash safety
 //!
-//! A checkpoint is written to the hidden directory `.tmp-<name>`, each file and then the directory flushed to the disk,
+//! A checkpoint is written to the hidden directory `.tmp-<name>`; each file and then the directory is flushed to the disk,
 //! the manifest last. Only a complete `.tmp-<name>` is published, by renaming directories:
 //!
 //! | step | [`save`](CheckpointStore::save) | [`save_keeping_previous`](CheckpointStore::save_keeping_previous) |
@@ -25,21 +25,21 @@
 //! | 3 | `.tmp-name` becomes `name` | `.tmp-name` becomes `name` |
 //! | 4 | the directory is flushed, `.old-name` is removed | the directory is flushed, `.old-previous` is removed |
 //!
-//! A step is left out where there is nothing to rename. A process that is killed, or a machine that loses power, at
-//! any point leaves one of these, and all of them read:
+//! A step is skipped if there is nothing to rename. If the process is killed or the machine loses power, one of these
+//! states remains, and all of them are readable:
 //!
-//! - before step 1: the former checkpoints, and next to them a `.tmp-name` that is incomplete or unneeded;
-//! - after step 1: the same, but what was `previous` is `.old-previous`;
+//! - before step 1: the old checkpoints, and a `.tmp-name` that is incomplete or not needed;
+//! - after step 1: the same, but the former `previous` is `.old-previous`;
 //! - after step 2: no `name`, but a complete `.tmp-name`;
 //! - after step 3: the new checkpoint, and an `.old-…` that is no longer needed.
 //!
-//! So reading `name` where there is none takes `.tmp-name` if that is complete to the last byte, else `.old-name`;
-//! only without those it is [`CheckpointError::Missing`], which names the newest good one of another name.
-//! [`clean`](CheckpointStore::clean), and every method that writes, first makes the same choice for good: it
-//! completes what only needed a rename, brings `.old-…` back where nothing has replaced it, and removes the rest.
+//! So if `name` does not exist, reading it falls back to `.tmp-name` if every byte of that is valid, else to `.old-name`,
+//! else fails with [`CheckpointError::Missing`], which names the newest valid checkpoint of another name.
+//! [`clean`](CheckpointStore::clean), and every method that writes, first makes the same choice permanent: it completes
+//! pending renames, restores `.old-…` if nothing has replaced it, and removes the rest.
 //! [`remove`](CheckpointStore::remove) renames to `.gone-name` first, which is never read again.
 //!
-//! One process at a time may write; any number may read meanwhile.
+//! Only one process may write at a time; any number of processes may read concurrently.
 
 pub(crate) mod background;
 pub(crate) mod checkpointer;
@@ -69,21 +69,21 @@ pub use part::Checkpointable;
 pub use read::CheckpointEntry;
 pub use store::CheckpointStore;
 
-/// All that a checkpoint holds: what identifies it, and the state of each part of the run.
+/// The content of a checkpoint: its [`CheckpointInfo`] and the state of each part of the run.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
-    /// What lists and messages show of it.
+    /// The summary that lists and messages show.
     pub info: CheckpointInfo,
-    /// Everything that is not a tensor. Objects and arrays may be nested 100 deep.
+    /// All values that are not tensors. Objects and arrays may be nested up to 100 levels deep.
     pub state: serde_json::Value,
-    /// Tensors by group and name. Group `model` becomes the file `model.safetensors`; a group's name is made of
-    /// `a`-`z`, `0`-`9`, `-`, `_` and, not in front, `.`.
+    /// Tensors by group and name. Group `model` becomes the file `model.safetensors`; a group name consists of
+    /// `a`-`z`, `0`-`9`, `-`, `_` and `.`, and does not start with `.`.
     pub tensors: BTreeMap<String, BTreeMap<String, Tensor>>,
 }
 
 impl Checkpoint {
-    /// Adds the state of a part of the run. A part without values is known by its tensors alone, and a part without
-    /// either is not stored.
+    /// Adds the state of a part of the run. A part may have only tensors; a part with neither values nor tensors is not
+    /// stored.
     pub fn insert_part(&mut self, name: &str, part: State) {
         if !part.values.is_null() {
             if self.state.is_null() {
@@ -98,8 +98,8 @@ impl Checkpoint {
         }
     }
 
-    /// Replaces the tensors by copies on the CPU, which training does not change. Those that cannot be saved stay, for the
-    /// store to refuse by name.
+    /// Replaces the tensors with copies on the CPU, which training does not change. Tensors that cannot be saved are left
+    /// as they are: the store rejects them by name.
     pub(crate) fn into_copy(mut self) -> crate::Result<Self> {
         for tensor in self.tensors.values_mut().flat_map(BTreeMap::values_mut) {
             if tensor.defined() && !tensor.is_sparse() {
@@ -111,7 +111,7 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// Returns the state of a part; `None` if the part stored nothing.
+    /// Returns the state of a part, or `None` if the checkpoint has no state for it.
     pub fn part(&self, name: &str) -> Option<State> {
         let values = self.state.get(name).cloned().unwrap_or_default();
         let tensors = self.tensors.get(name).into_iter().flatten();
@@ -121,32 +121,32 @@ impl Checkpoint {
     }
 }
 
-/// What is known of a checkpoint without reading it: small, shown in lists and messages.
+/// The summary of a checkpoint, which is stored in its manifest.
 ///
-/// Within a branch the number of steps only grows, so branch and step together identify the weights.
+/// Within a branch the step number only increases, so branch and step together identify the weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointInfo {
-    /// The branch of the run, from 0: resuming from an earlier checkpoint than the newest opens the next branch.
+    /// The branch of the run, from 0: resuming from a checkpoint that is not the newest creates the next branch.
     pub branch: u32,
-    /// The epoch that it was written in, from 1; 0 before the first.
+    /// The epoch in which it was written, from 1; 0 before the first.
     pub epoch: usize,
-    /// Batches of that epoch that were done; 0 at its start.
+    /// Number of completed batches of that epoch; 0 at its start.
     pub batch: usize,
-    /// Optimizer steps since the run began.
+    /// Number of optimizer steps since the start of the run.
     pub step: u64,
-    /// Training samples seen since the run began.
+    /// Number of training samples since the start of the run.
     pub samples: u64,
-    /// Name of the monitored metric, if there is one.
+    /// Name of the monitored metric, if any.
     pub monitor: Option<String>,
-    /// The monitored metric's value, if there is one yet.
+    /// Value of the monitored metric, once there is one.
     #[serde(with = "float")]
     pub value: Option<f64>,
-    /// Why the run ended, if it did.
+    /// Reason why the run ended; `None` if it has not ended.
     #[serde(rename = "ended")]
     pub stop_reason: Option<String>,
 }
 
-/// JSON has no NaN and no infinity: they are written as texts.
+/// Serialization of floats: JSON has neither NaN nor infinity, so they are written as strings.
 mod float {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

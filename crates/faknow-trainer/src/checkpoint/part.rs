@@ -1,4 +1,4 @@
-//! Parts of a run, each with a state that goes into every checkpoint.
+//! Parts of a run whose state is saved in every checkpoint.
 
 use faknow_callbacks::{Callbacks, RunOwner, RunProgress, State};
 use faknow_model::Model;
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Optimizer, Result, TrainStep};
 
-/// A part of a run that has something to remember between two updates.
+/// A part of a run whose state is saved in a checkpoint.
 ///
 /// A checkpoint is a list of named parts, see [`Checkpoint::insert_part`](super::Checkpoint::insert_part).
 pub trait Checkpointable {
-    /// Returns everything that the part has to remember; settings are not part of it.
+    /// Returns the state of the part, without its settings.
     ///
     /// # Errors
     /// The state cannot be read.
     fn state(&self) -> Result<State>;
 
-    /// Restores what [`state`](Self::state) returned; the state is empty if a checkpoint has none for this part.
+    /// Restores a state that [`state`](Self::state) returned; it is empty if the checkpoint has no state of this part.
     ///
     /// # Errors
     /// The state does not fit the part.
     fn restore(&mut self, state: &State) -> Result<()>;
 }
 
-/// Returns plain data as the state of a part.
+/// Serializes data as the state of a part.
 pub(crate) fn to_state(part: &'static str, data: &impl Serialize) -> Result<State> {
     let values = serde_json::to_value(data);
     Ok(values.map_err(|error| Error::State { part, message: error.to_string() })?.into())
 }
 
-/// Returns the plain data of which [`to_state`] made a state.
+/// Deserializes data that [`to_state`] serialized.
 pub(crate) fn from_state<T: DeserializeOwned>(part: &'static str, state: &State) -> Result<T> {
     T::deserialize(&state.values).map_err(|error| Error::State { part, message: error.to_string() })
 }
@@ -65,7 +65,7 @@ impl<M: Model> Checkpointable for Box<dyn TrainStep<M>> {
     }
 }
 
-/// A part that a run may lack.
+/// An optional part of a run.
 impl<P: Checkpointable> Checkpointable for Option<P> {
     fn state(&self) -> Result<State> {
         self.as_ref().map_or_else(|| Ok(State::default()), P::state)
@@ -76,7 +76,7 @@ impl<P: Checkpointable> Checkpointable for Option<P> {
     }
 }
 
-/// What callbacks see of a run, as a checkpoint has it.
+/// The progress and learning rates of a run, as saved in a checkpoint.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedRun {
@@ -84,7 +84,7 @@ pub(crate) struct SavedRun {
     pub(crate) learning_rates: Vec<f64>,
 }
 
-/// The length of the run and of an epoch stay: they come from the settings and the data.
+/// `restore` does not change the number of epochs and batches: they come from the settings and the data.
 impl Checkpointable for RunOwner {
     fn state(&self) -> Result<State> {
         let (progress, learning_rates) = (self.progress().clone(), self.learning_rates.clone());

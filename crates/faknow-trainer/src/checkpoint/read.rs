@@ -1,4 +1,4 @@
-//! Reads checkpoints, and lists them; nothing is believed before its checksum is.
+//! Reading, verifying and listing checkpoints.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,63 +14,64 @@ use super::manifest::{MANIFEST, Manifest, STATE};
 use super::store::{CheckpointStore, OLD, TMP, check_name, exists};
 use super::{Checkpoint, CheckpointInfo};
 
-/// How often a reader looks again when the checkpoint changes under its eyes.
-const TRIES: usize = 10;
+/// Maximum number of attempts to read a checkpoint that another process is replacing.
+const MAX_ATTEMPTS: usize = 10;
 
-/// A directory among the checkpoints.
+/// An entry of the list of checkpoints.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CheckpointEntry {
-    /// Its name.
+    /// The name of the checkpoint.
     pub name: String,
-    /// What its manifest says, or why it is not believed. Other files were not looked at.
+    /// The summary from its manifest, or why that is not valid. Other files were not checked.
     pub info: std::result::Result<CheckpointInfo, CheckpointError>,
 }
 
 impl CheckpointStore {
-    /// Reads a checkpoint, every byte of it checked; its tensors are on the CPU.
+    /// Reads a checkpoint and verifies every byte; its tensors are on the CPU.
     ///
-    /// Memory holds the largest file twice for a moment. A process that writes meanwhile does no harm: what is read
-    /// is the former checkpoint or the new one.
+    /// Peak memory usage includes the largest file twice. If another process replaces the checkpoint at the same time,
+    /// either the old or the new one is returned.
     ///
     /// # Errors
-    /// It is missing, incomplete, corrupted, foreign or of a newer format; the error names the newest good one.
+    /// It is missing, incomplete, corrupted, foreign or of another format version; the error names the newest valid one.
     pub fn read(&self, name: &str) -> Result<Checkpoint> {
-        self.steadily(name, read_dir)
+        self.read_with_retry(name, read_dir)
     }
 
-    /// Reads what a checkpoint's manifest says; its other files are not looked at.
+    /// Reads the summary from a checkpoint's manifest; its other files are not checked.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
     pub fn read_info(&self, name: &str) -> Result<CheckpointInfo> {
-        self.steadily(name, |dir| Ok(Manifest::read(dir)?.info))
+        self.read_with_retry(name, |dir| Ok(Manifest::read(dir)?.info))
     }
 
-    /// Checks every byte of a checkpoint.
+    /// Verifies every byte of a checkpoint, and returns its summary.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
     pub fn verify(&self, name: &str) -> Result<CheckpointInfo> {
-        self.steadily(name, verify_dir)
+        self.read_with_retry(name, verify_dir)
     }
 
-    /// All names that [`read`](Self::read) would look at, the newest (by branch, step, epoch, batch and name) first and
-    /// those that cannot be believed last; none if the directory cannot be read. What is being written is not among them.
+    /// Returns all checkpoints, the newest (by branch, step, epoch, batch and name) first and those without a valid
+    /// manifest last; the list is empty if the directory cannot be read. Checkpoints that are still being written are not
+    /// included.
     pub fn list(&self) -> Vec<CheckpointEntry> {
-        self.found().into_iter().map(|(found, _)| found).collect()
+        self.entries().into_iter().map(|(entry, _)| entry).collect()
     }
 
-    /// The newest checkpoint other than `except` of which every byte is right; `""` excepts none.
+    /// Returns the newest checkpoint other than `except` of which every byte is valid; `""` excludes none.
     pub fn newest_valid(&self, except: &str) -> Option<(String, CheckpointInfo)> {
-        self.found()
+        self.entries()
             .into_iter()
-            .filter(|(found, _)| found.name != except && found.info.is_ok())
-            .find_map(|(found, dir)| Some((found.name, verify_dir(&dir).ok()?)))
+            .filter(|(entry, _)| entry.name != except && entry.info.is_ok())
+            .find_map(|(entry, dir)| Some((entry.name, verify_dir(&dir).ok()?)))
     }
 
-    /// All checkpoints with their directories, the newest first.
-    fn found(&self) -> Vec<(CheckpointEntry, PathBuf)> {
+    /// Returns all checkpoints with their directories, the newest first.
+    fn entries(&self) -> Vec<(CheckpointEntry, PathBuf)> {
         let names: BTreeSet<String> = fs::read_dir(&self.dir)
             .into_iter()
             .flatten()
@@ -79,7 +80,7 @@ impl CheckpointStore {
             .map(|name| [TMP, OLD].iter().find_map(|p| name.strip_prefix(p)).unwrap_or(&name).to_owned())
             .filter(|name| check_name(name).is_ok())
             .collect();
-        let mut found: Vec<(CheckpointEntry, PathBuf)> = names
+        let mut entries: Vec<(CheckpointEntry, PathBuf)> = names
             .into_iter()
             .filter_map(|name| {
                 let dir = self.locate(&name).ok()??;
@@ -87,31 +88,39 @@ impl CheckpointStore {
                 Some((CheckpointEntry { name, info }, dir))
             })
             .collect();
-        let age = |found: &CheckpointEntry| {
-            found.info.as_ref().ok().map(|f| (f.branch, f.step, f.epoch, f.batch, f.samples))
+        let recency = |entry: &CheckpointEntry| {
+            entry
+                .info
+                .as_ref()
+                .ok()
+                .map(|info| (info.branch, info.step, info.epoch, info.batch, info.samples))
         };
-        found.sort_by(|(a, _), (b, _)| age(b).cmp(&age(a)).then_with(|| a.name.cmp(&b.name)));
-        found
+        entries.sort_by(|(a, _), (b, _)| recency(b).cmp(&recency(a)).then_with(|| a.name.cmp(&b.name)));
+        entries
     }
 
-    /// Reads a directory that another process may be replacing, again if it did.
-    fn steadily<T>(&self, name: &str, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    /// Reads a checkpoint, again if another process replaced it meanwhile.
+    fn read_with_retry<T>(&self, name: &str, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
         check_name(name)?;
-        // Where a checkpoint lies counts too: the same content may be renamed to its place while it is read.
-        let look = || -> Result<_> {
+        // The directory is compared too: it may be renamed to `name` while it is read.
+        let snapshot = || -> Result<_> {
             let dir = self.locate(name)?;
             let manifest = dir.as_ref().and_then(|dir| fs::read(dir.join(MANIFEST)).ok());
             Ok((dir, manifest))
         };
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            let before = look()?;
+            let before = snapshot()?;
             let (dir, _) = &before;
             let error = match dir {
                 Some(dir) => match read(dir) {
-                    // Outside of its place the directory may hold the next checkpoint by now, which is not published yet.
-                    Ok(_) if *dir != self.path(name) && tries < TRIES && exists(&self.path(name))? => {
-                        tries += 1;
+                    // A hidden directory may contain the next checkpoint by now, which is not published yet.
+                    Ok(_)
+                        if *dir != self.path(name)
+                            && attempts < MAX_ATTEMPTS
+                            && exists(&self.path(name))? =>
+                    {
+                        attempts += 1;
                         continue;
                     }
                     Ok(content) => return Ok(content),
@@ -119,20 +128,20 @@ impl CheckpointStore {
                 },
                 None => CheckpointError::Missing { dir: self.path(name), fallback: None },
             };
-            tries += 1;
-            // A directory that was replaced between two looks at it is there at the next.
-            let again = match error {
-                CheckpointError::Missing { .. } => tries < TRIES,
-                CheckpointError::Incomplete { .. } if tries == 1 => true,
-                _ => tries < TRIES && look()? != before,
+            attempts += 1;
+            // A directory that was missing because it was being replaced exists at the next attempt.
+            let should_retry = match error {
+                CheckpointError::Missing { .. } => attempts < MAX_ATTEMPTS,
+                CheckpointError::Incomplete { .. } if attempts == 1 => true,
+                _ => attempts < MAX_ATTEMPTS && snapshot()? != before,
             };
-            if !again {
+            if !should_retry {
                 return Err(error.with_fallback(|| self.fallback(name)));
             }
         }
     }
 
-    /// Where the checkpoint of this name is: in its directory, else where an interrupted change has left it.
+    /// Returns the directory of a checkpoint: its own, else the one where an interrupted change has left it.
     fn locate(&self, name: &str) -> Result<Option<PathBuf>> {
         let (path, tmp, old) = (self.path(name), self.hidden(TMP, name), self.hidden(OLD, name));
         Ok(if exists(&path)? {
@@ -140,20 +149,20 @@ impl CheckpointStore {
         } else if verify_dir(&tmp).is_ok() {
             Some(tmp)
         } else if exists(&path)? {
-            Some(path) // published in this very moment
+            Some(path) // published since the first check
         } else {
             Some(old).filter(|old| old.is_dir())
         })
     }
 }
 
-/// Reads and checks all of a directory.
+/// Reads and verifies all files of a directory.
 fn read_dir(dir: &Path) -> Result<Checkpoint> {
     let manifest = Manifest::read(dir)?;
     let mut checkpoint = Checkpoint::default();
     if let Some(info) = manifest.files.get(STATE) {
         checkpoint.state = serde_json::from_slice(&read_file(dir, STATE, info)?)
-            .map_err(|error| CheckpointError::corrupted(dir, STATE, format!("is not valid JSON: {error}")))?;
+            .map_err(|error| CheckpointError::corrupted(dir, STATE, format!("not valid JSON: {error}")))?;
     }
     for (group, file, info) in manifest.groups() {
         let bytes = read_file(dir, file, info)?;
@@ -170,7 +179,7 @@ fn read_dir(dir: &Path) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// Checks all of a directory, a piece of a file at a time.
+/// Verifies all files of a directory, reading them in chunks.
 pub(super) fn verify_dir(dir: &Path) -> Result<CheckpointInfo> {
     let manifest = Manifest::read(dir)?;
     let mut chunk = disk::buffer();
@@ -190,8 +199,8 @@ pub(super) fn verify_dir(dir: &Path) -> Result<CheckpointInfo> {
     Ok(manifest.info)
 }
 
-/// Whether a directory has a good manifest, and all files with their sizes.
-pub(super) fn glance(dir: &Path) -> Result<CheckpointInfo> {
+/// Verifies the manifest of a directory, and that all files exist with the right sizes.
+pub(super) fn verify_sizes(dir: &Path) -> Result<CheckpointInfo> {
     let manifest = Manifest::read(dir)?;
     for (name, info) in &manifest.files {
         open(dir, name, info)?;
@@ -199,7 +208,7 @@ pub(super) fn glance(dir: &Path) -> Result<CheckpointInfo> {
     Ok(manifest.info)
 }
 
-/// The bytes of a file, which have the size and the checksum that the manifest says.
+/// Reads a file, and verifies its size and checksum.
 fn read_file(dir: &Path, name: &str, info: &FileInfo) -> Result<Vec<u8>> {
     let mut file = open(dir, name, info)?;
     let mut bytes = Vec::with_capacity(usize::try_from(info.bytes).unwrap_or(0));
@@ -222,10 +231,10 @@ fn open(dir: &Path, name: &str, info: &FileInfo) -> Result<File> {
         Err(error) => return Err(CheckpointError::io(&path)(error)),
     };
     if !meta.is_file() {
-        return Err(CheckpointError::corrupted(dir, name, "is not a regular file"));
+        return Err(CheckpointError::corrupted(dir, name, "not a regular file"));
     }
     if meta.len() != info.bytes {
-        let what = format!("has {} bytes, not the {} that were written", meta.len(), info.bytes);
+        let what = format!("expected {} bytes, got {}", info.bytes, meta.len());
         return Err(CheckpointError::corrupted(dir, name, what));
     }
     File::open(&path).map_err(CheckpointError::io(&path))
@@ -235,7 +244,7 @@ fn compare(dir: &Path, name: &str, info: &FileInfo, sum: &str) -> Result<()> {
     if sum == info.xxh3_128 {
         return Ok(());
     }
-    let what = format!("differs from its checksum (it has {sum}, {} was written)", info.xxh3_128);
+    let what = format!("checksum: expected {}, got {sum}", info.xxh3_128);
     Err(CheckpointError::corrupted(dir, name, what))
 }
 
@@ -244,14 +253,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_that_moves_to_its_place_while_it_is_read_is_read_there() {
+    fn read_retries_if_checkpoint_is_published_meanwhile() {
         let dir = tempfile::tempdir().unwrap();
         let store = CheckpointStore::new(dir.path());
         store.save("last", &Checkpoint::default()).unwrap();
-        // A writer was stopped before its last rename, and continues when the reader has read the manifest.
+        // A writer was interrupted before its last rename, and continues when the reader has read the manifest.
         let (tmp, last) = (store.hidden(TMP, "last"), store.path("last"));
         fs::rename(&last, &tmp).unwrap();
-        let info = store.steadily("last", |dir| {
+        let info = store.read_with_retry("last", |dir| {
             let info = Manifest::read(dir)?.info;
             if dir == tmp {
                 fs::rename(&tmp, &last).unwrap();
@@ -261,8 +270,9 @@ mod tests {
         });
         assert_eq!(info.unwrap(), CheckpointInfo::default());
     }
+
     #[test]
-    fn a_checkpoint_that_is_not_published_yet_is_not_read() {
+    fn read_ignores_unpublished_checkpoint() {
         let dir = tempfile::tempdir().unwrap();
         let store = CheckpointStore::new(dir.path());
         let checkpoint = |step| Checkpoint {
@@ -273,8 +283,8 @@ mod tests {
         store.save("last", &checkpoint(1)).unwrap();
         let (tmp, last) = (store.hidden(TMP, "last"), store.path("last"));
         fs::rename(&last, &tmp).unwrap();
-        let info = store.steadily("last", |dir| {
-            // The writer publishes the first checkpoint and completes the second one after the reader has looked.
+        let info = store.read_with_retry("last", |dir| {
+            // After the reader has located `.tmp-last`, the writer publishes it and completes the next checkpoint there.
             if dir == tmp {
                 fs::rename(&tmp, &last).unwrap();
                 fs::rename(store.path("next"), &tmp).unwrap();

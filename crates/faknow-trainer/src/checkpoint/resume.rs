@@ -1,4 +1,4 @@
-//! How a run is resumed: from which checkpoint, what has to be the same, and what may have changed.
+//! Options of resuming a run, and the comparison of its settings, data and model with those of its start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,24 +13,25 @@ use tch::nn::VarStore;
 use super::CheckpointStore;
 use super::names::{FAILED, LAST};
 
-/// Settings that may change between the parts of a run: how long it takes, and which checkpoints it writes.
-const FREE: [&str; 4] = ["trainer.epochs", "trainer.max_steps", "trainer.max_time", "checkpoint."];
+/// Settings that may always change when a run is resumed: its length, and its checkpoints.
+const ALWAYS_IGNORED: [&str; 4] = ["trainer.epochs", "trainer.max_steps", "trainer.max_time", "checkpoint."];
 
-/// How a run is resumed.
+/// Options of resuming a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resume {
-    /// Name of the checkpoint to resume from. Default `last`. From an earlier one than the newest, the run continues on
-    /// another branch: the checkpoints of later steps stay as they are.
+    /// Name of the checkpoint to resume from. Default `last`. If it is not the newest, the run continues on a new branch:
+    /// the checkpoints of later steps are retained.
     pub from: String,
-    /// What may differ from the start of the run. Default: nothing.
+    /// The kinds of changes since the start of the run that are allowed. Default: none.
     pub allow: Vec<ChangeKind>,
-    /// Settings that have no influence on what was computed so far, by name, or by a prefix that ends in a dot.
-    /// Default: only the length of the run and its checkpoints.
+    /// Names of settings that may change, or prefixes that end with a dot, in addition to the length of the run and its
+    /// checkpoints, which may always change. Default: none.
     pub ignored_settings: Vec<String>,
 }
 
 impl Resume {
-    /// Returns whether the run in the directory `run` has a checkpoint to resume from; otherwise resuming starts it.
+    /// Returns whether the run directory `run` contains a checkpoint to resume from; without one, resuming starts the run
+    /// from scratch.
     pub fn has_checkpoint(run: &Path) -> bool {
         has_checkpoint(&CheckpointStore::new(run))
     }
@@ -42,12 +43,12 @@ impl Default for Resume {
     }
 }
 
-/// Whether there is a checkpoint that a run can be resumed from: not that of an update that failed half-way.
+/// Returns whether there is a checkpoint to resume from; the one of an update that failed halfway does not count.
 pub(crate) fn has_checkpoint(store: &CheckpointStore) -> bool {
     store.list().iter().any(|entry| entry.name != FAILED)
 }
 
-/// What may have changed since a run started.
+/// A kind of change since the start of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// The samples, their order, or how they become batches.
@@ -81,7 +82,7 @@ impl FromStr for ChangeKind {
     }
 }
 
-/// Identifies the data and the model of a run.
+/// Fingerprints of the data and the model of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fingerprints {
@@ -89,12 +90,12 @@ pub(crate) struct Fingerprints {
     valid: Option<u64>,
     n_batches: usize,
     n_valid_batches: usize,
-    /// Name, kind and shape of every variable.
+    /// Kind and shape of every variable, by name.
     pub(crate) variables: BTreeMap<String, String>,
 }
 
 impl Fingerprints {
-    pub(crate) fn of<B>(train: &dyn Loader<B>, valid: Option<&dyn Loader<B>>, vars: &VarStore) -> Self {
+    pub(crate) fn new<B>(train: &dyn Loader<B>, valid: Option<&dyn Loader<B>>, vars: &VarStore) -> Self {
         let variables = vars.variables().into_iter();
         Self {
             train: train.fingerprint(),
@@ -105,7 +106,7 @@ impl Fingerprints {
         }
     }
 
-    /// Returns what identifies the data, in words.
+    /// Returns a description of the training data and of the validation data.
     pub(crate) fn data(&self) -> [(&'static str, String); 2] {
         let show = |fingerprint: Option<u64>, n| match fingerprint {
             Some(fingerprint) => format!("{n} batches, fingerprint {fingerprint:016x}"),
@@ -118,7 +119,7 @@ impl Fingerprints {
     }
 }
 
-/// Returns the first variable that differs, in words.
+/// Returns a description of the first variable that differs.
 pub(crate) fn first_difference(
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
@@ -127,21 +128,21 @@ pub(crate) fn first_difference(
     names.into_iter().find_map(|name| match (old.get(name), new.get(name)) {
         (Some(old), Some(new)) if old == new => None,
         (Some(old), Some(new)) => Some(format!("`{name}` was {old}, now {new}")),
-        (Some(old), None) => Some(format!("`{name}` {old} is gone")),
+        (Some(old), None) => Some(format!("`{name}` {old} is missing")),
         (None, new) => Some(format!("`{name}` {} is new", new.map_or("", |new| new.as_str()))),
     })
 }
 
-/// A setting that is another one than before.
+/// A setting whose value has changed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ChangedSetting {
     pub(crate) name: String,
     pub(crate) kind: ChangeKind,
-    /// Both values, in words.
+    /// A description of both values.
     pub(crate) difference: String,
 }
 
-/// Returns the settings that differ: those that must not, and those that may.
+/// Returns the changed settings: first those that need permission, then the ignored ones.
 pub(crate) fn changed_settings(
     old: &Map<String, Value>,
     new: &Map<String, Value>,
@@ -160,8 +161,8 @@ pub(crate) fn changed_settings(
         difference: format!("`{name}` was {}, now {}", show(old.get(name)), show(new.get(name))),
     });
     let is_ignored = |change: &ChangedSetting| {
-        let mut free = FREE.into_iter().chain(ignored.iter().map(String::as_str));
-        free.any(|free| change.name == free || (free.ends_with('.') && change.name.starts_with(free)))
+        let mut patterns = ALWAYS_IGNORED.into_iter().chain(ignored.iter().map(String::as_str));
+        patterns.any(|it| change.name == it || (it.ends_with('.') && change.name.starts_with(it)))
     };
     changed.partition(|change| !is_ignored(change))
 }

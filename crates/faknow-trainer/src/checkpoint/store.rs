@@ -1,4 +1,4 @@
-//! Writes, renames and removes checkpoints; a kill at any instant leaves all that was good.
+//! Writing, linking, renaming and removing checkpoints, safe against crashes at any point.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +19,8 @@ pub(super) const TMP: &str = ".tmp-";
 /// A checkpoint that is being replaced.
 pub(super) const OLD: &str = ".old-";
 /// A checkpoint that is being removed.
-const GONE: &str = ".gone-";
-/// What serde_json reads, with room for the state's own place in something larger.
+const REMOVED: &str = ".gone-";
+/// Maximum nesting of the state: below the limit of serde_json, for state that is embedded in other values.
 const MAX_DEPTH: usize = 100;
 
 /// The checkpoints of a run: `RUN_DIR/checkpoints`, see the [module](super).
@@ -30,49 +30,49 @@ pub struct CheckpointStore {
 }
 
 impl CheckpointStore {
-    /// The store of a run; touches nothing on the disk.
+    /// Creates the store of a run; does not access the disk.
     pub fn new(run_dir: &Path) -> Self {
         Self { dir: run_dir.join("checkpoints") }
     }
 
-    /// The directory of a checkpoint, whether or not there is one.
+    /// Returns the directory of a checkpoint, whether or not it exists.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Writes a checkpoint, which replaces the former one of this name once it is whole and on the disk.
+    /// Writes a checkpoint; it replaces the existing one of this name after all of it is on the disk.
     ///
     /// # Errors
-    /// The disk cannot be written or is full, the name or the content cannot be saved, or something else than a
-    /// checkpoint is in the way. The former checkpoint stays as it was.
+    /// The disk cannot be written or is full, the name or the content is not valid, or the path exists and is not a
+    /// checkpoint. The existing checkpoint is not changed.
     pub fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        self.put(name, None, |dir| write(checkpoint, dir, &self.path(name)))
+        self.write_dir(name, None, |dir| write(checkpoint, dir, &self.path(name)))
     }
 
-    /// As [`save`](Self::save), but the former checkpoint of this name becomes `previous`, and replaces what that was.
+    /// Writes a checkpoint as [`save`](Self::save) does, and renames the existing one of this name to `previous`.
     ///
-    /// A former one that is visibly corrupted is dropped, and `previous` stays.
+    /// If the manifest or the size of a file of the existing one is wrong, it is dropped, and `previous` is not changed.
     ///
     /// # Errors
     /// As for [`save`](Self::save).
     pub fn save_keeping_previous(&self, name: &str, previous: &str, checkpoint: &Checkpoint) -> Result<()> {
         let previous = Some(previous).filter(|previous| *previous != name);
-        self.put(name, previous, |dir| write(checkpoint, dir, &self.path(name)))
+        self.write_dir(name, previous, |dir| write(checkpoint, dir, &self.path(name)))
     }
 
-    /// Gives the checkpoint `from` a second name, which replaces the former one of that name.
+    /// Creates a second name for the checkpoint `from`; it replaces the existing checkpoint of that name.
     ///
-    /// Where the file system has hard links it takes no space and no time; the two names are independent all the
-    /// same, since no file of a checkpoint is ever written again.
+    /// If the file system supports hard links, this takes neither space nor time. The two names are independent, since the
+    /// files of a checkpoint are never modified.
     ///
     /// # Errors
-    /// There is no `from` or its manifest cannot be trusted, and as for [`save`](Self::save).
+    /// `from` does not exist or its manifest is not valid, and as for [`save`](Self::save).
     pub fn link(&self, from: &str, to: &str) -> Result<()> {
         check_name(from)?;
         if from == to {
             return self.read_info(from).map(drop);
         }
-        self.put(to, None, |dir| {
+        self.write_dir(to, None, |dir| {
             let from = self.path(from);
             let manifest = Manifest::read(&from)?;
             for file in manifest.files.keys().map(String::as_str).chain([MANIFEST]) {
@@ -82,46 +82,46 @@ impl CheckpointStore {
         })
     }
 
-    /// Renames a checkpoint; it replaces the former one of the name `to`.
+    /// Renames a checkpoint; it replaces the existing one of the name `to`.
     ///
     /// # Errors
-    /// There is no `from`, the disk cannot be written, or something else than a checkpoint is in the way.
+    /// `from` does not exist, the disk cannot be written, or a path exists and is not a checkpoint.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.change(|| {
             check_name(from)?;
             check_name(to)?;
             self.recover()?;
-            self.expect_ours(from)?;
+            self.require_checkpoint(from)?;
             if from == to {
                 return Ok(());
             }
             let old = self.set_aside(to)?;
             disk::rename(&self.path(from), &self.path(to)).inspect_err(|_| self.undo())?;
             disk::sync_dir(&self.dir)?;
-            self.forget(old)
+            self.remove_old(old)
         })
     }
 
     /// Removes a checkpoint.
     ///
     /// # Errors
-    /// There is none, it is something else than a checkpoint, or the disk cannot be written.
+    /// It does not exist, is not a checkpoint, or the disk cannot be written.
     pub fn remove(&self, name: &str) -> Result<()> {
         self.change(|| {
             check_name(name)?;
             self.recover()?;
-            self.expect_ours(name)?;
-            let gone = self.hidden(GONE, name);
-            disk::rename(&self.path(name), &gone)?;
+            self.require_checkpoint(name)?;
+            let removed = self.hidden(REMOVED, name);
+            disk::rename(&self.path(name), &removed)?;
             disk::sync_dir(&self.dir)?;
-            self.forget(Some(gone))
+            self.remove_old(Some(removed))
         })
     }
 
-    /// Tidies up after a process that was killed: what only needed a rename is completed, the rest of what was being
-    /// written, replaced or removed goes away. No complete checkpoint that is the only one of its name is lost.
+    /// Cleans up after a killed process: completes pending renames, and removes other temporary directories. A complete
+    /// checkpoint that is the only one of its name is never lost.
     ///
-    /// Call it before a run is resumed. Every method that writes does the same first.
+    /// Call it before resuming a run. Every method that writes does this first.
     ///
     /// # Errors
     /// The disk cannot be written.
@@ -133,8 +133,13 @@ impl CheckpointStore {
         self.dir.join(format!("{prefix}{name}"))
     }
 
-    /// Fills a temporary directory and publishes it.
-    fn put(&self, name: &str, previous: Option<&str>, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    /// Writes the files of a temporary directory with `fill`, and publishes it.
+    fn write_dir(
+        &self,
+        name: &str,
+        previous: Option<&str>,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
         self.change(|| {
             check_name(name)?;
             previous.map_or(Ok(()), check_name)?;
@@ -144,7 +149,7 @@ impl CheckpointStore {
             }
             self.recover()?;
             for name in [Some(name), previous].into_iter().flatten() {
-                self.expect_free_or_ours(name)?;
+                self.require_replaceable(name)?;
             }
             let tmp = self.hidden(TMP, name);
             disk::make_dir(&tmp)
@@ -155,9 +160,9 @@ impl CheckpointStore {
         })
     }
 
-    /// Puts the complete directory `tmp` in the place of `name`.
+    /// Renames the complete directory `tmp` to `name`.
     fn publish(&self, tmp: &Path, name: &str, previous: Option<&str>) -> Result<()> {
-        let old = match previous.filter(|_| read::glance(&self.path(name)).is_ok()) {
+        let old = match previous.filter(|_| read::verify_sizes(&self.path(name)).is_ok()) {
             Some(previous) => {
                 let old = self.set_aside(previous)?;
                 disk::rename(&self.path(name), &self.path(previous))?;
@@ -167,12 +172,12 @@ impl CheckpointStore {
         };
         disk::rename(tmp, &self.path(name))?;
         disk::sync_dir(&self.dir)?;
-        self.forget(old)
+        self.remove_old(old)
     }
 
-    /// Makes room for a checkpoint of this name; returns where the former one is now.
+    /// Renames the existing checkpoint of this name, if any; returns its new path.
     fn set_aside(&self, name: &str) -> Result<Option<PathBuf>> {
-        self.expect_free_or_ours(name)?;
+        self.require_replaceable(name)?;
         if !exists(&self.path(name))? {
             return Ok(None);
         }
@@ -181,22 +186,22 @@ impl CheckpointStore {
         Ok(Some(old))
     }
 
-    /// Removes what has been replaced. If that fails all is well still, and the next change tries again.
-    fn forget(&self, old: Option<PathBuf>) -> Result<()> {
+    /// Removes a replaced directory. A failure does no harm: the next change tries again.
+    fn remove_old(&self, old: Option<PathBuf>) -> Result<()> {
         if let Some(Err(error)) = old.map(|old| disk::remove_dir(&old)) {
-            tracing::warn!(%error, "an old checkpoint could not be removed");
+            tracing::warn!(%error, "cannot remove an old checkpoint");
         }
         Ok(())
     }
 
-    /// After a rename that failed: what was there comes back, or what was complete is completed.
+    /// Recovers after a failed rename; errors are only logged.
     fn undo(&self) {
         if let Err(error) = self.recover() {
-            tracing::warn!(%error, "an interrupted checkpoint could not be tidied up");
+            tracing::warn!(%error, "cannot clean up an interrupted checkpoint");
         }
     }
 
-    /// Decides what is left of interrupted changes, see the [module](super).
+    /// Completes or reverts interrupted changes, see the [module](super).
     fn recover(&self) -> Result<()> {
         let mut hidden = Vec::new();
         match fs::read_dir(&self.dir) {
@@ -209,16 +214,16 @@ impl CheckpointStore {
                 }
             }
         }
-        // What was being written before what it was to replace.
-        for prefix in [TMP, OLD, GONE] {
+        // New checkpoints before those that they replace.
+        for prefix in [TMP, OLD, REMOVED] {
             for name in hidden.iter().filter_map(|name| name.strip_prefix(prefix)) {
                 let (from, to) = (self.hidden(prefix, name), self.path(name));
-                let comes_back = match prefix {
+                let should_restore = match prefix {
                     TMP => !exists(&to)? && read::verify_dir(&from).is_ok(),
                     OLD => !exists(&to)?,
                     _ => false,
                 };
-                if comes_back {
+                if should_restore {
                     disk::rename(&from, &to)?;
                     disk::sync_dir(&self.dir)?;
                 } else {
@@ -229,8 +234,8 @@ impl CheckpointStore {
         Ok(())
     }
 
-    /// A name may be taken by a checkpoint, even a corrupted one, but by nothing that is not ours to remove.
-    fn expect_free_or_ours(&self, name: &str) -> Result<()> {
+    /// Returns an error if the path exists and is not a checkpoint of this format; it may be a corrupted one.
+    fn require_replaceable(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         if !exists(&path)? {
             return Ok(());
@@ -245,20 +250,21 @@ impl CheckpointStore {
         }
     }
 
-    fn expect_ours(&self, name: &str) -> Result<()> {
+    /// Returns an error if there is no checkpoint of this name.
+    fn require_checkpoint(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         if !exists(&path)? {
             return Err(CheckpointError::Missing { dir: path, fallback: None });
         }
-        self.expect_free_or_ours(name)
+        self.require_replaceable(name)
     }
 
-    /// An error of a change says what there still is.
+    /// Runs a change, and adds the newest valid checkpoint to its error.
     fn change(&self, change: impl FnOnce() -> Result<()>) -> Result<()> {
         change().map_err(|error| error.with_fallback(|| self.fallback("")))
     }
 
-    /// The newest good one other than `except`, for messages.
+    /// Returns the newest valid checkpoint other than `except`, for messages.
     pub(super) fn fallback(&self, except: &str) -> Option<FallbackCheckpoint> {
         self.newest_valid(except).map(|(name, info)| FallbackCheckpoint {
             name,
@@ -268,7 +274,7 @@ impl CheckpointStore {
     }
 }
 
-/// Whether something has this path, be it what it may.
+/// Returns whether a path exists, as an entry of any kind.
 pub(super) fn exists(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -285,29 +291,26 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Err(CheckpointError::InvalidName { name: name.to_owned() })
 }
 
-/// Writes all files of a checkpoint, the manifest last; `place` is what errors call the directory.
-fn write(checkpoint: &Checkpoint, dir: &Path, place: &Path) -> Result<()> {
+/// Writes all files of a checkpoint into `dir`, the manifest last; errors name the directory `target`.
+fn write(checkpoint: &Checkpoint, dir: &Path, target: &Path) -> Result<()> {
     let mut files = BTreeMap::new();
     for (group, tensors) in &checkpoint.tensors {
-        let refuse = |what: String| CheckpointError::unsavable(place, format!("group `{group}`: {what}"));
+        let reject = |what: String| CheckpointError::unsavable(target, format!("group `{group}`: {what}"));
         if !is_group(group) {
-            return Err(refuse("expected a name of a-z, 0-9, `-`, `_` and, not in front, `.`".into()));
+            return Err(reject("expected a name of a-z, 0-9, `-`, `_` and `.`, with no leading `.`".into()));
         }
-        let unsavable = |error: faknow_model::Error| refuse(error.to_string());
-        let layout = SafetensorsWriter::new(tensors).map_err(unsavable)?;
+        let unsavable = |error: faknow_model::Error| reject(error.to_string());
+        let writer = SafetensorsWriter::new(tensors).map_err(unsavable)?;
         let mut sink = Sink::create(dir.join(file_of(group)))?;
-        layout.write(|bytes| sink.write(bytes), unsavable)?;
+        writer.write(|bytes| sink.write(bytes), unsavable)?;
         files.insert(file_of(group), sink.finish()?);
     }
     if depth(&checkpoint.state) > MAX_DEPTH {
-        return Err(CheckpointError::unsavable(
-            place,
-            format!("its state is nested more than {MAX_DEPTH} deep"),
-        ));
+        let what = format!("state: expected at most {MAX_DEPTH} levels of nesting, got more");
+        return Err(CheckpointError::unsavable(target, what));
     }
-    let mut json = serde_json::to_vec(&checkpoint.state).map_err(|error| {
-        CheckpointError::unsavable(place, format!("its state is not valid JSON: {error}"))
-    })?;
+    let mut json = serde_json::to_vec(&checkpoint.state)
+        .map_err(|error| CheckpointError::unsavable(target, format!("state: not valid JSON: {error}")))?;
     json.push(b'\n');
     let mut sink = Sink::create(dir.join(STATE))?;
     sink.write(&json)?;

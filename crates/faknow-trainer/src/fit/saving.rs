@@ -154,7 +154,7 @@ impl<M: Model> Trainer<M> {
     /// holds something that is to be retained.
     fn save_last_in_background(&mut self, names: SavedNames) -> Result<()> {
         self.check_saving()?;
-        if self.checkpointer.is_waiting_save_retained() {
+        if self.checkpointer.is_queued_save_retained() {
             self.finish_one_save()?;
         }
         let start = Instant::now();
@@ -182,7 +182,7 @@ impl<M: Model> Trainer<M> {
         let saved = self.checkpointer.finish_writing();
         self.state.profile.checkpoints += start.elapsed().as_secs_f64();
         self.notify_saved(saved?)?;
-        self.checkpointer.start_waiting()
+        self.checkpointer.start_queued()
     }
 
     /// Writes `last` although it is not due, because the run ends here early. What is still to be done at this point (a

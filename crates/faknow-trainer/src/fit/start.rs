@@ -54,7 +54,7 @@ impl<M: Model> Trainer<M> {
         let is_further = self.state.is_started;
         self.run.progress_mut().max_epochs = max_epochs;
         self.run.progress_mut().n_batches = data.train().n_batches();
-        self.state.fingerprints = Fingerprints::of(data.train(), data.valid(), &self.run.vars);
+        self.state.fingerprints = Fingerprints::new(data.train(), data.valid(), &self.run.vars);
         self.choose_monitor(data.valid().is_some())?;
         if !is_further {
             self.run.progress_mut().history = History::default();

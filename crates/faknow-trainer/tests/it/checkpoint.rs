@@ -205,7 +205,7 @@ fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
         (group(""), "group ``: expected a name"),
         (group("../model"), "group `../model`: expected a name"),
         (group(".model"), "group `.model`: expected a name"),
-        (Checkpoint { state: deep, ..small(2) }, "its state is nested more than 100 deep"),
+        (Checkpoint { state: deep, ..small(2) }, "state: expected at most 100 levels of nesting, got more"),
     ];
     for (checkpoint, expected) in cases {
         let error = store.save("last", &checkpoint).unwrap_err();
@@ -253,7 +253,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
                 fs::create_dir(path).unwrap();
                 fs::write(path.join("manifest.json"), r#"{"name": "web app"}"#).unwrap();
             },
-            "its manifest.json is another program's",
+            "its manifest.json was written by another program",
         ),
     ];
     for (occupy, expected) in cases {
@@ -274,7 +274,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
             let error = result.unwrap_err();
             assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
             let message = error.to_string();
-            let good = "; the newest good one is `last` (epoch 3, step 4)";
+            let good = "; the newest valid checkpoint is `last` (epoch 3, step 4)";
             assert!(message.contains(expected) && message.ends_with(good), "{message}");
         }
         assert!(same(&store.read("last").unwrap(), &small(4)));
@@ -299,7 +299,7 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
     fs::create_dir_all(store.path("")).unwrap();
     manifest(&store.path("x"), "[1, 2");
     let error = store.read("x").unwrap_err().to_string();
-    assert!(error.contains("manifest.json is not valid JSON"), "{error}");
+    assert!(error.contains("manifest.json: not valid JSON"), "{error}");
 }
 
 #[test]
@@ -317,12 +317,14 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
     let error = store.read("last").unwrap_err();
     assert_eq!(error.fallback().unwrap().name, "good");
     assert!(
-        error.to_string().ends_with("checkpoints/last; the newest good one is `good` (epoch 3, step 2)"),
+        error
+            .to_string()
+            .ends_with("checkpoints/last; the newest valid checkpoint is `good` (epoch 3, step 2)"),
         "{error}"
     );
     let error = store.read("bad").unwrap_err().to_string();
-    assert!(error.contains("checkpoints/bad is corrupted: state.json has 2 bytes, not the"), "{error}");
-    assert!(error.ends_with("; the newest good one is `good` (epoch 3, step 2)"), "{error}");
+    assert!(error.contains("checkpoints/bad is corrupted: state.json: expected "), "{error}");
+    assert!(error.ends_with("; the newest valid checkpoint is `good` (epoch 3, step 2)"), "{error}");
     // A list looks at manifests only; what has none comes last.
     fs::write(store.path("old").join("manifest.json"), "").unwrap();
     let list: Vec<_> =
@@ -408,7 +410,10 @@ fn child_of_the_full_disk() {
     let error = store.save_keeping_previous("last", "previous", &large).unwrap_err();
     let CheckpointError::Io { path, .. } = &error else { panic!("{error:?}") };
     assert!(path.ends_with(".tmp-last/model.safetensors"), "{error}");
-    assert!(error.to_string().ends_with("; the newest good one is `last` (epoch 3, step 1)"), "{error}");
+    assert!(
+        error.to_string().ends_with("; the newest valid checkpoint is `last` (epoch 3, step 1)"),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(store.path("")).unwrap().count(), 1);
     fs::write(Path::new(&dir).join("refused"), error.to_string()).unwrap();
 }

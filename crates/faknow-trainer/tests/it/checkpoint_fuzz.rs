@@ -227,24 +227,27 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
                 m["program"] = "faknow 7.1".into();
                 m["info"] = "all is new".into();
             },
-            "has format 3, written by faknow 7.1, but this program knows formats up to 2: use that version of faknow",
+            "expected format version 2, got 3, written by faknow 7.1; use that version of faknow",
         ),
         (
             |m| {
                 m["version"] = 1.into();
                 m["program"] = "faknow 0.0.9".into();
             },
-            "has format 1, written by faknow 0.0.9, but this program reads format 2: resume with that version of faknow",
+            "expected format version 2, got 1, written by faknow 0.0.9; resume with that version of faknow",
         ),
-        (|m| m["version"] = 0.into(), "manifest.json has no version from 1 to 2"),
-        (|m| m["version"] = "2".into(), "manifest.json has no version from 1 to 2"),
-        (|m| m["format"] = "other-checkpoint".into(), "its manifest.json names another format"),
-        (|m| m["info"]["step"] = (-1).into(), "manifest.json invalid value: integer `-1`"),
-        (|m| m["info"]["value"] = "good".into(), "manifest.json "),
-        (|m| drop(m["files"].as_object_mut().unwrap().remove("state.json")), "does not list state.json"),
+        (|m| m["version"] = 0.into(), "manifest.json: version: expected a number from 1, got 0"),
+        (|m| m["version"] = "2".into(), "manifest.json: version: expected a number from 1, got \"2\""),
+        (|m| m["format"] = "other-checkpoint".into(), "its manifest.json has another format"),
+        (|m| m["info"]["step"] = (-1).into(), "manifest.json: invalid value: integer `-1`"),
+        (|m| m["info"]["value"] = "good".into(), "manifest.json: "),
+        (
+            |m| drop(m["files"].as_object_mut().unwrap().remove("state.json")),
+            "manifest.json: files: state.json is missing",
+        ),
         (
             |m| m["files"]["../../etc/passwd"] = m["files"]["state.json"].clone(),
-            "lists a file \"../../etc/passwd\" that no checkpoint has",
+            "files: expected state.json and <group>.safetensors, got \"../../etc/passwd\"",
         ),
         (
             |m| m["files"]["x.safetensors"] = m["files"]["state.json"].clone(),
@@ -252,7 +255,7 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
         ),
         (
             |m| m["files"]["model.safetensors"]["bytes"] = u64::MAX.into(),
-            "bytes, not the 18446744073709551615 that were written",
+            "model.safetensors: expected 18446744073709551615 bytes, got ",
         ),
     ];
     for (edit, expected) in cases {
@@ -262,7 +265,7 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
         let error = store.read("last").unwrap_err();
         let message = error.to_string();
         assert!(message.contains(expected), "{message}");
-        assert!(message.ends_with("; the newest good one is `good` (epoch 3, step 3)"), "{message}");
+        assert!(message.ends_with("; the newest valid checkpoint is `good` (epoch 3, step 3)"), "{message}");
         if let CheckpointError::Newer { version: 3, known: 2, .. } = error {
             // It is not overwritten by an older program.
             assert!(matches!(store.save("last", &small(4)), Err(CheckpointError::Newer { .. })));
@@ -270,5 +273,5 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
     }
     fs::write(&path, "x".repeat(2 << 20)).unwrap();
     let error = store.read("last").unwrap_err().to_string();
-    assert!(error.contains("manifest.json is too large"), "{error}");
+    assert!(error.contains("manifest.json: expected at most 1048576 bytes, got 2097152"), "{error}");
 }

@@ -216,7 +216,10 @@ fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
     let error = setup.resume(&dir).unwrap_err();
     assert!(matches!(error, Error::Checkpoint(_)), "{error:?}");
     let message = error.to_string();
-    assert!(message.contains("training.safetensors") && message.contains("good one is `"), "{message}");
+    assert!(
+        message.contains("training.safetensors") && message.contains("the newest valid checkpoint is `"),
+        "{message}"
+    );
     let mut trainer = setup.builder(RunDir::open(&dir).unwrap()).build().unwrap();
     let from = Resume { from: "previous".into(), ..Resume::default() };
     let report = trainer.resume_from(&from, &train_data(), Some(&valid_data())).unwrap();
