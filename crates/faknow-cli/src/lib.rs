@@ -5,6 +5,8 @@ mod console;
 mod cv;
 mod data;
 mod demo;
+#[cfg(test)]
+mod documentation;
 mod export;
 mod input;
 mod interrupted;
@@ -22,6 +24,7 @@ mod serve;
 #[cfg(not(feature = "serve"))]
 #[path = "serve_missing.rs"]
 mod serve;
+mod settings;
 mod summary;
 mod test;
 mod tokens;
@@ -75,6 +78,7 @@ enum Command {
     Export(export::ExportArgs),
     Tokens(tokens::TokensArgs),
     Models(models::ModelsArgs),
+    Settings(settings::SettingsArgs),
     LrFind(Box<lr_find::LrFindArgs>),
     BatchSize(Box<batch_size::BatchSizeArgs>),
     Summary(Box<summary::SummaryArgs>),
@@ -121,6 +125,7 @@ fn run(cli: &Cli, registry: &Registry) -> anyhow::Result<()> {
         Command::Export(args) => args.run(registry),
         Command::Tokens(args) => args.run(registry),
         Command::Models(args) => args.run(registry),
+        Command::Settings(args) => args.run(registry),
         Command::LrFind(args) => args.run(registry),
         Command::BatchSize(args) => args.run(registry),
         Command::Summary(args) => args.run(registry),

@@ -32,9 +32,13 @@ impl ModelsArgs {
                 model.name, model.title, "", model.source, model.fields
             ));
             if self.model.is_some() {
-                let settings = toml::to_string(&model.hyperparameters)?;
-                lines.push("\nSettings and defaults (--set model.KEY=VALUE):".to_owned());
-                lines.extend(settings.lines().map(|line| format!("  model.{line}")));
+                lines.push("\nHyperparameters and defaults (--set model.KEY=VALUE):".to_owned());
+                for (key, value) in &model.hyperparameters {
+                    let description = model.documentation.iter().find(|it| it.name == key);
+                    let description = description
+                        .map_or_else(String::new, |it| format!("  # {}; {}", it.meaning, it.range));
+                    lines.push(format!("  model.{key} = {value}{description}"));
+                }
                 if !model.training.is_empty() {
                     lines.push("\nDefault training settings:".to_owned());
                     lines.extend(toml::to_string(&model.training)?.lines().map(|line| format!("  {line}")));

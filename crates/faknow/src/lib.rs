@@ -15,6 +15,7 @@ mod error;
 mod files;
 pub mod models;
 pub mod prelude;
+pub mod settings;
 pub mod study;
 pub mod tools;
 pub mod train;

@@ -1,7 +1,6 @@
 //! The other commands, and the help that teaches them.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -203,61 +202,5 @@ fn json_lines_hold_nothing_but_json() {
         let output = bench.faknow(args).ok();
         assert_eq!(output.lines().count(), 1, "{output}");
         assert!(serde_json::from_str::<Value>(&output).is_ok(), "{output}");
-    }
-}
-
-#[test]
-fn the_page_about_the_program_has_every_option_and_the_fixed_forms() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
-    let Ok(page) = fs::read_to_string(&path) else {
-        println!("SKIPPED: {} is not there", path.display());
-        return;
-    };
-    let (shared, _) = page.split_once("## faknow train").unwrap();
-    let bench = Bench::new();
-    for command in [
-        "train",
-        "resume",
-        "cv",
-        "search",
-        "lr-find",
-        "batch-size",
-        "summary",
-        "test",
-        "predict",
-        "serve",
-        "data inspect",
-        "models",
-        "demo",
-    ] {
-        let (_, section) = page.split_once(&format!("## faknow {command}\n")).unwrap();
-        let section = section.split("\n## ").next().unwrap();
-        let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
-        let help = bench.faknow(&args).ok();
-        let options = help
-            .lines()
-            .filter_map(|line| line.trim_start().split_once("--").filter(|(before, _)| before.len() <= 4));
-        let options: Vec<&str> = options.filter_map(|(_, option)| option.split([' ', ',']).next()).collect();
-        assert!(options.len() >= 4, "{options:?}");
-        for option in options {
-            let option = format!("`--{option}");
-            assert!(
-                section.contains(&option) || shared.contains(&option),
-                "docs/cli.md, {command}, lacks {option}`"
-            );
-        }
-    }
-    for form in [
-        "faknow train textcnn --train F --valid F --test F --text COLUMN --label COLUMN --classes real,fake",
-        "[--language en|zh] [--epochs N] [--seed N] [--out RUN_DIR] [--json]",
-        "faknow cv [MODEL|CONFIG] --folds K --train F [--valid F] [--out DIR] [--json]",
-        "faknow search [MODEL|CONFIG] --space FILE|--grid KEY=A,B,… [--method grid|random|halving] [--trials N]",
-        "faknow train bigcn --trees F --labels F --train-ids F --test-ids F --classes non-rumor,false,true,unverified",
-        "faknow train upfd-sage --upfd DIR/raw [--feature profile]",
-        "faknow test RUN_DIR --data F [--text COLUMN --label COLUMN] [--json]",
-        "faknow predict RUN_DIR --input F|- [--text COLUMN] [--output F]",
-        "faknow serve RUN_DIR [--host ADDRESS] [--port PORT]",
-    ] {
-        assert!(page.contains(form), "docs/cli.md lacks {form}");
     }
 }

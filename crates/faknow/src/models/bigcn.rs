@@ -4,7 +4,7 @@ use faknow_model::{BiGcn, BiGcnConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
 pub(super) struct BiGcnSpec;
@@ -13,6 +13,21 @@ impl ModelSpec for BiGcnSpec {
     const NAME: &'static str = "bigcn";
     const TITLE: &'static str = "graph convolutions down and up the tree, with the root at every node";
     const PAPER: &'static str = "Bian et al., Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks, AAAI 2020";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new("hidden_size", "at least 1", "features of a node after the first convolution"),
+        Hyperparameter::new("out_size", "at least 1", "features of a node after the second convolution"),
+        Hyperparameter::new("dropout", "0 to below 1", "dropout before the second convolution"),
+        Hyperparameter::new(
+            "drop_edge",
+            "0 to 1",
+            "share of the edges dropped per training step and direction",
+        ),
+        Hyperparameter::new(
+            "detach_root",
+            "boolean",
+            "no gradient through the root's features, as in the authors' code",
+        ),
+    ];
 
     type Config = BiGcnConfig;
 

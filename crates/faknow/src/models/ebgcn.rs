@@ -4,7 +4,7 @@ use faknow_model::{Ebgcn, EbgcnConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
 pub(super) struct EbgcnSpec;
@@ -13,6 +13,19 @@ impl ModelSpec for EbgcnSpec {
     const NAME: &'static str = "ebgcn";
     const TITLE: &'static str = "BiGCN whose edges have weights that are inferred";
     const PAPER: &'static str = "Wei et al., Towards Propagation Uncertainty: Edge-enhanced Bayesian Graph Convolutional Networks for Rumor Detection, ACL 2021";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new("hidden_size", "at least 1", "features of a node after the first convolution"),
+        Hyperparameter::new("out_size", "at least 1", "features of a node after the second convolution"),
+        Hyperparameter::new("n_relations", "at least 1", "number of latent edge relations"),
+        Hyperparameter::new("edge_loss_weight", "at least 0", "weight of the edge consistency loss"),
+        Hyperparameter::new("dropout", "0 to below 1", "dropout before the second convolution"),
+        Hyperparameter::new(
+            "drop_edge",
+            "0 to 1",
+            "share of the edges dropped per training step and direction",
+        ),
+        Hyperparameter::new("faithful", "boolean", "reproduce FaKnow's defects (docs/parity.md)"),
+    ];
 
     type Config = EbgcnConfig;
 

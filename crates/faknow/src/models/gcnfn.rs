@@ -3,7 +3,7 @@
 use faknow_model::{Gcnfn, GcnfnConfig, Result};
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults, upfd};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults, upfd};
 
 pub(super) struct GcnfnSpec;
 
@@ -12,6 +12,10 @@ impl ModelSpec for GcnfnSpec {
     const TITLE: &'static str = "two convolutions by attention, mean over the tree, two linear layers";
     const PAPER: &'static str =
         "Monti et al., Fake News Detection on Social Media using Geometric Deep Learning, 2019";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new("hidden_size", "at least 1", "features of a tree; a node has twice as many"),
+        Hyperparameter::new("dropout", "0 to below 1", "dropout of a tree's features"),
+    ];
 
     type Config = GcnfnConfig;
 

@@ -4,7 +4,7 @@ use faknow_model::{Gnncl, GnnclConfig, Result};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
 pub(super) struct GnnclSpec;
@@ -13,6 +13,16 @@ impl ModelSpec for GnnclSpec {
     const NAME: &'static str = "gnncl";
     const TITLE: &'static str = "the tree pooled twice into clusters that are learned (DiffPool)";
     const PAPER: &'static str = "Han, Karunasekera and Leckie, Graph Neural Networks with Continual Learning for Fake News Detection from Social Media, 2020";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new(
+            "max_nodes",
+            "at least 1",
+            "maximum nodes of a tree; the two poolings have a quarter of the clusters each",
+        ),
+        Hyperparameter::new("hidden_size", "at least 1", "features of a node after each convolution"),
+        Hyperparameter::new("aux_weight", "at least 0", "weight of the pooling losses"),
+        Hyperparameter::new("pad_to_max", "boolean", "pad trees to `max_nodes`, as FaKnow does"),
+    ];
 
     type Config = GnnclConfig;
 

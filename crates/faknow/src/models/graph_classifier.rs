@@ -3,7 +3,12 @@
 use faknow_model::{ConvKind, GraphClassifier, GraphClassifierConfig, Result};
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults, upfd};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults, upfd};
+
+const HYPERPARAMETERS: &[Hyperparameter] = &[
+    Hyperparameter::new("hidden_size", "at least 1", "features of a node after the convolution"),
+    Hyperparameter::new("dropout", "0 to below 1", "dropout of a tree's features"),
+];
 
 pub(super) struct GcnSpec;
 pub(super) struct GraphSageSpec;
@@ -24,6 +29,7 @@ impl ModelSpec for GcnSpec {
     const TITLE: &'static str = "a graph convolution, maximum over the tree, linear layer";
     const PAPER: &'static str =
         "Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = GraphClassifierConfig;
 
@@ -46,6 +52,7 @@ impl ModelSpec for GraphSageSpec {
         "a convolution of a node and the mean of its neighbors, maximum over the tree, linear layer";
     const PAPER: &'static str =
         "Hamilton, Ying and Leskovec, Inductive Representation Learning on Large Graphs, NIPS 2017";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = GraphClassifierConfig;
 
@@ -66,6 +73,7 @@ impl ModelSpec for GatSpec {
     const NAME: &'static str = "gat";
     const TITLE: &'static str = "a convolution by attention, maximum over the tree, linear layer";
     const PAPER: &'static str = "Veličković et al., Graph Attention Networks, ICLR 2018";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = GraphClassifierConfig;
 

@@ -28,5 +28,5 @@ mod upfd;
 pub use fields::{Fields, TreeField, WordField};
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};
-pub use spec::{BoxedModel, BoxedStep, ModelSpec, Pretraining, Shape};
+pub use spec::{BoxedModel, BoxedStep, Hyperparameter, ModelSpec, Pretraining, Shape};
 pub use training_defaults::TrainingDefaults;

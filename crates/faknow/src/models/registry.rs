@@ -18,7 +18,7 @@ use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
 use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
-use super::{BoxedModel, BoxedStep, Fields, ModelSpec, Pretraining, Shape};
+use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, ModelSpec, Pretraining, Shape};
 use crate::config::messages::in_plain_words;
 use crate::{Error, Result};
 
@@ -50,6 +50,8 @@ pub struct ModelInfo {
     pub fields: Fields,
     /// Its hyperparameters and their defaults.
     pub hyperparameters: Table,
+    /// Range and meaning of each hyperparameter, as far as the model describes them.
+    pub documentation: &'static [Hyperparameter],
     /// Settings of the training that differ from those of every config, where a config does not name them.
     pub training: Table,
 }
@@ -204,6 +206,7 @@ impl<S: ModelSpec> AnySpec for Typed<S> {
             source: S::PAPER,
             fields: S::fields(&config),
             hyperparameters: Table::try_from(config).unwrap_or_default(),
+            documentation: S::HYPERPARAMETERS,
             training: S::training_defaults().to_table(),
         }
     }

@@ -32,6 +32,9 @@ pub trait ModelSpec: 'static {
     /// `#[serde(default, deny_unknown_fields)]`.
     type Config: Clone + Debug + Default + Serialize + DeserializeOwned + 'static;
 
+    /// Range and meaning of each hyperparameter, for the reference of settings. Default: none are described.
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[];
+
     /// Returns the fields that the model reads, with their settings.
     fn fields(config: &Self::Config) -> Fields;
 
@@ -67,6 +70,24 @@ pub trait ModelSpec: 'static {
     fn pretraining(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<Option<Pretraining>> {
         let _ = (path, config, shape);
         Ok(None)
+    }
+}
+
+/// The description of a hyperparameter; its default is that of [`ModelSpec::Config`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Hyperparameter {
+    /// Key below `model`.
+    pub name: &'static str,
+    /// The values that are accepted, with their unit.
+    pub range: &'static str,
+    /// What the hyperparameter does.
+    pub meaning: &'static str,
+}
+
+impl Hyperparameter {
+    /// Creates a description.
+    pub const fn new(name: &'static str, range: &'static str, meaning: &'static str) -> Self {
+        Self { name, range, meaning }
     }
 }
 

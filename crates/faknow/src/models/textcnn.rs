@@ -3,7 +3,7 @@
 use faknow_model::{Result, TextCnn, TextCnnConfig};
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, WordField};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, WordField};
 
 pub(super) struct TextCnnSpec;
 
@@ -11,6 +11,18 @@ impl ModelSpec for TextCnnSpec {
     const NAME: &'static str = "textcnn";
     const TITLE: &'static str = "convolutions over word vectors, maximum over time, linear layer";
     const PAPER: &'static str = "Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new(
+            "embedding_size",
+            "at least 1",
+            "dimension of the word vectors; pretrained vectors bring their own",
+        ),
+        Hyperparameter::new("n_filters", "at least 1", "filters per kernel size"),
+        Hyperparameter::new("kernel_sizes", "tokens, each at least 1", "kernel sizes of the convolutions"),
+        Hyperparameter::new("activation", "`relu`, `leaky_relu`, `none`", "activation of the convolutions"),
+        Hyperparameter::new("dropout", "0 to below 1", "dropout of the features"),
+        Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
+    ];
 
     type Config = TextCnnConfig;
 

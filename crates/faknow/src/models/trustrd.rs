@@ -4,7 +4,7 @@ use faknow_model::{Result, TrustRd, TrustRdConfig, TrustRdPretraining};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Pretraining, Shape, TrainingDefaults};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Pretraining, Shape, TrainingDefaults};
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
 pub(super) struct TrustRdSpec;
@@ -15,6 +15,32 @@ impl ModelSpec for TrustRdSpec {
         "an encoder that learns without labels first (GIN), then a Bayesian classifier";
     const PAPER: &'static str =
         "Towards Trustworthy Rumor Detection with Interpretable Graph Structural Learning, CIKM 2023";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new("hidden_size", "at least 1", "features of a node after each encoder layer"),
+        Hyperparameter::new("n_layers", "at least 1", "encoder layers"),
+        Hyperparameter::new(
+            "pretrain_epochs",
+            "at least 0",
+            "epochs of self-supervised pretraining; 0: none",
+        ),
+        Hyperparameter::new(
+            "feature_keep_rate",
+            "0 to 1",
+            "share of the features that an augmented view retains",
+        ),
+        Hyperparameter::new("dropout", "0 to below 1", "dropout of the classifier's features"),
+        Hyperparameter::new(
+            "embedding_noise",
+            "at least 0",
+            "standard deviation of the noise added to the encoder's output",
+        ),
+        Hyperparameter::new(
+            "parameter_noise",
+            "at least 0",
+            "norm of the noise added to each classifier parameter",
+        ),
+        Hyperparameter::new("uncertainty_weight", "at least 0", "weight of the consistency loss under noise"),
+    ];
 
     type Config = TrustRdConfig;
 

@@ -4,10 +4,15 @@ use faknow_model::{ConvKind, Result, Upfd, UpfdConfig, UpfdKind};
 use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
-use super::{BoxedModel, Fields, ModelSpec, Shape, TrainingDefaults};
+use super::{BoxedModel, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults};
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
 const PAPER: &str = "Dou et al., User Preference-aware Fake News Detection, SIGIR 2021";
+
+const HYPERPARAMETERS: &[Hyperparameter] = &[
+    Hyperparameter::new("hidden_size", "at least 1", "features of a tree and of its root"),
+    Hyperparameter::new("dropout", "0 to below 1", "dropout before the last layer"),
+];
 
 pub(super) struct UpfdGcnSpec;
 pub(super) struct UpfdSageSpec;
@@ -35,6 +40,7 @@ impl ModelSpec for UpfdGcnSpec {
     const NAME: &'static str = "upfd-gcn";
     const TITLE: &'static str = "the tree by a graph convolution, next to its root";
     const PAPER: &'static str = PAPER;
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = UpfdConfig;
 
@@ -55,6 +61,7 @@ impl ModelSpec for UpfdSageSpec {
     const NAME: &'static str = "upfd-sage";
     const TITLE: &'static str = "the tree by GraphSAGE, next to its root";
     const PAPER: &'static str = PAPER;
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = UpfdConfig;
 
@@ -75,6 +82,7 @@ impl ModelSpec for UpfdGatSpec {
     const NAME: &'static str = "upfd-gat";
     const TITLE: &'static str = "the tree by attention, next to its root";
     const PAPER: &'static str = PAPER;
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = UpfdConfig;
 
@@ -95,6 +103,7 @@ impl ModelSpec for UpfdGcnfnSpec {
     const NAME: &'static str = "upfd-gcnfn";
     const TITLE: &'static str = "the tree by GCNFN, next to its root";
     const PAPER: &'static str = PAPER;
+    const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
     type Config = UpfdConfig;
 

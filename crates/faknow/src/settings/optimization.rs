@@ -1,0 +1,114 @@
+//! Settings of the loss, the optimizer and the learning-rate schedule.
+
+use super::setting::{StaticTable, setting, table};
+
+const ADAMS: &[&str] = &["adam", "adamw"];
+const INTERVAL: &[&str] = &[
+    "step",
+    "multi_step",
+    "exponential",
+    "constant_factor",
+    "linear",
+    "polynomial",
+    "cosine",
+    "cosine_warm_restarts",
+    "one_cycle",
+    "warmup_linear",
+    "warmup_cosine",
+    "sequential",
+];
+const WARMUPS: &[&str] = &["warmup_linear", "warmup_cosine"];
+
+pub(super) const TABLES: &[StaticTable] = &[
+    table(
+        "loss",
+        "The training loss in place of the model's own, which validation always reports. Default: the model's own.",
+        &[
+            setting("name", "`cross_entropy`, `focal`", "the loss"),
+            setting("gamma", "at least 0", "focusing parameter of `focal`, where it is 2 by default"),
+            setting("label_smoothing", "0 to below 1", "share of each target that is spread over all classes"),
+            setting("class_weights", "`balanced`, or a list of numbers above 0, one per class", "class weights; `balanced`: scikit-learn's formula on the training samples"),
+        ],
+    ),
+    table(
+        "adversarial",
+        "Adversarial training: parameters are moved along the gradient and a second loss is added. Default: none.",
+        &[
+            setting("name", "`pgd` (Madry et al., 2018), `fgm` (Miyato et al., 2017)", "the attack"),
+            setting("pattern", "parameter names, `*` matches any characters", "attacked parameters; at least one must be trainable"),
+            setting("epsilon", "above 0", "maximum norm of the perturbation"),
+            setting("alpha", "above 0", "step size").of(&["pgd"]),
+            setting("steps", "at least 1", "steps per batch, each a forward and backward pass").of(&["pgd"]),
+        ],
+    )
+    .by_name(&["pgd", "fgm"]),
+    table(
+        "optimizer",
+        "PyTorch's optimizers with PyTorch's defaults. `--set optimizer.name=…` resets all others of these settings but the learning rate.",
+        &[
+            setting("name", "`adam`, `adamw`, `sgd`, `rmsprop`, `adagrad`", "the optimizer"),
+            setting("lr", "at least 0", "learning rate"),
+            setting("weight_decay", "at least 0", "L2 penalty; decoupled in `adamw`"),
+            setting("betas", "two numbers, 0 to below 1", "decay rates of the moments").of(ADAMS),
+            setting("amsgrad", "boolean", "the AMSGrad variant").of(ADAMS),
+            setting("eps", "above 0", "added to the denominator").of(&["adam", "adamw", "rmsprop", "adagrad"]),
+            setting("momentum", "0 to below 1", "momentum").of(&["sgd", "rmsprop"]),
+            setting("dampening", "at least 0", "dampening of the momentum").of(&["sgd"]),
+            setting("nesterov", "boolean", "Nesterov momentum; needs momentum and no dampening").of(&["sgd"]),
+            setting("alpha", "0 to below 1", "smoothing constant").of(&["rmsprop"]),
+            setting("centered", "boolean", "normalize gradients by their variance").of(&["rmsprop"]),
+            setting("lr_decay", "at least 0", "learning rate decay per update").of(&["adagrad"]),
+            setting("initial_accumulator_value", "at least 0", "initial sum of squared gradients").of(&["adagrad"]),
+            setting("groups", "list of tables: `pattern`, and `lr` or `weight_decay`", "parameter groups; the first pattern that matches a name applies"),
+        ],
+    )
+    .by_name(&["adam", "adamw", "sgd", "rmsprop", "adagrad"]),
+    table(
+        "schedule",
+        "The learning-rate schedule (schedules.md has the formulas). Default: a constant learning rate. Lengths count \
+         steps (weight updates) or epochs, as `interval` says.",
+        &[
+            setting("name", "a schedule of schedules.md", "the schedule"),
+            setting("interval", "`step`, `epoch`", "what lengths count; default: steps for `one_cycle` and warm-ups, else epochs").of(INTERVAL),
+            setting("step_size", "at least 1", "length between two changes").of(&["step"]).required("1"),
+            setting("milestones", "ascending lengths", "when the learning rate changes").of(&["multi_step"]).required("[1]"),
+            setting("gamma", "above 0", "factor of each change").of(&["step", "multi_step"]),
+            setting("gamma", "above 0", "factor of each change").of(&["exponential"]).required("0.5"),
+            setting("factor", "0 to 1", "factor during the first `total_iters`").of(&["constant_factor"]),
+            setting("start_factor", "above 0, at most 1", "factor at the start").of(&["linear"]),
+            setting("end_factor", "0 to 1", "factor at the end").of(&["linear"]),
+            setting("total_iters", "length", "length of the change").of(&["constant_factor", "linear"]),
+            setting("total_iters", "length, at least 1", "length until 0; default: the run").of(&["polynomial"]),
+            setting("power", "at least 0", "exponent").of(&["polynomial"]),
+            setting("t_max", "length, at least 1", "length from the maximum to the minimum; default: the run").of(&["cosine"]),
+            setting("t_0", "length, at least 1", "length of the first cycle").of(&["cosine_warm_restarts"]).required("1"),
+            setting("t_mult", "at least 1", "factor from one cycle length to the next").of(&["cosine_warm_restarts"]),
+            setting("eta_min", "at least 0", "minimum learning rate").of(&["cosine", "cosine_warm_restarts"]),
+            setting("max_lr", "above 0", "maximum learning rate; default: the optimizer's").of(&["one_cycle"]),
+            setting("total_steps", "length, at least the run", "length of the cycle; default: the run").of(&["one_cycle"]),
+            setting("pct_start", "0 to 1; to 0.5 with `three_phase`", "share of the cycle that increases the learning rate").of(&["one_cycle"]),
+            setting("anneal_strategy", "`cos`, `linear`", "form of the increase and decrease").of(&["one_cycle"]),
+            setting("div_factor", "above 0", "maximum / initial learning rate").of(&["one_cycle"]),
+            setting("final_div_factor", "above 0", "initial / final learning rate").of(&["one_cycle"]),
+            setting("three_phase", "boolean", "return to the initial learning rate before the final decrease").of(&["one_cycle"]),
+            setting("warmup_steps", "length, at most `total_steps`", "length of the warm-up; default: by `warmup_ratio`").of(WARMUPS),
+            setting("warmup_ratio", "0 to 1", "warm-up as a share of `total_steps`; 0.1 if neither is given").of(WARMUPS),
+            setting("total_steps", "length, at least 1", "length of warm-up and decay; default: the run").of(WARMUPS),
+            setting("num_cycles", "above 0", "cosine waves; 0.5 decays to 0 once").of(&["warmup_cosine"]),
+            setting("schedules", "list of schedule tables", "the schedules in order").of(&["sequential"]).required("[{ name = 'constant' }]"),
+            setting("milestones", "ascending lengths, one fewer than schedules", "when the next schedule starts").of(&["sequential"]).required("[]"),
+            setting("mode", "`min`, `max`", "whether lower or higher is better; default: as `trainer.monitor`").of(&["plateau"]),
+            setting("factor", "above 0, below 1", "factor of each reduction").of(&["plateau"]),
+            setting("patience", "validations", "validations without improvement before a reduction").of(&["plateau"]),
+            setting("threshold", "at least 0", "minimum improvement").of(&["plateau"]),
+            setting("threshold_mode", "`rel`, `abs`", "whether `threshold` is relative to the best value").of(&["plateau"]),
+            setting("cooldown", "validations", "validations after a reduction that are not counted").of(&["plateau"]),
+            setting("min_lr", "at least 0", "minimum learning rate").of(&["plateau"]),
+            setting("eps", "at least 0", "smallest change of the learning rate that is applied").of(&["plateau"]),
+        ],
+    )
+    .by_name(&[
+        "constant", "step", "multi_step", "exponential", "constant_factor", "linear", "polynomial", "cosine",
+        "cosine_warm_restarts", "one_cycle", "warmup_linear", "warmup_cosine", "sequential", "plateau",
+    ]),
+];

@@ -1,0 +1,74 @@
+//! Settings of the training loop, checkpoints and weights.
+
+use super::setting::{StaticTable, setting, table};
+
+pub(super) const TABLES: &[StaticTable] = &[
+    table(
+        "trainer",
+        "The training loop. A *length* is a number and a unit, such as `\"5 steps\"` or `\"0.5 epochs\"`: `epochs`, `steps` (weight \
+         updates), `samples`, `seconds`, `minutes`, `hours`. Metrics are named as in `faknow test --json`.",
+        &[
+            setting("epochs", "at least 1", "maximum number of epochs"),
+            setting("max_steps", "at least 1", "maximum number of weight updates"),
+            setting("max_time", "a time such as `\"90 minutes\"`", "maximum training time, including time before an interruption"),
+            setting("accumulate", "batches, at least 1", "batches whose gradients are accumulated for one update"),
+            setting("clip_norm", "above 0", "maximum global gradient norm; not with `clip_value`"),
+            setting("clip_value", "above 0", "maximum absolute value of a gradient"),
+            setting("on_non_finite", "`stop`, `skip`, `roll_back`", "on a NaN or infinite loss or gradient: fail; skip the update (at most 10 in a row); or return to the last checkpoint with half the learning rate (at most 3 times)"),
+            setting("validate_every", "length", "how often to validate; default: after each epoch"),
+            setting("sanity_batches", "batches; 0: none", "validation batches that are tried before the first epoch"),
+            setting("monitor", "`loss` or a metric", "validation value that selects the best epoch"),
+            setting("restore_best", "boolean", "use the weights of the best epoch instead of the last"),
+            setting("metrics", "`all` or list of metrics", "metrics of each validation and test; default: the twelve most common"),
+            setting("train_metrics", "list of metrics", "metrics of the training pass; those that need only predicted classes"),
+            setting("limit_batches", "batches, at least 1", "maximum batches per pass over training, validation and test records"),
+            setting("overfit_batches", "batches, at least 1", "train and validate on these few batches: a model that learns can memorize them"),
+            setting("histograms_every", "epochs, at least 1", "how often TensorBoard gets histograms of weights and gradients; default: never"),
+            setting("fast_dev_run", "boolean", "train, validate and test on one batch, to check that everything works"),
+        ],
+    ),
+    table(
+        "early_stopping",
+        "Stopping before the last epoch; needs validation records.",
+        &[
+            setting("enabled", "boolean", "whether to stop early"),
+            setting("patience", "validations, at least 1", "validations in a row without improvement"),
+            setting("min_delta", "at least 0", "minimum improvement; does not affect the best epoch"),
+            setting("stopping_threshold", "number", "stop as soon as the value reaches this"),
+            setting("divergence_threshold", "number", "stop as soon as the value is worse than this"),
+            setting("start_from_epoch", "at least 1", "first epoch that is counted"),
+            setting("monitor", "`loss` or a metric", "value to monitor; default: `trainer.monitor`"),
+        ],
+    ),
+    table(
+        "average",
+        "An average of the weights, which is validated, saved as the best and used at the end. Default: none.",
+        &[
+            setting("name", "`ema`, `swa` (Izmailov et al., 2018)", "exponential moving average, or stochastic weight averaging"),
+            setting("decay", "0 to below 1", "`average = decay * average + (1 - decay) * weights` after each update").of(&["ema"]),
+            setting("start", "length", "when averaging starts").of(&["swa"]).required("'1 epoch'"),
+            setting("every", "length", "how often weights are added").of(&["swa"]),
+        ],
+    )
+    .by_name(&["ema", "swa"]),
+    table(
+        "checkpoint",
+        "Checkpoints, each of which can be resumed.",
+        &[
+            setting("every", "length", "how often `last` is saved, besides at each new best and at the end"),
+            setting("keep", "checkpoints", "how many of these are retained as `epoch-0007` or `step-00000120`"),
+            setting("best", "at least 1", "how many of the best are retained; `best` is the first"),
+            setting("monitors", "list of `loss` or metrics", "further values whose best checkpoint is retained, as `best-<value>`"),
+            setting("background", "boolean", "save while training continues, from a copy of the state in memory"),
+        ],
+    ),
+    table(
+        "freeze",
+        "A list of tables: weights that are not trained, for a time or at all. For gradual unfreezing give each layer its own `until`.",
+        &[
+            setting("pattern", "weight names, `*` matches any characters", "frozen weights; at least one weight must be trainable").required("'bias'"),
+            setting("until", "length", "when the weights become trainable; default: never"),
+        ],
+    )
+    .list(),
+];
