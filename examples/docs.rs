@@ -10,6 +10,9 @@ mod pages {
     #[doc = include_str!("../docs/trainer.md")]
     struct Trainer;
 
+    #[doc = include_str!("../docs/schedules.md")]
+    struct Schedules;
+
     #[doc = include_str!("../docs/models.md")]
     struct Models;
 
