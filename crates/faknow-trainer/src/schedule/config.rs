@@ -1,10 +1,10 @@
-//! Schedules as data: one of them, chosen by its name.
+//! The configuration of a schedule, chosen by name.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::check::{Checked, Invalid};
+use super::check::{Checked, InvalidSetting};
 use super::curve::{Curve, CurveSchedule};
 use super::{
     ConstantFactor, CosineAnnealing, CosineWarmRestarts, ExponentialLr, LinearLr, MultiStepLr, OneCycle,
@@ -12,7 +12,7 @@ use super::{
     WarmupLinear,
 };
 
-/// A learning-rate schedule, as configuration files name it: `name = "one_cycle"` and its settings.
+/// The configuration of a learning-rate schedule: `name = "one_cycle"` and its settings.
 ///
 /// ```
 /// use faknow_trainer::schedule::{TrainingLength, ScheduleConfig};
@@ -20,46 +20,46 @@ use super::{
 /// let config: ScheduleConfig = toml::from_str("name = 'warmup_linear'\nwarmup_ratio = 0.2")?;
 /// let length = TrainingLength { steps_per_epoch: 5, max_epochs: 2, max_steps: None, monitor_direction: None };
 /// let mut schedule = config.build(&[0.1], &length)?;
-/// schedule.step(None)?; // after each update of the weights
+/// schedule.step(None)?; // after each optimizer step
 /// assert_eq!(schedule.learning_rates(), [0.05]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum ScheduleConfig {
-    /// The base rate all along.
+    /// The base learning rate throughout.
     #[default]
     Constant,
-    /// A factor every so many epochs.
+    /// Decay by a factor every `step_size` epochs.
     Step(StepLr),
-    /// A factor at each milestone.
+    /// Decay by a factor at each milestone.
     MultiStep(MultiStepLr),
-    /// A factor after every epoch.
+    /// Decay by a factor after every epoch.
     Exponential(ExponentialLr),
-    /// A part of the rate at first, then all of it.
+    /// A fraction of the base learning rate at first, then the base learning rate.
     ConstantFactor(ConstantFactor),
-    /// From one factor to another along a line.
+    /// Linear change from one factor to another.
     Linear(LinearLr),
-    /// Down to 0 as a power of what is left.
+    /// Polynomial decay to 0.
     Polynomial(PolynomialLr),
-    /// Down along half a cosine.
+    /// Cosine annealing.
     Cosine(CosineAnnealing),
-    /// Half a cosine again and again.
+    /// Cosine annealing with warm restarts.
     CosineWarmRestarts(CosineWarmRestarts),
-    /// Up and down once over the whole run.
+    /// The one-cycle policy over the entire run.
     OneCycle(OneCycle),
-    /// Warm-up, then down to 0 along a line.
+    /// Warm-up, then linear decay to 0.
     WarmupLinear(WarmupLinear),
-    /// Warm-up, then down to 0 along a cosine.
+    /// Warm-up, then cosine decay to 0.
     WarmupCosine(WarmupCosine),
-    /// One schedule after another.
+    /// Several schedules in sequence.
     Sequential(Sequential),
-    /// A factor whenever validation no longer improves.
+    /// Decay by a factor whenever validation no longer improves.
     Plateau(Plateau),
 }
 
 impl ScheduleConfig {
-    /// The name by which configuration files choose it.
+    /// Returns the name of the schedule in configuration files.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Constant => "constant",
@@ -79,34 +79,34 @@ impl ScheduleConfig {
         }
     }
 
-    /// Builds the schedule for parameter groups with these base rates, in a run as planned.
+    /// Builds the schedule for parameter groups with these base learning rates and a run of this length.
     ///
     /// # Errors
-    /// A setting is out of its range or does not fit the run: the error names the schedule, the setting, what would
-    /// be right and what was given.
+    /// A setting is out of range or does not fit the run: the error names the schedule, the setting, and the expected and
+    /// the actual value.
     pub fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         if let Self::Plateau(plateau) = self {
             return Ok(Box::new(plateau.build(base_lrs, length)?));
         }
-        let invalid = |e: Invalid| e.of(self.name());
+        let invalid = |e: InvalidSetting| e.in_schedule(self.name());
         let interval = self.interval().map_err(invalid)?.unwrap_or(ScheduleUnit::Epoch);
         let curve = self.curve(interval, length.total(interval)).map_err(invalid)?;
         Ok(Box::new(CurveSchedule::new(self.name(), interval.into(), base_lrs, curve)?))
     }
 
-    /// The curve as a part of a [`Sequential`] that counts `interval`s.
+    /// Returns the curve as a part of a [`Sequential`] that counts `interval`s.
     pub(super) fn part_curve(&self, interval: ScheduleUnit, span: u64) -> Checked<Curve> {
         match self.given_interval() {
-            Some(own) if own != interval => Err(Invalid::new(
+            Some(own) if own != interval => Err(InvalidSetting::new(
                 "interval",
-                format!("\"{interval}\", as the whole counts"),
+                format!("\"{interval}\", the unit of the sequence"),
                 format!("\"{own}\""),
             )),
             _ => self.curve(interval, span),
         }
     }
 
-    /// What it counts; `None` if that makes no difference.
+    /// Returns the unit that the schedule counts; `None` if it makes no difference.
     pub(super) fn interval(&self) -> Checked<Option<ScheduleUnit>> {
         match self {
             Self::Constant | Self::Plateau(_) => Ok(None),
@@ -118,7 +118,7 @@ impl ScheduleConfig {
         }
     }
 
-    /// What its settings say that it counts, if they say so.
+    /// Returns the setting `interval`.
     pub(super) fn given_interval(&self) -> Option<ScheduleUnit> {
         match self {
             Self::Constant | Self::Plateau(_) => None,
@@ -137,9 +137,9 @@ impl ScheduleConfig {
         }
     }
 
-    /// The rates of a section of `span` intervals.
+    /// Returns the curve of a section of `span` intervals.
     fn curve(&self, interval: ScheduleUnit, span: u64) -> Checked<Curve> {
-        // A section without any length is never in force, but its settings are still checked.
+        // An empty section is never used, but its settings are still checked.
         let span = span.max(1);
         match self {
             Self::Constant => Ok(Arc::new(|_, base_lr| base_lr)),
@@ -155,7 +155,7 @@ impl ScheduleConfig {
             Self::WarmupLinear(c) => c.curve(span),
             Self::WarmupCosine(c) => c.curve(span),
             Self::Sequential(c) => c.curve(interval, span),
-            Self::Plateau(_) => Err(Invalid::new("name", "a schedule of steps or epochs", "plateau")),
+            Self::Plateau(_) => Err(InvalidSetting::new("name", "a schedule of steps or epochs", "plateau")),
         }
     }
 }

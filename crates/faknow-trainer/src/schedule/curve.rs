@@ -1,4 +1,4 @@
-//! Schedules that are a function of the step number: all but the plateau.
+//! Schedules that are a function of the number of units: all but the plateau.
 
 use std::sync::Arc;
 
@@ -7,33 +7,33 @@ use serde_json::{Value, json};
 
 use super::{Result, Schedule, ScheduleError, Unit, check};
 
-/// The rate after `t` units of a group whose base rate is `base_lr`: `curve(t, base_lr)`.
+/// The learning rate after `t` units of a parameter group with the base learning rate `base_lr`: `curve(t, base_lr)`.
 ///
-/// A function of `t` alone needs no state but `t`, so it resumes exactly; PyTorch's recursive formulas differ from it
-/// by rounding only.
+/// The only state is `t`, so a curve resumes exactly; PyTorch's recursive formulas differ from it only by rounding.
 pub(super) type Curve = Arc<dyn Fn(u64, f64) -> f64 + Send + Sync>;
 
-/// A curve and how far the run has come along it.
+/// A curve with the number of units so far.
 pub(super) struct CurveSchedule {
     name: &'static str,
     unit: Unit,
     base_lrs: Vec<f64>,
     curve: Curve,
     t: u64,
-    rates: Vec<f64>,
+    learning_rates: Vec<f64>,
 }
 
 impl CurveSchedule {
     pub(super) fn new(name: &'static str, unit: Unit, base_lrs: &[f64], curve: Curve) -> Result<Self> {
         check::base_lrs(name, base_lrs)?;
-        let mut schedule = Self { name, unit, base_lrs: base_lrs.to_vec(), curve, t: 0, rates: Vec::new() };
-        schedule.go_to(0)?;
+        let mut schedule =
+            Self { name, unit, base_lrs: base_lrs.to_vec(), curve, t: 0, learning_rates: Vec::new() };
+        schedule.set_t(0)?;
         Ok(schedule)
     }
 
-    fn go_to(&mut self, t: u64) -> Result<()> {
-        let rates = self.base_lrs.iter().map(|&base_lr| (self.curve)(t, base_lr)).collect();
-        self.rates = check::rates(self.name, self.unit, t, rates)?;
+    fn set_t(&mut self, t: u64) -> Result<()> {
+        let learning_rates = self.base_lrs.iter().map(|&base_lr| (self.curve)(t, base_lr)).collect();
+        self.learning_rates = check::learning_rates(self.name, self.unit, t, learning_rates)?;
         self.t = t;
         Ok(())
     }
@@ -45,11 +45,11 @@ impl Schedule for CurveSchedule {
     }
 
     fn learning_rates(&self) -> Vec<f64> {
-        self.rates.clone()
+        self.learning_rates.clone()
     }
 
     fn step(&mut self, _metric: Option<f64>) -> Result<()> {
-        self.go_to(self.t.saturating_add(1))
+        self.set_t(self.t.saturating_add(1))
     }
 
     fn state(&self) -> Value {
@@ -63,32 +63,32 @@ impl Schedule for CurveSchedule {
             t: u64,
         }
         let State { t } = read_state(self.name, state)?;
-        self.go_to(t)
+        self.set_t(t)
     }
 }
 
-/// Reads a state after making sure that it is the schedule's own.
+/// Deserializes a state, and checks that it is one of this schedule.
 pub(super) fn read_state<S: for<'de> Deserialize<'de>>(name: &str, state: &Value) -> Result<S> {
     let error = |message| ScheduleError::State { schedule: name.to_owned(), message };
     let mut fields =
         state.as_object().cloned().ok_or_else(|| error(format!("expected an object, got {state}")))?;
     match fields.remove("name") {
-        Some(Value::String(of)) if of == name => {}
-        Some(of) => return Err(error(format!("expected that of `{name}`, got that of {of}"))),
-        None => return Err(error(format!("expected the key `name` with `{name}`, got none"))),
+        Some(Value::String(saved)) if saved == name => {}
+        Some(saved) => return Err(error(format!("name: expected \"{name}\", got {saved}"))),
+        None => return Err(error(format!("name: expected \"{name}\", got nothing"))),
     }
     serde_json::from_value(Value::Object(fields)).map_err(|e| error(e.to_string()))
 }
 
-/// The length that a schedule is made for: as given, or that of the run. Says so if the two differ, for a schedule
-/// made for steps but counted in epochs leaves the model untrained without any other sign.
-pub(super) fn planned(name: &str, total_steps: Option<u64>, span: u64) -> u64 {
+/// Returns `total_steps`, by default the length of the run. Warns if the two differ: a schedule with a length in steps
+/// that counts epochs barely trains the model, without any other symptom.
+pub(super) fn total_or_span(name: &str, total_steps: Option<u64>, span: u64) -> u64 {
     let total = total_steps.unwrap_or(span);
     if total != span {
         tracing::warn!(
             total_steps = total,
             span,
-            "schedule `{name}`: made for another length than the run has"
+            "schedule `{name}`: total_steps differs from the length of the run"
         );
     }
     total

@@ -1,21 +1,21 @@
-//! PyTorch's simple schedules: step, multi-step, exponential, constant factor, linear, polynomial.
+//! PyTorch's decay schedules: step, multi-step, exponential, constant factor, linear, polynomial.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ScheduleUnit;
-use super::check::{Checked, Invalid, at_least_one, fraction, not_negative, positive};
+use super::check::{Checked, InvalidSetting, at_least_one, fraction, not_negative, positive};
 use super::curve::Curve;
 
-/// Multiplies the rate with `gamma` every `step_size` epochs (PyTorch's `StepLR`).
+/// Multiplication of the learning rate by `gamma` every `step_size` epochs (PyTorch's `StepLR`).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct StepLr {
-    /// What `step_size` counts. Default: epochs.
+    /// The unit of `step_size`. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
-    /// Steps or epochs between two changes, at least 1.
+    /// Number of steps or epochs between two changes, at least 1.
     pub step_size: u64,
     /// Factor of each change, above 0. Default: 0.1.
     #[serde(default = "default_gamma")]
@@ -23,7 +23,7 @@ pub struct StepLr {
 }
 
 impl StepLr {
-    /// A tenth of the rate every `step_size` epochs.
+    /// Creates a schedule that multiplies the learning rate by 0.1 every `step_size` epochs.
     pub fn new(step_size: u64) -> Self {
         Self { interval: None, step_size, gamma: default_gamma() }
     }
@@ -35,21 +35,22 @@ impl StepLr {
             tracing::warn!(
                 step_size,
                 span,
-                "schedule `step`: step_size is not reached: the rate never changes"
+                "schedule `step`: step_size is not reached: the learning rate never changes"
             );
         }
         Ok(Arc::new(move |t, base_lr| base_lr * gamma.powf((t / step_size) as f64)))
     }
 }
 
-/// Multiplies the rate with `gamma` at each milestone (PyTorch's `MultiStepLR`).
+/// Multiplication of the learning rate by `gamma` at each milestone (PyTorch's `MultiStepLR`).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct MultiStepLr {
-    /// What `milestones` count. Default: epochs.
+    /// The unit of `milestones`. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
-    /// After how many steps or epochs the rate changes, at least one; one given twice multiplies twice.
+    /// Numbers of steps or epochs after which the learning rate changes, at least one; a repeated milestone multiplies
+    /// again.
     pub milestones: Vec<u64>,
     /// Factor of each change, above 0. Default: 0.1.
     #[serde(default = "default_gamma")]
@@ -57,7 +58,7 @@ pub struct MultiStepLr {
 }
 
 impl MultiStepLr {
-    /// A tenth of the rate at each of these epochs.
+    /// Creates a schedule that multiplies the learning rate by 0.1 at each of these epochs.
     pub fn new(milestones: impl Into<Vec<u64>>) -> Self {
         Self { interval: None, milestones: milestones.into(), gamma: default_gamma() }
     }
@@ -66,28 +67,28 @@ impl MultiStepLr {
         let gamma = positive("gamma", self.gamma)?;
         let milestones = self.milestones.clone();
         match milestones.iter().min() {
-            None => return Err(Invalid::new("milestones", "at least one", "none")),
+            None => return Err(InvalidSetting::new("milestones", "at least one", "none")),
             Some(&first) if first >= span => {
                 tracing::warn!(
                     first,
                     span,
-                    "schedule `multi_step`: no milestone is reached: the rate never changes"
+                    "schedule `multi_step`: no milestone is reached: the learning rate never changes"
                 );
             }
             Some(_) => {}
         }
         Ok(Arc::new(move |t, base_lr| {
-            let passed = milestones.iter().filter(|&&milestone| milestone <= t).count();
-            base_lr * gamma.powf(passed as f64)
+            let n_reached = milestones.iter().filter(|&&milestone| milestone <= t).count();
+            base_lr * gamma.powf(n_reached as f64)
         }))
     }
 }
 
-/// Multiplies the rate with `gamma` after every epoch (PyTorch's `ExponentialLR`).
+/// Multiplication of the learning rate by `gamma` after every epoch (PyTorch's `ExponentialLR`).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ExponentialLr {
-    /// How often the rate changes. Default: every epoch.
+    /// The unit after which the learning rate changes. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
     /// Factor of each change, above 0.
@@ -95,7 +96,7 @@ pub struct ExponentialLr {
 }
 
 impl ExponentialLr {
-    /// Multiplies the rate with `gamma` after every epoch.
+    /// Creates a schedule that multiplies the learning rate by `gamma` after every epoch.
     pub fn new(gamma: f64) -> Self {
         Self { interval: None, gamma }
     }
@@ -106,16 +107,17 @@ impl ExponentialLr {
     }
 }
 
-/// A part of the rate for the first `total_iters` epochs, then all of it (PyTorch's `ConstantLR`).
+/// A fraction of the base learning rate for the first `total_iters` epochs, then the base learning rate (PyTorch's
+/// `ConstantLR`).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConstantFactor {
-    /// What `total_iters` counts. Default: epochs.
+    /// The unit of `total_iters`. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
-    /// Factor of the base rate at first, from 0 to 1. Default: 1/3.
+    /// Initial factor of the base learning rate, from 0 to 1. Default: 1/3.
     pub factor: f64,
-    /// Steps or epochs with the factor. Default: 5.
+    /// Number of steps or epochs with the factor. Default: 5.
     pub total_iters: u64,
 }
 
@@ -132,18 +134,18 @@ impl ConstantFactor {
     }
 }
 
-/// From a first to a last factor of the base rate along a line, then constant (PyTorch's `LinearLR`).
+/// Linear change from a first to a last factor of the base learning rate, then constant (PyTorch's `LinearLR`).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LinearLr {
-    /// What `total_iters` counts. Default: epochs.
+    /// The unit of `total_iters`. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
-    /// Factor of the base rate at the beginning, above 0 and at most 1. Default: 1/3.
+    /// Factor of the base learning rate at the start, above 0 and at most 1. Default: 1/3.
     pub start_factor: f64,
-    /// Factor of the base rate at the end, from 0 to 1. Default: 1.
+    /// Factor of the base learning rate at the end, from 0 to 1. Default: 1.
     pub end_factor: f64,
-    /// Steps or epochs from the first to the last factor, at least 1. Default: 5.
+    /// Number of steps or epochs from the first to the last factor, at least 1. Default: 5.
     pub total_iters: u64,
 }
 
@@ -163,17 +165,17 @@ impl LinearLr {
     }
 }
 
-/// From the base rate to 0 as a power of what is left of the run (PyTorch's `PolynomialLR`).
+/// Polynomial decay from the base learning rate to 0 (PyTorch's `PolynomialLR`).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolynomialLr {
-    /// What `total_iters` counts. Default: epochs.
+    /// The unit of `total_iters`. Default: epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
-    /// Steps or epochs until the rate is 0, at least 1. Default: the whole run.
+    /// Number of steps or epochs until the learning rate is 0, at least 1. Default: the length of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_iters: Option<u64>,
-    /// The power, at least 0; 1 is a line. Default: 1.
+    /// The power, at least 0; 1 is linear. Default: 1.
     pub power: f64,
 }
 
@@ -188,8 +190,8 @@ impl PolynomialLr {
         let total = at_least_one("total_iters", self.total_iters.unwrap_or(span))?;
         let power = not_negative("power", self.power)?;
         Ok(Arc::new(move |t, base_lr| {
-            let left = 1.0 - t.min(total) as f64 / total as f64;
-            base_lr * left.powf(power)
+            let remaining = 1.0 - t.min(total) as f64 / total as f64;
+            base_lr * remaining.powf(power)
         }))
     }
 }

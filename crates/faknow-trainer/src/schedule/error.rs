@@ -1,52 +1,52 @@
-//! What can be wrong with a schedule.
+//! Errors of schedules.
 
 use faknow_data::common::{OtherError, describe};
 use faknow_data::from_other_errors;
 
 use super::Unit;
 
-/// A schedule that cannot be built, stepped or restored.
+/// An error of building, stepping or restoring a schedule.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// A setting is outside its range, or does not fit the run.
+    /// A setting is out of range, or does not fit the run.
     #[error("schedule `{schedule}`: {key}: expected {expected}, got {got}")]
     Setting {
         /// Name of the schedule: `step`, `one_cycle`, …
         schedule: String,
         /// The setting: `gamma`, `schedules[1].t_max`.
         key: String,
-        /// What would be right.
+        /// The expected value.
         expected: String,
-        /// What was given.
+        /// The actual value.
         got: String,
     },
-    /// The schedule leads to a rate that no optimizer can use.
+    /// A learning rate is negative or not finite.
     #[error(
         "schedule `{schedule}`: the learning rate of group {group} after {t} {unit}s: expected a finite number of \
-         at least 0, got {rate}"
+         at least 0, got {learning_rate}"
     )]
-    Rate {
+    LearningRate {
         /// Name of the schedule.
         schedule: String,
-        /// What the schedule counts.
+        /// The unit that the schedule counts.
         unit: Unit,
-        /// How many of them were done.
+        /// Number of units so far.
         t: u64,
-        /// The parameter group, from 0.
+        /// Index of the parameter group, from 0.
         group: usize,
-        /// The rate.
-        rate: f64,
+        /// The learning rate.
+        learning_rate: f64,
     },
-    /// A saved state is not one of this schedule.
+    /// A saved state does not belong to this schedule, or is corrupted.
     #[error("schedule `{schedule}`: saved state: {message}")]
     State {
-        /// Name of the schedule that was to take the state over.
+        /// Name of the schedule to restore.
         schedule: String,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
     },
-    /// A custom schedule failed; `?` makes it of any common error, [`ScheduleError::other`] of every error.
+    /// A custom schedule failed. `?` converts common errors, [`ScheduleError::other`] converts any error.
     #[error("schedule: {}", describe(&**.0))]
     Other(OtherError),
 }
@@ -54,7 +54,7 @@ pub enum ScheduleError {
 from_other_errors!(ScheduleError);
 
 impl ScheduleError {
-    /// A [`ScheduleError::Other`] of any error or message.
+    /// Creates a [`ScheduleError::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
         Self::Other(error.into())
     }

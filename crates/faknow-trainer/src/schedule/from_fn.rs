@@ -1,4 +1,4 @@
-//! A closure as a schedule.
+//! The builder method for a closure as a schedule.
 
 use faknow_model::Model;
 
@@ -6,15 +6,16 @@ use super::{LambdaSchedule, Unit};
 use crate::TrainerBuilder;
 
 impl<M: Model> TrainerBuilder<M> {
-    /// Multiplies the base learning rate of each group by `factor(epoch)`, where `epoch` counts the epochs done, from 0.
+    /// Multiplies the base learning rate of each parameter group by `factor(epoch)`, where `epoch` is the number of
+    /// completed epochs, from 0.
     ///
-    /// [`LambdaSchedule`] does the same for each step, or with a factor that depends on the base rate. Default: the
-    /// learning rate stays as it is.
+    /// [`LambdaSchedule`] does the same for each step, or with a factor that depends on the base learning rate. Default: a
+    /// constant learning rate.
     ///
     /// ```
     /// # use faknow_model::Model;
     /// # use faknow_trainer::TrainerBuilder;
-    /// fn halved_every_ten_epochs<M: Model>(builder: TrainerBuilder<M>) -> TrainerBuilder<M> {
+    /// fn halve_every_ten_epochs<M: Model>(builder: TrainerBuilder<M>) -> TrainerBuilder<M> {
     ///     builder.schedule_fn(|epoch| 0.5_f64.powi((epoch / 10) as i32))
     /// }
     /// ```

@@ -1,4 +1,4 @@
-//! Schedules of a user's own making: closures that give a factor.
+//! Custom schedules: closures that return a factor.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::curve::{Curve, CurveSchedule, read_state};
 use super::{BuildSchedule, Result, Schedule, ScheduleError, TrainingLength, Unit, check};
 
-/// A factor of the base rate as a function of the step number (PyTorch's `LambdaLR`): `rate(t) = base · factor(t)`.
+/// The base learning rate times a function of the number of units (PyTorch's `LambdaLR`): `lr(t) = base_lr · factor(t)`.
 ///
 /// ```
 /// use faknow_trainer::schedule::{BuildSchedule, LambdaSchedule, TrainingLength, Unit};
 ///
-/// // The inverse square root after 4 steps of warm-up.
+/// // Inverse square root decay after 4 steps of warm-up.
 /// let noam = LambdaSchedule::new(Unit::Step, |t, _base_lr| {
 ///     let n = (t + 1) as f64;
 ///     (n / 4.0).min((4.0 / n).sqrt())
@@ -30,7 +30,7 @@ pub struct LambdaSchedule {
 }
 
 impl LambdaSchedule {
-    /// Multiplies the base rate of each group with `factor(t, base_lr)` after `t` units.
+    /// Creates a schedule that multiplies the base learning rate of each group by `factor(t, base_lr)` after `t` units.
     pub fn new(unit: Unit, factor: impl Fn(u64, f64) -> f64 + Send + Sync + 'static) -> Self {
         Self { unit, curve: Arc::new(move |t, base_lr| base_lr * factor(t, base_lr)) }
     }
@@ -42,7 +42,8 @@ impl BuildSchedule for LambdaSchedule {
     }
 }
 
-/// A factor of the rate before (PyTorch's `MultiplicativeLR`): `rate(t) = rate(t - 1) · factor(t)`, from the base rate.
+/// The previous learning rate times a factor (PyTorch's `MultiplicativeLR`): `lr(t) = lr(t - 1) · factor(t)`, where `lr(0)`
+/// is the base learning rate.
 #[derive(Clone)]
 pub struct MultiplicativeSchedule {
     unit: Unit,
@@ -50,7 +51,8 @@ pub struct MultiplicativeSchedule {
 }
 
 impl MultiplicativeSchedule {
-    /// Multiplies the rate of each group with `factor(t, rate)` when unit number `t`, from 1, is done.
+    /// Creates a schedule that multiplies the learning rate of each group by `factor(t, learning_rate)` after unit `t`, from
+    /// 1.
     pub fn new(unit: Unit, factor: impl Fn(u64, f64) -> f64 + Send + Sync + 'static) -> Self {
         Self { unit, factor: Arc::new(factor) }
     }
@@ -90,8 +92,9 @@ impl Schedule for Multiplicative {
 
     fn step(&mut self, _metric: Option<f64>) -> Result<()> {
         let t = self.state.t.saturating_add(1);
-        let rates = self.state.learning_rates.iter().map(|&rate| rate * (self.factor)(t, rate)).collect();
-        self.state = Product { t, learning_rates: check::rates(MULTIPLICATIVE, self.unit, t, rates)? };
+        let learning_rates = self.state.learning_rates.iter().map(|&lr| lr * (self.factor)(t, lr)).collect();
+        let learning_rates = check::learning_rates(MULTIPLICATIVE, self.unit, t, learning_rates)?;
+        self.state = Product { t, learning_rates };
         Ok(())
     }
 
@@ -101,27 +104,24 @@ impl Schedule for Multiplicative {
 
     fn restore(&mut self, state: &Value) -> Result<()> {
         let saved: Product = read_state(MULTIPLICATIVE, state)?;
-        let rates = saved_rates(
+        let learning_rates = check_saved(
             MULTIPLICATIVE,
             self.unit,
             saved.t,
             saved.learning_rates,
             &self.state.learning_rates,
         )?;
-        self.state = Product { t: saved.t, learning_rates: rates };
+        self.state = Product { t: saved.t, learning_rates };
         Ok(())
     }
 }
 
-/// Checks saved rates against those of the schedule that takes them over.
-pub(super) fn saved_rates(name: &str, unit: Unit, t: u64, saved: Vec<f64>, own: &[f64]) -> Result<Vec<f64>> {
+/// Checks the number and the range of saved learning rates.
+pub(super) fn check_saved(name: &str, unit: Unit, t: u64, saved: Vec<f64>, own: &[f64]) -> Result<Vec<f64>> {
     if saved.len() == own.len() {
-        return check::rates(name, unit, t, saved);
+        return check::learning_rates(name, unit, t, saved);
     }
-    let message = format!(
-        "learning_rates: expected one for each of the {} parameter groups, got {}",
-        own.len(),
-        saved.len()
-    );
+    let message =
+        format!("learning_rates: expected {}, one per parameter group, got {}", own.len(), saved.len());
     Err(ScheduleError::State { schedule: name.to_owned(), message })
 }

@@ -1,8 +1,8 @@
-//! Learning-rate schedules: what the rate of each parameter group is at each step, epoch or validation.
+//! Learning-rate schedules: the learning rate of each parameter group by step, epoch or validation.
 //!
 //! A schedule is described by a [`ScheduleConfig`] (data, for configuration files) or by a closure
-//! ([`LambdaSchedule`], [`MultiplicativeSchedule`]), and is built once the base rates and the length of the run are
-//! known ([`BuildSchedule`]). The numbers are PyTorch's and, for the warm-ups, Hugging Face's.
+//! ([`LambdaSchedule`], [`MultiplicativeSchedule`]), and is built when the base learning rates and the length of the run
+//! are known ([`BuildSchedule`]). The formulas are those of PyTorch and, for warm-ups, of Hugging Face.
 //!
 //! ```
 //! use faknow_trainer::schedule::{TrainingLength, ScheduleConfig, StepLr};
@@ -10,12 +10,12 @@
 //! let config = ScheduleConfig::Step(StepLr { gamma: 0.5, ..StepLr::new(2) });
 //! let length = TrainingLength { steps_per_epoch: 100, max_epochs: 10, max_steps: None, monitor_direction: None };
 //! let mut schedule = config.build(&[0.1], &length)?;
-//! let mut rates = Vec::new();
+//! let mut learning_rates = Vec::new();
 //! for _epoch in 0..5 {
-//!     rates.push(schedule.learning_rates()[0]);
+//!     learning_rates.push(schedule.learning_rates()[0]);
 //!     schedule.step(None)?;
 //! }
-//! assert_eq!(rates, [0.1, 0.1, 0.05, 0.05, 0.025]);
+//! assert_eq!(learning_rates, [0.1, 0.1, 0.05, 0.05, 0.025]);
 //! # Ok::<(), faknow_trainer::schedule::ScheduleError>(())
 //! ```
 
@@ -49,45 +49,46 @@ pub use self::plateau::{Plateau, PlateauMode, ThresholdMode};
 pub use self::sequential::Sequential;
 pub use self::warmup::{WarmupCosine, WarmupLinear};
 
-/// Results of this module.
+/// The result type of this module.
 pub type Result<T, E = ScheduleError> = std::result::Result<T, E>;
 
-/// The learning rates of a run as it goes.
+/// The learning rates of a run over time.
 ///
-/// Whoever runs the loop gives the optimizer [`learning_rates`](Self::learning_rates) before the first update, calls
-/// [`step`](Self::step) whenever a [`unit`](Self::unit) is done, and takes the rates over again. A schedule is the
-/// only judge of the rates: what someone else sets on the optimizer lasts until the next `step`.
+/// The training loop sets [`learning_rates`](Self::learning_rates) on the optimizer before the first update, calls
+/// [`step`](Self::step) after each [`unit`](Self::unit), and sets them again. Learning rates from another source, such as
+/// a callback, are overwritten after the next `step`.
 pub trait Schedule: Send {
-    /// What the schedule counts, and so when it is to be stepped.
+    /// Returns the unit that the schedule counts: `step` is called after each of them.
     fn unit(&self) -> Unit;
 
-    /// The rates in force now, one for each parameter group.
+    /// Returns the current learning rates, one per parameter group.
     fn learning_rates(&self) -> Vec<f64>;
 
-    /// Moves on by one unit; `metric` is the monitored value for [`Unit::Validation`], `None` if it is undefined.
+    /// Advances by one unit; `metric` is the monitored value for [`Unit::Validation`], `None` if it is undefined.
     ///
     /// # Errors
-    /// A rate would be negative or not finite; the rates before stay in force.
+    /// A learning rate would be negative or not finite; the learning rates are not changed.
     fn step(&mut self, metric: Option<f64>) -> Result<()>;
 
-    /// All that changes as the schedule goes on, as JSON; settings and base rates are not part of it.
+    /// Returns the state as JSON, without settings and base learning rates.
     fn state(&self) -> Value;
 
-    /// Takes over what [`state`](Self::state) gave, in a schedule built from the same settings and base rates: from
-    /// then on both give the same rates, bit for bit.
+    /// Restores a [`state`](Self::state) of a schedule with the same settings and base learning rates: from then on both
+    /// return the same learning rates, bit for bit.
     ///
     /// # Errors
-    /// The state is another schedule's, or is damaged; the schedule is as before.
+    /// The state is corrupted or of another schedule; this schedule is not changed.
     fn restore(&mut self, state: &Value) -> Result<()>;
 }
 
 /// A description from which the schedule of a run is built: a [`ScheduleConfig`], a [`LambdaSchedule`], a
-/// [`MultiplicativeSchedule`], or a closure that makes any [`Schedule`] from the base rates and the plan.
+/// [`MultiplicativeSchedule`], or a closure that creates any [`Schedule`] from the base learning rates and the length of
+/// the run.
 pub trait BuildSchedule: Send {
-    /// Builds the schedule for groups with these base rates and a run of this length.
+    /// Builds the schedule for parameter groups with these base learning rates and a run of this length.
     ///
     /// # Errors
-    /// A setting is out of its range or does not fit the run.
+    /// A setting is out of range or does not fit the run.
     fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>>;
 }
 
@@ -112,21 +113,22 @@ where
     }
 }
 
-/// How long a run may be, and what it is judged by: fills in what a configuration leaves out.
+/// The maximum length of a run and the direction of its monitored value: the defaults for settings that a configuration
+/// omits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrainingLength {
-    /// Updates of the weights in an epoch (not micro-batches, if gradients are accumulated).
+    /// Number of optimizer steps per epoch (not micro-batches, if gradients are accumulated).
     pub steps_per_epoch: usize,
-    /// Epochs, if nothing ends the run earlier.
+    /// Maximum number of epochs.
     pub max_epochs: usize,
-    /// Updates after which the run ends at the latest; `None` if only its epochs end it.
+    /// Maximum number of optimizer steps; `None` for no limit.
     pub max_steps: Option<u64>,
-    /// Which way the monitored validation value is better; `None` if the run does not validate.
+    /// Direction of the monitored validation value; `None` if the run does not validate.
     pub monitor_direction: Option<Direction>,
 }
 
 impl TrainingLength {
-    /// Returns the length of the run in steps or epochs: the smaller of both limits.
+    /// Returns the length of the run in steps or epochs, whichever limit is reached first.
     pub fn total(&self, interval: ScheduleUnit) -> u64 {
         let (epochs, steps_per_epoch) = (self.max_epochs as u64, self.steps_per_epoch as u64);
         let max_steps = self.max_steps.unwrap_or(u64::MAX);
@@ -137,15 +139,15 @@ impl TrainingLength {
     }
 }
 
-/// What a schedule counts.
+/// The unit that a schedule counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// Stepped after each update of the weights.
+    /// Optimizer steps.
     Step,
-    /// Stepped after each epoch, its training and its validation.
+    /// Epochs: the schedule is stepped after training and validation of each.
     Epoch,
-    /// Stepped after each validation, with the monitored value.
+    /// Validations: the schedule is stepped after each, with the monitored value.
     Validation,
 }
 
@@ -159,11 +161,11 @@ impl fmt::Display for Unit {
     }
 }
 
-/// What the numbers of a configuration count: `step_size = 3` means three steps or three epochs.
+/// The unit of the numbers in a configuration: `step_size = 3` means three steps or three epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleUnit {
-    /// Updates of the weights.
+    /// Optimizer steps.
     Step,
     /// Epochs.
     Epoch,

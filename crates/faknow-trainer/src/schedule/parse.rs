@@ -1,6 +1,6 @@
-//! Reads a [`ScheduleConfig`] so that errors name the schedule and the key.
+//! Deserialization of [`ScheduleConfig`] with errors that name the schedule and the key.
 //!
-//! By hand, since serde's own reading of tagged enums forgets in which key a wrong value was.
+//! It is written by hand, since serde's errors for tagged enums do not name the key of an invalid value.
 
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
@@ -48,7 +48,7 @@ fn parse<E: Error>(name: &str, settings: Table) -> Result<ScheduleConfig, E> {
 
 fn read<T: DeserializeOwned, E: Error>(name: &str, settings: Table) -> Result<T, E> {
     settings.try_into().map_err(|e| {
-        // toml puts the key on a line of its own.
+        // toml writes the key on a separate line.
         let message = e.to_string().trim_end().replace('\n', " ");
         E::custom(format!("schedule `{name}`: {message}"))
     })

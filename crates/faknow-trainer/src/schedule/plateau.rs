@@ -1,58 +1,58 @@
-//! Lower the rate when validation no longer improves.
+//! Reduction of the learning rate when validation no longer improves.
 
 use faknow_callbacks::{BestTracker, Margin};
 use faknow_metrics::Direction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::check::{Checked, Invalid, not_negative, positive};
+use super::check::{Checked, InvalidSetting, not_negative, positive};
 use super::curve::read_state;
-use super::lambda::saved_rates;
+use super::lambda::check_saved;
 use super::{Result, Schedule, TrainingLength, Unit, check};
 
-/// Multiplies the rate with `factor` when the monitored value has not improved for more than `patience` validations
-/// (PyTorch's `ReduceLROnPlateau`).
+/// Multiplication of the learning rate by `factor` when the monitored value has not improved for more than `patience`
+/// validations (PyTorch's `ReduceLROnPlateau`).
 ///
-/// The first value is the first best. A value that is undefined or not finite improves nothing.
+/// The first finite value is the first best. A value that is undefined or not finite is not an improvement.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plateau {
-    /// Whether less or more is better. Default: as the run's monitored value has it.
+    /// Whether the value is minimized or maximized. Default: the direction of the run's monitored value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<PlateauMode>,
     /// Factor of each change, above 0 and below 1. Default: 0.1.
     pub factor: f64,
-    /// Validations without improvement that are borne; the next one lowers the rate. Default: 10.
+    /// Number of validations without improvement to tolerate; the next one reduces the learning rate. Default: 10.
     pub patience: u64,
-    /// What counts as an improvement, at least 0; see `threshold_mode`. Default: 0.0001.
+    /// Minimum change that counts as an improvement, at least 0; see `threshold_mode`. Default: 0.0001.
     pub threshold: f64,
-    /// Whether `threshold` is a part of the best value or a difference from it. Default: `rel`.
+    /// Whether `threshold` is relative to the best value or absolute. Default: `rel`.
     pub threshold_mode: ThresholdMode,
-    /// Validations after a change during which none counts as bad. Default: 0.
+    /// Number of validations after a reduction that do not count towards `patience`. Default: 0.
     pub cooldown: u64,
-    /// The lowest rate, at least 0. Default: 0.
+    /// Minimum learning rate, at least 0. Default: 0.
     pub min_lr: f64,
-    /// A change of the rate by no more than this is not made, at least 0. Default: 1e-8.
+    /// Minimum change of the learning rate: smaller changes are ignored, at least 0. Default: 1e-8.
     pub eps: f64,
 }
 
-/// Which way the monitored value is better.
+/// The direction of the monitored value.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum PlateauMode {
-    /// Less is better.
+    /// Lower is better.
     Min,
-    /// More is better.
+    /// Higher is better.
     Max,
 }
 
-/// What the threshold of a [`Plateau`] is compared with.
+/// The meaning of the threshold of a [`Plateau`].
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdMode {
-    /// Better than `best · (1 ∓ threshold)`.
+    /// Relative: an improvement is better than `best · (1 ∓ threshold)`.
     Rel,
-    /// Better than `best ∓ threshold`.
+    /// Absolute: an improvement is better than `best ∓ threshold`.
     Abs,
 }
 
@@ -74,7 +74,7 @@ impl Default for Plateau {
 impl Plateau {
     pub(super) fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<PlateauSchedule> {
         check::base_lrs(NAME, base_lrs)?;
-        let direction = self.check(length).map_err(|e| e.of(NAME))?;
+        let direction = self.check(length).map_err(|e| e.in_schedule(NAME))?;
         let margin = match self.threshold_mode {
             ThresholdMode::Rel => Margin::Relative(self.threshold),
             ThresholdMode::Abs => Margin::Absolute(self.threshold),
@@ -88,13 +88,17 @@ impl Plateau {
     fn check(&self, length: &TrainingLength) -> Checked<Direction> {
         positive("factor", self.factor)?;
         if self.factor >= 1.0 {
-            return Err(Invalid::new("factor", "a number below 1", self.factor));
+            return Err(InvalidSetting::new("factor", "a number below 1", self.factor));
         }
         not_negative("threshold", self.threshold)?;
         not_negative("min_lr", self.min_lr)?;
         not_negative("eps", self.eps)?;
         let Some(monitored) = length.monitor_direction else {
-            return Err(Invalid::new("monitored value", "one of the validation", "a run without validation"));
+            return Err(InvalidSetting::new(
+                "monitored value",
+                "a validation value",
+                "a run without validation",
+            ));
         };
         let direction = match self.mode {
             None => monitored,
@@ -102,7 +106,11 @@ impl Plateau {
             Some(PlateauMode::Max) => Direction::Maximize,
         };
         if direction != monitored {
-            tracing::warn!(mode = ?self.mode, ?monitored, "schedule `plateau`: mode contradicts the monitored value");
+            tracing::warn!(
+                mode = ?self.mode,
+                ?monitored,
+                "schedule `plateau`: mode differs from the direction of the monitored value"
+            );
         }
         Ok(direction)
     }
@@ -110,7 +118,7 @@ impl Plateau {
 
 const NAME: &str = "plateau";
 
-/// A [`Plateau`] at work.
+/// The schedule that a [`Plateau`] describes.
 pub(super) struct PlateauSchedule {
     config: Plateau,
     best: BestTracker,
@@ -146,10 +154,10 @@ impl Schedule for PlateauSchedule {
             state.n_bad = 0;
         }
         if state.n_bad > config.patience {
-            for rate in &mut state.learning_rates {
-                let lower = (*rate * config.factor).max(config.min_lr);
-                if *rate - lower > config.eps {
-                    *rate = lower;
+            for lr in &mut state.learning_rates {
+                let reduced = (*lr * config.factor).max(config.min_lr);
+                if *lr - reduced > config.eps {
+                    *lr = reduced;
                 }
             }
             state.cooldown = config.cooldown;
@@ -172,7 +180,7 @@ impl Schedule for PlateauSchedule {
 
     fn restore(&mut self, state: &Value) -> Result<()> {
         let mut saved: State = read_state(NAME, state)?;
-        saved.learning_rates = saved_rates(
+        saved.learning_rates = check_saved(
             NAME,
             Unit::Validation,
             saved.n_steps,

@@ -1,4 +1,4 @@
-//! Schedules: lengths taken from the run, wrong settings, states, own schedules.
+//! Schedules: default lengths, invalid settings, states, custom schedules.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use expect_test::{Expect, expect};
@@ -11,20 +11,21 @@ use faknow_trainer::schedule::{
 };
 use serde_json::{Value, json};
 
-const PLAN: TrainingLength = TrainingLength {
+const LENGTH: TrainingLength = TrainingLength {
     steps_per_epoch: 5,
     max_epochs: 4,
     max_steps: None,
     monitor_direction: Some(Direction::Minimize),
 };
 
-/// The rates of `config` over 20 steps (or 4 epochs) from a base rate of 1 are those of `same`.
+/// Checks that the learning rates of `config` over 20 steps (or 4 epochs) equal those of `same`.
 fn check_same(config: &str, same: &str) {
-    assert_eq!(rates(&parse(config)), rates(&parse(same)), "{config}");
+    assert_eq!(learning_rates(&parse(config)), learning_rates(&parse(same)), "{config}");
 }
 
-fn rates(config: &ScheduleConfig) -> Vec<f64> {
-    let mut schedule = config.build(&[1.0], &PLAN).unwrap();
+/// Returns the learning rates over 20 steps (or 4 epochs) from a base learning rate of 1.
+fn learning_rates(config: &ScheduleConfig) -> Vec<f64> {
+    let mut schedule = config.build(&[1.0], &LENGTH).unwrap();
     let n = if schedule.unit() == Unit::Step { 20 } else { 4 };
     let mut rates = vec![schedule.learning_rates()[0]];
     for _ in 0..n {
@@ -39,7 +40,7 @@ fn parse(config: &str) -> ScheduleConfig {
 }
 
 #[test]
-fn lengths_come_from_the_run() {
+fn lengths_default_to_that_of_the_run() {
     check_same("name = 'one_cycle'", "name = 'one_cycle'; interval = 'step'; total_steps = 20; max_lr = 1.0");
     check_same(
         "name = 'one_cycle'; interval = 'epoch'",
@@ -61,20 +62,19 @@ fn lengths_come_from_the_run() {
     );
 }
 
-/// FaKnow stepped a warm-up made for steps once per epoch: the first epoch trained at 0, the last one at 2 %.
+/// FaKnow stepped a warm-up in steps once per epoch: the learning rate of the first epoch was 0, that of the last one 2 %.
 #[test]
 fn a_warm_up_ends_within_the_first_epochs() {
-    let rates = rates(&parse("name = 'warmup_linear'; warmup_steps = 5"));
+    let rates = learning_rates(&parse("name = 'warmup_linear'; warmup_steps = 5"));
     assert_eq!(rates[0], 0.0);
-    assert_eq!(rates[PLAN.steps_per_epoch], 1.0);
+    assert_eq!(rates[LENGTH.steps_per_epoch], 1.0);
     assert_eq!(rates[20], 0.0);
 }
 
 #[test]
-fn the_length_of_a_run_is_the_smaller_of_its_epochs_and_steps() {
-    use faknow_trainer::schedule::ScheduleUnit;
+fn total_is_the_first_limit_reached() {
     let check = |max_steps, steps, epochs| {
-        let length = TrainingLength { max_steps, ..PLAN };
+        let length = TrainingLength { max_steps, ..LENGTH };
         assert_eq!(
             [length.total(ScheduleUnit::Step), length.total(ScheduleUnit::Epoch)],
             [steps, epochs],
@@ -88,8 +88,8 @@ fn the_length_of_a_run_is_the_smaller_of_its_epochs_and_steps() {
 }
 
 #[test]
-fn parts_of_a_sequence_agree_on_what_they_count() {
-    let unit = |config: &str| parse(config).build(&[1.0], &PLAN).unwrap().unit();
+fn parts_of_a_sequence_share_one_unit() {
+    let unit = |config: &str| parse(config).build(&[1.0], &LENGTH).unwrap().unit();
     let sequence = |first: &str, second: &str| {
         format!("name = 'sequential'; milestones = [2]; schedules = [{{ {first} }}, {{ {second} }}]")
     };
@@ -104,10 +104,10 @@ fn parts_of_a_sequence_agree_on_what_they_count() {
 }
 
 #[test]
-fn the_peak_of_a_cycle_is_the_base_rate_of_each_group() {
+fn one_cycle_peaks_at_base_learning_rate_of_each_group() {
     let mut schedule =
         ScheduleConfig::OneCycle(OneCycle { anneal_strategy: Anneal::Linear, ..OneCycle::default() })
-            .build(&[1.0, 0.5], &PLAN)
+            .build(&[1.0, 0.5], &LENGTH)
             .unwrap();
     for _ in 0..5 {
         schedule.step(None).unwrap();
@@ -115,9 +115,9 @@ fn the_peak_of_a_cycle_is_the_base_rate_of_each_group() {
     assert_eq!(schedule.learning_rates(), [1.0, 0.5]);
 }
 
-/// Runs so short that a phase has no step give finite rates, and so does going on after the end.
+/// Learning rates are finite even if a phase has no step, and after the end of the cycle.
 #[test]
-fn cycles_of_any_length() {
+fn one_cycle_of_any_length_is_finite() {
     for total in 1..=30_u64 {
         for pct_start in [0.0, 0.01, 0.3, 0.5, 1.0] {
             for three_phase in [false, true] {
@@ -126,13 +126,13 @@ fn cycles_of_any_length() {
                 }
                 let cycle =
                     OneCycle { pct_start, three_phase, total_steps: Some(total), ..OneCycle::default() };
-                let plan = TrainingLength {
+                let length = TrainingLength {
                     steps_per_epoch: total as usize,
                     max_epochs: 1,
                     max_steps: None,
                     monitor_direction: None,
                 };
-                let mut schedule = ScheduleConfig::OneCycle(cycle).build(&[1.0], &plan).unwrap();
+                let mut schedule = ScheduleConfig::OneCycle(cycle).build(&[1.0], &length).unwrap();
                 for _ in 0..total + 3 {
                     let rate = schedule.learning_rates()[0];
                     assert!((3.9e-6..=1.0).contains(&rate), "{total} {pct_start} {three_phase}: {rate}");
@@ -147,12 +147,11 @@ fn cycles_of_any_length() {
     }
 }
 
-/// FaKnow's trainer could not use it at all; here it needs no setting.
 #[test]
-fn a_plateau_takes_its_direction_from_the_monitored_value() {
+fn plateau_uses_direction_of_monitored_value() {
     let rates_after = |config: &str, direction: Direction, metrics: &[f64]| {
-        let plan = TrainingLength { monitor_direction: Some(direction), ..PLAN };
-        let mut schedule = parse(config).build(&[1.0], &plan).unwrap();
+        let length = TrainingLength { monitor_direction: Some(direction), ..LENGTH };
+        let mut schedule = parse(config).build(&[1.0], &length).unwrap();
         metrics.iter().for_each(|&metric| schedule.step(Some(metric)).unwrap());
         schedule.learning_rates()[0]
     };
@@ -166,10 +165,10 @@ fn a_plateau_takes_its_direction_from_the_monitored_value() {
 }
 
 #[test]
-fn undefined_values_improve_nothing() {
+fn undefined_values_are_no_improvement() {
     for undefined in [None, Some(f64::NAN), Some(f64::NEG_INFINITY)] {
         let config = Plateau { patience: 1, ..Plateau::default() };
-        let mut schedule = ScheduleConfig::Plateau(config).build(&[1.0], &PLAN).unwrap();
+        let mut schedule = ScheduleConfig::Plateau(config).build(&[1.0], &LENGTH).unwrap();
         for (metric, expected) in [(undefined, 1.0), (undefined, 0.1), (Some(9.0), 0.1), (undefined, 0.1)] {
             schedule.step(metric).unwrap();
             assert_eq!(schedule.learning_rates(), [expected], "{undefined:?}");
@@ -177,18 +176,18 @@ fn undefined_values_improve_nothing() {
     }
 }
 
-/// The errors of building these configurations for a run of 20 steps in 4 epochs, one a line.
-fn check_refused(configs: &[&str], messages: Expect) {
-    let refused = |config: &&str| match parse(config).build(&[0.1], &PLAN) {
+/// Checks the errors of building these configurations for a run of 20 steps in 4 epochs, one per line.
+fn check_rejected(configs: &[&str], messages: Expect) {
+    let message = |config: &&str| match parse(config).build(&[0.1], &LENGTH) {
         Ok(_) => panic!("{config}: accepted"),
         Err(e) => format!("{e}\n"),
     };
-    messages.assert_eq(&configs.iter().map(refused).collect::<String>());
+    messages.assert_eq(&configs.iter().map(message).collect::<String>());
 }
 
 #[test]
-fn settings_out_of_range_are_refused() {
-    check_refused(
+fn rejects_settings_out_of_range() {
+    check_rejected(
         &[
             "name = 'step'; step_size = 0",
             "name = 'step'; step_size = 1; gamma = nan",
@@ -253,8 +252,8 @@ fn settings_out_of_range_are_refused() {
 }
 
 #[test]
-fn wrong_sequences_are_refused() {
-    check_refused(
+fn rejects_invalid_sequences() {
+    check_rejected(
         &[
             "name = 'sequential'; milestones = []; schedules = []",
             "name = 'sequential'; milestones = [1]; schedules = [{ name = 'constant' }]",
@@ -273,41 +272,41 @@ fn wrong_sequences_are_refused() {
         ],
         expect![[r#"
             schedule `sequential`: schedules: expected at least one schedule, got none
-            schedule `sequential`: milestones: expected as many as schedules but one, 0, got 1
+            schedule `sequential`: milestones: expected 0, one fewer than schedules, got 1
             schedule `sequential`: milestones: expected ascending numbers of at least 1, got [0]
             schedule `sequential`: milestones: expected ascending numbers of at least 1, got [2, 2]
             schedule `sequential`: schedules[1].t_max: expected at least 1, got 0
             schedule `sequential`: schedules[1].name: expected a schedule of steps or epochs, got plateau
-            schedule `sequential`: interval: expected "step" or "epoch", got nothing, while one part counts epochs and another steps
-            schedule `sequential`: interval: expected "step" or "epoch", got nothing, while one part counts steps and another epochs
-            schedule `sequential`: schedules[0].interval: expected "step", as the whole counts, got "epoch"
+            schedule `sequential`: interval: expected "step" or "epoch", as one part counts epochs and another steps, got nothing
+            schedule `sequential`: interval: expected "step" or "epoch", as one part counts steps and another epochs, got nothing
+            schedule `sequential`: schedules[0].interval: expected "step", the unit of the sequence, got "epoch"
             schedule `sequential`: schedules[0].schedules[0].step_size: expected at least 1, got 0
         "#]],
     );
 }
 
 #[test]
-fn what_does_not_fit_the_run_is_refused() {
+fn rejects_schedules_that_do_not_fit_the_run() {
     let min = Plateau { mode: Some(PlateauMode::Min), ..Plateau::default() };
     let cases = [
-        (ScheduleConfig::Plateau(min), vec![0.1], TrainingLength { monitor_direction: None, ..PLAN }),
-        (ScheduleConfig::Constant, vec![], PLAN),
-        (ScheduleConfig::Constant, vec![0.1, f64::NAN], PLAN),
-        (ScheduleConfig::Plateau(Plateau::default()), vec![-1.0], PLAN),
+        (ScheduleConfig::Plateau(min), vec![0.1], TrainingLength { monitor_direction: None, ..LENGTH }),
+        (ScheduleConfig::Constant, vec![], LENGTH),
+        (ScheduleConfig::Constant, vec![0.1, f64::NAN], LENGTH),
+        (ScheduleConfig::Plateau(Plateau::default()), vec![-1.0], LENGTH),
     ];
-    let refused =
-        cases.map(|(config, base_lrs, plan)| format!("{}\n", config.build(&base_lrs, &plan).err().unwrap()));
+    let messages = cases
+        .map(|(config, base_lrs, length)| format!("{}\n", config.build(&base_lrs, &length).err().unwrap()));
     expect![[r#"
-        schedule `plateau`: monitored value: expected one of the validation, got a run without validation
-        schedule `constant`: base_lrs: expected a base rate for each parameter group, got none
+        schedule `plateau`: monitored value: expected a validation value, got a run without validation
+        schedule `constant`: base_lrs: expected a base learning rate for each parameter group, got none
         schedule `constant`: base_lrs[1]: expected a finite number of at least 0, got NaN
         schedule `plateau`: base_lrs[0]: expected a finite number of at least 0, got -1
     "#]]
-    .assert_eq(&refused.concat());
+    .assert_eq(&messages.concat());
 }
 
 #[test]
-fn unreadable_settings_are_named() {
+fn parse_errors_name_schedule_and_key() {
     let configs = [
         "name = 'step'; step_size = 1; gama = 0.5",
         "name = 'constant'; gamma = 0.5",
@@ -322,7 +321,7 @@ fn unreadable_settings_are_named() {
         "step_size = 3",
         "name = 'sequential'; milestones = []; schedules = [{ name = 'step', size = 3 }]",
     ];
-    let unreadable = |config: &str| {
+    let message = |config: &str| {
         let error = toml::from_str::<ScheduleConfig>(&config.replace("; ", "\n")).unwrap_err();
         format!("{}\n", error.message())
     };
@@ -339,11 +338,11 @@ fn unreadable_settings_are_named() {
         schedule: name: expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau, got 3
         schedule: the key `name` is missing; expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau
         schedule `sequential`: schedule `step`: unknown field `size`, expected one of `interval`, `step_size`, `gamma` in `schedules`
-    "#]].assert_eq(&configs.map(unreadable).concat());
+    "#]].assert_eq(&configs.map(message).concat());
 }
 
 #[test]
-fn configurations_survive_writing_and_reading() {
+fn configs_round_trip_through_json_and_toml() {
     let interval = Some(ScheduleUnit::Step);
     let all = [
         ScheduleConfig::default(),
@@ -375,11 +374,11 @@ fn configurations_survive_writing_and_reading() {
 }
 
 #[test]
-fn states_of_other_schedules_are_refused() {
-    let mut schedule = ScheduleConfig::Plateau(Plateau::default()).build(&[0.1], &PLAN).unwrap();
-    let good = schedule.state();
+fn restore_rejects_states_of_other_schedules() {
+    let mut schedule = ScheduleConfig::Plateau(Plateau::default()).build(&[0.1], &LENGTH).unwrap();
+    let valid = schedule.state();
     let with = |key: &str, value: Value| {
-        let mut state = good.clone();
+        let mut state = valid.clone();
         state[key] = value;
         state
     };
@@ -392,24 +391,24 @@ fn states_of_other_schedules_are_refused() {
         with("learning_rates", json!([-0.1])),
         with("n_bad", json!("many")),
     ];
-    let refused = states.map(|state| format!("{}\n", schedule.restore(&state).unwrap_err()));
-    assert_eq!(schedule.state(), good);
+    let messages = states.map(|state| format!("{}\n", schedule.restore(&state).unwrap_err()));
+    assert_eq!(schedule.state(), valid);
     expect![[r#"
-        schedule `plateau`: saved state: expected that of `plateau`, got that of "step"
-        schedule `plateau`: saved state: expected the key `name` with `plateau`, got none
+        schedule `plateau`: saved state: name: expected "plateau", got "step"
+        schedule `plateau`: saved state: name: expected "plateau", got nothing
         schedule `plateau`: saved state: expected an object, got 3
         schedule `plateau`: saved state: missing field `learning_rates`
-        schedule `plateau`: saved state: learning_rates: expected one for each of the 1 parameter groups, got 2
+        schedule `plateau`: saved state: learning_rates: expected 1, one per parameter group, got 2
         schedule `plateau`: the learning rate of group 0 after 0 validations: expected a finite number of at least 0, got -0.1
         schedule `plateau`: saved state: invalid type: string "many", expected u64
-    "#]].assert_eq(&refused.concat());
+    "#]].assert_eq(&messages.concat());
 }
 
-/// Rates that are no short decimal numbers come back from text to the last bit.
+/// Learning rates without a short decimal form are restored from JSON bit-exactly.
 #[test]
-fn rates_survive_text_exactly() {
+fn state_restores_learning_rates_bit_exactly() {
     let schedule = MultiplicativeSchedule::new(Unit::Step, |t, _| 1.0 - 1.0 / (t as f64 + 3.7));
-    let mut schedule = schedule.build(&[0.123_456_789, 1.0 / 3.0], &PLAN).unwrap();
+    let mut schedule = schedule.build(&[0.123_456_789, 1.0 / 3.0], &LENGTH).unwrap();
     for _ in 0..1000 {
         schedule.step(None).unwrap();
         let before = schedule.learning_rates();
@@ -419,7 +418,7 @@ fn rates_survive_text_exactly() {
 }
 
 #[test]
-fn rates_that_no_optimizer_can_use_are_refused() {
+fn step_rejects_invalid_learning_rates() {
     let builders: [Box<dyn BuildSchedule>; 3] = [
         Box::new(LambdaSchedule::new(
             Unit::Epoch,
@@ -428,8 +427,8 @@ fn rates_that_no_optimizer_can_use_are_refused() {
         Box::new(MultiplicativeSchedule::new(Unit::Step, |t, _| 1.5 - t as f64)),
         Box::new(ScheduleConfig::Exponential(ExponentialLr::new(1e200))),
     ];
-    let refused = builders.map(|builder| {
-        let mut schedule = builder.build(&[1.0, 0.1], &PLAN).unwrap();
+    let messages = builders.map(|builder| {
+        let mut schedule = builder.build(&[1.0, 0.1], &LENGTH).unwrap();
         schedule.step(None).unwrap();
         let before = schedule.learning_rates();
         let error = schedule.step(None).unwrap_err();
@@ -440,15 +439,15 @@ fn rates_that_no_optimizer_can_use_are_refused() {
         schedule `lambda`: the learning rate of group 1 after 2 epochs: expected a finite number of at least 0, got NaN
         schedule `multiplicative`: the learning rate of group 0 after 2 steps: expected a finite number of at least 0, got -0.25
         schedule `exponential`: the learning rate of group 0 after 2 epochs: expected a finite number of at least 0, got inf
-    "#]].assert_eq(&refused.concat());
+    "#]].assert_eq(&messages.concat());
 }
 
 #[test]
-fn a_closure_builds_any_schedule() {
-    /// Halves the rate whenever the monitored value is undefined.
-    struct Careful(Vec<f64>);
+fn closures_can_build_custom_schedules() {
+    /// Halves the learning rates whenever the monitored value is undefined.
+    struct HalveIfUndefined(Vec<f64>);
 
-    impl Schedule for Careful {
+    impl Schedule for HalveIfUndefined {
         fn unit(&self) -> Unit {
             Unit::Validation
         }
@@ -459,7 +458,7 @@ fn a_closure_builds_any_schedule() {
 
         fn step(&mut self, metric: Option<f64>) -> Result<()> {
             if metric.is_none() {
-                self.0.iter_mut().for_each(|rate| *rate /= 2.0);
+                self.0.iter_mut().for_each(|lr| *lr /= 2.0);
             }
             Ok(())
         }
@@ -475,10 +474,10 @@ fn a_closure_builds_any_schedule() {
     }
 
     let builder = |base_lrs: &[f64], _: &TrainingLength| -> Result<Box<dyn Schedule>> {
-        Ok(Box::new(Careful(base_lrs.to_vec())))
+        Ok(Box::new(HalveIfUndefined(base_lrs.to_vec())))
     };
     let boxed: Box<dyn BuildSchedule> = Box::new(builder);
-    let mut schedule = BuildSchedule::build(&boxed, &[1.0, 0.5], &PLAN).unwrap();
+    let mut schedule = BuildSchedule::build(&boxed, &[1.0, 0.5], &LENGTH).unwrap();
     schedule.step(Some(1.0)).unwrap();
     schedule.step(None).unwrap();
     assert_eq!(schedule.learning_rates(), [0.5, 0.25]);

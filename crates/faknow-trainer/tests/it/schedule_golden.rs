@@ -1,4 +1,4 @@
-//! Schedules against the numbers of PyTorch and Hugging Face, to the end and after a resumption.
+//! Schedules compared with reference values of PyTorch and Hugging Face, also after resuming.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
@@ -37,10 +37,15 @@ fn golden_schedules() {
             assert_eq!(run(case, expected.len() - 1, Some(stop)), got, "{name}: resumed after {stop}");
         }
     }
-    println!("{}: {} cases, {n_rates} rates within {tolerance:e}, each resumed", path.display(), cases.len());
+    println!(
+        "{}: {} cases, {n_rates} learning rates within {tolerance:e}, each resumed",
+        path.display(),
+        cases.len()
+    );
 }
 
-/// All rates of a case with `n` scheduler steps; after `stop` steps saved as text and restored into a new schedule.
+/// Returns the learning rates of a case with `n` scheduler steps; after `stop` steps the state is restored from JSON into
+/// a new schedule.
 fn run(case: &Value, n: usize, stop: Option<usize>) -> Vec<Vec<f64>> {
     let mut schedule = build(case, n);
     let mut rates = Vec::new();
@@ -65,14 +70,15 @@ fn build(case: &Value, n: usize) -> Box<dyn Schedule> {
     let args = &case["args"];
     let direction = if args["mode"] == "max" { Direction::Maximize } else { Direction::Minimize };
     let (steps_per_epoch, max_epochs) = if unit == Unit::Step { (n, 1) } else { (1, n) };
-    let plan =
+    let length =
         TrainingLength { steps_per_epoch, max_epochs, max_steps: None, monitor_direction: Some(direction) };
-    let schedule = builder(case["scheduler"].as_str().unwrap(), args, unit).build(&base_lrs, &plan).unwrap();
+    let schedule =
+        builder(case["scheduler"].as_str().unwrap(), args, unit).build(&base_lrs, &length).unwrap();
     assert_eq!(schedule.unit(), unit);
     schedule
 }
 
-/// The case as a configuration (PyTorch's names become ours) or, for those that take a function, as a closure.
+/// Returns a case as a configuration (with PyTorch's names converted) or, for schedulers that take a function, as a closure.
 fn builder(scheduler: &str, args: &Value, unit: Unit) -> Box<dyn BuildSchedule> {
     let factor = args["factor"].as_str();
     match (scheduler, factor) {
@@ -116,13 +122,13 @@ fn config(scheduler: &str, args: &Map<String, Value>) -> Value {
         "WarmupCosine" => "warmup_cosine",
         "SequentialLR" => "sequential",
         "ReduceLROnPlateau" => "plateau",
-        other => panic!("no schedule for {other}"),
+        other => panic!("scheduler {other} is not supported"),
     };
     let mut settings = Map::from_iter([("name".to_owned(), json!(name))]);
     for (key, value) in args {
         match key.as_str() {
             "scheduler" => {}
-            "cycle_momentum" => assert_eq!(value, false, "the momentum does not cycle"),
+            "cycle_momentum" => assert_eq!(value, false, "cycling momentum is not supported"),
             "parts" => {
                 let parts = value.as_array().unwrap().iter().map(|part| {
                     let scheduler = part["scheduler"].as_str().unwrap();
@@ -145,10 +151,11 @@ fn one_or_more(value: &Value) -> Vec<f64> {
     }
 }
 
-/// The file to test: in `FAKNOW_GOLDEN` if that is set, else the shared one, else the copy in this crate.
+/// Returns the file of reference values: in `FAKNOW_GOLDEN` if that is set, else the shared one, else the copy in this
+/// crate.
 fn golden_file() -> Option<PathBuf> {
     const NAME: &str = "schedules.json";
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     if let Some(dir) = std::env::var_os("FAKNOW_GOLDEN") {
         let path = PathBuf::from(dir).join(NAME);
         if !path.exists() {
@@ -158,9 +165,9 @@ fn golden_file() -> Option<PathBuf> {
         return Some(path);
     }
     let shared =
-        std::env::var_os("FAKNOW_SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
-    let candidates = [shared.join("golden").join(NAME), here.join("tests/golden").join(NAME)];
-    let found = candidates.into_iter().find(|path| path.exists());
-    assert!(found.is_some(), "tests/golden/{NAME} is missing");
-    found
+        std::env::var_os("FAKNOW_SHARED").map_or_else(|| crate_dir.join("../../../shared"), PathBuf::from);
+    let candidates = [shared.join("golden").join(NAME), crate_dir.join("tests/golden").join(NAME)];
+    let path = candidates.into_iter().find(|path| path.exists());
+    assert!(path.is_some(), "tests/golden/{NAME} is missing");
+    path
 }
