@@ -1,20 +1,19 @@
-//! The metrics that come with the crate, by name.
+//! The built-in metrics, by name.
 
 use crate::calibration::{brier_binary, brier_multiclass, expected_calibration_error, log_loss};
 use crate::roc::{average_precision, roc_auc};
 use crate::{Averaging, Direction, Error, Metric, Predictions, Result, Score};
 
-/// The metric of this name; upper and lower case, `-` and `_` are the same.
+/// Returns the built-in metric `name`; case is ignored, and `-` is the same as `_`.
 ///
 /// Names are those of [`metric_names`], `ece_<bins>` with up to 65535 bins, and the aliases `auc` (`roc_auc`),
 /// `pr_auc` (`average_precision`), `kappa` (`cohen_kappa`) and `ece` (`ece_15`).
 ///
-/// - `precision`, `recall`, `f1`: of class 1 if there are two classes (as FaKnow), else macro
+/// - `precision`, `recall`, `f1`: of class 1 with two classes (as in FaKnow), else the macro average
 /// - `*_binary`: of class 1; `*_macro`, `*_macro_present`, `*_micro`, `*_weighted`: see [`Averaging`]
-/// - `roc_auc`, `average_precision`: from the scores of class 1, with more than two classes the mean of each
-///   class against the rest
-/// - `auc_hard`: what FaKnow calls `auc`, the ROC-AUC of the predicted classes instead of the scores; only
-///   for comparison
+/// - `roc_auc`, `average_precision`: from the scores of class 1; with more than two classes, the mean over the classes,
+///   each against the rest
+/// - `auc_hard`: FaKnow's `auc`, the ROC-AUC of the predicted classes instead of the scores; only for comparison
 ///
 /// ```
 /// use faknow_metrics::{Metric, metric_by_name};
@@ -25,13 +24,13 @@ use crate::{Averaging, Direction, Error, Metric, Predictions, Result, Score};
 /// ```
 ///
 /// # Errors
-/// No metric has this name; the error lists those that exist.
+/// No metric has this name; the error lists the known names.
 pub fn metric_by_name(name: &str) -> Result<Box<dyn Metric>> {
-    let wanted = without_alias(name);
-    if let Some(builtin) = BUILTINS.iter().find(|builtin| builtin.name == wanted) {
+    let canonical = resolve_alias(name);
+    if let Some(builtin) = BUILTINS.iter().find(|builtin| builtin.name == canonical) {
         return Ok(Box::new(*builtin));
     }
-    match wanted.strip_prefix("ece_").and_then(|bins| bins.parse::<u16>().ok()) {
+    match canonical.strip_prefix("ece_").and_then(|bins| bins.parse::<u16>().ok()) {
         Some(n_bins) if n_bins > 0 => {
             Ok(Box::new(CalibrationError { name: format!("ece_{n_bins}"), n_bins: usize::from(n_bins) }))
         }
@@ -42,8 +41,8 @@ pub fn metric_by_name(name: &str) -> Result<Box<dyn Metric>> {
     }
 }
 
-/// Returns the name under which a metric is recorded: that of a built-in one for its aliases and other spellings, any other
-/// name as it is.
+/// Returns the name under which a metric is recorded: for aliases and other spellings of a built-in metric its name, else
+/// `name` unchanged.
 ///
 /// ```
 /// use faknow_metrics::canonical_metric_name;
@@ -54,32 +53,32 @@ pub fn canonical_metric_name(name: &str) -> String {
     metric_by_name(name).map_or_else(|_| name.to_owned(), |metric| metric.name().to_owned())
 }
 
-fn without_alias(name: &str) -> String {
+fn resolve_alias(name: &str) -> String {
     let name = name.trim().to_lowercase().replace('-', "_");
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| (*name).to_owned())
 }
 
-/// Other names of built-in metrics.
+/// Aliases of built-in metrics.
 const ALIASES: [(&str, &str); 4] =
     [("auc", "roc_auc"), ("pr_auc", "average_precision"), ("kappa", "cohen_kappa"), ("ece", "ece_15")];
 
-/// The names of all built-in metrics, in the order in which reports show them.
+/// Returns the names of all built-in metrics, in the order of reports.
 pub fn metric_names() -> impl ExactSizeIterator<Item = &'static str> {
     BUILTINS.iter().map(|builtin| builtin.name)
 }
 
-/// All built-in metrics.
+/// Returns all built-in metrics.
 pub(crate) fn all() -> impl Iterator<Item = Box<dyn Metric>> {
     BUILTINS.iter().map(|builtin| Box::new(*builtin) as Box<dyn Metric>)
 }
 
-/// The built-in metrics that are recorded unless others are named.
+/// Returns the built-in metrics that are recorded by default.
 pub(crate) fn common() -> impl Iterator<Item = Box<dyn Metric>> {
-    let chosen = BUILTINS.iter().filter(|builtin| COMMON.contains(&builtin.name));
-    chosen.map(|builtin| Box::new(*builtin) as Box<dyn Metric>)
+    let builtins = BUILTINS.iter().filter(|builtin| COMMON.contains(&builtin.name));
+    builtins.map(|builtin| Box::new(*builtin) as Box<dyn Metric>)
 }
 
-/// The names of [`common`] metrics: how often, in which way, in what order, how sure.
+/// The names of the [`common`] metrics.
 const COMMON: [&str; 12] = [
     "accuracy",
     "balanced_accuracy",
@@ -95,11 +94,11 @@ const COMMON: [&str; 12] = [
     "ece_15",
 ];
 
-/// The metrics that need scores, and not only the predicted classes.
-const OF_SCORES: [&str; 6] =
+/// The metrics that need scores, not only predicted classes.
+const SCORE_BASED: [&str; 6] =
     ["roc_auc", "average_precision", "log_loss", "brier_binary", "brier_multiclass", "ece_15"];
 
-/// One row of the table of built-in metrics.
+/// A built-in metric.
 #[derive(Clone, Copy)]
 struct Builtin {
     name: &'static str,
@@ -121,11 +120,11 @@ impl Metric for Builtin {
     }
 
     fn only_needs_classes(&self) -> bool {
-        !OF_SCORES.contains(&self.name)
+        !SCORE_BASED.contains(&self.name)
     }
 }
 
-/// `ece_<n_bins>` for numbers of bins that are not in the table.
+/// `ece_<n_bins>` with a number of bins that is not in [`BUILTINS`].
 struct CalibrationError {
     name: String,
     n_bins: usize,
@@ -145,49 +144,49 @@ impl Metric for CalibrationError {
     }
 }
 
-const fn more(name: &'static str, compute: fn(&Predictions) -> Score) -> Builtin {
+const fn maximize(name: &'static str, compute: fn(&Predictions) -> Score) -> Builtin {
     Builtin { name, direction: Direction::Maximize, compute }
 }
 
-const fn less(name: &'static str, compute: fn(&Predictions) -> Score) -> Builtin {
+const fn minimize(name: &'static str, compute: fn(&Predictions) -> Score) -> Builtin {
     Builtin { name, direction: Direction::Minimize, compute }
 }
 
-/// Binary for two classes, else macro.
-fn usual(predictions: &Predictions) -> Averaging {
+/// Returns binary averaging for two classes, else macro.
+fn default_averaging(predictions: &Predictions) -> Averaging {
     if predictions.n_classes() == 2 { Averaging::Binary } else { Averaging::Macro }
 }
 
 const BUILTINS: &[Builtin] = &[
-    more("accuracy", |p| p.confusion().accuracy()),
-    more("precision", |p| p.confusion().precision(usual(p))),
-    more("recall", |p| p.confusion().recall(usual(p))),
-    more("f1", |p| p.confusion().f1(usual(p))),
-    more("balanced_accuracy", |p| p.confusion().balanced_accuracy()),
-    more("precision_binary", |p| p.confusion().precision(Averaging::Binary)),
-    more("recall_binary", |p| p.confusion().recall(Averaging::Binary)),
-    more("f1_binary", |p| p.confusion().f1(Averaging::Binary)),
-    more("precision_macro", |p| p.confusion().precision(Averaging::Macro)),
-    more("recall_macro", |p| p.confusion().recall(Averaging::Macro)),
-    more("f1_macro", |p| p.confusion().f1(Averaging::Macro)),
-    more("precision_macro_present", |p| p.confusion().precision(Averaging::MacroPresent)),
-    more("recall_macro_present", |p| p.confusion().recall(Averaging::MacroPresent)),
-    more("f1_macro_present", |p| p.confusion().f1(Averaging::MacroPresent)),
-    more("precision_micro", |p| p.confusion().precision(Averaging::Micro)),
-    more("recall_micro", |p| p.confusion().recall(Averaging::Micro)),
-    more("f1_micro", |p| p.confusion().f1(Averaging::Micro)),
-    more("precision_weighted", |p| p.confusion().precision(Averaging::Weighted)),
-    more("recall_weighted", |p| p.confusion().recall(Averaging::Weighted)),
-    more("f1_weighted", |p| p.confusion().f1(Averaging::Weighted)),
-    more("roc_auc", roc_auc),
-    more("average_precision", average_precision),
-    more("mcc", |p| p.confusion().mcc()),
-    more("cohen_kappa", |p| p.confusion().cohen_kappa()),
-    less("log_loss", log_loss),
-    less("brier_binary", brier_binary),
-    less("brier_multiclass", brier_multiclass),
-    less("ece_15", |p| expected_calibration_error(p, 15)),
-    more("auc_hard", |p| p.confusion().auc_hard()),
+    maximize("accuracy", |p| p.confusion().accuracy()),
+    maximize("precision", |p| p.confusion().precision(default_averaging(p))),
+    maximize("recall", |p| p.confusion().recall(default_averaging(p))),
+    maximize("f1", |p| p.confusion().f1(default_averaging(p))),
+    maximize("balanced_accuracy", |p| p.confusion().balanced_accuracy()),
+    maximize("precision_binary", |p| p.confusion().precision(Averaging::Binary)),
+    maximize("recall_binary", |p| p.confusion().recall(Averaging::Binary)),
+    maximize("f1_binary", |p| p.confusion().f1(Averaging::Binary)),
+    maximize("precision_macro", |p| p.confusion().precision(Averaging::Macro)),
+    maximize("recall_macro", |p| p.confusion().recall(Averaging::Macro)),
+    maximize("f1_macro", |p| p.confusion().f1(Averaging::Macro)),
+    maximize("precision_macro_present", |p| p.confusion().precision(Averaging::MacroPresent)),
+    maximize("recall_macro_present", |p| p.confusion().recall(Averaging::MacroPresent)),
+    maximize("f1_macro_present", |p| p.confusion().f1(Averaging::MacroPresent)),
+    maximize("precision_micro", |p| p.confusion().precision(Averaging::Micro)),
+    maximize("recall_micro", |p| p.confusion().recall(Averaging::Micro)),
+    maximize("f1_micro", |p| p.confusion().f1(Averaging::Micro)),
+    maximize("precision_weighted", |p| p.confusion().precision(Averaging::Weighted)),
+    maximize("recall_weighted", |p| p.confusion().recall(Averaging::Weighted)),
+    maximize("f1_weighted", |p| p.confusion().f1(Averaging::Weighted)),
+    maximize("roc_auc", roc_auc),
+    maximize("average_precision", average_precision),
+    maximize("mcc", |p| p.confusion().mcc()),
+    maximize("cohen_kappa", |p| p.confusion().cohen_kappa()),
+    minimize("log_loss", log_loss),
+    minimize("brier_binary", brier_binary),
+    minimize("brier_multiclass", brier_multiclass),
+    minimize("ece_15", |p| expected_calibration_error(p, 15)),
+    maximize("auc_hard", |p| p.confusion().auc_hard()),
 ];
 
 #[cfg(test)]
@@ -195,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_aliases() {
+    fn finds_metrics_by_name_and_alias() {
         let check = |name: &str, expected: &str, direction: Direction| {
             let metric = metric_by_name(name).unwrap();
             assert_eq!((metric.name(), metric.direction()), (expected, direction), "{name}");
@@ -214,37 +213,46 @@ mod tests {
     }
 
     #[test]
-    fn twelve_are_common() {
+    fn common_metrics_are_in_report_order() {
         let names: Vec<String> = common().map(|metric| metric.name().to_owned()).collect();
-        assert_eq!(names.len(), COMMON.len(), "a name of the table is not a metric: {names:?}");
+        assert_eq!(names.len(), COMMON.len(), "unknown name in COMMON: {names:?}");
         let expected: Vec<&str> = metric_names().filter(|name| COMMON.contains(name)).collect();
-        assert_eq!(names, expected, "in the order of reports");
+        assert_eq!(names, expected, "order of reports");
     }
 
-    /// Scores that are moved without a change of the predicted class change nothing else.
+    // Changes the scores without changing the predicted classes.
     #[test]
-    fn what_only_needs_classes_is_known() {
-        let predictions = |sure: f64| {
-            let rows = [[sure, 1.0 - sure], [0.4, 0.6], [0.3, 0.7], [1.0 - sure, sure], [0.45, 0.55]];
+    fn only_needs_classes_is_true_if_scores_do_not_matter() {
+        let predictions = |confidence: f64| {
+            let rows = [
+                [confidence, 1.0 - confidence],
+                [0.4, 0.6],
+                [0.3, 0.7],
+                [1.0 - confidence, confidence],
+                [0.45, 0.55],
+            ];
             Predictions::new(2, vec![0, 1, 0, 1, 0], rows.concat()).unwrap()
         };
         for metric in all() {
-            let values = [0.51, 0.99].map(|sure| metric.compute(&predictions(sure)).unwrap());
+            let values = [0.51, 0.99].map(|confidence| metric.compute(&predictions(confidence)).unwrap());
             assert_eq!(values[0] == values[1], metric.only_needs_classes(), "{}", metric.name());
         }
     }
 
     #[test]
-    fn unknown_names_are_refused_with_the_known_ones() {
+    fn unknown_name_error_lists_known_names() {
         for name in ["acuracy", "", "ece_0", "ece_65536", "ece_x", "loss"] {
             let error = metric_by_name(name).err().unwrap().to_string();
-            assert!(error.starts_with(&format!("unknown metric `{name}`; known are accuracy, ")), "{error}");
+            assert!(
+                error.starts_with(&format!("unknown metric `{name}`: expected one of accuracy, ")),
+                "{error}"
+            );
             assert!(error.contains("roc_auc") && error.contains("ece_15"), "{error}");
         }
     }
 
     #[test]
-    fn the_usual_average_depends_on_the_number_of_classes() {
+    fn default_averaging_depends_on_the_number_of_classes() {
         let value = |n_classes: usize, name: &str| {
             let scores = (0..3 * n_classes).map(|i| f64::from(i % (n_classes + 1) == 0)).collect();
             let labels = (0..3).map(|i| (i / 2).min(n_classes - 1)).collect();

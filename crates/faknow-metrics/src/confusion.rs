@@ -1,4 +1,4 @@
-//! How often each class was predicted for each true class, and the measures of agreement that follow from it.
+//! Confusion matrices, and the metrics computed from them.
 
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
@@ -9,7 +9,7 @@ pub(crate) const NO_SAMPLES: &str = "there are no samples";
 
 /// Counts of samples by true class (rows) and predicted class (columns).
 ///
-/// As data it is a list of rows. Precision, recall and F1 are in [`Averaging`](crate::Averaging) and
+/// Serialized as a list of rows. Precision, recall and F1 are in [`Averaging`](crate::Averaging) and
 /// [`per_class`](Self::per_class).
 ///
 /// ```
@@ -27,10 +27,10 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Counts true against predicted classes.
+    /// Counts the pairs of true and predicted class.
     ///
     /// # Errors
-    /// The lists differ in length, a class is outside `0..n_classes`, or there are fewer than two classes.
+    /// The lists differ in length, a class is not in `0..n_classes`, or there are fewer than two classes.
     pub fn new(n_classes: usize, labels: &[usize], predicted: &[usize]) -> Result<Self> {
         if n_classes < 2 {
             return Err(Error::TooFewClasses { n_classes });
@@ -50,7 +50,7 @@ impl ConfusionMatrix {
         Ok(Self::count(n_classes, labels.iter().zip(predicted)))
     }
 
-    /// Counts pairs of true and predicted class that are known to be in range.
+    /// Counts pairs of true and predicted class, which must be in range.
     pub(crate) fn count<'a>(n_classes: usize, pairs: impl Iterator<Item = (&'a usize, &'a usize)>) -> Self {
         let mut counts = vec![0; n_classes * n_classes];
         for (label, predicted) in pairs {
@@ -59,12 +59,12 @@ impl ConfusionMatrix {
         Self { n_classes, counts }
     }
 
-    /// How many classes there are.
+    /// Returns the number of classes.
     pub fn n_classes(&self) -> usize {
         self.n_classes
     }
 
-    /// How many samples of class `label` were predicted as `predicted`; 0 for classes that do not exist.
+    /// Returns the number of samples of class `label` predicted as `predicted`; 0 if a class is out of range.
     pub fn get(&self, label: usize, predicted: usize) -> u64 {
         if label < self.n_classes && predicted < self.n_classes {
             self.counts[label * self.n_classes + predicted]
@@ -73,27 +73,27 @@ impl ConfusionMatrix {
         }
     }
 
-    /// One row per true class, `[n_classes]` rows of `[n_classes]` counts by predicted class.
+    /// Returns the rows, one per true class: `[n_classes]` counts by predicted class each.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[u64]> {
         self.counts.chunks_exact(self.n_classes)
     }
 
-    /// How many samples there are.
+    /// Returns the number of samples.
     pub fn n_samples(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many samples were predicted correctly.
+    /// Returns the number of correct predictions.
     pub fn n_correct(&self) -> u64 {
         self.counts.iter().step_by(self.n_classes + 1).sum()
     }
 
-    /// How many samples each class truly has, `[n_classes]`.
+    /// Returns the number of samples of each class, `[n_classes]`.
     pub fn support(&self) -> Vec<u64> {
         self.rows().map(|row| row.iter().sum()).collect()
     }
 
-    /// How often each class was predicted, `[n_classes]`.
+    /// Returns the number of predictions of each class, `[n_classes]`.
     pub fn predicted(&self) -> Vec<u64> {
         let mut sums = vec![0; self.n_classes];
         for row in self.rows() {
@@ -104,7 +104,7 @@ impl ConfusionMatrix {
         sums
     }
 
-    /// Share of samples predicted correctly.
+    /// Returns the fraction of correct predictions.
     pub fn accuracy(&self) -> Score {
         match self.n_samples() {
             0 => Score::undefined(NO_SAMPLES),
@@ -112,7 +112,7 @@ impl ConfusionMatrix {
         }
     }
 
-    /// Mean recall over the classes that occur in the labels.
+    /// Returns the mean recall over the classes that occur in the labels.
     pub fn balanced_accuracy(&self) -> Score {
         let recalls: Vec<f64> = self
             .support()
@@ -127,47 +127,47 @@ impl ConfusionMatrix {
         Score::Defined(recalls.iter().sum::<f64>() / recalls.len() as f64)
     }
 
-    /// Matthews correlation coefficient, for any number of classes (Gorodkin 2004), in `[-1, 1]`.
+    /// Computes the Matthews correlation coefficient for any number of classes (Gorodkin 2004), in `[-1, 1]`.
     ///
-    /// Undefined, by convention 0, where all labels or all predictions are of one class.
+    /// Undefined, by convention 0, if all labels or all predictions are of one class.
     pub fn mcc(&self) -> Score {
-        let sums = self.agreement();
-        if sums.total == 0 {
+        let counts = self.agreement();
+        if counts.total == 0 {
             return Score::undefined(NO_SAMPLES);
         }
-        let square = sums.total * sums.total;
-        let (spread_predicted, spread_labels) =
-            (square - sums.predicted_squared, square - sums.support_squared);
-        if spread_labels == 0 {
+        let square = counts.total * counts.total;
+        let (predicted_variance, label_variance) =
+            (square - counts.predicted_squared, square - counts.support_squared);
+        if label_variance == 0 {
             return Score::undefined_or("all labels are of one class", 0.0);
         }
-        if spread_predicted == 0 {
+        if predicted_variance == 0 {
             return Score::undefined_or("all predictions are of one class", 0.0);
         }
-        let covariance = (sums.correct * sums.total - sums.chance) as f64;
-        // One root of the product, so that perfect agreement is exactly 1.
-        Score::Defined(covariance / (spread_predicted as f64 * spread_labels as f64).sqrt())
+        let covariance = (counts.correct * counts.total - counts.chance) as f64;
+        // One root of the product, so perfect agreement is exactly 1.
+        Score::Defined(covariance / (predicted_variance as f64 * label_variance as f64).sqrt())
     }
 
-    /// Cohen's kappa, unweighted: agreement beyond chance, at most 1.
+    /// Computes Cohen's kappa (unweighted): agreement beyond chance, at most 1.
     ///
-    /// Undefined where all labels and all predictions are of one and the same class.
+    /// Undefined if all labels and all predictions are of the same class.
     pub fn cohen_kappa(&self) -> Score {
-        let sums = self.agreement();
-        if sums.total == 0 {
+        let counts = self.agreement();
+        if counts.total == 0 {
             return Score::undefined(NO_SAMPLES);
         }
-        let beyond = sums.total * sums.total - sums.chance;
-        if beyond == 0 {
+        let denominator = counts.total * counts.total - counts.chance;
+        if denominator == 0 {
             return Score::undefined("all labels and all predictions are of one class");
         }
-        Score::Defined((sums.correct * sums.total - sums.chance) as f64 / beyond as f64)
+        Score::Defined((counts.correct * counts.total - counts.chance) as f64 / denominator as f64)
     }
 
-    /// ROC-AUC of the predicted classes instead of the scores, for two classes.
+    /// Computes the ROC-AUC of the predicted classes instead of the scores, for two classes.
     ///
-    /// FaKnow reports this as `auc`. It says nothing about ranking (it is the mean of both recalls) and is
-    /// here only to compare with FaKnow's numbers.
+    /// FaKnow reports this as `auc`. It does not measure ranking (it is the mean of both recalls); use it only to compare
+    /// with FaKnow.
     pub fn auc_hard(&self) -> Score {
         if self.n_classes != 2 {
             return Score::undefined(needs_two_classes(self.n_classes));
@@ -179,7 +179,7 @@ impl ConfusionMatrix {
         }
     }
 
-    /// The sums of which mcc and kappa consist; exact, since squares of counts exceed what `f64` holds.
+    /// Returns the terms of MCC and kappa, exact: squares of counts exceed the precision of `f64`.
     fn agreement(&self) -> Agreement {
         let (support, predicted) = (self.support(), self.predicted());
         let dot = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(&a, &b)| i128::from(a) * i128::from(b)).sum();
@@ -193,6 +193,7 @@ impl ConfusionMatrix {
     }
 }
 
+/// The terms of MCC and kappa.
 struct Agreement {
     total: i128,
     correct: i128,
@@ -211,12 +212,12 @@ impl Serialize for ConfusionMatrix {
     }
 }
 
-/// The reason why a measure of two classes has no value.
+/// Returns the reason why a two-class metric is undefined.
 pub(crate) fn needs_two_classes(n_classes: usize) -> String {
-    format!("it is for 2 classes, there are {n_classes}")
+    format!("expected 2 classes, got {n_classes}")
 }
 
-/// The reason why a measure that needs samples of `class` has no value.
+/// Returns the reason why a metric that needs samples of `class` is undefined.
 pub(crate) fn absent(class: usize) -> String {
     format!("class {class} does not occur in the labels")
 }
@@ -241,19 +242,19 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn new_rejects_invalid_input() {
         let check = |n_classes, labels: &[usize], predicted: &[usize], expected: &str| {
             let error = ConfusionMatrix::new(n_classes, labels, predicted).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
-        check(1, &[], &[], "1 classes: a classifier has at least 2");
+        check(1, &[], &[], "n_classes: expected at least 2, got 1");
         check(2, &[0, 1], &[0], "predicted classes: expected 2 values, got 1");
-        check(2, &[0, 2], &[0, 1], "sample 1: label 2 is outside the classes 0..=1");
-        check(2, &[0, 1], &[5, 1], "sample 0: label 5 is outside the classes 0..=1");
+        check(2, &[0, 2], &[0, 1], "sample 1: expected a label in 0..=1, got 2");
+        check(2, &[0, 1], &[5, 1], "sample 0: expected a label in 0..=1, got 5");
     }
 
     #[test]
-    fn agreement_by_hand() {
+    fn metrics_equal_manual_results() {
         // 4 true negatives, 1 false positive, 2 false negatives, 3 true positives.
         let m = matrix(2, &[0, 0, 0, 0, 0, 1, 1, 1, 1, 1], &[0, 0, 0, 0, 1, 0, 0, 1, 1, 1]);
         let close = |score: Score, expected: f64| {
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn undefined_values_say_why() {
+    fn undefined_values_have_reasons() {
         let check = |score: Score, reason: &str, convention: Option<f64>| {
             assert_eq!(score, Score::Undefined { reason: reason.to_owned(), convention });
         };
@@ -283,11 +284,11 @@ mod tests {
         check(one_label.auc_hard(), "class 0 does not occur in the labels", None);
         check(matrix(2, &[1, 0], &[1, 1]).mcc(), "all predictions are of one class", Some(0.0));
         check(matrix(2, &[1], &[1]).cohen_kappa(), "all labels and all predictions are of one class", None);
-        check(matrix(3, &[1], &[1]).auc_hard(), "it is for 2 classes, there are 3", None);
+        check(matrix(3, &[1], &[1]).auc_hard(), "expected 2 classes, got 3", None);
     }
 
     #[test]
-    fn billions_of_samples_do_not_overflow() {
+    fn large_counts_do_not_overflow() {
         let n = 5_000_000_000;
         let m = ConfusionMatrix { n_classes: 2, counts: vec![n, 0, 0, n] };
         assert_eq!(m.mcc(), Score::Defined(1.0));

@@ -1,11 +1,11 @@
-//! From the scores of a model to a decision: a temperature, and a threshold where there are two classes.
+//! How class scores become a predicted class: temperature scaling, and a threshold for two classes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::predictions::argmax;
 use crate::{Predictions, Result};
 
-/// How class scores become a decision.
+/// How class scores become a predicted class.
 ///
 /// ```
 /// use faknow_metrics::Decision;
@@ -18,10 +18,11 @@ use crate::{Predictions, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What logits are divided by, above 0: above 1 the scores become less sure, below 1 surer. Default 1.
+    /// Temperature that logits are divided by, above 0: values above 1 lower the confidence, values below 1 raise it.
+    /// Default 1.
     pub temperature: f64,
-    /// With two classes, the score of the second from which a sample is predicted to be of it, after the temperature. Default:
-    /// the class with the highest score is chosen.
+    /// With two classes, the second is predicted if its score, after temperature scaling, is at least this. Default: the class
+    /// with the highest score is predicted.
     pub threshold: Option<f64>,
 }
 
@@ -32,12 +33,13 @@ impl Default for Decision {
 }
 
 impl Decision {
-    /// Class scores `[n_classes]`, which sum to 1, after the temperature: what the softmax of the divided logits is.
+    /// Returns class scores `[n_classes]`, which sum to 1, after temperature scaling: the softmax of the logits divided by the
+    /// temperature.
     pub fn scale(&self, scores: &[f64]) -> Vec<f64> {
         if self.temperature == 1.0 {
             return scores.to_vec();
         }
-        // The largest is taken out first, so that at least one power is 1 and the sum is not 0.
+        // Divided by the largest first, so at least one power is 1 and the sum is not 0.
         let largest = scores.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let powers: Vec<f64> =
             scores.iter().map(|score| (score / largest).powf(1.0 / self.temperature)).collect();
@@ -45,7 +47,7 @@ impl Decision {
         powers.into_iter().map(|power| power / sum).collect()
     }
 
-    /// The class that is chosen by scaled scores; the lowest of equal ones.
+    /// Returns the class predicted from scaled scores; the lowest in a tie.
     pub fn classify(&self, scores: &[f64]) -> usize {
         match (self.threshold, scores) {
             (Some(threshold), [_, second]) => usize::from(*second >= threshold),
@@ -53,10 +55,10 @@ impl Decision {
         }
     }
 
-    /// The predictions that come of those of a model.
+    /// Returns the predictions after temperature scaling and thresholding.
     ///
     /// # Errors
-    /// None with a temperature above 0.
+    /// The temperature is not above 0, so that scores are not finite.
     pub fn apply(&self, predictions: &Predictions) -> Result<Predictions> {
         if *self == Self::default() {
             return Ok(predictions.clone());
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_temperature_is_that_of_logits() {
+    fn scale_equals_softmax_of_divided_logits() {
         let logits = [2.0_f64, -1.0, 0.5];
         let softmax = |t: f64| -> Vec<f64> {
             let powers: Vec<f64> = logits.iter().map(|x| (x / t).exp()).collect();
@@ -85,18 +87,18 @@ mod tests {
             let difference = scaled.iter().zip(softmax(t)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(difference < 1e-14, "{t}: {difference}");
         }
-        // Scores that a softmax has rounded to 0 stay scores.
+        // Scores that softmax rounded to 0 stay finite.
         assert_eq!(Decision { temperature: 0.1, threshold: None }.scale(&[1.0, 0.0]), [1.0, 0.0]);
     }
 
     #[test]
-    fn a_threshold_changes_what_is_predicted_and_no_score() {
+    fn threshold_changes_predictions_but_not_scores() {
         let model = Predictions::new(2, vec![0, 1, 1], vec![0.9, 0.1, 0.6, 0.4, 0.2, 0.8]).unwrap();
-        let decided = Decision { temperature: 1.0, threshold: Some(0.4) }.apply(&model).unwrap();
-        assert_eq!((model.predicted(), decided.predicted()), (&[0, 0, 1][..], &[0, 1, 1][..]));
-        assert_eq!(model.scores(), decided.scores());
-        assert_eq!(decided.confusion().rows().map(<[u64]>::to_vec).collect::<Vec<_>>(), [[1, 0], [0, 2]]);
-        // Three classes have no one threshold.
+        let thresholded = Decision { temperature: 1.0, threshold: Some(0.4) }.apply(&model).unwrap();
+        assert_eq!((model.predicted(), thresholded.predicted()), (&[0, 0, 1][..], &[0, 1, 1][..]));
+        assert_eq!(model.scores(), thresholded.scores());
+        assert_eq!(thresholded.confusion().rows().map(<[u64]>::to_vec).collect::<Vec<_>>(), [[1, 0], [0, 2]]);
+        // The threshold is ignored for three classes.
         assert_eq!(Decision { temperature: 1.0, threshold: Some(0.1) }.classify(&[0.5, 0.3, 0.2]), 0);
     }
 }

@@ -1,21 +1,21 @@
-//! Which way a value is better.
+//! Whether higher or lower values are better.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether more or less of a value is better.
+/// Whether higher or lower values are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// More is better, as for accuracy.
+    /// Higher is better, as for accuracy.
     Maximize,
-    /// Less is better, as for a loss.
+    /// Lower is better, as for a loss.
     Minimize,
 }
 
 impl Direction {
-    /// Whether `a` is strictly better than `b`; never true if either is NaN.
+    /// Returns whether `a` is strictly better than `b`; false if either is NaN.
     pub fn is_better(self, a: f64, b: f64) -> bool {
         match self {
             Self::Maximize => a > b,
@@ -38,7 +38,7 @@ mod tests {
     use super::Direction::{self, Maximize, Minimize};
 
     #[test]
-    fn better_is_strict_and_false_for_nan() {
+    fn is_better_is_strict_and_false_for_nan() {
         let check = |direction: Direction, a: f64, b: f64, expected: bool| {
             assert_eq!(direction.is_better(a, b), expected, "{direction} {a} {b}");
         };

@@ -1,110 +1,110 @@
-//! What can be wrong with predictions, metric names and reports.
+//! Errors of predictions, metrics, curves and histories.
 
-/// The result of this crate's fallible functions.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What was wrong, where, and what would have been right.
+/// An error of `faknow-metrics`: what is wrong, where, and what is expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A classifier has at least two classes.
-    #[error("{n_classes} classes: a classifier has at least 2")]
+    /// There are fewer than two classes.
+    #[error("n_classes: expected at least 2, got {n_classes}")]
     TooFewClasses {
-        /// The number given.
+        /// The number of classes.
         n_classes: usize,
     },
     /// A label is not a class index.
-    #[error("sample {sample}: label {label} is outside the classes 0..={}", n_classes.saturating_sub(1))]
+    #[error("sample {sample}: expected a label in 0..={}, got {label}", n_classes.saturating_sub(1))]
     LabelOutsideClasses {
-        /// Position of the sample, from 0.
+        /// Index of the sample.
         sample: usize,
-        /// The label found.
+        /// The label.
         label: i128,
         /// The number of classes.
         n_classes: usize,
     },
-    /// There must be one score per sample and class.
+    /// The number of scores is not `n_samples * n_classes`.
     #[error(
-        "{got} scores for {n_samples} samples and {n_classes} classes: expected {}",
+        "scores: expected {} values ({n_samples} samples, {n_classes} classes), got {got}",
         n_samples.saturating_mul(*n_classes)
     )]
     ScoreCount {
-        /// The number of scores given.
+        /// The number of scores.
         got: usize,
-        /// The number of labels given.
+        /// The number of labels.
         n_samples: usize,
         /// The number of classes.
         n_classes: usize,
     },
     /// A score is NaN or infinite.
-    #[error("sample {sample}: the score of class {class} is {value}, expected a finite number")]
+    #[error("sample {sample}: score of class {class}: expected a finite number, got {value}")]
     NotFinite {
-        /// Position of the sample, from 0.
+        /// Index of the sample.
         sample: usize,
         /// The class.
         class: usize,
-        /// The score found.
+        /// The score.
         value: f64,
     },
-    /// Two lists that belong together differ in length.
+    /// A list has the wrong length.
     #[error("{what}: expected {expected} values, got {got}")]
     Length {
-        /// What was too short or too long.
+        /// The list.
         what: &'static str,
-        /// The length of the other list.
+        /// The expected length.
         expected: usize,
-        /// The length found.
+        /// The actual length.
         got: usize,
     },
-    /// A value of a list is NaN or otherwise unusable.
-    #[error("{what}: value {index} is {value}, expected {expected}")]
+    /// A value of a list is NaN or out of range.
+    #[error("{what}[{index}]: expected {expected}, got {value}")]
     Value {
         /// The list.
         what: &'static str,
-        /// Position in the list, from 0.
+        /// Index in the list.
         index: usize,
-        /// The value found.
+        /// The value.
         value: f64,
-        /// What would have been right.
+        /// The expected kind of value.
         expected: &'static str,
     },
-    /// A curve or a table cannot be drawn from these predictions.
+    /// A curve or an area is undefined for these predictions.
     #[error("{what} is undefined: {reason}")]
     Undefined {
-        /// What was requested.
+        /// The curve or area.
         what: &'static str,
-        /// Why there is none.
+        /// Why it is undefined.
         reason: String,
     },
-    /// A class number is too large.
-    #[error("there is no class {class}: the classes are 0..={}", n_classes.saturating_sub(1))]
+    /// A class index is out of range.
+    #[error("class: expected 0..={}, got {class}", n_classes.saturating_sub(1))]
     UnknownClass {
-        /// The number given.
+        /// The class index.
         class: usize,
         /// The number of classes.
         n_classes: usize,
     },
-    /// A number of bins must be at least 1.
-    #[error("0 bins: at least 1 is needed")]
+    /// The number of bins is 0.
+    #[error("n_bins: expected at least 1, got 0")]
     NoBins,
     /// No metric has this name.
-    #[error("unknown metric `{name}`; known are {}", known.join(", "))]
+    #[error("unknown metric `{name}`: expected one of {}", known.join(", "))]
     UnknownMetric {
-        /// The name given.
+        /// The name.
         name: String,
-        /// The names that exist.
+        /// The names of the built-in metrics.
         known: Vec<String>,
     },
-    /// Two metrics of one set have the same name, so that one would overwrite the other.
-    #[error("two metrics are called `{name}`: each needs a name of its own")]
+    /// Two metrics of a set have the same name, so one would overwrite the other.
+    #[error("duplicate metric name `{name}`: expected a unique name for each metric")]
     DuplicateMetric {
         /// The name.
         name: String,
     },
-    /// The name of a metric is empty, or is reserved for the loss.
-    #[error("a metric cannot be called `{name}`: {reason}")]
+    /// The name of a metric is empty or reserved for the loss.
+    #[error("invalid metric name `{name}`: {reason}")]
     MetricName {
-        /// The name given.
+        /// The name.
         name: String,
         /// Why it cannot be used.
         reason: &'static str,
@@ -112,38 +112,38 @@ pub enum Error {
     /// A custom metric failed.
     #[error("metric `{name}`: {error}")]
     Metric {
-        /// The metric's name, which the set of metrics adds.
+        /// The metric's name, added by the set of metrics.
         name: String,
         /// What went wrong.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No epoch has recorded a value of this name.
-    #[error("`{name}` is not recorded; recorded are {}", known.join(", "))]
+    #[error("unknown recorded value `{name}`: expected one of {}", known.join(", "))]
     NotRecorded {
-        /// The name given.
+        /// The name.
         name: String,
-        /// The names that are recorded.
+        /// The names of the recorded values.
         known: Vec<String>,
     },
-    /// Custom code failed; `?` makes it of common errors, [`Error::other`] of every error.
+    /// Custom code failed; `?` converts common errors, [`Error::other`] any error.
     #[error("{0}")]
     Other(Box<dyn std::error::Error + Send + Sync>),
-    /// A history that was saved cannot be read back.
-    #[error("the saved history is not one: {message}")]
+    /// A saved history cannot be restored.
+    #[error("invalid saved history: {message}")]
     SavedHistory {
-        /// What was found, and what was expected.
+        /// What was expected, and what was there instead.
         message: String,
     },
 }
 
 impl Error {
-    /// An [`Error::Other`] of any error or message.
+    /// Creates an [`Error::Other`] from any error or message.
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Other(error.into())
     }
 }
 
-/// Every error that a custom metric meets often; `impl<E: std::error::Error> From<E>` would include this one.
+/// Implements `From` for the common errors of custom metrics; `impl<E: std::error::Error> From<E>` would include [`Error`].
 macro_rules! from_other_errors {
     ($($other:ty),*) => {
         $(

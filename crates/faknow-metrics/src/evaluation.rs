@@ -1,13 +1,13 @@
-//! What one pass over data found.
+//! The result of an evaluation.
 
 use crate::{Predictions, Scores};
 
-/// The result of one pass over data.
+/// The result of an evaluation pass over a dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// `loss` and its parts, then the chosen metrics.
+    /// `loss` and its parts, then the metrics.
     pub scores: Scores,
-    /// The labels and class scores from which the metrics were computed.
+    /// Labels and class scores.
     pub predictions: Predictions,
     /// Duration of the pass in seconds.
     pub seconds: f64,

@@ -1,4 +1,4 @@
-//! A history as JSON that loses nothing, for checkpoints.
+//! Lossless JSON of a history, for checkpoints.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{EpochRecord, History, Score, Scores};
 
-/// A history whose floats keep every bit and whose undefined scores keep their reasons.
+/// A history with the exact bits of floats and the reasons of undefined scores.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExactHistory {
@@ -30,7 +30,7 @@ struct ExactRecord {
     valid_seconds: Float,
 }
 
-/// Pairs and no map: JSON promises no order of a map's keys.
+/// Pairs instead of a map: the keys of a JSON object have no guaranteed order.
 type ExactScores = Vec<(String, ExactScore)>;
 
 #[derive(Serialize, Deserialize)]
@@ -40,7 +40,7 @@ enum ExactScore {
     Undefined { undefined: String, convention: Option<Float> },
 }
 
-/// A float of which every bit comes back: a number, or, as JSON has no NaN and no infinities, its bits as text.
+/// A float that survives JSON bit-exactly: a number, or the bits as text, since JSON has no NaN and no infinities.
 struct Float(f64);
 
 impl From<&History> for ExactHistory {
@@ -65,7 +65,7 @@ impl From<&EpochRecord> for ExactRecord {
             samples: record.samples,
             train: exact_scores(&record.train),
             valid: record.valid.as_ref().map(exact_scores),
-            learning_rates: record.learning_rates.iter().map(|&rate| Float(rate)).collect(),
+            learning_rates: record.learning_rates.iter().map(|&lr| Float(lr)).collect(),
             grad_norm: record.grad_norm.map(Float),
             train_seconds: Float(record.train_seconds),
             valid_seconds: Float(record.valid_seconds),
@@ -81,7 +81,7 @@ impl From<ExactRecord> for EpochRecord {
             samples: exact.samples,
             train: plain_scores(exact.train),
             valid: exact.valid.map(plain_scores),
-            learning_rates: exact.learning_rates.into_iter().map(|Float(rate)| rate).collect(),
+            learning_rates: exact.learning_rates.into_iter().map(|Float(lr)| lr).collect(),
             grad_norm: exact.grad_norm.map(|Float(norm)| norm),
             train_seconds: exact.train_seconds.0,
             valid_seconds: exact.valid_seconds.0,
@@ -101,7 +101,7 @@ fn exact_scores(scores: &Scores) -> ExactScores {
 
 fn plain_scores(scores: ExactScores) -> Scores {
     let plain = |score| match score {
-        // Not `Score::from`, which would turn a NaN that was recorded as such into an undefined score.
+        // Not `Score::from`, which would make a recorded NaN an undefined score.
         ExactScore::Defined(Float(value)) => Score::Defined(value),
         ExactScore::Undefined { undefined, convention } => {
             Score::Undefined { reason: undefined, convention: convention.map(|Float(value)| value) }
@@ -132,7 +132,7 @@ impl Visitor<'_> for FloatVisitor {
     type Value = Float;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, or the bits of one as text such as \"0x7ff8000000000000\"")
+        f.write_str("a number, or its bits as text such as \"0x7ff8000000000000\"")
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Float, E> {

@@ -1,4 +1,4 @@
-//! What a run recorded, epoch by epoch: pure data.
+//! The recorded values of a training run, per epoch.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,31 +6,31 @@ use serde_json::Value;
 use crate::exact::ExactHistory;
 use crate::{Error, Result, Score, Scores, canonical_metric_name};
 
-/// Everything recorded about one epoch.
+/// The recorded values of one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// Number of the epoch, from 1.
+    /// Epoch, from 1.
     pub epoch: usize,
-    /// Optimizer steps since the run started.
+    /// Number of optimizer steps since the start of the run.
     pub step: u64,
-    /// Training samples seen since the run started.
+    /// Number of training samples since the start of the run.
     pub samples: u64,
-    /// `loss`, the mean over the epoch's samples, then each of its parts as `loss/<part>`.
+    /// `loss`, the mean over the samples of the epoch, then its parts as `loss/<part>`.
     pub train: Scores,
-    /// `loss`, its parts and the metrics of the validation; `None` if there was none.
+    /// `loss`, its parts and the metrics of the validation; `None` without validation.
     pub valid: Option<Scores>,
-    /// Learning rates in force during the epoch, one per parameter group.
+    /// Learning rates of the epoch, one per parameter group.
     pub learning_rates: Vec<f64>,
-    /// Mean over the steps of the global gradient norm before clipping; `None` if it was not measured.
+    /// Mean over the steps of the global gradient norm before clipping; `None` if not measured.
     pub grad_norm: Option<f64>,
     /// Duration of the training pass in seconds.
     pub train_seconds: f64,
-    /// Duration of the validation pass in seconds; 0 if there was none.
+    /// Duration of the validation pass in seconds; 0 without validation.
     pub valid_seconds: f64,
 }
 
 impl EpochRecord {
-    /// The score called `train/<name>` or `valid/<name>`, for example `valid/accuracy` or `train/loss`.
+    /// Returns the score `train/<name>` or `valid/<name>`, for example `valid/accuracy` or `train/loss`.
     pub fn get(&self, key: &str) -> Option<&Score> {
         match key.split_once('/')? {
             ("train", name) => self.train.get(name),
@@ -45,24 +45,24 @@ impl EpochRecord {
 pub struct History {
     /// One record per finished epoch.
     pub epochs: Vec<EpochRecord>,
-    /// One record per validation inside an epoch; its training values are those of the epoch so far.
+    /// One record per validation within an epoch; its training values are those of the epoch so far.
     #[serde(rename = "inside", default, skip_serializing_if = "Vec::is_empty")]
     pub mid_epoch: Vec<EpochRecord>,
 }
 
 impl History {
-    /// The record of the last finished epoch.
+    /// Returns the record of the last finished epoch.
     pub fn last(&self) -> Option<&EpochRecord> {
         self.epochs.last()
     }
 
-    /// Returns one value over the epochs, as (epoch, value): `valid/accuracy` (or `accuracy`), `train/loss`; aliases of
-    /// metrics are accepted.
+    /// Returns one value per epoch, as (epoch, value): `valid/accuracy` (or `accuracy`), `train/loss`; aliases of metrics are
+    /// accepted.
     ///
-    /// Every epoch is listed; its value is `None` where it was not recorded or is undefined.
+    /// Contains every epoch; a value that is undefined or was not recorded is `None`.
     ///
     /// # Errors
-    /// No epoch recorded a value of this name; the error lists those that are recorded.
+    /// No epoch has recorded a value of this name; the error lists the recorded names.
     pub fn series(&self, name: &str) -> Result<Vec<(usize, Option<f64>)>> {
         let (phase, metric) = match name.split_once('/') {
             Some((phase @ ("train" | "valid"), metric)) => (phase, metric),
@@ -92,7 +92,7 @@ impl History {
         names
     }
 
-    /// Whether `record`, the newest, is of a validation inside an epoch, and not of an epoch that was finished.
+    /// Returns whether `record`, the newest, is of a validation within an epoch, not of a finished epoch.
     pub fn is_mid_epoch(&self, record: &EpochRecord) -> bool {
         let is_newest = |records: &[EpochRecord]| {
             records.last().is_some_and(|last| (last.epoch, last.step) == (record.epoch, record.step))
@@ -100,16 +100,15 @@ impl History {
         is_newest(&self.mid_epoch) && !is_newest(&self.epochs)
     }
 
-    /// The history as JSON from which [`from_state`](Self::from_state) makes the very same, for checkpoints.
+    /// Returns the history as lossless JSON for checkpoints, see [`from_state`](Self::from_state).
     ///
-    /// Unlike the JSON of `Serialize`, which is for readers, it loses nothing: undefined scores keep their reasons,
-    /// and floats that are NaN or infinite keep their bits.
+    /// Unlike the readable JSON of `Serialize` it preserves the reasons of undefined scores and the bits of NaN and infinity.
     pub fn to_state(&self) -> Value {
-        // Plain data with names for keys always becomes JSON.
+        // Plain data with string keys always serializes.
         serde_json::to_value(ExactHistory::from(self)).unwrap_or_default()
     }
 
-    /// The history of which [`to_state`](Self::to_state) made `state`, to the last bit.
+    /// Restores the history bit-exactly from [`to_state`](Self::to_state).
     ///
     /// ```
     /// use faknow_metrics::History;
@@ -120,7 +119,7 @@ impl History {
     /// ```
     ///
     /// # Errors
-    /// `state` is something else.
+    /// `state` is not a saved history.
     pub fn from_state(state: &Value) -> Result<Self> {
         let exact =
             ExactHistory::deserialize(state).map_err(|e| Error::SavedHistory { message: e.to_string() })?;
@@ -163,10 +162,10 @@ mod tests {
         check("loss", [None, Some(0.4)]);
         check("valid/auc", [None, None]);
         check("AUC", [None, None]);
-        for name in ["valid/unheard-of", "test/loss", "train/roc_auc", "acuracy"] {
+        for name in ["valid/unknown", "test/loss", "train/roc_auc", "acuracy"] {
             let error = history().series(name).unwrap_err().to_string();
             let known = "train/loss, train/loss/class, valid/loss, valid/roc_auc";
-            assert_eq!(error, format!("`{name}` is not recorded; recorded are {known}"));
+            assert_eq!(error, format!("unknown recorded value `{name}`: expected one of {known}"));
         }
         assert_eq!(History::default().series("accuracy").unwrap(), []);
         assert_eq!(history().last().map(|record| record.epoch), Some(2));
@@ -174,21 +173,21 @@ mod tests {
     }
 
     #[test]
-    fn tells_validations_inside_epochs_from_epochs() {
+    fn is_mid_epoch_is_false_for_finished_epochs() {
         let mut history = history();
         let mut record = history.epochs[1].clone();
         assert!(!history.is_mid_epoch(&record));
         record.step += 5;
-        record.train.insert("loss", Score::Defined(f64::NAN)); // which equals nothing
+        record.train.insert("loss", Score::Defined(f64::NAN)); // NaN is not equal to itself
         history.mid_epoch.push(record.clone());
         assert!(history.is_mid_epoch(&record));
-        // Validated once more at the end of the epoch, which is at the same step.
+        // Validated again at the end of the epoch, at the same step.
         history.epochs.push(record.clone());
         assert!(!history.is_mid_epoch(&record));
     }
 
     #[test]
-    fn survives_json_exactly() {
+    fn json_roundtrip_is_exact() {
         let json = serde_json::to_string(&history()).unwrap();
         assert_eq!(serde_json::from_str::<History>(&json).unwrap(), history());
     }

@@ -1,4 +1,4 @@
-//! Classification metrics for fake-news detectors, and the data in which a run records them.
+//! Classification metrics for fake-news detectors, and the history of a training run.
 //!
 #![doc = include_str!("../README.md")]
 

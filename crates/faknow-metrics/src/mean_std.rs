@@ -1,10 +1,10 @@
-//! Mean and deviation of a value that was measured several times.
+//! Mean and standard deviation of repeated measurements.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The mean of some values and their sample standard deviation.
+/// The mean and sample standard deviation of repeated measurements.
 ///
 /// ```
 /// use faknow_metrics::MeanStd;
@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 pub struct MeanStd {
     /// The arithmetic mean.
     pub mean: f64,
-    /// √(Σ(x − mean)² / (n − 1)), of which `n - 1` makes an unbiased estimate of the variance; `None` of one value.
+    /// Sample standard deviation, √(Σ(x − mean)² / (n − 1)); `None` for a single value.
     #[serde(rename = "deviation")]
     pub std: Option<f64>,
-    /// How many values there are.
+    /// Number of values.
     pub n: usize,
 }
 
 impl MeanStd {
-    /// Of these values; `None` if there are none.
+    /// Computes mean and standard deviation of `values`; `None` without values.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().collect();
         let n = values.len();
@@ -33,18 +33,19 @@ impl MeanStd {
             return None;
         }
         let mean = values.iter().sum::<f64>() / n as f64;
-        // Two passes: the sum of squares minus the square of the sum would lose all digits of a small deviation.
+        // Two passes: the difference of the mean of squares and the square of the mean would lose all digits of a small
+        // standard deviation.
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let deviation = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
-        Some(Self { mean, std: deviation, n })
+        let std = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
+        Some(Self { mean, std, n })
     }
 }
 
-/// Four decimals, as in `0.9000 ± 0.1000`; of one value only that.
+/// Four decimals, as in `0.9000 ± 0.1000`; only the mean for a single value.
 impl fmt::Display for MeanStd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.std {
-            Some(deviation) => write!(f, "{:.4} ± {deviation:.4}", self.mean),
+            Some(std) => write!(f, "{:.4} ± {std:.4}", self.mean),
             None => write!(f, "{:.4}", self.mean),
         }
     }
@@ -54,18 +55,18 @@ impl fmt::Display for MeanStd {
 mod tests {
     use super::*;
 
-    fn check(values: &[f64], mean: f64, deviation: Option<f64>, shown: &str) {
-        let of = MeanStd::of(values.iter().copied()).unwrap();
-        assert_eq!((of.mean, of.n), (mean, values.len()));
-        match (of.std, deviation) {
+    fn check(values: &[f64], mean: f64, std: Option<f64>, text: &str) {
+        let summary = MeanStd::of(values.iter().copied()).unwrap();
+        assert_eq!((summary.mean, summary.n), (mean, values.len()));
+        match (summary.std, std) {
             (Some(got), Some(expected)) => assert!((got - expected).abs() < 1e-12, "{values:?}: {got}"),
             (got, expected) => assert_eq!(got, expected, "{values:?}"),
         }
-        assert_eq!(of.to_string(), shown);
+        assert_eq!(summary.to_string(), text);
     }
 
     #[test]
-    fn the_deviation_is_that_of_a_sample() {
+    fn std_is_that_of_a_sample() {
         // Σ(x − 5)² = 32; with n instead of n − 1 it would be 2.
         let values = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
         check(&values, 5.0, Some((32.0_f64 / 7.0).sqrt()), "5.0000 ± 2.1381");
@@ -76,8 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn a_large_mean_does_not_hide_a_small_deviation() {
-        let of = MeanStd::of([1e9, 1e9 + 1.0, 1e9 + 2.0]).unwrap();
-        assert_eq!(of.std, Some(1.0));
+    fn std_is_exact_for_a_large_mean() {
+        let summary = MeanStd::of([1e9, 1e9 + 1.0, 1e9 + 2.0]).unwrap();
+        assert_eq!(summary.std, Some(1.0));
     }
 }

@@ -1,17 +1,17 @@
-//! The contract of a metric, and closures that fulfil it.
+//! The [`Metric`] trait, and metrics from closures.
 
 use std::fmt;
 
 use crate::{Direction, Predictions, Result, Score};
 
-/// A number that says how good predictions are.
+/// A measure of the quality of predictions.
 ///
-/// A metric sees all predictions of a pass at once, so that its value does not depend on the batches.
+/// A metric is computed from all predictions of a pass, so its value does not depend on the batch size.
 ///
 /// ```
 /// use faknow_metrics::{Direction, Metric, Metrics, Predictions, Result, Score};
 ///
-/// /// Share of the true rumors (class 1) that were missed.
+/// /// Fraction of the rumors (class 1) that are missed.
 /// struct MissRate;
 ///
 /// impl Metric for MissRate {
@@ -36,20 +36,20 @@ use crate::{Direction, Predictions, Result, Score};
 /// # Ok::<(), faknow_metrics::Error>(())
 /// ```
 pub trait Metric: Send {
-    /// What the value is called in logs and files; not empty, and unlike every other name of the run.
+    /// Returns the name in logs and files: not empty, and unique within a run.
     fn name(&self) -> &str;
 
-    /// Whether more or less of it is better.
+    /// Returns whether higher or lower values are better.
     fn direction(&self) -> Direction;
 
-    /// The value for these predictions, or [`Score::Undefined`] with the reason if it has none.
+    /// Returns the value for `predictions`, or [`Score::Undefined`] with the reason.
     ///
     /// # Errors
-    /// Whatever makes the value impossible to compute and should end the run: `?` takes common errors,
-    /// [`Error::other`](crate::Error::other) takes all, and the metric's name is added.
+    /// Any failure that should end the run: `?` converts common errors, [`Error::other`](crate::Error::other) any error;
+    /// the metric's name is added.
     fn compute(&self, predictions: &Predictions) -> Result<Score>;
 
-    /// Whether the value is a function of labels and predicted classes alone, whatever the scores. Default: false.
+    /// Returns whether the value depends only on labels and predicted classes, not on scores. Default: false.
     fn only_needs_classes(&self) -> bool {
         false
     }
@@ -73,7 +73,7 @@ impl<M: Metric + ?Sized> Metric for Box<M> {
     }
 }
 
-/// A metric made of a closure, see [`metric_fn`].
+/// A metric from a closure, see [`metric_fn`].
 pub struct FnMetric {
     name: String,
     direction: Direction,
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closures_answer_numbers_or_scores() {
+    fn closures_return_numbers_or_scores() {
         let predictions = Predictions::new(2, vec![], vec![]).unwrap();
         let check = |metric: FnMetric, expected: Option<f64>| {
             assert_eq!(metric.compute(&predictions).unwrap().value(), expected, "{metric:?}");

@@ -1,13 +1,13 @@
-//! The set of metrics that a run computes.
+//! Sets of metrics.
 
 use std::fmt;
 
 use crate::{Direction, Error, Metric, Predictions, Result, Scores, builtin, metric_by_name};
 
-/// An ordered set of metrics with names of their own.
+/// An ordered set of metrics with unique names.
 ///
-/// The default is FaKnow's: `accuracy`, `precision`, `recall`, `f1`, of class 1 if there are two classes,
-/// else macro.
+/// The default is that of FaKnow: `accuracy`, `precision`, `recall`, `f1`, of class 1 with two classes, else the macro
+/// average.
 ///
 /// ```
 /// use faknow_metrics::{Metrics, Predictions};
@@ -24,18 +24,18 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let usual = ["accuracy", "precision", "recall", "f1"];
-        Self { metrics: builtin::all().filter(|metric| usual.contains(&metric.name())).collect() }
+        let defaults = ["accuracy", "precision", "recall", "f1"];
+        Self { metrics: builtin::all().filter(|metric| defaults.contains(&metric.name())).collect() }
     }
 }
 
 impl Metrics {
-    /// No metrics.
+    /// Creates an empty set.
     pub fn empty() -> Self {
         Self { metrics: Vec::new() }
     }
 
-    /// Returns the twelve built-in metrics that most runs want, which the program records by default.
+    /// Returns the twelve most common built-in metrics, which `faknow` records by default.
     ///
     /// ```
     /// use faknow_metrics::Metrics;
@@ -46,15 +46,15 @@ impl Metrics {
         Self { metrics: builtin::common().collect() }
     }
 
-    /// Every built-in metric; those that make no sense for the number of classes are undefined.
+    /// Returns all built-in metrics; those not applicable to the number of classes are undefined.
     pub fn all() -> Self {
         Self { metrics: builtin::all().collect() }
     }
 
-    /// Built-in metrics by name, see [`metric_by_name`].
+    /// Creates a set of built-in metrics by name, see [`metric_by_name`].
     ///
     /// # Errors
-    /// A name is unknown, or one metric is named twice (aliases included).
+    /// A name is unknown, or a metric occurs twice (aliases included).
     pub fn from_names<N: AsRef<str>>(names: &[N]) -> Result<Self> {
         let mut metrics = Self::empty();
         for name in names {
@@ -63,16 +63,16 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// This set with one more metric.
+    /// Returns this set with `metric` added.
     ///
     /// # Errors
-    /// The name is taken, empty, or reserved for the loss.
+    /// The name is already used, empty, or reserved for the loss.
     pub fn with(mut self, metric: impl Metric + 'static) -> Result<Self> {
         self.push(metric)?;
         Ok(self)
     }
 
-    /// Whether every metric is a function of the predicted classes alone, whatever the scores.
+    /// Returns whether all metrics depend only on labels and predicted classes, not on scores.
     pub fn only_need_classes(&self) -> bool {
         self.metrics.iter().all(|metric| metric.only_needs_classes())
     }
@@ -80,7 +80,7 @@ impl Metrics {
     /// Adds a metric.
     ///
     /// # Errors
-    /// The name is taken, empty, or reserved for the loss (`loss`, `loss/…`), next to which metrics are recorded.
+    /// The name is already used, empty, or reserved for the loss (`loss`, `loss/…`), next to which metrics are recorded.
     pub fn push(&mut self, metric: impl Metric + 'static) -> Result<()> {
         let name = metric.name();
         if name.trim().is_empty() {
@@ -92,37 +92,37 @@ impl Metrics {
                 reason: "the name is reserved for the loss",
             });
         }
-        if self.metrics.iter().any(|known| known.name() == name) {
+        if self.metrics.iter().any(|other| other.name() == name) {
             return Err(Error::DuplicateMetric { name: name.to_owned() });
         }
         self.metrics.push(Box::new(metric));
         Ok(())
     }
 
-    /// The names, in order.
+    /// Returns the names, in order.
     pub fn names(&self) -> Vec<String> {
         self.metrics.iter().map(|metric| metric.name().to_owned()).collect()
     }
 
-    /// The names, in order, each with the direction in which it is better.
+    /// Returns the names, in order, each with its direction.
     pub fn directions(&self) -> Vec<(String, Direction)> {
         self.metrics.iter().map(|metric| (metric.name().to_owned(), metric.direction())).collect()
     }
 
-    /// How many metrics there are.
+    /// Returns the number of metrics.
     pub fn len(&self) -> usize {
         self.metrics.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.metrics.is_empty()
     }
 
-    /// The value of every metric, in order.
+    /// Returns the value of every metric, in order.
     ///
     /// # Errors
-    /// A metric fails; that a value is undefined is not a failure.
+    /// A metric fails; an undefined value is not an error.
     pub fn compute(&self, predictions: &Predictions) -> Result<Scores> {
         let mut scores = Scores::new();
         for metric in &self.metrics {
@@ -148,7 +148,7 @@ mod tests {
     use crate::{Score, metric_by_name, metric_fn};
 
     #[test]
-    fn sets_and_their_names() {
+    fn sets_have_names_and_directions() {
         assert_eq!(Metrics::default().names(), ["accuracy", "precision", "recall", "f1"]);
         assert!(Metrics::empty().is_empty());
         assert_eq!(Metrics::all().len(), crate::metric_names().len());
@@ -161,28 +161,28 @@ mod tests {
     }
 
     #[test]
-    fn names_never_collide() {
+    fn rejects_duplicate_and_reserved_names() {
         let check = |result: Result<Metrics>, expected: &str| {
             assert_eq!(result.unwrap_err().to_string(), expected);
         };
         let named = |name: &str| metric_fn(name, Direction::Maximize, |_| 0.0);
         check(
             Metrics::default().with(named("f1")),
-            "two metrics are called `f1`: each needs a name of its own",
+            "duplicate metric name `f1`: expected a unique name for each metric",
         );
         check(
             Metrics::from_names(&["auc", "roc_auc"]),
-            "two metrics are called `roc_auc`: each needs a name of its own",
+            "duplicate metric name `roc_auc`: expected a unique name for each metric",
         );
-        check(Metrics::empty().with(named(" ")), "a metric cannot be called ` `: the name is empty");
+        check(Metrics::empty().with(named(" ")), "invalid metric name ` `: the name is empty");
         for name in ["loss", "loss/class"] {
-            let expected = format!("a metric cannot be called `{name}`: the name is reserved for the loss");
+            let expected = format!("invalid metric name `{name}`: the name is reserved for the loss");
             check(Metrics::empty().with(named(name)), &expected);
         }
     }
 
     #[test]
-    fn a_failing_metric_fails_the_set_and_an_undefined_one_does_not() {
+    fn compute_fails_on_errors_but_not_on_undefined_values() {
         struct Failing;
         impl Metric for Failing {
             fn name(&self) -> &str {

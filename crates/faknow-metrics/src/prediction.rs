@@ -1,23 +1,23 @@
-//! Class scores as people read them: a label, its score, and the scores of all classes by name.
+//! Readable predictions: the label, its score, and the scores of all classes by name.
 
 use serde::{Serialize, Serializer};
 
 use crate::{Decision, Error, Result};
 
-/// What a classifier says of a sample.
+/// The prediction of a classifier for a sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The class with the highest score, the first of them in a tie; or by the decision's threshold.
+    /// The predicted class: the one with the highest score, the first in a tie, or by the decision's threshold.
     pub label: String,
     /// Its score, from 0 to 1.
     pub score: f64,
-    /// The score of every class, in their order, after the decision's temperature; they sum to 1.
+    /// The score of every class, in order, after the decision's temperature scaling; they sum to 1.
     #[serde(serialize_with = "as_map")]
     pub scores: Vec<(String, f64)>,
 }
 
 impl Decision {
-    /// Returns label and scores by name for class scores that sum to 1, as a model gives them.
+    /// Returns the prediction for class scores that sum to 1, as a model returns them.
     ///
     /// ```
     /// use faknow_metrics::Decision;
@@ -29,17 +29,17 @@ impl Decision {
     /// ```
     ///
     /// # Errors
-    /// There is not one score for each class.
+    /// The number of scores is not the number of classes, or both are 0.
     pub fn predict<S: AsRef<str>>(&self, classes: &[S], scores: &[f64]) -> Result<Prediction> {
         if classes.len() != scores.len() || classes.is_empty() {
             return Err(Error::Length { what: "class scores", expected: classes.len(), got: scores.len() });
         }
         let scores = self.scale(scores);
-        let chosen = self.classify(&scores);
+        let class = self.classify(&scores);
         let names = classes.iter().map(|name| name.as_ref().to_owned());
         Ok(Prediction {
-            label: classes[chosen].as_ref().to_owned(),
-            score: scores[chosen],
+            label: classes[class].as_ref().to_owned(),
+            score: scores[class],
             scores: names.zip(scores).collect(),
         })
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_and_score_follow_the_decision() {
+    fn predict_applies_temperature_and_threshold() {
         let classes = ["real", "fake"];
         let check = |decision: Decision, scores: [f64; 2], label: &str, score: f64| {
             let prediction = decision.predict(&classes, &scores).unwrap();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_of_other_classes_are_refused() {
+    fn predict_rejects_wrong_number_of_scores() {
         let error = Decision::default().predict(&["real", "fake"], &[1.0]).unwrap_err();
         assert_eq!(error.to_string(), "class scores: expected 2 values, got 1");
         assert!(Decision::default().predict::<&str>(&[], &[]).is_err());

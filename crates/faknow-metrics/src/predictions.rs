@@ -1,4 +1,4 @@
-//! Labels and class scores of a data set: what every metric is computed from.
+//! Labels and class scores of a dataset, the input of every metric.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -8,16 +8,16 @@ use rayon::prelude::*;
 use crate::roc::Ranking;
 use crate::{ConfusionMatrix, Error, Result};
 
-/// How far the sum of a row may be from 1, and a score outside `[0, 1]`, for the row to be a distribution:
-/// generous enough for half precision.
+/// Tolerances for a row to be a probability distribution: of its sum from 1, and of a score outside `[0, 1]`. Large enough
+/// for half precision.
 const SUM_TOLERANCE: f64 = 5e-3;
 const RANGE_TOLERANCE: f64 = 1e-6;
 
-/// Labels and class scores of a data set, with the class predicted for each sample.
+/// Labels, class scores and predicted classes of a dataset.
 ///
-/// Scores are usually probabilities, but any finite numbers will do for accuracy, ranking and the like;
-/// metrics that need probabilities are then undefined. Clones share their content, so they cost nothing. What
-/// several metrics need (confusion matrix, sorted scores) is computed once.
+/// Scores are usually probabilities. Any finite numbers work for accuracy and ranking metrics; metrics that need
+/// probabilities are then undefined. Clones share their content and are cheap. Results that several metrics need (confusion
+/// matrix, sorted scores) are computed once.
 ///
 /// ```
 /// use faknow_metrics::Predictions;
@@ -39,14 +39,16 @@ struct Inner {
     predicted: Vec<usize>,
     confusion: OnceLock<ConfusionMatrix>,
     rankings: Vec<OnceLock<Ranking>>,
-    improper: OnceLock<Option<String>>,
+    /// Why the scores are not probabilities.
+    probability_error: OnceLock<Option<String>>,
 }
 
 impl Predictions {
-    /// Checks and takes labels `[n]` and scores, row-major `[n, n_classes]`; `n` may be 0.
+    /// Creates predictions from labels `[n]` and scores, row-major `[n, n_classes]`; `n` may be 0.
     ///
     /// # Errors
-    /// Fewer than two classes, a label outside them, a wrong number of scores, a score that is not finite.
+    /// There are fewer than two classes, a label is not in `0..n_classes`, the number of scores is wrong, or a score is not
+    /// finite.
     pub fn new(n_classes: usize, labels: Vec<usize>, scores: Vec<f64>) -> Result<Self> {
         if n_classes < 2 {
             return Err(Error::TooFewClasses { n_classes });
@@ -61,13 +63,13 @@ impl Predictions {
             return Err(Error::NotFinite { sample: i / n_classes, class: i % n_classes, value: scores[i] });
         }
         let predicted = scores.par_chunks_exact(n_classes).map(argmax).collect();
-        Ok(Self::of(n_classes, labels, scores, predicted))
+        Ok(Self::new_unchecked(n_classes, labels, scores, predicted))
     }
 
-    /// The same labels and scores, but these classes predicted, `[n]`: by a threshold, for example.
+    /// Returns the same labels and scores with other predicted classes, `[n]`, for example by a threshold.
     ///
     /// # Errors
-    /// There are more or fewer than samples, or one is not a class.
+    /// The number of predicted classes is not that of the samples, or one is not in `0..n_classes`.
     pub fn with_predicted(&self, predicted: Vec<usize>) -> Result<Self> {
         let (n_samples, n_classes) = (self.n_samples(), self.n_classes());
         if predicted.len() != n_samples {
@@ -80,106 +82,107 @@ impl Predictions {
         if let Some(sample) = predicted.iter().position(|&class| class >= n_classes) {
             return Err(Error::LabelOutsideClasses { sample, label: predicted[sample] as i128, n_classes });
         }
-        Ok(Self::of(n_classes, self.labels().to_vec(), self.scores().to_vec(), predicted))
+        Ok(Self::new_unchecked(n_classes, self.labels().to_vec(), self.scores().to_vec(), predicted))
     }
 
-    /// The samples at these positions, in this order; each may come several times.
+    /// Returns the samples at `indices`, in this order; an index may be repeated.
     ///
     /// # Errors
-    /// A position is not below the number of samples.
-    pub fn select(&self, positions: &[usize]) -> Result<Self> {
+    /// An index is not below the number of samples.
+    pub fn select(&self, indices: &[usize]) -> Result<Self> {
         let n_samples = self.n_samples();
-        if let Some((index, position)) = positions.iter().enumerate().find(|(_, at)| **at >= n_samples) {
+        if let Some((index, value)) = indices.iter().enumerate().find(|(_, i)| **i >= n_samples) {
             return Err(Error::Value {
-                what: "positions",
+                what: "indices",
                 index,
-                value: *position as f64,
-                expected: "one below the number of samples",
+                value: *value as f64,
+                expected: "an index below the number of samples",
             });
         }
-        let pick = |list: &[usize]| positions.iter().map(|&at| list[at]).collect();
-        let scores = positions.iter().flat_map(|&at| self.row(at)).copied().collect();
-        Ok(Self::of(self.n_classes(), pick(self.labels()), scores, pick(self.predicted())))
+        let select = |list: &[usize]| indices.iter().map(|&i| list[i]).collect();
+        let scores = indices.iter().flat_map(|&i| self.row(i)).copied().collect();
+        Ok(Self::new_unchecked(self.n_classes(), select(self.labels()), scores, select(self.predicted())))
     }
 
-    /// Of values that are known to fit.
-    fn of(n_classes: usize, labels: Vec<usize>, scores: Vec<f64>, predicted: Vec<usize>) -> Self {
+    /// Creates predictions from valid values.
+    fn new_unchecked(n_classes: usize, labels: Vec<usize>, scores: Vec<f64>, predicted: Vec<usize>) -> Self {
         let rankings = (0..n_classes).map(|_| OnceLock::new()).collect();
-        let (confusion, improper) = (OnceLock::new(), OnceLock::new());
-        let inner = Inner { n_classes, labels, scores, predicted, confusion, rankings, improper };
+        let (confusion, probability_error) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner { n_classes, labels, scores, predicted, confusion, rankings, probability_error };
         Self { inner: Arc::new(inner) }
     }
 
-    /// How many samples there are.
+    /// Returns the number of samples.
     pub fn n_samples(&self) -> usize {
         self.inner.labels.len()
     }
 
-    /// How many classes there are.
+    /// Returns the number of classes.
     pub fn n_classes(&self) -> usize {
         self.inner.n_classes
     }
 
-    /// The true class of each sample, `[n]`.
+    /// Returns the true class of each sample, `[n]`.
     pub fn labels(&self) -> &[usize] {
         &self.inner.labels
     }
 
-    /// The class scores, row-major `[n, n_classes]`.
+    /// Returns the class scores, row-major `[n, n_classes]`.
     pub fn scores(&self) -> &[f64] {
         &self.inner.scores
     }
 
-    /// The class scores of sample `i`, `[n_classes]`.
+    /// Returns the class scores of sample `i`, `[n_classes]`.
     ///
     /// # Panics
-    /// There is no sample `i`, as when a slice is indexed.
+    /// `i` is not below the number of samples.
     pub fn row(&self, i: usize) -> &[f64] {
         &self.inner.scores[i * self.inner.n_classes..][..self.inner.n_classes]
     }
 
-    /// The class with the highest score of each sample, `[n]`; the lowest class wins a tie.
+    /// Returns the predicted class of each sample, `[n]`: unless replaced by [`with_predicted`](Self::with_predicted), the class
+    /// with the highest score, the lowest class in a tie.
     pub fn predicted(&self) -> &[usize] {
         &self.inner.predicted
     }
 
-    /// How often each class was predicted for each true class; counted once.
+    /// Returns the confusion matrix; computed once.
     pub fn confusion(&self) -> &ConfusionMatrix {
         self.inner.confusion.get_or_init(|| {
             ConfusionMatrix::count(self.n_classes(), self.labels().iter().zip(self.predicted()))
         })
     }
 
-    /// How well the scores of `class` rank its samples before all others; computed once.
+    /// Returns the ranking metrics of `class` against the rest; computed once.
     pub(crate) fn ranking(&self, class: usize) -> &Ranking {
         self.inner.rankings[class].get_or_init(|| Ranking::for_class(self, class))
     }
 
-    /// Why the scores are no probabilities: names the first row at fault. `None` if they are.
-    pub(crate) fn not_probabilities(&self) -> Option<&str> {
-        let find = || {
+    /// Returns why the scores are not probabilities, naming the first invalid row; `None` if they are.
+    pub(crate) fn probability_error(&self) -> Option<&str> {
+        let check = || {
             let row = self
                 .scores()
                 .par_chunks_exact(self.n_classes())
                 .position_first(|row| !is_distribution(row))?;
             Some(format!(
-                "the scores of sample {row} are no probabilities (they sum to {:.6})",
+                "the scores of sample {row} are not probabilities (they sum to {:.6})",
                 self.row(row).iter().sum::<f64>()
             ))
         };
-        self.inner.improper.get_or_init(find).as_deref()
+        self.inner.probability_error.get_or_init(check).as_deref()
     }
 }
 
 impl PartialEq for Predictions {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (&self.inner, &other.inner);
-        let same = || a.n_classes == b.n_classes && a.labels == b.labels && a.scores == b.scores;
-        Arc::ptr_eq(a, b) || (same() && a.predicted == b.predicted)
+        let same_data = || a.n_classes == b.n_classes && a.labels == b.labels && a.scores == b.scores;
+        Arc::ptr_eq(a, b) || (same_data() && a.predicted == b.predicted)
     }
 }
 
-/// The sizes only: the content may be millions of rows.
+/// Sizes only, since there may be millions of rows.
 impl fmt::Debug for Predictions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Predictions")
@@ -209,12 +212,12 @@ pub struct PredictionsBuilder {
 }
 
 impl PredictionsBuilder {
-    /// Nothing collected yet.
+    /// Creates an empty builder.
     pub fn new(n_classes: usize) -> Self {
         Self { n_classes, labels: Vec::new(), scores: Vec::new() }
     }
 
-    /// Makes room for `n_samples` more, so that memory is taken once.
+    /// Reserves capacity for `n_samples` more samples.
     pub fn reserve(&mut self, n_samples: usize) {
         self.labels.reserve(n_samples);
         self.scores.reserve(n_samples.saturating_mul(self.n_classes));
@@ -223,8 +226,8 @@ impl PredictionsBuilder {
     /// Appends a batch: labels `[b]` of any integer type, and scores, row-major `[b, n_classes]`.
     ///
     /// # Errors
-    /// A label outside the classes, a wrong number of scores, a score that is not finite; samples are counted
-    /// from the first batch on. Nothing of a refused batch is retained.
+    /// A label is not in `0..n_classes`, the number of scores is wrong, or a score is not finite; sample indices count from the
+    /// first batch. An invalid batch leaves the builder unchanged.
     pub fn extend<L: Copy + TryInto<i128>>(&mut self, labels: &[L], scores: &[f64]) -> Result<()> {
         let (n_classes, before) = (self.n_classes, self.labels.len());
         if labels.len().checked_mul(n_classes) != Some(scores.len()) {
@@ -248,7 +251,7 @@ impl PredictionsBuilder {
         Ok(())
     }
 
-    /// All that was collected.
+    /// Returns all collected predictions.
     ///
     /// # Errors
     /// There are fewer than two classes.
@@ -257,7 +260,7 @@ impl PredictionsBuilder {
     }
 }
 
-/// Position of the largest score, the first of equal ones.
+/// Returns the index of the largest score, the first in a tie.
 pub(crate) fn argmax(row: &[f64]) -> usize {
     let mut best = 0;
     for (class, score) in row.iter().enumerate() {
@@ -283,27 +286,27 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
-        check_error(1, &[0], &[1.0], "1 classes: a classifier has at least 2");
-        check_error(0, &[], &[], "0 classes: a classifier has at least 2");
-        check_error(2, &[0, 2], &[0.5; 4], "sample 1: label 2 is outside the classes 0..=1");
-        check_error(2, &[0, 1], &[0.5; 3], "3 scores for 2 samples and 2 classes: expected 4");
+    fn new_rejects_invalid_input() {
+        check_error(1, &[0], &[1.0], "n_classes: expected at least 2, got 1");
+        check_error(0, &[], &[], "n_classes: expected at least 2, got 0");
+        check_error(2, &[0, 2], &[0.5; 4], "sample 1: expected a label in 0..=1, got 2");
+        check_error(2, &[0, 1], &[0.5; 3], "scores: expected 4 values (2 samples, 2 classes), got 3");
         check_error(
             2,
             &[0, 1],
             &[0.5, 0.5, 0.5, f64::NAN],
-            "sample 1: the score of class 1 is NaN, expected a finite number",
+            "sample 1: score of class 1: expected a finite number, got NaN",
         );
         check_error(
             3,
             &[0],
             &[0.5, f64::INFINITY, 0.0],
-            "sample 0: the score of class 1 is inf, expected a finite number",
+            "sample 0: score of class 1: expected a finite number, got inf",
         );
     }
 
     #[test]
-    fn the_lowest_class_wins_a_tie() {
+    fn argmax_prefers_the_lowest_class_in_a_tie() {
         let check = |row: &[f64], expected: usize| assert_eq!(argmax(row), expected, "{row:?}");
         check(&[0.5, 0.5], 0);
         check(&[0.2, 0.4, 0.4], 1);
@@ -313,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_add_up_and_errors_count_from_the_first() {
+    fn builder_appends_batches_and_errors_name_the_sample() {
         let mut builder = PredictionsBuilder::new(3);
         builder.reserve(3);
         builder.extend(&[2_i64, 0], &[0.1, 0.2, 0.7, 0.6, 0.3, 0.1]).unwrap();
@@ -321,13 +324,16 @@ mod tests {
         let message = |builder: &mut PredictionsBuilder, label: i64, scores: &[f64]| {
             builder.extend(&[1, label], scores).unwrap_err().to_string()
         };
-        assert_eq!(message(&mut builder, -1, &[0.0; 6]), "sample 4: label -1 is outside the classes 0..=2");
-        assert_eq!(message(&mut builder, 3, &[0.0; 6]), "sample 4: label 3 is outside the classes 0..=2");
-        assert_eq!(message(&mut builder, 1, &[0.0; 5]), "5 scores for 2 samples and 3 classes: expected 6");
-        let bad = [0.0, 0.0, 0.0, 0.0, f64::NAN, 0.0];
+        assert_eq!(message(&mut builder, -1, &[0.0; 6]), "sample 4: expected a label in 0..=2, got -1");
+        assert_eq!(message(&mut builder, 3, &[0.0; 6]), "sample 4: expected a label in 0..=2, got 3");
         assert_eq!(
-            message(&mut builder, 1, &bad),
-            "sample 4: the score of class 1 is NaN, expected a finite number"
+            message(&mut builder, 1, &[0.0; 5]),
+            "scores: expected 6 values (2 samples, 3 classes), got 5"
+        );
+        let with_nan = [0.0, 0.0, 0.0, 0.0, f64::NAN, 0.0];
+        assert_eq!(
+            message(&mut builder, 1, &with_nan),
+            "sample 4: score of class 1: expected a finite number, got NaN"
         );
         let predictions = builder.finish().unwrap();
         assert_eq!(predictions.labels(), [2, 0, 1]);
@@ -337,32 +343,32 @@ mod tests {
     }
 
     #[test]
-    fn knows_probabilities() {
+    fn probability_error_names_the_first_invalid_row() {
         let check = |scores: &[f64], expected: Option<&str>| {
             let predictions = Predictions::new(2, vec![0; scores.len() / 2], scores.to_vec()).unwrap();
-            assert_eq!(predictions.not_probabilities(), expected, "{scores:?}");
+            assert_eq!(predictions.probability_error(), expected, "{scores:?}");
         };
         check(&[], None);
         check(&[0.25, 0.75, 1.0, 0.0], None);
         check(&[0.25_f64, 0.750_001], None);
         check(
             &[0.25, 0.75, 2.0, 0.5],
-            Some("the scores of sample 1 are no probabilities (they sum to 2.500000)"),
+            Some("the scores of sample 1 are not probabilities (they sum to 2.500000)"),
         );
-        check(&[-1.0, 2.0], Some("the scores of sample 0 are no probabilities (they sum to 1.000000)"));
+        check(&[-1.0, 2.0], Some("the scores of sample 0 are not probabilities (they sum to 1.000000)"));
     }
 
     #[test]
-    fn samples_can_be_drawn_and_judged_otherwise() {
-        let whole = Predictions::new(2, vec![0, 1], vec![0.9, 0.1, 0.4, 0.6]).unwrap();
-        let other = whole.with_predicted(vec![1, 0]).unwrap();
-        assert_ne!(whole, other);
-        let drawn = other.select(&[1, 1, 0]).unwrap();
-        assert_eq!((drawn.labels(), drawn.predicted()), (&[1, 1, 0][..], &[0, 0, 1][..]));
-        assert_eq!(drawn.scores(), [0.4, 0.6, 0.4, 0.6, 0.9, 0.1]);
-        assert!(whole.with_predicted(vec![0]).is_err() && whole.with_predicted(vec![0, 2]).is_err());
-        let error = whole.select(&[2]).unwrap_err().to_string();
-        assert_eq!(error, "positions: value 0 is 2, expected one below the number of samples");
+    fn selects_samples_and_replaces_predicted_classes() {
+        let original = Predictions::new(2, vec![0, 1], vec![0.9, 0.1, 0.4, 0.6]).unwrap();
+        let other = original.with_predicted(vec![1, 0]).unwrap();
+        assert_ne!(original, other);
+        let selected = other.select(&[1, 1, 0]).unwrap();
+        assert_eq!((selected.labels(), selected.predicted()), (&[1, 1, 0][..], &[0, 0, 1][..]));
+        assert_eq!(selected.scores(), [0.4, 0.6, 0.4, 0.6, 0.9, 0.1]);
+        assert!(original.with_predicted(vec![0]).is_err() && original.with_predicted(vec![0, 2]).is_err());
+        let error = original.select(&[2]).unwrap_err().to_string();
+        assert_eq!(error, "indices[0]: expected an index below the number of samples, got 2");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Scores that were measured several times, as in cross-validation: mean and standard deviation of each.
+//! Mean and standard deviation of metrics over several runs, as in cross-validation.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use crate::{MeanStd, Score, Scores};
 
-/// A metric that was measured several times.
+/// A metric over several runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RepeatedScore {
-    /// Name of the metric; `loss` for the loss.
+    /// The metric's name; `loss` for the loss.
     pub name: String,
-    /// Mean and sample standard deviation over the times that it is defined; `None` if it never is.
+    /// Mean and sample standard deviation of the defined values; `None` without any.
     #[serde(flatten)]
     pub summary: Option<MeanStd>,
-    /// Its value each time; `None` where it is undefined.
+    /// The value of each run; `None` where it is undefined.
     pub values: Vec<Option<f64>>,
 }
 
 impl RepeatedScore {
-    /// Returns every metric of the first scores over all of them.
+    /// Summarizes every metric of the first run over all runs.
     ///
     /// ```
     /// use faknow_metrics::{RepeatedScore, Scores};
@@ -36,10 +36,10 @@ impl RepeatedScore {
         let scores = scores.into_iter();
         let first = scores.clone().next();
         let names = first.into_iter().flat_map(Scores::names);
-        names.map(|name| Self::of(name, scores.clone())).collect()
+        names.map(|name| Self::new(name, scores.clone())).collect()
     }
 
-    fn of<'a>(name: &str, scores: impl Iterator<Item = &'a Scores>) -> Self {
+    fn new<'a>(name: &str, scores: impl Iterator<Item = &'a Scores>) -> Self {
         let values: Vec<Option<f64>> = scores
             .map(|scores| scores.get(name).filter(|score| score.is_defined()).and_then(Score::value))
             .collect();
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn undefined_values_do_not_count() {
+    fn summary_ignores_undefined_values() {
         let scores = |f1: Score| Scores::from_iter([("loss", Score::from(0.5)), ("f1", f1)]);
         let all = [scores(0.25.into()), scores(Score::undefined("one class")), scores(0.75.into())];
         let metrics = RepeatedScore::per_metric(&all);

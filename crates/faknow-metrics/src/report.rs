@@ -1,4 +1,4 @@
-//! Everything there is to say about predictions, as a table for people and as data.
+//! The classification report: all metrics as a table and as data.
 
 use std::fmt;
 
@@ -13,12 +13,10 @@ use crate::{
 
 /// All built-in metrics of predictions, overall and per class, with the confusion matrix and the curves.
 ///
-/// Displayed, it is a table for people, in which undefined values are said with their reason. Serialized, it
-/// is one flat object: `n_samples`, `classes`, every metric by its name (null where it has no value),
-/// `precision_per_class`,
-/// `recall_per_class`, `f1_per_class`, `support`, `roc_auc_per_class`, `average_precision_per_class`,
-/// `confusion_matrix` (rows are true, columns predicted classes), and `undefined`, the reason for each metric
-/// that is undefined, also where a customary value stands in for it.
+/// Displayed as a table, with the reasons of undefined values. Serialized as one flat object: `n_samples`, `classes`, every
+/// metric by name (null without a value), `precision_per_class`, `recall_per_class`, `f1_per_class`, `support`,
+/// `roc_auc_per_class`, `average_precision_per_class`, `confusion_matrix` (rows: true classes, columns: predicted classes),
+/// and `undefined`, the reason of each undefined metric, including those with a conventional value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassificationReport {
     predictions: Predictions,
@@ -28,10 +26,10 @@ pub struct ClassificationReport {
 }
 
 impl ClassificationReport {
-    /// Computes everything; `class_names` are in the order of the classes.
+    /// Computes the report; `class_names` are in class order.
     ///
     /// # Errors
-    /// There is not exactly one name per class.
+    /// The number of names is not the number of classes.
     pub fn new(predictions: &Predictions, class_names: &[String]) -> Result<Self> {
         let (expected, got) = (predictions.n_classes(), class_names.len());
         if expected != got {
@@ -45,60 +43,59 @@ impl ClassificationReport {
         })
     }
 
-    /// Every built-in metric.
+    /// Returns all built-in metrics.
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
 
-    /// The names of the classes, in order.
+    /// Returns the class names, in order.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
 
-    /// Precision, recall, F1 and support of each class, in order.
+    /// Returns precision, recall, F1 and support of each class, in order.
     pub fn classes(&self) -> &[ClassScores] {
         &self.classes
     }
 
-    /// Counts by true and predicted class.
+    /// Returns the confusion matrix.
     pub fn confusion(&self) -> &ConfusionMatrix {
         self.predictions.confusion()
     }
 
-    /// ROC-AUC of each class against the rest, in order.
+    /// Returns the ROC-AUC of each class against the rest, in order.
     pub fn roc_auc_per_class(&self) -> Vec<Score> {
         (0..self.classes.len()).map(|class| self.predictions.ranking(class).roc_auc.clone()).collect()
     }
 
-    /// Average precision of each class against the rest, in order.
+    /// Returns the average precision of each class against the rest, in order.
     pub fn average_precision_per_class(&self) -> Vec<Score> {
         (0..self.classes.len())
             .map(|class| self.predictions.ranking(class).average_precision.clone())
             .collect()
     }
 
-    /// The ROC curve of one class against the rest; has a point per distinct score, see
-    /// [`RocCurve::downsample`].
+    /// Computes the ROC curve of `class` against the rest, with one point per distinct score, see [`RocCurve::downsample`].
     ///
     /// # Errors
-    /// There is no such class, or the samples are not partly of it and partly of others.
+    /// `class` is out of range, or not both samples of it and of other classes occur.
     pub fn roc_curve(&self, class: usize) -> Result<RocCurve> {
         RocCurve::for_class(&self.predictions, class)
     }
 
-    /// The precision-recall curve of one class against the rest; has a point per distinct score, see
+    /// Computes the precision-recall curve of `class` against the rest, with one point per distinct score, see
     /// [`PrCurve::downsample`].
     ///
     /// # Errors
-    /// There is no such class, or no sample is of it.
+    /// `class` is out of range or does not occur in the labels.
     pub fn pr_curve(&self, class: usize) -> Result<PrCurve> {
         PrCurve::for_class(&self.predictions, class)
     }
 
-    /// Accuracy by confidence, in `n_bins` intervals of equal width.
+    /// Returns accuracy by confidence in `n_bins` bins of equal width.
     ///
     /// # Errors
-    /// `n_bins` is 0, or the scores are no probabilities.
+    /// `n_bins` is 0, or the scores are not probabilities.
     pub fn reliability_bins(&self, n_bins: usize) -> Result<Vec<ReliabilityBin>> {
         reliability_bins(&self.predictions, n_bins)
     }
@@ -125,7 +122,7 @@ impl Serialize for ClassificationReport {
     }
 }
 
-/// The reasons of the undefined scores, by name.
+/// The reasons of undefined scores, by name.
 struct Reasons<'a>(&'a Scores);
 
 impl Serialize for Reasons<'_> {
@@ -134,8 +131,8 @@ impl Serialize for Reasons<'_> {
     }
 }
 
-/// With more classes the table leaves out the confusion matrix, and cuts lists, which would not fit a screen.
-const MAX_SHOWN_CLASSES: usize = 12;
+/// Most classes for which the table has the confusion matrix and complete lists, as fits a screen.
+const MAX_DISPLAYED_CLASSES: usize = 12;
 
 impl fmt::Display for ClassificationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,7 +145,7 @@ impl fmt::Display for ClassificationReport {
 }
 
 impl ClassificationReport {
-    /// One row per class, then the averages; `*` marks customary values of undefined ones.
+    /// Writes one row per class, then the averages; `*` marks conventional values of undefined scores.
     fn write_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let averages = ["macro", "weighted"];
         let names = self.class_names.iter().map(String::as_str).chain(["weighted average"]);
@@ -174,7 +171,7 @@ impl ClassificationReport {
         self.write_reasons(f)
     }
 
-    /// Why values of classes are undefined, one line per class.
+    /// Writes why values of classes are undefined, one line per class.
     fn write_reasons(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = self.class_names.iter().zip(&self.classes).filter_map(|(name, class)| {
             let mut reasons: Vec<_> =
@@ -182,21 +179,21 @@ impl ClassificationReport {
             reasons.dedup();
             (!reasons.is_empty()).then(|| format!("{name}: {}", reasons.join("; ")))
         });
-        let shown: Vec<String> = lines.by_ref().take(MAX_SHOWN_CLASSES).collect();
-        if shown.is_empty() {
+        let displayed: Vec<String> = lines.by_ref().take(MAX_DISPLAYED_CLASSES).collect();
+        if displayed.is_empty() {
             return Ok(());
         }
         writeln!(f, "undefined (*: 0 by convention, -: no value)")?;
-        for line in shown {
+        for line in displayed {
             writeln!(f, "  {line}")?;
         }
         match lines.count() {
             0 => Ok(()),
-            more => writeln!(f, "  … and {more} more"),
+            n_more => writeln!(f, "  … and {n_more} more"),
         }
     }
 
-    /// The metrics that the rows above do not show.
+    /// Writes the metrics that are not in the table of classes.
     fn write_scores(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let brier = if self.classes.len() == 2 { "brier_binary" } else { "brier_multiclass" };
         let names = [
@@ -226,20 +223,20 @@ impl ClassificationReport {
 
     fn write_confusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n_classes = self.classes.len();
-        if n_classes > MAX_SHOWN_CLASSES {
+        if n_classes > MAX_DISPLAYED_CLASSES {
             return writeln!(f, "confusion matrix: {n_classes} x {n_classes}, not shown");
         }
         writeln!(f, "confusion matrix (rows: true class, columns: predicted class)")?;
-        let first = self.class_names.iter().map(|name| name.width()).max().unwrap_or_default();
+        let name_width = self.class_names.iter().map(|name| name.width()).max().unwrap_or_default();
         let digits = self.confusion().n_samples().to_string().len();
         let widths: Vec<usize> = self.class_names.iter().map(|name| name.width().max(digits)).collect();
-        write!(f, "{}", pad("", first))?;
+        write!(f, "{}", pad("", name_width))?;
         for (name, width) in self.class_names.iter().zip(&widths) {
             write!(f, "  {}{name}", pad("", width - name.width()))?;
         }
         writeln!(f)?;
         for (name, row) in self.class_names.iter().zip(self.confusion().rows()) {
-            write!(f, "{}", pad(name, first))?;
+            write!(f, "{}", pad(name, name_width))?;
             for (count, width) in row.iter().zip(&widths) {
                 write!(f, "  {count:>width$}")?;
             }
@@ -249,13 +246,13 @@ impl ClassificationReport {
     }
 }
 
-/// `text` and as many spaces as make it `width` columns wide on screen (a Chinese character takes two).
+/// Pads `text` with spaces to `width` terminal columns (a Chinese character takes two).
 fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Four decimals, and one column for the mark: `*` a customary value of an undefined score; `-` stands for no
-/// value.
+/// Formats a score with four decimals and a column for the mark: `*` for the conventional value of an undefined score; `-` for
+/// no value.
 fn cell(score: &Score) -> String {
     match (score.value(), score.is_defined()) {
         (Some(value), true) => format!("{value:.4} "),
@@ -281,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn table_of_two_classes() {
+    fn displays_two_classes() {
         let scores = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4, 0.7, 0.3, 0.25, 0.75];
         check(
             &report(&["谣言", "real"], &[0, 1, 1, 0, 0], &scores),
@@ -314,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn table_with_undefined_values() {
+    fn displays_reasons_of_undefined_values() {
         check(
             &report(&["a", "b", "never seen"], &[0, 0], &[0.5, 0.3, 0.2, 0.3, 0.5, 0.2]),
             expect![[r#"
@@ -331,10 +328,10 @@ mod tests {
                 accuracy             0.5000
                 balanced_accuracy    0.5000
                 precision            0.3333* undefined: class 2 is never predicted
-                recall               0.1667* undefined: class 1 does not occur in the labels, and the like for 1 more class
+                recall               0.1667* undefined: class 1 does not occur in the labels, and likewise for 1 more class
                 f1                   0.2222* undefined: class 2 neither occurs nor is predicted
-                roc_auc                   -  undefined: all labels are of class 0, and the like for 2 more classes
-                average_precision    0.3333* undefined: class 1 does not occur in the labels, and the like for 1 more class
+                roc_auc                   -  undefined: all labels are of class 0, and likewise for 2 more classes
+                average_precision    0.3333* undefined: class 1 does not occur in the labels, and likewise for 1 more class
                 mcc                  0.0000* undefined: all labels are of one class
                 cohen_kappa          0.0000
                 log_loss             0.9486
@@ -397,9 +394,9 @@ mod tests {
                 average_precision    1.0000
                 mcc                  1.0000
                 cohen_kappa          1.0000
-                log_loss                  -  undefined: the scores of sample 0 are no probabilities (they sum to 2.000000)
-                brier_binary              -  undefined: the scores of sample 0 are no probabilities (they sum to 2.000000)
-                ece_15                    -  undefined: the scores of sample 0 are no probabilities (they sum to 2.000000)
+                log_loss                  -  undefined: the scores of sample 0 are not probabilities (they sum to 2.000000)
+                brier_binary              -  undefined: the scores of sample 0 are not probabilities (they sum to 2.000000)
+                ece_15                    -  undefined: the scores of sample 0 are not probabilities (they sum to 2.000000)
 
                 confusion matrix (rows: true class, columns: predicted class)
                       real  fake
@@ -410,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn large_confusion_matrices_are_left_out() {
+    fn display_omits_large_confusion_matrices() {
         let names: Vec<String> = (0..13).map(|i| format!("class {i}")).collect();
         let predictions = Predictions::new(13, vec![12], vec![1.0 / 13.0; 13]).unwrap();
         let text = ClassificationReport::new(&predictions, &names).unwrap().to_string();
@@ -420,14 +417,14 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_flat_object() {
+    fn serializes_as_flat_object() {
         let json =
             serde_json::to_string(&report(&["real", "fake"], &[0, 0], &[0.75, 0.25, 0.25, 0.75])).unwrap();
         expect![[r#"{"n_samples":2,"classes":["real","fake"],"accuracy":0.5,"precision":0.0,"recall":0.0,"f1":0.0,"balanced_accuracy":0.5,"precision_binary":0.0,"recall_binary":0.0,"f1_binary":0.0,"precision_macro":0.5,"recall_macro":0.25,"f1_macro":0.3333333333333333,"precision_macro_present":0.5,"recall_macro_present":0.25,"f1_macro_present":0.3333333333333333,"precision_micro":0.5,"recall_micro":0.5,"f1_micro":0.5,"precision_weighted":1.0,"recall_weighted":0.5,"f1_weighted":0.6666666666666666,"roc_auc":null,"average_precision":0.0,"mcc":0.0,"cohen_kappa":0.0,"log_loss":0.8369882167858358,"brier_binary":0.3125,"brier_multiclass":0.625,"ece_15":0.25,"auc_hard":null,"precision_per_class":[1.0,0.0],"recall_per_class":[0.5,0.0],"f1_per_class":[0.6666666666666666,0.0],"support":[2,0],"roc_auc_per_class":[null,null],"average_precision_per_class":[1.0,0.0],"confusion_matrix":[[1,1],[0,0]],"undefined":{"recall":"class 1 does not occur in the labels","recall_binary":"class 1 does not occur in the labels","recall_macro":"class 1 does not occur in the labels","recall_macro_present":"class 1 does not occur in the labels","roc_auc":"class 1 does not occur in the labels","average_precision":"class 1 does not occur in the labels","mcc":"all labels are of one class","auc_hard":"class 1 does not occur in the labels"}}"#]].assert_eq(&json);
     }
 
     #[test]
-    fn curves_and_bins_are_at_hand() {
+    fn provides_curves_and_bins() {
         let report = report(&["real", "fake"], &[0, 1], &[0.75, 0.25, 0.25, 0.75]);
         assert_eq!(report.roc_curve(1).unwrap().area().unwrap(), 1.0);
         assert_eq!(report.pr_curve(0).unwrap().precision, [1.0, 1.0, 0.5]);
@@ -437,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn needs_a_name_per_class() {
+    fn new_rejects_wrong_number_of_names() {
         let predictions = Predictions::new(2, vec![], vec![]).unwrap();
         let error = ClassificationReport::new(&predictions, &["real".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "class names: expected 2 values, got 1");

@@ -1,4 +1,4 @@
-//! Measures of ranking: ROC and precision-recall curves and the areas under them.
+//! Ranking metrics: ROC and precision-recall curves, and the areas under them.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -7,43 +7,43 @@ use crate::classwise::weighted_mean;
 use crate::confusion::{NO_SAMPLES, absent};
 use crate::{Error, Predictions, Result, Score};
 
-/// True against false positive rates as the threshold falls.
+/// A ROC curve: true against false positive rates for descending thresholds.
 ///
-/// Point 0 is (0, 0) at the threshold infinity, above all scores; then follows one point per distinct score.
+/// Point 0 is (0, 0) at the threshold infinity; then follows one point per distinct score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RocCurve {
-    /// Share of the negative samples at or above the threshold, rising from 0 to 1.
+    /// Fraction of the negative samples with a score of at least the threshold, from 0 to 1.
     pub false_positive_rate: Vec<f64>,
-    /// Share of the positive samples at or above the threshold, rising from 0 to 1.
+    /// Fraction of the positive samples with a score of at least the threshold, from 0 to 1.
     pub true_positive_rate: Vec<f64>,
-    /// Scores, falling; a sample counts as positive at or above it.
+    /// Thresholds, descending; a sample is predicted positive if its score is at least the threshold.
     pub thresholds: Vec<f64>,
 }
 
 impl RocCurve {
-    /// The curve of one class against the rest.
+    /// Computes the curve of `class` against the rest.
     ///
     /// # Errors
-    /// There is no such class, or the samples are not partly of it and partly of others.
+    /// `class` is out of range, or not both samples of it and of other classes occur.
     pub fn for_class(predictions: &Predictions, class: usize) -> Result<Self> {
-        Self::from_sorted(&sorted_of_class(predictions, checked(predictions, class)?))
+        Self::from_sorted(&sorted_of_class(predictions, check_class(predictions, class)?))
     }
 
-    /// Area under the curve.
+    /// Computes the area under the curve.
     ///
     /// # Errors
-    /// The lists were made unusable after the curve was drawn.
+    /// The lists were changed and are not a curve any more, see [`auc`].
     pub fn area(&self) -> Result<f64> {
         auc(&self.false_positive_rate, &self.true_positive_rate)
     }
 
-    /// At most `n_points` points (at least both ends), evenly spread over the curve, for drawing.
+    /// Returns at most `n_points` points (at least both ends), evenly spaced by index, for plotting.
     pub fn downsample(&self, n_points: usize) -> Self {
-        let keep = spread(self.thresholds.len(), n_points);
+        let indices = evenly_spaced(self.thresholds.len(), n_points);
         Self {
-            false_positive_rate: pick(&self.false_positive_rate, &keep),
-            true_positive_rate: pick(&self.true_positive_rate, &keep),
-            thresholds: pick(&self.thresholds, &keep),
+            false_positive_rate: select(&self.false_positive_rate, &indices),
+            true_positive_rate: select(&self.true_positive_rate, &indices),
+            thresholds: select(&self.thresholds, &indices),
         }
     }
 
@@ -51,52 +51,51 @@ impl RocCurve {
         let (positives, negatives) = totals(sorted);
         if positives == 0 || negatives == 0 {
             let which = if positives == 0 { "positive" } else { "negative" };
-            return Err(Error::Undefined { what: "the roc curve", reason: format!("no sample is {which}") });
+            return Err(Error::Undefined { what: "the ROC curve", reason: format!("no sample is {which}") });
         }
         let mut curve = Self {
             false_positive_rate: vec![0.0],
             true_positive_rate: vec![0.0],
             thresholds: vec![f64::INFINITY],
         };
-        for cut in cuts(sorted) {
-            curve.false_positive_rate.push(cut.false_positives as f64 / negatives as f64);
-            curve.true_positive_rate.push(cut.true_positives as f64 / positives as f64);
-            curve.thresholds.push(cut.threshold);
+        for point in curve_points(sorted) {
+            curve.false_positive_rate.push(point.false_positives as f64 / negatives as f64);
+            curve.true_positive_rate.push(point.true_positives as f64 / positives as f64);
+            curve.thresholds.push(point.threshold);
         }
         Ok(curve)
     }
 }
 
-/// Precision against recall as the threshold falls.
+/// A precision-recall curve for descending thresholds.
 ///
-/// Point 0 is recall 0, precision 1 at the threshold infinity, by convention; then follows one point per
-/// distinct score.
+/// Point 0 is recall 0, precision 1 at the threshold infinity, by convention; then follows one point per distinct score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PrCurve {
-    /// Share of the samples at or above the threshold that are positive.
+    /// Fraction of the samples with a score of at least the threshold that are positive.
     pub precision: Vec<f64>,
-    /// Share of the positive samples at or above the threshold, rising from 0 to 1.
+    /// Fraction of the positive samples with a score of at least the threshold, from 0 to 1.
     pub recall: Vec<f64>,
-    /// Scores, falling; a sample counts as positive at or above it.
+    /// Thresholds, descending; a sample is predicted positive if its score is at least the threshold.
     pub thresholds: Vec<f64>,
 }
 
 impl PrCurve {
-    /// The curve of one class against the rest.
+    /// Computes the curve of `class` against the rest.
     ///
     /// # Errors
-    /// There is no such class, or no sample is of it.
+    /// `class` is out of range or does not occur in the labels.
     pub fn for_class(predictions: &Predictions, class: usize) -> Result<Self> {
-        Self::from_sorted(&sorted_of_class(predictions, checked(predictions, class)?))
+        Self::from_sorted(&sorted_of_class(predictions, check_class(predictions, class)?))
     }
 
-    /// At most `n_points` points (at least both ends), evenly spread over the curve, for drawing.
+    /// Returns at most `n_points` points (at least both ends), evenly spaced by index, for plotting.
     pub fn downsample(&self, n_points: usize) -> Self {
-        let keep = spread(self.thresholds.len(), n_points);
+        let indices = evenly_spaced(self.thresholds.len(), n_points);
         Self {
-            precision: pick(&self.precision, &keep),
-            recall: pick(&self.recall, &keep),
-            thresholds: pick(&self.thresholds, &keep),
+            precision: select(&self.precision, &indices),
+            recall: select(&self.recall, &indices),
+            thresholds: select(&self.thresholds, &indices),
         }
     }
 
@@ -107,16 +106,16 @@ impl PrCurve {
             return Err(Error::Undefined { what: "the precision-recall curve", reason });
         }
         let mut curve = Self { precision: vec![1.0], recall: vec![0.0], thresholds: vec![f64::INFINITY] };
-        for cut in cuts(sorted) {
-            curve.precision.push(cut.precision());
-            curve.recall.push(cut.true_positives as f64 / positives as f64);
-            curve.thresholds.push(cut.threshold);
+        for point in curve_points(sorted) {
+            curve.precision.push(point.precision());
+            curve.recall.push(point.true_positives as f64 / positives as f64);
+            curve.thresholds.push(point.threshold);
         }
         Ok(curve)
     }
 }
 
-/// The ROC curve of scores, higher for samples thought positive.
+/// Computes the ROC curve of `scores`, which are higher for samples predicted positive.
 ///
 /// ```
 /// use faknow_metrics::roc_curve;
@@ -129,26 +128,26 @@ impl PrCurve {
 /// ```
 ///
 /// # Errors
-/// The lists differ in length, a score is not finite, or all samples are positive, or none is.
+/// The lists differ in length, a score is not finite, or all samples are positive or all negative.
 pub fn roc_curve(positive: &[bool], scores: &[f64]) -> Result<RocCurve> {
     RocCurve::from_sorted(&sorted_checked(positive, scores)?)
 }
 
-/// The precision-recall curve of scores, higher for samples thought positive.
+/// Computes the precision-recall curve of `scores`, which are higher for samples predicted positive.
 ///
 /// # Errors
-/// The lists differ in length, a score is not finite, or no sample is positive.
+/// The lists differ in length, a score is not finite, or all samples are negative.
 pub fn pr_curve(positive: &[bool], scores: &[f64]) -> Result<PrCurve> {
     PrCurve::from_sorted(&sorted_checked(positive, scores)?)
 }
 
-/// Area under a curve of straight lines (trapezoidal rule); `x` must not fall.
+/// Computes the area under a curve by the trapezoidal rule; `x` must be non-decreasing.
 ///
 /// # Errors
-/// The lists differ in length or have fewer than two values; a value is not finite; `x` falls.
+/// The lists differ in length or have fewer than two values, a value is not finite, or `x` decreases.
 pub fn auc(x: &[f64], y: &[f64]) -> Result<f64> {
     if x.len() < 2 {
-        let reason = format!("a curve has at least 2 points, there are {}", x.len());
+        let reason = format!("expected at least 2 points, got {}", x.len());
         return Err(Error::Undefined { what: "the area under the curve", reason });
     }
     if y.len() != x.len() {
@@ -162,24 +161,23 @@ pub fn auc(x: &[f64], y: &[f64]) -> Result<f64> {
             what: "x",
             index,
             value: x[index],
-            expected: "no less than the one before",
+            expected: "at least the previous value",
         });
     }
     Ok((1..x.len()).map(|i| (x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2.0).sum())
 }
 
-/// ROC-AUC from scores: that of class 1 if there are two classes, else the mean of each class against the
-/// rest.
+/// Computes ROC-AUC from scores: of class 1 with two classes, else the mean over the classes, each against the rest.
 ///
-/// Undefined where a class does not occur, or alone does.
+/// Undefined if a class does not occur, or is the only one that does.
 pub(crate) fn roc_auc(predictions: &Predictions) -> Score {
     over_classes(predictions, |ranking| &ranking.roc_auc)
 }
 
-/// Average precision from scores: that of class 1 if there are two classes, else the mean of each against the
+/// Computes average precision from scores: of class 1 with two classes, else the mean over the classes, each against the
 /// rest.
 ///
-/// Undefined, by convention with 0 for the class, where a class does not occur.
+/// Undefined if a class does not occur, which counts as 0 by convention.
 pub(crate) fn average_precision(predictions: &Predictions) -> Score {
     over_classes(predictions, |ranking| &ranking.average_precision)
 }
@@ -192,11 +190,11 @@ fn over_classes(predictions: &Predictions, value: impl Fn(&Ranking) -> &Score) -
     }
 }
 
-/// How well the scores of one class rank its samples before all others.
+/// The ranking metrics of one class against the rest.
 pub(crate) struct Ranking {
-    /// Chance that a sample of the class has a higher score than one of the others, a tie counting one half.
+    /// Probability that a sample of the class has a higher score than another sample; a tie counts one half.
     pub(crate) roc_auc: Score,
-    /// Sum over the thresholds of the precision times the recall gained there.
+    /// Sum over the thresholds of precision times the increase in recall.
     pub(crate) average_precision: Score,
 }
 
@@ -204,16 +202,15 @@ impl Ranking {
     pub(crate) fn for_class(predictions: &Predictions, class: usize) -> Self {
         let sorted = sorted_of_class(predictions, class);
         let (positives, negatives) = totals(&sorted);
-        // Counted in halves of a pair and in integers, so that the result does not depend on the order of
-        // ties.
+        // Counted as integer half pairs, so the result does not depend on the order of ties.
         let (mut half_pairs, mut average_precision) = (0_u128, 0.0);
-        let mut before = Cut { threshold: f64::INFINITY, true_positives: 0, false_positives: 0 };
-        for cut in cuts(&sorted) {
-            half_pairs += u128::from(cut.false_positives - before.false_positives)
-                * u128::from(cut.true_positives + before.true_positives);
-            let gained = (cut.true_positives - before.true_positives) as f64;
-            average_precision += gained * cut.precision();
-            before = cut;
+        let mut previous = CurvePoint { threshold: f64::INFINITY, true_positives: 0, false_positives: 0 };
+        for point in curve_points(&sorted) {
+            half_pairs += u128::from(point.false_positives - previous.false_positives)
+                * u128::from(point.true_positives + previous.true_positives);
+            let gained = (point.true_positives - previous.true_positives) as f64;
+            average_precision += gained * point.precision();
+            previous = point;
         }
         let roc_auc = match (positives, negatives) {
             (0, 0) => Score::undefined(NO_SAMPLES),
@@ -233,32 +230,32 @@ impl Ranking {
     }
 }
 
-/// The samples at or above a threshold.
+/// A point of a curve: the counts of samples with a score of at least the threshold.
 #[derive(Clone, Copy)]
-struct Cut {
+struct CurvePoint {
     threshold: f64,
     true_positives: u64,
     false_positives: u64,
 }
 
-impl Cut {
+impl CurvePoint {
     fn precision(&self) -> f64 {
         self.true_positives as f64 / (self.true_positives + self.false_positives) as f64
     }
 }
 
-/// One cut after each group of equal scores.
-fn cuts(sorted: &[(f64, bool)]) -> impl Iterator<Item = Cut> {
+/// Returns one curve point per distinct score, in descending order.
+fn curve_points(sorted: &[(f64, bool)]) -> impl Iterator<Item = CurvePoint> {
     let (mut true_positives, mut false_positives) = (0, 0);
     sorted.chunk_by(|a, b| a.0 == b.0).map(move |ties| {
         let (positives, negatives) = totals(ties);
         true_positives += positives;
         false_positives += negatives;
-        Cut { threshold: ties[0].0, true_positives, false_positives }
+        CurvePoint { threshold: ties[0].0, true_positives, false_positives }
     })
 }
 
-/// How many samples are positive, how many negative.
+/// Counts the positive and the negative samples.
 fn totals(samples: &[(f64, bool)]) -> (u64, u64) {
     let positives = samples.iter().filter(|(_, positive)| *positive).count();
     (positives as u64, (samples.len() - positives) as u64)
@@ -282,7 +279,7 @@ fn sorted_checked(positive: &[bool], scores: &[f64]) -> Result<Vec<(f64, bool)>>
     Ok(sort(scores.iter().copied().zip(positive.iter().copied()).collect()))
 }
 
-fn checked(predictions: &Predictions, class: usize) -> Result<usize> {
+fn check_class(predictions: &Predictions, class: usize) -> Result<usize> {
     let n_classes = predictions.n_classes();
     if class < n_classes { Ok(class) } else { Err(Error::UnknownClass { class, n_classes }) }
 }
@@ -294,8 +291,8 @@ fn check_finite(what: &'static str, list: &[f64]) -> Result<()> {
     }
 }
 
-/// At most `n` of the positions `0..len`, the first and the last among them.
-fn spread(len: usize, n: usize) -> Vec<usize> {
+/// Returns at most `n` of the indices `0..len`, including the first and the last.
+fn evenly_spaced(len: usize, n: usize) -> Vec<usize> {
     let n = n.max(2);
     if len <= n {
         return (0..len).collect();
@@ -303,8 +300,8 @@ fn spread(len: usize, n: usize) -> Vec<usize> {
     (0..n).map(|i| i * (len - 1) / (n - 1)).collect()
 }
 
-fn pick(list: &[f64], positions: &[usize]) -> Vec<f64> {
-    positions.iter().filter_map(|&i| list.get(i).copied()).collect()
+fn select(list: &[f64], indices: &[usize]) -> Vec<f64> {
+    indices.iter().filter_map(|&i| list.get(i).copied()).collect()
 }
 
 #[cfg(test)]
@@ -326,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_match_the_curves() {
+    fn areas_equal_integrals_of_curves() {
         // Pseudo-random scores with many ties, 3 classes.
         let n = 500;
         let mix = |i: usize| (i * 2_654_435_761) % 1009;
@@ -336,26 +333,26 @@ mod tests {
         let mut areas = 0.0;
         for class in 0..3 {
             let area = RocCurve::for_class(&predictions, class).unwrap().area().unwrap();
-            let ranked = predictions.ranking(class).roc_auc.value().unwrap();
-            assert!((area - ranked).abs() < 1e-12, "class {class}: {area} {ranked}");
+            let expected = predictions.ranking(class).roc_auc.value().unwrap();
+            assert!((area - expected).abs() < 1e-12, "class {class}: {area} {expected}");
             areas += area / 3.0;
 
             let pr = PrCurve::for_class(&predictions, class).unwrap();
             let steps = (1..pr.recall.len()).map(|i| (pr.recall[i] - pr.recall[i - 1]) * pr.precision[i]);
-            let ranked = predictions.ranking(class).average_precision.value().unwrap();
-            assert!((steps.sum::<f64>() - ranked).abs() < 1e-12, "class {class}");
+            let expected = predictions.ranking(class).average_precision.value().unwrap();
+            assert!((steps.sum::<f64>() - expected).abs() < 1e-12, "class {class}");
         }
         assert!((roc_auc(&predictions).value().unwrap() - areas).abs() < 1e-12);
     }
 
     #[test]
-    fn both_zeros_are_one_threshold() {
+    fn negative_and_positive_zero_are_one_threshold() {
         let predictions = Predictions::new(2, vec![0, 1], vec![0.0, 0.0, 0.0, -0.0]).unwrap();
         assert_eq!(roc_auc(&predictions), Score::Defined(0.5));
     }
 
     #[test]
-    fn undefined_areas_say_why() {
+    fn undefined_areas_have_reasons() {
         let check =
             |n_classes: usize, labels: &[usize], auc: (&str, Option<f64>), ap: (&str, Option<f64>)| {
                 let scores = vec![1.0 / n_classes as f64; labels.len() * n_classes];
@@ -376,48 +373,42 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn rejects_invalid_input() {
         let message = |result: Result<RocCurve>| result.unwrap_err().to_string();
         assert_eq!(message(roc_curve(&[true], &[])), "scores: expected 1 values, got 0");
         assert_eq!(
             message(roc_curve(&[true, false], &[0.5, f64::NAN])),
-            "scores: value 1 is NaN, expected a finite number"
+            "scores[1]: expected a finite number, got NaN"
         );
-        assert_eq!(message(roc_curve(&[true], &[0.5])), "the roc curve is undefined: no sample is negative");
+        assert_eq!(message(roc_curve(&[true], &[0.5])), "the ROC curve is undefined: no sample is negative");
         assert_eq!(
             pr_curve(&[false], &[0.5]).unwrap_err().to_string(),
             "the precision-recall curve is undefined: no sample is positive"
         );
         let predictions = Predictions::new(2, vec![0], vec![0.5, 0.5]).unwrap();
-        assert_eq!(
-            message(RocCurve::for_class(&predictions, 2)),
-            "there is no class 2: the classes are 0..=1"
-        );
+        assert_eq!(message(RocCurve::for_class(&predictions, 2)), "class: expected 0..=1, got 2");
         let area = |x: &[f64], y: &[f64]| auc(x, y).unwrap_err().to_string();
         assert_eq!(
             area(&[0.0], &[0.0]),
-            "the area under the curve is undefined: a curve has at least 2 points, there are 1"
+            "the area under the curve is undefined: expected at least 2 points, got 1"
         );
         assert_eq!(area(&[0.0, 1.0], &[0.0]), "y: expected 2 values, got 1");
-        assert_eq!(
-            area(&[0.0, 1.0, 0.5], &[0.0; 3]),
-            "x: value 2 is 0.5, expected no less than the one before"
-        );
+        assert_eq!(area(&[0.0, 1.0, 0.5], &[0.0; 3]), "x[2]: expected at least the previous value, got 0.5");
         assert_eq!(auc(&[0.0, 1.0, 3.0], &[0.0, 1.0, 1.0]).unwrap(), 2.5);
     }
 
     #[test]
-    fn thinning_keeps_both_ends() {
-        let check = |len: usize, n: usize, expected: &[usize]| assert_eq!(spread(len, n), expected);
+    fn downsample_keeps_both_ends() {
+        let check = |len: usize, n: usize, expected: &[usize]| assert_eq!(evenly_spaced(len, n), expected);
         check(5, 10, &[0, 1, 2, 3, 4]);
         check(11, 3, &[0, 5, 10]);
         check(11, 0, &[0, 10]);
         check(1, 1, &[0]);
         let labels: Vec<bool> = (0..100).map(|i| i % 2 == 0).collect();
         let scores: Vec<f64> = (0..100).map(f64::from).collect();
-        let thin = roc_curve(&labels, &scores).unwrap().downsample(10);
-        assert_eq!(thin.thresholds.len(), 10);
-        assert_eq!((thin.true_positive_rate[0], thin.true_positive_rate[9]), (0.0, 1.0));
+        let small = roc_curve(&labels, &scores).unwrap().downsample(10);
+        assert_eq!(small.thresholds.len(), 10);
+        assert_eq!((small.true_positive_rate[0], small.true_positive_rate[9]), (0.0, 1.0));
         assert_eq!(pr_curve(&labels, &scores).unwrap().downsample(2).recall, [0.0, 1.0]);
     }
 }

@@ -1,12 +1,12 @@
-//! One value of a metric, or the reason why there is none.
+//! The value of a metric, or the reason why it is undefined.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The value of a metric, or an explicit statement that it has none.
+/// The value of a metric, or the reason why it is undefined.
 ///
-/// As data (JSON, TOML, …) a score is its [`value`](Score::value): a number, or null.
+/// Serialized as its [`value`](Score::value): a number, or null.
 ///
 /// ```
 /// use faknow_metrics::Score;
@@ -18,29 +18,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Score {
-    /// The value; finite when made by `From<f64>`.
+    /// The value; finite if created by `From<f64>`.
     Defined(f64),
-    /// The formula has no value for these predictions, for example because it divides zero by zero.
+    /// The metric is undefined for these predictions, for example because of a division by zero.
     Undefined {
-        /// Why there is none.
+        /// Why it is undefined.
         reason: String,
-        /// The number that is customarily used instead (scikit-learn's `zero_division=0`), if there is one.
+        /// The value used instead by convention (scikit-learn's `zero_division=0`), if there is one.
         convention: Option<f64>,
     },
 }
 
 impl Score {
-    /// No value, and none that is customarily used instead.
+    /// Creates an undefined score without a conventional value.
     pub fn undefined(reason: impl Into<String>) -> Self {
         Self::Undefined { reason: reason.into(), convention: None }
     }
 
-    /// No value, but by convention `convention` is used instead.
+    /// Creates an undefined score for which `convention` is used by convention.
     pub fn undefined_or(reason: impl Into<String>, convention: f64) -> Self {
         Self::Undefined { reason: reason.into(), convention: Some(convention) }
     }
 
-    /// The defined value, else the convention.
+    /// Returns the value if it is defined, else the conventional value.
     pub fn value(&self) -> Option<f64> {
         match self {
             Self::Defined(value) => Some(*value),
@@ -48,7 +48,7 @@ impl Score {
         }
     }
 
-    /// The defined value; no convention takes its place.
+    /// Returns the value if it is defined; never the conventional value.
     pub fn defined(&self) -> Option<f64> {
         match self {
             Self::Defined(value) => Some(*value),
@@ -56,12 +56,12 @@ impl Score {
         }
     }
 
-    /// Whether the formula has a value.
+    /// Returns whether the value is defined.
     pub fn is_defined(&self) -> bool {
         matches!(self, Self::Defined(_))
     }
 
-    /// Why there is no value; `None` if there is one.
+    /// Returns why the value is undefined; `None` if it is defined.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Defined(_) => None,
@@ -70,18 +70,18 @@ impl Score {
     }
 }
 
-/// A number that is not finite becomes undefined.
+/// NaN and infinity become undefined.
 impl From<f64> for Score {
     fn from(value: f64) -> Self {
         if value.is_finite() {
             Self::Defined(value)
         } else {
-            Self::undefined(format!("the value is {value}, not a finite number"))
+            Self::undefined(format!("expected a finite number, got {value}"))
         }
     }
 }
 
-/// Six decimals; a customary value is followed by the reason why it is only that.
+/// Six decimals; a conventional value is followed by the reason.
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,7 +96,7 @@ impl fmt::Display for Score {
 
 impl Serialize for Score {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // JSON has no NaN and no infinity; null says the same in every format.
+        // JSON has no NaN and no infinity.
         self.value().filter(|value| value.is_finite()).serialize(serializer)
     }
 }
@@ -118,12 +118,12 @@ mod tests {
         assert_eq!(score.value(), value, "{shown}");
         assert_eq!(score.to_string(), shown);
         assert_eq!(serde_json::to_string(&score).unwrap(), json, "{shown}");
-        let back: Score = serde_json::from_str(json).unwrap();
-        assert_eq!(back.value(), value, "{shown}");
+        let restored: Score = serde_json::from_str(json).unwrap();
+        assert_eq!(restored.value(), value, "{shown}");
     }
 
     #[test]
-    fn values_text_and_json() {
+    fn value_text_and_json_agree() {
         check(Score::from(0.5), Some(0.5), "0.500000", "0.5");
         check(Score::from(-3.0), Some(-3.0), "-3.000000", "-3.0");
         check(Score::undefined("one class only"), None, "undefined", "null");
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_undefined_with_its_reason() {
-        assert_eq!(Score::from(f64::NAN).reason(), Some("the value is NaN, not a finite number"));
+    fn non_finite_numbers_are_undefined_with_a_reason() {
+        assert_eq!(Score::from(f64::NAN).reason(), Some("expected a finite number, got NaN"));
         assert_eq!(Score::from(1.0).reason(), None);
         assert_eq!(serde_json::to_string(&Score::Defined(f64::NAN)).unwrap(), "null");
     }
 
     #[test]
-    fn whole_numbers_are_read_as_scores() {
+    fn deserializes_integers() {
         assert_eq!(serde_json::from_str::<Score>("1").unwrap(), Score::Defined(1.0));
     }
 }

@@ -1,4 +1,4 @@
-//! Named scores, in the order in which they were put in.
+//! An insertion-ordered map of named scores.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Score;
 
-/// An ordered map from names to scores, such as the metrics of one epoch.
+/// An insertion-ordered map from names to scores, such as the metrics of an epoch.
 ///
-/// As data it is a map in the same order.
+/// Serialized as a map in the same order.
 ///
 /// ```
 /// use faknow_metrics::Scores;
@@ -22,51 +22,51 @@ use crate::Score;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scores {
-    // A run has a few dozen names at most: looking through them beats hashing.
+    // A few dozen names at most: a linear search is faster than hashing.
     entries: Vec<(String, Score)>,
 }
 
 impl Scores {
-    /// No scores yet.
+    /// Creates an empty map.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends a score, or replaces the one of the same name where it stands.
+    /// Appends a score, or replaces the score of the same name in place.
     pub fn insert(&mut self, name: impl Into<String>, score: impl Into<Score>) {
         let (name, score) = (name.into(), score.into());
-        match self.entries.iter_mut().find(|(known, _)| *known == name) {
+        match self.entries.iter_mut().find(|(key, _)| *key == name) {
             Some(entry) => entry.1 = score,
             None => self.entries.push((name, score)),
         }
     }
 
-    /// The score of this name.
+    /// Returns the score `name`.
     pub fn get(&self, name: &str) -> Option<&Score> {
-        self.entries.iter().find(|(known, _)| known == name).map(|(_, score)| score)
+        self.entries.iter().find(|(key, _)| key == name).map(|(_, score)| score)
     }
 
-    /// The value of this name (see [`Score::value`]); `None` if it is absent or has none.
+    /// Returns the value of the score `name` (see [`Score::value`]); `None` if it is absent or undefined.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.get(name).and_then(Score::value)
     }
 
-    /// Names and scores, in order.
+    /// Iterates over names and scores, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Score)> + ExactSizeIterator {
         self.entries.iter().map(|(name, score)| (name.as_str(), score))
     }
 
-    /// The names, in order.
+    /// Iterates over the names, in order.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
         self.entries.iter().map(|(name, _)| name.as_str())
     }
 
-    /// How many scores there are.
+    /// Returns the number of scores.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -101,8 +101,8 @@ impl IntoIterator for Scores {
 impl fmt::Display for Scores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, score)) in self.iter().enumerate() {
-            let gap = if i == 0 { "" } else { "    " };
-            write!(f, "{gap}{name}={score}")?;
+            let separator = if i == 0 { "" } else { "    " };
+            write!(f, "{separator}{name}={score}")?;
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn is_a_map_in_order_as_json() {
+    fn serializes_as_ordered_map() {
         let mut scores: Scores = [("z", 0.5), ("a", 1.0)].into_iter().collect();
         scores.insert("auc", Score::undefined("recorded as undefined"));
         let json = serde_json::to_string(&scores).unwrap();

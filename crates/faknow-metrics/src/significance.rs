@@ -1,42 +1,43 @@
-//! Whether one detector is better than another on the same samples.
+//! Significance tests for two detectors on the same samples.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{draw, middle};
+use crate::bootstrap::{percentile_interval, resample_indices};
 use crate::{Error, Predictions, Result, metric_by_name};
 
-/// McNemar's test of two detectors on the same samples.
+/// The result of McNemar's test for two detectors on the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct McNemar {
-    /// Samples that only the first predicts correctly.
+    /// Number of samples that only the first detector predicts correctly.
     pub only_first: u64,
-    /// Samples that only the second predicts correctly.
+    /// Number of samples that only the second detector predicts correctly.
     pub only_second: u64,
-    /// How likely a difference of this size is, or a larger one, if both err equally often: the exact binomial test, two-sided.
+    /// Two-sided p-value of the exact binomial test: the probability of a difference at least this large if both detectors have
+    /// the same error rate.
     pub p_value: f64,
 }
 
-/// McNemar's exact test (McNemar 1947; Dietterich, *Approximate Statistical Tests*, 1998, section 3.1).
+/// Performs McNemar's exact test (McNemar 1947; Dietterich, *Approximate Statistical Tests*, 1998, section 3.1).
 ///
 /// ```
 /// use faknow_metrics::{Predictions, mcnemar};
 ///
 /// let labels = vec![0; 10];
 /// let always = |class: usize| if class == 0 { vec![0.9, 0.1] } else { vec![0.1, 0.9] };
-/// let right = Predictions::new(2, labels.clone(), always(0).repeat(10))?;
+/// let correct = Predictions::new(2, labels.clone(), always(0).repeat(10))?;
 /// let wrong = Predictions::new(2, labels, always(1).repeat(10))?;
-/// assert_eq!(mcnemar(&right, &wrong)?.p_value, 2.0 / 1024.0);
+/// assert_eq!(mcnemar(&correct, &wrong)?.p_value, 2.0 / 1024.0);
 /// # Ok::<(), faknow_metrics::Error>(())
 /// ```
 ///
 /// # Errors
-/// The samples of the two differ in number or labels.
+/// The two differ in the number of samples or in labels.
 pub fn mcnemar(first: &Predictions, second: &Predictions) -> Result<McNemar> {
     check_pairs(first, second)?;
     let (mut only_first, mut only_second) = (0, 0);
-    for (label, judged) in first.labels().iter().zip(first.predicted().iter().zip(second.predicted())) {
-        match (judged.0 == label, judged.1 == label) {
+    for (label, predicted) in first.labels().iter().zip(first.predicted().iter().zip(second.predicted())) {
+        match (predicted.0 == label, predicted.1 == label) {
             (true, false) => only_first += 1,
             (false, true) => only_second += 1,
             _ => {}
@@ -46,24 +47,24 @@ pub fn mcnemar(first: &Predictions, second: &Predictions) -> Result<McNemar> {
     Ok(McNemar { only_first, only_second, p_value })
 }
 
-/// The difference of a metric between two detectors, with its 95 % confidence interval.
+/// The difference in a metric between two detectors, with its 95 % confidence interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The metric's name.
     pub name: String,
-    /// Second less first.
+    /// Value of the second detector minus that of the first.
     pub value: f64,
-    /// 2.5 % of the resampled differences are below this.
+    /// Lower bound: the 2.5th percentile of the resampled differences.
     pub low: f64,
-    /// 2.5 % are above this.
+    /// Upper bound: the 97.5th percentile.
     pub high: f64,
 }
 
-/// How much higher `metric` is for the second detector than for the first, by samples of pairs drawn with replacement; `None` where
-/// it has no value.
+/// Computes the difference in `metric` between the second and the first detector, with a paired bootstrap confidence interval;
+/// `None` if the metric is undefined.
 ///
 /// # Errors
-/// The samples of the two differ in number or labels, or there is no such metric.
+/// The two differ in the number of samples or in labels, or the metric is unknown.
 pub fn paired_bootstrap(
     first: &Predictions,
     second: &Predictions,
@@ -80,14 +81,14 @@ pub fn paired_bootstrap(
     let Some(value) = difference(first, second)? else { return Ok(None) };
     let values: Vec<Option<f64>> = (0..n_resamples as u64)
         .into_par_iter()
-        .map(|number| {
-            let sample = draw(first.n_samples(), seed, number);
-            difference(&first.select(&sample)?, &second.select(&sample)?)
+        .map(|index| {
+            let indices = resample_indices(first.n_samples(), seed, index);
+            difference(&first.select(&indices)?, &second.select(&indices)?)
         })
         .collect::<Result<_>>()?;
     let mut values: Vec<f64> = values.into_iter().flatten().collect();
     let name = metric.to_owned();
-    Ok(middle(&mut values).map(|(low, high)| Difference { name, value, low, high }))
+    Ok(percentile_interval(&mut values).map(|(low, high)| Difference { name, value, low, high }))
 }
 
 fn check_pairs(first: &Predictions, second: &Predictions) -> Result<()> {
@@ -104,19 +105,19 @@ fn check_pairs(first: &Predictions, second: &Predictions) -> Result<()> {
             what: "labels of the second detector",
             index,
             value: second.labels()[index] as f64,
-            expected: "those of the first: both must be tested on the same samples in the same order",
+            expected: "the label of the first detector (both must be tested on the same samples in the same order)",
         }),
     }
 }
 
-/// How likely at most `k` or at least `n - k` heads are in `n` throws.
+/// Returns the probability of at most `k` or at least `n - k` heads in `n` throws of a coin.
 fn two_sided_binomial(k: u64, n: u64) -> f64 {
-    // Logarithms, since 2^-n is not an f64 from n = 1075 on.
-    let half = -(n as f64) * 2.0_f64.ln();
-    let (mut choose, mut sum) = (0.0_f64, 0.0_f64);
+    // In logarithms, since 2^-n underflows f64 from n = 1075.
+    let log_scale = -(n as f64) * 2.0_f64.ln();
+    let (mut log_binomial, mut sum) = (0.0_f64, 0.0_f64);
     for i in 0..=k {
-        sum += (choose + half).exp();
-        choose += ((n - i) as f64).ln() - ((i + 1) as f64).ln();
+        sum += (log_binomial + log_scale).exp();
+        log_binomial += ((n - i) as f64).ln() - ((i + 1) as f64).ln();
     }
     (2.0 * sum).min(1.0)
 }
@@ -125,18 +126,18 @@ fn two_sided_binomial(k: u64, n: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// `right` of 200 samples predicted correctly, from the sample `from` on.
-    fn judged(from: usize, right: usize) -> Predictions {
+    /// Returns 200 predictions, of which those in `start..start + n_correct` are correct.
+    fn predictions(start: usize, n_correct: usize) -> Predictions {
         let labels: Vec<usize> = (0..200).map(|i| i % 2).collect();
         let score = |i: usize| {
-            let is_right = (from..from + right).contains(&i);
-            if (labels[i] == 1) == is_right { [0.2, 0.8] } else { [0.8, 0.2] }
+            let is_correct = (start..start + n_correct).contains(&i);
+            if (labels[i] == 1) == is_correct { [0.2, 0.8] } else { [0.8, 0.2] }
         };
         Predictions::new(2, labels.clone(), (0..200).flat_map(score).collect()).unwrap()
     }
 
     #[test]
-    fn the_exact_test_equals_sums_by_hand() {
+    fn p_values_equal_scipys() {
         // scipy.stats.binomtest(k, n, 0.5).pvalue
         for (k, n, expected) in [(0, 0, 1.0), (0, 5, 0.0625), (2, 10, 0.109375), (5, 10, 1.0)] {
             let p = two_sided_binomial(k, n);
@@ -147,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn a_better_detector_is_told_from_an_equal_one() {
-        let (a, b, c) = (judged(0, 150), judged(10, 180), judged(50, 150));
+    fn detects_a_better_detector_but_not_an_equal_one() {
+        let (a, b, c) = (predictions(0, 150), predictions(10, 180), predictions(50, 150));
         let test = mcnemar(&a, &b).unwrap();
         assert_eq!((test.only_first, test.only_second), (10, 40));
         assert!(test.p_value < 0.001);
@@ -160,10 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn other_samples_are_refused() {
+    fn rejects_different_samples() {
         let other = Predictions::new(2, vec![1; 200], vec![0.5; 400]).unwrap();
-        let error = mcnemar(&judged(0, 1), &other).unwrap_err().to_string();
+        let error = mcnemar(&predictions(0, 1), &other).unwrap_err().to_string();
         assert!(error.contains("same samples"), "{error}");
-        assert!(mcnemar(&judged(0, 1), &Predictions::new(2, vec![], vec![]).unwrap()).is_err());
+        assert!(mcnemar(&predictions(0, 1), &Predictions::new(2, vec![], vec![]).unwrap()).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! Regression tests of FaKnow's defects in metrics (numbers as in docs/parity.md).
+//! Regression tests for FaKnow's defects in metrics (numbered as in docs/parity.md).
 
 use faknow_metrics::{Direction, Metrics, Predictions, Score, metric_by_name, metric_fn};
 
-/// Two-class predictions from the scores of class 1.
+/// Creates two-class predictions from the scores of class 1.
 fn binary(labels: &[usize], scores: &[f64]) -> Predictions {
     let rows = scores.iter().flat_map(|score| [1.0 - score, *score]).collect();
     Predictions::new(2, labels.to_vec(), rows).unwrap()
@@ -13,19 +13,19 @@ fn value(name: &str, predictions: &Predictions) -> Option<f64> {
 }
 
 #[test]
-fn defect_02_auc_is_of_the_scores() {
-    // Ranked perfectly, though one of class 1 is below a half.
+fn defect_02_auc_is_computed_from_scores() {
+    // Ranked perfectly, although one score of class 1 is below 0.5.
     let predictions = binary(&[0, 0, 1, 1], &[0.1, 0.2, 0.4, 0.9]);
     assert_eq!(value("auc", &predictions), Some(1.0));
     assert_eq!(value("roc_auc", &predictions), Some(1.0));
-    // What FaKnow gave is there under a name of its own.
+    // FaKnow's value has a separate name.
     assert_eq!(value("auc_hard", &predictions), Some(0.75));
 }
 
 #[test]
 fn defect_03_default_metrics_work_for_any_number_of_classes() {
     for n_classes in [2, 3, 4, 7] {
-        // All right but for the last sample, which is taken for one of class 0.
+        // All correct except the last sample, which is predicted as class 0.
         let labels: Vec<usize> = (0..2 * n_classes).map(|i| i % n_classes).collect();
         let mut predicted = labels.clone();
         predicted[2 * n_classes - 1] = 0;
@@ -51,12 +51,12 @@ fn defect_03_default_metrics_work_for_any_number_of_classes() {
 }
 
 #[test]
-fn defect_04_auc_of_one_class_is_undefined_and_says_why() {
-    for (label, why) in [(0, "class 1 does not occur in the labels"), (1, "all labels are of class 1")] {
+fn defect_04_auc_of_one_class_is_undefined_with_a_reason() {
+    for (label, reason) in [(0, "class 1 does not occur in the labels"), (1, "all labels are of class 1")] {
         let predictions = binary(&[label; 3], &[0.1, 0.6, 0.9]);
         let auc = metric_by_name("auc").unwrap().compute(&predictions).unwrap();
-        assert_eq!(auc, Score::undefined(why));
-        // It is no number, so that it can neither be best nor spoil a mean; the others are there.
+        assert_eq!(auc, Score::undefined(reason));
+        // Without a value it can be neither the best nor part of a mean; the other metrics have values.
         let scores = Metrics::all().compute(&predictions).unwrap();
         assert_eq!(scores.value("roc_auc"), None);
         assert!(scores.value("accuracy").is_some());
@@ -64,16 +64,16 @@ fn defect_04_auc_of_one_class_is_undefined_and_says_why() {
 }
 
 #[test]
-fn defect_34_two_closures_never_share_a_name() {
+fn defect_34_closures_need_unique_names() {
     let (low, high) = (0.25, 0.75);
-    let share_above = |bar: f64| {
-        move |p: &Predictions| p.scores().iter().skip(1).step_by(2).filter(|s| **s > bar).count() as f64
+    let count_above = |threshold: f64| {
+        move |p: &Predictions| p.scores().iter().skip(1).step_by(2).filter(|s| **s > threshold).count() as f64
     };
-    let low_metric = || metric_fn("above_low", Direction::Maximize, share_above(low));
+    let low_metric = || metric_fn("above_low", Direction::Maximize, count_above(low));
     let metrics = Metrics::empty().with(low_metric()).unwrap();
-    let metrics = metrics.with(metric_fn("above_high", Direction::Maximize, share_above(high))).unwrap();
+    let metrics = metrics.with(metric_fn("above_high", Direction::Maximize, count_above(high))).unwrap();
     let scores = metrics.compute(&binary(&[0, 1, 1], &[0.1, 0.6, 0.9])).unwrap();
     assert_eq!((scores.value("above_low"), scores.value("above_high")), (Some(2.0), Some(1.0)));
     let error = metrics.with(low_metric()).unwrap_err().to_string();
-    assert_eq!(error, "two metrics are called `above_low`: each needs a name of its own");
+    assert_eq!(error, "duplicate metric name `above_low`: expected a unique name for each metric");
 }

@@ -1,8 +1,8 @@
-//! Inputs at the edge: nothing panics, everything undefined says why, and general laws hold.
+//! Edge cases: no panics, a reason for every undefined value, and invariants of the metrics.
 
 use faknow_metrics::{ClassificationReport, Metrics, PrCurve, Predictions, RocCurve, Score, metric_names};
 
-/// A small generator (a linear congruence), so that failures repeat.
+/// A linear congruential generator, for reproducible failures.
 struct Random(u64);
 
 impl Random {
@@ -12,10 +12,10 @@ impl Random {
     }
 }
 
-/// Rows of probabilities with many ties: counts of a few throws.
-fn random(n_samples: usize, n_classes: usize, present: usize, seed: u64) -> Predictions {
+/// Returns predictions with many ties: the probabilities of a sample are counts of four draws.
+fn random(n_samples: usize, n_classes: usize, n_present: usize, seed: u64) -> Predictions {
     let mut random = Random(seed);
-    let labels = (0..n_samples).map(|_| random.below(present)).collect();
+    let labels = (0..n_samples).map(|_| random.below(n_present)).collect();
     let mut scores = Vec::with_capacity(n_samples * n_classes);
     for _ in 0..n_samples {
         let mut row = vec![0.0; n_classes];
@@ -32,23 +32,23 @@ fn names(n_classes: usize) -> Vec<String> {
 }
 
 #[test]
-fn nothing_panics_and_every_undefined_value_has_a_reason() {
+fn edge_cases_do_not_panic_and_undefined_values_have_reasons() {
     for n_classes in [2, 3, 50] {
         for n_samples in [0, 1, 2, 7, 200] {
-            for present in [1, 2, n_classes] {
+            for n_present in [1, 2, n_classes] {
                 let predictions =
-                    random(n_samples, n_classes, present, 7 * n_samples as u64 + present as u64);
+                    random(n_samples, n_classes, n_present, 7 * n_samples as u64 + n_present as u64);
                 let report = ClassificationReport::new(&predictions, &names(n_classes)).unwrap();
-                let what = format!("{n_classes} classes, {present} present, {n_samples} samples");
+                let what = format!("{n_classes} classes, {n_present} present, {n_samples} samples");
                 assert_eq!(report.scores().len(), metric_names().len(), "{what}");
                 for (name, score) in report.scores().iter() {
-                    let well_formed = match score {
+                    let is_valid = match score {
                         Score::Defined(value) => value.is_finite(),
                         Score::Undefined { reason, convention } => {
                             !reason.is_empty() && convention.is_none_or(f64::is_finite)
                         }
                     };
-                    assert!(well_formed, "{what}: {name} is {score:?}");
+                    assert!(is_valid, "{what}: {name} is {score:?}");
                     assert!(n_samples > 0 || score.value().is_none(), "{what}: {name} is {score:?}");
                 }
                 assert!(report.to_string().contains("confusion matrix"), "{what}");
@@ -66,7 +66,7 @@ fn nothing_panics_and_every_undefined_value_has_a_reason() {
 }
 
 #[test]
-fn laws_hold_for_random_predictions() {
+fn invariants_hold_for_random_predictions() {
     for seed in 0..50 {
         let n_classes = [2, 3, 5][seed as usize % 3];
         let predictions = random(100, n_classes, n_classes, seed);
@@ -78,7 +78,7 @@ fn laws_hold_for_random_predictions() {
         for name in ["precision_micro", "recall_micro", "f1_micro", "recall_weighted"] {
             equal(value(name), value("accuracy"), name);
         }
-        equal(value("recall_macro"), value("balanced_accuracy"), "all classes are present");
+        equal(value("recall_macro"), value("balanced_accuracy"), "recall_macro");
         let unit = ["accuracy", "f1_macro", "roc_auc", "average_precision", "ece_15"];
         assert!(unit.iter().all(|name| (0.0..=1.0).contains(&value(name))), "seed {seed}");
         assert!((-1.0..=1.0).contains(&value("mcc")) && value("cohen_kappa") <= 1.0, "seed {seed}");
@@ -90,49 +90,49 @@ fn laws_hold_for_random_predictions() {
 }
 
 #[test]
-fn rank_metrics_ignore_order_and_monotone_changes_of_the_scores() {
+fn ranking_metrics_are_invariant_to_order_and_monotone_transforms() {
     for seed in 0..20 {
         let original = random(60, 3, 3, seed);
-        // Samples backwards, scores as logarithms: no probabilities any more, but the same ranking.
+        // Samples reversed, scores as logarithms: not probabilities, but the same ranking.
         let labels: Vec<usize> = original.labels().iter().rev().copied().collect();
         let rows = (0..original.n_samples()).rev().map(|i| original.row(i));
         let scores = rows.flat_map(|row| row.iter().map(|p| (p + 0.5).ln() * 10.0)).collect();
-        let changed = Predictions::new(3, labels, scores).unwrap();
-        let of = |p: &Predictions| {
+        let transformed = Predictions::new(3, labels, scores).unwrap();
+        let compute = |p: &Predictions| {
             Metrics::from_names(&["auc", "accuracy", "mcc", "pr_auc"]).unwrap().compute(p).unwrap()
         };
-        let (a, b) = (of(&original), of(&changed));
+        let (a, b) = (compute(&original), compute(&transformed));
         for (name, score) in a.iter() {
             let (a, b) = (score.value().unwrap(), b.value(name).unwrap());
             assert!((a - b).abs() < 1e-12, "seed {seed}: {name}: {a} {b}");
         }
         assert_eq!(
-            Metrics::from_names(&["log_loss"]).unwrap().compute(&changed).unwrap().value("log_loss"),
+            Metrics::from_names(&["log_loss"]).unwrap().compute(&transformed).unwrap().value("log_loss"),
             None
         );
     }
 }
 
 #[test]
-fn a_perfect_and_a_worthless_ranking() {
-    let of = |positive: &[f64]| {
+fn roc_auc_is_1_for_perfect_and_0_for_reversed_rankings() {
+    let roc_auc = |positive: &[f64]| {
         let labels = vec![0, 0, 1, 1];
         let scores = positive.iter().flat_map(|p| [1.0 - p, *p]).collect();
         let p = Predictions::new(2, labels, scores).unwrap();
         Metrics::from_names(&["roc_auc"]).unwrap().compute(&p).unwrap().value("roc_auc")
     };
-    assert_eq!(of(&[0.1, 0.2, 0.3, 0.4]), Some(1.0));
-    assert_eq!(of(&[0.4, 0.3, 0.2, 0.1]), Some(0.0));
-    assert_eq!(of(&[0.3, 0.3, 0.3, 0.3]), Some(0.5));
-    assert_eq!(of(&[0.1, 0.3, 0.3, 0.4]), Some(0.875));
+    assert_eq!(roc_auc(&[0.1, 0.2, 0.3, 0.4]), Some(1.0));
+    assert_eq!(roc_auc(&[0.4, 0.3, 0.2, 0.1]), Some(0.0));
+    assert_eq!(roc_auc(&[0.3, 0.3, 0.3, 0.3]), Some(0.5));
+    assert_eq!(roc_auc(&[0.1, 0.3, 0.3, 0.4]), Some(0.875));
 }
 
 #[test]
-fn a_million_rows_in_seconds() {
+fn computes_all_metrics_of_a_million_samples() {
     let predictions = random(1_000_000, 3, 3, 1);
     let scores = Metrics::all().compute(&predictions).unwrap();
     assert_eq!(scores.get("roc_auc").map(Score::is_defined), Some(true));
-    // Four throws over three classes: few distinct scores, so the curves stay short.
+    // Four draws over three classes: few distinct scores, so short curves.
     assert!(RocCurve::for_class(&predictions, 0).unwrap().thresholds.len() <= 6);
     assert!(PrCurve::for_class(&predictions, 0).unwrap().thresholds.len() <= 6);
     assert!((scores.value("roc_auc").unwrap() - 0.5).abs() < 0.01);

@@ -1,8 +1,7 @@
-//! Golden numbers of scikit-learn (`metrics.json`) and of FaKnow's evaluator (`evaluator.json`).
+//! Equality with scikit-learn (`metrics.json`) and FaKnow's evaluator (`evaluator.json`).
 //!
-//! The copies beside this test always run. So do those in the directory that the environment variable
-//! `FAKNOW_GOLDEN` names, else in `golden` of the directory `FAKNOW_SHARED`, else of `../shared` beside the
-//! workspace.
+//! Runs the files of `tests/golden`, and those of the directory in the environment variable `FAKNOW_GOLDEN`, by default
+//! `golden` in the directory `FAKNOW_SHARED`, by default `../shared` next to the workspace.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,8 +12,8 @@ use serde_json::Value;
 const TOLERANCE: f64 = 1e-10;
 
 #[test]
-fn golden_metrics() {
-    run_everywhere("metrics.json", |file| {
+fn metrics_equal_scikit_learns() {
+    run_all_dirs("metrics.json", |file| {
         let tolerance = file["tolerance"].as_f64().unwrap_or(TOLERANCE);
         let cases = file["cases"].as_array().expect("a list of cases");
         for case in cases {
@@ -25,8 +24,8 @@ fn golden_metrics() {
 }
 
 #[test]
-fn golden_evaluator() {
-    run_everywhere("evaluator.json", |file| {
+fn metrics_equal_faknows_evaluator() {
+    run_all_dirs("evaluator.json", |file| {
         let cases = file.as_array().expect("a list of cases");
         for (i, case) in cases.iter().enumerate() {
             let predictions = predictions(&case["outputs"], &case["y"], 2);
@@ -44,7 +43,7 @@ fn golden_evaluator() {
     });
 }
 
-/// Every name of the case must be one that we compute, as a metric or as a part of the report.
+/// Compares a case; each of its metrics must be a built-in metric or a key of the report.
 fn check_metrics_case(case: &Value, tolerance: f64) {
     let name = case["name"].as_str().expect("a name");
     let n_classes = case["num_classes"].as_u64().expect("a number of classes") as usize;
@@ -59,7 +58,7 @@ fn check_metrics_case(case: &Value, tolerance: f64) {
     for (metric, expected) in case["metrics"].as_object().expect("metrics") {
         let what = format!("{name}: {metric}");
         let scalar = scalar(metric, &predictions);
-        assert!(scalar.is_some() || report.get(metric).is_some(), "{what}: we compute nothing of this name");
+        assert!(scalar.is_some() || report.get(metric).is_some(), "{what}: unknown metric");
         for got in [scalar.as_ref(), report.get(metric)].into_iter().flatten() {
             compare(&what, got, expected, tolerance);
         }
@@ -93,23 +92,26 @@ fn compare(what: &str, got: &Value, expected: &Value, tolerance: f64) {
     }
 }
 
-/// Runs a fixture from every directory that has it; `run` answers how many cases it compared.
-fn run_everywhere(file: &str, run: impl Fn(&Value) -> usize) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = here.join("tests/golden").join(file);
+/// Runs a fixture from every directory that has it; `run` returns the number of cases.
+fn run_all_dirs(file: &str, run: impl Fn(&Value) -> usize) {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = crate_dir.join("tests/golden").join(file);
     let n_cases = run(&read(&path));
     assert!(n_cases > 0, "{}: no cases", path.display());
     println!("{}: {n_cases} cases", path.display());
 
     let dir = env::var_os("FAKNOW_GOLDEN").map(PathBuf::from).unwrap_or_else(|| {
         let shared = env::var_os("FAKNOW_SHARED").map(PathBuf::from);
-        shared.unwrap_or_else(|| here.join("../../../shared")).join("golden")
+        shared.unwrap_or_else(|| crate_dir.join("../../../shared")).join("golden")
     });
     let path = dir.join(file);
     if path.is_file() {
         println!("{}: {} cases", path.display(), run(&read(&path)));
     } else {
-        println!("SKIPPED: there is no {}; set FAKNOW_GOLDEN to a directory that has it", path.display());
+        println!(
+            "SKIPPED: {} does not exist; set FAKNOW_GOLDEN to a directory that contains it",
+            path.display()
+        );
     }
 }
 

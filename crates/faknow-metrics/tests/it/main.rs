@@ -1,6 +1,6 @@
-//! Integration tests of faknow-metrics: golden numbers, and inputs at the edge.
+//! Integration tests of faknow-metrics: reference values and edge cases.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "the golden tests say how many cases ran")]
+#![expect(clippy::print_stdout, reason = "the golden tests print the number of cases")]
 
 mod defects;
 mod degenerate;

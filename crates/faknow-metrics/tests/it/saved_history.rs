@@ -1,9 +1,9 @@
-//! A history that goes into a checkpoint comes back to the last bit.
+//! Bit-exact round trip of a history through a checkpoint.
 
 use faknow_metrics::{EpochRecord, History, Score, Scores};
 use serde_json::{Value, json};
 
-/// Random bits (splitmix64), so that failures repeat.
+/// Random bits (splitmix64), for reproducible failures.
 struct Bits(u64);
 
 impl Bits {
@@ -18,7 +18,7 @@ impl Bits {
         self.next() % n
     }
 
-    /// Any float at all: every exponent and sign, subnormals, NaNs with what they carry, and the usual ones.
+    /// Returns any float: every exponent and sign, subnormals, NaNs with payload, and common values.
     fn float(&mut self) -> f64 {
         let edges = [0.0, -0.0, f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::INFINITY, -f64::INFINITY, 1.0, 0.1];
         match self.below(4) {
@@ -63,7 +63,7 @@ impl Bits {
     }
 }
 
-/// All that a history holds, floats as their bits, for `==` says that NaN is unlike itself and -0 like 0.
+/// Returns the content of a history with the bits of its floats, since `==` is false for NaN and true for -0 and 0.
 fn bits_of(history: &History) -> String {
     let score = |(name, score): (&str, &Score)| match score {
         Score::Defined(value) => format!("{name}: {:x}", value.to_bits()),
@@ -73,31 +73,31 @@ fn bits_of(history: &History) -> String {
     };
     let scores = |all: &Scores| all.iter().map(score).collect::<Vec<_>>();
     let record = |r: &EpochRecord| {
-        let rates: Vec<u64> = r.learning_rates.iter().map(|rate| rate.to_bits()).collect();
+        let lrs: Vec<u64> = r.learning_rates.iter().map(|lr| lr.to_bits()).collect();
         let seconds = [r.train_seconds.to_bits(), r.valid_seconds.to_bits()];
         let valid = r.valid.as_ref().map(scores);
         let norm = r.grad_norm.map(f64::to_bits);
-        format!("{:?}", (r.epoch, r.step, r.samples, scores(&r.train), valid, rates, norm, seconds))
+        format!("{:?}", (r.epoch, r.step, r.samples, scores(&r.train), valid, lrs, norm, seconds))
     };
     let records = |all: &[EpochRecord]| all.iter().map(record).collect::<Vec<_>>();
     format!("{:#?}", (records(&history.epochs), records(&history.mid_epoch)))
 }
 
 #[test]
-fn every_bit_comes_back() {
+fn roundtrip_is_bit_exact() {
     for seed in 0..3000 {
         let history = Bits(seed).history();
         let text = serde_json::to_string(&history.to_state()).unwrap();
         let state: Value = serde_json::from_str(&text).unwrap();
-        let back = History::from_state(&state).unwrap();
-        assert_eq!(bits_of(&back), bits_of(&history), "seed {seed}: {text}");
-        // Written once more it is the same text: checkpoints of the same state are the same file.
-        assert_eq!(serde_json::to_string(&back.to_state()).unwrap(), text, "seed {seed}");
+        let restored = History::from_state(&state).unwrap();
+        assert_eq!(bits_of(&restored), bits_of(&history), "seed {seed}: {text}");
+        // The same state gives the same text, so checkpoints of the same state are equal files.
+        assert_eq!(serde_json::to_string(&restored.to_state()).unwrap(), text, "seed {seed}");
     }
 }
 
 #[test]
-fn finite_numbers_are_plain_numbers() {
+fn finite_floats_are_saved_as_numbers() {
     let mut history = Bits(1).history();
     history.epochs = vec![EpochRecord {
         epoch: 1,
@@ -118,10 +118,10 @@ fn finite_numbers_are_plain_numbers() {
 }
 
 #[test]
-fn what_is_no_history_is_refused() {
+fn from_state_rejects_invalid_history() {
     let check = |state: Value, expected: &str| {
         let error = History::from_state(&state).unwrap_err().to_string();
-        assert!(error.starts_with("the saved history is not one: "), "{error}");
+        assert!(error.starts_with("invalid saved history: "), "{error}");
         assert!(error.contains(expected), "{error}");
     };
     check(Value::Null, "invalid type: null");
@@ -137,7 +137,7 @@ fn what_is_no_history_is_refused() {
         state["epochs"][0]["grad_norm"] = norm;
         state
     };
-    check(with_norm(json!("many")), "the bits of one as text");
+    check(with_norm(json!("many")), "its bits as text");
     check(with_norm(json!([1])), "a number");
     assert!(History::from_state(&with_norm(json!(3))).is_ok());
 }
