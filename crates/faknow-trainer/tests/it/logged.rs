@@ -144,7 +144,7 @@ fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
 }
 
 #[test]
-fn names_never_collide() {
+fn rejects_duplicate_and_reserved_names() {
     let fails = |hook: &'static str, name: &'static str, expected: &str| {
         let log = crate::at_hook::AtHook(move |run: &mut Run, called: &'static str| {
             if called == hook {
