@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use ci::{browser, exported, external_crates, layers, tidy, tutorial};
+use ci::{book, browser, exported, external_crates, layers, tidy, tutorial};
 use summary::Summary;
 use workspace::Workspace;
 
@@ -44,6 +44,8 @@ enum Task {
     Layers,
     /// Check the first lines, lengths and leftovers of files, the READMEs, and the links of the documentation
     Tidy,
+    /// Build the documentation with mdBook and check its links
+    Book,
     /// Build and run two crates outside the workspace
     ExternalCrates,
     /// Train on real data sets and check the accuracy (needs the shared data)
@@ -85,6 +87,7 @@ fn run(task: Task) -> Result<Option<Summary>> {
         Task::Bench(args) => bench::run(workspace, &args).map(|()| None),
         Task::Dist(args) => dist::run(workspace, &args).map(|()| None),
         Task::Layers => layers::check(workspace).map(|()| None),
+        Task::Book => book::check(workspace).map(|()| None),
         Task::Tidy => tidy::check(workspace).map(|()| None),
         Task::Ci(args) => ci::run(workspace, &args),
         Task::Test(args) => test::run(workspace, &args).map(Some),

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use xshell::{Shell, cmd};
 
+use super::book;
 use super::webdriver::Browser;
 use crate::process;
 use crate::program::Program;
@@ -14,7 +15,7 @@ use crate::summary::Summary;
 use crate::workspace::Workspace;
 
 const HELP: &str = "\
-Makes reports of small runs, serves one, and opens the pages in headless Chromium, at the width of a desktop and of a
+Makes reports of small runs, serves one, builds the book, and opens the pages in headless Chromium, at the width of a desktop and of a
 phone, in light and dark: no error, nothing wider than the page, no label cut off. Where Chromium and its driver are
 not installed they are, if this is a Debian system and we are root; else the check is skipped, and says so.";
 
@@ -27,6 +28,9 @@ pub struct Args {
 }
 
 const SIZES: [(&str, u32, u32); 2] = [("desktop", 1280, 900), ("phone", 390, 844)];
+
+/// Pages of the book that are looked at: a plain one, one with code, and those with the widest tables.
+const BOOK_PAGES: [&str; 4] = ["index", "tutorial", "config", "trainer"];
 
 /// Names what is wider than the page, and labels that extend beyond their picture.
 const OVERFLOW: &str = "
@@ -86,6 +90,18 @@ pub fn check(workspace: &mut Workspace, args: &Args) -> Result<Summary> {
     }
     summary.add(Summary::of_check("server, a text", classify_text(&browser, &pages[2].1)));
     server.shut_down()?;
+    let book = book::build(workspace)?;
+    for name in BOOK_PAGES {
+        for (device, width, height) in SIZES {
+            browser.set_device(width, height, false)?;
+            browser.open(&format!("file://{}", book.join(name).with_extension("html").display()))?;
+            let name = format!("book-{name}-{device}");
+            summary.add(Summary::of_check(&name, check_book_page(&browser)));
+            if let Some(dir) = &args.pictures {
+                workspace.sh.write_file(dir.join(format!("{name}.png")), browser.screenshot(false)?)?;
+            }
+        }
+    }
     Ok(summary)
 }
 
@@ -100,6 +116,18 @@ fn check_page(browser: &Browser, dark: bool) -> Result<()> {
         "the background is {background}, expected a {} one",
         if dark { "dark" } else { "light" }
     );
+    Ok(())
+}
+
+/// Checks a page of the book: its text, tables and list of pages are shown, and only tables and code are scrolled.
+fn check_book_page(browser: &Browser) -> Result<()> {
+    check_console(browser)?;
+    let seen = browser.script(
+        "const page = document.documentElement;
+        return [document.querySelectorAll('main h1').length, document.querySelectorAll('.chapter a').length > 20,
+            page.scrollWidth <= page.clientWidth]",
+    )?;
+    ensure!(seen == json!([1, true, true]), "titles, list of pages, width: {seen}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything that must hold before a change lands, cheapest first.
 
+pub mod book;
 pub mod browser;
 mod cargo;
 mod dirs;
@@ -73,7 +74,8 @@ const STEPS: &[(&str, &str, Check)] = &[
         "the smallest and the full set of features compile without a warning",
         Many(features::check),
     ),
-    ("doc", "the documentation builds without a warning", One(cargo::documentation)),
+    ("doc", "the API documentation builds without a warning", One(cargo::documentation)),
+    ("book", "mdBook builds docs/, and every link of the book leads somewhere", One(book::check)),
     (
         "test",
         "all tests pass (`cargo xtask test NAME` runs some)",

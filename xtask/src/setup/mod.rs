@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: finds or makes libtorch, checks it, and writes where it is for cargo.
 
-mod cache;
+pub mod cache;
 pub mod config;
 mod libtorch;
 mod provide;
