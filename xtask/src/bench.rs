@@ -52,7 +52,7 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     Ok(command.args(&args.options).run()?)
 }
 
-/// A Python that has PyTorch: `FAKNOW_PYTHON`, else `python3`.
+/// Returns a Python that has PyTorch: `FAKNOW_PYTHON`, else `python3`.
 pub fn python_with_torch(sh: &Shell) -> Option<String> {
     let python = std::env::var("FAKNOW_PYTHON").unwrap_or_else(|_| "python3".into());
     cmd!(sh, "{python} -c 'import torch'").quiet().ignore_stderr().run().is_ok().then_some(python)

@@ -16,7 +16,7 @@ local texts = {
   "The mayor opened the new bridge on Monday, officials said.",
   "Shocking: doctors hide this one fruit from you! Share before it is deleted!!!",
   "Storm warnings were lifted after a night of heavy rain in the north of the country.",
-  "Aliens endorse the mayor, secret documents reveal what nobody may know about the vote",
+  "Aliens endorse the mayor, secret documents reveal what no one may know about the vote",
   "Markets closed slightly higher as investors waited for the report of the central bank.",
 }
 local n = 0
@@ -56,7 +56,7 @@ pub fn run(workspace: &mut Workspace, soak: u64) -> Result<()> {
     }
     server.shut_down()?;
 
-    // Far more at once than may wait.
+    // Far more than the queue admits.
     let tight = ["--queue", "64", "--timeout", "1"];
     let server = faknow.serve(&tight)?;
     let load = Load::measure(&faknow, &server, 400, SECONDS)?;
@@ -113,7 +113,7 @@ impl Load {
     }
 }
 
-/// A metric, summed over its labels.
+/// Returns a metric, summed over its labels.
 fn sum(metrics: &str, name: &str) -> f64 {
     let values = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
@@ -122,7 +122,7 @@ fn sum(metrics: &str, name: &str) -> f64 {
     values.sum()
 }
 
-/// How many predictions were answered with which status.
+/// Returns the number of responses per status.
 fn statuses(metrics: &str) -> String {
     let lines = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix("faknow_http_requests_total{path=\"/v1/predict\",status=\"")?;

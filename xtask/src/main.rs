@@ -1,4 +1,4 @@
-//! `cargo xtask`: the project's own tasks. Each command has a file of its own; none needs libtorch to start.
+//! `cargo xtask`: the project's own tasks. One file per command; none needs libtorch to start.
 
 mod bench;
 mod ci;
@@ -32,7 +32,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Find or make libtorch 2.13.0, and tell cargo where it is
+    /// Find or install libtorch 2.13.0, and configure cargo to use it
     Setup(setup::Args),
     /// Set up, build, and train a detector on the built-in corpus
     Demo(demo::Args),
@@ -58,7 +58,7 @@ enum Task {
     Exported,
     /// Pack the program with its libtorch into an archive
     Dist(dist::Args),
-    /// Run the commands of docs/tutorial.md, word for word
+    /// Run the commands of docs/tutorial.md
     Tutorial,
     /// Kill and resume runs, many times
     Soak(test::SoakArgs),

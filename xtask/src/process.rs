@@ -71,12 +71,12 @@ pub fn tee(command: Cmd<'_>) -> Result<(bool, String)> {
     Ok((child.wait()?.success(), written))
 }
 
-/// Whether a program of that name can be started.
+/// Returns whether a program of that name can be started.
 pub fn exists(sh: &Shell, program: &str) -> bool {
     sh.cmd(program).arg("--version").quiet().ignore_status().ignore_stdout().ignore_stderr().run().is_ok()
 }
 
-/// `always` where a person reads the output of a command that writes into our pipe, else `never`.
+/// Returns `always` where the output that is passed through a pipe ends on a terminal, else `never`.
 pub fn color() -> &'static str {
     let refused = std::env::var_os("NO_COLOR").is_some();
     if io::stderr().is_terminal() && !refused { "always" } else { "never" }

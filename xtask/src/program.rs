@@ -13,7 +13,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// A shell that finds the programs in `target`'s debug directory, with nothing in its environment that helps them find libtorch.
+/// Returns a shell that finds the programs in `target`'s debug directory, with nothing in its environment that helps them find libtorch.
 pub fn shell(target: &Path, dir: impl AsRef<Path>) -> Result<Shell> {
     let sh = Shell::new()?;
     sh.change_dir(dir);
@@ -42,7 +42,7 @@ impl Program {
         Ok(Self { sh: shell(&workspace.target_dir()?, dir.path())?, dir })
     }
 
-    /// A path in the directory.
+    /// Returns a path in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -83,7 +83,7 @@ impl Server {
         Ok(server)
     }
 
-    /// All metrics as text.
+    /// Returns all metrics as text.
     pub fn metrics(&self) -> Result<String> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
@@ -92,7 +92,7 @@ impl Server {
         Ok(text)
     }
 
-    /// Resident memory in MiB; NaN where the system does not report it (other than Linux).
+    /// Returns the resident memory in MiB; NaN where the system does not report it (other than Linux).
     pub fn resident(&self) -> Result<f64> {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) else {
             return Ok(f64::NAN);

@@ -86,7 +86,7 @@ fn check_trees(faknow: &Program, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The JSON object on the last line of an output.
+/// Returns the JSON object on the last line of an output.
 fn last_json(output: &str) -> Result<Value> {
     let line = output.trim_end().lines().last().unwrap_or_default();
     serde_json::from_str(line).with_context(|| format!("the last line is not JSON: {line}"))

@@ -12,7 +12,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The counts in the output of a test runner.
+    /// Returns the counts in the output of a test runner.
     ///
     /// A runner that fails without a failed test, as when the tests do not compile, counts as one failure.
     pub fn of_run(written: &str, success: bool) -> Self {
@@ -38,7 +38,7 @@ impl Summary {
         summary
     }
 
-    /// One check, which says why it failed.
+    /// Returns the counts of one check and prints why it failed.
     pub fn of_check(name: &str, outcome: Result<()>) -> Self {
         match outcome {
             Ok(()) => Self { passed: 1, failed: 0 },
@@ -62,14 +62,14 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The number right before a word, or 0: 10 before " passed" in `x: 10 passed`.
+/// Returns the number right before a word, or 0: 10 before " passed" in `x: 10 passed`.
 fn number_before(text: &str, word: &str) -> usize {
     let Some(end) = text.find(word) else { return 0 };
     let digits = text[..end].rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
     digits.parse().unwrap_or(0)
 }
 
-/// A line without terminal colors: escape, bracket, numbers, and a letter at the end of each.
+/// Returns a line without terminal colors: escape, bracket, numbers, and a letter at the end of each.
 fn without_colors(line: &str) -> String {
     let (plain, colored) = line.split_once('\u{1b}').unwrap_or((line, ""));
     let ends = colored.split('\u{1b}').map(|part| part.split_once(|c: char| c.is_ascii_alphabetic()));

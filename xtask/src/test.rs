@@ -10,12 +10,12 @@ use crate::summary::Summary;
 use crate::workspace::Workspace;
 
 const HELP: &str = "\
-The last line is `N passed, N failed`. With cargo-nextest, where it is installed, each test is a process of its own;
+The last line is `N passed, N failed`. With cargo-nextest, where it is installed, each test runs in a separate process;
 else `cargo test` runs one test at a time, since libtorch's random generator belongs to the process. With a filter,
 the documentation tests and the layer check are left out.
 
 Tests that compare with reference values look for them in $FAKNOW_SHARED, or in ../shared next to the workspace, and
-print SKIPPED where there are none.";
+print SKIPPED where they are missing.";
 
 #[derive(clap::Args, Default)]
 #[command(after_help = HELP)]

@@ -37,7 +37,7 @@ impl Workspace {
         Ok(Self { root, sh, recorded, exported })
     }
 
-    /// A cargo command that reads the workspace's configuration again, also after `setup` changed it.
+    /// Returns a cargo command that reads the workspace's configuration again, also after `setup` changed it.
     ///
     /// It runs in the workspace's root, since cargo looks for its configuration from the current directory upwards.
     pub fn cargo(&self, args: &str) -> Cmd<'_> {
@@ -45,13 +45,13 @@ impl Workspace {
         if self.exported.is_none() { command.env_remove("LIBTORCH") } else { command }
     }
 
-    /// `cargo metadata` of the whole dependency graph.
+    /// Returns `cargo metadata` of the entire dependency graph.
     pub fn metadata(&self) -> Result<Value> {
         let output = self.cargo("metadata --format-version 1").read()?;
         serde_json::from_str(&output).context("cannot parse the output of `cargo metadata`")
     }
 
-    /// Where cargo writes what it builds.
+    /// Returns where cargo writes what it builds.
     pub fn target_dir(&self) -> Result<PathBuf> {
         let metadata: Value =
             serde_json::from_str(&self.cargo("metadata --format-version 1 --no-deps").read()?)?;
@@ -60,7 +60,7 @@ impl Workspace {
         Ok(PathBuf::from(path))
     }
 
-    /// The directory with the shared data sets and reference values, if this machine has it.
+    /// Returns the directory with the shared data sets and reference values, if this machine has it.
     pub fn shared(&self) -> Option<PathBuf> {
         let path = match std::env::var_os("FAKNOW_SHARED") {
             Some(it) => PathBuf::from(it),

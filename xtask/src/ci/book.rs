@@ -53,7 +53,7 @@ fn link_to_repository(name: &str, page: &str, root: &Path, repository: &str) -> 
         let (file, place) =
             target.split_once('#').map_or((target, String::new()), |(f, p)| (f, format!("#{p}")));
         let path = join(&format!("docs/{name}"), file);
-        // mdBook takes every Markdown file for a page of its own.
+        // mdBook takes every Markdown file for a page of the book.
         let source = path.strip_suffix(".html").map_or_else(|| path.clone(), |it| format!("{it}.md"));
         if !source.starts_with("docs/") && root.join(&source).exists() {
             let address = format!("href=\"{repository}/blob/main/{source}{place}\"");

@@ -1,4 +1,4 @@
-//! `cargo xtask browser`: our pages in a real browser, as a person on a desktop or a phone sees them.
+//! `cargo xtask browser`: opens all HTML pages in headless Chromium, at the width of a desktop and of a phone.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use crate::workspace::Workspace;
 
 const HELP: &str = "\
 Makes reports of small runs, serves one, builds the book, and opens the pages in headless Chromium, at the width of a desktop and of a
-phone, in light and dark: no error, nothing wider than the page, no label cut off. Where Chromium and its driver are
-not installed they are, if this is a Debian system and we are root; else the check is skipped, and says so.";
+phone, in light and dark: no error, nothing wider than the page, no truncated label. Chromium and its driver are installed on Debian if
+the user is root; where they are missing, the check prints SKIPPED.";
 
 #[derive(clap::Args, Default)]
 #[command(after_help = HELP)]
@@ -32,7 +32,7 @@ const SIZES: [(&str, u32, u32); 2] = [("desktop", 1280, 900), ("phone", 390, 844
 /// Pages of the book that are looked at: a plain one, one with code, and those with the widest tables.
 const BOOK_PAGES: [&str; 4] = ["index", "tutorial", "config", "trainer"];
 
-/// Names what is wider than the page, and labels that extend beyond their picture.
+/// Names what is wider than the page, and labels that extend beyond their figure.
 const OVERFLOW: &str = "
     const wide = [], page = document.documentElement;
     if (page.scrollWidth > page.clientWidth) wide.push(`the page is ${page.scrollWidth} wide in ${page.clientWidth}`);
@@ -45,7 +45,7 @@ const OVERFLOW: &str = "
     for (const text of document.querySelectorAll('svg text')) {
         const box = text.getBoundingClientRect(), svg = text.closest('svg').getBoundingClientRect();
         if (box.left < svg.left - 1 || box.right > svg.right + 1 || box.bottom > svg.bottom + 1 || box.top < svg.top - 1)
-            wide.push(`label ${name(text)} stands out of its picture`);
+            wide.push(`label ${name(text)} overflows its figure`);
     }
     return wide;";
 
@@ -161,7 +161,7 @@ fn classify_text(browser: &Browser, address: &str) -> Result<()> {
     check_console(browser)
 }
 
-/// Whether the browser and its driver are installed, after they were installed if that can be done.
+/// Returns whether the browser and its driver are installed, after they were installed if that can be done.
 fn is_installed(sh: &Shell) -> bool {
     let found = || process::exists(sh, "chromedriver") && process::exists(sh, "chromium");
     if found() {

@@ -11,7 +11,7 @@ use crate::summary::Summary;
 use crate::workspace::Workspace;
 use crate::{process, program};
 
-/// All Rust code is formatted, also that of the crates outside the workspace.
+/// Checks that all Rust code is formatted, also that of the crates outside the workspace.
 pub fn format(workspace: &mut Workspace) -> Result<()> {
     // rustfmt colors its output also where there is no terminal.
     let color = process::color();
@@ -25,17 +25,17 @@ pub fn format(workspace: &mut Workspace) -> Result<()> {
     .run()?)
 }
 
-/// clippy without a warning. With normal features, since tch's `doc-only` would build the bindings' crate once more.
+/// Runs clippy with warnings as errors. With the normal features, since tch's `doc-only` would compile the bindings again.
 pub fn clippy(workspace: &mut Workspace) -> Result<()> {
     Ok(workspace.cargo("clippy --workspace --all-targets -- -D warnings").run()?)
 }
 
-/// The documentation without a warning.
+/// Builds the API documentation with warnings as errors.
 pub fn documentation(workspace: &mut Workspace) -> Result<()> {
     Ok(workspace.cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?)
 }
 
-/// Each example runs to its end, in an empty directory and with nothing in its environment.
+/// Runs each example in an empty directory with an empty environment.
 pub fn examples(workspace: &mut Workspace) -> Result<Summary> {
     // With the program, so that both have the features of what the tests built, and nothing is built twice.
     workspace.cargo("build -p faknow-examples -p faknow-cli --bins").run()?;
@@ -47,7 +47,7 @@ pub fn examples(workspace: &mut Workspace) -> Result<Summary> {
         let started = Instant::now();
         let sh = program::shell(&target, workspace.sh.create_dir(place)?)?;
         let command = sh.cmd(&name);
-        // The benchmark is no example, but must run.
+        // The benchmark is not an example, but must run.
         let command = if name == "bench" { command.arg("--quick") } else { command };
         let outcome = process::capture(command).map(drop);
         if outcome.is_ok() {
@@ -58,7 +58,7 @@ pub fn examples(workspace: &mut Workspace) -> Result<Summary> {
     Ok(summary)
 }
 
-/// The binaries among the examples, the benchmark with them.
+/// Returns the names of the example binaries, including the benchmark.
 fn example_names(metadata: &Value) -> Result<Vec<String>> {
     let mut packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?.iter();
     let package =
@@ -68,7 +68,7 @@ fn example_names(metadata: &Value) -> Result<Vec<String>> {
     Ok(names.map(String::from).collect())
 }
 
-/// `faknow-metrics` and its tests compile alone, and nothing in their tree needs libtorch.
+/// Checks that `faknow-metrics` and its tests compile alone and do not depend on libtorch.
 pub fn metrics_alone(workspace: &mut Workspace) -> Result<()> {
     let tree = workspace
         .cargo("tree -p faknow-metrics --edges normal,build,dev --prefix none --format {p}")
@@ -78,7 +78,7 @@ pub fn metrics_alone(workspace: &mut Workspace) -> Result<()> {
     Ok(workspace.cargo("check --tests -p faknow-metrics").env("LIBTORCH", "no-libtorch").run()?)
 }
 
-/// Every crate that is meant for publication can be packaged, with all that a registry asks for.
+/// Checks that every published crate can be packaged with all metadata that a registry requires.
 pub fn package(workspace: &mut Workspace) -> Result<()> {
     let metadata = workspace.metadata()?;
     let members = metadata["workspace_members"].as_array().context("`cargo metadata` names no members")?;
@@ -93,7 +93,7 @@ pub fn package(workspace: &mut Workspace) -> Result<()> {
     includes_stay_inside(workspace)
 }
 
-/// No source includes a file from outside its crate: it would build here, and nowhere else.
+/// Checks that no source includes a file outside of its crate, which a published crate would lack.
 fn includes_stay_inside(workspace: &Workspace) -> Result<()> {
     for dir in workspace.sh.read_dir("crates")? {
         for file in rust_files(&dir.join("src")) {
@@ -108,7 +108,7 @@ fn includes_stay_inside(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// All Rust files below a directory.
+/// Returns all Rust files below a directory.
 pub fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path()).flat_map(|path| match path.is_dir() {
@@ -118,7 +118,7 @@ pub fn rust_files(dir: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|it| it == "rs")).collect()
 }
 
-/// The paths in `include_str!("...")` and `include_bytes!("...")`.
+/// Returns the paths in `include_str!("...")` and `include_bytes!("...")`.
 fn included(text: &str) -> impl Iterator<Item = &str> {
     let starts = ["include_str!(\"", "include_bytes!(\""].into_iter();
     starts.flat_map(move |start| text.split(start).skip(1).filter_map(|rest| rest.split('"').next()))

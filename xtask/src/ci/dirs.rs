@@ -1,4 +1,4 @@
-//! No circular imports between the directories of a crate: whoever reads one need not read all.
+//! No circular imports between the directories of a crate, so that each can be read alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,14 +34,14 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The directory of a file in `src`: `fit` for `fit.rs`, `fit/mod.rs` and `fit/sums.rs`; empty for other files in `src` itself.
+/// Returns the directory of a file in `src`: `fit` for `fit.rs`, `fit/mod.rs` and `fit/sums.rs`; empty for other files in `src` itself.
 fn directory(path: &Path, src: &Path) -> String {
     let relative = path.strip_prefix(src).unwrap_or(path).with_extension("");
     let first = relative.iter().next().unwrap_or_default();
     if src.join(first).is_dir() { first.to_string_lossy().into_owned() } else { String::new() }
 }
 
-/// Which directory imports which, by the paths that start with `crate::` outside of unit tests.
+/// Returns which directory imports which, by the paths that start with `crate::` outside of unit tests.
 fn imports<'a>(root: &'a str, files: &'a [(String, String)]) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let directories: BTreeSet<&str> =
         files.iter().map(|(name, _)| name.as_str()).filter(|it| !it.is_empty()).collect();
@@ -65,7 +65,7 @@ fn imports<'a>(root: &'a str, files: &'a [(String, String)]) -> BTreeMap<&'a str
     imports
 }
 
-/// What follows each `crate::`: a name, or the first names in braces.
+/// Returns what follows each `crate::`: a name, or the first names in braces.
 fn roots(code: &str) -> Vec<&str> {
     let word = |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let mut roots = Vec::new();
@@ -99,7 +99,7 @@ fn roots(code: &str) -> Vec<&str> {
     roots
 }
 
-/// The groups of modules that reach each other, each sorted.
+/// Returns the groups of modules that reach each other, each sorted.
 fn cycles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>> {
     let reachable = |start: &'a str| {
         let mut seen = BTreeSet::new();

@@ -93,7 +93,7 @@ fn in_python(faknow: &Program, python: &str, document: &str, suffix: &str) -> Re
     Ok(serde_json::from_str(output.lines().last().unwrap_or_default())?)
 }
 
-/// All code of a language in a document, in its order.
+/// Returns all code of a language in a document, in its order.
 fn code(document: &str, language: &str) -> String {
     let fence = format!("```{language}\n");
     let blocks = document.split(&fence).skip(1);

@@ -18,7 +18,7 @@ struct Crate {
     /// Files of `src`, by their names.
     sources: &'static [(&'static str, &'static str)],
     needs_libtorch: bool,
-    /// Uses the built program, which a shell finds, in a directory of its own.
+    /// Uses the built program, which a shell finds, in a separate directory.
     try_it: fn(&Shell, &Path) -> Result<()>,
 }
 
@@ -86,7 +86,7 @@ impl Crate {
         sh.set_var("CARGO_TARGET_DIR", &target);
         let cargo = |args: &str| {
             let command = sh.cmd("cargo").args(args.split(' ')).env_remove("LIBTORCH_USE_PYTORCH");
-            // Whoever looks for libtorch although it is not needed must fail, and not find the system's.
+            // A build that looks for libtorch without need must fail instead of finding the system's.
             if self.needs_libtorch {
                 command.env_remove("LIBTORCH")
             } else {
@@ -111,7 +111,7 @@ fn says_good(sh: &Shell, program: &str) -> Result<()> {
     Ok(())
 }
 
-/// A program with a custom model has every command of `faknow`.
+/// Checks that a program with a custom model has every command of `faknow`.
 fn every_command(sh: &Shell, dir: &Path) -> Result<()> {
     let posts = |(number, word): (usize, &str)| {
         format!("{word} post {number} about the {word} mayor,{}\n", number % 2)
@@ -146,9 +146,9 @@ fn every_command(sh: &Shell, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The `[profile...]` tables of a manifest.
+/// Returns the `[profile...]` tables of a manifest.
 fn profiles(manifest: &str) -> String {
-    // Single crates have profiles of their own there, or are not among its dependencies.
+    // Profiles of single packages do not apply there.
     let is_wanted = |table: &&str| {
         table.starts_with("profile.") && (!table.contains(".package.") || table.contains("package.\"*\""))
     };

@@ -71,7 +71,7 @@ fn check_documentation(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The programs and what they need have the same features alone as in the whole workspace with its tests: else cargo would
+/// Checks that the programs and their dependencies have the same features alone as in the entire workspace with its tests: else cargo would
 /// compile our crates once more for each selection.
 fn check_selections(workspace: &Workspace) -> Result<()> {
     let resolve = |selection: &str| -> Result<BTreeSet<String>> {

@@ -15,11 +15,11 @@ enum Tch {
     Direct,
     /// It reaches tch through the crates below only.
     Below,
-    /// Nothing in its whole tree may need libtorch.
+    /// No direct or indirect dependency may need libtorch.
     Never,
 }
 
-/// A crate, the crates of ours that it may depend on (also for its tests), and how it depends on libtorch.
+/// A crate, the crates of the workspace that it may depend on (also for its tests), and how it depends on libtorch.
 type Layer = (&'static str, &'static [&'static str], Tch);
 
 const LAYERS: &[Layer] = &[
@@ -49,14 +49,18 @@ const LAYERS: &[Layer] = &[
 
 /// Edges that must be refused, and a part of the refusal.
 const PLANTED: &[(&str, &str, &str)] = &[
-    ("faknow-data", "faknow-metrics", "faknow-data -> faknow-metrics: it may depend on none of ours"),
-    ("faknow-data", "faknow-trainer", "may depend on none of ours"),
+    (
+        "faknow-data",
+        "faknow-metrics",
+        "faknow-data -> faknow-metrics: it may depend on no crate of the workspace",
+    ),
+    ("faknow-data", "faknow-trainer", "may depend on no crate of the workspace"),
     ("faknow-callbacks", "faknow-model", "it may depend on faknow-data, faknow-metrics only"),
     ("faknow-cli", "faknow-trainer", "it may depend on faknow, faknow-serve only"),
     ("faknow-cli", "tch", "through `faknow` only"),
     ("faknow-metrics", "tch", "must never need libtorch"),
     ("rayon", "torch-sys", "faknow-metrics -> rayon -> torch-sys"),
-    ("xtask", "faknow-metrics", "may depend on none of ours"),
+    ("xtask", "faknow-metrics", "may depend on no crate of the workspace"),
 ];
 
 /// Checks the edges between crates and between the directories of each, and that planted edges are noticed.
@@ -116,8 +120,11 @@ impl Graph {
             for target in dependencies {
                 n_edges += usize::from(self.members.contains_key(target));
                 if self.members.contains_key(target) && !allowed.contains(&target.as_str()) {
-                    let allowed =
-                        if allowed.is_empty() { "none of ours".into() } else { allowed.join(", ") + " only" };
+                    let allowed = if allowed.is_empty() {
+                        "no crate of the workspace".into()
+                    } else {
+                        allowed.join(", ") + " only"
+                    };
                     faults.push(format!("{name} -> {target}: it may depend on {allowed}"));
                 }
                 if is_tch(target) && *tch == Tch::Below {
@@ -153,7 +160,7 @@ impl Graph {
         Ok(())
     }
 
-    /// The shortest path from a package to one that needs libtorch.
+    /// Returns the shortest path from a package to one that needs libtorch.
     fn path_to_tch(&self, start: &str) -> Option<Vec<String>> {
         let mut queue = VecDeque::from([vec![start.to_owned()]]);
         let mut seen = BTreeSet::new();
@@ -180,7 +187,7 @@ fn is_tch(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The crates with exactly their allowed edges, and three of others.
+    /// Returns the crates with exactly their allowed edges, and three of others.
     fn clean() -> Graph {
         let mut graph = Graph::default();
         for (name, allowed, tch) in LAYERS {

@@ -1,4 +1,4 @@
-//! The documentation as a book: every page is in its table of contents, and every link leads somewhere.
+//! Every page of the documentation is in the table of contents, and every link leads to a file.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub fn faults(root: &Path, files: &[PathBuf]) -> Vec<String> {
     faults
 }
 
-/// Where the links of a page lead; code is left out.
+/// Returns the targets of the links on a page, without code blocks.
 fn links(text: &str) -> Vec<&str> {
     let mut inside_code = false;
     let mut links = Vec::new();
@@ -43,7 +43,7 @@ fn links(text: &str) -> Vec<&str> {
     links
 }
 
-/// Whether a link is to a file of ours, rather than to a place on its own page, to another site or to an item of Rust.
+/// Returns whether a link is to a file of the repository, rather than to an anchor, another site or a Rust item.
 fn is_file(target: &str) -> bool {
     let is_path =
         target.contains('/') || [".md", ".rs", ".png", ".svg"].iter().any(|end| target.contains(end));

@@ -19,12 +19,12 @@ const MAX_TEST_LINES: usize = 500;
 
 /// Source files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] =
-    &[("crates/faknow-trainer/tests/it/events.rs", "snapshots of whole runs are long")];
+    &[("crates/faknow-trainer/tests/it/events.rs", "snapshots of complete runs are long")];
 
-/// Words that must not be left in Rust code, and what to do instead. They are cut in two to spare this very file.
+/// What must not be left in Rust code, and what to do instead; written in two parts so that this file passes.
 const LEFTOVERS: &[(&str, &str, &str)] = &[
     ("todo", "!(", "write it, or file an issue"),
-    ("unimplemented", "!(", "write it, or answer an error"),
+    ("unimplemented", "!(", "write it, or return an error"),
     ("dbg", "!(", "remove it"),
     ("#[ign", "ore", "make the test run, or assert what happens now and say why that is wrong"),
     ("#[should", "_panic", "return an error and assert on that"),
@@ -33,7 +33,7 @@ const LEFTOVERS: &[(&str, &str, &str)] = &[
 /// Directories of one machine or another, which mean nothing elsewhere.
 const HOMES: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/wo", "rk/")];
 
-/// File endings that are text of ours.
+/// Extensions of text files of this project.
 const TEXT: &[&str] = &["rs", "md", "toml", "sh", "py", "cpp", "in", "yml", "yaml", "css", "js", "html"];
 
 /// Checks all files of the workspace that git knows; the error names each fault.
@@ -59,7 +59,7 @@ pub fn check(workspace: &mut Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The text files of ours, from the root. Without git (as in an unpacked package) there is nothing to check.
+/// Returns the text files of this project, relative to the root. Empty without git, as in an unpacked package.
 fn files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let names = cmd!(workspace.sh, "git ls-files -z --cached --others --exclude-standard").read()?;
     let files: BTreeSet<PathBuf> =
@@ -70,9 +70,9 @@ fn files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
 
 fn is_ours(file: &Path) -> bool {
     let fixture = file.iter().any(|part| part == "golden" || part == "fixtures");
-    let ending = file.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    let extension = file.extension().and_then(|it| it.to_str()).unwrap_or_default();
     let script = file == Path::new(".ci/run");
-    script || (TEXT.contains(&ending) && (!fixture || ending == "rs" || ending == "md"))
+    script || (TEXT.contains(&extension) && (!fixture || ["rs", "md"].contains(&extension)))
 }
 
 fn text_faults(name: &str, text: &str) -> Vec<String> {
@@ -138,13 +138,13 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
     }
 }
 
-/// Whether a line holds a path that begins with `home`, and does not just go through a directory of that name.
+/// Returns whether a line contains a path that starts with `home`, not only one that contains a directory of that name.
 fn has_absolute(line: &str, home: &str) -> bool {
-    let begins = |place: usize| {
+    let is_start = |place: usize| {
         let before = line[..place].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || "._-~}$>*".contains(c))
     };
-    line.match_indices(home).any(|(place, _)| begins(place))
+    line.match_indices(home).any(|(place, _)| is_start(place))
 }
 
 fn crate_dirs(files: &[PathBuf]) -> Vec<PathBuf> {
@@ -153,7 +153,7 @@ fn crate_dirs(files: &[PathBuf]) -> Vec<PathBuf> {
     dirs.filter(|dir| dir.starts_with("crates")).map(Path::to_path_buf).collect()
 }
 
-/// What a crate must have so that it can be published and found.
+/// Returns what a crate lacks for publication.
 fn crate_faults(root: &Path, dir: &Path) -> Vec<String> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let read = |file: &str| fs::read_to_string(root.join(dir).join(file)).unwrap_or_default();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_of_ours() {
+    fn checks_only_files_of_this_project() {
         let check = |file: &str, expected| assert_eq!(is_ours(Path::new(file)), expected, "{file}");
         check("crates/a/src/lib.rs", true);
         check(".ci/run", true);

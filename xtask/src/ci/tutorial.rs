@@ -1,4 +1,4 @@
-//! `cargo xtask tutorial`: the commands of docs/tutorial.md, word for word, in an empty directory.
+//! `cargo xtask tutorial`: runs the commands of docs/tutorial.md in an empty directory.
 
 use std::fs;
 

@@ -37,13 +37,13 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let answer = browser.post(&base, &json!({ "capabilities": { "alwaysMatch": wanted } }))?;
-        let id = answer["sessionId"].as_str().context("chromedriver returned no session")?;
+        let response = browser.post(&base, &json!({ "capabilities": { "alwaysMatch": wanted } }))?;
+        let id = response["sessionId"].as_str().context("chromedriver returned no session")?;
         browser.session = format!("{base}/{id}");
         Ok(browser)
     }
 
-    /// The port that the driver says it listens on.
+    /// Returns the port that the driver says it listens on.
     fn port(&mut self) -> Result<u16> {
         let output = self.driver.stdout.take().context("chromedriver has no output")?;
         for line in BufReader::new(output).lines() {
@@ -68,7 +68,7 @@ impl Browser {
         self.to("url", &json!({ "url": address })).map(drop)
     }
 
-    /// The value of a script in the page, which ends with `return …`.
+    /// Returns the value of a script in the page, which ends with `return …`.
     pub fn script(&self, script: &str) -> Result<Value> {
         self.to("execute/sync", &json!({ "script": script, "args": [] }))
     }
@@ -81,15 +81,15 @@ impl Browser {
         Ok(bad.filter_map(|entry| entry["message"].as_str().map(str::to_owned)).collect())
     }
 
-    /// A screenshot of the page as PNG: all of it, or its visible top.
+    /// Returns a screenshot of the page as PNG: all of it, or its visible top.
     pub fn screenshot(&self, full: bool) -> Result<Vec<u8>> {
         let parameters = json!({ "format": "png", "captureBeyondViewport": full });
-        let answer = self.command("Page.captureScreenshot", &parameters)?;
-        let data = answer["data"].as_str().context("the browser returned no screenshot")?;
+        let response = self.command("Page.captureScreenshot", &parameters)?;
+        let data = response["data"].as_str().context("the browser returned no screenshot")?;
         Ok(base64::engine::general_purpose::STANDARD.decode(data)?)
     }
 
-    /// A command of the browser's own protocol.
+    /// Returns a command of the browser's own protocol.
     fn command(&self, name: &str, parameters: &Value) -> Result<Value> {
         self.to("goog/cdp/execute", &json!({ "cmd": name, "params": parameters }))
     }
@@ -99,9 +99,9 @@ impl Browser {
     }
 
     fn post(&self, address: &str, body: &Value) -> Result<Value> {
-        let mut answer = self.agent.post(address).send_json(body)?;
-        let answer: Value = answer.body_mut().with_config().limit(1 << 28).read_json()?;
-        let value = &answer["value"];
+        let mut response = self.agent.post(address).send_json(body)?;
+        let response: Value = response.body_mut().with_config().limit(1 << 28).read_json()?;
+        let value = &response["value"];
         if let Some(error) = value["error"].as_str() {
             bail!("the browser reports {error}: {}", value["message"].as_str().unwrap_or_default());
         }

@@ -42,7 +42,7 @@ impl Cache {
         Ok(Self { root, _lock: file })
     }
 
-    /// A new, empty work directory next to the results, so that a rename can publish it; it is removed when dropped.
+    /// Returns a new, empty work directory next to the results, so that a rename can publish it; it is removed when dropped.
     pub fn work_dir(&self) -> Result<tempfile::TempDir> {
         let dir = tempfile::Builder::new().prefix("work-").tempdir_in(&self.root);
         dir.with_context(|| format!("cannot create a directory in {}", self.root.display()))
@@ -76,7 +76,7 @@ pub fn publish(work: &Path, made: &Path, place: &Path) -> Result<()> {
     fs::rename(made, place).with_context(|| format!("cannot move {} to its place", place.display()))
 }
 
-/// Whether a directory contains every file that its manifest lists, each with its size.
+/// Returns whether a directory contains every file that its manifest lists, each with its size.
 pub fn is_complete(dir: &Path) -> bool {
     let fault = first_fault(dir);
     if let Some(fault) = fault.as_ref().filter(|_| dir.exists()) {
@@ -97,7 +97,7 @@ fn first_fault(dir: &Path) -> Option<String> {
     Some(format!("no file of this size and name: {missing}"))
 }
 
-/// The number of files, and the size and name of each.
+/// Returns the number of files, and the size and name of each.
 fn listing(dir: &Path) -> Result<String> {
     fn list(root: &Path, dir: &Path, lines: &mut Vec<String>) -> Result<()> {
         for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
@@ -117,7 +117,7 @@ fn listing(dir: &Path) -> Result<String> {
     Ok(format!("{} files\n{}", lines.len(), lines.concat()))
 }
 
-/// The directory of the cache: `FAKNOW_CACHE_DIR`, or `faknow` in the user's cache directory.
+/// Returns the directory of the cache: `FAKNOW_CACHE_DIR`, or `faknow` in the user's cache directory.
 pub fn directory() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     directory_from(variable("FAKNOW_CACHE_DIR"), variable("XDG_CACHE_HOME"), std::env::home_dir())

@@ -21,7 +21,7 @@ pub struct Config<'a> {
 }
 
 impl Config<'_> {
-    /// The text of the configuration file.
+    /// Returns the text of the configuration file.
     pub fn text(&self) -> Result<String> {
         let root = quoted(self.libtorch)?;
         let flags = rpath_flags(&self.libtorch.join("lib"))?;
@@ -79,14 +79,14 @@ impl Config<'_> {
             return Ok(format!("wrote {}, which {} includes", ours.display(), foreign.display()));
         }
         Ok(format!(
-            "wrote {}; {} has content of its own, so add this line at its top yourself:\n    {include}",
+            "wrote {}; {} has other content, so add this line at its top yourself:\n    {include}",
             ours.display(),
             foreign.display()
         ))
     }
 }
 
-/// The libtorch directory that a file of ours names.
+/// Returns the libtorch directory that a configuration file written by `setup` names.
 pub fn recorded_libtorch(path: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(path).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix("LIBTORCH = \""))?;
@@ -97,7 +97,7 @@ fn is_ours(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARKER))
 }
 
-/// The rustc flags that let a program find `lib`, as a list of TOML.
+/// Returns the rustc flags that let a program find `lib`, as a list of TOML.
 ///
 /// The usual form is one flag; a path with blanks or commas needs each word on its own, since rustc splits `link-args` at
 /// blanks and the linker `-Wl` at commas.
@@ -110,7 +110,7 @@ fn rpath_flags(lib: &Path) -> Result<String> {
     Ok(words.map(|word| format!("\"-C\", \"link-arg={word}\"")).join(", "))
 }
 
-/// A path as a string of TOML.
+/// Returns a path as a string of TOML.
 fn quoted(path: &Path) -> Result<String> {
     let text =
         path.to_str().with_context(|| format!("{} is not valid UTF-8, as cargo needs", path.display()))?;
@@ -167,12 +167,12 @@ rustdocflags = ["-C", "link-args=-Wl,-rpath,/opt/libtorch/lib"]
 
         let own = dir.join(".cargo/config.toml");
         fs::write(&own, "[alias]\nx = \"run\"\n").unwrap();
-        let answer = config.write_for(dir).unwrap();
-        assert!(answer.contains("add this line"), "{answer}");
+        let output = config.write_for(dir).unwrap();
+        assert!(output.contains("add this line"), "{output}");
         assert_eq!(fs::read_to_string(&own).unwrap(), "[alias]\nx = \"run\"\n");
         assert!(dir.join(LIBTORCH_TOML).exists());
 
-        fs::write(&own, format!("{}\n[alias]\nx = \"run\"\n", answer.lines().last().unwrap().trim()))
+        fs::write(&own, format!("{}\n[alias]\nx = \"run\"\n", output.lines().last().unwrap().trim()))
             .unwrap();
         assert!(config.write_for(dir).unwrap().contains("which"));
     }

@@ -50,12 +50,12 @@ pub fn check(root: &Path, origin: &str) -> Result<Libtorch> {
     Ok(Libtorch { root: std::path::absolute(root)?, origin: origin.into(), cuda, fresh: false })
 }
 
-/// Whether the user wants another version than the right one, as tch's build script understands it too.
+/// Returns whether the user wants another version than the right one, as tch's build script understands it too.
 pub fn is_version_check_bypassed() -> bool {
     std::env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some()
 }
 
-/// The version of the libtorch in a directory, as `2.13.0` or `2.13.0+cpu`.
+/// Returns the version of the libtorch in a directory, as `2.13.0` or `2.13.0+cpu`.
 fn version(root: &Path) -> Option<String> {
     if let Ok(text) = fs::read_to_string(root.join("build-version")) {
         return Some(text.trim().to_string());
@@ -64,12 +64,12 @@ fn version(root: &Path) -> Option<String> {
     headers.iter().find_map(|header| header_version(&fs::read_to_string(root.join(header)).ok()?))
 }
 
-/// `2.13.0+cpu` without what follows the plus.
+/// Returns a version without its local part: `2.13.0` for `2.13.0+cpu`.
 pub fn plain(version: &str) -> &str {
     version.split('+').next().unwrap_or(version).trim()
 }
 
-/// The version in the text of `version.h`.
+/// Returns the version in the text of `version.h`.
 fn header_version(text: &str) -> Option<String> {
     let number = |name: &str| -> Option<u32> {
         text.lines()

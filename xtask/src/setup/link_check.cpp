@@ -1,4 +1,4 @@
-// Compiled, linked and run by `cargo xtask setup`: prints the version that the headers tell, and calls into the library.
+// Compiled, linked and run by `cargo xtask setup`: prints the version of the headers and calls the library.
 #include <torch/headeronly/version.h>
 
 #include <cstdio>

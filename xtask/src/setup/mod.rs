@@ -73,7 +73,7 @@ pub fn ensure(workspace: &mut Workspace) -> Result<()> {
     libtorch(workspace).map(drop)
 }
 
-/// As [`ensure`]; returns the directory of the libtorch.
+/// Does the same as [`ensure`] and returns the directory of libtorch.
 pub fn libtorch(workspace: &mut Workspace) -> Result<PathBuf> {
     let libtorch = choose(workspace, None, false)?;
     if record(workspace, &libtorch)? {

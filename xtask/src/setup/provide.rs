@@ -20,28 +20,28 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The option that asks for it.
+    /// Returns the option that asks for it.
     pub fn name(self) -> &'static str {
         if self == Self::Cpu { "cpu" } else { "cuda" }
     }
 
-    /// The directory in the cache that setup makes as a whole.
+    /// Returns the directory in the cache that setup creates in one step.
     fn place(self) -> PathBuf {
         cache::directory().join(format!("libtorch-{VERSION}-{}", self.name()))
     }
 
-    /// Where its `include/` and `lib/` are.
+    /// Returns where its `include/` and `lib/` are.
     pub fn root(self) -> PathBuf {
         if self == Self::Cpu { self.place() } else { self.place().join("torch") }
     }
 
-    /// What needs disk space at one time: the wheels, pip's copy of one, and what they unpack to.
+    /// Returns what needs disk space at one time: the wheels, pip's copy of one, and what they unpack to.
     fn space(self) -> u64 {
         if self == Self::Cpu { 1_600_000_000 } else { 9_000_000_000 }
     }
 }
 
-/// The libtorch of the cache; makes it if it is missing, corrupted, or `force` asks for a new one.
+/// Returns the libtorch of the cache; makes it if it is missing, corrupted, or `force` asks for a new one.
 pub fn provide(sh: &Shell, kind: Kind, force: bool) -> Result<Libtorch> {
     let place = kind.place();
     let found =
@@ -56,7 +56,7 @@ pub fn provide(sh: &Shell, kind: Kind, force: bool) -> Result<Libtorch> {
     toolchain::require_compilers(sh)?;
     let python = Python::with_pip(sh)?;
     let cache = Cache::lock()?;
-    // Whoever held the lock before may just have made it.
+    // The previous holder of the lock may just have created it.
     if !force && place.exists() && cache::is_complete(&place) {
         return Ok(found);
     }

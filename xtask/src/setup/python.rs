@@ -18,7 +18,7 @@ pub struct Python {
 impl Python {
     /// Finds a Python with pip: `FAKNOW_PYTHON`, the one of an active virtual environment, or `python3`.
     pub fn with_pip(sh: &Shell) -> Result<Self> {
-        let own = "or set LIBTORCH to a libtorch 2.13.0 of your own (docs/installation.md)";
+        let own = "or set LIBTORCH to a custom libtorch 2.13.0 (docs/installation.md)";
         let mut without_pip = None;
         for program in candidates() {
             let needed = "import sys, zipfile, zlib, hashlib; sys.exit(sys.version_info < (3, 7))";
@@ -40,7 +40,7 @@ impl Python {
         )
     }
 
-    /// A command that runs pip, without questions and whatever else a user's settings may add.
+    /// Returns a command that runs pip, without questions and whatever else a user's settings may add.
     pub fn pip(&self, task: &str) -> Cmd<'_> {
         let program = &self.program;
         let command =
@@ -49,7 +49,7 @@ impl Python {
     }
 }
 
-/// The libtorch inside an installed PyTorch, of the same Python that tch's build script runs.
+/// Returns the libtorch inside an installed PyTorch, of the same Python that tch's build script runs.
 pub fn installed_torch(sh: &Shell) -> Result<Libtorch> {
     let program = if std::env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
     let origin = "LIBTORCH_USE_PYTORCH";
@@ -59,8 +59,8 @@ pub fn installed_torch(sh: &Shell) -> Result<Libtorch> {
             "{origin} is set, but `{program}` cannot import torch {VERSION}; run `{program} -m pip install torch=={VERSION}`, or unset {origin}"
         )
     };
-    let answer = cmd!(sh, "{program} -c {code}").read().with_context(hint)?;
-    let (version, path) = answer.split_once('\n').with_context(hint)?;
+    let output = cmd!(sh, "{program} -c {code}").read().with_context(hint)?;
+    let (version, path) = output.split_once('\n').with_context(hint)?;
     let is_right = libtorch::plain(version) == VERSION || libtorch::is_version_check_bypassed();
     ensure!(is_right, "{}: it has torch {version}", hint());
     libtorch::check(path.as_ref(), origin)

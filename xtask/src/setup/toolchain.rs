@@ -84,12 +84,12 @@ pub fn write_cuda_linker(sh: &Shell, dir: &Path) -> Result<(String, PathBuf)> {
         sh.write_file(&path, CUDA_LINKER)?;
     }
     cmd!(sh, "chmod +x {path}").quiet().run()?;
-    let answer = cmd!(sh, "rustc -vV").read()?;
-    let host = answer.lines().find_map(|line| line.strip_prefix("host: "));
+    let output = cmd!(sh, "rustc -vV").read()?;
+    let host = output.lines().find_map(|line| line.strip_prefix("host: "));
     Ok((host.context("`rustc -vV` names no host")?.to_string(), path))
 }
 
-/// The compiler that a variable names, as `clang++` or `ccache g++`, or the default one.
+/// Returns the compiler that a variable names, as `clang++` or `ccache g++`, or the default one.
 fn compiler<'a>(sh: &'a Shell, variable: &str, default: &str) -> Cmd<'a> {
     let own = std::env::var(variable).unwrap_or_default();
     let mut words = own.split_whitespace();

@@ -82,7 +82,7 @@ const MACOS_AARCH64: Platform = Platform {
 };
 
 impl Platform {
-    /// The platform of this machine.
+    /// Returns the platform of this machine.
     pub fn of_this_machine() -> Result<&'static Self> {
         let musl = cfg!(target_env = "musl");
         match (std::env::consts::OS, std::env::consts::ARCH) {
@@ -97,7 +97,7 @@ impl Platform {
         }
     }
 
-    /// pip's arguments that ask for this platform from any host Python.
+    /// Returns pip's arguments that request this platform from any host Python.
     pub fn pip_args(&self) -> Vec<String> {
         let fixed = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp"];
         let tags = (self.tags)().into_iter().flat_map(|tag| ["--platform".to_string(), tag]);
@@ -162,14 +162,14 @@ const FAILURES: &[(&[&str], &str)] = &[
             "Temporary failure in name resolution",
             "Network is unreachable",
         ],
-        "no network, or the package index does not answer. Check the connection, HTTPS_PROXY and pip's settings (`python3 \
+        "no network, or the package index does not respond. Check the connection, HTTPS_PROXY and pip's settings (`python3 \
          -m pip config list`), and run this again: what was fetched is reused. Without a network, set LIBTORCH to a \
          libtorch 2.13.0 that you brought along",
     ),
     (
         &["No matching distribution", "Could not find a version"],
         "the package index that pip uses does not have it for this platform; see `python3 -m pip config list` for the \
-         index, or set LIBTORCH to a libtorch 2.13.0 of your own",
+         index, or set LIBTORCH to a custom libtorch 2.13.0",
     ),
     (&["no such option"], "pip is too old; run `python3 -m pip install --upgrade pip`"),
 ];
