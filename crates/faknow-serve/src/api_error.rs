@@ -1,16 +1,16 @@
-//! Answers that are not what was asked for: a status, and what is wrong as JSON.
+//! Error responses: a status code and a JSON body.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// What is wrong with a request, or with us: `{"error": {"code": …, "message": …}}`.
+/// An error of a request or of the server: `{"error": {"code": …, "message": …}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     status: StatusCode,
-    /// For programs; docs/serve.md lists them.
+    /// Machine-readable code; docs/serve.md lists them.
     code: &'static str,
-    /// What is wrong, where, and what would be right.
+    /// The field, the expected value and the actual one.
     message: String,
 }
 
@@ -19,7 +19,7 @@ impl ApiError {
         Self { status, code, message: message.into() }
     }
 
-    /// JSON it is, but not what was expected.
+    /// Creates the error for valid JSON with unexpected content.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
     }
@@ -36,7 +36,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An answer whose body is JSON already.
+/// Creates a response with a JSON body.
 pub(crate) fn json_response(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }

@@ -1,4 +1,4 @@
-//! The routes, and what surrounds each answer: the log, the metrics, some headers.
+//! The routes, and the middleware: request log, metrics, headers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::predict::{PredictionCount, predict};
 use crate::queue::Queue;
 use crate::{ModelInfo, ServeConfig};
 
-/// What all requests share.
+/// State shared by all requests.
 pub(crate) struct App {
     pub(crate) config: ServeConfig,
     pub(crate) info: ModelInfo,
@@ -31,11 +31,11 @@ pub(crate) struct App {
     pub(crate) stop: Interrupt,
 }
 
-/// Who sent a request.
+/// Address of the client.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// The routes; `openapi.json` describes them, and a test compares the two.
+/// Creates the routes; `openapi.json` describes them, and a test compares the two.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let policy = content_security_policy();
     Router::new()
@@ -67,7 +67,7 @@ async fn healthz() -> Response {
 
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     if app.stop.is_requested() || !app.queue.is_open() {
-        let message = "the server is about to end";
+        let message = "the server is shutting down";
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).into_response();
     }
     json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())
@@ -99,44 +99,44 @@ async fn model(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn not_found(uri: Uri) -> Response {
-    let message = format!("no `{}` here; see GET /openapi.json", shortened(uri.path()));
+    let message = format!("unknown path `{}`; see GET /openapi.json", truncate(uri.path()));
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Response {
     let expected = if uri.path() == "/v1/predict" { "POST" } else { "GET" };
-    let message = format!("`{}` takes {expected}, got {method}", uri.path());
+    let message = format!("`{}`: expected {expected}, got {method}", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
 }
 
-/// A line in the log and a count for each answer.
+/// Logs and counts each response, and adds headers.
 async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
-    let (took, status) = (started.elapsed(), response.status().as_u16());
+    let (elapsed, status) = (started.elapsed(), response.status().as_u16());
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
-    app.metrics.answered(route, status, took);
+    app.metrics.record_request(route, status, elapsed);
     let texts = response.extensions().get::<PredictionCount>().map(|count| count.0);
-    let (peer, path, ms) = (peer.map(tracing::field::display), shortened(&path), took.as_secs_f64() * 1e3);
-    // Those who watch the server ask all the time.
+    let (peer, path, ms) = (peer.map(tracing::field::display), truncate(&path), elapsed.as_secs_f64() * 1e3);
+    // Monitoring sends these requests all the time.
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
-        tracing::debug!(peer, %method, path, status, ms, "answered");
+        tracing::debug!(peer, %method, path, status, ms, "request");
     } else {
-        tracing::info!(peer, %method, path, status, ms, texts, "answered");
+        tracing::info!(peer, %method, path, status, ms, texts, "request");
     }
-    insert_missing(response.headers_mut(), header::CACHE_CONTROL, "no-store");
-    insert_missing(response.headers_mut(), header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    insert_if_missing(response.headers_mut(), header::CACHE_CONTROL, "no-store");
+    insert_if_missing(response.headers_mut(), header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response
 }
 
-fn insert_missing(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+fn insert_if_missing(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.entry(name).or_insert(HeaderValue::from_static(value));
 }
 
-/// The first characters of what a client sent, which may be long.
-fn shortened(text: &str) -> String {
+/// Returns the first characters of a client's text, which may be long.
+fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }

@@ -1,4 +1,4 @@
-//! Takes the body of a request, no longer and no slower than is allowed.
+//! Reads the body of a request within the limits of size and time.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,50 +9,50 @@ use tokio::time::timeout;
 use crate::ServeConfig;
 use crate::api_error::ApiError;
 
-/// So many times the limit of a body is taken and thrown away, so that its sender comes to read the answer: a
-/// connection that is closed while it still sends would lose it.
+/// Multiple of the body limit that is read and discarded, so that the client gets to read the response: it would lose the
+/// response if the connection closed while it still sends.
 const MAX_DRAIN_FACTOR: usize = 16;
 
-/// The body of a request that says it is JSON.
-pub(crate) async fn take(request: Request, config: &ServeConfig) -> Result<Vec<u8>, ApiError> {
+/// Reads the body of a request with a JSON content type.
+pub(crate) async fn read(request: Request, config: &ServeConfig) -> Result<Vec<u8>, ApiError> {
     let is_json = check_type(request.headers());
-    let read = timeout(config.read_timeout, read(request.into_body(), config.max_body)).await;
+    let body = timeout(config.read_timeout, read_limited(request.into_body(), config.max_body)).await;
     is_json?;
-    read.unwrap_or_else(|_| {
+    body.unwrap_or_else(|_| {
         let limit = config.read_timeout.as_secs_f64();
-        let message = format!("the body did not come within {limit} seconds");
+        let message = format!("request body not received within {limit} seconds");
         Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
     })
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let refuse = |message: String| {
+    let error = |message: String| {
         Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
     };
     let value =
         |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
-    let Some(given) = value(header::CONTENT_TYPE) else {
-        return refuse("expected the header `content-type: application/json`, got none".into());
+    let Some(content_type) = value(header::CONTENT_TYPE) else {
+        return error("expected the header `content-type: application/json`, got none".into());
     };
-    let mut parts = given.split(';').map(str::trim);
+    let mut parts = content_type.split(';').map(str::trim);
     let is_json = parts.next() == Some("application/json");
     let charset = parts.find_map(|part| part.strip_prefix("charset=")).map(|name| name.trim_matches('"'));
     if !is_json || charset.is_some_and(|name| name != "utf-8") {
-        return refuse(format!("expected the content type `application/json` in UTF-8, got `{given}`"));
+        return error(format!("expected the content type `application/json` in UTF-8, got `{content_type}`"));
     }
     match value(header::CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
-            refuse(format!("expected a body as it is, got the content encoding `{encoding}`"))
+            error(format!("expected a body without content encoding, got the content encoding `{encoding}`"))
         }
         _ => Ok(()),
     }
 }
 
-async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+async fn read_limited(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            let message = format!("the body broke off: {error}");
+            let message = format!("incomplete request body: {error}");
             ApiError::new(StatusCode::BAD_REQUEST, "broken_body", message)
         })?;
         let data = frame.into_data().unwrap_or_default();
@@ -67,7 +67,7 @@ async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
         }
     }
     if length > limit {
-        let message = format!("expected a body of at most {limit} bytes, got more");
+        let message = format!("request body: expected at most {limit} bytes, got more");
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
     }
     Ok(bytes)

@@ -1,37 +1,36 @@
-//! Where a server listens, and how much it lets through.
+//! Address and limits of a server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::{Error, Result};
 
-/// Where a server listens, and how much it lets through.
+/// Address and limits of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeConfig {
-    /// Address to listen on. Default 127.0.0.1, which only this machine reaches.
+    /// Address to listen on. Default 127.0.0.1, which accepts connections from this machine only.
     pub host: IpAddr,
-    /// Port to listen on; 0 takes a free one. Default 8080.
+    /// Port to listen on; 0 selects a free one. Default 8080.
     pub port: u16,
-    /// Bytes that the body of a request may have, at least 1; a longer one is answered with 413. Default 1 MiB.
+    /// Maximum size of a request body in bytes, at least 1; larger bodies get 413. Default 1 MiB.
     pub max_body: usize,
-    /// Characters that a text, or the text of a node, may have, at least 1; a longer one is answered with 422.
-    /// Default 10,000.
+    /// Maximum length of a text, or of the text of a node, in characters, at least 1; longer ones get 422. Default 10,000.
     pub max_chars: usize,
-    /// Characters of a text that is to be explained, at least 1; that takes some hundred times as long as a prediction.
-    /// Default 2,000.
+    /// Maximum length of a text to explain in characters, at least 1; an explanation takes about a hundred times as long as a
+    /// prediction. Default 2,000.
     pub max_explain_chars: usize,
-    /// Texts, or trees, that a request may have, at least 1; more are answered with 422. Default 64.
+    /// Maximum number of texts or trees per request, at least 1; more get 422. Default 64.
     pub max_texts: usize,
-    /// Texts of waiting requests that form one batch, at least 1. A request is never split. Default 32.
+    /// Maximum number of texts per batch, at least 1. A request is never split. Default 32.
     pub batch_size: usize,
-    /// Texts that may wait, at least `max_texts`; a request that finds no room is answered with 429. Default 512.
+    /// Maximum number of texts in the queue, at least `max_texts`; further requests get 429. Default 512.
     pub queue: usize,
-    /// How long a request may wait for its answer, above 0; then it is answered with 503. Default 10 seconds.
+    /// Maximum time until a prediction is ready, above 0; then the request gets 503. Default 10 seconds.
     pub timeout: Duration,
-    /// How long a client may take to send the head of a request, or its body, or to take some of an answer, above 0.
+    /// Maximum time for a client to send the request head, to send the body, or to read part of a response, above 0.
     /// Default 10 seconds.
     pub read_timeout: Duration,
-    /// Connections at a time, at least 1; further ones wait until one is closed. Default 512.
+    /// Maximum number of open connections, at least 1; further ones wait until one closes. Default 512.
     pub max_connections: usize,
 }
 
@@ -68,24 +67,24 @@ impl ServeConfig {
             ("queue", self.queue),
             ("max_connections", self.max_connections),
         ];
-        let wrong = |name, expected: String, got: String| Err(Error::Setting { name, expected, got });
+        let invalid = |name, expected: String, got: String| Err(Error::Setting { name, expected, got });
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return wrong(name, "at least 1".into(), "0".into());
+            return invalid(name, "at least 1".into(), "0".into());
         }
         for (name, time) in [("timeout", self.timeout), ("read_timeout", self.read_timeout)] {
             if time.is_zero() {
-                return wrong(name, "more than 0 seconds".into(), "0".into());
+                return invalid(name, "more than 0 seconds".into(), "0".into());
             }
         }
         if self.queue < self.max_texts {
-            let expected = format!("at least `max_texts`, which is {}", self.max_texts);
-            return wrong("queue", expected, self.queue.to_string());
+            let expected = format!("at least `max_texts` ({})", self.max_texts);
+            return invalid("queue", expected, self.queue.to_string());
         }
-        // More than the semaphores that count them can hold.
-        let most = tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+        // The limit of the semaphores that count them.
+        let max = tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         for (name, count) in [("queue", self.queue), ("max_connections", self.max_connections)] {
-            if count > most {
-                return wrong(name, format!("at most {most}"), count.to_string());
+            if count > max {
+                return invalid(name, format!("at most {max}"), count.to_string());
             }
         }
         Ok(())

@@ -1,11 +1,11 @@
-//! What can go wrong before a server serves.
+//! The errors of this crate.
 
 use std::net::SocketAddr;
 
-/// Shorthand for results of this crate.
+/// A `Result` with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of a server; what is wrong with a request is an answer, not an error.
+/// An error in starting a server; errors of requests are sent to the client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,29 +14,29 @@ pub enum Error {
     Setting {
         /// Name of the setting.
         name: &'static str,
-        /// What would be right.
+        /// The accepted values.
         expected: String,
-        /// What was given.
+        /// The given value.
         got: String,
     },
-    /// The address is in use, not of this machine, or not allowed.
+    /// The address is in use, not available on this machine, or not permitted.
     #[error("cannot listen on {address}: {source}{}", advice(source))]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system error.
         r#source: std::io::Error,
     },
-    /// The system gives no thread, or no more of something else.
+    /// The system cannot create a thread or another resource.
     #[error("cannot start the server: {source}")]
     Start {
-        /// What the system said.
+        /// The system error.
         r#source: std::io::Error,
     },
 }
 
 impl Error {
-    /// Whether what was given (a setting, an address) is to blame, rather than the course of things.
+    /// Returns whether a given setting or address is invalid, as opposed to a failure of the system.
     pub fn is_input(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::Bind { .. })
     }
@@ -44,8 +44,8 @@ impl Error {
 
 fn advice(source: &std::io::Error) -> &'static str {
     match source.kind() {
-        std::io::ErrorKind::AddrInUse => "; another program listens there, port 0 takes a free one",
-        std::io::ErrorKind::PermissionDenied => "; ports from 1024 on need no rights",
+        std::io::ErrorKind::AddrInUse => "; another program uses this port, port 0 selects a free one",
+        std::io::ErrorKind::PermissionDenied => "; ports from 1024 on need no privileges",
         _ => "",
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/predict`: from a request to its predictions.
+//! `POST /v1/predict`: parses a request, waits for the predictions, responds.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::api_error::{ApiError, json_response};
 use crate::app::App;
 use crate::body;
-use crate::queue::{Answer, Failure, NotQueued};
+use crate::queue::{Failure, Output, QueueError};
 use crate::request::parse;
 
 /// Number of predictions in a response, for the log.
@@ -19,57 +19,60 @@ use crate::request::parse;
 pub(crate) struct PredictionCount(pub(crate) usize);
 
 #[derive(Serialize)]
-struct Several<'a> {
-    predictions: &'a [Answer],
+struct PredictionList<'a> {
+    predictions: &'a [Output],
 }
 
 pub(crate) async fn predict(State(app): State<Arc<App>>, request: Request) -> Response {
-    match respond_to(&app, request).await {
+    match handle(&app, request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
-async fn respond_to(app: &App, request: Request) -> Result<Response, ApiError> {
-    let body = body::take(request, &app.config).await?;
+async fn handle(app: &App, request: Request) -> Result<Response, ApiError> {
+    let body = body::read(request, &app.config).await?;
     let prediction_request = parse(&body, &app.config, app.info.input)?;
     drop(body);
-    let single = prediction_request.single;
-    let answer = app.queue.push(prediction_request).map_err(|reason| match reason {
-        NotQueued::Full => {
-            let message = format!("{} texts wait already: try again in a second", app.config.queue);
+    let is_single = prediction_request.is_single;
+    let reply = app.queue.push(prediction_request).map_err(|error| match error {
+        QueueError::Full => {
+            let message = format!(
+                "the queue is full: at most {} texts may wait; try again in a second",
+                app.config.queue
+            );
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message)
         }
-        NotQueued::Closed => ended(),
+        QueueError::Closed => shutting_down(),
     })?;
-    // Who gives up drops the receiving end, by which the queue knows.
-    let reply = timeout(app.config.timeout, answer).await.map_err(|_| {
-        let message = format!("no answer within {} seconds: try again", app.config.timeout.as_secs_f64());
+    // On timeout the receiver is dropped, which removes the request from the queue.
+    let reply = timeout(app.config.timeout, reply).await.map_err(|_| {
+        let message = format!("no prediction within {} seconds; try again", app.config.timeout.as_secs_f64());
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
     })?;
-    let answers = reply.map_err(|_| ended())?.map_err(|failure| match failure {
+    let outputs = reply.map_err(|_| shutting_down())?.map_err(|failure| match failure {
         Failure::Input(message) => ApiError::invalid(message),
         Failure::Model => {
-            let message = "the model failed; see the log of the server";
+            let message = "the model failed; see the server log";
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", message)
         }
     })?;
-    respond(&answers, single)
+    respond(&outputs, is_single)
 }
 
-fn respond(answers: &[Answer], single: bool) -> Result<Response, ApiError> {
-    let body = match answers {
-        [answer] if single => serde_json::to_string(answer),
-        predictions => serde_json::to_string(&Several { predictions }),
+fn respond(outputs: &[Output], is_single: bool) -> Result<Response, ApiError> {
+    let body = match outputs {
+        [output] if is_single => serde_json::to_string(output),
+        predictions => serde_json::to_string(&PredictionList { predictions }),
     };
     let body = body.map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string())
     })?;
     let mut response = json_response(StatusCode::OK, body);
-    response.extensions_mut().insert(PredictionCount(answers.len()));
+    response.extensions_mut().insert(PredictionCount(outputs.len()));
     Ok(response)
 }
 
-fn ended() -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is about to end")
+fn shutting_down() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is shutting down")
 }

@@ -1,50 +1,50 @@
-//! What is served: a detector, or anything else that classifies texts or trees.
+//! The trait of the served model, and its implementation for a detector.
 
 use faknow::detector::{Explanation, Sample};
 use faknow::{Detector, Prediction, Result};
 use serde::Serialize;
 
-/// Classifies samples. A [`Detector`] does, and so may a custom type.
+/// A model that classifies texts or trees: a [`Detector`] or a custom type.
 ///
-/// It lives in one thread, which calls it for one batch at a time. An error of data or of a setting
-/// ([`faknow::Error::Data`], [`faknow::Error::Config`]) is returned to the client; any other error, and a panic, is logged
-/// and answered as a failure of the model.
+/// One thread owns it and calls it for one batch at a time. An error of the data or of a setting
+/// ([`faknow::Error::Data`], [`faknow::Error::Config`]) is sent to the client; any other error, and a panic, is logged, and
+/// the client gets the status 500.
 pub trait Predictor: Send {
-    /// Returns name, classes and inputs of the model.
+    /// Returns name, classes and input of the model.
     fn info(&self) -> ModelInfo;
 
-    /// Classifies each sample, in their order.
+    /// Classifies the samples, in order.
     ///
     /// # Errors
-    /// A sample is not what the model reads, or the model fails.
+    /// A sample is not of the kind that the model takes, or the model fails.
     fn predict(&self, samples: &[Sample]) -> Result<Vec<Prediction>>;
 
     /// Classifies a sample and explains the prediction.
     ///
     /// # Errors
-    /// As for [`predict`](Self::predict); or predictions of this model cannot be explained.
+    /// As for [`predict`](Self::predict), or the model does not support explanations.
     fn explain(&self, sample: &Sample) -> Result<Explanation>;
 }
 
-/// What `GET /v1/model` returns.
+/// The model, as `GET /v1/model` returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelInfo {
     /// Name of the model, as in `model.name` of a config.
     pub model: String,
-    /// The classes, in order.
+    /// Names of the classes, in order.
     pub classes: Vec<String>,
-    /// What a sample is; `reads` in JSON.
+    /// Kind of the samples; `reads` in JSON.
     #[serde(rename = "reads")]
     pub input: InputKind,
 }
 
-/// What a sample is.
+/// Kind of the samples that a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InputKind {
-    /// A text.
+    /// Texts.
     Texts,
-    /// A propagation tree.
+    /// Propagation trees.
     Trees,
 }
 
@@ -63,6 +63,6 @@ impl Predictor for Detector {
 
     fn explain(&self, sample: &Sample) -> Result<Explanation> {
         let explanation = self.explain_samples(std::slice::from_ref(sample))?.into_iter().next();
-        explanation.ok_or_else(|| faknow::Error::config("", "the sample has no explanation"))
+        explanation.ok_or_else(|| faknow::Error::config("", "no explanation for the sample"))
     }
 }

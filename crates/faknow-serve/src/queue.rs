@@ -1,4 +1,4 @@
-//! Requests wait in a bounded queue; one thread takes whatever waits and predicts it as one batch.
+//! The bounded queue of requests, and the thread that predicts all waiting requests as one batch.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,42 +15,42 @@ use crate::metrics::Metrics;
 use crate::request::{PredictRequest, client_message};
 use crate::{Error, Predictor, Result, ServeConfig};
 
-/// The response for a sample.
+/// Result for a sample.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Answer {
-    Plain(Prediction),
+pub(crate) enum Output {
+    Prediction(Prediction),
     Explanation(Explanation),
 }
 
-/// Why there are no predictions.
+/// Reason why a request has no predictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The samples are not what the model reads; the message is for the client.
+    /// The model does not take these samples; the message is for the client.
     Input(String),
     /// The model failed.
     Model,
 }
 
-pub(crate) type Reply = std::result::Result<Vec<Answer>, Failure>;
+pub(crate) type Reply = std::result::Result<Vec<Output>, Failure>;
 
-/// Why a request cannot wait.
+/// Reason why a request was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotQueued {
+pub(crate) enum QueueError {
     Full,
     /// The thread has ended.
     Closed,
 }
 
-/// The end of the queue where requests come in. When all are dropped, the rest is processed and the thread ends.
+/// The sending end of the queue. When it is dropped, the thread processes the remaining requests and ends.
 pub(crate) struct Queue {
     jobs: mpsc::UnboundedSender<Job>,
-    /// Counts the samples that may still come in.
-    room: Arc<Semaphore>,
+    /// One permit per free place for a sample.
+    capacity: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
-/// A request that waits. Its client has gone away, or has had its answer, if `reply` is closed.
+/// A queued request. If `reply` is closed, the client has disconnected or has timed out.
 struct Job {
     samples: Vec<Sample>,
     explain: bool,
@@ -58,16 +58,16 @@ struct Job {
     permit: QueuePermit,
 }
 
-/// The room that a job takes in the queue, until it is taken out.
+/// The places of a job in the queue, until a batch takes it.
 struct QueuePermit {
     n: usize,
     metrics: Arc<Metrics>,
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for QueuePermit {
     fn drop(&mut self) {
-        self.metrics.queued.dec_by(self.n as i64);
+        self.metrics.queued_texts.dec_by(self.n as i64);
     }
 }
 
@@ -79,7 +79,7 @@ impl Queue {
         metrics: &Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>)> {
         let (jobs, waiting) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(config.queue));
+        let capacity = Arc::new(Semaphore::new(config.queue));
         let metrics = Arc::clone(metrics);
         let mut worker = Worker {
             predictor,
@@ -89,27 +89,28 @@ impl Queue {
             metrics: Arc::clone(&metrics),
         };
         let thread = std::thread::Builder::new().name("inference".into());
-        let thread = thread.spawn(move || worker.work()).map_err(|source| Error::Start { source })?;
-        Ok((Self { jobs, room, metrics }, thread))
+        let thread = thread.spawn(move || worker.run()).map_err(|source| Error::Start { source })?;
+        Ok((Self { jobs, capacity, metrics }, thread))
     }
 
-    /// Puts a request at the end of the queue. Dropping the receiver removes it again, unless it has started.
+    /// Appends a request to the queue. Dropping the receiver removes it, unless its batch has started.
     pub(crate) fn push(
         &self,
         request: PredictRequest,
-    ) -> std::result::Result<oneshot::Receiver<Reply>, NotQueued> {
+    ) -> std::result::Result<oneshot::Receiver<Reply>, QueueError> {
         let n = request.samples.len();
-        let permits = u32::try_from(n).map_err(|_| NotQueued::Full)?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| NotQueued::Full)?;
-        self.metrics.queued.inc_by(n as i64);
-        let permit = QueuePermit { n, metrics: Arc::clone(&self.metrics), _room: room };
-        let (reply, answer) = oneshot::channel();
+        let permits = u32::try_from(n).map_err(|_| QueueError::Full)?;
+        let permit =
+            Arc::clone(&self.capacity).try_acquire_many_owned(permits).map_err(|_| QueueError::Full)?;
+        self.metrics.queued_texts.inc_by(n as i64);
+        let permit = QueuePermit { n, metrics: Arc::clone(&self.metrics), _permit: permit };
+        let (reply, receiver) = oneshot::channel();
         let job = Job { samples: request.samples, explain: request.explain, reply, permit };
-        self.jobs.send(job).map_err(|_| NotQueued::Closed)?;
-        Ok(answer)
+        self.jobs.send(job).map_err(|_| QueueError::Closed)?;
+        Ok(receiver)
     }
 
-    /// Whether the worker runs.
+    /// Returns whether the worker is running.
     pub(crate) fn is_open(&self) -> bool {
         !self.jobs.is_closed()
     }
@@ -118,29 +119,29 @@ impl Queue {
 struct Worker {
     predictor: Box<dyn Predictor>,
     waiting: mpsc::UnboundedReceiver<Job>,
-    /// Was taken, and did not fit into the batch before.
+    /// A job that did not fit into the previous batch.
     next: Option<Job>,
     batch_size: usize,
     metrics: Arc<Metrics>,
 }
 
 impl Worker {
-    fn work(&mut self) {
+    fn run(&mut self) {
         while let Some(batch) = self.next_batch() {
             self.predict_batch(batch);
         }
     }
 
-    /// Waits for a request and takes those after it that wait too, as far as they fit. An explanation comes alone,
-    /// since it takes much longer.
+    /// Waits for a request and adds the waiting requests after it that fit into the batch. An explanation gets a separate
+    /// batch, since it takes much longer.
     fn next_batch(&mut self) -> Option<Vec<Job>> {
         let first = match self.next.take() {
             Some(job) => job,
             None => self.waiting.blocking_recv()?,
         };
-        let (mut n, alone) = (first.samples.len(), first.explain);
+        let (mut n, is_explanation) = (first.samples.len(), first.explain);
         let mut batch = vec![first];
-        while !alone && n < self.batch_size {
+        while !is_explanation && n < self.batch_size {
             let Ok(job) = self.waiting.try_recv() else { break };
             if job.reply.is_closed() {
                 continue;
@@ -156,7 +157,7 @@ impl Worker {
     }
 
     fn predict_batch(&self, mut batch: Vec<Job>) {
-        // The first, and one that had to wait for this batch, may have been given up by now.
+        // The clients of the first job, and of one left over from the previous batch, may have disconnected.
         batch.retain(|job| !job.reply.is_closed());
         let (mut samples, mut clients, mut explain) = (Vec::new(), Vec::new(), false);
         for job in batch {
@@ -172,81 +173,81 @@ impl Worker {
         self.metrics.batch_texts.observe(samples.len() as f64);
         if explain {
             let reply = self.explain(&samples);
-            clients.into_iter().for_each(|client| client.answer(reply.clone()));
+            clients.into_iter().for_each(|client| client.send(reply.clone()));
         } else {
             self.predict(&samples, clients);
         }
     }
 
     fn explain(&self, samples: &[Sample]) -> Reply {
-        let explained: Vec<Explanation> =
-            guarded(|| samples.iter().map(|sample| self.predictor.explain(sample)).collect())?;
-        self.checked(explained.iter().map(Explanation::prediction), samples.len())?;
-        Ok(explained.into_iter().map(Answer::Explanation).collect())
+        let explanations: Vec<Explanation> =
+            catch_failure(|| samples.iter().map(|sample| self.predictor.explain(sample)).collect())?;
+        self.check(explanations.iter().map(Explanation::prediction), samples.len())?;
+        Ok(explanations.into_iter().map(Output::Explanation).collect())
     }
 
     fn predict(&self, samples: &[Sample], clients: Vec<Client>) {
         match self.predictions(samples) {
-            Ok(mut answers) => {
-                // From the last to the first, each takes its own from the end.
+            Ok(mut outputs) => {
+                // In reverse, so that each client's outputs are at the end.
                 for client in clients.into_iter().rev() {
-                    let own = answers.split_off(client.range.start);
-                    client.answer(Ok(own));
+                    let own = outputs.split_off(client.range.start);
+                    client.send(Ok(own));
                 }
             }
-            // One request is wrong; the others must not suffer for it.
+            // One request is invalid; the others are predicted separately.
             Err(Failure::Input(_)) if clients.len() > 1 => {
                 for client in clients {
                     let reply = self.predictions(&samples[client.range.clone()]);
-                    client.answer(reply);
+                    client.send(reply);
                 }
             }
-            Err(failure) => clients.into_iter().for_each(|client| client.answer(Err(failure.clone()))),
+            Err(failure) => clients.into_iter().for_each(|client| client.send(Err(failure.clone()))),
         }
     }
 
     fn predictions(&self, samples: &[Sample]) -> Reply {
-        let predictions = guarded(|| self.predictor.predict(samples))?;
-        self.checked(predictions.iter(), samples.len())?;
-        Ok(predictions.into_iter().map(Answer::Plain).collect())
+        let predictions = catch_failure(|| self.predictor.predict(samples))?;
+        self.check(predictions.iter(), samples.len())?;
+        Ok(predictions.into_iter().map(Output::Prediction).collect())
     }
 
-    /// A predictor must return a prediction per sample, with finite scores.
-    fn checked<'a>(
+    /// Checks that there is a prediction per sample, with finite scores.
+    fn check<'a>(
         &self,
         predictions: impl ExactSizeIterator<Item = &'a Prediction>,
         n: usize,
     ) -> std::result::Result<(), Failure> {
         let got = predictions.len();
         if got != n {
-            tracing::error!("the model answered {got} of {n} texts");
+            tracing::error!("the model returned {got} predictions for {n} texts");
             return Err(Failure::Model);
         }
         let mut scores = predictions.flat_map(|prediction| &prediction.scores);
         if let Some((class, score)) = scores.find(|(_, score)| !score.is_finite()) {
-            tracing::error!("the model answered {score} for class `{class}`");
+            tracing::error!("the model returned the score {score} for class `{class}`");
             return Err(Failure::Model);
         }
-        self.metrics.texts.inc_by(n as u64);
+        self.metrics.predictions.inc_by(n as u64);
         Ok(())
     }
 }
 
-/// Who waits for a part of a batch.
+/// The client of a part of a batch.
 struct Client {
     range: Range<usize>,
     reply: oneshot::Sender<Reply>,
 }
 
 impl Client {
-    fn answer(self, reply: Reply) {
-        // One that has gone away is no failure.
+    fn send(self, reply: Reply) {
+        // The client may have disconnected.
         let _ = self.reply.send(reply);
     }
 }
 
-/// Calls the predictor; the thread survives its errors and panics.
-fn guarded<T>(call: impl FnOnce() -> faknow::Result<T>) -> std::result::Result<T, Failure> {
+/// Calls the predictor and turns its errors and panics into a [`Failure`].
+fn catch_failure<T>(call: impl FnOnce() -> faknow::Result<T>) -> std::result::Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(faknow::Error::Data(error))) => Err(Failure::Input(client_message(&error))),

@@ -1,4 +1,4 @@
-//! From the bytes of a request to samples.
+//! Parses and validates prediction requests.
 
 use axum::http::StatusCode;
 use faknow::data::graph::{RawTree, TreeJsonReader};
@@ -15,8 +15,8 @@ use crate::{InputKind, ServeConfig};
 #[derive(Debug)]
 pub(crate) struct PredictRequest {
     pub(crate) samples: Vec<Sample>,
-    /// Whether one sample was named rather than a list: the answer has the same form.
-    pub(crate) single: bool,
+    /// Whether the request has one sample rather than a list; the response has the same form.
+    pub(crate) is_single: bool,
     pub(crate) explain: bool,
 }
 
@@ -31,10 +31,10 @@ struct Fields {
     explain: bool,
 }
 
-/// Reads the body of `POST /v1/predict` for a predictor that reads these.
+/// Parses the body of `POST /v1/predict` for a predictor with this kind of input.
 pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Result<PredictRequest, ApiError> {
     let Fields { text, texts, tree, trees, explain } = fields(body)?;
-    let single = text.is_some() || tree.is_some();
+    let is_single = text.is_some() || tree.is_some();
     let (one, many) = match input {
         InputKind::Texts => ("text", "texts"),
         InputKind::Trees => ("tree", "trees"),
@@ -45,7 +45,7 @@ pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Resu
             check_count(many, texts.len(), config)?;
             let texts = texts.into_iter().enumerate();
             texts
-                .map(|(place, text)| to_text(&format!("texts[{place}]"), text, config))
+                .map(|(index, text)| to_text(&format!("texts[{index}]"), text, config))
                 .collect::<Result<_, _>>()?
         }
         (InputKind::Trees, None, None, Some(tree), None) => vec![to_tree("tree", &tree, config)?],
@@ -53,25 +53,25 @@ pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Resu
             check_count(many, trees.len(), config)?;
             let trees = trees.iter().enumerate();
             trees
-                .map(|(place, tree)| to_tree(&format!("trees[{place}]"), tree, config))
+                .map(|(index, tree)| to_tree(&format!("trees[{index}]"), tree, config))
                 .collect::<Result<_, _>>()?
         }
         _ => {
             return Err(ApiError::invalid(format!(
-                "this detector takes {many} as input: expected one of the fields `{one}` and `{many}`, and only one"
+                "this detector takes {many} as input: expected exactly one of the fields `{one}` and `{many}`"
             )));
         }
     };
     if explain {
-        check_explained(&samples, config)?;
+        check_explanation(&samples, config)?;
     }
-    Ok(PredictRequest { samples, single, explain })
+    Ok(PredictRequest { samples, is_single, explain })
 }
 
 fn fields(body: &[u8]) -> Result<Fields, ApiError> {
     let bad = |code, message: String| ApiError::new(StatusCode::BAD_REQUEST, code, message);
     let body = std::str::from_utf8(body).map_err(|e| {
-        bad("invalid_utf8", format!("expected UTF-8, got something else at byte {}", e.valid_up_to()))
+        bad("invalid_utf8", format!("expected UTF-8, got an invalid byte at position {}", e.valid_up_to()))
     })?;
     if body.trim().is_empty() {
         return Err(bad("empty_body", "expected a JSON object as the body, got nothing".into()));
@@ -79,10 +79,10 @@ fn fields(body: &[u8]) -> Result<Fields, ApiError> {
     let invalid = |path: &str, error: &serde_json::Error| match error.classify() {
         Category::Data if matches!(path, "." | "?") => ApiError::invalid(error.to_string()),
         Category::Data => ApiError::invalid(format!("`{path}`: {error}")),
-        _ => bad("invalid_json", format!("expected a JSON object: {error}{}", advice(error))),
+        _ => bad("invalid_json", format!("expected a JSON object: {error}{}", hint(error))),
     };
     if !body.trim_start().starts_with('{') {
-        // An array would be taken for the fields in their order.
+        // serde accepts an array as the fields in order.
         return Err(match serde_json::from_str::<IgnoredAny>(body) {
             Ok(_) => ApiError::invalid("expected a JSON object as the body, got another value"),
             Err(error) => invalid(".", &error),
@@ -95,30 +95,29 @@ fn fields(body: &[u8]) -> Result<Fields, ApiError> {
     Ok(fields)
 }
 
-/// The parser's words for half of a surrogate pair tell little.
-fn advice(error: &serde_json::Error) -> &'static str {
+/// Returns a hint for an unpaired surrogate, which the message of the parser does not name.
+fn hint(error: &serde_json::Error) -> &'static str {
     let message = error.to_string();
-    let half = ["hex escape", "surrogate"].iter().any(|words| message.contains(words));
-    if half { "; escapes from \\ud800 to \\udfff come in pairs alone" } else { "" }
+    let is_surrogate = ["hex escape", "surrogate"].iter().any(|words| message.contains(words));
+    if is_surrogate { "; \\ud800 to \\udfff are surrogates and must come in pairs" } else { "" }
 }
 
 fn check_count(field: &str, n: usize, config: &ServeConfig) -> Result<(), ApiError> {
-    let most = config.max_texts;
-    if (1..=most).contains(&n) {
+    let max = config.max_texts;
+    if (1..=max).contains(&n) {
         return Ok(());
     }
-    let (code, name) =
-        if n == 0 { ("no_texts", "none".to_owned()) } else { ("too_many_texts", n.to_string()) };
-    let message = format!("`{field}`: expected 1 to {most} {field}, got {name}");
+    let code = if n == 0 { "no_texts" } else { "too_many_texts" };
+    let message = format!("`{field}`: expected 1 to {max} {field}, got {n}");
     Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message))
 }
 
 fn to_text(field: &str, text: String, config: &ServeConfig) -> Result<Sample, ApiError> {
     if text.trim().is_empty() {
-        let message = format!("`{field}`: expected a text with at least one character that is not blank");
+        let message = format!("`{field}`: expected at least one character that is not whitespace, got none");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "empty_text", message));
     }
-    check_length(field, &text, config.max_chars, "")?;
+    check_length(field, &text, config.max_chars, "characters")?;
     Ok(Sample::Text(text))
 }
 
@@ -130,13 +129,13 @@ fn to_tree(field: &str, tree: &Value, config: &ServeConfig) -> Result<Sample, Ap
         .map_err(|error| ApiError::invalid(format!("`{field}`: {}", client_message(&error))))?;
     for (node, id) in tree.node_ids.iter().enumerate() {
         if let Some(text) = tree.text(node) {
-            check_length(&format!("{field}: node {id}"), text, config.max_chars, "")?;
+            check_length(&format!("{field}: node {id}"), text, config.max_chars, "characters")?;
         }
     }
     Ok(Sample::Tree(tree))
 }
 
-/// What an error says of the data; where a line is to blame, without its name and number, which a client has not.
+/// Returns the message of a data error, without file name and line number, which mean nothing to a client.
 pub(crate) fn client_message(error: &faknow::data::Error) -> String {
     match error {
         faknow::data::Error::Line { message, .. } => message.clone(),
@@ -144,23 +143,23 @@ pub(crate) fn client_message(error: &faknow::data::Error) -> String {
     }
 }
 
-fn check_explained(samples: &[Sample], config: &ServeConfig) -> Result<(), ApiError> {
+fn check_explanation(samples: &[Sample], config: &ServeConfig) -> Result<(), ApiError> {
     match samples {
         [Sample::Text(text)] => {
-            check_length("text", text, config.max_explain_chars, " that is to be explained")
+            check_length("text", text, config.max_explain_chars, "characters with `explain`")
         }
         [_] => Ok(()),
         _ => Err(ApiError::invalid("`explain`: expected a single text or tree to explain, got several")),
     }
 }
 
-fn check_length(field: &str, text: &str, most: usize, which: &str) -> Result<(), ApiError> {
-    // Counting stops there: more bytes than four a character are too many for sure.
-    let n = if text.len() > most.saturating_mul(4) { None } else { Some(text.chars().count()) };
-    if n.is_some_and(|n| n <= most) {
+fn check_length(field: &str, text: &str, max: usize, unit: &str) -> Result<(), ApiError> {
+    // A character has at most four bytes, so long texts need no counting.
+    let n = if text.len() > max.saturating_mul(4) { None } else { Some(text.chars().count()) };
+    if n.is_some_and(|n| n <= max) {
         return Ok(());
     }
     let got = n.map_or_else(|| "more".to_owned(), |n| n.to_string());
-    let message = format!("`{field}`: expected at most {most} characters of a text{which}, got {got}");
+    let message = format!("`{field}`: expected at most {max} {unit}, got {got}");
     Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "text_too_long", message))
 }

@@ -1,4 +1,4 @@
-//! Accepts connections until it is asked to stop, and ends in good order.
+//! The server: accepts connections until it is asked to stop, then shuts down gracefully.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
@@ -21,17 +21,18 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::{Error, Predictor, Result, ServeConfig};
 
-/// How often is looked whether the end was asked for.
-const TICK: Duration = Duration::from_millis(50);
+/// Interval at which the stop request is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// After the system refused a connection, as when all file descriptors are in use.
+/// Pause after a failed accept, for example when all file descriptors are in use.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Headers that a request may have, and bytes of all of them; more is answered with 431.
+/// Maximum number of request headers; more get 431.
 const MAX_HEADERS: usize = 100;
+/// Maximum size of the request head in bytes; larger ones get 431.
 const MAX_HEAD: usize = 16 << 10;
 
-/// A server that has its address, and does not answer yet.
+/// A server that is bound to its address and does not accept requests yet.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -55,41 +56,42 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address, where clients wait from now on.
+    /// Binds the address; connections are accepted by [`run`](Self::run).
     ///
     /// # Errors
-    /// A setting is out of its range, or the system refuses the address.
+    /// A setting is out of range, or the address cannot be bound.
     pub fn bind(config: ServeConfig) -> Result<Self> {
         config.check()?;
-        let refused = |source| Error::Bind { address: config.address(), source };
-        let listener = StdListener::bind(config.address()).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let bind_error = |source| Error::Bind { address: config.address(), source };
+        let listener = StdListener::bind(config.address()).map_err(bind_error)?;
+        listener.set_nonblocking(true).map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
         Ok(Self { config, listener, address })
     }
 
-    /// Where it listens, with the port that was taken.
+    /// Returns the address, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until the end is asked for: then no connection is taken any more, requests that came before are
-    /// answered, and it returns. `run` is what `GET /v1/model` calls the run.
+    /// Serves requests until `stop` is requested, then finishes the accepted requests and returns. `run` is the name of the
+    /// run in `GET /v1/model`.
     ///
     /// # Errors
-    /// The system gives no threads.
+    /// The system cannot create the threads.
     pub fn run(self, run: &str, predictor: Box<dyn Predictor>, stop: &Interrupt) -> Result<()> {
-        let start = |source| Error::Start { source };
-        // The first signal is a request as long as this lives; without it, it would end the program.
+        let start_error = |source| Error::Start { source };
+        // While the guard lives, the first signal only requests the stop.
         let _guard = stop.install();
         let metrics = Arc::new(Metrics::new());
         let info = predictor.info();
         let (queue, worker) = Queue::start(predictor, &self.config, &metrics)?;
         let (config, run, stop) = (self.config, run.to_owned(), stop.clone());
         let app = Arc::new(App { config, info, run, queue, metrics, stop });
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
-        runtime.block_on(serve(self.listener, app)).map_err(start)?;
-        // Ends all that still holds the queue open.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start_error)?;
+        runtime.block_on(serve(self.listener, app)).map_err(start_error)?;
+        // Drops the remaining tasks, which hold the queue open.
         drop(runtime);
         // The worker catches errors and panics of the predictor and logs them.
         let _ = worker.join();
@@ -102,27 +104,27 @@ async fn serve(listener: StdListener, app: Arc<App>) -> std::io::Result<()> {
     let router = router(&app);
     let slots = Arc::new(Semaphore::new(app.config.max_connections));
     let graceful = GracefulShutdown::new();
-    let mut asked = pin!(asked_to_stop(&app.stop));
+    let mut stop_requested = pin!(wait_for_stop(&app.stop));
     loop {
         let slot = tokio::select! {
             slot = Arc::clone(&slots).acquire_owned() => slot,
-            () = &mut asked => break,
+            () = &mut stop_requested => break,
         };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!("a connection was refused: {error}");
+                    tracing::warn!("cannot accept a connection: {error}");
                     sleep(ACCEPT_BACKOFF).await;
                     continue;
                 }
             },
-            () = &mut asked => break,
+            () = &mut stop_requested => break,
         };
         let connection = graceful.watch(connection(stream, peer, &router, &app.config));
-        let open = Open::new(&app.metrics);
+        let open = OpenConnection::new(&app.metrics);
         tokio::spawn(async move {
-            // Clients break off, send what is no HTTP, or are too slow: nothing to trouble anybody with.
+            // The client disconnected, sent invalid HTTP, or was too slow.
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, "connection: {error}");
             }
@@ -130,12 +132,12 @@ async fn serve(listener: StdListener, app: Arc<App>) -> std::io::Result<()> {
         });
     }
     drop(listener);
-    tracing::info!(connections = graceful.count(), "stopping: what has come is answered");
+    tracing::info!(connections = graceful.count(), "shutting down: finishing accepted requests");
     graceful.shutdown().await;
     Ok(())
 }
 
-/// A connection whose client must take answers in time.
+/// A connection with a write timeout.
 type Io = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
 
 fn connection(
@@ -144,7 +146,7 @@ fn connection(
     router: &Router,
     config: &ServeConfig,
 ) -> http1::Connection<Io, TowerToHyperService<Router>> {
-    // Answers are small and written at once: waiting to send more of them together helps nobody.
+    // Responses are small and written in one piece, so delaying them gains nothing.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(config.read_timeout));
@@ -157,24 +159,24 @@ fn connection(
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }
 
-async fn asked_to_stop(stop: &Interrupt) {
-    let mut ticks = interval(TICK);
+async fn wait_for_stop(stop: &Interrupt) {
+    let mut ticks = interval(POLL_INTERVAL);
     while !stop.is_requested() {
         ticks.tick().await;
     }
 }
 
-/// A connection is counted as long as this lives.
-struct Open(Arc<Metrics>);
+/// Counts a connection as open while it lives.
+struct OpenConnection(Arc<Metrics>);
 
-impl Open {
+impl OpenConnection {
     fn new(metrics: &Arc<Metrics>) -> Self {
         metrics.connections.inc();
         Self(Arc::clone(metrics))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections.dec();
     }

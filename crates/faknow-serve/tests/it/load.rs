@@ -1,4 +1,4 @@
-//! Many requests at once: batches, overload, models that fail, and the end in good order.
+//! Concurrent requests: batches, overload, failing models, graceful shutdown.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use faknow_serve::ServeConfig;
 use serde_json::json;
 
-use crate::support::{Answer, Door, Fake, Running, detectors, post, texts};
+use crate::support::{Fake, Gate, Response, TestServer, detectors, post, texts};
 
-/// Asks for each text at once, each over a connection of its own.
-fn ask_all(server: &Running, texts: &[String]) -> Vec<Answer> {
-    let ask = |text: &String| server.predict(&json!({ "text": text }));
+/// Sends a request per text concurrently, each over a separate connection.
+fn predict_all(server: &TestServer, texts: &[String]) -> Vec<Response> {
+    let predict = |text: &String| server.predict(&json!({ "text": text }));
     std::thread::scope(|scope| {
-        let threads: Vec<_> = texts.iter().map(|text| scope.spawn(move || ask(text))).collect();
+        let threads: Vec<_> = texts.iter().map(|text| scope.spawn(move || predict(text))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
 }
@@ -24,33 +24,33 @@ fn numbered(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("text {i}")).collect()
 }
 
-/// A judge that waits at a door, with the sizes of its batches.
-fn waiting(door: &Door) -> (Box<dyn faknow_serve::Predictor>, Arc<Mutex<Vec<usize>>>) {
+/// Creates a predictor that waits at a gate, and the list of its batch sizes.
+fn gated(gate: &Gate) -> (Box<dyn faknow_serve::Predictor>, Arc<Mutex<Vec<usize>>>) {
     let sizes = Arc::new(Mutex::new(Vec::new()));
-    let (door, seen) = (door.clone(), Arc::clone(&sizes));
-    let judge = Fake(move |texts: &[&str]| {
-        seen.lock().unwrap().push(texts.len());
-        door.pass();
+    let (gate, batches) = (gate.clone(), Arc::clone(&sizes));
+    let predictor = Fake(move |texts: &[&str]| {
+        batches.lock().unwrap().push(texts.len());
+        gate.wait();
         Ok(())
     });
-    (Box::new(judge), sizes)
+    (Box::new(predictor), sizes)
 }
 
 #[test]
-fn requests_that_wait_are_judged_together_and_each_gets_its_own_answer() {
-    let door = Door::default();
-    let (judge, sizes) = waiting(&door);
-    let server = Running::start(judge, ServeConfig { batch_size: 16, ..ServeConfig::default() });
+fn batches_waiting_requests_and_returns_each_its_prediction() {
+    let gate = Gate::default();
+    let (predictor, sizes) = gated(&gate);
+    let server = TestServer::start(predictor, ServeConfig { batch_size: 16, ..ServeConfig::default() });
     let texts = numbered(41);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| server.predict(&json!({ "text": "first" })).ok().json());
-        door.until_reached();
-        let others = scope.spawn(|| ask_all(&server, &texts));
-        server.until_metric("faknow_queued_texts", 41.0);
-        door.open();
+        gate.wait_for_arrival();
+        let others = scope.spawn(|| predict_all(&server, &texts));
+        server.wait_for_metric("faknow_queued_texts", 41.0);
+        gate.open();
         assert_eq!(first.join().unwrap()["label"], "first");
-        for (text, answer) in texts.iter().zip(others.join().unwrap()) {
-            assert_eq!(answer.ok().json()["label"], **text);
+        for (text, response) in texts.iter().zip(others.join().unwrap()) {
+            assert_eq!(response.ok().json()["label"], **text);
         }
     });
     assert_eq!(*sizes.lock().unwrap(), [1, 16, 16, 9]);
@@ -58,76 +58,80 @@ fn requests_that_wait_are_judged_together_and_each_gets_its_own_answer() {
 }
 
 #[test]
-fn requests_of_several_texts_are_never_cut() {
-    let door = Door::default();
-    let (judge, sizes) = waiting(&door);
+fn never_splits_a_request() {
+    let gate = Gate::default();
+    let (predictor, sizes) = gated(&gate);
     let config = ServeConfig { batch_size: 4, max_texts: 6, ..ServeConfig::default() };
-    let server = Running::start(judge, config);
+    let server = TestServer::start(predictor, config);
     std::thread::scope(|scope| {
         scope.spawn(|| server.predict(&json!({ "text": "first" })).ok());
-        door.until_reached();
-        let ask = |n: usize| {
+        gate.wait_for_arrival();
+        let request = |n: usize| {
             let texts = numbered(n);
-            let answer = server.predict(&json!({ "texts": texts })).ok().json();
+            let response = server.predict(&json!({ "texts": texts })).ok().json();
             let labels =
-                answer["predictions"].as_array().unwrap().iter().map(|it| it["label"].as_str().unwrap());
+                response["predictions"].as_array().unwrap().iter().map(|it| it["label"].as_str().unwrap());
             assert!(labels.eq(texts.iter().map(String::as_str)));
         };
         let mut waiting = 0;
         for n in [3, 2, 6, 1] {
-            scope.spawn(move || ask(n));
+            scope.spawn(move || request(n));
             waiting += n;
-            server.until_metric("faknow_queued_texts", waiting as f64);
+            server.wait_for_metric("faknow_queued_texts", waiting as f64);
         }
-        door.open();
+        gate.open();
     });
-    assert_eq!(*sizes.lock().unwrap(), [1, 3, 2, 6, 1], "in their order");
+    assert_eq!(*sizes.lock().unwrap(), [1, 3, 2, 6, 1], "expected the order of arrival");
 }
 
 #[test]
-fn concurrent_judgments_are_those_of_the_detector() {
+fn concurrent_predictions_equal_those_of_the_detector() {
     let (served, detector) = detectors();
-    let server = Running::of(served);
+    let server = TestServer::with(served);
     let texts = texts(60);
-    let answers = ask_all(&server, &texts);
-    for (text, answer) in texts.iter().zip(answers) {
-        let (answer, expected) = (answer.ok().json(), &detector.predict(&[text]).unwrap()[0]);
-        assert_eq!(answer["label"], expected.label.as_str());
-        // A text's last bits may depend on those that it was judged with.
-        assert!((answer["score"].as_f64().unwrap() - expected.score).abs() < 1e-6, "{text}");
+    let responses = predict_all(&server, &texts);
+    for (text, response) in texts.iter().zip(responses) {
+        let (response, expected) = (response.ok().json(), &detector.predict(&[text]).unwrap()[0]);
+        assert_eq!(response["label"], expected.label.as_str());
+        // The last bits of a score may depend on the other texts of the batch.
+        assert!((response["score"].as_f64().unwrap() - expected.score).abs() < 1e-6, "{text}");
     }
 }
 
 #[test]
-fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
-    let door = Door::default();
-    let (judge, _) = waiting(&door);
-    let server = Running::start(
-        judge,
+fn full_queue_rejects_requests_and_loses_none() {
+    let gate = Gate::default();
+    let (predictor, _) = gated(&gate);
+    let server = TestServer::start(
+        predictor,
         ServeConfig { queue: 8, max_texts: 8, batch_size: 4, ..ServeConfig::default() },
     );
     std::thread::scope(|scope| {
         let first = scope.spawn(|| server.predict(&json!({ "text": "first" })));
-        door.until_reached();
-        let taken = scope.spawn(|| ask_all(&server, &numbered(8)));
-        server.until_metric("faknow_queued_texts", 8.0);
-        for answer in ask_all(&server, &numbered(10)) {
-            answer.refused(429, "queue_full", "8 texts wait already: try again in a second");
-            assert_eq!(answer.header("retry-after"), Some("1"));
+        gate.wait_for_arrival();
+        let queued = scope.spawn(|| predict_all(&server, &numbered(8)));
+        server.wait_for_metric("faknow_queued_texts", 8.0);
+        for response in predict_all(&server, &numbered(10)) {
+            response.assert_error(
+                429,
+                "queue_full",
+                "the queue is full: at most 8 texts may wait; try again in a second",
+            );
+            assert_eq!(response.header("retry-after"), Some("1"));
         }
-        // Those who watch it are answered all the same.
+        // Health checks still work.
         server.get("/healthz").ok();
         server.get("/readyz").ok();
-        door.open();
+        gate.open();
         first.join().unwrap().ok();
-        taken.join().unwrap().into_iter().for_each(|answer| drop(answer.ok()));
+        queued.join().unwrap().into_iter().for_each(|response| drop(response.ok()));
     });
     server.predict(&json!({ "text": "later" })).ok();
 }
 
 #[test]
-fn under_overload_every_request_is_judged_or_refused() {
-    let judge = Fake(|_: &[&str]| {
+fn overload_predicts_or_rejects_every_request() {
+    let predictor = Fake(|_: &[&str]| {
         std::thread::sleep(Duration::from_millis(2));
         Ok(())
     });
@@ -139,11 +143,11 @@ fn under_overload_every_request_is_judged_or_refused() {
         max_connections: 64,
         ..ServeConfig::default()
     };
-    let server = Running::start(Box::new(judge), config);
+    let server = TestServer::start(Box::new(predictor), config);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     for _ in 0..5 {
-        for answer in ask_all(&server, &numbered(100)) {
-            *statuses.entry(answer.status).or_default() += 1;
+        for response in predict_all(&server, &numbered(100)) {
+            *statuses.entry(response.status).or_default() += 1;
         }
     }
     println!("{statuses:?}");
@@ -153,49 +157,49 @@ fn under_overload_every_request_is_judged_or_refused() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_and_not_judged() {
-    let door = Door::default();
-    let judged = Arc::new(Mutex::new(Vec::new()));
-    let (at, seen) = (door.clone(), Arc::clone(&judged));
-    let judge = Fake(move |texts: &[&str]| {
+fn requests_that_time_out_are_not_predicted() {
+    let gate = Gate::default();
+    let predicted = Arc::new(Mutex::new(Vec::new()));
+    let (inner_gate, seen) = (gate.clone(), Arc::clone(&predicted));
+    let predictor = Fake(move |texts: &[&str]| {
         seen.lock().unwrap().extend(texts.iter().map(|text| (*text).to_owned()));
-        at.pass();
+        inner_gate.wait();
         Ok(())
     });
     let config = ServeConfig { timeout: Duration::from_millis(300), ..ServeConfig::default() };
-    let server = Running::start(Box::new(judge), config);
-    let part = "no answer within 0.3 seconds: try again";
-    server.predict(&json!({ "text": "begun" })).refused(503, "timeout", part);
-    let answer = server.predict(&json!({ "text": "waited" }));
-    answer.refused(503, "timeout", part);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    // One whose client goes away.
+    let server = TestServer::start(Box::new(predictor), config);
+    let part = "no prediction within 0.3 seconds; try again";
+    server.predict(&json!({ "text": "started" })).assert_error(503, "timeout", part);
+    let response = server.predict(&json!({ "text": "waiting" }));
+    response.assert_error(503, "timeout", part);
+    assert_eq!(response.header("retry-after"), Some("1"));
+    // A client that disconnects.
     let mut stream = server.connect();
-    stream.write_all(&post(br#"{"text": "gone"}"#)).unwrap();
-    server.until_metric("faknow_queued_texts", 2.0);
+    stream.write_all(&post(br#"{"text": "disconnected"}"#)).unwrap();
+    server.wait_for_metric("faknow_queued_texts", 2.0);
     drop(stream);
-    server.until_metric("faknow_connections", 1.0);
-    door.open();
+    server.wait_for_metric("faknow_connections", 1.0);
+    gate.open();
     server.predict(&json!({ "text": "later" })).ok();
-    assert_eq!(*judged.lock().unwrap(), ["begun", "later"]);
-    server.until_metric("faknow_queued_texts", 0.0);
+    assert_eq!(*predicted.lock().unwrap(), ["started", "later"]);
+    server.wait_for_metric("faknow_queued_texts", 0.0);
 }
 
 #[test]
-fn a_model_that_fails_or_panics_is_survived() {
-    let judge = Fake(|texts: &[&str]| match texts[0] {
-        "panic" => panic!("by intention"),
-        "fail" => Err(faknow::Error::io("weights", std::io::Error::other("by intention"))),
-        "wrong" => Err(faknow::data::Error::Dataset("that is no text".into()).into()),
+fn survives_failing_and_panicking_models() {
+    let predictor = Fake(|texts: &[&str]| match texts[0] {
+        "panic" => panic!("intentional"),
+        "fail" => Err(faknow::Error::io("weights", std::io::Error::other("intentional"))),
+        "invalid" => Err(faknow::data::Error::Dataset("not a text".into()).into()),
         _ => Ok(()),
     });
-    let server = Running::of(judge);
+    let server = TestServer::with(predictor);
     for _ in 0..3 {
         for text in ["panic", "fail", "not a number"] {
-            let answer = server.predict(&json!({ "text": text }));
-            answer.refused(500, "model_failed", "the model failed; see the log of the server");
+            let response = server.predict(&json!({ "text": text }));
+            response.assert_error(500, "model_failed", "the model failed; see the server log");
         }
-        server.predict(&json!({ "text": "wrong" })).refused(422, "invalid_request", "that is no text");
+        server.predict(&json!({ "text": "invalid" })).assert_error(422, "invalid_request", "not a text");
         assert_eq!(server.predict(&json!({ "text": "fine" })).ok().json()["label"], "fine");
     }
     server.get("/readyz").ok();
@@ -203,64 +207,64 @@ fn a_model_that_fails_or_panics_is_survived() {
 }
 
 #[test]
-fn one_wrong_request_does_not_spoil_those_beside_it() {
-    let door = Door::default();
-    let at = door.clone();
-    let judge = Fake(move |texts: &[&str]| {
-        at.pass();
-        match texts.contains(&"wrong") {
-            true => Err(faknow::data::Error::Dataset("that is no text".into()).into()),
+fn invalid_request_does_not_affect_others_in_its_batch() {
+    let gate = Gate::default();
+    let inner_gate = gate.clone();
+    let predictor = Fake(move |texts: &[&str]| {
+        inner_gate.wait();
+        match texts.contains(&"invalid") {
+            true => Err(faknow::data::Error::Dataset("not a text".into()).into()),
             false => Ok(()),
         }
     });
-    let server = Running::of(judge);
+    let server = TestServer::with(predictor);
     std::thread::scope(|scope| {
         scope.spawn(|| server.predict(&json!({ "text": "first" })).ok());
-        door.until_reached();
-        let texts: Vec<String> = ["a", "wrong", "b", "c"].map(str::to_owned).into();
-        let answers = scope.spawn({
+        gate.wait_for_arrival();
+        let texts: Vec<String> = ["a", "invalid", "b", "c"].map(str::to_owned).into();
+        let responses = scope.spawn({
             let server = &server;
-            move || ask_all(server, &texts)
+            move || predict_all(server, &texts)
         });
-        server.until_metric("faknow_queued_texts", 4.0);
-        door.open();
-        let statuses: Vec<u16> = answers.join().unwrap().iter().map(|answer| answer.status).collect();
+        server.wait_for_metric("faknow_queued_texts", 4.0);
+        gate.open();
+        let statuses: Vec<u16> = responses.join().unwrap().iter().map(|response| response.status).collect();
         assert_eq!(statuses, [200, 422, 200, 200]);
     });
 }
 
 #[test]
-fn what_was_accepted_is_answered_before_the_end() {
-    let door = Door::default();
-    let (judge, _) = waiting(&door);
-    let mut server = Running::start(judge, ServeConfig::default());
-    let n_answered = AtomicUsize::new(0);
+fn shutdown_finishes_accepted_requests() {
+    let gate = Gate::default();
+    let (predictor, _) = gated(&gate);
+    let mut server = TestServer::start(predictor, ServeConfig::default());
+    let n_finished = AtomicUsize::new(0);
     // Idle connections are closed, not waited for.
     let mut idle = server.connect();
     idle.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let texts = numbered(20);
     std::thread::scope(|scope| {
         for text in &texts {
-            let (server, n_answered) = (&server, &n_answered);
+            let (server, n_finished) = (&server, &n_finished);
             scope.spawn(move || {
                 assert_eq!(server.predict(&json!({ "text": text })).ok().json()["label"], **text);
-                n_answered.fetch_add(1, Ordering::SeqCst);
+                n_finished.fetch_add(1, Ordering::SeqCst);
             });
         }
-        door.until_reached();
-        // The first batch is begun, with as many as there were.
-        let begun = server.metric("faknow_batch_texts_sum");
-        server.until_metric("faknow_queued_texts", 20.0 - begun);
+        gate.wait_for_arrival();
+        // The first batch has started with the requests that had arrived.
+        let n_started = server.metric("faknow_batch_texts_sum");
+        server.wait_for_metric("faknow_queued_texts", 20.0 - n_started);
         server.stop.request();
-        // No new connections: some wait at the closed door, none is answered.
+        // No new connections are accepted.
         let started = std::time::Instant::now();
         while std::net::TcpStream::connect(server.address).is_ok() {
-            assert!(started.elapsed() < crate::support::PATIENCE, "it still listens");
+            assert!(started.elapsed() < crate::support::TIMEOUT, "the server still listens");
             std::thread::sleep(Duration::from_millis(10));
         }
-        door.open();
+        gate.open();
     });
-    assert_eq!(n_answered.load(Ordering::SeqCst), 20);
+    assert_eq!(n_finished.load(Ordering::SeqCst), 20);
     server.join();
-    assert_eq!(Answer::read(idle).status, 200);
+    assert_eq!(Response::read(idle).status, 200);
 }

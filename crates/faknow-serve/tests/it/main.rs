@@ -1,8 +1,8 @@
-//! A server from the outside: real connections, real detectors, and judges that misbehave.
+//! End-to-end tests of a server: real connections, real detectors, and predictors that misbehave.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failing test shows the line")]
 
-mod answers;
+mod endpoints;
 mod hostile;
 mod limits;
 mod load;

@@ -1,4 +1,4 @@
-//! Detectors that train in a moment, judges that do what a test wants, and a client that hides nothing.
+//! Detectors that train quickly, fake predictors, and a raw HTTP client.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,21 +14,21 @@ use faknow::{Config, Detector, Prediction, train};
 use faknow_serve::{InputKind, ModelInfo, Predictor, ServeConfig, Server};
 use serde_json::{Value, json};
 
-/// Nothing takes so long, unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every wait in the tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Texts of real and fake in turn.
+/// Returns texts of the classes real and fake, alternating.
 pub(crate) fn texts(n: usize) -> Vec<String> {
     const SHARED: [&str; 6] = ["rain", "mayor", "storm", "market", "bridge", "vote"];
     let text = |index: usize| {
-        let own = ["officials", "shocking"][index % 2];
-        let shared = (0..3 + index % 4).map(|place| SHARED[(index * 7 + place * 5) % SHARED.len()]);
-        format!("{} {own}", shared.collect::<Vec<_>>().join(" "))
+        let keyword = ["officials", "shocking"][index % 2];
+        let shared = (0..3 + index % 4).map(|word| SHARED[(index * 7 + word * 5) % SHARED.len()]);
+        format!("{} {keyword}", shared.collect::<Vec<_>>().join(" "))
     };
     (0..n).map(text).collect()
 }
 
-fn trained(file: &str, content: &str, settings: &[&str]) -> (tempfile::TempDir, Detector) {
+fn train_detector(file: &str, content: &str, settings: &[&str]) -> (tempfile::TempDir, Detector) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(file);
     std::fs::write(&path, content).unwrap();
@@ -41,7 +41,7 @@ fn trained(file: &str, content: &str, settings: &[&str]) -> (tempfile::TempDir, 
     (dir, detector)
 }
 
-/// A detector of texts; two of them loaded from one run, since a server takes its own.
+/// Trains a text detector and loads it twice, as a server takes ownership of one.
 pub(crate) fn detectors() -> (Detector, Detector) {
     let rows: String = texts(40)
         .iter()
@@ -49,11 +49,11 @@ pub(crate) fn detectors() -> (Detector, Detector) {
         .map(|(i, text)| format!("{text},{}\n", ["real", "fake"][i % 2]))
         .collect();
     let settings = ["model.embedding_size=8", "model.n_filters=4"];
-    let (dir, detector) = trained("train.csv", &format!("text,label\n{rows}"), &settings);
+    let (dir, detector) = train_detector("train.csv", &format!("text,label\n{rows}"), &settings);
     (detector, Detector::load(&dir.path().join("run"), Device::Cpu).unwrap())
 }
 
-/// A tree of two posts, as JSON has it.
+/// Returns a tree of two posts as JSON.
 pub(crate) fn tree(id: usize) -> Value {
     let word = ["calm", "shocking"][id % 2];
     let nodes = json!([
@@ -63,15 +63,15 @@ pub(crate) fn tree(id: usize) -> Value {
     json!({ "id": id, "label": (["true", "false"][id % 2]), "nodes": nodes })
 }
 
-/// The same for a detector of trees.
+/// Trains a tree detector and loads it twice.
 pub(crate) fn tree_detectors() -> (Detector, Detector) {
     let lines: String = (0..40).map(|id| tree(id).to_string() + "\n").collect();
     let settings = ["model.name=upfd-gcn", "data.classes=[\"true\", \"false\"]"];
-    let (dir, detector) = trained("train.jsonl", &lines, &settings);
+    let (dir, detector) = train_detector("train.jsonl", &lines, &settings);
     (detector, Detector::load(&dir.path().join("run"), Device::Cpu).unwrap())
 }
 
-/// A judge whose label is the text itself, after it did what a test wants with the batch.
+/// A predictor that calls a closure with the batch and then returns each text as its label.
 pub(crate) struct Fake<F>(pub(crate) F);
 
 impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
@@ -94,18 +94,18 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
     }
 
     fn explain(&self, _sample: &Sample) -> faknow::Result<Explanation> {
-        Err(faknow::Error::config("", "it has no reasons"))
+        Err(faknow::Error::config("", "no explanations"))
     }
 }
 
-/// A judge that does nothing but echo.
+/// Creates a predictor that only returns each text as its label.
 pub(crate) fn echo() -> Box<dyn Predictor> {
     Box::new(Fake(|_: &[&str]| Ok(())))
 }
 
-/// A door that a judge waits at until the test opens it.
+/// A gate at which a predictor waits until the test opens it.
 #[derive(Clone, Default)]
-pub(crate) struct Door(Arc<(Mutex<State>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 struct State {
@@ -113,85 +113,85 @@ struct State {
     n_waiting: usize,
 }
 
-impl Door {
+impl Gate {
     pub(crate) fn open(&self) {
         self.0.0.lock().unwrap().is_open = true;
         self.0.1.notify_all();
     }
 
-    /// Waits until it is open.
-    pub(crate) fn pass(&self) {
+    /// Waits until the gate is open.
+    pub(crate) fn wait(&self) {
         let mut state = self.0.0.lock().unwrap();
         state.n_waiting += 1;
         self.0.1.notify_all();
-        let _open = self.0.1.wait_timeout_while(state, PATIENCE, |state| !state.is_open).unwrap();
+        let _open = self.0.1.wait_timeout_while(state, TIMEOUT, |state| !state.is_open).unwrap();
     }
 
-    /// Waits until somebody waits at it.
-    pub(crate) fn until_reached(&self) {
+    /// Waits until a predictor waits at the gate.
+    pub(crate) fn wait_for_arrival(&self) {
         let state = self.0.0.lock().unwrap();
-        let (_state, waited) =
-            self.0.1.wait_timeout_while(state, PATIENCE, |state| state.n_waiting == 0).unwrap();
-        assert!(!waited.timed_out(), "nobody came");
+        let (_state, wait) =
+            self.0.1.wait_timeout_while(state, TIMEOUT, |state| state.n_waiting == 0).unwrap();
+        assert!(!wait.timed_out(), "no predictor arrived at the gate");
     }
 }
 
-/// A server that runs, and ends with this.
-pub(crate) struct Running {
+/// A running server; dropping it shuts the server down.
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) stop: Interrupt,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Running {
-    pub(crate) fn start(judge: Box<dyn Predictor>, config: ServeConfig) -> Self {
+impl TestServer {
+    pub(crate) fn start(predictor: Box<dyn Predictor>, config: ServeConfig) -> Self {
         let server = Server::bind(ServeConfig { port: 0, ..config }).unwrap();
         let (address, stop) = (server.address(), Interrupt::default());
-        let asked = stop.clone();
-        let thread = std::thread::spawn(move || server.run("first", judge, &asked).unwrap());
+        let stop_signal = stop.clone();
+        let thread = std::thread::spawn(move || server.run("first", predictor, &stop_signal).unwrap());
         Self { address, stop, thread: Some(thread) }
     }
 
-    pub(crate) fn of(judge: impl Predictor + 'static) -> Self {
-        Self::start(Box::new(judge), ServeConfig::default())
+    pub(crate) fn with(predictor: impl Predictor + 'static) -> Self {
+        Self::start(Box::new(predictor), ServeConfig::default())
     }
 
     /// Waits until the server has ended.
     pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            thread.join().expect("a server that ends in good order");
+            thread.join().expect("a graceful shutdown");
         }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Response {
         self.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
     }
 
-    /// Sends JSON to be judged.
-    pub(crate) fn predict(&self, body: &Value) -> Answer {
+    /// Sends a prediction request with this JSON.
+    pub(crate) fn predict(&self, body: &Value) -> Response {
         self.post(body.to_string().as_bytes())
     }
 
-    /// Sends a body that says it is JSON.
-    pub(crate) fn post(&self, body: &[u8]) -> Answer {
+    /// Sends a prediction request with this body and the content type JSON.
+    pub(crate) fn post(&self, body: &[u8]) -> Response {
         self.raw(&post(body))
     }
 
-    /// Sends these bytes, and reads whatever comes back.
-    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
+    /// Sends raw bytes and reads the response.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Response {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
-        Answer::read(stream)
+        Response::read(stream)
     }
 
-    /// The value of a metric without labels, or the sum over its labels.
+    /// Returns the value of a metric, summed over its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = String::from_utf8(self.get("/metrics").body).unwrap();
         let values = text.lines().filter(|line| {
@@ -201,16 +201,16 @@ impl Running {
     }
 
     /// Waits until a metric has this value.
-    pub(crate) fn until_metric(&self, name: &str, value: f64) {
+    pub(crate) fn wait_for_metric(&self, name: &str, value: f64) {
         let started = std::time::Instant::now();
         while self.metric(name) != value {
-            assert!(started.elapsed() < PATIENCE, "{name} stays {}", self.metric(name));
+            assert!(started.elapsed() < TIMEOUT, "{name}: expected {value}, got {}", self.metric(name));
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop.request();
         if !std::thread::panicking() {
@@ -219,7 +219,7 @@ impl Drop for Running {
     }
 }
 
-/// A request with this body, which says it is JSON.
+/// Returns a prediction request with this body and the content type JSON.
 pub(crate) fn post(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST /v1/predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -228,22 +228,22 @@ pub(crate) fn post(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// What came back.
+/// A response of the server.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    /// 0 if the connection was closed without an answer.
+pub(crate) struct Response {
+    /// Status code; 0 if the connection was closed without a response.
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
-        // What came before the connection broke is what the client sees.
+        // The client sees what arrived before the connection broke.
         let _ = stream.read_to_end(&mut bytes);
         let end =
-            bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |place| place + 4);
+            bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |index| index + 4);
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Self { status, head, body: bytes[end..].to_vec() }
@@ -254,7 +254,7 @@ impl Answer {
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// It went well.
+    /// Asserts the status 200.
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.status, 200, "{}{}", self.head, String::from_utf8_lossy(&self.body));
         self
@@ -265,11 +265,11 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}{text}", self.head))
     }
 
-    /// It was refused in the form that all refusals have; the message holds `part`.
-    pub(crate) fn refused(&self, status: u16, code: &str, part: &str) {
-        let answer = self.json();
-        let message = answer["error"]["message"].as_str().unwrap_or_default();
-        assert_eq!((self.status, answer["error"]["code"].as_str()), (status, Some(code)), "{answer}");
+    /// Asserts an error response with this status and code, and a message that contains `part`.
+    pub(crate) fn assert_error(&self, status: u16, code: &str, part: &str) {
+        let body = self.json();
+        let message = body["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!((self.status, body["error"]["code"].as_str()), (status, Some(code)), "{body}");
         assert!(message.contains(part) && !message.contains('\n'), "{message}\nlacks {part}");
         assert_eq!(self.header("content-type"), Some("application/json"));
     }
