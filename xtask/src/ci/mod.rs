@@ -5,6 +5,7 @@ pub mod browser;
 mod cargo;
 mod dirs;
 mod doc_lines;
+mod error_docs;
 pub mod exported;
 pub mod external_crates;
 mod features;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use xshell::cmd;
 
-use super::{doc_lines, links, words};
+use super::{doc_lines, error_docs, links, words};
 use crate::workspace::Workspace;
 
 /// The most lines that a source file may have, its unit tests at the end not counted.
@@ -52,6 +52,7 @@ pub fn check(workspace: &mut Workspace) -> Result<()> {
         faults.extend(crate_faults(&workspace.root, &dir));
     }
     faults.extend(links::faults(&workspace.root, &files));
+    faults.extend(error_docs::faults(&workspace.root, &files));
     if !faults.is_empty() {
         bail!("tidy: {} to fix:\n  {}", faults.len(), faults.join("\n  "));
     }
