@@ -24,7 +24,7 @@ use crate::{
     Supervised, TrainMetrics, TrainStep, Trainer, WeightAveraging,
 };
 
-/// Options of a [`Trainer`]; every one has a default but the model and its weights.
+/// Builder of a [`Trainer`]. Every option but the model and its weights has a default.
 pub struct TrainerBuilder<M: Model> {
     model: M,
     vars: VarStore,
@@ -42,7 +42,7 @@ pub struct TrainerBuilder<M: Model> {
     run_dir: Option<RunDir>,
     hyperparameters: Map<String, Value>,
     histograms_every: Option<usize>,
-    /// The first setting that is not what it should be, for `build` to report.
+    /// The first invalid setting, for `build` to report.
     invalid: Option<Error>,
 }
 
@@ -84,67 +84,67 @@ impl<M: Model> TrainerBuilder<M> {
         }
     }
 
-    /// The optimizer. Default: Adam with a learning rate of 0.001.
+    /// Sets the optimizer. Default: Adam with a learning rate of 0.001.
     #[must_use]
     pub fn optimizer(mut self, config: impl Into<OptimizerConfig>) -> Self {
         self.optimizer = config.into();
         self
     }
 
-    /// The learning-rate schedule: a [`ScheduleConfig`](crate::schedule::ScheduleConfig), or your own.
-    /// Default: the rate stays as it is.
+    /// Sets the learning-rate schedule: a [`ScheduleConfig`](crate::schedule::ScheduleConfig) or a custom one.
+    /// Default: a constant learning rate.
     #[must_use]
     pub fn schedule(mut self, schedule: impl BuildSchedule + 'static) -> Self {
         self.schedule = Some(Box::new(schedule));
         self
     }
 
-    /// What is done with each batch. Default: [`Supervised`].
+    /// Sets the training step, which processes each batch. Default: [`Supervised`].
     #[must_use]
     pub fn step(mut self, step: impl TrainStep<M> + 'static) -> Self {
         self.step = Box::new(step);
         self
     }
 
-    /// The metrics of validation and test. Default: accuracy, precision, recall, F1.
+    /// Sets the metrics of validation and test. Default: accuracy, precision, recall, F1.
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
     }
 
-    /// The metrics of the training pass, recorded as `train/<name>`: `false` for none, or names of metrics that need only
-    /// predicted classes. They are computed from the logits of the training steps, so with dropout and while the weights
-    /// change. Default: accuracy.
+    /// Sets the metrics of the training pass, recorded as `train/<name>`: `false` for none, or names of metrics that need
+    /// only predicted classes. They are computed from the logits of the training steps, that is, with dropout and changing
+    /// weights. Default: accuracy.
     #[must_use]
     pub fn train_metrics(mut self, metrics: impl Into<TrainMetrics>) -> Self {
         self.train_metrics = metrics.into();
         self
     }
 
-    /// Appends a callback. Default: none but those of the run directory's files, see [`Self::run_dir`].
+    /// Appends a callback. Default: only those that write the files of the run directory, see [`Self::run_dir`].
     #[must_use]
     pub fn callback(mut self, callback: impl Into<Box<dyn Callback>>) -> Self {
         self.callbacks.push(callback);
         self
     }
 
-    /// Appends all callbacks of a list. Default: none.
+    /// Appends several callbacks. Default: none.
     #[must_use]
     pub fn callbacks(mut self, callbacks: Callbacks) -> Self {
         self.callbacks.append(callbacks);
         self
     }
 
-    /// Epochs to train, at least 1. Default 10.
+    /// Sets the number of epochs to train, at least 1. Default: 10.
     #[must_use]
     pub fn max_epochs(mut self, n: usize) -> Self {
         self.settings.n_epochs = n;
         self
     }
 
-    /// Ends the run when it is this long, in steps, samples or seconds, even within an epoch; may be given several
-    /// times. Default: only `max_epochs` ends it.
+    /// Stops the run after a number of steps, samples or seconds, even within an epoch; may be called several times.
+    /// Default: only `max_epochs` stops it.
     #[must_use]
     pub fn stop_after(mut self, limit: impl IntoInterval) -> Self {
         if let Some(limit) = self.interval("stop_after", limit) {
@@ -153,15 +153,15 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Batches whose gradients together make one update, at least 1; a last window of an epoch may be smaller. Each
-    /// batch counts by its samples, so the update is that of one large batch. Default 1.
+    /// Sets the number of batches whose gradients are accumulated for one update, at least 1; the last window of an epoch
+    /// may be smaller. Each batch is weighted by its samples, so the update equals that of one large batch. Default: 1.
     #[must_use]
     pub fn accumulate_grad_batches(mut self, batches: usize) -> Self {
         self.settings.accumulate_grad_batches = batches;
         self
     }
 
-    /// How often to validate, inside an epoch (`100 steps`, `0.25 epochs`) or after every few (`2 epochs`). The
+    /// Sets how often to validate: within an epoch (`100 steps`, `0.25 epochs`) or every few epochs (`2 epochs`). The
     /// last epoch is always validated. Default: after each epoch.
     #[must_use]
     pub fn validate_every(mut self, every: impl IntoInterval) -> Self {
@@ -169,113 +169,113 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Validation batches that are tried before the first epoch, so that what is wrong with them shows at once; their
-    /// results are dropped. 0 for none. Default 2.
+    /// Sets the number of validation batches to run before the first epoch, so that errors in them surface immediately;
+    /// their results are discarded. 0 for none. Default: 2.
     #[must_use]
     pub fn num_sanity_val_batches(mut self, n: usize) -> Self {
         self.settings.num_sanity_val_batches = n;
         self
     }
 
-    /// Batches at most of each pass over training, validation and test data. Default: all.
+    /// Limits each pass over training, validation and test data to `n` batches. Default: all batches.
     #[must_use]
     pub fn limit_batches(mut self, n: usize) -> Self {
         self.settings.limits.batches = Some(n);
         self
     }
 
-    /// Trains on the same `n` batches in every epoch and validates on them too: a model that can learn anything
-    /// can memorize them. Default: off.
+    /// Trains on the same `n` batches in every epoch and validates on them too: a working model can memorize them.
+    /// Default: off.
     #[must_use]
     pub fn overfit_batches(mut self, n: usize) -> Self {
         self.settings.limits = Limits { batches: Some(n), overfit: true };
         self
     }
 
-    /// One epoch of one batch, validation and test of one batch: does everything once, to see that it works. The schedule
-    /// is that of the entire run. Default: off.
+    /// Runs one batch of training, validation and test, as a smoke test. The schedule is that of the full run.
+    /// Default: off.
     #[must_use]
     pub fn fast_dev_run(mut self) -> Self {
         self.settings.fast_dev_run = true;
         self.limit_batches(1)
     }
 
-    /// An average of the weights to validate, keep and end with. Default: none.
+    /// Sets the weight average to validate, save and return. Default: none.
     #[must_use]
     pub fn average(mut self, average: WeightAveraging) -> Self {
         self.average = Some(average);
         self
     }
 
-    /// What happens if a loss or gradients are not finite. Default: the run fails.
+    /// Sets the policy for losses and gradients that are not finite. Default: the run fails.
     #[must_use]
     pub fn on_non_finite(mut self, policy: NonFinitePolicy) -> Self {
         self.settings.on_non_finite = policy;
         self
     }
 
-    /// Which checkpoints are written and kept in the run directory. Default: `last` after each epoch, and `best`.
+    /// Sets which checkpoints are written to the run directory and retained. Default: `last` after each epoch, and `best`.
     #[must_use]
     pub fn checkpoints(mut self, policy: CheckpointPolicy) -> Self {
         self.checkpoints = policy;
         self
     }
 
-    /// Who may ask for the end of the run, see [`Interrupt`]. Default: nobody.
+    /// Sets the handle by which the run can be stopped from outside, see [`Interrupt`]. Default: none.
     #[must_use]
     pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
         self.settings.interrupt = interrupt;
         self
     }
 
-    /// Gradient clipping, in every step. Default: none.
+    /// Sets the gradient clipping of every step. Default: none.
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
         self.clip = clip;
         self
     }
 
-    /// The value that chooses the best epoch: the name of a recorded one (`f1`, `valid/f1`, `train/loss`), which knows its
-    /// direction, or a [`Monitor`](faknow_callbacks::Monitor) with one, such as that of a value that a callback logs.
-    /// Default: `accuracy` if it is measured, else the first metric, else `loss`.
+    /// Sets the value that selects the best epoch: the name of a recorded value (`f1`, `valid/f1`, `train/loss`), whose
+    /// direction is known, or a [`Monitor`](faknow_callbacks::Monitor) with a direction, such as for a value that a
+    /// callback logs. Default: `accuracy` if it is measured, else the first metric, else `loss`.
     #[must_use]
     pub fn monitor(mut self, monitor: impl Into<MonitorChoice>) -> Self {
         self.settings.monitor = Some(monitor.into());
         self
     }
 
-    /// Whether the model ends with the weights of the best epoch. Default true; without validation the last stay.
+    /// Sets whether the weights of the best epoch are restored at the end. Default: true; without validation, the last
+    /// weights are used.
     #[must_use]
     pub fn restore_best(mut self, restore: bool) -> Self {
         self.settings.restore_best = restore;
         self
     }
 
-    /// Seed of all noise in training (dropout); the order of batches is the loader's own. Default 0.
+    /// Sets the seed of all noise in training (dropout); the loader determines the order of batches. Default: 0.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
         self
     }
 
-    /// The device on which to train; the model is moved there. Default: where the weights are.
+    /// Sets the device to train on; the model is moved there. Default: the device of the weights.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
         self
     }
 
-    /// The run's own directory: weights, `run.log`, `history.jsonl`, `metrics.csv` and, with the feature
-    /// `tensorboard`, `tensorboard/` go there.
-    /// Default: none, and nothing is written.
+    /// Sets the run directory, for checkpoints, `run.log`, `history.jsonl`, `metrics.csv` and, with the feature
+    /// `tensorboard`, `tensorboard/`. Default: none, and nothing is written.
     #[must_use]
     pub fn run_dir(mut self, dir: RunDir) -> Self {
         self.run_dir = Some(dir);
         self
     }
 
-    /// Lets [`fit`](Trainer::fit) resume the run that the run directory holds, if it has a checkpoint, and start it
-    /// otherwise: with [`RunDir::open_or_create`], one program does both. Default: off.
+    /// Makes [`fit`](Trainer::fit) resume the run in the run directory if it has a checkpoint, and start it otherwise:
+    /// with [`RunDir::open_or_create`], one program does both. Default: off.
     #[must_use]
     pub fn auto_resume(mut self) -> Self {
         self.settings.auto_resume = true;
@@ -283,22 +283,22 @@ impl<M: Model> TrainerBuilder<M> {
     }
 
     /// Writes histograms of weights and gradients for TensorBoard into the run directory every `epochs` epochs, see
-    /// `TensorBoard::histograms_every`. Default: never. Needs the feature `tensorboard`; [`build`](Self::build) refuses
-    /// it otherwise.
+    /// `TensorBoard::histograms_every`. Default: never. Requires the feature `tensorboard`; without it,
+    /// [`build`](Self::build) returns an error.
     #[must_use]
     pub fn histograms_every(mut self, epochs: usize) -> Self {
         self.histograms_every = Some(epochs);
         self
     }
 
-    /// Further settings to record with the run, by dotted name. Default: none besides the trainer's own.
+    /// Adds settings to record with the run, by dotted name. Default: none besides those of the trainer.
     #[must_use]
     pub fn hyperparameters(mut self, values: Map<String, Value>) -> Self {
         self.hyperparameters = values;
         self
     }
 
-    /// The interval of a setting; a text that is not one is an error of [`build`](Self::build).
+    /// Parses the interval of a setting; an invalid one becomes an error of [`build`](Self::build).
     fn interval(&mut self, name: &str, interval: impl IntoInterval) -> Option<Interval> {
         interval
             .into_interval()
@@ -308,10 +308,10 @@ impl<M: Model> TrainerBuilder<M> {
             .ok()
     }
 
-    /// Checks all settings and builds the trainer.
+    /// Validates all settings and builds the trainer.
     ///
     /// # Errors
-    /// Names the setting that is outside its range.
+    /// A setting is invalid: the error names it.
     pub fn build(mut self) -> Result<Trainer<M>> {
         if let Some(error) = self.invalid.take() {
             return Err(error);
@@ -320,12 +320,12 @@ impl<M: Model> TrainerBuilder<M> {
         self.checkpoints.validate()?;
         if self.run_dir.is_none() {
             let is_set = self.checkpoints != CheckpointPolicy::default();
-            let without_files = "nothing without a run directory (`.run_dir(..)`), into which its files go";
+            let expected = "no value without a run directory (`.run_dir(..)`), which would hold its files";
             for (name, is_set) in
                 [("checkpoints", is_set), ("histograms_every", self.histograms_every.is_some())]
             {
                 if is_set {
-                    return Err(setting(name, without_files, "a value"));
+                    return Err(setting(name, expected, "a value"));
                 }
             }
         }
@@ -333,11 +333,7 @@ impl<M: Model> TrainerBuilder<M> {
             average.validate()?;
         }
         if matches!(self.device, Device::Cuda(_)) && !tch::Cuda::is_available() {
-            return Err(setting(
-                "device",
-                "a device that is there",
-                "cuda, but libtorch finds no CUDA device",
-            ));
+            return Err(setting("device", "an available device", "cuda, but libtorch finds no CUDA device"));
         }
         if self.device != self.vars.device() {
             self.vars.set_device(self.device);

@@ -1,4 +1,4 @@
-//! What can go wrong in training, said with the phase, the epoch and the batch.
+//! Errors of training, with phase, epoch and batch.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use faknow_data::from_other_errors;
 
 use crate::checkpoint::resume::ChangeKind;
 
-/// Shorthand for results of this crate.
+/// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of `faknow-trainer`. What a run wrote before it stays in the run directory.
+/// Error of `faknow-trainer`. Files that the run has written stay in the run directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,9 +20,9 @@ pub enum Error {
     Setting {
         /// Name of the setting.
         name: String,
-        /// What would be right.
+        /// The values that are valid.
         expected: String,
-        /// What was given.
+        /// The value that was given.
         got: String,
     },
     /// A loader has no batches.
@@ -30,10 +30,10 @@ pub enum Error {
     EmptyLoader {
         /// `training`, `validation` or `test`.
         phase: &'static str,
-        /// What to do.
+        /// How to fix it.
         hint: &'static str,
     },
-    /// A batch needs labels and has none.
+    /// A batch without labels where the loss is needed.
     #[error(
         "{location}: the batch has no labels, but its loss is needed; name the label column, or use `predict`"
     )]
@@ -41,21 +41,21 @@ pub enum Error {
         /// Phase, epoch and batch.
         location: Location,
     },
-    /// The model gave no loss for a batch with labels, and nothing else computes one.
+    /// The model returned no loss for training, and nothing else computes one.
     #[error(
-        "{location}: the model returned no loss for labeled data; return one from `forward`, or train with a `Criterion` \
-         or a step that computes it"
+        "{location}: the model returned no loss; return one from `forward` (it may need labels in the batch), or train with a \
+         `Criterion` or a step that computes it"
     )]
     NoLoss {
         /// Phase, epoch and batch.
         location: Location,
     },
-    /// A batch could not be read, or something else about the data failed.
+    /// A batch could not be read, or another operation on data failed.
     #[error("{}{source}", prefix(*location))]
     Data {
         /// Phase, epoch and batch, if it happened in a pass over data.
         location: Option<Location>,
-        /// What went wrong.
+        /// The cause.
         r#source: faknow_data::Error,
     },
     /// The model failed on a batch, or its weights could not be saved or loaded.
@@ -63,29 +63,29 @@ pub enum Error {
     Model {
         /// Phase, epoch and batch, if it happened in a pass over data.
         location: Option<Location>,
-        /// What went wrong.
+        /// The cause.
         r#source: faknow_model::Error,
     },
-    /// libtorch failed on a batch, or a model, loader or step of the user's own panicked.
+    /// libtorch failed on a batch, or a custom model, loader or step panicked.
     #[error("{location}: {message}")]
     Panic {
         /// Phase, epoch and batch.
         location: Location,
-        /// The first line of the panic's message.
+        /// First line of the panic message.
         message: String,
     },
-    /// A custom training step failed; `?` makes it of any common error, [`Error::other`] of every error.
+    /// A custom training step failed; `?` converts common errors, [`Error::other`] any error.
     #[error("{}{}", prefix(*location), describe(&**error))]
     Other {
         /// Phase, epoch and batch, which the trainer adds.
         location: Option<Location>,
-        /// What went wrong.
+        /// The cause.
         error: OtherError,
     },
-    /// The loss of a batch is NaN or infinite; the weights were not updated from it.
+    /// The loss of a batch is NaN or infinite; the weights were not updated.
     #[error(
-        "{location}: the loss is {loss}{}; {}; learning rate {learning_rate}: a lower one, gradient clipping \
-         (`trainer.clip_norm`) or clean inputs may help",
+        "{location}: the loss is {loss}{}; {}; learning rate {learning_rate}: try a lower one, gradient \
+         clipping (`trainer.clip_norm`) or clean inputs",
         parts.iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>(),
         match parameter {
             Some(name) => format!("the weights `{name}` are not finite"),
@@ -104,10 +104,10 @@ pub enum Error {
         /// The first weight or buffer (running statistics), by name, that is not finite.
         parameter: Option<String>,
     },
-    /// The gradients are NaN or infinite although the loss is finite; the weights were not updated from them.
+    /// The gradients are NaN or infinite although the loss is finite; the weights were not updated.
     #[error(
-        "{}the gradient of `{parameter}` is not finite (norm of all: {norm}); learning rate {learning_rate}: a lower \
-         one or clipping the gradients by value (`trainer.clip_value`) may help, if the model's formula is sound",
+        "{}the gradient of `{parameter}` is not finite (global norm {norm}); learning rate {learning_rate}: try a lower \
+         one or clipping by value (`trainer.clip_value`), and check the model for operations such as log(0) or 0/0",
         prefix(*location)
     )]
     NonFiniteGradient {
@@ -115,7 +115,7 @@ pub enum Error {
         location: Option<Location>,
         /// The first parameter, in the order of names, whose gradient is not finite.
         parameter: String,
-        /// The global norm.
+        /// Global norm of the gradients.
         norm: f64,
         /// Learning rate of the first parameter group.
         learning_rate: f64,
@@ -131,42 +131,42 @@ pub enum Error {
     NonFiniteScores {
         /// Phase, epoch and batch.
         location: Location,
-        /// The first weight or buffer (running statistics), by name, that is not finite, if the trainer knows it.
+        /// The first weight or buffer (running statistics), by name, that is not finite, if known.
         tensor: Option<String>,
     },
-    /// Someone asked for the end, see [`Interrupt`](crate::Interrupt).
+    /// The run was asked to stop, see [`Interrupt`](crate::Interrupt).
     #[error("interrupted")]
     Interrupted,
-    /// The signals that end a program are handled elsewhere.
+    /// The handler of Ctrl-C and SIGTERM could not be installed.
     #[error("cannot handle Ctrl-C and SIGTERM: {message}")]
     Signals {
-        /// What the system said.
+        /// The cause.
         message: String,
     },
-    /// A saved state does not fit the part of the run that it is to be restored into.
+    /// A saved state does not fit the part of the run that it belongs to.
     #[error("the {part}'s saved state does not fit: {message}")]
     State {
-        /// Which part.
+        /// The part of the run, such as `optimizer`.
         part: &'static str,
-        /// What does not fit, and what would.
+        /// The mismatch.
         message: String,
     },
-    /// A run was resumed with something else than it was started with.
+    /// A run was resumed with other data or another model or config than it was started with.
     #[error(
         "the {what} changed since the run started: {difference}; restore it, or allow the change explicitly (`--allow {what}`)"
     )]
     Changed {
         /// `data`, `model` or `config`.
         what: ChangeKind,
-        /// What was and what is.
+        /// Old and new value.
         difference: String,
     },
-    /// A run was resumed with a model that its weights do not fit.
+    /// The weights of a resumed run do not fit the model.
     #[error(
         "the weights of the run do not fit the model: {difference}; restore its settings, or start a new run"
     )]
     ModelMismatch {
-        /// What was and what is.
+        /// Old and new value.
         difference: String,
     },
     /// The run directory cannot be used.
@@ -174,7 +174,7 @@ pub enum Error {
     RunDir {
         /// The directory.
         path: PathBuf,
-        /// What is wrong and what would be right.
+        /// What is wrong and how to fix it.
         message: String,
     },
     /// A file could not be read or written.
@@ -182,7 +182,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         r#source: std::io::Error,
     },
     /// A callback failed.
@@ -191,13 +191,13 @@ pub enum Error {
     /// A metric failed.
     #[error(transparent)]
     Metric(#[from] faknow_metrics::Error),
-    /// A checkpoint could not be written, found or trusted.
+    /// A checkpoint could not be written or read, or is corrupted.
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
-    /// A schedule is ill-configured.
+    /// The settings of a schedule are invalid.
     #[error(transparent)]
     Schedule(#[from] crate::schedule::ScheduleError),
-    /// libtorch refused an operation outside of any batch.
+    /// A libtorch operation outside of any batch failed.
     #[error("libtorch: {}", torch_message(.0))]
     Torch(tch::TchError),
 }
@@ -223,35 +223,35 @@ impl From<tch::TchError> for Error {
 }
 
 impl Error {
-    /// An [`Error::Other`] of any error or message.
+    /// Wraps any error or message as [`Error::Other`].
     pub fn other(error: impl Into<OtherError>) -> Self {
         Self::Other { location: None, error: error.into() }
     }
 
-    /// Returns the same error with the location where it happened, if it does not name one already.
-    pub(crate) fn located(self, here: Location) -> Self {
+    /// Adds a location to an error that has none.
+    pub(crate) fn with_location(self, location: Location) -> Self {
         match self {
-            Self::Torch(source) => Self::Model { location: Some(here), source: source.into() },
-            Self::Data { location: None, source } => Self::Data { location: Some(here), source },
-            Self::Model { location: None, source } => Self::Model { location: Some(here), source },
-            Self::Other { location: None, error } => Self::Other { location: Some(here), error },
+            Self::Torch(source) => Self::Model { location: Some(location), source: source.into() },
+            Self::Data { location: None, source } => Self::Data { location: Some(location), source },
+            Self::Model { location: None, source } => Self::Model { location: Some(location), source },
+            Self::Other { location: None, error } => Self::Other { location: Some(location), error },
             Self::NonFiniteGradient { location: None, parameter, norm, learning_rate } => {
-                Self::NonFiniteGradient { location: Some(here), parameter, norm, learning_rate }
+                Self::NonFiniteGradient { location: Some(location), parameter, norm, learning_rate }
             }
             other => other,
         }
     }
 }
 
-/// The location at the start of a message.
+/// Returns the location as the start of a message.
 fn prefix(location: Option<Location>) -> String {
     location.map(|location| format!("{location}: ")).unwrap_or_default()
 }
 
-/// Where in a run something happened.
+/// A position in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
-    /// Training, validation or test.
+    /// The phase: training, validation or test.
     pub phase: Phase,
     /// The epoch, from 1; 0 outside of a fit.
     pub epoch: usize,

@@ -1,4 +1,4 @@
-//! The callbacks that write into the run directory.
+//! The callbacks that write to the run directory.
 
 #[cfg(feature = "tensorboard")]
 use faknow_callbacks::TensorBoard;
@@ -7,17 +7,17 @@ use faknow_callbacks::{Callbacks, CsvLog, JsonlLog, RunLog};
 use crate::Result;
 use crate::error::setting;
 
-/// Refuses histograms in a build that cannot write them.
+/// Rejects histograms in a build that cannot write them.
 pub(crate) fn check_histograms(every: Option<usize>) -> Result<()> {
     if every.is_some() && cfg!(not(feature = "tensorboard")) {
-        let expected = "none, or a build with the feature `tensorboard`";
+        let expected = "no value, or a build with the feature `tensorboard`";
         return Err(setting("histograms_every", expected, "a number"));
     }
     Ok(())
 }
 
-/// The callbacks that write into the run directory, before the user's own.
-pub(crate) fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) -> Callbacks {
+/// Returns the callbacks that write to the run directory, followed by those of the user.
+pub(crate) fn with_file_logs(custom: Callbacks, histograms_every: Option<usize>) -> Callbacks {
     #[cfg(not(feature = "tensorboard"))]
     let _ = histograms_every;
     let mut all = Callbacks::default();
@@ -29,6 +29,6 @@ pub(crate) fn with_file_logs(own: Callbacks, histograms_every: Option<usize>) ->
         Some(epochs) => TensorBoard::new().histograms_every(epochs),
         None => TensorBoard::new(),
     });
-    all.append(own);
+    all.append(custom);
     all
 }

@@ -49,5 +49,5 @@ pub use tune::lr_range::LrRange;
 
 pub use serde_json;
 
-/// File name of the weights in a checkpoint directory.
+/// Name of the weights file in a checkpoint directory.
 pub const WEIGHTS_FILE: &str = "model.safetensors";

@@ -1,4 +1,4 @@
-//! The trainer: its parts, and the methods that users call.
+//! The trainer and its public methods.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -20,16 +20,16 @@ use crate::fit::report::{FinalWeights, FitReport};
 use crate::fit::settings::Settings;
 use crate::fit::state::FitState;
 use crate::fit::task::Task;
-use crate::system::guard::GradientMode;
+use crate::system::guard::GradModeGuard;
 use crate::{Optimizer, Result, TrainerBuilder};
 
 /// Trains, validates and tests a model.
 ///
-/// `fit` takes data in batches into the model, validates after each epoch, keeps the best weights and calls the
-/// callbacks; see [`Callback`] for the life of a run. With a run directory everything is saved as it goes, and a run
-/// that was interrupted anywhere continues with [`resume`](Self::resume) as if it had not been.
+/// `fit` trains on batches, validates after each epoch, saves the best weights and calls the callbacks; see [`Callback`]
+/// for the life cycle of a run. With a run directory, progress is saved continuously, and a run that was interrupted at
+/// any point continues with [`resume`](Self::resume) as if it had never stopped.
 pub struct Trainer<M: Model> {
-    /// What callbacks see of the run: counters, history, weights.
+    /// The run as callbacks see it: counters, history, weights.
     pub(crate) run: RunOwner,
     pub(crate) task: Task<M>,
     pub(crate) optimization: Optimization,
@@ -40,20 +40,21 @@ pub struct Trainer<M: Model> {
 }
 
 impl<M: Model> Trainer<M> {
-    /// Starts the builder of a trainer of `model`, whose weights are in `vars`.
+    /// Creates the builder of a trainer for `model`, whose weights are in `vars`.
     pub fn builder(model: M, vars: VarStore) -> TrainerBuilder<M> {
         TrainerBuilder::new(model, vars)
     }
 
     /// Trains on `train`, validating on `valid` after each epoch.
     ///
-    /// A second fit continues where the first ended, for as many epochs again, or for those that an interrupted one has left:
-    /// optimizer, schedule, history and best epoch stay; early stopping starts over. It starts from the weights that the
-    /// model has, which are those of the best epoch unless [`restore_best`](crate::TrainerBuilder::restore_best) is off.
+    /// A second fit continues where the first ended, for the same number of epochs, or for the remaining ones if the first
+    /// was interrupted: optimizer, schedule, history and best epoch are retained; early stopping starts over. It starts from
+    /// the current weights, which are those of the best epoch unless
+    /// [`restore_best`](crate::TrainerBuilder::restore_best) is off.
     ///
     /// # Errors
-    /// A setting does not fit the run (found before the first batch), the run directory holds another run, or a batch,
-    /// the model or a callback fails. What was computed before an error stays, in the trainer and in the run directory.
+    /// A setting does not fit the run (detected before the first batch), the run directory holds another run, or a batch,
+    /// the model or a callback fails. Results from before an error stay in the trainer and in the run directory.
     pub fn fit(
         &mut self,
         train: &dyn Loader<M::Batch>,
@@ -67,13 +68,13 @@ impl<M: Model> Trainer<M> {
     /// Resumes the run in the run directory from its last checkpoint, as if it had never been interrupted; starts it
     /// if it was killed before the first checkpoint. The run directory comes from [`RunDir::open`](crate::RunDir::open).
     ///
-    /// On the CPU, with the same number of threads, the run ends with the same weights, metrics and logs to the bit.
-    /// A run that has ended continues if it may take more epochs (or steps, or time) than before; else its results are
-    /// returned again.
+    /// On the CPU, with the same number of threads, the run ends with bitwise identical weights, metrics and logs.
+    /// A finished run continues if its limit of epochs (or steps, or time) was raised; otherwise its results are returned
+    /// again.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); the checkpoint is corrupted ([`Error::Checkpoint`](crate::Error::Checkpoint)), or data, model or
-    /// config are not those of the run ([`Error::Changed`](crate::Error::Changed)).
+    /// As [`fit`](Self::fit); the checkpoint is corrupted ([`Error::Checkpoint`](crate::Error::Checkpoint)), or data, model
+    /// or config differ from those of the run ([`Error::Changed`](crate::Error::Changed)).
     pub fn resume(
         &mut self,
         train: &dyn Loader<M::Batch>,
@@ -82,7 +83,7 @@ impl<M: Model> Trainer<M> {
         self.resume_from(&Resume::default(), train, valid)
     }
 
-    /// [`resume`](Self::resume) from another checkpoint, or with something changed on purpose.
+    /// Resumes like [`resume`](Self::resume), but from another checkpoint, or with deliberate changes.
     ///
     /// # Errors
     /// As [`resume`](Self::resume).
@@ -95,22 +96,22 @@ impl<M: Model> Trainer<M> {
         self.run_fit(train, valid, Some(resume))
     }
 
-    /// Evaluates the current weights on labeled data, and calls the callbacks so that the result is logged.
+    /// Evaluates the current weights on labeled data and notifies the callbacks, which log the result.
     ///
     /// # Errors
     /// The loader is empty, a batch has no labels, or a batch, the model or a callback fails.
     pub fn test(&mut self, loader: &dyn Loader<M::Batch>) -> Result<Evaluation> {
-        let _mode = GradientMode::keep();
-        let _inside = self.run.span().entered();
+        let _grad_mode = GradModeGuard::new();
+        let _span = self.run.span().entered();
         self.callbacks.on_evaluation_start(&mut self.run, Phase::Test)?;
         let limits = Limits { overfit: false, ..self.settings.limits };
         let mut evaluation = self.evaluate(&limits.apply(loader), Phase::Test)?;
-        // A test has nothing left to stop.
+        // There is nothing to stop after a test.
         let _ = self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &mut evaluation)?;
         Ok(evaluation)
     }
 
-    /// Class scores of each sample, in the loader's order; labels are not needed.
+    /// Returns the class scores of each sample, in the loader's order; labels are not needed.
     ///
     /// # Errors
     /// A batch or the model fails.
@@ -118,27 +119,27 @@ impl<M: Model> Trainer<M> {
         predict(&self.task.model, loader, self.task.device)
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &M {
         &self.task.model
     }
 
-    /// The state of the run: history, best epoch, weights.
+    /// Returns the state of the run: history, best epoch, weights.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// Returns the first callback of type `C`, to read after a fit what it found.
+    /// Returns the first callback of type `C`, for reading its results after a fit.
     pub fn callback<C: Callback>(&self) -> Option<&C> {
         self.callbacks.get()
     }
 
-    /// The optimizer: its groups, its state.
+    /// Returns the optimizer, with its groups and state.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimization.optimizer
     }
 
-    /// Takes the trainer apart into model and weights.
+    /// Splits the trainer into model and weights.
     pub fn into_parts(self) -> (M, VarStore) {
         (self.task.model, self.run.into_vars())
     }
@@ -150,8 +151,8 @@ impl<M: Model> Trainer<M> {
         resume: Option<&Resume>,
     ) -> Result<FitReport> {
         let start = Instant::now();
-        let _mode = GradientMode::keep();
-        let _inside = self.run.span().entered();
+        let _grad_mode = GradModeGuard::new();
+        let _span = self.run.span().entered();
         let _guard = self.settings.interrupt.install();
         let data = FitData::new(self.settings.limits, train, valid);
         let result = catch_unwind(AssertUnwindSafe(|| self.fit_from(resume, &data, start)));
@@ -160,42 +161,42 @@ impl<M: Model> Trainer<M> {
             resume_unwind(panic)
         });
         let result = result.map_err(|error| with_tensor_name(error, &self.run.vars));
-        let ended = result.as_ref().map(|(ended, _)| ended);
-        self.callbacks.on_fit_end(&mut self.run, ended.map_err(|error| error as &dyn std::error::Error))?;
-        result.map(|(ended, weights)| self.report(ended, weights, start))
+        let end = result.as_ref().map(|(reason, _)| reason).map_err(|error| error as &dyn std::error::Error);
+        self.callbacks.on_fit_end(&mut self.run, end)?;
+        result.map(|(reason, weights)| self.report(reason, weights, start))
     }
 
-    /// Starts or resumes the run, trains, and puts the weights into the model that it ends with.
+    /// Starts or resumes the run, trains, and leaves the final weights in the model.
     fn fit_from(
         &mut self,
         resume: Option<&Resume>,
         data: &FitData<'_, M::Batch>,
         now: Instant,
     ) -> Result<(StopReason, FinalWeights)> {
-        let ended = match resume {
+        let earlier_stop = match resume {
             None => self.start(data).map(|()| None)?,
             Some(resume) => self.resume_run(resume, data)?,
         };
         self.state.start_clock(now, self.run.seconds());
-        let ended = match ended {
-            Some(ended) => ended,
+        let stop_reason = match earlier_stop {
+            Some(reason) => reason,
             None => self.run_and_save(data).inspect_err(|_| self.save_after_error())?,
         };
-        self.state.ended = Some(ended.clone());
-        let weights = self.finish_weights(&ended)?;
-        Ok((ended, weights))
+        self.state.stop_reason = Some(stop_reason.clone());
+        let weights = self.finish_weights(&stop_reason)?;
+        Ok((stop_reason, weights))
     }
 
-    /// Trains until the run ends and all of its checkpoints are on the disk.
+    /// Trains until the run ends and all of its checkpoints are on disk.
     fn run_and_save(&mut self, data: &FitData<'_, M::Batch>) -> Result<StopReason> {
-        let ended = self.run_epochs(data)?;
+        let stop_reason = self.run_epochs(data)?;
         self.finish_saving()?;
-        Ok(ended)
+        Ok(stop_reason)
     }
 
-    /// Puts the best weights, or their average, into the model, if the settings ask for them.
-    fn finish_weights(&mut self, ended: &StopReason) -> Result<FinalWeights> {
-        if *ended == StopReason::Interrupted {
+    /// Restores the best weights or applies the weight average, depending on the settings.
+    fn finish_weights(&mut self, stop_reason: &StopReason) -> Result<FinalWeights> {
+        if *stop_reason == StopReason::Interrupted {
             return Ok(FinalWeights::Last);
         }
         let restores_best = self.settings.restore_best && self.run.best().is_some();
@@ -208,11 +209,11 @@ impl<M: Model> Trainer<M> {
         }
     }
 
-    fn report(&self, ended: StopReason, weights: FinalWeights, start: Instant) -> FitReport {
+    fn report(&self, stop_reason: StopReason, weights: FinalWeights, start: Instant) -> FitReport {
         let profile = self.state.profile;
         tracing::info!(target: RUN_TARGET, "time by phase:\n{profile}");
         FitReport {
-            stop_reason: ended,
+            stop_reason,
             best: self.run.best().cloned(),
             weights,
             history: self.run.history().clone(),

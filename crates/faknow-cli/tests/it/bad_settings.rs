@@ -138,7 +138,7 @@ fn a_run_dir_without_write_permission() {
         return;
     }
     for (out, parts) in [
-        ("sealed/new", ["sealed/new", "cannot make the directory"]),
+        ("sealed/new", ["sealed/new", "cannot create the directory"]),
         ("sealed/own", ["sealed/own", "cannot write"]),
     ] {
         let args = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1", "--out", out];

@@ -211,5 +211,5 @@ fn what_is_no_run_is_refused() {
     fs::create_dir(bench.path("empty")).unwrap();
     bench.refuses(&["resume", "empty"], &["empty", "`config.toml` is not there", "start a new one"]);
     train(&bench, "run").ok();
-    train(&bench, "run").refused(&["run directory run", "it holds a run already", "resume that one"]);
+    train(&bench, "run").refused(&["run directory run", "it holds a run already", "resume it"]);
 }

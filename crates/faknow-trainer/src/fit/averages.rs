@@ -1,4 +1,4 @@
-//! Averages of the weights over the steps of training, which often generalize better than the weights themselves.
+//! Weight averaging over the steps of training, which often generalizes better than the final weights.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,25 @@ use crate::checkpoint::part::{Checkpointable, from_state, to_state};
 use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
 
-/// Which average of the weights is validated, kept as the best, saved as the model, and left at the end.
+/// The average of the weights that is validated, saved and returned in place of the weights themselves.
 ///
-/// Training itself continues with the weights as they are. What is not a trained parameter (running statistics) is not
-/// averaged.
+/// Training continues with the unaveraged weights. Buffers (running statistics) and frozen parameters are not averaged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum WeightAveraging {
     /// Exponential moving average: after each update `average = decay * average + (1 - decay) * weights`, from the
     /// initial weights on.
     Ema {
-        /// From 0 to below 1. Default 0.999.
+        /// Decay, from 0 to below 1. Default: 0.999.
         #[serde(default = "default_decay")]
         decay: f64,
     },
-    /// Stochastic weight averaging (Izmailov et al., 2018): the plain mean of the weights taken `every` so often
-    /// from `start` on; until then the weights themselves.
+    /// Stochastic weight averaging (Izmailov et al., 2018): the mean of snapshots of the weights, taken in intervals of
+    /// `every` from `start` on; before that, the weights themselves.
     Swa {
-        /// How long the run is when the first weights are taken.
+        /// Length of the run at the first snapshot.
         start: Interval,
-        /// How often they are taken. Default `1 epoch`.
+        /// Interval between snapshots. Default: `1 epoch`.
         #[serde(default = "default_every")]
         every: Interval,
     },
@@ -46,10 +45,10 @@ fn default_every() -> Interval {
 }
 
 impl WeightAveraging {
-    /// Checks every setting.
+    /// Validates all settings.
     ///
     /// # Errors
-    /// Names the one that is outside its range.
+    /// A setting is outside its range: the error names it.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Ema { decay } if !(0.0..1.0).contains(decay) => {
@@ -64,15 +63,15 @@ impl WeightAveraging {
     }
 }
 
-/// The average so far.
+/// The running average of the weights.
 #[derive(Debug)]
 pub(crate) struct WeightAverage {
     rule: WeightAveraging,
     /// The trained parameters, by name.
     weights: BTreeMap<String, Tensor>,
     average: BTreeMap<String, Tensor>,
-    /// Weights taken so far; counted for [`WeightAveraging::Swa`] only.
-    n_taken: u64,
+    /// Number of snapshots so far, for [`WeightAveraging::Swa`] only.
+    n_snapshots: u64,
 }
 
 impl WeightAverage {
@@ -82,10 +81,10 @@ impl WeightAverage {
         let weights: BTreeMap<String, Tensor> = vars.variables().into_iter().filter(trained).collect();
         let copy = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.f_detach()?.copy()));
         let average = no_grad(|| weights.iter().map(copy).collect::<Result<_>>())?;
-        Ok(Self { rule, weights, average, n_taken: 0 })
+        Ok(Self { rule, weights, average, n_snapshots: 0 })
     }
 
-    /// Takes the weights after an update, if it is time.
+    /// Updates the average after a training step, if it is due.
     pub(crate) fn update(&mut self, before: &Timestamp, now: &Timestamp) -> Result<()> {
         let share = match &self.rule {
             WeightAveraging::Ema { decay } => 1.0 - decay,
@@ -93,14 +92,14 @@ impl WeightAverage {
             WeightAveraging::Swa { start, every }
                 if every.is_due(before, now) || !start.is_reached(before) =>
             {
-                self.n_taken += 1;
-                1.0 / self.n_taken as f64
+                self.n_snapshots += 1;
+                1.0 / self.n_snapshots as f64
             }
             WeightAveraging::Swa { .. } => return Ok(()),
         };
         no_grad(|| {
             for (name, average) in &mut self.average {
-                // A share of 1 takes the weights as they are, whatever rounding would make of the difference.
+                // With a share of 1, the weights are copied, which avoids rounding.
                 let weight = &self.weights[name];
                 if share == 1.0 {
                     average.f_copy_(weight)?;
@@ -112,21 +111,21 @@ impl WeightAverage {
         })
     }
 
-    /// Exchanges weights and average, without copying: once to use the average, once more to train on.
+    /// Swaps weights and average without copying: once to use the average, a second time to continue training.
     pub(crate) fn swap(&mut self) -> Result<()> {
         no_grad(|| {
             for (name, average) in &mut self.average {
                 let weight = self.weights.get_mut(name);
                 let Some(weight) = weight else { continue };
-                let present = weight.f_detach()?;
+                let current = weight.f_detach()?;
                 weight.f_set_data(average)?;
-                *average = present;
+                *average = current;
             }
             Ok(())
         })
     }
 
-    /// Makes the average the weights, for good.
+    /// Copies the average into the weights.
     pub(crate) fn apply(&self) -> Result<()> {
         no_grad(|| {
             for (name, average) in &self.average {
@@ -136,9 +135,9 @@ impl WeightAverage {
         })
     }
 
-    /// Forgets what was taken, and starts at the current weights.
-    pub(crate) fn restart(&mut self) -> Result<()> {
-        self.n_taken = 0;
+    /// Resets the average to the current weights.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        self.n_snapshots = 0;
         no_grad(|| {
             for (name, average) in &mut self.average {
                 average.f_copy_(&self.weights[name])?;
@@ -147,7 +146,7 @@ impl WeightAverage {
         })
     }
 
-    /// The average by name, without a copy.
+    /// Returns the averaged tensors by name, without copying.
     pub(crate) fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.average
     }
@@ -155,30 +154,31 @@ impl WeightAverage {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
-    n_taken: u64,
+struct SavedAverage {
+    #[serde(rename = "n_taken")]
+    n_snapshots: u64,
 }
 
-/// In a checkpoint the model's weights are the average; the state has those that training continues with.
+/// In a checkpoint, the weights of the model are the average; the state holds those that training continues with.
 impl Checkpointable for WeightAverage {
     fn state(&self) -> Result<State> {
         let tensors = self.weights.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach()?)));
-        let State { values, .. } = to_state("average", &Saved { n_taken: self.n_taken })?;
+        let State { values, .. } = to_state("average", &SavedAverage { n_snapshots: self.n_snapshots })?;
         Ok(State { values, tensors: tensors.collect::<Result<_>>()? })
     }
 
-    /// Expects the average in the model's variables. Without a saved state, the average starts at the current weights.
+    /// Expects the average in the variables of the model. Without a saved state, the average starts at the current weights.
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.restart()?;
+        self.reset()?;
         if state.is_empty() {
             return Ok(());
         }
-        self.n_taken = from_state::<Saved>("average", state)?.n_taken;
+        self.n_snapshots = from_state::<SavedAverage>("average", state)?.n_snapshots;
         copy_into(self.weights.iter(), state)
     }
 }
 
-/// Restores the weights that training continues with, for a run that averaged them before and does not any more.
+/// Restores the weights that training continues with, for a run that no longer averages them.
 pub(crate) fn restore_training_weights(vars: &VarStore, state: &State) -> Result<()> {
     copy_into(vars.variables().iter(), state)
 }

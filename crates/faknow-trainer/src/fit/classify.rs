@@ -1,4 +1,4 @@
-//! Predictions with labels: what a trained model says of samples, by name.
+//! Predictions of a trained model with class names.
 
 use faknow_data::Loader;
 use faknow_metrics::{Decision, Prediction};
@@ -7,13 +7,13 @@ use faknow_model::Model;
 use crate::{Result, Trainer};
 
 impl<M: Model> Trainer<M> {
-    /// Returns label, score and the scores of all classes for each sample, in the loader's order.
+    /// Returns the label, its score and the scores of all classes for each sample, in the loader's order.
     ///
-    /// `classes` are the names of the model's classes; the decision holds a temperature and a threshold, which
-    /// [`Calibration`](faknow_metrics::Calibration) chooses from the predictions of a validation.
+    /// `classes` are the names of the classes. The decision holds a temperature and a threshold, which
+    /// [`Calibration`](faknow_metrics::Calibration) derives from validation predictions.
     ///
     /// # Errors
-    /// A batch or the model fails, or there are more or fewer names than classes.
+    /// A batch or the model fails, or the number of names is not that of the classes.
     pub fn classify<S: AsRef<str>>(
         &self,
         loader: &dyn Loader<M::Batch>,

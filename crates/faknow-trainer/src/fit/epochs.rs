@@ -1,4 +1,4 @@
-//! The loop: epochs of training and validation.
+//! The training loop: epochs of training and validation.
 
 use std::time::Instant;
 
@@ -12,22 +12,22 @@ use crate::schedule::Unit;
 use crate::system::guard::guarded;
 use crate::{Error, Result, Trainer};
 
-/// How the training pass of an epoch ended.
+/// Outcome of the training pass of an epoch.
 enum EpochOutcome {
-    /// With the last batch, or with the one after which the run was to end.
+    /// The pass ended with its last batch, or with the batch at which the run stops.
     Completed,
-    /// The end was requested; `last` is saved.
+    /// The run was asked to stop; `last` is saved.
     Interrupted,
-    /// The run stands at an earlier checkpoint.
+    /// The run was rolled back to an earlier checkpoint.
     RolledBack,
 }
 
 impl<M: Model> Trainer<M> {
-    /// Trains epoch after epoch until there is a reason to end.
+    /// Trains epoch after epoch until there is a reason to stop.
     pub(crate) fn run_epochs(&mut self, data: &FitData<'_, M::Batch>) -> Result<StopReason> {
         loop {
             if !self.state.epoch.is_open {
-                if let Some(reason) = self.reason_to_end() {
+                if let Some(reason) = self.reason_to_stop() {
                     return Ok(reason);
                 }
                 self.start_epoch()?;
@@ -43,8 +43,8 @@ impl<M: Model> Trainer<M> {
         }
     }
 
-    /// Why no further epoch starts, if none does.
-    fn reason_to_end(&self) -> Option<StopReason> {
+    /// Returns the reason not to start another epoch, if there is one.
+    fn reason_to_stop(&self) -> Option<StopReason> {
         if self.run.epoch() >= self.run.max_epochs() {
             return Some(StopReason::Completed);
         }
@@ -56,7 +56,7 @@ impl<M: Model> Trainer<M> {
         self.run.progress_mut().batch = 0;
         let result = self.callbacks.on_epoch_start(&mut self.run);
         if result.is_err() {
-            // Not started: a resumed run calls them again.
+            // The epoch did not start: a resumed run calls them again.
             self.run.progress_mut().epoch -= 1;
             self.run.progress_mut().batch = self.run.n_batches();
         }
@@ -65,11 +65,11 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Trains on the batches of an epoch, from where the run stands.
+    /// Trains on the remaining batches of an epoch.
     fn train_epoch(&mut self, data: &FitData<'_, M::Batch>) -> Result<EpochOutcome> {
         let (epoch, n_done) = (self.run.epoch(), self.run.batch());
         if n_done > 0 {
-            // The run was killed here before it had done what was due.
+            // The run may have been killed before it completed the work that was due here.
             self.after_update(Ok(Flow::Continue), data)?;
         }
         if self.state.stopping.is_some() {
@@ -97,14 +97,14 @@ impl<M: Model> Trainer<M> {
             }
         }
         if self.run.batch() == 0 {
-            let hint = "it announced batches and gave none";
+            let hint = "it announced batches but yielded none";
             return Err(Error::EmptyLoader { phase: phase_name(Phase::Train), hint });
         }
         Ok(EpochOutcome::Completed)
     }
 
-    /// Ends an epoch: validates if it is time, records, ranks, steps schedules, notifies, saves. Returns why the run
-    /// ends, if it does.
+    /// Ends an epoch: validates if due, records, ranks, steps the schedule, notifies the callbacks, saves. Returns the
+    /// reason if the run stops.
     fn end_epoch(&mut self, data: &FitData<'_, M::Batch>) -> Result<Option<StopReason>> {
         let is_last = self.state.stopping.is_some() || self.run.epoch() >= self.run.max_epochs();
         let mut record = self.record()?;
@@ -120,40 +120,40 @@ impl<M: Model> Trainer<M> {
         }
         self.run.progress_mut().history.epochs.push(record.clone());
         self.run.progress_mut().logged.clear();
-        let improved = self.rank(&record, false)?;
+        let is_retained = self.rank(&record, false)?;
         self.step_schedule(Unit::Epoch, None)?;
         if evaluation.is_some() {
             self.step_schedule(Unit::Validation, Some(&record))?;
         }
         self.state.epoch.is_open = false;
         let result = self.notify_epoch_end(evaluation);
-        let improved = improved || (result.is_ok() && self.rank_logged(&record, false)?);
+        let is_retained = is_retained || (result.is_ok() && self.rank_logged(&record, false)?);
         if self.state.stopping.is_none() && self.run.epoch() >= self.run.max_epochs() {
             self.state.stopping = Some(StopReason::Completed);
         }
-        self.state.ended = self.state.stopping.take();
-        let is_ended = self.state.ended.is_some();
+        self.state.stop_reason = self.state.stopping.take();
+        let is_ended = self.state.stop_reason.is_some();
         let is_interrupted = !is_ended && self.settings.interrupt.is_requested();
         let is_due = self.checkpointer.is_due(&self.state.saved_at, &self.run.timestamp());
-        if is_due || improved || is_interrupted || is_ended {
-            self.save_last(improved)?;
+        if is_due || is_retained || is_interrupted || is_ended {
+            self.save_last(is_retained)?;
         }
         result?;
-        Ok(if is_interrupted { Some(StopReason::Interrupted) } else { self.state.ended.clone() })
+        Ok(if is_interrupted { Some(StopReason::Interrupted) } else { self.state.stop_reason.clone() })
     }
 
-    /// Notifies the callbacks of an epoch that is recorded: all of them, even if one stops the run or fails.
+    /// Notifies all callbacks of a recorded epoch, even if one of them stops the run or fails.
     fn notify_epoch_end(&mut self, evaluation: Option<Evaluation>) -> Result<()> {
-        let mut error = None;
-        let validated = evaluation.map(|mut evaluation| self.notify_validated(&mut evaluation));
-        let ended = self.notify(|callbacks, run| Ok(callbacks.on_epoch_end(run)?));
-        for flow in validated.into_iter().chain([ended]) {
+        let mut first_error = None;
+        let after_validation = evaluation.map(|mut evaluation| self.notify_validation_end(&mut evaluation));
+        let after_epoch = self.notify(|callbacks, run| Ok(callbacks.on_epoch_end(run)?));
+        for flow in after_validation.into_iter().chain([after_epoch]) {
             match flow {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Stop(reason)) => drop(self.state.stopping.get_or_insert(reason)),
-                Err(failed) => drop(error.get_or_insert(failed)),
+                Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
-        error.map_or(Ok(()), Err)
+        first_error.map_or(Ok(()), Err)
     }
 }

@@ -1,4 +1,4 @@
-//! One pass over data without training: losses, class scores and metrics from the same forward pass.
+//! Evaluation and prediction: losses, class scores and metrics from one forward pass over the data.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use tch::{Device, Kind, Tensor, no_grad_guard};
 use crate::error::{Location, phase_name};
 use crate::fit::sums::LossSums;
 use crate::step::shapes::{check_batch, check_output};
-use crate::system::guard::{GradientMode, guard, guarded};
+use crate::system::guard::{GradModeGuard, guard, guarded};
 use crate::{Error, Result};
 
-/// Evaluates a model over labeled data: `loss` and its parts first, then the metrics.
+/// Evaluates a model on labeled data; the scores are `loss` and its parts, followed by the metrics.
 ///
 /// # Errors
 /// The loader is empty, a batch has no labels, or a batch, the model or a metric fails.
@@ -27,7 +27,7 @@ pub fn evaluate<M: Model>(
     evaluate_at((Phase::Test, 0), model, loader, metrics, device, |_| Ok(()))
 }
 
-/// [`evaluate`] in a phase and epoch of a run; `progress` is called after every batch.
+/// Evaluates like [`evaluate`] in a phase and epoch of a run; `progress` is called after each batch.
 pub(crate) fn evaluate_at<M: Model>(
     (phase, epoch): (Phase, usize),
     model: &M,
@@ -37,17 +37,17 @@ pub(crate) fn evaluate_at<M: Model>(
     mut progress: impl FnMut(PassProgress) -> Result<()>,
 ) -> Result<Evaluation> {
     let start = Instant::now();
-    let _mode = GradientMode::keep();
+    let _grad_mode = GradModeGuard::new();
     let n_batches = loader.n_batches();
     if n_batches == 0 {
-        return Err(Error::EmptyLoader { phase: phase_name(phase), hint: "give it at least one sample" });
+        return Err(Error::EmptyLoader { phase: phase_name(phase), hint: "add at least one sample" });
     }
     let mut sums = LossSums::default();
     let mut predictions: Option<PredictionsBuilder> = None;
     for batch in guarded(1, |batch| Location { phase, epoch, batch }, || loader.batches(0, 0))? {
         let (location, batch) = batch?;
         let (labels, scores, n_classes) = guard(location, || {
-            // A guard, since `no_grad` would leave gradients off if the model panics.
+            // A guard, since `no_grad` would leave gradients disabled if the model panics.
             let _no_grad = no_grad_guard();
             check_batch(&batch)?;
             let batch = batch.to_device(device);
@@ -63,7 +63,8 @@ pub(crate) fn evaluate_at<M: Model>(
         predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
         progress(PassProgress { batch: location.batch, n_batches, n_samples: labels.len() })?;
     }
-    let empty = Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches and gave none" };
+    let empty =
+        Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches but yielded none" };
     let predictions = predictions.ok_or(empty)?.finish()?;
     let mut scores = sums.means()?;
     if sums.is_empty() {
@@ -76,12 +77,12 @@ pub(crate) fn evaluate_at<M: Model>(
     Ok(Evaluation { scores, predictions, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// Class scores of unlabeled or labeled data, a row of `n_classes` scores for each sample, in the loader's order.
+/// Returns the class scores of labeled or unlabeled data: a row of `n_classes` scores per sample, in the loader's order.
 ///
 /// # Errors
 /// A batch or the model fails, or its scores are NaN.
 pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Device) -> Result<Vec<Vec<f64>>> {
-    let _mode = GradientMode::keep();
+    let _grad_mode = GradModeGuard::new();
     let mut rows = Vec::with_capacity(loader.n_samples());
     for batch in
         guarded(1, |batch| Location { phase: Phase::Test, epoch: 0, batch }, || loader.batches(0, 0))?
@@ -92,7 +93,7 @@ pub fn predict<M: Model>(model: &M, loader: &dyn Loader<M::Batch>, device: Devic
     Ok(rows)
 }
 
-/// Class scores of one batch, a row for each sample.
+/// Returns the class scores of one batch: a row of `n_classes` scores per sample.
 ///
 /// # Errors
 /// The model fails, or its scores are NaN.
@@ -117,7 +118,7 @@ fn n_classes(logits: &Tensor) -> usize {
     logits.size().last().map_or(1, |n| (*n).max(1) as usize)
 }
 
-/// Softmax of the logits, taken in f64 so that each row sums to 1 to the last bits.
+/// Returns the softmax of the logits, computed in f64 so that each row sums to 1 up to rounding.
 fn class_scores(logits: &Tensor, location: Location) -> Result<Vec<f64>> {
     let scores = to_vec::<f64>(&logits.f_softmax(-1, Kind::Double)?, Kind::Double)?;
     if scores.iter().any(|score| !score.is_finite()) {

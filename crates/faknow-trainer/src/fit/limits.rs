@@ -1,18 +1,18 @@
-//! The data of a fit: fewer batches than a loader has, for quick runs and for memorizing a few batches.
+//! The data of a fit, limited to a number of batches for quick runs and for overfitting on a few batches.
 
 use faknow_data::{Loader, Result};
 
-/// How many batches of each loader a trainer uses.
+/// Limits on the batches that a trainer uses of each loader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
-    /// Batches at most of each pass.
+    /// Maximum number of batches per pass.
     pub(crate) batches: Option<usize>,
-    /// Whether each epoch trains on the batches of the first, and validation sees the same.
+    /// Whether each epoch trains on the batches of the first epoch, and validation uses the same ones.
     pub(crate) overfit: bool,
 }
 
 impl Limits {
-    /// A loader within these limits.
+    /// Returns a loader within these limits.
     pub(crate) fn apply<'a, B>(&self, loader: &'a dyn Loader<B>) -> Limited<'a, B> {
         Limited { loader, limits: *self }
     }
@@ -31,7 +31,7 @@ impl<B> Loader<B> for Limited<'_, B> {
 
     fn n_batches(&self) -> usize {
         let all = self.loader.n_batches();
-        self.limits.batches.map_or(all, |most| most.min(all))
+        self.limits.batches.map_or(all, |limit| limit.min(all))
     }
 
     fn fingerprint(&self) -> Option<u64> {
@@ -40,9 +40,9 @@ impl<B> Loader<B> for Limited<'_, B> {
 
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_> {
         let epoch = if self.limits.overfit { 0 } else { epoch };
-        let left = self.n_batches().saturating_sub(from);
+        let n_remaining = self.n_batches().saturating_sub(from);
         match self.limits.batches {
-            Some(_) => Box::new(self.loader.batches(epoch, from).take(left)),
+            Some(_) => Box::new(self.loader.batches(epoch, from).take(n_remaining)),
             None => self.loader.batches(epoch, from),
         }
     }
@@ -68,7 +68,7 @@ impl<'a, B> FitData<'a, B> {
         self.valid.as_ref().map(|valid| valid as &dyn Loader<B>)
     }
 
-    /// Returns the training batches of an epoch without limits, by which a schedule is planned.
+    /// Returns the number of training batches of an epoch without limits, from which the schedule is computed.
     pub(crate) fn n_unlimited_batches(&self) -> usize {
         self.train.loader.n_batches()
     }

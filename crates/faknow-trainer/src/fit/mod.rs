@@ -1,4 +1,4 @@
-//! A fit: the loop over epochs and batches, and what it computes on the way.
+//! The training loop over epochs and batches, and its state and results.
 
 pub(crate) mod averages;
 mod classify;

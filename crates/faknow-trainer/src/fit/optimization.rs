@@ -1,4 +1,4 @@
-//! How weights follow from gradients: the optimizer, its learning rates, and the average of the weights.
+//! The optimizer, its learning rates, and the weight average.
 
 use faknow_callbacks::State;
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,14 @@ use crate::fit::averages::WeightAverage;
 use crate::schedule::{BuildSchedule, Schedule, TrainingLength, Unit};
 use crate::{Optimizer, Result};
 
-/// The optimizer with what changes its learning rates, and the average of the weights.
+/// The optimizer, its learning rates, and the weight average.
 pub(crate) struct Optimization {
     pub(crate) optimizer: Optimizer,
     pub(crate) learning_rates: LearningRates,
     pub(crate) average: Option<WeightAverage>,
 }
 
-/// What changes the learning rates: the schedule, and rollbacks.
+/// The learning rates, which the schedule and rollbacks change.
 pub(crate) struct LearningRates {
     build_schedule: Option<Box<dyn BuildSchedule>>,
     schedule: Option<Box<dyn Schedule>>,
@@ -27,7 +27,7 @@ pub(crate) struct LearningRates {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
+struct SavedLearningRates {
     factor: f64,
     schedule: Option<Value>,
 }
@@ -42,37 +42,37 @@ impl Optimization {
         Self { optimizer, learning_rates, average }
     }
 
-    /// Builds the schedule for a fit of this length; that of a run that was fitted before continues where it stands.
-    /// Returns the learning rates that the fit starts with, if it starts with others than the run has.
-    pub(crate) fn start(&mut self, length: &TrainingLength, continues: bool) -> Result<Option<Vec<f64>>> {
+    /// Builds the schedule for a fit of this length; in a further fit of a run, it continues from its state. Returns the
+    /// learning rates at the start of the fit, if they differ from those of the run.
+    pub(crate) fn start(&mut self, length: &TrainingLength, is_continued: bool) -> Result<Option<Vec<f64>>> {
         let rates = &mut self.learning_rates;
-        let former = rates.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| continues);
+        let former_state = rates.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| is_continued);
         let base_rates = self.optimizer.base_learning_rates();
         rates.schedule = rates.build_schedule.as_ref().map(|s| s.build(base_rates, length)).transpose()?;
-        if let (Some(former), Some(schedule)) = (former, &mut rates.schedule) {
-            schedule.restore(&former)?;
+        if let (Some(state), Some(schedule)) = (former_state, &mut rates.schedule) {
+            schedule.restore(&state)?;
         }
-        let base_rates = (!continues).then(|| rates.lowered(base_rates.to_vec()));
+        let base_rates = (!is_continued).then(|| rates.scaled(base_rates.to_vec()));
         Ok(rates.scheduled().or(base_rates))
     }
 
-    /// Applies settings of the optimizer that are others than those of the restored checkpoint: gives the groups their
-    /// weight decays, and returns the learning rates where the schedule stands.
+    /// Applies optimizer settings that differ from those of the restored checkpoint: sets the weight decay of each group,
+    /// and returns the learning rates at the current position of the schedule.
     pub(crate) fn apply_settings(&mut self) -> Result<Vec<f64>> {
         self.optimizer.apply_weight_decays()?;
         let rates = &self.learning_rates;
-        Ok(rates.scheduled().unwrap_or_else(|| rates.lowered(self.optimizer.base_learning_rates().to_vec())))
+        Ok(rates.scheduled().unwrap_or_else(|| rates.scaled(self.optimizer.base_learning_rates().to_vec())))
     }
 
-    /// Gives the optimizer the run's learning rates, which the schedule or a callback may have changed.
-    pub(crate) fn take_learning_rates(&mut self, rates: &[f64]) -> Result<()> {
+    /// Sets the learning rates of the optimizer to those of the run, which the schedule or a callback may have changed.
+    pub(crate) fn set_learning_rates(&mut self, rates: &[f64]) -> Result<()> {
         let n_groups = self.optimizer.learning_rates().len();
         if rates.len() != n_groups {
             let expected = format!("{n_groups}, one per parameter group");
             return Err(setting("learning_rates of the run", &expected, rates.len()));
         }
         if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
-            return Err(setting("learning_rates of the run", "numbers of at least 0", rate));
+            return Err(setting("learning_rates of the run", "finite numbers of at least 0", rate));
         }
         self.optimizer.set_learning_rates(rates);
         Ok(())
@@ -80,7 +80,7 @@ impl Optimization {
 }
 
 impl LearningRates {
-    /// Steps the schedule if this is its unit; returns the learning rates that it then asks for.
+    /// Steps the schedule if this is its unit; returns the resulting learning rates.
     pub(crate) fn step(&mut self, unit: Unit, monitored: Option<f64>) -> Result<Option<Vec<f64>>> {
         match &mut self.schedule {
             Some(schedule) if schedule.unit() == unit => schedule.step(monitored)?,
@@ -89,30 +89,30 @@ impl LearningRates {
         Ok(self.scheduled())
     }
 
-    /// Lowers every learning rate from now on; returns the factor on those of the settings.
+    /// Multiplies all learning rates by `factor` from now on; returns the total factor relative to the settings.
     pub(crate) fn lower(&mut self, factor: f64) -> f64 {
         self.factor *= factor;
         self.factor
     }
 
     fn scheduled(&self) -> Option<Vec<f64>> {
-        self.schedule.as_ref().map(|schedule| self.lowered(schedule.learning_rates()))
+        self.schedule.as_ref().map(|schedule| self.scaled(schedule.learning_rates()))
     }
 
-    fn lowered(&self, rates: Vec<f64>) -> Vec<f64> {
+    fn scaled(&self, rates: Vec<f64>) -> Vec<f64> {
         rates.into_iter().map(|rate| rate * self.factor).collect()
     }
 }
 
-/// A run that has a schedule only now starts it at its beginning.
+/// A schedule that was added to the run after the checkpoint starts from its first step.
 impl Checkpointable for LearningRates {
     fn state(&self) -> Result<State> {
         let schedule = self.schedule.as_ref().map(|schedule| schedule.state());
-        to_state("learning rates", &Saved { factor: self.factor, schedule })
+        to_state("learning rates", &SavedLearningRates { factor: self.factor, schedule })
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        let saved: Saved = from_state("learning rates", state)?;
+        let saved: SavedLearningRates = from_state("learning rates", state)?;
         self.factor = saved.factor;
         if let (Some(schedule), Some(state)) = (&mut self.schedule, &saved.schedule) {
             schedule.restore(state)?;

@@ -1,24 +1,24 @@
-//! Where the time of a run goes.
+//! Time profile of a run.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds that the phases of a fit took, those before an interruption included.
+/// Seconds spent in each phase of a fit, including the time before an interruption.
 ///
-/// On a CUDA device work is only handed over: it shows where the loop next waits for the device.
+/// CUDA operations are asynchronous: their time is attributed to the phase in which the loop next waits for the device.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Profile {
     /// Waiting for training batches.
     pub data: f64,
-    /// Moving them to the device.
+    /// Moving batches to the device.
     pub transfer: f64,
-    /// Forward passes of training, with whatever else a step does.
+    /// Forward passes of training, and all other work of the training step.
     pub forward: f64,
     /// Backward passes.
     pub backward: f64,
-    /// Measuring, clipping, updating.
+    /// Gradient norms, clipping, updates.
     pub optimizer: f64,
     /// Callbacks.
     pub callbacks: f64,
@@ -29,7 +29,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The phases by name, in the order in which they come.
+    /// Returns the names and seconds of the phases, in their order of execution.
     pub fn phases(&self) -> [(&'static str, f64); 8] {
         [
             ("data", self.data),
@@ -43,12 +43,12 @@ impl Profile {
         ]
     }
 
-    /// Seconds of all phases.
+    /// Returns the total seconds of all phases.
     pub fn total(&self) -> f64 {
         self.phases().iter().map(|(_, seconds)| seconds).sum()
     }
 
-    /// Adds the parts of a training step that took `step` in all.
+    /// Adds the time of a training step that took `step` in total.
     pub(crate) fn add_step(&mut self, step: Duration, backward: Duration, optimizer: Duration) {
         self.forward += step.saturating_sub(backward + optimizer).as_secs_f64();
         self.backward += backward.as_secs_f64();
@@ -56,7 +56,7 @@ impl Profile {
     }
 }
 
-/// A line a phase: its name, seconds, and share.
+/// One line per phase: name, seconds and share.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.total();
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forward_pass_is_what_is_left_of_a_step() {
+    fn forward_time_is_the_remainder_of_a_step() {
         let mut profile = Profile::default();
         let ms = Duration::from_millis;
         profile.add_step(ms(100), ms(50), ms(20));

@@ -8,34 +8,34 @@ use serde::Serialize;
 
 use crate::Profile;
 
-/// The result of a fit: why it ended, its best epoch, and the results of all epochs.
+/// The result of a fit: stop reason, best epoch, and history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FitReport {
-    /// Why the run ended.
+    /// The reason why the run stopped.
     #[serde(rename = "ended")]
     pub stop_reason: StopReason,
     /// The best epoch by the monitored value; `None` without validation, or if the value was never finite.
     pub best: Option<Best>,
-    /// Which weights the model has now.
+    /// The weights that the model has now.
     pub weights: FinalWeights,
-    /// Results of all epochs.
+    /// The history of all epochs.
     pub history: History,
     /// The run directory, if there is one.
     pub run_dir: Option<PathBuf>,
     /// Wall-clock seconds of this fit.
     pub seconds: f64,
-    /// Where the time of the run went.
+    /// Seconds spent in each phase of the run.
     pub profile: Profile,
 }
 
-/// Which weights a model has after a fit.
+/// The weights that a model has after a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinalWeights {
-    /// Those of the best epoch.
+    /// The weights of the best epoch.
     Best,
-    /// The average of the weights as of the last epoch, see [`WeightAveraging`](crate::WeightAveraging).
+    /// The weight average as of the last epoch, see [`WeightAveraging`](crate::WeightAveraging).
     Average,
-    /// Those of the last epoch.
+    /// The weights of the last epoch.
     Last,
 }

@@ -1,4 +1,4 @@
-//! Resuming a run from a checkpoint, and going back to one after a loss that is not finite.
+//! Resuming a run from a checkpoint, and rolling back to one after a loss that is not finite.
 
 use faknow_callbacks::{FitStart, StopReason};
 use faknow_model::Model;
@@ -15,19 +15,19 @@ use crate::fit::state::FitState;
 use crate::{Error, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
-    /// Restores the run from a checkpoint; returns why it has ended already, if it has.
+    /// Restores the run from a checkpoint; returns the stop reason if the run is finished.
     pub(crate) fn resume_run(
         &mut self,
         resume: &Resume,
         data: &FitData<'_, M::Batch>,
     ) -> Result<Option<StopReason>> {
         let Some(store) = self.checkpointer.store() else {
-            return Err(setting("run_dir", "the directory of the run to resume", "none"));
+            return Err(setting("run_dir", "the directory of the run to resume", "no directory"));
         };
         store.clean()?;
         if !self.checkpointer.has_checkpoint() {
-            // Killed before there was anything to save: the run starts, and the logs forget what they have recorded.
-            tracing::info!("there is no checkpoint yet: starting the run");
+            // The run was killed before its first checkpoint: it starts over, and the logs are truncated.
+            tracing::info!("no checkpoint found: starting the run");
             self.prepare(data, self.settings.max_epochs())?;
             self.start_callbacks(FitStart::Resumed)?;
             self.check_validation(data)?;
@@ -39,7 +39,7 @@ impl<M: Model> Trainer<M> {
         let SavedRun { progress: saved, .. } = from_state("run", &part("run"))?;
         let settings: SavedSettings = from_state(SETTINGS, &part(SETTINGS))?;
         let fit: FitState = from_state("fit", &part("fit"))?;
-        // A run of several fits has more epochs than its setting.
+        // A run of several fits has more epochs than the setting says.
         let epochs = |settings: &serde_json::Map<_, _>| settings.get("trainer.epochs").cloned();
         let is_same_length = epochs(&settings.hyperparameters) == epochs(self.run.hyperparameters());
         let max_epochs = if is_same_length { saved.max_epochs } else { self.settings.max_epochs() };
@@ -54,17 +54,17 @@ impl<M: Model> Trainer<M> {
         self.branch_off(&checkpoint.info)?;
         self.start_callbacks(FitStart::Resumed)?;
         self.restore_callbacks(&checkpoint)?;
-        let Some(ended) = self.state.ended.take() else { return Ok(None) };
-        if self.can_continue(&ended, saved.max_epochs, is_changed("early_stopping.")) {
+        let Some(stop_reason) = self.state.stop_reason.take() else { return Ok(None) };
+        if self.can_continue(&stop_reason, saved.max_epochs, is_changed("early_stopping.")) {
             return Ok(None);
         }
         tracing::info!(
-            "the run has ended already ({ended}), and may take no more epochs, steps or time than before"
+            "the run is already finished ({stop_reason}); to extend it, raise its limit of epochs, steps or time"
         );
-        Ok(Some(ended))
+        Ok(Some(stop_reason))
     }
 
-    /// Goes back to the last checkpoint, to continue from there at a lower learning rate.
+    /// Restores the last checkpoint, to continue from there with a lower learning rate.
     pub(crate) fn roll_back(&mut self, error: Error) -> Result<()> {
         self.finish_saving()?;
         let (Some(store), true) = (self.checkpointer.store(), self.state.n_rollbacks < MAX_ROLL_BACKS) else {
@@ -83,7 +83,7 @@ impl<M: Model> Trainer<M> {
             self.run.step(),
             self.run.epoch()
         );
-        // A run that is killed now must not be resumed at the old rate.
+        // A run that is killed now must not resume with the old learning rate.
         self.save_last(false)?;
         self.finish_saving()
     }
@@ -92,7 +92,8 @@ impl<M: Model> Trainer<M> {
         Ok(self.callbacks.restore(&checkpoint.part(CALLBACKS).unwrap_or_default())?)
     }
 
-    /// Leaves the checkpoints of later steps alone, and finds the best one on the way to this one.
+    /// Starts a branch at this checkpoint: later checkpoints are left alone, and the best epoch is that of the history so
+    /// far.
     fn branch_off(&mut self, from: &CheckpointInfo) -> Result<()> {
         self.checkpointer.fork_from(from)?;
         let best = self.run.best().cloned();
@@ -101,9 +102,9 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Refuses data, model and settings that are not those of the run.
+    /// Rejects data, models and settings that differ from those of the run.
     fn check_changes(&self, saved: &SavedSettings, fit: &FitState, resume: &Resume) -> Result<()> {
-        let refuse = |what: ChangeKind, difference: String| {
+        let reject = |what: ChangeKind, difference: String| {
             if resume.allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
         };
         let (old, new) = (&fit.fingerprints, &self.state.fingerprints);
@@ -113,24 +114,29 @@ impl<M: Model> Trainer<M> {
         let (old_settings, new_settings) = (&saved.hyperparameters, self.run.hyperparameters());
         let (changes, ignored) = changed_settings(old_settings, new_settings, &resume.ignored_settings);
         for change in changes {
-            refuse(change.kind, change.difference)?;
+            reject(change.kind, change.difference)?;
         }
         for change in ignored {
             tracing::info!("{}", change.difference);
         }
         for ((what, old), (_, new)) in old.data().into_iter().zip(new.data()) {
             if old != new {
-                refuse(ChangeKind::Data, format!("the {what} had {old}, now {new}"))?;
+                reject(ChangeKind::Data, format!("the {what} had {old}, now {new}"))?;
             }
         }
         Ok(())
     }
 
-    /// Whether a run that has ended may now take more steps: it may be longer, or the rule that ended it has changed.
-    fn can_continue(&self, ended: &StopReason, max_epochs_before: usize, is_rule_changed: bool) -> bool {
+    /// Returns whether a finished run can be extended: a limit was raised, or the rule that stopped it was changed.
+    fn can_continue(
+        &self,
+        stop_reason: &StopReason,
+        max_epochs_before: usize,
+        is_rule_changed: bool,
+    ) -> bool {
         let has_epochs = self.run.epoch() < self.run.max_epochs();
         let is_longer = self.run.max_epochs() > max_epochs_before;
-        match ended {
+        match stop_reason {
             StopReason::Interrupted => true,
             StopReason::Completed => has_epochs,
             StopReason::Limit { .. } => {

@@ -1,4 +1,4 @@
-//! From a run to its checkpoints: which parts a checkpoint has, when one is written, and how a run is restored from one.
+//! Saving a run to checkpoints and restoring it: the parts of a checkpoint, and when one is written.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -19,14 +19,14 @@ use crate::fit::averages;
 use crate::fit::optimization::Optimization;
 use crate::{Result, Trainer};
 
-/// The part that callbacks share; it is restored after they were started.
+/// Part with the state of all callbacks; it is restored after `on_fit_start`.
 pub(crate) const CALLBACKS: &str = "callbacks";
-/// The settings that a run is trained with; they are only compared with those of a resumed run.
+/// Part with the settings of the run, which are compared with those of a resumed run.
 pub(crate) const SETTINGS: &str = "settings";
-/// The weights that training continues with, where a detector uses their average.
+/// Part with the weights that training continues with, where a detector uses their average.
 const TRAINING: &str = "training";
 
-/// What a checkpoint has of the settings.
+/// The settings in a checkpoint.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedSettings {
@@ -34,7 +34,7 @@ pub(crate) struct SavedSettings {
 }
 
 impl<M: Model> Trainer<M> {
-    /// The parts of the run, in the order in which they are restored, after the weights.
+    /// Returns the parts of the run, in the order in which they are restored after the weights.
     fn parts(&mut self) -> [(&'static str, &mut dyn Checkpointable); 7] {
         let Self { run, task, optimization, state, checkpointer, .. } = self;
         let Optimization { optimizer, learning_rates, average } = optimization;
@@ -49,7 +49,7 @@ impl<M: Model> Trainer<M> {
         ]
     }
 
-    /// Returns the entire run as it stands. Nothing is copied: it is to be written or copied at once.
+    /// Returns a checkpoint of the current run. Nothing is copied: write or copy it before the run continues.
     fn checkpoint(&mut self) -> Result<Checkpoint> {
         let mut checkpoint = Checkpoint { info: self.checkpoint_info(), ..Checkpoint::default() };
         checkpoint.insert_part(MODEL, State { tensors: self.weights_in_use(), ..State::default() });
@@ -64,13 +64,13 @@ impl<M: Model> Trainer<M> {
 
     fn checkpoint_info(&self) -> CheckpointInfo {
         let run = &self.run;
-        let validated = run.monitor().and_then(|monitor| {
+        let monitored = run.monitor().and_then(|monitor| {
             let history = run.history();
             let record =
                 history.epochs.iter().chain(&history.mid_epoch).rfind(|record| record.step == run.step())?;
             Some((monitor.name.clone(), monitor.value(record)?))
         });
-        let (monitor, value) = validated.unzip();
+        let (monitor, value) = monitored.unzip();
         CheckpointInfo {
             branch: self.checkpointer.branch(run.step()),
             epoch: run.epoch(),
@@ -79,7 +79,7 @@ impl<M: Model> Trainer<M> {
             samples: run.samples(),
             monitor,
             value,
-            stop_reason: self.state.ended.as_ref().map(|reason| reason.code().to_owned()),
+            stop_reason: self.state.stop_reason.as_ref().map(|reason| reason.code().to_owned()),
         }
     }
 
@@ -91,20 +91,20 @@ impl<M: Model> Trainer<M> {
         if self.optimization.average.is_none() {
             averages::restore_training_weights(&self.run.vars, &part(TRAINING))?;
         }
-        for (name, own) in self.parts() {
-            own.restore(&part(name))?;
+        for (name, target) in self.parts() {
+            target.restore(&part(name))?;
         }
         self.state.move_to(self.task.device);
         Ok(())
     }
 
-    /// Ranks a validation that is in the history; returns whether a checkpoint is to be written for it.
-    pub(crate) fn rank(&mut self, record: &EpochRecord, is_inside: bool) -> Result<bool> {
+    /// Ranks a validation that is in the history; returns whether its checkpoint is to be retained.
+    pub(crate) fn rank(&mut self, record: &EpochRecord, is_mid_epoch: bool) -> Result<bool> {
         let is_ranked = |monitor: &Monitor| monitor.is_due(record) && monitor.is_recorded(record);
         let Some(monitor) = self.run.monitor().cloned().filter(is_ranked) else { return Ok(false) };
         let best_value = self.run.best().map(|best| best.value);
         let monitors = self.run.monitors();
-        let (rank, best) = self.checkpointer.rank((&monitor, best_value), monitors, record, is_inside)?;
+        let (rank, best) = self.checkpointer.rank((&monitor, best_value), monitors, record, is_mid_epoch)?;
         if best.is_some() {
             self.run.progress_mut().best = best;
             let weights = self.weights_in_use();
@@ -113,34 +113,34 @@ impl<M: Model> Trainer<M> {
         Ok(rank.is_retained && self.checkpointer.store().is_some())
     }
 
-    /// Ranks an epoch or a validation by a value that a callback has just logged: `before` is its record without what was
-    /// logged. The value must be there when an epoch ends.
-    pub(crate) fn rank_logged(&mut self, before: &EpochRecord, is_inside: bool) -> Result<bool> {
+    /// Ranks an epoch or a validation by a value that a callback has just logged; `before` is the record without logged
+    /// values. At the end of an epoch, the value is required.
+    pub(crate) fn rank_logged(&mut self, before: &EpochRecord, is_mid_epoch: bool) -> Result<bool> {
         let (Some(monitor), Some(record)) = (self.run.monitor(), self.run.record().cloned()) else {
             return Ok(false);
         };
         if monitor.is_recorded(before) || !monitor.is_due(&record) {
             return Ok(false);
         }
-        if !is_inside {
+        if !is_mid_epoch {
             monitor.require(&record)?;
         }
-        self.rank(&record, is_inside)
+        self.rank(&record, is_mid_epoch)
     }
 
-    /// Writes `last`, and what else is to be retained of it.
-    pub(crate) fn save_last(&mut self, improved: bool) -> Result<()> {
+    /// Writes `last`, and retains it under other names as the policy says; `is_retained` if a ranking retains it.
+    pub(crate) fn save_last(&mut self, is_retained: bool) -> Result<()> {
         if self.checkpointer.store().is_none() {
             return Ok(());
         }
         let start = Instant::now();
         let now = self.run.timestamp();
         if self.checkpointer.is_due(&self.state.saved_at, &now) {
-            let is_inside = self.run.batch() < self.run.n_batches();
-            self.checkpointer.retain_newest(self.run.epoch(), self.run.step(), is_inside);
+            let is_mid_epoch = self.run.batch() < self.run.n_batches();
+            self.checkpointer.retain_newest(self.run.epoch(), self.run.step(), is_mid_epoch);
         }
         self.state.saved_at = now;
-        let is_best = improved && self.run.best().is_some_and(|best| best.step == self.run.step());
+        let is_best = is_retained && self.run.best().is_some_and(|best| best.step == self.run.step());
         let names: SavedNames = if is_best { &[LAST, BEST] } else { &[LAST] };
         if self.checkpointer.policy().background {
             return self.save_last_in_background(names);
@@ -150,8 +150,8 @@ impl<M: Model> Trainer<M> {
         self.notify_saved(names)
     }
 
-    /// Has `last` written while training continues. One that still waits to be written is left out for this one, unless it
-    /// holds something that is to be retained.
+    /// Writes `last` while training continues. It replaces a pending checkpoint that is not written yet, unless that one
+    /// is to be retained.
     fn save_last_in_background(&mut self, names: SavedNames) -> Result<()> {
         self.check_saving()?;
         if self.checkpointer.is_queued_save_retained() {
@@ -164,7 +164,7 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Waits until all that was saved in the background is on the disk, and notifies the callbacks of it.
+    /// Waits until all background saves are on disk, and notifies the callbacks.
     pub(crate) fn finish_saving(&mut self) -> Result<()> {
         while self.checkpointer.is_saving() {
             self.finish_one_save()?;
@@ -172,7 +172,7 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Notifies the callbacks of a save in the background that is on the disk by now, and starts the next.
+    /// Notifies the callbacks of a completed background save, and starts the next one.
     pub(crate) fn check_saving(&mut self) -> Result<()> {
         if self.checkpointer.has_written() { self.finish_one_save() } else { Ok(()) }
     }
@@ -185,8 +185,8 @@ impl<M: Model> Trainer<M> {
         self.checkpointer.start_queued()
     }
 
-    /// Writes `last` although it is not due, because the run ends here early. What is still to be done at this point (a
-    /// validation, a checkpoint that is retained) the resumed run does.
+    /// Writes `last` although it is not due, because the run stops here. Work that is still due at this point (a
+    /// validation, a retained checkpoint) is done by the resumed run.
     pub(crate) fn save_on_interrupt(&mut self) -> Result<()> {
         if self.checkpointer.store().is_none() {
             return Ok(());
@@ -196,18 +196,19 @@ impl<M: Model> Trainer<M> {
         self.notify_saved(&[LAST])
     }
 
-    /// After an error: saves the run as `last` if it can be resumed from here, else as `failed`. That this fails too must
-    /// not hide the first error.
+    /// Saves the run after an error: as `last` if it can be resumed from here, else as `failed`. If this fails too, it only
+    /// logs a warning, so that the first error is reported.
     pub(crate) fn save_after_error(&mut self) {
-        while let Err(unsaved) = self.finish_saving() {
-            tracing::warn!("the run could not be saved before the error: {unsaved}");
+        while let Err(error) = self.finish_saving() {
+            tracing::warn!("the run could not be saved before the error: {error}");
         }
         if self.run.step() == 0 || self.checkpointer.store().is_none() {
             return;
         }
-        let saved = if self.state.is_consistent { self.write_last_if_changed() } else { self.write_failed() };
-        if let Err(unsaved) = saved {
-            tracing::warn!("the run could not be saved after the error: {unsaved}");
+        let result =
+            if self.state.is_consistent { self.write_last_if_changed() } else { self.write_failed() };
+        if let Err(error) = result {
+            tracing::warn!("the run could not be saved after the error: {error}");
         }
     }
 
@@ -236,10 +237,10 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Handles to the weights that a detector would use now: their average, if there is one.
+    /// Returns handles to the weights that a detector would use now: the average, if there is one.
     fn weights_in_use(&self) -> BTreeMap<String, Tensor> {
-        let own = self.run.vars.variables().into_iter().map(|(name, tensor)| (name, tensor.detach()));
-        let mut tensors: BTreeMap<String, Tensor> = own.collect();
+        let weights = self.run.vars.variables().into_iter().map(|(name, tensor)| (name, tensor.detach()));
+        let mut tensors: BTreeMap<String, Tensor> = weights.collect();
         if let Some(average) = &self.optimization.average {
             let averaged =
                 average.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));

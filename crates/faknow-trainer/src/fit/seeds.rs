@@ -1,4 +1,4 @@
-//! No hidden randomness: libtorch's generator as a function of (seed, step).
+//! Seeding of libtorch's random generators as a function of (seed, step).
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
@@ -10,65 +10,67 @@ use tch::nn::{Path, VarStore};
 
 use crate::{Trainer, TrainerBuilder};
 
-/// Seeds libtorch's generators for one step of a run.
+/// Seeds libtorch's random generators for one step of a run.
 ///
-/// tch can neither save nor restore the generator's state. Seeding it again before each step makes dropout and all
-/// other noise of a step a function of the run's seed and the step's number alone.
+/// tch can neither save nor restore the state of a generator. Seeding it before each step makes dropout and all other
+/// noise of a step a function of the seed of the run and the step number.
 ///
-/// The generator is global to the process: another thread may draw from it or seed it meanwhile. Where there is one, use
-/// [`with_seed`] or [`seeded_model`], which take turns with it.
+/// The generators are global to the process. If other threads use them, use [`with_seed`] or [`seeded_model`] instead,
+/// which hold a lock.
 pub fn seed_step(seed: u64, step: u64) {
     tch::manual_seed(derive_seed(seed, step) as i64);
 }
 
-/// Does `work` with libtorch's generators seeded for one step, undisturbed by other threads that do the same.
+/// Runs `work` with libtorch's random generators seeded for one step, and locks out other calls meanwhile.
 ///
-/// The generators are global to the process: this is how several runs in it leave each other's numbers alone.
+/// The generators are global to the process: the lock keeps several runs in it reproducible.
 pub fn with_seed<T>(seed: u64, step: u64, work: impl FnOnce() -> T) -> T {
     // A step may itself train another model: the thread that holds the lock must not wait for itself.
-    let outermost = !HELD.get();
-    let lock = outermost.then(|| NOISE.lock().unwrap_or_else(PoisonError::into_inner));
-    let held = Held::set(outermost);
+    let is_outermost = !IS_LOCKED_HERE.get();
+    let lock = is_outermost.then(|| GENERATOR_LOCK.lock().unwrap_or_else(PoisonError::into_inner));
+    let guard = LockedHere::new(is_outermost);
     seed_step(seed, step);
     let result = work();
-    drop((held, lock));
+    drop((guard, lock));
     result
 }
 
-/// Held while a thread draws from libtorch's generators.
-static NOISE: Mutex<()> = Mutex::new(());
+/// Locked while a thread uses libtorch's random generators.
+static GENERATOR_LOCK: Mutex<()> = Mutex::new(());
 
 thread_local! {
-    /// Whether this thread holds [`NOISE`].
-    static HELD: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread holds [`GENERATOR_LOCK`].
+    static IS_LOCKED_HERE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Notes that this thread holds the lock, also if the work panics.
-struct Held(bool);
+/// Marks that this thread holds the lock, until it is dropped (also by a panic).
+struct LockedHere {
+    is_outermost: bool,
+}
 
-impl Held {
-    fn set(outermost: bool) -> Self {
-        HELD.set(true);
-        Self(outermost)
+impl LockedHere {
+    fn new(is_outermost: bool) -> Self {
+        IS_LOCKED_HERE.set(true);
+        Self { is_outermost }
     }
 }
 
-impl Drop for Held {
+impl Drop for LockedHere {
     fn drop(&mut self) {
-        if self.0 {
-            HELD.set(false);
+        if self.is_outermost {
+            IS_LOCKED_HERE.set(false);
         }
     }
 }
 
-/// Builds a model with libtorch's generators seeded for that, undisturbed by other threads.
+/// Builds a model with libtorch's random generators seeded for its initial weights, and locks out other threads meanwhile.
 pub fn with_model_seed<T>(seed: u64, build: impl FnOnce() -> T) -> T {
     with_seed(seed, u64::MAX, build)
 }
 
-/// Builds a model in a store of its own; its initial weights are a function of `seed`, whatever other threads do.
+/// Builds a model in a new `VarStore`; its initial weights are a function of `seed`, independent of other threads.
 ///
-/// [`Trainer::seeded`] does the same and seeds the training too.
+/// [`Trainer::seeded`] does the same and also seeds the training.
 ///
 /// ```
 /// use faknow_trainer::seeded_model;
@@ -94,8 +96,8 @@ pub fn seeded_model<M, E>(
 }
 
 impl<M: Model> Trainer<M> {
-    /// Starts a trainer of a model that is built here, with one seed for its initial weights and for all noise in
-    /// training; the order of batches is the loader's (`.shuffle(seed)`, which may be given the same number).
+    /// Builds a model and returns the builder of its trainer, with one seed for the initial weights and all noise in
+    /// training. The loader determines the order of batches (`.shuffle(seed)`, which may use the same seed).
     ///
     /// ```
     /// # use faknow_model::{TextCnn, TextCnnConfig};
@@ -124,20 +126,20 @@ mod tests {
     use tch::Tensor;
 
     #[test]
-    fn threads_with_seeds_of_their_own_do_not_disturb_each_other() {
+    fn threads_with_different_seeds_are_independent() {
         let noise = |seed| {
             let draw = |step| with_seed(seed, step, || Tensor::randn([100], tch::kind::FLOAT_CPU));
             (0..50).map(draw).collect::<Vec<_>>()
         };
-        let alone = [noise(1), noise(2)];
+        let sequential = [noise(1), noise(2)];
         let threads = [1, 2].map(|seed| std::thread::spawn(move || noise(seed)));
-        assert_eq!(threads.map(|thread| thread.join().unwrap()), alone);
+        assert_eq!(threads.map(|thread| thread.join().unwrap()), sequential);
         let nested = with_seed(1, 0, || with_seed(2, 0, || Tensor::randn([4], tch::kind::FLOAT_CPU)));
         assert_eq!(nested.size(), [4]);
     }
 
     #[test]
-    fn a_step_has_the_same_noise_each_time_and_other_noise_than_its_neighbors() {
+    fn noise_is_a_function_of_seed_and_step() {
         let noise = |seed, step| {
             seed_step(seed, step);
             Tensor::randn([4], tch::kind::FLOAT_CPU)

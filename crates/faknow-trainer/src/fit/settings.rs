@@ -1,4 +1,4 @@
-//! The settings of a trainer, besides its parts.
+//! The settings of a trainer.
 
 use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timestamp};
 use serde_json::{Map, Value, json};
@@ -12,36 +12,36 @@ use crate::fit::non_finite::NonFinitePolicy;
 use crate::optim::{Clip, OptimizerConfig};
 use crate::system::interrupt::Interrupt;
 
-/// The settings of a [`Trainer`](crate::Trainer); its builder documents and checks them.
+/// The settings of a [`Trainer`](crate::Trainer), documented and validated by its builder.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Epochs of a fit, if it is not a [`fast_dev_run`](Self::fast_dev_run).
+    /// Number of epochs of a fit, unless it is a [`fast_dev_run`](Self::fast_dev_run).
     pub(crate) n_epochs: usize,
-    /// Lengths at which the run ends before its last epoch.
+    /// Limits at which the run stops before its last epoch.
     pub(crate) stop_after: Vec<Interval>,
     pub(crate) monitor: Option<MonitorChoice>,
     pub(crate) restore_best: bool,
     pub(crate) seed: u64,
-    /// Batches whose gradients make one update, at least 1.
+    /// Number of batches whose gradients are accumulated for one update, at least 1.
     pub(crate) accumulate_grad_batches: usize,
-    /// How often to validate; `None` means after each epoch.
+    /// Validation interval; `None` means after each epoch.
     pub(crate) validate_every: Option<Interval>,
-    /// Validation batches that are tried before the first epoch.
+    /// Number of validation batches to run before the first epoch.
     pub(crate) num_sanity_val_batches: usize,
     pub(crate) limits: Limits,
-    /// One epoch of one batch, with the schedule of the entire run.
+    /// Whether to train one epoch of one batch, with the schedule of the full run.
     pub(crate) fast_dev_run: bool,
     pub(crate) on_non_finite: NonFinitePolicy,
     pub(crate) interrupt: Interrupt,
-    /// Whether a fit resumes the run that the run directory holds.
+    /// Whether a fit resumes the run in the run directory.
     pub(crate) auto_resume: bool,
 }
 
 impl Settings {
-    /// Checks every setting.
+    /// Validates all settings.
     ///
     /// # Errors
-    /// Names the one that is outside its range.
+    /// A setting is outside its range: the error names it.
     pub(crate) fn validate(&self, has_run_dir: bool) -> Result<()> {
         for (name, value) in [
             ("max_epochs", self.n_epochs),
@@ -61,24 +61,24 @@ impl Settings {
         self.on_non_finite.validate(has_run_dir)
     }
 
-    /// Returns the epochs of a fit.
+    /// Returns the number of epochs of a fit.
     pub(crate) fn max_epochs(&self) -> usize {
         if self.fast_dev_run { 1 } else { self.n_epochs }
     }
 
-    /// Returns the number of updates after which the run ends at the latest, if there is such a limit.
+    /// Returns the maximum number of updates, if it is limited.
     pub(crate) fn max_steps(&self) -> Option<u64> {
         let steps = self.stop_after.iter().filter(|limit| limit.unit() == IntervalUnit::Steps);
         steps.map(|limit| limit.amount() as u64).min()
     }
 
-    /// Returns the reason why a run that is this long must end now.
+    /// Returns the stop reason if a run of this length has reached a limit.
     pub(crate) fn limit_reached(&self, now: &Timestamp) -> Option<StopReason> {
         let limit = self.stop_after.iter().find(|limit| limit.is_reached(now))?;
         Some(StopReason::Limit { limit: *limit })
     }
 
-    /// Returns the trainer's own settings by dotted name.
+    /// Returns the settings of the trainer by dotted name.
     pub(crate) fn hyperparameters(
         &self,
         optimizer: &OptimizerConfig,

@@ -1,4 +1,4 @@
-//! The start of a fit: settings against data, counters, the schedule, a look at the validation data.
+//! The start of a fit: checks of settings and data, counters, the schedule, and the sanity check of validation.
 
 use faknow_callbacks::{FitStart, Monitor, MonitorChoice, Phase, Run, StopReason};
 use faknow_metrics::History;
@@ -12,18 +12,18 @@ use crate::schedule::TrainingLength;
 use crate::{Error, NonFinitePolicy, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
-    /// Starts a run, or a further fit of the same run: that of one that was interrupted finishes its epochs.
+    /// Starts a run, or another fit of the same run; after an interruption, the latter finishes the remaining epochs.
     pub(crate) fn start(&mut self, data: &FitData<'_, M::Batch>) -> Result<()> {
         if let (false, true, Some(path)) =
             (self.state.is_started, self.checkpointer.holds_run(), self.run.dir())
         {
-            let message = "it holds a run already; resume that one, or name a new directory".into();
+            let message = "it holds a run already; resume it, or choose a new directory".into();
             return Err(Error::RunDir { path: path.to_path_buf(), message });
         }
-        let is_further = self.state.is_started;
-        let was_interrupted = self.state.ended.take() == Some(StopReason::Interrupted);
-        // An epoch that failed half-way is made up for.
-        let n_done = if is_further { self.run.epoch() - usize::from(self.state.epoch.is_open) } else { 0 };
+        let is_continued = self.state.is_started;
+        let was_interrupted = self.state.stop_reason.take() == Some(StopReason::Interrupted);
+        // An epoch that failed is not counted.
+        let n_done = if is_continued { self.run.epoch() - usize::from(self.state.epoch.is_open) } else { 0 };
         let max_epochs =
             if was_interrupted { self.run.max_epochs() } else { n_done + self.settings.max_epochs() };
         self.prepare(data, max_epochs)?;
@@ -35,28 +35,28 @@ impl<M: Model> Trainer<M> {
             self.start_callbacks(FitStart::New)?;
         }
         self.check_validation(data)?;
-        if is_further { self.save_last(false) } else { self.save_start() }
+        if is_continued { self.save_last(false) } else { self.save_start() }
     }
 
-    /// Saves a run in which nothing was done yet, if it may have to be rolled back to that.
+    /// Saves the run before its first update if it may have to be rolled back to this state.
     pub(crate) fn save_start(&mut self) -> Result<()> {
         if self.settings.on_non_finite == NonFinitePolicy::RollBack { self.save_last(false) } else { Ok(()) }
     }
 
-    /// Checks the run's settings against its data, and sets up what depends on both.
+    /// Checks the settings against the data, and sets up everything that depends on both.
     pub(crate) fn prepare(&mut self, data: &FitData<'_, M::Batch>, max_epochs: usize) -> Result<()> {
-        let hint = "give it samples, or a batch size that they fill if the last batch is dropped";
+        let hint = "add samples, or lower the batch size if incomplete batches are dropped";
         for (phase, loader) in [(Phase::Train, Some(data.train())), (Phase::Valid, data.valid())] {
             if loader.is_some_and(|loader| loader.n_batches() == 0) {
                 return Err(Error::EmptyLoader { phase: phase_name(phase), hint });
             }
         }
-        let is_further = self.state.is_started;
+        let is_continued = self.state.is_started;
         self.run.progress_mut().max_epochs = max_epochs;
         self.run.progress_mut().n_batches = data.train().n_batches();
         self.state.fingerprints = Fingerprints::new(data.train(), data.valid(), &self.run.vars);
-        self.choose_monitor(data.valid().is_some())?;
-        if !is_further {
+        self.set_monitors(data.valid().is_some())?;
+        if !is_continued {
             self.run.progress_mut().history = History::default();
         }
         let is_dev_run = self.settings.fast_dev_run;
@@ -67,20 +67,21 @@ impl<M: Model> Trainer<M> {
             max_steps: if is_dev_run { None } else { self.settings.max_steps() },
             monitor_direction: self.run.monitor().map(|monitor| monitor.direction),
         };
-        if let Some(rates) = self.optimization.start(&length, is_further)? {
+        if let Some(rates) = self.optimization.start(&length, is_continued)? {
             self.run.learning_rates = rates;
         }
         Ok(())
     }
 
-    /// Sets what validation records and what chooses the best epoch; by another monitor than before there is no best yet.
-    fn choose_monitor(&mut self, has_validation: bool) -> Result<()> {
+    /// Sets the values that validation records and the monitor that selects the best epoch; a change of the monitor
+    /// discards the best epoch so far.
+    fn set_monitors(&mut self, has_validation: bool) -> Result<()> {
         let monitors = if has_validation { Monitor::all(&self.task.metrics) } else { Vec::new() };
         self.run.setup_mut().monitors = monitors;
-        let of_train = self.task.train_metrics.directions().into_iter();
+        let train_metrics = self.task.train_metrics.directions().into_iter();
         self.run.setup_mut().train_metrics =
-            of_train.map(|(name, direction)| Monitor { name, direction }).collect();
-        let monitor = monitor_of(self.settings.monitor.as_ref(), &self.run)?;
+            train_metrics.map(|(name, direction)| Monitor { name, direction }).collect();
+        let monitor = choose_monitor(self.settings.monitor.as_ref(), &self.run)?;
         if !self.state.is_started || monitor.as_ref() != self.run.monitor() {
             self.checkpointer.forget_best();
             self.run.progress_mut().best = None;
@@ -92,15 +93,14 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Notifies the callbacks that the run starts, or starts again.
+    /// Notifies the callbacks that the run starts, is resumed or is rolled back.
     pub(crate) fn start_callbacks(&mut self, start: FitStart) -> Result<()> {
         self.state.is_started = true;
         self.run.setup_mut().start = start;
         Ok(self.callbacks.on_fit_start(&mut self.run)?)
     }
 
-    /// Tries a few validation batches, so that what is wrong with them does not first show after an epoch. Nothing of it
-    /// is recorded.
+    /// Runs a few validation batches, so that errors in them surface before the first epoch. Nothing is recorded.
     pub(crate) fn check_validation(&mut self, data: &FitData<'_, M::Batch>) -> Result<()> {
         let n_batches = self.settings.num_sanity_val_batches;
         let Some(valid) = data.valid().filter(|_| n_batches > 0 && self.run.step() == 0) else {
@@ -113,11 +113,11 @@ impl<M: Model> Trainer<M> {
     }
 }
 
-/// Returns the monitor of the settings, or `accuracy`, or the first metric, or the loss.
-fn monitor_of(choice: Option<&MonitorChoice>, run: &Run) -> Result<Option<Monitor>> {
+/// Returns the monitor of the settings; by default `accuracy`, else the first metric, else the loss.
+fn choose_monitor(choice: Option<&MonitorChoice>, run: &Run) -> Result<Option<Monitor>> {
     if let Some(choice) = choice {
         return Ok(Some(choice.resolve(run)?));
     }
-    let by_default = run.monitors().iter().find(|monitor| monitor.name == "accuracy");
-    Ok(by_default.or_else(|| run.monitors().get(1)).or_else(|| run.monitors().first()).cloned())
+    let accuracy = run.monitors().iter().find(|monitor| monitor.name == "accuracy");
+    Ok(accuracy.or_else(|| run.monitors().get(1)).or_else(|| run.monitors().first()).cloned())
 }

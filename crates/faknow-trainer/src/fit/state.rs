@@ -1,4 +1,4 @@
-//! Where the loop stands: everything that it remembers between two updates, besides what callbacks see of the run.
+//! The state of the training loop between two updates, except for what callbacks see of the run.
 
 use std::time::Instant;
 
@@ -13,67 +13,68 @@ use crate::fit::profile::Profile;
 use crate::fit::sums::{GradNorms, LossSums};
 use crate::fit::train_metrics::TrainCounts;
 
-/// The state of the loop; it is part of every checkpoint as it is.
+/// The state of the training loop, a part of every checkpoint.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FitState {
     pub(crate) epoch: EpochState,
-    /// Why the current epoch is the last one, if that is known.
+    /// The reason why the run stops after the current epoch, if it does.
     pub(crate) stopping: Option<StopReason>,
-    /// Why the run ended, if it has.
-    pub(crate) ended: Option<StopReason>,
-    /// Updates skipped in a row.
+    /// The reason why the run stopped, if it has.
+    #[serde(rename = "ended")]
+    pub(crate) stop_reason: Option<StopReason>,
+    /// Number of consecutive skipped updates.
     pub(crate) n_skips: u64,
     pub(crate) n_rollbacks: u32,
-    /// Where the run was when `last` was saved.
+    /// Position of the run when `last` was saved.
     pub(crate) saved_at: Timestamp,
-    /// Where the run was when it was last validated.
+    /// Position of the run at its last validation.
     pub(crate) validated_at: Timestamp,
     pub(crate) profile: Profile,
-    /// Identifies the data and the model of this fit.
+    /// Fingerprints of the data and the model of this fit.
     pub(crate) fingerprints: Fingerprints,
-    /// When this fit started, and the seconds of the run before it.
+    /// Start time of this fit, and the seconds of the run before it.
     #[serde(skip)]
     pub(crate) clock: Option<(Instant, f64)>,
     /// Whether this trainer has started a fit.
     #[serde(skip)]
     pub(crate) is_started: bool,
-    /// Whether the run can be resumed exactly from here: not while an update is under way.
+    /// Whether the run can be resumed exactly from here; false during an update.
     #[serde(skip)]
     pub(crate) is_consistent: bool,
 }
 
-/// The epoch that is under way.
+/// The state of the current epoch.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EpochState {
-    /// Whether the epoch was started and is not recorded yet.
+    /// Whether the epoch has started and is not recorded yet.
     pub(crate) is_open: bool,
     pub(crate) sums: LossSums,
     pub(crate) norms: GradNorms,
-    /// Predictions of the training steps.
+    /// Confusion counts of the training steps.
     pub(crate) counts: TrainCounts,
-    /// Learning rates at its start.
+    /// Learning rates at the start of the epoch.
     pub(crate) learning_rates: Vec<f64>,
-    /// Seconds of its training.
+    /// Seconds of training.
     pub(crate) seconds: f64,
 }
 
 impl FitState {
-    /// Starts another epoch.
+    /// Starts the next epoch.
     pub(crate) fn start_epoch(&mut self, learning_rates: &[f64]) {
         self.epoch =
             EpochState { is_open: true, learning_rates: learning_rates.to_vec(), ..EpochState::default() };
         self.stopping = None;
     }
 
-    /// Starts the clock of a fit.
+    /// Starts the clock of a fit; the run took `seconds_before` until then.
     pub(crate) fn start_clock(&mut self, now: Instant, seconds_before: f64) {
         self.clock = Some((now, seconds_before));
         self.is_consistent = true;
     }
 
-    /// Returns the seconds of the run so far.
+    /// Returns the duration of the run so far in seconds.
     pub(crate) fn run_seconds(&self) -> f64 {
         self.clock.map_or(0.0, |(start, before)| before + start.elapsed().as_secs_f64())
     }
@@ -86,7 +87,7 @@ impl FitState {
     }
 }
 
-/// What belongs to this process stays: the clock, and what identifies its data.
+/// Restoring retains the state of this process: the clock and the fingerprints.
 impl Checkpointable for FitState {
     fn state(&self) -> Result<State> {
         to_state("fit", self)

@@ -1,4 +1,4 @@
-//! Losses and gradient norms, added up on the device and read once at the end of a pass.
+//! Sums of losses and gradient norms, accumulated on the device and read once at the end of a pass.
 
 use faknow_metrics::Scores;
 use faknow_model::Loss;
@@ -8,7 +8,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::Result;
 
-/// Sums of a loss and its parts over the samples of a pass: never a mean of means, and no waiting for the device.
+/// Sums of a loss and its parts over the samples of a pass, accumulated without synchronizing with the device.
+///
+/// Each batch is weighted by its samples, so the result is the mean over all samples.
 ///
 /// ```
 /// use faknow_model::Loss;
@@ -28,7 +30,7 @@ pub struct LossSums {
 }
 
 impl LossSums {
-    /// Adds a batch's mean losses, weighted by its samples.
+    /// Adds the mean losses of a batch, weighted by its number of samples.
     ///
     /// # Errors
     /// A loss is not a scalar.
@@ -43,11 +45,11 @@ impl LossSums {
         })
     }
 
-    /// The means over all samples, `loss` and `loss/<part>`, in the order in which the names first came; waits for
-    /// the device.
+    /// Returns the means over all samples, `loss` and `loss/<part>`, in order of first occurrence; synchronizes with the
+    /// device.
     ///
     /// # Errors
-    /// libtorch refuses to read a value.
+    /// libtorch cannot read a value.
     pub fn means(&self) -> Result<Scores> {
         let mut scores = Scores::new();
         for (name, sum) in &self.sums {
@@ -56,19 +58,19 @@ impl LossSums {
         Ok(scores)
     }
 
-    /// Whether nothing was added yet.
+    /// Returns whether nothing has been added yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.n_samples == 0
     }
 
-    /// The means as tensors, the total and then the parts of a loss like `like`; waits for nothing.
-    pub(crate) fn tensors(&self, like: Option<&Loss>) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
+    /// Returns the means as tensors, the total and the parts that `template` has, without synchronizing.
+    pub(crate) fn tensors(&self, template: Option<&Loss>) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
         let mean = |name: &str| -> Result<Tensor> {
             let sum = self.sums.iter().find(|(known, _)| known == name).and_then(|(_, sum)| sum.0.as_ref());
             Ok(sum
                 .map_or_else(|| Ok(Tensor::from(f64::NAN)), |sum| sum.f_div_scalar(self.n_samples as f64))?)
         };
-        let parts = like.map_or(&[][..], |loss| &loss.parts);
+        let parts = template.map_or(&[][..], |loss| &loss.parts);
         let parts = parts.iter().map(|(name, _)| Ok((*name, mean(&format!("loss/{name}"))?)));
         Ok((mean("loss")?, parts.collect::<Result<_>>()?))
     }
@@ -91,7 +93,7 @@ impl LossSums {
     }
 }
 
-/// The gradient norms of an epoch's steps, added up on the device and read once at its end.
+/// Sum of the gradient norms of an epoch, accumulated on the device and read once at its end.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct GradNorms {
     sum: DeviceSum,
@@ -99,7 +101,7 @@ pub struct GradNorms {
 }
 
 impl GradNorms {
-    /// Adds the norm of a step.
+    /// Adds the gradient norm of a step.
     ///
     /// # Errors
     /// The norm is not a scalar.
@@ -108,10 +110,10 @@ impl GradNorms {
         no_grad(|| self.sum.add(norm, 1))
     }
 
-    /// The mean over the steps; `None` without a step, or if it is not finite. Waits for the device.
+    /// Returns the mean over the steps; `None` without steps, or if it is not finite. Synchronizes with the device.
     ///
     /// # Errors
-    /// libtorch refuses to read the value.
+    /// libtorch cannot read the value.
     pub fn mean(&self) -> Result<Option<f64>> {
         if self.n_steps == 0 {
             return Ok(None);
@@ -125,8 +127,10 @@ impl GradNorms {
     }
 }
 
-/// A weighted sum of scalars where they are. As plain data it is a number, for which the device is waited for; JSON has
-/// neither NaN nor infinities, so a sum that is not finite comes back as NaN.
+/// A weighted sum of scalars on their device.
+///
+/// Serialization synchronizes with the device and writes a number; JSON has neither NaN nor infinities, so a sum that is
+/// not finite is deserialized as NaN.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Option<f64>")]
 struct DeviceSum(Option<Tensor>);

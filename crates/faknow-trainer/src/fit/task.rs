@@ -1,4 +1,4 @@
-//! The task of a trainer: the model, how a batch trains it, and how it is measured.
+//! The task of a trainer: model, training step and metrics.
 
 use faknow_metrics::Metrics;
 use faknow_model::Model;
@@ -6,12 +6,12 @@ use tch::Device;
 
 use crate::TrainStep;
 
-/// What is trained, where, and what a validation measures.
+/// The model to train, its training step, metrics and device.
 pub(crate) struct Task<M: Model> {
     pub(crate) model: M,
     pub(crate) step: Box<dyn TrainStep<M>>,
     pub(crate) metrics: Metrics,
-    /// Metrics of the training pass, which need only predicted classes.
+    /// Metrics of the training pass; they need only predicted classes.
     pub(crate) train_metrics: Metrics,
     pub(crate) device: Device,
 }

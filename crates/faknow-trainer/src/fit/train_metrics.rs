@@ -1,4 +1,4 @@
-//! Metrics of the training pass, from the logits that the training steps computed anyway.
+//! Metrics of the training pass, computed from the logits of the training steps.
 
 use faknow_metrics::{Metrics, Predictions, Scores};
 use serde::ser::Error as _;
@@ -8,10 +8,10 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::Result;
 use crate::error::setting;
 
-/// Batches that wait to be counted together: so counting costs a step next to nothing.
+/// Number of batches that are counted together, which makes the cost per step negligible.
 const MAX_PENDING: usize = 64;
 
-/// The metrics of the training pass, as a setting: `false` for none, or names of metrics that need only predicted classes.
+/// Setting for the metrics of the training pass: `false` for none, or names of metrics that need only predicted classes.
 ///
 /// ```
 /// use faknow_trainer::TrainMetrics;
@@ -28,8 +28,8 @@ impl Default for TrainMetrics {
 }
 
 impl From<bool> for TrainMetrics {
-    fn from(on: bool) -> Self {
-        if on { Self::default() } else { Self(Vec::new()) }
+    fn from(is_enabled: bool) -> Self {
+        if is_enabled { Self::default() } else { Self(Vec::new()) }
     }
 }
 
@@ -46,7 +46,7 @@ impl<const N: usize> From<[&str; N]> for TrainMetrics {
 }
 
 impl TrainMetrics {
-    /// Returns the metrics.
+    /// Returns the metrics with these names.
     pub(crate) fn resolve(&self) -> Result<Metrics> {
         let metrics = Metrics::from_names(&self.0)?;
         if !metrics.only_need_classes() {
@@ -57,32 +57,32 @@ impl TrainMetrics {
     }
 }
 
-/// How often each class was predicted as each during an epoch, counted on the device.
+/// The confusion matrix of the training pass of an epoch, counted on the device.
 ///
-/// As plain data it is a list of counts, for which the device is waited for.
+/// Serialization synchronizes with the device and writes a list of counts.
 #[derive(Debug, Default)]
 pub(crate) struct TrainCounts {
-    /// i64 `[n_classes * n_classes]`: rows are true classes.
+    /// Counts, i64 `[n_classes * n_classes]`; rows are true classes.
     counts: Option<Tensor>,
     /// Logits `[n, n_classes]` and labels `[n]` that are not counted yet.
     pending: Vec<(Tensor, Tensor)>,
 }
 
 impl TrainCounts {
-    /// Takes the logits and labels of a batch, without waiting for the device.
+    /// Adds the logits and labels of a batch, without synchronizing with the device.
     pub(crate) fn add(&mut self, logits: &Tensor, labels: &Tensor) -> Result<()> {
         if logits.dim() != 2 || labels.dim() != 1 || logits.size()[0] != labels.size()[0] {
             return Ok(());
         }
         self.pending.push((logits.f_detach()?, labels.shallow_clone()));
         if self.pending.len() >= MAX_PENDING {
-            self.counts = self.counted()?;
+            self.counts = self.total_counts()?;
             self.pending.clear();
         }
         Ok(())
     }
 
-    /// The metrics of all batches so far; none if no step gave logits. Waits for the device.
+    /// Returns the metrics of all batches so far; empty if no step returned logits. Synchronizes with the device.
     pub(crate) fn scores(&self, metrics: &Metrics) -> Result<Scores> {
         let counts = self.read()?;
         if metrics.is_empty() || counts.is_empty() {
@@ -100,13 +100,13 @@ impl TrainCounts {
         Ok(metrics.compute(&Predictions::new(n_classes, labels, scores)?)?)
     }
 
-    /// Moves what was counted to a device.
+    /// Moves the counts to a device.
     pub(crate) fn move_to(&mut self, device: Device) {
         self.counts = self.counts.as_ref().map(|counts| counts.to_device(device));
     }
 
-    /// All counts, those of pending batches included.
-    fn counted(&self) -> Result<Option<Tensor>> {
+    /// Returns all counts, including those of pending batches.
+    fn total_counts(&self) -> Result<Option<Tensor>> {
         let Some((first, _)) = self.pending.first() else {
             return Ok(self.counts.as_ref().map(Tensor::shallow_clone));
         };
@@ -126,7 +126,7 @@ impl TrainCounts {
     }
 
     fn read(&self) -> Result<Vec<i64>> {
-        Ok(match self.counted()? {
+        Ok(match self.total_counts()? {
             Some(counts) => Vec::try_from(counts.f_to_device(Device::Cpu)?)?,
             None => Vec::new(),
         })
@@ -152,11 +152,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_those_of_all_batches_whenever_they_are_saved() {
+    fn saving_does_not_change_counts() {
         let metrics = TrainMetrics::from(["accuracy", "f1"]).resolve().unwrap();
         let mut counts = TrainCounts::default();
         assert!(counts.scores(&metrics).unwrap().is_empty());
-        let (mut right, mut n) = (0, 0);
+        let (mut n_correct, mut n) = (0, 0);
         for batch in 0..3 * MAX_PENDING as i64 {
             let labels = [0, 1, batch % 2];
             let predicted = [0, batch % 2, 1];
@@ -166,7 +166,8 @@ mod tests {
                 .collect();
             let logits = Tensor::from_slice(&logits).view([3, 2]);
             counts.add(&logits, &Tensor::from_slice(&labels)).unwrap();
-            right += labels.iter().zip(predicted).filter(|(label, predicted)| **label == *predicted).count();
+            n_correct +=
+                labels.iter().zip(predicted).filter(|(label, predicted)| **label == *predicted).count();
             n += 3;
             if batch % 50 == 0 {
                 let json = serde_json::to_string(&counts).unwrap();
@@ -174,13 +175,13 @@ mod tests {
             }
         }
         let scores = counts.scores(&metrics).unwrap();
-        assert_eq!(scores.value("accuracy"), Some(right as f64 / n as f64));
+        assert_eq!(scores.value("accuracy"), Some(n_correct as f64 / n as f64));
         assert!(scores.value("f1").is_some());
         assert!(counts.scores(&TrainMetrics::from(false).resolve().unwrap()).unwrap().is_empty());
     }
 
     #[test]
-    fn metrics_that_need_scores_are_refused() {
+    fn rejects_metrics_that_need_scores() {
         let error = TrainMetrics::from(["accuracy", "roc_auc"]).resolve().unwrap_err().to_string();
         assert!(
             error.starts_with("train_metrics: expected metrics that need only predicted classes"),

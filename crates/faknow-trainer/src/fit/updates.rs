@@ -1,4 +1,4 @@
-//! Updates of the weights, each from the batches of a window, and what is due after one.
+//! Updates of the weights, each from a window of batches, and the actions that are due after an update.
 
 use std::time::Instant;
 
@@ -19,12 +19,12 @@ use crate::system::guard::guard;
 use crate::{Error, LossSums, NonFinitePolicy, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
-    /// Trains on the batches of a window; returns what the callbacks say of it, or `None` if the run was rolled back.
+    /// Trains on a window of batches; returns the flow that the callbacks request, or `None` if the run was rolled back.
     ///
-    /// That a callback failed is returned inside: the update is done, and counted first.
+    /// The inner result is an error of a callback: the update is done and counted before it.
     pub(crate) fn train_window(&mut self, window: Vec<(Location, M::Batch)>) -> Result<Option<Result<Flow>>> {
         if self.run.step() == 0 {
-            tracing::debug!("the first batch is there");
+            tracing::debug!("the first batch is loaded");
         }
         let before = self.run.timestamp();
         let n_batches = window.len();
@@ -34,18 +34,18 @@ impl<M: Model> Trainer<M> {
         }
     }
 
-    /// Takes gradients from the batches of a window and updates the weights once.
+    /// Computes the gradients of a window of batches and updates the weights once.
     fn update(&mut self, window: Vec<(Location, M::Batch)>) -> Result<Update> {
         self.notify(|callbacks, run| Ok(callbacks.on_batch_start(run)?))?;
         // After the callbacks, so that the learning rates they set apply to this update.
-        self.optimization.take_learning_rates(&self.run.learning_rates)?;
+        self.optimization.set_learning_rates(&self.run.learning_rates)?;
         self.state.is_consistent = false;
         let is_synchronous = self.settings.on_non_finite != NonFinitePolicy::Stop;
         self.update_once(window, self.run.step(), is_synchronous)
     }
 
-    /// Counts an update, averages, notifies the callbacks (with the learning rates of this very step), and steps the
-    /// schedule.
+    /// Counts an update, averages the weights, notifies the callbacks (with the learning rates of this step), and steps
+    /// the schedule.
     fn commit(&mut self, update: Update, before: &Timestamp) -> Result<Result<Flow>> {
         let grad_norm = self.optimization.optimizer.grad_norm();
         for (loss, n) in &update.losses {
@@ -54,7 +54,7 @@ impl<M: Model> Trainer<M> {
         for (logits, labels) in &update.predictions {
             self.state.epoch.counts.add(logits, labels)?;
         }
-        for (name, value, n) in &update.logged {
+        for (name, value, n) in &update.logged_values {
             self.run.log_batch(name, *value, *n)?;
         }
         if let Some(norm) = grad_norm {
@@ -77,7 +77,7 @@ impl<M: Model> Trainer<M> {
         Ok(flow)
     }
 
-    /// Does what is due after an update: a validation inside the epoch, the end of the run, a checkpoint.
+    /// Performs the actions that are due after an update: validation within the epoch, the end of the run, a checkpoint.
     pub(crate) fn after_update(&mut self, flow: Result<Flow>, data: &FitData<'_, M::Batch>) -> Result<()> {
         if let Flow::Stop(reason) = flow? {
             self.state.stopping = Some(reason);
@@ -91,21 +91,21 @@ impl<M: Model> Trainer<M> {
             return Ok(());
         }
         let is_due = |every: Interval| every.is_due(&self.state.validated_at, &now);
-        let improved = match data.valid().filter(|_| self.settings.validate_every.is_some_and(is_due)) {
-            Some(valid) => self.validate_inside(valid)?,
+        let is_retained = match data.valid().filter(|_| self.settings.validate_every.is_some_and(is_due)) {
+            Some(valid) => self.validate_mid_epoch(valid)?,
             None => false,
         };
-        // A run that is interrupted may have left the validation out.
+        // An interrupted run may have skipped the validation.
         let is_interrupted = self.settings.interrupt.is_requested();
-        if improved || (!is_interrupted && self.checkpointer.is_due(&self.state.saved_at, &now)) {
-            self.save_last(improved)?;
+        if is_retained || (!is_interrupted && self.checkpointer.is_due(&self.state.saved_at, &now)) {
+            self.save_last(is_retained)?;
         }
         Ok(())
     }
 
-    /// Skips a failed update, or rolls the run back (`None`), if the policy says so; else the error ends the run.
+    /// Skips a failed update or rolls the run back (`None`), depending on the policy; otherwise returns the error.
     fn handle_step_error(&mut self, error: Error, n_batches: usize) -> Result<Option<Result<Flow>>> {
-        // A step that updated nothing has changed nothing, and neither has a callback before it.
+        // Neither a step without an update nor the callbacks before it have changed the run.
         self.state.is_consistent |=
             !self.optimization.optimizer.has_updated() && self.task.step.is_unchanged()?;
         let is_non_finite = matches!(error, Error::NonFiniteLoss { .. } | Error::NonFiniteGradient { .. });
@@ -116,7 +116,7 @@ impl<M: Model> Trainer<M> {
                 self.state.n_skips += 1;
                 self.run.progress_mut().skipped += 1;
                 self.run.progress_mut().batch += n_batches;
-                tracing::warn!("{error}; the update is skipped, {} in all", self.run.skipped());
+                tracing::warn!("{error}; the update is skipped ({} in total)", self.run.skipped());
                 self.optimization.optimizer.zero_grad();
                 Ok(Some(Ok(Flow::Continue)))
             }
@@ -125,7 +125,7 @@ impl<M: Model> Trainer<M> {
         }
     }
 
-    /// Takes gradients from the batches of a window and updates the weights once, with the noise of step `step`.
+    /// Computes the gradients of a window of batches and updates the weights once, with the random seed of step `step`.
     pub(crate) fn update_once(
         &mut self,
         window: Vec<(Location, M::Batch)>,
@@ -156,7 +156,7 @@ impl<M: Model> Trainer<M> {
                     seed: self.settings.seed,
                     is_synchronous,
                 };
-                // With gradients, even if a model that panicked inside `no_grad` left them off.
+                // Gradients are enabled even if an earlier panic inside `no_grad` left them disabled.
                 let (output, labels) = guard(location, || {
                     with_grad(|| {
                         check_batch(&batch)?;
@@ -177,27 +177,29 @@ impl<M: Model> Trainer<M> {
                 {
                     update.predictions.push((logits.shallow_clone(), labels));
                 }
-                update.logged.extend(output.logged_values.into_iter().map(|(name, value)| (name, value, n)));
+                update
+                    .logged_values
+                    .extend(output.logged_values.into_iter().map(|(name, value)| (name, value, n)));
             }
             Ok(update)
         })
     }
 }
 
-/// The batches that an update was made from.
+/// The results of the batches of an update.
 #[derive(Default)]
 pub(crate) struct Update {
-    /// Loss and samples of each batch.
+    /// Loss and number of samples of each batch.
     pub(crate) losses: Vec<(Loss, usize)>,
     pub(crate) n_samples: usize,
-    /// Logits and labels of each batch whose step gives them, for the metrics of the training pass.
+    /// Logits and labels of each batch whose step returns logits, for the metrics of the training pass.
     predictions: Vec<(Tensor, Tensor)>,
-    /// What the steps logged, each with the samples of its batch.
-    logged: Vec<(String, f64, usize)>,
+    /// Values that the steps logged, each with the number of samples of its batch.
+    logged_values: Vec<(String, f64, usize)>,
 }
 
 impl Update {
-    /// Returns what callbacks receive: the losses as means over all samples.
+    /// Returns the event for the callbacks, with the losses as means over all samples.
     pub(crate) fn end(mut self, grad_norm: Option<&Tensor>) -> Result<BatchEnd> {
         let grad_norm = grad_norm.map(Tensor::shallow_clone);
         let n_samples = self.n_samples;
@@ -215,7 +217,7 @@ impl Update {
     }
 }
 
-/// A loss without its graph.
+/// Returns a loss that is detached from the graph.
 fn detached(loss: &Loss) -> Loss {
     no_grad(|| Loss {
         total: loss.total.detach(),

@@ -1,4 +1,4 @@
-//! Validations, at the end of an epoch or inside it, and the record of an epoch.
+//! Validation at the end of an epoch or within it, and the record of an epoch.
 
 use std::time::Instant;
 
@@ -15,24 +15,24 @@ use crate::step::non_finite;
 use crate::{Error, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
-    /// Validates between two updates of an epoch; returns whether a checkpoint is to be written for it.
-    pub(crate) fn validate_inside(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
+    /// Validates between two updates of an epoch; returns whether its checkpoint is to be retained.
+    pub(crate) fn validate_mid_epoch(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
         let mut record = self.record()?;
         let mut evaluation = match self.validate(valid, &mut record) {
-            // The update before it is done; the loop sees the request too.
+            // The update before the validation is complete; the loop checks the request too.
             Err(Error::Interrupted) => return Ok(false),
             result => result?,
         };
         self.run.progress_mut().history.mid_epoch.push(record.clone());
-        let improved = self.rank(&record, true)?;
+        let is_retained = self.rank(&record, true)?;
         self.step_schedule(Unit::Validation, Some(&record))?;
-        if let Flow::Stop(reason) = self.notify_validated(&mut evaluation)? {
+        if let Flow::Stop(reason) = self.notify_validation_end(&mut evaluation)? {
             self.state.stopping = Some(reason);
         }
-        Ok(improved || self.rank_logged(&record, true)?)
+        Ok(is_retained || self.rank_logged(&record, true)?)
     }
 
-    /// Validates the weights, or their average, into `record`.
+    /// Validates the weights or their average, and adds the scores to `record`.
     pub(crate) fn validate(
         &mut self,
         valid: &dyn Loader<M::Batch>,
@@ -44,7 +44,7 @@ impl<M: Model> Trainer<M> {
             average.swap()?;
         }
         let evaluation = self.evaluate(valid, Phase::Valid);
-        // Back, however it ended: training continues with the weights themselves.
+        // Swapped even after an error: training continues with the weights themselves.
         if let Some(average) = &mut self.optimization.average {
             average.swap()?;
         }
@@ -62,7 +62,7 @@ impl<M: Model> Trainer<M> {
         let metrics = &task.metrics;
         let evaluation = evaluate_at((phase, epoch), &task.model, loader, metrics, task.device, |progress| {
             callbacks.on_evaluation_batch_end(run, phase, progress)?;
-            // A test has nothing to save: its run has ended.
+            // A test is not interrupted: its run is finished.
             if phase == Phase::Valid && settings.interrupt.is_requested() {
                 return Err(Error::Interrupted);
             }
@@ -72,17 +72,17 @@ impl<M: Model> Trainer<M> {
     }
 
     /// Notifies the callbacks of a validation that is in the history.
-    pub(crate) fn notify_validated(&mut self, evaluation: &mut Evaluation) -> Result<Flow> {
+    pub(crate) fn notify_validation_end(&mut self, evaluation: &mut Evaluation) -> Result<Flow> {
         self.notify(|callbacks, run| Ok(callbacks.on_evaluation_end(run, Phase::Valid, evaluation)?))
     }
 
-    /// Whether an epoch that is not the last is followed by a validation.
+    /// Returns whether a validation is due after an epoch that is not the last.
     pub(crate) fn validates_after_epoch(&self) -> bool {
         let now = self.run.timestamp();
         self.settings.validate_every.is_none_or(|every| every.is_due(&self.state.validated_at, &now))
     }
 
-    /// Returns the epoch so far. On a device its losses are read, and found finite or not, only now.
+    /// Returns the record of the epoch so far. Losses on a device are read and checked for NaN and infinity only here.
     pub(crate) fn record(&self) -> Result<EpochRecord> {
         let epoch = &self.state.epoch;
         let mut train = epoch.sums.means()?;
@@ -113,7 +113,7 @@ impl<M: Model> Trainer<M> {
         })
     }
 
-    /// Steps the schedule if this is its unit, and takes its learning rates; `validation` is the latest.
+    /// Steps the schedule if this is its unit, and sets the resulting learning rates; `validation` is the latest record.
     pub(crate) fn step_schedule(&mut self, unit: Unit, validation: Option<&EpochRecord>) -> Result<()> {
         let monitored = match (self.run.monitor(), validation) {
             (Some(monitor), Some(record)) => monitor.value(record),
@@ -125,7 +125,7 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Calls the callbacks, and takes the time.
+    /// Calls the callbacks and adds their time to the profile.
     pub(crate) fn notify<T>(
         &mut self,
         call: impl FnOnce(&mut Callbacks, &mut Run) -> Result<T>,

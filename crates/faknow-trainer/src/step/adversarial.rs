@@ -1,4 +1,4 @@
-//! Adversarial training: parameters are moved to where the loss grows, and the gradients found there count too.
+//! Adversarial training: gradients at parameters that are perturbed to raise the loss are added to the update.
 
 use faknow_model::{Loss, Model};
 use tch::nn::VarStore;
@@ -6,21 +6,21 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::optim::{check_pattern, copy};
 use crate::step::attack::Attack;
-use crate::step::named_part;
+use crate::step::with_part_name;
 use crate::{Error, NamePattern, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
-/// Norms are not taken to be smaller, so that a gradient of 0 moves nothing.
-const SMALLEST_NORM: f64 = 1e-30;
+/// Lower bound of a gradient norm, so that a gradient of 0 causes no perturbation.
+const MIN_NORM: f64 = 1e-30;
 
-/// Trains on each batch as it is, and as it is with parameters (the word vectors, most often) that an [`Attack`] has
-/// moved.
+/// Trains on each batch twice: with the current parameters, and with parameters (usually the word vectors) that an
+/// [`Attack`] has perturbed.
 ///
-/// The gradients of the two losses add up to one update, in which they are clipped once; the moved parameters are put
-/// back before, whatever happens: an error, a panic. The recorded loss is the sum of the two, with the parts `clean` and
-/// `adversarial`; parts of the model's own are those of the clean pass. Where the gradients of several batches make one
-/// update, each batch is attacked by its own gradients.
+/// The gradients of both losses are summed and clipped once for one update; the perturbed parameters are restored before
+/// it, also after an error or a panic. The recorded loss is the sum of both, with the parts `clean` and `adversarial`;
+/// parts of the model's own loss are those of the clean pass. If gradients of several batches are accumulated for one
+/// update, each batch is attacked with its own gradients.
 ///
-/// In each pass a model draws noise (dropout) of its own, which is a function of the run's seed and the step.
+/// Each pass draws new noise (dropout), which is a function of the seed of the run and the step.
 ///
 /// ```
 /// use faknow_model::{TextCnn, TextCnnConfig};
@@ -41,10 +41,10 @@ pub struct Adversarial {
 }
 
 impl Adversarial {
-    /// The step with this attack on trainable variables of `vars`, those of the model.
+    /// Creates the step with an attack on trainable variables of `vars`, the variables of the model.
     ///
     /// # Errors
-    /// A setting of the attack is outside its range; its pattern fits no trainable variable.
+    /// A setting of the attack is outside its range; its pattern matches no trainable variable.
     pub fn new(attack: Attack, vars: &VarStore) -> Result<Self> {
         attack.validate()?;
         let pattern = NamePattern::new(attack.pattern());
@@ -52,7 +52,7 @@ impl Adversarial {
         Ok(Self { attack, pattern, supervised: Supervised::default() })
     }
 
-    /// How the losses are computed. Default: the model's own.
+    /// Sets how the losses are computed. Default: the model's own loss.
     #[must_use]
     pub fn supervised(mut self, supervised: Supervised) -> Self {
         self.supervised = supervised;
@@ -72,68 +72,68 @@ impl<M: Model> TrainStep<M> for Adversarial {
         optimizer: &mut Optimizer,
         context: StepContext,
     ) -> Result<StepOutput> {
-        // The attack is to follow the gradients of this batch alone.
-        let of_window = if optimizer.window().is_first { None } else { Some(optimizer.take_gradients()?) };
+        // The attack follows the gradients of this batch alone.
+        let accumulated = if optimizer.window().is_first { None } else { Some(optimizer.take_gradients()?) };
         optimizer.zero_grad();
         let StepOutput { loss: clean, logits, logged_values } =
             self.supervised.forward(model, batch, optimizer, context)?;
         optimizer.backward(&clean.total)?;
-        let mut moved = Moved::new(optimizer, &self.pattern)?;
-        let mut of_clean = None;
+        let mut perturbed = Perturbed::new(optimizer, &self.pattern)?;
+        let mut clean_gradients = None;
         let mut adversarial = None;
         for _ in 0..self.attack.steps() {
-            moved.attack(&self.attack, optimizer, context)?;
+            perturbed.attack(&self.attack, optimizer, context)?;
             let gradients = optimizer.take_gradients()?;
-            of_clean.get_or_insert(gradients);
+            clean_gradients.get_or_insert(gradients);
             let output = self.supervised.forward(model, batch, optimizer, context);
-            let loss = output.map_err(|error| named_part(error, "adversarial"))?.loss.total;
+            let loss = output.map_err(|error| with_part_name(error, "adversarial"))?.loss.total;
             optimizer.backward(&loss)?;
             adversarial = Some(loss);
         }
-        moved.put_back()?;
-        for gradients in of_clean.iter().chain(&of_window) {
+        perturbed.restore()?;
+        for gradients in clean_gradients.iter().chain(&accumulated) {
             optimizer.add_gradients(gradients)?;
         }
         optimizer.step()?;
-        // Metrics are those of the batch as it is.
-        Ok(StepOutput { loss: sum_of(clean, adversarial)?, logits, logged_values })
+        // The metrics are those of the clean pass.
+        Ok(StepOutput { loss: sum(clean, adversarial)?, logits, logged_values })
     }
 }
 
-/// The loss whose gradients the update was made from.
-fn sum_of(clean: Loss, adversarial: Option<Tensor>) -> Result<Loss> {
+/// Returns the sum of the losses, whose gradients the update is made from.
+fn sum(clean: Loss, adversarial: Option<Tensor>) -> Result<Loss> {
     let Loss { total, mut parts } = clean;
     let Some(adversarial) = adversarial else { return Ok(Loss { total, parts }) };
-    let sum = no_grad(|| total.f_add(&adversarial))?;
+    let total_sum = no_grad(|| total.f_add(&adversarial))?;
     parts.extend([("clean", total), ("adversarial", adversarial)]);
-    Ok(Loss { total: sum, parts })
+    Ok(Loss { total: total_sum, parts })
 }
 
-/// Parameters that an attack moves; they go back when this goes, however the step ends.
-struct Moved {
+/// Parameters that an attack perturbs; they are restored on drop, however the step ends.
+struct Perturbed {
     targets: Vec<Target>,
 }
 
 struct Target {
     name: String,
     tensor: Tensor,
-    before: Tensor,
+    original: Tensor,
 }
 
-impl Moved {
-    /// Those that fit the pattern, frozen ones left out.
+impl Perturbed {
+    /// Saves the trainable parameters that match the pattern.
     fn new(optimizer: &Optimizer, pattern: &NamePattern) -> Result<Self> {
         let named = optimizer.parameters().filter(|(name, t)| pattern.matches(name) && t.requires_grad());
         let target = |(name, tensor): (&str, &Tensor)| {
-            Ok(Target { name: name.to_owned(), tensor: tensor.shallow_clone(), before: copy(tensor)? })
+            Ok(Target { name: name.to_owned(), tensor: tensor.shallow_clone(), original: copy(tensor)? })
         };
         Ok(Self { targets: named.map(target).collect::<Result<_>>()? })
     }
 
-    /// Moves each parameter along its present gradient.
+    /// Moves each parameter along its current gradient, within the maximum distance.
     fn attack(&mut self, attack: &Attack, optimizer: &Optimizer, context: StepContext) -> Result<()> {
         no_grad(|| {
-            for Target { name, tensor, before } in &mut self.targets {
+            for Target { name, tensor, original } in &mut self.targets {
                 let gradient = tensor.f_grad()?;
                 if !gradient.defined() {
                     continue;
@@ -150,30 +150,29 @@ impl Moved {
                         });
                     }
                 }
-                let direction = gradient.f_div(&norm.f_clamp_min(SMALLEST_NORM)?)?;
-                let moved = tensor.f_add(&direction.f_mul_scalar(attack.length())?)?;
-                let delta = moved.f_sub(before)?;
-                let shortened =
+                let direction = gradient.f_div(&norm.f_clamp_min(MIN_NORM)?)?;
+                let moved = tensor.f_add(&direction.f_mul_scalar(attack.step_size())?)?;
+                let delta = moved.f_sub(original)?;
+                let scale =
                     delta.f_norm()?.f_reciprocal()?.f_mul_scalar(attack.epsilon())?.f_clamp_max(1.0)?;
-                tensor.f_copy_(&before.f_add(&delta.f_mul(&shortened)?)?)?;
+                tensor.f_copy_(&original.f_add(&delta.f_mul(&scale)?)?)?;
             }
             Ok(())
         })
     }
 
-    /// Puts all of them back, to the bit.
-    fn put_back(&mut self) -> Result<()> {
-        let back = |mut target: Target| target.tensor.f_copy_(&target.before);
-        // All of them, even if one fails.
-        let results: Vec<_> = no_grad(|| self.targets.drain(..).map(back).collect());
+    /// Restores all parameters bitwise, even if one of them fails.
+    fn restore(&mut self) -> Result<()> {
+        let restore = |mut target: Target| target.tensor.f_copy_(&target.original);
+        let results: Vec<_> = no_grad(|| self.targets.drain(..).map(restore).collect());
         Ok(results.into_iter().collect::<Result<(), _>>()?)
     }
 }
 
-impl Drop for Moved {
+impl Drop for Perturbed {
     fn drop(&mut self) {
-        if let Err(error) = self.put_back() {
-            tracing::error!("parameters could not be restored after an attack on them: {error}");
+        if let Err(error) = self.restore() {
+            tracing::error!("cannot restore the parameters after an adversarial attack: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How adversarial training moves parameters.
+//! Adversarial attacks on parameters, and their settings.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,31 +7,31 @@ use crate::error::setting;
 
 /// An attack on parameters, by name, with its settings; see [`Adversarial`](crate::Adversarial).
 ///
-/// Each parameter is attacked for itself and as a whole: the norms are those of the whole tensor, of the table of all word
-/// vectors for example.
+/// Each parameter is attacked separately; norms are computed over the entire tensor, for example over the table of all
+/// word vectors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum Attack {
     /// Projected gradient descent (Madry et al., *Towards Deep Learning Models Resistant to Adversarial Attacks*, ICLR
-    /// 2018), as MFAN uses it: several moves, each along the gradient where the one before has led.
+    /// 2018), as used by MFAN: several steps, each along the gradient at the current position.
     Pgd(Pgd),
     /// The fast gradient method (Miyato, Dai and Goodfellow, *Adversarial Training Methods for Semi-Supervised Text
-    /// Classification*, ICLR 2017): one move along the gradient. Here of the parameters, there of the word vectors of each
-    /// text.
+    /// Classification*, ICLR 2017): one step along the gradient. Here it perturbs the parameters, in the paper the word
+    /// vectors of each text.
     Fgm(Fgm),
 }
 
-/// Settings of projected gradient descent; the defaults are MFAN's in FaKnow.
+/// Settings of projected gradient descent; the defaults are those of MFAN in FaKnow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pgd {
-    /// Names of the parameters that are attacked, `*` standing for any characters. Default `word_embedding.*`.
+    /// Pattern of the names of the attacked parameters; `*` matches any characters. Default: `word_embedding.*`.
     pub pattern: String,
-    /// How far a parameter is moved at most, above 0: the norm of its change. Default 6.
+    /// Maximum norm of the perturbation of a parameter, above 0. Default: 6.
     pub epsilon: f64,
-    /// Length of each move, above 0. Default 1.8.
+    /// Length of each step, above 0. Default: 1.8.
     pub alpha: f64,
-    /// Moves, each followed by a pass over the batch, at least 1. Default 3.
+    /// Number of steps, each followed by a pass over the batch, at least 1. Default: 3.
     pub steps: usize,
 }
 
@@ -45,9 +45,9 @@ impl Default for Pgd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fgm {
-    /// Names of the parameters that are attacked, `*` standing for any characters. Default `word_embedding.*`.
+    /// Pattern of the names of the attacked parameters; `*` matches any characters. Default: `word_embedding.*`.
     pub pattern: String,
-    /// How far a parameter is moved, above 0: the norm of its change. Default 1.
+    /// Norm of the perturbation of a parameter, above 0. Default: 1.
     pub epsilon: f64,
 }
 
@@ -58,19 +58,19 @@ impl Default for Fgm {
 }
 
 impl Attack {
-    /// The names of the parameters that are attacked.
+    /// Returns the pattern of the names of the attacked parameters.
     pub fn pattern(&self) -> &str {
         match self {
             Self::Pgd(Pgd { pattern, .. }) | Self::Fgm(Fgm { pattern, .. }) => pattern,
         }
     }
 
-    /// Checks every setting but the pattern, which only a model can check.
+    /// Validates all settings except the pattern, which depends on the model.
     ///
     /// # Errors
-    /// Names the first that is outside its range, NaN included.
+    /// A setting is outside its range (NaN included): the error names the first one.
     pub fn validate(&self) -> Result<()> {
-        let numbers = [("adversarial.epsilon", self.epsilon()), ("adversarial.alpha", self.length())];
+        let numbers = [("adversarial.epsilon", self.epsilon()), ("adversarial.alpha", self.step_size())];
         for (name, value) in numbers {
             if !(value.is_finite() && value > 0.0) {
                 return Err(setting(name, "a number above 0", value));
@@ -82,22 +82,22 @@ impl Attack {
         Ok(())
     }
 
-    /// How far a parameter is moved at most.
+    /// Returns the maximum norm of the perturbation.
     pub(crate) fn epsilon(&self) -> f64 {
         match self {
             Self::Pgd(Pgd { epsilon, .. }) | Self::Fgm(Fgm { epsilon, .. }) => *epsilon,
         }
     }
 
-    /// The length of a move.
-    pub(crate) fn length(&self) -> f64 {
+    /// Returns the length of a step.
+    pub(crate) fn step_size(&self) -> f64 {
         match self {
             Self::Pgd(pgd) => pgd.alpha,
             Self::Fgm(fgm) => fgm.epsilon,
         }
     }
 
-    /// The number of moves.
+    /// Returns the number of steps.
     pub(crate) fn steps(&self) -> usize {
         match self {
             Self::Pgd(pgd) => pgd.steps,
@@ -111,19 +111,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_outside_their_range_are_named() {
-        let says = |text: &str, expected: &str| {
+    fn rejects_settings_outside_their_range() {
+        let check = |text: &str, expected: &str| {
             let attack: Attack = toml::from_str(&text.replace("; ", "\n")).unwrap();
             assert_eq!(attack.validate().unwrap_err().to_string(), expected, "{text}");
         };
-        says("name = 'pgd'; epsilon = 0", "adversarial.epsilon: expected a number above 0, got 0");
-        says("name = 'pgd'; alpha = nan", "adversarial.alpha: expected a number above 0, got NaN");
-        says("name = 'pgd'; steps = 0", "adversarial.steps: expected at least 1, got 0");
-        says("name = 'fgm'; epsilon = inf", "adversarial.epsilon: expected a number above 0, got inf");
+        check("name = 'pgd'; epsilon = 0", "adversarial.epsilon: expected a number above 0, got 0");
+        check("name = 'pgd'; alpha = nan", "adversarial.alpha: expected a number above 0, got NaN");
+        check("name = 'pgd'; steps = 0", "adversarial.steps: expected at least 1, got 0");
+        check("name = 'fgm'; epsilon = inf", "adversarial.epsilon: expected a number above 0, got inf");
     }
 
     #[test]
-    fn an_attack_survives_its_file() {
+    fn attacks_round_trip_through_toml() {
         for attack in [Attack::Pgd(Pgd::default()), Attack::Fgm(Fgm { epsilon: 0.5, ..Fgm::default() })] {
             attack.validate().unwrap();
             assert_eq!(toml::from_str::<Attack>(&toml::to_string(&attack).unwrap()).unwrap(), attack);

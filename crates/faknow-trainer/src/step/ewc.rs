@@ -1,4 +1,4 @@
-//! Elastic weight consolidation: what mattered for former tasks is held where it was.
+//! Elastic weight consolidation: parameters that are important for earlier tasks are held in place.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,19 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{Location, setting};
 use crate::optim::copy;
-use crate::system::guard::{GradientMode, guard};
+use crate::system::guard::{GradModeGuard, guard};
 use crate::{
     Clip, Error, Optimizer, OptimizerConfig, Result, StepContext, StepOutput, Supervised, TrainStep,
 };
 
-/// Trains on a new task without forgetting former ones: the loss grows as parameters leave where they were, each by how
-/// much it mattered.
+/// Trains on a new task without forgetting earlier ones: a penalty keeps parameters near their old values, weighted by
+/// their importance.
 ///
-/// Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, equation 3: next to the loss of the new
-/// task stands strength / 2 · Σ F (θ - θ*)² over all parameters and all former tasks. θ* are the parameters at the end of a
-/// task, F is the diagonal of the empirical Fisher information there: the mean over the task's samples of the squared gradient
-/// of the log likelihood of their labels. GNNCL (Han et al., 2020) trains on data sets one after another so.
+/// Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, equation 3: the penalty
+/// strength / 2 · Σ F (θ - θ*)² over all parameters and all earlier tasks is added to the loss of the new task. θ* are the
+/// parameters at the end of a task, F is the diagonal of the empirical Fisher information there: the mean over the samples
+/// of the task of the squared gradient of the log likelihood of their labels. GNNCL (Han et al., 2020) uses it to train on
+/// several data sets in sequence.
 ///
 /// The recorded loss is the sum, with the parts `classification` (or the model's own) and `ewc`.
 ///
@@ -52,23 +53,23 @@ use crate::{
 #[derive(Debug)]
 pub struct Ewc {
     strength: f64,
-    tasks: Vec<BTreeMap<String, Remembered>>,
+    tasks: Vec<BTreeMap<String, Consolidated>>,
     supervised: Supervised,
 }
 
 /// A parameter at the end of a task.
 #[derive(Debug)]
-struct Remembered {
+struct Consolidated {
     value: Tensor,
-    /// How much it matters, value by value.
+    /// Importance of each element.
     fisher: Tensor,
 }
 
 impl Ewc {
-    /// The step that remembers nothing yet; `strength` is how much former tasks count.
+    /// Creates the step without earlier tasks; `strength` is the weight of their penalty.
     ///
     /// # Errors
-    /// The strength is below 0, or no number.
+    /// The strength is negative or not finite.
     pub fn new(strength: f64) -> Result<Self> {
         if !(strength >= 0.0 && strength.is_finite()) {
             return Err(setting("ewc.strength", "a number of at least 0", strength));
@@ -76,34 +77,34 @@ impl Ewc {
         Ok(Self { strength, tasks: Vec::new(), supervised: Supervised::default() })
     }
 
-    /// How the loss of the new task is computed. Default: the model's own.
+    /// Sets how the loss of the new task is computed. Default: the model's own loss.
     #[must_use]
     pub fn supervised(mut self, supervised: Supervised) -> Self {
         self.supervised = supervised;
         self
     }
 
-    /// Remembers what a model has learned from the labeled samples of a task, at the end of its training; `vars` are those of the
-    /// model. It passes each sample by itself, forward and backward, without noise.
+    /// Adds a task: saves the parameters of a model after training on it, and their importance for its labeled `samples`.
+    /// `vars` are the variables of the model. Each sample takes a separate forward and backward pass, without dropout.
     ///
     /// # Errors
-    /// There is no sample, or one has no label; the model fails on one.
+    /// There are no samples, one has no label, or the model fails on one.
     pub fn consolidate<M, D>(&mut self, model: &M, vars: &VarStore, samples: &D) -> Result<()>
     where
         M: Model,
         D: Dataset<Batch = M::Batch>,
     {
         if samples.n_samples() == 0 {
-            return Err(setting("samples of a task to remember", "at least one", 0));
+            return Err(setting("samples of a task to consolidate", "at least one", 0));
         }
-        let _mode = GradientMode::keep();
-        // It goes backward and drops gradients; it never updates anything.
+        let _grad_mode = GradModeGuard::new();
+        // For backward passes and for resetting gradients; it never updates anything.
         let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.0), vars, Clip::None)?;
         drop(optimizer.take_gradients()?);
         let mut task = BTreeMap::new();
         for (name, tensor) in optimizer.parameters() {
             let fisher = no_grad(|| tensor.f_zeros_like())?;
-            task.insert(name.to_owned(), Remembered { value: copy(tensor)?, fisher });
+            task.insert(name.to_owned(), Consolidated { value: copy(tensor)?, fisher });
         }
         for sample in 0..samples.n_samples() {
             let location = Location { phase: Phase::Train, epoch: 0, batch: sample + 1 };
@@ -115,8 +116,8 @@ impl Ewc {
             })?;
             for (name, tensor) in optimizer.parameters() {
                 let gradient = tensor.f_grad()?;
-                if let (true, Some(remembered)) = (gradient.defined(), task.get_mut(name)) {
-                    let _ = no_grad(|| remembered.fisher.f_add_(&gradient.f_square()?))?;
+                if let (true, Some(parameter)) = (gradient.defined(), task.get_mut(name)) {
+                    let _ = no_grad(|| parameter.fisher.f_add_(&gradient.f_square()?))?;
                 }
             }
             drop(optimizer.take_gradients()?);
@@ -127,11 +128,11 @@ impl Ewc {
         Ok(())
     }
 
-    /// How far the parameters are from where they were, weighed; `None` if there is nothing to remember.
+    /// Returns the weighted distance of the parameters from their old values; `None` without earlier tasks.
     fn penalty(&self, optimizer: &Optimizer) -> Result<Option<Tensor>> {
         let mut sum: Option<Tensor> = None;
         for (name, tensor) in optimizer.parameters() {
-            for Remembered { value, fisher } in self.tasks.iter().filter_map(|task| task.get(name)) {
+            for Consolidated { value, fisher } in self.tasks.iter().filter_map(|task| task.get(name)) {
                 let part = tensor.f_sub(value)?.f_square()?.f_mul(fisher)?.f_sum(None::<Kind>)?;
                 sum = Some(match sum {
                     Some(sum) => sum.f_add(&part)?,

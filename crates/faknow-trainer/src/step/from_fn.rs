@@ -1,4 +1,4 @@
-//! A closure as a training step.
+//! Closures as training steps.
 
 use faknow_model::Model;
 
@@ -6,7 +6,7 @@ use super::{StepContext, TrainStep};
 use crate::{Optimizer, Result, StepOutput, TrainerBuilder};
 
 impl<M: Model> TrainerBuilder<M> {
-    /// A closure as the training step, for steps that remember nothing between two batches.
+    /// Sets a closure as the training step, for steps without state.
     ///
     /// ```
     /// # use faknow_data::{DataLoader, TensorDataset};
@@ -45,7 +45,7 @@ impl<M: Model> TrainerBuilder<M> {
     }
 }
 
-/// A step that remembers nothing between two batches.
+/// A training step without state.
 struct StepFn<F>(F);
 
 impl<M, F, O> TrainStep<M> for StepFn<F>

@@ -1,20 +1,20 @@
-//! Gradient episodic memory: no update may go against samples of former tasks that are kept.
+//! Gradient episodic memory: updates must not raise the loss on stored samples of earlier tasks.
 
 use faknow_data::Batch;
 use faknow_model::Model;
 use tch::Device;
 
 use crate::error::setting;
-use crate::step::named_part;
+use crate::step::with_part_name;
 use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
-/// Trains on a new task without forgetting former ones: samples of each are kept, and a gradient that would raise the loss of
-/// any of them is turned to the nearest one that does not.
+/// Trains on a new task without forgetting earlier ones: samples of each are stored, and a gradient that would raise the
+/// loss on any of them is projected onto the closest one that does not.
 ///
-/// Lopez-Paz and Ranzato, *Gradient Episodic Memory for Continual Learning*, NIPS 2017, equations 8 to 11 without a margin. The gradient
-/// g becomes g + Σ v_k g_k, where g_k are the gradients of the memories and v ≥ 0 minimizes ½ vᵀAv + bᵀv with A the products of
-/// the g_k and b those of g with them: then the product with each g_k is at least 0. GNNCL (Han et al., 2020) trains on data sets one
-/// after another so.
+/// Lopez-Paz and Ranzato, *Gradient Episodic Memory for Continual Learning*, NIPS 2017, equations 8 to 11 without a
+/// margin. The gradient g becomes g + Σ v_k g_k, where g_k are the gradients of the memories and v ≥ 0 minimizes
+/// ½ vᵀAv + bᵀv, with A the dot products of the g_k with each other and b those of g with the g_k: then the dot product
+/// with each g_k is at least 0. GNNCL (Han et al., 2020) uses it to train on several data sets in sequence.
 ///
 /// Each update takes a pass over every memory. The recorded loss is that of the new task.
 ///
@@ -31,7 +31,7 @@ use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, T
 /// };
 /// let vars = VarStore::new(Device::Cpu);
 /// let model = GraphClassifier::new(&vars.root(), ConvKind::Gcn, &GraphClassifierConfig::default(), 2000, 2)?;
-/// // The model has learned the first task, of which eight trees are kept.
+/// // The model was trained on the first task, of which eight trees are stored.
 /// let step = Gem::new(vec![task(1)?.batch(&[0, 1, 2, 3, 4, 5, 6, 7])?])?;
 /// let mut trainer = Trainer::builder(model, vars).step(step).max_epochs(1).build()?;
 /// trainer.fit(&DataLoader::builder(task(2)?).batch_size(10).build()?, None)?;
@@ -40,25 +40,25 @@ use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, T
 #[derive(Debug)]
 pub struct Gem<B> {
     memories: Vec<B>,
-    /// Where the memories are.
+    /// Device of the memories.
     device: Option<Device>,
     supervised: Supervised,
 }
 
 impl<B: Batch> Gem<B> {
-    /// The step with a batch of labeled samples of each former task.
+    /// Creates the step with a batch of labeled samples from each earlier task.
     ///
     /// # Errors
-    /// There is no memory, or one has no labels.
+    /// There are no memories, or one has no labels.
     pub fn new(memories: Vec<B>) -> Result<Self> {
         if memories.is_empty() || memories.iter().any(|memory| memory.labels().is_none()) {
             let got = if memories.is_empty() { "none" } else { "one without labels" };
-            return Err(setting("memories of former tasks", "at least one, with labels", got));
+            return Err(setting("memories of earlier tasks", "at least one, with labels", got));
         }
         Ok(Self { memories, device: None, supervised: Supervised::default() })
     }
 
-    /// How the losses are computed. Default: the model's own.
+    /// Sets how the losses are computed. Default: the model's own loss.
     #[must_use]
     pub fn supervised(mut self, supervised: Supervised) -> Self {
         self.supervised = supervised;
@@ -95,13 +95,13 @@ where
         if optimizer.window().is_last {
             let mut gradient = optimizer.take_gradients()?;
             self.move_to(loss.total.device());
-            let mut of_memories = Vec::with_capacity(self.memories.len());
+            let mut memory_gradients = Vec::with_capacity(self.memories.len());
             for memory in &self.memories {
-                let remembered = self.supervised.forward(model, memory, optimizer, context);
-                remembered.map_err(|error| named_part(error, "memory"))?.loss.total.f_backward()?;
-                of_memories.push(optimizer.take_gradients()?);
+                let output = self.supervised.forward(model, memory, optimizer, context);
+                output.map_err(|error| with_part_name(error, "memory"))?.loss.total.f_backward()?;
+                memory_gradients.push(optimizer.take_gradients()?);
             }
-            project(&mut gradient, &of_memories)?;
+            project(&mut gradient, &memory_gradients)?;
             optimizer.add_gradients(&gradient)?;
         }
         optimizer.step()?;
@@ -109,7 +109,7 @@ where
     }
 }
 
-/// Turns `gradient` to the nearest one whose product with none of `others` is below 0.
+/// Projects `gradient` onto the closest one whose dot products with `others` are at least 0.
 fn project(gradient: &mut Gradients, others: &[Gradients]) -> Result<()> {
     let linear = others.iter().map(|other| gradient.dot(other)).collect::<Result<Vec<f64>>>()?;
     if linear.iter().all(|product| *product >= 0.0) {
@@ -127,24 +127,24 @@ fn project(gradient: &mut Gradients, others: &[Gradients]) -> Result<()> {
     Ok(())
 }
 
-/// Passes over the coordinates at most; a few do for a few tasks.
+/// Maximum number of passes over the coordinates; with few tasks, a few passes suffice.
 const MAX_PASSES: usize = 10_000;
 
-/// The v ≥ 0 that minimizes ½ vᵀAv + bᵀv for a positive semidefinite A, by coordinate descent.
+/// Returns the v ≥ 0 that minimizes ½ vᵀAv + bᵀv for a positive semidefinite A, by coordinate descent.
 fn nonnegative_minimum(a: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
     let mut v = vec![0.0f64; b.len()];
     for _ in 0..MAX_PASSES {
-        let mut largest = 0.0f64;
+        let mut max_change = 0.0f64;
         for k in 0..v.len() {
             if a[k][k] <= 0.0 {
                 continue;
             }
             let slope: f64 = b[k] + a[k].iter().zip(&v).map(|(a, v)| a * v).sum::<f64>();
             let new = (v[k] - slope / a[k][k]).max(0.0);
-            largest = largest.max((new - v[k]).abs() / (1.0 + new));
+            max_change = max_change.max((new - v[k]).abs() / (1.0 + new));
             v[k] = new;
         }
-        if largest < 1e-12 {
+        if max_change < 1e-12 {
             break;
         }
     }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_minimum_fulfils_its_conditions() {
+    fn minimum_satisfies_the_optimality_conditions() {
         // Gradients of three memories in four dimensions, the third almost the sum of the others.
         let g = [[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, -0.5, 0.2], [1.0, 1.0, 0.0, 0.21]];
         let dot = |x: &[f64; 4], y: &[f64; 4]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();

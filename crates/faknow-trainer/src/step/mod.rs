@@ -1,4 +1,4 @@
-//! What is done with one training batch: for adversarial training, several optimizers, several losses.
+//! Training steps: the processing of one batch, for custom losses, adversarial training, several optimizers.
 
 pub(crate) mod adversarial;
 pub(crate) mod attack;
@@ -19,16 +19,16 @@ use crate::error::Location;
 use crate::step::shapes::check_loss;
 use crate::{Error, Optimizer, Result, StepOutput};
 
-/// Trains a model on one batch.
+/// A training step: trains a model on one batch.
 ///
-/// The trainer has moved the batch to the device and seeded the step; it measures time, counts samples, and calls
-/// the callbacks. Clipping is the optimizer's, so no step can forget it.
+/// The trainer moves the batch to the device, seeds the step, measures time, counts samples, and calls the callbacks. The
+/// optimizer clips the gradients, so a step cannot omit it.
 pub trait TrainStep<M: Model>: Send {
-    /// Is shown all batches of the coming update, before the first of them is moved to the device: for steps in which
-    /// the loss of one depends on the others, such as a mean over more than their samples. Default: nothing.
+    /// Receives all batches of the next update before the first of them is moved to the device: for steps in which the
+    /// loss of a batch depends on the others, such as a mean that is not over samples. Default: does nothing.
     ///
     /// # Errors
-    /// Whatever went wrong; the run ends with it.
+    /// Any error ends the run.
     fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         let _ = batches;
         Ok(())
@@ -37,7 +37,7 @@ pub trait TrainStep<M: Model>: Send {
     /// Updates the weights from `batch` and returns its loss and, for the metrics of the training pass, its logits.
     ///
     /// # Errors
-    /// Whatever went wrong; the run ends with it.
+    /// Any error ends the run, except a loss that is not finite, see [`NonFinitePolicy`](crate::NonFinitePolicy).
     fn step(
         &mut self,
         model: &mut M,
@@ -46,8 +46,8 @@ pub trait TrainStep<M: Model>: Send {
         context: StepContext,
     ) -> Result<StepOutput>;
 
-    /// All that this step has to remember between two batches, such as the state of an optimizer of its own; it
-    /// becomes part of every checkpoint. Default: nothing.
+    /// Returns the state of this step between two batches, such as that of a second optimizer; it is part of every
+    /// checkpoint. Default: empty.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -55,17 +55,17 @@ pub trait TrainStep<M: Model>: Send {
         Ok(State::default())
     }
 
-    /// Takes over what [`state`](Self::state) gave.
+    /// Restores a state that [`state`](Self::state) returned. Default: does nothing.
     ///
     /// # Errors
-    /// The state is another step's.
+    /// The state does not fit this step.
     fn restore(&mut self, state: &State) -> Result<()> {
         let _ = state;
         Ok(())
     }
 
-    /// Whether a step that failed has left all that it remembers as it was, so that its update may be skipped. That the
-    /// optimizer made none is known without it. Default: if it remembers nothing.
+    /// Returns whether a failed step has left its own state unchanged, so that its update can be skipped; the trainer
+    /// itself checks that the optimizer made no update. Default: true if the state is empty.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -74,7 +74,7 @@ pub trait TrainStep<M: Model>: Send {
     }
 }
 
-/// A boxed step is a step, so that the choice of one may depend on a setting.
+/// A boxed step is a step, so that a setting can select it.
 impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
     fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         (**self).start_window(batches)
@@ -103,35 +103,35 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
     }
 }
 
-/// Where a step stands in its run.
+/// The context of a training step: its position in the run, and the seed.
 #[derive(Debug, Clone, Copy)]
 pub struct StepContext {
-    /// Epoch and batch, for errors.
+    /// Phase, epoch and batch, for errors.
     pub location: Location,
-    /// Updates of the weights so far.
+    /// Number of updates of the weights so far.
     pub step: u64,
-    /// Position of the batch among those whose gradients make this update, from 0.
+    /// Index of the batch among those whose gradients are accumulated for this update, from 0.
     pub position: usize,
-    /// Seed of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// Whether the loss is read and checked in each step even where that waits for a device.
+    /// Whether the loss is read and checked in each step even if that synchronizes with a device.
     pub is_synchronous: bool,
 }
 
 impl StepContext {
-    /// Returns a random generator for this batch: a function of the run's seed, the update and the batch's position in
-    /// it, so a resumed run draws the same numbers, and batches whose gradients are accumulated draw different ones.
+    /// Returns a random generator for this batch: a function of the seed of the run, the update and the index of the batch
+    /// in it. A resumed run draws the same numbers, and batches whose gradients are accumulated draw different ones.
     pub fn rng(&self) -> Rng {
         Rng::from_parts(&[self.seed, self.step, self.position as u64])
     }
 
-    /// The loss of an output that must have one.
+    /// Returns the loss of an output after checking it: it must be present, a scalar, and finite.
     ///
     /// # Errors
-    /// [`Error::NoLabels`]; the loss is not a scalar; [`Error::NonFiniteLoss`] where reading the value does not wait for a device, or where
-    /// the run has to know.
+    /// [`Error::NoLoss`] if there is no loss; the loss is not a scalar; [`Error::NonFiniteLoss`], on a device only if
+    /// [`is_synchronous`](Self::is_synchronous) is set.
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
-        let loss = loss.ok_or(Error::NoLabels { location: self.location })?;
+        let loss = loss.ok_or(Error::NoLoss { location: self.location })?;
         check_loss(&loss)?;
         if self.is_synchronous || loss.total.device() == tch::Device::Cpu {
             let value = loss.total.f_double_value(&[])?;
@@ -145,15 +145,16 @@ impl StepContext {
     }
 }
 
-/// The error of a loss that is NaN or infinite.
+/// Returns the error of a loss that is NaN or infinite.
 pub(crate) fn non_finite(
     location: Location,
     loss: f64,
     parts: Vec<(&'static str, f64)>,
     optimizer: &Optimizer,
 ) -> Error {
-    let finite = |t: &Tensor| t.f_isfinite().and_then(|t| t.f_all()).and_then(|all| all.f_int64_value(&[]));
-    let parameter = optimizer.parameters().find(|(_, tensor)| matches!(finite(tensor), Ok(0)));
+    let is_finite =
+        |t: &Tensor| t.f_isfinite().and_then(|t| t.f_all()).and_then(|all| all.f_int64_value(&[]));
+    let parameter = optimizer.parameters().find(|(_, tensor)| matches!(is_finite(tensor), Ok(0)));
     Error::NonFiniteLoss {
         location,
         loss,
@@ -163,8 +164,8 @@ pub(crate) fn non_finite(
     }
 }
 
-/// Says in the error of a loss that is not finite which of a step's losses it was.
-pub(crate) fn named_part(error: Error, name: &'static str) -> Error {
+/// Adds the name of a loss of the step to the error of a loss that is not finite.
+pub(crate) fn with_part_name(error: Error, name: &'static str) -> Error {
     match error {
         Error::NonFiniteLoss { location, loss, mut parts, learning_rate, parameter } => {
             parts.insert(0, (name, loss));
@@ -175,7 +176,7 @@ pub(crate) fn named_part(error: Error, name: &'static str) -> Error {
 }
 
 impl Location {
-    /// Returns a location in training.
+    /// Creates a location in training.
     pub fn training(epoch: usize, batch: usize) -> Self {
         Self { phase: Phase::Train, epoch, batch }
     }

@@ -1,4 +1,4 @@
-//! What a training step returns.
+//! The output of a training step.
 
 use faknow_model::Loss;
 use tch::Tensor;
@@ -16,13 +16,13 @@ use tch::Tensor;
 /// ```
 #[derive(Debug)]
 pub struct StepOutput {
-    /// The loss, of which the trainer records the values.
+    /// The loss; the trainer records its total and parts.
     pub loss: Loss,
     /// Class logits `[n_samples, n_classes]` of the batch, from which the metrics of the training pass are computed; `None`
-    /// leaves the batch out of them.
+    /// excludes the batch.
     pub logits: Option<Tensor>,
-    /// Values published under a name, recorded as `train/<name>`: means over the samples of the epoch. What is on the device
-    /// is better a part of the loss, whose value is read only once per epoch.
+    /// Named values, recorded as `train/<name>`: means over the samples of the epoch. For a value on the device, prefer a
+    /// part of the loss, which is read only once per epoch.
     pub logged_values: Vec<(String, f64)>,
 }
 
@@ -38,7 +38,7 @@ impl StepOutput {
         Self { logits: Some(logits), ..self }
     }
 
-    /// Publishes a number under a name, as [`Run::log`](faknow_callbacks::Run::log) does for callbacks.
+    /// Logs a number under a name, as [`Run::log`](faknow_callbacks::Run::log) does for callbacks.
     #[must_use]
     pub fn log(mut self, name: impl Into<String>, value: impl Into<f64>) -> Self {
         self.logged_values.push((name.into(), value.into()));

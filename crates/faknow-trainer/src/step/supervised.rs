@@ -1,4 +1,4 @@
-//! The stock training step: forward, backward, clip, update.
+//! The default training step: forward, backward, clip, update.
 
 use faknow_data::Batch;
 use faknow_model::layers::with_sparse_gradients;
@@ -8,15 +8,15 @@ use tch::Tensor;
 use crate::step::shapes::check_output;
 use crate::{Error, Optimizer, Result, StepContext, StepOutput, TrainStep};
 
-/// The stock step: forward, backward, clip, update.
+/// The default training step: forward, backward, clip, update.
 ///
-/// By default it minimizes the model's own loss. With a [`Criterion`] it minimizes that in its place, or in the place of
-/// the part named [`Loss::CLASSIFICATION`] where the model's loss has parts. Validation uses the model's own loss,
-/// so that runs with different criteria can be compared.
+/// By default, it minimizes the model's own loss. A [`Criterion`] replaces that loss, or its part named
+/// [`Loss::CLASSIFICATION`] if the loss has parts. Validation uses the model's own loss, so that runs with different
+/// criteria are comparable.
 ///
-/// With class weights, the loss of a batch is divided by the weights of its labels rather than by their number. Where the
-/// gradients of several batches make one update, it is divided by the weights of all of them, so that the update still is
-/// that of one large batch.
+/// With class weights, the loss of a batch is normalized by the sum of the weights of its labels rather than by their
+/// number. If gradients of several batches are accumulated for one update, it is normalized by the weights of all of them,
+/// so that the update equals that of one large batch.
 ///
 /// ```
 /// use faknow_model::{ClassWeights, Criterion};
@@ -29,15 +29,15 @@ use crate::{Error, Optimizer, Result, StepContext, StepOutput, TrainStep};
 #[derive(Debug, Clone, Default)]
 pub struct Supervised {
     criterion: Option<Criterion>,
-    /// Mean class weight of the samples in the present window, if that has several batches and there are weights.
+    /// Mean class weight of the samples in the current window, if it has several batches and there are class weights.
     mean_weight: Option<f64>,
 }
 
 impl Supervised {
-    /// The step with another loss than the model's own.
+    /// Creates the step with a criterion in place of the model's own loss.
     ///
     /// # Errors
-    /// A setting is outside its range; class weights are to be balanced and are not numbers yet, see
+    /// A setting is outside its range; class weights are `balanced` and not computed yet, see
     /// [`Criterion::with_class_counts`].
     pub fn new(criterion: Criterion) -> faknow_model::Result<Self> {
         criterion.validate()?;
@@ -45,10 +45,11 @@ impl Supervised {
         Ok(Self { criterion: Some(criterion), mean_weight: None })
     }
 
-    /// Returns loss and logits of a batch in training, for steps that do more with it than this one.
+    /// Returns loss and logits of a training batch, for custom steps that build on this one.
     ///
     /// # Errors
-    /// The model fails on the batch, or the criterion on what it gives; as [`StepContext::check_loss`].
+    /// The model fails on the batch, or the criterion on its output; [`Error::NoLabels`] if the loss is missing because the
+    /// batch has no labels; as [`StepContext::check_loss`].
     pub fn forward<M: Model>(
         &self,
         model: &M,
@@ -62,12 +63,12 @@ impl Supervised {
         let loss = match (&self.criterion, loss, batch.labels()) {
             (Some(criterion), Some(own), Some(labels)) => {
                 let value = self.value(criterion, &logits, labels)?;
-                Some(put_in_place(own, value)?)
+                Some(with_classification(own, value)?)
             }
             (Some(criterion), None, Some(labels)) => {
                 Some(Loss::single(self.value(criterion, &logits, labels)?))
             }
-            (None, None, Some(_)) => return Err(Error::NoLoss { location: context.location }),
+            (_, None, None) => return Err(Error::NoLabels { location: context.location }),
             (_, own, _) => own,
         };
         Ok(StepOutput::new(context.check_loss(loss, optimizer)?).logits(logits))
@@ -76,8 +77,8 @@ impl Supervised {
     fn value(&self, criterion: &Criterion, logits: &Tensor, labels: &Tensor) -> faknow_model::Result<Tensor> {
         match self.mean_weight {
             None => criterion.loss(logits, labels),
-            // Times the batch's share of the samples, as the optimizer has it, this is its part of the sum over the window
-            // divided by the weight of the window.
+            // The optimizer multiplies this by the batch's share of the samples: the result is the batch's part of the sum
+            // over the window, divided by the weight of the window.
             Some(mean) => Ok(criterion.sum(logits, labels)?.f_div_scalar(mean * labels.numel() as f64)?),
         }
     }
@@ -93,7 +94,7 @@ impl<M: Model> TrainStep<M> for Supervised {
         if batches.len() > 1 {
             let (mut weight, mut n_samples) = (0.0, 0);
             for batch in batches {
-                // What is wrong with the labels is said when the batch itself is taken.
+                // Invalid labels are reported when the batch itself is processed.
                 weight +=
                     batch.labels().and_then(|labels| criterion.total_weight(labels).ok()).unwrap_or(0.0);
                 n_samples += batch.n_samples();
@@ -116,8 +117,8 @@ impl<M: Model> TrainStep<M> for Supervised {
     }
 }
 
-/// The model's own loss with `value` for what it says of the classes.
-fn put_in_place(own: Loss, value: Tensor) -> Result<Loss> {
+/// Replaces the classification part of the model's own loss by `value`.
+fn with_classification(own: Loss, value: Tensor) -> Result<Loss> {
     let Loss { total, mut parts } = own;
     if parts.is_empty() {
         return Ok(Loss::single(value));
@@ -125,8 +126,7 @@ fn put_in_place(own: Loss, value: Tensor) -> Result<Loss> {
     let Some(part) = parts.iter_mut().find(|(name, _)| *name == Loss::CLASSIFICATION) else {
         let names: Vec<String> = parts.iter().map(|(name, _)| format!("`{name}`")).collect();
         return Err(Error::other(format!(
-            "no part of the model's loss is named `{}`, so there is none that another loss could take the place of; \
-             its parts are {}",
+            "criterion: expected a part of the model's loss named `{}`, which the criterion replaces, got only {}",
             Loss::CLASSIFICATION,
             names.join(", ")
         )));

@@ -1,26 +1,27 @@
-//! Two losses with an optimizer each, one after the other on every batch.
+//! Two losses with separate optimizers, applied in turn on every batch.
 
 use faknow_callbacks::State;
 use faknow_model::{Loss, Model};
 use tch::Tensor;
 
 use crate::optim::Gradients;
-use crate::step::named_part;
+use crate::step::with_part_name;
 use crate::{Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 
-/// First updates a part of the model by a loss and an optimizer of its own, then the rest of the model by the trainer's,
-/// on every batch: CAFE, for example, which first learns whether text and image belong together.
+/// On every batch, updates one part of the model with an auxiliary loss and optimizer, and then the rest of the model with
+/// those of the trainer: for example CAFE, which first learns whether text and image match.
 ///
-/// Each parameter belongs to one of the two: those of the own optimizer are left alone by the trainer's, and all others by
-/// the own one, whatever either loss depends on. Each optimizer clips its gradients by its own setting.
+/// Each parameter belongs to one of the two optimizers: the trainer's optimizer does not update those of the auxiliary one
+/// and vice versa, whatever the losses depend on. Each optimizer clips its gradients by its own setting.
 ///
-/// Where several batches make one update, so they do of each optimizer; the own one's comes with the last of them, just
-/// before that batch's turn at the other loss, which the batches before it had at the parameters of old.
+/// If gradients of several batches are accumulated for one update, both optimizers accumulate; the auxiliary update happens
+/// at the last batch, just before its main loss is computed. The main losses of the batches before it use the old
+/// parameters.
 ///
-/// The trainer's loss is that of the run; the own one is recorded as a part of it, without being in its total, and counts
-/// as 0 where a batch has none. The trainer's learning rate and schedule, and its gradient norm, are those of its own
-/// optimizer; the other one keeps the rate that it was made with, also when a run is rolled back to go on at a lower rate.
-/// Its state is part of every checkpoint, so that a resumed run goes on bit by bit.
+/// The loss of the run is the main loss; the auxiliary loss is recorded as a part of it without being in its total, as 0 for
+/// a batch without one. Learning rate, schedule and gradient norm of the run are those of the trainer's optimizer; the
+/// auxiliary optimizer keeps its initial learning rate, even when a rollback lowers that of the run. Its state is part of
+/// every checkpoint, so a resumed run is bitwise identical.
 ///
 /// ```
 /// use faknow_data::FieldBatch;
@@ -31,10 +32,10 @@ use crate::{Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 /// let vars = VarStore::new(Device::Cpu);
 /// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 100, 2)?;
 /// let vectors = vars.variables()["word_embedding.weight"].shallow_clone();
-/// // Word vectors that stay short, whatever the classes say.
-/// let own = Optimizer::for_parameters(OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
+/// // An auxiliary loss that keeps the word vectors short.
+/// let auxiliary = Optimizer::for_parameters(OptimizerConfig::sgd(0.1), &vars, Clip::Norm(1.0), &["word_embedding.*".into()])?;
 /// let length = move |_: &TextCnn, _: &FieldBatch| Ok(Some(vectors.f_square()?.f_mean(Kind::Float)?));
-/// let trainer = Trainer::builder(model, vars).step(TwoOptimizers::new("length", own, length)).build()?;
+/// let trainer = Trainer::builder(model, vars).step(TwoOptimizers::new("length", auxiliary, length)).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -43,20 +44,20 @@ pub struct TwoOptimizers<F> {
     optimizer: Optimizer,
     loss: F,
     supervised: Supervised,
-    /// Gradients of the own loss from the earlier batches of a window.
-    aside: Gradients,
+    /// Gradients of the auxiliary loss from the earlier batches of a window.
+    accumulated: Gradients,
 }
 
 impl<F> TwoOptimizers<F> {
-    /// The step with a loss of this name and its optimizer, which comes from [`Optimizer::for_parameters`].
+    /// Creates the step with an auxiliary loss of this name and its optimizer, see [`Optimizer::for_parameters`].
     ///
-    /// `loss` gives the mean loss over a batch's samples, a scalar, or `None` if the batch has nothing for it to learn.
+    /// `loss` returns the mean loss over the samples of a batch, a scalar, or `None` if it does not apply to the batch.
     pub fn new(name: &'static str, optimizer: Optimizer, loss: F) -> Self {
-        let (supervised, aside) = (Supervised::default(), Gradients::default());
-        Self { name, optimizer, loss, supervised, aside }
+        let (supervised, accumulated) = (Supervised::default(), Gradients::default());
+        Self { name, optimizer, loss, supervised, accumulated }
     }
 
-    /// How the trainer's loss is computed. Default: the model's own.
+    /// Sets how the main loss is computed. Default: the model's own loss.
     #[must_use]
     pub fn supervised(mut self, supervised: Supervised) -> Self {
         self.supervised = supervised;
@@ -80,36 +81,36 @@ where
         optimizer: &mut Optimizer,
         context: StepContext,
     ) -> Result<StepOutput> {
-        let Self { optimizer: own, supervised, aside, .. } = self;
+        let Self { optimizer: auxiliary, supervised, accumulated, .. } = self;
         let window = optimizer.window();
-        own.set_window(window);
-        // Both losses may reach all parameters: the gradients of one are out of the way while the other goes backward.
-        let of_rest = optimizer.take_gradients()?;
+        auxiliary.set_window(window);
+        // Both losses may depend on all parameters: the gradients of one are set aside during the backward pass of the other.
+        let main_gradients = optimizer.take_gradients()?;
         if !window.is_first {
-            own.add_gradients(aside)?;
+            auxiliary.add_gradients(accumulated)?;
         }
-        own.zero_grad();
+        auxiliary.zero_grad();
         let value = (self.loss)(model, batch)?;
         let value = match value {
             Some(value) => {
-                let loss = context.check_loss(Some(value.into()), own);
-                let Loss { total, .. } = loss.map_err(|error| named_part(error, self.name))?;
-                own.backward(&total)?;
+                let loss = context.check_loss(Some(value.into()), auxiliary);
+                let Loss { total, .. } = loss.map_err(|error| with_part_name(error, self.name))?;
+                auxiliary.backward(&total)?;
                 total.detach()
             }
             None => Tensor::from(0.0),
         };
-        own.step()?;
-        *aside = own.take_gradients()?;
+        auxiliary.step()?;
+        *accumulated = auxiliary.take_gradients()?;
         drop(optimizer.take_gradients()?);
         if !window.is_first {
-            optimizer.add_gradients(&of_rest)?;
+            optimizer.add_gradients(&main_gradients)?;
         }
 
         let mut output = supervised.forward(model, batch, optimizer, context)?;
         optimizer.zero_grad();
         optimizer.backward(&output.loss.total)?;
-        drop(own.take_gradients()?);
+        drop(auxiliary.take_gradients()?);
         optimizer.step()?;
         output.loss.parts.push((self.name, value));
         Ok(output)

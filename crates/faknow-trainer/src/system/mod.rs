@@ -1,4 +1,4 @@
-//! The process: panics, signals, threads, memory, and the directory of a run.
+//! Panics, signals, threads and memory of the process, and the run directory.
 
 pub(crate) mod guard;
 pub(crate) mod interrupt;

@@ -1,4 +1,4 @@
-//! The search for a batch size: which sizes fit into memory, and which is the fastest.
+//! Batch size search: the sizes that fit into memory, and the fastest of them.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,21 +13,21 @@ use crate::error::setting;
 use crate::system::memory;
 use crate::{Error, Result, Trainer};
 
-/// By how much a size must be faster than all before it to count as faster.
-const FASTER: f64 = 1.05;
+/// Factor on the best speed so far above which a size counts as faster.
+const MIN_SPEEDUP: f64 = 1.05;
 
-/// Sizes in a row that are not faster, after which the search ends.
+/// Number of consecutive sizes that are not faster after which the search ends.
 const PATIENCE: usize = 2;
 
-/// A search for a batch size: from `min` on each size is twice the one before.
+/// A search for a batch size that starts at `min` and doubles the size in each trial.
 ///
-/// It ends where a size does not fit into memory, would probably not, or two sizes in a row are less than 5 % faster
-/// than the best before them. It knows nothing of how well a model learns from batches of a size.
+/// It ends when a size does not fit into memory or is expected not to, or when two consecutive sizes are less than 5 %
+/// faster than the best so far. It measures speed and memory only, not how well the model learns.
 ///
 /// ```
 /// use faknow_trainer::{BatchSizeEnd, BatchSizeSearch, BatchSizeTrial};
 ///
-/// // A machine that is at its best from 64 samples on.
+/// // Speed grows up to batches of 64 samples.
 /// let sizes = BatchSizeSearch::default().run(|batch_size| {
 ///     let samples_per_second = 1000.0 * batch_size.min(64) as f64;
 ///     Ok(BatchSizeTrial { batch_size, samples_per_second, peak_memory: None })
@@ -37,13 +37,13 @@ const PATIENCE: usize = 2;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchSizeSearch {
-    /// The first size, at least 1. Default 8.
+    /// First size, at least 1. Default: 8.
     pub min: usize,
-    /// The largest size to try, at least `min`. Default 4096.
+    /// Largest size to try, at least `min`. Default: 4096.
     pub max: usize,
-    /// Updates with each size, at least 1; the fastest counts. Default 5.
+    /// Number of timed updates per size, at least 1; the fastest is used. Default: 5.
     pub steps: usize,
-    /// Bytes of memory that the process may have at its peak. Default: no limit.
+    /// Limit on the peak memory of the process in bytes. Default: no limit.
     pub memory_limit: Option<u64>,
 }
 
@@ -53,46 +53,46 @@ impl Default for BatchSizeSearch {
     }
 }
 
-/// What was measured with a batch size.
+/// The measurements for one batch size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BatchSizeTrial {
-    /// Samples of a batch.
+    /// Number of samples per batch.
     pub batch_size: usize,
-    /// Samples that training takes in a second.
+    /// Training throughput in samples per second.
     pub samples_per_second: f64,
-    /// Bytes of memory that the process had at most meanwhile; `None` where the system does not report it, and for
-    /// training on another device.
+    /// Peak memory of the process in bytes; `None` where the system does not report it, and for training on a device
+    /// other than the CPU.
     pub peak_memory: Option<u64>,
 }
 
-/// The outcome of a search.
+/// The result of a batch size search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchSizes {
-    /// The sizes that fit, from the smallest on.
+    /// The sizes that fit into memory, in ascending order.
     pub trials: Vec<BatchSizeTrial>,
-    /// Why the search ended.
+    /// The reason why the search ended.
     #[serde(rename = "ended")]
     pub stop_reason: BatchSizeEnd,
 }
 
-/// Why a search ended.
+/// The reason why a batch size search ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum BatchSizeEnd {
-    /// The next size would be above the largest to try.
+    /// The next size would exceed the largest size to try.
     Largest,
-    /// Larger batches were no faster.
+    /// Larger batches were not faster.
     NoFaster,
-    /// The memory did not suffice for this size.
+    /// The memory was insufficient for this size.
     OutOfMemory {
-        /// The size.
+        /// The batch size.
         batch_size: usize,
     },
-    /// This size would probably have taken more than the limit; it was not tried.
+    /// This size was expected to exceed the memory limit and was not tried.
     MemoryLimit {
-        /// The size.
+        /// The batch size.
         batch_size: usize,
-        /// Bytes that it would have taken, by the growth from the sizes before.
+        /// Expected peak memory in bytes, extrapolated from smaller sizes.
         expected: u64,
     },
 }
@@ -100,32 +100,32 @@ pub enum BatchSizeEnd {
 impl fmt::Display for BatchSizeEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Largest => write!(f, "the largest size was tried"),
-            Self::NoFaster => write!(f, "larger batches are no faster"),
-            Self::OutOfMemory { batch_size } => write!(f, "no memory for batches of {batch_size}"),
+            Self::Largest => write!(f, "the largest size was reached"),
+            Self::NoFaster => write!(f, "larger batches are not faster"),
+            Self::OutOfMemory { batch_size } => write!(f, "out of memory at batch size {batch_size}"),
             Self::MemoryLimit { batch_size, expected } => {
                 let expected = format_bytes(*expected);
-                write!(f, "batches of {batch_size} would take about {expected}, which is above the limit")
+                write!(f, "batch size {batch_size} would take about {expected}, which exceeds the limit")
             }
         }
     }
 }
 
 impl BatchSizes {
-    /// The size to train with: the smallest that is within 5 % of the fastest. `None` if not even the first fits.
+    /// Returns the suggested size: the smallest one within 5 % of the fastest. `None` if not even the first one fits.
     pub fn suggestion(&self) -> Option<usize> {
         let speed = |trial: &BatchSizeTrial| trial.samples_per_second;
         let fastest = self.trials.iter().map(speed).max_by(f64::total_cmp)?;
-        let fits = self.trials.iter().find(|trial| speed(trial) * FASTER >= fastest)?;
-        Some(fits.batch_size)
+        let trial = self.trials.iter().find(|trial| speed(trial) * MIN_SPEEDUP >= fastest)?;
+        Some(trial.batch_size)
     }
 }
 
 impl BatchSizeSearch {
-    /// Checks every setting.
+    /// Validates all settings.
     ///
     /// # Errors
-    /// Names the one that is outside its range.
+    /// A setting is outside its range: the error names it.
     pub fn validate(&self) -> Result<()> {
         if self.min == 0 {
             return Err(setting("min", "at least 1", 0));
@@ -139,10 +139,10 @@ impl BatchSizeSearch {
         Ok(())
     }
 
-    /// Searches with a custom measurement; an error that reports too little memory ends the search.
+    /// Runs the search with a custom measurement; an out-of-memory error ends the search.
     ///
     /// # Errors
-    /// A setting is outside its range; any other error of the measurement.
+    /// A setting is outside its range, or `measure` returns any other error.
     pub fn run(&self, mut measure: impl FnMut(usize) -> Result<BatchSizeTrial>) -> Result<BatchSizes> {
         self.validate()?;
         let mut trials: Vec<BatchSizeTrial> = Vec::new();
@@ -165,7 +165,7 @@ impl BatchSizeSearch {
                 Err(error) => return Err(error),
             };
             trials.push(trial);
-            n_slower = if trial.samples_per_second > FASTER * fastest { 0 } else { n_slower + 1 };
+            n_slower = if trial.samples_per_second > MIN_SPEEDUP * fastest { 0 } else { n_slower + 1 };
             fastest = trial.samples_per_second.max(fastest);
             if n_slower == PATIENCE {
                 break BatchSizeEnd::NoFaster;
@@ -177,33 +177,34 @@ impl BatchSizeSearch {
 }
 
 impl<M: Model> Trainer<M> {
-    /// Tries batch sizes, each in a few updates from the batches of the loader that `loader` makes for it. The
-    /// batches should be the longest there are, which take the most memory; to be fair, all of one size.
+    /// Measures batch sizes with a few updates each, on batches of the loader that `loader` creates for a size. For a
+    /// realistic peak memory, these should be the longest batches of the data, and all of the full size.
     ///
-    /// Callbacks are not called. Afterwards weights, optimizer and run are as they were, also after an error;
-    /// gradients are dropped.
+    /// Callbacks are not called. Afterwards, weights, optimizer and run are restored, even after an error; gradients are
+    /// reset.
     ///
     /// # Errors
-    /// A setting is outside its range; a loader, a batch or the model fails for another reason than too little
-    /// memory; someone asked for the end.
+    /// A setting is outside its range; a loader, a batch or the model fails for a reason other than insufficient memory; the
+    /// search is interrupted.
     pub fn find_batch_size<L: Loader<M::Batch>>(
         &mut self,
         search: &BatchSizeSearch,
         mut loader: impl FnMut(usize) -> faknow_data::Result<L>,
     ) -> Result<BatchSizes> {
-        self.tried(|trainer| {
+        self.run_trial(|trainer| {
             search.run(|batch_size| {
                 let location = crate::Location::training(1, 1);
-                let loader = loader(batch_size).map_err(|error| Error::from(error).located(location))?;
+                let loader =
+                    loader(batch_size).map_err(|error| Error::from(error).with_location(location))?;
                 let trial = trainer.measure(&loader, search.steps)?;
                 Ok(BatchSizeTrial { batch_size, ..trial })
             })
         })
     }
 
-    /// Takes a first update, and then measures each of `steps` others.
+    /// Measures `steps` updates after a warm-up update.
     fn measure(&mut self, loader: &dyn Loader<M::Batch>, steps: usize) -> Result<BatchSizeTrial> {
-        memory::restart_peak();
+        memory::reset_peak();
         let mut fastest = 0.0;
         self.for_each_window(loader, steps + 1, |trainer, step, window| {
             let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
@@ -212,7 +213,7 @@ impl<M: Model> Trainer<M> {
             if let Device::Cuda(device) = trainer.task.device {
                 Cuda::synchronize(device as i64);
             }
-            // The first one also sets up what later ones find ready.
+            // The first update is a warm-up: it includes one-time setup.
             if step > 0 {
                 fastest = f64::max(fastest, n_samples as f64 / start.elapsed().as_secs_f64());
             }
@@ -223,18 +224,17 @@ impl<M: Model> Trainer<M> {
     }
 }
 
-/// The peak that twice the last size would have, if memory keeps growing with the samples as it did. One trial alone
-/// says nothing about growth.
+/// Returns the expected peak memory for twice the last size, extrapolated linearly; `None` with less than two trials.
 fn expected_memory(trials: &[BatchSizeTrial]) -> Option<u64> {
     let [.., before, last] = trials else { return None };
     let (before, last) = (before.peak_memory?, last.peak_memory?);
     Some(last + 2 * last.saturating_sub(before))
 }
 
-/// Whether libtorch says, in one of its ways, that there is no memory left.
+/// Returns whether an error is one of libtorch's out-of-memory errors.
 fn is_out_of_memory(error: &Error) -> bool {
     let message = error.to_string().to_lowercase();
-    ["out of memory", "not enough memory", "allocate memory"].iter().any(|words| message.contains(words))
+    ["out of memory", "not enough memory", "allocate memory"].iter().any(|text| message.contains(text))
 }
 
 #[cfg(test)]
@@ -244,7 +244,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// The sizes that are tried where training is as fast, and takes as much memory, as these say.
+    /// Runs a search with simulated speed and memory; returns the sizes, the stop reason and the suggestion.
     fn search(
         search: BatchSizeSearch,
         speed: impl Fn(usize) -> f64,
@@ -255,13 +255,13 @@ mod tests {
             Ok(BatchSizeTrial { batch_size, samples_per_second: speed(batch_size), peak_memory })
         });
         let sizes = sizes.unwrap();
-        let tried = sizes.trials.iter().map(|trial| trial.batch_size).collect();
+        let tried_sizes = sizes.trials.iter().map(|trial| trial.batch_size).collect();
         let suggestion = sizes.suggestion();
-        (tried, sizes.stop_reason, suggestion)
+        (tried_sizes, sizes.stop_reason, suggestion)
     }
 
     #[test]
-    fn sizes_double_until_larger_ones_are_no_faster() {
+    fn sizes_double_until_larger_ones_are_not_faster() {
         let plain = BatchSizeSearch { min: 8, max: 256, ..BatchSizeSearch::default() };
         let linear = |n: usize| n as f64;
         assert_eq!(
@@ -273,11 +273,11 @@ mod tests {
             search(plain, flat, |_| None),
             (vec![8, 16, 32, 64, 128], BatchSizeEnd::NoFaster, Some(32))
         );
-        // One slower size may be chance.
+        // A single slower size does not end the search.
         let bump = |n: usize| if n == 32 { 1.0 } else { n as f64 };
-        let (tried, ended, _) = search(plain, bump, |_| None);
-        assert_eq!((tried.len(), ended), (6, BatchSizeEnd::Largest));
-        // Slow growth below 5 % a size is none, but the best is what all are compared to.
+        let (sizes, stop_reason, _) = search(plain, bump, |_| None);
+        assert_eq!((sizes.len(), stop_reason), (6, BatchSizeEnd::Largest));
+        // Growth below 5 % per size does not count; each size is compared to the best so far.
         let slow = |n: usize| 100.0 + 4.0 * (n as f64).log2();
         assert_eq!(search(plain, slow, |_| None), (vec![8, 16, 32], BatchSizeEnd::NoFaster, Some(16)));
         let odd = BatchSizeSearch { min: 3, max: 20, ..plain };
@@ -285,38 +285,38 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_would_take_too_much_is_not_tried() {
+    fn skips_sizes_above_the_memory_limit() {
         let limited = |limit| BatchSizeSearch { memory_limit: Some(limit), ..BatchSizeSearch::default() };
         let linear = |n: usize| n as f64;
-        // 100 MiB, and one for each sample: 64 samples take 164.
+        // 100 MiB plus 1 MiB per sample: 64 samples take 164 MiB.
         let memory = |n: usize| Some((100 + n as u64) * MIB);
         let end = BatchSizeEnd::MemoryLimit { batch_size: 64, expected: 164 * MIB };
         assert_eq!(search(limited(163 * MIB), linear, memory), (vec![8, 16, 32], end, Some(32)));
-        let (tried, _, _) = search(limited(164 * MIB), linear, memory);
-        assert_eq!(tried, [8, 16, 32, 64]);
+        let (sizes, _, _) = search(limited(164 * MIB), linear, memory);
+        assert_eq!(sizes, [8, 16, 32, 64]);
         // Where the system does not report it, there is no limit.
         assert_eq!(search(limited(1), linear, |_| None).1, BatchSizeEnd::Largest);
     }
 
     #[test]
-    fn a_lack_of_memory_ends_the_search_and_other_errors_are_errors() {
+    fn only_out_of_memory_errors_end_the_search() {
         let location = Location::training(1, 1);
-        let check = |message: &str, is_lack: bool| {
-            let found = BatchSizeSearch::default().run(|batch_size| {
+        let check = |message: &str, is_out_of_memory: bool| {
+            let result = BatchSizeSearch::default().run(|batch_size| {
                 if batch_size < 32 {
                     let samples_per_second = batch_size as f64;
                     return Ok(BatchSizeTrial { batch_size, samples_per_second, peak_memory: None });
                 }
                 Err(Error::Panic { location, message: message.to_owned() })
             });
-            match found {
+            match result {
                 Ok(sizes) => {
-                    assert!(is_lack, "{message}");
+                    assert!(is_out_of_memory, "{message}");
                     assert_eq!(sizes.stop_reason, BatchSizeEnd::OutOfMemory { batch_size: 32 });
                     assert_eq!(sizes.suggestion(), Some(16));
                 }
                 Err(error) => {
-                    assert!(!is_lack, "{message}");
+                    assert!(!is_out_of_memory, "{message}");
                     assert_eq!(error.to_string(), format!("{location}: {message}"));
                 }
             }
@@ -328,21 +328,21 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_fits_nothing_is_suggested() {
-        let lack = Error::Panic { location: Location::training(1, 1), message: "CUDA out of memory".into() };
-        let mut lack = Some(lack);
-        let sizes = BatchSizeSearch::default().run(|_| Err(lack.take().unwrap())).unwrap();
+    fn suggests_nothing_if_no_size_fits() {
+        let error = Error::Panic { location: Location::training(1, 1), message: "CUDA out of memory".into() };
+        let mut error = Some(error);
+        let sizes = BatchSizeSearch::default().run(|_| Err(error.take().unwrap())).unwrap();
         assert_eq!(
             (sizes.suggestion(), &sizes.stop_reason),
             (None, &BatchSizeEnd::OutOfMemory { batch_size: 8 })
         );
-        assert_eq!(sizes.stop_reason.to_string(), "no memory for batches of 8");
+        assert_eq!(sizes.stop_reason.to_string(), "out of memory at batch size 8");
     }
 
     #[test]
-    fn settings_outside_their_range_are_named() {
+    fn rejects_settings_outside_their_range() {
         let check = |search: BatchSizeSearch, expected: &str| {
-            let error = search.run(|_| unreachable!("nothing is measured")).unwrap_err();
+            let error = search.run(|_| unreachable!("invalid settings are rejected first")).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
         let plain = BatchSizeSearch::default();

@@ -1,4 +1,4 @@
-//! Cross-validation of custom models: each fold is tested by a model that was trained on the others.
+//! Cross-validation of custom models: each fold is tested with a model that was trained on the other folds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use crate::Result;
 /// The data of one fold.
 #[derive(Debug)]
 pub struct FoldData<D> {
-    /// Number of the fold, from 1.
+    /// The number of the fold, from 1.
     pub number: usize,
-    /// All other folds.
+    /// Training data: all other folds.
     pub train: Subset<Arc<D>>,
-    /// The fold itself, which training must not see.
+    /// Test data: the fold itself, which must not be used in training.
     pub test: Subset<Arc<D>>,
 }
 
-/// What cross-validation measured.
+/// The results of cross-validation.
 #[derive(Debug, Clone)]
 pub struct FoldEvaluations {
-    /// The test of each fold, in order.
+    /// The test result of each fold, in order.
     pub folds: Vec<Evaluation>,
 }
 
@@ -38,7 +38,7 @@ impl FoldEvaluations {
     }
 }
 
-/// A line for each metric, as in `accuracy 0.9000 ± 0.1000`.
+/// One line per metric, as in `accuracy 0.9000 ± 0.1000`.
 impl fmt::Display for FoldEvaluations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self.metrics().iter().map(RepeatedScore::to_string).collect();
@@ -46,7 +46,7 @@ impl fmt::Display for FoldEvaluations {
     }
 }
 
-/// Splits `data` into folds and calls `run` for each of them: it trains a new model on `fold.train`, and returns its test
+/// Splits `data` into folds and calls `run` for each, which trains a new model on `fold.train` and returns its evaluation
 /// on `fold.test`.
 ///
 /// ```
@@ -77,8 +77,8 @@ impl fmt::Display for FoldEvaluations {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A validation set for early stopping is best taken from `fold.train`: a model that was chosen by the fold that tests it
-/// looks better than it is.
+/// Take a validation set for early stopping from `fold.train`: with a model that was selected on its test fold, the
+/// results are biased.
 ///
 /// # Errors
 /// The data cannot be split into these folds, or `run` fails.

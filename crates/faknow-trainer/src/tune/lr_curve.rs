@@ -1,4 +1,4 @@
-//! What a learning-rate range test found: the loss by the rate, and the rates that it speaks for.
+//! The result of a learning-rate range test: the loss per learning rate, and the suggested learning rate.
 
 use std::fmt;
 use std::path::Path;
@@ -7,42 +7,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// A test ends when the smoothed loss is this many times the best so far.
-pub(crate) const DIVERGED: f64 = 4.0;
+/// Multiple of the best smoothed loss at which a test ends.
+pub(crate) const DIVERGENCE_FACTOR: f64 = 4.0;
 
-/// Of the points, the share at the beginning that suggests nothing: their means are of a few batches yet.
-const UNSETTLED: f64 = 0.1;
+/// Share of the first points that is ignored for suggestions, since their smoothed losses are means over few batches.
+const WARMUP_SHARE: f64 = 0.1;
 
-/// How the loss went while the learning rate grew.
+/// The loss as a function of an increasing learning rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LrCurve {
-    /// A point for each update, from the lowest rate to the highest that was reached.
+    /// One point per update, from the lowest learning rate to the highest one that was reached.
     pub points: Vec<LrPoint>,
-    /// Why the test ended.
+    /// The reason why the test ended.
     #[serde(rename = "ended")]
     pub stop_reason: LrRangeEnd,
 }
 
-/// An update of a range test.
+/// One update of a range test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LrPoint {
-    /// Its learning rate.
+    /// Learning rate of the update.
     #[serde(rename = "rate")]
     pub learning_rate: f64,
-    /// The loss before it, of its batches.
+    /// Loss of its batches before the update.
     pub loss: f64,
-    /// The exponential mean of the losses so far, corrected for its beginning.
+    /// Exponential moving average of the losses so far, with bias correction.
     pub smoothed: f64,
 }
 
-/// Why a range test ended.
+/// The reason why a range test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LrRangeEnd {
-    /// The highest rate was tried.
+    /// The highest learning rate was reached.
     #[default]
     Completed,
-    /// The smoothed loss was more than 4 times the best.
+    /// The smoothed loss exceeded 4 times the best one.
     Diverged,
     /// The loss or the gradients were not finite.
     NotFinite,
@@ -51,64 +51,66 @@ pub enum LrRangeEnd {
 impl fmt::Display for LrRangeEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Completed => "all rates were tried",
-            Self::Diverged => "the loss was more than 4 times the best",
+            Self::Completed => "all learning rates were tried",
+            Self::Diverged => "the loss exceeded 4 times the best",
             Self::NotFinite => "the loss or the gradients were not finite",
         })
     }
 }
 
 impl LrCurve {
-    /// Writes the curve to `path` as an SVG picture: the loss over the logarithm of the learning rate, with the
-    /// suggestion and the steepest point marked.
+    /// Writes a plot of the curve to `path` as SVG: the loss over the logarithm of the learning rate, with the suggestion
+    /// and the steepest point marked.
     ///
-    /// What lies far beyond the losses before the lowest one is cut off, so that the fall can be seen.
+    /// Losses far above those before the minimum are clipped, so that the descent is visible.
     ///
     /// # Errors
     /// The file cannot be written, or the feature `plots` is not enabled.
     pub fn write_svg(&self, path: &Path) -> Result<()> {
         let io = |source| Error::Io { path: path.to_path_buf(), source };
         #[cfg(feature = "plots")]
-        let picture = self.svg().map_err(|error| std::io::Error::other(error.to_string()));
+        let svg = self.svg().map_err(|error| std::io::Error::other(error.to_string()));
         #[cfg(not(feature = "plots"))]
-        let picture: std::io::Result<String> =
-            Err(std::io::Error::other("a picture needs a build with the feature `plots`"));
-        std::fs::write(path, picture.map_err(io)?).map_err(io)
+        let svg: std::io::Result<String> =
+            Err(std::io::Error::other("plots require a build with the feature `plots`"));
+        std::fs::write(path, svg.map_err(io)?).map_err(io)
     }
 
-    /// The rate to train with: a tenth of that at which the smoothed loss was lowest. There the loss still falls fast,
-    /// and noise moves it less than the steepest point.
+    /// Returns the suggested learning rate: a tenth of the one at the minimum of the smoothed loss. There the loss still
+    /// decreases fast, and noise affects it less than the steepest point.
     ///
-    /// `None` if the loss did not fall, or was lowest within a factor of 10 of the first rate: lower rates, or more
-    /// updates, may say more.
+    /// `None` if the loss did not decrease, or its minimum is within a factor of 10 of the first learning rate: try lower
+    /// learning rates or more updates.
     pub fn suggestion(&self) -> Option<f64> {
         let lowest = self.lowest()?;
-        Some(self.points[lowest].learning_rate / 10.0).filter(|rate| *rate >= self.points[0].learning_rate)
+        Some(self.points[lowest].learning_rate / 10.0)
+            .filter(|learning_rate| *learning_rate >= self.points[0].learning_rate)
     }
 
-    /// The rate at which the smoothed loss falls most steeply over the logarithm of the rate, before it is lowest.
+    /// Returns the learning rate at which the smoothed loss decreases most steeply over the logarithm of the learning rate,
+    /// before its minimum.
     ///
-    /// `None` if the loss did not fall.
+    /// `None` if the loss did not decrease.
     pub fn steepest(&self) -> Option<f64> {
         let lowest = self.lowest()?;
-        let slope = |at: usize| {
-            let (before, after) = (&self.points[at - 1], &self.points[at + 1]);
+        let slope = |index: usize| {
+            let (before, after) = (&self.points[index - 1], &self.points[index + 1]);
             (after.smoothed - before.smoothed) / (after.learning_rate / before.learning_rate).ln()
         };
-        let steepest = (self.n_unsettled()..lowest).min_by(|a, b| slope(*a).total_cmp(&slope(*b)))?;
+        let steepest = (self.n_warmup_points()..lowest).min_by(|a, b| slope(*a).total_cmp(&slope(*b)))?;
         Some(self.points[steepest].learning_rate)
     }
 
-    /// The point with the lowest smoothed loss, if there is one that was settled and has one before it.
+    /// Returns the index of the minimum of the smoothed loss, if it is after the warm-up points.
     fn lowest(&self) -> Option<usize> {
-        let smoothed = |at: &usize| self.points[*at].smoothed;
+        let smoothed = |index: &usize| self.points[*index].smoothed;
         let lowest = (0..self.points.len()).min_by(|a, b| smoothed(a).total_cmp(&smoothed(b)))?;
-        Some(lowest).filter(|lowest| *lowest > self.n_unsettled())
+        Some(lowest).filter(|lowest| *lowest > self.n_warmup_points())
     }
 
-    /// Points at the beginning that suggest nothing, at least 1.
-    fn n_unsettled(&self) -> usize {
-        ((self.points.len() as f64 * UNSETTLED) as usize).max(1)
+    /// Returns the number of first points that are ignored, at least 1.
+    fn n_warmup_points(&self) -> usize {
+        ((self.points.len() as f64 * WARMUP_SHARE) as usize).max(1)
     }
 }
 
@@ -116,7 +118,7 @@ impl LrCurve {
 mod tests {
     use super::*;
 
-    /// Twenty rates from 1e-6 on, four in each factor of 10, with these losses.
+    /// Returns a curve of twenty learning rates from 1e-6, four per decade, with these losses.
     fn curve(smoothed: impl Fn(f64) -> f64) -> LrCurve {
         let point = |step: i32| {
             let smoothed = smoothed(f64::from(step));
@@ -135,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn suggests_a_tenth_of_the_lowest_and_the_steepest_fall_before_it() {
-        // Flat, a fall that is steepest at step 10, lowest at 16, then up.
+    fn suggests_a_tenth_of_the_minimum_and_finds_the_steepest_descent() {
+        // Flat, steepest descent at step 10, minimum at 16, then ascending.
         let valley = |step: f64| match step {
             s if s <= 16.0 => 1.0 / (1.0 + (s - 10.0).exp()),
             s => s - 15.0,
@@ -145,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_does_not_fall_suggests_nothing() {
+    fn suggests_nothing_if_the_loss_does_not_decrease() {
         check(&curve(|step| step), None, None);
         check(&LrCurve { points: Vec::new(), stop_reason: LrRangeEnd::NotFinite }, None, None);
-        // Lowest at the third point: within a factor of 10 of the first rate there is nothing to go back to.
+        // Minimum at the third point, within a factor of 10 of the first learning rate.
         let early = curve(|step| (step - 3.0).abs());
         assert!(early.steepest().is_some());
         assert_eq!(early.suggestion(), None);
     }
 
     #[test]
-    fn a_fall_in_the_unsettled_beginning_is_not_the_steepest() {
-        let fall =
+    fn steepest_ignores_the_warmup_points() {
+        let smoothed =
             |step: f64| if step == 0.0 { 100.0 } else { 20.0 - step - if step > 8.0 { 3.0 } else { 0.0 } };
-        let steepest = curve(fall).steepest().unwrap();
+        let steepest = curve(smoothed).steepest().unwrap();
         assert!(steepest > 5e-5, "{steepest}");
     }
 }

@@ -1,4 +1,4 @@
-//! A learning-rate range test as a picture.
+//! Plots of learning-rate range tests.
 
 use std::error::Error as StdError;
 
@@ -8,16 +8,16 @@ use plotters::series::DashedLineSeries;
 use crate::{LrCurve, LrPoint};
 
 const SIZE: (u32, u32) = (900, 540);
-const OF_UPDATES: RGBColor = RGBColor(185, 200, 215);
+const PER_UPDATE: RGBColor = RGBColor(185, 200, 215);
 const SMOOTHED: RGBColor = RGBColor(20, 90, 160);
 const SUGGESTED: RGBColor = RGBColor(200, 60, 30);
 const STEEPEST: RGBColor = RGBColor(60, 130, 70);
 
 impl LrCurve {
     pub(super) fn svg(&self) -> Result<String, Box<dyn StdError + '_>> {
-        let mut picture = String::new();
+        let mut svg = String::new();
         let (rates, losses) = (self.rate_range(), self.loss_range());
-        let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(16)
@@ -29,33 +29,33 @@ impl LrCurve {
             .configure_mesh()
             .x_desc("learning rate")
             .y_desc("loss")
-            .x_label_formatter(&|rate| short(*rate))
+            .x_label_formatter(&|rate| format_rate(*rate))
             .label_style(("sans-serif", 14))
             .axis_desc_style(("sans-serif", 16))
             .light_line_style(WHITE)
             .draw()?;
-        let inside = |rate: f64, loss: f64| (rate, loss.clamp(losses.0, losses.1));
-        let each = self.points.iter().map(|point| inside(point.learning_rate, point.loss));
+        let clipped = |rate: f64, loss: f64| (rate, loss.clamp(losses.0, losses.1));
+        let per_update = self.points.iter().map(|point| clipped(point.learning_rate, point.loss));
         chart
-            .draw_series(LineSeries::new(each, OF_UPDATES.stroke_width(1)))?
+            .draw_series(LineSeries::new(per_update, PER_UPDATE.stroke_width(1)))?
             .label("loss of each update")
-            .legend(|at| key(at, OF_UPDATES));
-        let smoothed = self.points.iter().map(|point| inside(point.learning_rate, point.smoothed));
+            .legend(|position| legend_line(position, PER_UPDATE));
+        let smoothed = self.points.iter().map(|point| clipped(point.learning_rate, point.smoothed));
         chart
             .draw_series(LineSeries::new(smoothed, SMOOTHED.stroke_width(3)))?
             .label("smoothed")
-            .legend(|at| key(at, SMOOTHED));
+            .legend(|position| legend_line(position, SMOOTHED));
         let marks = [
-            (self.suggestion(), "suggested (a tenth of the lowest)", SUGGESTED),
-            (self.steepest(), "steepest fall", STEEPEST),
+            (self.suggestion(), "suggestion (a tenth of the minimum)", SUGGESTED),
+            (self.steepest(), "steepest descent", STEEPEST),
         ];
-        for (rate, what, color) in marks {
+        for (rate, label, color) in marks {
             let Some(rate) = rate else { continue };
             let line = [(rate, losses.0), (rate, losses.1)];
             chart
                 .draw_series(DashedLineSeries::new(line, 6, 4, color.stroke_width(2)))?
-                .label(format!("{what}: {}", short(rate)))
-                .legend(move |at| key(at, color));
+                .label(format!("{label}: {}", format_rate(rate)))
+                .legend(move |position| legend_line(position, color));
         }
         chart
             .configure_series_labels()
@@ -67,10 +67,10 @@ impl LrCurve {
         area.present()?;
         drop(chart);
         drop(area);
-        Ok(picture)
+        Ok(svg)
     }
 
-    /// The rates shown: those of the points, or any if there are not two.
+    /// Returns the range of learning rates to show: that of the points, or a default with less than two points.
     fn rate_range(&self) -> (f64, f64) {
         match (self.points.first(), self.points.last()) {
             (Some(first), Some(last)) if first.learning_rate < last.learning_rate => {
@@ -81,11 +81,12 @@ impl LrCurve {
         }
     }
 
-    /// The losses shown: all up to the point where the smoothed one is lowest, with some room.
+    /// Returns the range of losses to show: that of the points up to the minimum of the smoothed loss, with a margin.
     fn loss_range(&self) -> (f64, f64) {
         let smoothed = |point: &LrPoint| point.smoothed;
         let Some(lowest) = self.points.iter().map(smoothed).min_by(f64::total_cmp) else { return (0.0, 1.0) };
-        let after = self.points.iter().position(|point| point.smoothed == lowest).map_or(0, |at| at + 1);
+        let after =
+            self.points.iter().position(|point| point.smoothed == lowest).map_or(0, |index| index + 1);
         let before = self.points[..after].iter().flat_map(|point| [point.loss, point.smoothed]);
         let (low, high) = before.fold((lowest, lowest), |(low, high), loss| (low.min(loss), high.max(loss)));
         let span = if high > low { high - low } else { low.abs().max(1e-3) };
@@ -93,13 +94,13 @@ impl LrCurve {
     }
 }
 
-/// The sign of a line in the legend.
-fn key((x, y): (i32, i32), color: RGBColor) -> PathElement<(i32, i32)> {
+/// Returns the line of a legend entry.
+fn legend_line((x, y): (i32, i32), color: RGBColor) -> PathElement<(i32, i32)> {
     PathElement::new([(x, y), (x + 20, y)], color.stroke_width(3))
 }
 
-/// A rate in two digits: `3.2e-4`, `1e-3`.
-fn short(rate: f64) -> String {
+/// Formats a learning rate with two digits: `3.2e-4`, `1e-3`.
+fn format_rate(rate: f64) -> String {
     format!("{rate:.1e}").replace(".0e", "e")
 }
 
@@ -110,42 +111,42 @@ mod tests {
 
     fn curve(n: i32) -> LrCurve {
         let point = |step: i32| {
-            let at = f64::from(step);
-            let smoothed = if step < 16 { 0.7 - 0.03 * at } else { 0.25 + (at - 15.0).powi(3) };
-            LrPoint { learning_rate: 1e-6 * 10f64.powf(at / 4.0), loss: smoothed + 0.05, smoothed }
+            let x = f64::from(step);
+            let smoothed = if step < 16 { 0.7 - 0.03 * x } else { 0.25 + (x - 15.0).powi(3) };
+            LrPoint { learning_rate: 1e-6 * 10f64.powf(x / 4.0), loss: smoothed + 0.05, smoothed }
         };
         LrCurve { points: (0..n).map(point).collect(), stop_reason: LrRangeEnd::Diverged }
     }
 
     #[test]
-    fn the_picture_names_its_axes_and_marks_the_rates() {
-        let picture = curve(20).svg().unwrap();
-        let text = picture.replace('\n', "");
+    fn plot_labels_axes_and_marks_learning_rates() {
+        let svg = curve(20).svg().unwrap();
+        let text = svg.replace('\n', "");
         for part in [
             "<svg ",
             ">learning rate</text>",
             ">loss</text>",
             ">1e-5</text>",
-            ">suggested (a tenth of the lowest): 5.6e-4</text>",
-            ">steepest fall: ",
+            ">suggestion (a tenth of the minimum): 5.6e-4</text>",
+            ">steepest descent: ",
             "</svg>",
         ] {
-            assert!(text.contains(part), "{picture}\nlacks {part}");
+            assert!(text.contains(part), "expected {part} in\n{svg}");
         }
     }
 
     #[test]
-    fn a_curve_of_few_points_is_a_picture_too() {
+    fn plots_curves_with_few_points() {
         for n in 0..4 {
-            let picture = curve(n).svg().unwrap();
-            assert!(picture.contains("smoothed") && !picture.contains("NaN"), "{picture}");
+            let svg = curve(n).svg().unwrap();
+            assert!(svg.contains("smoothed") && !svg.contains("NaN"), "{svg}");
         }
     }
 
     #[test]
-    fn a_path_that_cannot_be_written_is_named() {
+    fn write_error_names_the_path() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("no/picture.svg");
+        let path = dir.path().join("missing/curve.svg");
         let error = curve(20).write_svg(&path).unwrap_err().to_string();
         assert!(error.starts_with(&path.display().to_string()), "{error}");
     }

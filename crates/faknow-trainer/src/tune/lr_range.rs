@@ -1,4 +1,4 @@
-//! The learning-rate range test: how the loss goes while the rate grows.
+//! The learning-rate range test: the loss while the learning rate increases.
 
 use std::ops::ControlFlow;
 
@@ -6,21 +6,20 @@ use faknow_data::Loader;
 use faknow_model::Model;
 
 use crate::error::setting;
-use crate::tune::lr_curve::{DIVERGED, LrCurve, LrPoint, LrRangeEnd};
+use crate::tune::lr_curve::{DIVERGENCE_FACTOR, LrCurve, LrPoint, LrRangeEnd};
 use crate::{Error, LossSums, Result, Trainer};
 
-/// Weight of the former mean in the smoothed loss.
+/// Weight of the previous average in the smoothed loss.
 const SMOOTHING: f64 = 0.9;
 
-/// A learning-rate range test (Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017): which rates,
-/// and how many updates.
+/// Settings of a learning-rate range test (Smith, *Cyclical Learning Rates for Training Neural Networks*, WACV 2017).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LrRange {
-    /// The rate of the first update, above 0. Default 1e-7.
+    /// Learning rate of the first update, above 0. Default: 1e-7.
     pub min: f64,
-    /// The rate of the last update, above `min`. Default 10.
+    /// Learning rate of the last update, above `min`. Default: 10.
     pub max: f64,
-    /// Updates, at least 10; from one to the next the rate grows by the same factor. Default 100.
+    /// Number of updates, at least 10; the learning rate grows by a constant factor per update. Default: 100.
     pub steps: usize,
 }
 
@@ -31,10 +30,10 @@ impl Default for LrRange {
 }
 
 impl LrRange {
-    /// Checks every setting.
+    /// Validates all settings.
     ///
     /// # Errors
-    /// Names the one that is outside its range.
+    /// A setting is outside its range: the error names it.
     pub fn validate(&self) -> Result<()> {
         let Self { min, max, steps } = *self;
         if !(min.is_finite() && min > 0.0) {
@@ -49,31 +48,30 @@ impl LrRange {
         Ok(())
     }
 
-    /// The rate of an update, the first of which has number 0.
-    fn rate(&self, step: u64) -> f64 {
+    /// Returns the learning rate of an update, counted from 0.
+    fn learning_rate(&self, step: u64) -> f64 {
         let share = step as f64 / (self.steps - 1) as f64;
         self.min * (self.max / self.min).powf(share)
     }
 }
 
 impl<M: Model> Trainer<M> {
-    /// Trains for a moment while the learning rate grows, and returns how the loss went.
+    /// Runs a learning-rate range test: trains with an increasing learning rate, and returns the loss per learning rate.
     ///
-    /// The batches are those that a fit would take, epoch after epoch; of several parameter groups each keeps the
-    /// ratio of its rate to that of the optimizer's settings. The schedule has no part in it, and callbacks are
-    /// not called. The test ends early if the smoothed loss is more than 4 times the best, or the loss or the
-    /// gradients are not finite. Then weights, optimizer and run are as they were, also after an error; gradients
-    /// are dropped.
+    /// The batches are those of a fit, epoch after epoch. Each parameter group retains the ratio of its learning rate to
+    /// that of the optimizer settings. The schedule is ignored, and callbacks are not called. The test ends early if the
+    /// smoothed loss exceeds 4 times the best one, or if the loss or the gradients are not finite. Afterwards, weights,
+    /// optimizer and run are restored, even after an error; gradients are reset.
     ///
     /// # Errors
-    /// A setting is outside its range; a batch or the model fails; someone asked for the end.
+    /// A setting is outside its range; a batch or the model fails; the test is interrupted.
     pub fn lr_range_test(&mut self, train: &dyn Loader<M::Batch>, range: &LrRange) -> Result<LrCurve> {
         range.validate()?;
         let ratios = self.lr_ratios();
-        self.tried(|trainer| {
-            let mut curve = Curve::default();
+        self.run_trial(|trainer| {
+            let mut curve = CurveBuilder::default();
             trainer.for_each_window(train, range.steps, |trainer, step, window| {
-                let rate = range.rate(step);
+                let rate = range.learning_rate(step);
                 trainer
                     .optimization
                     .optimizer
@@ -95,42 +93,42 @@ impl<M: Model> Trainer<M> {
         })
     }
 
-    /// The rate of each parameter group, by that of the settings.
+    /// Returns the ratio of the learning rate of each parameter group to that of the settings.
     fn lr_ratios(&self) -> Vec<f64> {
         let configured = self.optimization.optimizer.configured_lr();
-        let ratio = |own: &f64| if *own == configured { 1.0 } else { own / configured };
+        let ratio = |rate: &f64| if *rate == configured { 1.0 } else { rate / configured };
         let ratios = self.optimization.optimizer.base_learning_rates().iter().map(ratio);
-        // Without a rate in the settings there is nothing to compare to.
+        // The ratio to a learning rate of 0 is not finite.
         ratios.map(|ratio| if ratio.is_finite() { ratio } else { 1.0 }).collect()
     }
 }
 
-/// The curve so far.
+/// The curve so far, and its moving average.
 #[derive(Default)]
-struct Curve {
+struct CurveBuilder {
     points: Vec<LrPoint>,
-    /// The exponential mean of the losses, which starts at 0.
+    /// Exponential moving average of the losses, which starts at 0.
     mean: f64,
     best: Option<f64>,
     stop_reason: LrRangeEnd,
 }
 
-impl Curve {
-    /// Takes the loss of an update; breaks off when the test has seen enough.
+impl CurveBuilder {
+    /// Adds the loss of an update; breaks if the test is to end.
     fn add(&mut self, rate: f64, loss: f64) -> ControlFlow<()> {
         if !loss.is_finite() {
             self.stop_reason = LrRangeEnd::NotFinite;
             return ControlFlow::Break(());
         }
         self.mean = SMOOTHING * self.mean + (1.0 - SMOOTHING) * loss;
-        // The weights of all losses so far add up to this: without it the mean would start near 0.
+        // The weights of all losses so far add up to this: bias correction, as in Adam.
         let weight = 1.0 - SMOOTHING.powf(self.points.len() as f64 + 1.0);
         let smoothed = self.mean / weight;
         self.points.push(LrPoint { learning_rate: rate, loss, smoothed });
         let best = self.best.map_or(smoothed, |best| best.min(smoothed));
         self.best = Some(best);
-        // For losses above 0 this is `smoothed > DIVERGED * best`.
-        if smoothed - best > (DIVERGED - 1.0) * best.abs() {
+        // For losses above 0 this is `smoothed > DIVERGENCE_FACTOR * best`.
+        if smoothed - best > (DIVERGENCE_FACTOR - 1.0) * best.abs() {
             self.stop_reason = LrRangeEnd::Diverged;
             return ControlFlow::Break(());
         }
@@ -143,17 +141,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_grow_by_the_same_factor() {
+    fn learning_rate_grows_by_a_constant_factor() {
         let range = LrRange { min: 1e-4, max: 1.0, steps: 5 };
-        let rates: Vec<f64> = (0..5).map(|step| range.rate(step)).collect();
+        let rates: Vec<f64> = (0..5).map(|step| range.learning_rate(step)).collect();
         for (rate, expected) in rates.iter().zip([1e-4, 1e-3, 1e-2, 1e-1, 1.0]) {
             assert!((rate / expected - 1.0).abs() < 1e-12, "{rates:?}");
         }
     }
 
     #[test]
-    fn the_mean_is_corrected_for_its_beginning() {
-        let mut curve = Curve::default();
+    fn moving_average_is_bias_corrected() {
+        let mut curve = CurveBuilder::default();
         for loss in [2.0, 1.0, 1.0] {
             assert!(curve.add(1.0, loss).is_continue());
         }
@@ -165,24 +163,24 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_the_loss_is_four_times_the_best_or_not_finite() {
-        let check = |losses: &[f64], n_points: usize, ended: LrRangeEnd| {
-            let mut curve = Curve::default();
+    fn test_ends_when_the_loss_diverges_or_is_not_finite() {
+        let check = |losses: &[f64], n_points: usize, stop_reason: LrRangeEnd| {
+            let mut curve = CurveBuilder::default();
             let _ = losses.iter().find(|loss| curve.add(1.0, **loss).is_break());
-            assert_eq!((curve.points.len(), curve.stop_reason), (n_points, ended), "{losses:?}");
+            assert_eq!((curve.points.len(), curve.stop_reason), (n_points, stop_reason), "{losses:?}");
         };
         check(&[1.0, 1.0, 1.0], 3, LrRangeEnd::Completed);
         check(&[1.0, 6.0, 1.0], 3, LrRangeEnd::Completed);
         check(&[1.0, 8.0, 1.0], 2, LrRangeEnd::Diverged);
         check(&[1.0, f64::NAN, 1.0], 1, LrRangeEnd::NotFinite);
         check(&[f64::INFINITY], 0, LrRangeEnd::NotFinite);
-        // A loss below 0 has no multiple to compare to; its distance from the best counts.
+        // For a loss below 0, the distance from the best one is compared.
         check(&[-1.0, -0.9, -0.8], 3, LrRangeEnd::Completed);
         check(&[-1.0, 6.0], 2, LrRangeEnd::Diverged);
     }
 
     #[test]
-    fn settings_outside_their_range_are_named() {
+    fn rejects_settings_outside_their_range() {
         let check = |range: LrRange, expected: &str| {
             assert_eq!(range.validate().unwrap_err().to_string(), expected);
         };

@@ -1,4 +1,4 @@
-//! What to know before a run: the learning-rate range test, the batch size that fits, and cross-validation.
+//! Tools for choosing settings: learning-rate range test, batch size search, cross-validation.
 
 pub(crate) mod batch_size;
 pub(crate) mod cross_validation;

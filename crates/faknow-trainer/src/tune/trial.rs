@@ -1,4 +1,4 @@
-//! Training that is taken back: for tools that try something before a run.
+//! Trial updates that are reverted, for tools that measure something before a run.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -12,30 +12,30 @@ use crate::system::guard::guarded;
 use crate::{AccumulationWindow, Error, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
-    /// Does `work` with an optimizer of the same settings that remembers nothing, and then puts weights, optimizer,
-    /// step and profile back as they were, also after an error. `work` must leave all else alone.
-    pub(crate) fn tried<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let _inside = self.run.span().entered();
+    /// Runs `work` with a new optimizer of the same settings, and then restores weights, optimizer, step and profile, even
+    /// after an error. `work` must not change anything else.
+    pub(crate) fn run_trial<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let _span = self.run.span().entered();
         let _guard = self.settings.interrupt.install();
         let weights = weights::snapshot(&self.run.vars);
-        let step = copy(&self.task.step.state()?);
+        let step_state = deep_copy(&self.task.step.state()?);
         let profile = self.state.profile;
         let fresh = self.optimization.optimizer.fresh()?;
-        let own = std::mem::replace(&mut self.optimization.optimizer, fresh);
+        let optimizer = std::mem::replace(&mut self.optimization.optimizer, fresh);
         let result = work(self);
         self.optimization.optimizer.set_window(AccumulationWindow::default());
         self.optimization.optimizer.zero_grad();
-        self.optimization.optimizer = own;
+        self.optimization.optimizer = optimizer;
         self.state.profile = profile;
-        let put_back = weights::restore(&self.run.vars, &weights, Path::new("weights before the trial"))
+        let restored = weights::restore(&self.run.vars, &weights, Path::new("weights before the trial"))
             .map_err(Error::from)
-            .and_then(|()| self.put_step_back(&step));
-        // The first error is the one to return.
-        let result = result?;
-        put_back.map(|()| result)
+            .and_then(|()| self.restore_step(&step_state));
+        // The first error is returned.
+        let value = result?;
+        restored.map(|()| value)
     }
 
-    /// Gives `work` the batches of `n_windows` updates, epoch after epoch, until it breaks off.
+    /// Calls `work` with the batches of `n_windows` updates, epoch after epoch, until it breaks.
     pub(crate) fn for_each_window(
         &mut self,
         train: &dyn Loader<M::Batch>,
@@ -43,13 +43,13 @@ impl<M: Model> Trainer<M> {
         mut work: impl FnMut(&mut Self, u64, Vec<(Location, M::Batch)>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let limited = self.settings.limits.apply(train);
-        let mut done = 0;
+        let mut n_done = 0;
         for epoch in 0.. {
-            let before = done;
+            let n_before = n_done;
             let mut batches =
                 guarded(1, move |batch| Location::training(epoch + 1, batch), || limited.batches(epoch, 0))?;
             loop {
-                if done == n_windows {
+                if n_done == n_windows {
                     return Ok(());
                 }
                 if self.settings.interrupt.is_requested() {
@@ -62,30 +62,30 @@ impl<M: Model> Trainer<M> {
                 if window.is_empty() {
                     break;
                 }
-                if work(self, done as u64, window)?.is_break() {
+                if work(self, n_done as u64, window)?.is_break() {
                     return Ok(());
                 }
-                done += 1;
+                n_done += 1;
             }
-            if done == before {
+            if n_done == n_before {
                 let phase = phase_name(faknow_callbacks::Phase::Train);
-                return Err(Error::EmptyLoader { phase, hint: "give it at least one sample" });
+                return Err(Error::EmptyLoader { phase, hint: "add at least one sample" });
             }
         }
         Ok(())
     }
 
-    fn put_step_back(&mut self, before: &State) -> Result<()> {
-        // A step without a state need not be able to take one.
-        if before.is_empty() && self.task.step.state()?.is_empty() {
+    fn restore_step(&mut self, state: &State) -> Result<()> {
+        // A step without state may not support restoring.
+        if state.is_empty() && self.task.step.state()?.is_empty() {
             return Ok(());
         }
-        self.task.step.restore(before)
+        self.task.step.restore(state)
     }
 }
 
-/// The state with tensors of its own, which further steps leave alone.
-fn copy(state: &State) -> State {
+/// Returns a deep copy of the state, which later steps do not change.
+fn deep_copy(state: &State) -> State {
     let tensors = state.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
     State { values: state.values.clone(), tensors }
 }

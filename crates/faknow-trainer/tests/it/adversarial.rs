@@ -153,7 +153,7 @@ fn a_nan_gradient_is_named_before_it_moves_anything() {
     let start = weights(&trainer.run().vars);
     let error = trainer.fit(&train_data(), None).unwrap_err();
     assert!(matches!(error, Error::NonFiniteGradient { .. }), "{error:?}");
-    let expected = "training, epoch 1, batch 1: the gradient of `weight` is not finite (norm of all: NaN)";
+    let expected = "training, epoch 1, batch 1: the gradient of `weight` is not finite (global norm NaN)";
     assert!(error.to_string().starts_with(expected), "{error}");
     assert_eq!(weights(&trainer.run().vars), start);
 }

@@ -129,7 +129,7 @@ fn what_cannot_be_remembered_is_an_error() {
     let error = Ewc::new(-1.0).unwrap_err().to_string();
     assert_eq!(error, "ewc.strength: expected a number of at least 0, got -1");
     let error = Ewc::new(1.0).unwrap().consolidate(&model, &vars, &Samples(vec![])).unwrap_err().to_string();
-    assert_eq!(error, "samples of a task to remember: expected at least one, got 0");
+    assert_eq!(error, "samples of a task to consolidate: expected at least one, got 0");
     struct Unlabeled;
     impl Dataset for Unlabeled {
         type Batch = Points;
@@ -143,7 +143,7 @@ fn what_cannot_be_remembered_is_an_error() {
     let error = Ewc::new(1.0).unwrap().consolidate(&model, &vars, &Unlabeled).unwrap_err().to_string();
     assert!(error.contains("label"), "{error}");
     let error = Gem::<Points>::new(vec![]).unwrap_err().to_string();
-    assert_eq!(error, "memories of former tasks: expected at least one, with labels, got none");
+    assert_eq!(error, "memories of earlier tasks: expected at least one, with labels, got none");
     let unlabeled = Points { labels: None, ..Points::new(&POINTS) };
     let error = Gem::new(vec![unlabeled]).unwrap_err().to_string();
     assert!(error.ends_with("got one without labels"), "{error}");

@@ -116,8 +116,8 @@ fn a_loss_without_such_a_part_is_refused() {
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();
     assert_eq!(
         error,
-        "training, epoch 1, batch 1: no part of the model's loss is named `classification`, so there is none that \
-         another loss could take the place of; its parts are `class`, `size`"
+        "training, epoch 1, batch 1: criterion: expected a part of the model's loss named `classification`, which the \
+         criterion replaces, got only `class`, `size`"
     );
 }
 

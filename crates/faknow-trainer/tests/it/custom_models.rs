@@ -6,7 +6,7 @@ use std::sync::Arc;
 use faknow_data::{DataLoader, Dataset as _, Folds, TensorDataset};
 use faknow_metrics::{Calibration, Decision};
 use faknow_model::{Mode, Model, Output, loss};
-use faknow_trainer::{OptimizerConfig, Result, Trainer, cross_validate};
+use faknow_trainer::{Error, OptimizerConfig, Result, Trainer, cross_validate};
 use tch::{Device, Kind, Tensor, nn};
 
 struct Linear(nn::Linear);
@@ -50,6 +50,38 @@ fn predictions_have_labels_scores_and_a_threshold() {
     assert!(strict.iter().all(|prediction| prediction.label == "below"));
     let error = trainer.classify(&loader, &["below"], &Decision::default()).unwrap_err();
     assert_eq!(error.to_string(), "class scores: expected 1 values, got 2");
+}
+
+/// A model that returns logits and no loss.
+struct LogitsOnly(Linear);
+
+impl Model for LogitsOnly {
+    type Batch = (Tensor, Option<Tensor>);
+
+    fn forward(&self, batch: &Self::Batch, mode: Mode) -> faknow_model::Result<Output> {
+        Ok(Output { loss: None, ..self.0.forward(batch, mode)? })
+    }
+}
+
+#[test]
+fn training_without_a_loss_reports_no_loss() {
+    let vars = || nn::VarStore::new(Device::Cpu);
+    let builder = |vars: nn::VarStore| {
+        let model = LogitsOnly(Linear(nn::linear(vars.root(), 1, 2, nn::LinearConfig::default())));
+        Trainer::builder(model, vars)
+    };
+    let custom = builder(vars()).step_fn(|model, batch, optimizer, context| {
+        let loss = context.check_loss(model.forward(batch, Mode::Train)?.loss, optimizer)?;
+        optimizer.backward_step(&loss.total)?;
+        Ok(loss)
+    });
+    for builder in [builder(vars()), custom] {
+        let loader = DataLoader::builder(numbers(40)).batch_size(8).build().unwrap();
+        let error = builder.build().unwrap().fit(&loader, None).unwrap_err();
+        assert!(matches!(error, Error::NoLoss { .. }), "{error:?}");
+        let expected = "training, epoch 1, batch 1: the model returned no loss; return one from `forward`";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
 }
 
 #[test]

@@ -246,18 +246,18 @@ fn a_run_dir_holds_one_run() {
     drop(dir);
     let dir = RunDir::open(&path).unwrap();
     let error = RunDir::open(&path).unwrap_err().to_string();
-    assert!(error.ends_with("another process is at work on this run; wait for it, or end it"), "{error}");
+    assert!(error.ends_with("another process is using this run; wait for it, or stop it"), "{error}");
     let mut trainer = trainer_with_scores(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
     assert!(
-        error.to_string().ends_with("it holds a run already; resume that one, or name a new directory"),
+        error.to_string().ends_with("it holds a run already; resume it, or choose a new directory"),
         "{error}"
     );
     assert_eq!(kept.map(read), before);
 
     let error = RunDir::create(dir.path()).unwrap_err().to_string();
-    assert!(error.ends_with("it holds a run already; resume that one, or name a new directory"), "{error}");
+    assert!(error.ends_with("it holds a run already; resume it, or choose a new directory"), "{error}");
 }
 
 #[test]

@@ -88,10 +88,10 @@ fn options_that_need_a_run_directory_are_refused_without_one() {
         Trainer::builder(model, vars)
     };
     for (builder, name) in [
-        (builder().histograms_every(1), "histograms_every: expected nothing without a run directory"),
+        (builder().histograms_every(1), "histograms_every: expected no value without a run directory"),
         (
             builder().checkpoints(CheckpointPolicy { keep: 2, ..CheckpointPolicy::default() }),
-            "checkpoints: expected nothing without a run directory",
+            "checkpoints: expected no value without a run directory",
         ),
     ] {
         let error = builder.build().unwrap_err().to_string();
