@@ -1,4 +1,4 @@
-//! The shortest whole path, as in the README: posts, loaders, a model, training with early stopping, test, prediction.
+//! The example of the README: data, loaders, a model, training with early stopping, test, prediction.
 //!
 //! `cargo run -p faknow-examples --bin quickstart`
 
@@ -6,7 +6,7 @@ use faknow::data::synth::{SynthOptions, records};
 use faknow::prelude::*;
 
 fn main() -> anyhow::Result<()> {
-    // Made-up posts; a `RecordReader` gives your own from JSON, JSON lines, CSV and TSV files.
+    // Synthetic posts; a `RecordReader` reads JSON, JSON lines, CSV and TSV files.
     let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
     let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
     let (train, vocab) = FieldDataset::build(posts(1_500, 1)?, &tokenizer, &VocabOptions::default())?;
@@ -34,6 +34,6 @@ fn main() -> anyhow::Result<()> {
     let post = FieldDataset::from_records([Ok(post)], &tokenizer, &vocab, &[])?;
     let predictions = trainer.classify(&loader(post).build()?, &["real", "fake"], &Decision::default())?;
     println!("{}: {:.3}", predictions[0].label, predictions[0].score);
-    anyhow::ensure!(test.value("accuracy") > Some(0.75), "it learned too little");
+    anyhow::ensure!(test.value("accuracy") > Some(0.75), "the accuracy is too low");
     Ok(())
 }
