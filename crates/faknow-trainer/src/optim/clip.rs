@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::setting;
 
-/// How gradients are clipped before each update.
+/// Gradient clipping, applied before each update.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clip {
-    /// Not at all; the default.
+    /// No clipping; the default.
     #[default]
     None,
-    /// All gradients are scaled together so that their global norm is at most this, above 0.
+    /// Clipping by the global norm: all gradients are scaled so that their norm is at most this value, above 0.
     Norm(f64),
-    /// Each gradient value is limited to plus or minus this, above 0.
+    /// Clipping by value: each gradient value is clamped to plus or minus this value, above 0.
     Value(f64),
 }
 

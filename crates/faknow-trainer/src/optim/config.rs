@@ -1,4 +1,4 @@
-//! Which optimizer, and its hyperparameters; the defaults are PyTorch's.
+//! The configuration of an optimizer: algorithm and hyperparameters, with PyTorch's defaults.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::error::setting;
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
     Sgd(Sgd),
-    /// Adam (Kingma and Ba, 2015); its weight decay is coupled, as PyTorch's.
+    /// Adam (Kingma and Ba, 2015); as in PyTorch, its weight decay is an L2 penalty.
     Adam(Adam),
     /// AdamW (Loshchilov and Hutter, 2019): Adam with decoupled weight decay.
     AdamW(AdamW),
@@ -34,9 +34,9 @@ pub struct Sgd {
     pub dampening: f64,
     /// L2 penalty, at least 0. Default 0.
     pub weight_decay: f64,
-    /// Nesterov's momentum; needs a momentum and no dampening. Default false.
+    /// Whether to use Nesterov momentum, which requires a momentum and no dampening. Default false.
     pub nesterov: bool,
-    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    /// Groups of parameters with separate settings; the first group whose pattern matches applies. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroup>,
 }
@@ -66,9 +66,9 @@ pub struct Adam {
     pub eps: f64,
     /// L2 penalty, at least 0. Default 0.
     pub weight_decay: f64,
-    /// The AMSGrad variant. Default false.
+    /// Whether to use the AMSGrad variant. Default false.
     pub amsgrad: bool,
-    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    /// Groups of parameters with separate settings; the first group whose pattern matches applies. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroup>,
 }
@@ -98,9 +98,9 @@ pub struct AdamW {
     pub eps: f64,
     /// Decoupled weight decay, at least 0. Default 0.01.
     pub weight_decay: f64,
-    /// The AMSGrad variant. Default false.
+    /// Whether to use the AMSGrad variant. Default false.
     pub amsgrad: bool,
-    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    /// Groups of parameters with separate settings; the first group whose pattern matches applies. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroup>,
 }
@@ -124,7 +124,7 @@ impl Default for AdamW {
 pub struct RmsProp {
     /// Learning rate, at least 0. Default 0.01.
     pub lr: f64,
-    /// Decay rate of the squared gradients' mean, from 0 to below 1. Default 0.99.
+    /// Decay rate of the mean of squared gradients, from 0 to below 1. Default 0.99.
     pub alpha: f64,
     /// Added to the denominator, above 0. Default 1e-8.
     pub eps: f64,
@@ -134,7 +134,7 @@ pub struct RmsProp {
     pub momentum: f64,
     /// Whether gradients are normalized by their variance. Default false.
     pub centered: bool,
-    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    /// Groups of parameters with separate settings; the first group whose pattern matches applies. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroup>,
 }
@@ -161,13 +161,13 @@ pub struct Adagrad {
     pub lr: f64,
     /// Decay of the learning rate, at least 0: after n updates it is divided by 1 + n times this. Default 0.
     pub lr_decay: f64,
-    /// What the sum of squared gradients begins with, at least 0. Default 0.
+    /// Initial value of the sum of squared gradients, at least 0. Default 0.
     pub initial_accumulator_value: f64,
     /// Added to the denominator, above 0. Default 1e-10.
     pub eps: f64,
     /// L2 penalty, at least 0. Default 0.
     pub weight_decay: f64,
-    /// Parameters with rates or decays of their own; the first group that a name fits counts. Default: none.
+    /// Groups of parameters with separate settings; the first group whose pattern matches applies. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<ParameterGroup>,
 }
@@ -192,7 +192,7 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// The name by which configuration files choose it.
+    /// Returns the name of the optimizer in configuration files.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sgd(_) => "sgd",
@@ -203,22 +203,22 @@ impl OptimizerConfig {
         }
     }
 
-    /// The learning rate of all parameters whose group has no own.
+    /// Returns the learning rate of all parameters whose group does not set one.
     pub fn lr(&self) -> f64 {
         self.common().0
     }
 
-    /// The weight decay of all parameters whose group has no own.
+    /// Returns the weight decay of all parameters whose group does not set one.
     pub fn weight_decay(&self) -> f64 {
         self.common().1
     }
 
-    /// The parameter groups.
+    /// Returns the parameter groups.
     pub fn groups(&self) -> &[ParameterGroup] {
         self.common().2
     }
 
-    /// The same optimizer with all parameters in one group.
+    /// Removes the parameter groups, so that the same settings apply to all parameters.
     #[must_use]
     pub fn without_groups(mut self) -> Self {
         match &mut self {
@@ -234,7 +234,7 @@ impl OptimizerConfig {
     /// Checks every hyperparameter.
     ///
     /// # Errors
-    /// Names the first that is outside its range, NaN included.
+    /// Names the first hyperparameter that is out of range or NaN.
     pub fn validate(&self) -> Result<()> {
         let (lr, weight_decay, groups) = self.common();
         at_least_0("lr", lr)?;
@@ -251,7 +251,7 @@ impl OptimizerConfig {
                 if o.nesterov && (o.momentum == 0.0 || o.dampening != 0.0) {
                     return Err(setting(
                         "optimizer.nesterov",
-                        "a momentum above 0 and a dampening of 0 beside it",
+                        "a momentum above 0 and a dampening of 0",
                         format!("momentum {}, dampening {}", o.momentum, o.dampening),
                     ));
                 }
@@ -274,7 +274,7 @@ impl OptimizerConfig {
         }
     }
 
-    /// What all optimizers have: learning rate, weight decay, groups.
+    /// Returns the settings that all optimizers have: learning rate, weight decay, groups.
     fn common(&self) -> (f64, f64, &[ParameterGroup]) {
         match self {
             Self::Sgd(o) => (o.lr, o.weight_decay, &o.groups),
@@ -286,8 +286,8 @@ impl OptimizerConfig {
     }
 }
 
-fn check(name: &str, value: f64, expected: &str, right: bool) -> Result<()> {
-    if value.is_finite() && right {
+fn check(name: &str, value: f64, expected: &str, is_valid: bool) -> Result<()> {
+    if value.is_finite() && is_valid {
         Ok(())
     } else {
         Err(setting(&format!("optimizer.{name}"), expected, value))
@@ -310,27 +310,30 @@ fn below_1(name: &str, value: f64) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn says(config: impl Into<OptimizerConfig>, part: &str) {
+    fn check_error(config: impl Into<OptimizerConfig>, part: &str) {
         let error = config.into().validate().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
 
     #[test]
-    fn settings_outside_their_range_are_named() {
-        says(OptimizerConfig::adam(f64::NAN), "optimizer.lr: expected a number of at least 0, got NaN");
-        says(OptimizerConfig::sgd(-1.0), "optimizer.lr");
-        says(OptimizerConfig::rms_prop(f64::INFINITY), "got inf");
-        says(OptimizerConfig::Adam(Adam { betas: [0.9, 1.0], ..Adam::default() }), "optimizer.betas");
-        says(OptimizerConfig::AdamW(AdamW { eps: 0.0, ..AdamW::default() }), "optimizer.eps");
+    fn validate_names_setting_out_of_range() {
+        check_error(
+            OptimizerConfig::adam(f64::NAN),
+            "optimizer.lr: expected a number of at least 0, got NaN",
+        );
+        check_error(OptimizerConfig::sgd(-1.0), "optimizer.lr");
+        check_error(OptimizerConfig::rms_prop(f64::INFINITY), "got inf");
+        check_error(OptimizerConfig::Adam(Adam { betas: [0.9, 1.0], ..Adam::default() }), "optimizer.betas");
+        check_error(OptimizerConfig::AdamW(AdamW { eps: 0.0, ..AdamW::default() }), "optimizer.eps");
         let adagrad = Adagrad { lr_decay: -1.0, ..Adagrad::default() };
-        says(OptimizerConfig::Adagrad(adagrad), "optimizer.lr_decay");
+        check_error(OptimizerConfig::Adagrad(adagrad), "optimizer.lr_decay");
         let group = ParameterGroup { lr: Some(f64::NAN), ..ParameterGroup::new("fc.*") };
         let grouped = Adam { groups: vec![ParameterGroup::new("*"), group], ..Adam::default() };
-        says(
+        check_error(
             OptimizerConfig::Adam(grouped),
             "optimizer.groups[1].lr: expected a number of at least 0, got NaN",
         );
-        says(OptimizerConfig::Sgd(Sgd { nesterov: true, ..Sgd::default() }), "optimizer.nesterov");
+        check_error(OptimizerConfig::Sgd(Sgd { nesterov: true, ..Sgd::default() }), "optimizer.nesterov");
     }
 
     #[test]
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_tables_in_a_list() {
+    fn groups_are_parsed_from_array_of_tables() {
         let text = "name = 'adamw'\nlr = 0.001\n[[groups]]\npattern = 'embedding.*'\nlr = 0.0001\n\
                     [[groups]]\npattern = '*.bias'\nweight_decay = 0\n";
         let config: OptimizerConfig = toml::from_str(text).unwrap();

@@ -1,21 +1,20 @@
-//! Updates on the CPU in one pass over the memory, by as many threads as libtorch computes with.
+//! Updates on the CPU in one pass over the memory, with as many threads as libtorch uses.
 //!
-//! All parameters are cut into chunks of a fixed length, so that neither the sums of the gradients nor the order of
-//! anything else depends on the number of threads.
+//! Parameters are split into chunks of a fixed length, so that the results do not depend on the number of threads.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::kernels::{self, Limit, Real};
-use super::memory::{Operands, Whole};
+use super::memory::{Operands, ParameterOperands};
 use super::rule::Rule;
 
-/// Numbers of a chunk: what an update of them reads and writes stays in a core's own cache.
+/// Number of elements per chunk: the operands of its update fit into the cache of one core.
 const CHUNK: usize = 16 * 1024;
 
-/// Numbers for which waking threads costs more than they save.
+/// Number of elements per thread, below which a second thread costs more than it saves.
 const SERIAL_BELOW: usize = 128 * 1024;
 
-/// The sum of the squares of all gradients, in f64.
+/// Returns the sum of the squares of all gradients, in f64.
 pub(super) fn sum_of_squares<T: Real>(gradients: &[&[T]]) -> f64 {
     let n = gradients.iter().map(|gradient| gradient.len()).sum();
     let chunks = gradients.iter().flat_map(|gradient| gradient.chunks(CHUNK));
@@ -24,50 +23,50 @@ pub(super) fn sum_of_squares<T: Real>(gradients: &[&[T]]) -> f64 {
     sums.iter().map(|(_, sum)| sum).sum()
 }
 
-/// Updates all parameters, each by its rule.
-pub(super) fn update<T: Real>(parameters: Vec<(Rule, Whole<'_, T>)>, limit: Limit) {
-    let n = parameters.iter().map(|(_, whole)| whole.operands.parameter.len()).sum();
-    // The gradient of rows that it leaves out.
-    let zeros = match parameters.iter().any(|(_, whole)| whole.rows.is_some()) {
-        true => vec![T::of(0.0); CHUNK],
+/// Updates all parameters, each with its rule.
+pub(super) fn update<T: Real>(parameters: Vec<(Rule, ParameterOperands<'_, T>)>, limit: Limit) {
+    let n = parameters.iter().map(|(_, all)| all.operands.parameter.len()).sum();
+    // The gradient of rows that a sparse gradient does not contain.
+    let zeros = match parameters.iter().any(|(_, all)| all.rows.is_some()) {
+        true => vec![T::from_f64(0.0); CHUNK],
         false => Vec::new(),
     };
     let mut chunks = Vec::with_capacity(parameters.len() + n / CHUNK);
-    for (rule, Whole { mut operands, rows }) in parameters {
+    for (rule, ParameterOperands { mut operands, rows }) in parameters {
         let mut parts = Vec::new();
         for (length, has_gradient) in runs(&operands, rows) {
-            let mut rest = length;
-            while rest > 0 {
-                let n = rest.min(CHUNK);
-                parts.push(take(&mut operands, n, (!has_gradient).then_some(&zeros)));
-                rest -= n;
+            let mut remaining = length;
+            while remaining > 0 {
+                let n = remaining.min(CHUNK);
+                parts.push(split_off(&mut operands, n, (!has_gradient).then_some(&zeros)));
+                remaining -= n;
             }
         }
-        chunks.extend(grouped(parts).into_iter().map(|parts| (rule, parts)));
+        chunks.extend(group_parts(parts).into_iter().map(|parts| (rule, parts)));
     }
     for_each(&mut chunks, n, |(rule, parts)| {
         parts.iter_mut().for_each(|operands| kernels::update(rule, limit, operands));
     });
 }
 
-/// Lengths of the pieces in which a parameter has a gradient and has none, by turns.
+/// Returns the lengths of the runs of rows with and without a gradient, alternating.
 fn runs<T>(operands: &Operands<'_, T>, rows: Option<&[usize]>) -> Vec<(usize, bool)> {
     let n = operands.parameter.len();
     let Some(rows) = rows else { return vec![(n, true)] };
-    let row = operands.gradient.len().checked_div(rows.len()).unwrap_or(0);
+    let row_size = operands.gradient.len().checked_div(rows.len()).unwrap_or(0);
     let mut runs = Vec::with_capacity(2 * rows.len() + 1);
     let mut end = 0;
-    for together in rows.chunk_by(|a, b| a + 1 == *b) {
-        runs.push((together[0] * row - end, false));
-        runs.push((together.len() * row, true));
-        end = (together[0] + together.len()) * row;
+    for consecutive in rows.chunk_by(|a, b| a + 1 == *b) {
+        runs.push((consecutive[0] * row_size - end, false));
+        runs.push((consecutive.len() * row_size, true));
+        end = (consecutive[0] + consecutive.len()) * row_size;
     }
     runs.push((n - end, false));
     runs
 }
 
-/// Small parts together, so that what a thread takes at a time is about a chunk.
-fn grouped<T>(parts: Vec<Operands<'_, T>>) -> Vec<Vec<Operands<'_, T>>> {
+/// Groups small parts, so that each unit of work is about one chunk.
+fn group_parts<T>(parts: Vec<Operands<'_, T>>) -> Vec<Vec<Operands<'_, T>>> {
     let mut groups = Vec::new();
     let (mut group, mut n) = (Vec::new(), 0);
     for part in parts {
@@ -82,34 +81,34 @@ fn grouped<T>(parts: Vec<Operands<'_, T>>) -> Vec<Vec<Operands<'_, T>>> {
     groups
 }
 
-/// Cuts the first `n` numbers off; their gradient is as much of `zeros` if that is given.
-fn take<'a, T>(rest: &mut Operands<'a, T>, n: usize, zeros: Option<&'a Vec<T>>) -> Operands<'a, T> {
-    let cut = |slice: &mut &'a mut [T]| match std::mem::take(slice).split_at_mut_checked(n) {
-        Some((first, behind)) => {
-            *slice = behind;
-            first
+/// Splits off the first `n` elements; if `zeros` is given, it is their gradient.
+fn split_off<'a, T>(rest: &mut Operands<'a, T>, n: usize, zeros: Option<&'a Vec<T>>) -> Operands<'a, T> {
+    let split = |slice: &mut &'a mut [T]| match std::mem::take(slice).split_at_mut_checked(n) {
+        Some((head, tail)) => {
+            *slice = tail;
+            head
         }
-        // A slot that this optimizer has not.
+        // An unused slot is empty.
         None => &mut [],
     };
     let gradient = match zeros {
         Some(zeros) => &zeros[..n],
         None => {
-            let (gradient, behind) = rest.gradient.split_at(n);
-            rest.gradient = behind;
-            gradient
+            let (head, tail) = rest.gradient.split_at(n);
+            rest.gradient = tail;
+            head
         }
     };
-    Operands { parameter: cut(&mut rest.parameter), gradient, slots: rest.slots.each_mut().map(cut) }
+    Operands { parameter: split(&mut rest.parameter), gradient, slots: rest.slots.each_mut().map(split) }
 }
 
-/// Does `work` on every item, of `n` numbers together, in several threads if that pays.
+/// Calls `work` on every item, of `n` elements in total, with several threads if there are enough elements.
 fn for_each<I: Send>(items: &mut [I], n: usize, work: impl Fn(&mut I) + Sync) {
     let n_threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).min(n / SERIAL_BELOW + 1);
     if n_threads <= 1 {
         return items.iter_mut().for_each(work);
     }
-    // Whoever is free takes the next one: threads that wake late, or share their core, hold nobody up.
+    // Idle threads take the next item, so that slow threads do not delay the others.
     let queue = Mutex::new(items.iter_mut());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let drain = || {

@@ -1,4 +1,4 @@
-//! Groups of parameters with learning rates and weight decays of their own.
+//! Groups of parameters with separate learning rates and weight decays.
 
 use faknow_callbacks::NamePattern;
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,12 @@ use super::OptimizerConfig;
 use crate::Result;
 use crate::error::setting;
 
-/// Parameters by name, with what differs for them from the optimizer's settings.
+/// A group of parameters, selected by name, with settings that differ from those of the optimizer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParameterGroup {
-    /// Whole names of parameters, `*` standing for any characters: `embedding.*`, `*.bias`; see [`NamePattern`].
+    /// Pattern for the full names of parameters, in which `*` matches any characters: `embedding.*`, `*.bias`; see
+    /// [`NamePattern`].
     pub pattern: String,
     /// Learning rate, at least 0. Default: the optimizer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,26 +23,26 @@ pub struct ParameterGroup {
 }
 
 impl ParameterGroup {
-    /// The parameters that `pattern` names, with the optimizer's own settings.
+    /// Creates a group of the parameters that match `pattern`, with the settings of the optimizer.
     pub fn new(pattern: impl Into<String>) -> Self {
         Self { pattern: pattern.into(), ..Self::default() }
     }
 }
 
-/// A group as an optimizer has it.
+/// The current state of a parameter group of an [`Optimizer`](super::Optimizer).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group<'a> {
-    /// The pattern, or `default` for all parameters that fit none.
+    /// The pattern, or `default` for the parameters that match no pattern.
     pub name: &'a str,
-    /// The names of its parameters, in order.
+    /// The sorted names of its parameters.
     pub parameters: Vec<&'a str>,
-    /// The learning rate now in force.
+    /// The current learning rate.
     pub lr: f64,
     /// The weight decay.
     pub weight_decay: f64,
 }
 
-/// Settings of a group; its learning rate now in force is the optimizer's to keep.
+/// The settings of a group; its current learning rate is a field of the optimizer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GroupSettings {
     pub(super) name: String,
@@ -49,19 +50,19 @@ pub(super) struct GroupSettings {
     pub(super) weight_decay: f64,
 }
 
-/// The groups that have parameters, and the group of each parameter.
+/// Returns the groups that have parameters, and the group index of each parameter.
 pub(super) fn assign(config: &OptimizerConfig, names: &[&str]) -> Result<(Vec<GroupSettings>, Vec<usize>)> {
     let patterns: Vec<_> = config.groups().iter().map(|group| NamePattern::new(&*group.pattern)).collect();
-    let by_default = patterns.len();
-    let group_of = |name: &&str| patterns.iter().position(|p| p.matches(name)).unwrap_or(by_default);
+    let default_group = patterns.len();
+    let group_of = |name: &&str| patterns.iter().position(|p| p.matches(name)).unwrap_or(default_group);
     let groups: Vec<usize> = names.iter().map(group_of).collect();
     let mut settings = Vec::new();
     for (index, (group, pattern)) in config.groups().iter().zip(&patterns).enumerate() {
         if !groups.contains(&index) {
             let key = format!("optimizer.groups[{index}].pattern");
-            let taken = names.iter().any(|name| pattern.matches(name));
-            let before = if taken { " that is in no group before it" } else { "" };
-            return Err(matches_nothing(&key, pattern, names, before));
+            let is_shadowed = names.iter().any(|name| pattern.matches(name));
+            let condition = if is_shadowed { " that matches no earlier group" } else { "" };
+            return Err(no_match(&key, pattern, names, condition));
         }
         settings.push(GroupSettings {
             name: group.pattern.clone(),
@@ -69,8 +70,8 @@ pub(super) fn assign(config: &OptimizerConfig, names: &[&str]) -> Result<(Vec<Gr
             weight_decay: group.weight_decay.unwrap_or(config.weight_decay()),
         });
     }
-    // Without any parameter there is still a learning rate.
-    if groups.contains(&by_default) || settings.is_empty() {
+    // Even without parameters there must be a learning rate.
+    if groups.contains(&default_group) || settings.is_empty() {
         settings.push(GroupSettings {
             name: "default".into(),
             base_lr: config.lr(),
@@ -80,18 +81,13 @@ pub(super) fn assign(config: &OptimizerConfig, names: &[&str]) -> Result<(Vec<Gr
     Ok((settings, groups))
 }
 
-/// The error of a pattern that fits no parameter.
-pub(super) fn matches_nothing(
-    key: &str,
-    pattern: &NamePattern,
-    names: &[&str],
-    condition: &str,
-) -> crate::Error {
-    const SHOWN: usize = 40;
-    let mut known = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        known.push_str(&format!(" and {} more", names.len() - SHOWN));
+/// Creates the error for a pattern that matches no parameter.
+pub(super) fn no_match(key: &str, pattern: &NamePattern, names: &[&str], condition: &str) -> crate::Error {
+    const MAX_SHOWN: usize = 40;
+    let mut known = names[..names.len().min(MAX_SHOWN)].join(", ");
+    if names.len() > MAX_SHOWN {
+        known.push_str(&format!(" and {} more", names.len() - MAX_SHOWN));
     }
-    let expected = format!("a pattern that fits a trainable parameter{condition} ({known})");
+    let expected = format!("a pattern that matches a trainable parameter{condition} ({known})");
     setting(key, &expected, format!("`{pattern}`"))
 }

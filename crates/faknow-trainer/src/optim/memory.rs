@@ -1,17 +1,17 @@
 //! The memory of tensors as slices.
 //!
-//! libtorch hands out pointers, and any number of handles to one tensor. What makes slices of them sound here:
+//! libtorch returns raw pointers, and any number of handles to one tensor. Slices of them are sound here because:
 //!
 //! - the tensor is dense memory of this element type on the CPU, each element once, in the order of the rows or of the
-//!   columns of a matrix, and its pointer is there and aligned ([`Memory::from_tensor`] checks all of that);
-//! - the slices live no longer than the borrows of the tensors, which own the memory, and nothing resizes a tensor in
-//!   between: an optimizer's step calls no operation of libtorch while it holds them;
-//! - no slice that is written to shares memory with any other one ([`operands`] checks that);
-//! - nobody else uses the parameters, their gradients or the optimizer's memory of them during a step. That is the
-//!   contract of `Optimizer::step` as it is of libtorch's own operations, which write to the same memory.
+//!   columns of a matrix, and its pointer is not null and aligned ([`Memory::from_tensor`] checks all of that);
+//! - the slices do not outlive the borrows of the tensors, which own the memory, and no tensor is resized meanwhile: an
+//!   optimizer step calls no operation of libtorch while the slices exist;
+//! - no slice that is written shares memory with another one ([`operands`] checks that);
+//! - no other code uses the parameters, their gradients or the optimizer state during a step. That is the contract of
+//!   `Optimizer::step`, as of libtorch's own operations, which write to the same memory.
 #![expect(
     unsafe_code,
-    reason = "an update in one pass needs the memory itself; what makes it sound is told above"
+    reason = "an update in one pass needs direct access to the memory; the module documentation explains why it is sound"
 )]
 
 use std::slice;
@@ -22,17 +22,17 @@ use tch::kind::Element;
 
 use super::rule::MAX_SLOTS;
 
-/// What the update of a parameter, or of a part of one, reads and writes; all slices are as long, unused slots empty.
+/// The operands of an update of a parameter or a part of one; all slices have the same length, unused slots are empty.
 pub(super) struct Operands<'a, T> {
     pub(super) parameter: &'a mut [T],
     pub(super) gradient: &'a [T],
     pub(super) slots: [&'a mut [T]; MAX_SLOTS],
 }
 
-/// What the update of a whole parameter reads and writes.
-pub(super) struct Whole<'a, T> {
+/// The operands of an update of an entire parameter.
+pub(super) struct ParameterOperands<'a, T> {
     pub(super) operands: Operands<'a, T>,
-    /// The rows, in ascending order, that the gradient has; it is shorter than the parameter then. `None` for all rows.
+    /// The rows of the gradient, in ascending order, if it is shorter than the parameter; `None` for all rows.
     pub(super) rows: Option<&'a [usize]>,
 }
 
@@ -44,39 +44,39 @@ pub(super) struct Tensors<'a> {
     pub(super) slots: &'a mut [Tensor],
 }
 
-/// Whether the memory of two tensors can be read as slices of `T` in which their values stand in the same order.
+/// Returns whether the memory of two tensors can be read as slices of `T` with the same order of values.
 pub(super) fn are_slices<T: Element>(one: &Tensor, other: &Tensor) -> bool {
     let order = |t: &Tensor| Memory::<T>::from_tensor(t).map(|memory| memory.order);
-    order(one).is_some_and(|of_one| order(other) == Some(of_one))
+    order(one).is_some_and(|order_of_one| order(other) == Some(order_of_one))
 }
 
-/// The values of a tensor in the CPU's memory, in the order in which they lie there; `None` if they lie apart.
+/// Returns the values of a tensor in the order of its memory; `None` if it is not dense CPU memory of this type.
 pub(super) fn values<T: Element>(t: &Tensor) -> Option<&[T]> {
     let Memory { pointer, n, .. } = Memory::<T>::from_tensor(t)?;
-    // SAFETY: `Memory::from_tensor` answers an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
-    // alive; nobody writes to them meanwhile by the module's contract.
+    // SAFETY: `Memory::from_tensor` returns an aligned address of `n` initialized values of `T`, which the borrowed tensor keeps
+    // alive; by the contract of this module no other code writes to them meanwhile.
     Some(unsafe { slice::from_raw_parts(pointer.as_ptr(), n) })
 }
 
-/// The memory of all tensors; `None` if one of them has no slice, if lengths or orders differ, or if two share memory of which
-/// one is written.
-pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec<Whole<'a, T>>> {
+/// Returns the operands of all updates; `None` if the memory of a tensor is not a slice, if lengths or orders differ, or if a
+/// tensor that is written shares memory with another one.
+pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec<ParameterOperands<'a, T>>> {
     let mut written = Vec::with_capacity(all.len() * (1 + MAX_SLOTS));
     let mut read = Vec::with_capacity(all.len());
     for Tensors { parameter, gradient, rows, slots } in all.iter() {
-        let of_parameter = Memory::<T>::from_tensor(parameter)?;
-        written.push(Range::new(&of_parameter));
-        let of_gradient = Memory::<T>::from_tensor(gradient)?;
-        read.push(Range::new(&of_gradient));
+        let parameter_memory = Memory::<T>::from_tensor(parameter)?;
+        written.push(Range::new(&parameter_memory));
+        let gradient_memory = Memory::<T>::from_tensor(gradient)?;
+        read.push(Range::new(&gradient_memory));
         let fits = match rows {
-            None => of_gradient.n == of_parameter.n,
-            Some(rows) => fits(rows, &of_parameter, parameter, of_gradient.n),
+            None => gradient_memory.n == parameter_memory.n,
+            Some(rows) => fits(rows, &parameter_memory, parameter, gradient_memory.n),
         };
-        let mut fits = fits && of_gradient.order == of_parameter.order && slots.len() <= MAX_SLOTS;
+        let mut fits = fits && gradient_memory.order == parameter_memory.order && slots.len() <= MAX_SLOTS;
         for slot in slots.iter() {
-            let of_slot = Memory::<T>::from_tensor(slot)?;
-            written.push(Range::new(&of_slot));
-            fits &= of_slot.n == of_parameter.n && of_slot.order == of_parameter.order;
+            let slot_memory = Memory::<T>::from_tensor(slot)?;
+            written.push(Range::new(&slot_memory));
+            fits &= slot_memory.n == parameter_memory.n && slot_memory.order == parameter_memory.order;
         }
         if !fits {
             return None;
@@ -93,28 +93,29 @@ pub(super) fn operands<'a, T: Element>(all: &'a mut [Tensors<'_>]) -> Option<Vec
         }
         let operands_of =
             Operands { parameter: values_mut(parameter)?, gradient: values(gradient)?, slots: memory };
-        operands.push(Whole { operands: operands_of, rows: *rows });
+        operands.push(ParameterOperands { operands: operands_of, rows: *rows });
     }
     Some(operands)
 }
 
-/// Whether `rows` are rows of a parameter that lies row by row, in ascending order, and the gradient has as many.
-fn fits<T>(rows: &[usize], of_parameter: &Memory<T>, parameter: &Tensor, n_gradient: usize) -> bool {
+/// Returns whether `rows` are ascending rows of a row-major parameter, as many as the gradient has.
+fn fits<T>(rows: &[usize], parameter_memory: &Memory<T>, parameter: &Tensor, n_gradient: usize) -> bool {
     let n_rows = parameter.size().first().map_or(0, |&n| n as usize);
-    of_parameter.order == Order::Rows
+    parameter_memory.order == Order::Rows
         && rows.is_sorted_by(|a, b| a < b)
         && rows.last().is_none_or(|&last| last < n_rows)
-        && rows.len() * (of_parameter.n / n_rows.max(1)) == n_gradient
+        && rows.len() * (parameter_memory.n / n_rows.max(1)) == n_gradient
 }
 
-/// As [`values`], to write to. Only for tensors of which [`operands`] knows that they share no memory.
+/// Returns the values of a tensor as [`values`] does, mutably. Only for tensors that share no memory, which [`operands`]
+/// checks.
 fn values_mut<T: Element>(t: &mut Tensor) -> Option<&mut [T]> {
     let Memory { pointer, n, .. } = Memory::<T>::from_tensor(t)?;
-    // SAFETY: as in `values`; and no other slice covers this memory, which `operands`, the only caller, has checked.
+    // SAFETY: as in `values`; and no other slice covers this memory, which `operands`, the only caller, checks first.
     Some(unsafe { slice::from_raw_parts_mut(pointer.as_ptr(), n) })
 }
 
-/// Addresses from `start` to before `end`.
+/// Addresses from `start` (inclusive) to `end` (exclusive).
 #[derive(Clone, Copy)]
 struct Range {
     start: usize,
@@ -128,11 +129,11 @@ impl Range {
     }
 }
 
-/// Whether one of the first ranges overlaps with any other range.
+/// Returns whether one of the written ranges overlaps with any other range.
 fn shares_memory(written: Vec<Range>, read: Vec<Range>) -> bool {
-    let marked = |is_written: bool| move |range: Range| (range, is_written);
+    let mark = |is_written: bool| move |range: Range| (range, is_written);
     let mut all: Vec<_> =
-        written.into_iter().map(marked(true)).chain(read.into_iter().map(marked(false))).collect();
+        written.into_iter().map(mark(true)).chain(read.into_iter().map(mark(false))).collect();
     all.retain(|(range, _)| range.start < range.end);
     all.sort_unstable_by_key(|(range, _)| range.start);
     let (mut end, mut end_of_written) = (0, 0);
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_dense_memory_of_the_kind_is_taken() {
+    fn values_requires_dense_memory_of_the_kind() {
         let t = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]);
         assert_eq!(values::<f32>(&t), Some(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0][..]));
         assert_eq!(values::<f32>(&t.get(1)), Some(&[4.0, 5.0, 6.0][..]));
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_written_is_nobody_elses() {
+    fn operands_rejects_shared_memory() {
         let t = Tensor::zeros([12], tch::kind::FLOAT_CPU);
         let part = |from, n| t.narrow(0, from, n);
         let other = || Tensor::zeros([4], tch::kind::FLOAT_CPU);
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(operands_of(&part(0, 4), &other(), &[&part(2, 4)]), None);
         assert_eq!(operands_of(&other(), &part(0, 4), &[&part(2, 4)]), None);
         assert_eq!(operands_of(&other(), &other(), &[&part(0, 4), &part(4, 4)]), Some(4));
-        // Orders differ: the first value of one row is not that of one column.
+        // Different orders: row-major and column-major.
         let (rows, columns) = (
             || Tensor::zeros([2, 3], tch::kind::FLOAT_CPU),
             || Tensor::zeros([3, 2], tch::kind::FLOAT_CPU).tr(),
@@ -198,9 +199,9 @@ mod tests {
         assert_eq!(operands_of(&rows(), &columns(), &[]), None);
         assert_eq!(operands_of(&columns(), &columns(), &[&rows()]), None);
         assert!(are_slices::<f32>(&columns(), &columns()) && !are_slices::<f32>(&columns(), &rows()));
-        // Lengths differ.
+        // Different lengths.
         assert_eq!(operands_of(&part(0, 4), &part(6, 3), &[]), None);
-        // Two may read the same.
+        // Memory that is only read may be shared.
         let (mut a, mut b, gradient) = (other(), other(), other());
         let mut all = [&mut a, &mut b].map(|parameter| Tensors {
             parameter,
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_gradient_are_ascending_rows_of_the_parameter() {
+    fn operands_requires_ascending_rows_of_the_parameter() {
         let zeros = |dims: [i64; 2]| Tensor::zeros(dims, tch::kind::FLOAT_CPU);
         let fit = |parameter: Tensor, n: i64, rows: &[usize]| {
             let (mut parameter, gradient) = (parameter, zeros([n, 3]));

@@ -1,8 +1,9 @@
-//! Optimizers behind one interface: gradients are clipped and measured in every step, whoever takes it.
+//! Optimizers with one interface: every step measures and clips the gradients.
 
 mod clip;
 mod config;
 mod fused;
+mod grad_norm;
 mod gradients;
 mod groups;
 mod kernels;
@@ -13,14 +14,13 @@ mod parameter;
 mod rule;
 mod setters;
 mod state;
-mod taken;
 mod window;
 
 pub use clip::Clip;
 pub use config::{Adagrad, Adam, AdamW, OptimizerConfig, RmsProp, Sgd};
+pub use gradients::Gradients;
 pub use groups::{Group, ParameterGroup};
 pub use optimizer::Optimizer;
 pub(crate) use optimizer::check_pattern;
 pub(crate) use state::copy;
-pub use taken::Gradients;
 pub use window::AccumulationWindow;

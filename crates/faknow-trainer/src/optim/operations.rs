@@ -1,18 +1,18 @@
-//! Updates by operations of libtorch: for other devices, other kinds of numbers and memory that is no slice.
+//! Updates with libtorch operations: for other devices, other kinds, and memory that is not a slice.
 
 use tch::{TchError, Tensor};
 
 use super::rule::{Formula, MeanSquare, Moments, Momentum, Rule};
 
-/// How gradients are changed on their way into an update.
+/// Clipping of gradients.
 #[derive(Debug)]
 pub(super) enum Change {
     None,
-    /// Scaled.
+    /// Scaling.
     Factor(f64),
-    /// Scaled by a scalar on the device, which has not been read.
-    FactorThere(Tensor),
-    /// Limited to plus or minus this.
+    /// Scaling by a scalar on the device, which is not read.
+    DeviceFactor(Tensor),
+    /// Clamping to plus or minus this value.
     Limit(f64),
 }
 
@@ -21,8 +21,8 @@ impl Change {
         match self {
             Self::None => Ok(gradient.shallow_clone()),
             Self::Factor(factor) => gradient.f_mul_scalar(*factor),
-            // A scalar tensor takes the gradient's kind.
-            Self::FactorThere(factor) => gradient.f_mul(factor),
+            // The result has the kind of the gradient, as the factor is a scalar tensor.
+            Self::DeviceFactor(factor) => gradient.f_mul(factor),
             Self::Limit(max) => gradient.f_clamp(-max, *max),
         }
     }
@@ -44,23 +44,23 @@ pub(super) fn update(
     let _updated = match (&rule.formula, slots) {
         (Formula::Descent { lr }, _) => p.f_sub_(&d.f_mul_scalar(*lr)?)?,
         (Formula::Momentum(formula), [b]) => momentum(formula, &mut p, &d, b)?,
-        (Formula::Adam(formula), [m, v, top @ ..]) => adam(formula, &mut p, &d, [m, v], top.first_mut())?,
+        (Formula::Adam(formula), [m, v, max_v @ ..]) => adam(formula, &mut p, &d, [m, v], max_v.first_mut())?,
         (Formula::RmsProp(formula), [s, others @ ..]) => rms_prop(formula, &mut p, &d, s, others)?,
         (Formula::Adagrad { lr, eps }, [s]) => {
             let root = s.f_addcmul_(&d, &d)?.f_sqrt()?.f_add_scalar(*eps)?;
             p.f_addcdiv_(&d.f_mul_scalar(-lr)?, &root)?
         }
-        // `OptimizerConfig::slots` goes with `OptimizerConfig::rule`.
+        // Unreachable: `OptimizerConfig::slots` matches `OptimizerConfig::rule`.
         (formula, slots) => return Err(TchError::Shape(format!("{} slots for {formula:?}", slots.len()))),
     };
     Ok(())
 }
 
 fn momentum(f: &Momentum, p: &mut Tensor, d: &Tensor, b: &mut Tensor) -> Result<Tensor, TchError> {
-    let _ = b.f_mul_scalar_(f.momentum)?.f_add_(&d.f_mul_scalar(f.keep)?)?;
-    let mut change = b.f_mul_scalar(f.of_buffer)?;
-    if f.of_gradient != 0.0 {
-        change = change.f_add(&d.f_mul_scalar(f.of_gradient)?)?;
+    let _ = b.f_mul_scalar_(f.momentum)?.f_add_(&d.f_mul_scalar(f.input_weight)?)?;
+    let mut change = b.f_mul_scalar(f.buffer_weight)?;
+    if f.gradient_weight != 0.0 {
+        change = change.f_add(&d.f_mul_scalar(f.gradient_weight)?)?;
     }
     p.f_sub_(&change.f_mul_scalar(f.lr)?)
 }
@@ -70,22 +70,22 @@ fn adam(
     p: &mut Tensor,
     d: &Tensor,
     [m, v]: [&mut Tensor; 2],
-    top: Option<&mut Tensor>,
+    max_v: Option<&mut Tensor>,
 ) -> Result<Tensor, TchError> {
-    if f.shrink != 1.0 {
-        let _ = p.f_mul_scalar_(f.shrink)?;
+    if f.decay_factor != 1.0 {
+        let _ = p.f_mul_scalar_(f.decay_factor)?;
     }
     let [beta1, beta2] = f.betas;
     let _ = m.f_mul_scalar_(beta1)?.f_add_(&d.f_mul_scalar(1.0 - beta1)?)?;
     let _ = v.f_mul_scalar_(beta2)?.f_addcmul_(&d.f_mul_scalar(1.0 - beta2)?, d)?;
-    let largest = match top {
-        Some(top) => {
-            top.f_copy_(&top.f_maximum(v)?)?;
-            top
+    let largest = match max_v {
+        Some(max_v) => {
+            max_v.f_copy_(&max_v.f_maximum(v)?)?;
+            max_v
         }
         None => v,
     };
-    let root = largest.f_sqrt()?.f_div_scalar(f.root_correction)?.f_add_scalar(f.eps)?;
+    let root = largest.f_sqrt()?.f_div_scalar(f.bias_correction2_sqrt)?.f_add_scalar(f.eps)?;
     p.f_addcdiv_(&m.f_mul_scalar(-f.step_size)?, &root)
 }
 

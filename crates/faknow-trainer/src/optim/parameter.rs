@@ -1,26 +1,26 @@
-//! A parameter with what an optimizer remembers of it.
+//! A parameter with its optimizer state.
 
 use tch::{TchError, Tensor};
 
 use super::memory;
 use super::rule::Rule;
 
-/// A variable of a store, by name.
+/// A variable of a store with its optimizer state.
 #[derive(Debug)]
 pub(super) struct Parameter {
     pub(super) name: String,
     pub(super) tensor: Tensor,
-    /// The number of its group.
+    /// The index of its group.
     pub(super) group: usize,
-    /// Updates of it so far; PyTorch too counts them for each parameter.
+    /// Number of updates so far, per parameter as in PyTorch.
     pub(super) n_updates: u64,
-    /// What the algorithm remembers of it; nothing before the first update.
+    /// The state tensors of the algorithm; empty before the first update.
     pub(super) slots: Vec<Tensor>,
 }
 
 impl Parameter {
-    /// Makes the slots ready for an update: there, of the parameter's kind and device, which may have changed, and in its
-    /// order in memory, which a file does not tell.
+    /// Creates the slots if needed, and converts them to the kind, device and memory order of the parameter: its kind and
+    /// device may have changed, and checkpoints do not store the memory order.
     pub(super) fn prepare(&mut self, n_slots: usize, initial_value: f64) -> Result<(), TchError> {
         if self.slots.len() != n_slots {
             let slot = || self.tensor.f_zeros_like()?.f_fill_(initial_value);
@@ -41,29 +41,29 @@ impl Parameter {
     }
 }
 
-/// A parameter that is about to be updated.
-pub(super) struct Ready<'a> {
+/// A parameter that is to be updated, with its gradient.
+pub(super) struct PendingUpdate<'a> {
     pub(super) parameter: &'a mut Parameter,
-    /// Its gradient, dense; only those of `rows` if there are any.
+    /// The gradient, dense; only the rows in `rows`, if given.
     pub(super) gradient: Tensor,
-    /// Which rows the gradient has, in ascending order; it is 0 in all others. `None` for all rows.
+    /// The rows of the gradient, in ascending order; it is 0 in all others. `None` for all rows.
     rows: Option<Vec<usize>>,
     pub(super) path: UpdatePath,
 }
 
-/// How a parameter is updated.
+/// The implementation that updates a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UpdatePath {
     /// In one pass over memory of `f32`.
     Single,
     /// In one pass over memory of `f64`.
     Double,
-    /// By operations of libtorch.
+    /// With libtorch operations.
     Operations,
 }
 
-impl<'a> Ready<'a> {
-    /// `None` if there is nothing to update: no gradient, or a frozen parameter, whatever gradient it still has.
+impl<'a> PendingUpdate<'a> {
+    /// Returns `None` if the parameter has no gradient or is frozen, even with a gradient.
     pub(super) fn new(parameter: &'a mut Parameter) -> Result<Option<Self>, TchError> {
         if !parameter.tensor.requires_grad() {
             return Ok(None);
@@ -73,15 +73,15 @@ impl<'a> Ready<'a> {
             return Ok(None);
         }
         if gradient.is_sparse() {
-            return Ok(Some(Self::of_rows(parameter, &gradient)?));
+            return Ok(Some(Self::from_sparse(parameter, &gradient)?));
         }
         let path = path(&parameter.tensor, &gradient);
         Ok(Some(Self { parameter, gradient, rows: None, path }))
     }
 
-    /// A sparse gradient: rows of a parameter that lies row by row are taken as they are, what else there may be is made
-    /// dense.
-    fn of_rows(parameter: &'a mut Parameter, gradient: &Tensor) -> Result<Self, TchError> {
+    /// Creates an update from a sparse gradient: its rows are used if the parameter is row-major, otherwise it is converted to
+    /// a dense gradient.
+    fn from_sparse(parameter: &'a mut Parameter, gradient: &Tensor) -> Result<Self, TchError> {
         let gradient = gradient.f_coalesce()?;
         let values = gradient.f_values()?.f_contiguous()?;
         let path = path(&parameter.tensor, &values);
@@ -96,14 +96,14 @@ impl<'a> Ready<'a> {
         Ok(Self { parameter, gradient, rows: None, path })
     }
 
-    /// The tensors that an update by `rule` reads and writes.
+    /// Returns `rule` with the tensors of the update.
     pub(super) fn tensors(&mut self, rule: Rule) -> (Rule, memory::Tensors<'_>) {
         let Parameter { tensor, slots, .. } = &mut *self.parameter;
         let rows = self.rows.as_deref();
         (rule, memory::Tensors { parameter: tensor, gradient: &self.gradient, rows, slots })
     }
 
-    /// The gradient of all rows.
+    /// Returns the gradient of all rows.
     pub(super) fn dense_gradient(&self) -> Result<Tensor, TchError> {
         let Some(rows) = &self.rows else { return Ok(self.gradient.shallow_clone()) };
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();

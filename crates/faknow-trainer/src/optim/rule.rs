@@ -1,19 +1,19 @@
-//! What each algorithm remembers of a parameter, and the numbers of one update.
+//! The state tensors of each algorithm, and the coefficients of an update.
 
 use super::{Adam, AdamW, OptimizerConfig};
 
-/// The most tensors that an algorithm remembers of a parameter.
+/// Maximum number of state tensors per parameter.
 pub(super) const MAX_SLOTS: usize = 3;
 
-/// One update of one parameter `p` by its gradient `g`, in numbers.
+/// The coefficients of an update of a parameter `p` by its gradient `g`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rule {
-    /// What is added to the gradient for each unit of the parameter: formulas use `d = g + weight_decay p`.
+    /// L2 penalty: the formulas use `d = g + weight_decay p`.
     pub(super) weight_decay: f64,
     pub(super) formula: Formula,
 }
 
-/// How `d` becomes a change of `p`.
+/// The formula of the update of `p` by `d`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Formula {
     /// `p -= lr d`
@@ -30,30 +30,30 @@ pub(super) enum Formula {
     },
 }
 
-/// `b = momentum b + keep d`, then `p -= lr (of_gradient d + of_buffer b)`
+/// `b = momentum b + input_weight d`, then `p -= lr (gradient_weight d + buffer_weight b)`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Momentum {
     pub(super) lr: f64,
     pub(super) momentum: f64,
-    pub(super) keep: f64,
-    pub(super) of_gradient: f64,
-    pub(super) of_buffer: f64,
+    pub(super) input_weight: f64,
+    pub(super) gradient_weight: f64,
+    pub(super) buffer_weight: f64,
 }
 
-/// `p *= shrink`, then `m = beta1 m + (1 - beta1) d`, `v = beta2 v + (1 - beta2) d²`,
-/// `p -= step_size m / (√v / root_correction + eps)`; with AMSGrad the largest `v` so far counts.
+/// `p *= decay_factor`, then `m = beta1 m + (1 - beta1) d`, `v = beta2 v + (1 - beta2) d²`,
+/// `p -= step_size m / (√v / bias_correction2_sqrt + eps)`; AMSGrad uses the largest `v` so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Moments {
     pub(super) step_size: f64,
-    pub(super) shrink: f64,
+    pub(super) decay_factor: f64,
     pub(super) betas: [f64; 2],
-    pub(super) root_correction: f64,
+    pub(super) bias_correction2_sqrt: f64,
     pub(super) eps: f64,
     pub(super) amsgrad: bool,
 }
 
-/// `s = alpha s + (1 - alpha) d²`, then `u = d / (√s + eps)`; centered, the root is that of `s - a²`, where
-/// `a = alpha a + (1 - alpha) d`. With a momentum, `b = momentum b + u` takes the place of `u`. `p -= lr u`
+/// `s = alpha s + (1 - alpha) d²`, then `u = d / (√s + eps)`; if centered, `s - a²` replaces `s` in the root, where
+/// `a = alpha a + (1 - alpha) d`. With a momentum, `b = momentum b + u` replaces `u`. `p -= lr u`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct MeanSquare {
     pub(super) lr: f64,
@@ -64,7 +64,7 @@ pub(super) struct MeanSquare {
 }
 
 impl OptimizerConfig {
-    /// PyTorch's names of what the algorithm remembers of each parameter, in the order in which updates take it.
+    /// Returns PyTorch's names of the state tensors of each parameter, in the order of the slots.
     pub(super) fn slots(&self) -> Vec<&'static str> {
         match self {
             Self::Sgd(o) if o.momentum == 0.0 => vec![],
@@ -84,12 +84,12 @@ impl OptimizerConfig {
         }
     }
 
-    /// Tensors of the size of a parameter that the optimizer remembers of each: 2 for Adam, 0 for plain SGD.
+    /// Returns the number of state tensors per parameter, each of its size: 2 for Adam, 0 for plain SGD.
     pub fn n_slots(&self) -> usize {
         self.slots().len()
     }
 
-    /// What all slots begin with.
+    /// Returns the initial value of all slots.
     pub(super) fn initial_value(&self) -> f64 {
         match self {
             Self::Adagrad(o) => o.initial_accumulator_value,
@@ -97,7 +97,8 @@ impl OptimizerConfig {
         }
     }
 
-    /// The update of a parameter that had `n_before` updates, with its group's rate and decay.
+    /// Returns the rule of the next update of a parameter that had `n_before` updates, with the learning rate and weight
+    /// decay of its group.
     pub(super) fn rule(&self, lr: f64, weight_decay: f64, n_before: u64) -> Rule {
         let n = n_before as f64 + 1.0;
         let formula = match self {
@@ -105,18 +106,18 @@ impl OptimizerConfig {
             Self::Sgd(o) => Formula::Momentum(Momentum {
                 lr,
                 momentum: o.momentum,
-                // The buffer begins as the first gradient, whatever the dampening.
-                keep: if n_before == 0 { 1.0 } else { 1.0 - o.dampening },
-                of_gradient: if o.nesterov { 1.0 } else { 0.0 },
-                of_buffer: if o.nesterov { o.momentum } else { 1.0 },
+                // The buffer is initialized with the first gradient, without dampening.
+                input_weight: if n_before == 0 { 1.0 } else { 1.0 - o.dampening },
+                gradient_weight: if o.nesterov { 1.0 } else { 0.0 },
+                buffer_weight: if o.nesterov { o.momentum } else { 1.0 },
             }),
             Self::Adam(Adam { betas, eps, amsgrad, .. }) | Self::AdamW(AdamW { betas, eps, amsgrad, .. }) => {
                 let [correction1, correction2] = betas.map(|beta| 1.0 - beta.powf(n));
                 Formula::Adam(Moments {
                     step_size: lr / correction1,
-                    shrink: if self.is_decoupled() { 1.0 - lr * weight_decay } else { 1.0 },
+                    decay_factor: if self.is_decoupled() { 1.0 - lr * weight_decay } else { 1.0 },
                     betas: *betas,
-                    root_correction: correction2.sqrt(),
+                    bias_correction2_sqrt: correction2.sqrt(),
                     eps: *eps,
                     amsgrad: *amsgrad,
                 })
@@ -133,7 +134,7 @@ impl OptimizerConfig {
         Rule { weight_decay: if self.is_decoupled() { 0.0 } else { weight_decay }, formula }
     }
 
-    /// Whether weight decay shrinks the parameters themselves and is no part of the gradient.
+    /// Returns whether weight decay is decoupled from the gradient.
     fn is_decoupled(&self) -> bool {
         matches!(self, Self::AdamW(_))
     }

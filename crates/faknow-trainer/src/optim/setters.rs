@@ -1,4 +1,4 @@
-//! Optimizers in one line: a constructor with the learning rate, and a setter for each hyperparameter.
+//! A constructor with the learning rate for each optimizer, and a setter for each hyperparameter.
 
 use super::{Adagrad, Adam, AdamW, OptimizerConfig, ParameterGroup, RmsProp, Sgd};
 
@@ -43,7 +43,7 @@ impl From<&OptimizerConfig> for OptimizerConfig {
     }
 }
 
-/// The constructor and the setters of each optimizer. A test compares them with the configurations' keys.
+/// Defines the constructor and the setters of each optimizer. A test compares them with the keys of configurations.
 macro_rules! setters {
     ($($optimizer:ident { $($field:ident: $kind:ty,)* })*) => {$(
         impl $optimizer {
@@ -53,7 +53,7 @@ macro_rules! setters {
             }
 
             $(
-                #[doc = concat!("Sets `", stringify!($field), "`; the field of that name states range and default.")]
+                #[doc = concat!("Sets `", stringify!($field), "`; see the field of this name for range and default.")]
                 #[must_use]
                 pub fn $field(mut self, $field: $kind) -> Self {
                     self.$field = $field;
@@ -61,8 +61,8 @@ macro_rules! setters {
                 }
             )*
 
-            /// Adds a group of parameters, by their names (`*` stands for any characters), with settings of their own;
-            /// the first group that a name matches counts.
+            /// Adds a group of the parameters whose names match `pattern` (`*` matches any characters), with separate
+            /// settings; the first group that matches applies.
             #[must_use]
             pub fn group(
                 mut self,
@@ -110,7 +110,7 @@ impl ParameterGroup {
 mod tests {
     use super::*;
 
-    /// Each optimizer with all setters used, none at its default, and the same as a configuration file says it.
+    /// Returns each optimizer with every setter used and no default value, and the same configuration as TOML.
     fn table() -> Vec<(OptimizerConfig, &'static str)> {
         let group = |group: ParameterGroup| group.lr(0.5).weight_decay(0.25);
         vec![
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn setters_and_configuration_files_set_the_same_and_all_there_is() {
+    fn setters_match_config_keys() {
         let keys = |config: &OptimizerConfig| match toml::Value::try_from(config).unwrap() {
             toml::Value::Table(table) => table,
             other => panic!("{other:?}"),
@@ -178,13 +178,13 @@ mod tests {
             let text =
                 format!("lr = 0.2\n{text}\n[[groups]]\npattern = 'a.*'\nlr = 0.5\nweight_decay = 0.25\n");
             assert_eq!(toml::from_str::<OptimizerConfig>(&text).unwrap(), config, "{text}");
-            let by_default = format!("name = '{}'", config.name());
-            let by_default = keys(&toml::from_str(&by_default).unwrap());
+            let default = format!("name = '{}'", config.name());
+            let default = keys(&toml::from_str(&default).unwrap());
             for (key, value) in keys(&config).iter().filter(|(key, _)| *key != "name") {
-                assert_ne!(by_default.get(key), Some(value), "{}: `{key}` has no setter", config.name());
+                assert_ne!(default.get(key), Some(value), "{}: `{key}` has no setter", config.name());
             }
         }
-        // A new optimizer is missed in the table above until it is here.
+        // A new variant does not compile until it is added here, and then to the table above.
         let in_table = |name| table().iter().any(|(config, _)| config.name() == name);
         match OptimizerConfig::default() {
             OptimizerConfig::Sgd(_)

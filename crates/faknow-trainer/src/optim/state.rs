@@ -1,4 +1,4 @@
-//! What an optimizer remembers, to be saved and put back.
+//! Saving and restoring the state of an optimizer.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use tch::{Tensor, no_grad};
 use super::Optimizer;
 use crate::{Error, Result};
 
-/// Everything of the state that is no tensor.
+/// The part of the state that is not tensors.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Values {
     algorithm: String,
     groups: Vec<GroupValues>,
-    /// Updates of each parameter.
+    /// Number of updates of each parameter.
     steps: BTreeMap<String, u64>,
 }
 
@@ -28,8 +28,8 @@ struct GroupValues {
 }
 
 impl Optimizer {
-    /// All that the optimizer remembers between two updates: learning rates, weight decays, update counts, and the
-    /// tensors of PyTorch's names, `exp_avg.fc.weight` and the like. The tensors are copies.
+    /// Returns the state of the optimizer: learning rates, weight decays, update counts, and copies of the state tensors
+    /// with PyTorch's names, such as `exp_avg.fc.weight`.
     ///
     /// # Errors
     /// libtorch cannot copy a tensor.
@@ -43,20 +43,21 @@ impl Optimizer {
                 tensors.insert(format!("{slot}.{}", parameter.name), copy(tensor)?);
             }
         }
-        let groups = self.groups().iter().map(GroupValues::of).collect();
+        let groups = self.groups().iter().map(GroupValues::new).collect();
         let values = Values { algorithm: self.config.name().to_owned(), groups, steps };
-        let values = serde_json::to_value(values).map_err(|e| unfit(e.to_string()))?;
+        let values = serde_json::to_value(values).map_err(|e| mismatch(e.to_string()))?;
         Ok(State { values, tensors })
     }
 
-    /// Puts back what [`Optimizer::state`] gave; updates then go on bit by bit as they would have.
+    /// Restores a state that [`Optimizer::state`] returned; the next updates are bit-exactly the same as without
+    /// interruption.
     ///
     /// # Errors
-    /// [`Error::State`]: another algorithm, other groups or parameters, tensors that are missing, too many, or of
-    /// another shape or kind. The optimizer then stays as it is.
+    /// [`Error::State`]: the algorithm, groups or parameters differ, tensors are missing or unexpected, or have another
+    /// shape or kind. The optimizer is not changed then.
     pub fn restore(&mut self, state: &State) -> Result<()> {
         let values: Values =
-            Values::deserialize(&state.values).map_err(|e| unfit(format!("it cannot be read: {e}")))?;
+            Values::deserialize(&state.values).map_err(|e| mismatch(format!("values: {e}")))?;
         self.check_values(&values)?;
         let names = self.config.slots();
         let mut expected = 0;
@@ -66,14 +67,15 @@ impl Optimizer {
             let mut slots = Vec::new();
             for slot in names.iter().filter(|_| n_updates > 0) {
                 let name = format!("{slot}.{}", parameter.name);
-                let tensor = state.tensors.get(&name).ok_or_else(|| unfit(format!("it lacks `{name}`")))?;
-                slots.push(taken(&name, tensor, &parameter.tensor)?);
+                let missing = || mismatch(format!("tensor `{name}` is missing"));
+                let tensor = state.tensors.get(&name).ok_or_else(missing)?;
+                slots.push(checked_copy(&name, tensor, &parameter.tensor)?);
                 expected += 1;
             }
             all_slots.push((n_updates, slots));
         }
         if state.tensors.len() != expected {
-            return Err(unfit(format!("it has tensors of no use here: {}", self.surplus(state).join(", "))));
+            return Err(mismatch(format!("unexpected tensors: {}", self.unexpected(state).join(", "))));
         }
         for (parameter, (n_updates, slots)) in self.parameters.iter_mut().zip(all_slots) {
             (parameter.n_updates, parameter.slots) = (n_updates, slots);
@@ -85,34 +87,38 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Gives the groups the weight decays of the settings, in place of those of a restored state.
+    /// Sets the weight decays of all groups to the configured ones, in place of those of a restored state.
     pub(crate) fn apply_weight_decays(&mut self) -> Result<()> {
-        self.groups = self.fresh()?.groups;
+        self.groups = self.without_state()?.groups;
         Ok(())
     }
 
     fn check_values(&self, values: &Values) -> Result<()> {
         let algorithm = self.config.name();
         if values.algorithm != algorithm {
-            return Err(unfit(format!("it is that of `{}`, not of `{algorithm}`", values.algorithm)));
+            return Err(mismatch(format!("algorithm: expected `{algorithm}`, got `{}`", values.algorithm)));
         }
-        let ours: Vec<&str> = self.groups.iter().map(|group| group.name.as_str()).collect();
-        let theirs: Vec<&str> = values.groups.iter().map(|group| group.name.as_str()).collect();
-        if ours != theirs {
-            return Err(unfit(format!("its groups are {}, not {}", theirs.join(", "), ours.join(", "))));
+        let expected: Vec<&str> = self.groups.iter().map(|group| group.name.as_str()).collect();
+        let got: Vec<&str> = values.groups.iter().map(|group| group.name.as_str()).collect();
+        if expected != got {
+            return Err(mismatch(format!(
+                "groups: expected {}, got {}",
+                expected.join(", "),
+                got.join(", ")
+            )));
         }
-        let is_ours = |name: &str| self.parameters.iter().any(|parameter| parameter.name == name);
-        if let Some(name) = values.steps.keys().find(|name| !is_ours(name)) {
-            return Err(unfit(format!("it has a parameter `{name}`, which this optimizer has not")));
+        let is_known = |name: &str| self.parameters.iter().any(|parameter| parameter.name == name);
+        if let Some(name) = values.steps.keys().find(|name| !is_known(name)) {
+            return Err(mismatch(format!("unexpected parameter `{name}`")));
         }
         match self.parameters.iter().find(|parameter| !values.steps.contains_key(&parameter.name)) {
-            Some(parameter) => Err(unfit(format!("it lacks the parameter `{}`", parameter.name))),
+            Some(parameter) => Err(mismatch(format!("parameter `{}` is missing", parameter.name))),
             None => Ok(()),
         }
     }
 
-    /// The names of tensors that no parameter has a slot for.
-    fn surplus<'a>(&self, state: &'a State) -> Vec<&'a str> {
+    /// Returns the names of tensors that belong to no slot of a parameter.
+    fn unexpected<'a>(&self, state: &'a State) -> Vec<&'a str> {
         let slots = self.config.slots();
         let is_known = |name: &str| {
             slots.iter().any(|slot| {
@@ -122,31 +128,31 @@ impl Optimizer {
         };
         let names = state.tensors.keys().map(String::as_str);
         let unknown: Vec<&str> = names.clone().filter(|name| !is_known(name)).collect();
-        // All are known: some belong to parameters that are said to have had no update.
+        // All are known: some belong to parameters without updates.
         if unknown.is_empty() { names.collect() } else { unknown }
     }
 }
 
 impl GroupValues {
-    fn of(group: &super::Group<'_>) -> Self {
+    fn new(group: &super::Group<'_>) -> Self {
         Self { name: group.name.to_owned(), learning_rate: group.lr, weight_decay: group.weight_decay }
     }
 }
 
-/// A copy of a saved tensor, which must be like the parameter it belongs to.
-fn taken(name: &str, saved: &Tensor, parameter: &Tensor) -> Result<Tensor> {
+/// Returns a copy of a saved tensor; its shape and kind must be those of the parameter.
+fn checked_copy(name: &str, saved: &Tensor, parameter: &Tensor) -> Result<Tensor> {
     let (shape, expected) = (saved.size(), parameter.size());
     if shape != expected {
-        return Err(unfit(format!("`{name}` has the shape {shape:?}, not {expected:?}")));
+        return Err(mismatch(format!("tensor `{name}`: expected shape {expected:?}, got {shape:?}")));
     }
     let (kind, expected) = (saved.f_kind()?, parameter.f_kind()?);
     if kind != expected {
-        return Err(unfit(format!("`{name}` is of {kind:?}, not of {expected:?}")));
+        return Err(mismatch(format!("tensor `{name}`: expected kind {expected:?}, got {kind:?}")));
     }
     copy(&saved.f_to_device(parameter.device())?)
 }
 
-/// A copy with memory of its own, in order.
+/// Returns a contiguous copy.
 pub(crate) fn copy(t: &Tensor) -> Result<Tensor> {
     no_grad(|| {
         let mut copy = t.f_contiguous()?.f_empty_like()?;
@@ -155,6 +161,6 @@ pub(crate) fn copy(t: &Tensor) -> Result<Tensor> {
     })
 }
 
-fn unfit(message: String) -> Error {
+fn mismatch(message: String) -> Error {
     Error::State { part: "optimizer", message }
 }

@@ -1,13 +1,14 @@
-//! Where a batch stands among those whose gradients are added up to one update.
+//! The position of a batch in gradient accumulation.
 
-/// The part that a batch has in an update, see [`Optimizer::set_window`](super::Optimizer::set_window).
+/// The position and weight of a batch in an accumulation window, the batches whose gradients make up one update: see
+/// [`Optimizer::set_window`](super::Optimizer::set_window).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AccumulationWindow {
-    /// By what the loss is multiplied before it goes backward: the batch's share of the samples. Default 1.
+    /// Factor of the loss in the backward pass: the batch's share of the samples of the window. Default 1.
     pub weight: f64,
-    /// Whether the batch begins an update, so that old gradients are dropped. Default true.
+    /// Whether the batch is the first of its window: then gradients are cleared. Default true.
     pub is_first: bool,
-    /// Whether the batch ends an update, so that the parameters change. Default true.
+    /// Whether the batch is the last of its window: then the parameters are updated. Default true.
     pub is_last: bool,
 }
 

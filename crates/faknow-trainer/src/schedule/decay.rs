@@ -49,7 +49,7 @@ pub struct MultiStepLr {
     /// The unit of `milestones`. Default: epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<ScheduleUnit>,
-    /// Numbers of steps or epochs after which the learning rate changes, at least one; a repeated milestone multiplies
+    /// Numbers of steps or epochs after which the learning rate changes; must not be empty. A repeated milestone multiplies
     /// again.
     pub milestones: Vec<u64>,
     /// Factor of each change, above 0. Default: 0.1.

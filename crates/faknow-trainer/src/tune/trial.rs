@@ -20,7 +20,7 @@ impl<M: Model> Trainer<M> {
         let weights = weights::snapshot(&self.run.vars);
         let step_state = deep_copy(&self.task.step.state()?);
         let profile = self.state.profile;
-        let fresh = self.optimization.optimizer.fresh()?;
+        let fresh = self.optimization.optimizer.without_state()?;
         let optimizer = std::mem::replace(&mut self.optimization.optimizer, fresh);
         let result = work(self);
         self.optimization.optimizer.set_window(AccumulationWindow::default());

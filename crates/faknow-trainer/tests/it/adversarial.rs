@@ -188,9 +188,9 @@ fn patterns_that_fit_nothing_that_is_trained_are_refused() {
         let attack = Attack::Fgm(Fgm { pattern: pattern.into(), ..Fgm::default() });
         Adversarial::new(attack, &vars).unwrap_err().to_string()
     };
-    let known = "expected a pattern that fits a trainable parameter (bias, weight)";
+    let known = "expected a pattern that matches a trainable parameter (bias, weight)";
     assert_eq!(refused("word_embedding.*"), format!("adversarial.pattern: {known}, got `word_embedding.*`"));
     drop(vars.variables()["weight"].set_requires_grad(false));
-    let known = "expected a pattern that fits a trainable parameter (bias)";
+    let known = "expected a pattern that matches a trainable parameter (bias)";
     assert_eq!(refused("weight"), format!("adversarial.pattern: {known}, got `weight`"));
 }

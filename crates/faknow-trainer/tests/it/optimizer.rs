@@ -1,4 +1,4 @@
-//! The optimizer by itself: groups, windows, frozen parameters, what it refuses.
+//! The optimizer: groups, accumulation windows, frozen parameters, invalid settings and gradients.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use faknow_trainer::{
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
 
-/// Three parameters of two ones each.
+/// Returns three parameters of two ones each.
 fn store() -> VarStore {
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(Kind::Double);
@@ -24,14 +24,14 @@ fn variable(vars: &VarStore, name: &str) -> Tensor {
     vars.variables().remove(name).unwrap()
 }
 
-/// The values of a parameter, which are all the same.
+/// Returns the value of a parameter whose elements are all equal.
 fn value(vars: &VarStore, name: &str) -> f64 {
     let values = Vec::<f64>::try_from(&variable(vars, name)).unwrap();
     assert!(values.iter().all(|value| *value == values[0]), "{name}: {values:?}");
     values[0]
 }
 
-/// `factor` times the sum of these parameters: a gradient of `factor` everywhere.
+/// Returns `factor` times the sum of these parameters: all elements of the gradient are `factor`.
 fn sum_of(vars: &VarStore, names: &[&str], factor: f64) -> Tensor {
     names.iter().map(|name| variable(vars, name).sum(Kind::Double)).sum::<Tensor>() * factor
 }
@@ -51,17 +51,18 @@ fn message<T>(result: Result<T>) -> String {
 }
 
 #[test]
-fn groups_have_rates_and_decays_of_their_own() {
+fn groups_have_separate_learning_rates_and_weight_decays() {
     let vars = store();
     let groups = vec![group("*.weight", Some(0.1), None), group("conv.*", None, Some(2.0))];
     let mut optimizer = Optimizer::new(sgd(0.5, groups), &vars, Clip::None).unwrap();
-    let told: Vec<_> = optimizer.groups().iter().map(|g| (g.name.to_owned(), g.lr, g.weight_decay)).collect();
+    let settings: Vec<_> =
+        optimizer.groups().iter().map(|g| (g.name.to_owned(), g.lr, g.weight_decay)).collect();
     assert_eq!(
-        told,
+        settings,
         [("*.weight".into(), 0.1, 0.0), ("conv.*".into(), 0.5, 2.0), ("default".into(), 0.5, 0.0)]
     );
     let members: Vec<_> = optimizer.groups().iter().map(|g| g.parameters.join(" ")).collect();
-    assert_eq!(members, ["conv.weight", "conv.bias", "fc.bias"], "the first group that fits counts");
+    assert_eq!(members, ["conv.weight", "conv.bias", "fc.bias"], "the first group that matches applies");
     assert_eq!(optimizer.base_learning_rates(), [0.1, 0.5, 0.5]);
     optimizer.backward_step(&sum_of(&vars, &ALL, 1.0)).unwrap();
     assert_eq!(ALL.map(|name| value(&vars, name)), [1.0 - 0.5 * 3.0, 0.9, 0.5]);
@@ -72,7 +73,7 @@ fn groups_have_rates_and_decays_of_their_own() {
 }
 
 #[test]
-fn a_default_group_without_parameters_is_left_out() {
+fn default_group_without_parameters_is_omitted() {
     let config = sgd(0.5, vec![group("*", Some(0.25), None)]);
     let vars = store();
     let optimizer = Optimizer::new(&config, &vars, Clip::None).unwrap();
@@ -81,41 +82,41 @@ fn a_default_group_without_parameters_is_left_out() {
 }
 
 #[test]
-fn patterns_that_fit_nothing_are_refused_with_what_there_is() {
+fn rejects_patterns_without_match_and_lists_parameters() {
     let new = |groups| message(Optimizer::new(sgd(0.5, groups), &store(), Clip::None));
     assert_eq!(
         new(vec![group("*.bias", None, None), group("embedding.*", None, None)]),
-        "optimizer.groups[1].pattern: expected a pattern that fits a trainable parameter \
+        "optimizer.groups[1].pattern: expected a pattern that matches a trainable parameter \
          (conv.bias, conv.weight, fc.bias), got `embedding.*`"
     );
     assert_eq!(
         new(vec![group("*.bias", None, None), group("fc.*", None, None)]),
-        "optimizer.groups[1].pattern: expected a pattern that fits a trainable parameter that is in no group before \
-         it (conv.bias, conv.weight, fc.bias), got `fc.*`"
+        "optimizer.groups[1].pattern: expected a pattern that matches a trainable parameter that matches no earlier \
+         group (conv.bias, conv.weight, fc.bias), got `fc.*`"
     );
     assert_eq!(
         new(vec![group("*", Some(-1.0), None)]),
         "optimizer.groups[0].lr: expected a number of at least 0, got -1"
     );
-    let over = |patterns: &[&str]| {
+    let for_parameters = |patterns: &[&str]| {
         let patterns: Vec<_> = patterns.iter().copied().map(NamePattern::from).collect();
         message(Optimizer::for_parameters(sgd(0.5, vec![]), &store(), Clip::None, &patterns))
     };
-    assert_eq!(over(&[]), "patterns of an optimizer: expected at least one, got none");
+    assert_eq!(for_parameters(&[]), "patterns of an optimizer: expected at least one, got none");
     assert_eq!(
-        over(&["fc.*", "conv"]),
-        "patterns of an optimizer: expected a pattern that fits a trainable parameter \
+        for_parameters(&["fc.*", "conv"]),
+        "patterns of an optimizer: expected a pattern that matches a trainable parameter \
          (conv.bias, conv.weight, fc.bias), got `conv`"
     );
 }
 
 #[test]
-fn optimizers_over_parts_leave_the_others_alone() {
+fn optimizers_for_different_parameters_are_independent() {
     let vars = store();
-    let over = |lr, pattern: &str| {
+    let optimizer = |lr, pattern: &str| {
         Optimizer::for_parameters(OptimizerConfig::sgd(lr), &vars, Clip::None, &[pattern.into()]).unwrap()
     };
-    let (mut conv, mut fc) = (over(0.5, "conv.*"), over(0.25, "fc.*"));
+    let (mut conv, mut fc) = (optimizer(0.5, "conv.*"), optimizer(0.25, "fc.*"));
     assert_eq!(conv.parameters().map(|(name, _)| name).collect::<Vec<_>>(), ["conv.bias", "conv.weight"]);
     let loss = sum_of(&vars, &ALL, 1.0);
     conv.zero_grad();
@@ -130,21 +131,21 @@ fn optimizers_over_parts_leave_the_others_alone() {
 }
 
 #[test]
-fn a_window_of_batches_is_one_update() {
+fn accumulation_window_is_one_update() {
     let vars = store();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
     assert!(!optimizer.has_updated());
     for (window, n_updates) in [(0..3, 1), (3..4, 2)] {
         let window: Vec<i32> = window.collect();
-        for (location, batch) in window.iter().enumerate() {
-            let (is_first, is_last) = (location == 0, location + 1 == window.len());
+        for (index, batch) in window.iter().enumerate() {
+            let (is_first, is_last) = (index == 0, index + 1 == window.len());
             optimizer.set_window(AccumulationWindow { weight: 0.25, is_first, is_last });
             let before = value(&vars, "fc.bias");
             optimizer.backward_step(&sum_of(&vars, &["fc.bias"], 4.0 * f64::from(*batch + 1))).unwrap();
             assert_eq!((optimizer.has_updated(), optimizer.grad_norm().is_some()), (is_last, is_last));
             assert_eq!(value(&vars, "fc.bias") == before, !is_last);
         }
-        // 1 + 2 + 3, then 4 alone: the norm of the sum, of which clipping leaves a length of 1.
+        // The gradients are 1 + 2 + 3, then 4; clipping reduces the norm of the sum to 1.
         let gradient = if n_updates == 1 { 6.0 } else { 4.0 };
         let norm = gradient * 2f64.sqrt();
         let measured = optimizer.grad_norm().unwrap().double_value(&[]);
@@ -152,12 +153,12 @@ fn a_window_of_batches_is_one_update() {
     }
     let expected = 1.0 - 2.0 * 0.5 / 2f64.sqrt();
     assert!((value(&vars, "fc.bias") - expected).abs() < 1e-6);
-    // What tensors show is unclipped.
+    // `Tensor::grad` is not clipped.
     assert_eq!(variable(&vars, "fc.bias").grad().double_value(&[0]), 4.0);
 }
 
 #[test]
-fn frozen_parameters_never_move_and_join_again() {
+fn frozen_parameters_are_not_updated_until_unfrozen() {
     let configs: [OptimizerConfig; 3] = [
         OptimizerConfig::sgd(0.5).into(),
         OptimizerConfig::adam(0.1).into(),
@@ -167,22 +168,22 @@ fn frozen_parameters_never_move_and_join_again() {
         let vars = store();
         let mut optimizer = Optimizer::new(&config, &vars, Clip::None).unwrap();
         optimizer.backward_step(&sum_of(&vars, &ALL, 1.0)).unwrap();
-        // Frozen with its gradient still there.
+        // Frozen while it has a gradient.
         let frozen = variable(&vars, "fc.bias");
         let _ = frozen.set_requires_grad(false);
-        let (at, other) = (value(&vars, "fc.bias"), value(&vars, "conv.bias"));
+        let (before, other) = (value(&vars, "fc.bias"), value(&vars, "conv.bias"));
         optimizer.step().unwrap();
-        assert_eq!(value(&vars, "fc.bias"), at);
+        assert_eq!(value(&vars, "fc.bias"), before);
         assert_ne!(value(&vars, "conv.bias"), other);
         optimizer.zero_grad();
-        assert!(ALL.iter().all(|name| !variable(&vars, name).grad().defined()), "dropped, not set to 0");
+        assert!(ALL.iter().all(|name| !variable(&vars, name).grad().defined()), "cleared, not set to 0");
         optimizer.backward_step(&sum_of(&vars, &ALL, 1.0)).unwrap();
-        assert_eq!(value(&vars, "fc.bias"), at);
+        assert_eq!(value(&vars, "fc.bias"), before);
         assert_eq!(optimizer.grad_norm().unwrap().double_value(&[]), 2.0);
-        // The counts are per parameter: unfrozen, it makes its own second step.
+        // Updates are counted per parameter: after unfreezing, this is its second one.
         let _ = frozen.set_requires_grad(true);
         optimizer.backward_step(&sum_of(&vars, &ALL, 1.0)).unwrap();
-        assert_ne!(value(&vars, "fc.bias"), at);
+        assert_ne!(value(&vars, "fc.bias"), before);
         let state = optimizer.state().unwrap();
         assert_eq!(state.values["steps"]["fc.bias"], 2);
         assert_eq!(state.values["steps"]["conv.bias"], 4);
@@ -204,14 +205,14 @@ fn parameters_without_a_gradient_are_not_updated() {
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
-    let check = |clip: Clip, factors: [f64; 3], culprit: Option<&str>| {
+fn non_finite_gradient_is_named_and_nothing_is_updated() {
+    let check = |clip: Clip, factors: [f64; 3], non_finite: Option<&str>| {
         let vars = store();
         let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.5), &vars, clip).unwrap();
         let loss = ALL.iter().zip(factors).map(|(name, factor)| sum_of(&vars, &[name], factor)).sum();
         let result = optimizer.backward_step(&loss);
         let values = ALL.map(|name| value(&vars, name));
-        match (culprit, result) {
+        match (non_finite, result) {
             (None, result) => {
                 result.unwrap();
                 assert!(
@@ -240,7 +241,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
 }
 
 #[test]
-fn the_norm_of_huge_gradients_is_finite() {
+fn norm_of_huge_gradients_is_finite() {
     let vars = store();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::Norm(1.0)).unwrap();
     optimizer.backward_step(&sum_of(&vars, &["fc.bias"], 1e200)).unwrap();
@@ -250,10 +251,10 @@ fn the_norm_of_huge_gradients_is_finite() {
 }
 
 #[test]
-fn going_backward_through_values_that_are_no_more_is_refused() {
+fn rejects_backward_through_overwritten_values() {
     let vars = store();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
-    // Both gradients need the values that the first update changes.
+    // Both gradients depend on the values that the first update overwrites.
     let squares = || variable(&vars, "fc.bias").square().sum(Kind::Double);
     let (first, second) = (squares(), squares());
     optimizer.backward_step(&first).unwrap();
@@ -262,16 +263,16 @@ fn going_backward_through_values_that_are_no_more_is_refused() {
 }
 
 #[test]
-fn sparse_gradients_are_taken() {
+fn sparse_and_dense_gradients_give_equal_updates() {
     let check = |is_sparse: bool| {
         let mut vars = VarStore::new(Device::Cpu);
         vars.set_kind(Kind::Double);
         let table = vars.root().var("table", &[4, 2], Init::Const(1.0));
         let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.5), &vars, Clip::Norm(0.5)).unwrap();
-        for words in [[0i64, 2, 2], [1, 1, 2]] {
-            let words = Tensor::from_slice(&words);
-            let looked_up = Tensor::embedding(&table, &words, -1, false, is_sparse);
-            optimizer.backward_step(&looked_up.sum(Kind::Double)).unwrap();
+        for tokens in [[0i64, 2, 2], [1, 1, 2]] {
+            let tokens = Tensor::from_slice(&tokens);
+            let embedded = Tensor::embedding(&table, &tokens, -1, false, is_sparse);
+            optimizer.backward_step(&embedded.sum(Kind::Double)).unwrap();
             assert_eq!(table.grad().is_sparse(), is_sparse);
         }
         Vec::<f64>::try_from(table.view([-1])).unwrap()
@@ -280,7 +281,7 @@ fn sparse_gradients_are_taken() {
 }
 
 #[test]
-fn times_are_counted_until_they_are_taken() {
+fn take_times_resets_durations() {
     let vars = store();
     let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.5), &vars, Clip::None).unwrap();
     assert_eq!(optimizer.take_times(), (Duration::ZERO, Duration::ZERO));

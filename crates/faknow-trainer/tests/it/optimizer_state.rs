@@ -1,4 +1,4 @@
-//! An optimizer's state, saved and put back.
+//! Saving and restoring the state of an optimizer.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_callbacks::State;
@@ -19,7 +19,7 @@ fn store(kind: Kind) -> VarStore {
     vars
 }
 
-/// A step's loss; `fc.late` takes part from the fourth step on.
+/// Returns the loss of a step; it depends on `fc.late` from the fourth step on.
 fn loss(vars: &VarStore, step: i64) -> Tensor {
     let squares = |name: &str| (&vars.variables()[name] * (step + 1) as f64 - 0.7).square().sum(vars.kind());
     let loss = squares("fc.weight") + squares("fc.bias");
@@ -33,8 +33,8 @@ fn steps(optimizer: &mut Optimizer, vars: &VarStore, steps: std::ops::Range<i64>
     }
 }
 
-/// The state as it comes back from a checkpoint: JSON as text, tensors as copies.
-fn saved(optimizer: &Optimizer) -> State {
+/// Returns the state as after a round trip through a checkpoint: values parsed from JSON, tensors copied.
+fn round_trip(optimizer: &Optimizer) -> State {
     let State { values, tensors } = optimizer.state().unwrap();
     State { values: serde_json::from_str(&values.to_string()).unwrap(), tensors }
 }
@@ -53,14 +53,14 @@ fn all_configs() -> Vec<OptimizerConfig> {
 }
 
 #[test]
-fn a_restored_optimizer_goes_on_bit_by_bit() {
+fn restored_optimizer_continues_bit_exactly() {
     for config in all_configs() {
         for kind in [Kind::Double, Kind::Float] {
             for middle in [0, 3, 7] {
                 let vars = store(kind);
                 let mut optimizer = Optimizer::new(&config, &vars, Clip::Norm(1.0)).unwrap();
                 steps(&mut optimizer, &vars, 0..middle);
-                let state = saved(&optimizer);
+                let state = round_trip(&optimizer);
                 let mut resumed_vars = VarStore::new(Device::Cpu);
                 resumed_vars.set_kind(kind);
                 let (root, fc) = (resumed_vars.root(), "fc");
@@ -72,24 +72,27 @@ fn a_restored_optimizer_goes_on_bit_by_bit() {
                 let mut resumed = Optimizer::new(&config, &resumed_vars, Clip::Norm(1.0)).unwrap();
                 resumed.restore(&state).unwrap();
                 assert_eq!(resumed.learning_rates(), optimizer.learning_rates());
-                // What was saved is nobody's memory.
+                // The saved tensors are copies: further steps do not change them.
                 steps(&mut optimizer, &vars, middle..10);
                 steps(&mut resumed, &resumed_vars, middle..10);
-                let theirs = resumed_vars.variables();
-                for (name, ours) in vars.variables() {
-                    assert!(ours.equal(&theirs[&name]), "{config:?}, {kind:?}, from {middle}: {name}");
+                let resumed_vars = resumed_vars.variables();
+                for (name, expected) in vars.variables() {
+                    assert!(
+                        expected.equal(&resumed_vars[&name]),
+                        "{config:?}, {kind:?}, from {middle}: {name}"
+                    );
                 }
-                let (ours, theirs) = (optimizer.state().unwrap(), resumed.state().unwrap());
-                assert_eq!(ours.values, theirs.values);
-                assert!(ours.tensors.keys().eq(theirs.tensors.keys()));
-                assert!(ours.tensors.iter().all(|(name, t)| t.equal(&theirs.tensors[name])), "{config:?}");
+                let (expected, got) = (optimizer.state().unwrap(), resumed.state().unwrap());
+                assert_eq!(expected.values, got.values);
+                assert!(expected.tensors.keys().eq(got.tensors.keys()));
+                assert!(expected.tensors.iter().all(|(name, t)| t.equal(&got.tensors[name])), "{config:?}");
             }
         }
     }
 }
 
 #[test]
-fn a_state_tells_algorithm_counts_rates_and_tensors() {
+fn state_has_algorithm_groups_counts_and_tensors() {
     let vars = store(Kind::Double);
     let group = ParameterGroup { weight_decay: Some(0.5), ..ParameterGroup::new("*.bias") };
     let config = Adam { groups: vec![group], ..Adam::default() };
@@ -114,7 +117,7 @@ fn a_state_tells_algorithm_counts_rates_and_tensors() {
 }
 
 #[test]
-fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
+fn restore_rejects_mismatched_state_without_changes() {
     let vars = store(Kind::Double);
     let adam: OptimizerConfig = OptimizerConfig::adam(0.01).into();
     let mut optimizer = Optimizer::new(&adam, &vars, Clip::None).unwrap();
@@ -122,7 +125,7 @@ fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
     let before = optimizer.state().unwrap();
     let mut check = |change: &dyn Fn(&mut State), expected: &str| {
         let mut state = optimizer.state().unwrap();
-        // All values are others, so that any that were taken would show.
+        // All values differ, so that a partial restore would be detected.
         state.tensors.values_mut().for_each(|t| *t = &*t + 1.0);
         state.values["groups"][0]["learning_rate"] = json!(7.0);
         change(&mut state);
@@ -134,37 +137,37 @@ fn a_state_that_does_not_fit_is_refused_and_changes_nothing() {
         assert!(after.tensors.iter().all(|(name, t)| t.equal(&before.tensors[name])));
     };
     let name = "exp_avg.fc.bias";
-    let put = |state: &mut State, name: &str, t: Tensor| drop(state.tensors.insert(name.into(), t));
+    let insert = |state: &mut State, name: &str, t: Tensor| drop(state.tensors.insert(name.into(), t));
     let zeros = |shape: &[i64], kind| Tensor::zeros(shape, (kind, Device::Cpu));
-    check(&|s| s.values["algorithm"] = json!("sgd"), "it is that of `sgd`, not of `adam`");
-    check(&|s| s.values["groups"][0]["name"] = json!("fc.*"), "its groups are fc.*, not default");
-    check(&|s| drop(s.tensors.remove(name)), "it lacks `exp_avg.fc.bias`");
-    check(&|s| put(s, name, zeros(&[4], Kind::Double)), "`exp_avg.fc.bias` has the shape [4], not [3]");
-    check(&|s| put(s, name, zeros(&[3], Kind::Float)), "`exp_avg.fc.bias` is of Float, not of Double");
+    check(&|s| s.values["algorithm"] = json!("sgd"), "algorithm: expected `adam`, got `sgd`");
+    check(&|s| s.values["groups"][0]["name"] = json!("fc.*"), "groups: expected default, got fc.*");
+    check(&|s| drop(s.tensors.remove(name)), "tensor `exp_avg.fc.bias` is missing");
     check(
-        &|s| put(s, "max_exp_avg_sq.fc.bias", zeros(&[3], Kind::Double)),
-        "it has tensors of no use here: max_exp_avg_sq.fc.bias",
+        &|s| insert(s, name, zeros(&[4], Kind::Double)),
+        "tensor `exp_avg.fc.bias`: expected shape [3], got [4]",
     );
     check(
-        &|s| put(s, "exp_avg.other", zeros(&[3], Kind::Double)),
-        "it has tensors of no use here: exp_avg.other",
+        &|s| insert(s, name, zeros(&[3], Kind::Float)),
+        "tensor `exp_avg.fc.bias`: expected kind Double, got Float",
     );
     check(
-        &|s| s.values["steps"]["conv.bias"] = json!(3),
-        "it has a parameter `conv.bias`, which this optimizer has not",
+        &|s| insert(s, "max_exp_avg_sq.fc.bias", zeros(&[3], Kind::Double)),
+        "unexpected tensors: max_exp_avg_sq.fc.bias",
     );
+    check(&|s| insert(s, "exp_avg.other", zeros(&[3], Kind::Double)), "unexpected tensors: exp_avg.other");
+    check(&|s| s.values["steps"]["conv.bias"] = json!(3), "unexpected parameter `conv.bias`");
     let without = |s: &mut State| drop(s.values["steps"].as_object_mut().unwrap().remove("fc.late"));
-    check(&without, "it lacks the parameter `fc.late`");
-    check(&|s| s.values["steps"]["fc.late"] = json!(1), "it lacks `exp_avg.fc.late`");
+    check(&without, "parameter `fc.late` is missing");
+    check(&|s| s.values["steps"]["fc.late"] = json!(1), "tensor `exp_avg.fc.late` is missing");
     check(
         &|s| s.values["groups"][0]["learning_rate"] = Value::Null,
-        "it cannot be read: invalid type: null, expected f64",
+        "values: invalid type: null, expected f64",
     );
-    check(&|s| s.values = Value::Null, "it cannot be read: invalid type: null, expected struct Values");
+    check(&|s| s.values = Value::Null, "values: invalid type: null, expected struct Values");
 }
 
 #[test]
-fn the_state_follows_parameters_to_another_kind() {
+fn state_is_converted_to_kind_of_parameters() {
     let mut vars = store(Kind::Double);
     let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.01), &vars, Clip::None).unwrap();
     steps(&mut optimizer, &vars, 0..2);

@@ -1,4 +1,4 @@
-//! Gradients that have only the rows of the words that occurred: every update by them is that by the dense gradients.
+//! Sparse gradients of embeddings, which have only the rows of the batch: updates equal those with dense gradients.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_data::FieldBatch;
@@ -8,26 +8,26 @@ use faknow_trainer::{AccumulationWindow, Adagrad, Adam, Clip, Optimizer, Optimiz
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-const WORDS: i64 = 700;
+const N_TOKENS: i64 = 700;
 const SIZE: i64 = 30;
 
 fn table(kind: Kind) -> (VarStore, Tensor) {
     tch::manual_seed(3);
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(kind);
-    let _ = Embedding::random(&vars.root(), WORDS, SIZE).unwrap();
+    let _ = Embedding::random(&vars.root(), N_TOKENS, SIZE).unwrap();
     let _ = vars.root().randn("other", &[5, SIZE], 0.0, 1.0);
     let weight = vars.variables().remove("weight").unwrap();
     (vars, weight)
 }
 
-/// Some loss of the words `tokens`, whose gradient is sparse or not.
-fn loss(vars: &VarStore, tokens: &[i64], sparse: bool) -> Tensor {
+/// Returns a loss of `tokens`, with a sparse or dense gradient.
+fn loss(vars: &VarStore, tokens: &[i64], is_sparse: bool) -> Tensor {
     let variables = vars.variables();
     let tokens = Tensor::from_slice(tokens);
-    let words = Tensor::embedding(&variables["weight"], &tokens, -1, false, sparse);
-    (words.square() * (&tokens + 1.0).unsqueeze(1)).sum(words.kind())
-        + variables["other"].square().sum(words.kind())
+    let embedded = Tensor::embedding(&variables["weight"], &tokens, -1, false, is_sparse);
+    (embedded.square() * (&tokens + 1.0).unsqueeze(1)).sum(embedded.kind())
+        + variables["other"].square().sum(embedded.kind())
 }
 
 fn configs() -> Vec<OptimizerConfig> {
@@ -40,8 +40,8 @@ fn configs() -> Vec<OptimizerConfig> {
     ]
 }
 
-/// Weights after some updates; each window has two batches, which share words.
-fn trained(config: &OptimizerConfig, kind: Kind, clip: Clip, sparse: bool) -> Tensor {
+/// Returns the weights after five updates; each accumulation window has two batches, which share tokens.
+fn train(config: &OptimizerConfig, kind: Kind, clip: Clip, is_sparse: bool) -> Tensor {
     let (vars, weight) = table(kind);
     let mut optimizer = Optimizer::new(config, &vars, clip).unwrap();
     for step in 0..5 {
@@ -52,36 +52,37 @@ fn trained(config: &OptimizerConfig, kind: Kind, clip: Clip, sparse: bool) -> Te
                 is_first: number == 0,
                 is_last: number == 1,
             });
-            optimizer.backward_step(&loss(&vars, tokens, sparse)).unwrap();
+            optimizer.backward_step(&loss(&vars, tokens, is_sparse)).unwrap();
         }
     }
     weight.detach().copy()
 }
 
 #[test]
-fn every_optimizer_updates_by_rows_as_by_the_dense_gradient_to_the_bit() {
+fn updates_with_sparse_and_dense_gradients_are_equal() {
     for config in configs() {
         for kind in [Kind::Float, Kind::Double] {
             for clip in [Clip::None, Clip::Value(0.05)] {
-                let [rows, dense] = [true, false].map(|sparse| trained(&config, kind, clip, sparse));
-                assert_eq!(rows, dense, "{config:?} {kind:?} {clip:?}");
-                assert_ne!(rows, table(kind).1);
+                let [sparse, dense] = [true, false].map(|is_sparse| train(&config, kind, clip, is_sparse));
+                assert_eq!(sparse, dense, "{config:?} {kind:?} {clip:?}");
+                assert_ne!(sparse, table(kind).1);
             }
-            // The norm is a sum in another order.
-            let [rows, dense] = [true, false].map(|sparse| trained(&config, kind, Clip::Norm(0.5), sparse));
-            let difference = (rows - dense).abs().max().double_value(&[]);
+            // The norm is summed in another order.
+            let [sparse, dense] =
+                [true, false].map(|is_sparse| train(&config, kind, Clip::Norm(0.5), is_sparse));
+            let difference = (sparse - dense).abs().max().double_value(&[]);
             assert!(difference <= 1e-7, "{config:?} {kind:?} {difference}");
         }
     }
 }
 
 #[test]
-fn parameters_that_no_slice_fits_are_updated_too() {
-    for sparse in [true, false] {
+fn updates_half_precision_with_sparse_and_dense_gradients() {
+    for is_sparse in [true, false] {
         let (vars, weight) = table(Kind::Half);
         let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
         let before = weight.detach().copy();
-        optimizer.backward_step(&loss(&vars, &[0, 0, 9], sparse)).unwrap();
+        optimizer.backward_step(&loss(&vars, &[0, 0, 9], is_sparse)).unwrap();
         let changed = (weight.detach() - before).abs().sum_dim_intlist(1, false, Kind::Float).gt(0.0);
         let changed = Vec::<i64>::try_from(changed.nonzero().view(-1)).unwrap();
         assert_eq!(changed, [0, 9]);
@@ -89,7 +90,7 @@ fn parameters_that_no_slice_fits_are_updated_too() {
 }
 
 #[test]
-fn a_row_that_is_not_finite_is_told() {
+fn rejects_non_finite_sparse_gradient() {
     let (vars, weight) = table(Kind::Float);
     let mut optimizer = Optimizer::new(OptimizerConfig::adam(0.1), &vars, Clip::None).unwrap();
     let before = weight.detach().copy();
@@ -99,23 +100,23 @@ fn a_row_that_is_not_finite_is_told() {
 }
 
 #[test]
-fn only_loops_that_ask_for_it_get_sparse_gradients() {
+fn gradients_are_sparse_only_on_request() {
     let config = TextCnnConfig { embedding_size: 8, n_filters: 4, ..Default::default() };
     let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 5, 0, 0], [2, 2, 9, 0, 0, 0]]);
     let batch = FieldBatch::from_words(tokens, Some(Tensor::from_slice(&[1i64, 0]))).unwrap();
-    let gradient = |sparse: bool| {
+    let gradient = |is_sparse: bool| {
         tch::manual_seed(1);
         let vars = VarStore::new(Device::Cpu);
         let model = TextCnn::new(&vars.root(), &config, 20, 2).unwrap();
         let forward = || model.forward(&batch, Mode::Eval).unwrap().loss.unwrap().total;
-        let loss = if sparse { with_sparse_gradients(forward) } else { forward() };
+        let loss = if is_sparse { with_sparse_gradients(forward) } else { forward() };
         loss.backward();
         vars.variables()["word_embedding.weight"].grad()
     };
     let (sparse, dense) = (gradient(true), gradient(false));
     assert!(sparse.is_sparse() && !dense.is_sparse());
     assert_eq!(sparse.to_dense(None, false), dense);
-    let panicked = std::panic::catch_unwind(|| with_sparse_gradients(|| panic!("in a model")));
-    assert!(panicked.is_err());
+    let result = std::panic::catch_unwind(|| with_sparse_gradients(|| panic!("in a model")));
+    assert!(result.is_err());
     assert!(!gradient(false).is_sparse());
 }

@@ -111,7 +111,7 @@ fn word_vectors_are_trained_under_attack() {
         let error = bench.try_train("refused", settings).unwrap_err();
         assert!(error.is_input() && !bench.path("refused").exists());
         let message = error.to_string();
-        let expected = "`adversarial.pattern`: expected a pattern that fits a trainable parameter";
+        let expected = "`adversarial.pattern`: expected a pattern that matches a trainable parameter";
         assert!(message.starts_with(expected), "{message}");
     };
     refused(&["adversarial={ name = 'fgm', pattern = 'bert.*' }"]);
