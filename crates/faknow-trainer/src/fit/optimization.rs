@@ -72,7 +72,7 @@ impl Optimization {
             return Err(setting("learning_rates of the run", &expected, rates.len()));
         }
         if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
-            return Err(setting("learning_rates of the run", "finite numbers of at least 0", rate));
+            return Err(setting("learning_rates of the run", "numbers of at least 0", rate));
         }
         self.optimizer.set_learning_rates(rates);
         Ok(())

@@ -22,7 +22,7 @@ impl<M: Model> Trainer<M> {
         data: &FitData<'_, M::Batch>,
     ) -> Result<Option<StopReason>> {
         let Some(store) = self.checkpointer.store() else {
-            return Err(setting("run_dir", "the directory of the run to resume", "no directory"));
+            return Err(setting("run_dir", "the directory of the run to resume", "none"));
         };
         store.clean()?;
         if !self.checkpointer.has_checkpoint() {

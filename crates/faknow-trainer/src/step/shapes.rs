@@ -11,7 +11,7 @@ pub(crate) fn check_batch(batch: &impl Batch) -> Result<()> {
     match batch.labels() {
         Some(labels) if labels.size() != [batch.n_samples() as i64] => Err(shape_error(
             "labels of the batch",
-            &format!("[{}], one per sample", batch.n_samples()),
+            &format!("[{}], one for each sample", batch.n_samples()),
             labels,
         )),
         _ => Ok(()),

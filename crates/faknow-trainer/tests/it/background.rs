@@ -11,7 +11,9 @@ use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::schedule::{LambdaSchedule, Unit};
 use faknow_trainer::{NonFinitePolicy, RunDir};
 
-use crate::cut_off::{ALL, Averaging, Rates, Setup, copying, quiet, train_data, valid_data};
+use crate::interrupted_runs::{
+    ALL_FEATURES, Averaging, ScheduleKind, Setup, copy_at_hooks, no_op, train_data, valid_data,
+};
 
 /// Notes each checkpoint that it is notified of, with the step that its directory holds just then.
 #[derive(Clone)]
@@ -46,20 +48,20 @@ impl Callback for Notes {
 
 /// Policies of all kinds, among them one of a run that is rolled back.
 const SETUPS: [Setup; 4] = [
-    ALL,
-    Setup { every: "1 epoch", keep: 0, best: 1, average: Averaging::Swa, ..ALL },
+    ALL_FEATURES,
+    Setup { every: "1 epoch", keep: 0, best: 1, average: Averaging::Swa, ..ALL_FEATURES },
     Setup {
         every: "3 steps",
         accumulate: 1,
         validate_every: Some("2 steps"),
-        rates: Rates::EachEpoch,
-        ..ALL
+        schedule: ScheduleKind::EachEpoch,
+        ..ALL_FEATURES
     },
     Setup {
         on_non_finite: NonFinitePolicy::RollBack,
-        rates: Rates::Constant,
+        schedule: ScheduleKind::Constant,
         poison: &[(2, 3), (3, 2)],
-        ..ALL
+        ..ALL_FEATURES
     },
 ];
 
@@ -88,8 +90,8 @@ fn all_that_is_retained_is_the_same() {
 fn a_run_that_is_killed_while_one_is_written_ends_as_if_it_had_not_been() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let setup = Setup { background: true, ..ALL };
-    let (copying, copies) = copying(temp.path(), 0.4, 3);
+    let setup = Setup { background: true, ..ALL_FEATURES };
+    let (copying, copies) = copy_at_hooks(temp.path(), 0.4, 3);
     let unbroken = setup.fit(&temp.path().join("run"), copying).unwrap();
     let copies = std::mem::take(&mut *copies.lock().unwrap());
     assert!(copies.len() > 10, "{}", copies.len());
@@ -108,8 +110,8 @@ fn step_of_last(dir: &Path) -> u64 {
 fn what_was_being_written_is_on_the_disk_after_an_error_and_after_a_panic() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let setup = Setup { background: true, poison: &[], ..ALL };
-    let unbroken = setup.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let setup = Setup { background: true, poison: &[], ..ALL_FEATURES };
+    let unbroken = setup.fit(&temp.path().join("whole"), no_op()).unwrap();
 
     let dir = temp.path().join("error");
     let failing = on_batch_end(|run, _| if run.step() == 3 { Err("no".into()) } else { Ok(Flow::Continue) });

@@ -13,7 +13,9 @@ use faknow_trainer::{Error, NonFinitePolicy, RunDir, TrainerBuilder, WeightAvera
 use tch::no_grad;
 
 use crate::at_hook::{AtHook, HOOKS_OF_FIT};
-use crate::cut_off::{ALL, Averaging, End, Rates, Setup, quiet, train_data, valid_data};
+use crate::interrupted_runs::{
+    ALL_FEATURES, Averaging, RunOutcome, ScheduleKind, Setup, no_op, train_data, valid_data,
+};
 use crate::toy::{self, Fault, POINTS, Points, Toy, weights};
 
 /// Gives a few points one by one, and fails at the `at`-th batch of all passes, from 1.
@@ -170,8 +172,14 @@ fn a_test_or_prediction_that_fails_leaves_gradients_on() {
 }
 
 /// Short, with every hook in it.
-const SHORT: Setup =
-    Setup { epochs: 2, validate_every: Some("2 steps"), accumulate: 1, every: "3 steps", poison: &[], ..ALL };
+const SHORT: Setup = Setup {
+    epochs: 2,
+    validate_every: Some("2 steps"),
+    accumulate: 1,
+    every: "3 steps",
+    poison: &[],
+    ..ALL_FEATURES
+};
 
 /// Panics when the hook is called for the `at`-th time.
 fn panic_at(hook: &'static str, at: usize) -> impl Callback + 'static {
@@ -187,7 +195,7 @@ fn panic_at(hook: &'static str, at: usize) -> impl Callback + 'static {
 fn a_panic_in_any_hook_leaves_a_run_that_can_be_resumed() {
     tch::set_num_threads(1);
     let dir = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&dir.path().join("whole"), quiet()).unwrap();
+    let unbroken = SHORT.fit(&dir.path().join("whole"), no_op()).unwrap();
     for hook in HOOKS_OF_FIT {
         for at in [1, 2] {
             let once = ["on_fit_start", "on_fit_end"].contains(&hook);
@@ -230,7 +238,7 @@ fn no_update_is_lost_by_a_panic_before_or_after_it() {
 fn a_panic_while_it_resumes_or_fails_changes_nothing() {
     tch::set_num_threads(1);
     let dir = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&dir.path().join("whole"), quiet()).unwrap();
+    let unbroken = SHORT.fit(&dir.path().join("whole"), no_op()).unwrap();
     let dir = dir.path().join("run");
     SHORT.fit(&dir, panic_at("on_batch_end", 5)).unwrap_err();
     let error = SHORT.resume_with(&dir, panic_at("on_fit_start", 1)).unwrap_err().to_string();
@@ -295,14 +303,26 @@ fn a_panic_over_its_state_ends_the_run_and_it_can_be_resumed() {
 fn many_trainers_in_one_process_compute_what_each_computes_alone() {
     tch::set_num_threads(1);
     let setups = [
-        ALL,
-        Setup { seed: 12, average: Averaging::Swa, validate_every: Some("2 steps"), ..ALL },
-        Setup { seed: 13, average: Averaging::None, rates: Rates::WarmUp, accumulate: 1, freeze: &[], ..ALL },
-        Setup { seed: 14, on_non_finite: NonFinitePolicy::RollBack, rates: Rates::Constant, ..ALL },
+        ALL_FEATURES,
+        Setup { seed: 12, average: Averaging::Swa, validate_every: Some("2 steps"), ..ALL_FEATURES },
+        Setup {
+            seed: 13,
+            average: Averaging::None,
+            schedule: ScheduleKind::WarmUp,
+            accumulate: 1,
+            freeze: &[],
+            ..ALL_FEATURES
+        },
+        Setup {
+            seed: 14,
+            on_non_finite: NonFinitePolicy::RollBack,
+            schedule: ScheduleKind::Constant,
+            ..ALL_FEATURES
+        },
     ];
     let dir = tempfile::tempdir().unwrap();
-    let fit = |setup: &Setup, name: &str| -> End {
-        setup.fit(&dir.path().join(format!("{name}-{}", setup.seed)), quiet()).unwrap()
+    let fit = |setup: &Setup, name: &str| -> RunOutcome {
+        setup.fit(&dir.path().join(format!("{name}-{}", setup.seed)), no_op()).unwrap()
     };
     let alone = setups.each_ref().map(|setup| fit(setup, "alone"));
     assert_ne!(alone[0].weights, alone[1].weights);

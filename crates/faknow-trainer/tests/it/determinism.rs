@@ -6,7 +6,7 @@ use std::path::Path;
 use faknow_metrics::History;
 use tch::{Tensor, kind};
 
-use crate::alone::is_alone;
+use crate::isolated::is_isolated;
 use crate::toy::{self, Toy, Weights, train_data, valid_data, weights};
 
 /// Weights and history (without its times) of a fit with dropout.
@@ -28,7 +28,7 @@ fn fit(seed: Option<u64>) -> (Weights, History) {
 
 #[test]
 fn defect_40_the_seed_alone_decides() {
-    if !is_alone("determinism::defect_40_the_seed_alone_decides", Path::new(".")) {
+    if !is_isolated("determinism::defect_40_the_seed_alone_decides", Path::new(".")) {
         return;
     }
     let first = fit(Some(7));
@@ -46,7 +46,7 @@ fn defect_40_the_seed_alone_decides() {
 
 #[test]
 fn the_noise_differs_from_step_to_step() {
-    if !is_alone("determinism::the_noise_differs_from_step_to_step", Path::new(".")) {
+    if !is_isolated("determinism::the_noise_differs_from_step_to_step", Path::new(".")) {
         return;
     }
     // With the same noise in every step, dropout would drop the same points in every epoch.

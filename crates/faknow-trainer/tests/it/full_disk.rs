@@ -14,7 +14,7 @@ use faknow_trainer::checkpoint::{CheckpointError, CheckpointStore};
 use faknow_trainer::{Error, RunDir, Trainer};
 use tch::{Device, Kind, Tensor};
 
-use crate::cut_off::{ALL, End, Setup, valid_data};
+use crate::interrupted_runs::{ALL_FEATURES, RunOutcome, Setup, valid_data};
 use crate::toy::{POINTS, Points, Toy};
 
 /// Where the child trains, and what outgrows its disk.
@@ -23,7 +23,7 @@ const WHAT: &str = "FAKNOW_TEST_FULL_DISK_WHAT";
 
 /// Long enough for a log of its steps to outgrow the limit.
 const LONG: Setup =
-    Setup { epochs: 1, accumulate: 1, every: "20 steps", keep: 0, freeze: &[], poison: &[], ..ALL };
+    Setup { epochs: 1, accumulate: 1, every: "20 steps", keep: 0, freeze: &[], poison: &[], ..ALL_FEATURES };
 
 /// The points again and again.
 struct Many;
@@ -115,7 +115,7 @@ fn check(what: &str, refused: &str) {
         let report =
             if resume { trainer.resume(&train, Some(&valid)) } else { trainer.fit(&train, Some(&valid)) };
         let steps = fs::read_to_string(dir.join("steps.jsonl")).unwrap_or_default();
-        (End::of(report.unwrap(), &trainer, dir), steps)
+        (RunOutcome::new(report.unwrap(), &trainer, dir), steps)
     };
     let (unbroken, steps) = end(&temp.path().join("whole"), false);
     let (resumed, steps_of_both) = end(&dir, true);

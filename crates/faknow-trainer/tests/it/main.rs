@@ -2,7 +2,6 @@
 
 mod adversarial;
 mod adversarial_golden;
-mod alone;
 mod at_hook;
 mod background;
 mod branches;
@@ -13,7 +12,6 @@ mod continual;
 mod contract;
 mod criterion;
 mod custom_models;
-mod cut_off;
 mod defects_best;
 mod defects_training;
 mod determinism;
@@ -23,7 +21,8 @@ mod failures;
 mod fit;
 mod freezing;
 mod full_disk;
-/// Values that callbacks and steps log, and the metrics of the training pass.
+mod interrupted_runs;
+mod isolated;
 mod logged;
 mod optimizer;
 mod optimizer_parity;

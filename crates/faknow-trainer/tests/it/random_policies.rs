@@ -10,7 +10,9 @@ use faknow_data::Rng;
 use faknow_trainer::{Interrupt, NonFinitePolicy, RunDir};
 
 use crate::at_hook::AtHook;
-use crate::cut_off::{Averaging, End, Rates, Setup, copying, train_data, valid_data};
+use crate::interrupted_runs::{
+    Averaging, RunOutcome, ScheduleKind, Setup, copy_at_hooks, train_data, valid_data,
+};
 
 /// Cases of a plain run of the tests; `FAKNOW_CASES=200` tries more. Case `n` is the same in all of them.
 const CASES: u64 = 4;
@@ -27,7 +29,10 @@ fn any_setup(rng: &mut Rng) -> Setup {
         max_steps: any(rng, &[None, None, Some(3), Some(7)]),
         accumulate: any(rng, &[1, 2, 3]),
         average: any(rng, &[Averaging::None, Averaging::Ema, Averaging::Swa]),
-        rates: any(rng, &[Rates::Constant, Rates::Plateau, Rates::WarmUp, Rates::EachEpoch]),
+        schedule: any(
+            rng,
+            &[ScheduleKind::Constant, ScheduleKind::Plateau, ScheduleKind::WarmUp, ScheduleKind::EachEpoch],
+        ),
         validate_every: any(
             rng,
             &[None, Some("1 step"), Some("2 steps"), Some("3 samples"), Some("0.5 epochs"), Some("2 epochs")],
@@ -84,10 +89,10 @@ fn at_hook(
 }
 
 /// Resumes, is cut off once more on the way, and resumes that too.
-fn check_copies(setup: &Setup, unbroken: &End, copies: Vec<(std::path::PathBuf, String)>, seed: u64) {
+fn check_copies(setup: &Setup, unbroken: &RunOutcome, copies: Vec<(std::path::PathBuf, String)>, seed: u64) {
     for (number, (copy, what)) in copies.into_iter().enumerate() {
         let again = copy.with_added_extension("again");
-        let (copying, copies) = copying(&again, 0.05, seed + number as u64);
+        let (copying, copies) = copy_at_hooks(&again, 0.05, seed + number as u64);
         let end = setup.resume_with(&copy, copying).unwrap_or_else(|error| panic!("{what}: {error}"));
         end.assert_eq(unbroken, &format!("killed at {what}"));
         let copies = std::mem::take(&mut *copies.lock().unwrap());
@@ -99,7 +104,7 @@ fn check_copies(setup: &Setup, unbroken: &End, copies: Vec<(std::path::PathBuf, 
     }
 }
 
-fn check_panic(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
+fn check_panic(setup: &Setup, unbroken: &RunOutcome, dir: &Path, at: usize) {
     let (callback, _) = at_hook(at, |what| panic!("{what}"));
     let error = match setup.fit(dir, callback) {
         Err(error) => error.to_string(),
@@ -111,7 +116,7 @@ fn check_panic(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
     end.assert_eq(unbroken, &error);
 }
 
-fn check_interrupt(setup: &Setup, unbroken: &End, dir: &Path, at: usize) {
+fn check_interrupt(setup: &Setup, unbroken: &RunOutcome, dir: &Path, at: usize) {
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();
     let (callback, _) = at_hook(at, move |_| asks.request());
@@ -152,12 +157,12 @@ fn check(background: bool) {
         // Said only if the test fails.
         println!("case {case}: {setup:?}");
         let dir = tempfile::tempdir().unwrap();
-        let (copying, copies) = copying(&dir.path().join("killed"), 0.08, rng.next_u64());
+        let (copying, copies) = copy_at_hooks(&dir.path().join("killed"), 0.08, rng.next_u64());
         let (counting, n_hooks) = at_hook(0, |_| {});
         let builder = setup.builder(RunDir::create(dir.path().join("run")).unwrap());
         let mut trainer = builder.callback(copying).callback(counting).build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        let unbroken = End::of(report, &trainer, &dir.path().join("run"));
+        let unbroken = RunOutcome::new(report, &trainer, &dir.path().join("run"));
         let copies = std::mem::take(&mut *copies.lock().unwrap());
         check_copies(&setup, &unbroken, copies.into_iter().take(3).collect(), rng.next_u64());
         let n_hooks = n_hooks.load(Ordering::SeqCst);

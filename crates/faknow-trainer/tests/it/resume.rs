@@ -9,8 +9,9 @@ use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{ChangeKind, Error, FitReport, Interrupt, Resume, RunDir};
 
 use crate::at_hook::AtHook;
-use crate::cut_off::{
-    ALL, Averaging, End, Rates, Setup, copying, quiet, train_data, train_data_of, valid_data,
+use crate::interrupted_runs::{
+    ALL_FEATURES, Averaging, RunOutcome, ScheduleKind, Setup, copy_at_hooks, no_op, train_data,
+    train_data_of, valid_data,
 };
 use crate::toy;
 
@@ -18,7 +19,7 @@ use crate::toy;
 fn check(setup: Setup, share: f64, seed: u64) {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let (copying, copies) = copying(temp.path(), share, seed);
+    let (copying, copies) = copy_at_hooks(temp.path(), share, seed);
     let unbroken = setup.fit(&temp.path().join("run"), copying).unwrap();
     let copies = std::mem::take(&mut *copies.lock().unwrap());
     assert!(copies.len() > 2, "the run was cut off {} times", copies.len());
@@ -32,23 +33,29 @@ fn check(setup: Setup, share: f64, seed: u64) {
 
 #[test]
 fn a_run_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
-    check(ALL, 0.25, 1);
+    check(ALL_FEATURES, 0.25, 1);
 }
 
 #[test]
 fn whatever_the_policies_are() {
     let setups = [
-        Setup { every: "1 epoch", keep: 0, best: 1, ..ALL },
+        Setup { every: "1 epoch", keep: 0, best: 1, ..ALL_FEATURES },
         Setup {
             every: "3 steps",
             average: Averaging::Swa,
             validate_every: Some("2 steps"),
             accumulate: 1,
-            ..ALL
+            ..ALL_FEATURES
         },
-        Setup { every: "5 samples", rates: Rates::WarmUp, average: Averaging::None, keep: 1, ..ALL },
-        Setup { every: "2 epochs", validate_every: Some("2 epochs"), accumulate: 3, best: 3, ..ALL },
-        Setup { every: "1000 seconds", validate_every: Some("0.5 epochs"), ..ALL },
+        Setup {
+            every: "5 samples",
+            schedule: ScheduleKind::WarmUp,
+            average: Averaging::None,
+            keep: 1,
+            ..ALL_FEATURES
+        },
+        Setup { every: "2 epochs", validate_every: Some("2 epochs"), accumulate: 3, best: 3, ..ALL_FEATURES },
+        Setup { every: "1000 seconds", validate_every: Some("0.5 epochs"), ..ALL_FEATURES },
     ];
     for (seed, setup) in (2..).zip(setups) {
         check(setup, 0.1, seed);
@@ -59,7 +66,7 @@ fn whatever_the_policies_are() {
 fn an_interrupted_run_saves_itself_and_goes_on() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let unbroken = ALL.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let unbroken = ALL_FEATURES.fit(&temp.path().join("whole"), no_op()).unwrap();
     for step in [1, 2, 3, 5, 6] {
         let dir = temp.path().join(format!("at-{step}"));
         let interrupt = Interrupt::default();
@@ -71,7 +78,7 @@ fn an_interrupted_run_saves_itself_and_goes_on() {
             Ok(Flow::Continue)
         });
         // Seldom saved: the interrupt itself has to.
-        let setup = Setup { every: "100 epochs", keep: 0, ..ALL };
+        let setup = Setup { every: "100 epochs", keep: 0, ..ALL_FEATURES };
         let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
@@ -102,8 +109,14 @@ fn ask_in_validation(at: usize, interrupt: Interrupt) -> impl Callback {
 fn a_validation_that_was_interrupted_is_made_up_for() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let setup = Setup { validate_every: Some("2 steps"), accumulate: 1, every: "100 epochs", keep: 0, ..ALL };
-    let unbroken = setup.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let setup = Setup {
+        validate_every: Some("2 steps"),
+        accumulate: 1,
+        every: "100 epochs",
+        keep: 0,
+        ..ALL_FEATURES
+    };
+    let unbroken = setup.fit(&temp.path().join("whole"), no_op()).unwrap();
     assert!(!unbroken.report["history"]["inside"].as_array().unwrap().is_empty());
     // A validation has 3 batches; those after 2 and after 4 steps, the latter the end of the first epoch.
     for at in [1, 2, 3, 4, 6] {
@@ -128,19 +141,19 @@ fn a_validation_that_was_interrupted_is_made_up_for() {
 fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let unbroken = ALL.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let unbroken = ALL_FEATURES.fit(&temp.path().join("whole"), no_op()).unwrap();
     let in_batch =
         on_batch_end(|run, _| if run.step() == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
-    let error = ALL.fit(&temp.path().join("batch"), in_batch).unwrap_err();
+    let error = ALL_FEATURES.fit(&temp.path().join("batch"), in_batch).unwrap_err();
     assert_eq!(error.to_string(), "on_batch_end: panicked: at step 3 (in on_batch_end, epoch 2, step 3)");
     let in_epoch =
         on_epoch_end(|run, _| if run.epoch() == 2 { panic!("in epoch 2") } else { Ok(Flow::Continue) });
-    let error = ALL.fit(&temp.path().join("epoch"), in_epoch).unwrap_err();
+    let error = ALL_FEATURES.fit(&temp.path().join("epoch"), in_epoch).unwrap_err();
     assert_eq!(error.to_string(), "on_epoch_end: panicked: in epoch 2 (in on_epoch_end, epoch 2, step 4)");
     for (name, step) in [("batch", 3), ("epoch", 4)] {
         let dir = temp.path().join(name);
         assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{name}");
-        ALL.resume(&dir).unwrap().assert_eq(&unbroken, name);
+        ALL_FEATURES.resume(&dir).unwrap().assert_eq(&unbroken, name);
     }
 }
 
@@ -149,10 +162,10 @@ fn a_finished_run_goes_on_to_more_epochs() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     // Without a plateau, whose rates do not depend on the length of the run, the two would differ.
-    let long = Setup { epochs: 4, every: "1 epoch", ..ALL };
-    let whole = long.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let long = Setup { epochs: 4, every: "1 epoch", ..ALL_FEATURES };
+    let whole = long.fit(&temp.path().join("whole"), no_op()).unwrap();
     let dir = temp.path().join("short");
-    let short = Setup { epochs: 2, ..long }.fit(&dir, quiet()).unwrap();
+    let short = Setup { epochs: 2, ..long }.fit(&dir, no_op()).unwrap();
     assert_eq!(short.report["ended"]["reason"], "completed");
     let extended = long.resume(&dir).unwrap();
     assert_eq!(extended.report, whole.report);
@@ -172,7 +185,7 @@ fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("run");
-    let setup = Setup { epochs: 3, ..ALL };
+    let setup = Setup { epochs: 3, ..ALL_FEATURES };
     let stop = on_batch_end(|run, _| if run.step() == 3 { panic!("cut off") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let builder = || setup.builder(RunDir::open(&dir).unwrap());
@@ -205,8 +218,8 @@ fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("run");
-    let setup = Setup { epochs: 4, ..ALL };
-    let whole = setup.fit(&temp.path().join("whole"), quiet()).unwrap();
+    let setup = Setup { epochs: 4, ..ALL_FEATURES };
+    let whole = setup.fit(&temp.path().join("whole"), no_op()).unwrap();
     let stop = on_batch_end(|run, _| if run.step() == 5 { panic!("cut off") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let weights = dir.join("checkpoints/last/training.safetensors");
@@ -223,7 +236,7 @@ fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
     let mut trainer = setup.builder(RunDir::open(&dir).unwrap()).build().unwrap();
     let from = Resume { from: "previous".into(), ..Resume::default() };
     let report = trainer.resume_from(&from, &train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(End::of(report, &trainer, &dir).weights, whole.weights);
+    assert_eq!(RunOutcome::new(report, &trainer, &dir).weights, whole.weights);
 }
 
 #[test]
@@ -231,14 +244,14 @@ fn a_second_fit_can_be_cut_off_too() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let freeze = &[("bias", Some("3 epochs"))];
-    let setup = Setup { epochs: 2, rates: Rates::WarmUp, freeze, ..ALL };
+    let setup = Setup { epochs: 2, schedule: ScheduleKind::WarmUp, freeze, ..ALL_FEATURES };
     let twice = |dir: &Path, callback| {
         let mut trainer = setup.builder(RunDir::create(dir).unwrap()).callback(callback).build().unwrap();
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        End::of(report, &trainer, dir)
+        RunOutcome::new(report, &trainer, dir)
     };
-    let (copying, copies) = copying(temp.path(), 0.2, 5);
+    let (copying, copies) = copy_at_hooks(temp.path(), 0.2, 5);
     let whole = twice(&temp.path().join("run"), copying);
     assert_eq!(whole.report["history"]["epochs"].as_array().map(Vec::len), Some(4));
     let copies = std::mem::take(&mut *copies.lock().unwrap());

@@ -14,7 +14,7 @@ use faknow_trainer::checkpoint::CheckpointStore;
 use faknow_trainer::{Error, OptimizerConfig, RunDir, WEIGHTS_FILE};
 use serde_json::{Map, Value, json};
 
-use crate::alone::is_alone;
+use crate::isolated::is_isolated;
 use crate::toy::{self, EpochWeights, Fault, Toy, train_data, trainer_with_scores, valid_data, weights};
 
 /// All files below a directory, as paths from there; event files without their time.
@@ -213,7 +213,7 @@ impl Callback for Look {
 #[test]
 fn defect_22_a_bare_name_is_a_path() {
     let dir = tempfile::tempdir().unwrap();
-    if is_alone("run_dir::defect_22_a_bare_name_is_a_path", dir.path()) {
+    if is_isolated("run_dir::defect_22_a_bare_name_is_a_path", dir.path()) {
         let dir = RunDir::create("run").unwrap();
         let mut trainer = toy::trainer().run_dir(dir).build().unwrap();
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();

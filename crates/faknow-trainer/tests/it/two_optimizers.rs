@@ -210,7 +210,7 @@ fn a_run_that_is_killed_after_any_step_ends_as_if_it_had_not_been() {
     let (noted, to) = (Arc::clone(&copies), dir.path().to_owned());
     let kill = on_batch_end(move |run, _| {
         let to = to.join(format!("killed-at-{}", run.step()));
-        crate::cut_off::copy(run.dir().unwrap(), &to);
+        crate::interrupted_runs::copy(run.dir().unwrap(), &to);
         noted.lock().unwrap().push(to);
         Ok(Flow::Continue)
     });

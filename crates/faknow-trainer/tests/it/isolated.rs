@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Runs the test of this path (`module::name`) again, alone in a process whose current directory is `dir`, and
 /// asserts that it passes. Answers whether this is that process, and so whether the test is to do its work.
-pub(crate) fn is_alone(test: &str, dir: &Path) -> bool {
+pub(crate) fn is_isolated(test: &str, dir: &Path) -> bool {
     const ALONE: &str = "FAKNOW_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return true;

@@ -64,7 +64,7 @@ pub(crate) struct Setup {
     pub(crate) max_steps: Option<u64>,
     pub(crate) accumulate: usize,
     pub(crate) average: Averaging,
-    pub(crate) rates: Rates,
+    pub(crate) schedule: ScheduleKind,
     pub(crate) validate_every: Option<&'static str>,
     pub(crate) every: &'static str,
     pub(crate) keep: usize,
@@ -87,7 +87,7 @@ pub(crate) enum Averaging {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Rates {
+pub(crate) enum ScheduleKind {
     Constant,
     Plateau,
     WarmUp,
@@ -95,13 +95,13 @@ pub(crate) enum Rates {
 }
 
 /// Everything is on.
-pub(crate) const ALL: Setup = Setup {
+pub(crate) const ALL_FEATURES: Setup = Setup {
     seed: 11,
     epochs: 5,
     max_steps: None,
     accumulate: 2,
     average: Averaging::Ema,
-    rates: Rates::Plateau,
+    schedule: ScheduleKind::Plateau,
     validate_every: None,
     every: "1 step",
     keep: 2,
@@ -146,16 +146,16 @@ impl Setup {
             .on_non_finite(self.on_non_finite)
             .seed(self.seed)
             .run_dir(dir);
-        let schedule = match self.rates {
-            Rates::Constant => None,
-            Rates::Plateau => {
+        let schedule = match self.schedule {
+            ScheduleKind::Constant => None,
+            ScheduleKind::Plateau => {
                 Some(ScheduleConfig::Plateau(Plateau { patience: 0, factor: 0.5, ..Plateau::default() }))
             }
-            Rates::WarmUp => {
+            ScheduleKind::WarmUp => {
                 let warmup_ratio = Some(0.5);
                 Some(ScheduleConfig::WarmupLinear(WarmupLinear { warmup_ratio, ..WarmupLinear::default() }))
             }
-            Rates::EachEpoch => Some(ScheduleConfig::Exponential(ExponentialLr::new(0.9))),
+            ScheduleKind::EachEpoch => Some(ScheduleConfig::Exponential(ExponentialLr::new(0.9))),
         };
         if let Some(schedule) = schedule {
             builder = builder.schedule(schedule);
@@ -176,29 +176,33 @@ impl Setup {
         }
     }
 
-    pub(crate) fn fit(&self, dir: &Path, extra: impl Callback + 'static) -> faknow_trainer::Result<End> {
+    pub(crate) fn fit(
+        &self,
+        dir: &Path,
+        extra: impl Callback + 'static,
+    ) -> faknow_trainer::Result<RunOutcome> {
         let mut trainer = self.builder(RunDir::create(dir).unwrap()).callback(extra).build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data()))?;
-        Ok(End::of(report, &trainer, dir))
+        Ok(RunOutcome::new(report, &trainer, dir))
     }
 
-    pub(crate) fn resume(&self, dir: &Path) -> faknow_trainer::Result<End> {
-        self.resume_with(dir, quiet())
+    pub(crate) fn resume(&self, dir: &Path) -> faknow_trainer::Result<RunOutcome> {
+        self.resume_with(dir, no_op())
     }
 
     pub(crate) fn resume_with(
         &self,
         dir: &Path,
         extra: impl Callback + 'static,
-    ) -> faknow_trainer::Result<End> {
+    ) -> faknow_trainer::Result<RunOutcome> {
         let mut trainer = self.builder(RunDir::open(dir)?).callback(extra).build().unwrap();
         let report = trainer.resume(&train_data(), Some(&valid_data()))?;
-        Ok(End::of(report, &trainer, dir))
+        Ok(RunOutcome::new(report, &trainer, dir))
     }
 }
 
 /// A callback that does nothing.
-pub(crate) fn quiet() -> impl Callback + 'static {
+pub(crate) fn no_op() -> impl Callback + 'static {
     AtHook(|_: &mut Run, _| Ok(()))
 }
 
@@ -229,7 +233,7 @@ impl TrainStep<Toy> for Poisoned {
 
 /// All that a run ends with, times aside.
 #[derive(Debug, PartialEq)]
-pub(crate) struct End {
+pub(crate) struct RunOutcome {
     pub(crate) report: Value,
     pub(crate) weights: Weights,
     pub(crate) checkpoints: BTreeMap<String, Value>,
@@ -239,8 +243,8 @@ pub(crate) struct End {
     pub(crate) curves: Vec<(String, i64, u32)>,
 }
 
-impl End {
-    pub(crate) fn of(report: FitReport, trainer: &Trainer<Toy>, dir: &Path) -> Self {
+impl RunOutcome {
+    pub(crate) fn new(report: FitReport, trainer: &Trainer<Toy>, dir: &Path) -> Self {
         let mut report = serde_json::to_value(report).unwrap();
         without_times(&mut report);
         report.as_object_mut().unwrap().remove("run_dir");
@@ -321,7 +325,7 @@ fn without_times(value: &mut Value) {
 pub(crate) type Copies = Arc<Mutex<Vec<(PathBuf, String)>>>;
 
 /// Copies the run directory into `to` at a share of the hooks, as a `kill -9` there would leave it.
-pub(crate) fn copying(to: &Path, share: f64, seed: u64) -> (impl Callback + 'static, Copies) {
+pub(crate) fn copy_at_hooks(to: &Path, share: f64, seed: u64) -> (impl Callback + 'static, Copies) {
     let (to, mut rng, copies) = (to.to_owned(), Rng::new(seed), Copies::default());
     let made = Arc::clone(&copies);
     let callback = AtHook(move |run: &mut Run, hook| {
