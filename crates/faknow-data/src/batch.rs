@@ -1,16 +1,16 @@
-//! The batch contract: a number of samples, perhaps with labels, that can move to a device.
+//! The batch trait.
 
 use tch::{Device, Tensor};
 
-/// Samples that go through a model together.
+/// A batch of samples, optionally labeled, that can be moved to a device.
 pub trait Batch: Send {
-    /// Number of samples (texts, graphs), never the number of tokens or nodes.
+    /// Returns the number of samples (texts, graphs), not of tokens or nodes.
     fn n_samples(&self) -> usize;
 
-    /// Class numbers, i64 `[n_samples]`, if the samples are labeled.
+    /// Returns the class indices, i64 `[n_samples]`, if the samples are labeled.
     fn labels(&self) -> Option<&Tensor>;
 
-    /// The same batch on `device`; free of copies where it is there already.
+    /// Returns the batch on `device`, without a copy if it is already there.
     fn to_device(&self, device: Device) -> Self
     where
         Self: Sized;

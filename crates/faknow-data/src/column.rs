@@ -1,4 +1,4 @@
-//! What all columns of a data set have in common.
+//! The trait of the columns of a data set.
 
 use crate::fingerprint::Fingerprint;
 
@@ -7,11 +7,11 @@ pub(crate) trait Column: Send + Sync {
     /// Returns the number of rows.
     fn n_rows(&self) -> usize;
 
-    /// Adds a number to `fingerprint` that is another for other contents.
+    /// Adds a hash of the contents to `fingerprint`.
     fn add_to(&self, fingerprint: &mut Fingerprint);
 
-    /// Returns the size of a row in the field's unit (tokens, nodes), by which samples are put into length buckets. Default:
-    /// 0, for a field whose rows are all of one size.
+    /// Returns the size of a row in the field's unit (tokens, nodes), which determines its length bucket. Default: 0, for fields
+    /// whose rows all have the same size.
     fn size(&self, row: usize) -> usize {
         let _ = row;
         0

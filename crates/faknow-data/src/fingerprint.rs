@@ -1,8 +1,8 @@
-//! A number that tells contents apart, the same on every machine and in every version.
+//! A stable hash of data, identical on every machine and in every version.
 
-/// A stable hash: mixes numbers, texts and bytes into one number of 64 bits. It does not protect against forgery.
+/// A stable 64-bit hash of numbers, strings and bytes. It is not cryptographically secure.
 ///
-/// It is what [`Dataset::fingerprint`](crate::Dataset::fingerprint) of a custom data set needs:
+/// Use it to implement [`Dataset::fingerprint`](crate::Dataset::fingerprint) of a custom data set:
 ///
 /// ```
 /// use faknow_data::Fingerprint;
@@ -16,25 +16,24 @@
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// Starts a fingerprint of nothing.
+    /// Creates an empty fingerprint.
     pub fn new() -> Self {
         Self(0x9e37_79b9_7f4a_7c15)
     }
 
-    /// Adds a number. Each step is a bijection of what was added before.
+    /// Adds a number. Each step is a bijection of the previous state.
     pub fn add(&mut self, value: u64) {
         let mixed = (self.0 ^ value).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         self.0 = (mixed ^ (mixed >> 32)).wrapping_add(0x94d0_49bb_1331_11eb);
     }
 
-    /// Adds a text; two lists of texts differ even if they are the same letters.
+    /// Adds a string with its length, so that `["ab"]` and `["a", "b"]` differ.
     pub fn add_str(&mut self, text: &str) {
         self.add_bytes(text.as_bytes());
     }
 
-    /// Adds bytes.
+    /// Adds bytes with their length.
     pub fn add_bytes(&mut self, bytes: &[u8]) {
-        // The length goes in first, so that no two lists run into the same bytes.
         self.add(bytes.len() as u64);
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
@@ -43,7 +42,7 @@ impl Fingerprint {
         }
     }
 
-    /// Returns the number that stands for all that was added.
+    /// Returns the hash of all added values.
     pub fn finish(self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed ^ (mixed >> 32)
@@ -60,23 +59,23 @@ impl Default for Fingerprint {
 mod tests {
     use super::*;
 
-    fn of(words: &[&str]) -> u64 {
+    fn fingerprint(words: &[&str]) -> u64 {
         let mut fingerprint = Fingerprint::new();
         words.iter().for_each(|word| fingerprint.add_str(word));
         fingerprint.finish()
     }
 
-    /// If this fails, runs saved before no longer recognize their data.
     #[test]
     fn is_pinned() {
-        assert_eq!(of(&["moon", "cheese"]), 448_634_443_395_745_217);
+        // If this fails, saved runs no longer recognize their data.
+        assert_eq!(fingerprint(&["moon", "cheese"]), 448_634_443_395_745_217);
     }
 
     #[test]
-    fn tells_like_contents_apart() {
+    fn differs_for_similar_contents() {
         let lists: [&[&str]; 8] =
             [&[], &[""], &["", ""], &["ab"], &["a", "b"], &["b", "a"], &["ab", ""], &["ab\0"]];
-        let distinct: std::collections::HashSet<u64> = lists.iter().map(|list| of(list)).collect();
+        let distinct: std::collections::HashSet<u64> = lists.iter().map(|list| fingerprint(list)).collect();
         assert_eq!(distinct.len(), lists.len());
     }
 }

@@ -1,49 +1,49 @@
-//! Where the values of a tensor lie: what code needs that reads or writes them without libtorch's operations.
+//! Direct access to the memory of a tensor, without libtorch operations.
 
 use std::ptr::NonNull;
 
 use tch::kind::Element;
 use tch::{Device, Tensor};
 
-/// In which order the values of a tensor lie in memory.
+/// The memory layout of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The last dimension side by side.
+    /// Row-major: the last dimension is contiguous.
     Rows,
-    /// A matrix, column by column: a weight that sparse features are multiplied with.
+    /// Column-major, for a matrix only: the layout of weights that are multiplied with sparse features.
     Columns,
 }
 
-/// The values of a tensor in the CPU's memory, each once and side by side.
+/// The contiguous values of a tensor in CPU memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory<T> {
-    /// The first value; aligned, and not null even if there are no values.
+    /// Pointer to the first value; aligned, and not null even if there are no values.
     pub pointer: NonNull<T>,
-    /// The number of values.
+    /// Number of values.
     pub n: usize,
-    /// Their order.
+    /// Memory layout.
     pub order: Order,
 }
 
 impl<T: Element> Memory<T> {
-    /// Looks where the values of `t` lie; `None` if they are not dense memory of `T` on the CPU.
+    /// Returns the memory of `t`; `None` if it is not dense CPU memory of `T`.
     ///
-    /// Whoever makes a slice of it must see to it that `t` lives and is not resized meanwhile, and that nobody writes to the
-    /// same memory through another handle of `t` or of a view of it.
+    /// A caller that creates a slice from it must ensure that `t` is neither dropped nor resized in the meantime, and that the
+    /// memory is not written through another handle of `t` or of a view of it.
     pub fn from_tensor(t: &Tensor) -> Option<Self> {
         let is_plain = t.defined()
             && t.device() == Device::Cpu
             && !t.is_sparse()
             && !t.is_mkldnn()
             && t.f_kind().is_ok_and(|kind| kind == T::KIND)
-            // Values that libtorch would negate on reading.
+            // Lazily negated values.
             && t.f_is_neg().is_ok_and(|is_negated| !is_negated);
         if !is_plain {
             return None;
         }
         let (n, order) = (t.numel(), order(t)?);
         if n == 0 {
-            // An empty tensor may have no address at all.
+            // An empty tensor may have no address.
             return Some(Self { pointer: NonNull::dangling(), n, order });
         }
         let pointer = NonNull::new(t.data_ptr().cast::<T>()).filter(|pointer| pointer.is_aligned())?;
@@ -55,6 +55,6 @@ fn order(t: &Tensor) -> Option<Order> {
     if t.is_contiguous() {
         return Some(Order::Rows);
     }
-    let by_columns = t.dim() == 2 && t.f_tr().is_ok_and(|t| t.is_contiguous());
-    by_columns.then_some(Order::Columns)
+    let is_column_major = t.dim() == 2 && t.f_tr().is_ok_and(|t| t.is_contiguous());
+    is_column_major.then_some(Order::Columns)
 }

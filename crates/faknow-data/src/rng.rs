@@ -1,10 +1,9 @@
-//! Random numbers that are the same on every platform and in every version, since batch order depends on them.
+//! A random number generator with the same output on every platform and in every version, as batch order depends on it.
 
-/// A small deterministic generator: xoshiro256++ (Blackman and Vigna, 2019), its state filled by SplitMix64.
+/// A small deterministic generator: xoshiro256++ (Blackman and Vigna, 2019), seeded by SplitMix64.
 ///
-/// The numbers that a seed gives are part of this crate's contract: shuffles, splits, sampling and the built-in
-/// corpus stand on them, and a run can be repeated exactly only as long as they stay. It is no generator for
-/// secrets.
+/// The output for a seed is part of this crate's contract: shuffles, splits, sampling and the synthetic corpus depend on it,
+/// and runs are reproducible only as long as it does not change. It is not cryptographically secure.
 ///
 /// ```
 /// use faknow_data::Rng;
@@ -21,20 +20,20 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The generator of this seed.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
         let mut mix = SplitMix64(seed);
-        // SplitMix64 gives each number once per period, so the four are never all 0 (where xoshiro would stick).
+        // SplitMix64 returns each number once per period, so the state is never all zeros, a fixed point of xoshiro.
         Self { state: [mix.next(), mix.next(), mix.next(), mix.next()] }
     }
 
-    /// The generator of several numbers together, e.g. a seed, an epoch and a sample; their order and count matter.
+    /// Creates a generator seeded with several numbers, such as a seed, an epoch and a sample; their order and count matter.
     pub fn from_parts(parts: &[u64]) -> Self {
         let seed = parts.iter().fold(parts.len() as u64, |seed, &part| SplitMix64(seed ^ mix(part)).next());
         Self::new(seed)
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -48,10 +47,9 @@ impl Rng {
         result
     }
 
-    /// A number in `0..n`, each equally likely; 0 if `n` is 0.
+    /// Returns a uniformly distributed number in `0..n`; 0 if `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
-        // Lemire's multiplication: the high word is the answer; low words under the threshold would make some
-        // answers a little more likely than others, and are drawn again.
+        // Lemire's method: the high word is the result; low words below the threshold, which would bias it, are rejected.
         let n = n as u64;
         let threshold = if n == 0 { 0 } else { n.wrapping_neg() % n };
         loop {
@@ -62,17 +60,17 @@ impl Rng {
         }
     }
 
-    /// A number in `[0, 1)`, a multiple of 2⁻⁵³.
+    /// Returns a uniformly distributed number in `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Whether an event of this probability happens; never for 0 or less, always for 1 or more.
+    /// Returns true with this probability; never for 0 or less, always for 1 or more.
     pub fn chance(&mut self, probability: f64) -> bool {
         self.uniform() < probability
     }
 
-    /// A number of the standard normal distribution (Marsaglia's polar method), the same to the last bit everywhere.
+    /// Returns a number from the standard normal distribution (Marsaglia's polar method), bit-identical on every platform.
     pub fn normal(&mut self) -> f64 {
         loop {
             let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
@@ -83,28 +81,28 @@ impl Rng {
         }
     }
 
-    /// Brings `items` into a random order, each order equally likely (Fisher and Yates).
+    /// Shuffles `items` uniformly (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
-    /// One of `items`, each equally likely; `None` if there are none.
+    /// Returns a uniformly chosen item, or `None` if there are no items.
     pub fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() { None } else { items.get(self.below(items.len())) }
     }
 }
 
-/// Weights made ready for many draws with replacement, each in logarithmic time.
+/// A discrete distribution by weight, for draws with replacement in logarithmic time.
 #[derive(Clone, Debug)]
 pub struct WeightedIndex {
-    /// Sum of the weights up to and with each index.
+    /// Sum of the weights up to and including each index.
     cumulative: Vec<f64>,
 }
 
 impl WeightedIndex {
-    /// Prepares `weights`; `None` unless some weight is positive. Those negative or not finite count as 0.
+    /// Creates a distribution; `None` if no weight is positive. Negative and non-finite weights are treated as 0.
     pub fn new(weights: &[f64]) -> Option<Self> {
         let mut total = 0.0;
         let sum = |weight: &f64| {
@@ -115,12 +113,12 @@ impl WeightedIndex {
         (total > 0.0).then_some(Self { cumulative })
     }
 
-    /// Draws an index, as likely as its weight.
+    /// Draws an index with probability proportional to its weight.
     pub fn sample(&self, rng: &mut Rng) -> usize {
         let total = self.cumulative.last().copied().unwrap_or(0.0);
         let drawn = rng.uniform() * total;
         let index = self.cumulative.partition_point(|&sum| sum <= drawn);
-        // Rounding may give the total itself: then the last index of a positive weight is meant.
+        // Rounding may produce the total itself, which means the last index with a positive weight.
         if index < self.cumulative.len() {
             index
         } else {
@@ -129,7 +127,7 @@ impl WeightedIndex {
     }
 }
 
-/// Returns the seed of part number `part` of what has `seed`; nearby seeds and parts give unrelated numbers.
+/// Derives the seed of component `part` from `seed`; adjacent seeds and parts result in unrelated seeds.
 ///
 /// ```
 /// use faknow_data::derive_seed;
@@ -140,7 +138,7 @@ pub fn derive_seed(seed: u64, part: u64) -> u64 {
     SplitMix64(SplitMix64(seed).next().wrapping_add(part)).next()
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): turns nearby seeds into unrelated numbers.
+/// The generator SplitMix64 (Steele, Lea and Flood, 2014), whose output for adjacent seeds is unrelated.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -150,7 +148,7 @@ impl SplitMix64 {
     }
 }
 
-/// The output function of SplitMix64: a bijection in which every input bit changes about half of the output bits.
+/// Applies the output function of SplitMix64: a bijection in which every input bit changes about half of the output bits.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -161,8 +159,8 @@ fn usable_weight(weight: f64) -> f64 {
     if weight.is_finite() && weight > 0.0 { weight } else { 0.0 }
 }
 
-/// `ln(x)` of a normal positive number. The platform's own may differ in the last bit from one to the next; this
-/// one is made of sums, products and quotients alone, which IEEE 754 defines exactly.
+/// Returns `ln(x)` of a normal positive number. Unlike the standard library's, which may differ in the last bit between
+/// platforms, it uses only operations that IEEE 754 defines exactly.
 fn natural_logarithm(x: f64) -> f64 {
     let bits = x.to_bits();
     let mut exponent = ((bits >> 52) & 0x7ff) as f64 - 1023.0;
@@ -182,9 +180,9 @@ fn natural_logarithm(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The first four numbers from the state 1, 2, 3, 4, as the algorithm's authors' own program prints them.
     #[test]
     fn xoshiro_matches_its_reference() {
+        // Expected values: output of the authors' program for the state 1, 2, 3, 4.
         let mut rng = Rng { state: [1, 2, 3, 4] };
         let got: Vec<u64> = (0..4).map(|_| rng.next_u64()).collect();
         assert_eq!(got, [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386]);
@@ -197,9 +195,9 @@ mod tests {
         assert_eq!(got, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
-    /// If this fails, old runs can no longer be repeated: change the generator back, not the numbers.
     #[test]
-    fn numbers_of_a_seed_are_pinned() {
+    fn output_of_a_seed_is_pinned() {
+        // If this fails, old runs are no longer reproducible: fix the generator, not the numbers.
         let first = |mut rng: Rng| [rng.next_u64(), rng.next_u64()];
         assert_eq!(first(Rng::new(0)), [0x5317_5d61_490b_23df, 0x61da_6f3d_c380_d507]);
         assert_eq!(first(Rng::new(42)), [0xd076_4d4f_4476_689f, 0x519e_4174_576f_3791]);
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn small_ranges_are_met_evenly() {
+    fn below_is_uniform() {
         let mut rng = Rng::new(1);
         let mut counts = [0; 7];
         for _ in 0..70_000 {
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_order_of_three_is_equally_likely() {
+    fn shuffle_is_uniform() {
         let mut rng = Rng::new(2);
         let mut counts = std::collections::HashMap::new();
         for _ in 0..60_000 {
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_logarithm_is_right_to_the_last_bits() {
+    fn natural_logarithm_is_accurate() {
         let mut rng = Rng::new(4);
         for _ in 0..10_000 {
             let x = (rng.uniform() + 1e-12) * 10f64.powi(rng.below(12) as i32 - 6);
@@ -280,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_positive_weight_nothing_is_drawn() {
+    fn no_positive_weight_returns_none() {
         for weights in [&[][..], &[0.0, -1.0], &[f64::NAN, f64::INFINITY]] {
             assert!(WeightedIndex::new(weights).is_none());
         }

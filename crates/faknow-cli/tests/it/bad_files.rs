@@ -99,7 +99,7 @@ fn a_class_without_a_training_record() {
     bench.train_refuses(&["--train", "one.csv"], &parts);
     bench.train_refuses(&["--train", "one.csv", "--valid", "valid.csv"], &parts);
     let classes = ["--classes", "real,fake,unsure,satire"];
-    bench.train_refuses(&classes, &["train.csv", "no record of classes `unsure`, `satire`"]);
+    bench.train_refuses(&classes, &["train.csv", "no records of classes `unsure`, `satire`"]);
     // A validation part may lack a class; that training ends well is all there is to ask.
     bench.train(&["--valid", "one.csv", "--out", "run"]);
 }
@@ -109,7 +109,7 @@ fn broken_records_are_named_by_their_number() {
     let bench = Bench::trained();
     let lines = jsonl(&posts(1_000, 1)).replace("\"text\"", "\"tweet\"");
     let broken = lines.clone() + "{\"tweet\": \"rain\", \"label\" 1}\n" + &lines;
-    check(&bench, "broken.jsonl", broken, &["record 1001", "broken JSON at line 1001, column"]);
+    check(&bench, "broken.jsonl", broken, &["record 1001", "invalid JSON at line 1001, column"]);
     let array = format!("[{}", lines.trim_end().replace('\n', ",\n"));
     check(&bench, "cut.json", array + ",\n{\"tweet\": \"ra", &["record 1001", "cut off"]);
     check(

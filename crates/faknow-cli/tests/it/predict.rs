@@ -207,7 +207,7 @@ fn what_stands_before_a_broken_record_is_judged() {
     };
     let lines = |n| jsonl(&posts(n, 6));
     let broken = |n| lines(n) + "{\"text\": \"rain\n" + &lines(5);
-    check("broken.jsonl", broken(10), 10, &["record 11", "broken JSON at line"]);
+    check("broken.jsonl", broken(10), 10, &["record 11", "invalid JSON at line"]);
     let last = check("later.jsonl", broken(3_000), 3_000, &["record 3001"]);
     assert!(last.unwrap().starts_with("{\"id\":2999,"), "the last whole record is there");
     check("number.jsonl", lines(3) + "{\"text\": 5}\n", 3, &["record 4", "field `text`", "number"]);

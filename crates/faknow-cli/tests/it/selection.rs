@@ -65,10 +65,8 @@ fn cv_tells_mean_and_deviation_of_every_metric() {
 fn cv_refuses_what_it_cannot_do() {
     let bench = Bench::new();
     bench.refuses(&args("cv", &["--folds", "1", "--out", "cv"]), &["`folds`", "at least 2, got 1"]);
-    bench.refuses(
-        &args("cv", &["--folds", "41", "--out", "cv"]),
-        &["`data.fold`", "from 2 to 40 folds", "got 41"],
-    );
+    bench
+        .refuses(&args("cv", &["--folds", "41", "--out", "cv"]), &["`data.fold`", "2 to 40 folds", "got 41"]);
     bench.refuses(&args("cv", &["--test", "test.csv"]), &["--test"]);
     assert!(!bench.path("cv").exists());
     bench.faknow(&args("cv", &["--folds", "2", "--out", "cv"])).ok();

@@ -1,12 +1,12 @@
-//! Files that are written completely or not at all.
+//! Atomic file writes.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a file completely or not at all: to a temporary file next to it, which is flushed to the disk and then renamed.
+/// Writes a file atomically: to a temporary file in the same directory, which is synced to disk and then renamed.
 ///
-/// After a crash at any point, `path` holds the old content or the new content. Two processes must not write the same
+/// After a crash at any point, `path` has either the old or the new content. Two processes must not write the same
 /// file at the same time.
 ///
 /// ```
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// # Errors
-/// The error of `write`, or of the file system; `path` then holds the old content.
+/// The error of `write` or of the file system; `path` then still has the old content.
 pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -30,17 +30,17 @@ pub fn write_atomically(
         let mut file = BufWriter::new(File::create(&temporary)?);
         write(&mut file)?;
         file.flush()?;
-        // The name must not become that of a file whose content the disk does not have yet.
+        // Without a sync, the rename could reach the disk before the content.
         file.get_ref().sync_all()?;
         fs::rename(&temporary, path)
     };
     write_and_rename().inspect_err(|_| {
-        // The first error counts.
+        // The first error is returned.
         let _ = fs::remove_file(&temporary);
     })
 }
 
-/// Returns where [`write_atomically`] writes first: the same name with `.tmp` at its end.
+/// Returns the path of the temporary file of [`write_atomically`]: the same name with the suffix `.tmp`.
 pub fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_the_old_content_and_no_temporary_file() {
+    fn failed_write_leaves_old_content_and_no_temporary_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file.json");
         write_atomically(&path, |file| file.write_all(b"old")).unwrap();

@@ -1,11 +1,11 @@
-//! Errors in words: every cause once, and no C++ frames unless they are asked for.
+//! Error messages with their causes, without C++ stack frames.
 
 use std::error::Error;
 use std::sync::LazyLock;
 
 use tch::TchError;
 
-/// Returns what an error and its causes say, separated by colons; a cause that the text before it contains is left out.
+/// Returns the messages of an error and its causes, separated by colons; causes that the text already contains are omitted.
 ///
 /// ```
 /// let cause = std::io::Error::other("no more room");
@@ -15,33 +15,33 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
         }
         next = cause.source();
     }
     text
 }
 
-/// Returns libtorch's error without the C++ frames that follow its message, for the debug form of errors; with
-/// `RUST_BACKTRACE` set it is returned as it is.
+/// Removes the C++ stack frames after the message of a libtorch error, for its `Debug` output; if `RUST_BACKTRACE` is set, the
+/// error is unchanged.
 pub fn strip_frames(error: TchError) -> TchError {
-    static KEEPS_FRAMES: LazyLock<bool> =
+    static HAS_BACKTRACE: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"));
     match error {
-        TchError::Torch(text) if !*KEEPS_FRAMES => TchError::Torch(message(&text).to_owned()),
+        TchError::Torch(text) if !*HAS_BACKTRACE => TchError::Torch(before_frames(&text).to_owned()),
         other => other,
     }
 }
 
-/// Returns what libtorch says in words, without C++ frames.
+/// Returns the message of a libtorch error, without C++ stack frames.
 pub fn torch_message(error: &TchError) -> String {
-    message(&error.to_string()).to_owned()
+    before_frames(&error.to_string()).to_owned()
 }
 
-/// The part of a message before the C++ frames.
-pub(super) fn message(text: &str) -> &str {
+/// Returns the part of a message before the C++ stack frames.
+pub(super) fn before_frames(text: &str) -> &str {
     let frames = ["\nException raised from ", "\nframe #0"].iter().filter_map(|start| text.find(start)).min();
     text[..frames.unwrap_or(text.len())].trim_end()
 }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_is_said_once() {
+    fn describe_contains_every_cause_once() {
         let check = |layers: &[&'static str], expected: &str| {
             let error = layers.iter().rev().fold(None, |source, text| {
                 let source = source.map(Box::new);
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_left_out() {
+    fn torch_messages_have_no_frames() {
         let error = tch::Tensor::zeros([2, 3], tch::kind::FLOAT_CPU)
             .f_matmul(&tch::Tensor::zeros([2, 3], tch::kind::FLOAT_CPU))
             .unwrap_err();
         let text = torch_message(&error);
         assert!(text.contains("mat1 and mat2 shapes cannot be multiplied"), "{text}");
         assert!(!text.contains("frame #") && !text.contains('\n'), "{text}");
-        let are_kept = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-        assert_eq!(format!("{:?}", strip_frames(error)).contains("frame #"), are_kept);
+        let has_backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+        assert_eq!(format!("{:?}", strip_frames(error)).contains("frame #"), has_backtrace);
     }
 }

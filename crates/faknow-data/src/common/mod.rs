@@ -1,4 +1,4 @@
-//! What several crates need and none should write again: atomic file writes, texts of panics and errors.
+//! Utilities shared by several crates: atomic file writes, and messages of panics and errors.
 
 mod atomic_file;
 mod error_text;

@@ -1,14 +1,14 @@
-//! Lets `?` turn other libraries' errors into the errors of these crates.
+//! Conversion of errors of other libraries with `?`.
 
-/// Any error of other code, as the variant `Other` of each crate's error holds it.
+/// Any error of other code, as stored in the variant `Other` of each crate's error.
 pub type OtherError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An error of JSON, under a name that [`from_other_errors`](crate::from_other_errors) can reach from every crate.
+/// The JSON error, re-exported for [`from_other_errors`](crate::from_other_errors), which other crates expand.
 pub type JsonError = serde_json::Error;
 
-/// Implements `From` for the errors that custom code meets most, by the error's own `fn other(OtherError) -> Self`.
+/// Implements `From` for common error types with the error type's `fn other(OtherError) -> Self`.
 ///
-/// `impl<E: std::error::Error> From<E>` would include the error itself, which Rust already converts; hence a list.
+/// A blanket `impl<E: std::error::Error> From<E>` would conflict with `impl From<T> for T`; hence a list.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! from_other_errors {

@@ -1,8 +1,8 @@
-//! What a panic says, in one line.
+//! Messages of panics.
 
 use std::any::Any;
 
-use super::error_text::message;
+use super::error_text::before_frames;
 
 /// Returns the message of a caught panic in one line, without libtorch's C++ frames.
 ///
@@ -13,9 +13,9 @@ use super::error_text::message;
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panicked without a message");
-    // The bindings panic with the debug form of libtorch's error, whose lines are escaped.
+    // tch panics with the `Debug` output of libtorch errors, in which line feeds are escaped.
     let text = text.replace("\\n", "\n");
-    let lines = message(&text).lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = before_frames(&text).lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
 }
 
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_panic_has_a_text_in_one_line() {
+    fn every_kind_of_panic_has_a_one_line_message() {
         let check = |panic: Box<dyn Any + Send>, expected: &str| assert_eq!(panic_message(&*panic), expected);
         check(Box::new("static"), "static");
         check(Box::new("owned\n  left: 1\n right: 2".to_owned()), "owned left: 1 right: 2");

@@ -1,4 +1,4 @@
-//! The data set contract: samples that can be assembled into a batch by their indices.
+//! The data set trait and generic data sets.
 
 mod subset;
 mod tensor_dataset;
@@ -8,36 +8,37 @@ pub use tensor_dataset::TensorDataset;
 
 use crate::{Batch, Result};
 
-/// A finite set of samples that any thread may assemble batches from.
+/// A finite set of samples, from which any thread can assemble batches.
 pub trait Dataset: Send + Sync {
-    /// What a batch of these samples is.
+    /// The type of a batch of these samples.
     type Batch: Batch;
 
-    /// Number of samples.
+    /// Returns the number of samples.
     fn n_samples(&self) -> usize;
 
-    /// Assembles the samples `indices` (each below `n_samples`), in that order.
+    /// Assembles a batch of the samples at `indices` (each below `n_samples`), in this order.
     fn batch(&self, indices: &[usize]) -> Result<Self::Batch>;
 
-    /// Size of a sample in its own unit (tokens, nodes); length buckets sort by it. By default all are 1.
+    /// Returns the size of a sample in its unit (tokens, nodes), by which length buckets are sorted; default 1.
     fn length(&self, index: usize) -> usize {
         let _ = index;
         1
     }
 
-    /// A number that changes with the contents, by which a resumed run sees that its data are still the same. By
-    /// default there is none, and only the number of samples is compared.
+    /// Returns a hash of the contents, with which a resumed run verifies that its data are unchanged. Default: `None`, so that
+    /// only the number of samples is compared.
     fn fingerprint(&self) -> Option<u64> {
         None
     }
 
-    /// Class of a sample, if it is labeled; class-balanced sampling and splits need it. By default none is.
+    /// Returns the class index of a sample, if it is labeled; required for class-balanced sampling and stratified splits.
+    /// Default: `None`.
     fn class(&self, index: usize) -> Option<usize> {
         let _ = index;
         None
     }
 
-    /// Number of samples of each class, up to the largest that occurs; empty if none is labeled.
+    /// Returns the number of samples of each class, up to the largest class that occurs; empty if no sample is labeled.
     fn class_counts(&self) -> Vec<usize> {
         let mut counts = Vec::new();
         for class in (0..self.n_samples()).filter_map(|index| self.class(index)) {

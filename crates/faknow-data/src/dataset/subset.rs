@@ -1,9 +1,9 @@
-//! A part of a data set as a data set.
+//! Subsets of data sets.
 
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Error, Result};
 
-/// Some samples of a data set, in the order of `indices`; what a batch says of positions is about the entire data set.
+/// The samples of a data set at given indices, as a data set. Sample indices in batches refer to the underlying data set.
 ///
 /// Several subsets share one data set if it is an `Arc`:
 ///
@@ -27,28 +27,28 @@ pub struct Subset<D> {
 }
 
 impl<D: Dataset> Subset<D> {
-    /// Makes a data set of the samples `indices` of `data`; an index may occur several times.
+    /// Creates a data set of the samples of `data` at `indices`; an index may be repeated.
     ///
     /// # Errors
-    /// An index is not below the number of samples.
+    /// [`Error::Setting`]: an index is out of range.
     pub fn new(data: D, indices: Vec<usize>) -> Result<Self> {
         let n_samples = data.n_samples();
         match indices.iter().find(|index| **index >= n_samples) {
             Some(index) => Err(Error::Setting {
                 name: "indices",
-                expected: format!("positions below {n_samples}, the number of samples"),
+                expected: format!("indices below {n_samples}, the number of samples"),
                 got: index.to_string(),
             }),
             None => Ok(Self { data, indices }),
         }
     }
 
-    /// Returns the positions of the samples in the entire data set.
+    /// Returns the indices of the samples in the underlying data set.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }
 
-    /// Returns the entire data set.
+    /// Returns the underlying data set.
     pub fn data(&self) -> &D {
         &self.data
     }
@@ -64,8 +64,12 @@ impl<D: Dataset> Dataset for Subset<D> {
     fn batch(&self, indices: &[usize]) -> Result<D::Batch> {
         let position = |&index: &usize| {
             let n_samples = self.indices.len();
-            let outside = || Error::Dataset(format!("index {index} of a subset of {n_samples} samples"));
-            self.indices.get(index).copied().ok_or_else(outside)
+            let out_of_range = || {
+                Error::Dataset(format!(
+                    "expected an index below {n_samples}, the number of samples, got {index}"
+                ))
+            };
+            self.indices.get(index).copied().ok_or_else(out_of_range)
         };
         self.data.batch(&indices.iter().map(position).collect::<Result<Vec<_>>>()?)
     }

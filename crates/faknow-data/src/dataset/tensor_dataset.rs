@@ -1,4 +1,4 @@
-//! Tensors as a data set, and pairs of tensors as a batch: for models whose inputs are plain numbers.
+//! Tensors as a data set, and pairs of tensors as a batch, for models with numeric inputs.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{Batch, Dataset, Error, Fingerprint, Result};
 
-/// Inputs `[n, ...]` and, if the samples are labeled, class numbers i64 `[n]`.
+/// Inputs `[n, ...]` and, if the samples are labeled, class indices i64 `[n]`.
 impl Batch for (Tensor, Option<Tensor>) {
     fn n_samples(&self) -> usize {
         self.0.size().first().map_or(0, |n| *n as usize)
@@ -21,10 +21,10 @@ impl Batch for (Tensor, Option<Tensor>) {
     }
 }
 
-/// Tensors as a data set: sample `i` is row `i` of the inputs and of the labels.
+/// A data set of tensors: sample `i` is row `i` of the inputs and of the labels.
 ///
-/// Its batches are pairs of tensors, so a model reads them with `type Batch = (Tensor, Option<Tensor>)`. The tensors are
-/// not copied; they must not be changed in place afterwards.
+/// Batches are pairs of tensors; models use `type Batch = (Tensor, Option<Tensor>)`. The tensors are not copied and must not be
+/// changed in place afterwards.
 ///
 /// ```
 /// use faknow_data::{Dataset, TensorDataset};
@@ -40,7 +40,7 @@ impl Batch for (Tensor, Option<Tensor>) {
 /// ```
 #[derive(Debug)]
 pub struct TensorDataset {
-    // tch's tensors are `Send` but not `Sync`: a thread takes a handle under the lock, and works without it.
+    // tch's tensors are `Send` but not `Sync`: threads clone the handle under the lock and use the clone without it.
     inputs: Mutex<Tensor>,
     n_samples: usize,
     labels: Option<Vec<usize>>,
@@ -48,16 +48,16 @@ pub struct TensorDataset {
 }
 
 impl TensorDataset {
-    /// Makes a data set of inputs `[n, ...]` of any kind and, if given, class numbers `[n]` of an integer kind.
+    /// Creates a data set of inputs `[n, ...]` of any kind and, if given, class indices `[n]` of an integer kind.
     ///
-    /// `labels` is a tensor, or `None` for samples to predict.
+    /// `labels` is a tensor, or `None` for unlabeled samples.
     ///
     /// # Errors
-    /// The inputs have no dimension; there is not one label for each sample; labels are not integers of at least 0.
+    /// [`Error::Setting`]: the inputs are a scalar, or labels are not non-negative integers, one per sample.
     pub fn new(inputs: Tensor, labels: impl Into<Option<Tensor>>) -> Result<Self> {
-        let wrong = |name, expected: &str, got| Error::Setting { name, expected: expected.to_owned(), got };
+        let invalid = |name, expected: &str, got| Error::Setting { name, expected: expected.to_owned(), got };
         let Some(n_samples) = inputs.size().first().map(|n| *n as usize) else {
-            return Err(wrong("inputs", "a tensor [n, ...]", "a tensor without dimensions".to_owned()));
+            return Err(invalid("inputs", "a tensor [n, ...]", "a scalar".to_owned()));
         };
         let inputs = inputs.f_detach()?;
         let mut fingerprint = Fingerprint::new();
@@ -81,7 +81,10 @@ impl Dataset for TensorDataset {
 
     fn batch(&self, indices: &[usize]) -> Result<Self::Batch> {
         if let Some(index) = indices.iter().find(|index| **index >= self.n_samples) {
-            return Err(Error::Dataset(format!("index {index} of {} samples", self.n_samples)));
+            return Err(Error::Dataset(format!(
+                "expected an index below {}, the number of samples, got {index}",
+                self.n_samples
+            )));
         }
         let inputs = self.inputs();
         let rows: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
@@ -102,24 +105,24 @@ impl Dataset for TensorDataset {
     }
 }
 
-/// The class of each sample.
+/// Returns the class index of each sample.
 fn classes(labels: &Tensor, n_samples: usize) -> Result<Vec<usize>> {
-    let wrong = |got| Error::Setting {
+    let invalid = |got| Error::Setting {
         name: "labels",
-        expected: format!("class numbers [{n_samples}] of an integer kind, one for each sample"),
+        expected: format!("class indices [{n_samples}] of an integer kind, one per sample"),
         got,
     };
     let is_integer =
         matches!(labels.kind(), Kind::Int64 | Kind::Int | Kind::Int16 | Kind::Int8 | Kind::Uint8);
     if !is_integer || labels.size() != [n_samples as i64] {
-        return Err(wrong(format!("{:?} {:?}", labels.kind(), labels.size())));
+        return Err(invalid(format!("{:?} {:?}", labels.kind(), labels.size())));
     }
     let labels: Vec<i64> = Vec::try_from(labels.f_to_device(Device::Cpu)?.f_to_kind(Kind::Int64)?)?;
-    let class = |&label: &i64| usize::try_from(label).map_err(|_| wrong(format!("the label {label}")));
+    let class = |&label: &i64| usize::try_from(label).map_err(|_| invalid(format!("the label {label}")));
     labels.iter().map(class).collect()
 }
 
-/// Adds kind, shape and values.
+/// Adds the kind, shape and values of a tensor.
 fn add_tensor(fingerprint: &mut Fingerprint, tensor: &Tensor) -> Result<()> {
     const CHUNK: i64 = 1 << 16;
     fingerprint.add_str(&format!("{:?} {:?}", tensor.kind(), tensor.size()));

@@ -8,37 +8,39 @@ use crate::graph::{NodeFeatures, Trees};
 use crate::text::Words;
 use crate::{Batch, Error, Result};
 
-/// Samples as named fields, each with one row per sample; a field that the data set does not have is `None`.
+/// Samples as named fields, each with one row per sample; `None` for fields that the data set does not have.
 ///
-/// A model asks for what it reads by [`words`](Self::words), [`trees`](Self::trees) and so on, whose errors name what is missing.
+/// Models access required fields by [`words`](Self::words), [`trees`](Self::trees) and so on, whose errors name the missing
+/// field.
 #[derive(Debug, Default)]
 pub struct FieldBatch {
-    /// Position of each sample in the data set it came from.
+    /// Index of each sample in its data set.
     pub indices: Vec<usize>,
-    /// Class numbers, i64 `[n]`, if the samples are labeled.
+    /// Class indices, i64 `[n]`; `None` if the samples are not labeled.
     pub labels: Option<Tensor>,
     /// Texts as token ids.
     pub words: Option<Words>,
     /// Propagation trees as one graph.
     pub trees: Option<Trees>,
-    /// Domain numbers (topics, events, platforms), i64 `[n]`; -1 where a sample has none, or one that training did not know.
+    /// Domain indices (topics, events, platforms), i64 `[n]`; -1 for a sample without a domain or with a domain that does not
+    /// occur in the training data.
     pub domains: Option<Tensor>,
     /// Named features, `[n, d]` or `[n, len, d]`.
     pub features: BTreeMap<String, Tensor>,
 }
 
 impl FieldBatch {
-    /// Creates a batch of `n` samples without any field, to which fields can be added by hand. Indices are `0..n`.
+    /// Creates a batch of `n` samples without fields, which can be set afterwards. Indices are `0..n`.
     pub fn new(n: usize) -> Self {
         Self { indices: (0..n).collect(), ..Self::default() }
     }
 
-    /// Creates a batch of texts from their token ids, i64 `[n, len]`, and perhaps their class numbers, i64 `[n]`.
+    /// Creates a batch of texts from token ids, i64 `[n, len]`, and optional class indices, i64 `[n]`.
     ///
-    /// Lengths are counted up to the last token that is not padding; indices are `0..n`.
+    /// The length of a text is the position of its last token that is not padding; indices are `0..n`.
     ///
     /// # Errors
-    /// A tensor has another shape or kind.
+    /// [`Error::Setting`]: a tensor has the wrong shape or kind.
     ///
     /// ```
     /// use faknow_data::FieldBatch;
@@ -52,15 +54,15 @@ impl FieldBatch {
     /// ```
     pub fn from_words(ids: Tensor, labels: Option<Tensor>) -> Result<Self> {
         let words = Words::new(ids)?;
-        let batch = Self::new(words.n_texts()).labeled(labels)?;
+        let batch = Self::new(words.n_texts()).with_labels(labels)?;
         Ok(Self { words: Some(words), ..batch })
     }
 
-    /// Creates a batch of trees from tensors as PyTorch Geometric has them: `tree_ids` `[n_nodes]` is its `batch`. Indices
-    /// are `0..n_trees`.
+    /// Creates a batch of trees from tensors in the layout of PyTorch Geometric, whose `batch` is `tree_ids` `[n_nodes]`.
+    /// Indices are `0..n_trees`.
     ///
     /// # Errors
-    /// A tensor has another shape or kind, or the numbers of trees or nodes are not those of this batch.
+    /// [`Error::Setting`]: a tensor has the wrong shape or kind, or contains tree or node indices that are out of range.
     pub fn from_trees(
         features: NodeFeatures,
         edges: Tensor,
@@ -69,11 +71,11 @@ impl FieldBatch {
         labels: Option<Tensor>,
     ) -> Result<Self> {
         let trees = Trees::new(features, edges, tree_ids, roots)?;
-        let batch = Self::new(trees.n_trees() as usize).labeled(labels)?;
+        let batch = Self::new(trees.n_trees() as usize).with_labels(labels)?;
         Ok(Self { trees: Some(trees), ..batch })
     }
 
-    fn labeled(self, labels: Option<Tensor>) -> Result<Self> {
+    fn with_labels(self, labels: Option<Tensor>) -> Result<Self> {
         let n = self.indices.len();
         match labels {
             Some(labels) if labels.size() != [n as i64] || labels.kind() != Kind::Int64 => {
@@ -86,10 +88,10 @@ impl FieldBatch {
     /// Returns the texts as token ids.
     ///
     /// # Errors
-    /// [`Error::MissingField`]: the batch has none.
+    /// [`Error::MissingField`]: the batch has no such field.
     pub fn words(&self) -> Result<&Words> {
         self.words.as_ref().ok_or_else(|| {
-            self.missing(
+            self.missing_field(
                 "words",
                 "`FieldDataset::build`, `FieldDataset::from_records` or `FieldBatch::from_words`",
             )
@@ -99,32 +101,32 @@ impl FieldBatch {
     /// Returns the propagation trees.
     ///
     /// # Errors
-    /// [`Error::MissingField`]: the batch has none.
+    /// [`Error::MissingField`]: the batch has no such field.
     pub fn trees(&self) -> Result<&Trees> {
-        self.trees
-            .as_ref()
-            .ok_or_else(|| self.missing("trees", "`FieldDataset::from_trees` or `FieldBatch::from_trees`"))
+        self.trees.as_ref().ok_or_else(|| {
+            self.missing_field("trees", "`FieldDataset::from_trees` or `FieldBatch::from_trees`")
+        })
     }
 
-    /// Returns the domain numbers, i64 `[n]`.
+    /// Returns the domain indices, i64 `[n]`; -1 for samples without a known domain.
     ///
     /// # Errors
-    /// [`Error::MissingField`]: the batch has none.
+    /// [`Error::MissingField`]: the batch has no such field.
     pub fn domains(&self) -> Result<&Tensor> {
-        self.domains
-            .as_ref()
-            .ok_or_else(|| self.missing("domains", "a domain column of the records (`ColumnMap::domain`)"))
+        self.domains.as_ref().ok_or_else(|| {
+            self.missing_field("domains", "a domain column of the records (`ColumnMap::domain`)")
+        })
     }
 
     /// Returns the named feature, `[n, d]` or `[n, len, d]`.
     ///
     /// # Errors
-    /// [`Error::MissingField`]: the batch has none of that name.
+    /// [`Error::MissingField`]: the batch has no feature of this name.
     pub fn feature(&self, name: &str) -> Result<&Tensor> {
-        self.features.get(name).ok_or_else(|| self.missing(name, "`FieldDataset::with_feature`"))
+        self.features.get(name).ok_or_else(|| self.missing_field(name, "`FieldDataset::with_feature`"))
     }
 
-    fn missing(&self, field: &str, provider: &'static str) -> Error {
+    fn missing_field(&self, field: &str, provider: &'static str) -> Error {
         let fields = [
             ("words", self.words.is_some()),
             ("trees", self.trees.is_some()),
@@ -150,14 +152,18 @@ impl Batch for FieldBatch {
     }
 
     fn to_device(&self, device: Device) -> Self {
-        let moved = |tensor: &Tensor| tensor.to_device(device);
+        let to_device = |tensor: &Tensor| tensor.to_device(device);
         Self {
             indices: self.indices.clone(),
-            labels: self.labels.as_ref().map(moved),
+            labels: self.labels.as_ref().map(to_device),
             words: self.words.as_ref().map(|words| words.to_device(device)),
             trees: self.trees.as_ref().map(|trees| trees.to_device(device)),
-            domains: self.domains.as_ref().map(moved),
-            features: self.features.iter().map(|(name, feature)| (name.clone(), moved(feature))).collect(),
+            domains: self.domains.as_ref().map(to_device),
+            features: self
+                .features
+                .iter()
+                .map(|(name, feature)| (name.clone(), to_device(feature)))
+                .collect(),
         }
     }
 }

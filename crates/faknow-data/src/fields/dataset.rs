@@ -15,10 +15,10 @@ use crate::graph::TreeColumn;
 use crate::text::{Padding, WordColumn};
 use crate::{Dataset, Error, Result};
 
-/// Samples with named fields: texts, propagation trees, domains, features. Its batches have the fields that are there.
+/// Samples with named fields: texts, propagation trees, domains, features. Batches have the same fields.
 ///
-/// Texts take 4 bytes per token, in memory or, beyond the limit of their [`TokenStorage`](crate::text::TokenStorage), in a file;
-/// the texts themselves are not retained. A clone or a [`subset`](Self::subset) shares all columns.
+/// Texts take 4 bytes per token, in memory or, beyond the limit of [`TokenStorage`](crate::text::TokenStorage), in a file; the
+/// original texts are not stored. Clones and [`subset`](Self::subset)s share all columns.
 ///
 /// ```
 /// use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
@@ -36,7 +36,7 @@ use crate::{Dataset, Error, Result};
 #[derive(Clone, Debug)]
 pub struct FieldDataset {
     pub(super) columns: Columns,
-    /// Which of the rows this data set has, in which order; all of them if `None`.
+    /// The rows of the columns that are its samples, in order; all rows if `None`.
     rows: Option<Arc<[u32]>>,
     padding: Padding,
 }
@@ -45,9 +45,9 @@ pub struct FieldDataset {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     pub(super) n_rows: usize,
-    /// Class of each sample; empty if they are not labeled.
+    /// Class index of each sample; empty if they are not labeled.
     pub(super) labels: Arc<Vec<u32>>,
-    /// Name of each sample; empty if they have none.
+    /// Id of each sample; empty if they have no ids.
     pub(super) ids: Arc<Vec<String>>,
     pub(super) words: Option<Arc<WordColumn>>,
     pub(super) trees: Option<Arc<TreeColumn>>,
@@ -56,7 +56,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Returns all fields that are there, by their names.
+    /// Returns the present fields with their names.
     fn fields(&self) -> impl Iterator<Item = (&str, &dyn Column)> {
         fn field<'a>(
             name: &'a str,
@@ -77,17 +77,17 @@ impl FieldDataset {
         Self { columns, rows: None, padding: Padding { extra: 0, min_length: 1 } }
     }
 
-    /// Pads each text of a batch by at least `n` columns beyond the longest; default 0.
+    /// Sets the minimum number of padding columns after the longest text of a batch; default 0.
     ///
-    /// A model that looks at `n` neighboring tokens and takes a maximum sees then what it would see with any longer
-    /// padding, so that its result does not depend on the other texts of the batch.
+    /// With `n` columns of padding, a model with windows of `n` tokens and max pooling computes the same result for any longer
+    /// padding, so that it does not depend on the other texts of the batch.
     #[must_use]
     pub fn with_extra_padding(mut self, n: usize) -> Self {
         self.padding.extra = n;
         self
     }
 
-    /// Pads the texts of a batch to at least `n` columns, extra padding included; default 1.
+    /// Sets the minimum number of columns of a batch of texts, extra padding included; default 1.
     #[must_use]
     pub fn with_min_length(mut self, n: usize) -> Self {
         self.padding.min_length = n;
@@ -97,8 +97,8 @@ impl FieldDataset {
     /// Adds a named feature: floats `[n_samples, d]` or `[n_samples, len, d]`, stored as f32.
     ///
     /// # Errors
-    /// The tensor has another shape or kind, or another number of rows than the data set has samples; the name is taken; the
-    /// data set is a [`subset`](Self::subset).
+    /// The tensor has the wrong shape or kind, or its number of rows differs from the number of samples; the data set already
+    /// has a field of this name, or is a [`subset`](Self::subset).
     ///
     /// ```
     /// use faknow_data::graph::{SparseRows, Tree};
@@ -116,7 +116,7 @@ impl FieldDataset {
         let error = |message: String| Err(Error::Dataset(format!("feature `{name}`: {message}")));
         if self.rows.is_some() {
             return error(
-                "expected the whole data set, got a subset: add features before taking subsets".to_owned(),
+                "expected a complete data set, got a subset: add features before taking subsets".to_owned(),
             );
         }
         if column.n_rows() != self.columns.n_rows {
@@ -124,7 +124,7 @@ impl FieldDataset {
             return error(format!("expected {n} rows, one per sample, got {got}"));
         }
         if self.columns.fields().any(|(field, _)| field == name) {
-            return error("the data set has a field of this name already".to_owned());
+            return error("the data set already has a field of this name".to_owned());
         }
         self.columns.features.insert(name, Arc::new(column));
         Ok(self)
@@ -133,7 +133,7 @@ impl FieldDataset {
     /// Returns the samples at `indices`, in that order; all columns are shared, not copied.
     ///
     /// # Errors
-    /// If an index is not below the number of samples.
+    /// [`Error::Dataset`]: an index is out of range.
     pub fn subset(&self, indices: &[usize]) -> Result<Self> {
         let rows = indices
             .iter()
@@ -142,7 +142,7 @@ impl FieldDataset {
         Ok(Self { rows: Some(rows), ..self.clone() })
     }
 
-    /// Returns the name of a sample, if it has one.
+    /// Returns the id of a sample, if it has one.
     pub fn id(&self, index: usize) -> Option<&str> {
         self.columns.ids.get(self.row(index)?).map(String::as_str)
     }
@@ -157,17 +157,17 @@ impl FieldDataset {
         self.columns.trees.is_some()
     }
 
-    /// Returns the token ids of a text; empty for a text without tokens, a data set without texts, or an index that is not
-    /// below `n_samples`.
+    /// Returns the token ids of a text; empty for a text without tokens, a data set without texts, or an index that is out of
+    /// range.
     ///
     /// # Errors
-    /// The file that they lie in cannot be read.
+    /// [`Error::Io`]: tokens stored in a file cannot be read.
     pub fn tokens(&self, index: usize) -> Result<Cow<'_, [u32]>> {
         let row = self.columns.words.as_ref().zip(self.row(index));
         row.map_or(Ok(Cow::Borrowed(&[])), |(words, row)| words.row(row))
     }
 
-    /// Returns the number of tokens of all texts.
+    /// Returns the total number of tokens.
     pub fn n_tokens(&self) -> usize {
         self.total_size(self.columns.words.as_deref())
     }
@@ -175,47 +175,47 @@ impl FieldDataset {
     /// Returns the number of tokens that are not in the vocabulary.
     ///
     /// # Errors
-    /// The file that the tokens lie in cannot be read.
+    /// [`Error::Io`]: tokens stored in a file cannot be read.
     pub fn n_unknown(&self) -> Result<usize> {
         self.columns.words.as_ref().map_or(Ok(0), |words| words.n_unknown(self.rows.as_deref()))
     }
 
-    /// Returns whether the tokens lie in a file rather than in memory.
+    /// Returns whether the tokens are stored in a file rather than in memory.
     pub fn is_on_disk(&self) -> bool {
         self.columns.words.as_ref().is_some_and(|words| words.tokens().is_on_disk())
     }
 
-    /// Returns the number of nodes of all trees.
+    /// Returns the total number of nodes.
     pub fn n_nodes(&self) -> usize {
         self.total_size(self.columns.trees.as_deref())
     }
 
-    /// Returns the number of features of a node of a tree.
+    /// Returns the number of features per node.
     pub fn n_node_features(&self) -> usize {
         self.columns.trees.as_ref().map_or(0, |trees| trees.n_features())
     }
 
-    /// Returns the names of the domains by their number: integers by their value, then other names in alphabetic order. Empty
-    /// if no sample has a domain.
+    /// Returns the names of the domains in the order of their indices: integers by value, then other names alphabetically.
+    /// Empty if no sample has a domain.
     pub fn domains(&self) -> &[String] {
         self.columns.domains.as_ref().map_or(&[], |domains| &domains.names)
     }
 
-    /// Returns the number of the domain of a sample, if it has one that training knows.
+    /// Returns the domain index of a sample; `None` if it has no domain, or one that does not occur in the training data.
     pub fn domain(&self, index: usize) -> Option<usize> {
         let domains = self.columns.domains.as_ref()?;
         domains.numbers[self.row(index)?].map(|domain| domain as usize)
     }
 
-    /// Returns whether the samples are labeled: all are, or none.
+    /// Returns whether the samples are labeled (either all or none are).
     pub fn is_labeled(&self) -> bool {
         !self.columns.labels.is_empty()
     }
 
-    /// Checks that a model can learn the classes of these names, in the order of their numbers, from these samples.
+    /// Checks that a model can be trained to predict these classes, given in the order of their indices.
     ///
     /// # Errors
-    /// If there is no sample or no label, a class has no sample, or a sample has a class without a name.
+    /// [`Error::Dataset`]: there are no samples or no labels, a class has no samples, or a sample has a class without a name.
     pub fn check_classes(&self, names: &[String]) -> Result<()> {
         let counts = self.class_counts();
         let error = |message: String| Err(Error::Dataset(message));
@@ -223,24 +223,23 @@ impl FieldDataset {
             return error("the data set is empty".to_owned());
         }
         if counts.is_empty() {
-            return error(format!("no record has a label: expected one of {}", names.join(", ")));
+            return error(format!("expected labels ({}), got unlabeled records", names.join(", ")));
         }
         if counts.len() > names.len() {
             let (largest, n) = (counts.len() - 1, names.len());
-            return error(format!(
-                "class {largest} occurs, but there are {n} classes ({})",
-                names.join(", ")
-            ));
+            return error(format!("expected class indices below {n} ({}), got {largest}", names.join(", ")));
         }
         let missing =
             names.iter().enumerate().filter(|(class, _)| counts.get(*class).is_none_or(|&n| n == 0));
         let missing: Vec<&str> = missing.map(|(_, name)| name.as_str()).collect();
         match missing.as_slice() {
             [] => Ok(()),
-            [class] => error(format!("no record of class `{class}` among {}", self.n_samples())),
-            classes => {
-                error(format!("no record of classes `{}` among {}", classes.join("`, `"), self.n_samples()))
-            }
+            [class] => error(format!("no record of class `{class}` among {} records", self.n_samples())),
+            classes => error(format!(
+                "no records of classes `{}` among {} records",
+                classes.join("`, `"),
+                self.n_samples()
+            )),
         }
     }
 
@@ -260,7 +259,7 @@ impl FieldDataset {
     fn checked_row(&self, index: usize) -> Result<usize> {
         self.row(index).ok_or_else(|| {
             let n = self.n_samples();
-            Error::Dataset(format!("index {index} is out of range: the data set has {n} samples"))
+            Error::Dataset(format!("expected an index below {n}, the number of samples, got {index}"))
         })
     }
 }
@@ -289,14 +288,14 @@ impl Dataset for FieldDataset {
         })
     }
 
-    /// Tokens and nodes of a sample together; 1 if the data set has neither.
+    /// Returns the number of tokens plus nodes of a sample; 1 if the data set has neither.
     fn length(&self, index: usize) -> usize {
         let is_sized = self.has_words() || self.has_trees();
         let size = |row: usize| self.columns.fields().map(|(_, column)| column.size(row)).sum();
         self.row(index).map_or(0, |row| if is_sized { size(row) } else { 1 })
     }
 
-    /// A number that is another for other contents of any column, or another order, the same on every machine.
+    /// Returns a hash of the contents and order of all columns, identical on every machine.
     fn fingerprint(&self) -> Option<u64> {
         let mut fingerprint = Fingerprint::new();
         for (name, column) in self.columns.fields() {
@@ -305,11 +304,11 @@ impl Dataset for FieldDataset {
         }
         self.columns.labels.iter().for_each(|&label| fingerprint.add(u64::from(label)));
         self.columns.ids.iter().for_each(|id| fingerprint.add_str(id));
-        // All samples in their order are the same data set as a subset and as a whole.
-        let all = self.columns.n_rows;
-        let others =
-            |rows: &&Arc<[u32]>| rows.len() != all || !rows.iter().zip(0..).all(|(&row, i)| row == i);
-        if let Some(rows) = self.rows.as_ref().filter(others) {
+        // A subset of all samples in their order is the same data set.
+        let n_rows = self.columns.n_rows;
+        let is_proper_subset =
+            |rows: &&Arc<[u32]>| rows.len() != n_rows || !rows.iter().zip(0..).all(|(&row, i)| row == i);
+        if let Some(rows) = self.rows.as_ref().filter(is_proper_subset) {
             rows.iter().for_each(|&row| fingerprint.add(u64::from(row)));
         }
         Some(fingerprint.finish())

@@ -1,4 +1,4 @@
-//! The domain of each sample (its topic, event or platform) as a number.
+//! The domain of each sample (its topic, event or platform) as an index.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,28 +9,28 @@ use crate::Result;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 
-/// Stands in a batch for the domain of a sample that has none, or one that training did not know.
+/// The domain index in a batch for a sample without a domain, or with one that does not occur in the training data.
 const NO_DOMAIN: i64 = -1;
 
 /// The domains of all samples.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct DomainColumn {
-    /// Domain of each sample as its place in `names`.
+    /// Domain of each sample as an index of `names`.
     pub(super) numbers: Vec<Option<u32>>,
     pub(super) names: Vec<String>,
 }
 
 impl DomainColumn {
-    /// Returns the column of the samples at `rows`, i64 `[n]`.
+    /// Returns the domain indices of the samples at `rows`, i64 `[n]`.
     pub(super) fn collate(&self, rows: &[usize]) -> Result<Tensor> {
         let number = |&row: &usize| self.numbers[row].map_or(NO_DOMAIN, i64::from);
         Ok(Tensor::f_from_slice(&rows.iter().map(number).collect::<Vec<_>>())?)
     }
 
-    /// Renumbers the domains by their place in `names`.
+    /// Renumbers the domains by their position in `names`.
     fn with_names(self, names: &[String]) -> Self {
-        let places: HashMap<&String, u32> = names.iter().zip(0..).collect();
-        let numbers: Vec<Option<u32>> = self.names.iter().map(|name| places.get(name).copied()).collect();
+        let indices: HashMap<&String, u32> = names.iter().zip(0..).collect();
+        let numbers: Vec<Option<u32>> = self.names.iter().map(|name| indices.get(name).copied()).collect();
         let renumbered = self.numbers.into_iter().map(|old| numbers[old? as usize]).collect();
         Self { numbers: renumbered, names: names.to_vec() }
     }
@@ -47,7 +47,7 @@ impl Column for DomainColumn {
     }
 }
 
-/// Collects the domains of samples one after the other.
+/// Collects the domains of samples in order.
 #[derive(Default)]
 pub(super) struct DomainBuilder {
     numbers: Vec<Option<u32>>,
@@ -60,20 +60,20 @@ impl DomainBuilder {
         self.numbers.push(domain.map(|name| *self.by_name.entry(name).or_insert(next)));
     }
 
-    /// Returns the column, its domains numbered by their place in `names` or, without that, by their own names: integers by
-    /// their value, then other names in alphabetic order. `None` if there are no names.
+    /// Returns the column, with domains numbered by their position in `names` or, without given names, sorted: integers by
+    /// value, then other names alphabetically. `None` if there are no names.
     pub(super) fn finish(self, names: Option<&[String]>) -> Option<DomainColumn> {
-        let mut found = vec![String::new(); self.by_name.len()];
+        let mut column_names = vec![String::new(); self.by_name.len()];
         for (name, number) in self.by_name {
-            found[number as usize] = name;
+            column_names[number as usize] = name;
         }
-        let column = DomainColumn { numbers: self.numbers, names: found };
+        let column = DomainColumn { numbers: self.numbers, names: column_names };
         let names = names.map_or_else(|| sorted(&column.names), <[String]>::to_vec);
         (!names.is_empty()).then(|| column.with_names(&names))
     }
 }
 
-/// Numbers must not depend on the order of the records.
+/// Sorts the names, as indices must not depend on the order of the records.
 fn sorted(names: &[String]) -> Vec<String> {
     let sorted: BTreeSet<(Option<i64>, &String)> =
         names.iter().map(|name| (name.parse().ok(), name)).collect();

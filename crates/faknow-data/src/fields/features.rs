@@ -1,4 +1,4 @@
-//! Named features of all samples: a vector or a sequence of vectors each.
+//! Named features of all samples: a vector or a sequence of vectors per sample.
 
 use tch::{Kind, Tensor};
 
@@ -12,7 +12,7 @@ pub(super) struct FeatureColumn {
     n_rows: usize,
     /// Shape of a row, `[d]` or `[len, d]`.
     shape: Vec<i64>,
-    /// Row by row; a tensor could not be shared by threads.
+    /// Values in row-major order; a tensor could not be shared between threads.
     values: Vec<f32>,
 }
 
@@ -26,7 +26,7 @@ impl FeatureColumn {
         Ok(Self { n_rows: shape[0] as usize, shape: shape[1..].to_vec(), values: Vec::try_from(flat)? })
     }
 
-    /// Returns the rows of these samples, f32 `[n, d]` or `[n, len, d]`.
+    /// Returns the values of the samples at `rows`, f32 `[n, d]` or `[n, len, d]`.
     pub(super) fn collate(&self, rows: &[usize]) -> Result<Tensor> {
         let width = self.shape.iter().product::<i64>() as usize;
         let values: Vec<f32> =

@@ -1,22 +1,21 @@
-//! From records to a data set of texts, labels and domains.
+//! Data sets of texts, labels and domains from records.
 
 use std::sync::Arc;
 
 use super::dataset::{Columns, FieldDataset};
 use super::domains::{DomainBuilder, DomainColumn};
-use crate::records::check_class_number;
+use crate::records::check_class_index;
 use crate::text::{TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn};
 use crate::{Error, Record, Result};
 
 impl FieldDataset {
-    /// Tokenizes training records and makes their vocabulary in the same pass.
+    /// Tokenizes training records and builds their vocabulary in the same pass.
     ///
-    /// The records are read once, in chunks which are tokenized in parallel; the result is the same whatever the
-    /// number of threads.
+    /// The records are read once, in chunks that are tokenized in parallel; the result does not depend on the number of
+    /// threads.
     ///
     /// # Errors
-    /// The first error among the records; if some have a label and others none; if no word is left for the
-    /// vocabulary, or there is no record.
+    /// The first error among the records; [`Error::Dataset`] if only some records are labeled, or the vocabulary is empty.
     pub fn build<I>(records: I, tokenizer: &Tokenizer, options: &VocabOptions) -> Result<(Self, Vocab)>
     where
         I: IntoIterator<Item = Result<Record>>,
@@ -25,10 +24,10 @@ impl FieldDataset {
         Self::build_in(records, tokenizer, options, &TokenStorage::default())
     }
 
-    /// As [`build`](Self::build), with the tokens in `storage`.
+    /// Builds a data set like [`build`](Self::build), with the tokens in `storage`.
     ///
     /// # Errors
-    /// As [`build`](Self::build); a temporary file cannot be written.
+    /// As [`build`](Self::build), or a temporary file cannot be written.
     pub fn build_in<I>(
         records: I,
         tokenizer: &Tokenizer,
@@ -39,20 +38,20 @@ impl FieldDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut others = Others::default();
+        let mut labels_and_domains = LabelsAndDomains::default();
         let records = records.into_iter();
-        let (words, vocab) =
-            WordColumn::build(records, tokenizer, options, storage, &mut |record| others.push(record))?;
-        Ok((others.with_words(words, None), vocab))
+        let (words, vocab) = WordColumn::build(records, tokenizer, options, storage, &mut |record| {
+            labels_and_domains.push(record)
+        })?;
+        Ok((labels_and_domains.with_words(words, None), vocab))
     }
 
-    /// Tokenizes records with a vocabulary that is there already: for validation, testing and prediction.
+    /// Tokenizes records with an existing vocabulary, for validation, testing and prediction.
     ///
-    /// `domains` are the names that training knows ([`domains`](Self::domains) of its data set). Without any, as
-    /// with `&[]`, batches have no domains.
+    /// `domains` are the [`domains`](Self::domains) of the training data set; if empty, batches have no domains.
     ///
     /// # Errors
-    /// The first error among the records; if some have a label and others none.
+    /// The first error among the records; [`Error::Dataset`] if only some records are labeled.
     pub fn from_records<I>(
         records: I,
         tokenizer: &Tokenizer,
@@ -66,10 +65,10 @@ impl FieldDataset {
         Self::from_records_in(records, tokenizer, vocab, domains, &TokenStorage::default())
     }
 
-    /// As [`from_records`](Self::from_records), with the tokens in `storage`.
+    /// Creates a data set like [`from_records`](Self::from_records), with the tokens in `storage`.
     ///
     /// # Errors
-    /// As [`from_records`](Self::from_records); a temporary file cannot be written.
+    /// As [`from_records`](Self::from_records), or a temporary file cannot be written.
     pub fn from_records_in<I>(
         records: I,
         tokenizer: &Tokenizer,
@@ -81,40 +80,42 @@ impl FieldDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut others = Others::default();
+        let mut labels_and_domains = LabelsAndDomains::default();
         let records = records.into_iter();
-        let words =
-            WordColumn::encode(records, tokenizer, vocab, storage, &mut |record| others.push(record))?;
-        Ok(others.with_words(words, Some(domains)))
+        let words = WordColumn::encode(records, tokenizer, vocab, storage, &mut |record| {
+            labels_and_domains.push(record)
+        })?;
+        Ok(labels_and_domains.with_words(words, Some(domains)))
     }
 }
 
-/// What records hold besides their texts.
+/// The labels and domains of records.
 #[derive(Default)]
-struct Others {
+struct LabelsAndDomains {
     n_records: usize,
     labels: Vec<u32>,
     domains: DomainBuilder,
 }
 
-impl Others {
+impl LabelsAndDomains {
     fn push(&mut self, record: Record) -> Result<()> {
-        let labeled_before = self.n_records > 0 && !self.labels.is_empty();
-        let place = self.n_records + 1;
+        let is_labeled = !self.labels.is_empty();
+        let number = self.n_records + 1;
         match record.label {
-            Some(_) if self.n_records > 0 && !labeled_before => {
+            Some(_) if self.n_records > 0 && !is_labeled => {
                 return Err(Error::Dataset(format!(
-                    "record {place} has a label, and those before it have none"
+                    "record {number}: expected all records to be labeled or none, got the first label"
                 )));
             }
-            None if labeled_before => {
+            None if is_labeled => {
                 return Err(Error::Dataset(format!(
-                    "record {place} has no label, and those before it have one"
+                    "record {number}: expected all records to be labeled or none, got no label"
                 )));
             }
             Some(label) => {
-                let label = check_class_number(label);
-                self.labels.push(label.map_err(|what| Error::Dataset(format!("record {place}: {what}")))?);
+                let label = check_class_index(label);
+                self.labels
+                    .push(label.map_err(|message| Error::Dataset(format!("record {number}: {message}")))?);
             }
             None => {}
         }
@@ -123,7 +124,7 @@ impl Others {
         Ok(())
     }
 
-    /// Returns the data set with these texts; domains are numbered by `names` or, without that, by their own names.
+    /// Returns the data set with these texts; domains are numbered by `names` or, without given names, sorted.
     fn with_words(self, words: WordColumn, names: Option<&[String]>) -> FieldDataset {
         let domains: Option<DomainColumn> = self.domains.finish(names);
         FieldDataset::new(Columns {

@@ -1,19 +1,18 @@
-//! From propagation trees to a data set.
+//! Data sets of propagation trees.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::dataset::{Columns, FieldDataset};
 use crate::graph::{Tree, TreeColumn};
-use crate::records::check_class_number;
+use crate::records::check_class_index;
 use crate::{Error, Result};
 
 impl FieldDataset {
     /// Creates a data set of trees with their labels and ids.
     ///
     /// # Errors
-    /// [`Error::Dataset`]: some trees have a label and others none, their features are not equally wide, or an id
-    /// occurs twice.
+    /// [`Error::Dataset`]: only some trees are labeled, their numbers of features differ, or an id occurs twice.
     ///
     /// ```
     /// use faknow_data::graph::{SparseRows, Tree};
@@ -31,11 +30,11 @@ impl FieldDataset {
         let n_trees = trees.len();
         let mut column = TreeColumn::new(trees.first().map_or(0, |tree| tree.features().n_features()));
         let mut seen = HashSet::new();
-        if let Some(twice) = trees.iter().find(|tree| !seen.insert(tree.id())) {
-            return Err(Error::Dataset(format!("tree `{}`: its id comes twice", twice.id())));
+        if let Some(duplicate) = trees.iter().find(|tree| !seen.insert(tree.id())) {
+            return Err(Error::Dataset(format!("tree `{}`: duplicate id", duplicate.id())));
         }
         let (mut labels, mut ids) = (Vec::new(), Vec::with_capacity(n_trees));
-        // Each tree goes once it is taken over, so that no two copies of all are in memory.
+        // Each tree is dropped once it is copied, so that memory never holds two copies of all trees.
         for (index, tree) in trees.into_iter().enumerate() {
             let error = |message: &str| Error::Dataset(format!("tree `{}`: {message}", tree.id()));
             column.push(&tree)?;
@@ -43,7 +42,7 @@ impl FieldDataset {
                 return Err(error("expected all trees to be labeled or none"));
             }
             if let Some(label) = tree.label() {
-                labels.push(check_class_number(label).map_err(|what| error(&what))?);
+                labels.push(check_class_index(label).map_err(|message| error(&message))?);
             }
             ids.push(tree.id().to_owned());
         }

@@ -1,7 +1,7 @@
-//! Samples as sets of named fields: their batches and their data sets.
+//! Samples as sets of named fields: batches and data sets.
 //!
-//! A field is one file with its tensors in a batch (such as [`Words`](crate::text::Words)) and its column of all samples (such
-//! as `WordColumn`), one field of [`FieldBatch`], and one of [`FieldDataset`].
+//! Each kind of field consists of a type for its tensors in a batch (such as [`Words`](crate::text::Words)), a type for its
+//! column of all samples (such as `WordColumn`), a field of [`FieldBatch`], and a field of [`FieldDataset`]'s columns.
 
 mod batch;
 mod dataset;

@@ -1,4 +1,4 @@
-//! A data set of tokens on disk, so that the texts need not be read and tokenized again.
+//! Saving and loading of tokenized data sets.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -13,38 +13,40 @@ use crate::column::Column;
 use crate::text::{TokenStorage, Tokens, WordColumn};
 use crate::{Dataset, Error, Result};
 
-/// What a saved data set holds besides its tokens.
+/// The contents of a saved data set besides its tokens.
 #[derive(Serialize, Deserialize)]
 struct Index {
     /// Number of tokens of each text.
     lengths: Vec<u32>,
     labels: Vec<u32>,
     domains: Option<DomainColumn>,
-    /// Fingerprint of all of it, tokens included.
+    /// Fingerprint of the data set, tokens included.
     content: Option<u64>,
 }
 
 impl FieldDataset {
-    /// Writes the tokens as `PATH.tokens`, and labels and domains as `PATH.json`. Of a [`subset`](Self::subset) all texts are
-    /// written that it was taken from; the padding is not.
+    /// Writes the tokens to `PATH.tokens`, and labels and domains to `PATH.json`. For a [`subset`](Self::subset), the complete
+    /// data set is written. Padding settings are not saved.
     ///
     /// # Errors
-    /// A file cannot be written; the data set has no texts, or has trees or features, which are not saved.
+    /// A file cannot be written; the data set has no texts, or has trees or features, which cannot be saved.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let Columns { words: Some(words), trees: None, .. } = &self.columns else {
-            return Err(Error::Dataset("only data sets of texts alone can be saved".to_owned()));
+            return Err(Error::Dataset(
+                "expected a data set of texts without trees: others cannot be saved".to_owned(),
+            ));
         };
         if !self.columns.features.is_empty() {
             return Err(Error::Dataset("data sets with features cannot be saved".to_owned()));
         }
         let [tokens, index] = files(path.as_ref());
         words.tokens().save(&tokens)?;
-        let whole = Self::new(self.columns.clone());
+        let complete = Self::new(self.columns.clone());
         let content = Index {
             lengths: (0..words.n_rows()).map(|row| words.size(row) as u32).collect(),
             labels: self.columns.labels.to_vec(),
             domains: self.columns.domains.as_deref().cloned(),
-            content: whole.fingerprint(),
+            content: complete.fingerprint(),
         };
         let io = |source| Error::io(&index, source);
         let mut file = BufWriter::new(File::create(&index).map_err(io)?);
@@ -52,16 +54,17 @@ impl FieldDataset {
         file.flush().map_err(io)
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Loads a data set written by [`save`](Self::save).
     ///
     /// # Errors
-    /// A file cannot be read, or does not hold what was written.
+    /// A file cannot be read, or is corrupted.
     pub fn load(path: impl AsRef<Path>, storage: &TokenStorage) -> Result<Self> {
         let [tokens_file, index_file] = files(path.as_ref());
         let file = File::open(&index_file).map_err(|source| Error::io(&index_file, source))?;
-        let index: Index = serde_json::from_reader(BufReader::new(file))
-            .map_err(|error| Error::file(&index_file, format!("this is not an index of tokens: {error}")))?;
-        let corrupted = |file: &Path| Error::file(file, "corrupted: it does not hold what was written");
+        let index: Index = serde_json::from_reader(BufReader::new(file)).map_err(|error| {
+            Error::file(&index_file, format!("expected the index of a tokenized data set: {error}"))
+        })?;
+        let corrupted = |file: &Path| Error::file(file, "corrupted: the contents differ from what was saved");
         if !index.is_consistent() {
             return Err(corrupted(&index_file));
         }
@@ -90,7 +93,7 @@ impl FieldDataset {
 }
 
 impl Index {
-    /// Whether there is a class for each text or for none, and domains are among the names.
+    /// Returns whether all texts or none have a class, and all domain indices are in range.
     fn is_consistent(&self) -> bool {
         let n = self.lengths.len();
         let has_rows = |domains: &DomainColumn| {
@@ -103,5 +106,5 @@ impl Index {
 }
 
 fn files(path: &Path) -> [PathBuf; 2] {
-    ["tokens", "json"].map(|ending| path.with_extension(ending))
+    ["tokens", "json"].map(|extension| path.with_extension(extension))
 }

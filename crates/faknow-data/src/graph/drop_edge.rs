@@ -1,16 +1,16 @@
-//! DropEdge: some edges are left out of each training step.
+//! DropEdge: random removal of edges in each training step.
 //!
-//! Rong et al., *DropEdge: Towards Deep Graph Convolutional Networks on Node Classification*, ICLR 2020; as BiGCN
-//! (AAAI 2020) has it: ⌊E · (1 − rate)⌋ edges stay, drawn without replacement, in their order.
+//! Rong et al., *DropEdge: Towards Deep Graph Convolutional Networks on Node Classification*, ICLR 2020. As in BiGCN (AAAI
+//! 2020), ⌊E · (1 − rate)⌋ edges remain, drawn without replacement, in their original order.
 
 use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// Returns `edges` i64 `[2, n]` without a share of `rate` of them, drawn from libtorch's generator.
+/// Returns `edges`, i64 `[2, n]`, without a fraction `rate` of them, drawn from libtorch's generator.
 ///
 /// # Errors
-/// libtorch refuses an operation.
+/// A libtorch operation fails.
 pub fn drop_edge(edges: &Tensor, rate: f64) -> Result<Tensor> {
     let n = edges.size()[1];
     let n_retained = (n as f64 * (1.0 - rate)) as i64;
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_right_number_stays_in_order_and_every_edge_is_dropped_sometimes() {
+    fn retains_the_right_number_in_order_and_drops_every_edge_equally_often() {
         tch::manual_seed(1);
         let edges = Tensor::arange(20, (Kind::Int64, tch::Device::Cpu)).view([2, 10]);
         let mut seen = [0; 10];
@@ -41,7 +41,7 @@ mod tests {
         }
         assert!(seen.iter().all(|&n| (110..=170).contains(&n)), "{seen:?}");
         assert_eq!(drop_edge(&edges, 0.0).unwrap(), edges);
-        let none = Tensor::zeros([2, 0], (Kind::Int64, tch::Device::Cpu));
-        assert_eq!(drop_edge(&none, 0.5).unwrap().size(), [2, 0]);
+        let no_edges = Tensor::zeros([2, 0], (Kind::Int64, tch::Device::Cpu));
+        assert_eq!(drop_edge(&no_edges, 0.5).unwrap().size(), [2, 0]);
     }
 }

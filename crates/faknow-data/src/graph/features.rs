@@ -1,4 +1,4 @@
-//! Features of nodes: rows of few numbers among many zeros, or dense rows.
+//! Node features, sparse or dense.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
 
-/// Rows of which only the entries that are not zero are kept.
+/// A growable sparse matrix of which only the nonzero entries are stored, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SparseRows {
     n_features: usize,
@@ -16,33 +16,30 @@ pub struct SparseRows {
 }
 
 impl SparseRows {
-    /// Creates rows that are `n_features` wide, none yet.
+    /// Creates a matrix without rows and with `n_features` columns.
     pub fn new(n_features: usize) -> Self {
         Self { n_features, ends: Vec::new(), columns: Vec::new(), values: Vec::new() }
     }
 
-    /// Creates `n_rows` rows of zeros.
+    /// Creates a matrix of `n_rows` rows of zeros.
     pub fn empty(n_rows: usize, n_features: usize) -> Self {
         Self { ends: vec![0; n_rows], ..Self::new(n_features) }
     }
 
-    /// Adds a row by its columns and values. Values of a column that comes twice add up in every product.
+    /// Appends a row of pairs of column and value. Values of repeated columns are summed in products.
     ///
     /// # Errors
-    /// [`Error::Dataset`]: a column is not below `n_features`, or a value is not finite. The rows are as before then.
+    /// [`Error::Dataset`]: a column is not below `n_features`, or a value is not finite. The matrix is then unchanged.
     pub fn push(&mut self, row: impl IntoIterator<Item = (u32, f32)>) -> Result<()> {
         let start = self.columns.len();
         for (column, value) in row {
-            let wrong = if column as usize >= self.n_features {
-                Some(format!(
-                    "feature {column} is out of range: there are {}, counted from 0",
-                    self.n_features
-                ))
+            let error = if column as usize >= self.n_features {
+                Some(format!("expected feature indices below {}, got {column}", self.n_features))
             } else {
                 (!value.is_finite())
-                    .then(|| format!("feature {column} has the value {value}: expected a number"))
+                    .then(|| format!("feature {column}: expected a finite number, got {value}"))
             };
-            if let Some(message) = wrong {
+            if let Some(message) = error {
                 self.columns.truncate(start);
                 self.values.truncate(start);
                 return Err(Error::Dataset(message));
@@ -56,7 +53,7 @@ impl SparseRows {
         Ok(())
     }
 
-    /// Adds all rows of another one.
+    /// Appends all rows of another matrix.
     pub(crate) fn append(&mut self, other: &Self) {
         let start = self.columns.len();
         self.ends.extend(other.ends.iter().map(|end| start + end));
@@ -69,23 +66,23 @@ impl SparseRows {
         self.ends.len()
     }
 
-    /// Returns the width of a row.
+    /// Returns the number of columns.
     pub fn n_features(&self) -> usize {
         self.n_features
     }
 
-    /// Returns the number of entries that are stored.
+    /// Returns the number of stored entries.
     pub fn n_entries(&self) -> usize {
         self.columns.len()
     }
 
-    /// Columns and values of a row; both empty for a row that is not there.
+    /// Returns the columns and values of a row; both are empty if the row does not exist.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let entries = self.entries(row);
         (&self.columns[entries.clone()], &self.values[entries])
     }
 
-    /// The same, with values that can be changed.
+    /// Returns the columns and mutable values of a row.
     pub(super) fn row_mut(&mut self, row: usize) -> (&[u32], &mut [f32]) {
         let entries = self.entries(row);
         (&self.columns[entries.clone()], &mut self.values[entries])
@@ -97,25 +94,25 @@ impl SparseRows {
     }
 }
 
-/// Features of the nodes of a batch.
+/// The features of the nodes of a batch.
 #[derive(Debug)]
 pub enum NodeFeatures {
-    /// `[n_nodes, n_features]`.
+    /// A dense matrix `[n_nodes, n_features]`.
     Dense(Tensor),
-    /// Rows of mostly zeros.
+    /// A sparse matrix.
     Sparse(SparseFeatures),
 }
 
-/// Sparse rows as tensors, in the form that `embedding_bag` multiplies.
+/// A sparse matrix as tensors, in the layout of `embedding_bag`.
 #[derive(Debug)]
 pub struct SparseFeatures {
-    /// Column of each entry, i32 `[n_entries]`, row by row.
+    /// Column of each entry, i32 `[n_entries]`, in row-major order.
     pub columns: Tensor,
-    /// Where each row begins, and where the last one ends, i32 `[n_nodes + 1]`.
+    /// Start of each row and end of the last row, i32 `[n_nodes + 1]`.
     pub offsets: Tensor,
     /// Value of each entry, `[n_entries]`.
     pub values: Tensor,
-    /// Width of a row.
+    /// Number of columns.
     pub n_features: i64,
 }
 
@@ -128,7 +125,7 @@ impl NodeFeatures {
         }
     }
 
-    /// Returns the width of a row.
+    /// Returns the number of columns.
     pub fn n_features(&self) -> i64 {
         match self {
             Self::Dense(rows) => rows.size()[1],
@@ -144,35 +141,35 @@ impl NodeFeatures {
         }
     }
 
-    /// Returns all rows with their zeros, `[n_nodes, n_features]`.
+    /// Returns the dense matrix `[n_nodes, n_features]`.
     ///
     /// # Errors
-    /// Memory for them cannot be had.
+    /// A libtorch operation fails, for example for lack of memory.
     pub fn to_dense(&self) -> Result<Tensor> {
         match self {
             Self::Dense(rows) => Ok(rows.shallow_clone()),
             Self::Sparse(sparse) => {
                 let lengths = sparse.offsets.f_diff::<Tensor>(1, 0, None, None)?;
                 let rows = Tensor::f_repeat_interleave(&lengths.f_to_kind(Kind::Int64)?, None)?;
-                let places = rows.f_mul_scalar(sparse.n_features)?.f_add(&sparse.columns)?;
+                let positions = rows.f_mul_scalar(sparse.n_features)?.f_add(&sparse.columns)?;
                 let n_nodes = self.n_nodes();
                 let (kind, device) = (sparse.values.kind(), sparse.values.device());
                 let dense = Tensor::f_zeros([n_nodes * sparse.n_features], (kind, device))?;
-                Ok(dense.f_index_add(0, &places, &sparse.values)?.f_view([n_nodes, sparse.n_features])?)
+                Ok(dense.f_index_add(0, &positions, &sparse.values)?.f_view([n_nodes, sparse.n_features])?)
             }
         }
     }
 
-    /// Returns the same rows without their zeros.
+    /// Returns the sparse matrix without zeros.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// A libtorch operation fails.
     pub fn to_sparse(&self) -> Result<SparseFeatures> {
         match self {
             Self::Sparse(sparse) => Ok(sparse.to_device(sparse.values.device())),
             Self::Dense(rows) => {
-                let places = rows.f_nonzero()?; // [n_entries, 2], row by row
-                let (row, column) = (places.f_select(1, 0)?, places.f_select(1, 1)?);
+                let positions = rows.f_nonzero()?; // [n_entries, 2], in row-major order
+                let (row, column) = (positions.f_select(1, 0)?, positions.f_select(1, 1)?);
                 let counts = row.f_bincount::<Tensor>(None, rows.size()[0])?;
                 let ends = counts.f_cumsum(0, Kind::Int64)?;
                 let start = Tensor::f_zeros([1], (Kind::Int64, rows.device()))?;
@@ -186,10 +183,10 @@ impl NodeFeatures {
         }
     }
 
-    /// Returns the rows of these numbers, i64 `[n]`, in their order; a number may come several times.
+    /// Returns the rows at these indices, i64 `[n]`, in this order; indices may be repeated.
     ///
     /// # Errors
-    /// A number is no row.
+    /// An index is out of range.
     pub fn select(&self, rows: &Tensor) -> Result<Self> {
         match self {
             Self::Dense(dense) => Ok(Self::Dense(dense.f_index_select(0, rows)?)),
@@ -207,10 +204,10 @@ impl NodeFeatures {
 }
 
 impl SparseFeatures {
-    /// Returns the rows of these numbers, i64 `[n]`, in their order; a number may come several times.
+    /// Returns the rows at these indices, i64 `[n]`, in this order; indices may be repeated.
     ///
     /// # Errors
-    /// A number is no row.
+    /// An index is out of range.
     pub fn select(&self, rows: &Tensor) -> Result<Self> {
         let starts = self.offsets.f_narrow(0, 0, self.offsets.size()[0] - 1)?.f_index_select(0, rows)?;
         let ends = self.offsets.f_narrow(0, 1, self.offsets.size()[0] - 1)?.f_index_select(0, rows)?;
@@ -218,15 +215,15 @@ impl SparseFeatures {
         let zero = Tensor::f_zeros([1], (Kind::Int, self.offsets.device()))?;
         let offsets = Tensor::f_cat(&[zero, lengths.f_cumsum(0, Kind::Int)?], 0)?;
         let n_entries = offsets.f_narrow(0, rows.size()[0], 1)?.f_int64_value(&[0])?;
-        // Each entry's place is its place among the new ones, moved by as much as its row has moved.
+        // The source position of each entry is its target position plus the shift of its row.
         let shifts = starts.f_sub(&offsets.f_narrow(0, 0, rows.size()[0])?)?;
         let lengths = lengths.f_to_kind(Kind::Int64)?;
-        let places = shifts
+        let positions = shifts
             .f_repeat_interleave_self_tensor(&lengths, 0, n_entries)?
             .f_add(&Tensor::f_arange(n_entries, (Kind::Int, self.offsets.device()))?)?;
         Ok(Self {
-            columns: self.columns.f_index_select(0, &places)?,
-            values: self.values.f_index_select(0, &places)?,
+            columns: self.columns.f_index_select(0, &positions)?,
+            values: self.values.f_index_select(0, &positions)?,
             offsets,
             n_features: self.n_features,
         })
@@ -247,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dense_and_sparse_rows_are_the_same_rows() {
+    fn dense_and_sparse_conversions_round_trip() {
         let rows =
             Tensor::from_slice2(&[[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.5, 0.0, -3.0], [0.0, 0.0, 0.0]]);
         let sparse = NodeFeatures::Dense(rows.shallow_clone()).to_sparse().unwrap();
@@ -260,26 +257,26 @@ mod tests {
     }
 
     #[test]
-    fn selected_rows_are_those_of_the_dense_rows() {
+    fn sparse_select_equals_dense_select() {
         let rows = Tensor::from_slice2(&[[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.5, 0.0, -3.0]]);
         let sparse = NodeFeatures::Sparse(NodeFeatures::Dense(rows.shallow_clone()).to_sparse().unwrap());
-        for wanted in [&[2i64, 0, 0, 1, 2][..], &[1, 1], &[]] {
-            let wanted = Tensor::from_slice(wanted);
-            let selected = sparse.select(&wanted).unwrap().to_dense().unwrap();
-            assert_eq!(selected, rows.index_select(0, &wanted));
+        for indices in [&[2i64, 0, 0, 1, 2][..], &[1, 1], &[]] {
+            let indices = Tensor::from_slice(indices);
+            let selected = sparse.select(&indices).unwrap().to_dense().unwrap();
+            assert_eq!(selected, rows.index_select(0, &indices));
         }
         assert!(sparse.select(&Tensor::from_slice(&[3i64])).is_err());
     }
 
     #[test]
-    fn a_row_that_does_not_fit_is_refused_and_leaves_the_rows_as_they_were() {
+    fn push_rejects_invalid_row_and_leaves_the_matrix_unchanged() {
         let mut rows = SparseRows::new(3);
         rows.push([(2, 1.0), (0, 0.0), (1, 4.0)]).unwrap();
         let before = rows.clone();
         let error = rows.push([(0, 1.0), (3, 1.0)]).unwrap_err().to_string();
-        assert_eq!(error, "feature 3 is out of range: there are 3, counted from 0");
+        assert_eq!(error, "expected feature indices below 3, got 3");
         let error = rows.push([(0, 1.0), (1, f32::NAN)]).unwrap_err().to_string();
-        assert_eq!(error, "feature 1 has the value NaN: expected a number");
+        assert_eq!(error, "feature 1: expected a finite number, got NaN");
         assert_eq!(rows, before);
         assert_eq!(rows.row(0), (&[2, 1][..], &[1.0, 4.0][..]));
         assert_eq!((rows.row(1), rows.n_entries()), ((&[][..], &[][..]), 2));

@@ -1,4 +1,4 @@
-//! How posts spread: propagation trees, their node features, and their batches.
+//! Propagation trees, their node features, and their batches.
 
 mod bounds;
 mod drop_edge;

@@ -1,4 +1,4 @@
-//! Several NumPy arrays in a zip archive, `.npz`; reading them needs the feature `npz`.
+//! Reading of archives of NumPy arrays (`.npz`), with the feature `npz`.
 
 #[cfg(feature = "npz")]
 use std::fs::File;
@@ -11,12 +11,12 @@ use super::npy::Npy;
 use super::npy::parse;
 use crate::{Error, Result};
 
-/// The largest array that is read, in bytes; larger ones are not trees.
+/// Maximum size of an array in bytes.
 #[cfg(feature = "npz")]
 const MAX_BYTES: u64 = 1 << 36;
 
-#[cfg(feature = "npz")]
 /// The arrays of a `.npz` file.
+#[cfg(feature = "npz")]
 pub(super) struct Npz<'a> {
     path: &'a Path,
     archive: zip::ZipArchive<File>,
@@ -31,30 +31,31 @@ impl<'a> Npz<'a> {
         Ok(Self { path, archive })
     }
 
-    /// The array of the first of these names that is there.
+    /// Returns the array with the first of these names that exists.
     pub(super) fn read(&mut self, names: &[&str]) -> Result<Npy> {
         let has = |name: &&&str| self.archive.index_for_name(&format!("{name}.npy")).is_some();
         let Some(name) = names.iter().find(has) else {
-            let known: Vec<_> = self.archive.file_names().flatten().collect();
-            let message = format!("no array `{}`; there are: {}", names.join("` or `"), known.join(", "));
+            let existing: Vec<_> = self.archive.file_names().flatten().collect();
+            let message =
+                format!("expected an array `{}`, got {}", names.join("` or `"), existing.join(", "));
             return Err(Error::file(self.path, message));
         };
-        let wrong = |message: String| Error::file(self.path, format!("array `{name}`: {message}"));
-        let entry = self.archive.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
+        let array_error = |message: String| Error::file(self.path, format!("array `{name}`: {message}"));
+        let entry = self.archive.by_name(&format!("{name}.npy")).map_err(|e| array_error(e.to_string()))?;
         let mut bytes = Vec::new();
-        entry.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
-        parse(&bytes).map_err(wrong)
+        entry.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| array_error(e.to_string()))?;
+        parse(&bytes).map_err(array_error)
     }
 }
 
-/// What stands for an archive in a build that cannot read any.
+/// A placeholder for an archive in a build without the feature.
 #[cfg(not(feature = "npz"))]
 pub(super) enum Npz {}
 
 #[cfg(not(feature = "npz"))]
 impl Npz {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        Err(Error::file(path, "a NumPy archive (.npz), which needs a build with the feature `npz`"))
+        Err(Error::file(path, "reading NumPy archives (.npz) requires a build with the feature `npz`"))
     }
 
     pub(super) fn read(&mut self, _: &[&str]) -> Result<Npy> {

@@ -1,8 +1,8 @@
-//! Trees in the text format of TD_RvNN: Twitter15, Twitter16, Weibo, PHEME.
+//! Reading of trees in the text format of TD_RvNN: Twitter15, Twitter16, Weibo, PHEME.
 //!
-//! Ma, Gao and Wong, *Rumor Detection on Twitter with Tree-structured Recursive Neural Networks*, ACL 2018. One node a
-//! line, columns separated by tabs: id of the root; number of the parent in its tree, or `None`; number of the node; two
-//! columns that are not used; the words of the post as `word:count`, by spaces.
+//! Ma, Gao and Wong, *Rumor Detection on Twitter with Tree-structured Recursive Neural Networks*, ACL 2018. One node per line,
+//! in tab-separated columns: id of the root; number of the parent within the tree, or `None`; number of the node; two unused
+//! columns; the words of the post as space-separated `word:count`.
 
 use std::path::Path;
 
@@ -13,54 +13,58 @@ use super::bounds::check_feature;
 use super::{SparseRows, Tree};
 use crate::{Error, Result};
 
-/// Bytes that a thread reads at a time.
-const CHUNK: usize = 1 << 18;
+/// Approximate number of bytes that a task parses.
+const CHUNK_BYTES: usize = 1 << 18;
 
-/// Reads trees, in the order of their first lines; nodes of a tree are in the order of their lines.
+/// Reads trees, in the order of their first lines; the nodes of a tree are in the order of their lines.
 ///
-/// A tree's lines may be anywhere, a parent may stand behind its child, and nodes may have any different numbers. With
-/// `n_features`, words are below that; without, the largest word of the file says how many there are.
+/// The lines of a tree need not be consecutive, a parent may follow its child, and node numbers only have to be distinct. If
+/// `n_features` is given, word indices must be below it; otherwise it is the largest word index plus 1.
 ///
 /// # Errors
-/// The file cannot be read; a line does not parse; the lines of a root are no tree: the error names the line.
+/// The file cannot be read, a line cannot be parsed, or the lines of a root do not form a tree; the error names the line.
 pub fn read_td_rvnn(path: &Path, n_features: Option<usize>) -> Result<Vec<Tree>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let parsed: Vec<_> = chunks(&bytes).into_par_iter().map(parse_chunk).collect();
-    let (mut rows, mut first_line, mut parts) = (Vec::new(), 1, Vec::new());
-    for (part, result) in parsed.into_iter().enumerate() {
+    let (mut rows, mut first_line, mut entries) = (Vec::new(), 1, Vec::new());
+    for (chunk_index, result) in parsed.into_iter().enumerate() {
         let chunk = result.map_err(|(line, message)| Error::line(path, first_line + line, message))?;
-        rows.extend(chunk.rows.into_iter().map(|row| Row { line: first_line + row.line, part, ..row }));
+        rows.extend(chunk.rows.into_iter().map(|row| Row {
+            line: first_line + row.line,
+            chunk: chunk_index,
+            ..row
+        }));
         first_line += chunk.n_lines;
-        parts.push((chunk.columns, chunk.values));
+        entries.push((chunk.columns, chunk.values));
     }
-    let largest = parts.iter().flat_map(|(columns, _)| columns).max();
-    let n_features = n_features.unwrap_or_else(|| largest.map_or(0, |&largest| largest as usize + 1));
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let max_column = entries.iter().flat_map(|(columns, _)| columns).max();
+    let n_features = n_features.unwrap_or_else(|| max_column.map_or(0, |&column| column as usize + 1));
+    let mut tree_indices: HashMap<&str, usize> = HashMap::new();
     let mut trees: Vec<Vec<&Row<'_>>> = Vec::new();
     for row in &rows {
-        let place = *places.entry(row.tree).or_insert_with(|| {
+        let index = *tree_indices.entry(row.tree).or_insert_with(|| {
             trees.push(Vec::new());
             trees.len() - 1
         });
-        trees[place].push(row);
+        trees[index].push(row);
     }
-    let to_tree = |rows: &Vec<&Row<'_>>| build(path, rows, &parts, n_features);
+    let to_tree = |rows: &Vec<&Row<'_>>| build_tree(path, rows, &entries, n_features);
     let trees: Vec<Tree> = trees.par_iter().map(to_tree).collect::<Result<_>>()?;
     if trees.is_empty() {
-        return Err(Error::file(path, "the file holds no tree"));
+        return Err(Error::file(path, "expected trees, got an empty file"));
     }
     Ok(trees)
 }
 
-/// A node, with its place in the file.
+/// A node with its position in the file.
 struct Row<'a> {
-    /// Lines before it, in its chunk or in the file.
+    /// Index of its line in the chunk while parsing; afterwards, line number in the file.
     line: usize,
     tree: &'a str,
     parent: Option<u64>,
     node: u64,
-    /// The chunk that holds its words, and where.
-    part: usize,
+    /// Index of the chunk with its words, and their range.
+    chunk: usize,
     words: std::ops::Range<usize>,
 }
 
@@ -72,15 +76,19 @@ struct Chunk<'a> {
     values: Vec<f32>,
 }
 
-/// The bytes in pieces that end where a line does.
+/// Splits the bytes into chunks of complete lines.
 fn chunks(bytes: &[u8]) -> Vec<&[u8]> {
     let mut chunks = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let end = rest.iter().skip(CHUNK).position(|&b| b == b'\n').map_or(rest.len(), |at| CHUNK + at + 1);
-        let (chunk, others) = rest.split_at(end);
+        let end = rest
+            .iter()
+            .skip(CHUNK_BYTES)
+            .position(|&b| b == b'\n')
+            .map_or(rest.len(), |index| CHUNK_BYTES + index + 1);
+        let (chunk, tail) = rest.split_at(end);
         chunks.push(chunk);
-        rest = others;
+        rest = tail;
     }
     chunks
 }
@@ -103,7 +111,7 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
     let mut next = |name: &str| {
         n_columns += 1;
         columns.next().ok_or_else(|| {
-            format!("expected 6 columns separated by tabs, got {}: `{name}` is missing", n_columns - 1)
+            format!("expected 6 tab-separated columns, got {}: `{name}` is missing", n_columns - 1)
         })
     };
     let (tree, parent, node) = (next("root id")?, next("parent")?, next("node")?);
@@ -111,25 +119,25 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
     next("maximal length")?;
     let words = next("words")?;
     if columns.next().is_some() {
-        return Err(
-            "expected 6 columns separated by tabs, got more; the words must be in column 6".to_owned()
-        );
+        return Err("expected 6 tab-separated columns, got more; the words must be in column 6".to_owned());
     }
     let start = chunk.columns.len();
     for pair in words.split(|&b| b == b' ').filter(|pair| !pair.is_empty()) {
-        let (word, count) = word_and_count(pair)
-            .ok_or_else(|| format!("column 6: expected `word:count` with numbers, got `{}`", text(pair)))?;
-        chunk
-            .columns
-            .push(check_feature(word).map_err(|what| format!("column 6: {what} in `{}`", text(pair)))?);
+        let (word, count) = word_and_count(pair).ok_or_else(|| {
+            format!("column 6: expected `word:count` with numbers, got `{}`", excerpt(pair))
+        })?;
+        chunk.columns.push(
+            check_feature(word).map_err(|message| format!("column 6: {message} in `{}`", excerpt(pair)))?,
+        );
         chunk.values.push(count);
     }
     let tree = std::str::from_utf8(tree).ok().filter(|tree| !tree.is_empty());
-    let tree =
-        tree.ok_or_else(|| "column 1: expected the id of the root, got nothing or no text".to_owned())?;
+    let tree = tree.ok_or_else(|| {
+        "column 1: expected the id of the root as UTF-8, got an empty or invalid value".to_owned()
+    })?;
     let number = |column, bytes: &[u8]| -> std::result::Result<u64, String> {
         let parsed = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
-        parsed.ok_or_else(|| format!("column {column}: expected a node's number, got `{}`", text(bytes)))
+        parsed.ok_or_else(|| format!("column {column}: expected a node number, got `{}`", excerpt(bytes)))
     };
     let parent = if parent == b"None" { None } else { Some(number("2", parent)?) };
     let node = number("3", node)?;
@@ -138,13 +146,13 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
         tree,
         parent,
         node,
-        part: 0,
+        chunk: 0,
         words: start..chunk.columns.len(),
     });
     Ok(())
 }
 
-/// `17:2`; a count may be a decimal number, and is not negative.
+/// Parses a pair such as `17:2`; the count is a non-negative number, possibly with decimals.
 fn word_and_count(pair: &[u8]) -> Option<(u64, f32)> {
     let colon = pair.iter().position(|&b| b == b':')?;
     let word = std::str::from_utf8(&pair[..colon]).ok()?.parse().ok()?;
@@ -155,18 +163,23 @@ fn word_and_count(pair: &[u8]) -> Option<(u64, f32)> {
     (count >= 0.0 && f32::is_finite(count)).then_some((word, count))
 }
 
-fn text(bytes: &[u8]) -> String {
+fn excerpt(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(40).collect()
 }
 
-fn build(path: &Path, rows: &[&Row<'_>], parts: &[(Vec<u32>, Vec<f32>)], n_features: usize) -> Result<Tree> {
+fn build_tree(
+    path: &Path,
+    rows: &[&Row<'_>],
+    entries: &[(Vec<u32>, Vec<f32>)],
+    n_features: usize,
+) -> Result<Tree> {
     let id = rows.first().map_or("", |row| row.tree);
-    let wrong =
+    let tree_error =
         |row: &Row<'_>, message: String| Error::line(path, row.line, format!("tree `{id}`: {message}"));
-    let mut places = HashMap::with_capacity(rows.len());
-    for (place, row) in rows.iter().enumerate() {
-        if places.insert(row.node, place as u32).is_some() {
-            return Err(wrong(row, format!("node {} comes twice", row.node)));
+    let mut indices = HashMap::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        if indices.insert(row.node, index as u32).is_some() {
+            return Err(tree_error(row, format!("duplicate node {}", row.node)));
         }
     }
     let mut features = SparseRows::new(n_features);
@@ -174,23 +187,29 @@ fn build(path: &Path, rows: &[&Row<'_>], parts: &[(Vec<u32>, Vec<f32>)], n_featu
     let mut root = None;
     for row in rows {
         parents.push(match row.parent {
-            Some(parent) => Some(*places.get(&parent).ok_or_else(|| {
-                wrong(row, format!("node {} has parent {parent}, which is no node of the tree", row.node))
+            Some(parent) => Some(*indices.get(&parent).ok_or_else(|| {
+                tree_error(
+                    row,
+                    format!("node {} has parent {parent}, which is not a node of the tree", row.node),
+                )
             })?),
             None => match root.replace(row.node) {
                 Some(other) => {
-                    return Err(wrong(
+                    return Err(tree_error(
                         row,
-                        format!("nodes {other} and {} are both without a parent", row.node),
+                        format!(
+                            "expected one root, got several: nodes {other} and {} have no parent",
+                            row.node
+                        ),
                     ));
                 }
                 None => None,
             },
         });
-        let (columns, values) = &parts[row.part];
+        let (columns, values) = &entries[row.chunk];
         let words = columns[row.words.clone()].iter().copied().zip(values[row.words.clone()].iter().copied());
-        features.push(words).map_err(|e| wrong(row, e.to_string()))?;
+        features.push(words).map_err(|e| tree_error(row, e.to_string()))?;
     }
-    let at_start = rows.first().map_or(1, |row| row.line);
-    Tree::new(id, parents, features).map_err(|e| Error::line(path, at_start, e.to_string()))
+    let first_line = rows.first().map_or(1, |row| row.line);
+    Tree::new(id, parents, features).map_err(|e| Error::line(path, first_line, e.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Weights of words: those that most trees have tell little.
+//! TF-IDF weighting of word counts.
 
 use std::collections::HashSet;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::Tree;
 use crate::{Error, Result};
 
-/// Weighs the counts of words at the nodes of trees by how few trees have the word, and makes all nodes alike in length.
+/// A transformation of the word counts of nodes into L2-normalized TF-IDF weights.
 ///
-/// A count c of a word becomes (1 + ln c) · (1 + ln((1 + n) / (1 + d))), where d of the n trees that it was fitted to have the
-/// word; then the values of a node are divided by their Euclidean norm. These are the formulas of scikit-learn's `TfidfTransformer`
-/// with `sublinear_tf`, with a tree as the document whose words count and a node as that whose length does. Counts below 1 (of
-/// features that were weighed before) are taken as they are in place of the logarithm.
+/// A count c of a word becomes (1 + ln c) · (1 + ln((1 + n) / (1 + d))), where d of the n trees of the training data contain the
+/// word; then the values of each node are divided by their L2 norm. This equals scikit-learn's `TfidfTransformer` with
+/// `sublinear_tf=True`, where document frequencies count trees and norms are per node. Counts up to 1 (of already weighted
+/// features) are used without the logarithm.
 ///
 /// ```
 /// use faknow_data::graph::{SparseRows, TfIdf, Tree};
@@ -31,12 +31,12 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TfIdf {
-    /// The weight of each feature.
+    /// Inverse document frequency of each feature.
     weights: Vec<f32>,
 }
 
 impl TfIdf {
-    /// Learns from trees, those of the training, how rare each word is.
+    /// Computes the document frequencies of words in training trees.
     pub fn fit<'a>(trees: impl IntoIterator<Item = &'a Tree>) -> Self {
         let (mut counts, mut n_trees) = (Vec::<u32>::new(), 0u32);
         let mut words = HashSet::<u32>::new();
@@ -51,16 +51,15 @@ impl TfIdf {
         Self { weights: counts.iter().map(weight).collect() }
     }
 
-    /// Weighs the features of a tree.
+    /// Replaces the features of a tree with TF-IDF weights.
     ///
     /// # Errors
-    /// [`Error::Dataset`]: the tree has other features, or one is below 0, so that it counts nothing. The tree is partly weighed
-    /// then.
+    /// [`Error::Dataset`]: the tree has another number of features, or a negative value. The tree is then partially transformed.
     pub fn apply(&self, tree: &mut Tree) -> Result<()> {
         if tree.features().n_features() != self.weights.len() {
             let (id, expected, got) = (tree.id(), self.weights.len(), tree.features().n_features());
             return Err(Error::Dataset(format!(
-                "tree `{id}`: expected {expected} features a node, got {got}"
+                "tree `{id}`: expected {expected} features per node, got {got}"
             )));
         }
         for node in 0..tree.n_nodes() {
@@ -70,7 +69,7 @@ impl TfIdf {
                 if *value < 0.0 {
                     let (got, id) = (*value, tree.id());
                     return Err(Error::Dataset(format!(
-                        "tree `{id}`, node {node}: feature {column} is {got}; weighing by tf-idf needs counts, which are not below 0"
+                        "tree `{id}`, node {node}, feature {column}: expected a non-negative count for TF-IDF, got {got}"
                     )));
                 }
                 let count = if *value > 1.0 { 1.0 + value.ln() } else { *value };
@@ -78,8 +77,8 @@ impl TfIdf {
                 squares += f64::from(*value).powi(2);
             }
             if squares > 0.0 {
-                let length = squares.sqrt() as f32;
-                values.iter_mut().for_each(|value| *value /= length);
+                let norm = squares.sqrt() as f32;
+                values.iter_mut().for_each(|value| *value /= norm);
             }
         }
         Ok(())
@@ -98,11 +97,13 @@ mod tests {
         Tree::new(id, parents, features).unwrap()
     }
 
-    /// scikit-learn 1.9: `TfidfTransformer(sublinear_tf=True)`, fitted to [[1, 1, 0, 0], [1, 0, 1, 0]], of [[3, 1, 0, 0]].
     #[test]
-    fn the_values_are_those_of_scikit_learn() {
-        let fitted = [tree("a", &[&[(0, 1.0)], &[(0, 2.0), (1, 1.0)]]), tree("b", &[&[(0, 1.0), (2, 1.0)]])];
-        let tf_idf = TfIdf::fit(&fitted);
+    fn values_match_scikit_learn() {
+        // scikit-learn 1.9: `TfidfTransformer(sublinear_tf=True)` fitted to [[1, 1, 0, 0], [1, 0, 1, 0]] and applied to
+        // [[3, 1, 0, 0]].
+        let training =
+            [tree("a", &[&[(0, 1.0)], &[(0, 2.0), (1, 1.0)]]), tree("b", &[&[(0, 1.0), (2, 1.0)]])];
+        let tf_idf = TfIdf::fit(&training);
         let mut one = tree("c", &[&[(0, 3.0), (1, 1.0)], &[], &[(3, 5.0)]]);
         tf_idf.apply(&mut one).unwrap();
         let (_, values) = one.features().row(0);
@@ -110,16 +111,16 @@ mod tests {
             assert!((value - expected).abs() < 1e-6, "{values:?}");
         }
         assert_eq!(one.features().row(1).1, &[] as &[f32]);
-        assert_eq!(one.features().row(2).1, [1.0], "a word that no tree has is a word too");
+        assert_eq!(one.features().row(2).1, [1.0], "words outside the training data are weighted too");
     }
 
     #[test]
-    fn what_is_no_count_is_named() {
+    fn apply_rejects_negative_counts_and_other_widths() {
         let tf_idf = TfIdf::fit(&[tree("a", &[&[(0, 1.0)]])]);
         let error = tf_idf.apply(&mut tree("b", &[&[], &[(2, -1.0)]])).unwrap_err().to_string();
-        assert!(error.starts_with("tree `b`, node 1: feature 2 is -1; weighing by tf-idf"), "{error}");
+        assert!(error.starts_with("tree `b`, node 1, feature 2: expected a non-negative count"), "{error}");
         let mut wide = Tree::new("c", vec![None], SparseRows::empty(1, 9)).unwrap();
         let error = tf_idf.apply(&mut wide).unwrap_err().to_string();
-        assert_eq!(error, "tree `c`: expected 4 features a node, got 9");
+        assert_eq!(error, "tree `c`: expected 4 features per node, got 9");
     }
 }

@@ -1,4 +1,4 @@
-//! A propagation tree: a source post, and the posts that answer or pass on another one of the tree.
+//! Propagation trees: a source post with its direct and indirect replies and reposts.
 
 use super::SparseRows;
 use crate::fingerprint::Fingerprint;
@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// A propagation tree with the features of its nodes.
 ///
-/// Nodes are numbered from 0 in any order; a parent may come behind its children.
+/// Nodes are numbered from 0 in any order; a parent may follow its children.
 ///
 /// ```
 /// use faknow_data::graph::{SparseRows, Tree};
@@ -32,47 +32,47 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Creates a tree of which `parents` names each node's parent, `None` for the root.
+    /// Creates a tree from the parent of each node, `None` for the root, and the features of each node.
     ///
     /// # Errors
-    /// [`Error::Dataset`] names the tree: it has no node, no root or several, a parent that is no node, a cycle, or
-    /// another number of feature rows than of nodes.
+    /// [`Error::Dataset`]: the tree has no nodes, no root or several roots, a parent that is not a node, a cycle, or a number of
+    /// feature rows that differs from the number of nodes.
     pub fn new(id: impl Into<String>, parents: Vec<Option<u32>>, features: SparseRows) -> Result<Self> {
         let id = id.into();
         let (root, depths) =
-            check(&parents).map_err(|what| Error::Dataset(format!("tree `{id}`: {what}")))?;
+            check(&parents).map_err(|message| Error::Dataset(format!("tree `{id}`: {message}")))?;
         if features.n_rows() != parents.len() {
             let (rows, nodes) = (features.n_rows(), parents.len());
             return Err(Error::Dataset(format!(
-                "tree `{id}`: expected features of its {nodes} nodes, got those of {rows}"
+                "tree `{id}`: expected {nodes} rows of features, one per node, got {rows}"
             )));
         }
         Ok(Self { id, label: None, event: None, parents, root, depths, features })
     }
 
-    /// Returns the same tree with its class.
+    /// Returns the tree with this class index.
     pub fn with_label(mut self, label: usize) -> Self {
         self.label = Some(label);
         self
     }
 
-    /// Returns the same tree with the event that it tells of: trees of one event should not be split.
+    /// Returns the tree with the event that it belongs to; trees of one event should be in the same split.
     pub fn with_event(mut self, event: impl Into<String>) -> Self {
         self.event = Some(event.into());
         self
     }
 
-    /// Returns the id of the tree, which files of folds name.
+    /// Returns the id of the tree.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Returns its class, if it is labeled.
+    /// Returns the class index, if the tree is labeled.
     pub fn label(&self) -> Option<usize> {
         self.label
     }
 
-    /// Returns the event that it is about, if that is known.
+    /// Returns the event that the tree belongs to, if known.
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
     }
@@ -82,27 +82,27 @@ impl Tree {
         self.parents.len()
     }
 
-    /// Returns the parent of each node.
+    /// Returns the parent of each node; `None` for the root.
     pub fn parents(&self) -> &[Option<u32>] {
         &self.parents
     }
 
-    /// Returns the node without a parent.
+    /// Returns the index of the root.
     pub fn root(&self) -> usize {
         self.root as usize
     }
 
-    /// Steps from the root to each node.
+    /// Returns the number of edges from the root to each node.
     pub fn depths(&self) -> &[u32] {
         &self.depths
     }
 
-    /// Steps from the root to the farthest node; 0 for a single node.
+    /// Returns the maximum number of edges from the root to a node; 0 for a single node.
     pub fn depth(&self) -> usize {
         self.depths.iter().max().map_or(0, |&depth| depth as usize)
     }
 
-    /// Returns the most nodes at one depth.
+    /// Returns the maximum number of nodes at the same depth.
     pub fn breadth(&self) -> usize {
         let mut counts = vec![0; self.depth() + 1];
         self.depths.iter().for_each(|&depth| counts[depth as usize] += 1);
@@ -114,8 +114,8 @@ impl Tree {
         &self.features
     }
 
-    /// Returns a number that is another for another shape or other features, whatever the tree's name.
-    pub(super) fn content(&self) -> u64 {
+    /// Returns a hash of the shape and the features, without the id.
+    pub(super) fn content_hash(&self) -> u64 {
         let mut fingerprint = Fingerprint::new();
         for (node, parent) in self.parents.iter().enumerate() {
             fingerprint.add(parent.map_or(u64::MAX, u64::from));
@@ -133,16 +133,16 @@ impl Tree {
     }
 }
 
-/// The root, and the depth of each node; or what is wrong, in words.
+/// Returns the root and the depth of each node, or an error message.
 fn check(parents: &[Option<u32>]) -> std::result::Result<(u32, Vec<u32>), String> {
     if parents.is_empty() || parents.len() > i32::MAX as usize {
-        return Err(format!("expected from 1 to {} nodes, got {}", i32::MAX, parents.len()));
+        return Err(format!("expected 1 to {} nodes, got {}", i32::MAX, parents.len()));
     }
     let roots: Vec<usize> =
         parents.iter().enumerate().filter(|(_, parent)| parent.is_none()).map(|(node, _)| node).collect();
     let root = match roots[..] {
         [root] => root,
-        [] => return Err("no node is the root: each has a parent".to_owned()),
+        [] => return Err("expected one root, got none: every node has a parent".to_owned()),
         [first, second, ..] => {
             return Err(format!(
                 "expected one root, got {}: nodes {first} and {second} have no parent",
@@ -155,20 +155,23 @@ fn check(parents: &[Option<u32>]) -> std::result::Result<(u32, Vec<u32>), String
         .enumerate()
         .find_map(|(node, parent)| parent.filter(|&p| p as usize >= parents.len()).map(|p| (node, p)))
     {
-        return Err(format!("node {node} has parent {parent}, and there are {} nodes", parents.len()));
+        return Err(format!(
+            "node {node}: expected a parent below {}, the number of nodes, got {parent}",
+            parents.len()
+        ));
     }
-    const UNSEEN: u32 = u32::MAX;
-    let mut depths = vec![UNSEEN; parents.len()];
+    const UNKNOWN: u32 = u32::MAX;
+    let mut depths = vec![UNKNOWN; parents.len()];
     depths[root] = 0;
     let mut path = Vec::new();
     for start in 0..parents.len() {
         let mut node = start;
-        while depths[node] == UNSEEN {
+        while depths[node] == UNKNOWN {
             path.push(node);
             // Only the root has no parent, and its depth is known.
             node = parents[node].unwrap_or_default() as usize;
             if path.len() > parents.len() {
-                return Err(format!("node {start} is its own ancestor, or hangs on a cycle"));
+                return Err(format!("node {start} is part of a cycle or a descendant of one"));
             }
         }
         let mut depth = depths[node];
@@ -185,25 +188,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_tree_is_refused_in_words() {
+    fn new_rejects_invalid_trees() {
         let check = |parents: &[Option<u32>], expected: &str| {
             let features = SparseRows::empty(parents.len(), 3);
             let error = Tree::new("t", parents.to_vec(), features).unwrap_err().to_string();
             assert_eq!(error, format!("tree `t`: {expected}"), "{parents:?}");
         };
-        check(&[], "expected from 1 to 2147483647 nodes, got 0");
-        check(&[Some(1), Some(0)], "no node is the root: each has a parent");
+        check(&[], "expected 1 to 2147483647 nodes, got 0");
+        check(&[Some(1), Some(0)], "expected one root, got none: every node has a parent");
         check(&[None, None, Some(0)], "expected one root, got 2: nodes 0 and 1 have no parent");
-        check(&[None, Some(7)], "node 1 has parent 7, and there are 2 nodes");
-        check(&[None, Some(2), Some(1)], "node 1 is its own ancestor, or hangs on a cycle");
-        check(&[None, Some(1)], "node 1 is its own ancestor, or hangs on a cycle");
-        check(&[None, Some(0), Some(3), Some(4), Some(3)], "node 2 is its own ancestor, or hangs on a cycle");
+        check(&[None, Some(7)], "node 1: expected a parent below 2, the number of nodes, got 7");
+        check(&[None, Some(2), Some(1)], "node 1 is part of a cycle or a descendant of one");
+        check(&[None, Some(1)], "node 1 is part of a cycle or a descendant of one");
+        check(
+            &[None, Some(0), Some(3), Some(4), Some(3)],
+            "node 2 is part of a cycle or a descendant of one",
+        );
         let error = Tree::new("t", vec![None], SparseRows::empty(2, 3)).unwrap_err().to_string();
-        assert_eq!(error, "tree `t`: expected features of its 1 nodes, got those of 2");
+        assert_eq!(error, "tree `t`: expected 1 rows of features, one per node, got 2");
     }
 
     #[test]
-    fn depth_and_breadth_are_those_of_any_order_of_nodes() {
+    fn depth_and_breadth_do_not_depend_on_node_order() {
         let check = |parents: &[Option<u32>], depths: &[u32], breadth: usize| {
             let tree = Tree::new("t", parents.to_vec(), SparseRows::empty(parents.len(), 1)).unwrap();
             assert_eq!(tree.depths(), depths);

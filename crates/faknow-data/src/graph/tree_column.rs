@@ -1,4 +1,4 @@
-//! The propagation trees of all samples, their nodes one after the other.
+//! The propagation trees of all samples, with concatenated nodes.
 
 use tch::Tensor;
 
@@ -7,24 +7,24 @@ use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
-/// Above this share of entries that are not zero, batches have dense rows.
-const DENSE: f64 = 0.25;
+/// Fraction of nonzero entries above which batches have dense features.
+const MIN_DENSE_FRACTION: f64 = 0.25;
 
-/// All trees.
+/// The trees of all samples.
 #[derive(Debug)]
 pub(crate) struct TreeColumn {
-    /// After the last node of each tree.
+    /// The end of the nodes of each tree.
     ends: Vec<usize>,
-    /// Parent of each node, counted from the first of its tree; the root is its own.
+    /// Parent of each node, relative to the first node of its tree; that of the root is the root itself.
     parents: Vec<u32>,
     roots: Vec<u32>,
     features: SparseRows,
-    /// Another number for any other trees.
+    /// Hash of the trees.
     content: u64,
 }
 
 impl TreeColumn {
-    /// Creates a column without trees, whose nodes are to have `n_features` each.
+    /// Creates a column without trees, with `n_features` features per node.
     pub(crate) fn new(n_features: usize) -> Self {
         let features = SparseRows::new(n_features);
         Self { ends: Vec::new(), parents: Vec::new(), roots: Vec::new(), features, content: 0 }
@@ -33,33 +33,33 @@ impl TreeColumn {
     /// Appends a tree.
     ///
     /// # Errors
-    /// The nodes have another number of features than those of the first tree.
+    /// The number of features per node differs from that of the first tree.
     pub(crate) fn push(&mut self, tree: &Tree) -> Result<()> {
         let (expected, got) = (self.n_features(), tree.features().n_features());
         if got != expected {
             return Err(Error::Dataset(format!(
-                "tree `{}`: expected {expected} features a node as in the first tree, got {got}",
+                "tree `{}`: expected {expected} features per node as in the first tree, got {got}",
                 tree.id()
             )));
         }
-        let own = tree.parents().iter().enumerate();
-        self.parents.extend(own.map(|(node, parent)| parent.unwrap_or(node as u32)));
+        let nodes = tree.parents().iter().enumerate();
+        self.parents.extend(nodes.map(|(node, parent)| parent.unwrap_or(node as u32)));
         self.ends.push(self.parents.len());
         self.roots.push(tree.root() as u32);
         self.features.append(tree.features());
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(self.content);
-        fingerprint.add(tree.content());
+        fingerprint.add(tree.content_hash());
         self.content = fingerprint.finish();
         Ok(())
     }
 
-    /// Returns the width of a node's features.
+    /// Returns the number of features per node.
     pub(crate) fn n_features(&self) -> usize {
         self.features.n_features()
     }
 
-    /// Returns the trees at `rows`.
+    /// Returns the trees at `rows` as one graph.
     pub(crate) fn collate(&self, rows: &[usize]) -> Result<Trees> {
         let (mut from, mut to, mut tree_ids) = (Vec::new(), Vec::new(), Vec::new());
         let (mut roots, mut sizes, mut first) = (Vec::new(), Vec::new(), 0i64);
@@ -120,8 +120,8 @@ impl TreeColumn {
     }
 
     fn is_dense(&self) -> bool {
-        let places = self.features.n_rows() * self.n_features();
-        self.features.n_entries() as f64 > DENSE * places as f64
+        let n_values = self.features.n_rows() * self.n_features();
+        self.features.n_entries() as f64 > MIN_DENSE_FRACTION * n_values as f64
     }
 }
 

@@ -1,4 +1,4 @@
-//! Users' own cascades: JSON lines, a tree a line.
+//! Reading of trees as JSON lines, one tree per line.
 //!
 //! ```json
 //! {"id": "1042", "label": "fake", "event": "flood", "nodes": [
@@ -18,22 +18,22 @@ use super::{SparseRows, Tree};
 use crate::text::{Tokenizer, Vocab, VocabBuilder, VocabOptions};
 use crate::{Classes, Error, RawLabel, Result};
 
-/// A tree as a line of JSON has it.
+/// A tree as read from JSON, before texts are tokenized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawTree {
-    /// Its id; the number of its line if it has none.
+    /// Its id; the line number if it has no id.
     pub id: String,
-    /// Its class, if it is labeled and the classes are known.
+    /// Its class index, if it is labeled and classes were given.
     pub label: Option<usize>,
-    /// The event that it tells of.
+    /// The event that it belongs to.
     pub event: Option<String>,
-    /// The id of each node.
+    /// Id of each node.
     pub node_ids: Vec<String>,
-    /// Position of each node's parent.
+    /// Index of each node's parent; `None` for the root.
     pub parents: Vec<Option<u32>>,
-    /// Seconds, or whatever the user counts in, of each node; `None` where it is not told.
+    /// Time of each node, in seconds or another unit; `None` if missing.
     pub times: Vec<Option<f64>>,
-    /// The line, from 1.
+    /// Number of its line, from 1.
     pub line: usize,
     content: Content,
 }
@@ -59,12 +59,11 @@ impl RawTree {
     }
 }
 
-/// Reads trees from JSON lines, one at a time; empty lines are skipped.
+/// An iterator over the trees of a JSON lines file; empty lines are skipped.
 ///
-/// A tree has `nodes` and, if wanted, `id`, `label` and `event`. A node has an `id` (a text or an integer), a `parent`
-/// (the id of another node; null or missing for the root), and either a `text` or `features`: an object of the numbers
-/// that are not zero by their positions, `{"17": 2.0}`, or an array of all. It may have a `time`. Other fields are
-/// ignored.
+/// A tree has `nodes` and, optionally, `id`, `label` and `event`. A node has an `id` (a string or an integer), a `parent` (the id
+/// of another node; null or missing for the root), and either a `text` or `features`: an object of nonzero numbers by index,
+/// `{"17": 2.0}`, or an array of all numbers. It may have a `time`. Other fields are ignored.
 ///
 /// ```
 /// use faknow_data::graph::TreeJsonReader;
@@ -83,7 +82,7 @@ pub struct TreeJsonReader<'a> {
 }
 
 impl<'a> TreeJsonReader<'a> {
-    /// Reads a file; labels become classes if these are given, and are not looked at otherwise.
+    /// Opens a file; labels are read only if `classes` are given.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -92,7 +91,7 @@ impl<'a> TreeJsonReader<'a> {
         Ok(Self { path: path.to_path_buf(), lines: Box::new(BufReader::new(file)), line: 0, classes })
     }
 
-    /// Reads what is not a file; `name` stands for it in errors.
+    /// Reads trees from `reader`; errors show `name` as the path.
     pub fn from_reader(
         reader: Box<dyn BufRead + Send + 'a>,
         name: impl Into<PathBuf>,
@@ -101,20 +100,21 @@ impl<'a> TreeJsonReader<'a> {
         Self { path: name.into(), lines: reader, line: 0, classes }
     }
 
-    fn tree(&self, line: &str) -> std::result::Result<RawTree, String> {
+    fn parse_tree(&self, line: &str) -> std::result::Result<RawTree, String> {
         let Value::Object(tree) =
             serde_json::from_str(line).map_err(|e| format!("expected a JSON object on one line: {e}"))?
         else {
             return Err("expected a JSON object".to_owned());
         };
-        let id = name(tree.get("id")).map_err(|what| format!("field `id`: {what}"))?;
+        let id = name(tree.get("id")).map_err(|message| format!("field `id`: {message}"))?;
         let id = id.unwrap_or_else(|| self.line.to_string());
-        let in_tree = |what: String| format!("tree `{id}`: {what}");
-        let event = name(tree.get("event")).map_err(|what| in_tree(format!("field `event`: {what}")))?;
-        let label = self.label(&tree).map_err(|what| in_tree(format!("field `label`: {what}")))?;
+        let tree_error = |message: String| format!("tree `{id}`: {message}");
+        let event =
+            name(tree.get("event")).map_err(|message| tree_error(format!("field `event`: {message}")))?;
+        let label = self.label(&tree).map_err(|message| tree_error(format!("field `label`: {message}")))?;
         let nodes = match tree.get("nodes") {
             Some(Value::Array(nodes)) if !nodes.is_empty() => nodes,
-            _ => return Err(in_tree("field `nodes`: expected an array of at least one node".to_owned())),
+            _ => return Err(tree_error("field `nodes`: expected an array of at least one node".to_owned())),
         };
         let mut raw = RawTree {
             id: id.clone(),
@@ -129,33 +129,44 @@ impl<'a> TreeJsonReader<'a> {
         let mut features = Vec::new();
         let mut texts = Vec::new();
         let mut parents = Vec::with_capacity(nodes.len());
-        for (place, node) in nodes.iter().enumerate() {
-            let wrong = |what: String| in_tree(format!("node {} of {}: {what}", place + 1, nodes.len()));
-            let Value::Object(node) = node else { return Err(wrong("expected an object".to_owned())) };
-            let id = name(node.get("id")).map_err(|what| wrong(format!("field `id`: {what}")))?;
-            raw.node_ids.push(id.ok_or_else(|| wrong("field `id` is missing".to_owned()))?);
-            parents.push(name(node.get("parent")).map_err(|what| wrong(format!("field `parent`: {what}")))?);
+        for (index, node) in nodes.iter().enumerate() {
+            let node_error =
+                |message: String| tree_error(format!("node {} of {}: {message}", index + 1, nodes.len()));
+            let Value::Object(node) = node else { return Err(node_error("expected an object".to_owned())) };
+            let id = name(node.get("id")).map_err(|message| node_error(format!("field `id`: {message}")))?;
+            raw.node_ids.push(id.ok_or_else(|| node_error("field `id` is missing".to_owned()))?);
+            parents.push(
+                name(node.get("parent"))
+                    .map_err(|message| node_error(format!("field `parent`: {message}")))?,
+            );
             raw.times.push(match node.get("time") {
                 None | Some(Value::Null) => None,
                 Some(time) => {
                     let time = time.as_f64().filter(|time| time.is_finite());
-                    Some(time.ok_or_else(|| wrong("field `time`: expected a number".to_owned()))?)
+                    Some(time.ok_or_else(|| node_error("field `time`: expected a number".to_owned()))?)
                 }
             });
             match (node.get("text"), node.get("features")) {
                 (Some(Value::String(text)), None) => texts.push(text.clone()),
-                (None, Some(given)) => {
-                    features.push(entries(given).map_err(|what| wrong(format!("field `features`: {what}")))?);
+                (None, Some(values)) => {
+                    features.push(
+                        entries(values)
+                            .map_err(|message| node_error(format!("field `features`: {message}")))?,
+                    );
                 }
-                (Some(_), None) => return Err(wrong("field `text`: expected a text".to_owned())),
-                _ => return Err(wrong("expected a `text` or `features`, one of them".to_owned())),
+                (Some(_), None) => return Err(node_error("field `text`: expected a string".to_owned())),
+                _ => return Err(node_error("expected either `text` or `features`".to_owned())),
             }
         }
-        raw.parents = places(&raw.node_ids, &parents).map_err(in_tree)?;
+        raw.parents = parent_indices(&raw.node_ids, &parents).map_err(tree_error)?;
         raw.content = match (texts.is_empty(), features.is_empty()) {
             (false, true) => Content::Texts(texts),
             (true, _) => Content::Features(features),
-            _ => return Err(in_tree("expected a text at every node or features at every node".to_owned())),
+            _ => {
+                return Err(tree_error(
+                    "expected texts at all nodes or features at all nodes, got both".to_owned(),
+                ));
+            }
         };
         Ok(raw)
     }
@@ -179,7 +190,7 @@ impl Iterator for TreeJsonReader<'_> {
                 Ok(0) => return None,
                 Ok(_) if line.trim().is_empty() => {}
                 Ok(_) => {
-                    let tree = self.tree(&line);
+                    let tree = self.parse_tree(&line);
                     return Some(tree.map_err(|message| Error::line(&self.path, self.line, message)));
                 }
                 Err(error) => return Some(Err(Error::io(&self.path, error))),
@@ -188,17 +199,17 @@ impl Iterator for TreeJsonReader<'_> {
     }
 }
 
-/// A text or an integer, which keeps all its digits; `None` if there is none.
+/// Returns an id or name, a string or an integer (with all its digits); `None` if it is missing or null.
 fn name(value: Option<&Value>) -> std::result::Result<Option<String>, String> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(name)) if !name.is_empty() => Ok(Some(name.clone())),
         Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
-        Some(other) => Err(format!("expected a text or an integer, got {other}")),
+        Some(other) => Err(format!("expected a string or an integer, got {other}")),
     }
 }
 
-/// The features that are not zero.
+/// Parses features into pairs of index and value.
 fn entries(value: &Value) -> std::result::Result<Vec<(u32, f32)>, String> {
     let number = |value: &Value| {
         let number = value.as_f64().map(|number| number as f32).filter(|number| number.is_finite());
@@ -206,46 +217,50 @@ fn entries(value: &Value) -> std::result::Result<Vec<(u32, f32)>, String> {
     };
     match value {
         Value::Object(entries) => {
-            let entry = |(position, value): (&String, &Value)| {
-                let position =
-                    position.parse().map_err(|_| format!("expected positions from 0, got `{position}`"))?;
-                Ok((check_feature(position)?, number(value)?))
+            let entry = |(index, value): (&String, &Value)| {
+                let index = index
+                    .parse()
+                    .map_err(|_| format!("expected non-negative feature indices, got `{index}`"))?;
+                Ok((check_feature(index)?, number(value)?))
             };
             entries.iter().map(entry).collect()
         }
-        Value::Array(all) => {
-            check_width(all.len())?;
+        Value::Array(values) => {
+            check_width(values.len())?;
             let entry = |(column, value): (usize, &Value)| Ok((column as u32, number(value)?));
-            all.iter().enumerate().map(entry).collect()
+            values.iter().enumerate().map(entry).collect()
         }
-        other => {
-            Err(format!("expected an object of numbers by position, or an array of numbers, got {other}"))
-        }
+        other => Err(format!(
+            "expected an object of numbers by feature index, or an array of numbers, got {other}"
+        )),
     }
 }
 
-/// The positions of the parents.
-fn places(ids: &[String], parents: &[Option<String>]) -> std::result::Result<Vec<Option<u32>>, String> {
-    let mut places = HashMap::with_capacity(ids.len());
-    for (place, id) in ids.iter().enumerate() {
-        if places.insert(id.as_str(), place as u32).is_some() {
-            return Err(format!("node `{id}` comes twice"));
+/// Returns the index of each node's parent.
+fn parent_indices(
+    ids: &[String],
+    parents: &[Option<String>],
+) -> std::result::Result<Vec<Option<u32>>, String> {
+    let mut indices = HashMap::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        if indices.insert(id.as_str(), index as u32).is_some() {
+            return Err(format!("duplicate node `{id}`"));
         }
     }
-    let place = |(id, parent): (&String, &Option<String>)| match parent {
+    let parent_index = |(id, parent): (&String, &Option<String>)| match parent {
         None => Ok(None),
         Some(parent) => {
-            let place = places.get(parent.as_str()).copied().map(Some);
-            place.ok_or_else(|| format!("node `{id}` has parent `{parent}`, which is no node of the tree"))
+            let index = indices.get(parent.as_str()).copied().map(Some);
+            index.ok_or_else(|| format!("node `{id}` has parent `{parent}`, which is not a node of the tree"))
         }
     };
-    ids.iter().zip(parents).map(place).collect()
+    ids.iter().zip(parents).map(parent_index).collect()
 }
 
-/// Returns the vocabulary of the texts of these trees; words are counted once for each time that they occur.
+/// Builds the vocabulary of the texts of these trees.
 ///
 /// # Errors
-/// No word is left.
+/// The vocabulary is empty.
 pub fn tree_vocab(trees: &[RawTree], tokenizer: &Tokenizer, options: &VocabOptions) -> Result<Vocab> {
     let mut words = VocabBuilder::new();
     for tree in trees {
@@ -255,7 +270,7 @@ pub fn tree_vocab(trees: &[RawTree], tokenizer: &Tokenizer, options: &VocabOptio
     words.build(options)
 }
 
-/// Returns the width of these trees' features: their largest position plus 1, 0 if they have texts.
+/// Returns the number of features of these trees: the largest feature index plus 1, or 0 if they have texts.
 pub fn n_raw_features(trees: &[RawTree]) -> usize {
     let features = trees.iter().filter_map(|tree| match &tree.content {
         Content::Features(rows) => Some(rows.iter().flatten()),
@@ -264,12 +279,12 @@ pub fn n_raw_features(trees: &[RawTree]) -> usize {
     features.flatten().map(|&(column, _)| column as usize + 1).max().unwrap_or(0)
 }
 
-/// Trees whose nodes' features are how often each word of the vocabulary occurs in their texts (words outside it count
-/// as the unknown word), or as they stand, `n_features` wide, or as wide as the largest position of all.
+/// Converts raw trees: with `words`, the features of a node are the counts of token ids in its text; otherwise they are the
+/// features read, with `n_features` columns (default: [`n_raw_features`]).
 ///
 /// # Errors
-/// `file` is named: a tree has texts and there are no `words`, or the other way round; it is no tree; or a position is
-/// not below `n_features`.
+/// [`Error::Line`] in `file`: a tree has texts and `words` is `None`, or features and `words` are given; its nodes do not form a
+/// tree; or a feature index is not below `n_features`.
 pub fn raw_to_trees(
     trees: Vec<RawTree>,
     words: Option<(&Tokenizer, &Vocab)>,
@@ -279,8 +294,8 @@ pub fn raw_to_trees(
     let width =
         words.map_or_else(|| n_features.unwrap_or_else(|| n_raw_features(&trees)), |(_, vocab)| vocab.len());
     let to_tree = |tree: RawTree| -> Result<Tree> {
-        let wrong = |message: String| Error::line(file, tree.line, message);
-        let in_tree = |message: &str| wrong(format!("tree `{}`: {message}", tree.id));
+        let line_error = |message: String| Error::line(file, tree.line, message);
+        let tree_error = |message: &str| line_error(format!("tree `{}`: {message}", tree.id));
         let mut rows = SparseRows::new(width);
         match (&tree.content, words) {
             (Content::Texts(texts), Some((tokenizer, vocab))) => {
@@ -288,17 +303,17 @@ pub fn raw_to_trees(
                     let mut counts = std::collections::BTreeMap::new();
                     tokenizer
                         .tokenize(text, &mut |token| *counts.entry(vocab.id(token)).or_insert(0.0) += 1.0);
-                    rows.push(counts).map_err(|e| wrong(e.to_string()))?;
+                    rows.push(counts).map_err(|e| line_error(e.to_string()))?;
                 }
             }
             (Content::Features(features), None) => {
                 for row in features {
-                    rows.push(row.iter().copied()).map_err(|e| in_tree(&e.to_string()))?;
+                    rows.push(row.iter().copied()).map_err(|e| tree_error(&e.to_string()))?;
                 }
             }
-            (Content::Texts(_), None) => return Err(in_tree("expected features at its nodes, got texts")),
+            (Content::Texts(_), None) => return Err(tree_error("expected features at its nodes, got texts")),
             (Content::Features(_), Some(_)) => {
-                return Err(in_tree("expected texts at its nodes, got features"));
+                return Err(tree_error("expected texts at its nodes, got features"));
             }
         }
         let RawTree { id, label, event, parents, line, .. } = tree;

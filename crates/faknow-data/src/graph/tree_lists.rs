@@ -1,4 +1,4 @@
-//! What says of trees which class they are of, and which are for training: files of labels and of ids.
+//! Files of tree labels and of tree ids (for splits).
 
 use std::path::Path;
 
@@ -7,24 +7,24 @@ use hashbrown::{HashMap, HashSet};
 use super::Tree;
 use crate::{Classes, Error, RawLabel, Result};
 
-/// The label of a tree, as a file has it.
+/// The label of a tree as written in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TreeLabel {
     /// Id of the tree.
     pub id: String,
-    /// The label as it is written.
+    /// The label as written.
     pub label: String,
-    /// The event that the tree tells of, if the file says it.
+    /// The event that the tree belongs to, if given.
     pub event: Option<String>,
-    /// The line, from 1.
+    /// Number of the line, from 1.
     pub line: usize,
 }
 
-/// Reads the labels of trees: by tabs label, event and id, and what else may stand behind; or label and id alone; or
-/// `label:id`. Empty lines are skipped.
+/// Reads the labels of trees. Lines are tab-separated label, event and id (further columns are ignored), tab-separated label and
+/// id, or `label:id`. Empty lines are skipped.
 ///
 /// # Errors
-/// The file cannot be read, or a line has no id.
+/// The file cannot be read, or a line has no label or id.
 pub fn read_tree_labels(path: &Path) -> Result<Vec<TreeLabel>> {
     let mut labels = Vec::new();
     for (index, line) in lines(path)?.lines().enumerate() {
@@ -41,7 +41,7 @@ pub fn read_tree_labels(path: &Path) -> Result<Vec<TreeLabel>> {
             },
         };
         if label.is_empty() || id.is_empty() {
-            let message = "expected label, event and id of the root, separated by tabs";
+            let message = "expected tab-separated label, event and id";
             return Err(Error::line(path, index + 1, format!("{message}, got `{}`", line.trim())));
         }
         let event = event.map(str::to_owned);
@@ -50,10 +50,10 @@ pub fn read_tree_labels(path: &Path) -> Result<Vec<TreeLabel>> {
     Ok(labels)
 }
 
-/// Gives trees their classes and events; a tree that `labels` do not name stays without.
+/// Returns the trees with the classes and events of `labels`; trees that are not listed are unchanged.
 ///
 /// # Errors
-/// `file`, where the labels come from, names a tree twice, or has a label that is no class.
+/// [`Error::Line`] in `file`, from which the labels were read: a tree occurs twice, or a label maps to no class.
 pub fn label_trees(
     trees: Vec<Tree>,
     labels: &[TreeLabel],
@@ -62,10 +62,10 @@ pub fn label_trees(
 ) -> Result<Vec<Tree>> {
     let mut by_id = HashMap::with_capacity(labels.len());
     for label in labels {
-        let wrong = |message: String| Error::line(file, label.line, message);
-        let class = classes.parse(&RawLabel::Text(&label.label)).map_err(|e| wrong(e.to_string()))?;
+        let line_error = |message: String| Error::line(file, label.line, message);
+        let class = classes.parse(&RawLabel::Text(&label.label)).map_err(|e| line_error(e.to_string()))?;
         if by_id.insert(label.id.as_str(), (class, label.event.as_deref())).is_some() {
-            return Err(wrong(format!("tree `{}` is labeled twice", label.id)));
+            return Err(line_error(format!("duplicate label of tree `{}`", label.id)));
         }
     }
     let labeled = trees.into_iter().map(|tree| match by_id.get(tree.id()) {
@@ -78,40 +78,41 @@ pub fn label_trees(
     Ok(labeled.collect())
 }
 
-/// Reads ids of trees, one a line; empty lines are skipped.
+/// Reads ids of trees, one per line; empty lines are skipped.
 ///
 /// # Errors
-/// The file cannot be read, holds no id, or holds one twice.
+/// The file cannot be read, is empty, or contains an id twice.
 pub fn read_tree_ids(path: &Path) -> Result<Vec<String>> {
     let text = lines(path)?;
     let mut seen = HashSet::new();
     let mut ids = Vec::new();
     for (index, id) in text.lines().map(str::trim).enumerate().filter(|(_, id)| !id.is_empty()) {
         if !seen.insert(id) {
-            return Err(Error::line(path, index + 1, format!("the id `{id}` comes twice")));
+            return Err(Error::line(path, index + 1, format!("duplicate id `{id}`")));
         }
         ids.push(id.to_owned());
     }
     if ids.is_empty() {
-        return Err(Error::file(path, "the file holds no id: expected one a line"));
+        return Err(Error::file(path, "expected one id per line, got an empty file"));
     }
     Ok(ids)
 }
 
-/// Positions among `trees` of those that `ids` name, in the order of the ids.
+/// Returns the indices in `trees` of the trees with these ids, in the order of the ids.
 ///
 /// # Errors
-/// An id of `file` is that of no tree.
+/// [`Error::File`] for `file`, from which the ids were read: there is no tree with an id.
 pub fn positions_by_id(trees: &[Tree], ids: &[String], file: &Path) -> Result<Vec<usize>> {
-    let places: HashMap<&str, usize> = trees.iter().enumerate().map(|(at, tree)| (tree.id(), at)).collect();
-    let place = |id: &String| {
-        let message = || format!("there is no tree `{id}` among the {} that were read", trees.len());
-        places.get(id.as_str()).copied().ok_or_else(|| Error::file(file, message()))
+    let indices: HashMap<&str, usize> =
+        trees.iter().enumerate().map(|(index, tree)| (tree.id(), index)).collect();
+    let index = |id: &String| {
+        let message = || format!("no tree with id `{id}` among {} trees", trees.len());
+        indices.get(id.as_str()).copied().ok_or_else(|| Error::file(file, message()))
     };
-    ids.iter().map(place).collect()
+    ids.iter().map(index).collect()
 }
 
 fn lines(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    String::from_utf8(bytes).map_err(|_| Error::file(path, "the file is no text in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| Error::file(path, "expected UTF-8 text"))
 }

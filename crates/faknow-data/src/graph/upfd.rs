@@ -1,6 +1,6 @@
-//! UPFD data sets as their authors give them away: the `raw` directory that PyTorch Geometric's reader downloads.
+//! Reading of UPFD data sets as distributed by their authors: the `raw` directory that PyTorch Geometric downloads.
 //!
-//! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. Nodes are numbered through all graphs.
+//! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. Node indices count through all graphs.
 
 use std::path::Path;
 
@@ -8,66 +8,72 @@ use super::bounds::check_width;
 use super::npy::Npy;
 use super::npz::Npz;
 use super::{SparseRows, Tree};
-use crate::records::check_class_number;
+use crate::records::check_class_index;
 use crate::{Error, Result};
 
-/// The features that there may be.
+/// The available kinds of features.
 const FEATURES: [&str; 4] = ["profile", "spacy", "bert", "content"];
 
 /// A UPFD data set.
 #[derive(Debug)]
 pub struct Upfd {
-    /// All trees, labeled (0 real, 1 fake); the id of each is its number.
+    /// All trees, labeled (0 real, 1 fake); the id of a tree is its index.
     pub trees: Vec<Tree>,
-    /// Positions of the training trees.
+    /// Indices of the training trees.
     pub train: Vec<usize>,
-    /// Positions of the validation trees.
+    /// Indices of the validation trees.
     pub valid: Vec<usize>,
-    /// Positions of the test trees.
+    /// Indices of the test trees.
     pub test: Vec<usize>,
 }
 
 /// Reads the raw directory of a UPFD data set with one kind of features: `profile`, `spacy`, `bert` or `content`.
 ///
 /// # Errors
-/// There is no such kind, a file cannot be read, or the files do not fit together: the error names the file.
+/// There is no such kind, a file cannot be read, or the files are inconsistent; the error names the file.
 pub fn read_upfd(dir: &Path, feature: &str) -> Result<Upfd> {
     if !FEATURES.contains(&feature) {
         let expected = format!("one of {}", FEATURES.join(", "));
         return Err(Error::Setting { name: "feature", expected, got: feature.to_owned() });
     }
-    let at = |name: &str| dir.join(name);
-    let graph_file = at("node_graph_id.npy");
+    let file = |name: &str| dir.join(name);
+    let graph_file = file("node_graph_id.npy");
     let graphs = indices(&graph_file)?;
-    let label_file = at("graph_labels.npy");
+    let label_file = file("graph_labels.npy");
     let labels = indices(&label_file)?;
     for &label in &labels {
-        check_class_number(label).map_err(|what| Error::file(&label_file, what))?;
+        check_class_index(label).map_err(|message| Error::file(&label_file, message))?;
     }
     if let Some(node) = (1..graphs.len()).find(|&node| graphs[node] < graphs[node - 1]) {
-        return Err(Error::file(graph_file, format!("node {node}: expected graphs in ascending order")));
+        return Err(Error::file(
+            graph_file,
+            format!("node {node}: expected graph indices in ascending order"),
+        ));
     }
     if let Some(&graph) = graphs.last().filter(|&&graph| graph >= labels.len()) {
-        let message = format!("a node of graph {graph}, and there are {} labels", labels.len());
+        let message =
+            format!("expected graph indices below {}, the number of labels, got {graph}", labels.len());
         return Err(Error::file(graph_file, message));
     }
     let mut firsts = vec![0; labels.len() + 1];
     graphs.iter().for_each(|&graph| firsts[graph + 1] += 1);
     (0..labels.len()).for_each(|graph| firsts[graph + 1] += firsts[graph]);
-    let parents = parents(&at("A.txt"), &graphs, &firsts)?;
-    let rows = features(&at(&format!("new_{feature}_feature.npz")), graphs.len())?;
+    let parents = parents(&file("A.txt"), &graphs, &firsts)?;
+    let rows = features(&file(&format!("new_{feature}_feature.npz")), graphs.len())?;
     let mut trees = Vec::with_capacity(labels.len());
     for (graph, &label) in labels.iter().enumerate() {
         let nodes = firsts[graph]..firsts[graph + 1];
-        let own = rows.take(nodes.clone())?;
-        let tree = Tree::new(graph.to_string(), parents[nodes].to_vec(), own);
+        let features = rows.select(nodes.clone())?;
+        let tree = Tree::new(graph.to_string(), parents[nodes].to_vec(), features);
         trees.push(tree.map_err(|e| Error::file(dir, e.to_string()))?.with_label(label));
     }
     let part = |name: &str| -> Result<Vec<usize>> {
-        let path = at(name);
+        let path = file(name);
         let part = indices(&path)?;
         match part.iter().find(|&&graph| graph >= trees.len()) {
-            Some(graph) => Err(Error::file(path, format!("graph {graph}, and there are {}", trees.len()))),
+            Some(graph) => {
+                Err(Error::file(path, format!("expected graph indices below {}, got {graph}", trees.len())))
+            }
             None => Ok(part),
         }
     };
@@ -79,77 +85,80 @@ fn indices(path: &Path) -> Result<Vec<usize>> {
     Npy::read(path)?.indices().map_err(|message| Error::file(path, message))
 }
 
-/// The parent of each node, counted from the first of its graph; each line of the file is `parent, child`.
+/// Reads the parent of each node, relative to the first node of its graph, from lines `parent, child`.
 fn parents(path: &Path, graphs: &[usize], firsts: &[usize]) -> Result<Vec<Option<u32>>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     let mut parents = vec![None; graphs.len()];
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let wrong = |message: String| Err(Error::line(path, index + 1, message));
+        let line_error = |message: String| Err(Error::line(path, index + 1, message));
         let numbers: Option<Vec<usize>> = line.split(',').map(|number| number.trim().parse().ok()).collect();
         let Some([parent, child]) = numbers.as_deref() else {
-            return wrong(format!("expected `parent, child`, two node numbers, got `{}`", line.trim()));
+            return line_error(format!("expected two node indices `parent, child`, got `{}`", line.trim()));
         };
         let (Some(&graph), Some(other)) = (graphs.get(*parent), graphs.get(*child)) else {
-            return wrong(format!("nodes {parent} and {child}, and there are {}", graphs.len()));
+            return line_error(format!(
+                "expected node indices below {}, got {parent} and {child}",
+                graphs.len()
+            ));
         };
         if graph != *other {
-            return wrong(format!("node {parent} is of graph {graph}, node {child} of graph {other}"));
+            return line_error(format!(
+                "expected nodes of one graph, got node {parent} of graph {graph} and node {child} of graph {other}"
+            ));
         }
         if parents[*child].replace((parent - firsts[graph]) as u32).is_some() {
-            return wrong(format!("node {child} has a second parent"));
+            return line_error(format!("node {child}: expected one parent, got several"));
         }
     }
     Ok(parents)
 }
 
-/// The rows of a sparse matrix, taken from the first on.
-struct Rows {
+/// A sparse matrix in CSR format.
+struct CsrMatrix {
     ends: Vec<usize>,
     columns: Vec<usize>,
     values: Vec<f64>,
     n_features: usize,
 }
 
-impl Rows {
-    fn take(&self, rows: std::ops::Range<usize>) -> Result<SparseRows> {
-        let mut own = SparseRows::new(self.n_features);
+impl CsrMatrix {
+    fn select(&self, rows: std::ops::Range<usize>) -> Result<SparseRows> {
+        let mut selected = SparseRows::new(self.n_features);
         for row in rows {
             let entries = self.ends[row]..self.ends[row + 1];
             let columns = self.columns[entries.clone()].iter().map(|&column| column as u32);
-            own.push(columns.zip(self.values[entries].iter().map(|&value| value as f32)))?;
+            selected.push(columns.zip(self.values[entries].iter().map(|&value| value as f32)))?;
         }
-        Ok(own)
+        Ok(selected)
     }
 }
 
-/// Reads a matrix that SciPy saved, in rows (CSR).
-fn features(path: &Path, n_nodes: usize) -> Result<Rows> {
+/// Reads a CSR matrix saved by SciPy.
+fn features(path: &Path, n_nodes: usize) -> Result<CsrMatrix> {
     let mut archive = Npz::open(path)?;
-    let wrong = |message: String| Error::file(path, message);
+    let file_error = |message: String| Error::file(path, message);
     let mut read = |name: &str| archive.read(&[name]);
-    let shape = read("shape")?.indices().map_err(wrong)?;
+    let shape = read("shape")?.indices().map_err(file_error)?;
     let (ends, columns) =
-        (read("indptr")?.indices().map_err(wrong)?, read("indices")?.indices().map_err(wrong)?);
+        (read("indptr")?.indices().map_err(file_error)?, read("indices")?.indices().map_err(file_error)?);
     let values = read("data")?.floats();
     let &[n_rows, n_features] = &shape[..] else {
-        return Err(wrong(format!("expected a matrix, got an array of shape {shape:?}")));
+        return Err(file_error(format!("expected a matrix, got an array of shape {shape:?}")));
     };
-    check_width(n_features).map_err(wrong)?;
+    check_width(n_features).map_err(file_error)?;
     if n_rows != n_nodes {
-        return Err(wrong(format!("expected features of {n_nodes} nodes, got {n_rows} rows")));
+        return Err(file_error(format!("expected {n_nodes} rows of features, one per node, got {n_rows}")));
     }
-    let fits = ends.len() == n_rows + 1
+    let is_consistent = ends.len() == n_rows + 1
         && ends.first() == Some(&0)
         && ends.is_sorted()
         && ends.last() == Some(&columns.len())
         && columns.len() == values.len();
-    if !fits {
-        return Err(wrong(
-            "expected a sparse matrix in rows (CSR); its arrays do not fit together".to_owned(),
-        ));
+    if !is_consistent {
+        return Err(file_error("expected a sparse matrix in CSR format, got inconsistent arrays".to_owned()));
     }
     if let Some(column) = columns.iter().find(|&&column| column >= n_features) {
-        return Err(wrong(format!("feature {column} is out of range: there are {n_features}")));
+        return Err(file_error(format!("expected feature indices below {n_features}, got {column}")));
     }
-    Ok(Rows { ends, columns, values, n_features })
+    Ok(CsrMatrix { ends, columns, values, n_features })
 }

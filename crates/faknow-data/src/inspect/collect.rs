@@ -1,4 +1,4 @@
-//! Counts what an inspection tells, record by record.
+//! Counts and problems of a file, collected record by record.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,11 +12,11 @@ use super::problems::{advice, class_problems, domain_problems};
 use crate::Classes;
 use crate::inspect::{Inspection, LengthStats, Problem, ProblemKind, ValueCount};
 use crate::records::RawLabel;
-use crate::records::{Broken, ColumnMap, Format, RawRecord, domain_of, text_of};
+use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, text_of};
 
-/// How many record numbers a problem lists.
-pub(super) const N_LISTED: usize = 5;
-/// More label values than this are not told apart.
+/// Maximum number of records or domains that a problem lists.
+pub(super) const MAX_LISTED: usize = 5;
+/// Maximum number of distinct label values that are counted.
 pub(super) const MAX_LABEL_VALUES: usize = 1_000;
 const LONG_TEXT_WORDS: usize = 10_000;
 
@@ -25,28 +25,28 @@ pub(super) struct Collector<'a> {
     classes: Option<&'a Classes>,
     n_records: usize,
     n_broken: usize,
-    /// Records per label value or class name.
+    /// Number of records per label value or class name.
     labels: HashMap<String, usize>,
     domains: HashMap<String, usize>,
-    /// Labeled records of each domain by class.
+    /// Number of labeled records per domain and class.
     domain_classes: HashMap<String, HashMap<Label, usize>>,
     n_words: Vec<u32>,
     n_characters: Vec<u32>,
-    /// By a hash of 128 bits, so that different texts practically never meet: the first label of the text.
+    /// The first label of each text, by a 128-bit hash, so that collisions are practically impossible.
     texts: HashMap<u128, Option<Label>>,
-    found: HashMap<ProblemKind, Found>,
+    occurrences: HashMap<ProblemKind, Occurrences>,
 }
 
 /// A class, or a hash of a label value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Label(u64);
 
-/// Records with a problem.
+/// The records with a problem.
 #[derive(Default)]
-struct Found {
+struct Occurrences {
     n_records: usize,
     first: Vec<usize>,
-    /// What is wrong with the first.
+    /// A description of the first.
     example: String,
 }
 
@@ -63,11 +63,11 @@ impl<'a> Collector<'a> {
             n_words: Vec::new(),
             n_characters: Vec::new(),
             texts: HashMap::new(),
-            found: HashMap::new(),
+            occurrences: HashMap::new(),
         }
     }
 
-    /// Whether there was no record yet, not even a broken one.
+    /// Returns whether no record was added yet, not even a broken one.
     pub(super) fn is_empty(&self) -> bool {
         self.n_records + self.n_broken == 0
     }
@@ -86,18 +86,19 @@ impl<'a> Collector<'a> {
         let Some(column) = &self.columns.text else { return };
         match text_of(&raw.fields, column) {
             Ok(text) => self.add_text(raw.number, text, label),
-            Err(message) => self.note(ProblemKind::NoText, raw.number, || message),
+            Err(message) => self.add_problem(ProblemKind::NoText, raw.number, || message),
         }
     }
 
-    pub(super) fn add_broken(&mut self, broken: Broken) {
+    pub(super) fn add_broken(&mut self, read_error: ReadError) {
         self.n_broken += 1;
-        let number = match &broken.error {
+        let number = match &read_error.error {
             crate::Error::Record { record, .. } => *record,
             _ => self.n_records + self.n_broken,
         };
-        let kind = if broken.recoverable { ProblemKind::BrokenRecords } else { ProblemKind::Unreadable };
-        self.note(kind, number, || match broken.error {
+        let kind =
+            if read_error.is_recoverable { ProblemKind::BrokenRecords } else { ProblemKind::Unreadable };
+        self.add_problem(kind, number, || match read_error.error {
             crate::Error::Record { message, .. } | crate::Error::File { message, .. } => message,
             other => other.to_string(),
         });
@@ -108,11 +109,11 @@ impl<'a> Collector<'a> {
         let raw = match fields.get(column).map_or(Ok(None), RawLabel::from_value) {
             Ok(Some(raw)) => raw,
             Ok(None) => {
-                self.note(ProblemKind::NoLabel, number, || "null, absent or blank".into());
+                self.add_problem(ProblemKind::NoLabel, number, || "null, missing or blank".into());
                 return None;
             }
             Err(message) => {
-                self.note(ProblemKind::UnknownLabels, number, || message);
+                self.add_problem(ProblemKind::UnknownLabels, number, || message);
                 return None;
             }
         };
@@ -121,7 +122,7 @@ impl<'a> Collector<'a> {
             Some(classes) => match classes.parse(&raw) {
                 Ok(class) => classes.name(class).unwrap_or_default().to_owned(),
                 Err(unknown) => {
-                    self.note(ProblemKind::UnknownLabels, number, || unknown.to_string());
+                    self.add_problem(ProblemKind::UnknownLabels, number, || unknown.to_string());
                     return None;
                 }
             },
@@ -131,7 +132,7 @@ impl<'a> Collector<'a> {
         if self.labels.len() < MAX_LABEL_VALUES || self.labels.contains_key(&value) {
             *self.labels.entry(value).or_default() += 1;
         } else {
-            self.note(ProblemKind::ManyLabels, number, || value);
+            self.add_problem(ProblemKind::ManyLabels, number, || value);
         }
         Some(Label(hasher.finish()))
     }
@@ -141,13 +142,13 @@ impl<'a> Collector<'a> {
         self.n_words.push(u32::try_from(n_words).unwrap_or(u32::MAX));
         self.n_characters.push(u32::try_from(text.chars().count()).unwrap_or(u32::MAX));
         if n_words == 0 {
-            self.note(ProblemKind::EmptyTexts, number, || format!("`{text}`"));
+            self.add_problem(ProblemKind::EmptyTexts, number, || format!("`{text}`"));
         }
         if n_words > LONG_TEXT_WORDS {
-            self.note(ProblemKind::LongTexts, number, || format!("{n_words} words"));
+            self.add_problem(ProblemKind::LongTexts, number, || format!("{n_words} words"));
         }
         if let Some(escape) = html_escape(text) {
-            self.note(ProblemKind::HtmlEscapes, number, || format!("`{escape}`"));
+            self.add_problem(ProblemKind::HtmlEscapes, number, || format!("`{escape}`"));
         }
         if n_words == 0 {
             return; // empty texts are all the same
@@ -157,24 +158,24 @@ impl<'a> Collector<'a> {
                 entry.insert(label);
             }
             Entry::Occupied(mut entry) => {
-                let conflict = label.zip(*entry.get()).is_some_and(|(here, first)| here != first);
+                let conflict = label.zip(*entry.get()).is_some_and(|(label, first)| label != first);
                 *entry.get_mut() = entry.get().or(label);
-                self.note(ProblemKind::Duplicates, number, String::new);
+                self.add_problem(ProblemKind::Duplicates, number, String::new);
                 if conflict {
-                    self.note(ProblemKind::ConflictingLabels, number, String::new);
+                    self.add_problem(ProblemKind::ConflictingLabels, number, String::new);
                 }
             }
         }
     }
 
-    fn note(&mut self, kind: ProblemKind, number: usize, example: impl FnOnce() -> String) {
-        let found = self.found.entry(kind).or_default();
-        if found.n_records == 0 {
-            found.example = example();
+    fn add_problem(&mut self, kind: ProblemKind, number: usize, example: impl FnOnce() -> String) {
+        let occurrences = self.occurrences.entry(kind).or_default();
+        if occurrences.n_records == 0 {
+            occurrences.example = example();
         }
-        found.n_records += 1;
-        if found.first.len() < N_LISTED {
-            found.first.push(number);
+        occurrences.n_records += 1;
+        if occurrences.first.len() < MAX_LISTED {
+            occurrences.first.push(number);
         }
     }
 
@@ -189,7 +190,7 @@ impl<'a> Collector<'a> {
             }
         };
         let mut problems: Vec<Problem> =
-            self.found.drain().map(|(kind, found)| found.problem(kind)).collect();
+            self.occurrences.drain().map(|(kind, occurrences)| occurrences.problem(kind)).collect();
         if self.columns.label.is_some() {
             problems.extend(class_problems(&classes));
             problems.extend(domain_problems(&self.domain_classes));
@@ -210,27 +211,28 @@ impl<'a> Collector<'a> {
     }
 }
 
-impl Found {
+impl Occurrences {
     fn problem(self, kind: ProblemKind) -> Problem {
         let example = self.example;
         let message = match kind {
             ProblemKind::Unreadable => format!("the rest of the file cannot be read: {example}"),
-            ProblemKind::BrokenRecords => format!("broken records; the first: {example}"),
-            ProblemKind::NoText => format!("no text; the first: {example}"),
-            ProblemKind::NoLabel => "no label; training needs one for every record".into(),
-            ProblemKind::UnknownLabels => format!("labels that mean no class; the first: {example}"),
-            ProblemKind::ConflictingLabels => "texts that an earlier record has under another label".into(),
-            ProblemKind::Duplicates => {
-                "texts that an earlier record has word for word; split apart they make test scores too good"
-                    .into()
+            ProblemKind::BrokenRecords => format!("broken records; first: {example}"),
+            ProblemKind::NoText => format!("missing text; first: {example}"),
+            ProblemKind::NoLabel => "missing label; training needs a label for every record".into(),
+            ProblemKind::UnknownLabels => format!("labels that map to no class; first: {example}"),
+            ProblemKind::ConflictingLabels => {
+                "texts that an earlier record has with a different label".into()
             }
-            ProblemKind::EmptyTexts => format!("texts without a word; the first: {example}"),
+            ProblemKind::Duplicates => {
+                "exact duplicates of an earlier text; duplicates across splits inflate test scores".into()
+            }
+            ProblemKind::EmptyTexts => format!("texts without words; first: {example}"),
             ProblemKind::ManyLabels => {
                 format!(
-                    "labels beyond the first {MAX_LABEL_VALUES} different values: is this the label column?"
+                    "labels beyond the first {MAX_LABEL_VALUES} distinct values: is this the label column?"
                 )
             }
-            ProblemKind::LongTexts => format!("texts of over {LONG_TEXT_WORDS} words; the first: {example}"),
+            ProblemKind::LongTexts => format!("texts of more than {LONG_TEXT_WORDS} words; first: {example}"),
             ProblemKind::HtmlEscapes => format!("texts with HTML escapes such as {example}"),
             ProblemKind::EmptyClass
             | ProblemKind::Imbalance
@@ -257,20 +259,21 @@ fn hash(text: &str) -> u128 {
     half(0) << 64 | half(1)
 }
 
-/// The first HTML escape in `text`: `&name;`, `&#39;` or `&#x27;`.
+/// Returns the first HTML escape in `text`: `&name;`, `&#39;` or `&#x27;`.
 fn html_escape(text: &str) -> Option<&str> {
     text.match_indices('&').find_map(|(start, _)| {
         let rest = &text[start + 1..];
         let end = rest.bytes().take(10).position(|byte| byte == b';')?;
         let body = &rest[..end];
-        let of =
-            |digits: &str, right: fn(&char) -> bool| !digits.is_empty() && digits.chars().all(|c| right(&c));
-        let known = match (body.strip_prefix("#x").or(body.strip_prefix("#X")), body.strip_prefix('#')) {
-            (Some(hex), _) => of(hex, char::is_ascii_hexdigit),
-            (_, Some(decimal)) => of(decimal, char::is_ascii_digit),
-            _ => body.len() > 1 && of(body, char::is_ascii_alphabetic),
+        let consists_of = |digits: &str, is_digit: fn(&char) -> bool| {
+            !digits.is_empty() && digits.chars().all(|c| is_digit(&c))
         };
-        known.then(|| &text[start..start + end + 2])
+        let is_escape = match (body.strip_prefix("#x").or(body.strip_prefix("#X")), body.strip_prefix('#')) {
+            (Some(hex), _) => consists_of(hex, char::is_ascii_hexdigit),
+            (_, Some(decimal)) => consists_of(decimal, char::is_ascii_digit),
+            _ => body.len() > 1 && consists_of(body, char::is_ascii_alphabetic),
+        };
+        is_escape.then(|| &text[start..start + end + 2])
     })
 }
 
@@ -279,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn html_escapes_are_told_from_ampersands() {
+    fn html_escapes_differ_from_ampersands() {
         let check = |text: &str, expected| assert_eq!(html_escape(text), expected, "{text}");
         check("a &amp; b", Some("&amp;"));
         check("&& 中&quot;", Some("&quot;"));

@@ -1,4 +1,4 @@
-//! Looks over a file of records before anybody trains on it: what is in it, and what is odd about it.
+//! Inspection of a file of records before training: counts, lengths and problems.
 
 mod collect;
 mod overlap;
@@ -15,84 +15,84 @@ use crate::{Classes, Result};
 use collect::Collector;
 pub use overlap::{DuplicatePair, FileOverlap, NEAR_DUPLICATE_THRESHOLD, Overlap, overlap};
 
-/// What is in a file of records. Its `Display` is a report for people.
+/// The contents and problems of a file of records; its `Display` is a plain-text report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
     /// The file.
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
-    /// Names of its columns, as [`RecordReader::columns`](crate::RecordReader::columns).
+    /// Names of its columns, as returned by [`RecordReader::columns`](crate::RecordReader::columns).
     pub columns: Vec<String>,
     /// Number of records that can be read.
     pub n_records: usize,
-    /// Number of records that cannot be read as such: broken JSON, a wrong number of fields.
+    /// Number of records that cannot be parsed: invalid JSON, a wrong number of fields.
     pub n_broken: usize,
-    /// Records per class in the order of the classes; without given classes per value of the label column, the
+    /// Number of records per class in the order of the classes, or, without given classes, per value of the label column,
     /// most frequent first. Empty without a label column.
     pub classes: Vec<ValueCount>,
-    /// Records per domain, the most frequent first. Empty without a domain column.
+    /// Number of records per domain, most frequent first. Empty without a domain column.
     pub domains: Vec<ValueCount>,
     /// Words per text (Unicode words; each Chinese character counts as one). `None` without a text column.
     pub words: Option<LengthStats>,
     /// Characters (Unicode scalar values) per text. `None` without a text column.
     pub characters: Option<LengthStats>,
-    /// What is odd, the gravest first.
+    /// The problems, most severe first.
     pub problems: Vec<Problem>,
 }
 
-/// How often a value occurs.
+/// A class or value and the number of its records.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ValueCount {
-    /// The class name, or the value as it stands in the file.
+    /// The class name, or the value as written in the file.
     pub value: String,
     /// Number of records.
     pub n_records: usize,
 }
 
-/// Lengths of all texts, or sizes of all trees.
+/// Statistics of the lengths of texts, or of the sizes of trees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LengthStats {
-    /// The shortest.
+    /// The minimum.
     pub min: usize,
-    /// Half of the texts are no longer than this.
+    /// The median: half of the texts are not longer.
     pub median: usize,
     /// The mean.
     pub mean: f64,
-    /// 95 % of the texts are no longer than this.
+    /// The 95th percentile: 95 % of the texts are not longer.
     pub p95: usize,
-    /// The longest.
+    /// The maximum.
     pub max: usize,
 }
 
 impl LengthStats {
-    /// Of these; `None` if there are none.
+    /// Returns the statistics of these lengths; `None` if there are no lengths.
     pub(crate) fn from_values(mut all: Vec<u32>) -> Option<Self> {
         all.sort_unstable();
         let (min, max) = (*all.first()?, *all.last()?);
-        // The smallest length that the share of the texts does not exceed.
+        // The smallest length that this percentage of the texts does not exceed.
         let quantile = |percent: usize| all[(all.len() * percent).div_ceil(100).max(1) - 1] as usize;
         let mean = all.iter().map(|&length| f64::from(length)).sum::<f64>() / all.len() as f64;
         Some(Self { min: min as usize, median: quantile(50), mean, p95: quantile(95), max: max as usize })
     }
 }
 
-/// Something odd about a file.
+/// A problem of a file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Problem {
-    /// What kind of oddity.
+    /// Its kind.
     pub kind: ProblemKind,
-    /// Number of records that it concerns.
+    /// Number of affected records; 0 for a problem of the entire file.
     pub n_records: usize,
-    /// Numbers of the first few of them, from 1.
+    /// Numbers of the first few affected records, from 1.
     pub first: Vec<usize>,
-    /// What it is, and what it means for training.
+    /// Description of the problem and its consequences for training.
     pub message: String,
-    /// What to do about it.
+    /// Advice on how to fix it.
     pub advice: &'static str,
 }
 
-/// Kinds of [`Problem`], the gravest first.
+/// The kinds of [`Problem`], most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
@@ -100,42 +100,42 @@ pub enum ProblemKind {
     Unreadable,
     /// Records that cannot be read.
     BrokenRecords,
-    /// Texts that are null, absent or no strings.
+    /// Texts that are null, missing or not strings.
     NoText,
-    /// Labels that are null, absent or blank.
+    /// Labels that are null, missing or blank.
     NoLabel,
-    /// Labels that mean no class.
+    /// Labels that map to no class.
     UnknownLabels,
     /// A class without records.
     EmptyClass,
     /// The same text under different labels.
     ConflictingLabels,
-    /// Texts that are the same as an earlier one.
+    /// Exact duplicates of an earlier text.
     Duplicates,
-    /// Texts without a word.
+    /// Texts without words.
     EmptyTexts,
-    /// One class is over ten times as frequent as another.
+    /// One class is more than ten times as frequent as another.
     Imbalance,
-    /// Domains nearly all of whose records are of one class.
+    /// Domains that consist almost entirely of one class.
     OneSidedDomains,
-    /// One domain is over ten times as frequent as another.
+    /// One domain is more than ten times as frequent as another.
     DomainImbalance,
-    /// The label column has so many values that it is hardly one of labels.
+    /// More values than a label column should have.
     ManyLabels,
-    /// Texts of over 10,000 words.
+    /// Texts of more than 10,000 words.
     LongTexts,
-    /// Texts that hold HTML escapes, such as `&amp;`.
+    /// Texts that contain HTML escapes, such as `&amp;`.
     HtmlEscapes,
 }
 
-/// Reads all of a file and says what is in it.
+/// Reads an entire file and returns its counts, lengths and problems.
 ///
-/// Text, label and domain are looked at if `options` name their columns; without `classes` every label value
-/// counts as it stands. Broken records are counted and, where the format allows, skipped. Memory holds some dozens
-/// of bytes for each record, never the texts.
+/// Text, label and domain are inspected if `options` names their columns; without `classes` every label value is
+/// counted as written. Broken records are counted and, where the format allows, skipped. Memory use is some dozens of
+/// bytes per record; texts are not stored.
 ///
 /// # Errors
-/// A file that cannot be opened, is empty, in another encoding at its very beginning, or without the named columns.
+/// The file cannot be opened, is empty, starts in another encoding, or lacks a named column.
 pub fn inspect(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -145,18 +145,18 @@ pub fn inspect(
     let (file, format, options) = open_file(path, options)?;
     let mut source = Source::new(file, path, &options)?;
     let columns = &options.columns;
-    let wanted: Vec<&str> =
+    let required_columns: Vec<&str> =
         [&columns.text, &columns.label, &columns.domain].into_iter().flatten().map(String::as_str).collect();
-    source.select(&wanted, false)?;
+    source.select(&required_columns, false)?;
     let mut collector = Collector::new(columns, classes);
     loop {
         match source.next_record() {
             Ok(Some(raw)) => collector.add(&raw),
             Ok(None) if collector.is_empty() => return Err(source.no_records()),
             Ok(None) => break,
-            // Before the first record such an error is about the whole file.
-            Err(broken) if !broken.recoverable && collector.is_empty() => return Err(broken.error),
-            Err(broken) => collector.add_broken(broken),
+            // Before the first record such an error concerns the entire file.
+            Err(error) if !error.is_recoverable && collector.is_empty() => return Err(error.error),
+            Err(error) => collector.add_broken(error),
         }
     }
     Ok(collector.finish(path.to_owned(), format, source.columns().to_vec()))

@@ -1,4 +1,4 @@
-//! Texts as sets of shingles, and sketches of these that find those that are alike without comparing all with all.
+//! Texts as sets of shingles, and their MinHash sketches, which find similar texts without comparing every pair.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,23 +6,24 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::Rng;
 
-/// Words of a shingle. Chinese characters are words of their own.
-const SHINGLE: usize = 3;
-/// Bands of a sketch and rows of a band: texts that share 70 % of their shingles meet in some band with a probability of 99 %.
+/// Number of words per shingle; each Chinese character counts as a word.
+const SHINGLE_WORDS: usize = 3;
+/// Number of bands of a sketch, and of rows per band: texts that share 70 % of their shingles have a band in common with a
+/// probability of 99 %.
 const BANDS: usize = 16;
 const ROWS: usize = 4;
 
 /// A text as the set of its shingles.
 pub(super) struct Sketch {
-    /// Hashes of the shingles, ascending, none twice.
+    /// Hashes of the shingles, ascending and distinct.
     shingles: Vec<u32>,
-    /// A number for each band: texts that are alike have one in common with high probability.
+    /// A hash per band: similar texts have one in common with high probability.
     pub(super) bands: [u64; BANDS],
-    /// A hash of the text as it is.
+    /// A hash of the unmodified text.
     pub(super) exact: u64,
 }
 
-/// The hash functions of sketches, the same everywhere (Broder, *On the Resemblance and Containment of Documents*, 1997).
+/// The hash functions of sketches, the same in every process (Broder, *On the Resemblance and Containment of Documents*, 1997).
 pub(super) struct Sketcher {
     functions: Vec<(u64, u64)>,
 }
@@ -34,24 +35,24 @@ impl Sketcher {
         Self { functions: (0..BANDS * ROWS).map(|_| (rng.next_u64() | 1, rng.next_u64())).collect() }
     }
 
-    /// `None` for a text without a word.
+    /// Returns the sketch of a text, or `None` if it has no word.
     pub(super) fn sketch(&self, text: &str) -> Option<Sketch> {
         let lower = text.to_lowercase();
         let words: Vec<&str> = lower.unicode_words().collect();
         if words.is_empty() {
             return None;
         }
-        let n = SHINGLE.min(words.len());
+        let n = SHINGLE_WORDS.min(words.len());
         let mut shingles: Vec<u32> = words.windows(n).map(|shingle| (hash(&shingle) >> 32) as u32).collect();
         shingles.sort_unstable();
         shingles.dedup();
-        let smallest = |&(factor, offset): &(u64, u64)| {
+        let minimum = |&(factor, offset): &(u64, u64)| {
             let hashes = shingles
                 .iter()
                 .map(|&shingle| factor.wrapping_mul(u64::from(shingle)).wrapping_add(offset) >> 16);
             hashes.min().unwrap_or_default()
         };
-        let minima: Vec<u64> = self.functions.iter().map(smallest).collect();
+        let minima: Vec<u64> = self.functions.iter().map(minimum).collect();
         let mut bands = [0; BANDS];
         for (band, rows) in bands.iter_mut().zip(minima.chunks(ROWS)) {
             *band = hash(&rows);
@@ -61,7 +62,7 @@ impl Sketcher {
 }
 
 impl Sketch {
-    /// Share of the shingles of both that both have, from 0 to 1.
+    /// Returns the Jaccard similarity of the shingles of both texts, from 0 to 1.
     pub(super) fn jaccard(&self, other: &Self) -> f64 {
         let (mut a, mut b) = (self.shingles.iter().peekable(), other.shingles.iter().peekable());
         let mut n_shared = 0_usize;
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_of_shingles_is_exact_and_alike_texts_meet() {
+    fn jaccard_is_exact_and_similar_texts_share_a_band() {
         let sketcher = Sketcher::new();
         let sketch = |text: &str| sketcher.sketch(text).unwrap();
         let jaccard = |a: &str, b: &str| sketch(a).jaccard(&sketch(b));
@@ -103,8 +104,8 @@ mod tests {
         assert!(sketcher.sketch(" … ").is_none());
         assert_ne!(sketch("a b c d").exact, sketch("A b c d").exact);
         let long: Vec<String> = (0..40).map(|word| format!("word{word}")).collect();
-        let (whole, cut) = (long.join(" "), long[..36].join(" "));
-        let meet = sketch(&whole).bands.iter().zip(sketch(&cut).bands).any(|(a, b)| *a == b);
-        assert!(meet && jaccard(&whole, &cut) > 0.85);
+        let (text, prefix) = (long.join(" "), long[..36].join(" "));
+        let have_common_band = sketch(&text).bands.iter().zip(sketch(&prefix).bands).any(|(a, b)| *a == b);
+        assert!(have_common_band && jaccard(&text, &prefix) > 0.85);
     }
 }

@@ -1,19 +1,19 @@
-//! Batches of an epoch, in an order that depends on the seed and the epoch alone.
+//! Data loaders: the batches of an epoch, in an order that is a pure function of the seed and the epoch.
 
 mod prefetch;
 mod sampler;
 
 use std::sync::Arc;
 
-use self::prefetch::{Assembly, Prefetched};
+use self::prefetch::{BatchAssembler, PrefetchedBatches};
 use self::sampler::Sampler;
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Result};
 
 /// A source of batches for training, validation, testing or prediction.
 ///
-/// The batches of an epoch are a pure function of the epoch (and of what the loader was built with): asking twice
-/// gives the same twice. That is what lets a run that was cut off go on as if it had not been.
+/// The batches of an epoch are a pure function of the epoch and the loader's settings, so that an interrupted run can be
+/// resumed exactly.
 ///
 /// ```
 /// use faknow_data::{FieldBatch, Loader, Result};
@@ -23,37 +23,37 @@ use crate::{Dataset, Result};
 /// }
 /// ```
 pub trait Loader<B> {
-    /// Number of samples that an epoch gives, fewer than the data set has where the last few are dropped.
+    /// Returns the number of samples per epoch; less than the size of the data set if the last incomplete batch is dropped.
     fn n_samples(&self) -> usize;
 
-    /// Number of batches of an epoch.
+    /// Returns the number of batches per epoch.
     fn n_batches(&self) -> usize;
 
-    /// A number that changes with the samples and with their order, by which a resumed run sees that it goes on with
-    /// the same batches. By default there is none, and nothing but the number of batches is compared.
+    /// Returns a hash of the samples and their order, with which a resumed run verifies that its batches are the same. Default:
+    /// `None`, so that only the number of batches is compared.
     fn fingerprint(&self) -> Option<u64> {
         None
     }
 
-    /// The batches of `epoch` (from 0), without the first `from` of them, which are not even assembled.
+    /// Returns the batches of `epoch` (from 0), skipping the first `from` without assembling them.
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_>;
 }
 
-/// Which samples an epoch draws.
+/// How the samples of an epoch are drawn.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     /// Every sample once (the default).
     #[default]
     EachOnce,
-    /// As many draws with replacement as there are samples, every class that occurs equally likely.
+    /// As many draws with replacement as there are samples, with equal probability of every class that occurs.
     Balanced,
-    /// As many draws with replacement as there are samples, each sample as likely as the weight of its class:
-    /// `Weighted(vec![1.0, 3.0])` draws a sample of class 1 three times as often as one of class 0.
+    /// As many draws with replacement as there are samples, with probabilities proportional to the weights of the classes:
+    /// `Weighted(vec![1.0, 3.0])` draws a sample of class 1 three times as often as a sample of class 0.
     Weighted(Vec<f64>),
 }
 
-/// The loader of a [`Dataset`]: shuffled or in order, weighted, bucketed by length, assembled ahead of need.
+/// The loader of a [`Dataset`], with optional shuffling, weighted sampling, length buckets and prefetching.
 ///
 /// ```
 /// use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
@@ -78,12 +78,12 @@ pub struct DataLoader<D> {
     sampler: Sampler,
     workers: usize,
     depth: usize,
-    /// Of the settings that the order depends on.
+    /// Hash of the settings that determine the order.
     settings: u64,
 }
 
 impl<D: Dataset> DataLoader<D> {
-    /// Starts a loader of `dataset`: a data set, or an `Arc` of one that is used elsewhere too.
+    /// Creates a builder for a loader of `dataset`: a data set, or an `Arc` of a shared one.
     pub fn builder(dataset: D) -> DataLoaderBuilder<D> {
         DataLoaderBuilder {
             dataset: Arc::new(dataset),
@@ -97,7 +97,7 @@ impl<D: Dataset> DataLoader<D> {
         }
     }
 
-    /// Returns the data set that the batches are made of.
+    /// Returns the data set.
     pub fn dataset(&self) -> &D {
         &self.dataset
     }
@@ -107,23 +107,23 @@ impl<D: Dataset> DataLoader<D> {
         self.sampler.batch_size()
     }
 
-    /// Positions in the data set of the samples of each batch of `epoch`, without assembling any.
+    /// Returns the indices in the data set of the samples of each batch of `epoch`, without assembling batches.
     pub fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let plan = self.sampler.plan(&*self.dataset, epoch);
-        (0..plan.n_batches()).map(|batch| plan.indices(batch)).collect()
+        let order = self.sampler.epoch_order(&*self.dataset, epoch);
+        (0..order.n_batches()).map(|batch| order.indices(batch)).collect()
     }
 
-    /// Returns the share of padding in the batches of `epoch`, if each is padded to its longest sample: 0 if
-    /// every batch holds samples of one length. Length buckets lower it.
+    /// Returns the fraction of padding in the batches of `epoch` if each is padded to its longest sample: 0 if all samples of
+    /// each batch have the same length. Length buckets reduce it.
     pub fn padding_ratio(&self, epoch: usize) -> f64 {
-        let plan = self.sampler.plan(&*self.dataset, epoch);
-        let (mut filled, mut places) = (0, 0);
-        for batch in 0..plan.n_batches() {
-            let lengths: Vec<usize> = plan.indices(batch).iter().map(|&i| self.dataset.length(i)).collect();
-            filled += lengths.iter().sum::<usize>();
-            places += lengths.iter().max().unwrap_or(&0) * lengths.len();
+        let order = self.sampler.epoch_order(&*self.dataset, epoch);
+        let (mut n_tokens, mut n_padded) = (0, 0);
+        for batch in 0..order.n_batches() {
+            let lengths: Vec<usize> = order.indices(batch).iter().map(|&i| self.dataset.length(i)).collect();
+            n_tokens += lengths.iter().sum::<usize>();
+            n_padded += lengths.iter().max().unwrap_or(&0) * lengths.len();
         }
-        if places == 0 { 0.0 } else { 1.0 - filled as f64 / places as f64 }
+        if n_padded == 0 { 0.0 } else { 1.0 - n_tokens as f64 / n_padded as f64 }
     }
 }
 
@@ -145,25 +145,25 @@ impl<D: Dataset + 'static> Loader<D::Batch> for DataLoader<D> {
     }
 
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<D::Batch>> + '_> {
-        let plan = self.sampler.plan(&*self.dataset, epoch);
-        let batches = from.min(plan.n_batches())..plan.n_batches();
-        let assembly = Arc::new(Assembly { dataset: Arc::clone(&self.dataset), plan, epoch });
-        // A thread pays only if there is a second batch for it to work on.
+        let order = self.sampler.epoch_order(&*self.dataset, epoch);
+        let batches = from.min(order.n_batches())..order.n_batches();
+        let assembler = Arc::new(BatchAssembler { dataset: Arc::clone(&self.dataset), order, epoch });
+        // A thread is useful only if there is more than one batch.
         if self.workers > 0 && self.depth > 0 && batches.len() > 1 {
-            match Prefetched::start(&assembly, batches.clone(), self.workers, self.depth) {
+            match PrefetchedBatches::start(&assembler, batches.clone(), self.workers, self.depth) {
                 Ok(prefetched) => return Box::new(prefetched),
                 Err(error) => {
-                    tracing::warn!(%error, "no thread for prefetching, batches are assembled in place")
+                    tracing::warn!(%error, "cannot start prefetch threads, batches are assembled on the calling thread")
                 }
             }
         }
-        Box::new(batches.map(move |batch| assembly.assemble(batch)))
+        Box::new(batches.map(move |batch| assembler.assemble(batch)))
     }
 }
 
-/// What a [`DataLoader`] is built from; each setter says its default.
+/// A builder of a [`DataLoader`].
 #[derive(Debug)]
-#[must_use = "a builder makes a loader only when `build` is called"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct DataLoaderBuilder<D> {
     dataset: Arc<D>,
     batch_size: usize,
@@ -182,53 +182,52 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self
     }
 
-    /// Draws the samples in an order that is a function of `seed` and the epoch; default: in the data set's order.
+    /// Shuffles the samples, in an order that is a function of `seed` and the epoch; default: the order of the data set.
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Leaves out the samples that do not fill a batch, other ones in each shuffled epoch; default false.
+    /// Sets whether the last incomplete batch is dropped (different samples in each shuffled epoch); default false.
     pub fn drop_last(mut self, drop: bool) -> Self {
         self.drop_last = drop;
         self
     }
 
-    /// Draws every class equally often: [`Sampling::Balanced`]. Needs a seed ([`shuffle`](Self::shuffle)).
+    /// Draws every class equally often: [`Sampling::Balanced`]. Requires a seed ([`shuffle`](Self::shuffle)).
     pub fn balanced(self) -> Self {
         self.sampling(Sampling::Balanced)
     }
 
-    /// Sets which samples an epoch draws; default [`Sampling::EachOnce`]. The others need a seed ([`shuffle`](Self::shuffle)).
+    /// Sets how samples are drawn; default [`Sampling::EachOnce`]. The others require a seed ([`shuffle`](Self::shuffle)).
     pub fn sampling(mut self, sampling: Sampling) -> Self {
         self.sampling = sampling;
         self
     }
 
-    /// Puts samples of like length together, which saves padding; default: no buckets.
+    /// Groups samples of similar length into batches, which reduces padding; default: no buckets.
     ///
-    /// Samples are drawn as ever, cut into pools of `batches_per_bucket` batches, sorted by length within a pool,
-    /// cut into batches, and the batches shuffled. Every sample still comes as often as without buckets. Without a
-    /// seed the batches of a pool come from the shortest to the longest.
+    /// The drawn samples are split into pools of `batches_per_bucket` batches, sorted by length within each pool and split into
+    /// batches, which are shuffled. Every sample is drawn as often as without buckets. Without a seed, the batches of a pool
+    /// are ordered by length.
     pub fn buckets(mut self, batches_per_bucket: usize) -> Self {
         self.batches_per_bucket = Some(batches_per_bucket);
         self
     }
 
-    /// Assembles up to `depth` batches ahead of need in `workers` threads; default 1 and 4.
+    /// Prefetches up to `depth` batches in `workers` threads; default: 1 worker, depth 4.
     ///
-    /// Neither changes a batch or its place. With 0 workers or a depth of 0 each batch is assembled when it is
-    /// asked for, in the thread that asks.
+    /// Neither changes the batches or their order. With 0 workers or a depth of 0, batches are assembled on the calling thread.
     pub fn prefetch(mut self, workers: usize, depth: usize) -> Self {
         self.workers = workers;
         self.depth = depth;
         self
     }
 
-    /// Checks everything once and makes the loader.
+    /// Validates the settings and builds the loader.
     ///
     /// # Errors
-    /// If a number is 0, the data set gives no batch, or weighted sampling lacks a seed, labels or a usable weight.
+    /// A number is 0, there is no batch, or weighted sampling has no seed, labels or positive weight.
     pub fn build(self) -> Result<DataLoader<D>> {
         let sampler = Sampler::new(
             &*self.dataset,

@@ -1,4 +1,4 @@
-//! Batches assembled ahead of need, in threads, without a change of their order.
+//! Prefetching of batches in threads, without a change of their order.
 
 use std::io;
 use std::ops::Range;
@@ -7,86 +7,87 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::sampler::Plan;
+use super::sampler::EpochOrder;
 use crate::common::panic_message;
 use crate::{Dataset, Error, Result};
 
-/// All that it takes to assemble any batch of one epoch.
+/// The data needed to assemble any batch of an epoch.
 #[derive(Debug)]
-pub(crate) struct Assembly<D> {
+pub(crate) struct BatchAssembler<D> {
     pub(crate) dataset: Arc<D>,
-    pub(crate) plan: Plan,
+    pub(crate) order: EpochOrder,
     pub(crate) epoch: usize,
 }
 
-impl<D: Dataset> Assembly<D> {
-    /// Assembles a batch; a panic of the data set becomes an error, whichever thread this runs in.
+impl<D: Dataset> BatchAssembler<D> {
+    /// Assembles a batch; a panic of the data set becomes an error.
     pub(crate) fn assemble(&self, batch: usize) -> Result<D::Batch> {
-        let indices = self.plan.indices(batch);
-        // The data set is shared and only read; what a panic leaves half done is the batch, which is dropped.
+        let indices = self.order.indices(batch);
+        // The data set is only read; a panic leaves only the batch incomplete, which is dropped.
         catch_unwind(AssertUnwindSafe(|| self.dataset.batch(&indices))).unwrap_or_else(|panic| {
             Err(Error::Panic { epoch: self.epoch, batch, message: panic_message(&*panic) })
         })
     }
 }
 
-/// The batches of an epoch, some of them assembled before they are asked for.
+/// An iterator over the batches of an epoch, which worker threads prefetch.
 ///
-/// Worker `w` of `n` assembles batches `w`, `w + n`, `w + 2n`, … into a bounded channel of its own, and batches are
-/// taken from the channels in turn. So the order needs no sorting, and memory is bounded by the channels.
-pub(crate) struct Prefetched<B> {
+/// Worker `w` of `n` sends batches `w`, `w + n`, `w + 2n`, … to a bounded channel, and batches are received from the channels in
+/// turn. So no sorting is needed, and the channels bound memory use.
+pub(crate) struct PrefetchedBatches<B> {
     workers: Vec<Worker<B>>,
     epoch: usize,
-    /// Numbers of the batches still to come.
+    /// Indices of the remaining batches.
     batches: Range<usize>,
-    /// Number of batches taken.
-    taken: usize,
+    /// Number of batches returned so far.
+    n_returned: usize,
 }
 
 struct Worker<B> {
-    /// `None` once the batches are no longer wanted, which ends the thread.
+    /// `None` after the iterator is dropped, which stops the thread.
     batches: Option<Receiver<Result<B>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<B: Send + 'static> Prefetched<B> {
-    /// Starts at most `workers` threads which together are at most `depth` batches ahead; both at least 1.
+impl<B: Send + 'static> PrefetchedBatches<B> {
+    /// Starts at most `workers` threads that together prefetch at most `depth` batches; both at least 1.
     ///
-    /// Errors if the system gives no more threads.
+    /// # Errors
+    /// The system cannot start a thread.
     pub(crate) fn start<D: Dataset<Batch = B> + 'static>(
-        assembly: &Arc<Assembly<D>>,
+        assembler: &Arc<BatchAssembler<D>>,
         batches: Range<usize>,
         workers: usize,
         depth: usize,
     ) -> io::Result<Self> {
-        let left = batches.len();
-        let n_workers = workers.min(depth).min(left).max(1);
-        // A worker holds one batch in its hands; the others wait in its channel.
-        let capacity = (depth / n_workers - 1).min(left);
+        let n_batches = batches.len();
+        let n_workers = workers.min(depth).min(n_batches).max(1);
+        // Each worker holds one batch besides those in its channel.
+        let capacity = (depth / n_workers - 1).min(n_batches);
         let start_worker = |w: usize| {
             let (sender, receiver) = sync_channel(capacity);
-            let assembly = Arc::clone(assembly);
-            let own = batches.clone().skip(w).step_by(n_workers);
+            let assembler = Arc::clone(assembler);
+            let worker_batches = batches.clone().skip(w).step_by(n_workers);
             let thread = Builder::new().name(format!("batches-{w}"));
-            let thread = thread.spawn(move || send_batches(&assembly, own, &sender))?;
+            let thread = thread.spawn(move || send_batches(&assembler, worker_batches, &sender))?;
             Ok(Worker { batches: Some(receiver), thread: Some(thread) })
         };
         let workers = (0..n_workers).map(start_worker).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, epoch: assembly.epoch, batches, taken: 0 })
+        Ok(Self { workers, epoch: assembler.epoch, batches, n_returned: 0 })
     }
 }
 
-impl<B> Iterator for Prefetched<B> {
+impl<B> Iterator for PrefetchedBatches<B> {
     type Item = Result<B>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batches.next()?;
-        let worker = self.taken % self.workers.len();
-        self.taken += 1;
+        let worker = self.n_returned % self.workers.len();
+        self.n_returned += 1;
         let received = self.workers[worker].batches.as_ref().and_then(|batches| batches.recv().ok());
-        // A worker ends only after its last batch; should one be lost, an epoch must not end early without a word.
+        // A worker ends after its last batch; if one stops earlier, the epoch must not end silently.
         Some(received.unwrap_or_else(|| {
-            Err(Error::Panic { epoch: self.epoch, batch, message: "its thread ended".to_owned() })
+            Err(Error::Panic { epoch: self.epoch, batch, message: "its thread stopped".to_owned() })
         }))
     }
 
@@ -95,15 +96,15 @@ impl<B> Iterator for Prefetched<B> {
     }
 }
 
-impl<B> Drop for Prefetched<B> {
-    /// Ends the threads: each at most finishes the batch that it is at.
+impl<B> Drop for PrefetchedBatches<B> {
+    /// Stops the threads, which at most finish their current batch.
     fn drop(&mut self) {
         for worker in &mut self.workers {
             worker.batches = None;
         }
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
-                // Panics are caught where batches are assembled; there is nobody to tell of any other one here.
+                // Panics are caught during assembly; others cannot be reported from a destructor.
                 let _ = thread.join();
             }
         }
@@ -111,13 +112,13 @@ impl<B> Drop for Prefetched<B> {
 }
 
 fn send_batches<D: Dataset>(
-    assembly: &Assembly<D>,
+    assembler: &BatchAssembler<D>,
     batches: impl Iterator<Item = usize>,
     sender: &SyncSender<Result<D::Batch>>,
 ) {
     for batch in batches {
-        if sender.send(assembly.assemble(batch)).is_err() {
-            return; // nobody waits for batches any more
+        if sender.send(assembler.assemble(batch)).is_err() {
+            return; // the receiver was dropped
         }
     }
 }

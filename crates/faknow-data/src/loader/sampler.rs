@@ -1,9 +1,9 @@
-//! Which samples go into which batch of an epoch: a pure function of the seed and the epoch.
+//! Assignment of samples to the batches of an epoch, as a pure function of the seed and the epoch.
 
 use super::Sampling;
 use crate::{Dataset, Error, Result, Rng, WeightedIndex};
 
-/// Draws the samples of an epoch and cuts them into batches.
+/// A sampler that draws the samples of an epoch and splits them into batches.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     n_samples: usize,
@@ -11,23 +11,23 @@ pub(crate) struct Sampler {
     seed: Option<u64>,
     drop_last: bool,
     batches_per_bucket: Option<usize>,
-    classes: Option<ClassDraw>,
+    classes: Option<ClassSampler>,
 }
 
-/// Draws a class by its weight, then one of its samples.
+/// A sampler that draws a class by its weight, then one of its samples.
 #[derive(Debug)]
-struct ClassDraw {
+struct ClassSampler {
     index: WeightedIndex,
     samples: Vec<Vec<u32>>,
 }
 
-/// The batches of one epoch as positions in the data set; 4 bytes a sample, for there may be millions.
+/// The samples of an epoch in order, split into batches; 4 bytes per sample, as there may be millions.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct EpochOrder {
     order: Vec<u32>,
     batch_size: usize,
-    /// Which stretch of `order` each batch is, where that is not its own number.
-    stretches: Option<Vec<u32>>,
+    /// The order of the batches, if shuffled: batch `i` is the chunk `batch_order[i]` of `order`.
+    batch_order: Option<Vec<u32>>,
 }
 
 impl Sampler {
@@ -47,26 +47,23 @@ impl Sampler {
             return Err(setting("buckets", "at least 1 batch per bucket", "0"));
         }
         if n_samples == 0 {
-            return Err(Error::Dataset(
-                "the data set is empty: a loader needs at least one sample".to_owned(),
-            ));
+            return Err(Error::Dataset("the data set is empty: expected at least one sample".to_owned()));
         }
         if n_samples > u32::MAX as usize {
-            return Err(Error::Dataset(format!("{n_samples} samples: a loader takes up to {}", u32::MAX)));
+            return Err(Error::Dataset(format!("expected at most {} samples, got {n_samples}", u32::MAX)));
         }
         if drop_last && n_samples < batch_size {
             return Err(Error::Dataset(format!(
-                "{n_samples} samples fill no batch of {batch_size}, and drop_last leaves out the others: \
-                 no batch remains"
+                "expected at least {batch_size} samples, the batch size, with drop_last, got {n_samples}"
             )));
         }
         let classes = match sampling {
             Sampling::EachOnce => None,
             _ if seed.is_none() => {
-                return Err(setting("sampling", "a seed for weighted sampling (shuffle)", "none"));
+                return Err(setting("sampling", "a seed for weighted sampling (set with `shuffle`)", "none"));
             }
-            Sampling::Balanced => Some(ClassDraw::new(dataset, None)?),
-            Sampling::Weighted(weights) => Some(ClassDraw::new(dataset, Some(weights))?),
+            Sampling::Balanced => Some(ClassSampler::new(dataset, None)?),
+            Sampling::Weighted(weights) => Some(ClassSampler::new(dataset, Some(weights))?),
         };
         Ok(Self { n_samples, batch_size, seed, drop_last, batches_per_bucket, classes })
     }
@@ -75,7 +72,7 @@ impl Sampler {
         self.batch_size
     }
 
-    /// Number of samples in the batches of an epoch.
+    /// Returns the number of samples per epoch.
     pub(crate) fn n_drawn(&self) -> usize {
         match self.drop_last {
             true => self.n_samples - self.n_samples % self.batch_size,
@@ -87,7 +84,7 @@ impl Sampler {
         self.n_drawn().div_ceil(self.batch_size)
     }
 
-    pub(crate) fn plan<D: Dataset>(&self, dataset: &D, epoch: usize) -> Plan {
+    pub(crate) fn epoch_order<D: Dataset>(&self, dataset: &D, epoch: usize) -> EpochOrder {
         let mut rng = self.seed.map(|seed| Rng::from_parts(&[seed, epoch as u64]));
         let mut order = match (&mut rng, &self.classes) {
             (Some(rng), Some(classes)) => (0..self.n_samples).map(|_| classes.draw(rng)).collect(),
@@ -100,28 +97,28 @@ impl Sampler {
         };
         order.truncate(self.n_drawn());
 
-        let mut stretches = None;
+        let mut batch_order = None;
         if let Some(batches) = self.batches_per_bucket {
             for pool in order.chunks_mut(self.batch_size.saturating_mul(batches)) {
-                pool.sort_by_cached_key(|&sample| dataset.length(sample as usize)); // stable, so the same each time
+                pool.sort_by_cached_key(|&sample| dataset.length(sample as usize)); // stable, so deterministic
             }
             if let Some(rng) = &mut rng {
                 let mut shuffled: Vec<u32> = (0..self.n_batches() as u32).collect();
                 rng.shuffle(&mut shuffled);
-                stretches = Some(shuffled);
+                batch_order = Some(shuffled);
             }
         }
-        Plan { order, batch_size: self.batch_size, stretches }
+        EpochOrder { order, batch_size: self.batch_size, batch_order }
     }
 }
 
-impl ClassDraw {
-    /// Without weights every class that occurs is equally likely.
+impl ClassSampler {
+    /// Creates a sampler; without weights, every class that occurs is equally likely.
     fn new<D: Dataset>(dataset: &D, weights: Option<&[f64]>) -> Result<Self> {
         let mut samples: Vec<Vec<u32>> = Vec::new();
         for sample in 0..dataset.n_samples() {
             let class = dataset.class(sample).ok_or_else(|| {
-                Error::Dataset(format!("weighted sampling needs labels, and sample {sample} has none"))
+                Error::Dataset(format!("weighted sampling requires labels: sample {sample} has no label"))
             })?;
             if samples.len() <= class {
                 samples.resize_with(class + 1, Vec::new);
@@ -129,44 +126,46 @@ impl ClassDraw {
             samples[class].push(sample as u32);
         }
         let class_weights: Vec<f64> = match weights {
-            None => samples.iter().map(|of_class| f64::from(u8::from(!of_class.is_empty()))).collect(),
+            None => {
+                samples.iter().map(|class_samples| f64::from(u8::from(!class_samples.is_empty()))).collect()
+            }
             Some(weights) => {
                 if weights.len() < samples.len() {
-                    let expected = format!("a weight for each of the {} classes", samples.len());
+                    let expected = format!("a weight for each of {} classes", samples.len());
                     return Err(setting("sampling.weighted", expected, weights.len()));
                 }
                 if let Some(weight) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
-                    return Err(setting("sampling.weighted", "finite weights of 0 or more", weight));
+                    return Err(setting("sampling.weighted", "finite, non-negative weights", weight));
                 }
                 weights
                     .iter()
                     .zip(&samples)
-                    .map(|(weight, of_class)| weight * of_class.len() as f64)
+                    .map(|(weight, class_samples)| weight * class_samples.len() as f64)
                     .collect()
             }
         };
         let index = WeightedIndex::new(&class_weights).ok_or_else(|| {
             let got = format!("{:?}", weights.unwrap_or_default());
-            setting("sampling.weighted", "a positive weight for a class that occurs", got)
+            setting("sampling.weighted", "a positive weight for at least one class that occurs", got)
         })?;
         Ok(Self { index, samples })
     }
 
     fn draw(&self, rng: &mut Rng) -> u32 {
-        let of_class = &self.samples[self.index.sample(rng)];
-        of_class[rng.below(of_class.len())]
+        let class_samples = &self.samples[self.index.sample(rng)];
+        class_samples[rng.below(class_samples.len())]
     }
 }
 
-impl Plan {
+impl EpochOrder {
     pub(crate) fn n_batches(&self) -> usize {
         self.order.len().div_ceil(self.batch_size)
     }
 
-    /// Positions in the data set of the samples of a batch, which must be below `n_batches`.
+    /// Returns the indices in the data set of the samples of `batch`, which must be below `n_batches`.
     pub(crate) fn indices(&self, batch: usize) -> Vec<usize> {
-        let stretch = self.stretches.as_ref().map_or(batch, |stretches| stretches[batch] as usize);
-        let start = stretch * self.batch_size;
+        let chunk = self.batch_order.as_ref().map_or(batch, |batch_order| batch_order[batch] as usize);
+        let start = chunk * self.batch_size;
         let end = self.order.len().min(start + self.batch_size);
         self.order[start..end].iter().map(|&sample| sample as usize).collect()
     }

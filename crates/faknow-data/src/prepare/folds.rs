@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::{Dataset, Error, Result, Subset, k_fold, stratified_k_fold};
 
-/// Training and validation data of one fold.
+/// Training and validation data of a fold.
 pub type Fold<D> = (Subset<Arc<D>>, Subset<Arc<D>>);
 
-/// Splits a data set into `k` folds: each is the validation data once, and the others are the training data.
+/// A splitter into `k` folds: each fold is the validation data once, with the others as training data.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -25,22 +25,22 @@ pub type Fold<D> = (Subset<Arc<D>>, Subset<Arc<D>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folds {
     n_folds: usize,
-    stratified: bool,
+    is_stratified: bool,
     seed: u64,
 }
 
 impl Folds {
-    /// Deals the samples into `n_folds` folds at random.
+    /// Creates a splitter into `n_folds` random folds.
     pub fn new(n_folds: usize) -> Self {
-        Self { n_folds, stratified: false, seed: 0 }
+        Self { n_folds, is_stratified: false, seed: 0 }
     }
 
-    /// Deals the samples so that every class has nearly the same share in each fold.
+    /// Creates a splitter into folds with nearly equal class proportions.
     pub fn stratified(n_folds: usize) -> Self {
-        Self { stratified: true, ..Self::new(n_folds) }
+        Self { is_stratified: true, ..Self::new(n_folds) }
     }
 
-    /// Sets the seed that chooses the samples of each fold. Default 0.
+    /// Sets the seed of the assignment of samples to folds; default 0.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -55,14 +55,14 @@ impl Folds {
     /// Returns the training and the validation data of each fold.
     ///
     /// # Errors
-    /// There are fewer than 2 folds, or more than samples; stratified: more than a class has samples, or a sample has no
-    /// class.
+    /// There are fewer than 2 folds or more folds than samples; for stratified folds, more folds than samples of a class, or a
+    /// sample without a class.
     pub fn split<D: Dataset>(&self, data: &Arc<D>) -> Result<Vec<Fold<D>>> {
         let n_samples = data.n_samples();
-        let folds = if self.stratified {
+        let folds = if self.is_stratified {
             let class = |index| {
                 let message =
-                    format!("sample {index} has no class, which stratified folds need; use `Folds::new`");
+                    format!("stratified folds require labels: sample {index} has no label; use `Folds::new`");
                 data.class(index).ok_or(Error::Dataset(message))
             };
             let classes = (0..n_samples).map(class).collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! What happens to samples before training: splits and folds.
+//! Splits and cross-validation folds.
 
 mod folds;
 mod split;

@@ -1,24 +1,24 @@
-//! Splits samples into training, validation and test parts, or into folds, as a pure function of a seed.
+//! Splits of samples into training, validation and test data, or into folds, as a pure function of a seed.
 
 use crate::{Error, Result, Rng};
 
-/// FaKnow's default shares of training, validation and test.
+/// FaKnow's default ratios of training, validation and test data.
 pub const DEFAULT_RATIOS: [f64; 3] = [0.7, 0.1, 0.2];
 
 /// Splits `n_samples` samples at random into training, validation and test indices, each in ascending order.
 ///
-/// Each part has its share of `ratios`, rounded; no sample is lost, and training gets at least one.
+/// The sizes of the parts follow `ratios`, rounded; every sample is in one part, and the training part is not empty.
 ///
 /// # Errors
-/// No samples; ratios that are negative, not finite, do not add up to 1, or leave nothing for training.
+/// There are no samples; or ratios are negative, not finite, do not sum to 1, or are 0 for training.
 pub fn random_split(n_samples: usize, ratios: [f64; 3], seed: u64) -> Result<[Vec<usize>; 3]> {
     split(vec![(0..n_samples).collect()], ratios, seed)
 }
 
-/// Splits samples so that every class has nearly the same share in each part; otherwise as [`random_split`].
+/// Splits samples with nearly equal class proportions in each part; otherwise like [`random_split`].
 ///
-/// `classes` holds the class of each sample. In every part each class differs by less than 1 from its exact share,
-/// except that each class has at least one sample in training; over all classes the parts stay near their shares
+/// `classes` contains the class of each sample. The number of samples of each class in each part differs by less than 1 from
+/// the exact share, except that each class has at least one sample in training; the sizes of the parts stay near their shares
 /// too.
 ///
 /// ```
@@ -37,10 +37,10 @@ pub fn stratified_split(classes: &[usize], ratios: [f64; 3], seed: u64) -> Resul
     split(by_class(classes), ratios, seed)
 }
 
-/// Deals samples into `n_folds` folds for cross-validation; each fold is a list of indices in ascending order.
+/// Splits samples into `n_folds` folds for cross-validation; each fold is a list of indices in ascending order.
 ///
-/// `classes` holds the class of each sample. Every sample is in one fold; the sizes of any two folds differ by at most
-/// 1, and so do their numbers of samples of each class.
+/// `classes` contains the class of each sample. Every sample is in one fold; the sizes of any two folds differ by at most 1,
+/// and so do their numbers of samples of each class.
 ///
 /// ```
 /// use faknow_data::stratified_k_fold;
@@ -53,34 +53,34 @@ pub fn stratified_split(classes: &[usize], ratios: [f64; 3], seed: u64) -> Resul
 /// ```
 ///
 /// # Errors
-/// There are fewer than 2 folds, or more than some class has samples: a fold without a class tests nothing of it.
+/// There are fewer than 2 folds, or more folds than samples of the rarest class.
 pub fn stratified_k_fold(classes: &[usize], n_folds: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     let groups = by_class(classes);
-    let Some(most) = groups.iter().map(Vec::len).min() else { return Err(no_samples()) };
-    if n_folds < 2 || n_folds > most {
-        let expected = format!("from 2 to {most} folds (the rarest class has {most} samples)");
-        let expected = if most < 2 { "at least 2 samples of each class".to_owned() } else { expected };
+    let Some(max_folds) = groups.iter().map(Vec::len).min() else { return Err(no_samples()) };
+    if n_folds < 2 || n_folds > max_folds {
+        let expected = format!("2 to {max_folds} folds (the rarest class has {max_folds} samples)");
+        let expected = if max_folds < 2 { "at least 2 samples of each class".to_owned() } else { expected };
         return Err(Error::Setting { name: "n_folds", expected, got: n_folds.to_string() });
     }
-    Ok(deal(groups, n_folds, seed))
+    Ok(assign_folds(groups, n_folds, seed))
 }
 
-/// Deals `n_samples` samples into `n_folds` folds whatever their classes are; otherwise as [`stratified_k_fold`].
+/// Splits `n_samples` samples into `n_folds` folds without regard to classes; otherwise like [`stratified_k_fold`].
 ///
 /// # Errors
-/// There are fewer than 2 folds, or more than samples.
+/// There are fewer than 2 folds, or more folds than samples.
 pub fn k_fold(n_samples: usize, n_folds: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     if n_folds < 2 || n_folds > n_samples {
-        let expected = format!("from 2 folds to as many as there are samples ({n_samples})");
+        let expected = format!("2 to {n_samples} folds (the number of samples)");
         return Err(Error::Setting { name: "n_folds", expected, got: n_folds.to_string() });
     }
-    Ok(deal(vec![(0..n_samples).collect()], n_folds, seed))
+    Ok(assign_folds(vec![(0..n_samples).collect()], n_folds, seed))
 }
 
-/// Deals each group into folds, each in ascending order.
-fn deal(groups: Vec<Vec<usize>>, n_folds: usize, seed: u64) -> Vec<Vec<usize>> {
+/// Distributes each group among the folds, which are sorted in ascending order.
+fn assign_folds(groups: Vec<Vec<usize>>, n_folds: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut folds = vec![Vec::new(); n_folds];
-    // Each class begins where the one before ended, so that the first folds do not get all of what is left over.
+    // Each class continues with the fold after the previous class, so that remainders are spread over the folds.
     let mut next = (0..n_folds).cycle();
     for (number, mut group) in groups.into_iter().enumerate() {
         Rng::from_parts(&[seed, number as u64, n_folds as u64]).shuffle(&mut group);
@@ -92,7 +92,7 @@ fn deal(groups: Vec<Vec<usize>>, n_folds: usize, seed: u64) -> Vec<Vec<usize>> {
     folds
 }
 
-/// The indices of each class that occurs.
+/// Returns the sample indices of each class that occurs.
 fn by_class(classes: &[usize]) -> Vec<Vec<usize>> {
     let mut groups = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     for (index, &class) in classes.iter().enumerate() {
@@ -102,54 +102,55 @@ fn by_class(classes: &[usize]) -> Vec<Vec<usize>> {
 }
 
 fn no_samples() -> Error {
-    Error::Dataset("there are no samples to split".into())
+    Error::Dataset("expected samples to split, got none".into())
 }
 
-/// Splits each group by itself, and lets their rounding errors make up for each other.
+/// Splits each group separately, so that rounding errors of the groups compensate each other.
 fn split(groups: Vec<Vec<usize>>, ratios: [f64; 3], seed: u64) -> Result<[Vec<usize>; 3]> {
     check(ratios)?;
     let mut parts: [Vec<usize>; 3] = Default::default();
-    let mut n_done = 0;
+    let mut n_assigned = 0;
     for (number, mut group) in groups.into_iter().enumerate() {
         Rng::from_parts(&[seed, number as u64]).shuffle(&mut group);
-        n_done += group.len();
-        let due = |part: usize| n_done as f64 * ratios[part] - parts[part].len() as f64;
-        let counts = shares(group.len(), ratios, [due(0), due(1), due(2)]);
+        n_assigned += group.len();
+        let due = |part: usize| n_assigned as f64 * ratios[part] - parts[part].len() as f64;
+        let counts = part_sizes(group.len(), ratios, [due(0), due(1), due(2)]);
         let mut rest = &group[..];
         for (part, count) in parts.iter_mut().zip(counts) {
-            let (taken, left) = rest.split_at(count);
-            part.extend_from_slice(taken);
-            rest = left;
+            let (head, tail) = rest.split_at(count);
+            part.extend_from_slice(head);
+            rest = tail;
         }
     }
-    if n_done == 0 {
+    if n_assigned == 0 {
         return Err(no_samples());
     }
     parts.iter_mut().for_each(|part| part.sort_unstable());
     Ok(parts)
 }
 
-/// How many of `n` samples each part gets: its share rounded down, and one more for those parts that are due the
-/// most over all groups until now.
-fn shares(n: usize, ratios: [f64; 3], due: [f64; 3]) -> [usize; 3] {
+/// Returns the number of samples of each part for a group of `n` samples: its exact share rounded down, plus one for the parts
+/// with the largest deficit `due` over all groups so far.
+fn part_sizes(n: usize, ratios: [f64; 3], due: [f64; 3]) -> [usize; 3] {
     let exact = ratios.map(|ratio| ratio * n as f64);
-    // A share that is a whole number but for rounding errors (0.1 * 30 = 3.0000000000000004) stays whole.
+    // A share that is an integer up to rounding errors (0.1 * 30 = 3.0000000000000004) is that integer.
     let mut counts = exact.map(|share| (share + 1e-9).floor() as usize);
     let mut rest = n.saturating_sub(counts.iter().sum());
-    let mut raised = [false; 3];
+    let mut is_rounded_up = [false; 3];
     if rest > 0 && counts[0] == 0 {
-        (counts[0], raised[0], rest) = (1, true, rest - 1);
+        (counts[0], is_rounded_up[0], rest) = (1, true, rest - 1);
     }
     for _ in 0..rest {
-        let open = (0..3).filter(|&part| !raised[part] && exact[part] - counts[part] as f64 > 1e-9);
-        let lacking = |part: &usize| due[*part] - counts[*part] as f64;
-        // The earliest of equals: `max_by` would take the last.
-        let next = open.rev().max_by(|a, b| lacking(a).total_cmp(&lacking(b))).unwrap_or(0);
+        let candidates =
+            (0..3).filter(|&part| !is_rounded_up[part] && exact[part] - counts[part] as f64 > 1e-9);
+        let deficit = |part: &usize| due[*part] - counts[*part] as f64;
+        // Ties go to the first part: `max_by` returns the last maximum.
+        let next = candidates.rev().max_by(|a, b| deficit(a).total_cmp(&deficit(b))).unwrap_or(0);
         counts[next] += 1;
-        raised[next] = true;
+        is_rounded_up[next] = true;
     }
     if n > 0 && counts[0] == 0 {
-        // Shares that are whole without any for training: take it from the largest.
+        // All shares are integers, and that of training is 0: move a sample from the largest part.
         let largest = if counts[2] > counts[1] { 2 } else { 1 };
         counts[largest] -= 1;
         counts[0] = 1;
@@ -159,11 +160,12 @@ fn shares(n: usize, ratios: [f64; 3], due: [f64; 3]) -> [usize; 3] {
 
 fn check(ratios: [f64; 3]) -> Result<()> {
     let sum: f64 = ratios.iter().sum();
-    let right = ratios.iter().all(|ratio| (0.0..=1.0).contains(ratio)) && (sum - 1.0).abs() < 1e-6;
-    if right && ratios[0] > 0.0 {
+    let is_valid = ratios.iter().all(|ratio| (0.0..=1.0).contains(ratio)) && (sum - 1.0).abs() < 1e-6;
+    if is_valid && ratios[0] > 0.0 {
         return Ok(());
     }
-    let expected = "shares of training, validation and test from 0 to 1 that add up to 1, training above 0";
+    let expected =
+        "shares of training, validation and test data from 0 to 1 that sum to 1, with training above 0";
     Err(Error::Setting { name: "split", expected: expected.into(), got: format!("{ratios:?}") })
 }
 
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_right_and_nothing_is_lost() {
+    fn parts_have_their_shares_and_all_samples() {
         let check = |n: usize, ratios, expected: [usize; 3]| {
             let parts = random_split(n, ratios, 1).unwrap();
             assert_eq!(counts(&parts), expected, "{n} by {ratios:?}");
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_keep_their_shares() {
+    fn stratified_split_preserves_class_proportions() {
         for (n_each, seed) in [(vec![374, 370, 372, 374], 0), (vec![5, 1, 900, 33], 7), (vec![1; 40], 3)] {
             let classes: Vec<usize> =
                 n_each.iter().enumerate().flat_map(|(class, &n)| vec![class; n]).collect();
@@ -214,25 +216,25 @@ mod tests {
     }
 
     #[test]
-    fn rounding_errors_of_many_small_classes_even_out() {
+    fn rounding_errors_of_small_classes_compensate() {
         let classes: Vec<usize> = (0..300).map(|index| index / 3).collect();
         let parts = stratified_split(&classes, DEFAULT_RATIOS, 5).unwrap();
         assert_eq!(counts(&parts), [210, 30, 60]);
     }
 
     #[test]
-    fn the_seed_alone_decides() {
+    fn split_depends_only_on_the_seed() {
         let classes: Vec<usize> = (0..200).map(|index| index % 3).collect();
         let of = |seed| stratified_split(&classes, DEFAULT_RATIOS, seed).unwrap();
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
         assert!(of(1).iter().all(|part| part.is_sorted()));
-        // Pinned: other numbers would change the splits of existing runs.
+        // Pinned: different numbers would change the splits of existing runs.
         assert_eq!(random_split(10, DEFAULT_RATIOS, 42).unwrap()[2], [0, 7]);
     }
 
     #[test]
-    fn bad_ratios_are_refused() {
+    fn rejects_invalid_ratios() {
         let bad = [[0.7, 0.1, 0.1], [0.0, 0.5, 0.5], [1.2, -0.2, 0.0], [f64::NAN, 0.5, 0.5], [0.7, 0.2, 0.2]];
         for ratios in bad {
             let message = random_split(10, ratios, 0).unwrap_err().to_string();
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_have_equal_sizes_and_equal_shares_of_each_class() {
+    fn stratified_folds_have_equal_sizes_and_class_proportions() {
         for (n_each, n_folds) in [(vec![374, 370, 372], 5), (vec![7, 9, 900, 33], 7), (vec![5; 13], 3)] {
             let classes: Vec<usize> =
                 n_each.iter().enumerate().flat_map(|(class, &n)| vec![class; n]).collect();
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_depend_on_the_seed_alone() {
+    fn folds_depend_only_on_the_seed() {
         let classes: Vec<usize> = (0..40).map(|index| index % 3).collect();
         let of = |seed| stratified_k_fold(&classes, 4, seed).unwrap();
         assert_eq!(of(1), of(1));
@@ -269,15 +271,15 @@ mod tests {
     }
 
     #[test]
-    fn folds_that_would_lack_a_class_are_refused() {
+    fn rejects_more_folds_than_samples_of_a_class() {
         let check = |classes: &[usize], n_folds, expected: &str| {
             let error = stratified_k_fold(classes, n_folds, 0).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
         let few = [0, 0, 0, 0, 1, 1, 1];
-        check(&few, 1, "n_folds: expected from 2 to 3 folds (the rarest class has 3 samples), got 1");
-        check(&few, 4, "n_folds: expected from 2 to 3 folds (the rarest class has 3 samples), got 4");
+        check(&few, 1, "n_folds: expected 2 to 3 folds (the rarest class has 3 samples), got 1");
+        check(&few, 4, "n_folds: expected 2 to 3 folds (the rarest class has 3 samples), got 4");
         check(&[0, 0, 1], 2, "n_folds: expected at least 2 samples of each class, got 2");
-        check(&[], 2, "there are no samples to split");
+        check(&[], 2, "expected samples to split, got none");
     }
 }

@@ -1,4 +1,4 @@
-//! Reads CSV and TSV row by row. Unlike lenient readers it refuses stray quotes, which would merge rows silently.
+//! A reader of CSV and TSV, row by row. Unlike lenient readers it rejects stray quotes, which would merge rows silently.
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::records::ReadOptions;
 use crate::records::encoding::{Utf8Reader, input_error};
-use crate::records::source::{Broken, MAX_RECORD_BYTES, RawRecord, no_such_column};
+use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
 use crate::{Error, Result};
 
-/// A reader of delimited text as in RFC 4180: fields may be quoted, and then hold separators, line breaks and doubled
+/// A reader of delimited text as specified by RFC 4180: quoted fields may contain separators, line breaks and doubled
 /// quotes; rows end in LF or CRLF; empty lines are skipped.
 pub(crate) struct DelimitedReader {
     path: PathBuf,
@@ -19,9 +19,9 @@ pub(crate) struct DelimitedReader {
     quotes: bool,
     header: bool,
     columns: Vec<String>,
-    /// Positions of the columns that records hold.
+    /// Positions of the columns that records contain.
     selected: Vec<usize>,
-    /// The first row of a file without a header: it had to be read to count the columns.
+    /// The first row of a file without a header, read in advance to count the columns.
     first: Option<Row>,
     /// Number of the last record.
     number: usize,
@@ -30,10 +30,11 @@ pub(crate) struct DelimitedReader {
 
 /// The fields of a row.
 struct Row {
-    /// One after the other, and where each ends.
+    /// The fields, concatenated.
     bytes: Vec<u8>,
+    /// The end of each field in `bytes`.
     ends: Vec<usize>,
-    /// The line that it begins on, from 1.
+    /// Number of its first line, from 1.
     line: usize,
 }
 
@@ -45,7 +46,7 @@ impl Row {
     fn field(&self, index: usize) -> String {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         let bytes = &self.bytes[start..self.ends[index]];
-        // The reader lets only UTF-8 pass, and separators are characters of their own.
+        // The reader passes only valid UTF-8, and separators are single ASCII bytes, so fields are valid UTF-8 too.
         std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
     }
 }
@@ -72,11 +73,11 @@ impl DelimitedReader {
         let first = match reader.read_row() {
             Ok(Some(first)) => first,
             Ok(None) => return Err(Error::file(path, "the file is empty")),
-            Err(Stray { message, .. }) => {
-                let what = if options.header { "the header is broken: " } else { "" };
+            Err(Malformed { message, .. }) => {
+                let what = if options.header { "invalid header: " } else { "" };
                 return Err(Error::file(path, format!("{what}{message}")));
             }
-            Err(Failed(error)) => return Err(error),
+            Err(Input(error)) => return Err(error),
         };
         let number = |index: usize| (index + 1).to_string();
         if options.header {
@@ -93,7 +94,7 @@ impl DelimitedReader {
         Ok(reader)
     }
 
-    /// Makes records hold the columns `wanted`, or `all`; an error if one is not there, or there twice.
+    /// Restricts records to the columns `wanted`, or to `all`; an error if a wanted column is missing or occurs twice.
     pub(super) fn select(&mut self, wanted: &[&str], all: bool) -> Result<()> {
         let mut selected = Vec::new();
         for &name in wanted {
@@ -101,7 +102,7 @@ impl DelimitedReader {
                 return Err(self.no_such_column(name));
             };
             if self.columns[index + 1..].iter().any(|column| column == name) {
-                return Err(Error::file(&self.path, format!("the header has the column `{name}` twice")));
+                return Err(Error::file(&self.path, format!("duplicate column `{name}` in the header")));
             }
             if !selected.contains(&index) {
                 selected.push(index);
@@ -116,10 +117,10 @@ impl DelimitedReader {
     }
 
     pub(super) fn no_records(&self) -> Error {
-        Error::file(&self.path, "the file holds a header and no records")
+        Error::file(&self.path, "expected records after the header, got none")
     }
 
-    pub(super) fn next_record(&mut self) -> Result<Option<RawRecord>, Broken> {
+    pub(super) fn next_record(&mut self) -> Result<Option<RawRecord>, ReadError> {
         if self.finished {
             return Ok(None);
         }
@@ -133,20 +134,20 @@ impl DelimitedReader {
                 self.finished = true;
                 return Ok(None);
             }
-            Err(Stray { message, recoverable }) => {
+            Err(Malformed { message, is_recoverable }) => {
                 self.number += 1;
-                self.finished = !recoverable;
+                self.finished = !is_recoverable;
                 let error = Error::record(&self.path, self.number, None, message);
-                return Err(Broken { error, recoverable });
+                return Err(ReadError { error, is_recoverable });
             }
-            Err(Failed(error)) => {
+            Err(Input(error)) => {
                 self.finished = true;
-                return Err(Broken::fatal(error));
+                return Err(ReadError::fatal(error));
             }
         };
         self.number += 1;
         if row.n_fields() != self.columns.len() {
-            return Err(Broken::record(self.wrong_length(&row)));
+            return Err(ReadError::in_record(self.wrong_length(&row)));
         }
         let mut fields = Map::with_capacity(self.selected.len());
         for &index in &self.selected {
@@ -159,25 +160,27 @@ impl DelimitedReader {
         let mut row = RowParser::new(self.separator, self.quotes);
         let mut start = 0;
         loop {
-            let more = self.lines.advance().map_err(|error| Failed(input_error(&self.path, error)))?;
+            let has_line = self.lines.advance().map_err(|error| Input(input_error(&self.path, error)))?;
             let (line, number) = (&self.lines.bytes[..], self.lines.number);
-            if !more {
-                return if row.begun { Err(never_closed(row.quote_line)) } else { Ok(None) };
+            if !has_line {
+                return if row.is_started { Err(unclosed_quote(row.quote_line)) } else { Ok(None) };
             }
-            if !row.begun {
+            if !row.is_started {
                 if line == b"\n" || line == b"\r\n" {
                     continue;
                 }
                 start = number;
             }
-            let fed = row.feed(line, number);
+            let outcome = row.feed(line, number);
             if line.len().max(row.bytes.len()) > MAX_RECORD_BYTES {
                 return Err(too_long(start, row.quote_line));
             }
-            match fed {
-                Fed::Complete => return Ok(Some(Row { bytes: row.bytes, ends: row.ends, line: start })),
-                Fed::More => {}
-                Fed::TextAfterQuote { column } => {
+            match outcome {
+                LineOutcome::Complete => {
+                    return Ok(Some(Row { bytes: row.bytes, ends: row.ends, line: start }));
+                }
+                LineOutcome::Incomplete => {}
+                LineOutcome::TextAfterQuote { column } => {
                     return Err(text_after_quote(number, column, row.quote_line));
                 }
             }
@@ -186,13 +189,13 @@ impl DelimitedReader {
 
     fn wrong_length(&self, row: &Row) -> Error {
         let (expected, got) = (self.columns.len(), row.n_fields());
-        let like = if self.header { "as in the header" } else { "as in the first row" };
+        let reference = if self.header { "as in the header" } else { "as in the first row" };
         let hint = match self.separator {
-            b',' if got > expected => "; a field that holds a comma must be quoted",
-            b'\t' if got > expected => "; a field that holds a tab must be quoted",
+            b',' if got > expected => "; a field that contains a comma must be quoted",
+            b'\t' if got > expected => "; a field that contains a tab must be quoted",
             _ => "",
         };
-        let message = format!("expected {expected} fields {like}, got {got} (line {}){hint}", row.line);
+        let message = format!("expected {expected} fields {reference}, got {got} (line {}){hint}", row.line);
         Error::record(&self.path, self.number, None, message)
     }
 
@@ -203,59 +206,63 @@ impl DelimitedReader {
         let is_number = name.parse::<usize>().is_ok();
         let separator_hint = self.columns.len() == 1 && self.columns[0].contains([',', '\t', ';']);
         let hint = match (self.header, is_number) {
-            _ if separator_hint => "; are they separated by something else than the format says?",
-            (true, true) => "; only a file without a header is read by column numbers",
-            (false, false) => "; a file without a header is read by column numbers, from 1",
+            _ if separator_hint => "; does the file use another separator?",
+            (true, true) => "; column numbers apply only to a file without a header",
+            (false, false) => "; in a file without a header, columns are numbered from 1",
             _ => "",
         };
         Error::File { path, message: message + hint }
     }
 }
 
-/// Why a row cannot be read.
+/// The reason why a row cannot be read.
 enum RowError {
-    /// A quote is where none may be, or nowhere an end.
-    Stray { message: String, recoverable: bool },
-    /// The input failed.
-    Failed(Error),
+    /// A misplaced or unclosed quote, or a row that is too long.
+    Malformed { message: String, is_recoverable: bool },
+    /// The input cannot be read.
+    Input(Error),
 }
 
-use RowError::{Failed, Stray};
+use RowError::{Input, Malformed};
 
-fn never_closed(quote_line: usize) -> RowError {
-    let message = format!("the quoted field that begins on line {quote_line} is never closed");
-    Stray { message, recoverable: false }
+fn unclosed_quote(quote_line: usize) -> RowError {
+    let message =
+        format!("unclosed quote: the quoted field that starts on line {quote_line} has no closing quote");
+    Malformed { message, is_recoverable: false }
 }
 
 fn too_long(line: usize, quote_line: usize) -> RowError {
     let hint = match quote_line {
         0 => String::new(),
-        line => format!(": the quote on line {line} may be unclosed"),
+        line => format!("; the quote on line {line} may be unclosed"),
     };
-    let message = format!("it begins on line {line} and is over {} MiB long{hint}", MAX_RECORD_BYTES >> 20);
-    Stray { message, recoverable: false }
+    let message = format!(
+        "expected at most {} MiB per record, got more from line {line} on{hint}",
+        MAX_RECORD_BYTES >> 20
+    );
+    Malformed { message, is_recoverable: false }
 }
 
 fn text_after_quote(line: usize, column: usize, quote_line: usize) -> RowError {
     let message = format!(
-        "text after a closing quote at line {line}, column {column} (the field begins on line {quote_line}): \
-         expected a separator; write quotes inside quoted fields twice, or turn quoting off if quotes are plain \
+        "text after a closing quote at line {line}, column {column} (the field starts on line {quote_line}): \
+         expected a separator; double the quotes inside quoted fields, or disable quoting if quotes are plain \
          text in this file"
     );
-    Stray { message, recoverable: true }
+    Malformed { message, is_recoverable: true }
 }
 
-/// Physical lines.
+/// The physical lines of a file.
 struct Lines {
     input: Utf8Reader,
     /// Number of the last line, from 1.
     number: usize,
-    /// The last line with its end, or the beginning of one that is too long.
+    /// The last line with its line terminator, or the start of a line that is too long.
     bytes: Vec<u8>,
 }
 
 impl Lines {
-    /// Reads the next line; false at the end of the file.
+    /// Reads the next line; returns false at the end of the file.
     fn advance(&mut self) -> std::io::Result<bool> {
         self.bytes.clear();
         let limit = MAX_RECORD_BYTES as u64 + 2;
@@ -265,15 +272,16 @@ impl Lines {
     }
 }
 
-/// Puts a row together from its lines.
+/// Assembles a row from its lines.
 struct RowParser {
     separator: u8,
     quotes: bool,
     state: State,
-    /// The fields one after the other, and where each ends.
+    /// The fields, concatenated.
     bytes: Vec<u8>,
+    /// The end of each field in `bytes`.
     ends: Vec<usize>,
-    begun: bool,
+    is_started: bool,
     /// The line of the last opening quote.
     quote_line: usize,
 }
@@ -286,27 +294,27 @@ enum State {
     AfterQuote,
 }
 
-enum Fed {
+enum LineOutcome {
     Complete,
-    More,
+    Incomplete,
     TextAfterQuote { column: usize },
 }
 
 impl RowParser {
     fn new(separator: u8, quotes: bool) -> Self {
         let (bytes, ends) = (Vec::new(), Vec::new());
-        Self { separator, quotes, state: State::FieldStart, bytes, ends, begun: false, quote_line: 0 }
+        Self { separator, quotes, state: State::FieldStart, bytes, ends, is_started: false, quote_line: 0 }
     }
 
-    /// Takes the next line, with its end, whose number is `number`.
-    fn feed(&mut self, line: &[u8], number: usize) -> Fed {
-        if !self.begun {
-            self.begun = true;
+    /// Parses the next line (with its line terminator), which has the number `number`.
+    fn feed(&mut self, line: &[u8], number: usize) -> LineOutcome {
+        if !self.is_started {
+            self.is_started = true;
             self.bytes.reserve(line.len());
         }
         let content = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
-        let mut at = 0;
-        while let Some(&byte) = content.get(at) {
+        let mut pos = 0;
+        while let Some(&byte) = content.get(pos) {
             self.state = match (self.state, byte) {
                 (State::FieldStart, b'"') if self.quotes => {
                     self.quote_line = number;
@@ -314,7 +322,7 @@ impl RowParser {
                 }
                 (State::Quoted, b'"') => State::AfterQuote,
                 (State::Quoted, _) => {
-                    at += self.take_until(&content[at..], b'"');
+                    pos += self.take_until(&content[pos..], b'"');
                     continue;
                 }
                 (State::FieldStart | State::Plain | State::AfterQuote, _) if byte == self.separator => {
@@ -326,26 +334,26 @@ impl RowParser {
                     State::Quoted
                 }
                 (State::AfterQuote, _) => {
-                    let column = String::from_utf8_lossy(&content[..at]).chars().count() + 1;
-                    return Fed::TextAfterQuote { column };
+                    let column = String::from_utf8_lossy(&content[..pos]).chars().count() + 1;
+                    return LineOutcome::TextAfterQuote { column };
                 }
                 (State::FieldStart | State::Plain, _) => {
-                    at += self.take_until(&content[at..], self.separator);
+                    pos += self.take_until(&content[pos..], self.separator);
                     self.state = State::Plain;
                     continue;
                 }
             };
-            at += 1;
+            pos += 1;
         }
         if self.state == State::Quoted {
             self.bytes.extend_from_slice(&line[content.len()..]);
-            return Fed::More;
+            return LineOutcome::Incomplete;
         }
         self.ends.push(self.bytes.len());
-        Fed::Complete
+        LineOutcome::Complete
     }
 
-    /// Takes all bytes before the next `end`, or all; returns how many.
+    /// Appends the bytes before the next `end`, or all of them; returns their number.
     fn take_until(&mut self, content: &[u8], end: u8) -> usize {
         let n = memchr::memchr(end, content).unwrap_or(content.len());
         self.bytes.extend_from_slice(&content[..n]);

@@ -1,4 +1,4 @@
-//! A reader that lets only UTF-8 pass, skips a byte order mark, and says where and how other encodings begin.
+//! A reader that passes only valid UTF-8, skips a byte order mark, and reports where another encoding was detected.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -7,11 +7,11 @@ use crate::Error;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Buffers `inner` and hands out its bytes as long as they are UTF-8; everything before a bad byte still comes.
+/// A buffered reader that returns the bytes of `inner` up to the first that is not UTF-8.
 pub(super) struct Utf8Reader {
     inner: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// `buffer[start..valid]` is checked and not yet consumed, `buffer[valid..end]` is not checked yet.
+    /// `buffer[start..valid]` is validated and not yet consumed, `buffer[valid..end]` is not validated yet.
     start: usize,
     valid: usize,
     end: usize,
@@ -36,7 +36,7 @@ impl Utf8Reader {
         }
     }
 
-    /// Makes `buffer[start..valid]` hold something, unless the input is at its end.
+    /// Fills `buffer[start..valid]`; leaves it empty at the end of the input.
     fn refill(&mut self) -> io::Result<()> {
         self.offset += self.valid as u64;
         self.lines += self.buffer[..self.valid].iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -48,7 +48,7 @@ impl Utf8Reader {
             while self.end < 4 && self.read_more()? {}
             let first = &self.buffer[..self.end];
             if let Some(message) = other_format(first) {
-                return Err(refuse(message));
+                return Err(invalid_input(message));
             }
             if first.starts_with(b"\xEF\xBB\xBF") {
                 self.start = 3;
@@ -59,15 +59,15 @@ impl Utf8Reader {
                 Ok(_) => self.valid = self.end,
                 Err(error) if error.valid_up_to() > 0 => self.valid = self.start + error.valid_up_to(),
                 Err(error) if error.error_len().is_some() => return Err(self.not_utf8()),
-                // A character that the end of the buffer cuts.
+                // A character is split by the end of the buffer.
                 Err(_) => match self.read_more()? {
                     true => continue,
                     false => {
                         let position = self.offset + self.start as u64;
                         let message = format!(
-                            "the file ends inside a character, at byte {position}: it may be cut off"
+                            "unexpected end of file inside a character at byte {position}: the file may be truncated"
                         );
-                        return Err(refuse(message));
+                        return Err(invalid_input(message));
                     }
                 },
             }
@@ -77,7 +77,7 @@ impl Utf8Reader {
         }
     }
 
-    /// Appends to the unchecked bytes; false at the end of the input.
+    /// Appends to the bytes not validated yet; returns false at the end of the input.
     fn read_more(&mut self) -> io::Result<bool> {
         loop {
             match self.inner.read(&mut self.buffer[self.end..]) {
@@ -91,7 +91,7 @@ impl Utf8Reader {
         }
     }
 
-    /// The error for the byte `buffer[start]`.
+    /// Returns the error for the byte `buffer[start]`.
     fn not_utf8(&self) -> io::Error {
         let bad = &self.buffer[self.start..self.end];
         let (position, line) = (self.offset + self.start as u64, self.lines + 1);
@@ -101,7 +101,7 @@ impl Utf8Reader {
             Some(0x80..) => ("GB18030 (Chinese)", "GB18030"),
             _ => ("Windows-1252 or Latin-1", "WINDOWS-1252"),
         };
-        refuse(format!(
+        invalid_input(format!(
             "not UTF-8: byte {position} (0x{first:02X}, line {line}) looks like {likely}; expected UTF-8: \
              convert the file, for example `iconv -f {name} -t UTF-8`"
         ))
@@ -129,32 +129,32 @@ impl BufRead for Utf8Reader {
     }
 }
 
-/// The error of this crate for an error that a [`Utf8Reader`] gave.
+/// Converts an error of a [`Utf8Reader`] into an error of this crate.
 pub(super) fn input_error(path: &Path, error: io::Error) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Refused>()) {
-        Some(Refused(message)) => Error::file(path, message.clone()),
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<InvalidInput>()) {
+        Some(InvalidInput(message)) => Error::file(path, message.clone()),
         None => Error::io(path, error),
     }
 }
 
-/// The message of a [`Utf8Reader`] about input that is no UTF-8 text.
+/// The error message of a [`Utf8Reader`] for input that is not UTF-8 text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Refused(String);
+struct InvalidInput(String);
 
-fn refuse(message: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, Refused(message.into()))
+fn invalid_input(message: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, InvalidInput(message.into()))
 }
 
-/// What a file that begins with these bytes is, unless it may be UTF-8 text.
+/// Returns an error message if a file that starts with these bytes cannot be UTF-8 text.
 fn other_format(first: &[u8]) -> Option<String> {
     let utf = |name: &str| {
         format!(
             "looks like {name} at byte 0; expected UTF-8: convert the file, for example `iconv -f {name} -t UTF-8`"
         )
     };
-    let packed =
-        |what: &str| format!("looks like {what}; expected plain text in UTF-8: unpack or export it first");
+    let archive =
+        |what: &str| format!("looks like {what}; expected plain text in UTF-8: extract or export it first");
     match first {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(utf("UTF-32")),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some(utf("UTF-16")),
@@ -163,8 +163,8 @@ fn other_format(first: &[u8]) -> Option<String> {
         }
         [0, _, ..] => Some(utf("UTF-16BE")),
         [_, 0, ..] => Some(utf("UTF-16LE")),
-        [0x1F, 0x8B, ..] => Some(packed("a gzip archive")),
-        [b'P', b'K', 3, 4, ..] => Some(packed("a zip archive or a spreadsheet")),
+        [0x1F, 0x8B, ..] => Some(archive("a gzip archive")),
+        [b'P', b'K', 3, 4, ..] => Some(archive("a zip archive or a spreadsheet")),
         _ => None,
     }
 }
@@ -173,13 +173,13 @@ fn other_format(first: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Gives `chunk` bytes at a time, as pipes do.
-    struct Slow {
+    /// A reader that returns `chunk` bytes at a time, as pipes do.
+    struct ChunkedReader {
         bytes: std::io::Cursor<Vec<u8>>,
         chunk: usize,
     }
 
-    impl Read for Slow {
+    impl Read for ChunkedReader {
         fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
             let n_bytes = out.len().min(self.chunk);
             self.bytes.read(&mut out[..n_bytes])
@@ -187,14 +187,15 @@ mod tests {
     }
 
     fn read(bytes: &[u8], chunk: usize) -> (Vec<u8>, Option<String>) {
-        let mut reader = Utf8Reader::new(Slow { bytes: std::io::Cursor::new(bytes.to_vec()), chunk });
+        let mut reader =
+            Utf8Reader::new(ChunkedReader { bytes: std::io::Cursor::new(bytes.to_vec()), chunk });
         let mut out = Vec::new();
         let error = reader.read_to_end(&mut out).err();
         (out, error.map(|error| input_error(Path::new("f"), error).to_string()))
     }
 
     #[test]
-    fn utf8_passes_whatever_the_size_of_the_reads() {
+    fn passes_utf8_for_any_read_size() {
         let text = "\u{feff}a é 中文 😀\r\n".repeat(10_000);
         let expected = &text.as_bytes()[3..];
         for chunk in [1, 2, 3, 7, 4096, usize::MAX] {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_before_a_bad_byte_still_comes() {
+    fn returns_bytes_before_an_invalid_byte() {
         for chunk in [1, 5, usize::MAX] {
             let (got, message) = read(b"one\ntwo caf\xE9 three\n", chunk);
             assert_eq!(got, b"one\ntwo caf");
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_named() {
+    fn names_other_encodings() {
         let check = |bytes: &[u8], expected: &str| {
             let message = read(bytes, usize::MAX).1.unwrap();
             assert!(message.contains(expected), "{message}");
@@ -228,12 +229,12 @@ mod tests {
         check(b"\x1F\x8B\x08\0", "gzip");
         check(b"PK\x03\x04", "spreadsheet");
         check(b"text: \xD6\xD0\xCE\xC4", "GB18030");
-        check("ends in 中".as_bytes().split_last().unwrap().1, "ends inside a character, at byte 8");
+        check("ends in 中".as_bytes().split_last().unwrap().1, "inside a character at byte 8");
         check(b"\xEF\xBB\xBF\xE9", "byte 3");
     }
 
     #[test]
-    fn nothing_is_no_error() {
+    fn empty_input_is_valid() {
         assert_eq!(read(b"", 1), (vec![], None));
         assert_eq!(read(b"\xEF\xBB\xBF", 1), (vec![], None));
     }

@@ -1,4 +1,4 @@
-//! From the raw fields of a record to what its columns mean.
+//! Extraction of text, label and domain from the raw fields of a record.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::records::RawLabel;
 use crate::records::{ColumnMap, RawRecord, Record};
 use crate::{Classes, Error, Result};
 
-/// What to take out of raw records.
-pub(super) struct Extract {
+/// The columns to extract from raw records.
+pub(super) struct Extractor {
     text: String,
     label: Option<(String, Classes)>,
     domain: Option<String>,
@@ -17,7 +17,7 @@ pub(super) struct Extract {
     keep_all: bool,
 }
 
-impl Extract {
+impl Extractor {
     pub(super) fn new(columns: &ColumnMap, keep_all: bool, classes: Option<&Classes>) -> Result<Self> {
         let Some(text) = columns.text.clone() else {
             let expected = "the name of the column that holds the text".into();
@@ -27,8 +27,8 @@ impl Extract {
         Ok(Self { text, label, domain: columns.domain.clone(), fields: columns.fields.clone(), keep_all })
     }
 
-    /// The columns that a file must have.
-    pub(super) fn wanted(&self) -> Vec<&str> {
+    /// Returns the names of the columns that a file must have.
+    pub(super) fn required_columns(&self) -> Vec<&str> {
         let label = self.label.as_ref().map(|(label, _)| label);
         let named = std::iter::once(&self.text).chain(label).chain(&self.domain).chain(&self.fields);
         named.map(String::as_str).collect()
@@ -36,17 +36,17 @@ impl Extract {
 
     pub(super) fn record(&self, raw: RawRecord, path: &Path) -> Result<Record> {
         let RawRecord { number, mut fields } = raw;
-        let blame = |column: &str, message: String| Error::record(path, number, Some(column), message);
+        let field_error = |column: &str, message: String| Error::record(path, number, Some(column), message);
         let text_column = &self.text;
-        text_of(&fields, text_column).map_err(|message| blame(text_column, message))?;
+        text_of(&fields, text_column).map_err(|message| field_error(text_column, message))?;
         let label = match &self.label {
             Some((column, classes)) => {
-                Some(class_of(&fields, column, classes).map_err(|message| blame(column, message))?)
+                Some(class_of(&fields, column, classes).map_err(|message| field_error(column, message))?)
             }
             None => None,
         };
         let domain = match &self.domain {
-            Some(column) => domain_of(&fields, column).map_err(|message| blame(column, message))?,
+            Some(column) => domain_of(&fields, column).map_err(|message| field_error(column, message))?,
             None => None,
         };
         // The text moves, unless it stays among the fields too.
@@ -58,23 +58,26 @@ impl Extract {
             (text_of(&fields, text_column).unwrap_or_default().to_owned(), fields)
         } else {
             let keep = |name: &String| (name.clone(), fields.get(name).cloned().unwrap_or_default());
-            let kept = self.fields.iter().map(keep).collect();
-            (take_text(&mut fields), kept)
+            let selected = self.fields.iter().map(keep).collect();
+            (take_text(&mut fields), selected)
         };
         Ok(Record { number, text, label, domain, fields })
     }
 }
 
-/// The text in `column`, perhaps empty; otherwise what is wrong.
+/// Returns the text in `column`, which may be empty.
+///
+/// # Errors
+/// The message says what was found instead of a text.
 pub(crate) fn text_of<'a>(fields: &'a Map<String, Value>, column: &str) -> Result<&'a str, String> {
     let got = match fields.get(column) {
         Some(Value::String(text)) => return Ok(text),
         None => {
             let names = fields.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            return Err(format!("the text is missing: this record has {names}"));
+            return Err(format!("missing text: this record has {names}"));
         }
         Some(Value::Null) => "null".to_owned(),
-        Some(Value::Bool(truth)) => truth.to_string(),
+        Some(Value::Bool(boolean)) => boolean.to_string(),
         Some(Value::Number(number)) => format!("the number {number}"),
         Some(Value::Array(_)) => "an array".to_owned(),
         Some(Value::Object(_)) => "an object".to_owned(),
@@ -82,15 +85,15 @@ pub(crate) fn text_of<'a>(fields: &'a Map<String, Value>, column: &str) -> Resul
     Err(format!("expected a string as text, got {got}"))
 }
 
-/// The class that the label in `column` means; otherwise what is wrong.
+/// Returns the class of the label in `column`, or an error message.
 fn class_of(fields: &Map<String, Value>, column: &str, classes: &Classes) -> Result<usize, String> {
     match fields.get(column).map_or(Ok(None), RawLabel::from_value)? {
         Some(label) => classes.parse(&label).map_err(|unknown| unknown.to_string()),
-        None => Err(format!("the label is missing: expected {}", classes.accepted())),
+        None => Err(format!("missing label: expected {}", classes.accepted_labels())),
     }
 }
 
-/// The domain in `column`, `None` where it is missing, null or blank; otherwise what is wrong.
+/// Returns the domain in `column` (`None` where it is missing, null or blank), or an error message.
 pub(crate) fn domain_of(fields: &Map<String, Value>, column: &str) -> Result<Option<String>, String> {
     let domain = fields.get(column).map_or(Ok(None), RawLabel::from_value)?;
     Ok(domain.map(|domain| domain.to_string()))

@@ -1,4 +1,4 @@
-//! Reads objects from a JSON array or from JSON lines, one at a time, with the place of every error.
+//! A reader of objects from a JSON array or JSON lines, one at a time, with the position of every error.
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::records::encoding::{Utf8Reader, input_error};
-use crate::records::source::{Broken, MAX_RECORD_BYTES, RawRecord, no_such_column};
+use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
 use crate::{Error, Result};
 
-/// Finds the extent of each object itself and gives only that to `serde_json`: so memory holds one object, errors
-/// have their place in the file, and a broken object does not hide those after it.
+/// A reader that finds the extent of each object itself and passes only these bytes to `serde_json`, so that memory
+/// holds one object, errors have a position in the file, and the objects after a broken one can be read.
 pub(crate) struct JsonReader {
     path: PathBuf,
     input: Utf8Reader,
     layout: Layout,
-    place: Place,
+    position: Position,
     /// Number of the last record.
     number: usize,
     finished: bool,
@@ -31,13 +31,13 @@ enum Layout {
 }
 
 impl JsonReader {
-    /// Looks at the first character: `[` begins an array, `{` the first of the lines, whatever the file's ending.
+    /// Detects the layout by the first character: `[` starts an array, `{` JSON lines, whatever the file extension.
     pub(super) fn new(reader: impl Read + Send + 'static, path: &Path) -> Result<Self> {
         let mut reader = Self {
             path: path.to_owned(),
             input: Utf8Reader::new(reader),
             layout: Layout::Lines,
-            place: Place { line: 1, column: 1 },
+            position: Position { line: 1, column: 1 },
             number: 0,
             finished: false,
             required: Vec::new(),
@@ -51,7 +51,7 @@ impl JsonReader {
                 reader.consume_one();
             }
             Some(_) => {
-                let message = "expected JSON, that is `[` or `{` at its beginning; is it in another format?";
+                let message = "expected JSON that starts with `[` or `{`; is the file in another format?";
                 return Err(Error::file(path, message));
             }
             None => return Err(Error::file(path, "the file is empty")),
@@ -59,7 +59,7 @@ impl JsonReader {
         Ok(reader)
     }
 
-    /// Columns that the first record must have.
+    /// Sets the columns that the first record must have.
     pub(super) fn require(&mut self, wanted: &[&str]) {
         self.required = wanted.iter().map(|&name| name.to_owned()).collect();
     }
@@ -69,18 +69,18 @@ impl JsonReader {
     }
 
     pub(super) fn no_records(&self) -> Error {
-        Error::file(&self.path, "the JSON array is empty: expected objects in it, one for each post")
+        Error::file(&self.path, "the JSON array is empty: expected one object per post")
     }
 
-    pub(super) fn next_record(&mut self) -> Result<Option<RawRecord>, Broken> {
+    pub(super) fn next_record(&mut self) -> Result<Option<RawRecord>, ReadError> {
         if self.finished {
             return Ok(None);
         }
-        let found = match self.layout {
+        let element = match self.layout {
             Layout::Array => self.find_element(),
             Layout::Lines => self.find_line(),
         };
-        let start = match found {
+        let start = match element {
             Ok(Some(start)) => start,
             Ok(None) => {
                 self.finished = true;
@@ -88,28 +88,28 @@ impl JsonReader {
             }
             Err(error) => {
                 self.finished = true;
-                return Err(Broken::fatal(error));
+                return Err(ReadError::fatal(error));
             }
         };
-        let fields = self.parse(start).map_err(|message| Broken::record(self.error(&message)))?;
+        let fields = self.parse(start).map_err(|message| ReadError::in_record(self.error(&message)))?;
         if self.columns.is_empty() {
             self.columns = fields.keys().cloned().collect();
             if let Some(missing) = self.required.iter().find(|&name| !fields.contains_key(name)) {
                 self.finished = true;
-                return Err(Broken::fatal(no_such_column(&self.path, missing, &self.columns)));
+                return Err(ReadError::fatal(no_such_column(&self.path, missing, &self.columns)));
             }
         }
         Ok(Some(RawRecord { number: self.number, fields }))
     }
 
-    /// Puts the next line that is not blank into `bytes`; returns where it begins.
-    fn find_line(&mut self) -> Result<Option<Place>> {
+    /// Reads the next line that is not blank into `bytes`; returns its position.
+    fn find_line(&mut self) -> Result<Option<Position>> {
         if self.skip_blanks()?.is_none() {
             return Ok(None);
         }
         self.number += 1;
         self.bytes.clear();
-        let start = self.place;
+        let start = self.position;
         let limit = MAX_RECORD_BYTES as u64 + 1;
         (&mut self.input)
             .take(limit)
@@ -118,44 +118,50 @@ impl JsonReader {
         if self.bytes.len() > MAX_RECORD_BYTES {
             return Err(self.too_long(start));
         }
-        self.place.advance(&self.bytes);
+        self.position.advance(&self.bytes);
         Ok(Some(start))
     }
 
-    /// Puts the next element of the array into `bytes`; returns where it begins.
-    fn find_element(&mut self) -> Result<Option<Place>> {
+    /// Reads the next element of the array into `bytes`; returns its position.
+    fn find_element(&mut self) -> Result<Option<Position>> {
         let mut next = self.skip_blanks()?;
         if self.number > 0 && next == Some(b',') {
             self.consume_one();
             next = self.skip_blanks()?;
             if next == Some(b']') {
-                return Err(self.error_at(self.place, "a comma before the end of the array"));
+                return Err(self.error_at(self.position, "trailing comma in the array"));
             }
         } else if self.number > 0 && !matches!(next, Some(b']') | None) {
-            return Err(self.error_at(self.place, "expected `,` or `]` after it"));
+            return Err(self.error_at(self.position, "expected `,` or `]` after this record"));
         }
         match next {
             Some(b']') => {
                 self.consume_one();
                 return match self.skip_blanks()? {
                     None => Ok(None),
-                    Some(_) => Err(self.error_at(self.place, "expected nothing after the end of the array")),
+                    Some(_) => {
+                        Err(self.error_at(self.position, "unexpected data after the end of the array"))
+                    }
                 };
             }
             None => {
-                let message = "the file ends before its array does (no `]`): it may be cut off";
-                return Err(self.error_at(self.place, message));
+                let message =
+                    "unexpected end of file inside the array (missing `]`): the file may be truncated";
+                return Err(self.error_at(self.position, message));
             }
             Some(_) => {}
         }
         self.number += 1;
         self.bytes.clear();
-        let start = self.place;
+        let start = self.position;
         let mut extent = Extent::default();
         loop {
             let chunk = self.input.fill_buf().map_err(|error| input_error(&self.path, error))?;
             if chunk.is_empty() {
-                return Err(self.unfinished(start, "the file ends inside this record: it may be cut off"));
+                return Err(self.unfinished(
+                    start,
+                    "unexpected end of file inside this record: the file may be truncated",
+                ));
             }
             let (n_bytes, end) = extent.scan(chunk);
             self.bytes.extend_from_slice(&chunk[..n_bytes]);
@@ -166,39 +172,40 @@ impl JsonReader {
                 End::Complete => break,
                 End::LineBreakInString => {
                     return Err(
-                        self.unfinished(start, "a line break inside a string: its closing quote is missing")
+                        self.unfinished(start, "line break inside a string: the closing quote is missing")
                     );
                 }
             }
         }
-        self.place.advance(&self.bytes);
+        self.position.advance(&self.bytes);
         Ok(Some(start))
     }
 
-    fn parse(&self, start: Place) -> Result<Map<String, Value>, String> {
+    fn parse(&self, start: Position) -> Result<Map<String, Value>, String> {
         if self.bytes.first() != Some(&b'{') {
             let got: String = String::from_utf8_lossy(&self.bytes).trim().chars().take(30).collect();
             return Err(format!("expected an object, got `{got}` at {start}"));
         }
         serde_json::from_slice(&self.bytes).map_err(|error| {
-            let (place, message) = locate(&error, start, &self.bytes);
-            // A file that begins with an object of several lines is one object, not lines of them.
+            let (position, message) = locate(&error, start, &self.bytes);
+            // A file that starts with an object over several lines is not JSON lines.
             let hint = match self.layout {
                 Layout::Lines if error.is_eof() && self.number == 1 => {
-                    "; expected an array of objects, or a whole object on every line"
+                    "; expected an array of objects, or one complete object per line"
                 }
                 _ => "",
             };
-            format!("broken JSON at {place}: {message}{hint}")
+            format!("invalid JSON at {position}: {message}{hint}")
         })
     }
 
-    /// The error for `bytes`, which begin at `start` and never come to an end: the parser may know better why.
-    fn unfinished(&self, start: Place, message: &str) -> Error {
+    /// Returns the error for `bytes`, an unfinished element that starts at `start`: the parser's error is used where it
+    /// is more specific than `message`.
+    fn unfinished(&self, start: Position, message: &str) -> Error {
         match serde_json::from_slice::<Map<String, Value>>(&self.bytes) {
             Err(error) if !error.is_eof() => {
-                let (place, message) = locate(&error, start, &self.bytes);
-                self.error(&format!("broken JSON at {place}: {message}"))
+                let (position, message) = locate(&error, start, &self.bytes);
+                self.error(&format!("invalid JSON at {position}: {message}"))
             }
             _ => {
                 let mut end = start;
@@ -208,28 +215,28 @@ impl JsonReader {
         }
     }
 
-    fn too_long(&self, start: Place) -> Error {
+    fn too_long(&self, start: Position) -> Error {
         let limit = MAX_RECORD_BYTES >> 20;
         self.error(&format!(
-            "it begins at {start} and is over {limit} MiB long: a quote or bracket may be unclosed"
+            "expected at most {limit} MiB per record, got more from {start} on; a quote or bracket may be unclosed"
         ))
     }
 
-    fn error_at(&self, place: Place, message: &str) -> Error {
-        self.error(&format!("broken JSON at {place}: {message}"))
+    fn error_at(&self, position: Position, message: &str) -> Error {
+        self.error(&format!("invalid JSON at {position}: {message}"))
     }
 
     fn error(&self, message: &str) -> Error {
         Error::record(&self.path, self.number, None, message)
     }
 
-    /// The first byte after blanks, which are consumed; `None` at the end of the file.
+    /// Consumes whitespace; returns the next byte, which is not consumed, or `None` at the end of the file.
     fn skip_blanks(&mut self) -> Result<Option<u8>> {
         loop {
             let chunk = self.input.fill_buf().map_err(|error| input_error(&self.path, error))?;
             let n_blanks =
                 chunk.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
-            self.place.advance(&chunk[..n_blanks]);
+            self.position.advance(&chunk[..n_blanks]);
             let next = chunk.get(n_blanks).copied();
             let at_end = chunk.is_empty();
             self.input.consume(n_blanks);
@@ -241,17 +248,17 @@ impl JsonReader {
 
     fn consume_one(&mut self) {
         self.input.consume(1);
-        self.place.column += 1;
+        self.position.column += 1;
     }
 }
 
-/// How far the scan of an element has come.
+/// The state of the scan of an element.
 #[derive(Default)]
 struct Extent {
     depth: usize,
     in_string: bool,
     escaped: bool,
-    begun: bool,
+    is_started: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -262,7 +269,7 @@ enum End {
 }
 
 impl Extent {
-    /// Follows the element through `chunk`; returns how many of its bytes belong to it, and whether it ended.
+    /// Scans `chunk`; returns the number of bytes that belong to the element, and whether it ended.
     fn scan(&mut self, chunk: &[u8]) -> (usize, End) {
         for (index, &byte) in chunk.iter().enumerate() {
             if self.in_string {
@@ -289,26 +296,26 @@ impl Extent {
                         return (index + 1, End::Complete);
                     }
                 }
-                // The end of a number or a word; at least one byte is taken, so that the reader moves on.
-                b',' | b']' | b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 && self.begun => {
+                // The end of a number or a word; at least one byte is consumed, so that the reader makes progress.
+                b',' | b']' | b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 && self.is_started => {
                     return (index, End::Complete);
                 }
                 _ => {}
             }
-            self.begun = true;
+            self.is_started = true;
         }
         (chunk.len(), End::Inside)
     }
 }
 
-/// A place in a file: line and column from 1, the column in characters.
+/// A position in a file: line and column, both from 1; columns count characters.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     line: usize,
     column: usize,
 }
 
-impl Place {
+impl Position {
     fn advance(&mut self, bytes: &[u8]) {
         match bytes.iter().rposition(|&byte| byte == b'\n') {
             None => self.column += n_characters(bytes),
@@ -320,26 +327,27 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Position {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "line {}, column {}", self.line, self.column)
     }
 }
 
-/// Where in the file an error of `bytes` is, which begin at `start`, and its message without its own place.
-fn locate(error: &serde_json::Error, start: Place, bytes: &[u8]) -> (Place, String) {
+/// Returns the position in the file of an error in `bytes`, which start at `start`, and the message without the
+/// position relative to `bytes`.
+fn locate(error: &serde_json::Error, start: Position, bytes: &[u8]) -> (Position, String) {
     let line = bytes.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let n_before = n_characters(&line[..error.column().saturating_sub(1).min(line.len())]);
-    let place = match error.line() {
-        0 | 1 => Place { line: start.line, column: start.column + n_before },
-        later => Place { line: start.line + later - 1, column: 1 + n_before },
+    let position = match error.line() {
+        0 | 1 => Position { line: start.line, column: start.column + n_before },
+        later => Position { line: start.line + later - 1, column: 1 + n_before },
     };
     let message = error.to_string();
     let end = message.rfind(" at line ").unwrap_or(message.len());
-    (place, message[..end].to_owned())
+    (position, message[..end].to_owned())
 }
 
 fn n_characters(bytes: &[u8]) -> usize {
-    // Every byte but those that continue a character (10xxxxxx) begins one.
+    // Every byte except continuation bytes (10xxxxxx) starts a character.
     bytes.iter().filter(|&&byte| byte & 0b1100_0000 != 0b1000_0000).count()
 }

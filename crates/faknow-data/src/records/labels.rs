@@ -1,4 +1,4 @@
-//! Classes: their names in order, and which label values of a file mean which of them.
+//! Classes: their names in order, and the label values of a file that map to each of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,57 +8,58 @@ use serde_json::{Number, Value};
 
 use crate::{Error, Result};
 
-/// The classes of a task, in the order of their numbers, and the label values that mean each of them.
+/// The classes of a task, in the order of their indices, and the label values that map to each of them.
 ///
-/// With two classes the second is the positive one. [`Classes::parse`] has the rules by which the value of a label
-/// column finds its class.
+/// With two classes the second is the positive one. [`Classes::parse`] documents the rules that map the value of a label
+/// column to a class.
 ///
-/// As text they are `real,fake`, or with values `real=0|true,fake=1|false`; in serde formats a list whose entries
-/// are a name or `{name, values}`.
+/// As text, classes are written `real,fake`, or with values `real=0|true,fake=1|false`; in serde formats they are a list
+/// whose entries are a name or `{name, values}`.
 ///
 /// ```
 /// use faknow_data::{Classes, RawLabel};
 ///
 /// let classes = Classes::new(["real", "fake"])?;
 /// assert_eq!(classes.parse(&RawLabel::Text("Fake"))?, 1);
-/// assert_eq!(classes.parse(&RawLabel::Text("0"))?, 0); // no class has a number as its name: so these count
+/// assert_eq!(classes.parse(&RawLabel::Text("0"))?, 0); // no class name is an integer, so class indices are accepted
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
 pub struct Classes {
     names: Vec<String>,
-    /// Per class, the further values that mean it.
+    /// Additional label values of each class.
     values: Vec<Vec<String>>,
-    /// Whether 0, 1, … mean the classes by their order: unless some name or value is a number itself.
+    /// Whether 0, 1, … are accepted as class indices: unless a name or value is an integer itself.
     accepts_indices: bool,
 }
 
 impl Classes {
-    /// Classes of these names, in this order; an error if there are fewer than 2, or one is empty or twice there.
+    /// Creates classes with these names, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]: fewer than 2 names, or a name that is empty or occurs twice.
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self> {
         let names: Vec<String> = names.into_iter().map(|name| name.into().trim().to_owned()).collect();
         if names.len() < 2 {
-            return Err(setting(
-                "the names of at least 2 classes",
-                format!("{} ({})", names.len(), quoted(&names)),
-            ));
+            return Err(setting("at least 2 class names", format!("{} ({})", names.len(), quoted(&names))));
         }
         for (class, name) in names.iter().enumerate() {
             if name.is_empty() {
                 return Err(setting("a name for every class", format!("an empty name for class {class}")));
             }
             if names[..class].contains(name) {
-                return Err(setting("different names", format!("`{name}` twice")));
+                return Err(setting("distinct class names", format!("`{name}` twice")));
             }
         }
         let accepts_indices = !names.iter().any(|name| integer(name).is_some());
         Ok(Self { values: vec![Vec::new(); names.len()], names, accepts_indices })
     }
 
-    /// Lets `values` mean the class named `class` too.
+    /// Adds `values` to the label values that map to the class named `class`.
     ///
-    /// An error if there is no such class, or if a value is a name or a value of another class already.
+    /// # Errors
+    /// [`Error::Setting`]: there is no such class, or a value is empty or already a name or value of another class.
     pub fn with_values<S: Into<String>>(
         mut self,
         class: &str,
@@ -70,12 +71,12 @@ impl Classes {
         for value in values {
             let value = value.into().trim().to_owned();
             if value.is_empty() {
-                return Err(setting("values that are not empty", format!("an empty value for `{class}`")));
+                return Err(setting("non-empty label values", format!("an empty value for `{class}`")));
             }
-            match self.exact(&value) {
+            match self.find_exact(&value) {
                 Some(other) if other != index => {
                     let got = format!("`{value}` for both `{}` and `{class}`", self.names[other]);
-                    return Err(setting("a value to mean one class", got));
+                    return Err(setting("each label value to belong to one class", got));
                 }
                 Some(_) => {}
                 None => {
@@ -87,12 +88,12 @@ impl Classes {
         Ok(self)
     }
 
-    /// Returns the names, in the order of the class numbers.
+    /// Returns the names, in the order of the class indices.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Returns the name of the class `class`, if there is one of that number.
+    /// Returns the name of the class with this index, or `None` if there is no such class.
     pub fn name(&self, class: usize) -> Option<&str> {
         self.names.get(class).map(String::as_str)
     }
@@ -103,26 +104,28 @@ impl Classes {
         self.names.len()
     }
 
-    /// Returns the number of the class that a label means. The first of these rules that applies decides:
+    /// Returns the index of the class that a label maps to, by the first of these rules that applies:
     ///
-    /// 1. it equals the name of a class or one of its values (blanks around it do not matter, and the integers
-    ///    `1`, `1.0`, `"1"` are the same);
+    /// 1. it equals the name of a class or one of its values (surrounding whitespace is ignored, and the integers
+    ///    `1`, `1.0` and `"1"` are equal);
     /// 2. it equals names or values of exactly one class when case is ignored;
-    /// 3. no name and no value of any class is an integer, and the label is one in `0..len()`: then it is the
-    ///    number of the class (FaKnow's labels).
+    /// 3. no name and no value of any class is an integer, and the label is an integer in `0..len()`: then it is the
+    ///    index of the class (FaKnow's labels).
     ///
-    /// Anything else is unknown. `true` and `false` are words like others, never 1 and 0: some files mean "is true"
-    /// by them and others "is fake".
+    /// `true` and `false` are ordinary words, never 1 and 0: in some files they mean "is true", in others "is fake".
+    ///
+    /// # Errors
+    /// [`UnknownLabel`]: no rule applies.
     pub fn parse(&self, label: &RawLabel<'_>) -> Result<usize, UnknownLabel> {
         let text = label.to_string();
         let text = text.trim();
-        if let Some(class) = self.exact(text) {
+        if let Some(class) = self.find_exact(text) {
             return Ok(class);
         }
         let folded = text.to_lowercase();
-        let mut alike =
-            (0..self.len()).filter(|&class| self.forms(class).any(|form| form.to_lowercase() == folded));
-        match (alike.next(), alike.next()) {
+        let mut matches = (0..self.len())
+            .filter(|&class| self.spellings(class).any(|spelling| spelling.to_lowercase() == folded));
+        match (matches.next(), matches.next()) {
             (Some(class), None) => return Ok(class),
             (Some(_), Some(_)) => return Err(self.unknown(text)),
             (None, _) => {}
@@ -131,40 +134,40 @@ impl Classes {
         number.filter(|&class| self.accepts_indices && class < self.len()).ok_or_else(|| self.unknown(text))
     }
 
-    fn exact(&self, text: &str) -> Option<usize> {
+    fn find_exact(&self, text: &str) -> Option<usize> {
         let class_of =
-            |same: &dyn Fn(&str) -> bool| (0..self.len()).find(|&class| self.forms(class).any(same));
-        class_of(&|form| form == text).or_else(|| {
+            |same: &dyn Fn(&str) -> bool| (0..self.len()).find(|&class| self.spellings(class).any(same));
+        class_of(&|spelling| spelling == text).or_else(|| {
             let number = integer(text)?;
-            class_of(&|form| integer(form) == Some(number))
+            class_of(&|spelling| integer(spelling) == Some(number))
         })
     }
 
-    fn forms(&self, class: usize) -> impl Iterator<Item = &str> {
+    fn spellings(&self, class: usize) -> impl Iterator<Item = &str> {
         std::iter::once(&self.names[class]).chain(&self.values[class]).map(String::as_str)
     }
 
-    /// The accepted labels, in words.
-    pub(crate) fn accepted(&self) -> String {
+    /// Returns the accepted labels as text for messages.
+    pub(crate) fn accepted_labels(&self) -> String {
         let mut accepted = (0..self.len())
             .map(|class| match &self.values[class][..] {
                 [] => format!("`{}`", self.names[class]),
-                values => format!("`{}` (also {})", self.names[class], quoted(values)),
+                values => format!("`{}` (or {})", self.names[class], quoted(values)),
             })
             .collect::<Vec<_>>()
             .join(", ");
         if self.accepts_indices {
-            accepted += &format!(", or their numbers 0 to {}", self.len() - 1);
+            accepted += &format!(", or a class index from 0 to {}", self.len() - 1);
         }
         accepted
     }
 
     fn unknown(&self, label: &str) -> UnknownLabel {
-        UnknownLabel { label: shortened(label), accepted: self.accepted() }
+        UnknownLabel { label: truncated(label), accepted: self.accepted_labels() }
     }
 }
 
-/// Writes the names and values as [`FromStr`] reads them.
+/// Formats the names and values as [`FromStr`] parses them.
 impl fmt::Display for Classes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (class, name) in self.names.iter().enumerate() {
@@ -178,7 +181,7 @@ impl fmt::Display for Classes {
     }
 }
 
-/// Reads `real,fake` or `real=0|true,fake=1|false`.
+/// Parses `real,fake` or `real=0|true,fake=1|false`.
 impl FromStr for Classes {
     type Err = Error;
 
@@ -197,41 +200,41 @@ impl FromStr for Classes {
     }
 }
 
-/// A label value as it stands in a file.
+/// A label value as written in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RawLabel<'a> {
     /// A string, or any field of CSV and TSV.
     Text(&'a str),
     /// A JSON number.
     Number(&'a Number),
-    /// A JSON truth value.
+    /// A JSON boolean.
     Bool(bool),
 }
 
 impl<'a> RawLabel<'a> {
-    /// Returns the label in a JSON value; `None` if there is none, that is for null and blank strings.
+    /// Returns the label in a JSON value; `None` for null and blank strings.
     ///
     /// # Errors
-    /// Arrays and objects are no labels; the error says so.
+    /// The value is an array or an object.
     pub fn from_value(value: &'a Value) -> Result<Option<Self>, String> {
         match value {
             Value::Null => Ok(None),
             Value::String(text) if text.trim().is_empty() => Ok(None),
             Value::String(text) => Ok(Some(Self::Text(text))),
             Value::Number(number) => Ok(Some(Self::Number(number))),
-            Value::Bool(truth) => Ok(Some(Self::Bool(*truth))),
+            Value::Bool(boolean) => Ok(Some(Self::Bool(*boolean))),
             Value::Array(_) => Err("expected a string or a number, got an array".into()),
             Value::Object(_) => Err("expected a string or a number, got an object".into()),
         }
     }
 }
 
-/// Writes the value alone; integers that came as `1.0` without their fraction.
+/// Formats the value; integers written as `1.0` without their fraction.
 impl fmt::Display for RawLabel<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => out.write_str(text.trim()),
-            Self::Bool(truth) => write!(out, "{truth}"),
+            Self::Bool(boolean) => write!(out, "{boolean}"),
             Self::Number(number) => {
                 let text = number.to_string();
                 match integer(&text) {
@@ -243,27 +246,27 @@ impl fmt::Display for RawLabel<'_> {
     }
 }
 
-/// A label value that means no class; its text names the value and what would be accepted.
+/// The error for a label value that maps to no class: names the value and the accepted labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown label `{label}`: expected {accepted}")]
 pub struct UnknownLabel {
-    /// The value, shortened if long.
+    /// The value, truncated to 60 characters.
     pub label: String,
-    /// The accepted values, in words.
+    /// The accepted labels, as text.
     pub accepted: String,
 }
 
-/// A class in serde formats: its name alone, or with the values that mean it.
+/// A class in serde formats: its name, or its name with its label values.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected the name of a class, or its `name` and `values`")]
+#[serde(untagged, expecting = "expected a class name, or a map with `name` and `values`")]
 enum Entry {
     Name(String),
     Values { name: String, values: Vec<Scalar> },
 }
 
-/// A label value in serde formats, where `values = [0, "no"]` should just work.
+/// A label value in serde formats, so that `values = [0, "no"]` is valid.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a string, an integer or a truth value")]
+#[serde(untagged, expecting = "expected a string, an integer or a boolean")]
 enum Scalar {
     Bool(bool),
     Integer(i64),
@@ -291,7 +294,7 @@ impl TryFrom<Vec<Entry>> for Classes {
         for entry in entries {
             if let Entry::Values { name, values } = entry {
                 let values = values.into_iter().map(|value| match value {
-                    Scalar::Bool(truth) => truth.to_string(),
+                    Scalar::Bool(boolean) => boolean.to_string(),
                     Scalar::Integer(number) => number.to_string(),
                     Scalar::Text(text) => text,
                 });
@@ -302,13 +305,13 @@ impl TryFrom<Vec<Entry>> for Classes {
     }
 }
 
-/// The integer that `text` writes, also with a fraction of zeros (as in `1.0`).
+/// Parses an integer; a fraction of zeros (as in `1.0`) is accepted.
 fn integer(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
+    let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
+    fraction.bytes().all(|digit| digit == b'0').then(|| integer.parse().ok()).flatten()
 }
 
-fn shortened(text: &str) -> String {
+fn truncated(text: &str) -> String {
     match text.char_indices().nth(60) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -323,14 +326,14 @@ fn setting(expected: impl Into<String>, got: String) -> Error {
     Error::Setting { name: "classes", expected: expected.into(), got }
 }
 
-/// Maximum number of classes: what counts samples by class allocates by the largest number that occurs.
+/// Maximum number of classes: counters of samples per class allocate up to the largest class index.
 const MAX_CLASSES: usize = 1 << 16;
 
-/// Checks a label that is the number of a class.
-pub(crate) fn check_class_number(label: usize) -> Result<u32, String> {
+/// Checks a label that is a class index.
+pub(crate) fn check_class_index(label: usize) -> Result<u32, String> {
     match label < MAX_CLASSES {
         true => Ok(label as u32),
-        false => Err(format!("expected class numbers from 0 to {}, got {label}", MAX_CLASSES - 1)),
+        false => Err(format!("expected a class index from 0 to {}, got {label}", MAX_CLASSES - 1)),
     }
 }
 
@@ -347,19 +350,19 @@ mod tests {
     }
 
     #[test]
-    fn names_match_exactly_then_without_case() {
+    fn names_match_exactly_then_case_insensitively() {
         check("real,fake", json!("real"), Some(0));
         check("real,fake", json!("  fake "), Some(1));
         check("real,fake", json!("FAKE"), Some(1));
         check("real,fake", json!("fakes"), None);
         check("True,TRUE", json!("TRUE"), Some(1));
-        check("True,TRUE", json!("true"), None); // either
+        check("True,TRUE", json!("true"), None); // ambiguous
         check("ÉTÉ,hiver", json!("été"), Some(0));
         check("pants-fire,false,barely-true,half-true,mostly-true,true", json!("true"), Some(5));
     }
 
     #[test]
-    fn numbers_mean_the_order_unless_names_are_numbers() {
+    fn accepts_class_indices_unless_a_name_is_an_integer() {
         check("real,fake", json!(0), Some(0));
         check("real,fake", json!(1.0), Some(1));
         check("real,fake", json!("1"), Some(1));
@@ -374,35 +377,39 @@ mod tests {
     }
 
     #[test]
-    fn explicit_values_win() {
+    fn explicit_values_take_precedence() {
         check("real=0|true,fake=1|false", json!(true), Some(0));
         check("real=0|true,fake=1|false", json!("False"), Some(1));
         check("real=1,fake=0", json!(1), Some(0));
         check("real=1,fake=0", json!("0.0"), Some(1));
-        check("real=5,fake", json!(1), None); // a value is a number: order no longer counts
+        check("real=5,fake", json!(1), None); // a value is an integer: class indices are not accepted
         check("real=r,fake=f", json!("F"), Some(1));
         check("real=r,fake=f", json!(1), Some(1));
     }
 
     #[test]
-    fn truth_values_are_words() {
+    fn booleans_are_ordinary_words() {
         check("real,fake", json!(true), None);
         check("real,fake", json!("false"), None);
         check("false,true", json!(true), Some(1));
     }
 
     #[test]
-    fn errors_name_the_value_and_the_accepted_ones() {
+    fn errors_name_the_value_and_the_accepted_labels() {
         let check = |classes: &str, label: &str, expected: &str| {
             let error = classes.parse::<Classes>().unwrap().parse(&RawLabel::Text(label)).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
-        check("real,fake", "hoax", "unknown label `hoax`: expected `real`, `fake`, or their numbers 0 to 1");
-        check("1,0=no", "x", "unknown label `x`: expected `1`, `0` (also `no`)");
+        check(
+            "real,fake",
+            "hoax",
+            "unknown label `hoax`: expected `real`, `fake`, or a class index from 0 to 1",
+        );
+        check("1,0=no", "x", "unknown label `x`: expected `1`, `0` (or `no`)");
     }
 
     #[test]
-    fn bad_classes_are_refused() {
+    fn rejects_invalid_classes() {
         let check = |text: &str, expected: &str| {
             let message = text.parse::<Classes>().unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
@@ -418,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn serde_and_text_both_ways() {
+    fn serde_and_text_round_trip() {
         let check = |classes: &str, json: Value| {
             let classes: Classes = classes.parse().unwrap();
             assert_eq!(serde_json::to_value(&classes).unwrap(), json);
@@ -433,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_and_null_are_no_labels() {
+    fn blank_and_null_are_not_labels() {
         assert_eq!(RawLabel::from_value(&json!(null)), Ok(None));
         assert_eq!(RawLabel::from_value(&json!("  ")), Ok(None));
         assert!(RawLabel::from_value(&json!([1])).is_err());

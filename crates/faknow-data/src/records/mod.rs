@@ -1,4 +1,4 @@
-//! Records of posts, read one by one from JSON, JSON lines, CSV or TSV, whatever the size of the file.
+//! Records of posts, read one at a time from JSON, JSON lines, CSV or TSV files of any size.
 
 mod delimited;
 mod encoding;
@@ -15,31 +15,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use extract::{domain_of, text_of};
-pub(crate) use labels::check_class_number;
+pub(crate) use labels::check_class_index;
 pub use labels::{Classes, RawLabel, UnknownLabel};
 pub use options::{ColumnMap, Format, ReadOptions};
-pub(crate) use source::{Broken, RawRecord, Source, open_file};
+pub(crate) use source::{RawRecord, ReadError, Source, open_file};
 
 use crate::Result;
-use extract::Extract;
+use extract::Extractor;
 
 /// One post of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Its place in the file, from 1, a header not counted.
+    /// Its position in the file, from 1, not counting a header.
     pub number: usize,
-    /// The text as it stands in the file; it may be empty.
+    /// The text as written in the file; may be empty.
     pub text: String,
-    /// Its class, if classes and a label column were given.
+    /// The index of its class, if classes and a label column were given.
     pub label: Option<usize>,
-    /// Its domain, if a domain column was given and this record's is neither null nor blank.
+    /// Its domain, if a domain column was given and its value is neither null nor blank.
     pub domain: Option<String>,
-    /// The further columns that were asked for, or all; fields of CSV and TSV are strings.
+    /// The additional columns that were requested, or all of them; fields of CSV and TSV are strings.
     pub fields: Map<String, Value>,
 }
 
 impl Record {
-    /// Creates a post of this text, without label and domain: what prediction starts from.
+    /// Creates a record with this text and no label or domain, as for prediction.
     ///
     /// ```
     /// use faknow_data::Record;
@@ -51,14 +51,14 @@ impl Record {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// Returns the same post with this class, a number from 0.
+    /// Returns the same record with this class index.
     #[must_use]
     pub fn with_label(self, class: usize) -> Self {
         Self { label: Some(class), ..self }
     }
 }
 
-/// Reads the records of a file one after the other; memory holds one of them.
+/// An iterator over the records of a file; memory holds one record at a time.
 ///
 /// ```
 /// use faknow_data::{Classes, ColumnMap, ReadOptions, RecordReader, Format};
@@ -74,34 +74,34 @@ impl Record {
 /// # Ok::<(), faknow_data::Error>(())
 /// ```
 ///
-/// After an error it is at its end. The errors name the file, the record and the field; `docs/data-formats.md` lists
-/// what is accepted.
+/// Iteration ends after an error. Errors name the file, the record and the field; `docs/data-formats.md` describes
+/// the accepted formats.
 pub struct RecordReader {
     path: PathBuf,
     source: Source,
-    extract: Extract,
+    extractor: Extractor,
     /// Read in advance, to check the columns.
     first: Option<RawRecord>,
     finished: bool,
 }
 
 impl RecordReader {
-    /// Opens a file and checks that it is in UTF-8, has the columns and at least one record.
+    /// Opens a file and checks that it is UTF-8 and has the columns and at least one record.
     ///
     /// Labels are read if both `classes` and a label column are given.
     ///
     /// # Errors
-    /// A file that cannot be read, is empty, in another encoding or format, without the named columns, or whose
-    /// first record is broken; options without a text column.
+    /// The file cannot be read, is empty, has another encoding or format, lacks a named column, or its first record is
+    /// broken; or the options name no text column.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
         let path = path.as_ref();
         let (file, _, options) = open_file(path, options)?;
         Self::from_reader(file, path, &options, classes)
     }
 
-    /// Reads records from `reader`, for example standard input; `name` stands for the path in errors.
+    /// Reads records from `reader`, for example standard input; errors show `name` as the path.
     ///
-    /// Without a format in `options`, only JSON and JSON lines are understood.
+    /// Without a format in `options`, the input must be JSON or JSON lines.
     ///
     /// # Errors
     /// As [`RecordReader::open`].
@@ -112,18 +112,19 @@ impl RecordReader {
         classes: Option<&Classes>,
     ) -> Result<Self> {
         let path = name.into();
-        let extract = Extract::new(&options.columns, options.keep_all, classes)?;
+        let extractor = Extractor::new(&options.columns, options.keep_all, classes)?;
         let mut source = Source::new(reader, &path, options)?;
-        source.select(&extract.wanted(), options.keep_all)?;
+        source.select(&extractor.required_columns(), options.keep_all)?;
         let first = match source.next_record() {
             Ok(Some(first)) => first,
             Ok(None) => return Err(source.no_records()),
-            Err(broken) => return Err(broken.error),
+            Err(error) => return Err(error.error),
         };
-        Ok(Self { path, source, extract, first: Some(first), finished: false })
+        Ok(Self { path, source, extractor, first: Some(first), finished: false })
     }
 
-    /// Names of the columns: the header's, `"1"`, `"2"`, … without a header, or the keys of the first JSON object.
+    /// Returns the names of the columns: those of the header, `"1"`, `"2"`, … without a header, or the keys of the first
+    /// JSON object.
     pub fn columns(&self) -> &[String] {
         self.source.columns()
     }
@@ -138,10 +139,10 @@ impl Iterator for RecordReader {
         }
         let raw = match self.first.take() {
             Some(first) => Ok(Some(first)),
-            None => self.source.next_record().map_err(|broken| broken.error),
+            None => self.source.next_record().map_err(|error| error.error),
         };
         let record = match raw {
-            Ok(raw) => raw.map(|raw| self.extract.record(raw, &self.path)),
+            Ok(raw) => raw.map(|raw| self.extractor.record(raw, &self.path)),
             Err(error) => Some(Err(error)),
         };
         self.finished = !matches!(record, Some(Ok(_)));
@@ -152,7 +153,7 @@ impl Iterator for RecordReader {
 /// Returns all records of a file; for large files prefer [`RecordReader`].
 ///
 /// # Errors
-/// As [`RecordReader::open`], and any broken record.
+/// As [`RecordReader::open`], or a record is broken.
 pub fn read_all(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -161,10 +162,10 @@ pub fn read_all(
     RecordReader::open(path, options, classes)?.collect()
 }
 
-/// Names of the columns of a file, as [`RecordReader::columns`] gives them, whatever they are called.
+/// Returns the names of the columns of a file, as [`RecordReader::columns`] does.
 ///
 /// # Errors
-/// As [`RecordReader::open`]; no column is asked for.
+/// As [`RecordReader::open`], but no column is required.
 pub fn read_columns(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Vec<String>> {
     let path = path.as_ref();
     let (file, _, options) = open_file(path, options)?;
@@ -173,6 +174,6 @@ pub fn read_columns(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Vec
     match source.next_record() {
         Ok(Some(_)) => Ok(source.columns().to_vec()),
         Ok(None) => Err(source.no_records()),
-        Err(broken) => Err(broken.error),
+        Err(error) => Err(error.error),
     }
 }

@@ -1,4 +1,4 @@
-//! How a file of records is to be read: its format, and which of its columns mean what.
+//! Options for reading a file of records: its format, and the meaning of its columns.
 
 use std::path::Path;
 
@@ -10,66 +10,69 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// A JSON array of objects, FaKnow's format; endings `.json`.
+    /// A JSON array of objects, FaKnow's format; extension `.json`.
     Json,
-    /// One JSON object a line; endings `.jsonl`, `.ndjson`.
+    /// One JSON object per line; extensions `.jsonl` and `.ndjson`.
     Jsonl,
-    /// Comma-separated values; ending `.csv`.
+    /// Comma-separated values; extension `.csv`.
     Csv,
-    /// Tab-separated values; ending `.tsv`.
+    /// Tab-separated values; extension `.tsv`.
     Tsv,
 }
 
 impl Format {
-    /// Returns the format that the ending of `path` names, in any case; an error that lists the endings otherwise.
+    /// Returns the format for the extension of `path`, ignoring case.
+    ///
+    /// # Errors
+    /// [`Error::File`]: the extension is missing or unknown.
     pub fn from_path(path: &Path) -> Result<Self> {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-        match ending.as_deref() {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
             Some("json") => Ok(Self::Json),
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
             Some("csv") => Ok(Self::Csv),
             Some("tsv") => Ok(Self::Tsv),
             other => {
-                let got = other.map_or("has none".into(), |ending| format!("is `.{ending}`"));
-                let expected = "expected .json, .jsonl, .ndjson, .csv or .tsv, or a format given explicitly";
-                Err(Error::file(path, format!("the file's ending tells its format, but {got}: {expected}")))
+                let got = other.map_or("none".into(), |extension| format!("`.{extension}`"));
+                let expected = "expected .json, .jsonl, .ndjson, .csv or .tsv, or an explicit format";
+                Err(Error::file(path, format!("unknown file extension: {expected}, got {got}")))
             }
         }
     }
 }
 
-/// Which column (key of a JSON object) holds what; the columns of a file without a header are `"1"`, `"2"`, …
+/// The names of the columns (keys of JSON objects) to read; the columns of a file without a header are `"1"`, `"2"`, …
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnMap {
-    /// The text of a post. Reading needs it; default none.
+    /// The text of a post; required for reading records; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// The label, read only when classes are given; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The domain (topic, event), kept as text; default none.
+    /// The domain (topic, event), read as text; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// Further columns to keep in [`Record::fields`](crate::Record::fields); default none.
+    /// Additional columns to store in [`Record::fields`](crate::Record::fields); default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
 }
 
-/// How to read a file of records.
+/// Options for reading a file of records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadOptions {
-    /// Format of the file; by default its ending tells.
+    /// Format of the file; default: determined by its extension.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// Whether the first row of CSV or TSV names the columns; default true.
     pub header: bool,
-    /// Whether CSV and TSV fields may be quoted with `"`; default true. Without, a quote is plain text.
+    /// Whether CSV and TSV fields may be quoted with `"`; default true. If false, quotes are plain text.
     pub quotes: bool,
-    /// Which column holds what.
+    /// The columns to read.
     pub columns: ColumnMap,
-    /// Whether [`Record::fields`](crate::Record::fields) keeps every column; default false.
+    /// Whether [`Record::fields`](crate::Record::fields) contains every column; default false.
     pub keep_all: bool,
 }
 
@@ -84,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_tells_the_format() {
+    fn format_follows_the_file_extension() {
         let check =
             |path: &str, expected| assert_eq!(Format::from_path(Path::new(path)).ok(), expected, "{path}");
         check("a/b.json", Some(Format::Json));
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn options_survive_serde_and_refuse_unknown_keys() {
+    fn serde_round_trips_and_rejects_unknown_keys() {
         let columns =
             ColumnMap { text: Some("tweet".into()), fields: vec!["id".into()], ..Default::default() };
         for options in

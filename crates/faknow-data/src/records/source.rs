@@ -1,4 +1,4 @@
-//! Raw records of any format: their fields as JSON values, before anybody says what they mean.
+//! Raw records of any format: their fields as JSON values, before columns are mapped to text, label and domain.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,42 +11,42 @@ use crate::records::json::JsonReader;
 use crate::records::{Format, ReadOptions};
 use crate::{Error, Result};
 
-/// The longest record that is read; a longer one is taken for an unclosed quote or bracket.
+/// Maximum size of a record; a longer one is taken for an unclosed quote or bracket.
 pub(super) const MAX_RECORD_BYTES: usize = 64 << 20;
 
-/// The fields of a record, by column.
+/// The fields of a record by column.
 pub(crate) struct RawRecord {
-    /// Its place in the file, from 1.
+    /// Its position in the file, from 1.
     pub(crate) number: usize,
     pub(crate) fields: Map<String, Value>,
 }
 
-/// A record that cannot be read.
-pub(crate) struct Broken {
+/// The error for a record that cannot be read.
+pub(crate) struct ReadError {
     pub(crate) error: Error,
-    /// Whether the next record can still be found.
-    pub(crate) recoverable: bool,
+    /// Whether the records after it can be read.
+    pub(crate) is_recoverable: bool,
 }
 
-impl Broken {
-    /// Nothing after this can be read.
+impl ReadError {
+    /// Creates an error after which nothing can be read.
     pub(super) fn fatal(error: Error) -> Self {
-        Self { error, recoverable: false }
+        Self { error, is_recoverable: false }
     }
 
-    /// Only this record cannot be read.
-    pub(super) fn record(error: Error) -> Self {
-        Self { error, recoverable: true }
+    /// Creates an error that concerns one record only.
+    pub(super) fn in_record(error: Error) -> Self {
+        Self { error, is_recoverable: true }
     }
 }
 
-/// Raw records of a file in whatever format.
+/// A reader of raw records in any format.
 pub(crate) enum Source {
     Json(JsonReader),
     Delimited(DelimitedReader),
 }
 
-/// Opens a file of records, and settles its format in the options: the one given, or the one that its ending names.
+/// Opens a file of records; the returned options contain its format, given or determined by the extension.
 pub(crate) fn open_file(path: &Path, options: &ReadOptions) -> Result<(File, Format, ReadOptions)> {
     let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
@@ -54,7 +54,10 @@ pub(crate) fn open_file(path: &Path, options: &ReadOptions) -> Result<(File, For
 }
 
 impl Source {
-    /// Starts reading; an empty file and one in another encoding are errors.
+    /// Creates a reader.
+    ///
+    /// # Errors
+    /// The input is empty or not UTF-8.
     pub(crate) fn new(
         reader: impl Read + Send + 'static,
         path: &Path,
@@ -67,26 +70,26 @@ impl Source {
         }
     }
 
-    /// Says which columns must be there, and whether the others are needed too.
-    pub(crate) fn select(&mut self, wanted: &[&str], all: bool) -> Result<()> {
+    /// Sets the required columns, and whether `all` others are read too.
+    pub(crate) fn select(&mut self, required: &[&str], all: bool) -> Result<()> {
         match self {
             Self::Json(json) => {
-                json.require(wanted);
+                json.require(required);
                 Ok(())
             }
-            Self::Delimited(delimited) => delimited.select(wanted, all),
+            Self::Delimited(delimited) => delimited.select(required, all),
         }
     }
 
-    /// The next record, `None` at the end.
-    pub(crate) fn next_record(&mut self) -> Result<Option<RawRecord>, Broken> {
+    /// Returns the next record, or `None` at the end.
+    pub(crate) fn next_record(&mut self) -> Result<Option<RawRecord>, ReadError> {
         match self {
             Self::Json(json) => json.next_record(),
             Self::Delimited(delimited) => delimited.next_record(),
         }
     }
 
-    /// Names of the columns; those of JSON are known after the first record.
+    /// Returns the names of the columns; those of JSON are known after the first record.
     pub(crate) fn columns(&self) -> &[String] {
         match self {
             Self::Json(json) => json.columns(),
@@ -94,7 +97,7 @@ impl Source {
         }
     }
 
-    /// The error for a file without records.
+    /// Returns the error for a file without records.
     pub(crate) fn no_records(&self) -> Error {
         match self {
             Self::Json(json) => json.no_records(),
@@ -103,10 +106,10 @@ impl Source {
     }
 }
 
-/// The error for a column that is not among `columns`.
-pub(super) fn no_such_column(path: &Path, wanted: &str, columns: &[String]) -> Error {
+/// Returns the error for a column that is not among `columns`.
+pub(super) fn no_such_column(path: &Path, required: &str, columns: &[String]) -> Error {
     let names = columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let near = columns.iter().find(|name| name.to_lowercase() == wanted.to_lowercase());
-    let hint = near.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    Error::file(path, format!("no such column `{wanted}`{hint}: the columns are {names}"))
+    let similar = columns.iter().find(|name| name.to_lowercase() == required.to_lowercase());
+    let hint = similar.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+    Error::file(path, format!("no such column `{required}`{hint}: the columns are {names}"))
 }

@@ -1,4 +1,4 @@
-//! Made-up propagation trees, to try programs and models without any data.
+//! Synthetic propagation trees for trying out programs and models without data.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,33 +9,33 @@ use crate::{Error, Result, Rng};
 
 /// The classes of the trees, in order.
 const CLASSES: [&str; 2] = ["true", "false"];
-/// Words of style that each class has of its own, at the beginning of the vocabulary.
-const N_STYLE: usize = 20;
-/// Chance that a word of a root is of style; three of four such words are of the root's own class.
-const STYLE_AT_ROOT: f64 = 0.15;
-/// Chance that a word of an answer is of style.
-const STYLE_IN_ANSWERS: f64 = 0.04;
-/// Chance that an answer is to one of the last few posts rather than to the root, for each class: false stories go deeper.
-const DEEPER: [f64; 2] = [0.25, 0.5];
-/// Mean size of a tree as a share of `mean_size`, for each class: false stories go wider.
-const LARGER: [f64; 2] = [0.8, 1.2];
+/// Number of style words per class, which are the first words of the vocabulary.
+const N_STYLE_WORDS: usize = 20;
+/// Probability that a word of a root is a style word; three of four style words are of the class of the tree.
+const ROOT_STYLE: f64 = 0.15;
+/// Probability that a word of a reply is a style word.
+const REPLY_STYLE: f64 = 0.04;
+/// Probability per class that a reply is to one of the last few posts rather than to the root: false stories spread deeper.
+const DEEP_REPLY: [f64; 2] = [0.25, 0.5];
+/// Mean size of a tree per class, as a multiple of `mean_size`: false stories spread wider.
+const SIZE_FACTOR: [f64; 2] = [0.8, 1.2];
 
-/// What trees are made up from.
+/// Options of synthetic propagation trees.
 ///
-/// False stories spread deeper and wider than true ones, as Vosoughi, Roy and Aral found (*The spread of true and false
-/// news online*, Science 2018), and both roots and answers have words of style. **A score on them says nothing about real
-/// rumours.**
+/// False stories spread deeper and wider than true ones (Vosoughi, Roy and Aral, *The spread of true and false news online*,
+/// Science 2018), and both roots and replies contain style words of their class. **A score on them says nothing about real
+/// rumors.**
 #[derive(Debug, Clone, PartialEq)]
 pub struct CascadeOptions {
-    /// Number of trees; their classes take turns. Default 600.
+    /// Number of trees, with alternating classes. Default 600.
     pub n_trees: usize,
-    /// Mean number of nodes of a tree, at least 1; each tree has at least one. Default 20.
+    /// Mean number of nodes per tree, at least 1. Default 20.
     pub mean_size: f64,
-    /// Words of the vocabulary, at least 100. Default 2000.
+    /// Number of words of the vocabulary, at least 100. Default 2000.
     pub n_words: usize,
-    /// Share of the labels that are wrong, from 0 to 1. Default 0.05.
+    /// Share of wrong labels, from 0 to 1. Default 0.05.
     pub noise: f64,
-    /// Which trees. Default 0.
+    /// Seed. Default 0.
     pub seed: u64,
 }
 
@@ -47,105 +47,105 @@ impl Default for CascadeOptions {
 
 impl CascadeOptions {
     fn check(&self) -> Result<()> {
-        let wrong = |name, expected: &str, got: String| {
+        let invalid = |name, expected: &str, got: String| {
             Err(Error::Setting { name, expected: expected.to_owned(), got })
         };
         if !(self.mean_size >= 1.0 && self.mean_size <= 1e6) {
-            return wrong("mean_size", "from 1 to 1000000", self.mean_size.to_string());
+            return invalid("mean_size", "from 1 to 1000000", self.mean_size.to_string());
         }
         if !(100..=1_000_000).contains(&self.n_words) {
-            return wrong("n_words", "from 100 to 1000000", self.n_words.to_string());
+            return invalid("n_words", "from 100 to 1000000", self.n_words.to_string());
         }
         if !(0.0..=1.0).contains(&self.noise) {
-            return wrong("noise", "from 0 to 1", self.noise.to_string());
+            return invalid("noise", "from 0 to 1", self.noise.to_string());
         }
         Ok(())
     }
 }
 
-/// Makes up trees, each a function of the seed and its number alone.
+/// Generates trees, each a function of the seed and its index.
 ///
 /// # Errors
-/// An option is outside its range.
+/// [`Error::Setting`]: an option is out of range.
 pub fn cascades(options: &CascadeOptions) -> Result<impl Iterator<Item = Tree>> {
     options.check()?;
     let options = options.clone();
-    Ok((0..options.n_trees).filter_map(move |number| cascade(&options, number).ok()))
+    Ok((0..options.n_trees).filter_map(move |index| cascade(&options, index).ok()))
 }
 
-fn cascade(options: &CascadeOptions, number: usize) -> Result<Tree> {
-    let mut rng = Rng::from_parts(&[options.seed, number as u64, 0xca5c]);
-    let class = number % 2;
-    // A geometric number of answers.
-    let mean = (options.mean_size * LARGER[class] - 1.0).max(0.0);
+fn cascade(options: &CascadeOptions, index: usize) -> Result<Tree> {
+    let mut rng = Rng::from_parts(&[options.seed, index as u64, 0xca5c]);
+    let class = index % 2;
+    // The number of replies is geometrically distributed.
+    let mean = (options.mean_size * SIZE_FACTOR[class] - 1.0).max(0.0);
     let size = 1 + ((1.0 - rng.uniform()).ln() / (mean / (1.0 + mean)).ln()).floor().clamp(0.0, 1e7) as usize;
     let mut parents = vec![None];
     let mut words = SparseRows::new(options.n_words);
-    words.push(text(options, &mut rng, class, STYLE_AT_ROOT))?;
+    words.push(word_counts(options, &mut rng, class, ROOT_STYLE))?;
     for node in 1..size {
-        let late = node > 1 && rng.chance(DEEPER[class]);
-        parents.push(Some(if late { node - 1 - rng.below(node.min(3)) } else { 0 } as u32));
-        words.push(text(options, &mut rng, class, STYLE_IN_ANSWERS))?;
+        let is_deep = node > 1 && rng.chance(DEEP_REPLY[class]);
+        parents.push(Some(if is_deep { node - 1 - rng.below(node.min(3)) } else { 0 } as u32));
+        words.push(word_counts(options, &mut rng, class, REPLY_STYLE))?;
     }
     let label = if rng.chance(options.noise) { 1 - class } else { class };
-    Ok(Tree::new(number.to_string(), parents, words)?
+    Ok(Tree::new(index.to_string(), parents, words)?
         .with_label(label)
-        .with_event(format!("E{}", number / 8 * 2 + class)))
+        .with_event(format!("E{}", index / 8 * 2 + class)))
 }
 
-/// Counts of 5 to 15 words; few words are frequent and many are rare.
-fn text(options: &CascadeOptions, rng: &mut Rng, class: usize, style: f64) -> Vec<(u32, f32)> {
+/// Returns the counts of 5 to 15 random words; few words are frequent and most are rare.
+fn word_counts(options: &CascadeOptions, rng: &mut Rng, class: usize, style: f64) -> Vec<(u32, f32)> {
     let mut counts = std::collections::BTreeMap::new();
     for _ in 0..5 + rng.below(11) {
         let word = if rng.chance(style) {
-            let own = if rng.chance(0.75) { class } else { 1 - class };
-            own * N_STYLE + rng.below(N_STYLE)
+            let style_class = if rng.chance(0.75) { class } else { 1 - class };
+            style_class * N_STYLE_WORDS + rng.below(N_STYLE_WORDS)
         } else {
-            let rest = options.n_words - 2 * N_STYLE;
-            2 * N_STYLE + ((rest as f64).powf(rng.uniform()) as usize - 1).min(rest - 1)
+            let n_other = options.n_words - 2 * N_STYLE_WORDS;
+            2 * N_STYLE_WORDS + ((n_other as f64).powf(rng.uniform()) as usize - 1).min(n_other - 1)
         };
         *counts.entry(word as u32).or_insert(0.0) += 1.0;
     }
     counts.into_iter().collect()
 }
 
-/// Where [`write_td_rvnn`] has written.
+/// The paths of the files written by [`write_td_rvnn`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CascadeFiles {
     /// The trees.
     pub trees: PathBuf,
     /// Their labels and events.
     pub labels: PathBuf,
-    /// Ids of the training trees: four of five events.
+    /// Ids of the training trees: those of four in five events.
     pub train_ids: PathBuf,
     /// Ids of the test trees.
     pub test_ids: PathBuf,
 }
 
-/// Writes made-up trees in the TD_RvNN format into a directory, with their labels and ids for training and test; memory
-/// holds one tree.
+/// Generates trees and writes them in the TD_RvNN format to a directory, with their labels and the ids of the training and test
+/// trees; memory holds one tree at a time.
 ///
 /// # Errors
-/// An option is outside its range, or a file cannot be written.
+/// An option is out of range, or a file cannot be written.
 pub fn write_td_rvnn(dir: &Path, options: &CascadeOptions) -> Result<CascadeFiles> {
     std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
-    let at = |name: &str| dir.join(name);
+    let file = |name: &str| dir.join(name);
     let files = CascadeFiles {
-        trees: at("data.TD_RvNN.txt"),
-        labels: at("label_All.txt"),
-        train_ids: at("train.txt"),
-        test_ids: at("test.txt"),
+        trees: file("data.TD_RvNN.txt"),
+        labels: file("label_All.txt"),
+        train_ids: file("train.txt"),
+        test_ids: file("test.txt"),
     };
     let create = |path: &PathBuf| -> Result<BufWriter<File>> {
         Ok(BufWriter::new(File::create(path).map_err(|e| Error::io(path, e))?))
     };
     let (mut trees, mut labels) = (create(&files.trees)?, create(&files.labels)?);
     let (mut train, mut test) = (create(&files.train_ids)?, create(&files.test_ids)?);
-    for (number, tree) in cascades(options)?.enumerate() {
+    for (index, tree) in cascades(options)?.enumerate() {
         write_tree(&mut trees, &tree).map_err(|e| Error::io(&files.trees, e))?;
         let (label, event) = (CLASSES[tree.label().unwrap_or(0)], tree.event().unwrap_or(""));
         writeln!(labels, "{label}\t{event}\t{}", tree.id()).map_err(|e| Error::io(&files.labels, e))?;
-        let (ids, path) = match number / 8 % 5 {
+        let (ids, path) = match index / 8 % 5 {
             4 => (&mut test, &files.test_ids),
             _ => (&mut train, &files.train_ids),
         };
@@ -164,8 +164,8 @@ fn write_tree(out: &mut impl Write, tree: &Tree) -> std::io::Result<()> {
         let parent = parent.map_or_else(|| "None".to_owned(), |parent| (parent + 1).to_string());
         write!(out, "{}\t{parent}\t{}\t0\t0\t", tree.id(), node + 1)?;
         let (columns, counts) = tree.features().row(node);
-        for (at, (column, count)) in columns.iter().zip(counts).enumerate() {
-            write!(out, "{}{column}:{count}", if at > 0 { " " } else { "" })?;
+        for (index, (column, count)) in columns.iter().zip(counts).enumerate() {
+            write!(out, "{}{column}:{count}", if index > 0 { " " } else { "" })?;
         }
         writeln!(out)?;
     }
@@ -178,16 +178,16 @@ mod tests {
     use crate::graph::{TreeStats, read_td_rvnn};
 
     #[test]
-    fn false_stories_spread_deeper_and_wider_and_a_seed_gives_the_same_trees() {
+    fn false_stories_spread_deeper_and_wider_and_depend_only_on_the_seed() {
         let options = CascadeOptions { noise: 0.0, n_trees: 1000, ..CascadeOptions::default() };
         let trees: Vec<Tree> = cascades(&options).unwrap().collect();
-        let of = |class: usize| -> Vec<Tree> {
+        let of_class = |class: usize| -> Vec<Tree> {
             trees.iter().filter(|tree| tree.label() == Some(class)).cloned().collect()
         };
-        let [real, made_up] = [of(0), of(1)].map(|trees| TreeStats::new(&trees));
-        assert_eq!((real.n_trees, made_up.n_trees), (500, 500));
+        let [true_stats, false_stats] = [of_class(0), of_class(1)].map(|trees| TreeStats::new(&trees));
+        assert_eq!((true_stats.n_trees, false_stats.n_trees), (500, 500));
         let mean = |stats: &TreeStats| (stats.sizes.unwrap().mean, stats.depths.unwrap().mean);
-        let ((size, depth), (larger, deeper)) = (mean(&real), mean(&made_up));
+        let ((size, depth), (larger, deeper)) = (mean(&true_stats), mean(&false_stats));
         assert!(larger > 1.2 * size && deeper > 1.2 * depth, "{size} {depth} {larger} {deeper}");
         assert!((0.5 * (size + larger) - 20.0).abs() < 2.0, "{size} {larger}");
         assert_eq!(trees, cascades(&options).unwrap().collect::<Vec<_>>());
@@ -198,22 +198,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_trees_are_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let options = CascadeOptions { n_trees: 40, ..CascadeOptions::default() };
         let files = write_td_rvnn(dir.path(), &options).unwrap();
         let read = read_td_rvnn(&files.trees, Some(options.n_words)).unwrap();
-        for (read, made) in read.iter().zip(cascades(&options).unwrap()) {
+        for (read, generated) in read.iter().zip(cascades(&options).unwrap()) {
             assert_eq!(
                 (read.id(), read.parents(), read.features()),
-                (made.id(), made.parents(), made.features())
+                (generated.id(), generated.parents(), generated.features())
             );
         }
         assert_eq!((read.len(), crate::graph::read_tree_ids(&files.test_ids).unwrap().len()), (40, 8));
     }
 
     #[test]
-    fn options_outside_their_range_are_named() {
+    fn rejects_options_out_of_range() {
         let error = |options: CascadeOptions| cascades(&options).err().unwrap().to_string();
         let default = CascadeOptions::default;
         assert_eq!(

@@ -1,25 +1,25 @@
-//! The made-up language of the built-in corpus: sentences and nouns of each domain, phrases of style, invented names.
+//! The templates and words of the synthetic corpus: sentences and nouns of each domain, phrases of style, invented names.
 //!
-//! In sentences and phrases `{open}`, `{adverb}` and `{close}` stand for phrases of style, all other braces for
-//! words that say nothing about the class.
+//! In templates, `{open}`, `{adverb}` and `{close}` are slots for phrases of style, all other braces slots for words that do not
+//! depend on the class.
 
 use crate::Rng;
 
-/// What posts of a domain are made of.
+/// The templates and words of a domain.
 pub(super) struct Domain {
     pub(super) name: &'static str,
-    /// Share of posts written in the style of fake ones.
+    /// Share of posts in the fake style.
     pub(super) share_fake: f64,
     pub(super) sentences: &'static [&'static str],
     pub(super) nouns: &'static [&'static str],
 }
 
-/// Phrases for one kind of slot, by the style that prefers them.
+/// Phrases for a slot, by the style that prefers them.
 pub(super) struct Phrases {
     pub(super) real: &'static [&'static str],
     pub(super) fake: &'static [&'static str],
     pub(super) neutral: &'static [&'static str],
-    /// Phrases that one style prefers in some domains and the other style in the rest.
+    /// Phrases that one style prefers in some domains and the other style in the others.
     pub(super) by_domain: &'static [&'static str],
 }
 
@@ -218,42 +218,44 @@ const ADJECTIVES: &[&str] = &[
     "orange", "icy",
 ];
 const DAYS: &[&str] = &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const ORGANISATION_KINDS: &[&str] = &["", "", "", "trust", "works", "union", "network"];
+const ORGANIZATION_KINDS: &[&str] = &["", "", "", "trust", "works", "union", "network"];
 
-/// Beginnings, middles and ends of invented names.
+/// First syllables of invented names.
 #[rustfmt::skip]
 const HEADS: &[&str] = &[
     "bral", "cor", "dren", "el", "fal", "gris", "hul", "ith", "jor", "kel", "lum", "mor", "nev", "ost",
     "pral", "quen", "rus", "sel", "tor", "ulv", "var", "wex", "yal", "zim",
 ];
+/// Middle syllables of invented names.
 const MIDDLES: &[&str] =
     &["a", "e", "i", "o", "u", "an", "er", "il", "on", "ur", "av", "em", "is", "ol", "ut", "ax"];
+/// Last syllables of invented names.
 const TAILS: &[&str] =
     &["dell", "mont", "vik", "sby", "ra", "nor", "tham", "zek", "lune", "gard", "pell", "wick"];
 
-/// Number of different names of each kind; few of them are frequent and most are rare, as in real posts.
+/// Number of distinct names of each kind; few of them are frequent and most are rare, as in real posts.
 const N_NAMES: usize = 2_000;
 
-/// A word for a slot that says nothing about the class; `None` for other slots.
+/// Returns a word for a slot that does not depend on the class; `None` for other slots.
 pub(super) fn neutral_word(slot: &str, domain: &Domain, rng: &mut Rng) -> Option<String> {
-    let of =
+    let choose =
         |list: &[&str], rng: &mut Rng| rng.choose(list).map_or_else(String::new, |word| (*word).to_owned());
     Some(match slot {
-        "noun" => of(domain.nouns, rng),
-        "adjective" => of(ADJECTIVES, rng),
-        "day" => of(DAYS, rng),
+        "noun" => choose(domain.nouns, rng),
+        "adjective" => choose(ADJECTIVES, rng),
+        "day" => choose(DAYS, rng),
         "number" => (2 + rng.below(98)).to_string(),
         "place" => name(1, rng),
         "person" => format!("{} {}", name(2, rng), name(3, rng)),
         "organization" => {
-            let kind = of(ORGANISATION_KINDS, rng);
+            let kind = choose(ORGANIZATION_KINDS, rng);
             if kind.is_empty() { name(4, rng) } else { format!("{} {kind}", name(4, rng)) }
         }
         _ => return None,
     })
 }
 
-/// An invented name; the same few come often. Each kind has names of its own.
+/// Returns an invented name; few names are frequent, and each kind has separate names.
 fn name(kind: u64, rng: &mut Rng) -> String {
     let rank = (N_NAMES as f64 * rng.uniform() * rng.uniform() * rng.uniform()) as u64;
     let mut letters = Rng::from_parts(&[kind, rank]);
@@ -266,7 +268,7 @@ fn name(kind: u64, rng: &mut Rng) -> String {
     capitalized(&name)
 }
 
-/// `text` with its first letter, if it is one of the Latin alphabet, in upper case.
+/// Returns `text` with its first letter in uppercase, if it is an ASCII letter.
 pub(super) fn capitalized(text: &str) -> String {
     let mut text = text.to_owned();
     if let Some(first) = text.get_mut(..1) {

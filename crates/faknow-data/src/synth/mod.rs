@@ -1,23 +1,21 @@
-//! A built-in corpus of made-up posts, to try programs and models without any data of one's own.
+//! A synthetic corpus of posts for trying out programs and models without data.
 //!
-//! **It is synthetic.** No sentence, name or event in it is real, and a score on it says nothing about real fake
-//! news: it shows that a program learns at all. It is made like this, for each post by itself, from the seed and
-//! the post's number alone:
+//! **No sentence, name or event in it is real**, and a score on it says nothing about real fake news: it only shows that a
+//! program learns. Each post is generated from the seed and its index as follows:
 //!
-//! 1. A domain is drawn, and a style, real or fake; the share of the fake style differs between domains (0.35 to
-//!    0.65), so the domain alone is a weak and tempting hint.
-//! 2. Sentences of the domain are filled with nouns, numbers and invented names, thousands of them, most of them
-//!    rare, until the post is 8 to 60 words long. None of these words depends on the class.
-//! 3. Every sentence has three slots for phrases of style (at its beginning, before its verb, at its end). A slot
-//!    takes a phrase that the post's own style prefers ("the figures are still preliminary" or "share this now!!!")
-//!    with probability 0.66, one that the other style prefers with 0.06, a neutral one otherwise. Some phrases
-//!    ("breaking:") belong to the fake style in some domains and to the real one in the others.
-//! 4. The label is the style, but a share `noise` (6 % by default) of the labels is wrong.
+//! 1. A domain and a style, real or fake, are drawn; the share of the fake style differs between domains (0.35 to 0.65), so the
+//!    domain alone is weakly predictive.
+//! 2. Sentence templates of the domain are filled with nouns, numbers and thousands of mostly rare invented names, until the post
+//!    has 8 to 60 words. None of these words depends on the class.
+//! 3. Every sentence has three slots for phrases of style (at its start, before its verb, at its end). A slot is filled with a
+//!    phrase preferred by the style of the post ("the figures are still preliminary" or "share this now!!!") with probability
+//!    0.66, with one preferred by the other style with probability 0.06, and otherwise with a neutral one. Some phrases
+//!    ("breaking:") belong to the fake style in some domains and to the real style in the others.
+//! 4. The label is the style, except that a share `noise` (default 6 %) of the labels is wrong.
 //!
-//! So even who knows all probabilities is wrong sometimes: short posts show few phrases, phrases mislead, labels are
-//! noisy. That best possible classifier is right for about 0.91 of the posts with default options (measured on
-//! 20,000; a test keeps it there), and a naive Bayes classifier on words for about 0.89. A model above 0.93 on a
-//! test part has seen it before.
+//! So even the Bayes-optimal classifier makes errors: short posts contain few phrases, phrases mislead, labels are noisy. With
+//! default options its accuracy is about 0.91 (measured on 20,000 posts and checked by a test); that of naive Bayes on words is
+//! about 0.89. A test accuracy above 0.93 indicates leakage.
 
 mod cascades;
 mod language;
@@ -35,22 +33,23 @@ use language::{DOMAINS, Domain, Phrases, SLOTS, capitalized, neutral_word};
 /// Names of the classes: 0 is real, 1 is fake.
 pub const CLASS_NAMES: [&str; 2] = ["real", "fake"];
 
-/// Probability that a slot takes a phrase of the post's own style, and of the other style.
+/// Probability that a slot is filled with a phrase of the style of the post.
 const OWN_STYLE: f64 = 0.66;
+/// Probability that a slot is filled with a phrase of the other style.
 const OTHER_STYLE: f64 = 0.06;
 
 const MIN_WORDS: usize = 8;
 const MAX_WORDS: usize = 60;
 
-/// What corpus to make.
+/// Options of a synthetic corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SynthOptions {
     /// Number of posts, at least 1; default 6,000.
     pub n_samples: usize,
-    /// Seed; default 42. Corpora of different seeds are of the same language.
+    /// Seed; default 42. Corpora with different seeds have the same vocabulary and phrases.
     pub seed: u64,
-    /// Domains to draw from, each as likely; default all of [`domains`].
+    /// Domains to draw from, with equal probability; default: all [`domains`].
     pub domains: Vec<String>,
     /// Share of wrong labels, from 0 to 0.5; default 0.06.
     pub noise: f64,
@@ -63,12 +62,12 @@ impl Default for SynthOptions {
     }
 }
 
-/// A made-up post.
+/// A synthetic post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SynthPost {
     /// Its text, 8 to 60 words.
     pub text: String,
-    /// Its class, an index of [`CLASS_NAMES`].
+    /// Its class, an index into [`CLASS_NAMES`].
     pub label: usize,
     /// Its domain, one of [`domains`].
     pub domain: &'static str,
@@ -80,23 +79,23 @@ impl From<SynthPost> for Record {
     }
 }
 
-/// Names of the domains there are.
+/// Returns the names of all domains.
 pub fn domains() -> impl Iterator<Item = &'static str> {
     DOMAINS.iter().map(|domain| domain.name)
 }
 
-/// Makes a corpus.
+/// Generates a corpus.
 ///
-/// Post `i` depends on the seed, `i`, the domains and the noise alone: a larger corpus begins with the smaller one.
+/// Post `i` is a function of the seed, `i`, the domains and the noise, so a smaller corpus is a prefix of a larger one.
 ///
 /// # Errors
-/// No samples, no or unknown domains, noise outside 0 to 0.5.
+/// [`Error::Setting`]: no samples, no domains, an unknown domain, or noise outside 0 to 0.5.
 pub fn generate(options: &SynthOptions) -> Result<Vec<SynthPost>> {
     let domains = check(options)?;
-    Ok((0..options.n_samples).map(|index| make(options, &domains, index as u64).0).collect())
+    Ok((0..options.n_samples).map(|index| generate_post(options, &domains, index as u64).0).collect())
 }
 
-/// Makes a corpus as the records that a [`RecordReader`](crate::RecordReader) would read of its files.
+/// Generates a corpus as records, as a [`RecordReader`](crate::RecordReader) would read them from its files.
 ///
 /// ```
 /// use faknow_data::synth::{SynthOptions, records};
@@ -115,18 +114,19 @@ pub fn records(
     Ok(generate(options)?.into_iter().map(|post| Ok(post.into())))
 }
 
-/// Makes a corpus and writes it as `train.jsonl`, `valid.jsonl` and `test.jsonl` into `dir`, which is made if need be.
+/// Generates a corpus and writes it to `train.jsonl`, `valid.jsonl` and `test.jsonl` in `dir` (created if missing); returns the
+/// paths.
 ///
-/// The records have the fields `text`, `label` (`real` or `fake`) and `domain`; the split is stratified by label,
-/// 0.7, 0.1 and 0.2, with the seed of the corpus. Answers the paths.
+/// The records have the fields `text`, `label` (`real` or `fake`) and `domain`; the split is stratified by label with ratios
+/// 0.7, 0.1 and 0.2 and the seed of the corpus.
 ///
 /// # Errors
-/// As [`generate`]; a directory or file that cannot be written.
+/// As [`generate`], or a directory or file cannot be written.
 pub fn write_jsonl(dir: impl AsRef<Path>, options: &SynthOptions) -> Result<[PathBuf; 3]> {
     write_splits(dir.as_ref(), options, Format::Jsonl)
 }
 
-/// Makes a corpus and writes it as `train.csv`, `valid.csv` and `test.csv`, otherwise as [`write_jsonl`].
+/// Generates a corpus and writes it to `train.csv`, `valid.csv` and `test.csv`, otherwise like [`write_jsonl`].
 ///
 /// # Errors
 /// As [`write_jsonl`].
@@ -139,20 +139,20 @@ fn write_splits(dir: &Path, options: &SynthOptions, format: Format) -> Result<[P
     let classes: Vec<usize> = posts.iter().map(|post| post.label).collect();
     let parts = stratified_split(&classes, DEFAULT_RATIOS, options.seed)?;
     fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
-    let ending = if format == Format::Csv { "csv" } else { "jsonl" };
-    let paths = ["train", "valid", "test"].map(|part| dir.join(format!("{part}.{ending}")));
+    let extension = if format == Format::Csv { "csv" } else { "jsonl" };
+    let paths = ["train", "valid", "test"].map(|part| dir.join(format!("{part}.{extension}")));
     for (path, indices) in paths.iter().zip(parts) {
         let posts = indices.into_iter().map(|index| &posts[index]);
-        let written = match format {
-            Format::Csv => to_csv(path, posts),
-            _ => to_jsonl(path, posts),
+        let result = match format {
+            Format::Csv => write_csv_file(path, posts),
+            _ => write_jsonl_file(path, posts),
         };
-        written.map_err(|error| Error::io(path, error))?;
+        result.map_err(|error| Error::io(path, error))?;
     }
     Ok(paths)
 }
 
-fn to_jsonl<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
+fn write_jsonl_file<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     for post in posts {
         let label = CLASS_NAMES[post.label];
@@ -165,7 +165,7 @@ fn to_jsonl<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std:
     out.flush()
 }
 
-fn to_csv<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
+fn write_csv_file<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
     let mut out = csv::Writer::from_path(path)?;
     out.write_record(["text", "label", "domain"])?;
     for post in posts {
@@ -175,40 +175,43 @@ fn to_csv<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::i
 }
 
 fn check(options: &SynthOptions) -> Result<Vec<(usize, &'static Domain)>> {
-    let refuse = |name, expected: String, got: String| Err(Error::Setting { name, expected, got });
+    let invalid = |name, expected: String, got: String| Err(Error::Setting { name, expected, got });
     if options.n_samples == 0 {
-        return refuse("n_samples", "at least 1".into(), "0".into());
+        return invalid("n_samples", "at least 1".into(), "0".into());
     }
     if !(0.0..=0.5).contains(&options.noise) {
-        return refuse("noise", "a share from 0 to 0.5".into(), options.noise.to_string());
+        return invalid("noise", "a share from 0 to 0.5".into(), options.noise.to_string());
     }
-    let names = || domains().collect::<Vec<_>>().join(", ");
+    let names = || self::domains().collect::<Vec<_>>().join(", ");
     if options.domains.is_empty() {
-        return refuse("domains", format!("some of {}", names()), "none".into());
+        return invalid("domains", format!("some of {}", names()), "none".into());
     }
-    let mut found = Vec::new();
-    for wanted in &options.domains {
-        match DOMAINS.iter().enumerate().find(|(_, domain)| domain.name == wanted) {
-            Some(domain) => found.push(domain),
-            None => return refuse("domains", format!("some of {}", names()), format!("`{wanted}`")),
+    let mut domains = Vec::new();
+    for name in &options.domains {
+        match DOMAINS.iter().enumerate().find(|(_, domain)| domain.name == name) {
+            Some(domain) => domains.push(domain),
+            None => return invalid("domains", format!("some of {}", names()), format!("`{name}`")),
         }
     }
-    Ok(found)
+    Ok(domains)
 }
 
-/// Makes a post. The second part of the answer is the logarithm of how much likelier the fake style is than the
-/// real one, given the post: what the best possible classifier would go by.
-fn make(options: &SynthOptions, domains: &[(usize, &'static Domain)], index: u64) -> (SynthPost, f64) {
+/// Generates a post; also returns the log-odds of the fake style given the post, by which the Bayes-optimal classifier decides.
+fn generate_post(
+    options: &SynthOptions,
+    domains: &[(usize, &'static Domain)],
+    index: u64,
+) -> (SynthPost, f64) {
     let mut rng = Rng::from_parts(&[options.seed, index]);
-    let (domain_number, domain) = domains[rng.below(domains.len())];
+    let (domain_index, domain) = domains[rng.below(domains.len())];
     let style = usize::from(rng.chance(domain.share_fake));
     let mut log_odds = (domain.share_fake / (1.0 - domain.share_fake)).ln();
-    // Products of two uniform numbers are small rather than large: most posts are short.
+    // Products of two uniform numbers are mostly small, so that most posts are short.
     let target = MIN_WORDS + ((MAX_WORDS - MIN_WORDS) as f64 * rng.uniform() * rng.uniform()) as usize;
     let mut sentences: Vec<String> = Vec::new();
     let mut n_words = 0;
     while n_words < target {
-        let (sentence, evidence) = make_sentence(domain_number, domain, style, &mut rng);
+        let (sentence, evidence) = generate_sentence(domain_index, domain, style, &mut rng);
         let n_more = sentence.split_whitespace().count();
         if n_words + n_more > MAX_WORDS {
             break;
@@ -221,7 +224,7 @@ fn make(options: &SynthOptions, domains: &[(usize, &'static Domain)], index: u64
     (SynthPost { text: sentences.join(" "), label, domain: domain.name }, log_odds)
 }
 
-fn make_sentence(domain_number: usize, domain: &Domain, style: usize, rng: &mut Rng) -> (String, f64) {
+fn generate_sentence(domain_index: usize, domain: &Domain, style: usize, rng: &mut Rng) -> (String, f64) {
     let mut log_odds = 0.0;
     let mut sentence = rng.choose(domain.sentences).copied().unwrap_or_default().to_owned();
     for (slot, phrases) in &SLOTS {
@@ -233,9 +236,9 @@ fn make_sentence(domain_number: usize, domain: &Domain, style: usize, rng: &mut 
         };
         let evidence = (OWN_STYLE / OTHER_STYLE).ln();
         log_odds += preferred_by.map_or(0.0, |style| if style == 1 { evidence } else { -evidence });
-        let mut phrase = phrases.draw(preferred_by, domain_number, rng).to_owned();
+        let mut phrase = phrases.draw(preferred_by, domain_index, rng).to_owned();
         if *slot == "close" && preferred_by.is_some() {
-            phrase = format!(". {}", capitalized(&phrase)); // a sentence of its own
+            phrase = format!(". {}", capitalized(&phrase)); // a separate sentence
         }
         sentence = sentence.replace(&format!("{{{slot}}}"), &phrase);
     }
@@ -247,21 +250,21 @@ fn make_sentence(domain_number: usize, domain: &Domain, style: usize, rng: &mut 
 }
 
 impl Phrases {
-    /// A phrase that this style prefers in this domain, or a neutral one.
+    /// Draws a phrase that this style prefers in this domain, or a neutral one without a style.
     fn draw(&self, preferred_by: Option<usize>, domain: usize, rng: &mut Rng) -> &'static str {
         let Some(style) = preferred_by else {
             return rng.choose(self.neutral).copied().unwrap_or_default();
         };
         let everywhere = if style == 1 { self.fake } else { self.real };
-        let here = |(number, _): &(usize, &&str)| (number + domain) % 2 == style;
-        let here: Vec<&str> =
-            self.by_domain.iter().enumerate().filter(here).map(|(_, phrase)| *phrase).collect();
-        let index = rng.below(everywhere.len() + here.len());
-        everywhere.get(index).or_else(|| here.get(index - everywhere.len())).copied().unwrap_or_default()
+        let is_in_domain = |(index, _): &(usize, &&str)| (index + domain) % 2 == style;
+        let in_domain: Vec<&str> =
+            self.by_domain.iter().enumerate().filter(is_in_domain).map(|(_, phrase)| *phrase).collect();
+        let index = rng.below(everywhere.len() + in_domain.len());
+        everywhere.get(index).or_else(|| in_domain.get(index - everywhere.len())).copied().unwrap_or_default()
     }
 }
 
-/// Puts words into the slots that are left, and single blanks between all words.
+/// Fills the remaining slots with neutral words, and collapses whitespace.
 fn fill(sentence: &str, domain: &Domain, rng: &mut Rng) -> String {
     let mut out = String::new();
     let mut rest = sentence;
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn posts_are_varied_and_of_the_promised_length() {
+    fn posts_are_varied_and_within_the_length_limits() {
         let posts = generate(&SynthOptions::default()).unwrap();
         let mut words = HashSet::new();
         let mut lengths = HashSet::new();
@@ -317,34 +320,35 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_alone_decides() {
-        let of =
+    fn corpus_depends_only_on_the_seed() {
+        let posts =
             |n_samples, seed| generate(&SynthOptions { n_samples, seed, ..SynthOptions::default() }).unwrap();
-        assert_eq!(of(50, 1), of(80, 1)[..50]);
-        assert_ne!(of(50, 1), of(50, 2));
+        assert_eq!(posts(50, 1), posts(80, 1)[..50]);
+        assert_ne!(posts(50, 1), posts(50, 2));
     }
 
-    /// Share of posts for which the best possible classifier is right.
-    fn ceiling(options: &SynthOptions) -> f64 {
+    /// Returns the accuracy of the Bayes-optimal classifier.
+    fn bayes_accuracy(options: &SynthOptions) -> f64 {
         let domains = check(options).unwrap();
-        let right = |index: &u64| {
-            let (post, log_odds) = make(options, &domains, *index);
+        let is_correct = |index: &u64| {
+            let (post, log_odds) = generate_post(options, &domains, *index);
             usize::from(log_odds > 0.0) == post.label
         };
-        (0..options.n_samples as u64).filter(right).count() as f64 / options.n_samples as f64
+        (0..options.n_samples as u64).filter(is_correct).count() as f64 / options.n_samples as f64
     }
 
     #[test]
-    fn the_ceiling_is_as_documented() {
-        let default = ceiling(&SynthOptions { n_samples: 20_000, ..SynthOptions::default() });
+    fn bayes_accuracy_is_as_documented() {
+        let default = bayes_accuracy(&SynthOptions { n_samples: 20_000, ..SynthOptions::default() });
         assert!((0.90..0.916).contains(&default), "{default}");
-        let clean = ceiling(&SynthOptions { n_samples: 20_000, noise: 0.0, ..SynthOptions::default() });
+        let clean =
+            bayes_accuracy(&SynthOptions { n_samples: 20_000, noise: 0.0, ..SynthOptions::default() });
         assert!((0.95..0.975).contains(&clean), "{clean}");
     }
 
-    /// Multinomial naive Bayes on lower-case words, with a Laplace count of 1.
     #[test]
-    fn a_naive_classifier_learns_it_but_not_perfectly() {
+    fn naive_bayes_learns_the_corpus_imperfectly() {
+        // Multinomial naive Bayes on lowercase words with Laplace smoothing of 1.
         let posts = generate(&SynthOptions::default()).unwrap();
         let (train, test) = posts.split_at(posts.len() * 4 / 5);
         let words = |post: &SynthPost| -> Vec<String> {
@@ -359,19 +363,19 @@ mod tests {
             }
         }
         let likelihood = |count: f64, class: usize| (count + 1.0) / (totals[class] + counts.len() as f64);
-        let right = |post: &&SynthPost| {
+        let is_correct = |post: &&SynthPost| {
             let evidence = |word: &String| {
                 let [real, fake] = counts.get(word).copied().unwrap_or_default();
                 (likelihood(fake, 1) / likelihood(real, 0)).ln()
             };
             usize::from(words(post).iter().map(evidence).sum::<f64>() > 0.0) == post.label
         };
-        let accuracy = test.iter().filter(right).count() as f64 / test.len() as f64;
+        let accuracy = test.iter().filter(is_correct).count() as f64 / test.len() as f64;
         assert!((0.86..0.91).contains(&accuracy), "{accuracy}");
     }
 
     #[test]
-    fn bad_options_are_refused() {
+    fn rejects_invalid_options() {
         let check = |change: fn(&mut SynthOptions), expected: &str| {
             let mut options = SynthOptions::default();
             change(&mut options);

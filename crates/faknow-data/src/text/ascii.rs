@@ -1,39 +1,39 @@
-//! Words of ASCII text, found byte by byte: most text is ASCII, and needs no tables of Unicode.
+//! Fast tokenization of ASCII text byte by byte, without Unicode tables.
 //!
-//! The texts are cut at blanks. A piece of ASCII alone is cut here; one with any other character is left to the rules of
-//! Unicode, which see nothing beyond a blank.
+//! Texts are split at spaces. ASCII pieces are tokenized here; pieces with other characters are passed to the Unicode rules,
+//! for which a space is always a boundary.
 
-/// Gives the words of `text` after Unicode Standard Annex 29, without punctuation, until `give` returns false; returns whether
-/// it never did. `other` cuts pieces with characters outside ASCII.
+/// Calls `emit` for each word of `text` as defined by Unicode Standard Annex 29, without punctuation, until it returns false;
+/// returns whether it never did. `tokenize_unicode` tokenizes pieces with characters outside ASCII.
 pub(super) fn words<G: FnMut(&str) -> bool>(
     text: &str,
-    give: &mut G,
-    other: &mut impl FnMut(&str, &mut G) -> bool,
+    emit: &mut G,
+    tokenize_unicode: &mut impl FnMut(&str, &mut G) -> bool,
 ) -> bool {
-    pieces(text, &mut |piece| match piece.is_ascii() {
-        true => words_of_piece(piece, give),
-        false => other(piece, give),
+    for_each_piece(text, &mut |piece| match piece.is_ascii() {
+        true => words_of_piece(piece, emit),
+        false => tokenize_unicode(piece, emit),
     })
 }
 
-/// As [`words`], for runs of letters, digits and `_`.
+/// Calls `emit` for each run of letters, digits and `_`, otherwise like [`words`].
 pub(super) fn runs<G: FnMut(&str) -> bool>(
     text: &str,
-    give: &mut G,
-    other: &mut impl FnMut(&str, &mut G) -> bool,
+    emit: &mut G,
+    tokenize_unicode: &mut impl FnMut(&str, &mut G) -> bool,
 ) -> bool {
-    pieces(text, &mut |piece| match piece.is_ascii() {
-        true => runs_of_piece(piece, give),
-        false => other(piece, give),
+    for_each_piece(text, &mut |piece| match piece.is_ascii() {
+        true => runs_of_piece(piece, emit),
+        false => tokenize_unicode(piece, emit),
     })
 }
 
-/// Gives what lies between blanks, until `give` returns false.
-fn pieces(text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
+/// Calls `emit` for each piece between spaces until it returns false.
+fn for_each_piece(text: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
     let mut rest = text;
     loop {
         let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
-        if end > 0 && !give(&rest[..end]) {
+        if end > 0 && !emit(&rest[..end]) {
             return false;
         }
         match rest.get(end + 1..) {
@@ -43,8 +43,9 @@ fn pieces(text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
     }
 }
 
-/// The rules WB5 to WB13 for letters, digits and what may join them; a word without letter or digit is punctuation.
-fn words_of_piece(piece: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
+/// Applies the rules WB5 to WB13 for letters, digits and the marks that join them; a word without letters and digits is
+/// punctuation.
+fn words_of_piece(piece: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
     let bytes = piece.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
@@ -65,7 +66,7 @@ fn words_of_piece(piece: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
             }
         }
         let word = &piece[start..end];
-        if word.bytes().any(|byte| byte.is_ascii_alphanumeric()) && !give(word) {
+        if word.bytes().any(|byte| byte.is_ascii_alphanumeric()) && !emit(word) {
             return false;
         }
         start = end;
@@ -73,12 +74,12 @@ fn words_of_piece(piece: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
     true
 }
 
-fn runs_of_piece(piece: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
+fn runs_of_piece(piece: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
     let bytes = piece.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
         let n = bytes[start..].iter().take_while(|byte| is_word(**byte)).count();
-        if n > 0 && !give(&piece[start..start + n]) {
+        if n > 0 && !emit(&piece[start..start + n]) {
             return false;
         }
         start += n + 1;
@@ -91,7 +92,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether `mark` is within a word: between two letters, or between two digits.
+/// Returns whether `mark` joins a word: between two letters, or between two digits.
 fn joins(before: u8, mark: u8, after: u8) -> bool {
     match mark {
         b'.' | b'\'' => {
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_of_unicode() {
+    fn words_match_unicode_segmentation() {
         let mut rng = Rng::new(5);
         let alphabet: Vec<char> =
             "aZ09_.,;:'\"-@#/ \t\u{1}!$aaa000   é中א\u{301}\u{200d}\u{a0}カ😀’٣".chars().collect();
@@ -124,32 +125,32 @@ mod tests {
             for _ in 0..100_000 {
                 let n = rng.next_u64() as usize % 12;
                 let text: String = (0..n).map(|_| alphabet[rng.next_u64() as usize % n_characters]).collect();
-                let mut found: Vec<String> = Vec::new();
-                let mut give = |word: &str| {
-                    found.push(word.to_owned());
+                let mut emitted: Vec<String> = Vec::new();
+                let mut emit = |word: &str| {
+                    emitted.push(word.to_owned());
                     true
                 };
-                words(&text, &mut give, &mut |piece, give| by_unicode(piece).all(give));
-                assert_eq!(found, by_unicode(&text).collect::<Vec<_>>(), "{text:?}");
+                words(&text, &mut emit, &mut |piece, emit| by_unicode(piece).all(emit));
+                assert_eq!(emitted, by_unicode(&text).collect::<Vec<_>>(), "{text:?}");
             }
         }
     }
 
     #[test]
-    fn nothing_is_given_after_enough() {
+    fn stops_when_emit_returns_false() {
         let text = "one two-thrée four five";
         for by_words in [true, false] {
-            let mut found = 0;
-            let mut give = |_: &str| {
-                found += 1;
-                found < 3
+            let mut n_emitted = 0;
+            let mut emit = |_: &str| {
+                n_emitted += 1;
+                n_emitted < 3
             };
-            let all = match by_words {
-                true => words(text, &mut give, &mut |piece, give| by_unicode(piece).all(give)),
-                false => runs(text, &mut give, &mut |piece, give| by_unicode(piece).all(give)),
+            let is_complete = match by_words {
+                true => words(text, &mut emit, &mut |piece, emit| by_unicode(piece).all(emit)),
+                false => runs(text, &mut emit, &mut |piece, emit| by_unicode(piece).all(emit)),
             };
-            assert!(!all);
-            assert_eq!(found, 3);
+            assert!(!is_complete);
+            assert_eq!(n_emitted, 3);
         }
     }
 }

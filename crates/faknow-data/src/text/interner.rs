@@ -1,24 +1,24 @@
-//! Distinct words and their numbers, each word stored once.
+//! String interning: distinct words and their indices, each word stored once.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Numbers words from 0 in the order in which they first come.
+/// A map from words to indices, numbered from 0 in order of first occurrence.
 ///
-/// All words lie behind one another in one string, and the table holds their numbers alone: a few bytes a word
-/// besides its text, and no allocation per word.
+/// All words are concatenated in one string, and the hash table contains only indices: a few bytes per word in addition to its
+/// text, and no allocation per word.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interner {
     words: String,
-    /// Where each word ends in `words`.
+    /// The end of each word in `words`.
     ends: Vec<usize>,
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
 
 impl Interner {
-    /// The number of `word`, a new one if it was not there.
+    /// Returns the index of `word`, inserting it if necessary.
     #[inline]
     pub(crate) fn intern(&mut self, word: &str) -> u32 {
         let hash = self.hasher.hash_one(word);
@@ -33,13 +33,13 @@ impl Interner {
         number
     }
 
-    /// The number of `word`, if it is there.
+    /// Returns the index of `word`, if it is present.
     pub(crate) fn get(&self, word: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(word);
         self.numbers.find(hash, |&number| slice(&self.words, &self.ends, number) == word).copied()
     }
 
-    /// The word of this number, if there is one.
+    /// Returns the word with this index, if it exists.
     pub(crate) fn word(&self, number: u32) -> Option<&str> {
         ((number as usize) < self.ends.len()).then(|| slice(&self.words, &self.ends, number))
     }
@@ -48,7 +48,7 @@ impl Interner {
         self.ends.len()
     }
 
-    /// All words, by falling age.
+    /// Returns all words in the order of their indices.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len() as u32).map(|number| slice(&self.words, &self.ends, number))
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_follow_first_appearance() {
+    fn indices_follow_first_occurrence() {
         let mut interner = Interner::default();
         let words = ["b", "", "a", "b", "ab", "", "é"];
         let numbers: Vec<u32> = words.iter().map(|word| interner.intern(word)).collect();

@@ -1,4 +1,4 @@
-//! From texts to token ids: tokenizers, vocabularies, pretrained word vectors.
+//! Tokenizers, vocabularies and pretrained word vectors.
 
 mod ascii;
 mod embeddings;

@@ -1,29 +1,28 @@
-//! Links and mentions in posts, which say more by being there than by their letters.
+//! Detection of links and mentions in posts, which are replaced by special tokens.
 
-/// The token that stands for a link.
+/// The token that replaces a link.
 pub(crate) const URL: &str = "<url>";
-/// The token that stands for a mention of a user.
+/// The token that replaces a mention of a user.
 pub(crate) const USER: &str = "<user>";
 
-/// Longest mention of a name that is not ASCII, in characters; Weibo's names end there.
-const LONGEST_NAME: usize = 30;
+/// Maximum length of a mentioned name that is not ASCII, in characters: the limit of Weibo names.
+const MAX_NAME_CHARACTERS: usize = 30;
 
-/// A stretch of a text.
+/// A piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
-    /// Text to be cut into words.
+    /// Text to be tokenized.
     Text(&'a str),
-    /// A link or a mention, given by the token that replaces it.
+    /// The token that replaces a link or mention.
     Mark(&'static str),
 }
 
-/// Calls `piece` for each stretch of `text`, in order, until it returns false.
+/// Calls `piece` for each piece of `text`, in order, until it returns false.
 ///
-/// A link starts with `http://`, `https://` or `www.` (in any case, not within a word) and reaches up to a
-/// character that links do not hold, which is any outside ASCII, since Chinese goes on without a blank.
-/// A mention is `@` and a name, not within a word, so that mail addresses stay as they are. A name of ASCII
-/// letters, digits and `_` ends at any other character; one that starts with another letter is a run of letters,
-/// digits, `_` and `-` of any script, of at most 30 characters.
+/// A link starts with `http://`, `https://` or `www.` (ignoring case, not within a word) and extends to the first character
+/// that links cannot contain. All characters outside ASCII end a link, as Chinese continues without a space. A mention is `@`
+/// and a name, not within a word, so that mail addresses are unchanged. A name is a run of ASCII letters, digits and `_`, or, if
+/// it starts with another letter, a run of letters, digits, `_` and `-` of any script, of at most 30 characters.
 pub(crate) fn split_marks<'a>(
     text: &'a str,
     urls: bool,
@@ -36,60 +35,60 @@ pub(crate) fn split_marks<'a>(
         }
         return;
     }
-    let mut start = 0; // of the text not yet given out
-    let mut at = 0;
+    let mut start = 0; // of the text not yet emitted
+    let mut pos = 0;
     let may_start = |byte: &u8| match byte {
         b'h' | b'H' | b'w' | b'W' => urls,
         b'@' => users,
         _ => false,
     };
-    while let Some(found) = text.as_bytes()[at..].iter().position(may_start) {
-        at += found;
+    while let Some(offset) = text.as_bytes()[pos..].iter().position(may_start) {
+        pos += offset;
         let within_word =
-            text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-        let rest = &text[at..];
+            text[..pos].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+        let rest = &text[pos..];
         let mark = match (within_word, rest.starts_with('@')) {
             (true, _) => None,
             (false, true) => name_length(&rest[1..]).map(|len| (1 + len, USER)),
             (false, false) => url_length(rest).map(|len| (len, URL)),
         };
         let Some((len, mark)) = mark else {
-            at += 1; // all the characters looked for are one byte long
+            pos += 1; // all searched characters are one byte long
             continue;
         };
-        if (start < at && !piece(Piece::Text(&text[start..at]))) || !piece(Piece::Mark(mark)) {
+        if (start < pos && !piece(Piece::Text(&text[start..pos]))) || !piece(Piece::Mark(mark)) {
             return;
         }
-        at += len;
-        start = at;
+        pos += len;
+        start = pos;
     }
     if start < text.len() {
         piece(Piece::Text(&text[start..]));
     }
 }
 
-/// Length in bytes of the link that `text` starts with.
+/// Returns the length in bytes of the link at the start of `text`.
 fn url_length(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let prefix = ["http://", "https://", "www."].into_iter().find(|prefix| {
         bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     })?;
-    let belongs = |byte: &u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(byte);
-    let length = bytes.iter().take_while(|byte| belongs(byte)).count();
-    // Punctuation at the end is the sentence's.
+    let is_url_byte = |byte: &u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(byte);
+    let length = bytes.iter().take_while(|byte| is_url_byte(byte)).count();
+    // Trailing punctuation belongs to the sentence.
     let link = text[..length].trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', ')', ']', '*']);
     (link.len() > prefix.len()).then_some(link.len())
 }
 
-/// Length in bytes of the name that `text` starts with.
+/// Returns the length in bytes of the name at the start of `text`.
 fn name_length(text: &str) -> Option<usize> {
     let is_ascii = text.chars().next()?.is_ascii();
-    let belongs = |c: char| match is_ascii {
+    let is_name_char = |c: char| match is_ascii {
         true => c.is_ascii_alphanumeric() || c == '_',
         false => c.is_alphanumeric() || c == '_' || c == '-',
     };
-    let longest = if is_ascii { usize::MAX } else { LONGEST_NAME };
-    let length = text.chars().take(longest).take_while(|&c| belongs(c)).map(char::len_utf8).sum();
+    let max_length = if is_ascii { usize::MAX } else { MAX_NAME_CHARACTERS };
+    let length = text.chars().take(max_length).take_while(|&c| is_name_char(c)).map(char::len_utf8).sum();
     (length > 0).then_some(length)
 }
 
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn links() {
+    fn replaces_links() {
         check("see https://t.co/aB1 now", "see <url> now");
         check("HTTP://X.org/a?b=c&d=e#f, then", "<url>, then");
         check("(see http://x.org/a_(b)).", "(see <url>)).");
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions() {
+    fn replaces_mentions() {
         check("@CDCgov: says", "<user>: says");
         check("RT @a_b1@c", "RT <user>@c");
         check("me@example.org @ noon @", "me@example.org @ noon @");
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn switched_off() {
+    fn disabled_normalization_returns_the_text() {
         let mut pieces = Vec::new();
         split_marks("@a http://b", false, false, &mut |piece| {
             pieces.push(piece);
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_when_told() {
+    fn stops_when_piece_returns_false() {
         let mut n = 0;
         split_marks("a @b c @d", true, true, &mut |_| {
             n += 1;

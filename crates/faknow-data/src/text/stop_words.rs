@@ -1,13 +1,13 @@
-//! Reads lists of stop words: words that are frequent and say little, and are left out of texts.
+//! Reading of stop word lists: frequent words of little information, which are removed from texts.
 
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Reads a list from a UTF-8 file with one word a line; blanks around words and empty lines do not count.
+/// Reads a list from a UTF-8 file with one word per line; surrounding whitespace and empty lines are ignored.
 ///
 /// # Errors
-/// If the file cannot be read, is no UTF-8, or holds no word.
+/// The file cannot be read, is not UTF-8, or contains no words.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<String>> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
@@ -16,7 +16,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<String>> {
     let words: Vec<String> =
         text.lines().map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
     match words.is_empty() {
-        true => Err(Error::file(path, "expected one stop word a line, got none")),
+        true => Err(Error::file(path, "expected one stop word per line, got none")),
         false => Ok(words),
     }
 }

@@ -1,4 +1,4 @@
-//! Cuts texts into tokens.
+//! Tokenization of texts.
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -8,43 +8,43 @@ use super::ascii;
 use super::normalize::{Piece, split_marks};
 use crate::{Error, Result};
 
-/// How a text is cut.
+/// A tokenization algorithm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenizerKind {
-    /// Words after Unicode Standard Annex 29, for languages written with blanks (the default): `can't` and `3.5` are
-    /// one word each. Chinese comes out as single characters.
+    /// Words as defined by Unicode Standard Annex 29, for languages written with spaces (the default): `can't` and `3.5` are
+    /// one word each. Chinese is split into single characters.
     #[default]
     Words,
-    /// Chinese words, by jieba's dictionary and, for words that are not in it, its hidden Markov model. The
-    /// dictionary is loaded once, at the first text, which takes a moment. Needs the feature `chinese`.
+    /// Chinese words by jieba's dictionary and, for out-of-dictionary words, its hidden Markov model. The dictionary is loaded
+    /// once, with the first text, which takes a moment. Requires the feature `chinese`.
     Jieba,
     /// User-perceived characters (grapheme clusters): a letter with its accents, an emoji with its modifiers.
     Characters,
-    /// Runs of letters, digits and `_`, as Python's `re.findall(r"\w+", text)` gives them, except that vowel signs
-    /// (of Indic scripts, for example) belong to their words, where Python breaks these.
+    /// Runs of letters, digits and `_`, as returned by Python's `re.findall(r"\w+", text)`, except that vowel signs (of Indic
+    /// scripts, for example) do not split words.
     Alphanumeric,
 }
 
-/// Settings of a [`Tokenizer`]; they are saved with a model, since it works only on texts cut the same way.
+/// Settings of a [`Tokenizer`]; saved with a model, which requires texts tokenized the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerConfig {
-    /// How texts are cut; default [`TokenizerKind::Words`].
+    /// Tokenization algorithm; default [`TokenizerKind::Words`].
     pub kind: TokenizerKind,
-    /// Whether letters become small; default true.
+    /// Whether tokens are converted to lowercase; default true.
     pub lowercase: bool,
-    /// Whether punctuation, symbols and emoji are tokens too, or left out; default false (left out).
+    /// Whether punctuation, symbols and emoji are tokens; default false (removed).
     pub punctuation: bool,
-    /// Whether each link becomes the token `<url>`; default true. Otherwise links are cut like any text.
+    /// Whether each link is replaced by the token `<url>`; default true. If false, links are tokenized like other text.
     pub normalize_urls: bool,
-    /// Whether each mention (`@name`) becomes the token `<user>`; default false. Otherwise the name is cut like any
+    /// Whether each mention (`@name`) is replaced by the token `<user>`; default false. If false, names are tokenized like other
     /// text.
     pub normalize_mentions: bool,
-    /// Tokens to leave out, compared after [`lowercase`](Self::lowercase); default none. See
+    /// Tokens to remove, compared after conversion to [`lowercase`](Self::lowercase); default none. See
     /// [`stop_words`](super::stop_words).
     pub stop_words: Vec<String>,
-    /// Number of tokens after which a text is cut off, at least 1, stop words not counted; default none.
+    /// Number of tokens to which texts are truncated, at least 1, not counting stop words; default none.
     pub max_length: Option<usize>,
 }
 
@@ -52,7 +52,7 @@ impl TokenizerConfig {
     /// Returns the defaults for a language: `"en"` (Unicode words) or `"zh"` (jieba).
     ///
     /// # Errors
-    /// If the language is any other.
+    /// [`Error::Setting`]: another language.
     pub fn for_language(language: &str) -> Result<Self> {
         let kind = match language {
             "en" => TokenizerKind::Words,
@@ -80,9 +80,7 @@ impl Default for TokenizerConfig {
     }
 }
 
-/// Cuts texts into tokens; the same text always gives the same tokens.
-///
-/// No token is empty, and none holds white space.
+/// A deterministic tokenizer, whose tokens are not empty and contain no whitespace.
 ///
 /// ```
 /// use faknow_data::text::{Tokenizer, TokenizerConfig};
@@ -101,10 +99,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Creates a tokenizer of these settings.
+    /// Creates a tokenizer with these settings.
     ///
     /// # Errors
-    /// If `max_length` is 0, or the kind is [`TokenizerKind::Jieba`] and the feature `chinese` is not enabled.
+    /// [`Error::Setting`]: `max_length` is 0, or the kind is [`TokenizerKind::Jieba`] and the feature `chinese` is disabled.
     pub fn new(config: TokenizerConfig) -> Result<Self> {
         if config.max_length == Some(0) {
             let expected = "at least 1".to_owned();
@@ -114,37 +112,37 @@ impl Tokenizer {
             let expected = "another tokenizer, or a build with the feature `chinese`".to_owned();
             return Err(Error::Setting { name: "tokenizer.kind", expected, got: "`jieba`".to_owned() });
         }
-        let prepared = |word: &String| if config.lowercase { word.to_lowercase() } else { word.clone() };
-        let stop_words = config.stop_words.iter().map(prepared).collect();
+        let normalize = |word: &String| if config.lowercase { word.to_lowercase() } else { word.clone() };
+        let stop_words = config.stop_words.iter().map(normalize).collect();
         Ok(Self { config, stop_words })
     }
 
-    /// Returns the settings it was made with.
+    /// Returns the settings.
     pub fn config(&self) -> &TokenizerConfig {
         &self.config
     }
 
-    /// Calls `token` for each token of `text`, in order; nothing is allocated for a single token.
+    /// Calls `token` for each token of `text`, in order, without an allocation per token.
     pub fn tokenize(&self, text: &str, token: &mut impl FnMut(&str)) {
-        let mut left = self.config.max_length.unwrap_or(usize::MAX);
+        let mut n_remaining = self.config.max_length.unwrap_or(usize::MAX);
         let mut scratch = String::new();
-        // Returns whether more tokens are wanted.
-        let mut give = |word: &str| {
+        // Returns whether to continue.
+        let mut emit = |word: &str| {
             let word = if self.config.lowercase { lowercase(word, &mut scratch) } else { word };
             if !self.stop_words.is_empty() && self.stop_words.contains(word) {
                 return true;
             }
             token(word);
-            left -= 1;
-            left > 0
+            n_remaining -= 1;
+            n_remaining > 0
         };
         split_marks(
             text,
             self.config.normalize_urls,
             self.config.normalize_mentions,
             &mut |piece| match piece {
-                Piece::Mark(mark) => give(mark),
-                Piece::Text(text) => self.cut(text, &mut give),
+                Piece::Mark(mark) => emit(mark),
+                Piece::Text(text) => self.tokenize_piece(text, &mut emit),
             },
         );
     }
@@ -156,44 +154,44 @@ impl Tokenizer {
         tokens
     }
 
-    /// Gives the tokens of `text` until `give` returns false; returns whether it never did.
-    fn cut(&self, text: &str, give: &mut impl FnMut(&str) -> bool) -> bool {
+    /// Calls `emit` for each token of `text` until it returns false; returns whether it never did.
+    fn tokenize_piece(&self, text: &str, emit: &mut impl FnMut(&str) -> bool) -> bool {
         if !self.config.punctuation {
             match self.config.kind {
                 TokenizerKind::Words => {
-                    return ascii::words(text, give, &mut |text, give| self.cut_any(text, give));
+                    return ascii::words(text, emit, &mut |text, emit| self.tokenize_unicode(text, emit));
                 }
                 TokenizerKind::Alphanumeric => {
-                    return ascii::runs(text, give, &mut |text, give| self.cut_any(text, give));
+                    return ascii::runs(text, emit, &mut |text, emit| self.tokenize_unicode(text, emit));
                 }
                 TokenizerKind::Jieba | TokenizerKind::Characters => {}
             }
         }
-        self.cut_any(text, give)
+        self.tokenize_unicode(text, emit)
     }
 
-    /// As [`cut`](Self::cut), for texts of any characters.
-    fn cut_any<G: FnMut(&str) -> bool>(&self, text: &str, give: &mut G) -> bool {
-        let runs = self.config.kind == TokenizerKind::Alphanumeric;
-        let is_word = |c: char| c.is_alphanumeric() || (runs && c == '_');
-        let give = |token: &str| {
+    /// Calls `emit` for each token like [`tokenize_piece`](Self::tokenize_piece), without the fast path for ASCII.
+    fn tokenize_unicode<G: FnMut(&str) -> bool>(&self, text: &str, emit: &mut G) -> bool {
+        let is_alphanumeric = self.config.kind == TokenizerKind::Alphanumeric;
+        let is_word = |c: char| c.is_alphanumeric() || (is_alphanumeric && c == '_');
+        let emit = |token: &str| {
             let token = token.trim_matches(is_invisible);
-            let wanted = match self.config.punctuation {
+            let is_token = match self.config.punctuation {
                 true => !token.chars().all(char::is_whitespace),
                 false => token.chars().any(is_word),
             };
-            !wanted || give(token)
+            !is_token || emit(token)
         };
         match self.config.kind {
-            TokenizerKind::Words => text.split_word_bounds().all(give),
-            TokenizerKind::Jieba => chinese_words(text).into_iter().all(give),
-            TokenizerKind::Characters => text.graphemes(true).all(give),
-            TokenizerKind::Alphanumeric => alphanumeric_runs(text).all(give),
+            TokenizerKind::Words => text.split_word_bounds().all(emit),
+            TokenizerKind::Jieba => chinese_words(text).into_iter().all(emit),
+            TokenizerKind::Characters => text.graphemes(true).all(emit),
+            TokenizerKind::Alphanumeric => alphanumeric_runs(text).all(emit),
         }
     }
 }
 
-/// The words of a Chinese text, by jieba with its own dictionary, which all tokenizers and threads share.
+/// Returns the words of a Chinese text by jieba, whose default dictionary is shared by all tokenizers and threads.
 #[cfg(feature = "chinese")]
 fn chinese_words(text: &str) -> Vec<&str> {
     static JIEBA: std::sync::OnceLock<jieba_rs::Jieba> = std::sync::OnceLock::new();
@@ -201,20 +199,20 @@ fn chinese_words(text: &str) -> Vec<&str> {
     tokens.into_iter().map(|token| token.word).collect()
 }
 
-/// Nothing: [`Tokenizer::new`] refuses Chinese without the feature `chinese`.
+/// Returns no words; unreachable, as [`Tokenizer::new`] rejects jieba without the feature `chinese`.
 #[cfg(not(feature = "chinese"))]
 fn chinese_words(_: &str) -> Vec<&str> {
     Vec::new()
 }
 
-/// Runs of letters, digits and `_`, and every other character on its own.
+/// Splits text into runs of letters, digits and `_`, and single other characters.
 fn alphanumeric_runs(text: &str) -> impl Iterator<Item = &str> {
-    let belongs = |c: char| c.is_alphanumeric() || c == '_';
+    let is_word_char = |c: char| c.is_alphanumeric() || c == '_';
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
-        let end = match belongs(first) {
-            true => rest.find(|c| !belongs(c)).unwrap_or(rest.len()),
+        let end = match is_word_char(first) {
+            true => rest.find(|c| !is_word_char(c)).unwrap_or(rest.len()),
             false => first.len_utf8(),
         };
         let (run, after) = rest.split_at(end);
@@ -223,32 +221,32 @@ fn alphanumeric_runs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `word` in lowercase, in `scratch` if it has any other.
+/// Returns `word` in lowercase, using `scratch` if it has to be changed.
 #[inline]
 fn lowercase<'a>(word: &'a str, scratch: &'a mut String) -> &'a str {
-    let (mut all, mut any_large) = (0u8, false);
+    let (mut all_bytes, mut has_uppercase) = (0u8, false);
     for byte in word.bytes() {
-        all |= byte;
-        any_large |= byte.is_ascii_uppercase();
+        all_bytes |= byte;
+        has_uppercase |= byte.is_ascii_uppercase();
     }
-    if all.is_ascii() && !any_large {
+    if all_bytes.is_ascii() && !has_uppercase {
         return word;
     }
     scratch.clear();
-    if all.is_ascii() {
+    if all_bytes.is_ascii() {
         scratch.push_str(word);
         scratch.make_ascii_lowercase();
     } else {
-        scratch.push_str(&word.to_lowercase()); // knows the two small forms of sigma
+        scratch.push_str(&word.to_lowercase()); // handles both lowercase forms of sigma
     }
     scratch
 }
 
-/// Whether a character only steers how those around it are shown: direction marks, joiners, emoji variants. Copied
-/// texts have them at the ends of words, where they would make other words of them.
+/// Returns whether a character only affects the rendering of its neighbors: direction marks, joiners, emoji variants. Copied
+/// texts contain them at the ends of words, where they would produce distinct tokens.
 fn is_invisible(c: char) -> bool {
-    let steers = matches!(c,
+    let is_format = matches!(c,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}');
-    steers || (c.is_control() && !c.is_whitespace())
+    is_format || (c.is_control() && !c.is_whitespace())
 }

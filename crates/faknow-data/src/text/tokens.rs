@@ -1,4 +1,4 @@
-//! The token ids of many texts, one after the other: in memory, or in a file if there are too many.
+//! Storage of the concatenated token ids of many texts: in memory, or in a file above a limit.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -8,29 +8,30 @@ use std::sync::Mutex;
 
 use crate::{Error, Result};
 
-/// Where the tokens of a data set lie.
+/// Options for where the tokens of a data set are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenStorage {
-    /// Maximum number of bytes of token ids, 4 per token, that stay in memory; if there are more, all go to a file, from which batches are
-    /// read. Default: no limit.
+    /// Maximum number of bytes of token ids in memory, 4 per token; beyond it, all tokens are stored in a file, from which
+    /// batches are read. Default: no limit.
     pub max_bytes: Option<u64>,
-    /// Directory of that file, which nobody else sees and which ends with the data set. Default: the system's for temporary files.
+    /// Directory of this file, an unnamed temporary file that is deleted with the data set. Default: the system's directory for
+    /// temporary files.
     pub dir: Option<PathBuf>,
 }
 
-/// Tokens of all texts.
+/// The tokens of all texts.
 #[derive(Debug)]
 pub(crate) enum Tokens {
     Memory(Vec<u32>),
     File(TokenFile),
 }
 
-/// Tokens in a file, as little-endian numbers of 4 bytes.
+/// Tokens in a file, as little-endian u32.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
-    /// One reader at a time: reading moves its place.
+    /// Locked, as reading moves the file's position.
     file: Mutex<File>,
-    /// For errors.
+    /// Path for error messages.
     path: PathBuf,
     n_tokens: usize,
 }
@@ -53,7 +54,7 @@ impl Tokens {
         }
     }
 
-    /// The tokens from `start` to before `end`.
+    /// Returns the tokens `start..end`.
     pub(crate) fn read(&self, start: usize, end: usize) -> Result<Cow<'_, [u32]>> {
         match self {
             Self::Memory(tokens) => Ok(Cow::Borrowed(&tokens[start..end])),
@@ -61,19 +62,19 @@ impl Tokens {
         }
     }
 
-    /// Gives all tokens in their order, some at a time.
-    pub(crate) fn for_each_block(&self, give: &mut dyn FnMut(&[u32]) -> Result<()>) -> Result<()> {
+    /// Calls `f` for consecutive blocks of all tokens.
+    pub(crate) fn for_each_block(&self, f: &mut dyn FnMut(&[u32]) -> Result<()>) -> Result<()> {
         const BLOCK: usize = 1 << 18;
         let mut start = 0;
         while start < self.len() {
             let end = self.len().min(start + BLOCK);
-            give(&self.read(start, end)?)?;
+            f(&self.read(start, end)?)?;
             start = end;
         }
         Ok(())
     }
 
-    /// Reads a file that [`save`](Self::save) wrote; its tokens stay there if they are too many for memory.
+    /// Opens a file written by [`save`](Self::save); tokens above the limit of `storage` are not loaded into memory.
     pub(crate) fn open(path: &Path, n_tokens: usize, storage: &TokenStorage) -> Result<Self> {
         let io = |source| Error::io(path, source);
         let file = File::open(path).map_err(io)?;
@@ -103,18 +104,20 @@ impl TokenFile {
     fn read(&self, start: usize, end: usize) -> Result<Vec<u32>> {
         let mut bytes = vec![0; 4 * (end - start)];
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let place = SeekFrom::Start(4 * start as u64);
-        file.seek(place).and_then(|_| file.read_exact(&mut bytes)).map_err(|e| Error::io(&self.path, e))?;
+        let position = SeekFrom::Start(4 * start as u64);
+        file.seek(position)
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|e| Error::io(&self.path, e))?;
         let (tokens, _) = bytes.as_chunks::<4>();
         Ok(tokens.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
     }
 }
 
-/// Takes tokens one stretch after the other.
+/// A writer that appends tokens to memory or, above the limit, to a temporary file.
 #[derive(Debug, Default)]
 pub(crate) struct TokenWriter {
     storage: TokenStorage,
-    /// Those that are not in the file.
+    /// The tokens not written to the file.
     memory: Vec<u32>,
     file: Option<(BufWriter<File>, PathBuf)>,
     n_tokens: usize,
@@ -134,7 +137,7 @@ impl TokenWriter {
         self.n_tokens += tokens.len();
         let n_bytes = 4 * self.n_tokens as u64;
         if self.file.is_none() && self.storage.max_bytes.is_some_and(|max| n_bytes > max) {
-            self.file = Some(temporary(&self.storage)?);
+            self.file = Some(temporary_file(&self.storage)?);
         }
         if let Some((file, path)) = &mut self.file {
             write_tokens(file, &self.memory).map_err(|source| Error::io(&*path, source))?;
@@ -152,7 +155,8 @@ impl TokenWriter {
         Ok(Tokens::File(TokenFile { file: Mutex::new(file), path, n_tokens: self.n_tokens }))
     }
 
-    /// As [`finish`](Self::finish), each token replaced: `number` returns what a token means that lies before the end given first.
+    /// Finishes like [`finish`](Self::finish), with each token replaced: `ends` are the ends of consecutive ranges of tokens, each
+    /// with the function that maps the tokens of its range.
     pub(crate) fn finish_renumbered(
         self,
         ends: impl Iterator<Item = (usize, impl Fn(u32) -> u32)>,
@@ -161,14 +165,14 @@ impl TokenWriter {
         let mut start = 0;
         match self.finish()? {
             Tokens::Memory(mut tokens) => {
-                for (end, number) in ends {
-                    tokens[start..end].iter_mut().for_each(|token| *token = number(*token));
+                for (end, map) in ends {
+                    tokens[start..end].iter_mut().for_each(|token| *token = map(*token));
                     start = end;
                 }
                 Ok(Tokens::Memory(tokens))
             }
             Tokens::File(file) => {
-                let (new, path) = temporary(&storage)?;
+                let (new, path) = temporary_file(&storage)?;
                 let mut new = Self { storage, file: Some((new, path)), ..Self::default() };
                 let mut old = BufReader::with_capacity(
                     1 << 20,
@@ -176,12 +180,12 @@ impl TokenWriter {
                 );
                 old.rewind().map_err(|source| Error::io(&file.path, source))?;
                 let mut bytes = Vec::new();
-                for (end, number) in ends {
+                for (end, map) in ends {
                     bytes.resize(4 * (end - start), 0);
                     old.read_exact(&mut bytes).map_err(|source| Error::io(&file.path, source))?;
                     let (tokens, _) = bytes.as_chunks::<4>();
                     let tokens: Vec<u32> =
-                        tokens.iter().map(|bytes| number(u32::from_le_bytes(*bytes))).collect();
+                        tokens.iter().map(|bytes| map(u32::from_le_bytes(*bytes))).collect();
                     new.push(&tokens)?;
                     start = end;
                 }
@@ -191,8 +195,8 @@ impl TokenWriter {
     }
 }
 
-/// A file that nobody else sees, and the directory that it is in.
-fn temporary(storage: &TokenStorage) -> Result<(BufWriter<File>, PathBuf)> {
+/// Creates an unnamed temporary file; returns it with its directory.
+fn temporary_file(storage: &TokenStorage) -> Result<(BufWriter<File>, PathBuf)> {
     let dir = storage.dir.clone().unwrap_or_else(std::env::temp_dir);
     let file = tempfile::tempfile_in(&dir).map_err(|source| Error::io(&dir, source))?;
     Ok((BufWriter::with_capacity(1 << 20, file), dir))

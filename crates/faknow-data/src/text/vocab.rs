@@ -1,4 +1,4 @@
-//! The vocabulary: which word has which number.
+//! Vocabularies: the mapping from words to token ids.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -11,16 +11,16 @@ use super::{Interner, Tokenizer};
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
-/// Number of the padding after the end of a text, the word `<pad>`.
+/// Token id of the padding after the end of a text, the word `<pad>`.
 pub const PADDING: u32 = 0;
-/// Number of every word that is not in the vocabulary, the word `<unk>`.
+/// Token id of every word that is not in the vocabulary, the word `<unk>`.
 pub const UNKNOWN: u32 = 1;
 
 /// The words of [`PADDING`] and [`UNKNOWN`].
 const SPECIAL: [&str; 2] = ["<pad>", "<unk>"];
 
-/// Ids of words: 0 is padding, 1 stands for all words that are not in it, then come the words by falling
-/// count, those of equal count in the order of their UTF-8 bytes.
+/// A mapping from words to token ids: 0 is padding, 1 is any word outside the vocabulary, followed by the words in descending
+/// order of their counts, and of their UTF-8 bytes for equal counts.
 ///
 /// ```
 /// use faknow_data::text::{VocabBuilder, VocabOptions};
@@ -40,28 +40,28 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// Returns the id of `word`, [`UNKNOWN`] if it has no id.
+    /// Returns the id of `word`, or [`UNKNOWN`] if it is not in the vocabulary.
     pub fn id(&self, word: &str) -> u32 {
         self.words.get(word).unwrap_or(UNKNOWN)
     }
 
-    /// Returns the word with the id `id`, if there is one.
+    /// Returns the word with this id, if it exists.
     pub fn word(&self, id: u32) -> Option<&str> {
         self.words.word(id)
     }
 
-    /// Returns whether `word` has an id.
+    /// Returns whether `word` is in the vocabulary.
     pub fn contains(&self, word: &str) -> bool {
         self.words.get(word).is_some()
     }
 
-    /// Returns the number of ids, the two special ones included: one more than the largest.
-    #[expect(clippy::len_without_is_empty, reason = "it always holds the two special words")]
+    /// Returns the number of ids, including the two special ones.
+    #[expect(clippy::len_without_is_empty, reason = "it always contains the two special words")]
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Returns all words by their id, the two special ones included.
+    /// Returns all words in the order of their ids, including the two special ones.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
         self.words.iter()
     }
@@ -73,17 +73,17 @@ impl Vocab {
         ids
     }
 
-    /// Returns a number that is another for other words or another order, the same on every machine.
+    /// Returns a hash of the words and their order, identical on every machine.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::new();
         self.words().for_each(|word| fingerprint.add_str(word));
         fingerprint.finish()
     }
 
-    /// Writes it as UTF-8 text, one word a line: the line of number `n` is line `n + 1`.
+    /// Writes the vocabulary as UTF-8 text with one word per line; the word with id `i` is on line `i + 1`.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// [`Error::Io`]: the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let write = || {
@@ -96,11 +96,11 @@ impl Vocab {
         write().map_err(|source| Error::io(path, source))
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Loads a vocabulary written by [`save`](Self::save).
     ///
     /// # Errors
-    /// If the file cannot be read or is no UTF-8, its first lines are not `<pad>` and `<unk>`, or a word is empty,
-    /// holds white space, or comes twice.
+    /// The file cannot be read or is not UTF-8, its first lines are not `<pad>` and `<unk>`, or a word is empty, contains
+    /// whitespace, or occurs twice.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
@@ -109,37 +109,42 @@ impl Vocab {
             let error = |message: String| Error::line(path, index + 1, message);
             let line = line.map_err(|source| Error::io(path, source))?;
             let word = std::str::from_utf8(&line).map_err(|_| error("expected UTF-8 text".to_owned()))?;
-            let word = word.strip_suffix('\r').unwrap_or(word); // an editor's or a version control's line end
+            let word = word.strip_suffix('\r').unwrap_or(word); // editors and version control may change line terminators
             if let Some(special) = SPECIAL.get(index)
                 && word != *special
             {
-                return Err(error(format!("expected `{special}`, got `{word}`: this is no vocabulary")));
+                return Err(error(format!(
+                    "expected `{special}`, got `{word}`: the file is not a vocabulary"
+                )));
             }
             if word.is_empty() || word.contains(char::is_whitespace) {
-                return Err(error(format!("expected a word without white space, got `{word}`")));
+                return Err(error(format!("expected a word without whitespace, got `{word}`")));
             }
             let id = words.intern(word);
             if (id as usize) < index {
-                return Err(error(format!("`{word}` is there already, in line {}", id + 1)));
+                return Err(error(format!("duplicate word `{word}`, first on line {}", id + 1)));
             }
         }
         if words.len() < SPECIAL.len() {
-            let expected = format!("expected the lines `{}` and `{}`, then words", SPECIAL[0], SPECIAL[1]);
+            let expected = format!(
+                "expected the lines `{}` and `{}` at the start, got a shorter file",
+                SPECIAL[0], SPECIAL[1]
+            );
             return Err(Error::file(path, expected));
         }
         Ok(Self { words })
     }
 }
 
-/// Which of the counted words a vocabulary takes.
+/// Options for the selection of the words of a vocabulary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VocabOptions {
-    /// Least count of a word; default 1, which is every word. Rarer words count as unknown, so that the vector of
-    /// unknown words is trained.
+    /// Minimum count of a word; default 1 (every word). Rarer words are unknown words, so that the vector of unknown words is
+    /// trained.
     pub min_count: u64,
-    /// Largest number of ids, the two special ones included, at least 3; default none. The most frequent words
-    /// stay.
+    /// Maximum number of ids, including the two special ones, at least 3; the most frequent words are selected. Default: no
+    /// limit.
     pub max_size: Option<usize>,
 }
 
@@ -149,7 +154,7 @@ impl Default for VocabOptions {
     }
 }
 
-/// Counts words for a [`Vocab`]; the order in which words or other counts are added does not matter.
+/// A counter of words that builds a [`Vocab`]; the order in which words or counts are added does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct VocabBuilder {
     words: Interner,
@@ -157,12 +162,12 @@ pub struct VocabBuilder {
 }
 
 impl VocabBuilder {
-    /// Creates a builder that has counted nothing.
+    /// Creates an empty builder.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts `word` once more.
+    /// Increments the count of `word`.
     pub fn add(&mut self, word: &str) {
         self.count(word, 1);
     }
@@ -172,7 +177,7 @@ impl VocabBuilder {
         tokenizer.tokenize(text, &mut |token| self.add(token));
     }
 
-    /// Adds what `other` counted, e.g. in another thread.
+    /// Adds the counts of `other`, for example of another thread.
     pub fn merge(&mut self, other: &Self) {
         self.merge_numbered(other);
     }
@@ -182,15 +187,15 @@ impl VocabBuilder {
         self.words.len()
     }
 
-    /// Makes the vocabulary.
+    /// Builds the vocabulary.
     ///
     /// # Errors
-    /// If no word remains, a word is empty or holds white space, or `max_size` is below 3.
+    /// No word is selected, a word is empty or contains whitespace, or `max_size` is below 3.
     pub fn build(&self, options: &VocabOptions) -> Result<Vocab> {
         Ok(self.build_numbered(options)?.0)
     }
 
-    /// Counts `word` `n` times more, and returns its number in this builder (by first appearance).
+    /// Increases the count of `word` by `n`; returns its index in this builder, by first occurrence.
     #[inline]
     pub(crate) fn count(&mut self, word: &str, n: u64) -> u32 {
         let number = self.words.intern(word);
@@ -201,12 +206,12 @@ impl VocabBuilder {
         number
     }
 
-    /// As [`merge`](Self::merge), and returns the number here of each word there.
+    /// Adds the counts of `other`; returns the index in this builder of each of its words.
     pub(crate) fn merge_numbered(&mut self, other: &Self) -> Vec<u32> {
         other.words.iter().zip(&other.counts).map(|(word, &count)| self.count(word, count)).collect()
     }
 
-    /// As [`build`](Self::build), and returns the id of each number in this builder.
+    /// Builds the vocabulary; also returns the id of each index in this builder.
     pub(crate) fn build_numbered(&self, options: &VocabOptions) -> Result<(Vocab, Vec<u32>)> {
         let max_size = options.max_size.unwrap_or(usize::MAX);
         if max_size <= SPECIAL.len() {
@@ -216,7 +221,7 @@ impl VocabBuilder {
         let words: Vec<&str> = self.words.iter().collect();
         if let Some(word) = words.iter().find(|word| word.is_empty() || word.contains(char::is_whitespace)) {
             return Err(Error::Dataset(format!(
-                "a word must not be empty or hold white space, got {word:?}"
+                "expected words that are not empty and contain no whitespace, got {word:?}"
             )));
         }
         let mut retained: Vec<u32> = (0..words.len() as u32)
@@ -224,16 +229,16 @@ impl VocabBuilder {
                 self.counts[n as usize] >= options.min_count && !SPECIAL.contains(&words[n as usize])
             })
             .collect();
-        // Words are distinct, so this is a total order, and the order of counting is forgotten.
+        // Words are distinct, so this is a total order that does not depend on the order of counting.
         retained
             .par_sort_unstable_by_key(|&n| (std::cmp::Reverse(self.counts[n as usize]), words[n as usize]));
         retained.truncate(max_size - SPECIAL.len());
         if retained.is_empty() {
-            let found = match words.len() {
-                0 => "the texts hold no word".to_owned(),
-                n => format!("none of {n} distinct words occurs {} times", options.min_count),
+            let reason = match words.len() {
+                0 => "the texts contain no words".to_owned(),
+                n => format!("none of {n} distinct words occurs at least {} times", options.min_count),
             };
-            return Err(Error::Dataset(format!("the vocabulary is empty: {found}")));
+            return Err(Error::Dataset(format!("the vocabulary is empty: {reason}")));
         }
 
         let mut vocab = Interner::default();

@@ -1,4 +1,4 @@
-//! The texts of all samples as token ids, and how records become them.
+//! The token ids of all samples' texts, and the tokenization of records.
 
 use std::borrow::Cow;
 
@@ -11,55 +11,56 @@ use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::{Record, Result};
 
-/// Records are tokenized in chunks of at most this many, and of about this many bytes of text: few enough that a small file is
-/// tokenized while it is read, enough that the words of a chunk are put together once for many of its texts.
+/// Maximum number of records per chunk: few enough that a small file is tokenized while it is read, enough that the overhead
+/// of merging a chunk is shared by many texts.
 const CHUNK_RECORDS: usize = 1024;
+/// Approximate maximum number of bytes of text per chunk.
 const CHUNK_BYTES: usize = 16 << 20;
 
-/// All texts one after the other.
+/// The concatenated texts of all samples.
 #[derive(Debug)]
 pub(crate) struct WordColumn {
     tokens: Tokens,
-    /// Where each text ends in `tokens`.
+    /// The end of each text in `tokens`.
     ends: Vec<usize>,
-    /// Another number for any other texts.
+    /// Hash of the texts.
     content: u64,
 }
 
-/// How wide the rows of a batch are.
+/// The padding of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Padding {
-    /// Columns beyond the longest text, at least.
+    /// Minimum number of columns after the longest text.
     pub(crate) extra: usize,
-    /// Columns in all, at least.
+    /// Minimum number of columns in total.
     pub(crate) min_length: usize,
 }
 
 impl WordColumn {
-    /// Tokenizes training records and makes their vocabulary in the same pass; `take` gets each record, in order.
+    /// Tokenizes training records and builds their vocabulary in the same pass; calls `handle` for each record, in order.
     pub(crate) fn build(
         records: impl Iterator<Item = Result<Record>> + Send,
         tokenizer: &Tokenizer,
         options: &VocabOptions,
         storage: &TokenStorage,
-        take: &mut impl FnMut(Record) -> Result<()>,
+        handle: &mut impl FnMut(Record) -> Result<()>,
     ) -> Result<(Self, Vocab)> {
-        let mut writer = Writer::new(storage);
-        // Each thread numbers the words that it meets by first appearance until all are counted.
-        let tokenize = |record: &Record, part: &mut Part| {
-            let Part { tokens, words, .. } = part;
+        let mut writer = ColumnWriter::new(storage);
+        // Until all words are counted, each shard numbers its words by first occurrence.
+        let tokenize = |record: &Record, shard: &mut Shard| {
+            let Shard { tokens, words, .. } = shard;
             tokenizer.tokenize(&record.text, &mut |token| tokens.push(words.count(token, 1)));
         };
-        // Where the tokens of each part of each chunk end.
+        // The end of the tokens of each shard of each chunk.
         let mut ends = Vec::new();
-        let parts = for_each_chunk(records, &tokenize, &mut |chunk, parts| {
-            for part in parts {
-                ends.push(writer.push(part)?);
+        let shards = for_each_chunk(records, &tokenize, &mut |chunk, shards| {
+            for shard in shards {
+                ends.push(writer.push(shard)?);
             }
-            chunk.into_iter().try_for_each(&mut *take)
+            chunk.into_iter().try_for_each(&mut *handle)
         })?;
         let mut words = VocabBuilder::new();
-        let numbers: Vec<Vec<u32>> = parts.iter().map(|part| words.merge_numbered(&part.words)).collect();
+        let numbers: Vec<Vec<u32>> = shards.iter().map(|shard| words.merge_numbered(&shard.words)).collect();
         let (vocab, ids) = words.build_numbered(options)?;
         let ids = &ids;
         let ends = ends.into_iter().zip(numbers.iter().cycle());
@@ -67,26 +68,26 @@ impl WordColumn {
         Ok((writer.finish(|tokens| tokens.finish_renumbered(ends))?, vocab))
     }
 
-    /// Tokenizes records with a vocabulary; `take` gets each record, in order.
+    /// Tokenizes records with a vocabulary; calls `handle` for each record, in order.
     pub(crate) fn encode(
         records: impl Iterator<Item = Result<Record>> + Send,
         tokenizer: &Tokenizer,
         vocab: &Vocab,
         storage: &TokenStorage,
-        take: &mut impl FnMut(Record) -> Result<()>,
+        handle: &mut impl FnMut(Record) -> Result<()>,
     ) -> Result<Self> {
-        let mut writer = Writer::new(storage);
-        let tokenize = |record: &Record, part: &mut Part| {
-            tokenizer.tokenize(&record.text, &mut |token| part.tokens.push(vocab.id(token)));
+        let mut writer = ColumnWriter::new(storage);
+        let tokenize = |record: &Record, shard: &mut Shard| {
+            tokenizer.tokenize(&record.text, &mut |token| shard.tokens.push(vocab.id(token)));
         };
-        for_each_chunk(records, &tokenize, &mut |chunk, parts| {
-            parts.iter().try_for_each(|part| writer.push(part).map(drop))?;
-            chunk.into_iter().try_for_each(&mut *take)
+        for_each_chunk(records, &tokenize, &mut |chunk, shards| {
+            shards.iter().try_for_each(|shard| writer.push(shard).map(drop))?;
+            chunk.into_iter().try_for_each(&mut *handle)
         })?;
         writer.finish(TokenWriter::finish)
     }
 
-    /// Creates the column of tokens that are there already, which end at `ends`.
+    /// Creates a column from tokens and the ends of the texts.
     pub(crate) fn new(tokens: Tokens, ends: Vec<usize>) -> Result<Self> {
         let mut fingerprint = Fingerprint::new();
         ends.iter().for_each(|&end| fingerprint.add(end as u64));
@@ -106,15 +107,15 @@ impl WordColumn {
         if row == 0 { 0 } else { self.ends[row - 1] }
     }
 
-    /// Returns the texts at `rows`.
+    /// Returns the texts at `rows` as a padded batch.
     pub(crate) fn collate(&self, rows: &[usize], padding: Padding) -> Result<Words> {
         let lengths: Vec<i64> = rows.iter().map(|&row| self.size(row) as i64).collect();
         let longest = lengths.iter().max().map_or(0, |&longest| longest as usize);
         let width = (longest + padding.extra).max(padding.min_length);
         let mut ids = vec![i64::from(PADDING); rows.len() * width];
         for (padded, &row) in ids.chunks_exact_mut(width.max(1)).zip(rows) {
-            for (place, &token) in padded.iter_mut().zip(&*self.row(row)?) {
-                *place = i64::from(token);
+            for (id, &token) in padded.iter_mut().zip(&*self.row(row)?) {
+                *id = i64::from(token);
             }
         }
         Ok(Words {
@@ -123,7 +124,7 @@ impl WordColumn {
         })
     }
 
-    /// Returns the number of tokens that are not in the vocabulary, of the texts at `rows` or of all.
+    /// Returns the number of unknown tokens in the texts at `rows`, or in all texts.
     pub(crate) fn n_unknown(&self, rows: Option<&[u32]>) -> Result<usize> {
         let mut n = 0;
         let mut count = |tokens: &[u32]| n += tokens.iter().filter(|&&token| token == UNKNOWN).count();
@@ -159,32 +160,32 @@ impl Column for WordColumn {
     }
 }
 
-/// What one thread makes of its share of the records.
+/// The tokens of consecutive records of a chunk, which one task produces.
 #[derive(Default)]
-struct Part {
-    /// Tokens of the neighboring records that it had last.
+struct Shard {
+    /// Tokens of its records of the current chunk.
     tokens: Vec<u32>,
     lengths: Vec<usize>,
-    /// The words that the numbers in `tokens` mean, where there is no vocabulary yet; of all records that it had.
+    /// While there is no vocabulary yet: the words of all its records so far, which `tokens` index.
     words: VocabBuilder,
 }
 
-/// Puts the texts together in their order.
-struct Writer {
+/// A writer of a column, text by text.
+struct ColumnWriter {
     tokens: TokenWriter,
     ends: Vec<usize>,
 }
 
-impl Writer {
+impl ColumnWriter {
     fn new(storage: &TokenStorage) -> Self {
         Self { tokens: TokenWriter::new(storage), ends: Vec::new() }
     }
 
-    /// Appends the tokens of a part; returns where they end.
-    fn push(&mut self, part: &Part) -> Result<usize> {
+    /// Appends the tokens of a shard; returns their end.
+    fn push(&mut self, shard: &Shard) -> Result<usize> {
         let mut end = self.tokens.n_tokens();
-        self.tokens.push(&part.tokens)?;
-        self.ends.extend(part.lengths.iter().map(|length| {
+        self.tokens.push(&shard.tokens)?;
+        self.ends.extend(shard.lengths.iter().map(|length| {
             end += length;
             end
         }));
@@ -196,37 +197,37 @@ impl Writer {
     }
 }
 
-/// Reads records in chunks, tokenizes each in parallel while the next is read, and hands both over in order. Returns the parts,
-/// with the words that they found.
+/// Reads records in chunks, tokenizes each in parallel while the next is read, and calls `handle` with both, in order. Returns
+/// the shards with their words.
 fn for_each_chunk(
     mut records: impl Iterator<Item = Result<Record>> + Send,
-    tokenize: &(impl Fn(&Record, &mut Part) + Sync),
-    take: &mut impl FnMut(Vec<Record>, &[Part]) -> Result<()>,
-) -> Result<Vec<Part>> {
-    // Two for each thread: they take turns with reading, and texts differ in length.
-    let mut parts: Vec<Part> = (0..2 * rayon::current_num_threads()).map(|_| Part::default()).collect();
-    let tokenize_part = |(part, records): (&mut Part, &[Record])| {
+    tokenize: &(impl Fn(&Record, &mut Shard) + Sync),
+    handle: &mut impl FnMut(Vec<Record>, &[Shard]) -> Result<()>,
+) -> Result<Vec<Shard>> {
+    // Two per thread, as threads also read, and texts differ in length.
+    let mut shards: Vec<Shard> = (0..2 * rayon::current_num_threads()).map(|_| Shard::default()).collect();
+    let tokenize_shard = |(shard, records): (&mut Shard, &[Record])| {
         for record in records {
-            let start = part.tokens.len();
-            tokenize(record, part);
-            part.lengths.push(part.tokens.len() - start);
+            let start = shard.tokens.len();
+            tokenize(record, shard);
+            shard.lengths.push(shard.tokens.len() - start);
         }
     };
     let mut chunk = next_chunk(&mut records)?;
     while !chunk.is_empty() {
-        let part_size = chunk.len().div_ceil(parts.len());
-        for part in &mut parts {
-            part.tokens.clear();
-            part.lengths.clear();
+        let shard_size = chunk.len().div_ceil(shards.len());
+        for shard in &mut shards {
+            shard.tokens.clear();
+            shard.lengths.clear();
         }
         let (next, ()) = rayon::join(
             || next_chunk(&mut records),
-            || parts.par_iter_mut().zip(chunk.par_chunks(part_size)).for_each(tokenize_part),
+            || shards.par_iter_mut().zip(chunk.par_chunks(shard_size)).for_each(tokenize_shard),
         );
-        take(chunk, &parts)?;
+        handle(chunk, &shards)?;
         chunk = next?;
     }
-    Ok(parts)
+    Ok(shards)
 }
 
 fn next_chunk(records: &mut impl Iterator<Item = Result<Record>>) -> Result<Vec<Record>> {

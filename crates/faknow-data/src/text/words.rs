@@ -8,25 +8,26 @@ use crate::{Error, Result};
 /// Texts as rows of token ids, padded on the right to a common length.
 #[derive(Debug)]
 pub struct Words {
-    /// Token ids, i64 `[n, len]`; [`PADDING`] from the end of each text on.
+    /// Token ids, i64 `[n, len]`; [`PADDING`] after the end of each text.
     pub ids: Tensor,
-    /// Number of tokens of each text without its padding, i64 `[n]`.
+    /// Number of tokens of each text without padding, i64 `[n]`.
     pub lengths: Tensor,
 }
 
 impl Words {
-    /// Creates the words of these token ids, i64 `[n, len]`. Lengths are counted up to the last token that is not padding.
+    /// Creates a batch of texts from token ids, i64 `[n, len]`. The length of a text is the position of its last token that is not
+    /// padding.
     ///
     /// # Errors
-    /// `ids` has another shape or kind.
+    /// [`Error::Setting`]: `ids` has the wrong shape or kind.
     pub fn new(ids: Tensor) -> Result<Self> {
         let (n, len) = match ids.size()[..] {
             [n, len] if ids.kind() == Kind::Int64 => (n, len),
             _ => return Err(Error::tensor("ids", "i64 [n, len]", &ids)),
         };
-        // The place of the last token counts, not the number of tokens: a padding id in the midst is a token too.
-        let places = Tensor::f_arange_start(1, len + 1, (Kind::Int64, ids.device()))?;
-        let ends = ids.f_ne(i64::from(PADDING))?.f_to_kind(Kind::Int64)?.f_mul(&places)?;
+        // The position of the last token, not the number of tokens: a padding id within a text is a token too.
+        let positions = Tensor::f_arange_start(1, len + 1, (Kind::Int64, ids.device()))?;
+        let ends = ids.f_ne(i64::from(PADDING))?.f_to_kind(Kind::Int64)?.f_mul(&positions)?;
         let lengths = match len {
             0 => Tensor::f_zeros([n], (Kind::Int64, ids.device()))?,
             _ => ends.f_amax([1], false)?,

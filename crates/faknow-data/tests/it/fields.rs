@@ -1,4 +1,4 @@
-//! Fields of batches and data sets: what is there, what is missing, and what belongs together.
+//! Fields of batches and data sets: presence, collation and validation.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ fn texts() -> FieldDataset {
 
 type Accessor = fn(&FieldBatch) -> Result<()>;
 
-/// Every accessor, and what provides its field.
+/// Every accessor, and the API that provides its field.
 const ACCESSORS: [(&str, Accessor, &str); 4] = [
     (
         "words",
@@ -46,7 +46,7 @@ const ACCESSORS: [(&str, Accessor, &str); 4] = [
     ("age", |batch| batch.feature("age").map(drop), "`FieldDataset::with_feature`"),
 ];
 
-/// Batches, the fields that they have, and how errors list these.
+/// Returns batches, the fields that they have, and how errors list these.
 fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 5] {
     let batch = |data: FieldDataset| data.batch(&[0, 1]).unwrap();
     [
@@ -59,21 +59,21 @@ fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 5] {
 }
 
 #[test]
-fn accessors_return_the_field_or_name_it_and_what_provides_it() {
-    for (batch, fields, listed) in batches() {
+fn accessors_return_the_field_or_name_its_provider() {
+    for (batch, fields, field_list) in batches() {
         for batch in [batch.to_device(Device::Cpu), batch] {
             assert_eq!(batch.n_samples(), 2);
             for (name, accessor, provider) in ACCESSORS {
                 let expected = match fields.contains(&name) {
                     true => None,
                     false => Some(format!(
-                        "batch: expected the field `{name}`, which {provider} provides, got {listed}"
+                        "batch: expected the field `{name}`, which {provider} provides, got {field_list}"
                     )),
                 };
                 assert_eq!(
                     accessor(&batch).err().map(|error| error.to_string()),
                     expected,
-                    "{name}, {listed}"
+                    "{name}, {field_list}"
                 );
             }
         }
@@ -91,39 +91,39 @@ fn features_are_collated_with_the_other_fields() {
     assert_eq!(batch.feature("path").unwrap().kind(), Kind::Float);
     assert_eq!(Vec::<i64>::try_from(&batch.words().unwrap().lengths).unwrap(), [2, 3]);
     assert_eq!(Vec::<i64>::try_from(batch.domains().unwrap()).unwrap(), [0, 0]);
-    assert_eq!(subset.length(0), 3, "a text counts by its tokens, a feature does not count");
+    assert_eq!(subset.length(0), 3, "the length is the number of tokens; features do not count");
     assert_eq!((trees().length(1), trees().id(1)), (3, Some("b")));
 }
 
 #[test]
-fn features_that_do_not_fit_are_refused() {
+fn rejects_invalid_features() {
     let check = |data: FieldDataset, name: &str, values: &Tensor, expected: &str| {
         assert_eq!(data.with_feature(name, values).unwrap_err().to_string(), expected);
     };
     let with_age = || texts().with_feature("age", &features(3)).unwrap();
-    let taken = "the data set has a field of this name already";
+    let duplicate = "the data set already has a field of this name";
     check(texts(), "age", &features(2), "feature `age`: expected 3 rows, one per sample, got 2");
-    check(with_age(), "age", &features(3), &format!("feature `age`: {taken}"));
-    check(texts(), "words", &features(3), &format!("feature `words`: {taken}"));
-    let whole = "expected the whole data set, got a subset: add features before taking subsets";
-    check(texts().subset(&[0]).unwrap(), "age", &features(1), &format!("feature `age`: {whole}"));
+    check(with_age(), "age", &features(3), &format!("feature `age`: {duplicate}"));
+    check(texts(), "words", &features(3), &format!("feature `words`: {duplicate}"));
+    let subset = "expected a complete data set, got a subset: add features before taking subsets";
+    check(texts().subset(&[0]).unwrap(), "age", &features(1), &format!("feature `age`: {subset}"));
     let shape = "feature: expected floats [n, d] or [n, len, d], got Float [3]";
     check(texts(), "age", &features(1).view([3]), shape);
     let error = with_age().save("/nowhere/data").unwrap_err().to_string();
     assert_eq!(error, "data sets with features cannot be saved");
     let error = trees().save("/nowhere/data").unwrap_err().to_string();
-    assert_eq!(error, "only data sets of texts alone can be saved");
+    assert_eq!(error, "expected a data set of texts without trees: others cannot be saved");
 }
 
 #[test]
-fn the_fingerprint_covers_every_column() {
-    let other = |data: FieldDataset| data.with_feature("age", &features(3)).unwrap();
+fn fingerprint_covers_every_column() {
+    let with_age = |data: FieldDataset| data.with_feature("age", &features(3)).unwrap();
     let changed = features(3) + 1.0;
     let data = [
         texts(),
         trees(),
-        other(texts()),
-        other(trees()),
+        with_age(texts()),
+        with_age(trees()),
         texts().with_feature("height", &features(3)).unwrap(),
         texts().with_feature("age", &changed).unwrap(),
         texts().subset(&[1, 0, 2]).unwrap(),
@@ -131,18 +131,18 @@ fn the_fingerprint_covers_every_column() {
     ];
     let distinct: HashSet<_> = data.iter().map(|data| data.fingerprint().unwrap()).collect();
     assert_eq!(distinct.len(), data.len());
-    assert_eq!(other(texts()).fingerprint(), other(texts()).fingerprint());
+    assert_eq!(with_age(texts()).fingerprint(), with_age(texts()).fingerprint());
     assert_eq!(texts().subset(&[0, 1, 2]).unwrap().fingerprint(), texts().fingerprint());
 }
 
 #[test]
-fn labels_that_are_no_class_numbers_are_refused_before_anything_is_counted() {
+fn rejects_class_indices_out_of_range() {
     let tree = Tree::new("a", vec![None], SparseRows::empty(1, 4)).unwrap().with_label(4_000_000_000);
     let error = FieldDataset::from_trees(vec![tree]).unwrap_err().to_string();
-    assert_eq!(error, "tree `a`: expected class numbers from 0 to 65535, got 4000000000");
+    assert_eq!(error, "tree `a`: expected a class index from 0 to 65535, got 4000000000");
     let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
     let records = [Ok(Record::new("one").with_label(70_000))];
     let options = VocabOptions::default();
     let error = FieldDataset::build_in(records, &tokenizer, &options, &TokenStorage::default()).unwrap_err();
-    assert_eq!(error.to_string(), "record 1: expected class numbers from 0 to 65535, got 70000");
+    assert_eq!(error.to_string(), "record 1: expected a class index from 0 to 65535, got 70000");
 }

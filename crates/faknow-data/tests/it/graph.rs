@@ -1,4 +1,4 @@
-//! Readers of propagation trees: what they read, what they refuse and how they say it.
+//! Readers of propagation trees: valid input and error messages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ fn read_text(text: &str) -> Result<Vec<Tree>> {
     read_td_rvnn(&path, None)
 }
 
-/// The error of a file, without the file's path.
+/// Returns the message of an error, without the path of the file.
 fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     let error = result.unwrap_err();
     let text = error.to_string();
@@ -39,8 +39,8 @@ fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
 }
 
 #[test]
-fn trees_are_read_whatever_the_order_of_their_lines() {
-    // The lines of two trees mixed, a parent behind its child, numbers with gaps, CRLF, an empty line.
+fn reads_trees_for_any_order_of_lines() {
+    // Interleaved lines of two trees, a parent after its child, numbers with gaps, CRLF, an empty line.
     let text = "10\t3\t7\t2\t9\t5:1 2:3\r\n20\tNone\t1\t0\t0\t\r\n\r\n10\tNone\t3\t2\t9\t0:1\r\n10\t7\t12\t2\t9\t4:0.5 6:0";
     let trees = read_text(text).unwrap();
     assert_eq!(trees.iter().map(Tree::id).collect::<Vec<_>>(), ["10", "20"]);
@@ -53,14 +53,14 @@ fn trees_are_read_whatever_the_order_of_their_lines() {
 }
 
 #[test]
-fn ids_keep_all_their_digits() {
+fn ids_retain_all_digits() {
     let trees = read_text("498430783699554305\tNone\t1\t0\t1\t0:1\n498430783699554307\tNone\t1\t0\t1\t0:1\n")
         .unwrap();
     assert_eq!((trees[0].id(), trees[1].id()), ("498430783699554305", "498430783699554307"));
 }
 
 #[test]
-fn large_files_are_read_as_small_ones() {
+fn reads_files_of_several_chunks() {
     let line = |tree: usize, node: usize| {
         let parent = if node == 0 { "None".to_owned() } else { (node / 2).to_string() };
         format!("{tree}\t{parent}\t{node}\t1\t1\t{}:1 {}:2\n", node % 50, 60 + tree % 7)
@@ -69,58 +69,66 @@ fn large_files_are_read_as_small_ones() {
     assert!(text.len() > 1 << 19, "several chunks");
     let trees = read_text(&text).unwrap();
     assert_eq!(trees.len(), 3000);
-    assert!(trees.iter().enumerate().all(|(at, tree)| tree.id() == at.to_string() && tree.n_nodes() == 12));
+    assert!(
+        trees.iter().enumerate().all(|(index, tree)| tree.id() == index.to_string() && tree.n_nodes() == 12)
+    );
     let broken = text.replace("2999\t5\t11\t", "2999\tfive\t11\t");
     let error = message(read_text(&broken));
-    assert_eq!(error, "line 36000: column 2: expected a node's number, got `five`");
+    assert_eq!(error, "line 36000: column 2: expected a node number, got `five`");
 }
 
 #[test]
-fn what_is_wrong_with_a_line_or_a_tree_is_named_with_its_line() {
+fn td_rvnn_errors_name_the_line() {
     let check = |text: &str, expected: &str| assert_eq!(message(read_text(text)), expected);
     let root = "7\tNone\t1\t1\t1\t0:1\n";
-    let and = |line: &str| format!("{root}{line}");
-    check("", "the file holds no tree");
-    check("7\tNone\t1\n", "line 1: expected 6 columns separated by tabs, got 3: `maximal degree` is missing");
+    let after_root = |line: &str| format!("{root}{line}");
+    check("", "expected trees, got an empty file");
+    check("7\tNone\t1\n", "line 1: expected 6 tab-separated columns, got 3: `maximal degree` is missing");
     check(
         "7\tNone\t1\t1\t1\t5.0\t0:1\n",
-        "line 1: expected 6 columns separated by tabs, got more; the words must be in column 6",
+        "line 1: expected 6 tab-separated columns, got more; the words must be in column 6",
     );
-    check(&and("7\t1\ttwo\t1\t1\t0:1\n"), "line 2: column 3: expected a node's number, got `two`");
-    check(&and("7\t1\t-2\t1\t1\t0:1\n"), "line 2: column 3: expected a node's number, got `-2`");
+    check(&after_root("7\t1\ttwo\t1\t1\t0:1\n"), "line 2: column 3: expected a node number, got `two`");
+    check(&after_root("7\t1\t-2\t1\t1\t0:1\n"), "line 2: column 3: expected a node number, got `-2`");
     for pair in ["0", "0:", ":1", "a:1", "-1:1", "0:-1", "0:inf", "0:1:2", "99999999999999999999:1"] {
         let expected = format!("line 2: column 6: expected `word:count` with numbers, got `{pair}`");
-        check(&and(&format!("7\t1\t2\t1\t1\t0:1 {pair}\n")), &expected);
+        check(&after_root(&format!("7\t1\t2\t1\t1\t0:1 {pair}\n")), &expected);
     }
-    check("\tNone\t1\t1\t1\t0:1\n", "line 1: column 1: expected the id of the root, got nothing or no text");
-    check(&and("7\t1\t1\t1\t1\t0:1\n"), "line 2: tree `7`: node 1 comes twice");
     check(
-        &and("7\t9\t2\t1\t1\t0:1\n"),
-        "line 2: tree `7`: node 2 has parent 9, which is no node of the tree",
+        "\tNone\t1\t1\t1\t0:1\n",
+        "line 1: column 1: expected the id of the root as UTF-8, got an empty or invalid value",
     );
-    check(&and("7\tNone\t2\t1\t1\t0:1\n"), "line 2: tree `7`: nodes 1 and 2 are both without a parent");
-    check("7\t1\t1\t1\t1\t0:1\n", "line 1: tree `7`: no node is the root: each has a parent");
+    check(&after_root("7\t1\t1\t1\t1\t0:1\n"), "line 2: tree `7`: duplicate node 1");
     check(
-        &and("7\t3\t2\t1\t1\t0:1\n7\t2\t3\t1\t1\t0:1\n"),
-        "line 1: tree `7`: node 1 is its own ancestor, or hangs on a cycle",
+        &after_root("7\t9\t2\t1\t1\t0:1\n"),
+        "line 2: tree `7`: node 2 has parent 9, which is not a node of the tree",
     );
     check(
-        &and("7\t1\t2\t1\t1\t4000000000:1\n"),
-        "line 2: column 6: expected features from 0 to 1048575, got 4000000000 in `4000000000:1`",
+        &after_root("7\tNone\t2\t1\t1\t0:1\n"),
+        "line 2: tree `7`: expected one root, got several: nodes 1 and 2 have no parent",
     );
-    let (_dir, path) = file(&and("7\t1\t2\t1\t1\t40:1\n"));
+    check("7\t1\t1\t1\t1\t0:1\n", "line 1: tree `7`: expected one root, got none: every node has a parent");
+    check(
+        &after_root("7\t3\t2\t1\t1\t0:1\n7\t2\t3\t1\t1\t0:1\n"),
+        "line 1: tree `7`: node 1 is part of a cycle or a descendant of one",
+    );
+    check(
+        &after_root("7\t1\t2\t1\t1\t4000000000:1\n"),
+        "line 2: column 6: expected a feature index from 0 to 1048575, got 4000000000 in `4000000000:1`",
+    );
+    let (_dir, path) = file(&after_root("7\t1\t2\t1\t1\t40:1\n"));
     let error = message(read_td_rvnn(&path, Some(40)));
-    assert_eq!(error, "line 2: tree `7`: feature 40 is out of range: there are 40, counted from 0");
+    assert_eq!(error, "line 2: tree `7`: expected feature indices below 40, got 40");
     assert!(message(read_td_rvnn(Path::new("/nowhere"), None)).contains("No such file"));
 }
 
 #[test]
-fn labels_of_every_form_are_read_and_given_to_their_trees() {
+fn reads_label_files_and_labels_trees() {
     let (_dir, path) = file("false\tE1\t7\t3\t4\r\n\ntrue\t8\nunverified:9\n");
     let labels = read_tree_labels(&path).unwrap();
-    let found: Vec<_> =
+    let columns: Vec<_> =
         labels.iter().map(|l| (l.id.as_str(), l.label.as_str(), l.event.as_deref())).collect();
-    assert_eq!(found, [("7", "false", Some("E1")), ("8", "true", None), ("9", "unverified", None)]);
+    assert_eq!(columns, [("7", "false", Some("E1")), ("8", "true", None), ("9", "unverified", None)]);
     let trees =
         || read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n5\tNone\t1\t0\t1\t0:1\n").unwrap();
     let classes = Classes::new(["non-rumor", "false", "true", "unverified"]).unwrap();
@@ -131,24 +139,24 @@ fn labels_of_every_form_are_read_and_given_to_their_trees() {
     let error = message(label_trees(trees(), &labels, &two, &path));
     assert!(error.starts_with("line 4: unknown label `unverified`"), "{error}");
     let twice = [labels[0].clone(), labels[0].clone()];
-    assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: tree `7` is labeled twice");
+    assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: duplicate label of tree `7`");
     let (_dir, path) = file("false 7\n");
     let error = message(read_tree_labels(&path));
-    assert_eq!(error, "line 1: expected label, event and id of the root, separated by tabs, got `false 7`");
+    assert_eq!(error, "line 1: expected tab-separated label, event and id, got `false 7`");
 }
 
 #[test]
-fn ids_name_trees_in_their_order_and_what_names_none_is_refused() {
+fn positions_by_id_follows_the_ids_and_rejects_unknown_ones() {
     let trees = read_text("7\tNone\t1\t0\t1\t0:1\n9\tNone\t1\t0\t1\t0:1\n").unwrap();
     let (_dir, path) = file("9\r\n\n7\n");
     assert_eq!(positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path).unwrap(), [1, 0]);
     let (_dir, path) = file("9\n8\n");
     let error = message(positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path));
-    assert_eq!(error, "there is no tree `8` among the 2 that were read");
+    assert_eq!(error, "no tree with id `8` among 2 trees");
     let (_dir, path) = file("9\n9\n");
-    assert_eq!(message(read_tree_ids(&path)), "line 2: the id `9` comes twice");
+    assert_eq!(message(read_tree_ids(&path)), "line 2: duplicate id `9`");
     let (_dir, path) = file("\n");
-    assert_eq!(message(read_tree_ids(&path)), "the file holds no id: expected one a line");
+    assert_eq!(message(read_tree_ids(&path)), "expected one id per line, got an empty file");
 }
 
 fn json(text: &str) -> Result<Vec<RawTree>> {
@@ -161,7 +169,7 @@ const CASCADE: &str = r#"{"id": 498430783699554305, "label": "fake", "event": "f
     {"id": "a", "text": "The dam has broken", "time": 0}, {"id": 2, "parent": "a", "text": "the dam the dam"}]}"#;
 
 #[test]
-fn users_own_trees_are_read_with_their_texts() {
+fn reads_json_trees_with_texts() {
     let text = format!("{}\n\n{}", CASCADE.replace('\n', ""), r#"{"nodes": [{"id": 1, "text": "Hello"}]}"#);
     let trees = json(&text).unwrap();
     assert_eq!((trees[0].id.as_str(), trees[1].id.as_str()), ("498430783699554305", "3"));
@@ -175,7 +183,7 @@ fn users_own_trees_are_read_with_their_texts() {
     let vocab = tree_vocab(&trees, &tokenizer, &VocabOptions::default()).unwrap();
     let built = raw_to_trees(trees.clone(), Some((&tokenizer, &vocab)), None, Path::new("f")).unwrap();
     let (columns, counts) = built[0].features().row(1);
-    let count = |word: &str| columns.iter().position(|&c| c == vocab.id(word)).map(|at| counts[at]);
+    let count = |word: &str| columns.iter().position(|&c| c == vocab.id(word)).map(|index| counts[index]);
     assert_eq!((count("the"), count("dam"), count("broken")), (Some(2.0), Some(2.0), None));
     assert_eq!(built[0].features().n_features(), vocab.len());
     let error = message(raw_to_trees(trees, None, None, Path::new("f")));
@@ -183,17 +191,17 @@ fn users_own_trees_are_read_with_their_texts() {
 }
 
 #[test]
-fn users_own_trees_may_have_features() {
+fn reads_json_trees_with_features() {
     let text = r#"{"id": "t", "nodes": [{"id": 1, "features": {"4": 2.5}}, {"id": 2, "parent": 1, "features": [0, 1, 0]}]}"#;
     let trees = raw_to_trees(json(text).unwrap(), None, None, Path::new("f")).unwrap();
     assert_eq!(trees[0].features().n_features(), 5);
     assert_eq!((trees[0].features().row(0).0, trees[0].features().row(1).0), (&[4][..], &[1][..]));
     let error = message(raw_to_trees(json(text).unwrap(), None, Some(4), Path::new("f")));
-    assert_eq!(error, "line 1: tree `t`: feature 4 is out of range: there are 4, counted from 0");
+    assert_eq!(error, "line 1: tree `t`: expected feature indices below 4, got 4");
 }
 
 #[test]
-fn what_is_wrong_with_a_users_tree_is_named() {
+fn json_tree_errors_name_tree_and_node() {
     let check = |text: &str, expected: &str| {
         let error = message(json(text));
         assert!(error.starts_with(&format!("line 1: {expected}")), "{error}");
@@ -202,7 +210,7 @@ fn what_is_wrong_with_a_users_tree_is_named() {
     check("{", "expected a JSON object on one line: ");
     check(r#"{"id": "t"}"#, "tree `t`: field `nodes`: expected an array of at least one node");
     check(r#"{"id": "t", "nodes": []}"#, "tree `t`: field `nodes`: expected an array of at least one node");
-    check(r#"{"id": 1.5, "nodes": []}"#, "field `id`: expected a text or an integer, got 1.5");
+    check(r#"{"id": 1.5, "nodes": []}"#, "field `id`: expected a string or an integer, got 1.5");
     check(r#"{"id": "t", "label": "maybe", "nodes": []}"#, "tree `t`: field `label`: unknown label `maybe`");
     let node = |node: &str| format!(r#"{{"id": "t", "nodes": [{{"id": 1, "text": "x"}}, {node}]}}"#);
     check(&node("7"), "tree `t`: node 2 of 2: expected an object");
@@ -211,10 +219,10 @@ fn what_is_wrong_with_a_users_tree_is_named() {
         &node(r#"{"id": 2, "parent": [], "text": "x"}"#),
         "tree `t`: node 2 of 2: field `parent`: expected",
     );
-    check(&node(r#"{"id": 2, "parent": 1}"#), "tree `t`: node 2 of 2: expected a `text` or `features`");
+    check(&node(r#"{"id": 2, "parent": 1}"#), "tree `t`: node 2 of 2: expected either `text` or `features`");
     check(
         &node(r#"{"id": 2, "parent": 1, "text": 4}"#),
-        "tree `t`: node 2 of 2: field `text`: expected a text",
+        "tree `t`: node 2 of 2: field `text`: expected a string",
     );
     check(
         &node(r#"{"id": 2, "time": "now", "text": ""}"#),
@@ -226,13 +234,13 @@ fn what_is_wrong_with_a_users_tree_is_named() {
     );
     check(
         &node(r#"{"id": 2, "parent": 1, "features": {"4000000000": 1}}"#),
-        "tree `t`: node 2 of 2: field `features`: expected features from 0 to 1048575, got 4000000000",
+        "tree `t`: node 2 of 2: field `features`: expected a feature index from 0 to 1048575, got 4000000000",
     );
-    check(&node(r#"{"id": 2, "parent": 1, "features": [1]}"#), "tree `t`: expected a text at every node or");
-    check(&node(r#"{"id": 1, "parent": 1, "text": "x"}"#), "tree `t`: node `1` comes twice");
+    check(&node(r#"{"id": 2, "parent": 1, "features": [1]}"#), "tree `t`: expected texts at all nodes or");
+    check(&node(r#"{"id": 1, "parent": 1, "text": "x"}"#), "tree `t`: duplicate node `1`");
     check(
         &node(r#"{"id": 2, "parent": 9, "text": "x"}"#),
-        "tree `t`: node `2` has parent `9`, which is no node",
+        "tree `t`: node `2` has parent `9`, which is not a node",
     );
     let two_roots =
         raw_to_trees(json(&node(r#"{"id": 2, "text": "x"}"#)).unwrap(), None, None, Path::new("f"));
@@ -240,7 +248,7 @@ fn what_is_wrong_with_a_users_tree_is_named() {
 }
 
 #[test]
-fn a_batch_is_the_union_of_its_trees() {
+fn batch_is_the_disjoint_union_of_its_trees() {
     let mut rows = SparseRows::new(9);
     (0..3).for_each(|node| rows.push([(node, 1.0 + node as f32)]).unwrap());
     let long = Tree::new("a", vec![Some(1), None, Some(0)], rows).unwrap().with_label(1);
@@ -260,17 +268,17 @@ fn a_batch_is_the_union_of_its_trees() {
     assert_ne!(subset.fingerprint(), data.fingerprint());
     assert!(data.subset(&[2]).is_err());
     let error = FieldDataset::from_trees(vec![short.clone(), short.clone()]).unwrap_err().to_string();
-    assert_eq!(error, "tree `b`: its id comes twice");
+    assert_eq!(error, "tree `b`: duplicate id");
     let unlabeled = Tree::new("c", vec![None], SparseRows::empty(1, 9)).unwrap();
     let error = FieldDataset::from_trees(vec![short, unlabeled]).unwrap_err().to_string();
     assert_eq!(error, "tree `c`: expected all trees to be labeled or none");
 }
 
 #[test]
-fn missing_and_foreign_archives_are_errors() {
+fn rejects_missing_and_invalid_archives() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(message(read_npz_trees(dir.path(), None)).contains("holds no tree"));
-    fs::write(dir.path().join("7.npz"), "no archive").unwrap();
+    assert!(message(read_npz_trees(dir.path(), None)).contains("expected files `<id>.npz`"));
+    fs::write(dir.path().join("7.npz"), "not an archive").unwrap();
     assert!(message(read_npz_trees(dir.path(), None)).starts_with("expected a NumPy archive"));
     let error = read_upfd(dir.path(), "color").unwrap_err().to_string();
     assert_eq!(error, "feature: expected one of profile, spacy, bert, content, got color");
@@ -298,7 +306,7 @@ fn shared_twitter() {
         let is_late = |tree: &&Tree| {
             tree.parents().iter().enumerate().any(|(node, parent)| parent.is_some_and(|p| p as usize > node))
         };
-        assert_eq!(trees.iter().filter(is_late).count(), n_late, "trees with a parent behind its child");
+        assert_eq!(trees.iter().filter(is_late).count(), n_late, "trees with a parent after its child");
         let fold = |fold: usize, part: &str| {
             let path = dir.join(format!("folds/fold{fold}.{part}.txt"));
             positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path).unwrap()
@@ -324,8 +332,12 @@ fn shared_upfd() {
     assert_eq!((stats.n_trees, stats.n_nodes, stats.n_features), (314, 41_054, 10));
     let n_edges: usize = upfd.trees.iter().map(|tree| tree.n_nodes() - 1).sum();
     assert_eq!(n_edges, 40_740);
-    let of = |part: &[usize], class| part.iter().filter(|&&t| upfd.trees[t].label() == Some(class)).count();
+    let n_of_class =
+        |part: &[usize], class| part.iter().filter(|&&t| upfd.trees[t].label() == Some(class)).count();
     let parts = [&upfd.train, &upfd.valid, &upfd.test];
-    assert_eq!(parts.map(|part| (of(part, 0), of(part, 1))), [(36, 26), (13, 18), (108, 113)]);
+    assert_eq!(
+        parts.map(|part| (n_of_class(part, 0), n_of_class(part, 1))),
+        [(36, 26), (13, 18), (108, 113)]
+    );
     assert!(upfd.trees.iter().all(|tree| tree.root() == 0));
 }

@@ -1,4 +1,4 @@
-//! What an inspection finds in a file.
+//! Inspection of files: counts, problems and duplicates.
 
 use expect_test::expect;
 use faknow_data::{Classes, ColumnMap, Inspection, ProblemKind, ReadOptions, inspect, overlap};
@@ -42,25 +42,25 @@ fn report_with_classes() {
                     fake           4   66.7 %
         domains     a           5   71.4 %
                     b           2   28.6 %
-        words       min 0, median 2, mean 2.1, 95 % up to 5, max 5
-        characters  min 0, median 7, mean 8.1, 95 % up to 20, max 20
+        words       min 0, median 2, mean 2.1, 95th percentile 5, max 5
+        characters  min 0, median 7, mean 8.1, 95th percentile 20, max 20
         problems
-          2 × broken records; the first: broken JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
-              to do: fix or delete these records
-          1 × no text; the first: expected a string as text, got null (record 6)
-              to do: delete these records, or name another column with --text
-          1 × no label; training needs one for every record (record 7)
-              to do: label or delete these records; predicting needs no labels
-          1 × labels that mean no class; the first: unknown label `maybe`: expected `real`, `fake`, or their numbers 0 to 1 (record 8)
-              to do: name their values with the classes: --classes 'real=true|1,fake=false|0'
-          1 × texts that an earlier record has under another label (record 3)
-              to do: decide on one label for each text
-          2 × texts that an earlier record has word for word; split apart they make test scores too good (records 2, 3)
-              to do: keep one of each before the file is split
-          1 × texts without a word; the first: `` (record 5)
-              to do: delete them: the model sees nothing of them
+          2 × broken records; first: invalid JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
+              help: fix or delete these records
+          1 × missing text; first: expected a string as text, got null (record 6)
+              help: delete these records, or select another column with --text
+          1 × missing label; training needs a label for every record (record 7)
+              help: label or delete these records; prediction needs no labels
+          1 × labels that map to no class; first: unknown label `maybe`: expected `real`, `fake`, or a class index from 0 to 1 (record 8)
+              help: map these values to classes: --classes 'real=true|1,fake=false|0'
+          1 × texts that an earlier record has with a different label (record 3)
+              help: choose one label for each text
+          2 × exact duplicates of an earlier text; duplicates across splits inflate test scores (records 2, 3)
+              help: keep one copy of each before splitting the file
+          1 × texts without words; first: `` (record 5)
+              help: delete these records: the model has no input for them
           1 × texts with HTML escapes such as `&amp;` (record 7)
-              to do: replace them by the characters that they stand for"#]].assert_eq(&inspection.to_string());
+              help: replace them with the characters that they represent"#]].assert_eq(&inspection.to_string());
     let json = serde_json::to_value(&inspection).unwrap();
     assert_eq!(json["n_records"], 8);
     assert_eq!(json["classes"][1], serde_json::json!({"value": "fake", "n_records": 4}));
@@ -78,14 +78,14 @@ fn report_without_classes() {
                     yes           1   33.3 %
         domains     y           2   66.7 %
                     x           1   33.3 %
-        words       min 2, median 2, mean 2.0, 95 % up to 2, max 2
-        characters  min 7, median 8, mean 8.0, 95 % up to 9, max 9
+        words       min 2, median 2, mean 2.0, 95th percentile 2, max 2
+        characters  min 7, median 8, mean 8.0, 95th percentile 9, max 9
         problems    none found"#]]
     .assert_eq(&inspect_content("plain.csv", content, None).to_string());
 }
 
 #[test]
-fn arrays_go_on_after_a_broken_element() {
+fn arrays_continue_after_a_broken_element() {
     let content = ODD.trim().replace('\n', ",\n");
     let inspection = inspect_content("odd.json", &format!("[{content}]"), None);
     assert_eq!((inspection.n_records, inspection.n_broken), (8, 2));
@@ -96,10 +96,10 @@ fn problems(inspection: &Inspection) -> Vec<(ProblemKind, usize)> {
 }
 
 #[test]
-fn what_cannot_be_read_to_the_end_says_so() {
+fn reports_an_unreadable_rest() {
     let row = "a b,1,x\n";
     let content = format!("text,label,domain\n{row}{row}c,0\n\"open,{row}");
-    let inspection = inspect_content("cut.csv", &content, None);
+    let inspection = inspect_content("truncated.csv", &content, None);
     assert_eq!((inspection.n_records, inspection.n_broken), (2, 2));
     let kinds = problems(&inspection);
     assert_eq!(kinds[..2], [(ProblemKind::Unreadable, 1), (ProblemKind::BrokenRecords, 1)]);
@@ -107,7 +107,7 @@ fn what_cannot_be_read_to_the_end_says_so() {
 }
 
 #[test]
-fn sizes_of_classes() {
+fn reports_empty_and_imbalanced_classes() {
     let classes = Classes::new(["real", "fake", "satire"]).unwrap();
     let mut content = "text,label,domain\n".to_owned();
     for index in 0..23 {
@@ -120,7 +120,7 @@ fn sizes_of_classes() {
 }
 
 #[test]
-fn a_long_text_and_many_labels() {
+fn reports_long_texts_and_many_labels() {
     let mut content = "text,label,domain\n".to_owned() + &"word ".repeat(10_001) + ",a,x\n";
     for index in 0..1_500 {
         content += &format!("post {index},{index},x\n");
@@ -131,7 +131,7 @@ fn a_long_text_and_many_labels() {
 }
 
 #[test]
-fn without_columns_the_file_itself_is_inspected() {
+fn inspects_a_file_without_named_columns() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     std::fs::write(&path, "x,y\n1,2\n").unwrap();
@@ -141,11 +141,11 @@ fn without_columns_the_file_itself_is_inspected() {
 
     std::fs::write(&path, "x,y\n").unwrap();
     let error = inspect(&path, &ReadOptions::default(), None).unwrap_err().to_string();
-    assert!(error.ends_with("the file holds a header and no records"), "{error}");
+    assert!(error.ends_with("expected records after the header, got none"), "{error}");
 }
 
 #[test]
-fn domains_that_tell_the_class_are_named() {
+fn reports_one_sided_domains() {
     let line = |i: usize, label: usize, domain: &str| {
         format!("{{\"text\": \"post {i}\", \"label\": {label}, \"domain\": \"{domain}\"}}\n")
     };
@@ -153,15 +153,15 @@ fn domains_that_tell_the_class_are_named() {
     let one_sided = (400..430).map(|i| line(i, usize::from(i == 400), "politics"));
     let content: String = mixed.chain(one_sided).collect();
     let inspection = inspect_content("posts.jsonl", &content, None);
-    let of = |kind| inspection.problems.iter().find(|problem| problem.kind == kind).unwrap();
-    let problem = of(ProblemKind::OneSidedDomains);
-    assert_eq!(problem.message, "1 of 2 domains have nearly one class alone: `politics`");
-    assert!(problem.advice.contains("test on domains that training does not have"));
-    assert!(of(ProblemKind::DomainImbalance).message.contains("`health` is over 10 times"));
+    let problem_of = |kind| inspection.problems.iter().find(|problem| problem.kind == kind).unwrap();
+    let problem = problem_of(ProblemKind::OneSidedDomains);
+    assert_eq!(problem.message, "1 of 2 domains consist almost entirely of one class: `politics`");
+    assert!(problem.advice.contains("test on domains that are not in the training data"));
+    assert!(problem_of(ProblemKind::DomainImbalance).message.contains("`health` is more than 10 times"));
 }
 
 #[test]
-fn texts_that_occur_again_are_found_within_files_and_across() {
+fn finds_duplicates_within_and_across_files() {
     let dir = tempfile::tempdir().unwrap();
     let words = |from: usize| (from..from + 30).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
     let write = |name: &str, rows: &[(String, &str)]| {
@@ -180,9 +180,9 @@ fn texts_that_occur_again_are_found_within_files_and_across() {
         (words(100 * 70), "real"),
         (String::new(), "real"),
     ];
-    let found = overlap(&[write("train.csv", &train), write("test.csv", &test)], None).unwrap();
-    assert_eq!(found.n_texts, [51, 3]);
-    let [across, within] = &found.findings[..] else { panic!("{found:?}") };
+    let result = overlap(&[write("train.csv", &train), write("test.csv", &test)], None).unwrap();
+    assert_eq!(result.n_texts, [51, 3]);
+    let [across, within] = &result.findings[..] else { panic!("{result:?}") };
     assert_eq!(
         (across.file, across.earlier, across.n_exact, across.n_near, across.n_conflicts),
         (1, 0, 1, 1, 1)
@@ -190,16 +190,20 @@ fn texts_that_occur_again_are_found_within_files_and_across() {
     assert_eq!((across.examples[1].record, across.examples[1].earlier), (2, 2));
     assert!(across.examples[1].conflict && across.examples[1].jaccard > 0.9);
     assert_eq!((within.file, within.earlier, within.n_exact, within.n_conflicts), (0, 0, 1, 1));
-    let report = found.to_string();
-    for part in
-        ["test.csv: 1 texts word for word of ", "1 nearly (66.7 %)", "to do: take them out of the later file"]
-    {
+    let report = result.to_string();
+    for part in [
+        "test.csv: 1 exact duplicates of texts in ",
+        "1 near-duplicates (66.7 %)",
+        "help: remove them from the later file",
+    ] {
         assert!(report.contains(part), "{report}");
     }
-    // Label values that mean the same class are no conflict.
+    // Label values that map to the same class do not conflict.
     let classes = Classes::new(["truth", "lie"]).unwrap().with_values("truth", ["real", "fake"]).unwrap();
-    let found = overlap(&[write("train.csv", &train), write("test.csv", &test)], Some(&classes)).unwrap();
-    assert!(found.findings.iter().all(|found| found.n_conflicts == 0), "{found:?}");
-    let nothing = overlap(&[write("other.csv", &test[2..3])], None).unwrap();
-    assert!(nothing.findings.is_empty() && nothing.to_string().contains("no text occurs again"));
+    let result = overlap(&[write("train.csv", &train), write("test.csv", &test)], Some(&classes)).unwrap();
+    assert!(result.findings.iter().all(|finding| finding.n_conflicts == 0), "{result:?}");
+    let unique = overlap(&[write("other.csv", &test[2..3])], None).unwrap();
+    assert!(
+        unique.findings.is_empty() && unique.to_string().contains("no duplicate or near-duplicate texts")
+    );
 }

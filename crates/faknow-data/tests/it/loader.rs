@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use faknow_data::{Batch, DataLoader, DataLoaderBuilder, Dataset, Error, Loader, Result, Sampling};
 use tch::{Device, Tensor};
 
-/// A batch that only knows its samples.
+/// A batch that contains only the indices of its samples.
 #[derive(Debug, PartialEq)]
 struct Ids(Vec<usize>);
 
@@ -26,14 +26,14 @@ impl Batch for Ids {
     }
 }
 
-/// Samples `0..n`: sample `i` has length `i² mod 17`, and class 1 if `i` divides by 10, else 0.
+/// Samples `0..n`: sample `i` has length `i² mod 17`, and class 1 if `i` is a multiple of 10, else 0.
 #[derive(Debug, Default)]
 struct Numbers {
     n: usize,
-    unlabeled: bool,
-    /// A batch that holds this sample fails.
+    is_unlabeled: bool,
+    /// Batches with this sample return an error.
     failing: Option<usize>,
-    /// A batch that holds this sample panics.
+    /// Batches with this sample panic.
     panicking: Option<usize>,
     assembled: AtomicUsize,
 }
@@ -53,12 +53,12 @@ impl Dataset for Numbers {
 
     fn batch(&self, indices: &[usize]) -> Result<Ids> {
         self.assembled.fetch_add(1, Ordering::SeqCst);
-        // Later batches are sooner ready, so that workers overtake each other.
+        // Batches take different times, so that workers overtake each other.
         std::thread::sleep(Duration::from_micros(300 / (1 + indices[0] as u64 % 7)));
         if self.failing.is_some_and(|sample| indices.contains(&sample)) {
             return Err(Error::Dataset("sample is broken".into()));
         }
-        assert!(!self.panicking.is_some_and(|sample| indices.contains(&sample)), "sample is a bomb");
+        assert!(!self.panicking.is_some_and(|sample| indices.contains(&sample)), "sample panics");
         Ok(Ids(indices.to_vec()))
     }
 
@@ -67,7 +67,7 @@ impl Dataset for Numbers {
     }
 
     fn class(&self, index: usize) -> Option<usize> {
-        (!self.unlabeled).then_some(usize::from(index.is_multiple_of(10)))
+        (!self.is_unlabeled).then_some(usize::from(index.is_multiple_of(10)))
     }
 }
 
@@ -80,16 +80,16 @@ fn epoch(loader: &dyn Loader<Ids>, epoch: usize) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn without_a_seed_the_order_is_the_data_sets() {
+fn without_a_seed_samples_are_in_order() {
     let loader = loader(5).batch_size(2).build().unwrap();
     assert_eq!(epoch(&loader, 0), [vec![0, 1], vec![2, 3], vec![4]]);
     assert_eq!(epoch(&loader, 7), epoch(&loader, 0));
     assert_eq!((loader.n_samples(), loader.n_batches(), loader.batch_size()), (5, 3, 2));
 }
 
-/// If this fails, runs can no longer be resumed or repeated by a newer version.
 #[test]
 fn orders_are_pinned() {
+    // If this fails, a newer version can no longer resume or reproduce existing runs.
     let check = |builder: DataLoaderBuilder<Numbers>, expected: [&str; 2]| {
         let loader = builder.shuffle(42).build().unwrap();
         assert_eq!([0, 1].map(|n| format!("{:?}", epoch(&loader, n))), expected);
@@ -113,15 +113,15 @@ fn orders_are_pinned() {
 
 #[test]
 fn orders_depend_on_seed_and_epoch() {
-    let of = |seed| loader(50).batch_size(7).shuffle(seed).build().unwrap();
-    assert_eq!(epoch(&of(1), 3), epoch(&of(1), 3));
+    let shuffled = |seed| loader(50).batch_size(7).shuffle(seed).build().unwrap();
+    assert_eq!(epoch(&shuffled(1), 3), epoch(&shuffled(1), 3));
     let distinct: HashSet<Vec<Vec<usize>>> =
-        (0..4).flat_map(|seed| (0..4).map(move |n| epoch(&of(seed), n))).collect();
+        (0..4).flat_map(|seed| (0..4).map(move |n| epoch(&shuffled(seed), n))).collect();
     assert_eq!(distinct.len(), 16);
 }
 
 #[test]
-fn every_sample_comes_once_an_epoch() {
+fn every_sample_occurs_once_per_epoch() {
     for (n, batch_size) in [(1, 1), (1, 5), (10, 5), (103, 8), (64, 64), (65, 64)] {
         for buckets in [None, Some(1), Some(3), Some(1000)] {
             for seed in [None, Some(9)] {
@@ -130,13 +130,13 @@ fn every_sample_comes_once_an_epoch() {
                 builder = if let Some(buckets) = buckets { builder.buckets(buckets) } else { builder };
                 let loader = builder.build().unwrap();
                 let batches = epoch(&loader, 2);
-                let what = format!("n {n}, batch size {batch_size}, buckets {buckets:?}, seed {seed:?}");
+                let settings = format!("n {n}, batch size {batch_size}, buckets {buckets:?}, seed {seed:?}");
                 let mut samples: Vec<usize> = batches.concat();
                 samples.sort_unstable();
-                assert_eq!(samples, (0..n).collect::<Vec<_>>(), "{what}");
-                assert_eq!(batches.len(), loader.n_batches(), "{what}");
+                assert_eq!(samples, (0..n).collect::<Vec<_>>(), "{settings}");
+                assert_eq!(batches.len(), loader.n_batches(), "{settings}");
                 let small = batches.iter().filter(|batch| batch.len() != batch_size).count();
-                assert_eq!(small, usize::from(n % batch_size != 0), "{what}");
+                assert_eq!(small, usize::from(n % batch_size != 0), "{settings}");
             }
         }
     }
@@ -157,7 +157,7 @@ fn workers_change_nothing() {
 }
 
 #[test]
-fn skipping_gives_the_tail() {
+fn skipping_returns_the_tail() {
     for workers in [0, 1, 3] {
         let loader = loader(50).batch_size(4).shuffle(5).prefetch(workers, 4).build().unwrap();
         let all = epoch(&loader, 1);
@@ -172,13 +172,13 @@ fn skipping_gives_the_tail() {
 }
 
 #[test]
-fn drop_last_leaves_out_what_fills_no_batch() {
+fn drop_last_drops_the_incomplete_batch() {
     let loader = loader(10).batch_size(4).shuffle(1).drop_last(true).buckets(2).build().unwrap();
     assert_eq!((loader.n_samples(), loader.n_batches()), (8, 2));
-    let left_out = |n| (0..10).filter(|i| !epoch(&loader, n).concat().contains(i)).collect::<Vec<usize>>();
-    let all: HashSet<Vec<usize>> = (0..20).map(left_out).collect();
-    assert!(all.iter().all(|left_out| left_out.len() == 2));
-    assert!(all.len() > 5, "the same samples are left out again and again: {all:?}");
+    let dropped = |n| (0..10).filter(|i| !epoch(&loader, n).concat().contains(i)).collect::<Vec<usize>>();
+    let all: HashSet<Vec<usize>> = (0..20).map(dropped).collect();
+    assert!(all.iter().all(|dropped| dropped.len() == 2));
+    assert!(all.len() > 5, "the same samples are dropped in every epoch: {all:?}");
 }
 
 #[test]
@@ -190,10 +190,10 @@ fn buckets_save_padding() {
     assert_eq!(buckets.order(0), epoch(&buckets, 0));
     let lengths: Vec<usize> =
         buckets.order(0).iter().map(|batch| buckets.dataset().length(batch[0])).collect();
-    assert!(!lengths.is_sorted(), "the batches come by length");
+    assert!(!lengths.is_sorted(), "the batches are ordered by length");
 }
 
-/// Share of class 1 among the draws of 20 epochs; 10 % of the samples are of class 1.
+/// Returns the share of class 1 among the draws of 20 epochs; 10 % of the samples are of class 1.
 fn share_of_class_1(sampling: Sampling) -> f64 {
     let loader = loader(500).batch_size(50).shuffle(3).sampling(sampling).build().unwrap();
     assert_eq!(epoch(&loader, 4), epoch(&loader, 4));
@@ -221,7 +221,7 @@ fn weighted_sampling_follows_the_weights() {
 }
 
 #[test]
-fn errors_and_panics_come_in_their_place() {
+fn errors_and_panics_are_returned_in_order() {
     for workers in [0, 1, 3] {
         let dataset = Numbers { failing: Some(7), panicking: Some(10), ..Numbers::new(20) };
         let loader = DataLoader::builder(dataset).batch_size(2).prefetch(workers, 4).build().unwrap();
@@ -235,7 +235,7 @@ fn errors_and_panics_come_in_their_place() {
                 "[4, 5]",
                 "sample is broken",
                 "[8, 9]",
-                "batch 5 of epoch 6: its assembly panicked: sample is a bomb",
+                "batch 5 of epoch 6: the data set panicked: sample panics",
                 "[12, 13]",
             ]
         );
@@ -244,7 +244,7 @@ fn errors_and_panics_come_in_their_place() {
 }
 
 #[test]
-fn prefetching_is_bounded_and_ends_with_the_iterator() {
+fn prefetching_is_bounded_and_stops_with_the_iterator() {
     for (workers, depth) in [(1, 1), (1, 4), (3, 3), (3, 7)] {
         let dataset = Arc::new(Numbers::new(10_000));
         let loader =
@@ -263,7 +263,7 @@ fn prefetching_is_bounded_and_ends_with_the_iterator() {
 }
 
 #[test]
-fn two_epochs_may_run_at_once() {
+fn two_epochs_can_be_iterated_concurrently() {
     let loader = loader(30).batch_size(3).shuffle(8).build().unwrap();
     let pairs: Vec<(Ids, Ids)> =
         loader.batches(0, 0).zip(loader.batches(1, 0)).map(|(a, b)| (a.unwrap(), b.unwrap())).collect();
@@ -272,35 +272,38 @@ fn two_epochs_may_run_at_once() {
 }
 
 #[test]
-fn impossible_loaders_are_refused() {
+fn rejects_invalid_settings() {
     fn check(builder: DataLoaderBuilder<Numbers>, expected: &str) {
         let error = builder.build().expect_err(expected).to_string();
         assert_eq!(error, expected);
     }
     let weighted = |weights: &[f64]| loader(20).shuffle(1).sampling(Sampling::Weighted(weights.to_vec()));
     check(loader(3).batch_size(0), "batch_size: expected at least 1, got 0");
-    check(loader(0), "the data set is empty: a loader needs at least one sample");
+    check(loader(0), "the data set is empty: expected at least one sample");
     check(
         loader(3).batch_size(4).drop_last(true),
-        "3 samples fill no batch of 4, and drop_last leaves out the others: no batch remains",
+        "expected at least 4 samples, the batch size, with drop_last, got 3",
     );
     check(loader(3).buckets(0), "buckets: expected at least 1 batch per bucket, got 0");
-    check(loader(3).balanced(), "sampling: expected a seed for weighted sampling (shuffle), got none");
-    check(weighted(&[1.0]), "sampling.weighted: expected a weight for each of the 2 classes, got 1");
-    check(weighted(&[1.0, -2.0]), "sampling.weighted: expected finite weights of 0 or more, got -2");
-    check(weighted(&[f64::NAN, 1.0]), "sampling.weighted: expected finite weights of 0 or more, got NaN");
+    check(
+        loader(3).balanced(),
+        "sampling: expected a seed for weighted sampling (set with `shuffle`), got none",
+    );
+    check(weighted(&[1.0]), "sampling.weighted: expected a weight for each of 2 classes, got 1");
+    check(weighted(&[1.0, -2.0]), "sampling.weighted: expected finite, non-negative weights, got -2");
+    check(weighted(&[f64::NAN, 1.0]), "sampling.weighted: expected finite, non-negative weights, got NaN");
     check(
         weighted(&[0.0, 0.0, 1.0]),
-        "sampling.weighted: expected a positive weight for a class that occurs, got [0.0, 0.0, 1.0]",
+        "sampling.weighted: expected a positive weight for at least one class that occurs, got [0.0, 0.0, 1.0]",
     );
     check(
-        DataLoader::builder(Numbers { unlabeled: true, ..Numbers::new(3) }).shuffle(1).balanced(),
-        "weighted sampling needs labels, and sample 0 has none",
+        DataLoader::builder(Numbers { is_unlabeled: true, ..Numbers::new(3) }).shuffle(1).balanced(),
+        "weighted sampling requires labels: sample 0 has no label",
     );
 }
 
 #[test]
-fn sampling_reads_from_a_config() {
+fn sampling_deserializes() {
     let read = |text: &str| serde_json::from_str::<Sampling>(text);
     assert_eq!(read(r#""balanced""#).unwrap(), Sampling::Balanced);
     assert_eq!(read(r#"{"weighted": [1, 2.5]}"#).unwrap(), Sampling::Weighted(vec![1.0, 2.5]));

@@ -1,9 +1,9 @@
-//! Integration tests of `faknow-data`, one binary since each links libtorch.
+//! Integration tests of `faknow-data`, in one binary, as each binary links libtorch.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
-    reason = "these are tests: a panic names the failure, and what is skipped is said loudly"
+    reason = "tests fail by panicking and report skipped checks on standard error"
 )]
 
 mod fields;
@@ -16,7 +16,6 @@ mod support;
 mod synth;
 mod tensors;
 mod text;
-
 mod text_storage;
 mod word_fields;
 mod word_vectors;

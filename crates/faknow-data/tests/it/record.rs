@@ -1,4 +1,4 @@
-//! Files of records in every format, good and bad.
+//! Reading of valid and invalid files of records in every format.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn read_with(options: &ReadOptions, content: &[u8]) -> Result<Vec<Record>, Strin
     records.and_then(Iterator::collect).map_err(|error| error.to_string())
 }
 
-/// Texts and labels of the records.
+/// Returns the texts and labels of the records.
 fn pairs(records: &[Record]) -> Vec<(&str, Option<usize>)> {
     records.iter().map(|record| (record.text.as_str(), record.label)).collect()
 }
@@ -35,14 +35,14 @@ fn check(format: Format, content: &str, expected: &[(&str, usize)]) {
 }
 
 fn check_error(options: &ReadOptions, content: impl AsRef<[u8]>, expected: &str) {
-    let message = read_with(options, content.as_ref()).expect_err("the content is bad");
+    let message = read_with(options, content.as_ref()).expect_err("the content is invalid");
     assert!(message.contains(expected), "{message}\nshould contain\n{expected}");
 }
 
-// Good files.
+// Valid files.
 
 #[test]
-fn json_array() {
+fn reads_json_array() {
     check(
         Format::Json,
         r#"[{"text": "a", "label": 1}, {"label": "real", "text": "b"}]"#,
@@ -57,7 +57,7 @@ fn json_array() {
 }
 
 #[test]
-fn json_lines() {
+fn reads_json_lines() {
     check(
         Format::Jsonl,
         "{\"text\": \"a\", \"label\": 1}\r\n\n  {\"text\": \"\", \"label\": \"FAKE\"}",
@@ -66,7 +66,7 @@ fn json_lines() {
 }
 
 #[test]
-fn arrays_and_lines_are_told_apart_whatever_the_ending_says() {
+fn json_layout_is_detected_for_any_extension() {
     check(
         Format::Json,
         "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 0}\n",
@@ -75,11 +75,11 @@ fn arrays_and_lines_are_told_apart_whatever_the_ending_says() {
     check(Format::Jsonl, "[{\"text\": \"a\", \"label\": 1}]", &[("a", 1)]);
     let without = ReadOptions { format: None, ..options(Format::Json) };
     assert_eq!(read_with(&without, b"{\"text\": \"a\", \"label\": 1}").unwrap().len(), 1);
-    check_error(&without, "text,label\na,1\n", "expected JSON, that is `[` or `{` at its beginning");
+    check_error(&without, "text,label\na,1\n", "expected JSON that starts with `[` or `{`");
 }
 
 #[test]
-fn csv() {
+fn reads_csv() {
     check(Format::Csv, "id,text,label\n1,a,fake\n2,b,real\n", &[("a", 1), ("b", 0)]);
     check(
         Format::Csv,
@@ -90,7 +90,7 @@ fn csv() {
 }
 
 #[test]
-fn tsv_without_header_and_quotes() {
+fn reads_tsv_without_header_and_quotes() {
     let columns = ColumnMap {
         text: Some("3".into()),
         label: Some("1".into()),
@@ -107,7 +107,7 @@ fn tsv_without_header_and_quotes() {
 }
 
 #[test]
-fn further_fields_are_kept_as_asked() {
+fn reads_the_requested_fields() {
     let content =
         br#"[{"id": 7, "text": "a", "label": 1, "domain": 3.0, "x": null}, {"text": "b", "label": 0}]"#;
     let mut options = options(Format::Json);
@@ -131,15 +131,14 @@ fn further_fields_are_kept_as_asked() {
 }
 
 #[test]
-fn labels_are_not_needed_without_classes() {
+fn labels_are_optional_without_classes() {
     let reader = RecordReader::from_reader(&b"text\na\n"[..], "posts", &options(Format::Csv), None).unwrap();
     assert_eq!(reader.columns(), ["text"]);
     assert_eq!(pairs(&reader.map(Result::unwrap).collect::<Vec<_>>()), [("a", None)]);
 }
 
-/// Rows with quotes, separators and line breaks everywhere read as the csv crate wrote them.
 #[test]
-fn csv_of_any_content_survives() {
+fn csv_and_tsv_round_trip_for_any_content() {
     let mut rng = faknow_data::Rng::new(11);
     let parts = ["a", "\"", ",", "\n", "\r\n", "\t", "中", " ", ""];
     for separator in [b',', b'\t'] {
@@ -165,9 +164,9 @@ fn csv_of_any_content_survives() {
     }
 }
 
-/// Files that never end: who reads more than the next record never comes back.
 #[test]
-fn records_come_one_by_one() {
+fn reads_one_record_at_a_time() {
+    // A reader that reads ahead without limit would not terminate on these endless inputs.
     struct Endless {
         record: Vec<u8>,
         position: usize,
@@ -198,7 +197,7 @@ fn records_come_one_by_one() {
 }
 
 #[test]
-fn a_text_of_1_mb() {
+fn reads_text_of_1_mb() {
     let text = "long é ".repeat(150_000);
     for (format, content) in [
         (Format::Json, format!("[{{\"text\": \"{text}\", \"label\": 1}}]")),
@@ -211,47 +210,47 @@ fn a_text_of_1_mb() {
     }
 }
 
-// Bad files.
+// Invalid files.
 
 #[test]
-fn empty_files() {
+fn rejects_empty_files() {
     for format in [Format::Json, Format::Jsonl, Format::Csv, Format::Tsv] {
         for content in ["", "\n", "\u{feff}", "\r\n\n"] {
             check_error(&options(format), content, "posts: the file is empty");
         }
     }
     check_error(&options(Format::Json), " [ ] ", "posts: the JSON array is empty");
-    check_error(&options(Format::Csv), "text,label\n", "posts: the file holds a header and no records");
-    check_error(&options(Format::Tsv), "text\tlabel", "posts: the file holds a header and no records");
+    check_error(&options(Format::Csv), "text,label\n", "posts: expected records after the header, got none");
+    check_error(&options(Format::Tsv), "text\tlabel", "posts: expected records after the header, got none");
 }
 
 #[test]
-fn no_such_column() {
-    let none = "posts: no such column `text`: the columns are `Tweet`, `label`";
-    check_error(&options(Format::Csv), "Tweet,label\na,1\n", none);
-    check_error(&options(Format::Json), r#"[{"Tweet": "a", "label": 1}]"#, none);
-    let near = "no such column `text` (did you mean `Text`?): the columns are `Text`, `label`";
-    check_error(&options(Format::Tsv), "Text\tlabel\na\t1\n", near);
+fn rejects_missing_column() {
+    let not_found = "posts: no such column `text`: the columns are `Tweet`, `label`";
+    check_error(&options(Format::Csv), "Tweet,label\na,1\n", not_found);
+    check_error(&options(Format::Json), r#"[{"Tweet": "a", "label": 1}]"#, not_found);
+    let similar = "no such column `text` (did you mean `Text`?): the columns are `Text`, `label`";
+    check_error(&options(Format::Tsv), "Text\tlabel\na\t1\n", similar);
     check_error(&options(Format::Csv), "text\na\n", "no such column `label`: the columns are `text`");
-    check_error(&options(Format::Csv), "text\tlabel\na\t1\n", "are they separated by something else");
-    check_error(&options(Format::Csv), "text,text,label\na,b,1\n", "the header has the column `text` twice");
+    check_error(&options(Format::Csv), "text\tlabel\na\t1\n", "does the file use another separator?");
+    check_error(&options(Format::Csv), "text,text,label\na,b,1\n", "duplicate column `text` in the header");
 
     let without_header = ReadOptions { header: false, ..options(Format::Csv) };
     check_error(
         &without_header,
         "a,1\n",
-        "the columns are `1`, `2`; a file without a header is read by column",
+        "the columns are `1`, `2`; in a file without a header, columns are numbered",
     );
     let mut numbers = options(Format::Csv);
     numbers.columns.text = Some("1".into());
-    check_error(&numbers, "text,label\na,1\n", "only a file without a header is read by column numbers");
+    check_error(&numbers, "text,label\na,1\n", "column numbers apply only to a file without a header");
     let mut further = options(Format::Jsonl);
     further.columns.fields = vec!["image".into()];
     check_error(&further, "{\"text\": \"a\", \"label\": 1}\n", "no such column `image`");
 }
 
 #[test]
-fn no_text_column_is_named() {
+fn requires_a_text_column() {
     let options = ReadOptions { format: Some(Format::Csv), ..ReadOptions::default() };
     check_error(
         &options,
@@ -261,15 +260,15 @@ fn no_text_column_is_named() {
 }
 
 #[test]
-fn unknown_and_missing_labels() {
-    let unknown = "posts: record 2, field `label`: unknown label `hoax`: expected `real`, `fake`, or their numbers 0 to 1";
+fn rejects_unknown_and_missing_labels() {
+    let unknown = "posts: record 2, field `label`: unknown label `hoax`: expected `real`, `fake`, or a class index from 0 to 1";
     check_error(&options(Format::Csv), "text,label\na,1\nb,hoax\n", unknown);
     check_error(
         &options(Format::Json),
         r#"[{"text": "a", "label": 7}]"#,
         "record 1, field `label`: unknown label `7`: expected `real`, `fake`",
     );
-    let missing = "record 1, field `label`: the label is missing: expected `real`, `fake`";
+    let missing = "record 1, field `label`: missing label: expected `real`, `fake`";
     check_error(&options(Format::Csv), "text,label\na,\n", missing);
     check_error(&options(Format::Json), r#"[{"text": "a", "label": null}]"#, missing);
     check_error(
@@ -280,32 +279,32 @@ fn unknown_and_missing_labels() {
 }
 
 #[test]
-fn missing_texts() {
+fn rejects_missing_texts() {
     let check = |text: &str, expected: &str| {
         let content = format!("[{{\"text\": \"a\", \"label\": 0}}, {{{text}\"label\": 1}}]");
         check_error(&options(Format::Json), content, &format!("posts: record 2, field `text`: {expected}"));
     };
-    check("", "the text is missing: this record has `label`");
+    check("", "missing text: this record has `label`");
     check("\"text\": null, ", "expected a string as text, got null");
     check("\"text\": 5, ", "expected a string as text, got the number 5");
     check("\"text\": [\"a\"], ", "expected a string as text, got an array");
 }
 
-/// 1,000 good records, then `bad`, then one good record.
-fn json_with_record_1001(array: bool, bad: &str) -> String {
-    let good = "{\"text\": \"é 中\", \"label\": 1}";
-    let (start, separator, end) = if array { ("[\n", ",\n", "\n]\n") } else { ("", "\n", "\n") };
-    let mut records = vec![good; 1000];
-    records.extend([bad, good]);
+/// Returns 1,000 valid records, then `bad`, then one valid record.
+fn json_with_record_1001(is_array: bool, bad: &str) -> String {
+    let valid = "{\"text\": \"é 中\", \"label\": 1}";
+    let (start, separator, end) = if is_array { ("[\n", ",\n", "\n]\n") } else { ("", "\n", "\n") };
+    let mut records = vec![valid; 1000];
+    records.extend([bad, valid]);
     format!("{start}{}{end}", records.join(separator))
 }
 
 #[test]
-fn broken_json_in_record_1001() {
+fn invalid_json_in_record_1001_has_its_position() {
     let check = |bad: &str, column: usize, message: &str| {
         for (array, line) in [(true, 1002), (false, 1001)] {
             let expected =
-                format!("posts: record 1001: broken JSON at line {line}, column {column}: {message}");
+                format!("posts: record 1001: invalid JSON at line {line}, column {column}: {message}");
             check_error(&options(Format::Json), json_with_record_1001(array, bad), &expected);
         }
     };
@@ -325,50 +324,50 @@ fn broken_json_in_record_1001() {
 }
 
 #[test]
-fn records_before_the_broken_one_still_come() {
+fn records_before_a_broken_one_are_returned() {
     let content = json_with_record_1001(true, "{]").into_bytes();
     let reader = std::io::Cursor::new(content);
     let mut records =
         RecordReader::from_reader(reader, "posts", &options(Format::Json), Some(&classes())).unwrap();
     assert_eq!(records.by_ref().take_while(Result::is_ok).count(), 1000);
-    assert!(records.next().is_none(), "the reader stops after an error");
+    assert!(records.next().is_none(), "iteration ends after an error");
 }
 
 #[test]
-fn arrays_that_are_no_arrays() {
+fn rejects_malformed_arrays() {
     let json = options(Format::Json);
     let first = r#"[{"text": "a", "label": 1}"#;
     check_error(
         &json,
         first,
-        "record 1: broken JSON at line 1, column 27: the file ends before its array does",
+        "record 1: invalid JSON at line 1, column 27: unexpected end of file inside the array",
     );
-    check_error(&json, format!("{first},"), "column 28: the file ends before its array does");
-    check_error(&json, format!("{first},]"), "column 28: a comma before the end of the array");
-    check_error(&json, format!("{first} {first}"), "column 28: expected `,` or `]` after it");
-    check_error(&json, format!("{first}] x"), "column 29: expected nothing after the end of the array");
+    check_error(&json, format!("{first},"), "column 28: unexpected end of file inside the array");
+    check_error(&json, format!("{first},]"), "column 28: trailing comma in the array");
+    check_error(&json, format!("{first} {first}"), "column 28: expected `,` or `]` after this record");
+    check_error(&json, format!("{first}] x"), "column 29: unexpected data after the end of the array");
     check_error(
         &json,
         format!("{first}, {{\"text\": \"b"),
-        "record 2: broken JSON at line 1, column 40: the file ends inside",
+        "record 2: invalid JSON at line 1, column 40: unexpected end of file inside this record",
     );
     check_error(
         &json,
         "[{\"text\": \"a\n\", \"label\": 1}]",
-        "line 1, column 13: a line break inside a string",
+        "line 1, column 13: line break inside a string",
     );
     check_error(
         &json,
         "{\n  \"text\": \"a\"\n}",
-        "expected an array of objects, or a whole object on every line",
+        "expected an array of objects, or one complete object per line",
     );
     check_error(&json, "hello", "expected JSON");
 }
 
 #[test]
-fn ragged_rows() {
+fn rejects_rows_with_other_numbers_of_fields() {
     let csv = options(Format::Csv);
-    let expected = "posts: record 2: expected 2 fields as in the header, got 3 (line 3); a field that holds a comma must be quoted";
+    let expected = "posts: record 2: expected 2 fields as in the header, got 3 (line 3); a field that contains a comma must be quoted";
     check_error(&csv, "text,label\na,1\nb,c,0\n", expected);
     check_error(
         &csv,
@@ -381,22 +380,22 @@ fn ragged_rows() {
 }
 
 #[test]
-fn stray_quotes_do_not_merge_rows() {
+fn rejects_stray_quotes() {
     let csv = options(Format::Csv);
-    let after = "record 1: text after a closing quote at line 3, column 2 (the field begins on line 2)";
+    let after = "record 1: text after a closing quote at line 3, column 2 (the field starts on line 2)";
     check_error(&csv, "text,label\n\"open,1\n\"b\",0\n", after);
-    check_error(&csv, "text,label\n\"a\" b,1\n", "turn quoting off if quotes are plain text");
+    check_error(&csv, "text,label\n\"a\" b,1\n", "disable quoting if quotes are plain text");
     check_error(
         &csv,
         "text,label\nx,1\n\"open,1\nb,0\n",
-        "record 2: the quoted field that begins on line 3 is never closed",
+        "record 2: unclosed quote: the quoted field that starts on line 3 has no closing quote",
     );
     let plain = ReadOptions { quotes: false, ..csv };
     assert_eq!(pairs(&read_with(&plain, b"text,label\n\"open,1\n").unwrap()), [("\"open", Some(1))]);
 }
 
 #[test]
-fn other_encodings() {
+fn rejects_other_encodings() {
     let latin_1: Vec<u8> = "text,label\ncaf\u{e9},1\n".chars().map(|c| c as u8).collect();
     check_error(
         &options(Format::Csv),
@@ -424,7 +423,7 @@ fn other_encodings() {
 }
 
 #[test]
-fn paths_are_opened_by_their_endings() {
+fn open_detects_the_format_by_extension() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| -> PathBuf {
         let path = dir.path().join(name);

@@ -1,17 +1,18 @@
-//! Real data sets, where the directory of shared data is at hand.
+//! Tests with real data sets, which are skipped where these are not available.
 
 use std::path::{Path, PathBuf};
 
 use faknow_data::{Classes, ColumnMap, ProblemKind, ReadOptions, Record, inspect, read_all};
 
-/// The directory `data` in what `FAKNOW_SHARED` names, or in `shared` beside the workspace; loudly none.
+/// Returns the directory `data` in `FAKNOW_SHARED` (default: `shared` next to the workspace); prints a message and returns `None`
+/// if it does not exist.
 pub(crate) fn shared_data(test: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let data = std::env::var_os("FAKNOW_SHARED").map_or(beside, PathBuf::from).join("data");
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let data = std::env::var_os("FAKNOW_SHARED").map_or(default, PathBuf::from).join("data");
     if data.is_dir() {
         return Some(data);
     }
-    eprintln!("SKIPPED: {test} needs the real data sets; {} is no directory", data.display());
+    eprintln!("SKIPPED: {test} needs the real data sets; {} is not a directory", data.display());
     None
 }
 
@@ -21,8 +22,8 @@ fn options(text: &str, label: &str) -> ReadOptions {
 }
 
 fn per_class(records: &[Record], n_classes: usize) -> Vec<usize> {
-    let of = |class| records.iter().filter(|record| record.label == Some(class)).count();
-    (0..n_classes).map(of).collect()
+    let n_of_class = |class| records.iter().filter(|record| record.label == Some(class)).count();
+    (0..n_classes).map(n_of_class).collect()
 }
 
 #[test]
@@ -64,13 +65,13 @@ fn shared_liar() {
     }
 }
 
-/// Lenient readers find 10,240 rows with quoting on; here it is an error that tells the way out.
 #[test]
 fn shared_liar_with_quoting_on() {
+    // Lenient readers silently merge rows into 10,240.
     let Some(data) = shared_data("shared_liar_with_quoting_on") else { return };
     let options = ReadOptions { header: false, ..options("3", "2") };
     let error = read_all(data.join("liar/train.tsv"), &options, None).unwrap_err().to_string();
-    assert!(error.contains("turn quoting off"), "{error}");
+    assert!(error.contains("disable quoting"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What several tests share.
+//! Helpers shared by several tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(crate) fn vocab_of(words: &str, options: &VocabOptions) -> Result<Vocab> {
     builder.build(options)
 }
 
-/// A directory that is removed at the end of the test.
+/// A temporary directory.
 pub(crate) struct Dir(pub(crate) TempDir);
 
 impl Dir {
@@ -31,7 +31,7 @@ impl Dir {
         path
     }
 
-    /// What an error says, without the directory.
+    /// Returns the message of an error, without the directory.
     pub(crate) fn message<T>(&self, result: Result<T>) -> String {
         let message = result.err().expect("an error").to_string();
         message.replace(&format!("{}/", self.0.path().display()), "")

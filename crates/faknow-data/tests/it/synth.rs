@@ -1,4 +1,4 @@
-//! The built-in corpus as files.
+//! The synthetic corpus as files.
 
 use std::path::PathBuf;
 
@@ -26,29 +26,29 @@ fn check(write: Write) {
     assert_eq!(parts.each_ref().map(Vec::len), [700, 100, 200]);
 
     let written = |record: &Record| (record.text.clone(), record.label, record.domain.clone());
-    let made = |post: &SynthPost| (post.text.clone(), Some(post.label), Some(post.domain.to_owned()));
+    let generated = |post: &SynthPost| (post.text.clone(), Some(post.label), Some(post.domain.to_owned()));
     let mut written: Vec<_> = parts.iter().flatten().map(written).collect();
-    let mut made: Vec<_> = generate(&corpus).unwrap().iter().map(made).collect();
+    let mut generated: Vec<_> = generate(&corpus).unwrap().iter().map(generated).collect();
     written.sort();
-    made.sort();
-    assert_eq!(written, made);
+    generated.sort();
+    assert_eq!(written, generated);
 
     let inspection = inspect(&paths[0], &options, Some(&classes)).unwrap();
     assert_eq!((inspection.n_records, inspection.domains.len()), (700, 6));
 }
 
 #[test]
-fn json_lines_hold_the_corpus() {
+fn json_lines_contain_the_corpus() {
     check(write_jsonl);
 }
 
 #[test]
-fn csv_holds_the_corpus() {
+fn csv_contains_the_corpus() {
     check(write_csv);
 }
 
 #[test]
-fn a_dir_that_cannot_be_made_is_named() {
+fn errors_name_a_directory_that_cannot_be_created() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -70,13 +70,13 @@ fn characters() {
     check(all, "👩‍🔬🇩🇪!", &["👩‍🔬", "🇩🇪", "!"]);
 }
 
-/// The expected values are those of Python's `re.findall(r"\w+", text.lower())`.
 #[test]
-fn alphanumeric_runs_are_those_of_python() {
+fn alphanumeric_runs_match_python() {
+    // The expected values are those of Python's `re.findall(r"\w+", text.lower())`.
     let runs = || TokenizerConfig { normalize_urls: false, ..config(TokenizerKind::Alphanumeric) };
     check(runs(), "can't_stop #COVID-19 3.5", &["can", "t_stop", "covid", "19", "3", "5"]);
     check(runs(), "https://t.co/aB1 ½²", &["https", "t", "co", "ab1", "½²"]);
-    check(runs(), "हिन्दी", &["हिन", "दी"]); // Python gives ह, न, द
+    check(runs(), "हिन्दी", &["हिन", "दी"]); // Python returns ह, न, द
     check(runs(), "_ a __", &["_", "a", "__"]);
     check(runs(), "谣言，he said", &["谣言", "he", "said"]);
     check(TokenizerConfig { punctuation: true, ..runs() }, "a, b!?", &["a", ",", "b", "!", "?"]);
@@ -86,7 +86,7 @@ const KINDS: [TokenizerKind; 4] =
     [TokenizerKind::Words, TokenizerKind::Jieba, TokenizerKind::Characters, TokenizerKind::Alphanumeric];
 
 #[test]
-fn strange_texts_are_cut_without_harm() {
+fn tokenizes_unusual_texts() {
     let texts = [
         "",
         "\0\u{1}\u{feff}\u{200b}",
@@ -118,7 +118,7 @@ fn strange_texts_are_cut_without_harm() {
 }
 
 #[test]
-fn a_text_of_a_megabyte_is_cut_in_reasonable_time() {
+fn tokenizes_a_megabyte_in_reasonable_time() {
     let million = |text: &str| text.repeat(1_000_000 / text.len() + 1);
     let texts = [
         million("a"),
@@ -138,7 +138,10 @@ fn a_text_of_a_megabyte_is_cut_in_reasonable_time() {
             let start = Instant::now();
             let n = Tokenizer::new(config.clone()).unwrap().tokens(text).len();
             let (time, head) = (start.elapsed(), text.chars().take(9).collect::<String>());
-            assert!(time < Duration::from_secs(20), "{kind:?} needs {time:?} for {n} tokens of {head}…");
+            assert!(
+                time < Duration::from_secs(20),
+                "{kind:?}: expected at most 20 s, got {time:?} for {n} tokens of {head}…"
+            );
         }
         config.max_length = Some(5);
         assert!(Tokenizer::new(config).unwrap().tokens(&texts[1]).len() == 5);
@@ -146,7 +149,7 @@ fn a_text_of_a_megabyte_is_cut_in_reasonable_time() {
 }
 
 #[test]
-fn tokenizer_settings() {
+fn validates_and_serializes_settings() {
     let error = TokenizerConfig::for_language("de").unwrap_err().to_string();
     assert_eq!(error, "language: expected `en` or `zh`, got `de`");
     let error =
@@ -183,39 +186,39 @@ fn vocabularies_keep_the_most_frequent_words() {
 }
 
 #[test]
-fn impossible_vocabularies_are_refused() {
+fn rejects_empty_and_invalid_vocabularies() {
     let check = |words: &str, min_count, max_size, expected: &str| {
         let error = vocab_of(words, &VocabOptions { min_count, max_size }).unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
-    check("", 1, None, "the vocabulary is empty: the texts hold no word");
-    check("a b a", 3, None, "the vocabulary is empty: none of 2 distinct words occurs 3 times");
+    check("", 1, None, "the vocabulary is empty: the texts contain no words");
+    check("a b a", 3, None, "the vocabulary is empty: none of 2 distinct words occurs at least 3 times");
     check("a", 1, Some(2), "vocab.max_size: expected at least 3 (two ids are special), got 2");
-    check("a b\nc", 1, None, "a word must not be empty or hold white space, got \"b\\nc\"");
+    check("a b\nc", 1, None, "expected words that are not empty and contain no whitespace, got \"b\\nc\"");
 }
 
 #[test]
-fn counting_in_parts_gives_the_same_vocabulary() {
+fn merged_counts_result_in_the_same_vocabulary() {
     let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
     let texts = ["one two two", "three two one", "", "four one"];
-    let mut whole = VocabBuilder::new();
-    texts.iter().for_each(|text| whole.add_text(&tokenizer, text));
+    let mut single = VocabBuilder::new();
+    texts.iter().for_each(|text| single.add_text(&tokenizer, text));
     let mut merged = VocabBuilder::new();
     for text in texts.iter().rev() {
         let mut part = VocabBuilder::new();
         part.add_text(&tokenizer, text);
         merged.merge(&part);
     }
-    let of = |builder: &VocabBuilder| {
+    let result = |builder: &VocabBuilder| {
         let vocab = builder.build(&VocabOptions::default()).unwrap();
         (vocab.words().map(str::to_owned).collect::<Vec<_>>(), vocab.fingerprint())
     };
-    assert_eq!(of(&whole), of(&merged));
-    assert_eq!(whole.n_words(), 4);
+    assert_eq!(result(&single), result(&merged));
+    assert_eq!(single.n_words(), 4);
 }
 
 #[test]
-fn vocabularies_survive_a_file() {
+fn vocabularies_round_trip_through_a_file() {
     let dir = Dir::new();
     let vocab = vocab("b a 中文 b e\u{301} can't <url>");
     let path = dir.file("vocab.txt", "");
@@ -232,20 +235,20 @@ fn vocabularies_survive_a_file() {
 }
 
 #[test]
-fn broken_vocabulary_files_are_refused() {
+fn rejects_invalid_vocabulary_files() {
     let dir = Dir::new();
     let check = |content: &[u8], expected: &str| {
         let path = dir.file("v.txt", content);
         assert_eq!(dir.message(Vocab::load(path)), expected);
     };
-    check(b"", "v.txt: expected the lines `<pad>` and `<unk>`, then words");
-    check(b"<pad>\n", "v.txt: expected the lines `<pad>` and `<unk>`, then words");
-    check(b"the\nof\n", "v.txt: line 1: expected `<pad>`, got `the`: this is no vocabulary");
-    check(b"<pad>\nof\n", "v.txt: line 2: expected `<unk>`, got `of`: this is no vocabulary");
-    check(b"<pad>\n<unk>\na\nb\na\n", "v.txt: line 5: `a` is there already, in line 3");
-    check(b"<pad>\n<unk>\n<pad>\n", "v.txt: line 3: `<pad>` is there already, in line 1");
-    check(b"<pad>\n<unk>\n\na\n", "v.txt: line 3: expected a word without white space, got ``");
-    check(b"<pad>\n<unk>\na b\n", "v.txt: line 3: expected a word without white space, got `a b`");
+    check(b"", "v.txt: expected the lines `<pad>` and `<unk>` at the start, got a shorter file");
+    check(b"<pad>\n", "v.txt: expected the lines `<pad>` and `<unk>` at the start, got a shorter file");
+    check(b"the\nof\n", "v.txt: line 1: expected `<pad>`, got `the`: the file is not a vocabulary");
+    check(b"<pad>\nof\n", "v.txt: line 2: expected `<unk>`, got `of`: the file is not a vocabulary");
+    check(b"<pad>\n<unk>\na\nb\na\n", "v.txt: line 5: duplicate word `a`, first on line 3");
+    check(b"<pad>\n<unk>\n<pad>\n", "v.txt: line 3: duplicate word `<pad>`, first on line 1");
+    check(b"<pad>\n<unk>\n\na\n", "v.txt: line 3: expected a word without whitespace, got ``");
+    check(b"<pad>\n<unk>\na b\n", "v.txt: line 3: expected a word without whitespace, got `a b`");
     check(b"<pad>\n<unk>\n\xff\n", "v.txt: line 3: expected UTF-8 text");
     let missing = dir.0.path().join("none.txt");
     assert!(dir.message(Vocab::load(missing)).starts_with("none.txt: "));
@@ -253,13 +256,13 @@ fn broken_vocabulary_files_are_refused() {
 }
 
 #[test]
-fn stop_words_come_from_a_file() {
+fn reads_stop_words_from_a_file() {
     let dir = Dir::new();
     let words = stop_words::read(dir.file("s.txt", "\u{feff}the\r\n\n of \n")).unwrap();
     assert_eq!(words, ["the", "of"]);
     assert_eq!(
         dir.message(stop_words::read(dir.file("s.txt", "\n\n"))),
-        "s.txt: expected one stop word a line, got none"
+        "s.txt: expected one stop word per line, got none"
     );
     assert_eq!(dir.message(stop_words::read(dir.file("s.txt", b"\xff"))), "s.txt: expected UTF-8 text");
 }

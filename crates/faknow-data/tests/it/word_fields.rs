@@ -58,14 +58,14 @@ fn batches_are_padded_to_their_longest_text() {
     let again = subset.subset(&[1]).unwrap();
     assert_eq!((again.n_samples(), &*again.tokens(0).unwrap(), again.class(0)), (1, &[2, 3][..], Some(0)));
     assert_eq!((again.class(1), again.tokens(1).unwrap().len()), (None, 0));
-    let out_of_range = "index 1 is out of range: the data set has 1 samples";
+    let out_of_range = "expected an index below 1, the number of samples, got 1";
     assert_eq!(again.batch(&[0, 1]).unwrap_err().to_string(), out_of_range);
     assert_eq!(again.subset(&[1]).unwrap_err().to_string(), out_of_range);
 }
 
 #[test]
-fn one_pass_gives_what_two_passes_give() {
-    // More than a chunk, of very different lengths, so that parts and chunks end in all places.
+fn one_pass_equals_two_passes() {
+    // More than one chunk of very different lengths, so that shards and chunks end at various positions.
     let texts: Vec<String> = (0..20_000_usize)
         .map(|i| (0..i * 7 % 23).map(|j| format!("w{} ", (i * i + j * 31) % 997)).collect())
         .collect();
@@ -96,7 +96,7 @@ fn one_pass_gives_what_two_passes_give() {
 }
 
 #[test]
-fn fingerprints_tell_data_sets_apart() {
+fn fingerprints_of_different_data_sets_differ() {
     let all = [
         records(&[("a b", 0), ("b", 1)]),
         records(&[("a b", 0), ("b", 0)]),
@@ -117,17 +117,18 @@ fn fingerprints_tell_data_sets_apart() {
 }
 
 #[test]
-fn domains_are_numbered_by_their_names() {
-    let of = |domains: &[Option<&str>]| {
+fn domains_are_numbered_by_name() {
+    let records = |domains: &[Option<&str>]| {
         domains.iter().map(|domain| Ok(record("a", Some(0), *domain))).collect::<Vec<Result<Record>>>()
     };
-    let (dataset, vocab) = build(of(&[Some("10"), None, Some("sport"), Some("2"), Some("art")])).unwrap();
+    let (dataset, vocab) =
+        build(records(&[Some("10"), None, Some("sport"), Some("2"), Some("art")])).unwrap();
     assert_eq!(dataset.domains(), ["2", "10", "art", "sport"]);
     assert_eq!(ints(&dataset.batch(&[0, 1, 2, 3, 4]).unwrap().domains.unwrap()), [1, -1, 3, 0, 2]);
 
     let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
     let other = |domains: &[String]| {
-        FieldDataset::from_records(of(&[Some("sport"), Some("new"), None]), &tokenizer, &vocab, domains)
+        FieldDataset::from_records(records(&[Some("sport"), Some("new"), None]), &tokenizer, &vocab, domains)
             .unwrap()
     };
     let test = other(dataset.domains());
@@ -138,22 +139,22 @@ fn domains_are_numbered_by_their_names() {
 }
 
 #[test]
-fn unusable_records_are_refused() {
+fn rejects_invalid_records() {
     let check = |records: Vec<Result<Record>>, expected: &str| {
         assert_eq!(build(records).unwrap_err().to_string(), expected);
     };
     let mixed = |first, second| vec![Ok(record("a", first, None)), Ok(record("b", second, None))];
-    check(vec![], "the vocabulary is empty: the texts hold no word");
-    check(records(&[("", 0), (" ?", 1)]), "the vocabulary is empty: the texts hold no word");
-    check(mixed(Some(0), None), "record 2 has no label, and those before it have one");
-    check(mixed(None, Some(0)), "record 2 has a label, and those before it have none");
+    check(vec![], "the vocabulary is empty: the texts contain no words");
+    check(records(&[("", 0), (" ?", 1)]), "the vocabulary is empty: the texts contain no words");
+    check(mixed(Some(0), None), "record 2: expected all records to be labeled or none, got no label");
+    check(mixed(None, Some(0)), "record 2: expected all records to be labeled or none, got the first label");
     let mut broken = records(&[("a", 0); 9000]);
     broken[8500] = Err(faknow_data::Error::Dataset("record 8501 is broken".into()));
     check(broken, "record 8501 is broken");
 }
 
 #[test]
-fn classes_are_checked() {
+fn check_classes_rejects_missing_and_unknown_classes() {
     let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
     let check = |labels: &[usize], class_names: &[&str], expected: Option<&str>| {
         let texts: Vec<(&str, usize)> = labels.iter().map(|&label| ("a", label)).collect();
@@ -162,20 +163,20 @@ fn classes_are_checked() {
         assert_eq!(got.as_deref(), expected);
     };
     check(&[0, 1, 1], &["real", "fake"], None);
-    check(&[1, 1], &["real", "fake"], Some("no record of class `real` among 2"));
-    check(&[1], &["a", "b", "c"], Some("no record of classes `a`, `c` among 1"));
-    check(&[0, 2], &["real", "fake"], Some("class 2 occurs, but there are 2 classes (real, fake)"));
+    check(&[1, 1], &["real", "fake"], Some("no record of class `real` among 2 records"));
+    check(&[1], &["a", "b", "c"], Some("no records of classes `a`, `c` among 1 records"));
+    check(&[0, 2], &["real", "fake"], Some("expected class indices below 2 (real, fake), got 2"));
     let (unlabeled, _) = build([Ok(record("a", None, None))]).unwrap();
     assert!(!unlabeled.is_labeled() && unlabeled.batch(&[0]).unwrap().labels.is_none());
     let error = unlabeled.check_classes(&names(&["real", "fake"])).unwrap_err();
-    assert_eq!(error.to_string(), "no record has a label: expected one of real, fake");
+    assert_eq!(error.to_string(), "expected labels (real, fake), got unlabeled records");
     let (dataset, _) = build(records(&[("a", 2), ("b", 0), ("c", 2)])).unwrap();
     assert_eq!(dataset.class_counts(), [1, 0, 2]);
     assert_eq!(dataset.subset(&[1]).unwrap().class_counts(), [1]);
 }
 
 #[test]
-fn text_batches_of_ones_own_are_checked() {
+fn from_words_checks_shapes() {
     let tokens = || Tensor::from_slice2(&[[5_i64, 0, 2, 0], [0, 0, 0, 0]]);
     let batch = FieldBatch::from_words(tokens(), Some(Tensor::from_slice(&[1_i64, 0]))).unwrap();
     assert_eq!(ints(&batch.words().unwrap().lengths), [3, 0]);
@@ -197,40 +198,43 @@ fn text_batches_of_ones_own_are_checked() {
 #[test]
 fn real_posts_become_batches() {
     let Some(data) = shared_data("real_posts_become_batches") else { return };
-    let check =
-        |set: &str, ending: &str, column: &str, language: &str, counts: &[[usize; 2]; 3], words: &[&str]| {
-            let columns = ColumnMap {
-                text: Some(column.into()),
-                label: Some("label".into()),
-                domain: (set == "weibo21").then(|| "domain".into()),
-                ..ColumnMap::default()
-            };
-            let options = ReadOptions { columns, ..ReadOptions::default() };
-            let classes = Classes::new(["real", "fake"]).unwrap();
-            let read = |part: &str| {
-                RecordReader::open(data.join(format!("{set}/{part}.{ending}")), &options, Some(&classes))
-                    .unwrap()
-            };
-            let tokenizer = Tokenizer::new(TokenizerConfig::for_language(language).unwrap()).unwrap();
-            let (train, vocab) =
-                FieldDataset::build(read("train"), &tokenizer, &VocabOptions::default()).unwrap();
-            let other =
-                |part| FieldDataset::from_records(read(part), &tokenizer, &vocab, train.domains()).unwrap();
-            for (dataset, counts) in [train.clone(), other("valid"), other("test")].into_iter().zip(counts) {
-                assert_eq!(dataset.class_counts(), counts, "{set}");
-                dataset.check_classes(classes.names()).unwrap();
-                let unknown = dataset.n_unknown().unwrap() as f64 / dataset.n_tokens() as f64;
-                assert!(unknown < 0.1, "{set}: {unknown} of the tokens are unknown");
-                let n = dataset.n_samples();
-                let loader =
-                    DataLoader::builder(dataset).batch_size(50).shuffle(1).buckets(20).build().unwrap();
-                let seen: usize = loader.batches(0, 0).map(|batch| batch.unwrap().n_samples()).sum();
-                assert_eq!(seen, n);
-            }
-            assert_eq!(train.n_unknown().unwrap(), 0);
-            assert_eq!(train.domains().len(), if set == "weibo21" { 9 } else { 0 });
-            words.iter().for_each(|word| assert!(vocab.contains(word), "{set}: {word}"));
+    let check = |set: &str,
+                 extension: &str,
+                 column: &str,
+                 language: &str,
+                 counts: &[[usize; 2]; 3],
+                 words: &[&str]| {
+        let columns = ColumnMap {
+            text: Some(column.into()),
+            label: Some("label".into()),
+            domain: (set == "weibo21").then(|| "domain".into()),
+            ..ColumnMap::default()
         };
+        let options = ReadOptions { columns, ..ReadOptions::default() };
+        let classes = Classes::new(["real", "fake"]).unwrap();
+        let read = |part: &str| {
+            RecordReader::open(data.join(format!("{set}/{part}.{extension}")), &options, Some(&classes))
+                .unwrap()
+        };
+        let tokenizer = Tokenizer::new(TokenizerConfig::for_language(language).unwrap()).unwrap();
+        let (train, vocab) =
+            FieldDataset::build(read("train"), &tokenizer, &VocabOptions::default()).unwrap();
+        let other =
+            |part| FieldDataset::from_records(read(part), &tokenizer, &vocab, train.domains()).unwrap();
+        for (dataset, counts) in [train.clone(), other("valid"), other("test")].into_iter().zip(counts) {
+            assert_eq!(dataset.class_counts(), counts, "{set}");
+            dataset.check_classes(classes.names()).unwrap();
+            let unknown = dataset.n_unknown().unwrap() as f64 / dataset.n_tokens() as f64;
+            assert!(unknown < 0.1, "{set}: {unknown} of the tokens are unknown");
+            let n = dataset.n_samples();
+            let loader = DataLoader::builder(dataset).batch_size(50).shuffle(1).buckets(20).build().unwrap();
+            let n_loaded: usize = loader.batches(0, 0).map(|batch| batch.unwrap().n_samples()).sum();
+            assert_eq!(n_loaded, n);
+        }
+        assert_eq!(train.n_unknown().unwrap(), 0);
+        assert_eq!(train.domains().len(), if set == "weibo21" { 9 } else { 0 });
+        words.iter().for_each(|word| assert!(vocab.contains(word), "{set}: {word}"));
+    };
     check(
         "covid",
         "csv",

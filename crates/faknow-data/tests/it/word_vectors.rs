@@ -1,11 +1,11 @@
-//! Files of word2vec and GloVe.
+//! Loading of word2vec and GloVe files.
 
 use faknow_data::text::load_vectors;
 use tch::{Kind, Tensor};
 
 use crate::support::{Dir, vocab};
 
-/// A binary file of word2vec; some writers end each vector by a line feed.
+/// Returns a binary word2vec file; some writers end each vector with a line feed.
 fn binary(vectors: &[(&str, [f32; 2])], line_feed: bool) -> Vec<u8> {
     let mut bytes = format!("{} 2\n", vectors.len()).into_bytes();
     for (word, values) in vectors {
@@ -40,13 +40,16 @@ fn word_vectors_are_read_from_all_formats() {
             assert_eq!((vectors.tensor.size(), vectors.tensor.kind()), (vec![5, 2], Kind::Float), "{name}");
             let row = |id: i64| Vec::<f32>::try_from(vectors.tensor.get(id)).unwrap();
             assert_eq!((row(0), row(2), row(3)), (vec![0.0; 2], vec![1.0, -2.0], vec![0.5, 0.25]), "{name}");
-            assert!(row(1) != row(4) && row(1) != row(0), "{name}: words without a vector have the same one");
+            assert!(
+                row(1) != row(4) && row(1) != row(0),
+                "{name}: words without a vector have different random ones"
+            );
         }
     }
 }
 
 #[test]
-fn missing_vectors_are_seeded_and_of_the_same_deviation() {
+fn missing_vectors_are_seeded_with_the_same_standard_deviation() {
     let dir = Dir::new();
     let words: Vec<String> = (0..2000).map(|i| format!("w{i}")).collect();
     let vocab = vocab(&words.join(" "));
@@ -60,23 +63,23 @@ fn missing_vectors_are_seeded_and_of_the_same_deviation() {
     let missing = (0..vocab.len() as i64)
         .filter(|&id| vocab.word(id as u32).is_some_and(|w| w == "<unk>" || w.len() > 2));
     let missing = first.tensor.index_select(0, &Tensor::from_slice(&missing.collect::<Vec<_>>()));
-    let (mean, deviation) =
-        (missing.mean(Kind::Double).double_value(&[]), missing.std(true).double_value(&[]));
-    // A quarter of the values each is -0.5, 0, 0.5 and 1, around a mean of 0.25.
+    let (mean, std) = (missing.mean(Kind::Double).double_value(&[]), missing.std(true).double_value(&[]));
+    // The values are -0.5, 0, 0.5 and 1 with equal frequency, with a mean of 0.25.
     let expected = (2.0 * 0.25 * 0.75_f64.powi(2) + 2.0 * 0.25 * 0.25_f64.powi(2)).sqrt();
-    assert!(mean.abs() < 0.02 && (deviation - expected).abs() < 0.02, "{mean} {deviation} {expected}");
+    assert!(mean.abs() < 0.02 && (std - expected).abs() < 0.02, "{mean} {std} {expected}");
 }
 
 #[test]
-fn broken_word_vectors_are_refused() {
+fn rejects_invalid_word_vectors() {
     let dir = Dir::new();
     let vocab = vocab("cat dog");
     let check = |name: &str, content: &[u8], dim, expected: &str| {
         let path = dir.file(name, content);
         assert_eq!(dir.message(load_vectors(path, &vocab, dim, 0)), format!("{name}: {expected}"));
     };
-    let none = "no word of the vocabulary has a vector here: is it of another language, case or tokenizer?";
-    check("v.txt", b"", None, "expected a word and its values on each line, got none");
+    let no_vectors =
+        "no word of the vocabulary has a vector in this file: do language, case and tokenizer match?";
+    check("v.txt", b"", None, "expected a word and its values per line, got an empty file");
     check("v.txt", b"cat 1 2\ndog 1\n", None, "line 2: expected a word and 2 values, got 1 values");
     check("v.txt", b"cat 1 2\nbird 1 2 3\n", None, "line 2: expected a word and 2 values, got 3 values");
     check("v.txt", b"cat 1 2\ndog 1 x\n", None, "line 2: expected a number, got `x`");
@@ -89,14 +92,19 @@ fn broken_word_vectors_are_refused() {
     );
     check("v.txt", b"cat 1 2\n", Some(3), "line 1: expected vectors of 3 values, got 2");
     check("v.txt", b"2 3\ncat 1 2\n", None, "line 2: expected a word and 3 values, got 2 values");
-    check("v.txt", b"2 2\ncat 1 2\n", None, "expected 2 vectors, got 1: the file is cut off");
+    check("v.txt", b"2 2\ncat 1 2\n", None, "expected 2 vectors, got 1: the file is truncated");
     check("v.txt", b"cat\n", None, "line 1: expected a word and 1 to 4096 values, got 0 values");
-    check("v.txt", b"Cat 1 2\n", None, none);
+    check("v.txt", b"Cat 1 2\n", None, no_vectors);
     let good = binary(&[("cat", [1.0, 2.0]), ("dog", [1.0, 2.0])], true);
-    check("v.bin", b"cat 1 2\n", None, "expected a first line of two numbers: vectors, values of each");
-    check("v.bin", &good[..good.len() - 3], None, "expected 2 vectors, got 1: the file is cut off");
-    check("v.bin", &good[..20], None, "expected 2 vectors, got 1: the file is cut off");
-    check("v.bin", &good[..4], None, "expected 2 vectors, got 0: the file is cut off");
+    check(
+        "v.bin",
+        b"cat 1 2\n",
+        None,
+        "expected a header line with the number of vectors and their dimension",
+    );
+    check("v.bin", &good[..good.len() - 3], None, "expected 2 vectors, got 1: the file is truncated");
+    check("v.bin", &good[..20], None, "expected 2 vectors, got 1: the file is truncated");
+    check("v.bin", &good[..4], None, "expected 2 vectors, got 0: the file is truncated");
     check("v.bin", &good, Some(5), "line 1: expected vectors of 5 values, got 2");
     check(
         "v.bin",
@@ -111,5 +119,5 @@ fn broken_word_vectors_are_refused() {
         "line 1: expected a word and 1 to 4096 values, got 99999999999 values",
     );
     let endless = [b"1 2\n".as_slice(), &[b'a'; 70_000]].concat();
-    check("v.bin", &endless, None, "line 1: expected a word, got 65536 bytes without a blank");
+    check("v.bin", &endless, None, "line 1: expected a word, got 65536 bytes without a space");
 }

@@ -205,7 +205,7 @@ mod tests {
         };
         check("threads=2000", "`threads`: expected at most 1024, got 2000");
         check("device=tpu", "`device`: expected auto, cpu, cuda or cuda:N, got `tpu`");
-        check("data.classes=['a']", "`data.classes`: expected the names of at least 2 classes, got 1 (`a`)");
+        check("data.classes=['a']", "`data.classes`: expected at least 2 class names, got 1 (`a`)");
         check("data.values.hoax=['1']", "`data.values`: expected one of `real`, `fake`, got `hoax`");
         let shares = "expected shares of training, validation and test that add up to 1, the first above 0";
         check("data.split=[0.5, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.5, 0.5, 0.5]"));

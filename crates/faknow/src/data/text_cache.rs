@@ -88,7 +88,9 @@ impl TextCache {
         let vocab = Vocab::load(self.dir.join(VOCAB))?;
         if vocab.fingerprint() != read_json::<u64>(&self.dir.join(WORDS))? {
             let file = self.dir.join(VOCAB);
-            return Err(faknow_data::Error::file(file, "corrupted: it does not hold what was written").into());
+            return Err(
+                faknow_data::Error::file(file, "corrupted: the contents differ from what was saved").into()
+            );
         }
         Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
     }

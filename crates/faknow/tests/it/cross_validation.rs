@@ -149,7 +149,7 @@ fn other_settings_and_other_records_are_refused() {
         &bench.config,
         21,
         "new",
-        &["`data.fold`: expected from 2 to 20 folds (the rarest class has 20 samples), got 21"],
+        &["`data.fold`: expected 2 to 20 folds (the rarest class has 20 samples), got 21"],
     );
     says(&bench.config, 1, "new", &["`folds`: expected at least 2, got 1"]);
     says(&config("data.fold=1 of 3"), 3, "new", &["`data.fold`: ", "leave it out"]);

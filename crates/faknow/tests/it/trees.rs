@@ -293,7 +293,7 @@ fn what_is_wrong_with_the_files_is_named_before_a_dir_is_made() {
             fs::write(&ids, "0\n9999\n").unwrap();
             data.train_ids = Some(ids);
         },
-        "there is no tree `9999` among the 160",
+        "no tree with id `9999` among 160",
     );
     check(
         &|dir, data| {
