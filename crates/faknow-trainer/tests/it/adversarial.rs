@@ -126,7 +126,7 @@ fn moved_parameters_are_put_back_after_an_error_and_a_panic() {
     for n in [2, 3, 4] {
         check(Fault::Nan, n, "the loss is NaN, adversarial NaN; all weights are finite");
         check(Fault::Error, n, "libtorch: ");
-        check(Fault::Panic, n, &format!("forward {n} was asked to panic"));
+        check(Fault::Panic, n, &format!("simulated panic in forward pass {n}"));
     }
     check(Fault::Nan, 1, "the loss is NaN; all weights are finite");
 }

@@ -87,7 +87,7 @@ fn gradients_and_weights_are_as_before_whatever_fails() {
     for fault in [Fault::Error, Fault::Panic, Fault::Nan] {
         let says = match fault {
             Fault::Error => "libtorch: ",
-            Fault::Panic => "was asked to panic",
+            Fault::Panic => "simulated panic",
             _ => "NaN",
         };
         for (in_training, at) in [(true, 5), (false, 2), (false, 5)] {

@@ -1,4 +1,4 @@
-//! What goes wrong is a typed error that says where; what was computed before it stays.
+//! Typed errors with their location; the results before the error are retained.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::{Arc, Mutex};
@@ -31,20 +31,20 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let after_batches = Arc::<Mutex<Vec<_>>>::default();
-    let noted = Arc::clone(&after_batches);
-    let note = on_batch_end(move |run, _| {
-        noted.lock().unwrap().push(weights(&run.vars));
+    let recorded = Arc::clone(&after_batches);
+    let record_weights = on_batch_end(move |run, _| {
+        recorded.lock().unwrap().push(weights(&run.vars));
         Ok(Flow::Continue)
     });
     let (recorder, epochs) = (Recorder::new(), EpochWeights::default());
     // The fifth training batch is the second of epoch 2.
     let builder = toy::trainer_for(Toy::with_training_fault(5, Fault::Nan)).run_dir(dir.clone());
-    let builder = builder.callback(note).callback(recorder.clone()).callback(epochs.clone());
+    let builder = builder.callback(record_weights).callback(recorder.clone()).callback(epochs.clone());
     let mut trainer = builder.build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     match &error {
-        Error::NonFiniteLoss { location: at, loss, learning_rate, .. } => {
-            assert_eq!(*at, location(Phase::Train, 2, 2));
+        Error::NonFiniteLoss { location: actual, loss, learning_rate, .. } => {
+            assert_eq!(*actual, location(Phase::Train, 2, 2));
             assert!(loss.is_nan() && *learning_rate == 0.1);
         }
         other => panic!("{other:?}"),
@@ -67,12 +67,12 @@ fn defect_37_a_nan_loss_ends_the_run_before_it_spoils_the_weights() {
     assert_eq!(saved("last"), last_good);
     assert_eq!(saved("best"), epochs.after(1));
     assert_eq!(trainer.run().history().epochs.len(), 1);
-    // The trainer itself can still be used.
+    // The trainer can still be used.
     assert_eq!(trainer.test(&valid_data()).unwrap().predictions.n_samples(), 7);
 }
 
 #[test]
-fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() {
+fn epoch_with_only_skipped_updates_has_no_training_loss() {
     let (mut model, vars) = Toy::new();
     model.fault =
         Box::new(|mode, n| if mode.is_train() && (4..=6).contains(&n) { Fault::Nan } else { Fault::Nothing });
@@ -90,18 +90,18 @@ fn an_epoch_whose_updates_are_all_skipped_is_recorded_without_a_training_loss() 
         other => panic!("{other}"),
     }
     let loss = |epoch: usize| epochs[epoch].valid.as_ref().unwrap().value("loss");
-    assert_eq!(loss(1), loss(0), "the weights stayed");
+    assert_eq!(loss(1), loss(0), "the weights must not change");
 }
 
 #[test]
-fn a_nan_loss_names_its_parts() {
+fn nan_loss_error_names_loss_parts() {
     let (mut model, vars) = Toy::with_training_fault(1, Fault::Nan);
     model.has_loss_parts = true;
     let message = fit(toy::trainer_for((model, vars))).to_string();
     assert!(message.contains("the loss is NaN, class NaN, size 0.142"), "{message}");
 }
 
-/// A loss whose value is that of the batch, and whose gradient is NaN: that of a root at 0.
+/// A step with a finite loss whose gradient is NaN: that of a square root at 0.
 struct RootAtZero;
 
 impl TrainStep<Toy> for RootAtZero {
@@ -121,7 +121,7 @@ impl TrainStep<Toy> for RootAtZero {
 }
 
 #[test]
-fn a_nan_gradient_never_reaches_the_weights() {
+fn nan_gradient_does_not_change_weights() {
     for clip in [Clip::None, Clip::Norm(1.0), Clip::Value(1.0)] {
         let mut trainer = toy::trainer().step(RootAtZero).clip(clip).build().unwrap();
         let before = weights(&trainer.run().vars);
@@ -134,48 +134,49 @@ fn a_nan_gradient_never_reaches_the_weights() {
 }
 
 #[test]
-fn nan_scores_are_refused_in_every_pass() {
+fn rejects_nan_scores_in_every_pass() {
     let (mut model, vars) = Toy::new();
     model.fault = Box::new(|mode, _| if mode.is_train() { Fault::Nothing } else { Fault::Nan });
     let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
-    let says = |error: Error, at: &str| {
+    let check = |error: Error, location: &str| {
         assert!(matches!(error, Error::NonFiniteScores { .. }), "{error:?}");
-        assert!(error.to_string().starts_with(&format!("{at}: the model's class scores are NaN")), "{error}");
+        let expected = format!("{location}: the model's class scores are NaN");
+        assert!(error.to_string().starts_with(&expected), "{error}");
     };
-    says(trainer.fit(&train_data(), Some(&valid_data())).unwrap_err(), "validation, epoch 1, batch 1");
-    says(trainer.test(&valid_data()).unwrap_err(), "test, batch 1");
-    says(trainer.predict(&valid_data()).unwrap_err(), "test, batch 1");
+    check(trainer.fit(&train_data(), Some(&valid_data())).unwrap_err(), "validation, epoch 1, batch 1");
+    check(trainer.test(&valid_data()).unwrap_err(), "test, batch 1");
+    check(trainer.predict(&valid_data()).unwrap_err(), "test, batch 1");
 }
 
 #[test]
-fn panics_become_errors_with_their_place() {
-    let check = |error: Error, at: Location, says: &str| match &error {
+fn panics_become_errors_with_location() {
+    let check = |error: Error, expected: Location, part: &str| match &error {
         Error::Panic { location, message } => {
-            assert_eq!(*location, at, "{error}");
-            assert!(message.contains(says), "{error}");
+            assert_eq!(*location, expected, "{error}");
+            assert!(message.contains(part), "{error}");
         }
-        other => panic!("{says}: {other:?}"),
+        other => panic!("{part}: {other:?}"),
     };
     let in_training = fit(toy::trainer_for(Toy::with_training_fault(5, Fault::Panic)));
-    check(in_training, location(Phase::Train, 2, 2), "forward 5 was asked to panic");
+    check(in_training, location(Phase::Train, 2, 2), "simulated panic in forward pass 5");
 
-    let metric = metric_fn("odd", Direction::Maximize, |_| -> f64 { panic!("an odd metric") });
+    let metric = metric_fn("panicking", Direction::Maximize, |_| -> f64 { panic!("in a metric") });
     let metrics = Metrics::empty().with(metric).unwrap();
-    check(fit(toy::trainer().metrics(metrics)), location(Phase::Valid, 1, 2), "an odd metric");
+    check(fit(toy::trainer().metrics(metrics)), location(Phase::Valid, 1, 2), "in a metric");
 
-    let own_loader = |data: &dyn Loader<Points>| toy::trainer().build().unwrap().fit(data, None).unwrap_err();
-    check(own_loader(&Bomb { at: 0 }), location(Phase::Train, 1, 1), "batch 0 is a bomb");
-    check(own_loader(&Bomb { at: 2 }), location(Phase::Train, 1, 3), "batch 2 is a bomb");
-    let predicted = toy::trainer().build().unwrap().predict(&Bomb { at: 1 }).unwrap_err();
-    check(predicted, location(Phase::Test, 0, 2), "batch 1 is a bomb");
+    let fit_loader = |data: &dyn Loader<Points>| toy::trainer().build().unwrap().fit(data, None).unwrap_err();
+    check(fit_loader(&PanickingLoader { batch: 0 }), location(Phase::Train, 1, 1), "panic in batch 0");
+    check(fit_loader(&PanickingLoader { batch: 2 }), location(Phase::Train, 1, 3), "panic in batch 2");
+    let in_predict = toy::trainer().build().unwrap().predict(&PanickingLoader { batch: 1 }).unwrap_err();
+    check(in_predict, location(Phase::Test, 0, 2), "panic in batch 1");
 }
 
-/// A loader that panics instead of giving a batch.
-struct Bomb {
-    at: usize,
+/// A loader that panics in one batch.
+struct PanickingLoader {
+    batch: usize,
 }
 
-impl Loader<Points> for Bomb {
+impl Loader<Points> for PanickingLoader {
     fn n_samples(&self) -> usize {
         7
     }
@@ -186,55 +187,55 @@ impl Loader<Points> for Bomb {
 
     fn batches(&self, _: usize, from: usize) -> Box<dyn Iterator<Item = faknow_data::Result<Points>> + '_> {
         Box::new((from..7).map(|i| {
-            assert!(i != self.at, "batch {i} is a bomb");
+            assert!(i != self.batch, "panic in batch {i}");
             Ok(Points::new(&POINTS[i..=i]))
         }))
     }
 }
 
 #[test]
-fn a_panic_in_validation_does_not_leave_gradients_off() {
+fn panic_in_validation_reenables_gradients() {
     let (mut model, vars) = Toy::new();
-    // The first validation panics inside tch's `no_grad`; the second fit makes up for it, and its first batch panics.
+    // The first validation panics inside tch's `no_grad`; the first batch of the second fit panics too.
     model.fault = Box::new(|mode, i| match (mode.is_train(), i) {
         (false, 1) | (true, 4) => Fault::Panic,
         _ => Fault::Nothing,
     });
     let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
-    for at in [location(Phase::Valid, 1, 1), location(Phase::Train, 2, 1)] {
+    for expected in [location(Phase::Valid, 1, 1), location(Phase::Train, 2, 1)] {
         match trainer.fit(&train_data(), Some(&valid_data())).unwrap_err() {
-            Error::Panic { location, .. } => assert_eq!(location, at),
+            Error::Panic { location, .. } => assert_eq!(location, expected),
             other => panic!("{other:?}"),
         }
     }
-    // One epoch was done, and three more are.
+    // One epoch before, and three more.
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.history.epochs.len(), 4);
 }
 
 #[test]
-fn a_panicking_or_failing_callback_ends_the_run_with_its_name() {
+fn panicking_callback_ends_run_and_is_named() {
     let recorder = Recorder::new();
-    let careless = on_epoch_end(|_, record| panic!("careless in epoch {}", record.epoch));
-    let error = fit(toy::trainer().callback(careless).callback(recorder.clone()));
+    let panicking = on_epoch_end(|_, record| panic!("panic in epoch {}", record.epoch));
+    let error = fit(toy::trainer().callback(panicking).callback(recorder.clone()));
     assert!(matches!(error, Error::Callback(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "on_epoch_end: panicked: careless in epoch 1 (in on_epoch_end, epoch 1, step 3)"
+        "on_epoch_end: panicked: panic in epoch 1 (in on_epoch_end, epoch 1, step 3)"
     );
     let last = recorder.events().pop().unwrap();
     assert_eq!((last.hook, last.detail), ("on_fit_end", format!("error: {error}")));
 }
 
 #[test]
-fn what_libtorch_refuses_has_a_place_and_one_line() {
+fn libtorch_errors_have_location_and_one_line() {
     let error = fit(toy::trainer_for(Toy::with_training_fault(2, Fault::Error)));
     assert!(matches!(error, Error::Model { .. }), "{error:?}");
     let message = error.to_string();
     assert!(message.starts_with("training, epoch 1, batch 2: libtorch: "), "{message}");
     assert!(!message.contains('\n') && message.contains("mat"), "{message}");
 
-    // Nothing to train: backward itself is refused.
+    // Nothing to train: the backward pass fails.
     let (model, vars) = Toy::new();
     let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
     trainer.run().vars.variables().into_values().for_each(|t| drop(t.set_requires_grad(false)));
@@ -243,42 +244,42 @@ fn what_libtorch_refuses_has_a_place_and_one_line() {
 }
 
 #[test]
-fn labels_outside_the_classes_are_named_with_their_batch() {
+fn rejects_labels_outside_the_classes() {
     let with_label = |label: i64| {
         let mut data = train_data();
         data.batches[1][0].1 = label;
         data
     };
-    for (label, says) in [(2, "labels 1..=2"), (-1, "labels -1..=1")] {
-        let says = format!(
-            "batch 2: labels outside the classes: the model has 2 classes (0..=1), the batch holds {says}"
+    for (label, labels) in [(2, "labels 1..=2"), (-1, "labels -1..=1")] {
+        let expected = format!(
+            "batch 2: labels outside the classes: the model has 2 classes (0..=1), the batch holds {labels}"
         );
         let mut trainer = toy::trainer().build().unwrap();
         let in_training = trainer.fit(&with_label(label), None).unwrap_err().to_string();
-        assert_eq!(in_training, format!("training, epoch 1, {says}"));
+        assert_eq!(in_training, format!("training, epoch 1, {expected}"));
         let in_validation = trainer.fit(&train_data(), Some(&with_label(label))).unwrap_err().to_string();
-        assert_eq!(in_validation, format!("validation, epoch 1, {says}"));
+        assert_eq!(in_validation, format!("validation, epoch 1, {expected}"));
     }
 }
 
 #[test]
 fn defect_32_empty_loaders_are_named() {
     let empty = Memory { batches: Vec::new(), is_labeled: true };
-    let says = |error: Error, which: &str| {
+    let check = |error: Error, loader: &str| {
         assert!(matches!(error, Error::EmptyLoader { .. }), "{error:?}");
-        assert!(error.to_string().starts_with(&format!("the {which} loader has no batches: ")), "{error}");
+        assert!(error.to_string().starts_with(&format!("the {loader} loader has no batches: ")), "{error}");
     };
     let recorder = Recorder::new();
     let mut trainer = toy::trainer().callback(recorder.clone()).build().unwrap();
-    says(trainer.fit(&empty, None).unwrap_err(), "training");
-    says(trainer.fit(&train_data(), Some(&empty)).unwrap_err(), "validation");
-    says(trainer.test(&empty).unwrap_err(), "test");
+    check(trainer.fit(&empty, None).unwrap_err(), "training");
+    check(trainer.fit(&train_data(), Some(&empty)).unwrap_err(), "validation");
+    check(trainer.test(&empty).unwrap_err(), "test");
     assert_eq!(trainer.predict(&empty).unwrap(), Vec::<Vec<f64>>::new());
-    assert_eq!(recorder.hooks(), ["on_fit_end", "on_fit_end", "on_evaluation_start"], "no fit began");
+    assert_eq!(recorder.hooks(), ["on_fit_end", "on_fit_end", "on_evaluation_start"], "no fit was started");
 
-    /// Announces batches and gives none.
-    struct Liar;
-    impl Loader<Points> for Liar {
+    /// A loader that has no batches although `n_batches` is 1.
+    struct Exhausted;
+    impl Loader<Points> for Exhausted {
         fn n_samples(&self) -> usize {
             7
         }
@@ -289,12 +290,12 @@ fn defect_32_empty_loaders_are_named() {
             Box::new(std::iter::empty())
         }
     }
-    says(trainer.fit(&Liar, None).unwrap_err(), "training");
-    says(trainer.fit(&train_data(), Some(&Liar)).unwrap_err(), "validation");
+    check(trainer.fit(&Exhausted, None).unwrap_err(), "training");
+    check(trainer.fit(&train_data(), Some(&Exhausted)).unwrap_err(), "validation");
 }
 
 #[test]
-fn a_monitor_that_does_not_exist_is_refused_with_those_that_do() {
+fn rejects_unknown_monitor_and_lists_known_ones() {
     let metrics = || {
         let metrics = Metrics::from_names(&["accuracy", "f1"]).unwrap();
         metrics.with(scripted("own", Direction::Maximize, &[])).unwrap()
@@ -312,7 +313,7 @@ fn a_monitor_that_does_not_exist_is_refused_with_those_that_do() {
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();
     assert_eq!(error, "monitor `accuracy` needs validation data; give `fit` a validation loader");
 
-    // Which parts a loss has shows only when there is one.
+    // The parts of a loss are known only after the first forward pass.
     let error = fit(toy::trainer().monitor("loss/other")).to_string();
     assert_eq!(
         error,

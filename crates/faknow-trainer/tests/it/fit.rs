@@ -1,4 +1,4 @@
-//! What `fit` promises: stopping, the report, validation from one forward pass.
+//! `fit`: early stopping, the report, validation with one forward pass.
 
 use std::sync::Arc;
 
@@ -35,15 +35,15 @@ fn early_stopping_ends_the_run_and_the_report_has_all_epochs() {
 
 #[test]
 fn restore_best_decides_which_weights_stay() {
-    for (restore, epoch, kept) in [(true, 2, FinalWeights::Best), (false, 4, FinalWeights::Last)] {
+    for (restore, epoch, final_weights) in [(true, 2, FinalWeights::Best), (false, 4, FinalWeights::Last)] {
         let epochs = EpochWeights::default();
         let builder =
             trainer_with_scores(&[0.5, 0.7, 0.6, 0.1]).restore_best(restore).callback(epochs.clone());
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        assert_eq!(report.weights, kept);
+        assert_eq!(report.weights, final_weights);
         assert_eq!(weights(&trainer.run().vars), epochs.after(epoch));
-        // Whatever stays, the test is of those weights.
+        // The test evaluates these weights.
         let test = trainer.test(&valid_data()).unwrap();
         let expected = report.history.epochs[epoch - 1].valid.as_ref().unwrap();
         assert_eq!(test.scores.value("loss"), expected.value("loss"));
@@ -53,25 +53,25 @@ fn restore_best_decides_which_weights_stay() {
 #[test]
 fn loss_and_scores_of_validation_come_from_one_forward_pass() {
     let (mut model, vars) = Toy::new();
-    // Passes that differ from each other would show: every evaluation pass would be another one.
+    // Dropout makes training passes differ from evaluation passes.
     model.dropout = 0.5;
     let modes = Arc::clone(&model.modes);
     let mut trainer = toy::trainer_for((model, vars)).max_epochs(2).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let evaluations = modes.lock().unwrap().iter().filter(|mode| **mode == Mode::Eval).count();
-    assert_eq!(evaluations, 2 * 2, "a forward pass for each batch of each validation");
+    assert_eq!(evaluations, 2 * 2, "one forward pass per batch of each validation");
     let test = trainer.test(&valid_data()).unwrap();
     let labels = test.predictions.labels();
-    let of_scores: f64 =
+    let loss_of_scores: f64 =
         labels.iter().enumerate().map(|(i, label)| -test.predictions.row(i)[*label].ln()).sum::<f64>() / 7.0;
-    assert!((test.scores.value("loss").unwrap() - of_scores).abs() < 1e-12);
+    assert!((test.scores.value("loss").unwrap() - loss_of_scores).abs() < 1e-12);
     assert!(
         report.history.epochs.iter().all(|record| record.valid.as_ref().unwrap().value("accuracy").is_some())
     );
 }
 
 #[test]
-fn a_test_before_any_fit_judges_the_first_weights() {
+fn test_before_fit_evaluates_initial_weights() {
     let mut trainer = toy::trainer().build().unwrap();
     let test = trainer.test(&Memory::new(&POINTS, &[3, 4])).unwrap();
     assert!((test.scores.value("loss").unwrap() - START.loss(&POINTS)).abs() < 1e-12);
@@ -84,7 +84,7 @@ fn a_test_before_any_fit_judges_the_first_weights() {
 }
 
 #[test]
-fn a_fit_without_validation_trains_all_epochs() {
+fn fit_without_validation_trains_all_epochs() {
     let mut trainer = toy::trainer().max_epochs(4).build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
     assert_eq!(report.stop_reason, StopReason::Completed);

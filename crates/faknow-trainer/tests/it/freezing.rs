@@ -1,4 +1,4 @@
-//! Freezing weights for a while: what is trained, what gradients, averages and further fits make of it.
+//! Freezing weights temporarily: training, gradients, weight averages and further fits.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,18 +14,18 @@ fn frozen_until(pattern: &str, until: Interval) -> TrainerBuilder<Toy> {
     toy::trainer().callback(Freeze::new([FreezeRule::until(pattern, until)]))
 }
 
-/// Gradient descent by hand, over all points at once, in which the bias stays for the first steps.
+/// Computes full-batch gradient descent with the bias frozen in the first `n_frozen` steps.
 fn descend(n_steps: usize, n_frozen: usize) -> Linear {
-    (0..n_steps).fold(START, |at, step| {
-        let gradient = at.gradient(&POINTS);
+    (0..n_steps).fold(START, |weights, step| {
+        let gradient = weights.gradient(&POINTS);
         let bias = if step < n_frozen { [0.0; 2] } else { gradient.b };
-        at.plus(-0.1, &Linear { b: bias, ..gradient })
+        weights.plus(-0.1, &Linear { b: bias, ..gradient })
     })
 }
 
 #[test]
-fn frozen_weights_stay_and_the_others_are_trained_as_if_they_were_constants() {
-    let all_at_once = Memory::new(&POINTS, &[7]);
+fn frozen_weights_are_constant_and_others_are_trained() {
+    let full_batch = Memory::new(&POINTS, &[7]);
     for (until, n_frozen) in [
         (Interval::steps(2), 2),
         (Interval::epochs(3.0), 3),
@@ -33,29 +33,29 @@ fn frozen_weights_stay_and_the_others_are_trained_as_if_they_were_constants() {
         (Interval::steps(9), 4),
     ] {
         let mut trainer = frozen_until("bias", until).max_epochs(4).build().unwrap();
-        trainer.fit(&all_at_once, None).unwrap();
+        trainer.fit(&full_batch, None).unwrap();
         assert_weights(&trainer.into_parts().1, &descend(4, n_frozen), &format!("until {until}"));
     }
 }
 
 #[test]
-fn no_gradient_is_computed_for_a_frozen_weight() {
-    let seen = Arc::<Mutex<Vec<[bool; 2]>>>::default();
-    let noted = Arc::clone(&seen);
-    let look = AtHook(move |run: &mut Run, hook| {
+fn no_gradient_is_computed_for_frozen_weights() {
+    let has_gradient = Arc::<Mutex<Vec<[bool; 2]>>>::default();
+    let recorded = Arc::clone(&has_gradient);
+    let record_gradients = AtHook(move |run: &mut Run, hook| {
         if hook == "on_batch_end" {
             let variables = run.vars.variables();
-            noted.lock().unwrap().push(["bias", "weight"].map(|name| variables[name].grad().defined()));
+            recorded.lock().unwrap().push(["bias", "weight"].map(|name| variables[name].grad().defined()));
         }
         Ok(())
     });
-    let builder = frozen_until("b*", Interval::steps(2)).callback(look).max_epochs(1);
+    let builder = frozen_until("b*", Interval::steps(2)).callback(record_gradients).max_epochs(1);
     builder.build().unwrap().fit(&train_data(), None).unwrap();
-    assert_eq!(*seen.lock().unwrap(), [[false, true], [false, true], [true, true]]);
+    assert_eq!(*has_gradient.lock().unwrap(), [[false, true], [false, true], [true, true]]);
 }
 
 #[test]
-fn an_average_has_frozen_weights_as_they_are() {
+fn weight_average_equals_frozen_weights() {
     let dir = tempfile::tempdir().unwrap();
     let initial = weights(&Toy::new().1);
     for average in [
@@ -71,12 +71,12 @@ fn an_average_has_frozen_weights_as_they_are() {
         assert_eq!(end["weight"], initial["weight"]);
         assert_ne!(end["bias"], initial["bias"]);
         let saved = toy::load_weights(&CheckpointStore::new(dir.path()).path("last").join(WEIGHTS_FILE));
-        assert_eq!(saved, end, "what is saved is the average too");
+        assert_eq!(saved, end, "the average is saved too");
     }
 }
 
 #[test]
-fn a_further_fit_goes_on_with_it() {
+fn freezing_continues_in_a_further_fit() {
     let adam = OptimizerConfig::Adam(Adam { lr: 0.1, ..Adam::default() });
     // The second of three batches ends the first half of an epoch.
     let builder = frozen_until("bias", Interval::epochs(2.5)).optimizer(adam).max_epochs(1);
@@ -92,7 +92,7 @@ fn a_further_fit_goes_on_with_it() {
 }
 
 #[test]
-fn rules_that_cannot_be_meant_are_refused_before_training() {
+fn rejects_invalid_rules_before_training() {
     let check = |rule: FreezeRule, expected: &str| {
         let mut trainer = toy::trainer().callback(Freeze::new([rule])).build().unwrap();
         let before = weights(&trainer.run().vars);

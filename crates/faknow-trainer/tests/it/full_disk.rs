@@ -1,6 +1,6 @@
-//! A disk that takes no more in the middle of a run: a typed error, and a run directory that resumes to the same bits.
+//! A full disk in the middle of a run: a typed error, and a run directory from which the run resumes bit-exactly.
 //!
-//! The system's own refusal in the middle of a file: a limit on the size of files, in a child process.
+//! The full disk is simulated in a child process with a limit on the size of files.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
@@ -17,18 +17,18 @@ use tch::{Device, Kind, Tensor};
 use crate::interrupted_runs::{ALL_FEATURES, RunOutcome, Setup, valid_data};
 use crate::toy::{POINTS, Points, Toy};
 
-/// Where the child trains, and what outgrows its disk.
+/// Variables with the directory of the child process, and the kind of file that exceeds the limit.
 const DIR: &str = "FAKNOW_TEST_FULL_DISK_RUN";
 const WHAT: &str = "FAKNOW_TEST_FULL_DISK_WHAT";
 
-/// Long enough for a log of its steps to outgrow the limit.
+/// A run that is long enough for its log of steps to exceed the limit.
 const LONG: Setup =
     Setup { epochs: 1, accumulate: 1, every: "20 steps", keep: 0, freeze: &[], poison: &[], ..ALL_FEATURES };
 
-/// The points again and again.
-struct Many;
+/// The points repeated.
+struct RepeatedPoints;
 
-impl Dataset for Many {
+impl Dataset for RepeatedPoints {
     type Batch = Points;
 
     fn n_samples(&self) -> usize {
@@ -43,7 +43,7 @@ impl Dataset for Many {
 /// A callback whose state grows with every step.
 struct Growing {
     step: u64,
-    by: i64,
+    growth: i64,
 }
 
 impl Callback for Growing {
@@ -57,23 +57,23 @@ impl Callback for Growing {
     }
 
     fn state(&self) -> faknow_callbacks::HookResult<State> {
-        let notes = Tensor::ones([self.step as i64 * self.by], (Kind::Float, Device::Cpu));
-        Ok(State { tensors: [("notes".to_owned(), notes)].into(), ..State::default() })
+        let values = Tensor::ones([self.step as i64 * self.growth], (Kind::Float, Device::Cpu));
+        Ok(State { tensors: [("values".to_owned(), values)].into(), ..State::default() })
     }
 }
 
 fn trainer(dir: RunDir, what: &str) -> Trainer<Toy> {
-    // 2 KB a step outgrow the limit of 100 KB at step 50; 1 byte a step never does.
-    let by = if what == "log" { 0 } else { 500 };
+    // With 2 KB per step, the state exceeds the limit of 100 KB at step 50.
+    let growth = if what == "log" { 0 } else { 500 };
     let steps = JsonlLog::with_path(dir.path().join("steps.jsonl")).log_every(1);
     let setup = Setup { background: what == "background", ..LONG };
-    let builder = setup.builder(dir).callback(Growing { step: 0, by });
+    let builder = setup.builder(dir).callback(Growing { step: 0, growth });
     let builder = if what == "log" { builder.callback(steps) } else { builder };
     builder.build().unwrap()
 }
 
-fn train_data() -> DataLoader<Many> {
-    DataLoader::builder(Many).batch_size(1).shuffle(3).build().unwrap()
+fn train_data() -> DataLoader<RepeatedPoints> {
+    DataLoader::builder(RepeatedPoints).batch_size(1).shuffle(3).build().unwrap()
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn child_of_the_full_disk() {
         Error::Callback(faknow_callbacks::Error::Io { path, .. }) if what == "log" => path,
         other => panic!("{other:?}"),
     };
-    fs::write(dir.join("refused"), path.file_name().unwrap().to_str().unwrap()).unwrap();
+    fs::write(dir.join("failed_file"), path.file_name().unwrap().to_str().unwrap()).unwrap();
 }
 
-fn check(what: &str, refused: &str) {
+fn check(what: &str, failed_file: &str) {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let child = Command::new("sh")
@@ -102,8 +102,8 @@ fn check(what: &str, refused: &str) {
         .output()
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
-    assert_eq!(fs::read_to_string(temp.path().join("refused")).unwrap(), refused);
-    // What was saved before is whole, in the middle of the run.
+    assert_eq!(fs::read_to_string(temp.path().join("failed_file")).unwrap(), failed_file);
+    // The last checkpoint before the error is complete.
     let dir = temp.path().join("run");
     let info = CheckpointStore::new(&dir).verify("last").unwrap();
     assert!(info.step >= 20 && info.step < 1000 && info.stop_reason.is_none(), "{info:?}");
@@ -117,26 +117,26 @@ fn check(what: &str, refused: &str) {
         let steps = fs::read_to_string(dir.join("steps.jsonl")).unwrap_or_default();
         (RunOutcome::new(report.unwrap(), &trainer, dir), steps)
     };
-    let (unbroken, steps) = end(&temp.path().join("whole"), false);
-    let (resumed, steps_of_both) = end(&dir, true);
-    resumed.assert_eq(&unbroken, what);
-    // The line that did not fit is lost; no other is, and none is there twice.
-    let of_steps = |text: &str| text.lines().filter(|line| line.contains("\"type\":\"step\"")).count();
-    let lost = usize::from(what == "log");
-    assert_eq!(of_steps(&steps_of_both), of_steps(&steps) - lost, "{what}: steps.jsonl");
+    let (uninterrupted, steps) = end(&temp.path().join("uninterrupted"), false);
+    let (resumed, resumed_steps) = end(&dir, true);
+    resumed.assert_eq(&uninterrupted, what);
+    // Only the line that could not be written is missing, and no line is repeated.
+    let n_steps = |text: &str| text.lines().filter(|line| line.contains("\"type\":\"step\"")).count();
+    let n_missing = usize::from(what == "log");
+    assert_eq!(n_steps(&resumed_steps), n_steps(&steps) - n_missing, "{what}: steps.jsonl");
 }
 
 #[test]
-fn a_checkpoint_that_does_not_fit_ends_the_run_and_the_former_one_resumes() {
+fn run_resumes_after_checkpoint_exceeded_disk() {
     check("checkpoint", "callbacks.safetensors");
 }
 
 #[test]
-fn a_checkpoint_in_the_background_that_does_not_fit_ends_the_run_and_the_former_one_resumes() {
+fn run_resumes_after_background_checkpoint_exceeded_disk() {
     check("background", "callbacks.safetensors");
 }
 
 #[test]
-fn a_log_that_does_not_fit_ends_the_run_and_it_resumes() {
+fn run_resumes_after_log_exceeded_disk() {
     check("log", "steps.jsonl");
 }

@@ -13,7 +13,7 @@ use faknow_trainer::{
 
 use crate::toy::{self, Toy, train_data, valid_data};
 
-/// Logs a value after each validation: these, one per validation.
+/// A callback that logs the given values, one after each validation.
 struct Reward(Vec<f64>);
 
 impl Callback for Reward {
@@ -26,7 +26,7 @@ impl Callback for Reward {
 }
 
 #[test]
-fn a_logged_value_can_be_monitored() {
+fn logged_values_can_be_monitored() {
     let builder = toy::trainer().max_epochs(9).monitor(Monitor::max("reward"));
     let mut trainer = builder
         .callback(EarlyStopping::new(2).monitor(Monitor::max("valid/reward")))
@@ -43,7 +43,7 @@ fn a_logged_value_can_be_monitored() {
 }
 
 #[test]
-fn a_value_of_the_training_pass_can_be_monitored_without_validation() {
+fn training_values_can_be_monitored_without_validation() {
     let mut trainer = toy::trainer().max_epochs(3).monitor("train/loss").build().unwrap();
     let report = trainer.fit(&train_data(), None).unwrap();
     let losses = report.history.series("train/loss").unwrap();
@@ -52,7 +52,7 @@ fn a_value_of_the_training_pass_can_be_monitored_without_validation() {
 }
 
 #[test]
-fn values_of_batches_become_means_over_samples_and_those_of_epochs_stay() {
+fn batch_values_are_averaged_over_samples_and_epoch_values_are_unchanged() {
     let builder = toy::trainer().max_epochs(1).callback(on_batch_end(|run, batch| {
         run.log("n", batch.n_samples as f64);
         Ok(Flow::Continue)
@@ -69,7 +69,7 @@ fn values_of_batches_become_means_over_samples_and_those_of_epochs_stay() {
     assert_eq!(train.value("step_of_epoch"), Some(3.0));
 }
 
-/// Logs the number of the batch.
+/// A step that logs the number of the batch.
 struct Logging;
 
 impl TrainStep<Toy> for Logging {
@@ -87,18 +87,19 @@ impl TrainStep<Toy> for Logging {
 }
 
 #[test]
-fn the_accuracy_of_the_training_pass_is_recorded_by_default() {
+fn training_accuracy_is_recorded_by_default() {
     let accuracies = |metrics: bool| {
         let mut trainer = toy::trainer().max_epochs(2).train_metrics(metrics).build().unwrap();
         trainer.fit(&train_data(), Some(&valid_data())).unwrap().history
     };
     for (_, accuracy) in accuracies(true).series("train/accuracy").unwrap() {
-        let right = accuracy.unwrap() * 7.0;
-        assert!((right - right.round()).abs() < 1e-9 && (0.0..=7.0).contains(&right), "{right}");
+        let n_correct = accuracy.unwrap() * 7.0;
+        let is_integer = (n_correct - n_correct.round()).abs() < 1e-9;
+        assert!(is_integer && (0.0..=7.0).contains(&n_correct), "{n_correct}");
     }
     let without = accuracies(false);
     assert!(without.series("train/accuracy").is_err());
-    // It changes nothing else.
+    // Nothing else changes.
     assert_eq!(without.series("train/loss").unwrap(), accuracies(true).series("train/loss").unwrap());
     let error = toy::trainer().train_metrics(["auc"]).build().err().unwrap().to_string();
     assert_eq!(
@@ -107,17 +108,17 @@ fn the_accuracy_of_the_training_pass_is_recorded_by_default() {
     );
 }
 
-/// Counts and logged values of the part of the epoch before the interruption are part of the checkpoint.
+/// Metric counts and logged values of the epoch before the interruption are part of the checkpoint.
 #[test]
-fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
+fn interrupted_epoch_has_same_record_as_uninterrupted_one() {
     let dir = tempfile::tempdir().unwrap();
     let train = |dir: RunDir, interrupt: Option<Interrupt>| {
-        let seen = interrupt.clone();
+        let requested = interrupt.clone();
         let builder = toy::trainer().max_epochs(2).run_dir(dir).train_metrics(["accuracy", "f1_macro"]);
         let builder = builder.callback(on_batch_end(move |run, batch| {
             run.log("n", batch.n_samples as f64);
             if run.step() == 2
-                && let Some(interrupt) = &seen
+                && let Some(interrupt) = &requested
             {
                 interrupt.request();
             }
@@ -132,22 +133,22 @@ fn an_interrupted_epoch_records_what_an_unbroken_one_does() {
             trainer.fit(&train_data(), Some(&valid_data())).unwrap()
         }
     };
-    let unbroken = train(RunDir::create(dir.path().join("whole")).unwrap(), None);
+    let uninterrupted = train(RunDir::create(dir.path().join("uninterrupted")).unwrap(), None);
     let dir = dir.path().join("run");
     let interrupted = train(RunDir::create(&dir).unwrap(), Some(Interrupt::default()));
     assert_eq!(interrupted.stop_reason, StopReason::Interrupted);
     let resumed = train(RunDir::open(&dir).unwrap(), None);
-    for (resumed, unbroken) in resumed.history.epochs.iter().zip(&unbroken.history.epochs) {
-        assert_eq!(resumed.train, unbroken.train);
-        assert_eq!(resumed.valid, unbroken.valid);
+    for (resumed, expected) in resumed.history.epochs.iter().zip(&uninterrupted.history.epochs) {
+        assert_eq!(resumed.train, expected.train);
+        assert_eq!(resumed.valid, expected.valid);
     }
 }
 
 #[test]
 fn rejects_duplicate_and_reserved_names() {
-    let fails = |hook: &'static str, name: &'static str, expected: &str| {
-        let log = crate::at_hook::AtHook(move |run: &mut Run, called: &'static str| {
-            if called == hook {
+    let check = |hook: &'static str, name: &'static str, expected: &str| {
+        let log = crate::at_hook::AtHook(move |run: &mut Run, current: &'static str| {
+            if current == hook {
                 run.log(name, 1.0);
             }
             Ok(())
@@ -161,47 +162,47 @@ fn rejects_duplicate_and_reserved_names() {
     for hook in
         ["on_epoch_start", "on_batch_start", "on_batch_end", "on_evaluation_batch_end", "on_epoch_end"]
     {
-        fails(hook, "loss", of_loss);
-        fails(hook, "loss/class", of_loss);
-        fails(hook, "", "a name");
-        fails(hook, "valid/accuracy", "a name without the phase, which is added");
+        check(hook, "loss", of_loss);
+        check(hook, "loss/class", of_loss);
+        check(hook, "", "a name");
+        check(hook, "valid/accuracy", "a name without the phase, which is added");
     }
     for hook in ["on_fit_start", "on_batch_end", "on_epoch_end"] {
-        fails(hook, "accuracy", "another name than that of a training metric");
+        check(hook, "accuracy", "another name than that of a training metric");
     }
     let taken = "a name that no metric and no other logged value has";
-    fails("on_evaluation_end", "accuracy", taken);
-    fails("on_evaluation_batch_end", "accuracy", taken);
+    check("on_evaluation_end", "accuracy", taken);
+    check("on_evaluation_batch_end", "accuracy", taken);
 }
 
 #[test]
-fn a_learning_rate_set_before_a_batch_applies_to_it() {
-    let update = |with: Option<f64>| {
-        let rates = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let noted = std::sync::Arc::clone(&rates);
+fn learning_rate_set_before_a_batch_applies_to_it() {
+    let train = |learning_rate: Option<f64>| {
+        let learning_rates = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let recorded = std::sync::Arc::clone(&learning_rates);
         let set = crate::at_hook::AtHook(move |run: &mut Run, hook: &'static str| {
-            if let ("on_batch_start", Some(rate), 1) = (hook, with, run.step()) {
-                run.learning_rates[0] = rate;
+            if let ("on_batch_start", Some(learning_rate), 1) = (hook, learning_rate, run.step()) {
+                run.learning_rates[0] = learning_rate;
             }
             Ok(())
         });
         let builder =
             toy::trainer().max_epochs(1).callback(set).step_fn(move |model, batch, optimizer, context| {
-                noted.lock().unwrap().push(optimizer.learning_rates()[0]);
+                recorded.lock().unwrap().push(optimizer.learning_rates()[0]);
                 Supervised::default().step(model, batch, optimizer, context)
             });
-        // It counts steps, and sets a learning rate after each.
+        // The schedule sets a learning rate after each step.
         let schedule = WarmupLinear { warmup_ratio: Some(0.5), ..WarmupLinear::default() };
         let builder = builder.schedule(ScheduleConfig::WarmupLinear(schedule));
         builder.build().unwrap().fit(&train_data(), None).unwrap();
-        std::mem::take(&mut *rates.lock().unwrap())
+        std::mem::take(&mut *learning_rates.lock().unwrap())
     };
-    let (plain, set) = (update(None), update(Some(0.5)));
-    assert_eq!((set[0], set[1]), (plain[0], 0.5));
+    let (scheduled, set) = (train(None), train(Some(0.5)));
+    assert_eq!((set[0], set[1]), (scheduled[0], 0.5));
 }
 
 #[test]
-fn intervals_are_accepted_as_text_and_refused_by_name() {
+fn intervals_are_parsed_and_errors_name_the_option() {
     let report = toy::trainer().max_epochs(9).stop_after("4 steps").build().unwrap().fit(&train_data(), None);
     assert_eq!(report.unwrap().stop_reason.to_string(), "the limit of 4 steps is reached");
     let error = toy::trainer().stop_after("4 weeks").build().err().unwrap().to_string();

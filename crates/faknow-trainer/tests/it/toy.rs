@@ -1,4 +1,4 @@
-//! A linear classifier over pairs of numbers, its batches and loaders: small enough to compute by hand.
+//! A linear classifier of 2-d points with batches and loaders, small enough to compare with a manual computation.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use faknow_trainer::{OptimizerConfig, Trainer, TrainerBuilder};
 use tch::nn::{Init, VarStore};
 use tch::{Device, Kind, Tensor};
 
-/// The values of all variables by name.
+/// The values of all variables, by name.
 pub(crate) type Weights = BTreeMap<String, Vec<f64>>;
 
 /// A point and its class.
@@ -31,7 +31,7 @@ pub(crate) const POINTS: [Point; 7] = [
     ([0.1, 0.9], 1),
 ];
 
-/// Points, with a name each: not everything in a batch is a tensor.
+/// A batch of points with names, as an example of a field that is not a tensor.
 #[derive(Debug)]
 pub(crate) struct Points {
     pub(crate) x: Tensor,
@@ -79,15 +79,15 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// The points in batches of these sizes, one after the other.
+    /// Splits points into batches of these sizes, in order.
     pub(crate) fn new(points: &[Point], sizes: &[usize]) -> Self {
         let mut rest = points;
-        let mut take = |n| {
-            let (batch, behind) = rest.split_at(n);
-            rest = behind;
+        let mut next = |n| {
+            let (batch, tail) = rest.split_at(n);
+            rest = tail;
             batch.to_vec()
         };
-        Self { batches: sizes.iter().map(|&n| take(n)).collect(), is_labeled: true }
+        Self { batches: sizes.iter().map(|&n| next(n)).collect(), is_labeled: true }
     }
 }
 
@@ -108,17 +108,17 @@ impl Loader<Points> for Memory {
     }
 }
 
-/// All points in unequal batches: 4, 2, 1.
+/// Returns all points in batches of 4, 2 and 1.
 pub(crate) fn train_data() -> Memory {
     Memory::new(&POINTS, &[4, 2, 1])
 }
 
-/// All points in batches of 5 and 2.
+/// Returns all points in batches of 5 and 2.
 pub(crate) fn valid_data() -> Memory {
     Memory::new(&POINTS, &[5, 2])
 }
 
-/// What goes wrong in a forward pass.
+/// A simulated fault of a forward pass.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     Nothing,
@@ -127,21 +127,21 @@ pub(crate) enum Fault {
     Panic,
 }
 
-/// Logits `x Wᵀ + b`, after a dropout of the points.
+/// A linear model with dropout: logits `x Wᵀ + b`.
 pub(crate) struct Toy {
     weight: Tensor,
     bias: Tensor,
     pub(crate) dropout: f64,
-    /// Splits the loss into parts `class` and `size`.
+    /// Whether the loss has the parts `class` and `size`.
     pub(crate) has_loss_parts: bool,
-    /// What goes wrong in the n-th forward pass (from 1) of a mode.
+    /// The fault of the n-th forward pass (from 1) of a mode.
     pub(crate) fault: Box<dyn Fn(Mode, usize) -> Fault + Send>,
     /// The modes of all forward passes.
     pub(crate) modes: Arc<Mutex<Vec<Mode>>>,
 }
 
 impl Toy {
-    /// Two classes; the weights are always the same ones, in f64.
+    /// Creates a model of two classes with fixed weights, in f64.
     pub(crate) fn new() -> (Self, VarStore) {
         let mut vars = VarStore::new(Device::Cpu);
         vars.set_kind(Kind::Double);
@@ -155,7 +155,7 @@ impl Toy {
         (Self { weight, bias, dropout: 0.0, has_loss_parts: false, fault, modes: Arc::default() }, vars)
     }
 
-    /// Something goes wrong in the n-th training forward pass, from 1.
+    /// Creates a model with a fault in the n-th forward pass of training, from 1.
     pub(crate) fn with_training_fault(n: usize, fault: Fault) -> (Self, VarStore) {
         let (mut toy, vars) = Self::new();
         toy.fault = Box::new(move |mode, i| if mode.is_train() && i == n { fault } else { Fault::Nothing });
@@ -168,7 +168,7 @@ impl Model for Toy {
 
     fn forward(&self, batch: &Points, mode: Mode) -> faknow_model::Result<Output> {
         assert!(batch.is_moved, "the batch was not moved to the device");
-        assert_eq!(is_grad_enabled(), mode.is_train(), "gradients are recorded in training alone");
+        assert_eq!(is_grad_enabled(), mode.is_train(), "gradients must be enabled only in training");
         let count = {
             let mut modes = self.modes.lock().unwrap();
             modes.push(mode);
@@ -179,7 +179,7 @@ impl Model for Toy {
             Fault::Nothing => {}
             Fault::Nan => x *= f64::NAN,
             Fault::Error => x = x.f_matmul(&Tensor::from_slice(&[1.0, 2.0, 3.0]))?,
-            Fault::Panic => tch::no_grad(|| panic!("forward {count} was asked to panic")),
+            Fault::Panic => tch::no_grad(|| panic!("simulated panic in forward pass {count}")),
         }
         let mut output = loss::classify(x.f_linear(&self.weight, Some(&self.bias))?, batch)?;
         if let (true, Some(Loss { total, .. })) = (self.has_loss_parts, &output.loss) {
@@ -191,27 +191,27 @@ impl Model for Toy {
     }
 }
 
-/// Whether libtorch records operations for gradients in this thread.
+/// Returns whether gradients are enabled in this thread.
 pub(crate) fn is_grad_enabled() -> bool {
     Tensor::zeros([1], tch::kind::FLOAT_CPU).set_requires_grad(true).square().requires_grad()
 }
 
-/// A trainer of [`Toy`] by plain gradient descent, with accuracy.
+/// Returns a trainer of [`Toy`] with gradient descent and accuracy.
 pub(crate) fn trainer() -> TrainerBuilder<Toy> {
     trainer_for(Toy::new())
 }
 
-/// As [`trainer`], of this model.
+/// Returns a [`trainer`] of this model.
 pub(crate) fn trainer_for((model, vars): (Toy, VarStore)) -> TrainerBuilder<Toy> {
     Trainer::builder(model, vars)
         .optimizer(OptimizerConfig::sgd(0.1))
         .metrics(Metrics::from_names(&["accuracy"]).unwrap())
         .max_epochs(3)
-        // Scripted metrics and faults count the passes of the run itself.
+        // Scripted metrics and faults must count only the passes of the run.
         .num_sanity_val_batches(0)
 }
 
-/// A metric whose values are given, one for each validation; NaN once they are used up.
+/// Returns a metric with the given values, one per validation, then NaN.
 pub(crate) fn scripted(name: &str, direction: Direction, values: &[f64]) -> FnMetric {
     let (values, next) = (values.to_vec(), AtomicUsize::new(0));
     metric_fn(name, direction, move |_| {
@@ -219,30 +219,31 @@ pub(crate) fn scripted(name: &str, direction: Direction, values: &[f64]) -> FnMe
     })
 }
 
-/// The default trainer, judged by a scripted metric `score` of which more is better; an epoch for each value.
+/// Returns a trainer with one epoch per value, which monitors a scripted metric `score` to be maximized.
 pub(crate) fn trainer_with_scores(values: &[f64]) -> TrainerBuilder<Toy> {
     trainer_with_scores_in(Direction::Maximize, values)
 }
 
+/// Returns a trainer like [`trainer_with_scores`] with another direction of the metric.
 pub(crate) fn trainer_with_scores_in(direction: Direction, values: &[f64]) -> TrainerBuilder<Toy> {
     let metrics = Metrics::empty().with(scripted("score", direction, values)).unwrap();
     trainer().metrics(metrics).monitor("score").max_epochs(values.len())
 }
 
-/// All weights by name.
+/// Returns the values of all variables, by name.
 pub(crate) fn weights(vars: &VarStore) -> Weights {
     let values = |t: Tensor| Vec::<f64>::try_from(t.detach().to_kind(Kind::Double).view([-1])).unwrap();
     vars.variables().into_iter().map(|(name, t)| (name, values(t))).collect()
 }
 
-/// The weights that a safetensors file holds.
+/// Reads the weights of a safetensors file.
 pub(crate) fn load_weights(path: &Path) -> Weights {
     let (_, vars) = Toy::new();
     faknow_model::weights::load(&vars, path).expect("weights that can be loaded");
     weights(&vars)
 }
 
-/// The weights at the end of each epoch; clones are handles to one list.
+/// A callback that records the weights at the end of each epoch; clones share one list.
 #[derive(Clone, Default)]
 pub(crate) struct EpochWeights(Arc<Mutex<Vec<Weights>>>);
 

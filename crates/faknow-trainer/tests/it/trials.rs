@@ -103,7 +103,7 @@ fn after_an_error_all_is_as_it_was() {
         assert_eq!((weights(&trainer.run().vars), info(&trainer)), before);
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     };
-    check(Fault::Panic, "forward 3 was asked to panic");
+    check(Fault::Panic, "simulated panic in forward pass 3");
     check(Fault::Error, "size");
 }
 
