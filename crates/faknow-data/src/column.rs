@@ -1,8 +1,8 @@
-//! The trait of the columns of a data set.
+//! The trait of the columns of a dataset.
 
 use crate::fingerprint::Fingerprint;
 
-/// One field of all samples of a data set, one row per sample.
+/// One field of all samples of a dataset, one row per sample.
 pub(crate) trait Column: Send + Sync {
     /// Returns the number of rows.
     fn n_rows(&self) -> usize;

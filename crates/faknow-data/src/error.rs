@@ -52,8 +52,8 @@ pub enum Error {
         /// The problem, with the expected and actual values.
         message: String,
     },
-    /// The data set panicked while a batch was assembled.
-    #[error("batch {batch} of epoch {epoch}: the data set panicked: {message}")]
+    /// The dataset panicked while a batch was assembled.
+    #[error("batch {batch} of epoch {epoch}: the dataset panicked: {message}")]
     Panic {
         /// Epoch, as passed to the loader.
         epoch: usize,
@@ -82,13 +82,13 @@ pub enum Error {
         /// Names of the fields of the batch.
         present: Vec<String>,
     },
-    /// A data set is unsuitable: empty, without a class, or an index is out of range.
+    /// A dataset is unsuitable: empty, without a class, or an index is out of range.
     #[error("{0}")]
     Dataset(String),
     /// A libtorch operation failed.
     #[error("libtorch: {}", torch_message(.0))]
     Torch(tch::TchError),
-    /// An error of a custom data set; `?` converts common error types, [`Error::other`] any error.
+    /// An error of a custom dataset; `?` converts common error types, [`Error::other`] any error.
     #[error("{}", describe(&**.0))]
     Other(OtherError),
 }

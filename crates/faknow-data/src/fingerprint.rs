@@ -2,7 +2,7 @@
 
 /// A stable 64-bit hash of numbers, strings and bytes. It is not cryptographically secure.
 ///
-/// Use it to implement [`Dataset::fingerprint`](crate::Dataset::fingerprint) of a custom data set:
+/// Use it to implement [`Dataset::fingerprint`](crate::Dataset::fingerprint) of a custom dataset:
 ///
 /// ```
 /// use faknow_data::Fingerprint;

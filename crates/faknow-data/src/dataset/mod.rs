@@ -1,4 +1,4 @@
-//! The data set trait and generic data sets.
+//! The dataset trait and generic datasets.
 
 mod subset;
 mod tensor_dataset;

@@ -1,11 +1,11 @@
-//! Subsets of data sets.
+//! Subsets of datasets.
 
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Error, Result};
 
-/// The samples of a data set at given indices, as a data set. Sample indices in batches refer to the underlying data set.
+/// The samples of a dataset at given indices, as a dataset. Sample indices in batches refer to the underlying dataset.
 ///
-/// Several subsets share one data set if it is an `Arc`:
+/// Several subsets share one dataset if it is an `Arc`:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Subset<D> {
 }
 
 impl<D: Dataset> Subset<D> {
-    /// Creates a data set of the samples of `data` at `indices`; an index may be repeated.
+    /// Creates a dataset of the samples of `data` at `indices`; an index may be repeated.
     ///
     /// # Errors
     /// [`Error::Setting`]: an index is out of range.
@@ -43,12 +43,12 @@ impl<D: Dataset> Subset<D> {
         }
     }
 
-    /// Returns the indices of the samples in the underlying data set.
+    /// Returns the indices of the samples in the underlying dataset.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }
 
-    /// Returns the underlying data set.
+    /// Returns the underlying dataset.
     pub fn data(&self) -> &D {
         &self.data
     }

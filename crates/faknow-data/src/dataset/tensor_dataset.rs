@@ -1,4 +1,4 @@
-//! Tensors as a data set, and pairs of tensors as a batch, for models with numeric inputs.
+//! Tensors as a dataset, and pairs of tensors as a batch, for models with numeric inputs.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ impl Batch for (Tensor, Option<Tensor>) {
     }
 }
 
-/// A data set of tensors: sample `i` is row `i` of the inputs and of the labels.
+/// A dataset of tensors: sample `i` is row `i` of the inputs and of the labels.
 ///
 /// Batches are pairs of tensors; models use `type Batch = (Tensor, Option<Tensor>)`. The tensors are not copied and must not be
 /// changed in place afterwards.
@@ -48,7 +48,7 @@ pub struct TensorDataset {
 }
 
 impl TensorDataset {
-    /// Creates a data set of inputs `[n, ...]` of any kind and, if given, class indices `[n]` of an integer kind.
+    /// Creates a dataset of inputs `[n, ...]` of any kind and, if given, class indices `[n]` of an integer kind.
     ///
     /// `labels` is a tensor, or `None` for unlabeled samples.
     ///

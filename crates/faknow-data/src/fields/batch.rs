@@ -8,13 +8,13 @@ use crate::graph::{NodeFeatures, Trees};
 use crate::text::Words;
 use crate::{Batch, Error, Result};
 
-/// Samples as named fields, each with one row per sample; `None` for fields that the data set does not have.
+/// Samples as named fields, each with one row per sample; `None` for fields that the dataset does not have.
 ///
 /// Models access required fields by [`words`](Self::words), [`trees`](Self::trees) and so on, whose errors name the missing
 /// field.
 #[derive(Debug, Default)]
 pub struct FieldBatch {
-    /// Index of each sample in its data set.
+    /// Index of each sample in its dataset.
     pub indices: Vec<usize>,
     /// Class indices, i64 `[n]`; `None` if the samples are not labeled.
     pub labels: Option<Tensor>,

@@ -1,4 +1,4 @@
-//! A data set of named fields, each stored as one compact column.
+//! A dataset of named fields, each stored as one compact column.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub struct FieldDataset {
     padding: Padding,
 }
 
-/// The columns of a data set, all of which have one row per sample.
+/// The columns of a dataset, all of which have one row per sample.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     pub(super) n_rows: usize,
@@ -97,7 +97,7 @@ impl FieldDataset {
     /// Adds a named feature: floats `[n_samples, d]` or `[n_samples, len, d]`, stored as f32.
     ///
     /// # Errors
-    /// The tensor has the wrong shape or kind, or its number of rows differs from the number of samples; the data set already
+    /// The tensor has the wrong shape or kind, or its number of rows differs from the number of samples; the dataset already
     /// has a field of this name, or is a [`subset`](Self::subset).
     ///
     /// ```
@@ -116,7 +116,7 @@ impl FieldDataset {
         let error = |message: String| Err(Error::Dataset(format!("feature `{name}`: {message}")));
         if self.rows.is_some() {
             return error(
-                "expected a complete data set, got a subset: add features before taking subsets".to_owned(),
+                "expected a complete dataset, got a subset: add features before taking subsets".to_owned(),
             );
         }
         if column.n_rows() != self.columns.n_rows {
@@ -124,7 +124,7 @@ impl FieldDataset {
             return error(format!("expected {n} rows, one per sample, got {got}"));
         }
         if self.columns.fields().any(|(field, _)| field == name) {
-            return error("the data set already has a field of this name".to_owned());
+            return error("the dataset already has a field of this name".to_owned());
         }
         self.columns.features.insert(name, Arc::new(column));
         Ok(self)
@@ -157,7 +157,7 @@ impl FieldDataset {
         self.columns.trees.is_some()
     }
 
-    /// Returns the token ids of a text; empty for a text without tokens, a data set without texts, or an index that is out of
+    /// Returns the token ids of a text; empty for a text without tokens, a dataset without texts, or an index that is out of
     /// range.
     ///
     /// # Errors
@@ -220,7 +220,7 @@ impl FieldDataset {
         let counts = self.class_counts();
         let error = |message: String| Err(Error::Dataset(message));
         if self.n_samples() == 0 {
-            return error("the data set is empty".to_owned());
+            return error("the dataset is empty".to_owned());
         }
         if counts.is_empty() {
             return error(format!("expected labels ({}), got unlabeled records", names.join(", ")));
@@ -288,7 +288,7 @@ impl Dataset for FieldDataset {
         })
     }
 
-    /// Returns the number of tokens plus nodes of a sample; 1 if the data set has neither.
+    /// Returns the number of tokens plus nodes of a sample; 1 if the dataset has neither.
     fn length(&self, index: usize) -> usize {
         let is_sized = self.has_words() || self.has_trees();
         let size = |row: usize| self.columns.fields().map(|(_, column)| column.size(row)).sum();
@@ -304,7 +304,7 @@ impl Dataset for FieldDataset {
         }
         self.columns.labels.iter().for_each(|&label| fingerprint.add(u64::from(label)));
         self.columns.ids.iter().for_each(|id| fingerprint.add_str(id));
-        // A subset of all samples in their order is the same data set.
+        // A subset of all samples in their order is the same dataset.
         let n_rows = self.columns.n_rows;
         let is_proper_subset =
             |rows: &&Arc<[u32]>| rows.len() != n_rows || !rows.iter().zip(0..).all(|(&row, i)| row == i);

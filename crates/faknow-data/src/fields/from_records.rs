@@ -1,4 +1,4 @@
-//! Data sets of texts, labels and domains from records.
+//! Datasets of texts, labels and domains from records.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl FieldDataset {
         Self::build_in(records, tokenizer, options, &TokenStorage::default())
     }
 
-    /// Builds a data set like [`build`](Self::build), with the tokens in `storage`.
+    /// Builds a dataset like [`build`](Self::build), with the tokens in `storage`.
     ///
     /// # Errors
     /// As [`build`](Self::build), or a temporary file cannot be written.
@@ -48,7 +48,7 @@ impl FieldDataset {
 
     /// Tokenizes records with an existing vocabulary, for validation, testing and prediction.
     ///
-    /// `domains` are the [`domains`](Self::domains) of the training data set; if empty, batches have no domains.
+    /// `domains` are the [`domains`](Self::domains) of the training dataset; if empty, batches have no domains.
     ///
     /// # Errors
     /// The first error among the records; [`Error::Dataset`] if only some records are labeled.
@@ -65,7 +65,7 @@ impl FieldDataset {
         Self::from_records_in(records, tokenizer, vocab, domains, &TokenStorage::default())
     }
 
-    /// Creates a data set like [`from_records`](Self::from_records), with the tokens in `storage`.
+    /// Creates a dataset like [`from_records`](Self::from_records), with the tokens in `storage`.
     ///
     /// # Errors
     /// As [`from_records`](Self::from_records), or a temporary file cannot be written.
@@ -124,7 +124,7 @@ impl LabelsAndDomains {
         Ok(())
     }
 
-    /// Returns the data set with these texts; domains are numbered by `names` or, without given names, sorted.
+    /// Returns the dataset with these texts; domains are numbered by `names` or, without given names, sorted.
     fn with_words(self, words: WordColumn, names: Option<&[String]>) -> FieldDataset {
         let domains: Option<DomainColumn> = self.domains.finish(names);
         FieldDataset::new(Columns {

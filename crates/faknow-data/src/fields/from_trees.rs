@@ -1,4 +1,4 @@
-//! Data sets of propagation trees.
+//! Datasets of propagation trees.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::records::check_class_index;
 use crate::{Error, Result};
 
 impl FieldDataset {
-    /// Creates a data set of trees with their labels and ids.
+    /// Creates a dataset of trees with their labels and ids.
     ///
     /// # Errors
     /// [`Error::Dataset`]: only some trees are labeled, their numbers of features differ, or an id occurs twice.

@@ -1,4 +1,4 @@
-//! Samples as sets of named fields: batches and data sets.
+//! Samples as sets of named fields: batches and datasets.
 //!
 //! Each kind of field consists of a type for its tensors in a batch (such as [`Words`](crate::text::Words)), a type for its
 //! column of all samples (such as `WordColumn`), a field of [`FieldBatch`], and a field of [`FieldDataset`]'s columns.

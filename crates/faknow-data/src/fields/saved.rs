@@ -1,4 +1,4 @@
-//! Saving and loading of tokenized data sets.
+//! Saving and loading of tokenized datasets.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -13,31 +13,31 @@ use crate::column::Column;
 use crate::text::{TokenStorage, Tokens, WordColumn};
 use crate::{Dataset, Error, Result};
 
-/// The contents of a saved data set besides its tokens.
+/// The contents of a saved dataset besides its tokens.
 #[derive(Serialize, Deserialize)]
 struct Index {
     /// Number of tokens of each text.
     lengths: Vec<u32>,
     labels: Vec<u32>,
     domains: Option<DomainColumn>,
-    /// Fingerprint of the data set, tokens included.
+    /// Fingerprint of the dataset, tokens included.
     content: Option<u64>,
 }
 
 impl FieldDataset {
     /// Writes the tokens to `PATH.tokens`, and labels and domains to `PATH.json`. For a [`subset`](Self::subset), the complete
-    /// data set is written. Padding settings are not saved.
+    /// dataset is written. Padding settings are not saved.
     ///
     /// # Errors
-    /// A file cannot be written; the data set has no texts, or has trees or features, which cannot be saved.
+    /// A file cannot be written; the dataset has no texts, or has trees or features, which cannot be saved.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let Columns { words: Some(words), trees: None, .. } = &self.columns else {
             return Err(Error::Dataset(
-                "expected a data set of texts without trees: others cannot be saved".to_owned(),
+                "expected a dataset of texts without trees: others cannot be saved".to_owned(),
             ));
         };
         if !self.columns.features.is_empty() {
-            return Err(Error::Dataset("data sets with features cannot be saved".to_owned()));
+            return Err(Error::Dataset("datasets with features cannot be saved".to_owned()));
         }
         let [tokens, index] = files(path.as_ref());
         words.tokens().save(&tokens)?;
@@ -54,7 +54,7 @@ impl FieldDataset {
         file.flush().map_err(io)
     }
 
-    /// Loads a data set written by [`save`](Self::save).
+    /// Loads a dataset written by [`save`](Self::save).
     ///
     /// # Errors
     /// A file cannot be read, or is corrupted.
@@ -62,7 +62,7 @@ impl FieldDataset {
         let [tokens_file, index_file] = files(path.as_ref());
         let file = File::open(&index_file).map_err(|source| Error::io(&index_file, source))?;
         let index: Index = serde_json::from_reader(BufReader::new(file)).map_err(|error| {
-            Error::file(&index_file, format!("expected the index of a tokenized data set: {error}"))
+            Error::file(&index_file, format!("expected the index of a tokenized dataset: {error}"))
         })?;
         let corrupted = |file: &Path| Error::file(file, "corrupted: the contents differ from what was saved");
         if !index.is_consistent() {

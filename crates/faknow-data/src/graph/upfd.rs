@@ -1,4 +1,4 @@
-//! Reading of UPFD data sets as distributed by their authors: the `raw` directory that PyTorch Geometric downloads.
+//! Reading of UPFD datasets as distributed by their authors: the `raw` directory that PyTorch Geometric downloads.
 //!
 //! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. Node indices count through all graphs.
 
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// The available kinds of features.
 const FEATURES: [&str; 4] = ["profile", "spacy", "bert", "content"];
 
-/// A UPFD data set.
+/// A UPFD dataset.
 #[derive(Debug)]
 pub struct Upfd {
     /// All trees, labeled (0 real, 1 fake); the id of a tree is its index.
@@ -27,7 +27,7 @@ pub struct Upfd {
     pub test: Vec<usize>,
 }
 
-/// Reads the raw directory of a UPFD data set with one kind of features: `profile`, `spacy`, `bert` or `content`.
+/// Reads the raw directory of a UPFD dataset with one kind of features: `profile`, `spacy`, `bert` or `content`.
 ///
 /// # Errors
 /// There is no such kind, a file cannot be read, or the files are inconsistent; the error names the file.

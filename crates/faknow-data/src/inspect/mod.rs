@@ -67,12 +67,12 @@ pub struct LengthStats {
 
 impl LengthStats {
     /// Returns the statistics of these lengths; `None` if there are no lengths.
-    pub(crate) fn from_values(mut all: Vec<u32>) -> Option<Self> {
-        all.sort_unstable();
-        let (min, max) = (*all.first()?, *all.last()?);
+    pub(crate) fn from_values(mut lengths: Vec<u32>) -> Option<Self> {
+        lengths.sort_unstable();
+        let (min, max) = (*lengths.first()?, *lengths.last()?);
         // The smallest length that this percentage of the texts does not exceed.
-        let quantile = |percent: usize| all[(all.len() * percent).div_ceil(100).max(1) - 1] as usize;
-        let mean = all.iter().map(|&length| f64::from(length)).sum::<f64>() / all.len() as f64;
+        let quantile = |percent: usize| lengths[(lengths.len() * percent).div_ceil(100).max(1) - 1] as usize;
+        let mean = lengths.iter().map(|&length| f64::from(length)).sum::<f64>() / lengths.len() as f64;
         Some(Self { min: min as usize, median: quantile(50), mean, p95: quantile(95), max: max as usize })
     }
 }

@@ -23,7 +23,7 @@ use crate::{Dataset, Result};
 /// }
 /// ```
 pub trait Loader<B> {
-    /// Returns the number of samples per epoch; less than the size of the data set if the last incomplete batch is dropped.
+    /// Returns the number of samples per epoch; less than the size of the dataset if the last incomplete batch is dropped.
     fn n_samples(&self) -> usize;
 
     /// Returns the number of batches per epoch.
@@ -83,7 +83,7 @@ pub struct DataLoader<D> {
 }
 
 impl<D: Dataset> DataLoader<D> {
-    /// Creates a builder for a loader of `dataset`: a data set, or an `Arc` of a shared one.
+    /// Creates a builder of a loader of this dataset, which can be an `Arc` if it is shared.
     pub fn builder(dataset: D) -> DataLoaderBuilder<D> {
         DataLoaderBuilder {
             dataset: Arc::new(dataset),
@@ -97,7 +97,7 @@ impl<D: Dataset> DataLoader<D> {
         }
     }
 
-    /// Returns the data set.
+    /// Returns the dataset.
     pub fn dataset(&self) -> &D {
         &self.dataset
     }
@@ -107,7 +107,7 @@ impl<D: Dataset> DataLoader<D> {
         self.sampler.batch_size()
     }
 
-    /// Returns the indices in the data set of the samples of each batch of `epoch`, without assembling batches.
+    /// Returns the indices in the dataset of the samples of each batch of `epoch`, without assembling batches.
     pub fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
         let order = self.sampler.epoch_order(&*self.dataset, epoch);
         (0..order.n_batches()).map(|batch| order.indices(batch)).collect()
@@ -182,7 +182,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self
     }
 
-    /// Shuffles the samples, in an order that is a function of `seed` and the epoch; default: the order of the data set.
+    /// Shuffles the samples, in an order that is a function of `seed` and the epoch; default: the order of the dataset.
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -217,7 +217,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
 
     /// Prefetches up to `depth` batches in `workers` threads; default: 1 worker, depth 4.
     ///
-    /// Neither changes the batches or their order. With 0 workers or a depth of 0, batches are assembled on the calling thread.
+    /// Neither setting changes the batches or their order. With 0 workers or a depth of 0, batches are assembled on the calling thread.
     pub fn prefetch(mut self, workers: usize, depth: usize) -> Self {
         self.workers = workers;
         self.depth = depth;

@@ -20,10 +20,10 @@ pub(crate) struct BatchAssembler<D> {
 }
 
 impl<D: Dataset> BatchAssembler<D> {
-    /// Assembles a batch; a panic of the data set becomes an error.
+    /// Assembles a batch; a panic of the dataset becomes an error.
     pub(crate) fn assemble(&self, batch: usize) -> Result<D::Batch> {
         let indices = self.order.indices(batch);
-        // The data set is only read; a panic leaves only the batch incomplete, which is dropped.
+        // The dataset is only read; a panic leaves only the batch incomplete, which is dropped.
         catch_unwind(AssertUnwindSafe(|| self.dataset.batch(&indices))).unwrap_or_else(|panic| {
             Err(Error::Panic { epoch: self.epoch, batch, message: panic_message(&*panic) })
         })
@@ -32,8 +32,8 @@ impl<D: Dataset> BatchAssembler<D> {
 
 /// An iterator over the batches of an epoch, which worker threads prefetch.
 ///
-/// Worker `w` of `n` sends batches `w`, `w + n`, `w + 2n`, … to a bounded channel, and batches are received from the channels in
-/// turn. So no sorting is needed, and the channels bound memory use.
+/// Worker `w` of `n` sends batches `w`, `w + n`, `w + 2n`, … to a bounded channel, and batches are received from the
+/// channels in turn. So no sorting is needed, and the channels bound memory use.
 pub(crate) struct PrefetchedBatches<B> {
     workers: Vec<Worker<B>>,
     epoch: usize,

@@ -47,7 +47,7 @@ impl Sampler {
             return Err(setting("buckets", "at least 1 batch per bucket", "0"));
         }
         if n_samples == 0 {
-            return Err(Error::Dataset("the data set is empty: expected at least one sample".to_owned()));
+            return Err(Error::Dataset("the dataset is empty: expected at least one sample".to_owned()));
         }
         if n_samples > u32::MAX as usize {
             return Err(Error::Dataset(format!("expected at most {} samples, got {n_samples}", u32::MAX)));
@@ -162,7 +162,7 @@ impl EpochOrder {
         self.order.len().div_ceil(self.batch_size)
     }
 
-    /// Returns the indices in the data set of the samples of `batch`, which must be below `n_batches`.
+    /// Returns the indices in the dataset of the samples of `batch`, which must be below `n_batches`.
     pub(crate) fn indices(&self, batch: usize) -> Vec<usize> {
         let chunk = self.batch_order.as_ref().map_or(batch, |batch_order| batch_order[batch] as usize);
         let start = chunk * self.batch_size;

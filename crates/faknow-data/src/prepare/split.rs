@@ -225,10 +225,10 @@ mod tests {
     #[test]
     fn split_depends_only_on_the_seed() {
         let classes: Vec<usize> = (0..200).map(|index| index % 3).collect();
-        let of = |seed| stratified_split(&classes, DEFAULT_RATIOS, seed).unwrap();
-        assert_eq!(of(1), of(1));
-        assert_ne!(of(1), of(2));
-        assert!(of(1).iter().all(|part| part.is_sorted()));
+        let split = |seed| stratified_split(&classes, DEFAULT_RATIOS, seed).unwrap();
+        assert_eq!(split(1), split(1));
+        assert_ne!(split(1), split(2));
+        assert!(split(1).iter().all(|part| part.is_sorted()));
         // Pinned: different numbers would change the splits of existing runs.
         assert_eq!(random_split(10, DEFAULT_RATIOS, 42).unwrap()[2], [0, 7]);
     }
@@ -264,10 +264,10 @@ mod tests {
     #[test]
     fn folds_depend_only_on_the_seed() {
         let classes: Vec<usize> = (0..40).map(|index| index % 3).collect();
-        let of = |seed| stratified_k_fold(&classes, 4, seed).unwrap();
-        assert_eq!(of(1), of(1));
-        assert_ne!(of(1), of(2));
-        assert!(of(1).iter().all(|fold| fold.is_sorted()));
+        let folds = |seed| stratified_k_fold(&classes, 4, seed).unwrap();
+        assert_eq!(folds(1), folds(1));
+        assert_ne!(folds(1), folds(2));
+        assert!(folds(1).iter().all(|fold| fold.is_sorted()));
     }
 
     #[test]

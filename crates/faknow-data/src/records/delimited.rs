@@ -74,8 +74,8 @@ impl DelimitedReader {
             Ok(Some(first)) => first,
             Ok(None) => return Err(Error::file(path, "the file is empty")),
             Err(Malformed { message, .. }) => {
-                let what = if options.header { "invalid header: " } else { "" };
-                return Err(Error::file(path, format!("{what}{message}")));
+                let prefix = if options.header { "invalid header: " } else { "" };
+                return Err(Error::file(path, format!("{prefix}{message}")));
             }
             Err(Input(error)) => return Err(error),
         };
@@ -94,10 +94,13 @@ impl DelimitedReader {
         Ok(reader)
     }
 
-    /// Restricts records to the columns `wanted`, or to `all`; an error if a wanted column is missing or occurs twice.
-    pub(super) fn select(&mut self, wanted: &[&str], all: bool) -> Result<()> {
+    /// Restricts records to the columns `required`, or includes `all`.
+    ///
+    /// # Errors
+    /// A required column is missing or occurs twice.
+    pub(super) fn select(&mut self, required: &[&str], all: bool) -> Result<()> {
         let mut selected = Vec::new();
-        for &name in wanted {
+        for &name in required {
             let Some(index) = self.columns.iter().position(|column| column == name) else {
                 return Err(self.no_such_column(name));
             };

@@ -154,7 +154,7 @@ fn other_format(first: &[u8]) -> Option<String> {
         )
     };
     let archive =
-        |what: &str| format!("looks like {what}; expected plain text in UTF-8: extract or export it first");
+        |kind: &str| format!("looks like {kind}; expected plain text in UTF-8: extract or export it first");
     match first {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(utf("UTF-32")),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some(utf("UTF-16")),

@@ -49,7 +49,7 @@ impl Extractor {
             Some(column) => domain_of(&fields, column).map_err(|message| field_error(column, message))?,
             None => None,
         };
-        // The text moves, unless it stays among the fields too.
+        // The text is moved, unless it is also needed as a field.
         let take_text = |fields: &mut Map<String, Value>| match fields.get_mut(text_column) {
             Some(Value::String(text)) => std::mem::take(text),
             _ => String::new(),

@@ -60,8 +60,8 @@ impl JsonReader {
     }
 
     /// Sets the columns that the first record must have.
-    pub(super) fn require(&mut self, wanted: &[&str]) {
-        self.required = wanted.iter().map(|&name| name.to_owned()).collect();
+    pub(super) fn require(&mut self, columns: &[&str]) {
+        self.required = columns.iter().map(|&name| name.to_owned()).collect();
     }
 
     pub(super) fn columns(&self) -> &[String] {

@@ -151,9 +151,9 @@ pub fn write_td_rvnn(dir: &Path, options: &CascadeOptions) -> Result<CascadeFile
         };
         writeln!(ids, "{}", tree.id()).map_err(|e| Error::io(path, e))?;
     }
-    let all =
+    let writers =
         [(trees, &files.trees), (labels, &files.labels), (train, &files.train_ids), (test, &files.test_ids)];
-    for (mut writer, path) in all {
+    for (mut writer, path) in writers {
         writer.flush().map_err(|e| Error::io(path, e))?;
     }
     Ok(files)

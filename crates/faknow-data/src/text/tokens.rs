@@ -8,13 +8,13 @@ use std::sync::Mutex;
 
 use crate::{Error, Result};
 
-/// Options for where the tokens of a data set are stored.
+/// Options for where the tokens of a dataset are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenStorage {
     /// Maximum number of bytes of token ids in memory, 4 per token; beyond it, all tokens are stored in a file, from which
     /// batches are read. Default: no limit.
     pub max_bytes: Option<u64>,
-    /// Directory of this file, an unnamed temporary file that is deleted with the data set. Default: the system's directory for
+    /// Directory of this file, an unnamed temporary file that is deleted with the dataset. Default: the system's directory for
     /// temporary files.
     pub dir: Option<PathBuf>,
 }
@@ -155,8 +155,8 @@ impl TokenWriter {
         Ok(Tokens::File(TokenFile { file: Mutex::new(file), path, n_tokens: self.n_tokens }))
     }
 
-    /// Finishes like [`finish`](Self::finish), with each token replaced: `ends` are the ends of consecutive ranges of tokens, each
-    /// with the function that maps the tokens of its range.
+    /// Finishes like [`finish`](Self::finish), with each token replaced: `ends` are the ends of consecutive ranges of tokens,
+    /// each with the function that maps the tokens of its range.
     pub(crate) fn finish_renumbered(
         self,
         ends: impl Iterator<Item = (usize, impl Fn(u32) -> u32)>,

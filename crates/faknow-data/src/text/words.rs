@@ -15,8 +15,8 @@ pub struct Words {
 }
 
 impl Words {
-    /// Creates a batch of texts from token ids, i64 `[n, len]`. The length of a text is the position of its last token that is not
-    /// padding.
+    /// Creates a batch of texts from token ids, i64 `[n, len]`. The length of a text is the position of its last token that is
+    /// not padding.
     ///
     /// # Errors
     /// [`Error::Setting`]: `ids` has the wrong shape or kind.

@@ -1,4 +1,4 @@
-//! Fields of batches and data sets: presence, collation and validation.
+//! Fields of batches and datasets: presence, collation and validation.
 
 use std::collections::HashSet;
 
@@ -101,18 +101,18 @@ fn rejects_invalid_features() {
         assert_eq!(data.with_feature(name, values).unwrap_err().to_string(), expected);
     };
     let with_age = || texts().with_feature("age", &features(3)).unwrap();
-    let duplicate = "the data set already has a field of this name";
+    let duplicate = "the dataset already has a field of this name";
     check(texts(), "age", &features(2), "feature `age`: expected 3 rows, one per sample, got 2");
     check(with_age(), "age", &features(3), &format!("feature `age`: {duplicate}"));
     check(texts(), "words", &features(3), &format!("feature `words`: {duplicate}"));
-    let subset = "expected a complete data set, got a subset: add features before taking subsets";
+    let subset = "expected a complete dataset, got a subset: add features before taking subsets";
     check(texts().subset(&[0]).unwrap(), "age", &features(1), &format!("feature `age`: {subset}"));
     let shape = "feature: expected floats [n, d] or [n, len, d], got Float [3]";
     check(texts(), "age", &features(1).view([3]), shape);
     let error = with_age().save("/nowhere/data").unwrap_err().to_string();
-    assert_eq!(error, "data sets with features cannot be saved");
+    assert_eq!(error, "datasets with features cannot be saved");
     let error = trees().save("/nowhere/data").unwrap_err().to_string();
-    assert_eq!(error, "expected a data set of texts without trees: others cannot be saved");
+    assert_eq!(error, "expected a dataset of texts without trees: others cannot be saved");
 }
 
 #[test]

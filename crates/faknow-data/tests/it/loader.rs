@@ -235,7 +235,7 @@ fn errors_and_panics_are_returned_in_order() {
                 "[4, 5]",
                 "sample is broken",
                 "[8, 9]",
-                "batch 5 of epoch 6: the data set panicked: sample panics",
+                "batch 5 of epoch 6: the dataset panicked: sample panics",
                 "[12, 13]",
             ]
         );
@@ -258,7 +258,7 @@ fn prefetching_is_bounded_and_stops_with_the_iterator() {
         drop(batches);
         assert!(start.elapsed() < Duration::from_secs(5));
         drop(loader);
-        assert_eq!(Arc::strong_count(&dataset), 1, "a worker still holds the data set");
+        assert_eq!(Arc::strong_count(&dataset), 1, "a worker still holds the dataset");
     }
 }
 
@@ -279,7 +279,7 @@ fn rejects_invalid_settings() {
     }
     let weighted = |weights: &[f64]| loader(20).shuffle(1).sampling(Sampling::Weighted(weights.to_vec()));
     check(loader(3).batch_size(0), "batch_size: expected at least 1, got 0");
-    check(loader(0), "the data set is empty: expected at least one sample");
+    check(loader(0), "the dataset is empty: expected at least one sample");
     check(
         loader(3).batch_size(4).drop_last(true),
         "expected at least 4 samples, the batch size, with drop_last, got 3",

@@ -1,4 +1,4 @@
-//! Tests with real data sets, which are skipped where these are not available.
+//! Tests with real datasets, which are skipped where these are not available.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub(crate) fn shared_data(test: &str) -> Option<PathBuf> {
     if data.is_dir() {
         return Some(data);
     }
-    eprintln!("SKIPPED: {test} needs the real data sets; {} is not a directory", data.display());
+    eprintln!("SKIPPED: {test} needs the real datasets; {} is not a directory", data.display());
     None
 }
 

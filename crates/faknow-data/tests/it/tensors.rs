@@ -1,4 +1,4 @@
-//! Data sets of tensors, subsets and folds.
+//! Datasets of tensors, subsets and folds.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use faknow_data::{Batch, DataLoader, Dataset, Folds, Loader, Subset, TensorDataset};
 use tch::{Device, Kind, Tensor};
 
-/// Creates a data set whose sample `i` is the row `[i, i + 0.5]` of class `i % 3`.
+/// Creates a dataset whose sample `i` is the row `[i, i + 0.5]` of class `i % 3`.
 fn numbered(n: i64) -> TensorDataset {
     let x = Tensor::arange(n, (Kind::Float, Device::Cpu)).unsqueeze(1);
     let labels = Tensor::arange(n, (Kind::Int64, Device::Cpu)).remainder(3);

@@ -32,7 +32,7 @@ fn limited(max_bytes: u64) -> TokenStorage {
     TokenStorage { max_bytes: Some(max_bytes), dir: None }
 }
 
-/// Returns everything that a training run reads from a data set.
+/// Returns everything that a training run reads from a dataset.
 fn content(data: &FieldDataset) -> (u64, Vec<Vec<u32>>, usize, Vec<String>) {
     let data = data.clone().with_extra_padding(2);
     let subset = data.subset(&(0..data.n_samples()).rev().step_by(7).collect::<Vec<_>>()).unwrap();
@@ -114,11 +114,11 @@ fn load_rejects_corrupted_files() {
     check(&|| std::fs::remove_file(&tokens).unwrap(), "train.tokens");
     check(
         &|| write(&index, &|bytes| bytes.truncate(100)),
-        "train.json: expected the index of a tokenized data set",
+        "train.json: expected the index of a tokenized dataset",
     );
     check(
         &|| write(&index, &|bytes| *bytes = b"{}".to_vec()),
-        "train.json: expected the index of a tokenized data set",
+        "train.json: expected the index of a tokenized dataset",
     );
     let fewer_labels = |bytes: &mut Vec<u8>| {
         let text = String::from_utf8(bytes.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! Text data sets and their batches.
+//! Text datasets and their batches.
 
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab, VocabBuilder, VocabOptions};
 use faknow_data::{
