@@ -1,27 +1,27 @@
-//! What can go wrong in a model.
+//! Errors of models and of files of weights.
 
 use std::path::PathBuf;
 
 use faknow_data::common::{OtherError, describe, strip_frames, torch_message};
 use faknow_data::from_other_errors;
 
-/// Shorthand for results of this crate.
+/// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of `faknow-model`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A hyperparameter is outside its range.
+    /// A hyperparameter is out of range.
     #[error("{model}: `{name}`: expected {expected}, got {got}")]
     Config {
         /// The model or layer.
         model: &'static str,
-        /// Name of the hyperparameter.
+        /// The hyperparameter.
         name: &'static str,
-        /// What would be right.
+        /// The expected value.
         expected: String,
-        /// What was given.
+        /// The actual value.
         got: String,
     },
     /// A batch does not fit the model.
@@ -29,27 +29,27 @@ pub enum Error {
     Batch {
         /// The model.
         model: &'static str,
-        /// What would be right.
+        /// The expected value.
         expected: String,
-        /// What was given.
+        /// The actual value.
         got: String,
     },
-    /// Labels that are no class of the model.
-    #[error("labels outside the classes: the model has {n_classes} classes (0..={}), the batch holds labels {min}..={max}", n_classes - 1)]
+    /// Labels are not classes of the model.
+    #[error("labels: expected 0..={} ({n_classes} classes), got {min}..={max}", n_classes - 1)]
     Labels {
-        /// Number of classes of the model.
+        /// The number of classes of the model.
         n_classes: i64,
-        /// Smallest label of the batch.
+        /// The smallest label of the batch.
         min: i64,
-        /// Largest label of the batch.
+        /// The largest label of the batch.
         max: i64,
     },
-    /// A file of weights does not fit the model.
-    #[error("{path}: these weights do not fit the model: {}", report.join("; "), path = path.display())]
+    /// Weights do not fit the model.
+    #[error("{path}: the weights do not fit the model: {}", report.join("; "), path = path.display())]
     Weights {
         /// The file.
         path: PathBuf,
-        /// Missing, unexpected and mismatched names, a phrase each.
+        /// Missing, unexpected and mismatched names, one phrase each.
         report: Vec<String>,
     },
     /// A file could not be read or written.
@@ -57,38 +57,38 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         r#source: std::io::Error,
     },
-    /// A file of weights could not be read at all.
+    /// A file of weights is corrupted or not supported.
     #[error("{path}: cannot read weights: {reason}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong, and the remedy.
         reason: String,
     },
-    /// A tensor that cannot be saved.
-    #[error("tensor `{tensor}` {reason}")]
+    /// A tensor cannot be saved.
+    #[error("tensor `{tensor}`: {reason}")]
     UnsupportedTensor {
-        /// Its name.
+        /// The name of the tensor.
         tensor: String,
-        /// What is wrong with it and what would be right.
+        /// What was expected, and the remedy.
         reason: String,
     },
-    /// Bytes in memory that are no weights.
+    /// Bytes in memory are not valid weights.
     #[error("cannot read weights: {reason}")]
     Bytes {
-        /// What is wrong with them.
+        /// What is wrong.
         reason: String,
     },
-    /// What a batch holds cannot be used.
+    /// The content of a batch is invalid.
     #[error(transparent)]
     Data(#[from] faknow_data::Error),
-    /// libtorch refused an operation.
+    /// libtorch rejected an operation.
     #[error("libtorch: {}", torch_message(.0))]
     Torch(tch::TchError),
-    /// A custom model failed; `?` makes it of any common error, [`Error::other`] of every error.
+    /// A custom model failed; `?` converts common errors, [`Error::other`] any error.
     #[error("{}", describe(&**.0))]
     Other(OtherError),
 }
@@ -96,7 +96,7 @@ pub enum Error {
 from_other_errors!(Error);
 
 impl Error {
-    /// An [`Error::Other`] of any error or message.
+    /// Creates an [`Error::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
         Self::Other(error.into())
     }

@@ -1,4 +1,4 @@
-//! The model contract: one forward pass that yields the logits and, for labeled batches, the losses.
+//! The [`Model`] trait: a forward pass that returns the logits and, for labeled batches, the loss.
 
 use faknow_data::Batch;
 use faknow_data::graph::NodeFeatures;
@@ -6,16 +6,16 @@ use tch::Tensor;
 
 use crate::Result;
 
-/// A detector: turns a batch into class logits.
+/// A model: maps a batch to class logits.
 ///
-/// The weights live in the `VarStore` whose path the model was built from; the model holds handles to them.
+/// The weights are stored in the `VarStore` whose path the model was built with; the model holds handles to them.
 ///
 /// ```
 /// use faknow_data::FieldBatch;
 /// use faknow_model::{Mode, Model, Output, Result, loss};
 /// use tch::{Device, Kind, Tensor, nn};
 ///
-/// /// The mean of the word vectors, and a linear layer.
+/// /// The mean of the word vectors and a linear layer.
 /// struct BagOfWords { embedding: Tensor, weight: Tensor }
 ///
 /// impl Model for BagOfWords {
@@ -36,41 +36,42 @@ use crate::Result;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Model: Send {
-    /// What the model reads.
+    /// The batch type.
     type Batch: Batch;
 
-    /// Logits of a batch, and its losses iff the batch has labels.
+    /// Computes the logits of a batch and, iff it has labels, the loss.
     ///
     /// # Errors
-    /// The batch does not fit the model, or libtorch refuses an operation.
+    /// The batch does not fit the model, or libtorch rejects an operation.
     fn forward(&self, batch: &Self::Batch, mode: Mode) -> Result<Output>;
 
-    /// Returns the model as one of word vectors, which explanations of texts and exports need. Default: `None`, for a model
-    /// that reads anything besides words.
+    /// Returns the model as an [`EmbeddingModel`], which explanations of texts and exports need. Default: `None`, for models
+    /// that read more than words.
     fn as_embedding_model(&self) -> Option<&dyn EmbeddingModel> {
         None
     }
 
-    /// Returns the features of nodes in `batch` that the logits depend on, which explanations of trees need. Default: `None`,
-    /// for a model that reads no trees.
+    /// Returns the node features of `batch`, which explanations of trees need. Default: `None`, for models that do not read
+    /// trees.
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
         let _ = batch;
         None
     }
 }
 
-/// A model whose logits come from the vectors of a text's words alone.
+/// A model whose logits depend only on the word vectors of a text.
 pub trait EmbeddingModel {
-    /// Returns the vectors `[n, len, size]` of token ids i64 `[n, len]`.
+    /// Returns the word vectors `[n, len, size]` of token ids i64 `[n, len]`.
     ///
     /// # Errors
     /// A token id is not below the number of words.
     fn vectors(&self, ids: &Tensor) -> Result<Tensor>;
 
-    /// Returns the logits `[n, n_classes]` of vectors `[n, len, size]`, as in [`Mode::Eval`], by operations that do not depend on `n` and `len`.
+    /// Returns the logits `[n, n_classes]` of word vectors `[n, len, size]`, as in [`Mode::Eval`]; the operations do not depend
+    /// on `n` and `len`.
     ///
     /// # Errors
-    /// The texts are shorter than the model can read.
+    /// The texts are too short for the model.
     fn logits(&self, vectors: &Tensor) -> Result<Tensor>;
 }
 
@@ -90,12 +91,12 @@ impl<M: Model + ?Sized> Model for Box<M> {
     }
 }
 
-/// Whether layers that differ between the two (dropout, batch norm) learn or apply.
+/// The mode of layers such as dropout and batch normalization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Training: dropout is active.
+    /// Training: dropout is active, batch normalization uses the batch.
     Train,
-    /// Evaluation and use: nothing is random.
+    /// Evaluation: deterministic.
     Eval,
 }
 
@@ -106,30 +107,30 @@ impl Mode {
     }
 }
 
-/// What a forward pass yields.
+/// The result of a forward pass.
 #[derive(Debug)]
 pub struct Output {
-    /// Class logits `[n_samples, n_classes]`: their softmax gives the class scores.
+    /// Class logits `[n_samples, n_classes]`; their softmax is the class scores.
     pub logits: Tensor,
-    /// The losses, iff the batch has labels.
+    /// The loss, iff the batch has labels.
     pub loss: Option<Loss>,
 }
 
-/// The loss of a batch: what is minimized, and what it is made of.
+/// The loss of a batch and its parts.
 #[derive(Debug)]
 pub struct Loss {
-    /// What backward starts from: a scalar, the mean over the samples of the batch.
+    /// The loss that is minimized: a scalar, the mean over the samples of the batch.
     pub total: Tensor,
-    /// The parts by name, scalars, for the logs; empty where the loss is one thing. What comes from the logits and the
-    /// labels alone is named [`Loss::CLASSIFICATION`], and is part of the total as it stands.
+    /// The parts by name, scalars, for logging; empty if there is only one. The classification loss is named
+    /// [`Loss::CLASSIFICATION`] and is a summand of the total, without a factor.
     pub parts: Vec<(&'static str, Tensor)>,
 }
 
 impl Loss {
-    /// The name of the part that a [`Criterion`](crate::Criterion) can take the place of.
+    /// Name of the part that a [`Criterion`](crate::Criterion) replaces.
     pub const CLASSIFICATION: &'static str = "classification";
 
-    /// Returns a loss of one part.
+    /// Creates a loss without parts.
     pub fn single(total: Tensor) -> Self {
         Self { total, parts: Vec::new() }
     }

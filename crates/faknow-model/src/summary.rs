@@ -1,4 +1,4 @@
-//! What a model consists of: its parameters by module, their number, and the memory that training needs for them.
+//! Summary of a model: its variables by module, their number, and the memory that training needs for them.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
 
-/// The variables of a store, as a table that reads as a tree of modules.
+/// The variables of a model, displayed as a table with the modules as a tree.
 ///
 /// ```
 /// use faknow_model::{TextCnn, TextCnnConfig, summary};
@@ -22,41 +22,41 @@ use tch::nn::VarStore;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// All variables in the order of their names, where numbers count as numbers: `layer.2` stands before `layer.10`.
+    /// All variables, sorted by name with numbers by value: `layer.2` before `layer.10`.
     pub parameters: Vec<ParameterSummary>,
-    /// Tensors that the optimizer keeps of each trainable variable, see [`Summary::with_optimizer`]; 0 at first.
+    /// Number of optimizer tensors per trainable variable, see [`Summary::with_optimizer`]; 0 by default.
     pub n_optimizer_tensors: usize,
 }
 
 /// One variable of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParameterSummary {
-    /// Its whole name, with dots between the modules.
+    /// Full name, with dots between modules.
     pub name: String,
-    /// Its shape.
+    /// Shape.
     pub shape: Vec<i64>,
-    /// What its values are: `f32`, `f64`, `i64`, …
+    /// Type of the values: `f32`, `f64`, `i64`, …
     pub kind: String,
-    /// Number of its values.
+    /// Number of values.
     pub n_weights: u64,
-    /// Bytes of its values.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Whether training changes it; false for what is frozen and for running statistics.
+    /// Whether training changes the variable; false for frozen weights and running statistics.
     pub trainable: bool,
 }
 
-/// Bytes that a training needs for the variables, beside what its batches take.
+/// Memory that training needs for the variables, in bytes, without batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainingMemory {
-    /// All variables.
+    /// Size of all variables.
     pub weights: u64,
-    /// The gradients of the trainable ones.
+    /// Size of the gradients of the trainable variables.
     pub gradients: u64,
-    /// What the optimizer keeps of them.
+    /// Size of the optimizer state.
     pub optimizer: u64,
 }
 
-/// Returns the variables of `vars` as they are now.
+/// Summarizes the current variables of `vars`.
 pub fn summary(vars: &VarStore) -> Summary {
     let mut parameters: Vec<_> =
         vars.variables().iter().map(|(name, tensor)| ParameterSummary::new(name, tensor)).collect();
@@ -65,23 +65,23 @@ pub fn summary(vars: &VarStore) -> Summary {
 }
 
 impl Summary {
-    /// Counts the memory of an optimizer that keeps so many tensors of each trainable variable: 2 for Adam.
+    /// Includes the memory of an optimizer with `n_tensors` tensors per trainable variable: 2 for Adam.
     #[must_use]
     pub fn with_optimizer(self, n_tensors: usize) -> Self {
         Self { n_optimizer_tensors: n_tensors, ..self }
     }
 
-    /// Returns the number of all values.
+    /// Returns the number of values of all variables.
     pub fn n_weights(&self) -> u64 {
         self.parameters.iter().map(|parameter| parameter.n_weights).sum()
     }
 
-    /// Returns the number of the values that training changes.
+    /// Returns the number of values of the trainable variables.
     pub fn n_trainable(&self) -> u64 {
         self.trainable().map(|parameter| parameter.n_weights).sum()
     }
 
-    /// Bytes that a training needs for the variables.
+    /// Returns the memory that training needs for the variables.
     pub fn memory(&self) -> TrainingMemory {
         let gradients = self.trainable().map(|parameter| parameter.bytes).sum();
         TrainingMemory {
@@ -95,31 +95,31 @@ impl Summary {
         self.parameters.iter().filter(|parameter| parameter.trainable)
     }
 
-    /// The rows of the table: each module before what is in it, and the totals behind a rule.
+    /// Returns the rows of the table, each module before its content.
     fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
-        let mut open: Vec<&str> = Vec::new();
+        let mut current: Vec<&str> = Vec::new();
         for parameter in &self.parameters {
             let mut modules: Vec<&str> = parameter.name.split('.').collect();
-            let own = modules.pop().unwrap_or_default();
-            let shared = open.iter().zip(&modules).take_while(|(a, b)| a == b).count();
-            for depth in shared..modules.len() {
+            let variable = modules.pop().unwrap_or_default();
+            let n_common = current.iter().zip(&modules).take_while(|(a, b)| a == b).count();
+            for depth in n_common..modules.len() {
                 let prefix = format!("{}.", modules[..=depth].join("."));
-                let inside = self.parameters.iter().filter(|other| other.name.starts_with(&prefix));
+                let content = self.parameters.iter().filter(|other| other.name.starts_with(&prefix));
                 rows.push(Row {
                     name: indented(depth, modules[depth]),
-                    count: grouped(inside.map(|other| other.n_weights).sum()),
+                    count: with_commas(content.map(|other| other.n_weights).sum()),
                     ..Row::default()
                 });
             }
             rows.push(Row {
-                name: indented(modules.len(), own),
+                name: indented(modules.len(), variable),
                 shape: shape(&parameter.shape),
                 kind: parameter.kind.clone(),
-                count: grouped(parameter.n_weights),
-                trained: if parameter.trainable { "yes" } else { "no" },
+                count: with_commas(parameter.n_weights),
+                trainable: if parameter.trainable { "yes" } else { "no" },
             });
-            open = modules;
+            current = modules;
         }
         rows
     }
@@ -153,21 +153,21 @@ struct Row {
     shape: String,
     kind: String,
     count: String,
-    trained: &'static str,
+    trainable: &'static str,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = Row {
+        let header = Row {
             name: "parameter".into(),
             shape: "shape".into(),
-            kind: "kind".into(),
+            kind: "dtype".into(),
             count: "weights".into(),
-            trained: "trained",
+            trainable: "trainable",
         };
         let rows = self.rows();
-        let width = |of: fn(&Row) -> &str| {
-            rows.iter().chain([&head]).map(|row| of(row).chars().count()).max().unwrap_or(0)
+        let width = |cell: fn(&Row) -> &str| {
+            rows.iter().chain([&header]).map(|row| cell(row).chars().count()).max().unwrap_or(0)
         };
         let [name, shape, kind, count] = [
             width(|row| &row.name),
@@ -178,21 +178,21 @@ impl fmt::Display for Summary {
         let line = |row: &Row| {
             let line = format!(
                 "{:<name$}  {:<shape$}  {:<kind$}  {:>count$}  {}",
-                row.name, row.shape, row.kind, row.count, row.trained
+                row.name, row.shape, row.kind, row.count, row.trainable
             );
             line.trim_end().to_owned()
         };
-        writeln!(f, "{}", line(&head))?;
+        writeln!(f, "{}", line(&header))?;
         for row in &rows {
             writeln!(f, "{}", line(row))?;
         }
         let (all, trainable) = (self.n_weights(), self.n_trainable());
         writeln!(
             f,
-            "\n{} weights: {} trained, {} not",
-            grouped(all),
-            grouped(trainable),
-            grouped(all - trainable)
+            "\n{} weights: {} trainable, {} non-trainable",
+            with_commas(all),
+            with_commas(trainable),
+            with_commas(all - trainable)
         )?;
         let memory = self.memory();
         write!(
@@ -204,7 +204,7 @@ impl fmt::Display for Summary {
         if self.n_optimizer_tensors > 0 {
             write!(f, ", {} optimizer", format_bytes(memory.optimizer))?;
         }
-        write!(f, "; {} in all, without batches", format_bytes(memory.total()))
+        write!(f, "; {} total, without batches", format_bytes(memory.total()))
     }
 }
 
@@ -220,14 +220,14 @@ pub fn format_bytes(bytes: u64) -> String {
     format!("{size:.1} TiB")
 }
 
-/// The order of names, module by module; numbers by their value.
+/// Compares names module by module, numbers by value.
 fn by_modules(a: &str, b: &str) -> Ordering {
     let order = |(a, b): (&str, &str)| match (a.parse::<u64>(), b.parse::<u64>()) {
         (Ok(a), Ok(b)) => a.cmp(&b),
         _ => a.cmp(b),
     };
-    let differing = a.split('.').zip(b.split('.')).map(order).find(|order| order.is_ne());
-    differing.unwrap_or_else(|| a.split('.').count().cmp(&b.split('.').count()))
+    let first_difference = a.split('.').zip(b.split('.')).map(order).find(|order| order.is_ne());
+    first_difference.unwrap_or_else(|| a.split('.').count().cmp(&b.split('.').count()))
 }
 
 fn indented(depth: usize, name: &str) -> String {
@@ -238,7 +238,7 @@ fn shape(shape: &[i64]) -> String {
     format!("[{}]", shape.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// Rust's names of number types.
+/// Returns the Rust name of a tensor's element type.
 fn kind_name(kind: tch::Kind) -> String {
     use tch::Kind as K;
     let name = match kind {
@@ -255,17 +255,17 @@ fn kind_name(kind: tch::Kind) -> String {
     name.to_owned()
 }
 
-/// A count with commas: `1,234,567`.
-fn grouped(n: u64) -> String {
+/// Formats a count with thousands separators: `1,234,567`.
+fn with_commas(n: u64) -> String {
     let digits = n.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
         }
-        grouped.push(digit);
+        text.push(digit);
     }
-    grouped
+    text
 }
 
 #[cfg(test)]
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_stand_before_what_is_in_them_and_frozen_weights_need_no_gradients() {
+    fn displays_modules_as_a_tree_and_frozen_weights_as_not_trainable() {
         let vars = VarStore::new(Device::Cpu);
         let root = vars.root();
         let frozen = (&root / "embedding").var("weight", &[1000, 8], Init::Const(0.0));
@@ -289,27 +289,27 @@ mod tests {
         let _ = root.var("scale", &[], Init::Const(1.0));
         let text = summary(&vars).with_optimizer(2).to_string();
         let expected = "\
-parameter           shape      kind  weights  trained
-embedding                              8,000
-  weight            [1000, 8]  f32     8,000  no
-layers                                 2,048
-  2                                    1,024
-    norm                               1,024
-      running_mean  [512]      f32       512  no
-      weight        [512]      f32       512  yes
-  10                                   1,024
-    norm                               1,024
-      running_mean  [512]      f32       512  no
-      weight        [512]      f32       512  yes
-scale               []         f32         1  yes
+parameter           shape      dtype  weights  trainable
+embedding                               8,000
+  weight            [1000, 8]  f32      8,000  no
+layers                                  2,048
+  2                                     1,024
+    norm                                1,024
+      running_mean  [512]      f32        512  no
+      weight        [512]      f32        512  yes
+  10                                    1,024
+    norm                                1,024
+      running_mean  [512]      f32        512  no
+      weight        [512]      f32        512  yes
+scale               []         f32          1  yes
 
-10,049 weights: 1,025 trained, 9,024 not
-memory: 39.3 KiB weights, 4.0 KiB gradients, 8.0 KiB optimizer; 51.3 KiB in all, without batches";
+10,049 weights: 1,025 trainable, 9,024 non-trainable
+memory: 39.3 KiB weights, 4.0 KiB gradients, 8.0 KiB optimizer; 51.3 KiB total, without batches";
         assert_eq!(text, expected);
     }
 
     #[test]
-    fn bytes_follow_the_kind() {
+    fn bytes_depend_on_the_kind() {
         let mut vars = VarStore::new(Device::Cpu);
         let _ = vars.root().zeros("a", &[3, 5]);
         let check = |vars: &VarStore, name: &str, bytes: u64| {
@@ -336,19 +336,22 @@ memory: 39.3 KiB weights, 4.0 KiB gradients, 8.0 KiB optimizer; 51.3 KiB in all,
     }
 
     #[test]
-    fn sizes_are_worded() {
+    fn formats_bytes_and_counts() {
         let check = |bytes: u64, expected: &str| assert_eq!(format_bytes(bytes), expected);
         check(0, "0 B");
         check(1023, "1023 B");
         check(1024, "1.0 KiB");
         check(3 << 20, "3.0 MiB");
         check(5 << 40, "5.0 TiB");
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(with_commas), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]
-    fn an_empty_store_has_a_summary_too() {
+    fn summarizes_an_empty_store() {
         let text = summary(&VarStore::new(Device::Cpu)).to_string();
-        assert!(text.contains("0 weights: 0 trained, 0 not\nmemory: 0 B weights, 0 B gradients"), "{text}");
+        assert!(
+            text.contains("0 weights: 0 trainable, 0 non-trainable\nmemory: 0 B weights, 0 B gradients"),
+            "{text}"
+        );
     }
 }

@@ -82,7 +82,7 @@ fn summary_shows_the_parameters_of_a_model_to_be_and_of_a_detector() {
     let bench = Bench::trained();
     let shown = tool(&bench, "summary", &[], &[]);
     // Twelve words and ten numbers of special meaning or none; three kernels of 4 filters.
-    for part in ["word_embedding", "  weight", "f32", "trained", "memory: ", "optimizer"] {
+    for part in ["word_embedding", "  weight", "f32", "trainable", "memory: ", "optimizer"] {
         assert!(shown.contains(part), "{shown}\nlacks {part}");
     }
     let found = json_of(&tool(&bench, "summary", &["--json"], &[]));

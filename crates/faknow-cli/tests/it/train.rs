@@ -251,8 +251,8 @@ fn the_log_says_which_weights_the_run_began_with() {
     let log = bench.read("next/run.log");
     for part in [
         &format!("weights of {file}: 2 of 9 weights loaded"),
-        "of another shape: `classifier.1.weight`: expected [2, 9], got [2, 12]",
-        "of another shape: `text_ccn_layer.convs.0.bias`: expected [3], got [4]",
+        "shape mismatch: `classifier.1.weight`: expected [2, 9], got [2, 12]",
+        "shape mismatch: `text_ccn_layer.convs.0.bias`: expected [3], got [4]",
     ] {
         assert!(log.contains(part), "{log}\nlacks {part}");
     }

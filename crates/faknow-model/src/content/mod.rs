@@ -1,4 +1,4 @@
-//! Models that read what a post says.
+//! Models of the content of posts.
 
 mod textcnn;
 

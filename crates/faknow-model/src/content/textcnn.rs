@@ -1,7 +1,7 @@
-//! TextCNN: convolutions over word vectors, the maximum over time, a linear layer.
+//! TextCNN: convolutions over word vectors, max-over-time pooling, a linear layer.
 //!
-//! Yoon Kim, *Convolutional Neural Networks for Sentence Classification*, EMNLP 2014. As in FaKnow, the optimizer
-//! is Adam and the output layer has no norm constraint; the paper has Adadelta and a maximum norm of 3.
+//! Yoon Kim, *Convolutional Neural Networks for Sentence Classification*, EMNLP 2014. As in FaKnow, the output layer has no
+//! norm constraint and the default optimizer is Adam; the paper uses Adadelta and a maximum norm of 3.
 
 use faknow_data::FieldBatch;
 use serde::{Deserialize, Serialize};
@@ -15,17 +15,17 @@ use crate::{EmbeddingModel, Error, Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextCnnConfig {
-    /// Values of a word vector, at least 1; pretrained vectors bring their own size. Default 300.
+    /// Length of the word vectors, at least 1; ignored for pretrained vectors. Default 300.
     pub embedding_size: i64,
-    /// Filters for each kernel size, at least 1. Default 100.
+    /// Number of filters per kernel size, at least 1. Default 100.
     pub n_filters: i64,
-    /// Words that each kernel spans, each at least 1. Default 3, 4 and 5.
+    /// Kernel sizes in words, each at least 1. Default 3, 4 and 5.
     pub kernel_sizes: Vec<i64>,
     /// Activation of the convolutions. Default ReLU.
     pub activation: Activation,
-    /// Share of the features dropped in training, from 0 to below 1. Default 0.5.
+    /// Dropout probability of the features, from 0 to below 1. Default 0.5.
     pub dropout: f64,
-    /// Whether the word vectors stay as they are. Default false.
+    /// Whether the word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
 }
 
@@ -43,8 +43,8 @@ impl Default for TextCnnConfig {
 }
 
 impl TextCnnConfig {
-    /// Returns the padding columns after the longest text with which a result equals that of any longer padding: the widest
-    /// kernel, so that every row has a window of padding alone.
+    /// Returns the number of padding columns after the longest text for which the result equals that of any longer padding:
+    /// the size of the widest kernel, so every row has a window of padding only.
     pub fn extra_padding(&self) -> usize {
         self.kernel_sizes.iter().copied().max().and_then(|k| usize::try_from(k).ok()).unwrap_or(0)
     }
@@ -65,7 +65,7 @@ impl TextCnn {
     /// Creates a model over `vocab_size` words with random word vectors.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyperparameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is out of range.
     pub fn new(path: &Path<'_>, config: &TextCnnConfig, vocab_size: usize, n_classes: usize) -> Result<Self> {
         check(config, n_classes)?;
         let embedding =
@@ -73,10 +73,10 @@ impl TextCnn {
         Self::build(path, config, embedding, config.embedding_size, n_classes)
     }
 
-    /// Creates a model that starts from `vectors` `[vocab_size, size]`; `size` takes the place of `embedding_size`.
+    /// Creates a model with pretrained word `vectors` `[vocab_size, size]`; `size` replaces `embedding_size`.
     ///
     /// # Errors
-    /// As [`TextCnn::new`], and if `vectors` has not two dimensions.
+    /// As [`TextCnn::new`], and if `vectors` does not have two dimensions.
     pub fn with_vectors(
         path: &Path<'_>,
         config: &TextCnnConfig,
@@ -124,8 +124,8 @@ impl Model for TextCnn {
 }
 
 impl EmbeddingModel for TextCnn {
-    fn vectors(&self, tokens: &Tensor) -> Result<Tensor> {
-        self.embedding.forward(tokens)
+    fn vectors(&self, ids: &Tensor) -> Result<Tensor> {
+        self.embedding.forward(ids)
     }
 
     fn logits(&self, vectors: &Tensor) -> Result<Tensor> {
@@ -134,17 +134,17 @@ impl EmbeddingModel for TextCnn {
 }
 
 fn check(config: &TextCnnConfig, n_classes: usize) -> Result<()> {
-    let wrong = |name, expected: &str, got: String| {
+    let invalid = |name, expected: &str, got: String| {
         Err(Error::Config { model: "TextCNN", name, expected: expected.into(), got })
     };
     if !(0.0..1.0).contains(&config.dropout) {
-        return wrong("dropout", "from 0 to below 1", config.dropout.to_string());
+        return invalid("dropout", "from 0 to below 1", config.dropout.to_string());
     }
     if config.embedding_size < 1 {
-        return wrong("embedding_size", "at least 1", config.embedding_size.to_string());
+        return invalid("embedding_size", "at least 1", config.embedding_size.to_string());
     }
     if n_classes < 2 {
-        return wrong("n_classes", "at least 2", n_classes.to_string());
+        return invalid("n_classes", "at least 2", n_classes.to_string());
     }
     Ok(())
 }

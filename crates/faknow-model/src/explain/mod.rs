@@ -1,4 +1,4 @@
-//! Why a model predicts what it does: the contribution of each word or node.
+//! Explanations of predictions: the contribution of each word or node.
 
 mod nodes;
 mod words;

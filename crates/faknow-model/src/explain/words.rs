@@ -1,19 +1,19 @@
-//! Why a text was classified as it was: the contribution of each word to a class, by integrated gradients.
+//! Explanations of text classifications: the contribution of each word to a class, by integrated gradients.
 
 use faknow_data::text::{PADDING, Words};
 use tch::{Kind, Tensor};
 
 use crate::{EmbeddingModel, Error, Result};
 
-/// Points of the way from the empty text to the text, at whose gradients is looked.
-const STEPS: i64 = 64;
+/// Number of steps of the integral.
+const N_STEPS: i64 = 64;
 
-/// What each word of a text did for a class.
+/// The contribution of each word of a text to a class.
 ///
-/// All values are log-odds of the class: the natural logarithm of its probability over that of all others.
+/// All values are log-odds of the class: the natural logarithm of its probability over that of all other classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WordContributions {
-    /// One for each word, in their order: above 0 if it speaks for the class.
+    /// The contribution of each word, in order; positive if the word supports the class.
     pub words: Vec<f64>,
     /// The log-odds of the text.
     pub output: f64,
@@ -22,20 +22,20 @@ pub struct WordContributions {
 }
 
 impl WordContributions {
-    /// Returns what the words do not account for, since the integral is a sum: output - baseline - sum of the words.
+    /// Returns the approximation error of the integral: output - baseline - sum of the contributions.
     pub fn residual(&self) -> f64 {
         self.output - self.baseline - self.words.iter().sum::<f64>()
     }
 }
 
-/// Returns the contribution of each word of a text to `class`: Sundararajan, Taly and Yan, *Axiomatic Attribution for Deep
-/// Networks*, ICML 2017, equation 1, with padding in the place of every word as the baseline and 64 steps.
+/// Computes the contribution of each word of a text to `class` by integrated gradients: Sundararajan, Taly and Yan, *Axiomatic
+/// Attribution for Deep Networks*, ICML 2017, equation 1, with a baseline of padding and 64 steps.
 ///
-/// `words` are those of one text, with the padding that the model needs after them.
+/// `words` is a single text, with the padding that the model needs.
 ///
 /// # Errors
-/// `words` are not of one text, `class` is not a class of the model, the text is shorter than the model can read, or libtorch
-/// refuses an operation.
+/// `words` is not a single text, `class` is not a class of the model, the text is too short for the model, or libtorch rejects
+/// an operation.
 pub fn integrated_gradients(
     model: &dyn EmbeddingModel,
     words: &Words,
@@ -54,11 +54,11 @@ pub fn integrated_gradients(
         let _no_grad = tch::no_grad_guard();
         (model.vectors(&ids.f_full_like(f64::from(PADDING))?)?, model.vectors(ids)?)
     };
-    let way = vectors.f_sub(&baseline)?; // [1, len, size]
+    let difference = vectors.f_sub(&baseline)?; // [1, len, size]
     let options = (vectors.kind(), vectors.device());
-    // The middle of each step: for a function that is nearly linear in it, the sum is nearly the integral.
-    let shares = Tensor::f_arange(STEPS, options)?.f_add_scalar(0.5)?.f_div_scalar(STEPS as f64)?;
-    let points = baseline.f_add(&way.f_mul(&shares.f_view([STEPS, 1, 1])?)?)?; // [steps, len, size]
+    // Midpoint rule.
+    let alphas = Tensor::f_arange(N_STEPS, options)?.f_add_scalar(0.5)?.f_div_scalar(N_STEPS as f64)?;
+    let points = baseline.f_add(&difference.f_mul(&alphas.f_view([N_STEPS, 1, 1])?)?)?; // [steps, len, size]
     let points = points.f_detach()?.set_requires_grad(true);
     let gradients = tch::with_grad(|| -> Result<Tensor> {
         let odds = log_odds(&model.logits(&points)?, class)?;
@@ -67,15 +67,15 @@ pub fn integrated_gradients(
     })?;
     let _no_grad = tch::no_grad_guard();
     let mean = gradients.f_mean_dim([0].as_slice(), false, None)?; // [len, size]
-    let parts = mean.f_mul(&way.f_squeeze_dim(0)?)?.f_to_kind(Kind::Double)?;
-    let mut words: Vec<f64> = parts.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?.try_into()?;
+    let products = mean.f_mul(&difference.f_squeeze_dim(0)?)?.f_to_kind(Kind::Double)?;
+    let mut words: Vec<f64> = products.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?.try_into()?;
     words.truncate(n_words);
-    let ends = log_odds(&model.logits(&Tensor::f_cat(&[vectors, baseline], 0)?)?, class)?;
-    let ends = Vec::<f64>::try_from(ends.f_to_kind(Kind::Double)?)?;
-    Ok(WordContributions { words, output: ends[0], baseline: ends[1] })
+    let endpoints = log_odds(&model.logits(&Tensor::f_cat(&[vectors, baseline], 0)?)?, class)?;
+    let endpoints = Vec::<f64>::try_from(endpoints.f_to_kind(Kind::Double)?)?;
+    Ok(WordContributions { words, output: endpoints[0], baseline: endpoints[1] })
 }
 
-/// The log-odds of `class`, `[n]`, from logits `[n, n_classes]`.
+/// Returns the log-odds of `class`, `[n]`, from logits `[n, n_classes]`.
 fn log_odds(logits: &Tensor, class: usize) -> Result<Tensor> {
     let n_classes = logits.size().last().copied().unwrap_or(0);
     let class = class as i64;

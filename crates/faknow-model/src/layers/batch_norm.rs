@@ -11,8 +11,8 @@ use crate::{Error, Mode, Result};
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
-/// PyTorch's `nn.BatchNorm1d`: `weight` 1 and `bias` 0, which learn; `running_mean` 0 and `running_var` 1, which training
-/// moves a tenth of the way to the batch's.
+/// PyTorch's `nn.BatchNorm1d`: learnable `weight` (initially 1) and `bias` (0); `running_mean` (0) and `running_var` (1),
+/// updated in training with momentum 0.1.
 #[derive(Debug)]
 pub struct BatchNorm {
     weight: Tensor,
@@ -25,9 +25,9 @@ impl BatchNorm {
     /// Creates a layer for rows of `n` features.
     ///
     /// # Errors
-    /// libtorch refuses the size.
+    /// libtorch rejects the size.
     pub fn new(path: &Path<'_>, n: i64) -> Result<Self> {
-        // tch's own `zeros_no_train` makes f32, whatever the store's kind.
+        // `zeros_no_train` of tch creates f32 for any kind of store.
         let options = (path.kind(), path.device());
         Ok(Self {
             weight: path.f_var("weight", &[n], Init::Const(1.0))?,
@@ -37,19 +37,19 @@ impl BatchNorm {
         })
     }
 
-    /// Does the same for columns that start at `from`: `x` `[n_rows, k]` of rows that are `n` wide. With `counts` `[n_rows]` each
-    /// row stands for so many.
+    /// Normalizes `x` `[n_rows, k]`, the columns from `start` on of rows with `n` features. `counts` `[n_rows]` is the
+    /// multiplicity of each row. Default: 1.
     ///
     /// # Errors
-    /// There are fewer columns, or in training there is one row that stands for one.
+    /// There are fewer columns, or in training there is a single row of multiplicity 1.
     pub fn forward_columns(
         &self,
         x: &Tensor,
-        from: i64,
+        start: i64,
         counts: Option<&Tensor>,
         mode: Mode,
     ) -> Result<Tensor> {
-        let columns = |all: &Tensor| all.f_narrow(0, from, x.size()[1]);
+        let columns = |tensor: &Tensor| tensor.f_narrow(0, start, x.size()[1]);
         let (running_mean, running_variance) = (columns(&self.mean)?, columns(&self.variance)?);
         let (mean, variance) = if mode.is_train() {
             let weights = match counts {
@@ -57,7 +57,7 @@ impl BatchNorm {
                 None => Tensor::f_ones([x.size()[0], 1], (x.kind(), x.device()))?,
             };
             let n = weights.f_sum(x.kind())?;
-            // Several rows are more than one; of one row the number that it stands for decides.
+            // Only for a single row does the count matter.
             let n_rows = if x.size()[0] == 1 { n.f_double_value(&[])? as i64 } else { x.size()[0] };
             check_rows(n_rows, mode)?;
             let mean_of = |values: &Tensor| -> Result<Tensor> {
@@ -69,8 +69,9 @@ impl BatchNorm {
             tch::no_grad(|| -> Result<()> {
                 let unbiased = variance.f_mul(&n)?.f_div(&n.f_sub_scalar(1.0)?)?;
                 for (running, new) in [(&running_mean, &mean), (&running_variance, &unbiased)] {
-                    let moved = running.f_mul_scalar(1.0 - MOMENTUM)?.f_add(&new.f_mul_scalar(MOMENTUM)?)?;
-                    running.shallow_clone().f_copy_(&moved)?;
+                    let updated =
+                        running.f_mul_scalar(1.0 - MOMENTUM)?.f_add(&new.f_mul_scalar(MOMENTUM)?)?;
+                    running.shallow_clone().f_copy_(&updated)?;
                 }
                 Ok(())
             })?;
@@ -82,10 +83,11 @@ impl BatchNorm {
         Ok(x.f_sub(&mean)?.f_mul(&scale)?.f_add(&columns(&self.bias)?)?)
     }
 
-    /// Rows `[n_rows, n]` (or `[n_rows, n, len]`), normalized by the batch in training and by what training has seen otherwise.
+    /// Normalizes rows `[n_rows, n]` (or `[n_rows, n, len]`), in training by the statistics of the batch, else by the running
+    /// statistics.
     ///
     /// # Errors
-    /// The rows have another width, or in training there is but one.
+    /// The rows do not have `n` features, or in training there is only one row.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let n_values = x.size().iter().product::<i64>() / x.size().get(1).copied().unwrap_or(1).max(1);
         check_rows(n_values, mode)?;
@@ -102,14 +104,15 @@ impl BatchNorm {
     }
 }
 
-/// Refuses a single row in training: it has no variance, and would make the running variance NaN.
+/// Rejects a single row in training: it has no variance and would make the running variance NaN.
 fn check_rows(n_rows: i64, mode: Mode) -> Result<()> {
     if mode.is_train() && n_rows < 2 {
         return Err(Error::Batch {
             model: "BatchNorm",
-            expected: "at least 2 rows in training, since one has no variance; `drop_last` of the loader leaves a last \
-                       batch of one sample out"
-                .to_owned(),
+            expected:
+                "at least 2 rows in training (a single row has no variance; set `drop_last` of the loader to \
+                       drop a last batch of one sample)"
+                    .to_owned(),
             got: n_rows.to_string(),
         });
     }

@@ -1,16 +1,16 @@
-//! A fully connected layer whose weights are drawn from a distribution that learns.
+//! A Bayesian linear layer: its weights are sampled from a learned distribution.
 //!
-//! Blundell et al., *Weight Uncertainty in Neural Networks*, ICML 2015: each weight is normal, and independent of the others.
+//! Blundell et al., *Weight Uncertainty in Neural Networks*, ICML 2015, with independent normal weights.
 
 use tch::Tensor;
 use tch::nn::{Init, Path};
 
 use crate::{Mode, Result};
 
-/// The log variance that all weights begin with.
-const FIRST_LOG_VARIANCE: f64 = -10.0;
+/// Initial log variance of all weights.
+const INITIAL_LOG_VARIANCE: f64 = -10.0;
 
-/// A linear layer of `weights_mean`, `weights_log_var` `[n_out, n_in]` and `bias_mean`, `bias_log_var` `[n_out]`.
+/// A Bayesian linear layer with the parameters `weights_mean`, `weights_log_var` `[n_out, n_in]` and `bias_mean`, `bias_log_var` `[n_out]`.
 #[derive(Debug)]
 pub struct BayesianLinear {
     weight: Normal,
@@ -24,38 +24,38 @@ struct Normal {
     log_variance: Tensor,
 }
 
-/// Noise of all parameters of a layer: what is drawn, or what moves them.
+/// A tensor per parameter of a layer, in its shape.
 #[derive(Debug)]
 pub(crate) struct Noise {
     weight: Tensor,
     bias: Tensor,
 }
 
-/// How far the means and the log variances of a layer are moved.
+/// A perturbation of the means and the log variances of a layer.
 #[derive(Debug)]
-pub(crate) struct Shift {
+pub(crate) struct Perturbation {
     means: Noise,
     log_variances: Noise,
 }
 
-/// A layer as it was drawn.
+/// A linear layer with sampled weights.
 #[derive(Debug)]
 pub struct SampledLinear {
-    /// `[n_out, n_in]`.
+    /// The weight, `[n_out, n_in]`.
     pub weight: Tensor,
-    /// `[n_out]`.
+    /// The bias, `[n_out]`.
     pub bias: Tensor,
 }
 
 impl BayesianLinear {
-    /// Creates a layer whose means are uniform in ±√(6 / n_in) (He et al., ICCV 2015), of biases 0, with a variance of e⁻¹⁰.
+    /// Creates a layer with weight means uniform in ±√(6 / n_in) (He et al., ICCV 2015), bias means 0, and variances e⁻¹⁰.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let bound = (6.0 / n_in.max(1) as f64).sqrt();
         let normal = |name: &str, dims: &[i64], mean| -> Result<Normal> {
-            let constant = Init::Const(FIRST_LOG_VARIANCE);
+            let constant = Init::Const(INITIAL_LOG_VARIANCE);
             Ok(Normal {
                 mean: path.f_var(&format!("{name}_mean"), dims, mean)?,
                 log_variance: path.f_var(&format!("{name}_log_var"), dims, constant)?,
@@ -67,47 +67,54 @@ impl BayesianLinear {
         })
     }
 
-    /// Returns the layer as it is drawn in training, or with its means.
+    /// Samples the weights in training; returns their means in evaluation.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// libtorch rejects an operation.
     pub fn sample(&self, mode: Mode) -> Result<SampledLinear> {
         let noise = if mode.is_train() { Some(self.noise()?) } else { None };
-        self.drawn(noise.as_ref(), None)
+        self.sample_with(noise.as_ref(), None)
     }
 
-    /// Standard normal noise for each parameter.
+    /// Samples standard normal noise for each parameter.
     pub(crate) fn noise(&self) -> Result<Noise> {
         Ok(Noise { weight: self.weight.mean.f_randn_like()?, bias: self.bias.mean.f_randn_like()? })
     }
 
-    /// Noise that moves each of the four parameters by this norm.
-    pub(crate) fn shift(&self, norm: f64) -> Result<Shift> {
+    /// Samples a perturbation of this norm for each of the four parameters.
+    pub(crate) fn perturbation(&self, norm: f64) -> Result<Perturbation> {
         let scaled = |tensor: Tensor| -> Result<Tensor> {
-            let length = tensor.f_norm()?;
-            Ok(tensor.f_mul(&length.f_reciprocal()?.f_mul_scalar(norm)?)?)
+            let norm_of_noise = tensor.f_norm()?;
+            Ok(tensor.f_mul(&norm_of_noise.f_reciprocal()?.f_mul_scalar(norm)?)?)
         };
         let noise = || -> Result<Noise> {
             let Noise { weight, bias } = self.noise()?;
             Ok(Noise { weight: scaled(weight)?, bias: scaled(bias)? })
         };
-        Ok(Shift { means: noise()?, log_variances: noise()? })
+        Ok(Perturbation { means: noise()?, log_variances: noise()? })
     }
 
-    /// The layer that noise draws, with its means if there is none, of parameters that are moved first.
-    pub(crate) fn drawn(&self, noise: Option<&Noise>, shift: Option<&Shift>) -> Result<SampledLinear> {
-        let draw = |normal: &Normal, of: fn(&Noise) -> &Tensor| -> Result<Tensor> {
-            let moved = |parameter: &Tensor, by: Option<&Noise>| match by {
-                Some(by) => parameter.f_add(of(by)),
+    /// Perturbs the parameters, then samples the weights with `noise`; without noise returns their means.
+    pub(crate) fn sample_with(
+        &self,
+        noise: Option<&Noise>,
+        perturbation: Option<&Perturbation>,
+    ) -> Result<SampledLinear> {
+        let sample = |normal: &Normal, part: fn(&Noise) -> &Tensor| -> Result<Tensor> {
+            let perturb = |parameter: &Tensor, noise: Option<&Noise>| match noise {
+                Some(noise) => parameter.f_add(part(noise)),
                 None => Ok(parameter.shallow_clone()),
             };
-            let mean = moved(&normal.mean, shift.map(|shift| &shift.means))?;
+            let mean = perturb(&normal.mean, perturbation.map(|it| &it.means))?;
             let Some(noise) = noise else { return Ok(mean) };
-            let log_variance = moved(&normal.log_variance, shift.map(|shift| &shift.log_variances))?;
-            let deviation = log_variance.f_mul_scalar(0.5)?.f_exp()?;
-            Ok(mean.f_add(&deviation.f_mul(of(noise))?)?)
+            let log_variance = perturb(&normal.log_variance, perturbation.map(|it| &it.log_variances))?;
+            let std = log_variance.f_mul_scalar(0.5)?.f_exp()?;
+            Ok(mean.f_add(&std.f_mul(part(noise))?)?)
         };
-        Ok(SampledLinear { weight: draw(&self.weight, |n| &n.weight)?, bias: draw(&self.bias, |n| &n.bias)? })
+        Ok(SampledLinear {
+            weight: sample(&self.weight, |n| &n.weight)?,
+            bias: sample(&self.bias, |n| &n.bias)?,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! GraphSAGE's convolution on graphs as dense adjacency matrices.
+//! GraphSAGE convolution on dense adjacency matrices.
 //!
 //! Hamilton, Ying and Leskovec, *Inductive Representation Learning on Large Graphs*, NIPS 2017.
 
@@ -21,7 +21,7 @@ impl DenseSageConv {
     /// Creates a layer with PyTorch's initialization.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         Ok(Self {
             neighbors: node_weight(&(path / "lin_rel"), "weight", [n_out, n_in], WeightInit::Kaiming)?,
@@ -29,16 +29,16 @@ impl DenseSageConv {
         })
     }
 
-    /// Returns what each node sends to its neighbors, and its own part: both `[n_nodes, n_out]`.
+    /// Projects the features of each node to its message to the neighbors and its own part, both `[n_nodes, n_out]`.
     ///
     /// # Errors
-    /// The features are not `n_in` wide.
+    /// The nodes do not have `n_in` features.
     pub fn project(&self, features: &NodeFeatures) -> Result<(Tensor, Tensor)> {
         Ok((node_linear(features, &self.neighbors)?, self.own.forward(features)?))
     }
 
-    /// Returns the mean of what neighbors send, and what each keeps: `[n_graphs, n, n_out]` both, with the adjacency
-    /// `[n_graphs, n, n]`; `mask` `[n_graphs, n, 1]` is 0 for rows that are no nodes.
+    /// Returns the mean of the neighbors' messages plus the node's own part, `[n_graphs, n, n_out]`, for `neighbors` and `own`
+    /// of the same shape and `adjacency` `[n_graphs, n, n]`; `mask` `[n_graphs, n, 1]` is 0 for padding rows.
     ///
     /// # Errors
     /// The shapes do not fit.

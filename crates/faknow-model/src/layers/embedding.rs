@@ -1,4 +1,4 @@
-//! Word vectors by token id.
+//! Word embeddings.
 
 use std::cell::Cell;
 
@@ -7,25 +7,25 @@ use tch::{Kind, Tensor};
 
 use crate::{Error, Result};
 
-/// PyTorch's `nn.Embedding`: `weight` `[n_words, size]`; row 0, the padding, is a row like any other.
+/// PyTorch's `nn.Embedding`: `weight` `[n_words, size]`; row 0, the padding, is not treated specially.
 #[derive(Debug)]
 pub struct Embedding {
     weight: Tensor,
 }
 
 impl Embedding {
-    /// Vectors drawn uniformly from ±0.25, as Kim's (2014) for words without a pretrained vector.
+    /// Creates a layer with vectors uniform in ±0.25, as those of Kim (2014) for words without a pretrained vector.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn random(path: &Path<'_>, n_words: i64, size: i64) -> Result<Self> {
         Ok(Self { weight: path.f_var("weight", &[n_words, size], Init::Uniform { lo: -0.25, up: 0.25 })? })
     }
 
-    /// Creates a layer from `vectors` `[n_words, size]`.
+    /// Creates a layer from pretrained `vectors` `[n_words, size]`.
     ///
     /// # Errors
-    /// `vectors` has not two dimensions.
+    /// `vectors` does not have two dimensions.
     pub fn from_pretrained(path: &Path<'_>, vectors: &Tensor) -> Result<Self> {
         if vectors.dim() != 2 {
             return Err(Error::Config {
@@ -40,7 +40,7 @@ impl Embedding {
         })
     }
 
-    /// Returns the same vectors, excluded from training.
+    /// Excludes the vectors from training.
     #[must_use]
     pub fn freeze(self) -> Self {
         Self { weight: self.weight.set_requires_grad(false) }
@@ -51,12 +51,12 @@ impl Embedding {
         self.weight.size()[0]
     }
 
-    /// The vectors of all words, `[n_words, size]`.
+    /// Returns the vectors of all words, `[n_words, size]`.
     pub(super) fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// Returns the kind of the vectors' values.
+    /// Returns the kind (dtype) of the vectors.
     pub fn kind(&self) -> Kind {
         self.weight.kind()
     }
@@ -65,25 +65,24 @@ impl Embedding {
     ///
     /// # Errors
     /// A token id is not below the number of words.
-    pub fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        self.look_up(tokens, false)
+    pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        self.lookup(ids, false)
     }
 
-    /// Token ids i64 `[n]`, none of them twice, to vectors `[n, size]`. Inside [`with_sparse_gradients`] their gradient has no
-    /// rows but theirs.
-    pub(super) fn forward_distinct(&self, tokens: &Tensor) -> Result<Tensor> {
-        self.look_up(tokens, ROW_GRADIENTS.get())
+    /// Returns the vectors `[n, size]` of distinct token ids i64 `[n]`. Within [`with_sparse_gradients`] the gradient is sparse.
+    pub(super) fn forward_distinct(&self, ids: &Tensor) -> Result<Tensor> {
+        self.lookup(ids, SPARSE_GRADIENTS.get())
     }
 
-    fn look_up(&self, tokens: &Tensor, row_gradients: bool) -> Result<Tensor> {
-        // libtorch reads a token outside the table as an error on the CPU, and it names neither token nor table.
-        Tensor::f_embedding(&self.weight, tokens, -1, false, row_gradients).map_err(|error| {
-            let outside = |t: Result<Tensor, tch::TchError>| t.ok().and_then(|t| t.f_int64_value(&[]).ok());
-            match (outside(tokens.f_min()), outside(tokens.f_max())) {
+    fn lookup(&self, ids: &Tensor, sparse: bool) -> Result<Tensor> {
+        // libtorch's error for ids out of range names neither ids nor range.
+        Tensor::f_embedding(&self.weight, ids, -1, false, sparse).map_err(|error| {
+            let value = |t: Result<Tensor, tch::TchError>| t.ok().and_then(|t| t.f_int64_value(&[]).ok());
+            match (value(ids.f_min()), value(ids.f_max())) {
                 (Some(min), Some(max)) if min < 0 || max >= self.n_words() => Error::Batch {
                     model: "Embedding",
-                    expected: format!("tokens from 0 to {}", self.n_words() - 1),
-                    got: format!("tokens from {min} to {max}"),
+                    expected: format!("token ids 0..={}", self.n_words() - 1),
+                    got: format!("{min}..={max}"),
                 },
                 _ => error.into(),
             }
@@ -92,14 +91,15 @@ impl Embedding {
 }
 
 thread_local! {
-    static ROW_GRADIENTS: Cell<bool> = const { Cell::new(false) };
+    static SPARSE_GRADIENTS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the gradients of word vectors that `forward` makes have no rows but those of the words that occur: a sparse tensor
-/// of libtorch, which `faknow_trainer::Optimizer` takes and tch's own optimizers refuse. The updates are those by the dense gradient to
-/// the last bit, but for the norm of all gradients, which is a sum in another order, and for what it clips.
+/// Runs `forward` with sparse gradients of word embeddings, which have rows only for the words of the batch, as PyTorch's
+/// `nn.Embedding(sparse=True)`.
 ///
-/// A batch has a few hundred words out of tens of thousands. The stock training step does it; for a loop of your own:
+/// A batch has a few hundred of tens of thousands of words. `faknow_trainer::Optimizer` supports sparse gradients, tch's
+/// optimizers do not. The updates equal those of dense gradients bit by bit, except for the gradient norm, which is summed in
+/// another order, and clipping by it. The default training step uses sparse gradients; in a custom loop:
 ///
 /// ```
 /// use faknow_data::FieldBatch;
@@ -109,21 +109,21 @@ thread_local! {
 ///
 /// let vars = nn::VarStore::new(Device::Cpu);
 /// let model = TextCnn::new(&vars.root(), &TextCnnConfig::default(), 1000, 2)?;
-/// let tokens = Tensor::from_slice2(&[[2i64, 3, 4, 0, 0, 0]]);
-/// let batch = FieldBatch::from_words(tokens, Some(Tensor::from_slice(&[1i64])))?;
+/// let ids = Tensor::from_slice2(&[[2i64, 3, 4, 0, 0, 0]]);
+/// let batch = FieldBatch::from_words(ids, Some(Tensor::from_slice(&[1i64])))?;
 /// let output = with_sparse_gradients(|| model.forward(&batch, Mode::Train))?;
 /// output.loss.unwrap().total.backward();
 /// assert!(vars.variables()["word_embedding.weight"].grad().is_sparse());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn with_sparse_gradients<T>(forward: impl FnOnce() -> T) -> T {
-    /// Sets it back, even if `forward` panics.
-    struct Before(bool);
-    impl Drop for Before {
+    /// Restores the previous value, even if `forward` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
         fn drop(&mut self) {
-            ROW_GRADIENTS.set(self.0);
+            SPARSE_GRADIENTS.set(self.0);
         }
     }
-    let _before = Before(ROW_GRADIENTS.replace(true));
+    let _restore = Restore(SPARSE_GRADIENTS.replace(true));
     forward()
 }

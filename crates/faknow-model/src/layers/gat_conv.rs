@@ -1,4 +1,4 @@
-//! Graph convolution by attention.
+//! Graph attention convolution.
 //!
 //! Veličković et al., *Graph Attention Networks*, ICLR 2018, equations 3 and 4 with one head.
 
@@ -9,7 +9,7 @@ use tch::nn::{Init, Path};
 use super::{Graph, WeightInit, glorot, node_linear, node_weight};
 use crate::Result;
 
-/// The slope of the leaky ReLU for what is below 0.
+/// Negative slope of the leaky ReLU.
 const SLOPE: f64 = 0.2;
 
 /// PyTorch Geometric's `GATConv` with one head: `lin.weight` `[n_out, n_in]`, `att_src` and `att_dst` `[1, 1, n_out]`,
@@ -24,10 +24,10 @@ pub struct GatConv {
 }
 
 impl GatConv {
-    /// Creates a layer with PyTorch Geometric's initialization: Glorot's for the weights, 0 for the bias.
+    /// Creates a layer with PyTorch Geometric's initialization: Glorot for the weights, 0 for the bias.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         Ok(Self {
             source: glorot(path, "att_src", &[1, 1, n_out])?,
@@ -41,7 +41,7 @@ impl GatConv {
     /// Maps the features of the nodes to `[n_nodes, n_out]`.
     ///
     /// # Errors
-    /// The features are not `n_in` wide.
+    /// The nodes do not have `n_in` features.
     pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
         let x = node_linear(features, &self.weight)?;
         let attention = Tensor::f_cat(&[&self.source, &self.target], 0)?.f_view([2, self.n_out])?.f_tr()?;
@@ -51,21 +51,25 @@ impl GatConv {
             let sum = at_source.f_add(at_target)?;
             Ok(sum.f_maximum(&sum.f_mul_scalar(SLOPE)?)?)
         };
-        let of_loops = weight(&source, &target)?; // [n_nodes]
-        let of_edges =
+        let loop_weights = weight(&source, &target)?; // [n_nodes]
+        let edge_weights =
             weight(&source.f_index_select(0, &graph.source)?, &target.f_index_select(0, &graph.target)?)?;
-        // The softmax over what reaches a node; subtracting the largest changes nothing but the range.
-        let largest =
-            tch::no_grad(|| -> Result<_> { Ok(graph.scatter_max(&of_edges)?.f_maximum(&of_loops)?) })?;
-        let of_loops = of_loops.f_sub(&largest)?.f_exp()?;
-        let of_edges = of_edges.f_sub(&largest.f_index_select(0, &graph.target)?)?.f_exp()?;
-        let sums = of_loops.f_index_add(0, &graph.target, &of_edges)?;
-        // Divided here, where each edge has one number, rather than in the sum of the messages.
-        let of_edges = of_edges.f_div(&sums.f_index_select(0, &graph.target)?)?;
-        let of_loops = of_loops.f_div(&sums)?;
-        let messages = x.f_index_select(0, &graph.source)?.f_mul(&of_edges.f_unsqueeze(1)?)?;
-        let total =
-            self.bias.f_addcmul(&x, &of_loops.f_unsqueeze(1)?)?.f_index_add(0, &graph.target, &messages)?;
+        // Softmax over the incoming edges of a node, with the maximum subtracted for stability.
+        let largest = tch::no_grad(|| -> Result<_> {
+            Ok(graph.scatter_max(&edge_weights)?.f_maximum(&loop_weights)?)
+        })?;
+        let loop_weights = loop_weights.f_sub(&largest)?.f_exp()?;
+        let edge_weights = edge_weights.f_sub(&largest.f_index_select(0, &graph.target)?)?.f_exp()?;
+        let sums = loop_weights.f_index_add(0, &graph.target, &edge_weights)?;
+        // Divided before the sum of the messages, where each edge has only one value.
+        let edge_weights = edge_weights.f_div(&sums.f_index_select(0, &graph.target)?)?;
+        let loop_weights = loop_weights.f_div(&sums)?;
+        let messages = x.f_index_select(0, &graph.source)?.f_mul(&edge_weights.f_unsqueeze(1)?)?;
+        let total = self.bias.f_addcmul(&x, &loop_weights.f_unsqueeze(1)?)?.f_index_add(
+            0,
+            &graph.target,
+            &messages,
+        )?;
         Ok(total)
     }
 }

@@ -11,8 +11,8 @@ use crate::Result;
 
 /// PyTorch Geometric's `GCNConv`: `lin.weight` `[n_out, n_in]`, `bias` `[n_out]`.
 ///
-/// Each node has a loop; the message of j to i is x_j Wᵀ / √(d_i d_j), with d the number of edges that end at a node,
-/// its loop among them.
+/// Each node has a self-loop. The message from j to i is x_j Wᵀ / √(d_i d_j), where d is the in-degree, including the
+/// self-loop.
 #[derive(Debug)]
 pub struct GcnConv {
     weight: Tensor,
@@ -20,17 +20,17 @@ pub struct GcnConv {
 }
 
 impl GcnConv {
-    /// Creates a layer with PyTorch Geometric's initialization: Glorot's for the weight, 0 for the bias.
+    /// Creates a layer with PyTorch Geometric's initialization: Glorot for the weight, 0 for the bias.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let weight = node_weight(&(path / "lin"), "weight", [n_out, n_in], WeightInit::Glorot)?;
         let bias = path.f_var("bias", &[n_out], Init::Const(0.0))?;
         Ok(Self { weight, bias })
     }
 
-    /// The weight, for who multiplies the features himself.
+    /// Returns the weight, for callers that multiply the features themselves.
     pub(crate) fn weight(&self) -> &Tensor {
         &self.weight
     }
@@ -38,44 +38,44 @@ impl GcnConv {
     /// Maps the features of the nodes to `[n_nodes, n_out]`.
     ///
     /// # Errors
-    /// The features are not `n_in` wide.
+    /// The nodes do not have `n_in` features.
     pub fn forward(&self, features: &NodeFeatures, propagation: &GcnPropagation<'_>) -> Result<Tensor> {
         self.propagate(&node_linear(features, &self.weight)?, propagation)
     }
 
-    /// Completes the layer from x Wᵀ `[n_nodes, n_out]`.
+    /// Computes the output from the projected features `x` (features times Wᵀ), `[n_nodes, n_out]`.
     ///
     /// # Errors
-    /// It does not have a row for each node.
+    /// `x` does not have a row for each node.
     pub fn propagate(&self, x: &Tensor, propagation: &GcnPropagation<'_>) -> Result<Tensor> {
         propagation.forward(x, &self.bias)
     }
 }
 
-/// The normalized adjacency with loops, D^-½ (A + I) D^-½; made once for all layers of a forward pass.
+/// The normalized adjacency matrix with self-loops, D^-½ (A + I) D^-½, shared by the layers of a forward pass.
 #[derive(Debug)]
 pub struct GcnPropagation<'a> {
     graph: &'a Graph,
     /// d^-½ of each node, `[n_nodes, 1]`.
     scale: Tensor,
-    /// Weight of each edge, `[n_edges, 1]`; 1 if `None`.
+    /// Weight of each edge, `[n_edges, 1]`. Default: 1.
     weights: Option<Tensor>,
 }
 
 impl<'a> GcnPropagation<'a> {
-    /// Creates the propagation of `graph`, for values of `kind`.
+    /// Creates the propagation of `graph` for values of `kind`.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// libtorch rejects an operation.
     pub fn new(graph: &'a Graph, kind: tch::Kind) -> Result<Self> {
         let degrees = graph.in_degrees(kind)?.f_add_scalar(1.0)?;
         Ok(Self { graph, scale: degrees.f_rsqrt()?.f_unsqueeze(1)?, weights: None })
     }
 
-    /// Creates the propagation of `graph` whose edges have these weights, `[n_edges]`; loops have the weight 1.
+    /// Creates the propagation of `graph` with edge `weights` `[n_edges]`; self-loops have weight 1.
     ///
     /// # Errors
-    /// There is not a weight for each edge.
+    /// The number of weights is not the number of edges.
     pub fn weighted(graph: &'a Graph, weights: Tensor) -> Result<Self> {
         let weights = weights.f_unsqueeze(1)?;
         let scale = graph.scatter_sum(&weights)?.f_add_scalar(1.0)?.f_rsqrt()?;
@@ -88,7 +88,7 @@ impl<'a> GcnPropagation<'a> {
     /// `x` does not have a row for each node.
     pub fn forward(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let scaled = x.f_mul(&self.scale)?;
-        // The sum begins with the node's own message.
+        // The sum starts with the self-loop.
         let messages = scaled.f_index_select(0, &self.graph.source)?;
         let messages = match &self.weights {
             Some(weights) => messages.f_mul(weights)?,

@@ -1,4 +1,4 @@
-//! Graph convolution of a node and the sum of its neighbors by a small network.
+//! Graph isomorphism network (GIN) convolution.
 //!
 //! Xu et al., *How Powerful are Graph Neural Networks?*, ICLR 2019, equation 4.1.
 
@@ -9,10 +9,9 @@ use tch::nn::{Init, Path};
 use super::{Graph, Linear, WeightInit, node_linear, node_weight};
 use crate::Result;
 
-/// PyTorch Geometric's `GINConv` with the network Linear, ReLU, Linear: `nn.0.*`, `nn.2.*`, and `eps`, 0, which does not
-/// learn.
+/// PyTorch Geometric's `GINConv` with the network Linear, ReLU, Linear: `nn.0.*`, `nn.2.*`, and `eps`, fixed to 0.
 ///
-/// out = nn((1 + eps) x + Σ w x of the neighbors).
+/// The output is nn((1 + eps) x_i + Σ w_ji x_j) over the neighbors j.
 #[derive(Debug)]
 pub struct GinConv {
     eps: Tensor,
@@ -22,10 +21,10 @@ pub struct GinConv {
 }
 
 impl GinConv {
-    /// Creates a layer with Glorot's weights, and biases of 0, as TrustRD has it.
+    /// Creates a layer with TrustRD's initialization: Glorot for the weights, 0 for the biases.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let (nn, options) = (path / "nn", (path.kind(), path.device()));
         Ok(Self {
@@ -36,28 +35,28 @@ impl GinConv {
         })
     }
 
-    /// Returns the same layer, excluded from training.
+    /// Excludes the layer from training.
     #[must_use]
     pub fn freeze(self) -> Self {
-        let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
-        Self { weight: frozen(self.weight), bias: frozen(self.bias), out: self.out.freeze(), ..self }
+        let freeze = |tensor: Tensor| tensor.set_requires_grad(false);
+        Self { weight: freeze(self.weight), bias: freeze(self.bias), out: self.out.freeze(), ..self }
     }
 
-    /// Returns the first product of the network, x Wᵀ without the bias: the sum over neighbors can come behind it.
+    /// Applies the first weight of the network, without the bias: the sum over neighbors can follow the product.
     ///
     /// # Errors
-    /// The features are not `n_in` wide.
+    /// The nodes do not have `n_in` features.
     pub fn project(&self, features: &NodeFeatures) -> Result<Tensor> {
         node_linear(features, &self.weight)
     }
 
-    /// The weight of that product, `[n_out, n_in]`.
+    /// Returns the first weight of the network, `[n_out, n_in]`.
     pub(crate) fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// Sends what was projected, `[n_nodes, n_out]`, over the edges and through the rest of the network; `edge_weights`
-    /// `[n_edges]` are 1 if there are none.
+    /// Propagates the projected features `[n_nodes, n_out]` over the edges and applies the rest of the network;
+    /// `edge_weights` `[n_edges]` are 1 by default.
     ///
     /// # Errors
     /// The shapes do not fit.
@@ -79,7 +78,7 @@ impl GinConv {
     /// Maps the features of the nodes to `[n_nodes, n_out]`.
     ///
     /// # Errors
-    /// The features are not `n_in` wide.
+    /// The nodes do not have `n_in` features.
     pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
         self.propagate(&self.project(features)?, graph, None)
     }

@@ -1,23 +1,23 @@
-//! The edges that messages go along, and what a node does with those that reach it.
+//! Graphs for message passing, and pooling over trees.
 
 use faknow_data::graph::Trees;
 use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// Directed edges between the nodes of a trees.
+/// Directed edges between the nodes of a batch of trees.
 #[derive(Debug)]
 pub struct Graph {
-    /// Where each edge begins, i64 `[n_edges]`.
+    /// Source node of each edge, i64 `[n_edges]`.
     pub source: Tensor,
-    /// Where each edge ends, i64 `[n_edges]`.
+    /// Target node of each edge, i64 `[n_edges]`.
     pub target: Tensor,
     /// Number of nodes.
     pub n_nodes: i64,
 }
 
 impl Graph {
-    /// Returns the edges `[2, n_edges]`, row 0 the sources, row 1 the targets.
+    /// Creates a graph from `edges` i64 `[2, n_edges]`: row 0 holds the sources, row 1 the targets.
     ///
     /// # Errors
     /// `edges` has another shape.
@@ -25,18 +25,18 @@ impl Graph {
         Ok(Self { source: edges.f_select(0, 0)?, target: edges.f_select(0, 1)?, n_nodes })
     }
 
-    /// Messages go from parents to children.
+    /// Creates a graph with edges from parents to children.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// libtorch rejects an operation.
     pub fn top_down(trees: &Trees) -> Result<Self> {
         Self::new(&trees.edges, trees.n_nodes())
     }
 
-    /// Messages go both ways.
+    /// Creates a graph with edges in both directions.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// libtorch rejects an operation.
     pub fn undirected(trees: &Trees) -> Result<Self> {
         let Self { source, target, n_nodes } = Self::top_down(trees)?;
         Ok(Self {
@@ -46,20 +46,20 @@ impl Graph {
         })
     }
 
-    /// Returns the same edges the other way round.
+    /// Returns the graph with reversed edges.
     pub fn reversed(self) -> Self {
         Self { source: self.target, target: self.source, n_nodes: self.n_nodes }
     }
 
-    /// Returns the number of edges that end at each node, `[n_nodes]` of `kind`.
+    /// Returns the in-degree of each node, `[n_nodes]` of `kind`.
     ///
     /// # Errors
-    /// libtorch refuses an operation.
+    /// libtorch rejects an operation.
     pub fn in_degrees(&self, kind: Kind) -> Result<Tensor> {
         Ok(self.target.f_bincount::<Tensor>(None, self.n_nodes)?.f_to_kind(kind)?)
     }
 
-    /// Returns the sum of the messages that reach each node: `x` `[n_nodes, n]` at the sources, to `[n_nodes, n]`.
+    /// Returns the sum of `x` `[n_nodes, n]` over the in-neighbors of each node, `[n_nodes, n]`.
     ///
     /// # Errors
     /// `x` does not have a row for each node.
@@ -67,18 +67,18 @@ impl Graph {
         self.scatter_sum(&x.f_index_select(0, &self.source)?)
     }
 
-    /// Returns the sum of `messages`, one for each edge, at each node.
+    /// Sums `messages` `[n_edges, ..]` by target node, `[n_nodes, ..]`.
     ///
     /// # Errors
-    /// There is not a message for each edge.
+    /// The number of messages is not the number of edges.
     pub fn scatter_sum(&self, messages: &Tensor) -> Result<Tensor> {
         let mut shape = messages.size();
         shape[0] = self.n_nodes;
-        let none = Tensor::f_zeros(shape, (messages.kind(), messages.device()))?;
-        Ok(none.f_index_add(0, &self.target, messages)?)
+        let zeros = Tensor::f_zeros(shape, (messages.kind(), messages.device()))?;
+        Ok(zeros.f_index_add(0, &self.target, messages)?)
     }
 
-    /// The largest of `values` `[n_edges]` at each node, -∞ where no edge ends.
+    /// Returns the maximum of `values` `[n_edges]` by target node, -∞ for nodes without incoming edges.
     pub(super) fn scatter_max(&self, values: &Tensor) -> Result<Tensor> {
         let order = self.target.f_argsort(0, false)?;
         let counts = Some(self.target.f_bincount::<Tensor>(None, self.n_nodes)?);
@@ -96,26 +96,25 @@ pub fn mean_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
     Ok(sum_pool(x, trees)?.f_div(&sizes)?)
 }
 
-/// Returns the maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; its gradient goes in equal shares to all nodes that
-/// have it.
+/// Returns the maximum of `x` `[n_nodes, n]` over each tree, `[n_trees, n]`; the gradient is divided equally between tied
+/// nodes.
 ///
 /// # Errors
 /// `x` does not have a row for each node.
 pub fn max_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
-    // libtorch's own gradient of the maximum does not divide what is negative among equal values (libtorch 2.13).
+    // libtorch 2.13 does not divide negative gradients of `segment_reduce` between ties.
     let shares = tch::no_grad(|| -> Result<Tensor> {
         let (sizes, none) = (Some(&trees.sizes), None);
         let largest = Tensor::f_segment_reduce(x, "max", sizes, none, none, 0, false, f64::NEG_INFINITY)?;
-        let has_it = x.f_eq_tensor(&largest.f_index_select(0, &trees.tree_ids)?)?.f_to_kind(x.kind())?;
-        let counts = sum_pool(&has_it, trees)?;
-        Ok(has_it.f_div(&counts.f_index_select(0, &trees.tree_ids)?)?)
+        let is_largest = x.f_eq_tensor(&largest.f_index_select(0, &trees.tree_ids)?)?.f_to_kind(x.kind())?;
+        let counts = sum_pool(&is_largest, trees)?;
+        Ok(is_largest.f_div(&counts.f_index_select(0, &trees.tree_ids)?)?)
     })?;
     sum_pool(&x.f_mul(&shares)?, trees)
 }
 
-/// The sum over each tree: rows are added one after the other, which is several times as fast as libtorch's fold of
-/// segments, and so is its gradient.
+/// Returns the sum over each tree; `index_add` and its gradient are several times as fast as `segment_reduce`.
 fn sum_pool(x: &Tensor, trees: &Trees) -> Result<Tensor> {
-    let none = Tensor::f_zeros([trees.n_trees(), x.size()[1]], (x.kind(), x.device()))?;
-    Ok(none.f_index_add(0, &trees.tree_ids, x)?)
+    let zeros = Tensor::f_zeros([trees.n_trees(), x.size()[1]], (x.kind(), x.device()))?;
+    Ok(zeros.f_index_add(0, &trees.tree_ids, x)?)
 }

@@ -1,4 +1,4 @@
-//! A fully connected layer: y = x Wᵀ + b.
+//! A linear layer: y = x Wᵀ + b.
 
 use tch::Tensor;
 use tch::nn::{Init, Path};
@@ -17,17 +17,17 @@ impl Linear {
     /// Creates a layer with PyTorch's initialization.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let weight = kaiming_uniform(path, "weight", &[n_out, n_in])?;
         let bias = bias_uniform(path, n_out, n_in)?;
         Ok(Self { weight, bias })
     }
 
-    /// Creates a layer with Glorot's initialization, and a bias of 0.
+    /// Creates a layer with Glorot initialization and bias 0.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn glorot(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         Ok(Self {
             weight: glorot(path, "weight", &[n_out, n_in])?,
@@ -35,14 +35,14 @@ impl Linear {
         })
     }
 
-    /// Returns the same layer, excluded from training.
+    /// Excludes the layer from training.
     #[must_use]
     pub fn freeze(self) -> Self {
-        let frozen = |tensor: Tensor| tensor.set_requires_grad(false);
-        Self { weight: frozen(self.weight), bias: frozen(self.bias) }
+        let freeze = |tensor: Tensor| tensor.set_requires_grad(false);
+        Self { weight: freeze(self.weight), bias: freeze(self.bias) }
     }
 
-    /// The kind of its values.
+    /// Returns the kind (dtype) of the weight.
     pub(crate) fn kind(&self) -> tch::Kind {
         self.weight.kind()
     }

@@ -1,4 +1,4 @@
-//! Graph convolution that treats a node and the mean of its neighbors apart.
+//! GraphSAGE convolution.
 //!
 //! Hamilton, Ying and Leskovec, *Inductive Representation Learning on Large Graphs*, NIPS 2017, with the mean aggregator.
 
@@ -6,11 +6,11 @@ use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::{Graph, WeightInit, bias_uniform, node_linear, node_weight, stacked};
+use super::{Graph, WeightInit, bias_uniform, concat_weights, node_linear, node_weight};
 use crate::Result;
 
 /// PyTorch Geometric's `SAGEConv`: `lin_l` for the mean of the neighbors (`weight` `[n_out, n_in]`, `bias` `[n_out]`),
-/// `lin_r` for the node itself (`weight` alone).
+/// `lin_r` for the node itself (only `weight`).
 #[derive(Debug)]
 pub struct SageConv {
     neighbors: Tensor,
@@ -23,7 +23,7 @@ impl SageConv {
     /// Creates a layer with PyTorch's initialization of linear layers.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let neighbors = node_weight(&(path / "lin_l"), "weight", [n_out, n_in], WeightInit::Kaiming)?;
         let bias = bias_uniform(&(path / "lin_l"), n_out, n_in)?;
@@ -31,13 +31,13 @@ impl SageConv {
         Ok(Self { neighbors, own, bias, n_out })
     }
 
-    /// Maps the features of the nodes to `[n_nodes, n_out]`; the mean over no neighbors is 0.
+    /// Maps the features of the nodes to `[n_nodes, n_out]`; the mean of no neighbors is 0.
     ///
     /// # Errors
-    /// The features are not `n_in` wide.
+    /// The nodes do not have `n_in` features.
     pub fn forward(&self, features: &NodeFeatures, graph: &Graph) -> Result<Tensor> {
         // Both products in one pass over the features.
-        let both = node_linear(features, &stacked(&[&self.neighbors, &self.own])?)?;
+        let both = node_linear(features, &concat_weights(&[&self.neighbors, &self.own])?)?;
         let parts = both.f_split(self.n_out, 1)?;
         let (neighbors, own) = (&parts[0], &parts[1]);
         let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;

@@ -1,24 +1,24 @@
-//! Convolutions over the words of a text, each followed by the maximum over time.
+//! Text convolutions with max-over-time pooling.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::windows::{self, Block, Words};
-use super::word_table::WordTable;
+use super::product_cache::ProductCache;
+use super::windows::{self, Block, DistinctTokens};
 use super::{Embedding, bias_uniform, kaiming_uniform};
 use crate::{Error, Result};
 
-/// What stands between a convolution and the maximum over time.
+/// The activation between a convolution and max-over-time pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// max(0, x).
     #[default]
     Relu,
-    /// x above 0, 0.01 x below.
+    /// x above 0, 0.01 x below 0.
     LeakyRelu,
-    /// x itself.
+    /// The identity.
     None,
 }
 
@@ -32,15 +32,15 @@ impl Activation {
     }
 }
 
-/// The text convolution block that TextCNN, EANN, SAFE, MDFEND, ENDEF and MFAN share.
+/// The text convolution block of TextCNN, EANN, SAFE, MDFEND, ENDEF and MFAN.
 ///
-/// Parameters `convs.<i>.weight` `[n_filters, 1, kernel, size]` and `convs.<i>.bias` `[n_filters]`, in the order
-/// of the kernel sizes, as PyTorch's `Conv2d(1, n_filters, (kernel, size))` has them.
+/// Parameters: `convs.<i>.weight` `[n_filters, 1, kernel, size]` and `convs.<i>.bias` `[n_filters]`, in the order of the
+/// kernel sizes, those of PyTorch's `Conv2d(1, n_filters, (kernel, size))`.
 #[derive(Debug)]
 pub struct TextCnnLayer {
     convolutions: Vec<Convolution>,
     activation: Activation,
-    table: WordTable,
+    cache: ProductCache,
 }
 
 #[derive(Debug)]
@@ -51,10 +51,10 @@ struct Convolution {
 }
 
 impl TextCnnLayer {
-    /// Creates a layer with `n_filters` filters per kernel size, over word vectors of `size` values.
+    /// Creates a layer with `n_filters` filters per kernel size, for word vectors of length `size`.
     ///
     /// # Errors
-    /// There is no kernel size, or one of the sizes is below 1.
+    /// There are no kernel sizes, or a size is below 1.
     pub fn new(
         path: &Path<'_>,
         size: i64,
@@ -62,19 +62,19 @@ impl TextCnnLayer {
         kernel_sizes: &[i64],
         activation: Activation,
     ) -> Result<Self> {
-        let wrong =
+        let invalid =
             |name, got: String| Error::Config { model: "TextCNN", name, expected: "at least 1".into(), got };
         if kernel_sizes.is_empty() {
-            return Err(wrong("kernel_sizes", "none".into()));
+            return Err(invalid("kernel_sizes", "none".into()));
         }
         if let Some(kernel) = kernel_sizes.iter().find(|k| **k < 1) {
-            return Err(wrong("kernel_sizes", kernel.to_string()));
+            return Err(invalid("kernel_sizes", kernel.to_string()));
         }
         if n_filters < 1 {
-            return Err(wrong("n_filters", n_filters.to_string()));
+            return Err(invalid("n_filters", n_filters.to_string()));
         }
         if size < 1 {
-            return Err(wrong("embedding_size", size.to_string()));
+            return Err(invalid("embedding_size", size.to_string()));
         }
         let convolutions = kernel_sizes
             .iter()
@@ -86,7 +86,7 @@ impl TextCnnLayer {
                 Ok(Convolution { kernel_size, weight, bias })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { convolutions, activation, table: WordTable::default() })
+        Ok(Self { convolutions, activation, cache: ProductCache::default() })
     }
 
     /// Maps word vectors `[n, len, size]` to features `[n, n_filters * n_kernel_sizes]`.
@@ -95,8 +95,8 @@ impl TextCnnLayer {
     /// The texts are shorter than the widest kernel.
     pub fn forward(&self, words: &Tensor) -> Result<Tensor> {
         self.check_length(words.size()[1])?;
-        // A convolution over one channel with kernels as wide as a word vector is one over time with a channel
-        // for each of the vector's values: the same sums, in a form that libtorch computes in half the time.
+        // A 2D convolution with kernels as wide as the word vectors equals a 1D convolution with one channel per vector
+        // component, which libtorch computes in half the time.
         let channels = words.f_transpose(1, 2)?; // [n, size, len]
         let features = self
             .convolutions
@@ -104,76 +104,78 @@ impl TextCnnLayer {
             .map(|c| {
                 let weight = c.weight.f_squeeze_dim(1)?.f_transpose(1, 2)?; // [n_filters, size, kernel]
                 let sums = channels.f_conv1d(&weight, Some(&c.bias), 1, 0, 1, 1)?; // [n, n_filters, len - kernel + 1]
-                // Every activation here is monotone: the maximum may come first, and leaves less to activate.
+                // Every activation is monotone, so it can follow the maximum, where there are fewer values.
                 self.activation.apply(sums.f_amax(2, false)?)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::f_cat(&features, 1)?)
     }
 
-    /// Maps token ids i64 `[n, len]` to features `[n, n_filters * n_kernel_sizes]`: [`forward`](Self::forward) of their vectors,
-    /// without multiplying a word twice that occurs twice in the batch.
+    /// Maps token ids i64 `[n, len]` to features `[n, n_filters * n_kernel_sizes]`: the result of [`forward`](Self::forward) for
+    /// their vectors, but each distinct word of the batch is multiplied only once.
     ///
     /// # Errors
     /// The texts are shorter than the widest kernel; a token id is not below the number of words.
-    pub fn forward_words(&self, embedding: &Embedding, tokens: &Tensor) -> Result<Tensor> {
-        if !windows::can_be_searched(tokens.device(), embedding.kind()) || tokens.numel() == 0 {
-            return self.forward(&embedding.forward(tokens)?);
+    pub fn forward_words(&self, embedding: &Embedding, ids: &Tensor) -> Result<Tensor> {
+        if !windows::is_supported(ids.device(), embedding.kind()) || ids.numel() == 0 {
+            return self.forward(&embedding.forward(ids)?);
         }
-        self.check_length(tokens.size()[1])?;
-        let words = Words::of(tokens)?;
+        self.check_length(ids.size()[1])?;
+        let tokens = DistinctTokens::new(ids)?;
         let blocks = self.blocks();
-        if let Some(table) = self.table(embedding, &words)? {
-            return self.features(&windows::strongest(&table, &words.by_token()?, &blocks)?.sums);
+        if let Some(products) = self.cached_products(embedding, &tokens)? {
+            return self
+                .features(&windows::find_max_windows(&products, &tokens.indexed_by_id()?, &blocks)?.sums);
         }
-        let products = self.products(&embedding.forward_distinct(&words.distinct)?)?;
-        let strongest = windows::strongest(&products, &words, &blocks)?;
+        let products = self.products(&embedding.forward_distinct(&tokens.distinct)?)?;
+        let max_windows = windows::find_max_windows(&products, &tokens, &blocks)?;
         if !products.requires_grad() {
-            return self.features(&strongest.sums);
+            return self.features(&max_windows.sums);
         }
-        // Only the strongest windows have a gradient: they are summed again, for libtorch to know them.
-        let n = tokens.size()[0];
-        let places = strongest.places(&words, &blocks, products.size()[1] as usize)?;
-        let strongest = products.f_view(-1)?.f_index_select(0, &places)?;
-        let mut from = 0;
+        // Only the maximal windows have a gradient: their sums are computed again by libtorch, for autograd.
+        let n = ids.size()[0];
+        let indices = max_windows.product_indices(&tokens, &blocks, products.size()[1] as usize)?;
+        let summands = products.f_view(-1)?.f_index_select(0, &indices)?;
+        let mut start = 0;
         let features = self.convolutions.iter().map(|c| {
             let n_filters = c.bias.size()[0];
             let size = c.kernel_size * n * n_filters;
-            let sums = strongest.f_narrow(0, from, size)?.f_view([c.kernel_size, n, n_filters])?;
-            from += size;
+            let sums = summands.f_narrow(0, start, size)?.f_view([c.kernel_size, n, n_filters])?;
+            start += size;
             let sums = sums.f_sum_dim_intlist(0, false, None)?;
             self.activation.apply(sums.f_add(&c.bias)?)
         });
         Ok(Tensor::f_cat(&features.collect::<Result<Vec<_>>>()?, 1)?)
     }
 
-    /// Vectors `[n_words, size]` times all places of all kernels: `[n_words, columns]`.
+    /// Returns the products of vectors `[n_words, size]` with all positions of all kernels, `[n_words, n_columns]`.
     fn products(&self, vectors: &Tensor) -> Result<Tensor> {
         let weights: Vec<Tensor> =
-            self.convolutions.iter().map(Convolution::by_place).collect::<Result<_>>()?;
+            self.convolutions.iter().map(Convolution::by_position).collect::<Result<_>>()?;
         Ok(vectors.f_matmul(&Tensor::f_cat(&weights, 0)?.f_tr()?)?)
     }
 
-    /// The products of all words, where no gradient is wanted and so many texts are classified that they pay.
-    fn table(&self, embedding: &Embedding, words: &Words) -> Result<Option<Tensor>> {
+    /// Returns the cached products of all words; `None` if a gradient is needed, a token id is out of range, or too few texts
+    /// were classified.
+    fn cached_products(&self, embedding: &Embedding, tokens: &DistinctTokens) -> Result<Option<Tensor>> {
         let vectors = embedding.weight();
         let weights: Vec<&Tensor> =
             self.convolutions.iter().map(|c| &c.weight).chain(std::iter::once(vectors)).collect();
-        // What comes of a weight has a gradient if the weight has one and gradients are on.
+        // The result of an operation requires a gradient if the weight does and gradients are enabled.
         for weight in &weights {
             if weight.f_narrow(0, 0, 1)?.f_sum(weight.kind())?.requires_grad() {
                 return Ok(None);
             }
         }
-        if !words.are_below(embedding.n_words())? {
+        if !tokens.are_below(embedding.n_words())? {
             return Ok(None);
         }
         let n_columns: usize = self.blocks().iter().map(|block| block.kernel_size * block.n_filters).sum();
         let shape = [embedding.n_words() as usize, n_columns];
-        self.table.get(&weights, shape, words.distinct.numel(), || self.products(vectors))
+        self.cache.get(&weights, shape, tokens.distinct.numel(), || self.products(vectors))
     }
 
-    /// The features that the largest sums `[n, n_filters * n_kernel_sizes]` give.
+    /// Adds the biases to the maximal sums `[n, n_filters * n_kernel_sizes]` and applies the activation.
     fn features(&self, sums: &Tensor) -> Result<Tensor> {
         let biases: Vec<&Tensor> = self.convolutions.iter().map(|c| &c.bias).collect();
         self.activation.apply(sums.f_add(&Tensor::f_cat(&biases, 0)?)?)
@@ -195,7 +197,7 @@ impl TextCnnLayer {
         if len < widest {
             return Err(Error::Batch {
                 model: "TextCNN",
-                expected: format!("texts padded to at least the widest kernel, {widest} words"),
+                expected: format!("texts padded to at least {widest} words, the widest kernel"),
                 got: format!("{len} words"),
             });
         }
@@ -204,8 +206,8 @@ impl TextCnnLayer {
 }
 
 impl Convolution {
-    /// The weight as `[kernel * n_filters, size]`: what the filters have for the first place, for the second, and so on.
-    fn by_place(&self) -> Result<Tensor> {
+    /// Returns the weight as `[kernel * n_filters, size]`, ordered by position in the kernel.
+    fn by_position(&self) -> Result<Tensor> {
         let size = self.weight.size()[3];
         Ok(self.weight.f_squeeze_dim(1)?.f_transpose(0, 1)?.f_reshape([-1, size])?)
     }

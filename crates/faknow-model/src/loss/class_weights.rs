@@ -1,32 +1,36 @@
-//! How much the samples of each class count in a loss.
+//! Class weights of a loss.
 
 use std::fmt;
 
 use serde::de::{Error as _, SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::criterion::wrong;
+use super::criterion::invalid_setting;
 use crate::Result;
 
-/// Class weights as numbers, or from how often each class occurs. In configs: `[1.0, 3.0]` or `"balanced"`.
+/// Class weights, explicit or from the class frequencies. In configs: `[1.0, 3.0]` or `"balanced"`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClassWeights {
-    /// So that all classes count the same together: `n_samples / (n_classes * n_samples_of_class)` of the training
-    /// samples, scikit-learn's formula.
+    /// Equal total weight per class, by scikit-learn's formula `n_samples / (n_classes * n_samples_of_class)` on the training
+    /// samples.
     Balanced,
     /// A weight above 0 for each class, in order.
     Explicit(Vec<f64>),
 }
 
 impl ClassWeights {
-    /// Returns balanced weights as numbers, from the number of samples of each class.
+    /// Computes balanced weights from the number of samples of each class.
     ///
     /// # Errors
-    /// A class has none.
+    /// A class has no samples.
     pub fn from_counts(counts: &[usize]) -> Result<Self> {
         if let Some(class) = counts.iter().position(|&count| count == 0) {
-            let got = format!("none of class {class}");
-            return Err(wrong("class_weights", "training samples of every class to balance", got));
+            let got = format!("no samples of class {class}");
+            return Err(invalid_setting(
+                "class_weights",
+                "training samples of every class for balanced weights",
+                got,
+            ));
         }
         let n_samples: usize = counts.iter().sum();
         let weight = |&count: &usize| n_samples as f64 / (counts.len() * count) as f64;
@@ -36,33 +40,33 @@ impl ClassWeights {
     pub(crate) fn validate(&self) -> Result<()> {
         let Self::Explicit(weights) = self else { return Ok(()) };
         if weights.is_empty() {
-            return Err(wrong("class_weights", "one for each class", "none"));
+            return Err(invalid_setting("class_weights", "one weight per class", "none"));
         }
         match weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
-            Some(weight) => Err(wrong("class_weights", "numbers above 0", weight)),
+            Some(weight) => Err(invalid_setting("class_weights", "numbers above 0", weight)),
             None => Ok(()),
         }
     }
 }
 
 impl Serialize for ClassWeights {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Balanced => to.serialize_str("balanced"),
-            Self::Explicit(weights) => weights.serialize(to),
+            Self::Balanced => serializer.serialize_str("balanced"),
+            Self::Explicit(weights) => weights.serialize(serializer),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for ClassWeights {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Weights;
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WeightsVisitor;
 
-        impl<'de> Visitor<'de> for Weights {
+        impl<'de> Visitor<'de> for WeightsVisitor {
             type Value = ClassWeights;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`balanced` or a list of weights, one for each class")
+                f.write_str("`balanced` or a list of weights, one per class")
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ClassWeights, E> {
@@ -79,7 +83,7 @@ impl<'de> Deserialize<'de> for ClassWeights {
             }
         }
 
-        from.deserialize_any(Weights)
+        deserializer.deserialize_any(WeightsVisitor)
     }
 }
 
@@ -88,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn balanced_weights_are_scikit_learns() {
+    fn balanced_weights_equal_scikit_learns() {
         let check = |counts: &[usize], expected: &[f64]| {
             assert_eq!(ClassWeights::from_counts(counts).unwrap(), ClassWeights::Explicit(expected.to_vec()));
         };
@@ -96,7 +100,8 @@ mod tests {
         check(&[5, 5], &[1.0, 1.0]);
         check(&[1, 2, 3], &[2.0, 1.0, 6.0 / 9.0]);
         let error = ClassWeights::from_counts(&[3, 0]).unwrap_err().to_string();
-        let expected = "expected training samples of every class to balance, got none of class 1";
+        let expected =
+            "expected training samples of every class for balanced weights, got no samples of class 1";
         assert!(error.ends_with(expected), "{error}");
     }
 }

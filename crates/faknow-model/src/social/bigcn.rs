@@ -1,4 +1,4 @@
-//! BiGCN: graph convolutions down the tree and up the tree, with the root's features at every node.
+//! BiGCN: top-down and bottom-up graph convolutions, with the features of the root added to every node.
 //!
 //! Bian et al., *Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks*, AAAI 2020.
 
@@ -10,8 +10,8 @@ use tch::nn::Path;
 
 use super::check;
 use crate::layers::{
-    GcnConv, GcnPropagation, Graph, Linear, dropout, mean_pool, node_linear, select_dropped, select_positive,
-    stacked,
+    GcnConv, GcnPropagation, Graph, Linear, concat_weights, dropout, mean_pool, node_linear, select_relu,
+    select_relu_dropout,
 };
 use crate::{Error, Mode, Model, Output, Result, loss};
 
@@ -19,16 +19,16 @@ use crate::{Error, Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BiGcnConfig {
-    /// Features of a node after the first convolution, at least 1. Default 64.
+    /// Output size of the first convolution, at least 1. Default 64.
     pub hidden_size: i64,
-    /// Features of a node after the second convolution, at least 1. Default 64.
+    /// Output size of the second convolution, at least 1. Default 64.
     pub out_size: i64,
-    /// Share of a node's features dropped before the second convolution in training, from 0 to below 1. Default 0.5.
+    /// Dropout probability of node features before the second convolution, from 0 to below 1. Default 0.5.
     pub dropout: f64,
-    /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
+    /// Fraction of the edges dropped in each training step, independently per direction, from 0 to 1. Default 0.2.
     pub drop_edge: f64,
-    /// Whether no gradient goes through the root's features after the first convolution, as in the authors' code and in
-    /// FaKnow, which copy that tensor. Default false.
+    /// Whether the root's features after the first convolution are detached from the gradient, as in the code of the authors
+    /// and of FaKnow, which copy the tensor. Default false.
     pub detach_root: bool,
 }
 
@@ -40,27 +40,27 @@ impl Default for BiGcnConfig {
 
 /// The BiGCN classifier.
 ///
-/// Parameters: `TDRumorGCN.conv1.*`, `TDRumorGCN.conv2.*` down the tree, `BURumorGCN.*` up the tree, `fc.*`.
+/// Parameters: `TDRumorGCN.conv1.*`, `TDRumorGCN.conv2.*` (top-down), `BURumorGCN.*` (bottom-up), `fc.*`.
 #[derive(Debug)]
 pub struct BiGcn {
-    down: Way,
-    up: Way,
+    down: Branch,
+    up: Branch,
     classifier: Linear,
     config: BiGcnConfig,
 }
 
-/// The two convolutions of a direction.
+/// The two convolutions of one direction.
 #[derive(Debug)]
-struct Way {
+struct Branch {
     first: GcnConv,
     second: GcnConv,
 }
 
 impl BiGcn {
-    /// Creates a model of nodes with `n_features` each.
+    /// Creates a model for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyperparameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is out of range.
     pub fn new(path: &Path<'_>, config: &BiGcnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let sizes = [("hidden_size", config.hidden_size), ("out_size", config.out_size)];
         check("BiGCN", &sizes, config.dropout, n_classes)?;
@@ -68,16 +68,16 @@ impl BiGcn {
             let (name, expected) = ("drop_edge", "from 0 to 1".into());
             return Err(Error::Config { model: "BiGCN", name, expected, got: config.drop_edge.to_string() });
         }
-        let way = |path: Path<'_>| -> Result<Way> {
+        let branch = |path: Path<'_>| -> Result<Branch> {
             let (n_features, hidden) = (n_features as i64, config.hidden_size);
-            Ok(Way {
+            Ok(Branch {
                 first: GcnConv::new(&(&path / "conv1"), n_features, hidden)?,
                 second: GcnConv::new(&(&path / "conv2"), hidden + n_features, config.out_size)?,
             })
         };
         Ok(Self {
-            down: way(path / "TDRumorGCN")?,
-            up: way(path / "BURumorGCN")?,
+            down: branch(path / "TDRumorGCN")?,
+            up: branch(path / "BURumorGCN")?,
             classifier: Linear::new(
                 &(path / "fc"),
                 2 * (config.hidden_size + config.out_size),
@@ -87,29 +87,36 @@ impl BiGcn {
         })
     }
 
-    /// Trees as `[n_trees, out_size + hidden_size]`, from the nodes' features times the first weight.
-    fn direction(&self, way: &Way, graph: &Graph, x: &Tensor, trees: &Trees, mode: Mode) -> Result<Tensor> {
+    /// Encodes the trees as `[n_trees, out_size + hidden_size]`; `x` is the features of the nodes times the first weight.
+    fn encode(
+        &self,
+        branch: &Branch,
+        graph: &Graph,
+        x: &Tensor,
+        trees: &Trees,
+        mode: Mode,
+    ) -> Result<Tensor> {
         let (hidden, rate) = (self.config.hidden_size, self.config.dropout);
         let propagation = GcnPropagation::new(graph, x.kind())?;
-        let first = way.first.propagate(x, &propagation)?;
-        // The second convolution reads [first, root]: the product is the sum of two, so that the root's stays sparse.
-        let weight = way.second.weight();
+        let first = branch.first.propagate(x, &propagation)?;
+        // The input of the second convolution is [first, root]; the product is split, so the root's features stay sparse.
+        let weight = branch.second.weight();
         let parts = weight.f_split_with_sizes([hidden, weight.size()[1] - hidden], 1)?;
-        let (for_first, for_root) = (&parts[0], &parts[1]);
-        let own = dropout(&first.f_relu()?, rate, mode)?.f_matmul(&for_first.f_tr()?)?;
+        let (first_weight, root_weight) = (&parts[0], &parts[1]);
+        let own = dropout(&first.f_relu()?, rate, mode)?.f_matmul(&first_weight.f_tr()?)?;
         let root = match mode {
             Mode::Train => {
-                // Each node drops other features of its root.
-                let root_of_each = trees.roots.f_index_select(0, &trees.tree_ids)?;
-                node_linear(&select_dropped(&trees.features, &root_of_each, rate)?, for_root)?
+                // Dropout of the root's features is independent per node.
+                let roots_of_nodes = trees.roots.f_index_select(0, &trees.tree_ids)?;
+                node_linear(&select_relu_dropout(&trees.features, &roots_of_nodes, rate)?, root_weight)?
             }
             Mode::Eval => {
-                let roots = select_positive(&trees.features, &trees.roots)?;
-                node_linear(&roots, for_root)?.f_index_select(0, &trees.tree_ids)?
+                let roots = select_relu(&trees.features, &trees.roots)?;
+                node_linear(&roots, root_weight)?.f_index_select(0, &trees.tree_ids)?
             }
         };
-        let second = way.second.propagate(&own.f_add(&root)?, &propagation)?.f_relu()?;
-        // The mean over a tree of what is the same at all its nodes is that.
+        let second = branch.second.propagate(&own.f_add(&root)?, &propagation)?.f_relu()?;
+        // The root's features are the same at all nodes of a tree, so they need no mean.
         let roots = first.f_index_select(0, &trees.roots)?;
         let roots = if self.config.detach_root { roots.f_detach()? } else { roots };
         Ok(Tensor::f_cat(&[mean_pool(&second, trees)?, roots], 1)?)
@@ -121,7 +128,7 @@ impl Model for BiGcn {
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
         let trees = batch.trees()?;
-        let weights = stacked(&[self.down.first.weight(), self.up.first.weight()])?;
+        let weights = concat_weights(&[self.down.first.weight(), self.up.first.weight()])?;
         let x = node_linear(&trees.features, &weights)?; // for both directions in one pass
         let hidden = self.config.hidden_size;
         let x = x.f_split(hidden, 1)?;
@@ -131,8 +138,8 @@ impl Model for BiGcn {
         };
         let down = Graph::new(&edges()?, trees.n_nodes())?;
         let up = Graph::new(&edges()?, trees.n_nodes())?.reversed();
-        let down = self.direction(&self.down, &down, &x[0], trees, mode)?;
-        let up = self.direction(&self.up, &up, &x[1], trees, mode)?;
+        let down = self.encode(&self.down, &down, &x[0], trees, mode)?;
+        let up = self.encode(&self.up, &up, &x[1], trees, mode)?;
         loss::classify(self.classifier.forward(&Tensor::f_cat(&[down, up], 1)?)?, batch)
     }
 

@@ -1,8 +1,8 @@
-//! EBGCN: BiGCN whose edges have weights that are inferred, since not every reply is a relation.
+//! EBGCN: BiGCN with inferred edge weights, since not every reply is a relation.
 //!
 //! Wei et al., *Towards Propagation Uncertainty: Edge-enhanced Bayesian Graph Convolutional Networks for Rumor Detection*,
-//! ACL 2021. As in the paper, what an edge should be is drawn from a distribution that networks infer from its two nodes,
-//! and the weights of the edges are drawn towards it.
+//! ACL 2021. As in the paper, the target of an edge is sampled from a distribution inferred from its two nodes, and an
+//! auxiliary loss pulls the edge weights towards it.
 
 use faknow_data::FieldBatch;
 use faknow_data::graph::{NodeFeatures, Trees, drop_edge};
@@ -14,27 +14,27 @@ use super::check;
 use crate::layers::{BatchNorm, GcnConv, GcnPropagation, Graph, Linear, dropout, kaiming_uniform, mean_pool};
 use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 
-/// The slope of the leaky ReLU for what is below 0.
+/// Negative slope of the leaky ReLU.
 const SLOPE: f64 = 0.01;
 
 /// Hyperparameters of [`Ebgcn`]; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EbgcnConfig {
-    /// Features of a node after the first convolution, at least 1. Default 64.
+    /// Output size of the first convolution, at least 1. Default 64.
     pub hidden_size: i64,
-    /// Features of a node after the second convolution, at least 1. Default 64.
+    /// Output size of the second convolution, at least 1. Default 64.
     pub out_size: i64,
-    /// Kinds of relations that an edge may be of, at least 1. Default 2.
+    /// Number of latent relations of an edge, at least 1. Default 2.
     pub n_relations: i64,
-    /// How much the consistency of the edges counts in addition to the cross entropy, at least 0. Default 0.2.
+    /// Weight of the edge consistency loss, at least 0. Default 0.2.
     pub edge_loss_weight: f64,
-    /// Share of a node's features dropped before the second convolution in training, from 0 to below 1. Default 0.5.
+    /// Dropout probability of node features before the second convolution, from 0 to below 1. Default 0.5.
     pub dropout: f64,
-    /// Share of the edges left out in each training step, of each direction by itself, from 0 to 1. Default 0.2.
+    /// Fraction of the edges dropped in each training step, independently per direction, from 0 to 1. Default 0.2.
     pub drop_edge: f64,
-    /// Whether FaKnow's mistakes are made: an edge is classified by the nodes before its own, nothing is learned of the
-    /// distributions, there is no dropout, and a sigmoid stands before the softmax of the relations. Default false.
+    /// Whether to reproduce FaKnow's bugs: edges are inferred from the nodes preceding their own, the distributions are not
+    /// trained, there is no dropout, and a sigmoid precedes the softmax of the relations. Default false.
     pub faithful: bool,
 }
 
@@ -54,20 +54,20 @@ impl Default for EbgcnConfig {
 
 /// The EBGCN classifier.
 ///
-/// Parameters: `TDRumorGCN.*` down the tree, `BURumorGCN.*` up the tree, `fc.*`.
+/// Parameters: `TDRumorGCN.*` (top-down), `BURumorGCN.*` (bottom-up), `fc.*`.
 #[derive(Debug)]
 pub struct Ebgcn {
-    down: Way,
-    up: Way,
+    down: Branch,
+    up: Branch,
     classifier: Linear,
     config: EbgcnConfig,
 }
 
 impl Ebgcn {
-    /// Creates a model of nodes with `n_features` each.
+    /// Creates a model for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyperparameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is out of range.
     pub fn new(path: &Path<'_>, config: &EbgcnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let sizes = [
             ("hidden_size", config.hidden_size),
@@ -84,7 +84,7 @@ impl Ebgcn {
                 "a number of at least 0",
             ),
         ];
-        if let Some((name, got, _, expected)) = ranges.into_iter().find(|(_, _, fits, _)| !fits) {
+        if let Some((name, got, _, expected)) = ranges.into_iter().find(|(_, _, is_valid, _)| !is_valid) {
             return Err(Error::Config {
                 model: "EBGCN",
                 name,
@@ -94,8 +94,8 @@ impl Ebgcn {
         }
         let width = 2 * (config.hidden_size + config.out_size);
         Ok(Self {
-            down: Way::new(&(path / "TDRumorGCN"), config, n_features as i64)?,
-            up: Way::new(&(path / "BURumorGCN"), config, n_features as i64)?,
+            down: Branch::new(&(path / "TDRumorGCN"), config, n_features as i64)?,
+            up: Branch::new(&(path / "BURumorGCN"), config, n_features as i64)?,
             classifier: Linear::new(&(path / "fc"), width, n_classes as i64)?,
             config: config.clone(),
         })
@@ -130,23 +130,23 @@ impl Model for Ebgcn {
     }
 }
 
-/// The layers of a direction.
+/// The layers of one direction.
 #[derive(Debug)]
-struct Way {
+struct Branch {
     first: GcnConv,
     second: GcnConv,
     norm: BatchNorm,
-    /// How alike the two nodes of an edge are.
+    /// Infers the similarity of the two nodes of an edge.
     similarity: EdgeNet,
-    /// What the distribution of an edge is inferred by: mean and log variance of a factor, and of a summand.
+    /// Infer the distribution of an edge: mean and log variance of a factor and of a summand.
     distributions: [EdgeNet; 4],
-    /// From similarity to relations, `[n_relations, hidden]`.
+    /// Weight from similarity to relations, `[n_relations, hidden]`.
     relations: Tensor,
-    /// From what was drawn to relations, `[n_relations, hidden]`.
-    drawn_relations: Tensor,
+    /// Weight from the sampled target to relations, `[n_relations, hidden]`.
+    target_relations: Tensor,
 }
 
-impl Way {
+impl Branch {
     fn new(path: &Path<'_>, config: &EbgcnConfig, n_features: i64) -> Result<Self> {
         let hidden = config.hidden_size;
         let net = |name: &str| EdgeNet::new(&(path / name), name, hidden);
@@ -158,11 +158,11 @@ impl Way {
             similarity: EdgeNet::new(&(path / "sim_network"), "sim_val", hidden)?,
             distributions: [net("W_mean")?, net("W_bias")?, net("B_mean")?, net("B_bias")?],
             relations: relations("fc1")?,
-            drawn_relations: relations("fc2")?,
+            target_relations: relations("fc2")?,
         })
     }
 
-    /// Trees as `[n_trees, out + hidden]`, and the loss of their edges.
+    /// Encodes the trees as `[n_trees, out + hidden]`, and computes the edge loss, a scalar.
     fn forward(
         &self,
         graph: &Graph,
@@ -173,8 +173,8 @@ impl Way {
         let kind = self.relations.kind();
         let first = self.first.forward(&trees.features, &GcnPropagation::new(graph, kind)?)?;
         let (weights, edge_loss) = self.edges(&first, graph, config, mode)?;
-        // Batch normalization, ReLU and the product with the weight of [first, root], of which the second half is the same
-        // at all nodes of a tree: it is done once a tree.
+        // Batch normalization, ReLU and the product with the weight, for the input [first, root]. The second half is the same
+        // at all nodes of a tree, so it is computed once per tree.
         let hidden = config.hidden_size;
         let own = self.norm.forward_columns(&first, 0, None, mode)?.f_relu()?;
         let roots = trees.features.select(&trees.roots)?.to_dense()?.f_to_kind(kind)?; // [n_trees, n_features]
@@ -187,12 +187,12 @@ impl Way {
             dropout(&roots, rate, mode)?.f_matmul(&parts[1].f_tr()?)?.f_index_select(0, &trees.tree_ids)?;
         let propagation = GcnPropagation::weighted(graph, weights)?;
         let second = self.second.propagate(&own.f_add(&roots)?, &propagation)?.f_relu()?;
-        let of_roots = first.f_index_select(0, &trees.roots)?;
-        let of_roots = if config.faithful { of_roots.f_detach()? } else { of_roots };
-        Ok((Tensor::f_cat(&[mean_pool(&second, trees)?, of_roots], 1)?, edge_loss))
+        let hidden_roots = first.f_index_select(0, &trees.roots)?;
+        let hidden_roots = if config.faithful { hidden_roots.f_detach()? } else { hidden_roots };
+        Ok((Tensor::f_cat(&[mean_pool(&second, trees)?, hidden_roots], 1)?, edge_loss))
     }
 
-    /// The weight of each edge, `[n_edges]`, and how far the edges are from what was drawn for them, a scalar.
+    /// Returns the weight of each edge, `[n_edges]`, and the edge loss, a scalar: the divergence from the sampled targets.
     fn edges(
         &self,
         nodes: &Tensor,
@@ -202,9 +202,9 @@ impl Way {
     ) -> Result<(Tensor, Tensor)> {
         let n_edges = graph.source.size()[0];
         if n_edges == 0 {
-            let none = Tensor::f_zeros([0], (nodes.kind(), nodes.device()))?;
-            let loss = none.f_sum(nodes.kind())?;
-            return Ok((none, loss));
+            let no_weights = Tensor::f_zeros([0], (nodes.kind(), nodes.device()))?;
+            let loss = no_weights.f_sum(nodes.kind())?;
+            return Ok((no_weights, loss));
         }
         let rows = |ends: &Tensor| -> Result<Tensor> {
             let ends = if config.faithful {
@@ -214,18 +214,18 @@ impl Way {
             };
             Ok(nodes.f_index_select(0, &ends)?)
         };
-        // Every feature of the one end against every feature of the other: [n_edges, hidden, hidden].
-        let (from, to) = (rows(&graph.source)?.f_unsqueeze(2)?, rows(&graph.target)?.f_unsqueeze(1)?);
-        let differences = from.f_sub(&to)?.f_abs()?;
+        // Pairwise differences of the features of both ends: [n_edges, hidden, hidden].
+        let (source, target) = (rows(&graph.source)?.f_unsqueeze(2)?, rows(&graph.target)?.f_unsqueeze(1)?);
+        let differences = source.f_sub(&target)?.f_abs()?;
         let similarity = self.similarity.forward(&differences, mode)?; // [n_edges, hidden]
         let relations = similarity.f_matmul(&self.relations.f_tr()?)?; // [n_edges, n_relations]
-        let shares = relations.f_sigmoid()?;
-        let weights = shares.f_mean_dim([1].as_slice(), false, None::<Kind>)?;
-        let infer = |net: usize| self.distributions[net].forward(&differences, mode);
+        let probabilities = relations.f_sigmoid()?;
+        let weights = probabilities.f_mean_dim([1].as_slice(), false, None::<Kind>)?;
+        let infer = |index: usize| self.distributions[index].forward(&differences, mode);
         let (factor, factor_variance, summand, summand_variance) =
             (infer(0)?, infer(1)?, infer(2)?, infer(3)?);
         let mean = factor.f_mul(&similarity)?.f_add(&summand)?;
-        let drawn = if config.faithful {
+        let sample = if config.faithful {
             mean.f_detach()?
         } else if mode.is_train() {
             let variance =
@@ -235,14 +235,16 @@ impl Way {
             mean
         };
         let target =
-            drawn.f_sigmoid()?.f_matmul(&self.drawn_relations.f_tr()?)?.f_softmax(-1, None::<Kind>)?;
-        let log_shares = if config.faithful { shares } else { relations }.f_log_softmax(-1, None::<Kind>)?;
-        let edge_loss = log_shares.f_kl_div(&target, Reduction::Sum, false)?.f_div_scalar(n_edges as f64)?;
+            sample.f_sigmoid()?.f_matmul(&self.target_relations.f_tr()?)?.f_softmax(-1, None::<Kind>)?;
+        let log_probabilities =
+            if config.faithful { probabilities } else { relations }.f_log_softmax(-1, None::<Kind>)?;
+        let edge_loss =
+            log_probabilities.f_kl_div(&target, Reduction::Sum, false)?.f_div_scalar(n_edges as f64)?;
         Ok((weights, edge_loss))
     }
 }
 
-/// A small network on what two nodes differ in: a product, batch normalization, leaky ReLU, a weighted sum.
+/// A network on the differences of two nodes: linear, batch normalization, leaky ReLU, weighted sum.
 #[derive(Debug)]
 struct EdgeNet {
     weight: Tensor,
@@ -253,17 +255,17 @@ struct EdgeNet {
 
 impl EdgeNet {
     fn new(path: &Path<'_>, prefix: &str, hidden: i64) -> Result<Self> {
-        let part = |name: &str| path / format!("{prefix}{name}");
+        let module = |name: &str| path / format!("{prefix}{name}");
         let bound = 1.0 / (hidden as f64).sqrt();
         Ok(Self {
-            weight: kaiming_uniform(&part("conv"), "weight", &[hidden, hidden, 1])?,
-            norm: BatchNorm::new(&part("norm"), hidden)?,
-            out_weight: kaiming_uniform(&part("conv_out"), "weight", &[1, hidden, 1])?,
-            out_bias: part("conv_out").f_var("bias", &[1], Init::Uniform { lo: -bound, up: bound })?,
+            weight: kaiming_uniform(&module("conv"), "weight", &[hidden, hidden, 1])?,
+            norm: BatchNorm::new(&module("norm"), hidden)?,
+            out_weight: kaiming_uniform(&module("conv_out"), "weight", &[1, hidden, 1])?,
+            out_bias: module("conv_out").f_var("bias", &[1], Init::Uniform { lo: -bound, up: bound })?,
         })
     }
 
-    /// `[n_edges, hidden, hidden]` to `[n_edges, hidden]`.
+    /// Maps `[n_edges, hidden, hidden]` to `[n_edges, hidden]`.
     fn forward(&self, differences: &Tensor, mode: Mode) -> Result<Tensor> {
         let x = self.weight.f_squeeze_dim(2)?.f_matmul(differences)?;
         let x = self.norm.forward(&x, mode)?;

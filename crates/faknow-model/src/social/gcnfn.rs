@@ -1,7 +1,7 @@
-//! GCNFN: two attention convolutions, the mean over the tree, two linear layers.
+//! GCNFN: two graph attention convolutions, mean pooling, two linear layers.
 //!
 //! Monti et al., *Fake News Detection on Social Media using Geometric Deep Learning*, 2019, in the form of Dou et al.,
-//! SIGIR 2021: one attention head, cross entropy (the paper: four heads, hinge loss). Edges go both ways.
+//! SIGIR 2021: one attention head and cross entropy (the paper: four heads and hinge loss). Edges are undirected.
 
 use faknow_data::FieldBatch;
 use faknow_data::graph::{NodeFeatures, Trees};
@@ -17,9 +17,9 @@ use crate::{Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcnfnConfig {
-    /// Features of a tree; those of a node are twice as many. At least 1. Default 128.
+    /// Number of features of a tree, half of those of a node. At least 1. Default 128.
     pub hidden_size: i64,
-    /// Share of a tree's features dropped in training, from 0 to below 1. Default 0.5.
+    /// Dropout probability of the features of a tree, from 0 to below 1. Default 0.5.
     pub dropout: f64,
 }
 
@@ -40,10 +40,10 @@ pub struct Gcnfn {
 }
 
 impl Gcnfn {
-    /// Creates a model of nodes with `n_features` each.
+    /// Creates a model for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
     pub fn new(path: &Path<'_>, config: &GcnfnConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         check("GCNFN", &[("hidden_size", config.hidden_size)], config.dropout, n_classes)?;
         let encoder = GcnfnEncoder::new(path, n_features as i64, config.hidden_size)?;
@@ -66,7 +66,7 @@ impl Model for Gcnfn {
     }
 }
 
-/// What comes before the dropout: trees as `[n_trees, hidden_size]`.
+/// The layers before dropout: encode trees as `[n_trees, hidden_size]`.
 #[derive(Debug)]
 pub(super) struct GcnfnEncoder {
     convs: [GatConv; 2],

@@ -1,7 +1,7 @@
-//! GNNCL: the tree is pooled twice into clusters that are learned.
+//! GNNCL: two levels of differentiable pooling.
 //!
 //! Han, Karunasekera and Leckie, *Graph Neural Networks with Continual Learning for Fake News Detection from Social Media*,
-//! 2020: its detector, which is DiffPool (Ying et al., NeurIPS 2018). Edges go both ways.
+//! 2020: the detector of the paper, which is DiffPool (Ying et al., NeurIPS 2018). Edges are undirected.
 
 use faknow_data::FieldBatch;
 use faknow_data::graph::{NodeFeatures, Trees};
@@ -17,16 +17,14 @@ use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GnnclConfig {
-    /// Nodes that a tree has at most, at least 1; a quarter of them, and a quarter of those, are the clusters. Default
-    /// 500.
+    /// Maximum number of nodes of a tree, at least 1; each pooling has a quarter as many clusters. Default 500.
     pub max_nodes: i64,
-    /// Features of a node after each convolution, at least 1. Default 64.
+    /// Output size of each convolution, at least 1. Default 64.
     pub hidden_size: i64,
-    /// How much the losses of the pooling count in addition to the cross entropy, at least 0: that neighbors are of one cluster,
-    /// and each node of one. Default 0.
+    /// Weight of the auxiliary losses of pooling (link prediction and entropy), at least 0. Default 0.
     pub aux_weight: f64,
-    /// Whether trees are padded to `max_nodes`, and batch normalization sees the padding, as in FaKnow: results depend on
-    /// `max_nodes` then. Default false.
+    /// Whether trees are padded to `max_nodes` and batch normalization includes the padding, as in FaKnow; results then depend
+    /// on `max_nodes`. Default false.
     pub pad_to_max: bool,
 }
 
@@ -48,22 +46,22 @@ pub struct Gnncl {
     config: GnnclConfig,
 }
 
-/// What a pass over dense graphs yields.
+/// The result of [`Gnncl::forward_dense`].
 #[derive(Debug)]
 pub struct DenseOutput {
-    /// `[n_graphs, n_classes]`.
+    /// Class logits, `[n_graphs, n_classes]`.
     pub logits: Tensor,
-    /// Sum of the link losses of both poolings, a scalar.
+    /// Sum of the link prediction losses of both poolings, a scalar.
     pub link_loss: Tensor,
-    /// Sum of the entropies of both poolings, a scalar.
+    /// Sum of the entropy losses of both poolings, a scalar.
     pub entropy: Tensor,
 }
 
 impl Gnncl {
-    /// Creates a model of nodes with `n_features` each.
+    /// Creates a model for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyperparameter that is outside its range.
+    /// [`Error::Config`] names the hyperparameter that is out of range.
     pub fn new(path: &Path<'_>, config: &GnnclConfig, n_features: usize, n_classes: usize) -> Result<Self> {
         let sizes = [("max_nodes", config.max_nodes), ("hidden_size", config.hidden_size)];
         check("GNNCL", &sizes, 0.0, n_classes)?;
@@ -90,8 +88,8 @@ impl Gnncl {
         })
     }
 
-    /// Runs the model on dense graphs: rows `x` `[n_graphs, n, n_features]`, adjacency `[n_graphs, n, n]`, `mask` bool
-    /// `[n_graphs, n]`, which is false for rows that are no nodes. Batch normalization sees all rows.
+    /// Runs the model on dense graphs: features `x` `[n_graphs, n, n_features]`, `adjacency` `[n_graphs, n, n]`, `mask` bool
+    /// `[n_graphs, n]`, false for padding rows. Batch normalization includes the padding.
     ///
     /// # Errors
     /// The shapes do not fit.
@@ -104,24 +102,24 @@ impl Gnncl {
     ) -> Result<DenseOutput> {
         let size = x.size();
         let rows = NodeFeatures::Dense(x.f_reshape([size[0] * size[1], size[2]])?);
-        let graphs = Graphs {
-            places: None,
+        let graphs = DenseGraphs {
+            indices: None,
             shape: [size[0], size[1]],
             adjacency: adjacency.shallow_clone(),
             mask: Some(mask.f_unsqueeze(-1)?.f_to_kind(x.kind())?),
         };
-        self.pooled(&rows, &graphs, mode)
+        self.run(&rows, &graphs, mode)
     }
 
-    fn pooled(&self, features: &NodeFeatures, graphs: &Graphs, mode: Mode) -> Result<DenseOutput> {
+    fn run(&self, features: &NodeFeatures, graphs: &DenseGraphs, mode: Mode) -> Result<DenseOutput> {
         let assignment = self.pools[0].forward(features, graphs, mode)?;
         let x = self.embeds[0].forward(features, graphs, mode)?;
         let first = diff_pool(&x, &graphs.adjacency, &assignment, graphs.mask.as_ref())?;
-        let (rows, graphs) = Graphs::of_clusters(&first.x, &first.adjacency)?;
+        let (rows, graphs) = DenseGraphs::from_clusters(&first.x, &first.adjacency)?;
         let assignment = self.pools[1].forward(&rows, &graphs, mode)?;
         let x = self.embeds[1].forward(&rows, &graphs, mode)?;
         let second = diff_pool(&x, &graphs.adjacency, &assignment, None)?;
-        let (rows, graphs) = Graphs::of_clusters(&second.x, &second.adjacency)?;
+        let (rows, graphs) = DenseGraphs::from_clusters(&second.x, &second.adjacency)?;
         let x = self.embeds[2].forward(&rows, &graphs, mode)?;
         let trees = self.linear.forward(&x.f_mean_dim([1].as_slice(), false, None::<Kind>)?)?.f_relu()?;
         Ok(DenseOutput {
@@ -131,32 +129,32 @@ impl Gnncl {
         })
     }
 
-    /// The trees of a batch as dense graphs.
-    fn graphs(&self, trees: &Trees, kind: Kind) -> Result<Graphs> {
+    /// Converts the trees of a batch to dense graphs.
+    fn dense_graphs(&self, trees: &Trees, kind: Kind) -> Result<DenseGraphs> {
         let largest = trees.sizes.f_max()?.f_int64_value(&[])?;
         if largest > self.config.max_nodes {
             let expected = format!("trees of at most {} nodes (`max_nodes`)", self.config.max_nodes);
-            return Err(Error::Batch { model: "GNNCL", expected, got: format!("one of {largest}") });
+            return Err(Error::Batch { model: "GNNCL", expected, got: format!("a tree of {largest} nodes") });
         }
         let (n_trees, n) =
             (trees.n_trees(), if self.config.pad_to_max { self.config.max_nodes } else { largest });
         let device = trees.tree_ids.device();
-        // The place of a node: its tree's rows begin at tree · n.
+        // The row of a node: the rows of tree t start at t · n.
         let firsts = trees.sizes.f_cumsum(0, Kind::Int64)?.f_sub(&trees.sizes)?;
-        let shifts = Tensor::f_arange(n_trees, (Kind::Int64, device))?.f_mul_scalar(n)?.f_sub(&firsts)?;
-        let places = Tensor::f_arange(trees.n_nodes(), (Kind::Int64, device))?
-            .f_add(&shifts.f_index_select(0, &trees.tree_ids)?)?;
-        let (from, to) = (trees.edges.f_select(0, 0)?, trees.edges.f_select(0, 1)?);
-        let (from, to) = (places.f_index_select(0, &from)?, places.f_index_select(0, &to)?);
-        // The entry of an edge: its row among all, times n, and its column in its tree.
+        let offsets = Tensor::f_arange(n_trees, (Kind::Int64, device))?.f_mul_scalar(n)?.f_sub(&firsts)?;
+        let indices = Tensor::f_arange(trees.n_nodes(), (Kind::Int64, device))?
+            .f_add(&offsets.f_index_select(0, &trees.tree_ids)?)?;
+        let (source, target) = (trees.edges.f_select(0, 0)?, trees.edges.f_select(0, 1)?);
+        let (source, target) = (indices.f_index_select(0, &source)?, indices.f_index_select(0, &target)?);
+        // The flat index of an edge: its row, times n, plus its column within the tree.
         let entry = |row: &Tensor, column: &Tensor| -> Result<Tensor> {
             Ok(row.f_mul_scalar(n)?.f_add(&column.f_remainder(n)?)?)
         };
-        let entries = Tensor::f_cat(&[entry(&from, &to)?, entry(&to, &from)?], 0)?;
+        let entries = Tensor::f_cat(&[entry(&source, &target)?, entry(&target, &source)?], 0)?;
         let adjacency = Tensor::f_zeros([n_trees * n * n], (kind, device))?.f_index_fill(0, &entries, 1.0)?;
-        let mask = Tensor::f_zeros([n_trees * n], (kind, device))?.f_index_fill(0, &places, 1.0)?;
-        Ok(Graphs {
-            places: Some(places),
+        let mask = Tensor::f_zeros([n_trees * n], (kind, device))?.f_index_fill(0, &indices, 1.0)?;
+        Ok(DenseGraphs {
+            indices: Some(indices),
             shape: [n_trees, n],
             adjacency: adjacency.f_view([n_trees, n, n])?,
             mask: Some(mask.f_view([n_trees, n, 1])?),
@@ -169,15 +167,15 @@ impl Model for Gnncl {
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
         let trees = batch.trees()?;
-        let mut graphs = self.graphs(trees, self.classifier.kind())?;
+        let mut graphs = self.dense_graphs(trees, self.classifier.kind())?;
         let mut padded = None;
         if self.config.pad_to_max {
-            // Padding is nodes like others then, for all but the pooling.
-            padded = Some(graphs.padded(&trees.features.to_dense()?.f_to_kind(self.classifier.kind())?)?);
-            graphs.places = None;
+            // Padding rows are treated as nodes, except in pooling.
+            padded = Some(graphs.pad(&trees.features.to_dense()?.f_to_kind(self.classifier.kind())?)?);
+            graphs.indices = None;
         }
         let features = padded.map(|rows| rows.f_flatten(0, 1).map(NodeFeatures::Dense)).transpose()?;
-        let output = self.pooled(features.as_ref().unwrap_or(&trees.features), &graphs, mode)?;
+        let output = self.run(features.as_ref().unwrap_or(&trees.features), &graphs, mode)?;
         let Output { logits, loss } = loss::classify(output.logits, batch)?;
         let with_auxiliary = |loss: Loss| -> Result<Loss> {
             let auxiliary = output.link_loss.f_add(&output.entropy)?.f_mul_scalar(self.config.aux_weight)?;
@@ -201,51 +199,51 @@ impl Model for Gnncl {
     }
 }
 
-/// Graphs as dense adjacency matrices.
-struct Graphs {
-    /// Row among all of each node; `None` if each row is one.
-    places: Option<Tensor>,
-    /// Number of graphs, and of rows of each.
+/// Graphs with dense adjacency matrices.
+struct DenseGraphs {
+    /// Row of each node; `None` if every row is a node.
+    indices: Option<Tensor>,
+    /// Number of graphs, and number of rows per graph.
     shape: [i64; 2],
-    /// `[n_graphs, n, n]`.
+    /// Adjacency matrices, `[n_graphs, n, n]`.
     adjacency: Tensor,
-    /// `[n_graphs, n, 1]`, 0 for rows that are no nodes; `None` if all are.
+    /// Mask, `[n_graphs, n, 1]`, 0 for padding rows; `None` without padding.
     mask: Option<Tensor>,
 }
 
-impl Graphs {
-    /// Clusters, all of which are nodes.
-    fn of_clusters(x: &Tensor, adjacency: &Tensor) -> Result<(NodeFeatures, Self)> {
+impl DenseGraphs {
+    /// Converts the clusters of a pooling, without padding.
+    fn from_clusters(x: &Tensor, adjacency: &Tensor) -> Result<(NodeFeatures, Self)> {
         let size = x.size();
         let rows = NodeFeatures::Dense(x.f_reshape([size[0] * size[1], size[2]])?);
         let adjacency = adjacency.shallow_clone();
-        Ok((rows, Self { places: None, shape: [size[0], size[1]], adjacency, mask: None }))
+        Ok((rows, Self { indices: None, shape: [size[0], size[1]], adjacency, mask: None }))
     }
 
-    /// Nodes `[n_nodes, k]` at their places, `[n_graphs, n, k]`.
-    fn padded(&self, nodes: &Tensor) -> Result<Tensor> {
+    /// Pads nodes `[n_nodes, k]` to rows `[n_graphs, n, k]`.
+    fn pad(&self, nodes: &Tensor) -> Result<Tensor> {
         let ([n_graphs, n], k) = (self.shape, nodes.size()[1]);
-        let rows = match &self.places {
-            Some(places) => {
-                let none = Tensor::f_zeros([n_graphs * n, k], (nodes.kind(), nodes.device()))?;
-                none.f_index_copy(0, places, nodes)?
+        let rows = match &self.indices {
+            Some(indices) => {
+                let zeros = Tensor::f_zeros([n_graphs * n, k], (nodes.kind(), nodes.device()))?;
+                zeros.f_index_copy(0, indices, nodes)?
             }
             None => nodes.shallow_clone(),
         };
         Ok(rows.f_view([n_graphs, n, k])?)
     }
 
-    /// The nodes alone, of rows `[n_graphs, n, k]`.
+    /// Selects the nodes of rows `[n_graphs, n, k]`, `[n_nodes, k]`.
     fn nodes(&self, rows: &Tensor) -> Result<Tensor> {
         let rows = rows.f_flatten(0, 1)?;
-        match &self.places {
-            Some(places) => Ok(rows.f_index_select(0, places)?),
+        match &self.indices {
+            Some(indices) => Ok(rows.f_index_select(0, indices)?),
             None => Ok(rows),
         }
     }
 }
 
-/// Three convolutions, whose results stand side by side.
+/// Three convolutions with concatenated outputs.
 #[derive(Debug)]
 struct Block {
     convs: [DenseSageConv; 3],
@@ -265,23 +263,23 @@ impl Block {
         })
     }
 
-    /// `[n_graphs, n, 2 · hidden + n_out]`, or `n_out` with the linear layer.
-    fn forward(&self, features: &NodeFeatures, graphs: &Graphs, mode: Mode) -> Result<Tensor> {
-        let mut results = Vec::with_capacity(3);
+    /// Returns `[n_graphs, n, 2 · hidden + n_out]`, or `[n_graphs, n, n_out]` with the linear layer.
+    fn forward(&self, features: &NodeFeatures, graphs: &DenseGraphs, mode: Mode) -> Result<Tensor> {
+        let mut outputs = Vec::with_capacity(3);
         let mut nodes = features.to_device(features.device());
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
             let (neighbors, own) = conv.project(&nodes)?;
             let rows = conv.propagate(
-                &graphs.padded(&neighbors)?,
-                &graphs.padded(&own)?,
+                &graphs.pad(&neighbors)?,
+                &graphs.pad(&own)?,
                 &graphs.adjacency,
                 graphs.mask.as_ref(),
             )?;
-            let normal = norm.forward(&graphs.nodes(&rows.f_relu()?)?, mode)?;
-            results.push(graphs.padded(&normal)?);
-            nodes = NodeFeatures::Dense(normal);
+            let normalized = norm.forward(&graphs.nodes(&rows.f_relu()?)?, mode)?;
+            outputs.push(graphs.pad(&normalized)?);
+            nodes = NodeFeatures::Dense(normalized);
         }
-        let all = Tensor::f_cat(&results, -1)?;
+        let all = Tensor::f_cat(&outputs, -1)?;
         match &self.linear {
             Some(linear) => Ok(linear.forward(&all)?.f_relu()?),
             None => Ok(all),

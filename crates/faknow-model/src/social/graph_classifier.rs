@@ -1,7 +1,7 @@
-//! GCN, GraphSAGE and GAT as classifiers of trees: a convolution, the maximum over the tree, a linear layer.
+//! GCN, GraphSAGE and GAT as tree classifiers: a convolution, max pooling, a linear layer.
 //!
-//! Kipf and Welling, ICLR 2017; Hamilton, Ying and Leskovec, NIPS 2017; Veličković et al., ICLR 2018; in the form that
-//! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021, compare them in. Edges go both ways.
+//! Kipf and Welling, ICLR 2017; Hamilton, Ying and Leskovec, NIPS 2017; Veličković et al., ICLR 2018; in the form of
+//! the baselines of Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. Edges are undirected.
 
 use faknow_data::FieldBatch;
 use faknow_data::graph::NodeFeatures;
@@ -17,9 +17,9 @@ use crate::{Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GraphClassifierConfig {
-    /// Features of a node after the convolution, at least 1. Default 128.
+    /// Output size of the convolution, at least 1. Default 128.
     pub hidden_size: i64,
-    /// Share of a tree's features dropped before the linear layer in training, from 0 to below 1. Default 0.
+    /// Dropout probability of the features of a tree, from 0 to below 1. Default 0.
     pub dropout: f64,
 }
 
@@ -29,7 +29,7 @@ impl Default for GraphClassifierConfig {
     }
 }
 
-/// Which convolution.
+/// The convolution of a [`GraphClassifier`] or [`Upfd`](super::Upfd).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConvKind {
     /// [`GcnConv`].
@@ -40,7 +40,7 @@ pub enum ConvKind {
     Gat,
 }
 
-/// A convolution of any kind.
+/// A convolution of any [`ConvKind`].
 #[derive(Debug)]
 pub(super) enum Conv {
     Gcn(GcnConv),
@@ -66,7 +66,7 @@ impl Conv {
     }
 }
 
-/// GCN, GraphSAGE or GAT.
+/// The GCN, GraphSAGE or GAT classifier.
 ///
 /// Parameters: `conv.*`, `fc2.*`.
 #[derive(Debug)]
@@ -77,10 +77,10 @@ pub struct GraphClassifier {
 }
 
 impl GraphClassifier {
-    /// Creates a model of nodes with `n_features` each.
+    /// Creates a model for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
     pub fn new(
         path: &Path<'_>,
         kind: ConvKind,
@@ -106,7 +106,7 @@ impl Model for GraphClassifier {
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
         let trees = batch.trees()?;
         let nodes = self.conv.forward(&trees.features, &Graph::undirected(trees)?)?;
-        // The maximum of what a ReLU leaves is what it leaves of the maximum.
+        // ReLU is monotone, so it can follow the maximum.
         let features = dropout(&max_pool(&nodes, trees)?.f_relu()?, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&features)?, batch)
     }

@@ -1,4 +1,4 @@
-//! Models of how a post spreads: they read propagation trees.
+//! Models of propagation trees.
 
 mod bigcn;
 mod ebgcn;
@@ -24,21 +24,21 @@ pub use upfd::{Upfd, UpfdConfig, UpfdKind};
 
 use crate::{Error, Result};
 
-/// Checks what every model of trees has: a width of at least 1, at least 2 classes, dropout below 1.
+/// Validates the common hyperparameters: sizes of at least 1, dropout in `0..1`, at least 2 classes.
 fn check(model: &'static str, sizes: &[(&'static str, i64)], dropout: f64, n_classes: usize) -> Result<()> {
-    let wrong = |name, expected: &str, got: String| {
+    let invalid = |name, expected: &str, got: String| {
         Err(Error::Config { model, name, expected: expected.into(), got })
     };
     for &(name, size) in sizes {
         if size < 1 {
-            return wrong(name, "at least 1", size.to_string());
+            return invalid(name, "at least 1", size.to_string());
         }
     }
     if !(0.0..1.0).contains(&dropout) {
-        return wrong("dropout", "from 0 to below 1", dropout.to_string());
+        return invalid("dropout", "from 0 to below 1", dropout.to_string());
     }
     if n_classes < 2 {
-        return wrong("n_classes", "at least 2", n_classes.to_string());
+        return invalid("n_classes", "at least 2", n_classes.to_string());
     }
     Ok(())
 }

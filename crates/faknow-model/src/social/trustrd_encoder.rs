@@ -1,4 +1,4 @@
-//! The encoder: layers of GIN, all of whose results count.
+//! The encoder of TrustRD.
 
 use faknow_data::graph::{NodeFeatures, Trees};
 use tch::Tensor;
@@ -7,7 +7,7 @@ use tch::nn::Path;
 use crate::Result;
 use crate::layers::{GinConv, Graph};
 
-/// Layers of [`GinConv`] with ReLU; a node's embedding is the results of all layers side by side.
+/// [`GinConv`] layers with ReLU; the embedding of a node is the concatenation of all layer outputs.
 ///
 /// Parameters: `convs.<i>.*`.
 #[derive(Debug)]
@@ -16,10 +16,10 @@ pub struct TrustRdEncoder {
 }
 
 impl TrustRdEncoder {
-    /// Creates an encoder of nodes with `n_features` each.
+    /// Creates an encoder for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// libtorch refuses the sizes.
+    /// libtorch rejects the sizes.
     pub fn new(path: &Path<'_>, n_features: i64, hidden_size: i64, n_layers: i64) -> Result<Self> {
         let conv = |layer: i64| {
             let n_in = if layer == 0 { n_features } else { hidden_size };
@@ -28,7 +28,7 @@ impl TrustRdEncoder {
         Ok(Self { convs: (0..n_layers).map(conv).collect::<Result<_>>()? })
     }
 
-    /// Returns the same encoder, excluded from training.
+    /// Excludes the encoder from training.
     #[must_use]
     pub fn freeze(self) -> Self {
         Self { convs: self.convs.into_iter().map(GinConv::freeze).collect() }
@@ -37,19 +37,19 @@ impl TrustRdEncoder {
     /// Returns the embedding of each node, `[n_nodes, n_layers · hidden_size]`.
     ///
     /// # Errors
-    /// The batch has other features.
+    /// The nodes do not have `n_features` features.
     pub fn encode(&self, trees: &Trees) -> Result<Tensor> {
         let projected = self.convs[0].project(&trees.features)?;
-        self.after_projection(&projected, &Graph::top_down(trees)?, None)
+        self.encode_projected(&projected, &Graph::top_down(trees)?, None)
     }
 
-    /// The weight of the first product, `[hidden_size, n_features]`.
+    /// Returns the first weight, `[hidden_size, n_features]`.
     pub(super) fn weight(&self) -> &Tensor {
         self.convs[0].weight()
     }
 
-    /// The embeddings, from the first product on.
-    pub(super) fn after_projection(
+    /// Returns the embeddings from the product of the features with the first weight.
+    pub(super) fn encode_projected(
         &self,
         projected: &Tensor,
         graph: &Graph,

@@ -1,4 +1,4 @@
-//! The second stage: a Bayesian classifier, which is to stand firm against noise.
+//! The classifier of TrustRD: Bayesian layers, trained to be robust to noise.
 
 use faknow_data::FieldBatch;
 use faknow_data::graph::{NodeFeatures, SparseFeatures, Trees};
@@ -6,15 +6,15 @@ use tch::nn::{Init, Path};
 use tch::{Kind, Reduction, Tensor};
 
 use super::TrustRdConfig;
-use crate::layers::{BayesianLinear, Noise, SampledLinear, Shift, dropout, mean_pool};
+use crate::layers::{BayesianLinear, Noise, Perturbation, SampledLinear, dropout, mean_pool};
 use crate::{Loss, Mode, Output, Result, loss};
 
-/// The classifier of [`TrustRd`](super::TrustRd): the mean of the nodes' embeddings, next to the mean of their features and the
-/// root's, through Bayesian layers.
+/// The classifier of [`TrustRd`](super::TrustRd): Bayesian layers on the mean embedding of the nodes, their mean features and
+/// the features of the root.
 ///
-/// In training the weights are drawn once a batch. With the same draw, and the same dropout, the batch is classified again with
-/// noise on the embeddings, and with noise on the parameters: what that changes is part of the loss. In evaluation the weights
-/// are their means.
+/// In training, weights are sampled once per batch. With the same sample and dropout masks, the batch is classified again with
+/// noise on the embeddings, and with noise on the parameters; the changes are part of the loss. In evaluation, the weights are
+/// their means.
 ///
 /// Parameters: `linear_one.*`, `linear_two.*`, `linear_three.*`, `linear_transform.*` (means and log variances), `prelu.weight`.
 #[derive(Debug)]
@@ -24,18 +24,18 @@ pub struct TrustRdHead {
     config: TrustRdConfig,
 }
 
-/// What training draws for a batch; all passes over it share it.
+/// The random numbers of a training batch, shared by all its passes.
 struct Draw {
     noise: [Noise; 4],
-    /// Of each of the three places with dropout: 0, or what makes up for it.
+    /// Dropout masks of the three hidden layers.
     masks: [Tensor; 3],
 }
 
 impl TrustRdHead {
-    /// Creates a classifier of trees whose nodes have an embedding of `embedding_size` and `n_features` each.
+    /// Creates a classifier for trees with embeddings of `embedding_size` and `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
     pub fn new(
         path: &Path<'_>,
         config: &TrustRdConfig,
@@ -58,7 +58,7 @@ impl TrustRdHead {
         })
     }
 
-    /// Trees from the embeddings of their nodes, `[n_nodes, embedding_size]`, and from their features.
+    /// Classifies trees from the embeddings of their nodes, `[n_nodes, embedding_size]`, and their features.
     ///
     /// # Errors
     /// The shapes do not fit.
@@ -73,17 +73,24 @@ impl TrustRdHead {
         let logits = self.logits(&embedded, &features, Some(&draw), None)?;
         let Output { logits, loss } = loss::classify(logits, batch)?;
         let with_uncertainty = |classification: Loss| -> Result<Loss> {
-            let said = logits.f_log_softmax(1, None::<Kind>)?;
-            let change = |other: Tensor| -> Result<Tensor> {
-                Ok(other.f_log_softmax(1, None::<Kind>)?.f_mse_loss(&said, Reduction::Mean)?)
+            let log_probabilities = logits.f_log_softmax(1, None::<Kind>)?;
+            let change = |noisy_logits: Tensor| -> Result<Tensor> {
+                Ok(noisy_logits
+                    .f_log_softmax(1, None::<Kind>)?
+                    .f_mse_loss(&log_probabilities, Reduction::Mean)?)
             };
             let noise = embeddings.f_randn_like()?.f_mul_scalar(self.config.embedding_noise)?;
             let noisy = mean_pool(&embeddings.f_add(&noise)?, trees)?;
             let data = change(self.logits(&noisy, &features, Some(&draw), None)?)?;
             let [one, two, three, last] = &self.layers;
             let norm = self.config.parameter_noise;
-            let shifts = [one.shift(norm)?, two.shift(norm)?, three.shift(norm)?, last.shift(norm)?];
-            let parameter = change(self.logits(&embedded, &features, Some(&draw), Some(&shifts))?)?;
+            let perturbations = [
+                one.perturbation(norm)?,
+                two.perturbation(norm)?,
+                three.perturbation(norm)?,
+                last.perturbation(norm)?,
+            ];
+            let parameter = change(self.logits(&embedded, &features, Some(&draw), Some(&perturbations))?)?;
             let uncertainty = data.f_add(&parameter)?.f_mul_scalar(self.config.uncertainty_weight)?;
             let total = classification.total.f_add(&uncertainty)?;
             let parts =
@@ -93,6 +100,7 @@ impl TrustRdHead {
         Ok(Output { loss: loss.map(with_uncertainty).transpose()?, logits })
     }
 
+    /// Draws the random numbers of a batch.
     fn draw(&self, n_trees: i64) -> Result<Draw> {
         let [one, two, three, last] = &self.layers;
         let hidden = self.config.hidden_size;
@@ -106,38 +114,39 @@ impl TrustRdHead {
         })
     }
 
-    /// A pass over trees of embeddings and features, with the means of the weights and all of the features if nothing was drawn.
+    /// Returns the logits of trees from their mean embeddings and features; without a draw, uses the means of the weights and
+    /// no dropout.
     fn logits(
         &self,
         embedded: &Tensor,
         features: &Tensor,
         draw: Option<&Draw>,
-        shifts: Option<&[Shift; 4]>,
+        perturbations: Option<&[Perturbation; 4]>,
     ) -> Result<Tensor> {
         let layer = |index: usize| -> Result<SampledLinear> {
             let noise = draw.map(|draw| &draw.noise[index]);
-            self.layers[index].drawn(noise, shifts.map(|shifts| &shifts[index]))
+            self.layers[index].sample_with(noise, perturbations.map(|it| &it[index]))
         };
-        let activated = |x: &Tensor, place: usize| -> Result<Tensor> {
+        let activate = |x: &Tensor, index: usize| -> Result<Tensor> {
             let x = match draw {
-                Some(draw) => x.f_mul(&draw.masks[place])?,
+                Some(draw) => x.f_mul(&draw.masks[index])?,
                 None => x.shallow_clone(),
             };
             Ok(x.f_prelu(&self.slope)?)
         };
-        let features = activated(&layer(0)?.forward(features)?, 0)?;
-        let features = activated(&layer(1)?.forward(&features)?, 1)?;
-        let embedded = activated(&layer(2)?.forward(embedded)?, 2)?;
+        let features = activate(&layer(0)?.forward(features)?, 0)?;
+        let features = activate(&layer(1)?.forward(&features)?, 1)?;
+        let embedded = activate(&layer(2)?.forward(embedded)?, 2)?;
         layer(3)?.forward(&Tensor::f_cat(&[embedded, features], 1)?)
     }
 }
 
-/// The mean of the features over each tree, beside those of its root: `[n_trees, 2 · n_features]`.
+/// Returns the mean features of each tree, concatenated with those of its root: `[n_trees, 2 · n_features]`.
 fn tree_features(trees: &Trees, kind: Kind) -> Result<Tensor> {
     let mean = match &trees.features {
         NodeFeatures::Dense(rows) => mean_pool(&rows.f_to_kind(kind)?, trees)?,
         NodeFeatures::Sparse(sparse) => {
-            // The entries of a tree's nodes lie side by side, so that a tree is a row.
+            // The entries of the nodes of a tree are contiguous, so a tree can be one row.
             let start = Tensor::f_zeros([1], (Kind::Int64, trees.sizes.device()))?;
             let bounds = Tensor::f_cat(&[start, trees.sizes.f_cumsum(0, Kind::Int64)?], 0)?;
             let sums = NodeFeatures::Sparse(SparseFeatures {

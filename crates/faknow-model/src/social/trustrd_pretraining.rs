@@ -1,4 +1,4 @@
-//! The first stage: the encoder learns from two views of the trees, without labels.
+//! Pretraining of TrustRD: self-supervised training of the encoder on two views of the trees.
 
 use faknow_data::FieldBatch;
 use faknow_data::graph::Trees;
@@ -9,18 +9,18 @@ use super::{TrustRdConfig, TrustRdEncoder};
 use crate::layers::{Graph, Linear, NodeLinear, mean_pool, node_linear};
 use crate::{Loss, Mode, Model, Output, Result};
 
-/// How far apart the two views are to be at least.
+/// Margin of the distance between the two views.
 const MARGIN: f64 = 2.0;
-/// How much the divergence counts.
+/// Weight of the divergence.
 const DIVERGENCE_WEIGHT: f64 = 0.2;
-/// What the divergence is divided by besides.
+/// Divisor of the divergence.
 const DIVERGENCE_SCALE: f64 = 128.0;
 
-/// The self-supervised stage of [`TrustRd`](super::TrustRd). It classifies nothing and needs no labels: what stands for logits in its output
-/// are the representations of the trees, and its loss is there for any batch.
+/// The self-supervised stage of [`TrustRd`](super::TrustRd). It needs no labels and returns a loss for any batch; the `logits`
+/// of its output are the representations of the trees.
 ///
-/// A view of the trees keeps some features of all nodes, and has those of one node for the others; an edge of it is retained with a
-/// probability that is inferred from its two nodes.
+/// A view keeps a random set of features of all nodes and replaces the others by those of a random node; it keeps each edge
+/// with a probability inferred from its two nodes.
 ///
 /// Parameters: `encoder.*`, `global_d.*`, `nn.*`.
 #[derive(Debug)]
@@ -33,22 +33,22 @@ pub struct TrustRdPretraining {
     feature_keep_rate: f64,
 }
 
-/// Values of a node that tell which edges are retained.
+/// Size of the node representations from which edge probabilities are inferred.
 const EDGE_SIZE: i64 = 4;
 
 impl TrustRdPretraining {
-    /// What stands before the names of this stage's parameters in [`TrustRd`](super::TrustRd).
+    /// Prefix of the names of this stage's parameters in [`TrustRd`](super::TrustRd).
     pub const PREFIX: &'static str = "pre_trained_model";
 
-    /// Creates a stage for nodes with `n_features` each.
+    /// Creates the stage for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
     pub fn new(path: &Path<'_>, config: &TrustRdConfig, n_features: usize) -> Result<Self> {
         config.validate(2)?;
         let (n_features, hidden, width) = (n_features as i64, config.hidden_size, config.embedding_size());
         let (global, nn) = (path / "global_d", path / "nn");
-        let linear = |place: i64| Linear::glorot(&(&global / "block" / place), width, width);
+        let linear = |index: i64| Linear::glorot(&(&global / "block" / index), width, width);
         Ok(Self {
             encoder: TrustRdEncoder::new(&(path / "encoder"), n_features, hidden, config.n_layers)?,
             block: [linear(0)?, linear(2)?, linear(4)?],
@@ -59,26 +59,27 @@ impl TrustRdPretraining {
         })
     }
 
-    /// The representation of each tree in a view that is drawn again, `[n_trees, n]`; `relation` `[n_nodes, 4]` tells the edges.
+    /// Returns the representation of each tree in a random view, `[n_trees, n]`; `relation` `[n_nodes, 4]` determines the edge
+    /// probabilities.
     fn view(&self, trees: &Trees, relation: &Tensor) -> Result<Tensor> {
         let graph = Graph::top_down(trees)?;
         let weight = self.encoder.weight();
-        let retained =
+        let rates =
             Tensor::f_full([weight.size()[1]], self.feature_keep_rate, (weight.kind(), weight.device()))?;
-        let retained = retained.f_bernoulli()?; // [n_features]
-        // x m + x_r (1 - m), times W: what is left out is left out of the weight, so that the features stay sparse.
-        let of_retained = node_linear(&trees.features, &weight.f_mul(&retained)?)?;
-        let one = Tensor::f_randint(trees.n_nodes(), [1], (Kind::Int64, weight.device()))?;
-        let of_one =
-            node_linear(&trees.features.select(&one)?, &weight.f_mul(&retained.f_rsub_scalar(1.0)?)?)?;
-        let edges = retained_edges(relation, &graph)?;
-        let nodes = self.encoder.after_projection(&of_retained.f_add(&of_one)?, &graph, Some(&edges))?;
+        let mask = rates.f_bernoulli()?; // [n_features]
+        // (x m + x_r (1 - m)) Wᵀ: the mask is applied to the weight, so the features stay sparse.
+        let projected = node_linear(&trees.features, &weight.f_mul(&mask)?)?;
+        let random_node = Tensor::f_randint(trees.n_nodes(), [1], (Kind::Int64, weight.device()))?;
+        let replacement =
+            node_linear(&trees.features.select(&random_node)?, &weight.f_mul(&mask.f_rsub_scalar(1.0)?)?)?;
+        let edges = sample_edges(relation, &graph)?;
+        let nodes = self.encoder.encode_projected(&projected.f_add(&replacement)?, &graph, Some(&edges))?;
         let trees = mean_pool(&nodes, trees)?;
-        let mut through = trees.shallow_clone();
+        let mut x = trees.shallow_clone();
         for linear in &self.block {
-            through = linear.forward(&through)?.f_relu()?;
+            x = linear.forward(&x)?.f_relu()?;
         }
-        Ok(through.f_add(&self.shortcut.forward(&trees)?)?)
+        Ok(x.f_add(&self.shortcut.forward(&trees)?)?)
     }
 }
 
@@ -94,24 +95,24 @@ impl Model for TrustRdPretraining {
     }
 }
 
-/// 1 for each edge that is retained, 0 for the others, `[n_edges]`: retained with probability σ(z_u · z_v). The gradient is that of
-/// the relaxed draw (Maddison, Mnih and Teh, *The Concrete Distribution*, ICLR 2017), so that the probabilities learn.
-fn retained_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
-    let ends = |ends: &Tensor| relation.f_index_select(0, ends);
-    let logits = ends(&graph.source)?.f_mul(&ends(&graph.target)?)?.f_sum_dim_intlist(
+/// Samples edges, `[n_edges]`: 1 with probability σ(z_u · z_v), else 0. The gradient is that of the relaxed sample (Maddison,
+/// Mnih and Teh, *The Concrete Distribution*, ICLR 2017), so the probabilities are trained.
+fn sample_edges(relation: &Tensor, graph: &Graph) -> Result<Tensor> {
+    let rows = |ends: &Tensor| relation.f_index_select(0, ends);
+    let logits = rows(&graph.source)?.f_mul(&rows(&graph.target)?)?.f_sum_dim_intlist(
         [1].as_slice(),
         false,
         None::<Kind>,
     )?;
     let uniform = logits.f_rand_like()?.f_clamp(1e-6, 1.0 - 1e-6)?;
-    let drawn = logits.f_add(&uniform.f_logit(None::<f64>)?)?;
-    let soft = drawn.f_sigmoid()?;
-    let hard = drawn.f_gt(0.0)?.f_to_kind(soft.kind())?;
+    let noisy = logits.f_add(&uniform.f_logit(None::<f64>)?)?;
+    let soft = noisy.f_sigmoid()?;
+    let hard = noisy.f_gt(0.0)?.f_to_kind(soft.kind())?;
     Ok(hard.f_add(&soft.f_sub(&soft.f_detach()?)?)?)
 }
 
-/// Returns the loss of two views `[n_trees, n]` of the same trees: ½ max(0, 2 - ‖first - second‖)², and 0.2 times the divergence of their mean,
-/// as a normal distribution over the batch, from the standard normal one, in bits and by 128.
+/// Computes the loss of two views `[n_trees, n]` of the same trees: ½ max(0, 2 - ‖first - second‖)², plus 0.2 / 128 times the
+/// Kullback-Leibler divergence in bits of their mean, as a normal distribution over the batch, from the standard normal.
 ///
 /// # Errors
 /// The views have different shapes.
@@ -120,7 +121,7 @@ pub fn information_bottleneck_loss(first: &Tensor, second: &Tensor) -> Result<Te
     let contrast = distance.f_rsub_scalar(MARGIN)?.f_relu()?.f_square()?.f_mul_scalar(0.5)?;
     let both = first.f_add(second)?.f_mul_scalar(0.5)?;
     let mean = both.f_mean_dim([0].as_slice(), false, None::<Kind>)?;
-    // One tree alone does not vary.
+    // A single tree has no variance.
     let variance =
         if both.size()[0] > 1 { both.f_var_dim([0].as_slice(), true, false)? } else { mean.f_zeros_like()? };
     let variance = variance.f_softplus()?;

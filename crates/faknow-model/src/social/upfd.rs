@@ -1,4 +1,4 @@
-//! UPFD: how a news item spreads, next to the news item itself.
+//! UPFD: an encoding of the propagation tree, combined with the features of the news item.
 //!
 //! Dou et al., *User Preference-aware Fake News Detection*, SIGIR 2021. The news item is the root of its tree.
 
@@ -18,9 +18,9 @@ use crate::{Mode, Model, Output, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpfdConfig {
-    /// Features of a tree and of its news item, at least 1. Default 128.
+    /// Size of the encodings of a tree and of its news item, at least 1. Default 128.
     pub hidden_size: i64,
-    /// Share of the features dropped before the last layer in training, from 0 to below 1. Default 0.
+    /// Dropout probability before the last layer, from 0 to below 1. Default 0.
     pub dropout: f64,
 }
 
@@ -30,18 +30,19 @@ impl Default for UpfdConfig {
     }
 }
 
-/// What encodes the tree.
+/// The encoder of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpfdKind {
-    /// A convolution, and the maximum over the tree.
+    /// A convolution and max pooling.
     Conv(ConvKind),
-    /// As [`Gcnfn`](super::Gcnfn); its layer `fc1` is used a second time, for tree and news item together.
+    /// The encoder of [`Gcnfn`](super::Gcnfn); its layer `fc1` is also applied to the concatenated encodings of tree and news
+    /// item.
     Gcnfn,
 }
 
 /// The UPFD classifier.
 ///
-/// Parameters: `conv.*` (of GCNFN `conv1.*`, `conv2.*`), `fc0.*`, `fc1.*`, `fc2.*`.
+/// Parameters: `conv.*` (GCNFN: `conv1.*`, `conv2.*`), `fc0.*`, `fc1.*`, `fc2.*`.
 #[derive(Debug)]
 pub struct Upfd {
     encoder: Encoder,
@@ -57,10 +58,10 @@ enum Encoder {
 }
 
 impl Upfd {
-    /// Creates a model of nodes with `n_features` each.
+    /// Creates a model for trees with `n_features` features per node.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is outside its range.
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
     pub fn new(
         path: &Path<'_>,
         kind: UpfdKind,
@@ -92,15 +93,15 @@ impl Model for Upfd {
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
         let trees = batch.trees()?;
         let news = self.news.forward(&trees.features.select(&trees.roots)?)?.f_relu()?;
-        let (trees, both) = match &self.encoder {
-            Encoder::Conv(conv, both) => {
+        let (trees, linear) = match &self.encoder {
+            Encoder::Conv(conv, linear) => {
                 let nodes = conv.forward(&trees.features, &Graph::undirected(trees)?)?;
-                // The maximum of what a ReLU leaves is what it leaves of the maximum.
-                (max_pool(&nodes, trees)?.f_relu()?, both)
+                // ReLU is monotone, so it can follow the maximum.
+                (max_pool(&nodes, trees)?.f_relu()?, linear)
             }
             Encoder::Gcnfn(encoder) => (encoder.forward(trees)?, &encoder.linear),
         };
-        let features = both.forward(&Tensor::f_cat(&[trees, news], 1)?)?.f_relu()?;
+        let features = linear.forward(&Tensor::f_cat(&[trees, news], 1)?)?.f_relu()?;
         let features = dropout(&features, self.dropout, mode)?;
         loss::classify(self.classifier.forward(&features)?, batch)
     }

@@ -1,4 +1,4 @@
-//! Weights with PyTorch's names: written as safetensors, read as safetensors and as what PyTorch saves.
+//! Weights with PyTorch's names: saved as safetensors, loaded from safetensors and PyTorch files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,6 +11,8 @@ use tch::{Tensor, no_grad};
 
 #[cfg(feature = "pytorch-files")]
 mod objects;
+#[cfg(feature = "pytorch-files")]
+mod opcode;
 mod partial;
 #[cfg(feature = "pytorch-files")]
 mod pickle;
@@ -23,28 +25,28 @@ pub use safetensors::{SafetensorsWriter, from_bytes, to_bytes};
 
 use crate::{Error, Result};
 
-/// The first bytes of every zip archive.
-const ZIP: &[u8] = b"PK\x03\x04";
+/// Magic bytes of zip archives.
+const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// Writes all variables to `path`, whole or not at all: the file is written beside, synced and renamed.
+/// Saves all variables to `path` atomically: written to a temporary file, synced and renamed.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// A variable cannot be saved, or the directory is not writable.
 pub fn save(vars: &VarStore, path: &Path) -> Result<()> {
     save_tensors(&snapshot(vars), path)
 }
 
-/// Writes named tensors to `path`, whole or not at all.
+/// Saves named tensors to `path` atomically.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// A tensor cannot be saved, or the directory is not writable.
 pub fn save_tensors(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
-    let layout = SafetensorsWriter::new(tensors)?;
-    write_atomically(path, |file| layout.write(|bytes| file.write_all(bytes), io::Error::other))
+    let writer = SafetensorsWriter::new(tensors)?;
+    write_atomically(path, |file| writer.write(|bytes| file.write_all(bytes), io::Error::other))
         .map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }
 
-/// Copies of all variables by name, on the CPU and without gradients.
+/// Copies all variables by name, to the CPU and without gradients.
 pub fn snapshot(vars: &VarStore) -> BTreeMap<String, Tensor> {
     no_grad(|| {
         vars.variables()
@@ -57,15 +59,16 @@ pub fn snapshot(vars: &VarStore) -> BTreeMap<String, Tensor> {
 /// Copies `tensors` into the variables of the same names.
 ///
 /// # Errors
-/// [`Error::Weights`] with all missing, unexpected and mismatched names (`origin` is the file they came from);
-/// nothing is changed then.
+/// [`Error::Weights`] with all missing, unexpected and mismatched names (`origin` is the file of the tensors); no variable is
+/// changed.
 pub fn restore(vars: &VarStore, tensors: &BTreeMap<String, Tensor>, origin: &Path) -> Result<()> {
     let variables: BTreeMap<String, Tensor> = vars.variables().into_iter().collect();
     let by_name = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let fit = partial::compare(&variables, &by_name);
-    let missing = fit.missing.iter().map(|name| format!("missing `{name}` {:?}", variables[name].size()));
-    let mismatched = fit.mismatched.iter().map(Mismatch::to_string);
-    let unexpected = fit.unexpected.iter().map(|name| format!("unexpected `{name}`"));
+    let comparison = partial::compare(&variables, &by_name);
+    let missing =
+        comparison.missing.iter().map(|name| format!("missing `{name}` {:?}", variables[name].size()));
+    let mismatched = comparison.mismatched.iter().map(Mismatch::to_string);
+    let unexpected = comparison.unexpected.iter().map(|name| format!("unexpected `{name}`"));
     let report: Vec<String> = missing.chain(mismatched).chain(unexpected).collect();
     if !report.is_empty() {
         return Err(Error::Weights { path: origin.to_path_buf(), report });
@@ -78,35 +81,35 @@ pub fn restore(vars: &VarStore, tensors: &BTreeMap<String, Tensor>, origin: &Pat
     })
 }
 
-/// Reads a file into the variables of the same names, which must be all of them; [`load_partial`] asks for less.
+/// Loads a file into the variables; the names must be the same, as with PyTorch's `strict=True`. See also [`load_partial`].
 ///
 /// # Errors
-/// The file cannot be read, or does not fit: see [`restore`].
+/// The file cannot be read, or does not fit, see [`restore`].
 pub fn load(vars: &VarStore, path: &Path) -> Result<()> {
     restore(vars, &read(path)?, path)
 }
 
-/// Reads all tensors of a file, by its content whether it is of safetensors or a state dict that PyTorch 1.6 or later
-/// saved (`.pt`, `.pth`, `.bin`; needs the feature `pytorch-files`).
+/// Reads all tensors of a safetensors file or of a state dict saved by PyTorch 1.6 or later (`.pt`, `.pth`, `.bin`; needs the
+/// feature `pytorch-files`). The format is detected from the content.
 ///
-/// Of a checkpoint that has more than the state dict, that under `state_dict`, `model_state_dict` or `model` is read.
-/// What PyTorch saves is a program in part; no file is executed here, and one that asks for more than tensors and
-/// plain values is refused.
+/// For a checkpoint with more than a state dict, the state dict under `state_dict`, `model_state_dict` or `model` is read.
+/// PyTorch files contain pickles, which are programs; no code is executed here, and files that need more than tensors and plain
+/// values are rejected, as with PyTorch's `weights_only=True`.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, or is of neither format.
+/// The file cannot be read, is corrupted, or has neither format.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
     let mut file = BufReader::new(File::open(path).map_err(io)?);
     let mut bytes = Vec::new();
-    file.by_ref().take(ZIP.len() as u64).read_to_end(&mut bytes).map_err(io)?;
-    let decoded = if bytes == ZIP {
+    file.by_ref().take(ZIP_MAGIC.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+    let decoded = if bytes == ZIP_MAGIC {
         file.rewind().map_err(io)?;
         read_pytorch(file)
     } else {
         file.read_to_end(&mut bytes).map_err(io)?;
-        // The first bytes of the two formats may be the same by chance, so safetensors is tried first.
-        safetensors::decode(&bytes).map_err(|reason| refused(&bytes).map_or(reason, str::to_owned))
+        // A safetensors file may start with the same bytes as a pickle, so safetensors is tried first.
+        safetensors::decode(&bytes).map_err(|reason| unsupported_format(&bytes).map_or(reason, str::to_owned))
     };
     decoded.map_err(|reason| Error::Unreadable { path: path.to_path_buf(), reason })
 }
@@ -118,19 +121,20 @@ fn read_pytorch(file: BufReader<File>) -> Result<BTreeMap<String, Tensor>, Strin
 
 #[cfg(not(feature = "pytorch-files"))]
 fn read_pytorch(_: BufReader<File>) -> Result<BTreeMap<String, Tensor>, String> {
-    Err("a file of PyTorch, which needs a build with the feature `pytorch-files`".to_owned())
+    Err("PyTorch files need a build with the feature `pytorch-files`".to_owned())
 }
 
-/// Why a file that begins with these bytes is not read, if it is one that PyTorch or Python makes.
-fn refused(start: &[u8]) -> Option<&'static str> {
-    const LEGACY: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// Returns why a file that starts with these bytes is not supported; `None` for unknown formats.
+fn unsupported_format(start: &[u8]) -> Option<&'static str> {
+    const LEGACY_MAGIC: [u8; 14] =
+        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     match start {
-        _ if start.starts_with(&LEGACY) => Some(
-            "refused: the format of PyTorch before 1.6; in Python, write it anew: \
+        _ if start.starts_with(&LEGACY_MAGIC) => Some(
+            "refused: format of PyTorch before 1.6; in Python, convert it: \
              torch.save(torch.load(FILE, map_location=\"cpu\"), NEW_FILE)",
         ),
         [0x80, 2..=5, ..] => Some(
-            "refused: a bare pickle, which is a program; in Python, save the weights with \
+            "refused: bare pickle, which may execute code; in Python, save the weights with \
              torch.save(model.state_dict(), FILE) or as safetensors",
         ),
         _ => None,
@@ -150,33 +154,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded_to_the_bit() {
+    fn save_and_load_are_bit_exact() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.safetensors");
-        let (from, to) = (vars(&[3, 2]), vars(&[3, 2]));
-        save(&from, &path).unwrap();
-        load(&to, &path).unwrap();
-        assert_eq!(from.variables()["a"], to.variables()["a"]);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside");
+        let (saved, loaded) = (vars(&[3, 2]), vars(&[3, 2]));
+        save(&saved, &path).unwrap();
+        load(&loaded, &path).unwrap();
+        assert_eq!(saved.variables()["a"], loaded.variables()["a"]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "temporary files remain");
     }
 
     #[test]
-    fn weights_that_do_not_fit_are_refused_with_all_names_and_change_nothing() {
-        let to = vars(&[3, 2]);
-        let before = to.variables()["a"].copy();
+    fn restore_lists_all_names_that_do_not_fit_and_changes_nothing() {
+        let model = vars(&[3, 2]);
+        let before = model.variables()["a"].copy();
         let tensors = BTreeMap::from([
             ("a".to_owned(), Tensor::zeros([2, 2], tch::kind::FLOAT_CPU)),
             ("c".to_owned(), Tensor::zeros([1], tch::kind::FLOAT_CPU)),
         ]);
-        let error = restore(&to, &tensors, Path::new("w.safetensors")).unwrap_err().to_string();
+        let error = restore(&model, &tensors, Path::new("w.safetensors")).unwrap_err().to_string();
         for part in ["w.safetensors", "missing `b`", "`a`: expected [3, 2], got [2, 2]", "unexpected `c`"] {
             assert!(error.contains(part), "{error}");
         }
-        assert_eq!(to.variables()["a"], before);
+        assert_eq!(model.variables()["a"], before);
     }
 
     #[test]
-    fn an_absent_file_a_foreign_file_and_an_absent_dir_are_errors() {
+    fn missing_files_and_other_formats_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.safetensors");
         assert!(matches!(load(&vars(&[1]), &path), Err(Error::Io { .. })));

@@ -1,24 +1,23 @@
-//! What a pickle of weights can hold: plain values, and tensors as places in storages.
+//! The objects of a pickle: plain values, and tensors as views of storages.
 
 use tch::Kind;
 
-// Bounds far above what weights need, so that no file can ask for much more memory than its own size.
+// Limits far above the needs of weights, so a small file cannot allocate much memory.
 const MAX_OBJECTS: usize = 1 << 20;
 const MAX_DIMENSIONS: usize = 16;
-const MAX_KEY: usize = 40;
+const MAX_KEY_LEN: usize = 40;
 
-/// A value; what has parts is a number in the list of objects. So values of any depth, and those that contain
-/// themselves, are made, looked at and dropped without recursion.
+/// A value; compound values are indices into [`Objects`], so deep and cyclic values are created and dropped without recursion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
     None,
     Integer(i64),
-    /// A float, a truth value, an integer of more than 64 bits: weights are not made of them.
+    /// A float, a boolean, or an integer of more than 64 bits, which weights do not need.
     Other,
     Object(usize),
 }
 
-/// What has parts.
+/// A compound value.
 #[derive(Debug)]
 pub(super) enum Object {
     Text(String),
@@ -30,7 +29,7 @@ pub(super) enum Object {
     Tensor(Layout),
 }
 
-/// The names that a state dict may ask for.
+/// The allowed globals.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Global {
     OrderedDict,
@@ -39,24 +38,24 @@ pub(super) enum Global {
     StorageOf(Kind),
 }
 
-/// Where the values of tensors lie.
+/// A storage of tensor values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Storage {
-    /// Its name in the archive.
+    /// Name of its entry in the archive.
     pub(super) key: String,
     pub(super) kind: Kind,
     /// Number of values.
     pub(super) n_values: usize,
 }
 
-/// Which values of a storage are a tensor; none lies outside the storage.
+/// A tensor as a view of a storage, within its bounds.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     pub(super) storage: Storage,
-    /// Position of the first value.
+    /// Index of the first value.
     pub(super) offset: usize,
     pub(super) size: Vec<i64>,
-    /// Distances between neighbors in each dimension, in values.
+    /// Strides, in values.
     pub(super) stride: Vec<i64>,
     /// Number of values.
     pub(super) n_values: usize,
@@ -91,7 +90,7 @@ impl Objects {
         if let Some(Object::Items(items)) = self.get(value) { Some(items) } else { None }
     }
 
-    /// The entries of a dict whose keys are texts, in their order.
+    /// Returns the entries of a dict whose keys are strings, in order.
     pub(super) fn entries(&self, value: Value) -> Option<impl Iterator<Item = (&str, Value)>> {
         let Some(Object::Dict(entries)) = self.get(value) else { return None };
         Some(entries.iter().filter_map(|(key, value)| Some((self.text(*key)?, *value))))
@@ -101,19 +100,19 @@ impl Objects {
         if let Some(Object::Tensor(layout)) = self.get(value) { Some(layout) } else { None }
     }
 
-    /// The storage that `("storage", type, key, device, number of values)` describes.
-    pub(super) fn describe_storage(&self, description: Value) -> Option<Storage> {
-        let &[word, kind, key, _device, n_values] = self.items(description)? else { return None };
+    /// Returns the storage with the persistent id `("storage", type, key, device, number of values)`.
+    pub(super) fn storage(&self, persistent_id: Value) -> Option<Storage> {
+        let &[tag, kind, key, _device, n_values] = self.items(persistent_id)? else { return None };
         let (Some("storage"), Some(Object::Global(Global::StorageOf(kind))), Some(key), Some(n_values)) =
-            (self.text(word), self.get(kind), self.text(key), count(n_values))
+            (self.text(tag), self.get(kind), self.text(key), count(n_values))
         else {
             return None;
         };
-        (key.len() <= MAX_KEY).then(|| Storage { key: key.to_owned(), kind: *kind, n_values })
+        (key.len() <= MAX_KEY_LEN).then(|| Storage { key: key.to_owned(), kind: *kind, n_values })
     }
 
-    /// The tensor of these sizes and strides, in values, that begins at `offset` in a storage.
-    pub(super) fn lay_out(
+    /// Returns the tensor with these sizes and strides, in values, that starts at `offset` in a storage.
+    pub(super) fn view(
         &self,
         storage: Value,
         offset: Value,
@@ -123,14 +122,18 @@ impl Objects {
         let (Some(Object::Storage(storage)), Some(size), Some(stride)) =
             (self.get(storage), self.items(size), self.items(stride))
         else {
-            return Err("expected a tensor's storage, sizes and strides".to_owned());
+            return Err("tensor: expected a storage, a tuple of sizes and a tuple of strides".to_owned());
         };
         if size.len() != stride.len() || size.len() > MAX_DIMENSIONS {
-            return Err(format!("a tensor has {} sizes and {} strides", size.len(), stride.len()));
+            return Err(format!(
+                "tensor: expected at most {MAX_DIMENSIONS} sizes and as many strides, got {} and {}",
+                size.len(),
+                stride.len()
+            ));
         }
         let counts = |values: &[Value]| values.iter().map(|&value| count(value)).collect::<Option<Vec<_>>>();
         let (Some(offset), Some(size), Some(stride)) = (count(offset), counts(size), counts(stride)) else {
-            return Err("a tensor's sizes and strides are not all whole numbers from 0".to_owned());
+            return Err("tensor: expected non-negative integers as offset, sizes and strides".to_owned());
         };
         let n_values = size.iter().try_fold(1_usize, |n, &len| n.checked_mul(len));
         let end = size.iter().zip(&stride).try_fold(offset.saturating_add(1), |end, (&len, &stride)| {
@@ -138,13 +141,14 @@ impl Objects {
         });
         match (n_values, end) {
             (Some(n_values), Some(end)) if n_values == 0 || end <= storage.n_values => {
-                // No number exceeds i64, from which all of them come.
+                // All counts come from i64.
                 let signed = |counts: Vec<usize>| counts.into_iter().map(|n| n as i64).collect();
                 let storage = storage.clone();
                 Ok(Layout { storage, offset, size: signed(size), stride: signed(stride), n_values })
             }
             _ => Err(format!(
-                "a tensor of size {size:?} with strides {stride:?} from {offset} on leaves its storage of {} values",
+                "tensor of size {size:?} with strides {stride:?} and offset {offset}: expected indices within its storage of {} \
+                 values",
                 storage.n_values
             )),
         }
@@ -152,8 +156,8 @@ impl Objects {
 }
 
 impl Global {
-    /// The global of this name, if weights need it.
-    pub(super) fn named(module: &str, name: &str) -> Option<Self> {
+    /// Returns the global of this name, if it is allowed.
+    pub(super) fn from_name(module: &str, name: &str) -> Option<Self> {
         let kind = match (module, name) {
             ("collections", "OrderedDict") => return Some(Self::OrderedDict),
             ("torch._utils", "_rebuild_tensor_v2") => return Some(Self::RebuildTensor),
@@ -174,7 +178,7 @@ impl Global {
     }
 }
 
-/// A whole number of at least 0.
+/// Returns a non-negative integer.
 fn count(value: Value) -> Option<usize> {
     if let Value::Integer(value) = value { usize::try_from(value).ok() } else { None }
 }

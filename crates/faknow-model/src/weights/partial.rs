@@ -1,4 +1,4 @@
-//! Weights of which only a part may fit, and what became of each.
+//! Partial loading of weights, with a report.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,54 +10,53 @@ use tch::{Kind, Tensor, no_grad};
 use super::read;
 use crate::{Error, Result};
 
-/// How many names of a kind are written out; the rest is counted.
-const SHOWN: usize = 8;
+/// Maximum number of names in a list; the rest is counted.
+const MAX_LISTED: usize = 8;
 
-/// Batches that PyTorch's batch normalization has seen: no weight, and nothing here depends on it.
-const NO_WEIGHT: &str = "num_batches_tracked";
+/// The batch counter of PyTorch's batch normalization, which the layers here do not have.
+const BATCH_COUNTER: &str = "num_batches_tracked";
 
-/// What became of a file's tensors and of a model's weights; [`Display`](fmt::Display) tells it in a few lines.
+/// The result of partial loading, displayed in a few lines.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadReport {
-    /// Weights of the model that have the file's values now.
+    /// Weights of the model that were loaded.
     pub loaded: Vec<String>,
-    /// Weights of the model that are not in the file; they stay as they were.
+    /// Weights of the model that are missing from the file, left unchanged.
     pub missing: Vec<String>,
-    /// Tensors of the file that the model has no weights for, by their names in the file.
+    /// Tensors of the file that the model does not have, by their names in the file.
     pub unexpected: Vec<String>,
-    /// Weights that have another shape in the file; they stay as they were.
+    /// Weights with another shape in the file, left unchanged.
     pub mismatched: Vec<Mismatch>,
-    /// Those of `loaded` whose values are of another type in the file, and were converted.
+    /// Loaded weights that were converted from another type.
     pub converted: Vec<Conversion>,
-    /// What all names in the file began with and was left out, as `module.`, since the names fit without it; empty
-    /// if the names were taken as they are.
+    /// Prefix that was removed from all names of the file, as `module.`; empty if the names were used unchanged.
     pub prefix: String,
 }
 
-/// Weights that have another shape in the file.
+/// Weights with another shape in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mismatch {
     /// Name of the weights.
     pub name: String,
-    /// Their shape in the model.
+    /// Shape in the model.
     pub expected: Vec<i64>,
-    /// Their shape in the file.
+    /// Shape in the file.
     pub got: Vec<i64>,
 }
 
-/// Weights that have values of another type in the file.
+/// Weights with another type in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conversion {
     /// Name of the weights.
     pub name: String,
-    /// Type of the values in the file.
+    /// Type in the file.
     pub from: Kind,
-    /// Type of the values in the model.
+    /// Type in the model.
     pub to: Kind,
 }
 
-/// Reads a file of PyTorch or of safetensors into those variables whose names and shapes fit; see [`read`] for what
-/// is read, and [`restore_partial`] for what fits.
+/// Loads a PyTorch or safetensors file into the variables with matching names and shapes. See [`read`] for the formats and
+/// [`restore_partial`] for the matching.
 ///
 /// ```
 /// use faknow_model::layers::Linear;
@@ -82,33 +81,33 @@ pub struct Conversion {
 /// ```
 ///
 /// # Errors
-/// The file cannot be read, or nothing of it fits.
+/// The file cannot be read, or no weights match.
 pub fn load_partial(vars: &VarStore, path: &Path) -> Result<LoadReport> {
     restore_partial(vars, &read(path)?, path)
 }
 
-/// Copies `tensors` into those variables that have the same name and shape, converted to the variables' types.
+/// Copies `tensors` into the variables with the same name and shape, converted to their types.
 ///
-/// A prefix that all names of `tensors` share (`module.` of PyTorch's `DataParallel`, `model.` of a wrapper) is left
-/// out if more of the names fit without it. `num_batches_tracked` of PyTorch's batch normalization is passed over.
+/// A common prefix of all names of `tensors` (`module.` of PyTorch's `DataParallel`, `model.` of a wrapper) is removed if more
+/// names match without it. `num_batches_tracked` of PyTorch's batch normalization is ignored.
 ///
 /// # Errors
-/// [`Error::Weights`] if nothing fits (`origin` is the file that they came from); nothing is changed then.
+/// [`Error::Weights`] if no weights match (`origin` is the file of the tensors); no variable is changed.
 pub fn restore_partial(
     vars: &VarStore,
     tensors: &BTreeMap<String, Tensor>,
     origin: &Path,
 ) -> Result<LoadReport> {
     let variables: BTreeMap<String, Tensor> = vars.variables().into_iter().collect();
-    let prefix = prefix(tensors, &variables);
+    let prefix = find_prefix(tensors, &variables);
     let by_name: BTreeMap<&str, &Tensor> =
         tensors.iter().map(|(name, tensor)| (&name[prefix.len()..], tensor)).collect();
     let mut report = compare(&variables, &by_name);
-    report.unexpected.retain(|name| !name.ends_with(NO_WEIGHT));
+    report.unexpected.retain(|name| !name.ends_with(BATCH_COUNTER));
     report.unexpected.iter_mut().for_each(|name| name.insert_str(0, prefix));
     prefix.clone_into(&mut report.prefix);
     if report.loaded.is_empty() {
-        let mut phrases = vec!["nothing of them fits".to_owned()];
+        let mut phrases = vec!["no weights match".to_owned()];
         phrases.extend(report.details());
         return Err(Error::Weights { path: origin.to_path_buf(), report: phrases });
     }
@@ -122,7 +121,7 @@ pub fn restore_partial(
     })
 }
 
-/// What would be loaded, and what would not.
+/// Compares names and shapes.
 pub(super) fn compare(variables: &BTreeMap<String, Tensor>, tensors: &BTreeMap<&str, &Tensor>) -> LoadReport {
     let mut report = LoadReport::default();
     for (name, variable) in variables {
@@ -146,38 +145,38 @@ pub(super) fn compare(variables: &BTreeMap<String, Tensor>, tensors: &BTreeMap<&
     report
 }
 
-/// What the names of all `tensors` begin with, up to a dot, and are mostly the variables' without; the shortest such.
-fn prefix<'a>(tensors: &'a BTreeMap<String, Tensor>, variables: &BTreeMap<String, Tensor>) -> &'a str {
+/// Returns the shortest common prefix, up to a dot, without which most names match.
+fn find_prefix<'a>(tensors: &'a BTreeMap<String, Tensor>, variables: &BTreeMap<String, Tensor>) -> &'a str {
     let Some(first) = tensors.keys().next() else { return "" };
-    let n_fitting =
+    let n_matches =
         |prefix: &str| tensors.keys().filter(|name| variables.contains_key(&name[prefix.len()..])).count();
-    let shared = first
+    let common = first
         .match_indices('.')
         .map(|(dot, _)| &first[..=dot])
         .take_while(|prefix| tensors.keys().all(|name| name.starts_with(*prefix)));
-    let (mut best, mut most) = ("", n_fitting(""));
-    for prefix in shared {
-        let n = n_fitting(prefix);
-        if n > most {
-            (best, most) = (prefix, n);
+    let (mut best, mut max) = ("", n_matches(""));
+    for prefix in common {
+        let n = n_matches(prefix);
+        if n > max {
+            (best, max) = (prefix, n);
         }
     }
     best
 }
 
 impl LoadReport {
-    /// A line for each kind of what did not fit.
+    /// Returns the lines about weights that were not loaded.
     fn details(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut add = |what: &str, names: &[String]| {
             if !names.is_empty() {
-                lines.push(format!("{what}: {}", listed(names)));
+                lines.push(format!("{what}: {}", list(names)));
             }
         };
-        add("not in the file", &self.missing);
-        add("not in the model", &self.unexpected);
-        // A shape is seldom meant to be another: none is left out.
-        lines.extend(self.mismatched.iter().map(|mismatch| format!("of another shape: {mismatch}")));
+        add("missing from the file", &self.missing);
+        add("unexpected in the file", &self.unexpected);
+        // Mismatches are rarely intended, so all are listed.
+        lines.extend(self.mismatched.iter().map(|mismatch| format!("shape mismatch: {mismatch}")));
         lines
     }
 }
@@ -187,7 +186,7 @@ impl fmt::Display for LoadReport {
         let n_weights = self.loaded.len() + self.missing.len() + self.mismatched.len();
         write!(f, "{} of {n_weights} weights loaded", self.loaded.len())?;
         if !self.prefix.is_empty() {
-            write!(f, ", whose names begin with `{}` in the file", self.prefix)?;
+            write!(f, ", prefix `{}` removed from the names of the file", self.prefix)?;
         }
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for Conversion { from, to, .. } in &self.converted {
@@ -206,10 +205,11 @@ impl fmt::Display for Mismatch {
     }
 }
 
-fn listed(names: &[String]) -> String {
-    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text += &format!(" and {} more", names.len() - SHOWN);
+fn list(names: &[String]) -> String {
+    let mut text =
+        names.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_LISTED {
+        text += &format!(" and {} more", names.len() - MAX_LISTED);
     }
     text
 }
@@ -246,21 +246,21 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_loaded_and_the_rest_is_told() {
+    fn loads_matching_weights_and_reports_the_others() {
         let all: &[(&str, &[i64])] = &[("a.weight", &[2, 3]), ("a.bias", &[2])];
         check(all, all, &["a.bias", "a.weight"], "2 of 2 weights loaded");
         check(
             &[("a.weight", &[2, 3]), ("a.bias", &[2]), ("b", &[1])],
             &[("a.weight", &[2, 3]), ("a.bias", &[4]), ("c.d", &[1])],
             &["a.weight"],
-            "1 of 3 weights loaded\nnot in the file: `b`\nnot in the model: `c.d`\nof another shape: `a.bias`: expected [2], got [4]",
+            "1 of 3 weights loaded\nmissing from the file: `b`\nunexpected in the file: `c.d`\nshape mismatch: `a.bias`: expected [2], got [4]",
         );
-        // As many values in another shape are another thing.
+        // The same number of values in another shape does not match.
         check(
             &[("a", &[2, 3]), ("b", &[1])],
             &[("a", &[3, 2]), ("b", &[1])],
             &["b"],
-            "1 of 2 weights loaded\nof another shape: `a`: expected [2, 3], got [3, 2]",
+            "1 of 2 weights loaded\nshape mismatch: `a`: expected [2, 3], got [3, 2]",
         );
         check(
             &[("norm.weight", &[2])],
@@ -275,43 +275,43 @@ mod tests {
             &[("a", &[1])],
             &file,
             &["a"],
-            "1 of 1 weights loaded\nnot in the model: `x0`, `x1`, `x2`, `x3`, `x4`, `x5`, `x6`, `x7` and 2 more",
+            "1 of 1 weights loaded\nunexpected in the file: `x0`, `x1`, `x2`, `x3`, `x4`, `x5`, `x6`, `x7` and 2 more",
         );
     }
 
     #[test]
-    fn a_prefix_is_left_out_if_the_names_then_fit() {
+    fn removes_a_prefix_if_more_names_match() {
         let model: &[(&str, &[i64])] = &[("a.weight", &[2]), ("b", &[1])];
         check(
             model,
             &[("module.a.weight", &[2]), ("module.b", &[1]), ("module.c", &[1])],
             &["a.weight", "b"],
-            "2 of 2 weights loaded, whose names begin with `module.` in the file\nnot in the model: `module.c`",
+            "2 of 2 weights loaded, prefix `module.` removed from the names of the file\nunexpected in the file: `module.c`",
         );
         check(
             model,
             &[("model.module.a.weight", &[2]), ("model.module.b", &[1])],
             &["a.weight", "b"],
-            "2 of 2 weights loaded, whose names begin with `model.module.` in the file",
+            "2 of 2 weights loaded, prefix `model.module.` removed from the names of the file",
         );
-        // Not all names have it.
+        // Not all names have the prefix.
         check(
             model,
             &[("module.a.weight", &[2]), ("b", &[1])],
             &["b"],
-            "1 of 2 weights loaded\nnot in the file: `a.weight`\nnot in the model: `module.a.weight`",
+            "1 of 2 weights loaded\nmissing from the file: `a.weight`\nunexpected in the file: `module.a.weight`",
         );
-        // The names fit as they are.
+        // The names match with the prefix.
         check(
             &[("a.weight", &[2]), ("weight", &[2])],
             &[("a.weight", &[2])],
             &["a.weight"],
-            "1 of 2 weights loaded\nnot in the file: `weight`",
+            "1 of 2 weights loaded\nmissing from the file: `weight`",
         );
     }
 
     #[test]
-    fn other_types_are_converted_and_named() {
+    fn converts_and_reports_other_types() {
         let vars = vars(&[("a", &[2]), ("b", &[1])]);
         let mut file = ones(&[("b", &[1])]);
         file.insert("a".to_owned(), Tensor::from_slice(&[0.1_f64, 1e300]));
@@ -323,16 +323,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_which_nothing_fits_is_refused() {
+    fn rejects_files_without_matching_weights() {
         let model = vars(&[("a", &[2]), ("b", &[1])]);
-        let refused = |file: &[(&str, &[i64])]| {
+        let error = |file: &[(&str, &[i64])]| {
             restore_partial(&model, &ones(file), Path::new("w.pt")).unwrap_err().to_string()
         };
         assert_eq!(
-            refused(&[("a", &[3]), ("c", &[1])]),
-            "w.pt: these weights do not fit the model: nothing of them fits; not in the file: `b`; \
-             not in the model: `c`; of another shape: `a`: expected [2], got [3]"
+            error(&[("a", &[3]), ("c", &[1])]),
+            "w.pt: the weights do not fit the model: no weights match; missing from the file: `b`; \
+             unexpected in the file: `c`; shape mismatch: `a`: expected [2], got [3]"
         );
-        assert!(refused(&[]).ends_with("nothing of them fits; not in the file: `a`, `b`"));
+        assert!(error(&[]).ends_with("no weights match; missing from the file: `a`, `b`"));
     }
 }

@@ -1,21 +1,22 @@
-//! The part of Python's pickles that a state dict is made of. Nothing is ever executed: a pickle is a program for a
-//! small stack machine, and this machine knows no instruction or name but those that plain values and tensors need.
+//! An unpickler for state dicts. A pickle is a program for a stack machine; this machine supports only the opcodes and globals
+//! that plain values and tensors need, and executes no code.
 
 use std::collections::HashMap;
 
 use super::objects::{Global, Object, Objects, Value};
+use super::opcode as op;
 
-/// How messages begin that are about what the file wants, not about damage.
+/// Prefix of messages about content that is not allowed, as opposed to corrupted files.
 const REFUSED: &str = "refused: ";
 
-/// What to do with a file that holds more than weights.
+/// The remedy for files with more than weights.
 const ADVICE: &str = "only tensors and plain values are read, and nothing is executed; \
-    in Python, save the weights alone: torch.save(model.state_dict(), FILE)";
+    in Python, save only the weights: torch.save(model.state_dict(), FILE)";
 
-/// Runs a pickle: the value of the whole, and the objects that it is made of.
+/// Reads a pickle; returns the root value and all objects.
 ///
 /// # Errors
-/// What is wrong with it, or what it asks for and does not get.
+/// The pickle is corrupted, or has opcodes or globals that are not allowed.
 pub(super) fn read(bytes: &[u8]) -> Result<(Value, Objects), String> {
     let mut machine = Machine { bytes, ..Machine::default() };
     loop {
@@ -24,123 +25,122 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, Objects), String> {
             Ok(None) => {}
             Ok(Some(root)) => return Ok((root, machine.objects)),
             Err(reason) if reason.starts_with(REFUSED) => return Err(reason),
-            Err(reason) => return Err(format!("its pickle is damaged at byte {position}: {reason}")),
+            Err(reason) => return Err(format!("corrupted pickle at byte {position}: {reason}")),
         }
     }
 }
 
+/// The stack machine.
 #[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
     position: usize,
     stack: Vec<Value>,
-    /// Heights of the stack that are remembered until a collection is made of what lies above.
+    /// Stack heights of the open marks.
     marks: Vec<usize>,
-    // A map, since a pickle may choose any number of 32 bits.
+    // A map, since a pickle may use any 32-bit index.
     memo: HashMap<u32, Value>,
     objects: Objects,
 }
 
 impl<'a> Machine<'a> {
-    /// Follows the next instruction; the last one returns the value of the whole.
+    /// Executes the next opcode; returns the root value at the end.
     fn step(&mut self) -> Result<Option<Value>, String> {
         match self.byte()? {
-            // The protocol's version and frames: every instruction says itself whether it is known.
-            0x80 => drop(self.take(1)?),
-            0x95 => drop(self.take(8)?),
-            b'.' => return self.stop().map(Some),
-            b'N' => self.push(Value::None),
-            0x88 | 0x89 => self.push(Value::Other),
-            b'G' => {
+            // Protocol version and frames can be ignored.
+            op::PROTO => drop(self.take(1)?),
+            op::FRAME => drop(self.take(8)?),
+            op::STOP => return self.stop().map(Some),
+            op::NONE => self.push(Value::None),
+            op::NEWTRUE | op::NEWFALSE => self.push(Value::Other),
+            op::BINFLOAT => {
                 self.take(8)?;
                 self.push(Value::Other);
             }
-            b'K' => self.number(1)?,
-            b'M' => self.number(2)?,
-            b'J' => {
+            op::BININT1 => self.integer(1)?,
+            op::BININT2 => self.integer(2)?,
+            op::BININT => {
                 let value = i32::from_le_bytes(self.array()?);
                 self.push(Value::Integer(value.into()));
             }
-            0x8a => {
-                let length = self.length(1)?;
+            op::LONG1 => {
+                let length = self.unsigned(1)?;
                 self.long(length)?;
             }
-            0x8b => {
-                let length = self.length(4)?;
+            op::LONG4 => {
+                let length = self.unsigned(4)?;
                 self.long(length)?;
             }
-            0x8c => self.text(1)?,
-            b'X' => self.text(4)?,
-            0x8d => self.text(8)?,
-            b'(' => self.marks.push(self.stack.len()),
-            b'0' => drop(self.pop()?),
-            b'1' => drop(self.pop_to_mark()?),
-            b'2' => {
+            op::SHORT_BINUNICODE => self.string(1)?,
+            op::BINUNICODE => self.string(4)?,
+            op::BINUNICODE8 => self.string(8)?,
+            op::MARK => self.marks.push(self.stack.len()),
+            op::POP => drop(self.pop()?),
+            op::POP_MARK => drop(self.pop_to_mark()?),
+            op::DUP => {
                 let top = self.top()?;
                 self.push(top);
             }
-            b']' | b')' => self.add(Object::Items(Vec::new()))?,
-            b'}' => self.add(Object::Dict(Vec::new()))?,
-            b't' | b'l' => {
+            op::EMPTY_LIST | op::EMPTY_TUPLE => self.add(Object::Items(Vec::new()))?,
+            op::EMPTY_DICT => self.add(Object::Dict(Vec::new()))?,
+            op::TUPLE | op::LIST => {
                 let items = self.pop_to_mark()?;
                 self.add(Object::Items(items))?;
             }
-            n @ 0x85..=0x87 => {
-                let n = usize::from(n - 0x84);
+            n @ op::TUPLE1..=op::TUPLE3 => {
+                let n = usize::from(n - op::TUPLE1) + 1;
                 let mut items = (0..n).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
                 items.reverse();
                 self.add(Object::Items(items))?;
             }
-            b'd' => {
+            op::DICT => {
                 let items = self.pop_to_mark()?;
                 let entries = pairs(&items)?;
                 self.add(Object::Dict(entries))?;
             }
-            b'a' => {
+            op::APPEND => {
                 let item = self.pop()?;
                 self.append(&[item])?;
             }
-            b'e' => {
+            op::APPENDS => {
                 let items = self.pop_to_mark()?;
                 self.append(&items)?;
             }
-            b's' => {
+            op::SETITEM => {
                 let (value, key) = (self.pop()?, self.pop()?);
-                self.insert(&[key, value])?;
+                self.set_items(&[key, value])?;
             }
-            b'u' => {
+            op::SETITEMS => {
                 let items = self.pop_to_mark()?;
-                self.insert(&items)?;
+                self.set_items(&items)?;
             }
-            b'q' => {
-                let index = self.length(1)?;
-                self.memorize(index)?;
+            op::BINPUT => {
+                let index = self.unsigned(1)?;
+                self.memoize(index)?;
             }
-            b'r' => {
-                let index = self.length(4)?;
-                self.memorize(index)?;
+            op::LONG_BINPUT => {
+                let index = self.unsigned(4)?;
+                self.memoize(index)?;
             }
-            0x94 => self.memorize(self.memo.len())?,
-            b'h' => {
-                let index = self.length(1)?;
-                self.recall(index)?;
+            op::MEMOIZE => self.memoize(self.memo.len())?,
+            op::BINGET => {
+                let index = self.unsigned(1)?;
+                self.get(index)?;
             }
-            b'j' => {
-                let index = self.length(4)?;
-                self.recall(index)?;
+            op::LONG_BINGET => {
+                let index = self.unsigned(4)?;
+                self.get(index)?;
             }
-            b'c' => {
+            op::GLOBAL => {
                 let (module, name) = (self.line()?, self.line()?);
                 self.global(&module, &name)?;
             }
-            0x93 => self.global_of_texts()?,
-            b'Q' => self.storage()?,
-            b'R' => self.call()?,
-            b'b' => self.set_state()?,
+            op::STACK_GLOBAL => self.stack_global()?,
+            op::BINPERSID => self.persistent_load()?,
+            op::REDUCE => self.reduce()?,
+            op::BUILD => self.build()?,
             other => {
-                return Err(format!(
-                    "{REFUSED}it has the instruction 0x{other:02x}, which no state dict needs; {ADVICE}"
-                ));
+                return Err(format!("{REFUSED}unsupported opcode 0x{other:02x}; {ADVICE}"));
             }
         }
         Ok(None)
@@ -151,17 +151,17 @@ impl<'a> Machine<'a> {
         if self.stack.is_empty() && self.marks.is_empty() && self.position == self.bytes.len() {
             Ok(root)
         } else {
-            Err("more than one value".to_owned())
+            Err("STOP: expected one value and the end of the data".to_owned())
         }
     }
 
-    // The bytes.
+    // Reading bytes.
 
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
         let rest = &self.bytes[self.position..];
-        let taken = rest.get(..n).ok_or("the bytes end too early")?;
+        let bytes = rest.get(..n).ok_or("unexpected end of data")?;
         self.position += n;
-        Ok(taken)
+        Ok(bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
@@ -174,16 +174,16 @@ impl<'a> Machine<'a> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// An unsigned number of `n` bytes, at most 8.
-    fn length(&mut self, n: usize) -> Result<usize, String> {
+    /// Reads an unsigned integer of `n` bytes, at most 8.
+    fn unsigned(&mut self, n: usize) -> Result<usize, String> {
         let mut bytes = [0; 8];
         bytes[..n].copy_from_slice(self.take(n)?);
-        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "a length is too large".to_owned())
+        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "length out of range".to_owned())
     }
 
     fn line(&mut self) -> Result<String, String> {
         let rest = &self.bytes[self.position..];
-        let n = rest.iter().position(|&byte| byte == b'\n').ok_or("the bytes end within a name")?;
+        let n = rest.iter().position(|&byte| byte == b'\n').ok_or("unexpected end of data in a name")?;
         let line = utf8(self.take(n)?)?;
         self.take(1)?;
         Ok(line)
@@ -191,20 +191,20 @@ impl<'a> Machine<'a> {
 
     // Plain values.
 
-    fn number(&mut self, n: usize) -> Result<(), String> {
-        let value = self.length(n)? as i64; // of at most 2 bytes
+    fn integer(&mut self, n: usize) -> Result<(), String> {
+        let value = self.unsigned(n)? as i64; // at most 2 bytes
         self.push(Value::Integer(value));
         Ok(())
     }
 
-    /// An integer in two's complement.
+    /// Reads a two's complement integer of `n` bytes.
     fn long(&mut self, n: usize) -> Result<(), String> {
         let bytes = self.take(n)?;
         let value = if n <= 8 {
-            let fill = if bytes.last().is_some_and(|&last| last >= 0x80) { 0xff } else { 0 };
-            let mut all = [fill; 8];
-            all[..n].copy_from_slice(bytes);
-            Value::Integer(i64::from_le_bytes(all))
+            let sign = if bytes.last().is_some_and(|&last| last >= 0x80) { 0xff } else { 0 };
+            let mut extended = [sign; 8];
+            extended[..n].copy_from_slice(bytes);
+            Value::Integer(i64::from_le_bytes(extended))
         } else {
             Value::Other
         };
@@ -212,13 +212,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn text(&mut self, n: usize) -> Result<(), String> {
-        let length = self.length(n)?;
+    /// Reads a string with a length of `n` bytes.
+    fn string(&mut self, n: usize) -> Result<(), String> {
+        let length = self.unsigned(n)?;
         let text = utf8(self.take(length)?)?;
         self.add(Object::Text(text))
     }
 
-    // The stack and the memo.
+    // Stack and memo.
 
     fn push(&mut self, value: Value) {
         self.stack.push(value);
@@ -230,10 +231,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The topmost value, which stays.
+    /// Returns the top of the stack without removing it.
     fn top(&self) -> Result<Value, String> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        self.stack[floor..].last().copied().ok_or_else(|| "a value is missing".to_owned())
+        self.stack[floor..].last().copied().ok_or_else(|| "stack underflow".to_owned())
     }
 
     fn pop(&mut self) -> Result<Value, String> {
@@ -243,73 +244,78 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Value>, String> {
-        let mark = self.marks.pop().ok_or("a mark is missing")?;
+        let mark = self.marks.pop().ok_or("no MARK on the stack")?;
         Ok(self.stack.split_off(mark))
     }
 
-    /// Keeps the topmost value under a number.
-    fn memorize(&mut self, index: usize) -> Result<(), String> {
+    /// Stores the top of the stack in the memo.
+    fn memoize(&mut self, index: usize) -> Result<(), String> {
         let top = self.top()?;
-        let index = u32::try_from(index).map_err(|_| "too many values".to_owned())?;
+        let index = u32::try_from(index).map_err(|_| "memo index out of range".to_owned())?;
         self.memo.insert(index, top);
         Ok(())
     }
 
-    fn recall(&mut self, index: usize) -> Result<(), String> {
+    /// Pushes a value from the memo.
+    fn get(&mut self, index: usize) -> Result<(), String> {
         let value = u32::try_from(index).ok().and_then(|index| self.memo.get(&index).copied());
-        let value = value.ok_or_else(|| format!("value {index} is asked for and was never kept"))?;
+        let value = value.ok_or_else(|| format!("no memo entry {index}"))?;
         self.push(value);
         Ok(())
     }
 
-    // Collections: the one that is added to stays on the stack.
+    // Collections, which stay on the stack.
 
     fn append(&mut self, new: &[Value]) -> Result<(), String> {
         let top = self.top()?;
         match self.objects.get_mut(top) {
             Some(Object::Items(items)) => items.extend(new),
-            _ => return Err("items for what is no list".to_owned()),
+            _ => return Err("APPENDS on a non-list".to_owned()),
         }
         Ok(())
     }
 
-    fn insert(&mut self, new: &[Value]) -> Result<(), String> {
+    fn set_items(&mut self, new: &[Value]) -> Result<(), String> {
         let (new, top) = (pairs(new)?, self.top()?);
         match self.objects.get_mut(top) {
             Some(Object::Dict(entries)) => entries.extend(new),
-            _ => return Err("entries for what is no dict".to_owned()),
+            _ => return Err("SETITEMS on a non-dict".to_owned()),
         }
         Ok(())
     }
 
-    // What tensors need.
+    // Globals, storages and tensors.
 
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
-        match Global::named(module, name) {
+        match Global::from_name(module, name) {
             Some(global) => self.add(Object::Global(global)),
-            None => Err(format!("{REFUSED}it asks for `{}.{}`; {ADVICE}", short(module), short(name))),
+            None => Err(format!(
+                "{REFUSED}unsupported global `{}.{}`; {ADVICE}",
+                sanitize(module),
+                sanitize(name)
+            )),
         }
     }
 
-    fn global_of_texts(&mut self) -> Result<(), String> {
+    fn stack_global(&mut self) -> Result<(), String> {
         let (name, module) = (self.pop()?, self.pop()?);
-        let text = |value| self.objects.text(value).map(short).ok_or("a name is no text");
+        let text = |value| self.objects.text(value).map(sanitize).ok_or("STACK_GLOBAL on a non-string");
         let (module, name) = (text(module)?, text(name)?);
         self.global(&module, &name)
     }
 
-    fn storage(&mut self) -> Result<(), String> {
-        let description = self.pop()?;
-        let storage = self.objects.describe_storage(description);
-        self.add(Object::Storage(storage.ok_or("expected the description of a storage")?))
+    fn persistent_load(&mut self) -> Result<(), String> {
+        let persistent_id = self.pop()?;
+        let storage = self.objects.storage(persistent_id);
+        self.add(Object::Storage(storage.ok_or("BINPERSID: expected a storage")?))
     }
 
-    fn call(&mut self) -> Result<(), String> {
+    fn reduce(&mut self) -> Result<(), String> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Some(&Object::Global(function)) = self.objects.get(function) else {
-            return Err("a call of what is no function".to_owned());
+            return Err("REDUCE on a non-callable".to_owned());
         };
-        let arguments = self.objects.items(arguments).ok_or("a call without arguments")?;
+        let arguments = self.objects.items(arguments).ok_or("REDUCE without a tuple of arguments")?;
         match (function, arguments) {
             (Global::OrderedDict, []) => self.add(Object::Dict(Vec::new())),
             (
@@ -317,7 +323,7 @@ impl<'a> Machine<'a> {
                 &[storage, offset, size, stride, _requires_grad, _hooks]
                 | &[storage, offset, size, stride, _requires_grad, _hooks, Value::None],
             ) => {
-                let layout = self.objects.lay_out(storage, offset, size, stride)?;
+                let layout = self.objects.view(storage, offset, size, stride)?;
                 self.add(Object::Tensor(layout))
             }
             (Global::RebuildParameter, &[tensor, _requires_grad, _hooks])
@@ -326,17 +332,17 @@ impl<'a> Machine<'a> {
                 self.push(tensor);
                 Ok(())
             }
-            _ => Err(format!("wrong arguments for {function:?}")),
+            _ => Err(format!("REDUCE: invalid arguments of {function:?}")),
         }
     }
 
-    /// The attributes of an ordered dict: a state dict has its modules' versions there, which say nothing here.
-    fn set_state(&mut self) -> Result<(), String> {
+    /// Ignores the attributes of an ordered dict: those of a state dict are the versions of modules.
+    fn build(&mut self) -> Result<(), String> {
         self.pop()?;
         let top = self.top()?;
         match self.objects.get(top) {
             Some(Object::Dict(_)) => Ok(()),
-            _ => Err("attributes for what is no dict".to_owned()),
+            _ => Err("BUILD on a non-dict".to_owned()),
         }
     }
 }
@@ -344,16 +350,16 @@ impl<'a> Machine<'a> {
 fn pairs(items: &[Value]) -> Result<Vec<(Value, Value)>, String> {
     match items.as_chunks() {
         (pairs, []) => Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect()),
-        _ => Err("a key has no value".to_owned()),
+        _ => Err("odd number of items for a dict".to_owned()),
     }
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| "a text is not UTF-8".to_owned())
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| "a string is not valid UTF-8".to_owned())
 }
 
-/// A name of a file's own choice, of bounded length.
-fn short(name: &str) -> String {
+/// Truncates a name and replaces control characters, for messages.
+fn sanitize(name: &str) -> String {
     name.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
@@ -362,13 +368,13 @@ mod tests {
     use super::*;
     use faknow_data::Rng;
 
-    fn check(bytes: &[u8], says: &str) {
+    fn check_error(bytes: &[u8], expected: &str) {
         let error = read(bytes).unwrap_err();
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]
-    fn plain_values_are_read() {
+    fn reads_plain_values() {
         let integer = |bytes: &[u8], expected: i64| {
             assert_eq!(read(bytes).unwrap().0, Value::Integer(expected), "{bytes:?}");
         };
@@ -383,7 +389,7 @@ mod tests {
         other(b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00.");
         other(b"G\x3f\xf0\x00\x00\x00\x00\x00\x00.");
         other(b"\x88.");
-        // {"a": 1, "b": None}, by the instructions of old and by those of today.
+        // {"a": 1, "b": None}, by old and by current opcodes.
         for bytes in [b"(\x8c\x01aK\x01X\x01\x00\x00\x00bNd.".as_slice(), b"}(\x8c\x01aK\x01\x8c\x01bNu."] {
             let (root, objects) = read(bytes).unwrap();
             let entries: Vec<_> = objects.entries(root).unwrap().collect();
@@ -394,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_circles_do_no_harm() {
+    fn reads_deep_and_cyclic_values() {
         let n = 200_000;
         let deep = [vec![b']'; n], vec![b'a'; n - 1], vec![b'.']].concat();
         let (root, objects) = read(&deep).unwrap();
@@ -404,40 +410,40 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_with_its_place() {
-        check(b"", "damaged at byte 0: the bytes end too early");
-        check(b"\x80\x02K\x01", "damaged at byte 4: the bytes end too early");
-        check(b"X\xff\xff\xff\xffabc.", "damaged at byte 0: the bytes end too early");
-        check(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.", "the bytes end too early");
-        check(b"\x8c\x02\xff\xfe.", "a text is not UTF-8");
-        check(b"K\x01h\x07.", "damaged at byte 2: value 7 is asked for and was never kept");
-        check(b".", "a value is missing");
-        check(b"K\x01(a.", "a value is missing");
-        check(b"K\x01t.", "a mark is missing");
-        check(b"K\x01K\x02.", "more than one value");
-        check(b"K\x01.K", "more than one value");
-        check(b"}(K\x01u.", "a key has no value");
-        check(b"K\x01K\x02a.", "items for what is no list");
-        check(b"]K\x01K\x02s.", "entries for what is no dict");
-        check(b"K\x01K\x02b.", "attributes for what is no dict");
-        check(b"K\x01)R.", "a call of what is no function");
-        check(b"ctorch._utils\n_rebuild_tensor_v2\n)R.", "wrong arguments for RebuildTensor");
-        check(b")Q.", "expected the description of a storage");
-        check(&[vec![b']'; (1 << 20) + 1], vec![b'.']].concat(), "more than 1048576 values");
+    fn corruption_errors_name_the_position() {
+        check_error(b"", "corrupted pickle at byte 0: unexpected end of data");
+        check_error(b"\x80\x02K\x01", "corrupted pickle at byte 4: unexpected end of data");
+        check_error(b"X\xff\xff\xff\xffabc.", "corrupted pickle at byte 0: unexpected end of data");
+        check_error(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.", "unexpected end of data");
+        check_error(b"\x8c\x02\xff\xfe.", "a string is not valid UTF-8");
+        check_error(b"K\x01h\x07.", "corrupted pickle at byte 2: no memo entry 7");
+        check_error(b".", "stack underflow");
+        check_error(b"K\x01(a.", "stack underflow");
+        check_error(b"K\x01t.", "no MARK on the stack");
+        check_error(b"K\x01K\x02.", "STOP: expected one value and the end of the data");
+        check_error(b"K\x01.K", "STOP: expected one value and the end of the data");
+        check_error(b"}(K\x01u.", "odd number of items for a dict");
+        check_error(b"K\x01K\x02a.", "APPENDS on a non-list");
+        check_error(b"]K\x01K\x02s.", "SETITEMS on a non-dict");
+        check_error(b"K\x01K\x02b.", "BUILD on a non-dict");
+        check_error(b"K\x01)R.", "REDUCE on a non-callable");
+        check_error(b"ctorch._utils\n_rebuild_tensor_v2\n)R.", "REDUCE: invalid arguments of RebuildTensor");
+        check_error(b")Q.", "BINPERSID: expected a storage");
+        check_error(&[vec![b']'; (1 << 20) + 1], vec![b'.']].concat(), "more than 1048576 values");
     }
 
     #[test]
-    fn nothing_but_weights_is_served() {
-        check(b"cos\nsystem\n(\x8c\x02lstR.", "refused: it asks for `os.system`; only tensors");
-        check(b"\x8c\x08builtins\x8c\x04eval\x93.", "refused: it asks for `builtins.eval`; ");
-        check(b"ctorch.storage\n_load_from_bytes\n.", "`torch.storage._load_from_bytes`");
-        check(b"c\x1b[2J\nx\n.", "`?[2J.x`");
-        check(b"(ios\nsystem\n.", "refused: it has the instruction 0x69, which no state dict needs");
-        check(b"\x81.", "refused: it has the instruction 0x81");
-        check(b"\x82\x01.", "refused: it has the instruction 0x82");
+    fn rejects_unsupported_globals_and_opcodes() {
+        check_error(b"cos\nsystem\n(\x8c\x02lstR.", "refused: unsupported global `os.system`; only tensors");
+        check_error(b"\x8c\x08builtins\x8c\x04eval\x93.", "refused: unsupported global `builtins.eval`; ");
+        check_error(b"ctorch.storage\n_load_from_bytes\n.", "`torch.storage._load_from_bytes`");
+        check_error(b"c\x1b[2J\nx\n.", "`?[2J.x`");
+        check_error(b"(ios\nsystem\n.", "refused: unsupported opcode 0x69; only tensors");
+        check_error(b"\x81.", "refused: unsupported opcode 0x81");
+        check_error(b"\x82\x01.", "refused: unsupported opcode 0x82");
     }
 
-    /// What builds a tensor of 6 floats in a storage, with these numbers for offset, sizes and strides.
+    /// Returns the pickle of a tensor in a storage of 6 floats, with this offset, sizes and strides.
     fn tensor(offset: i64, size: &[i64], stride: &[i64]) -> Vec<u8> {
         let integer = |n: i64| [b"\x8a\x08".as_slice(), &n.to_le_bytes()].concat();
         let tuple = |numbers: &[i64]| {
@@ -456,38 +462,38 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_never_leaves_its_storage() {
-        let fits = |offset: i64, size: &[i64], stride: &[i64], n_values: usize| {
+    fn tensors_stay_within_their_storage() {
+        let check = |offset: i64, size: &[i64], stride: &[i64], n_values: usize| {
             let (root, objects) = read(&tensor(offset, size, stride)).unwrap();
             assert_eq!(objects.tensor(root).unwrap().n_values, n_values);
         };
-        fits(0, &[2, 3], &[3, 1], 6);
-        fits(5, &[], &[], 1);
-        fits(5, &[4], &[0], 4);
-        fits(1, &[2, 2], &[3, 1], 4);
-        fits(9, &[0], &[1], 0);
-        fits(0, &[1, 6], &[i64::MAX, 1], 6);
-        let leaves = "leaves its storage of 6 values";
-        for (offset, size, stride, says) in [
-            (1, &[2, 3][..], &[3, 1][..], leaves),
-            (6, &[], &[], leaves),
-            (0, &[7], &[1], leaves),
-            (0, &[2], &[6], leaves),
-            (0, &[3], &[i64::MAX], leaves),
-            (i64::MAX, &[2, 2], &[i64::MAX, i64::MAX], leaves),
-            (0, &[i64::MAX, i64::MAX], &[0, 0], leaves),
-            (-1, &[1], &[1], "not all whole numbers from 0"),
-            (5, &[2], &[-1], "not all whole numbers from 0"),
-            (0, &[2], &[], "1 sizes and 0 strides"),
-            (0, &[1; 17], &[1; 17], "17 sizes and 17 strides"),
+        check(0, &[2, 3], &[3, 1], 6);
+        check(5, &[], &[], 1);
+        check(5, &[4], &[0], 4);
+        check(1, &[2, 2], &[3, 1], 4);
+        check(9, &[0], &[1], 0);
+        check(0, &[1, 6], &[i64::MAX, 1], 6);
+        let out_of_bounds = "expected indices within its storage of 6 values";
+        for (offset, size, stride, expected) in [
+            (1, &[2, 3][..], &[3, 1][..], out_of_bounds),
+            (6, &[], &[], out_of_bounds),
+            (0, &[7], &[1], out_of_bounds),
+            (0, &[2], &[6], out_of_bounds),
+            (0, &[3], &[i64::MAX], out_of_bounds),
+            (i64::MAX, &[2, 2], &[i64::MAX, i64::MAX], out_of_bounds),
+            (0, &[i64::MAX, i64::MAX], &[0, 0], out_of_bounds),
+            (-1, &[1], &[1], "expected non-negative integers"),
+            (5, &[2], &[-1], "expected non-negative integers"),
+            (0, &[2], &[], "got 1 and 0"),
+            (0, &[1; 17], &[1; 17], "got 17 and 17"),
         ] {
-            check(&tensor(offset, size, stride), says);
+            check_error(&tensor(offset, size, stride), expected);
         }
     }
 
     #[test]
-    fn instructions_at_random_are_no_panic() {
-        const INSTRUCTIONS: [&[u8]; 30] = [
+    fn random_opcodes_do_not_panic() {
+        const OPCODES: [&[u8]; 30] = [
             b"N",
             b"\x88",
             b"K\x02",
@@ -524,7 +530,7 @@ mod tests {
         for _ in 0..20_000 {
             let n = 1 + rng.below(40);
             let mut bytes: Vec<u8> =
-                (0..n).flat_map(|_| INSTRUCTIONS[rng.below(INSTRUCTIONS.len())]).copied().collect();
+                (0..n).flat_map(|_| OPCODES[rng.below(OPCODES.len())]).copied().collect();
             bytes.push(b'.');
             n_read += usize::from(read(&bytes).is_ok());
         }

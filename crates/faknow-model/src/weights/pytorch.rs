@@ -1,4 +1,4 @@
-//! State dicts in PyTorch's own format: what `torch.save` writes, a zip archive of a pickle and of plain values.
+//! State dicts in the format of `torch.save`: a zip archive of a pickle and the raw values of the tensors.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,21 +10,21 @@ use super::objects::{Layout, Objects, Storage, Value};
 use super::pickle;
 use super::safetensors::from_raw;
 
-/// The keys under which a checkpoint has its state dict.
-const WRAPPERS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+/// Common keys of the state dict in a checkpoint.
+const STATE_DICT_KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 
-/// The largest pickle that is read, in bytes; a tensor takes about a hundred.
-const MAX_PICKLE: u64 = 1 << 24;
+/// Maximum size of the pickle in bytes; a tensor takes about a hundred.
+const MAX_PICKLE_SIZE: u64 = 1 << 24;
 
-/// How many times as large as its file the tensors of a file may be, since packing and views save room, and how many
-/// bytes they may have in any case.
-const MAX_GROWTH: u64 = 64;
+/// Maximum ratio of the size of the tensors to that of the file, as compression and views allow, and the size that is always
+/// allowed.
+const MAX_EXPANSION: u64 = 64;
 const MIN_ALLOWANCE: u64 = 1 << 24;
 
 /// Tensors by name.
 type Layouts<'a> = BTreeMap<&'a str, &'a Layout>;
 
-/// The tensors of an archive, on the CPU, each with memory of its own.
+/// Reads the tensors of an archive, to the CPU, without shared memory.
 pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor>, String> {
     let mut archive = Archive::open(reader)?;
     let (root, objects) = pickle::read(&archive.read("data.pkl", None)?)?;
@@ -32,13 +32,18 @@ pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor
     let mut n_bytes = 0_u64;
     for (name, layout) in state_dict(root, &objects)? {
         let storage = &layout.storage;
-        n_bytes = n_bytes.saturating_add(bytes(layout.n_values, storage.kind));
+        n_bytes = n_bytes.saturating_add(size_in_bytes(layout.n_values, storage.kind));
         if n_bytes > archive.allowance {
-            return Err(format!("its tensors have far more bytes than the file, {n_bytes} by `{name}`"));
+            return Err(format!(
+                "tensors: expected at most {} bytes for the size of the file, got {n_bytes} up to `{name}`",
+                archive.allowance
+            ));
         }
         let (first, layouts) = by_storage.entry(&storage.key).or_insert((storage, Layouts::new()));
         if *first != storage {
-            return Err(format!("tensor `{name}`: is of another type than one that shares its values"));
+            return Err(format!(
+                "tensor `{name}`: expected the type and size of its storage in other tensors"
+            ));
         }
         layouts.insert(name, layout);
     }
@@ -52,25 +57,25 @@ pub(super) fn decode(reader: impl Read + Seek) -> Result<BTreeMap<String, Tensor
     Ok(tensors)
 }
 
-/// The tensors of the state dict, which is the whole or lies under one of the usual keys.
+/// Returns the tensors of the state dict, which is the root or under one of [`STATE_DICT_KEYS`].
 fn state_dict(root: Value, objects: &Objects) -> Result<Layouts<'_>, String> {
     let tensors = |value: Value| -> Layouts<'_> {
         let entries = objects.entries(value).into_iter().flatten();
         entries.filter_map(|(name, value)| Some((name, objects.tensor(value)?))).collect()
     };
     let Some(entries) = objects.entries(root) else {
-        return Err("it holds no state dict, which is a dict of tensors by name".to_owned());
+        return Err("expected a state dict, a dict of tensors by name".to_owned());
     };
     let entries: BTreeMap<&str, Value> = entries.collect();
-    let mut wrapped: Vec<(&str, Layouts<'_>)> = WRAPPERS
+    let mut candidates: Vec<(&str, Layouts<'_>)> = STATE_DICT_KEYS
         .iter()
         .filter_map(|key| Some((*key, tensors(*entries.get(key)?))))
         .filter(|(_, tensors)| !tensors.is_empty())
         .collect();
-    match (wrapped.pop(), &wrapped[..]) {
+    match (candidates.pop(), &candidates[..]) {
         (Some((_, only)), []) => Ok(only),
         (Some((last, _)), [(first, _), ..]) => Err(format!(
-            "it holds weights under both `{first}` and `{last}`; in Python, save the right ones alone: \
+            "weights under both `{first}` and `{last}`; in Python, save only one state dict: \
              torch.save(checkpoint[\"{first}\"], FILE)"
         )),
         (None, _) => {
@@ -78,9 +83,9 @@ fn state_dict(root: Value, objects: &Objects) -> Result<Layouts<'_>, String> {
             if tensors.is_empty() && !entries.is_empty() {
                 let keys: Vec<String> = entries.keys().take(8).map(|key| format!("`{key}`")).collect();
                 return Err(format!(
-                    "it holds no tensors by name, neither at its top ({}) nor under one of `{}`",
-                    keys.join(", "),
-                    WRAPPERS.join("`, `")
+                    "expected tensors at the top level or under one of `{}`, got the keys {}",
+                    STATE_DICT_KEYS.join("`, `"),
+                    keys.join(", ")
                 ));
             }
             Ok(tensors)
@@ -88,7 +93,7 @@ fn state_dict(root: Value, objects: &Objects) -> Result<Layouts<'_>, String> {
     }
 }
 
-/// A tensor of the values that its layout picks from its storage's.
+/// Creates a tensor from the values of its storage.
 fn tensor(values: &[u8], layout: &Layout, name: &str) -> Result<Tensor, String> {
     let Layout { storage, offset, size, stride, n_values } = layout;
     let width = storage.kind.elt_size_in_bytes();
@@ -96,62 +101,59 @@ fn tensor(values: &[u8], layout: &Layout, name: &str) -> Result<Tensor, String> 
         let start = if *n_values == 0 { 0 } else { offset * width };
         return from_raw(&values[start..start + n_values * width], size, storage.kind, name);
     }
-    let whole = from_raw(values, &[storage.n_values as i64], storage.kind, name)?;
-    whole
+    let storage_values = from_raw(values, &[storage.n_values as i64], storage.kind, name)?;
+    storage_values
         .f_as_strided(size, stride, *offset as i64)
         .and_then(|view| view.f_contiguous())
         .map_err(|error| format!("tensor `{name}`: {error}"))
 }
 
-/// Whether the values follow each other without gaps, the last dimension fastest.
+/// Returns whether the values are contiguous in row-major order.
 fn is_contiguous(size: &[i64], stride: &[i64]) -> bool {
     let mut expected = 1;
     size.iter().zip(stride).rev().all(|(&len, &stride)| {
-        let fits = len == 1 || stride == expected;
+        let is_expected = len == 1 || stride == expected;
         expected *= len;
-        fits
+        is_expected
     })
 }
 
-fn bytes(n_values: usize, kind: Kind) -> u64 {
+fn size_in_bytes(n_values: usize, kind: Kind) -> u64 {
     (n_values as u64).saturating_mul(kind.elt_size_in_bytes() as u64)
 }
 
-/// What `torch.save` wrote, as named entries below one directory.
+/// An archive of `torch.save`: named entries in one directory.
 struct Archive<R> {
     zip: ZipArchive<R>,
-    /// Of all entries' names, with the slash.
+    /// The directory of all entries, with a trailing slash.
     dir: String,
-    big_endian: bool,
-    /// Bytes that may yet be unpacked.
+    is_big_endian: bool,
+    /// Number of bytes that may still be decompressed.
     allowance: u64,
 }
 
 impl<R: Read + Seek> Archive<R> {
     fn open(mut reader: R) -> Result<Self, String> {
         let length = reader.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
-        let mut zip = ZipArchive::new(reader).map_err(damaged)?;
-        zip.validate_header_consistency().map_err(damaged)?;
+        let mut zip = ZipArchive::new(reader).map_err(invalid_zip)?;
+        zip.validate_header_consistency().map_err(invalid_zip)?;
         let dirs: Vec<String> =
             zip.file_names().flatten().filter_map(|name| dir(&name, "data.pkl")).collect();
         let [dir] = &dirs[..] else {
-            return Err(format!(
-                "it is a zip archive with {} entries `data.pkl`, where torch.save writes one",
-                dirs.len()
-            ));
+            return Err(format!("zip archive: expected one entry `data.pkl`, got {}", dirs.len()));
         };
-        let allowance = length.saturating_mul(MAX_GROWTH).max(MIN_ALLOWANCE);
-        let mut archive = Self { dir: dir.clone(), zip, big_endian: false, allowance };
+        let allowance = length.saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
+        let mut archive = Self { dir: dir.clone(), zip, is_big_endian: false, allowance };
         if archive.has("constants.pkl") {
-            return Err("refused: a TorchScript program; in Python, save its weights: \
+            return Err("refused: TorchScript program; in Python, save its weights: \
                         torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
                 .to_owned());
         }
         if archive.has("byteorder") {
-            archive.big_endian = match &archive.read("byteorder", None)?[..] {
+            archive.is_big_endian = match &archive.read("byteorder", None)?[..] {
                 b"little" => false,
                 b"big" => true,
-                _ => return Err("its entry `byteorder` is neither `little` nor `big`".to_owned()),
+                _ => return Err("entry `byteorder`: expected `little` or `big`".to_owned()),
             };
         }
         Ok(archive)
@@ -161,22 +163,22 @@ impl<R: Read + Seek> Archive<R> {
         self.zip.index_for_name(&format!("{}{name}", self.dir)).is_some()
     }
 
-    /// The bytes of an entry, which must be `expected` if that is known.
-    fn read(&mut self, name: &str, expected: Option<u64>) -> Result<Vec<u8>, String> {
+    /// Reads an entry, whose size must be `expected_size` if it is known.
+    fn read(&mut self, name: &str, expected_size: Option<u64>) -> Result<Vec<u8>, String> {
         let full_name = format!("{}{name}", self.dir);
-        let in_entry = |reason: String| format!("its entry `{full_name}`: {reason}");
+        let in_entry = |reason: String| format!("entry `{full_name}`: {reason}");
         let entry = self.zip.by_name(&full_name).map_err(|error| in_entry(error.to_string()))?;
         let n_bytes = entry.size();
-        let limit = expected.unwrap_or(MAX_PICKLE);
-        if n_bytes > limit || expected.is_some_and(|expected| n_bytes != expected) {
-            let relation = if expected.is_some() { "" } else { "at most " };
+        let limit = expected_size.unwrap_or(MAX_PICKLE_SIZE);
+        if n_bytes > limit || expected_size.is_some_and(|expected| n_bytes != expected) {
+            let relation = if expected_size.is_some() { "" } else { "at most " };
             return Err(in_entry(format!("expected {relation}{limit} bytes, got {n_bytes}")));
         }
         self.allowance = self.allowance.checked_sub(n_bytes).ok_or_else(|| {
-            in_entry(format!("the file would unpack to more than {MAX_GROWTH} times its size"))
+            in_entry(format!("expected a file that decompresses to at most {MAX_EXPANSION} times its size"))
         })?;
         let mut bytes = Vec::new();
-        // One byte more than there should be, so that the end is seen, and with it the checksum.
+        // Reads one byte more, so the end is reached and the checksum verified.
         entry.take(n_bytes + 1).read_to_end(&mut bytes).map_err(|error| in_entry(error.to_string()))?;
         if bytes.len() as u64 != n_bytes {
             return Err(in_entry(format!("expected {n_bytes} bytes, got {} or more", bytes.len())));
@@ -184,23 +186,23 @@ impl<R: Read + Seek> Archive<R> {
         Ok(bytes)
     }
 
-    /// The values of a storage, little-endian.
+    /// Reads the values of a storage as little-endian bytes.
     fn values(&mut self, key: &str, storage: &Storage) -> Result<Vec<u8>, String> {
-        let expected = bytes(storage.n_values, storage.kind);
+        let expected = size_in_bytes(storage.n_values, storage.kind);
         let mut values = self.read(&format!("data/{key}"), Some(expected))?;
-        if self.big_endian {
+        if self.is_big_endian {
             values.chunks_exact_mut(storage.kind.elt_size_in_bytes()).for_each(<[u8]>::reverse);
         }
         Ok(values)
     }
 }
 
-/// The directory of an entry of this name, with its slash.
+/// Returns the directory of `entry`, with its slash, if the file name is `name`.
 fn dir(entry: &str, name: &str) -> Option<String> {
     let dir = entry.strip_suffix(name)?;
     (dir.is_empty() || dir.ends_with('/')).then(|| dir.to_owned())
 }
 
-fn damaged(error: zip::result::ZipError) -> String {
-    format!("as a zip archive: {error}")
+fn invalid_zip(error: zip::result::ZipError) -> String {
+    format!("invalid zip archive: {error}")
 }

@@ -1,4 +1,4 @@
-//! Named tensors as safetensors: the only place that knows the format.
+//! The safetensors format.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{Error, Result};
 
-/// Bytes of a tensor that are copied at a time.
-const CHUNK: usize = 1 << 18;
+/// Size of the copy buffer in bytes.
+const CHUNK_SIZE: usize = 1 << 18;
 
-/// A safetensors file that is laid out and can be written piece by piece; the same tensors give the same bytes.
+/// Writes named tensors as a safetensors file, in chunks; the same tensors give the same bytes.
 #[derive(Debug)]
 pub struct SafetensorsWriter<'a> {
     header: Vec<u8>,
@@ -18,73 +18,78 @@ pub struct SafetensorsWriter<'a> {
 }
 
 impl<'a> SafetensorsWriter<'a> {
-    /// Lays out a file of these tensors.
+    /// Creates the header of a file with these tensors.
     ///
     /// # Errors
-    /// [`Error::UnsupportedTensor`] if a tensor is undefined, sparse, of a kind that the format does not have (quantized, double
-    /// complex), or named `__metadata__`.
+    /// [`Error::UnsupportedTensor`] if a tensor is undefined, sparse, of a kind that safetensors does not support (quantized,
+    /// double complex), or named `__metadata__`.
     pub fn new(tensors: &'a BTreeMap<String, Tensor>) -> Result<Self> {
         let mut entries = Vec::with_capacity(tensors.len());
         for (name, tensor) in tensors {
-            let refuse = |what: String| Error::UnsupportedTensor { tensor: name.clone(), reason: what };
+            let unsupported = |reason: String| Error::UnsupportedTensor { tensor: name.clone(), reason };
             if name == "__metadata__" {
-                return Err(refuse("has a name that safetensors files keep for themselves".into()));
+                return Err(unsupported("expected another name, since safetensors reserves it".into()));
             }
             if !tensor.defined() {
-                return Err(refuse("is undefined".into()));
+                return Err(unsupported("expected a defined tensor".into()));
             }
             if tensor.is_sparse() {
-                return Err(refuse("is sparse: make it dense".into()));
+                return Err(unsupported(
+                    "expected a dense tensor, got a sparse one; convert it with `to_dense`".into(),
+                ));
             }
             let kind = tensor.f_kind()?;
-            let dtype = dtype_of(kind)
-                .ok_or_else(|| refuse(format!("has kind {kind:?}: convert it to a plain one")))?;
+            let dtype = dtype_of(kind).ok_or_else(|| {
+                unsupported(format!(
+                    "expected a kind of safetensors, got {kind:?}; convert it with `to_kind`"
+                ))
+            })?;
             let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
             entries.push((name, tensor, kind, dtype, shape));
         }
-        // As the format's own writer does: the widest first, so that all are aligned; then by name.
+        // As the safetensors library: the widest types first, so all are aligned; then by name.
         entries.sort_by(|a, b| b.3.cmp(&a.3).then_with(|| a.0.cmp(b.0)));
         let mut end = 0;
         let mut infos = Vec::with_capacity(entries.len());
-        let mut in_order = Vec::with_capacity(entries.len());
+        let mut ordered = Vec::with_capacity(entries.len());
         for (name, tensor, kind, dtype, shape) in entries {
             let start = end;
             end += tensor.numel() * kind.elt_size_in_bytes();
             infos.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
-            in_order.push((tensor, kind));
+            ordered.push((tensor, kind));
         }
-        let failed = |error: String| Error::Bytes { reason: error };
-        let metadata = Metadata::new(None, infos).map_err(|error| failed(error.to_string()))?;
-        let mut json = serde_json::to_vec(&metadata).map_err(|error| failed(error.to_string()))?;
+        let invalid = |reason: String| Error::Bytes { reason };
+        let metadata = Metadata::new(None, infos).map_err(|error| invalid(error.to_string()))?;
+        let mut json = serde_json::to_vec(&metadata).map_err(|error| invalid(error.to_string()))?;
         json.resize(json.len().next_multiple_of(8), b' ');
         let mut header = (json.len() as u64).to_le_bytes().to_vec();
         header.append(&mut json);
-        Ok(Self { header, tensors: in_order })
+        Ok(Self { header, tensors: ordered })
     }
 
-    /// Writes the file to `sink`; `refuse` turns an error of libtorch into one of the sink's.
+    /// Writes the file to `sink`; `convert_error` converts an error of libtorch to the sink's type.
     ///
-    /// In addition to the tensors, memory holds one chunk, and one tensor that lies elsewhere or scattered.
+    /// Needs memory for one chunk, and for a copy of one tensor if it is not contiguous on the CPU.
     ///
     /// # Errors
     /// The sink fails, or a tensor cannot be copied to the CPU.
     pub fn write<E>(
         &self,
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
-        refuse: impl Fn(Error) -> E,
+        convert_error: impl Fn(Error) -> E,
     ) -> Result<(), E> {
         sink(&self.header)?;
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; CHUNK_SIZE];
         for (tensor, kind) in &self.tensors {
             let flat = no_grad(|| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1]))
-                .map_err(|error| refuse(error.into()))?;
+                .map_err(|error| convert_error(error.into()))?;
             let (width, n) = (kind.elt_size_in_bytes(), tensor.numel());
-            for start in (0..n).step_by(CHUNK / width) {
-                let len = (CHUNK / width).min(n - start);
+            for start in (0..n).step_by(CHUNK_SIZE / width) {
+                let len = (CHUNK_SIZE / width).min(n - start);
                 let bytes = &mut chunk[..len * width];
                 flat.f_narrow(0, start as i64, len as i64)
                     .and_then(|part| part.f_copy_data_u8(bytes, len))
-                    .map_err(|error| refuse(error.into()))?;
+                    .map_err(|error| convert_error(error.into()))?;
                 sink(bytes)?;
             }
         }
@@ -92,7 +97,7 @@ impl<'a> SafetensorsWriter<'a> {
     }
 }
 
-/// Named tensors as the bytes of a safetensors file; the same tensors give the same bytes.
+/// Returns named tensors as the bytes of a safetensors file; the same tensors give the same bytes.
 ///
 /// # Errors
 /// As [`SafetensorsWriter::new`].
@@ -108,22 +113,23 @@ pub fn to_bytes(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The tensors in the bytes of a safetensors file, on the CPU; extra metadata in the file is passed over.
+/// Reads the tensors from the bytes of a safetensors file, to the CPU; metadata of the file is ignored.
 ///
 /// # Errors
-/// [`Error::Bytes`] if the bytes are damaged, cut off or of another format, or a tensor is of a kind that libtorch's
-/// bindings have not (unsigned integers wider than a byte, floats below a byte).
+/// [`Error::Bytes`] if the bytes are corrupted, truncated or of another format, or a tensor has a type that tch does not
+/// support (unsigned integers wider than 8 bits, floats narrower than 8 bits).
 pub fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     decode(bytes).map_err(|reason| Error::Bytes { reason })
 }
 
-/// As [`from_bytes`], with the bare reason.
+/// Works as [`from_bytes`], but returns only the reason of an error.
 pub(super) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("as safetensors: {error}"))?;
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| format!("invalid safetensors file: {error}"))?;
     file.iter()
         .map(|(name, view)| {
             let kind = kind_of(view.dtype())
-                .ok_or_else(|| format!("tensor `{name}`: values of type {:?} are not read", view.dtype()))?;
+                .ok_or_else(|| format!("tensor `{name}`: unsupported type {:?}", view.dtype()))?;
             let shape = view.shape().iter().map(|&n| i64::try_from(n)).collect::<Result<Vec<_>, _>>();
             let shape =
                 shape.map_err(|_| format!("tensor `{name}`: shape {:?} is too large", view.shape()))?;
@@ -132,20 +138,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
         .collect()
 }
 
-/// A tensor of `shape` from its values' little-endian bytes, which the caller has found to be as many as the shape
-/// asks for.
+/// Creates a tensor of `shape` from little-endian bytes; the caller has checked their number.
 pub(super) fn from_raw(bytes: &[u8], shape: &[i64], kind: Kind, name: &str) -> Result<Tensor, String> {
-    let failed = |error| format!("tensor `{name}`: {error}");
+    let invalid = |error| format!("tensor `{name}`: {error}");
     if bytes.is_empty() {
-        return Tensor::f_zeros(shape, (kind, Device::Cpu)).map_err(failed);
+        return Tensor::f_zeros(shape, (kind, Device::Cpu)).map_err(invalid);
     }
     if kind == Kind::Bool && bytes.iter().any(|&b| b > 1) {
-        return Err(format!("tensor `{name}`: holds bytes that are neither true nor false"));
+        return Err(format!("tensor `{name}`: expected bytes 0 and 1 for booleans"));
     }
-    Tensor::f_from_data_size(bytes, shape, kind).map_err(failed)
+    Tensor::f_from_data_size(bytes, shape, kind).map_err(invalid)
 }
 
-/// Which of libtorch's kinds is which of the format's.
+/// The kinds of libtorch and the equivalent types of safetensors.
 const KINDS: [(Kind, Dtype); 15] = [
     (Kind::Bool, Dtype::BOOL),
     (Kind::Uint8, Dtype::U8),
@@ -176,7 +181,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
 mod tests {
     use super::*;
 
-    fn every_kind() -> BTreeMap<String, Tensor> {
+    fn tensors_of_all_kinds() -> BTreeMap<String, Tensor> {
         let values = Tensor::from_slice(&[0.0f64, 1.0, 1.0, 0.0, 1.0, 0.0]).view([2, 3]);
         KINDS
             .iter()
@@ -191,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_comes_back_and_the_bytes_are_always_the_same() {
-        let tensors = every_kind();
+    fn roundtrip_preserves_all_kinds_and_is_deterministic() {
+        let tensors = tensors_of_all_kinds();
         let bytes = to_bytes(&tensors).unwrap();
-        assert_eq!(bytes, to_bytes(&every_kind()).unwrap());
-        let back = from_bytes(&bytes).unwrap();
-        assert!(back.keys().eq(tensors.keys()));
+        assert_eq!(bytes, to_bytes(&tensors_of_all_kinds()).unwrap());
+        let restored = from_bytes(&bytes).unwrap();
+        assert!(restored.keys().eq(tensors.keys()));
         for (name, t) in &tensors {
-            let b = &back[name];
+            let b = &restored[name];
             assert_eq!((b.kind(), b.size()), (t.kind(), t.size()), "{name}");
             let kind = if t.kind() == Kind::ComplexFloat { Kind::ComplexDouble } else { Kind::Double };
             assert!(b.to_kind(kind).equal(&t.to_kind(kind)), "{name}");
@@ -206,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn damaged_bytes_are_errors() {
-        let bytes = to_bytes(&every_kind()).unwrap();
+    fn corrupted_bytes_are_errors() {
+        let bytes = to_bytes(&tensors_of_all_kinds()).unwrap();
         for n in 0..bytes.len() {
             assert!(matches!(from_bytes(&bytes[..n]), Err(Error::Bytes { .. })), "{n} bytes");
         }
-        // A changed byte is an error or another value, never a panic.
+        // A changed byte results in an error or another value, never a panic.
         for n in 0..bytes.len() {
             for flip in [0x01, 0x10, 0x80, 0xff] {
                 let mut changed = bytes.clone();
@@ -219,21 +224,21 @@ mod tests {
                 drop(from_bytes(&changed));
             }
         }
-        let text = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-        for (header, says) in [
-            (r#"{"a":{"dtype":"U64","shape":[0],"data_offsets":[0,0]}}"#, "`a`: values of type U64"),
+        let file = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        for (header, expected) in [
+            (r#"{"a":{"dtype":"U64","shape":[0],"data_offsets":[0,0]}}"#, "`a`: unsupported type U64"),
             (r#"{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}"#, "`a`: shape"),
             (r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, "overflow"),
         ] {
-            let error = from_bytes(&text(header)).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+            let error = from_bytes(&file(header)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 
     #[test]
-    fn a_kind_without_a_place_in_the_format_is_refused() {
+    fn rejects_kinds_that_safetensors_does_not_support() {
         let complex = Tensor::zeros([1], (Kind::ComplexDouble, Device::Cpu));
         let error = to_bytes(&BTreeMap::from([("z".to_owned(), complex)])).unwrap_err().to_string();
-        assert!(error.contains("`z` has kind ComplexDouble"), "{error}");
+        assert!(error.contains("`z`: expected a kind of safetensors, got ComplexDouble"), "{error}");
     }
 }

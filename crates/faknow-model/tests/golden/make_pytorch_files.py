@@ -1,7 +1,7 @@
-"""Makes the files in `pytorch/`: what `torch.save` writes, each beside a safetensors file of the same tensors.
+"""Generates the files in `pytorch/`: files of `torch.save`, and safetensors files of the same tensors.
 
-Made with torch 2.13.0, safetensors 0.8.0, Python 3.11: python make_pytorch_files.py
-Every file is read back by PyTorch itself before it is kept.
+Uses torch 2.13.0, safetensors 0.8.0, Python 3.11: python make_pytorch_files.py
+Every file is verified by reading it with PyTorch.
 """
 
 import pathlib
@@ -29,9 +29,9 @@ KINDS = [
 
 
 def twin(name, tensors):
-    """The tensors as safetensors, each with memory of its own."""
-    own = {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
-    save_file(own, HERE / f"{name}.safetensors")
+    """Saves the tensors as safetensors, without shared memory."""
+    copies = {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
+    save_file(copies, HERE / f"{name}.safetensors")
 
 
 def equal(a, b):
@@ -39,7 +39,7 @@ def equal(a, b):
 
 
 def check(name, tensors, find=lambda loaded: loaded):
-    """PyTorch reads from the file just these tensors."""
+    """Checks that PyTorch reads these tensors from the file."""
     loaded = find(torch.load(HERE / name, weights_only=False))
     for key, tensor in tensors.items():
         assert equal(loaded[key].detach(), tensor.detach()), (name, key)
@@ -76,7 +76,7 @@ def views():
 
 
 class TextCNN(nn.Module):
-    """With the names and shapes of FaKnow's."""
+    """A model with the parameter names and shapes of FaKnow's TextCNN."""
 
     def __init__(self):
         super().__init__()
@@ -97,14 +97,14 @@ class Normed(nn.Module):
 
 
 def repack(source, name, method=zipfile.ZIP_STORED, change=lambda entry, data: data):
-    """The archive `source` with its entries packed, or changed, in another way."""
+    """Copies the archive `source` with another compression method or changed entries."""
     with zipfile.ZipFile(HERE / source) as old, zipfile.ZipFile(HERE / name, "w", method) as new:
         for entry in old.namelist():
             new.writestr(zipfile.ZipInfo(entry), change(entry, old.read(entry)), method)
 
 
 def big_endian(sizes):
-    """The bytes of an archive's entries as a big-endian machine writes them; `sizes` are the values' by storage."""
+    """Returns a change of entries to those of a big-endian machine; `sizes` are the value sizes of the storages."""
 
     def change(entry, data):
         if entry.endswith("/byteorder"):
@@ -175,7 +175,7 @@ def main():
     check("wrapped.pt", normed.state_dict(), find=lambda loaded: loaded["state_dict"])
     twin("wrapped", normed.state_dict())
 
-    # What is refused.
+    # Files that must be rejected.
     torch.save(plain, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
     check("legacy.pt", plain)
     torch.jit.save(torch.jit.script(nn.Linear(2, 1)), HERE / "script.pt")

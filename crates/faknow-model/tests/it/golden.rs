@@ -1,6 +1,6 @@
-//! Equality with PyTorch: every case of a golden directory whose module is here, in f64 and in f32.
+//! Equality with PyTorch: every case of a golden directory whose module is implemented, in f64 and f32.
 //!
-//! All sizes come from the directory's `manifest.json`; nothing about a particular file is built in.
+//! All sizes are those of the directory's `manifest.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,50 +17,50 @@ use crate::{golden_gnncl, golden_trustrd, social};
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
 #[test]
-fn golden_cases_match_pytorch() {
-    let mut n_ran = 0;
+fn golden_cases_equal_pytorch() {
+    let mut n_cases = 0;
     for dir in dirs() {
         let manifest = read_manifest(&dir);
-        let (mut ran, mut without_module) = (Vec::new(), Vec::new());
+        let (mut cases, mut not_implemented) = (Vec::new(), Vec::new());
         for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
             if case["module"] == "trustrd_ib_loss" {
                 let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
                 golden_trustrd::check_loss(case, &tensors);
-                ran.push(name.as_str());
+                cases.push(name.as_str());
                 continue;
             }
-            let Some(build) = builder(case) else {
-                // Whole trainings and adversarial ones are the trainer's to compare.
+            let Some(run) = runner(case) else {
+                // Training runs, also adversarial ones, are compared in faknow-trainer.
                 if case["kind"] != "trajectory" && case["module"] != "PGD" {
-                    without_module.push(format!("{name} ({})", case["module"].as_str().unwrap_or("?")));
+                    not_implemented.push(format!("{name} ({})", case["module"].as_str().unwrap_or("?")));
                 }
                 continue;
             };
             let tensors = weights::read(&dir.join(case["file"].as_str().expect("file"))).unwrap();
             for kind in [Kind::Double, Kind::Float] {
-                check(name, case, &tensors, kind, build);
+                check(name, case, &tensors, kind, run);
                 if tensors.contains_key("in.batch") {
                     let name = format!("{name} (sparse)");
-                    check(&name, case, &with_sparse_features(&tensors), kind, build);
+                    check(&name, case, &with_sparse_features(&tensors), kind, run);
                 }
             }
-            ran.push(name.as_str());
+            cases.push(name.as_str());
         }
-        println!("golden {}: {} cases ran in f64 and f32: {}", dir.display(), ran.len(), ran.join(", "));
-        println!("golden {}: no module here yet: {}", dir.display(), without_module.join(", "));
-        n_ran += ran.len();
+        println!("golden {}: {} cases in f64 and f32: {}", dir.display(), cases.len(), cases.join(", "));
+        println!("golden {}: not implemented: {}", dir.display(), not_implemented.join(", "));
+        n_cases += cases.len();
     }
-    if n_ran == 0 {
-        println!("SKIPPED: no case of these directories has a module here");
+    if n_cases == 0 {
+        println!("SKIPPED: no module of these directories is implemented");
     }
-    assert!(n_ran > 0 || std::env::var_os("FAKNOW_GOLDEN").is_some(), "no case ran");
+    assert!(n_cases > 0 || std::env::var_os("FAKNOW_GOLDEN").is_some(), "no cases");
 }
 
-/// What is built from a case's arguments: a forward pass over the case's inputs.
-type Build = fn(&VarStore, &Value, &Tensors) -> Output;
+/// Builds the module of a case and runs a forward pass on its inputs.
+type Runner = fn(&VarStore, &Value, &Tensors) -> Output;
 
-/// The module of a case, if it is here.
-fn builder(case: &Value) -> Option<Build> {
+/// Returns the runner of a case, if its module is implemented.
+fn runner(case: &Value) -> Option<Runner> {
     match (case["kind"].as_str()?, case["module"].as_str()?) {
         ("model", "TextCNN") => Some(text_cnn),
         ("model", "GNNCL") => Some(golden_gnncl::run),
@@ -71,7 +71,7 @@ fn builder(case: &Value) -> Option<Build> {
     }
 }
 
-/// The same case, of which the social models shall read `in.x` without its zeros.
+/// Returns the same case with sparse features for the models of trees.
 fn with_sparse_features(tensors: &Tensors) -> Tensors {
     let copy = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
     copy.chain([(social::SPARSE.to_owned(), Tensor::from(1i64))]).collect()
@@ -112,20 +112,20 @@ pub(crate) fn load_parameters(vars: &VarStore, inputs: &Tensors) {
     weights::restore(vars, &parameters, Path::new("fixture")).unwrap();
 }
 
-/// Builds, runs and compares one case; the tolerances are those of the golden directory's README.
-fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) {
+/// Runs and compares a case, with the tolerances of the manifest.
+fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, run: Runner) {
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(kind);
-    let output = build(&vars, case, tensors);
+    let output = run(&vars, case, tensors);
     let tolerance = &case["tolerance"];
     let f32_tolerance = tolerance["f32"].as_f64().unwrap();
-    let single = kind == Kind::Float;
+    let is_f32 = kind == Kind::Float;
 
-    let out = if single { f32_tolerance } else { tolerance["out"].as_f64().unwrap() };
+    let out = if is_f32 { f32_tolerance } else { tolerance["out"].as_f64().unwrap() };
     assert_close(&format!("{name} out.0"), &output.logits, &tensors["out.0"], out, 1.0);
 
     let loss = output.loss.expect("a loss");
-    let bound = if single { f32_tolerance } else { tolerance["loss"].as_f64().unwrap() };
+    let bound = if is_f32 { f32_tolerance } else { tolerance["loss"].as_f64().unwrap() };
     for loss_name in case["losses"].as_array().unwrap().iter().filter_map(Value::as_str) {
         let ours = match loss_name {
             "total_loss" => &loss.total,
@@ -160,7 +160,7 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) 
     for (parameter, theirs) in &gradients {
         let ours = variables[*parameter].grad();
         assert!(ours.defined(), "{name}: no gradient of {parameter}");
-        let (bound, floor) = if single {
+        let (bound, floor) = if is_f32 {
             (10.0 * f32_tolerance, 1e-2 * largest)
         } else {
             (tolerance["grad_rel"].as_f64().unwrap(), 1e-3 * largest)
@@ -173,7 +173,7 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind, build: Build) 
     }
 }
 
-/// |a - b| <= tolerance * max(floor, max|b|), everywhere.
+/// Asserts |a - b| <= tolerance * max(floor, max|b|) for all elements.
 pub(crate) fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64, floor: f64) {
     assert_eq!(ours.size(), theirs.size(), "{what}: shape");
     let difference = largest(&(ours.detach().to_kind(Kind::Double) - theirs));
@@ -185,23 +185,20 @@ fn largest(t: &Tensor) -> f64 {
     t.abs().max().double_value(&[])
 }
 
-/// `FAKNOW_GOLDEN`, or the shared golden directory and its second set; without either, the files in this crate.
+/// Returns `FAKNOW_GOLDEN`, else the shared golden directory and its second set, else the directory of this crate.
 fn dirs() -> Vec<PathBuf> {
     if let Some(dir) = std::env::var_os("FAKNOW_GOLDEN") {
         return vec![dir.into()];
     }
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared =
-        std::env::var_os("FAKNOW_SHARED").map_or_else(|| here.join("../../../shared"), PathBuf::from);
+        std::env::var_os("FAKNOW_SHARED").map_or_else(|| crate_dir.join("../../../shared"), PathBuf::from);
     let golden = shared.join("golden");
     if golden.join("manifest.json").exists() {
         return vec![golden.clone(), golden.join("set_b")];
     }
-    println!(
-        "SKIPPED: the shared golden files are not at {}; only those of this crate run",
-        golden.display()
-    );
-    vec![here.join("tests/golden")]
+    println!("SKIPPED: {} does not exist; only the golden files of this crate are run", golden.display());
+    vec![crate_dir.join("tests/golden")]
 }
 
 fn read_manifest(dir: &Path) -> Value {

@@ -1,4 +1,4 @@
-//! GNNCL against FaKnow's: dense graphs as they stand in the golden cases, and the padding of real trees.
+//! GNNCL: equality with FaKnow on dense graphs, and padding of trees.
 
 use faknow_data::graph::{SparseRows, Tree};
 use faknow_data::{Dataset as _, FieldBatch, FieldDataset};
@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::golden::{Tensors, assert_close, load_parameters, mode};
 
-/// Builds the model of a golden case and runs it over the case's dense graphs.
+/// Builds the model of a golden case and runs it on the dense graphs of the case.
 pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let int = |name: &str| case["config"][name].as_i64().unwrap();
     let config = GnnclConfig { max_nodes: int("max_nodes"), ..GnnclConfig::default() };
@@ -56,7 +56,7 @@ fn logits(model: &Gnncl, batch: &FieldBatch, mode: Mode) -> Tensor {
 }
 
 #[test]
-fn trees_do_not_see_their_padding_in_evaluation_nor_in_training() {
+fn results_do_not_depend_on_padding() {
     let data = trees();
     let config = GnnclConfig { max_nodes: 20, ..GnnclConfig::default() };
     let vars = double();
@@ -66,7 +66,7 @@ fn trees_do_not_see_their_padding_in_evaluation_nor_in_training() {
         let alone = logits(&small, &data.batch(&[index]).unwrap(), Mode::Eval);
         assert_close("alone", &alone.get(0), &together.get(index as i64), 1e-12, 1.0);
     }
-    // Padded to 20 by hand, training gives the same while batch normalization sees real nodes alone.
+    // Padding to 20 nodes changes training only if batch normalization includes the padding.
     let padded = double();
     let faithful = model(&padded, &GnnclConfig { pad_to_max: true, ..config });
     let batch = data.batch(&[1, 2, 3]).unwrap();
@@ -78,14 +78,14 @@ fn trees_do_not_see_their_padding_in_evaluation_nor_in_training() {
         1.0,
     );
     let (own, theirs) = (logits(&small, &batch, Mode::Train), logits(&faithful, &batch, Mode::Train));
-    assert!((own - theirs).abs().max().double_value(&[]) > 1e-6, "FaKnow's padding counts in training");
+    assert!((own - theirs).abs().max().double_value(&[]) > 1e-6, "padding has no effect with `pad_to_max`");
 }
 
 #[test]
-fn auxiliary_losses_are_parts_and_count_by_their_weight() {
+fn auxiliary_losses_are_parts_of_the_weighted_total() {
     let data = trees();
     let batch = data.batch(&[1, 2, 3]).unwrap();
-    let of = |aux_weight| {
+    let losses = |aux_weight| {
         let vars = double();
         let config = GnnclConfig { max_nodes: 20, aux_weight, ..GnnclConfig::default() };
         let loss = model(&vars, &config).forward(&batch, Mode::Eval).unwrap().loss.unwrap();
@@ -96,15 +96,18 @@ fn auxiliary_losses_are_parts_and_count_by_their_weight() {
         );
         (loss.total.double_value(&[]), parts)
     };
-    let ((plain, parts), (weighted, _)) = (of(0.0), of(0.5));
+    let ((plain, parts), (weighted, _)) = (losses(0.0), losses(0.5));
     assert_eq!(plain, parts[0]);
     assert!((weighted - (parts[0] + 0.5 * (parts[1] + parts[2]))).abs() < 1e-12);
 }
 
 #[test]
-fn trees_that_are_too_large_are_refused_with_the_setting() {
+fn rejects_trees_above_max_nodes() {
     let vars = double();
     let model = model(&vars, &GnnclConfig { max_nodes: 8, ..GnnclConfig::default() });
     let error = model.forward(&trees().batch(&[0, 2]).unwrap(), Mode::Eval).unwrap_err().to_string();
-    assert_eq!(error, "GNNCL: batch: expected trees of at most 8 nodes (`max_nodes`), got one of 12");
+    assert_eq!(
+        error,
+        "GNNCL: batch: expected trees of at most 8 nodes (`max_nodes`), got a tree of 12 nodes"
+    );
 }

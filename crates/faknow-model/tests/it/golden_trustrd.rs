@@ -1,4 +1,4 @@
-//! TrustRD's golden cases: its encoder, its classifier and the loss of its views; and what must hold of both stages.
+//! TrustRD: golden cases of its encoder, classifier and pretraining loss, and invariants of both stages.
 
 use faknow_data::graph::{NodeFeatures, SparseRows, Tree};
 use faknow_data::{Dataset as _, FieldBatch, FieldDataset};
@@ -24,7 +24,7 @@ fn batch(inputs: &Tensors, edges: Tensor, labels: Option<Tensor>) -> FieldBatch 
     FieldBatch::from_trees(features, edges, trees, roots, labels).unwrap()
 }
 
-/// The encoder: `out.0` are the means per tree, whose squares are the loss, `out.1` the nodes.
+/// Runs the encoder: `out.0` are the means per tree, whose sum of squares is the loss, `out.1` the embeddings of the nodes.
 pub(crate) fn run_encoder(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let int = |name: &str| case["config"][name].as_i64().unwrap();
     let sizes = (int("num_features"), int("embedding_num"), int("num_gcn_layers"));
@@ -40,21 +40,21 @@ pub(crate) fn run_encoder(vars: &VarStore, case: &Value, inputs: &Tensors) -> Ou
     Output { logits: trees, loss: Some(Loss::single(total)) }
 }
 
-/// The classifier, from embeddings that are given; `out.0` are log probabilities.
+/// Runs the classifier on given embeddings; `out.0` are log probabilities.
 pub(crate) fn run_head(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     let int = |name: &str| case["config"][name].as_i64().unwrap();
     let config = TrustRdConfig { hidden_size: int("hid_feature"), ..TrustRdConfig::default() };
     let (n_features, n_classes) = (int("input_size") as usize / 2, int("num_classes") as usize);
     let head = TrustRdHead::new(&vars.root(), &config, int("in_feature"), n_features, n_classes).unwrap();
     load_parameters(vars, inputs);
-    let none = Tensor::zeros([2, 0], tch::kind::INT64_CPU);
-    let batch = batch(inputs, none, Some(inputs["in.y"].shallow_clone()));
+    let no_edges = Tensor::zeros([2, 0], tch::kind::INT64_CPU);
+    let batch = batch(inputs, no_edges, Some(inputs["in.y"].shallow_clone()));
     let embeddings = inputs["in.embed"].to_kind(vars.variables()["prelu.weight"].kind());
     let Output { logits, loss } = head.forward(&embeddings, &batch, Mode::Eval).unwrap();
     Output { logits: logits.log_softmax(1, None::<Kind>), loss }
 }
 
-/// The loss of two views, a function of tensors alone.
+/// Compares the loss of two views.
 pub(crate) fn check_loss(case: &Value, tensors: &Tensors) {
     assert_eq!(
         (case["config"]["margin"].as_f64(), case["config"]["kl_weight"].as_f64()),
@@ -92,7 +92,7 @@ fn value(tensor: &Tensor) -> f64 {
 }
 
 #[test]
-fn the_encoder_learns_without_labels_and_so_does_what_draws_the_edges() {
+fn pretraining_trains_all_parameters_without_labels() {
     let vars = double();
     let stage = TrustRdPretraining::new(&vars.root(), &TrustRdConfig::default(), 20).unwrap();
     let mut batch = trees().batch(&[0, 1, 2, 3, 4]).unwrap();
@@ -102,22 +102,22 @@ fn the_encoder_learns_without_labels_and_so_does_what_draws_the_edges() {
     for (name, variable) in vars.variables().iter().filter(|(_, variable)| variable.requires_grad()) {
         assert!(value(&variable.grad().abs().max()) > 0.0, "{name} has no gradient");
     }
-    // Two passes draw two views each, a seed always the same ones.
+    // The views are random and follow the seed.
     let run = |seed| {
         tch::manual_seed(seed);
         value(&stage.forward(&batch, Mode::Train).unwrap().loss.unwrap().total)
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
-    // A batch of one tree has no variance, and a tree of one node no edge.
+    // A batch of one tree has no variance, and a tree of one node no edges.
     let one = trees().batch(&[0]).unwrap();
     assert!(value(&stage.forward(&one, Mode::Train).unwrap().loss.unwrap().total).is_finite());
 }
 
-/// Where a view keeps no feature, all nodes have those of one, and so do all trees of one node (FaKnow's x_r - (x - x_r) m is
-/// another thing: it keeps what it should replace, with the sign turned).
+// If a view keeps no features, all nodes have those of one random node, so all trees of one node are equal. (FaKnow's
+// x_r - (x - x_r) m differs: it keeps the features to be replaced, with the opposite sign.)
 #[test]
-fn a_view_that_keeps_no_feature_does_not_tell_trees_apart() {
+fn views_without_original_features_are_equal_for_all_trees() {
     let vars = double();
     let spread = |feature_keep_rate: f64| {
         let vars = &vars;
@@ -139,7 +139,7 @@ fn a_view_that_keeps_no_feature_does_not_tell_trees_apart() {
 }
 
 #[test]
-fn only_noise_changes_what_the_classifier_says_again() {
+fn consistency_losses_are_0_without_noise() {
     let parts = |embedding_noise: f64, parameter_noise: f64| {
         let vars = double();
         let config = TrustRdConfig { embedding_noise, parameter_noise, ..TrustRdConfig::default() };
@@ -150,7 +150,7 @@ fn only_noise_changes_what_the_classifier_says_again() {
         let sum = part(Loss::CLASSIFICATION) + 0.2 * (part("data") + part("parameter"));
         assert!((sum - value(&loss.total)).abs() < 1e-12);
         let again = || model.forward(&batch, Mode::Eval).unwrap();
-        assert_eq!(again().logits, again().logits, "nothing is random in evaluation");
+        assert_eq!(again().logits, again().logits, "evaluation is not deterministic");
         (part("data"), part("parameter"))
     };
     assert_eq!(parts(0.0, 0.0), (0.0, 0.0));
@@ -161,19 +161,19 @@ fn only_noise_changes_what_the_classifier_says_again() {
 }
 
 #[test]
-fn settings_of_trustrd_outside_their_range_are_named() {
+fn new_rejects_settings_out_of_range() {
     let vars = double();
-    let says = |config: TrustRdConfig, expected: &str| {
+    let check = |config: TrustRdConfig, expected: &str| {
         let error = TrustRd::new(&vars.root(), &config, 20, 3).unwrap_err().to_string();
         assert_eq!(error, expected);
     };
     let base = TrustRdConfig::default;
-    says(TrustRdConfig { n_layers: 0, ..base() }, "TrustRD: `n_layers`: expected at least 1, got 0");
-    says(
+    check(TrustRdConfig { n_layers: 0, ..base() }, "TrustRD: `n_layers`: expected at least 1, got 0");
+    check(
         TrustRdConfig { feature_keep_rate: 1.5, ..base() },
         "TrustRD: `feature_keep_rate`: expected from 0 to 1, got 1.5",
     );
-    says(
+    check(
         TrustRdConfig { uncertainty_weight: -1.0, ..base() },
         "TrustRD: `uncertainty_weight`: expected a number of at least 0, got -1",
     );

@@ -1,10 +1,10 @@
-//! Integration tests of faknow-model: equality with PyTorch, and what a model does with odd batches.
+//! Integration tests of faknow-model: equality with PyTorch, invariants and invalid input.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on fails"
+    reason = "a test fails by panicking and prints the number of cases"
 )]
 
 mod criterion;

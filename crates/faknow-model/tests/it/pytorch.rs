@@ -1,4 +1,4 @@
-//! Files that PyTorch itself wrote: their values to the bit, what is refused and why, and what damage does.
+//! Files saved by PyTorch: bit-exact values, rejected formats and corrupted files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pytorch").join(name)
 }
 
-/// Equality to the bit, so that NaN equals itself and 0 is not -0.
+/// Asserts bit-exact equality: NaN equals itself and 0 differs from -0.
 fn assert_same(what: &str, ours: &Tensors, theirs: &Tensors) {
     let names = |tensors: &Tensors| tensors.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(ours), names(theirs), "{what}");
@@ -35,10 +35,10 @@ fn bits(tensor: &Tensor) -> Vec<u8> {
 }
 
 #[test]
-fn what_pytorch_saves_is_read_to_the_bit() {
-    let check = |name: &str, twin: &str| {
+fn reads_pytorch_files_bit_exactly() {
+    let check = |name: &str, safetensors: &str| {
         let ours = weights::read(&path(name)).unwrap();
-        assert_same(name, &ours, &weights::read(&path(twin)).unwrap());
+        assert_same(name, &ours, &weights::read(&path(safetensors)).unwrap());
         ours
     };
     let kinds = check("kinds.pt", "kinds.safetensors");
@@ -64,35 +64,39 @@ fn what_pytorch_saves_is_read_to_the_bit() {
     check("wrapped.pt", "wrapped.safetensors");
 }
 
-/// Tensors that share memory in the file do not share it here: who changes one changes no other.
+// Tensors that share memory in the file must not share it after reading.
 #[test]
-fn each_tensor_has_memory_of_its_own() {
+fn tensors_do_not_share_memory() {
     let views = weights::read(&path("views.pt")).unwrap();
-    let mut places: Vec<usize> =
+    let mut addresses: Vec<usize> =
         views.values().filter(|t| t.numel() > 0).map(|t| t.data_ptr() as usize).collect();
-    places.sort_unstable();
-    places.dedup();
-    assert_eq!(places.len(), 8);
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 8);
     assert!(views.values().all(Tensor::is_contiguous));
 }
 
 #[test]
-fn faknows_textcnn_is_loaded_with_and_without_the_prefix_of_data_parallel() {
+fn loads_faknows_textcnn_with_and_without_the_data_parallel_prefix() {
     let config =
         TextCnnConfig { embedding_size: 4, n_filters: 2, kernel_sizes: vec![2, 3], ..Default::default() };
-    let check = |file: &str, kind: Kind, says: &str| {
+    let check = |file: &str, kind: Kind, expected: &str| {
         let mut vars = VarStore::new(Device::Cpu);
         vars.set_kind(kind);
         let _model = TextCnn::new(&vars.root(), &config, 10, 2).unwrap();
         let report = weights::load_partial(&vars, &path(file)).unwrap();
-        assert_eq!(report.to_string(), says);
+        assert_eq!(report.to_string(), expected);
         for (name, theirs) in weights::read(&path("textcnn.safetensors")).unwrap() {
             assert_eq!(vars.variables()[&name], theirs.to_kind(kind), "{file}: {name}");
         }
     };
     check("textcnn.pt", Kind::Float, "7 of 7 weights loaded");
     check("textcnn.pt", Kind::Double, "7 of 7 weights loaded, 7 converted from Float to Double");
-    check("parallel.pt", Kind::Float, "7 of 7 weights loaded, whose names begin with `module.` in the file");
+    check(
+        "parallel.pt",
+        Kind::Float,
+        "7 of 7 weights loaded, prefix `module.` removed from the names of the file",
+    );
 
     let vars = VarStore::new(Device::Cpu);
     let _model = TextCnn::new(&vars.root(), &config, 10, 2).unwrap();
@@ -103,24 +107,27 @@ fn faknows_textcnn_is_loaded_with_and_without_the_prefix_of_data_parallel() {
 }
 
 #[test]
-fn what_is_no_state_dict_is_refused_with_what_to_do() {
-    let check = |name: &str, says: &[&str]| {
+fn errors_of_other_files_name_the_remedy() {
+    let check = |name: &str, expected: &[&str]| {
         let error = weights::read(&path(name)).unwrap_err();
         assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
         let error = error.to_string();
-        assert!(error.contains(name) && says.iter().all(|part| error.contains(part)), "{error}");
+        assert!(error.contains(name) && expected.iter().all(|part| error.contains(part)), "{error}");
     };
     check(
         "hostile.pt",
-        &["refused: it asks for `posix.system`", "nothing is executed", "model.state_dict()"],
+        &["refused: unsupported global `posix.system`", "nothing is executed", "model.state_dict()"],
     );
-    check("module.pt", &["refused: it asks for `torch.nn.modules.linear.Linear`", "model.state_dict()"]);
-    check("legacy.pt", &["refused: the format of PyTorch before 1.6", "torch.save(torch.load(FILE"]);
-    check("script.pt", &["refused: a TorchScript program", "torch.jit.load(FILE).state_dict()"]);
-    check("pickle.pt", &["refused: a bare pickle", "model.state_dict()"]);
+    check(
+        "module.pt",
+        &["refused: unsupported global `torch.nn.modules.linear.Linear`", "model.state_dict()"],
+    );
+    check("legacy.pt", &["refused: format of PyTorch before 1.6", "torch.save(torch.load(FILE"]);
+    check("script.pt", &["refused: TorchScript program", "torch.jit.load(FILE).state_dict()"]);
+    check("pickle.pt", &["refused: bare pickle", "model.state_dict()"]);
 }
 
-/// The entries of one of PyTorch's files.
+/// Returns the entries of a PyTorch file.
 fn entries(name: &str) -> Vec<(String, Vec<u8>)> {
     let mut zip = ZipArchive::new(std::fs::File::open(path(name)).unwrap()).unwrap();
     let n = zip.len();
@@ -134,24 +141,24 @@ fn entries(name: &str) -> Vec<(String, Vec<u8>)> {
     (0..n).map(read).collect()
 }
 
-/// Whatever happens to the bytes of a file, what is still read are its own tensors: the checksums tell.
+// Checksums detect any change to the tensors.
 #[test]
-fn thousands_of_damaged_files_are_refused_or_read_as_they_were() {
+fn corrupted_files_are_rejected_or_read_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(1);
-    let (mut n_refused, mut n_read) = (0, 0);
+    let (mut n_rejected, mut n_read) = (0, 0);
     for name in ["protocol_2.pt", "deflated.pt", "big_endian.pt", "views.pt"] {
-        let whole = std::fs::read(path(name)).unwrap();
+        let original = std::fs::read(path(name)).unwrap();
         let expected = weights::read(&path(name)).unwrap();
         for round in 0..750 {
-            let mut bytes = whole.clone();
+            let mut bytes = original.clone();
             match round % 3 {
-                0 => bytes[rng.below(whole.len())] ^= 1 << rng.below(8),
-                1 => bytes.truncate(rng.below(whole.len())),
+                0 => bytes[rng.below(original.len())] ^= 1 << rng.below(8),
+                1 => bytes.truncate(rng.below(original.len())),
                 _ => {
-                    let (from, to) = (rng.below(whole.len()), rng.below(whole.len()));
-                    let n = 1 + rng.below(64.min(whole.len() - from.max(to)));
-                    bytes.copy_within(from..from + n, to);
+                    let (source, target) = (rng.below(original.len()), rng.below(original.len()));
+                    let n = 1 + rng.below(64.min(original.len() - source.max(target)));
+                    bytes.copy_within(source..source + n, target);
                 }
             }
             match read(&bytes, dir.path()) {
@@ -159,30 +166,30 @@ fn thousands_of_damaged_files_are_refused_or_read_as_they_were() {
                     assert_same(name, &tensors, &expected);
                     n_read += 1;
                 }
-                Err(_) => n_refused += 1,
+                Err(_) => n_rejected += 1,
             }
         }
     }
-    assert!(n_refused > 2000 && n_read > 50, "{n_refused} refused, {n_read} read");
+    assert!(n_rejected > 2000 && n_read > 50, "{n_rejected} rejected, {n_read} read");
 }
 
-/// The checksums are right, the pickle is not: an error or tensors within their storages, never a panic.
+// The checksums are valid, so the pickle is read: it must result in an error or in tensors, never in a panic.
 #[test]
-fn thousands_of_damaged_pickles_are_no_panic() {
+fn corrupted_pickles_do_not_panic() {
     let dir = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(2);
-    let (mut n_refused, mut n_read) = (0, 0);
+    let (mut n_rejected, mut n_read) = (0, 0);
     for name in ["protocol_2.pt", "protocol_5.pt", "views.pt", "normed.pt"] {
         let entries = entries(name);
         let (_, pickle) = entries.iter().find(|(name, _)| name == "data.pkl").unwrap();
         for _ in 0..750 {
             let mut changed = pickle.clone();
             for _ in 0..1 + rng.below(2) {
-                let place = rng.below(changed.len());
+                let index = rng.below(changed.len());
                 match rng.below(3) {
-                    0 => changed[place] = rng.below(256) as u8,
-                    1 => drop(changed.remove(place)),
-                    _ => changed.insert(place, changed[rng.below(changed.len())]),
+                    0 => changed[index] = rng.below(256) as u8,
+                    1 => drop(changed.remove(index)),
+                    _ => changed.insert(index, changed[rng.below(changed.len())]),
                 }
             }
             let entries: Vec<(&str, &[u8])> = entries
@@ -191,31 +198,31 @@ fn thousands_of_damaged_pickles_are_no_panic() {
                 .collect();
             match read(&archive(&entries, CompressionMethod::Stored), dir.path()) {
                 Ok(_) => n_read += 1,
-                Err(_) => n_refused += 1,
+                Err(_) => n_rejected += 1,
             }
         }
     }
-    assert!(n_refused > 1000 && n_read > 50, "{n_refused} refused, {n_read} read");
+    assert!(n_rejected > 1000 && n_read > 50, "{n_rejected} rejected, {n_read} read");
 }
 
 #[test]
-fn an_archive_that_is_not_as_it_should_be_is_named_with_what_is_wrong() {
+fn errors_of_invalid_archives_name_the_entry() {
     let dir = tempfile::tempdir().unwrap();
     let entries = entries("protocol_2.pt");
-    // One entry has other bytes, or is left out.
-    let check = |entry: &str, bytes: Option<&[u8]>, says: &str| {
+    // Replaces or removes one entry.
+    let check = |entry: &str, bytes: Option<&[u8]>, expected: &str| {
         let others = entries.iter().filter(|(name, _)| name != entry);
         let mut changed: Vec<(&str, &[u8])> =
             others.map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
         changed.extend(bytes.map(|bytes| (entry, bytes)));
         let error = read(&archive(&changed, CompressionMethod::Stored), dir.path()).unwrap_err();
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected), "{error}");
     };
-    check("data.pkl", None, "a zip archive with 0 entries `data.pkl`, where torch.save writes one");
-    check("copy/data.pkl", Some(b""), "a zip archive with 2 entries `data.pkl`");
-    check("data/1", None, "its entry `archive/data/1`: ");
-    check("data/1", Some(&[0; 9]), "its entry `archive/data/1`: expected 8 bytes, got 9");
-    check("byteorder", Some(b"middle"), "its entry `byteorder` is neither `little` nor `big`");
-    check("data.pkl", Some(b"\x80\x02cos\nsystem\n."), "refused: it asks for `os.system`");
-    check("data.pkl", Some(b"\x80\x02]."), "holds no state dict");
+    check("data.pkl", None, "zip archive: expected one entry `data.pkl`, got 0");
+    check("copy/data.pkl", Some(b""), "zip archive: expected one entry `data.pkl`, got 2");
+    check("data/1", None, "entry `archive/data/1`: ");
+    check("data/1", Some(&[0; 9]), "entry `archive/data/1`: expected 8 bytes, got 9");
+    check("byteorder", Some(b"middle"), "entry `byteorder`: expected `little` or `big`");
+    check("data.pkl", Some(b"\x80\x02cos\nsystem\n."), "refused: unsupported global `os.system`");
+    check("data.pkl", Some(b"\x80\x02]."), "expected a state dict");
 }

@@ -1,4 +1,4 @@
-//! The models of propagation trees: their golden cases, and what must hold of each of them.
+//! Models of propagation trees: golden cases and invariants.
 
 use faknow_data::graph::{NodeFeatures, SparseRows, Tree};
 use faknow_data::{Dataset as _, FieldBatch, FieldDataset, Rng};
@@ -13,12 +13,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::golden::{Tensors, load_parameters, mode};
 
-/// The input that says that features are to be sparse.
+/// The input that requests sparse features.
 pub(crate) const SPARSE: &str = "in.sparse";
 
 type TreeModel = Box<dyn Model<Batch = FieldBatch>>;
 
-/// FaKnow's names of the models, as the golden files have them.
+/// The modules of the golden files, named as in FaKnow.
 const MODULES: [&str; 11] = [
     "GCN",
     "SAGE",
@@ -33,7 +33,7 @@ const MODULES: [&str; 11] = [
     "TrustRD",
 ];
 
-/// Whether a module is one of these.
+/// Returns whether a module is one of [`MODULES`].
 pub(crate) fn has(module: &str) -> bool {
     MODULES.contains(&module)
 }
@@ -85,9 +85,9 @@ fn model(
     }
 }
 
-/// Builds the module of a golden case and runs it over the case's inputs.
+/// Builds the module of a golden case and runs it on its inputs.
 pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
-    // EBGCN calls its sizes by other names.
+    // EBGCN has other names of the sizes.
     let int = |names: [&str; 2]| names.iter().find_map(|name| case["config"][*name].as_i64()).unwrap_or(1);
     let sizes = [int(["hidden_size", ""]), int(["out_size", "output_size"])];
     let n_features = int(["feature_size", "input_size"]) as usize;
@@ -112,12 +112,12 @@ pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     if inputs.contains_key(SPARSE) {
         features = NodeFeatures::Sparse(features.to_sparse().unwrap());
     }
-    // The tree's edges, and behind them, if the graph is undirected, the same the other way round.
+    // The edges of the trees, followed in undirected graphs by the reversed edges.
     let edges = input("in.edge_index");
     let directed = inputs.contains_key("in.bu_edge_index");
     let edges = if directed { edges } else { edges.narrow(1, 0, edges.size()[1] / 2) };
     let trees = input("in.batch");
-    // UPFD's news item is a tree's first node there.
+    // In UPFD's cases the news item is the first node of a tree.
     let roots = match inputs.get("in.root_index") {
         Some(roots) => roots.shallow_clone(),
         None => {
@@ -129,7 +129,7 @@ pub(crate) fn run(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
     model.forward(&batch, mode(case)).unwrap()
 }
 
-/// Made-up trees, the smallest of one node, a root not always first.
+/// Creates random trees of 1 to 30 nodes; the root is not always first.
 fn trees(n_features: usize, n_classes: usize) -> FieldDataset {
     let mut rng = Rng::from_parts(&[7]);
     let trees = [1usize, 5, 2, 9, 1, 30].iter().enumerate().map(|(index, &n)| {
@@ -161,7 +161,7 @@ fn assert_close(what: &str, a: &Tensor, b: &Tensor) {
     assert!(difference < 1e-12, "{what}: {difference:e}");
 }
 
-/// A model over 40 features and 4 classes, in f64.
+/// Creates a model for 40 features and 4 classes, in f64.
 fn example(module: &str) -> (VarStore, TreeModel) {
     tch::manual_seed(3);
     let mut vars = VarStore::new(Device::Cpu);
@@ -171,7 +171,7 @@ fn example(module: &str) -> (VarStore, TreeModel) {
 }
 
 #[test]
-fn what_a_tree_scores_does_not_depend_on_the_other_trees_of_its_batch() {
+fn scores_do_not_depend_on_other_trees_of_the_batch() {
     let data = trees(40, 4);
     for module in MODULES {
         let (_vars, model) = example(module);
@@ -184,19 +184,19 @@ fn what_a_tree_scores_does_not_depend_on_the_other_trees_of_its_batch() {
 }
 
 #[test]
-fn the_order_of_nodes_does_not_matter() {
+fn scores_do_not_depend_on_the_order_of_nodes() {
     for module in MODULES {
         let (_vars, model) = example(module);
         let rows = |order: [usize; 4]| {
             let mut rows = SparseRows::new(40);
-            order.iter().for_each(|&at| rows.push([(at as u32, 1.0), (9 + at as u32, 2.0)]).unwrap());
+            order.iter().for_each(|&node| rows.push([(node as u32, 1.0), (9 + node as u32, 2.0)]).unwrap());
             rows
         };
         let batch = |parents: Vec<Option<u32>>, order| {
             let tree = Tree::new("t", parents, rows(order)).unwrap().with_label(0);
             FieldDataset::from_trees(vec![tree]).unwrap().batch(&[0]).unwrap()
         };
-        // 0 -> 1, 0 -> 2, 2 -> 3; and the same with nodes 3, 2, 1, 0.
+        // 0 -> 1, 0 -> 2, 2 -> 3; and the same tree with reversed nodes.
         let forward = scores(&model, &batch(vec![None, Some(0), Some(0), Some(2)], [0, 1, 2, 3]));
         let backward = scores(&model, &batch(vec![Some(1), Some(3), Some(3), None], [3, 2, 1, 0]));
         assert_close(module, &forward, &backward);
@@ -204,7 +204,7 @@ fn the_order_of_nodes_does_not_matter() {
 }
 
 #[test]
-fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
+fn gradients_are_equal_for_sparse_and_dense_features() {
     let data = trees(40, 4);
     for module in MODULES {
         let mut gradients = Vec::new();
@@ -214,15 +214,15 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
             if !sparse {
                 make_dense(&mut batch);
             }
-            // What draws EBGCN's edges and TrustRD's weights learns in training alone.
+            // The parameters that sample EBGCN's edges and TrustRD's weights have gradients only in training.
             tch::manual_seed(9);
             let mode = if ["EBGCN", "TrustRD"].contains(&module) { Mode::Train } else { Mode::Eval };
             let output = model.forward(&batch, mode).unwrap();
             assert_eq!(output.logits.size(), [6, 4]);
             output.loss.unwrap().total.backward();
             let variables = vars.variables();
-            let learns = |name: &&String| variables[*name].requires_grad();
-            let mut names: Vec<_> = variables.keys().filter(learns).cloned().collect();
+            let is_trainable = |name: &&String| variables[*name].requires_grad();
+            let mut names: Vec<_> = variables.keys().filter(is_trainable).cloned().collect();
             names.sort();
             gradients.push(names.into_iter().map(|name| (variables[&name].grad(), name)).collect::<Vec<_>>());
         }
@@ -235,7 +235,7 @@ fn every_parameter_learns_from_sparse_and_from_dense_features_alike() {
 }
 
 #[test]
-fn training_in_either_form_of_the_features_is_finite_and_differs_from_evaluation() {
+fn training_is_finite_and_differs_from_evaluation() {
     let data = trees(40, 4);
     for module in ["GCNFN", "BiGCN", "EBGCN", "TrustRD"] {
         for sparse in [true, false] {
@@ -244,15 +244,15 @@ fn training_in_either_form_of_the_features_is_finite_and_differs_from_evaluation
             if !sparse {
                 make_dense(&mut batch);
             }
-            let trained = model.forward(&batch, Mode::Train).unwrap().logits;
-            assert!(trained.isfinite().all().int64_value(&[]) == 1);
-            assert!((trained - scores(&model, &batch)).abs().max().double_value(&[]) > 1e-3, "{module}");
+            let logits = model.forward(&batch, Mode::Train).unwrap().logits;
+            assert!(logits.isfinite().all().int64_value(&[]) == 1);
+            assert!((logits - scores(&model, &batch)).abs().max().double_value(&[]) > 1e-3, "{module}");
         }
     }
 }
 
 #[test]
-fn settings_outside_their_range_are_named() {
+fn new_rejects_settings_out_of_range() {
     let vars = VarStore::new(Device::Cpu);
     let path = vars.root();
     let check = |error: faknow_model::Error, expected: &str| assert_eq!(error.to_string(), expected);
@@ -271,7 +271,7 @@ fn settings_outside_their_range_are_named() {
 }
 
 #[test]
-fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
+fn node_contributions_equal_numerical_derivatives() {
     let data = trees(40, 4);
     for module in MODULES {
         let (_vars, model) = example(module);
@@ -280,9 +280,9 @@ fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
             if !sparse {
                 make_dense(&mut batch);
             }
-            let parts = node_contributions(&model, &batch).unwrap();
-            assert_eq!(parts.len() as i64, batch.trees().unwrap().n_nodes(), "{module}");
-            // A derivative by differences: all features of one node a little larger.
+            let contributions = node_contributions(&model, &batch).unwrap();
+            assert_eq!(contributions.len() as i64, batch.trees().unwrap().n_nodes(), "{module}");
+            // Finite differences: all features of one node are scaled.
             let before = scores(&model, &batch).amax([1], false);
             let dense = batch.trees().unwrap().features.to_dense().unwrap().to_kind(Kind::Double);
             for node in [0i64, 3, 30] {
@@ -292,10 +292,10 @@ fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
                 batch.trees.as_mut().unwrap().features = NodeFeatures::Dense(changed);
                 let after = scores(&model, &batch).amax([1], false);
                 let derivative = (after - &before).sum(Kind::Double).double_value(&[]) / step;
-                let part = parts[node as usize];
+                let contribution = contributions[node as usize];
                 assert!(
-                    (derivative - part).abs() < 1e-3 * part.abs().max(1e-2),
-                    "{module} {derivative} {part}"
+                    (derivative - contribution).abs() < 1e-3 * contribution.abs().max(1e-2),
+                    "{module} {derivative} {contribution}"
                 );
             }
         }
@@ -303,7 +303,7 @@ fn contributions_of_nodes_are_what_their_features_do_to_the_chosen_class() {
 }
 
 #[test]
-fn a_batch_without_trees_is_refused_by_the_name_of_the_field() {
+fn rejects_batches_without_trees() {
     let batch = FieldBatch::from_words(Tensor::from_slice2(&[[2_i64, 3]]), None).unwrap();
     for module in MODULES {
         let (_vars, model) = example(module);

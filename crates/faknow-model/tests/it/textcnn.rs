@@ -1,4 +1,4 @@
-//! TextCNN's own promises: padding does not matter, odd batches and settings are errors with names.
+//! TextCNN: invariance to padding, invalid batches and settings, products of distinct words, explanations.
 
 use faknow_data::FieldBatch;
 use faknow_model::layers::{Activation, Embedding, TextCnnLayer};
@@ -18,7 +18,7 @@ fn model(config: &TextCnnConfig) -> (VarStore, TextCnn) {
     (vars, model)
 }
 
-/// Texts of 1 to 12 words, padded by `n_padding` columns behind the longest.
+/// Creates texts of 1 to 12 words with `n_padding` padding columns after the longest.
 fn texts(n_padding: i64) -> FieldBatch {
     let rows: Vec<Tensor> = (1..=12i64)
         .map(|len| {
@@ -30,9 +30,9 @@ fn texts(n_padding: i64) -> FieldBatch {
         .unwrap()
 }
 
-/// With the extra padding that the configuration asks for, results and gradients equal those of any longer padding.
+// With `extra_padding`, logits and gradients equal those of any longer padding.
 #[test]
-fn the_result_does_not_depend_on_the_padding() {
+fn logits_and_gradients_do_not_depend_on_the_padding() {
     let config = small();
     let (vars, model) = model(&config);
     let [short, long] = [config.extra_padding() as i64, 40].map(|n_padding| {
@@ -48,9 +48,9 @@ fn the_result_does_not_depend_on_the_padding() {
     for ((name, a), (_, b)) in short.1.iter().zip(&long.1) {
         assert!(a.allclose(b, 1e-12, 1e-12, false), "gradient of {name}");
     }
-    // Without extra padding the longest text has no window of padding, so the result is another one.
-    let none = model.forward(&texts(0), Mode::Eval).unwrap().logits;
-    assert!(!none.allclose(&short.0, 1e-12, 1e-12, false));
+    // Without extra padding the longest text has no window of padding, so the result differs.
+    let unpadded = model.forward(&texts(0), Mode::Eval).unwrap().logits;
+    assert!(!unpadded.allclose(&short.0, 1e-12, 1e-12, false));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn parameters_have_pytorchs_names_and_shapes() {
 }
 
 #[test]
-fn frozen_vectors_stay_and_the_rest_learns() {
+fn frozen_embedding_has_no_gradient() {
     let vars = VarStore::new(Device::Cpu);
     let vectors = Tensor::randn([30, 6], tch::kind::FLOAT_CPU);
     let config = TextCnnConfig { freeze_embedding: true, ..small() };
@@ -90,7 +90,7 @@ fn frozen_vectors_stay_and_the_rest_learns() {
 }
 
 #[test]
-fn dropout_acts_in_training_alone() {
+fn dropout_is_only_active_in_training() {
     let (_vars, model) = model(&small());
     let logits = |mode| model.forward(&texts(5), mode).unwrap().logits;
     assert_eq!(logits(Mode::Eval), logits(Mode::Eval));
@@ -105,10 +105,10 @@ fn a_batch_without_labels_has_no_loss() {
 }
 
 #[test]
-fn odd_batches_and_settings_are_errors_with_names() {
-    let check = |error: faknow_model::Error, says: &[&str]| {
+fn rejects_invalid_batches_and_settings() {
+    let check = |error: faknow_model::Error, expected: &[&str]| {
         let error = error.to_string();
-        assert!(says.iter().all(|part| error.contains(part)), "{error}");
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
     };
     let (_vars, model) = model(&small());
     let batch = |tokens: &[i64], label: i64| {
@@ -116,9 +116,9 @@ fn odd_batches_and_settings_are_errors_with_names() {
             .unwrap()
     };
     let forward = |batch| model.forward(&batch, Mode::Eval).unwrap_err();
-    check(forward(batch(&[2, 3], 0)), &["widest kernel, 5 words", "got 2 words"]);
-    check(forward(batch(&[2, 3, 4, 5, 30], 0)), &["tokens from 0 to 29", "to 30"]);
-    check(forward(batch(&[2, 3, 4, 5, 6], 3)), &["3 classes (0..=2)", "3..=3"]);
+    check(forward(batch(&[2, 3], 0)), &["at least 5 words, the widest kernel", "got 2 words"]);
+    check(forward(batch(&[2, 3, 4, 5, 30], 0)), &["token ids 0..=29", "got 2..=30"]);
+    check(forward(batch(&[2, 3, 4, 5, 6], 3)), &["labels: expected 0..=2 (3 classes), got 3..=3"]);
 
     let new = |config: TextCnnConfig, n_classes| {
         TextCnn::new(&VarStore::new(Device::Cpu).root(), &config, 30, n_classes).unwrap_err()
@@ -131,20 +131,20 @@ fn odd_batches_and_settings_are_errors_with_names() {
     check(new(small(), 1), &["`n_classes`", "at least 2"]);
 }
 
-/// The block of convolutions over words, from the vectors of all places and from distinct words.
+/// Returns the features of the convolution block and two gradients, from word vectors or from distinct words.
 fn features(
     kind: Kind,
     kernels: &[i64],
     activation: Activation,
     tokens: &Tensor,
-    by_words: bool,
+    distinct: bool,
 ) -> [Tensor; 3] {
     tch::manual_seed(5);
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(kind);
     let embedding = Embedding::random(&(vars.root() / "words"), 40, 11).unwrap();
     let layer = TextCnnLayer::new(&(vars.root() / "layer"), 11, 7, kernels, activation).unwrap();
-    let features = match by_words {
+    let features = match distinct {
         true => layer.forward_words(&embedding, tokens),
         false => layer.forward(&embedding.forward(tokens).unwrap()),
     };
@@ -153,15 +153,15 @@ fn features(
     (&features * weights).sum(kind).backward();
     let gradient = |name: &str| vars.variables()[name].grad();
     let no_grad = tch::no_grad(|| layer.forward_words(&embedding, tokens).unwrap());
-    assert!(no_grad.allclose(&features, 1e-5, 1e-6, false), "without gradients");
+    assert!(no_grad.allclose(&features, 1e-5, 1e-6, false), "result without gradients differs");
     [features.detach(), gradient("words.weight"), gradient("layer.convs.0.weight")]
 }
 
 #[test]
-fn products_of_distinct_words_give_what_convolutions_give() {
+fn forward_words_equals_convolutions() {
     tch::manual_seed(9);
     let random = Tensor::randint(40, [17, 23], (Kind::Int64, Device::Cpu));
-    // Repeated windows, texts of one word, texts of padding alone.
+    // Repeated windows, texts of one word, texts of padding only.
     let repeated = Tensor::from_slice2(&[
         [3i64, 4, 3, 4, 3, 4, 3, 4, 3, 4, 0, 0, 0],
         [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5],
@@ -172,11 +172,11 @@ fn products_of_distinct_words_give_what_convolutions_give() {
         for kernels in [&[3i64, 4, 5][..], &[1], &[2, 2], &[7, 1]] {
             for activation in [Activation::Relu, Activation::LeakyRelu, Activation::None] {
                 for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 2e-4)] {
-                    let [words, places] =
-                        [true, false].map(|by_words| features(kind, kernels, activation, &tokens, by_words));
-                    for (words, places) in words.iter().zip(&places) {
-                        let equal = words.allclose(places, tolerance, tolerance, false);
-                        assert!(equal, "{:?} {kernels:?} {activation:?} {kind:?}", tokens.size());
+                    let [actual, expected] =
+                        [true, false].map(|distinct| features(kind, kernels, activation, &tokens, distinct));
+                    for (actual, expected) in actual.iter().zip(&expected) {
+                        let is_close = actual.allclose(expected, tolerance, tolerance, false);
+                        assert!(is_close, "{:?} {kernels:?} {activation:?} {kind:?}", tokens.size());
                     }
                 }
             }
@@ -185,15 +185,15 @@ fn products_of_distinct_words_give_what_convolutions_give() {
 }
 
 #[test]
-fn values_that_are_not_finite_are_not_hidden() {
-    for by_words in [true, false] {
+fn nan_is_propagated() {
+    for distinct in [true, false] {
         let vars = VarStore::new(Device::Cpu);
         let embedding = Embedding::random(&(vars.root() / "words"), 40, 11).unwrap();
         let layer = TextCnnLayer::new(&vars.root(), 11, 7, &[3], Activation::Relu).unwrap();
         let row = vars.variables()["words.weight"].get(4);
         let _ = tch::no_grad(|| row.shallow_clone().fill_(f64::NAN));
         let tokens = Tensor::from_slice2(&[[1i64, 4, 3, 9, 8, 7], [1, 2, 3, 0, 0, 0]]);
-        let features = match by_words {
+        let features = match distinct {
             true => layer.forward_words(&embedding, &tokens),
             false => layer.forward(&embedding.forward(&tokens).unwrap()),
         };
@@ -203,7 +203,7 @@ fn values_that_are_not_finite_are_not_hidden() {
 }
 
 #[test]
-fn texts_that_are_too_short_and_words_outside_the_table_are_errors() {
+fn rejects_short_texts_and_token_ids_out_of_range() {
     let (vars, model) = model(&small());
     drop(vars);
     let message = |tokens: Tensor| {
@@ -211,20 +211,20 @@ fn texts_that_are_too_short_and_words_outside_the_table_are_errors() {
     };
     let short = message(Tensor::from_slice2(&[[2i64, 3, 4, 0]]));
     assert!(
-        short.contains("at least the widest kernel, 5 words") && short.contains("got 4 words"),
+        short.contains("at least 5 words, the widest kernel") && short.contains("got 4 words"),
         "{short}"
     );
-    let outside = message(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]));
-    assert!(outside.contains("from 0 to 29") && outside.contains("to 30"), "{outside}");
+    let out_of_range = message(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]));
+    assert!(out_of_range.contains("expected token ids 0..=29, got 0..=30"), "{out_of_range}");
 }
 
 #[test]
-fn products_of_all_words_are_kept_while_the_weights_stay_as_they_are() {
+fn cached_products_are_cleared_when_weights_change() {
     let (vars, model) = model(&small());
     let batch = texts(5);
     let logits = || tch::no_grad(|| model.forward(&batch, Mode::Eval).unwrap().logits);
     let with_gradients = || model.forward(&batch, Mode::Eval).unwrap().logits.detach();
-    // Enough batches that the products are there.
+    // Enough batches for the products to be cached.
     let all: Vec<Tensor> = (0..9).map(|_| logits()).collect();
     for (number, logits) in all.iter().enumerate() {
         assert!(logits.allclose(&with_gradients(), 1e-12, 1e-12, false), "batch {number}");
@@ -236,13 +236,13 @@ fn products_of_all_words_are_kept_while_the_weights_stay_as_they_are() {
         assert!(!changed.allclose(&all[0], 1e-6, 1e-6, false), "{name}");
         assert!(changed.allclose(&with_gradients(), 1e-12, 1e-12, false), "{name}");
     }
-    let outside = FieldBatch::from_words(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
-    let error = tch::no_grad(|| model.forward(&outside, Mode::Eval)).unwrap_err().to_string();
-    assert!(error.contains("from 0 to 29"), "{error}");
+    let out_of_range = FieldBatch::from_words(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
+    let error = tch::no_grad(|| model.forward(&out_of_range, Mode::Eval)).unwrap_err().to_string();
+    assert!(error.contains("token ids 0..=29"), "{error}");
 }
 
 #[test]
-fn contributions_of_words_add_up_to_the_log_odds() {
+fn word_contributions_add_up_to_the_log_odds() {
     let vars = VarStore::new(Device::Cpu);
     let config = TextCnnConfig { embedding_size: 12, n_filters: 6, ..TextCnnConfig::default() };
     let model = TextCnn::new(&vars.root(), &config, 50, 3).unwrap();
@@ -251,14 +251,17 @@ fn contributions_of_words_add_up_to_the_log_odds() {
     let batch = FieldBatch::from_words(Tensor::from_slice(&tokens).view([1, -1]), None).unwrap();
     let words = batch.words().unwrap();
     for class in 0..3 {
-        let said = integrated_gradients(&model, words, class).unwrap();
+        let contributions = integrated_gradients(&model, words, class).unwrap();
         let logits = model.forward(&batch, Mode::Eval).unwrap().logits;
         let scores = Vec::<f64>::try_from(logits.softmax(-1, Kind::Double).view(-1)).unwrap();
-        assert!((said.output - (scores[class] / (1.0 - scores[class])).ln()).abs() < 1e-5, "{said:?}");
-        assert_eq!(said.words.len(), 6);
-        assert!(said.residual().abs() < 0.02, "{said:?} leaves {}", said.residual());
+        assert!(
+            (contributions.output - (scores[class] / (1.0 - scores[class])).ln()).abs() < 1e-5,
+            "{contributions:?}"
+        );
+        assert_eq!(contributions.words.len(), 6);
+        assert!(contributions.residual().abs() < 0.02, "{contributions:?}: {}", contributions.residual());
     }
-    assert!(vars.variables().values().all(|weight| !weight.grad().defined()), "no weight has a gradient");
+    assert!(vars.variables().values().all(|weight| !weight.grad().defined()), "a weight has a gradient");
     let error = integrated_gradients(&model, words, 3).unwrap_err().to_string();
     assert!(error.contains('3'), "{error}");
     let error = integrated_gradients(&model, texts(5).words().unwrap(), 0).unwrap_err().to_string();

@@ -195,10 +195,10 @@ fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
     }
     let zeros = || Tensor::zeros([2, 2], (Kind::Float, Device::Cpu));
     let cases = [
-        (with_tensors(vec![("w", zeros().to_sparse_sparse_dim(2))]), "tensor `w` is sparse"),
+        (with_tensors(vec![("w", zeros().to_sparse_sparse_dim(2))]), "tensor `w`: expected a dense tensor"),
         (
             with_tensors(vec![("w", zeros().to_kind(Kind::ComplexDouble))]),
-            "tensor `w` has kind ComplexDouble",
+            "tensor `w`: expected a kind of safetensors, got ComplexDouble",
         ),
         (with_tensors(vec![("w", Tensor::new())]), "tensor `w` is undefined"),
         (with_tensors(vec![("__metadata__", zeros())]), "tensor `__metadata__` has a name"),

@@ -230,7 +230,7 @@ mod tests {
         check("model.n_filters=0", "`model.n_filters`: expected at least 1, got 0");
         check("model.kernel_sizes=[3, 0]", "`model.kernel_sizes`: expected at least 1, got 0");
         check("loss.label_smoothing=1", "`loss.label_smoothing`: expected from 0 to below 1, got 1");
-        check("loss.gamma=2", "`loss.gamma`: expected `name` to be focal beside it, got 2");
+        check("loss.gamma=2", "`loss.gamma`: expected no value unless `name` is `focal`, got 2");
         check("loss={ name = 'focal', gamma = -1 }", "`loss.gamma`: expected a number of at least 0, got -1");
         check("loss.class_weights=[1, 0]", "`loss.class_weights`: expected numbers above 0, got 0");
         check(

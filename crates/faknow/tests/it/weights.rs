@@ -93,7 +93,7 @@ fn a_wrong_file_is_refused_before_the_records_are_read() {
     faknow::model::weights::save_tensors(&tensors, &bench.path("other.safetensors")).unwrap();
     check(
         &[&weights_from(&bench.path("other.safetensors"))],
-        "nothing of them fits; not in the file: `classifier.1.bias`",
+        "no weights match; missing from the file: `classifier.1.bias`",
     );
 }
 
