@@ -1,7 +1,8 @@
-//! One data set after another without forgetting the first, by EWC and by GEM (Han et al., 2020, train GNNCL so).
+//! Continual learning on two events with EWC and GEM, as GNNCL is trained (Han et al., 2020).
 //!
-//! Fake news of a second event is spread by other people. A detector that goes on with it alone forgets the first event;
-//! `Ewc` holds what mattered for it, `Gem` keeps some of its trees and takes no step that harms them.
+//! Different users spread the fake news of the second event. A detector that is fine-tuned on it alone forgets the first
+//! event. `Ewc` protects the weights that mattered for the first event; `Gem` stores some of its trees and takes no step that
+//! increases their loss.
 //!
 //! `cargo run -p faknow-examples --bin continual`
 
@@ -14,10 +15,11 @@ use faknow::model::{ConvKind, GraphClassifier, GraphClassifierConfig, weights};
 use faknow::prelude::*;
 use faknow::trainer::{Ewc, Gem, TrainStep, evaluate};
 
-/// What is known of the user of a node, as UPFD's profiles are.
+/// Number of profile features of a node's user, as in UPFD.
 const N_FEATURES: usize = 10;
 
-/// Trees of an event for training and test. Those who spread fake news differ in some features, other ones in each event.
+/// Returns the training and test trees of an event. Users who spread fake news differ in three features, which depend on the
+/// event.
 fn trees(event: usize) -> Result<[FieldDataset; 2]> {
     let options = CascadeOptions {
         n_trees: 400,
@@ -27,25 +29,25 @@ fn trees(event: usize) -> Result<[FieldDataset; 2]> {
         ..CascadeOptions::default()
     };
     let mut rng = Rng::new(event as u64);
-    let mut profiles = |shape: Tree| -> Result<Tree> {
+    let mut add_profiles = |shape: Tree| -> Result<Tree> {
         let class = shape.label().unwrap_or_default();
         let mut rows = SparseRows::new(N_FEATURES);
         for _ in 0..shape.n_nodes() {
-            let told = |feature: usize| class == 1 && feature / 3 == event;
-            let value = |feature| rng.uniform() as f32 + if told(feature) { 0.5 } else { 0.0 };
+            let is_shifted = |feature: usize| class == 1 && feature / 3 == event;
+            let value = |feature| rng.uniform() as f32 + if is_shifted(feature) { 0.5 } else { 0.0 };
             rows.push(
                 (0..N_FEATURES).map(value).enumerate().map(|(feature, value)| (feature as u32, value)),
             )?;
         }
         Ok(Tree::new(shape.id(), shape.parents().to_vec(), rows)?.with_label(class))
     };
-    let all = FieldDataset::from_trees(cascades(&options)?.map(&mut profiles).collect::<Result<_>>()?)?;
+    let all = FieldDataset::from_trees(cascades(&options)?.map(&mut add_profiles).collect::<Result<_>>()?)?;
     Ok([all.subset(&(0..300).collect::<Vec<_>>())?, all.subset(&(300..400).collect::<Vec<_>>())?])
 }
 
-/// Goes on with the detector in the file, or begins one; answers it after some epochs of `data`.
+/// Trains a detector on `data` for 20 epochs, from the weights file `init` if one is given.
 fn train<S: TrainStep<GraphClassifier> + 'static>(
-    from: Option<&std::path::Path>,
+    init: Option<&std::path::Path>,
     data: &FieldDataset,
     step: impl FnOnce(&GraphClassifier, &nn::VarStore) -> Result<S>,
 ) -> Result<(GraphClassifier, nn::VarStore)> {
@@ -53,7 +55,7 @@ fn train<S: TrainStep<GraphClassifier> + 'static>(
     let (model, vars) = seeded_model(1, Device::Cpu, |path| {
         GraphClassifier::new(path, ConvKind::Sage, &config, N_FEATURES, 2)
     })?;
-    if let Some(file) = from {
+    if let Some(file) = init {
         weights::load(&vars, file)?;
     }
     let step = step(&model, &vars)?;
@@ -78,31 +80,34 @@ fn main() -> Result<()> {
         };
         Ok([accuracy(&first_test)?, accuracy(&second_test)?])
     };
-    let report = |name: &str, [a, b]: [f64; 2]| println!("{name:<28} {a:.3}  {b:.3}");
-    println!("accuracy on                  first  second event");
+    let report = |name: &str, [a, b]: [f64; 2]| println!("{name:<28} {a:<6.3} {b:<6.3}");
+    println!("{:<28} {:<6} {:<6}", "accuracy on event", "first", "second");
 
     let (model, vars) = train(None, &first, |_, _| Ok(Supervised::default()))?;
     let file = std::env::temp_dir().join(format!("continual-{}.safetensors", std::process::id()));
     weights::save(&vars, &file)?;
-    report("after the first", accuracies(&model)?);
+    report("after the first event", accuracies(&model)?);
 
     let (model, _) = train(Some(&file), &second, |_, _| Ok(Supervised::default()))?;
-    let plain = accuracies(&model)?;
-    report("then the second alone", plain);
+    let finetuned = accuracies(&model)?;
+    report("then the second, fine-tuned", finetuned);
 
     let (model, _) = train(Some(&file), &second, |model, vars| {
         let mut ewc = Ewc::new(100.0)?;
         ewc.consolidate(model, vars, &first)?;
         Ok(ewc)
     })?;
-    let by_ewc = accuracies(&model)?;
-    report("then the second, with EWC", by_ewc);
+    let with_ewc = accuracies(&model)?;
+    report("then the second, with EWC", with_ewc);
 
     let memory: FieldBatch = first.batch(&(0..40).collect::<Vec<_>>())?;
     let (model, _) = train(Some(&file), &second, |_, _| Ok(Gem::new(vec![memory])?))?;
-    let by_gem = accuracies(&model)?;
-    report("then the second, with GEM", by_gem);
+    let with_gem = accuracies(&model)?;
+    report("then the second, with GEM", with_gem);
     std::fs::remove_file(&file)?;
-    ensure!(by_ewc[0] > plain[0] + 0.2 && by_gem[0] > plain[0] + 0.2, "the first event was forgotten");
+    ensure!(
+        with_ewc[0] > finetuned[0] + 0.2 && with_gem[0] > finetuned[0] + 0.2,
+        "the first event was forgotten despite EWC or GEM"
+    );
     Ok(())
 }

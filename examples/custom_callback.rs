@@ -1,6 +1,6 @@
-//! A callback of one's own: lowers the learning rate by a rule, stops the run by a rule, and keeps a table.
+//! A custom callback: lowers the learning rate on a plateau, stops the run, and collects a table of epochs.
 //!
-//! A callback sees the whole state of the run, weights included, and may change the weights and the learning rates.
+//! A callback can read the complete state of the run and change the weights and the learning rates.
 //!
 //! `cargo run -p faknow-examples --bin custom_callback`
 
@@ -9,28 +9,28 @@ use faknow::callbacks::{HookResult, MonitorChoice};
 use faknow::data::synth::{SynthOptions, records};
 use faknow::prelude::*;
 
-/// Divides the learning rate by ten after each epoch whose validation loss is no new low, and ends the run when the
-/// rate falls below `floor`.
+/// Divides the learning rate by ten after each epoch that does not improve the validation loss, and stops the run when the
+/// learning rate would fall below `min_lr`.
 struct Anneal {
-    floor: f64,
-    lowest: f64,
-    /// A row of each epoch.
+    min_lr: f64,
+    best_loss: f64,
+    /// One row per epoch.
     rows: Vec<Row>,
 }
 
-/// What the table holds of an epoch.
+/// An epoch in the table.
 struct Row {
     epoch: usize,
     learning_rate: f64,
     valid_loss: f64,
-    /// Mean length of the word vectors, which no log has.
-    vector_length: f64,
+    /// Mean norm of the word vectors.
+    vector_norm: f64,
 }
 
 impl Callback for Anneal {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
-        self.lowest = f64::INFINITY;
-        // Checked before anything is computed: without validation there is no loss to go by.
+        self.best_loss = f64::INFINITY;
+        // Fails early if the run has no validation loss.
         MonitorChoice::from("loss").resolve(run)?;
         Ok(())
     }
@@ -40,22 +40,22 @@ impl Callback for Anneal {
             return Ok(Flow::Continue);
         };
         let vectors = &run.vars.variables()["word_embedding.weight"];
-        let vector_length = vectors.norm_scalaropt_dim(2, [1], false).mean(Kind::Double).double_value(&[]);
+        let vector_norm = vectors.norm_scalaropt_dim(2, [1], false).mean(Kind::Double).double_value(&[]);
         let learning_rate = record.learning_rates[0];
-        // In the history, `metrics.csv` and TensorBoard.
-        run.log("vector_length", vector_length);
-        self.rows.push(Row { epoch: record.epoch, learning_rate, valid_loss, vector_length });
+        // Appears in the history, `metrics.csv` and TensorBoard.
+        run.log("vector_norm", vector_norm);
+        self.rows.push(Row { epoch: record.epoch, learning_rate, valid_loss, vector_norm });
 
-        if valid_loss < self.lowest {
-            self.lowest = valid_loss;
+        if valid_loss < self.best_loss {
+            self.best_loss = valid_loss;
             return Ok(Flow::Continue);
         }
-        // The optimizer takes the rates over before its next step.
-        run.learning_rates.iter_mut().for_each(|rate| *rate /= 10.0);
-        if run.learning_rates[0] >= self.floor {
+        // The optimizer reads them before its next step.
+        run.learning_rates.iter_mut().for_each(|lr| *lr /= 10.0);
+        if run.learning_rates[0] >= self.min_lr {
             return Ok(Flow::Continue);
         }
-        Ok(Flow::stop(format!("the learning rate would fall below {}", self.floor)))
+        Ok(Flow::stop(format!("the learning rate would fall below {}", self.min_lr)))
     }
 }
 
@@ -77,30 +77,31 @@ fn main() -> anyhow::Result<()> {
         .optimizer(OptimizerConfig::adam(1e-2))
         .max_epochs(30)
         .monitor("loss")
-        .callback(Anneal { floor: 5e-4, lowest: f64::INFINITY, rows: Vec::new() })
+        .callback(Anneal { min_lr: 5e-4, best_loss: f64::INFINITY, rows: Vec::new() })
         .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
 
-    let table = &trainer.callback::<Anneal>().context("the trainer has the callback")?.rows;
-    println!("epoch  learning rate  validation loss  mean length of word vectors");
-    for Row { epoch, learning_rate, valid_loss, vector_length } in table {
-        println!("{epoch:>5}  {learning_rate:>13}  {valid_loss:>15.4}  {vector_length:>27.4}");
+    let table = &trainer.callback::<Anneal>().context("the trainer does not have the callback")?.rows;
+    println!("epoch  learning rate  validation loss  mean norm of word vectors");
+    for Row { epoch, learning_rate, valid_loss, vector_norm } in table {
+        println!("{epoch:>5}  {learning_rate:>13}  {valid_loss:>15.4}  {vector_norm:>25.4}");
     }
-    println!("ended: {}", report.stop_reason);
+    println!("stopped: {}", report.stop_reason);
 
-    ensure!(table.len() == report.history.epochs.len(), "an epoch is missing in the table");
-    let mut lowest = f64::INFINITY;
+    ensure!(table.len() == report.history.epochs.len(), "an epoch is missing from the table");
+    let mut best_loss = f64::INFINITY;
     for (row, next) in table.iter().zip(&table[1..]) {
-        let expected = if row.valid_loss < lowest { row.learning_rate } else { row.learning_rate / 10.0 };
+        let expected = if row.valid_loss < best_loss { row.learning_rate } else { row.learning_rate / 10.0 };
         ensure!(
             next.learning_rate == expected,
-            "epoch {} has another learning rate than the rule",
-            next.epoch
+            "epoch {}: expected learning rate {expected}, got {}",
+            next.epoch,
+            next.learning_rate
         );
-        lowest = lowest.min(row.valid_loss);
+        best_loss = best_loss.min(row.valid_loss);
     }
-    let ended_by_anneal =
+    let is_stopped_by_anneal =
         matches!(&report.stop_reason, StopReason::Callback { callback, .. } if callback == "Anneal");
-    ensure!(ended_by_anneal && table.len() < 30, "the callback did not end the run");
+    ensure!(is_stopped_by_anneal && table.len() < 30, "the callback did not stop the run");
     Ok(())
 }

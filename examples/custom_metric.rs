@@ -1,6 +1,6 @@
-//! Metrics of one's own: a closure and a type, and early stopping that watches one of them.
+//! Custom metrics: one from a closure and one from a type, and early stopping that monitors one of them.
 //!
-//! Each metric says which way it is better, so whatever monitors it needs no `max` or `min`.
+//! Each metric has a direction, so monitoring it needs no `max` or `min`.
 //!
 //! `cargo run -p faknow-examples --bin custom_metric`
 
@@ -9,7 +9,7 @@ use faknow::data::synth::{SynthOptions, records};
 use faknow::metrics::Result;
 use faknow::prelude::*;
 
-/// Of the `k` posts that look most like fakes, the share that are: what fact checkers with time for `k` posts want.
+/// The share of fakes among the `k` posts with the highest scores: useful to fact checkers with time for `k` posts.
 struct PrecisionAt {
     k: usize,
     name: String,
@@ -33,10 +33,10 @@ impl Metric for PrecisionAt {
     fn compute(&self, predictions: &Predictions) -> Result<Score> {
         let n_samples = predictions.n_samples();
         if n_samples < self.k {
-            return Ok(Score::undefined(format!("there are only {n_samples} posts, not {}", self.k)));
+            return Ok(Score::undefined(format!("expected at least {} posts, got {n_samples}", self.k)));
         }
         let mut posts: Vec<usize> = (0..n_samples).collect();
-        // The sort is stable: of two equal scores the earlier post comes first, on every machine.
+        // A stable sort: ties are in the order of the posts, so the result is deterministic.
         posts.sort_by(|a, b| predictions.row(*b)[1].total_cmp(&predictions.row(*a)[1]));
         let n_fake = posts[..self.k].iter().filter(|post| predictions.labels()[**post] == 1).count();
         Ok(Score::from(n_fake as f64 / self.k as f64))
@@ -67,8 +67,8 @@ fn main() -> anyhow::Result<()> {
     let mut trainer = Trainer::seeded(1, Device::Cpu, |path| TextCnn::new(path, &config, vocab.len(), 2))?
         .optimizer(OptimizerConfig::adam(3e-3))
         .metrics(metrics)
-        .monitor("cost") // what the best epoch is
-        .callback(EarlyStopping::new(2)) // watches what the run watches; `.monitor("precision_at_50")` for another
+        .monitor("cost") // selects the best epoch
+        .callback(EarlyStopping::new(2)) // same monitor; `.monitor("precision_at_50")` selects another
         .max_epochs(20)
         .build()?;
     let report = trainer.fit(&train, Some(&valid))?;
@@ -81,17 +81,20 @@ fn main() -> anyhow::Result<()> {
     println!("{}", report.stop_reason);
 
     let best = report.best.context("there is no best epoch")?;
-    let lowest = cost.iter().filter_map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
+    let lowest_cost = cost.iter().filter_map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
     ensure!(
-        best.monitor == "cost" && best.value == lowest,
-        "the best epoch is not the one of the lowest cost"
+        best.monitor == "cost" && best.value == lowest_cost,
+        "the best epoch is not the one with the lowest cost"
     );
     let expected = StopReason::EarlyStopping { monitor: "cost".into(), patience: 2 };
     ensure!(
         report.stop_reason == expected && cost.len() == best.epoch + 2,
-        "it did not stop 2 epochs after the best"
+        "the run did not stop 2 epochs after the best one"
     );
-    // The weights are those of the best epoch again.
-    ensure!(trainer.test(&valid)?.scores.value("cost") == Some(lowest), "the best weights were not put back");
+    // The trainer has restored the weights of the best epoch.
+    ensure!(
+        trainer.test(&valid)?.scores.value("cost") == Some(lowest_cost),
+        "the best weights were not restored"
+    );
     Ok(())
 }

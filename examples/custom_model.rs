@@ -1,6 +1,6 @@
-//! A model of one's own: averaged word vectors as in fastText, trained on two losses, the class and the domain.
+//! A custom model: averaged word vectors as in fastText, trained with two losses, one for the class and one for the domain.
 //!
-//! A model has one duty, `forward`. The parts of its loss appear by name in the history, the logs and TensorBoard.
+//! A model implements `forward`. The named parts of its loss appear in the history, the logs and TensorBoard.
 //!
 //! `cargo run -p faknow-examples --bin custom_model`
 
@@ -12,14 +12,14 @@ use faknow::model::{Result, loss};
 use faknow::prelude::*;
 use faknow::tch::Reduction;
 
-/// The mean of a text's word vectors, and a linear layer (Joulin et al., 2017) that tells the class; a second one
-/// tells the domain, so that the vectors learn what the texts are about.
+/// The mean word vector of a text, and a linear layer that predicts the class (Joulin et al., 2017); a second one predicts
+/// the domain, so that the vectors also encode the topic.
 struct AveragedWords {
     embedding: Embedding,
     class: Linear,
     domain: Linear,
-    /// Weight of the domain's loss.
-    lambda: f64,
+    /// Weight of the domain loss.
+    domain_weight: f64,
 }
 
 impl AveragedWords {
@@ -29,11 +29,11 @@ impl AveragedWords {
             embedding: Embedding::random(&(path / "embedding"), vocab_size as i64, size)?,
             class: Linear::new(&(path / "class"), size, n_classes as i64)?,
             domain: Linear::new(&(path / "domain"), size, n_domains as i64)?,
-            lambda: 0.2,
+            domain_weight: 0.2,
         })
     }
 
-    /// The mean word vector of each text `[n, size]`, whatever the padding.
+    /// Returns the mean word vector of each text, without padding: `[n, size]`.
     fn text_vectors(&self, batch: &FieldBatch) -> Result<Tensor> {
         let words = self.embedding.forward(&batch.words()?.ids)?; // [n, len, size]
         let is_word = batch.words()?.ids.f_ne(i64::from(PADDING))?.f_unsqueeze(-1)?; // [n, len, 1]
@@ -48,17 +48,17 @@ impl Model for AveragedWords {
     fn forward(&self, batch: &FieldBatch, _: Mode) -> Result<Output> {
         let texts = self.text_vectors(batch)?;
         let logits = self.class.forward(&texts)?;
-        // To predict, labels are not needed; then there is no loss.
+        // Batches for prediction have no labels, so there is no loss.
         let Some(labels) = &batch.labels else { return Ok(Output { logits, loss: None }) };
         let class = loss::cross_entropy(&logits, labels)?;
         let mut total = class.shallow_clone();
         let mut parts = vec![("class", class)];
         if let Some(domains) = &batch.domains {
-            // -1 stands for a domain that training did not know: it is left out of the sum.
+            // -1 stands for a domain absent from the training data; it is ignored in the sum.
             let logits = self.domain.forward(&texts)?;
             let sum = logits.f_cross_entropy_loss::<Tensor>(domains, None, Reduction::Sum, -1, 0.0)?;
             let domain = sum.f_div_scalar(batch.n_samples() as f64)?;
-            total = total.f_add(&domain.f_mul_scalar(self.lambda)?)?;
+            total = total.f_add(&domain.f_mul_scalar(self.domain_weight)?)?;
             parts.push(("domain", domain));
         }
         Ok(Output { logits, loss: Some(Loss { total, parts }) })
@@ -86,12 +86,15 @@ fn main() -> anyhow::Result<()> {
         let [loss, class, domain] =
             ["loss", "loss/class", "loss/domain"].map(|name| value(&format!("train/{name}")));
         println!("{:>5}  {loss:.4}  {class:.4}  {domain:.4}  {:.4}", record.epoch, value("valid/accuracy"));
-        // The total is what `forward` made of the parts, in training and in validation.
-        ensure!((loss - class - 0.2 * domain).abs() < 1e-5, "the parts do not add up to the total");
+        // The total is the weighted sum that `forward` computes.
+        ensure!((loss - class - 0.2 * domain).abs() < 1e-5, "the loss parts do not add up to the total");
     }
     let last = |key: &str| report.history.series(key).ok()?.last().and_then(|(_, value)| *value);
-    ensure!(n_domains == domains().count(), "the corpus has lost a domain");
-    ensure!(last("valid/accuracy").is_some_and(|accuracy| accuracy > 0.75), "it did not learn the classes");
-    ensure!(last("valid/loss/domain").is_some_and(|loss| loss < 0.5), "it did not learn the domains");
+    ensure!(n_domains == domains().count(), "a domain is missing from the training data");
+    ensure!(
+        last("valid/accuracy").is_some_and(|accuracy| accuracy > 0.75),
+        "the validation accuracy is too low"
+    );
+    ensure!(last("valid/loss/domain").is_some_and(|loss| loss < 0.5), "the domain loss is too high");
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Compiles and runs the Rust of the documentation: `cargo test -p faknow-examples --doc`.
+//! Compiles and runs the Rust code of the documentation: `cargo test -p faknow-examples --doc`.
 //!
-//! The programs beside this file are the examples; each says in its head what it shows.
+//! The other programs in this directory are the examples; the first lines of each describe it.
 
 #[cfg(doctest)]
 mod pages {

@@ -1,6 +1,6 @@
-//! A training loop of one's own, from the parts that the trainer is made of: and it computes the same, to the bit.
+//! A custom training loop made of the trainer's public parts, with bit-identical results.
 //!
-//! Optimizer, evaluation, callbacks and the run's state are public; whoever needs another order of things writes it.
+//! Use the optimizer, evaluation, callbacks and run state directly when `Trainer::fit` is not flexible enough.
 //!
 //! `cargo run -p faknow-examples --bin own_loop`
 
@@ -16,8 +16,8 @@ use faknow::trainer::{GradNorms, LossSums, evaluate, seed_step};
 const SEED: u64 = 1;
 const MAX_EPOCHS: usize = 12;
 
-/// What both ways to train share.
-struct Setting {
+/// Data and hyperparameters of both loops.
+struct Experiment {
     train: DataLoader<FieldDataset>,
     valid: DataLoader<FieldDataset>,
     config: TextCnnConfig,
@@ -26,7 +26,7 @@ struct Setting {
     clip: Clip,
 }
 
-impl Setting {
+impl Experiment {
     fn new() -> anyhow::Result<Self> {
         let posts = |n_samples, seed| records(&SynthOptions { n_samples, seed, ..SynthOptions::default() });
         let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
@@ -53,28 +53,29 @@ impl Setting {
     }
 }
 
-/// What both ways to train must agree on: why they ended, what they measured, and the best weights.
-type Trained = (StopReason, History, nn::VarStore);
+/// The results that must be equal: stop reason, history and best weights.
+type Results = (StopReason, History, nn::VarStore);
 
-/// Trains by hand.
-fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
-    let (model, vars) = setting.model()?;
-    let mut optimizer = Optimizer::new(&setting.optimizer, &vars, setting.clip)?;
+/// Trains with the custom loop.
+fn custom_loop(experiment: &Experiment) -> anyhow::Result<Results> {
+    let (model, vars) = experiment.model()?;
+    let mut optimizer = Optimizer::new(&experiment.optimizer, &vars, experiment.clip)?;
     let metrics = Metrics::default();
     let monitor = Monitor::max("accuracy");
     let mut callbacks = Callbacks::default();
     callbacks.push(EarlyStopping::new(3));
     callbacks.push(Progress::plain(std::io::stderr()));
 
-    // What callbacks want to know of a run before it begins.
-    let mut run = RunOwner::new("own loop", vars);
-    (run.progress_mut().max_epochs, run.progress_mut().n_batches) = (MAX_EPOCHS, setting.train.n_batches());
+    // Callbacks read these when the run starts.
+    let mut run = RunOwner::new("custom loop", vars);
+    (run.progress_mut().max_epochs, run.progress_mut().n_batches) =
+        (MAX_EPOCHS, experiment.train.n_batches());
     run.setup_mut().monitors = Monitor::all(&metrics);
     run.setup_mut().monitor = Some(monitor.clone());
     run.learning_rates = optimizer.learning_rates().to_vec();
     let mut tracker = BestTracker::new(monitor.direction);
     let mut best_weights = weights::snapshot(&run.vars);
-    let mut ended = StopReason::Completed;
+    let mut stop_reason = StopReason::Completed;
     callbacks.on_fit_start(&mut run)?;
 
     'epochs: for epoch in 1..=MAX_EPOCHS {
@@ -82,18 +83,18 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
         callbacks.on_epoch_start(&mut run)?;
         let (mut losses, mut norms) = (LossSums::default(), GradNorms::default());
         let learning_rates = run.learning_rates.clone();
-        for batch in setting.train.batches(epoch - 1, 0) {
+        for batch in experiment.train.batches(epoch - 1, 0) {
             let batch = batch?;
             let n_samples = batch.n_samples();
             callbacks.on_batch_start(&mut run)?;
-            optimizer.set_learning_rates(&run.learning_rates); // a callback may have changed them
-            seed_step(SEED, run.step()); // the dropout of this step is a function of seed and step
-            // Words that do not occur are left out of the gradient, as the stock step does it.
+            optimizer.set_learning_rates(&run.learning_rates); // a callback may change them
+            seed_step(SEED, run.step()); // dropout depends only on the seed and the step
+            // The gradient of the embedding has only the rows of the batch's words, as in `Supervised`.
             let output = with_sparse_gradients(|| model.forward(&batch, Mode::Train))?;
             let loss = output.loss.context("the batch has no labels")?;
-            optimizer.backward_step(&loss.total)?; // clips too
+            optimizer.backward_step(&loss.total)?; // also clips
             losses.add(&loss, n_samples)?;
-            let norm = optimizer.grad_norm().context("there are no gradients")?.shallow_clone();
+            let norm = optimizer.grad_norm().context("the optimizer has no gradients")?.shallow_clone();
             norms.add(&norm)?;
             let progress = run.progress_mut();
             (progress.batch, progress.step) = (progress.batch + 1, progress.step + 1);
@@ -101,12 +102,12 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             let end =
                 BatchEnd { n_samples, loss: loss.total.detach(), parts: Vec::new(), grad_norm: Some(norm) };
             if let Flow::Stop(reason) = callbacks.on_batch_end(&mut run, &end)? {
-                ended = reason;
+                stop_reason = reason;
                 break 'epochs;
             }
         }
         callbacks.on_evaluation_start(&mut run, Phase::Valid)?;
-        let mut evaluation = evaluate(&model, &setting.valid, &metrics, Device::Cpu)?;
+        let mut evaluation = evaluate(&model, &experiment.valid, &metrics, Device::Cpu)?;
         let record = EpochRecord {
             epoch,
             step: run.step(),
@@ -125,49 +126,56 @@ fn own_loop(setting: &Setting) -> anyhow::Result<Trained> {
             let best = Best { epoch, step: run.step(), monitor: monitor.name.clone(), value };
             run.progress_mut().best = Some(best);
         }
-        // Both are called, whichever callback stops the run.
+        // Both hooks are called even if the first one stops the run.
         let after_validation = callbacks.on_evaluation_end(&mut run, Phase::Valid, &mut evaluation)?;
         let after_epoch = callbacks.on_epoch_end(&mut run)?;
         if let Some(Flow::Stop(reason)) =
             [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue)
         {
-            ended = reason;
+            stop_reason = reason;
             break;
         }
     }
     weights::restore(&run.vars, &best_weights, "best weights".as_ref())?;
-    callbacks.on_fit_end(&mut run, Ok(&ended))?;
-    Ok((ended, run.history().clone(), run.into_vars()))
+    callbacks.on_fit_end(&mut run, Ok(&stop_reason))?;
+    Ok((stop_reason, run.history().clone(), run.into_vars()))
 }
 
-/// Trains as most do.
-fn with_trainer(setting: &Setting) -> anyhow::Result<Trained> {
-    let (model, vars) = setting.model()?;
+/// Trains with `Trainer`.
+fn with_trainer(experiment: &Experiment) -> anyhow::Result<Results> {
+    let (model, vars) = experiment.model()?;
     let mut trainer = Trainer::builder(model, vars)
-        .optimizer(setting.optimizer.clone())
-        .clip(setting.clip)
+        .optimizer(experiment.optimizer.clone())
+        .clip(experiment.clip)
         .seed(SEED)
         .max_epochs(MAX_EPOCHS)
         .callback(EarlyStopping::new(3))
-        .train_metrics(false) // the loop by hand computes none
+        .train_metrics(false) // the custom loop computes none
         .build()?;
-    let report = trainer.fit(&setting.train, Some(&setting.valid))?;
+    let report = trainer.fit(&experiment.train, Some(&experiment.valid))?;
     Ok((report.stop_reason, report.history, trainer.into_parts().1))
 }
 
 fn main() -> anyhow::Result<()> {
-    let setting = Setting::new()?;
-    let (own_ended, own, own_vars) = own_loop(&setting)?;
-    let (stock_ended, stock, stock_vars) = with_trainer(&setting)?;
+    let experiment = Experiment::new()?;
+    let (custom_reason, custom, custom_vars) = custom_loop(&experiment)?;
+    let (trainer_reason, trainer, trainer_vars) = with_trainer(&experiment)?;
 
-    ensure!(own_ended == stock_ended, "one ended as {own_ended}, the other as {stock_ended}");
-    ensure!(own.epochs.len() == stock.epochs.len(), "one loop took more epochs than the other");
-    for (own, stock) in own.epochs.iter().zip(&stock.epochs) {
-        let numbers = |record: &EpochRecord| (record.train.clone(), record.valid.clone(), record.grad_norm);
-        ensure!(numbers(own) == numbers(stock), "epoch {} differs:\n{own:?}\n{stock:?}", own.epoch);
+    ensure!(
+        custom_reason == trainer_reason,
+        "stop reason: expected `{trainer_reason}`, got `{custom_reason}`"
+    );
+    ensure!(custom.epochs.len() == trainer.epochs.len(), "the numbers of epochs differ");
+    for (custom, trainer) in custom.epochs.iter().zip(&trainer.epochs) {
+        let values = |record: &EpochRecord| (record.train.clone(), record.valid.clone(), record.grad_norm);
+        ensure!(
+            values(custom) == values(trainer),
+            "epoch {} differs:\n{custom:?}\n{trainer:?}",
+            custom.epoch
+        );
     }
-    let (own, stock) = (weights::snapshot(&own_vars), weights::snapshot(&stock_vars));
-    ensure!(own == stock, "the weights differ");
-    println!("both loops end with the same {} weights and the same history, to the bit", own.len());
+    let (custom, trainer) = (weights::snapshot(&custom_vars), weights::snapshot(&trainer_vars));
+    ensure!(custom == trainer, "the weights differ");
+    println!("both loops end with bit-identical histories and weights ({} tensors)", custom.len());
     Ok(())
 }

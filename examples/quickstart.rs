@@ -1,4 +1,4 @@
-//! The example of the README: data, loaders, a model, training with early stopping, test, prediction.
+//! The example of README.md: trains a TextCNN with early stopping, tests it and classifies a new post.
 //!
 //! `cargo run -p faknow-examples --bin quickstart`
 

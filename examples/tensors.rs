@@ -1,4 +1,6 @@
-//! A model on plain tensors: no texts, no files, a network of two layers. `cargo run -p faknow-examples --bin tensors`
+//! Trains a two-layer network on plain tensors, without texts or files.
+//!
+//! `cargo run -p faknow-examples --bin tensors`
 
 use faknow::model::loss;
 use faknow::prelude::*;
@@ -15,7 +17,7 @@ impl Model for Mlp {
 
 fn main() -> anyhow::Result<()> {
     let x = faknow::trainer::with_seed(1, 0, || Tensor::f_randn([800, 2], (Kind::Float, Device::Cpu)))?;
-    let y = x.f_prod_dim_int(1, false, Kind::Float)?.f_gt(0.0)?.f_to_kind(Kind::Int64)?; // no line separates them
+    let y = x.f_prod_dim_int(1, false, Kind::Float)?.f_gt(0.0)?.f_to_kind(Kind::Int64)?; // XOR-like: not linearly separable
     let (train, valid) = Folds::stratified(4).split(&TensorDataset::new(x, y)?.into())?.swap_remove(0);
 
     let mut trainer = Trainer::seeded(1, Device::Cpu, |path| {
@@ -27,6 +29,6 @@ fn main() -> anyhow::Result<()> {
     let valid = DataLoader::builder(valid).build()?;
     let report = trainer.fit(&DataLoader::builder(train).shuffle(1).build()?, Some(&valid))?;
     let accuracy = report.best.map_or(0.0, |best| best.value);
-    anyhow::ensure!(accuracy > 0.9, "it learned too little: {accuracy}");
+    anyhow::ensure!(accuracy > 0.9, "validation accuracy: expected more than 0.9, got {accuracy}");
     Ok(())
 }

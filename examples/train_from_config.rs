@@ -1,6 +1,6 @@
-//! From a config file to predictions: train, test and save a detector, load it again, and use it.
+//! From a config file to predictions: trains, tests and saves a detector, then loads it and classifies texts.
 //!
-//! This is what the program `faknow` does; the config file has every setting, and unknown ones are refused by name.
+//! The `faknow` program does the same. Unknown settings in a config are errors that name the key.
 //!
 //! `cargo run -p faknow-examples --bin train_from_config`
 
@@ -60,23 +60,23 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
     let file = dir.join("textcnn.toml");
     fs::write(&file, CONFIG)?;
 
-    // A config is data: read from a file, changed by dotted names as `--set` does, or field by field.
+    // A config is plain data: read it from a file, change it with dotted keys as `--set` does, or set its fields.
     let mut config = Config::from_file(&file)?.set("trainer.epochs=4")?;
     config.data.train = Some(training);
     config.data.valid = Some(valid);
     config.data.test = Some(test);
     let unknown =
-        Config::default().set("optimizer.learning_rate=0.1").err().context("it took an unknown key")?;
-    println!("refused: {unknown}");
+        Config::default().set("optimizer.learning_rate=0.1").err().context("an unknown key was accepted")?;
+    println!("rejected: {unknown}");
 
     let outcome = train(&config, || RunDir::create(dir.join("run")), Callbacks::default())?;
-    let (evaluation, report) = outcome.test.as_ref().context("there was no test")?;
+    let (evaluation, report) = outcome.test.as_ref().context("the run has no test results")?;
     println!("{}\n\n{report}", outcome.fit.stop_reason);
 
-    // A run directory has all that prediction needs, wherever it lies.
-    let elsewhere = dir.join("elsewhere");
-    fs::rename(&outcome.run, &elsewhere)?;
-    let detector = Detector::load(&elsewhere, Device::Cpu)?;
+    // A run directory contains everything that prediction needs and can be moved.
+    let moved_run = dir.join("moved");
+    fs::rename(&outcome.run, &moved_run)?;
+    let detector = Detector::load(&moved_run, Device::Cpu)?;
     let texts =
         ["The figures are still preliminary, officials said.", "Share this now!!! They hide the truth!"];
     let predictions = detector.predict(&texts)?;
@@ -84,13 +84,13 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
         println!("{} {:.3}  {text}", prediction.label, prediction.score);
     }
 
-    // The detector from the directory is the one that was tested: same weights, same words, same scores.
-    let (again, _) = detector.test(&dir.join("test.jsonl"), &config.data)?;
-    ensure!(again.scores == evaluation.scores, "the loaded detector has other scores");
-    ensure!(evaluation.scores.value("accuracy") > Some(0.7), "it learned too little");
+    // The loaded detector is the one that was tested: same weights, vocabulary and scores.
+    let (reloaded, _) = detector.test(&dir.join("test.jsonl"), &config.data)?;
+    ensure!(reloaded.scores == evaluation.scores, "the scores of the loaded detector differ");
+    ensure!(evaluation.scores.value("accuracy") > Some(0.7), "the test accuracy is too low");
     ensure!(
         predictions[0].label == "real" && predictions[1].label == "fake",
-        "it is wrong about the obvious"
+        "an obvious text is misclassified"
     );
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Two losses with an optimizer each, as CAFE is trained, in a run that goes on bit by bit after it was cut off.
+//! Two losses with separate optimizers, as in CAFE, in a run that resumes bit-exactly after a crash.
 //!
-//! A matching module first learns, from each batch, whether a headline and a body belong together; then the detector
-//! learns, with an optimizer of its own, from the classes. `TwoOptimizers` does both; what the second optimizer remembers
-//! becomes part of every checkpoint.
+//! For each batch, one optimizer trains a matching module to recognize whether a headline and a body belong together; the
+//! other one then trains the detector on the classes. `TwoOptimizers` does both and saves the state of the additional
+//! optimizer in every checkpoint.
 //!
 //! `cargo run -p faknow-examples --bin two_optimizers`
 
@@ -14,7 +14,7 @@ use faknow::model::{Result, loss};
 use faknow::prelude::*;
 use faknow::trainer::CheckpointPolicy;
 
-/// Features of headlines and bodies; a fake's headline does not belong to its body.
+/// Features of headlines and bodies. The headline of a fake does not match its body.
 struct Pairs {
     headlines: Tensor,
     bodies: Tensor,
@@ -39,18 +39,18 @@ impl Batch for Pairs {
     }
 }
 
-/// The pairs as numbers; every second one is a fake.
+/// Pairs of headline and body features; every second one is a fake.
 struct News(Vec<[[f32; SIZE]; 2]>);
 
 impl News {
-    /// A body says what its headline does, turned around; that of a fake says something else.
+    /// Creates `n` pairs. The body of a real post has the features of its headline in reverse; that of a fake is random.
     fn new(n: usize, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let mut draw = || std::array::from_fn(|_| (2.0 * rng.uniform() - 1.0) as f32);
         let pair = |index: usize| {
-            let (headline, other): ([f32; SIZE], [f32; SIZE]) = (draw(), draw());
-            let turned = std::array::from_fn(|place| headline[SIZE - 1 - place]);
-            [headline, if index.is_multiple_of(2) { turned } else { other }]
+            let (headline, random): ([f32; SIZE], [f32; SIZE]) = (draw(), draw());
+            let reversed = std::array::from_fn(|i| headline[SIZE - 1 - i]);
+            [headline, if index.is_multiple_of(2) { reversed } else { random }]
         };
         Self((0..n).map(pair).collect())
     }
@@ -64,8 +64,8 @@ impl Dataset for News {
     }
 
     fn batch(&self, indices: &[usize]) -> faknow::data::Result<Pairs> {
-        let features = |which: usize| {
-            let values: Vec<f32> = indices.iter().flat_map(|&index| self.0[index][which]).collect();
+        let features = |part: usize| {
+            let values: Vec<f32> = indices.iter().flat_map(|&index| self.0[index][part]).collect();
             Tensor::from_slice(&values).view([indices.len() as i64, SIZE as i64])
         };
         let labels: Vec<i64> = indices.iter().map(|index| (index % 2) as i64).collect();
@@ -73,7 +73,7 @@ impl Dataset for News {
     }
 }
 
-/// Projects headlines and bodies to where they can be compared, and classifies by how alike they are.
+/// Projects headlines and bodies into a shared space, and classifies by their cosine similarity.
 struct Matching {
     headline: Linear,
     body: Linear,
@@ -90,13 +90,14 @@ impl Matching {
         })
     }
 
-    /// How alike each headline and its body are, from -1 to 1: `[n]`.
+    /// Returns the cosine similarity of each headline and its body: `[n]`.
     fn similarity(&self, headlines: &Tensor, bodies: &Tensor) -> Result<Tensor> {
         let (a, b) = (self.headline.forward(headlines)?, self.body.forward(bodies)?);
         Ok(Tensor::f_cosine_similarity(&a, &b, 1, 1e-8)?)
     }
 
-    /// Real posts belong to their bodies, and not to those of the posts after them. `None` without two real posts.
+    /// Returns the matching loss of the real posts: a headline matches its body but not that of the next post. `None` if there
+    /// are fewer than two real posts.
     fn matching_loss(&self, batch: &Pairs) -> Result<Option<Tensor>> {
         let real = batch.labels.f_eq(0)?.f_nonzero()?.f_squeeze_dim(1)?;
         if real.size()[0] < 2 {
@@ -104,10 +105,10 @@ impl Matching {
         }
         let headlines = batch.headlines.f_index_select(0, &real)?;
         let bodies = batch.bodies.f_index_select(0, &real)?;
-        let own = self.similarity(&headlines, &bodies)?;
-        let others = self.similarity(&headlines, &bodies.f_roll([1], [0])?)?;
-        let apart = others.f_relu()?.f_mean(Kind::Float)?;
-        Ok(Some(own.f_neg()?.f_add_scalar(1.0)?.f_mean(Kind::Float)?.f_add(&apart)?))
+        let matching = self.similarity(&headlines, &bodies)?;
+        let mismatched = self.similarity(&headlines, &bodies.f_roll([1], [0])?)?;
+        let mismatch_loss = mismatched.f_relu()?.f_mean(Kind::Float)?;
+        Ok(Some(matching.f_neg()?.f_add_scalar(1.0)?.f_mean(Kind::Float)?.f_add(&mismatch_loss)?))
     }
 }
 
@@ -120,13 +121,15 @@ impl Model for Matching {
     }
 }
 
-/// A trainer in this directory.
+/// Returns a trainer with both optimizers for a run directory.
 fn trainer(dir: RunDir) -> anyhow::Result<faknow::trainer::TrainerBuilder<Matching>> {
     let (model, vars) = seeded_model(1, Device::Cpu, Matching::new)?;
     let patterns = ["matching.*".into()];
-    let own = Optimizer::for_parameters(OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
-    let step =
-        TwoOptimizers::new("matching", own, |model: &Matching, batch: &Pairs| model.matching_loss(batch));
+    let optimizer =
+        Optimizer::for_parameters(OptimizerConfig::adam(0.02), &vars, Clip::Norm(1.0), &patterns)?;
+    let step = TwoOptimizers::new("matching", optimizer, |model: &Matching, batch: &Pairs| {
+        model.matching_loss(batch)
+    });
     Ok(Trainer::builder(model, vars)
         .step(step)
         .optimizer(OptimizerConfig::adam(0.05))
@@ -141,8 +144,8 @@ fn main() -> anyhow::Result<()> {
     let valid = DataLoader::builder(News::new(200, 2)).batch_size(200).build()?;
     let temp = std::env::temp_dir().join(format!("faknow-two-optimizers-{}", std::process::id()));
 
-    let mut whole = trainer(RunDir::create(temp.join("whole"))?)?.build()?;
-    let report = whole.fit(&train, Some(&valid))?;
+    let mut uninterrupted = trainer(RunDir::create(temp.join("uninterrupted"))?)?.build()?;
+    let report = uninterrupted.fit(&train, Some(&valid))?;
     println!("epoch  matching  classes  accuracy");
     for record in &report.history.epochs {
         let value = |key: &str| record.get(key).and_then(Score::value).unwrap_or(f64::NAN);
@@ -150,23 +153,29 @@ fn main() -> anyhow::Result<()> {
             ["train/loss/matching", "train/loss", "valid/accuracy"].map(value);
         println!("{:>5}  {matching:>8.4}  {classes:>7.4}  {accuracy:>8.4}", record.epoch);
     }
-    ensure!(report.best.as_ref().map(|best| best.value) > Some(0.85), "it did not learn");
+    ensure!(report.best.as_ref().map(|best| best.value) > Some(0.85), "the validation accuracy is too low");
 
-    // The same run, cut off in its third epoch; it goes on with both optimizers as they were then.
-    let cut =
-        on_batch_end(|run, _| if run.step() == 47 { panic!("the power fails") } else { Ok(Flow::Continue) });
-    std::panic::set_hook(Box::new(|_| {})); // the panic is meant
-    let dir = temp.join("cut off");
-    let cut_off = trainer(RunDir::create(&dir)?)?.callback(cut).build()?.fit(&train, Some(&valid));
-    println!("cut off: {}", cut_off.err().map_or_else(String::new, |error| error.to_string()));
+    // The same run crashes in its third epoch and resumes with the state of both optimizers.
+    let crash =
+        on_batch_end(|run, _| if run.step() == 47 { panic!("simulated crash") } else { Ok(Flow::Continue) });
+    std::panic::set_hook(Box::new(|_| {})); // do not print the intended panic
+    let dir = temp.join("crashed");
+    let crashed = trainer(RunDir::create(&dir)?)?.callback(crash).build()?.fit(&train, Some(&valid));
+    println!("crashed: {}", crashed.err().map_or_else(String::new, |error| error.to_string()));
     let mut resumed = trainer(RunDir::open(&dir)?)?.build()?;
-    let again = resumed.resume(&train, Some(&valid))?;
+    let resumed_report = resumed.resume(&train, Some(&valid))?;
 
-    ensure!(again.history.epochs.len() == report.history.epochs.len(), "it did not go on to the end");
-    for (name, weight) in whole.run().vars.variables() {
-        ensure!(weight == resumed.run().vars.variables()[&name], "{name} is another one after resuming");
+    ensure!(
+        resumed_report.history.epochs.len() == report.history.epochs.len(),
+        "the numbers of epochs differ"
+    );
+    for (name, weight) in uninterrupted.run().vars.variables() {
+        ensure!(
+            weight == resumed.run().vars.variables()[&name],
+            "{name}: the resumed run ended with other weights"
+        );
     }
-    println!("resumed: all weights are those of the run that was not cut off");
+    println!("resumed: all weights equal those of the uninterrupted run");
     std::fs::remove_dir_all(&temp)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The README's program is `quickstart.rs`, to the letter.
+//! README.md contains `quickstart.rs` verbatim.
 
 use std::fs;
 use std::path::Path;
@@ -6,34 +6,37 @@ use std::path::Path;
 #[test]
 fn readme_shows_the_quickstart() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(examples.join("../README.md")).expect("the workspace has a README.md");
+    let readme = fs::read_to_string(examples.join("../README.md")).expect("README.md");
     let quickstart = fs::read_to_string(examples.join("quickstart.rs")).expect("quickstart.rs");
-    let program = without_head(&quickstart);
-    let shown = rust_blocks(&readme);
+    let program = without_header(&quickstart);
+    let blocks = rust_blocks(&readme);
     assert!(
-        shown.contains(&program),
-        "README.md must hold examples/quickstart.rs without its head in a ```rust block:\n\n{program}\n\
-         Its Rust blocks are:\n\n{}",
-        shown.join("\n---\n")
+        blocks.contains(&program),
+        "README.md: expected a ```rust block equal to examples/quickstart.rs without its first comment:\n\n{program}\n\
+         got:\n\n{}",
+        blocks.join("\n---\n")
     );
-    assert!(program.lines().count() <= 40, "the quickstart has grown beyond what a README can show");
+    assert!(
+        program.lines().count() <= 40,
+        "quickstart.rs: expected at most 40 lines, so that README.md can show it"
+    );
 }
 
-/// A program without the `//!` lines at its top.
-fn without_head(program: &str) -> String {
+/// Returns a program without its leading `//!` lines.
+fn without_header(program: &str) -> String {
     let lines = program.lines().skip_while(|line| line.starts_with("//!") || line.is_empty());
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-/// The contents of the ```rust blocks of a page.
-fn rust_blocks(page: &str) -> Vec<String> {
+/// Returns the contents of the ```rust blocks of a Markdown document.
+fn rust_blocks(document: &str) -> Vec<String> {
     let mut blocks = Vec::new();
-    let mut inside: Option<String> = None;
-    for line in page.lines() {
-        match &mut inside {
-            Some(_) if line == "```" => blocks.extend(inside.take()),
+    let mut open_block: Option<String> = None;
+    for line in document.lines() {
+        match &mut open_block {
+            Some(_) if line == "```" => blocks.extend(open_block.take()),
             Some(block) => *block += &format!("{line}\n"),
-            None if line == "```rust" => inside = Some(String::new()),
+            None if line == "```rust" => open_block = Some(String::new()),
             None => {}
         }
     }
@@ -41,8 +44,8 @@ fn rust_blocks(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn blocks_and_heads_are_found() {
-    assert_eq!(without_head("//! A.\n//!\n//! B.\n\nuse a;\n\nfn b() {}\n"), "use a;\n\nfn b() {}\n");
-    let page = "text\n```rust\na\n\nb\n```\n```sh\nc\n```\n```rust\nd\n```\n";
-    assert_eq!(rust_blocks(page), ["a\n\nb\n", "d\n"]);
+fn helpers_extract_rust_blocks_and_drop_headers() {
+    assert_eq!(without_header("//! A.\n//!\n//! B.\n\nuse a;\n\nfn b() {}\n"), "use a;\n\nfn b() {}\n");
+    let document = "text\n```rust\na\n\nb\n```\n```sh\nc\n```\n```rust\nd\n```\n";
+    assert_eq!(rust_blocks(document), ["a\n\nb\n", "d\n"]);
 }

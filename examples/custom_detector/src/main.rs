@@ -1,4 +1,4 @@
-//! A custom model with every command of the `faknow` program: `custom-detector train sum-of-words --train posts.csv`, then
+//! A custom model with every command of the `faknow` program: `cargo run -- train sum-of-words --train posts.csv`, then
 //! `resume`, `cv`, `search`, `predict`, `serve`, `export`, `report`, …
 
 mod sum_of_words;
@@ -8,7 +8,7 @@ use faknow::models::{BoxedModel, Fields, ModelSpec, Registry, Shape};
 use faknow::tch::nn::Path;
 use serde::{Deserialize, Serialize};
 
-/// Hyperparameters, `[model]` in a config.
+/// Hyperparameters: the `[model]` section of a config.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
@@ -25,7 +25,7 @@ struct SumOfWordsSpec;
 
 impl ModelSpec for SumOfWordsSpec {
     const NAME: &'static str = "sum-of-words";
-    const TITLE: &'static str = "sum of the word vectors, linear layer";
+    const TITLE: &'static str = "sum of word vectors, linear layer";
     const PAPER: &'static str = "an example";
     type Config = Config;
 

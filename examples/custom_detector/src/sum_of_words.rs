@@ -1,4 +1,4 @@
-//! A custom model: the sum of the word vectors, and a linear layer.
+//! A custom model: the sum of word vectors and a linear layer.
 
 use faknow::data::FieldBatch;
 use faknow::data::text::PADDING;
@@ -6,14 +6,14 @@ use faknow::model::layers::{Embedding, Linear};
 use faknow::model::{EmbeddingModel, Mode, Model, Output, Result, loss};
 use faknow::tch::{Tensor, nn::Path};
 
-/// The sum of the word vectors, and a linear layer.
+/// The sum of word vectors, followed by a linear layer.
 pub struct SumOfWords {
     embedding: Embedding,
     classifier: Linear,
 }
 
 impl SumOfWords {
-    /// Creates the model with word vectors of `size` values.
+    /// Creates the model with word vectors of dimension `size`.
     pub fn new(path: &Path<'_>, size: i64, vocab_size: usize, n_classes: usize) -> Result<Self> {
         Ok(Self {
             embedding: Embedding::random(&(path / "embedding"), vocab_size as i64, size)?,
@@ -34,7 +34,7 @@ impl Model for SumOfWords {
     }
 }
 
-/// Logits in two steps, which explanations and exports need.
+/// Splits the model at the word vectors, as explanations and exports require.
 impl EmbeddingModel for SumOfWords {
     fn vectors(&self, ids: &Tensor) -> Result<Tensor> {
         let is_word = ids.f_ne(i64::from(PADDING))?.f_unsqueeze(-1)?; // [n, len, 1]
