@@ -1,4 +1,4 @@
-//! Adversarial training by hand: what the gradients are, and that moved parameters come back whatever happens.
+//! Adversarial training compared with plain Rust: gradients, and restored parameters after failures.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
@@ -19,78 +19,90 @@ fn pgd(epsilon: f64, alpha: f64, steps: usize) -> Attack {
     Attack::Pgd(Pgd { pattern: "weight".into(), epsilon, alpha, steps })
 }
 
-/// A trainer of the toy under attack.
-fn attacked((model, vars): (Toy, VarStore), attack: Attack) -> TrainerBuilder<Toy> {
+/// Returns a trainer of the toy with an adversarial step.
+fn adversarial_trainer((model, vars): (Toy, VarStore), attack: Attack) -> TrainerBuilder<Toy> {
     let step = Adversarial::new(attack, &vars).unwrap();
     toy::trainer_for((model, vars)).step(step)
 }
 
-/// The weights without the bias.
-fn w_only(linear: &Linear) -> Linear {
+/// Returns the weights with a bias of 0.
+fn without_bias(linear: &Linear) -> Linear {
     Linear { b: [0.0; 2], ..*linear }
 }
 
-/// The gradients of the clean and of the last adversarial loss at `at`, and that last loss.
-fn by_hand(at: &Linear, points: &[Point], epsilon: f64, alpha: f64, steps: usize) -> (Linear, f64) {
-    let clean = at.gradient(points);
-    let mut delta = at.map(|_| 0.0);
+/// Returns the summed gradients of the clean and the last adversarial loss, and the last adversarial loss.
+fn expected_update(
+    model: &Linear,
+    points: &[Point],
+    epsilon: f64,
+    alpha: f64,
+    steps: usize,
+) -> (Linear, f64) {
+    let clean = model.gradient(points);
+    let mut delta = model.map(|_| 0.0);
     let mut gradient = clean;
     for _ in 0..steps {
-        let direction = w_only(&gradient);
+        let direction = without_bias(&gradient);
         delta = delta.plus(alpha / direction.norm(), &direction);
         let length = delta.norm();
         delta = delta.map(|value| value * (epsilon / length).min(1.0));
-        gradient = at.plus(1.0, &delta).gradient(points);
+        gradient = model.plus(1.0, &delta).gradient(points);
     }
-    (clean.plus(1.0, &gradient), at.plus(1.0, &delta).loss(points))
+    (clean.plus(1.0, &gradient), model.plus(1.0, &delta).loss(points))
 }
 
 #[test]
-fn clean_and_adversarial_gradients_add_up() {
+fn clean_and_adversarial_gradients_are_summed() {
     let check = |attack: Attack, epsilon, alpha, steps| {
-        let what = format!("{attack:?}");
-        let mut trainer = attacked(Toy::new(), attack).max_epochs(1).build().unwrap();
+        let label = format!("{attack:?}");
+        let mut trainer = adversarial_trainer(Toy::new(), attack).max_epochs(1).build().unwrap();
         let report = trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap();
-        let (gradient, adversarial) = by_hand(&START, &POINTS, epsilon, alpha, steps);
+        let (gradient, adversarial) = expected_update(&START, &POINTS, epsilon, alpha, steps);
         let record = report.history.last().unwrap();
         let clean = START.loss(&POINTS);
         for (name, expected) in
             [("loss", clean + adversarial), ("loss/clean", clean), ("loss/adversarial", adversarial)]
         {
             let got = record.train.value(name).unwrap();
-            assert!((got - expected).abs() < 1e-12, "{what}: {name}: {got}, expected {expected}");
+            assert!((got - expected).abs() < 1e-12, "{label}: {name}: expected {expected}, got {got}");
         }
-        assert!((record.grad_norm.unwrap() - gradient.norm()).abs() < 1e-12, "{what}");
-        assert!(adversarial > clean + 0.01, "{what}: an attack raises the loss");
-        assert_weights(&trainer.into_parts().1, &START.plus(-0.1, &gradient), &what);
+        assert!((record.grad_norm.unwrap() - gradient.norm()).abs() < 1e-12, "{label}");
+        assert!(adversarial > clean + 0.01, "{label}: the attack must raise the loss");
+        assert_weights(&trainer.into_parts().1, &START.plus(-0.1, &gradient), &label);
     };
     check(fgm(0.3), 0.3, 0.3, 1);
-    // The third move leaves the ball and is shortened.
+    // The third step leaves the ball and is projected back.
     check(pgd(0.5, 0.2, 3), 0.5, 0.2, 3);
     check(pgd(5.0, 0.2, 3), 5.0, 0.2, 3);
 }
 
 #[test]
-fn defect_07_adversarial_gradients_are_clipped_once_and_together() {
+fn defect_07_summed_adversarial_gradients_are_clipped_once() {
     let max = 0.05;
-    let mut trainer =
-        attacked(Toy::new(), pgd(0.5, 0.2, 3)).clip(Clip::Norm(max)).max_epochs(1).build().unwrap();
+    let mut trainer = adversarial_trainer(Toy::new(), pgd(0.5, 0.2, 3))
+        .clip(Clip::Norm(max))
+        .max_epochs(1)
+        .build()
+        .unwrap();
     trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap();
-    let (gradient, _) = by_hand(&START, &POINTS, 0.5, 0.2, 3);
+    let (gradient, _) = expected_update(&START, &POINTS, 0.5, 0.2, 3);
     assert!(gradient.norm() > max);
     let clipped = gradient.map(|value| value * max / (gradient.norm() + 1e-6));
     assert_weights(&trainer.into_parts().1, &START.plus(-0.1, &clipped), "clipped");
 }
 
 #[test]
-fn defect_09_gradients_of_a_window_are_kept_while_a_batch_is_attacked() {
-    // Each batch is attacked by its own gradients, and counts by its samples.
+fn defect_09_attacks_preserve_accumulated_gradients() {
+    // Each batch is attacked with its own gradients, and weighted by its samples.
     let parts = [(&POINTS[..4], 4.0 / 7.0), (&POINTS[4..6], 2.0 / 7.0), (&POINTS[6..], 1.0 / 7.0)];
     let gradient = parts.iter().fold(START.map(|_| 0.0), |sum, (points, share)| {
-        sum.plus(*share, &by_hand(&START, points, 0.5, 0.2, 3).0)
+        sum.plus(*share, &expected_update(&START, points, 0.5, 0.2, 3).0)
     });
-    let mut trainer =
-        attacked(Toy::new(), pgd(0.5, 0.2, 3)).accumulate_grad_batches(3).max_epochs(1).build().unwrap();
+    let mut trainer = adversarial_trainer(Toy::new(), pgd(0.5, 0.2, 3))
+        .accumulate_grad_batches(3)
+        .max_epochs(1)
+        .build()
+        .unwrap();
     trainer.fit(&train_data(), None).unwrap();
     assert_weights(&trainer.into_parts().1, &START.plus(-0.1, &gradient), "three batches");
 }
@@ -104,23 +116,24 @@ fn both_passes_use_the_criterion() {
     let step = step.supervised(Supervised::new(weighted.clone()).unwrap());
     let mut trainer = toy::trainer_for((model, vars)).step(step).max_epochs(1).build().unwrap();
     let report = trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap();
-    let of = |model: &Linear| {
+    let loss = |model: &Linear| {
         let logits: Vec<f64> = POINTS.iter().flat_map(|(x, _)| model.scores(*x)).map(f64::ln).collect();
         let logits = Tensor::from_slice(&logits).view([7, 2]);
         weighted.loss(&logits, &Points::new(&POINTS).labels.unwrap()).unwrap().double_value(&[])
     };
     let record = report.history.last().unwrap();
-    assert!((record.train.value("loss/clean").unwrap() - of(&START)).abs() < 1e-12);
-    assert!(record.train.value("loss/adversarial").unwrap() > of(&START) + 0.01);
+    assert!((record.train.value("loss/clean").unwrap() - loss(&START)).abs() < 1e-12);
+    assert!(record.train.value("loss/adversarial").unwrap() > loss(&START) + 0.01);
 }
 
 #[test]
-fn moved_parameters_are_put_back_after_an_error_and_a_panic() {
-    let check = |fault: Fault, n: usize, says: &str| {
-        let mut trainer = attacked(Toy::with_training_fault(n, fault), pgd(0.5, 0.2, 3)).build().unwrap();
+fn errors_and_panics_restore_perturbed_parameters() {
+    let check = |fault: Fault, n: usize, expected: &str| {
+        let mut trainer =
+            adversarial_trainer(Toy::with_training_fault(n, fault), pgd(0.5, 0.2, 3)).build().unwrap();
         let start = weights(&trainer.run().vars);
         let error = trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("training, epoch 1, batch 1: {says}")), "{error}");
+        assert!(error.starts_with(&format!("training, epoch 1, batch 1: {expected}")), "{error}");
         assert_eq!(weights(&trainer.run().vars), start, "pass {n}: {error}");
     };
     for n in [2, 3, 4] {
@@ -131,7 +144,7 @@ fn moved_parameters_are_put_back_after_an_error_and_a_panic() {
     check(Fault::Nan, 1, "the loss is NaN; all weights are finite");
 }
 
-/// A model whose loss is finite and whose gradient is not: that of a root at 0.
+/// A model with a finite loss and a NaN gradient: that of a square root at 0.
 struct RootAtZero(Toy, Tensor);
 
 impl Model for RootAtZero {
@@ -145,7 +158,7 @@ impl Model for RootAtZero {
 }
 
 #[test]
-fn a_nan_gradient_is_named_before_it_moves_anything() {
+fn nan_gradient_is_reported_before_the_perturbation() {
     let (model, vars) = Toy::new();
     let step = Adversarial::new(fgm(0.3), &vars).unwrap();
     let model = RootAtZero(model, vars.variables()["weight"].shallow_clone());
@@ -159,38 +172,41 @@ fn a_nan_gradient_is_named_before_it_moves_anything() {
 }
 
 #[test]
-fn an_attack_that_fails_can_be_skipped_or_rolled_back() {
+fn failed_attacks_can_be_skipped_or_rolled_back() {
     tch::set_num_threads(1);
     // The second of three batches fails, in its second of two passes.
-    let failing = || Toy::with_training_fault(4, Fault::Nan);
+    let faulty_toy = || Toy::with_training_fault(4, Fault::Nan);
     let attack = || fgm(0.3);
-    let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinitePolicy::Skip);
-    let mut skipping = builder.build().unwrap();
-    skipping.fit(&train_data(), None).unwrap();
-    assert_eq!((skipping.run().skipped(), skipping.run().step()), (1, 2));
-    let without = Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], is_labeled: true };
-    let mut other = attacked(Toy::new(), attack()).max_epochs(1).build().unwrap();
-    other.fit(&without, None).unwrap();
-    assert_eq!(weights(&skipping.run().vars), weights(&other.run().vars));
+    let builder =
+        adversarial_trainer(faulty_toy(), attack()).max_epochs(1).on_non_finite(NonFinitePolicy::Skip);
+    let mut trainer = builder.build().unwrap();
+    trainer.fit(&train_data(), None).unwrap();
+    assert_eq!((trainer.run().skipped(), trainer.run().step()), (1, 2));
+    let other_batches =
+        Memory { batches: vec![POINTS[..4].to_vec(), POINTS[6..].to_vec()], is_labeled: true };
+    let mut other = adversarial_trainer(Toy::new(), attack()).max_epochs(1).build().unwrap();
+    other.fit(&other_batches, None).unwrap();
+    assert_eq!(weights(&trainer.run().vars), weights(&other.run().vars));
 
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
-    let builder = attacked(failing(), attack()).max_epochs(1).on_non_finite(NonFinitePolicy::RollBack);
-    let mut rolling = builder.run_dir(dir).build().unwrap();
-    rolling.fit(&train_data(), None).unwrap();
-    assert_eq!((rolling.run().step(), rolling.run().learning_rates[0]), (3, 0.05));
+    let builder =
+        adversarial_trainer(faulty_toy(), attack()).max_epochs(1).on_non_finite(NonFinitePolicy::RollBack);
+    let mut trainer = builder.run_dir(dir).build().unwrap();
+    trainer.fit(&train_data(), None).unwrap();
+    assert_eq!((trainer.run().step(), trainer.run().learning_rates[0]), (3, 0.05));
 }
 
 #[test]
-fn patterns_that_fit_nothing_that_is_trained_are_refused() {
+fn rejects_patterns_without_trainable_parameters() {
     let (_, vars) = Toy::new();
-    let refused = |pattern: &str| {
+    let error = |pattern: &str| {
         let attack = Attack::Fgm(Fgm { pattern: pattern.into(), ..Fgm::default() });
         Adversarial::new(attack, &vars).unwrap_err().to_string()
     };
     let known = "expected a pattern that matches a trainable parameter (bias, weight)";
-    assert_eq!(refused("word_embedding.*"), format!("adversarial.pattern: {known}, got `word_embedding.*`"));
+    assert_eq!(error("word_embedding.*"), format!("adversarial.pattern: {known}, got `word_embedding.*`"));
     drop(vars.variables()["weight"].set_requires_grad(false));
     let known = "expected a pattern that matches a trainable parameter (bias)";
-    assert_eq!(refused("weight"), format!("adversarial.pattern: {known}, got `weight`"));
+    assert_eq!(error("weight"), format!("adversarial.pattern: {known}, got `weight`"));
 }

@@ -1,6 +1,6 @@
-//! Adversarial training against FaKnow's: parameters and losses after each attack, and the gradients in the end.
+//! Adversarial training compared with FaKnow: parameters and losses after each attack, and the final gradients.
 //!
-//! All sizes and settings come from the golden directories' `manifest.json`; nothing about a particular case is built in.
+//! All sizes and settings come from `manifest.json` of the golden directories.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn golden_attacks_and_gradients_of_pgd() {
     for dir in dirs() {
         let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
         let manifest: Value = serde_json::from_str(&manifest).unwrap();
-        let mut ran = Vec::new();
+        let mut cases = Vec::new();
         for (name, case) in manifest["fixtures"].as_object().expect("fixtures") {
             if case["module"] != "PGD" {
                 continue;
@@ -31,23 +31,23 @@ fn golden_attacks_and_gradients_of_pgd() {
             for kind in [Kind::Double, Kind::Float] {
                 check(&format!("{name} {kind:?}"), case, &tensors, kind);
             }
-            ran.push(name.as_str());
+            cases.push(name.as_str());
         }
-        println!("golden {}: adversarial in f64 and f32: {}", dir.display(), ran.join(", "));
-        if ran.is_empty() {
-            println!("SKIPPED: {} holds no adversarial case", dir.display());
+        println!("golden {}: adversarial in f64 and f32: {}", dir.display(), cases.join(", "));
+        if cases.is_empty() {
+            println!("SKIPPED: {} has no adversarial case", dir.display());
         }
     }
 }
 
-/// A model that notes the attacked parameter and the loss of each pass.
-struct Watched {
+/// A model that records the attacked parameter and the loss of each pass.
+struct RecordingModel {
     model: TextCnn,
     target: Tensor,
     passes: Arc<Mutex<Vec<(Tensor, Tensor)>>>,
 }
 
-impl Model for Watched {
+impl Model for RecordingModel {
     type Batch = FieldBatch;
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> faknow_model::Result<Output> {
@@ -64,7 +64,7 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
     let number = |name: &str| config[name].as_f64().unwrap_or_else(|| panic!("config `{name}`"));
     let mut vars = VarStore::new(Device::Cpu);
     vars.set_kind(kind);
-    // A step trains, so that what is inactive in the case's mode must not be there.
+    // The step runs in training mode, so layers that differ in evaluation mode (dropout) must be absent.
     assert_eq!(case["mode"], "eval");
     let model_config = TextCnnConfig {
         embedding_size: int("embedding_size"),
@@ -87,13 +87,13 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
         Pgd { pattern, epsilon: number("epsilon"), alpha: number("alpha"), steps: int("steps") as usize };
     let n_attacks = pgd.steps;
     let mut step = Adversarial::new(Attack::Pgd(pgd), &vars).unwrap();
-    // At a rate of 0 the weights after the update are those that the attack has put back.
+    // With a learning rate of 0, the weights after the update are those that the attack has restored.
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.0), &vars, Clip::None).unwrap();
     let batch =
         FieldBatch::from_words(tensors["in.text"].shallow_clone(), Some(tensors["in.label"].shallow_clone()))
             .unwrap();
     let passes = Arc::<Mutex<Vec<_>>>::default();
-    let mut model = Watched { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
+    let mut model = RecordingModel { model, target: target.shallow_clone(), passes: Arc::clone(&passes) };
     let context = StepContext {
         location: Location::training(1, 1),
         step: 0,
@@ -109,57 +109,63 @@ fn check(name: &str, case: &Value, tensors: &Tensors, kind: Kind) {
     let passes = passes.lock().unwrap();
     assert_eq!(passes.len(), 1 + n_attacks, "{name}: passes");
     for (k, (embedding, loss)) in passes[1..].iter().enumerate() {
-        let of = |what: &str| &tensors[&format!("out.{what}_{k}")];
-        assert_close(&format!("{name} embedding {k}"), embedding, of("embedding_after"), bound("out"), 1.0);
-        assert_close(&format!("{name} loss {k}"), loss, of("adv_loss"), bound("loss"), 1.0);
+        let expected = |name: &str| &tensors[&format!("out.{name}_{k}")];
+        assert_close(
+            &format!("{name} embedding {k}"),
+            embedding,
+            expected("embedding_after"),
+            bound("out"),
+            1.0,
+        );
+        assert_close(&format!("{name} loss {k}"), loss, expected("adv_loss"), bound("loss"), 1.0);
     }
     let sum = &passes[0].1 + &passes[n_attacks].1;
     assert_eq!(loss.loss.total.double_value(&[]), sum.double_value(&[]), "{name}: the sum of both losses");
     let gradients = with_prefix(tensors, "grad.");
-    let largest = gradients.values().map(largest).fold(0.0, f64::max);
+    let max_gradient = gradients.values().map(max_abs).fold(0.0, f64::max);
     for (parameter, expected) in &gradients {
-        let ours = vars.variables()[parameter].grad();
+        let got = vars.variables()[parameter].grad();
         let (bound, floor) = if single {
-            (10.0 * tolerance("f32"), 1e-2 * largest)
+            (10.0 * tolerance("f32"), 1e-2 * max_gradient)
         } else {
-            (tolerance("grad_rel"), 1e-3 * largest)
+            (tolerance("grad_rel"), 1e-3 * max_gradient)
         };
-        assert_close(&format!("{name} grad.{parameter}"), &ours, expected, bound, floor);
+        assert_close(&format!("{name} grad.{parameter}"), &got, expected, bound, floor);
     }
-    assert_eq!(target.detach(), before, "{name}: put back to the bit");
+    assert_eq!(target.detach(), before, "{name}: expected bitwise restored parameters");
 }
 
-/// |a - b| <= tolerance * max(floor, max|b|), everywhere.
-fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64, floor: f64) {
-    assert_eq!(ours.size(), theirs.size(), "{what}: shape");
-    let difference = largest(&(ours.detach().to_kind(Kind::Double) - theirs));
-    let bound = tolerance * largest(theirs).max(floor);
-    assert!(difference <= bound, "{what}: differs by {difference:e}, allowed {bound:e}");
+/// Asserts max|got - expected| <= tolerance * max(floor, max|expected|).
+fn assert_close(label: &str, got: &Tensor, expected: &Tensor, tolerance: f64, floor: f64) {
+    assert_eq!(got.size(), expected.size(), "{label}: shape");
+    let difference = max_abs(&(got.detach().to_kind(Kind::Double) - expected));
+    let bound = tolerance * max_abs(expected).max(floor);
+    assert!(difference <= bound, "{label}: expected a difference of at most {bound:e}, got {difference:e}");
 }
 
-fn largest(t: &Tensor) -> f64 {
+fn max_abs(t: &Tensor) -> f64 {
     t.abs().max().double_value(&[])
 }
 
-/// `FAKNOW_GOLDEN`, or the shared golden directory and its second set.
+/// Returns `FAKNOW_GOLDEN`, or the shared golden directory and its second set.
 fn dirs() -> Vec<PathBuf> {
     let all = match std::env::var_os("FAKNOW_GOLDEN") {
         Some(dir) => vec![PathBuf::from(dir)],
         None => {
-            let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-            let golden = std::env::var_os("FAKNOW_SHARED").map_or(here, PathBuf::from).join("golden");
+            let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+            let golden = std::env::var_os("FAKNOW_SHARED").map_or(default, PathBuf::from).join("golden");
             vec![golden.clone(), golden.join("set_b")]
         }
     };
-    let there = |dir: &PathBuf| {
-        let there = dir.join("manifest.json").is_file();
-        if !there {
+    let has_manifest = |dir: &PathBuf| {
+        let exists = dir.join("manifest.json").is_file();
+        if !exists {
             println!(
-                "SKIPPED: there is no {}/manifest.json; set FAKNOW_GOLDEN to a golden directory",
+                "SKIPPED: {}/manifest.json not found; set FAKNOW_GOLDEN to a golden directory",
                 dir.display()
             );
         }
-        there
+        exists
     };
-    all.into_iter().filter(there).collect()
+    all.into_iter().filter(has_manifest).collect()
 }

@@ -1,11 +1,11 @@
-//! A callback that does the same thing in every hook.
+//! A callback that calls a closure in every hook.
 
 use faknow_callbacks::{
     BatchEnd, Callback, FitEnd, Flow, HookResult, PassProgress, Phase, Run, SavedCheckpoint,
 };
 use faknow_metrics::{EpochRecord, Evaluation};
 
-/// Calls a closure in every hook, with the hook's name.
+/// Calls a closure in every hook, with the name of the hook.
 pub(crate) struct AtHook<F>(pub(crate) F);
 
 /// All hooks of a fit, in the order in which they are first called.

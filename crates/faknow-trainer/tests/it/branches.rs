@@ -1,4 +1,4 @@
-//! Going back to an earlier checkpoint, other monitors and limits: nothing is lost, and nothing is accepted and ignored.
+//! Resuming from earlier checkpoints and with changed monitors, limits and settings.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use tch::nn::VarStore;
 
 use crate::toy::{self, Toy, scripted, train_data, valid_data, weights};
 
-/// Names and contents (branch and step) of all checkpoints but `last` and `previous`.
+/// Returns names and contents (branch and step) of all checkpoints except `last` and `previous`.
 fn checkpoints(dir: &Path) -> BTreeMap<String, (u32, u64)> {
     let entries = CheckpointStore::new(dir).list().into_iter();
     let others = entries.filter(|entry| !["last", "previous"].contains(&entry.name.as_str()));
@@ -28,9 +28,9 @@ fn fit(builder: TrainerBuilder<Toy>, dir: &Path) -> FitReport {
     trainer.fit(&train_data(), Some(&valid_data())).unwrap()
 }
 
-fn resume(builder: TrainerBuilder<Toy>, dir: &Path, how: &Resume) -> (FitReport, Trainer<Toy>) {
+fn resume(builder: TrainerBuilder<Toy>, dir: &Path, options: &Resume) -> (FitReport, Trainer<Toy>) {
     let mut trainer = builder.run_dir(RunDir::open(dir).unwrap()).build().unwrap();
-    let report = trainer.resume_from(how, &train_data(), Some(&valid_data())).unwrap();
+    let report = trainer.resume_from(options, &train_data(), Some(&valid_data())).unwrap();
     (report, trainer)
 }
 
@@ -38,59 +38,63 @@ fn from(name: &str) -> Resume {
     Resume { from: name.to_owned(), ..Resume::default() }
 }
 
-fn scored(scores: &[f64]) -> TrainerBuilder<Toy> {
+fn trainer_with_many_checkpoints(scores: &[f64]) -> TrainerBuilder<Toy> {
     let policy = CheckpointPolicy { keep: 20, ..CheckpointPolicy::default() };
     toy::trainer_with_scores(scores).max_epochs(scores.len()).checkpoints(policy)
 }
 
 #[test]
-fn going_back_leaves_the_checkpoints_of_later_steps_alone() {
+fn resuming_from_an_earlier_checkpoint_retains_later_ones() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
-    fit(scored(&[0.1, 0.2, 0.3, 0.4, 0.9, 0.6]), &dir);
+    fit(trainer_with_many_checkpoints(&[0.1, 0.2, 0.3, 0.4, 0.9, 0.6]), &dir);
     let before = checkpoints(&dir);
     let expected: Vec<String> =
         ["best"].map(String::from).into_iter().chain((1..=6).map(|n| format!("epoch-{n:04}"))).collect();
     assert_eq!(before.keys().cloned().collect::<Vec<_>>(), expected);
 
-    // Back to the third epoch, and to the fifth on another way.
-    let (report, _) = resume(scored(&[0.5, 0.4]).max_epochs(5), &dir, &from("epoch-0003"));
+    // Back to the third epoch, and from there to the fifth on another branch.
+    let (report, _) =
+        resume(trainer_with_many_checkpoints(&[0.5, 0.4]).max_epochs(5), &dir, &from("epoch-0003"));
     assert_eq!(report.history.epochs.len(), 5);
     let after = checkpoints(&dir);
     for (name, content) in before.iter().filter(|(name, _)| name.starts_with("epoch-")) {
         assert_eq!(after.get(name), Some(content), "{name}");
     }
     assert_eq!((after["epoch-0004-b1"], after["epoch-0005-b1"]), ((1, 12), (1, 15)));
-    // What `last` and `best` held stays, and the best is the best of this way.
+    // The old `last` and `best` are retained, and `best` is the best epoch of this branch.
     assert_eq!((after["last-b0"], after["best-b0"]), ((0, 18), (0, 15)));
     assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((4, 0.5)));
     assert_eq!(after["best"], (1, 12));
     let last = CheckpointStore::new(&dir).verify("last").unwrap();
     assert_eq!((last.branch, last.step), (1, 15));
 
-    // The former branch can be resumed too.
-    let (report, _) = resume(scored(&[0.7]).max_epochs(7), &dir, &from("last-b0"));
+    // The old branch can be resumed too.
+    let (report, _) = resume(trainer_with_many_checkpoints(&[0.7]).max_epochs(7), &dir, &from("last-b0"));
     assert_eq!(report.history.epochs.len(), 7);
-    let then = checkpoints(&dir);
+    let final_state = checkpoints(&dir);
     assert!(
-        after.iter().all(|(name, content)| name == "best" || then.get(name) == Some(content)),
-        "{then:?}"
+        after.iter().all(|(name, content)| name == "best" || final_state.get(name) == Some(content)),
+        "{final_state:?}"
     );
-    assert_eq!((then["epoch-0007-b2"], then["last-b1"], then["best"]), ((2, 21), (1, 15), (0, 15)));
+    assert_eq!(
+        (final_state["epoch-0007-b2"], final_state["last-b1"], final_state["best"]),
+        ((2, 21), (1, 15), (0, 15))
+    );
     assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((5, 0.9)));
 }
 
 #[test]
-fn a_run_that_is_resumed_from_its_last_checkpoint_stays_on_its_branch() {
+fn resuming_from_the_last_checkpoint_stays_on_its_branch() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
-    fit(scored(&[0.1, 0.2]), &dir);
-    resume(scored(&[0.3]).max_epochs(3), &dir, &Resume::default());
+    fit(trainer_with_many_checkpoints(&[0.1, 0.2]), &dir);
+    resume(trainer_with_many_checkpoints(&[0.3]).max_epochs(3), &dir, &Resume::default());
     assert_eq!(checkpoints(&dir)["epoch-0003"], (0, 9));
 }
 
 #[test]
-fn another_monitor_starts_from_its_own_history() {
+fn changed_monitor_is_ranked_by_its_history() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
     let builder = |monitor: &str, errors: &[f64], epochs: usize| {
@@ -102,17 +106,17 @@ fn another_monitor_starts_from_its_own_history() {
     };
     let report = fit(builder("score", &[0.5, 0.2, 0.4], 3), &dir);
     assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((1, 0.9)));
-    // The second epoch was the best by `errors`, and the next two are worse.
+    // The second epoch is the best by `errors`; the next two are worse.
     let (report, trainer) = resume(builder("errors", &[0.3, 0.3], 5), &dir, &Resume::default());
     let best = report.best.unwrap();
     assert_eq!((best.monitor.as_str(), best.epoch, best.value), ("errors", 2, 0.2));
     assert_eq!(checkpoints(&dir)["best"], (0, 6));
-    let of_epoch = toy::load_weights(&dir.join("checkpoints/epoch-0002/model.safetensors"));
-    assert_eq!(weights(&trainer.run().vars), of_epoch);
+    let best_weights = toy::load_weights(&dir.join("checkpoints/epoch-0002/model.safetensors"));
+    assert_eq!(weights(&trainer.run().vars), best_weights);
 }
 
 #[test]
-fn early_stopping_by_another_monitor_counts_its_own_history() {
+fn early_stopping_with_a_changed_monitor_counts_its_history() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
     let builder = |monitor: &str, errors: &[f64]| {
@@ -127,19 +131,19 @@ fn early_stopping_by_another_monitor_counts_its_own_history() {
     let mut trainer = builder("score", &[0.5, 0.7]).callback(stop).run_dir(run_dir).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     drop(trainer);
-    // One bad validation by `errors` is in the history: the second ends the run.
+    // The history has one validation without improvement of `errors`: the second one stops the run.
     let (report, _) = resume(builder("errors", &[0.6, 0.1]), &dir, &Resume::default());
     assert_eq!((report.stop_reason.code(), report.history.epochs.len()), ("early_stopping", 3));
 }
 
 #[test]
-fn another_limit_continues_a_run_that_one_ended() {
+fn changed_limit_extends_a_run_that_reached_its_limit() {
     let dir = tempfile::tempdir().unwrap();
     let builder = |steps: Option<u64>| {
         let builder = toy::trainer().max_epochs(4);
         steps.map_or_else(|| toy::trainer().max_epochs(4), |steps| builder.stop_after(Interval::steps(steps)))
     };
-    let whole = fit(builder(None), &dir.path().join("whole"));
+    let unlimited = fit(builder(None), &dir.path().join("unlimited"));
     for (name, second, n_steps) in [("more", Some(8), 8), ("none", None, 12), ("fewer", Some(2), 6)] {
         let dir = dir.path().join(name);
         let first = fit(builder(Some(6)), &dir);
@@ -147,12 +151,12 @@ fn another_limit_continues_a_run_that_one_ended() {
         let (report, trainer) = resume(builder(second), &dir, &Resume::default());
         assert_eq!(trainer.run().step(), n_steps, "{name}");
         if second.is_none() {
-            assert_eq!(report.stop_reason, whole.stop_reason);
+            assert_eq!(report.stop_reason, unlimited.stop_reason);
             let losses = |report: &FitReport| report.history.series("train/loss").unwrap();
-            assert_eq!(losses(&report), losses(&whole));
+            assert_eq!(losses(&report), losses(&unlimited));
         }
     }
-    // A run that is longer already than a new limit takes no further step.
+    // A run that is longer than a new limit takes no further step.
     let dir = dir.path().join("ended");
     fit(toy::trainer().max_epochs(2), &dir);
     let (report, trainer) =
@@ -161,24 +165,24 @@ fn another_limit_continues_a_run_that_one_ended() {
 }
 
 #[test]
-fn another_learning_rate_that_is_allowed_is_applied() {
+fn allowed_change_of_learning_rate_is_applied() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
     fit(toy::trainer().max_epochs(1).optimizer(OptimizerConfig::sgd(0.1)), &dir);
-    let how = Resume { allow: vec![ChangeKind::Config], ..Resume::default() };
+    let options = Resume { allow: vec![ChangeKind::Config], ..Resume::default() };
     let builder = toy::trainer().max_epochs(2).optimizer(OptimizerConfig::sgd(0.0));
-    let (report, _) = resume(builder, &dir, &how);
+    let (report, _) = resume(builder, &dir, &options);
     let rates: Vec<&[f64]> =
         report.history.epochs.iter().map(|record| record.learning_rates.as_slice()).collect();
     assert_eq!(rates, [&[0.1][..], &[0.0]]);
 }
 
 #[test]
-fn a_fit_resumes_by_itself_what_the_run_directory_holds() {
+fn auto_resume_continues_the_run_in_the_run_directory() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
-    let stop = |at: u64| {
-        on_batch_end(move |run, _| if run.step() == at { panic!("killed") } else { Ok(Flow::Continue) })
+    let stop = |step: u64| {
+        on_batch_end(move |run, _| if run.step() == step { panic!("killed") } else { Ok(Flow::Continue) })
     };
     let fit = |extra: Box<dyn Callback>| {
         let builder = toy::trainer().run_dir(RunDir::open_or_create(&dir).unwrap()).auto_resume();
@@ -186,28 +190,31 @@ fn a_fit_resumes_by_itself_what_the_run_directory_holds() {
     };
     fit(Box::new(stop(1))).unwrap_err();
     fit(Box::new(stop(4))).unwrap_err();
-    let report = fit(Box::new(Silent)).unwrap();
+    let report = fit(Box::new(NoOp)).unwrap();
     assert_eq!(report.history.epochs.len(), 3);
-    // Done is done.
+    // A finished run is not continued.
     assert_eq!(fit(Box::new(stop(5))).unwrap().history, report.history);
-    let whole = toy::trainer().build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(report.history.series("valid/loss").unwrap(), whole.history.series("valid/loss").unwrap());
+    let uninterrupted = toy::trainer().build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
+    assert_eq!(
+        report.history.series("valid/loss").unwrap(),
+        uninterrupted.history.series("valid/loss").unwrap()
+    );
 }
 
-struct Silent;
+struct NoOp;
 
-impl Callback for Silent {}
+impl Callback for NoOp {}
 
 #[test]
-fn a_fit_that_was_interrupted_is_finished_by_the_next() {
+fn next_fit_finishes_an_interrupted_one() {
     let interrupt = Interrupt::default();
-    let asks = interrupt.clone();
+    let request = interrupt.clone();
     let mut trainer = toy::trainer()
         .interrupt(interrupt.clone())
         .callback(EarlyStopping::new(5))
         .callback(on_batch_end(move |run, _| {
             if run.step() == 4 {
-                asks.request();
+                request.request();
             }
             Ok(Flow::Continue)
         }))
@@ -240,7 +247,7 @@ impl Callback for Rates {
 }
 
 #[test]
-fn a_learning_rate_set_at_the_start_of_a_batch_applies_to_it() {
+fn learning_rate_set_at_batch_start_applies_to_the_batch() {
     let warmup = WarmupLinear { warmup_steps: Some(2), ..WarmupLinear::default() };
     for schedule in [None, Some(ScheduleConfig::WarmupLinear(warmup))] {
         let builder = toy::trainer().max_epochs(1).callback(Rates(Vec::new()));
@@ -256,7 +263,7 @@ fn a_learning_rate_set_at_the_start_of_a_batch_applies_to_it() {
 }
 
 #[test]
-fn a_fast_run_keeps_the_schedule_of_the_entire_run() {
+fn fast_dev_run_uses_the_schedule_of_the_full_run() {
     let warmup = WarmupLinear { warmup_steps: Some(4), ..WarmupLinear::default() };
     let builder = toy::trainer().fast_dev_run().schedule(ScheduleConfig::WarmupLinear(warmup));
     let report = builder.build().unwrap().fit(&train_data(), Some(&valid_data())).unwrap();
@@ -264,7 +271,7 @@ fn a_fast_run_keeps_the_schedule_of_the_entire_run() {
 }
 
 #[test]
-fn a_store_without_the_variables_of_the_model_is_refused() {
+fn rejects_a_var_store_without_the_model() {
     let (model, _) = Toy::new();
     let error = Trainer::builder(model, VarStore::new(tch::Device::Cpu)).build().unwrap_err();
     assert!(matches!(error, Error::Setting { .. }), "{error:?}");

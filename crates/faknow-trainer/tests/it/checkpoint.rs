@@ -1,4 +1,4 @@
-//! Checkpoints: what is saved comes back to the bit, what cannot be trusted is refused by name.
+//! Checkpoints: bitwise round trips, and errors for corrupted, missing and foreign checkpoints.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use faknow_trainer::checkpoint::{Checkpoint, CheckpointError, CheckpointInfo, Ch
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-/// A checkpoint of about 2 KB; those of different ids differ in every file.
-pub(crate) fn small(id: u64) -> Checkpoint {
+/// Returns a checkpoint of about 2 KB; those of different ids differ in every file.
+pub(crate) fn small_checkpoint(id: u64) -> Checkpoint {
     let values = |n: i64| Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.37 + id as f64;
     let group = |n: i64, name: &str| BTreeMap::from([(name.to_owned(), values(n)), ("b".into(), values(3))]);
     Checkpoint {
@@ -31,15 +31,15 @@ pub(crate) fn small(id: u64) -> Checkpoint {
     }
 }
 
-/// The bytes of a tensor, with its kind and shape: equal only if all bits are.
+/// Returns kind, shape and bytes of a tensor, for bitwise comparison.
 fn bits(tensor: &Tensor) -> (Kind, Vec<i64>, Vec<u8>) {
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.contiguous().f_copy_data_u8(&mut bytes, tensor.numel()).unwrap();
     (tensor.kind(), tensor.size(), bytes)
 }
 
-/// Whether two checkpoints are the same to the bit.
-pub(crate) fn same(a: &Checkpoint, b: &Checkpoint) -> bool {
+/// Returns whether two checkpoints are bitwise equal.
+pub(crate) fn is_equal(a: &Checkpoint, b: &Checkpoint) -> bool {
     let all = |c: &Checkpoint| -> BTreeMap<String, Vec<_>> {
         let group = |t: &BTreeMap<String, Tensor>| t.iter().map(|(n, t)| (n.clone(), bits(t))).collect();
         c.tensors.iter().map(|(name, tensors)| (name.clone(), group(tensors))).collect()
@@ -63,13 +63,13 @@ fn store() -> (tempfile::TempDir, CheckpointStore) {
 fn check_round_trip(checkpoint: &Checkpoint) {
     let (_dir, store) = store();
     store.save("last", checkpoint).unwrap();
-    assert!(same(&store.read("last").unwrap(), checkpoint));
+    assert!(is_equal(&store.read("last").unwrap(), checkpoint));
     assert_eq!(format!("{:?}", store.verify("last").unwrap()), format!("{:?}", checkpoint.info));
     assert_eq!(format!("{:?}", store.read_info("last").unwrap()), format!("{:?}", checkpoint.info));
 }
 
 #[test]
-fn every_kind_and_shape_of_tensor_comes_back_to_the_bit() {
+fn tensors_of_every_kind_and_shape_round_trip_bitwise() {
     let kinds = [
         Kind::Float,
         Kind::Double,
@@ -105,7 +105,7 @@ fn every_kind_and_shape_of_tensor_comes_back_to_the_bit() {
         ("f32", Tensor::from_slice(&floats)),
         ("f64", Tensor::from_slice(&doubles)),
     ]));
-    // More than is written at a time, in steps that do not fit.
+    // Larger than the write buffer, and not a multiple of its size.
     let large = Tensor::arange(3 * 131_072 + 5, (Kind::Double, Device::Cpu));
     let scattered = Tensor::arange(1_000 * 700, (Kind::Float, Device::Cpu)).view([1_000, 700]).tr();
     let variable = Tensor::ones([3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
@@ -114,7 +114,7 @@ fn every_kind_and_shape_of_tensor_comes_back_to_the_bit() {
 }
 
 #[test]
-fn every_name_state_and_fact_comes_back() {
+fn names_states_and_infos_round_trip() {
     let one = || Tensor::from(1.5);
     let names = ["a.b.c.weight", "", " ", "größe", "权重/注意力", "\"quoted\"\\\n", "a.b.c.weight ", "🦀"];
     check_round_trip(&with_tensors(names.map(|name| (name, one())).into()));
@@ -157,20 +157,20 @@ fn every_name_state_and_fact_comes_back() {
 }
 
 #[test]
-fn the_weights_are_a_plain_safetensors_file_and_equal_content_gives_equal_bytes() {
+fn weights_are_standard_safetensors_and_deterministic() {
     let (_dir, store) = store();
-    store.save("one", &small(5)).unwrap();
-    store.save("two", &small(5)).unwrap();
+    store.save("one", &small_checkpoint(5)).unwrap();
+    store.save("two", &small_checkpoint(5)).unwrap();
     for file in ["manifest.json", "state.json", "model.safetensors", "optimizer.safetensors"] {
         let bytes = |name: &str| fs::read(store.path(name).join(file)).unwrap();
         assert_eq!(bytes("one"), bytes("two"), "{file}");
     }
     assert_eq!(fs::read_dir(store.path("one")).unwrap().count(), 4);
-    // tch brings a reader of its own.
+    // tch has its own reader.
     let read = Tensor::read_safetensors(store.path("one").join("model.safetensors")).unwrap();
     let read: BTreeMap<String, Tensor> = read.into_iter().collect();
-    assert_eq!(read, small(5).tensors["model"]);
-    // The format's header has a length that keeps the numbers aligned, and the widest numbers come first.
+    assert_eq!(read, small_checkpoint(5).tensors["model"]);
+    // The header is padded so that the data is aligned, and the widest types come first.
     let mixed = vec![("a", Tensor::from_slice(&[1_i8, 2, 3])), ("b", Tensor::from_slice(&[1.0, 2.0]))];
     store.save("mixed", &with_tensors(mixed)).unwrap();
     let bytes = fs::read(store.path("mixed").join("model.safetensors")).unwrap();
@@ -185,10 +185,13 @@ fn the_weights_are_a_plain_safetensors_file_and_equal_content_gives_equal_bytes(
 }
 
 #[test]
-fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
+fn rejects_unsavable_checkpoints_and_retains_the_old_one() {
     let (_dir, store) = store();
-    store.save("last", &small(1)).unwrap();
-    let group = |name: &str| Checkpoint { tensors: [(name.to_owned(), BTreeMap::new())].into(), ..small(2) };
+    store.save("last", &small_checkpoint(1)).unwrap();
+    let group = |name: &str| Checkpoint {
+        tensors: [(name.to_owned(), BTreeMap::new())].into(),
+        ..small_checkpoint(2)
+    };
     let mut deep = json!(1);
     for _ in 0..100 {
         deep = json!([deep]);
@@ -205,20 +208,23 @@ fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
         (group(""), "group ``: expected a name"),
         (group("../model"), "group `../model`: expected a name"),
         (group(".model"), "group `.model`: expected a name"),
-        (Checkpoint { state: deep, ..small(2) }, "state: expected at most 100 levels of nesting, got more"),
+        (
+            Checkpoint { state: deep, ..small_checkpoint(2) },
+            "state: expected at most 100 levels of nesting, got more",
+        ),
     ];
     for (checkpoint, expected) in cases {
         let error = store.save("last", &checkpoint).unwrap_err();
         assert!(matches!(error, CheckpointError::Unsavable { .. }), "{error:?}");
         let message = error.to_string();
         assert!(message.contains(expected) && message.contains("checkpoints/last"), "{message}");
-        assert!(same(&store.read("last").unwrap(), &small(1)));
+        assert!(is_equal(&store.read("last").unwrap(), &small_checkpoint(1)));
         assert_eq!(fs::read_dir(store.path("")).unwrap().count(), 1);
     }
     for name in ["", ".", "..", ".tmp-last", "a/b", "a\\b", "a:b", "tab\t", "x".repeat(101).as_str()] {
         let results = [
-            store.save(name, &small(2)),
-            store.save_keeping_previous("last", name, &small(2)),
+            store.save(name, &small_checkpoint(2)),
+            store.save_keeping_previous("last", name, &small_checkpoint(2)),
             store.link("last", name),
             store.rename("last", name),
             store.remove(name),
@@ -228,12 +234,12 @@ fn what_cannot_be_saved_is_refused_by_name_and_leaves_what_was_there() {
             assert!(matches!(result, Err(CheckpointError::InvalidName { .. })), "{name:?}: {result:?}");
         }
     }
-    store.save("größte Güte 1.5 %", &small(3)).unwrap();
+    store.save("größte Güte 1.5 %", &small_checkpoint(3)).unwrap();
     assert_eq!(store.newest_valid("").unwrap().0, "größte Güte 1.5 %");
 }
 
 #[test]
-fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
+fn foreign_files_are_neither_read_nor_overwritten() {
     type Occupy = fn(&Path);
     let manifest = |path: &Path, text: &str| {
         fs::create_dir(path).unwrap();
@@ -258,13 +264,13 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
     ];
     for (occupy, expected) in cases {
         let (_dir, store) = store();
-        store.save("last", &small(4)).unwrap();
+        store.save("last", &small_checkpoint(4)).unwrap();
         occupy(&store.path("best"));
         let results = [
             store.read("best").map(drop),
             store.verify("best").map(drop),
-            store.save("best", &small(5)),
-            store.save_keeping_previous("last", "best", &small(5)),
+            store.save("best", &small_checkpoint(5)),
+            store.save_keeping_previous("last", "best", &small_checkpoint(5)),
             store.link("last", "best"),
             store.link("best", "last"),
             store.rename("last", "best"),
@@ -274,26 +280,26 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
             let error = result.unwrap_err();
             assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
             let message = error.to_string();
-            let good = "; the newest valid checkpoint is `last` (epoch 3, step 4)";
-            assert!(message.contains(expected) && message.ends_with(good), "{message}");
+            let suffix = "; the newest valid checkpoint is `last` (epoch 3, step 4)";
+            assert!(message.contains(expected) && message.ends_with(suffix), "{message}");
         }
-        assert!(same(&store.read("last").unwrap(), &small(4)));
+        assert!(is_equal(&store.read("last").unwrap(), &small_checkpoint(4)));
         assert_eq!(store.newest_valid("").unwrap().1.step, 4);
     }
-    // An empty directory, or one that lost its manifest, is a checkpoint that may be replaced.
+    // An empty directory, or one without a manifest, is an incomplete checkpoint and may be replaced.
     let (_dir, store) = store();
-    for damage in [
+    for corrupt in [
         |path: &Path| fs::create_dir_all(path).unwrap(),
         |path: &Path| fs::remove_file(path.join("manifest.json")).unwrap(),
     ] {
-        damage(&store.path("best"));
+        corrupt(&store.path("best"));
         let error = store.read("best").unwrap_err();
         assert!(
             matches!(&error, CheckpointError::Incomplete { file, .. } if file == "manifest.json"),
             "{error}"
         );
-        store.save("best", &small(6)).unwrap();
-        assert!(same(&store.read("best").unwrap(), &small(6)));
+        store.save("best", &small_checkpoint(6)).unwrap();
+        assert!(is_equal(&store.read("best").unwrap(), &small_checkpoint(6)));
     }
     let (_dir, store) = self::store();
     fs::create_dir_all(store.path("")).unwrap();
@@ -303,15 +309,15 @@ fn a_name_taken_by_something_else_is_neither_read_nor_overwritten() {
 }
 
 #[test]
-fn a_missing_checkpoint_names_the_newest_good_one() {
+fn missing_checkpoint_error_names_the_newest_valid_one() {
     let (dir, store) = store();
     let error = store.read("last").unwrap_err();
     assert!(matches!(&error, CheckpointError::Missing { fallback: None, .. }), "{error}");
-    assert!(!dir.path().join("checkpoints").exists(), "reading touches nothing");
+    assert!(!dir.path().join("checkpoints").exists(), "reading must not create directories");
     store.clean().unwrap();
     assert!(store.list().is_empty() && store.newest_valid("").is_none());
     for (name, id) in [("old", 1), ("good", 2), ("bad", 3)] {
-        store.save(name, &small(id)).unwrap();
+        store.save(name, &small_checkpoint(id)).unwrap();
     }
     fs::write(store.path("bad").join("state.json"), "{}").unwrap();
     let error = store.read("last").unwrap_err();
@@ -325,7 +331,7 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
     let error = store.read("bad").unwrap_err().to_string();
     assert!(error.contains("checkpoints/bad is corrupted: state.json: expected "), "{error}");
     assert!(error.ends_with("; the newest valid checkpoint is `good` (epoch 3, step 2)"), "{error}");
-    // A list looks at manifests only; what has none comes last.
+    // The list reads manifests only; checkpoints without one come last.
     fs::write(store.path("old").join("manifest.json"), "").unwrap();
     let list: Vec<_> =
         store.list().into_iter().map(|found| (found.name, found.info.ok().map(|f| f.step))).collect();
@@ -335,9 +341,9 @@ fn a_missing_checkpoint_names_the_newest_good_one() {
 }
 
 #[test]
-fn a_link_costs_no_space_and_is_independent() {
+fn links_share_files_and_are_independent() {
     let (_dir, store) = store();
-    store.save("last", &small(1)).unwrap();
+    store.save("last", &small_checkpoint(1)).unwrap();
     store.link("last", "best").unwrap();
     #[cfg(unix)]
     {
@@ -345,16 +351,16 @@ fn a_link_costs_no_space_and_is_independent() {
         let inode = |name: &str| fs::metadata(store.path(name).join("model.safetensors")).unwrap().ino();
         assert_eq!(inode("last"), inode("best"));
     }
-    store.save_keeping_previous("last", "previous", &small(2)).unwrap();
+    store.save_keeping_previous("last", "previous", &small_checkpoint(2)).unwrap();
     store.remove("previous").unwrap();
-    assert!(same(&store.read("best").unwrap(), &small(1)));
-    assert!(same(&store.read("last").unwrap(), &small(2)));
+    assert!(is_equal(&store.read("best").unwrap(), &small_checkpoint(1)));
+    assert!(is_equal(&store.read("last").unwrap(), &small_checkpoint(2)));
 }
 
 #[test]
-fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
+fn concurrent_reader_sees_the_old_or_the_new_checkpoint() {
     let (dir, store) = store();
-    store.save_keeping_previous("last", "previous", &small(1)).unwrap();
+    store.save_keeping_previous("last", "previous", &small_checkpoint(1)).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = |name: &'static str| {
@@ -365,7 +371,12 @@ fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
                 while !done.load(Ordering::Relaxed) {
                     let read = store.read(name).unwrap();
                     assert!(read.info.step >= step, "{} after {step}", read.info.step);
-                    assert!(same(&read, &small(read.info.step)), "step {}: {:?}", read.info.step, read.state);
+                    assert!(
+                        is_equal(&read, &small_checkpoint(read.info.step)),
+                        "step {}: {:?}",
+                        read.info.step,
+                        read.state
+                    );
                     step = read.info.step;
                     n += 1;
                 }
@@ -375,8 +386,8 @@ fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
         let readers = [reader("last"), reader("last")];
         for id in 2..=150 {
             match id % 2 {
-                0 => store.save("last", &small(id)).unwrap(),
-                _ => store.save_keeping_previous("last", "previous", &small(id)).unwrap(),
+                0 => store.save("last", &small_checkpoint(id)).unwrap(),
+                _ => store.save_keeping_previous("last", "previous", &small_checkpoint(id)).unwrap(),
             }
         }
         done.store(true, Ordering::Relaxed);
@@ -388,11 +399,11 @@ fn a_reader_beside_the_writer_sees_the_former_checkpoint_or_the_new_one() {
 }
 
 #[test]
-fn a_dir_that_cannot_be_made_is_an_error_with_its_path() {
+fn directory_creation_error_names_the_path() {
     let dir = tempfile::tempdir().unwrap();
     let store = CheckpointStore::new(dir.path());
     fs::write(dir.path().join("checkpoints"), "in the way").unwrap();
-    for result in [store.save("last", &small(1)), store.clean(), store.link("a", "b")] {
+    for result in [store.save("last", &small_checkpoint(1)), store.clean(), store.link("a", "b")] {
         let error = result.unwrap_err();
         assert!(matches!(error, CheckpointError::Io { .. }), "{error:?}");
         assert!(error.to_string().contains("checkpoints"), "{error}");
@@ -401,9 +412,9 @@ fn a_dir_that_cannot_be_made_is_an_error_with_its_path() {
     assert_eq!(fs::read_to_string(dir.path().join("checkpoints")).unwrap(), "in the way");
 }
 
-/// The child of the next test: writes under a limit on the size of files.
+/// Saves a checkpoint with a limited file size, as the child process of the next test.
 #[test]
-fn child_of_the_full_disk() {
+fn full_disk_child_process() {
     let Some(dir) = std::env::var_os("FAKNOW_TEST_FULL_DISK") else { return };
     let store = CheckpointStore::new(Path::new(&dir));
     let large = with_tensors(vec![("w", Tensor::zeros([1 << 20], (Kind::Float, Device::Cpu)))]);
@@ -415,23 +426,23 @@ fn child_of_the_full_disk() {
         "{error}"
     );
     assert_eq!(fs::read_dir(store.path("")).unwrap().count(), 1);
-    fs::write(Path::new(&dir).join("refused"), error.to_string()).unwrap();
+    fs::write(Path::new(&dir).join("error.txt"), error.to_string()).unwrap();
 }
 
-/// A real refusal by the system in the middle of a file: a limit of 100 KB on the size of files, in a child process.
+/// Simulates a full disk by a limit of 100 KB on the file size, in a child process.
 #[cfg(unix)]
 #[test]
-fn a_disk_that_takes_no_more_is_an_error_and_the_former_checkpoint_reads() {
+fn full_disk_is_an_error_and_retains_the_old_checkpoint() {
     let (dir, store) = store();
-    store.save("last", &small(1)).unwrap();
+    store.save("last", &small_checkpoint(1)).unwrap();
     let status = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact checkpoint::child_of_the_full_disk"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact checkpoint::full_disk_child_process"])
         .arg(std::env::current_exe().unwrap())
         .env("FAKNOW_TEST_FULL_DISK", dir.path())
         .output()
         .unwrap();
     assert!(status.status.success(), "{status:?}");
-    let refused = fs::read_to_string(dir.path().join("refused")).unwrap();
-    assert!(refused.contains("model.safetensors: "), "{refused}");
-    assert!(same(&store.read("last").unwrap(), &small(1)));
+    let error = fs::read_to_string(dir.path().join("error.txt")).unwrap();
+    assert!(error.contains("model.safetensors: "), "{error}");
+    assert!(is_equal(&store.read("last").unwrap(), &small_checkpoint(1)));
 }

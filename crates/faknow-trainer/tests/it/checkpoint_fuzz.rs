@@ -1,4 +1,4 @@
-//! Ten thousand corrupted checkpoints: none panics, and none is taken for something else than what was written.
+//! Ten thousand corrupted checkpoints: reading never panics, and never returns other data than was written.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -10,9 +10,9 @@ use faknow_trainer::checkpoint::{CheckpointError, CheckpointStore};
 use serde_json::Value;
 use twox_hash::XxHash3_128;
 
-use crate::checkpoint::{same, small};
+use crate::checkpoint::{is_equal, small_checkpoint};
 
-/// The bytes of a checkpoint's files; `None` is a file that is not there.
+/// The contents of the files of a checkpoint; `None` is a missing file.
 type Files = BTreeMap<String, Option<Vec<u8>>>;
 
 fn files(dir: &Path) -> Files {
@@ -23,9 +23,9 @@ fn files(dir: &Path) -> Files {
         .collect()
 }
 
-/// Writes the files that differ from those that are there.
-fn put(dir: &Path, there: &Files, files: &Files) {
-    for (name, bytes) in files.iter().filter(|(name, bytes)| there.get(*name) != Some(*bytes)) {
+/// Writes the files that differ from those on disk.
+fn write_changes(dir: &Path, on_disk: &Files, files: &Files) {
+    for (name, bytes) in files.iter().filter(|(name, bytes)| on_disk.get(*name) != Some(*bytes)) {
         match bytes {
             Some(bytes) => fs::write(dir.join(name), bytes).unwrap(),
             None => drop(fs::remove_file(dir.join(name))),
@@ -37,24 +37,24 @@ fn random_bytes(rng: &mut Rng, n: usize) -> Vec<u8> {
     (0..n).map(|_| rng.next_u64() as u8).collect()
 }
 
-/// Damages a checkpoint in one of many ways; `other` is another checkpoint of the same kind.
-fn damage(files: &mut Files, other: &Files, rng: &mut Rng) -> &'static str {
+/// Corrupts a checkpoint in one of many kinds; `other` is another checkpoint with the same files.
+fn corrupt(files: &mut Files, other: &Files, rng: &mut Rng) -> &'static str {
     let names: Vec<String> = files.keys().cloned().collect();
     let name = names[rng.below(names.len())].clone();
     let second = names[rng.below(names.len())].clone();
     let Some(mut bytes) = files[&name].clone().filter(|bytes| !bytes.is_empty()) else {
         files.insert(name, Some(random_bytes(rng, 40)));
-        return "made up";
+        return "created";
     };
-    let (at, len) = (rng.below(bytes.len()), bytes.len());
-    let end = at + rng.below(len - at + 1);
-    let way = match rng.below(13) {
+    let (start, len) = (rng.below(bytes.len()), bytes.len());
+    let end = start + rng.below(len - start + 1);
+    let kind = match rng.below(13) {
         0..3 => {
-            bytes[at] ^= 1 << rng.below(8);
+            bytes[start] ^= 1 << rng.below(8);
             "bit flipped"
         }
         3 => {
-            bytes.truncate(at);
+            bytes.truncate(start);
             "truncated"
         }
         4 => {
@@ -80,17 +80,17 @@ fn damage(files: &mut Files, other: &Files, rng: &mut Rng) -> &'static str {
             "random"
         }
         9 => {
-            bytes[at..end].fill(0);
+            bytes[start..end].fill(0);
             "zeroed"
         }
         10 => {
-            let part = bytes[at..end].to_vec();
-            bytes.splice(at..at, part);
+            let part = bytes[start..end].to_vec();
+            bytes.splice(start..start, part);
             "repeated"
         }
         11 => {
-            bytes.drain(at..end);
-            "cut out"
+            bytes.drain(start..end);
+            "removed"
         }
         _ => {
             let digits: Vec<usize> = (0..len).filter(|&i| bytes[i].is_ascii_digit()).collect();
@@ -101,7 +101,7 @@ fn damage(files: &mut Files, other: &Files, rng: &mut Rng) -> &'static str {
         }
     };
     files.insert(name, Some(bytes));
-    way
+    kind
 }
 
 fn kind_of(error: &CheckpointError) -> &'static str {
@@ -114,56 +114,60 @@ fn kind_of(error: &CheckpointError) -> &'static str {
 }
 
 #[test]
-fn ten_thousand_damaged_checkpoints_are_all_refused() {
+fn rejects_ten_thousand_corrupted_checkpoints() {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let store = CheckpointStore::new(dir.path());
-    let original = small(11);
+    let original = small_checkpoint(11);
     for (name, id) in [("good", 5), ("other", 12), ("last", 11)] {
-        store.save(name, &small(id)).unwrap();
+        store.save(name, &small_checkpoint(id)).unwrap();
     }
-    let (whole, other) = (files(&store.path("last")), files(&store.path("other")));
+    let (intact, other) = (files(&store.path("last")), files(&store.path("other")));
     store.remove("other").unwrap();
-    let size: usize = whole.values().flatten().map(Vec::len).sum();
+    let size: usize = intact.values().flatten().map(Vec::len).sum();
     assert!((1_500..3_500).contains(&size), "{size} bytes");
 
-    let mut there = whole.clone();
+    let mut on_disk = intact.clone();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut rng = Rng::new(20_260);
     for _ in 0..10_000 {
-        let mut files = whole.clone();
-        let mut ways = vec![damage(&mut files, &other, &mut rng)];
+        let mut files = intact.clone();
+        let mut kinds = vec![corrupt(&mut files, &other, &mut rng)];
         while rng.chance(0.2) {
-            ways.push(damage(&mut files, &other, &mut rng));
+            kinds.push(corrupt(&mut files, &other, &mut rng));
         }
-        put(&store.path("last"), &there, &files);
-        there = files;
+        write_changes(&store.path("last"), &on_disk, &files);
+        on_disk = files;
         let result = store.read("last");
-        let outcome = if there == whole {
-            assert!(same(&result.unwrap(), &original), "{ways:?} changed nothing");
+        let outcome = if on_disk == intact {
+            assert!(is_equal(&result.unwrap(), &original), "{kinds:?} changed nothing");
             store.verify("last").unwrap();
             "unchanged"
-        } else if there == other {
-            unreachable!("a few steps do not replace every file")
+        } else if on_disk == other {
+            unreachable!("a few corruptions do not replace every file")
         } else {
-            let Err(error) = result else { panic!("{ways:?} was accepted") };
+            let Err(error) = result else { panic!("{kinds:?} was accepted") };
             store.verify("last").unwrap_err();
-            assert_eq!(error.fallback().map(|good| good.name.as_str()), Some("good"), "{ways:?}: {error}");
+            assert_eq!(
+                error.fallback().map(|fallback| fallback.name.as_str()),
+                Some("good"),
+                "{kinds:?}: {error}"
+            );
             assert!(error.to_string().contains("checkpoints/last"), "{error}");
             kind_of(&error)
         };
-        *counts.entry((if ways.len() > 1 { "several" } else { ways[0] }, outcome)).or_default() += 1;
+        *counts.entry((if kinds.len() > 1 { "several" } else { kinds[0] }, outcome)).or_default() += 1;
     }
     println!("{counts:?}");
-    let seen =
+    let count =
         |outcome: &str| counts.iter().filter(|((_, o), _)| *o == outcome).map(|(_, n)| n).sum::<usize>();
-    assert!(seen("corrupted") > 5_000 && seen("incomplete") > 500 && seen("foreign") > 0, "{counts:?}");
-    assert!(seen("unchanged") < 1_500, "{counts:?}");
-    put(&store.path("last"), &there, &whole);
-    assert!(same(&store.read("last").unwrap(), &original));
+    assert!(count("corrupted") > 5_000 && count("incomplete") > 500 && count("foreign") > 0, "{counts:?}");
+    assert!(count("unchanged") < 1_500, "{counts:?}");
+    write_changes(&store.path("last"), &on_disk, &intact);
+    assert!(is_equal(&store.read("last").unwrap(), &original));
 }
 
-/// Whoever knows the format can make a manifest that fits; even then nothing may panic.
-fn seal(manifest: &Value) -> String {
+/// Returns a manifest with a valid checksum: even forged files must not cause a panic.
+fn with_checksum(manifest: &Value) -> String {
     let mut manifest = manifest.clone();
     manifest.as_object_mut().unwrap().remove("checksum");
     let json = serde_json::to_string_pretty(&manifest).unwrap();
@@ -176,48 +180,48 @@ fn manifest_of(files: &Files) -> Value {
 }
 
 #[test]
-fn forged_checkpoints_with_fitting_checksums_never_panic() {
+fn forged_checkpoints_with_valid_checksums_never_panic() {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let store = CheckpointStore::new(dir.path());
-    store.save("last", &small(11)).unwrap();
-    let whole = files(&store.path("last"));
-    let mut there = whole.clone();
-    let (mut accepted, mut refused) = (0, 0);
+    store.save("last", &small_checkpoint(11)).unwrap();
+    let intact = files(&store.path("last"));
+    let mut on_disk = intact.clone();
+    let (mut n_accepted, mut n_rejected) = (0, 0);
     let mut rng = Rng::new(31);
     for _ in 0..3_000 {
-        let mut files = whole.clone();
+        let mut files = intact.clone();
         let name = ["model.safetensors", "state.json"][rng.below(2)];
         let bytes = files.get_mut(name).unwrap().as_mut().unwrap();
         let head = bytes.len().min(if rng.chance(0.5) { 12 } else { 160 });
         for _ in 0..=rng.below(3) {
-            let at = rng.below(head);
-            bytes[at] =
+            let index = rng.below(head);
+            bytes[index] =
                 if rng.chance(0.5) { b"0123456789[]{},:\"-eEF"[rng.below(21)] } else { rng.next_u64() as u8 };
         }
-        let mut manifest = manifest_of(&whole);
+        let mut manifest = manifest_of(&intact);
         manifest["files"][name]["xxh3_128"] = format!("{:032x}", XxHash3_128::oneshot(bytes)).into();
-        files.insert("manifest.json".into(), Some(seal(&manifest).into_bytes()));
-        put(&store.path("last"), &there, &files);
-        there = files;
+        files.insert("manifest.json".into(), Some(with_checksum(&manifest).into_bytes()));
+        write_changes(&store.path("last"), &on_disk, &files);
+        on_disk = files;
         store.verify("last").unwrap();
         match store.read("last") {
-            Ok(_) => accepted += 1,
-            Err(CheckpointError::Corrupted { file, .. }) if file == name => refused += 1,
+            Ok(_) => n_accepted += 1,
+            Err(CheckpointError::Corrupted { file, .. }) if file == name => n_rejected += 1,
             Err(error) => panic!("{error:?}"),
         }
     }
-    assert!(accepted > 10 && refused > 1_000, "{accepted} accepted, {refused} refused");
+    assert!(n_accepted > 10 && n_rejected > 1_000, "{n_accepted} accepted, {n_rejected} rejected");
 }
 
 #[test]
-fn manifests_that_fit_but_make_no_sense_are_refused() {
+fn rejects_invalid_manifests_with_valid_checksums() {
     let dir = tempfile::tempdir().unwrap();
     let store = CheckpointStore::new(dir.path());
-    store.save("good", &small(3)).unwrap();
-    store.save("last", &small(11)).unwrap();
+    store.save("good", &small_checkpoint(3)).unwrap();
+    store.save("last", &small_checkpoint(11)).unwrap();
     let path = store.path("last").join("manifest.json");
-    let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    fs::write(&path, seal(&whole)).unwrap();
+    let intact: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    fs::write(&path, with_checksum(&intact)).unwrap();
     store.read("last").unwrap();
     type Edit = fn(&mut Value);
     let cases: [(Edit, &str); 11] = [
@@ -259,16 +263,16 @@ fn manifests_that_fit_but_make_no_sense_are_refused() {
         ),
     ];
     for (edit, expected) in cases {
-        let mut manifest = whole.clone();
+        let mut manifest = intact.clone();
         edit(&mut manifest);
-        fs::write(&path, seal(&manifest)).unwrap();
+        fs::write(&path, with_checksum(&manifest)).unwrap();
         let error = store.read("last").unwrap_err();
         let message = error.to_string();
         assert!(message.contains(expected), "{message}");
         assert!(message.ends_with("; the newest valid checkpoint is `good` (epoch 3, step 3)"), "{message}");
         if let CheckpointError::Newer { version: 3, known: 2, .. } = error {
-            // It is not overwritten by an older program.
-            assert!(matches!(store.save("last", &small(4)), Err(CheckpointError::Newer { .. })));
+            // An older program does not overwrite it.
+            assert!(matches!(store.save("last", &small_checkpoint(4)), Err(CheckpointError::Newer { .. })));
         }
     }
     fs::write(&path, "x".repeat(2 << 20)).unwrap();

@@ -1,4 +1,4 @@
-//! Training on a new task without forgetting: EWC and GEM, by hand and by what is forgotten.
+//! Continual learning with EWC and GEM, compared with plain Rust.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_data::Dataset;
@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 use crate::by_hand::{Linear, START, assert_weights};
 use crate::toy::{self, Memory, POINTS, Point, Points, Toy};
 
-/// The toy's layer, which does not mind gradients in evaluation.
+/// The layer of the toy, without its check that evaluation records no gradients.
 struct Layer {
     weight: Tensor,
     bias: Tensor,
@@ -47,7 +47,7 @@ impl Dataset for Samples {
     }
 }
 
-/// The same points, of which all classes are the other one: a task that contradicts.
+/// Returns the points with swapped classes: a conflicting task.
 fn reversed() -> Vec<Point> {
     POINTS.iter().map(|(x, label)| (*x, 1 - label)).collect()
 }
@@ -66,11 +66,11 @@ fn dot(a: &Linear, b: &Linear) -> f64 {
 }
 
 #[test]
-fn ewc_pulls_each_parameter_back_by_how_much_it_mattered() {
+fn ewc_penalizes_parameter_changes_by_importance() {
     let (model, vars) = Layer::new();
     let mut ewc = Ewc::new(3.0).unwrap();
     ewc.consolidate(&model, &vars, &Samples(POINTS.to_vec())).unwrap();
-    assert_weights(&vars, &START, "remembering changes nothing");
+    assert_weights(&vars, &START, "consolidation must not change the weights");
     let mut fisher = [0.0; 6];
     for point in POINTS {
         let gradient = values(&START.gradient(&[point]));
@@ -84,15 +84,15 @@ fn ewc_pulls_each_parameter_back_by_how_much_it_mattered() {
         .build()
         .unwrap();
     let report = trainer.fit(&Memory::new(&new, &[7]), None).unwrap();
-    let mut at = START;
+    let mut model = START;
     let mut last = (0.0, 0.0);
     for _ in 0..3 {
-        let away: Vec<f64> = values(&at).iter().zip(values(&START)).map(|(a, s)| a - s).collect();
-        let penalty: f64 = away.iter().zip(fisher).map(|(a, f)| 1.5 * f * a * a).sum();
-        last = (at.loss(&new), penalty);
-        let mut gradient = values(&at.gradient(&new));
-        (0..6).for_each(|k| gradient[k] += 3.0 * fisher[k] * away[k]);
-        at = at.plus(-0.1, &from_values(gradient));
+        let change: Vec<f64> = values(&model).iter().zip(values(&START)).map(|(a, s)| a - s).collect();
+        let penalty: f64 = change.iter().zip(fisher).map(|(a, f)| 1.5 * f * a * a).sum();
+        last = (model.loss(&new), penalty);
+        let mut gradient = values(&model.gradient(&new));
+        (0..6).for_each(|k| gradient[k] += 3.0 * fisher[k] * change[k]);
+        model = model.plus(-0.1, &from_values(gradient));
     }
     let record = report.history.last().unwrap();
     for (name, expected) in [("loss", last.0 + last.1), ("loss/classification", last.0), ("loss/ewc", last.1)]
@@ -100,12 +100,12 @@ fn ewc_pulls_each_parameter_back_by_how_much_it_mattered() {
         assert!((record.train.value(name).unwrap() - expected).abs() < 1e-12, "{name}");
     }
     assert!(last.1 > 1e-6);
-    assert_weights(&trainer.into_parts().1, &at, "three steps");
+    assert_weights(&trainer.into_parts().1, &model, "three steps");
 }
 
 #[test]
-fn ewc_forgets_less_and_several_tasks_add_up() {
-    let away = |n_tasks: usize, strength: f64| {
+fn ewc_forgets_less_and_sums_several_tasks() {
+    let distance = |n_tasks: usize, strength: f64| {
         let (model, vars) = Layer::new();
         let mut ewc = Ewc::new(strength).unwrap();
         for _ in 0..n_tasks {
@@ -118,13 +118,13 @@ fn ewc_forgets_less_and_several_tasks_add_up() {
         let weights = [&weights["weight"][..], &weights["bias"]].concat();
         weights.iter().zip(values(&START)).map(|(w, s)| (w - s).powi(2)).sum::<f64>().sqrt()
     };
-    let (none, one, strong) = (away(0, 5.0), away(1, 5.0), away(1, 10.0));
+    let (none, one, strong) = (distance(0, 5.0), distance(1, 5.0), distance(1, 10.0));
     assert!(none > 1.3 * one && one > 1.1 * strong, "{none} {one} {strong}");
-    assert!((away(2, 5.0) - strong).abs() < 1e-9, "two tasks at half the strength are one");
+    assert!((distance(2, 5.0) - strong).abs() < 1e-9, "two tasks with half the strength must equal one task");
 }
 
 #[test]
-fn what_cannot_be_remembered_is_an_error() {
+fn rejects_invalid_tasks_and_memories() {
     let (model, vars) = Layer::new();
     let error = Ewc::new(-1.0).unwrap_err().to_string();
     assert_eq!(error, "ewc.strength: expected a number of at least 0, got -1");
@@ -149,7 +149,7 @@ fn what_cannot_be_remembered_is_an_error() {
     assert!(error.ends_with("got one without labels"), "{error}");
 }
 
-fn by_gem(memories: &[&[Point]], new: &[Point], sizes: &[usize], accumulate: usize) -> VarStore {
+fn fit_with_gem(memories: &[&[Point]], new: &[Point], sizes: &[usize], accumulate: usize) -> VarStore {
     let step = Gem::new(memories.iter().map(|points| Points::new(points)).collect()).unwrap();
     let builder = toy::trainer().step(step).accumulate_grad_batches(accumulate).max_epochs(1);
     let mut trainer = builder.build().unwrap();
@@ -158,40 +158,40 @@ fn by_gem(memories: &[&[Point]], new: &[Point], sizes: &[usize], accumulate: usi
 }
 
 #[test]
-fn gem_leaves_a_gradient_alone_that_harms_no_memory() {
+fn gem_leaves_compatible_gradients_unchanged() {
     let expected = START.plus(-0.1, &START.gradient(&POINTS));
-    assert_weights(&by_gem(&[&POINTS, &POINTS[..5]], &POINTS, &[7], 1), &expected, "the same task");
+    assert_weights(&fit_with_gem(&[&POINTS, &POINTS[..5]], &POINTS, &[7], 1), &expected, "the same task");
 }
 
 #[test]
-fn gem_turns_a_gradient_that_harms_a_memory() {
+fn gem_projects_conflicting_gradients() {
     let new = reversed();
-    let (gradient, of_memory) = (START.gradient(&new), START.gradient(&POINTS[..6]));
-    let product = dot(&gradient, &of_memory);
+    let (gradient, memory_gradient) = (START.gradient(&new), START.gradient(&POINTS[..6]));
+    let product = dot(&gradient, &memory_gradient);
     assert!(product < 0.0);
-    let turned = gradient.plus(-product / dot(&of_memory, &of_memory), &of_memory);
-    assert!(dot(&turned, &of_memory).abs() < 1e-12);
-    let expected = START.plus(-0.1, &turned);
-    assert_weights(&by_gem(&[&POINTS[..6]], &new, &[7], 1), &expected, "one memory");
-    // Once an update, however many batches make it.
-    assert_weights(&by_gem(&[&POINTS[..6]], &new, &[4, 2, 1], 3), &expected, "three batches");
+    let projected = gradient.plus(-product / dot(&memory_gradient, &memory_gradient), &memory_gradient);
+    assert!(dot(&projected, &memory_gradient).abs() < 1e-12);
+    let expected = START.plus(-0.1, &projected);
+    assert_weights(&fit_with_gem(&[&POINTS[..6]], &new, &[7], 1), &expected, "one memory");
+    // Once per update, independent of the number of accumulated batches.
+    assert_weights(&fit_with_gem(&[&POINTS[..6]], &new, &[4, 2, 1], 3), &expected, "three batches");
 
-    // With several memories, the nearest gradient that harms none of them.
+    // With several memories, the closest gradient that conflicts with none of them.
     let memories = [&POINTS[..6], &POINTS[2..6], &POINTS[4..]];
-    let weights = toy::weights(&by_gem(&memories, &new, &[7], 1));
+    let weights = toy::weights(&fit_with_gem(&memories, &new, &[7], 1));
     let weights: Vec<f64> = [&weights["weight"][..], &weights["bias"]].concat();
-    let taken: Vec<f64> = weights.iter().zip(values(&START)).map(|(w, s)| (s - w) / 0.1).collect();
-    let taken = from_values(taken.try_into().unwrap());
+    let applied: Vec<f64> = weights.iter().zip(values(&START)).map(|(w, s)| (s - w) / 0.1).collect();
+    let applied = from_values(applied.try_into().unwrap());
     for memory in memories {
-        assert!(dot(&taken, &START.gradient(memory)) > -1e-9);
+        assert!(dot(&applied, &START.gradient(memory)) > -1e-9);
     }
-    assert!((taken.plus(-1.0, &gradient)).norm() >= (turned.plus(-1.0, &gradient)).norm() - 1e-9);
+    assert!((applied.plus(-1.0, &gradient)).norm() >= (projected.plus(-1.0, &gradient)).norm() - 1e-9);
 }
 
 #[test]
-fn memories_of_gem_are_moved_to_the_device_once() {
+fn gem_moves_memories_to_the_device_once() {
     let (model, vars) = Toy::new();
-    // The toy refuses batches that were not moved.
+    // The toy rejects batches that were not moved.
     let mut trainer = toy::trainer_for((model, vars))
         .step(Gem::new(vec![Points::new(&POINTS)]).unwrap())
         .device(Device::Cpu)

@@ -1,4 +1,4 @@
-//! Whatever goes wrong wherever, a trainer leaves everything as it should be; many trainers leave each other alone.
+//! Failures at any point leave a trainer in a consistent state; concurrent trainers are independent.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::Path;
@@ -18,20 +18,20 @@ use crate::interrupted_runs::{
 };
 use crate::toy::{self, Fault, POINTS, Points, Toy, weights};
 
-/// Gives a few points one by one, and fails at the `at`-th batch of all passes, from 1.
-struct Failing {
-    at: usize,
+/// A loader of single points that fails at a batch, counted over all passes from 1.
+struct FailingLoader {
+    fail_at: usize,
     panics: bool,
-    given: AtomicUsize,
+    n_batches: AtomicUsize,
 }
 
-impl Failing {
-    fn new(at: usize, panics: bool) -> Self {
-        Self { at, panics, given: AtomicUsize::new(0) }
+impl FailingLoader {
+    fn new(fail_at: usize, panics: bool) -> Self {
+        Self { fail_at, panics, n_batches: AtomicUsize::new(0) }
     }
 }
 
-impl Loader<Points> for Failing {
+impl Loader<Points> for FailingLoader {
     fn n_samples(&self) -> usize {
         3
     }
@@ -42,7 +42,7 @@ impl Loader<Points> for Failing {
 
     fn batches(&self, _: usize, from: usize) -> Box<dyn Iterator<Item = faknow_data::Result<Points>> + '_> {
         Box::new((from..3).map(|i| {
-            if self.given.fetch_add(1, Ordering::SeqCst) + 1 < self.at {
+            if self.n_batches.fetch_add(1, Ordering::SeqCst) + 1 < self.fail_at {
                 return Ok(Points::new(&POINTS[i..=i]));
             }
             if self.panics {
@@ -53,61 +53,63 @@ impl Loader<Points> for Failing {
     }
 }
 
-/// Never fails.
-fn good() -> Failing {
-    Failing::new(usize::MAX, false)
+/// Returns a loader that never fails.
+fn loader() -> FailingLoader {
+    FailingLoader::new(usize::MAX, false)
 }
 
-/// A fit fails. Gradients are recorded as before, the weights are those of training and not their average, and all of
-/// them can still be trained.
-fn check_state(builder: TrainerBuilder<Toy>, train: &Failing, valid: &Failing, says: &str) {
+/// Checks the state after a failed fit: gradients are enabled, the weights are those of training and not their average,
+/// and all of them are still trainable.
+fn check_state(builder: TrainerBuilder<Toy>, train: &FailingLoader, valid: &FailingLoader, message: &str) {
     let last = Arc::new(Mutex::new(None));
-    let noted = Arc::clone(&last);
-    let note = on_batch_end(move |run, _| {
-        *noted.lock().unwrap() = Some(weights(&run.vars));
+    let log = Arc::clone(&last);
+    let record = on_batch_end(move |run, _| {
+        *log.lock().unwrap() = Some(weights(&run.vars));
         Ok(Flow::Continue)
     });
-    let builder = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(2).callback(note);
+    let builder = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(2).callback(record);
     let mut trainer = builder.build().unwrap();
     let error = trainer.fit(train, Some(valid)).unwrap_err().to_string();
-    assert!(error.contains(says), "expected {says}, got {error}");
-    assert!(toy::is_grad_enabled(), "{error}: gradients are off");
-    assert_eq!(Some(weights(&trainer.run().vars)), *last.lock().unwrap(), "{error}: other weights");
+    assert!(error.contains(message), "expected {message}, got {error}");
+    assert!(toy::is_grad_enabled(), "{error}: gradients are disabled");
+    assert_eq!(Some(weights(&trainer.run().vars)), *last.lock().unwrap(), "{error}: the weights differ");
     assert!(trainer.run().vars.variables().values().all(|t| t.requires_grad()), "{error}: frozen");
 }
 
-fn model(faulty: impl Fn(bool, usize) -> Fault + Send + 'static) -> TrainerBuilder<Toy> {
+fn trainer_with_fault(fault: impl Fn(bool, usize) -> Fault + Send + 'static) -> TrainerBuilder<Toy> {
     let (mut model, vars) = Toy::new();
-    model.fault = Box::new(move |mode, n| faulty(mode.is_train(), n));
+    model.fault = Box::new(move |mode, n| fault(mode.is_train(), n));
     toy::trainer_for((model, vars))
 }
 
 #[test]
-fn gradients_and_weights_are_as_before_whatever_fails() {
+fn failures_restore_gradient_mode_and_weights() {
     for fault in [Fault::Error, Fault::Panic, Fault::Nan] {
-        let says = match fault {
+        let message = match fault {
             Fault::Error => "libtorch: ",
             Fault::Panic => "simulated panic",
             _ => "NaN",
         };
-        for (in_training, at) in [(true, 5), (false, 2), (false, 5)] {
+        for (in_training, batch) in [(true, 5), (false, 2), (false, 5)] {
             let location = if in_training { "training, epoch 2, batch 2" } else { "validation, epoch " };
             let builder = move || {
-                model(move |train, n| if train == in_training && n == at { fault } else { Fault::Nothing })
+                trainer_with_fault(
+                    move |train, n| if train == in_training && n == batch { fault } else { Fault::Nothing },
+                )
             };
-            check_state(builder(), &good(), &good(), location);
-            check_state(builder(), &good(), &good(), says);
+            check_state(builder(), &loader(), &loader(), location);
+            check_state(builder(), &loader(), &loader(), message);
         }
     }
-    for (panics, says) in [(true, "the loader was asked to panic"), (false, "the loader failed")] {
-        for at in [2, 3, 4, 5] {
-            check_state(toy::trainer(), &good(), &Failing::new(at, panics), says);
-            check_state(toy::trainer(), &Failing::new(at, panics), &good(), says);
+    for (panics, message) in [(true, "the loader was asked to panic"), (false, "the loader failed")] {
+        for fail_at in [2, 3, 4, 5] {
+            check_state(toy::trainer(), &loader(), &FailingLoader::new(fail_at, panics), message);
+            check_state(toy::trainer(), &FailingLoader::new(fail_at, panics), &loader(), message);
         }
     }
     let metric = metric_fn("odd", Direction::Maximize, |_| no_grad(|| -> f64 { panic!("an odd metric") }));
     let metrics = Metrics::empty().with(metric).unwrap();
-    check_state(toy::trainer().metrics(metrics), &good(), &good(), "an odd metric");
+    check_state(toy::trainer().metrics(metrics), &loader(), &loader(), "an odd metric");
     for hook in HOOKS_OF_FIT {
         for panics in [true, false] {
             let fail = AtHook(move |_: &mut Run, called: &'static str| match (called == hook, panics) {
@@ -115,46 +117,46 @@ fn gradients_and_weights_are_as_before_whatever_fails() {
                 (true, true) => no_grad(|| panic!("asked to panic")),
                 (true, false) => Err("failed".into()),
             });
-            let says = if panics { "AtHook: panicked: asked to panic" } else { ": failed" };
-            check_hook(toy::trainer().callback(fail), says);
+            let message = if panics { "AtHook: panicked: asked to panic" } else { ": failed" };
+            check_hook(toy::trainer().callback(fail), message);
         }
     }
 }
 
-/// As [`check_state`], of a callback that fails; at the end of the fit the weights are the average already.
-fn check_hook(builder: TrainerBuilder<Toy>, says: &str) {
+/// Checks the state after a failed callback, like [`check_state`]; at the end of the fit, the weights are the average.
+fn check_hook(builder: TrainerBuilder<Toy>, message: &str) {
     let dir = tempfile::tempdir().unwrap();
     let builder = builder.run_dir(RunDir::create(dir.path().join("run")).unwrap());
     let mut trainer = builder.average(WeightAveraging::Ema { decay: 0.5 }).max_epochs(1).build().unwrap();
-    let error = trainer.fit(&good(), Some(&good())).unwrap_err();
-    assert!(matches!(error, Error::Callback(_)) && error.to_string().contains(says), "{error:?}");
-    assert!(toy::is_grad_enabled(), "{error}: gradients are off");
+    let error = trainer.fit(&loader(), Some(&loader())).unwrap_err();
+    assert!(matches!(error, Error::Callback(_)) && error.to_string().contains(message), "{error:?}");
+    assert!(toy::is_grad_enabled(), "{error}: gradients are disabled");
     assert!(trainer.run().vars.variables().values().all(|t| t.requires_grad()), "{error}: frozen");
 }
 
 #[test]
-fn gradients_stay_off_where_they_were_off() {
+fn disabled_gradients_stay_disabled() {
     no_grad(|| {
         let mut trainer = toy::trainer().max_epochs(1).build().unwrap();
-        trainer.fit(&good(), Some(&good())).unwrap();
-        trainer.test(&good()).unwrap();
-        trainer.predict(&good()).unwrap();
+        trainer.fit(&loader(), Some(&loader())).unwrap();
+        trainer.test(&loader()).unwrap();
+        trainer.predict(&loader()).unwrap();
         assert!(!toy::is_grad_enabled());
-        trainer.fit(&Failing::new(1, true), None).unwrap_err();
-        trainer.test(&Failing::new(1, true)).unwrap_err();
-        trainer.predict(&Failing::new(1, true)).unwrap_err();
+        trainer.fit(&FailingLoader::new(1, true), None).unwrap_err();
+        trainer.test(&FailingLoader::new(1, true)).unwrap_err();
+        trainer.predict(&FailingLoader::new(1, true)).unwrap_err();
         assert!(!toy::is_grad_enabled());
     });
     assert!(toy::is_grad_enabled());
 }
 
 #[test]
-fn a_test_or_prediction_that_fails_leaves_gradients_on() {
+fn failed_test_or_prediction_leaves_gradients_enabled() {
     let mut trainer = toy::trainer().build().unwrap();
     for panics in [true, false] {
-        trainer.test(&Failing::new(2, panics)).unwrap_err();
+        trainer.test(&FailingLoader::new(2, panics)).unwrap_err();
         assert!(toy::is_grad_enabled());
-        trainer.predict(&Failing::new(2, panics)).unwrap_err();
+        trainer.predict(&FailingLoader::new(2, panics)).unwrap_err();
         assert!(toy::is_grad_enabled());
     }
     for hook in ["on_evaluation_start", "on_evaluation_batch_end", "on_evaluation_end"] {
@@ -165,13 +167,13 @@ fn a_test_or_prediction_that_fails_leaves_gradients_on() {
             Ok(())
         });
         let mut trainer = toy::trainer().callback(panic).build().unwrap();
-        let error = trainer.test(&good()).unwrap_err().to_string();
+        let error = trainer.test(&loader()).unwrap_err().to_string();
         assert_eq!(error, format!("AtHook: panicked: in {hook} (in {hook})"));
         assert!(toy::is_grad_enabled(), "{hook}");
     }
 }
 
-/// Short, with every hook in it.
+/// A short run that calls every hook.
 const SHORT: Setup = Setup {
     epochs: 2,
     validate_every: Some("2 steps"),
@@ -181,51 +183,54 @@ const SHORT: Setup = Setup {
     ..ALL_FEATURES
 };
 
-/// Panics when the hook is called for the `at`-th time.
-fn panic_at(hook: &'static str, at: usize) -> impl Callback + 'static {
+/// Returns a callback that panics in the `nth` call of a hook.
+fn panic_at(hook: &'static str, nth: usize) -> impl Callback + 'static {
     let mut n = 0;
     AtHook(move |_: &mut Run, called: &'static str| {
         n += usize::from(called == hook);
-        assert!(called != hook || n != at, "in {hook}");
+        assert!(called != hook || n != nth, "in {hook}");
         Ok(())
     })
 }
 
 #[test]
-fn a_panic_in_any_hook_leaves_a_run_that_can_be_resumed() {
+fn run_is_resumable_after_a_panic_in_any_hook() {
     tch::set_num_threads(1);
     let dir = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&dir.path().join("whole"), no_op()).unwrap();
+    let expected = SHORT.fit(&dir.path().join("uninterrupted"), no_op()).unwrap();
     for hook in HOOKS_OF_FIT {
-        for at in [1, 2] {
-            let once = ["on_fit_start", "on_fit_end"].contains(&hook);
-            if once && at > 1 {
+        for nth in [1, 2] {
+            let is_called_once = ["on_fit_start", "on_fit_end"].contains(&hook);
+            if is_called_once && nth > 1 {
                 continue;
             }
-            let what = format!("{hook} {at}");
-            let dir = dir.path().join(&what);
+            let label = format!("{hook} {nth}");
+            let dir = dir.path().join(&label);
             let recorder = Recorder::new();
             let builder = SHORT.builder(RunDir::create(&dir).unwrap()).callback(recorder.clone());
-            let mut trainer = builder.callback(panic_at(hook, at)).build().unwrap();
+            let mut trainer = builder.callback(panic_at(hook, nth)).build().unwrap();
             let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
-            assert!(matches!(error, Error::Callback(_)), "{what}: {error:?}");
+            assert!(matches!(error, Error::Callback(_)), "{label}: {error:?}");
             let message = format!("AtHook: panicked: in {hook} (in {hook}");
             assert!(error.to_string().starts_with(&message), "{error}");
             let last = recorder.events().pop().unwrap();
             if hook != "on_fit_end" {
-                assert_eq!((last.hook, last.detail), ("on_fit_end", format!("error: {error}")), "{what}");
+                assert_eq!((last.hook, last.detail), ("on_fit_end", format!("error: {error}")), "{label}");
             }
             drop(trainer);
-            SHORT.resume(&dir).unwrap_or_else(|error| panic!("{what}: {error}")).assert_eq(&unbroken, &what);
+            SHORT
+                .resume(&dir)
+                .unwrap_or_else(|error| panic!("{label}: {error}"))
+                .assert_eq(&expected, &label);
         }
     }
 }
 
 #[test]
-fn no_update_is_lost_by_a_panic_before_or_after_it() {
+fn panics_before_or_after_an_update_do_not_lose_it() {
     tch::set_num_threads(1);
     let dir = tempfile::tempdir().unwrap();
-    // Never saved by itself: only the error does.
+    // No checkpoint is due: only the error saves one.
     let setup = Setup { every: "1000 hours", keep: 0, validate_every: None, ..SHORT };
     for (hook, step) in [("on_batch_start", 2), ("on_batch_end", 3)] {
         let dir = dir.path().join(hook);
@@ -235,34 +240,34 @@ fn no_update_is_lost_by_a_panic_before_or_after_it() {
 }
 
 #[test]
-fn a_panic_while_it_resumes_or_fails_changes_nothing() {
+fn run_is_resumable_after_panics_during_resume_and_failure() {
     tch::set_num_threads(1);
     let dir = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&dir.path().join("whole"), no_op()).unwrap();
+    let expected = SHORT.fit(&dir.path().join("uninterrupted"), no_op()).unwrap();
     let dir = dir.path().join("run");
     SHORT.fit(&dir, panic_at("on_batch_end", 5)).unwrap_err();
     let error = SHORT.resume_with(&dir, panic_at("on_fit_start", 1)).unwrap_err().to_string();
     assert!(error.starts_with("AtHook: panicked: in on_fit_start"), "{error}");
     // A second panic does not hide the first.
-    let both = AtHook(|run: &mut Run, hook: &'static str| {
+    let two_panics = AtHook(|run: &mut Run, hook: &'static str| {
         assert!(hook != "on_fit_end" && run.step() < 6, "in {hook}");
         Ok(())
     });
-    let error = SHORT.resume_with(&dir, both).unwrap_err().to_string();
+    let error = SHORT.resume_with(&dir, two_panics).unwrap_err().to_string();
     assert!(error.starts_with("AtHook: panicked: in on_batch_end"), "{error}");
-    SHORT.resume(&dir).unwrap().assert_eq(&unbroken, "in the end");
+    SHORT.resume(&dir).unwrap().assert_eq(&expected, "resumed after panics");
 }
 
-/// A callback with a state, which panics when it is asked for it for the `at`-th time, or given it back.
+/// A callback with a state that panics in the nth call of `state`, or in `restore`.
 struct Stateful {
-    asked: AtomicUsize,
-    at: usize,
+    n_calls: AtomicUsize,
+    panic_at: usize,
     panics_in_restore: bool,
 }
 
 impl Stateful {
-    fn new(at: usize, panics_in_restore: bool) -> Self {
-        Self { asked: AtomicUsize::new(0), at, panics_in_restore }
+    fn new(panic_at: usize, panics_in_restore: bool) -> Self {
+        Self { n_calls: AtomicUsize::new(0), panic_at, panics_in_restore }
     }
 }
 
@@ -272,7 +277,7 @@ impl Callback for Stateful {
     }
 
     fn state(&self) -> faknow_callbacks::HookResult<State> {
-        assert!(self.asked.fetch_add(1, Ordering::SeqCst) + 1 != self.at, "in state");
+        assert!(self.n_calls.fetch_add(1, Ordering::SeqCst) + 1 != self.panic_at, "in state");
         Ok(serde_json::json!(1).into())
     }
 
@@ -284,23 +289,23 @@ impl Callback for Stateful {
 }
 
 #[test]
-fn a_panic_over_its_state_ends_the_run_and_it_can_be_resumed() {
+fn run_is_resumable_after_a_panic_in_callback_state() {
     tch::set_num_threads(1);
     let dir = tempfile::tempdir().unwrap();
-    let unbroken = SHORT.fit(&dir.path().join("whole"), Stateful::new(0, false)).unwrap();
-    for at in [1, 2, 3] {
-        let dir = dir.path().join(format!("state-{at}"));
-        let error = SHORT.fit(&dir, Stateful::new(at, false)).unwrap_err().to_string();
+    let expected = SHORT.fit(&dir.path().join("uninterrupted"), Stateful::new(0, false)).unwrap();
+    for nth in [1, 2, 3] {
+        let dir = dir.path().join(format!("state-{nth}"));
+        let error = SHORT.fit(&dir, Stateful::new(nth, false)).unwrap_err().to_string();
         assert_eq!(error, "Stateful: panicked: in state (in state)");
         let error = SHORT.resume_with(&dir, Stateful::new(0, true)).unwrap_err().to_string();
         assert_eq!(error, "Stateful: panicked: in restore (in restore)");
-        let end = SHORT.resume_with(&dir, Stateful::new(0, false)).unwrap();
-        end.assert_eq(&unbroken, &format!("state {at}"));
+        let outcome = SHORT.resume_with(&dir, Stateful::new(0, false)).unwrap();
+        outcome.assert_eq(&expected, &format!("state {nth}"));
     }
 }
 
 #[test]
-fn many_trainers_in_one_process_compute_what_each_computes_alone() {
+fn concurrent_trainers_match_sequential_ones() {
     tch::set_num_threads(1);
     let setups = [
         ALL_FEATURES,
@@ -324,17 +329,17 @@ fn many_trainers_in_one_process_compute_what_each_computes_alone() {
     let fit = |setup: &Setup, name: &str| -> RunOutcome {
         setup.fit(&dir.path().join(format!("{name}-{}", setup.seed)), no_op()).unwrap()
     };
-    let alone = setups.each_ref().map(|setup| fit(setup, "alone"));
-    assert_ne!(alone[0].weights, alone[1].weights);
-    let together = std::thread::scope(|scope| {
+    let sequential = setups.each_ref().map(|setup| fit(setup, "sequential"));
+    assert_ne!(sequential[0].weights, sequential[1].weights);
+    let concurrent = std::thread::scope(|scope| {
         let fit = &fit;
-        let threads = setups.each_ref().map(|setup| scope.spawn(move || fit(setup, "together")));
+        let threads = setups.each_ref().map(|setup| scope.spawn(move || fit(setup, "concurrent")));
         threads.map(|thread| thread.join().unwrap())
     });
-    for (number, (together, alone)) in together.iter().zip(&alone).enumerate() {
-        together.assert_eq(alone, &format!("trainer {number}"));
+    for (number, (got, expected)) in concurrent.iter().zip(&sequential).enumerate() {
+        got.assert_eq(expected, &format!("trainer {number}"));
     }
-    // And one after the other, each after all the others.
-    fit(&setups[0], "again").assert_eq(&alone[0], "again");
+    // A run after all the others is unchanged, too.
+    fit(&setups[0], "again").assert_eq(&sequential[0], "again");
     assert!(Path::new(&dir.path().join("again-11")).exists());
 }

@@ -1,4 +1,4 @@
-//! Training with another loss than the model's own.
+//! Training with a criterion in place of the model's own loss.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
@@ -15,7 +15,7 @@ fn step(json: &str) -> Supervised {
     Supervised::new(serde_json::from_str(json).unwrap()).unwrap()
 }
 
-/// The criterion's loss of all points with these weights.
+/// Returns the loss of the criterion over all points with these weights.
 fn expected(json: &str, model: &Linear) -> f64 {
     let criterion: Criterion = serde_json::from_str(json).unwrap();
     let logits: Vec<f64> = POINTS.iter().flat_map(|(x, _)| model.scores(*x)).map(f64::ln).collect();
@@ -23,12 +23,12 @@ fn expected(json: &str, model: &Linear) -> f64 {
     criterion.loss(&logits, &Points::new(&POINTS).labels.unwrap()).unwrap().double_value(&[])
 }
 
-fn assert_close(got: f64, expected: f64, what: &str) {
-    assert!((got - expected).abs() < 1e-12, "{what}: {got}, expected {expected}");
+fn assert_close(got: f64, expected: f64, label: &str) {
+    assert!((got - expected).abs() < 1e-12, "{label}: expected {expected}, got {got}");
 }
 
 #[test]
-fn training_minimizes_the_criterion_and_validation_measures_the_models_own_loss() {
+fn training_uses_the_criterion_and_validation_the_models_own_loss() {
     for json in [WEIGHTED, FOCAL] {
         let builder = toy::trainer().step(step(json)).max_epochs(1).optimizer(OptimizerConfig::sgd(0.0));
         let mut trainer = builder.build().unwrap();
@@ -52,21 +52,21 @@ fn class_weights_are_exact_with_accumulated_gradients() {
             (losses, [&weights["weight"][..], &weights["bias"]].concat())
         };
         let (losses, weights) = fit(&Memory::new(&POINTS, &[7]), 1);
-        let (losses_of_parts, weights_of_parts) = fit(&train_data(), 3);
-        for (whole, parts) in
-            losses.iter().chain(&weights).zip(losses_of_parts.iter().chain(&weights_of_parts))
+        let (batch_losses, batch_weights) = fit(&train_data(), 3);
+        for (full, accumulated) in
+            losses.iter().chain(&weights).zip(batch_losses.iter().chain(&batch_weights))
         {
-            assert_close(*parts, *whole, json);
+            assert_close(*accumulated, *full, json);
         }
-        // Two windows an epoch: what one leaves behind is not the next one's.
+        // Two windows per epoch: the state of one window must not affect the next.
         let (one, two) = (fit(&Memory::new(&POINTS, &[6, 1]), 1), fit(&train_data(), 2));
-        for (whole, parts) in one.1.iter().zip(&two.1) {
-            assert_close(*parts, *whole, json);
+        for (full, accumulated) in one.1.iter().zip(&two.1) {
+            assert_close(*accumulated, *full, json);
         }
     }
 }
 
-/// The toy with a loss of two parts, the first of which has this name.
+/// The toy with a loss of two parts, the first of which has the given name.
 struct Parts(Toy, &'static str);
 
 impl Model for Parts {
@@ -88,7 +88,7 @@ fn with_parts(name: &'static str) -> faknow_trainer::TrainerBuilder<Parts> {
 }
 
 #[test]
-fn only_the_part_named_classification_is_replaced() {
+fn criterion_replaces_only_the_classification_part() {
     let data = Memory::new(&POINTS, &[7]);
     let mut trainer = with_parts("classification").step(step(FOCAL)).build().unwrap();
     let record = trainer.fit(&data, None).unwrap().history.last().unwrap().clone();
@@ -97,21 +97,21 @@ fn only_the_part_named_classification_is_replaced() {
     for (name, expected) in [("loss", focal + size), ("loss/classification", focal), ("loss/size", size)] {
         assert_close(record.train.value(name).unwrap(), expected, name);
     }
-    // Plain cross entropy in the place of itself changes nothing.
-    let end = |builder: faknow_trainer::TrainerBuilder<Parts>| {
+    // Replacing cross entropy by itself changes nothing.
+    let final_weights = |builder: faknow_trainer::TrainerBuilder<Parts>| {
         let mut trainer = builder.max_epochs(3).build().unwrap();
         trainer.fit(&data, None).unwrap();
         let weights = weights(&trainer.run().vars);
         [&weights["weight"][..], &weights["bias"]].concat()
     };
-    let own = end(with_parts("classification"));
-    for (got, expected) in end(with_parts("classification").step(step("{}"))).iter().zip(&own) {
+    let own = final_weights(with_parts("classification"));
+    for (got, expected) in final_weights(with_parts("classification").step(step("{}"))).iter().zip(&own) {
         assert_close(*got, *expected, "the same loss");
     }
 }
 
 #[test]
-fn a_loss_without_such_a_part_is_refused() {
+fn rejects_loss_parts_without_classification() {
     let mut trainer = with_parts("class").step(step(FOCAL)).build().unwrap();
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();
     assert_eq!(
@@ -122,11 +122,11 @@ fn a_loss_without_such_a_part_is_refused() {
 }
 
 #[test]
-fn criteria_that_cannot_work_are_refused_when_they_are_given() {
-    let refused = |json: &str| Supervised::new(serde_json::from_str(json).unwrap()).unwrap_err().to_string();
+fn rejects_invalid_criteria() {
+    let error = |json: &str| Supervised::new(serde_json::from_str(json).unwrap()).unwrap_err().to_string();
     let smoothing = "loss: `label_smoothing`: expected from 0 to below 1, got 1";
-    assert_eq!(refused(r#"{"label_smoothing": 1}"#), smoothing);
-    assert!(refused(r#"{"class_weights": "balanced"}"#).contains("`with_class_counts`"));
+    assert_eq!(error(r#"{"label_smoothing": 1}"#), smoothing);
+    assert!(error(r#"{"class_weights": "balanced"}"#).contains("`with_class_counts`"));
     let mut trainer = toy::trainer().step(step(r#"{"class_weights": [1, 2, 3]}"#)).build().unwrap();
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();
     let expected = "loss: `class_weights`: expected one weight for each of the 2 classes, got 3";

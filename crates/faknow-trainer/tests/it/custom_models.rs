@@ -1,4 +1,4 @@
-//! What custom models get from the trainer after training: labels with scores, and cross-validation.
+//! Custom models: labels with scores, missing losses, and cross-validation.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Model for Linear {
     }
 }
 
-/// Numbers from -1 to 1, of class 1 if they are above 0.
+/// Returns `n` numbers from -1 to 1, of class 1 if above 0.
 fn numbers(n: i64) -> Arc<TensorDataset> {
     let x = Tensor::linspace(-1.0, 1.0, n, (Kind::Float, Device::Cpu)).unsqueeze(1);
     let labels = x.squeeze_dim(1).gt(0.0).to_kind(Kind::Int64);
@@ -42,9 +42,9 @@ fn predictions_have_labels_scores_and_a_threshold() {
     let plain = trainer.classify(&loader, &classes, &Decision::default()).unwrap();
     assert_eq!((plain[0].label.as_str(), plain[39].label.as_str()), ("below", "above"));
     assert!(plain.iter().all(|prediction| prediction.score >= 0.5));
-    // The threshold that a validation suggests.
-    let tuning = Calibration::fit(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
-    let threshold = tuning.thresholds.map(|thresholds| thresholds.f1.threshold);
+    // The threshold that calibration suggests.
+    let calibration = Calibration::fit(&trainer.test(&loader).unwrap().predictions, 0.9, false).unwrap();
+    let threshold = calibration.thresholds.map(|thresholds| thresholds.f1.threshold);
     let strict = Decision { threshold: threshold.map(|_| 1.0), ..Decision::default() };
     let strict = trainer.classify(&loader, &classes, &strict).unwrap();
     assert!(strict.iter().all(|prediction| prediction.label == "below"));
@@ -87,16 +87,16 @@ fn training_without_a_loss_reports_no_loss() {
 #[test]
 fn cross_validation_tests_each_sample_once() {
     let data = numbers(30);
-    let mut tested = 0;
+    let mut n_tested = 0;
     let result = cross_validate(&data, &Folds::stratified(5).seed(1), |fold| {
-        tested += fold.test.n_samples();
+        n_tested += fold.test.n_samples();
         assert_eq!(fold.train.n_samples() + fold.test.n_samples(), 30);
         let mut trainer = trainer()?;
         trainer.fit(&DataLoader::builder(fold.train).batch_size(8).shuffle(1).build()?, None)?;
         trainer.test(&DataLoader::builder(fold.test).build()?)
     })
     .unwrap();
-    assert_eq!((tested, result.folds.len()), (30, 5));
+    assert_eq!((n_tested, result.folds.len()), (30, 5));
     let accuracy = result.metric("accuracy").unwrap();
     assert_eq!(accuracy.values.len(), 5);
     assert!(accuracy.summary.unwrap().mean > 0.8, "{result}");

@@ -1,4 +1,4 @@
-//! Regression tests of FaKnow's defects in choosing the best epoch and in stopping (numbers as in docs/parity.md).
+//! Regression tests for FaKnow's defects in best-epoch selection and early stopping (numbers as in docs/parity.md).
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::Path;
@@ -19,7 +19,7 @@ fn fit(builder: TrainerBuilder<Toy>) -> (Trainer<Toy>, FitReport, EpochWeights) 
     (trainer, report, epochs)
 }
 
-/// The best epoch and its value; the model ends with that epoch's weights.
+/// Checks the best epoch and its value, and that the model ends with the weights of that epoch.
 fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
     let (trainer, report, epochs) = fit(builder);
     let best = report.best.as_ref().expect("a best epoch");
@@ -30,8 +30,8 @@ fn check_best(builder: TrainerBuilder<Toy>, epoch: usize, value: f64) {
     assert_eq!(trainer.run().best(), report.best.as_ref());
 }
 
-/// There is no best epoch, and the last weights stay.
-fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
+/// Checks that there is no best epoch, and that the model ends with the last weights.
+fn check_no_best(builder: TrainerBuilder<Toy>) -> FitReport {
     let (trainer, report, epochs) = fit(builder);
     assert_eq!((report.best.as_ref(), report.weights), (None, FinalWeights::Last));
     assert_eq!(weights(&trainer.run().vars), epochs.after(report.history.epochs.len()));
@@ -39,7 +39,7 @@ fn check_none(builder: TrainerBuilder<Toy>) -> FitReport {
 }
 
 #[test]
-fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
+fn defect_13_restore_best_without_validation_keeps_the_last_weights() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
@@ -55,14 +55,14 @@ fn defect_13_restoring_the_best_without_validation_keeps_the_last() {
 }
 
 #[test]
-fn defect_14_a_score_that_never_exceeds_zero_has_a_best() {
+fn defect_14_non_positive_scores_have_a_best_epoch() {
     check_best(trainer_with_scores(&[-3.0, -1.0, -2.0]), 2, -1.0);
     check_best(trainer_with_scores(&[0.0, 0.0]), 1, 0.0);
     check_best(trainer_with_scores_in(Direction::Minimize, &[0.9, 0.5, 0.7]), 2, 0.5);
 }
 
 #[test]
-fn defect_15_a_second_fit_goes_on() {
+fn defect_15_second_fit_continues() {
     let scores = [0.5, 0.4, 0.1, 0.2, 0.3];
     let epochs = EpochWeights::default();
     let builder =
@@ -74,29 +74,29 @@ fn defect_15_a_second_fit_goes_on() {
     assert_eq!(weights(&trainer.run().vars), epochs.after(1));
 
     let second = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    // Early stopping counts afresh, and does not end the run after one epoch.
+    // Early stopping starts over, and does not end the run after one epoch.
     assert_eq!(second.stop_reason, StopReason::Completed);
     let recorded: Vec<usize> = second.history.epochs.iter().map(|record| record.epoch).collect();
     assert_eq!(recorded, [1, 2, 3, 4, 5]);
     assert_eq!(second.history.epochs[..2], first.history.epochs);
-    // What was best stays best.
+    // The best epoch of the first fit is retained.
     let best = second.best.unwrap();
     assert_eq!((best.epoch, best.value, best.step), (1, 0.5, 3));
     assert_eq!(weights(&trainer.run().vars), epochs.after(1));
 }
 
 #[test]
-fn defect_16_a_score_that_is_not_finite_is_never_best() {
+fn defect_16_non_finite_scores_are_never_best() {
     check_best(trainer_with_scores(&[f64::NAN, 0.1, 0.2]), 3, 0.2);
     check_best(trainer_with_scores(&[f64::INFINITY, 0.2, 0.1]), 2, 0.2);
     check_best(trainer_with_scores_in(Direction::Minimize, &[f64::NEG_INFINITY, 0.2, f64::NAN, 0.1]), 4, 0.1);
-    check_none(trainer_with_scores(&[f64::NAN; 3]));
-    let report = check_none(trainer_with_scores(&[f64::NAN; 5]).callback(EarlyStopping::new(2)));
+    check_no_best(trainer_with_scores(&[f64::NAN; 3]));
+    let report = check_no_best(trainer_with_scores(&[f64::NAN; 5]).callback(EarlyStopping::new(2)));
     assert_eq!(report.history.epochs.len(), 2);
 }
 
 #[test]
-fn defect_17_any_value_can_be_monitored_in_its_own_direction() {
+fn defect_17_every_value_is_monitored_in_its_direction() {
     let metrics = || {
         let metrics = Metrics::from_names(&["accuracy"]).unwrap();
         let metrics = metrics.with(scripted("gain", Direction::Maximize, &[0.2, 0.3, 0.1])).unwrap();
@@ -116,8 +116,8 @@ fn defect_17_any_value_can_be_monitored_in_its_own_direction() {
 }
 
 #[test]
-fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
-    // A rate at which the loss goes up and down.
+fn best_epoch_by_loss_has_the_lowest_loss() {
+    // A learning rate at which the loss oscillates.
     let builder = toy::trainer().optimizer(OptimizerConfig::sgd(30.0)).monitor("loss").max_epochs(8);
     let (trainer, report, epochs) = fit(builder);
     let losses = report.history.series("valid/loss").unwrap();
@@ -126,24 +126,24 @@ fn the_best_epoch_by_loss_is_the_one_of_the_lowest_loss() {
         .map(|(epoch, loss)| (*epoch, loss.unwrap()))
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .unwrap();
-    assert!(epoch < 8, "the loss only falls: {losses:?}");
+    assert!(epoch < 8, "expected an oscillating loss, got {losses:?}");
     let best = report.best.unwrap();
     assert_eq!((best.epoch, best.value), (epoch, lowest));
     assert_eq!(weights(&trainer.run().vars), epochs.after(epoch));
 }
 
 #[test]
-fn defect_18_min_delta_has_no_say_in_what_is_best() {
+fn defect_18_min_delta_does_not_affect_the_best_epoch() {
     let scores = [0.50, 0.54, 0.58, 0.62];
     check_best(trainer_with_scores(&scores).callback(EarlyStopping::new(2).min_delta(0.05)), 4, 0.62);
-    // A patience of 1 stops at the first step that is too small, and even that epoch is the best.
+    // A patience of 1 stops at the first improvement below `min_delta`, and that epoch still is the best.
     let (_, report, _) = fit(trainer_with_scores(&scores).callback(EarlyStopping::new(1).min_delta(0.05)));
     assert_eq!(report.history.epochs.len(), 2);
     assert_eq!(report.best.unwrap().value, 0.54);
 }
 
 #[test]
-fn defect_19_early_stopping_without_validation_is_refused_before_training() {
+fn defect_19_rejects_early_stopping_without_validation_before_training() {
     let (model, vars) = Toy::new();
     let modes = std::sync::Arc::clone(&model.modes);
     let recorder = Recorder::default();
@@ -152,7 +152,7 @@ fn defect_19_early_stopping_without_validation_is_refused_before_training() {
     assert!(matches!(error, Error::Callback(_)), "{error:?}");
     let message = "early stopping needs validation data; give `fit` a validation loader";
     assert_eq!(error.to_string(), message);
-    assert!(modes.lock().unwrap().is_empty(), "something was computed");
+    assert!(modes.lock().unwrap().is_empty(), "expected no forward pass");
     assert_eq!(recorder.hooks(), ["on_fit_start", "on_fit_end"]);
     assert_eq!(recorder.events()[1].detail, format!("error: {message}"));
 }
@@ -179,7 +179,7 @@ fn defect_20_early_stopping_neither_writes_nor_swaps_weights() {
 }
 
 #[test]
-fn defect_21_a_patience_of_zero_is_refused() {
+fn defect_21_rejects_a_patience_of_zero() {
     let mut trainer = toy::trainer().callback(EarlyStopping::new(0)).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err().to_string();
     assert_eq!(error, "early_stopping.patience: expected 1 or more validations, got 0");

@@ -1,4 +1,4 @@
-//! Two runs with the same seed are the same run, to the bit.
+//! Runs with the same seed are bitwise identical.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use tch::{Tensor, kind};
 use crate::isolated::is_isolated;
 use crate::toy::{self, Toy, Weights, train_data, valid_data, weights};
 
-/// Weights and history (without its times) of a fit with dropout.
+/// Returns weights and history (without times) of a fit with dropout.
 fn fit(seed: Option<u64>) -> (Weights, History) {
     let (mut model, vars) = Toy::new();
     model.dropout = 0.4;
@@ -27,30 +27,30 @@ fn fit(seed: Option<u64>) -> (Weights, History) {
 }
 
 #[test]
-fn defect_40_the_seed_alone_decides() {
-    if !is_isolated("determinism::defect_40_the_seed_alone_decides", Path::new(".")) {
+fn defect_40_runs_depend_only_on_the_seed() {
+    if !is_isolated("determinism::defect_40_runs_depend_only_on_the_seed", Path::new(".")) {
         return;
     }
     let first = fit(Some(7));
-    // Whatever else draws from libtorch's generator in between changes nothing.
+    // Other uses of libtorch's random generator in between have no effect.
     tch::manual_seed(123);
     drop(Tensor::randn([1000], kind::FLOAT_CPU));
     assert_eq!(fit(Some(7)), first);
     let other = fit(Some(8));
     assert_ne!(other.0, first.0);
     assert_ne!(other.1, first.1);
-    // Even who sets no seed gets the same run twice.
+    // Without a seed, runs are identical, too.
     assert_eq!(fit(None), fit(None));
     assert_eq!(fit(None), fit(Some(0)));
 }
 
 #[test]
-fn the_noise_differs_from_step_to_step() {
-    if !is_isolated("determinism::the_noise_differs_from_step_to_step", Path::new(".")) {
+fn noise_differs_between_steps() {
+    if !is_isolated("determinism::noise_differs_between_steps", Path::new(".")) {
         return;
     }
-    // With the same noise in every step, dropout would drop the same points in every epoch.
-    let at_rate_zero = |seed| {
+    // With the same noise in each step, dropout would drop the same inputs in each epoch.
+    let losses_without_updates = |seed| {
         let (mut model, vars) = Toy::new();
         model.dropout = 0.4;
         let builder = toy::trainer_for((model, vars)).optimizer(faknow_trainer::OptimizerConfig::sgd(0.0));
@@ -64,13 +64,13 @@ fn the_noise_differs_from_step_to_step() {
             .map(|(_, loss)| loss.unwrap())
             .collect::<Vec<_>>()
     };
-    let losses = at_rate_zero(7);
+    let losses = losses_without_updates(7);
     assert_ne!(losses[0], losses[1]);
-    assert_eq!(losses, at_rate_zero(7));
+    assert_eq!(losses, losses_without_updates(7));
 }
 
 #[test]
-fn threads_that_sleep_change_no_result() {
+fn sleeping_threads_do_not_change_results() {
     let sum = || Tensor::arange(1_000_000, kind::FLOAT_CPU).sin().sum(tch::Kind::Float).double_value(&[]);
     let before = sum();
     std::thread::scope(|scope| {

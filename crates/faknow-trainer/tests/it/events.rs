@@ -1,4 +1,4 @@
-//! The order of events, whatever a run does: plain, with validations inside epochs, stopped, cut off, resumed.
+//! The order of events in all kinds of runs: plain, with mid-epoch validation, stopped, interrupted, resumed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use expect_test::{Expect, expect};
@@ -7,7 +7,7 @@ use faknow_trainer::{CheckpointPolicy, FitReport, Interrupt, Result, RunDir, Tra
 
 use crate::toy::{self, Toy, train_data, trainer_with_scores, valid_data};
 
-/// Fits, and compares the events with what is expected.
+/// Runs a fit and compares its events with the expected ones.
 pub(crate) fn check(
     builder: TrainerBuilder<Toy>,
     expected: &Expect,
@@ -21,7 +21,7 @@ pub(crate) fn check(
 }
 
 #[test]
-fn of_a_plain_fit_and_a_test() {
+fn events_of_a_fit_and_a_test() {
     let (mut trainer, recorder, _) = check(
         trainer_with_scores(&[0.5, 0.4]),
         &expect![[r#"
@@ -62,7 +62,7 @@ fn of_a_plain_fit_and_a_test() {
 }
 
 #[test]
-fn of_a_second_fit() {
+fn events_of_a_second_fit() {
     let (mut trainer, recorder, _) = check(
         toy::trainer().max_epochs(1),
         &expect![[r#"
@@ -97,7 +97,7 @@ fn of_a_second_fit() {
 }
 
 #[test]
-fn with_validations_inside_the_epoch() {
+fn events_with_mid_epoch_validation() {
     let _ = check(
         trainer_with_scores(&[0.5, 0.4]).validate_every(Interval::steps(2)),
         &expect![[r#"
@@ -135,7 +135,7 @@ fn with_validations_inside_the_epoch() {
 }
 
 #[test]
-fn with_validations_after_every_second_epoch() {
+fn events_with_validation_every_second_epoch() {
     let _ = check(
         trainer_with_scores(&[0.5; 3]).validate_every(Interval::epochs(2.0)),
         &expect![[r#"
@@ -177,7 +177,7 @@ fn with_validations_after_every_second_epoch() {
 }
 
 #[test]
-fn with_accumulated_gradients() {
+fn events_with_accumulated_gradients() {
     let _ = check(
         trainer_with_scores(&[0.5]).accumulate_grad_batches(2),
         &expect![[r#"
@@ -207,7 +207,7 @@ pub(crate) fn in_dir(
 }
 
 #[test]
-fn with_checkpoints() {
+fn events_with_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let _ = check(
         in_dir(trainer_with_scores(&[0.5, 0.4]), &dir, Interval::steps(2)),
@@ -246,7 +246,7 @@ fn with_checkpoints() {
     );
 }
 
-/// Ends the run at this step, in good order.
+/// Returns a callback that stops the run gracefully at this step.
 fn stop_at(step: u64) -> impl Callback {
     on_batch_end(move |run: &mut Run, _| {
         if run.step() < step {
@@ -257,7 +257,7 @@ fn stop_at(step: u64) -> impl Callback {
 }
 
 #[test]
-fn of_a_run_that_is_stopped_inside_an_epoch() {
+fn events_of_a_run_stopped_mid_epoch() {
     let (_, _, report) = check(
         trainer_with_scores(&[0.5, 0.6, 0.7]).callback(stop_at(4)),
         &expect![[r#"
@@ -292,7 +292,7 @@ fn of_a_run_that_is_stopped_inside_an_epoch() {
 }
 
 #[test]
-fn of_early_stopping_inside_an_epoch() {
+fn events_of_early_stopping_mid_epoch() {
     let builder = trainer_with_scores(&[0.5, 0.4, 0.3])
         .validate_every(Interval::steps(1))
         .callback(EarlyStopping::new(1));
@@ -324,21 +324,21 @@ fn of_early_stopping_inside_an_epoch() {
 }
 
 #[test]
-fn of_a_run_that_is_interrupted_and_resumed() {
+fn events_of_an_interrupted_and_resumed_run() {
     let dir = tempfile::tempdir().unwrap();
     let build = |interrupt: Interrupt| {
         in_dir(trainer_with_scores(&[0.5, 0.4]), &dir, Interval::epochs(1.0)).interrupt(interrupt)
     };
     let interrupt = Interrupt::default();
-    let asks = interrupt.clone();
-    let ask = on_batch_end(move |run, _| {
+    let handle = interrupt.clone();
+    let request = on_batch_end(move |run, _| {
         if run.step() == 2 {
-            asks.request();
+            handle.request();
         }
         Ok(Flow::Continue)
     });
     let (trainer, _, report) = check(
-        build(interrupt).callback(ask),
+        build(interrupt).callback(request),
         &expect![[r#"
             on_fit_start    epoch 0, batch 0, step 0: new, 2 epochs of 3 batches
             on_epoch_start  epoch 1, batch 0, step 0
@@ -381,7 +381,7 @@ fn of_a_run_that_is_interrupted_and_resumed() {
         on_fit_end               epoch 2, batch 3, step 6: all epochs done"#]]
     .assert_eq(&recorder.text());
     drop(trainer);
-    // To resume what has ended tells no more than that.
+    // Resuming a finished run only reports that it is finished.
     recorder.clear();
     let mut trainer = build(Interrupt::default()).callback(recorder.clone()).build().unwrap();
     trainer.resume(&train_data(), Some(&valid_data())).unwrap();

@@ -1,4 +1,4 @@
-//! The order of events where something goes wrong: in a hook, in an update.
+//! The order of events when a hook or an update fails.
 
 use expect_test::expect;
 use faknow_callbacks::{Interval, Run, on_epoch_end};
@@ -9,7 +9,7 @@ use crate::events::{check, in_dir};
 use crate::toy::{Points, Toy, trainer_with_scores};
 
 #[test]
-fn of_an_error_in_a_hook() {
+fn events_of_an_error_in_a_hook() {
     let fails = |hook: &'static str| {
         AtHook(move |run: &mut Run, called: &'static str| {
             assert!(called != hook || run.step() < 3, "in {hook}");
@@ -52,7 +52,7 @@ fn of_an_error_in_a_hook() {
     );
     let message = "AtHook: panicked: in on_epoch_start (in on_epoch_start, epoch 2, step 3)";
     assert_eq!(report.unwrap_err().to_string(), message);
-    // The epoch is recorded, and all hear of it, before the run fails.
+    // The epoch is recorded, and all callbacks are notified, before the run fails.
     let late = on_epoch_end(|_, _| panic!("late"));
     let (trainer, _, report) = check(
         trainer_with_scores(&[0.5, 0.4]).callback(late),
@@ -77,10 +77,10 @@ fn of_an_error_in_a_hook() {
     assert_eq!(trainer.run().history().epochs.len(), 1);
 }
 
-/// The stock step, with a loss that is NaN in the second batch of each epoch as long as the rate is what it was.
-struct NanAtFirst;
+/// The default step with a NaN loss in the second batch of each epoch until the learning rate is lowered.
+struct NanUntilRollback;
 
-impl TrainStep<Toy> for NanAtFirst {
+impl TrainStep<Toy> for NanUntilRollback {
     fn step(
         &mut self,
         model: &mut Toy,
@@ -101,8 +101,8 @@ impl TrainStep<Toy> for NanAtFirst {
 }
 
 #[test]
-fn of_updates_that_are_skipped_or_rolled_back() {
-    let builder = |policy| trainer_with_scores(&[0.5]).step(NanAtFirst).on_non_finite(policy);
+fn events_of_skipped_and_rolled_back_updates() {
+    let builder = |policy| trainer_with_scores(&[0.5]).step(NanUntilRollback).on_non_finite(policy);
     let (trainer, _, _) = check(
         builder(NonFinitePolicy::Skip),
         &expect![[r#"

@@ -1,4 +1,4 @@
-//! Runs that are cut off: what they are made of, copies of their directories at any moment, all that they end with.
+//! Helpers for tests of interrupted runs: setups, copies of run directories at any point, and comparable outcomes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::at_hook::AtHook;
 use crate::toy::{POINTS, Points, Toy, Weights, weights};
 
-/// The points as a data set, some longer than others.
+/// The points as a data set with different lengths.
 pub(crate) struct Data;
 
 impl Dataset for Data {
@@ -43,7 +43,7 @@ impl Dataset for Data {
     }
 }
 
-/// Shuffled, in buckets, assembled ahead.
+/// Returns a loader with shuffling, length buckets and prefetching.
 pub(crate) fn train_data() -> DataLoader<Data> {
     train_data_of(2)
 }
@@ -56,7 +56,7 @@ pub(crate) fn valid_data() -> DataLoader<Data> {
     DataLoader::builder(Data).batch_size(3).build().unwrap()
 }
 
-/// What a run is made of.
+/// The settings of a test run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) seed: u64,
@@ -70,10 +70,10 @@ pub(crate) struct Setup {
     pub(crate) keep: usize,
     pub(crate) best: usize,
     pub(crate) patience: usize,
-    /// Patterns of weights, and until when they are frozen.
+    /// Patterns of frozen weights, each with the time at which they are unfrozen.
     pub(crate) freeze: &'static [(&'static str, Option<&'static str>)],
     pub(crate) on_non_finite: NonFinitePolicy,
-    /// Epochs and batches whose loss is NaN.
+    /// (epoch, batch) pairs whose loss is NaN.
     pub(crate) poison: &'static [(usize, usize)],
     /// Whether checkpoints are written while training continues.
     pub(crate) background: bool,
@@ -94,7 +94,7 @@ pub(crate) enum ScheduleKind {
     EachEpoch,
 }
 
-/// Everything is on.
+/// A setup with all features enabled.
 pub(crate) const ALL_FEATURES: Setup = Setup {
     seed: 11,
     epochs: 5,
@@ -113,8 +113,8 @@ pub(crate) const ALL_FEATURES: Setup = Setup {
     background: false,
 };
 
-/// The learning rate from which on a poisoned batch is one, for runs that are rolled back.
-const POISONOUS_RATE: f64 = 0.04;
+/// Minimum learning rate at which poisoned batches are NaN, in runs that are rolled back.
+const MIN_POISONOUS_LR: f64 = 0.04;
 
 impl Setup {
     pub(crate) fn builder(&self, dir: RunDir) -> TrainerBuilder<Toy> {
@@ -142,7 +142,10 @@ impl Setup {
             .checkpoints(checkpoints)
             .callback(EarlyStopping::new(self.patience))
             .callback(Freeze::new(freeze))
-            .step(Poisoned { at: self.poison, rolls_back: self.on_non_finite == NonFinitePolicy::RollBack })
+            .step(PoisonedStep {
+                batches: self.poison,
+                rolls_back: self.on_non_finite == NonFinitePolicy::RollBack,
+            })
             .on_non_finite(self.on_non_finite)
             .seed(self.seed)
             .run_dir(dir);
@@ -201,19 +204,19 @@ impl Setup {
     }
 }
 
-/// A callback that does nothing.
+/// Returns a callback that does nothing.
 pub(crate) fn no_op() -> impl Callback + 'static {
     AtHook(|_: &mut Run, _| Ok(()))
 }
 
-/// The stock step, to which some batches are NaN: a function of where the run stands and of its learning rate, so
-/// that a run that goes on meets the same.
-struct Poisoned {
-    at: &'static [(usize, usize)],
+/// The default step with NaN inputs in some batches, as a function of position and learning rate, so that a resumed run
+/// behaves identically.
+struct PoisonedStep {
+    batches: &'static [(usize, usize)],
     rolls_back: bool,
 }
 
-impl TrainStep<Toy> for Poisoned {
+impl TrainStep<Toy> for PoisonedStep {
     fn step(
         &mut self,
         model: &mut Toy,
@@ -221,8 +224,8 @@ impl TrainStep<Toy> for Poisoned {
         optimizer: &mut Optimizer,
         context: StepContext,
     ) -> faknow_trainer::Result<StepOutput> {
-        let poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= POISONOUS_RATE;
-        if poisonous && self.at.contains(&(context.location.epoch, context.location.batch)) {
+        let is_poisonous = !self.rolls_back || optimizer.learning_rates()[0] >= MIN_POISONOUS_LR;
+        if is_poisonous && self.batches.contains(&(context.location.epoch, context.location.batch)) {
             let labels = batch.labels.as_ref().map(tch::Tensor::shallow_clone);
             let batch = Points { x: &batch.x * f64::NAN, labels, names: batch.names.clone(), is_moved: true };
             return Supervised::default().step(model, &batch, optimizer, context);
@@ -231,7 +234,7 @@ impl TrainStep<Toy> for Poisoned {
     }
 }
 
-/// All that a run ends with, times aside.
+/// The complete outcome of a run, without times.
 #[derive(Debug, PartialEq)]
 pub(crate) struct RunOutcome {
     pub(crate) report: Value,
@@ -239,7 +242,7 @@ pub(crate) struct RunOutcome {
     pub(crate) checkpoints: BTreeMap<String, Value>,
     pub(crate) csv: Vec<String>,
     pub(crate) jsonl: Vec<Value>,
-    /// Tag, x and value of every point of a curve.
+    /// Tag, x and value of each point of the TensorBoard curves.
     pub(crate) curves: Vec<(String, i64, u32)>,
 }
 
@@ -250,20 +253,20 @@ impl RunOutcome {
         report.as_object_mut().unwrap().remove("run_dir");
         let store = CheckpointStore::new(dir);
         let mut checkpoints = BTreeMap::new();
-        for found in store.list() {
-            let name = found.name;
-            // What `last` was before depends on when the run was cut off.
+        for entry in store.list() {
+            let name = entry.name;
+            // `previous` depends on when the run was interrupted.
             if name == "previous" {
                 continue;
             }
             let mut checkpoint = store.read(&name).unwrap();
             without_times(&mut checkpoint.state);
             let mut all = checkpoint.state;
-            // A run that fails or is interrupted is saved out of turn; what is due there it does when it goes on.
-            let books = all.as_object_mut().unwrap();
-            books["fit"].as_object_mut().unwrap().remove("saved_at");
+            // A run that fails or is interrupted is saved early; it does the work that is due when it is resumed.
+            let parts = all.as_object_mut().unwrap();
+            parts["fit"].as_object_mut().unwrap().remove("saved_at");
             if name != "last" {
-                books.remove("checkpoints");
+                parts.remove("checkpoints");
             }
             for (group, tensors) in &checkpoint.tensors {
                 for (tensor, value) in tensors {
@@ -276,7 +279,7 @@ impl RunOutcome {
             checkpoints.insert(name, all);
         }
         let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
-        // Without the last column, `seconds`.
+        // Without the last column, which is `seconds`.
         let csv = text("metrics.csv");
         let csv = csv.lines().map(|row| row.rsplit_once(',').unwrap().0.to_owned()).collect();
         let jsonl = text("history.jsonl")
@@ -294,19 +297,19 @@ impl RunOutcome {
         Self { report, weights: weights(&trainer.run().vars), checkpoints, csv, jsonl, curves }
     }
 
-    pub(crate) fn assert_eq(&self, other: &Self, what: &str) {
-        assert_eq!(self.report, other.report, "{what}: report");
-        assert_eq!(self.weights, other.weights, "{what}: weights");
-        let names = |end: &Self| end.checkpoints.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(self), names(other), "{what}: checkpoints");
+    pub(crate) fn assert_eq(&self, expected: &Self, label: &str) {
+        assert_eq!(self.report, expected.report, "{label}: report");
+        assert_eq!(self.weights, expected.weights, "{label}: weights");
+        let names = |outcome: &Self| outcome.checkpoints.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(self), names(expected), "{label}: checkpoints");
         for (name, checkpoint) in &self.checkpoints {
             for (key, value) in checkpoint.as_object().unwrap() {
-                assert_eq!(value, &other.checkpoints[name][key], "{what}: checkpoint {name}: {key}");
+                assert_eq!(value, &expected.checkpoints[name][key], "{label}: checkpoint {name}: {key}");
             }
         }
-        assert_eq!(self.csv, other.csv, "{what}: metrics.csv");
-        assert_eq!(self.jsonl, other.jsonl, "{what}: history.jsonl");
-        assert_eq!(self.curves, other.curves, "{what}: tensorboard");
+        assert_eq!(self.csv, expected.csv, "{label}: metrics.csv");
+        assert_eq!(self.jsonl, expected.jsonl, "{label}: history.jsonl");
+        assert_eq!(self.curves, expected.curves, "{label}: tensorboard");
     }
 }
 
@@ -321,19 +324,20 @@ fn without_times(value: &mut Value) {
     }
 }
 
-/// Copies of a run directory, each with the moment at which it was made.
+/// Copies of a run directory, each with a description of when it was made.
 pub(crate) type Copies = Arc<Mutex<Vec<(PathBuf, String)>>>;
 
-/// Copies the run directory into `to` at a share of the hooks, as a `kill -9` there would leave it.
+/// Returns a callback that copies the run directory into `to` at a share of the hook calls, in the state that `kill -9`
+/// would leave it in.
 pub(crate) fn copy_at_hooks(to: &Path, share: f64, seed: u64) -> (impl Callback + 'static, Copies) {
     let (to, mut rng, copies) = (to.to_owned(), Rng::new(seed), Copies::default());
-    let made = Arc::clone(&copies);
+    let log = Arc::clone(&copies);
     let callback = AtHook(move |run: &mut Run, hook| {
         if rng.uniform() < share {
-            let mut made = made.lock().unwrap();
-            let to = to.join(format!("copy-{}", made.len()));
-            copy_of_moment(run.dir().unwrap(), &to);
-            made.push((
+            let mut log = log.lock().unwrap();
+            let to = to.join(format!("copy-{}", log.len()));
+            consistent_copy(run.dir().unwrap(), &to);
+            log.push((
                 to,
                 format!("{hook} in epoch {}, batch {}, step {}", run.epoch(), run.batch(), run.step()),
             ));
@@ -347,19 +351,19 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     try_copy(from, to).unwrap();
 }
 
-/// A copy in which nothing was written meanwhile: it is made again until that is so.
-fn copy_of_moment(from: &Path, to: &Path) {
+/// Copies a directory, repeatedly until nothing was written meanwhile.
+fn consistent_copy(from: &Path, to: &Path) {
     loop {
         let before = entries(from);
-        let copied = try_copy(from, to);
+        let result = try_copy(from, to);
         if before.is_ok_and(|before| entries(from).is_ok_and(|after| after == before)) {
-            return copied.unwrap();
+            return result.unwrap();
         }
         fs::remove_dir_all(to).unwrap();
     }
 }
 
-/// Path, number and size of everything in a directory.
+/// Returns path, inode and size of all entries of a directory.
 fn entries(dir: &Path) -> io::Result<BTreeSet<(PathBuf, u64, u64)>> {
     let mut all = BTreeSet::new();
     for entry in fs::read_dir(dir)? {

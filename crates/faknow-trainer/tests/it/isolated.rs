@@ -1,20 +1,20 @@
-//! Tests that need a process of their own: for the current directory, or for libtorch's generator, which are one for
-//! all threads.
+//! Tests that need a separate process: for the current directory or libtorch's random generator, which are global to
+//! the process.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the test of this path (`module::name`) again, alone in a process whose current directory is `dir`, and
-/// asserts that it passes. Answers whether this is that process, and so whether the test is to do its work.
+/// Runs the test with this path (`module::name`) in a separate process whose current directory is `dir`, and asserts
+/// that it passes. Returns whether this is that process: if so, the test has to run its assertions.
 pub(crate) fn is_isolated(test: &str, dir: &Path) -> bool {
-    const ALONE: &str = "FAKNOW_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
+    const IS_ISOLATED: &str = "FAKNOW_TEST_ALONE";
+    if std::env::var_os(IS_ISOLATED).is_some() {
         return true;
     }
-    let mut again = Command::new(std::env::current_exe().unwrap());
-    let output = again.args(["--exact", test]).env(ALONE, "1").current_dir(dir).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test]).env(IS_ISOLATED, "1").current_dir(dir).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
     false
 }
