@@ -1,4 +1,4 @@
-//! Any policies together, cut off anywhere: the run ends as the one that was not.
+//! Runs with random settings, interrupted at random hooks: resumed, they have the same outcome as without interruption.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::interrupted_runs::{
     Averaging, RunOutcome, ScheduleKind, Setup, copy_at_hooks, train_data, valid_data,
 };
 
-/// Cases of a plain run of the tests; `FAKNOW_CASES=200` tries more. Case `n` is the same in all of them.
+/// The default number of cases; `FAKNOW_CASES=200` runs more. Case `n` is always the same.
 const CASES: u64 = 4;
 
-/// One of these.
-fn any<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
-    *rng.choose(of).unwrap()
+/// Returns a random element.
+fn any<T: Copy>(rng: &mut Rng, values: &[T]) -> T {
+    *rng.choose(values).unwrap()
 }
 
 fn any_setup(rng: &mut Rng) -> Setup {
@@ -60,84 +60,89 @@ fn any_setup(rng: &mut Rng) -> Setup {
     }
 }
 
-/// A setup whose run does not fail by itself.
+/// Returns a random setup of a run that does not fail by itself.
 fn random_setup(rng: &mut Rng) -> Setup {
     let setup = any_setup(rng);
     match (setup.on_non_finite, setup.validate_every) {
         (NonFinitePolicy::Stop, _) => Setup { poison: &[], ..setup },
-        // Skipped updates count as no step, and the logs cannot tell two records of one step apart. For the same
-        // reason no setup skips all updates of an epoch.
+        // Skipped updates do not count as steps, and logs cannot distinguish two records of one step. For the same reason
+        // no setup skips all updates of an epoch.
         (NonFinitePolicy::Skip, Some("0.5 epochs")) => Setup { validate_every: Some("2 steps"), ..setup },
         _ => setup,
     }
 }
 
-/// Does something at the `at`-th hook from 1, whichever that is; answers with the number of hooks so far.
+/// Returns a callback that calls `action` at the hook number `index`, from 1, with the number of hooks so far.
 fn at_hook(
-    at: usize,
-    mut work: impl FnMut(&str) + Send + 'static,
+    index: usize,
+    mut action: impl FnMut(&str) + Send + 'static,
 ) -> (impl Callback + 'static, Arc<AtomicUsize>) {
     let n = Arc::<AtomicUsize>::default();
     let counter = Arc::clone(&n);
     let callback = AtHook(move |run: &mut Run, hook| {
-        if counter.fetch_add(1, Ordering::SeqCst) + 1 == at {
-            work(&format!("{hook} in epoch {}, batch {}, step {}", run.epoch(), run.batch(), run.step()));
+        if counter.fetch_add(1, Ordering::SeqCst) + 1 == index {
+            action(&format!("{hook} in epoch {}, batch {}, step {}", run.epoch(), run.batch(), run.step()));
         }
         Ok(())
     });
     (callback, n)
 }
 
-/// Resumes, is cut off once more on the way, and resumes that too.
-fn check_copies(setup: &Setup, unbroken: &RunOutcome, copies: Vec<(std::path::PathBuf, String)>, seed: u64) {
+/// Checks the outcome of resuming each copy, and of a second interruption.
+fn check_copies(
+    setup: &Setup,
+    uninterrupted: &RunOutcome,
+    copies: Vec<(std::path::PathBuf, String)>,
+    seed: u64,
+) {
     for (number, (copy, what)) in copies.into_iter().enumerate() {
         let again = copy.with_added_extension("again");
-        let (copying, copies) = copy_at_hooks(&again, 0.05, seed + number as u64);
-        let end = setup.resume_with(&copy, copying).unwrap_or_else(|error| panic!("{what}: {error}"));
-        end.assert_eq(unbroken, &format!("killed at {what}"));
+        let (copier, copies) = copy_at_hooks(&again, 0.05, seed + number as u64);
+        let outcome = setup.resume_with(&copy, copier).unwrap_or_else(|error| panic!("{what}: {error}"));
+        outcome.assert_eq(uninterrupted, &format!("killed at {what}"));
         let copies = std::mem::take(&mut *copies.lock().unwrap());
         for (copy, then) in copies.into_iter().take(1) {
             let what = format!("killed at {what}, then at {then}");
-            let end = setup.resume(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
-            end.assert_eq(unbroken, &what);
+            let outcome = setup.resume(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
+            outcome.assert_eq(uninterrupted, &what);
         }
     }
 }
 
-fn check_panic(setup: &Setup, unbroken: &RunOutcome, dir: &Path, at: usize) {
-    let (callback, _) = at_hook(at, |what| panic!("{what}"));
+fn check_panic(setup: &Setup, uninterrupted: &RunOutcome, dir: &Path, hook: usize) {
+    let (callback, _) = at_hook(hook, |what| panic!("{what}"));
     let error = match setup.fit(dir, callback) {
         Err(error) => error.to_string(),
-        // Another had stopped the run just then: the first answer counts.
-        Ok(end) => return end.assert_eq(unbroken, "a panic after the end"),
+        // Another callback had stopped the run at the same hook, and takes precedence.
+        Ok(outcome) => return outcome.assert_eq(uninterrupted, "a panic after the end"),
     };
     assert!(error.starts_with("AtHook: panicked: "), "{error}");
-    let end = setup.resume(dir).unwrap_or_else(|again| panic!("{error}: {again}"));
-    end.assert_eq(unbroken, &error);
+    let outcome = setup.resume(dir).unwrap_or_else(|second| panic!("{error}: {second}"));
+    outcome.assert_eq(uninterrupted, &error);
 }
 
-fn check_interrupt(setup: &Setup, unbroken: &RunOutcome, dir: &Path, at: usize) {
+fn check_interrupt(setup: &Setup, uninterrupted: &RunOutcome, dir: &Path, hook: usize) {
     let interrupt = Interrupt::default();
-    let asks = interrupt.clone();
-    let (callback, _) = at_hook(at, move |_| asks.request());
+    let request = interrupt.clone();
+    let (callback, _) = at_hook(hook, move |_| request.request());
     let builder = setup.builder(RunDir::create(dir).unwrap()).callback(callback).interrupt(interrupt);
     let mut trainer = builder.build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     let what =
-        format!("interrupted at hook {at}, epoch {}, step {}", trainer.run().epoch(), trainer.run().step());
-    let ended = report.stop_reason == StopReason::Interrupted;
+        format!("interrupted at hook {hook}, epoch {}, step {}", trainer.run().epoch(), trainer.run().step());
+    let is_interrupted = report.stop_reason == StopReason::Interrupted;
     drop(trainer);
-    let end = setup.resume(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
-    end.assert_eq(unbroken, &format!("{what}, in time: {ended}"));
+    let outcome = setup.resume(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+    outcome.assert_eq(uninterrupted, &format!("{what}, before the end: {is_interrupted}"));
 }
 
 #[test]
-fn whatever_the_policies_are_and_wherever_it_is_cut_off() {
+fn interrupted_runs_resume_to_same_outcome() {
     check(false);
 }
 
 #[test]
-fn the_same_while_checkpoints_are_written_in_the_background() {
+fn interrupted_runs_with_background_checkpoints_resume_to_same_outcome() {
     check(true);
 }
 
@@ -149,29 +154,28 @@ fn check(background: bool) {
         let mut rng = Rng::from_parts(&[2018, case]);
         let setup = Setup { background, ..random_setup(&mut rng) };
         let setup = match setup.on_non_finite {
-            // Not the last update of an epoch: a checkpoint inside the epoch and the epoch's record would have one step, and a
-            // kill between that record and its checkpoint is likelier here than without.
+            // Not the last update of an epoch: a checkpoint within the epoch and the record of the epoch would have the same
+            // step, and a kill between the record and its checkpoint is more likely with background checkpoints.
             NonFinitePolicy::Skip if background => Setup { poison: &[(1, 1), (2, 1)], ..setup },
             _ => setup,
         };
-        // Said only if the test fails.
         println!("case {case}: {setup:?}");
         let dir = tempfile::tempdir().unwrap();
-        let (copying, copies) = copy_at_hooks(&dir.path().join("killed"), 0.08, rng.next_u64());
+        let (copier, copies) = copy_at_hooks(&dir.path().join("killed"), 0.08, rng.next_u64());
         let (counting, n_hooks) = at_hook(0, |_| {});
         let builder = setup.builder(RunDir::create(dir.path().join("run")).unwrap());
-        let mut trainer = builder.callback(copying).callback(counting).build().unwrap();
+        let mut trainer = builder.callback(copier).callback(counting).build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-        let unbroken = RunOutcome::new(report, &trainer, &dir.path().join("run"));
+        let uninterrupted = RunOutcome::new(report, &trainer, &dir.path().join("run"));
         let copies = std::mem::take(&mut *copies.lock().unwrap());
-        check_copies(&setup, &unbroken, copies.into_iter().take(3).collect(), rng.next_u64());
+        check_copies(&setup, &uninterrupted, copies.into_iter().take(3).collect(), rng.next_u64());
         let n_hooks = n_hooks.load(Ordering::SeqCst);
         let mut any_hook = || 1 + rng.below(n_hooks);
-        // A run that fails or is interrupted is saved out of turn: it has one more checkpoint to be rolled back to.
+        // A failed or interrupted run saves an additional checkpoint, to which it may be rolled back.
         if setup.on_non_finite == NonFinitePolicy::RollBack && setup.every != "1 step" {
             continue;
         }
-        check_panic(&setup, &unbroken, &dir.path().join("panic"), any_hook());
-        check_interrupt(&setup, &unbroken, &dir.path().join("interrupt"), any_hook());
+        check_panic(&setup, &uninterrupted, &dir.path().join("panic"), any_hook());
+        check_interrupt(&setup, &uninterrupted, &dir.path().join("interrupt"), any_hook());
     }
 }

@@ -1,4 +1,4 @@
-//! A run that is cut off at any moment and resumed ends as the run that was not.
+//! Interrupted and resumed runs have the same outcome as uninterrupted ones.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::fs;
@@ -15,29 +15,29 @@ use crate::interrupted_runs::{
 };
 use crate::toy;
 
-/// Cuts the run off at random hooks, and again at random hooks while it goes on.
+/// Checks the outcome of resuming from copies of the run directory at random hooks.
 fn check(setup: Setup, share: f64, seed: u64) {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let (copying, copies) = copy_at_hooks(temp.path(), share, seed);
-    let unbroken = setup.fit(&temp.path().join("run"), copying).unwrap();
+    let (copier, copies) = copy_at_hooks(temp.path(), share, seed);
+    let uninterrupted = setup.fit(&temp.path().join("run"), copier).unwrap();
     let copies = std::mem::take(&mut *copies.lock().unwrap());
-    assert!(copies.len() > 2, "the run was cut off {} times", copies.len());
+    assert!(copies.len() > 2, "the run was copied {} times", copies.len());
     for (copy, what) in copies {
-        let end = setup.resume(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
-        unbroken.assert_eq(&end, &what);
-        // Done is done: to resume it once more gives the same again.
-        setup.resume(&copy).unwrap().assert_eq(&unbroken, &what);
+        let outcome = setup.resume(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
+        uninterrupted.assert_eq(&outcome, &what);
+        // Resuming a finished run changes nothing.
+        setup.resume(&copy).unwrap().assert_eq(&uninterrupted, &what);
     }
 }
 
 #[test]
-fn a_run_that_is_killed_anywhere_ends_as_if_it_had_not_been() {
+fn killed_run_resumes_to_same_outcome() {
     check(ALL_FEATURES, 0.25, 1);
 }
 
 #[test]
-fn whatever_the_policies_are() {
+fn killed_runs_with_various_settings_resume_to_same_outcome() {
     let setups = [
         Setup { every: "1 epoch", keep: 0, best: 1, ..ALL_FEATURES },
         Setup {
@@ -63,42 +63,43 @@ fn whatever_the_policies_are() {
 }
 
 #[test]
-fn an_interrupted_run_saves_itself_and_goes_on() {
+fn interrupted_run_is_saved_and_resumes() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let unbroken = ALL_FEATURES.fit(&temp.path().join("whole"), no_op()).unwrap();
+    let uninterrupted = ALL_FEATURES.fit(&temp.path().join("uninterrupted"), no_op()).unwrap();
     for step in [1, 2, 3, 5, 6] {
         let dir = temp.path().join(format!("at-{step}"));
         let interrupt = Interrupt::default();
-        let asks = interrupt.clone();
-        let ask = on_batch_end(move |run, _| {
+        let request = interrupt.clone();
+        let request_interrupt = on_batch_end(move |run, _| {
             if run.step() == step {
-                asks.request();
+                request.request();
             }
             Ok(Flow::Continue)
         });
-        // Seldom saved: the interrupt itself has to.
+        // No regular checkpoints: only the interrupt saves one.
         let setup = Setup { every: "100 epochs", keep: 0, ..ALL_FEATURES };
-        let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
+        let builder =
+            setup.builder(RunDir::create(&dir).unwrap()).callback(request_interrupt).interrupt(interrupt);
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         assert_eq!(report.stop_reason, StopReason::Interrupted);
         let info = CheckpointStore::new(&dir).verify("last").unwrap();
         assert_eq!((info.step, info.stop_reason), (step, None));
         drop(trainer);
-        let end = setup.resume(&dir).unwrap();
-        assert_eq!(end.report, unbroken.report);
-        assert_eq!(end.weights, unbroken.weights);
-        assert_eq!((end.csv, end.jsonl), (unbroken.csv.clone(), unbroken.jsonl.clone()));
+        let outcome = setup.resume(&dir).unwrap();
+        assert_eq!(outcome.report, uninterrupted.report);
+        assert_eq!(outcome.weights, uninterrupted.weights);
+        assert_eq!((outcome.csv, outcome.jsonl), (uninterrupted.csv.clone(), uninterrupted.jsonl.clone()));
     }
 }
 
-/// Asks for the end while a validation is under way, at its `at`-th batch in all.
-fn ask_in_validation(at: usize, interrupt: Interrupt) -> impl Callback {
+/// Requests an interrupt in the validation batch of this number, counted over all validations.
+fn interrupt_in_validation(batch: usize, interrupt: Interrupt) -> impl Callback {
     let mut n = 0;
     AtHook(move |_: &mut Run, hook| {
         n += usize::from(hook == "on_evaluation_batch_end");
-        if n == at {
+        if n == batch {
             interrupt.request();
         }
         Ok(())
@@ -106,7 +107,7 @@ fn ask_in_validation(at: usize, interrupt: Interrupt) -> impl Callback {
 }
 
 #[test]
-fn a_validation_that_was_interrupted_is_made_up_for() {
+fn interrupted_validation_is_repeated() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let setup = Setup {
@@ -116,32 +117,32 @@ fn a_validation_that_was_interrupted_is_made_up_for() {
         keep: 0,
         ..ALL_FEATURES
     };
-    let unbroken = setup.fit(&temp.path().join("whole"), no_op()).unwrap();
-    assert!(!unbroken.report["history"]["inside"].as_array().unwrap().is_empty());
-    // A validation has 3 batches; those after 2 and after 4 steps, the latter the end of the first epoch.
-    for at in [1, 2, 3, 4, 6] {
-        let dir = temp.path().join(format!("at-{at}"));
+    let uninterrupted = setup.fit(&temp.path().join("uninterrupted"), no_op()).unwrap();
+    assert!(!uninterrupted.report["history"]["inside"].as_array().unwrap().is_empty());
+    // Each validation has 3 batches; they take place after 2 and 4 steps, the latter at the end of the first epoch.
+    for batch in [1, 2, 3, 4, 6] {
+        let dir = temp.path().join(format!("batch-{batch}"));
         let interrupt = Interrupt::default();
-        let ask = ask_in_validation(at, interrupt.clone());
-        let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(ask).interrupt(interrupt);
+        let callback = interrupt_in_validation(batch, interrupt.clone());
+        let builder = setup.builder(RunDir::create(&dir).unwrap()).callback(callback).interrupt(interrupt);
         let mut trainer = builder.build().unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         assert_eq!(report.stop_reason, StopReason::Interrupted);
-        let step = if at <= 3 { 2 } else { 4 };
-        assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{at}");
+        let step = if batch <= 3 { 2 } else { 4 };
+        assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{batch}");
         drop(trainer);
-        let end = setup.resume(&dir).unwrap();
-        assert_eq!(end.report, unbroken.report, "{at}");
-        assert_eq!(end.weights, unbroken.weights, "{at}");
-        assert_eq!((&end.csv, &end.jsonl), (&unbroken.csv, &unbroken.jsonl), "{at}");
+        let outcome = setup.resume(&dir).unwrap();
+        assert_eq!(outcome.report, uninterrupted.report, "{batch}");
+        assert_eq!(outcome.weights, uninterrupted.weights, "{batch}");
+        assert_eq!((&outcome.csv, &outcome.jsonl), (&uninterrupted.csv, &uninterrupted.jsonl), "{batch}");
     }
 }
 
 #[test]
-fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
+fn run_resumes_after_callback_failure() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    let unbroken = ALL_FEATURES.fit(&temp.path().join("whole"), no_op()).unwrap();
+    let uninterrupted = ALL_FEATURES.fit(&temp.path().join("uninterrupted"), no_op()).unwrap();
     let in_batch =
         on_batch_end(|run, _| if run.step() == 3 { panic!("at step 3") } else { Ok(Flow::Continue) });
     let error = ALL_FEATURES.fit(&temp.path().join("batch"), in_batch).unwrap_err();
@@ -153,57 +154,58 @@ fn a_run_that_a_callback_failed_goes_on_when_it_no_longer_does() {
     for (name, step) in [("batch", 3), ("epoch", 4)] {
         let dir = temp.path().join(name);
         assert_eq!(CheckpointStore::new(&dir).verify("last").unwrap().step, step, "{name}");
-        ALL_FEATURES.resume(&dir).unwrap().assert_eq(&unbroken, name);
+        ALL_FEATURES.resume(&dir).unwrap().assert_eq(&uninterrupted, name);
     }
 }
 
 #[test]
-fn a_finished_run_goes_on_to_more_epochs() {
+fn finished_run_can_be_extended() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
-    // Without a plateau, whose rates do not depend on the length of the run, the two would differ.
+    // With a plateau schedule, the learning rates do not depend on the length of the run.
     let long = Setup { epochs: 4, every: "1 epoch", ..ALL_FEATURES };
-    let whole = long.fit(&temp.path().join("whole"), no_op()).unwrap();
+    let uninterrupted = long.fit(&temp.path().join("uninterrupted"), no_op()).unwrap();
     let dir = temp.path().join("short");
     let short = Setup { epochs: 2, ..long }.fit(&dir, no_op()).unwrap();
     assert_eq!(short.report["ended"]["reason"], "completed");
     let extended = long.resume(&dir).unwrap();
-    assert_eq!(extended.report, whole.report);
-    assert_eq!(extended.weights, whole.weights);
-    assert_eq!(extended.csv, whole.csv);
+    assert_eq!(extended.report, uninterrupted.report);
+    assert_eq!(extended.weights, uninterrupted.weights);
+    assert_eq!(extended.csv, uninterrupted.csv);
 }
 
-fn refused(resumed: faknow_trainer::Result<FitReport>, what: ChangeKind, says: &str) {
-    let error = resumed.unwrap_err();
-    assert!(matches!(&error, Error::Changed { what: found, .. } if *found == what), "{error:?}");
+fn assert_rejected(result: faknow_trainer::Result<FitReport>, kind: ChangeKind, part: &str) {
+    let error = result.unwrap_err();
+    assert!(matches!(&error, Error::Changed { what: actual, .. } if *actual == kind), "{error:?}");
     let message = error.to_string();
-    assert!(message.contains(says) && message.contains(&format!("--allow {what}")), "{message}");
+    assert!(message.contains(part) && message.contains(&format!("--allow {kind}")), "{message}");
 }
 
 #[test]
-fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
+fn rejects_changed_data_model_and_settings_unless_allowed() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("run");
     let setup = Setup { epochs: 3, ..ALL_FEATURES };
-    let stop = on_batch_end(|run, _| if run.step() == 3 { panic!("cut off") } else { Ok(Flow::Continue) });
+    let stop =
+        on_batch_end(|run, _| if run.step() == 3 { panic!("interrupted") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let builder = || setup.builder(RunDir::open(&dir).unwrap());
     let valid = valid_data();
 
     let mut trainer = builder().build().unwrap();
-    refused(
+    assert_rejected(
         trainer.resume(&train_data_of(3), Some(&valid)),
         ChangeKind::Data,
         "the training data had 4 batches, fingerprint ",
     );
     drop(trainer);
     let mut trainer = builder().seed(12).build().unwrap();
-    refused(trainer.resume(&train_data(), Some(&valid)), ChangeKind::Config, "`seed` was 11, now 12");
-    let own = serde_json::Map::from_iter([("model.dropout".to_owned(), 0.5.into())]);
+    assert_rejected(trainer.resume(&train_data(), Some(&valid)), ChangeKind::Config, "`seed` was 11, now 12");
+    let hyperparameters = serde_json::Map::from_iter([("model.dropout".to_owned(), 0.5.into())]);
     drop(trainer);
-    let mut trainer = builder().hyperparameters(own.clone()).build().unwrap();
-    refused(
+    let mut trainer = builder().hyperparameters(hyperparameters).build().unwrap();
+    assert_rejected(
         trainer.resume(&train_data(), Some(&valid)),
         ChangeKind::Model,
         "`model.dropout` was not set, now 0.5",
@@ -214,13 +216,14 @@ fn changed_data_model_and_settings_are_refused_or_allowed_by_name() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
+fn rejects_corrupted_checkpoint_and_names_newest_valid_one() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("run");
     let setup = Setup { epochs: 4, ..ALL_FEATURES };
-    let whole = setup.fit(&temp.path().join("whole"), no_op()).unwrap();
-    let stop = on_batch_end(|run, _| if run.step() == 5 { panic!("cut off") } else { Ok(Flow::Continue) });
+    let uninterrupted = setup.fit(&temp.path().join("uninterrupted"), no_op()).unwrap();
+    let stop =
+        on_batch_end(|run, _| if run.step() == 5 { panic!("interrupted") } else { Ok(Flow::Continue) });
     setup.fit(&dir, stop).unwrap_err();
     let weights = dir.join("checkpoints/last/training.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
@@ -236,38 +239,39 @@ fn a_damaged_checkpoint_is_refused_and_the_previous_good_one_named() {
     let mut trainer = setup.builder(RunDir::open(&dir).unwrap()).build().unwrap();
     let from = Resume { from: "previous".into(), ..Resume::default() };
     let report = trainer.resume_from(&from, &train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(RunOutcome::new(report, &trainer, &dir).weights, whole.weights);
+    assert_eq!(RunOutcome::new(report, &trainer, &dir).weights, uninterrupted.weights);
 }
 
 #[test]
-fn a_second_fit_can_be_cut_off_too() {
+fn second_fit_can_be_resumed() {
     tch::set_num_threads(1);
     let temp = tempfile::tempdir().unwrap();
     let freeze = &[("bias", Some("3 epochs"))];
     let setup = Setup { epochs: 2, schedule: ScheduleKind::WarmUp, freeze, ..ALL_FEATURES };
-    let twice = |dir: &Path, callback| {
+    let fit_twice = |dir: &Path, callback| {
         let mut trainer = setup.builder(RunDir::create(dir).unwrap()).callback(callback).build().unwrap();
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
         RunOutcome::new(report, &trainer, dir)
     };
-    let (copying, copies) = copy_at_hooks(temp.path(), 0.2, 5);
-    let whole = twice(&temp.path().join("run"), copying);
-    assert_eq!(whole.report["history"]["epochs"].as_array().map(Vec::len), Some(4));
+    let (copier, copies) = copy_at_hooks(temp.path(), 0.2, 5);
+    let uninterrupted = fit_twice(&temp.path().join("run"), copier);
+    assert_eq!(uninterrupted.report["history"]["epochs"].as_array().map(Vec::len), Some(4));
     let copies = std::mem::take(&mut *copies.lock().unwrap());
-    let second = copies.iter().filter(|(_, what)| what.contains("epoch 3") || what.contains("epoch 4"));
+    let in_second_fit =
+        copies.iter().filter(|(_, what)| what.contains("epoch 3") || what.contains("epoch 4"));
     let mut n = 0;
-    for (copy, what) in second {
+    for (copy, what) in in_second_fit {
         n += 1;
-        let end = setup.resume(copy).unwrap();
-        assert_eq!(end.report, whole.report, "{what}");
-        assert_eq!(end.weights, whole.weights, "{what}");
+        let outcome = setup.resume(copy).unwrap();
+        assert_eq!(outcome.report, uninterrupted.report, "{what}");
+        assert_eq!(outcome.weights, uninterrupted.weights, "{what}");
     }
     assert!(n > 1, "{n}");
 }
 
 #[test]
-fn a_run_dir_that_is_none_cannot_be_resumed() {
+fn resume_requires_existing_run_dir() {
     let error = RunDir::open("/nowhere/at/all").unwrap_err().to_string();
     assert!(error.contains("no such directory"), "{error}");
     let mut trainer = toy::trainer().build().unwrap();

@@ -1,4 +1,4 @@
-//! The run directory: what is in it after a fit, what is refused, and that it is one run's alone.
+//! The run directory: its content after a fit, invalid paths, exclusive use by one run.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeSet;
@@ -17,19 +17,19 @@ use serde_json::{Map, Value, json};
 use crate::isolated::is_isolated;
 use crate::toy::{self, EpochWeights, Fault, Toy, train_data, trainer_with_scores, valid_data, weights};
 
-/// All files below a directory, as paths from there; event files without their time.
+/// Returns the relative paths of all files below a directory; event files without their timestamp.
 fn files(dir: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let mut paths = BTreeSet::new();
     for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         if entry.path().is_dir() {
-            found.extend(files(&entry.path()).into_iter().map(|below| format!("{name}/{below}")));
+            paths.extend(files(&entry.path()).into_iter().map(|path| format!("{name}/{path}")));
         } else {
-            found.insert(if name.starts_with("events.out.tfevents.") { "events".into() } else { name });
+            paths.insert(if name.starts_with("events.out.tfevents.") { "events".into() } else { name });
         }
     }
-    found
+    paths
 }
 
 fn text(dir: &RunDir, name: &str) -> String {
@@ -52,8 +52,9 @@ fn defect_41_a_run_leaves_a_full_record() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
-    let own: Map<String, Value> = [("model.name".to_owned(), json!("toy"))].into_iter().collect();
-    let builder = trainer_with_scores(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(own).seed(5);
+    let hyperparameters: Map<String, Value> = [("model.name".to_owned(), json!("toy"))].into_iter().collect();
+    let builder =
+        trainer_with_scores(&[0.5, 0.7, 0.6]).run_dir(dir.clone()).hyperparameters(hyperparameters).seed(5);
     let mut trainer = builder.callback(epochs.clone()).build().unwrap();
     let report = trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     assert_eq!(report.run_dir.as_deref(), Some(dir.path()));
@@ -76,7 +77,7 @@ fn defect_41_a_run_leaves_a_full_record() {
     assert_eq!(files(dir.path()), expected.map(str::to_owned).into());
 
     let store = CheckpointStore::new(dir.path());
-    let check = |name: &str, epoch: usize, value: f64, ended: Option<&str>| {
+    let check = |name: &str, epoch: usize, value: f64, stop_reason: Option<&str>| {
         assert_eq!(toy::load_weights(&store.path(name).join(WEIGHTS_FILE)), epochs.after(epoch));
         let info = store.verify(name).unwrap();
         assert_eq!(
@@ -85,7 +86,7 @@ fn defect_41_a_run_leaves_a_full_record() {
         );
         assert_eq!(
             (info.monitor.as_deref(), info.value, info.stop_reason.as_deref()),
-            (Some("score"), Some(value), ended)
+            (Some("score"), Some(value), stop_reason)
         );
     };
     check("best", 2, 0.7, None);
@@ -144,7 +145,7 @@ fn defect_30_results_of_a_test_are_logged_everywhere() {
 }
 
 #[test]
-fn defect_24_a_run_that_fails_keeps_what_it_has() {
+fn defect_24_failed_run_keeps_its_results() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let epochs = EpochWeights::default();
@@ -157,7 +158,7 @@ fn defect_24_a_run_that_fails_keeps_what_it_has() {
     let saved = |name: &str| toy::load_weights(&dir.path().join("checkpoints").join(name).join(WEIGHTS_FILE));
     assert_eq!(saved("best"), epochs.after(2));
     assert_eq!(saved("last"), weights(&trainer.run().vars));
-    assert_ne!(saved("last"), saved("best"), "a batch of epoch 3 was done");
+    assert_ne!(saved("last"), saved("best"), "one batch of epoch 3 was completed");
     let info = CheckpointStore::new(dir.path()).verify("last").unwrap();
     assert_eq!((info.epoch, info.batch, info.step, info.stop_reason), (3, 1, 7, None));
     let lines = lines(&dir);
@@ -169,18 +170,17 @@ fn defect_24_a_run_that_fails_keeps_what_it_has() {
 }
 
 #[test]
-fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
+fn defect_23_weights_are_written_atomically_and_loaded_anywhere() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let best = dir.path().join("checkpoints/best");
-    let seen = best.clone();
-    let looks = Arc::new(AtomicUsize::new(0));
-    let look = Look { dir: seen, looks: Arc::clone(&looks) };
+    let n_checks = Arc::new(AtomicUsize::new(0));
+    let check_best = CheckBest { dir: best.clone(), n_checks: Arc::clone(&n_checks) };
     let mut trainer =
-        trainer_with_scores(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(look).build().unwrap();
+        trainer_with_scores(&[0.1, 0.2, 0.3]).run_dir(dir.clone()).callback(check_best).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    assert_eq!(looks.load(Ordering::SeqCst), 3);
-    // Files of f64 weights fit a model in f32, which stays one.
+    assert_eq!(n_checks.load(Ordering::SeqCst), 3);
+    // f64 weights can be loaded into an f32 model, whose kind does not change.
     let (_model, mut vars) = Toy::new();
     vars.float();
     faknow_model::weights::load(&vars, &best.join(WEIGHTS_FILE)).unwrap();
@@ -191,20 +191,20 @@ fn defect_23_weights_are_written_whole_and_loaded_anywhere() {
     }
 }
 
-/// Whenever `best` is written it is one that can be loaded, and nothing half-written lies beside it.
-struct Look {
+/// A callback that checks that `best` can be loaded whenever it is written, and has no temporary files.
+struct CheckBest {
     dir: PathBuf,
-    looks: Arc<AtomicUsize>,
+    n_checks: Arc<AtomicUsize>,
 }
 
-impl Callback for Look {
+impl Callback for CheckBest {
     fn on_checkpoint(&mut self, run: &mut Run, saved: &SavedCheckpoint) -> faknow_callbacks::HookResult {
         if saved.name == "best" {
             assert_eq!(saved.path, self.dir);
             assert_eq!(toy::load_weights(&self.dir.join(WEIGHTS_FILE)), weights(&run.vars));
             let expected = ["manifest.json", "state.json", WEIGHTS_FILE];
             assert_eq!(files(&self.dir), expected.map(str::to_owned).into());
-            self.looks.fetch_add(1, Ordering::SeqCst);
+            self.n_checks.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -232,15 +232,15 @@ fn a_run_dir_holds_one_run() {
     let dir = RunDir::create(dir.path().join("run")).unwrap();
     let mut trainer = trainer_with_scores(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
-    let at = dir.path().to_path_buf();
-    let read = |name: &str| fs::read(at.join(name)).unwrap();
-    let kept = [
+    let root = dir.path().to_path_buf();
+    let read = |name: &str| fs::read(root.join(name)).unwrap();
+    let unchanged = [
         "checkpoints/best/model.safetensors",
         "checkpoints/last/model.safetensors",
         "checkpoints/last/state.json",
         "metrics.csv",
     ];
-    let before = kept.map(read);
+    let before = unchanged.map(read);
     drop(trainer);
     let path = dir.path().to_path_buf();
     drop(dir);
@@ -254,14 +254,14 @@ fn a_run_dir_holds_one_run() {
         error.to_string().ends_with("it holds a run already; resume it, or choose a new directory"),
         "{error}"
     );
-    assert_eq!(kept.map(read), before);
+    assert_eq!(unchanged.map(read), before);
 
     let error = RunDir::create(dir.path()).unwrap_err().to_string();
     assert!(error.ends_with("it holds a run already; resume it, or choose a new directory"), "{error}");
 }
 
 #[test]
-fn dirs_that_cannot_be_written_are_refused_at_once() {
+fn create_rejects_paths_that_are_not_directories() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
@@ -278,7 +278,7 @@ fn dirs_that_cannot_be_written_are_refused_at_once() {
 
 #[cfg(unix)]
 #[test]
-fn dirs_without_permission_are_refused_at_once() {
+fn create_rejects_dirs_without_write_permission() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();
@@ -296,22 +296,22 @@ fn dirs_without_permission_are_refused_at_once() {
 }
 
 #[test]
-fn a_dir_that_vanishes_ends_the_run_with_a_typed_error() {
+fn removed_run_dir_ends_run_with_typed_error() {
     let dir = tempfile::tempdir().unwrap();
     let dir = RunDir::create(dir.path().join("run")).unwrap();
-    let gone = dir.path().to_path_buf();
-    let vandal = on_epoch_end(move |_, _| {
-        fs::remove_dir_all(&gone).unwrap();
-        fs::write(&gone, "no directory").unwrap();
+    let path = dir.path().to_path_buf();
+    let remove_dir = on_epoch_end(move |_, _| {
+        fs::remove_dir_all(&path).unwrap();
+        fs::write(&path, "not a directory").unwrap();
         Ok(Flow::Continue)
     });
-    let mut trainer = trainer_with_scores(&[0.1, 0.2]).run_dir(dir).callback(vandal).build().unwrap();
+    let mut trainer = trainer_with_scores(&[0.1, 0.2]).run_dir(dir).callback(remove_dir).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::Checkpoint(_)), "{error:?}");
 }
 
 #[test]
-fn two_trainers_at_once_write_to_their_own_dirs_only() {
+fn concurrent_trainers_write_only_to_their_own_dirs() {
     let dir = tempfile::tempdir().unwrap();
     let subscriber = console_subscriber(LevelFilter::ERROR, &ProgressWriter::plain(std::io::sink()));
     let dispatch = tracing::Dispatch::new(subscriber);
@@ -323,14 +323,14 @@ fn two_trainers_at_once_write_to_their_own_dirs_only() {
             let (dispatch, barrier) = (dispatch.clone(), Arc::clone(&barrier));
             scope.spawn(move || {
                 tracing::dispatcher::with_default(&dispatch, || {
-                    // Both are inside their epochs at the same time.
-                    let chatty = on_epoch_end(move |_, _| {
+                    // Both trainers are in the same epoch at the same time.
+                    let log = on_epoch_end(move |_, _| {
                         barrier.wait();
-                        tracing::warn!("word of {name}");
+                        tracing::warn!("message of {name}");
                         Ok(Flow::Continue)
                     });
                     let builder = trainer_with_scores(&[0.1, 0.3, 0.2]).optimizer(OptimizerConfig::sgd(rate));
-                    let mut trainer = builder.run_dir(dir.clone()).callback(chatty).build().unwrap();
+                    let mut trainer = builder.run_dir(dir.clone()).callback(log).build().unwrap();
                     trainer.fit(&train_data(), Some(&valid_data())).unwrap();
                     dir
                 })
@@ -342,8 +342,8 @@ fn two_trainers_at_once_write_to_their_own_dirs_only() {
     for (i, (name, rate)) in rates.iter().enumerate() {
         let (other_name, other_rate) = rates[1 - i];
         let log = text(&dirs[i], "run.log");
-        assert_eq!(log.matches(&format!("word of {name}")).count(), 3, "{log}");
-        assert_eq!(log.matches(&format!("word of {other_name}")).count(), 0, "{log}");
+        assert_eq!(log.matches(&format!("message of {name}")).count(), 3, "{log}");
+        assert_eq!(log.matches(&format!("message of {other_name}")).count(), 0, "{log}");
         assert_eq!(log.matches("INFO epoch=").count(), 3, "{log}");
         let csv = text(&dirs[i], "metrics.csv");
         assert_eq!(csv.matches(&format!(",{rate},")).count(), 3, "{csv}");

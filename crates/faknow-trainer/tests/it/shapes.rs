@@ -1,4 +1,4 @@
-//! Batches and models whose tensors are of the wrong shape, and options without the run directory that they need.
+//! Batches and models whose tensors have invalid shapes, and options that require a run directory.
 
 use faknow_data::{Batch, DataLoader, Dataset, TensorDataset};
 use faknow_model::layers::BatchNorm;
@@ -6,7 +6,7 @@ use faknow_model::{Loss, Mode, Model, Output, loss};
 use faknow_trainer::{CheckpointPolicy, Trainer};
 use tch::{Device, Kind, Tensor, kind, nn, no_grad};
 
-/// Inputs, and labels whatever their number.
+/// A batch of inputs and any number of labels.
 struct Labeled(Tensor, Tensor);
 
 impl Batch for Labeled {
@@ -23,9 +23,9 @@ impl Batch for Labeled {
     }
 }
 
-/// Six samples in batches of the first or last of them, with labels for one sample too many or not.
+/// Six samples whose batches have `n_extra_labels` labels too many.
 struct Rows {
-    n_too_many: i64,
+    n_extra_labels: i64,
 }
 
 impl Dataset for Rows {
@@ -39,15 +39,15 @@ impl Dataset for Rows {
         let n = indices.len() as i64;
         Ok(Labeled(
             Tensor::ones([n, 2], kind::FLOAT_CPU),
-            Tensor::zeros([n + self.n_too_many], kind::INT64_CPU),
+            Tensor::zeros([n + self.n_extra_labels], kind::INT64_CPU),
         ))
     }
 }
 
-/// A linear model whose output is changed by a function.
-struct Changed(nn::Linear, fn(Output) -> Output);
+/// A linear model whose output is modified by a function.
+struct Modified(nn::Linear, fn(Output) -> Output);
 
-impl Model for Changed {
+impl Model for Modified {
     type Batch = Labeled;
 
     fn forward(&self, batch: &Labeled, _: Mode) -> faknow_model::Result<Output> {
@@ -57,12 +57,12 @@ impl Model for Changed {
 }
 
 #[test]
-fn shapes_are_checked_with_their_place() {
-    let check = |n_too_many, change: fn(Output) -> Output, in_training: &str, in_test: &str| {
+fn shape_errors_have_location() {
+    let check = |n_extra_labels, modify: fn(Output) -> Output, in_training: &str, in_test: &str| {
         let vars = nn::VarStore::new(Device::Cpu);
-        let model = Changed(nn::linear(vars.root(), 2, 2, Default::default()), change);
+        let model = Modified(nn::linear(vars.root(), 2, 2, Default::default()), modify);
         let mut trainer = Trainer::builder(model, vars).build().unwrap();
-        let loader = DataLoader::builder(Rows { n_too_many }).batch_size(3).build().unwrap();
+        let loader = DataLoader::builder(Rows { n_extra_labels }).batch_size(3).build().unwrap();
         let error = trainer.fit(&loader, None).unwrap_err().to_string();
         assert_eq!(error, format!("training, epoch 1, batch 1: {in_training}"));
         let error = trainer.test(&loader).unwrap_err().to_string();
@@ -75,16 +75,16 @@ fn shapes_are_checked_with_their_place() {
     let one = "logits of the model: expected [3, n_classes] with at least 2 classes, got [3, 1]";
     check(0, |output| Output { logits: output.logits.narrow(1, 0, 1), ..output }, one, one);
     let rows = "loss: expected a scalar: the mean over the samples, got [3]";
-    let of_rows =
+    let loss_per_row =
         |output: Output| Output { loss: Some(Loss::single(Tensor::ones([3], kind::FLOAT_CPU))), ..output };
-    check(0, of_rows, rows, rows);
+    check(0, loss_per_row, rows, rows);
 }
 
 #[test]
-fn options_that_need_a_run_directory_are_refused_without_one() {
+fn rejects_options_that_require_a_run_directory() {
     let builder = || {
         let vars = nn::VarStore::new(Device::Cpu);
-        let model = Changed(nn::linear(vars.root(), 2, 2, Default::default()), |output| output);
+        let model = Modified(nn::linear(vars.root(), 2, 2, Default::default()), |output| output);
         Trainer::builder(model, vars)
     };
     for (builder, name) in [
@@ -111,7 +111,7 @@ impl Model for Normalized {
 }
 
 #[test]
-fn a_batch_of_one_row_is_refused_by_batch_norm_and_a_buffer_that_is_not_finite_is_named() {
+fn batch_norm_rejects_single_row_and_non_finite_buffer_is_named() {
     let vars = nn::VarStore::new(Device::Cpu);
     let norm = BatchNorm::new(&(vars.root() / "norm"), 2).unwrap();
     let model = Normalized(norm, nn::linear(vars.root() / "fc", 2, 2, Default::default()));
@@ -126,7 +126,7 @@ fn a_batch_of_one_row_is_refused_by_batch_norm_and_a_buffer_that_is_not_finite_i
         error.starts_with("training, epoch 1, batch 2: BatchNorm") && error.contains("`drop_last`"),
         "{error}"
     );
-    // One row is enough outside of training.
+    // Evaluation accepts a single row.
     trainer.test(&loader(4)).unwrap();
 
     let _ = no_grad(|| trainer.run().vars.variables()["norm.running_var"].shallow_clone().fill_(f64::NAN));

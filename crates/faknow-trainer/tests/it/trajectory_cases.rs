@@ -1,4 +1,4 @@
-//! The trainings of golden files: model, data, optimizer and schedule of each, as its manifest describes them.
+//! The training runs of the reference files: model, data, optimizer and schedule, as described in the manifest.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use tch::{Device, Kind, Tensor};
 
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
-/// Settings of a case that are understood here; a case with any other has no module yet.
-const UNDERSTOOD: [&str; 17] = [
+/// The supported settings of a case; cases with other settings are skipped.
+const SUPPORTED: [&str; 17] = [
     "model",
     "vocab_size",
     "embedding_size",
@@ -35,14 +35,14 @@ const UNDERSTOOD: [&str; 17] = [
     "trees",
 ];
 
-/// Whether all that a case needs is here.
-pub(crate) fn understands(case: &Value) -> bool {
+/// Returns whether the model and all settings of a case are supported.
+pub(crate) fn is_supported(case: &Value) -> bool {
     let config = case["config"].as_object().expect("config");
     matches!(config["model"].as_str(), Some("TextCNN" | "GCN"))
-        && config.keys().all(|key| UNDERSTOOD.contains(&key.as_str()))
+        && config.keys().all(|key| SUPPORTED.contains(&key.as_str()))
 }
 
-/// A training that can begin.
+/// A training run that can be started.
 pub(crate) struct Case {
     pub(crate) task: Task,
     pub(crate) vars: VarStore,
@@ -51,9 +51,9 @@ pub(crate) struct Case {
     pub(crate) clip: Clip,
     /// The rows of each step.
     pub(crate) batches: Tensor,
-    /// The parts into which each batch is cut; empty if it is not.
+    /// The sizes of the micro-batches of each batch; empty if batches are not split.
     pub(crate) micro_sizes: Vec<i64>,
-    /// The average of the weights that is kept beside them.
+    /// The weight average to compute.
     pub(crate) average: Option<WeightAveraging>,
 }
 
@@ -79,8 +79,8 @@ impl Case {
         Self {
             task,
             vars,
-            optimizer: serde_json::from_value(our_optimizer(&config["optimizer"])).expect("an optimizer"),
-            schedule: schedule.map(|s| serde_json::from_value(our_schedule(s)).expect("a schedule")),
+            optimizer: serde_json::from_value(convert_optimizer(&config["optimizer"])).expect("an optimizer"),
+            schedule: schedule.map(|s| serde_json::from_value(convert_schedule(s)).expect("a schedule")),
             clip: config["clip_grad_norm"].as_f64().map_or(Clip::None, Clip::Norm),
             batches,
             micro_sizes: tensors.get("in.micro_sizes").map_or(vec![], |t| t.try_into().unwrap()),
@@ -96,20 +96,20 @@ fn int(config: &Value, name: &str) -> i64 {
     config[name].as_i64().unwrap_or_else(|| panic!("config `{name}`"))
 }
 
-/// PyTorch's optimizer as a configuration of ours.
-fn our_optimizer(optimizer: &Value) -> Value {
-    let mut ours = optimizer.clone();
-    ours["name"] = json!(ours["name"].as_str().expect("a name").to_lowercase());
-    for group in ours.get_mut("groups").and_then(Value::as_array_mut).into_iter().flatten() {
+/// Converts PyTorch's settings of an optimizer to a configuration.
+fn convert_optimizer(optimizer: &Value) -> Value {
+    let mut config = optimizer.clone();
+    config["name"] = json!(config["name"].as_str().expect("a name").to_lowercase());
+    for group in config.get_mut("groups").and_then(Value::as_array_mut).into_iter().flatten() {
         let group = group.as_object_mut().expect("a group");
         let pattern = group.remove("params").expect("params");
         group.insert("pattern".into(), pattern);
     }
-    ours
+    config
 }
 
-/// PyTorch's schedule as a configuration of ours.
-fn our_schedule(scheduler: &Map<String, Value>) -> Value {
+/// Converts PyTorch's settings of a scheduler to a configuration.
+fn convert_schedule(scheduler: &Map<String, Value>) -> Value {
     let name = match scheduler["name"].as_str() {
         Some("StepLR") => "step",
         Some("CosineAnnealingLR") => "cosine",
@@ -152,12 +152,12 @@ impl Task {
         let n_classes = tensors["param.fc2.bias"].size()[0];
         let sizes = [int(config, "feature_size"), int(config, "hidden_size"), n_classes];
         let ends = |name: &str| Vec::<i64>::try_from(&tensors[name]).unwrap();
-        let part = |t: &Tensor, dim, ends: &[i64]| t.narrow(dim, ends[0], ends[1] - ends[0]);
+        let slice = |t: &Tensor, dim, ends: &[i64]| t.narrow(dim, ends[0], ends[1] - ends[0]);
         let nodes = ends("in.node_ptr");
         let edges = ends("in.edge_ptr");
         let trees = nodes.windows(2).zip(edges.windows(2)).map(|(nodes, edges)| {
-            let x = part(&tensors["in.x"], 0, nodes);
-            let propagation = propagation(&part(&tensors["in.edge_index"], 1, edges), x.size()[0]);
+            let x = slice(&tensors["in.x"], 0, nodes);
+            let propagation = propagation(&slice(&tensors["in.edge_index"], 1, edges), x.size()[0]);
             (x.to_kind(vars.kind()), propagation.to_kind(vars.kind()))
         });
         let trees: Vec<_> = trees.collect();
@@ -165,7 +165,7 @@ impl Task {
         Self::Trees { model: Gcn::new(vars, sizes), trees, labels }
     }
 
-    /// Mean cross entropy of these rows.
+    /// Returns the mean cross-entropy of these rows.
     pub(crate) fn loss(&self, rows: &Tensor) -> Tensor {
         match self {
             Self::Text { model, tokens, labels } => {
@@ -173,9 +173,9 @@ impl Task {
                 model.forward(&batch, Mode::Train).unwrap().loss.expect("a loss").total
             }
             Self::Trees { model, trees, labels } => {
-                let numbers = Vec::<i64>::try_from(rows).unwrap();
-                let logits: Vec<Tensor> = numbers.iter().map(|&n| model.logits(&trees[n as usize])).collect();
-                // Not tch's own, which is of single precision.
+                let indices = Vec::<i64>::try_from(rows).unwrap();
+                let logits: Vec<Tensor> = indices.iter().map(|&i| model.logits(&trees[i as usize])).collect();
+                // Not tch's cross-entropy, which is computed in single precision.
                 loss::cross_entropy(&Tensor::stack(&logits, 0), &labels.index_select(0, rows)).unwrap()
             }
         }
@@ -187,7 +187,7 @@ impl Task {
     }
 }
 
-/// A graph convolution, ReLU, the maximum over the nodes, and a linear layer; one tree at a time.
+/// A graph convolution, ReLU, max pooling over the nodes, and a linear layer, for one tree at a time.
 pub(crate) struct Gcn {
     weight: Tensor,
     bias: Tensor,
@@ -213,7 +213,7 @@ impl Gcn {
     }
 }
 
-/// `D^-1/2 (A + I) D^-1/2` of a graph, row 0 of its edges the sources, row 1 the targets; D counts what comes in.
+/// Returns `D^-1/2 (A + I) D^-1/2` of a graph, where D is the in-degree; row 0 of `edges` are the sources, row 1 the targets.
 fn propagation(edges: &Tensor, n_nodes: i64) -> Tensor {
     let adjacency = Tensor::eye(n_nodes, tch::kind::DOUBLE_CPU);
     let ones = Tensor::ones([edges.size()[1]], tch::kind::DOUBLE_CPU);
@@ -226,7 +226,7 @@ fn text_batch(tokens: &Tensor, labels: &Tensor, rows: &Tensor) -> FieldBatch {
     FieldBatch::from_words(tokens.index_select(0, rows), Some(labels.index_select(0, rows))).unwrap()
 }
 
-/// The batches of a golden file, in its order, each cut into micro-batches.
+/// A loader of the batches of a reference file, in order, split into micro-batches.
 pub(crate) struct Batches {
     tokens: Tensor,
     labels: Tensor,
@@ -235,7 +235,7 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    /// Batches as they are if there are no sizes of micro-batches.
+    /// Creates a loader; batches are not split if `micro_sizes` is empty.
     pub(crate) fn new(tokens: Tensor, labels: Tensor, batches: &Tensor, micro_sizes: &[i64]) -> Self {
         let steps = (0..batches.size()[0]).map(|step| batches.get(step));
         let rows = match micro_sizes {

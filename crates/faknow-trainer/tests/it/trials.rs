@@ -1,4 +1,5 @@
-//! Tools that try something before a run: what they find, and that they leave nothing behind.
+//! Trials before a run, the learning-rate range test and the batch-size search: their results, and that they have no side
+//! effects.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::{Arc, Mutex};
@@ -15,13 +16,13 @@ use crate::toy::{self, Fault, Memory, POINTS, Points, Toy, train_data, valid_dat
 
 const RANGE: LrRange = LrRange { min: 1e-3, max: 10.0, steps: 10 };
 
-/// The rates of [`RANGE`].
-fn rates() -> impl Iterator<Item = f64> {
+/// Returns the learning rates of [`RANGE`].
+fn learning_rates() -> impl Iterator<Item = f64> {
     (0..10).map(|step| 1e-3 * 1e4f64.powf(f64::from(step) / 9.0))
 }
 
-/// All that a trainer knows which a test could change, but for the weights.
-fn info(trainer: &Trainer<Toy>) -> String {
+/// Describes the state of a trainer that a trial could change, except for the weights.
+fn describe(trainer: &Trainer<Toy>) -> String {
     let (run, optimizer) = (trainer.run(), trainer.optimizer());
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?}",
@@ -35,33 +36,34 @@ fn info(trainer: &Trainer<Toy>) -> String {
 }
 
 #[test]
-fn the_losses_are_those_of_a_descent_with_growing_rates() {
+fn range_test_losses_match_gradient_descent() {
     let mut trainer = toy::trainer().build().unwrap();
     let curve = trainer.lr_range_test(&train_data(), &RANGE).unwrap();
     let batches = [&POINTS[..4], &POINTS[4..6], &POINTS[6..]];
-    let mut at = START;
-    // Three batches an epoch: the test goes on with the next one.
-    for ((point, rate), batch) in curve.points.iter().zip(rates()).zip(batches.iter().cycle()) {
+    let mut weights = START;
+    // An epoch has three batches: the test continues with the next one.
+    for ((point, rate), batch) in curve.points.iter().zip(learning_rates()).zip(batches.iter().cycle()) {
         assert!((point.learning_rate / rate - 1.0).abs() < 1e-12, "{point:?}");
-        assert!((point.loss - at.loss(batch)).abs() < 1e-12, "{point:?}, expected {}", at.loss(batch));
-        at = at.plus(-rate, &at.gradient(batch));
+        let expected = weights.loss(batch);
+        assert!((point.loss - expected).abs() < 1e-12, "expected {expected}, got {point:?}");
+        weights = weights.plus(-rate, &weights.gradient(batch));
     }
     assert_eq!((curve.points.len(), curve.stop_reason), (10, LrRangeEnd::Completed));
-    assert_weights(&trainer.into_parts().1, &START, "the weights are put back");
+    assert_weights(&trainer.into_parts().1, &START, "the weights are restored");
 }
 
 #[test]
-fn accumulated_batches_make_one_point() {
+fn accumulated_batches_are_one_point() {
     let mut trainer = toy::trainer().accumulate_grad_batches(3).build().unwrap();
     let curve = trainer.lr_range_test(&train_data(), &RANGE).unwrap();
-    let mut at = START;
-    for (point, rate) in curve.points.iter().zip(rates()) {
-        assert!((point.loss - at.loss(&POINTS)).abs() < 1e-12, "{point:?}");
-        at = at.plus(-rate, &at.gradient(&POINTS));
+    let mut weights = START;
+    for (point, rate) in curve.points.iter().zip(learning_rates()) {
+        assert!((point.loss - weights.loss(&POINTS)).abs() < 1e-12, "{point:?}");
+        weights = weights.plus(-rate, &weights.gradient(&POINTS));
     }
 }
 
-/// Fits twice, with `trial` before each, and answers all that there is in the end.
+/// Fits twice, with `trial` before each fit; returns the final weights, state and recorded events.
 fn fit(trial: impl Fn(&mut Trainer<Toy>)) -> (toy::Weights, String, String) {
     let (mut model, vars) = Toy::new();
     model.dropout = 0.3;
@@ -70,9 +72,9 @@ fn fit(trial: impl Fn(&mut Trainer<Toy>)) -> (toy::Weights, String, String) {
         toy::trainer_for((model, vars)).optimizer(OptimizerConfig::adam(0.05)).accumulate_grad_batches(2);
     let mut trainer = builder.callback(recorder.clone()).restore_best(false).build().unwrap();
     for _ in 0..2 {
-        let before = (weights(&trainer.run().vars), info(&trainer));
+        let before = (weights(&trainer.run().vars), describe(&trainer));
         trial(&mut trainer);
-        assert_eq!((weights(&trainer.run().vars), info(&trainer)), before);
+        assert_eq!((weights(&trainer.run().vars), describe(&trainer)), before);
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     }
     let loss = |record: &faknow_metrics::EpochRecord| format!("{:?}", record.train.value("loss"));
@@ -82,25 +84,25 @@ fn fit(trial: impl Fn(&mut Trainer<Toy>)) -> (toy::Weights, String, String) {
 }
 
 #[test]
-fn a_run_is_the_same_to_the_bit_whether_something_was_tried_before_or_not() {
+fn trials_do_not_change_the_run() {
     let expected = fit(|_| {});
-    let ranged = fit(|trainer| drop(trainer.lr_range_test(&train_data(), &RANGE).unwrap()));
-    assert_eq!(ranged, expected, "a range test");
-    let sized = fit(|trainer| {
+    let after_range_test = fit(|trainer| drop(trainer.lr_range_test(&train_data(), &RANGE).unwrap()));
+    assert_eq!(after_range_test, expected, "range test");
+    let after_search = fit(|trainer| {
         let search = BatchSizeSearch { min: 1, max: 4, ..BatchSizeSearch::default() };
         trainer.find_batch_size(&search, |n| Ok(Memory::new(&POINTS, &[n]))).unwrap();
     });
-    assert_eq!(sized, expected, "a search for a batch size");
+    assert_eq!(after_search, expected, "batch-size search");
 }
 
 #[test]
-fn after_an_error_all_is_as_it_was() {
+fn failed_trial_restores_state() {
     let check = |fault: Fault, part: &str| {
         let mut trainer = toy::trainer_for(Toy::with_training_fault(3, fault)).build().unwrap();
-        let before = (weights(&trainer.run().vars), info(&trainer));
+        let before = (weights(&trainer.run().vars), describe(&trainer));
         let error = trainer.lr_range_test(&train_data(), &RANGE).unwrap_err().to_string();
         assert!(error.starts_with("training, epoch 1, batch 3: ") && error.contains(part), "{error}");
-        assert_eq!((weights(&trainer.run().vars), info(&trainer)), before);
+        assert_eq!((weights(&trainer.run().vars), describe(&trainer)), before);
         trainer.fit(&train_data(), Some(&valid_data())).unwrap();
     };
     check(Fault::Panic, "simulated panic in forward pass 3");
@@ -108,14 +110,14 @@ fn after_an_error_all_is_as_it_was() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_ends_the_test_and_is_no_error() {
+fn non_finite_loss_ends_range_test_without_error() {
     let mut trainer = toy::trainer_for(Toy::with_training_fault(5, Fault::Nan)).build().unwrap();
     let curve = trainer.lr_range_test(&train_data(), &RANGE).unwrap();
     assert_eq!((curve.points.len(), curve.stop_reason), (4, LrRangeEnd::NotFinite));
-    assert_weights(&trainer.into_parts().1, &START, "the weights are put back");
+    assert_weights(&trainer.into_parts().1, &START, "the weights are restored");
 }
 
-/// The stock step, which counts, and notes the rates of each update.
+/// The supervised step, which also counts its calls and records the learning rates.
 #[derive(Clone, Default)]
 struct Counting {
     n: u64,
@@ -147,24 +149,24 @@ impl TrainStep<Toy> for Counting {
 }
 
 #[test]
-fn groups_keep_the_ratio_of_their_rates_and_the_step_gets_its_state_back() {
+fn range_test_scales_group_learning_rates_and_restores_step_state() {
     let step = Counting { n: 7, ..Counting::default() };
-    let own = ParameterGroup { lr: Some(0.05), ..ParameterGroup::new("bias") };
-    let adam = Adam { lr: 0.1, groups: vec![own], ..Adam::default() };
+    let group = ParameterGroup { lr: Some(0.05), ..ParameterGroup::new("bias") };
+    let adam = Adam { lr: 0.1, groups: vec![group], ..Adam::default() };
     let builder = toy::trainer().optimizer(OptimizerConfig::Adam(adam)).step(step.clone());
     let mut trainer = builder.build().unwrap();
     trainer.lr_range_test(&train_data(), &RANGE).unwrap();
-    let mut noted = step.rates.lock().unwrap().clone();
-    assert_eq!(noted.pop(), Some(vec![7.0]), "the count of before");
-    assert_eq!(noted.len(), 10);
-    for (noted, rate) in noted.iter().zip(rates()) {
-        let ratios = [noted[0] / rate, noted[1] / rate];
+    let mut recorded = step.rates.lock().unwrap().clone();
+    assert_eq!(recorded.pop(), Some(vec![7.0]), "the restored count");
+    assert_eq!(recorded.len(), 10);
+    for (recorded, rate) in recorded.iter().zip(learning_rates()) {
+        let ratios = [recorded[0] / rate, recorded[1] / rate];
         assert!((ratios[0] - 0.5).abs() < 1e-9 && (ratios[1] - 1.0).abs() < 1e-9, "{ratios:?}");
     }
 }
 
 #[test]
-fn who_asks_for_the_end_gets_it() {
+fn interrupt_ends_range_test() {
     let interrupt = Interrupt::default();
     let mut trainer = toy::trainer().interrupt(interrupt.clone()).build().unwrap();
     interrupt.request();
@@ -175,32 +177,32 @@ fn who_asks_for_the_end_gets_it() {
 }
 
 #[test]
-fn data_without_batches_are_refused() {
+fn range_test_rejects_empty_loader() {
     let mut trainer = toy::trainer().build().unwrap();
     let error = trainer.lr_range_test(&Memory::new(&[], &[]), &RANGE).unwrap_err();
     assert!(matches!(error, Error::EmptyLoader { .. }), "{error:?}");
 }
 
 #[test]
-fn each_batch_size_is_measured_on_its_own_batches() {
-    let asked = Mutex::new(Vec::new());
+fn batch_size_search_creates_loader_for_each_size() {
+    let requested = Mutex::new(Vec::new());
     let search = BatchSizeSearch { min: 1, max: 4, steps: 2, memory_limit: None };
     let (model, vars) = Toy::new();
     let modes = Arc::clone(&model.modes);
     let mut trainer = toy::trainer_for((model, vars)).build().unwrap();
     let sizes = trainer
         .find_batch_size(&search, |n| {
-            asked.lock().unwrap().push(n);
+            requested.lock().unwrap().push(n);
             Ok(Memory::new(&POINTS, &[n]))
         })
         .unwrap();
-    let tried: Vec<usize> = sizes.trials.iter().map(|trial| trial.batch_size).collect();
-    assert_eq!(tried, *asked.lock().unwrap());
-    assert_eq!(modes.lock().unwrap().len(), 3 * tried.len(), "an update to begin with, and two that count");
+    let measured: Vec<usize> = sizes.trials.iter().map(|trial| trial.batch_size).collect();
+    assert_eq!(measured, *requested.lock().unwrap());
+    assert_eq!(modes.lock().unwrap().len(), 3 * measured.len(), "one warm-up step and two measured steps");
     assert!(sizes.trials.iter().all(|trial| trial.samples_per_second > 0.0));
     assert!(matches!(sizes.stop_reason, BatchSizeEnd::Largest | BatchSizeEnd::NoFaster));
     let error = trainer.find_batch_size(&search, |_| -> faknow_data::Result<Memory> {
-        Err(faknow_data::Error::Dataset("it is closed".into()))
+        Err(faknow_data::Error::Dataset("dataset closed".into()))
     });
-    assert_eq!(error.unwrap_err().to_string(), "training, epoch 1, batch 1: it is closed");
+    assert_eq!(error.unwrap_err().to_string(), "training, epoch 1, batch 1: dataset closed");
 }

@@ -1,4 +1,4 @@
-//! Two losses with an optimizer each: what each of them changes, and that nothing of it is lost.
+//! Training with two losses and two optimizers: updates, accumulation, non-finite losses and resuming.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -18,12 +18,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::toy::{self, Fault, Memory, POINTS, Points, Toy, train_data, weights};
 
-/// A linear classifier of points that a gate has scaled; the gate has a loss of its own.
+/// A linear classifier of points scaled by a gate, which has a separate loss.
 struct Gated {
     gate: Tensor,
     weight: Tensor,
     dropout: f64,
-    /// Whether classes depend on the gate.
+    /// Whether the logits depend on the gate.
     gates_classes: bool,
 }
 
@@ -37,7 +37,8 @@ impl Gated {
         (Self { gate, weight, dropout: 0.0, gates_classes: true }, vars)
     }
 
-    /// How far the sum of a gated point is from its class; depends on the classifier too, which it must not change.
+    /// Returns the mean squared difference of the sum of a gated point and its class; it also depends on the weights of the
+    /// classifier, which it must not update.
     fn gate_loss(&self, batch: &Points) -> faknow_model::Result<Option<Tensor>> {
         let sums = batch.x.f_mul(&self.gate)?.f_sum_dim_intlist(-1, false, Kind::Double)?;
         let Some(labels) = &batch.labels else { return Ok(None) };
@@ -59,18 +60,19 @@ impl Model for Gated {
 const GATE_CLIP: f64 = 0.3;
 const CLIP: f64 = 0.1;
 
-/// A trainer of the gated classifier; `gate_loss` is told the number of the call, from 1.
+/// Returns a trainer of the gated classifier; the last argument of `gate_loss` is the number of the call, from 1.
 fn trainer(
     (model, vars): (Gated, VarStore),
-    own: impl Into<OptimizerConfig>,
+    gate_optimizer: impl Into<OptimizerConfig>,
     gate_loss: impl Fn(&Gated, &Points, usize) -> faknow_model::Result<Option<Tensor>> + Send + 'static,
 ) -> TrainerBuilder<Gated> {
-    let own = Optimizer::for_parameters(own, &vars, Clip::Norm(GATE_CLIP), &["gate.*".into()]).unwrap();
+    let gate_optimizer =
+        Optimizer::for_parameters(gate_optimizer, &vars, Clip::Norm(GATE_CLIP), &["gate.*".into()]).unwrap();
     let calls = AtomicUsize::new(0);
     let gate_loss = move |model: &Gated, batch: &Points| {
         gate_loss(model, batch, calls.fetch_add(1, Ordering::Relaxed) + 1)
     };
-    let step = TwoOptimizers::new("gate", own, gate_loss);
+    let step = TwoOptimizers::new("gate", gate_optimizer, gate_loss);
     Trainer::builder(model, vars).step(step).optimizer(OptimizerConfig::sgd(0.1)).clip(Clip::Norm(CLIP))
 }
 
@@ -78,14 +80,15 @@ fn sgd() -> TrainerBuilder<Gated> {
     trainer(Gated::new(), OptimizerConfig::sgd(0.5), |model, batch, _| model.gate_loss(batch))
 }
 
-/// As [`sgd`], where several batches make the update of one large batch, since the classes do not see the gate.
+/// Returns a trainer like [`sgd`] whose logits do not depend on the gate, so that accumulated batches are equivalent to one
+/// large batch.
 fn trainer_without_gate_in_classes() -> TrainerBuilder<Gated> {
     let (mut model, vars) = Gated::new();
     model.gates_classes = false;
     trainer((model, vars), OptimizerConfig::sgd(0.5), |model, batch, _| model.gate_loss(batch))
 }
 
-/// Gradient descent on `t` with the clipped gradient.
+/// Updates `t` by gradient descent with the clipped gradient.
 fn descend(t: &Tensor, gradient: &Tensor, rate: f64, max: f64) {
     let norm = gradient.norm().double_value(&[]);
     assert!(norm > max, "nothing to clip: {norm}");
@@ -100,8 +103,8 @@ fn class_loss(model: &Gated, points: &Points) -> Tensor {
     model.forward(points, Mode::Train).unwrap().loss.unwrap().total
 }
 
-/// One update of each by hand: first the gate, then the classifier behind the new gate.
-fn by_hand(model: &Gated, points: &Points) -> (f64, f64) {
+/// Updates the gate, then the classifier with the new gate, and returns both losses.
+fn update_both(model: &Gated, points: &Points) -> (f64, f64) {
     let gate = model.gate_loss(points).unwrap().unwrap();
     descend(&model.gate, &gradient(&gate, &model.gate), 0.5, GATE_CLIP);
     let loss = class_loss(model, points);
@@ -109,7 +112,7 @@ fn by_hand(model: &Gated, points: &Points) -> (f64, f64) {
     (gate.double_value(&[]), loss.double_value(&[]))
 }
 
-/// Points that are where the model wants them.
+/// Returns a batch that counts as moved to the device.
 fn moved(points: &[crate::toy::Point]) -> Points {
     Points { is_moved: true, ..Points::new(points) }
 }
@@ -118,39 +121,39 @@ fn assert_same(got: &VarStore, expected: &VarStore, what: &str) {
     let (got, expected) = (weights(got), weights(expected));
     for (name, expected) in &expected {
         for (got, expected) in got[name].iter().zip(expected) {
-            assert!((got - expected).abs() < 1e-12, "{what}: {name}: {got}, expected {expected}");
+            assert!((got - expected).abs() < 1e-12, "{what}: {name}: expected {expected}, got {got}");
         }
     }
 }
 
 #[test]
-fn each_optimizer_changes_its_own_parameters_and_clips_them() {
+fn each_optimizer_updates_and_clips_its_own_parameters() {
     let mut trainer = sgd().max_epochs(2).build().unwrap();
     let report = trainer.fit(&Memory::new(&POINTS, &[7]), None).unwrap();
     let (model, vars) = Gated::new();
     for record in &report.history.epochs {
-        let (gate, loss) = by_hand(&model, &moved(&POINTS));
+        let (gate, loss) = update_both(&model, &moved(&POINTS));
         for (name, expected) in [("loss", loss), ("loss/gate", gate)] {
             let got = record.train.value(name).unwrap();
-            assert!((got - expected).abs() < 1e-12, "{name}: {got}, expected {expected}");
+            assert!((got - expected).abs() < 1e-12, "{name}: expected {expected}, got {got}");
         }
     }
     assert_same(&trainer.run().vars, &vars, "two updates of each");
 }
 
 #[test]
-fn several_batches_make_one_update_of_each() {
+fn accumulated_batches_are_one_update_of_each() {
     let mut trainer = sgd().accumulate_grad_batches(3).max_epochs(1).build().unwrap();
     trainer.fit(&train_data(), None).unwrap();
-    // The gate is updated by all batches, before the last of them gives its part of the other update.
+    // The gate is updated with all batches, before the gradient of the last batch for the other update is computed.
     let (model, vars) = Gated::new();
     let part = |points, share: f64| gradient(&class_loss(&model, &moved(points)), &model.weight) * share;
-    let of_first = part(&POINTS[..4], 4.0 / 7.0) + part(&POINTS[4..6], 2.0 / 7.0);
+    let first_two = part(&POINTS[..4], 4.0 / 7.0) + part(&POINTS[4..6], 2.0 / 7.0);
     let gate = model.gate_loss(&moved(&POINTS)).unwrap().unwrap();
     descend(&model.gate, &gradient(&gate, &model.gate), 0.5, GATE_CLIP);
-    descend(&model.weight, &(of_first + part(&POINTS[6..], 1.0 / 7.0)), 0.1, CLIP);
+    descend(&model.weight, &(first_two + part(&POINTS[6..], 1.0 / 7.0)), 0.1, CLIP);
     assert_same(&trainer.run().vars, &vars, "three batches");
-    // What one window leaves behind is not the next one's.
+    // Gradients of one window do not affect the next one.
     let fit = |data: &Memory, accumulate: usize| {
         let trainer =
             trainer_without_gate_in_classes().accumulate_grad_batches(accumulate).max_epochs(3).build();
@@ -158,11 +161,11 @@ fn several_batches_make_one_update_of_each() {
         trainer.fit(data, None).unwrap();
         trainer.into_parts().1
     };
-    assert_same(&fit(&train_data(), 2), &fit(&Memory::new(&POINTS, &[6, 1]), 1), "two windows an epoch");
+    assert_same(&fit(&train_data(), 2), &fit(&Memory::new(&POINTS, &[6, 1]), 1), "two windows per epoch");
 }
 
 #[test]
-fn a_batch_may_have_nothing_for_the_own_loss() {
+fn second_loss_is_optional_per_batch() {
     let only_first = |model: &Gated, batch: &Points, call: usize| match call {
         1 => model.gate_loss(batch),
         _ => Ok(None),
@@ -171,27 +174,27 @@ fn a_batch_may_have_nothing_for_the_own_loss() {
         trainer(Gated::new(), OptimizerConfig::adam(0.5), only_first).max_epochs(1).build().unwrap();
     trainer.fit(&train_data(), None).unwrap();
     let gate = weights(&trainer.run().vars)["gate.scale"].clone();
-    // Adam moves by its rate at first, and would go on moving by its momentum.
+    // The first update of Adam is the learning rate; further updates with its momentum would change the value more.
     assert!(gate.iter().all(|value| ((value - 0.7).abs() - 0.5).abs() < 1e-6), "{gate:?}");
 }
 
-/// All that a run ends with: weights and every tensor of the last checkpoint, to the bit.
-fn end(trainer: &Trainer<Gated>, dir: &Path) -> BTreeMap<String, Vec<u64>> {
+/// Returns the bits of the final weights and of every tensor of the last checkpoint.
+fn final_state(trainer: &Trainer<Gated>, dir: &Path) -> BTreeMap<String, Vec<u64>> {
     let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     let checkpoint = CheckpointStore::new(dir).read("last").unwrap();
-    let mut all = BTreeMap::new();
+    let mut state = BTreeMap::new();
     for (group, tensors) in &checkpoint.tensors {
         for (name, tensor) in tensors {
             let values = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).reshape([-1])).unwrap();
-            all.insert(format!("{group}/{name}"), bits(&values));
+            state.insert(format!("{group}/{name}"), bits(&values));
         }
     }
-    all.extend(weights(&trainer.run().vars).into_iter().map(|(name, values)| (name, bits(&values))));
-    all
+    state.extend(weights(&trainer.run().vars).into_iter().map(|(name, values)| (name, bits(&values))));
+    state
 }
 
 #[test]
-fn a_run_that_is_killed_after_any_step_ends_as_if_it_had_not_been() {
+fn killed_run_resumes_to_same_state() {
     tch::set_num_threads(1);
     let builder = |dir: RunDir| {
         let (mut model, vars) = Gated::new();
@@ -207,28 +210,28 @@ fn a_run_that_is_killed_after_any_step_ends_as_if_it_had_not_been() {
     };
     let dir = tempfile::tempdir().unwrap();
     let copies = Arc::<Mutex<Vec<PathBuf>>>::default();
-    let (noted, to) = (Arc::clone(&copies), dir.path().to_owned());
-    let kill = on_batch_end(move |run, _| {
+    let (recorded, to) = (Arc::clone(&copies), dir.path().to_owned());
+    let copy_run_dir = on_batch_end(move |run, _| {
         let to = to.join(format!("killed-at-{}", run.step()));
         crate::interrupted_runs::copy(run.dir().unwrap(), &to);
-        noted.lock().unwrap().push(to);
+        recorded.lock().unwrap().push(to);
         Ok(Flow::Continue)
     });
-    let whole = dir.path().join("whole");
-    let mut unbroken = builder(RunDir::create(&whole).unwrap()).callback(kill).build().unwrap();
-    unbroken.fit(&train_data(), None).unwrap();
-    let expected = end(&unbroken, &whole);
+    let path = dir.path().join("uninterrupted");
+    let mut uninterrupted = builder(RunDir::create(&path).unwrap()).callback(copy_run_dir).build().unwrap();
+    uninterrupted.fit(&train_data(), None).unwrap();
+    let expected = final_state(&uninterrupted, &path);
     assert!(expected.contains_key("step/exp_avg.gate.scale"), "{:?}", expected.keys());
     let copies = copies.lock().unwrap();
     assert_eq!(copies.len(), 6);
     for copy in &*copies {
         let mut resumed = builder(RunDir::open(copy).unwrap()).build().unwrap();
         resumed.resume(&train_data(), None).unwrap();
-        assert_eq!(end(&resumed, copy), expected, "{}", copy.display());
+        assert_eq!(final_state(&resumed, copy), expected, "{}", copy.display());
     }
 }
 
-/// The gate's loss, NaN in its n-th call.
+/// Returns a trainer whose gate loss is NaN in its n-th call.
 fn failing(n: usize) -> TrainerBuilder<Gated> {
     trainer(Gated::new(), OptimizerConfig::sgd(0.5), move |model, batch, call| {
         let loss = model.gate_loss(batch)?;
@@ -237,7 +240,7 @@ fn failing(n: usize) -> TrainerBuilder<Gated> {
 }
 
 #[test]
-fn an_own_loss_that_is_not_finite_is_named_and_can_be_skipped() {
+fn non_finite_second_loss_is_named_and_can_be_skipped() {
     let mut stopping = failing(2).build().unwrap();
     let error = stopping.fit(&train_data(), None).unwrap_err().to_string();
     let expected =
@@ -253,7 +256,7 @@ fn an_own_loss_that_is_not_finite_is_named_and_can_be_skipped() {
     assert_eq!(weights(&skipping.run().vars), weights(&other.run().vars));
 }
 
-/// The trainer's loss is NaN from the gate's second update on.
+/// Returns a trainer whose main loss is NaN from the second gate update on.
 fn failing_after_the_gate() -> TrainerBuilder<Gated> {
     let (model, vars) = Gated::new();
     let weight = model.weight.shallow_clone();
@@ -261,13 +264,13 @@ fn failing_after_the_gate() -> TrainerBuilder<Gated> {
         if call == 2 {
             let _ = tch::no_grad(|| weight.shallow_clone().fill_(f64::NAN));
         }
-        // Not through the weights, which are NaN.
+        // This loss does not depend on the weights, which are NaN.
         Ok(Some(batch.x.f_mul(&model.gate)?.f_square()?.f_mean(Kind::Double)?))
     })
 }
 
 #[test]
-fn an_update_that_was_half_made_is_not_skipped_but_can_be_rolled_back() {
+fn partial_update_cannot_be_skipped_but_rolled_back() {
     let mut skipping = failing_after_the_gate().on_non_finite(NonFinitePolicy::Skip).build().unwrap();
     let error = skipping.fit(&train_data(), None).unwrap_err();
     assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error:?}");
@@ -282,7 +285,7 @@ fn an_update_that_was_half_made_is_not_skipped_but_can_be_rolled_back() {
     assert!(weights(&rolling.run().vars).values().flatten().all(|value| value.is_finite()));
 }
 
-/// Two updates from each batch.
+/// A step with two updates per batch.
 struct Twice(Supervised);
 
 impl TrainStep<Toy> for Twice {
@@ -299,13 +302,13 @@ impl TrainStep<Toy> for Twice {
 }
 
 #[test]
-fn the_first_of_two_updates_by_one_optimizer_is_not_forgotten() {
+fn skip_fails_after_first_of_two_updates() {
     let skipping = |n: usize| {
         let builder =
             toy::trainer_for(Toy::with_training_fault(n, Fault::Nan)).step(Twice(Supervised::default()));
         let mut trainer = builder.max_epochs(1).on_non_finite(NonFinitePolicy::Skip).build().unwrap();
         trainer.fit(&train_data(), None).map(|_| trainer.run().skipped())
     };
-    assert_eq!(skipping(1).unwrap(), 1, "nothing was changed yet");
-    assert!(matches!(skipping(2), Err(Error::NonFiniteLoss { .. })), "half of it was made");
+    assert_eq!(skipping(1).unwrap(), 1, "no update before");
+    assert!(matches!(skipping(2), Err(Error::NonFiniteLoss { .. })), "after the first update");
 }

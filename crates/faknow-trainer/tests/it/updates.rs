@@ -1,4 +1,4 @@
-//! What decides an update of the weights: learning rates from schedules and callbacks, clipping.
+//! Weight updates: learning rates from schedules and callbacks, clipping.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_callbacks::{Callback, Flow, JsonlLog, Run, on_batch_end, on_epoch_end};
@@ -9,25 +9,25 @@ use tch::Kind;
 use crate::by_hand::{Linear, START, assert_weights};
 use crate::toy::{self, Memory, POINTS, Toy, train_data, valid_data};
 
-/// Plain gradient descent by hand, over all points at once, with these rates.
-fn descend(rates: &[f64]) -> Linear {
-    rates.iter().fold(START, |at, rate| at.plus(-rate, &at.gradient(&POINTS)))
+/// Computes full-batch gradient descent with these learning rates.
+fn descend(learning_rates: &[f64]) -> Linear {
+    learning_rates.iter().fold(START, |weights, rate| weights.plus(-rate, &weights.gradient(&POINTS)))
 }
 
-/// The weights after a fit of one batch an epoch are those of a descent with these rates.
-fn check(builder: TrainerBuilder<Toy>, rates: &[f64], what: &str) {
-    let mut trainer = builder.max_epochs(rates.len()).restore_best(false).build().unwrap();
+/// Checks that a fit with one batch per epoch has these learning rates, and the weights of gradient descent with them.
+fn check(builder: TrainerBuilder<Toy>, learning_rates: &[f64], what: &str) {
+    let mut trainer = builder.max_epochs(learning_rates.len()).restore_best(false).build().unwrap();
     let data = Memory::new(&POINTS, &[7]);
     let report = trainer.fit(&data, Some(&data)).unwrap();
     let recorded: Vec<f64> = report.history.epochs.iter().map(|record| record.learning_rates[0]).collect();
-    assert_eq!(recorded, rates, "{what}");
-    assert_weights(&trainer.into_parts().1, &descend(rates), what);
+    assert_eq!(recorded, learning_rates, "{what}");
+    assert_weights(&trainer.into_parts().1, &descend(learning_rates), what);
 }
 
-/// Sets the rate at the beginning of each epoch.
-struct AtEpochStart(&'static [f64]);
+/// A callback that sets the learning rate at the start of each epoch.
+struct SetAtEpochStart(&'static [f64]);
 
-impl Callback for AtEpochStart {
+impl Callback for SetAtEpochStart {
     fn on_epoch_start(&mut self, run: &mut Run) -> faknow_callbacks::HookResult {
         run.learning_rates[0] = self.0[run.epoch() - 1];
         Ok(())
@@ -35,53 +35,53 @@ impl Callback for AtEpochStart {
 }
 
 #[test]
-fn the_optimizer_follows_rates_that_callbacks_set() {
+fn callbacks_set_the_learning_rate() {
     check(
-        toy::trainer().callback(AtEpochStart(&[0.5, 0.25, 2.0])),
+        toy::trainer().callback(SetAtEpochStart(&[0.5, 0.25, 2.0])),
         &[0.5, 0.25, 2.0],
         "at the start of an epoch",
     );
-    let halved = |run: &mut Run| {
+    let halve = |run: &mut Run| {
         run.learning_rates[0] /= 2.0;
         Ok(Flow::Continue)
     };
     check(
-        toy::trainer().callback(on_epoch_end(move |run, _| halved(run))),
+        toy::trainer().callback(on_epoch_end(move |run, _| halve(run))),
         &[0.1, 0.05, 0.025],
         "after an epoch",
     );
     check(
-        toy::trainer().callback(on_batch_end(move |run, _| halved(run))),
+        toy::trainer().callback(on_batch_end(move |run, _| halve(run))),
         &[0.1, 0.05, 0.025],
         "after a batch",
     );
 }
 
 #[test]
-fn the_optimizer_follows_its_schedule() {
+fn schedules_set_the_learning_rate() {
     let exponential = |interval| {
         ScheduleConfig::Exponential(ExponentialLr { interval: Some(interval), ..ExponentialLr::new(0.5) })
     };
     check(toy::trainer().schedule(exponential(ScheduleUnit::Step)), &[0.1, 0.05, 0.025], "per step");
     check(toy::trainer().schedule(exponential(ScheduleUnit::Epoch)), &[0.1, 0.05, 0.025], "per epoch");
-    let own = LambdaSchedule::new(Unit::Epoch, |t, _| if t == 1 { 3.0 } else { 1.0 });
-    check(toy::trainer().schedule(own), &[0.1, 0.1 * 3.0, 0.1], "of one's own");
-    // The schedule is the judge: what a callback sets lasts until its next step.
-    let meddling = on_epoch_end(|run, record| {
+    let custom = LambdaSchedule::new(Unit::Epoch, |t, _| if t == 1 { 3.0 } else { 1.0 });
+    check(toy::trainer().schedule(custom), &[0.1, 0.1 * 3.0, 0.1], "custom");
+    // The schedule takes precedence: a learning rate set by a callback lasts until its next step.
+    let set = on_epoch_end(|run, record| {
         if record.epoch == 1 {
             run.learning_rates[0] = 1.0;
         }
         Ok(Flow::Continue)
     });
     check(
-        toy::trainer().schedule(exponential(ScheduleUnit::Epoch)).callback(meddling),
+        toy::trainer().schedule(exponential(ScheduleUnit::Epoch)).callback(set),
         &[0.1, 1.0, 0.025],
         "both",
     );
 }
 
 #[test]
-fn batches_and_epochs_are_logged_with_the_rates_of_their_updates() {
+fn batches_and_epochs_are_logged_with_their_learning_rates() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("steps.jsonl");
     let schedule = ExponentialLr { interval: Some(ScheduleUnit::Step), ..ExponentialLr::new(0.5) };
@@ -97,10 +97,10 @@ fn batches_and_epochs_are_logged_with_the_rates_of_their_updates() {
 }
 
 #[test]
-fn rates_that_no_optimizer_can_use_are_refused_before_the_update() {
-    let check = |rates: &'static [f64], expected: &str| {
+fn rejects_invalid_learning_rates_before_the_update() {
+    let check = |learning_rates: &'static [f64], expected: &str| {
         let set = on_epoch_end(move |run, _| {
-            run.learning_rates = rates.to_vec();
+            run.learning_rates = learning_rates.to_vec();
             Ok(Flow::Continue)
         });
         let mut trainer = toy::trainer().callback(set).build().unwrap();
@@ -116,23 +116,22 @@ fn rates_that_no_optimizer_can_use_are_refused_before_the_update() {
     check(&[0.1, 0.1], "1, one per parameter group, got 2");
 }
 
-/// One epoch of three batches by hand, with gradients changed by `clip`; also the mean of the norms before that.
+/// Computes one epoch of three batches with clipped gradients; also returns the mean of the unclipped norms.
 fn one_epoch(clip: impl Fn(&Linear) -> Linear) -> (Linear, f64) {
-    let mut at = START;
+    let mut weights = START;
     let mut norms = 0.0;
     for batch in [&POINTS[..4], &POINTS[4..6], &POINTS[6..]] {
-        let gradient = at.gradient(batch);
+        let gradient = weights.gradient(batch);
         norms += gradient.norm();
-        at = at.plus(-0.1, &clip(&gradient));
+        weights = weights.plus(-0.1, &clip(&gradient));
     }
-    (at, norms / 3.0)
+    (weights, norms / 3.0)
 }
 
 #[test]
 fn clipping_changes_the_gradients() {
-    // In one of the three batches the norm is smaller than that: clipping then changes nothing.
+    // At least one of the three norms is smaller than the maximum, and one is larger.
     let max = 0.5;
-    let (_, _) = one_epoch(|g| *g);
     let norms = [&POINTS[..4], &POINTS[4..6], &POINTS[6..]].map(|batch| START.gradient(batch).norm());
     assert!(norms.iter().any(|n| *n > max) && norms.iter().any(|n| *n < max), "{norms:?}");
     let by_norm = |g: &Linear| {
@@ -156,25 +155,25 @@ fn clipping_changes_the_gradients() {
 }
 
 #[test]
-fn settings_outside_their_range_are_refused_when_the_trainer_is_built() {
-    let says = |built: Result<Trainer<Toy>>, expected: &str| {
-        let error = built.map(drop).unwrap_err();
+fn build_rejects_settings_out_of_range() {
+    let check = |result: Result<Trainer<Toy>>, expected: &str| {
+        let error = result.map(drop).unwrap_err();
         assert!(matches!(error, Error::Setting { .. }), "{error:?}");
         assert_eq!(error.to_string(), expected);
     };
-    let rate = |lr| toy::trainer().optimizer(OptimizerConfig::sgd(lr)).build();
-    says(rate(f64::NAN), "optimizer.lr: expected a number of at least 0, got NaN");
-    says(rate(-0.1), "optimizer.lr: expected a number of at least 0, got -0.1");
-    says(toy::trainer().max_epochs(0).build(), "max_epochs: expected at least 1, got 0");
-    says(toy::trainer().clip(Clip::Norm(0.0)).build(), "clip_norm: expected a number above 0, got 0");
-    says(
+    let build = |lr| toy::trainer().optimizer(OptimizerConfig::sgd(lr)).build();
+    check(build(f64::NAN), "optimizer.lr: expected a number of at least 0, got NaN");
+    check(build(-0.1), "optimizer.lr: expected a number of at least 0, got -0.1");
+    check(toy::trainer().max_epochs(0).build(), "max_epochs: expected at least 1, got 0");
+    check(toy::trainer().clip(Clip::Norm(0.0)).build(), "clip_norm: expected a number above 0, got 0");
+    check(
         toy::trainer().clip(Clip::Value(f64::NAN)).build(),
         "clip_value: expected a number above 0, got NaN",
     );
 }
 
 #[test]
-fn a_schedule_that_does_not_fit_the_run_is_refused_before_training() {
+fn fit_rejects_schedule_that_requires_validation() {
     let plateau: ScheduleConfig = toml::from_str("name = 'plateau'").unwrap();
     let mut trainer = toy::trainer().schedule(plateau).build().unwrap();
     let error = trainer.fit(&train_data(), None).unwrap_err();
@@ -184,7 +183,7 @@ fn a_schedule_that_does_not_fit_the_run_is_refused_before_training() {
 }
 
 #[test]
-fn an_own_loop_can_drive_the_optimizer() {
+fn optimizer_can_be_used_in_custom_loop() {
     let (_, vars) = Toy::new();
     let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.5), &vars, Clip::None).unwrap();
     assert_eq!(optimizer.parameters().map(|(name, _)| name).collect::<Vec<_>>(), ["bias", "weight"]);
