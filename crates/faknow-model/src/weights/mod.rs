@@ -130,11 +130,11 @@ fn unsupported_format(start: &[u8]) -> Option<&'static str> {
         [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     match start {
         _ if start.starts_with(&LEGACY_MAGIC) => Some(
-            "refused: format of PyTorch before 1.6; in Python, convert it: \
+            "unsupported format of PyTorch before 1.6; in Python, convert it: \
              torch.save(torch.load(FILE, map_location=\"cpu\"), NEW_FILE)",
         ),
         [0x80, 2..=5, ..] => Some(
-            "refused: bare pickle, which may execute code; in Python, save the weights with \
+            "unsupported bare pickle, which may execute code; in Python, save the weights with \
              torch.save(model.state_dict(), FILE) or as safetensors",
         ),
         _ => None,

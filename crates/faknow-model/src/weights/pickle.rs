@@ -7,7 +7,7 @@ use super::objects::{Global, Object, Objects, Value};
 use super::opcode as op;
 
 /// Prefix of messages about content that is not allowed, as opposed to corrupted files.
-const REFUSED: &str = "refused: ";
+const UNSUPPORTED: &str = "unsupported ";
 
 /// The remedy for files with more than weights.
 const ADVICE: &str = "only tensors and plain values are read, and nothing is executed; \
@@ -24,7 +24,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, Objects), String> {
         match machine.step() {
             Ok(None) => {}
             Ok(Some(root)) => return Ok((root, machine.objects)),
-            Err(reason) if reason.starts_with(REFUSED) => return Err(reason),
+            Err(reason) if reason.starts_with(UNSUPPORTED) => return Err(reason),
             Err(reason) => return Err(format!("corrupted pickle at byte {position}: {reason}")),
         }
     }
@@ -140,7 +140,7 @@ impl<'a> Machine<'a> {
             op::REDUCE => self.reduce()?,
             op::BUILD => self.build()?,
             other => {
-                return Err(format!("{REFUSED}unsupported opcode 0x{other:02x}; {ADVICE}"));
+                return Err(format!("{UNSUPPORTED}opcode 0x{other:02x}; {ADVICE}"));
             }
         }
         Ok(None)
@@ -289,11 +289,7 @@ impl<'a> Machine<'a> {
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
         match Global::from_name(module, name) {
             Some(global) => self.add(Object::Global(global)),
-            None => Err(format!(
-                "{REFUSED}unsupported global `{}.{}`; {ADVICE}",
-                sanitize(module),
-                sanitize(name)
-            )),
+            None => Err(format!("{UNSUPPORTED}global `{}.{}`; {ADVICE}", sanitize(module), sanitize(name))),
         }
     }
 
@@ -434,13 +430,13 @@ mod tests {
 
     #[test]
     fn rejects_unsupported_globals_and_opcodes() {
-        check_error(b"cos\nsystem\n(\x8c\x02lstR.", "refused: unsupported global `os.system`; only tensors");
-        check_error(b"\x8c\x08builtins\x8c\x04eval\x93.", "refused: unsupported global `builtins.eval`; ");
+        check_error(b"cos\nsystem\n(\x8c\x02lstR.", "unsupported global `os.system`; only tensors");
+        check_error(b"\x8c\x08builtins\x8c\x04eval\x93.", "unsupported global `builtins.eval`; ");
         check_error(b"ctorch.storage\n_load_from_bytes\n.", "`torch.storage._load_from_bytes`");
         check_error(b"c\x1b[2J\nx\n.", "`?[2J.x`");
-        check_error(b"(ios\nsystem\n.", "refused: unsupported opcode 0x69; only tensors");
-        check_error(b"\x81.", "refused: unsupported opcode 0x81");
-        check_error(b"\x82\x01.", "refused: unsupported opcode 0x82");
+        check_error(b"(ios\nsystem\n.", "unsupported opcode 0x69; only tensors");
+        check_error(b"\x81.", "unsupported opcode 0x81");
+        check_error(b"\x82\x01.", "unsupported opcode 0x82");
     }
 
     /// Returns the pickle of a tensor in a storage of 6 floats, with this offset, sizes and strides.

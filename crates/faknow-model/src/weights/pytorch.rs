@@ -145,7 +145,7 @@ impl<R: Read + Seek> Archive<R> {
         let allowance = length.saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
         let mut archive = Self { dir: dir.clone(), zip, is_big_endian: false, allowance };
         if archive.has("constants.pkl") {
-            return Err("refused: TorchScript program; in Python, save its weights: \
+            return Err("unsupported TorchScript program; in Python, save its weights: \
                         torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
                 .to_owned());
         }
