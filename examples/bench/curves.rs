@@ -1,19 +1,19 @@
-//! How figures grow with a size, as a picture.
+//! Log-log plots of measurements by size.
 
 use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-/// A curve: its name, and how to read its values.
+/// A curve: its name and the accessor of its values.
 pub(crate) type Series<P> = (&'static str, fn(&P) -> f64);
 
 const COLORS: [RGBColor; 3] = [RGBColor(200, 60, 30), RGBColor(20, 90, 160), RGBColor(60, 130, 70)];
 
-/// Two panels of curves over a size, all axes logarithmic: what is proportional is a line of slope 1.
+/// Draws two panels of curves by size as an SVG. All axes are logarithmic, so proportional growth is a line of slope 1.
 pub(crate) fn draw<P>(points: &[P], size: Series<P>, panels: [(&str, &[Series<P>]); 2]) -> Result<String> {
-    let mut picture = String::new();
+    let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut picture, (900, 420)).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area();
         area.fill(&WHITE)?;
         let (left, right) = area.split_horizontally(450);
         for (area, (unit, series)) in [left, right].iter().zip(panels) {
@@ -21,13 +21,13 @@ pub(crate) fn draw<P>(points: &[P], size: Series<P>, panels: [(&str, &[Series<P>
         }
         area.present()?;
     }
-    Ok(picture)
+    Ok(svg)
 }
 
 fn panel<P>(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     points: &[P],
-    (of_what, size): Series<P>,
+    (size_name, size): Series<P>,
     unit: &str,
     series: &[Series<P>],
 ) -> Result<()> {
@@ -40,12 +40,13 @@ fn panel<P>(
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d((first * 0.8..last * 1.25).log_scale(), (low * 0.7..high * 1.4).log_scale())?;
-    let short = |n: &f64| if *n < 1e6 { format!("{:.0} k", n / 1e3) } else { format!("{:.0} M", n / 1e6) };
+    let abbreviate =
+        |n: &f64| if *n < 1e6 { format!("{:.0} k", n / 1e3) } else { format!("{:.0} M", n / 1e6) };
     chart
         .configure_mesh()
-        .x_desc(of_what)
+        .x_desc(size_name)
         .y_desc(unit)
-        .x_label_formatter(&short)
+        .x_label_formatter(&abbreviate)
         .light_line_style(WHITE)
         .draw()?;
     for (&(name, value), color) in series.iter().zip(COLORS) {

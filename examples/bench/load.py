@@ -1,4 +1,4 @@
-"""What a Python program does before its first batch: usage: load.py FOLDER {covid|weibo21}. Prints one JSON line."""
+"""Reads and tokenizes a dataset in Python. Usage: load.py DIRECTORY {covid|weibo21}. Prints one JSON line."""
 import csv, json, re, sys, time
 import torch
 

@@ -1,4 +1,4 @@
-//! Reading and cutting whole data sets, as training does before its first batch.
+//! Reading and tokenizing datasets, as training does before its first batch.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -9,18 +9,19 @@ use faknow::data::text::TokenizerKind;
 use faknow::data::{ColumnMap, ReadOptions, RecordReader};
 use faknow::prelude::*;
 
-/// Posts in the file that is judged.
-pub(crate) const N_MANY: usize = 50_000;
+/// Number of posts in the file to classify.
+pub(crate) const N_POSTS: usize = 50_000;
 
-/// How posts are read whose text stands in the column `text`.
+/// Returns the options for reading posts whose text is in the column `text`.
 pub(crate) fn options(text: &str) -> ReadOptions {
     let columns = ColumnMap { text: Some(text.into()), label: Some("label".into()), ..ColumnMap::default() };
     ReadOptions { columns, ..ReadOptions::default() }
 }
 
-/// Seconds to read `covid` by regular-expression words, or `weibo21` by jieba: the smallest of three, the dictionary loaded.
+/// Returns the seconds to read and tokenize `covid` (alphanumeric tokens) or `weibo21` (jieba, whose dictionary is loaded in the
+/// first run): the minimum of three runs.
 pub(crate) fn seconds(dir: &Path, set: &str) -> Result<f64> {
-    let (kind, ending, text) = match set {
+    let (kind, extension, text) = match set {
         "weibo21" => (TokenizerKind::Jieba, "jsonl", "text"),
         _ => (TokenizerKind::Alphanumeric, "csv", "tweet"),
     };
@@ -30,7 +31,7 @@ pub(crate) fn seconds(dir: &Path, set: &str) -> Result<f64> {
         let start = Instant::now();
         let tokenizer = Tokenizer::new(config.clone())?;
         let open = |part: &str| {
-            RecordReader::open(dir.join(format!("{part}.{ending}")), &options(text), Some(&classes))
+            RecordReader::open(dir.join(format!("{part}.{extension}")), &options(text), Some(&classes))
         };
         let (train, vocab) = FieldDataset::build(open("train")?, &tokenizer, &VocabOptions::default())?;
         for part in ["valid", "test"] {
@@ -43,19 +44,19 @@ pub(crate) fn seconds(dir: &Path, set: &str) -> Result<f64> {
         }
         Ok(start.elapsed().as_secs_f64())
     };
-    let mut smallest = read()?;
+    let mut minimum = read()?;
     for _ in 0..2 {
-        smallest = smallest.min(read()?);
+        minimum = minimum.min(read()?);
     }
-    Ok(smallest)
+    Ok(minimum)
 }
 
-/// Writes the training posts of covid again and again, as JSON lines.
-pub(crate) fn write_many(covid: &Path, file: &Path) -> Result<()> {
+/// Writes [`N_POSTS`] posts as JSON lines, repeating the training posts of covid.
+pub(crate) fn write_posts(covid: &Path, file: &Path) -> Result<()> {
     let records: Vec<_> =
         RecordReader::open(covid.join("train.csv"), &options("tweet"), None)?.collect::<Result<_, _>>()?;
     let mut out = BufWriter::new(std::fs::File::create(file)?);
-    for record in records.iter().cycle().take(N_MANY) {
+    for record in records.iter().cycle().take(N_POSTS) {
         serde_json::to_writer(&mut out, &serde_json::json!({ "tweet": record.text }))?;
         out.write_all(b"\n")?;
     }

@@ -1,4 +1,4 @@
-//! Our optimizers against libtorch's own through tch: the same weights, the same gradients.
+//! Optimizer steps compared with those of libtorch's optimizers (through `tch`), on the same weights and gradients.
 
 use std::time::Instant;
 
@@ -7,45 +7,65 @@ use faknow::prelude::*;
 use faknow::tch::nn::{self, OptimizerConfig as _};
 use faknow::trainer::{RmsProp, Sgd};
 
-use crate::{Row, in_turn};
+use crate::alternate;
 
-/// Updates that are timed together.
-const N_UPDATES: usize = 20;
+/// Number of steps per timing.
+const N_STEPS: usize = 20;
 
-/// Many weights in one tensor, and in 200 small ones; with and without clipping by the global norm.
-pub(crate) fn compare(n_times: usize, n_weights: i64, rows: &mut Vec<Row>) -> Result<()> {
-    let shapes = [("dense", 1, n_weights), ("200 tensors", 200, (n_weights / 8000).max(1))];
-    for (shape, n_tensors, size) in shapes {
+/// The time of a step of our optimizer and of libtorch's.
+pub(crate) struct StepTime {
+    pub(crate) optimizer: &'static str,
+    /// Number and layout of the weights.
+    pub(crate) weights: String,
+    pub(crate) is_clipped: bool,
+    pub(crate) ms: f64,
+    pub(crate) libtorch_ms: f64,
+    /// Median of the pairwise ratios, ours to libtorch's.
+    pub(crate) ratio: f64,
+}
+
+/// Measures the steps of all optimizers on one large tensor and on 200 small ones, without and with clipping by the global norm.
+pub(crate) fn compare(n_times: usize, n_weights: i64) -> Result<Vec<StepTime>> {
+    let small = (n_weights / 8000).max(1);
+    let layouts = [
+        (format!("{n_weights} weights, dense"), 1, n_weights),
+        (format!("{} weights in 200 tensors", 200 * small), 200, small),
+    ];
+    let mut times = Vec::new();
+    for (layout, n_tensors, size) in layouts {
         for clip in [Clip::None, Clip::Norm(1.0)] {
-            for (name, ours, theirs) in algorithms() {
+            for (name, config, libtorch) in algorithms() {
                 let vars = [weights(n_tensors, size), weights(n_tensors, size)];
-                let mut optimizer = Optimizer::new(&ours, &vars[0], clip)?;
-                let mut libtorchs = theirs(&vars[1])?;
-                let our_updates = || {
+                let mut optimizer = Optimizer::new(&config, &vars[0], clip)?;
+                let mut libtorch_optimizer = libtorch(&vars[1])?;
+                let our_steps = || {
                     let start = Instant::now();
-                    (0..N_UPDATES).try_for_each(|_| optimizer.step())?;
-                    Ok(start.elapsed().as_secs_f64() / N_UPDATES as f64)
+                    (0..N_STEPS).try_for_each(|_| optimizer.step())?;
+                    Ok(start.elapsed().as_secs_f64() / N_STEPS as f64)
                 };
-                let their_updates = || {
+                let libtorch_steps = || {
                     let start = Instant::now();
-                    for _ in 0..N_UPDATES {
+                    for _ in 0..N_STEPS {
                         if let Clip::Norm(max) = clip {
-                            libtorchs.clip_grad_norm(max);
+                            libtorch_optimizer.clip_grad_norm(max);
                         }
-                        libtorchs.step();
+                        libtorch_optimizer.step();
                     }
-                    Ok(start.elapsed().as_secs_f64() / N_UPDATES as f64)
+                    Ok(start.elapsed().as_secs_f64() / N_STEPS as f64)
                 };
-                let [our_time, their_time, ratio] = in_turn(n_times, our_updates, their_updates)?;
-                let clipped = if clip == Clip::None { "" } else { ", clipped" };
-                let what = format!("{name}, {} weights {shape}{clipped}", n_tensors * size);
-                rows.push((what.clone(), 1e3 * our_time, "ms"));
-                rows.push((format!("{what}, libtorch's"), 1e3 * their_time, "ms"));
-                rows.push((format!("{what}, ours / libtorch's"), ratio, "ratio"));
+                let [seconds, libtorch_seconds, ratio] = alternate(n_times, our_steps, libtorch_steps)?;
+                times.push(StepTime {
+                    optimizer: name,
+                    weights: layout.clone(),
+                    is_clipped: clip != Clip::None,
+                    ms: 1e3 * seconds,
+                    libtorch_ms: 1e3 * libtorch_seconds,
+                    ratio,
+                });
             }
         }
     }
-    Ok(())
+    Ok(times)
 }
 
 type Build = fn(&nn::VarStore) -> Result<nn::Optimizer>;
@@ -63,11 +83,11 @@ fn algorithms() -> [(&'static str, OptimizerConfig, Build); 4] {
     ]
 }
 
-/// Weights with a gradient each, which stays.
+/// Returns weights with gradients.
 fn weights(n_tensors: i64, size: i64) -> nn::VarStore {
     let vars = nn::VarStore::new(Device::Cpu);
-    for number in 0..n_tensors {
-        let weight = vars.root().randn(&format!("weight{number}"), &[size], 0.0, 1.0);
+    for index in 0..n_tensors {
+        let weight = vars.root().randn(&format!("weight{index}"), &[size], 0.0, 1.0);
         (&weight * weight.detach()).sum(Kind::Float).backward();
     }
     vars

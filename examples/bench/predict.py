@@ -1,29 +1,29 @@
-"""Judges a file of posts with the weights of a run directory, in PyTorch: usage: predict.py RUN POSTS OUTPUT.
-Texts are cut by a regular expression, sorted by length and judged in batches of 256. Prints one JSON line."""
+"""Classifies a file of posts in PyTorch with the weights of a run directory. Usage: predict.py RUN POSTS OUTPUT.
+Texts are tokenized by a regular expression and classified in batches of 256, sorted by length. Prints one JSON line."""
 import json, re, sys, time
 import torch, torch.nn.functional as F
 from safetensors.torch import load_file
 
 run, posts, output = sys.argv[1:]
 start = time.time()
-w = load_file(f"{run}/checkpoints/best/model.safetensors")
+weights = load_file(f"{run}/checkpoints/best/model.safetensors")
 vocab = {word: i for i, word in enumerate(open(f"{run}/vocab.txt", encoding="utf-8").read().split("\n"))}
-convs = [(w[f"text_ccn_layer.convs.{i}.weight"], w[f"text_ccn_layer.convs.{i}.bias"]) for i in range(3)]
+convs = [(weights[f"text_ccn_layer.convs.{i}.weight"], weights[f"text_ccn_layer.convs.{i}.bias"]) for i in range(3)]
 pattern = re.compile(r"\w+")
 
 
 def forward(tokens):
-    x = F.embedding(tokens, w["word_embedding.weight"]).unsqueeze(1)
+    x = F.embedding(tokens, weights["word_embedding.weight"]).unsqueeze(1)
     features = [F.relu(F.conv2d(x, weight, bias)).squeeze(3).amax(2) for weight, bias in convs]
-    return F.linear(torch.cat(features, 1), w["classifier.1.weight"], w["classifier.1.bias"]).softmax(1)
+    return F.linear(torch.cat(features, 1), weights["classifier.1.weight"], weights["classifier.1.bias"]).softmax(1)
 
 
 records = [json.loads(line) for line in open(posts, encoding="utf-8")]
 texts = [[vocab.get(word, 1) for word in pattern.findall(r["tweet"].lower())][:255] for r in records]
 order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
 with torch.inference_mode():
-    for at in range(0, len(order), 256):
-        part = order[at:at + 256]
+    for start_index in range(0, len(order), 256):
+        part = order[start_index:start_index + 256]
         tokens = torch.zeros(len(part), len(texts[part[-1]]) + 5, dtype=torch.long)
         for row, i in enumerate(part):
             tokens[row, :len(texts[i])] = torch.tensor(texts[i], dtype=torch.long)

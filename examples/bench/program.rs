@@ -1,4 +1,4 @@
-//! The program `faknow` as its users run it, beside Python programs that do the same: in turn, each in a process of its own.
+//! The `faknow` program compared with equivalent Python programs, run alternately in separate processes.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -8,71 +8,77 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::{Row, middle};
+use crate::{Row, median};
 
-/// Threads of either side.
+/// Number of threads of each program.
 const THREADS: &str = "2";
 
-/// What is run.
+/// The log line of `faknow train --verbose` when the first batch is ready.
+const FIRST_BATCH: &str = "the first batch is loaded";
+
+/// The programs to run.
 pub(crate) struct Programs {
-    /// The program `faknow`.
+    /// The `faknow` program.
     pub(crate) faknow: PathBuf,
-    /// The shared directory: `data/` with the data sets, `bench/` with the careful Python programs.
+    /// The shared directory: `data/` with the datasets, `bench/` with the tuned Python programs.
     pub(crate) shared: PathBuf,
-    /// A Python that has PyTorch, if there is one.
+    /// A Python with PyTorch, if available.
     pub(crate) python: Option<PathBuf>,
-    /// Pairs of runs of each comparison.
+    /// Number of pairs of runs per comparison.
     pub(crate) n_pairs: usize,
 }
 
-/// One figure of ours beside the same of somebody else.
+/// A measurement of `faknow` and of another program.
 pub(crate) struct Comparison {
     pub(crate) what: String,
     pub(crate) peer: String,
-    pub(crate) ours: f64,
-    pub(crate) theirs: f64,
-    /// Median of the ratios of the pairs.
+    pub(crate) value: f64,
+    pub(crate) peer_value: f64,
+    /// Median of the pairwise ratios; more than 1 means that `faknow` is better.
     pub(crate) ratio: f64,
     pub(crate) unit: &'static str,
 }
 
-/// What a run of a program was like.
-struct Ran {
-    output: String,
+/// A finished run of a program.
+struct Execution {
+    stdout: String,
     seconds: f64,
-    /// When the log said that the first batch is there.
+    /// Seconds until the log line [`FIRST_BATCH`].
     first_batch: Option<f64>,
     peak_mib: f64,
 }
 
 impl Programs {
-    /// Everything that the program is measured by alone.
-    pub(crate) fn alone(&self, rows: &mut Vec<Row>) -> Result<()> {
-        let start = median(self.n_pairs * 3, || Ok(self.faknow(&["--version".into()])?.seconds))?;
-        rows.push(("start and end of the program (loading libtorch)".into(), start, "s"));
+    /// Measures the `faknow` program without comparison.
+    pub(crate) fn measure(&self, rows: &mut Vec<Row>) -> Result<()> {
+        let start = repeat(self.n_pairs * 3, || Ok(self.faknow(&["--version".into()])?.seconds))?;
+        rows.push(("startup and exit of the program (loading libtorch)".into(), start, "s"));
         let train = self.textcnn(&self.covid(), 1);
-        let first =
-            median(self.n_pairs, || self.faknow(&train)?.first_batch.context("no first batch is logged"))?;
-        rows.push(("from the start to the first batch, covid".into(), first, "s"));
+        let first = repeat(self.n_pairs, || {
+            self.faknow(&train)?
+                .first_batch
+                .with_context(|| format!("log of faknow: expected a line `{FIRST_BATCH}`"))
+        })?;
+        rows.push(("startup to the first batch, covid".into(), first, "s"));
         let run = self.scratch("run");
         let text = self.scratch("one.jsonl");
         std::fs::write(&text, "{\"tweet\": \"Aliens endorse the mayor\"}\n")?;
         let predict = ["predict", &run, "--input", &text, "--quiet"].map(String::from);
-        let one = median(self.n_pairs * 3, || Ok(self.faknow(&predict)?.seconds))?;
-        rows.push(("judging one text, from the start of the program to its end".into(), one, "s"));
-        let weibo21 = median(self.n_pairs, || self.epoch(&self.textcnn(&self.weibo21(), 2)))?;
+        let one = repeat(self.n_pairs * 3, || Ok(self.faknow(&predict)?.seconds))?;
+        rows.push(("classifying one text, including startup and exit".into(), one, "s"));
+        let weibo21 = repeat(self.n_pairs, || self.epoch(&self.textcnn(&self.weibo21(), 2)))?;
         rows.push(("training epoch of TextCNN, weibo21".into(), weibo21, "s"));
         Ok(())
     }
 
-    /// Everything that others do too.
-    pub(crate) fn beside_peers(&self) -> Result<Vec<Comparison>> {
+    /// Compares `faknow` with Python programs; returns nothing without Python.
+    pub(crate) fn compare(&self) -> Result<Vec<Comparison>> {
         let Some(python) = &self.python else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
+        let mut comparisons = Vec::new();
         let textcnn = self.shared.join("bench/torch_textcnn.py").to_string_lossy().into_owned();
         let covid = self.data("covid");
         let peers = [
-            ("PyTorch, padded to 255 as FaKnow does", ["raw", "fixed", "default"]),
+            ("PyTorch, padded to 255 as in FaKnow", ["raw", "fixed", "default"]),
             ("Lightning", ["lightning", "dynamic", "default"]),
             ("PyTorch, padded to the batch", ["raw", "dynamic", "default"]),
             ("PyTorch, padded to the batch, fused Adam", ["raw", "dynamic", "fused"]),
@@ -80,83 +86,98 @@ impl Programs {
         for (peer, mode) in peers {
             let args = [[textcnn.as_str(), &covid, "1"], mode].concat();
             let args: Vec<String> = args.into_iter().map(String::from).collect();
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let (mut values, mut peer_values) = (Vec::new(), Vec::new());
             for _ in 0..self.n_pairs {
-                let other = run(python, &args)?;
-                let answer = json(&other.output)?;
-                theirs.push([number(&answer, "epoch_s")?, number(&answer, "rss_mb")?]);
-                let ran = self.faknow(&self.textcnn(&self.covid(), 1))?;
-                ours.push([smallest_epoch(&ran)?, ran.peak_mib]);
+                let result = json(&run(python, &args)?.stdout)?;
+                peer_values.push([number(&result, "epoch_s")?, number(&result, "rss_mb")?]);
+                let execution = self.faknow(&self.textcnn(&self.covid(), 1))?;
+                values.push([fastest_epoch(&execution)?, execution.peak_mib]);
             }
-            for (at, what, unit) in
-                [(0, "training epoch of TextCNN, covid", "s"), (1, "peak memory of it", "MiB")]
+            for (column, what, unit) in
+                [(0, "training epoch of TextCNN, covid", "s"), (1, "its peak memory", "MiB")]
             {
-                found.push(compared(what, peer, unit, &ours, &theirs, at));
+                comparisons.push(comparison(what, peer, unit, &values, &peer_values, column));
             }
         }
-        self.beside_scripts(python, &mut found)?;
-        self.beside_trees(python, &mut found)?;
-        Ok(found)
+        self.compare_scripts(python, &mut comparisons)?;
+        self.compare_trees(python, &mut comparisons)?;
+        Ok(comparisons)
     }
 
-    /// Loading and judging, beside the small programs in this directory.
-    fn beside_scripts(&self, python: &Path, found: &mut Vec<Comparison>) -> Result<()> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
-        let script = |name: &str| here.join(name).to_string_lossy().into_owned();
+    /// Compares loading and prediction with the Python programs in this directory.
+    fn compare_scripts(&self, python: &Path, comparisons: &mut Vec<Comparison>) -> Result<()> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
+        let script = |name: &str| directory.join(name).to_string_lossy().into_owned();
         for (set, tokenizer) in [("covid", "alphanumeric"), ("weibo21", "jieba")] {
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let (mut values, mut peer_values) = (Vec::new(), Vec::new());
             for _ in 0..self.n_pairs {
-                let other = run(python, &[script("load.py"), self.data(set), set.to_owned()])?;
-                theirs.push([number(&json(&other.output)?, "seconds")?]);
-                ours.push([crate::load::seconds(Path::new(&self.data(set)), set)?]);
+                let execution = run(python, &[script("load.py"), self.data(set), set.to_owned()])?;
+                peer_values.push([number(&json(&execution.stdout)?, "seconds")?]);
+                values.push([crate::load::seconds(Path::new(&self.data(set)), set)?]);
             }
-            let what = format!("reading {set} and cutting it into words ({tokenizer})");
-            found.push(compared(&what, "Python", "s", &ours, &theirs, 0));
+            let what = format!("reading and tokenizing {set} ({tokenizer})");
+            comparisons.push(comparison(&what, "Python", "s", &values, &peer_values, 0));
         }
-        let many = self.scratch("many.jsonl");
-        crate::load::write_many(Path::new(&self.data("covid")), Path::new(&many))?;
-        let (run_dir, judged) = (self.scratch("run"), self.scratch("judged.jsonl"));
+        let posts = self.scratch("posts.jsonl");
+        crate::load::write_posts(Path::new(&self.data("covid")), Path::new(&posts))?;
+        let (run_dir, predictions) = (self.scratch("run"), self.scratch("predictions.jsonl"));
         self.faknow(&self.textcnn(&self.covid(), 1))?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut values, mut peer_values) = (Vec::new(), Vec::new());
         for _ in 0..self.n_pairs {
-            let other = run(python, &[script("predict.py"), run_dir.clone(), many.clone(), judged.clone()])?;
-            let (answer, n) = (json(&other.output)?, crate::load::N_MANY as f64);
-            theirs.push([n / number(&answer, "seconds")?, other.seconds]);
-            let args =
-                ["predict", &run_dir, "--input", &many, "--output", &judged, "--quiet"].map(String::from);
-            let whole = self.faknow(&args)?.seconds;
-            let start = self.faknow(&["--version".into()])?.seconds;
-            ours.push([n / (whole - start), whole]);
+            let execution =
+                run(python, &[script("predict.py"), run_dir.clone(), posts.clone(), predictions.clone()])?;
+            let (result, n) = (json(&execution.stdout)?, crate::load::N_POSTS as f64);
+            peer_values.push([n / number(&result, "seconds")?, execution.seconds]);
+            let args = ["predict", &run_dir, "--input", &posts, "--output", &predictions, "--quiet"]
+                .map(String::from);
+            let total = self.faknow(&args)?.seconds;
+            let startup = self.faknow(&["--version".into()])?.seconds;
+            values.push([n / (total - startup), total]);
         }
-        let what = format!("judging {} posts from a file into another", crate::load::N_MANY);
-        let rate = compared(&what, "PyTorch, batches of 256 by length", "posts/s", &ours, &theirs, 0);
-        found.push(rate);
-        found.push(compared(&(what + ", with start and imports"), "PyTorch", "s", &ours, &theirs, 1));
+        let what = format!("classifying {} posts from file to file", crate::load::N_POSTS);
+        let peer = "PyTorch, batches of 256 by length";
+        comparisons.push(comparison(&what, peer, "posts/s", &values, &peer_values, 0));
+        comparisons.push(comparison(
+            &(what + ", with startup and imports"),
+            "PyTorch",
+            "s",
+            &values,
+            &peer_values,
+            1,
+        ));
         Ok(())
     }
 
-    fn beside_trees(&self, python: &Path, found: &mut Vec<Comparison>) -> Result<()> {
+    /// Compares training on propagation trees with PyTorch Geometric.
+    fn compare_trees(&self, python: &Path, comparisons: &mut Vec<Comparison>) -> Result<()> {
         let peer = self.shared.join("bench/pyg_trees.py").to_string_lossy().into_owned();
         let check = Command::new(python)
             .args(["-c", "import torch_geometric, sklearn"])
             .stderr(Stdio::null())
             .status()?;
         if !check.success() {
-            println!("no PyTorch Geometric or scikit-learn: trees are not compared");
+            println!("PyTorch Geometric or scikit-learn is not installed: skipping the comparison on trees");
             return Ok(());
         }
-        for (ours_name, theirs_name) in [("bigcn", "bigcn"), ("gcnfn", "gcnfn"), ("graphsage", "sage")] {
-            let args = [&peer, &self.data("twitter16"), "0", "3", theirs_name, THREADS].map(String::from);
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for (model, pyg_model) in [("bigcn", "bigcn"), ("gcnfn", "gcnfn"), ("graphsage", "sage")] {
+            let args = [&peer, &self.data("twitter16"), "0", "3", pyg_model, THREADS].map(String::from);
+            let (mut values, mut peer_values) = (Vec::new(), Vec::new());
             for _ in 0..self.n_pairs {
-                let answer = json(&run(python, &args)?.output)?;
-                theirs.push([number(&answer, "epoch_s")?, number(&answer, "rss_mb")?]);
-                let ran = self.faknow(&self.trees(ours_name, 8))?;
-                ours.push([smallest_epoch(&ran)?, ran.peak_mib]);
+                let result = json(&run(python, &args)?.stdout)?;
+                peer_values.push([number(&result, "epoch_s")?, number(&result, "rss_mb")?]);
+                let execution = self.faknow(&self.trees(model, 8))?;
+                values.push([fastest_epoch(&execution)?, execution.peak_mib]);
             }
-            let what = format!("training epoch of {ours_name}, Twitter16");
-            found.push(compared(&what, "PyTorch Geometric", "s", &ours, &theirs, 0));
-            found.push(compared("peak memory of it", "PyTorch Geometric", "MiB", &ours, &theirs, 1));
+            let what = format!("training epoch of {model}, Twitter16");
+            comparisons.push(comparison(&what, "PyTorch Geometric", "s", &values, &peer_values, 0));
+            comparisons.push(comparison(
+                "its peak memory",
+                "PyTorch Geometric",
+                "MiB",
+                &values,
+                &peer_values,
+                1,
+            ));
         }
         Ok(())
     }
@@ -179,14 +200,14 @@ impl Programs {
         self.parts("weibo21", "jsonl", &["--language", "zh"])
     }
 
-    fn parts(&self, set: &str, ending: &str, more: &[&str]) -> Vec<String> {
+    fn parts(&self, set: &str, extension: &str, options: &[&str]) -> Vec<String> {
         let dir = self.data(set);
-        let part = |name: &str| [format!("--{name}"), format!("{dir}/{name}.{ending}")];
+        let part = |name: &str| [format!("--{name}"), format!("{dir}/{name}.{extension}")];
         let classes = ["--classes", "real,fake"];
         ["train", "valid", "test"]
             .iter()
             .flat_map(|name| part(name))
-            .chain(classes.iter().chain(more).map(|a| (*a).to_owned()))
+            .chain(classes.iter().chain(options).map(|a| (*a).to_owned()))
             .collect()
     }
 
@@ -215,32 +236,36 @@ impl Programs {
 
     fn training(&self, model: &str, data: &[String], n_epochs: usize) -> Vec<String> {
         let run = self.scratch("run");
-        let own =
+        let options =
             ["--epochs", &n_epochs.to_string(), "--threads", THREADS, "--out", &run, "--json", "--verbose"]
                 .map(String::from);
-        ["train".to_owned(), model.to_owned()].into_iter().chain(data.iter().cloned()).chain(own).collect()
+        ["train".to_owned(), model.to_owned()]
+            .into_iter()
+            .chain(data.iter().cloned())
+            .chain(options)
+            .collect()
     }
 
     fn epoch(&self, args: &[String]) -> Result<f64> {
-        smallest_epoch(&self.faknow(args)?)
+        fastest_epoch(&self.faknow(args)?)
     }
 
-    fn faknow(&self, args: &[String]) -> Result<Ran> {
+    fn faknow(&self, args: &[String]) -> Result<Execution> {
         if args.first().is_some_and(|command| command == "train") {
             let _ = std::fs::remove_dir_all(self.scratch("run"));
         }
         run(&self.faknow, args)
     }
 
-    /// Removes what the runs have left.
+    /// Removes the files of all runs.
     pub(crate) fn clean_up(&self) {
         let dir = self.scratch("");
         let _ = std::fs::remove_dir_all(dir);
     }
 }
 
-/// Runs a program to its end, and looks at its log and its memory meanwhile.
-fn run(program: &Path, args: &[String]) -> Result<Ran> {
+/// Runs a program to completion while it monitors the log and the memory.
+fn run(program: &Path, args: &[String]) -> Result<Execution> {
     let start = Instant::now();
     let mut command = Command::new(program);
     command.args(args).env("OMP_NUM_THREADS", THREADS).current_dir(std::env::temp_dir());
@@ -255,7 +280,7 @@ fn run(program: &Path, args: &[String]) -> Result<Ran> {
     let log = std::thread::spawn(move || {
         let (mut first_batch, mut lines) = (None, String::new());
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.contains("the first batch is there") {
+            if line.contains(FIRST_BATCH) {
                 first_batch.get_or_insert(start.elapsed().as_secs_f64());
             }
             lines += &line;
@@ -263,7 +288,7 @@ fn run(program: &Path, args: &[String]) -> Result<Ran> {
         }
         (first_batch, lines)
     });
-    let answer = std::thread::spawn(move || {
+    let stdout = std::thread::spawn(move || {
         let mut text = String::new();
         BufReader::new(stdout).read_to_string(&mut text).map(|_| text)
     });
@@ -276,50 +301,53 @@ fn run(program: &Path, args: &[String]) -> Result<Ran> {
         }
     };
     let seconds = start.elapsed().as_secs_f64();
-    let output = answer.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+    let stdout = stdout.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
     let (first_batch, lines) = log.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
     ensure!(status.success(), "{} {}: {status}\n{lines}", program.display(), args.join(" "));
-    Ok(Ran { output, seconds, first_batch, peak_mib })
+    Ok(Execution { stdout, seconds, first_batch, peak_mib })
 }
 
-/// The last line of an output as JSON.
+/// Parses the last line of an output as JSON.
 fn json(output: &str) -> Result<Value> {
-    let line = output.lines().last().context("the program wrote nothing")?;
+    let line = output.lines().last().context("the output of the program is empty")?;
     serde_json::from_str(line).with_context(|| line.to_owned())
 }
 
 fn number(value: &Value, key: &str) -> Result<f64> {
-    value[key].as_f64().with_context(|| format!("no number `{key}` in {value}"))
+    value[key].as_f64().with_context(|| format!("expected a number `{key}`, got {value}"))
 }
 
-fn smallest_epoch(ran: &Ran) -> Result<f64> {
-    let answer = json(&ran.output)?;
-    let Some(seconds) = answer["epoch_seconds"].as_array() else { bail!("no `epoch_seconds` in {answer}") };
-    seconds.iter().filter_map(Value::as_f64).min_by(f64::total_cmp).context("no epoch")
+fn fastest_epoch(execution: &Execution) -> Result<f64> {
+    let result = json(&execution.stdout)?;
+    let Some(seconds) = result["epoch_seconds"].as_array() else {
+        bail!("expected an array `epoch_seconds`, got {result}")
+    };
+    seconds.iter().filter_map(Value::as_f64).min_by(f64::total_cmp).context("`epoch_seconds` is empty")
 }
 
-fn compared<const N: usize>(
+fn comparison<const N: usize>(
     what: &str,
     peer: &str,
     unit: &'static str,
-    ours: &[[f64; N]],
-    theirs: &[[f64; N]],
-    at: usize,
+    values: &[[f64; N]],
+    peer_values: &[[f64; N]],
+    column: usize,
 ) -> Comparison {
-    let column = |all: &[[f64; N]]| middle(&mut all.iter().map(|row| row[at]).collect::<Vec<_>>());
+    let median_of = |rows: &[[f64; N]]| median(&mut rows.iter().map(|row| row[column]).collect::<Vec<_>>());
     let more_is_better = unit.ends_with("/s");
-    let ratio = |(ours, theirs): (&[f64; N], &[f64; N])| match more_is_better {
-        true => ours[at] / theirs[at],
-        false => theirs[at] / ours[at],
+    let ratio = |(values, peer_values): (&[f64; N], &[f64; N])| match more_is_better {
+        true => values[column] / peer_values[column],
+        false => peer_values[column] / values[column],
     };
-    let ratio = middle(&mut ours.iter().zip(theirs).map(ratio).collect::<Vec<_>>());
-    let (ours, theirs) = (column(ours), column(theirs));
-    // Long before the others are measured.
-    println!("{what}: {peer} {theirs:.3} {unit}, ours {ours:.3} {unit}, {ratio:.2} times as good");
-    Comparison { what: what.to_owned(), peer: peer.to_owned(), ours, theirs, ratio, unit }
+    let ratio = median(&mut values.iter().zip(peer_values).map(ratio).collect::<Vec<_>>());
+    let (value, peer_value) = (median_of(values), median_of(peer_values));
+    // Shows progress: the complete report takes long.
+    println!("{what}: {peer} {peer_value:.3} {unit}, faknow {value:.3} {unit}, ratio {ratio:.2}");
+    Comparison { what: what.to_owned(), peer: peer.to_owned(), value, peer_value, ratio, unit }
 }
 
-fn median(n: usize, mut measured: impl FnMut() -> Result<f64>) -> Result<f64> {
-    let mut values = (0..n).map(|_| measured()).collect::<Result<Vec<f64>>>()?;
-    Ok(middle(&mut values))
+/// Returns the median of `n` measurements.
+fn repeat(n: usize, mut measure: impl FnMut() -> Result<f64>) -> Result<f64> {
+    let mut values = (0..n).map(|_| measure()).collect::<Result<Vec<f64>>>()?;
+    Ok(median(&mut values))
 }

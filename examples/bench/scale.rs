@@ -1,4 +1,4 @@
-//! What a data set costs as it grows: propagation trees, read from a file and trained on, up to millions of nodes.
+//! Time and memory by number of propagation trees, for reading and training, up to three million nodes.
 
 use std::process::Command;
 use std::time::Instant;
@@ -12,12 +12,12 @@ use faknow::prelude::*;
 
 use crate::curves::{Series, draw};
 
-/// The argument by which the benchmark calls itself for one size, so that each has a peak of memory of its own.
-pub(crate) const ONE: &str = "--scale-of";
+/// Option to measure one number of trees. The benchmark runs itself with it, so that each size has a separate peak memory.
+pub(crate) const SINGLE_SIZE: &str = "--scale-size";
 const N_WORDS: usize = 5000;
 const MEAN_SIZE: f64 = 30.0;
 
-/// What was measured with one number of trees.
+/// The measurements of one number of trees; times in seconds.
 struct Point {
     n_nodes: f64,
     read: f64,
@@ -26,36 +26,37 @@ struct Point {
     peak_mib: f64,
 }
 
-/// Measures each size and draws the figure, if a file for it is named.
+/// Measures each size, and writes the figure to the SVG file if one is given.
 pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
     let sizes: &[usize] = if quick { &[50, 100] } else { &[1_000, 3_000, 10_000, 30_000, 100_000] };
-    println!("trees      nodes        reading  graphsage      bigcn  peak memory");
+    println!("cascades   nodes        reading  GraphSAGE, epoch  BiGCN, epoch   peak memory");
     let mut points = Vec::new();
     for &n_trees in sizes {
-        let output = Command::new(std::env::current_exe()?).args([ONE, &n_trees.to_string()]).output()?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let output =
+            Command::new(std::env::current_exe()?).args([SINGLE_SIZE, &n_trees.to_string()]).output()?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{n_trees} trees: {}", String::from_utf8_lossy(&output.stderr));
-        let numbers: Vec<f64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let numbers: Vec<f64> = stdout.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let [n_nodes, read, graphsage, bigcn, peak_mib] = numbers[..] else {
-            anyhow::bail!("{n_trees} trees: expected five numbers, got `{said}`")
+            anyhow::bail!("{n_trees} trees: expected five numbers, got `{stdout}`")
         };
         println!(
-            "{n_trees:<10} {n_nodes:<10} {read:>8.2} s {graphsage:>8.2} s {bigcn:>8.2} s {peak_mib:>8.0} MiB"
+            "{n_trees:<10} {n_nodes:<10} {read:>7.2} s {graphsage:>15.2} s {bigcn:>11.2} s {peak_mib:>9.0} MiB"
         );
         points.push(Point { n_nodes, read, graphsage, bigcn, peak_mib });
     }
     let seconds: &[Series<Point>] =
-        &[("epoch of BiGCN", |p| p.bigcn), ("epoch of GraphSAGE", |p| p.graphsage), ("reading", |p| p.read)];
+        &[("BiGCN, epoch", |p| p.bigcn), ("GraphSAGE, epoch", |p| p.graphsage), ("reading", |p| p.read)];
     let mib: &[Series<Point>] = &[("peak memory", |p| p.peak_mib)];
     if let Some(path) = svg {
-        let picture = draw(&points, ("nodes", |p| p.n_nodes), [("seconds", seconds), ("MiB", mib)])?;
-        std::fs::write(path, picture).with_context(|| path.to_owned())?;
+        let figure = draw(&points, ("nodes", |p| p.n_nodes), [("seconds", seconds), ("MiB", mib)])?;
+        std::fs::write(path, figure).with_context(|| path.to_owned())?;
     }
     Ok(())
 }
 
-/// Measures one number of trees, in seconds an epoch; the numbers go to standard output.
-pub(crate) fn one(n_trees: usize) -> Result<()> {
+/// Measures one number of trees and prints the values of a [`Point`].
+pub(crate) fn measure(n_trees: usize) -> Result<()> {
     let dir = std::env::temp_dir().join(format!("faknow-scale-{}", std::process::id()));
     let options =
         CascadeOptions { n_trees, mean_size: MEAN_SIZE, n_words: N_WORDS, ..CascadeOptions::default() };
@@ -76,7 +77,7 @@ pub(crate) fn one(n_trees: usize) -> Result<()> {
     Ok(())
 }
 
-/// Seconds of the second of two epochs, in batches of 128.
+/// Returns the seconds of the second of two epochs in batches of 128.
 fn epoch<M: Model<Batch = FieldBatch> + 'static>(
     data: &FieldDataset,
     build: impl FnOnce(&nn::Path<'_>) -> faknow::model::Result<M>,

@@ -1,5 +1,5 @@
-//! What a corpus of posts costs as it grows, up to five million: read from a file, cut, and trained on, while its tokens may
-//! take no more than a fixed part of the memory.
+//! Time and memory by number of posts, for reading, tokenizing and training, up to five million posts, with a limit on the memory
+//! for tokens.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -14,13 +14,13 @@ use faknow::prelude::*;
 
 use crate::curves::{Series, draw};
 
-/// The argument by which the benchmark calls itself for one file, so that each has a peak of memory of its own.
-pub(crate) const ONE: &str = "--posts-of";
+/// Option to measure one file. The benchmark runs itself with it, so that each size has a separate peak memory.
+pub(crate) const SINGLE_FILE: &str = "--scale-posts-file";
 
-/// What the tokens of a data set may take.
+/// Memory for the tokens of a dataset; the rest is stored in a file.
 const MAX_MIB: u64 = 64;
 
-/// What was measured with one number of posts.
+/// The measurements of one number of posts; times in seconds.
 struct Point {
     n_posts: f64,
     file_mib: f64,
@@ -29,43 +29,45 @@ struct Point {
     peak_mib: f64,
 }
 
-/// Measures each size and draws the figure, if a file for it is named.
+/// Measures each size, and writes the figure to the SVG file if one is given.
 pub(crate) fn run(quick: bool, svg: Option<&str>) -> Result<()> {
     let sizes: &[usize] = if quick { &[100, 300] } else { &[10_000, 100_000, 1_000_000, 5_000_000] };
     let dir = std::env::temp_dir().join(format!("faknow-posts-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
-    println!("tokens may take {MAX_MIB} MiB\nposts        file         reading     an epoch   peak memory");
+    println!(
+        "memory for tokens: {MAX_MIB} MiB\nposts      file       reading and tokenizing  training epoch  peak memory"
+    );
     let mut points = Vec::new();
     for &n_posts in sizes {
         let file = dir.join("posts.jsonl");
         write(&file, n_posts)?;
         let file_mib = std::fs::metadata(&file)?.len() as f64 / f64::from(1 << 20);
-        let output = Command::new(std::env::current_exe()?).arg(ONE).arg(&file).output()?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let output = Command::new(std::env::current_exe()?).arg(SINGLE_FILE).arg(&file).output()?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{n_posts} posts: {}", String::from_utf8_lossy(&output.stderr));
-        let numbers: Vec<f64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let numbers: Vec<f64> = stdout.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let [read, epoch, peak_mib] = numbers[..] else {
-            anyhow::bail!("{n_posts} posts: expected three numbers, got `{said}`")
+            anyhow::bail!("{n_posts} posts: expected three numbers, got `{stdout}`")
         };
-        println!("{n_posts:<10} {file_mib:>6.0} MiB {read:>10.2} s {epoch:>10.2} s {peak_mib:>8.0} MiB");
+        println!("{n_posts:<10} {file_mib:>4.0} MiB {read:>22.2} s {epoch:>13.2} s {peak_mib:>8.0} MiB");
         points.push(Point { n_posts: n_posts as f64, file_mib, read, epoch, peak_mib });
     }
     std::fs::remove_dir_all(&dir)?;
     let seconds: &[Series<Point>] = &[("training epoch", |p| p.epoch), ("reading", |p| p.read)];
     let mib: &[Series<Point>] = &[("file", |p| p.file_mib), ("peak memory", |p| p.peak_mib)];
     if let Some(path) = svg {
-        let picture = draw(&points, ("posts", |p| p.n_posts), [("seconds", seconds), ("MiB", mib)])?;
-        std::fs::write(path, picture).with_context(|| path.to_owned())?;
+        let figure = draw(&points, ("posts", |p| p.n_posts), [("seconds", seconds), ("MiB", mib)])?;
+        std::fs::write(path, figure).with_context(|| path.to_owned())?;
     }
     Ok(())
 }
 
-/// Writes made-up posts as JSON lines, some at a time.
+/// Writes synthetic posts as JSON lines, generated in chunks.
 fn write(file: &Path, n_posts: usize) -> Result<()> {
-    const SOME: usize = 10_000;
+    const CHUNK: usize = 10_000;
     let mut out = BufWriter::new(std::fs::File::create(file)?);
-    for (seed, start) in (0..n_posts).step_by(SOME).enumerate() {
-        let n_samples = SOME.min(n_posts - start);
+    for (seed, start) in (0..n_posts).step_by(CHUNK).enumerate() {
+        let n_samples = CHUNK.min(n_posts - start);
         for post in generate(&SynthOptions { n_samples, seed: seed as u64, ..SynthOptions::default() })? {
             let record = serde_json::json!({ "text": post.text, "label": CLASS_NAMES[post.label] });
             serde_json::to_writer(&mut out, &record)?;
@@ -75,8 +77,8 @@ fn write(file: &Path, n_posts: usize) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Reads a file and trains a small TextCNN for an epoch; the numbers go to standard output.
-pub(crate) fn one(file: &Path) -> Result<()> {
+/// Reads a file, trains a small TextCNN for an epoch, and prints the seconds of both and the peak memory.
+pub(crate) fn measure(file: &Path) -> Result<()> {
     let start = Instant::now();
     let classes = Classes::new(CLASS_NAMES)?;
     let records = RecordReader::open(file, &crate::load::options("text"), Some(&classes))?;

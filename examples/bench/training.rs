@@ -1,4 +1,4 @@
-//! An epoch through the trainer against the same epoch by hand: the same model, data, optimizer and clipping.
+//! An epoch with `Trainer` compared with a bare loop: same model, data, optimizer and clipping.
 
 use std::time::Instant;
 
@@ -7,11 +7,11 @@ use faknow::model::layers::with_sparse_gradients;
 use faknow::prelude::*;
 use faknow::tch;
 
-use crate::{Row, in_turn};
+use crate::{Row, alternate};
 
 const CLIP: Clip = Clip::Norm(5.0);
 
-/// Measures both in turn.
+/// Measures both alternately, and a bare loop with libtorch's optimizer.
 pub(crate) fn compare(
     n_times: usize,
     config: &TextCnnConfig,
@@ -20,30 +20,29 @@ pub(crate) fn compare(
     rows: &mut Vec<Row>,
 ) -> Result<()> {
     let loader = loader(data)?;
-    // The first epoch of a process warms caches and threads up.
+    // The first epoch of a process warms up caches and threads.
     bare_epoch(config, n_words, &loader)?;
-    let mut saving = Vec::new();
+    let mut checkpoint_seconds = Vec::new();
     let with_trainer = || {
         let (training, checkpoint) = with_trainer(config, n_words, &loader)?;
-        saving.push(checkpoint);
+        checkpoint_seconds.push(checkpoint);
         Ok(training)
     };
-    let [ours, by_hand, ratio] = in_turn(n_times, with_trainer, || bare_epoch(config, n_words, &loader))?;
-    rows.push(("epoch, Trainer with a run directory and its callbacks".into(), ours, "s"));
-    rows.push(("epoch, bare loop with the same optimizer".into(), by_hand, "s"));
-    rows.push(("Trainer / bare loop".into(), ratio, "ratio"));
-    rows.push(("writing the checkpoint after the epoch".into(), crate::middle(&mut saving), "s"));
-    let [_, libtorch, ratio] = in_turn(
+    let [trainer, bare, ratio] = alternate(n_times, with_trainer, || bare_epoch(config, n_words, &loader))?;
+    rows.push(("epoch, `Trainer` with a run directory and its callbacks".into(), trainer, "s"));
+    rows.push(("epoch, bare loop with the same optimizer".into(), bare, "s"));
+    rows.push(("`Trainer` / bare loop".into(), ratio, "ratio"));
+    rows.push(("writing the checkpoint after the epoch".into(), crate::median(&mut checkpoint_seconds), "s"));
+    let [_, libtorch, _] = alternate(
         n_times,
         || bare_epoch(config, n_words, &loader),
         || with_libtorch(config, n_words, &loader),
     )?;
     rows.push(("epoch, bare loop with libtorch's optimizer".into(), libtorch, "s"));
-    rows.push(("bare loop with our optimizer / with libtorch's".into(), ratio, "ratio"));
     Ok(())
 }
 
-/// The loader of training batches.
+/// Returns the loader of training batches.
 pub(crate) fn loader(data: &FieldDataset) -> Result<DataLoader<FieldDataset>> {
     Ok(DataLoader::builder(data.clone()).batch_size(50).shuffle(1).buckets(20).build()?)
 }
@@ -53,7 +52,7 @@ fn model(config: &TextCnnConfig, n_words: usize) -> Result<(TextCnn, nn::VarStor
     Ok((model, vars))
 }
 
-/// Seconds of a whole fit of one epoch with all default callbacks, checkpoints aside; and those of the checkpoints.
+/// Returns the seconds of a fit of one epoch with all default callbacks: without checkpoints, and of checkpoints.
 fn with_trainer(
     config: &TextCnnConfig,
     n_words: usize,
@@ -69,7 +68,7 @@ fn with_trainer(
     Ok((report.seconds - report.profile.checkpoints, report.profile.checkpoints))
 }
 
-/// Seconds of the epoch by hand, with the optimizer and the clipping that the trainer has.
+/// Returns the seconds of an epoch in a bare loop, with the trainer's optimizer and clipping.
 pub(crate) fn bare_epoch(
     config: &TextCnnConfig,
     n_words: usize,
@@ -86,7 +85,7 @@ pub(crate) fn bare_epoch(
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Seconds of the epoch by hand with libtorch's own optimizer.
+/// Returns the seconds of an epoch in a bare loop with libtorch's optimizer.
 fn with_libtorch(config: &TextCnnConfig, n_words: usize, loader: &DataLoader<FieldDataset>) -> Result<f64> {
     use tch::nn::OptimizerConfig as _;
     let (model, vars) = model(config, n_words)?;

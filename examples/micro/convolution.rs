@@ -1,4 +1,4 @@
-//! The forms of TextCNN's convolutions: the same features and gradients, forward and backward.
+//! Implementations of TextCNN's convolutions with the same features and gradients, forward and backward.
 
 use divan::Bencher;
 use faknow::model::layers::{Activation, Embedding, TextCnnLayer, with_sparse_gradients};
@@ -26,12 +26,12 @@ impl Network {
         Self { vars, embedding, layer, tokens: Tensor::from_slice(&tokens()).view([50, 36]) }
     }
 
-    /// Weight `[filters, 1, kernel, size]` and bias of each kernel size.
+    /// Returns the kernel size, weight `[filters, 1, kernel, size]` and bias of each convolution.
     fn convolutions(&self) -> impl Iterator<Item = (i64, Tensor, Tensor)> + '_ {
         let mut variables = self.vars.variables();
         KERNELS.iter().enumerate().map(move |(i, &kernel)| {
-            let mut take = |name: &str| variables.remove(&format!("convs.{i}.{name}")).unwrap();
-            (kernel, take("weight"), take("bias"))
+            let mut variable = |name: &str| variables.remove(&format!("convs.{i}.{name}")).unwrap();
+            (kernel, variable("weight"), variable("bias"))
         })
     }
 
@@ -54,7 +54,7 @@ impl Network {
         self.layer.forward(&self.embedding.forward(&self.tokens).unwrap()).unwrap()
     }
 
-    /// Windows side by side, then one product for each kernel size.
+    /// Unfolds the windows, then computes one matrix product per kernel size.
     fn unfold(&self) -> Tensor {
         let words = self.embedding.forward(&self.tokens).unwrap();
         let features: Vec<Tensor> = self
@@ -70,46 +70,46 @@ impl Network {
         Tensor::cat(&features, 1)
     }
 
-    fn words(&self) -> Tensor {
+    fn distinct_words(&self) -> Tensor {
         self.layer.forward_words(&self.embedding, &self.tokens).unwrap()
     }
 
-    fn rows(&self) -> Tensor {
-        with_sparse_gradients(|| self.words())
+    fn sparse_gradients(&self) -> Tensor {
+        with_sparse_gradients(|| self.distinct_words())
     }
 }
 
-type Form = fn(&Network) -> Tensor;
+type Implementation = fn(&Network) -> Tensor;
 
-const FORMS: [(&str, Form); 5] = [
+const IMPLEMENTATIONS: [(&str, Implementation); 5] = [
     ("conv2d", Network::conv2d),
     ("conv1d", Network::conv1d),
     ("unfold and matmul", Network::unfold),
-    ("distinct words", Network::words),
-    ("distinct words, row gradients", Network::rows),
+    ("distinct words", Network::distinct_words),
+    ("distinct words, sparse gradients", Network::sparse_gradients),
 ];
 
-#[divan::bench(args = FORMS.map(|(name, _)| name))]
+#[divan::bench(args = IMPLEMENTATIONS.map(|(name, _)| name))]
 fn forward(bencher: Bencher, name: &str) {
     let network = Network::new();
-    let form = form(name);
-    bencher.bench_local(|| form(&network));
+    let implementation = implementation(name);
+    bencher.bench_local(|| implementation(&network));
 }
 
-#[divan::bench(args = FORMS.map(|(name, _)| name))]
+#[divan::bench(args = IMPLEMENTATIONS.map(|(name, _)| name))]
 fn forward_and_backward(bencher: Bencher, name: &str) {
     let network = Network::new();
-    let form = form(name);
-    let mut dropper = faknow::tch::COptimizer::sgd(0.0, 0.0, 0.0, 0.0, false).unwrap();
+    let implementation = implementation(name);
+    let mut grad_clearer = faknow::tch::COptimizer::sgd(0.0, 0.0, 0.0, 0.0, false).unwrap();
     for tensor in network.vars.trainable_variables() {
-        dropper.add_parameters(&tensor, 0).unwrap();
+        grad_clearer.add_parameters(&tensor, 0).unwrap();
     }
     bencher.bench_local(|| {
-        dropper.zero_grad().unwrap();
-        form(&network).sum(Kind::Float).backward();
+        grad_clearer.zero_grad().unwrap();
+        implementation(&network).sum(Kind::Float).backward();
     });
 }
 
-fn form(name: &str) -> Form {
-    FORMS.iter().find(|(other, _)| *other == name).unwrap().1
+fn implementation(name: &str) -> Implementation {
+    IMPLEMENTATIONS.iter().find(|(other, _)| *other == name).unwrap().1
 }

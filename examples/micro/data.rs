@@ -1,4 +1,4 @@
-//! Tokenizing, batches and metrics.
+//! Tokenization and metrics.
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};

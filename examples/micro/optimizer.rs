@@ -1,4 +1,4 @@
-//! An update of the word vectors by Adam: from dense gradients, from those of the rows that occurred, and libtorch's.
+//! A step of Adam on word vectors with dense and with sparse gradients, and that of libtorch's Adam.
 
 use divan::Bencher;
 use faknow::prelude::*;
@@ -7,7 +7,7 @@ use faknow::tch::nn::OptimizerConfig as _;
 
 const N_WORDS: i64 = 15_000;
 
-/// Word vectors with a gradient, dense or of 700 rows.
+/// Returns word vectors with a gradient, dense or of 700 rows.
 fn vectors(sparse: bool) -> nn::VarStore {
     let vars = nn::VarStore::new(Device::Cpu);
     let vectors = vars.root().randn("weight", &[N_WORDS, 300], 0.0, 0.1);
@@ -16,16 +16,16 @@ fn vectors(sparse: bool) -> nn::VarStore {
     vars
 }
 
-#[divan::bench(args = ["dense", "rows", "dense, clipped", "rows, clipped"])]
+#[divan::bench(args = ["dense", "sparse", "dense, clipped", "sparse, clipped"])]
 fn adam(bencher: Bencher, gradient: &str) {
     let clip = if gradient.ends_with("clipped") { Clip::Norm(0.01) } else { Clip::None };
-    let vars = vectors(gradient.starts_with("rows"));
+    let vars = vectors(gradient.starts_with("sparse"));
     let mut optimizer = Optimizer::new(OptimizerConfig::adam(1e-3), &vars, clip).unwrap();
     bencher.bench_local(|| optimizer.step().unwrap());
 }
 
 #[divan::bench]
-fn adam_of_libtorch(bencher: Bencher) {
+fn libtorch_adam(bencher: Bencher) {
     let vars = vectors(false);
     let mut optimizer = nn::Adam::default().build(&vars, 1e-3).unwrap();
     bencher.bench_local(|| optimizer.step());
