@@ -19,7 +19,7 @@ fn empty_files() {
     check(&bench, "empty.json", "", &["the file is empty"]);
     check(&bench, "blank.jsonl", "\n\n", &["empty"]);
     check(&bench, "none.json", "[]", &["the JSON array is empty"]);
-    check(&bench, "header.csv", "id,tweet,label\n", &["a header and no records"]);
+    check(&bench, "header.csv", "id,tweet,label\n", &["expected records after the header"]);
     for name in ["empty.csv", "header.csv"] {
         bench.train_refuses(&["--valid", name], &[name]);
         bench.train_refuses(&["--valid", "valid.csv", "--test", name], &[name]);
@@ -111,7 +111,7 @@ fn broken_records_are_named_by_their_number() {
     let broken = lines.clone() + "{\"tweet\": \"rain\", \"label\" 1}\n" + &lines;
     check(&bench, "broken.jsonl", broken, &["record 1001", "invalid JSON at line 1001, column"]);
     let array = format!("[{}", lines.trim_end().replace('\n', ",\n"));
-    check(&bench, "cut.json", array + ",\n{\"tweet\": \"ra", &["record 1001", "cut off"]);
+    check(&bench, "truncated.json", array + ",\n{\"tweet\": \"ra", &["record 1001", "truncated"]);
     check(
         &bench,
         "null.jsonl",
@@ -136,7 +136,7 @@ fn other_encodings() {
 fn nothing_to_train_on() {
     let bench = Bench::new();
     let all = ["--set", "loader.batch_size=1000", "--set", "loader.drop_last=true"];
-    bench.train_refuses(&all, &["train.csv", "56 samples fill no batch of 1000", "drop_last"]);
+    bench.train_refuses(&all, &["train.csv", "expected at least 1000 samples", "drop_last", "got 56"]);
     bench.train_refuses(
         &["--set", "text.min_count=1000"],
         &["train.csv", "vocabulary is empty", "1000 times"],
@@ -156,7 +156,7 @@ fn word_vectors_that_do_not_fit() {
     check("rain 1 2\nstorm 1\n", &["line 2", "expected a word and 2 values"]);
     check("rain 1 x\n", &["line 1", "expected a number, got `x`"]);
     check("snow 1 2\n", &["no word of the vocabulary"]);
-    check("5 2\nrain 1 2\n", &["expected 5 vectors, got 1", "cut off"]);
+    check("5 2\nrain 1 2\n", &["expected 5 vectors, got 1", "truncated"]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn the_short_options_are_checked_as_the_settings_are() {
     bench.train_refuses(&["--device", "cuda:99"], &["`--device`", "CUDA", "got `cuda:99`"]);
     bench.train_refuses(&["--language", "fr"], &["`--language`", "`en` or `zh`", "got `fr`"]);
     bench.train_refuses(&["--format", "xml"], &["`--format`", "xml", "`json`, `jsonl`, `csv`, `tsv`"]);
-    bench.train_refuses(&["--classes", "real"], &["`--classes`", "at least 2 classes", "1 (`real`)"]);
+    bench.train_refuses(&["--classes", "real"], &["`--classes`", "at least 2 class names", "1 (`real`)"]);
     bench.train_refuses(&["--classes", "real,real"], &["`--classes`", "`real` twice"]);
     bench.train_refuses(&["--classes", "real,"], &["`--classes`", "a name for every class"]);
     bench.train_refuses(&["--classes", "real=1,fake=1"], &["`--classes`", "`1` for both `fake` and `real`"]);

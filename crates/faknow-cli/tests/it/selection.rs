@@ -153,7 +153,7 @@ fn search_refuses_what_it_cannot_do() {
     says(&["--grid", "optimizer.lr=0.1", "--trials", "3"], &["`--trials`", "a grid tries every combination"]);
     says(&["--grid", "optimizer.lr=0.1", "--method", "random", "--trials", "1", "--eta", "2"], &["`--eta`"]);
     says(&["--grid", "optimizer.lr"], &["`optimizer.lr`", "expected key=value,value"]);
-    says(&["--grid", "optimizer.lr=0.1,0.2"], &["`optimizer.lr`: unknown field `optimizer`"]);
+    says(&["--grid", "optmizer.lr=0.1,0.2"], &["`optmizer.lr`: unknown field `optmizer`"]);
     says(&["--space", "none.toml"], &["none.toml"]);
     bench.write("space.toml", "optimizer.lr = 0.1");
     says(

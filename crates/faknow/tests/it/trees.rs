@@ -168,7 +168,7 @@ fn counts_of_words_are_weighed_and_other_features_are_not() {
     assert!(features.contains("\"n_features\": 10"), "{features}");
     bench.config = bench.config.set("data.weighting=tf-idf").unwrap();
     let message = error(&bench);
-    assert!(message.contains("feature 3 is -1.5; weighing by tf-idf needs counts"), "{message}");
+    assert!(message.contains("feature 3: expected a non-negative count for TF-IDF, got -1.5"), "{message}");
 }
 
 #[test]
