@@ -129,6 +129,6 @@ fn rejects_invalid_criteria() {
     assert!(error(r#"{"class_weights": "balanced"}"#).contains("`with_class_counts`"));
     let mut trainer = toy::trainer().step(step(r#"{"class_weights": [1, 2, 3]}"#)).build().unwrap();
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();
-    let expected = "loss: `class_weights`: expected one weight for each of the 2 classes, got 3";
+    let expected = "loss: `class_weights`: expected one weight per class (2), got 3";
     assert_eq!(error, format!("training, epoch 1, batch 1: {expected}"));
 }
