@@ -72,7 +72,7 @@ impl<M: Model> Trainer<M> {
             // The run may have been killed before it completed the work that was due here.
             self.after_update(Ok(Flow::Continue), data)?;
         }
-        if self.state.stopping.is_some() {
+        if self.state.pending_stop.is_some() {
             return Ok(EpochOutcome::Completed);
         }
         let location_of = move |batch| Location::training(epoch, batch);
@@ -92,7 +92,7 @@ impl<M: Model> Trainer<M> {
                 self.save_on_interrupt()?;
                 return Ok(EpochOutcome::Interrupted);
             }
-            if self.state.stopping.is_some() {
+            if self.state.pending_stop.is_some() {
                 break;
             }
         }
@@ -106,7 +106,7 @@ impl<M: Model> Trainer<M> {
     /// Ends an epoch: validates if due, records, ranks, steps the schedule, notifies the callbacks, saves. Returns the
     /// reason if the run stops.
     fn end_epoch(&mut self, data: &FitData<'_, M::Batch>) -> Result<Option<StopReason>> {
-        let is_last = self.state.stopping.is_some() || self.run.epoch() >= self.run.max_epochs();
+        let is_last = self.state.pending_stop.is_some() || self.run.epoch() >= self.run.max_epochs();
         let mut record = self.record()?;
         let mut evaluation = None;
         if let Some(valid) = data.valid().filter(|_| is_last || self.validates_after_epoch()) {
@@ -128,10 +128,10 @@ impl<M: Model> Trainer<M> {
         self.state.epoch.is_open = false;
         let result = self.notify_epoch_end(evaluation);
         let is_retained = is_retained || (result.is_ok() && self.rank_logged(&record, false)?);
-        if self.state.stopping.is_none() && self.run.epoch() >= self.run.max_epochs() {
-            self.state.stopping = Some(StopReason::Completed);
+        if self.state.pending_stop.is_none() && self.run.epoch() >= self.run.max_epochs() {
+            self.state.pending_stop = Some(StopReason::Completed);
         }
-        self.state.stop_reason = self.state.stopping.take();
+        self.state.stop_reason = self.state.pending_stop.take();
         let is_ended = self.state.stop_reason.is_some();
         let is_interrupted = !is_ended && self.settings.interrupt.is_requested();
         let is_due = self.checkpointer.is_due(&self.state.saved_at, &self.run.timestamp());
@@ -150,7 +150,7 @@ impl<M: Model> Trainer<M> {
         for flow in after_validation.into_iter().chain([after_epoch]) {
             match flow {
                 Ok(Flow::Continue) => {}
-                Ok(Flow::Stop(reason)) => drop(self.state.stopping.get_or_insert(reason)),
+                Ok(Flow::Stop(reason)) => drop(self.state.pending_stop.get_or_insert(reason)),
                 Err(error) => drop(first_error.get_or_insert(error)),
             }
         }

@@ -19,7 +19,8 @@ use crate::fit::train_metrics::TrainCounts;
 pub(crate) struct FitState {
     pub(crate) epoch: EpochState,
     /// The reason why the run stops after the current epoch, if it does.
-    pub(crate) stopping: Option<StopReason>,
+    #[serde(rename = "stopping")]
+    pub(crate) pending_stop: Option<StopReason>,
     /// The reason why the run stopped, if it has.
     #[serde(rename = "ended")]
     pub(crate) stop_reason: Option<StopReason>,
@@ -65,7 +66,7 @@ impl FitState {
     pub(crate) fn start_epoch(&mut self, learning_rates: &[f64]) {
         self.epoch =
             EpochState { is_open: true, learning_rates: learning_rates.to_vec(), ..EpochState::default() };
-        self.stopping = None;
+        self.pending_stop = None;
     }
 
     /// Starts the clock of a fit; the run took `seconds_before` until then.

@@ -80,14 +80,14 @@ impl<M: Model> Trainer<M> {
     /// Performs the actions that are due after an update: validation within the epoch, the end of the run, a checkpoint.
     pub(crate) fn after_update(&mut self, flow: Result<Flow>, data: &FitData<'_, M::Batch>) -> Result<()> {
         if let Flow::Stop(reason) = flow? {
-            self.state.stopping = Some(reason);
+            self.state.pending_stop = Some(reason);
         }
         self.check_saving()?;
         let now = self.run.timestamp();
-        if self.state.stopping.is_none() {
-            self.state.stopping = self.settings.limit_reached(&now);
+        if self.state.pending_stop.is_none() {
+            self.state.pending_stop = self.settings.limit_reached(&now);
         }
-        if self.run.batch() >= self.run.n_batches() || self.state.stopping.is_some() {
+        if self.run.batch() >= self.run.n_batches() || self.state.pending_stop.is_some() {
             return Ok(());
         }
         let is_due = |every: Interval| every.is_due(&self.state.validated_at, &now);

@@ -27,7 +27,7 @@ impl<M: Model> Trainer<M> {
         let is_retained = self.rank(&record, true)?;
         self.step_schedule(Unit::Validation, Some(&record))?;
         if let Flow::Stop(reason) = self.notify_validation_end(&mut evaluation)? {
-            self.state.stopping = Some(reason);
+            self.state.pending_stop = Some(reason);
         }
         Ok(is_retained || self.rank_logged(&record, true)?)
     }

@@ -151,8 +151,8 @@ impl Perturbed {
                     }
                 }
                 let direction = gradient.f_div(&norm.f_clamp_min(MIN_NORM)?)?;
-                let moved = tensor.f_add(&direction.f_mul_scalar(attack.step_size())?)?;
-                let delta = moved.f_sub(original)?;
+                let target = tensor.f_add(&direction.f_mul_scalar(attack.step_size())?)?;
+                let delta = target.f_sub(original)?;
                 let scale =
                     delta.f_norm()?.f_reciprocal()?.f_mul_scalar(attack.epsilon())?.f_clamp_max(1.0)?;
                 tensor.f_copy_(&original.f_add(&delta.f_mul(&scale)?)?)?;

@@ -23,19 +23,19 @@ pub fn let_threads_sleep() {
         if is_configured || tch::get_num_threads() < 2 {
             return;
         }
-        let (done, wait) = channel();
+        let (sender, receiver) = channel();
         let spawned = thread::Builder::new().name("faknow-idle".into()).spawn(move || {
             // Large enough to involve all threads; the result is not used.
             let sum =
                 no_grad(|| Tensor::f_ones([1 << 20], tch::kind::FLOAT_CPU).and_then(|ones| ones.f_exp()));
             drop(sum);
-            let _ = done.send(());
+            let _ = sender.send(());
             loop {
                 thread::park();
             }
         });
         if spawned.is_ok() {
-            let _ = wait.recv();
+            let _ = receiver.recv();
         }
     });
 }

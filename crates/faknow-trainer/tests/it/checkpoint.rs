@@ -334,7 +334,7 @@ fn missing_checkpoint_error_names_the_newest_valid_one() {
     // The list reads manifests only; checkpoints without one come last.
     fs::write(store.path("old").join("manifest.json"), "").unwrap();
     let list: Vec<_> =
-        store.list().into_iter().map(|found| (found.name, found.info.ok().map(|f| f.step))).collect();
+        store.list().into_iter().map(|entry| (entry.name, entry.info.ok().map(|f| f.step))).collect();
     let expected = [("bad", Some(3)), ("good", Some(2)), ("old", None)];
     assert_eq!(list, expected.map(|(name, step)| (name.to_owned(), step)));
     assert_eq!(store.newest_valid("good"), None);

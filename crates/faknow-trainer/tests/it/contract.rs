@@ -46,7 +46,7 @@ impl Loader<Points> for FailingLoader {
                 return Ok(Points::new(&POINTS[i..=i]));
             }
             if self.panics {
-                no_grad(|| panic!("the loader was asked to panic"));
+                no_grad(|| panic!("the loader panicked"));
             }
             Err(faknow_data::Error::File { path: "points.csv".into(), message: "the loader failed".into() })
         }))
@@ -101,7 +101,7 @@ fn failures_restore_gradient_mode_and_weights() {
             check_state(builder(), &loader(), &loader(), message);
         }
     }
-    for (panics, message) in [(true, "the loader was asked to panic"), (false, "the loader failed")] {
+    for (panics, message) in [(true, "the loader panicked"), (false, "the loader failed")] {
         for fail_at in [2, 3, 4, 5] {
             check_state(toy::trainer(), &loader(), &FailingLoader::new(fail_at, panics), message);
             check_state(toy::trainer(), &FailingLoader::new(fail_at, panics), &loader(), message);
@@ -114,10 +114,10 @@ fn failures_restore_gradient_mode_and_weights() {
         for panics in [true, false] {
             let fail = AtHook(move |_: &mut Run, called: &'static str| match (called == hook, panics) {
                 (false, _) => Ok(()),
-                (true, true) => no_grad(|| panic!("asked to panic")),
+                (true, true) => no_grad(|| panic!("intended")),
                 (true, false) => Err("failed".into()),
             });
-            let message = if panics { "AtHook: panicked: asked to panic" } else { ": failed" };
+            let message = if panics { "AtHook: panicked: intended" } else { ": failed" };
             check_hook(toy::trainer().callback(fail), message);
         }
     }
