@@ -58,18 +58,18 @@ const STEPS: &[(&str, &str, Check)] = &[
     ("fmt", "all code is formatted (`cargo fmt --all`)", One(cargo::format)),
     (
         "tidy",
-        "files have a first line that says what they are for, are short, have no leftovers; links work",
+        "source files start with their purpose and are short; words, links and error tables are right",
         One(tidy::check),
     ),
     (
         "layers",
-        "no crate depends on what it must not, no directory of a crate on itself; planted edges are noticed",
+        "crates and directories depend on each other only as allowed; planted violations are found",
         One(layers::check),
     ),
     ("package", "every crate can be published", One(cargo::package)),
     ("metrics", "faknow-metrics and its tests compile alone, without libtorch", One(cargo::metrics_alone)),
-    ("setup", "libtorch is there (docs/installation.md)", One(setup::ensure)),
-    ("clippy", "there is no warning", One(cargo::clippy)),
+    ("setup", "libtorch is installed (docs/installation.md)", One(setup::ensure)),
+    ("clippy", "clippy reports no warning", One(cargo::clippy)),
     (
         "features",
         "the smallest and the full set of features compile without a warning",
