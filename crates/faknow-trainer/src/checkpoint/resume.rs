@@ -180,13 +180,13 @@ mod tests {
             settings(json!({"seed": 1, "trainer.epochs": 3, "model.dropout": 0.1, "loader.threads": 1}));
         let new =
             settings(json!({"seed": 2, "trainer.epochs": 5, "loader.threads": 2, "checkpoint.keep": 3}));
-        let (refused, ignored) = changed_settings(&old, &new, &["loader.threads".to_owned()]);
-        let refused: Vec<_> = refused.into_iter().map(|change| (change.kind, change.difference)).collect();
+        let (rejected, ignored) = changed_settings(&old, &new, &["loader.threads".to_owned()]);
+        let rejected: Vec<_> = rejected.into_iter().map(|change| (change.kind, change.difference)).collect();
         let expected = [
             (ChangeKind::Model, "`model.dropout` was 0.1, now not set".to_owned()),
             (ChangeKind::Config, "`seed` was 1, now 2".to_owned()),
         ];
-        assert_eq!(refused, expected);
+        assert_eq!(rejected, expected);
         let names: Vec<_> = ignored.iter().map(|change| change.name.as_str()).collect();
         assert_eq!(names, ["checkpoint.keep", "loader.threads", "trainer.epochs"]);
     }

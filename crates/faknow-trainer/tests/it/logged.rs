@@ -108,7 +108,7 @@ fn training_accuracy_is_recorded_by_default() {
     );
 }
 
-/// Metric counts and logged values of the epoch before the interruption are part of the checkpoint.
+/// Interrupts a run within an epoch: metric counts and logged values so far are part of the checkpoint.
 #[test]
 fn interrupted_epoch_has_same_record_as_uninterrupted_one() {
     let dir = tempfile::tempdir().unwrap();

@@ -62,7 +62,7 @@ fn lengths_default_to_that_of_the_run() {
     );
 }
 
-/// FaKnow stepped a warm-up in steps once per epoch: the learning rate of the first epoch was 0, that of the last one 2 %.
+/// Checks that a warm-up in steps counts steps. FaKnow stepped it once per epoch, with a learning rate of 0 in the first one.
 #[test]
 fn a_warm_up_ends_within_the_first_epochs() {
     let rates = learning_rates(&parse("name = 'warmup_linear'; warmup_steps = 5"));
@@ -115,7 +115,7 @@ fn one_cycle_peaks_at_base_learning_rate_of_each_group() {
     assert_eq!(schedule.learning_rates(), [1.0, 0.5]);
 }
 
-/// Learning rates are finite even if a phase has no step, and after the end of the cycle.
+/// Checks cycles so short that a phase has no step, and steps after the end of the cycle.
 #[test]
 fn one_cycle_of_any_length_is_finite() {
     for total in 1..=30_u64 {
@@ -165,7 +165,7 @@ fn plateau_uses_direction_of_monitored_value() {
 }
 
 #[test]
-fn undefined_values_are_no_improvement() {
+fn undefined_values_do_not_count_as_improvement() {
     for undefined in [None, Some(f64::NAN), Some(f64::NEG_INFINITY)] {
         let config = Plateau { patience: 1, ..Plateau::default() };
         let mut schedule = ScheduleConfig::Plateau(config).build(&[1.0], &LENGTH).unwrap();
@@ -404,7 +404,7 @@ fn restore_rejects_states_of_other_schedules() {
     "#]].assert_eq(&messages.concat());
 }
 
-/// Learning rates without a short decimal form are restored from JSON bit-exactly.
+/// Restores learning rates that have no short decimal form.
 #[test]
 fn state_restores_learning_rates_bit_exactly() {
     let schedule = MultiplicativeSchedule::new(Unit::Step, |t, _| 1.0 - 1.0 / (t as f64 + 3.7));
