@@ -235,7 +235,7 @@ mod tests {
         check("loss.class_weights=[1, 0]", "`loss.class_weights`: expected numbers above 0, got 0");
         check(
             "loss.class_weights=[1, 2, 3]",
-            "`loss.class_weights`: expected one weight for each of the 2 classes, got 3",
+            "`loss.class_weights`: expected one weight per class (2), got 3",
         );
         check(
             "adversarial={ name = 'pgd', epsilon = 0 }",
