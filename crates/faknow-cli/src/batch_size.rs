@@ -1,4 +1,4 @@
-//! `faknow batch-size`: which batch sizes fit, and which is the fastest.
+//! `faknow batch-size`: measures speed and memory of batch sizes.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,33 +11,34 @@ use serde_json::json;
 use crate::console::print;
 use crate::job::JobOptions;
 
-/// Find a batch size: how fast training is with batches of 8, 16, 32, …, and what fits into memory
+/// Find a batch size: measure speed and memory of training with batches of 8, 16, 32, …
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow batch-size textcnn --train train.csv --text tweet --classes real,fake
-  faknow batch-size my.toml --min 32 --max 1024 --memory-limit 8
-
-The model, the records and the settings are those of `faknow train`. Each size is tried in a few updates on the
-longest texts, which take the most time and memory. The search ends when a size does not fit into memory or would
-probably not, or when larger batches are no faster. The suggestion is the smallest size that is within 5 % of the
-fastest: larger ones mean fewer updates an epoch, and often another learning rate (see `faknow lr-find`).
-Times are those of this machine as busy as it is now. Nothing is kept.")]
+  faknow batch-size my.toml --min 32 --max 1024 --memory-limit 8")]
+#[command(
+    after_help = "The options are those of `faknow train`. Each batch size is measured in a few steps on the longest texts, which take
+the most time and memory. The search ends when a batch size does not fit into memory or is predicted not to, or when
+larger batches are no faster. The suggestion is the smallest batch size within 5 % of the fastest: larger batches
+mean fewer steps per epoch, and often need another learning rate (see `faknow lr-find`). Times depend on the current
+load of the machine. Nothing is saved."
+)]
 pub(crate) struct BatchSizeArgs {
     #[command(flatten)]
     job: JobOptions,
-    /// The first size, at least 1 (default 8); each further one is twice as large
+    /// First batch size, at least 1; each further one is twice as large [default: 8]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     min: Option<usize>,
-    /// The largest size to try (default 4096); never more than there are training texts
+    /// Largest batch size, at least --min; limited by the number of texts [default: 4096]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max: Option<usize>,
-    /// Updates with each size, of which the fastest counts (default 5)
+    /// Number of steps per batch size; the fastest one counts [default: 5]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     steps: Option<usize>,
-    /// GiB of memory that the program may take (default: nine tenths of what is available)
+    /// Maximum memory of the program in GiB, above 0 [default: 90 % of the available memory]
     #[arg(long, value_name = "GIB", value_parser = gibibytes, allow_negative_numbers = true)]
     memory_limit: Option<u64>,
-    /// End the output with one JSON line: suggestion, ended, trials
+    /// Print the result as JSON: suggestion, ended, trials
     #[arg(long)]
     json: bool,
 }
@@ -61,7 +62,7 @@ impl BatchSizeArgs {
     }
 }
 
-/// What was found, for people.
+/// Returns the result as text.
 fn table(sizes: &BatchSizes) -> String {
     let mut lines = vec![format!("{:>10}  {:>12}  {:>11}", "batch size", "samples/s", "peak memory")];
     for trial in &sizes.trials {
@@ -73,7 +74,9 @@ fn table(sizes: &BatchSizes) -> String {
         Some(size) => format!(
             "suggestion  {size}, the smallest within 5 % of the fastest: --set loader.batch_size={size}"
         ),
-        None => "suggestion  none: not even the first size fits; try a smaller --min".to_owned(),
+        None => {
+            "suggestion  none: the first batch size does not fit into memory; try a lower --min".to_owned()
+        }
     });
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! What people see: log lines and progress on standard error, results on standard output.
+//! Terminal output: log and progress on standard error, results on standard output, exit codes.
 
 #[cfg(feature = "tui")]
 use std::io::IsTerminal as _;
@@ -17,72 +17,72 @@ use faknow::trainer::Interrupt;
 use crate::interrupted::{EXIT_CODE, Interrupted};
 use crate::option_names::in_options;
 
-/// The lines of the log that a live view shows.
+/// The log lines of a live view.
 #[cfg(feature = "tui")]
-type View = crate::tui::Tail;
-/// No value: a build without the feature `tui` has no live view.
+type View = crate::tui::LogTail;
+/// Uninhabited: a build without the feature `tui` has no live view.
 #[cfg(not(feature = "tui"))]
 type View = std::convert::Infallible;
 
-/// How much is said on standard error.
+/// Verbosity of standard error.
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleOptions {
-    /// Verbose logging on standard error
+    /// Log more details to standard error
     #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 100)]
     verbose: bool,
-    /// Only warnings and errors on standard error, and no progress
+    /// Log only warnings and errors, and show no progress
     #[arg(short, long, global = true, display_order = 101)]
     quiet: bool,
 }
 
-/// The terminal, set up.
+/// The configured terminal output.
 pub(crate) struct Console {
     writer: ProgressWriter,
     quiet: bool,
-    /// The live view, if it is wanted and can be shown.
+    /// The live view, if it is requested and supported.
     view: Option<View>,
 }
 
 impl ConsoleOptions {
-    /// Sets the terminal up; a live view needs one, and gives way to plain lines elsewhere.
-    pub(crate) fn start(&self, wants_view: bool) -> Result<Console> {
+    /// Sets up the output; without a terminal, plain lines replace the live view.
+    pub(crate) fn start(&self, is_live: bool) -> Result<Console> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => LevelFilter::WARN,
             (_, true) => LevelFilter::DEBUG,
             _ => LevelFilter::INFO,
         };
-        let (view, writer) = open_view(wants_view)?;
+        let (view, writer) = open_view(is_live)?;
         init_console(level, &writer)?;
-        if wants_view && view.is_none() {
-            tracing::warn!("--tui needs a terminal on standard error; lines are written instead");
+        if is_live && view.is_none() {
+            tracing::warn!("--tui needs a terminal on standard error; writing plain lines instead");
         }
         Ok(Console { writer, quiet: self.quiet, view })
     }
 }
 
-/// The live view, if it is wanted and standard error is a terminal, and where log lines go.
+/// Returns the live view, if it is requested and standard error is a terminal, and the writer of log lines.
 #[cfg(feature = "tui")]
-fn open_view(is_wanted: bool) -> Result<(Option<View>, ProgressWriter)> {
-    let view = (is_wanted && std::io::stderr().is_terminal()).then(View::default);
+fn open_view(is_live: bool) -> Result<(Option<View>, ProgressWriter)> {
+    let view = (is_live && std::io::stderr().is_terminal()).then(View::default);
     let writer = view.clone().map_or_else(ProgressWriter::stderr, ProgressWriter::plain);
     Ok((view, writer))
 }
 
 #[cfg(not(feature = "tui"))]
-fn open_view(is_wanted: bool) -> Result<(Option<View>, ProgressWriter)> {
-    if is_wanted {
-        return Err(faknow::Error::config("--tui", "needs a build with the feature `tui`").into());
+fn open_view(is_live: bool) -> Result<(Option<View>, ProgressWriter)> {
+    if is_live {
+        return Err(faknow::Error::config("--tui", "requires a build with the feature `tui`").into());
     }
     Ok((None, ProgressWriter::stderr()))
 }
 
 impl Console {
-    /// A progress bar on a terminal, lines elsewhere.
+    /// Returns the progress display: a bar on a terminal, lines elsewhere.
     pub(crate) fn progress(&self) -> Progress {
         if self.quiet { Progress::hidden() } else { Progress::with_writer(self.writer.clone()) }
     }
 
-    /// What a run is surrounded by: progress, and Ctrl-C.
+    /// Returns the context of a run: progress display and Ctrl-C handling.
     pub(crate) fn context(&self) -> Result<RunContext> {
         let mut context = RunContext { interrupt: Interrupt::on_signals()?, ..RunContext::default() };
         match &self.view {
@@ -97,7 +97,7 @@ impl Console {
         Ok(context)
     }
 
-    /// The same for several runs.
+    /// Returns the contexts of several runs.
     pub(crate) fn contexts(&self) -> Result<ContextFactory<'_>> {
         let callbacks = || {
             let mut callbacks = Callbacks::default();
@@ -108,7 +108,7 @@ impl Console {
     }
 }
 
-/// Prints to standard output; a reader that has gone away is no error.
+/// Prints to standard output; a closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -117,74 +117,74 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Does the program's work and answers the exit code: 2 if what was given is wrong, 1 if the course of things was.
+/// Runs a command and returns the exit code: 2 for invalid input, 1 for other failures.
 pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
-    // Panics in models and loaders become errors with a place, further down; the hook's own lines would only stand
-    // in the way.
+    // Panics in models and loaders become errors with a location; the output of the default hook would be noise.
     set_hook(Box::new(|_| {}));
     match catch_unwind(work) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if error.downcast_ref::<Interrupted>().is_some() => {
-            say(&error.to_string());
+            print_line(&error.to_string());
             ExitCode::from(EXIT_CODE)
         }
         Ok(Err(error)) => {
-            // Layers repeat what their cause says: the outermost message is the whole one.
+            // The outermost message includes those of its causes.
             let arguments: Vec<String> = std::env::args().collect();
-            say_error(&in_options(&error.to_string(), &arguments));
+            print_error(&in_options(&error.to_string(), &arguments));
             if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         Err(panic) => {
             let message = panic_message(&*panic);
-            say_error(&format!("internal error, please report it with the command that led here: {message}"));
+            print_error(&format!("internal error: {message}; please report it with the command"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Answers what clap says of the arguments: help as it is, an error in one line.
-pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+/// Prints a message of clap: help as it is, an error in one line. Returns the exit code.
+pub(crate) fn report_usage_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        // Nobody is left to hear that this could not be written.
+        // A failure to print cannot be reported.
         let _ = error.print();
         return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
     }
     let text = error.to_string();
-    let said: Vec<&str> = text
+    let parts: Vec<&str> = text
         .lines()
         .take_while(|line| !line.starts_with("Usage:"))
         .filter(|line| !line.starts_with("For more information"))
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let said = said.join(" ").replace(" tip: ", "; ");
-    say_error(&format!("{}; --help lists what there is", said.strip_prefix("error: ").unwrap_or(&said)));
+    let message = parts.join(" ").replace(" tip: ", "; ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    print_error(&format!("{message}; see --help"));
     ExitCode::from(2)
 }
 
-fn say_error(message: &str) {
-    say(&format!("error: {message}"));
+fn print_error(message: &str) {
+    print_line(&format!("error: {message}"));
 }
 
-/// One line, whatever the message; a reader that has gone away is no error.
-fn say(message: &str) {
+/// Prints a message as one line to standard error; a closed pipe is not an error.
+fn print_line(message: &str) {
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn is_input(error: &anyhow::Error) -> bool {
     error.downcast_ref::<faknow::Error>().is_some_and(faknow::Error::is_input)
-        || is_input_of_server(error)
+        || is_server_input(error)
         || error.downcast_ref::<faknow::data::Error>().is_some()
         || error.downcast_ref::<faknow::report::Error>().is_some()
 }
 
 #[cfg(feature = "serve")]
-fn is_input_of_server(error: &anyhow::Error) -> bool {
+fn is_server_input(error: &anyhow::Error) -> bool {
     error.downcast_ref::<faknow_serve::Error>().is_some_and(faknow_serve::Error::is_input)
 }
 
 #[cfg(not(feature = "serve"))]
-fn is_input_of_server(_: &anyhow::Error) -> bool {
+fn is_server_input(_: &anyhow::Error) -> bool {
     false
 }

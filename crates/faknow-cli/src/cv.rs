@@ -1,4 +1,4 @@
-//! `faknow cv`: how well a model does, and how much that varies.
+//! `faknow cv`: cross-validates a model.
 
 use std::path::PathBuf;
 
@@ -13,24 +13,25 @@ use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
 use crate::training_options::TrainingOptions;
 
-/// Cross-validate: train and test a detector per fold, and report mean and standard deviation of every metric
+/// Cross-validate a model, and report mean and standard deviation of each metric
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow cv textcnn --folds 5 --train posts.csv --text tweet --label label --classes real,fake
-  faknow cv my.toml --folds 10 --set data.split=[1.0,0.0,0.0]   # no validation: every epoch counts
-  faknow cv --resume runs/cv-textcnn-…                          # resume after Ctrl-C, or a crash
-
-The folds are stratified by class and depend on the seed alone. Validation is taken from the folds that train, by its
-share of `data.split`, unless there is --valid. A `data.test` in the config is left alone: it is for the detector that
-is chosen in the end. The directory has a run directory for each fold, `cv.json` and `report.md`; the same command with the
-same --out resumes it.")]
+  faknow cv my.toml --folds 10 --set data.split=[1.0,0.0,0.0]   # no validation: the last epoch is used
+  faknow cv --resume runs/cv-textcnn-…                          # resume after Ctrl-C or a crash")]
+#[command(
+    after_help = "A detector is trained and tested per fold. The folds are stratified by class and depend only on the seed.
+Without --valid, the validation records are a fraction (`data.split`) of the training folds. A `data.test` in the
+config is not used: it is meant for the final detector. The output directory contains a run directory per fold,
+`cv.json` and `report.md`; the same command with the same --out resumes the cross-validation."
+)]
 pub(crate) struct CvArgs {
     #[command(flatten)]
     training: TrainingOptions,
-    /// How many folds, at least 2 and at most as many as the rarest class has samples
+    /// Number of folds, from 2 to the number of samples of the rarest class
     #[arg(long, value_name = "K", default_value_t = 5)]
     folds: usize,
-    /// The directory; new, empty, or that of the same cross-validation (default: a new one below `runs`)
+    /// Output directory: new, empty, or of the same command [default: a new one in `runs`]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Resume the cross-validation in this directory with its saved settings
@@ -38,7 +39,7 @@ pub(crate) struct CvArgs {
         "folds", "out", "TrainingOptions", "TreeOptions", "LabeledOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
-    /// End the output with one JSON line: dir, ended, n_folds, folds, metrics
+    /// Print the result as JSON: dir, ended, n_folds, folds, metrics
     #[arg(long)]
     json: bool,
 }
@@ -61,8 +62,8 @@ impl CvArgs {
             print(&table(&outcome))?
         }
         if outcome.is_interrupted {
-            let at = format!("fold {} of {}", outcome.folds.len() + 1, outcome.n_folds);
-            return Err(Interrupted::at(at, "cv --resume", &outcome.dir).into());
+            let location = format!("fold {} of {}", outcome.folds.len() + 1, outcome.n_folds);
+            return Err(Interrupted::new(location, "cv --resume", &outcome.dir).into());
         }
         Ok(())
     }
@@ -94,10 +95,10 @@ fn summary(outcome: &CrossValidation) -> Value {
 
 fn table(outcome: &CrossValidation) -> String {
     let mut lines = vec![outcome.to_string(), String::new()];
-    lines.push(format!("folds   {} of {} done", outcome.folds.len(), outcome.n_folds));
+    lines.push(format!("folds      {} of {} completed", outcome.folds.len(), outcome.n_folds));
     lines.push(format!("directory  {}", outcome.dir.display()));
     if !outcome.is_interrupted {
-        lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
+        lines.push(format!("report     {}", outcome.dir.join("report.md").display()));
     }
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! `faknow data`: what is in files of records, or in a file of propagation trees.
+//! `faknow data`: inspects files of records or of propagation trees.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,11 @@ use serde_json::json;
 use crate::console::print;
 use crate::options::{LabeledOptions, apply_classes};
 
-/// Look at files of records
+/// Inspect data files
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  faknow data inspect posts.csv
+  faknow data inspect train.csv valid.csv test.csv --text tweet --label label")]
 pub(crate) struct DataArgs {
     #[command(subcommand)]
     command: DataCommand,
@@ -26,34 +29,35 @@ enum DataCommand {
     Inspect(InspectArgs),
 }
 
-/// Count records, classes and lengths of files, and find what would spoil a result
+/// Count records, classes and text lengths, and report problems in the data
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow data inspect posts.csv
   faknow data inspect train.csv valid.csv test.csv --text tweet --label label --domain topic
   faknow data inspect data.TD_RvNN.vol_5000.txt --labels Twitter16_label_All.txt
-  faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes
-
-Problems are broken records, missing texts and labels, the same text under different labels, one-sided classes and
-domains, and the like, with the numbers of the first such records and what to do about them. Texts that occur again,
-word for word or nearly, are found within files and from one to another, where they make a test too good: give the
-training file first. Without --text and --label the columns are found by their usual names.")]
+  faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes")]
+#[command(
+    after_help = "Reported problems include invalid records, missing texts and labels, identical texts with different labels, and
+imbalanced classes and domains, each with the numbers of the first records and a remedy. Duplicates and near
+duplicates are found within and across files, where they inflate test results: name the training file first.
+Without --text and --label, the columns are detected by their usual names."
+)]
 struct InspectArgs {
-    /// Files of records, training first; or of propagation trees: TD_RvNN text, JSON lines, UPFD, <id>.npz
+    /// Record files, training first; or a file of propagation trees: TD_RvNN, .jsonl, UPFD or <id>.npz
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     fields: LabeledOptions,
-    /// Labels of propagation trees, a line each: label, event, id of the root
+    /// Labels of propagation trees, one line per tree: label, event, root id
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     labels: Option<PathBuf>,
-    /// Field of the domain (topic, event), to count its values
+    /// Field (column) of the domain (topic or event), to count its values
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     domain: Option<String>,
-    /// The classes in order, to find labels that mean none of them (default: any value)
+    /// Class names in order, to report labels that are not among them [default: any label]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
-    /// Print one JSON object
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -78,15 +82,15 @@ impl InspectArgs {
     }
 
     fn inspect_trees(&self, file: &Path, classes: Option<&Classes>) -> Result<()> {
-        let wrong = |option: &str, message: String| Err(faknow::Error::config(option, message).into());
+        let error = |option: &str, message: String| Err(faknow::Error::config(option, message).into());
         if self.files.len() > 1 {
             let message = format!("expected one file of propagation trees, got {} files", self.files.len());
-            return wrong("FILE", message);
+            return error("FILE", message);
         }
         let domain = self.domain.as_ref().map(|_| "--domain");
-        if let Some(option) = self.fields.given().or(domain) {
+        if let Some(option) = self.fields.first_given().or(domain) {
             let file = file.display();
-            return wrong(option, format!("expected a file of records, got propagation trees: {file}"));
+            return error(option, format!("expected a file of records, got propagation trees: {file}"));
         }
         let inspection = inspect_trees(file, self.labels.as_deref(), classes)?;
         if self.json {
@@ -100,42 +104,42 @@ impl InspectArgs {
         let mut files = Vec::new();
         let mut inspections = Vec::new();
         for file in &self.files {
-            let options = self.options(file, &data)?;
+            let options = self.read_options(file, &data)?;
             inspections.push(inspect(file, &options, classes)?);
             files.push((file.clone(), options));
         }
-        // Without texts there is nothing that could repeat.
+        // Duplicates are found by text.
         let has_texts = files.iter().all(|(_, options)| options.columns.text.is_some());
-        let repeated = has_texts.then(|| overlap(&files, classes)).transpose()?;
+        let duplicates = has_texts.then(|| overlap(&files, classes)).transpose()?;
         if self.json {
             let summary = match &inspections[..] {
                 [one] => {
                     let mut one = serde_json::to_value(one)?;
-                    one["repeated"] = serde_json::to_value(&repeated)?;
+                    one["repeated"] = serde_json::to_value(&duplicates)?;
                     one
                 }
-                all => json!({ "files": all, "repeated": repeated }),
+                all => json!({ "files": all, "repeated": duplicates }),
             };
             return print(&summary.to_string());
         }
         for (inspection, (_, options)) in inspections.iter().zip(&files) {
             let column = |name: &Option<String>, option: &str| match name {
                 Some(name) => format!("`{name}`"),
-                None => format!("none, name it with --{option}"),
+                None => format!("none, set it with --{option}"),
             };
             let (text, label) =
                 (column(&options.columns.text, "text"), column(&options.columns.label, "label"));
             print(&format!("{inspection}\n\ntext from {text}; label from {label}\n"))?;
         }
-        repeated.map_or(Ok(()), |repeated| print(&repeated.to_string()))
+        duplicates.map_or(Ok(()), |duplicates| print(&duplicates.to_string()))
     }
 
-    /// How a file is read: by the columns that are named, or else by their usual names.
-    fn options(&self, file: &Path, data: &DataConfig) -> Result<ReadOptions> {
+    /// Returns the read options of a file: with the given columns, or columns detected by their usual names.
+    fn read_options(&self, file: &Path, data: &DataConfig) -> Result<ReadOptions> {
         let mut options = data.read_options(true);
-        let guessed = guess_columns(file, &options)?;
-        let text = self.fields.records.text.clone().or(guessed.text);
-        let label = self.fields.label.clone().or(guessed.label);
+        let detected = guess_columns(file, &options)?;
+        let text = self.fields.records.text.clone().or(detected.text);
+        let label = self.fields.label.clone().or(detected.label);
         options.columns = ColumnMap { text, label, domain: self.domain.clone(), fields: Vec::new() };
         Ok(options)
     }

@@ -1,4 +1,4 @@
-//! `faknow demo`: the whole path in one command.
+//! `faknow demo`: trains, tests and predicts in one command.
 
 use std::path::{Path, PathBuf};
 
@@ -15,18 +15,22 @@ use crate::console::{Console, print};
 use crate::options::ConfigOptions;
 use crate::train::{run_training, table};
 
-/// Posts whose prediction is shown.
+/// Number of predictions that are shown.
 const N_SHOWN: usize = 5;
 
-/// Train a detector on a built-in synthetic corpus (or on --data), test it, and show some predictions
+/// Train a detector on built-in synthetic posts (or on --data), test it, and show predictions
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  faknow demo
+  faknow demo --epochs 3 --out runs/demo
+  faknow demo --data my-posts")]
 pub(crate) struct DemoArgs {
-    /// Directory with train, valid and test files of your own; columns and classes are guessed
+    /// Directory with your own train, valid and test files; columns and classes are detected
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOptions,
-    /// The run directory (default: a new one below `runs`)
+    /// Run directory; must be new or empty [default: a new directory in `runs`]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
 }
@@ -54,12 +58,12 @@ impl DemoArgs {
         print(&format!(
             "\nTry it: echo '{{\"{}\": \"…\"}}' | {} predict {run} --input -",
             config.data.text,
-            // As it was called: after `cargo xtask demo` the program is not on the search path.
+            // The path as called: after `cargo xtask demo` the program is not on the search path.
             std::env::args().next().unwrap_or_else(|| "faknow".to_owned())
         ))
     }
 
-    /// The first posts of the test file (or of the training file) and what the detector says of them.
+    /// Returns the predictions for the first posts of the test file, or of the training file, as text.
     fn predictions(&self, registry: &Registry, config: &Config, run: &Path) -> Result<String> {
         let detector = registry.load_detector(run, config.device()?)?;
         let file = config.data.test.as_deref().map_or_else(|| config.train_file(), Ok)?;
@@ -71,13 +75,13 @@ impl DemoArgs {
             let truth = record.label.and_then(|label| classes.name(label)).unwrap_or("?");
             let text: String = record.text.split_whitespace().collect::<Vec<_>>().join(" ");
             let start: String = text.chars().take(70).collect();
-            format!("  {:>6} {:.3}  (is {truth})  {start}…", prediction.label, prediction.score)
+            format!("  {:>6} {:.3}  (true: {truth})  {start}…", prediction.label, prediction.score)
         });
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// Writes the built-in corpus, the same each time.
+/// Writes the built-in dataset, which is always the same.
 fn built_in(dir: &Path) -> Result<DataConfig> {
     let [train, valid, test] = write_jsonl(dir, &SynthOptions::default())?;
     Ok(DataConfig {

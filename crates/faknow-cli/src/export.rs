@@ -1,4 +1,4 @@
-//! `faknow export`: a detector of texts for PyTorch and libtorch.
+//! `faknow export`: exports a text detector to PyTorch and libtorch.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,14 @@ use faknow::tch::Device;
 
 use crate::console::print;
 
-/// Write a detector of texts as TorchScript, to be run by Python or C++ without faknow
+/// Export a text detector as TorchScript, to run in Python or C++ without faknow
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  faknow export runs/textcnn-… --out exported
-
-Writes model.pt (from token ids to class scores, the temperature included), export.json (what goes in and comes out),
-vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts.")]
+#[command(before_help = "Examples:
+  faknow export runs/textcnn-… --out exported")]
+#[command(
+    after_help = "Writes model.pt (from token ids to class scores, including the temperature), export.json (inputs and outputs),
+vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts for the exported model."
+)]
 pub(crate) struct ExportArgs {
     /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]

@@ -1,4 +1,4 @@
-//! Samples for a detector, from files or from standard input.
+//! Input samples of a detector, from files or standard input.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,8 +10,7 @@ use faknow::detector::InputRecords;
 
 use crate::options::RecordOptions;
 
-/// Opens the samples of a file, of standard input for `-`, or of the trees that `trees` names; options that do not apply to them are
-/// refused.
+/// Opens the samples of a file, of standard input for `-`, or of the trees of `trees`; options that do not apply are errors.
 pub(crate) fn open(
     detector: &Detector,
     input: Option<&Path>,

@@ -1,4 +1,4 @@
-//! An interrupted run is neither a failure nor done: its own exit code, and the command that resumes it.
+//! Interruption of a command: a separate exit code, and the command that resumes the work.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,34 +6,34 @@ use std::path::{Path, PathBuf};
 use faknow::train::Outcome;
 use faknow::trainer::FitReport;
 
-/// The exit code of a program that a signal ended, as shells have it.
+/// Exit code of an interrupted program, by shell convention.
 pub(crate) const EXIT_CODE: u8 = 130;
 
-/// Work was interrupted and can be resumed.
+/// A run, cross-validation or search was interrupted and can be resumed.
 #[derive(Debug)]
 pub(crate) struct Interrupted {
-    /// Where it ended.
-    at: String,
-    /// Subcommand that resumes, without its last argument, a directory.
+    /// Position at the interruption.
+    location: String,
+    /// Subcommand that resumes, without its last argument, the directory.
     command: &'static str,
     dir: PathBuf,
 }
 
 impl Interrupted {
-    /// Whether this is how a run ended.
-    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+    /// Returns the interruption of a run, if it was interrupted.
+    pub(crate) fn from_outcome(outcome: &Outcome) -> Option<Self> {
         let FitReport { stop_reason, history, .. } = &outcome.fit;
-        let at = format!("epoch {}", history.epochs.len() + 1);
+        let location = format!("epoch {}", history.epochs.len() + 1);
         (stop_reason.code() == "interrupted").then(|| Self {
-            at,
+            location,
             command: "resume",
             dir: outcome.run.clone(),
         })
     }
 
-    /// The end of several runs at this place.
-    pub(crate) fn at(at: String, command: &'static str, dir: &Path) -> Self {
-        Self { at, command, dir: dir.to_path_buf() }
+    /// Creates the interruption of a cross-validation or a search.
+    pub(crate) fn new(location: String, command: &'static str, dir: &Path) -> Self {
+        Self { location, command, dir: dir.to_path_buf() }
     }
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Interrupted {
         write!(
             f,
             "interrupted in {}; resume with: {} {} {quote}{dir}{quote}",
-            self.at,
+            self.location,
             program_name(),
             self.command
         )
@@ -53,7 +53,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The name by which the program was started, without its directory.
+/// Returns the name of the program as it was called, without its directory.
 fn program_name() -> String {
     let program = std::env::args_os().next().map(PathBuf::from);
     let name = program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));

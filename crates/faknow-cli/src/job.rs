@@ -1,4 +1,4 @@
-//! Options of the commands that take all that `faknow train` takes: model, records, test records, settings.
+//! The options of `faknow train` for model, records, test records and settings, shared by other commands.
 
 use std::path::PathBuf;
 
@@ -9,23 +9,23 @@ use faknow::models::Registry;
 
 use crate::training_options::TrainingOptions;
 
-/// What is trained and tested, as `faknow train` takes it.
+/// Model, records and settings, as in `faknow train`.
 #[derive(Debug, Args)]
 pub(crate) struct JobOptions {
     #[command(flatten)]
     training: TrainingOptions,
-    /// Test records, evaluated at the end (default: a share of --train, unless there is --valid)
+    /// Test records, used once at the end [default: a fraction of --train, or none with --valid]
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     test: Option<PathBuf>,
 }
 
 impl JobOptions {
-    /// The first argument: a model or a file.
+    /// Returns the first argument: a model or a file.
     pub(crate) fn model(&self) -> Option<&str> {
         self.training.model()
     }
 
-    /// The config that all of it makes: the file, the options, and then every `--set`.
+    /// Returns the config of the file, the options and each `--set`, in this order of precedence.
     pub(crate) fn to_config(&self, registry: &Registry) -> Result<Config> {
         self.training.to_config(registry, self.test.as_deref())
     }

@@ -38,26 +38,27 @@ mod writer;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use faknow::models::Registry;
 
-/// Train, test and use fake-news detectors.
+/// Train, test and use fake-news detectors
 #[derive(Debug, Parser)]
 #[command(name = "faknow", version, arg_required_else_help = true, max_term_width = 110)]
-#[command(after_help = "Start here:
-  faknow demo                         train on a built-in corpus and look at the result
-  faknow data inspect posts.csv       what is in a file, and what is wrong with it
+#[command(before_help = "Examples:
+  faknow demo                         # train on a built-in synthetic dataset and show predictions
+  faknow data inspect posts.csv       # count records and classes, and report problems
   faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
-  faknow resume RUN_DIR               resume an interrupted run
-  faknow cv textcnn --folds 5 --train train.csv            mean and standard deviation over folds
+  faknow resume RUN_DIR               # resume an interrupted run
+  faknow cv textcnn --folds 5 --train train.csv      # mean and standard deviation over folds
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
-  faknow predict RUN_DIR --input new.jsonl
-  faknow serve RUN_DIR                serve it over HTTP, with a web page to try it
-  faknow report RUN_DIR …             an HTML report of one run, or of several
-
-Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 failed on the way, 2 something given is wrong (a setting, a file, a record), 130 interrupted
-(Ctrl-C: the run saves itself and prints how to resume it; a second Ctrl-C exits immediately).")]
+  faknow predict RUN_DIR --input new.jsonl > predictions.jsonl
+  faknow serve RUN_DIR                # serve the detector over HTTP, with a web page to try it
+  faknow report RUN_DIR…              # create an HTML report of one or several runs")]
+#[command(
+    after_help = "Results go to standard output, everything else (log, progress, errors) to standard error.
+Exit codes: 0 success, 1 runtime failure, 2 invalid input (argument, setting, file, record), 130 interrupted.
+Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C exits immediately."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -86,33 +87,53 @@ enum Command {
     Demo(demo::DemoArgs),
 }
 
-/// Runs the program with these models: parses the arguments of the process, prints results and errors, and returns the exit code.
+/// Layout of `--help`: the examples come first.
+const HELP_TEMPLATE: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// Returns the command-line parser.
+fn command() -> clap::Command {
+    fn examples_first(command: clap::Command) -> clap::Command {
+        command.help_template(HELP_TEMPLATE).mut_subcommands(examples_first)
+    }
+    examples_first(Cli::command())
+}
+
+/// Parses the arguments of the process.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// Runs the program with the models of a registry: parses the arguments of the process, prints results and errors, and
+/// returns the exit code.
 ///
 /// ```no_run
 /// use faknow::models::Registry;
 ///
 /// fn main() -> std::process::ExitCode {
 ///     let registry = Registry::builtin();
-///     // registry.register::<MyModel>() gives every command a custom model.
+///     // registry.register::<MyModel>() adds a custom model to every command.
 ///     faknow_cli::main_with(registry)
 /// }
 /// ```
 pub fn main_with(registry: Registry) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return console::refuse(&error),
+        Err(error) => return console::report_usage_error(&error),
     };
-    // After a panic the program ends, so nothing sees a registry in between.
+    // The program ends after a panic, so an inconsistent registry is never used.
     console::run(AssertUnwindSafe(|| run(&cli, &registry)))
 }
 
 fn run(cli: &Cli, registry: &Registry) -> anyhow::Result<()> {
-    let wants_view = match &cli.command {
+    let is_live = match &cli.command {
         Command::Train(args) => args.tui,
         Command::Resume(args) => args.tui,
         _ => false,
     };
-    let console = cli.console.start(wants_view)?;
+    let console = cli.console.start(is_live)?;
     match &cli.command {
         Command::Train(args) => args.run(registry, &console),
         Command::Resume(args) => args.run(registry, &console),
@@ -131,5 +152,53 @@ fn run(cli: &Cli, registry: &Registry) -> anyhow::Result<()> {
         Command::Summary(args) => args.run(registry),
         Command::Data(args) => args.run(),
         Command::Demo(args) => args.run(registry, &console),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns all commands with their full names, without the generated `help` commands.
+    fn commands(command: clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let subcommands = command.get_subcommands().filter(|it| it.get_name() != "help").cloned();
+        let nested: Vec<_> =
+            subcommands.flat_map(|it| commands(it.clone(), &format!("{name} {}", it.get_name()))).collect();
+        [(name.to_owned(), command)].into_iter().chain(nested).collect()
+    }
+
+    /// Returns the command lines of the examples of a help text, without comments, pipes and redirections.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let block = help.split("\nExamples:\n").nth(1).unwrap_or_default();
+        let block = block.split("\n\n").next().unwrap_or_default().replace("\\\n", " ");
+        let lines = block.lines().filter_map(|line| line.find("faknow ").map(|start| &line[start..]));
+        let lines = lines.filter_map(|line| line.split(['#', '>']).next());
+        lines.map(|line| line.split_whitespace().map(|word| word.replace('\'', "")).collect()).collect()
+    }
+
+    #[test]
+    fn every_help_starts_with_examples_that_parse() {
+        let all = commands(command(), "faknow");
+        for expected in ["faknow", "faknow train", "faknow data", "faknow data inspect", "faknow settings"] {
+            assert!(all.iter().any(|(name, _)| name == expected), "{expected}");
+        }
+        for (name, mut command) in all {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let first = about.split_whitespace().next().unwrap_or_default();
+            assert!(!about.ends_with('.') && !first.ends_with('s'), "{name}: `{about}` is not imperative");
+            for help in [command.render_long_help().to_string(), command.render_help().to_string()] {
+                let start = format!("{about}\n\nExamples:\n  ");
+                let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+                assert!(help.starts_with(&start), "{name}:\n{help}");
+                let usage = help.find("Usage:").unwrap();
+                assert!(help.find("Examples:").is_some_and(|position| position < usage), "{name}:\n{help}");
+                let examples = examples(&help);
+                assert!(examples.iter().any(|it| it.join(" ").starts_with(&name)), "{name}:\n{help}");
+                for example in examples {
+                    let parsed = super::command().try_get_matches_from(&example);
+                    assert!(parsed.is_ok(), "{example:?}: {}", parsed.unwrap_err());
+                }
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `faknow lr-find`: which learning rate a training can take.
+//! `faknow lr-find`: runs a learning-rate range test.
 
 use std::path::PathBuf;
 
@@ -12,33 +12,33 @@ use serde_json::json;
 use crate::console::print;
 use crate::job::JobOptions;
 
-/// Find a learning rate: train for a moment while the rate grows, and look at the loss
+/// Run a learning-rate range test, and suggest a learning rate
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow lr-find textcnn --train train.csv --text tweet --classes real,fake --out rates.svg
-  faknow lr-find my.toml --min 1e-5 --max 1 --steps 200 --json
-
-The model, the records and the settings are those of `faknow train`, so take the options that you will train with:
-the suggestion is for this optimizer, this batch size and these data. The rate grows by the same factor from one
-update to the next; the test ends when the loss is more than 4 times the best. Only the picture is saved.
-The suggestion is a tenth of the rate at which the smoothed loss was lowest; where it falls most steeply is shown
-next to it.")]
+  faknow lr-find my.toml --min 1e-5 --max 1 --steps 200 --json")]
+#[command(
+    after_help = "The options are those of `faknow train`; use the ones you will train with, as the suggestion depends on optimizer,
+batch size and data. The learning rate grows by a constant factor per step, and the test ends when the loss exceeds
+4 times the lowest one. The suggestion is a tenth of the learning rate with the lowest smoothed loss; the one where
+the loss decreases most steeply is shown as well. Nothing is saved except the plot."
+)]
 pub(crate) struct LrFindArgs {
     #[command(flatten)]
     job: JobOptions,
-    /// The lowest rate, above 0 (default 1e-7)
+    /// Lowest learning rate, above 0 [default: 1e-7]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     min: Option<f64>,
-    /// The highest rate (default 10)
+    /// Highest learning rate, above --min [default: 10]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     max: Option<f64>,
-    /// Updates of the weights, at least 10 (default 100)
+    /// Number of steps (optimizer updates), at least 10 [default: 100]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     steps: Option<usize>,
-    /// Draw the loss over the rate into this SVG file
+    /// Save a plot of the loss against the learning rate to this SVG file
     #[arg(long, value_name = "FILE.svg")]
     out: Option<PathBuf>,
-    /// End the output with one JSON line: suggestion, steepest, ended, points
+    /// Print the result as JSON: suggestion, steepest, ended, points
     #[arg(long)]
     json: bool,
 }
@@ -65,31 +65,31 @@ impl LrFindArgs {
         print(&self.table(&curve))
     }
 
-    /// What was found, for people.
+    /// Returns the result as text.
     fn table(&self, curve: &LrCurve) -> String {
         let mut lines = Vec::new();
         if let (Some(first), Some(last)) = (curve.points.first(), curve.points.last()) {
             let n = curve.points.len();
             lines.push(format!(
-                "tried       {:.1e} to {:.1e} in {n} updates",
+                "tested      {:.1e} to {:.1e} in {n} steps",
                 first.learning_rate, last.learning_rate
             ));
         }
         lines.push(format!("ended       {}", curve.stop_reason));
         if let Some(rate) = curve.steepest() {
-            lines.push(format!("steepest    {rate:.1e}, where the loss falls fastest"));
+            lines.push(format!("steepest    {rate:.1e}, where the loss decreases fastest"));
         }
         match curve.suggestion() {
             Some(rate) => lines.push(format!(
-                "suggestion  {rate:.1e}, a tenth of where the loss was lowest: --set optimizer.lr={rate:.1e}"
+                "suggestion  {rate:.1e}, a tenth of the rate with the lowest loss: --set optimizer.lr={rate:.1e}"
             )),
             None => lines.push(
-                "suggestion  none: the loss did not fall, or at once; try a lower --min or more --steps"
+                "suggestion  none: the loss did not decrease, or increased from the start; try a lower --min or more --steps"
                     .to_owned(),
             ),
         }
         if let Some(path) = &self.out {
-            lines.push(format!("picture     {}", path.display()));
+            lines.push(format!("plot        {}", path.display()));
         }
         lines.join("\n")
     }

@@ -1,4 +1,4 @@
-//! `faknow models`: what can be trained, with its settings.
+//! `faknow models`: lists the models and their hyperparameters.
 
 use anyhow::Result;
 use clap::Args;
@@ -6,12 +6,16 @@ use faknow::models::Registry;
 
 use crate::console::print;
 
-/// List the models, or show one with its hyperparameters
+/// List the models, or show the hyperparameters of one
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  faknow models
+  faknow models textcnn
+  faknow models --json")]
 pub(crate) struct ModelsArgs {
-    /// Name of a model
+    /// Name of a model [default: all]
     model: Option<String>,
-    /// Print JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +50,7 @@ impl ModelsArgs {
             }
         }
         if self.model.is_none() {
-            lines.push("\n`faknow models NAME` shows the settings of a model.".to_owned());
+            lines.push("\n`faknow models MODEL` shows the hyperparameters of a model.".to_owned());
         }
         print(&lines.join("\n"))
     }

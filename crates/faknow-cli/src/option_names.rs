@@ -1,6 +1,6 @@
-//! Settings of a config under the names of the options that set them.
+//! Replaces config keys in error messages by the names of the options that set them.
 
-/// Settings, and the options that set them.
+/// Config keys, and the options that set them.
 const OPTIONS: [(&str, &str); 24] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
@@ -28,27 +28,27 @@ const OPTIONS: [(&str, &str); 24] = [
     ("threads", "--threads"),
 ];
 
-/// Settings that are needed, and the options that give them.
-const NEEDED: [(&str, &str); 3] = [
-    ("`data.train`: no training file", "give one with `--train FILE`"),
-    ("`data.labels`: no labels of the trees", "give their file with `--labels FILE`"),
+/// Messages about missing settings, and the options that provide them.
+const MISSING: [(&str, &str); 3] = [
+    ("`data.train`: no training file", "use `--train FILE`"),
+    ("`data.labels`: no labels of the trees", "use `--labels FILE`"),
     (
         "`data.trees`: no trees",
-        "give them with `--trees FILE`, `--upfd DIR` or, as JSON lines, `--train FILE`",
+        "use `--trees FILE`, `--upfd DIR` or, for trees as JSON lines, `--train FILE`",
     ),
 ];
 
-/// Returns an error message that starts with a setting in terms of options, if the setting was given by one of the arguments.
+/// Returns an error message with option names instead of config keys, if its setting was given as an option.
 pub(crate) fn in_options(message: &str, arguments: &[String]) -> String {
     let key = message.strip_prefix('`').and_then(|rest| rest.split('`').next());
     let option = OPTIONS.iter().find(|(name, _)| Some(*name) == key).map(|(_, option)| *option);
     let is_given = |option: &str| {
-        let is_it = |argument: &String| argument == option || argument.starts_with(&format!("{option}="));
-        arguments.iter().any(is_it)
+        let matches = |argument: &String| argument == option || argument.starts_with(&format!("{option}="));
+        arguments.iter().any(matches)
     };
     // `--set` takes precedence over the other options.
     let is_set = |key: &str| arguments.iter().any(|argument| argument.starts_with(&format!("{key}=")));
-    if let Some((_, help)) = NEEDED.iter().find(|(needed, _)| *needed == message) {
+    if let Some((_, help)) = MISSING.iter().find(|(start, _)| *start == message) {
         return format!("{message}; {help}");
     }
     if !option.is_some_and(is_given) || key.is_some_and(is_set) {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_have_the_names_of_given_options() {
+    fn names_options_instead_of_settings() {
         let check = |message: &str, arguments: &[&str], expected: &str| {
             let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
             assert_eq!(in_options(message, &arguments), expected);
@@ -76,10 +76,6 @@ mod tests {
         check("`data.text`: x", &["--text", "y", "--set", "data.text=3"], "`data.text`: x");
         check("`optimizer.lr`: x", &["--seed", "1"], "`optimizer.lr`: x");
         check("no such file", &["--train", "x"], "no such file");
-        check(
-            "`data.train`: no training file",
-            &[],
-            "`data.train`: no training file; give one with `--train FILE`",
-        );
+        check("`data.train`: no training file", &[], "`data.train`: no training file; use `--train FILE`");
     }
 }

@@ -1,4 +1,4 @@
-//! Options that several commands share: where the records are and what their fields mean.
+//! Options shared by several commands: format and fields of records, and settings.
 
 use std::path::PathBuf;
 
@@ -7,35 +7,35 @@ use faknow::Config;
 use faknow::Result;
 use faknow::config::DataConfig;
 
-/// How records are read; the format follows the file's ending (.json, .jsonl, .csv, .tsv).
+/// Format and text field of record files.
 #[derive(Debug, Default, Args)]
 pub(crate) struct RecordOptions {
-    /// Field of the text (default `text`, or as in training); with --no-header its number from 1
+    /// Field of the text; its number from 1 with --no-header [default: text, or as in training]
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     pub(crate) text: Option<String>,
-    /// Format, where the file's ending does not say it: json, jsonl, csv, tsv
+    /// File format: json, jsonl, csv or tsv [default: from the file extension]
     #[arg(long, value_name = "FORMAT", help_heading = "Records")]
     format: Option<String>,
-    /// The first line of CSV or TSV files is a record, not the columns' names
+    /// CSV and TSV files have no header line
     #[arg(long, help_heading = "Records")]
     no_header: bool,
-    /// Quotes in CSV or TSV files are plain characters
+    /// Treat quotes in CSV and TSV files as ordinary characters
     #[arg(long, help_heading = "Records")]
     no_quotes: bool,
 }
 
-/// The same, for records with labels.
+/// Format, text field and label field of labeled record files.
 #[derive(Debug, Default, Args)]
 pub(crate) struct LabeledOptions {
     #[command(flatten)]
     pub(crate) records: RecordOptions,
-    /// Field of the label (default `label`, or as in training); values may be numbers or words
+    /// Field of the label [default: label, or as in training]
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     pub(crate) label: Option<String>,
 }
 
 impl RecordOptions {
-    /// Puts what was given into the `data` table of a config.
+    /// Applies the options to the `data` table of a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
         for (key, value) in [("data.text", &self.text), ("data.format", &self.format)] {
             if let Some(value) = value {
@@ -47,7 +47,7 @@ impl RecordOptions {
         Ok(config)
     }
 
-    /// How a file is read for a detector that was trained by `config`; the format is the file's own.
+    /// Returns the data settings for a detector trained with `config`; the format is detected per file.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
         let mut config = config.clone();
         config.data.format = None;
@@ -56,8 +56,8 @@ impl RecordOptions {
 }
 
 impl LabeledOptions {
-    /// Returns the first option that was given.
-    pub(crate) fn given(&self) -> Option<&'static str> {
+    /// Returns the name of the first given option.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
         let RecordOptions { text, format, no_header, no_quotes } = &self.records;
         let options = [
             ("--text", text.is_some()),
@@ -69,7 +69,7 @@ impl LabeledOptions {
         options.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
     }
 
-    /// As [`RecordOptions::apply`].
+    /// Applies the options to the `data` table of a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
         if let Some(label) = &self.label {
             config.data.label.clone_from(label);
@@ -77,7 +77,7 @@ impl LabeledOptions {
         self.records.apply(config)
     }
 
-    /// As [`RecordOptions::apply_to`].
+    /// Returns the data settings for a detector trained with `config`; the format is detected per file.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
         let mut data = self.records.apply_to(config)?;
         if let Some(label) = &self.label {
@@ -87,7 +87,7 @@ impl LabeledOptions {
     }
 }
 
-/// Puts `--classes` into a config: names in order, each perhaps with further label values (`fake=1|hoax`).
+/// Applies `--classes` to a config: names in order, each with optional label values (`fake=1|hoax`).
 pub(crate) fn apply_classes(classes: &[String], data: &mut DataConfig) {
     data.classes.clear();
     data.values.clear();
@@ -101,31 +101,31 @@ pub(crate) fn apply_classes(classes: &[String], data: &mut DataConfig) {
     }
 }
 
-/// The settings of a run: a config file, and what overrides it.
+/// The settings of a run: a config file, and the options that override it.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ConfigOptions {
     /// Config file: TOML, or YAML with FaKnow's keys; command-line options take precedence
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
-    /// Any setting by its dotted name, as in optimizer.lr=0.01; may be repeated; takes precedence
+    /// Set a config key, as in optimizer.lr=0.01; may be repeated; overrides other options
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
-    /// Maximum number of epochs (default 20); early stopping may end before
+    /// Maximum number of epochs, at least 1; early stopping may use fewer [default: 20]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
     epochs: Option<usize>,
-    /// Seed of everything random: splits, order, weights, dropout (default 0)
+    /// Random seed for splits, sample order, initial weights and dropout [default: 0]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
     seed: Option<usize>,
-    /// auto, cpu, cuda or cuda:N (default auto: a CUDA device if there is one)
+    /// Device: cpu, cuda, cuda:N, or auto for CUDA if available [default: auto]
     #[arg(long, value_name = "DEVICE", help_heading = "Settings")]
     device: Option<String>,
-    /// Threads to compute with (default 0: one per core)
+    /// Number of CPU threads; 0 uses one per core [default: 0]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true, help_heading = "Settings")]
     threads: Option<usize>,
 }
 
 impl ConfigOptions {
-    /// Puts the short options and then every `--set` into a config; the most particular wins.
+    /// Applies the options, and then each `--set`, to a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
         if let Some(epochs) = self.epochs {
             config.trainer.epochs = epochs;
@@ -144,5 +144,5 @@ impl ConfigOptions {
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "expected a whole number of at least 0".to_owned())
+    text.parse().map_err(|_| "expected an integer of at least 0".to_owned())
 }

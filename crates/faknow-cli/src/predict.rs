@@ -1,4 +1,4 @@
-//! `faknow predict`: classifies records or trees with a trained detector, a bounded number at a time.
+//! `faknow predict`: classifies records or trees with a trained detector, in chunks of bounded size.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,36 +18,37 @@ use crate::writer::Writer;
 
 /// Classify records with a trained detector
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow predict runs/textcnn-… --input new.csv --text tweet > predictions.jsonl
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow predict runs/textcnn-… --input -
   faknow predict runs/textcnn-… --input new.csv --explain --threshold f1
-  faknow predict runs/bigcn-… --input cascades.jsonl --explain
-
-Writes one JSON object a line, in the order of the input: its fields, then `label`, `score` (of that label, from 0 to
-1) and `scores` (of every class); to a file.csv or file.tsv the same as columns. A broken record ends the work with
-exit code 2; what stands before it is written.")]
+  faknow predict runs/bigcn-… --input cascades.jsonl --explain")]
+#[command(
+    after_help = "Writes one JSON object per line, in the order of the input: the fields of the record, then `label`, `score` (of
+that label, from 0 to 1) and `scores` (of each class); a .csv or .tsv file has the same as columns. An invalid
+record stops the command with exit code 2; the predictions of all records before it are written."
+)]
 pub(crate) struct PredictArgs {
     /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Records, or trees as JSON lines; - reads JSON lines (or --format) from standard input
+    /// Records, or trees as JSON lines; `-` reads standard input as JSON lines or --format
     #[arg(long, value_name = "FILE|-", required_unless_present_any = ["trees", "upfd"])]
     input: Option<PathBuf>,
     #[command(flatten)]
     trees: InputTrees,
-    /// Include the contribution of each word or node
+    /// Include the contribution of each word or node to the prediction
     #[arg(long)]
     explain: bool,
-    /// Override the decision threshold: highest, f1, precision, or a number
+    /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
-    /// Where to write; .csv or .tsv writes columns (default: JSON lines to standard output)
+    /// Output file: .csv, .tsv, or JSON lines [default: JSON lines to standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     fields: RecordOptions,
-    /// auto, cpu, cuda or cuda:N
+    /// Device: cpu, cuda, cuda:N, or auto for CUDA if available
     #[arg(long, default_value = "auto")]
     device: String,
 }
@@ -66,16 +67,16 @@ impl PredictArgs {
             for Classified { mut fields, prediction, explanation } in classified {
                 add_contributions(&mut fields, explanation);
                 if let Err(error) = writer.write(fields, &prediction) {
-                    return self.not_written(error);
+                    return self.handle_write_error(error);
                 }
             }
-            writer.flush().map_or_else(|error| self.not_written(error), |()| Ok(true))
+            writer.flush().map_or_else(|error| self.handle_write_error(error), |()| Ok(true))
         })?;
         Ok(())
     }
 
-    /// Whether to continue: a reader that closed the pipe has seen enough.
-    fn not_written(&self, error: std::io::Error) -> faknow::Result<bool> {
+    /// Returns `false`, to stop, if the reader closed the pipe, and the error otherwise.
+    fn handle_write_error(&self, error: std::io::Error) -> faknow::Result<bool> {
         match error.kind() {
             ErrorKind::BrokenPipe => Ok(false),
             _ => {
@@ -84,12 +85,12 @@ impl PredictArgs {
         }
     }
 
-    /// Writing would empty the input before it is read.
+    /// Checks that the output is not the input, which would be overwritten before it is read.
     fn check_output(&self) -> Result<()> {
         let (Some(input), Some(output)) = (&self.input, &self.output) else { return Ok(()) };
-        let same = || Some(output.canonicalize().ok()? == input.canonicalize().ok()?);
-        if same() == Some(true) {
-            let message = format!("expected another file than --input, got `{}`", input.display());
+        let is_same = || Some(output.canonicalize().ok()? == input.canonicalize().ok()?);
+        if is_same() == Some(true) {
+            let message = format!("expected a file other than --input, got `{}`", input.display());
             return Err(faknow::Error::config("--output", message).into());
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `faknow report`: run directories as one HTML page.
+//! `faknow report`: creates an HTML report of run directories.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,19 +10,21 @@ use faknow::report::{Run, render};
 
 use crate::console::print;
 
-/// Show one run, or several side by side, as one HTML page that needs no network
+/// Create an HTML report of one run, or a comparison of several runs
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow report runs/textcnn-…
-  faknow report runs/textcnn-… runs/bigcn-… --out comparison.html
-
-Curves, the test with confidence intervals, calibration, thresholds, mistakes and what drove them, time, settings; of
-several runs also a comparison. Training writes `report.html` into its run directory by itself.")]
+  faknow report runs/textcnn-… runs/bigcn-… --out comparison.html")]
+#[command(
+    after_help = "The report has learning curves, test metrics with confidence intervals, calibration, thresholds, the most
+confident errors with the words or nodes that caused them, times and settings; for several runs also a comparison.
+It is one self-contained file. `faknow train` writes `report.html` into the run directory."
+)]
 pub(crate) struct ReportArgs {
     /// Run directories
     #[arg(value_name = "RUN_DIR", required = true)]
     runs: Vec<PathBuf>,
-    /// The page (default: `report.html` in the run directory; of several runs `comparison.html` here)
+    /// Output file [default: `report.html` in the run directory, or `comparison.html` for several]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -30,14 +32,14 @@ pub(crate) struct ReportArgs {
 impl ReportArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let runs: Vec<Run> = self.runs.iter().map(|run| Run::read(run)).collect::<Result<_, _>>()?;
-        let page = match (&self.out, &self.runs[..]) {
+        let path = match (&self.out, &self.runs[..]) {
             (Some(out), _) => out.clone(),
             (None, [run]) => run.join("report.html"),
             (None, _) => "comparison.html".into(),
         };
         let html = render(&runs)?;
-        write_atomically(&page, |file| file.write_all(html.as_bytes()))
-            .map_err(|error| faknow::Error::io(&page, error))?;
-        print(&page.display().to_string())
+        write_atomically(&path, |file| file.write_all(html.as_bytes()))
+            .map_err(|error| faknow::Error::io(&path, error))?;
+        print(&path.display().to_string())
     }
 }

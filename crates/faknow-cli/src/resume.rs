@@ -13,41 +13,42 @@ use crate::train;
 
 /// Resume an interrupted run, or extend a finished one
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow resume runs/textcnn-20260801-120000-3f2a
   faknow resume RUN_DIR --epochs 40                  # extend a finished run
   faknow resume RUN_DIR --from previous              # if `last` is corrupted
-  faknow resume RUN_DIR --set data.train=moved.csv   # the records lie elsewhere now
-
-The settings are those of the run (its `config.toml`), the records are read again. What changed since then is
-refused, unless it is allowed by name. On the CPU, with the same number of threads, the run ends with the very
-weights and results that it would have had. A run that has ended is tested again.")]
+  faknow resume RUN_DIR --set data.train=moved.csv   # the records were moved")]
+#[command(
+    after_help = "The settings are those of the run (`config.toml`); the records are read again. If data, model or settings have
+changed since, the run is not resumed unless --allow accepts the change. On a CPU with the same number of threads,
+the resumed run has exactly the weights and results of an uninterrupted one. A finished run is tested again."
+)]
 pub(crate) struct ResumeArgs {
-    /// The run directory
+    /// Run directory
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// The checkpoint to resume from: a directory below `checkpoints` (default last)
+    /// Checkpoint to resume from: a directory in `checkpoints` [default: last]
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
-    /// What may have changed: data, model, config; may be repeated
+    /// Changes to accept: data, model or config; may be repeated
     #[arg(long, value_name = "WHAT")]
     allow: Vec<ChangeKind>,
-    /// Maximum number of epochs, to extend the run
+    /// Maximum number of epochs; a higher one extends the run [default: as before]
     #[arg(long, value_name = "N", help_heading = "Settings")]
     epochs: Option<usize>,
-    /// Any setting by its dotted name, as in early_stopping.patience=10; may be repeated
+    /// Set a config key, as in early_stopping.patience=10; may be repeated; takes precedence
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
-    /// auto, cpu, cuda or cuda:N (default: as before)
+    /// Device: auto, cpu, cuda or cuda:N [default: as before]
     #[arg(long, value_name = "DEVICE", help_heading = "Settings")]
     device: Option<String>,
-    /// Threads to compute with (default: as before)
+    /// Number of CPU threads; 0 uses one per core [default: as before]
     #[arg(long, value_name = "N", help_heading = "Settings")]
     threads: Option<usize>,
-    /// Show curves, progress and the log live in the terminal; press q to stop gracefully
+    /// Show live curves, progress and log in the terminal; press q to stop gracefully
     #[arg(long)]
     pub(crate) tui: bool,
-    /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test
+    /// Print the result as JSON: run, ended, best_epoch, epochs, epoch_seconds, valid, test
     #[arg(long)]
     json: bool,
 }

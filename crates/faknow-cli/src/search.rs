@@ -1,4 +1,4 @@
-//! `faknow search`: which settings validate best.
+//! `faknow search`: searches hyperparameters.
 
 use std::path::PathBuf;
 
@@ -13,35 +13,36 @@ use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
 use crate::training_options::TrainingOptions;
 
-/// Search for settings: train many detectors, rank them by their validation, and test the best one alone
+/// Search hyperparameters: train many detectors, rank them by validation, and test the best one
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --grid model.dropout=0.3,0.5 --train posts.csv
   faknow search my.toml --space space.toml --method random --trials 30
   faknow search my.toml --space space.toml --method halving --trials 27 --eta 3 --epochs 27
-  faknow search --resume runs/search-textcnn-…       # resume after Ctrl-C, or a crash
-
-A space is TOML with the keys of a config: a list of values, or a range to draw from:
+  faknow search --resume runs/search-textcnn-…       # resume after Ctrl-C or a crash")]
+#[command(
+    after_help = "A search space is a TOML file with config keys, each with a list of values or a range to sample from:
   optimizer.lr = { low = 1e-5, high = 1e-2, log = true }
   model.n_filters = { low = 50, high = 200 }
   model.dropout = [0.3, 0.5]
 
-Trials are ranked by `trainer.monitor`. Test records (--test, or their share of `data.split`) are held back until all
-trials are done; then the best one is tested, once. The directory has a run directory for each trial, `search.json` and
-`report.md`; the same command with the same --out resumes it.")]
+Trials are ranked by `trainer.monitor`. The test records (--test, or a fraction of --train) are used only once, to
+test the best trial at the end. The output directory contains a run directory per trial, `search.json` and
+`report.md`; the same command with the same --out resumes the search."
+)]
 pub(crate) struct SearchArgs {
     #[command(flatten)]
     training: TrainingOptions,
-    /// Test records, for the best trial alone (default: as for `faknow train`)
+    /// Test records, used once for the best trial [default: as for `faknow train`]
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     test: Option<PathBuf>,
-    /// File of the settings to try: lists of values and ranges
+    /// TOML file with the search space: lists of values and ranges
     #[arg(long, value_name = "FILE", help_heading = "Search", required_unless_present_any = ["grid", "resume"])]
     space: Option<PathBuf>,
-    /// A setting and its values, as in optimizer.lr=0.001,0.0003; may come several times
+    /// Setting and its values, as in optimizer.lr=0.001,0.0003; may be repeated
     #[arg(long, value_name = "KEY=A,B,…", help_heading = "Search")]
     grid: Vec<String>,
-    /// grid: all combinations; random: some; halving: many, the best train on
+    /// Search method: grid, random, or halving (successive halving)
     #[arg(
         long,
         value_name = "METHOD",
@@ -50,13 +51,13 @@ pub(crate) struct SearchArgs {
         help_heading = "Search"
     )]
     method: Method,
-    /// Trials of a random search, or of the first rung of halving (default 20)
+    /// Number of trials of a random search, or of the first rung of halving [default: 20]
     #[arg(long, value_name = "N", help_heading = "Search")]
     trials: Option<usize>,
-    /// Reduction factor: one in N trials advances to the next rung of halving (default 3)
+    /// Reduction factor of halving: one in N trials advances to the next rung [default: 3]
     #[arg(long, value_name = "N", help_heading = "Search")]
     eta: Option<usize>,
-    /// The directory; new, empty, or that of the same search (default: a new one below `runs`)
+    /// Output directory: new, empty, or of the same command [default: a new one in `runs`]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Resume the search in this directory with its saved settings
@@ -65,7 +66,7 @@ pub(crate) struct SearchArgs {
         "TrainingOptions", "LabeledOptions", "RecordOptions", "ConfigOptions",
     ])]
     resume: Option<PathBuf>,
-    /// End the output with one JSON line: dir, ended, monitor, n_trials, n_failed, best, test, trials
+    /// Print the result as JSON: dir, ended, monitor, n_trials, n_failed, best, test, trials
     #[arg(long)]
     json: bool,
 }
@@ -95,12 +96,12 @@ impl SearchArgs {
             print(&table(&outcome))?
         }
         if outcome.is_interrupted {
-            let n_started = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
-            let at = format!("the search, {n_started} of {} trials done", outcome.trials.len());
-            return Err(Interrupted::at(at, "search --resume", &outcome.dir).into());
+            let n_done = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
+            let location = format!("the search, {n_done} of {} trials done", outcome.trials.len());
+            return Err(Interrupted::new(location, "search --resume", &outcome.dir).into());
         }
         match outcome.trials.first().and_then(|trial| trial.error.as_ref()) {
-            Some(error) => bail!("all trials failed; the first: {error}"),
+            Some(error) => bail!("all trials failed; first error: {error}"),
             None => Ok(()),
         }
     }
@@ -114,14 +115,18 @@ impl SearchArgs {
     }
 
     fn method(&self) -> Result<SearchMethod> {
-        let refuse = |option: &str, of: &str| faknow::Error::config(option, format!("it belongs to {of}"));
+        let unsupported = |option: &str, method: &str| {
+            faknow::Error::config(option, format!("only supported with {method}"))
+        };
         if let (Method::Grid, Some(_)) = (self.method, self.trials) {
-            return Err(
-                refuse("--trials", "--method random or halving: a grid tries every combination").into()
-            );
+            return Err(unsupported(
+                "--trials",
+                "--method random or halving; a grid tries every combination",
+            )
+            .into());
         }
         if let (Method::Grid | Method::Random, Some(_)) = (self.method, self.eta) {
-            return Err(refuse("--eta", "--method halving").into());
+            return Err(unsupported("--eta", "--method halving").into());
         }
         let trials = self.trials.unwrap_or(20);
         Ok(match self.method {
@@ -167,17 +172,21 @@ fn summary(outcome: &SearchOutcome) -> Value {
 fn table(outcome: &SearchOutcome) -> String {
     let mut lines = vec![outcome.to_string(), String::new()];
     if let Some(best) = outcome.best_trial() {
-        lines.push(format!("best    trial {}: {}", best.number, best.describe()));
-        lines.push(format!("run     {}", outcome.run(best).display()));
+        lines.push(format!("best       trial {}: {}", best.number, best.describe()));
+        lines.push(format!("run        {}", outcome.run(best).display()));
     }
     if let Some(test) = &outcome.test {
         let names = ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
         let shown = names.iter().filter_map(|name| Some(format!("{name} {:.4}", test.scores.value(name)?)));
-        lines.push(format!("test    {} ({} samples)", shown.collect::<Vec<_>>().join("  "), test.n_samples));
+        lines.push(format!(
+            "test       {} ({} samples)",
+            shown.collect::<Vec<_>>().join("  "),
+            test.n_samples
+        ));
     }
     lines.push(format!("directory  {}", outcome.dir.display()));
     if !outcome.is_interrupted {
-        lines.push(format!("report  {}", outcome.dir.join("report.md").display()));
+        lines.push(format!("report     {}", outcome.dir.join("report.md").display()));
     }
     lines.join("\n")
 }

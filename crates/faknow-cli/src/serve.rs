@@ -15,23 +15,25 @@ use crate::console;
 
 /// Serve a trained detector over HTTP
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  faknow serve runs/textcnn-…                     then open http://127.0.0.1:8080 in a browser
-  curl 127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{\"text\": \"Aliens endorse the mayor\"}'
-
-Prints where it listens as soon as it is ready, and a line for each answer on standard error. Ctrl-C and SIGTERM
-shut it down gracefully: accepted requests are answered. There is no encryption and no password: see docs/serve.md.")]
+#[command(before_help = "Examples:
+  faknow serve runs/textcnn-…          # then open http://127.0.0.1:8080 in a browser
+  curl 127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{\"text\": \"Aliens endorse the mayor\"}\'")]
+#[command(
+    after_help = "Prints the address when the server is ready, and logs one line per request to standard error. Ctrl-C and SIGTERM
+shut the server down gracefully: accepted requests get their responses. There is no encryption and no
+authentication: see docs/serve.md."
+)]
 pub(crate) struct ServeArgs {
     /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Address to listen on; use 0.0.0.0 to accept connections from any host
+    /// Address to listen on; 0.0.0.0 accepts connections from any host
     #[arg(long, value_name = "ADDRESS", default_value_t = defaults().host)]
     host: IpAddr,
-    /// Port to listen on; 0 takes a free one
+    /// Port to listen on; 0 selects a free one
     #[arg(long, default_value_t = defaults().port)]
     port: u16,
-    /// auto, cpu, cuda or cuda:N
+    /// Device: cpu, cuda, cuda:N, or auto for CUDA if available
     #[arg(long, default_value = "auto")]
     device: String,
     /// Maximum request body size in bytes
@@ -46,16 +48,16 @@ pub(crate) struct ServeArgs {
     /// Maximum number of texts, or trees, per request
     #[arg(long, value_name = "N", default_value_t = defaults().max_texts, help_heading = "Limits")]
     max_texts: usize,
-    /// Maximum number of texts of waiting requests per batch
+    /// Maximum number of texts per batch
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size, help_heading = "Limits")]
     batch_size: usize,
     /// Maximum queue length in texts; further requests get 429
     #[arg(long, value_name = "N", default_value_t = defaults().queue, help_heading = "Limits")]
     queue: usize,
-    /// Maximum seconds that a request waits; then it gets 503
+    /// Maximum time to a prediction in seconds; later requests get 503
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     timeout: Duration,
-    /// Maximum seconds to receive a request or to send a response
+    /// Maximum time to receive a request or to send a response, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     read_timeout: Duration,
     /// Maximum number of open connections; further ones wait
@@ -66,15 +68,15 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let interrupt = Interrupt::on_signals()?;
-        // From now on a signal is a request; one that comes while the model loads is honored afterwards.
+        // A signal during the loading of the model stops the server after it.
         let _guard = interrupt.install();
-        // The address first: that it is in use should not take until the model is loaded.
+        // Binds first, so that an address in use is reported before the model is loaded.
         let server = Server::bind(self.to_config())?;
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
         let detector = registry.load_detector(&self.run, device)?;
         if !self.host.is_loopback() {
             tracing::warn!(
-                "every client that reaches {} can use this server: it has no authentication",
+                "every client that can reach {} can use this server: it has no authentication",
                 server.address()
             );
         }
@@ -98,7 +100,7 @@ impl ServeArgs {
         }
     }
 
-    /// The last part of the run directory, without the path, which clients need not know.
+    /// Returns the name of the run directory without its path, which is not shown to clients.
     fn run_name(&self) -> String {
         let dir = self.run.canonicalize().unwrap_or_else(|_| self.run.clone());
         dir.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -11,12 +11,13 @@ use crate::console::print;
 
 /// List the settings of a run, with defaults and ranges
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow settings
   faknow settings optimizer
-  faknow settings trainer.epochs
-
-Each setting can be given in a config file (`faknow train my.toml`) or by `--set KEY=VALUE`.")]
+  faknow settings trainer.epochs")]
+#[command(
+    after_help = "Each setting can be given in a config file (`faknow train my.toml`) or with --set KEY=VALUE."
+)]
 pub(crate) struct SettingsArgs {
     /// Table or key to show, such as `optimizer` or `optimizer.lr` [default: all]
     name: Option<String>,

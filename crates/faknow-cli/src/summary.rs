@@ -1,4 +1,4 @@
-//! `faknow summary`: what a model consists of.
+//! `faknow summary`: shows the parameters of a model.
 
 use std::path::Path;
 
@@ -13,19 +13,19 @@ use serde_json::json;
 use crate::console::print;
 use crate::job::JobOptions;
 
-/// Show the parameters of a model, their number, and the memory that training needs for them
+/// Show the parameters of a model and the memory needed to train it
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow summary textcnn --train train.csv --text tweet --classes real,fake
   faknow summary my.toml --set model.n_filters=50
-  faknow summary runs/textcnn-20260801-120000-3f2a                              # of a trained detector
-
-The model, the records and the settings are those of `faknow train`: how large a model is depends on the vocabulary
-of the training texts.")]
+  faknow summary runs/textcnn-20260801-120000-3f2a           # of a trained detector")]
+#[command(
+    after_help = "The options are those of `faknow train`: the size of a model depends on the vocabulary of the training texts."
+)]
 pub(crate) struct SummaryArgs {
     #[command(flatten)]
     job: JobOptions,
-    /// End the output with one JSON line: n_weights, n_trainable, memory, parameters
+    /// Print the result as JSON: n_weights, n_trainable, memory, parameters
     #[arg(long)]
     json: bool,
 }
@@ -47,7 +47,7 @@ impl SummaryArgs {
 
     fn summary(&self, registry: &Registry) -> Result<Summary> {
         match self.job.model() {
-            // What is no model's name may be a run directory.
+            // An argument that is not the name of a model may be a run directory.
             Some(run) if registry.model(run).is_err() && Path::new(run).is_dir() => {
                 let device = Config { device: "cpu".into(), ..Config::default() }.device()?;
                 Ok(registry.load_detector(Path::new(run), device)?.summary())

@@ -1,4 +1,4 @@
-//! `faknow test`: a trained detector against labeled records.
+//! `faknow test`: tests a trained detector on labeled records.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::tree_options::InputTrees;
 
 /// Test a trained detector on labeled records
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow test runs/textcnn-… --data test.csv
   faknow test runs/textcnn-… --data other.jsonl --text body --label verdict --json
   faknow test runs/bigcn-… --trees data.TD_RvNN.vol_5000.txt --labels label_All.txt --ids fold0.test.txt")]
@@ -24,20 +24,20 @@ pub(crate) struct TestArgs {
     /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Labeled records; fields are as in training unless said otherwise
+    /// Labeled records; the fields are those of the training unless given
     #[arg(long, value_name = "FILE", required_unless_present_any = ["trees", "upfd"])]
     data: Option<PathBuf>,
     #[command(flatten)]
     trees: InputTrees,
     #[command(flatten)]
     fields: LabeledOptions,
-    /// Override the decision threshold: highest, f1, precision, or a number
+    /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
-    /// auto, cpu, cuda or cuda:N
+    /// Device: cpu, cuda, cuda:N, or auto for CUDA if available
     #[arg(long, default_value = "auto")]
     device: String,
-    /// End the output with one JSON line: run, data, test
+    /// Print the result as JSON: run, data, test
     #[arg(long)]
     json: bool,
 }
@@ -55,16 +55,16 @@ impl TestArgs {
         detector.check_data(&given)?;
         let source = [&given.train, &given.trees, &given.upfd].into_iter().flatten().next().cloned();
         let source = source.unwrap_or_default();
-        let tested = if detector.has_tree_input() {
+        let result = if detector.has_tree_input() {
             detector.test_trees(detector.read_trees(&given)?)?
         } else {
             detector.test(&source, &self.fields.apply_to(detector.config())?)?
         };
         if self.json {
-            let summary = json!({ "run": self.run, "data": source, "test": all_scores(&tested) });
+            let summary = json!({ "run": self.run, "data": source, "test": all_scores(&result) });
             return print(&summary.to_string());
         }
-        let (evaluation, report) = tested;
+        let (evaluation, report) = result;
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         let n_samples = evaluation.predictions.n_samples();
         print(&format!("{} ({n_samples} samples, loss {loss:.4})\n\n{report}", source.display()))

@@ -1,4 +1,4 @@
-//! `faknow tokens`: the token ids of texts, as a detector's model sees them.
+//! `faknow tokens`: tokenizes texts into token ids, as the model of a detector sees them.
 
 use std::path::PathBuf;
 
@@ -16,16 +16,19 @@ use crate::options::RecordOptions;
 
 /// Tokenize texts into token ids, as the model sees them
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(before_help = "Examples:
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow tokens runs/textcnn-… --input -
-
-Writes one JSON object a line, in the order of the input: {\"tokens\": [14, 3, 2, 71]}. A number is the line of
-`vocab.txt`, from 0; 1 is every word that training did not know. An exported model takes them, padded with 0.")]
+  faknow tokens runs/textcnn-… --input new.csv --text tweet")]
+#[command(
+    after_help = "Writes one JSON object per line, in the order of the input: {\"tokens\": [14, 3, 2, 71]}. A token id is the line
+number in `vocab.txt`, from 0; 1 stands for all words that are not in the vocabulary. An exported model takes these
+ids, padded with 0."
+)]
 pub(crate) struct TokensArgs {
     /// Run directory of the detector
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// Records to tokenize; - reads JSON lines (or --format) from standard input
+    /// Records to tokenize; `-` reads JSON lines (or --format) from standard input
     #[arg(long, value_name = "FILE|-")]
     input: PathBuf,
     #[command(flatten)]
@@ -37,7 +40,7 @@ impl TokensArgs {
         let detector = registry.load_detector(&self.run, Device::Cpu)?;
         for record in open(&detector, Some(&self.input), &self.fields, DataConfig::default())? {
             let Sample::Text(text) = record?.sample else {
-                let message = "expected a detector of texts, got one of trees";
+                let message = "expected a text detector, got one for trees";
                 return Err(faknow::Error::config("RUN_DIR", message).into());
             };
             let tokens = detector.tokenize(&[text])?.remove(0);

@@ -1,4 +1,4 @@
-//! `faknow train`: files of records become a run directory with a trained detector.
+//! `faknow train`: trains a detector and saves it in a run directory.
 
 use std::path::{Path, PathBuf};
 
@@ -16,29 +16,31 @@ use crate::console::{Console, print};
 use crate::interrupted::Interrupted;
 use crate::job::JobOptions;
 
-/// Train a detector, validate it after each epoch, test it, and save it in a run directory
+/// Train a detector, test it, and save it in a run directory
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   faknow train textcnn --train train.csv --valid valid.csv --test test.csv \\
       --text tweet --label label --classes real,fake
   faknow train textcnn --train posts.jsonl --classes real,fake --language zh   # split 70/10/20
   faknow train my.toml --set optimizer.lr=0.0005 --seed 3
-  faknow train textcnn --config faknow.yaml                                    # FaKnow's keys
-
-Labels are names of classes or their numbers 0, 1, …; for other values write --classes 'real=true|1,fake=false|0'.
-Without --valid its share of `data.split` is taken from --train, stratified by class, and without both --valid and
---test so is that of the test. The run directory holds the detector, its logs, `report.html` and `config.toml`, which lists
-every setting: each can be given with --set, and the file itself trains the same detector again.")]
+  faknow train textcnn --config faknow.yaml                                    # FaKnow's keys")]
+#[command(
+    after_help = "Labels are class names or indices (0, 1, …). For other values use --classes 'real=true|1,fake=false|0'.
+Without --valid, a fraction of --train (`data.split`) is used for validation, stratified by class; without --valid
+and --test, another fraction is used for testing. The run directory contains the detector, the logs, `report.html`
+and `config.toml` with all settings: `faknow train RUN_DIR/config.toml` trains the same detector again. Each setting
+can be changed with --set; `faknow settings` lists them."
+)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     job: JobOptions,
-    /// The run directory; it must not exist or be empty (default: a new one below `runs`)
+    /// Run directory; must be new or empty [default: a new directory in `runs`]
     #[arg(long, value_name = "RUN_DIR")]
     out: Option<PathBuf>,
-    /// Show curves, progress and the log live in the terminal; press q to stop gracefully
+    /// Show live curves, progress and log in the terminal; press q to stop gracefully
     #[arg(long)]
     pub(crate) tui: bool,
-    /// End the output with one JSON line: run, ended, best_epoch, epochs, epoch_seconds, valid, test
+    /// Print the result as JSON: run, ended, best_epoch, epochs, epoch_seconds, valid, test
     #[arg(long)]
     json: bool,
 }
@@ -51,20 +53,20 @@ impl TrainArgs {
     }
 }
 
-/// Prints the result of a run; an interruption is an error with its own exit code.
+/// Prints the result of a run; an interruption is an error with a separate exit code.
 pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
     if json {
         print(&summary(outcome).to_string())?
     } else {
         print(&table(outcome))?
     }
-    match Interrupted::of(outcome) {
+    match Interrupted::from_outcome(outcome) {
         Some(interrupted) => Err(interrupted.into()),
         None => Ok(()),
     }
 }
 
-/// Trains into `out`, or into a new directory below `runs`.
+/// Trains into `out`, or into a new directory in `runs`.
 pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Console) -> Result<Outcome> {
     let run_dir = || match out {
         Some(path) => RunDir::create(path),
@@ -73,7 +75,7 @@ pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Consol
     Ok(train(config, run_dir, console.context()?)?)
 }
 
-/// The run's facts as JSON.
+/// Returns the result of a run as JSON.
 fn summary(outcome: &Outcome) -> Value {
     let fit = &outcome.fit;
     json!({
@@ -87,7 +89,7 @@ fn summary(outcome: &Outcome) -> Value {
     })
 }
 
-/// Every metric, and the loss.
+/// Returns all metrics and the loss.
 pub(crate) fn all_scores((evaluation, report): &(Evaluation, ClassificationReport)) -> Value {
     let mut scores = serde_json::to_value(report).unwrap_or_default();
     if let Some(fields) = scores.as_object_mut() {
@@ -96,7 +98,7 @@ pub(crate) fn all_scores((evaluation, report): &(Evaluation, ClassificationRepor
     scores
 }
 
-/// The run's facts for people.
+/// Returns the result of a run as text.
 pub(crate) fn table(outcome: &Outcome) -> String {
     let fit = &outcome.fit;
     let n_epochs = fit.history.epochs.len();
@@ -124,11 +126,11 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         lines.push(format!("validation  {}", shown.collect::<Vec<_>>().join("  ")));
     }
     lines.push(format!(
-        "training    {} in {n_epochs} epochs, {:.2} s an epoch",
+        "training    {} in {n_epochs} epochs, {:.2} s per epoch",
         format_duration(seconds),
         seconds / n_epochs.max(1) as f64
     ));
-    lines.push(format!("run directory  {}", outcome.run.display()));
+    lines.push(format!("run         {}", outcome.run.display()));
     if fit.stop_reason.code() != "interrupted" {
         lines.push(format!("report      {}", outcome.run.join("report.html").display()));
     }

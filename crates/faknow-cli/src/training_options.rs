@@ -1,4 +1,4 @@
-//! Options of every command that trains: which model, on which records, by which settings.
+//! Options of all commands that train: model, records, settings.
 
 use std::path::{Path, PathBuf};
 
@@ -10,26 +10,26 @@ use faknow::models::Registry;
 use crate::options::{ConfigOptions, LabeledOptions, apply_classes};
 use crate::tree_options::TreeOptions;
 
-/// A model, its records and its settings.
+/// Model, records and settings.
 #[derive(Debug, Args)]
 pub(crate) struct TrainingOptions {
-    /// Model to train (see `faknow models`), or a config file that names it
+    /// Model name (see `faknow models`), or config file that names the model [default: textcnn]
     #[arg(value_name = "MODEL|CONFIG")]
     model: Option<String>,
-    /// Training records: .json, .jsonl, .csv or .tsv
+    /// Training records: .json, .jsonl, .csv or .tsv; or propagation trees as .jsonl
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     train: Option<PathBuf>,
-    /// Validation records, which choose the best epoch (default: a share of --train)
+    /// Validation records, which select the best epoch [default: a fraction of --train]
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     valid: Option<PathBuf>,
     #[command(flatten)]
     trees: TreeOptions,
     #[command(flatten)]
     fields: LabeledOptions,
-    /// The classes in order; with two, the second is the positive one (default real,fake)
+    /// Class names in order; the second of two is the positive class [default: real,fake]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
-    /// Language of the texts: en (Unicode words) or zh (Chinese, cut by jieba) (default en)
+    /// Language of the texts: en (Unicode words) or zh (Chinese, by jieba) [default: en]
     #[arg(long, value_name = "LANGUAGE", help_heading = "Records")]
     language: Option<String>,
     #[command(flatten)]
@@ -37,12 +37,12 @@ pub(crate) struct TrainingOptions {
 }
 
 impl TrainingOptions {
-    /// The first argument: a model or a file.
+    /// Returns the first argument: a model or a file.
     pub(crate) fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
-    /// The config that they describe, with these test records, if there are any.
+    /// Returns the config, with test records if given.
     pub(crate) fn to_config(&self, registry: &Registry, test: Option<&Path>) -> Result<Config> {
         let is_file = |name: &str| {
             matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))

@@ -1,44 +1,44 @@
-//! Options that say where propagation trees are.
+//! Options for propagation trees.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use faknow::config::DataConfig;
 
-/// Propagation trees, for models that read them.
+/// Propagation trees for training.
 #[derive(Debug, Default, Args)]
 pub(crate) struct TreeOptions {
-    /// Trees in one file of the TD_RvNN format, or a directory of FaKnow's <id>.npz
+    /// Propagation trees: a TD_RvNN file, or a directory of FaKnow's <id>.npz files
     #[arg(long, value_name = "FILE|DIR", help_heading = "Trees")]
     trees: Option<PathBuf>,
-    /// Labels of --trees, a line each: label, event, id of the root
+    /// Labels of --trees, one line per tree: label, event, root id
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     labels: Option<PathBuf>,
-    /// Ids of the training trees, one a line
+    /// Ids of the training trees, one per line [default: a fraction of --trees]
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     train_ids: Option<PathBuf>,
-    /// Ids of the validation trees (default: a share of the training trees)
+    /// Ids of the validation trees [default: a fraction of the training trees]
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     valid_ids: Option<PathBuf>,
-    /// Ids of the test trees
+    /// Ids of the test trees [default: a fraction of --trees, or none with --train-ids]
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     test_ids: Option<PathBuf>,
-    /// Share of the training trees that chooses the best epoch (default 0.125)
-    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Trees")]
+    /// Fraction of training trees for validation, 0 to below 1 [default: 0.125]
+    #[arg(long, value_name = "FRACTION", value_parser = fraction, help_heading = "Trees")]
     valid_fraction: Option<f64>,
-    /// Raw directory of a UPFD data set, which has its own split
+    /// Raw directory of a UPFD dataset, which has its own split
     #[arg(long, value_name = "DIR", help_heading = "Trees")]
     upfd: Option<PathBuf>,
-    /// Features of --upfd: profile, spacy, bert or content (default profile)
+    /// Node features of --upfd: profile, spacy, bert or content [default: profile]
     #[arg(long, value_name = "NAME", help_heading = "Trees")]
     feature: Option<String>,
-    /// Cut --trees by whole events, so that none is in two parts
+    /// Split --trees by event, so that no event is in two subsets
     #[arg(long, help_heading = "Trees")]
     split_by_event: bool,
 }
 
 impl TreeOptions {
-    /// Puts what was given into the `data` table of a config.
+    /// Applies the options to the `data` table of a config.
     pub(crate) fn apply(&self, data: &mut DataConfig) {
         let paths = [
             (&self.trees, &mut data.trees),
@@ -54,9 +54,9 @@ impl TreeOptions {
             }
         }
         if let Some(valid) = self.valid_fraction {
-            // Of what is for training and validation; the test keeps its share.
-            let rest = 1.0 - data.split[2];
-            data.split = [rest * (1.0 - valid), rest * valid, data.split[2]];
+            // A fraction of the training and validation trees; the test fraction does not change.
+            let remaining = 1.0 - data.split[2];
+            data.split = [remaining * (1.0 - valid), remaining * valid, data.split[2]];
         }
         if let Some(feature) = &self.feature {
             data.feature.clone_from(feature);
@@ -65,28 +65,28 @@ impl TreeOptions {
     }
 }
 
-/// Trees to classify or to test on.
+/// Propagation trees to classify or to test on.
 #[derive(Debug, Default, Args)]
 pub(crate) struct InputTrees {
-    /// Trees in one file of the TD_RvNN format, or a directory of FaKnow's <id>.npz
+    /// Propagation trees: a TD_RvNN file, or a directory of FaKnow's <id>.npz files
     #[arg(long, value_name = "FILE|DIR", help_heading = "Trees")]
     trees: Option<PathBuf>,
-    /// Labels of --trees, a line each: label, event, id of the root
+    /// Labels of --trees, one line per tree: label, event, root id
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     labels: Option<PathBuf>,
-    /// Ids of the trees of --trees that count, one a line (default: all)
+    /// Ids of the trees of --trees to use, one per line [default: all]
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     ids: Option<PathBuf>,
-    /// Raw directory of a UPFD data set, of which the test trees count
+    /// Raw directory of a UPFD dataset; its test trees are used
     #[arg(long, value_name = "DIR", help_heading = "Trees")]
     upfd: Option<PathBuf>,
-    /// Features of --upfd: profile, spacy, bert or content
+    /// Node features of --upfd: profile, spacy, bert or content
     #[arg(long, value_name = "NAME", default_value = "profile", help_heading = "Trees")]
     feature: String,
 }
 
 impl InputTrees {
-    /// As settings.
+    /// Returns the options as data settings.
     pub(crate) fn to_data(&self) -> DataConfig {
         DataConfig {
             trees: self.trees.clone(),
@@ -99,7 +99,7 @@ impl InputTrees {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
-    share.ok_or_else(|| "expected a share from 0 to below 1".to_owned())
+fn fraction(text: &str) -> Result<f64, String> {
+    let fraction = text.parse().ok().filter(|fraction| (0.0..1.0).contains(fraction));
+    fraction.ok_or_else(|| "expected a fraction from 0 to below 1".to_owned())
 }

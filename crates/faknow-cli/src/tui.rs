@@ -1,4 +1,4 @@
-//! A live view of a run in the terminal: curves, progress, the best so far, the last lines of the log.
+//! A live view of a run in the terminal: curves, progress, best epoch, last lines of the log.
 
 mod screen;
 mod state;
@@ -13,78 +13,78 @@ use faknow::trainer::Interrupt;
 
 use screen::{Key, Screen};
 use state::State;
-pub(crate) use tail::Tail;
+pub(crate) use tail::LogTail;
 
-/// Time between two pictures: as often as an eye can follow, and too seldom to slow training down.
-const REDRAW: Duration = Duration::from_millis(150);
+/// Interval between frames: smooth to the eye, and too long to slow training down.
+const FRAME_INTERVAL: Duration = Duration::from_millis(150);
 
-/// Draws the run; the terminal is as it was before when the fit ends, fails or panics.
+/// Draws the run; restores the terminal when the fit ends, fails or panics.
 pub(crate) struct Tui {
     screen: Option<Screen>,
-    tail: Tail,
+    tail: LogTail,
     interrupt: Interrupt,
     state: State,
-    drawn: Option<Instant>,
+    last_frame: Option<Instant>,
 }
 
 impl Tui {
-    /// A view that begins with the run; lines of the log are those of `tail`, and q or Ctrl-C make the `interrupt`.
-    pub(crate) fn new(tail: Tail, interrupt: Interrupt) -> Self {
-        Self { screen: None, tail, interrupt, state: State::default(), drawn: None }
+    /// Creates a view that shows the log lines of `tail`; q or Ctrl-C request `interrupt`.
+    pub(crate) fn new(tail: LogTail, interrupt: Interrupt) -> Self {
+        Self { screen: None, tail, interrupt, state: State::default(), last_frame: None }
     }
 
-    /// Draws, if the last picture is old enough, and looks what was typed.
+    /// Draws a frame if the last one is old enough, and handles key presses.
     fn draw(&mut self, run: &Run) {
-        let is_due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
+        let is_due = self.last_frame.is_none_or(|time| time.elapsed() >= FRAME_INTERVAL);
         let (Some(screen), true) = (&mut self.screen, is_due) else { return };
-        self.drawn = Some(Instant::now());
-        match screen.key() {
+        self.last_frame = Some(Instant::now());
+        match screen.next_key() {
             Some(Key::Stop) if self.interrupt.is_requested() => {
-                // Asked for twice: at once, as by a second signal.
-                self.leave();
+                // A second request exits immediately, as a second signal does.
+                self.close();
                 std::process::exit(130);
             }
             Some(Key::Stop) => self.interrupt.request(),
             None => {}
         }
-        self.state.look_at(run);
-        self.state.stopping = self.interrupt.is_requested();
-        let (state, lines) = (&self.state, self.tail.last(view::MOST_LINES));
+        self.state.update(run);
+        self.state.is_stopping = self.interrupt.is_requested();
+        let (state, lines) = (&self.state, self.tail.last(view::MAX_LINES));
         if let Err(error) = screen.draw(|frame| view::draw(frame, state, &lines)) {
-            self.give_up(&error);
+            self.close_on_error(&error);
         }
     }
 
-    /// A terminal that fails is no reason to end a run.
-    fn give_up(&mut self, error: &std::io::Error) {
-        self.leave();
-        tracing::warn!("the live view ends, the run goes on: {error}");
+    /// Closes the view after a terminal error; the run continues.
+    fn close_on_error(&mut self, error: &std::io::Error) {
+        self.close();
+        tracing::warn!("live view closed, the run continues: {error}");
     }
 
-    fn leave(&mut self) {
-        self.tail.end();
+    fn close(&mut self) {
+        self.tail.release();
         self.screen = None;
     }
 }
 
 impl Drop for Tui {
     fn drop(&mut self) {
-        self.leave();
+        self.close();
     }
 }
 
 impl Callback for Tui {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         if run.start() != FitStart::New {
-            self.state.forget();
+            self.state.clear_batch_losses();
         }
         if run.start() != FitStart::RolledBack {
             match Screen::enter() {
                 Ok(screen) => {
                     self.screen = Some(screen);
-                    self.tail.begin();
+                    self.tail.hold();
                 }
-                Err(error) => self.give_up(&error),
+                Err(error) => self.close_on_error(&error),
             }
         }
         self.draw(run);
@@ -92,8 +92,8 @@ impl Callback for Tui {
     }
 
     fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
-        // Reading a loss waits for the device, so only when it is shown.
-        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+        // Reading a loss synchronizes with the device, so it is read only for a frame.
+        if self.last_frame.is_none_or(|time| time.elapsed() >= FRAME_INTERVAL) {
             if let Ok(loss) = batch.read_loss() {
                 self.state.add_loss(run, loss);
             }
@@ -104,20 +104,20 @@ impl Callback for Tui {
 
     fn on_evaluation_batch_end(&mut self, run: &mut Run, _: Phase, progress: PassProgress) -> HookResult {
         let PassProgress { batch, n_batches, .. } = progress;
-        self.state.validating = Some((batch, n_batches)).filter(|_| batch < n_batches);
+        self.state.validation = Some((batch, n_batches)).filter(|_| batch < n_batches);
         self.draw(run);
         Ok(())
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> HookResult<Flow> {
-        self.state.validating = None;
-        self.drawn = None;
+        self.state.validation = None;
+        self.last_frame = None;
         self.draw(run);
         Ok(Flow::Continue)
     }
 
     fn on_fit_end(&mut self, _: &mut Run, _: FitEnd<'_>) -> HookResult {
-        self.leave();
+        self.close();
         Ok(())
     }
 }

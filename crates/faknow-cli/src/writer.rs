@@ -1,4 +1,4 @@
-//! Writes classified records: the fields of the input, then the prediction.
+//! Writes predictions: the fields of the input record, then the prediction.
 
 use std::fs::File;
 use std::io::{BufWriter, Result as IoResult, Write};
@@ -8,24 +8,24 @@ use anyhow::Result;
 use faknow::Prediction;
 use serde_json::{Map, Value};
 
-/// Writes classified records, as JSON lines or as columns.
+/// Writes predictions as JSON lines or as columns.
 pub(crate) enum Writer {
     Jsonl(Box<dyn Write + Send>),
     Columns(Box<Columns>),
 }
 
-/// CSV or TSV; the first record says which input fields there are.
+/// CSV or TSV; the first record determines the columns.
 pub(crate) struct Columns {
     writer: csv::Writer<Box<dyn Write + Send>>,
     classes: Vec<String>,
-    /// The input fields that are written, once they are known.
+    /// Input fields that are written; `None` before the first record.
     fields: Option<Vec<String>>,
-    /// Whether a field was left out and has been reported.
-    reported: bool,
+    /// Whether a dropped field has been has_warned.
+    has_warned: bool,
 }
 
 impl Writer {
-    /// A writer to a file, as its ending says, or of JSON lines to standard output.
+    /// Creates a writer to a file, with the format of its extension, or of JSON lines to standard output.
     pub(crate) fn new(path: Option<&Path>, classes: &[String]) -> Result<Self> {
         let Some(path) = path else {
             return Ok(Self::Jsonl(Box::new(BufWriter::new(std::io::stdout()))));
@@ -39,12 +39,12 @@ impl Writer {
         })
     }
 
-    /// Writes a record; what the detector says takes the place of an input field of the same name.
+    /// Writes a record; the prediction replaces input fields of the same name.
     pub(crate) fn write(&mut self, mut fields: Map<String, Value>, prediction: &Prediction) -> IoResult<()> {
         match self {
             Self::Jsonl(out) => {
-                if let Value::Object(said) = serde_json::to_value(prediction)? {
-                    fields.extend(said);
+                if let Value::Object(prediction) = serde_json::to_value(prediction)? {
+                    fields.extend(prediction);
                 }
                 serde_json::to_writer(&mut *out, &fields)?;
                 out.write_all(b"\n")
@@ -53,7 +53,7 @@ impl Writer {
         }
     }
 
-    /// Hands everything over to the system.
+    /// Flushes all buffers.
     pub(crate) fn flush(&mut self) -> IoResult<()> {
         match self {
             Self::Jsonl(out) => out.flush(),
@@ -65,7 +65,7 @@ impl Writer {
 impl Columns {
     fn new(out: Box<dyn Write + Send>, delimiter: u8, classes: &[String]) -> Self {
         let writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
-        Self { writer, classes: classes.to_vec(), fields: None, reported: false }
+        Self { writer, classes: classes.to_vec(), fields: None, has_warned: false }
     }
 
     fn write(&mut self, record: &Map<String, Value>, prediction: &Prediction) -> IoResult<()> {
@@ -74,30 +74,31 @@ impl Columns {
             None => self.write_header(record)?,
         };
         let input = fields.iter().map(|name| cell(record.get(name)));
-        let own = [prediction.label.clone(), prediction.score.to_string()];
+        let predicted = [prediction.label.clone(), prediction.score.to_string()];
         let scores = prediction.scores.iter().map(|(_, score)| score.to_string());
-        self.writer.write_record(input.chain(own).chain(scores))?;
-        if !self.reported
-            && let Some(name) = record.keys().find(|&name| !fields.contains(name) && !self.is_own(name))
+        self.writer.write_record(input.chain(predicted).chain(scores))?;
+        if !self.has_warned
+            && let Some(name) =
+                record.keys().find(|&name| !fields.contains(name) && !self.is_prediction(name))
         {
-            self.reported = true;
-            let advice = "the first record lacks it; JSON lines would keep it";
-            let _ = writeln!(std::io::stderr(), "warning: field `{name}` is not among the columns: {advice}");
+            self.has_warned = true;
+            let reason = "the first record does not have it; use a .jsonl file to keep it";
+            let _ = writeln!(std::io::stderr(), "warning: field `{name}` is not written: {reason}");
         }
         self.fields = Some(fields);
         Ok(())
     }
 
     fn write_header(&mut self, first: &Map<String, Value>) -> IoResult<Vec<String>> {
-        let fields: Vec<String> = first.keys().filter(|name| !self.is_own(name)).cloned().collect();
-        let own = ["label".to_owned(), "score".to_owned()];
+        let fields: Vec<String> = first.keys().filter(|name| !self.is_prediction(name)).cloned().collect();
+        let predicted = ["label".to_owned(), "score".to_owned()];
         let scores = self.classes.iter().map(|class| format!("score_{class}"));
-        self.writer.write_record(fields.iter().cloned().chain(own).chain(scores))?;
+        self.writer.write_record(fields.iter().cloned().chain(predicted).chain(scores))?;
         Ok(fields)
     }
 
-    /// Whether a column is the detector's.
-    fn is_own(&self, name: &str) -> bool {
+    /// Returns whether a column belongs to the prediction.
+    fn is_prediction(&self, name: &str) -> bool {
         let class = name.strip_prefix("score_");
         matches!(name, "label" | "score")
             || class.is_some_and(|class| self.classes.iter().any(|c| c == class))

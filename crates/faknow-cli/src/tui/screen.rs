@@ -1,4 +1,4 @@
-//! The terminal as a screen of its own, given back as it was.
+//! The alternate screen of the terminal, restored on drop.
 
 use std::io::{self, Stderr, Write as _};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute};
 use ratatui::{Frame, Terminal};
 
-/// Something that was typed.
+/// A key press.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     /// q, Escape or Ctrl-C.
     Stop,
 }
 
-/// The terminal while a view has it; dropping it gives it back.
+/// The terminal in alternate-screen mode; dropping it restores the terminal.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Stderr>>,
 }
@@ -26,32 +26,32 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn enter() -> io::Result<Self> {
         enable_raw_mode()?;
-        // From here on whatever fails must give the terminal back.
+        // From here on, an error must restore the terminal.
         let terminal = execute!(io::stderr(), EnterAlternateScreen, cursor::Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stderr())));
         match terminal {
             Ok(terminal) => Ok(Self { terminal }),
             Err(error) => {
-                give_back();
+                restore_terminal();
                 Err(error)
             }
         }
     }
 
-    pub(super) fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(picture).map(drop)
+    pub(super) fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(render).map(drop)
     }
 
-    /// What was typed since it was last asked; what means nothing is skipped.
-    pub(super) fn key(&self) -> Option<Key> {
+    /// Returns the next known key press since the last call; others are skipped.
+    pub(super) fn next_key(&self) -> Option<Key> {
         while event::poll(Duration::ZERO).unwrap_or(false) {
             let Ok(Event::Key(key)) = event::read() else { continue };
-            let stops = match key.code {
+            let is_stop = match key.code {
                 KeyCode::Char('q') | KeyCode::Esc => true,
                 KeyCode::Char('c') => key.modifiers.contains(KeyModifiers::CONTROL),
                 _ => false,
             };
-            if stops && key.kind == KeyEventKind::Press {
+            if is_stop && key.kind == KeyEventKind::Press {
                 return Some(Key::Stop);
             }
         }
@@ -61,12 +61,12 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore_terminal();
     }
 }
 
-/// Nobody is left to hear that this failed.
-fn give_back() {
+/// Restores the terminal; errors cannot be reported.
+fn restore_terminal() {
     let _ = execute!(io::stderr(), LeaveAlternateScreen, cursor::Show);
     let _ = disable_raw_mode();
     let _ = io::stderr().flush();

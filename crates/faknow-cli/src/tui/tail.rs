@@ -1,39 +1,39 @@
-//! The last lines of the log, kept while they cannot be written to the terminal.
+//! The last lines of the log, held back while they cannot be written to the terminal.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Lines that are kept.
-const MOST: usize = 200;
+/// Maximum number of stored lines.
+const MAX_LINES: usize = 200;
 
-/// A writer that writes to standard error, or, while a view has the terminal, into memory. Clones are the same.
+/// A writer to standard error, or to memory while a view uses the terminal. Clones share their lines.
 #[derive(Clone, Default)]
-pub(crate) struct Tail(Arc<Mutex<Lines>>);
+pub(crate) struct LogTail(Arc<Mutex<Lines>>);
 
 #[derive(Default)]
 struct Lines {
-    held: bool,
-    whole: VecDeque<String>,
-    /// The beginning of a line that has no end yet.
-    begun: String,
+    is_held: bool,
+    complete: VecDeque<String>,
+    /// The start of an unfinished line.
+    partial: String,
 }
 
-impl Tail {
-    /// Lines stay here from now on.
-    pub(crate) fn begin(&self) {
-        self.lines().held = true;
+impl LogTail {
+    /// Holds back further lines.
+    pub(crate) fn hold(&self) {
+        self.lines().is_held = true;
     }
 
-    /// Lines go to standard error again.
-    pub(crate) fn end(&self) {
-        self.lines().held = false;
+    /// Writes further lines to standard error again.
+    pub(crate) fn release(&self) {
+        self.lines().is_held = false;
     }
 
-    /// The last `n` lines.
+    /// Returns the last `n` lines.
     pub(crate) fn last(&self, n: usize) -> Vec<String> {
         let lines = self.lines();
-        lines.whole.iter().skip(lines.whole.len().saturating_sub(n)).cloned().collect()
+        lines.complete.iter().skip(lines.complete.len().saturating_sub(n)).cloned().collect()
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -41,21 +41,21 @@ impl Tail {
     }
 }
 
-impl Write for Tail {
+impl Write for LogTail {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut lines = self.lines();
-        if !lines.held {
+        if !lines.is_held {
             io::stderr().write_all(bytes)?;
         }
         for part in String::from_utf8_lossy(bytes).split_inclusive('\n') {
-            lines.begun.push_str(part.trim_end_matches('\n'));
+            lines.partial.push_str(part.trim_end_matches('\n'));
             if part.ends_with('\n') {
-                let whole = std::mem::take(&mut lines.begun);
-                lines.whole.push_back(whole);
+                let line = std::mem::take(&mut lines.partial);
+                lines.complete.push_back(line);
             }
         }
-        while lines.whole.len() > MOST {
-            lines.whole.pop_front();
+        while lines.complete.len() > MAX_LINES {
+            lines.complete.pop_front();
         }
         Ok(bytes.len())
     }
@@ -70,15 +70,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_kept_whole_and_in_order() {
-        let mut tail = Tail::default();
-        tail.begin();
+    fn holds_complete_lines_in_order() {
+        let mut tail = LogTail::default();
+        tail.hold();
         write!(tail, "one\ntw").unwrap();
         write!(tail, "o\nthree").unwrap();
         assert_eq!(tail.last(5), ["one", "two"]);
         assert_eq!(tail.last(1), ["two"]);
         (0..300).for_each(|line| writeln!(tail, " {line}").unwrap());
-        assert_eq!(tail.last(500).len(), MOST);
+        assert_eq!(tail.last(500).len(), MAX_LINES);
         assert_eq!(tail.last(1), [" 299"]);
     }
 }

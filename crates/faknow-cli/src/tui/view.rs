@@ -1,4 +1,4 @@
-//! The picture: a line of facts, progress, curves, the log.
+//! The layout of the view: summary, progress, curves, log.
 
 use faknow::callbacks::format_duration;
 use ratatui::Frame;
@@ -10,15 +10,15 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph}
 
 use super::state::State;
 
-/// Lines of the log that there may be room for.
-pub(super) const MOST_LINES: usize = 12;
-/// Rows from which there is room for curves.
-const ROOM_FOR_CURVES: u16 = 14;
+/// Maximum number of log lines that fit.
+pub(super) const MAX_LINES: usize = 12;
+/// Minimum height for curves, in rows.
+const MIN_CURVE_HEIGHT: u16 = 14;
 
 pub(super) fn draw(frame: &mut Frame<'_>, state: &State, lines: &[String]) {
     let area = frame.area();
     let log = if area.height >= 24 { 8 } else { 4 };
-    let curves = if area.height >= ROOM_FOR_CURVES { Constraint::Min(6) } else { Constraint::Length(0) };
+    let curves = if area.height >= MIN_CURVE_HEIGHT { Constraint::Min(6) } else { Constraint::Length(0) };
     let rows = [
         Constraint::Length(2),
         Constraint::Length(1),
@@ -26,39 +26,40 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, lines: &[String]) {
         Constraint::Length(log),
         Constraint::Length(1),
     ];
-    let [facts, progress, curves, log, keys] = Layout::vertical(rows).areas(area);
-    frame.render_widget(Paragraph::new(self::facts(state)), facts);
-    let label = match state.validating {
-        Some((done, of)) => format!("validation {done}/{of}"),
+    let [summary, progress, curves, log, keys] = Layout::vertical(rows).areas(area);
+    frame.render_widget(Paragraph::new(self::summary(state)), summary);
+    let label = match state.validation {
+        Some((done, total)) => format!("validation {done}/{total}"),
         None => {
             format!("epoch {}/{}, batch {}/{}", state.epoch, state.max_epochs, state.batch, state.n_batches)
         }
     };
-    let gauge = Gauge::default().ratio(state.done()).label(label).gauge_style(Style::new().fg(Color::Blue));
+    let gauge =
+        Gauge::default().ratio(state.progress()).label(label).gauge_style(Style::new().fg(Color::Blue));
     frame.render_widget(gauge, progress);
     if curves.height > 0 {
         draw_curves(frame, state, curves);
     }
-    let room = usize::from(log.height.saturating_sub(1));
-    let shown = lines.iter().skip(lines.len().saturating_sub(room)).map(|line| Line::raw(line.as_str()));
+    let n_lines = usize::from(log.height.saturating_sub(1));
+    let shown = lines.iter().skip(lines.len().saturating_sub(n_lines)).map(|line| Line::raw(line.as_str()));
     let shown = Paragraph::new(shown.collect::<Vec<_>>()).block(Block::new().title("log".dim()));
     frame.render_widget(shown, log);
-    let hint = if state.stopping {
-        "ending after this batch; again: at once"
+    let hint = if state.is_stopping {
+        "stopping after this batch; press q again to exit immediately"
     } else {
-        "q: end after this batch, and save"
+        "q: stop after this batch and save"
     };
     frame.render_widget(Paragraph::new(hint.dim()), keys);
 }
 
-fn facts(state: &State) -> Vec<Line<'_>> {
+fn summary(state: &State) -> Vec<Line<'_>> {
     let best = state.best.as_deref().unwrap_or("none yet");
     vec![
         Line::from(vec![state.title.as_str().bold(), format!("   best {best}").into()]),
         Line::raw(format!(
-            "{} passed, {} left   learning rate {:.2e}",
+            "{} elapsed, {} remaining   learning rate {:.2e}",
             format_duration(state.seconds),
-            state.left(),
+            state.remaining_time(),
             state.learning_rate
         )),
     ]
@@ -103,7 +104,7 @@ fn draw_chart(frame: &mut Frame<'_>, title: &str, curves: &[Curve<'_>], state: &
     let end = (state.max_epochs.max(1)) as f64;
     let x = Axis::default().bounds([0.0, end]).labels(["0".to_owned(), format!("{end} epochs")]);
     let y = Axis::default().bounds([low, high]).labels([format!("{low:.3}"), format!("{high:.3}")]);
-    // The names stand in the title: a legend would hide the curves.
+    // The names are in the title: a legend would hide the curves.
     let names = curves.iter().flat_map(|(name, _, color)| [" ".into(), (*name).to_owned().fg(*color)]);
     let title: Vec<_> =
         [title.to_owned().into()].into_iter().chain(names.filter(|_| curves.len() > 1)).collect();
@@ -136,7 +137,7 @@ mod tests {
         }
     }
 
-    fn shown(width: u16, height: u16, state: &State) -> String {
+    fn render(width: u16, height: u16, state: &State) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let lines: Vec<String> = (0..20).map(|line| format!("line {line}")).collect();
         terminal.draw(|frame| draw(frame, state, &lines)).unwrap();
@@ -144,29 +145,32 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_is_there() {
-        let page = shown(100, 30, &state());
+    fn shows_summary_progress_curves_and_log() {
+        let screen = render(100, 30, &state());
         let parts = [
             "textcnn-1   best accuracy 0.8000 in epoch 2",
-            "30.0 s passed",
+            "30.0 s elapsed",
             "learning rate 1.00e-3",
             "epoch 3/10, batch 50/100",
             "validation accuracy",
             "10 epochs",
             "line 19",
-            "q: end after this batch",
+            "q: stop after this batch",
         ];
         for part in parts {
-            assert!(page.contains(part), "no {part} in\n{page}");
+            assert!(screen.contains(part), "no {part} in\n{screen}");
         }
-        let validating = State { validating: Some((2, 9)), stopping: true, ..state() };
-        let page = shown(100, 30, &validating);
-        assert!(page.contains("validation 2/9") && page.contains("again: at once"), "{page}");
+        let validating = State { validation: Some((2, 9)), is_stopping: true, ..state() };
+        let screen = render(100, 30, &validating);
+        assert!(
+            screen.contains("validation 2/9") && screen.contains("again to exit immediately"),
+            "{screen}"
+        );
     }
 
-    /// The picture of the documentation, made anew with `UPDATE_EXPECT=1`.
+    /// Compares the image of the documentation with the view; `UPDATE_EXPECT=1` updates it.
     #[test]
-    fn the_documentation_shows_this_view() {
+    fn documentation_image_is_up_to_date() {
         let curve = |from: f64, to: f64, speed: f64| move |x: f64| (x, to + (from - to) * (-speed * x).exp());
         let epochs = || (1..=6).map(f64::from);
         let wobble = |(x, loss): (f64, f64)| (x, loss + 0.06 * (37.0 * x).sin() * (12.9 * x).cos());
@@ -194,9 +198,9 @@ mod tests {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"15\">\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#16181d\"/>\n"
         );
-        for (place, cell) in buffer.content.iter().enumerate() {
+        for (index, cell) in buffer.content.iter().enumerate() {
             let (column, row) =
-                (place % usize::from(buffer.area.width), place / usize::from(buffer.area.width));
+                (index % usize::from(buffer.area.width), index / usize::from(buffer.area.width));
             let color = match cell.fg {
                 Color::Blue => "#6ea8fe",
                 Color::Yellow => "#e6c55c",
@@ -222,18 +226,21 @@ mod tests {
             std::fs::write(&path, &svg).unwrap();
         }
         match std::fs::read_to_string(&path) {
-            Ok(kept) => {
-                assert!(kept == svg, "the picture is out of date: run this test with UPDATE_EXPECT=1")
+            Ok(image) => {
+                assert!(
+                    image == svg,
+                    "docs/images/tui.svg is out of date: run this test with UPDATE_EXPECT=1"
+                )
             }
-            Err(_) => println!("SKIPPED: {} is not here", path.display()),
+            Err(_) => println!("SKIPPED: {} does not exist", path.display()),
         }
     }
 
     #[test]
-    fn any_size_will_do() {
+    fn renders_at_any_size() {
         for (width, height) in [(1, 1), (5, 2), (20, 8), (40, 14), (59, 20), (300, 100)] {
-            shown(width, height, &state());
-            shown(width, height, &State::default());
+            render(width, height, &state());
+            render(width, height, &State::default());
         }
     }
 }

@@ -1,156 +1,159 @@
-//! Files that cannot be used: one clear line with the file, the record, the field and what is accepted.
+//! Invalid files: one error line with file, record, field and expected content.
 
 use std::fs;
 
-use crate::support::{Bench, csv, jsonl, posts};
+use crate::support::{Sandbox, csv, jsonl, posts};
 
-/// Training and testing refuse a file of this content.
-fn check(bench: &Bench, name: &str, content: impl AsRef<[u8]>, parts: &[&str]) {
-    bench.write(name, content);
+/// Asserts that training and testing report an error for a file with this content.
+fn check(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>, parts: &[&str]) {
+    sandbox.write(name, content);
     let parts = &[&[name], parts].concat();
-    bench.train_refuses(&["--train", name], parts);
-    bench.refuses(&["test", "run", "--data", name], parts);
+    sandbox.check_train_error(&["--train", name], parts);
+    sandbox.check_error(&["test", "run", "--data", name], parts);
 }
 
 #[test]
-fn empty_files() {
-    let bench = Bench::trained();
-    check(&bench, "empty.csv", "", &["the file is empty"]);
-    check(&bench, "empty.json", "", &["the file is empty"]);
-    check(&bench, "blank.jsonl", "\n\n", &["empty"]);
-    check(&bench, "none.json", "[]", &["the JSON array is empty"]);
-    check(&bench, "header.csv", "id,tweet,label\n", &["expected records after the header"]);
+fn rejects_empty_files() {
+    let sandbox = Sandbox::trained();
+    check(&sandbox, "empty.csv", "", &["the file is empty"]);
+    check(&sandbox, "empty.json", "", &["the file is empty"]);
+    check(&sandbox, "blank.jsonl", "\n\n", &["empty"]);
+    check(&sandbox, "none.json", "[]", &["the JSON array is empty"]);
+    check(&sandbox, "header.csv", "id,tweet,label\n", &["expected records after the header, got none"]);
     for name in ["empty.csv", "header.csv"] {
-        bench.train_refuses(&["--valid", name], &[name]);
-        bench.train_refuses(&["--valid", "valid.csv", "--test", name], &[name]);
-        bench.refuses(&["predict", "run", "--input", name], &[name]);
-        bench.refuses(&["data", "inspect", name], &[name]);
+        sandbox.check_train_error(&["--valid", name], &[name]);
+        sandbox.check_train_error(&["--valid", "valid.csv", "--test", name], &[name]);
+        sandbox.check_error(&["predict", "run", "--input", name], &[name]);
+        sandbox.check_error(&["data", "inspect", name], &[name]);
     }
-    bench.faknow_reading(&["predict", "run", "--input", "-"], "").refused(&["standard input", "empty"]);
+    sandbox
+        .faknow_with_stdin(&["predict", "run", "--input", "-"], "")
+        .assert_error(&["standard input", "empty"]);
 }
 
 #[test]
-fn missing_files() {
-    let bench = Bench::trained();
+fn rejects_missing_files() {
+    let sandbox = Sandbox::trained();
     let parts = ["none.csv", "No such file"];
     for option in ["--train", "--valid", "--test"] {
-        bench.train_refuses(&[option, "none.csv"], &parts);
+        sandbox.check_train_error(&[option, "none.csv"], &parts);
     }
-    bench.refuses(&["test", "run", "--data", "none.csv"], &parts);
-    bench.refuses(&["predict", "run", "--input", "none.csv"], &parts);
-    bench.refuses(&["data", "inspect", "none.csv"], &parts);
-    bench.train_refuses(&["--set", "text.stop_words=none.csv"], &parts);
-    bench.train_refuses(&["--set", "text.vectors=none.csv"], &parts);
-    bench.refuses(&["demo", "--data", "none"], &["none", "No such file"]);
+    sandbox.check_error(&["test", "run", "--data", "none.csv"], &parts);
+    sandbox.check_error(&["predict", "run", "--input", "none.csv"], &parts);
+    sandbox.check_error(&["data", "inspect", "none.csv"], &parts);
+    sandbox.check_train_error(&["--set", "text.stop_words=none.csv"], &parts);
+    sandbox.check_train_error(&["--set", "text.vectors=none.csv"], &parts);
+    sandbox.check_error(&["demo", "--data", "none"], &["none", "No such file"]);
     let output = ["predict", "run", "--input", "test.csv", "--output", "none/out.jsonl"];
-    bench.refuses(&output, &["none/out.jsonl", "No such file"]);
-    fs::create_dir(bench.path("directory.csv")).unwrap();
-    bench.train_refuses(&["--train", "directory.csv"], &["directory.csv", "directory"]);
+    sandbox.check_error(&output, &["none/out.jsonl", "No such file"]);
+    fs::create_dir(sandbox.path("directory.csv")).unwrap();
+    sandbox.check_train_error(&["--train", "directory.csv"], &["directory.csv", "directory"]);
 }
 
 #[test]
-fn columns_and_endings_that_are_not_there() {
-    let bench = Bench::trained();
+fn rejects_unknown_columns_and_extensions() {
+    let sandbox = Sandbox::trained();
     check(
-        &bench,
+        &sandbox,
         "other.csv",
         "id,Tweet,label\n1,rain,real\n",
         &["no such column `tweet`", "did you mean `Tweet`"],
     );
     check(
-        &bench,
+        &sandbox,
         "other.jsonl",
         "{\"text\": \"rain\", \"label\": 1}\n",
         &["no such column `tweet`", "`text`, `label`"],
     );
-    bench.train_refuses(
+    sandbox.check_train_error(
         &["--label", "verdict"],
         &["train.csv", "no such column `verdict`", "`id`, `tweet`, `label`"],
     );
-    bench.train_refuses(&["--set", "data.domain=topic"], &["train.csv", "no such column `topic`"]);
-    bench.refuses(
+    sandbox.check_train_error(&["--set", "data.domain=topic"], &["train.csv", "no such column `topic`"]);
+    sandbox.check_error(
         &["predict", "run", "--input", "test.csv", "--text", "body"],
         &["test.csv", "`body`", "`tweet`"],
     );
-    bench.refuses(&["data", "inspect", "test.csv", "--text", "body"], &["test.csv", "`body`", "`tweet`"]);
-    check(&bench, "posts.xlsx", "PK", &["`.xlsx`", ".jsonl", ".csv"]);
+    sandbox
+        .check_error(&["data", "inspect", "test.csv", "--text", "body"], &["test.csv", "`body`", "`tweet`"]);
+    check(&sandbox, "posts.xlsx", "PK", &["`.xlsx`", ".jsonl", ".csv"]);
 }
 
 #[test]
-fn labels_that_mean_no_class() {
-    let bench = Bench::trained();
+fn rejects_unknown_labels() {
+    let sandbox = Sandbox::trained();
     let unknown = csv(10, 1) + "10,rain,hoax\n";
     check(
-        &bench,
+        &sandbox,
         "hoax.csv",
         unknown,
         &["record 11", "field `label`", "unknown label `hoax`", "`real`, `fake`"],
     );
-    check(&bench, "number.csv", csv(10, 1) + "10,rain,2\n", &["record 11", "unknown label `2`", "0 to 1"]);
-    check(&bench, "blank.csv", csv(10, 1) + "10,rain,\n", &["record 11", "field `label`"]);
+    check(&sandbox, "number.csv", csv(10, 1) + "10,rain,2\n", &["record 11", "unknown label `2`", "0 to 1"]);
+    check(&sandbox, "blank.csv", csv(10, 1) + "10,rain,\n", &["record 11", "field `label`"]);
 }
 
 #[test]
-fn a_class_without_a_training_record() {
-    let bench = Bench::new();
+fn rejects_classes_without_training_records() {
+    let sandbox = Sandbox::new();
     let one = csv(40, 1).replace(",fake", ",real");
-    bench.write("one.csv", &one);
+    sandbox.write("one.csv", &one);
     let parts = ["one.csv", "training", "no record of class `fake`"];
-    bench.train_refuses(&["--train", "one.csv"], &parts);
-    bench.train_refuses(&["--train", "one.csv", "--valid", "valid.csv"], &parts);
+    sandbox.check_train_error(&["--train", "one.csv"], &parts);
+    sandbox.check_train_error(&["--train", "one.csv", "--valid", "valid.csv"], &parts);
     let classes = ["--classes", "real,fake,unsure,satire"];
-    bench.train_refuses(&classes, &["train.csv", "no records of classes `unsure`, `satire`"]);
-    // A validation part may lack a class; that training ends well is all there is to ask.
-    bench.train(&["--valid", "one.csv", "--out", "run"]);
+    sandbox.check_train_error(&classes, &["train.csv", "no records of classes `unsure`, `satire`"]);
+    // Validation data may lack a class.
+    sandbox.train(&["--valid", "one.csv", "--out", "run"]);
 }
 
 #[test]
-fn broken_records_are_named_by_their_number() {
-    let bench = Bench::trained();
+fn names_the_number_of_broken_records() {
+    let sandbox = Sandbox::trained();
     let lines = jsonl(&posts(1_000, 1)).replace("\"text\"", "\"tweet\"");
     let broken = lines.clone() + "{\"tweet\": \"rain\", \"label\" 1}\n" + &lines;
-    check(&bench, "broken.jsonl", broken, &["record 1001", "invalid JSON at line 1001, column"]);
+    check(&sandbox, "broken.jsonl", broken, &["record 1001", "invalid JSON at line 1001, column"]);
     let array = format!("[{}", lines.trim_end().replace('\n', ",\n"));
-    check(&bench, "truncated.json", array + ",\n{\"tweet\": \"ra", &["record 1001", "truncated"]);
+    check(&sandbox, "truncated.json", array + ",\n{\"tweet\": \"ra", &["record 1001", "truncated"]);
     check(
-        &bench,
+        &sandbox,
         "null.jsonl",
         lines.clone() + "{\"tweet\": null, \"label\": 1}\n",
         &["record 1001", "`tweet`", "null"],
     );
-    check(&bench, "fields.csv", csv(1_000, 1) + "a,b\n", &["record 1001", "expected 3 fields", "got 2"]);
-    check(&bench, "quote.csv", csv(3, 1) + "3,\"rain,real\n", &["record 4", "quote"]);
+    check(&sandbox, "fields.csv", csv(1_000, 1) + "a,b\n", &["record 1001", "expected 3 fields", "got 2"]);
+    check(&sandbox, "quote.csv", csv(3, 1) + "3,\"rain,real\n", &["record 4", "quote"]);
 }
 
 #[test]
-fn other_encodings() {
-    let bench = Bench::trained();
-    check(&bench, "latin.csv", b"id,tweet,label\n1,caf\xe9,real\n", &["not UTF-8", "byte 20", "iconv"]);
+fn rejects_other_encodings() {
+    let sandbox = Sandbox::trained();
+    check(&sandbox, "latin.csv", b"id,tweet,label\n1,caf\xe9,real\n", &["not UTF-8", "byte 20", "iconv"]);
     let utf16: Vec<u8> = "\u{feff}id,tweet,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    check(&bench, "wide.csv", utf16, &["UTF-16"]);
+    check(&sandbox, "wide.csv", utf16, &["UTF-16"]);
     let later = [csv(500, 1).as_bytes(), b"500,\xb0\xa1\xb0\xa2,real\n"].concat();
-    check(&bench, "gbk.csv", later, &["not UTF-8", "line 502"]);
+    check(&sandbox, "gbk.csv", later, &["not UTF-8", "line 502"]);
 }
 
 #[test]
-fn nothing_to_train_on() {
-    let bench = Bench::new();
+fn rejects_empty_training_data() {
+    let sandbox = Sandbox::new();
     let all = ["--set", "loader.batch_size=1000", "--set", "loader.drop_last=true"];
-    bench.train_refuses(&all, &["train.csv", "expected at least 1000 samples", "drop_last", "got 56"]);
-    bench.train_refuses(
+    sandbox.check_train_error(&all, &["train.csv", "at least 1000 samples", "drop_last", "got 56"]);
+    sandbox.check_train_error(
         &["--set", "text.min_count=1000"],
         &["train.csv", "vocabulary is empty", "1000 times"],
     );
-    bench.write("two.csv", "id,tweet,label\n1,rain,real\n2,storm,fake\n");
-    bench.train(&["--train", "two.csv", "--text", "tweet", "--out", "run"]);
+    sandbox.write("two.csv", "id,tweet,label\n1,rain,real\n2,storm,fake\n");
+    sandbox.train(&["--train", "two.csv", "--text", "tweet", "--out", "run"]);
 }
 
 #[test]
-fn word_vectors_that_do_not_fit() {
-    let bench = Bench::new();
+fn rejects_invalid_word_vectors() {
+    let sandbox = Sandbox::new();
     let check = |content: &str, parts: &[&str]| {
-        bench.write("words.vec", content);
-        bench.train_refuses(&["--set", "text.vectors=words.vec"], &[&["words.vec"], parts].concat());
+        sandbox.write("words.vec", content);
+        sandbox.check_train_error(&["--set", "text.vectors=words.vec"], &[&["words.vec"], parts].concat());
     };
     check("", &["expected a word and its values"]);
     check("rain 1 2\nstorm 1\n", &["line 2", "expected a word and 2 values"]);
@@ -160,59 +163,61 @@ fn word_vectors_that_do_not_fit() {
 }
 
 #[test]
-fn dirs_that_are_no_run() {
-    let bench = Bench::trained();
+fn rejects_directories_that_are_not_runs() {
+    let sandbox = Sandbox::trained();
     let both = |run: &str, parts: &[&str]| {
-        bench.refuses(&["test", run, "--data", "test.csv"], parts);
-        bench.refuses(&["predict", run, "--input", "test.csv"], parts);
+        sandbox.check_error(&["test", run, "--data", "test.csv"], parts);
+        sandbox.check_error(&["predict", run, "--input", "test.csv"], parts);
     };
     both("none", &["none", "not a run directory", "no such directory"]);
     both("test.csv", &["test.csv", "not a run directory"]);
     both(".", &["not a run directory", "`config.toml` is not there"]);
     both("run/checkpoints", &["not a run directory", "`config.toml`"]);
     for device in ["tpu", "cuda:99"] {
-        bench
-            .refuses(&["predict", "run", "--input", "test.csv", "--device", device], &["`--device`", device]);
+        sandbox.check_error(
+            &["predict", "run", "--input", "test.csv", "--device", device],
+            &["`--device`", device],
+        );
     }
 }
 
 #[test]
-fn run_dirs_that_are_damaged() {
-    let bench = Bench::trained();
-    let damage = |name: &str, content: Option<&[u8]>, parts: &[&str]| {
-        let path = bench.path("run").join(name);
+fn rejects_corrupted_run_directories() {
+    let sandbox = Sandbox::trained();
+    let corrupt = |name: &str, content: Option<&[u8]>, parts: &[&str]| {
+        let path = sandbox.path("run").join(name);
         let before = fs::read(&path).unwrap();
         match content {
             Some(content) => fs::write(&path, content).unwrap(),
             None => fs::remove_file(&path).unwrap(),
         }
-        bench.refuses(&["predict", "run", "--input", "test.csv"], &[&["run"], parts].concat());
+        sandbox.check_error(&["predict", "run", "--input", "test.csv"], &[&["run"], parts].concat());
         fs::write(&path, before).unwrap();
     };
     let weights = "checkpoints/best/model.safetensors";
-    let whole = fs::read(bench.path("run").join(weights)).unwrap();
-    damage(weights, Some(b""), &[weights]);
-    damage(weights, Some(b"no weights at all"), &[weights]);
-    damage(weights, Some(&whole[..whole.len() / 2]), &[weights]);
-    damage("vocab.txt", Some(b""), &["vocab.txt"]);
-    damage("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
-    damage("vocab.txt", None, &["not a run directory", "`vocab.txt` is not there"]);
-    damage("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
-    damage("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
-    damage("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);
-    damage("config.toml", Some(b"[model]\nname = 'bert'\n"), &["`model.name`", "bert"]);
-    damage("config.toml", Some(b"[model"), &["config.toml", "line 1"]);
-    bench.faknow(&["predict", "run", "--input", "test.csv"]).ok();
-    fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
-    bench.refuses(&["predict", "run", "--input", "test.csv"], &["not a run directory", "no weights"]);
+    let bytes = fs::read(sandbox.path("run").join(weights)).unwrap();
+    corrupt(weights, Some(b""), &[weights]);
+    corrupt(weights, Some(b"no weights at all"), &[weights]);
+    corrupt(weights, Some(&bytes[..bytes.len() / 2]), &[weights]);
+    corrupt("vocab.txt", Some(b""), &["vocab.txt"]);
+    corrupt("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
+    corrupt("vocab.txt", None, &["not a run directory", "`vocab.txt` is not there"]);
+    corrupt("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
+    corrupt("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
+    corrupt("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);
+    corrupt("config.toml", Some(b"[model]\nname = 'bert'\n"), &["`model.name`", "bert"]);
+    corrupt("config.toml", Some(b"[model"), &["config.toml", "line 1"]);
+    sandbox.faknow(&["predict", "run", "--input", "test.csv"]).ok();
+    fs::remove_dir_all(sandbox.path("run/checkpoints")).unwrap();
+    sandbox.check_error(&["predict", "run", "--input", "test.csv"], &["not a run directory", "no weights"]);
 }
 
 #[test]
-fn a_vocabulary_of_another_run_is_refused() {
-    let bench = Bench::trained();
-    let words = bench.read("run/vocab.txt");
+fn rejects_vocabulary_of_another_run() {
+    let sandbox = Sandbox::trained();
+    let words = sandbox.read("run/vocab.txt");
     let fewer: Vec<&str> = words.lines().collect();
-    bench.write("run/vocab.txt", fewer[..fewer.len() - 1].join("\n") + "\n");
+    sandbox.write("run/vocab.txt", fewer[..fewer.len() - 1].join("\n") + "\n");
     let parts = ["do not fit", "word_embedding"];
-    bench.refuses(&["predict", "run", "--input", "test.csv"], &parts);
+    sandbox.check_error(&["predict", "run", "--input", "test.csv"], &parts);
 }

@@ -1,13 +1,13 @@
-//! Settings that cannot be: one clear line with the key and what is accepted, exit code 2, and no run directory.
+//! Invalid settings: one error line with the key and the accepted values, exit code 2, and no run directory.
 
 use std::fs;
 
-use crate::support::{Bench, TINY};
+use crate::support::{Sandbox, TINY};
 
 #[test]
-fn values_outside_their_range() {
-    let bench = Bench::new();
-    let check = |assignment: &str, parts: &[&str]| bench.train_refuses(&["--set", assignment], parts);
+fn rejects_values_out_of_range() {
+    let sandbox = Sandbox::new();
+    let check = |assignment: &str, parts: &[&str]| sandbox.check_train_error(&["--set", assignment], parts);
     check("optimizer.lr=nan", &["`optimizer.lr`", "a number of at least 0", "got NaN"]);
     check("optimizer.lr=-0.1", &["`optimizer.lr`", "got -0.1"]);
     check("optimizer.lr=inf", &["`optimizer.lr`", "got inf"]);
@@ -25,27 +25,34 @@ fn values_outside_their_range() {
 }
 
 #[test]
-fn the_short_options_are_checked_as_the_settings_are() {
-    let bench = Bench::new();
-    bench.train_refuses(&["--epochs", "0"], &["`--epochs`", "at least 1", "got 0"]);
-    bench.train_refuses(&["--epochs", "many"], &["--epochs", "many", "a whole number"]);
-    bench.train_refuses(&["--seed", "-1"], &["--seed", "-1", "a whole number"]);
-    bench.train_refuses(&["--seed", "18446744073709551615"], &["seed", "9223372036854775807"]);
-    bench.train_refuses(&["--threads", "100000"], &["`--threads`", "at most 1024"]);
-    bench.train_refuses(&["--device", "tpu"], &["`--device`", "auto, cpu, cuda or cuda:N", "got `tpu`"]);
-    bench.train_refuses(&["--device", "cuda:99"], &["`--device`", "CUDA", "got `cuda:99`"]);
-    bench.train_refuses(&["--language", "fr"], &["`--language`", "`en` or `zh`", "got `fr`"]);
-    bench.train_refuses(&["--format", "xml"], &["`--format`", "xml", "`json`, `jsonl`, `csv`, `tsv`"]);
-    bench.train_refuses(&["--classes", "real"], &["`--classes`", "at least 2 class names", "1 (`real`)"]);
-    bench.train_refuses(&["--classes", "real,real"], &["`--classes`", "`real` twice"]);
-    bench.train_refuses(&["--classes", "real,"], &["`--classes`", "a name for every class"]);
-    bench.train_refuses(&["--classes", "real=1,fake=1"], &["`--classes`", "`1` for both `fake` and `real`"]);
+fn options_are_checked_like_settings() {
+    let sandbox = Sandbox::new();
+    sandbox.check_train_error(&["--epochs", "0"], &["`--epochs`", "at least 1", "got 0"]);
+    sandbox.check_train_error(&["--epochs", "many"], &["--epochs", "many", "an integer"]);
+    sandbox.check_train_error(&["--seed", "-1"], &["--seed", "-1", "an integer"]);
+    sandbox.check_train_error(&["--seed", "18446744073709551615"], &["seed", "9223372036854775807"]);
+    sandbox.check_train_error(&["--threads", "100000"], &["`--threads`", "at most 1024"]);
+    sandbox
+        .check_train_error(&["--device", "tpu"], &["`--device`", "auto, cpu, cuda or cuda:N", "got `tpu`"]);
+    sandbox.check_train_error(&["--device", "cuda:99"], &["`--device`", "CUDA", "got `cuda:99`"]);
+    sandbox.check_train_error(&["--language", "fr"], &["`--language`", "`en` or `zh`", "got `fr`"]);
+    sandbox.check_train_error(&["--format", "xml"], &["`--format`", "xml", "`json`, `jsonl`, `csv`, `tsv`"]);
+    sandbox.check_train_error(
+        &["--classes", "real"],
+        &["`--classes`", "at least 2 class names", "got 1 (`real`)"],
+    );
+    sandbox.check_train_error(&["--classes", "real,real"], &["`--classes`", "`real` twice"]);
+    sandbox.check_train_error(&["--classes", "real,"], &["`--classes`", "a name for every class"]);
+    sandbox.check_train_error(
+        &["--classes", "real=1,fake=1"],
+        &["`--classes`", "`1` for both `fake` and `real`"],
+    );
 }
 
 #[test]
-fn unknown_keys_and_wrong_types_are_named_with_what_there_is() {
-    let bench = Bench::new();
-    let check = |assignment: &str, parts: &[&str]| bench.train_refuses(&["--set", assignment], parts);
+fn unknown_keys_and_types_are_reported_with_the_valid_ones() {
+    let sandbox = Sandbox::new();
+    let check = |assignment: &str, parts: &[&str]| sandbox.check_train_error(&["--set", assignment], parts);
     check("optimizer.lrr=1", &["`optimizer.lrr`", "`lr`, `betas`"]);
     check("optimizer.name=lion", &["`optimizer.name`", "lion", "`sgd`, `adam`"]);
     check("schedule.name=never", &["schedule", "never", "cosine", "plateau"]);
@@ -67,28 +74,28 @@ fn unknown_keys_and_wrong_types_are_named_with_what_there_is() {
 }
 
 #[test]
-fn unknown_models_and_arguments() {
-    let bench = Bench::new();
-    bench.refuses(&["train", "bert", "--train", "train.csv"], &["`model.name`", "`bert`", "textcnn"]);
-    bench.refuses(&["models", "bert"], &["`bert`", "textcnn"]);
-    bench.refuses(&["train", "textcnn"], &["`data.train`", "--train FILE"]);
-    bench.refuses(&["train", "--tran", "x"], &["--tran", "--train", "--help"]);
-    bench.refuses(&["trian"], &["trian", "train", "--help"]);
-    bench.refuses(&["predict", "run"], &["--input <FILE|->", "--help"]);
-    bench.refuses(&["predict"], &["RUN_DIR"]);
-    bench.refuses(&["test", "run"], &["--data <FILE>"]);
-    bench.refuses(&["models", "--verbose", "--quiet"], &["--verbose", "--quiet"]);
+fn rejects_unknown_models_and_arguments() {
+    let sandbox = Sandbox::new();
+    sandbox.check_error(&["train", "bert", "--train", "train.csv"], &["`model.name`", "`bert`", "textcnn"]);
+    sandbox.check_error(&["models", "bert"], &["`bert`", "textcnn"]);
+    sandbox.check_error(&["train", "textcnn"], &["`data.train`", "--train FILE"]);
+    sandbox.check_error(&["train", "--tran", "x"], &["--tran", "--train", "--help"]);
+    sandbox.check_error(&["trian"], &["trian", "train", "--help"]);
+    sandbox.check_error(&["predict", "run"], &["--input <FILE|->", "--help"]);
+    sandbox.check_error(&["predict"], &["RUN_DIR"]);
+    sandbox.check_error(&["test", "run"], &["--data <FILE>"]);
+    sandbox.check_error(&["models", "--verbose", "--quiet"], &["--verbose", "--quiet"]);
 }
 
 #[test]
-fn config_files() {
-    let bench = Bench::new();
+fn rejects_invalid_config_files() {
+    let sandbox = Sandbox::new();
     let check = |name: &str, content: &[u8], parts: &[&str]| {
-        bench.write(name, content);
-        bench.train_refuses(&["--config", name], &[&[name], parts].concat());
+        sandbox.write(name, content);
+        sandbox.check_train_error(&["--config", name], &[&[name], parts].concat());
     };
-    bench.train_refuses(&["--config", "none.toml"], &["none.toml", "No such file"]);
-    bench.refuses(&["train", "none.yaml"], &["none.yaml", "No such file"]);
+    sandbox.check_train_error(&["--config", "none.toml"], &["none.toml", "No such file"]);
+    sandbox.check_error(&["train", "none.yaml"], &["none.yaml", "No such file"]);
     check("cut.toml", b"seed = 1\n[trainer\n", &["line 2, column 9", "expected `]`"]);
     check("twice.toml", b"seed = 1\nseed = 2\n", &["line 2", "duplicate key"]);
     check("key.toml", b"[trainer]\nepoch = 3\n", &["`trainer.epoch`", "`epochs`"]);
@@ -100,41 +107,41 @@ fn config_files() {
     check("type.yaml", b"num_epochs: many\n", &["`num_epochs`", "a whole number"]);
     check("cut.yaml", b"kernel_sizes: [1,\n", &["YAML", "line 2"]);
     check("pickle.yaml", b"word_vectors: vectors.pkl\n", &["`word_vectors`", "pickle", "vectors.pkl"]);
-    bench.write("directory.toml", "");
-    fs::remove_file(bench.path("directory.toml")).unwrap();
-    fs::create_dir(bench.path("directory.toml")).unwrap();
-    bench.train_refuses(&["--config", "directory.toml"], &["directory.toml", "directory"]);
+    sandbox.write("directory.toml", "");
+    fs::remove_file(sandbox.path("directory.toml")).unwrap();
+    fs::create_dir(sandbox.path("directory.toml")).unwrap();
+    sandbox.check_train_error(&["--config", "directory.toml"], &["directory.toml", "directory"]);
 }
 
 #[test]
-fn run_dirs_that_cannot_be() {
-    let bench = Bench::trained();
+fn rejects_unusable_run_directories() {
+    let sandbox = Sandbox::trained();
     let train = |out: &str| {
         let args = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1", "--out", out];
-        bench.faknow(&[&args[..], &TINY].concat())
+        sandbox.faknow(&[&args[..], &TINY].concat())
     };
-    let before = bench.read("run/config.toml");
-    train("run").refused(&["run", "it holds a run already", "new directory"]);
-    assert_eq!(bench.read("run/config.toml"), before);
-    train("train.csv").refused(&["train.csv", "cannot use the directory"]);
-    train("train.csv/run").refused(&["train.csv/run", "cannot use the directory"]);
-    fs::create_dir(bench.path("empty")).unwrap();
+    let before = sandbox.read("run/config.toml");
+    train("run").assert_error(&["run", "it holds a run already", "new directory"]);
+    assert_eq!(sandbox.read("run/config.toml"), before);
+    train("train.csv").assert_error(&["train.csv", "cannot use the directory"]);
+    train("train.csv/run").assert_error(&["train.csv/run", "cannot use the directory"]);
+    fs::create_dir(sandbox.path("empty")).unwrap();
     train("empty").ok();
 }
 
 #[cfg(unix)]
 #[test]
-fn a_run_dir_without_write_permission() {
+fn rejects_run_directory_without_write_permission() {
     use std::os::unix::fs::PermissionsExt;
-    let bench = Bench::new();
-    let parent = bench.path("sealed");
+    let sandbox = Sandbox::new();
+    let parent = sandbox.path("sealed");
     fs::create_dir_all(parent.join("own")).unwrap();
     for dir in [parent.join("own"), parent.clone()] {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o555)).unwrap();
     }
     if fs::write(parent.join("probe"), "").is_ok() {
         fs::remove_file(parent.join("probe")).unwrap();
-        println!("SKIPPED: this user may write everywhere, as root may");
+        println!("SKIPPED: this user has write permission everywhere");
         return;
     }
     for (out, parts) in [
@@ -142,7 +149,7 @@ fn a_run_dir_without_write_permission() {
         ("sealed/own", ["sealed/own", "cannot write"]),
     ] {
         let args = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1", "--out", out];
-        bench.faknow(&[&args[..], &TINY].concat()).refused(&parts);
+        sandbox.faknow(&[&args[..], &TINY].concat()).assert_error(&parts);
     }
     for dir in [parent.clone(), parent.join("own")] {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,33 +1,37 @@
-//! The other commands, and the help that teaches them.
+//! The commands `models`, `data`, `demo`, and the help of all commands.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, TINY, csv, keys};
+use crate::support::{Sandbox, TINY, csv, keys};
 
 #[test]
-fn models_are_listed_with_their_settings() {
-    let bench = Bench::new();
-    let list = bench.faknow(&["models"]).ok();
+fn lists_models_with_hyperparameters() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.faknow(&["models"]).ok();
     assert!(list.starts_with("textcnn ") && list.contains("Kim") && list.contains("EMNLP 2014"), "{list}");
     assert!(!list.contains("embedding_size"), "the list is short: {list}");
-    let one = bench.faknow(&["models", "textcnn"]).ok();
+    let one = sandbox.faknow(&["models", "textcnn"]).ok();
     assert!(
-        one.contains("  model.kernel_sizes = [3, 4, 5]\n") && one.contains("model.dropout = 0.5"),
+        one.contains("  model.kernel_sizes = [3, 4, 5]  #") && one.contains("model.dropout = 0.5"),
         "{one}"
     );
-    let one = bench.faknow(&["models", "bigcn"]).ok();
+    let one = sandbox.faknow(&["models", "bigcn"]).ok();
     assert!(one.contains("Default training settings:\n") && one.contains("lr = 0.0005"), "{one}");
-    let json = bench.faknow(&["models", "--json"]).json();
-    assert_eq!(keys(&json[0]), ["name", "title", "source", "reads", "hyperparameters", "training"]);
+    let json = sandbox.faknow(&["models", "--json"]).json();
+    assert_eq!(
+        keys(&json[0]),
+        ["name", "title", "source", "reads", "hyperparameters", "documentation", "training"]
+    );
     assert_eq!(json[0]["hyperparameters"]["n_filters"], 100);
 }
 
 #[test]
 fn inspect_counts_records_classes_and_lengths() {
-    let bench = Bench::new();
-    let report = bench.faknow(&["data", "inspect", "train.csv", "--text", "tweet", "--label", "label"]).ok();
+    let sandbox = Sandbox::new();
+    let report =
+        sandbox.faknow(&["data", "inspect", "train.csv", "--text", "tweet", "--label", "label"]).ok();
     for part in [
         "train.csv (CSV): 80 records",
         "columns     id, tweet, label",
@@ -36,22 +40,26 @@ fn inspect_counts_records_classes_and_lengths() {
     ] {
         assert!(report.contains(part), "{report}\nlacks {part}");
     }
-    assert_eq!(bench.faknow(&["data", "inspect", "train.csv"]).ok(), report, "the usual names are found");
-    let json = bench.faknow(&["data", "inspect", "train.csv", "--classes", "real,fake", "--json"]).json();
+    assert_eq!(
+        sandbox.faknow(&["data", "inspect", "train.csv"]).ok(),
+        report,
+        "columns are detected by their usual names"
+    );
+    let json = sandbox.faknow(&["data", "inspect", "train.csv", "--classes", "real,fake", "--json"]).json();
     assert_eq!((&json["n_records"], &json["n_broken"]), (&json!(80), &json!(0)));
     let classes = json!([{ "value": "real", "n_records": 40 }, { "value": "fake", "n_records": 40 }]);
-    assert_eq!(json["classes"], classes, "in the order that was asked for");
+    assert_eq!(json["classes"], classes, "expected the given order");
 }
 
 #[test]
 fn inspect_finds_problems() {
-    let bench = Bench::new();
-    bench.write(
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "odd.jsonl",
         "{\"text\": \"rain\", \"label\": 0}\n{\"text\": \"rain\", \"label\": 1}\nbroken\n{\"text\": null, \"label\": 0}\n\
          {\"text\": \"\", \"label\": 5}\n{\"text\": \"storm\"}\n",
     );
-    let done = bench.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake", "--json"]).json();
+    let done = sandbox.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake", "--json"]).json();
     let kinds: Vec<&str> =
         done["problems"].as_array().unwrap().iter().filter_map(|p| p["kind"].as_str()).collect();
     for kind in
@@ -59,7 +67,7 @@ fn inspect_finds_problems() {
     {
         assert!(kinds.contains(&kind), "{kind} is not among {kinds:?}");
     }
-    let report = bench.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake"]).ok();
+    let report = sandbox.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake"]).ok();
     assert!(
         report.contains("1 × ") && report.contains("unknown label `5`") && report.contains("(record 3)"),
         "{report}"
@@ -68,51 +76,51 @@ fn inspect_finds_problems() {
 
 #[test]
 fn inspect_reads_files_without_header_or_usual_names() {
-    let bench = Bench::new();
-    bench.write("plain.tsv", "1\train\tx\n2\tsaid \"so\ty\n");
+    let sandbox = Sandbox::new();
+    sandbox.write("plain.tsv", "1\train\tx\n2\tsaid \"so\ty\n");
     let args = ["data", "inspect", "plain.tsv", "--no-header", "--no-quotes"];
-    let report = bench.faknow(&args).ok();
-    assert!(report.contains("columns     1, 2, 3") && report.contains("name it with --text"), "{report}");
-    let report = bench.faknow(&[&args[..], &["--text", "2", "--label", "3"]].concat()).ok();
+    let report = sandbox.faknow(&args).ok();
+    assert!(report.contains("columns     1, 2, 3") && report.contains("set it with --text"), "{report}");
+    let report = sandbox.faknow(&[&args[..], &["--text", "2", "--label", "3"]].concat()).ok();
     assert!(
         report.contains("characters  min 4") && report.contains("labels      x           1   50.0 %"),
         "{report}"
     );
-    let report = bench.faknow(&[&args[..], &["--text", "2", "--domain", "1"]].concat()).ok();
+    let report = sandbox.faknow(&[&args[..], &["--text", "2", "--domain", "1"]].concat()).ok();
     assert!(report.contains("domains"), "{report}");
 }
 
 #[test]
-fn the_demo_trains_on_its_own_posts_and_shows_what_it_learned() {
-    let bench = Bench::new();
+fn demo_trains_on_built_in_posts_and_shows_predictions() {
+    let sandbox = Sandbox::new();
     let args = ["demo", "--epochs", "1", "--set", "loader.batch_size=500", "--out", "run"];
-    let shown = bench.faknow(&[&args[..], &TINY].concat()).ok();
+    let shown = sandbox.faknow(&[&args[..], &TINY].concat()).ok();
     for part in [
         "Test (1200 samples",
         "confusion matrix",
         "Some predictions:",
-        "(is fake)",
-        "run directory  run",
+        "(true: fake)",
+        "run         run",
         "Try it: echo",
     ] {
         assert!(shown.contains(part), "{shown}\nlacks {part}");
     }
-    let posts = fs::read_to_string(bench.path("runs/demo-data/train.jsonl")).unwrap();
+    let posts = fs::read_to_string(sandbox.path("runs/demo-data/train.jsonl")).unwrap();
     assert_eq!(
         keys(&serde_json::from_str(posts.lines().next().unwrap()).unwrap()),
         ["text", "label", "domain"]
     );
-    // What it says to try works.
-    let tried = shown.lines().last().unwrap().split("faknow ").nth(1).unwrap();
-    let tried: Vec<&str> = tried.split(' ').collect();
-    let judged = bench.faknow_reading(&tried, "{\"text\": \"…\"}").json_lines();
-    assert_eq!(keys(&judged[0]), ["text", "label", "score", "scores"]);
+    // The suggested command works.
+    let command = shown.lines().last().unwrap().split("faknow ").nth(1).unwrap();
+    let command: Vec<&str> = command.split(' ').collect();
+    let predictions = sandbox.faknow_with_stdin(&command, "{\"text\": \"…\"}").json_lines();
+    assert_eq!(keys(&predictions[0]), ["text", "label", "score", "scores"]);
 }
 
 #[test]
-fn the_demo_runs_on_a_dir_of_ones_own() {
-    let bench = Bench::new();
-    let dir = bench.path("mine");
+fn demo_trains_on_own_files() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("mine");
     fs::create_dir(&dir).unwrap();
     let other = |n, seed| {
         csv(n, seed).replace("label\n", "class\n").replace(",real", ",true").replace(",fake", ",hoax")
@@ -121,22 +129,22 @@ fn the_demo_runs_on_a_dir_of_ones_own() {
         fs::write(dir.join(name), other(n, seed)).unwrap();
     }
     let args = ["demo", "--data", "mine", "--epochs", "1", "--out", "run"];
-    let shown = bench.faknow(&[&args[..], &TINY].concat()).ok();
+    let shown = sandbox.faknow(&[&args[..], &TINY].concat()).ok();
     assert!(shown.contains("Test (20 samples") && shown.contains("hoax"), "{shown}");
-    let config = bench.read("run/config.toml");
+    let config = sandbox.read("run/config.toml");
     for line in ["classes = [\"true\", \"hoax\"]", "text = \"tweet\"", "label = \"class\"", "patience = 3"] {
         assert!(config.contains(line), "{config}\nlacks {line}");
     }
-    bench.write("mine/train.csv", "a,b\n1,2\n");
-    bench.refuses(&["demo", "--data", "mine"], &["train.csv", "which column", "a, b", "--text"]);
-    fs::remove_file(bench.path("mine/train.csv")).unwrap();
-    bench.refuses(&["demo", "--data", "mine"], &["mine", "no training file", "train.csv"]);
+    sandbox.write("mine/train.csv", "a,b\n1,2\n");
+    sandbox.check_error(&["demo", "--data", "mine"], &["train.csv", "which column", "a, b", "--text"]);
+    fs::remove_file(sandbox.path("mine/train.csv")).unwrap();
+    sandbox.check_error(&["demo", "--data", "mine"], &["mine", "no training file", "train.csv"]);
 }
 
 #[test]
-fn help_teaches_every_command() {
-    let bench = Bench::new();
-    let help = bench.faknow(&["--help"]).ok();
+fn every_command_has_a_help() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.faknow(&["--help"]).ok();
     for command in [
         "train",
         "resume",
@@ -158,11 +166,13 @@ fn help_teaches_every_command() {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let of_command =
             if command == "data" { vec!["data", "inspect", "--help"] } else { vec![command, "--help"] };
-        let text = bench.faknow(&of_command).ok();
+        let text = sandbox.faknow(&of_command).ok();
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        let (examples, usage) = (text.find("\n\nExamples:\n"), text.find("Usage:"));
+        assert!(examples.is_some() && examples < usage, "examples come first: {text}");
     }
-    assert!(help.contains("Start here:") && help.contains("Exit codes:"), "{help}");
-    let train = bench.faknow(&["train", "--help"]).ok();
+    assert!(help.contains("\n\nExamples:\n  faknow demo") && help.contains("Exit codes:"), "{help}");
+    let train = sandbox.faknow(&["train", "--help"]).ok();
     for option in [
         "--train",
         "--valid",
@@ -184,22 +194,22 @@ fn help_teaches_every_command() {
     ] {
         assert!(train.contains(&format!("{option} ")) || train.contains(&format!("{option}\n")), "{option}");
     }
-    let version = bench.faknow(&["--version"]).ok();
+    let version = sandbox.faknow(&["--version"]).ok();
     assert_eq!(version.trim(), format!("faknow {}", env!("CARGO_PKG_VERSION")));
-    let nothing = bench.faknow(&[]);
+    let nothing = sandbox.faknow(&[]);
     assert_eq!(nothing.code, Some(2));
     assert!(nothing.stderr.contains("Usage: faknow"), "{}", nothing.stderr);
 }
 
 #[test]
-fn json_lines_hold_nothing_but_json() {
-    let bench = Bench::trained();
+fn json_output_is_one_line_of_json() {
+    let sandbox = Sandbox::trained();
     for args in [
         &["test", "run", "--data", "test.csv", "--json"][..],
         &["models", "textcnn", "--json"],
         &["data", "inspect", "test.csv", "--json"],
     ] {
-        let output = bench.faknow(args).ok();
+        let output = sandbox.faknow(args).ok();
         assert_eq!(output.lines().count(), 1, "{output}");
         assert!(serde_json::from_str::<Value>(&output).is_ok(), "{output}");
     }

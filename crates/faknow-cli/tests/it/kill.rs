@@ -1,4 +1,4 @@
-//! `kill -9` at any moment of a real run, and on with `faknow resume`: the run ends as if nothing had been.
+//! `kill -9` at random moments of a run, then `faknow resume`: the result equals that of an uninterrupted run.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,9 @@ use faknow::data::Rng;
 use serde_json::Value;
 
 use crate::same_run::{assert_same, content, without_times};
-use crate::support::{Bench, Done};
+use crate::support::{CommandOutput, Sandbox};
 
-/// Everything that has to remember something is on.
+/// A config that enables every component with state.
 pub(crate) const CONFIG: &str = r#"
 seed = 5
 threads = 1
@@ -55,27 +55,27 @@ best = 2
 monitors = ["loss"]
 "#;
 
-/// The kills that the test makes; `cargo xtask soak` makes more.
+/// Returns the number of kills; `cargo xtask soak` sets a higher one.
 fn n_kills() -> usize {
     std::env::var("FAKNOW_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
 }
 
-/// What a finished run printed, without paths and times.
-fn result(done: Done, run: &str) -> Value {
+/// Returns the JSON line of a finished run, without paths and times.
+fn result(done: CommandOutput, run: &str) -> Value {
     let mut result = without_times(done.json());
     assert_eq!(result["run"], run);
     result["run"] = Value::Null;
     result
 }
 
-/// Where a killed run stands, for the summary.
+/// Returns the stage at which a run was killed, for the summary.
 fn stage(run: &Path) -> &'static str {
     let checkpoints = run.join("checkpoints");
     let names: Vec<String> = fs::read_dir(&checkpoints)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
         .unwrap_or_default();
     if names.iter().any(|name| name.starts_with('.')) {
-        "while a checkpoint was written"
+        "during the writing of a checkpoint"
     } else if names.is_empty() {
         "before the first checkpoint"
     } else if run.join("report.html").exists() {
@@ -86,43 +86,46 @@ fn stage(run: &Path) -> &'static str {
 }
 
 #[test]
-fn a_run_that_is_killed_at_random_moments_ends_as_the_one_that_was_not() {
+fn run_killed_at_random_moments_ends_like_an_uninterrupted_one() {
     check(n_kills(), &[]);
 }
 
 #[test]
-fn so_does_one_that_writes_its_checkpoints_in_the_background() {
+fn background_checkpoints_survive_kills() {
     check(n_kills().div_ceil(3), &["--set", "checkpoint.background=true"]);
 }
 
 #[expect(clippy::print_stdout, reason = "the summary of the kills")]
 fn check(n_kills: usize, settings: &[&str]) {
-    let bench = Bench::new();
-    bench.write("config.toml", CONFIG);
+    let sandbox = Sandbox::new();
+    sandbox.write("config.toml", CONFIG);
     let train = |out: &str| {
         let args = ["train", "--config", "config.toml", "--json", "--out", out];
         args.iter().chain(settings).map(|arg| (*arg).to_owned()).collect::<Vec<_>>()
     };
     let resume = |run: &str| ["resume", run, "--json"].map(str::to_owned).to_vec();
     let start = Instant::now();
-    let whole = result(bench.faknow(&train("whole").iter().map(String::as_str).collect::<Vec<_>>()), "whole");
+    let expected_result = result(
+        sandbox.faknow(&train("uninterrupted").iter().map(String::as_str).collect::<Vec<_>>()),
+        "uninterrupted",
+    );
     let duration = start.elapsed().as_secs_f64();
-    let expected = content(&bench.path("whole"));
+    let expected = content(&sandbox.path("uninterrupted"));
 
     let mut rng = Rng::new(20);
     let (mut stages, mut n_runs) = (Vec::new(), 0);
     while stages.len() < n_kills {
         let run = format!("run-{n_runs}");
-        let dir = bench.path(&run);
+        let dir = sandbox.path(&run);
         let what = format!("run {n_runs}, killed {} times before", stages.len());
         loop {
-            // A run that was killed before it had settings is begun anew.
+            // A run that was killed before it wrote its settings is started again.
             let args = if dir.join("config.toml").exists() { resume(&run) } else { train(&run) };
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let mut child = bench.command(&args).spawn().unwrap();
+            let mut child = sandbox.command(&args).spawn().unwrap();
             let moment = Duration::from_secs_f64(0.6 * rng.uniform() * duration);
-            let begun = Instant::now();
-            while begun.elapsed() < moment && child.try_wait().unwrap().is_none() {
+            let started = Instant::now();
+            while started.elapsed() < moment && child.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
             }
             if stages.len() < n_kills && child.try_wait().unwrap().is_none() {
@@ -135,7 +138,7 @@ fn check(n_kills: usize, settings: &[&str]) {
                 continue;
             }
             let output = child.wait_with_output().unwrap();
-            assert_eq!(result(Done::new(&args, &output), &run), whole, "{what}: result");
+            assert_eq!(result(CommandOutput::new(&args, &output), &run), expected_result, "{what}: result");
             break;
         }
         assert_same(&content(&dir), &expected, &what);
@@ -145,5 +148,5 @@ fn check(n_kills: usize, settings: &[&str]) {
     for kind in stages.chunk_by(|a, b| a == b) {
         println!("killed {} times {}", kind.len(), kind[0]);
     }
-    println!("{} kills of {n_runs} runs, each of which ended as the one that was not killed", stages.len());
+    println!("{} kills of {n_runs} runs, each with the result of an uninterrupted run", stages.len());
 }

@@ -1,6 +1,6 @@
-//! The `faknow` program from the outside: its arguments, files, output and exit codes.
+//! End-to-end tests of the `faknow` program: arguments, files, output, exit codes.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failing test shows the line")]
 
 mod bad_files;
 mod bad_settings;

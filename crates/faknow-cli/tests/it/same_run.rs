@@ -1,4 +1,4 @@
-//! Two run directories that must tell of the same run: bit by bit, the time that it took aside.
+//! Bitwise comparison of two run directories, except for times.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,22 +9,22 @@ use faknow::tch::Kind;
 use faknow::trainer::checkpoint::CheckpointStore;
 use serde_json::Value;
 
-/// All that a run directory says, each part by its name.
+/// Returns the content of a run directory by name.
 pub(crate) fn content(run: &Path) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let store = CheckpointStore::new(run);
-    for found in store.list() {
-        // What `last` was before depends on when the run was cut off.
-        if found.name == "previous" {
+    for entry in store.list() {
+        // `previous` depends on when the run was interrupted.
+        if entry.name == "previous" {
             continue;
         }
-        let checkpoint = store.read(&found.name).unwrap();
-        all.insert(format!("{}: state", found.name), without_times(checkpoint.state));
+        let checkpoint = store.read(&entry.name).unwrap();
+        all.insert(format!("{}: state", entry.name), without_times(checkpoint.state));
         for (group, tensors) in &checkpoint.tensors {
             for (name, tensor) in tensors {
                 let values = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).reshape([-1])).unwrap();
                 let bits: Vec<u64> = values.into_iter().map(f64::to_bits).collect();
-                all.insert(format!("{}: {group}/{name}", found.name), bits.into());
+                all.insert(format!("{}: {group}/{name}", entry.name), bits.into());
             }
         }
     }
@@ -35,10 +35,10 @@ pub(crate) fn content(run: &Path) -> BTreeMap<String, Value> {
     all.insert("metrics.csv".into(), rows.into());
     let lines: Vec<Value> = text("history.jsonl")
         .lines()
-        .map(|line| without_times(serde_json::from_str(line).expect("whole lines of JSON")))
+        .map(|line| without_times(serde_json::from_str(line).expect("complete lines of JSON")))
         .collect();
     all.insert("history.jsonl".into(), lines.into());
-    // Files are named by second and process: only the order within a curve is the run's own.
+    // File names have time and process id; only the points of a curve are comparable.
     let mut curves = BTreeMap::<String, Vec<Value>>::new();
     for point in read_scalars(&run.join("tensorboard")).unwrap() {
         curves.entry(point.tag).or_default().push(serde_json::json!([point.x, point.value.to_bits()]));
@@ -53,7 +53,7 @@ pub(crate) fn content(run: &Path) -> BTreeMap<String, Value> {
     all
 }
 
-/// Names the first part that differs.
+/// Asserts that two runs have the same content.
 pub(crate) fn assert_same(one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>, what: &str) {
     let names = |all: &BTreeMap<String, Value>| all.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(one), names(other), "{what}");
@@ -62,7 +62,7 @@ pub(crate) fn assert_same(one: &BTreeMap<String, Value>, other: &BTreeMap<String
     }
 }
 
-/// A JSON value without what tells how long something took.
+/// Returns a JSON value without durations.
 pub(crate) fn without_times(mut value: Value) -> Value {
     fn strip(value: &mut Value) {
         match value {

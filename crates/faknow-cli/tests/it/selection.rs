@@ -1,4 +1,4 @@
-//! Cross-validation and search: their forms, their output, and that no end of the process loses anything.
+//! The commands `cv` and `search`: options, output, resuming after interrupts and kills.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Done, TINY, keys};
+use crate::support::{CommandOutput, Sandbox, TINY, keys};
 
-/// `faknow COMMAND textcnn --train train.csv …`, small.
+/// Returns the arguments of `faknow COMMAND textcnn --train train.csv …` for a tiny model.
 fn args<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let train =
         [command, "textcnn", "--train", "train.csv", "--text", "tweet", "--epochs", "2", "--threads", "1"];
     [&train[..], &TINY, more].concat()
 }
 
-/// Starts the program and waits until there is such a file, for a minute at most.
-fn started(bench: &Bench, args: &[&str], file: &str) -> Child {
-    let mut child = bench.command(args).stdin(Stdio::null()).spawn().unwrap();
-    let begin = Instant::now();
-    while !bench.path(file).exists() {
-        assert!(child.try_wait().unwrap().is_none(), "{args:?} ended before there was {file}");
-        assert!(begin.elapsed() < Duration::from_secs(60), "{args:?} made no {file}");
+/// Starts the program and waits at most a minute until it has created a file.
+fn start_until(sandbox: &Sandbox, args: &[&str], file: &str) -> Child {
+    let mut child = sandbox.command(args).stdin(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !sandbox.path(file).exists() {
+        assert!(child.try_wait().unwrap().is_none(), "{args:?} ended before it created {file}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{args:?} did not create {file}");
         std::thread::sleep(Duration::from_millis(2));
     }
     child
@@ -32,9 +32,9 @@ fn is_done(path: &Path) -> bool {
 }
 
 #[test]
-fn cv_tells_mean_and_deviation_of_every_metric() {
-    let bench = Bench::new();
-    let summary = bench.faknow(&args("cv", &["--folds", "4", "--out", "cv", "--json"])).json();
+fn cv_reports_mean_and_std_of_each_metric() {
+    let sandbox = Sandbox::new();
+    let summary = sandbox.faknow(&args("cv", &["--folds", "4", "--out", "cv", "--json"])).json();
     assert_eq!(keys(&summary), ["dir", "ended", "n_folds", "folds", "metrics"]);
     assert_eq!(
         (&summary["dir"], &summary["ended"], &summary["n_folds"]),
@@ -52,40 +52,44 @@ fn cv_tells_mean_and_deviation_of_every_metric() {
     for name in ["loss", "f1_macro", "roc_auc", "log_loss"] {
         assert!(summary["metrics"][name]["deviation"].is_number(), "{name}");
     }
-    // The same command goes on, here with nothing left to do, and says it in a table.
-    let table = bench.faknow(&args("cv", &["--folds", "4", "--out", "cv"])).ok();
-    for part in ["mean ± deviation", "accuracy ", " fold 4", "folds   4 of 4 done", "report  cv/report.md"] {
+    // The same command resumes, here with nothing left to do, and prints a table.
+    let table = sandbox.faknow(&args("cv", &["--folds", "4", "--out", "cv"])).ok();
+    for part in
+        ["mean ± deviation", "accuracy ", " fold 4", "folds      4 of 4 completed", "report     cv/report.md"]
+    {
         assert!(table.contains(part), "{table}\nlacks {part}");
     }
-    let tested = bench.faknow(&["test", "cv/fold-2", "--data", "test.csv", "--json"]).json();
-    assert_eq!(tested["test"]["n_samples"], 24);
+    let result = sandbox.faknow(&["test", "cv/fold-2", "--data", "test.csv", "--json"]).json();
+    assert_eq!(result["test"]["n_samples"], 24);
 }
 
 #[test]
-fn cv_refuses_what_it_cannot_do() {
-    let bench = Bench::new();
-    bench.refuses(&args("cv", &["--folds", "1", "--out", "cv"]), &["`folds`", "at least 2, got 1"]);
-    bench
-        .refuses(&args("cv", &["--folds", "41", "--out", "cv"]), &["`data.fold`", "2 to 40 folds", "got 41"]);
-    bench.refuses(&args("cv", &["--test", "test.csv"]), &["--test"]);
-    assert!(!bench.path("cv").exists());
-    bench.faknow(&args("cv", &["--folds", "2", "--out", "cv"])).ok();
-    bench.refuses(
+fn cv_rejects_invalid_options() {
+    let sandbox = Sandbox::new();
+    sandbox.check_error(&args("cv", &["--folds", "1", "--out", "cv"]), &["`folds`", "at least 2, got 1"]);
+    sandbox.check_error(
+        &args("cv", &["--folds", "41", "--out", "cv"]),
+        &["`data.fold`", "2 to 40 folds", "got 41"],
+    );
+    sandbox.check_error(&args("cv", &["--test", "test.csv"]), &["--test"]);
+    assert!(!sandbox.path("cv").exists());
+    sandbox.faknow(&args("cv", &["--folds", "2", "--out", "cv"])).ok();
+    sandbox.check_error(
         &args("cv", &["--folds", "2", "--out", "cv", "--seed", "1"]),
         &["`--seed`", "was started with 0, got 1"],
     );
-    bench.refuses(&["cv", "--resume", "cv", "--folds", "3"], &["--resume", "--folds"]);
-    bench.refuses(&["cv", "--resume", "cv", "--set", "seed=3"], &["--resume", "--set"]);
-    bench.refuses(&["cv", "--resume", "none"], &["none/cv.json"]);
-    bench.faknow(&["cv", "--resume", "cv"]).ok();
+    sandbox.check_error(&["cv", "--resume", "cv", "--folds", "3"], &["--resume", "--folds"]);
+    sandbox.check_error(&["cv", "--resume", "cv", "--set", "seed=3"], &["--resume", "--set"]);
+    sandbox.check_error(&["cv", "--resume", "none"], &["none/cv.json"]);
+    sandbox.faknow(&["cv", "--resume", "cv"]).ok();
 }
 
 #[test]
-fn search_ranks_its_trials_and_tests_the_best() {
-    let bench = Bench::new();
+fn search_ranks_trials_and_tests_the_best() {
+    let sandbox = Sandbox::new();
     let grid = ["--grid", "optimizer.lr=0.0,0.05", "--grid", "model.dropout=0.2,2.0"];
     let more = [&grid[..], &["--test", "test.csv", "--valid", "valid.csv", "--out", "search"]].concat();
-    let summary = bench.faknow(&args("search", &[&more[..], &["--json"]].concat())).json();
+    let summary = sandbox.faknow(&args("search", &[&more[..], &["--json"]].concat())).json();
     let expected = ["dir", "ended", "monitor", "n_trials", "n_failed", "best", "test", "trials"];
     assert_eq!(keys(&summary), expected);
     assert_eq!(
@@ -97,78 +101,82 @@ fn search_ranks_its_trials_and_tests_the_best() {
     assert_eq!(best["settings"], json!({ "optimizer.lr": 0.05, "model.dropout": 0.2 }));
     assert_eq!((&best["number"], &best["run"]), (&json!(3), &json!("search/trials/0003")));
     assert_eq!(summary["test"]["n_samples"], 24);
-    for (number, said) in [(1, "test: held back"), (3, "test: 24 texts")] {
-        let log = bench.read(&format!("search/trials/{number:04}/run.log"));
-        assert!(log.contains(said), "trial {number}: {log}\nlacks {said}");
+    for (number, expected) in [(1, "test: held back"), (3, "test: 24 texts")] {
+        let log = sandbox.read(&format!("search/trials/{number:04}/run.log"));
+        assert!(log.contains(expected), "trial {number}: {log}\nlacks {expected}");
     }
-    let tested = bench.faknow(&["test", "search/trials/0003", "--data", "test.csv", "--json"]).json();
+    let result = sandbox.faknow(&["test", "search/trials/0003", "--data", "test.csv", "--json"]).json();
     for name in ["loss", "accuracy", "roc_auc"] {
-        assert_eq!(tested["test"][name], summary["test"][name], "{name}");
+        assert_eq!(result["test"][name], summary["test"][name], "{name}");
     }
     let last = summary["trials"][3].clone();
     assert_eq!(last["status"], "failed");
     assert!(last["error"].as_str().unwrap().starts_with("`model.dropout`: expected"), "{last}");
-    let table = bench.faknow(&args("search", &more)).ok();
+    let table = sandbox.faknow(&args("search", &more)).ok();
     for part in [
         "rank trial  accuracy epochs",
-        "best    trial 3: optimizer.lr=0.05 model.dropout=0.2",
-        "run     search/trials/0003",
+        "best       trial 3: optimizer.lr=0.05 model.dropout=0.2",
+        "run        search/trials/0003",
         "(24 samples)",
-        "report  search/report.md",
+        "report     search/report.md",
     ] {
         assert!(table.contains(part), "{table}\nlacks {part}");
     }
 }
 
 #[test]
-fn search_draws_from_a_space_and_halves() {
-    let bench = Bench::new();
-    bench.write(
+fn search_supports_random_and_halving() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
         "space.toml",
         "optimizer.lr = { low = 1e-3, high = 1e-1, log = true }\nmodel.dropout = [0.1, 0.4]\n",
     );
-    let of = |method: &[&str]| -> Value {
-        bench.faknow(&args("search", &[&["--space", "space.toml", "--json"], method].concat())).json()
+    let run_search = |method: &[&str]| -> Value {
+        sandbox.faknow(&args("search", &[&["--space", "space.toml", "--json"], method].concat())).json()
     };
-    let random = of(&["--method", "random", "--trials", "3"]);
+    let random = run_search(&["--method", "random", "--trials", "3"]);
     assert_eq!(random["n_trials"], 3);
     assert!(random["dir"].as_str().unwrap().starts_with("runs/search-textcnn-"), "{}", random["dir"]);
-    let halving = of(&["--method", "halving", "--trials", "4", "--eta", "2", "--set", "trainer.epochs=4"]);
+    let halving =
+        run_search(&["--method", "halving", "--trials", "4", "--eta", "2", "--set", "trainer.epochs=4"]);
     let trials = halving["trials"].as_array().unwrap();
     let epochs: Vec<u64> = trials.iter().map(|trial| trial["epochs"].as_u64().unwrap()).collect();
     assert_eq!(epochs, [4, 2, 1, 1]);
     assert_eq!((&trials[0]["status"], &trials[3]["status"]), (&json!("completed"), &json!("paused")));
-    // What a rung left behind is a run that can go on.
+    // A paused trial is a run that can be resumed.
     let run = trials[3]["run"].as_str().unwrap();
-    assert_eq!(bench.faknow(&["resume", run, "--json"]).json()["epochs"], 4);
+    assert_eq!(sandbox.faknow(&["resume", run, "--json"]).json()["epochs"], 4);
 }
 
 #[test]
-fn search_refuses_what_it_cannot_do() {
-    let bench = Bench::new();
-    let says = |more: &[&str], parts: &[&str]| {
-        bench.refuses(&args("search", &[more, &["--out", "s"]].concat()), parts)
+fn search_rejects_invalid_options() {
+    let sandbox = Sandbox::new();
+    let check = |more: &[&str], parts: &[&str]| {
+        sandbox.check_error(&args("search", &[more, &["--out", "s"]].concat()), parts)
     };
-    says(&[], &["--space"]);
-    says(&["--grid", "optimizer.lr=0.1", "--trials", "3"], &["`--trials`", "a grid tries every combination"]);
-    says(&["--grid", "optimizer.lr=0.1", "--method", "random", "--trials", "1", "--eta", "2"], &["`--eta`"]);
-    says(&["--grid", "optimizer.lr"], &["`optimizer.lr`", "expected key=value,value"]);
-    says(&["--grid", "optmizer.lr=0.1,0.2"], &["`optmizer.lr`: unknown field `optmizer`"]);
-    says(&["--space", "none.toml"], &["none.toml"]);
-    bench.write("space.toml", "optimizer.lr = 0.1");
-    says(
+    check(&[], &["--space"]);
+    check(
+        &["--grid", "optimizer.lr=0.1", "--trials", "3"],
+        &["`--trials`", "a grid tries every combination"],
+    );
+    check(&["--grid", "optimizer.lr=0.1", "--method", "random", "--trials", "1", "--eta", "2"], &["`--eta`"]);
+    check(&["--grid", "optimizer.lr"], &["`optimizer.lr`", "expected key=value,value"]);
+    check(&["--grid", "optim.lr=0.1,0.2"], &["`optim.lr`: unknown field `optim`"]);
+    check(&["--space", "none.toml"], &["none.toml"]);
+    sandbox.write("space.toml", "optimizer.lr = 0.1");
+    check(
         &["--space", "space.toml"],
         &["space.toml", "`optimizer.lr`", "expected a list of values, or a range"],
     );
-    bench.refuses(&["search", "--resume", "none"], &["none/search.json"]);
-    bench.refuses(&["search", "--resume", "s", "--method", "grid"], &["--resume"]);
-    assert!(!bench.path("s").exists());
-    let failed = bench.faknow(&args("search", &["--grid", "optimizer.lr=1e30", "--out", "failed"]));
+    sandbox.check_error(&["search", "--resume", "none"], &["none/search.json"]);
+    sandbox.check_error(&["search", "--resume", "s", "--method", "grid"], &["--resume"]);
+    assert!(!sandbox.path("s").exists());
+    let failed = sandbox.faknow(&args("search", &["--grid", "optimizer.lr=1e30", "--out", "failed"]));
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
-    assert!(failed.said().contains("all trials failed; the first: "), "{}", failed.stderr);
+    assert!(failed.error_line().contains("all trials failed; first error: "), "{}", failed.stderr);
 }
 
-/// Enough trials and steps that the program is caught at work.
+/// Enough trials and steps to interrupt the program while it is running.
 const LONG: [&str; 8] = [
     "--grid",
     "optimizer.lr=0.001,0.01,0.05",
@@ -181,9 +189,9 @@ const LONG: [&str; 8] = [
 ];
 
 #[test]
-fn a_search_that_is_killed_again_and_again_comes_to_the_same_end() {
-    let bench = Bench::new();
-    bench.faknow(&args("search", &[&LONG[..], &["--out", "whole"]].concat())).ok();
+fn killed_search_resumes_to_the_same_result() {
+    let sandbox = Sandbox::new();
+    sandbox.faknow(&args("search", &[&LONG[..], &["--out", "uninterrupted"]].concat())).ok();
     let killed = args("search", &[&LONG[..], &["--out", "killed"]].concat());
     let mut n_killed = 0;
     for file in [
@@ -194,25 +202,28 @@ fn a_search_that_is_killed_again_and_again_comes_to_the_same_end() {
         "killed/trials/0002/checkpoints/previous/manifest.json",
         "killed/trials/0003/checkpoints/last/manifest.json",
     ] {
-        let mut child = started(&bench, &killed, file);
+        let mut child = start_until(&sandbox, &killed, file);
         child.kill().unwrap();
         n_killed += usize::from(!child.wait().unwrap().success());
     }
     assert!(n_killed >= 5, "{n_killed}");
-    assert!(!is_done(&bench.path("killed/search.json")));
-    bench.faknow(&["search", "--resume", "killed"]).ok();
-    assert_eq!(bench.read("killed/search.json"), bench.read("whole/search.json"));
-    assert_eq!(bench.read("killed/report.md").replace("# killed", "# whole"), bench.read("whole/report.md"));
+    assert!(!is_done(&sandbox.path("killed/search.json")));
+    sandbox.faknow(&["search", "--resume", "killed"]).ok();
+    assert_eq!(sandbox.read("killed/search.json"), sandbox.read("uninterrupted/search.json"));
+    assert_eq!(
+        sandbox.read("killed/report.md").replace("# killed", "# uninterrupted"),
+        sandbox.read("uninterrupted/report.md")
+    );
 }
 
 #[test]
-fn ctrl_c_ends_in_good_order_and_tells_how_to_go_on() {
-    let bench = Bench::new();
+fn ctrl_c_stops_gracefully_and_prints_the_resume_command() {
+    let sandbox = Sandbox::new();
     let interrupted = |args: &[&str], file: &str| {
-        let child = started(&bench, args, file);
+        let child = start_until(&sandbox, args, file);
         let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         assert!(signal.success());
-        let done = Done::new(args, &child.wait_with_output().unwrap());
+        let done = CommandOutput::new(args, &child.wait_with_output().unwrap());
         assert_eq!(done.code, Some(130), "{}", done.stderr);
         done
     };
@@ -230,8 +241,8 @@ fn ctrl_c_ends_in_good_order_and_tells_how_to_go_on() {
         (&summary["ended"], &summary["best"], &summary["test"]),
         (&json!("interrupted"), &Value::Null, &Value::Null)
     );
-    bench.faknow(&["search", "--resume", "search"]).ok();
-    assert!(is_done(&bench.path("search/search.json")));
+    sandbox.faknow(&["search", "--resume", "search"]).ok();
+    assert!(is_done(&sandbox.path("search/search.json")));
 
     let cv = args(
         "cv",
@@ -243,7 +254,7 @@ fn ctrl_c_ends_in_good_order_and_tells_how_to_go_on() {
         "{}",
         done.stderr
     );
-    assert!(done.stdout.contains("folds   1 of 3 done"), "{}", done.stdout);
-    let table = bench.faknow(&["cv", "--resume", "cv"]).ok();
-    assert!(table.contains("folds   3 of 3 done"), "{table}");
+    assert!(done.stdout.contains("folds      1 of 3 completed"), "{}", done.stdout);
+    let table = sandbox.faknow(&["cv", "--resume", "cv"]).ok();
+    assert!(table.contains("folds      3 of 3 completed"), "{table}");
 }

@@ -1,4 +1,4 @@
-//! `faknow serve`: the program around the server. What it answers is tested beside the crate that does.
+//! `faknow serve`; the responses are tested in `faknow-serve`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,27 +9,27 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Done};
+use crate::support::{CommandOutput, Sandbox};
 
-/// The program as it serves; it is killed with this, should a test fail before its end.
-struct Served {
+/// A running server; dropping it kills the program.
+struct ServerProcess {
     child: Child,
     address: String,
 }
 
-impl Served {
-    fn start(bench: &Bench, args: &[&str]) -> Self {
-        let mut child = bench.command(&[&["serve", "run", "--port", "0"], args].concat()).spawn().unwrap();
+impl ServerProcess {
+    fn start(sandbox: &Sandbox, args: &[&str]) -> Self {
+        let mut child = sandbox.command(&[&["serve", "run", "--port", "0"], args].concat()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").expect("where it listens").to_owned();
+        let address = line.trim().strip_prefix("listening on http://").expect("the address").to_owned();
         Self { child, address }
     }
 
-    fn ask(&self, request: &str) -> (u16, Value) {
+    fn request(&self, request: &str) -> (u16, Value) {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
-        answer(stream)
+        read_response(stream)
     }
 
     fn connect(&self) -> TcpStream {
@@ -38,8 +38,8 @@ impl Served {
         stream
     }
 
-    /// Sends the signal, and answers how the program ended.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    /// Sends the signal, and returns exit code and standard error.
+    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
@@ -52,7 +52,7 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -67,7 +67,7 @@ fn post(body: &Value) -> String {
     )
 }
 
-fn answer(mut stream: TcpStream) -> (u16, Value) {
+fn read_response(mut stream: TcpStream) -> (u16, Value) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -76,34 +76,34 @@ fn answer(mut stream: TcpStream) -> (u16, Value) {
 
 #[cfg(unix)]
 #[test]
-fn the_program_serves_what_predict_says_until_a_signal() {
-    let bench = Bench::trained();
+fn serves_the_predictions_of_predict_until_a_signal() {
+    let sandbox = Sandbox::trained();
     let texts = ["Shocking rain", "officials vote on the bridge", "\u{0}"];
     for signal in ["-INT", "-TERM"] {
-        let served = Served::start(&bench, &["--max-chars", "50"]);
+        let server = ServerProcess::start(&sandbox, &["--max-chars", "50"]);
         for text in texts {
             let input = json!({ "text": text }).to_string();
             let predict = ["predict", "run", "--input", "-", "--text", "text"];
-            let mut expected = bench.faknow_reading(&predict, &input).json();
+            let mut expected = sandbox.faknow_with_stdin(&predict, &input).json();
             expected.as_object_mut().unwrap().remove("text");
-            assert_eq!(served.ask(&post(&json!({ "text": text }))), (200, expected), "{text}");
+            assert_eq!(server.request(&post(&json!({ "text": text }))), (200, expected), "{text}");
         }
-        assert_eq!(served.ask(&post(&json!({ "text": "x".repeat(51) }))).0, 422);
-        let model = served.ask("GET /v1/model HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").1;
+        assert_eq!(server.request(&post(&json!({ "text": "x".repeat(51) }))).0, 422);
+        let model = server.request("GET /v1/model HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").1;
         assert_eq!(model["run"], "run");
-        // A request whose end comes after the signal is answered.
+        // A request that is completed after the signal gets a response.
         let request = post(&json!({ "texts": texts }));
-        let mut stream = served.connect();
+        let mut stream = server.connect();
         stream.write_all(&request.as_bytes()[..request.len() - 1]).unwrap();
-        // Its head was read, or this would not be answered.
-        assert_eq!(served.ask(&post(&json!({ "text": "rain" }))).0, 200);
-        served.signal(signal);
-        while TcpStream::connect(&served.address).is_ok() {
+        // A response to a later request shows that its head has been read.
+        assert_eq!(server.request(&post(&json!({ "text": "rain" }))).0, 200);
+        server.signal(signal);
+        while TcpStream::connect(&server.address).is_ok() {
             std::thread::sleep(Duration::from_millis(10));
         }
         stream.write_all(&request.as_bytes()[request.len() - 1..]).unwrap();
-        assert_eq!(answer(stream).1["predictions"].as_array().unwrap().len(), 3);
-        let (code, stderr) = served.end("-0");
+        assert_eq!(read_response(stream).1["predictions"].as_array().unwrap().len(), 3);
+        let (code, stderr) = server.stop("-0");
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stderr.contains("path=\"/v1/predict\" status=200") && stderr.contains("texts=1"), "{stderr}");
         assert!(!stderr.contains("Shocking") && !stderr.contains("panicked"), "{stderr}");
@@ -111,26 +111,29 @@ fn the_program_serves_what_predict_says_until_a_signal() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_in_a_line() {
-    let bench = Bench::trained();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    let said = format!("cannot listen on 127.0.0.1:{port}: ");
-    bench.refuses(&["serve", "run", "--port", &port], &[&said, "another program listens there, port 0"]);
-    let refuses = |args: &[&str], part: &str| {
-        let done: Done = bench.faknow(&[&["serve", "run", "--port", "0"], args].concat());
-        done.refused(&[part]);
+fn reports_startup_errors_in_one_line() {
+    let sandbox = Sandbox::trained();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let message = format!("cannot listen on 127.0.0.1:{port}: ");
+    sandbox.check_error(
+        &["serve", "run", "--port", &port],
+        &[&message, "another program uses this port, port 0"],
+    );
+    let check = |args: &[&str], part: &str| {
+        let done: CommandOutput = sandbox.faknow(&[&["serve", "run", "--port", "0"], args].concat());
+        done.assert_error(&[part]);
         assert_eq!(done.stdout, "");
     };
-    refuses(&["--queue", "3"], "`queue`: expected at least `max_texts`, which is 64, got 3");
-    refuses(&["--batch-size", "0"], "`batch_size`: expected at least 1, got 0");
-    refuses(&["--timeout", "0"], "expected a number of seconds above 0");
-    refuses(&["--timeout", "NaN"], "expected a number of seconds above 0");
-    refuses(&["--read-timeout", "1e30"], "expected a number of seconds above 0");
-    refuses(&["--host", "everywhere"], "--host");
-    refuses(&["--device", "abacus"], "abacus");
-    bench.refuses(&["serve", "nowhere", "--port", "0"], &["nowhere", "no such directory"]);
-    bench.refuses(&["serve"], &["RUN_DIR"]);
+    check(&["--queue", "3"], "`queue`: expected at least `max_texts` (64), got 3");
+    check(&["--batch-size", "0"], "`batch_size`: expected at least 1, got 0");
+    check(&["--timeout", "0"], "expected a number of seconds above 0");
+    check(&["--timeout", "NaN"], "expected a number of seconds above 0");
+    check(&["--read-timeout", "1e30"], "expected a number of seconds above 0");
+    check(&["--host", "everywhere"], "--host");
+    check(&["--device", "abacus"], "abacus");
+    sandbox.check_error(&["serve", "nowhere", "--port", "0"], &["nowhere", "no such directory"]);
+    sandbox.check_error(&["serve"], &["RUN_DIR"]);
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn serve_page_has_the_defaults_of_the_program() {
         println!("SKIPPED: docs/serve.md does not exist");
         return;
     };
-    let help = Bench::new().faknow(&["serve", "-h"]).ok();
+    let help = Sandbox::new().faknow(&["serve", "-h"]).ok();
     let mut n_options = 0;
     for line in help.lines().filter(|line| line.contains("[default: ")) {
         let option = line.split("--").nth(1).unwrap().split(' ').next().unwrap();

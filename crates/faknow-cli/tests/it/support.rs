@@ -1,4 +1,4 @@
-//! A directory with posts in it, and the program run there.
+//! A temporary directory with posts, and the program run in it.
 
 use std::fs;
 use std::io::Write;
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 /// A model that trains in milliseconds.
 pub(crate) const TINY: [&str; 4] = ["--set", "model.embedding_size=8", "--set", "model.n_filters=4"];
 
-/// Posts of real and fake in turn.
+/// Returns posts of the classes real and fake, alternating.
 pub(crate) fn posts(n: usize, seed: u64) -> Vec<(String, &'static str)> {
     posts_of(&["real", "fake"], n, seed)
 }
 
-/// Posts of up to four classes in turn; each has a word of its own among those that all share.
+/// Returns posts of up to four classes, alternating; each class has one distinctive word among shared ones.
 pub(crate) fn posts_of(classes: &[&'static str], n: usize, seed: u64) -> Vec<(String, &'static str)> {
     const SHARED: [&str; 8] = ["rain", "mayor", "storm", "market", "bridge", "doctor", "school", "vote"];
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -33,38 +33,38 @@ pub(crate) fn posts_of(classes: &[&'static str], n: usize, seed: u64) -> Vec<(St
     (0..n).map(post).collect()
 }
 
-/// Posts as CSV with the columns `id`, `tweet`, `label`.
+/// Returns posts as CSV with the columns `id`, `tweet`, `label`.
 pub(crate) fn csv(n: usize, seed: u64) -> String {
     let rows = posts(n, seed).into_iter().enumerate();
     let rows: String = rows.map(|(id, (text, label))| format!("{id},{text},{label}\n")).collect();
     format!("id,tweet,label\n{rows}")
 }
 
-/// Posts as JSON lines with `id`, `text`, `label`.
+/// Returns posts as JSON lines with `id`, `text`, `label`.
 pub(crate) fn jsonl(posts: &[(String, &str)]) -> String {
     let line = |(id, (text, label))| json!({ "id": id, "text": text, "label": label }).to_string() + "\n";
     posts.iter().map(|(text, label)| (text, label)).enumerate().map(line).collect()
 }
 
-/// A directory of its own for each test, with `train.csv`, `valid.csv` and `test.csv`.
-pub(crate) struct Bench {
+/// A temporary directory with `train.csv`, `valid.csv` and `test.csv`, separate for each test.
+pub(crate) struct Sandbox {
     dir: TempDir,
 }
 
-impl Bench {
+impl Sandbox {
     pub(crate) fn new() -> Self {
-        let bench = Self { dir: tempfile::tempdir().unwrap() };
+        let sandbox = Self { dir: tempfile::tempdir().unwrap() };
         for (name, n, seed) in [("train.csv", 80, 1), ("valid.csv", 20, 2), ("test.csv", 24, 3)] {
-            bench.write(name, csv(n, seed));
+            sandbox.write(name, csv(n, seed));
         }
-        bench
+        sandbox
     }
 
-    /// With a detector in the directory `run`, trained for two epochs.
+    /// Creates a sandbox with a detector in the directory `run`, trained for two epochs.
     pub(crate) fn trained() -> Self {
-        let bench = Self::new();
-        bench.train(&["--valid", "valid.csv", "--out", "run"]);
-        bench
+        let sandbox = Self::new();
+        sandbox.train(&["--valid", "valid.csv", "--out", "run"]);
+        sandbox
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -80,31 +80,31 @@ impl Bench {
     }
 
     /// Runs the program in the directory.
-    pub(crate) fn faknow(&self, args: &[&str]) -> Done {
-        self.faknow_reading(args, "")
+    pub(crate) fn faknow(&self, args: &[&str]) -> CommandOutput {
+        self.faknow_with_stdin(args, "")
     }
 
-    /// Runs the program with this on its standard input.
-    pub(crate) fn faknow_reading(&self, args: &[&str], input: &str) -> Done {
+    /// Runs the program in the directory with this standard input.
+    pub(crate) fn faknow_with_stdin(&self, args: &[&str], input: &str) -> CommandOutput {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
         let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
-        Done::new(args, &output)
+        CommandOutput::new(args, &output)
     }
 
-    /// The program, ready to run in the directory.
+    /// Returns the command to run the program in the directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_faknow"));
         command.args(args).current_dir(self.dir.path());
-        // The models are so small that threads would only wait for each other.
+        // Threads do not speed up models this small.
         command.env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// Trains a tiny model on `train.csv` for two epochs (`more` may say otherwise) and answers the JSON line.
+    /// Trains a tiny model on `train.csv` for two epochs, unless `more` overrides this, and returns the JSON line.
     pub(crate) fn train(&self, more: &[&str]) -> Value {
         let train = ["--train", "train.csv", "--text", "tweet"];
         let train: &[&str] =
@@ -114,31 +114,31 @@ impl Bench {
         self.faknow(&args).json()
     }
 
-    /// The program refuses: exit code 2 and one line that holds all of `parts`.
-    pub(crate) fn refuses(&self, args: &[&str], parts: &[&str]) {
-        self.faknow(args).refused(parts);
+    /// Asserts that the program exits with code 2 and one error line with all of `parts`.
+    pub(crate) fn check_error(&self, args: &[&str], parts: &[&str]) {
+        self.faknow(args).assert_error(parts);
     }
 
-    /// Training refuses, and leaves no run directory behind.
-    pub(crate) fn train_refuses(&self, more: &[&str], parts: &[&str]) {
+    /// Asserts the same for training, and that no run directory is left.
+    pub(crate) fn check_train_error(&self, more: &[&str], parts: &[&str]) {
         let train: &[&str] = if more.contains(&"--train") { &[] } else { &["--train", "train.csv"] };
         let args =
-            [&["train", "textcnn", "--text", "tweet", "--out", "refused"][..], train, &TINY, more].concat();
-        self.refuses(&args, parts);
-        assert!(!self.path("refused").exists(), "{args:?} made a run directory");
+            [&["train", "textcnn", "--text", "tweet", "--out", "rejected"][..], train, &TINY, more].concat();
+        self.check_error(&args, parts);
+        assert!(!self.path("rejected").exists(), "{args:?} created a run directory");
     }
 }
 
-/// What a run of the program left.
+/// Exit code and output of the program.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct CommandOutput {
     args: String,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Done {
+impl CommandOutput {
     pub(crate) fn new(args: &[&str], output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self {
@@ -149,34 +149,34 @@ impl Done {
         }
     }
 
-    /// It went well; answers standard output.
+    /// Asserts success and returns standard output.
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{}\n{}", self.args, self.stderr);
         self.stdout
     }
 
-    /// It went well; answers the last line of standard output as JSON.
+    /// Asserts success and returns the last line of standard output as JSON.
     pub(crate) fn json(self) -> Value {
         let stdout = self.ok();
         serde_json::from_str(stdout.lines().last().expect("a line of output")).expect("JSON")
     }
 
-    /// It went well; answers every line of standard output as JSON.
+    /// Asserts success and returns all lines of standard output as JSON.
     pub(crate) fn json_lines(self) -> Vec<Value> {
         self.ok().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// Exit code 2; what is said of it is one line that holds all of `parts`.
-    pub(crate) fn refused(&self, parts: &[&str]) {
-        let said = self.said();
+    /// Asserts exit code 2 and one error line with all of `parts`.
+    pub(crate) fn assert_error(&self, parts: &[&str]) {
+        let line = self.error_line();
         assert_eq!(self.code, Some(2), "{}\n{}", self.args, self.stderr);
-        let missing: Vec<_> = parts.iter().filter(|part| !said.contains(**part)).collect();
-        assert!(missing.is_empty(), "{}\n{said}\nlacks {missing:?}", self.args);
+        let missing: Vec<_> = parts.iter().filter(|part| !line.contains(**part)).collect();
+        assert!(missing.is_empty(), "{}\n{line}\nlacks {missing:?}", self.args);
     }
 
-    /// The one line that begins with `error:`, the last of standard error. Before it stand at most the lines of a
-    /// log, no panic and no backtrace.
-    pub(crate) fn said(&self) -> &str {
+    /// Returns the only line that starts with `error:`, the last of standard error. Only log lines may precede it, no panic
+    /// and no backtrace.
+    pub(crate) fn error_line(&self) -> &str {
         let errors = self.stderr.lines().filter(|line| line.starts_with("error:")).count();
         assert_eq!(errors, 1, "{}\n{}", self.args, self.stderr);
         for word in ["panicked", "backtrace", "stack", "frame #", "RUST_BACKTRACE"] {
@@ -188,7 +188,7 @@ impl Done {
     }
 }
 
-/// The names of all files below a directory, in order.
+/// Returns the names of all files below a directory, sorted.
 pub(crate) fn files(dir: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut dirs = vec![dir.to_owned()];
@@ -206,7 +206,7 @@ pub(crate) fn files(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The keys of a JSON object.
+/// Returns the keys of a JSON object.
 pub(crate) fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }

@@ -1,24 +1,24 @@
-//! Training, in the form that others call, and what it leaves behind.
+//! The command `train`: options, output, run directory.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, TINY, files, jsonl, keys, posts_of};
+use crate::support::{Sandbox, TINY, files, jsonl, keys, posts_of};
 
-/// The form that is fixed: others call it, so it must go on working as it is written here.
-fn fixed_form(bench: &Bench) -> Value {
+/// Trains with the options of the stable command line, which must keep working.
+fn stable_form(sandbox: &Sandbox) -> Value {
     let args = "train textcnn --train train.csv --valid valid.csv --test test.csv --text tweet --label label \
                 --classes real,fake --language en --epochs 2 --seed 7 --out run --json";
     let args: Vec<&str> = args.split_whitespace().chain(TINY).collect();
-    bench.faknow(&args).json()
+    sandbox.faknow(&args).json()
 }
 
 #[test]
-fn the_fixed_form_reports_all_facts_in_its_last_line() {
-    let bench = Bench::new();
-    let summary = fixed_form(&bench);
+fn json_line_has_all_results() {
+    let sandbox = Sandbox::new();
+    let summary = stable_form(&sandbox);
     assert_eq!(keys(&summary), ["run", "ended", "best_epoch", "epochs", "epoch_seconds", "valid", "test"]);
     assert_eq!((&summary["run"], &summary["ended"]), (&json!("run"), &json!("completed")));
     assert_eq!(summary["epochs"], 2);
@@ -33,10 +33,10 @@ fn the_fixed_form_reports_all_facts_in_its_last_line() {
 }
 
 #[test]
-fn the_run_dir_has_everything() {
-    let bench = Bench::new();
-    fixed_form(&bench);
-    let mut names = files(&bench.path("run"));
+fn run_directory_has_all_files() {
+    let sandbox = Sandbox::new();
+    stable_form(&sandbox);
+    let mut names = files(&sandbox.path("run"));
     let events = names.iter().position(|name| name.starts_with("tensorboard/events.out.tfevents")).unwrap();
     names.remove(events);
     let expected = [
@@ -62,36 +62,36 @@ fn the_run_dir_has_everything() {
     ];
     let missing: Vec<_> = expected.iter().filter(|name| !names.iter().any(|n| n == *name)).collect();
     assert!(missing.is_empty(), "{missing:?} are not among {names:?}");
-    let report = bench.read("run/report.html");
+    let report = sandbox.read("run/report.html");
     assert!(
         report.contains("<h1>run</h1>")
             && report.contains("All 2 epochs")
             && report.contains("n_filters = 4"),
         "{report}"
     );
-    let log = bench.read("run/run.log");
+    let log = sandbox.read("run/run.log");
     assert!(log.contains("training: 80 texts (40 real, 40 fake)") && log.contains("epoch=2/2"), "{log}");
 }
 
 #[test]
-fn valid_and_test_have_every_metric_that_the_golden_file_names() {
+fn valid_and_test_have_all_metrics_of_the_golden_file() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../faknow-metrics/tests/golden/metrics.json");
     let Ok(golden) = fs::read_to_string(&golden) else {
-        println!("SKIPPED: {} is not there", golden.display());
+        println!("SKIPPED: {} does not exist", golden.display());
         return;
     };
     let golden: Value = serde_json::from_str(&golden).unwrap();
-    let bench = Bench::new();
-    bench.write("three.jsonl", jsonl(&posts_of(&["a", "b", "c"], 90, 1)));
-    let binary = fixed_form(&bench);
-    let three = bench.train(&["--train", "three.jsonl", "--classes", "a,b,c", "--out", "three"]);
+    let sandbox = Sandbox::new();
+    sandbox.write("three.jsonl", jsonl(&posts_of(&["a", "b", "c"], 90, 1)));
+    let binary = stable_form(&sandbox);
+    let three = sandbox.train(&["--train", "three.jsonl", "--classes", "a,b,c", "--out", "three"]);
     let mut n_checked = 0;
     for case in golden["cases"].as_array().unwrap() {
         let summary = if case["num_classes"] == 2 { &binary } else { &three };
         for (name, golden) in case["metrics"].as_object().unwrap() {
             for part in ["valid", "test"] {
                 let score = summary[part].get(name).unwrap_or_else(|| panic!("{part} lacks {name}"));
-                // Where the golden value is null too, the metric makes no sense.
+                // The metric is undefined where the golden value is null too.
                 assert!(
                     score.is_number() || score.is_array() || golden.is_null(),
                     "{part}.{name} is {score}"
@@ -106,20 +106,17 @@ fn valid_and_test_have_every_metric_that_the_golden_file_names() {
             assert!(summary[part][name].is_number(), "{part}.{name}");
         }
     }
-    assert_eq!(
-        three["test"]["f1"], three["test"]["f1_macro"],
-        "with more than two classes the usual is macro"
-    );
+    assert_eq!(three["test"]["f1"], three["test"]["f1_macro"], "macro average with more than two classes");
     assert_eq!(three["test"]["precision_binary"], Value::Null, "there is no positive class");
 }
 
 #[test]
-fn without_json_the_same_facts_stand_in_a_table() {
-    let bench = Bench::new();
+fn table_has_the_results_without_json() {
+    let sandbox = Sandbox::new();
     let args =
         "train textcnn --train train.csv --valid valid.csv --test test.csv --text tweet --epochs 2 --out run";
     let args: Vec<&str> = args.split_whitespace().chain(TINY).collect();
-    let table = bench.faknow(&args).ok();
+    let table = sandbox.faknow(&args).ok();
     for part in [
         "Test (24 samples, loss ",
         "confusion matrix",
@@ -129,32 +126,32 @@ fn without_json_the_same_facts_stand_in_a_table() {
         "of 2, validation accuracy",
         "validation  loss ",
         " in 2 epochs, ",
-        "run directory  run",
+        "run         run",
     ] {
         assert!(table.contains(part), "{table}\nlacks {part}");
     }
 }
 
 #[test]
-fn the_seed_decides_everything() {
-    let bench = Bench::new();
+fn seed_determines_the_result() {
+    let sandbox = Sandbox::new();
     let train = |out: &str, seed: &str| {
-        let mut summary = bench.train(&["--seed", seed, "--out", out]);
+        let mut summary = sandbox.train(&["--seed", seed, "--out", out]);
         summary["run"].take();
         summary["epoch_seconds"].take();
-        (summary, fs::read(bench.path(out).join("checkpoints/last/model.safetensors")).unwrap())
+        (summary, fs::read(sandbox.path(out).join("checkpoints/last/model.safetensors")).unwrap())
     };
     let first = train("first", "3");
-    assert!(train("again", "3") == first, "the same seed gives other results");
-    assert!(train("other", "4").1 != first.1, "another seed gives the same weights");
+    assert!(train("again", "3") == first, "the same seed gives different results");
+    assert!(train("other", "4").1 != first.1, "a different seed gives the same weights");
 }
 
 #[test]
-fn batches_do_not_depend_on_threads_that_assemble_them_nor_results_on_the_evaluation_batch() {
-    let bench = Bench::new();
+fn result_does_not_depend_on_workers_and_evaluation_batch_size() {
+    let sandbox = Sandbox::new();
     let weights = |out: &str, set: &str| {
-        bench.train(&["--set", set, "--out", out]);
-        fs::read(bench.path(out).join("checkpoints/last/model.safetensors")).unwrap()
+        sandbox.train(&["--set", set, "--out", out]);
+        fs::read(sandbox.path(out).join("checkpoints/last/model.safetensors")).unwrap()
     };
     let usual = weights("usual", "loader.workers=1");
     assert!(weights("none", "loader.workers=0") == usual);
@@ -163,76 +160,76 @@ fn batches_do_not_depend_on_threads_that_assemble_them_nor_results_on_the_evalua
 }
 
 #[test]
-fn one_file_is_split_by_class_and_given_files_are_left_whole() {
-    let bench = Bench::new();
+fn splits_one_file_by_class_and_uses_given_files_completely() {
+    let sandbox = Sandbox::new();
     let n_samples = |out: &str, files: &[&str]| {
-        let summary = bench.train(&[files, &["--out", out]].concat());
-        let log = bench.read(&format!("{out}/run.log"));
+        let summary = sandbox.train(&[files, &["--out", out]].concat());
+        let log = sandbox.read(&format!("{out}/run.log"));
         let training = log.lines().find_map(|line| line.split_once("training: ")).unwrap().1.to_owned();
         let n = |part: &str| summary[part]["n_samples"].as_u64();
         (training.split(',').take(2).collect::<Vec<_>>().join(","), n("valid"), n("test"))
     };
-    let whole = "80 texts (40 real, 40 fake)".to_owned();
+    let all_texts = "80 texts (40 real, 40 fake)".to_owned();
     assert_eq!(n_samples("a", &[]), ("56 texts (28 real, 28 fake)".to_owned(), Some(8), Some(16)));
-    assert_eq!(n_samples("b", &["--valid", "valid.csv"]), (whole.clone(), Some(20), None));
+    assert_eq!(n_samples("b", &["--valid", "valid.csv"]), (all_texts.clone(), Some(20), None));
     assert_eq!(
         n_samples("c", &["--valid", "valid.csv", "--test", "test.csv"]),
-        (whole.clone(), Some(20), Some(24))
+        (all_texts.clone(), Some(20), Some(24))
     );
     let (training, valid, test) = n_samples("d", &["--test", "test.csv"]);
     assert_eq!((training.as_str(), valid, test), ("70 texts (35 real, 35 fake)", Some(10), Some(24)));
     let all = ["--set", "data.split=[1.0, 0.0, 0.0]"];
-    assert_eq!(n_samples("e", &all), (whole, None, None));
+    assert_eq!(n_samples("e", &all), (all_texts, None, None));
 }
 
 #[test]
-fn without_validation_there_is_no_best_epoch() {
-    let bench = Bench::new();
-    let summary = bench.train(&["--set", "data.split=[1, 0, 0]", "--out", "run"]);
+fn no_best_epoch_without_validation() {
+    let sandbox = Sandbox::new();
+    let summary = sandbox.train(&["--set", "data.split=[1, 0, 0]", "--out", "run"]);
     assert_eq!(
         (&summary["best_epoch"], &summary["valid"], &summary["test"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
     assert_eq!(summary["ended"], "completed");
-    assert!(!bench.path("run/checkpoints/best").exists());
-    bench.faknow(&["predict", "run", "--input", "test.csv"]).ok();
+    assert!(!sandbox.path("run/checkpoints/best").exists());
+    sandbox.faknow(&["predict", "run", "--input", "test.csv"]).ok();
 }
 
 #[test]
-fn early_stopping_ends_a_run_that_no_longer_improves() {
-    let bench = Bench::new();
+fn early_stopping_ends_a_run_without_improvement() {
+    let sandbox = Sandbox::new();
     // With a learning rate of 0 nothing ever improves on the first epoch.
     let still = ["--epochs", "30", "--set", "optimizer.lr=0", "--set", "trainer.monitor=loss"];
     let summary =
-        bench.train(&[&still[..], &["--set", "early_stopping.patience=2", "--out", "run"]].concat());
+        sandbox.train(&[&still[..], &["--set", "early_stopping.patience=2", "--out", "run"]].concat());
     assert_eq!((&summary["ended"], &summary["epochs"]), (&json!("early_stopping"), &json!(3)));
     assert_eq!(summary["best_epoch"], 1);
     let summary =
-        bench.train(&[&still[..], &["--set", "early_stopping.enabled=false", "--out", "on"]].concat());
+        sandbox.train(&[&still[..], &["--set", "early_stopping.enabled=false", "--out", "on"]].concat());
     assert_eq!((&summary["ended"], &summary["epochs"]), (&json!("completed"), &json!(30)));
 }
 
 #[test]
-fn a_detector_of_the_last_epoch_is_reported_and_saved_as_such() {
-    let bench = Bench::new();
-    // The rate is so high that the first epochs are far from the last one.
+fn reports_and_saves_the_last_epoch_without_restore_best() {
+    let sandbox = Sandbox::new();
+    // With a high learning rate, the first epochs differ strongly from the last one.
     let args = ["--valid", "valid.csv", "--test", "test.csv", "--epochs", "4", "--set", "optimizer.lr=0.3"];
     let args = [&args[..], &["--set", "trainer.restore_best=false", "--out", "run"]].concat();
-    let summary = bench.train(&args);
-    let history = bench.read("run/history.jsonl");
+    let summary = sandbox.train(&args);
+    let history = sandbox.read("run/history.jsonl");
     let last = history.lines().rfind(|line| line.contains("\"type\":\"epoch\"")).unwrap();
     let last: Value = serde_json::from_str(last).unwrap();
     assert_eq!(summary["valid"]["log_loss"], last["valid"]["log_loss"]);
-    let tested = bench.faknow(&["test", "run", "--data", "test.csv", "--json"]).json();
-    assert_eq!(tested["test"], summary["test"]);
+    let result = sandbox.faknow(&["test", "run", "--data", "test.csv", "--json"]).json();
+    assert_eq!(result["test"], summary["test"]);
 }
 
 #[test]
-fn the_log_says_what_was_read() {
-    let bench = Bench::new();
-    bench.write("words.vec", "rain 1 2 3\nofficials -1 0 0.5\nabsent 9 9 9\n");
-    bench.train(&["--valid", "valid.csv", "--set", "text.vectors=words.vec", "--out", "run"]);
-    let log = bench.read("run/run.log");
+fn log_describes_the_data() {
+    let sandbox = Sandbox::new();
+    sandbox.write("words.vec", "rain 1 2 3\nofficials -1 0 0.5\nabsent 9 9 9\n");
+    sandbox.train(&["--valid", "valid.csv", "--set", "text.vectors=words.vec", "--out", "run"]);
+    let log = sandbox.read("run/run.log");
     for part in [
         "validation: 20 texts (10 real, 10 fake)",
         "test: none",
@@ -244,11 +241,18 @@ fn the_log_says_what_was_read() {
 }
 
 #[test]
-fn the_log_says_which_weights_the_run_began_with() {
-    let bench = Bench::trained();
+fn log_describes_the_initial_weights() {
+    let sandbox = Sandbox::trained();
     let file = "run/checkpoints/best/model.safetensors";
-    bench.train(&["--set", &format!("model.weights={file}"), "--set", "model.n_filters=3", "--out", "next"]);
-    let log = bench.read("next/run.log");
+    sandbox.train(&[
+        "--set",
+        &format!("model.weights={file}"),
+        "--set",
+        "model.n_filters=3",
+        "--out",
+        "next",
+    ]);
+    let log = sandbox.read("next/run.log");
     for part in [
         &format!("weights of {file}: 2 of 9 weights loaded"),
         "shape mismatch: `classifier.1.weight`: expected [2, 9], got [2, 12]",
@@ -259,11 +263,11 @@ fn the_log_says_which_weights_the_run_began_with() {
 }
 
 #[test]
-fn quiet_says_nothing_and_verbose_more_than_usual() {
-    let bench = Bench::new();
+fn quiet_logs_nothing_and_verbose_logs_more() {
+    let sandbox = Sandbox::new();
     let stderr = |out: &str, more: &[&str]| {
         let train = ["train", "--train", "train.csv", "--text", "tweet", "--epochs", "1", "--out", out];
-        let done = bench.faknow(&[&train[..], &TINY, more].concat());
+        let done = sandbox.faknow(&[&train[..], &TINY, more].concat());
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         done.stderr
     };
@@ -274,10 +278,13 @@ fn quiet_says_nothing_and_verbose_more_than_usual() {
 }
 
 #[test]
-fn without_out_each_run_gets_a_dir_of_its_own() {
-    let bench = Bench::new();
+fn each_run_gets_a_separate_directory_without_out() {
+    let sandbox = Sandbox::new();
     let runs: Vec<_> =
-        (0..2).map(|_| bench.train(&["--epochs", "1"])["run"].as_str().unwrap().to_owned()).collect();
+        (0..2).map(|_| sandbox.train(&["--epochs", "1"])["run"].as_str().unwrap().to_owned()).collect();
     assert_ne!(runs[0], runs[1]);
-    assert!(runs.iter().all(|run| run.starts_with("runs/textcnn-") && bench.path(run).is_dir()), "{runs:?}");
+    assert!(
+        runs.iter().all(|run| run.starts_with("runs/textcnn-") && sandbox.path(run).is_dir()),
+        "{runs:?}"
+    );
 }
