@@ -80,8 +80,8 @@ fn main() -> Result<()> {
         };
         Ok([accuracy(&first_test)?, accuracy(&second_test)?])
     };
-    let report = |name: &str, [a, b]: [f64; 2]| println!("{name:<28} {a:<6.3} {b:<6.3}");
-    println!("{:<28} {:<6} {:<6}", "accuracy on event", "first", "second");
+    let report = |name: &str, [a, b]: [f64; 2]| println!("{name:<28} {a:<6.3} {b:.3}");
+    println!("{:<28} {:<6} second", "accuracy on event", "first");
 
     let (model, vars) = train(None, &first, |_, _| Ok(Supervised::default()))?;
     let file = std::env::temp_dir().join(format!("continual-{}.safetensors", std::process::id()));

@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
             let [supervised, kl] = ["train/loss/supervised", "train/loss/kl"].map(value);
             let norm = record.grad_norm.unwrap_or(f64::NAN);
             println!(
-                "{:>5}  {supervised:>10.4}  {kl:.4}  {norm:>20.4}  {:.4}",
+                "{:>5}  {supervised:>10.4}  {kl:>6.4}  {norm:>20.4}  {:.4}",
                 record.epoch,
                 value("valid/accuracy")
             );
