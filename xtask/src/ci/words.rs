@@ -158,7 +158,7 @@ pub fn faults(file: &str, line: &str) -> Vec<String> {
         return Vec::new();
     }
     // The method of `Option` is not a phrase.
-    let text = normalized(&line.replace(".is_none()", ""));
+    let text = normalized(&line.replace(".is_none", "").replace("::is_none", ""));
     let banned = WORDS.iter().chain(SPELLINGS).filter(|it| it.is_in(&text) && !is_exempt(it.phrase));
     banned.map(|it| format!("`{}` is not used here; write: {}", it.phrase, it.instead)).collect()
 }
