@@ -50,7 +50,7 @@ impl Optimizer {
     /// use tch::{Device, nn};
     ///
     /// let vars = nn::VarStore::new(Device::Cpu);
-    /// let weight = vars.sqrt().ones("weight", &[]);
+    /// let weight = vars.root().ones("weight", &[]);
     /// let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.1), &vars, Clip::None)?;
     /// optimizer.backward(&(&weight * 2.0))?;
     /// let gradients = optimizer.take_gradients()?;
