@@ -1,12 +1,12 @@
-//! Whether a score is better: one rule for the best epoch, early stopping, retained checkpoints and plateaus.
+//! The comparison of scores used for the best epoch, early stopping, retained checkpoints and plateau schedules.
 
 use faknow_metrics::Direction;
 use serde::{Deserialize, Serialize};
 
-/// Remembers the best score of a series and decides whether another one is better.
+/// Tracks the best score of a series.
 ///
-/// A score is better if it is finite and there is no best yet, or if it beats the best in the given direction by
-/// strictly more than the [`Margin`]. An undefined or non-finite score is never better; ties keep the earlier score.
+/// A score is better if it is finite and there is no best score yet, or if it improves on the best score in the given
+/// direction by strictly more than the [`Margin`]. An undefined or non-finite score is never better; ties keep the earlier score.
 ///
 /// ```
 /// use faknow_callbacks::{BestTracker, Margin};
@@ -29,23 +29,23 @@ pub struct BestTracker {
     best: Option<f64>,
 }
 
-/// By how much a score must beat the best to count as better.
+/// The improvement over the best score that a score must exceed to count as better.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Margin {
-    /// By strictly more than this difference, at least 0.
+    /// An absolute difference, at least 0.
     Absolute(f64),
-    /// By strictly more than this share of the best, at least 0.
+    /// A fraction of the best score, at least 0.
     Relative(f64),
 }
 
 impl BestTracker {
-    /// Creates a tracker without a best score; any difference counts.
+    /// Creates a tracker without a best score and with an absolute margin of 0.
     pub fn new(direction: Direction) -> Self {
         Self { direction, margin: Margin::Absolute(0.0), best: None }
     }
 
-    /// Sets by how much a score must be better. Default: any difference counts.
+    /// Sets the margin. Default: an absolute difference of 0.
     #[must_use]
     pub fn margin(mut self, margin: Margin) -> Self {
         self.margin = margin;
@@ -55,10 +55,10 @@ impl BestTracker {
     /// Returns whether `score` (`None` if it is undefined) is better than the best so far.
     pub fn is_better(&self, score: Option<f64>) -> bool {
         let Some(score) = score.filter(|score| score.is_finite()) else { return false };
-        self.best.is_none_or(|best| self.direction.is_better(score, self.bar(best)))
+        self.best.is_none_or(|best| self.direction.is_better(score, self.threshold(best)))
     }
 
-    /// Takes the next score (`None` if it is undefined) and returns whether it is the new best.
+    /// Adds the next score (`None` if it is undefined) and returns whether it is the new best.
     pub fn observe(&mut self, score: Option<f64>) -> bool {
         let is_better = self.is_better(score);
         if is_better {
@@ -72,13 +72,13 @@ impl BestTracker {
         self.best
     }
 
-    /// Continues from a saved best score.
+    /// Restores a saved best score; one that is not finite is ignored.
     pub fn restore(&mut self, best: Option<f64>) {
         self.best = best.filter(|best| best.is_finite());
     }
 
-    /// The value that a score must beat.
-    fn bar(&self, best: f64) -> f64 {
+    /// Returns the value that a score must exceed in the given direction.
+    fn threshold(&self, best: f64) -> f64 {
         let sign = match self.direction {
             Direction::Maximize => 1.0,
             Direction::Minimize => -1.0,
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_finite_and_strictly_better_score_is_best() {
+    fn best_score_is_finite_and_strictly_better() {
         let check = |direction, scores: &[f64], expected: &[bool], best: Option<f64>| {
             let mut tracker = BestTracker::new(direction);
             let observed: Vec<bool> = scores.iter().map(|&s| tracker.observe(Some(s))).collect();
@@ -106,15 +106,15 @@ mod tests {
         check(Direction::Maximize, &[], &[], None);
         check(Direction::Maximize, &[0.5, 0.5, 0.6], &[true, false, true], Some(0.6));
         check(Direction::Minimize, &[0.5, 0.5, 0.4], &[true, false, true], Some(0.4));
-        // A score that never exceeds zero still has a best.
+        // Negative scores have a best score too.
         check(Direction::Maximize, &[-2.0, -1.0, -3.0], &[true, true, false], Some(-1.0));
-        // A first value that is not a number must not stay best for ever.
+        // A first score of NaN does not remain the best.
         check(Direction::Maximize, &[f64::NAN, 0.1], &[false, true], Some(0.1));
         check(Direction::Minimize, &[f64::NEG_INFINITY, 3.0], &[false, true], Some(3.0));
     }
 
     #[test]
-    fn a_margin_must_be_exceeded() {
+    fn improvement_must_exceed_margin() {
         let check = |direction, margin, scores: &[f64], expected: &[bool]| {
             let mut tracker = BestTracker::new(direction).margin(margin);
             let observed: Vec<bool> = scores.iter().map(|&s| tracker.observe(Some(s))).collect();

@@ -1,4 +1,4 @@
-//! The callback contract: hooks into a run, each with a default that does nothing.
+//! The trait [`Callback`]: hooks into a training run, each with a default that does nothing.
 
 use std::any::Any;
 
@@ -6,67 +6,66 @@ use faknow_metrics::{EpochRecord, Evaluation};
 
 use crate::{BatchEnd, FitEnd, Flow, HookResult, PassProgress, Phase, Run, SavedCheckpoint, State};
 
-/// Watches a run, and may end it or change its weights and learning rates.
+/// Observes a training run, and may stop it or change its weights and learning rates.
 ///
-/// The life of a run, with the hooks on the right:
+/// The phases of a run, with the hooks on the right:
 ///
 /// ```text
 /// the run starts, is resumed or rolled back            on_fit_start, then restore unless it is new
 /// for each epoch:                                      on_epoch_start
 ///     for each training batch:                         on_batch_start
 ///         forward, backward, clip, step                on_batch_end
-///         a schedule of steps steps
-///         if a validation inside the epoch is due:     on_evaluation_start … on_evaluation_end
+///         learning-rate schedules by step advance
+///         if a validation within the epoch is due:     on_evaluation_start … on_evaluation_end
 ///         if a checkpoint is due:                      on_checkpoint
 ///     validation:                                      on_evaluation_start
 ///         for each batch: forward                      on_evaluation_batch_end
 ///     the epoch is recorded in run.history(),
-///     run.best() is updated, other schedules step      on_evaluation_end, on_epoch_end
-///     checkpoints                                      on_checkpoint
+///     run.best() is updated, other schedules advance   on_evaluation_end, on_epoch_end
+///     checkpoints are saved                            on_checkpoint
 /// the fit ends, or fails                               on_fit_end
 /// test, at any time later                              on_evaluation_start, on_evaluation_batch_end …,
 ///                                                      on_evaluation_end
 /// ```
 ///
-/// Where gradients are accumulated over several batches, `on_batch_start` and `on_batch_end` frame one update.
-/// Callbacks are called in the order in which they were added. All of them are called even if one of them stops the run
-/// or fails: an error takes precedence over a stop, and the first of each counts. A hook may return any error, see
-/// [`HookResult`]. What a callback has to remember when a run is interrupted it returns from [`state`](Self::state): it
-/// becomes part of every checkpoint.
+/// With gradient accumulation, `on_batch_start` and `on_batch_end` are called once per update. Callbacks are called in
+/// the order in which they were added, all of them even if one stops the run or fails. An error takes precedence over a
+/// stop, and the first error or stop counts. A hook may return any error, see [`HookResult`]. The
+/// [`state`](Self::state) of a callback is part of every checkpoint.
 pub trait Callback: Any + Send {
-    /// Returns the name of the callback in messages. Default: that of its type.
+    /// Returns the name of the callback in messages. Default: the name of its type.
     fn name(&self) -> &str {
         let path = std::any::type_name::<Self>();
         let path = path.split('<').next().unwrap_or(path);
         path.rsplit("::").next().unwrap_or(path)
     }
 
-    /// Returns the key of [`state`](Self::state) in checkpoints, different from those of the run's other callbacks.
-    /// Required of callbacks that have a state. Default: none.
+    /// Returns the key of [`state`](Self::state) in checkpoints, which must be unique within the run.
+    /// Required for callbacks that have a state. Default: `None`.
     fn key(&self) -> Option<&str> {
         None
     }
 
-    /// Returns all that this callback has to remember, besides its settings, for a resumed run to continue as if it had
-    /// not been interrupted. Default: nothing.
+    /// Returns the state that a resumed run needs to continue as if it had not been interrupted, without the settings.
+    /// Default: an empty state.
     fn state(&self) -> HookResult<State> {
         Ok(State::default())
     }
 
-    /// Restores what [`state`](Self::state) returned, after `on_fit_start`.
+    /// Restores a saved [`state`](Self::state). Called after `on_fit_start`.
     fn restore(&mut self, state: &State) -> HookResult {
         let _ = state;
         Ok(())
     }
 
-    /// Whether this callback writes down or shows what the others measure and log: it is called after all of them when
-    /// an epoch, an evaluation or the fit ends. Default: false.
+    /// Returns whether this callback writes or shows values that other callbacks log. Such callbacks are called after all
+    /// others at the end of an epoch, an evaluation and the fit. Default: false.
     fn is_log(&self) -> bool {
         false
     }
 
-    /// Called before the first epoch, and when a run was resumed or rolled back (see [`Run::start`]): the place to check
-    /// settings against the run, and to discard what was recorded of later steps.
+    /// Called before the first epoch, and after a run was resumed or rolled back (see [`Run::start`]). Checks settings
+    /// against the run and discards records of later steps.
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         let _ = run;
         Ok(())
@@ -102,10 +101,10 @@ pub trait Callback: Any + Send {
         Ok(())
     }
 
-    /// Called after a validation (at the end of an epoch or inside one) or a test, with all of its predictions.
+    /// Called after a validation (at the end of an epoch or within one) or a test, with all of its predictions.
     ///
-    /// [`Run::record`] is then the record of the validation: of the finished epoch, or of the epoch so far. That a test is
-    /// stopped has no effect.
+    /// After a validation, [`Run::record`] is its record: of the completed epoch, or of the epoch so far. Stopping a test
+    /// has no effect.
     fn on_evaluation_end(
         &mut self,
         run: &mut Run,
@@ -116,21 +115,21 @@ pub trait Callback: Any + Send {
         Ok(Flow::Continue)
     }
 
-    /// Called after an epoch's training and validation; `record` is also the last of `run.history()`.
+    /// Called after the training and validation of an epoch; `record` is the last record of `run.history()`.
     fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         let _ = (run, record);
         Ok(Flow::Continue)
     }
 
-    /// Called after a checkpoint was written, which holds nothing of what callbacks change now. If checkpoints are written in the
-    /// background that may be some updates later, but before the next one is written and before `on_fit_end`.
+    /// Called after a checkpoint was written; changes made here are not part of it. With background checkpoints, the call
+    /// may come some updates later, but before the next checkpoint is written and before `on_fit_end`.
     fn on_checkpoint(&mut self, run: &mut Run, checkpoint: &SavedCheckpoint) -> HookResult {
         let _ = (run, checkpoint);
         Ok(())
     }
 
-    /// Called when the fit is over, with the reason why it stopped or the error that it failed with, be it before
-    /// `on_fit_start`. The weights are already those that the run ends with.
+    /// Called at the end of the fit, with the stop reason or the error, also if it failed before `on_fit_start`. The
+    /// weights are already the final weights of the run.
     fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
         let _ = (run, result);
         Ok(())

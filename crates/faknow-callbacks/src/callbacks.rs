@@ -1,5 +1,5 @@
-//! The callbacks of a run: calls each of them, turns panics and their own errors into errors with a place, and collects
-//! what they log.
+//! The list of the callbacks of a run: calls their hooks, converts panics and errors into errors with a location, and
+//! collects the values that they log.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -14,9 +14,9 @@ use crate::{
     Run, SavedCheckpoint, State, StopReason,
 };
 
-/// An ordered list of callbacks, for a trainer or a custom loop.
+/// An ordered list of callbacks, for a trainer or a custom training loop.
 ///
-/// Its methods are the hooks of [`Callback`]: each calls that hook of every callback, see there for the order.
+/// Each hook method calls the hook of the same name of every callback; see [`Callback`] for the order.
 #[derive(Default)]
 pub struct Callbacks(Vec<Box<dyn Callback>>);
 
@@ -36,12 +36,12 @@ impl Callbacks {
         self.0.len()
     }
 
-    /// Whether there are no callbacks.
+    /// Returns whether there are no callbacks.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the first callback of this type.
+    /// Returns the first callback of type `C`.
     ///
     /// ```
     /// use faknow_callbacks::{Callbacks, EarlyStopping, Freeze};
@@ -77,13 +77,13 @@ impl Callbacks {
     /// Returns the states of all callbacks, each under its key.
     ///
     /// # Errors
-    /// A callback fails, or has a state and no key.
+    /// A callback fails, or has a state but no key.
     pub fn state(&self) -> Result<State> {
         let mut all = State::default();
         let mut values = serde_json::Map::new();
         for callback in &self.0 {
-            let state =
-                caught(|| callback.state()).map_err(|error| bare_error(callback.as_ref(), "state", error))?;
+            let state = catch_panic(|| callback.state())
+                .map_err(|error| bare_error(callback.as_ref(), "state", error))?;
             if state.is_empty() {
                 continue;
             }
@@ -102,16 +102,16 @@ impl Callbacks {
         Ok(all)
     }
 
-    /// Gives each callback the state saved under its key. A callback without a saved state starts from scratch; a saved state
-    /// without its callback is dropped with a warning.
+    /// Restores the state of each callback from the state saved under its key. A callback without a saved state starts
+    /// from scratch; a saved state without its callback is ignored with a warning.
     ///
     /// # Errors
-    /// A callback does not accept its state.
+    /// A callback rejects its state.
     pub fn restore(&mut self, state: &State) -> Result<()> {
-        let of_values =
+        let value_keys =
             state.values.as_object().into_iter().flat_map(|values| values.keys().map(String::as_str));
-        let of_tensors = state.tensors.keys().filter_map(|name| name.split_once('/').map(|(key, _)| key));
-        let mut unknown: BTreeSet<&str> = of_values.chain(of_tensors).collect();
+        let tensor_keys = state.tensors.keys().filter_map(|name| name.split_once('/').map(|(key, _)| key));
+        let mut unknown: BTreeSet<&str> = value_keys.chain(tensor_keys).collect();
         for callback in &mut self.0 {
             let Some(key) = callback.key().map(str::to_owned) else { continue };
             unknown.remove(key.as_str());
@@ -122,27 +122,27 @@ impl Callbacks {
             let values = state.values.get(&key).cloned().unwrap_or_default();
             let own = State { values, tensors: tensors.collect() };
             if !own.is_empty() {
-                caught(|| callback.restore(&own))
+                catch_panic(|| callback.restore(&own))
                     .map_err(|error| bare_error(callback.as_ref(), "restore", error))?;
             }
         }
         for key in unknown {
             tracing::warn!(
-                "the checkpoint has a state of the callback `{key}`, which this run lacks: it is dropped"
+                "the checkpoint has state for callback `{key}`, which this run does not have; ignoring it"
             );
         }
         Ok(())
     }
 
-    /// See [`Callback::on_fit_start`].
+    /// Calls [`Callback::on_fit_start`] of all callbacks.
     ///
     /// # Errors
-    /// A callback fails; the same holds for all hooks.
+    /// A callback fails.
     pub fn on_fit_start(&mut self, run: &mut Run) -> Result<()> {
         self.notify("on_fit_start", run, |c, run| proceed(c.on_fit_start(run)), set_in_epoch).map(drop)
     }
 
-    /// See [`Callback::on_epoch_start`].
+    /// Calls [`Callback::on_epoch_start`] of all callbacks.
     ///
     /// # Errors
     /// A callback fails.
@@ -150,18 +150,18 @@ impl Callbacks {
         self.notify("on_epoch_start", run, |c, run| proceed(c.on_epoch_start(run)), set_in_epoch).map(drop)
     }
 
-    /// See [`Callback::on_batch_start`].
+    /// Calls [`Callback::on_batch_start`] of all callbacks.
     ///
     /// # Errors
     /// A callback fails.
     pub fn on_batch_start(&mut self, run: &mut Run) -> Result<()> {
-        // Logged for an update that was skipped.
+        // Values logged for an update that was skipped.
         run.pending.clear();
-        // The values wait for the samples of their batch.
+        // The values are added in `on_batch_end`, when the number of samples is known.
         self.notify("on_batch_start", run, |c, run| proceed(c.on_batch_start(run)), |_| Ok(())).map(drop)
     }
 
-    /// See [`Callback::on_batch_end`].
+    /// Calls [`Callback::on_batch_end`] of all callbacks.
     ///
     /// # Errors
     /// A callback fails.
@@ -177,7 +177,7 @@ impl Callbacks {
         self.notify("on_batch_end", run, |c, run| c.on_batch_end(run, batch), add)
     }
 
-    /// See [`Callback::on_evaluation_start`].
+    /// Calls [`Callback::on_evaluation_start`] of all callbacks.
     ///
     /// # Errors
     /// A callback fails.
@@ -194,7 +194,7 @@ impl Callbacks {
             .map(drop)
     }
 
-    /// See [`Callback::on_evaluation_batch_end`].
+    /// Calls [`Callback::on_evaluation_batch_end`] of all callbacks.
     ///
     /// # Errors
     /// A callback fails.
@@ -216,23 +216,23 @@ impl Callbacks {
         self.notify("on_evaluation_batch_end", run, call, add).map(drop)
     }
 
-    /// See [`Callback::on_evaluation_end`]. What was logged during the pass, or is logged now, is added to the scores of
-    /// `evaluation` and, of a validation, to the run's newest record, which the loop has added to the history before.
+    /// Calls [`Callback::on_evaluation_end`] of all callbacks. Values logged during the pass and in this hook are added to
+    /// the scores of `evaluation` and, for a validation, to the run's newest record, which must be in the history already.
     ///
     /// # Errors
-    /// A callback fails, or logs a value by a name that is taken.
+    /// A callback fails, or logs a value under a name that is taken.
     pub fn on_evaluation_end(
         &mut self,
         run: &mut Run,
         phase: Phase,
         evaluation: &mut Evaluation,
     ) -> Result<Flow> {
-        let mut of_pass = Scores::new();
-        std::mem::take(&mut run.pass_log).write_to(&mut of_pass);
-        for (name, score) in of_pass {
+        let mut pass_scores = Scores::new();
+        std::mem::take(&mut run.pass_log).write_to(&mut pass_scores);
+        for (name, score) in pass_scores {
             add_to_evaluation(run, phase, &mut evaluation.scores, name, score)?;
         }
-        // The evaluation is both read by the callback and extended by what it logs.
+        // The callback reads the evaluation, and the values that it logs are added to it.
         let evaluation = std::cell::RefCell::new(evaluation);
         let add = |run: &mut Run| {
             for (name, value) in std::mem::take(&mut run.pending) {
@@ -246,20 +246,20 @@ impl Callbacks {
         self.notify("on_evaluation_end", run, call, add)
     }
 
-    /// See [`Callback::on_epoch_end`]; the record is the last of the run's history.
+    /// Calls [`Callback::on_epoch_end`] of all callbacks with the last record of the run's history.
     ///
     /// # Errors
-    /// A callback fails, or logs a value by a name that is taken.
+    /// A callback fails, or logs a value under a name that is taken.
     pub fn on_epoch_end(&mut self, run: &mut Run) -> Result<Flow> {
         let call = |c: &mut dyn Callback, run: &mut Run| match run.history().last().cloned() {
-            // Cloned for each callback: it has what those before have logged.
+            // Cloned for each callback, to include the values logged by those before it.
             Some(record) => c.on_epoch_end(run, &record),
             None => Err("the epoch is not in the run's history".into()),
         };
         self.notify("on_epoch_end", run, call, add_to_record)
     }
 
-    /// See [`Callback::on_checkpoint`].
+    /// Calls [`Callback::on_checkpoint`] of all callbacks.
     ///
     /// # Errors
     /// A callback fails.
@@ -268,24 +268,24 @@ impl Callbacks {
             .map(drop)
     }
 
-    /// See [`Callback::on_fit_end`]. If the fit failed, an error of a callback is only logged.
+    /// Calls [`Callback::on_fit_end`] of all callbacks. If the fit failed, errors of callbacks are only logged.
     ///
     /// # Errors
-    /// A callback fails at the end of a fit that did not.
+    /// A callback fails at the end of a fit that did not fail.
     pub fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> Result<()> {
-        let called =
+        let outcome =
             self.notify("on_fit_end", run, |c, run| proceed(c.on_fit_end(run, result)), add_to_record);
-        match (called, result) {
+        match (outcome, result) {
             (Err(error), Err(_)) => {
-                tracing::error!("after the fit failed: {error}");
+                tracing::error!("after the fit had failed: {error}");
                 Ok(())
             }
-            (called, _) => called.map(drop),
+            (outcome, _) => outcome.map(drop),
         }
     }
 
-    /// Calls each callback in turn, logs last where something ends, catching panics; all are called even if one stops or
-    /// fails. The first error counts, else the first stop; further errors are logged.
+    /// Calls all callbacks in order and catches panics; at the end of an epoch, an evaluation or the fit, log callbacks
+    /// come last. Returns the first error, else the first stop; further errors are logged.
     fn notify(
         &mut self,
         hook: &'static str,
@@ -302,14 +302,14 @@ impl Callbacks {
                     continue;
                 }
                 let callback = callback.as_mut();
-                let flow = caught(|| call(callback, run))
+                let flow = catch_panic(|| call(callback, run))
                     .map_err(|error| hook_error(callback, hook, run, error))
                     .and_then(|flow| collect_logged(run).map(|()| flow));
                 match (&result, flow) {
                     (Err(_), Err(error)) => tracing::error!("{error}"),
                     (_, Err(error)) => result = Err(error),
                     (Ok(Flow::Continue), Ok(Flow::Stop(reason))) => {
-                        result = Ok(Flow::Stop(signed(reason, callback)));
+                        result = Ok(Flow::Stop(with_name(reason, callback)));
                     }
                     _ => {}
                 }
@@ -329,18 +329,18 @@ fn proceed(result: HookResult) -> HookResult<Flow> {
     result.map(|()| Flow::Continue)
 }
 
-/// The result of `call`; a panic in it is an error.
-fn caught<T>(call: impl FnOnce() -> HookResult<T>) -> HookResult<T> {
+/// Returns the result of `call`, with a panic converted into an error.
+fn catch_panic<T>(call: impl FnOnce() -> HookResult<T>) -> HookResult<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(&*panic)).into()))
 }
 
-/// The name of a callback, even if it panics when asked.
+/// Returns the name of a callback, even if `name` panics.
 fn name_of(callback: &dyn Callback) -> String {
     catch_unwind(AssertUnwindSafe(|| callback.name().to_owned())).unwrap_or_else(|_| "a callback".to_owned())
 }
 
-/// An error of this crate as it is, any other with the callback's name and a place.
+/// Returns an error of this crate as it is, and any other with the name of the callback and its location.
 fn hook_error(callback: &dyn Callback, hook: &'static str, run: &Run, error: BoxError) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => *error,
@@ -351,7 +351,7 @@ fn hook_error(callback: &dyn Callback, hook: &'static str, run: &Run, error: Box
     }
 }
 
-/// As [`hook_error`], where no run is at hand.
+/// Converts an error as [`hook_error`] does, without the location in a run.
 fn bare_error(callback: &dyn Callback, hook: &'static str, error: BoxError) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => *error,
@@ -359,8 +359,8 @@ fn bare_error(callback: &dyn Callback, hook: &'static str, error: BoxError) -> E
     }
 }
 
-/// Puts the callback's name into a reason that has none.
-fn signed(reason: StopReason, callback: &dyn Callback) -> StopReason {
+/// Adds the name of the callback to a reason without one.
+fn with_name(reason: StopReason, callback: &dyn Callback) -> StopReason {
     match reason {
         StopReason::Callback { callback: name, message } if name.is_empty() => {
             StopReason::Callback { callback: name_of(callback), message }

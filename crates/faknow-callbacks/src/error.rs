@@ -1,15 +1,15 @@
-//! Errors of callbacks: what this crate reports, and what a callback's hook may return.
+//! Errors of this crate, and the results of hooks.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Shorthand for results of this crate.
+/// A [`Result`](std::result::Result) with the error of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a hook returns: `?` works on every error, and `Err("text".into())` is one.
+/// The result of a hook: `?` converts every error, and `Err("text".into())` is an error too.
 ///
 /// ```
 /// use faknow_callbacks::{Callback, HookResult, Run};
@@ -25,7 +25,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 pub type HookResult<T = ()> = std::result::Result<T, BoxError>;
 
-/// An error of this crate; in a run it ends the run, and what was computed and written before stays.
+/// An error of this crate. It ends the run; results written before remain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -34,22 +34,22 @@ pub enum Error {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// The monitored value is not among the recorded ones.
+    /// The monitored value is not among the recorded values.
     #[error(
-        "monitor `{name}`: expected a recorded value ({}), got an unknown name; the direction of a value that a \
-         callback logs has to be given: `Monitor::max(\"{name}\")`", known.join(", ")
+        "monitor `{name}`: expected a recorded value ({}), got an unknown name; for a value that a callback logs, give \
+         its direction: `Monitor::max(\"{name}\")`", known.join(", ")
     )]
     UnknownMonitor {
         /// The unknown name.
         name: String,
-        /// The names that exist.
+        /// The names of the recorded values.
         known: Vec<String>,
     },
     /// The monitored value was not recorded in an epoch.
-    #[error("monitor `{name}`: expected a value in every validation, got none in epoch {epoch}; recorded: {}",
+    #[error("monitor `{name}`: expected a value in every validation, got none in epoch {epoch}; recorded values: {}",
         known.join(", "))]
     MissingMonitor {
         /// Name of the monitored value.
@@ -59,10 +59,10 @@ pub enum Error {
         /// The names of the recorded values.
         known: Vec<String>,
     },
-    /// Something needs validation, but the run has no validation data.
-    #[error("{needed_by} needs validation data; give `fit` a validation loader")]
+    /// The run has no validation data, but something requires it.
+    #[error("{needed_by} requires validation data; pass a validation loader to `fit`")]
     NoValidation {
-        /// What needs it.
+        /// What requires it.
         needed_by: String,
     },
     /// A setting is outside its range.
@@ -75,15 +75,17 @@ pub enum Error {
         /// The given value.
         got: String,
     },
-    /// Something writes into the run's directory, but the run has none.
-    #[error("{needed_by}: the run has no directory to write to; give the run one, or this callback a path")]
+    /// The run has no directory, but something writes to it.
+    #[error(
+        "{needed_by}: the run has no directory to write to; set a run directory, or a path for this callback"
+    )]
     NoRunDir {
-        /// What needs it.
+        /// What requires it.
         needed_by: String,
     },
     /// Two callbacks would save their state under the same key.
     #[error(
-        "callbacks {first} and {second}: expected different keys, got `{key}` twice; give one of them another key"
+        "callbacks {first} and {second}: expected different keys, got `{key}` twice; change the key of one of them"
     )]
     DuplicateKey {
         /// The key.
@@ -93,8 +95,8 @@ pub enum Error {
         /// Name of the second callback.
         second: String,
     },
-    /// A callback has a state to save, but no key to save it under.
-    #[error("callback {callback}: expected a `key()`, since it has a state to save, got none")]
+    /// A callback has a state, but no key to save it under.
+    #[error("callback {callback}: expected a key for its state, got none; implement `Callback::key`")]
     MissingKey {
         /// Name of the callback.
         callback: String,
@@ -104,50 +106,51 @@ pub enum Error {
     LogName {
         /// The name.
         name: String,
-        /// What is expected instead.
+        /// The accepted names.
         expected: String,
     },
     /// A tensor could not be read.
     #[error("{what}: {error}")]
     Tensor {
-        /// What it holds.
+        /// Content of the tensor.
         what: String,
         /// The error of libtorch.
         error: tch::TchError,
     },
-    /// An event of TensorBoard could not be made.
+    /// A TensorBoard event could not be created.
     #[error("TensorBoard: {message}")]
     TensorBoard {
-        /// What went wrong.
+        /// Description of the failure.
         message: String,
     },
-    /// This process has a global subscriber already.
-    #[error("the console log cannot be set up: {0}")]
+    /// The process already has a global `tracing` subscriber.
+    #[error("cannot initialize console logging: {0}")]
     Console(tracing_subscriber::util::TryInitError),
-    /// A hook of a callback returned another error, or panicked.
+    /// A hook returned another error, or panicked.
     #[error(transparent)]
     Hook(#[from] HookError),
 }
 
 impl Error {
-    /// An [`Error::Io`] of this file or directory.
+    /// Creates an [`Error::Io`] for a file or directory.
     pub fn io(path: impl Into<PathBuf>, error: std::io::Error) -> Self {
         Self::Io { path: path.into(), error }
     }
 }
 
-/// An error of a callback, with the callback's name, the hook and where the run stood.
+/// An error of a hook, with the name of the callback and the location in the run.
 ///
-/// Its text includes that of the error itself, so [`source`](std::error::Error::source) returns the cause of that.
+/// Its message includes that of [`error`](Self::error), so [`source`](std::error::Error::source) returns the source of
+/// that error.
 #[derive(Debug)]
 pub struct HookError {
     /// Name of the callback.
     pub callback: String,
     /// Name of the hook: `on_epoch_end`.
     pub hook: &'static str,
-    /// The epoch, from 1; 0 before the first, and where the state is saved or restored.
+    /// The epoch, from 1; 0 before the first epoch, and when a state is saved or restored.
     pub epoch: usize,
-    /// Updates of the weights so far.
+    /// Optimizer steps since the start of the run.
     pub step: u64,
     /// The error that the hook returned.
     pub error: BoxError,

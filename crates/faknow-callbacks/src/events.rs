@@ -1,4 +1,4 @@
-//! What hooks receive besides the run: how a fit starts and ends, batches, passes, checkpoints.
+//! Arguments of hooks: start and end of a fit, batches, progress of evaluations, checkpoints.
 
 use std::path::PathBuf;
 
@@ -10,43 +10,43 @@ use crate::{Error, Result, StopReason};
 /// How a fit starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FitStart {
-    /// From scratch, or as a further fit of the same run.
+    /// From scratch, or as another fit of the same run.
     #[default]
     New,
-    /// From a checkpoint, or again because the run was killed before its first one. Everything recorded of later steps is
-    /// void.
+    /// From a checkpoint, or from scratch after the run was killed before its first checkpoint. Records of later steps are
+    /// invalid.
     Resumed,
-    /// In the middle of a fit: the run went back to its last checkpoint. Everything recorded of later steps is void.
+    /// From the last checkpoint, in the middle of a fit. Records of later steps are invalid.
     RolledBack,
 }
 
-/// How a fit ended: the reason why it stopped, or the error that it failed with.
+/// The end of a fit: its stop reason, or the error that it failed with.
 pub type FitEnd<'a> = std::result::Result<&'a StopReason, &'a (dyn std::error::Error + 'static)>;
 
-/// What a pass over data is for.
+/// The purpose of a pass over data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Training.
     Train,
-    /// Validation after an epoch, or inside one.
+    /// Validation after an epoch or within one.
     Valid,
-    /// The test after the last epoch.
+    /// Test after training.
     Test,
 }
 
-/// How far a pass over validation or test data is.
+/// The progress of a pass over validation or test data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassProgress {
-    /// Batches done.
+    /// Number of completed batches.
     pub batch: usize,
-    /// Batches of the pass.
+    /// Number of batches of the pass.
     pub n_batches: usize,
-    /// Samples of the batch that was just done.
+    /// Number of samples of the last completed batch.
     pub n_samples: usize,
 }
 
-/// A checkpoint that was just written.
+/// A checkpoint that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedCheckpoint {
     /// Its name: `last`, `best`, `step-00000120`, …
@@ -55,22 +55,23 @@ pub struct SavedCheckpoint {
     pub path: PathBuf,
 }
 
-/// One update of the weights, just done: from one training batch, or from those whose gradients were accumulated.
-/// Its tensors are on the device: reading one waits for the device.
+/// A completed update of the weights, from one training batch or from the batches whose gradients were accumulated.
+///
+/// Its tensors are on the device of the model; reading one synchronizes with the device.
 #[derive(Debug)]
 pub struct BatchEnd {
-    /// Samples of the update.
+    /// Number of samples of the update.
     pub n_samples: usize,
-    /// The total loss, the mean over these samples, a scalar without gradient.
+    /// The total loss, averaged over these samples; a scalar without gradient.
     pub loss: Tensor,
-    /// The parts of the loss by name, scalars without gradient.
+    /// The parts of the loss by name; scalars without gradient.
     pub parts: Vec<(&'static str, Tensor)>,
-    /// Global norm of the gradients before clipping, a scalar; present if the trainer measures it.
+    /// Global norm of the gradients before clipping; a scalar, `None` if the trainer does not measure it.
     pub grad_norm: Option<Tensor>,
 }
 
 impl BatchEnd {
-    /// Returns the total loss as a number; waits for the device.
+    /// Returns the total loss as a number; synchronizes with the device.
     ///
     /// # Errors
     /// The loss is not a scalar.
@@ -78,7 +79,7 @@ impl BatchEnd {
         read("loss", &self.loss)
     }
 
-    /// Returns the parts of the loss as numbers; waits for the device.
+    /// Returns the parts of the loss as numbers; synchronizes with the device.
     ///
     /// # Errors
     /// A part is not a scalar.
@@ -86,7 +87,7 @@ impl BatchEnd {
         self.parts.iter().map(|(name, part)| Ok((*name, read(name, part)?))).collect()
     }
 
-    /// Returns the norm of the gradients as a number, if it is measured; waits for the device.
+    /// Returns the gradient norm as a number, `None` if it is not measured; synchronizes with the device.
     ///
     /// # Errors
     /// The norm is not a scalar.

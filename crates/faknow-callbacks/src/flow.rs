@@ -1,27 +1,27 @@
-//! Stopping is not failing: what a callback returns, and why a run ended.
+//! The decision of a hook to continue or stop, and the reason why a run ended.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Interval;
 
-/// What a hook tells the loop to do.
+/// The decision of a hook about the run.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a run has to stop when a callback says so"]
+#[must_use = "a run must stop when a callback requests it"]
 pub enum Flow {
-    /// Continue.
+    /// Continues the run.
     Continue,
-    /// End the run gracefully, for this reason.
+    /// Stops the run gracefully, for this reason.
     Stop(StopReason),
 }
 
 impl Flow {
-    /// Ends the run gracefully; the reason in the report is the callback's name and `message`.
+    /// Returns a decision to stop the run gracefully, with the name of the callback and `message` as the reason.
     ///
     /// ```
     /// use faknow_callbacks::{Flow, on_epoch_end};
     ///
     /// let budget = on_epoch_end(|run, _| {
-    ///     Ok(if run.seconds() < 60.0 { Flow::Continue } else { Flow::stop("a minute is enough") })
+    ///     Ok(if run.seconds() < 60.0 { Flow::Continue } else { Flow::stop("time limit of one minute") })
     /// });
     /// # let _ = budget;
     /// ```
@@ -35,22 +35,22 @@ impl Flow {
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// All epochs were done.
+    /// All epochs were completed.
     Completed,
     /// The monitored value no longer improved.
     EarlyStopping {
         /// Name of the monitored value.
         monitor: String,
-        /// Validations in a row without an improvement.
+        /// Number of consecutive validations without an improvement.
         patience: usize,
     },
-    /// The monitored value is as good as requested.
+    /// The monitored value reached the stopping threshold.
     Reached {
         /// Name of the monitored value.
         monitor: String,
         /// The value.
         value: f64,
-        /// The requested value.
+        /// The stopping threshold.
         threshold: f64,
     },
     /// The monitored value is worse than the divergence threshold.
@@ -59,15 +59,15 @@ pub enum StopReason {
         monitor: String,
         /// The value.
         value: f64,
-        /// The worst acceptable value.
+        /// The divergence threshold.
         threshold: f64,
     },
-    /// The run is as long as it may be, in steps or in time.
+    /// The run reached its maximum number of steps or its maximum duration.
     Limit {
-        /// The length.
+        /// The limit.
         limit: Interval,
     },
-    /// Requested from outside (Ctrl-C, SIGTERM); the run can be resumed.
+    /// The run was interrupted (Ctrl-C, SIGTERM) and can be resumed.
     Interrupted,
     /// A callback stopped the run.
     Callback {
@@ -79,7 +79,7 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// The reason as one word, as it stands in reports: `completed`, `early_stopping`, `reached`, `diverged`, `limit`,
+    /// Returns the reason as one word, as in reports: `completed`, `early_stopping`, `reached`, `diverged`, `limit`,
     /// `interrupted`, `callback`.
     pub fn code(&self) -> &'static str {
         match self {
@@ -102,12 +102,12 @@ impl std::fmt::Display for StopReason {
                 write!(f, "{monitor} did not improve in {patience} validations")
             }
             Self::Reached { monitor, value, threshold } => {
-                write!(f, "{monitor} reached {threshold}: it is {value}")
+                write!(f, "{monitor} reached the stopping threshold {threshold}: {value}")
             }
             Self::Diverged { monitor, value, threshold } => {
-                write!(f, "{monitor} became worse than {threshold}: it is {value}")
+                write!(f, "{monitor} passed the divergence threshold {threshold}: {value}")
             }
-            Self::Limit { limit } => write!(f, "the limit of {limit} is reached"),
+            Self::Limit { limit } => write!(f, "reached the limit of {limit}"),
             Self::Interrupted => write!(f, "interrupted"),
             Self::Callback { callback, message } => write!(f, "{callback}: {message}"),
         }

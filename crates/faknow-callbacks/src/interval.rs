@@ -1,23 +1,23 @@
-//! One type for every interval and limit of a run: epochs, steps, samples or seconds.
+//! Intervals and limits of a run, in epochs, steps, samples or seconds.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A length of a run: `5 steps`, `0.5 epochs`, `1000 samples`, `10 minutes`.
+/// An interval of a run: `5 steps`, `0.5 epochs`, `1000 samples`, `10 minutes`.
 ///
-/// As text, and so in configs, it is a number and a unit: `epochs`, `steps`, `samples`, `seconds`, `minutes` or
-/// `hours`, each also in the singular. Steps are updates of the weights. Steps and samples are whole numbers.
+/// The text form, which configs use, is a number and a unit: `epochs`, `steps`, `samples`, `seconds`, `minutes` or
+/// `hours`, each also in the singular. Steps are updates of the weights. Steps and samples are integers.
 ///
 /// ```
 /// use faknow_callbacks::{Timestamp, Interval, IntervalUnit};
 ///
 /// let every: Interval = "100 steps".parse()?;
 /// assert_eq!((every.amount(), every.unit()), (100.0, IntervalUnit::Steps));
-/// let at = |steps| Timestamp { steps, ..Timestamp::default() };
-/// assert!(every.is_due(&at(199), &at(200)));
-/// assert!(!every.is_due(&at(200), &at(201)));
+/// let step = |steps| Timestamp { steps, ..Timestamp::default() };
+/// assert!(every.is_due(&step(199), &step(200)));
+/// assert!(!every.is_due(&step(200), &step(201)));
 /// # Ok::<(), faknow_callbacks::ParseIntervalError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Interval {
     unit: IntervalUnit,
 }
 
-/// What a [`Interval`] counts.
+/// The unit of an [`Interval`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntervalUnit {
     /// Passes over the training data.
@@ -35,14 +35,14 @@ pub enum IntervalUnit {
     Steps,
     /// Training samples.
     Samples,
-    /// Seconds of the fit, those before an interruption included.
+    /// Seconds of the fit, including those before an interruption.
     Seconds,
 }
 
-/// How far a run is, in every unit.
+/// The progress of a run in every unit.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timestamp {
-    /// Epochs, with the share of the current one.
+    /// Completed epochs, with the completed fraction of the current one.
     pub epochs: f64,
     /// Updates of the weights.
     pub steps: u64,
@@ -53,27 +53,27 @@ pub struct Timestamp {
 }
 
 impl Interval {
-    /// Returns an interval of this many epochs.
+    /// Creates an interval in epochs.
     pub const fn epochs(amount: f64) -> Self {
         Self { amount, unit: IntervalUnit::Epochs }
     }
 
-    /// Returns an interval of this many updates of the weights.
+    /// Creates an interval in steps (updates of the weights).
     pub const fn steps(amount: u64) -> Self {
         Self { amount: amount as f64, unit: IntervalUnit::Steps }
     }
 
-    /// Returns an interval of this many samples.
+    /// Creates an interval in training samples.
     pub const fn samples(amount: u64) -> Self {
         Self { amount: amount as f64, unit: IntervalUnit::Samples }
     }
 
-    /// Returns an interval of this many seconds.
+    /// Creates an interval in seconds.
     pub const fn seconds(amount: f64) -> Self {
         Self { amount, unit: IntervalUnit::Seconds }
     }
 
-    /// Returns the amount, in the unit.
+    /// Returns the amount in the interval's unit.
     pub fn amount(&self) -> f64 {
         self.amount
     }
@@ -83,33 +83,32 @@ impl Interval {
         self.unit
     }
 
-    /// Whether the amount is a finite number above 0, and whole where the unit cannot be divided.
+    /// Returns whether the amount is finite, above 0, and an integer for steps and samples.
     pub fn is_valid(&self) -> bool {
-        let whole =
-            !matches!(self.unit, IntervalUnit::Steps | IntervalUnit::Samples) || self.amount.fract() == 0.0;
-        self.amount.is_finite() && self.amount > 0.0 && whole
+        let is_divisible = !matches!(self.unit, IntervalUnit::Steps | IntervalUnit::Samples);
+        self.amount.is_finite() && self.amount > 0.0 && (is_divisible || self.amount.fract() == 0.0)
     }
 
-    /// Whether a multiple of the interval was reached on the way from `before` to `now`.
+    /// Returns whether the run reached a multiple of the interval between `before` (exclusive) and `now` (inclusive).
     pub fn is_due(&self, before: &Timestamp, now: &Timestamp) -> bool {
-        self.times(now) > self.times(before)
+        self.n_complete(now) > self.n_complete(before)
     }
 
-    /// Whether a run at `now` is as long as the interval, or longer.
+    /// Returns whether a run at `now` is at least as long as the interval.
     pub fn is_reached(&self, now: &Timestamp) -> bool {
-        self.times(now) >= 1.0
+        self.n_complete(now) >= 1.0
     }
 
-    /// How often the interval fits into the run so far. The small summand makes up for quotients that rounding puts
-    /// just below a whole number, as that of 0.3 and 0.1.
-    fn times(&self, at: &Timestamp) -> f64 {
-        let so_far = match self.unit {
-            IntervalUnit::Epochs => at.epochs,
-            IntervalUnit::Steps => at.steps as f64,
-            IntervalUnit::Samples => at.samples as f64,
-            IntervalUnit::Seconds => at.seconds,
+    /// Returns the number of complete intervals up to `now`. The small summand corrects quotients that rounding puts just
+    /// below an integer, such as 0.3 / 0.1.
+    fn n_complete(&self, now: &Timestamp) -> f64 {
+        let length = match self.unit {
+            IntervalUnit::Epochs => now.epochs,
+            IntervalUnit::Steps => now.steps as f64,
+            IntervalUnit::Samples => now.samples as f64,
+            IntervalUnit::Seconds => now.seconds,
         };
-        (so_far / self.amount + 1e-9).floor()
+        (length / self.amount + 1e-9).floor()
     }
 }
 
@@ -129,24 +128,25 @@ impl FromStr for Interval {
     type Err = ParseIntervalError;
 
     fn from_str(text: &str) -> Result<Self, ParseIntervalError> {
-        let wrong = || ParseIntervalError { text: text.to_owned() };
+        let error = || ParseIntervalError { text: text.to_owned() };
         let trimmed = text.trim();
-        let at = trimmed.find(|c: char| c.is_alphabetic()).ok_or_else(wrong)?;
-        let amount: f64 = trimmed[..at].trim().parse().map_err(|_| wrong())?;
-        let (factor, unit) = match trimmed[at..].strip_suffix('s').unwrap_or(&trimmed[at..]) {
+        let unit_start = trimmed.find(|c: char| c.is_alphabetic()).ok_or_else(error)?;
+        let (amount, unit) = trimmed.split_at(unit_start);
+        let amount: f64 = amount.trim().parse().map_err(|_| error())?;
+        let (factor, unit) = match unit.strip_suffix('s').unwrap_or(unit) {
             "epoch" => (1.0, IntervalUnit::Epochs),
             "step" => (1.0, IntervalUnit::Steps),
             "sample" => (1.0, IntervalUnit::Samples),
             "second" => (1.0, IntervalUnit::Seconds),
             "minute" => (60.0, IntervalUnit::Seconds),
             "hour" => (3600.0, IntervalUnit::Seconds),
-            _ => return Err(wrong()),
+            _ => return Err(error()),
         };
-        Some(Self { amount: amount * factor, unit }).filter(Self::is_valid).ok_or_else(wrong)
+        Some(Self { amount: amount * factor, unit }).filter(Self::is_valid).ok_or_else(error)
     }
 }
 
-/// A text that is not an interval.
+/// The error of parsing an [`Interval`] from a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {}, got `{text}`", Self::EXPECTED)]
 pub struct ParseIntervalError {
@@ -154,17 +154,17 @@ pub struct ParseIntervalError {
 }
 
 impl ParseIntervalError {
-    /// What an interval looks like.
+    /// Description of a valid interval.
     pub const EXPECTED: &str =
-        "a number above 0 and one of epochs, steps, samples, seconds, minutes, hours, as in `5 steps`";
+        "a number above 0 and a unit (epochs, steps, samples, seconds, minutes, hours), as in `5 steps`";
 
-    /// Returns the text.
+    /// Returns the invalid text.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// An [`Interval`], or the text of one: what settings of intervals accept.
+/// Conversion into an [`Interval`], from an interval or from a text.
 ///
 /// ```
 /// use faknow_callbacks::{Interval, IntoInterval};
@@ -173,10 +173,10 @@ impl ParseIntervalError {
 /// # Ok::<(), faknow_callbacks::ParseIntervalError>(())
 /// ```
 pub trait IntoInterval {
-    /// Returns the interval.
+    /// Converts the value into an interval.
     ///
     /// # Errors
-    /// The text is not an interval.
+    /// The text is not a valid interval.
     fn into_interval(self) -> Result<Interval, ParseIntervalError>;
 }
 
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_read_and_written_as_text() {
+    fn parses_and_formats_intervals() {
         let check = |text: &str, expected: Interval, written: &str| {
             let interval: Interval = text.parse().unwrap();
             assert_eq!(interval, expected, "{text}");
@@ -228,20 +228,21 @@ mod tests {
         check("10 minutes", Interval::seconds(600.0), "600 seconds");
         check("1.5 hours", Interval::seconds(5400.0), "5400 seconds");
         check("1000 samples", Interval::samples(1000), "1000 samples");
-        for wrong in
+        for invalid in
             ["", "5", "steps", "0 steps", "-1 epochs", "1.5 steps", "nan epochs", "inf hours", "5 weeks"]
         {
-            let error = wrong.parse::<Interval>().unwrap_err();
+            let error = invalid.parse::<Interval>().unwrap_err();
             let error = error.to_string();
-            assert!(error.contains("as in `5 steps`") && error.ends_with(&format!("`{wrong}`")), "{error}");
+            assert!(error.contains("as in `5 steps`") && error.ends_with(&format!("`{invalid}`")), "{error}");
         }
     }
 
     #[test]
-    fn is_due_once_a_multiple() {
-        let check = |text: &str, positions: &[Timestamp], expected: &[bool]| {
+    fn is_due_once_per_multiple() {
+        let check = |text: &str, timestamps: &[Timestamp], expected: &[bool]| {
             let interval: Interval = text.parse().unwrap();
-            let due: Vec<bool> = positions.windows(2).map(|at| interval.is_due(&at[0], &at[1])).collect();
+            let due: Vec<bool> =
+                timestamps.windows(2).map(|pair| interval.is_due(&pair[0], &pair[1])).collect();
             assert_eq!(due, expected, "{interval}");
         };
         let epochs = |epochs: &[f64]| -> Vec<Timestamp> {

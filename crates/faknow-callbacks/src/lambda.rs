@@ -1,10 +1,10 @@
-//! Closures as callbacks, for the two hooks that most runs want.
+//! Closures as callbacks, for the two most common hooks.
 
 use faknow_metrics::EpochRecord;
 
 use crate::{BatchEnd, Callback, Flow, HookResult, Run};
 
-/// Returns a callback that calls `f` after each epoch.
+/// Creates a callback that calls `f` after each epoch.
 ///
 /// ```
 /// use faknow_callbacks::{Callbacks, Flow, on_epoch_end};
@@ -23,7 +23,7 @@ where
     OnEpochEnd(f)
 }
 
-/// Returns a callback that calls `f` after each update of the weights.
+/// Creates a callback that calls `f` after each update of the weights.
 ///
 /// ```
 /// use faknow_callbacks::{Flow, on_batch_end};
@@ -32,7 +32,7 @@ where
 ///     if run.samples() < 1_000_000 {
 ///         return Ok(Flow::Continue);
 ///     }
-///     Ok(Flow::stop(format!("{} samples are enough", run.samples())))
+///     Ok(Flow::stop(format!("trained on {} samples", run.samples())))
 /// });
 /// # let _ = budget;
 /// ```
@@ -43,10 +43,10 @@ where
     OnBatchEnd(f)
 }
 
-/// The callback of [`on_epoch_end`].
+/// The callback that [`on_epoch_end`] returns.
 pub struct OnEpochEnd<F>(F);
 
-/// The callback of [`on_batch_end`].
+/// The callback that [`on_batch_end`] returns.
 pub struct OnBatchEnd<F>(F);
 
 impl<F: FnMut(&mut Run, &EpochRecord) -> HookResult<Flow> + Send + 'static> Callback for OnEpochEnd<F> {

@@ -1,4 +1,4 @@
-//! Callbacks that watch a training run: early stopping, progress, logs, TensorBoard.
+//! Callbacks of a training run: early stopping, freezing, progress, logs, TensorBoard.
 //!
 #![doc = include_str!("../README.md")]
 

@@ -1,10 +1,10 @@
-//! Numbers that callbacks and training steps publish during a run.
+//! Values that callbacks and training steps log during a run.
 
 use faknow_metrics::Scores;
 use serde::{Deserialize, Serialize};
 
-/// Logged values of one pass over data, in the order in which their names first came: means over samples, or single
-/// values.
+/// The logged values of a pass over data: means over samples, or single values, in the order in which their names were
+/// first logged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LoggedValues(Vec<LoggedValue>);
@@ -13,14 +13,14 @@ pub struct LoggedValues(Vec<LoggedValue>);
 #[serde(deny_unknown_fields)]
 struct LoggedValue {
     name: String,
-    /// The value as it stands, or the sum over samples; JSON has neither NaN nor infinities, so null stands for both.
+    /// The single value, or the sum over samples; `None` if it is not finite, since JSON has neither NaN nor infinities.
     sum: Option<f64>,
-    /// Samples of the sum; 0 for a value as it stands.
+    /// Number of samples of the sum; 0 for a single value.
     n_samples: u64,
 }
 
 impl LoggedValues {
-    /// Adds a value of a batch, weighted by its samples.
+    /// Adds the value of a batch to the mean, weighted by its number of samples.
     pub fn add(&mut self, name: &str, value: f64, n_samples: usize) {
         let value = Some(value * n_samples as f64).filter(|value| value.is_finite());
         let entry = self.entry(name);
@@ -29,7 +29,7 @@ impl LoggedValues {
         entry.n_samples += n_samples as u64;
     }
 
-    /// Sets a value as it stands.
+    /// Sets a single value.
     pub fn set(&mut self, name: &str, value: f64) {
         let entry = self.entry(name);
         (entry.sum, entry.n_samples) = (Some(value).filter(|value| value.is_finite()), 0);
@@ -44,12 +44,12 @@ impl LoggedValues {
         }
     }
 
-    /// Whether nothing was logged.
+    /// Returns whether no value was logged.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Forgets all values.
+    /// Removes all values.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_over_samples_and_values_as_they_stand() {
+    fn writes_means_over_samples_and_single_values() {
         let mut logged = LoggedValues::default();
         logged.add("mean", 1.0, 3);
         logged.set("epoch", 7.0);

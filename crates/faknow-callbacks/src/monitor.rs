@@ -1,59 +1,59 @@
-//! The value by which epochs are compared: its name and the direction in which it is better.
+//! The monitored value, by which epochs are compared, and the direction in which it improves.
 
 use faknow_metrics::{Direction, EpochRecord, Metrics, canonical_metric_name};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Run};
 
-/// Prefix of values of the training pass; those of validation have none in a [`Monitor`].
+/// Prefix of values of the training pass; values of validation have no prefix in a [`Monitor`].
 const TRAIN: &str = "train/";
 
-/// A recorded value to watch: the validation's `loss`, a part of it (`loss/class`), a metric, a value that a callback
-/// logs, or with `train/` in front that of the training pass.
+/// A recorded value to monitor: the validation `loss`, a part of it (`loss/class`), a metric or a value that a callback
+/// logs; with the prefix `train/`, the value of the training pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Monitor {
     /// Name of the value, without `valid/`: `accuracy`, `train/loss`.
     pub name: String,
-    /// Which way is better.
+    /// Direction of improvement.
     pub direction: Direction,
 }
 
 impl Monitor {
-    /// Returns a monitor of `name`, of which more is better.
+    /// Creates a monitor of a value to maximize.
     pub fn max(name: impl AsRef<str>) -> Self {
         Self { name: canonical_monitor_name(name.as_ref()), direction: Direction::Maximize }
     }
 
-    /// Returns a monitor of `name`, of which less is better.
+    /// Creates a monitor of a value to minimize.
     pub fn min(name: impl AsRef<str>) -> Self {
         Self { name: canonical_monitor_name(name.as_ref()), direction: Direction::Minimize }
     }
 
-    /// Returns all that a validation with these metrics records: the loss, of which less is better, and each metric.
+    /// Returns a monitor for every value that a validation with these metrics records: the loss and each metric.
     pub fn all(metrics: &Metrics) -> Vec<Self> {
         let metrics = metrics.directions().into_iter().map(|(name, direction)| Self { name, direction });
         std::iter::once(Self::min("loss")).chain(metrics).collect()
     }
 
-    /// Returns the watched value of a record; `None` if it is missing, undefined or not finite.
+    /// Returns the monitored value of a record; `None` if it is missing, undefined or not finite.
     pub fn value(&self, record: &EpochRecord) -> Option<f64> {
         record.get(&self.key())?.value().filter(|value| value.is_finite())
     }
 
-    /// Whether the record has the watched value, be it undefined.
+    /// Returns whether the record contains the monitored value, even if it is undefined.
     pub fn is_recorded(&self, record: &EpochRecord) -> bool {
         record.get(&self.key()).is_some()
     }
 
-    /// Whether an epoch with this record was measured at all: one that was not validated has no validation values.
+    /// Returns whether the record should contain the monitored value: an epoch without validation has no validation values.
     pub fn is_due(&self, record: &EpochRecord) -> bool {
         record.valid.is_some() || self.name.starts_with(TRAIN)
     }
 
-    /// Returns the watched value of an epoch, as [`value`](Self::value).
+    /// Returns the monitored value of an epoch, as [`value`](Self::value) does.
     ///
     /// # Errors
-    /// The epoch was validated and recorded nothing of this name, not even that it is undefined.
+    /// The record should contain the value but does not, not even as undefined.
     pub fn require(&self, record: &EpochRecord) -> Result<Option<f64>> {
         if !self.is_due(record) || self.is_recorded(record) {
             return Ok(self.value(record));
@@ -62,15 +62,15 @@ impl Monitor {
         Err(Error::MissingMonitor { name: self.name.clone(), epoch: record.epoch, known: known.collect() })
     }
 
-    /// The name with its phase.
+    /// Returns the name with its phase.
     fn key(&self) -> String {
         if self.name.starts_with(TRAIN) { self.name.clone() } else { format!("valid/{}", self.name) }
     }
 }
 
-/// What to monitor, as settings accept it: the name of a recorded value, which knows its direction, or a [`Monitor`].
+/// The monitor in a setting: the name of a recorded value, whose direction is known, or a [`Monitor`].
 ///
-/// Names are accepted with and without `valid/`, and with the aliases of metrics.
+/// Names are accepted with or without `valid/`; see [`canonical_monitor_name`].
 ///
 /// ```
 /// use faknow_callbacks::{Monitor, MonitorChoice};
@@ -79,17 +79,17 @@ impl Monitor {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MonitorChoice {
-    /// A value that is recorded by this name.
+    /// The name of a recorded value.
     Name(String),
-    /// Any value, in this direction.
+    /// A value with its direction.
     Monitor(Monitor),
 }
 
 impl MonitorChoice {
-    /// Finds the value among those that the run records.
+    /// Returns the monitor for a run, with the direction of the recorded value.
     ///
     /// # Errors
-    /// The run has no validation data and the value is one of validation, or no value of this name is recorded.
+    /// The value is one of validation but the run has no validation data, or no value of this name is recorded.
     pub fn resolve(&self, run: &Run) -> Result<Monitor> {
         let name = match self {
             Self::Name(name) => canonical_monitor_name(name),
@@ -101,16 +101,16 @@ impl MonitorChoice {
         if let Self::Monitor(monitor) = self {
             return Ok(monitor.clone());
         }
-        let of_train = run.setup().train_metrics.iter();
-        let of_train =
-            of_train.map(|m| Monitor { name: format!("{TRAIN}{}", m.name), direction: m.direction });
+        let train_metrics = run.setup().train_metrics.iter();
+        let train_metrics =
+            train_metrics.map(|m| Monitor { name: format!("{TRAIN}{}", m.name), direction: m.direction });
         let known: Vec<Monitor> =
-            run.monitors().iter().cloned().chain([Monitor::min("train/loss")]).chain(of_train).collect();
+            run.monitors().iter().cloned().chain([Monitor::min("train/loss")]).chain(train_metrics).collect();
         if let Some(monitor) = known.iter().find(|monitor| monitor.name == name) {
             return Ok(monitor.clone());
         }
         if name.trim_start_matches(TRAIN).starts_with("loss/") {
-            // Which parts a loss has is known from the first epoch on: see `require`.
+            // The parts of the loss are only known after the first epoch: see `require`.
             return Ok(Monitor::min(name));
         }
         Err(Error::UnknownMonitor { name, known: known.into_iter().map(|monitor| monitor.name).collect() })
@@ -166,10 +166,10 @@ mod tests {
     use crate::RunOwner;
 
     #[test]
-    fn names_are_found_with_phase_and_aliases() {
+    fn resolves_names_with_phase_and_aliases() {
         let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));
         let error = MonitorChoice::from("accuracy").resolve(&run).unwrap_err().to_string();
-        assert_eq!(error, "monitor `accuracy` needs validation data; give `fit` a validation loader");
+        assert_eq!(error, "monitor `accuracy` requires validation data; pass a validation loader to `fit`");
         let metrics = Metrics::from_names(&["accuracy", "auc", "log_loss"]).unwrap();
         run.setup_mut().monitors = Monitor::all(&metrics);
         run.setup_mut().train_metrics = vec![Monitor::max("accuracy")];

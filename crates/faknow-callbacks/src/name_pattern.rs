@@ -1,10 +1,10 @@
-//! Patterns that name parameters: `conv.*`, `*.bias`.
+//! Patterns of parameter names: `conv.*`, `*.bias`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A name in which `*` stands for any characters, dots and none at all included.
+/// A pattern of names, in which `*` matches any number of characters, including dots.
 ///
 /// ```
 /// use faknow_callbacks::NamePattern;
@@ -18,25 +18,25 @@ use serde::{Deserialize, Serialize};
 pub struct NamePattern(String);
 
 impl NamePattern {
-    /// The pattern as it is written in configuration files.
+    /// Creates a pattern.
     pub fn new(pattern: impl Into<String>) -> Self {
         Self(pattern.into())
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the pattern matches the entire `name`.
+    /// Returns whether the pattern matches the entire `name`.
     pub fn matches(&self, name: &str) -> bool {
         let Some((start, rest)) = self.0.split_once('*') else { return self.0 == name };
         let Some(mut name) = name.strip_prefix(start) else { return false };
         let (between, end) = rest.rsplit_once('*').unwrap_or(("", rest));
-        // Of what stands between two stars, the first place that fits leaves the most room for the next.
+        // The first occurrence of a part leaves the longest rest for the next parts.
         for part in between.split('*') {
             match name.find(part) {
-                Some(at) => name = &name[at + part.len()..],
+                Some(start) => name = &name[start + part.len()..],
                 None => return false,
             }
         }
@@ -61,10 +61,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_names_are_compared() {
-        let check = |pattern: &str, fits: &[&str], others: &[&str]| {
+    fn matches_entire_names() {
+        let check = |pattern: &str, matches: &[&str], others: &[&str]| {
             let pattern = NamePattern::new(pattern);
-            for (names, expected) in [(fits, true), (others, false)] {
+            for (names, expected) in [(matches, true), (others, false)] {
                 for name in names {
                     assert_eq!(pattern.matches(name), expected, "`{pattern}` and `{name}`");
                 }

@@ -1,15 +1,15 @@
-//! The rule of early stopping, independent of any run: a series of scores in, "stop" out.
+//! The rule of early stopping, independent of a run.
 
 use faknow_metrics::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::{BestTracker, Margin};
 
-/// Counts validations without an improvement and decides when there were enough.
+/// Counts validations without an improvement and decides when to stop.
 ///
 /// A score is an improvement as [`BestTracker`] defines it, with `min_delta` as the margin. An improvement resets the
-/// counter, anything else (an undefined score too) adds one, and the run stops when the counter reaches `patience`.
-/// The entire state is plain data, for custom loops that save and restore it.
+/// counter; any other score, including an undefined one, increments it. The run should stop when the counter reaches
+/// `patience`. Custom training loops can serialize and restore the state.
 ///
 /// ```
 /// use faknow_callbacks::Patience;
@@ -27,16 +27,15 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Creates a counter that has seen no score; `patience` counts validations, `min_delta` is at least 0.
+    /// Creates a counter; `patience` is a number of validations, `min_delta` is at least 0.
     ///
-    /// Nothing is checked here: with a patience of 0 the first validation without an improvement stops, as with 1
-    /// ([`EarlyStopping`](crate::EarlyStopping) refuses it).
+    /// The arguments are not checked. A patience of 0 acts as 1 ([`EarlyStopping`](crate::EarlyStopping) rejects it).
     pub fn new(direction: Direction, patience: usize, min_delta: f64) -> Self {
         let best = BestTracker::new(direction).margin(Margin::Absolute(min_delta));
         Self { patience, best, n_bad: 0 }
     }
 
-    /// Takes the next score (`None` if it is undefined) and returns whether to stop now.
+    /// Adds the next score (`None` if it is undefined) and returns whether to stop.
     pub fn observe(&mut self, score: Option<f64>) -> bool {
         if self.best.observe(score) {
             self.n_bad = 0;
@@ -46,18 +45,18 @@ impl Patience {
         self.n_bad >= self.patience
     }
 
-    /// Restores a saved best score and counter; the settings stay.
+    /// Restores a saved best score and counter; the settings remain.
     pub fn restore(&mut self, best: Option<f64>, n_bad: usize) {
         self.best.restore(best);
         self.n_bad = n_bad;
     }
 
-    /// Returns the number of validations in a row without an improvement.
+    /// Returns the number of consecutive validations without an improvement.
     pub fn n_bad(&self) -> usize {
         self.n_bad
     }
 
-    /// Returns the last score that was an improvement.
+    /// Returns the best score; `None` before the first finite one.
     pub fn best(&self) -> Option<f64> {
         self.best.best()
     }

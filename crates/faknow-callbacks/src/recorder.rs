@@ -1,4 +1,4 @@
-//! Records which hooks were called, in which order, and where the run stood.
+//! A callback that records the calls of hooks, with the progress of the run.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,10 @@ use crate::{
     BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, PassProgress, Phase, Run, SavedCheckpoint,
 };
 
-/// Records every hook that is called, for tests of loops and of what hooks into them.
+/// Records every call of a hook, for tests of training loops and callbacks.
 ///
-/// Clones are handles to one record: one goes to the trainer, the other reads. The record is in memory alone, and is
-/// no part of a checkpoint.
+/// Clones share the same events: pass one to the trainer and read the events from the other. The events are in memory
+/// only and not part of checkpoints.
 ///
 /// ```
 /// use faknow_callbacks::{Callbacks, Recorder, RunOwner};
@@ -38,70 +38,70 @@ pub struct Recorder {
     events: Arc<Mutex<Vec<Event>>>,
 }
 
-/// A hook that was called.
+/// A call of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The hook's name: `on_batch_end`.
     pub hook: &'static str,
-    /// The run's epoch at that time, from 1; 0 before the first.
+    /// The run's epoch, from 1; 0 before the first.
     pub epoch: usize,
-    /// Batches done in the epoch.
+    /// Number of completed batches of the epoch.
     pub batch: usize,
-    /// Updates of the weights since the run started.
+    /// Optimizer steps since the start of the run.
     pub step: u64,
-    /// What the hook received besides the run, in words: samples of an update, phase and batches of an evaluation,
-    /// name of a checkpoint, reason of the end, the error. Empty if nothing.
+    /// Description of the other arguments: samples of an update, phase and batches of an evaluation, name of a checkpoint,
+    /// stop reason, error. Empty without other arguments.
     pub detail: String,
 }
 
 impl Recorder {
-    /// An empty record.
+    /// Creates a recorder without events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All events so far, in order.
+    /// Returns all events so far, in order.
     pub fn events(&self) -> Vec<Event> {
-        self.with(|events| events.clone())
+        self.with_events(|events| events.clone())
     }
 
-    /// The names of the hooks that were called, in order.
+    /// Returns the names of the called hooks, in order.
     pub fn hooks(&self) -> Vec<&'static str> {
-        self.with(|events| events.iter().map(|event| event.hook).collect())
+        self.with_events(|events| events.iter().map(|event| event.hook).collect())
     }
 
-    /// All events so far, one per line, with aligned columns.
+    /// Formats all events so far, one per line, with aligned columns.
     pub fn text(&self) -> String {
-        self.with(|events| {
+        self.with_events(|events| {
             let width = events.iter().map(|event| event.hook.len()).max().unwrap_or(0);
             let lines = events.iter().map(|event| {
                 let hook = event.hook;
-                format!("{hook:width$}  {}", event.place())
+                format!("{hook:width$}  {}", event.location())
             });
             lines.collect::<Vec<_>>().join("\n")
         })
     }
 
-    /// Forgets all events.
+    /// Removes all events.
     pub fn clear(&self) {
-        self.with(Vec::clear);
+        self.with_events(Vec::clear);
     }
 
-    fn note(&self, hook: &'static str, run: &Run, detail: impl Into<String>) -> HookResult {
+    fn record(&self, hook: &'static str, run: &Run, detail: impl Into<String>) -> HookResult {
         let (epoch, batch, step) = (run.epoch(), run.batch(), run.step());
         let event = Event { hook, epoch, batch, step, detail: detail.into() };
-        self.with(|events| events.push(event));
+        self.with_events(|events| events.push(event));
         Ok(())
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Vec<Event>) -> T) -> T {
-        // An event is pushed completely or not at all: a panic elsewhere cannot have spoiled it.
-        work(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_events<T>(&self, f: impl FnOnce(&mut Vec<Event>) -> T) -> T {
+        // Ignoring poison is safe: an event is pushed completely or not at all.
+        f(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Event {
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         let Self { epoch, batch, step, detail, .. } = self;
         let colon = if detail.is_empty() { "" } else { ": " };
         format!("epoch {epoch}, batch {batch}, step {step}{colon}{detail}")
@@ -110,7 +110,7 @@ impl Event {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  {}", self.hook, self.place())
+        write!(f, "{}  {}", self.hook, self.location())
     }
 }
 
@@ -122,29 +122,29 @@ impl Callback for Recorder {
             FitStart::RolledBack => "rolled back",
         };
         let detail = format!("{start}, {} epochs of {} batches", run.max_epochs(), run.n_batches());
-        self.note("on_fit_start", run, detail)
+        self.record("on_fit_start", run, detail)
     }
 
     fn on_epoch_start(&mut self, run: &mut Run) -> HookResult {
-        self.note("on_epoch_start", run, "")
+        self.record("on_epoch_start", run, "")
     }
 
     fn on_batch_start(&mut self, run: &mut Run) -> HookResult {
-        self.note("on_batch_start", run, "")
+        self.record("on_batch_start", run, "")
     }
 
     fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
-        self.note("on_batch_end", run, format!("{} samples", batch.n_samples))?;
+        self.record("on_batch_end", run, format!("{} samples", batch.n_samples))?;
         Ok(Flow::Continue)
     }
 
     fn on_evaluation_start(&mut self, run: &mut Run, phase: Phase) -> HookResult {
-        self.note("on_evaluation_start", run, phase_name(phase))
+        self.record("on_evaluation_start", run, phase_name(phase))
     }
 
     fn on_evaluation_batch_end(&mut self, run: &mut Run, phase: Phase, progress: PassProgress) -> HookResult {
         let PassProgress { batch, n_batches, .. } = progress;
-        self.note("on_evaluation_batch_end", run, format!("{}, {batch} of {n_batches}", phase_name(phase)))
+        self.record("on_evaluation_batch_end", run, format!("{}, {batch} of {n_batches}", phase_name(phase)))
     }
 
     fn on_evaluation_end(
@@ -155,25 +155,25 @@ impl Callback for Recorder {
     ) -> HookResult<Flow> {
         let detail = match phase {
             Phase::Test => format!("test, {} samples", evaluation.predictions.n_samples()),
-            phase => format!("{}, {}", phase_name(phase), best(run)),
+            phase => format!("{}, {}", phase_name(phase), describe_best(run)),
         };
-        self.note("on_evaluation_end", run, detail)?;
+        self.record("on_evaluation_end", run, detail)?;
         Ok(Flow::Continue)
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> HookResult<Flow> {
-        self.note("on_epoch_end", run, best(run))?;
+        self.record("on_epoch_end", run, describe_best(run))?;
         Ok(Flow::Continue)
     }
 
     fn on_checkpoint(&mut self, run: &mut Run, checkpoint: &SavedCheckpoint) -> HookResult {
-        self.note("on_checkpoint", run, &*checkpoint.name)
+        self.record("on_checkpoint", run, &*checkpoint.name)
     }
 
     fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
         match result {
-            Ok(reason) => self.note("on_fit_end", run, reason.to_string()),
-            Err(error) => self.note("on_fit_end", run, format!("error: {error}")),
+            Ok(reason) => self.record("on_fit_end", run, reason.to_string()),
+            Err(error) => self.record("on_fit_end", run, format!("error: {error}")),
         }
     }
 }
@@ -186,10 +186,10 @@ fn phase_name(phase: Phase) -> &'static str {
     }
 }
 
-/// What is best so far.
-fn best(run: &Run) -> String {
+/// Describes the best epoch so far.
+fn describe_best(run: &Run) -> String {
     match run.best() {
         Some(best) => format!("best is epoch {}, step {}", best.epoch, best.step),
-        None => "none is best".to_owned(),
+        None => "no best epoch".to_owned(),
     }
 }

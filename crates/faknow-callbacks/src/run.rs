@@ -1,4 +1,4 @@
-//! The state of a run: what callbacks see of it, and what the loop that owns it may change.
+//! The state of a training run: the view of callbacks, and the owner's write access.
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -11,25 +11,25 @@ use tch::nn::VarStore;
 use crate::collect::check_train_name;
 use crate::{FitStart, LoggedValues, Monitor, Result, Timestamp};
 
-/// A training run as callbacks see it: where it stands, its weights, and all that it has measured so far.
+/// A training run as callbacks see it: its progress, weights and results so far.
 ///
-/// A callback may read everything, may change the weights in `vars` and the `learning_rates`, and may publish numbers
-/// with [`log`](Self::log). Only the loop that owns the run can move it on, see [`RunOwner`].
+/// A callback may read everything, change the weights in `vars` and the `learning_rates`, and [`log`](Self::log) values.
+/// Only the training loop, which has a [`RunOwner`], can change the progress.
 #[derive(Debug)]
 pub struct Run {
-    /// The weights, by PyTorch's names.
+    /// The weights, under PyTorch's names.
     pub vars: VarStore,
-    /// Learning rate of each parameter group. A rate set in `on_batch_start` applies to the update of that batch.
+    /// Learning rate of each parameter group. A value set in `on_batch_start` applies to the update of that batch.
     pub learning_rates: Vec<f64>,
     progress: RunProgress,
     setup: RunSetup,
-    /// Logged by the hook that is being called.
+    /// Values logged by the current hook.
     pub(crate) pending: Vec<(String, f64)>,
-    /// Logged during the current pass over validation or test data.
+    /// Values logged during the current pass over validation or test data.
     pub(crate) pass_log: LoggedValues,
 }
 
-/// Where a run stands. It is part of every checkpoint as it is.
+/// The progress of a run, serialized into every checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunProgress {
@@ -37,19 +37,19 @@ pub struct RunProgress {
     pub epoch: usize,
     /// Maximum number of epochs.
     pub max_epochs: usize,
-    /// Batches done in this epoch.
+    /// Number of completed batches of the current epoch.
     pub batch: usize,
-    /// Batches of an epoch.
+    /// Number of batches per epoch.
     pub n_batches: usize,
-    /// Updates of the weights since the run started.
+    /// Optimizer steps (updates of the weights) since the start of the run.
     pub step: u64,
-    /// Samples trained on since the run started.
+    /// Number of training samples since the start of the run.
     pub samples: u64,
-    /// Seconds of the fit up to the last update, those before an interruption included.
+    /// Seconds of the fit up to the last update, including those before an interruption.
     pub seconds: f64,
-    /// Updates that were skipped because their loss or gradients were not finite.
+    /// Number of updates skipped because the loss or the gradients were not finite.
     pub skipped: u64,
-    /// The best epoch so far, by the run's monitor.
+    /// The best epoch so far by the run's monitor.
     pub best: Option<Best>,
     /// Results of all epochs so far.
     #[serde(with = "history_state")]
@@ -58,55 +58,55 @@ pub struct RunProgress {
     pub logged: LoggedValues,
 }
 
-/// What is fixed at the start of a fit.
+/// The properties of a run that are fixed at the start of a fit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunSetup {
-    /// Name of the run, for titles: `textcnn-20260801-120000-3f2a`.
+    /// Name of the run: `textcnn-20260801-120000-3f2a`.
     pub name: String,
-    /// The run's own directory, if it has one.
+    /// The run directory, if there is one.
     pub dir: Option<PathBuf>,
-    /// How the fit starts.
+    /// The way the fit started.
     pub start: FitStart,
-    /// The values that validation records, and which way each is better; empty without validation data.
+    /// The values that validation records, with their directions; empty without validation data.
     pub monitors: Vec<Monitor>,
-    /// The value that chooses the best epoch; `None` without validation data.
+    /// The value that determines the best epoch; `None` without validation data.
     pub monitor: Option<Monitor>,
-    /// Metrics of the training pass, and which way each is better.
+    /// Metrics of the training pass, with their directions.
     pub train_metrics: Vec<Monitor>,
-    /// The run's settings by dotted name, for logs: `optimizer.lr`, …
+    /// Settings of the run by dotted name, such as `optimizer.lr`; for logs.
     pub hyperparameters: Map<String, Value>,
 }
 
 impl Run {
-    /// Publishes a number under a name: it appears in the history, `metrics.csv`, `history.jsonl`, TensorBoard, console
-    /// and report, and can be monitored.
+    /// Logs a value under a name. It appears in the history, `metrics.csv`, `history.jsonl`, TensorBoard, the console and
+    /// the report, and can be monitored.
     ///
     /// | hook | recorded as | value |
     /// | --- | --- | --- |
     /// | `on_batch_start`, `on_batch_end`, a training step | `train/<name>` | mean over the samples of the epoch |
-    /// | `on_fit_start`, `on_epoch_start`, `on_checkpoint`, `on_epoch_end`, `on_fit_end` | `train/<name>` | as it stands |
+    /// | `on_fit_start`, `on_epoch_start`, `on_checkpoint`, `on_epoch_end`, `on_fit_end` | `train/<name>` | unchanged |
     /// | `on_evaluation_batch_end` | `valid/<name>` or `test/<name>` | mean over the samples of the pass |
-    /// | `on_evaluation_start`, `on_evaluation_end` | `valid/<name>` or `test/<name>` | as it stands |
+    /// | `on_evaluation_start`, `on_evaluation_end` | `valid/<name>` or `test/<name>` | unchanged |
     ///
-    /// The names `loss`, `loss/…` and those of metrics of the same phase are refused when the hook returns, as are two
-    /// values of one name in `on_evaluation_end` or `on_epoch_end`. A value that is not finite is recorded as undefined.
-    /// Callbacks that write files and the progress bar are called after all others at the end of an epoch or evaluation,
-    /// so they have what others log there.
+    /// When the hook returns, the names `loss`, `loss/…` and those of metrics of the same phase are an error, and so are two
+    /// values of the same name in `on_evaluation_end` or `on_epoch_end`. A value that is not finite is recorded as
+    /// undefined. At the end of an epoch or evaluation, log callbacks and the progress bar are called after all others and
+    /// receive the values logged there.
     pub fn log(&mut self, name: impl Into<String>, value: impl Into<f64>) {
         self.pending.push((name.into(), value.into()));
     }
 
-    /// Returns the name of the run, for titles.
+    /// Returns the name of the run.
     pub fn name(&self) -> &str {
         &self.setup.name
     }
 
-    /// Returns the run's own directory, if it has one.
+    /// Returns the run directory, if there is one.
     pub fn dir(&self) -> Option<&Path> {
         self.setup.dir.as_deref()
     }
 
-    /// Returns how the fit started.
+    /// Returns the way the fit started.
     pub fn start(&self) -> FitStart {
         self.setup.start
     }
@@ -121,32 +121,32 @@ impl Run {
         self.progress.max_epochs
     }
 
-    /// Returns the number of batches done in this epoch.
+    /// Returns the number of completed batches of the current epoch.
     pub fn batch(&self) -> usize {
         self.progress.batch
     }
 
-    /// Returns the number of batches of an epoch.
+    /// Returns the number of batches per epoch.
     pub fn n_batches(&self) -> usize {
         self.progress.n_batches
     }
 
-    /// Returns the number of updates of the weights since the run started.
+    /// Returns the number of optimizer steps (updates of the weights) since the start of the run.
     pub fn step(&self) -> u64 {
         self.progress.step
     }
 
-    /// Returns the number of samples trained on since the run started.
+    /// Returns the number of training samples since the start of the run.
     pub fn samples(&self) -> u64 {
         self.progress.samples
     }
 
-    /// Returns the seconds of the fit up to the last update, those before an interruption included.
+    /// Returns the seconds of the fit up to the last update, including those before an interruption.
     pub fn seconds(&self) -> f64 {
         self.progress.seconds
     }
 
-    /// Returns the number of updates that were skipped because their loss or gradients were not finite.
+    /// Returns the number of updates skipped because the loss or the gradients were not finite.
     pub fn skipped(&self) -> u64 {
         self.progress.skipped
     }
@@ -156,50 +156,49 @@ impl Run {
         &self.progress.history
     }
 
-    /// Returns the best epoch so far, by the run's monitor.
+    /// Returns the best epoch so far by the run's monitor.
     pub fn best(&self) -> Option<&Best> {
         self.progress.best.as_ref()
     }
 
-    /// Returns the newest record: of the epoch that just ended or, while an epoch is running, of the last validation
-    /// inside it.
+    /// Returns the newest record: of the epoch that just ended or, during an epoch, of the last validation within it.
     pub fn record(&self) -> Option<&EpochRecord> {
         let History { epochs, mid_epoch } = &self.progress.history;
-        let of_epoch = epochs.last().filter(|record| record.epoch == self.progress.epoch);
-        let of_validation = mid_epoch.last().filter(|record| record.epoch == self.progress.epoch);
-        of_epoch.or(of_validation).or(epochs.last())
+        let epoch = epochs.last().filter(|record| record.epoch == self.progress.epoch);
+        let validation = mid_epoch.last().filter(|record| record.epoch == self.progress.epoch);
+        epoch.or(validation).or(epochs.last())
     }
 
-    /// Returns the values that validation records, and which way each is better; empty without validation data.
+    /// Returns the values that validation records, with their directions; empty without validation data.
     pub fn monitors(&self) -> &[Monitor] {
         &self.setup.monitors
     }
 
-    /// Returns the value that chooses the best epoch; `None` without validation data.
+    /// Returns the value that determines the best epoch; `None` without validation data.
     pub fn monitor(&self) -> Option<&Monitor> {
         self.setup.monitor.as_ref()
     }
 
-    /// Returns the run's settings by dotted name: `optimizer.lr`, …
+    /// Returns the settings of the run by dotted name, such as `optimizer.lr`.
     pub fn hyperparameters(&self) -> &Map<String, Value> {
         &self.setup.hyperparameters
     }
 
-    /// Returns how far the run is, in every unit.
+    /// Returns the progress of the run in every unit.
     pub fn timestamp(&self) -> Timestamp {
         self.progress.timestamp()
     }
 
-    /// Returns the span that the loop enters while it works on this run: [`RunLog`](crate::RunLog) copies into the run's
-    /// log what is logged through `tracing` inside it, and nothing else.
+    /// Returns the `tracing` span of this run, which the training loop enters. [`RunLog`](crate::RunLog) writes the events
+    /// inside this span, and no others, into the log of the run.
     ///
     /// ```
     /// # let run = faknow_callbacks::RunOwner::new("textcnn", tch::nn::VarStore::new(tch::Device::Cpu));
     /// let _inside = run.span().entered();
-    /// tracing::warn!("this line belongs to the run");
+    /// tracing::warn!("this event belongs to the run");
     /// ```
     pub fn span(&self) -> tracing::Span {
-        // At the highest level, so that no filter on levels hides whose run an event belongs to.
+        // At the highest level, so that no level filter disables the span.
         tracing::error_span!(target: crate::logs::layer::RUN_TARGET, "run", name = %self.setup.name)
     }
 
@@ -207,12 +206,12 @@ impl Run {
         &mut self.progress
     }
 
-    /// The record that values of a validation belong to.
+    /// Returns the record of the current epoch, or else of the last validation within it.
     pub(crate) fn record_mut(&mut self) -> Option<&mut EpochRecord> {
         let epoch = self.progress.epoch;
         let History { epochs, mid_epoch } = &mut self.progress.history;
-        let of_epoch = epochs.last_mut().filter(|record| record.epoch == epoch);
-        of_epoch.or(mid_epoch.last_mut().filter(|record| record.epoch == epoch))
+        let completed = epochs.last_mut().filter(|record| record.epoch == epoch);
+        completed.or(mid_epoch.last_mut().filter(|record| record.epoch == epoch))
     }
 
     pub(crate) fn setup(&self) -> &RunSetup {
@@ -221,11 +220,11 @@ impl Run {
 }
 
 impl RunProgress {
-    /// Returns how far the run is, in every unit.
+    /// Returns the progress of the run in every unit.
     pub fn timestamp(&self) -> Timestamp {
-        let share = if self.n_batches == 0 { 0.0 } else { self.batch as f64 / self.n_batches as f64 };
+        let fraction = if self.n_batches == 0 { 0.0 } else { self.batch as f64 / self.n_batches as f64 };
         Timestamp {
-            epochs: self.epoch.saturating_sub(1) as f64 + share,
+            epochs: self.epoch.saturating_sub(1) as f64 + fraction,
             steps: self.step,
             samples: self.samples,
             seconds: self.seconds,
@@ -233,7 +232,7 @@ impl RunProgress {
     }
 }
 
-/// A run together with the right to move it on: held by the loop that trains, which hands `&mut Run` to callbacks.
+/// A run with write access to its progress and setup. The training loop owns it and passes `&mut Run` to callbacks.
 ///
 /// ```
 /// use faknow_callbacks::{Run, RunOwner};
@@ -248,7 +247,7 @@ impl RunProgress {
 pub struct RunOwner(Run);
 
 impl RunOwner {
-    /// Creates a run that has not started, over these weights.
+    /// Creates a run that has not started, with these weights.
     pub fn new(name: impl Into<String>, vars: VarStore) -> Self {
         Self(Run {
             vars,
@@ -260,32 +259,32 @@ impl RunOwner {
         })
     }
 
-    /// Returns where the run stands.
+    /// Returns the progress of the run.
     pub fn progress(&self) -> &RunProgress {
         &self.0.progress
     }
 
-    /// Returns where the run stands, to change it.
+    /// Returns the progress of the run for modification.
     pub fn progress_mut(&mut self) -> &mut RunProgress {
         &mut self.0.progress
     }
 
-    /// Returns what is fixed at the start of a fit, to set it.
+    /// Returns the setup of the run for modification.
     pub fn setup_mut(&mut self) -> &mut RunSetup {
         &mut self.0.setup
     }
 
-    /// Publishes a value of a training batch, recorded as `train/<name>`: its mean over the samples of the epoch.
+    /// Logs a value of a training batch, whose mean over the samples of the epoch is recorded as `train/<name>`.
     ///
     /// # Errors
-    /// The name is that of the loss or of a training metric.
+    /// The name is reserved for the loss, contains a phase, or is that of a training metric.
     pub fn log_batch(&mut self, name: &str, value: f64, n_samples: usize) -> Result<()> {
         check_train_name(&self.0, name)?;
         self.0.progress.logged.add(name, value, n_samples);
         Ok(())
     }
 
-    /// Takes the weights out of the run.
+    /// Consumes the run and returns its weights.
     pub fn into_vars(self) -> VarStore {
         self.0.vars
     }
@@ -310,15 +309,15 @@ impl DerefMut for RunOwner {
 pub struct Best {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Updates of the weights up to its end.
+    /// Optimizer steps up to its end.
     pub step: u64,
     /// Name of the monitored value.
     pub monitor: String,
-    /// The value: strictly better than all before it, and finite.
+    /// The monitored value, which is finite and strictly better than all before it.
     pub value: f64,
 }
 
-/// The history in the form that loses nothing.
+/// Lossless serialization of the history.
 mod history_state {
     use faknow_metrics::History;
     use serde::de::Error;

@@ -1,13 +1,13 @@
-//! The state of one part of a run, as it goes into a checkpoint.
+//! The state of a part of a run in a checkpoint.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tch::Tensor;
 
-/// All that a part of a run (an optimizer, a callback, a step) has to remember between two batches.
+/// The state of a part of a run (an optimizer, a callback, a training step) between two batches.
 ///
-/// Settings are not state: to restore it, build the part from the same settings first.
+/// Settings are not part of the state: to restore it, build the part from the same settings first.
 ///
 /// ```
 /// use faknow_callbacks::State;
@@ -18,14 +18,14 @@ use tch::Tensor;
 /// ```
 #[derive(Debug, Default)]
 pub struct State {
-    /// Everything that is not a tensor, as JSON; numbers come back to the last bit, NaN and infinities become null.
+    /// All values that are not tensors, as JSON. Numbers are restored exactly; NaN and infinities become null.
     pub values: Value,
     /// Tensors by name.
     pub tensors: BTreeMap<String, Tensor>,
 }
 
 impl State {
-    /// Whether there is nothing to remember.
+    /// Returns whether there are neither values nor tensors.
     pub fn is_empty(&self) -> bool {
         self.values.is_null() && self.tensors.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The run's metrics as tables: one row per epoch, a column per metric.
+//! The metrics of a run as CSV tables: one row per epoch, one column per metric.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use faknow_data::common::write_atomically;
 use faknow_metrics::{EpochRecord, Evaluation, Scores};
 
-use super::run_file::{RunFile, place};
+use super::run_file::{RunFile, resolve_path};
 use crate::{Callback, Error, Flow, HookResult, Phase, Result, Run, format};
 
 const FILE: &str = "metrics.csv";
 const TEST_FILE: &str = "test_metrics.csv";
 
-/// Writes `metrics.csv` into the run's directory, a row per epoch:
-/// `epoch,step,train/loss,…,valid/loss,valid/accuracy,…,lr,grad_norm,seconds`, and `test_metrics.csv` with a row
-/// `epoch,step,test/loss,…,seconds` for the last test.
+/// Writes `metrics.csv` into the run directory, with one row per epoch:
+/// `epoch,step,train/loss,…,valid/loss,valid/accuracy,…,lr,grad_norm,seconds`; and `test_metrics.csv`, with one row for the
+/// last test: `epoch,step,test/loss,…,seconds`.
 ///
-/// The columns are those of the epoch's record: losses and their parts, metrics, logged values; `lr` is the learning rate
-/// during the epoch (`lr/0`, … if the run has several parameter groups), `grad_norm` the mean norm of the gradients if it is
-/// measured, `seconds` the duration of training and validation. An epoch without validation leaves its columns empty, as
-/// does an undefined value. Numbers have all their digits.
+/// The columns are the values of the epoch's record: losses and their parts, metrics, logged values. `lr` is the learning
+/// rate during the epoch (`lr/0`, … with several parameter groups), `grad_norm` the mean norm of the gradients if it is
+/// measured, `seconds` the duration of training and validation. The fields of an epoch without validation and of undefined
+/// values are empty. Numbers are written with full precision.
 ///
-/// The file is complete after each epoch. Its rows are those of the run's history: a resumed run or one that was rolled
-/// back has none of later epochs. Validations inside an epoch are in `history.jsonl`.
+/// The file is complete after each epoch. Its rows are those of the run's history: later rows are dropped when a run is
+/// resumed or rolled back. Validations within an epoch are in `history.jsonl`.
 ///
 /// # Errors
 /// The run has no directory and no path was given; the file cannot be written.
@@ -31,26 +31,26 @@ const TEST_FILE: &str = "test_metrics.csv";
 pub struct CsvLog {
     path: Option<PathBuf>,
     file: RunFile,
-    /// The header of the open file; none before the first epoch.
+    /// The header of the open file; empty before the first epoch.
     columns: Vec<String>,
 }
 
 impl CsvLog {
-    /// Writes to `metrics.csv` and `test_metrics.csv` in the run's directory.
+    /// Creates a callback that writes `metrics.csv` and `test_metrics.csv` into the run directory.
     pub fn new() -> Self {
         Self { path: None, file: RunFile::new(FILE), columns: Vec::new() }
     }
 
-    /// Writes to this file instead, and tests next to it.
+    /// Creates a callback that writes to `path`, and `test_metrics.csv` next to it.
     pub fn with_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { file: RunFile::new(FILE).at(&path), path: Some(path), columns: Vec::new() }
+        Self { file: RunFile::new(FILE).with_path(&path), path: Some(path), columns: Vec::new() }
     }
 
-    /// Rewrites the table of all epochs.
+    /// Writes the table of all epochs again.
     fn rewrite(&mut self, run: &Run) -> Result<()> {
-        let path = place(self.path.as_deref(), run, FILE)?;
-        let rows: Vec<Row> = run.history().epochs.iter().map(Row::of).collect();
+        let path = resolve_path(self.path.as_deref(), run, FILE)?;
+        let rows: Vec<Row> = run.history().epochs.iter().map(Row::from_record).collect();
         self.columns = columns(&rows);
         self.file.close();
         if rows.is_empty() {
@@ -72,18 +72,18 @@ impl Callback for CsvLog {
     }
 
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
-        // The weights that were tested will be others.
-        remove(&place(self.path.as_deref(), run, FILE)?.with_file_name(TEST_FILE))?;
+        // The results of a previous test do not apply to the weights of this fit.
+        remove(&resolve_path(self.path.as_deref(), run, FILE)?.with_file_name(TEST_FILE))?;
         Ok(self.rewrite(run)?)
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
-        let row = Row::of(record);
-        // The first epoch, or one with a value that those before did not have: another header.
+        let row = Row::from_record(record);
+        // The header changes in the first epoch and with every new value.
         if row.0.iter().any(|(name, _)| !self.columns.contains(name)) {
             self.rewrite(run)?;
         } else {
-            self.file.write(run, &lines([row.fields(&self.columns)])?)?;
+            self.file.write(run, &to_csv([row.fields(&self.columns)])?)?;
         }
         Ok(Flow::Continue)
     }
@@ -95,56 +95,56 @@ impl Callback for CsvLog {
         evaluation: &Evaluation,
     ) -> HookResult<Flow> {
         if phase == Phase::Test {
-            let path = place(self.path.as_deref(), run, FILE)?.with_file_name(TEST_FILE);
-            let rows = [Row::of_test(run, evaluation)];
+            let path = resolve_path(self.path.as_deref(), run, FILE)?.with_file_name(TEST_FILE);
+            let rows = [Row::from_test(run, evaluation)];
             write_table(&path, &columns(&rows), &rows)?;
         }
         Ok(Flow::Continue)
     }
 }
 
-/// Names and values of a row.
+/// The names and values of a row.
 struct Row(Vec<(String, String)>);
 
 impl Row {
-    fn of(record: &EpochRecord) -> Self {
-        let mut row = Self::at(record.epoch, record.step);
-        row.scores("train", &record.train);
-        row.scores("valid", record.valid.as_ref().unwrap_or(&Scores::new()));
+    fn from_record(record: &EpochRecord) -> Self {
+        let mut row = Self::new(record.epoch, record.step);
+        row.add_scores("train", &record.train);
+        row.add_scores("valid", record.valid.as_ref().unwrap_or(&Scores::new()));
         match record.learning_rates.as_slice() {
-            [rate] => row.value("lr", *rate),
-            rates => {
-                for (group, rate) in rates.iter().enumerate() {
-                    row.value(&format!("lr/{group}"), *rate);
+            [lr] => row.add("lr", *lr),
+            learning_rates => {
+                for (group, lr) in learning_rates.iter().enumerate() {
+                    row.add(&format!("lr/{group}"), *lr);
                 }
             }
         }
         if let Some(norm) = record.grad_norm {
-            row.value("grad_norm", norm);
+            row.add("grad_norm", norm);
         }
-        row.value("seconds", record.train_seconds + record.valid_seconds);
+        row.add("seconds", record.train_seconds + record.valid_seconds);
         row
     }
 
-    fn of_test(run: &Run, evaluation: &Evaluation) -> Self {
-        let mut row = Self::at(run.epoch(), run.step());
-        row.scores("test", &evaluation.scores);
-        row.value("seconds", evaluation.seconds);
+    fn from_test(run: &Run, evaluation: &Evaluation) -> Self {
+        let mut row = Self::new(run.epoch(), run.step());
+        row.add_scores("test", &evaluation.scores);
+        row.add("seconds", evaluation.seconds);
         row
     }
 
-    fn at(epoch: usize, step: u64) -> Self {
+    fn new(epoch: usize, step: u64) -> Self {
         Self(vec![("epoch".to_owned(), epoch.to_string()), ("step".to_owned(), step.to_string())])
     }
 
-    fn scores(&mut self, phase: &str, scores: &Scores) {
+    fn add_scores(&mut self, phase: &str, scores: &Scores) {
         for (name, score) in scores.iter() {
             let value = format::defined(score).map_or_else(String::new, |value| value.to_string());
             self.0.push((format!("{phase}/{name}"), value));
         }
     }
 
-    fn value(&mut self, name: &str, value: f64) {
+    fn add(&mut self, name: &str, value: f64) {
         self.0.push((name.to_owned(), value.to_string()));
     }
 
@@ -155,7 +155,7 @@ impl Row {
     }
 }
 
-/// The columns of all rows: what a later row has in addition stands after the column that precedes it there.
+/// Returns the columns of all rows. An additional column of a later row is inserted after its predecessor in that row.
 fn columns(rows: &[Row]) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     for Row(row) in rows {
@@ -173,6 +173,7 @@ fn columns(rows: &[Row]) -> Vec<String> {
     columns
 }
 
+/// Removes a file if it exists.
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path, error)),
@@ -180,19 +181,19 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes a table in the place of an old one; a crash leaves one of the two complete.
+/// Writes a table atomically: after a crash, either the old or the new table is complete.
 fn write_table(path: &Path, columns: &[String], rows: &[Row]) -> Result<()> {
     let header = columns.iter().map(String::as_str).collect();
     let all = std::iter::once(header).chain(rows.iter().map(|row| row.fields(columns)));
-    let bytes = lines(all).map_err(|error| Error::io(path, error))?;
+    let bytes = to_csv(all).map_err(|error| Error::io(path, error))?;
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
     }
     write_atomically(path, |file| file.write_all(&bytes)).map_err(|error| Error::io(path, error))
 }
 
-/// Rows as text, quoted where a name needs it.
-fn lines<'a>(rows: impl IntoIterator<Item = Vec<&'a str>>) -> std::io::Result<Vec<u8>> {
+/// Formats rows as CSV, with quotes where necessary.
+fn to_csv<'a>(rows: impl IntoIterator<Item = Vec<&'a str>>) -> std::io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_record(row).map_err(std::io::Error::from)?;

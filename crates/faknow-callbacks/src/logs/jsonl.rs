@@ -1,4 +1,4 @@
-//! The run's history as JSON lines, for programs.
+//! The history of a run as JSON lines.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,20 @@ use serde_json::Value;
 use super::run_file::RunFile;
 use crate::{BatchEnd, Best, Callback, FitEnd, FitStart, Flow, HookResult, Phase, Run, StopReason};
 
-/// Writes `history.jsonl` into the run's directory: a JSON object per line, distinguished by `type`.
+/// Writes `history.jsonl` into the run directory: one JSON object per line, whose kind is in `type`.
 ///
 /// | `type` | when | other keys |
 /// | --- | --- | --- |
 /// | `step` | every [`log_every`](Self::log_every) steps | `epoch`, `step`, `loss`, `parts`, `lr`, `grad_norm` of this batch |
-/// | `validation` | after a validation inside an epoch | those of [`EpochRecord`]: the epoch so far |
+/// | `validation` | after a validation within an epoch | those of [`EpochRecord`], for the epoch so far |
 /// | `epoch` | after each epoch | those of [`EpochRecord`] |
 /// | `test` | after a test | `epoch`, `step`, `scores`, `seconds` |
-/// | `end` | the run ends | `reason` and its details, `epoch`, `step`, `best` |
-/// | `error` | the run fails | `message`, `epoch`, `step` |
+/// | `end` | at the end of the run | `reason` and its details, `epoch`, `step`, `best` |
+/// | `error` | when the run fails | `message`, `epoch`, `step` |
 ///
-/// `parts` and `grad_norm` are absent where there are none; a number that is undefined or not finite is null.
-/// Each line is in the file at once. A resumed run continues where its weights stand: lines of later steps are dropped, and
-/// those of its end, which comes again.
+/// `parts` and `grad_norm` are absent if not available; undefined and non-finite numbers are null. Each line is written
+/// immediately. A resumed run continues at the step of its weights: lines of later steps and of the previous end are
+/// dropped.
 ///
 /// # Errors
 /// The run has no directory and no path was given; the file cannot be written.
@@ -68,18 +68,18 @@ enum Line<'a> {
 }
 
 impl JsonlLog {
-    /// Writes to `history.jsonl` in the run's directory.
+    /// Creates a callback that writes `history.jsonl` into the run directory.
     pub fn new() -> Self {
         Self { file: RunFile::new("history.jsonl"), log_every: 50 }
     }
 
-    /// Writes to this file instead.
+    /// Creates a callback that writes to `path`.
     pub fn with_path(path: impl Into<PathBuf>) -> Self {
         let default = Self::new();
-        Self { file: default.file.at(path), ..default }
+        Self { file: default.file.with_path(path), ..default }
     }
 
-    /// Writes a line every this many steps, for which it waits for the device; 0 means never; default 50.
+    /// Sets the interval of `step` lines in steps, each of which synchronizes with the device; 0 disables them. Default 50.
     pub fn log_every(mut self, steps: u64) -> Self {
         self.log_every = steps;
         self
@@ -105,14 +105,18 @@ impl Callback for JsonlLog {
 
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         let (now, start) = (run.step(), run.start());
-        // A run at step 0 has measured nothing: what is in the file is not its own.
+        // At step 0 a new run has no results yet: all lines are those of another run.
         Ok(self.file.open(run, |line| {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
             let Some(step) = line["step"].as_u64() else { return false };
             let is_end = ["end", "test", "error"].iter().any(|end| line["type"] == **end);
-            // What a resumed run did last comes again.
-            let is_void = start != FitStart::New && is_end;
-            if start == FitStart::New && now == 0 { false } else { step < now || (step == now && !is_void) }
+            // A resumed run writes the lines of its end again.
+            let is_repeated = start != FitStart::New && is_end;
+            if start == FitStart::New && now == 0 {
+                false
+            } else {
+                step < now || (step == now && !is_repeated)
+            }
         })?)
     }
 

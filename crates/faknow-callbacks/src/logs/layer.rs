@@ -1,4 +1,4 @@
-//! Brings what is logged through `tracing` during a run into that run's log file.
+//! A `tracing` layer that writes the events of a run into its log file.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -13,8 +13,8 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::format;
 
-/// Target of the span of a run, see [`Run::span`](crate::Run::span), and of events that are for the run's log alone:
-/// [`console_subscriber`](crate::console_subscriber) shows none of them on the terminal.
+/// Target of the span of a run, see [`Run::span`](crate::Run::span), and of events that are only for the log of the run:
+/// [`console_subscriber`](crate::console_subscriber) does not show them on the terminal.
 ///
 /// ```
 /// # use faknow_callbacks::{RUN_TARGET, RunOwner};
@@ -24,11 +24,11 @@ use crate::format;
 /// ```
 pub const RUN_TARGET: &str = "faknow::run";
 
-/// Writes each event into the log of the run in whose span it happens; other events it leaves alone.
+/// Writes each event inside the span of a run into the log of that run, and ignores other events.
 ///
-/// It has no state of its own: [`RunLog`](crate::RunLog) attaches its file to the run's span when the run starts, and
-/// the layer looks for it there. So runs that share a process, even at the same time, cannot mix their files. It
-/// needs a [`Registry`] below it, as all layers of `tracing-subscriber` do.
+/// [`RunLog`](crate::RunLog) attaches its file to the span when the run starts, and the stateless layer finds it there,
+/// so concurrent runs of a process have separate logs. The layer requires a [`Registry`], as all layers of
+/// `tracing-subscriber` do.
 ///
 /// ```
 /// use faknow_callbacks::RunLogLayer;
@@ -49,15 +49,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RunLogLayer {
         let mut message = Message::default();
         event.record(&mut message);
         let line = line(SystemTime::now(), event.metadata().level().as_str(), &message.finish());
-        // Logging must not end a run; a full disk shows in the run's own lines.
+        // Logging must not stop a run; errors such as a full disk are reported by the lines of `RunLog` itself.
         let _ = log.as_ref().write_all(line.as_bytes());
     }
 }
 
-/// The file on a run's span; it lives no longer than the callback that writes it.
+/// The log file attached to a run's span; closed when the `RunLog` is dropped.
 struct AttachedLog(Weak<File>);
 
-/// Attaches `file` to the span of the run that is being worked on, if there is one.
+/// Attaches `file` to the current span of a run, if there is one.
 pub(crate) fn attach(file: &Arc<File>) {
     Span::current().with_subscriber(|(id, dispatch)| {
         let current = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id));
@@ -68,12 +68,12 @@ pub(crate) fn attach(file: &Arc<File>) {
     });
 }
 
-/// A line of a run's log; what follows a line break is indented, so that each event starts with its time.
+/// Formats a line of the log; further lines of the message are indented, so that each event starts with its time.
 pub(crate) fn line(time: SystemTime, level: &str, message: &str) -> String {
     format!("{} {level} {}\n", format::format_utc(time), message.trim_end().replace('\n', "\n    "))
 }
 
-/// The message of an event and its other fields as `name=value`.
+/// Collects the message of an event and its other fields as `name=value`.
 #[derive(Default)]
 struct Message {
     text: String,

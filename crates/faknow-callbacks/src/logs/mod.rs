@@ -1,4 +1,4 @@
-//! Callbacks that write files into the run's directory.
+//! Callbacks that write log files into the run directory.
 
 pub(crate) mod csv;
 pub(crate) mod jsonl;

@@ -1,4 +1,4 @@
-//! Files of a run that grow line by line: where they are, and how a resumed run continues them.
+//! Line-based log files of a run, which a resumed run continues.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -9,53 +9,52 @@ use faknow_data::common::write_atomically;
 
 use crate::{Error, Result, Run};
 
-/// A file that grows by complete lines. Each write goes to the system at once, so what was written outlives a crash
-/// of the program.
+/// A file to which complete lines are appended. Writes are not buffered, so they survive a crash of the program.
 #[derive(Debug)]
 pub(crate) struct RunFile {
     name: &'static str,
-    given: Option<PathBuf>,
+    path: Option<PathBuf>,
     open: Option<(PathBuf, Arc<File>)>,
 }
 
 impl RunFile {
-    /// The file of this name in the run's directory.
+    /// Creates a file with this name in the run directory.
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, given: None, open: None }
+        Self { name, path: None, open: None }
     }
 
-    /// Is here, whatever the run's directory.
-    pub(crate) fn at(self, path: impl Into<PathBuf>) -> Self {
-        Self { given: Some(path.into()), ..self }
+    /// Sets a path that is independent of the run directory.
+    pub(crate) fn with_path(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: Some(path.into()), ..self }
     }
 
-    /// Opens the run's file to append to it, after dropping the lines that `keep` refuses and a last line that
-    /// was cut off.
+    /// Opens the run's file for appending, after dropping the lines for which `keep` returns false and a truncated last
+    /// line.
     pub(crate) fn open(&mut self, run: &Run, keep: impl Fn(&str) -> bool) -> Result<()> {
         self.open = None;
-        let path = place(self.given.as_deref(), run, self.name)?;
-        let failed = |e| Error::io(&path, e);
+        let path = resolve_path(self.path.as_deref(), run, self.name)?;
+        let io_error = |e| Error::io(&path, e);
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
         }
         let old = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(io_error(e)),
         };
         let lines = old.split_inclusive('\n');
-        let kept: String = lines.filter(|line| line.ends_with('\n') && keep(line.trim_end())).collect();
-        if kept.len() != old.len() {
-            write_atomically(&path, |file| file.write_all(kept.as_bytes())).map_err(failed)?;
+        let retained: String = lines.filter(|line| line.ends_with('\n') && keep(line.trim_end())).collect();
+        if retained.len() != old.len() {
+            write_atomically(&path, |file| file.write_all(retained.as_bytes())).map_err(io_error)?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(io_error)?;
         self.open = Some((path, Arc::new(file)));
         Ok(())
     }
 
-    /// Writes complete lines at once; opens the run's file if it is not open.
+    /// Writes complete lines immediately; opens the run's file if it is not open.
     pub(crate) fn write(&mut self, run: &Run, lines: &[u8]) -> Result<()> {
-        let path = place(self.given.as_deref(), run, self.name)?;
+        let path = resolve_path(self.path.as_deref(), run, self.name)?;
         if self.open.as_ref().is_none_or(|(open, _)| *open != path) {
             self.open(run, |_| true)?;
         }
@@ -63,20 +62,23 @@ impl RunFile {
         file.as_ref().write_all(lines).map_err(|e| Error::io(path, e))
     }
 
-    /// Closes the file, which was replaced by another.
+    /// Closes the file.
     pub(crate) fn close(&mut self) {
         self.open = None;
     }
 
-    /// The open file and its path.
+    /// Returns the open file and its path.
     pub(crate) fn handle(&self) -> Option<(&Path, &Arc<File>)> {
         self.open.as_ref().map(|(path, file)| (path.as_path(), file))
     }
 }
 
-/// Where a callback writes: the path that it was given, else `name` in the run's directory.
-pub(crate) fn place(given: Option<&Path>, run: &Run, name: &str) -> Result<PathBuf> {
-    match (given, run.dir()) {
+/// Returns the path that a callback writes to: `path` if it is set, else `name` in the run directory.
+///
+/// # Errors
+/// Neither is available.
+pub(crate) fn resolve_path(path: Option<&Path>, run: &Run, name: &str) -> Result<PathBuf> {
+    match (path, run.dir()) {
         (Some(path), _) => Ok(path.to_owned()),
         (None, Some(dir)) => Ok(dir.join(name)),
         (None, None) => Err(Error::NoRunDir { needed_by: name.to_owned() }),
@@ -91,7 +93,7 @@ mod tests {
     use crate::RunOwner;
 
     #[test]
-    fn open_drops_refused_lines_and_a_torn_last_line() {
+    fn open_drops_rejected_lines_and_truncated_last_line() {
         let check = |before: Option<&str>, expected: &str| {
             let dir = tempfile::tempdir().unwrap();
             let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_the_run() {
+    fn switches_to_the_file_of_the_run() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = RunFile::new("log.txt");
         for (name, line) in [("a", "1\n"), ("b", "2\n"), ("a", "3\n")] {
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_is_missing() {
+    fn errors_name_the_file_or_directory() {
         let dir = tempfile::tempdir().unwrap();
         let mut run = RunOwner::new("run", VarStore::new(Device::Cpu));
         let error = RunFile::new("log.txt").open(&run, |_| true).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The run's own log file, for people.
+//! The human-readable log file of a run.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,13 +9,12 @@ use super::layer;
 use super::run_file::RunFile;
 use crate::{Callback, FitEnd, FitStart, Flow, HookResult, Phase, Result, Run, format};
 
-/// Writes `run.log` into the run's directory: settings, a line per epoch, the best, why it ended, tests.
+/// Writes `run.log` into the run directory: settings, one line per epoch, the best epoch, the stop reason, tests.
 ///
-/// A line starts with the time in UTC (hence the `Z`) and the level: `2026-11-22 12:00:00Z INFO …`. The file holds
-/// this run's lines only: its own, and what is logged through `tracing` inside [`Run::span`] while the callback
-/// lives, if the subscriber has a [`RunLogLayer`](crate::RunLogLayer) (that of
-/// [`init_console`](crate::init_console) has). Each line is in the file at once. A resumed run, or a
-/// later test, continues the same file.
+/// A line starts with the time in UTC and the level: `2026-11-22 12:00:00Z INFO …`. While the callback exists,
+/// the file also receives the `tracing` events inside [`Run::span`], but none of other runs; this requires a subscriber
+/// with a [`RunLogLayer`](crate::RunLogLayer), such as that of [`init_console`](crate::init_console). Each line is
+/// written immediately. A resumed run or a later test appends to the same file.
 ///
 /// # Errors
 /// The run has no directory and no path was given; the file cannot be written.
@@ -26,24 +25,24 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Writes to `run.log` in the run's directory.
+    /// Creates a callback that writes `run.log` into the run directory.
     pub fn new() -> Self {
         Self { file: RunFile::new("run.log"), clock: SystemTime::now }
     }
 
-    /// Writes to this file instead.
+    /// Creates a callback that writes to `path`.
     pub fn with_path(path: impl Into<PathBuf>) -> Self {
         let default = Self::new();
-        Self { file: default.file.at(path), ..default }
+        Self { file: default.file.with_path(path), ..default }
     }
 
-    /// Sets the clock of its lines. Default: the system's.
+    /// Sets the clock for the times of lines. Default: the system clock.
     pub fn clock(mut self, clock: fn() -> SystemTime) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The file that is written, once the run has started.
+    /// Returns the path of the log; `None` before the run has started.
     pub fn path(&self) -> Option<&Path> {
         self.file.handle().map(|(path, _)| path)
     }
@@ -74,20 +73,20 @@ impl Callback for RunLog {
         }
         self.file.open(run, |_| true)?;
         if let Some((path, file)) = self.file.handle() {
-            tracing::info!("log of run {}: {}", run.name(), path.display());
+            tracing::info!("logging run {} to {}", run.name(), path.display());
             layer::attach(file);
         }
-        let starts = match run.step() {
+        let start = match run.step() {
             0 => format!("starting run {}", run.name()),
             step => format!("resuming run {} at step {step}", run.name()),
         };
-        // A variable that was frozen is still among the store's trainable ones.
+        // The store also lists frozen variables as trainable.
         let variables = run.vars.trainable_variables();
         let weights: usize = variables.iter().filter(|v| v.requires_grad()).map(tch::Tensor::numel).sum();
         self.info(
             run,
             &format!(
-                "{starts}: up to {} epochs of {} batches, {} trainable weights on {:?}",
+                "{start}: up to {} epochs of {} batches, {} trainable parameters on {:?}",
                 run.max_epochs(),
                 run.n_batches(),
                 format::count(weights as u64),
@@ -95,7 +94,7 @@ impl Callback for RunLog {
             ),
         )?;
         if let Some(monitor) = run.monitor() {
-            self.info(run, &format!("best epoch by {} ({})", monitor.name, monitor.direction))?;
+            self.info(run, &format!("monitoring {} ({})", monitor.name, monitor.direction))?;
         }
         for (name, value) in run.hyperparameters() {
             self.info(run, &format!("{name} = {value}"))?;

@@ -1,4 +1,4 @@
-//! Shows how far a run is: a bar on a terminal, plain lines elsewhere.
+//! The callback that shows the progress of a run: a bar on a terminal, plain lines elsewhere.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use crate::{
     BatchEnd, Callback, FitEnd, Flow, HookResult, PassProgress, Phase, ProgressWriter, Result, Run, format,
 };
 
-/// The bar and the loss are renewed this often: reading the loss waits for the device.
+/// Interval between updates of the bar and the loss; reading the loss synchronizes with the device.
 const REFRESH: Duration = Duration::from_millis(250);
 
-/// Shows a run's progress.
+/// Shows the progress of a run.
 ///
-/// On a terminal there is one bar for the batches of the epoch, the validation or the test, with the mean loss of
-/// the epoch so far, the samples per second and the time that the pass still takes. Each epoch leaves one line
-/// above it with all results. Elsewhere there are these lines, and in a long epoch one every 30 seconds.
+/// On a terminal, a bar shows the batches of the epoch, validation or test, the mean loss of the epoch so far, the samples
+/// per second and the remaining time. A line with all results of each epoch is printed above the bar. Elsewhere, only these
+/// lines are printed, and in a long epoch one progress line every 30 seconds.
 ///
 /// ```
 /// use faknow_callbacks::{Callbacks, Progress};
@@ -33,27 +33,27 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows it on standard error: a bar if it is a terminal, else plain lines.
+    /// Creates a callback that writes to standard error: a bar if it is a terminal, else plain lines.
     pub fn auto() -> Self {
         Self::with_writer(ProgressWriter::stderr())
     }
 
-    /// Writes plain lines to this writer.
+    /// Creates a callback that writes plain lines to `out`.
     pub fn plain(out: impl Write + Send + 'static) -> Self {
         Self::with_writer(ProgressWriter::plain(out))
     }
 
-    /// Shows nothing, and costs nothing.
+    /// Creates a callback that shows nothing and has no overhead.
     pub fn hidden() -> Self {
         Self::with_writer(ProgressWriter::hidden())
     }
 
-    /// Shows it on a writer that log lines go through too, see [`init_console`](crate::init_console).
+    /// Creates a callback that shows progress on a writer shared with log lines, see [`init_console`](crate::init_console).
     pub fn with_writer(writer: ProgressWriter) -> Self {
         Self { writer, line_every: Duration::from_secs(30), pass: None }
     }
 
-    /// Without a bar, writes a line this often inside an epoch; default 30 seconds.
+    /// Sets the interval of progress lines within an epoch when there is no bar. Default: 30 seconds.
     pub fn line_every(mut self, interval: Duration) -> Self {
         self.line_every = interval;
         self
@@ -64,7 +64,7 @@ impl Progress {
         self.writer.clone()
     }
 
-    /// Shows something, unless nobody sees it. What only fails to be shown must not end the run.
+    /// Calls `show` unless progress is hidden. An error disables progress, as it must not stop the run.
     fn show(&mut self, show: impl FnOnce(&mut Self) -> Result<()>) {
         if self.writer.is_hidden() {
             return;
@@ -72,18 +72,18 @@ impl Progress {
         if let Err(error) = show(self) {
             self.end_pass();
             self.writer = ProgressWriter::hidden();
-            tracing::warn!("progress is no longer shown: {error}");
+            tracing::warn!("progress display disabled: {error}");
         }
     }
 
-    /// The pass in which the run is; a new one starts when the phase changes.
+    /// Returns the current pass; starts a new one when the phase changes.
     fn pass(&mut self, run: &Run, phase: Phase, done: usize, n_batches: usize) -> Result<&mut Pass> {
         if self.pass.as_ref().is_none_or(|pass| pass.phase != phase) {
             self.end_pass();
         }
         match &mut self.pass {
             Some(pass) => Ok(pass),
-            none => Ok(none.insert(Pass::begin(&self.writer, run, phase, done, n_batches)?)),
+            none => Ok(none.insert(Pass::start(&self.writer, run, phase, done, n_batches)?)),
         }
     }
 
@@ -91,16 +91,16 @@ impl Progress {
         let Some(pass) = &mut self.pass else { return Ok(()) };
         let now = Instant::now();
         let interval = if self.writer.has_bars() { REFRESH } else { self.line_every };
-        if now.duration_since(pass.shown) < interval {
+        if now.duration_since(pass.last_update) < interval {
             return Ok(());
         }
-        pass.shown = now;
-        let state = pass.state(done, now)?;
+        pass.last_update = now;
+        let message = pass.message(done, now)?;
         if self.writer.has_bars() {
             pass.bar.set_position(done as u64);
-            pass.bar.set_message(state);
+            pass.bar.set_message(message);
         } else {
-            self.writer.line(&format!("{}  batch {done}/{}  {state}", pass.title, pass.n_batches));
+            self.writer.line(&format!("{}  batch {done}/{}  {message}", pass.title, pass.n_batches));
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Callback for Progress {
 
     fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
         self.end_pass();
-        // An error is for the caller to show; here the terminal is only left clean.
+        // The caller reports an error; here only the bar is removed.
         if let Ok(reason) = result {
             self.writer.line(&format::end_line(run, reason));
         }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{Best, RunOwner, StopReason};
 
-    /// Writes to the terminal on which the bar is drawn, as lines to standard error do.
+    /// A writer of lines to the terminal on which the bar is drawn.
     struct Lines(InMemoryTerm);
 
     impl Write for Lines {
@@ -260,54 +260,54 @@ mod tests {
         PassProgress { batch, n_batches: 2, n_samples: 1 }
     }
 
-    /// Calls the hooks of two batches, one validation batch, and then calls `at` with where the run stands.
-    fn call_hooks(progress: &mut Progress, mut at: impl FnMut(&str, &mut Progress)) {
+    /// Calls the hooks of an epoch and a test, and `inspect` with the name of each stage.
+    fn call_hooks(progress: &mut Progress, mut inspect: impl FnMut(&str, &mut Progress)) {
         let run = &mut run();
         progress.on_fit_start(run).unwrap();
         progress.on_epoch_start(run).unwrap();
-        at("epoch", progress);
+        inspect("epoch", progress);
         for (done, loss, n_samples) in [(1, 1.0, 3), (2, 2.0, 1)] {
             run.progress_mut().batch = done;
             assert_eq!(progress.on_batch_end(run, &batch(loss, n_samples)).unwrap(), Flow::Continue);
-            // So that the bar is renewed each time, however short the batches.
+            // Makes an update of the bar due after each batch.
             if let Some(pass) = &mut progress.pass {
-                pass.shown -= REFRESH;
+                pass.last_update -= REFRESH;
             }
         }
-        at("batches", progress);
+        inspect("batches", progress);
         progress.on_evaluation_batch_end(run, Phase::Valid, of_two(1)).unwrap();
-        at("valid", progress);
+        inspect("valid", progress);
         progress.on_evaluation_batch_end(run, Phase::Valid, of_two(2)).unwrap();
         run.progress_mut().best = Some(Best { epoch: 1, step: 4, monitor: "f1".to_owned(), value: 0.9 });
         run.progress_mut().history.epochs = vec![record()];
         assert_eq!(progress.on_epoch_end(run, &record()).unwrap(), Flow::Continue);
-        at("epoch end", progress);
+        inspect("epoch end", progress);
         progress.on_fit_end(run, Ok(&StopReason::Completed)).unwrap();
         progress.on_evaluation_batch_end(run, Phase::Test, of_two(1)).unwrap();
-        at("test", progress);
+        inspect("test", progress);
         let evaluation = Evaluation {
             scores: [("f1", 0.8)].into_iter().collect(),
             predictions: Predictions::new(2, vec![], vec![]).unwrap(),
             seconds: 0.25,
         };
         assert_eq!(progress.on_evaluation_end(run, Phase::Test, &evaluation).unwrap(), Flow::Continue);
-        at("end", progress);
+        inspect("end", progress);
     }
 
     const EPOCH: &str =
         "epoch=1/3  train loss=0.7500  valid loss=0.5000 f1=0.9000  lr=0.01  1.5 s (2,000 samples/s)  best\n";
-    const END: &str = "ended after 1 epoch, 1.5 s: all epochs done; best epoch 1: f1=0.9000\n";
+    const END: &str = "training ended after 1 epoch (1.5 s): all epochs done; best epoch 1: f1=0.9000\n";
     const TEST: &str = "test f1=0.8000  250 ms\n";
 
     #[test]
-    fn plain_lines_one_per_epoch() {
+    fn writes_one_plain_line_per_epoch() {
         let out = Plain::default();
         call_hooks(&mut Progress::plain(out.clone()), |_, _| {});
         assert_eq!(out.text(), format!("{EPOCH}{END}{TEST}"));
     }
 
     #[test]
-    fn plain_lines_inside_a_long_epoch() {
+    fn writes_plain_lines_within_long_epoch() {
         let out = Plain::default();
         call_hooks(&mut Progress::plain(out.clone()).line_every(Duration::ZERO), |_, _| {});
         let text = out.text();
@@ -321,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn hidden_reads_nothing() {
-        // A loss without value would be an error if it were read.
+    fn hidden_progress_does_not_read_the_loss() {
+        // Reading a loss without value would be an error.
         let mut progress = Progress::hidden();
         let run = &mut run();
         progress.on_epoch_start(run).unwrap();
@@ -332,22 +332,23 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_shows_one_bar_below_whole_lines() {
+    fn terminal_shows_one_bar_below_complete_lines() {
         let term = InMemoryTerm::new(30, 120);
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
         let writer = ProgressWriter::terminal(target, Lines(term.clone()), false);
-        let mut seen = Vec::new();
-        call_hooks(&mut Progress::with_writer(writer), |at, progress| {
-            if at == "batches" {
+        let mut screens = Vec::new();
+        call_hooks(&mut Progress::with_writer(writer), |stage, progress| {
+            if stage == "batches" {
                 progress.writer().write_all(b"WARN first\nWARN second\n").unwrap();
             }
             if let Some(pass) = &progress.pass {
                 pass.bar.force_draw();
             }
-            seen.push((at.to_owned(), term.contents()));
+            screens.push((stage.to_owned(), term.contents()));
         });
-        let screen =
-            |at: &str| seen.iter().find(|(when, _)| when == at).map(|(_, text)| text.as_str()).unwrap();
+        let screen = |name: &str| {
+            screens.iter().find(|(stage, _)| stage == name).map(|(_, text)| text.as_str()).unwrap()
+        };
         let bars = |text: &str| text.lines().filter(|line| line.contains('[')).count();
         assert!(screen("epoch").starts_with("epoch 1/3 [   "), "{}", screen("epoch"));
 
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn colors_only_where_they_are_wanted() {
+    fn uses_colors_only_if_enabled() {
         let check = |colors: bool| {
             let term = InMemoryTerm::new(30, 120);
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_leaves_the_terminal_clean() {
+    fn error_clears_the_terminal() {
         let term = InMemoryTerm::new(30, 120);
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200);
         let mut progress =

@@ -1,4 +1,4 @@
-//! Sets up logging for a program: lines on the terminal, and into the log of each run.
+//! Logging of a program: lines on the terminal and in the log of each run.
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -10,10 +10,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::logs::layer::RUN_TARGET;
 use crate::{ProgressWriter, Result, RunLogLayer};
 
-/// A subscriber that writes events of `level` and above to `console`, above its progress bar, and those of `INFO`
+/// Creates a subscriber that writes events of `level` and above to `console`, above its progress bar, and those of `INFO`
 /// and above into the log of the run to which they belong.
 ///
-/// `level` is for the crates of this workspace; of other crates the console shows `INFO` at most.
+/// `level` applies to the crates of this workspace; events of other crates are shown from `INFO` up.
 pub fn console_subscriber(
     level: LevelFilter,
     console: &ProgressWriter,
@@ -21,7 +21,7 @@ pub fn console_subscriber(
     let shown = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_target("faknow", level)
-        // For the run's log alone; on the terminal the run's name before every line would only be noise.
+        // Events only for the log of the run, and the span, whose name would precede every line.
         .with_target(RUN_TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(console.clone())
@@ -32,10 +32,11 @@ pub fn console_subscriber(
     tracing_subscriber::registry().with(lines).with(RunLogLayer.with_filter(LevelFilter::INFO))
 }
 
-/// Makes [`console_subscriber`] this process's logger: for the `main` of a program, never for a library.
+/// Installs [`console_subscriber`] as the logger of the process. Call it in the `main` function of a program, never in a
+/// library.
 ///
-/// Events of the `log` crate are taken too. Give the same `console` to [`Progress::with_writer`](crate::Progress::with_writer), so
-/// that log lines and progress bar do not write over each other.
+/// Events of the `log` crate are included. Pass the same `console` to
+/// [`Progress::with_writer`](crate::Progress::with_writer), so that log lines and progress bar do not overwrite each other.
 ///
 /// ```
 /// use faknow_callbacks::{LevelFilter, Progress, ProgressWriter, init_console};
@@ -48,7 +49,7 @@ pub fn console_subscriber(
 /// ```
 ///
 /// # Errors
-/// The process has a logger already.
+/// The process already has a logger.
 pub fn init_console(level: LevelFilter, console: &ProgressWriter) -> Result<()> {
     console_subscriber(level, console).try_init().map_err(crate::Error::Console)
 }

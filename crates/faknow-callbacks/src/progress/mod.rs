@@ -1,4 +1,4 @@
-//! What a terminal shows of a run.
+//! Progress of a run on the terminal.
 
 pub(crate) mod bar;
 pub(crate) mod console;

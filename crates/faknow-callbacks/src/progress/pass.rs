@@ -1,4 +1,4 @@
-//! One pass over data as progress shows it: its bar, its mean loss, its speed.
+//! The display of one pass over data: bar, mean loss, throughput.
 
 use std::time::Instant;
 
@@ -15,22 +15,23 @@ pub(crate) struct Pass {
     pub(crate) title: String,
     pub(crate) n_batches: usize,
     pub(crate) bar: ProgressBar,
-    began: Instant,
-    began_at: usize,
-    /// When the state was last shown.
-    pub(crate) shown: Instant,
+    start: Instant,
+    /// Number of batches completed before the start.
+    start_batch: usize,
+    /// Time of the last update of the display.
+    pub(crate) last_update: Instant,
     n_samples: u64,
-    /// Sum over samples, on the device.
+    /// Sum of the loss over samples, on the device.
     loss: Option<Tensor>,
 }
 
 impl Pass {
-    /// A pass of which `began_at` batches are done before its time is taken.
-    pub(crate) fn begin(
+    /// Starts a pass and its timer, with `start_batch` batches already completed.
+    pub(crate) fn start(
         writer: &ProgressWriter,
         run: &Run,
         phase: Phase,
-        began_at: usize,
+        start_batch: usize,
         n_batches: usize,
     ) -> Result<Self> {
         let title = match phase {
@@ -41,37 +42,47 @@ impl Pass {
         let bar = writer.add(ProgressBar::new(n_batches as u64));
         bar.set_style(style(writer.has_colors()));
         bar.set_prefix(title.clone());
-        bar.set_position(began_at as u64);
+        bar.set_position(start_batch as u64);
         let now = Instant::now();
-        Ok(Self { phase, title, n_batches, bar, began: now, began_at, shown: now, n_samples: 0, loss: None })
+        Ok(Self {
+            phase,
+            title,
+            n_batches,
+            bar,
+            start: now,
+            start_batch,
+            last_update: now,
+            n_samples: 0,
+            loss: None,
+        })
     }
 
-    /// Takes the loss of a batch, without waiting for it.
+    /// Adds the loss of a batch, without synchronizing with the device.
     pub(crate) fn add(&mut self, batch: &BatchEnd) -> Result<()> {
-        let failed = |error| Error::Tensor { what: "loss".to_owned(), error };
-        // Cut off from the graph, whatever an own loop hands over: a sum would keep all graphs of the epoch.
+        let tensor_error = |error| Error::Tensor { what: "loss".to_owned(), error };
+        // Detached, since a sum with gradients would keep the autograd graphs of the entire epoch alive.
         let loss = batch.loss.f_detach().and_then(|loss| loss.f_to_kind(Kind::Float));
         let sum = loss.and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));
         let sum = match &self.loss {
-            Some(before) => sum.and_then(|sum| sum.f_add(before)),
+            Some(previous) => sum.and_then(|sum| sum.f_add(previous)),
             None => sum,
         };
-        self.loss = Some(sum.map_err(failed)?);
+        self.loss = Some(sum.map_err(tensor_error)?);
         self.n_samples += batch.n_samples as u64;
         Ok(())
     }
 
-    /// Loss, speed and time left; waits for the device.
-    pub(crate) fn state(&self, done: usize, now: Instant) -> Result<String> {
-        let seconds = now.duration_since(self.began).as_secs_f64();
+    /// Formats loss, throughput and remaining time; synchronizes with the device.
+    pub(crate) fn message(&self, done: usize, now: Instant) -> Result<String> {
+        let seconds = now.duration_since(self.start).as_secs_f64();
         let mut parts = Vec::new();
         if let Some(sum) = &self.loss {
             parts.push(format!("loss={}", format::number(read("loss", sum)? / self.n_samples as f64)));
         }
         parts.extend(format::speed(self.n_samples, seconds));
-        let done_here = done.saturating_sub(self.began_at);
-        if done_here > 0 {
-            let left = seconds / done_here as f64 * self.n_batches.saturating_sub(done) as f64;
+        let n_timed = done.saturating_sub(self.start_batch);
+        if n_timed > 0 {
+            let left = seconds / n_timed as f64 * self.n_batches.saturating_sub(done) as f64;
             parts.push(format!("{} left", format::format_duration(left)));
         }
         Ok(parts.join(" "))
@@ -79,7 +90,7 @@ impl Pass {
 }
 
 pub(crate) fn style(colors: bool) -> ProgressStyle {
-    // So short that all else fits next to it on a terminal of 80 columns.
+    // Short enough for all other parts to fit on a terminal with 80 columns.
     let bar = if colors { "{bar:14.cyan/blue}" } else { "{bar:14}" };
     ProgressStyle::with_template(&format!("{{prefix}} [{bar}] {{pos}}/{{len}} {{wide_msg}}"))
         .unwrap_or_else(|_| ProgressStyle::default_bar())

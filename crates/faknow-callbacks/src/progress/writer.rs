@@ -1,4 +1,4 @@
-//! Where progress and log lines go: a terminal with one bar below the lines, or plain text.
+//! The destination of progress and log lines: a terminal with a bar below the lines, or plain text.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A writer of lines that keeps progress bars below them.
+/// A writer of lines with progress bars below them.
 ///
-/// [`Progress`](crate::Progress) draws its bar here and `tracing`'s lines can go through it too (it is a writer for
-/// `tracing_subscriber::fmt`), so that neither garbles the other. Clones share the same place.
+/// [`Progress`](crate::Progress) draws its bar on it, and `tracing_subscriber::fmt` can use it as its writer, so that log
+/// lines and bar do not overwrite each other. Clones share the destination.
 #[derive(Clone)]
 pub struct ProgressWriter {
     out: Arc<Mutex<Box<dyn Write + Send>>>,
@@ -19,41 +19,41 @@ pub struct ProgressWriter {
 }
 
 impl ProgressWriter {
-    /// Writes to standard error: with bars and colors if it is a terminal, else plain lines. No colors if the environment
-    /// variable `NO_COLOR` is set and not empty.
+    /// Creates a writer to standard error, with bars and colors if it is a terminal. A non-empty environment variable
+    /// `NO_COLOR` disables colors.
     pub fn stderr() -> Self {
-        let wants_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let terminal = io::stderr().is_terminal();
         let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { bars, colors: terminal && !wants_no_color, ..Self::plain(io::stderr()) }
+        Self { bars, colors: terminal && !no_color, ..Self::plain(io::stderr()) }
     }
 
-    /// Writes plain lines without bars and colors.
+    /// Creates a writer of plain lines, without bars and colors.
     pub fn plain(out: impl Write + Send + 'static) -> Self {
         Self { out: Arc::new(Mutex::new(Box::new(out))), bars: None, colors: false, hidden: false }
     }
 
-    /// Nowhere.
+    /// Creates a writer that discards everything.
     pub fn hidden() -> Self {
         Self { hidden: true, ..Self::plain(io::sink()) }
     }
 
-    /// Whether lines may be colored.
+    /// Returns whether lines may be colored.
     pub fn has_colors(&self) -> bool {
         self.colors
     }
 
-    /// Whether nothing that is written here is seen.
+    /// Returns whether the output is discarded.
     pub fn is_hidden(&self) -> bool {
         self.hidden
     }
 
-    /// Whether there are bars.
+    /// Returns whether bars are shown.
     pub(crate) fn has_bars(&self) -> bool {
         self.bars.is_some()
     }
 
-    /// Shows a bar; a plain writer gives one that is never seen.
+    /// Shows a bar; returns a hidden bar if the writer has no bars.
     pub(crate) fn add(&self, bar: ProgressBar) -> ProgressBar {
         match &self.bars {
             Some(bars) => bars.add(bar),
@@ -61,7 +61,7 @@ impl ProgressWriter {
         }
     }
 
-    /// Takes a bar away.
+    /// Removes a bar.
     pub(crate) fn remove(&self, bar: &ProgressBar) {
         bar.finish_and_clear();
         if let Some(bars) = &self.bars {
@@ -69,19 +69,19 @@ impl ProgressWriter {
         }
     }
 
-    /// Writes a line, above the bars. A terminal that is gone must not end a run, so errors are dropped.
+    /// Writes a line above the bars. Errors are ignored, since a closed terminal must not stop a run.
     pub(crate) fn line(&self, line: &str) {
         let _ = self.clone().write_all(format!("{line}\n").as_bytes());
     }
 
-    /// With bars on this terminal.
+    /// Creates a writer with bars on a terminal.
     #[cfg(test)]
     pub(crate) fn terminal(bars: ProgressDrawTarget, out: impl Write + Send + 'static, colors: bool) -> Self {
         Self { bars: Some(MultiProgress::with_draw_target(bars)), colors, ..Self::plain(out) }
     }
 
     fn with_out<T>(&self, f: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
-        // A panic of another writer leaves at worst half a line.
+        // Ignoring poison is safe: a panic of another writer leaves at worst an incomplete line.
         let write = || f(self.out.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
         match &self.bars {
             Some(bars) => bars.suspend(write),

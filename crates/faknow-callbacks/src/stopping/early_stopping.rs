@@ -1,4 +1,4 @@
-//! Ends a run when the monitored value no longer improves.
+//! The callback that stops a run when the monitored value no longer improves.
 
 use faknow_metrics::{EpochRecord, Evaluation, History};
 use serde_json::json;
@@ -8,15 +8,15 @@ use crate::{
     StopReason,
 };
 
-/// Ends a run after `patience` validations in a row without an improvement of the monitored value; on request also
-/// as soon as the value is good enough, or hopeless.
+/// Stops a run after `patience` consecutive validations without an improvement of the monitored value; optionally also
+/// as soon as the value passes a stopping or divergence threshold.
 ///
-/// It decides only when to stop, by the rule of [`Patience`] and two thresholds. Which epoch is the best, and whether
-/// its weights come back at the end, is up to the trainer and does not depend on any of it. Why it stopped the
-/// run is in the [`StopReason`]: `early_stopping`, `reached` or `diverged`.
+/// It only decides when to stop, by the rule of [`Patience`] and the two thresholds. The trainer chooses the best epoch
+/// and restores its weights independently of these settings. The [`StopReason`] is `early_stopping`, `reached` or
+/// `diverged`.
 ///
-/// What it remembers is part of every checkpoint, so a resumed run stops where an uninterrupted one would. A second fit
-/// counts from zero.
+/// Its state is part of every checkpoint, so a resumed run stops where an uninterrupted run would. A second fit counts
+/// from zero.
 ///
 /// ```
 /// use faknow_callbacks::EarlyStopping;
@@ -35,12 +35,12 @@ pub struct EarlyStopping {
     monitor: Option<MonitorChoice>,
     key: String,
     active: Option<(Monitor, Patience)>,
-    /// The step of the validation that was looked at last.
-    observed: Option<u64>,
+    /// The step of the last observed validation.
+    last_step: Option<u64>,
 }
 
 impl EarlyStopping {
-    /// Stops after `patience` (at least 1) validations without an improvement of the run's monitor.
+    /// Creates a callback that stops after `patience` (at least 1) validations without an improvement.
     pub fn new(patience: usize) -> Self {
         Self {
             patience,
@@ -51,66 +51,65 @@ impl EarlyStopping {
             monitor: None,
             key: "early_stopping".to_owned(),
             active: None,
-            observed: None,
+            last_step: None,
         }
     }
 
-    /// Watches this value: the name of a recorded one (`loss`, a part of it, a metric), or a [`Monitor`] with its own
-    /// direction, such as that of a value that a callback logs. Default: the run's monitor.
+    /// Sets the monitored value: the name of a recorded value (`loss`, a part of it, a metric), or a [`Monitor`] with its own
+    /// direction, for example of a value that a callback logs. Default: the run's monitor.
     pub fn monitor(mut self, monitor: impl Into<MonitorChoice>) -> Self {
         self.monitor = Some(monitor.into());
         self
     }
 
-    /// Saves its state under this key, different for each early stopping of a run. Default: `early_stopping`.
+    /// Sets the key of the state, which must be unique within the run. Default: `early_stopping`.
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();
         self
     }
 
-    /// Counts as an improvement only what is better by strictly more than this; finite, at least 0, default 0.
+    /// Sets the difference that an improvement must exceed; finite, at least 0. Default 0.
     pub fn min_delta(mut self, min_delta: f64) -> Self {
         self.min_delta = min_delta;
         self
     }
 
-    /// Stops as soon as the value is as good as this, or better; finite. Default: never.
+    /// Sets the threshold that stops the run as soon as the value is at least as good; finite. Default: none.
     pub fn stopping_threshold(mut self, threshold: f64) -> Self {
         self.stopping_threshold = Some(threshold);
         self
     }
 
-    /// Stops as soon as the value is worse than this; finite. Default: never.
+    /// Sets the threshold that stops the run as soon as the value is worse; finite. Default: none.
     pub fn divergence_threshold(mut self, threshold: f64) -> Self {
         self.divergence_threshold = Some(threshold);
         self
     }
 
-    /// The first epoch whose validations are looked at, at least 1; those before, which may be wild, count neither
-    /// as good nor as bad. Default 1.
+    /// Sets the first epoch whose validations count, at least 1; earlier ones, which may be noisy, are ignored. Default 1.
     pub fn start_from_epoch(mut self, epoch: usize) -> Self {
         self.start_from_epoch = epoch;
         self
     }
 
-    /// Where the rule stands: `None` before the run started.
+    /// Returns the counter of validations without an improvement; `None` before the run has started.
     pub fn counter(&self) -> Option<&Patience> {
         self.active.as_ref().map(|(_, counter)| counter)
     }
 
     fn check_settings(&self, monitor: &Monitor) -> Result<()> {
-        let refuse = |name, expected: &str, got: String| {
+        let setting_error = |name, expected: &str, got: String| {
             Err(Error::Setting { name, expected: expected.to_owned(), got })
         };
         if self.patience == 0 {
-            return refuse("early_stopping.patience", "1 or more validations", self.patience.to_string());
+            return setting_error("early_stopping.patience", "at least 1", self.patience.to_string());
         }
         if self.start_from_epoch == 0 {
-            return refuse("early_stopping.start_from_epoch", "an epoch, from 1", "0".to_owned());
+            return setting_error("early_stopping.start_from_epoch", "at least 1", "0".to_owned());
         }
-        let wrong = "a finite number, 0 or more";
+        let expected = "a finite number of at least 0";
         if !(self.min_delta.is_finite() && self.min_delta >= 0.0) {
-            return refuse("early_stopping.min_delta", wrong, self.min_delta.to_string());
+            return setting_error("early_stopping.min_delta", expected, self.min_delta.to_string());
         }
         let thresholds = [
             ("early_stopping.stopping_threshold", self.stopping_threshold),
@@ -118,21 +117,21 @@ impl EarlyStopping {
         ];
         for (name, threshold) in thresholds {
             if let Some(threshold) = threshold.filter(|threshold| !threshold.is_finite()) {
-                return refuse(name, "a finite number", threshold.to_string());
+                return setting_error(name, "a finite number", threshold.to_string());
             }
         }
         match (self.stopping_threshold, self.divergence_threshold) {
-            (Some(good), Some(bad)) if !monitor.direction.is_better(good, bad) => refuse(
+            (Some(good), Some(bad)) if !monitor.direction.is_better(good, bad) => setting_error(
                 "early_stopping.divergence_threshold",
-                &format!("a value of {} that is worse than the stopping threshold, {good}", monitor.name),
+                &format!("a value of {} worse than the stopping threshold {good}", monitor.name),
                 bad.to_string(),
             ),
             _ => Ok(()),
         }
     }
 
-    /// Why a run with this value ends at once, if it does.
-    fn beyond(&self, monitor: &Monitor, value: f64) -> Option<StopReason> {
+    /// Returns the reason to stop if the value passes a threshold.
+    fn check_thresholds(&self, monitor: &Monitor, value: f64) -> Option<StopReason> {
         let name = monitor.name.clone();
         match (self.stopping_threshold, self.divergence_threshold) {
             (Some(threshold), _) if !monitor.direction.is_better(threshold, value) => {
@@ -155,7 +154,7 @@ impl EarlyStopping {
         }
     }
 
-    /// Counts the validations of a run so far.
+    /// Observes all validations of the history.
     fn replay(&self, monitor: &Monitor, counter: &mut Patience, history: &History) {
         let mut records: Vec<&EpochRecord> = history.mid_epoch.iter().chain(&history.epochs).collect();
         records.sort_by_key(|record| record.step);
@@ -168,12 +167,12 @@ impl EarlyStopping {
 
     fn observe(&mut self, record: &EpochRecord) -> Result<Flow> {
         let Some((monitor, _)) = &self.active else { return Ok(Flow::Continue) };
-        self.observed = Some(record.step);
+        self.last_step = Some(record.step);
         let value = monitor.require(record)?;
         if record.epoch < self.start_from_epoch || !monitor.is_due(record) {
             return Ok(Flow::Continue);
         }
-        if let Some(reason) = value.and_then(|value| self.beyond(monitor, value)) {
+        if let Some(reason) = value.and_then(|value| self.check_thresholds(monitor, value)) {
             return Ok(Flow::Stop(reason));
         }
         let Some((monitor, counter)) = &mut self.active else { return Ok(Flow::Continue) };
@@ -190,12 +189,12 @@ impl Callback for EarlyStopping {
     }
 
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
-        (self.active, self.observed) = (None, None);
+        (self.active, self.last_step) = (None, None);
         let monitor = self.resolve(run)?;
         self.check_settings(&monitor)?;
         let mut counter = Patience::new(monitor.direction, self.patience, self.min_delta);
         if run.start() != FitStart::New {
-            // Replaced by `restore`, unless the run had another monitor before.
+            // Overwritten by `restore`, unless the monitor has changed.
             self.replay(&monitor, &mut counter, run.history());
         }
         self.active = Some((monitor, counter));
@@ -221,7 +220,7 @@ impl Callback for EarlyStopping {
         let (Some((monitor, _)), Some(record)) = (&self.active, run.record()) else {
             return Ok(Flow::Continue);
         };
-        // A value that another callback is yet to log is looked at when the epoch ends.
+        // A value that another callback logs later is observed at the end of the epoch.
         if phase != Phase::Valid || !monitor.is_recorded(record) {
             return Ok(Flow::Continue);
         }
@@ -229,6 +228,6 @@ impl Callback for EarlyStopping {
     }
 
     fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
-        if self.observed == Some(record.step) { Ok(Flow::Continue) } else { Ok(self.observe(record)?) }
+        if self.last_step == Some(record.step) { Ok(Flow::Continue) } else { Ok(self.observe(record)?) }
     }
 }

@@ -1,3 +1,3 @@
-//! Callbacks that end a run.
+//! Callbacks that stop a run.
 
 pub(crate) mod early_stopping;

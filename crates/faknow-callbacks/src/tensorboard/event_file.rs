@@ -1,4 +1,4 @@
-//! TensorBoard's event files: written event by event, read back, and truncated where a run resumes.
+//! TensorBoard event files: writing, reading, and dropping of events when a run is resumed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -18,20 +18,20 @@ use crate::{Error, Result};
 /// A point of a curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalar {
-    /// The curve's name, `Train/loss` for example.
+    /// Name of the curve, such as `Train/loss`.
     pub tag: String,
-    /// Its place on the x axis: an epoch or a step.
+    /// Position on the x axis: an epoch or a step.
     pub x: i64,
-    /// Its value.
+    /// The value.
     pub value: f32,
 }
 
 /// Returns all points in the event files of a directory, in the order in which they were written.
 ///
-/// An incomplete last record is left out; a corrupted one is an error.
+/// A truncated last record is ignored.
 ///
 /// # Errors
-/// The directory or a file cannot be read, or is not an event file.
+/// The directory or a file cannot be read, or a file is corrupted or not an event file.
 pub fn read_scalars(dir: &Path) -> Result<Vec<Scalar>> {
     let mut all = Vec::new();
     for path in event_files(dir)? {
@@ -48,34 +48,33 @@ pub(crate) struct Point<'a> {
     pub(crate) x: i64,
 }
 
-/// Drops all events of the files in a directory that hold a value that `keep` refuses.
+/// Drops all events in the files of a directory with a value for which `keep` returns false.
 pub(crate) fn retain_points(dir: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Result<()> {
     for path in event_files(dir)? {
         let all = records(&path)?;
         let n = all.len();
-        let stays = |event: &Event| {
+        let is_retained = |event: &Event| {
             let values = event.get_summary().get_value().iter();
             values.map(|value| Point { tag: value.get_tag(), x: event.get_step() }).all(|point| keep(&point))
         };
-        let kept: Vec<_> = all.into_iter().filter(|(_, event)| stays(event)).collect();
-        if kept.len() == n {
+        let retained: Vec<_> = all.into_iter().filter(|(_, event)| is_retained(event)).collect();
+        if retained.len() == n {
             continue;
         }
         write_atomically(&path, |file| {
             let mut writer = RecordWriter::new(file);
-            kept.iter().try_for_each(|(bytes, _)| writer.write(bytes))
+            retained.iter().try_for_each(|(bytes, _)| writer.write(bytes))
         })
         .map_err(|error| Error::io(&path, error))?;
     }
     Ok(())
 }
 
-/// An event file that is being written.
+/// An event file open for writing.
 ///
-/// `tensorboard_rs::summary_writer::SummaryWriter` would do, but it panics where a directory or file cannot be
-/// written, hands its events to a separate thread (so a flush does not wait for them), and names its file by
-/// the second, so that a second writer of the same second truncates the file of the first. Its record format and
-/// messages are used, without these.
+/// It uses the record format and messages of `tensorboard-rs`, but not its `SummaryWriter`, which panics if a directory or
+/// file cannot be written, passes events to a separate thread (so flushing does not wait for them), and names files by the
+/// second (so a second writer within a second truncates the file of the first).
 pub(crate) struct EventFile {
     dir: PathBuf,
     path: PathBuf,
@@ -119,15 +118,15 @@ impl EventFile {
         self.write(&event)
     }
 
-    /// Goes straight to the system: nothing is left to flush.
+    /// Writes an event without buffering.
     fn write(&mut self, event: &Event) -> Result<()> {
-        let failed = |e| Error::io(&self.path, e);
-        let bytes = event.write_to_bytes().map_err(|e| failed(std::io::Error::other(e)))?;
-        self.records.write(&bytes).map_err(failed)
+        let io_error = |e| Error::io(&self.path, e);
+        let bytes = event.write_to_bytes().map_err(|e| io_error(std::io::Error::other(e)))?;
+        self.records.write(&bytes).map_err(io_error)
     }
 }
 
-/// The event files of a directory in the order in which they were created.
+/// Returns the event files of a directory in the order of their creation.
 fn event_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -146,31 +145,32 @@ fn event_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The records of a file, each with the event that it is: length, checksum of the length, bytes, their checksum.
+/// Returns the records of a file with their events. A record consists of the length, its checksum, the bytes, and their
+/// checksum.
 fn records(path: &Path) -> Result<Vec<(Vec<u8>, Event)>> {
     let mut file = Vec::new();
     File::open(path).and_then(|mut f| f.read_to_end(&mut file)).map_err(|e| Error::io(path, e))?;
-    let damaged = |what: &str| {
-        let message = format!("{what}; no TensorBoard file, or a damaged one");
+    let corrupted = |reason: &str| {
+        let message = format!("not a TensorBoard event file, or corrupted: {reason}");
         Error::io(path, std::io::Error::new(ErrorKind::InvalidData, message))
     };
     let mut rest = file.as_slice();
     let mut all = Vec::new();
-    // A process that is killed may leave a record that ends too early, but only as the last.
-    while let Some((head, behind)) = rest.split_first_chunk::<12>() {
+    // A killed process may leave a truncated record, but only at the end.
+    while let Some((head, tail)) = rest.split_first_chunk::<12>() {
         let (length, checksum) = head.split_at(8);
         if checksum != masked_crc32c(length).to_le_bytes() {
-            return Err(damaged("the checksum of a length is wrong"));
+            return Err(corrupted("wrong checksum of a length"));
         }
         let n = u64::from_le_bytes(length.try_into().unwrap_or_default()) as usize;
-        let Some((bytes, behind)) = behind.split_at_checked(n) else { break };
-        let Some((checksum, behind)) = behind.split_first_chunk::<4>() else { break };
+        let Some((bytes, tail)) = tail.split_at_checked(n) else { break };
+        let Some((checksum, tail)) = tail.split_first_chunk::<4>() else { break };
         if *checksum != masked_crc32c(bytes).to_le_bytes() {
-            return Err(damaged("the checksum of an event is wrong"));
+            return Err(corrupted("wrong checksum of an event"));
         }
-        let event = Event::parse_from_bytes(bytes).map_err(|e| damaged(&e.to_string()))?;
+        let event = Event::parse_from_bytes(bytes).map_err(|e| corrupted(&e.to_string()))?;
         all.push((bytes.to_vec(), event));
-        rest = behind;
+        rest = tail;
     }
     Ok(all)
 }
@@ -185,7 +185,7 @@ fn scalars_of(event: &Event) -> Vec<Scalar> {
     values.map(point).collect()
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(crate) fn wall_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! A run's settings in the form in which TensorBoard's HParams page compares runs.
+//! The settings of a run for TensorBoard's HParams dashboard.
 
 use protobuf::well_known_types::{Value, Value_oneof_kind};
 use serde_json::{Map, Value as Json};
@@ -11,14 +11,14 @@ use tensorboard_proto::types::DataType;
 use super::summaries::{bytes, plugin};
 use crate::Result;
 
-/// How a run ended, for the page.
+/// The status of a run at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Done,
+pub(crate) enum EndStatus {
+    Success,
     Failed,
 }
 
-/// A run starts with these settings at this time, in seconds since 1970.
+/// Returns the start event of a run with these settings; `seconds` are since 1970.
 pub(crate) fn start(settings: &Map<String, Json>, seconds: f64) -> Result<Summary> {
     let mut info = SessionStartInfo::new();
     info.set_hparams(settings.iter().map(|(name, value)| (name.clone(), as_proto(value))).collect());
@@ -28,12 +28,12 @@ pub(crate) fn start(settings: &Map<String, Json>, seconds: f64) -> Result<Summar
     summary("_hparams_/session_start_info", &data)
 }
 
-/// The run is over.
-pub(crate) fn end(ended: Ended, seconds: f64) -> Result<Summary> {
+/// Returns the end event of a run; `seconds` are since 1970.
+pub(crate) fn end(status: EndStatus, seconds: f64) -> Result<Summary> {
     let mut info = SessionEndInfo::new();
-    info.set_status(match ended {
-        Ended::Done => Status::STATUS_SUCCESS,
-        Ended::Failed => Status::STATUS_FAILURE,
+    info.set_status(match status {
+        EndStatus::Success => Status::STATUS_SUCCESS,
+        EndStatus::Failed => Status::STATUS_FAILURE,
     });
     info.set_end_time_secs(seconds);
     let mut data = HParamsPluginData::new();
@@ -41,7 +41,7 @@ pub(crate) fn end(ended: Ended, seconds: f64) -> Result<Summary> {
     summary("_hparams_/session_end_info", &data)
 }
 
-/// What the page can compare: numbers, truth values, and all else as text.
+/// Converts a value: numbers and booleans as such, all others as text.
 fn as_proto(value: &Json) -> Value {
     let kind = match value {
         Json::Bool(value) => Value_oneof_kind::bool_value(*value),
@@ -53,9 +53,9 @@ fn as_proto(value: &Json) -> Value {
 }
 
 fn summary(tag: &str, data: &HParamsPluginData) -> Result<Summary> {
-    // TensorBoard drops values that hold nothing.
-    let mut nothing = TensorProto::new();
-    nothing.set_dtype(DataType::DT_FLOAT);
-    nothing.set_float_val(vec![0.0]);
-    Ok(plugin(tag, "hparams", bytes(data)?, nothing))
+    // TensorBoard drops values without a tensor.
+    let mut placeholder = TensorProto::new();
+    placeholder.set_dtype(DataType::DT_FLOAT);
+    placeholder.set_float_val(vec![0.0]);
+    Ok(plugin(tag, "hparams", bytes(data)?, placeholder))
 }

@@ -1,5 +1,4 @@
-//! What TensorBoard shows besides curves of scalars: precision-recall curves, histograms, pictures, texts, and how its page of charts
-//! is laid out.
+//! TensorBoard summaries other than scalars: precision-recall curves, histograms, images, texts, layout of charts.
 
 use faknow_metrics::{ConfusionMatrix, Predictions};
 use protobuf::Message;
@@ -16,34 +15,34 @@ use tensorboard_proto::types::DataType;
 
 use crate::{Error, Result};
 
-/// Thresholds of a precision-recall curve, evenly from 0 to 1.
+/// Number of thresholds of a precision-recall curve, evenly spaced from 0 to 1.
 const N_THRESHOLDS: usize = 101;
-/// Buckets of a histogram.
+/// Number of buckets of a histogram.
 const N_BUCKETS: i64 = 40;
 
-/// The precision-recall curve of `class` against the rest; `None` if no sample is of it.
+/// Returns the precision-recall curve of `class` against all others; `None` if no sample has this class.
 pub(crate) fn pr_curve(tag: &str, predictions: &Predictions, class: usize) -> Result<Option<Summary>> {
     if !predictions.labels().contains(&class) {
         return Ok(None);
     }
-    // Of each threshold: true and false positives, true and false negatives, precision, recall.
-    let at_threshold = |number: usize| {
-        let threshold = number as f64 / (N_THRESHOLDS - 1) as f64;
+    // For each threshold: true and false positives, true and false negatives, precision, recall.
+    let column = |index: usize| {
+        let threshold = index as f64 / (N_THRESHOLDS - 1) as f64;
         let mut counts = [0.0_f32; 4];
         for (row, &label) in predictions.labels().iter().enumerate() {
-            let judged = predictions.row(row)[class] >= threshold;
-            let place = match (label == class, judged) {
+            let is_predicted = predictions.row(row)[class] >= threshold;
+            let count = match (label == class, is_predicted) {
                 (true, true) => 0,
                 (false, true) => 1,
                 (false, false) => 2,
                 (true, false) => 3,
             };
-            counts[place] += 1.0;
+            counts[count] += 1.0;
         }
         let [tp, fp, tn, fn_] = counts;
         [tp, fp, tn, fn_, tp / (tp + fp).max(1.0), tp / (tp + fn_).max(1.0)]
     };
-    let columns: Vec<[f32; 6]> = (0..N_THRESHOLDS).map(at_threshold).collect();
+    let columns: Vec<[f32; 6]> = (0..N_THRESHOLDS).map(column).collect();
     let rows = (0..6).flat_map(|row| columns.iter().map(move |column| column[row]));
     let mut data = PrCurvePluginData::new();
     data.set_num_thresholds(N_THRESHOLDS as u32);
@@ -54,7 +53,7 @@ pub(crate) fn pr_curve(tag: &str, predictions: &Predictions, class: usize) -> Re
     Ok(Some(plugin(tag, "pr_curves", bytes(&data)?, tensor)))
 }
 
-/// A text in Markdown.
+/// Returns a text in Markdown.
 pub(crate) fn text(tag: &str, markdown: String) -> Summary {
     let mut tensor = TensorProto::new();
     tensor.set_dtype(DataType::DT_STRING);
@@ -63,7 +62,7 @@ pub(crate) fn text(tag: &str, markdown: String) -> Summary {
     plugin(tag, "text", Vec::new(), tensor)
 }
 
-/// Settings as a table in Markdown.
+/// Formats settings as a Markdown table.
 pub(crate) fn settings_table(settings: &Map<String, Value>) -> String {
     let row = |(name, value): (&String, &Value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -72,7 +71,7 @@ pub(crate) fn settings_table(settings: &Map<String, Value>) -> String {
     format!("| setting | value |\n|---|---|\n{}", settings.iter().map(row).collect::<String>())
 }
 
-/// Which curves share a chart on the page Custom Scalars: losses, metrics, what training itself does.
+/// Returns the layout of the Custom Scalars dashboard: charts of losses, metrics, learning rates and gradient norms.
 pub(crate) fn layout(metrics: &[&str]) -> Result<Summary> {
     let charts = [
         ("loss", vec!["Train/loss".to_owned(), "Validation/loss".to_owned(), "Test/loss".to_owned()]),
@@ -82,7 +81,7 @@ pub(crate) fn layout(metrics: &[&str]) -> Result<Summary> {
     ];
     let charts = charts.into_iter().map(|(title, tags): (&str, Vec<String>)| {
         let mut content = MultilineChartContent::new();
-        // Tags are regular expressions, and a prefix alone would take more.
+        // Tags are regular expressions, which would match prefixes without anchors.
         content.set_tag(tags.into_iter().map(|tag| format!("^{tag}$")).collect::<Vec<_>>().into());
         let mut chart = Chart::new();
         chart.set_title(title.to_owned());
@@ -100,18 +99,21 @@ pub(crate) fn layout(metrics: &[&str]) -> Result<Summary> {
     Ok(plugin("custom_scalars__config__", "custom_scalars", Vec::new(), tensor))
 }
 
-/// How the values of a tensor are distributed; `None` for one without values or with some that are not finite.
+/// Returns a histogram of the values of a tensor; `None` if it is empty or contains non-finite values.
 pub(crate) fn histogram(tag: &str, tensor: &Tensor) -> Result<Option<Summary>> {
-    let failed = |e: tch::TchError| custom(e.to_string());
-    let values =
-        if tensor.is_sparse() { tensor.f_internal_values().map_err(failed)? } else { tensor.shallow_clone() };
+    let tensor_error = |e: tch::TchError| tensorboard_error(e.to_string());
+    let values = if tensor.is_sparse() {
+        tensor.f_internal_values().map_err(tensor_error)?
+    } else {
+        tensor.shallow_clone()
+    };
     let values = values
         .f_detach()
         .and_then(|t| t.f_to_kind(Kind::Double))
         .and_then(|t| t.f_view(-1))
-        .map_err(failed)?;
+        .map_err(tensor_error)?;
     let read = |value: Result<Tensor, tch::TchError>| {
-        value.and_then(|value| value.f_double_value(&[])).map_err(failed)
+        value.and_then(|value| value.f_double_value(&[])).map_err(tensor_error)
     };
     let n = values.numel();
     if n == 0 {
@@ -121,10 +123,11 @@ pub(crate) fn histogram(tag: &str, tensor: &Tensor) -> Result<Option<Summary>> {
     if !min.is_finite() || !max.is_finite() {
         return Ok(None);
     }
-    // One value alone has no width that could be cut into buckets.
+    // Equal values have no range to divide into buckets.
     let (limits, counts) = if max > min {
-        let cpu = values.f_to_device(tch::Device::Cpu).map_err(failed)?;
-        let counts = Vec::<f64>::try_from(cpu.f_histc(N_BUCKETS).map_err(failed)?).map_err(failed)?;
+        let cpu = values.f_to_device(tch::Device::Cpu).map_err(tensor_error)?;
+        let counts =
+            Vec::<f64>::try_from(cpu.f_histc(N_BUCKETS).map_err(tensor_error)?).map_err(tensor_error)?;
         let width = (max - min) / N_BUCKETS as f64;
         ((1..=counts.len()).map(|bucket| min + width * bucket as f64).collect(), counts)
     } else {
@@ -141,21 +144,22 @@ pub(crate) fn histogram(tag: &str, tensor: &Tensor) -> Result<Option<Summary>> {
     let mut value = Summary_Value::new();
     value.set_tag(tag.to_owned());
     value.set_histo(histogram);
-    Ok(Some(of(value)))
+    Ok(Some(single_summary(value)))
 }
 
-/// A confusion matrix as a picture: rows are true classes, columns predicted classes; darker cells hold more of their row.
+/// Returns a confusion matrix as an image: rows are true classes, columns are predicted classes, and the darkness of a cell
+/// is its fraction of the row.
 pub(crate) fn confusion(tag: &str, matrix: &ConfusionMatrix, classes: &[String]) -> Result<Summary> {
-    let picture = super::confusion_picture::draw(matrix, classes);
-    let mut image = Summary_Image::new();
-    image.set_width(picture.width as i32);
-    image.set_height(picture.height as i32);
-    image.set_colorspace(3);
-    image.set_encoded_image_string(picture.to_png().map_err(custom)?);
+    let image = super::confusion_image::draw(matrix, classes);
+    let mut proto = Summary_Image::new();
+    proto.set_width(image.width as i32);
+    proto.set_height(image.height as i32);
+    proto.set_colorspace(3);
+    proto.set_encoded_image_string(image.to_png().map_err(tensorboard_error)?);
     let mut value = Summary_Value::new();
     value.set_tag(tag.to_owned());
-    value.set_image(image);
-    Ok(of(value))
+    value.set_image(proto);
+    Ok(single_summary(value))
 }
 
 fn shape(sizes: &[i64]) -> TensorShapeProto {
@@ -165,7 +169,7 @@ fn shape(sizes: &[i64]) -> TensorShapeProto {
     shape
 }
 
-/// A tensor that one of TensorBoard's plugins reads, with the metadata that the plugin needs.
+/// Returns a tensor for a TensorBoard plugin, with the metadata of the plugin.
 pub(crate) fn plugin(tag: &str, name: &str, content: Vec<u8>, tensor: TensorProto) -> Summary {
     let mut data = SummaryMetadata_PluginData::new();
     data.set_plugin_name(name.to_owned());
@@ -176,19 +180,19 @@ pub(crate) fn plugin(tag: &str, name: &str, content: Vec<u8>, tensor: TensorProt
     value.set_tag(tag.to_owned());
     value.set_metadata(metadata);
     value.set_tensor(tensor);
-    of(value)
+    single_summary(value)
 }
 
-fn of(value: Summary_Value) -> Summary {
+fn single_summary(value: Summary_Value) -> Summary {
     let mut summary = Summary::new();
     summary.set_value(vec![value].into());
     summary
 }
 
 pub(crate) fn bytes(message: &impl Message) -> Result<Vec<u8>> {
-    message.write_to_bytes().map_err(|e| custom(e.to_string()))
+    message.write_to_bytes().map_err(|e| tensorboard_error(e.to_string()))
 }
 
-fn custom(message: String) -> Error {
+fn tensorboard_error(message: String) -> Error {
     Error::TensorBoard { message }
 }

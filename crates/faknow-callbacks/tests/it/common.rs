@@ -1,4 +1,4 @@
-//! A run without a model, and the loop that tells callbacks of it.
+//! A run without a model, and a minimal training loop that calls the hooks.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use tch::{Device, Tensor};
 /// Samples of each batch.
 pub(crate) const BATCH_SIZE: usize = 8;
 
-/// A run that records `loss`, `accuracy` and `f1`, monitored by `f1`, of 2 batches an epoch and at most 20 epochs.
+/// Creates a run that records `loss`, `accuracy` and `f1`, monitors `f1`, and has 2 batches per epoch and at most 20 epochs.
 pub(crate) fn run(dir: &Path) -> RunOwner {
     let mut run = RunOwner::new("toy", VarStore::new(Device::Cpu));
     (run.progress_mut().max_epochs, run.progress_mut().n_batches) = (20, 2);
@@ -27,14 +27,14 @@ pub(crate) fn run(dir: &Path) -> RunOwner {
     run
 }
 
-/// A list of one callback.
+/// Creates a list of one callback.
 pub(crate) fn one(callback: impl Callback) -> Callbacks {
     let mut callbacks = Callbacks::default();
     callbacks.push(callback);
     callbacks
 }
 
-/// Calls the hooks of a run with these F1 values, one an epoch (`None` = undefined), from where the run stands.
+/// Calls the hooks of a fit that continues the run with these F1 values, one per epoch (`None`: undefined).
 pub(crate) fn fit(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f64>]) -> Result<StopReason> {
     let _inside = run.span().entered();
     run.setup_mut().start = FitStart::New;
@@ -42,7 +42,7 @@ pub(crate) fn fit(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f
     epochs(run, callbacks, f1s)
 }
 
-/// As [`fit`], of a run that is resumed from a checkpoint with this state of its callbacks.
+/// Calls the hooks of a run resumed from a checkpoint with this state of the callbacks, as [`fit`] does.
 pub(crate) fn resume(
     run: &mut RunOwner,
     callbacks: &mut Callbacks,
@@ -72,7 +72,7 @@ fn epochs(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f64>]) ->
             assert_eq!(flow, Flow::Continue);
         }
         callbacks.on_evaluation_start(run, Phase::Valid)?;
-        callbacks.on_evaluation_batch_end(run, Phase::Valid, WHOLE)?;
+        callbacks.on_evaluation_batch_end(run, Phase::Valid, FULL_PASS)?;
         let record = record(run, f1);
         run.progress_mut().logged.clear();
         run.progress_mut().history.epochs.push(record);
@@ -80,8 +80,8 @@ fn epochs(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f64>]) ->
         let after_validation = callbacks.on_evaluation_end(run, Phase::Valid, &mut evaluation())?;
         let after_epoch = callbacks.on_epoch_end(run)?;
         let stop = [after_validation, after_epoch].into_iter().find(|flow| *flow != Flow::Continue);
-        if let Some(Flow::Stop(why)) = stop {
-            reason = why;
+        if let Some(Flow::Stop(stop_reason)) = stop {
+            reason = stop_reason;
             break;
         }
     }
@@ -93,11 +93,11 @@ fn epochs(run: &mut RunOwner, callbacks: &mut Callbacks, f1s: &[Option<f64>]) ->
 pub(crate) fn test(run: &mut RunOwner, callbacks: &mut Callbacks) -> Result<()> {
     let _inside = run.span().entered();
     callbacks.on_evaluation_start(run, Phase::Test)?;
-    callbacks.on_evaluation_batch_end(run, Phase::Test, WHOLE)?;
+    callbacks.on_evaluation_batch_end(run, Phase::Test, FULL_PASS)?;
     callbacks.on_evaluation_end(run, Phase::Test, &mut evaluation()).map(drop)
 }
 
-const WHOLE: PassProgress = PassProgress { batch: 1, n_batches: 1, n_samples: 2 };
+const FULL_PASS: PassProgress = PassProgress { batch: 1, n_batches: 1, n_samples: 2 };
 
 pub(crate) fn evaluation() -> Evaluation {
     Evaluation {
@@ -122,7 +122,7 @@ pub(crate) fn batch(loss: f64) -> BatchEnd {
     }
 }
 
-/// The text of a file of the run.
+/// Reads a file of the run directory.
 pub(crate) fn text(run: &Run, name: &str) -> String {
     std::fs::read_to_string(run.dir().unwrap().join(name)).unwrap()
 }

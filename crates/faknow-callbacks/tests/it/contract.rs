@@ -1,4 +1,4 @@
-//! The callback contract: order of the hooks, first answer counts, panics become errors.
+//! The callback contract: order of the hooks, precedence of errors and stops, panics.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use faknow_callbacks::{
 use crate::common;
 
 #[test]
-fn hooks_come_in_order() {
+fn hooks_are_called_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = Recorder::new();
     let mut callbacks = common::one(recorder.clone());
@@ -48,7 +48,7 @@ fn hooks_come_in_order() {
 }
 
 #[test]
-fn one_that_stops_does_not_hide_the_epoch_from_the_others() {
+fn all_callbacks_are_called_after_a_stop() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = Recorder::new();
     let mut callbacks = Callbacks::default();
@@ -57,7 +57,7 @@ fn one_that_stops_does_not_hide_the_epoch_from_the_others() {
         if record.epoch < 2 {
             return Ok(Flow::Continue);
         }
-        Ok(Flow::stop("too"))
+        Ok(Flow::stop("second stop"))
     }));
     callbacks.push(recorder.clone());
     let reason =
@@ -70,9 +70,9 @@ fn one_that_stops_does_not_hide_the_epoch_from_the_others() {
 }
 
 #[test]
-fn a_panic_becomes_an_error_with_the_name_of_the_callback() {
-    struct Careless<T>(T);
-    impl<T: Send + 'static> Callback for Careless<T> {
+fn panic_becomes_error_with_name_of_callback() {
+    struct Panicking<T>(T);
+    impl<T: Send + 'static> Callback for Panicking<T> {
         fn on_batch_end(&mut self, run: &mut Run, _: &BatchEnd) -> HookResult<Flow> {
             panic!("step {}", run.step());
         }
@@ -81,16 +81,16 @@ fn a_panic_becomes_an_error_with_the_name_of_the_callback() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = Recorder::new();
     let mut callbacks = Callbacks::default();
-    callbacks.push(Careless(Arc::new(vec![0u8])));
+    callbacks.push(Panicking(Arc::new(vec![0u8])));
     callbacks.push(recorder.clone());
     let error = common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5)]).unwrap_err();
-    assert_eq!(error.to_string(), "Careless: panicked: step 1 (in on_batch_end, epoch 1, step 1)");
+    assert_eq!(error.to_string(), "Panicking: panicked: step 1 (in on_batch_end, epoch 1, step 1)");
     let last = recorder.events().pop().unwrap();
     assert_eq!(last.to_string(), "on_batch_end  epoch 1, batch 1, step 1: 8 samples");
 }
 
 #[test]
-fn closures_may_change_the_run_and_fail() {
+fn closures_can_change_the_run_and_fail() {
     let dir = tempfile::tempdir().unwrap();
     let mut callbacks = Callbacks::default();
     callbacks.push(on_epoch_end(|run, _| {
@@ -109,7 +109,7 @@ fn closures_may_change_the_run_and_fail() {
 }
 
 #[test]
-fn a_loss_that_is_no_scalar_is_named() {
+fn rejects_loss_that_is_not_a_scalar() {
     let batch = BatchEnd {
         n_samples: 2,
         loss: tch::Tensor::from_slice(&[1.0, 2.0]),
@@ -121,7 +121,7 @@ fn a_loss_that_is_no_scalar_is_named() {
     assert_eq!(batch.read_grad_norm().unwrap(), None);
 }
 
-/// Counts updates, in steps of its own.
+/// Counts updates in increments of `by`.
 struct Counter {
     key: Option<&'static str>,
     by: u64,
@@ -159,7 +159,7 @@ fn counters(counters: &[(Option<&'static str>, u64)]) -> Callbacks {
 }
 
 #[test]
-fn each_callback_has_its_own_state_under_its_key() {
+fn each_callback_is_restored_from_the_state_under_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let mut callbacks = counters(&[(Some("one"), 1), (Some("ten"), 10)]);
     callbacks.push(EarlyStopping::new(3));
@@ -170,7 +170,7 @@ fn each_callback_has_its_own_state_under_its_key() {
     assert_eq!(state.tensors.keys().collect::<Vec<_>>(), ["one/count", "ten/count"]);
     assert_eq!(state.values["ten"]["count"], 40);
 
-    // In another order and with others: each continues where it was, a new one starts afresh.
+    // In another order and with another callback: each continues from its state, the new one starts from scratch.
     let mut again = counters(&[(Some("ten"), 10), (Some("thousand"), 1000)]);
     again.push(EarlyStopping::new(3));
     again.on_fit_start(&mut common::run(dir.path())).unwrap();
@@ -183,21 +183,21 @@ fn each_callback_has_its_own_state_under_its_key() {
 }
 
 #[test]
-fn keys_are_required_and_different() {
+fn keys_are_required_and_unique() {
     let error = counters(&[(Some("one"), 1), (None, 2), (Some("one"), 3)]).check_keys().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "callbacks Counter and Counter: expected different keys, got `one` twice; give one of them another key"
+        "callbacks Counter and Counter: expected different keys, got `one` twice; change the key of one of them"
     );
     let mut two = common::one(EarlyStopping::new(3));
     two.push(EarlyStopping::new(3).monitor("loss").with_key("early_stopping_loss"));
     two.check_keys().unwrap();
     let error = counters(&[(None, 1)]).state().unwrap_err().to_string();
-    assert_eq!(error, "callback Counter: expected a `key()`, since it has a state to save, got none");
+    assert_eq!(error, "callback Counter: expected a key for its state, got none; implement `Callback::key`");
 }
 
 #[test]
-fn a_callback_can_be_read_back() {
+fn callback_is_found_by_type() {
     let boxed: Box<dyn Callback> = Box::new(Counter { key: Some("boxed"), by: 1, count: 0 });
     let mut callbacks = common::one(Recorder::new());
     callbacks.push(boxed);
@@ -207,13 +207,13 @@ fn a_callback_can_be_read_back() {
     assert!(callbacks.get::<EarlyStopping>().is_none());
 }
 
-/// An error of a callback's own.
+/// A custom error of a callback.
 #[derive(Debug, thiserror::Error)]
 #[error("over budget")]
 struct OverBudget(#[source] std::io::Error);
 
 #[test]
-fn errors_keep_their_type_and_take_precedence_over_stops() {
+fn errors_retain_their_type_and_take_precedence_over_stops() {
     let dir = tempfile::tempdir().unwrap();
     let mut callbacks = common::one(on_epoch_end(|_, _| Ok(Flow::stop("enough"))));
     callbacks.push(on_epoch_end(|_, _| {
@@ -229,7 +229,7 @@ fn errors_keep_their_type_and_take_precedence_over_stops() {
 }
 
 #[test]
-fn a_stop_has_the_name_of_its_callback() {
+fn stop_has_name_of_callback() {
     let dir = tempfile::tempdir().unwrap();
     let mut callbacks = common::one(on_epoch_end(|_, _| Ok(Flow::stop("enough"))));
     let reason = common::fit(&mut common::run(dir.path()), &mut callbacks, &[Some(0.5)]).unwrap();

@@ -1,4 +1,4 @@
-//! When a run stops early, and which epoch is best.
+//! Early stopping, and the choice of the best epoch.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ fn golden_cases() -> Vec<Case> {
     let path =
         std::env::var_os("FAKNOW_GOLDEN").map_or_else(built_in, PathBuf::from).join("early_stopping.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("SKIPPED: no {}", path.display());
+        println!("SKIPPED: {} does not exist", path.display());
         return Vec::new();
     };
     let golden: Golden = serde_json::from_str(&text).unwrap();
@@ -50,7 +50,7 @@ fn golden_cases() -> Vec<Case> {
 }
 
 #[test]
-fn golden_series_of_the_bare_rules() {
+fn rules_match_golden_series() {
     for case in golden_cases() {
         let direction = case.monitor().direction;
         let mut counter = Patience::new(direction, case.patience, case.min_delta);
@@ -62,7 +62,7 @@ fn golden_series_of_the_bare_rules() {
             }
             let stop = counter.observe(score);
             bad_counts.push(counter.n_bad());
-            // What is saved and read back in the midst goes on alike.
+            // A serialized and deserialized state continues identically.
             counter = serde_json::from_str(&serde_json::to_string(&counter).unwrap()).unwrap();
             tracker = serde_json::from_str(&serde_json::to_string(&tracker).unwrap()).unwrap();
             if stop {
@@ -78,10 +78,10 @@ fn golden_series_of_the_bare_rules() {
 }
 
 #[test]
-fn golden_series_of_whole_runs() {
+fn runs_match_golden_series() {
     for case in golden_cases() {
-        // Unbroken, and broken off after each epoch and resumed with a new callback.
-        for broken_after in 0..=case.bad_counts.len() {
+        // Uninterrupted, and interrupted after each epoch and resumed with a new callback.
+        for n_before in 0..=case.bad_counts.len() {
             let dir = tempfile::tempdir().unwrap();
             let mut run = common::run(dir.path());
             run.setup_mut().monitor = Some(case.monitor());
@@ -90,17 +90,17 @@ fn golden_series_of_whole_runs() {
                     EarlyStopping::new(case.patience).monitor(case.monitor()).min_delta(case.min_delta),
                 )
             };
-            let (before, after) = case.scores.split_at(broken_after);
+            let (before, after) = case.scores.split_at(n_before);
             let mut first = stopping();
             let reason = match common::fit(&mut run, &mut first, before).unwrap() {
                 StopReason::Completed => {
                     let state = first.state().unwrap();
                     common::resume(&mut run, &mut stopping(), &state, after).unwrap()
                 }
-                stopped => stopped,
+                other => other,
             };
-            let stopped = matches!(reason, StopReason::EarlyStopping { .. });
-            assert_eq!(stopped, case.stop_index.is_some(), "{}", case.name);
+            let is_early = matches!(reason, StopReason::EarlyStopping { .. });
+            assert_eq!(is_early, case.stop_index.is_some(), "{}", case.name);
             assert_eq!(run.history().epochs.len(), case.bad_counts.len(), "{}", case.name);
             let best = run.best().map(|best| (best.epoch - 1, best.value));
             assert_eq!(best, case.best_index.zip(case.best_score), "{}", case.name);
@@ -109,7 +109,7 @@ fn golden_series_of_whole_runs() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused_before_training() {
+fn rejects_invalid_settings_before_training() {
     let dir = tempfile::tempdir().unwrap();
     let check = |stopping: EarlyStopping, change: fn(&mut RunOwner), expected: &str| {
         let mut run = common::run(dir.path());
@@ -121,73 +121,81 @@ fn settings_that_cannot_work_are_refused_before_training() {
             _ => assert_eq!(result.unwrap_err(), expected),
         }
     };
-    let keep = |_: &mut RunOwner| {};
+    let unchanged = |_: &mut RunOwner| {};
     let no_validation = |run: &mut RunOwner| {
         run.setup_mut().monitors.clear();
         run.setup_mut().monitor = None;
     };
-    check(EarlyStopping::new(1), keep, "");
-    check(EarlyStopping::new(3).monitor("loss"), keep, "");
-    check(EarlyStopping::new(3).monitor(Monitor::min("accuracy")), keep, "");
-    check(EarlyStopping::new(0), keep, "early_stopping.patience: expected 1 or more validations, got 0");
-    let delta = "early_stopping.min_delta: expected a finite number, 0 or more, got ";
-    check(EarlyStopping::new(3).min_delta(-0.1), keep, &format!("{delta}-0.1"));
-    check(EarlyStopping::new(3).min_delta(f64::NAN), keep, &format!("{delta}NaN"));
-    let unknown = "monitor `roc_auc`: expected a recorded value (loss, accuracy, f1, train/loss), got an unknown name; the \
-                   direction of a value that a callback logs has to be given: `Monitor::max(\"roc_auc\")`";
-    check(EarlyStopping::new(3).monitor("auc"), keep, unknown);
-    // A callback may log it.
-    check(EarlyStopping::new(3).monitor(Monitor::max("auc")), keep, "");
-    let none = "early stopping needs validation data; give `fit` a validation loader";
+    check(EarlyStopping::new(1), unchanged, "");
+    check(EarlyStopping::new(3).monitor("loss"), unchanged, "");
+    check(EarlyStopping::new(3).monitor(Monitor::min("accuracy")), unchanged, "");
+    check(EarlyStopping::new(0), unchanged, "early_stopping.patience: expected at least 1, got 0");
+    let delta = "early_stopping.min_delta: expected a finite number of at least 0, got ";
+    check(EarlyStopping::new(3).min_delta(-0.1), unchanged, &format!("{delta}-0.1"));
+    check(EarlyStopping::new(3).min_delta(f64::NAN), unchanged, &format!("{delta}NaN"));
+    let unknown = "monitor `roc_auc`: expected a recorded value (loss, accuracy, f1, train/loss), got an unknown name; for \
+                   a value that a callback logs, give its direction: `Monitor::max(\"roc_auc\")`";
+    check(EarlyStopping::new(3).monitor("auc"), unchanged, unknown);
+    // A callback could log the value.
+    check(EarlyStopping::new(3).monitor(Monitor::max("auc")), unchanged, "");
+    let none = "early stopping requires validation data; pass a validation loader to `fit`";
     check(EarlyStopping::new(3), no_validation, none);
-    let none = "monitor `f1` needs validation data; give `fit` a validation loader";
+    let none = "monitor `f1` requires validation data; pass a validation loader to `fit`";
     check(EarlyStopping::new(3).monitor("f1"), no_validation, none);
 
     let f1 = || EarlyStopping::new(3).monitor("f1");
-    check(f1().stopping_threshold(0.9).divergence_threshold(0.1).start_from_epoch(2), keep, "");
-    check(EarlyStopping::new(3).monitor("loss").stopping_threshold(0.1).divergence_threshold(0.9), keep, "");
-    let first = "early_stopping.start_from_epoch: expected an epoch, from 1, got 0";
-    check(f1().start_from_epoch(0), keep, first);
+    check(f1().stopping_threshold(0.9).divergence_threshold(0.1).start_from_epoch(2), unchanged, "");
+    check(
+        EarlyStopping::new(3).monitor("loss").stopping_threshold(0.1).divergence_threshold(0.9),
+        unchanged,
+        "",
+    );
+    let first = "early_stopping.start_from_epoch: expected at least 1, got 0";
+    check(f1().start_from_epoch(0), unchanged, first);
     let threshold = "early_stopping.stopping_threshold: expected a finite number, got NaN";
-    check(f1().stopping_threshold(f64::NAN), keep, threshold);
+    check(f1().stopping_threshold(f64::NAN), unchanged, threshold);
     let threshold = "early_stopping.divergence_threshold: expected a finite number, got inf";
-    check(f1().divergence_threshold(f64::INFINITY), keep, threshold);
-    let worse = "early_stopping.divergence_threshold: expected a value of f1 that is worse than the stopping \
-                 threshold, 0.9, got 0.9";
-    check(f1().stopping_threshold(0.9).divergence_threshold(0.9), keep, worse);
+    check(f1().divergence_threshold(f64::INFINITY), unchanged, threshold);
+    let worse = "early_stopping.divergence_threshold: expected a value of f1 worse than the stopping \
+                 threshold 0.9, got 0.9";
+    check(f1().stopping_threshold(0.9).divergence_threshold(0.9), unchanged, worse);
 }
 
 #[test]
-fn a_value_that_is_good_enough_or_hopeless_ends_the_run_at_once() {
+fn thresholds_stop_the_run_immediately() {
     let dir = tempfile::tempdir().unwrap();
-    let check = |stopping: EarlyStopping, f1s: &[Option<f64>], epochs: usize, why: &str| {
+    let check = |stopping: EarlyStopping, f1s: &[Option<f64>], epochs: usize, reason_text: &str| {
         let mut run = common::run(dir.path());
         let mut stopping = common::one(stopping);
         let reason = common::fit(&mut run, &mut stopping, f1s).unwrap();
-        assert_eq!((run.history().epochs.len(), reason.to_string().as_str()), (epochs, why), "{f1s:?}");
+        assert_eq!(
+            (run.history().epochs.len(), reason.to_string().as_str()),
+            (epochs, reason_text),
+            "{f1s:?}"
+        );
         reason.code()
     };
     let done = "all epochs done";
     let values = [0.3, 0.5, 0.8, 0.7].map(Some);
     let good = |threshold| EarlyStopping::new(5).stopping_threshold(threshold);
-    assert_eq!(check(good(0.5), &values, 2, "f1 reached 0.5: it is 0.5"), "reached");
-    check(good(0.6), &values, 3, "f1 reached 0.6: it is 0.8");
+    assert_eq!(check(good(0.5), &values, 2, "f1 reached the stopping threshold 0.5: 0.5"), "reached");
+    check(good(0.6), &values, 3, "f1 reached the stopping threshold 0.6: 0.8");
     check(good(0.81), &values, 4, done);
     check(good(0.6), &[None, Some(f64::INFINITY), Some(f64::NAN), Some(0.1)], 4, done);
-    // The loss of the toy run is 0.5, of which less is better.
+    // The loss of the toy run is always 0.5.
     check(
         EarlyStopping::new(5).monitor("loss").stopping_threshold(0.5),
         &values,
         1,
-        "loss reached 0.5: it is 0.5",
+        "loss reached the stopping threshold 0.5: 0.5",
     );
 
     let bad = |threshold| EarlyStopping::new(5).divergence_threshold(threshold);
-    assert_eq!(check(bad(0.4), &values, 1, "f1 became worse than 0.4: it is 0.3"), "diverged");
+    assert_eq!(check(bad(0.4), &values, 1, "f1 passed the divergence threshold 0.4: 0.3"), "diverged");
     check(bad(0.3), &values, 4, done);
     check(EarlyStopping::new(5).monitor("loss").divergence_threshold(0.5), &values, 4, done);
 
-    // Before the first epoch that counts nothing does: neither the low value nor the high one.
+    // Values before `start_from_epoch` count for neither threshold.
     check(bad(0.4).start_from_epoch(2), &values, 4, done);
     check(good(0.8).start_from_epoch(4), &values, 4, done);
     let late = EarlyStopping::new(2).start_from_epoch(3);
@@ -197,7 +205,7 @@ fn a_value_that_is_good_enough_or_hopeless_ends_the_run_at_once() {
 }
 
 #[test]
-fn the_direction_comes_from_the_metric_or_from_the_user() {
+fn direction_comes_from_the_metric_or_the_monitor() {
     let dir = tempfile::tempdir().unwrap();
     let check = |stopping: EarlyStopping, f1s: &[f64], epochs: usize| {
         let mut run = common::run(dir.path());
@@ -208,12 +216,12 @@ fn the_direction_comes_from_the_metric_or_from_the_user() {
     };
     check(EarlyStopping::new(1).monitor("f1"), &[0.1, 0.2, 0.1, 0.3], 3);
     check(EarlyStopping::new(1).monitor(Monitor::min("f1")), &[0.1, 0.2, 0.1, 0.3], 2);
-    // The toy run's loss never changes.
+    // The loss of the toy run never changes.
     check(EarlyStopping::new(2).monitor("loss"), &[0.1, 0.2, 0.3, 0.4], 3);
 }
 
 #[test]
-fn a_second_fit_begins_anew() {
+fn second_fit_counts_from_zero() {
     let dir = tempfile::tempdir().unwrap();
     let mut stopping = common::one(EarlyStopping::new(2));
     for _ in 0..2 {
@@ -244,7 +252,7 @@ fn n_bad(callbacks: &faknow_callbacks::Callbacks) -> Option<usize> {
 }
 
 #[test]
-fn a_value_that_nobody_logs_is_an_error_of_the_first_epoch() {
+fn value_that_is_never_logged_is_an_error_in_first_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let mut stopping = common::one(EarlyStopping::new(1).monitor(Monitor::max("reward")));
     let error = common::fit(&mut common::run(dir.path()), &mut stopping, &[Some(0.5); 2]).unwrap_err();
@@ -252,7 +260,7 @@ fn a_value_that_nobody_logs_is_an_error_of_the_first_epoch() {
 }
 
 #[test]
-fn min_delta_of_zero_still_asks_for_more() {
+fn equal_score_is_not_an_improvement_with_min_delta_of_zero() {
     let mut counter = Patience::new(Direction::Maximize, 1, 0.0);
     assert!(!counter.observe(Some(0.5)));
     assert!(counter.observe(Some(0.5)));

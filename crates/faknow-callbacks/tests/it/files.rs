@@ -1,4 +1,4 @@
-//! What the file logs write, and when it is on disk.
+//! Contents of the log files, and when they are written.
 
 use std::time::{Duration, UNIX_EPOCH};
 use std::{fs, io};
@@ -69,7 +69,7 @@ fn jsonl_step_lines_follow_log_every() {
 }
 
 #[test]
-fn run_log_tells_the_run_in_words() {
+fn run_log_has_settings_epochs_and_tests() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let mut log = common::one(RunLog::new().clock(|| UNIX_EPOCH + Duration::from_secs(1_795_348_800)));
@@ -79,29 +79,29 @@ fn run_log_tells_the_run_in_words() {
     common::fit(&mut run, &mut log, &[Some(0.7)]).unwrap();
     log.on_fit_end(&mut run, Err(&io::Error::other("two\nlines"))).unwrap();
     expect![[r#"
-        2026-11-22 12:00:00Z INFO starting run toy: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
-        2026-11-22 12:00:00Z INFO best epoch by f1 (maximize)
+        2026-11-22 12:00:00Z INFO starting run toy: up to 20 epochs of 2 batches, 0 trainable parameters on Cpu
+        2026-11-22 12:00:00Z INFO monitoring f1 (maximize)
         2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
         2026-11-22 12:00:00Z INFO model = "toy"
         2026-11-22 12:00:00Z INFO epoch=1/20  train loss=1.0000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=0.6000  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)  best so far
         2026-11-22 12:00:00Z INFO epoch=2/20  train loss=0.5000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=undefined  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)
-        2026-11-22 12:00:00Z INFO ended after 2 epochs, 40 ms: all epochs done; best epoch 1: f1=0.6000
+        2026-11-22 12:00:00Z INFO training ended after 2 epochs (40 ms): all epochs done; best epoch 1: f1=0.6000
         2026-11-22 12:00:00Z INFO test loss=0.3000 f1=0.7500 roc_auc=undefined  500 ms
-        2026-11-22 12:00:00Z INFO resuming run toy at step 4: up to 20 epochs of 2 batches, 0 trainable weights on Cpu
-        2026-11-22 12:00:00Z INFO best epoch by f1 (maximize)
+        2026-11-22 12:00:00Z INFO resuming run toy at step 4: up to 20 epochs of 2 batches, 0 trainable parameters on Cpu
+        2026-11-22 12:00:00Z INFO monitoring f1 (maximize)
         2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
         2026-11-22 12:00:00Z INFO model = "toy"
         2026-11-22 12:00:00Z INFO epoch=3/20  train loss=0.3333 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=0.7000  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)  best so far
-        2026-11-22 12:00:00Z INFO ended after 3 epochs, 60 ms: all epochs done; best epoch 3: f1=0.7000
+        2026-11-22 12:00:00Z INFO training ended after 3 epochs (60 ms): all epochs done; best epoch 3: f1=0.7000
         2026-11-22 12:00:00Z ERROR two
             lines
     "#]]
     .assert_eq(&common::text(&run, "run.log"));
 }
 
-/// A process that is killed writes no more: what is on disk right after a hook is all there is.
+// A killed process loses nothing that a hook wrote before.
 #[test]
-fn each_epoch_is_in_the_file_at_once() {
+fn each_epoch_is_written_immediately() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let (mut csv, mut jsonl, mut log) = (CsvLog::new(), JsonlLog::new(), RunLog::new());
@@ -115,9 +115,9 @@ fn each_epoch_is_in_the_file_at_once() {
     assert!(common::text(&run, "run.log").ends_with("best so far\n"));
 }
 
-/// Epoch 3 was recorded, but the checkpoint is that of epoch 2: the run repeats epoch 3, the files have it once.
+// Epoch 3 was recorded, but the checkpoint is that of epoch 2: the run repeats epoch 3, and the files contain it once.
 #[test]
-fn a_resumed_run_continues_where_its_weights_stand() {
+fn resumed_run_continues_files_at_step_of_weights() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let callbacks = || {
@@ -127,7 +127,7 @@ fn a_resumed_run_continues_where_its_weights_stand() {
         all
     };
     common::fit(&mut run, &mut callbacks(), &[Some(0.1), Some(0.2), Some(0.3)]).unwrap();
-    // The kill tore the last line.
+    // A kill left a truncated last line.
     let path = dir.path().join("metrics.csv");
     fs::write(&path, common::text(&run, "metrics.csv") + "4,8,0.2").unwrap();
 
@@ -148,14 +148,14 @@ fn a_resumed_run_continues_where_its_weights_stand() {
     assert_eq!(common::text(&resumed, "metrics.csv").matches("epoch,step").count(), 1);
     assert_eq!(steps_of(&resumed), [1, 2, 3, 4, 5, 6]);
 
-    // One that is rolled back in the middle of an epoch has no later rows either.
+    // A rollback in the middle of an epoch drops later rows too.
     let mut rolled_back = resumed_at(1);
     rolled_back.setup_mut().start = FitStart::RolledBack;
     callbacks().on_fit_start(&mut rolled_back).unwrap();
     expect!["1 0.1"].assert_eq(&f1_of_csv(&rolled_back));
     assert_eq!(steps_of(&rolled_back), [1, 2]);
 
-    // A new run in the same directory does not mix with the old one.
+    // A new run in the same directory replaces the files of the old one.
     let mut fresh = common::run(dir.path());
     common::fit(&mut fresh, &mut callbacks(), &[Some(0.9)]).unwrap();
     expect!["1 0.9"].assert_eq(&f1_of_csv(&fresh));
@@ -163,7 +163,7 @@ fn a_resumed_run_continues_where_its_weights_stand() {
 }
 
 #[test]
-fn a_later_process_writes_its_test() {
+fn later_process_writes_test_metrics() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     common::fit(&mut run, &mut common::one(CsvLog::new()), &[Some(0.5)]).unwrap();
@@ -172,12 +172,12 @@ fn a_later_process_writes_its_test() {
     assert_eq!(common::text(&run, "metrics.csv"), before);
     assert_eq!(common::text(&run, "test_metrics.csv").lines().count(), 2);
     common::fit(&mut run, &mut common::one(CsvLog::new()), &[Some(0.5)]).unwrap();
-    assert!(!dir.path().join("test_metrics.csv").exists(), "other weights");
+    assert!(!dir.path().join("test_metrics.csv").exists(), "tests of other weights are removed");
 }
 
-/// The first epoch was not validated, and in the third a callback logs a value.
+// The first epoch has no validation, and a callback logs a value in the third.
 #[test]
-fn columns_that_come_later_are_empty_before() {
+fn new_columns_are_empty_in_earlier_rows() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     let mut csv = common::one(CsvLog::new());
@@ -200,7 +200,7 @@ fn columns_that_come_later_are_empty_before() {
 }
 
 #[test]
-fn a_file_may_be_elsewhere() {
+fn files_can_be_outside_the_run_directory() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = common::run(dir.path());
     run.setup_mut().dir = None;
@@ -219,7 +219,7 @@ fn a_file_may_be_elsewhere() {
 }
 
 #[test]
-fn a_dir_that_is_missing_or_none_is_an_error() {
+fn rejects_missing_or_invalid_directory() {
     fn check(make: fn() -> Box<dyn Callback>, no_dir: Expect) {
         let dir = tempfile::tempdir().unwrap();
         let mut run = common::run(dir.path());
@@ -234,23 +234,25 @@ fn a_dir_that_is_missing_or_none_is_an_error() {
     check(
         || Box::new(CsvLog::new()),
         expect![
-            "metrics.csv: the run has no directory to write to; give the run one, or this callback a path"
+            "metrics.csv: the run has no directory to write to; set a run directory, or a path for this callback"
         ],
     );
     check(
         || Box::new(JsonlLog::new()),
         expect![
-            "history.jsonl: the run has no directory to write to; give the run one, or this callback a path"
+            "history.jsonl: the run has no directory to write to; set a run directory, or a path for this callback"
         ],
     );
     check(
         || Box::new(RunLog::new()),
-        expect!["run.log: the run has no directory to write to; give the run one, or this callback a path"],
+        expect![
+            "run.log: the run has no directory to write to; set a run directory, or a path for this callback"
+        ],
     );
     check(
         || Box::new(TensorBoard::new()),
         expect![
-            "tensorboard: the run has no directory to write to; give the run one, or this callback a path"
+            "tensorboard: the run has no directory to write to; set a run directory, or a path for this callback"
         ],
     );
 }

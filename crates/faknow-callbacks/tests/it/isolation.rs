@@ -1,4 +1,4 @@
-//! Runs that share a process do not share a log.
+//! Separate logs of runs that share a process.
 
 use std::sync::Barrier;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::common;
 
-/// A writer whose text can be read.
+/// A writer into a shared buffer.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -31,7 +31,7 @@ impl std::io::Write for Shared {
     }
 }
 
-fn chatty(name: &'static str, barrier: Option<Arc<Barrier>>) -> Callbacks {
+fn logging_callbacks(name: &'static str, barrier: Option<Arc<Barrier>>) -> Callbacks {
     let mut callbacks = Callbacks::default();
     callbacks.push(RunLog::new());
     callbacks.push(CsvLog::new());
@@ -39,7 +39,7 @@ fn chatty(name: &'static str, barrier: Option<Arc<Barrier>>) -> Callbacks {
         if let Some(barrier) = &barrier {
             barrier.wait();
         }
-        tracing::warn!(epoch = run.epoch(), who = name, "odd gradient in {name}");
+        tracing::warn!(epoch = run.epoch(), run_name = name, "odd gradient in {name}");
         tracing::debug!("too much detail");
         Ok(Flow::Continue)
     }));
@@ -51,7 +51,7 @@ fn count(run: &Run, what: &str) -> usize {
 }
 
 #[test]
-fn two_runs_at_once_keep_to_their_own_files() {
+fn concurrent_runs_have_separate_files() {
     let console = Shared::default();
     let subscriber = console_subscriber(LevelFilter::WARN, &ProgressWriter::plain(console.clone()));
     let dispatch = tracing::Dispatch::new(subscriber);
@@ -65,7 +65,7 @@ fn two_runs_at_once_keep_to_their_own_files() {
                         let dir = tempfile::tempdir().unwrap();
                         let mut run = common::run(dir.path());
                         run.setup_mut().name = name.to_owned();
-                        let mut callbacks = chatty(name, Some(barrier));
+                        let mut callbacks = logging_callbacks(name, Some(barrier));
                         common::fit(&mut run, &mut callbacks, &[Some(0.5); 5]).unwrap();
                         tracing::warn!("after the run");
                         (run, dir)
@@ -90,17 +90,17 @@ fn two_runs_at_once_keep_to_their_own_files() {
 }
 
 #[test]
-fn two_fits_with_one_callback_do_not_double_the_lines() {
+fn second_fit_with_same_callback_does_not_duplicate_lines() {
     let console = Shared::default();
     let subscriber = console_subscriber(LevelFilter::INFO, &ProgressWriter::plain(console.clone()));
     let (first_dir, second_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (mut first, mut second) = (common::run(first_dir.path()), common::run(second_dir.path()));
     (first.setup_mut().name, second.setup_mut().name) = ("first".to_owned(), "second".to_owned());
     tracing::subscriber::with_default(subscriber, || {
-        let mut callbacks = chatty("it", None);
+        let mut callbacks = logging_callbacks("it", None);
         common::fit(&mut first, &mut callbacks, &[Some(0.5); 2]).unwrap();
         common::fit(&mut second, &mut callbacks, &[Some(0.5); 3]).unwrap();
-        // The file of the first run is taken up again, for a later test.
+        // A later test appends to the file of the first run.
         common::test(&mut first, &mut callbacks).unwrap();
     });
     for (run, epochs, tests) in [(&first, 2, 1), (&second, 3, 0)] {
@@ -110,33 +110,33 @@ fn two_fits_with_one_callback_do_not_double_the_lines() {
         assert_eq!(count(run, "INFO test "), tests, "{log}");
         assert_eq!(common::text(run, "metrics.csv").lines().count(), 1 + epochs);
     }
-    // The path that is announced is the one that exists.
+    // The console names the path of the existing file.
     for (run, dir) in [(&first, &first_dir), (&second, &second_dir)] {
         let path = dir.path().join("run.log");
         assert!(path.is_file());
-        let line = format!("log of run {}: {}\n", run.name(), path.display());
+        let line = format!("logging run {} to {}\n", run.name(), path.display());
         assert!(console.text().contains(&line), "{}", console.text());
     }
 }
 
 #[test]
-fn console_levels() {
+fn console_filters_by_level_and_crate() {
     let check = |level: LevelFilter, shown: &[&str]| {
         let console = Shared::default();
         let subscriber = console_subscriber(level, &ProgressWriter::plain(console.clone()));
         tracing::subscriber::with_default(subscriber, || {
             for target in [true, false] {
-                macro_rules! say {
+                macro_rules! log {
                     ($level:expr, $text:literal) => {
                         match target {
-                            true => tracing::event!(target: "faknow_trainer", $level, "ours {}", $text),
+                            true => tracing::event!(target: "faknow_trainer", $level, "own {}", $text),
                             false => tracing::event!(target: "other", $level, "other {}", $text),
                         }
                     };
                 }
-                say!(Level::ERROR, "error");
-                say!(Level::INFO, "info");
-                say!(Level::DEBUG, "debug");
+                log!(Level::ERROR, "error");
+                log!(Level::INFO, "info");
+                log!(Level::DEBUG, "debug");
             }
         });
         let text = console.text();
@@ -144,9 +144,9 @@ fn console_levels() {
         assert_eq!(lines, shown, "{level}");
     };
     check(LevelFilter::OFF, &[]);
-    check(LevelFilter::WARN, &["ERROR ours error", "ERROR other error"]);
-    let info = ["ERROR ours error", "INFO ours info", "ERROR other error", "INFO other info"];
+    check(LevelFilter::WARN, &["ERROR own error", "ERROR other error"]);
+    let info = ["ERROR own error", "INFO own info", "ERROR other error", "INFO other info"];
     check(LevelFilter::INFO, &info);
-    let debug = [info[0], info[1], "DEBUG ours debug", info[2], info[3]];
+    let debug = [info[0], info[1], "DEBUG own debug", info[2], info[3]];
     check(LevelFilter::DEBUG, &debug);
 }

@@ -1,22 +1,22 @@
-//! The callbacks, driven by a small loop as a trainer drives them.
+//! Integration tests of the callbacks, with a minimal training loop.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "helpers of tests fail and speak as tests do"
+    reason = "helpers of tests panic and print as tests do"
 )]
 
 mod common;
-/// Hooks: their order, stopping, failing, panicking.
+/// Hooks: order, stops, errors, panics.
 mod contract;
-/// The rule of early stopping against the golden series, and its settings.
+/// Early stopping: the rule compared with golden series, settings.
 mod early_stopping;
-/// `metrics.csv`, `history.jsonl`, `run.log`: contents, crash, resume, errors.
+/// `metrics.csv`, `history.jsonl`, `run.log`: contents, crashes, resume, errors.
 mod files;
-/// Which weights are frozen, and when.
+/// Freezing of weights.
 mod freeze;
-/// Runs that share a process do not mix their files.
+/// Separate logs of runs that share a process.
 mod isolation;
-/// Event files, read back.
+/// TensorBoard event files.
 mod tensorboard;

@@ -1,4 +1,4 @@
-//! TensorBoard files, read back by a reader of the test's own and by TensorBoard's.
+//! TensorBoard event files, read by a test reader and by TensorBoard itself.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +19,8 @@ use crate::common;
 /// Points by tag: (x, value).
 type Curves = BTreeMap<String, Vec<(i64, f32)>>;
 
-/// A run of two epochs with a test, in two processes: the second resumes after the first epoch.
-fn written(dir: &Path) -> PathBuf {
+/// Writes the events of a run of two epochs and a test, resumed after the first epoch, and returns their directory.
+fn write_run(dir: &Path) -> PathBuf {
     let mut run = common::run(dir);
     common::fit(&mut run, &mut common::one(TensorBoard::new().log_every(2)), &[Some(0.6)]).unwrap();
     let mut resumed = common::one(TensorBoard::new().log_every(2));
@@ -31,10 +31,10 @@ fn written(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn tags_steps_and_values() {
+fn writes_tags_steps_and_values() {
     let temp = tempfile::tempdir().unwrap();
     let mut lines = String::new();
-    for (tag, points) in curves(&written(temp.path())) {
+    for (tag, points) in curves(&write_run(temp.path())) {
         lines += &format!("{tag} {points:?}\n");
     }
     expect![[r#"
@@ -58,7 +58,7 @@ fn tags_steps_and_values() {
 }
 
 #[test]
-fn tensorboards_own_reader_reads_the_same() {
+fn tensorboard_reads_the_same_values() {
     const READ: &str = r"
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -73,18 +73,18 @@ print(json.dumps([scalars, others]))
 ";
     let has_reader = Command::new("python3").args(["-c", "import tensorboard"]).output();
     if !has_reader.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: python3 with the package tensorboard is not here");
+        println!("SKIPPED: python3 with the package tensorboard is not available");
         return;
     }
     let temp = tempfile::tempdir().unwrap();
-    let dir = written(temp.path());
+    let dir = write_run(temp.path());
     let output = Command::new("python3").args(["-c", READ]).arg(&dir).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (theirs, _): (Curves, BTreeMap<String, Vec<String>>) =
         serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(theirs, curves(&dir));
     let temp = tempfile::tempdir().unwrap();
-    let dir = with_predictions(temp.path());
+    let dir = write_run_with_predictions(temp.path());
     let output = Command::new("python3").args(["-c", READ]).arg(&dir).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (_, read): (Curves, BTreeMap<String, Vec<String>>) = serde_json::from_slice(&output.stdout).unwrap();
@@ -99,34 +99,38 @@ print(json.dumps([scalars, others]))
 }
 
 #[test]
-fn settings_and_end_are_there_for_the_page_that_compares_runs() {
+fn writes_settings_and_end_status_for_hparams() {
     let temp = tempfile::tempdir().unwrap();
-    let dir = written(temp.path());
-    let mut said = Vec::new();
+    let dir = write_run(temp.path());
+    let mut summaries = Vec::new();
     for path in fs::read_dir(dir).unwrap() {
         for event in events(&fs::read(path.unwrap().path()).unwrap()) {
             for value in event.get_summary().get_value() {
                 let plugin = value.get_metadata().get_plugin_data();
                 if plugin.get_plugin_name() == "hparams" {
                     let data = HParamsPluginData::parse_from_bytes(plugin.get_content()).unwrap();
-                    let rate = data.get_session_start_info().get_hparams().get("optimizer.lr");
-                    let rate = rate.map(|rate| rate.get_number_value());
-                    said.push((value.get_tag().to_owned(), rate, data.get_session_end_info().get_status()));
+                    let lr = data.get_session_start_info().get_hparams().get("optimizer.lr");
+                    let lr = lr.map(|lr| lr.get_number_value());
+                    summaries.push((
+                        value.get_tag().to_owned(),
+                        lr,
+                        data.get_session_end_info().get_status(),
+                    ));
                 }
             }
         }
     }
-    said.sort_by(|a, b| a.0.cmp(&b.0));
+    summaries.sort_by(|a, b| a.0.cmp(&b.0));
     let end = ("_hparams_/session_end_info".to_owned(), None, Status::STATUS_SUCCESS);
     let start = ("_hparams_/session_start_info".to_owned(), Some(0.001), Status::STATUS_UNKNOWN);
-    assert_eq!(said, [end.clone(), end, start.clone(), start]);
+    assert_eq!(summaries, [end.clone(), end, start.clone(), start]);
 }
 
-/// Epoch 2 is measured anew: its points and the test are there once, those of epoch 1 stay.
+// Epoch 2 is repeated: its points and those of the test are dropped, those of epoch 1 are retained.
 #[test]
-fn a_run_that_goes_on_has_each_point_once() {
+fn resumed_run_has_each_point_once() {
     let temp = tempfile::tempdir().unwrap();
-    let dir = written(temp.path());
+    let dir = write_run(temp.path());
     let mut run = common::run(temp.path());
     let progress = run.progress_mut();
     (progress.epoch, progress.step, progress.samples) = (1, 2, 16);
@@ -144,23 +148,23 @@ fn a_run_that_goes_on_has_each_point_once() {
     let read: Vec<_> = read_scalars(&dir).unwrap();
     assert_eq!(read.len(), after.len());
     assert!(read.contains(&Scalar { tag: "Validation/f1".into(), x: 1, value: 0.6 }), "{read:?}");
-    // A record that a kill tore is left out; one that is damaged is an error with its file.
+    // A truncated record is ignored; a corrupted one is an error that names the file.
     let path =
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).max_by_key(|p| p.metadata().unwrap().len());
     let (path, bytes) = path.map(|p| (p.clone(), fs::read(p).unwrap())).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let torn = read_scalars(&dir).unwrap();
-    assert_eq!(torn, read[..torn.len()]);
-    assert!((1..=read.len()).contains(&torn.len()), "{torn:?}");
-    let mut damaged = bytes.clone();
-    damaged[bytes.len() - 8] ^= 1;
-    fs::write(&path, damaged).unwrap();
+    let truncated = read_scalars(&dir).unwrap();
+    assert_eq!(truncated, read[..truncated.len()]);
+    assert!((1..=read.len()).contains(&truncated.len()), "{truncated:?}");
+    let mut corrupted = bytes.clone();
+    corrupted[bytes.len() - 8] ^= 1;
+    fs::write(&path, corrupted).unwrap();
     let error = read_scalars(&dir).unwrap_err().to_string();
     assert!(error.starts_with(&path.display().to_string()) && error.contains("checksum"), "{error}");
 }
 
-/// All that is no curve of scalars, by tag: where it stands, and what kind of thing it is.
-fn others(dir: &Path) -> Vec<(String, i64, String)> {
+/// Returns the tag, step and kind of all values that are not scalars.
+fn other_values(dir: &Path) -> Vec<(String, i64, String)> {
     let mut others = Vec::new();
     for path in fs::read_dir(dir).unwrap() {
         for event in events(&fs::read(path.unwrap().path()).unwrap()) {
@@ -178,8 +182,8 @@ fn others(dir: &Path) -> Vec<(String, i64, String)> {
     others
 }
 
-/// A run with named classes and a weight, validated after each of two epochs and tested.
-fn with_predictions(dir: &Path) -> PathBuf {
+/// Writes the events of a run with class names and a weight, validated after each of two epochs and tested.
+fn write_run_with_predictions(dir: &Path) -> PathBuf {
     let mut run = common::run(dir);
     run.setup_mut().hyperparameters.insert("data.classes".into(), serde_json::json!(["real", "fake"]));
     let weight = run.vars.root().zeros("weight", &[2, 3]);
@@ -191,11 +195,11 @@ fn with_predictions(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn curves_of_precision_pictures_histograms_and_texts_are_there() {
+fn writes_pr_curves_images_histograms_and_texts() {
     let temp = tempfile::tempdir().unwrap();
-    let dir = with_predictions(temp.path());
+    let dir = write_run_with_predictions(temp.path());
     let mut lines = String::new();
-    for (tag, step, kind) in others(&dir) {
+    for (tag, step, kind) in other_values(&dir) {
         lines += &format!("{tag} {step} {kind}\n");
     }
     expect![[r#"
@@ -215,9 +219,9 @@ fn curves_of_precision_pictures_histograms_and_texts_are_there() {
     .assert_eq(&lines);
 }
 
-/// Events are on the disk when the hook returns: a killed process loses none.
+// A killed process loses no events that a hook wrote before.
 #[test]
-fn an_epoch_is_written_when_it_ends() {
+fn epoch_is_written_when_it_ends() {
     let temp = tempfile::tempdir().unwrap();
     let mut run = common::run(temp.path());
     let mut board = common::one(TensorBoard::new());
@@ -227,7 +231,7 @@ fn an_epoch_is_written_when_it_ends() {
 }
 
 #[test]
-fn writers_of_the_same_second_have_their_own_files() {
+fn writers_of_the_same_second_have_separate_files() {
     let temp = tempfile::tempdir().unwrap();
     let mut run = common::run(temp.path());
     let mut boards: Vec<TensorBoard> = (0..5).map(|_| TensorBoard::new()).collect();
@@ -238,7 +242,7 @@ fn writers_of_the_same_second_have_their_own_files() {
 }
 
 #[test]
-fn names_that_would_collide_and_values_that_are_none() {
+fn retains_full_names_on_collision_and_omits_undefined_values() {
     let temp = tempfile::tempdir().unwrap();
     let mut run = common::run(temp.path());
     let mut board = TensorBoard::new();
@@ -261,7 +265,7 @@ fn names_that_would_collide_and_values_that_are_none() {
     assert!(curves["Train/loss"][0].1.is_nan());
 }
 
-/// Reads all event files of a directory in the order of their names, as TensorBoard does, checking every checksum.
+/// Reads all event files of a directory in the order of their names, as TensorBoard does, and checks every checksum.
 fn curves(dir: &Path) -> Curves {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -273,7 +277,7 @@ fn curves(dir: &Path) -> Curves {
         for event in &events[1..] {
             assert!(event.get_wall_time() > 1.7e9);
             for value in event.get_summary().get_value() {
-                // The rest are no curves.
+                // Other values are not scalars.
                 if !value.has_simple_value() {
                     assert!(value.has_metadata() || value.has_image() || value.has_histo(), "{value:?}");
                     continue;
@@ -286,10 +290,10 @@ fn curves(dir: &Path) -> Curves {
     curves
 }
 
-/// The records of a TFRecord file: length, checksum of the length, bytes, checksum of the bytes.
+/// Returns the events of a TFRecord file: length, checksum of the length, bytes, checksum of the bytes.
 fn events(mut file: &[u8]) -> Vec<Event> {
     fn take<'a>(file: &mut &'a [u8], n: usize) -> &'a [u8] {
-        file.split_off(..n).expect("a record that ends before its length")
+        file.split_off(..n).expect("a complete record")
     }
     fn take_checksum(file: &mut &[u8]) -> u32 {
         u32::from_le_bytes(take(file, 4).try_into().unwrap())

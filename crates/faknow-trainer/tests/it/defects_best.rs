@@ -150,7 +150,7 @@ fn defect_19_rejects_early_stopping_without_validation_before_training() {
     let builder = toy::trainer_for((model, vars)).callback(EarlyStopping::new(3)).callback(recorder.clone());
     let error = builder.build().unwrap().fit(&train_data(), None).unwrap_err();
     assert!(matches!(error, Error::Callback(_)), "{error:?}");
-    let message = "early stopping needs validation data; give `fit` a validation loader";
+    let message = "early stopping requires validation data; pass a validation loader to `fit`";
     assert_eq!(error.to_string(), message);
     assert!(modes.lock().unwrap().is_empty(), "expected no forward pass");
     assert_eq!(recorder.hooks(), ["on_fit_start", "on_fit_end"]);
@@ -182,5 +182,5 @@ fn defect_20_early_stopping_neither_writes_nor_swaps_weights() {
 fn defect_21_rejects_a_patience_of_zero() {
     let mut trainer = toy::trainer().callback(EarlyStopping::new(0)).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err().to_string();
-    assert_eq!(error, "early_stopping.patience: expected 1 or more validations, got 0");
+    assert_eq!(error, "early_stopping.patience: expected at least 1, got 0");
 }

@@ -91,7 +91,7 @@ fn events_of_a_second_fit() {
         on_batch_end    epoch 2, batch 2, step 5: 2 samples
         on_batch_start  epoch 2, batch 2, step 5
         on_batch_end    epoch 2, batch 3, step 6: 1 samples
-        on_epoch_end    epoch 2, batch 3, step 6: none is best
+        on_epoch_end    epoch 2, batch 3, step 6: no best epoch
         on_fit_end      epoch 2, batch 3, step 6: all epochs done"#]]
     .assert_eq(&recorder.text());
 }
@@ -147,7 +147,7 @@ fn events_with_validation_every_second_epoch() {
             on_batch_end             epoch 1, batch 2, step 2: 2 samples
             on_batch_start           epoch 1, batch 2, step 2
             on_batch_end             epoch 1, batch 3, step 3: 1 samples
-            on_epoch_end             epoch 1, batch 3, step 3: none is best
+            on_epoch_end             epoch 1, batch 3, step 3: no best epoch
             on_epoch_start           epoch 2, batch 0, step 3
             on_batch_start           epoch 2, batch 0, step 3
             on_batch_end             epoch 2, batch 1, step 4: 4 samples

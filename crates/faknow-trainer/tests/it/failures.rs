@@ -303,13 +303,13 @@ fn rejects_unknown_monitor_and_lists_known_ones() {
     assert_eq!(
         error.to_string(),
         "monitor `acuracy`: expected a recorded value (loss, accuracy, f1, own, train/loss, train/accuracy), got an \
-         unknown name; the direction of a value that a callback logs has to be given: `Monitor::max(\"acuracy\")`"
+         unknown name; for a value that a callback logs, give its direction: `Monitor::max(\"acuracy\")`"
     );
     assert!(!recorder.hooks().contains(&"on_epoch_start"), "{}", recorder.text());
 
     let mut trainer = toy::trainer().monitor("accuracy").build().unwrap();
     let error = trainer.fit(&train_data(), None).unwrap_err().to_string();
-    assert_eq!(error, "monitor `accuracy` needs validation data; give `fit` a validation loader");
+    assert_eq!(error, "monitor `accuracy` requires validation data; pass a validation loader to `fit`");
 
     // The parts of a loss are known only after the first forward pass.
     let error = fit(toy::trainer().monitor("loss/other")).to_string();

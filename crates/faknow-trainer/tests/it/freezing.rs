@@ -101,8 +101,9 @@ fn rejects_invalid_rules_before_training() {
         assert_eq!(error.to_string(), expected);
         assert_eq!((trainer.run().step(), weights(&trainer.run().vars)), (0, before));
     };
-    let unknown = "freeze.pattern: expected a pattern that fits a weight (bias, weight), got `biases`";
+    let unknown = "freeze.pattern: expected a pattern that matches a weight (bias, weight), got `biases`";
     check(FreezeRule::always("biases"), unknown);
-    let all = "freeze.pattern: expected patterns that leave a weight to train, got `*` until 1 epoch";
+    let all =
+        "freeze.pattern: expected patterns that leave at least one weight trainable, got `*` until 1 epoch";
     check(FreezeRule::until("*", Interval::epochs(1.0)), all);
 }

@@ -158,19 +158,19 @@ fn rejects_duplicate_and_reserved_names() {
         assert!(matches!(error, Error::Callback(_)), "{hook}, {name}: {error:?}");
         assert_eq!(error.to_string(), format!("log `{name}`: expected {expected}"), "{hook}");
     };
-    let of_loss = "another name than `loss` and `loss/…`, which are those of the loss and its parts";
+    let of_loss = "a name other than `loss` and `loss/…`, which are reserved for the loss and its parts";
     for hook in
         ["on_epoch_start", "on_batch_start", "on_batch_end", "on_evaluation_batch_end", "on_epoch_end"]
     {
         check(hook, "loss", of_loss);
         check(hook, "loss/class", of_loss);
-        check(hook, "", "a name");
-        check(hook, "valid/accuracy", "a name without the phase, which is added");
+        check(hook, "", "a non-empty name");
+        check(hook, "valid/accuracy", "a name without the phase, which is added automatically");
     }
     for hook in ["on_fit_start", "on_batch_end", "on_epoch_end"] {
-        check(hook, "accuracy", "another name than that of a training metric");
+        check(hook, "accuracy", "a name that no training metric uses");
     }
-    let taken = "a name that no metric and no other logged value has";
+    let taken = "a name that no metric and no other logged value uses";
     check("on_evaluation_end", "accuracy", taken);
     check("on_evaluation_batch_end", "accuracy", taken);
 }
@@ -204,11 +204,11 @@ fn learning_rate_set_before_a_batch_applies_to_it() {
 #[test]
 fn intervals_are_parsed_and_errors_name_the_option() {
     let report = toy::trainer().max_epochs(9).stop_after("4 steps").build().unwrap().fit(&train_data(), None);
-    assert_eq!(report.unwrap().stop_reason.to_string(), "the limit of 4 steps is reached");
+    assert_eq!(report.unwrap().stop_reason.to_string(), "reached the limit of 4 steps");
     let error = toy::trainer().stop_after("4 weeks").build().err().unwrap().to_string();
     assert_eq!(
         error,
-        "stop_after: expected a number above 0 and one of epochs, steps, samples, seconds, minutes, hours, as in `5 \
+        "stop_after: expected a number above 0 and a unit (epochs, steps, samples, seconds, minutes, hours), as in `5 \
          steps`, got 4 weeks"
     );
 }

@@ -88,7 +88,7 @@ mod tests {
     use crate::config::MetricSelection;
 
     #[test]
-    fn faknows_keys_become_ours() {
+    fn converts_keys_of_faknow() {
         let config = read("train_path: t.json\nlanguage: en\nlr: 0.01\nnum_epochs: 3\nfilter_num: 7\nfreeze: true\nmetrics: [accuracy, auc]\ndevice: cpu\ntest_path: ~\n").unwrap();
         assert_eq!(config.data.train, Some("t.json".into()));
         assert_eq!(
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_pickles_are_refused_by_name() {
+    fn rejects_unknown_keys_and_pickles() {
         for (text, parts) in [
             ("learning_rate: 1", ["learning_rate", "lr, weight_decay"]),
             ("word_vectors: w.pkl", ["word_vectors", "pickle"]),

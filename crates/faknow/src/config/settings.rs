@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_key_can_be_set() {
+    fn sets_any_key() {
         let config = Config::default();
         assert_eq!(config.set("optimizer.lr=0.5").unwrap().optimizer.lr(), 0.5);
         assert_eq!(config.set("trainer.epochs = 3").unwrap().trainer.epochs, 3);

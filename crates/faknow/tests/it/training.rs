@@ -197,7 +197,7 @@ fn weights_are_frozen_by_name_for_as_long_as_is_said() {
     assert!(error.is_input() && !bench.path("wrong").exists(), "{error:?}");
     let error = error.to_string();
     assert!(
-        error.starts_with("`freeze.pattern`: expected a pattern that fits a weight (classifier.1.bias, "),
+        error.starts_with("`freeze.pattern`: expected a pattern that matches a weight (classifier.1.bias, "),
         "{error}"
     );
     assert!(error.ends_with("word_embedding.weight), got `word_embeddings.*`"), "{error}");

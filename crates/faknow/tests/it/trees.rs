@@ -136,7 +136,7 @@ fn a_run_keeps_its_surest_mistakes_with_the_nodes_that_led_to_them() {
 }
 
 #[test]
-fn counts_of_words_are_weighed_and_other_features_are_not() {
+fn only_word_counts_are_weighted_by_default() {
     let bench = Bench::new("gcn");
     let weighed = |bench: &Bench, run: &str| {
         bench.train(run).unwrap();
@@ -172,7 +172,7 @@ fn counts_of_words_are_weighed_and_other_features_are_not() {
 }
 
 #[test]
-fn what_is_learned_before_the_training_is_resumed_and_kept() {
+fn pretraining_is_resumed_and_retained() {
     let mut bench = Bench::new("trustrd");
     bench.config = bench.config.set_all(&["model.pretrain_epochs=3", "trainer.epochs=2"]).unwrap();
     bench.train("whole").unwrap();
