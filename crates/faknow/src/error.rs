@@ -1,4 +1,4 @@
-//! What can go wrong between a config and a trained detector.
+//! Errors of the pipeline from a config to a detector.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use faknow_data::common::{OtherError, describe};
 use faknow_data::from_other_errors;
 use faknow_trainer::checkpoint::CheckpointError;
 
-/// Shorthand for results of this crate.
+/// A [`Result`](std::result::Result) with the error of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the pipeline from a config to a detector.
@@ -17,9 +17,9 @@ pub enum Error {
     /// A setting is unknown, of the wrong type, missing, or outside its range.
     #[error("{}{message}", if key.is_empty() { String::new() } else { format!("`{key}`: ") })]
     Config {
-        /// The setting by its dotted name; empty if the message names it.
+        /// Dotted name of the setting; empty if there is none or the message contains it.
         key: String,
-        /// What was wrong and what would be right.
+        /// The expected and the given value.
         message: String,
     },
     /// A file could not be read or written.
@@ -27,7 +27,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         r#source: std::io::Error,
     },
     /// A directory is not the run directory of a trained detector.
@@ -35,25 +35,25 @@ pub enum Error {
     NotARun {
         /// The directory.
         path: PathBuf,
-        /// What is missing.
+        /// Description of what is missing.
         message: String,
     },
-    /// The data is wrong.
+    /// A data file or dataset is invalid.
     #[error(transparent)]
     Data(#[from] faknow_data::Error),
-    /// The model is ill-configured, or its weights do not fit.
+    /// The configuration of the model is invalid, or its weights do not fit.
     #[error(transparent)]
     Model(#[from] faknow_model::Error),
-    /// A metric is unknown or fails.
+    /// A metric is unknown or failed.
     #[error(transparent)]
     Metric(#[from] faknow_metrics::Error),
     /// Training failed.
     #[error(transparent)]
     Trainer(#[from] faknow_trainer::Error),
-    /// A callback is ill-configured.
+    /// The configuration of a callback is invalid.
     #[error(transparent)]
     Callback(#[from] faknow_callbacks::Error),
-    /// Custom code failed; `?` makes it of any common error, [`Error::other`] of every error.
+    /// Custom code failed; `?` converts common errors, and [`Error::other`] any error.
     #[error("{}", describe(&**.0))]
     Other(OtherError),
 }
@@ -61,22 +61,22 @@ pub enum Error {
 from_other_errors!(Error);
 
 impl Error {
-    /// An [`Error::Other`] of any error or message.
+    /// Creates an [`Error::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
         Self::Other(error.into())
     }
 
-    /// An [`Error::Config`] of this setting.
+    /// Creates an [`Error::Config`] for a setting.
     pub fn config(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Config { key: key.into(), message: message.into() }
     }
 
-    /// An [`Error::Io`] of this file.
+    /// Creates an [`Error::Io`] for a file.
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
 
-    /// A setting of a lower layer under the name that it has in a config.
+    /// Converts a setting error of `faknow-data` to one of the config key.
     pub(crate) fn setting(key: &str, error: faknow_data::Error) -> Self {
         match error {
             faknow_data::Error::Setting { expected, got, .. } => {
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// A hyperparameter under the name that it has in this table of a config.
+    /// Converts a hyperparameter error to one of the config key in this table.
     pub(crate) fn in_table(table: &str, error: faknow_model::Error) -> Self {
         match error {
             faknow_model::Error::Config { name, expected, got, .. } => {
@@ -96,7 +96,7 @@ impl Error {
         }
     }
 
-    /// A setting of the trainer or of a callback under the name that it has in a config.
+    /// Converts a setting error of the trainer or a callback to one of the config key.
     pub(crate) fn named(error: faknow_trainer::Error) -> Self {
         match error {
             faknow_trainer::Error::Setting { name, expected, got } => {
@@ -111,14 +111,14 @@ impl Error {
         }
     }
 
-    /// Whether what the user gave (settings, files, records) is to blame, rather than the course of the run.
+    /// Returns whether the cause is the input (settings, files, records) rather than a failure during the run.
     pub fn is_input(&self) -> bool {
         use faknow_trainer::Error as T;
         match self {
             Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => {
                 true
             }
-            Self::Io { source, .. } | Self::Trainer(T::Io { source, .. }) => is_wrong_path(source.kind()),
+            Self::Io { source, .. } | Self::Trainer(T::Io { source, .. }) => is_path_error(source.kind()),
             Self::Callback(_) => true,
             Self::Other(_) => false,
             Self::Trainer(T::Checkpoint(error)) => !matches!(error, CheckpointError::Io { .. }),
@@ -138,7 +138,7 @@ impl Error {
     }
 }
 
-/// Methods of the trainer's builder, by which the trainer names its settings, and the keys of a config that they come from.
+/// Names of settings in errors of the trainer, which are methods of its builder, and the corresponding config keys.
 const BUILDER_SETTINGS: [(&str, &str); 6] = [
     ("max_epochs", "trainer.epochs"),
     ("accumulate_grad_batches", "trainer.accumulate"),
@@ -148,8 +148,8 @@ const BUILDER_SETTINGS: [(&str, &str); 6] = [
     ("on_non_finite", "trainer.on_non_finite"),
 ];
 
-/// Whether another path would help, rather than another disk.
-fn is_wrong_path(kind: ErrorKind) -> bool {
+/// Returns whether the cause of an I/O error is the path rather than the disk.
+fn is_path_error(kind: ErrorKind) -> bool {
     use ErrorKind as K;
     matches!(
         kind,

@@ -1,4 +1,4 @@
-//! Reading and writing small files.
+//! Reading and writing of small files.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-/// Writes a file completely or not at all.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
+/// Writes a text file atomically.
+pub(crate) fn write_text_atomically(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(|error| Error::io(path, error))
 }
 

@@ -1,4 +1,4 @@
-//! What most programs need: `use faknow::prelude::*;`.
+//! The most common items: `use faknow::prelude::*;`.
 
 pub use faknow_callbacks::{
     Callback, Callbacks, EarlyStopping, Flow, Freeze, FreezeRule, HookResult, Interval, Monitor, Phase,

@@ -1,4 +1,4 @@
-//! What to know before a run: its parameters, its learning rate, its batch size.
+//! Tools before a run: model summary, learning-rate range test, search for a batch size.
 
 use std::cmp::Reverse;
 
@@ -10,10 +10,11 @@ use crate::config::Config;
 use crate::train::job::Job;
 use crate::{Error, Result};
 
-/// Returns the parameters of the model of `config`, whose sizes depend on the data, with the memory of its optimizer.
+/// Returns the parameters of the model of `config`, with the memory of its optimizer. The data is read, since sizes depend
+/// on it.
 ///
 /// # Errors
-/// The config or a file of records is wrong.
+/// The config or a data file is invalid.
 pub fn model_summary(config: &Config) -> Result<Summary> {
     Ok(Job::prepare(config, None)?.model_summary())
 }
@@ -21,21 +22,20 @@ pub fn model_summary(config: &Config) -> Result<Summary> {
 /// Runs a learning-rate range test with the data, model and optimizer of `config`; nothing is saved.
 ///
 /// # Errors
-/// The range, the config or a file of records is wrong, or training fails; see [`Error::is_input`].
+/// The range, the config or a data file is invalid, or training fails; see [`Error::is_input`].
 pub fn lr_find(config: &Config, range: &LrRange) -> Result<LrCurve> {
     range.validate().map_err(Error::named)?;
     let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
     Ok(trainer.lr_range_test(&train, range)?)
 }
 
-/// Searches for a batch size with the longest training samples, the model and the optimizer of `config`; nothing is
-/// saved.
+/// Searches for a batch size with the longest training samples, the model and the optimizer of `config`; nothing is saved.
 ///
-/// A batch of size n consists of the n longest samples. No size exceeds the number of samples. Without a limit of its
-/// own the memory may grow to nine tenths of what is available, where the system reports that.
+/// A batch of size n consists of the n longest samples, so the size is at most the number of samples. Without a memory
+/// limit in `search`, the limit is 90 % of the available memory, if the system reports it.
 ///
 /// # Errors
-/// The search, the config or a file of records is wrong, or training fails; see [`Error::is_input`].
+/// The search, the config or a data file is invalid, or training fails; see [`Error::is_input`].
 pub fn find_batch_size(config: &Config, search: &BatchSizeSearch) -> Result<BatchSizes> {
     search.validate().map_err(Error::named)?;
     let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;

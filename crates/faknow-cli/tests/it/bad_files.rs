@@ -171,7 +171,7 @@ fn rejects_directories_that_are_not_runs() {
     };
     both("none", &["none", "not a run directory", "no such directory"]);
     both("test.csv", &["test.csv", "not a run directory"]);
-    both(".", &["not a run directory", "`config.toml` is not there"]);
+    both(".", &["not a run directory", "`config.toml` is missing"]);
     both("run/checkpoints", &["not a run directory", "`config.toml`"]);
     for device in ["tpu", "cuda:99"] {
         sandbox.check_error(
@@ -201,7 +201,7 @@ fn rejects_corrupted_run_directories() {
     corrupt(weights, Some(&bytes[..bytes.len() / 2]), &[weights]);
     corrupt("vocab.txt", Some(b""), &["vocab.txt"]);
     corrupt("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
-    corrupt("vocab.txt", None, &["not a run directory", "`vocab.txt` is not there"]);
+    corrupt("vocab.txt", None, &["not a run directory", "`vocab.txt` is missing"]);
     corrupt("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
     corrupt("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
     corrupt("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);

@@ -61,9 +61,9 @@ fn unknown_keys_and_types_are_reported_with_the_valid_ones() {
     check("model.activation=gelu", &["`model.activation`", "gelu", "`relu`"]);
     check("learning_rate=1", &["`learning_rate`", "`optimizer`", "`trainer`"]);
     check("trainer.epochs", &["trainer.epochs", "key=value"]);
-    check("trainer.epochs=ten", &["`trainer.epochs`", "ten", "a whole number"]);
-    check("trainer.epochs=1.5", &["`trainer.epochs`", "1.5", "a whole number"]);
-    check("trainer.epochs=-1", &["`trainer.epochs`", "-1", "a whole number"]);
+    check("trainer.epochs=ten", &["`trainer.epochs`", "ten", "an integer"]);
+    check("trainer.epochs=1.5", &["`trainer.epochs`", "1.5", "an integer"]);
+    check("trainer.epochs=-1", &["`trainer.epochs`", "-1", "an integer"]);
     check("loader.drop_last=3", &["`loader.drop_last`", "true or false"]);
     check("data.classes=real", &["`data.classes`", "a list"]);
     check("data.text=3", &["`data.text`", "a text"]);
@@ -104,7 +104,7 @@ fn rejects_invalid_config_files() {
     check("bytes.toml", b"\xff\xfe\x00", &["UTF-8"]);
     check("notes.txt", b"epochs = 3\n", &[".toml, .yaml or .yml"]);
     check("key.yaml", b"learning_rate: 1\n", &["`learning_rate`", "num_epochs", "batch_size"]);
-    check("type.yaml", b"num_epochs: many\n", &["`num_epochs`", "a whole number"]);
+    check("type.yaml", b"num_epochs: many\n", &["`num_epochs`", "an integer"]);
     check("cut.yaml", b"kernel_sizes: [1,\n", &["YAML", "line 2"]);
     check("pickle.yaml", b"word_vectors: vectors.pkl\n", &["`word_vectors`", "pickle", "vectors.pkl"]);
     sandbox.write("directory.toml", "");

@@ -209,7 +209,7 @@ fn rejects_directories_that_are_not_runs() {
     let sandbox = sandbox();
     sandbox.check_error(&["resume", "nowhere"], &["nowhere", "no such directory"]);
     fs::create_dir(sandbox.path("empty")).unwrap();
-    sandbox.check_error(&["resume", "empty"], &["empty", "`config.toml` is not there", "start a new one"]);
+    sandbox.check_error(&["resume", "empty"], &["empty", "`config.toml` is missing", "start a new one"]);
     train(&sandbox, "run").ok();
     train(&sandbox, "run").assert_error(&["run directory run", "it holds a run already", "resume it"]);
 }

@@ -55,7 +55,7 @@ fn cv_reports_mean_and_std_of_each_metric() {
     // The same command resumes, here with nothing left to do, and prints a table.
     let table = sandbox.faknow(&args("cv", &["--folds", "4", "--out", "cv"])).ok();
     for part in
-        ["mean ± deviation", "accuracy ", " fold 4", "folds      4 of 4 completed", "report     cv/report.md"]
+        ["mean ± std", "accuracy ", " fold 4", "folds      4 of 4 completed", "report     cv/report.md"]
     {
         assert!(table.contains(part), "{table}\nlacks {part}");
     }

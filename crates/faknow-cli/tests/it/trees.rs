@@ -79,7 +79,7 @@ fn predicts_trees_as_json_lines() {
     assert_eq!((&predictions["id"], &predictions["nodes"][1]["id"]), (&json!("7"), &json!("b")));
     sandbox.check_error(
         &["predict", "run", "--input", "trees.jsonl", "--text", "tweet"],
-        &["`--text`: expected records of texts, got trees as JSON lines"],
+        &["`--text`: expected text records, got trees as JSON lines"],
     );
     // A broken line stops the command; the predictions before it are written.
     sandbox.write("broken.jsonl", tree(1, "calm") + "{\"nodes\": []}\n");
@@ -117,15 +117,15 @@ fn reports_invalid_trees_in_one_line() {
     check(&["train", "gcn"], "`data.trees`: no trees; use `--trees FILE`");
     check(
         &[&["train", "textcnn"], &FILES[..]].concat(),
-        "`--trees`: expected a model that reads trees, got one that reads text",
+        "`--trees`: expected a model that takes trees as input, got one that takes text",
     );
     check(
         &[&["train", "gcn", "--test", "other.jsonl"], &FILES[..]].concat(),
-        "`--test`: expected records of texts or trees as JSON lines, got trees of `--trees`; name the test trees with `--test-ids`",
+        "`--test`: expected text records or trees as JSON lines, got trees from `--trees`; use `--test-ids` for the test trees",
     );
     check(
         &[&["train", "gcn", "--language", "zh"], &FILES[..]].concat(),
-        "`--language`: expected records of texts or trees as JSON lines, got trees of `--trees`",
+        "`--language`: expected text records or trees as JSON lines, got trees from `--trees`",
     );
     check(
         &[&["train", "gcn", "--valid-fraction", "1"], &FILES[..]].concat(),

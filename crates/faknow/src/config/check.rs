@@ -1,4 +1,4 @@
-//! Checks a config as a whole before any data is read: every setting within its range, by its dotted name.
+//! Validation of an entire config before any data is read; errors have the dotted name of the setting.
 
 use faknow_callbacks::{IntervalUnit, canonical_monitor_name};
 use faknow_metrics::{Metrics, metric_by_name, metric_names};
@@ -7,17 +7,17 @@ use faknow_trainer::Clip;
 use crate::config::{Config, MetricSelection};
 use crate::{Error, Result};
 
-/// More threads than that are a slip of the finger, and could not be started.
+/// Maximum number of threads; a larger number is probably a typo.
 const MAX_THREADS: usize = 1024;
 
-/// TOML, in which a run keeps its config, has no larger integers.
+/// Largest seed, since config files are TOML, which has 64-bit signed integers.
 const MAX_SEED: u64 = i64::MAX as u64;
 
 impl Config {
-    /// Checks every setting that can be checked without the data; [`train`](crate::train::train) does so first of all.
+    /// Checks every setting that can be checked without the data, as [`train`](crate::train::train) does first.
     ///
     /// # Errors
-    /// Names the first setting that is outside its range, with what would be right.
+    /// A setting is outside its range; the error has its name and the accepted values.
     pub fn validate(&self) -> Result<()> {
         self.check_seed()?;
         check("threads", self.threads, self.threads <= MAX_THREADS, &format!("at most {MAX_THREADS}"))?;
@@ -37,8 +37,8 @@ impl Config {
         )?;
         self.configured_model()?.validate(classes.len())?;
         if let Some(loss) = &self.loss {
-            let checked = loss.validate().and_then(|()| loss.check_classes(classes.len()));
-            checked.map_err(|error| Error::in_table("loss", error))?;
+            let result = loss.validate().and_then(|()| loss.check_classes(classes.len()));
+            result.map_err(|error| Error::in_table("loss", error))?;
         }
         if let Some(attack) = &self.adversarial {
             attack.validate().map_err(Error::named)?;
@@ -52,15 +52,15 @@ impl Config {
             .map_err(|e| Error::config("trainer.train_metrics", e.to_string()))?;
         if !of_training.only_need_classes() {
             let got = train_metrics.join(", ");
-            let message = format!("expected metrics that need only predicted classes, such as f1, got {got}");
+            let message = format!("expected metrics of predicted classes, such as f1, got {got}");
             return Err(Error::config("trainer.train_metrics", message));
         }
         self.monitors()?;
         self.decision.check(classes.len())?;
         let stopping = &self.early_stopping;
         at_least_1("early_stopping.patience", stopping.patience)?;
-        let fits = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;
-        check("early_stopping.min_delta", stopping.min_delta, fits, "a number of at least 0")?;
+        let is_valid = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;
+        check("early_stopping.min_delta", stopping.min_delta, is_valid, "a number of at least 0")?;
         at_least_1("early_stopping.start_from_epoch", stopping.start_from_epoch)?;
         let thresholds = [
             ("early_stopping.stopping_threshold", stopping.stopping_threshold),
@@ -86,12 +86,12 @@ impl Config {
         at_least_1("trainer.overfit_batches", trainer.overfit_batches.unwrap_or(1))?;
         at_least_1("trainer.histograms_every", trainer.histograms_every.unwrap_or(1))?;
         if let Some(epochs) = trainer.histograms_every {
-            let expected = "none, or a build with the feature `tensorboard`";
+            let expected = "no value, or a build with the feature `tensorboard`";
             check("trainer.histograms_every", epochs, cfg!(feature = "tensorboard"), expected)?;
         }
         if let Some(time) = trainer.max_time {
-            let fits = time.unit() == IntervalUnit::Seconds;
-            check("trainer.max_time", time, fits, "a time, as in `90 minutes`")?;
+            let is_duration = time.unit() == IntervalUnit::Seconds;
+            check("trainer.max_time", time, is_duration, "a duration, as in `90 minutes`")?;
         }
         if let Some(average) = &self.average {
             average.validate().map_err(Error::named)?;
@@ -105,16 +105,16 @@ impl Config {
 
     fn check_split(&self) -> Result<()> {
         let split = self.data.split;
-        let shares = split.iter().all(|share| (0.0..=1.0).contains(share)) && split[0] > 0.0;
-        let fits = shares && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6;
-        let expected = "shares of training, validation and test that add up to 1, the first above 0";
-        check("data.split", format!("{split:?}"), fits, expected)
+        let are_fractions = split.iter().all(|fraction| (0.0..=1.0).contains(fraction)) && split[0] > 0.0;
+        let is_valid = are_fractions && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6;
+        let expected = "fractions for training, validation and test that add up to 1, the first above 0";
+        check("data.split", format!("{split:?}"), is_valid, expected)
     }
 
     fn check_fold(&self) -> Result<()> {
         match (&self.data.fold, &self.data.test) {
             (Some(_), Some(_)) => {
-                Err(Error::config("data.fold", "a fold is the test: expected it or `data.test`, got both"))
+                Err(Error::config("data.fold", "expected only one of `data.fold` and `data.test`, got both"))
             }
             (Some(fold), None) => fold.validate(),
             _ => Ok(()),
@@ -125,13 +125,13 @@ impl Config {
         let text = &self.text;
         at_least_1("text.max_length", text.max_length)?;
         check("text.min_count", text.min_count, text.min_count >= 1, "at least 1")?;
-        // Padding and the unknown word have two numbers.
-        let fits = text.max_vocab == 0 || text.max_vocab >= 3;
-        check("text.max_vocab", text.max_vocab, fits, "at least 3, or 0 for no limit")?;
+        // Padding and the unknown word take two token ids.
+        let is_valid = text.max_vocab == 0 || text.max_vocab >= 3;
+        check("text.max_vocab", text.max_vocab, is_valid, "at least 3, or 0 for no limit")?;
         self.text.tokenizer_config().map(drop)
     }
 
-    /// How gradients are clipped.
+    /// Returns the gradient clipping.
     pub(crate) fn clip(&self) -> Result<Clip> {
         let above_0 = |key: &str, max: f64| check(key, max, max.is_finite() && max > 0.0, "a number above 0");
         match (self.trainer.clip_norm, self.trainer.clip_value) {
@@ -139,30 +139,31 @@ impl Config {
             (Some(max), None) => above_0("trainer.clip_norm", max).map(|()| Clip::Norm(max)),
             (None, Some(max)) => above_0("trainer.clip_value", max).map(|()| Clip::Value(max)),
             (Some(_), Some(_)) => {
-                Err(Error::config("trainer.clip_value", "expected one of clip_norm and clip_value, got both"))
+                let message = "expected only one of `trainer.clip_norm` and `trainer.clip_value`, got both";
+                Err(Error::config("trainer.clip_value", message))
             }
         }
     }
 
-    /// The metrics of validation: those asked for, and whatever is monitored.
+    /// Returns the metrics of validation: those of `trainer.metrics` and all monitored values.
     pub(crate) fn metrics(&self) -> Result<Metrics> {
-        let wrong = |e: faknow_metrics::Error| Error::config("trainer.metrics", e.to_string());
+        let metrics_error = |e: faknow_metrics::Error| Error::config("trainer.metrics", e.to_string());
         let mut metrics = match &self.trainer.metrics {
             None => Metrics::common(),
             Some(MetricSelection::All) => Metrics::all(),
-            Some(MetricSelection::Names(names)) => Metrics::from_names(names).map_err(wrong)?,
+            Some(MetricSelection::Names(names)) => Metrics::from_names(names).map_err(metrics_error)?,
         };
         let (monitor, stopping) = self.monitors()?;
         let retained = self.checkpoint.monitors.iter().cloned();
         for name in std::iter::once(monitor).chain(stopping).chain(retained) {
             if name != "loss" && !metrics.names().contains(&name) {
-                metrics.push(metric_by_name(&name).map_err(wrong)?).map_err(wrong)?;
+                metrics.push(metric_by_name(&name).map_err(metrics_error)?).map_err(metrics_error)?;
             }
         }
         Ok(metrics)
     }
 
-    /// What chooses the best epoch, and what else early stopping watches, by the names under which they are recorded.
+    /// Returns the recorded names of the monitor of the best epoch and of the separate monitor of early stopping, if any.
     pub(crate) fn monitors(&self) -> Result<(String, Option<String>)> {
         let stopping = self.early_stopping.monitor.as_deref();
         let stopping = stopping.map(|name| monitor_name("early_stopping.monitor", name)).transpose()?;
@@ -188,8 +189,8 @@ fn at_least_1(key: &str, value: usize) -> Result<()> {
     check(key, value, value >= 1, "at least 1")
 }
 
-fn check(key: &str, value: impl std::fmt::Display, fits: bool, expected: &str) -> Result<()> {
-    if fits { Ok(()) } else { Err(Error::config(key, format!("expected {expected}, got {value}"))) }
+fn check(key: &str, value: impl std::fmt::Display, is_valid: bool, expected: &str) -> Result<()> {
+    if is_valid { Ok(()) } else { Err(Error::config(key, format!("expected {expected}, got {value}"))) }
 }
 
 #[cfg(test)]
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_outside_its_range_is_named_with_the_range() {
+    fn rejects_settings_outside_their_range() {
         let check = |assignment: &str, expected: &str| {
             let error = Config::default().set(assignment).unwrap().validate().unwrap_err();
             assert!(error.is_input());
@@ -207,12 +208,13 @@ mod tests {
         check("device=tpu", "`device`: expected auto, cpu, cuda or cuda:N, got `tpu`");
         check("data.classes=['a']", "`data.classes`: expected at least 2 class names, got 1 (`a`)");
         check("data.values.hoax=['1']", "`data.values`: expected one of `real`, `fake`, got `hoax`");
-        let shares = "expected shares of training, validation and test that add up to 1, the first above 0";
-        check("data.split=[0.5, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.5, 0.5, 0.5]"));
-        check("data.split=[0.0, 0.5, 0.5]", &format!("`data.split`: {shares}, got [0.0, 0.5, 0.5]"));
-        check("data.split=[1.5, -0.5, 0.0]", &format!("`data.split`: {shares}, got [1.5, -0.5, 0.0]"));
-        check("data.split=[nan, 0.5, 0.5]", &format!("`data.split`: {shares}, got [NaN, 0.5, 0.5]"));
-        let fold = "expected a fold of at least 2, counted from 1, as in `2 of 5`";
+        let split =
+            "expected fractions for training, validation and test that add up to 1, the first above 0";
+        check("data.split=[0.5, 0.5, 0.5]", &format!("`data.split`: {split}, got [0.5, 0.5, 0.5]"));
+        check("data.split=[0.0, 0.5, 0.5]", &format!("`data.split`: {split}, got [0.0, 0.5, 0.5]"));
+        check("data.split=[1.5, -0.5, 0.0]", &format!("`data.split`: {split}, got [1.5, -0.5, 0.0]"));
+        check("data.split=[nan, 0.5, 0.5]", &format!("`data.split`: {split}, got [NaN, 0.5, 0.5]"));
+        let fold = "expected one of at least 2 folds, numbered from 1, as in `2 of 5`";
         check("data.fold='6 of 5'", &format!("`data.fold`: {fold}, got `6 of 5`"));
         check("data.fold='0 of 5'", &format!("`data.fold`: {fold}, got `0 of 5`"));
         check("data.fold='1 of 1'", &format!("`data.fold`: {fold}, got `1 of 1`"));
@@ -223,8 +225,8 @@ mod tests {
         check("loader.batch_size=0", "`loader.batch_size`: expected at least 1, got 0");
         check("loader.eval_batch_size=0", "`loader.eval_batch_size`: expected at least 1, got 0");
         check("loader.workers=5000", "`loader.workers`: expected at most 1024, got 5000");
-        let known = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl, trustrd";
-        check("model.name=bert", &format!("`model.name`: unknown model `bert`; known: {known}"));
+        let models = "textcnn, gcn, graphsage, gat, gcnfn, upfd-gcn, upfd-sage, upfd-gat, upfd-gcnfn, bigcn, ebgcn, gnncl, trustrd";
+        check("model.name=bert", &format!("`model.name`: unknown model `bert`, expected one of {models}"));
         check("model.dropout=1.0", "`model.dropout`: expected from 0 to below 1, got 1");
         check("model.embedding_size=0", "`model.embedding_size`: expected at least 1, got 0");
         check("model.n_filters=0", "`model.n_filters`: expected at least 1, got 0");
@@ -265,7 +267,9 @@ mod tests {
             "`early_stopping.divergence_threshold`: expected a finite number, got -inf",
         );
         let both = Config::default().set("trainer.clip_norm=1").unwrap().set("trainer.clip_value=1").unwrap();
-        assert!(both.validate().unwrap_err().to_string().contains("one of clip_norm and clip_value"));
+        assert!(
+            both.validate().unwrap_err().to_string().contains("expected only one of `trainer.clip_norm`")
+        );
         let seed = Config { seed: u64::MAX, ..Config::default() };
         assert!(
             seed.validate()
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_metrics_and_monitors_are_named_with_the_known_ones() {
+    fn errors_of_unknown_metrics_list_the_known_ones() {
         let check = |assignment: &str, key: &str| {
             let error = Config::default().set(assignment).unwrap().validate().unwrap_err().to_string();
             let parts = [key, "`nope`", "accuracy, precision", "roc_auc"];
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_monitored_is_measured() {
+    fn metrics_include_monitored_values() {
         let metrics = |assignments: &[&str]| {
             let config = Config::default().set_all(assignments).unwrap();
             config.metrics().unwrap().names()
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_valid() {
+    fn defaults_are_valid() {
         Config::default().validate().unwrap();
     }
 }

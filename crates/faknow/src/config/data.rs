@@ -1,4 +1,4 @@
-//! The table `[data]` of a config: which records, and what their fields mean.
+//! The table `[data]` of a config: data files and the meaning of their fields.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,72 +9,72 @@ use serde::{Deserialize, Serialize};
 use crate::config::Fold;
 use crate::{Error, Result};
 
-/// Which records, and what their fields mean.
+/// Data files and the meaning of their fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// File of training records: .json, .jsonl, .csv or .tsv; for models of trees .jsonl, a tree a line. Required, for
-    /// models of trees if there are neither `trees` nor `upfd`.
+    /// File of training records: .json, .jsonl, .csv or .tsv; for tree models .jsonl with one tree per line. Required;
+    /// for tree models only without `trees` and `upfd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<PathBuf>,
-    /// File of validation records. Without it, its share of `split` is taken from `train`.
+    /// File of validation records. Default: a fraction of `train`, by `split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
-    /// File of test records. Without it and without `valid`, its share of `split` is taken from `train`.
+    /// File of test records. Default: a fraction of `train`, by `split`; none with `valid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
-    /// Propagation trees in one file of the TD_RvNN format, or a directory of FaKnow's `<id>.npz`. Default: none.
+    /// Propagation trees: a file in the TD_RvNN format, or a directory of FaKnow's `<id>.npz` files. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<PathBuf>,
-    /// File of the labels of `trees`, a line each: label, event and id of the root, by tabs. Required with a file of
-    /// `trees`.
+    /// File of the labels of `trees`, with label, event and root id per line, separated by tabs. Required if `trees` is a
+    /// file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
-    /// File of the ids of the training trees, one a line. Default: those that `split` or `fold` cut from `trees`.
+    /// File of the ids of the training trees, one per line. Default: a fraction of `trees`, by `split` or `fold`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_ids: Option<PathBuf>,
-    /// File of the ids of the validation trees. Default: a share of the training trees, by `split`.
+    /// File of the ids of the validation trees. Default: a fraction of the training trees, by `split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_ids: Option<PathBuf>,
     /// File of the ids of the test trees. Default: none with `train_ids`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_ids: Option<PathBuf>,
-    /// Raw directory of a UPFD data set, with its own split. Default: none.
+    /// Directory of a raw UPFD dataset, which has its own split. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upfd: Option<PathBuf>,
-    /// Features of a UPFD data set: `profile`, `spacy`, `bert`, `content`. Default `profile`.
+    /// Features of a UPFD dataset: `profile`, `spacy`, `bert`, `content`. Default `profile`.
     pub feature: String,
-    /// How the features of the nodes of trees are weighed: `tf-idf` or `none`. Default: `tf-idf` where they are counts of words
-    /// (the TD_RvNN format, and texts), else `none`.
+    /// Weighting of node features: `tf-idf` or `none`. Default: `tf-idf` for word counts (the TD_RvNN format, and texts),
+    /// else `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weighting: Option<Weighting>,
-    /// Whether what is cut from `trees` is cut by whole events, so that no event is in two parts. Default false.
+    /// Whether `trees` are split by event, so that all trees of an event are in the same part. Default false.
     pub split_by_event: bool,
-    /// Field of the text; a column number from 1 in files without header. Default `text`.
+    /// Field of the text; a column number from 1 in files without a header. Default `text`.
     pub text: String,
     /// Field of the label. Default `label`.
     pub label: String,
-    /// Field of the domain (topic, event), for models that use it. Default: none.
+    /// Field of the domain (topic, event), for models that use domains. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// The classes in order; with two, the second is the positive one. Default `real`, `fake`.
+    /// The classes in order; of two classes, the second is the positive one. Default `real`, `fake`.
     pub classes: Vec<String>,
-    /// For each class, the values in the label field that mean it, besides its name. Default: none; label values
-    /// that are numbers from 0 are class numbers.
+    /// Further values of the label field for each class, besides its name. Default: none; integers from 0 are class
+    /// indices.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, Vec<String>>,
-    /// Format, if the file's ending does not say it: `json`, `jsonl`, `csv`, `tsv`.
+    /// File format: `json`, `jsonl`, `csv`, `tsv`. Default: by the file extension.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// Whether the first record of a CSV or TSV file names the columns. Default true.
     pub header: bool,
-    /// Whether quotes group fields in CSV and TSV files; false where a quote is a plain character. Default true.
+    /// Whether fields of CSV and TSV files can be quoted; if false, quotes are ordinary characters. Default true.
     pub quotes: bool,
-    /// Shares of training, validation and test for what is taken from `train`, stratified by class; a share of 0
-    /// takes nothing. Default 0.7, 0.1, 0.2, FaKnow's.
+    /// Fractions of `train` for training, validation and test, stratified by class; 0 for an empty part. Default 0.7, 0.1,
+    /// 0.2, as in FaKnow.
     pub split: [f64; 3],
-    /// The fold of `train` that is the test, as in `2 of 5`, stratified by class; validation is taken from the rest, in
-    /// the ratio of its share of `split` to that of training. Excludes `test`. Default: none, `split` cuts.
+    /// The fold of `train` to test on, as in `2 of 5`, stratified by class. Validation is taken from the other folds, in the
+    /// ratio of the fractions for validation and training in `split`. Excludes `test`. Default: none, `split` applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
 }
@@ -109,10 +109,10 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// The classes with the label values that mean them.
+    /// Returns the classes with their label values.
     ///
     /// # Errors
-    /// There are fewer than two, or one is named twice; `values` names no class.
+    /// There are fewer than two classes, a class or value occurs twice, or `values` has an unknown class.
     pub fn to_classes(&self) -> Result<Classes> {
         let mut classes =
             Classes::new(self.classes.clone()).map_err(|e| Error::setting("data.classes", e))?;
@@ -123,7 +123,7 @@ impl DataConfig {
         Ok(classes)
     }
 
-    /// How records are read; `labeled` says whether the label field is needed.
+    /// Returns the options for reading records; `labeled` is whether the label field is required.
     pub fn read_options(&self, labeled: bool) -> ReadOptions {
         ReadOptions {
             format: self.format,
@@ -140,12 +140,12 @@ impl DataConfig {
     }
 }
 
-/// How the features of the nodes of trees are weighed.
+/// The weighting of node features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weighting {
-    /// As they stand.
+    /// Unweighted features.
     None,
-    /// By how rare a word is among the training trees, each node normalized: see [`TfIdf`](faknow_data::graph::TfIdf).
+    /// tf-idf by the training trees, with normalized nodes: see [`TfIdf`](faknow_data::graph::TfIdf).
     TfIdf,
 }

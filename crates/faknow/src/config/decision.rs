@@ -1,4 +1,4 @@
-//! How the scores of a detector become predictions: what is chosen on the validation data after training.
+//! The table `[decision]` of a config: calibration of scores and decision threshold, on the validation data.
 
 use std::path::Path;
 
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::files::{read_json, write_json};
 use crate::{Error, Result};
 
-/// How the scores of a detector become predictions.
+/// Calibration of scores and decision threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionConfig {
-    /// Whether logits are divided by a temperature, chosen on the validation data, so that scores are as sure as they are right.
-    /// It changes no prediction by the highest score. Default true.
+    /// Whether to calibrate scores by temperature scaling on the validation data, which does not change the class with the
+    /// highest score. Default true.
     pub temperature: bool,
-    /// From which score of the second class a sample is predicted to be of it: `highest` (the class with the highest score), `f1` (the
-    /// highest F1 on the validation data), `precision` (the highest recall there at the precision below), or a number from 0 to 1.
-    /// All but `highest` need two classes. Default `highest`.
+    /// Minimum score of the second class to predict it: `highest` (predict the class with the highest score), `f1` (maximize
+    /// F1 on the validation data), `precision` (maximize recall there at the precision below), or a number from 0 to 1. All
+    /// but `highest` require two classes. Default `highest`.
     pub threshold: Threshold,
-    /// The precision that `precision` keeps, from 0 to 1. Default 0.9.
+    /// The precision for the threshold `precision`, from 0 to 1. Default 0.9.
     pub precision: f64,
 }
 
@@ -30,25 +30,25 @@ impl Default for DecisionConfig {
     }
 }
 
-/// From which score of the second of two classes a sample is predicted to be of it.
+/// The minimum score of the second of two classes to predict it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Threshold {
-    /// A threshold that validation chose, or none.
+    /// A threshold chosen on the validation data, or none.
     Rule(ThresholdRule),
-    /// This one.
+    /// A fixed threshold, from 0 to 1.
     Fixed(f64),
 }
 
-/// Which threshold is taken.
+/// The rule that chooses a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdRule {
-    /// None: the class with the highest score.
+    /// No threshold: predicts the class with the highest score.
     Highest,
-    /// The one with the highest F1.
+    /// The threshold with the highest F1.
     F1,
-    /// The one with the highest recall at a precision.
+    /// The threshold with the highest recall at the required precision.
     Precision,
 }
 
@@ -66,7 +66,7 @@ impl std::str::FromStr for Threshold {
             "highest" => Self::Rule(ThresholdRule::Highest),
             "f1" => Self::Rule(ThresholdRule::F1),
             "precision" => Self::Rule(ThresholdRule::Precision),
-            number => Self::Fixed(number.parse().map_err(|_| wrong(number))?),
+            number => Self::Fixed(number.parse().map_err(|_| threshold_error(number))?),
         };
         threshold.check()?;
         Ok(threshold)
@@ -76,13 +76,13 @@ impl std::str::FromStr for Threshold {
 impl Threshold {
     pub(crate) fn check(self) -> Result<()> {
         match self {
-            Self::Fixed(value) if !(0.0..=1.0).contains(&value) => Err(wrong(&value.to_string())),
+            Self::Fixed(value) if !(0.0..=1.0).contains(&value) => Err(threshold_error(&value.to_string())),
             _ => Ok(()),
         }
     }
 }
 
-fn wrong(got: &str) -> Error {
+fn threshold_error(got: &str) -> Error {
     Error::config(
         "decision.threshold",
         format!("expected highest, f1, precision, or a number from 0 to 1, got `{got}`"),
@@ -98,7 +98,7 @@ impl DecisionConfig {
         }
         if n_classes != 2 && self.threshold != Threshold::default() {
             let message = format!(
-                "expected highest, since a threshold needs two classes, of which there are {n_classes}"
+                "expected highest, since other thresholds require two classes, got {n_classes} classes"
             );
             return Err(Error::config("decision.threshold", message));
         }
@@ -106,50 +106,55 @@ impl DecisionConfig {
     }
 }
 
-/// Chooses by what the model says of the validation data. A threshold that cannot be had is said to be so, and the class with the
-/// highest score is taken.
-pub(crate) fn choose(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Calibrated> {
+/// Calibrates scores and chooses the threshold on the validation predictions. Without such a threshold, logs a warning and
+/// predicts the class with the highest score.
+pub(crate) fn calibrate(config: &DecisionConfig, valid: Option<&Predictions>) -> Result<Calibrated> {
     let calibration =
         valid.map(|valid| Calibration::fit(valid, config.precision, config.temperature)).transpose()?;
     let mut calibrated = Calibrated { decision: Decision::default(), calibration };
     calibrated.decision.temperature =
         calibrated.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature);
-    match threshold(&calibrated, config.threshold) {
+    match threshold_value(&calibrated, config.threshold) {
         Ok(threshold) => calibrated.decision.threshold = threshold,
-        Err(error) => tracing::warn!("{error}; the class with the highest score is taken"),
+        Err(error) => tracing::warn!("{error}; predicting the class with the highest score"),
     }
     Ok(calibrated)
 }
 
-/// The threshold that `wanted` names.
-pub(crate) fn threshold(calibrated: &Calibrated, wanted: Threshold) -> Result<Option<f64>> {
+/// Returns the value of a threshold; `None` predicts the class with the highest score.
+///
+/// # Errors
+/// The calibration has no such threshold.
+pub(crate) fn threshold_value(calibrated: &Calibrated, threshold: Threshold) -> Result<Option<f64>> {
     let missing = |what: &str| Error::config("decision.threshold", what.to_owned());
-    let chosen = || {
+    let thresholds = || {
         let thresholds =
             calibrated.calibration.as_ref().and_then(|calibration| calibration.thresholds.as_ref());
-        thresholds
-            .ok_or_else(|| missing("none was chosen: that needs validation data with both of two classes"))
+        thresholds.ok_or_else(|| {
+            missing("no such threshold: it requires validation data with samples of both classes")
+        })
     };
-    Ok(match wanted {
+    Ok(match threshold {
         Threshold::Rule(ThresholdRule::Highest) => None,
         Threshold::Fixed(value) => Some(value),
-        Threshold::Rule(ThresholdRule::F1) => Some(chosen()?.f1.threshold),
+        Threshold::Rule(ThresholdRule::F1) => Some(thresholds()?.f1.threshold),
         Threshold::Rule(ThresholdRule::Precision) => {
-            let thresholds = chosen()?;
+            let thresholds = thresholds()?;
             let point = thresholds.precision.ok_or_else(|| {
-                let wanted = thresholds.target_precision;
-                missing(&format!("no threshold had a precision of {wanted} on the validation data"))
+                let precision = thresholds.target_precision;
+                missing(&format!("no threshold has a precision of {precision} on the validation data"))
             });
             Some(point?.threshold)
         }
     })
 }
 
+/// Writes the calibration into a run directory.
 pub(crate) fn save(run: &Path, calibrated: &Calibrated) -> Result<()> {
     write_json(&run.join(CALIBRATION), calibrated)
 }
 
-/// Reads what [`save`] wrote; a run without it takes scores as they are.
+/// Reads the calibration of a run; without its file, scores are not calibrated.
 pub(crate) fn load(run: &Path) -> Result<Calibrated> {
     let path = run.join(CALIBRATION);
     if path.exists() { read_json(&path) } else { Ok(Calibrated::default()) }

@@ -1,9 +1,9 @@
-//! Settings by dotted names.
+//! Settings by dotted name.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Returns the settings by dotted names, as in `optimizer.lr`.
+/// Returns the settings by dotted name, as in `optimizer.lr`.
 pub(crate) fn by_dotted_name(settings: &impl Serialize) -> Map<String, Value> {
     fn add(prefix: &str, value: Value, all: &mut Map<String, Value>) {
         match value {

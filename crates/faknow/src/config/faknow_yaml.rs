@@ -1,4 +1,4 @@
-//! FaKnow's YAML files: the arguments of its `run_<model>` functions, as settings of ours.
+//! Config files of FaKnow: YAML with the arguments of its `run_<model>` functions.
 
 use serde_yaml_ng::{Mapping, Value as Yaml};
 use toml::Value;
@@ -6,7 +6,7 @@ use toml::Value;
 use crate::config::Config;
 use crate::{Error, Result};
 
-/// FaKnow's key and ours.
+/// The keys of FaKnow, and the settings that correspond to them.
 const KEYS: [(&str, &str); 18] = [
     ("train_path", "data.train"),
     ("validate_path", "data.valid"),
@@ -28,10 +28,10 @@ const KEYS: [(&str, &str); 18] = [
     ("freeze", "model.freeze_embedding"),
 ];
 
-/// Reads the text of a YAML file with FaKnow's keys; FaKnow's defaults stand where a key is left out.
+/// Reads a YAML text with FaKnow's keys; missing keys have FaKnow's defaults.
 pub(crate) fn read(text: &str) -> Result<Config> {
-    let yaml: Yaml = serde_yaml_ng::from_str(text)
-        .map_err(|e| Error::config("", format!("does not parse as YAML: {e}")))?;
+    let yaml: Yaml =
+        serde_yaml_ng::from_str(text).map_err(|e| Error::config("", format!("invalid YAML: {e}")))?;
     let mapping = match yaml {
         Yaml::Mapping(mapping) => mapping,
         Yaml::Null => Mapping::new(),
@@ -46,29 +46,29 @@ pub(crate) fn read(text: &str) -> Result<Config> {
         if value.is_null() {
             continue;
         }
-        let ours = our_key(&key)?;
+        let setting = setting_of(&key)?;
         let file = value.as_str().filter(|v| v.ends_with(".pkl") || v.ends_with(".pickle"));
         if let Some(file) = file {
-            let hint = "a pickle is code and is not read; save word vectors as text (word2vec or GloVe) and stop words as lines";
-            return Err(Error::config(&key, format!("{hint}, got `{file}`")));
+            let expected = "a text file, since pickles can execute code: word vectors as word2vec or GloVe text, stop words one per line";
+            return Err(Error::config(&key, format!("expected {expected}; got the pickle `{file}`")));
         }
-        let value = to_toml(value).ok_or_else(|| Error::config(&key, "expected a plain value"))?;
-        config = config.with(ours, value).map_err(|error| match error {
-            Error::Config { message, .. } => Error::config(&key, format!("{message} (`{ours}` in TOML)")),
+        let value = to_toml(value).ok_or_else(|| Error::config(&key, "expected a scalar or a list"))?;
+        config = config.with(setting, value).map_err(|error| match error {
+            Error::Config { message, .. } => Error::config(&key, format!("{message} (`{setting}` in TOML)")),
             other => other,
         })?;
     }
     Ok(config)
 }
 
-fn our_key(key: &str) -> Result<&'static str> {
+fn setting_of(key: &str) -> Result<&'static str> {
     if key == "vocab" {
-        let message = "the vocabulary is made from the training texts here; leave this key out";
+        let message = "the vocabulary is built from the training texts; remove this key";
         return Err(Error::config("vocab", message));
     }
-    KEYS.iter().find(|(theirs, _)| *theirs == key).map(|(_, ours)| *ours).ok_or_else(|| {
-        let known: Vec<&str> = KEYS.iter().map(|(theirs, _)| *theirs).collect();
-        Error::config(key, format!("unknown key; known: {}", known.join(", ")))
+    KEYS.iter().find(|(name, _)| *name == key).map(|(_, setting)| *setting).ok_or_else(|| {
+        let names: Vec<&str> = KEYS.iter().map(|(name, _)| *name).collect();
+        Error::config(key, format!("unknown key, expected one of {}", names.join(", ")))
     })
 }
 

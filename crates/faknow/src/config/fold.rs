@@ -1,4 +1,4 @@
-//! One fold of a cross-validation as a setting.
+//! The fold of a cross-validation in a config.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, Result};
 
-/// Which part of the training file is the test: one of several folds, as in `2 of 5`.
+/// The fold of the training data to test on, as in `2 of 5`.
 ///
 /// ```
 /// use faknow::config::Fold;
@@ -18,19 +18,20 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fold {
-    /// Its number, from 1 to `n_folds`.
+    /// Number of the fold, from 1 to `n_folds`.
     pub number: usize,
-    /// How many there are, at least 2.
+    /// Number of folds, at least 2.
     pub n_folds: usize,
 }
 
 impl Fold {
-    /// Checks that there is such a fold.
+    /// Checks the ranges of both numbers.
     pub(crate) fn validate(&self) -> Result<()> {
         if self.n_folds >= 2 && (1..=self.n_folds).contains(&self.number) {
             return Ok(());
         }
-        let message = format!("expected a fold of at least 2, counted from 1, as in `2 of 5`, got `{self}`");
+        let message =
+            format!("expected one of at least 2 folds, numbered from 1, as in `2 of 5`, got `{self}`");
         Err(Error::config("data.fold", message))
     }
 }

@@ -1,22 +1,22 @@
-//! The table `[loader]` of a config: how samples become batches.
+//! The table `[loader]` of a config: batching of samples.
 
 use serde::{Deserialize, Serialize};
 
-/// How samples become batches.
+/// Batching of samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoaderConfig {
-    /// Samples of a training batch, at least 1. Default 50, FaKnow's for TextCNN.
+    /// Training batch size, at least 1. Default 50, as in FaKnow for TextCNN.
     pub batch_size: usize,
-    /// Samples of a batch in validation, test and prediction, at least 1; no result depends on it. Default 256.
+    /// Batch size of validation, test and prediction, at least 1; does not change results. Default 256.
     pub eval_batch_size: usize,
-    /// Batches in a pool whose samples are sorted by length, which saves padding; 0 for none. Default 50.
+    /// Number of batches whose samples are sorted by length together, to reduce padding; 0 disables sorting. Default 50.
     pub buckets: usize,
-    /// Whether a last training batch that is not full is left out. Default false.
+    /// Whether an incomplete last training batch is dropped. Default false.
     pub drop_last: bool,
-    /// Whether all classes are drawn equally often, with replacement. Default false.
+    /// Whether training samples are drawn with replacement, so that all classes are equally frequent. Default false.
     pub balanced: bool,
-    /// Threads that assemble batches ahead of need; 0 for none. Changes no batch and no order. Default 1.
+    /// Number of threads that prepare batches in advance; 0 for none. Does not change batches or their order. Default 1.
     pub workers: usize,
 }
 

@@ -1,16 +1,16 @@
-//! Messages of serde in the words of a config.
+//! Serde's error messages in the terms of a config.
 
-/// Serde's message with the names of Rust's types in words.
-pub(crate) fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 11] = [
-        ("expected usize", "expected a whole number of at least 0"),
-        ("expected u64", "expected a whole number of at least 0"),
-        ("expected i64", "expected a whole number"),
+/// Returns serde's message with the types of Rust replaced by those of a config.
+pub(crate) fn config_message(message: &str) -> String {
+    const TYPES: [(&str, &str); 11] = [
+        ("expected usize", "expected an integer of at least 0"),
+        ("expected u64", "expected an integer of at least 0"),
+        ("expected i64", "expected an integer"),
         ("expected f64", "expected a number"),
         ("expected a sequence", "expected a list, as in [\"a\", \"b\"]"),
         ("expected an array of length", "expected a list of length"),
         ("expected a boolean", "expected true or false"),
-        ("expected a string", "expected a text; quotes make one: \"1\""),
+        ("expected a string", "expected a string, in quotes: \"1\""),
         ("expected path string", "expected a path"),
         ("expected internally tagged enum OptimizerConfig", "expected a table with a `name`"),
         ("expected internally tagged enum Attack", "expected a table with a `name`"),
@@ -18,6 +18,6 @@ pub(crate) fn in_plain_words(message: &str) -> String {
     let message = message.replace('\n', " ");
     match message.split_once("expected struct ") {
         Some((start, _)) => format!("{start}expected a table of settings"),
-        None => WORDS.iter().fold(message, |text, (rust, words)| text.replace(rust, words)),
+        None => TYPES.iter().fold(message, |text, (rust, config)| text.replace(rust, config)),
     }
 }

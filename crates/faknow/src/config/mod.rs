@@ -1,4 +1,4 @@
-//! The config of a run: every setting, with its default.
+//! The config of a run: all settings with their defaults.
 
 mod check;
 mod data;
@@ -33,51 +33,50 @@ pub use model::ModelConfig;
 pub use text::TextConfig;
 pub use trainer::{EarlyStoppingConfig, MetricSelection, TrainerConfig};
 
-/// Every setting of a run; a file in TOML with these tables and keys, all of which may be left out.
+/// All settings of a run. A config file is TOML with these tables and keys, all of which are optional.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Seed of everything random: splits, order of batches, initial weights, dropout. Default 0.
+    /// Seed of all random numbers: splits, order of batches, initial weights, dropout. Default 0.
     pub seed: u64,
     /// `auto` (a CUDA device if there is one), `cpu`, `cuda`, `cuda:1`. Default `auto`.
     pub device: String,
-    /// Threads that libtorch computes with; 0 for its own choice, the number of cores. Default 0.
+    /// Number of threads of libtorch; 0 for one per core. Default 0.
     pub threads: usize,
-    /// Which records, and what their fields mean.
+    /// Data files and the meaning of their fields.
     pub data: DataConfig,
-    /// How texts become tokens.
+    /// Tokenization of texts.
     pub text: TextConfig,
-    /// How samples become batches.
+    /// Batching of samples.
     pub loader: LoaderConfig,
-    /// Which model, and its hyperparameters.
+    /// The model and its hyperparameters.
     pub model: ModelConfig,
-    /// What training minimizes in place of the model's own loss. Default: the model's own; validation always measures
-    /// that.
+    /// Training criterion that replaces the model's own loss. Default: the model's own loss, which validation always uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Criterion>,
-    /// Adversarial training: an attack on parameters, on the word vectors for example. Default: none.
+    /// Adversarial training: an attack on parameters, for example on the word vectors. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adversarial: Option<Attack>,
-    /// Which optimizer, and its hyperparameters.
+    /// The optimizer and its hyperparameters.
     pub optimizer: OptimizerConfig,
-    /// The learning-rate schedule. Default: the rate stays as it is.
+    /// The learning-rate schedule. Default: a constant learning rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleConfig>,
-    /// How long, and by what, the model is trained and evaluated.
+    /// Length of the training, gradient clipping, validation, metrics.
     pub trainer: TrainerConfig,
-    /// When to stop before the last epoch.
+    /// Early stopping.
     pub early_stopping: EarlyStoppingConfig,
-    /// How scores become predictions.
+    /// Calibration of scores and decision threshold.
     pub decision: DecisionConfig,
-    /// An average of the weights to validate, keep and end with. Default: none.
+    /// Averaging of weights; the averaged weights are validated, saved and used by the detector. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<WeightAveraging>,
-    /// Which checkpoints are written and retained.
+    /// The checkpoints to write and retain.
     pub checkpoint: CheckpointPolicy,
-    /// Weights that are not trained, for a while or at all. Default: none.
+    /// Weights to freeze, temporarily or for the entire training. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<FreezeRule>,
-    /// The models that `model.name` can name; no part of a file. Default: [`Registry::builtin`].
+    /// The available models for `model.name`; not part of a config file. Default: [`Registry::builtin`].
     #[serde(skip)]
     pub registry: Registry,
 }
@@ -108,53 +107,54 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The model with its hyperparameters, which are checked for their types.
+    /// Returns the model with its hyperparameters, whose types are checked.
     ///
     /// # Errors
-    /// The registry has no such model, or it has no such hyperparameter.
+    /// The registry has no such model, or a hyperparameter is unknown or of the wrong type.
     pub(crate) fn configured_model(&self) -> Result<Box<dyn ConfiguredModel>> {
         self.registry.configure(&self.model.name, &self.model.hyperparameters)
     }
 
-    /// The device that `device` names.
+    /// Returns the device of the setting `device`.
     ///
     /// # Errors
-    /// The name is unknown, or there is no such device.
+    /// The name is unknown, or the device is not available.
     pub fn device(&self) -> Result<Device> {
-        let wrong = |message: &str| Err(Error::config("device", format!("{message}, got `{}`", self.device)));
+        let device_error =
+            |message: &str| Err(Error::config("device", format!("{message}, got `{}`", self.device)));
         let device = match self.device.as_str() {
             "auto" => Device::cuda_if_available(),
             "cpu" => Device::Cpu,
             "cuda" => Device::Cuda(0),
             other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
                 Some(n) => Device::Cuda(n),
-                None => return wrong("expected auto, cpu, cuda or cuda:N"),
+                None => return device_error("expected auto, cpu, cuda or cuda:N"),
             },
         };
         match device {
-            Device::Cuda(_) if !tch::Cuda::is_available() => wrong(
-                "libtorch finds no CUDA device (`cargo xtask setup --cuda` sets up a libtorch that can)",
+            Device::Cuda(_) if !tch::Cuda::is_available() => device_error(
+                "libtorch finds no CUDA device (`cargo xtask setup --cuda` sets up a libtorch with CUDA)",
             ),
             Device::Cuda(n) if n as i64 >= tch::Cuda::device_count() => {
-                wrong(&format!("there are {} CUDA devices", tch::Cuda::device_count()))
+                device_error(&format!("expected one of {} CUDA devices", tch::Cuda::device_count()))
             }
             device => Ok(device),
         }
     }
 
-    /// Where the training records come from, to say it in errors.
+    /// Returns the source of the training data, for errors.
     ///
     /// # Errors
-    /// Nothing is named.
+    /// No training data is set.
     pub(crate) fn training_source(&self) -> Result<&Path> {
         let trees = self.data.train_ids.as_deref().or(self.data.trees.as_deref());
         trees.or(self.data.upfd.as_deref()).map_or_else(|| self.train_file(), Ok)
     }
 
-    /// The training file, which every run on records needs.
+    /// Returns the file of training records.
     ///
     /// # Errors
-    /// There is none.
+    /// No training file is set.
     pub fn train_file(&self) -> Result<&Path> {
         self.data.train.as_deref().ok_or_else(|| Error::config("data.train", "no training file"))
     }

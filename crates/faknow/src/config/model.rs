@@ -1,21 +1,21 @@
-//! The table `[model]` of a config: which model, and its hyperparameters.
+//! The table `[model]` of a config: the model and its hyperparameters.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Which model, and its hyperparameters besides the name: those of the model's own config.
+/// The model and its hyperparameters, which depend on the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelConfig {
-    /// Name of the model, see `faknow models`. Default `textcnn`.
+    /// Name of the model; `faknow models` lists all. Default `textcnn`.
     pub name: String,
-    /// File of weights to start with, of PyTorch (`.pt`, `.pth`) or of safetensors: those whose names and shapes fit are
-    /// taken, also in place of `text.vectors`. Word vectors belong to a vocabulary, whose order the file does not know.
+    /// File of initial weights, PyTorch (`.pt`, `.pth`) or safetensors. Weights with matching names and shapes are loaded and
+    /// take precedence over `text.vectors`. Word vectors must have the order of the vocabulary, which is not checked.
     /// Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
-    /// The model's own hyperparameters, checked by the model.
+    /// The hyperparameters of the model.
     #[serde(flatten)]
     pub hyperparameters: toml::Table,
 }

@@ -1,4 +1,4 @@
-//! Reading configs: TOML files, FaKnow's YAML files, `key=value` overrides; errors name the key.
+//! Reading of configs: TOML files, FaKnow's YAML files, `key=value` overrides.
 
 use std::path::Path;
 
@@ -6,33 +6,33 @@ use faknow_trainer::{Attack, OptimizerConfig};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
-use crate::config::messages::in_plain_words;
+use crate::config::messages::config_message;
 use crate::config::{Config, faknow_yaml};
 use crate::models::Registry;
 use crate::{Error, Result};
 
 impl Registry {
-    /// Reads a config file for these models: TOML, or YAML with FaKnow's keys, by the file's extension.
+    /// Reads a config file for these models: TOML, or YAML with FaKnow's keys, by the file extension.
     ///
     /// # Errors
-    /// The file cannot be read, does not parse, or has an unknown key or a value of the wrong type.
+    /// The file cannot be read or parsed, or has an unknown key or a value of the wrong type.
     pub fn config_from_file(&self, path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let in_file = |message: String| Error::config("", format!("{}: {message}", path.display()));
         match path.extension().and_then(|e| e.to_str()) {
             Some("toml") => {
-                let table = text.parse::<Table>().map_err(|e| in_file(at_line(&text, &e)))?;
+                let table = text.parse::<Table>().map_err(|e| in_file(parse_message(&text, &e)))?;
                 self.config_from_table(table).map_err(|e| in_file(e.to_string()))
             }
             Some("yaml" | "yml") => {
                 let config = faknow_yaml::read(&text).map_err(|e| in_file(e.to_string()))?;
                 Ok(Config { registry: self.clone(), ..config })
             }
-            _ => Err(in_file("expected a config file ending in .toml, .yaml or .yml".into())),
+            _ => Err(in_file("expected a config file with the extension .toml, .yaml or .yml".into())),
         }
     }
 
-    /// Returns the config of a model, with the settings by which its authors trained it.
+    /// Returns the default config of a model, with the training settings of its authors.
     ///
     /// # Errors
     /// No model has this name.
@@ -42,15 +42,15 @@ impl Registry {
         self.config_from_table(Table::from_iter([("model".to_owned(), Value::Table(model))]))
     }
 
-    /// Returns the config of a parsed TOML table. What the table does not name is as the model's authors had it, or the default.
+    /// Returns the config of a parsed TOML table. Missing settings have the values of the model's authors, or the defaults.
     ///
     /// # Errors
-    /// An unknown key or a value of the wrong type, by its dotted name.
+    /// A key is unknown or a value has the wrong type; the error has the dotted name.
     pub fn config_from_table(&self, mut table: Table) -> Result<Config> {
         add_training_defaults(self, &mut table);
         if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
-            let by_default = OptimizerConfig::default().name();
-            optimizer.entry("name").or_insert_with(|| Value::String(by_default.to_owned()));
+            let name = OptimizerConfig::default().name();
+            optimizer.entry("name").or_insert_with(|| Value::String(name.to_owned()));
         }
         let table_of = |name: &str| table.get(name).and_then(Value::as_table).cloned();
         let (optimizer, attack) = (table_of("optimizer"), table_of("adversarial"));
@@ -59,14 +59,14 @@ impl Registry {
                 let key = match error.path().to_string() {
                     path if path == "." => String::new(),
                     path if path == "optimizer" => {
-                        optimizer.and_then(|o| wrong_setting::<OptimizerConfig>(&path, &o)).unwrap_or(path)
+                        optimizer.and_then(|o| invalid_setting::<OptimizerConfig>(&path, &o)).unwrap_or(path)
                     }
                     path if path == "adversarial" => {
-                        attack.and_then(|a| wrong_setting::<Attack>(&path, &a)).unwrap_or(path)
+                        attack.and_then(|a| invalid_setting::<Attack>(&path, &a)).unwrap_or(path)
                     }
                     path => path,
                 };
-                Error::config(key, in_plain_words(error.into_inner().message()))
+                Error::config(key, config_message(error.into_inner().message()))
             })?;
         Ok(Config { registry: self.clone(), ..config })
     }
@@ -76,7 +76,7 @@ impl Config {
     /// Reads a config file for the builtin models; see [`Registry::config_from_file`].
     ///
     /// # Errors
-    /// The file cannot be read, does not parse, or has an unknown key or a value of the wrong type.
+    /// The file cannot be read or parsed, or has an unknown key or a value of the wrong type.
     pub fn from_file(path: &Path) -> Result<Self> {
         Registry::builtin().config_from_file(path)
     }
@@ -92,23 +92,25 @@ impl Config {
     /// Returns the config of a parsed TOML table for the builtin models; see [`Registry::config_from_table`].
     ///
     /// # Errors
-    /// An unknown key or a value of the wrong type, by its dotted name.
+    /// A key is unknown or a value has the wrong type; the error has the dotted name.
     pub fn from_table(table: Table) -> Result<Self> {
         Registry::builtin().config_from_table(table)
     }
 
-    /// The config as TOML, which holds every setting that has a value.
+    /// Converts the config to TOML, with every setting that has a value.
     ///
     /// # Errors
-    /// A value has no form in TOML: a path that is not Unicode, a seed of more than 63 bits.
+    /// A value cannot be represented in TOML: a path that is not Unicode, a seed of more than 63 bits.
     pub fn to_table(&self) -> Result<Table> {
         self.check_seed()?;
-        Table::try_from(self).map_err(|e| Error::config("", format!("the config has no form in TOML: {e}")))
+        Table::try_from(self)
+            .map_err(|e| Error::config("", format!("cannot convert the config to TOML: {e}")))
     }
 
-    /// The config with `key=value` set: `optimizer.lr=0.01`, `model.kernel_sizes=[2, 3]`, `data.text=tweet`.
+    /// Returns the config with an assignment `key=value`: `optimizer.lr=0.01`, `model.kernel_sizes=[2, 3]`,
+    /// `data.text=tweet`.
     ///
-    /// The value is read as TOML; what is no TOML value is a text, so quotes may be left out.
+    /// The value is parsed as TOML; anything else is a string, so quotes are optional.
     ///
     /// # Errors
     /// There is no `=`, the key is unknown, or the value has the wrong type.
@@ -116,7 +118,7 @@ impl Config {
         self.set_all(&[assignment])
     }
 
-    /// The config with several `key=value` set together, in whatever order; of one key, the last counts.
+    /// Returns the config with several assignments `key=value`, in any order; the last assignment of a key counts.
     ///
     /// # Errors
     /// As [`Config::set`].
@@ -131,7 +133,7 @@ impl Config {
         self.with_all(values)
     }
 
-    /// The config with the setting of this dotted name.
+    /// Returns the config with a new value of the setting with this dotted name.
     ///
     /// # Errors
     /// The key is unknown, or the value has the wrong type.
@@ -141,13 +143,13 @@ impl Config {
 
     pub(crate) fn with_all(&self, mut values: Vec<(&str, Value)>) -> Result<Self> {
         let mut table = self.to_table()?;
-        // A name says which other settings there are: it comes first.
+        // The name comes first, since it determines the other settings.
         values.sort_by_key(|(key, _)| *key != "optimizer.name");
         for (key, value) in &values {
             insert(&mut table, key, value.clone())?;
         }
         self.registry.config_from_table(table).map_err(|error| match (error, values.as_slice()) {
-            // Where the reader no longer knew the place, a single assignment is to blame.
+            // Deserialization may lose the path of the error, but a single assignment must be its cause.
             (Error::Config { key: path, message }, [(key, _)]) if key.starts_with(&path) => {
                 Error::config(*key, message)
             }
@@ -156,8 +158,8 @@ impl Config {
     }
 }
 
-/// Adds the training defaults of the model that the table names, where the table does not name the setting: of the
-/// optimizer all or nothing, since one optimizer's settings mean little to another.
+/// Adds the training defaults of the table's model for missing settings. The optimizer is only added as a unit, since the
+/// settings of an optimizer do not apply to another one.
 fn add_training_defaults(registry: &Registry, table: &mut Table) {
     let name = table.get("model").and_then(|model| model.get("name")).and_then(Value::as_str);
     let Some(info) = name.and_then(|name| registry.model(name).ok()) else { return };
@@ -174,40 +176,40 @@ fn add_training_defaults(registry: &Registry, table: &mut Table) {
     }
 }
 
-/// Puts a value at its place; tables that are left out by default (`schedule`, `data.values`) come into being.
+/// Inserts a value by its dotted name; missing tables (`schedule`, `data.values`) are created.
 fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
     if key.split('.').any(str::is_empty) {
-        return Err(Error::config(key, "expected a setting's dotted name, as in optimizer.lr=0.01"));
+        return Err(Error::config(key, "expected the dotted name of a setting, as in optimizer.lr=0.01"));
     }
     let (parents, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let mut place = table;
+    let mut target = table;
     for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
-        let known: Vec<String> = place.keys().cloned().collect();
-        let next = place.entry(parent).or_insert_with(|| Value::Table(Table::new()));
-        place = next.as_table_mut().ok_or_else(|| {
+        let names: Vec<String> = target.keys().cloned().collect();
+        let next = target.entry(parent).or_insert_with(|| Value::Table(Table::new()));
+        target = next.as_table_mut().ok_or_else(|| {
             Error::config(
                 key,
-                format!("unknown setting: `{parent}` has no parts; known beside it: {}", known.join(", ")),
+                format!("unknown setting: `{parent}` is not a table, expected one of {}", names.join(", ")),
             )
         })?;
     }
-    if key == "optimizer.name" && place.get("name") != Some(&value) {
-        // Another optimizer has other hyperparameters: only the learning rate means the same to all.
-        place.retain(|setting, _| setting == "lr");
+    if key == "optimizer.name" && target.get("name") != Some(&value) {
+        // Another optimizer has other hyperparameters; only the learning rate is common to all.
+        target.retain(|setting, _| setting == "lr");
     }
-    place.insert(name.to_owned(), value);
+    target.insert(name.to_owned(), value);
     Ok(())
 }
 
-/// The setting of a table with a `name` that cannot be read as a `T`; serde's own reading of tagged enums forgets which
-/// it was.
-fn wrong_setting<T: DeserializeOwned>(table: &str, settings: &Table) -> Option<String> {
+/// Returns the setting of a table with a `name` that is invalid for `T`, since serde's errors of tagged enums do not
+/// contain it.
+fn invalid_setting<T: DeserializeOwned>(table: &str, settings: &Table) -> Option<String> {
     let name = settings.get("name").cloned()?;
-    let reads = |key: &str, value: &Value| {
+    let is_valid = |key: &str, value: &Value| {
         let alone = Table::from_iter([("name".to_owned(), name.clone()), (key.to_owned(), value.clone())]);
         alone.try_into::<T>().is_ok()
     };
-    settings.iter().find(|(key, value)| !reads(key, value)).map(|(key, _)| format!("{table}.{key}"))
+    settings.iter().find(|(key, value)| !is_valid(key, value)).map(|(key, _)| format!("{table}.{key}"))
 }
 
 pub(crate) fn parse_value(text: &str) -> Value {
@@ -220,8 +222,8 @@ pub(crate) fn parse_value(text: &str) -> Value {
     }
 }
 
-/// Where a TOML file does not parse and why, in one line.
-pub(crate) fn at_line(text: &str, error: &toml::de::Error) -> String {
+/// Formats a TOML error with its line and column, on one line.
+pub(crate) fn parse_message(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_assignments_does_not_matter_and_the_last_of_a_key_wins() {
+    fn last_assignment_of_a_key_counts_in_any_order() {
         let config = Config::default();
         let both = |a: &str, b: &str| {
             let set = config.set_all(&[a, b]).unwrap();
@@ -262,68 +264,68 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_set_is_named_with_what_can() {
-        let says = |assignment: &str, expected: &str| {
+    fn errors_name_the_key_and_the_accepted_values() {
+        let check = |assignment: &str, expected: &str| {
             let error = Config::default().set(assignment).unwrap_err().to_string();
             assert_eq!(error, expected, "{assignment}");
         };
-        says(
+        check(
             "optimizer.lrr=1",
             "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`, \
              `groups`",
         );
-        says("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
-        says(
+        check("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
+        check(
             "optimizer.name=lion",
             "`optimizer.name`: unknown variant `lion`, expected one of `sgd`, `adam`, `adamw`, `rmsprop`, \
              `adagrad`",
         );
-        says(
+        check(
             "trainer.epochs=many",
-            "`trainer.epochs`: invalid type: string \"many\", expected a whole number of at least 0",
+            "`trainer.epochs`: invalid type: string \"many\", expected an integer of at least 0",
         );
-        says(
+        check(
             "trainer.epochs=1.5",
-            "`trainer.epochs`: invalid type: floating point `1.5`, expected a whole number of at least 0",
+            "`trainer.epochs`: invalid type: floating point `1.5`, expected an integer of at least 0",
         );
-        says(
-            "data.text=2",
-            "`data.text`: invalid type: integer `2`, expected a text; quotes make one: \"1\"",
-        );
-        says("data.fold=2/5", "`data.fold`: expected a fold, as in `2 of 5`, got `2/5`");
-        says("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
-        says("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
-        says(
+        check("data.text=2", "`data.text`: invalid type: integer `2`, expected a string, in quotes: \"1\"");
+        check("data.fold=2/5", "`data.fold`: expected a fold, as in `2 of 5`, got `2/5`");
+        check("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
+        check("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");
+        check(
             "epochs=3",
             "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
              `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, `average`, \
              `checkpoint`, `freeze`",
         );
-        says(
+        check(
             "trainer.epochs.x=3",
-            "`trainer.epochs.x`: unknown setting: `epochs` has no parts; known beside it: epochs, accumulate, \
+            "`trainer.epochs.x`: unknown setting: `epochs` is not a table, expected one of epochs, accumulate, \
              on_non_finite, sanity_batches, monitor, restore_best, train_metrics, fast_dev_run",
         );
-        says("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
-        says("optimizer..lr=1", "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01");
-        says("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
+        check("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
+        check(
+            "optimizer..lr=1",
+            "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01",
+        );
+        check("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
     }
 
     #[test]
-    fn what_cannot_be_read_of_a_loss_or_an_attack_is_named() {
-        let says = |assignment: &str, expected: &str| {
+    fn errors_name_invalid_settings_of_losses_and_attacks() {
+        let check = |assignment: &str, expected: &str| {
             let error = Config::default().set(assignment).unwrap_err().to_string();
             assert_eq!(error, expected, "{assignment}");
         };
-        says("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
-        says("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
-        says("adversarial.steps=2", "`adversarial.steps`: missing field `name`");
-        says("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
-        says(
+        check("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
+        check("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
+        check("adversarial.steps=2", "`adversarial.steps`: missing field `name`");
+        check("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
+        check(
             "adversarial={ name = 'fgm', steps = 2 }",
             "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",
         );
-        says(
+        check(
             "loss.class_weights=even",
             "`loss.class_weights`: invalid value: string \"even\", expected `balanced` or a list of weights, one for each \
              class",
@@ -331,18 +333,18 @@ mod tests {
     }
 
     #[test]
-    fn of_several_assignments_the_wrong_one_is_named() {
-        let says = |assignments: &[&str], key: &str| {
+    fn error_names_invalid_assignment_of_several() {
+        let check = |assignments: &[&str], key: &str| {
             let error = Config::default().set_all(assignments).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{key}`: ")), "{error}");
         };
-        says(&["seed=1", "optimizer.weight_decay=x", "trainer.epochs=2"], "optimizer.weight_decay");
-        says(&["seed=1", "trainer.epoch=2"], "trainer.epoch");
-        says(&["seed=1", "data.split=[1, 2]"], "data.split");
+        check(&["seed=1", "optimizer.weight_decay=x", "trainer.epochs=2"], "optimizer.weight_decay");
+        check(&["seed=1", "trainer.epoch=2"], "trainer.epoch");
+        check(&["seed=1", "data.split=[1, 2]"], "data.split");
     }
 
     #[test]
-    fn toml_that_does_not_parse_is_answered_with_its_place_in_one_line() {
+    fn parse_errors_have_line_and_column() {
         let dir = tempfile::tempdir().unwrap();
         let check = |name: &str, text: &str, expected: &str| {
             let path = dir.path().join(name);
@@ -357,11 +359,11 @@ mod tests {
             "[optimizer]\nname = 'sgd'\nmomentum = 'high'\n",
             "`optimizer.momentum`: invalid type: string \"high\", expected a number",
         );
-        check("d.ini", "", "expected a config file ending in .toml, .yaml or .yml");
+        check("d.ini", "", "expected a config file with the extension .toml, .yaml or .yml");
     }
 
     #[test]
-    fn a_config_without_a_form_in_toml_is_an_error_and_never_the_default() {
+    fn rejects_config_that_toml_cannot_represent() {
         let config = Config { seed: u64::MAX, ..Config::default() };
         for result in [config.to_table().map(drop), config.set("trainer.epochs=2").map(drop)] {
             assert!(result.unwrap_err().to_string().starts_with("`seed`: expected at most"));
@@ -369,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn a_config_survives_its_file() {
+    fn config_survives_serialization() {
         let config = Config::default().set_all(&["optimizer.name=adamw", "data.train=x.csv"]).unwrap();
         let table = toml::to_string(&config).unwrap().parse::<Table>().unwrap();
         assert_eq!(Config::from_table(table).unwrap(), config);
     }
 
     #[test]
-    fn what_a_table_leaves_out_has_its_default() {
+    fn missing_settings_have_defaults() {
         let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
         assert_eq!(read(""), Config::default());
         assert_eq!(read("[optimizer]\nlr = 0.5\n").optimizer, OptimizerConfig::adam(0.5).into());

@@ -1,4 +1,4 @@
-//! The table `[text]` of a config: how texts become tokens.
+//! The table `[text]` of a config: tokenization of texts.
 
 use std::path::PathBuf;
 
@@ -8,40 +8,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How texts become tokens.
+/// Tokenization of texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextConfig {
     /// `en` (Unicode words) or `zh` (jieba). Default `en`.
     pub language: String,
-    /// Another tokenizer than the language's: `words`, `jieba`, `characters`, `alphanumeric`.
+    /// The tokenizer: `words`, `jieba`, `characters`, `alphanumeric`. Default: that of the language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<TokenizerKind>,
-    /// Whether words are lower-cased. Default true.
+    /// Whether texts are lowercased. Default true.
     pub lowercase: bool,
     /// Whether punctuation, symbols and emoji are tokens too. Default false.
     pub punctuation: bool,
-    /// Whether web addresses become one token `<url>`. Default true.
+    /// Whether URLs are replaced by the token `<url>`. Default true.
     pub normalize_urls: bool,
-    /// Whether @names become one token `<user>`. Default false.
+    /// Whether @mentions are replaced by the token `<user>`. Default false.
     pub normalize_mentions: bool,
-    /// File of words to leave out, one a line. Default: none.
+    /// File of stop words to remove, one per line. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_words: Option<PathBuf>,
-    /// Tokens after which a text is cut, at least 1. Default 255, FaKnow's.
+    /// Maximum number of tokens of a text, at least 1; longer texts are truncated. Default 255, as in FaKnow.
     pub max_length: usize,
-    /// Occurrences in the training texts from which a word has a number of its own. Default 1.
+    /// Minimum number of occurrences in the training texts of a word of the vocabulary. Default 1.
     pub min_count: u64,
-    /// Largest size of the vocabulary, padding and unknown word included; 0 for no limit. Default 0.
+    /// Maximum size of the vocabulary, including padding and the unknown word; 0 for no limit. Default 0.
     pub max_vocab: usize,
-    /// File of pretrained word vectors, word2vec or GloVe as text. Default: random vectors.
+    /// File of pretrained word vectors in the text format of word2vec or GloVe. Default: random vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vectors: Option<PathBuf>,
-    /// Most MiB of memory that the tokens of a data set take, 4 bytes a token; if there are more, they go to a file, in `cache` or
-    /// the system's directory for temporary files, and batches are read from there. Default 1024.
+    /// Maximum memory in MiB for the tokens of a dataset, 4 bytes per token; larger datasets are read from a file in `cache`
+    /// or the system's temporary directory. Default 1024.
     pub memory: u64,
-    /// Directory in which the tokens are kept, to be found again by the next run on the same texts with the same settings. Default:
-    /// none, texts are read and cut by each run.
+    /// Directory of cached tokens, for later runs with the same texts and settings. Default: none, each run tokenizes the
+    /// texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
 }
@@ -67,15 +67,15 @@ impl Default for TextConfig {
 }
 
 impl TextConfig {
-    /// Where the tokens of the data sets lie.
+    /// Returns the storage of the tokens.
     pub(crate) fn storage(&self) -> TokenStorage {
         TokenStorage { max_bytes: Some(self.memory.saturating_mul(1 << 20)), dir: self.cache.clone() }
     }
 
-    /// The tokenizer's own settings, with the stop words read.
+    /// Returns the settings of the tokenizer, with the stop words of their file.
     ///
     /// # Errors
-    /// The language is unknown, or the stop words cannot be read.
+    /// The language is unknown, or the file of stop words cannot be read.
     pub fn tokenizer_config(&self) -> Result<TokenizerConfig> {
         let mut config =
             TokenizerConfig::for_language(&self.language).map_err(|e| Error::setting("text.language", e))?;

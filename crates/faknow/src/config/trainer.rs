@@ -1,61 +1,60 @@
-//! The config's tables of training: how long, evaluated by what, when to stop.
+//! The tables `[trainer]` and `[early_stopping]` of a config.
 
 use faknow_callbacks::Interval;
 use faknow_trainer::NonFinitePolicy;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How long, and by what, the model is trained and evaluated.
+/// Length of the training, gradient clipping, validation, metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainerConfig {
-    /// Epochs at most, at least 1. Default 20.
+    /// Maximum number of epochs, at least 1. Default 20.
     pub epochs: usize,
-    /// Updates of the weights at most. Default: no limit.
+    /// Maximum number of steps (updates of the weights). Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
-    /// Time at most, as in `2 hours`; the present batch is finished. Default: no limit.
+    /// Maximum duration, as in `2 hours`; the current batch is completed. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_time: Option<Interval>,
-    /// Batches whose gradients together make one update, at least 1. Default 1.
+    /// Number of batches whose gradients are accumulated for one update, at least 1. Default 1.
     pub accumulate: usize,
-    /// Largest global norm of the gradients, above 0. Default: no clipping.
+    /// Maximum global norm of the gradients, above 0. Default: no clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Largest absolute value of a gradient, above 0. Default: no clipping.
+    /// Maximum absolute value of a gradient, above 0. Default: no clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
-    /// What happens if a loss or gradients are NaN or infinite: `stop`, `skip` the update, `roll_back` to the last
-    /// checkpoint and continue at half the learning rate. Default `stop`.
+    /// Action on NaN or infinite losses or gradients: `stop`, `skip` the update, or `roll_back` to the last checkpoint and
+    /// continue with half the learning rate. Default `stop`.
     pub on_non_finite: NonFinitePolicy,
-    /// How often to validate: inside an epoch (`100 steps`, `0.25 epochs`) or after every n epochs (`2 epochs`).
-    /// Default: after each epoch.
+    /// Interval of validation, within an epoch (`100 steps`, `0.25 epochs`) or after several epochs (`2 epochs`). Default:
+    /// after each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate_every: Option<Interval>,
-    /// Validation batches that are tried before the first epoch, so that errors show at once. Default 2.
+    /// Number of validation batches to check before the first epoch, so that errors occur early. Default 2.
     pub sanity_batches: usize,
-    /// Validation value that chooses the best epoch: `loss` or any metric. Default `accuracy`.
+    /// Validation value that determines the best epoch: `loss` or any metric. Default `accuracy`.
     pub monitor: String,
-    /// Whether the detector is that of the best epoch, rather than of the last. Default true.
+    /// Whether the detector has the weights of the best epoch rather than of the last one. Default true.
     pub restore_best: bool,
-    /// Metrics of validation and test, which the console, `metrics.csv` and TensorBoard show: a list, or `all`. What is
-    /// monitored is always among them. Default: the twelve of [`Metrics::common`](faknow_metrics::Metrics::common).
+    /// Metrics of validation and test on the console, in `metrics.csv` and in TensorBoard: a list, or `all`. Monitored values
+    /// are always included. Default: the twelve metrics of [`Metrics::common`](faknow_metrics::Metrics::common).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricSelection>,
-    /// Metrics of the training pass, from the outputs of the training steps: those that need only the predicted classes.
-    /// Default `["accuracy"]`.
+    /// Metrics of the training pass, from the outputs of the training steps; only metrics of predicted classes. Default
+    /// `["accuracy"]`.
     pub train_metrics: Vec<String>,
-    /// Batches at most of each pass over training, validation and test data, at least 1. Default: all.
+    /// Maximum number of batches of each pass over training, validation and test data, at least 1. Default: all batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_batches: Option<usize>,
-    /// Trains on the same few batches in every epoch and validates on them too: a model that can learn anything
-    /// learns them by heart. Default: off.
+    /// Number of batches to train and validate on in every epoch: a model that can learn at all memorizes them. Default: all
+    /// batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overfit_batches: Option<usize>,
-    /// Epochs after which histograms of weights and gradients are written for TensorBoard, at least 1. Default: never.
+    /// Interval in epochs of TensorBoard histograms of weights and gradients, at least 1. Default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub histograms_every: Option<usize>,
-    /// One epoch of one batch, validated and tested on one: does everything once, to see that it works. Default
-    /// false.
+    /// Whether to run one epoch with one batch each of training, validation and test, as a quick check. Default false.
     pub fast_dev_run: bool,
 }
 
@@ -83,12 +82,12 @@ impl Default for TrainerConfig {
     }
 }
 
-/// A selection of metrics: all of them, or some by name.
+/// A selection of metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricSelection {
     /// All built-in metrics.
     All,
-    /// These, by name.
+    /// Metrics by name.
     Names(Vec<String>),
 }
 
@@ -105,40 +104,39 @@ impl<'de> Deserialize<'de> for MetricSelection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "expected `all` or a list of metrics")]
-        enum Written {
+        enum Raw {
             Word(String),
             Names(Vec<String>),
         }
-        match Written::deserialize(deserializer)? {
-            Written::Names(names) => Ok(Self::Names(names)),
-            Written::Word(word) if word == "all" => Ok(Self::All),
-            Written::Word(word) => {
+        match Raw::deserialize(deserializer)? {
+            Raw::Names(names) => Ok(Self::Names(names)),
+            Raw::Word(word) if word == "all" => Ok(Self::All),
+            Raw::Word(word) => {
                 Err(serde::de::Error::custom(format!("expected `all` or a list of metrics, got `{word}`")))
             }
         }
     }
 }
 
-/// When to stop before the last epoch.
+/// Early stopping.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EarlyStoppingConfig {
-    /// Whether to stop early at all; without validation records nothing stops early. Default true.
+    /// Whether to stop early; has no effect without validation records. Default true.
     pub enabled: bool,
-    /// Validations in a row without an improvement after which to stop, at least 1. Default 5.
+    /// Number of consecutive validations without an improvement before stopping, at least 1. Default 5.
     pub patience: usize,
-    /// How much better a value must be to count as an improvement, at least 0; the best epoch is chosen without
-    /// regard to it. Default 0.
+    /// Difference that an improvement must exceed, at least 0; does not affect the choice of the best epoch. Default 0.
     pub min_delta: f64,
-    /// Stops as soon as the value is as good as this, or better. Default: never.
+    /// Stops as soon as the monitored value is at least as good. Default: no threshold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopping_threshold: Option<f64>,
-    /// Stops as soon as the value is worse than this. Default: never.
+    /// Stops as soon as the monitored value is worse. Default: no threshold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub divergence_threshold: Option<f64>,
-    /// The first epoch whose validations are looked at, at least 1. Default 1.
+    /// First epoch whose validations count, at least 1. Default 1.
     pub start_from_epoch: usize,
-    /// Another value than `trainer.monitor` to watch.
+    /// Monitored value. Default: `trainer.monitor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The data of a run, whatever its model reads.
+//! The data of a run: datasets, encoders, loaders, splits.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::data::{records, trees};
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
 
-/// What becomes of the test records.
+/// The use of test records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TestRecords {
-    /// They are read, to test the detector.
-    Used,
-    /// They are set aside, and nothing but that their file exists is looked at.
-    HeldBack,
+    /// Test records are read, to test the detector.
+    Include,
+    /// Test records are not used; only the existence of their file is checked.
+    Exclude,
 }
 
 /// The data of a run.
@@ -32,7 +32,7 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    /// Reads the samples of `config` for a model that reads these fields; `saved` are the encoders of a run that is resumed.
+    /// Reads the data of `config` for a model with these input fields; `saved` are the encoders of a resumed run.
     pub(crate) fn load(
         config: &Config,
         fields: &Fields,
@@ -40,8 +40,8 @@ impl Corpus {
         test_records: TestRecords,
     ) -> Result<Self> {
         source::check_options(config, fields)?;
-        let source =
-            DataSource::of(&config.data, fields)?.ok_or_else(|| Error::config("data.trees", "no trees"))?;
+        let source = DataSource::from_config(&config.data, fields)?
+            .ok_or_else(|| Error::config("data.trees", "no trees"))?;
         match source {
             DataSource::Records => records::load(config, fields, saved, test_records),
             DataSource::TreeFile | DataSource::Upfd | DataSource::TreeLines => {
@@ -50,12 +50,12 @@ impl Corpus {
         }
     }
 
-    /// Returns what the size of a model depends on.
+    /// Returns the properties that determine the size of a model.
     pub(crate) fn shape<'a>(&self, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
         self.encoders.shape(self.classes.len(), word_vectors)
     }
 
-    /// What was read, a line each, so that a wrong column or a wrong split is seen before the first epoch.
+    /// Returns a summary of the data, one line per part, which shows a wrong column or split before the first epoch.
     ///
     /// # Errors
     /// The tokens cannot be read from their file.
@@ -67,7 +67,7 @@ impl Corpus {
         ];
         let mut lines: Vec<String> =
             parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect::<Result<_>>()?;
-        if self.test_records == TestRecords::HeldBack {
+        if self.test_records == TestRecords::Exclude {
             lines.pop();
             lines.push("test: held back".to_owned());
         }
@@ -80,17 +80,16 @@ impl Corpus {
     fn summarize(&self, name: &str, data: Option<&FieldDataset>) -> Result<String> {
         let Some(data) = data else { return Ok(format!("{name}: none")) };
         let counts = data.class_counts();
-        let of_class =
-            |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
-        let classes: Vec<String> = self.classes.names().iter().enumerate().map(of_class).collect();
+        let count = |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
+        let classes: Vec<String> = self.classes.names().iter().enumerate().map(count).collect();
         let (n, classes) = (data.n_samples(), classes.join(", "));
         let (mut units, mut details) = (Vec::new(), Vec::new());
         if data.has_words() {
             let n_tokens = data.n_tokens();
-            let place = if data.is_on_disk() { ", in a file" } else { "" };
+            let storage = if data.is_on_disk() { ", stored on disk" } else { "" };
             units.push("texts");
             details.push(format!(
-                "{:.1} tokens each, {:.1} % outside the vocabulary{place}",
+                "{:.1} tokens per text, {:.1} % unknown{storage}",
                 n_tokens as f64 / n.max(1) as f64,
                 100.0 * data.n_unknown()? as f64 / n_tokens.max(1) as f64
             ));
@@ -98,13 +97,14 @@ impl Corpus {
         if data.has_trees() {
             let n_nodes = data.n_nodes() as f64 / n.max(1) as f64;
             units.push("trees");
-            details.push(format!("{n_nodes:.1} nodes each, {} features a node", data.n_node_features()));
+            details
+                .push(format!("{n_nodes:.1} nodes per tree, {} features per node", data.n_node_features()));
         }
         Ok(format!("{name}: {n} {} ({classes}), {}", units.join(" with "), details.join(", ")))
     }
 }
 
-/// The loader of training batches.
+/// Returns the loader of training batches.
 pub(crate) fn train_loader(data: FieldDataset, config: &Config) -> Result<DataLoader<FieldDataset>> {
     let loader = &config.loader;
     let mut builder = DataLoader::builder(data)
@@ -119,18 +119,18 @@ pub(crate) fn train_loader(data: FieldDataset, config: &Config) -> Result<DataLo
         builder = builder.balanced();
     }
     let source = config.training_source()?;
-    Ok(builder.build().map_err(|e| training_part(source, e))?)
+    Ok(builder.build().map_err(|e| training_error(source, e))?)
 }
 
-/// The loader of batches for evaluation: the shortest samples first, since no result depends on the order.
+/// Returns the loader of evaluation batches, sorted by length, since the results do not depend on the order.
 pub(crate) fn eval_loader(data: FieldDataset, config: &LoaderConfig) -> Result<DataLoader<FieldDataset>> {
     let builder = DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
-    // A pool as large as the data sorts all of it, and saves the most padding.
+    // A pool of the size of the dataset sorts all samples, which minimizes padding.
     Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)
 }
 
-/// An error of the training records, with the file that they come from.
-pub(crate) fn training_part(file: &Path, error: faknow_data::Error) -> faknow_data::Error {
+/// Adds the file to an error of the training records.
+pub(crate) fn training_error(file: &Path, error: faknow_data::Error) -> faknow_data::Error {
     match error {
         faknow_data::Error::Dataset(message) => {
             faknow_data::Error::file(file, format!("training records: {message}"))
@@ -139,13 +139,13 @@ pub(crate) fn training_part(file: &Path, error: faknow_data::Error) -> faknow_da
     }
 }
 
-/// Which records go to training, validation and test, by the classes of all; `None` if all are for training.
-pub(crate) fn cut(
+/// Splits records into training, validation and test by their labels; returns `None` if all are for training.
+pub(crate) fn split(
     config: &Config,
     labels: impl FnOnce() -> Result<Vec<usize>>,
 ) -> Result<Option<[Vec<usize>; 3]>> {
     if let Some(fold) = config.data.fold {
-        return cut_fold(config, fold, &labels()?).map(Some);
+        return split_fold(config, fold, &labels()?).map(Some);
     }
     let [train, mut valid, mut test] = config.data.split;
     if config.data.valid.is_some() {
@@ -162,8 +162,8 @@ pub(crate) fn cut(
     Ok(Some(stratified_split(&labels()?, ratios, config.seed)?))
 }
 
-/// The same if the test is a fold: the other folds are for training and, by its share, validation.
-fn cut_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
+/// Splits records with a fold as the test part; training and validation share the other folds.
+fn split_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
     let mut folds =
         stratified_k_fold(labels, fold.n_folds, config.seed).map_err(|e| Error::setting("data.fold", e))?;
     let test = folds.swap_remove(fold.number - 1);
@@ -171,8 +171,8 @@ fn cut_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>
     others.sort_unstable();
     let [train, valid, _] = config.data.split;
     let valid = if config.data.valid.is_some() { 0.0 } else { valid / (train + valid) };
-    let classes: Vec<usize> = others.iter().map(|&position| labels[position]).collect();
-    let parts = stratified_split(&classes, [1.0 - valid, valid, 0.0], config.seed)?;
-    let [train, valid, _] = parts.map(|part| part.into_iter().map(|at| others[at]).collect());
+    let other_labels: Vec<usize> = others.iter().map(|&index| labels[index]).collect();
+    let parts = stratified_split(&other_labels, [1.0 - valid, valid, 0.0], config.seed)?;
+    let [train, valid, _] = parts.map(|part| part.into_iter().map(|index| others[index]).collect());
     Ok([train, valid, test])
 }

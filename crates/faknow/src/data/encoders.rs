@@ -1,4 +1,4 @@
-//! How records and trees become the fields that a model reads: saved with a run, so that it can predict.
+//! The encoders of records and trees into input fields; saved in a run directory for prediction.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::Result;
-use crate::data::trees::weigh;
+use crate::data::trees::apply_weights;
 use crate::files::{read_json, write_json};
 use crate::models::{Fields, Shape};
 
@@ -17,34 +17,34 @@ const VOCAB: &str = "vocab.txt";
 const TOKENIZER: &str = "tokenizer.json";
 const FEATURES: &str = "features.json";
 
-/// The encoders of the fields that a model reads.
+/// The encoders of the input fields of a model.
 #[derive(Debug, Default)]
 pub(crate) struct FieldEncoders {
-    /// Of a text, or of the texts of nodes.
+    /// Encoder of texts, or of the texts of nodes.
     pub(crate) words: Option<WordEncoder>,
-    /// Of a propagation tree.
+    /// Encoder of propagation trees.
     pub(crate) trees: Option<TreeEncoder>,
 }
 
-/// How texts become token ids.
+/// An encoder of texts as token ids.
 #[derive(Debug)]
 pub(crate) struct WordEncoder {
     pub(crate) vocab: Vocab,
     pub(crate) tokenizer: Tokenizer,
 }
 
-/// How trees become node features.
+/// An encoder of trees as node features.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TreeEncoder {
-    /// Features of a node.
+    /// Number of features per node.
     pub(crate) n_features: usize,
-    /// How the features are weighted, if they are.
+    /// Weighting of the features, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tf_idf: Option<TfIdf>,
 }
 
 impl WordEncoder {
-    /// Returns the records as a model sees them that wants this much padding; domains are left out.
+    /// Encodes records with this number of padding columns, without domains.
     pub(crate) fn dataset<I>(&self, records: I, extra_padding: usize) -> Result<FieldDataset>
     where
         I: IntoIterator<Item = faknow_data::Result<Record>>,
@@ -56,43 +56,44 @@ impl WordEncoder {
 }
 
 impl TreeEncoder {
-    /// Returns the trees as a model sees them.
+    /// Encodes trees.
     ///
     /// # Errors
-    /// A tree has other features than those of the training.
+    /// A tree does not have the number of features of the training data.
     pub(crate) fn dataset(&self, mut trees: Vec<Tree>) -> Result<FieldDataset> {
         let n_features = self.n_features;
         if let Some(tree) = trees.iter().find(|tree| tree.features().n_features() != n_features) {
             let (id, got) = (tree.id(), tree.features().n_features());
             let message =
-                format!("tree `{id}`: expected {n_features} features a node, as in training, got {got}");
+                format!("tree `{id}`: expected {n_features} features per node, as in training, got {got}");
             return Err(faknow_data::Error::Dataset(message).into());
         }
-        weigh(&mut trees, self.tf_idf.as_ref())?;
+        apply_weights(&mut trees, self.tf_idf.as_ref())?;
         Ok(FieldDataset::from_trees(trees)?)
     }
 }
 
 impl FieldEncoders {
-    /// Returns the file of a run directory that is missing, if there is one.
+    /// Returns the name of an encoder file that is missing in a run directory, if any.
     pub(crate) fn missing(run: &Path, fields: &Fields) -> Option<&'static str> {
         let words: &[&str] = if fields.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };
         let trees: &[&str] = if fields.trees.is_some() { &[FEATURES] } else { &[] };
         words.iter().chain(trees).copied().find(|name| !run.join(name).exists())
     }
 
-    /// Loads what [`save`](Self::save) wrote, for a model that reads these fields.
+    /// Loads the encoders for a model with these input fields from a run directory.
     pub(crate) fn load(run: &Path, fields: &Fields) -> Result<Self> {
         let words = || -> Result<WordEncoder> {
             let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
         };
-        // Nodes of trees may have texts, or features as they stand.
+        // Nodes of trees have texts or features.
         let has_words = fields.words.is_some() || run.join(VOCAB).exists();
         let trees = fields.trees.is_some().then(|| read_json(&run.join(FEATURES)));
         Ok(Self { words: has_words.then(words).transpose()?, trees: trees.transpose()? })
     }
 
+    /// Writes the encoders into a run directory.
     pub(crate) fn save(&self, run: &Path) -> Result<()> {
         if let Some(trees) = &self.trees {
             write_json(&run.join(FEATURES), trees)?;
@@ -104,7 +105,7 @@ impl FieldEncoders {
         Ok(())
     }
 
-    /// Returns what the size of a model depends on.
+    /// Returns the properties that determine the size of a model.
     pub(crate) fn shape<'a>(&self, n_classes: usize, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
         Shape {
             vocab_size: self.words.as_ref().map_or(0, |words| words.vocab.len()),

@@ -1,4 +1,4 @@
-//! Finds the files of a directory, and guesses what their fields mean: for a first try, never for a result.
+//! Heuristics for data files and their columns, for a quick start.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use crate::{Error, Result};
 const TEXTS: [&str; 9] =
     ["text", "tweet", "content", "statement", "post", "post_text", "body", "title", "headline"];
 const LABELS: [&str; 6] = ["label", "class", "target", "y", "veracity", "verdict"];
-/// Words and numbers for "not fake", which comes first of two classes.
+/// Label values of the negative class (not fake), which is the first of two classes.
 const NEGATIVE: [&str; 8] = ["0", "real", "true", "non-rumor", "nonrumor", "non-fake", "legit", "false"];
 
-/// The data settings for the files in `dir`: `train`, and perhaps `valid` (or `val`, `dev`) and `test`, with any
-/// known ending; text and label by the usual names; the classes as they occur.
+/// Guesses the data settings for a directory: the files `train` and optionally `valid` (or `val`, `dev`) and `test` with a
+/// supported extension, text and label columns by common names, and the classes that occur.
 ///
 /// # Errors
-/// There is no training file, or its columns have no usual names; the error says how to name them.
+/// There is no training file, or its columns have no common names; the error says how to set them.
 pub fn guess_data(dir: &Path) -> Result<DataConfig> {
     let train = find(dir, &["train"])?.ok_or_else(|| {
         let message = format!(
@@ -29,17 +29,17 @@ pub fn guess_data(dir: &Path) -> Result<DataConfig> {
         Error::config("data.train", message)
     })?;
     let columns = guess_columns(&train, &ReadOptions::default())?;
-    let needed = |column: Option<String>, option: &str| {
+    let required = |column: Option<String>, option: &str| {
         column.ok_or_else(|| {
             let all = columns.all.join(", ");
             let message = format!(
-                "{}: which column it is cannot be guessed from {all}; use `faknow train` with --{option}",
+                "{}: cannot guess the {option} column among {all}; use `faknow train` with --{option}",
                 train.display()
             );
             Error::config(format!("data.{option}"), message)
         })
     };
-    let (text, label) = (needed(columns.text.clone(), "text")?, needed(columns.label.clone(), "label")?);
+    let (text, label) = (required(columns.text.clone(), "text")?, required(columns.label.clone(), "label")?);
     let mut data = DataConfig {
         valid: find(dir, &["valid", "val", "dev"])?,
         test: find(dir, &["test"])?,
@@ -48,24 +48,26 @@ pub fn guess_data(dir: &Path) -> Result<DataConfig> {
         ..DataConfig::default()
     };
     let values = label_values(&train, &data)?;
-    let numbers = values.iter().all(|v| matches!(v.as_str(), "0" | "1"));
-    // Class numbers are understood by place: real, fake.
-    if !numbers {
+    let are_indices = values.iter().all(|v| matches!(v.as_str(), "0" | "1"));
+    // 0 and 1 are the indices of the default classes.
+    if !are_indices {
         data.classes = values;
     }
     data.train = Some(train);
     Ok(data)
 }
 
-/// Texts that a language is guessed from, and the share of Chinese characters among their letters from which it is
-/// Chinese: names and quotes in another script are common in both.
+/// Number of texts from which the language is guessed.
 const N_TEXTS: usize = 200;
-const CHINESE_FROM: f64 = 0.3;
+/// Minimum fraction of Chinese characters among the letters of Chinese texts; names and quotes in another script are common
+/// in both languages.
+const MIN_CHINESE: f64 = 0.3;
 
-/// The language of the first texts of the training file: `zh` if many of their letters are Chinese, else `en`.
+/// Guesses the language of the first texts of the training file: `zh` if at least 30 % of their letters are Chinese, else
+/// `en`.
 ///
 /// # Errors
-/// The file cannot be read as `data` says.
+/// The file cannot be read with the settings of `data`.
 pub fn guess_language(data: &DataConfig) -> Result<&'static str> {
     let Some(train) = &data.train else { return Ok("en") };
     let (mut n_letters, mut n_chinese) = (0usize, 0usize);
@@ -74,28 +76,28 @@ pub fn guess_language(data: &DataConfig) -> Result<&'static str> {
         n_letters += text.chars().filter(|c| c.is_alphabetic()).count();
         n_chinese += text.chars().filter(|c| matches!(c, '\u{4e00}'..='\u{9fff}')).count();
     }
-    Ok(if n_chinese as f64 > CHINESE_FROM * n_letters as f64 { "zh" } else { "en" })
+    Ok(if n_chinese as f64 > MIN_CHINESE * n_letters as f64 { "zh" } else { "en" })
 }
 
-/// The columns of a file, and which of them have the usual names of text and label.
+/// The columns of a file, with the guessed text and label columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuessedColumns {
-    /// All names, in order.
+    /// All column names, in order.
     pub all: Vec<String>,
-    /// The text: `text`, `tweet`, `content`, `title`, …
+    /// Text column: `text`, `tweet`, `content`, `title`, …
     pub text: Option<String>,
-    /// The label: `label`, `class`, `target`, …
+    /// Label column: `label`, `class`, `target`, …
     pub label: Option<String>,
 }
 
-/// Guesses which columns of a file hold text and label, by their names; `options` say how the file is read.
+/// Guesses the text and label columns of a file by their names; `options` are those for reading the file.
 ///
 /// # Errors
 /// The file cannot be read, or is empty.
 pub fn guess_columns(path: &Path, options: &ReadOptions) -> Result<GuessedColumns> {
     let all = read_columns(path, options)?;
-    let find = |known: &[&str]| {
-        known.iter().find_map(|name| all.iter().find(|column| column.eq_ignore_ascii_case(name)).cloned())
+    let find = |names: &[&str]| {
+        names.iter().find_map(|name| all.iter().find(|column| column.eq_ignore_ascii_case(name)).cloned())
     };
     Ok(GuessedColumns { text: find(&TEXTS), label: find(&LABELS), all })
 }
@@ -110,7 +112,7 @@ fn find(dir: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
     }))
 }
 
-/// The distinct label values, negative words first, else in alphabetic order.
+/// Returns the distinct label values, those of the negative class first, the others in alphabetical order.
 fn label_values(path: &Path, data: &DataConfig) -> Result<Vec<String>> {
     let mut options = data.read_options(false);
     options.columns.fields = vec![data.label.clone()];

@@ -1,4 +1,4 @@
-//! Everything of [`faknow_data`], and data sets as a config describes them.
+//! All items of [`faknow_data`], and the datasets of a config.
 
 pub(crate) mod corpus;
 pub(crate) mod encoders;

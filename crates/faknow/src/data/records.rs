@@ -1,4 +1,4 @@
-//! From files of records to data sets of tokens, with the vocabulary of the training texts.
+//! Datasets from files of records, with the vocabulary of the training texts.
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,13 @@ use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
 use faknow_data::{Classes, FieldDataset, Record, RecordReader};
 
 use crate::config::{Config, TextConfig};
-use crate::data::corpus::{Corpus, TestRecords, cut, training_part};
+use crate::data::corpus::{Corpus, TestRecords, split, training_error};
 use crate::data::encoders::{FieldEncoders, WordEncoder};
 use crate::data::text_cache::{TextCache, Tokenized};
 use crate::models::Fields;
 use crate::{Error, Result};
 
-/// Reads the files of `config` for a model that reads these fields; `saved` are the encoders of a run that is resumed.
+/// Reads the files of `config` for a model with these input fields; `saved` are the encoders of a resumed run.
 pub(crate) fn load(
     config: &Config,
     fields: &Fields,
@@ -24,29 +24,30 @@ pub(crate) fn load(
     let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
     config.train_file()?;
     let storage = config.text.storage();
-    let reading = Reading { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
-    // A file that cannot be opened should be known before an hour is spent on another one.
+    let reader = Reader { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
+    // Opens all files first, to report errors before a large file is read.
     for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
-        reading.open(path)?;
+        reader.open(path)?;
     }
     let saved = saved.and_then(|saved| saved.words).map(|words| words.vocab);
     if let Some(dir) = &storage.dir {
         std::fs::create_dir_all(dir).map_err(|e| {
             Error::config(
                 "text.cache",
-                format!("expected a directory to write to, got `{}`: {e}", dir.display()),
+                format!("expected a writable directory, got `{}`: {e}", dir.display()),
             )
         })?;
     }
     let cache = TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?;
-    let found = cache.as_ref().and_then(|cache| cache.find(&storage));
-    let is_of = |vocab: &Vocab| saved.as_ref().is_none_or(|saved| saved.fingerprint() == vocab.fingerprint());
-    let tokenized = match found.filter(|found| is_of(&found.vocab)) {
-        Some(found) => found,
+    let cached = cache.as_ref().and_then(|cache| cache.find(&storage));
+    let is_same =
+        |vocab: &Vocab| saved.as_ref().is_none_or(|saved| saved.fingerprint() == vocab.fingerprint());
+    let tokenized = match cached.filter(|cached| is_same(&cached.vocab)) {
+        Some(cached) => cached,
         None => {
-            let tokenized = reading.read(saved.as_ref(), test_records)?;
+            let tokenized = reader.read(saved.as_ref(), test_records)?;
             if let Some(cache) = cache.filter(|_| saved.is_none()) {
-                cache.keep(&tokenized);
+                cache.store(&tokenized);
             }
             tokenized
         }
@@ -64,23 +65,23 @@ pub(crate) fn load(
     })
 }
 
-/// How the files are read.
-struct Reading<'a> {
+/// A reader of the files of a config.
+struct Reader<'a> {
     config: &'a Config,
     classes: &'a Classes,
     tokenizer: &'a Tokenizer,
     storage: &'a TokenStorage,
 }
 
-impl Reading<'_> {
-    /// Reads and tokenizes all texts, with the words of `saved` if that is given.
+impl Reader<'_> {
+    /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
         let Self { config, classes, tokenizer, storage } = *self;
         let file = config.train_file()?;
         let labels = || -> Result<Vec<usize>> {
             self.open(file)?.map(|record| Ok(record?.label.unwrap_or_default())).collect()
         };
-        let parts = cut(config, labels)?;
+        let parts = split(config, labels)?;
         let training = || -> Result<_> {
             let all = parts.is_none();
             let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
@@ -88,13 +89,13 @@ impl Reading<'_> {
         };
         let (mut train, mut vocab) =
             FieldDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
-                .map_err(|e| training_part(file, e))?;
+                .map_err(|e| training_error(file, e))?;
         if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
-            // The weights belong to the words of old.
+            // The weights belong to the saved vocabulary.
             train = FieldDataset::from_records_in(training()?, tokenizer, saved, train.domains(), storage)?;
             vocab = saved.clone();
         }
-        train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
+        train.check_classes(classes.names()).map_err(|e| training_error(file, e))?;
         let rest = |path: &Option<PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<FieldDataset>> {
             let records = match (path, part) {
                 (Some(path), _) => select(self.open(path)?, &[], true),
@@ -105,8 +106,8 @@ impl Reading<'_> {
         };
         let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
         let test = match test_records {
-            TestRecords::Used => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
-            TestRecords::HeldBack => None,
+            TestRecords::Include => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
+            TestRecords::Exclude => None,
         };
         Ok(Tokenized { train, valid, test, vocab })
     }
@@ -116,19 +117,20 @@ impl Reading<'_> {
     }
 }
 
+/// Returns the options of the vocabulary.
 pub(crate) fn vocab_options(config: &TextConfig) -> VocabOptions {
     VocabOptions { min_count: config.min_count, max_size: (config.max_vocab > 0).then_some(config.max_vocab) }
 }
 
-/// The records at the ascending positions `part`, or all.
+/// Returns the records at the ascending positions `part`, or all.
 fn select<'a>(
     records: RecordReader,
     part: &'a [usize],
     all: bool,
 ) -> impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a {
-    let mut wanted = part.iter().peekable();
+    let mut positions = part.iter().peekable();
     records.enumerate().filter_map(move |(position, record)| {
-        let take = all || record.is_err() || wanted.next_if(|&&next| next == position).is_some();
+        let take = all || record.is_err() || positions.next_if(|&&next| next == position).is_some();
         take.then_some(record)
     })
 }

@@ -1,4 +1,4 @@
-//! Where the samples of a run come from, and which settings apply there.
+//! The data sources of a run, and the settings that apply to them.
 
 use std::fmt;
 
@@ -9,46 +9,46 @@ use crate::config::{Config, DataConfig};
 use crate::models::Fields;
 use crate::{Error, Result};
 
-/// Where the samples of a run come from.
+/// A data source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DataSource {
-    /// Files of records with a text: `data.train` of a model that reads texts.
+    /// Files of text records: `data.train` with a text model.
     Records,
-    /// One file or directory of trees: `data.trees`.
+    /// A file or directory of trees: `data.trees`.
     TreeFile,
-    /// A UPFD data set: `data.upfd`.
+    /// A UPFD dataset: `data.upfd`.
     Upfd,
-    /// Trees as JSON lines: `data.train` of a model that reads trees.
+    /// Files of trees as JSON lines: `data.train` with a tree model.
     TreeLines,
 }
 
-/// A setting that applies to some sources only.
+/// A setting and the sources to which it applies.
 struct SourceOption {
-    /// Dotted name.
+    /// Dotted name of the setting.
     key: &'static str,
     sources: &'static [DataSource],
-    /// What to use instead for another source.
+    /// Alternatives for other sources.
     help: &'static [(DataSource, &'static str)],
 }
 
 use DataSource::{Records as R, TreeFile as T, TreeLines as L, Upfd as U};
 
-/// Settings that name trees.
-const NEEDS_TREES: [&str; 2] = ["data.trees", "data.upfd"];
+/// Settings that require a tree model.
+const TREE_SETTINGS: [&str; 2] = ["data.trees", "data.upfd"];
 
-const TEST_IDS: &[(DataSource, &str)] = &[(T, "name the test trees with `data.test_ids`"), (U, OWN_SPLIT)];
+const TEST_IDS: &[(DataSource, &str)] = &[(T, "use `data.test_ids` for the test trees"), (U, OWN_SPLIT)];
 const VALID_IDS: &[(DataSource, &str)] =
-    &[(T, "name the validation trees with `data.valid_ids`"), (U, OWN_SPLIT)];
-const OWN_SPLIT: &str = "it has its own split";
+    &[(T, "use `data.valid_ids` for the validation trees"), (U, OWN_SPLIT)];
+const OWN_SPLIT: &str = "UPFD has its own split";
 
-/// Every setting of `[data]` and `[text]`, with the sources that it applies to.
+/// All settings of `[data]` and `[text]`, with the sources to which they apply.
 #[rustfmt::skip]
 const OPTIONS: &[SourceOption] = &[
-    SourceOption { key: "data.train", sources: &[R, L], help: &[(T, "name the training trees with `data.train_ids`")] },
+    SourceOption { key: "data.train", sources: &[R, L], help: &[(T, "use `data.train_ids` for the training trees")] },
     SourceOption { key: "data.valid", sources: &[R, L], help: VALID_IDS },
     SourceOption { key: "data.test", sources: &[R, L], help: TEST_IDS },
     SourceOption { key: "data.trees", sources: &[T], help: &[] },
-    SourceOption { key: "data.labels", sources: &[T], help: &[(R, "name the field of the label with `data.label`")] },
+    SourceOption { key: "data.labels", sources: &[T], help: &[(R, "use `data.label` for the label field")] },
     SourceOption { key: "data.train_ids", sources: &[T], help: &[] },
     SourceOption { key: "data.valid_ids", sources: &[T], help: &[] },
     SourceOption { key: "data.test_ids", sources: &[T], help: &[] },
@@ -57,10 +57,10 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.weighting", sources: &[T, U, L], help: &[] },
     SourceOption { key: "data.split_by_event", sources: &[T], help: &[(U, OWN_SPLIT)] },
     SourceOption { key: "data.text", sources: &[R], help: &[] },
-    SourceOption { key: "data.label", sources: &[R], help: &[(T, "name the file of the labels with `data.labels`")] },
+    SourceOption { key: "data.label", sources: &[R], help: &[(T, "use `data.labels` for the file of labels")] },
     SourceOption { key: "data.domain", sources: &[R], help: &[] },
     SourceOption { key: "data.classes", sources: &[R, T, U, L], help: &[] },
-    SourceOption { key: "data.values", sources: &[R, T, L], help: &[(U, "its labels are class numbers")] },
+    SourceOption { key: "data.values", sources: &[R, T, L], help: &[(U, "its labels are class indices")] },
     SourceOption { key: "data.format", sources: &[R], help: &[] },
     SourceOption { key: "data.header", sources: &[R], help: &[] },
     SourceOption { key: "data.quotes", sources: &[R], help: &[] },
@@ -82,13 +82,14 @@ const OPTIONS: &[SourceOption] = &[
 ];
 
 impl DataSource {
-    /// Returns the source that `data` names for a model that reads these fields; `None` if it names none yet.
+    /// Returns the source of `data` for a model with these input fields; `None` if none is set.
     ///
     /// # Errors
-    /// `data` names several sources, or no source has these fields together.
-    pub(crate) fn of(data: &DataConfig, fields: &Fields) -> Result<Option<Self>> {
+    /// `data` has several sources, or no source provides all of these fields.
+    pub(crate) fn from_config(data: &DataConfig, fields: &Fields) -> Result<Option<Self>> {
         if fields.words.is_some() == fields.trees.is_some() {
-            let message = format!("expected a model that reads text or trees, got one that reads `{fields}`");
+            let message =
+                format!("expected a model that takes text or trees as input, got one that takes `{fields}`");
             return Err(Error::config("model.name", message));
         }
         if fields.words.is_some() {
@@ -99,10 +100,10 @@ impl DataSource {
             (data.upfd.is_some(), Self::Upfd),
             (data.train.is_some(), Self::TreeLines),
         ];
-        let mut named = sources.into_iter().filter(|(is_named, _)| *is_named).map(|(_, source)| source);
-        match (named.next(), named.next()) {
+        let mut sources = sources.into_iter().filter(|(is_set, _)| *is_set).map(|(_, source)| source);
+        match (sources.next(), sources.next()) {
             (_, Some(_)) => {
-                let message = "expected one of `data.trees`, `data.upfd` and `data.train`, got several";
+                let message = "expected only one of `data.trees`, `data.upfd` and `data.train`, got several";
                 Err(Error::config("data.trees", message))
             }
             (source, None) => Ok(source),
@@ -110,23 +111,23 @@ impl DataSource {
     }
 }
 
-/// Refuses settings that do not apply to the source of the samples.
+/// Checks that all settings apply to the data source.
 ///
 /// # Errors
-/// Names the setting, where it applies, and what to use instead.
+/// A setting does not apply; the error has its name, the sources to which it applies, and an alternative.
 pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
-    let Some(source) = DataSource::of(&config.data, fields)? else { return Ok(()) };
-    let (own, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
+    let Some(source) = DataSource::from_config(&config.data, fields)? else { return Ok(()) };
+    let (settings, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
     let is_set = |key: &str| {
         let part =
             |name: &str| name == key || name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         let set = |(name, value): (&String, &Value)| part(name) && default.get(name) != Some(value);
-        own.iter().any(set)
+        settings.iter().any(set)
     };
-    let wrong = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
-    let Some(option) = wrong else { return Ok(()) };
-    if source == DataSource::Records && NEEDS_TREES.contains(&option.key) {
-        let message = format!("expected a model that reads trees, got one that reads {fields}");
+    let option = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
+    let Some(option) = option else { return Ok(()) };
+    if source == DataSource::Records && TREE_SETTINGS.contains(&option.key) {
+        let message = format!("expected a model that takes trees as input, got one that takes {fields}");
         return Err(Error::config(option.key, message));
     }
     let sources: Vec<String> = option.sources.iter().map(ToString::to_string).collect();
@@ -138,9 +139,9 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
 impl fmt::Display for DataSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Records => "records of texts",
-            Self::TreeFile => "trees of `data.trees`",
-            Self::Upfd => "a UPFD data set",
+            Self::Records => "text records",
+            Self::TreeFile => "trees from `data.trees`",
+            Self::Upfd => "a UPFD dataset",
             Self::TreeLines => "trees as JSON lines",
         })
     }
@@ -152,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// A value that no setting has by default.
+    /// Values that differ from the defaults.
     const VALUES: &[(&str, &str)] = &[
         ("data.split_by_event", "true"),
         ("data.weighting", "none"),
@@ -186,15 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_taken_where_it_applies_and_refused_by_name_elsewhere() {
-        // What names a source makes it another one.
-        let names_source = ["data.train", "data.trees", "data.upfd"];
+    fn rejects_settings_that_do_not_apply_to_the_source() {
+        // These settings would change the source.
+        let source_settings = ["data.train", "data.trees", "data.upfd"];
         for source in [R, T, U, L] {
             let (config, fields) = config_of(source);
-            assert_eq!(DataSource::of(&config.data, &fields).unwrap(), Some(source));
+            assert_eq!(DataSource::from_config(&config.data, &fields).unwrap(), Some(source));
             check_options(&config, &fields).unwrap();
             for option in OPTIONS {
-                if source != R && names_source.contains(&option.key) {
+                if source != R && source_settings.contains(&option.key) {
                     continue;
                 }
                 let value =
@@ -206,8 +207,8 @@ mod tests {
                         let error = error.to_string();
                         assert!(!option.sources.contains(&source), "{error}");
                         assert!(error.starts_with(&format!("`{}`: expected ", option.key)), "{error}");
-                        let got = if NEEDS_TREES.contains(&option.key) {
-                            "one that reads"
+                        let got = if TREE_SETTINGS.contains(&option.key) {
+                            "one that takes"
                         } else {
                             &source.to_string()
                         };
@@ -219,25 +220,25 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_every_setting() {
-        let known: BTreeSet<&str> = OPTIONS.iter().map(|option| option.key).collect();
-        assert_eq!(known.len(), OPTIONS.len(), "a setting is in the table twice");
+    fn table_has_every_setting() {
+        let keys: BTreeSet<&str> = OPTIONS.iter().map(|option| option.key).collect();
+        assert_eq!(keys.len(), OPTIONS.len(), "a setting is in the table twice");
         for table in ["data", "text"] {
             let error = Config::default().set(&format!("{table}.no_such_key=1")).unwrap_err().to_string();
             let names = error.split_once("expected one of ").unwrap().1.split('`').skip(1).step_by(2);
             let names: BTreeSet<String> = names.map(|name| format!("{table}.{name}")).collect();
             let prefix = format!("{table}.");
-            let ours =
-                known.iter().filter(|key| key.starts_with(&prefix)).map(|key| (*key).to_owned()).collect();
-            assert_eq!(names, ours);
+            let expected =
+                keys.iter().filter(|key| key.starts_with(&prefix)).map(|key| (*key).to_owned()).collect();
+            assert_eq!(names, expected);
         }
     }
 
     #[test]
-    fn several_sources_are_refused() {
+    fn rejects_several_sources() {
         let config = Config::default().set_all(&["data.train=x", "data.trees=y"]).unwrap();
-        let error = DataSource::of(&config.data, &Fields::trees()).unwrap_err().to_string();
+        let error = DataSource::from_config(&config.data, &Fields::trees()).unwrap_err().to_string();
         assert!(error.contains("got several"), "{error}");
-        assert_eq!(DataSource::of(&Config::default().data, &Fields::trees()).unwrap(), None);
+        assert_eq!(DataSource::from_config(&Config::default().data, &Fields::trees()).unwrap(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens of whole corpora on disk, found again by what they were made from.
+//! A cache of tokenized datasets on disk, identified by their files and settings.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,14 +15,14 @@ use crate::data::corpus::TestRecords;
 use crate::files::{read_json, write_json};
 use crate::{Error, Result};
 
-/// Goes up when the same files and settings give other tokens than before.
+/// Version of the cache; incremented when the same files and settings result in different tokens.
 const VERSION: u32 = 2;
 
 const VOCAB: &str = "vocab.txt";
-/// The fingerprint of the words: a list that lacks some is still a list.
+/// Fingerprint of the vocabulary, since a truncated list of words is still valid.
 const WORDS: &str = "words.json";
 
-/// A corpus as it comes out of its files.
+/// The tokenized datasets of a config, with their vocabulary.
 pub(crate) struct Tokenized {
     pub(crate) train: FieldDataset,
     pub(crate) valid: Option<FieldDataset>,
@@ -30,14 +30,17 @@ pub(crate) struct Tokenized {
     pub(crate) vocab: Vocab,
 }
 
-/// Where a corpus is cached. Its name is a checksum of all that the tokens come from: what the files hold, how they are read and
-/// split, how texts are tokenized, which words are retained. What has changed is not found, whatever its date.
+/// The cache directory of a dataset. Its name is a checksum of everything that determines the tokens: contents of the
+/// files, settings of reading, splitting and tokenization, and vocabulary. Modification times are not used.
 pub(crate) struct TextCache {
     dir: PathBuf,
 }
 
 impl TextCache {
-    /// `None` without a cache.
+    /// Returns the cache for a config; `None` if `text.cache` is not set.
+    ///
+    /// # Errors
+    /// A data file cannot be read.
     pub(crate) fn new(
         config: &Config,
         test_records: TestRecords,
@@ -49,32 +52,32 @@ impl TextCache {
         let files = [&data.train, &data.valid, &data.test];
         let contents = files.map(|file| file.as_deref().map(checksum).transpose());
         let [train, valid, test] = contents;
-        let made_from = json!({
+        let inputs = json!({
             "version": [json!(VERSION), json!(env!("CARGO_PKG_VERSION"))],
             "files": [train?, valid?, test?],
             "formats": files.map(|file| file.as_ref().and_then(|file| file.extension()?.to_str().map(str::to_lowercase))),
             "records": [json!(data.text), json!(data.label), json!(data.domain), json!(data.classes), json!(data.values),
                 json!(data.format), json!(data.header), json!(data.quotes)],
-            "parts": [json!(data.split), json!(data.fold), json!(config.seed), json!(test_records == TestRecords::Used)],
+            "parts": [json!(data.split), json!(data.fold), json!(config.seed), json!(test_records == TestRecords::Include)],
             "tokenizer": tokenizer,
             "vocab": vocab,
         });
-        let name = format!("{:032x}", XxHash3_128::oneshot(made_from.to_string().as_bytes()));
+        let name = format!("{:032x}", XxHash3_128::oneshot(inputs.to_string().as_bytes()));
         Ok(Some(Self { dir: cache.join(name) }))
     }
 
-    /// The corpus, if it is there; what cannot be used is logged, and removed.
+    /// Returns the cached datasets, if there are any; an unusable cache is removed with a warning.
     pub(crate) fn find(&self, storage: &TokenStorage) -> Option<Tokenized> {
         if !self.dir.exists() {
             return None;
         }
         match self.load(storage) {
-            Ok(found) => {
-                tracing::debug!("tokens are taken from {}", self.dir.display());
-                Some(found)
+            Ok(cached) => {
+                tracing::debug!("using cached tokens in {}", self.dir.display());
+                Some(cached)
             }
             Err(error) => {
-                tracing::warn!("{error}; the texts are read instead");
+                tracing::warn!("{error}; tokenizing the texts again");
                 let _ = std::fs::remove_dir_all(&self.dir);
                 None
             }
@@ -88,28 +91,30 @@ impl TextCache {
         let vocab = Vocab::load(self.dir.join(VOCAB))?;
         if vocab.fingerprint() != read_json::<u64>(&self.dir.join(WORDS))? {
             let file = self.dir.join(VOCAB);
-            return Err(
-                faknow_data::Error::file(file, "corrupted: the contents differ from what was saved").into()
-            );
+            return Err(faknow_data::Error::file(
+                file,
+                "corrupted: the words differ from those that were saved",
+            )
+            .into());
         }
         Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
     }
 
-    /// Saves a corpus; a failure is logged, and no reason to end.
-    pub(crate) fn keep(&self, corpus: &Tokenized) {
+    /// Saves tokenized datasets; a failure is only logged.
+    pub(crate) fn store(&self, corpus: &Tokenized) {
         if let Err(error) = self.save(corpus) {
-            tracing::warn!("{error}; the tokens are not cached");
+            tracing::warn!("{error}; tokens are not cached");
         }
     }
 
-    /// In a temporary directory that is renamed when it is complete, so that no run finds half of it.
+    /// Saves tokenized datasets in a temporary directory and renames it, so that no run reads an incomplete cache.
     fn save(&self, corpus: &Tokenized) -> Result<()> {
-        let making = self.dir.with_extension(format!("{}.part", std::process::id()));
+        let staging = self.dir.with_extension(format!("{}.part", std::process::id()));
         let io = |path: &Path, source| Error::from(faknow_data::Error::io(path, source));
         let write = || -> Result<()> {
-            std::fs::create_dir_all(&making).map_err(|e| io(&making, e))?;
-            corpus.vocab.save(making.join(VOCAB))?;
-            write_json(&making.join(WORDS), &corpus.vocab.fingerprint())?;
+            std::fs::create_dir_all(&staging).map_err(|e| io(&staging, e))?;
+            corpus.vocab.save(staging.join(VOCAB))?;
+            write_json(&staging.join(WORDS), &corpus.vocab.fingerprint())?;
             let parts = [
                 ("train", Some(&corpus.train)),
                 ("valid", corpus.valid.as_ref()),
@@ -117,24 +122,24 @@ impl TextCache {
             ];
             for (name, data) in parts {
                 if let Some(data) = data {
-                    data.save(making.join(name))?;
+                    data.save(staging.join(name))?;
                 }
             }
-            match std::fs::rename(&making, &self.dir) {
-                // Somebody else was faster.
+            match std::fs::rename(&staging, &self.dir) {
+                // Another process has saved the same datasets.
                 Err(_) if self.dir.exists() => Ok(()),
-                renamed => renamed.map_err(|e| io(&self.dir, e)),
+                result => result.map_err(|e| io(&self.dir, e)),
             }
         };
         let result = write();
-        if making.exists() {
-            let _ = std::fs::remove_dir_all(&making);
+        if staging.exists() {
+            let _ = std::fs::remove_dir_all(&staging);
         }
         result
     }
 }
 
-/// The checksum of what a file holds.
+/// Returns the checksum of the content of a file.
 fn checksum(path: &Path) -> Result<String> {
     let io = |source| faknow_data::Error::io(path, source);
     let mut file = File::open(path).map_err(io)?;

@@ -1,4 +1,4 @@
-//! What is in a file of propagation trees.
+//! Inspection of files of propagation trees.
 
 use std::fmt;
 use std::io::BufRead as _;
@@ -14,21 +14,21 @@ use serde::{Serialize, Serializer};
 
 use crate::Result;
 
-/// What is in a file of propagation trees.
+/// Statistics of a file of propagation trees.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct TreeInspection {
-    /// Sizes, depths and what else can be counted.
+    /// Sizes, depths and other statistics.
     #[serde(flatten)]
     pub stats: TreeStats,
-    /// Trees per class; those without a label are `no label`.
+    /// Number of trees per class; `no label` for those without a label.
     #[serde(serialize_with = "as_map")]
     pub classes: Vec<(String, usize)>,
     /// The file or directory.
     pub path: PathBuf,
 }
 
-/// Returns whether a file or directory holds trees: a directory, a text of TD_RvNN, or JSON lines of objects with `nodes`.
+/// Returns whether a path contains trees: a directory, a text file in the TD_RvNN format, or JSON lines with `nodes`.
 pub fn contains_trees(path: &Path) -> bool {
     let first_line = || {
         let mut line = String::new();
@@ -36,7 +36,7 @@ pub fn contains_trees(path: &Path) -> bool {
         std::io::BufReader::new(file).read_line(&mut line).ok()?;
         Some(line)
     };
-    match path.extension().and_then(|ending| ending.to_str()) {
+    match path.extension().and_then(|extension| extension.to_str()) {
         _ if path.is_dir() => true,
         Some("txt") => first_line().is_some_and(|line| line.split('\t').count() == 6),
         Some("jsonl") => first_line().is_some_and(|line| line.contains("\"nodes\"")),
@@ -44,16 +44,17 @@ pub fn contains_trees(path: &Path) -> bool {
     }
 }
 
-/// Inspects a file of trees; `labels` are those of a file without labels of its own. Without `classes`, those that occur are taken.
+/// Inspects a file of trees; `labels` is the file of labels for formats without labels. Default of `classes`: all labels that
+/// occur.
 ///
 /// # Errors
-/// A file is wrong, or a label means none of the classes.
+/// A file is invalid, or a label does not belong to any class.
 pub fn inspect_trees(
     path: &Path,
     labels: Option<&Path>,
     classes: Option<&Classes>,
 ) -> Result<TreeInspection> {
-    let found = match (labels, classes) {
+    let label_classes = match (labels, classes) {
         (Some(labels), None) => {
             let mut names: Vec<String> =
                 read_tree_labels(labels)?.into_iter().map(|label| label.label).collect();
@@ -63,7 +64,7 @@ pub fn inspect_trees(
         }
         _ => None,
     };
-    let classes = classes.or(found.as_ref());
+    let classes = classes.or(label_classes.as_ref());
     let trees = match (read(path, classes)?, labels, classes) {
         (trees, Some(file), Some(classes)) => label_trees(trees, &read_tree_labels(file)?, classes, file)?,
         (trees, _, _) => trees,
@@ -86,7 +87,7 @@ fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
     if path.is_dir() {
         return Ok(read_npz_trees(path, None)?);
     }
-    if path.extension().is_some_and(|ending| ending == "jsonl") {
+    if path.extension().is_some_and(|extension| extension == "jsonl") {
         let trees = TreeJsonReader::open(path, classes)?.collect::<faknow_data::Result<Vec<_>>>()?;
         if !trees.first().is_some_and(|tree| tree.has_texts()) {
             return Ok(raw_to_trees(trees, None, None, path)?);

@@ -1,4 +1,4 @@
-//! From files of propagation trees to data sets.
+//! Datasets from files of propagation trees.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,13 +11,13 @@ use faknow_data::text::{Tokenizer, Vocab};
 use faknow_data::{Classes, FieldDataset, stratified_split};
 
 use crate::config::{Config, DataConfig, Weighting};
-use crate::data::corpus::{Corpus, TestRecords, cut, training_part};
+use crate::data::corpus::{self, Corpus, TestRecords, training_error};
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::records::vocab_options;
 use crate::data::source::DataSource;
 use crate::{Error, Result};
 
-/// Trees of training, validation and test, and how their nodes became features.
+/// The datasets of training, validation and test, with the encoders of their nodes.
 struct Parts {
     train: FieldDataset,
     valid: Option<FieldDataset>,
@@ -26,7 +26,7 @@ struct Parts {
     tf_idf: Option<TfIdf>,
 }
 
-/// Reads the trees of `config` from this source; `saved` are the encoders of a run that is resumed.
+/// Reads the trees of `config` from `source`; `saved` are the encoders of a resumed run.
 pub(crate) fn load(
     config: &Config,
     source: DataSource,
@@ -44,33 +44,34 @@ pub(crate) fn load(
     };
     let Parts { train, valid, test, words, tf_idf } = parts;
     let file = config.training_source()?;
-    train.check_classes(classes.names()).map_err(|e| training_part(file, e))?;
+    train.check_classes(classes.names()).map_err(|e| training_error(file, e))?;
     let trees = Some(TreeEncoder { n_features: train.n_node_features(), tf_idf });
     Ok(Corpus {
         train,
         valid,
-        test: test.filter(|_| test_records == TestRecords::Used),
+        test: test.filter(|_| test_records == TestRecords::Include),
         encoders: FieldEncoders { words, trees },
         classes,
         test_records,
     })
 }
 
-/// Trees of one file or directory, which files of ids, or the settings of the split, cut.
+/// Reads the trees of a file or directory, split by files of ids or by the settings of the split.
 fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option<usize>) -> Result<Parts> {
     let data = &config.data;
-    let mut all = labeled(config, file, classes, n_features)?;
+    let mut all = read_labeled(config, file, classes, n_features)?;
     let source = data.labels.as_deref().unwrap_or(file);
-    let picked = |ids: &Path| -> Result<Vec<usize>> { Ok(positions_by_id(&all, &read_tree_ids(ids)?, ids)?) };
+    let indices_of =
+        |ids: &Path| -> Result<Vec<usize>> { Ok(positions_by_id(&all, &read_tree_ids(ids)?, ids)?) };
     let [train, valid, test] = match (&data.train_ids, &data.test_ids, &data.valid_ids) {
         (Some(train), test, valid) => {
-            let mut train = picked(train)?;
-            let test = test.as_deref().map(picked).transpose()?.unwrap_or_default();
+            let mut train = indices_of(train)?;
+            let test = test.as_deref().map(indices_of).transpose()?.unwrap_or_default();
             let valid = match valid.as_deref() {
-                Some(valid) => picked(valid)?,
+                Some(valid) => indices_of(valid)?,
                 None => {
-                    let [share, valid, _] = data.split;
-                    let ratios = [share / (share + valid), valid / (share + valid), 0.0];
+                    let [train_ratio, valid, _] = data.split;
+                    let ratios = [train_ratio / (train_ratio + valid), valid / (train_ratio + valid), 0.0];
                     let [rest, valid, _] = split(config, &all, &train, ratios, source)?;
                     train = rest;
                     valid
@@ -78,28 +79,28 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
             };
             [train, valid, test]
         }
-        (None, Some(_), _) => return Err(without_training("data.test_ids")),
-        (None, None, Some(_)) => return Err(without_training("data.valid_ids")),
+        (None, Some(_), _) => return Err(missing_train_ids("data.test_ids")),
+        (None, None, Some(_)) => return Err(missing_train_ids("data.valid_ids")),
         (None, None, None) => {
-            let usable: Vec<usize> = (0..all.len()).filter(|&tree| all[tree].label().is_some()).collect();
+            let labeled: Vec<usize> = (0..all.len()).filter(|&tree| all[tree].label().is_some()).collect();
             match config.data.fold {
                 Some(fold) if data.split_by_event => {
-                    let (events, labels) = events_and_labels(&all, &usable, source)?;
+                    let (events, labels) = events_and_labels(&all, &labeled, source)?;
                     let mut folds = event_k_fold(&events, &labels, fold.n_folds, config.seed)
                         .map_err(|e| Error::setting("data.fold", e))?;
                     let test = folds.swap_remove(fold.number - 1);
-                    let [share, valid, _] = data.split;
-                    let ratios = [share / (share + valid), valid / (share + valid), 0.0];
-                    let others: Vec<usize> = folds.concat().into_iter().map(|at| usable[at]).collect();
+                    let [train_ratio, valid, _] = data.split;
+                    let ratios = [train_ratio / (train_ratio + valid), valid / (train_ratio + valid), 0.0];
+                    let others: Vec<usize> = folds.concat().into_iter().map(|index| labeled[index]).collect();
                     let [train, valid, _] = split(config, &all, &others, ratios, source)?;
-                    [train, valid, test.into_iter().map(|at| usable[at]).collect()]
+                    [train, valid, test.into_iter().map(|index| labeled[index]).collect()]
                 }
                 Some(_) => {
-                    let labels = || Ok(events_and_labels(&all, &usable, source)?.1);
-                    let parts = cut(config, labels)?.unwrap_or_default();
-                    parts.map(|part| part.into_iter().map(|at| usable[at]).collect())
+                    let labels = || Ok(events_and_labels(&all, &labeled, source)?.1);
+                    let parts = corpus::split(config, labels)?.unwrap_or_default();
+                    parts.map(|part| part.into_iter().map(|index| labeled[index]).collect())
                 }
-                None => split(config, &all, &usable, data.split, source)?,
+                None => split(config, &all, &labeled, data.split, source)?,
             }
         }
     };
@@ -108,18 +109,19 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
         label_of(&all[tree], source)?;
     }
     let tf_idf = tf_idf(config, !file.is_dir(), train.iter().map(|&tree| &all[tree]));
-    weigh(&mut all, tf_idf.as_ref())?;
-    // No tree is in two parts: they are moved, since there may be millions of nodes.
+    apply_weights(&mut all, tf_idf.as_ref())?;
+    // Trees are moved rather than cloned, since no tree is in two parts.
     let mut all: Vec<Option<Tree>> = all.into_iter().map(Some).collect();
     let mut part = |trees: &[usize]| -> Result<Option<FieldDataset>> {
-        let chosen: Vec<Tree> = trees.iter().filter_map(|&tree| all[tree].take()).collect();
-        Ok((!chosen.is_empty()).then(|| FieldDataset::from_trees(chosen)).transpose()?)
+        let selected: Vec<Tree> = trees.iter().filter_map(|&tree| all[tree].take()).collect();
+        Ok((!selected.is_empty()).then(|| FieldDataset::from_trees(selected)).transpose()?)
     };
-    let train = part(&train)?.ok_or_else(|| empty(config))?;
+    let train = part(&train)?.ok_or_else(|| no_training_trees(config))?;
     Ok(Parts { train, valid: part(&valid)?, test: part(&test)?, words: None, tf_idf })
 }
 
-/// How features are to be weighed, which the training trees tell; `counts_words` says what they are.
+/// Returns the weights of features by the training trees, if they are to be weighted; `counts_words` is whether features are
+/// word counts.
 fn tf_idf<'a>(
     config: &Config,
     counts_words: bool,
@@ -132,14 +134,19 @@ fn tf_idf<'a>(
     }
 }
 
-/// Weighs the features of all trees, if they are to be weighed.
-pub(crate) fn weigh(trees: &mut [Tree], tf_idf: Option<&TfIdf>) -> Result<()> {
+/// Weights the features of all trees, if there are weights.
+pub(crate) fn apply_weights(trees: &mut [Tree], tf_idf: Option<&TfIdf>) -> Result<()> {
     let Some(tf_idf) = tf_idf else { return Ok(()) };
     Ok(trees.iter_mut().try_for_each(|tree| tf_idf.apply(tree))?)
 }
 
-/// All trees of a file, with the labels that are known.
-fn labeled(config: &Config, file: &Path, classes: &Classes, n_features: Option<usize>) -> Result<Vec<Tree>> {
+/// Reads all trees of a file, with their labels.
+fn read_labeled(
+    config: &Config,
+    file: &Path,
+    classes: &Classes,
+    n_features: Option<usize>,
+) -> Result<Vec<Tree>> {
     let trees = read_trees(file, n_features)?;
     match &config.data.labels {
         Some(labels) => Ok(label_trees(trees, &read_tree_labels(labels)?, classes, labels)?),
@@ -148,7 +155,7 @@ fn labeled(config: &Config, file: &Path, classes: &Classes, n_features: Option<u
     }
 }
 
-/// Cuts some of the trees by their classes, or by whole events.
+/// Splits some of the trees, stratified by class or by event.
 fn split(
     config: &Config,
     all: &[Tree],
@@ -162,7 +169,7 @@ fn split(
     } else {
         stratified_split(&labels, ratios, config.seed)?
     };
-    Ok(parts.map(|places| places.into_iter().map(|at| part[at]).collect()))
+    Ok(parts.map(|indices| indices.into_iter().map(|index| part[index]).collect()))
 }
 
 fn events_and_labels<'a>(
@@ -175,45 +182,45 @@ fn events_and_labels<'a>(
 }
 
 fn label_of(tree: &Tree, source: &Path) -> Result<usize> {
-    let message = || format!("tree `{}` is to be used, but has no label", tree.id());
+    let message = || format!("tree `{}`: expected a label, got none", tree.id());
     tree.label().ok_or_else(|| faknow_data::Error::file(source, message()).into())
 }
 
-/// A tree that is trained on must not be tested on.
+/// Checks that no tree is in two parts.
 fn check_disjoint(all: &[Tree], parts: [&Vec<usize>; 3]) -> Result<()> {
     let mut seen = HashSet::new();
     match parts.into_iter().flatten().find(|&&tree| !seen.insert(tree)) {
         Some(&tree) => Err(Error::config(
             "data.train_ids",
-            format!("tree `{}` is in two of the files of ids: expected each in one at most", all[tree].id()),
+            format!("expected different ids in all id files, got tree `{}` in two of them", all[tree].id()),
         )),
         None => Ok(()),
     }
 }
 
-fn without_training(key: &str) -> Error {
-    Error::config(key, "expected `data.train_ids` too, which name the training trees")
+fn missing_train_ids(key: &str) -> Error {
+    Error::config(key, "requires `data.train_ids`, the ids of the training trees")
 }
 
-fn empty(config: &Config) -> Error {
+fn no_training_trees(config: &Config) -> Error {
     let path = config.training_source().unwrap_or(Path::new("")).to_path_buf();
-    faknow_data::Error::file(path, "no trees to train on").into()
+    faknow_data::Error::file(path, "expected training trees, got none").into()
 }
 
-/// The graphs of a UPFD data set, by its own split.
+/// Reads the graphs of a UPFD dataset with its own split.
 fn from_upfd(config: &Config, dir: &Path) -> Result<Parts> {
     let mut upfd = read_upfd(dir, &config.data.feature)?;
     let tf_idf = tf_idf(config, false, upfd.train.iter().map(|&tree| &upfd.trees[tree]));
-    weigh(&mut upfd.trees, tf_idf.as_ref())?;
+    apply_weights(&mut upfd.trees, tf_idf.as_ref())?;
     let all = FieldDataset::from_trees(upfd.trees)?;
     let part = |indices: &[usize]| -> Result<Option<FieldDataset>> {
         Ok((!indices.is_empty()).then(|| all.subset(indices)).transpose()?)
     };
-    let train = part(&upfd.train)?.ok_or_else(|| empty(config))?;
+    let train = part(&upfd.train)?.ok_or_else(|| no_training_trees(config))?;
     Ok(Parts { train, valid: part(&upfd.valid)?, test: part(&upfd.test)?, words: None, tf_idf })
 }
 
-/// Users' own trees as JSON lines: validation and test have files of their own, or a share of the training file.
+/// Reads trees as JSON lines; validation and test have separate files, or are fractions of the training file.
 fn from_json(
     config: &Config,
     file: &Path,
@@ -225,23 +232,24 @@ fn from_json(
     let read =
         |file: &Path| TreeJsonReader::open(file, Some(classes))?.collect::<faknow_data::Result<Vec<_>>>();
     let other = |file: &Option<std::path::PathBuf>| file.as_deref().map(read).transpose();
-    let (own, valid, test) = (read(file)?, other(&data.valid)?, other(&data.test)?);
-    // The same width in all files, though the largest position is in one of them.
-    let widths = [Some(&own), valid.as_ref(), test.as_ref()]
+    let (all, valid, test) = (read(file)?, other(&data.valid)?, other(&data.test)?);
+    // All files have the same number of features, that of the largest feature index.
+    let widths = [Some(&all), valid.as_ref(), test.as_ref()]
         .map(|trees| trees.map_or(0, |t| graph::n_raw_features(t)));
     let n_features = n_features.or(widths.into_iter().max());
     let labels = || {
         let label = |tree: &RawTree| {
-            let message = || format!("tree `{}` has no label", tree.id);
+            let message = || format!("tree `{}`: expected a label, got none", tree.id);
             tree.label.ok_or_else(|| faknow_data::Error::file(file, message()).into())
         };
-        own.iter().map(label).collect::<Result<Vec<usize>>>()
+        all.iter().map(label).collect::<Result<Vec<usize>>>()
     };
-    let parts = cut(config, labels)?;
-    let mut own: Vec<Option<RawTree>> = own.into_iter().map(Some).collect();
-    let mut take = |part: &[usize]| part.iter().filter_map(|&at| own[at].take()).collect::<Vec<RawTree>>();
-    let (train, own_valid, own_test) = match parts {
-        None => (own.into_iter().flatten().collect(), Vec::new(), Vec::new()),
+    let parts = corpus::split(config, labels)?;
+    let mut all: Vec<Option<RawTree>> = all.into_iter().map(Some).collect();
+    let mut take =
+        |part: &[usize]| part.iter().filter_map(|&index| all[index].take()).collect::<Vec<RawTree>>();
+    let (train, split_valid, split_test) = match parts {
+        None => (all.into_iter().flatten().collect(), Vec::new(), Vec::new()),
         Some([train, valid, test]) => (take(&train), take(&valid), take(&test)),
     };
     let words = match (saved, train.first().is_some_and(RawTree::has_texts)) {
@@ -255,27 +263,27 @@ fn from_json(
     };
     let mut train = to_trees(train, words.as_ref(), n_features, file)?;
     let tf_idf = tf_idf(config, words.is_some(), &train);
-    weigh(&mut train, tf_idf.as_ref())?;
-    let data_set = |trees: Vec<RawTree>, file: &Path| -> Result<Option<FieldDataset>> {
+    apply_weights(&mut train, tf_idf.as_ref())?;
+    let dataset = |trees: Vec<RawTree>, file: &Path| -> Result<Option<FieldDataset>> {
         let mut trees = to_trees(trees, words.as_ref(), n_features, file)?;
-        weigh(&mut trees, tf_idf.as_ref())?;
+        apply_weights(&mut trees, tf_idf.as_ref())?;
         Ok((!trees.is_empty()).then(|| FieldDataset::from_trees(trees)).transpose()?)
     };
-    let part = |of_file: Option<Vec<RawTree>>, path: &Option<std::path::PathBuf>, share: Vec<RawTree>| match (
-        of_file, path,
+    let part = |separate: Option<Vec<RawTree>>, path: &Option<std::path::PathBuf>, rest: Vec<RawTree>| match (
+        separate, path,
     ) {
-        (Some(trees), Some(path)) => data_set(trees, path),
-        _ => data_set(share, file),
+        (Some(trees), Some(path)) => dataset(trees, path),
+        _ => dataset(rest, file),
     };
-    let valid = part(valid, &data.valid, own_valid)?;
-    let test = part(test, &data.test, own_test)?;
+    let valid = part(valid, &data.valid, split_valid)?;
+    let test = part(test, &data.test, split_test)?;
     if train.is_empty() {
-        return Err(empty(config));
+        return Err(no_training_trees(config));
     }
     Ok(Parts { train: FieldDataset::from_trees(train)?, valid, test, words, tf_idf })
 }
 
-/// Trees whose nodes' texts are counted by these words, or whose features are as they stand.
+/// Encodes trees: counts the words of node texts, or uses the features of nodes.
 pub(crate) fn to_trees(
     trees: Vec<RawTree>,
     words: Option<&WordEncoder>,
@@ -286,7 +294,7 @@ pub(crate) fn to_trees(
     Ok(graph::raw_to_trees(trees, words, n_features, file)?)
 }
 
-/// All trees that `data` names, labeled where labels are known, for a detector with these inputs.
+/// Reads all trees of `data` for a detector with these encoders, with their labels if they have any.
 pub(crate) fn read_all(
     data: &DataConfig,
     classes: &Classes,
@@ -297,7 +305,7 @@ pub(crate) fn read_all(
     match (&data.trees, &data.upfd, &data.train) {
         (Some(file), None, None) => {
             let all = match &data.labels {
-                Some(_) => labeled(&config, file, classes, Some(n_features))?,
+                Some(_) => read_labeled(&config, file, classes, Some(n_features))?,
                 None => read_trees(file, Some(n_features))?,
             };
             let Some(ids) = &data.test_ids else { return Ok(all) };

@@ -1,4 +1,4 @@
-//! A detector of a model that was trained through the Rust API.
+//! A builder for detectors of models that were trained through the Rust API.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::detector::Detector;
 use crate::detector::files::{CONFIG, save_inputs};
 use crate::{Error, Result};
 
-/// Puts a [`Detector`] together: a registered model, its trained weights, and what turns samples into its input.
+/// Builds a [`Detector`] from a registered model, its trained weights, and the encoders of its input.
 ///
 /// ```no_run
 /// # use faknow::data::text::{Tokenizer, Vocab};
@@ -40,19 +40,19 @@ pub struct DetectorBuilder {
 }
 
 impl Detector {
-    /// Starts a detector of the model that `config` names, with its hyperparameters.
+    /// Returns a builder for a detector with the model and hyperparameters of `config`.
     pub fn builder(config: Config, classes: Classes) -> DetectorBuilder {
         DetectorBuilder { config, classes, encoders: FieldEncoders::default() }
     }
 
-    /// Saves the detector into the directory `dir`, which is created: weights, encoders, classes, threshold and config, as
-    /// [`Detector::load`] and every command read them.
+    /// Saves the detector into the directory `dir`, which is created if missing: weights, encoders, classes, calibration and
+    /// config, for [`Detector::load`] and all commands.
     ///
     /// # Errors
-    /// The directory holds a detector already, or a file cannot be written.
+    /// The directory already contains a detector, or a file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<()> {
         if dir.join(CONFIG).exists() {
-            let source = std::io::Error::other("the directory holds a detector already");
+            let source = std::io::Error::other("the directory already contains a detector");
             return Err(Error::io(dir, source));
         }
         let weights_dir = dir.join("checkpoints").join("best");
@@ -64,22 +64,22 @@ impl Detector {
 }
 
 impl DetectorBuilder {
-    /// Sets how texts become token ids; needed if the model reads text, or trees whose nodes have texts.
+    /// Sets the encoder of texts; required for text models, and for tree models whose nodes have texts.
     pub fn words(mut self, vocab: Vocab, tokenizer: Tokenizer) -> Self {
         self.encoders.words = Some(WordEncoder { vocab, tokenizer });
         self
     }
 
-    /// Sets the number of features of a node; needed if the model reads trees.
+    /// Sets the number of features per node; required for tree models.
     pub fn node_features(mut self, n: usize) -> Self {
         self.encoders.trees = Some(TreeEncoder { n_features: n, tf_idf: None });
         self
     }
 
-    /// Builds the model and copies its trained weights from `vars`, as from `trainer.run().vars`.
+    /// Builds the model and copies its trained weights from `vars`, for example from `trainer.run().vars`.
     ///
     /// # Errors
-    /// The registry of the config has no such model, an encoder of a field that it reads is missing, or the weights do not fit.
+    /// The registry of the config has no such model, the encoder of a field is missing, or the weights do not fit the model.
     pub fn build(self, vars: &VarStore) -> Result<Detector> {
         let Self { mut config, classes, encoders } = self;
         let configured = config.configured_model()?;
@@ -89,16 +89,16 @@ impl DetectorBuilder {
             ("trees", fields.trees.is_some() && encoders.trees.is_none(), ".node_features(n)"),
         ] {
             if is_missing {
-                let message = format!("the model reads {field}: set its encoder with `{method}`");
+                let message = format!("the model takes {field} as input: set its encoder with `{method}`");
                 return Err(Error::config("model.name", message));
             }
         }
         config.model.hyperparameters = configured.to_table();
-        let own = VarStore::new(vars.device());
+        let own_vars = VarStore::new(vars.device());
         let shape = encoders.shape(classes.len(), None);
-        let model = with_model_seed(config.seed, || configured.build(&own.root(), &shape))?;
-        weights::restore(&own, &weights::snapshot(vars), Path::new("the trained model"))?;
+        let model = with_model_seed(config.seed, || configured.build(&own_vars.root(), &shape))?;
+        weights::restore(&own_vars, &weights::snapshot(vars), Path::new("the trained model"))?;
         let (calibrated, device) = (Calibrated::default(), vars.device());
-        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars: own })
+        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars: own_vars })
     }
 }

@@ -1,12 +1,12 @@
-//! What a detector scores on labeled samples.
+//! Evaluation of a detector on labeled samples.
 
 use faknow_data::{DataLoader, FieldDataset};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation};
 
 use crate::Result;
 
-/// An evaluation whose rows are samples of the data set in its order, whatever that of the batches, and which these are: a run
-/// may have looked at some batches only.
+/// Returns the evaluation with its rows in the order of the dataset, and the indices of the evaluated samples, since a run
+/// may evaluate only some batches.
 pub(crate) fn in_order(
     evaluation: Evaluation,
     loader: &DataLoader<FieldDataset>,
@@ -18,8 +18,8 @@ pub(crate) fn in_order(
     Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
 }
 
-/// What the detector says, by what its model says: the metrics of an evaluation after the decision, and the full report. The loss is the
-/// model's.
+/// Returns the evaluation of a detector from that of its model: the metrics after calibration and threshold, and the full
+/// report. The loss is that of the model.
 pub(crate) fn decide(
     evaluation: Evaluation,
     decision: &Decision,

@@ -1,4 +1,4 @@
-//! What led to a prediction: the contribution of each word of a text, or of each node of a tree.
+//! Explanations of predictions: the contribution of each word of a text, or of each node of a tree.
 
 use std::path::Path;
 
@@ -7,46 +7,47 @@ use faknow_model::{WordContributions, integrated_gradients, node_contributions};
 use serde::Serialize;
 
 use crate::Result;
-use crate::detector::not_of_words;
 use crate::detector::sample::{Sample, encode};
+use crate::detector::words_only_error;
 use crate::detector::{Detector, Prediction};
 
-/// A prediction with the contributions to it.
+/// A prediction with the contributions of its input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Explanation {
-    /// Of a text: the contribution of each word.
+    /// A text, with the contribution of each word.
     Text(TextExplanation),
-    /// Of a tree: the contribution of each node.
+    /// A tree, with the contribution of each node.
     Tree(TreeExplanation),
 }
 
 /// A prediction for a text, with the contribution of each of its words.
 ///
-/// Contributions, baseline and residual are log-odds of the label: the natural logarithm of its probability over that of all other
-/// classes, by the model's own scores. Baseline, contributions and residual add up to those of the text.
+/// Contributions, baseline and residual are log-odds of the label: the natural logarithm of its probability over that of
+/// all other classes, by the uncalibrated scores. Baseline, contributions and residual add up to the log-odds of the text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TextExplanation {
     /// The prediction.
     #[serde(flatten)]
     pub prediction: Prediction,
-    /// The words, in their order.
+    /// The words in order, with their contributions.
     pub parts: Vec<Attribution>,
-    /// The log-odds of a text without words.
+    /// Log-odds of a text without words.
     pub baseline: f64,
-    /// What the parts do not account for, since the integral is a sum of 64 steps.
+    /// Difference between the log-odds and the sum of baseline and contributions, since the integral is approximated in 64
+    /// steps.
     pub residual: f64,
 }
 
-/// A word of a text, as the model sees it.
+/// The contribution of a word of a text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attribution {
-    /// The token: in lower case, if the texts were so in training.
+    /// The token, in lowercase if the tokenizer lowercases.
     pub name: String,
-    /// Whether training knew the word; all others are one and the same to the model.
+    /// Whether the word is in the vocabulary; the model cannot distinguish unknown words.
     #[serde(rename = "known")]
     pub is_known: bool,
-    /// Contribution to the label: above 0 it speaks for it, below against it.
+    /// Contribution to the label, positive if it supports the label.
     pub contribution: f64,
 }
 
@@ -56,21 +57,21 @@ pub struct TreeExplanation {
     /// The prediction.
     #[serde(flatten)]
     pub prediction: Prediction,
-    /// The nodes, in their order.
+    /// The nodes in order, with their contributions.
     pub nodes: Vec<NodeAttribution>,
 }
 
 /// The contribution of a node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeAttribution {
-    /// Id of the node; its position from 0 where nodes have none.
+    /// Id of the node, or its index from 0 if nodes have no ids.
     pub id: String,
     /// Contribution to the label, see [`node_contributions`].
     pub contribution: f64,
 }
 
 impl Explanation {
-    /// Returns the prediction alone.
+    /// Returns the prediction.
     pub fn prediction(&self) -> &Prediction {
         match self {
             Self::Text(explanation) => &explanation.prediction,
@@ -81,10 +82,10 @@ impl Explanation {
 
 impl Detector {
     /// Classifies each text and returns the contributions of its words to the prediction, by
-    /// [integrated gradients](faknow_model::integrated_gradients): some hundred times the work of a prediction.
+    /// [integrated gradients](faknow_model::integrated_gradients), which take about a hundred times as long as a prediction.
     ///
     /// # Errors
-    /// The detector takes trees as input, its model sees more of a text than its words, or the model fails.
+    /// The detector takes trees as input, its model takes more than words as input, or the model fails.
     pub fn explain<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<TextExplanation>> {
         let samples: Vec<Sample> = texts.iter().map(|text| Sample::Text(text.as_ref().to_owned())).collect();
         let explanations =
@@ -98,14 +99,14 @@ impl Detector {
     /// Classifies each sample and returns the contributions of its words or nodes to the prediction.
     ///
     /// # Errors
-    /// A sample is not what the detector reads, its model cannot be explained, or it fails.
+    /// A sample is not of the detector's input type, its model does not support explanations, or the model fails.
     pub fn explain_samples(&self, samples: &[Sample]) -> Result<Vec<Explanation>> {
         let data = encode(samples, self.encoders(), self.fields(), Path::new("samples"))?;
         let predictions = self.predict_all(data.clone())?;
         self.explain_all(samples, &data, &predictions)
     }
 
-    /// Explains the predictions of these samples, which are the rows of `data`.
+    /// Explains the predictions of samples, which `data` contains in the same order.
     pub(crate) fn explain_all(
         &self,
         samples: &[Sample],
@@ -151,7 +152,7 @@ impl Detector {
     }
 
     fn word_contributions(&self, data: &FieldDataset, row: usize, class: usize) -> Result<WordContributions> {
-        let model = self.model().as_embedding_model().ok_or_else(not_of_words)?;
+        let model = self.model().as_embedding_model().ok_or_else(words_only_error)?;
         let batch = data.batch(&[row])?.to_device(self.device());
         Ok(integrated_gradients(model, batch.words()?, class)?)
     }

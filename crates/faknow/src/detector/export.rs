@@ -1,4 +1,4 @@
-//! A detector of texts as a file that PyTorch and libtorch run without us.
+//! Export of text detectors to TorchScript.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,61 +12,62 @@ use crate::detector::files::LIBTORCH;
 use crate::files::write_json;
 use crate::{Error, Result};
 
-/// File of the program, in TorchScript.
+/// File of the TorchScript program.
 const PROGRAM: &str = "model.pt";
-/// File of what there is to know of it.
-const ABOUT: &str = "export.json";
+/// File of the [`ExportManifest`].
+const MANIFEST: &str = "export.json";
 
-/// What there is to know of an exported detector.
+/// The description of an exported detector, in `export.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExportManifest {
-    /// Version of faknow that wrote it.
+    /// Version of faknow that exported the detector.
     pub faknow: String,
-    /// Version of libtorch that traced it; this or a later one runs it.
+    /// Version of libtorch that traced the program, which is the oldest that can run it.
     pub libtorch: String,
     /// Name of the model.
     pub model: String,
     /// The classes, in the order of the scores.
     pub classes: Vec<String>,
-    /// What the program takes: token ids i64 `[n, len]`, the lines of `vocab.txt` from 0, shorter texts padded with 0 after
-    /// their words.
+    /// Input of the program: token ids i64 `[n, len]`, which are line numbers of `vocab.txt` from 0; shorter texts are padded
+    /// with 0 at the end.
     pub input: String,
-    /// What it answers: class scores f64 `[n, n_classes]`, after the temperature.
+    /// Output of the program: class scores f64 `[n, n_classes]`, after temperature scaling.
     pub output: String,
-    /// The temperature, which the program has in it, and the threshold, which it has not.
+    /// Temperature, which the program applies, and threshold, which it does not.
     pub decision: Decision,
 }
 
 impl Detector {
-    /// Writes the detector into `dir`, which is made: `model.pt` (TorchScript, from token ids to class scores), `export.json`
-    /// ([`ExportManifest`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as a run directory has them. Cutting texts is not part of the
-    /// program; [`tokenize`](Self::tokenize) does it.
+    /// Exports the detector into the directory `dir`, which is created if missing: `model.pt` (TorchScript, from token ids to
+    /// class scores), `export.json` ([`ExportManifest`]), and `vocab.txt`, `tokenizer.json` and `classes.json` as in a run
+    /// directory. Tokenization is not part of the program; see [`tokenize`](Self::tokenize).
     ///
     /// # Errors
-    /// The detector takes trees as input, its model sees more of a text than its words, a file cannot be written, or libtorch refuses.
+    /// The detector takes trees as input, its model takes more than words as input, a file cannot be written, or tracing
+    /// fails.
     pub fn export(&self, dir: &Path) -> Result<ExportManifest> {
         self.word_encoder()?;
         fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
-        // What has a gradient can be no constant of a program, neither when it is traced nor when it is written.
-        let _frozen = self.frozen();
+        // Tensors that require gradients cannot be constants of a program, neither in tracing nor in saving.
+        let _guard = self.freeze();
         let program = self.trace()?;
         let path = dir.join(PROGRAM);
-        program.save(&path).map_err(|error| cannot("write", &path, &error))?;
+        program.save(&path).map_err(|error| export_error("write the program", &path, &error))?;
         self.save_inputs_to(dir)?;
-        let exported = ExportManifest {
+        let manifest = ExportManifest {
             faknow: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: LIBTORCH.to_owned(),
             model: self.config().model.name.clone(),
             classes: self.classes().to_vec(),
-            input: "word numbers i64 [n, len], padded with 0".to_owned(),
+            input: "token ids i64 [n, len], padded with 0".to_owned(),
             output: "class scores f64 [n, n_classes]".to_owned(),
             decision: self.decision(),
         };
-        write_json(&dir.join(ABOUT), &exported)?;
-        Ok(exported)
+        write_json(&dir.join(MANIFEST), &manifest)?;
+        Ok(manifest)
     }
 
-    /// Returns the token ids of each text, as the model sees it without padding.
+    /// Returns the token ids of each text as the model sees it, without padding.
     ///
     /// # Errors
     /// The detector takes trees as input.
@@ -75,7 +76,7 @@ impl Detector {
         Ok(texts.iter().map(|text| words.vocab.encode(&words.tokenizer, text.as_ref())).collect())
     }
 
-    /// The model from word numbers to scores as a program of libtorch's own.
+    /// Traces the model from token ids to class scores.
     fn trace(&self) -> Result<CModule> {
         let model = self.embedding_model()?;
         let extra_padding = self.extra_padding() as i64;
@@ -85,7 +86,7 @@ impl Detector {
             let logits = model.logits(&model.vectors(&padded)?)?.f_to_kind(Kind::Double)?;
             Ok(logits.f_div_scalar(temperature)?.f_softmax(-1, Kind::Double)?)
         };
-        // Any texts will do, since no operation depends on their number and length.
+        // The example is arbitrary, since no operation depends on the number and length of texts.
         let example = Tensor::from_slice2(&[[2_i64, 1, 0, 0], [1, 1, 1, 1]]).to_device(self.device());
         let mut failure = None;
         let mut closure = |inputs: &[Tensor]| match scores(&inputs[0]) {
@@ -99,13 +100,13 @@ impl Detector {
             tch::no_grad(|| CModule::create_by_tracing("Detector", "forward", &[example], &mut closure));
         match failure {
             Some(error) => Err(error.into()),
-            None => program.map_err(|error| cannot("trace", &PathBuf::from("the model"), &error)),
+            None => program.map_err(|error| export_error("trace it", &PathBuf::from("the model"), &error)),
         }
     }
 }
 
-fn cannot(what: &str, path: &Path, error: &tch::TchError) -> Error {
+fn export_error(action: &str, path: &Path, error: &tch::TchError) -> Error {
     let error = error.to_string();
     let line = error.lines().next().unwrap_or_default().to_owned();
-    Error::io(path, std::io::Error::other(format!("cannot {what} it: {line}")))
+    Error::io(path, std::io::Error::other(format!("cannot {action}: {line}")))
 }

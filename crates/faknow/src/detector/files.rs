@@ -1,4 +1,4 @@
-//! The files of a run directory that prediction needs, and how they are written.
+//! The files of a run directory that prediction requires.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,15 @@ use faknow_trainer::WEIGHTS_FILE;
 
 use crate::config::Config;
 use crate::data::encoders::FieldEncoders;
-use crate::files::{write_json, write_whole};
+use crate::files::{write_json, write_text_atomically};
 use crate::{Error, Result};
 
-/// The libtorch that this version is made for.
+/// The version of libtorch that this version uses.
 pub(crate) const LIBTORCH: &str = "2.13.0";
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const CLASSES: &str = "classes.json";
 
-/// Writes all that [`Detector::load`](crate::Detector::load) needs besides the weights.
+/// Writes all files that [`Detector::load`](crate::Detector::load) requires, except the weights.
 pub(crate) fn save_inputs(
     run: &Path,
     config: &Config,
@@ -27,17 +27,17 @@ pub(crate) fn save_inputs(
     save_config(run, config)
 }
 
-/// Writes every setting, whole or not at all. It comes last: a directory with a config has all else too.
+/// Writes the config atomically. It must be the last file: a directory with a config has all other files too.
 pub(crate) fn save_config(run: &Path, config: &Config) -> Result<()> {
     let header = format!(
-        "# Every setting of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",
+        "# All settings of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",
         env!("CARGO_PKG_VERSION")
     );
     let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
-    write_whole(&run.join(CONFIG), &(header + &text))
+    write_text_atomically(&run.join(CONFIG), &(header + &text))
 }
 
-/// The weights that the run was to end with, or else those that are there.
+/// Returns the file of the final weights of a run by its config, or else of any weights.
 pub(crate) fn weights_file(run: &Path, config: &Config) -> Option<PathBuf> {
     let last = ["last", "previous", "failed"];
     let names = if config.trainer.restore_best { [&["best"], &last[..]] } else { [&last[..], &["best"]] };

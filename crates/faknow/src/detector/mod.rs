@@ -1,4 +1,4 @@
-//! A trained detector: all that prediction needs, saved to and loaded from a run directory.
+//! Trained detectors: loading from a run directory, prediction, tests, explanation, export.
 
 mod builder;
 pub(crate) mod evaluation;
@@ -38,7 +38,7 @@ pub use export::ExportManifest;
 pub use sample::{InputRecord, InputRecords, Sample};
 pub use stream::Classified;
 
-/// A detector that is ready for use.
+/// A trained detector.
 pub struct Detector {
     config: Config,
     encoders: FieldEncoders,
@@ -47,35 +47,34 @@ pub struct Detector {
     calibrated: Calibrated,
     model: BoxedModel,
     device: Device,
-    /// Keeps the variables that the model's handles belong to.
+    /// The variables of the model, which it refers to.
     vars: VarStore,
 }
 
 impl Registry {
-    /// Loads the detector of one of these models from a run directory, wherever the directory is now: the weights of the best
-    /// epoch, or of the last if there was no validation.
+    /// Loads the detector of one of these models from a run directory, which may have been moved. It has the weights of the
+    /// best epoch, or of the last one without validation.
     ///
     /// # Errors
-    /// The directory holds no trained detector, or one of its files is corrupted.
+    /// The directory contains no trained detector, or one of its files is corrupted.
     pub fn load_detector(&self, run: &Path, device: Device) -> Result<Detector> {
         let_threads_sleep();
-        let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
+        let not_a_run = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         if !run.is_dir() {
-            return Err(missing("no such directory"));
+            return Err(not_a_run("no such directory"));
         }
-        let absent = |name: &str| missing(&format!("`{name}` is not there"));
+        let missing_file = |name: &str| not_a_run(&format!("`{name}` is missing"));
         if let Some(name) = [CONFIG, CLASSES].iter().find(|name| !run.join(name).exists()) {
-            return Err(absent(name));
+            return Err(missing_file(name));
         }
         let config = self.config_from_file(&run.join(CONFIG))?;
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
         let configured = config.configured_model().map_err(in_file)?;
         let fields = configured.fields();
         if let Some(name) = FieldEncoders::missing(run, &fields) {
-            return Err(absent(name));
+            return Err(missing_file(name));
         }
-        let weights =
-            weights_file(run, &config).ok_or_else(|| missing("there are no weights in `checkpoints/`"))?;
+        let weights = weights_file(run, &config).ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
         let encoders = FieldEncoders::load(run, &fields)?;
         let vars = VarStore::new(device);
@@ -92,27 +91,27 @@ impl Detector {
     /// Loads the detector of a builtin model from a run directory; see [`Registry::load_detector`].
     ///
     /// # Errors
-    /// The directory holds no trained detector, or one of its files is corrupted.
+    /// The directory contains no trained detector, or one of its files is corrupted.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         Registry::builtin().load_detector(run, device)
     }
 
-    /// The same detector with another threshold than that of its training.
+    /// Returns the detector with another decision threshold.
     ///
     /// # Errors
-    /// The validation of its training chose no such threshold, or there are not two classes.
+    /// Its calibration has no such threshold, or there are not two classes.
     pub fn with_threshold(mut self, threshold: Threshold) -> Result<Self> {
         DecisionConfig { threshold, ..DecisionConfig::default() }.check(self.classes.len())?;
-        self.calibrated.decision.threshold = decision_config::threshold(&self.calibrated, threshold)?;
+        self.calibrated.decision.threshold = decision_config::threshold_value(&self.calibrated, threshold)?;
         Ok(self)
     }
 
-    /// Returns how scores become predictions.
+    /// Returns the temperature and the decision threshold.
     pub fn decision(&self) -> Decision {
         self.calibrated.decision
     }
 
-    /// Classifies each text, in their order.
+    /// Classifies texts, in order.
     ///
     /// # Errors
     /// The detector takes trees as input, or the model fails.
@@ -121,18 +120,19 @@ impl Detector {
         self.predict_samples(&texts)
     }
 
-    /// Classifies each sample, in their order.
+    /// Classifies samples, in order.
     ///
     /// # Errors
-    /// A sample is not what the detector reads, or the model fails.
+    /// A sample is not of the detector's input type, or the model fails.
     pub fn predict_samples(&self, samples: &[Sample]) -> Result<Vec<Prediction>> {
         self.predict_all(sample::encode(samples, &self.encoders, &self.fields, Path::new("samples"))?)
     }
 
-    /// Tests the detector on a labeled file, read as `data` says: the loss and the metrics of its training, and the full report.
+    /// Tests the detector on a labeled file with the fields of `data`. Returns the loss with the metrics of its training, and
+    /// the full report.
     ///
     /// # Errors
-    /// The file is wrong, the detector takes trees as input, or the model fails.
+    /// The file is invalid, the detector takes trees as input, or the model fails.
     pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
         let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
         self.test_all(self.dataset(records)?)
@@ -151,16 +151,16 @@ impl Detector {
         self.fields.trees.is_some()
     }
 
-    /// The trees that `data` names, with their labels where they are known, as they were read in training.
+    /// Reads the trees of `data` as in training, with their labels if they have any.
     ///
     /// # Errors
-    /// A file is wrong.
+    /// A file is invalid, or the detector takes texts as input.
     pub fn read_trees(&self, data: &DataConfig) -> Result<Vec<Tree>> {
         let n_features = self.tree_encoder()?.n_features;
         trees::read_all(data, &self.classes, n_features, self.encoders.words.as_ref())
     }
 
-    /// Returns how texts become token ids.
+    /// Returns the encoder of texts.
     pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
         let words = self.encoders.words.as_ref().filter(|_| self.fields.words.is_some());
         words.ok_or_else(|| wrong_input("trees", "texts"))
@@ -170,7 +170,7 @@ impl Detector {
         &self.encoders
     }
 
-    /// Returns the fields that the detector reads.
+    /// Returns the input fields of the model.
     pub fn fields(&self) -> &Fields {
         &self.fields
     }
@@ -179,7 +179,7 @@ impl Detector {
         self.encoders.trees.as_ref().ok_or_else(|| wrong_input("texts", "trees"))
     }
 
-    /// Columns of padding after the longest text.
+    /// Returns the number of padding columns after the longest text.
     pub(crate) fn extra_padding(&self) -> usize {
         self.fields.words.as_ref().map_or(0, |words| words.extra_padding)
     }
@@ -188,30 +188,30 @@ impl Detector {
         &self.model
     }
 
-    /// The model as one of word vectors.
+    /// Returns the model with access to its word vectors.
     pub(crate) fn embedding_model(&self) -> Result<&dyn EmbeddingModel> {
-        self.model.as_embedding_model().ok_or_else(not_of_words)
+        self.model.as_embedding_model().ok_or_else(words_only_error)
     }
 
-    /// Writes how texts become tokens, and the classes.
+    /// Writes the encoders and the classes.
     pub(crate) fn save_inputs_to(&self, dir: &Path) -> Result<()> {
         self.encoders.save(dir)?;
         write_json(&dir.join(CLASSES), &self.classes)
     }
 
-    /// Takes the gradients off all weights until what is answered is dropped.
-    pub(crate) fn frozen(&self) -> impl Drop + use<> {
-        struct Frozen(Vec<Tensor>);
-        impl Drop for Frozen {
+    /// Disables the gradients of all weights until the returned guard is dropped.
+    pub(crate) fn freeze(&self) -> impl Drop + use<> {
+        struct FreezeGuard(Vec<Tensor>);
+        impl Drop for FreezeGuard {
             fn drop(&mut self) {
                 self.0.drain(..).for_each(|weight| drop(weight.set_requires_grad(true)));
             }
         }
         let trainable = self.vars.trainable_variables();
-        Frozen(trainable.into_iter().map(|weight| weight.set_requires_grad(false)).collect())
+        FreezeGuard(trainable.into_iter().map(|weight| weight.set_requires_grad(false)).collect())
     }
 
-    /// The device that the model computes on.
+    /// Returns the device of the model.
     pub fn device(&self) -> Device {
         self.device
     }
@@ -242,30 +242,30 @@ impl Detector {
         decide(in_order(evaluation, &loader)?.0, &self.calibrated.decision, self.classes.names())
     }
 
-    /// How records for this detector are read, whose fields are as `data` says; `labeled` says whether the label is
-    /// needed. A domain is not, since the model reads texts alone.
+    /// Returns the options for reading records with the fields of `data`; `labeled` is whether the label is required. The
+    /// domain is ignored, since prediction does not use it.
     pub fn read_options(&self, data: &DataConfig, labeled: bool) -> ReadOptions {
         let mut options = data.read_options(labeled);
         options.columns.domain = None;
         options
     }
 
-    /// The parameters of its model, with the memory that the optimizer of its training needs.
+    /// Returns the parameters of the model, with the memory of the optimizer of its training.
     pub fn summary(&self) -> Summary {
         summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
-    /// The config that the detector was trained by.
+    /// Returns the config of the training.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The classes, in order.
+    /// Returns the names of the classes, in order.
     pub fn classes(&self) -> &[String] {
         self.classes.names()
     }
 
-    /// The records as the model was trained to see them.
+    /// Encodes records as in training.
     fn dataset<I>(&self, records: I) -> Result<FieldDataset>
     where
         I: IntoIterator<Item = faknow_data::Result<Record>>,
@@ -289,8 +289,11 @@ impl std::fmt::Debug for Detector {
     }
 }
 
-pub(crate) fn not_of_words() -> Error {
-    Error::config("", "this model sees more of a text than its words, so that this cannot be done with it")
+pub(crate) fn words_only_error() -> Error {
+    Error::config(
+        "",
+        "this model takes more than words as input, and supports neither explanations by word nor export",
+    )
 }
 
 fn wrong_input(expected: &str, got: &str) -> Error {

@@ -1,4 +1,4 @@
-//! What a detector classifies: texts or propagation trees, from files or from a program.
+//! The input of a detector: texts or propagation trees, from files or from memory.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -15,21 +15,21 @@ use crate::detector::{Detector, wrong_input};
 use crate::models::Fields;
 use crate::{Error, Result};
 
-/// A sample that a detector is to classify.
+/// A sample to classify.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sample {
     /// A text.
     Text(String),
-    /// A propagation tree, whose nodes have texts or features.
+    /// A propagation tree with texts or features at its nodes.
     Tree(RawTree),
-    /// A propagation tree whose nodes have the features of the training.
+    /// A propagation tree with encoded node features, as in training.
     EncodedTree(Tree),
 }
 
-/// A sample with the other fields of its record.
+/// A sample with the fields of its record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputRecord {
-    /// The fields that stand before the prediction in the output.
+    /// The fields to copy to the output, before the prediction.
     pub fields: Map<String, Value>,
     /// The sample.
     pub sample: Sample,
@@ -57,14 +57,14 @@ fn id_field(id: &str) -> Map<String, Value> {
     Map::from_iter([("id".to_owned(), id.into())])
 }
 
-/// Samples to classify, read as they are needed.
+/// An iterator of samples to classify, which are read lazily.
 pub struct InputRecords<'a> {
     records: Box<dyn Iterator<Item = faknow_data::Result<InputRecord>> + Send + 'a>,
     source: PathBuf,
 }
 
 impl<'a> InputRecords<'a> {
-    /// Creates a stream of samples; `source` is named in errors.
+    /// Creates an iterator of samples; `source` is their name in errors.
     pub fn new<I, R>(source: impl Into<PathBuf>, records: I) -> Self
     where
         I: IntoIterator<Item = faknow_data::Result<R>>,
@@ -75,7 +75,7 @@ impl<'a> InputRecords<'a> {
         Self { records: Box::new(records), source: source.into() }
     }
 
-    /// Returns the source, as errors name it.
+    /// Returns the source, the name of the samples in errors.
     pub fn source(&self) -> &Path {
         &self.source
     }
@@ -96,14 +96,14 @@ impl std::fmt::Debug for InputRecords<'_> {
 }
 
 impl Detector {
-    /// Opens the samples that `data` names, without labels: `train` is a file of records or, for a detector of trees, of JSON
+    /// Opens the samples of `data` without labels; `train` is a file of records or, for tree detectors, of trees as JSON
     /// lines.
     ///
     /// # Errors
-    /// `data` names no samples or several sources, or a file is wrong.
+    /// `data` has no source or several sources, or a file is invalid.
     pub fn open(&self, data: &DataConfig) -> Result<InputRecords<'static>> {
-        let missing = || Error::config("data.train", "no samples: name a file");
-        Ok(match (DataSource::of(data, self.fields())?, &data.train) {
+        let missing = || Error::config("data.train", "expected a file of samples, got none");
+        Ok(match (DataSource::from_config(data, self.fields())?, &data.train) {
             (Some(DataSource::Records), Some(file)) => {
                 InputRecords::new(file, RecordReader::open(file, &self.input_options(data), None)?)
             }
@@ -118,8 +118,8 @@ impl Detector {
         })
     }
 
-    /// Reads samples from `input`, which errors call `name`: records as `data` describes them, JSON lines by default, or trees as
-    /// JSON lines.
+    /// Reads samples from `input`: records with the fields of `data`, JSON lines by default, or trees as JSON lines. `name` is
+    /// the name of the input in errors.
     ///
     /// # Errors
     /// The input cannot be read.
@@ -137,10 +137,10 @@ impl Detector {
         Ok(InputRecords::new(name, RecordReader::from_reader(input, name, &options, None)?))
     }
 
-    /// Refuses settings of `data` that do not apply to the samples that it names for this detector.
+    /// Checks that all settings of `data` apply to its source and to this detector.
     ///
     /// # Errors
-    /// Names the setting, and what to use instead.
+    /// A setting does not apply; the error has its name and an alternative.
     pub fn check_data(&self, data: &DataConfig) -> Result<()> {
         source::check_options(&Config { data: data.clone(), ..Config::default() }, self.fields())
     }
@@ -150,7 +150,7 @@ impl Detector {
     }
 }
 
-/// Returns the samples as a model sees them that reads these fields; `source` is named in errors.
+/// Encodes samples for a model with these input fields; `source` is their name in errors.
 pub(crate) fn encode(
     samples: &[Sample],
     encoders: &FieldEncoders,
@@ -160,7 +160,7 @@ pub(crate) fn encode(
     if let Some(field) = &fields.words {
         let words = encoders.words.as_ref().ok_or_else(|| wrong_input("trees", "texts"))?;
         let texts = samples.iter().map(|sample| match sample {
-            // A label and a domain are not needed.
+            // Label and domain are not required.
             Sample::Text(text) => Ok(Record::new(text.as_str())),
             _ => Err(faknow_data::Error::Dataset(wrong_input("texts", "trees").to_string())),
         });

@@ -1,4 +1,4 @@
-//! Classifying any number of samples: reading, the model and writing at once, a bounded number of samples at a time.
+//! Streaming prediction: concurrent reading, classification and writing of any number of samples, in bounded memory.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -13,26 +13,26 @@ use crate::detector::sample::{InputRecord, InputRecords, Sample, encode};
 use crate::detector::{Detector, Prediction};
 use crate::models::Fields;
 
-/// Texts that are classified and written together: enough to batch well.
-const TEXTS: usize = 2048;
-/// The same for trees, which may be large.
-const TREES: usize = 256;
+/// Number of texts of a chunk, large enough for efficient batches.
+const TEXT_CHUNK: usize = 2048;
+/// Number of trees of a chunk, which may be large.
+const TREE_CHUNK: usize = 256;
 
-/// Chunks that wait between two stages.
-const WAITING: usize = 2;
+/// Number of chunks that are buffered between two stages.
+const CHANNEL_CAPACITY: usize = 2;
 
 /// A classified sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classified {
-    /// The other fields of its record.
+    /// The fields of its record.
     pub fields: Map<String, Value>,
     /// The prediction.
     pub prediction: Prediction,
-    /// The contributions to the prediction, if they were asked for.
+    /// The explanation of the prediction, if requested.
     pub explanation: Option<Explanation>,
 }
 
-/// Samples as the model sees them.
+/// Encoded samples with the fields of their records.
 struct Chunk {
     fields: Vec<Map<String, Value>>,
     samples: Vec<Sample>,
@@ -40,14 +40,14 @@ struct Chunk {
 }
 
 impl Detector {
-    /// Classifies the samples of `records`, with explanations if `explain`, and passes them to `write` in their order, some at a
-    /// time, until it returns false or all are written. Memory holds a few thousand samples, however many there are.
+    /// Classifies the samples of `records`, with explanations if `explain` is true, and passes them in order and in chunks to
+    /// `write`, until it returns false or all are written. At most a few thousand samples are in memory.
     ///
-    /// Reading and tokenizing, the model, and writing run at once in three threads; an error of one ends the others.
+    /// Three threads read and tokenize, classify, and write; an error in one of them stops the others.
     ///
     /// # Errors
-    /// A record is broken: those before it are written by then. The samples are not what the detector reads, the model fails, or
-    /// `write` does.
+    /// A record is invalid (those before it are written), a sample is not of the detector's input type, the model fails, or
+    /// `write` fails.
     pub fn predict_stream(
         &self,
         records: InputRecords<'_>,
@@ -56,22 +56,22 @@ impl Detector {
     ) -> Result<()> {
         let (encoders, model_fields) = (self.encoders(), self.fields());
         let chunk_size = match (model_fields.trees.is_some(), explain) {
-            (true, _) => TREES,
-            (false, false) => TEXTS,
-            // An explanation takes so long that there is nothing to gain by more.
+            (true, _) => TREE_CHUNK,
+            (false, false) => TEXT_CHUNK,
+            // Explanations are so slow that larger chunks have no benefit.
             (false, true) => 1,
         };
         thread::scope(|scope| {
-            let (to_model, encoded) = sync_channel(WAITING);
-            let (to_writer, classified) = sync_channel(WAITING);
+            let (to_model, encoded) = sync_channel(CHANNEL_CAPACITY);
+            let (to_writer, classified) = sync_channel(CHANNEL_CAPACITY);
             let reader =
                 scope.spawn(move || read_all(records, chunk_size, encoders, model_fields, &to_model));
             let writer = scope.spawn(move || write_all(&classified, write));
-            // Dropping its ends of the channels ends the other two.
-            let done = self.classify_all(encoded, to_writer, explain);
-            let written = joined(writer.join());
-            let read = joined(reader.join());
-            done.and(written).and(read)
+            // Dropping its ends of the channels stops the other threads.
+            let classify_result = self.classify_all(encoded, to_writer, explain);
+            let write_result = unwrap_thread(writer.join());
+            let read_result = unwrap_thread(reader.join());
+            classify_result.and(write_result).and(read_result)
         })
     }
 
@@ -99,7 +99,7 @@ impl Detector {
     }
 }
 
-/// Reads and encodes until the records end, one is broken, or the model ended.
+/// Reads and encodes samples until the end of the records, an error, or the end of classification.
 fn read_all(
     mut records: InputRecords<'_>,
     chunk_size: usize,
@@ -111,8 +111,8 @@ fn read_all(
         let (mut fields, mut samples, mut end) = (Vec::new(), Vec::new(), None);
         while samples.len() < chunk_size && end.is_none() {
             match records.next() {
-                Some(Ok(InputRecord { fields: own, sample })) => {
-                    fields.push(own);
+                Some(Ok(InputRecord { fields: record_fields, sample })) => {
+                    fields.push(record_fields);
                     samples.push(sample);
                 }
                 Some(Err(error)) => end = Some(Err(error.into())),
@@ -143,7 +143,7 @@ fn write_all(
     Ok(())
 }
 
-/// Returns the result of a thread; its panic is resumed here.
-fn joined<T>(result: thread::Result<T>) -> T {
+/// Returns the result of a thread, or resumes its panic.
+fn unwrap_thread<T>(result: thread::Result<T>) -> T {
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

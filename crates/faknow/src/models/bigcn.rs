@@ -1,4 +1,4 @@
-//! BiGCN.
+//! The specification of BiGCN.
 
 use faknow_model::{BiGcn, BiGcnConfig, Result};
 use faknow_trainer::OptimizerConfig;
@@ -11,7 +11,7 @@ pub(super) struct BiGcnSpec;
 
 impl ModelSpec for BiGcnSpec {
     const NAME: &'static str = "bigcn";
-    const TITLE: &'static str = "graph convolutions down and up the tree, with the root at every node";
+    const TITLE: &'static str = "top-down and bottom-up graph convolutions, with the root at every node";
     const PAPER: &'static str = "Bian et al., Rumor Detection on Social Media with Bi-Directional Graph Convolutional Networks, AAAI 2020";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new("hidden_size", "at least 1", "features of a node after the first convolution"),

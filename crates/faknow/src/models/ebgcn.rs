@@ -1,4 +1,4 @@
-//! EBGCN.
+//! The specification of EBGCN.
 
 use faknow_model::{Ebgcn, EbgcnConfig, Result};
 use faknow_trainer::OptimizerConfig;
@@ -11,7 +11,7 @@ pub(super) struct EbgcnSpec;
 
 impl ModelSpec for EbgcnSpec {
     const NAME: &'static str = "ebgcn";
-    const TITLE: &'static str = "BiGCN whose edges have weights that are inferred";
+    const TITLE: &'static str = "BiGCN with inferred edge weights";
     const PAPER: &'static str = "Wei et al., Towards Propagation Uncertainty: Edge-enhanced Bayesian Graph Convolutional Networks for Rumor Detection, ACL 2021";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new("hidden_size", "at least 1", "features of a node after the first convolution"),

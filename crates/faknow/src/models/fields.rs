@@ -1,10 +1,10 @@
-//! Which fields of a sample a model reads, with their settings.
+//! The input fields of a model, with their settings.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The fields of a sample that a model reads, each with its settings; they decide which data and which options a run takes.
+/// The input fields of a model, with their settings. They determine the data sources and settings of a run.
 ///
 /// ```
 /// use faknow::models::{Fields, WordField};
@@ -15,52 +15,52 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fields {
-    /// The words of a text. Default: not read.
+    /// The words of a text. Default: not used.
     pub words: Option<WordField>,
-    /// A propagation tree. Default: not read.
+    /// A propagation tree. Default: not used.
     pub trees: Option<TreeField>,
 }
 
-/// How a model reads the words of a text.
+/// Settings of the field of words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WordField {
-    /// Columns of padding after the longest text of a batch. Default 0.
+    /// Number of padding columns after the longest text of a batch. Default 0.
     pub extra_padding: usize,
 }
 
-/// How a model reads propagation trees.
+/// Settings of the field of propagation trees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeField {}
 
 impl Fields {
-    /// Returns the fields of a model that reads the words of a text.
+    /// Returns the fields of a text model.
     pub fn words() -> Self {
         Self::default().with_words(WordField::default())
     }
 
-    /// Returns the fields of a model that reads propagation trees.
+    /// Returns the fields of a tree model.
     pub fn trees() -> Self {
         Self { trees: Some(TreeField::default()), ..Self::default() }
     }
 
-    /// Adds the words of a text, with these settings.
+    /// Adds the field of words, with these settings.
     #[must_use]
     pub fn with_words(mut self, words: WordField) -> Self {
         self.words = Some(words);
         self
     }
 
-    /// Returns the names of the fields, as `faknow models` shows them.
+    /// Returns the names of the fields, as in the output of `faknow models`.
     pub fn names(&self) -> Vec<&'static str> {
         let names = [("text", self.words.is_some()), ("trees", self.trees.is_some())];
-        names.into_iter().filter(|(_, reads)| *reads).map(|(name, _)| name).collect()
+        names.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name).collect()
     }
 }
 
 impl WordField {
-    /// Sets the columns of padding after the longest text of a batch, as convolutions need them. Default 0.
+    /// Sets the number of padding columns after the longest text of a batch, which convolutions may require. Default 0.
     #[must_use]
     pub fn extra_padding(mut self, columns: usize) -> Self {
         self.extra_padding = columns;
@@ -68,7 +68,7 @@ impl WordField {
     }
 }
 
-/// The names, joined by `and`.
+/// Formats the names, joined by `and`.
 impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names().join(" and "))

@@ -1,4 +1,4 @@
-//! GCNFN.
+//! The specification of GCNFN.
 
 use faknow_model::{Gcnfn, GcnfnConfig, Result};
 use tch::nn::Path;
@@ -9,7 +9,7 @@ pub(super) struct GcnfnSpec;
 
 impl ModelSpec for GcnfnSpec {
     const NAME: &'static str = "gcnfn";
-    const TITLE: &'static str = "two convolutions by attention, mean over the tree, two linear layers";
+    const TITLE: &'static str = "two graph attention layers, mean pooling over the tree, two linear layers";
     const PAPER: &'static str =
         "Monti et al., Fake News Detection on Social Media using Geometric Deep Learning, 2019";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[

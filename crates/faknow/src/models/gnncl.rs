@@ -1,4 +1,4 @@
-//! GNNCL.
+//! The specification of GNNCL.
 
 use faknow_model::{Gnncl, GnnclConfig, Result};
 use faknow_trainer::OptimizerConfig;
@@ -11,7 +11,8 @@ pub(super) struct GnnclSpec;
 
 impl ModelSpec for GnnclSpec {
     const NAME: &'static str = "gnncl";
-    const TITLE: &'static str = "the tree pooled twice into clusters that are learned (DiffPool)";
+    const TITLE: &'static str =
+        "hierarchical pooling of the tree into two levels of learned clusters (DiffPool)";
     const PAPER: &'static str = "Han, Karunasekera and Leckie, Graph Neural Networks with Continual Learning for Fake News Detection from Social Media, 2020";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new(

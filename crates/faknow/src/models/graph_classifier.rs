@@ -1,4 +1,4 @@
-//! GCN, GraphSAGE and GAT: one graph convolution each, as the benchmark of UPFD compares them.
+//! GCN, GraphSAGE and GAT with a single layer, as in the UPFD benchmark.
 
 use faknow_model::{ConvKind, GraphClassifier, GraphClassifierConfig, Result};
 use tch::nn::Path;
@@ -26,7 +26,7 @@ fn build(
 
 impl ModelSpec for GcnSpec {
     const NAME: &'static str = "gcn";
-    const TITLE: &'static str = "a graph convolution, maximum over the tree, linear layer";
+    const TITLE: &'static str = "graph convolution, max pooling over the tree, linear layer";
     const PAPER: &'static str =
         "Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017";
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
@@ -49,7 +49,7 @@ impl ModelSpec for GcnSpec {
 impl ModelSpec for GraphSageSpec {
     const NAME: &'static str = "graphsage";
     const TITLE: &'static str =
-        "a convolution of a node and the mean of its neighbors, maximum over the tree, linear layer";
+        "GraphSAGE convolution with mean aggregation, max pooling over the tree, linear layer";
     const PAPER: &'static str =
         "Hamilton, Ying and Leskovec, Inductive Representation Learning on Large Graphs, NIPS 2017";
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
@@ -71,7 +71,7 @@ impl ModelSpec for GraphSageSpec {
 
 impl ModelSpec for GatSpec {
     const NAME: &'static str = "gat";
-    const TITLE: &'static str = "a convolution by attention, maximum over the tree, linear layer";
+    const TITLE: &'static str = "graph attention, max pooling over the tree, linear layer";
     const PAPER: &'static str = "Veličković et al., Graph Attention Networks, ICLR 2018";
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 

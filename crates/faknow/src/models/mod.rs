@@ -1,6 +1,6 @@
-//! The models that a config can name: one [`ModelSpec`] each, in a [`Registry`].
+//! The models of the pipeline: a [`Registry`] of [`ModelSpec`]s.
 //!
-//! A custom model gets every command and every function of the pipeline by one file with its spec and one line:
+//! A registered custom model works with every command and function of the pipeline:
 //!
 //! ```
 //! use faknow::models::Registry;

@@ -1,4 +1,4 @@
-//! The models that a config can name.
+//! The registry of models.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -19,23 +19,22 @@ use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
 use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, ModelSpec, Pretraining, Shape};
-use crate::config::messages::in_plain_words;
+use crate::config::messages::config_message;
 use crate::{Error, Result};
 
 /// Keys of the table `[model]` that are not hyperparameters.
 const RESERVED: [&str; 2] = ["name", "weights"];
 
-/// The models that a config can name, in the order in which they were registered. Cheap to clone.
+/// The available models of configs, in the order of their registration. Cheap to clone.
 ///
-/// A [`Config`](crate::Config) knows its registry, so whatever takes a config needs no other; what starts from a directory
-/// instead ([`Registry::load_detector`], [`Registry::resume`], …) is a method, with a function of the same purpose for the builtin
-/// models.
+/// A [`Config`](crate::Config) contains its registry. Functions that take a directory instead of a config are methods of the
+/// registry ([`Registry::load_detector`], [`Registry::resume`], …), with equivalent functions for the builtin models.
 #[derive(Clone)]
 pub struct Registry {
     specs: Arc<Vec<Arc<dyn AnySpec>>>,
 }
 
-/// What is known about a registered model, for people.
+/// The description of a registered model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ModelInfo {
@@ -45,14 +44,14 @@ pub struct ModelInfo {
     pub title: &'static str,
     /// Paper or other source.
     pub source: &'static str,
-    /// The fields that it reads with its default hyperparameters.
+    /// Input fields, with the default hyperparameters.
     #[serde(rename = "reads")]
     pub fields: Fields,
-    /// Its hyperparameters and their defaults.
+    /// Hyperparameters with their defaults.
     pub hyperparameters: Table,
     /// Range and meaning of each hyperparameter, as far as the model describes them.
     pub documentation: &'static [Hyperparameter],
-    /// Settings of the training that differ from those of every config, where a config does not name them.
+    /// Training settings of the model that differ from the general defaults.
     pub training: Table,
 }
 
@@ -63,7 +62,7 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Returns the models of this crate.
+    /// Returns a registry of the builtin models.
     pub fn builtin() -> Self {
         let specs: Vec<Arc<dyn AnySpec>> = vec![
             spec::<TextCnnSpec>(),
@@ -86,52 +85,58 @@ impl Registry {
     /// Adds a model.
     ///
     /// # Errors
-    /// The name is ill-formed or taken, or a hyperparameter has the name of another key of the table `[model]`.
+    /// The name is invalid or taken, or a hyperparameter has the name of another key of the table `[model]`.
     pub fn register<S: ModelSpec>(&mut self) -> Result<()> {
         let name = S::NAME;
-        let wrong = |message: String| Err(Error::config("model.name", message));
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) {
-            return wrong(format!(
+        let name_error = |message: String| Err(Error::config("model.name", message));
+        let is_valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_valid) {
+            return name_error(format!(
                 "expected a name of lowercase letters, digits, `-` and `_` that starts with a letter, got `{name}`"
             ));
         }
         if self.find(name).is_some() {
-            return wrong(format!("a model `{name}` is registered already: expected another name"));
+            return name_error(format!("expected a unique name, got `{name}`, which is already registered"));
         }
         let hyperparameters = Table::try_from(S::Config::default()).map_err(|error| {
-            Error::config("model", format!("the default config of `{name}` has no form in TOML: {error}"))
+            Error::config("model", format!("cannot convert the default config of `{name}` to TOML: {error}"))
         })?;
         if let Some(key) = RESERVED.iter().find(|key| hyperparameters.contains_key(**key)) {
-            let message = format!("`{name}` has a hyperparameter of this name, which is reserved: rename it");
+            let message = format!("`{name}` has a hyperparameter with this reserved name; rename it");
             return Err(Error::config(format!("model.{key}"), message));
         }
         Arc::make_mut(&mut self.specs).push(spec::<S>());
         Ok(())
     }
 
-    /// Returns all models.
+    /// Returns the descriptions of all models.
     pub fn models(&self) -> Vec<ModelInfo> {
         self.specs.iter().map(|spec| spec.info()).collect()
     }
 
-    /// Returns the model of this name.
+    /// Returns the description of a model.
     ///
     /// # Errors
-    /// No model has this name; the message has the known ones.
+    /// No model has this name; the error lists the available ones.
     pub fn model(&self, name: &str) -> Result<ModelInfo> {
         Ok(self.spec(name)?.info())
     }
 
-    /// Reads the hyperparameters of a model; unknown ones are refused by name.
+    /// Returns the model with its hyperparameters.
+    ///
+    /// # Errors
+    /// No model has this name, or a hyperparameter is unknown or of the wrong type.
     pub(crate) fn configure(&self, name: &str, hyperparameters: &Table) -> Result<Box<dyn ConfiguredModel>> {
         self.spec(name)?.configure(hyperparameters)
     }
 
     fn spec(&self, name: &str) -> Result<&dyn AnySpec> {
         self.find(name).ok_or_else(|| {
-            let known: Vec<&str> = self.specs.iter().map(|spec| spec.name()).collect();
-            Error::config("model.name", format!("unknown model `{name}`; known: {}", known.join(", ")))
+            let names: Vec<&str> = self.specs.iter().map(|spec| spec.name()).collect();
+            Error::config(
+                "model.name",
+                format!("unknown model `{name}`, expected one of {}", names.join(", ")),
+            )
         })
     }
 
@@ -140,7 +145,7 @@ impl Registry {
     }
 }
 
-/// Registries with the same models are equal.
+/// Compares the names of the models.
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
         let names = |registry: &Self| registry.specs.iter().map(|spec| spec.name()).collect::<Vec<_>>();
@@ -154,25 +159,25 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// A [`ModelSpec`] whose type is forgotten.
+/// A type-erased [`ModelSpec`].
 trait AnySpec: Send + Sync {
     fn name(&self) -> &'static str;
     fn info(&self) -> ModelInfo;
     fn configure(&self, hyperparameters: &Table) -> Result<Box<dyn ConfiguredModel>>;
 }
 
-/// A model with its hyperparameters, ready to be built.
+/// A type-erased model with its hyperparameters.
 pub(crate) trait ConfiguredModel: fmt::Debug {
-    /// The fields that the model reads.
+    /// Returns the input fields of the model.
     fn fields(&self) -> Fields;
-    /// Every hyperparameter, defaults included.
+    /// Returns all hyperparameters, including defaults.
     fn to_table(&self) -> Table;
-    /// Adapts the model to pretrained vectors of this size; false if it cannot use any.
+    /// Adapts the model to pretrained vectors of this size; returns false if it does not support any.
     fn use_word_vectors(&mut self, size: i64) -> bool;
     fn build(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<BoxedModel>;
-    /// The model's own training step, if it has one.
+    /// Returns the custom training step of the model, if it has one.
     fn step(&self) -> Option<BoxedStep>;
-    /// The stage before the training, if the model has one.
+    /// Returns the pretraining of the model, if it has one.
     fn pretraining(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<Option<Pretraining>>;
 }
 
@@ -180,7 +185,7 @@ impl dyn ConfiguredModel {
     /// Checks all hyperparameters by building the smallest model that they allow.
     pub(crate) fn validate(&self, n_classes: usize) -> Result<()> {
         let shape = Shape { vocab_size: 2, n_node_features: 2, n_classes, word_vectors: None };
-        // With a seed, though any will do, so that the noise of runs in other threads is left alone.
+        // Seeded, so that the random numbers of runs in other threads are not affected.
         faknow_trainer::with_model_seed(0, || {
             self.build(&VarStore::new(Device::Cpu).root(), &shape).map(drop)
         })
@@ -216,7 +221,7 @@ impl<S: ModelSpec> AnySpec for Typed<S> {
         let config: S::Config = serde_path_to_error::deserialize(table).map_err(|error| {
             let path = error.path().to_string();
             let key = if path == "." { "model".to_owned() } else { format!("model.{path}") };
-            Error::config(key, in_plain_words(error.into_inner().message()))
+            Error::config(key, config_message(error.into_inner().message()))
         })?;
         Ok(Box::new(Configured::<S>(config)))
     }

@@ -1,4 +1,4 @@
-//! Everything that the pipeline knows about a model.
+//! The specification of a model for the pipeline.
 
 use std::fmt::Debug;
 
@@ -18,7 +18,7 @@ pub type BoxedModel = Box<dyn Model<Batch = FieldBatch>>;
 /// A training step of a model of the pipeline.
 pub type BoxedStep = Box<dyn TrainStep<BoxedModel>>;
 
-/// Everything that the pipeline, the program and the server know about a model. A type that implements it is registered by
+/// The specification of a model for the pipeline, the command line and the server. Register it with
 /// [`Registry::register`](crate::models::Registry::register).
 pub trait ModelSpec: 'static {
     /// Name in configs and on the command line: lowercase letters, digits, `-` and `_`.
@@ -28,42 +28,42 @@ pub trait ModelSpec: 'static {
     /// Paper or other source.
     const PAPER: &'static str;
 
-    /// The hyperparameters, `model.KEY` in a config. Unknown keys are refused if it derives `Deserialize` with
+    /// The hyperparameters, `model.KEY` in a config. To reject unknown keys, derive `Deserialize` with
     /// `#[serde(default, deny_unknown_fields)]`.
     type Config: Clone + Debug + Default + Serialize + DeserializeOwned + 'static;
 
     /// Range and meaning of each hyperparameter, for the reference of settings. Default: none are described.
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[];
 
-    /// Returns the fields that the model reads, with their settings.
+    /// Returns the input fields of the model, with their settings.
     fn fields(config: &Self::Config) -> Fields;
 
-    /// Builds the model in `path`. Hyperparameters outside their range are errors: a config is validated by building the
-    /// smallest model that it allows.
+    /// Builds the model in `path`. It must check all hyperparameters, since a config is validated by building the smallest
+    /// model that it allows.
     ///
     /// # Errors
     /// A hyperparameter is outside its range.
     fn build(path: &Path<'_>, config: &Self::Config, shape: &Shape<'_>) -> Result<BoxedModel>;
 
-    /// Returns the settings of the training where a config does not name them. Default: those of every config.
+    /// Returns the training settings that apply if a config does not set them. Default: the general defaults.
     fn training_defaults() -> TrainingDefaults {
         TrainingDefaults::default()
     }
 
-    /// Adapts the config to pretrained word vectors of this size; [`build`](Self::build) finds them in its shape. Returns whether
-    /// the model can use pretrained word vectors. Default: it cannot.
+    /// Adapts the config to pretrained word vectors of this size, which [`build`](Self::build) receives in its shape. Returns
+    /// whether the model supports pretrained word vectors. Default: it does not.
     fn use_word_vectors(config: &mut Self::Config, size: i64) -> bool {
         let _ = (config, size);
         false
     }
 
-    /// Returns the model's own training step. Default: `None`, the loss of the model or of the config is minimized.
+    /// Returns a custom training step. Default: `None`, which minimizes the loss of the model or of the config.
     fn step(config: &Self::Config) -> Option<BoxedStep> {
         let _ = config;
         None
     }
 
-    /// Returns the stage that trains part of the model without labels before the training. Default: none.
+    /// Returns the self-supervised pretraining of a part of the model. Default: `None`.
     ///
     /// # Errors
     /// A hyperparameter is outside its range.
@@ -91,13 +91,13 @@ impl Hyperparameter {
     }
 }
 
-/// What the size of a model depends on besides its config.
+/// The properties of the data that determine the size of a model, besides its config.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Shape<'a> {
-    /// Words of the vocabulary, padding and the unknown word included; 0 without a vocabulary.
+    /// Size of the vocabulary, including padding and the unknown word; 0 without a vocabulary.
     pub vocab_size: usize,
-    /// Features of a node; 0 for models that read no trees.
+    /// Number of features per node; 0 for models without tree input.
     pub n_node_features: usize,
     /// Number of classes, at least 2.
     pub n_classes: usize,
@@ -105,12 +105,12 @@ pub struct Shape<'a> {
     pub word_vectors: Option<&'a Tensor>,
 }
 
-/// A stage before the training in which part of a model learns without labels.
+/// The self-supervised pretraining of a part of a model.
 pub struct Pretraining {
-    /// The model of this stage, whose loss needs no labels.
+    /// The model of the pretraining, whose loss does not use labels.
     pub model: BoxedModel,
-    /// Epochs of this stage, at least 1.
+    /// Number of epochs, at least 1.
     pub epochs: usize,
-    /// Prefix of the names of its weights in the model of the training.
+    /// Prefix of the names of its weights in the trained model.
     pub prefix: &'static str,
 }

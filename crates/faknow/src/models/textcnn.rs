@@ -1,4 +1,4 @@
-//! TextCNN.
+//! The specification of TextCNN.
 
 use faknow_model::{Result, TextCnn, TextCnnConfig};
 use tch::nn::Path;
@@ -9,7 +9,7 @@ pub(super) struct TextCnnSpec;
 
 impl ModelSpec for TextCnnSpec {
     const NAME: &'static str = "textcnn";
-    const TITLE: &'static str = "convolutions over word vectors, maximum over time, linear layer";
+    const TITLE: &'static str = "convolutions over word vectors, max pooling over time, linear layer";
     const PAPER: &'static str = "Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[
         Hyperparameter::new(

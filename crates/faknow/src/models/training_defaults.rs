@@ -1,4 +1,4 @@
-//! How the authors of a model trained it.
+//! The training settings of a model's authors.
 
 use faknow_trainer::OptimizerConfig;
 use serde::Serialize;
@@ -6,21 +6,21 @@ use toml::{Table, Value};
 
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
-/// The settings of the training where a config does not name them: those of the model's authors.
+/// The training settings that apply if a config does not set them: those of the model's authors.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainingDefaults {
-    /// Where a config has no table `[optimizer]`.
+    /// Optimizer; applies if a config has no table `[optimizer]`.
     pub optimizer: OptimizerConfig,
-    /// Each setting for itself.
+    /// Batching; each setting applies if a config does not set it.
     pub loader: LoaderConfig,
-    /// Each setting for itself.
+    /// Training; each setting applies if a config does not set it.
     pub trainer: TrainerConfig,
-    /// Each setting for itself.
+    /// Early stopping; each setting applies if a config does not set it.
     pub early_stopping: EarlyStoppingConfig,
 }
 
 impl TrainingDefaults {
-    /// Returns the settings that differ from those of every config, by table.
+    /// Returns the settings that differ from the general defaults, by table.
     pub(crate) fn to_table(&self) -> Table {
         let default = Self::default();
         let mut table = Table::new();
@@ -41,17 +41,18 @@ impl TrainingDefaults {
     }
 }
 
-/// Name, learning rate, and what differs from the defaults of this optimizer.
+/// Returns name, learning rate, and the settings that differ from the defaults of this optimizer.
 fn optimizer_table(optimizer: &OptimizerConfig) -> Table {
     let name = Table::from_iter([("name".to_owned(), Value::String(optimizer.name().to_owned()))]);
     let default = name.try_into::<OptimizerConfig>().map(|default| to_table(&default)).unwrap_or_default();
     difference(to_table(optimizer), &default, &["name", "lr"])
 }
 
-/// The settings of `own` that `default` has not, and those that are always shown.
-fn difference(own: Table, default: &Table, shown: &[&str]) -> Table {
-    own.into_iter()
-        .filter(|(key, value)| shown.contains(&key.as_str()) || default.get(key) != Some(value))
+/// Returns the settings that differ from `default`, and those in `always`.
+fn difference(settings: Table, default: &Table, always: &[&str]) -> Table {
+    settings
+        .into_iter()
+        .filter(|(key, value)| always.contains(&key.as_str()) || default.get(key) != Some(value))
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! TrustRD: an encoder that learns without labels, then a Bayesian classifier.
+//! TrustRD: a self-supervised encoder and a Bayesian classifier.
 
 use faknow_model::{Result, TrustRd, TrustRdConfig, TrustRdPretraining};
 use faknow_trainer::OptimizerConfig;
@@ -11,8 +11,7 @@ pub(super) struct TrustRdSpec;
 
 impl ModelSpec for TrustRdSpec {
     const NAME: &'static str = "trustrd";
-    const TITLE: &'static str =
-        "an encoder that learns without labels first (GIN), then a Bayesian classifier";
+    const TITLE: &'static str = "self-supervised encoder (GIN) and Bayesian classifier";
     const PAPER: &'static str =
         "Towards Trustworthy Rumor Detection with Interpretable Graph Structural Learning, CIKM 2023";
     const HYPERPARAMETERS: &'static [Hyperparameter] = &[

@@ -1,4 +1,4 @@
-//! UPFD: the tree by one of four encoders, next to the features of its root.
+//! UPFD: a tree encoder of four kinds, concatenated with the features of the root.
 
 use faknow_model::{ConvKind, Result, Upfd, UpfdConfig, UpfdKind};
 use faknow_trainer::OptimizerConfig;
@@ -19,10 +19,10 @@ pub(super) struct UpfdSageSpec;
 pub(super) struct UpfdGatSpec;
 pub(super) struct UpfdGcnfnSpec;
 
-/// How the graph models of the UPFD benchmark were trained by its authors.
+/// Returns the training settings of the UPFD benchmark's authors for its graph models.
 ///
-/// Trees become one graph without padding, so buckets would save nothing: batches of trees alike in size only train worse. Of all
-/// models of trees GNNCL alone pads.
+/// A batch of trees is one graph without padding, so sorting samples by size (`buckets`) has no benefit and trains worse.
+/// GNNCL is the only tree model with padding.
 pub(super) fn training_defaults() -> TrainingDefaults {
     TrainingDefaults {
         optimizer: OptimizerConfig::adam(0.001).weight_decay(0.01).into(),
@@ -38,7 +38,7 @@ fn build(kind: UpfdKind, path: &Path<'_>, config: &UpfdConfig, shape: &Shape<'_>
 
 impl ModelSpec for UpfdGcnSpec {
     const NAME: &'static str = "upfd-gcn";
-    const TITLE: &'static str = "the tree by a graph convolution, next to its root";
+    const TITLE: &'static str = "graph convolution over the tree, concatenated with the root";
     const PAPER: &'static str = PAPER;
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
@@ -59,7 +59,7 @@ impl ModelSpec for UpfdGcnSpec {
 
 impl ModelSpec for UpfdSageSpec {
     const NAME: &'static str = "upfd-sage";
-    const TITLE: &'static str = "the tree by GraphSAGE, next to its root";
+    const TITLE: &'static str = "GraphSAGE over the tree, concatenated with the root";
     const PAPER: &'static str = PAPER;
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
@@ -80,7 +80,7 @@ impl ModelSpec for UpfdSageSpec {
 
 impl ModelSpec for UpfdGatSpec {
     const NAME: &'static str = "upfd-gat";
-    const TITLE: &'static str = "the tree by attention, next to its root";
+    const TITLE: &'static str = "graph attention over the tree, concatenated with the root";
     const PAPER: &'static str = PAPER;
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 
@@ -101,7 +101,7 @@ impl ModelSpec for UpfdGatSpec {
 
 impl ModelSpec for UpfdGcnfnSpec {
     const NAME: &'static str = "upfd-gcnfn";
-    const TITLE: &'static str = "the tree by GCNFN, next to its root";
+    const TITLE: &'static str = "GCNFN over the tree, concatenated with the root";
     const PAPER: &'static str = PAPER;
     const HYPERPARAMETERS: &'static [Hyperparameter] = HYPERPARAMETERS;
 

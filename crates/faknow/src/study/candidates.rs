@@ -1,42 +1,42 @@
-//! The values that a search tries for one setting.
+//! The candidate values of a setting in a search.
 
 use faknow_data::Rng;
 use toml::{Table, Value};
 
 use crate::{Error, Result};
 
-/// The values of one setting.
+/// The candidate values of a setting.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Candidates {
-    /// Each of these.
+    /// A list of values.
     Choices(Vec<Value>),
-    /// Whole numbers from `low` to `high`, both included.
+    /// Integers from `low` to `high`, both inclusive.
     Integers {
-        /// The least.
+        /// Minimum.
         low: i64,
-        /// The greatest.
+        /// Maximum.
         high: i64,
-        /// Whether their logarithm is drawn evenly, rather than they themselves; `low` is above 0 then.
+        /// Whether values are drawn from the log-uniform instead of the uniform distribution, which requires `low` above 0.
         log: bool,
     },
-    /// Numbers from `low` to `high`, drawn with four significant digits.
+    /// Numbers from `low` to `high`, rounded to four significant digits.
     Numbers {
-        /// The least.
+        /// Minimum.
         low: f64,
-        /// The greatest.
+        /// Maximum.
         high: f64,
-        /// Whether their logarithm is drawn evenly, rather than they themselves; `low` is above 0 then.
+        /// Whether values are drawn from the log-uniform instead of the uniform distribution, which requires `low` above 0.
         log: bool,
     },
 }
 
 impl Candidates {
-    /// Whether a table is a range, rather than the settings of a part.
+    /// Returns whether a table is a range rather than a table of settings.
     pub(crate) fn is_range(table: &Table) -> bool {
         ["low", "high", "log"].iter().any(|key| table.contains_key(*key))
     }
 
-    /// The values that a setting has in a file.
+    /// Parses the candidates of a setting in a file.
     pub(crate) fn from_value(name: &str, value: Value) -> Result<Self> {
         match value {
             Value::Array(choices) => Self::choices(name, choices),
@@ -48,44 +48,44 @@ impl Candidates {
         }
     }
 
-    /// Listed values.
+    /// Creates candidates from a list of values.
     pub(crate) fn choices(name: &str, choices: Vec<Value>) -> Result<Self> {
-        let refuse =
+        let error =
             |expected: &str, got: &str| Err(Error::config(name, format!("expected {expected}, got {got}")));
         for (index, value) in choices.iter().enumerate() {
             if choices[..index].contains(value) {
-                return refuse("different values", &format!("{value} twice"));
+                return error("different values", &format!("{value} twice"));
             }
-            // Neither has a form in JSON, in which a search keeps its trials.
+            // JSON, the format of the search state, does not support NaN and infinities.
             if value.as_float().is_some_and(|number| !number.is_finite()) {
-                return refuse("finite numbers", &value.to_string());
+                return error("finite numbers", &value.to_string());
             }
         }
-        if choices.is_empty() { refuse("at least one value", "none") } else { Ok(Self::Choices(choices)) }
+        if choices.is_empty() { error("at least one value", "none") } else { Ok(Self::Choices(choices)) }
     }
 
     fn range(name: &str, table: &Table) -> Result<Self> {
-        let refuse = || {
+        let error = || {
             let expected =
                 "low below high, above 0 with log = true, as in { low = 1e-5, high = 1e-2, log = true }";
             Error::config(name, format!("expected {expected}, got {}", Value::Table(table.clone())))
         };
-        let log = table.get("log").map_or(Some(false), Value::as_bool).ok_or_else(refuse)?;
+        let log = table.get("log").map_or(Some(false), Value::as_bool).ok_or_else(error)?;
         if table.keys().any(|key| !["low", "high", "log"].contains(&key.as_str())) {
-            return Err(refuse());
+            return Err(error());
         }
-        let (Some(low), Some(high)) = (table.get("low"), table.get("high")) else { return Err(refuse()) };
+        let (Some(low), Some(high)) = (table.get("low"), table.get("high")) else { return Err(error()) };
         if let (Some(low), Some(high)) = (low.as_integer(), high.as_integer()) {
-            let fits = low < high && (low > 0 || !log);
-            return if fits { Ok(Self::Integers { low, high, log }) } else { Err(refuse()) };
+            let is_valid = low < high && (low > 0 || !log);
+            return if is_valid { Ok(Self::Integers { low, high, log }) } else { Err(error()) };
         }
         let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
-        let (Some(low), Some(high)) = (number(low), number(high)) else { return Err(refuse()) };
-        let fits = low.is_finite() && high.is_finite() && low < high && (low > 0.0 || !log);
-        if fits { Ok(Self::Numbers { low, high, log }) } else { Err(refuse()) }
+        let (Some(low), Some(high)) = (number(low), number(high)) else { return Err(error()) };
+        let is_valid = low.is_finite() && high.is_finite() && low < high && (low > 0.0 || !log);
+        if is_valid { Ok(Self::Numbers { low, high, log }) } else { Err(error()) }
     }
 
-    /// One of them.
+    /// Draws a value.
     pub(crate) fn draw(&self, rng: &mut Rng) -> Value {
         match self {
             Self::Choices(choices) => rng.choose(choices).cloned().unwrap_or(Value::Boolean(false)),
@@ -93,22 +93,22 @@ impl Candidates {
                 let n = usize::try_from(high.abs_diff(*low)).unwrap_or(usize::MAX).saturating_add(1);
                 Value::Integer(low.saturating_add_unsigned(rng.below(n) as u64))
             }
-            // Each whole number has the part of the logarithm up to the next.
+            // An integer represents the interval up to the next one.
             Self::Integers { low, high, log: true } => {
-                let drawn = logarithmic(rng, *low as f64, *high as f64 + 1.0);
-                Value::Integer((drawn.floor() as i64).clamp(*low, *high))
+                let value = log_uniform(rng, *low as f64, *high as f64 + 1.0);
+                Value::Integer((value.floor() as i64).clamp(*low, *high))
             }
             Self::Numbers { low, high, log } => {
-                let drawn =
-                    if *log { logarithmic(rng, *low, *high) } else { low + rng.uniform() * (high - low) };
-                // So many digits are enough, can be read, and are the same where `exp` differs in the last bit.
-                let rounded = format!("{drawn:.3e}").parse().unwrap_or(drawn);
+                let value =
+                    if *log { log_uniform(rng, *low, *high) } else { low + rng.uniform() * (high - low) };
+                // Rounding makes values readable, and independent of the platform's `exp`.
+                let rounded = format!("{value:.3e}").parse().unwrap_or(value);
                 Value::Float(rounded.clamp(*low, *high))
             }
         }
     }
 
-    /// Their form in a file.
+    /// Converts the candidates to TOML.
     pub(crate) fn into_value(self) -> Value {
         let range = |low: Value, high: Value, log: bool| {
             let entries = [("low", low), ("high", high), ("log", Value::Boolean(log))];
@@ -122,8 +122,8 @@ impl Candidates {
     }
 }
 
-/// A number whose logarithm is drawn evenly.
-fn logarithmic(rng: &mut Rng, low: f64, high: f64) -> f64 {
+/// Draws a number from the log-uniform distribution.
+fn log_uniform(rng: &mut Rng, low: f64, high: f64) -> f64 {
     (low.ln() + rng.uniform() * (high.ln() - low.ln())).exp()
 }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logarithms_of_whole_numbers_are_drawn_evenly_too() {
+    fn draws_integers_log_uniformly() {
         let range = Candidates::Integers { low: 1, high: 1023, log: true };
         let mut rng = Rng::new(3);
         let drawn: Vec<i64> = (0..1000).map(|_| range.draw(&mut rng).as_integer().unwrap()).collect();

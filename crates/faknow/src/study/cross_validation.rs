@@ -1,4 +1,4 @@
-//! k-fold cross-validation: as many detectors as folds, each tested on what it has not seen.
+//! k-fold cross-validation of a config.
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,64 +15,65 @@ use crate::study::state::{Common, Study, StudyState, TestScores, corpus, read};
 use crate::train::{ContextFactory, Outcome};
 use crate::{Error, Result};
 
-/// The metrics that a table shows.
+/// The metrics in the table on the console.
 const MAIN_METRICS: [&str; 9] =
     ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc", "average_precision", "mcc"];
 
-/// What cross-validation yields.
+/// The result of a cross-validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossValidation {
-    /// The directory; it has a run directory for each fold.
+    /// Directory, which contains a run directory for each fold.
     pub dir: PathBuf,
-    /// How many folds there are.
+    /// Number of folds.
     pub n_folds: usize,
-    /// The folds that are done, in order; all of them, unless it was interrupted.
+    /// Completed folds, in order; all folds unless it was interrupted.
     pub folds: Vec<FoldResult>,
-    /// Whether someone asked for the end before all folds were done; [`resume_cross_validation`] continues it.
+    /// Whether it was interrupted before all folds were completed; [`resume_cross_validation`] continues it.
     pub is_interrupted: bool,
 }
 
-/// The result of one fold.
+/// The result of a fold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FoldResult {
     /// Number of the fold, from 1.
     pub number: usize,
-    /// Why its training ended: `completed`, `early_stopping`, …
+    /// Stop reason of the training: `completed`, `early_stopping`, …
     #[serde(rename = "ended")]
     pub stop_reason: String,
-    /// Epochs done.
+    /// Number of completed epochs.
     pub epochs: usize,
     /// The best epoch, from 1; `None` without validation.
     pub best_epoch: Option<usize>,
-    /// What the detector scores on the fold.
+    /// Test scores of the detector on the fold.
     pub test: TestScores,
 }
 
 impl CrossValidation {
-    /// Every metric over the folds that are done, the loss first.
+    /// Returns the loss and all metrics over the completed folds.
     pub fn metrics(&self) -> Vec<RepeatedScore> {
         RepeatedScore::per_metric(self.folds.iter().map(|fold| &fold.test.scores))
     }
 
-    /// The run directory of a fold.
+    /// Returns the run directory of a fold.
     pub fn run(&self, fold: &FoldResult) -> PathBuf {
         self.dir.join(fold_dir(fold.number))
     }
 }
 
-/// Trains a detector for each of `n_folds` folds of `data.train` and tests it on that fold, which it has not seen.
+/// Trains a detector for each of `n_folds` folds of `data.train` on the other folds, and tests it on the fold.
 ///
-/// The folds are those of [`faknow_data::stratified_k_fold`], by the seed. Validation, for the best epoch and early stopping, is `data.valid` or taken from
-/// the other folds, in the ratio of its share of `data.split` to that of training; with a share of 0 there is none.
-/// `data.test` is left alone: it is for the detector that is chosen in the end.
+/// The folds are those of [`faknow_data::stratified_k_fold`] with the seed of the config. Validation data, for the best
+/// epoch and early stopping, is `data.valid` or a part of the other folds, in the ratio of the fractions for validation and
+/// training in `data.split`; with a fraction of 0 there is none. `data.test` is not used, to remain available for the final
+/// detector.
 ///
-/// The directory `dir` gets a run directory for each fold (`fold-1`, …), `cv.json` and `report.md`. If it holds this very
-/// cross-validation already, folds that are done are not repeated, and an interrupted one is resumed.
+/// The directory `dir` contains a run directory for each fold (`fold-1`, …), `cv.json` and `report.md`. If it already
+/// contains the same cross-validation, completed folds are not repeated, and an interrupted fold is resumed.
 ///
 /// # Errors
-/// The config or a file of records is wrong, some class has fewer samples than there are folds, `dir` holds something
-/// else or was started with other settings or records, or training fails.
+/// The config or a data file is invalid, a class has fewer samples than there are folds, `dir` has other content or was
+/// started with other settings or records, or training fails.
 pub fn cross_validate(
     config: &Config,
     n_folds: usize,
@@ -84,24 +85,25 @@ pub fn cross_validate(
         return Err(Error::config("folds", format!("expected at least 2, got {n_folds}")));
     }
     if config.data.fold.is_some() {
-        return Err(Error::config("data.fold", "cross-validation takes every fold in turn: leave it out"));
+        return Err(Error::config("data.fold", "cross-validation uses every fold; remove this setting"));
     }
     let mut config = config.clone();
     if let Some(test) = config.data.test.take() {
-        tracing::info!("{} is left alone: each detector is tested on its fold", test.display());
+        tracing::info!("ignoring {}: each detector is tested on its fold", test.display());
     }
-    let of_fold = |number: usize| {
+    let fold_config = |number: usize| {
         let mut config = config.clone();
         config.data.fold = Some(Fold { number, n_folds });
         config
     };
-    let common = Common::new(&config, &corpus(&of_fold(1), TestRecords::Used)?)?;
+    let common = Common::new(&config, &corpus(&fold_config(1), TestRecords::Include)?)?;
     let state = SavedFolds { n_folds, common, folds: Vec::new(), metrics: Vec::new() };
     let (study, mut state) = Study::open(dir, state)?;
     for number in state.folds.len() + 1..=n_folds {
         tracing::info!("fold {number} of {n_folds}");
-        let outcome = study.run(&fold_dir(number), &of_fold(number), TestRecords::Used, contexts.next())?;
-        state.folds.extend(FoldResult::of(number, &outcome));
+        let outcome =
+            study.run(&fold_dir(number), &fold_config(number), TestRecords::Include, contexts.next())?;
+        state.folds.extend(FoldResult::from_outcome(number, &outcome));
         if state.folds.len() == number {
             study.save(&state)?;
         }
@@ -119,7 +121,7 @@ pub fn cross_validate(
 /// Resumes the cross-validation of a builtin model in the directory `dir`, with its saved settings.
 ///
 /// # Errors
-/// `dir` holds no cross-validation; else as [`cross_validate`].
+/// `dir` contains no cross-validation; else as [`cross_validate`].
 pub fn resume_cross_validation(dir: &Path, contexts: ContextFactory<'_>) -> Result<CrossValidation> {
     Registry::builtin().resume_cross_validation(dir, contexts)
 }
@@ -128,7 +130,7 @@ impl Registry {
     /// Resumes the cross-validation of one of these models in the directory `dir`, with its saved settings.
     ///
     /// # Errors
-    /// `dir` holds no cross-validation; else as [`cross_validate`].
+    /// `dir` contains no cross-validation; else as [`cross_validate`].
     pub fn resume_cross_validation(
         &self,
         dir: &Path,
@@ -139,19 +141,19 @@ impl Registry {
     }
 }
 
-/// The run directory of a fold, below that of the cross-validation.
+/// Returns the run directory of a fold, relative to that of the cross-validation.
 fn fold_dir(number: usize) -> PathBuf {
     PathBuf::from(format!("fold-{number}"))
 }
 
-/// What stands in `cv.json`.
+/// The content of `cv.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedFolds {
     n_folds: usize,
     common: Common,
     folds: Vec<FoldResult>,
-    /// Of all folds, for readers; empty before the last one.
+    /// Metrics over all folds; empty before the last one is completed. Not read again.
     metrics: Vec<Value>,
 }
 
@@ -179,8 +181,8 @@ impl StudyState for SavedFolds {
 }
 
 impl FoldResult {
-    /// Of a run that has ended; `None` if it was interrupted.
-    fn of(number: usize, outcome: &Outcome) -> Option<Self> {
+    /// Returns the result of a run; `None` if it was interrupted.
+    fn from_outcome(number: usize, outcome: &Outcome) -> Option<Self> {
         let fit = &outcome.fit;
         if fit.stop_reason == StopReason::Interrupted {
             return None;
@@ -190,15 +192,15 @@ impl FoldResult {
             stop_reason: fit.stop_reason.code().to_owned(),
             epochs: fit.history.epochs.len(),
             best_epoch: fit.best.as_ref().map(|best| best.epoch),
-            test: TestScores::of(outcome)?,
+            test: TestScores::from_outcome(outcome)?,
         })
     }
 }
 
-/// The main metrics as mean ± deviation, and their value in each fold.
+/// Formats the main metrics as mean ± standard deviation, with their values in each fold.
 impl fmt::Display for CrossValidation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<18} {:>17} ", "", "mean ± deviation")?;
+        write!(f, "{:<18} {:>17} ", "", "mean ± std")?;
         for fold in &self.folds {
             write!(f, " {:>8}", format!("fold {}", fold.number))?;
         }
@@ -218,38 +220,38 @@ fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
 }
 
-/// The result as a page.
+/// Formats the result as Markdown.
 fn markdown(config: &Config, outcome: &CrossValidation) -> String {
-    let mut page = String::new();
+    let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = render(&mut page, config, outcome);
-    page
+    let _ = render(&mut text, config, outcome);
+    text
 }
 
-fn render(page: &mut String, config: &Config, outcome: &CrossValidation) -> fmt::Result {
+fn render(text: &mut String, config: &Config, outcome: &CrossValidation) -> fmt::Result {
     let n_folds = outcome.n_folds;
-    writeln!(page, "# {}\n", outcome.dir.file_name().unwrap_or_default().to_string_lossy())?;
-    writeln!(page, "- {n_folds}-fold cross-validation of {}, stratified by class", config.model.name)?;
-    writeln!(page, "- seed: {}", config.seed)?;
+    writeln!(text, "# {}\n", outcome.dir.file_name().unwrap_or_default().to_string_lossy())?;
+    writeln!(text, "- {n_folds}-fold cross-validation of {}, stratified by class", config.model.name)?;
+    writeln!(text, "- seed: {}", config.seed)?;
+    writeln!(text, "- std: sample standard deviation (n - 1) over the folds in which the metric is defined")?;
     writeln!(
-        page,
-        "- the deviation is that of a sample (n - 1), over the folds where the metric is defined"
+        text,
+        "\n## Folds\n\n| fold | samples | stop reason | epochs | best epoch |\n|---|---|---|---|---|"
     )?;
-    writeln!(page, "\n## Folds\n\n| fold | samples | ended | epochs | best epoch |\n|---|---|---|---|---|")?;
     for fold in &outcome.folds {
         let best = fold.best_epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
         let FoldResult { number, stop_reason, epochs, test, .. } = fold;
-        writeln!(page, "| {number} | {} | {stop_reason} | {epochs} | {best} |", test.n_samples)?;
+        writeln!(text, "| {number} | {} | {stop_reason} | {epochs} | {best} |", test.n_samples)?;
     }
-    write!(page, "\n## Metrics\n\n| metric | mean | deviation |")?;
-    outcome.folds.iter().try_for_each(|fold| write!(page, " fold {} |", fold.number))?;
-    writeln!(page, "\n|---|---|---|{}", "---|".repeat(outcome.folds.len()))?;
+    write!(text, "\n## Metrics\n\n| metric | mean | std |")?;
+    outcome.folds.iter().try_for_each(|fold| write!(text, " fold {} |", fold.number))?;
+    writeln!(text, "\n|---|---|---|{}", "---|".repeat(outcome.folds.len()))?;
     for RepeatedScore { name, summary, values } in outcome.metrics() {
         let mean = cell(summary.map(|summary| summary.mean));
-        let deviation = cell(summary.and_then(|summary| summary.std));
-        write!(page, "| {name} | {mean} | {deviation} |")?;
-        values.iter().try_for_each(|value| write!(page, " {} |", cell(*value)))?;
-        writeln!(page)?;
+        let std = cell(summary.and_then(|summary| summary.std));
+        write!(text, "| {name} | {mean} | {std} |")?;
+        values.iter().try_for_each(|value| write!(text, " {} |", cell(*value)))?;
+        writeln!(text)?;
     }
-    writeln!(page, "\n## Config\n\n```toml\n{}```", toml::to_string(config).unwrap_or_default())
+    writeln!(text, "\n## Config\n\n```toml\n{}```", toml::to_string(config).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Many runs that answer one question: cross-validation, and the search for hyperparameters.
+//! Cross-validation and hyperparameter search.
 
 mod candidates;
 mod cross_validation;

@@ -1,4 +1,4 @@
-//! Ends a run after some epoch so that it can be resumed as if it had not been: planned, rather than by a signal.
+//! A callback that pauses a run after an epoch.
 
 use faknow_callbacks::{BatchEnd, Callback, FitStart, Flow, HookResult, PassProgress, Phase, Run};
 use faknow_metrics::EpochRecord;
@@ -6,22 +6,23 @@ use faknow_trainer::Interrupt;
 
 /// Interrupts a run at the end of an epoch.
 ///
-/// That the run is interrupted, rather than made shorter, keeps everything that depends on its length: its schedule,
-/// early stopping, when it validates. So what is paused and resumed is the run that was never paused.
+/// An interrupt, in contrast to a smaller number of epochs, does not affect the schedule, early stopping and validation. So
+/// a run that is paused and resumed has the same result as an uninterrupted run.
 pub(crate) struct Pause {
-    after: usize,
-    /// The run's own, which is also asked for when someone asks for the end of everything.
+    epoch: usize,
+    /// Interrupt of the run, which is also requested when `all` is.
     run: Interrupt,
     all: Interrupt,
 }
 
 impl Pause {
-    /// A pause at the end of epoch `after` of the run that listens to `run`; a request to `all` ends it at once.
-    pub(crate) fn new(after: usize, run: Interrupt, all: Interrupt) -> Self {
-        Self { after, run, all }
+    /// Creates a pause at the end of an epoch of the run with the interrupt `run`; a request of `all` interrupts the run
+    /// immediately.
+    pub(crate) fn new(epoch: usize, run: Interrupt, all: Interrupt) -> Self {
+        Self { epoch, run, all }
     }
 
-    fn hand_on(&self) {
+    fn forward_request(&self) {
         if self.all.is_requested() {
             self.run.request();
         }
@@ -30,25 +31,25 @@ impl Pause {
 
 impl Callback for Pause {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
-        // It was paused before, and the process that did it was killed at once.
-        if run.start() == FitStart::Resumed && run.history().epochs.len() >= self.after {
+        // It was paused before, but its process was killed before the pause was recorded.
+        if run.start() == FitStart::Resumed && run.history().epochs.len() >= self.epoch {
             self.run.request();
         }
         Ok(())
     }
 
     fn on_batch_end(&mut self, _: &mut Run, _: &BatchEnd) -> HookResult<Flow> {
-        self.hand_on();
+        self.forward_request();
         Ok(Flow::Continue)
     }
 
     fn on_evaluation_batch_end(&mut self, _: &mut Run, _: Phase, _: PassProgress) -> HookResult {
-        self.hand_on();
+        self.forward_request();
         Ok(())
     }
 
     fn on_epoch_end(&mut self, run: &mut Run, _: &EpochRecord) -> HookResult<Flow> {
-        if run.epoch() >= self.after {
+        if run.epoch() >= self.epoch {
             self.run.request();
         }
         Ok(Flow::Continue)

@@ -1,4 +1,4 @@
-//! Search for hyperparameters: many short runs, ranked by their validation.
+//! Hyperparameter search: trials ranked by a validation value.
 
 use std::path::Path;
 
@@ -20,19 +20,18 @@ use crate::study::{SearchMethod, SearchSpace};
 use crate::train::{ContextFactory, Outcome};
 use crate::{Error, Result};
 
-/// Searches for the settings whose detector validates best, and tests that one alone.
+/// Searches for the settings with the best validation results, and tests the best detector.
 ///
-/// Each trial is `config` with some settings of `space`, trained in its own run directory (`trials/0001`, … below
-/// `dir`), and ranked by `trainer.monitor` on the validation records. Test records are held back from all trials; when
-/// they are done, the best one is tested on them, once. A trial that fails (a setting out of range, a loss that is NaN)
-/// is recorded with its reason, and the search continues.
+/// Each trial is `config` with settings from `space`, trained in a separate run directory (`trials/0001`, … in `dir`) and
+/// ranked by `trainer.monitor` on the validation records. Trials do not use test records; at the end, only the best trial
+/// is tested. A trial that fails (a setting out of range, a NaN loss) is recorded with its error, and the search continues.
 ///
-/// Which trials there are depends on `config.seed` alone. `search.json` says how far the search is, `report.md` what it
-/// came to; if `dir` holds this very search already, it is resumed, with the same result.
+/// The trials are determined by `config.seed`. `search.json` is the state of the search, `report.md` its result. If `dir`
+/// already contains the same search, it is resumed with the same result.
 ///
 /// # Errors
-/// Config, space, method or a file of records is wrong, there are no validation records, no trial has settings that
-/// are in range, `dir` holds something else or was started with other settings or records, or the disk fails.
+/// The config, the space, the method or a data file is invalid, there are no validation records, no trial has valid
+/// settings, `dir` has other content or was started with other settings or records, or writing fails.
 pub fn search(
     config: &Config,
     space: &SearchSpace,
@@ -46,10 +45,9 @@ pub fn search(
     let trials = method.trials(space, config.seed)?;
     let rungs = method.rungs(trials.len(), config.trainer.epochs);
     check_trials(config, &trials)?;
-    let corpus = corpus(config, TestRecords::HeldBack)?;
+    let corpus = corpus(config, TestRecords::Exclude)?;
     if corpus.valid.is_none() {
-        let message =
-            "trials are ranked by their validation: name a file, or give it a share of `data.split`";
+        let message = "trials are ranked by their validation: set a validation file, or a validation fraction in `data.split`";
         return Err(Error::config("data.valid", message));
     }
     let trials = trials.into_iter().enumerate().map(|(index, settings)| Trial::new(index + 1, settings));
@@ -59,7 +57,7 @@ pub fn search(
         common: Common::new(config, &corpus)?,
         monitor: monitor(config)?,
         trials: trials.collect(),
-        done: false,
+        is_done: false,
         best: None,
         test: None,
     };
@@ -71,7 +69,7 @@ pub fn search(
 /// Resumes the search for a builtin model in the directory `dir`, with its saved settings.
 ///
 /// # Errors
-/// `dir` holds no search; else as [`search`].
+/// `dir` contains no search; else as [`search`].
 pub fn resume_search(dir: &Path, contexts: ContextFactory<'_>) -> Result<SearchOutcome> {
     Registry::builtin().resume_search(dir, contexts)
 }
@@ -80,14 +78,14 @@ impl Registry {
     /// Resumes the search for one of these models in the directory `dir`, with its saved settings.
     ///
     /// # Errors
-    /// `dir` holds no search; else as [`search`].
+    /// `dir` contains no search; else as [`search`].
     pub fn resume_search(&self, dir: &Path, contexts: ContextFactory<'_>) -> Result<SearchOutcome> {
         let state: SavedSearch = read(dir)?;
         search(&state.common.config(self)?, &state.space, &state.method, dir, contexts)
     }
 }
 
-/// What stands in `search.json`.
+/// The content of `search.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedSearch {
@@ -96,10 +94,11 @@ pub(crate) struct SavedSearch {
     pub(crate) common: Common,
     pub(crate) monitor: Monitor,
     pub(crate) trials: Vec<Trial>,
-    pub(crate) done: bool,
-    /// Number of the best trial.
+    #[serde(rename = "done")]
+    pub(crate) is_done: bool,
+    /// Number of the best trial, if the search is complete.
     pub(crate) best: Option<usize>,
-    /// What the best trial scores on the test records.
+    /// Test scores of the best trial.
     pub(crate) test: Option<TestScores>,
 }
 
@@ -115,7 +114,7 @@ impl StudyState for SavedSearch {
     }
 }
 
-/// A search under way.
+/// A running search.
 struct Search<'a> {
     study: Study,
     config: &'a Config,
@@ -127,22 +126,22 @@ struct Search<'a> {
 impl Search<'_> {
     fn run(mut self) -> Result<SearchOutcome> {
         for index in 0..self.rungs.len() {
-            if self.state.done {
+            if self.state.is_done {
                 break;
             }
-            if !self.climb(index)? {
+            if !self.run_rung(index)? {
                 return Ok(SearchOutcome::new(self.study.path(), self.state, true));
             }
         }
-        if !self.state.done {
+        if !self.state.is_done {
             self.finish()?;
         }
         Ok(SearchOutcome::new(self.study.path(), self.state, false))
     }
 
-    /// Trains the trials of a rung: the best of the one before, and the next best in the place of those that fail.
-    /// Answers false if someone asked for the end.
-    fn climb(&mut self, index: usize) -> Result<bool> {
+    /// Trains the trials of a rung: the best of the previous rung, and the next best for those that fail. Returns false if
+    /// the search was interrupted.
+    fn run_rung(&mut self, index: usize) -> Result<bool> {
         let Rung { n_trials, pause_after } = self.rungs[index];
         if let Some(epoch) = pause_after {
             tracing::info!(
@@ -158,7 +157,7 @@ impl Search<'_> {
             }
             let trial = &self.state.trials[number - 1];
             if trial.values.len() == index && trial.error.is_none() {
-                if self.contexts.interrupt.is_requested() || !self.attempt(number, pause_after)? {
+                if self.contexts.interrupt.is_requested() || !self.run_trial(number, pause_after)? {
                     return Ok(false);
                 }
                 self.study.save(&self.state)?;
@@ -168,23 +167,23 @@ impl Search<'_> {
         Ok(true)
     }
 
-    /// The trials that may take part in a rung, the best of the one before first.
+    /// Returns the candidates for a rung, sorted by their results in the previous rung.
     fn candidates(&self, index: usize) -> Vec<usize> {
         let mut trials: Vec<&Trial> =
             self.state.trials.iter().filter(|trial| trial.values.len() >= index).collect();
-        if let Some(before) = index.checked_sub(1) {
+        if let Some(previous) = index.checked_sub(1) {
             let direction = self.state.monitor.direction;
-            // The sort is stable: the earlier of equals comes first.
-            trials.sort_by(|a, b| compare(a.values[before], b.values[before], direction));
+            // The sort is stable: of equal trials, the earlier one comes first.
+            trials.sort_by(|a, b| compare(a.values[previous], b.values[previous], direction));
         }
         trials.into_iter().map(|trial| trial.number).collect()
     }
 
-    /// Trains a trial up to the end of a rung and records what came of it; answers false if it was interrupted.
-    fn attempt(&mut self, number: usize, pause_after: Option<usize>) -> Result<bool> {
+    /// Trains a trial up to the end of a rung and records its result; returns false if it was interrupted.
+    fn run_trial(&mut self, number: usize, pause_after: Option<usize>) -> Result<bool> {
         let trial = &mut self.state.trials[number - 1];
         if trial.stop_reason.is_some() {
-            // Its own rule ended it: it will not become better than it is.
+            // Its training has ended, so its value does not change.
             trial.values.push(trial.value());
             return Ok(true);
         }
@@ -193,21 +192,21 @@ impl Search<'_> {
             self.state.trials.len(),
             self.state.trials[number - 1].describe()
         );
-        let trained = match with_settings(self.config, &self.state.trials[number - 1].settings) {
+        let result = match with_settings(self.config, &self.state.trials[number - 1].settings) {
             Ok(config) => self.train(number, &config, pause_after).map(|outcome| (config, outcome)),
             Err(error) => Err(error),
         };
         let trial = &mut self.state.trials[number - 1];
-        match trained {
+        match result {
             Ok((config, Outcome { fit, .. })) => {
-                let paused = pause_after.is_some_and(|epoch| fit.history.epochs.len() >= epoch);
-                if fit.stop_reason == StopReason::Interrupted && !paused {
+                let is_paused = pause_after.is_some_and(|epoch| fit.history.epochs.len() >= epoch);
+                if fit.stop_reason == StopReason::Interrupted && !is_paused {
                     return Ok(false);
                 }
                 trial.record(&fit, &self.state.monitor, config.trainer.restore_best);
             }
             Err(Error::Trainer(faknow_trainer::Error::Interrupted)) => return Ok(false),
-            Err(error) if stops_all(&error) => return Err(error),
+            Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!("trial {number} failed: {error}");
                 trial.error = Some(error.to_string());
@@ -219,35 +218,35 @@ impl Search<'_> {
     fn train(&mut self, number: usize, config: &Config, pause_after: Option<usize>) -> Result<Outcome> {
         let mut context = self.contexts.next();
         if let Some(epoch) = pause_after {
-            let own = Interrupt::default();
-            context.callbacks.push(Pause::new(epoch, own.clone(), context.interrupt));
-            context.interrupt = own;
+            let interrupt = Interrupt::default();
+            context.callbacks.push(Pause::new(epoch, interrupt.clone(), context.interrupt));
+            context.interrupt = interrupt;
         }
         let dir = self.state.trials[number - 1].dir();
-        self.study.run(&dir, config, TestRecords::HeldBack, context)
+        self.study.run(&dir, config, TestRecords::Exclude, context)
     }
 
-    /// Names the best trial and tests it.
+    /// Determines the best trial and tests it.
     fn finish(&mut self) -> Result<()> {
         let direction = self.state.monitor.direction;
         let best = self.state.trials.iter().min_by(|a, b| a.compare(b, direction));
         if let Some(best) = best.filter(|best| best.error.is_none() && best.value().is_some()) {
             let (number, dir) = (best.number, best.dir());
-            tracing::info!("trial {number} is the best: {}", best.describe());
+            tracing::info!("best trial: {number} ({})", best.describe());
             if has_test(self.config) {
                 let config = with_settings(self.config, &best.settings)?;
-                let outcome = self.study.run(&dir, &config, TestRecords::Used, self.contexts.next())?;
-                self.state.test = TestScores::of(&outcome);
+                let outcome = self.study.run(&dir, &config, TestRecords::Include, self.contexts.next())?;
+                self.state.test = TestScores::from_outcome(&outcome);
             }
             self.state.best = Some(number);
         }
-        self.state.done = true;
+        self.state.is_done = true;
         self.study.save(&self.state)?;
         self.study.save_report(&markdown(self.config, self.study.path(), &self.state))
     }
 }
 
-/// The config of a trial.
+/// Returns the config of a trial.
 fn with_settings(config: &Config, settings: &Table) -> Result<Config> {
     let settings = settings.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let config = config.with_all(settings)?;
@@ -255,29 +254,29 @@ fn with_settings(config: &Config, settings: &Table) -> Result<Config> {
     Ok(config)
 }
 
-/// What the trials are ranked by.
+/// Returns the value by which trials are ranked.
 fn monitor(config: &Config) -> Result<Monitor> {
     let (name, _) = config.monitors()?;
-    let known = Monitor::all(&config.metrics()?).into_iter().find(|monitor| monitor.name == name);
-    Ok(known.unwrap_or_else(|| Monitor::min(name)))
+    let recorded = Monitor::all(&config.metrics()?).into_iter().find(|monitor| monitor.name == name);
+    Ok(recorded.unwrap_or_else(|| Monitor::min(name)))
 }
 
-/// Whether there are records to test on.
+/// Returns whether there are test records.
 fn has_test(config: &Config) -> bool {
     let data = &config.data;
     data.test.is_some() || data.fold.is_some() || (data.valid.is_none() && data.split[2] > 0.0)
 }
 
-/// Refuses settings by which trials could not be compared.
+/// Rejects settings that would make trials incomparable.
 fn check_space(space: &SearchSpace, method: &SearchMethod) -> Result<()> {
     let halving = matches!(method, SearchMethod::Halving { .. });
     for name in space.names() {
         let message = match name {
-            "seed" => "all trials have the same seed, else luck would win: leave it out of the space",
-            "trainer.monitor" => "trials are ranked by one value: leave it out of the space",
-            "trainer.epochs" if halving => "halving gives the epochs: leave it out of the space",
+            "seed" => "all trials use the same seed, to be comparable; remove it from the space",
+            "trainer.monitor" => "all trials are ranked by the same value; remove it from the space",
+            "trainer.epochs" if halving => "halving sets the number of epochs; remove it from the space",
             name if name == "data" || name.starts_with("data.") => {
-                "trials are compared on the same records: leave it out of the space"
+                "trials are compared on the same records; remove it from the space"
             }
             _ => continue,
         };
@@ -289,20 +288,20 @@ fn check_space(space: &SearchSpace, method: &SearchMethod) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a search of which no trial could even begin: a name is misspelt, rather than a value too bold.
+/// Rejects a search without any valid trial, for example because of a misspelled name.
 fn check_trials(config: &Config, trials: &[Table]) -> Result<()> {
-    let mut first = None;
+    let mut first_error = None;
     for settings in trials {
         match with_settings(config, settings) {
             Ok(_) => return Ok(()),
-            Err(error) => drop(first.get_or_insert(error)),
+            Err(error) => drop(first_error.get_or_insert(error)),
         }
     }
-    first.map_or(Ok(()), Err)
+    first_error.map_or(Ok(()), Err)
 }
 
-/// Whether an error is none of the trial's: every other trial would meet it too, or it needs a person.
-fn stops_all(error: &Error) -> bool {
+/// Returns whether an error would occur in every other trial too, or requires user action.
+fn is_fatal(error: &Error) -> bool {
     use faknow_trainer::Error as T;
     match error {
         Error::Io { .. } | Error::NotARun { .. } | Error::Data(faknow_data::Error::Io { .. }) => true,

@@ -1,4 +1,4 @@
-//! How a search chooses its trials, and for how long each is trained.
+//! The methods of a search: the choice of trials, and the length of their training.
 
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -6,47 +6,46 @@ use toml::Table;
 use crate::study::SearchSpace;
 use crate::{Error, Result};
 
-/// How a search chooses its trials.
+/// The method of a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SearchMethod {
-    /// Every combination of listed values, each trained to its end.
+    /// Grid search: every combination of the listed values, each trained completely.
     Grid {},
-    /// Combinations drawn at random, each trained to its end (Bergstra and Bengio, Random Search for Hyper-Parameter
-    /// Optimization, JMLR 2012).
+    /// Random search: random combinations, each trained completely (Bergstra and Bengio, JMLR 2012).
     Random {
-        /// How many, at least 1.
+        /// Number of trials, at least 1.
         trials: usize,
     },
-    /// Combinations drawn at random and trained for a few epochs; the best are trained for more, in several rungs (Jamieson
-    /// and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016).
+    /// Successive halving: random combinations are trained for a few epochs, and the best ones for more in each rung
+    /// (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016).
     ///
-    /// The last rung has `trainer.epochs` epochs in all, each before it an `eta`-th part of the next one's and `eta`
-    /// times its trials, so that every rung costs about the same.
+    /// Trials of the last rung have `trainer.epochs` epochs in total. Each earlier rung has 1/`eta` of the epochs and `eta`
+    /// times the trials of the next one, so that all rungs have about the same cost.
     Halving {
-        /// How many in the first rung, at least 2.
+        /// Number of trials in the first rung, at least 2.
         trials: usize,
         /// Reduction factor: one in `eta` trials advances, at least 2.
         eta: usize,
     },
 }
 
-/// A part of a search: so many trials are trained up to an epoch.
+/// A rung of a search: a number of trials that are trained up to an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rung {
     pub(crate) n_trials: usize,
-    /// The epoch at which they are paused; `None`: they are trained to their end.
+    /// Epoch after which trials are paused; `None` if they are trained completely.
     pub(crate) pause_after: Option<usize>,
 }
 
 impl SearchMethod {
-    /// Checks the method's own settings.
+    /// Checks the settings of the method.
     pub(crate) fn validate(&self) -> Result<()> {
-        let at_least = |key: &str, least: usize, got: usize| {
-            if got >= least {
+        let at_least = |key: &str, min: usize, got: usize| {
+            if got >= min {
                 Ok(())
             } else {
-                Err(Error::config(key, format!("expected at least {least}, got {got}")))
+                Err(Error::config(key, format!("expected at least {min}, got {got}")))
             }
         };
         match self {
@@ -56,7 +55,7 @@ impl SearchMethod {
         }
     }
 
-    /// The settings of all trials, in their order.
+    /// Returns the settings of all trials, in order.
     pub(crate) fn trials(&self, space: &SearchSpace, seed: u64) -> Result<Vec<Table>> {
         match self {
             Self::Grid {} => space.grid(),
@@ -64,10 +63,10 @@ impl SearchMethod {
         }
     }
 
-    /// The rungs of a search with so many trials, none of which is trained for more than `epochs`.
+    /// Returns the rungs of a search with `n_trials` trials of at most `epochs` epochs.
     pub(crate) fn rungs(&self, n_trials: usize, epochs: usize) -> Vec<Rung> {
         let Self::Halving { eta, .. } = self else { return vec![Rung { n_trials, pause_after: None }] };
-        // No more rungs than leave a trial for the last, and an epoch for the first.
+        // The last rung has at least one trial, and the first rung at least one epoch.
         let (mut trials, mut budgets) = (vec![n_trials], vec![epochs]);
         while let (Some(n), Some(budget)) = (trials.last(), budgets.last())
             && n / eta >= 1
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rung_of_a_halving_costs_about_the_same() {
+    fn rungs_of_halving_have_similar_cost() {
         let check = |trials, eta, epochs, expected: &[(usize, Option<usize>)]| {
             let rungs = SearchMethod::Halving { trials, eta }.rungs(trials, epochs);
             let rungs: Vec<_> = rungs.iter().map(|rung| (rung.n_trials, rung.pause_after)).collect();
@@ -97,7 +96,7 @@ mod tests {
         };
         check(27, 3, 27, &[(27, Some(1)), (9, Some(3)), (3, Some(9)), (1, None)]);
         check(8, 2, 20, &[(8, Some(2)), (4, Some(5)), (2, Some(10)), (1, None)]);
-        // Too few epochs for as many rungs as trials, and the other way round.
+        // The number of rungs is limited by the epochs or by the trials.
         check(27, 3, 4, &[(27, Some(1)), (9, None)]);
         check(2, 2, 100, &[(2, Some(50)), (1, None)]);
         check(20, 3, 20, &[(20, Some(2)), (6, Some(6)), (2, None)]);
@@ -105,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn trials_of_other_methods_are_trained_to_their_end() {
-        let whole = [Rung { n_trials: 6, pause_after: None }];
-        assert_eq!(SearchMethod::Grid {}.rungs(6, 20), whole);
-        assert_eq!(SearchMethod::Random { trials: 6 }.rungs(6, 20), whole);
+    fn trials_of_other_methods_are_trained_completely() {
+        let single = [Rung { n_trials: 6, pause_after: None }];
+        assert_eq!(SearchMethod::Grid {}.rungs(6, 20), single);
+        assert_eq!(SearchMethod::Random { trials: 6 }.rungs(6, 20), single);
     }
 
     #[test]
-    fn a_method_outside_its_range_is_refused() {
+    fn rejects_methods_outside_their_range() {
         let check = |method: SearchMethod, expected: &str| {
             assert_eq!(method.validate().unwrap_err().to_string(), expected);
         };

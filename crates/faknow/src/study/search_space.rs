@@ -1,4 +1,4 @@
-//! Which settings a search tries: values by dotted name, listed or drawn from a range.
+//! The search space: settings with lists or ranges of values.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,17 +7,17 @@ use faknow_data::Rng;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::config::settings::{at_line, parse_value};
+use crate::config::settings::{parse_message, parse_value};
 use crate::study::candidates::Candidates;
 use crate::{Error, Result};
 
-/// Draws after which a trial that equals an earlier one is given up: the space has too few values.
+/// Maximum number of attempts to draw a new combination; more fail, since the space has too few combinations.
 const MAX_DRAWS: u64 = 1000;
 
-/// The settings that a search tries.
+/// A search space: settings with their candidate values.
 ///
-/// As a file it is TOML with the keys of a config. A list holds the values to try; a range is a table with `low`,
-/// `high` and perhaps `log = true`, which draws from the logarithm; it holds whole numbers if both ends are such.
+/// The file format is TOML with the keys of a config. The values are a list, or a range: a table with `low`, `high` and
+/// optionally `log = true` for a log-uniform distribution. A range consists of integers if both bounds are integers.
 ///
 /// ```
 /// use faknow::study::SearchSpace;
@@ -33,35 +33,36 @@ const MAX_DRAWS: u64 = 1000;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Table", into = "Table")]
 pub struct SearchSpace {
-    /// In the order in which they were given.
+    /// Settings in the order of their definition.
     settings: Vec<(String, Candidates)>,
 }
 
 impl SearchSpace {
-    /// Reads a file.
+    /// Reads a TOML file.
     ///
     /// # Errors
-    /// The file cannot be read, is no TOML, or holds something else than lists and ranges.
+    /// The file cannot be read, is not valid TOML, or contains values other than lists and ranges.
     pub fn from_file(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         Self::from_text(&text).map_err(|e| Error::config("", format!("{}: {e}", path.display())))
     }
 
-    /// Reads TOML.
+    /// Parses a TOML text.
     ///
     /// # Errors
-    /// The text is no TOML, or holds something else than lists and ranges.
+    /// The text is not valid TOML, or contains values other than lists and ranges.
     pub fn from_text(text: &str) -> Result<Self> {
-        let table = text.parse::<Table>().map_err(|e| Error::config("", at_line(text, &e)))?;
+        let table = text.parse::<Table>().map_err(|e| Error::config("", parse_message(text, &e)))?;
         let mut space = Self::default();
         space.add_table("", table)?;
         Ok(space)
     }
 
-    /// The space with one more setting, as `key=value,value,…`: `optimizer.lr=0.01,0.001`, `model.kernel_sizes=[2],[2,3]`.
+    /// Adds a setting with a list of values, as `key=value,value,…`: `optimizer.lr=0.01,0.001`,
+    /// `model.kernel_sizes=[2],[2,3]`.
     ///
     /// # Errors
-    /// There is no `=`, no value or one twice, or the setting is there already.
+    /// There is no `=`, no value or a duplicate value, or the space already contains the setting.
     pub fn with_choices(mut self, assignment: &str) -> Result<Self> {
         let (key, values) = assignment.split_once('=').ok_or_else(|| {
             Error::config(assignment, "expected key=value,value,…, as in optimizer.lr=0.01,0.001")
@@ -74,21 +75,21 @@ impl SearchSpace {
         Ok(self)
     }
 
-    /// The names of all settings.
+    /// Returns the dotted names of all settings.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.settings.iter().map(|(name, _)| name.as_str())
     }
 
-    /// All combinations, as settings by name; the last setting changes fastest.
+    /// Returns all combinations, as settings by name; the last setting changes fastest.
     ///
     /// # Errors
-    /// A setting is a range.
+    /// The candidates of a setting are a range.
     pub fn grid(&self) -> Result<Vec<Table>> {
         let mut grid = vec![Table::new()];
         for (name, candidates) in &self.settings {
             let Candidates::Choices(choices) = candidates else {
                 let message =
-                    "a grid needs a list of values, as in [0.3, 0.5]; a range can be searched at random";
+                    "a grid requires a list of values, as in [0.3, 0.5]; use random search for ranges";
                 return Err(Error::config(name, message));
             };
             let with = |settings: &Table, value: &Value| {
@@ -104,10 +105,10 @@ impl SearchSpace {
         Ok(grid)
     }
 
-    /// Draws `n` combinations, all different; the one at each place depends on the seed alone, whatever `n` is.
+    /// Draws `n` different combinations. Each depends only on the seed and its index, not on `n`.
     ///
     /// # Errors
-    /// There are not as many combinations.
+    /// The space has fewer than `n` combinations.
     pub fn sample(&self, seed: u64, n: usize) -> Result<Vec<Table>> {
         let mut drawn = HashSet::new();
         let mut samples = Vec::with_capacity(n);
@@ -116,8 +117,8 @@ impl SearchSpace {
                 .map(|attempt| self.draw(&mut Rng::from_parts(&[seed, number, attempt])))
                 .find(|settings| drawn.insert(settings.to_string()));
             let Some(settings) = settings else {
-                let many = format!("at most {}, as many as the space has combinations", drawn.len());
-                return Err(Error::config("trials", format!("expected {many}, got {n}")));
+                let expected = format!("at most {}, the number of combinations in the space", drawn.len());
+                return Err(Error::config("trials", format!("expected {expected}, got {n}")));
             };
             samples.push(settings);
         }
@@ -143,7 +144,7 @@ impl SearchSpace {
     }
 
     fn add(&mut self, name: String, candidates: Candidates) -> Result<()> {
-        if self.names().any(|known| known == name) {
+        if self.names().any(|other| other == name) {
             return Err(Error::config(name, "expected the setting once, got it twice"));
         }
         self.settings.push((name, candidates));
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_has_every_combination_in_order() {
+    fn grid_has_every_combination_in_order() {
         let space = SearchSpace::default().with_choices("optimizer.lr=0.1,0.2").unwrap();
         let space = space.with_choices("optimizer.name = adam, sgd").unwrap();
         let grid: Vec<String> =
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_a_function_of_the_seed_and_its_place() {
+    fn sample_depends_on_seed_and_index() {
         let space = SearchSpace::from_text(MIXED).unwrap();
         assert_eq!(
             space.names().collect::<Vec<_>>(),
@@ -208,35 +209,38 @@ mod tests {
         let samples = space.sample(1, 50).unwrap();
         assert_eq!(samples[..10], space.sample(1, 10).unwrap());
         assert_ne!(samples[..10], space.sample(2, 10).unwrap());
-        // Pinned: other numbers would change searches that are under way.
+        // Fixed values, since other samples would change interrupted searches.
         assert_eq!(numbers(&samples[..3], "optimizer.lr"), [0.0008574, 0.001297, 0.002022]);
-        let rates = numbers(&samples, "optimizer.lr");
-        assert!(rates.iter().all(|rate| (1e-5..=1e-2).contains(rate)), "{rates:?}");
-        let low = rates.iter().filter(|rate| **rate < 10_f64.powf(-3.5)).count();
-        assert!((15..=35).contains(&low), "half of the logarithms: {low} of 50");
+        let learning_rates = numbers(&samples, "optimizer.lr");
+        assert!(learning_rates.iter().all(|lr| (1e-5..=1e-2).contains(lr)), "{learning_rates:?}");
+        let low = learning_rates.iter().filter(|lr| **lr < 10_f64.powf(-3.5)).count();
+        assert!(
+            (15..=35).contains(&low),
+            "expected about half in the lower half of the logarithms, got {low} of 50"
+        );
         let filters: HashSet<i64> =
             samples.iter().map(|s| s["model.n_filters"].as_integer().unwrap()).collect();
-        assert_eq!(filters.len(), 4, "both ends are drawn: {filters:?}");
+        assert_eq!(filters.len(), 4, "both bounds are drawn: {filters:?}");
     }
 
     #[test]
-    fn no_combination_is_drawn_twice() {
+    fn sample_has_no_duplicates() {
         let space = SearchSpace::from_text("a.b = [1, 2, 3]\na.c = { low = 0, high = 1 }").unwrap();
         let samples = space.sample(5, 6).unwrap();
         assert_eq!(samples.iter().map(Table::to_string).collect::<HashSet<_>>().len(), 6);
         let error = space.sample(5, 7).unwrap_err().to_string();
-        assert_eq!(error, "`trials`: expected at most 6, as many as the space has combinations, got 7");
+        assert_eq!(error, "`trials`: expected at most 6, the number of combinations in the space, got 7");
     }
 
     #[test]
-    fn a_space_survives_its_file() {
+    fn space_survives_serialization() {
         let space = SearchSpace::from_text(MIXED).unwrap();
         let json = serde_json::to_string(&space).unwrap();
         assert_eq!(serde_json::from_str::<SearchSpace>(&json).unwrap(), space);
     }
 
     #[test]
-    fn what_is_no_space_is_refused_by_name() {
+    fn rejects_invalid_search_space() {
         let check = |text: &str, expected: &str| {
             let error = SearchSpace::from_text(text).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
@@ -246,7 +250,7 @@ mod tests {
         check("a.b = [1, 1]", "`a.b`: expected different values, got 1 twice");
         check("a.b = [nan]", "`a.b`: expected finite numbers, got nan");
         let range = "`a.b`: expected low below high, above 0 with log = true, as in {";
-        for wrong in [
+        for invalid in [
             "{ low = 2, high = 1 }",
             "{ low = 1 }",
             "{ low = 0, high = 1, log = true }",
@@ -254,7 +258,7 @@ mod tests {
             "{ low = 0, high = 1, step = 2 }",
             "{ low = 'a', high = 'b' }",
         ] {
-            check(&format!("a.b = {wrong}"), range);
+            check(&format!("a.b = {invalid}"), range);
         }
         check("a.b = [1\n", "line 1, column 9: ");
         let choices = |assignment: &str| {
@@ -268,6 +272,6 @@ mod tests {
         assert_eq!(choices("a=2"), "`a`: expected the setting once, got it twice");
         assert!(choices("b").starts_with("`b`: expected key=value,value,…"));
         let error = SearchSpace::from_text(MIXED).unwrap().grid().unwrap_err().to_string();
-        assert!(error.starts_with("`optimizer.lr`: a grid needs a list of values"), "{error}");
+        assert!(error.starts_with("`optimizer.lr`: a grid requires a list of values"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Several runs in one directory, with a file that says what they are for and how far they are.
+//! A study: several runs in one directory, with a file of its state.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,44 +18,44 @@ use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, TestRecords};
 use crate::detector::files::CONFIG;
-use crate::files::{write, write_whole};
+use crate::files::{write, write_text_atomically};
 use crate::models::Registry;
 use crate::train::job::Job;
-use crate::train::resume::{MOVABLE, resume_with};
+use crate::train::resume::{NEUTRAL, resume_with};
 use crate::train::{Outcome, ResumeOptions, RunContext};
 use crate::{Error, Result};
 
-/// A directory of several runs.
+/// The directory of a study.
 #[derive(Debug)]
 pub(crate) struct Study {
     dir: RunDir,
 }
 
-/// What stands in a study's file.
+/// The state of a study, in its file.
 pub(crate) trait StudyState: Serialize + DeserializeOwned {
-    /// The file's name.
+    /// Name of the file.
     const FILE: &'static str;
 
-    /// What all runs have in common.
+    /// Returns the common properties of all runs.
     fn common(&self) -> &Common;
 
-    /// What makes the runs differ: with another plan it is another study.
+    /// Returns the plan of the runs, which cannot change within a study.
     fn plan(&self) -> Value;
 }
 
-/// What all runs of a study have in common; it stands at the beginning of the study's file.
+/// The common properties of all runs of a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Common {
-    /// Version of the program that began the study.
+    /// Version of faknow that started the study.
     pub(crate) faknow: String,
-    /// The settings.
+    /// The base config.
     pub(crate) config: Table,
-    /// Fingerprints of the records.
+    /// Fingerprints of the datasets.
     pub(crate) data: Vec<String>,
 }
 
 impl Common {
-    /// Of these settings and the records that they name.
+    /// Returns the common properties of a config and its data.
     pub(crate) fn new(config: &Config, corpus: &Corpus) -> Result<Self> {
         let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
         let data =
@@ -64,66 +64,66 @@ impl Common {
         Ok(Self { faknow, config: config.to_table()?, data: data.collect() })
     }
 
-    /// The settings.
+    /// Returns the base config.
     pub(crate) fn config(&self, registry: &Registry) -> Result<Config> {
         registry.config_from_table(self.config.clone())
     }
 }
 
-/// The records of a study's config; what is wrong with them would be wrong in every run.
+/// Reads the data of a study, to report errors before the first run.
 pub(crate) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpus> {
     config.validate()?;
     Corpus::load(config, &config.configured_model()?.fields(), None, test_records)
 }
 
 impl Study {
-    /// The study in the directory `dir`, as far as it is; starts with `state` if there is none, in a directory that must not
-    /// exist or be empty.
+    /// Opens the study in the directory `dir` with its saved state, or creates it with `state` if the directory does not exist
+    /// or is empty.
     ///
     /// # Errors
-    /// Plan, settings or records are not those that the study was started with, or another process is at work on it.
+    /// Plan, settings or records have changed since the start of the study, or another process is using it.
     pub(crate) fn open<S: StudyState>(dir: &Path, state: S) -> Result<(Self, S)> {
         let path = dir.join(S::FILE);
         if !path.exists() {
-            // Left by a process that was killed in its first moment.
+            // Left by a process that was killed while it created the study.
             let _ = fs::remove_file(temporary_path(&path));
             let study = Self { dir: RunDir::create(dir)? };
             study.save(&state)?;
             return Ok((study, state));
         }
         let study = Self { dir: RunDir::open(dir)? };
-        let before = read::<S>(dir)?;
-        study.check_unchanged(&before.plan(), &state.plan())?;
-        let (old, new) = (before.common(), state.common());
+        let saved = read::<S>(dir)?;
+        study.check_unchanged(&saved.plan(), &state.plan())?;
+        let (old, new) = (saved.common(), state.common());
         study.check_unchanged(&old.config, &new.config)?;
         if old.data != new.data {
-            let message = format!("the records are not those that {} was started with", dir.display());
+            let message = format!("the records have changed since {} was started", dir.display());
             return Err(Error::config(
                 "data",
                 format!("{message}; restore them, or start over in a new directory"),
             ));
         }
-        Ok((study, before))
+        Ok((study, saved))
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Writes the state, whole or not at all.
+    /// Writes the state atomically.
     pub(crate) fn save<S: StudyState>(&self, state: &S) -> Result<()> {
         let path = self.dir.path().join(S::FILE);
         let text = serde_json::to_string_pretty(state).map_err(|e| Error::io(&path, e.into()))?;
-        write_whole(&path, &(text + "\n"))
+        write_text_atomically(&path, &(text + "\n"))
     }
 
-    /// Writes the result as a page.
-    pub(crate) fn save_report(&self, page: &str) -> Result<()> {
-        write(&self.dir.path().join("report.md"), page)
+    /// Writes the report.
+    pub(crate) fn save_report(&self, text: &str) -> Result<()> {
+        write(&self.dir.path().join("report.md"), text)
     }
 
-    /// Trains in the directory `name` below the study's, from the beginning or from where it was cut off.
+    /// Trains in the subdirectory `name` of the study, from scratch or from an interruption.
     pub(crate) fn run(
         &self,
         name: &Path,
@@ -135,21 +135,21 @@ impl Study {
         if run.join(CONFIG).exists() {
             return resume_with(RunDir::open(run)?, config, &ResumeOptions::default(), test_records, context);
         }
-        // Cut off before its config was written: it never began.
+        // The run was interrupted before its config was written, so it was never started.
         match fs::remove_dir_all(&run) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(run, error)),
             _ => {}
         }
-        Job::with_test_records(config, None, test_records)?.begin(|| RunDir::create(run), context)
+        Job::with_test_records(config, None, test_records)?.start(|| RunDir::create(run), context)
     }
 
     fn check_unchanged(&self, old: &impl Serialize, new: &impl Serialize) -> Result<()> {
         let (old, new) = (by_dotted_name(old), by_dotted_name(new));
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        let changed = names
+        let changed_name = names
             .into_iter()
-            .find(|name| !MOVABLE.contains(&name.as_str()) && old.get(*name) != new.get(*name));
-        let Some(name) = changed else { return Ok(()) };
+            .find(|name| !NEUTRAL.contains(&name.as_str()) && old.get(*name) != new.get(*name));
+        let Some(name) = changed_name else { return Ok(()) };
         let show = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
         let (old, new) = (show(old.get(name)), show(new.get(name)));
         let dir = self.dir.path().display();
@@ -159,10 +159,10 @@ impl Study {
     }
 }
 
-/// The state of the study in the directory `dir`.
+/// Reads the state of the study in the directory `dir`.
 ///
 /// # Errors
-/// There is none, or its file is corrupted.
+/// The file of the state cannot be read or is corrupted.
 pub(crate) fn read<S: StudyState>(dir: &Path) -> Result<S> {
     let path = dir.join(S::FILE);
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
@@ -173,18 +173,18 @@ pub(crate) fn read<S: StudyState>(dir: &Path) -> Result<S> {
     })
 }
 
-/// What a detector scores on test records: the loss, then every metric; what is undefined has no value, not even a
-/// customary one, so that no mean is made with it.
+/// The test scores of a detector: the loss and all metrics. Undefined metrics have no substitute value, so that they do not
+/// affect means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestScores {
-    /// How many records there are.
+    /// Number of test records.
     pub n_samples: usize,
     /// The loss and the metrics by name.
     pub scores: Scores,
 }
 
 impl TestScores {
-    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+    pub(crate) fn from_outcome(outcome: &Outcome) -> Option<Self> {
         let (evaluation, report) = outcome.test.as_ref()?;
         let loss = evaluation.scores.get("loss").map(|loss| ("loss", loss));
         let defined = |score: &Score| match score {

@@ -1,4 +1,4 @@
-//! One trial of a search: its settings, and what came of it.
+//! A trial of a search: its settings and results.
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -9,24 +9,24 @@ use faknow_trainer::FitReport;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// One trial of a search.
+/// A trial of a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// Its number, from 1.
+    /// Number of the trial, from 1.
     pub number: usize,
-    /// What it tries, by dotted name.
+    /// Settings of the trial by dotted name.
     pub settings: Table,
-    /// The monitored value of its detector at the end of each rung that it took part in; `None` where it is undefined.
+    /// Monitored value of the detector after each of its rungs; `None` if undefined.
     pub values: Vec<Option<f64>>,
-    /// Epochs done.
+    /// Number of completed epochs.
     pub epochs: usize,
     /// The best epoch so far, from 1; `None` if the monitored value was never defined.
     pub best_epoch: Option<usize>,
-    /// Why its training ended: `completed`, `early_stopping`, …; `None` if it was paused, is not done, or failed.
+    /// Stop reason of the training: `completed`, `early_stopping`, …; `None` if it is waiting, paused or failed.
     #[serde(rename = "ended")]
     pub stop_reason: Option<String>,
-    /// Why it failed, if it did.
+    /// Error of a failed trial.
     pub error: Option<String>,
 }
 
@@ -43,12 +43,12 @@ impl Trial {
         }
     }
 
-    /// The latest monitored value; `None` if it is undefined, or there is none yet.
+    /// Returns the latest monitored value; `None` if it is undefined or there is none yet.
     pub fn value(&self) -> Option<f64> {
         self.values.last().copied().flatten()
     }
 
-    /// Where it stands, in a word: `waiting`, `paused` (at the end of a rung), `failed`, or why it ended.
+    /// Returns the status in one word: `waiting`, `paused` (after a rung), `failed`, or the stop reason.
     pub fn status(&self) -> &str {
         match (&self.error, &self.stop_reason) {
             (Some(_), _) => "failed",
@@ -58,7 +58,7 @@ impl Trial {
         }
     }
 
-    /// Its settings on one line: `optimizer.lr=0.001 model.dropout=0.3`.
+    /// Formats the settings on one line: `optimizer.lr=0.001 model.dropout=0.3`.
     pub fn describe(&self) -> String {
         let show = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let settings: Vec<String> =
@@ -66,22 +66,22 @@ impl Trial {
         settings.join(" ")
     }
 
-    /// Its run directory, below that of the search.
+    /// Returns the run directory, relative to that of the search.
     pub fn dir(&self) -> PathBuf {
         PathBuf::from("trials").join(format!("{:04}", self.number))
     }
 
-    /// Takes note of what a rung came to.
-    pub(crate) fn record(&mut self, fit: &FitReport, monitor: &Monitor, best: bool) {
-        self.values.push(value(fit, monitor, best));
+    /// Records the result of a rung; `restore_best` is whether the detector has the weights of the best epoch.
+    pub(crate) fn record(&mut self, fit: &FitReport, monitor: &Monitor, restore_best: bool) {
+        self.values.push(value(fit, monitor, restore_best));
         self.epochs = fit.history.epochs.len();
         self.best_epoch = fit.best.as_ref().map(|best| best.epoch);
         self.stop_reason =
             (fit.stop_reason != StopReason::Interrupted).then(|| fit.stop_reason.code().to_owned());
     }
 
-    /// Which of two trials is the better, as an order: those that failed come last, then those that got less far; of
-    /// the others the value decides, undefined last; the earlier of equals comes first.
+    /// Compares two trials, the better one first: failed trials come last, then those of earlier rungs, then those with a
+    /// worse or undefined value; of equal trials, the earlier one comes first.
     pub(crate) fn compare(&self, other: &Self, direction: Direction) -> Ordering {
         let failed = self.error.is_some().cmp(&other.error.is_some());
         let rungs = other.values.len().cmp(&self.values.len());
@@ -90,7 +90,7 @@ impl Trial {
     }
 }
 
-/// The better value first, what is undefined last.
+/// Compares two values, the better one first and undefined values last.
 pub(crate) fn compare(a: Option<f64>, b: Option<f64>, direction: Direction) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) if direction.is_better(a, b) => Ordering::Less,
@@ -106,14 +106,14 @@ pub(crate) fn compare(a: Option<f64>, b: Option<f64>, direction: Direction) -> O
     }
 }
 
-/// The monitored value of the detector that a run has come to: that of its best validation or, if it ends with the
-/// last weights, of its last one.
-fn value(fit: &FitReport, monitor: &Monitor, best: bool) -> Option<f64> {
-    if best {
+/// Returns the monitored value of the detector of a run: that of the best validation with `restore_best`, else of the last
+/// one.
+fn value(fit: &FitReport, monitor: &Monitor, restore_best: bool) -> Option<f64> {
+    if restore_best {
         return fit.best.as_ref().map(|best| best.value);
     }
-    let validated = fit.history.epochs.iter().rfind(|record| record.valid.is_some());
-    validated.and_then(|record| monitor.value(record))
+    let last = fit.history.epochs.iter().rfind(|record| record.valid.is_some());
+    last.and_then(|record| monitor.value(record))
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_are_ranked_by_rung_and_value_and_what_is_undefined_or_failed_is_last() {
+    fn trials_are_ranked_by_rung_and_value_with_undefined_and_failed_last() {
         let mut trials = [
             trial(1, &[Some(0.9)], Some("the loss is NaN")),
             trial(2, &[None], None),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_says_where_it_stands() {
+    fn status_is_the_phase_or_the_stop_reason() {
         let check = |trial: Trial, expected: &str| assert_eq!(trial.status(), expected);
         check(trial(1, &[], None), "waiting");
         check(trial(1, &[Some(0.5)], None), "paused");

@@ -1,14 +1,14 @@
-//! What a run gets besides its config: callbacks, and the interrupt that may end it.
+//! The context of a run: callbacks and interrupt.
 
 use faknow_callbacks::Callbacks;
 use faknow_trainer::Interrupt;
 
-/// Callbacks and interrupt of a run.
+/// The callbacks and the interrupt of a run.
 #[derive(Debug, Default)]
 pub struct RunContext {
-    /// Callbacks besides the run's own logs. Default: none.
+    /// Callbacks in addition to the logs of the run. Default: none.
     pub callbacks: Callbacks,
-    /// Requests the end of the run. Default: never.
+    /// Interrupt of the run. Default: never requested.
     pub interrupt: Interrupt,
 }
 
@@ -18,19 +18,19 @@ impl From<Callbacks> for RunContext {
     }
 }
 
-/// Makes the [`RunContext`] of each of several runs, one after another.
+/// Creates the [`RunContext`] of each of several runs.
 #[derive(Default)]
 pub struct ContextFactory<'a> {
     /// Creates the callbacks of the next run. Default: none.
     pub callbacks: Option<Box<dyn FnMut() -> Callbacks + 'a>>,
-    /// Requests the end of all runs. Default: never.
+    /// Interrupt of all runs. Default: never requested.
     pub interrupt: Interrupt,
 }
 
 impl ContextFactory<'_> {
     /// Returns the context of the next run.
     pub(crate) fn next(&mut self) -> RunContext {
-        let callbacks = self.callbacks.as_mut().map(|make| make()).unwrap_or_default();
+        let callbacks = self.callbacks.as_mut().map(|create| create()).unwrap_or_default();
         RunContext { callbacks, interrupt: self.interrupt.clone() }
     }
 }

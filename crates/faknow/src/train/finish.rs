@@ -1,4 +1,4 @@
-//! What comes after training: how scores are read is chosen, the detector is tested, and the run directory gets its report.
+//! The steps after training: calibration, test, and the report in the run directory.
 
 use std::path::Path;
 
@@ -14,28 +14,28 @@ use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
-use crate::files::{write_json, write_whole};
+use crate::files::{write_json, write_text_atomically};
 use crate::models::BoxedModel;
 use crate::train::Outcome;
 use crate::train::job::InputLoader;
-use crate::train::mistakes::surest_mistakes;
+use crate::train::mistakes::most_confident_mistakes;
 use crate::{Error, Result};
 
-/// File of the page.
+/// File of the HTML report.
 pub(crate) const REPORT: &str = "report.html";
 
-/// A run whose training is over.
+/// A run after training.
 pub(crate) struct Finish<'a> {
     pub(crate) config: &'a Config,
     pub(crate) corpus: &'a Corpus,
-    /// What was read, a line each.
+    /// Summary of the data, one entry per line.
     pub(crate) data: Vec<String>,
     pub(crate) run: &'a Path,
 }
 
 impl Finish<'_> {
-    /// Chooses temperature and threshold, tests, and writes the results into the run directory.
-    pub(crate) fn of(
+    /// Calibrates scores, tests the detector, and writes the results into the run directory.
+    pub(crate) fn run(
         self,
         trainer: &mut Trainer<BoxedModel>,
         fit: FitReport,
@@ -44,31 +44,35 @@ impl Finish<'_> {
     ) -> Result<Outcome> {
         let Self { config, corpus, run, .. } = self;
         let device = trainer.run().vars.device();
-        // Validation saw the weights of many epochs: this is what those that the detector ends with say.
+        // Validates the final weights, since validation during training was with those of each epoch.
         let valid = valid
             .map(|loader| {
                 let evaluation = evaluate(trainer.model(), &loader, &Metrics::empty(), device)?;
                 in_order(evaluation, &loader)
             })
             .transpose()?;
-        let calibrated =
-            decision_config::choose(&config.decision, valid.as_ref().map(|(valid, _)| &valid.predictions))?;
+        let calibrated = decision_config::calibrate(
+            &config.decision,
+            valid.as_ref().map(|(valid, _)| &valid.predictions),
+        )?;
         decision_config::save(run, &calibrated)?;
         let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
         let save = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
             let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
             let (decided, report) = decide(evaluation.clone(), &calibrated.decision, corpus.classes.names())?;
-            // The file has the model's own scores with what was decided by them.
+            // The file has the uncalibrated scores and the final predictions.
             let predictions =
                 evaluation.predictions.with_predicted(decided.predictions.predicted().to_vec())?;
-            prediction_rows(predictions, &rows, data, corpus).write(&run.join(file)).map_err(of_report)?;
+            prediction_table(predictions, &rows, data, corpus)
+                .write(&run.join(file))
+                .map_err(report_error)?;
             Ok::<_, Error>(Some((decided, report, rows)))
         };
         let valid = save(valid, corpus.valid.as_ref(), VALID_PREDICTIONS)?;
         let test = save(test, corpus.test.as_ref(), TEST_PREDICTIONS)?;
         if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
             let predictions = &evaluation.predictions;
-            let mistakes = surest_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
+            let mistakes = most_confident_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
             write_json(&run.join(MISTAKES), &mistakes)?;
         }
         let parameters =
@@ -105,14 +109,14 @@ impl Finish<'_> {
     }
 }
 
-/// Writes the page of a run into its directory.
+/// Writes the HTML report of a run into its directory.
 fn write_report(run: &Path) -> Result<()> {
-    let read = Run::read(run).map_err(of_report)?;
-    write_whole(&run.join(REPORT), &faknow_report::render(&[read]).map_err(of_report)?)
+    let report = Run::read(run).map_err(report_error)?;
+    write_text_atomically(&run.join(REPORT), &faknow_report::render(&[report]).map_err(report_error)?)
 }
 
-/// Predictions of the samples `rows` with what is known of them.
-fn prediction_rows(
+/// Returns the predictions of the samples `rows` with their lengths and domains.
+fn prediction_table(
     predictions: Predictions,
     rows: &[usize],
     data: &FieldDataset,
@@ -133,7 +137,7 @@ fn prediction_rows(
     }
 }
 
-/// Machine and versions.
+/// Returns versions and properties of the machine.
 fn environment(device: Device) -> Vec<(String, String)> {
     let cpu = || {
         let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
@@ -147,13 +151,13 @@ fn environment(device: Device) -> Vec<(String, String)> {
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("CPU", format!("{}, {cores} cores", cpu().unwrap_or_else(|| "unknown".into()))),
         ("device", format!("{device:?}")),
-        ("threads of libtorch", tch::get_num_threads().to_string()),
+        ("libtorch threads", tch::get_num_threads().to_string()),
     ];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// An error of the report's files as one of this crate.
-pub(crate) fn of_report(error: faknow_report::Error) -> Error {
+/// Converts an error of `faknow-report`.
+pub(crate) fn report_error(error: faknow_report::Error) -> Error {
     match error {
         faknow_report::Error::Io { path, source } => Error::io(path, source),
         faknow_report::Error::Metric(error) => Error::Metric(error),

@@ -1,4 +1,4 @@
-//! A config becomes a trained, tested and saved detector.
+//! Training of a detector from a config.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,38 +28,38 @@ use crate::train::finish::Finish;
 use crate::train::pretraining::pretrain;
 use crate::{Error, Result};
 
-/// What training yields.
+/// The result of training.
 #[derive(Debug)]
 pub struct Outcome {
     /// The run directory.
     pub run: PathBuf,
-    /// Why training ended, the best epoch, all epochs.
+    /// Stop reason, best epoch, history.
     pub fit: FitReport,
-    /// What the detector scores on the validation records, if there are any.
+    /// Results of the detector on the validation data, if there is any.
     pub valid: Option<(Evaluation, ClassificationReport)>,
-    /// What it scores on the test records, if there are any.
+    /// Results of the detector on the test data, if there is any.
     pub test: Option<(Evaluation, ClassificationReport)>,
 }
 
-/// Trains the detector that `config` describes, tests it, and saves it in the directory that `run_dir` makes.
+/// Trains and tests the detector of `config`, and saves it in the directory that `run_dir` creates.
 ///
-/// The directory is made once the config and all data are known to be right. Besides what the trainer writes it gets
-/// the vocabulary, the tokenizer, the classes and a report. A run that is interrupted (see [`RunContext`]) is neither
-/// tested nor reported; [`resume`](crate::train::resume) continues it.
+/// The directory is created after the config and all data have been checked. In addition to the files of the trainer, it
+/// contains vocabulary, tokenizer, classes and a report. An interrupted run (see [`RunContext`]) is not tested and has no
+/// report; [`resume`](crate::train::resume) continues it.
 ///
 /// # Errors
-/// The config or a file of records is wrong, or training fails; see [`Error::is_input`].
+/// The config or a data file is invalid, or training fails; see [`Error::is_input`].
 pub fn train(
     config: &Config,
     run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
     context: impl Into<RunContext>,
 ) -> Result<Outcome> {
-    Job::prepare(config, None)?.begin(run_dir, context.into())
+    Job::prepare(config, None)?.start(run_dir, context.into())
 }
 
-/// Everything that a run needs, checked and ready.
+/// A checked config with its data and model, ready to train.
 pub(crate) struct Job {
-    /// With every hyperparameter of the model.
+    /// The config with all hyperparameters of the model.
     pub(crate) config: Config,
     pub(crate) corpus: Corpus,
     model: BoxedModel,
@@ -69,13 +69,13 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Checks the config, reads all records, and builds the model; `encoders` are those of a run that is resumed, whose
-    /// weights are yet to come.
+    /// Checks the config, reads the data, and builds the model; `encoders` are those of a resumed run, whose weights are
+    /// restored later.
     pub(crate) fn prepare(config: &Config, encoders: Option<FieldEncoders>) -> Result<Self> {
-        Self::with_test_records(config, encoders, TestRecords::Used)
+        Self::with_test_records(config, encoders, TestRecords::Include)
     }
 
-    /// As [`prepare`](Self::prepare); test records that are held back are neither read nor tested on.
+    /// Prepares a job as [`prepare`](Self::prepare) does, with or without test records.
     pub(crate) fn with_test_records(
         config: &Config,
         encoders: Option<FieldEncoders>,
@@ -91,8 +91,8 @@ impl Job {
         }
         let_threads_sleep();
         let is_resumed = encoders.is_some();
-        // A wrong file should be known before the records are read.
-        let first_weights =
+        // Reads the file first, to report errors before the data is read.
+        let initial_weights =
             config.model.weights.as_deref().filter(|_| !is_resumed).map(read_weights).transpose()?;
         let corpus = Corpus::load(&config, &configured.fields(), encoders, test_records)?;
         let mut summary = corpus.summary()?;
@@ -101,7 +101,9 @@ impl Job {
                 let vectors = load_vectors(path, &words.vocab, None, config.seed)?;
                 if !configured.use_word_vectors(vectors.tensor.size()[1]) {
                     let name = &config.model.name;
-                    let message = format!("model `{name}` takes no pretrained word vectors: leave it out");
+                    let message = format!(
+                        "model `{name}` does not support pretrained word vectors; remove this setting"
+                    );
                     return Err(Error::config("text.vectors", message));
                 }
                 summary.push(format!(
@@ -114,23 +116,25 @@ impl Job {
             _ => None,
         };
         config.model.hyperparameters = configured.to_table();
-        // The model is built before the directory, since its settings may yet be wrong.
+        // Built before the directory is created, since building the model checks its settings.
         let vars = VarStore::new(device);
         let shape = corpus.shape(vectors.as_ref().map(|vectors| &vectors.tensor));
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::named(e.into()))?;
-        if let Some((path, tensors)) = first_weights {
-            let report = weights::restore_partial(&vars, &tensors, path).map_err(wrong_weights)?;
-            summary.extend(format!("weights of {}: {report}", path.display()).lines().map(str::to_owned));
+        if let Some((path, tensors)) = initial_weights {
+            let report = weights::restore_partial(&vars, &tensors, path).map_err(weights_error)?;
+            summary.extend(
+                format!("initial weights from {}: {report}", path.display()).lines().map(str::to_owned),
+            );
         }
         let job = Self { config, corpus, model, vars, metrics, summary };
-        job.check_plan()?;
+        job.check_schedule()?;
         job.step()?;
         Ok(job)
     }
 
-    /// Trains from the beginning, in the directory that `run_dir` makes.
-    pub(crate) fn begin(
+    /// Trains from scratch, in the directory that `run_dir` creates.
+    pub(crate) fn start(
         self,
         run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
         context: RunContext,
@@ -141,7 +145,7 @@ impl Job {
         self.run(run_dir, context, None)
     }
 
-    /// Trains, from the beginning or from a checkpoint, tests and reports.
+    /// Trains from scratch or from a checkpoint, tests, and writes the report.
     pub(crate) fn run(self, run_dir: RunDir, context: RunContext, from: Option<&Resume>) -> Result<Outcome> {
         let run = run_dir.path().to_path_buf();
         if !Resume::has_checkpoint(&run) {
@@ -178,37 +182,42 @@ impl Job {
                 builder = builder.callback(early_stopping(&config.early_stopping, stopping_monitor));
             }
         }
-        // Behind all that may freeze something, so that it shows what is trained.
+        // Added after the callback that freezes weights, to show which weights are trainable.
         let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
         let mut trainer =
             builder.callback(model_summary).callbacks(context.callbacks).build().map_err(Error::named)?;
-        let to_validate = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
+        let valid_loader = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
-            None => trainer.fit(&train, to_validate)?,
-            Some(from) => trainer.resume_from(from, &train, to_validate)?,
+            None => trainer.fit(&train, valid_loader)?,
+            Some(from) => trainer.resume_from(from, &train, valid_loader)?,
         };
         if fit.stop_reason == StopReason::Interrupted {
             return Ok(Outcome { run, fit, valid: None, test: None });
         }
-        Finish { config: &config, corpus: &corpus, data: lines, run: &run }.of(&mut trainer, fit, valid, test)
+        Finish { config: &config, corpus: &corpus, data: lines, run: &run }.run(
+            &mut trainer,
+            fit,
+            valid,
+            test,
+        )
     }
 
-    /// A trainer that writes nothing, and the training batches, for tools that try something before a run.
+    /// Returns a trainer that writes no files, and the training batches, for tools before a run.
     pub(crate) fn into_trial(self) -> Result<(Trainer<BoxedModel>, InputLoader)> {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
-        // Without a directory there is no checkpoint to roll back to.
+        // Without a run directory there are no checkpoints to roll back to.
         let step = self.step()?;
         let builder = builder(&self.config, self.model, self.vars, self.metrics, step)?
             .on_non_finite(NonFinitePolicy::Stop);
         Ok((builder.build().map_err(Error::named)?, train))
     }
 
-    /// The parameters of the model, with the memory of the config's optimizer.
+    /// Returns the parameters of the model, with the memory of the config's optimizer.
     pub(crate) fn model_summary(&self) -> faknow_model::Summary {
         faknow_model::summary(&self.vars).with_optimizer(self.config.optimizer.n_slots())
     }
 
-    /// The loaders of training, validation and test.
+    /// Returns the loaders of training, validation and test data.
     fn loaders(&self) -> Result<(InputLoader, Option<InputLoader>, Option<InputLoader>)> {
         let Self { config, corpus, .. } = self;
         let eval = |data: &Option<FieldDataset>| {
@@ -217,7 +226,7 @@ impl Job {
         Ok((train_loader(corpus.train.clone(), config)?, eval(&corpus.valid)?, eval(&corpus.test)?))
     }
 
-    /// What is done with a training batch.
+    /// Returns the training step: that of the model, or a supervised or adversarial one.
     fn step(&self) -> Result<BoxedStep> {
         let Some(step) = self.config.configured_model()?.step() else {
             let supervised = self.supervised()?;
@@ -230,29 +239,31 @@ impl Job {
             [("loss", self.config.loss.is_some()), ("adversarial", self.config.adversarial.is_some())];
         match settings.into_iter().find(|(_, is_set)| *is_set) {
             Some((key, _)) => {
-                let message =
-                    format!("model `{}` has its own training step: leave it out", self.config.model.name);
+                let message = format!(
+                    "model `{}` has its own training step; remove this setting",
+                    self.config.model.name
+                );
                 Err(Error::config(key, message))
             }
             None => Ok(step),
         }
     }
 
-    /// The training step with the config's loss; balanced class weights come from the training labels.
+    /// Returns the supervised step with the config's loss; balanced class weights are computed from the training labels.
     fn supervised(&self) -> Result<Supervised> {
         let Some(loss) = self.config.loss.clone() else { return Ok(Supervised::default()) };
         let loss = loss.with_class_counts(&self.corpus.train.class_counts());
         loss.and_then(Supervised::new).map_err(|error| Error::in_table("loss", error))
     }
 
-    /// The adversarial step, if there is to be one.
+    /// Returns the adversarial step, if the config has one.
     fn adversarial(&self) -> Result<Option<Adversarial>> {
         let attack = self.config.adversarial.clone();
         attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::named)
     }
 
-    /// Checks the batches, and the schedule against the length of the run, which are only known with the data.
-    fn check_plan(&self) -> Result<()> {
+    /// Checks the batches and the schedule, which depend on the number of samples.
+    fn check_schedule(&self) -> Result<()> {
         let config = &self.config;
         let (train, valid, _) = self.loaders()?;
         let Some(schedule) = &config.schedule else { return Ok(()) };
@@ -261,30 +272,32 @@ impl Job {
         let (monitor, _) = config.monitors()?;
         let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);
         let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
-        let plan = TrainingLength {
+        let length = TrainingLength {
             steps_per_epoch: n_batches.div_ceil(config.trainer.accumulate),
             max_epochs: config.trainer.epochs,
             max_steps: config.trainer.max_steps,
             monitor_direction: valid.map(|_| direction),
         };
-        // What it warns of is said when the trainer builds it.
-        let built = with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &plan));
-        built.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
+        // Without logging, since the trainer builds the schedule again and logs its warnings.
+        let schedule =
+            with_default(NoSubscriber::new(), || schedule.build(&[config.optimizer.lr()], &length));
+        schedule.map(drop).map_err(|e| Error::config("schedule", e.to_string()))
     }
 }
 
-/// The tensors of a file of weights.
+/// Reads a file of weights.
 fn read_weights(path: &Path) -> Result<(&Path, BTreeMap<String, Tensor>)> {
-    Ok((path, weights::read(path).map_err(wrong_weights)?))
+    Ok((path, weights::read(path).map_err(weights_error)?))
 }
 
-fn wrong_weights(error: faknow_model::Error) -> Error {
+fn weights_error(error: faknow_model::Error) -> Error {
     Error::config("model.weights", error.to_string())
 }
 
+/// A loader of batches of samples.
 pub(crate) type InputLoader = DataLoader<FieldDataset>;
 
-/// What a trainer needs of the config to update the weights as a run does.
+/// Returns a trainer builder with the settings that affect updates of the weights.
 pub(crate) fn builder(
     config: &Config,
     model: BoxedModel,
@@ -301,7 +314,7 @@ pub(crate) fn builder(
     Ok(with_trainer_config(builder, &config.trainer))
 }
 
-/// The trainer's own settings.
+/// Applies the settings of the table `[trainer]`.
 fn with_trainer_config<M: Model>(
     mut builder: TrainerBuilder<M>,
     config: &TrainerConfig,
@@ -329,7 +342,7 @@ fn with_trainer_config<M: Model>(
     if config.fast_dev_run { builder.fast_dev_run() } else { builder }
 }
 
-/// Logs what was read when the run begins, so that it stands in the run's own log too.
+/// Logs the summary of the data at the start of the fit, so that it is also in the log of the run.
 struct DataSummary(Vec<String>);
 
 impl Callback for DataSummary {
@@ -342,7 +355,7 @@ impl Callback for DataSummary {
     }
 }
 
-/// Writes the parameters of the model into the run's log; on a terminal the table would be too long.
+/// Logs the parameters of the model, only into the log of the run, since the table is long.
 struct ModelSummary {
     n_optimizer_tensors: usize,
 }

@@ -1,4 +1,4 @@
-//! The surest mistakes of a detector, and the words or nodes that led to them.
+//! The most confident mistakes of a detector, with the contributions of words or nodes.
 
 use faknow_data::{Batch as _, Dataset as _, FieldDataset};
 use faknow_metrics::Predictions;
@@ -10,13 +10,13 @@ use crate::Result;
 use crate::data::corpus::Corpus;
 use crate::models::BoxedModel;
 
-/// How many mistakes are told.
-const N_MISTAKES: usize = 10;
-/// How many nodes of each.
-const N_NODES: usize = 20;
+/// Maximum number of mistakes.
+const MAX_MISTAKES: usize = 10;
+/// Maximum number of nodes of a mistake.
+const MAX_NODES: usize = 20;
 
-/// The surest mistakes among `predictions`, which are of the samples `samples` of `data`.
-pub(crate) fn surest_mistakes(
+/// Returns the most confident mistakes among `predictions`, whose rows are the samples `samples` of `data`.
+pub(crate) fn most_confident_mistakes(
     model: &BoxedModel,
     data: &FieldDataset,
     samples: &[usize],
@@ -57,8 +57,8 @@ pub(crate) fn surest_mistakes(
             ("word", words.iter().map(word).zip(contributions).collect())
         };
         let n_parts = parts.len();
-        let shown = if unit == "node" { N_NODES } else { n_parts };
-        let parts = parts.into_iter().take(shown);
+        let max_parts = if unit == "node" { MAX_NODES } else { n_parts };
+        let parts = parts.into_iter().take(max_parts);
         Ok(Mistake {
             row: sample,
             id: data.id(sample).map(str::to_owned),
@@ -70,5 +70,5 @@ pub(crate) fn surest_mistakes(
             parts: parts.map(|(name, contribution)| MistakePart { name, contribution }).collect(),
         })
     };
-    rows.iter().take(N_MISTAKES).map(mistake).collect()
+    rows.iter().take(MAX_MISTAKES).map(mistake).collect()
 }

@@ -1,4 +1,4 @@
-//! From a config to a trained, tested and saved detector.
+//! Training of detectors from a config.
 //!
 //! ```no_run
 //! use faknow::callbacks::Callbacks;

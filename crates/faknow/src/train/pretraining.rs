@@ -1,4 +1,4 @@
-//! The stage before a model's training in which it learns without labels, for models that have one.
+//! Self-supervised pretraining, for models that have such a stage.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use crate::data::corpus::{Corpus, train_loader};
 use crate::train::job::builder;
 use crate::{Error, Result};
 
-/// The run of this stage, below that of the model.
+/// The run directory of the pretraining, inside that of the model.
 const DIR: &str = "pretraining";
 
-/// Lets the model of `config`, whose weights are in `vars`, learn what comes before its training, or go on with it; answers the
-/// report of this stage if it was interrupted.
+/// Pretrains the model of `config`, whose weights are in `vars`, or resumes its pretraining. Returns the report if it was
+/// interrupted.
 ///
-/// It is a run of its own, in a directory below `run`: of the training records, with the optimizer of the config, for the epochs that
-/// the model's own hyperparameters say.
+/// The pretraining is a separate run in a subdirectory of `run`, with the training data, the optimizer of the config, and
+/// the number of epochs of the model's hyperparameters.
 pub(crate) fn pretrain(
     config: &Config,
     corpus: &Corpus,
@@ -46,28 +46,28 @@ pub(crate) fn pretrain(
         .run_dir(run_dir)
         .interrupt(interrupt.clone())
         .hyperparameters(by_dotted_name(&settings))
-        .callback(Announce { epochs: stage.epochs })
+        .callback(EpochLog { n_epochs: stage.epochs })
         .build()?;
     let from = Resume { from: Resume::default().from, ..from.cloned().unwrap_or_default() };
     let fit = trainer.resume_from(&from, &train, None)?;
     if fit.stop_reason == StopReason::Interrupted {
         return Ok(Some(fit));
     }
-    let learned = snapshot(&trainer.run().vars);
-    let learned = learned.into_iter().map(|(name, tensor)| (format!("{}.{name}", stage.prefix), tensor));
-    restore_partial(vars, &learned.collect(), &dir).map_err(|e| Error::config("model", e.to_string()))?;
+    let weights = snapshot(&trainer.run().vars);
+    let weights = weights.into_iter().map(|(name, tensor)| (format!("{}.{name}", stage.prefix), tensor));
+    restore_partial(vars, &weights.collect(), &dir).map_err(|e| Error::config("model", e.to_string()))?;
     Ok(None)
 }
 
-/// Tells of each epoch.
-struct Announce {
-    epochs: usize,
+/// Logs each epoch.
+struct EpochLog {
+    n_epochs: usize,
 }
 
-impl Callback for Announce {
+impl Callback for EpochLog {
     fn on_epoch_end(&mut self, _: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         let loss = record.get("train/loss").and_then(|score| score.value()).unwrap_or(f64::NAN);
-        tracing::info!("pretraining: epoch {} of {}, loss {loss:.4}", record.epoch, self.epochs);
+        tracing::info!("pretraining: epoch {} of {}, loss {loss:.4}", record.epoch, self.n_epochs);
         Ok(Flow::Continue)
     }
 }

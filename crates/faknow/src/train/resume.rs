@@ -14,8 +14,8 @@ use crate::train::job::Job;
 use crate::train::{Outcome, RunContext};
 use crate::{Error, Result};
 
-/// Settings that change nothing of what is computed: where the files are now, and what computing takes.
-pub(crate) const MOVABLE: [&str; 10] = [
+/// Settings that do not affect results: paths of files, and resources.
+pub(crate) const NEUTRAL: [&str; 10] = [
     "device",
     "threads",
     "loader.workers",
@@ -28,27 +28,27 @@ pub(crate) const MOVABLE: [&str; 10] = [
     "text.cache",
 ];
 
-/// What may also change when a run is resumed: how long it takes, and a file that it has read already.
+/// Further settings that may change in a resumed run: early stopping, and a file that is not read again.
 const FREE: [&str; 2] = ["early_stopping.", "model.weights"];
 
-/// How a run is resumed.
+/// Options for resuming a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResumeOptions {
     /// The checkpoint to resume from. Default: `last`.
     pub from: Option<String>,
-    /// What may have changed since the run was started. Default: nothing.
+    /// Accepted changes since the start of the run. Default: none.
     pub allow: Vec<ChangeKind>,
-    /// Settings to change, as `key=value`: more epochs, for example. Default: none.
+    /// Settings to change, as `key=value`, for example more epochs. Default: none.
     pub set: Vec<String>,
 }
 
 /// Resumes the run of a builtin model in the directory `run`, tests the detector, and saves it.
 ///
-/// The result is that of a run that was never interrupted. A finished run is continued if `trainer.epochs` is now more than it
-/// was, else it is tested again.
+/// The result is that of an uninterrupted run. A finished run is extended if `trainer.epochs` has increased, else it is
+/// tested again.
 ///
 /// # Errors
-/// The directory holds no run, a file of records or a setting changed, a checkpoint is corrupted, or training fails.
+/// The directory contains no run, a data file or a setting has changed, a checkpoint is corrupted, or training fails.
 pub fn resume(run: &Path, options: &ResumeOptions, context: impl Into<RunContext>) -> Result<Outcome> {
     Registry::builtin().resume(run, options, context)
 }
@@ -57,28 +57,28 @@ impl Registry {
     /// Resumes the run of one of these models; see [`resume`].
     ///
     /// # Errors
-    /// The directory holds no run, a file of records or a setting changed, a checkpoint is corrupted, or training fails.
+    /// The directory contains no run, a data file or a setting has changed, a checkpoint is corrupted, or training fails.
     pub fn resume(
         &self,
         run: &Path,
         options: &ResumeOptions,
         context: impl Into<RunContext>,
     ) -> Result<Outcome> {
-        let missing = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
+        let not_a_run = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         if !run.is_dir() {
-            return Err(missing("no such directory"));
+            return Err(not_a_run("no such directory"));
         }
         if !run.join(CONFIG).exists() {
-            return Err(missing("`config.toml` is not there, so the run was never started; start a new one"));
+            return Err(not_a_run("`config.toml` is missing, so the run was never started; start a new one"));
         }
         let run_dir = RunDir::open(run)?;
-        let before = self.config_from_file(&run.join(CONFIG))?;
-        let config = before.set_all(&options.set)?;
-        resume_with(run_dir, &config, options, TestRecords::Used, context.into())
+        let saved = self.config_from_file(&run.join(CONFIG))?;
+        let config = saved.set_all(&options.set)?;
+        resume_with(run_dir, &config, options, TestRecords::Include, context.into())
     }
 }
 
-/// Resumes a run with this config, which takes the place of what `options` sets.
+/// Resumes a run with `config`, which already includes the changes of `options`.
 pub(crate) fn resume_with(
     run_dir: RunDir,
     config: &Config,
@@ -95,19 +95,19 @@ pub(crate) fn resume_with(
         let corpus = &job.corpus;
         save_inputs(run, &job.config, &corpus.encoders, &corpus.classes)?;
     }
-    context.callbacks.push(KeepConfig(job.config.clone()));
+    context.callbacks.push(SaveConfig(job.config.clone()));
     let from = Resume {
         allow: options.allow.clone(),
-        ignored_settings: MOVABLE.iter().chain(&FREE).map(|name| (*name).to_owned()).collect(),
+        ignored_settings: NEUTRAL.iter().chain(&FREE).map(|name| (*name).to_owned()).collect(),
         ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
     };
     job.run(run_dir, context, Some(&from))
 }
 
-/// Saves the settings of a resumed run, once they are accepted.
-struct KeepConfig(Config);
+/// Saves the config of a resumed run after its changes have been accepted.
+struct SaveConfig(Config);
 
-impl Callback for KeepConfig {
+impl Callback for SaveConfig {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         if let (FitStart::Resumed, Some(dir)) = (run.start(), run.dir()) {
             save_config(dir, &self.0)?;

@@ -1,4 +1,4 @@
-//! Configs as files: nothing is lost, nothing unknown is taken.
+//! Config files: lossless serialization, unknown keys.
 
 use std::io::ErrorKind;
 
@@ -6,7 +6,7 @@ use faknow::Config;
 
 use crate::support::{Bench, posts};
 
-/// Every setting has another value than its default, and those without a default have one.
+/// Every setting, with a value that differs from its default.
 const EVERYTHING: &str = r#"
 seed = 7
 device = "cpu"
@@ -152,13 +152,13 @@ pattern = "*.bias"
 "#;
 
 #[test]
-fn a_config_with_every_setting_survives_its_file() {
+fn config_with_every_setting_survives_serialization() {
     let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
     let config = read(EVERYTHING);
     assert_eq!(read(&config.to_table().unwrap().to_string()), config);
     assert_eq!(read(&toml::to_string(&config).unwrap()), config);
     assert_eq!(serde_json::from_value::<Config>(serde_json::to_value(&config).unwrap()).unwrap(), config);
-    // No key was dropped on the way: what is written is what was read.
+    // All keys are written with the values that were read.
     let table = EVERYTHING.parse::<toml::Table>().unwrap();
     let written = config.to_table().unwrap();
     for (name, value) in &table {
@@ -167,7 +167,7 @@ fn a_config_with_every_setting_survives_its_file() {
 }
 
 #[test]
-fn unknown_keys_are_refused_in_every_table() {
+fn rejects_unknown_keys_in_every_table() {
     for table in [
         "",
         "data.",
@@ -196,7 +196,7 @@ fn unknown_keys_are_refused_in_every_table() {
 }
 
 #[test]
-fn the_config_of_a_run_dir_is_the_config_of_the_run() {
+fn run_directory_has_the_config_of_the_run() {
     let bench = Bench::new(&posts(40));
     let config = bench.config.set_all(&["schedule.name=cosine", "data.values.fake=['hoax']"]).unwrap();
     bench.train("run", &["schedule.name=cosine", "data.values.fake=['hoax']"]);
@@ -209,7 +209,7 @@ fn the_config_of_a_run_dir_is_the_config_of_the_run() {
 }
 
 #[test]
-fn errors_know_whether_the_input_is_to_blame() {
+fn io_errors_of_paths_are_input_errors() {
     let io = |kind: ErrorKind| faknow::Error::io("x", kind.into());
     for kind in
         [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::IsADirectory, ErrorKind::InvalidData]

@@ -1,4 +1,4 @@
-//! The data of a run: how one file is split, what the vocabulary knows, and who checks it.
+//! The data of a run: splits, vocabulary, checks, guessing of files and columns.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,13 +10,13 @@ use faknow::train;
 
 use crate::support::{Bench, csv, posts};
 
-/// The words that stand in one post only tell which posts a run was trained on.
+/// Returns the indices of the posts that a run was trained on, by their unique words.
 fn training_posts(bench: &Bench, run: &str) -> BTreeSet<usize> {
     bench.words(run).iter().filter_map(|word| word.strip_prefix("only")?.parse().ok()).collect()
 }
 
 #[test]
-fn the_seed_decides_the_split_and_nothing_else_does() {
+fn split_depends_only_on_the_seed() {
     let bench = Bench::new(&posts(60));
     bench.train("a", &["seed=1"]);
     let split = training_posts(&bench, "a");
@@ -27,7 +27,7 @@ fn the_seed_decides_the_split_and_nothing_else_does() {
 }
 
 #[test]
-fn a_split_has_its_shares_of_every_class() {
+fn split_is_stratified_by_class() {
     let uneven: Vec<_> =
         posts(200).into_iter().filter(|(text, label)| *label == "real" || text.contains("rain")).collect();
     let n_fake = uneven.iter().filter(|(_, label)| *label == "fake").count();
@@ -43,14 +43,14 @@ fn a_split_has_its_shares_of_every_class() {
 }
 
 #[test]
-fn the_vocabulary_knows_the_training_part_only() {
+fn vocabulary_has_only_words_of_the_training_part() {
     let bench = Bench::new(&posts(60));
     let outcome = bench.train("run", &[]);
-    let known = training_posts(&bench, "run");
-    assert_eq!(known.len(), 42, "0.7 of 60");
+    let trained = training_posts(&bench, "run");
+    assert_eq!(trained.len(), 42, "0.7 of 60");
     let n_test = outcome.test.unwrap().1.confusion().support().iter().sum::<u64>();
     assert_eq!(n_test, 12);
-    // With files of their own, validation and test add no word either.
+    // Separate validation and test files do not add words either.
     let other = csv(&[("unseen words here".into(), "real"), ("others there".into(), "fake")]);
     let other = bench.write("other.csv", other);
     let config = ["data.valid", "data.test"].map(|key| format!("{key}='{}'", other.display()));
@@ -60,7 +60,7 @@ fn the_vocabulary_knows_the_training_part_only() {
 }
 
 #[test]
-fn the_vocabulary_obeys_its_settings() {
+fn vocabulary_follows_its_settings() {
     let bench = Bench::new(&posts(40));
     let all = "data.split=[1, 0, 0]";
     let words = |run: &str, settings: &[&str]| {
@@ -69,7 +69,11 @@ fn the_vocabulary_obeys_its_settings() {
     };
     assert_eq!(words("plain", &[]).len(), 8 + 40);
     assert_eq!(words("often", &["text.min_count=2"]).len(), 8, "words of one post occur once");
-    assert_eq!(words("few", &["text.max_vocab=5"]).len(), 3, "two numbers are for padding and unknown words");
+    assert_eq!(
+        words("few", &["text.max_vocab=5"]).len(),
+        3,
+        "two token ids are for padding and unknown words"
+    );
     let stop = bench.write("stop.txt", "rain\n\n  storm \n");
     let stop = format!("text.stop_words='{}'", stop.display());
     let without = words("stop", &["text.min_count=2", &stop]);
@@ -78,11 +82,14 @@ fn the_vocabulary_obeys_its_settings() {
         "{without:?}"
     );
     let short = words("short", &["text.max_length=1"]);
-    assert!(!short.iter().any(|word| word == "officials"), "a text is cut after its first word: {short:?}");
+    assert!(
+        !short.iter().any(|word| word == "officials"),
+        "texts are truncated after the first word: {short:?}"
+    );
 }
 
 #[test]
-fn no_dir_is_made_for_wrong_data_or_settings() {
+fn creates_no_directory_for_invalid_data_or_settings() {
     let bench = Bench::new(&posts(20));
     let one_class = csv(&posts(20)).replace(",fake", ",real");
     let one_class = format!("data.train='{}'", bench.write("one.csv", one_class).display());
@@ -98,26 +105,26 @@ fn no_dir_is_made_for_wrong_data_or_settings() {
         &[&one_class],
     ] {
         let config = bench.config.set_all(settings).unwrap();
-        let mut asked = false;
+        let mut is_called = false;
         let run_dir = || {
-            asked = true;
+            is_called = true;
             faknow::trainer::RunDir::create(bench.path("run"))
         };
         let error = train(&config, run_dir, Callbacks::default()).unwrap_err();
-        assert!(error.is_input() && !asked, "{settings:?}: {error}");
+        assert!(error.is_input() && !is_called, "{settings:?}: {error}");
         assert!(!bench.path("run").exists());
     }
 }
 
 #[test]
-fn a_class_without_training_records_is_named_with_its_file() {
+fn error_names_class_without_training_records() {
     let bench = Bench::new(&posts(20));
     let error = bench.try_train("run", &["data.classes=['real', 'fake', 'satire']"]).unwrap_err().to_string();
     assert!(error.contains("train.csv: training records: no record of class `satire` among 14"), "{error}");
 }
 
 #[test]
-fn the_language_is_guessed_from_the_first_texts() {
+fn guesses_language_from_first_texts() {
     let bench = Bench::new(&posts(10));
     for (text, expected) in [
         ("Rain tomorrow, says 中国 radio", "en"),
@@ -131,7 +138,7 @@ fn the_language_is_guessed_from_the_first_texts() {
 }
 
 #[test]
-fn the_files_of_a_dir_and_their_columns_are_guessed() {
+fn guesses_files_of_a_directory_and_their_columns() {
     let bench = Bench::new(&posts(10));
     bench.write("train.csv", "id,Tweet,label\n1,rain,hoax\n2,storm,true\n3,vote,satire\n");
     bench.write("dev.csv", "id,Tweet,label\n1,rain,hoax\n");
@@ -139,11 +146,11 @@ fn the_files_of_a_dir_and_their_columns_are_guessed() {
     bench.write("notes.txt", "");
     let data = guess_data(&bench.path("")).unwrap();
     assert_eq!((data.text.as_str(), data.label.as_str()), ("Tweet", "label"));
-    assert_eq!(data.classes, ["true", "hoax", "satire"], "what means real comes first");
+    assert_eq!(data.classes, ["true", "hoax", "satire"], "the negative class comes first");
     assert_eq!(data.train, Some(bench.path("train.csv")));
     assert_eq!((data.valid, data.test), (Some(bench.path("dev.csv")), Some(bench.path("test.JSONL"))));
     bench.write("train.csv", "text,label\nrain,1\nstorm,0\n");
-    assert_eq!(guess_data(&bench.path("")).unwrap().classes, ["real", "fake"], "0 and 1 are their numbers");
+    assert_eq!(guess_data(&bench.path("")).unwrap().classes, ["real", "fake"], "0 and 1 are their indices");
 
     let options = Default::default();
     let guessed = guess_columns(&bench.path("dev.csv"), &options).unwrap();

@@ -1,4 +1,4 @@
-//! The detector of a run directory.
+//! Detectors of run directories: predictions, tests, streams, errors.
 
 use faknow::Detector;
 use faknow::Error;
@@ -16,43 +16,48 @@ fn trained() -> (Bench, Detector) {
 }
 
 #[test]
-fn a_detector_judges_texts_in_their_order() {
+fn classifies_texts_in_order() {
     let (_bench, detector) = trained();
     assert_eq!(detector.classes(), ["real", "fake"]);
     assert_eq!(detector.config().model.name, "textcnn");
     let texts: Vec<String> = posts(30).into_iter().map(|(text, _)| text).collect();
-    let judged = detector.predict(&texts).unwrap();
-    assert_eq!(judged.len(), 30);
-    for (text, among) in texts.iter().zip(&judged) {
-        let alone = &detector.predict(&[text]).unwrap()[0];
-        for ((class, score), (name, other)) in among.scores.iter().zip(&alone.scores) {
+    let predictions = detector.predict(&texts).unwrap();
+    assert_eq!(predictions.len(), 30);
+    for (text, batched) in texts.iter().zip(&predictions) {
+        let single = &detector.predict(&[text]).unwrap()[0];
+        for ((class, score), (name, other)) in batched.scores.iter().zip(&single.scores) {
             assert!(
                 class == name && (score - other).abs() < 1e-6,
-                "{text}: {score} among others, {other} alone"
+                "{text}: {score} in a batch, {other} alone"
             );
         }
-        let sum: f64 = among.scores.iter().map(|(_, score)| score).sum();
+        let sum: f64 = batched.scores.iter().map(|(_, score)| score).sum();
         assert!((sum - 1.0).abs() < 1e-12);
-        let best = among.scores.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-        assert_eq!((&among.label, among.score), (&best.0, best.1));
+        let best = batched.scores.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!((&batched.label, batched.score), (&best.0, best.1));
     }
     assert!(detector.predict::<&str>(&[]).unwrap().is_empty());
-    assert_eq!(detector.predict(&["", "unheard of", "🙂"]).unwrap().len(), 3, "no known word is no error");
+    assert_eq!(
+        detector.predict(&["", "unheard of", "🙂"]).unwrap().len(),
+        3,
+        "unknown words are not an error"
+    );
 }
 
 #[test]
-fn a_broken_record_is_answered_as_it_is() {
+fn error_of_record_is_returned_unchanged() {
     let (_bench, detector) = trained();
-    let broken = || faknow::data::Error::record("posts.csv", 2, Some("text"), "expected a string, got null");
-    let records = vec![Ok(Record::new("rain")), Err(broken())];
+    let record_error =
+        || faknow::data::Error::record("posts.csv", 2, Some("text"), "expected a string, got null");
+    let records = vec![Ok(Record::new("rain")), Err(record_error())];
     let records = InputRecords::new("posts.csv", records);
     let error = detector.predict_stream(records, false, |_| Ok(true)).unwrap_err();
     assert!(error.is_input());
-    assert_eq!(error.to_string(), broken().to_string());
+    assert_eq!(error.to_string(), record_error().to_string());
 }
 
 #[test]
-fn a_test_is_read_as_its_columns_say() {
+fn test_uses_the_given_columns() {
     let (bench, detector) = trained();
     let file = bench.write("test.csv", csv(&posts(10)).replace("text,label", "body,verdict"));
     let mut data = detector.config().data.clone();
@@ -66,53 +71,57 @@ fn a_test_is_read_as_its_columns_say() {
 }
 
 #[test]
-fn what_is_no_run_or_a_damaged_one_is_refused() {
+fn rejects_missing_or_corrupted_run() {
     let (bench, _detector) = trained();
-    let says = |path: &str, parts: &[&str]| {
+    let check = |path: &str, parts: &[&str]| {
         let error = Detector::load(&bench.path(path), Device::Cpu).unwrap_err();
         assert!(error.is_input(), "{error}");
         let message = error.to_string();
         assert!(parts.iter().all(|part| message.contains(part)), "{message} lacks one of {parts:?}");
         assert!(!message.contains('\n'), "{message}");
     };
-    says("none", &["none", "no such directory"]);
-    says("", &["`config.toml` is not there"]);
+    check("none", &["none", "no such directory"]);
+    check("", &["`config.toml` is missing"]);
     let weights = checkpoint(&bench.path("run"), "best");
     std::fs::write(&weights, "x").unwrap();
-    says("run", &["model.safetensors", "cannot read weights"]);
+    check("run", &["model.safetensors", "cannot read weights"]);
     std::fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
-    says("run", &["no weights in `checkpoints/`"]);
+    check("run", &["no weights in `checkpoints/`"]);
     assert!(matches!(Detector::load(&bench.path("run"), Device::Cpu), Err(Error::NotARun { .. })));
     bench.write("run/classes.json", "[]");
     bench.write("run/vocab.txt", "");
-    says("run", &["run"]);
+    check("run", &["run"]);
 }
 
 #[test]
-fn a_stream_of_records_is_judged_in_its_order() {
+fn stream_is_classified_in_order() {
     let (_bench, detector) = trained();
-    // More than a few thousand, so that all three stages are at work at once.
+    // Enough records for all three stages to run concurrently.
     let texts: Vec<String> = (0..9000).map(|i| format!("{} {i}", posts(40)[i % 40].0)).collect();
     let records = texts.iter().enumerate().map(|(i, text)| Ok(numbered(text, i)));
-    let mut judged = Vec::new();
+    let mut classified = Vec::new();
     detector
-        .predict_stream(InputRecords::new("posts", records), false, |some| {
-            judged.extend(some);
+        .predict_stream(InputRecords::new("posts", records), false, |chunk| {
+            classified.extend(chunk);
             Ok(true)
         })
         .unwrap();
-    let alone = detector.predict(&texts).unwrap();
-    assert_eq!(judged.len(), texts.len());
-    for (i, (Classified { fields, prediction: streamed, .. }, alone)) in judged.iter().zip(&alone).enumerate()
+    let predictions = detector.predict(&texts).unwrap();
+    assert_eq!(classified.len(), texts.len());
+    for (i, (Classified { fields, prediction, .. }, expected)) in
+        classified.iter().zip(&predictions).enumerate()
     {
         assert_eq!(fields["number"], i);
-        assert!((streamed.score - alone.score).abs() < 1e-6 && streamed.label == alone.label, "{i}");
+        assert!(
+            (prediction.score - expected.score).abs() < 1e-6 && prediction.label == expected.label,
+            "{i}"
+        );
     }
-    // Whoever writes has enough.
+    // The writer stops the stream.
     let mut n_written = 0;
     detector
-        .predict_stream(endless(), false, |some| {
-            n_written += some.len();
+        .predict_stream(endless(), false, |chunk| {
+            n_written += chunk.len();
             Ok(n_written < 5000)
         })
         .unwrap();
@@ -120,18 +129,18 @@ fn a_stream_of_records_is_judged_in_its_order() {
 }
 
 #[test]
-fn errors_of_a_stream_end_it_and_lose_nothing() {
+fn stream_stops_at_error_after_writing_previous_records() {
     let (_bench, detector) = trained();
-    let broken =
+    let record_error =
         || faknow::data::Error::record("posts.csv", 3001, Some("text"), "expected a string, got null");
-    let records = (0..4000).map(|i| if i == 3000 { Err(broken()) } else { Ok(numbered("rain", i)) });
+    let records = (0..4000).map(|i| if i == 3000 { Err(record_error()) } else { Ok(numbered("rain", i)) });
     let mut n_written = 0;
-    let result = detector.predict_stream(InputRecords::new("posts.csv", records), false, |some| {
-        n_written += some.len();
+    let result = detector.predict_stream(InputRecords::new("posts.csv", records), false, |chunk| {
+        n_written += chunk.len();
         Ok(true)
     });
-    assert_eq!(result.unwrap_err().to_string(), broken().to_string());
-    assert_eq!(n_written, 3000, "what stands before it is written");
+    assert_eq!(result.unwrap_err().to_string(), record_error().to_string());
+    assert_eq!(n_written, 3000, "the records before it are written");
 
     let full = || Error::io("out.jsonl", std::io::Error::other("the disk is full"));
     let result = detector.predict_stream(endless(), false, |_| Err(full()));

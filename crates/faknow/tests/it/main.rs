@@ -1,20 +1,20 @@
-//! The pipeline from the outside: configs, data of a run, training, and the detector that comes of it.
+//! Integration tests of the pipeline: configs, data, training, detectors, studies.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on should say where, and one that is skipped should say so"
+    reason = "a failing test reports its location, and a skipped test says so"
 )]
 
+mod concurrency;
 mod config;
 mod cross_validation;
 mod data;
+mod decision;
 mod detector;
 mod documentation;
-mod judging;
 mod registry;
 mod search;
-mod side_by_side;
 mod support;
 mod text_storage;
 mod training;

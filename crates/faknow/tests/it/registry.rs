@@ -1,4 +1,4 @@
-//! The models that a config can name: builtin ones, and custom ones next to them.
+//! The registry: builtin and custom models.
 
 use faknow::callbacks::Callbacks;
 use faknow::data::text::{Tokenizer, TokenizerConfig, VocabOptions};
@@ -15,7 +15,7 @@ use toml::Table;
 
 use crate::support::{Bench, posts};
 
-/// The settings by which the authors of the models trained them.
+/// The training settings of the models' authors.
 const TRAINING: &str = r#"
 [upfd]
 optimizer = { name = "adam", lr = 0.001, weight_decay = 0.01 }
@@ -49,10 +49,13 @@ early_stopping = { patience = 15 }
 "#;
 
 #[test]
-fn builtin_models_are_trained_as_by_their_authors() {
-    let known = TRAINING.parse::<Table>().unwrap();
+fn builtin_models_have_training_settings_of_their_authors() {
+    let settings_by_model = TRAINING.parse::<Table>().unwrap();
     for model in Registry::builtin().models() {
-        let table = known.get(model.name).or_else(|| known.get("upfd")).and_then(toml::Value::as_table);
+        let table = settings_by_model
+            .get(model.name)
+            .or_else(|| settings_by_model.get("upfd"))
+            .and_then(toml::Value::as_table);
         let expected = if model.name == "textcnn" { Table::new() } else { table.unwrap().clone() };
         let config = Config::for_model(model.name).unwrap().to_table().unwrap();
         for (name, settings) in &expected {
@@ -65,7 +68,7 @@ fn builtin_models_are_trained_as_by_their_authors() {
     }
 }
 
-/// The mean of the word vectors, and a linear layer.
+/// A model of the mean of word vectors and a linear layer.
 struct BagOfWords {
     embedding: Embedding,
     classifier: Linear,
@@ -120,7 +123,7 @@ fn registry() -> Registry {
 }
 
 #[test]
-fn a_custom_model_trains_resumes_and_predicts_like_a_builtin_one() {
+fn custom_model_trains_resumes_and_predicts() {
     let bench = Bench::new(&posts(40));
     let settings = ["model.name=bag-of-words", "model.size=3", "trainer.epochs=2", "device=cpu", "threads=1"];
     let config = Config { registry: registry(), data: bench.config.data.clone(), ..Config::default() };
@@ -142,7 +145,7 @@ fn a_custom_model_trains_resumes_and_predicts_like_a_builtin_one() {
     let vectors = config.set(&format!("text.vectors='{}'", bench.path("words.vec").display())).unwrap();
     let error = train(&vectors, || RunDir::create(bench.path("other")), Callbacks::default()).unwrap_err();
     assert!(
-        error.to_string().starts_with("`text.vectors`: model `bag-of-words` takes no pretrained"),
+        error.to_string().starts_with("`text.vectors`: model `bag-of-words` does not support pretrained"),
         "{error}"
     );
     let error = config.set("model.no_such_key=1").unwrap().validate().unwrap_err().to_string();
@@ -150,7 +153,7 @@ fn a_custom_model_trains_resumes_and_predicts_like_a_builtin_one() {
 }
 
 #[test]
-fn a_model_that_was_trained_in_rust_becomes_a_detector() {
+fn builds_detector_from_model_trained_in_rust() {
     let records = posts(40)
         .into_iter()
         .map(|(text, label)| Ok(Record { label: Some(usize::from(label == "fake")), ..Record::new(text) }));
@@ -173,7 +176,7 @@ fn a_model_that_was_trained_in_rust_becomes_a_detector() {
     let detector = Detector::builder(config, classes).words(vocab, tokenizer).build(vars).unwrap();
     let dir = tempfile::tempdir().unwrap();
     detector.save(&dir.path().join("mine")).unwrap();
-    assert!(detector.save(&dir.path().join("mine")).is_err(), "nothing is overwritten");
+    assert!(detector.save(&dir.path().join("mine")).is_err(), "an existing detector is not overwritten");
     let loaded = registry().load_detector(&dir.path().join("mine"), Device::Cpu).unwrap();
     let texts = ["rain and storm", "shocking"];
     let predictions = loaded.predict(&texts).unwrap();
@@ -181,7 +184,7 @@ fn a_model_that_was_trained_in_rust_becomes_a_detector() {
     assert_eq!(predictions[0].scores.len(), 2);
 }
 
-/// A model like the one above under another name.
+/// Defines the specification of a bag-of-words model with another name.
 macro_rules! renamed {
     ($spec:ident, $name:literal, $config:ty) => {
         struct $spec;
@@ -215,16 +218,16 @@ renamed!(Path, "a/b", BagConfig);
 renamed!(WithReserved, "reserved", Reserved);
 
 #[test]
-fn names_that_are_taken_or_ill_formed_are_refused() {
+fn rejects_duplicate_and_invalid_names() {
     fn check<S: ModelSpec>(expected: &str) {
         let mut registry = Registry::builtin();
         let error = registry.register::<S>().unwrap_err();
         assert!(error.is_input() && error.to_string().contains(expected), "{error}");
         assert_eq!(registry, Registry::builtin());
     }
-    check::<Duplicate>("a model `textcnn` is registered already");
-    for ill_formed in [check::<Capital>, check::<Empty>, check::<Path>] {
-        ill_formed("expected a name of lowercase letters, digits, `-` and `_` that starts with a letter");
+    check::<Duplicate>("expected a unique name, got `textcnn`, which is already registered");
+    for check_invalid in [check::<Capital>, check::<Empty>, check::<Path>] {
+        check_invalid("expected a name of lowercase letters, digits, `-` and `_` that starts with a letter");
     }
-    check::<WithReserved>("`model.weights`: `reserved` has a hyperparameter of this name");
+    check::<WithReserved>("`model.weights`: `reserved` has a hyperparameter with this reserved name");
 }

@@ -1,4 +1,4 @@
-//! Searches for settings: ranking, failures, halving, and going on where one was cut off.
+//! Hyperparameter search: ranking, failures, halving, resume.
 
 use std::fs;
 
@@ -9,10 +9,10 @@ use faknow::train;
 use faknow::train::ContextFactory;
 use faknow::trainer::RunDir;
 
-use crate::cross_validation::interrupted_in;
+use crate::cross_validation::interrupt_after;
 use crate::support::{Bench, checkpoint, column, posts};
 
-const RATES: &str = "optimizer.lr = [0.0, 0.003, 0.1]";
+const LEARNING_RATES: &str = "optimizer.lr = [0.0, 0.003, 0.1]";
 
 fn space(text: &str) -> SearchSpace {
     SearchSpace::from_text(text).unwrap()
@@ -24,7 +24,7 @@ fn grid(bench: &Bench, dir: &str, text: &str, settings: &[&str]) -> SearchOutcom
         .unwrap()
 }
 
-/// Halving over learning rates drawn at random, with all that depends on the length of a run.
+/// Runs successive halving over random learning rates, with settings that depend on the length of a run.
 fn halving(bench: &Bench, dir: &str, contexts: ContextFactory<'_>) -> SearchOutcome {
     let settings = [
         "trainer.epochs=8",
@@ -41,18 +41,18 @@ fn halving(bench: &Bench, dir: &str, contexts: ContextFactory<'_>) -> SearchOutc
 }
 
 #[test]
-fn trials_are_ranked_by_the_monitor_and_the_best_alone_is_tested() {
+fn trials_are_ranked_by_monitor_and_only_the_best_is_tested() {
     let bench = Bench::new(&posts(60));
-    let outcome = grid(&bench, "search", RATES, &["trainer.monitor=loss", "trainer.epochs=3"]);
+    let outcome = grid(&bench, "search", LEARNING_RATES, &["trainer.monitor=loss", "trainer.epochs=3"]);
     assert_eq!(outcome.monitor.name, "loss");
     let order: Vec<usize> = outcome.trials.iter().map(|trial| trial.number).collect();
     assert_eq!(order, [3, 2, 1], "{outcome}");
     assert_eq!(outcome.best, Some(3));
     let values: Vec<f64> = outcome.trials.iter().map(|trial| trial.value().unwrap()).collect();
-    assert!(values.is_sorted(), "less is better: {values:?}");
+    assert!(values.is_sorted(), "ascending loss: {values:?}");
     let best = outcome.best_trial().unwrap();
     assert_eq!((best.describe().as_str(), best.status(), best.epochs), ("optimizer.lr=0.1", "completed", 3));
-    // A trial is a run like any other, but for its test.
+    // The config of a trial reproduces its results.
     let config = Config::from_file(&bench.path("search/trials/0003/config.toml")).unwrap();
     assert_eq!(config.optimizer.lr(), 0.1);
     let alone = train(&config, || RunDir::create(bench.path("alone")), Callbacks::default()).unwrap();
@@ -66,14 +66,14 @@ fn trials_are_ranked_by_the_monitor_and_the_best_alone_is_tested() {
     }
     let report = bench.read("search/report.md");
     assert!(report.contains("- best: trial 3") && report.contains("12 samples"), "{report}");
-    // Once it is done it is only told again.
+    // A completed search only returns its result again.
     let file = bench.read("search/search.json");
-    let again = grid(&bench, "search", RATES, &["trainer.monitor=loss", "trainer.epochs=3"]);
+    let again = grid(&bench, "search", LEARNING_RATES, &["trainer.monitor=loss", "trainer.epochs=3"]);
     assert_eq!((again, bench.read("search/search.json")), (outcome, file));
 }
 
 #[test]
-fn a_trial_that_fails_is_recorded_and_the_search_goes_on() {
+fn failed_trial_is_recorded_and_search_continues() {
     let bench = Bench::new(&posts(40));
     let outcome = grid(&bench, "search", "model.dropout = [1.5, 0.2]\noptimizer.lr = [0.01, 1e30]", &[]);
     let status = |number: usize| {
@@ -86,9 +86,9 @@ fn a_trial_that_fails_is_recorded_and_the_search_goes_on() {
     );
     assert_eq!(status(2).0, "failed");
     assert_eq!(status(3).0, "completed");
-    let (failed, reason) = status(4);
+    let (trial_status, reason) = status(4);
     assert!(
-        failed == "failed" && reason.contains("not finite") || reason.contains("the loss is NaN"),
+        trial_status == "failed" && reason.contains("not finite") || reason.contains("the loss is NaN"),
         "{reason}"
     );
     assert_eq!(outcome.best, Some(3));
@@ -96,14 +96,14 @@ fn a_trial_that_fails_is_recorded_and_the_search_goes_on() {
 }
 
 #[test]
-fn without_test_records_nothing_is_tested() {
+fn nothing_is_tested_without_test_records() {
     let bench = Bench::new(&posts(40));
-    let outcome = grid(&bench, "search", RATES, &["data.split=[0.8, 0.2, 0.0]"]);
+    let outcome = grid(&bench, "search", LEARNING_RATES, &["data.split=[0.8, 0.2, 0.0]"]);
     assert_eq!((outcome.test, outcome.best.is_some()), (None, true));
 }
 
 #[test]
-fn halving_trains_the_best_for_longer() {
+fn halving_trains_the_best_trials_for_longer() {
     let bench = Bench::new(&posts(60));
     let outcome = halving(&bench, "search", ContextFactory::default());
     let rungs: Vec<usize> = outcome.trials.iter().map(|trial| trial.values.len()).collect();
@@ -117,7 +117,7 @@ fn halving_trains_the_best_for_longer() {
             other => assert!(other == "early_stopping" && trial.epochs <= expected, "{trial:?}"),
         }
     }
-    // Who goes on is among the better half of the rung.
+    // Trials of the second rung are among the better half of the first.
     let first_rung = |number: &usize| outcome.trials.iter().find(|t| t.number == *number).unwrap().values[0];
     let mut order: Vec<usize> = (1..=6).collect();
     order.sort_by(|a, b| first_rung(a).partial_cmp(&first_rung(b)).unwrap());
@@ -127,9 +127,9 @@ fn halving_trains_the_best_for_longer() {
     assert!(outcome.test.is_some());
 }
 
-/// The rungs leave no trace: the schedule is that of all epochs, early stopping counts on, dropout draws the same.
+// Pauses do not affect the schedule, early stopping and dropout.
 #[test]
-fn a_trial_that_was_paused_is_the_run_that_never_was() {
+fn paused_trial_has_the_result_of_an_uninterrupted_run() {
     let bench = Bench::new(&posts(60));
     let outcome = halving(&bench, "search", ContextFactory::default());
     let best = outcome.best_trial().unwrap();
@@ -139,46 +139,46 @@ fn a_trial_that_was_paused_is_the_run_that_never_was() {
     assert_eq!(alone.fit.history.epochs.len(), best.epochs);
     assert_eq!(alone.fit.best.unwrap().value, best.value().unwrap());
     let weights = |run: &std::path::Path| fs::read(checkpoint(run, "last")).unwrap();
-    assert!(weights(&outcome.run(best)) == weights(&bench.path("alone")), "other weights");
-    let rates = |run: &std::path::Path| -> Vec<String> { column(&run.join("metrics.csv"), "lr") };
-    assert_eq!(rates(&outcome.run(best)), rates(&bench.path("alone")));
+    assert!(weights(&outcome.run(best)) == weights(&bench.path("alone")), "the weights differ");
+    let learning_rates = |run: &std::path::Path| -> Vec<String> { column(&run.join("metrics.csv"), "lr") };
+    assert_eq!(learning_rates(&outcome.run(best)), learning_rates(&bench.path("alone")));
 }
 
 #[test]
-fn a_search_that_was_cut_off_goes_on_to_the_same_end() {
+fn interrupted_search_resumes_with_same_result() {
     let bench = Bench::new(&posts(60));
-    halving(&bench, "whole", ContextFactory::default());
-    let whole = bench.read("whole/search.json");
-    // In the first trial; in a later one; when a survivor goes on; in the last rung.
+    halving(&bench, "uninterrupted", ContextFactory::default());
+    let expected = bench.read("uninterrupted/search.json");
+    // In the first trial, in a later one, in the second rung, in the last rung.
     for (n_runs, batch) in [(0, 1), (3, 7), (6, 2), (8, 5), (9, 11)] {
-        let dir = format!("cut-{n_runs}");
-        let cut = halving(&bench, &dir, interrupted_in(n_runs, batch));
-        assert!(cut.is_interrupted && cut.best.is_none(), "{dir}");
+        let dir = format!("interrupted-{n_runs}");
+        let interrupted = halving(&bench, &dir, interrupt_after(n_runs, batch));
+        assert!(interrupted.is_interrupted && interrupted.best.is_none(), "{dir}");
         let outcome = resume_search(&bench.path(&dir), ContextFactory::default()).unwrap();
         assert!(!outcome.is_interrupted);
-        assert_eq!(bench.read(&format!("{dir}/search.json")), whole, "{dir}");
+        assert_eq!(bench.read(&format!("{dir}/search.json")), expected, "{dir}");
     }
-    // The process was killed after a rung (the first, the last), but before it was recorded.
+    // Killed after the first or last rung of a trial, but before its result was recorded.
     for n_rungs in [1, 3] {
-        let mut json: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&expected).unwrap();
         (json["done"], json["best"], json["test"]) = (false.into(), ().into(), ().into());
         let values = |trial: &serde_json::Value| trial["values"].as_array().unwrap().len();
         let trials = json["trials"].as_array_mut().unwrap();
         let trial = trials.iter_mut().find(|trial| values(trial) == n_rungs).unwrap();
         trial["values"].as_array_mut().unwrap().pop();
         trial["ended"] = ().into();
-        bench.write("whole/search.json", json.to_string());
-        resume_search(&bench.path("whole"), ContextFactory::default()).unwrap();
-        assert_eq!(bench.read("whole/search.json"), whole);
+        bench.write("uninterrupted/search.json", json.to_string());
+        resume_search(&bench.path("uninterrupted"), ContextFactory::default()).unwrap();
+        assert_eq!(bench.read("uninterrupted/search.json"), expected);
     }
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused_before_anything_is_trained() {
+fn rejects_invalid_search_before_training() {
     let bench = Bench::new(&posts(40));
     let halving = SearchMethod::Halving { trials: 4, eta: 2 };
     let random = |trials| SearchMethod::Random { trials };
-    let says = |text: &str, method: &SearchMethod, settings: &[&str], parts: &[&str]| {
+    let check = |text: &str, method: &SearchMethod, settings: &[&str], parts: &[&str]| {
         let config = bench.config.set_all(settings).unwrap();
         let error =
             search(&config, &space(text), method, &bench.path("new"), ContextFactory::default()).unwrap_err();
@@ -188,38 +188,48 @@ fn what_cannot_be_compared_is_refused_before_anything_is_trained() {
         assert!(!bench.path("new").exists(), "{error}");
     };
     let method = SearchMethod::Grid {};
-    says("seed = [1, 2]", &method, &[], &["`seed`: all trials have the same seed"]);
-    says("data.text = ['a', 'b']", &method, &[], &["`data.text`: trials are compared on the same records"]);
-    says("trainer.monitor = ['f1', 'loss']", &method, &[], &["`trainer.monitor`: "]);
-    says("trainer.epochs = [1, 2, 3, 4]", &halving, &[], &["`trainer.epochs`: halving gives the epochs"]);
-    says("", &method, &[], &["`space`: expected at least one setting"]);
-    says("optimizer.lrr = [1, 2]", &method, &[], &["`optimizer.lrr`: unknown field"]);
-    says("model.dropout = [2.0, 3.0]", &method, &[], &["`model.dropout`: expected from 0 to below 1, got 2"]);
-    says(RATES, &random(4), &[], &["`trials`: expected at most 3"]);
-    says(RATES, &random(0), &[], &["`trials`: expected at least 1, got 0"]);
-    says(
-        RATES,
+    check("seed = [1, 2]", &method, &[], &["`seed`: all trials use the same seed"]);
+    check("data.text = ['a', 'b']", &method, &[], &["`data.text`: trials are compared on the same records"]);
+    check("trainer.monitor = ['f1', 'loss']", &method, &[], &["`trainer.monitor`: "]);
+    check(
+        "trainer.epochs = [1, 2, 3, 4]",
+        &halving,
+        &[],
+        &["`trainer.epochs`: halving sets the number of epochs"],
+    );
+    check("", &method, &[], &["`space`: expected at least one setting"]);
+    check("optimizer.lrr = [1, 2]", &method, &[], &["`optimizer.lrr`: unknown field"]);
+    check(
+        "model.dropout = [2.0, 3.0]",
+        &method,
+        &[],
+        &["`model.dropout`: expected from 0 to below 1, got 2"],
+    );
+    check(LEARNING_RATES, &random(4), &[], &["`trials`: expected at most 3"]);
+    check(LEARNING_RATES, &random(0), &[], &["`trials`: expected at least 1, got 0"]);
+    check(
+        LEARNING_RATES,
         &method,
         &["data.split=[0.8, 0.0, 0.2]"],
         &["`data.valid`: trials are ranked by their validation"],
     );
-    says(RATES, &method, &["data.train=none.csv"], &["none.csv"]);
+    check(LEARNING_RATES, &method, &["data.train=none.csv"], &["none.csv"]);
 }
 
 #[test]
-fn another_search_in_the_same_dir_is_refused_by_name() {
+fn rejects_changed_search_in_the_same_directory() {
     let bench = Bench::new(&posts(40));
-    grid(&bench, "search", RATES, &["trainer.epochs=1"]);
-    let says = |text: &str, settings: &[&str], part: &str| {
+    grid(&bench, "search", LEARNING_RATES, &["trainer.epochs=1"]);
+    let check = |text: &str, settings: &[&str], part: &str| {
         let config = bench.config.set("trainer.epochs=1").unwrap().set_all(settings).unwrap();
         let dir = bench.path("search");
         let error = search(&config, &space(text), &SearchMethod::Grid {}, &dir, ContextFactory::default())
             .unwrap_err();
         assert!(error.to_string().starts_with(part), "{error}");
     };
-    says("optimizer.lr = [0.0, 0.003]", &[], "`space.optimizer.lr`: ");
-    says(RATES, &["model.dropout=0.1"], "`model.dropout`: ");
-    says(RATES, &["seed=4"], "`seed`: ");
-    let _at_work = RunDir::open(bench.path("search")).unwrap();
-    says(RATES, &[], "run directory");
+    check("optimizer.lr = [0.0, 0.003]", &[], "`space.optimizer.lr`: ");
+    check(LEARNING_RATES, &["model.dropout=0.1"], "`model.dropout`: ");
+    check(LEARNING_RATES, &["seed=4"], "`seed`: ");
+    let _lock = RunDir::open(bench.path("search")).unwrap();
+    check(LEARNING_RATES, &[], "run directory");
 }

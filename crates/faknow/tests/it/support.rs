@@ -1,4 +1,4 @@
-//! Small files of posts, and runs on them that take a moment.
+//! Small files of posts, and fast runs on them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,14 +12,14 @@ use faknow::trainer::{RunDir, WEIGHTS_FILE};
 use faknow::{Config, train};
 use tempfile::TempDir;
 
-/// A directory of its own, and the config of a tiny run on the files in it.
+/// A temporary directory, and the config of a small run on its files.
 pub(crate) struct Bench {
     dir: TempDir,
     pub(crate) config: Config,
 }
 
 impl Bench {
-    /// With `train.csv` of these posts.
+    /// Creates a bench with these posts in `train.csv`.
     pub(crate) fn new(posts: &[(String, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let settings = [
@@ -51,7 +51,7 @@ impl Bench {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Trains into the directory `run` with these settings besides.
+    /// Trains in the directory `run` with additional settings.
     pub(crate) fn train(&self, run: &str, settings: &[&str]) -> Outcome {
         self.try_train(run, settings).unwrap()
     }
@@ -61,13 +61,13 @@ impl Bench {
         train(&config, || RunDir::create(self.path(run)), Callbacks::default())
     }
 
-    /// The words of a run's vocabulary, special ones left out.
+    /// Returns the words of a run's vocabulary, without padding and the unknown word.
     pub(crate) fn words(&self, run: &str) -> Vec<String> {
         let vocab = faknow::data::text::Vocab::load(self.path(run).join("vocab.txt")).unwrap();
         (2..vocab.len() as u32).map(|id| vocab.word(id).unwrap().to_owned()).collect()
     }
 
-    /// The weights after the last epoch of a run.
+    /// Returns the weights after the last epoch of a run.
     pub(crate) fn last_weights(&self, run: &str) -> BTreeMap<String, Tensor> {
         weights::read(&checkpoint(&self.path(run), "last")).unwrap()
     }
@@ -77,13 +77,14 @@ pub(crate) fn checkpoint(run: &Path, name: &str) -> PathBuf {
     run.join("checkpoints").join(name).join(WEIGHTS_FILE)
 }
 
-/// Posts of real and fake in turn, each with one word of its class and one that only it has.
+/// Returns posts with alternating labels real and fake. Each has a word of its class and a unique word.
 pub(crate) fn posts(n: usize) -> Vec<(String, &'static str)> {
     const SHARED: [&str; 6] = ["rain", "mayor", "storm", "market", "bridge", "vote"];
     let post = |index: usize| {
-        let (own, label) = if index.is_multiple_of(2) { ("officials", "real") } else { ("shocking", "fake") };
-        let shared = (0..3 + index % 4).map(|place| SHARED[(index * 7 + place * 5) % SHARED.len()]);
-        (format!("{} {own} only{index}", shared.collect::<Vec<_>>().join(" ")), label)
+        let (class_word, label) =
+            if index.is_multiple_of(2) { ("officials", "real") } else { ("shocking", "fake") };
+        let shared = (0..3 + index % 4).map(|word| SHARED[(index * 7 + word * 5) % SHARED.len()]);
+        (format!("{} {class_word} only{index}", shared.collect::<Vec<_>>().join(" ")), label)
     };
     (0..n).map(post).collect()
 }
@@ -93,12 +94,12 @@ pub(crate) fn csv(posts: &[(String, &str)]) -> String {
     format!("text,label\n{rows}")
 }
 
-/// The largest difference between two tensors.
+/// Returns the largest difference between two tensors.
 pub(crate) fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
-/// The values of a column of a table of numbers, below its header.
+/// Returns the values of a column of a CSV file.
 pub(crate) fn column(table: &Path, name: &str) -> Vec<String> {
     let table = std::fs::read_to_string(table).unwrap();
     let mut lines = table.lines().map(|line| line.split(','));

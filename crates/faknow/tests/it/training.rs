@@ -1,4 +1,4 @@
-//! What the settings of a run do to the training.
+//! The effects of settings on training.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,14 +11,15 @@ use faknow::trainer::{FinalWeights, RunDir};
 
 use crate::support::{Bench, column, distance, posts};
 
-/// All of the file is for training, and nothing but the learning rate moves the weights.
+/// Settings with all records for training and plain SGD.
 const PLAIN: [&str; 4] = ["data.split=[1, 0, 0]", "optimizer.name=sgd", "optimizer.lr=1", "trainer.epochs=1"];
 
+/// Returns the largest change of a weight and the norm of all changes.
 fn largest_step(bench: &Bench, run: &str, settings: &[&str]) -> (f64, f64) {
     bench.train(run, &[&PLAIN[..], settings].concat());
-    let still = format!("{run}-still");
-    bench.train(&still, &[&PLAIN[..], settings, &["optimizer.lr=0"]].concat());
-    let (before, after) = (bench.last_weights(&still), bench.last_weights(run));
+    let initial = format!("{run}-initial");
+    bench.train(&initial, &[&PLAIN[..], settings, &["optimizer.lr=0"]].concat());
+    let (before, after) = (bench.last_weights(&initial), bench.last_weights(run));
     let steps: Vec<Tensor> = before.iter().map(|(name, tensor)| &after[name] - tensor).collect();
     let largest = steps.iter().map(|step| step.abs().max().double_value(&[])).fold(0.0, f64::max);
     let norm = steps.iter().map(|step| step.square().sum(Kind::Double).double_value(&[])).sum::<f64>().sqrt();
@@ -26,8 +27,8 @@ fn largest_step(bench: &Bench, run: &str, settings: &[&str]) -> (f64, f64) {
 }
 
 #[test]
-fn gradients_are_clipped_by_norm_or_by_value() {
-    // One batch, so one step of SGD with a rate of 1: the weights move by just the clipped gradient.
+fn clips_gradients_by_norm_or_value() {
+    // One step of SGD with a learning rate of 1: the change of the weights is the clipped gradient.
     let bench = Bench::new(&posts(40));
     let one = "loader.batch_size=40";
     let (largest, norm) = largest_step(&bench, "free", &[one]);
@@ -37,16 +38,16 @@ fn gradients_are_clipped_by_norm_or_by_value() {
     let (clipped, _) = largest_step(&bench, "value", &[one, "trainer.clip_value=0.0001"]);
     assert!((clipped - 0.0001).abs() < 1e-6, "{clipped}");
     let (_, same) = largest_step(&bench, "loose", &[one, "trainer.clip_norm=1000"]);
-    assert_eq!(same, norm, "a bound that is not reached changes nothing");
+    assert_eq!(same, norm, "no effect below the maximum norm");
     let reported = |run: &str| {
         column(&bench.path(&format!("{run}/metrics.csv")), "grad_norm")[0].parse::<f64>().unwrap()
     };
     assert!((reported("free") - norm).abs() < 1e-4);
-    assert_eq!(reported("norm"), reported("free"), "what is reported is the norm before clipping");
+    assert_eq!(reported("norm"), reported("free"), "the reported norm is before clipping");
 }
 
 #[test]
-fn drop_last_leaves_out_the_batch_that_is_not_full() {
+fn drop_last_drops_the_incomplete_batch() {
     let bench = Bench::new(&posts(45));
     let steps = |run: &str, drop: &str| {
         let outcome = bench.train(run, &["data.split=[1, 0, 0]", "loader.batch_size=10", drop]);
@@ -58,7 +59,7 @@ fn drop_last_leaves_out_the_batch_that_is_not_full() {
 }
 
 #[test]
-fn balanced_draws_help_a_rare_class() {
+fn balanced_sampling_helps_a_rare_class() {
     let bench = Bench::new(&few_fakes());
     let recall = |run: &str, balanced: &str| {
         let settings = [
@@ -69,22 +70,22 @@ fn balanced_draws_help_a_rare_class() {
         ];
         let outcome = bench.train(run, &[&settings[..], &[balanced]].concat());
         let samples = outcome.fit.history.epochs[0].samples;
-        assert_eq!(samples, 55, "an epoch has as many draws as samples");
+        assert_eq!(samples, 55, "an epoch draws as many samples as there are");
         outcome.valid.unwrap().1.scores().value("recall").unwrap()
     };
-    let (as_they_are, balanced) =
+    let (plain, balanced) =
         (recall("plain", "loader.balanced=false"), recall("balanced", "loader.balanced=true"));
-    assert!(as_they_are < 0.2 && balanced > 0.8, "{as_they_are} {balanced}");
+    assert!(plain < 0.2 && balanced > 0.8, "{plain} {balanced}");
 }
 
-/// Two hundred posts, of which few are fake.
+/// Returns posts of which few are fake.
 fn few_fakes() -> Vec<(String, &'static str)> {
     let rare = posts(200).into_iter().enumerate().filter(|(i, (_, label))| *label == "real" || i % 20 == 1);
     rare.map(|(_, post)| post).collect()
 }
 
 #[test]
-fn balanced_class_weights_are_those_of_the_training_labels_and_help_a_rare_class() {
+fn balanced_class_weights_follow_training_labels_and_help_a_rare_class() {
     let bench = Bench::new(&few_fakes());
     let train = |run: &str, loss: &[&str]| {
         let settings = ["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=6", "optimizer.lr=0.02"];
@@ -93,13 +94,13 @@ fn balanced_class_weights_are_those_of_the_training_labels_and_help_a_rare_class
     };
     let (plain, balanced) = (train("plain", &[]), train("balanced", &["loss.class_weights=balanced"]));
     assert!(plain < 0.2 && balanced > 0.8, "{plain} {balanced}");
-    // Half of 100 and half of 10: 50 and 5 of 55.
+    // 50 and 5 of 55 training records: half of 100 real and 10 fake ones.
     train("given", &[&format!("loss.class_weights=[{}, {}]", 55.0 / (2.0 * 50.0), 55.0 / (2.0 * 5.0))]);
     assert_eq!(bench.last_weights("balanced"), bench.last_weights("given"));
 }
 
 #[test]
-fn word_vectors_are_trained_under_attack() {
+fn adversarial_training_attacks_word_vectors() {
     let bench = Bench::new(&posts(40));
     let outcome = bench.train("run", &["adversarial.name=pgd", "loss.label_smoothing=0.1"]);
     for record in &outcome.fit.history.epochs {
@@ -107,33 +108,33 @@ fn word_vectors_are_trained_under_attack() {
         let (clean, adversarial) = (value("loss/clean"), value("loss/adversarial"));
         assert!(adversarial > clean && (value("loss") - clean - adversarial).abs() < 1e-6, "{record:?}");
     }
-    let refused = |settings: &[&str]| {
-        let error = bench.try_train("refused", settings).unwrap_err();
-        assert!(error.is_input() && !bench.path("refused").exists());
+    let check_error = |settings: &[&str]| {
+        let error = bench.try_train("rejected", settings).unwrap_err();
+        assert!(error.is_input() && !bench.path("rejected").exists());
         let message = error.to_string();
         let expected = "`adversarial.pattern`: expected a pattern that matches a trainable parameter";
         assert!(message.starts_with(expected), "{message}");
     };
-    refused(&["adversarial={ name = 'fgm', pattern = 'bert.*' }"]);
-    refused(&["adversarial.name=pgd", "model.freeze_embedding=true"]);
+    check_error(&["adversarial={ name = 'fgm', pattern = 'bert.*' }"]);
+    check_error(&["adversarial.name=pgd", "model.freeze_embedding=true"]);
 }
 
 #[test]
-fn pretrained_vectors_are_the_first_weights_and_stay_if_frozen() {
+fn pretrained_vectors_are_initial_weights_and_constant_if_frozen() {
     let bench = Bench::new(&posts(40));
     let vectors = bench.write("words.vec", "3 3\nrain 1 2 3\nshocking -1 0 0.5\nabsent 9 9 9\n");
     let vectors = format!("text.vectors='{}'", vectors.display());
     let row = |run: &str, word: &str| {
-        let place = bench.words(run).iter().position(|w| w == word).unwrap() as i64 + 2;
-        bench.last_weights(run)["word_embedding.weight"].get(place)
+        let row = bench.words(run).iter().position(|w| w == word).unwrap() as i64 + 2;
+        bench.last_weights(run)["word_embedding.weight"].get(row)
     };
     let expected = Tensor::from_slice(&[1.0_f32, 2.0, 3.0]);
     bench.train("frozen", &[&vectors, "model.freeze_embedding=true", "optimizer.lr=0.1"]);
     assert_eq!(row("frozen", "rain"), expected);
     assert_eq!(row("frozen", "shocking"), Tensor::from_slice(&[-1.0_f32, 0.0, 0.5]));
     bench.train("free", &[&vectors, "optimizer.lr=0.1"]);
-    assert!(distance(&row("free", "rain"), &expected) > 0.01, "free vectors are trained");
-    // The size of the vectors is the model's, whatever was set, and the saved detector needs the file no more.
+    assert!(distance(&row("free", "rain"), &expected) > 0.01, "vectors are trained unless frozen");
+    // The vectors determine the embedding size, and the detector does not require their file.
     let config = faknow::Config::from_file(&bench.path("frozen/config.toml")).unwrap();
     assert_eq!(config.model.hyperparameters["embedding_size"].as_integer(), Some(3));
     std::fs::remove_file(bench.path("words.vec")).unwrap();
@@ -142,7 +143,7 @@ fn pretrained_vectors_are_the_first_weights_and_stay_if_frozen() {
 }
 
 #[test]
-fn the_best_epoch_is_the_detectors_and_its_scores_are_those_of_that_epoch() {
+fn detector_has_weights_and_scores_of_best_epoch() {
     let bench = Bench::new(&posts(80));
     let settings = ["trainer.epochs=6", "trainer.monitor=loss", "optimizer.lr=0.1"];
     let outcome = bench.train("best", &settings);
@@ -165,7 +166,7 @@ fn the_best_epoch_is_the_detectors_and_its_scores_are_those_of_that_epoch() {
 }
 
 #[test]
-fn early_stopping_may_watch_another_value_than_the_best_epoch() {
+fn early_stopping_can_monitor_another_value() {
     let bench = Bench::new(&posts(40));
     let settings = ["trainer.epochs=20", "optimizer.lr=0", "early_stopping.patience=3", "trainer.monitor=f1"];
     let outcome = bench.train("run", &[&settings[..], &["early_stopping.monitor=log_loss"]].concat());
@@ -175,26 +176,26 @@ fn early_stopping_may_watch_another_value_than_the_best_epoch() {
 }
 
 #[test]
-fn weights_are_frozen_by_name_for_as_long_as_is_said() {
+fn freezes_weights_by_name_until_the_interval() {
     let bench = Bench::new(&posts(40));
-    let moved = |run: &str, settings: &[&str]| -> Vec<String> {
+    let changed = |run: &str, settings: &[&str]| -> Vec<String> {
         bench.train(run, &[&PLAIN[..], &["trainer.epochs=2"], settings].concat());
-        let still = bench.last_weights("still");
-        let after = bench.last_weights(run).into_iter().filter(|(name, weight)| *weight != still[name]);
+        let initial = bench.last_weights("initial");
+        let after = bench.last_weights(run).into_iter().filter(|(name, weight)| *weight != initial[name]);
         after.map(|(name, _)| name).collect()
     };
-    bench.train("still", &[&PLAIN[..], &["optimizer.lr=0"]].concat());
-    let all: Vec<String> = bench.last_weights("still").into_keys().collect();
-    assert_eq!(moved("free", &[]), all);
+    bench.train("initial", &[&PLAIN[..], &["optimizer.lr=0"]].concat());
+    let all: Vec<String> = bench.last_weights("initial").into_keys().collect();
+    assert_eq!(changed("free", &[]), all);
     let classifier = ["classifier.1.bias", "classifier.1.weight"];
     let frozen = "freeze=[{ pattern = 'text_ccn_layer.*', until = '1 epoch' }, { pattern = 'word_*' }]";
-    assert_eq!(moved("one-epoch", &[frozen, "trainer.epochs=1"]), classifier);
+    assert_eq!(changed("one-epoch", &[frozen, "trainer.epochs=1"]), classifier);
     let without_words: Vec<_> = all.iter().filter(|name| *name != "word_embedding.weight").cloned().collect();
-    assert_eq!(moved("two-epochs", &[frozen]), without_words);
+    assert_eq!(changed("two-epochs", &[frozen]), without_words);
 
-    let wrong = "freeze=[{ pattern = 'word_embeddings.*' }]";
-    let error = bench.try_train("wrong", &[wrong]).unwrap_err();
-    assert!(error.is_input() && !bench.path("wrong").exists(), "{error:?}");
+    let invalid = "freeze=[{ pattern = 'word_embeddings.*' }]";
+    let error = bench.try_train("rejected", &[invalid]).unwrap_err();
+    assert!(error.is_input() && !bench.path("rejected").exists(), "{error:?}");
     let error = error.to_string();
     assert!(
         error.starts_with("`freeze.pattern`: expected a pattern that matches a weight (classifier.1.bias, "),
@@ -204,22 +205,22 @@ fn weights_are_frozen_by_name_for_as_long_as_is_said() {
 }
 
 #[test]
-fn a_run_that_is_good_enough_or_hopeless_ends_at_once() {
+fn thresholds_stop_the_run_immediately() {
     let bench = Bench::new(&posts(40));
-    let ended = |run: &str, settings: &[&str]| {
+    let stop = |run: &str, settings: &[&str]| {
         let outcome = bench.train(run, &[&["trainer.epochs=5", "trainer.monitor=loss"], settings].concat());
         (outcome.fit.history.epochs.len(), outcome.fit.stop_reason.code())
     };
-    assert_eq!(ended("good", &["early_stopping.stopping_threshold=100"]), (1, "reached"));
-    assert_eq!(ended("bad", &["early_stopping.divergence_threshold=0"]), (1, "diverged"));
+    assert_eq!(stop("good", &["early_stopping.stopping_threshold=100"]), (1, "reached"));
+    assert_eq!(stop("bad", &["early_stopping.divergence_threshold=0"]), (1, "diverged"));
     let late = ["early_stopping.divergence_threshold=0", "early_stopping.start_from_epoch=4"];
-    assert_eq!(ended("late", &late), (4, "diverged"));
+    assert_eq!(stop("late", &late), (4, "diverged"));
 }
 
-/// Notes what it is told.
-struct Notes(Arc<Mutex<Vec<String>>>);
+/// Records the calls of its hooks.
+struct CallLog(Arc<Mutex<Vec<String>>>);
 
-impl Callback for Notes {
+impl Callback for CallLog {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         self.0.lock().unwrap().push(format!("start {}", run.hyperparameters()["model.n_filters"]));
         Ok(())
@@ -239,19 +240,19 @@ impl Callback for Notes {
 }
 
 #[test]
-fn callbacks_of_ones_own_see_the_run_with_all_its_settings() {
+fn custom_callbacks_receive_the_run_with_all_settings() {
     let bench = Bench::new(&posts(40));
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let calls = Arc::new(Mutex::new(Vec::new()));
     let mut callbacks = Callbacks::default();
-    callbacks.push(Notes(Arc::clone(&told)));
+    callbacks.push(CallLog(Arc::clone(&calls)));
     train(&bench.config, || RunDir::create(bench.path("run")), callbacks).unwrap();
-    assert_eq!(*told.lock().unwrap(), ["start 4", "epoch 1", "epoch 2", "test 8"]);
+    assert_eq!(*calls.lock().unwrap(), ["start 4", "epoch 1", "epoch 2", "test 8"]);
 }
 
 #[test]
 fn every_model_trains_with_its_defaults() {
     let bench = Bench::new(&posts(20));
-    // Those of trees are trained in `trees.rs`.
+    // Tree models are trained in `trees.rs`.
     for model in Registry::builtin().models().into_iter().filter(|model| model.fields.words.is_some()) {
         let mut config = bench.config.clone();
         config.model.name = model.name.to_owned();

@@ -1,4 +1,4 @@
-//! Detectors of propagation trees: from every format to a tested run directory, resumed, moved and explained.
+//! Tree detectors: all data formats, training, resume, pretraining, explanations, errors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Trees, with the files of ids and without, for a model that trains in a moment.
+    /// Creates a bench with generated trees and a small model.
     fn new(model: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options =
@@ -54,7 +54,7 @@ impl Bench {
     }
 }
 
-/// What each node of each tree contributes to its prediction.
+/// Returns the contribution of each node of each tree.
 fn contributions(detector: &Detector, trees: &[Tree]) -> Vec<Vec<f64>> {
     let samples: Vec<Sample> = trees.iter().cloned().map(Sample::EncodedTree).collect();
     let explanations =
@@ -65,22 +65,23 @@ fn contributions(detector: &Detector, trees: &[Tree]) -> Vec<Vec<f64>> {
     explanations.collect()
 }
 
+/// Returns the error of a training that must fail before the run directory is created.
 fn error(bench: &Bench) -> String {
-    let error = bench.train("never").unwrap_err();
+    let error = bench.train("rejected").unwrap_err();
     assert!(error.is_input(), "{error}");
-    assert!(!bench.path("never").exists(), "no directory is made for {error}");
+    assert!(!bench.path("rejected").exists(), "no directory is created: {error}");
     error.to_string()
 }
 
 #[test]
-fn every_model_of_trees_is_trained_tested_and_used() {
+fn every_tree_model_trains_tests_predicts_and_explains() {
     for info in Registry::builtin().models().into_iter().filter(|info| info.fields.trees.is_some()) {
         let bench = Bench::new(info.name);
         let outcome = bench.train("run").unwrap();
         let (evaluation, _) = outcome.test.unwrap();
         assert_eq!(evaluation.predictions.n_samples(), 32, "{}", info.name);
         assert_eq!(outcome.valid.unwrap().0.predictions.n_samples(), 16);
-        // Wherever the directory lies, the detector answers the same.
+        // The detector of a moved run directory has the same results.
         fs::rename(bench.path("run"), bench.path("moved")).unwrap();
         let detector = Detector::load(&bench.path("moved"), Device::Cpu).unwrap();
         assert!(detector.has_tree_input());
@@ -97,36 +98,36 @@ fn every_model_of_trees_is_trained_tested_and_used() {
 }
 
 #[test]
-fn a_resumed_run_is_the_run_that_was_not_cut_off() {
+fn resumed_run_has_weights_of_uninterrupted_run() {
     let bench = Bench::new("bigcn");
-    bench.train("whole").unwrap();
+    bench.train("uninterrupted").unwrap();
     let short = Bench { config: bench.config.set("trainer.epochs=1").unwrap(), ..bench };
-    short.train("cut").unwrap();
+    short.train("resumed").unwrap();
     let options = ResumeOptions { set: vec!["trainer.epochs=3".into()], ..ResumeOptions::default() };
-    resume(&short.path("cut"), &options, RunContext::default()).unwrap();
+    resume(&short.path("resumed"), &options, RunContext::default()).unwrap();
     let weights = |run: &str| fs::read(short.path(run).join("checkpoints/last/model.safetensors")).unwrap();
-    assert!(weights("whole") == weights("cut"), "the weights differ");
+    assert!(weights("uninterrupted") == weights("resumed"), "the weights differ");
 }
 
 #[test]
-fn a_run_keeps_its_surest_mistakes_with_the_nodes_that_led_to_them() {
+fn saves_most_confident_mistakes_with_contributions_of_nodes() {
     let bench = Bench::new("gcn");
     let outcome = bench.train("run").unwrap();
     let text = fs::read_to_string(bench.path("run/mistakes.json")).unwrap();
     let mistakes: Vec<Mistake> = serde_json::from_str(&text).unwrap();
     let (evaluation, _) = outcome.test.unwrap();
     let predictions = evaluation.predictions;
-    let wrong = |row: &usize| predictions.labels()[*row] != predictions.predicted()[*row];
-    assert_eq!(mistakes.len(), (0..32).filter(wrong).count().min(10), "{text}");
-    // They are those of the detector, tree by tree.
+    let is_mistake = |row: &usize| predictions.labels()[*row] != predictions.predicted()[*row];
+    assert_eq!(mistakes.len(), (0..32).filter(is_mistake).count().min(10), "{text}");
+    // They are mistakes of the detector.
     let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
     let test = DataConfig { train_ids: None, ..bench.config.data.clone() };
     let trees = detector.read_trees(&test).unwrap();
     for mistake in &mistakes {
         let tree = trees.iter().find(|tree| Some(tree.id()) == mistake.id.as_deref()).unwrap();
-        let said = &detector.predict_samples(&[Sample::EncodedTree(tree.clone())]).unwrap()[0];
-        assert_eq!(said.label, mistake.predicted);
-        assert!((said.score - mistake.score).abs() < 1e-6 && mistake.label != mistake.predicted);
+        let prediction = &detector.predict_samples(&[Sample::EncodedTree(tree.clone())]).unwrap()[0];
+        assert_eq!(prediction.label, mistake.predicted);
+        assert!((prediction.score - mistake.score).abs() < 1e-6 && mistake.label != mistake.predicted);
         assert_eq!(mistake.n_parts, tree.n_nodes());
         let parts = &contributions(&detector, std::slice::from_ref(tree))[0];
         let size = |node: usize| parts[node].abs();
@@ -138,15 +139,15 @@ fn a_run_keeps_its_surest_mistakes_with_the_nodes_that_led_to_them() {
 #[test]
 fn only_word_counts_are_weighted_by_default() {
     let bench = Bench::new("gcn");
-    let weighed = |bench: &Bench, run: &str| {
+    let is_weighted = |bench: &Bench, run: &str| {
         bench.train(run).unwrap();
         fs::read_to_string(bench.path(run).join("features.json")).unwrap().contains("tf_idf")
     };
-    assert!(weighed(&bench, "weighed"));
+    assert!(is_weighted(&bench, "weighted"));
     let plain = Bench { config: bench.config.set("data.weighting=none").unwrap(), ..bench };
-    assert!(!weighed(&plain, "plain"));
+    assert!(!is_weighted(&plain, "plain"));
 
-    // Positions and numbers in a user's own files: as they stand, and as wide in all files as in the widest.
+    // Sparse features in JSON lines are not weighted, and all files have the same number of features.
     let line = |id: usize, position: usize, label: &str| {
         let features = json!({ position.to_string(): -1.5 });
         json!({ "id": id, "label": label, "nodes": [{ "id": 0, "parent": null, "features": features }] })
@@ -163,7 +164,7 @@ fn only_word_counts_are_weighted_by_default() {
     let [train_file, valid, test] = files;
     let classes = bench.config.data.classes.clone();
     bench.config.data = DataConfig { train: train_file, valid, test, classes, ..DataConfig::default() };
-    assert!(!weighed(&bench, "own"));
+    assert!(!is_weighted(&bench, "own"));
     let features = fs::read_to_string(bench.path("own/features.json")).unwrap();
     assert!(features.contains("\"n_features\": 10"), "{features}");
     bench.config = bench.config.set("data.weighting=tf-idf").unwrap();
@@ -175,30 +176,30 @@ fn only_word_counts_are_weighted_by_default() {
 fn pretraining_is_resumed_and_retained() {
     let mut bench = Bench::new("trustrd");
     bench.config = bench.config.set_all(&["model.pretrain_epochs=3", "trainer.epochs=2"]).unwrap();
-    bench.train("whole").unwrap();
+    bench.train("uninterrupted").unwrap();
     let weights = |run: &str| read(&bench.path(run).join("checkpoints/last/model.safetensors")).unwrap();
     let same = |run: &str| {
-        let (ours, whole) = (weights(run), weights("whole"));
-        ours.iter().all(|(name, tensor)| tensor == &whole[name])
+        let (weights, expected) = (weights(run), weights("uninterrupted"));
+        weights.iter().all(|(name, tensor)| tensor == &expected[name])
     };
-    // The detector has the encoder as the first stage has left it.
-    let learned = weights("whole/pretraining");
-    let of_detector = weights("whole");
-    for (name, tensor) in learned.iter().filter(|(name, _)| name.starts_with("encoder.")) {
-        assert_eq!(&of_detector[&format!("pre_trained_model.{name}")], tensor, "{name}");
+    // The detector has the pretrained weights of the encoder.
+    let pretrained = weights("uninterrupted/pretraining");
+    let trained = weights("uninterrupted");
+    for (name, tensor) in pretrained.iter().filter(|(name, _)| name.starts_with("encoder.")) {
+        assert_eq!(&trained[&format!("pre_trained_model.{name}")], tensor, "{name}");
     }
 
-    // Interrupted in the first stage: neither tested nor trained.
+    // Interrupted in the pretraining: neither trained nor tested.
     let interrupt = Interrupt::default();
     interrupt.request();
     let context = RunContext { interrupt, ..RunContext::default() };
-    let outcome = train(&bench.config, || RunDir::create(bench.path("cut")), context).unwrap();
+    let outcome = train(&bench.config, || RunDir::create(bench.path("interrupted")), context).unwrap();
     assert_eq!((outcome.fit.stop_reason, outcome.test.is_none()), (StopReason::Interrupted, true));
-    assert!(!bench.path("cut/checkpoints").exists());
-    resume(&bench.path("cut"), &ResumeOptions::default(), RunContext::default()).unwrap();
-    assert!(same("cut"));
+    assert!(!bench.path("interrupted/checkpoints").exists());
+    resume(&bench.path("interrupted"), &ResumeOptions::default(), RunContext::default()).unwrap();
+    assert!(same("interrupted"));
 
-    // Cut off between the stages.
+    // Interrupted between pretraining and training.
     bench.train("between").unwrap();
     fs::remove_dir_all(bench.path("between/checkpoints")).unwrap();
     resume(&bench.path("between"), &ResumeOptions::default(), RunContext::default()).unwrap();
@@ -210,7 +211,7 @@ fn pretraining_is_resumed_and_retained() {
 }
 
 #[test]
-fn trees_of_ones_own_are_trained_on_with_texts_and_with_features() {
+fn trains_on_json_trees_with_texts_or_features() {
     for texts in [true, false] {
         let mut bench = Bench::new("graphsage");
         let lines: String = (0..60)
@@ -242,14 +243,15 @@ fn trees_of_ones_own_are_trained_on_with_texts_and_with_features() {
         assert!(accuracy > 0.9, "{accuracy}");
         let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
         let raw = TreeJsonReader::open(&file, None).unwrap().map(|tree| tree.map(Sample::Tree));
-        let right = detector.predict_samples(&raw.collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
-        let right = right.iter().enumerate().filter(|(at, p)| p.label == ["true", "false"][at % 2]).count();
-        assert!(right > 54, "{right} of 60");
+        let predictions = detector.predict_samples(&raw.collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
+        let labels = ["true", "false"].iter().cycle();
+        let n_correct = predictions.iter().zip(labels).filter(|(p, label)| p.label == **label).count();
+        assert!(n_correct > 54, "{n_correct} of 60");
     }
 }
 
 #[test]
-fn trees_without_files_of_ids_are_cut_by_class_or_by_event() {
+fn trees_without_id_files_are_split_by_class_or_event() {
     let mut bench = Bench::new("gcn");
     (bench.config.data.train_ids, bench.config.data.test_ids) = (None, None);
     let sizes = |outcome: &Outcome| {
@@ -269,7 +271,7 @@ fn trees_without_files_of_ids_are_cut_by_class_or_by_event() {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_is_named_before_a_dir_is_made() {
+fn rejects_invalid_files_before_creating_a_directory() {
     let check = |change: &dyn Fn(&Path, &mut DataConfig), expected: &str| {
         let mut bench = Bench::new("gcn");
         change(bench.dir.path(), &mut bench.config.data);
@@ -280,10 +282,13 @@ fn what_is_wrong_with_the_files_is_named_before_a_dir_is_made() {
     check(&|_, data| data.trees = None, "`data.trees`: no trees");
     check(
         &|_, data| data.train = data.trees.clone(),
-        "expected one of `data.trees`, `data.upfd` and `data.train`",
+        "expected only one of `data.trees`, `data.upfd` and `data.train`",
     );
-    check(&|_, data| data.train_ids = None, "expected `data.train_ids` too");
-    check(&|_, data| data.test_ids = data.train_ids.clone(), "is in two of the files of ids");
+    check(&|_, data| data.train_ids = None, "requires `data.train_ids`");
+    check(
+        &|_, data| data.test_ids = data.train_ids.clone(),
+        "expected different ids in all id files, got tree ",
+    );
     check(&|_, data| data.classes = vec!["true".into(), "rumour".into()], "unknown label `false`");
     let third = |_: &Path, data: &mut DataConfig| data.classes.push("unverified".into());
     check(&third, "training records: no record of class `unverified` among 112");
@@ -301,14 +306,14 @@ fn what_is_wrong_with_the_files_is_named_before_a_dir_is_made() {
             fs::write(&labels, "true\tE\t0\nfalse\tE\t1\n").unwrap();
             data.labels = Some(labels);
         },
-        "is to be used, but has no label",
+        "expected a label, got none",
     );
     let bench = Bench::new("gcn");
     assert_eq!(read_tree_ids(bench.config.data.train_ids.as_ref().unwrap()).unwrap().len(), 128);
 }
 
 #[test]
-fn a_model_brings_the_training_of_its_authors_where_a_config_says_nothing_else() {
+fn model_has_training_settings_of_its_authors_by_default() {
     let read = |text: &str| Config::from_table(text.parse().unwrap()).unwrap();
     let config = read("model.name = 'bigcn'");
     assert_eq!((config.optimizer.lr(), config.loader.batch_size, config.trainer.epochs), (5e-4, 128, 200));
@@ -317,13 +322,13 @@ fn a_model_brings_the_training_of_its_authors_where_a_config_says_nothing_else()
     assert_eq!(
         (config.optimizer.lr(), config.optimizer.groups().len()),
         (0.1, 0),
-        "an optimizer of one's own"
+        "the optimizer of the config"
     );
     assert_eq!((config.trainer.epochs, config.loader.batch_size), (3, 128));
     let config = read("model.name = 'textcnn'");
     assert_eq!(config, Config::default());
     assert!(Config::for_model("nope").is_err());
-    // What was saved is read back as it is.
+    // A saved config is read without changes.
     let saved = Config::for_model("bigcn").unwrap().set("optimizer.groups=[]").unwrap();
     assert_eq!(Config::from_table(saved.to_table().unwrap()).unwrap(), saved);
 }

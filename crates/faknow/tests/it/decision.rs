@@ -1,4 +1,4 @@
-//! How scores become judgments, and why a text is judged as it is.
+//! Calibration, decision thresholds, explanations and mistakes.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{Bench, posts};
 
-/// A run whose detector is wrong now and then: one word tells the class, except for some posts that lie.
+/// Trains a detector that makes mistakes: a word determines the class, except in some mislabeled posts.
 fn trained(settings: &[&str]) -> (Bench, faknow::train::Outcome) {
     let mut posts = posts(500);
     for (number, (_, label)) in posts.iter_mut().enumerate() {
@@ -33,62 +33,58 @@ fn calibration(bench: &Bench) -> Value {
 }
 
 #[test]
-fn a_temperature_is_chosen_on_validation_data_and_used_by_the_detector() {
+fn temperature_is_fitted_on_validation_data_and_used_by_the_detector() {
     let (bench, outcome) = trained(&[]);
     let (calibration, detector) = (calibration(&bench), load(&bench));
     let temperature = calibration["temperature"].as_f64().unwrap();
     assert!(temperature != 1.0 && temperature > 0.0, "{calibration}");
     assert_eq!(detector.decision().temperature, temperature);
-    let log_loss = |at: usize| calibration["log_loss"][at].as_f64().unwrap();
+    let log_loss = |index: usize| calibration["log_loss"][index].as_f64().unwrap();
     assert!(log_loss(1) < log_loss(0), "{calibration}");
-    // The rows have the model's own scores, the outcome those of the detector.
+    // The rows have uncalibrated scores, the outcome those of the detector.
     let rows = PredictionTable::read(&bench.path("run").join(TEST_PREDICTIONS)).unwrap().unwrap();
     let (evaluation, report) = outcome.test.unwrap();
     assert_eq!(detector.decision().apply(&rows.predictions).unwrap(), evaluation.predictions);
     assert_ne!(rows.predictions.scores(), evaluation.predictions.scores());
     assert_eq!(report.scores().value("accuracy"), evaluation.predictions.confusion().accuracy().value());
     assert!(PredictionTable::read(&bench.path("run").join(VALID_PREDICTIONS)).unwrap().is_some());
-    let (trained, _) = trained_without_temperature();
-    assert_eq!(load(&trained).decision().temperature, 1.0);
-}
-
-fn trained_without_temperature() -> (Bench, faknow::train::Outcome) {
-    trained(&["decision.temperature=false"])
+    let (uncalibrated, _) = trained(&["decision.temperature=false"]);
+    assert_eq!(load(&uncalibrated).decision().temperature, 1.0);
 }
 
 #[test]
-fn a_threshold_is_that_of_the_config_or_of_whoever_asks() {
+fn threshold_comes_from_the_config_or_the_caller() {
     let (bench, _) = trained(&["decision.threshold=f1"]);
     let chosen = calibration(&bench)["thresholds"]["f1"]["threshold"].as_f64().unwrap();
     assert_eq!(load(&bench).decision().threshold, Some(chosen));
     let texts: Vec<String> = posts(30).into_iter().map(|(text, _)| text).collect();
     let flagged = |threshold: &str| {
         let detector = load(&bench).with_threshold(threshold.parse().unwrap()).unwrap();
-        detector.predict(&texts).unwrap().iter().filter(|said| said.label == "fake").count()
+        detector.predict(&texts).unwrap().iter().filter(|prediction| prediction.label == "fake").count()
     };
     assert_eq!((flagged("0"), flagged("1")), (30, 0));
     let by_score = load(&bench).with_threshold(Threshold::Rule(ThresholdRule::Highest)).unwrap();
-    for said in by_score.predict(&texts).unwrap() {
-        assert!(said.score >= 0.5, "{said:?}");
+    for prediction in by_score.predict(&texts).unwrap() {
+        assert!(prediction.score >= 0.5, "{prediction:?}");
     }
     let fixed = load(&bench).with_threshold(Threshold::Fixed(0.75)).unwrap();
-    for said in fixed.predict(&texts).unwrap() {
-        assert_eq!(said.label == "fake", said.scores[1].1 >= 0.75, "{said:?}");
+    for prediction in fixed.predict(&texts).unwrap() {
+        assert_eq!(prediction.label == "fake", prediction.scores[1].1 >= 0.75, "{prediction:?}");
     }
-    for wrong in ["1.5", "-0.1", "nan", "best", ""] {
-        let error = wrong.parse::<Threshold>().unwrap_err().to_string();
+    for invalid in ["1.5", "-0.1", "nan", "best", ""] {
+        let error = invalid.parse::<Threshold>().unwrap_err().to_string();
         assert!(error.contains("`decision.threshold`: expected highest, f1, precision"), "{error}");
     }
 }
 
 #[test]
-fn what_cannot_be_chosen_is_said() {
+fn rejects_unavailable_thresholds() {
     let (bench, _) = trained(&["data.split=[0.8, 0.0, 0.2]", "decision.threshold=f1"]);
-    assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "there was no validation");
+    assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "without validation data");
     let error = load(&bench).with_threshold("f1".parse().unwrap()).unwrap_err();
-    assert!(error.is_input() && error.to_string().contains("that needs validation data"), "{error}");
+    assert!(error.is_input() && error.to_string().contains("requires validation data"), "{error}");
     fs::remove_file(bench.path("run/calibration.json")).unwrap();
-    assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "as runs of older versions");
+    assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "a run of an older version");
     bench.write("run/calibration.json", "{");
     let error = Detector::load(&bench.path("run"), Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("calibration.json") && error.contains("corrupted"), "{error}");
@@ -107,12 +103,12 @@ fn what_cannot_be_chosen_is_said() {
             .validate()
             .unwrap_err()
             .to_string()
-            .contains("a threshold needs two classes, of which there are 3")
+            .contains("other thresholds require two classes, got 3 classes")
     );
 }
 
 #[test]
-fn an_explanation_adds_up_and_finds_the_word_that_tells() {
+fn explanation_adds_up_and_finds_the_decisive_word() {
     let bench = Bench::new(&posts(300));
     bench.train(
         "run",
@@ -126,14 +122,18 @@ fn an_explanation_adds_up_and_finds_the_word_that_tells() {
     );
     let detector = load(&bench);
     let texts = ["rain SHOCKING mayor unheardof", "storm officials market vote", ""];
-    let said = detector.explain(&texts).unwrap();
-    let names = |at: usize| said[at].parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>();
+    let explanations = detector.explain(&texts).unwrap();
+    let names =
+        |index: usize| explanations[index].parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>();
     assert_eq!(names(0), ["rain", "shocking", "mayor", "unheardof"]);
-    assert_eq!(said[0].parts.iter().map(|part| part.is_known).collect::<Vec<_>>(), [true, true, true, false]);
-    assert!(said[2].parts.is_empty());
-    for (explanation, prediction) in said.iter().zip(detector.predict(&texts).unwrap()) {
+    assert_eq!(
+        explanations[0].parts.iter().map(|part| part.is_known).collect::<Vec<_>>(),
+        [true, true, true, false]
+    );
+    assert!(explanations[2].parts.is_empty());
+    for (explanation, prediction) in explanations.iter().zip(detector.predict(&texts).unwrap()) {
         assert_eq!(explanation.prediction.label, prediction.label);
-        // The log-odds of the model's own score: those of the detector times the temperature.
+        // The log-odds of the uncalibrated score: those of the detector times the temperature.
         let odds = (prediction.score / (1.0 - prediction.score)).ln() * detector.decision().temperature;
         let sum: f64 = explanation.parts.iter().map(|part| part.contribution).sum();
         let total = explanation.baseline + sum + explanation.residual;
@@ -143,7 +143,7 @@ fn an_explanation_adds_up_and_finds_the_word_that_tells() {
             "{explanation:?}"
         );
     }
-    for explanation in &said[..2] {
+    for explanation in &explanations[..2] {
         let strongest =
             explanation.parts.iter().max_by(|a, b| a.contribution.total_cmp(&b.contribution)).unwrap();
         assert!(["shocking", "officials"].contains(&strongest.name.as_str()), "{explanation:?}");
@@ -151,7 +151,7 @@ fn an_explanation_adds_up_and_finds_the_word_that_tells() {
 }
 
 #[test]
-fn mistakes_are_kept_with_the_words_that_led_to_them() {
+fn saves_mistakes_with_contributions_of_words() {
     let (bench, outcome) = trained(&[]);
     let mistakes: Vec<faknow::report::Mistake> =
         serde_json::from_str(&bench.read("run/mistakes.json")).unwrap();
@@ -162,10 +162,10 @@ fn mistakes_are_kept_with_the_words_that_led_to_them() {
         mistakes.iter().all(|m| m.unit == "word" && m.n_parts == m.parts.len() && m.label != m.predicted)
     );
     assert!(mistakes.is_sorted_by(|a, b| a.score >= b.score));
-    let page = bench.read("run/report.html");
+    let report = bench.read("run/report.html");
     for part in
         ["Most confident errors", "Reliability", "Thresholds", "Confusion matrix", "ROC curve", "By length"]
     {
-        assert!(page.contains(part), "no {part}");
+        assert!(report.contains(part), "missing {part}");
     }
 }

@@ -1,4 +1,4 @@
-//! Runs, detectors and configs in several threads of one process leave each other's numbers alone.
+//! Concurrent runs, detectors and configs in one process do not affect each other's results.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use faknow::{Detector, train};
 use crate::support::{Bench, posts};
 
 #[test]
-fn many_runs_at_once_are_each_what_it_is_alone() {
+fn concurrent_runs_have_the_results_of_separate_runs() {
     let bench = Bench::new(&posts(40));
     let run = |seed: u64, name: &str| {
         let run = format!("{name}-{seed}");
@@ -19,23 +19,23 @@ fn many_runs_at_once_are_each_what_it_is_alone() {
         (bench.last_weights(&run), outcome.test.unwrap().0.scores)
     };
     let seeds = [1, 2, 3];
-    let alone = seeds.map(|seed| run(seed, "alone"));
+    let separate = seeds.map(|seed| run(seed, "separate"));
     let done = AtomicBool::new(false);
-    let together = std::thread::scope(|scope| {
-        // Others load detectors and check configs, which makes models too.
+    let concurrent = std::thread::scope(|scope| {
+        // Another thread loads detectors and checks configs, which also build models.
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
                 bench.config.validate().unwrap();
-                Detector::load(&bench.path("alone-1"), Device::Cpu).unwrap();
+                Detector::load(&bench.path("separate-1"), Device::Cpu).unwrap();
             }
         });
         let run = &run;
-        let threads = seeds.map(|seed| scope.spawn(move || run(seed, "together")));
-        let together = threads.map(|thread| thread.join());
+        let threads = seeds.map(|seed| scope.spawn(move || run(seed, "concurrent")));
+        let results = threads.map(|thread| thread.join());
         done.store(true, Ordering::SeqCst);
-        together.map(|run| run.unwrap())
+        results.map(|result| result.unwrap())
     });
-    for ((seed, alone), together) in seeds.iter().zip(alone).zip(together) {
-        assert!(alone == together, "the run of seed {seed}");
+    for ((seed, separate), concurrent) in seeds.iter().zip(separate).zip(concurrent) {
+        assert!(separate == concurrent, "seed {seed}");
     }
 }
