@@ -17,7 +17,7 @@ pub enum Error {
     /// A setting is unknown, of the wrong type, missing, or outside its range.
     #[error("{}{message}", if key.is_empty() { String::new() } else { format!("`{key}`: ") })]
     Config {
-        /// Dotted name of the setting; empty if there is none or the message contains it.
+        /// Dotted name of the setting; empty without a setting, or if the message contains it.
         key: String,
         /// The expected and the given value.
         message: String,

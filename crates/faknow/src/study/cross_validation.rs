@@ -65,7 +65,7 @@ impl CrossValidation {
 ///
 /// The folds are those of [`faknow_data::stratified_k_fold`] with the seed of the config. Validation data, for the best
 /// epoch and early stopping, is `data.valid` or a part of the other folds, in the ratio of the fractions for validation and
-/// training in `data.split`; with a fraction of 0 there is none. `data.test` is not used, to remain available for the final
+/// training in `data.split`; a fraction of 0 means no validation. `data.test` is not used, to remain available for the final
 /// detector.
 ///
 /// The directory `dir` contains a run directory for each fold (`fold-1`, …), `cv.json` and `report.md`. If it already

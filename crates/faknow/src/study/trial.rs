@@ -43,7 +43,7 @@ impl Trial {
         }
     }
 
-    /// Returns the latest monitored value; `None` if it is undefined or there is none yet.
+    /// Returns the latest monitored value; `None` if it is undefined or not available yet.
     pub fn value(&self) -> Option<f64> {
         self.values.last().copied().flatten()
     }
