@@ -306,7 +306,7 @@ mod tests {
         check("trainer.epochs", "`trainer.epochs`: expected key=value, as in optimizer.lr=0.01");
         check(
             "optimizer..lr=1",
-            "`optimizer..lr`: expected a setting's dotted name, as in optimizer.lr=0.01",
+            "`optimizer..lr`: expected the dotted name of a setting, as in optimizer.lr=0.01",
         );
         check("schedule.name=step", "`schedule.name`: schedule `step`: missing field `step_size`");
     }
@@ -327,7 +327,7 @@ mod tests {
         );
         check(
             "loss.class_weights=even",
-            "`loss.class_weights`: invalid value: string \"even\", expected `balanced` or a list of weights, one for each \
+            "`loss.class_weights`: invalid value: string \"even\", expected `balanced` or a list of weights, one per \
              class",
         );
     }
