@@ -19,7 +19,7 @@ use crate::job::JobOptions;
 #[command(
     after_help = "The options are those of `faknow train`. Each batch size is measured in a few steps on the longest texts, which take
 the most time and memory. The search ends when a batch size does not fit into memory or is predicted not to, or when
-larger batches are no faster. The suggestion is the smallest batch size within 5 % of the fastest: larger batches
+larger batches are not faster. The suggestion is the smallest batch size within 5 % of the fastest: larger batches
 mean fewer steps per epoch, and often need another learning rate (see `faknow lr-find`). Times depend on the current
 load of the machine. Nothing is saved."
 )]

@@ -54,7 +54,7 @@ pub(crate) struct ServeArgs {
     /// Maximum queue length in texts; further requests get 429
     #[arg(long, value_name = "N", default_value_t = defaults().queue, help_heading = "Limits")]
     queue: usize,
-    /// Maximum time to a prediction in seconds; later requests get 503
+    /// Maximum waiting time of a request in seconds; then it gets 503
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     timeout: Duration,
     /// Maximum time to receive a request or to send a response, in seconds

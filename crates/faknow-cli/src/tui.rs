@@ -35,7 +35,7 @@ impl Tui {
 
     /// Draws a frame if the last one is old enough, and handles key presses.
     fn draw(&mut self, run: &Run) {
-        let is_due = self.last_frame.is_none_or(|time| time.elapsed() >= FRAME_INTERVAL);
+        let is_due = self.is_frame_due();
         let (Some(screen), true) = (&mut self.screen, is_due) else { return };
         self.last_frame = Some(Instant::now());
         match screen.next_key() {
@@ -52,6 +52,14 @@ impl Tui {
         let (state, lines) = (&self.state, self.tail.last(view::MAX_LINES));
         if let Err(error) = screen.draw(|frame| view::draw(frame, state, &lines)) {
             self.close_on_error(&error);
+        }
+    }
+
+    /// Returns whether the last frame is old enough for another one.
+    fn is_frame_due(&self) -> bool {
+        match self.last_frame {
+            Some(time) => time.elapsed() >= FRAME_INTERVAL,
+            None => true,
         }
     }
 
@@ -93,7 +101,7 @@ impl Callback for Tui {
 
     fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
         // Reading a loss synchronizes with the device, so it is read only for a frame.
-        if self.last_frame.is_none_or(|time| time.elapsed() >= FRAME_INTERVAL) {
+        if self.is_frame_due() {
             if let Ok(loss) = batch.read_loss() {
                 self.state.add_loss(run, loss);
             }

@@ -96,7 +96,7 @@ fn rejects_invalid_config_files() {
     };
     sandbox.check_train_error(&["--config", "none.toml"], &["none.toml", "No such file"]);
     sandbox.check_error(&["train", "none.yaml"], &["none.yaml", "No such file"]);
-    check("cut.toml", b"seed = 1\n[trainer\n", &["line 2, column 9", "expected `]`"]);
+    check("truncated.toml", b"seed = 1\n[trainer\n", &["line 2, column 9", "expected `]`"]);
     check("twice.toml", b"seed = 1\nseed = 2\n", &["line 2", "duplicate key"]);
     check("key.toml", b"[trainer]\nepoch = 3\n", &["`trainer.epoch`", "`epochs`"]);
     check("type.toml", b"[optimizer]\nname = 'sgd'\nlr = 'fast'\n", &["`optimizer.lr`", "fast", "a number"]);
@@ -105,7 +105,7 @@ fn rejects_invalid_config_files() {
     check("notes.txt", b"epochs = 3\n", &[".toml, .yaml or .yml"]);
     check("key.yaml", b"learning_rate: 1\n", &["`learning_rate`", "num_epochs", "batch_size"]);
     check("type.yaml", b"num_epochs: many\n", &["`num_epochs`", "an integer"]);
-    check("cut.yaml", b"kernel_sizes: [1,\n", &["YAML", "line 2"]);
+    check("truncated.yaml", b"kernel_sizes: [1,\n", &["YAML", "line 2"]);
     check("pickle.yaml", b"word_vectors: vectors.pkl\n", &["`word_vectors`", "pickle", "vectors.pkl"]);
     sandbox.write("directory.toml", "");
     fs::remove_file(sandbox.path("directory.toml")).unwrap();

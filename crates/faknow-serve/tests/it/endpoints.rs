@@ -91,7 +91,7 @@ fn predicts_and_explains_trees_as_the_detector_does() {
     check_error(json!({ "tree": [] }), "`tree`: expected a JSON object");
     check_error(json!({ "trees": [tree(1), { "nodes": [] }] }), "`trees[1]`: tree `1`: field `nodes`");
     let twice = json!({ "nodes": [{ "id": 1, "text": "" }, { "id": 1, "parent": 1, "text": "" }] });
-    check_error(json!({ "tree": twice }), "node `1` comes twice");
+    check_error(json!({ "tree": twice }), "duplicate node `1`");
     let cycle =
         json!({ "nodes": [{ "id": 1, "parent": 2, "text": "" }, { "id": 2, "parent": 1, "text": "" }] });
     check_error(json!({ "tree": cycle }), "tree `1`");
