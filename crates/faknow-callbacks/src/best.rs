@@ -72,7 +72,7 @@ impl BestTracker {
         self.best
     }
 
-    /// Restores a saved best score; one that is not finite is ignored.
+    /// Restores a saved best score; `None` or a non-finite value resets it.
     pub fn restore(&mut self, best: Option<f64>) {
         self.best = best.filter(|best| best.is_finite());
     }

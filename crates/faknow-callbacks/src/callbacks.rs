@@ -90,8 +90,8 @@ impl Callbacks {
             let Some(key) = callback.key() else {
                 return Err(Error::MissingKey { callback: name_of(callback.as_ref()) });
             };
-            let named = state.tensors.into_iter().map(|(name, tensor)| (format!("{key}/{name}"), tensor));
-            all.tensors.extend(named);
+            let tensors = state.tensors.into_iter().map(|(name, tensor)| (format!("{key}/{name}"), tensor));
+            all.tensors.extend(tensors);
             if !state.values.is_null() {
                 values.insert(key.to_owned(), state.values);
             }
@@ -120,9 +120,9 @@ impl Callbacks {
                 Some((name.strip_prefix(&prefix)?.to_owned(), tensor.shallow_clone()))
             });
             let values = state.values.get(&key).cloned().unwrap_or_default();
-            let own = State { values, tensors: tensors.collect() };
-            if !own.is_empty() {
-                catch_panic(|| callback.restore(&own))
+            let state = State { values, tensors: tensors.collect() };
+            if !state.is_empty() {
+                catch_panic(|| callback.restore(&state))
                     .map_err(|error| bare_error(callback.as_ref(), "restore", error))?;
             }
         }
@@ -340,7 +340,7 @@ fn name_of(callback: &dyn Callback) -> String {
     catch_unwind(AssertUnwindSafe(|| callback.name().to_owned())).unwrap_or_else(|_| "a callback".to_owned())
 }
 
-/// Returns an error of this crate as it is, and any other with the name of the callback and its location.
+/// Returns an error of this crate unchanged, and any other with the name of the callback and its location.
 fn hook_error(callback: &dyn Callback, hook: &'static str, run: &Run, error: BoxError) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => *error,

@@ -40,30 +40,30 @@ pub enum Error {
     /// The monitored value is not among the recorded values.
     #[error(
         "monitor `{name}`: expected a recorded value ({}), got an unknown name; for a value that a callback logs, give \
-         its direction: `Monitor::max(\"{name}\")`", known.join(", ")
+         its direction: `Monitor::max(\"{name}\")`", available.join(", ")
     )]
     UnknownMonitor {
         /// The unknown name.
         name: String,
         /// The names of the recorded values.
-        known: Vec<String>,
+        available: Vec<String>,
     },
     /// The monitored value was not recorded in an epoch.
     #[error("monitor `{name}`: expected a value in every validation, got none in epoch {epoch}; recorded values: {}",
-        known.join(", "))]
+        available.join(", "))]
     MissingMonitor {
         /// Name of the monitored value.
         name: String,
         /// The epoch.
         epoch: usize,
         /// The names of the recorded values.
-        known: Vec<String>,
+        available: Vec<String>,
     },
     /// The run has no validation data, but something requires it.
-    #[error("{needed_by} requires validation data; pass a validation loader to `fit`")]
+    #[error("{component} requires validation data; pass a validation loader to `fit`")]
     NoValidation {
-        /// What requires it.
-        needed_by: String,
+        /// The component that requires it.
+        component: String,
     },
     /// A setting is outside its range.
     #[error("{name}: expected {expected}, got {got}")]
@@ -77,11 +77,11 @@ pub enum Error {
     },
     /// The run has no directory, but something writes to it.
     #[error(
-        "{needed_by}: the run has no directory to write to; set a run directory, or a path for this callback"
+        "{component}: the run has no directory to write to; set a run directory, or a path for this callback"
     )]
     NoRunDir {
-        /// What requires it.
-        needed_by: String,
+        /// The component that requires it.
+        component: String,
     },
     /// Two callbacks would save their state under the same key.
     #[error(
@@ -110,10 +110,10 @@ pub enum Error {
         expected: String,
     },
     /// A tensor could not be read.
-    #[error("{what}: {error}")]
+    #[error("{name}: {error}")]
     Tensor {
-        /// Content of the tensor.
-        what: String,
+        /// Name of the tensor.
+        name: String,
         /// The error of libtorch.
         error: tch::TchError,
     },

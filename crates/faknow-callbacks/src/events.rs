@@ -76,7 +76,7 @@ impl BatchEnd {
     /// # Errors
     /// The loss is not a scalar.
     pub fn read_loss(&self) -> Result<f64> {
-        read("loss", &self.loss)
+        read_scalar("loss", &self.loss)
     }
 
     /// Returns the parts of the loss as numbers; synchronizes with the device.
@@ -84,7 +84,7 @@ impl BatchEnd {
     /// # Errors
     /// A part is not a scalar.
     pub fn read_parts(&self) -> Result<Vec<(&'static str, f64)>> {
-        self.parts.iter().map(|(name, part)| Ok((*name, read(name, part)?))).collect()
+        self.parts.iter().map(|(name, part)| Ok((*name, read_scalar(name, part)?))).collect()
     }
 
     /// Returns the gradient norm as a number, `None` if it is not measured; synchronizes with the device.
@@ -92,10 +92,11 @@ impl BatchEnd {
     /// # Errors
     /// The norm is not a scalar.
     pub fn read_grad_norm(&self) -> Result<Option<f64>> {
-        self.grad_norm.as_ref().map(|norm| read("gradient norm", norm)).transpose()
+        self.grad_norm.as_ref().map(|norm| read_scalar("gradient norm", norm)).transpose()
     }
 }
 
-pub(crate) fn read(what: &str, scalar: &Tensor) -> Result<f64> {
-    scalar.f_double_value(&[]).map_err(|error| Error::Tensor { what: what.to_owned(), error })
+/// Returns the value of a scalar tensor.
+pub(crate) fn read_scalar(name: &str, scalar: &Tensor) -> Result<f64> {
+    scalar.f_double_value(&[]).map_err(|error| Error::Tensor { name: name.to_owned(), error })
 }

@@ -87,11 +87,11 @@ impl Freeze {
         let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
         for FreezeRule { pattern, until } in &self.rules {
             if !names.iter().any(|name| pattern.matches(name)) {
-                let mut known = names[..names.len().min(MAX_SHOWN)].join(", ");
+                let mut list = names[..names.len().min(MAX_SHOWN)].join(", ");
                 if names.len() > MAX_SHOWN {
-                    known.push_str(&format!(" and {} more", names.len() - MAX_SHOWN));
+                    list.push_str(&format!(" and {} more", names.len() - MAX_SHOWN));
                 }
-                let expected = format!("a pattern that matches a weight ({known})");
+                let expected = format!("a pattern that matches a weight ({list})");
                 return Err(setting_error("freeze.pattern", expected, format!("`{pattern}`")));
             }
             if let Some(until) = until.filter(|until| !until.is_valid()) {
@@ -180,8 +180,8 @@ fn sorted_variables(vars: &VarStore) -> Vec<(String, Tensor)> {
 }
 
 fn set_trainable(name: &str, tensor: &Tensor, trainable: bool) -> Result<()> {
-    let set = tensor.f_set_requires_grad(trainable);
-    set.map(drop).map_err(|error| Error::Tensor { what: name.to_owned(), error })
+    let result = tensor.f_set_requires_grad(trainable);
+    result.map(drop).map_err(|error| Error::Tensor { name: name.to_owned(), error })
 }
 
 fn setting_error(name: &'static str, expected: String, got: String) -> Error {

@@ -58,8 +58,12 @@ impl Monitor {
         if !self.is_due(record) || self.is_recorded(record) {
             return Ok(self.value(record));
         }
-        let known = record.valid.iter().flat_map(|valid| valid.names()).map(str::to_owned);
-        Err(Error::MissingMonitor { name: self.name.clone(), epoch: record.epoch, known: known.collect() })
+        let available = record.valid.iter().flat_map(|valid| valid.names()).map(str::to_owned);
+        Err(Error::MissingMonitor {
+            name: self.name.clone(),
+            epoch: record.epoch,
+            available: available.collect(),
+        })
     }
 
     /// Returns the name with its phase.
@@ -96,7 +100,7 @@ impl MonitorChoice {
             Self::Monitor(monitor) => monitor.name.clone(),
         };
         if !name.starts_with(TRAIN) && run.monitors().is_empty() {
-            return Err(Error::NoValidation { needed_by: format!("monitor `{name}`") });
+            return Err(Error::NoValidation { component: format!("monitor `{name}`") });
         }
         if let Self::Monitor(monitor) = self {
             return Ok(monitor.clone());
@@ -104,16 +108,19 @@ impl MonitorChoice {
         let train_metrics = run.setup().train_metrics.iter();
         let train_metrics =
             train_metrics.map(|m| Monitor { name: format!("{TRAIN}{}", m.name), direction: m.direction });
-        let known: Vec<Monitor> =
+        let recorded: Vec<Monitor> =
             run.monitors().iter().cloned().chain([Monitor::min("train/loss")]).chain(train_metrics).collect();
-        if let Some(monitor) = known.iter().find(|monitor| monitor.name == name) {
+        if let Some(monitor) = recorded.iter().find(|monitor| monitor.name == name) {
             return Ok(monitor.clone());
         }
         if name.trim_start_matches(TRAIN).starts_with("loss/") {
             // The parts of the loss are only known after the first epoch: see `require`.
             return Ok(Monitor::min(name));
         }
-        Err(Error::UnknownMonitor { name, known: known.into_iter().map(|monitor| monitor.name).collect() })
+        Err(Error::UnknownMonitor {
+            name,
+            available: recorded.into_iter().map(|monitor| monitor.name).collect(),
+        })
     }
 }
 

@@ -77,7 +77,7 @@ impl Error {
     }
 
     /// Converts a setting error of `faknow-data` to one of the config key.
-    pub(crate) fn setting(key: &str, error: faknow_data::Error) -> Self {
+    pub(crate) fn from_data(key: &str, error: faknow_data::Error) -> Self {
         match error {
             faknow_data::Error::Setting { expected, got, .. } => {
                 Self::config(key, format!("expected {expected}, got {got}"))
@@ -97,7 +97,7 @@ impl Error {
     }
 
     /// Converts a setting error of the trainer or a callback to one of the config key.
-    pub(crate) fn named(error: faknow_trainer::Error) -> Self {
+    pub(crate) fn from_trainer(error: faknow_trainer::Error) -> Self {
         match error {
             faknow_trainer::Error::Setting { name, expected, got } => {
                 let key = BUILDER_SETTINGS.iter().find(|(method, _)| *method == name);

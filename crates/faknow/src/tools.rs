@@ -24,7 +24,7 @@ pub fn model_summary(config: &Config) -> Result<Summary> {
 /// # Errors
 /// The range, the config or a data file is invalid, or training fails; see [`Error::is_input`].
 pub fn lr_find(config: &Config, range: &LrRange) -> Result<LrCurve> {
-    range.validate().map_err(Error::named)?;
+    range.validate().map_err(Error::from_trainer)?;
     let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
     Ok(trainer.lr_range_test(&train, range)?)
 }
@@ -37,7 +37,7 @@ pub fn lr_find(config: &Config, range: &LrRange) -> Result<LrCurve> {
 /// # Errors
 /// The search, the config or a data file is invalid, or training fails; see [`Error::is_input`].
 pub fn find_batch_size(config: &Config, search: &BatchSizeSearch) -> Result<BatchSizes> {
-    search.validate().map_err(Error::named)?;
+    search.validate().map_err(Error::from_trainer)?;
     let (mut trainer, train) = Job::prepare(config, None)?.into_trial()?;
     let data = train.dataset();
     let mut order: Vec<usize> = (0..data.n_samples()).collect();

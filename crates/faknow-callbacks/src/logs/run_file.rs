@@ -81,7 +81,7 @@ pub(crate) fn resolve_path(path: Option<&Path>, run: &Run, name: &str) -> Result
     match (path, run.dir()) {
         (Some(path), _) => Ok(path.to_owned()),
         (None, Some(dir)) => Ok(dir.join(name)),
-        (None, None) => Err(Error::NoRunDir { needed_by: name.to_owned() }),
+        (None, None) => Err(Error::NoRunDir { component: name.to_owned() }),
     }
 }
 

@@ -18,7 +18,7 @@ pub fn console_subscriber(
     level: LevelFilter,
     console: &ProgressWriter,
 ) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static {
-    let shown = Targets::new()
+    let filter = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_target("faknow", level)
         // Events only for the log of the run, and the span, whose name would precede every line.
@@ -28,7 +28,7 @@ pub fn console_subscriber(
         .with_ansi(console.has_colors())
         .with_target(false)
         .without_time()
-        .with_filter(shown);
+        .with_filter(filter);
     tracing_subscriber::registry().with(lines).with(RunLogLayer.with_filter(LevelFilter::INFO))
 }
 

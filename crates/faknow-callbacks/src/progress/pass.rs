@@ -5,7 +5,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::{Kind, Tensor};
 
-use crate::events::read;
+use crate::events::read_scalar;
 use crate::{BatchEnd, Error, Phase, ProgressWriter, Result, Run, format};
 
 /// One training epoch, validation or test.
@@ -59,7 +59,7 @@ impl Pass {
 
     /// Adds the loss of a batch, without synchronizing with the device.
     pub(crate) fn add(&mut self, batch: &BatchEnd) -> Result<()> {
-        let tensor_error = |error| Error::Tensor { what: "loss".to_owned(), error };
+        let tensor_error = |error| Error::Tensor { name: "loss".to_owned(), error };
         // Detached, since a sum with gradients would keep the autograd graphs of the entire epoch alive.
         let loss = batch.loss.f_detach().and_then(|loss| loss.f_to_kind(Kind::Float));
         let sum = loss.and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));
@@ -77,7 +77,7 @@ impl Pass {
         let seconds = now.duration_since(self.start).as_secs_f64();
         let mut parts = Vec::new();
         if let Some(sum) = &self.loss {
-            parts.push(format!("loss={}", format::number(read("loss", sum)? / self.n_samples as f64)));
+            parts.push(format!("loss={}", format::number(read_scalar("loss", sum)? / self.n_samples as f64)));
         }
         parts.extend(format::speed(self.n_samples, seconds));
         let n_timed = done.saturating_sub(self.start_batch);

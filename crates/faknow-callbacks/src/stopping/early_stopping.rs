@@ -147,7 +147,7 @@ impl EarlyStopping {
     fn resolve(&self, run: &Run) -> Result<Monitor> {
         match &self.monitor {
             None => {
-                let no_validation = || Error::NoValidation { needed_by: "early stopping".to_owned() };
+                let no_validation = || Error::NoValidation { component: "early stopping".to_owned() };
                 run.monitor().cloned().ok_or_else(no_validation)
             }
             Some(choice) => choice.resolve(run),

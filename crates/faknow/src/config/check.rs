@@ -41,9 +41,9 @@ impl Config {
             result.map_err(|error| Error::in_table("loss", error))?;
         }
         if let Some(attack) = &self.adversarial {
-            attack.validate().map_err(Error::named)?;
+            attack.validate().map_err(Error::from_trainer)?;
         }
-        self.optimizer.validate().map_err(Error::named)?;
+        self.optimizer.validate().map_err(Error::from_trainer)?;
         self.check_trainer()?;
         self.clip()?;
         self.metrics()?;
@@ -94,9 +94,9 @@ impl Config {
             check("trainer.max_time", time, is_duration, "a duration, as in `90 minutes`")?;
         }
         if let Some(average) = &self.average {
-            average.validate().map_err(Error::named)?;
+            average.validate().map_err(Error::from_trainer)?;
         }
-        self.checkpoint.validate().map_err(Error::named)?;
+        self.checkpoint.validate().map_err(Error::from_trainer)?;
         for name in &self.checkpoint.monitors {
             monitor_name("checkpoint.monitors", name)?;
         }

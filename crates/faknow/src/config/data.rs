@@ -115,10 +115,10 @@ impl DataConfig {
     /// There are fewer than two classes, a class or value occurs twice, or `values` has an unknown class.
     pub fn to_classes(&self) -> Result<Classes> {
         let mut classes =
-            Classes::new(self.classes.clone()).map_err(|e| Error::setting("data.classes", e))?;
+            Classes::new(self.classes.clone()).map_err(|e| Error::from_data("data.classes", e))?;
         for (class, values) in &self.values {
             classes =
-                classes.with_values(class, values.clone()).map_err(|e| Error::setting("data.values", e))?;
+                classes.with_values(class, values.clone()).map_err(|e| Error::from_data("data.values", e))?;
         }
         Ok(classes)
     }

@@ -166,9 +166,9 @@ fn add_training_defaults(registry: &Registry, table: &mut Table) {
     for (name, settings) in info.training {
         match (table.get_mut(&name), settings) {
             (None, settings) => drop(table.insert(name, settings)),
-            (Some(Value::Table(own)), Value::Table(settings)) if name != "optimizer" => {
+            (Some(Value::Table(target)), Value::Table(settings)) if name != "optimizer" => {
                 settings.into_iter().for_each(|(key, value)| {
-                    let _ = own.entry(key).or_insert(value);
+                    let _ = target.entry(key).or_insert(value);
                 });
             }
             _ => {}
@@ -224,9 +224,9 @@ pub(crate) fn parse_value(text: &str) -> Value {
 
 /// Formats a TOML error with its line and column, on one line.
 pub(crate) fn parse_message(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let prefix = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = prefix.matches('\n').count() + 1;
+    let column = prefix.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("line {line}, column {column}: {}", error.message().replace('\n', " "))
 }
 

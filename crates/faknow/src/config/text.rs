@@ -77,8 +77,8 @@ impl TextConfig {
     /// # Errors
     /// The language is unknown, or the file of stop words cannot be read.
     pub fn tokenizer_config(&self) -> Result<TokenizerConfig> {
-        let mut config =
-            TokenizerConfig::for_language(&self.language).map_err(|e| Error::setting("text.language", e))?;
+        let mut config = TokenizerConfig::for_language(&self.language)
+            .map_err(|e| Error::from_data("text.language", e))?;
         if let Some(kind) = self.tokenizer {
             config.kind = kind;
         }

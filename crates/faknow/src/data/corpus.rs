@@ -165,7 +165,7 @@ pub(crate) fn split(
 /// Splits records with a fold as the test part; training and validation share the other folds.
 fn split_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
     let mut folds =
-        stratified_k_fold(labels, fold.n_folds, config.seed).map_err(|e| Error::setting("data.fold", e))?;
+        stratified_k_fold(labels, fold.n_folds, config.seed).map_err(|e| Error::from_data("data.fold", e))?;
     let test = folds.swap_remove(fold.number - 1);
     let mut others = folds.concat();
     others.sort_unstable();

@@ -119,10 +119,10 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let Some(source) = DataSource::from_config(&config.data, fields)? else { return Ok(()) };
     let (settings, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
     let is_set = |key: &str| {
-        let part =
+        let is_part =
             |name: &str| name == key || name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        let set = |(name, value): (&String, &Value)| part(name) && default.get(name) != Some(value);
-        settings.iter().any(set)
+        let is_changed = |(name, value): (&String, &Value)| is_part(name) && default.get(name) != Some(value);
+        settings.iter().any(is_changed)
     };
     let option = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
     let Some(option) = option else { return Ok(()) };

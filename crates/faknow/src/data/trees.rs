@@ -87,7 +87,7 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
                 Some(fold) if data.split_by_event => {
                     let (events, labels) = events_and_labels(&all, &labeled, source)?;
                     let mut folds = event_k_fold(&events, &labels, fold.n_folds, config.seed)
-                        .map_err(|e| Error::setting("data.fold", e))?;
+                        .map_err(|e| Error::from_data("data.fold", e))?;
                     let test = folds.swap_remove(fold.number - 1);
                     let [train_ratio, valid, _] = data.split;
                     let ratios = [train_ratio / (train_ratio + valid), valid / (train_ratio + valid), 0.0];
@@ -309,8 +309,8 @@ pub(crate) fn read_all(
                 None => read_trees(file, Some(n_features))?,
             };
             let Some(ids) = &data.test_ids else { return Ok(all) };
-            let chosen = positions_by_id(&all, &read_tree_ids(ids)?, ids)?;
-            Ok(chosen.into_iter().map(|tree| all[tree].clone()).collect())
+            let positions = positions_by_id(&all, &read_tree_ids(ids)?, ids)?;
+            Ok(positions.into_iter().map(|tree| all[tree].clone()).collect())
         }
         (None, Some(dir), None) => {
             let upfd = read_upfd(dir, &data.feature)?;

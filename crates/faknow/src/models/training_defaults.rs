@@ -27,12 +27,12 @@ impl TrainingDefaults {
         if self.optimizer != default.optimizer {
             table.insert("optimizer".into(), Value::Table(optimizer_table(&self.optimizer)));
         }
-        for (name, own, default) in [
+        for (name, settings, default) in [
             ("loader", to_table(&self.loader), to_table(&default.loader)),
             ("trainer", to_table(&self.trainer), to_table(&default.trainer)),
             ("early_stopping", to_table(&self.early_stopping), to_table(&default.early_stopping)),
         ] {
-            let changed = difference(own, &default, &[]);
+            let changed = difference(settings, &default, &[]);
             if !changed.is_empty() {
                 table.insert(name.into(), Value::Table(changed));
             }

@@ -120,7 +120,7 @@ impl Job {
         let vars = VarStore::new(device);
         let shape = corpus.shape(vectors.as_ref().map(|vectors| &vectors.tensor));
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
-        Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::named(e.into()))?;
+        Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;
         if let Some((path, tensors)) = initial_weights {
             let report = weights::restore_partial(&vars, &tensors, path).map_err(weights_error)?;
             summary.extend(
@@ -184,8 +184,11 @@ impl Job {
         }
         // Added after the callback that freezes weights, to show which weights are trainable.
         let model_summary = ModelSummary { n_optimizer_tensors: config.optimizer.n_slots() };
-        let mut trainer =
-            builder.callback(model_summary).callbacks(context.callbacks).build().map_err(Error::named)?;
+        let mut trainer = builder
+            .callback(model_summary)
+            .callbacks(context.callbacks)
+            .build()
+            .map_err(Error::from_trainer)?;
         let valid_loader = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
             None => trainer.fit(&train, valid_loader)?,
@@ -209,7 +212,7 @@ impl Job {
         let step = self.step()?;
         let builder = builder(&self.config, self.model, self.vars, self.metrics, step)?
             .on_non_finite(NonFinitePolicy::Stop);
-        Ok((builder.build().map_err(Error::named)?, train))
+        Ok((builder.build().map_err(Error::from_trainer)?, train))
     }
 
     /// Returns the parameters of the model, with the memory of the config's optimizer.
@@ -259,7 +262,7 @@ impl Job {
     /// Returns the adversarial step, if the config has one.
     fn adversarial(&self) -> Result<Option<Adversarial>> {
         let attack = self.config.adversarial.clone();
-        attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::named)
+        attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::from_trainer)
     }
 
     /// Checks the batches and the schedule, which depend on the number of samples.
