@@ -63,7 +63,7 @@ pub fn soak(workspace: &mut Workspace, args: &SoakArgs) -> Result<Summary> {
     setup::ensure(workspace)?;
     // Not through nextest, which ends a test that takes long.
     let command = workspace.cargo(
-        "test --workspace --test it -- killed_at_random_moments interrupted_anywhere --nocapture --test-threads=1",
+        "test --workspace --test it -- killed_at_random_moments random_policies --nocapture --test-threads=1",
     );
     let counts = [("FAKNOW_KILLS", args.kills), ("FAKNOW_CASES", args.cases)];
     count(command.envs(counts.map(|(name, n)| (name, n.to_string()))))
