@@ -66,7 +66,7 @@ fn unknown_keys_and_types_are_reported_with_the_valid_ones() {
     check("trainer.epochs=-1", &["`trainer.epochs`", "-1", "an integer"]);
     check("loader.drop_last=3", &["`loader.drop_last`", "true or false"]);
     check("data.classes=real", &["`data.classes`", "a list"]);
-    check("data.text=3", &["`data.text`", "a text"]);
+    check("data.text=3", &["`data.text`", "a string"]);
     check("trainer.monitor=speed", &["`trainer.monitor`", "`speed`", "`loss`", "accuracy", "f1_macro"]);
     check("early_stopping.monitor=speed", &["`early_stopping.monitor`", "`speed`", "accuracy"]);
     check("trainer.metrics=['speed']", &["`trainer.metrics`", "`speed`", "accuracy"]);

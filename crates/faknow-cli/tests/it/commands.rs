@@ -136,7 +136,10 @@ fn demo_trains_on_own_files() {
         assert!(config.contains(line), "{config}\nlacks {line}");
     }
     sandbox.write("mine/train.csv", "a,b\n1,2\n");
-    sandbox.check_error(&["demo", "--data", "mine"], &["train.csv", "which column", "a, b", "--text"]);
+    sandbox.check_error(
+        &["demo", "--data", "mine"],
+        &["train.csv", "cannot guess the text column", "a, b", "--text"],
+    );
     fs::remove_file(sandbox.path("mine/train.csv")).unwrap();
     sandbox.check_error(&["demo", "--data", "mine"], &["mine", "no training file", "train.csv"]);
 }

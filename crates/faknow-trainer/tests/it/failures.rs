@@ -315,6 +315,6 @@ fn rejects_unknown_monitor_and_lists_known_ones() {
     let error = fit(toy::trainer().monitor("loss/other")).to_string();
     assert_eq!(
         error,
-        "monitor `loss/other`: expected a value in every validation, got none in epoch 1; recorded: loss, accuracy"
+        "monitor `loss/other`: expected a value in every validation, got none in epoch 1; recorded values: loss, accuracy"
     );
 }
