@@ -148,8 +148,21 @@ const SPELLINGS: &[Banned] = &[
 ];
 
 /// Words that are quoted on purpose: (start of the file's path, phrase, reason).
-const EXEMPT: &[(&str, &str, &str)] =
-    &[("xtask/src/ci/words.rs", "", "the list itself"), (".ci/run", "cut", "the Unix program")];
+const EXEMPT: &[(&str, &str, &str)] = &[
+    ("xtask/src/ci/words.rs", "", "the list itself"),
+    (".ci/run", "cut", "the Unix program"),
+    (
+        "crates/faknow-data/src/synth/language.rs",
+        "",
+        "words of the synthetic corpus, on which results depend",
+    ),
+    ("crates/faknow-data/src/text/tokenize.rs", "cut", "a method of jieba-rs"),
+    ("crates/faknow-metrics/src/mean_std.rs", "deviation", "a key of JSON outputs"),
+    ("crates/faknow-cli/src/cv.rs", "deviation", "a key of JSON outputs"),
+    ("crates/faknow-cli/tests/it/selection.rs", "deviation", "a key of JSON outputs"),
+    ("docs/cli.md", "deviation", "a key of JSON outputs"),
+    ("docs/tuning.md", "deviation", "a key of JSON outputs"),
+];
 
 /// Returns the banned words of a line, each with its replacement.
 pub fn faults(file: &str, line: &str) -> Vec<String> {
