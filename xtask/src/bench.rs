@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmark among the examples, on the shared data sets and compared with Python programs if
+//! `cargo xtask bench`: the benchmark among the examples, on the shared datasets and compared with Python programs if
 //! they are there; the micro-benchmarks; and the server's benchmark.
 
 use anyhow::Result;

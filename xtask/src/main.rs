@@ -48,7 +48,7 @@ enum Task {
     Book,
     /// Build and run two crates outside the workspace
     ExternalCrates,
-    /// Train on real data sets and check the accuracy (needs the shared data)
+    /// Train on real datasets and check the accuracy (needs the shared data)
     RealData,
     /// Measure the speed of training, evaluation or (--serve) the server
     Bench(bench::Args),

@@ -1,4 +1,4 @@
-//! `cargo xtask real-data`: the program on real data sets, posts and propagation trees, from the files to predictions of
+//! `cargo xtask real-data`: the program on real datasets, posts and propagation trees, from the files to predictions of
 //! a moved run directory.
 
 use std::path::Path;
@@ -18,10 +18,10 @@ const MIN_ACCURACY: f64 = 0.90;
 /// Sixty epochs reach 0.84 on this fold; logistic regression on all folds reaches 0.822, the largest class 0.252.
 const MIN_ACCURACY_OF_TREES: f64 = 0.75;
 
-/// Trains on both data sets; each is one check.
+/// Trains on both datasets; each is one check.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let Some(shared) = workspace.shared() else {
-        println!("SKIPPED: no data sets; FAKNOW_SHARED names the directory with data/, by default ../shared");
+        println!("SKIPPED: no datasets; FAKNOW_SHARED names the directory with data/, by default ../shared");
         return Ok(Summary::default());
     };
     let faknow = Program::build(workspace)?;

@@ -60,7 +60,7 @@ impl Workspace {
         Ok(PathBuf::from(path))
     }
 
-    /// Returns the directory with the shared data sets and reference values, if this machine has it.
+    /// Returns the directory with the shared datasets and reference values, if this machine has it.
     pub fn shared(&self) -> Option<PathBuf> {
         let path = match std::env::var_os("FAKNOW_SHARED") {
             Some(it) => PathBuf::from(it),

@@ -22,7 +22,7 @@ use crate::{
 /// strength / 2 · Σ F (θ - θ*)² over all parameters and all earlier tasks is added to the loss of the new task. θ* are the
 /// parameters at the end of a task, F is the diagonal of the empirical Fisher information there: the mean over the samples
 /// of the task of the squared gradient of the log likelihood of their labels. GNNCL (Han et al., 2020) uses it to train on
-/// several data sets in sequence.
+/// several datasets in sequence.
 ///
 /// The recorded loss is the sum, with the parts `classification` (or the model's own) and `ewc`.
 ///

@@ -14,7 +14,7 @@ use crate::{Gradients, Optimizer, Result, StepContext, StepOutput, Supervised, T
 /// Lopez-Paz and Ranzato, *Gradient Episodic Memory for Continual Learning*, NIPS 2017, equations 8 to 11 without a
 /// margin. The gradient g becomes g + Σ v_k g_k, where g_k are the gradients of the memories and v ≥ 0 minimizes
 /// ½ vᵀAv + bᵀv, with A the dot products of the g_k with each other and b those of g with the g_k: then the dot product
-/// with each g_k is at least 0. GNNCL (Han et al., 2020) uses it to train on several data sets in sequence.
+/// with each g_k is at least 0. GNNCL (Han et al., 2020) uses it to train on several datasets in sequence.
 ///
 /// Each update takes a pass over every memory. The recorded loss is that of the new task.
 ///

@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::at_hook::AtHook;
 use crate::toy::{POINTS, Points, Toy, Weights, weights};
 
-/// The points as a data set with different lengths.
+/// The points as a dataset with different lengths.
 pub(crate) struct Data;
 
 impl Dataset for Data {
