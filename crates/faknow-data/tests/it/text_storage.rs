@@ -51,7 +51,7 @@ fn content(data: &FieldDataset) -> (u64, Vec<Vec<u32>>, usize, Vec<String>) {
 }
 
 #[test]
-fn data_sets_in_memory_and_on_disk_are_equal() {
+fn datasets_in_memory_and_on_disk_are_equal() {
     let (in_memory, vocab) = build(&TokenStorage::default());
     assert!(!in_memory.is_on_disk());
     let dir = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ fn data_sets_in_memory_and_on_disk_are_equal() {
 }
 
 #[test]
-fn saved_data_sets_load_into_memory_and_on_disk() {
+fn saved_datasets_load_into_memory_and_on_disk() {
     let (data, _) = build(&TokenStorage::default());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("train");

@@ -96,7 +96,7 @@ fn one_pass_equals_two_passes() {
 }
 
 #[test]
-fn fingerprints_of_different_data_sets_differ() {
+fn fingerprints_of_different_datasets_differ() {
     let all = [
         records(&[("a b", 0), ("b", 1)]),
         records(&[("a b", 0), ("b", 0)]),

@@ -98,8 +98,8 @@ fn reference_has_every_key_of_every_named_variant() {
         let table = table(name);
         for variant in variants {
             let comma = if required(&variant).is_empty() { "" } else { ", " };
-            let whole = format!("{name}={{ name = '{variant}'{comma}{} }}", required(&variant));
-            let mut expected = accepted(name, &[&whole]);
+            let example = format!("{name}={{ name = '{variant}'{comma}{} }}", required(&variant));
+            let mut expected = accepted(name, &[&example]);
             expected.insert("name".to_owned());
             assert_eq!(documented(&table, &variant), expected, "{name}.name = {variant}");
         }
