@@ -254,7 +254,7 @@ fn log_describes_the_initial_weights() {
     ]);
     let log = sandbox.read("next/run.log");
     for part in [
-        &format!("weights of {file}: 2 of 9 weights loaded"),
+        &format!("initial weights from {file}: 2 of 9 weights loaded"),
         "shape mismatch: `classifier.1.weight`: expected [2, 9], got [2, 12]",
         "shape mismatch: `text_ccn_layer.convs.0.bias`: expected [3], got [4]",
     ] {
