@@ -14,6 +14,7 @@ use faknow::data::common::panic_message;
 use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
+use crate::advice::with_advice;
 use crate::interrupted::{EXIT_CODE, Interrupted};
 use crate::option_names::in_options;
 
@@ -130,7 +131,8 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
         Ok(Err(error)) => {
             // The outermost message includes those of its causes.
             let arguments: Vec<String> = std::env::args().collect();
-            print_error(&in_options(&error.to_string(), &arguments));
+            let message = in_options(&error.to_string(), &arguments);
+            print_error(&with_advice(&message, &error, &arguments));
             if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         Err(panic) => {

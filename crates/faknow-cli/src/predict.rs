@@ -64,9 +64,8 @@ impl PredictArgs {
         let records = open(&detector, self.input.as_deref(), &self.fields, self.trees.to_data())?;
         let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
         detector.predict_stream(records, self.explain, |classified| {
-            for Classified { mut fields, prediction, explanation } in classified {
-                add_contributions(&mut fields, explanation);
-                if let Err(error) = writer.write(fields, &prediction) {
+            for Classified { fields, prediction, explanation } in classified {
+                if let Err(error) = writer.write(fields, &prediction, contributions(explanation)) {
                     return self.handle_write_error(error);
                 }
             }
@@ -97,8 +96,9 @@ impl PredictArgs {
     }
 }
 
-/// Adds the contributions of words or nodes to the fields of a record.
-fn add_contributions(fields: &mut Map<String, Value>, explanation: Option<Explanation>) {
+/// Returns the contributions of words or nodes as fields of the output.
+fn contributions(explanation: Option<Explanation>) -> Map<String, Value> {
+    let mut fields = Map::new();
     match explanation {
         None => {}
         Some(Explanation::Text(TextExplanation { parts, baseline, residual, .. })) => {
@@ -110,4 +110,5 @@ fn add_contributions(fields: &mut Map<String, Value>, explanation: Option<Explan
             fields.insert("nodes".into(), json!(nodes));
         }
     }
+    fields
 }

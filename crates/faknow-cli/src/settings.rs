@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use faknow::models::Registry;
-use faknow::settings::{DefaultValue, Setting, SettingsTable, reference};
+use faknow::settings::{DefaultValue, Setting, SettingsTable, reference, similar_key};
 
 use crate::console::print;
 
@@ -39,11 +39,14 @@ impl SettingsArgs {
         }
         if shown.is_empty() {
             let tables: Vec<&str> = tables.iter().map(|it| it.name).filter(|name| !name.is_empty()).collect();
-            bail!(
-                "no setting `{}`: expected a key such as `optimizer.lr`, or one of the tables {}",
-                self.name.as_deref().unwrap_or_default(),
-                tables.join(", ")
+            let name = self.name.as_deref().unwrap_or_default();
+            let hint = similar_key(registry, name).map(|key| format!("; did you mean `{key}`?"));
+            let message = format!(
+                "no setting `{name}`: expected a key such as `optimizer.lr`, or one of the tables {}{}",
+                tables.join(", "),
+                hint.unwrap_or_default()
             );
+            return Err(faknow::Error::config("", message).into());
         }
         print(&shown.join("\n"))
     }

@@ -67,6 +67,6 @@ impl TestArgs {
         let (evaluation, report) = result;
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         let n_samples = evaluation.predictions.n_samples();
-        print(&format!("{} ({n_samples} samples, loss {loss:.4})\n\n{report}", source.display()))
+        print(&format!("{} ({n_samples} samples, uncalibrated loss {loss:.4})\n\n{report}", source.display()))
     }
 }

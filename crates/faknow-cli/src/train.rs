@@ -107,7 +107,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     if let Some((evaluation, report)) = &outcome.test {
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         lines.push(format!(
-            "Test ({} samples, loss {loss:.4})\n\n{report}",
+            "Test ({} samples, uncalibrated loss {loss:.4})\n\n{report}",
             evaluation.predictions.n_samples()
         ));
     }
@@ -126,8 +126,9 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         lines.push(format!("validation  {}", shown.collect::<Vec<_>>().join("  ")));
     }
     lines.push(format!(
-        "training    {} in {n_epochs} epochs, {:.2} s per epoch",
+        "training    {} in {n_epochs} {}, {:.2} s per epoch",
         format_duration(seconds),
+        if n_epochs == 1 { "epoch" } else { "epochs" },
         seconds / n_epochs.max(1) as f64
     ));
     lines.push(format!("run         {}", outcome.run.display()));

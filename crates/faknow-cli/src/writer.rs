@@ -20,7 +20,7 @@ pub(crate) struct Columns {
     classes: Vec<String>,
     /// Input fields that are written; `None` before the first record.
     fields: Option<Vec<String>>,
-    /// Whether a dropped field has been has_warned.
+    /// Whether a warning about a dropped field was printed.
     has_warned: bool,
 }
 
@@ -30,6 +30,10 @@ impl Writer {
         let Some(path) = path else {
             return Ok(Self::Jsonl(Box::new(BufWriter::new(std::io::stdout()))));
         };
+        if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty() && !it.is_dir()) {
+            let message = format!("the directory `{}` does not exist", parent.display());
+            return Err(faknow::Error::config("--output", message).into());
+        }
         let file = File::create(path).map_err(|e| faknow::Error::io(path, e))?;
         let out: Box<dyn Write + Send> = Box::new(BufWriter::new(file));
         Ok(match path.extension().and_then(|e| e.to_str()) {
@@ -39,17 +43,26 @@ impl Writer {
         })
     }
 
-    /// Writes a record; the prediction replaces input fields of the same name.
-    pub(crate) fn write(&mut self, mut fields: Map<String, Value>, prediction: &Prediction) -> IoResult<()> {
+    /// Writes the fields of a record, its prediction, and the explanation; later ones replace fields of the same name.
+    pub(crate) fn write(
+        &mut self,
+        mut fields: Map<String, Value>,
+        prediction: &Prediction,
+        explanation: Map<String, Value>,
+    ) -> IoResult<()> {
         match self {
             Self::Jsonl(out) => {
                 if let Value::Object(prediction) = serde_json::to_value(prediction)? {
                     fields.extend(prediction);
                 }
+                fields.extend(explanation);
                 serde_json::to_writer(&mut *out, &fields)?;
                 out.write_all(b"\n")
             }
-            Self::Columns(columns) => columns.write(&fields, prediction),
+            Self::Columns(columns) => {
+                fields.extend(explanation);
+                columns.write(&fields, prediction)
+            }
         }
     }
 

@@ -42,6 +42,18 @@ pub enum Error {
         /// The problem, with the expected and actual values.
         message: String,
     },
+    /// A file lacks a column.
+    #[error("{path}: no such column `{column}`{details}", path = path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Name of the column.
+        column: String,
+        /// The setting with this name, an entry of [`ColumnMap`](crate::ColumnMap): `columns.text`.
+        setting: &'static str,
+        /// The columns of the file, and a similar name among them.
+        details: String,
+    },
     /// A line of a vocabulary, word vector or tree file is invalid.
     #[error("{path}: line {line}: {message}", path = path.display())]
     Line {

@@ -19,5 +19,5 @@ mod thresholds;
 pub use error::{Error, Result};
 pub use page::render;
 pub use predictions::{PredictionTable, TEST_PREDICTIONS, VALID_PREDICTIONS};
-pub use run::{Run, Step};
+pub use run::{Run, Step, check_run_dir};
 pub use summary::{BestEpoch, CALIBRATION, Calibrated, MISTAKES, Mistake, MistakePart, RunSummary, SUMMARY};

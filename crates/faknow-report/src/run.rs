@@ -59,17 +59,9 @@ impl Run {
     /// # Errors
     /// `path` is not a run directory, or one of its files cannot be read or is corrupted.
     pub fn read(path: &Path) -> Result<Self> {
-        let not_a_run =
-            |message: &str| Error::NotARun { path: path.to_path_buf(), message: message.to_owned() };
-        if !path.is_dir() {
-            return Err(not_a_run("no such directory"));
-        }
-        let config = match fs::read_to_string(path.join(CONFIG)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(not_a_run("missing `config.toml`"));
-            }
-            config => config.map_err(|error| Error::io(&path.join(CONFIG), error))?,
-        };
+        check_run_dir(path)?;
+        let config =
+            fs::read_to_string(path.join(CONFIG)).map_err(|error| Error::io(&path.join(CONFIG), error))?;
         let (epochs, steps) = history(&path.join(HISTORY))?;
         let calibrated: Calibrated = read_json(&path.join(CALIBRATION))?.unwrap_or_default();
         let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -113,6 +105,31 @@ impl Run {
     pub(crate) fn best_epoch(&self) -> Option<usize> {
         Some(self.summary.as_ref()?.best.as_ref()?.epoch)
     }
+}
+
+/// Checks that `path` is a directory with the config of a run.
+///
+/// # Errors
+/// The directory is missing, is a file, or contains no `config.toml`; if its subdirectories do, the message names some.
+pub fn check_run_dir(path: &Path) -> Result<()> {
+    let not_a_run = |message: String| Err(Error::NotARun { path: path.to_path_buf(), message });
+    if path.is_file() {
+        return not_a_run("expected a directory, got a file".to_owned());
+    }
+    if !path.is_dir() {
+        return not_a_run("no such directory".to_owned());
+    }
+    if path.join(CONFIG).exists() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).map_err(|error| Error::io(path, error))?;
+    let mut runs: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|it| it.join(CONFIG).exists()).collect();
+    runs.sort();
+    let names: Vec<String> = runs.iter().take(3).map(|run| format!("`{}`", run.display())).collect();
+    let hint =
+        if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) };
+    not_a_run(format!("missing `{CONFIG}`{hint}"))
 }
 
 /// Reads the epochs and steps of a history, without a truncated last line.

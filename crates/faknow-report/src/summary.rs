@@ -31,7 +31,7 @@ pub struct RunSummary {
     pub n_epochs: usize,
     /// Epoch with the best validation; `None` without validation.
     pub best: Option<BestEpoch>,
-    /// Wall-clock training time in seconds.
+    /// Seconds of all epochs, training and validation, including those before an interruption.
     pub seconds: f64,
     /// Number of parameters.
     pub n_weights: u64,

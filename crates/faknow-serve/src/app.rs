@@ -120,7 +120,8 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
     app.metrics.record_request(route, status, elapsed);
     let texts = response.extensions().get::<PredictionCount>().map(|count| count.0);
-    let (peer, path, ms) = (peer.map(tracing::field::display), truncate(&path), elapsed.as_secs_f64() * 1e3);
+    let (peer, path, ms) =
+        (peer.map(tracing::field::display), truncate(&path), (elapsed.as_secs_f64() * 1e6).round() / 1e3);
     // Monitoring sends these requests all the time.
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
         tracing::debug!(peer, %method, path, status, ms, "request");

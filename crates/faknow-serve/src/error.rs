@@ -44,7 +44,9 @@ impl Error {
 
 fn advice(source: &std::io::Error) -> &'static str {
     match source.kind() {
-        std::io::ErrorKind::AddrInUse => "; another program uses this port, port 0 selects a free one",
+        std::io::ErrorKind::AddrInUse => {
+            "; another program uses this port; choose another one, or 0 for any free port"
+        }
         std::io::ErrorKind::PermissionDenied => "; ports from 1024 on need no privileges",
         _ => "",
     }

@@ -33,3 +33,32 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
         )
     })
 }
+
+/// Checks that `run` is a directory with the config of a run.
+///
+/// # Errors
+/// See [`faknow_report::check_run_dir`]; the message names the likely reason.
+pub(crate) fn check_run_dir(run: &Path) -> Result<()> {
+    faknow_report::check_run_dir(run).map_err(|error| match error {
+        faknow_report::Error::NotARun { path, message } => {
+            let hint = if run.join("checkpoints").is_dir() {
+                "; a run of `Trainer` has none: save a detector with `Detector::save`"
+            } else if run.join(".lock").exists() {
+                "; the run was never started, start a new one"
+            } else {
+                ""
+            };
+            Error::NotARun { path, message: message + hint }
+        }
+        other => report_error(other),
+    })
+}
+
+/// Converts an error of `faknow-report`.
+pub(crate) fn report_error(error: faknow_report::Error) -> Error {
+    match error {
+        faknow_report::Error::Io { path, source } => Error::io(path, source),
+        faknow_report::Error::Metric(error) => Error::Metric(error),
+        other => Error::config("", other.to_string()),
+    }
+}

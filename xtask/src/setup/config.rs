@@ -20,6 +20,14 @@ pub struct Config<'a> {
     pub linker: Option<(String, PathBuf)>,
 }
 
+/// Creates a temporary file with the permissions of an ordinary one; by default only its owner could read it.
+fn new_file_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(dir)
+}
+
 impl Config<'_> {
     /// Returns the text of the configuration file.
     pub fn text(&self) -> Result<String> {
@@ -43,7 +51,7 @@ impl Config<'_> {
         let dir = path.parent().context("the configuration file has no directory")?;
         let write = || -> Result<()> {
             fs::create_dir_all(dir)?;
-            let mut file = tempfile::NamedTempFile::new_in(dir)?;
+            let mut file = new_file_in(dir)?;
             file.write_all(text.as_bytes())?;
             file.persist(path)?;
             Ok(())

@@ -45,7 +45,7 @@ fn rejects_missing_files() {
     sandbox.check_train_error(&["--set", "text.vectors=none.csv"], &parts);
     sandbox.check_error(&["demo", "--data", "none"], &["none", "No such file"]);
     let output = ["predict", "run", "--input", "test.csv", "--output", "none/out.jsonl"];
-    sandbox.check_error(&output, &["none/out.jsonl", "No such file"]);
+    sandbox.check_error(&output, &["`--output`", "the directory `none` does not exist"]);
     fs::create_dir(sandbox.path("directory.csv")).unwrap();
     sandbox.check_train_error(&["--train", "directory.csv"], &["directory.csv", "directory"]);
 }
@@ -67,12 +67,12 @@ fn rejects_unknown_columns_and_extensions() {
     );
     sandbox.check_train_error(
         &["--label", "verdict"],
-        &["train.csv", "no such column `verdict`", "`id`, `tweet`, `label`"],
+        &["train.csv", "no such column `verdict`", "`id`, `tweet`, `label`", "`--label COLUMN`"],
     );
     sandbox.check_train_error(&["--set", "data.domain=topic"], &["train.csv", "no such column `topic`"]);
     sandbox.check_error(
         &["predict", "run", "--input", "test.csv", "--text", "body"],
-        &["test.csv", "`body`", "`tweet`"],
+        &["test.csv", "`body`", "`tweet`", "`--text COLUMN`"],
     );
     sandbox
         .check_error(&["data", "inspect", "test.csv", "--text", "body"], &["test.csv", "`body`", "`tweet`"]);
@@ -89,6 +89,7 @@ fn rejects_unknown_labels() {
         unknown,
         &["record 11", "field `label`", "unknown label `hoax`", "`real`, `fake`"],
     );
+    sandbox.check_train_error(&["--train", "hoax.csv"], &["name the classes with `--classes A,B`"]);
     check(&sandbox, "number.csv", csv(10, 1) + "10,rain,2\n", &["record 11", "unknown label `2`", "0 to 1"]);
     check(&sandbox, "blank.csv", csv(10, 1) + "10,rain,\n", &["record 11", "field `label`"]);
 }
@@ -169,9 +170,10 @@ fn rejects_directories_that_are_not_runs() {
         sandbox.check_error(&["test", run, "--data", "test.csv"], parts);
         sandbox.check_error(&["predict", run, "--input", "test.csv"], parts);
     };
+    both("test.csv", &["not a run directory", "expected a directory, got a file"]);
     both("none", &["none", "not a run directory", "no such directory"]);
     both("test.csv", &["test.csv", "not a run directory"]);
-    both(".", &["not a run directory", "`config.toml` is missing"]);
+    both(".", &["not a run directory", "missing `config.toml`; did you mean `./run`?"]);
     both("run/checkpoints", &["not a run directory", "`config.toml`"]);
     for device in ["tpu", "cuda:99"] {
         sandbox.check_error(
@@ -201,7 +203,7 @@ fn rejects_corrupted_run_directories() {
     corrupt(weights, Some(&bytes[..bytes.len() / 2]), &[weights]);
     corrupt("vocab.txt", Some(b""), &["vocab.txt"]);
     corrupt("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
-    corrupt("vocab.txt", None, &["not a run directory", "`vocab.txt` is missing"]);
+    corrupt("vocab.txt", None, &["not a run directory", "missing `vocab.txt`"]);
     corrupt("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
     corrupt("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
     corrupt("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);

@@ -39,7 +39,7 @@ fn options_are_checked_like_settings() {
     sandbox.check_train_error(&["--format", "xml"], &["`--format`", "xml", "`json`, `jsonl`, `csv`, `tsv`"]);
     sandbox.check_train_error(
         &["--classes", "real"],
-        &["`--classes`", "at least 2 class names", "got 1 (`real`)"],
+        &["`--classes`", "at least 2 class names", "got 1 (`real`)", "by commas"],
     );
     sandbox.check_train_error(&["--classes", "real,real"], &["`--classes`", "`real` twice"]);
     sandbox.check_train_error(&["--classes", "real,"], &["`--classes`", "a name for every class"]);
@@ -56,10 +56,13 @@ fn unknown_keys_and_types_are_reported_with_the_valid_ones() {
     check("optimizer.lrr=1", &["`optimizer.lrr`", "`lr`, `betas`"]);
     check("optimizer.name=lion", &["`optimizer.name`", "lion", "`sgd`, `adam`"]);
     check("schedule.name=never", &["schedule", "never", "cosine", "plateau"]);
+    check("schedule.name=StepLR", &["unknown schedule `StepLR`", "did you mean `step`?"]);
     check("schedule.name=step", &["schedule", "`step`", "`step_size`"]);
-    check("model.filters=3", &["`model.filters`", "`n_filters`"]);
+    check("model.filters=3", &["`model.filters`", "`n_filters`", "did you mean `n_filters`?"]);
     check("model.activation=gelu", &["`model.activation`", "gelu", "`relu`"]);
-    check("learning_rate=1", &["`learning_rate`", "`optimizer`", "`trainer`"]);
+    check("learning_rate=1", &["`learning_rate`", "`trainer`", "did you mean `optimizer.lr`?"]);
+    check("trainer.lr=1", &["`trainer.lr`", "did you mean `optimizer.lr`?"]);
+    check("freeze.pattern=x", &["`freeze`", "a list of tables, as in freeze=[{ pattern ="]);
     check("trainer.epochs", &["trainer.epochs", "key=value"]);
     check("trainer.epochs=ten", &["`trainer.epochs`", "ten", "an integer"]);
     check("trainer.epochs=1.5", &["`trainer.epochs`", "1.5", "an integer"]);
@@ -77,6 +80,12 @@ fn unknown_keys_and_types_are_reported_with_the_valid_ones() {
 fn rejects_unknown_models_and_arguments() {
     let sandbox = Sandbox::new();
     sandbox.check_error(&["train", "bert", "--train", "train.csv"], &["`model.name`", "`bert`", "textcnn"]);
+    sandbox.check_error(&["models", "textcn"], &["`textcn`", "did you mean `textcnn`?"]);
+    sandbox.check_error(&["settings", "trainer.lr"], &["`trainer.lr`", "did you mean `optimizer.lr`?"]);
+    sandbox.check_error(
+        &["train", "bigcn", "--train", "train.csv", "--text", "tweet"],
+        &["`--text`", "expected text records", "`bigcn`", "a text model such as `textcnn`"],
+    );
     sandbox.check_error(&["models", "bert"], &["`bert`", "textcnn"]);
     sandbox.check_error(&["train", "textcnn"], &["`data.train`", "--train FILE"]);
     sandbox.check_error(&["train", "--tran", "x"], &["--tran", "--train", "--help"]);
@@ -121,7 +130,7 @@ fn rejects_unusable_run_directories() {
         sandbox.faknow(&[&args[..], &TINY].concat())
     };
     let before = sandbox.read("run/config.toml");
-    train("run").assert_error(&["run", "it holds a run already", "new directory"]);
+    train("run").assert_error(&["run", "already contains a run", "`faknow resume run`", "`--out`"]);
     assert_eq!(sandbox.read("run/config.toml"), before);
     train("train.csv").assert_error(&["train.csv", "cannot use the directory"]);
     train("train.csv/run").assert_error(&["train.csv/run", "cannot use the directory"]);

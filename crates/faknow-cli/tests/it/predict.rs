@@ -23,7 +23,7 @@ fn test_equals_the_test_of_the_training() {
     );
     let table = sandbox.faknow(&["test", "run", "--data", "test.csv"]).ok();
     assert!(
-        table.starts_with("test.csv (24 samples, loss ") && table.contains("confusion matrix"),
+        table.starts_with("test.csv (24 samples, uncalibrated loss ") && table.contains("confusion matrix"),
         "{table}"
     );
 }

@@ -209,7 +209,11 @@ fn rejects_directories_that_are_not_runs() {
     let sandbox = sandbox();
     sandbox.check_error(&["resume", "nowhere"], &["nowhere", "no such directory"]);
     fs::create_dir(sandbox.path("empty")).unwrap();
-    sandbox.check_error(&["resume", "empty"], &["empty", "`config.toml` is missing", "start a new one"]);
+    sandbox.check_error(&["resume", "empty"], &["empty", "missing `config.toml`"]);
     train(&sandbox, "run").ok();
-    train(&sandbox, "run").assert_error(&["run directory run", "it holds a run already", "resume it"]);
+    train(&sandbox, "run").assert_error(&[
+        "run directory run",
+        "already contains a run",
+        "`faknow resume run`",
+    ]);
 }

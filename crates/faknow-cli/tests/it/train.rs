@@ -118,7 +118,7 @@ fn table_has_the_results_without_json() {
     let args: Vec<&str> = args.split_whitespace().chain(TINY).collect();
     let table = sandbox.faknow(&args).ok();
     for part in [
-        "Test (24 samples, loss ",
+        "Test (24 samples, uncalibrated loss ",
         "confusion matrix",
         "roc_auc",
         "ended       completed",

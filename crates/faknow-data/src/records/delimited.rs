@@ -203,9 +203,6 @@ impl DelimitedReader {
     }
 
     fn no_such_column(&self, name: &str) -> Error {
-        let Error::File { path, message } = no_such_column(&self.path, name, &self.columns) else {
-            return Error::file(&self.path, format!("no such column `{name}`"));
-        };
         let is_number = name.parse::<usize>().is_ok();
         let separator_hint = self.columns.len() == 1 && self.columns[0].contains([',', '\t', ';']);
         let hint = match (self.header, is_number) {
@@ -214,7 +211,11 @@ impl DelimitedReader {
             (false, false) => "; in a file without a header, columns are numbered from 1",
             _ => "",
         };
-        Error::File { path, message: message + hint }
+        let mut error = no_such_column(&self.path, name, &self.columns);
+        if let Error::MissingColumn { details, .. } = &mut error {
+            details.push_str(hint);
+        }
+        error
     }
 }
 

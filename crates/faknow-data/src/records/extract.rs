@@ -34,6 +34,19 @@ impl Extractor {
         named.map(String::as_str).collect()
     }
 
+    /// Adds the setting that names the column to the error for a missing column.
+    pub(super) fn with_setting(&self, mut error: Error) -> Error {
+        if let Error::MissingColumn { column, setting, .. } = &mut error {
+            *setting = match column {
+                column if *column == self.text => "columns.text",
+                column if self.label.as_ref().is_some_and(|(label, _)| label == column) => "columns.label",
+                column if self.domain.as_ref() == Some(column) => "columns.domain",
+                _ => "columns.fields",
+            };
+        }
+        error
+    }
+
     pub(super) fn record(&self, raw: RawRecord, path: &Path) -> Result<Record> {
         let RawRecord { number, mut fields } = raw;
         let field_error = |column: &str, message: String| Error::record(path, number, Some(column), message);

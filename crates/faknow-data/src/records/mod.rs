@@ -114,11 +114,13 @@ impl RecordReader {
         let path = name.into();
         let extractor = Extractor::new(&options.columns, options.keep_all, classes)?;
         let mut source = Source::new(reader, &path, options)?;
-        source.select(&extractor.required_columns(), options.keep_all)?;
+        source
+            .select(&extractor.required_columns(), options.keep_all)
+            .map_err(|error| extractor.with_setting(error))?;
         let first = match source.next_record() {
             Ok(Some(first)) => first,
             Ok(None) => return Err(source.no_records()),
-            Err(error) => return Err(error.error),
+            Err(error) => return Err(extractor.with_setting(error.error)),
         };
         Ok(Self { path, source, extractor, first: Some(first), finished: false })
     }

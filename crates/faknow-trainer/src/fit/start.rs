@@ -17,7 +17,7 @@ impl<M: Model> Trainer<M> {
         if let (false, true, Some(path)) =
             (self.state.is_started, self.checkpointer.holds_run(), self.run.dir())
         {
-            let message = "it holds a run already; resume it, or choose a new directory".into();
+            let message = "it already contains a run; resume it, or choose another directory".into();
             return Err(Error::RunDir { path: path.to_path_buf(), message });
         }
         let is_continued = self.state.is_started;

@@ -13,12 +13,8 @@ impl<'de> Deserialize<'de> for ScheduleConfig {
         let mut settings = Table::deserialize(deserializer)?;
         match settings.remove("name") {
             Some(Value::String(name)) => parse(&name, settings),
-            Some(other) => {
-                Err(D::Error::custom(format!("schedule: name: expected one of {KNOWN}, got {other}")))
-            }
-            None => {
-                Err(D::Error::custom(format!("schedule: the key `name` is missing; expected one of {KNOWN}")))
-            }
+            Some(other) => Err(D::Error::custom(format!("`name`: expected one of {KNOWN}, got {other}"))),
+            None => Err(D::Error::custom(format!("missing field `name`, expected one of {KNOWN}"))),
         }
     }
 }
@@ -42,8 +38,30 @@ fn parse<E: Error>(name: &str, settings: Table) -> Result<ScheduleConfig, E> {
         "warmup_cosine" => read(name, settings).map(ScheduleConfig::WarmupCosine),
         "sequential" => read(name, settings).map(ScheduleConfig::Sequential),
         "plateau" => read(name, settings).map(ScheduleConfig::Plateau),
-        unknown => Err(E::custom(format!("schedule: unknown name `{unknown}`; expected one of {KNOWN}"))),
+        unknown => {
+            let hint = name_for_scheduler(unknown).map(|name| format!("; did you mean `{name}`?"));
+            let hint = hint.unwrap_or_default();
+            Err(E::custom(format!("unknown schedule `{unknown}`, expected one of {KNOWN}{hint}")))
+        }
     }
+}
+
+/// Returns the schedule that corresponds to a class of `torch.optim.lr_scheduler`.
+fn name_for_scheduler(class: &str) -> Option<&'static str> {
+    Some(match class {
+        "StepLR" => "step",
+        "MultiStepLR" => "multi_step",
+        "ExponentialLR" => "exponential",
+        "ConstantLR" => "constant_factor",
+        "LinearLR" => "linear",
+        "PolynomialLR" => "polynomial",
+        "CosineAnnealingLR" => "cosine",
+        "CosineAnnealingWarmRestarts" => "cosine_warm_restarts",
+        "OneCycleLR" => "one_cycle",
+        "SequentialLR" => "sequential",
+        "ReduceLROnPlateau" => "plateau",
+        _ => return None,
+    })
 }
 
 fn read<T: DeserializeOwned, E: Error>(name: &str, settings: Table) -> Result<T, E> {

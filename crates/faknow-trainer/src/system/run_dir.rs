@@ -48,7 +48,7 @@ impl RunDir {
                 let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
                 if names.iter().any(|name| name == "checkpoints") {
                     return Err(dir_error(
-                        "it holds a run already; resume it, or choose a new directory".into(),
+                        "it already contains a run; resume it, or choose another directory".into(),
                     ));
                 }
                 if !names.iter().all(is_leftover) {

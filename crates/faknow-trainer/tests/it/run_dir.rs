@@ -251,13 +251,13 @@ fn a_run_dir_holds_one_run() {
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
     assert!(
-        error.to_string().ends_with("it holds a run already; resume it, or choose a new directory"),
+        error.to_string().ends_with("it already contains a run; resume it, or choose another directory"),
         "{error}"
     );
     assert_eq!(unchanged.map(read), before);
 
     let error = RunDir::create(dir.path()).unwrap_err().to_string();
-    assert!(error.ends_with("it holds a run already; resume it, or choose a new directory"), "{error}");
+    assert!(error.ends_with("it already contains a run; resume it, or choose another directory"), "{error}");
 }
 
 #[test]

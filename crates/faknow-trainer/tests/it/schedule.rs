@@ -334,9 +334,9 @@ fn parse_errors_name_schedule_and_key() {
         schedule `exponential`: invalid type: string "half", expected f64 in `gamma`
         schedule `cosine`: unknown variant `batch`, expected `step` or `epoch` in `interval`
         schedule `plateau`: unknown variant `up`, expected `min` or `max` in `mode`
-        schedule: unknown name `cosin`; expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau
-        schedule: name: expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau, got 3
-        schedule: the key `name` is missing; expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau
+        unknown schedule `cosin`, expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau
+        `name`: expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau, got 3
+        missing field `name`, expected one of constant, step, multi_step, exponential, constant_factor, linear, polynomial, cosine, cosine_warm_restarts, one_cycle, warmup_linear, warmup_cosine, sequential, plateau
         schedule `sequential`: schedule `step`: unknown field `size`, expected one of `interval`, `step_size`, `gamma` in `schedules`
     "#]].assert_eq(&configs.map(message).concat());
 }

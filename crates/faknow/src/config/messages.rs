@@ -1,4 +1,4 @@
-//! Serde's error messages in the terms of a config.
+//! Error messages in the terms of a config: serde's messages, and suggestions for misspelled names.
 
 /// Returns serde's message with the types of Rust replaced by those of a config.
 pub(crate) fn config_message(message: &str) -> String {
@@ -19,5 +19,31 @@ pub(crate) fn config_message(message: &str) -> String {
     match message.split_once("expected struct ") {
         Some((start, _)) => format!("{start}expected a table of settings"),
         None => TYPES.iter().fold(message, |text, (rust, config)| text.replace(rust, config)),
+    }
+}
+
+/// Returns `; did you mean …?` with the most similar of the known names, or nothing if none is similar.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    most_similar(name, known).map(|similar| format!("; did you mean `{similar}`?")).unwrap_or_default()
+}
+
+/// Returns the most similar of the known names, if at most a third of it must be edited.
+pub(crate) fn most_similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = known.into_iter().map(|it| (strsim::damerau_levenshtein(name, it), it));
+    let (distance, similar) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= similar.chars().count()).then_some(similar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_only_similar_names() {
+        let known = ["textcnn", "bigcn", "ebgcn"];
+        assert_eq!(did_you_mean("textcn", known), "; did you mean `textcnn`?");
+        assert_eq!(did_you_mean("bigc", known), "; did you mean `bigcn`?");
+        assert_eq!(did_you_mean("bert", known), "");
+        assert_eq!(did_you_mean("textcnn", []), "");
     }
 }

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use crate::config::messages::config_message;
 use crate::config::{Config, faknow_yaml};
 use crate::models::Registry;
+use crate::settings::{list_example, similar_key};
 use crate::{Error, Result};
 
 impl Registry {
@@ -66,7 +67,17 @@ impl Registry {
                     }
                     path => path,
                 };
-                Error::config(key, config_message(error.into_inner().message()))
+                let message = config_message(error.into_inner().message());
+                let message = match list_example(&key) {
+                    Some(example) if message.starts_with("invalid type") => {
+                        format!("expected a list of tables, as in {example}")
+                    }
+                    _ => message,
+                };
+                let is_unknown = message.starts_with("unknown field");
+                let similar = if is_unknown { similar_key(self, &key) } else { None };
+                let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+                Error::config(key, message + &hint)
             })?;
         Ok(Config { registry: self.clone(), ..config })
     }
@@ -272,7 +283,7 @@ mod tests {
         check(
             "optimizer.lrr=1",
             "`optimizer.lrr`: unknown field `lrr`, expected one of `lr`, `betas`, `eps`, `weight_decay`, `amsgrad`, \
-             `groups`",
+             `groups`; did you mean `optimizer.lr`?",
         );
         check("optimizer.lr=fast", "`optimizer.lr`: invalid type: string \"fast\", expected a number");
         check(
@@ -296,7 +307,11 @@ mod tests {
             "epochs=3",
             "`epochs`: unknown field `epochs`, expected one of `seed`, `device`, `threads`, `data`, `text`, `loader`, \
              `model`, `loss`, `adversarial`, `optimizer`, `schedule`, `trainer`, `early_stopping`, `decision`, `average`, \
-             `checkpoint`, `freeze`",
+             `checkpoint`, `freeze`; did you mean `trainer.epochs`?",
+        );
+        check(
+            "freeze.pattern=x",
+            "`freeze.pattern`: expected a list of tables, as in freeze=[{ pattern = 'word_embedding.*' }]",
         );
         check(
             "trainer.epochs.x=3",

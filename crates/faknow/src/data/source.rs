@@ -127,8 +127,19 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let option = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
     let Some(option) = option else { return Ok(()) };
     if source == DataSource::Records && TREE_SETTINGS.contains(&option.key) {
-        let message = format!("expected a model that takes trees as input, got one that takes {fields}");
+        let message = format!(
+            "expected a model that takes trees as input, got one that takes {fields} (`{}`)",
+            config.model.name
+        );
         return Err(Error::config(option.key, message));
+    }
+    let model = &config.model.name;
+    if source == DataSource::TreeLines && option.sources == [DataSource::Records] {
+        let message =
+            format!("expected text records, got trees as JSON lines, which `{model}` takes as input");
+        let text_model = config.registry.models().into_iter().find(|it| it.fields.trees.is_none());
+        let hint = text_model.map(|it| format!("; for texts use a text model such as `{}`", it.name));
+        return Err(Error::config(option.key, message + &hint.unwrap_or_default()));
     }
     let sources: Vec<String> = option.sources.iter().map(ToString::to_string).collect();
     let help = option.help.iter().find(|(other, _)| *other == source);

@@ -26,7 +26,7 @@ use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::{CLASSES, CONFIG, weights_file};
-use crate::files::{read_json, write_json};
+use crate::files::{check_run_dir, read_json, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
 
@@ -60,14 +60,13 @@ impl Registry {
     pub fn load_detector(&self, run: &Path, device: Device) -> Result<Detector> {
         let_threads_sleep();
         let not_a_run = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
-        if !run.is_dir() {
-            return Err(not_a_run("no such directory"));
-        }
-        let missing_file = |name: &str| not_a_run(&format!("`{name}` is missing"));
-        if let Some(name) = [CONFIG, CLASSES].iter().find(|name| !run.join(name).exists()) {
-            return Err(missing_file(name));
+        check_run_dir(run)?;
+        let missing_file = |name: &str| not_a_run(&format!("missing `{name}`"));
+        if !run.join(CLASSES).exists() {
+            return Err(missing_file(CLASSES));
         }
         let config = self.config_from_file(&run.join(CONFIG))?;
+        self.check_model_of(run, &config)?;
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
         let configured = config.configured_model().map_err(in_file)?;
         let fields = configured.fields();
@@ -84,6 +83,17 @@ impl Registry {
         faknow_model::weights::load(&vars, &weights)?;
         let calibrated = decision_config::load(run)?;
         Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars })
+    }
+}
+
+impl Registry {
+    /// Checks that the model of a run is registered.
+    pub(crate) fn check_model_of(&self, run: &Path, config: &Config) -> Result<()> {
+        self.model(&config.model.name).map(drop).map_err(|error| {
+            let file = run.join(CONFIG);
+            let hint = "for a run of another program, use that program or register the model";
+            Error::config("", format!("{}: {error}; {hint}", file.display()))
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
 use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, ModelSpec, Pretraining, Shape};
-use crate::config::messages::config_message;
+use crate::config::messages::{config_message, did_you_mean};
 use crate::{Error, Result};
 
 /// Keys of the table `[model]` that are not hyperparameters.
@@ -133,9 +133,10 @@ impl Registry {
     fn spec(&self, name: &str) -> Result<&dyn AnySpec> {
         self.find(name).ok_or_else(|| {
             let names: Vec<&str> = self.specs.iter().map(|spec| spec.name()).collect();
+            let hint = did_you_mean(name, names.iter().copied());
             Error::config(
                 "model.name",
-                format!("unknown model `{name}`, expected one of {}", names.join(", ")),
+                format!("unknown model `{name}`, expected one of {}{hint}", names.join(", ")),
             )
         })
     }
@@ -221,7 +222,14 @@ impl<S: ModelSpec> AnySpec for Typed<S> {
         let config: S::Config = serde_path_to_error::deserialize(table).map_err(|error| {
             let path = error.path().to_string();
             let key = if path == "." { "model".to_owned() } else { format!("model.{path}") };
-            Error::config(key, config_message(error.into_inner().message()))
+            let message = config_message(error.into_inner().message());
+            let hint = if message.starts_with("unknown field") {
+                let known = Table::try_from(S::Config::default()).unwrap_or_default();
+                did_you_mean(&path, known.keys().map(String::as_str))
+            } else {
+                String::new()
+            };
+            Error::config(key, message + &hint)
         })?;
         Ok(Box::new(Configured::<S>(config)))
     }

@@ -112,7 +112,7 @@ impl StaticSetting {
 
 impl StaticTable {
     /// Returns the smallest valid form of the table in TOML, with this variant.
-    fn example(&self, variant: &str) -> String {
+    pub(super) fn example(&self, variant: &str) -> String {
         let required = self.settings.iter().filter(|it| it.applies_to(variant));
         let mut keys: Vec<String> =
             required.filter_map(|it| it.example.map(|example| format!("{} = {example}", it.key))).collect();

@@ -66,7 +66,7 @@ pub(super) const TABLES: &[StaticTable] = &[
         "freeze",
         "A list of tables: weights that are not trained, for a time or at all. For gradual unfreezing give each layer its own `until`.",
         &[
-            setting("pattern", "weight names, `*` matches any characters", "frozen weights; at least one weight must be trainable").required("'bias'"),
+            setting("pattern", "weight names, `*` matches any characters", "frozen weights; at least one weight must be trainable").required("'word_embedding.*'"),
             setting("until", "length", "when the weights become trainable; default: never"),
         ],
     )

@@ -14,7 +14,7 @@ use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
-use crate::files::{write_json, write_text_atomically};
+use crate::files::{report_error, write_json, write_text_atomically};
 use crate::models::BoxedModel;
 use crate::train::Outcome;
 use crate::train::job::InputLoader;
@@ -88,7 +88,7 @@ impl Finish<'_> {
                 monitor: best.monitor.clone(),
                 value: best.value,
             }),
-            seconds: fit.seconds,
+            seconds: fit.history.epochs.iter().map(|epoch| epoch.train_seconds + epoch.valid_seconds).sum(),
             n_weights: parameters.n_weights(),
             n_trainable: parameters.n_trainable(),
             parameters: parameters.to_string(),
@@ -154,13 +154,4 @@ fn environment(device: Device) -> Vec<(String, String)> {
         ("libtorch threads", tch::get_num_threads().to_string()),
     ];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Converts an error of `faknow-report`.
-pub(crate) fn report_error(error: faknow_report::Error) -> Error {
-    match error {
-        faknow_report::Error::Io { path, source } => Error::io(path, source),
-        faknow_report::Error::Metric(error) => Error::Metric(error),
-        other => Error::config("", other.to_string()),
-    }
 }

@@ -5,14 +5,15 @@ use std::path::Path;
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
 use faknow_trainer::{ChangeKind, Resume, RunDir};
 
+use crate::Result;
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
 use crate::data::encoders::FieldEncoders;
 use crate::detector::files::{CONFIG, save_config, save_inputs};
+use crate::files::check_run_dir;
 use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::{Outcome, RunContext};
-use crate::{Error, Result};
 
 /// Settings that do not affect results: paths of files, and resources.
 pub(crate) const NEUTRAL: [&str; 10] = [
@@ -64,15 +65,10 @@ impl Registry {
         options: &ResumeOptions,
         context: impl Into<RunContext>,
     ) -> Result<Outcome> {
-        let not_a_run = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
-        if !run.is_dir() {
-            return Err(not_a_run("no such directory"));
-        }
-        if !run.join(CONFIG).exists() {
-            return Err(not_a_run("`config.toml` is missing, so the run was never started; start a new one"));
-        }
+        check_run_dir(run)?;
         let run_dir = RunDir::open(run)?;
         let saved = self.config_from_file(&run.join(CONFIG))?;
+        self.check_model_of(run, &saved)?;
         let config = saved.set_all(&options.set)?;
         resume_with(run_dir, &config, options, TestRecords::Include, context.into())
     }

@@ -81,7 +81,7 @@ fn rejects_missing_or_corrupted_run() {
         assert!(!message.contains('\n'), "{message}");
     };
     check("none", &["none", "no such directory"]);
-    check("", &["`config.toml` is missing"]);
+    check("", &["missing `config.toml`"]);
     let weights = checkpoint(&bench.path("run"), "best");
     std::fs::write(&weights, "x").unwrap();
     check("run", &["model.safetensors", "cannot read weights"]);

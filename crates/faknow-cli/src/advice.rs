@@ -1,0 +1,53 @@
+//! Adds the options that solve a problem to error messages of the library.
+
+use clap::Command;
+use faknow::{data, trainer};
+
+/// Returns an error message with the option that solves the problem, if the command has one.
+pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[String]) -> String {
+    let command = subcommand(crate::command(), arguments);
+    let has = |option: &str| command.get_arguments().any(|it| it.get_long() == option.strip_prefix("--"));
+    if let Some(option) = data_error(error).and_then(column_option).filter(|option| has(option)) {
+        return format!("{message}; name another column with `{option} COLUMN`");
+    }
+    if message.contains("unknown label `") && has("--classes") {
+        return format!("{message}; name the classes with `--classes A,B`");
+    }
+    if message.starts_with("`--classes`: expected at least 2") {
+        return format!("{message}; separate class names by commas");
+    }
+    if let Some(faknow::Error::Trainer(trainer::Error::RunDir { path, .. })) = error.downcast_ref()
+        && has("--out")
+    {
+        let run = path.display();
+        let advice =
+            format!("continue it with `faknow resume {run}`, or choose another directory with `--out`");
+        return message.replace("resume it, or choose another directory", &advice);
+    }
+    message.to_owned()
+}
+
+/// Returns the command that the arguments call.
+fn subcommand(command: Command, arguments: &[String]) -> Command {
+    arguments
+        .iter()
+        .skip(1)
+        .fold(command, |command, argument| command.find_subcommand(argument).cloned().unwrap_or(command))
+}
+
+fn data_error(error: &anyhow::Error) -> Option<&data::Error> {
+    match error.downcast_ref() {
+        Some(faknow::Error::Data(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+/// Returns the option that names the column of an error.
+fn column_option(error: &data::Error) -> Option<&'static str> {
+    match error {
+        data::Error::MissingColumn { setting: "columns.text", .. } => Some("--text"),
+        data::Error::MissingColumn { setting: "columns.label", .. } => Some("--label"),
+        data::Error::MissingColumn { setting: "columns.domain", .. } => Some("--domain"),
+        _ => None,
+    }
+}
