@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
 use faknow::data::common::panic_message;
 use faknow::train::{ContextFactory, RunContext};
@@ -160,8 +160,25 @@ pub(crate) fn report_usage_error(error: &clap::Error) -> ExitCode {
         .collect();
     let message = parts.join(" ").replace(" tip: ", "; ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
-    print_error(&format!("{message}; see --help"));
+    print_error(&format!("{message}{}; see --help", other_command(error)));
     ExitCode::from(2)
+}
+
+/// Returns the command that does what an unknown command does in other programs.
+fn other_command(error: &clap::Error) -> String {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+        return String::new();
+    };
+    let command = match name.as_str() {
+        "fit" => "train",
+        "eval" | "evaluate" | "validate" => "test",
+        "classify" | "infer" => "predict",
+        "inspect" => "data inspect",
+        "config" => "settings",
+        "tune" => "search",
+        _ => return String::new(),
+    };
+    format!("; did you mean `faknow {command}`?")
 }
 
 fn print_error(message: &str) {

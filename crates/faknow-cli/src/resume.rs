@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use faknow::callbacks::StopReason;
 use faknow::models::Registry;
+use faknow::report::Run;
 use faknow::train::ResumeOptions;
 use faknow::trainer::ChangeKind;
 
@@ -61,7 +63,14 @@ impl ResumeArgs {
         set.extend(self.threads.map(|n| format!("threads={n}")));
         set.extend(self.set.iter().cloned());
         let options = ResumeOptions { from: self.from.clone(), allow: self.allow.clone(), set };
+        let n_epochs_before = Run::read(&self.run).ok().and_then(|run| Some(run.summary?.n_epochs));
         let outcome = registry.resume(&self.run, &options, console.context()?)?;
+        let fit = &outcome.fit;
+        let n_epochs = fit.history.epochs.len();
+        if fit.stop_reason == StopReason::Completed && n_epochs_before == Some(n_epochs) {
+            let (run, more) = (self.run.display(), 2 * n_epochs);
+            tracing::info!("to extend the finished run: `faknow resume {run} --epochs {more}`");
+        }
         train::show(&outcome, self.json)
     }
 }

@@ -4,22 +4,24 @@ use faknow_metrics::{ConfidenceInterval, Predictions, bootstrap};
 
 use crate::{PredictionTable, Result, Run};
 
-/// Test metrics that are shown.
-const SHOWN: [&str; 13] = [
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "f1_macro",
-    "roc_auc",
-    "average_precision",
-    "mcc",
-    "cohen_kappa",
-    "log_loss",
-    "brier_multiclass",
-    "ece_15",
-];
+/// Test metrics that are shown, with the Brier score for this number of classes, as in a classification report.
+fn shown(n_classes: usize) -> [&'static str; 13] {
+    [
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "f1_macro",
+        "roc_auc",
+        "average_precision",
+        "mcc",
+        "cohen_kappa",
+        "log_loss",
+        if n_classes == 2 { "brier_binary" } else { "brier_multiclass" },
+        "ece_15",
+    ]
+}
 
 /// Number of samples above which fewer resamples are drawn: they take long, and the intervals are narrow.
 const MANY_SAMPLES: usize = 20_000;
@@ -39,7 +41,8 @@ impl<'a> TestResult<'a> {
     pub(crate) fn new(run: &'a Run) -> Result<Option<Self>> {
         let Some(table) = &run.test else { return Ok(None) };
         let predictions = run.decision.apply(&table.predictions)?;
-        let intervals = bootstrap(&predictions, &SHOWN, n_resamples(&predictions), 0)?;
+        let intervals =
+            bootstrap(&predictions, &shown(predictions.n_classes()), n_resamples(&predictions), 0)?;
         Ok(Some(Self { table, predictions, intervals }))
     }
 }

@@ -158,6 +158,10 @@ rustdocflags = ["-C", "link-args=-Wl,-rpath,/opt/libtorch/lib"]
             assert!(config.write(&path).unwrap());
             assert!(!config.write(&path).unwrap());
             assert_eq!(recorded_libtorch(&path), Some(PathBuf::from(name)));
+            let ordinary = dir.path().join("ordinary");
+            fs::write(&ordinary, "").unwrap();
+            let permissions = |path: &Path| fs::metadata(path).unwrap().permissions();
+            assert_eq!(permissions(&path), permissions(&ordinary));
         }
     }
 

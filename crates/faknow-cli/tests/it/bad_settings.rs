@@ -90,6 +90,8 @@ fn rejects_unknown_models_and_arguments() {
     sandbox.check_error(&["train", "textcnn"], &["`data.train`", "--train FILE"]);
     sandbox.check_error(&["train", "--tran", "x"], &["--tran", "--train", "--help"]);
     sandbox.check_error(&["trian"], &["trian", "train", "--help"]);
+    sandbox.check_error(&["evaluate", "run"], &["evaluate", "did you mean `faknow test`?", "--help"]);
+    sandbox.check_error(&["inspect", "x.csv"], &["did you mean `faknow data inspect`?"]);
     sandbox.check_error(&["predict", "run"], &["--input <FILE|->", "--help"]);
     sandbox.check_error(&["predict"], &["RUN_DIR"]);
     sandbox.check_error(&["test", "run"], &["--data <FILE>"]);

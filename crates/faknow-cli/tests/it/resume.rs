@@ -180,14 +180,29 @@ fn run_and_records_can_be_moved() {
     assert_same(&moved, &expected, "moved");
 }
 
+/// Returns the training time in the summary of the run.
+fn training_seconds(sandbox: &Sandbox) -> f64 {
+    let summary: Value = serde_json::from_str(&sandbox.read("run/summary.json")).unwrap();
+    summary["seconds"].as_f64().unwrap()
+}
+
+#[test]
+fn resume_of_a_finished_run_prints_the_command_that_extends_it() {
+    let sandbox = Sandbox::trained();
+    let output = sandbox.faknow(&["resume", "run"]);
+    assert!(output.stderr.contains("`faknow resume run --epochs 4`"), "{}", output.stderr);
+    output.ok();
+}
+
 #[test]
 fn finished_run_is_tested_again_or_extended() {
     let sandbox = sandbox();
     let done = train(&sandbox, "run").json();
-    let before = content(&sandbox.path("run"));
+    let (before, seconds) = (content(&sandbox.path("run")), training_seconds(&sandbox));
     let again = sandbox.faknow(&["resume", "run", "--json"]).json();
     assert_eq!((&again["test"], &again["epochs"]), (&done["test"], &done["epochs"]));
     assert_same(&content(&sandbox.path("run")), &before, "tested again");
+    assert_eq!(training_seconds(&sandbox), seconds);
     let longer = sandbox.faknow(&["resume", "run", "--epochs", "8", "--set", "early_stopping.patience=90"]);
     assert!(longer.ok().contains("8 epochs"));
     assert!(sandbox.read("run/config.toml").contains("epochs = 8"));
