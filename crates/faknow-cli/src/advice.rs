@@ -8,7 +8,10 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
     let command = subcommand(crate::command(), arguments);
     let has = |option: &str| command.get_arguments().any(|it| it.get_long() == option.strip_prefix("--"));
     if let Some(option) = data_error(error).and_then(column_option).filter(|option| has(option)) {
-        return format!("{message}; name another column with `{option} COLUMN`");
+        // Only commands that train define classes; the others use the columns of the training.
+        let is_given = arguments.iter().any(|it| it == option || it.starts_with(&format!("{option}=")));
+        let origin = if has("--classes") || is_given { "" } else { "; the column is that of the training" };
+        return format!("{message}{origin}; name another column with `{option} COLUMN`");
     }
     if message.contains("unknown label `") && has("--classes") {
         return format!("{message}; name the classes with `--classes A,B`");
@@ -23,6 +26,9 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
         let advice =
             format!("continue it with `faknow resume {run}`, or choose another directory with `--out`");
         return message.replace("resume it, or choose another directory", &advice);
+    }
+    if message.contains("another program uses this port") && has("--port") {
+        return format!("{message}, with `--port`");
     }
     message.to_owned()
 }

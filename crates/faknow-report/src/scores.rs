@@ -4,7 +4,7 @@ use faknow_metrics::{ConfidenceInterval, Predictions, bootstrap};
 
 use crate::{PredictionTable, Result, Run};
 
-/// Test metrics that are shown, with the Brier score for this number of classes, as in a classification report.
+/// Returns the test metrics to show, with the Brier score for this number of classes, as in a classification report.
 fn shown(n_classes: usize) -> [&'static str; 13] {
     [
         "accuracy",

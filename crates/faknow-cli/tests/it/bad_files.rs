@@ -76,6 +76,10 @@ fn rejects_unknown_columns_and_extensions() {
     );
     sandbox
         .check_error(&["data", "inspect", "test.csv", "--text", "body"], &["test.csv", "`body`", "`tweet`"]);
+    sandbox.check_error(
+        &["predict", "run", "--input", "other.csv"],
+        &["no such column `tweet`", "the column is that of the training", "`--text COLUMN`"],
+    );
     check(&sandbox, "posts.xlsx", "PK", &["`.xlsx`", ".jsonl", ".csv"]);
 }
 

@@ -116,7 +116,10 @@ fn reports_startup_errors_in_one_line() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let message = format!("cannot listen on 127.0.0.1:{port}: ");
-    sandbox.check_error(&["serve", "run", "--port", &port], &[&message, "another program uses this port"]);
+    sandbox.check_error(
+        &["serve", "run", "--port", &port],
+        &[&message, "another program uses this port", "`--port`"],
+    );
     let check = |args: &[&str], part: &str| {
         let done: CommandOutput = sandbox.faknow(&[&["serve", "run", "--port", "0"], args].concat());
         done.assert_error(&[part]);

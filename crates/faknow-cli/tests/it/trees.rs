@@ -5,7 +5,7 @@ use std::fs;
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
 use serde_json::{Value, json};
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, keys};
 
 /// Creates a sandbox with synthetic trees, labels and ids.
 fn sandbox() -> Sandbox {
@@ -45,6 +45,8 @@ fn trains_tests_predicts_and_explains_trees() {
     assert_eq!(result["test"]["accuracy"], summary["test"]["accuracy"]);
     let lines = sandbox.faknow(&[&["predict", "run", "--explain"], &same[..]].concat()).json_lines();
     assert_eq!(lines.len(), 32);
+    let names = keys(&lines[0]);
+    assert!(names.ends_with(&["label", "score", "scores", "nodes"]), "{names:?}");
     assert!(lines.iter().all(|line| line["score"].as_f64().unwrap() >= 0.5 && !line["nodes"][0].is_null()));
     let resumed = sandbox.faknow(&["resume", "run", "--set", "trainer.epochs=3", "--json"]).json();
     assert_eq!(resumed["epochs"], json!(3));

@@ -131,7 +131,9 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
             "expected a model that takes trees as input, got one that takes {fields} (`{}`)",
             config.model.name
         );
-        return Err(Error::config(option.key, message));
+        let tree_model = config.registry.models().into_iter().find(|it| it.fields.trees.is_some());
+        let hint = tree_model.map(|it| format!("; for trees use a tree model such as `{}`", it.name));
+        return Err(Error::config(option.key, message + &hint.unwrap_or_default()));
     }
     let model = &config.model.name;
     if source == DataSource::TreeLines && option.sources == [DataSource::Records] {

@@ -82,6 +82,8 @@ fn rejects_missing_or_corrupted_run() {
     };
     check("none", &["none", "no such directory"]);
     check("", &["missing `config.toml`"]);
+    std::fs::create_dir_all(bench.path("trainer/checkpoints")).unwrap();
+    check("trainer", &["missing `config.toml`; a run of `Trainer` has none", "`Detector::save`"]);
     let weights = checkpoint(&bench.path("run"), "best");
     std::fs::write(&weights, "x").unwrap();
     check("run", &["model.safetensors", "cannot read weights"]);

@@ -134,6 +134,8 @@ fn custom_model_trains_resumes_and_predicts() {
     let more = ResumeOptions { set: vec!["trainer.epochs=3".into()], ..ResumeOptions::default() };
     let error = faknow::resume(&outcome.run, &more, Callbacks::default()).unwrap_err().to_string();
     assert!(error.contains("unknown model `bag-of-words`"), "{error}");
+    let error = faknow::Detector::load(&outcome.run, Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("config.toml") && error.contains("use that program or register"), "{error}");
     let outcome = registry().resume(&outcome.run, &more, Callbacks::default()).unwrap();
     assert_eq!(outcome.fit.history.epochs.len(), 3);
 
@@ -150,6 +152,8 @@ fn custom_model_trains_resumes_and_predicts() {
     );
     let error = config.set("model.no_such_key=1").unwrap().validate().unwrap_err().to_string();
     assert!(error.starts_with("`model.no_such_key`: unknown field"), "{error}");
+    let error = config.set("model.siz=1").unwrap().validate().unwrap_err().to_string();
+    assert!(error.ends_with("did you mean `size`?"), "{error}");
 }
 
 #[test]
