@@ -32,7 +32,7 @@ pub(crate) struct BatchSizeArgs {
     /// Largest batch size, at least --min; limited by the number of texts [default: 4096]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max: Option<usize>,
-    /// Number of steps per batch size; the fastest one counts [default: 5]
+    /// Number of steps per batch size; the fastest one is used [default: 5]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Maximum memory of the program in GiB, above 0 [default: 90 % of the available memory]

@@ -7,7 +7,7 @@ use crate::inspect::{Problem, ProblemKind, ValueCount};
 
 /// Ratio of frequencies above which classes or domains are imbalanced.
 const MAX_IMBALANCE: usize = 10;
-/// Minimum share of the largest class of a one-sided domain.
+/// Minimum share of the largest class of an imbalanced domain.
 const ONE_SIDED_SHARE: f64 = 0.95;
 /// Minimum number of records of a domain for its class distribution to be checked.
 const MIN_DOMAIN_RECORDS: usize = 20;
