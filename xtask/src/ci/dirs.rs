@@ -69,14 +69,12 @@ fn imports<'a>(root: &'a str, files: &'a [(String, String)]) -> BTreeMap<&'a str
 fn roots(code: &str) -> Vec<&str> {
     let word = |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let mut roots = Vec::new();
-    let mut parts = code.split("crate::");
-    let mut before = parts.next().unwrap_or_default();
-    for rest in parts {
-        let is_comment = before.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with("//"));
-        before = rest;
-        if is_comment {
+    for (start, _) in code.match_indices("crate::") {
+        let line = code[..start].rsplit('\n').next().unwrap_or_default();
+        if line.trim_start().starts_with("//") {
             continue;
         }
+        let rest = &code[start + "crate::".len()..];
         let Some(group) = rest.strip_prefix('{') else {
             roots.push(&rest[..word(rest)]);
             continue;
@@ -126,6 +124,7 @@ mod tests {
     fn names_after_crate_are_found() {
         let check = |code: &str, expected: &[&str]| assert_eq!(roots(code), expected, "{code}");
         check("use crate::fit::sums;", &["fit"]);
+        check("/// [`A`](crate::a::A) and [`B`](crate::b::B).\nuse crate::c;", &["c"]);
         check("use crate::Trainer;\nlet x: crate::step::Step = y;", &["Trainer", "step"]);
         check("use crate::{Error, fit::{self, sums}, step::Step};\nuse std::fs;", &["Error", "fit", "step"]);
         check("use crate::{\n    a::B,\n    c::{d::E, f},\n};", &["a", "c"]);
