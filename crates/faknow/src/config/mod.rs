@@ -10,6 +10,7 @@ mod loader;
 pub(crate) mod messages;
 mod model;
 pub(crate) mod settings;
+pub(crate) mod similar_key;
 mod text;
 mod trainer;
 

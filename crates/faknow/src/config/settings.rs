@@ -7,10 +7,13 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
 use crate::config::messages::config_message;
+use crate::config::similar_key::similar_default_key;
 use crate::config::{Config, faknow_yaml};
 use crate::models::Registry;
-use crate::settings::{list_example, similar_key};
 use crate::{Error, Result};
+
+/// What `freeze` expects, which is the only list of tables at the top level.
+const FREEZE_EXAMPLE: &str = "expected a list of tables, as in freeze=[{ pattern = 'word_embedding.*' }]";
 
 impl Registry {
     /// Reads a config file for these models: TOML, or YAML with FaKnow's keys, by the file extension.
@@ -68,14 +71,12 @@ impl Registry {
                     path => path,
                 };
                 let message = config_message(error.into_inner().message());
-                let message = match list_example(&key) {
-                    Some(example) if message.starts_with("invalid type") => {
-                        format!("expected a list of tables, as in {example}")
-                    }
+                let message = match key.as_str() {
+                    "freeze" if message.starts_with("invalid type") => FREEZE_EXAMPLE.to_owned(),
                     _ => message,
                 };
                 let is_unknown = message.starts_with("unknown field");
-                let similar = if is_unknown { similar_key(self, &key) } else { None };
+                let similar = if is_unknown { similar_default_key(&key) } else { None };
                 let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
                 Error::config(key, message + &hint)
             })?;
