@@ -48,11 +48,11 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Name of the column.
-        column: String,
+        column: Box<str>,
         /// The setting with this name, an entry of [`ColumnMap`](crate::ColumnMap): `columns.text`.
         setting: &'static str,
         /// The columns of the file, and a similar name among them.
-        details: String,
+        details: Box<str>,
     },
     /// A line of a vocabulary, word vector or tree file is invalid.
     #[error("{path}: line {line}: {message}", path = path.display())]

@@ -213,7 +213,7 @@ impl DelimitedReader {
         };
         let mut error = no_such_column(&self.path, name, &self.columns);
         if let Error::MissingColumn { details, .. } = &mut error {
-            details.push_str(hint);
+            *details = format!("{details}{hint}").into();
         }
         error
     }

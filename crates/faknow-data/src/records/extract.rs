@@ -37,11 +37,15 @@ impl Extractor {
     /// Adds the setting that names the column to the error for a missing column.
     pub(super) fn with_setting(&self, mut error: Error) -> Error {
         if let Error::MissingColumn { column, setting, .. } = &mut error {
-            *setting = match column {
-                column if *column == self.text => "columns.text",
-                column if self.label.as_ref().is_some_and(|(label, _)| label == column) => "columns.label",
-                column if self.domain.as_ref() == Some(column) => "columns.domain",
-                _ => "columns.fields",
+            let column = &**column;
+            *setting = if column == self.text {
+                "columns.text"
+            } else if self.label.as_ref().is_some_and(|(label, _)| label == column) {
+                "columns.label"
+            } else if self.domain.as_deref() == Some(column) {
+                "columns.domain"
+            } else {
+                "columns.fields"
             };
         }
         error

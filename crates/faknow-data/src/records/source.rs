@@ -111,6 +111,6 @@ pub(super) fn no_such_column(path: &Path, required: &str, columns: &[String]) ->
     let names = columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let similar = columns.iter().find(|name| name.to_lowercase() == required.to_lowercase());
     let hint = similar.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    let details = format!("{hint}: the columns are {names}");
-    Error::MissingColumn { path: path.to_owned(), column: required.to_owned(), setting: "columns", details }
+    let details = format!("{hint}: the columns are {names}").into();
+    Error::MissingColumn { path: path.to_owned(), column: required.into(), setting: "columns", details }
 }
