@@ -14,6 +14,9 @@ use crate::workspace::Workspace;
 /// The version of mdBook that is installed where none is on the `PATH`.
 const VERSION: &str = "0.5.4";
 
+/// The directory of the book with copies of files outside of `docs/`.
+const COPIES: &str = "files";
+
 /// Builds the book and checks its links.
 pub fn check(workspace: &mut Workspace) -> Result<()> {
     let dir = build(workspace)?;
@@ -28,39 +31,37 @@ pub fn build(workspace: &mut Workspace) -> Result<PathBuf> {
     let mdbook = mdbook(workspace)?;
     let (docs, dir) = (workspace.root.join("docs"), workspace.target_dir()?.join("book"));
     process::capture(cmd!(workspace.sh, "{mdbook} build --dest-dir {dir} {docs}"))?;
-    let repository = repository(&workspace.root)?;
     for (name, page) in pages(&dir)? {
-        let linked = link_to_repository(&name, &page, &workspace.root, &repository);
+        let (linked, files) = link_to_copies(&name, &page, &workspace.root);
         if linked != page {
             workspace.sh.write_file(dir.join(name), linked)?;
+        }
+        for file in files {
+            let content = workspace.sh.read_binary_file(workspace.root.join(&file))?;
+            workspace.sh.write_file(dir.join(COPIES).join(file), content)?;
         }
     }
     Ok(dir)
 }
 
-/// Returns the address of the repository, which the workspace's manifest names.
-fn repository(root: &Path) -> Result<String> {
-    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
-    let line = manifest.lines().find_map(|line| line.strip_prefix("repository = \""));
-    Ok(line.context("Cargo.toml names no repository")?.trim_end_matches('"').to_owned())
-}
-
-/// Replaces links to files of the repository outside of the book, such as examples, by links to the repository's site.
-fn link_to_repository(name: &str, page: &str, root: &Path, repository: &str) -> String {
+/// Replaces links to files of the repository outside of `docs/`, such as examples, by links to copies in the book; returns
+/// the page and the files.
+fn link_to_copies(name: &str, page: &str, root: &Path) -> (String, Vec<String>) {
     let mut linked = page.to_owned();
+    let mut files = Vec::new();
+    let to_root = "../".repeat(name.matches('/').count());
     let targets: BTreeSet<&str> = attributes(page, "href").filter(|it| it.starts_with("../")).collect();
     for target in targets {
-        let (file, place) =
-            target.split_once('#').map_or((target, String::new()), |(f, p)| (f, format!("#{p}")));
-        let path = join(&format!("docs/{name}"), file);
+        let path = join(&format!("docs/{name}"), target.split('#').next().unwrap_or(target));
         // mdBook takes every Markdown file for a page of the book.
         let source = path.strip_suffix(".html").map_or_else(|| path.clone(), |it| format!("{it}.md"));
-        if !source.starts_with("docs/") && root.join(&source).exists() {
-            let address = format!("href=\"{repository}/blob/main/{source}{place}\"");
-            linked = linked.replace(&format!("href=\"{target}\""), &address);
+        if !source.starts_with("docs/") && root.join(&source).is_file() {
+            let copy = format!("href=\"{to_root}{COPIES}/{source}\"");
+            linked = linked.replace(&format!("href=\"{target}\""), &copy);
+            files.push(source);
         }
     }
-    linked
+    (linked, files)
 }
 
 /// Returns the pages of the book by name.
@@ -172,17 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn links_files_outside_of_the_book_to_the_repository() {
+    fn links_files_outside_of_the_documentation_to_copies() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("MAP.md"), "").unwrap();
-        let check = |name: &str, target: &str, expected: &str| {
-            let linked =
-                link_to_repository(name, &format!("<a href=\"{target}\">"), root.path(), "https://site");
-            assert_eq!(linked, format!("<a href=\"{expected}\">"));
+        let check = |name: &str, target: &str, expected: &str, files: &[&str]| {
+            let linked = link_to_copies(name, &format!("<a href=\"{target}\">"), root.path());
+            assert_eq!(
+                linked,
+                (format!("<a href=\"{expected}\">"), files.iter().map(ToString::to_string).collect())
+            );
         };
-        check("a.html", "../MAP.html#x", "https://site/blob/main/MAP.md#x");
-        check("adr/a.html", "../../MAP.html", "https://site/blob/main/MAP.md");
-        check("a.html", "../none.rs", "../none.rs");
-        check("adr/a.html", "../a.html", "../a.html");
+        check("a.html", "../MAP.html#x", "files/MAP.md", &["MAP.md"]);
+        check("adr/a.html", "../../MAP.html", "../files/MAP.md", &["MAP.md"]);
+        check("a.html", "../none.rs", "../none.rs", &[]);
+        check("adr/a.html", "../a.html", "../a.html", &[]);
     }
 }
