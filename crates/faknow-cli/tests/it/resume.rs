@@ -124,7 +124,9 @@ fn second_signal_exits_immediately_and_leaves_a_valid_checkpoint() {
         assert_eq!(output.status.code(), Some(130), "{:?}", output.status);
         CheckpointStore::new(&sandbox.path(run)).verify("last").unwrap();
     }
-    let stopped = sandbox.faknow(&["resume", "run", "--epochs", "1", "--json"]).json();
+    let step = CheckpointStore::new(&sandbox.path("run")).verify("last").unwrap().step;
+    let epochs = (step / 13 + 1).to_string();
+    let stopped = sandbox.faknow(&["resume", "run", "--epochs", &epochs, "--json"]).json();
     assert!(stopped["epochs"].as_u64() >= Some(1), "{stopped}");
 }
 
@@ -206,6 +208,20 @@ fn finished_run_is_tested_again_or_extended() {
     let longer = sandbox.faknow(&["resume", "run", "--epochs", "8", "--set", "early_stopping.patience=90"]);
     assert!(longer.ok().contains("8 epochs"));
     assert!(sandbox.read("run/config.toml").contains("epochs = 8"));
+}
+
+#[test]
+fn rejects_fewer_epochs_than_those_of_the_run() {
+    let sandbox = Sandbox::trained();
+    let (config, history) = (sandbox.read("run/config.toml"), sandbox.read("run/history.jsonl"));
+    let n_epochs = history.lines().filter(|line| line.starts_with("{\"type\":\"epoch\"")).count();
+    assert_eq!(n_epochs, 2);
+    sandbox.check_error(
+        &["resume", "run", "--epochs", "1"],
+        &["`trainer.epochs`: expected more than the 2 epochs of the run, got 1"],
+    );
+    assert_eq!((sandbox.read("run/config.toml"), sandbox.read("run/history.jsonl")), (config, history));
+    sandbox.faknow(&["resume", "run", "--epochs", "2"]).ok();
 }
 
 #[test]

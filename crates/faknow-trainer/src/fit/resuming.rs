@@ -43,6 +43,15 @@ impl<M: Model> Trainer<M> {
         let epochs = |settings: &serde_json::Map<_, _>| settings.get("trainer.epochs").cloned();
         let is_same_length = epochs(&settings.hyperparameters) == epochs(self.run.hyperparameters());
         let max_epochs = if is_same_length { saved.max_epochs } else { self.settings.max_epochs() };
+        if max_epochs < saved.epoch {
+            // The settings would no longer be those of the weights.
+            let n_done = saved.epoch - usize::from(fit.epoch.is_open);
+            return Err(setting(
+                "max_epochs",
+                &format!("more than the {n_done} epochs of the run"),
+                max_epochs,
+            ));
+        }
         self.prepare(data, max_epochs)?;
         self.check_changes(&settings, &fit, resume)?;
         let (changes, _) = changed_settings(&settings.hyperparameters, self.run.hyperparameters(), &[]);
