@@ -35,9 +35,10 @@ impl Monitor {
         std::iter::once(Self::min("loss")).chain(metrics).collect()
     }
 
-    /// Returns the monitored value of a record; `None` if it is missing, undefined or not finite.
+    /// Returns the monitored value of a record; `None` if it is missing, undefined or not finite. A value that is only used
+    /// by convention is undefined.
     pub fn value(&self, record: &EpochRecord) -> Option<f64> {
-        record.get(&self.key())?.value().filter(|value| value.is_finite())
+        record.get(&self.key())?.defined().filter(|value| value.is_finite())
     }
 
     /// Returns whether the record contains the monitored value, even if it is undefined.
@@ -167,6 +168,7 @@ pub fn canonical_monitor_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use faknow_metrics::{Score, Scores};
     use tch::{Device, nn::VarStore};
 
     use super::*;
@@ -198,5 +200,32 @@ mod tests {
         check(Monitor::min("reward").into(), Some(Monitor::min("reward")));
         let error = MonitorChoice::from("acuracy").resolve(&run).unwrap_err().to_string();
         assert!(error.contains("accuracy, roc_auc, log_loss, train/loss, train/accuracy"), "{error}");
+    }
+
+    #[test]
+    fn undefined_values_are_not_monitored() {
+        let record = |score: Score| {
+            let mut valid = Scores::default();
+            valid.insert("precision", score);
+            EpochRecord {
+                epoch: 1,
+                step: 1,
+                samples: 0,
+                train: Scores::default(),
+                valid: Some(valid),
+                learning_rates: Vec::new(),
+                grad_norm: None,
+                train_seconds: 0.0,
+                valid_seconds: 0.0,
+            }
+        };
+        for (score, expected) in [
+            (Score::Defined(0.0), Some(0.0)),
+            (Score::Defined(f64::NAN), None),
+            (Score::undefined("one class"), None),
+            (Score::undefined_or("never predicted", 0.0), None),
+        ] {
+            assert_eq!(Monitor::max("precision").value(&record(score.clone())), expected, "{score:?}");
+        }
     }
 }
