@@ -248,7 +248,7 @@ impl Checkpointer {
         self.store().map_or(Ok(()), |store| reconcile(store, &self.retention, &self.policy))
     }
 
-    /// Creates a branch if the run is resumed from a checkpoint that is not the newest. The `last` and `best` of the former
+    /// Creates a branch if the run is resumed from a checkpoint that is not the newest. `last` and the best ones of the former
     /// branch are retained under other names, so that the new branch does not overwrite them.
     pub(crate) fn fork_from(&mut self, from: &CheckpointInfo) -> Result<()> {
         let Storage::Disk(Disk { store, .. }) = &self.storage else { return Ok(()) };
@@ -258,7 +258,9 @@ impl Checkpointer {
         if newest.is_none_or(|newest| newest == from.id()) {
             return Ok(());
         }
-        for name in [LAST, BEST] {
+        let others: Vec<String> =
+            self.policy.monitors.iter().map(|monitor| names::best_by(monitor)).collect();
+        for name in [LAST, BEST].into_iter().chain(others.iter().map(String::as_str)) {
             // Corrupted checkpoints are not retained.
             let Ok(info) = store.verify(name) else { continue };
             if info.step <= from.step && self.retention.lineage.id(info.step) == info.id() {
@@ -278,20 +280,32 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Restores the checkpoint `best` of a resumed run. If the monitor has changed or the best checkpoint is missing, the
-    /// best is selected from the history, among the existing checkpoints.
+    /// Removes `best` if its manifest is valid but its content is not: it would count as the checkpoint of the manifest.
+    fn remove_corrupted_best(&self) -> Result<()> {
+        let Some(store) = self.store().filter(|store| id_of(store, BEST).is_some()) else { return Ok(()) };
+        if let Err(error) = store.verify(BEST) {
+            tracing::warn!("{error}; removing `{BEST}`");
+            store.remove(BEST)?;
+        }
+        Ok(())
+    }
+
+    /// Restores the checkpoint `best` of a resumed run. If the monitor has changed or the best checkpoint is missing or
+    /// corrupted, the best is selected from the history, among the existing checkpoints.
     pub(crate) fn restore_best(
         &mut self,
         best: Option<Best>,
         monitor: Option<&Monitor>,
         history: &History,
     ) -> Result<Option<Best>> {
+        self.remove_corrupted_best()?;
         self.reconcile()?;
         let (Some(monitor), Storage::Disk(Disk { store, .. })) = (monitor, &self.storage) else {
             return Ok(best);
         };
+        let id_of_best = store.verify(BEST).ok().map(|info| info.id());
         let exists = |best: &Best| {
-            best.monitor == monitor.name && id_of(store, BEST) == Some(self.retention.lineage.id(best.step))
+            best.monitor == monitor.name && id_of_best == Some(self.retention.lineage.id(best.step))
         };
         if best.as_ref().is_some_and(exists) {
             return Ok(best);
@@ -300,7 +314,7 @@ impl Checkpointer {
             .list()
             .into_iter()
             .filter(|entry| entry.name != FAILED)
-            .filter_map(|entry| entry.info.ok().map(|info| info.id()))
+            .filter_map(|entry| store.verify(&entry.name).ok().map(|info| info.id()))
             .collect();
         let new_best = self.retention.rerank(monitor, history, &self.policy, |id| ids.contains(&id));
         if let Some(best) = &best {

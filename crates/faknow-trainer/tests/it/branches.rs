@@ -85,6 +85,24 @@ fn resuming_from_an_earlier_checkpoint_retains_later_ones() {
 }
 
 #[test]
+fn resuming_from_an_earlier_checkpoint_retains_the_best_by_other_monitors() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
+    let builder = |errors: &[f64], epochs: usize| {
+        let score = scripted("score", Direction::Maximize, &[0.5, 0.9, 0.1, 0.1, 0.1]);
+        let metrics = Metrics::empty().with(score).unwrap();
+        let metrics = metrics.with(scripted("errors", Direction::Minimize, errors)).unwrap();
+        let policy = CheckpointPolicy { monitors: vec!["errors".into()], ..CheckpointPolicy::default() };
+        toy::trainer().metrics(metrics).monitor("score").max_epochs(epochs).checkpoints(policy)
+    };
+    fit(builder(&[0.5, 0.4, 0.3, 0.4, 0.4], 5), &dir);
+    assert_eq!(checkpoints(&dir)["best-errors"], (0, 9));
+    resume(builder(&[0.1], 3), &dir, &from("best"));
+    let after = checkpoints(&dir);
+    assert_eq!((after["best-errors"], after["best-errors-b0"]), ((1, 9), (0, 9)));
+}
+
+#[test]
 fn resuming_from_the_last_checkpoint_stays_on_its_branch() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
