@@ -35,6 +35,12 @@ pub trait Loader<B> {
         None
     }
 
+    /// Returns a hash of the samples, whatever their batches, with which a resumed run verifies its validation data. Default:
+    /// [`fingerprint`](Self::fingerprint).
+    fn samples_fingerprint(&self) -> Option<u64> {
+        self.fingerprint()
+    }
+
     /// Returns the batches of `epoch` (from 0), skipping the first `from` without assembling them.
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_>;
 }
@@ -140,6 +146,13 @@ impl<D: Dataset + 'static> Loader<D::Batch> for DataLoader<D> {
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(self.settings);
         fingerprint.add(self.dataset.n_samples() as u64);
+        fingerprint.add(self.dataset.fingerprint().unwrap_or(0));
+        Some(fingerprint.finish())
+    }
+
+    fn samples_fingerprint(&self) -> Option<u64> {
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add(self.n_samples() as u64);
         fingerprint.add(self.dataset.fingerprint().unwrap_or(0));
         Some(fingerprint.finish())
     }

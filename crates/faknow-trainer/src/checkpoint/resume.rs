@@ -89,7 +89,7 @@ pub(crate) struct Fingerprints {
     train: Option<u64>,
     valid: Option<u64>,
     n_batches: usize,
-    n_valid_batches: usize,
+    n_valid_samples: usize,
     /// Kind and shape of every variable, by name.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -99,22 +99,23 @@ impl Fingerprints {
         let variables = vars.variables().into_iter();
         Self {
             train: train.fingerprint(),
-            valid: valid.and_then(Loader::fingerprint),
+            // Results of validation do not depend on the batches.
+            valid: valid.and_then(Loader::samples_fingerprint),
             n_batches: train.n_batches(),
-            n_valid_batches: valid.map_or(0, Loader::n_batches),
+            n_valid_samples: valid.map_or(0, Loader::n_samples),
             variables: variables.map(|(name, t)| (name, format!("{:?} {:?}", t.kind(), t.size()))).collect(),
         }
     }
 
     /// Returns a description of the training data and of the validation data.
     pub(crate) fn data(&self) -> [(&'static str, String); 2] {
-        let show = |fingerprint: Option<u64>, n| match fingerprint {
-            Some(fingerprint) => format!("{n} batches, fingerprint {fingerprint:016x}"),
-            None => format!("{n} batches"),
+        let show = |fingerprint: Option<u64>, count: String| match fingerprint {
+            Some(fingerprint) => format!("{count}, fingerprint {fingerprint:016x}"),
+            None => count,
         };
         [
-            ("training data", show(self.train, self.n_batches)),
-            ("validation data", show(self.valid, self.n_valid_batches)),
+            ("training data", show(self.train, format!("{} batches", self.n_batches))),
+            ("validation data", show(self.valid, format!("{} samples", self.n_valid_samples))),
         ]
     }
 }

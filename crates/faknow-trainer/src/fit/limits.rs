@@ -38,6 +38,14 @@ impl<B> Loader<B> for Limited<'_, B> {
         self.loader.fingerprint()
     }
 
+    fn samples_fingerprint(&self) -> Option<u64> {
+        // The first batches have other samples if the batches are larger.
+        match self.limits.batches {
+            Some(_) => self.loader.fingerprint(),
+            None => self.loader.samples_fingerprint(),
+        }
+    }
+
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_> {
         let epoch = if self.limits.overfit { 0 } else { epoch };
         let n_remaining = self.n_batches().saturating_sub(from);
