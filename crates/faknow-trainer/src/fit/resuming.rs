@@ -65,6 +65,13 @@ impl<M: Model> Trainer<M> {
         self.restore_callbacks(&checkpoint)?;
         let Some(stop_reason) = self.state.stop_reason.take() else { return Ok(None) };
         if self.can_continue(&stop_reason, saved.max_epochs, is_changed("early_stopping.")) {
+            if !fit.epoch.is_open && saved.batch < saved.n_batches {
+                let (epoch, n, all) = (saved.epoch, saved.batch, saved.n_batches);
+                tracing::warn!(
+                    "the run had stopped after {n} of the {all} batches of epoch {epoch} ({stop_reason}); the other batches of \
+                     this epoch are not trained"
+                );
+            }
             return Ok(None);
         }
         tracing::info!(

@@ -192,7 +192,7 @@ impl Job {
         let valid_loader = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
             None => trainer.fit(&train, valid_loader)?,
-            Some(from) => trainer.resume_from(from, &train, valid_loader)?,
+            Some(from) => trainer.resume_from(from, &train, valid_loader).map_err(Error::from_trainer)?,
         };
         if fit.stop_reason == StopReason::Interrupted {
             return Ok(Outcome { run, fit, valid: None, test: None });

@@ -1,12 +1,14 @@
 //! Resuming an interrupted run, or extending a finished one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
 use faknow_trainer::{ChangeKind, Resume, RunDir};
+use serde_json::Value;
 
-use crate::Result;
 use crate::config::Config;
+use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::TestRecords;
 use crate::data::encoders::FieldEncoders;
 use crate::detector::files::{CONFIG, save_config, save_inputs};
@@ -14,6 +16,7 @@ use crate::files::check_run_dir;
 use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::{Outcome, RunContext};
+use crate::{Error, Result};
 
 /// Settings that do not affect results: paths of files, and resources.
 pub(crate) const NEUTRAL: [&str; 10] = [
@@ -70,6 +73,9 @@ impl Registry {
         let saved = self.config_from_file(&run.join(CONFIG))?;
         self.check_model_of(run, &saved)?;
         let config = saved.set_all(&options.set)?;
+        if Resume::has_checkpoint(run) {
+            check_encoders(&saved, &config)?;
+        }
         resume_with(run_dir, &config, options, TestRecords::Include, context.into())
     }
 }
@@ -98,6 +104,22 @@ pub(crate) fn resume_with(
         ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
     };
     job.run(run_dir, context, Some(&from))
+}
+
+/// Rejects changes of the classes and of the encoding of texts: the weights belong to those that are saved with the run.
+fn check_encoders(saved: &Config, config: &Config) -> Result<()> {
+    let (old, new) = (by_dotted_name(saved), by_dotted_name(config));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let is_fixed =
+        |name: &str| name == "data.classes" || (name.starts_with("text.") && !NEUTRAL.contains(&name));
+    let changed = names.into_iter().find(|name| is_fixed(name) && old.get(*name) != new.get(*name));
+    let Some(name) = changed else { return Ok(()) };
+    let show = |value: Option<&Value>| value.map_or_else(|| "no value".to_owned(), Value::to_string);
+    let (old, new) = (show(old.get(name)), show(new.get(name)));
+    let message = format!(
+        "expected {old}, as in the vocabulary and weights of the run, got {new}; to change it, start a new run"
+    );
+    Err(Error::config(name, message))
 }
 
 /// Saves the config of a resumed run after its changes have been accepted.
