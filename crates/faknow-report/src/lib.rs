@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod chart;
+mod checksum;
 mod comparison;
 mod curves;
 mod environment;

@@ -1,11 +1,11 @@
 //! Predictions per sample as a CSV file.
 
-use std::fs::File;
+use std::fs;
 use std::path::Path;
 
 use faknow_metrics::Predictions;
 
-use crate::{Error, Result};
+use crate::{Error, Result, checksum};
 
 /// Path of the predictions for the validation samples, relative to the run directory.
 pub const VALID_PREDICTIONS: &str = "predictions/valid.csv";
@@ -34,19 +34,22 @@ pub struct PredictionTable {
 }
 
 impl PredictionTable {
-    /// Writes the table as CSV and creates missing parent directories.
+    /// Writes the table as CSV and creates missing parent directories. Number of samples and checksum are written next to it:
+    /// those of `test.csv` into `test.checksum.json`.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
+            fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
         }
-        let file = File::create(path).map_err(|error| Error::io(path, error))?;
-        self.write_to(csv::Writer::from_writer(file)).map_err(|error| Error::io(path, error.into()))
+        let mut content = Vec::new();
+        self.write_to(csv::Writer::from_writer(&mut content))
+            .map_err(|error| Error::io(path, error.into()))?;
+        checksum::write(path, &content, self.predictions.n_samples())
     }
 
-    fn write_to(&self, mut table: csv::Writer<File>) -> csv::Result<()> {
+    fn write_to(&self, mut table: csv::Writer<&mut Vec<u8>>) -> csv::Result<()> {
         let Self { predictions, classes, rows, lengths, domains } = self;
         let fixed = ["row", "label", "predicted", "length", "domain"].map(str::to_owned);
         table.write_record(
@@ -69,14 +72,16 @@ impl PredictionTable {
     /// Reads a file written by [`write`](Self::write); `None` if there is no such file.
     ///
     /// # Errors
-    /// The file cannot be read, or has other columns or values.
+    /// The file cannot be read, does not match its checksum, or has other columns or values. A file without checksum is an
+    /// error only if its last line is truncated.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let file = match File::open(path) {
+        let content = match fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(|error| Error::io(path, error))?,
+            content => content.map_err(|error| Error::io(path, error))?,
         };
+        checksum::verify(path, &content)?;
         let corrupted = |message: String| Error::corrupted(path, message);
-        let mut table = csv::Reader::from_reader(file);
+        let mut table = csv::Reader::from_reader(&content[..]);
         let header = table.headers().map_err(|error| corrupted(error.to_string()))?.clone();
         let column = |name: &str| {
             let index = header.iter().position(|column| column == name);

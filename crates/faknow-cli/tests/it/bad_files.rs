@@ -219,6 +219,63 @@ fn rejects_corrupted_run_directories() {
 }
 
 #[test]
+fn rejects_weights_with_a_changed_byte() {
+    let sandbox = Sandbox::trained();
+    let name = "run/checkpoints/best/model.safetensors";
+    let intact = fs::read(sandbox.path(name)).unwrap();
+    // The file may be linked to that of another checkpoint, which stays intact here.
+    fs::remove_file(sandbox.path(name)).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["predict", "run", "--input", "test.csv"],
+        &["test", "run", "--data", "test.csv"],
+        &["export", "run", "--out", "exported"],
+        &["serve", "run", "--port", "0"],
+        &["tokens", "run", "--input", "test.csv"],
+    ];
+    let parts = [
+        name,
+        "the file is corrupted: checksum: expected ",
+        "copy the run directory again, or delete `run/checkpoints/best` and resume the run from `last`",
+    ];
+    for position in [0, intact.len() / 2, intact.len() - 1] {
+        let mut bytes = intact.clone();
+        bytes[position] ^= 1;
+        sandbox.write(name, bytes);
+        commands.iter().for_each(|command| sandbox.check_error(command, &parts));
+        assert!(!sandbox.path("exported").exists());
+    }
+    fs::remove_dir_all(sandbox.path("run/checkpoints/best")).unwrap();
+    sandbox.faknow(&["resume", "run", "--from", "last"]).ok();
+    sandbox.faknow(commands[0]).ok();
+}
+
+#[test]
+fn rejects_truncated_predictions() {
+    let sandbox = Sandbox::new();
+    sandbox.train(&["--valid", "valid.csv", "--test", "test.csv", "--out", "run"]);
+    let report = ["report", "run", "--out", "report.html"];
+    for name in ["run/predictions/test.csv", "run/predictions/valid.csv"] {
+        let intact = sandbox.read(name);
+        let line_end = intact.match_indices('\n').nth(10).unwrap().0 + 1;
+        for length in [0, 1, intact.len() / 2, line_end, intact.len() - 1] {
+            sandbox.write(name, &intact[..length]);
+            sandbox
+                .check_error(&report, &[name, "the file is corrupted: expected ", "copy the run directory"]);
+            assert!(!sandbox.path("report.html").exists());
+        }
+        sandbox.write(name, intact.replacen("fake", "real", 1));
+        sandbox.check_error(&report, &[name, "the file is corrupted: checksum: expected "]);
+        sandbox.write(name, intact);
+    }
+    sandbox.faknow(&report).ok();
+    // Earlier versions wrote no checksums.
+    for name in ["test", "valid"] {
+        fs::remove_file(sandbox.path(&format!("run/predictions/{name}.checksum.json"))).unwrap();
+    }
+    sandbox.faknow(&report).ok();
+}
+
+#[test]
 fn rejects_vocabulary_of_another_run() {
     let sandbox = Sandbox::trained();
     let words = sandbox.read("run/vocab.txt");

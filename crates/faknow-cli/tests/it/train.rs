@@ -52,6 +52,7 @@ fn run_directory_has_all_files() {
         "history.jsonl",
         "metrics.csv",
         "mistakes.json",
+        "predictions/test.checksum.json",
         "predictions/test.csv",
         "predictions/valid.csv",
         "report.html",

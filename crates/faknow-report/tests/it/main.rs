@@ -62,7 +62,11 @@ fn predictions_round_trip_through_csv() {
     assert_eq!(PredictionTable::read(&dir.path().join("none.csv")).unwrap(), None);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
+    // Earlier versions wrote no checksum.
+    fs::remove_file(path.with_extension("checksum.json")).unwrap();
+    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), predictions(0.1));
     let cases = [
+        (text[..text.len() - 3].to_owned(), "expected a complete last line"),
         (text.replacen("label", "lable", 1), "expected a column `label`"),
         (text.replacen("\n2,", "\nx,", 1), "row 1: expected an index, got `x`"),
         (
@@ -76,6 +80,32 @@ fn predictions_round_trip_through_csv() {
         let error = PredictionTable::read(&path).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("test.csv"), "{error}");
     }
+}
+
+#[test]
+fn changed_predictions_do_not_match_their_checksum() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.csv");
+    predictions(0.1).write(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let (n_bytes, line_end) = (text.len(), text.match_indices('\n').nth(30).unwrap().0 + 1);
+    let truncated = [0, 1, line_end - 1, line_end, n_bytes - 1].map(|length| text[..length].to_owned());
+    let sizes = truncated.into_iter().chain([text.clone() + "60,real,real,1,,0.5,0.5\n"]).map(|content| {
+        let expected = format!("expected {n_bytes} bytes with 60 samples, got {} bytes", content.len());
+        (content, expected)
+    });
+    let swapped = (text.replacen("0.8", "0.9", 1), "checksum: expected ".to_owned());
+    for (content, expected) in sizes.chain([swapped]) {
+        fs::write(&path, content).unwrap();
+        let error = PredictionTable::read(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("test.csv: the file is corrupted: {expected}")), "{error}");
+    }
+    fs::write(path.with_extension("checksum.json"), "{").unwrap();
+    let error = PredictionTable::read(&path).unwrap_err().to_string();
+    assert!(error.contains("test.checksum.json: the file is corrupted"), "{error}");
+    // Another table replaces both files.
+    predictions(0.2).write(&path).unwrap();
+    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), predictions(0.2));
 }
 
 #[test]

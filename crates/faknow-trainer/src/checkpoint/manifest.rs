@@ -50,46 +50,8 @@ impl Manifest {
 
     /// Reads and verifies the manifest of a directory.
     pub(super) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(MANIFEST);
-        let bytes = match fs::metadata(&path) {
-            Ok(meta) if !meta.is_file() => {
-                return Err(CheckpointError::foreign(dir, "its manifest.json is not a regular file"));
-            }
-            Ok(meta) if meta.len() > MAX_BYTES => {
-                let what = format!("expected at most {MAX_BYTES} bytes, got {}", meta.len());
-                return Err(CheckpointError::corrupted(dir, MANIFEST, what));
-            }
-            Ok(_) => fs::read(&path),
-            Err(error) => Err(error),
-        };
-        match bytes {
-            Ok(bytes) => Self::parse(&bytes, dir),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                Err(without_manifest(dir))
-            }
-            Err(error) => Err(CheckpointError::io(&path)(error)),
-        }
-    }
-
-    fn parse(bytes: &[u8], dir: &Path) -> Result<Self> {
+        let value = read_sealed(dir)?;
         let corrupted = |what: String| CheckpointError::corrupted(dir, MANIFEST, what);
-        let text = std::str::from_utf8(bytes).map_err(|_| corrupted("not valid UTF-8".into()))?;
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| corrupted(format!("not valid JSON: {error}")))?;
-        let is_faknow = value.get("format").and_then(Value::as_str) == Some(FORMAT);
-        match text.strip_suffix(SEAL.1).and_then(|text| text.rsplit_once(SEAL.0)) {
-            Some((body, sum)) if checksum(body.as_bytes()) == sum => {}
-            None if !is_faknow => {
-                return Err(CheckpointError::foreign(
-                    dir,
-                    "its manifest.json was written by another program",
-                ));
-            }
-            _ => return Err(corrupted("checksum mismatch".into())),
-        }
-        if !is_faknow {
-            return Err(CheckpointError::foreign(dir, "its manifest.json has another format"));
-        }
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version > VERSION => {
                 let program = value.get("program").and_then(Value::as_str).unwrap_or("a later program");
@@ -131,6 +93,56 @@ impl Manifest {
     pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &str, &FileInfo)> {
         self.files.iter().filter_map(|(file, info)| Some((group_of(file)?, file.as_str(), info)))
     }
+}
+
+/// Returns size and checksum of a file by the manifest of a directory, of any format version; `None` if the manifest, which
+/// is intact, does not list them.
+pub(super) fn file_info(dir: &Path, file: &str) -> Result<Option<FileInfo>> {
+    let manifest = read_sealed(dir)?;
+    let info = manifest.get("files").and_then(|files| files.get(file));
+    Ok(info.and_then(|info| serde_json::from_value(info.clone()).ok()))
+}
+
+/// Reads the manifest of a directory and verifies its own checksum, which every format version has.
+fn read_sealed(dir: &Path) -> Result<Value> {
+    let path = dir.join(MANIFEST);
+    let bytes = match fs::metadata(&path) {
+        Ok(meta) if !meta.is_file() => {
+            return Err(CheckpointError::foreign(dir, "its manifest.json is not a regular file"));
+        }
+        Ok(meta) if meta.len() > MAX_BYTES => {
+            let what = format!("expected at most {MAX_BYTES} bytes, got {}", meta.len());
+            return Err(CheckpointError::corrupted(dir, MANIFEST, what));
+        }
+        Ok(_) => fs::read(&path),
+        Err(error) => Err(error),
+    };
+    match bytes {
+        Ok(bytes) => parse_sealed(&bytes, dir),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(without_manifest(dir))
+        }
+        Err(error) => Err(CheckpointError::io(&path)(error)),
+    }
+}
+
+fn parse_sealed(bytes: &[u8], dir: &Path) -> Result<Value> {
+    let corrupted = |what: String| CheckpointError::corrupted(dir, MANIFEST, what);
+    let text = std::str::from_utf8(bytes).map_err(|_| corrupted("not valid UTF-8".into()))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| corrupted(format!("not valid JSON: {error}")))?;
+    let is_faknow = value.get("format").and_then(Value::as_str) == Some(FORMAT);
+    match text.strip_suffix(SEAL.1).and_then(|text| text.rsplit_once(SEAL.0)) {
+        Some((body, sum)) if checksum(body.as_bytes()) == sum => {}
+        None if !is_faknow => {
+            return Err(CheckpointError::foreign(dir, "its manifest.json was written by another program"));
+        }
+        _ => return Err(corrupted("checksum mismatch".into())),
+    }
+    if !is_faknow {
+        return Err(CheckpointError::foreign(dir, "its manifest.json has another format"));
+    }
+    Ok(value)
 }
 
 /// Returns the text of a manifest with its checksum, from its JSON without the closing brace.

@@ -1,18 +1,20 @@
 //! Reading, verifying and listing checkpoints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use faknow_model::weights::from_bytes;
+use tch::Tensor;
 use twox_hash::XxHash3_128;
 
 use super::disk::{self, FileInfo, checksum};
 use super::error::{CheckpointError, Result};
-use super::manifest::{MANIFEST, Manifest, STATE};
+use super::manifest::{MANIFEST, Manifest, STATE, file_info};
 use super::store::{CheckpointStore, OLD, TMP, check_name, exists};
 use super::{Checkpoint, CheckpointInfo};
+use crate::WEIGHTS_FILE;
 
 /// Maximum number of attempts to read a checkpoint that another process is replacing.
 const MAX_ATTEMPTS: usize = 10;
@@ -37,6 +39,23 @@ impl CheckpointStore {
     /// It is missing, incomplete, corrupted, foreign or of another format version; the error names the newest valid one.
     pub fn read(&self, name: &str) -> Result<Checkpoint> {
         self.read_with_retry(name, read_dir)
+    }
+
+    /// Reads the weights of a checkpoint and verifies every byte of them; its other files, and its format version, are not
+    /// checked. `None` if there is nothing to compare them with: the directory has no manifest of faknow, for example
+    /// because it was written by `faknow::Detector::save`, or the manifest does not list the weights.
+    ///
+    /// # Errors
+    /// There is no such directory, or the manifest or the weights are corrupted; the error names the newest valid checkpoint.
+    pub fn read_weights(&self, name: &str) -> Result<Option<BTreeMap<String, Tensor>>> {
+        self.read_with_retry(name, |dir| {
+            let info = match file_info(dir, WEIGHTS_FILE) {
+                Err(CheckpointError::Foreign { .. }) => None,
+                Err(CheckpointError::Incomplete { file, .. }) if file == MANIFEST => None,
+                info => info?,
+            };
+            info.map(|info| read_tensors(dir, WEIGHTS_FILE, &info)).transpose()
+        })
     }
 
     /// Reads the summary from a checkpoint's manifest; its other files are not checked.
@@ -165,18 +184,21 @@ fn read_dir(dir: &Path) -> Result<Checkpoint> {
             .map_err(|error| CheckpointError::corrupted(dir, STATE, format!("not valid JSON: {error}")))?;
     }
     for (group, file, info) in manifest.groups() {
-        let bytes = read_file(dir, file, info)?;
-        let group_tensors = from_bytes(&bytes).map_err(|error| {
-            let reason = match error {
-                faknow_model::Error::Bytes { reason } => reason,
-                other => other.to_string(),
-            };
-            CheckpointError::corrupted(dir, file, format!("cannot be read: {reason}"))
-        })?;
-        checkpoint.tensors.insert(group.to_owned(), group_tensors);
+        checkpoint.tensors.insert(group.to_owned(), read_tensors(dir, file, info)?);
     }
     checkpoint.info = manifest.info;
     Ok(checkpoint)
+}
+
+/// Reads the tensors of a file, and verifies its size and checksum.
+fn read_tensors(dir: &Path, file: &str, info: &FileInfo) -> Result<BTreeMap<String, Tensor>> {
+    from_bytes(&read_file(dir, file, info)?).map_err(|error| {
+        let reason = match error {
+            faknow_model::Error::Bytes { reason } => reason,
+            other => other.to_string(),
+        };
+        CheckpointError::corrupted(dir, file, format!("cannot be read: {reason}"))
+    })
 }
 
 /// Verifies all files of a directory, reading them in chunks.

@@ -341,6 +341,42 @@ fn missing_checkpoint_error_names_the_newest_valid_one() {
 }
 
 #[test]
+fn weights_are_read_only_if_every_byte_is_valid() {
+    let (_dir, store) = store();
+    store.save("last", &small_checkpoint(1)).unwrap();
+    store.save("best", &small_checkpoint(2)).unwrap();
+    let dir = store.path("best");
+    let weights = store.read_weights("best").unwrap().unwrap();
+    assert_eq!(bits(&weights["fc.weight"]), bits(&small_checkpoint(2).tensors["model"]["fc.weight"]));
+    // Prediction needs no other file.
+    fs::write(dir.join("optimizer.safetensors"), "x").unwrap();
+    fs::remove_file(dir.join("state.json")).unwrap();
+    assert!(store.read_weights("best").unwrap().is_some());
+    for file in ["model.safetensors", "manifest.json"] {
+        let intact = fs::read(dir.join(file)).unwrap();
+        let flipped = (0..intact.len()).map(|position| {
+            let mut bytes = intact.clone();
+            bytes[position] ^= 1;
+            bytes
+        });
+        let truncated = [0, 1, intact.len() / 2, intact.len() - 1].map(|n| intact[..n].to_vec());
+        for bytes in flipped.chain(truncated).chain([[&intact[..], b"\n"].concat()]) {
+            fs::write(dir.join(file), bytes).unwrap();
+            let error = store.read_weights("best").unwrap_err();
+            assert!(matches!(&error, CheckpointError::Corrupted { file: got, .. } if got == file), "{error}");
+            assert_eq!(error.fallback().unwrap().name, "last");
+        }
+        fs::write(dir.join(file), intact).unwrap();
+    }
+    // Without a manifest of faknow, there is nothing to compare the weights with.
+    fs::write(dir.join("manifest.json"), r#"{"name": "web app"}"#).unwrap();
+    assert!(store.read_weights("best").unwrap().is_none());
+    fs::remove_file(dir.join("manifest.json")).unwrap();
+    assert!(store.read_weights("best").unwrap().is_none());
+    assert!(matches!(store.read_weights("none"), Err(CheckpointError::Missing { .. })));
+}
+
+#[test]
 fn links_share_files_and_are_independent() {
     let (_dir, store) = store();
     store.save("last", &small_checkpoint(1)).unwrap();

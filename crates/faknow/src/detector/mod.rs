@@ -25,7 +25,7 @@ use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
-use crate::detector::files::{CLASSES, CONFIG, weights_file};
+use crate::detector::files::{CLASSES, CONFIG, load_weights, weights_checkpoint};
 use crate::files::{check_run_dir, read_json, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
@@ -53,7 +53,8 @@ pub struct Detector {
 
 impl Registry {
     /// Loads the detector of one of these models from a run directory, which may have been moved. It has the weights of the
-    /// best epoch, or of the last one without validation.
+    /// best epoch, or of the last one without validation; they are compared with the checksum in the manifest of their
+    /// checkpoint, if it has a manifest.
     ///
     /// # Errors
     /// The directory contains no trained detector, or one of its files is corrupted.
@@ -73,14 +74,15 @@ impl Registry {
         if let Some(name) = FieldEncoders::missing(run, &fields) {
             return Err(missing_file(name));
         }
-        let weights = weights_file(run, &config).ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
+        let checkpoint =
+            weights_checkpoint(run, &config).ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
         let classes: Classes = read_json(&run.join(CLASSES))?;
         let encoders = FieldEncoders::load(run, &fields)?;
         let vars = VarStore::new(device);
         let shape = encoders.shape(classes.len(), None);
         let build = || configured.build(&vars.root(), &shape);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
-        faknow_model::weights::load(&vars, &weights)?;
+        load_weights(&vars, run, checkpoint)?;
         let calibrated = decision_config::load(run)?;
         Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars })
     }

@@ -86,6 +86,9 @@ fn rejects_missing_or_corrupted_run() {
     check("trainer", &["missing `config.toml`; a run of `Trainer` has none", "`Detector::save`"]);
     let weights = checkpoint(&bench.path("run"), "best");
     std::fs::write(&weights, "x").unwrap();
+    check("run", &["model.safetensors: the file is corrupted: expected ", " bytes, got 1; copy the run"]);
+    // Without a manifest, only the format is checked.
+    std::fs::remove_file(weights.with_file_name("manifest.json")).unwrap();
     check("run", &["model.safetensors", "cannot read weights"]);
     std::fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
     check("run", &["no weights in `checkpoints/`"]);
