@@ -26,7 +26,8 @@ use crate::writer::Writer;
 #[command(
     after_help = "Writes one JSON object per line, in the order of the input: the fields of the record, then `label`, `score` (of
 that label, from 0 to 1) and `scores` (of each class); a .csv or .tsv file has the same as columns. An invalid
-record stops the command with exit code 2; the predictions of all records before it are written."
+record stops the command with exit code 2; the predictions of all records before it are written. The file of
+--output appears at the end, complete; with `--input -` it grows while records arrive."
 )]
 pub(crate) struct PredictArgs {
     /// Run directory of the detector
@@ -62,16 +63,25 @@ impl PredictArgs {
         }
         self.check_output()?;
         let records = open(&detector, self.input.as_deref(), &self.fields, self.trees.to_data())?;
-        let mut writer = Writer::new(self.output.as_deref(), detector.classes())?;
-        detector.predict_stream(records, self.explain, |classified| {
+        let is_stream = self.input.as_deref() == Some(Path::new("-"));
+        let mut writer = Writer::new(self.output.as_deref(), is_stream, detector.classes())?;
+        let mut is_written = true;
+        let result = detector.predict_stream(records, self.explain, |classified| {
             for Classified { fields, prediction, explanation } in classified {
                 if let Err(error) = writer.write(fields, &prediction, contributions(explanation)) {
+                    is_written = false;
                     return self.handle_write_error(error);
                 }
             }
-            writer.flush().map_or_else(|error| self.handle_write_error(error), |()| Ok(true))
-        })?;
-        Ok(())
+            let flushed = writer.flush();
+            is_written = flushed.is_ok();
+            flushed.map_or_else(|error| self.handle_write_error(error), |()| Ok(true))
+        });
+        // Also after an invalid record. A file that could not be written does not replace an earlier one.
+        if is_written && let Err(error) = writer.finish() {
+            self.handle_write_error(error)?;
+        }
+        Ok(result?)
     }
 
     /// Returns `false`, to stop, if the reader closed the pipe, and the error otherwise.

@@ -6,17 +6,26 @@ use std::path::Path;
 
 use anyhow::Result;
 use faknow::Prediction;
+use faknow::data::common::AtomicFile;
 use serde_json::{Map, Value};
 
 /// Writes predictions as JSON lines or as columns.
 pub(crate) enum Writer {
-    Jsonl(Box<dyn Write + Send>),
+    Jsonl(Output),
     Columns(Box<Columns>),
+}
+
+/// Where predictions are written.
+pub(crate) enum Output {
+    /// Standard output, or a file that is written while records arrive.
+    Stream(Box<dyn Write + Send>),
+    /// A file that appears when it is complete.
+    File(AtomicFile),
 }
 
 /// CSV or TSV; the first record determines the columns.
 pub(crate) struct Columns {
-    writer: csv::Writer<Box<dyn Write + Send>>,
+    writer: csv::Writer<Output>,
     classes: Vec<String>,
     /// Input fields that are written; `None` before the first record.
     fields: Option<Vec<String>>,
@@ -25,17 +34,21 @@ pub(crate) struct Columns {
 }
 
 impl Writer {
-    /// Creates a writer to a file, with the format of its extension, or of JSON lines to standard output.
-    pub(crate) fn new(path: Option<&Path>, classes: &[String]) -> Result<Self> {
+    /// Creates a writer to a file, with the format of its extension, or of JSON lines to standard output. With `is_stream`, the
+    /// file grows while records arrive; else it appears when it is complete.
+    pub(crate) fn new(path: Option<&Path>, is_stream: bool, classes: &[String]) -> Result<Self> {
         let Some(path) = path else {
-            return Ok(Self::Jsonl(Box::new(BufWriter::new(std::io::stdout()))));
+            return Ok(Self::Jsonl(Output::Stream(Box::new(BufWriter::new(std::io::stdout())))));
         };
         if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty() && !it.is_dir()) {
             let message = format!("the directory `{}` does not exist", parent.display());
             return Err(faknow::Error::config("--output", message).into());
         }
-        let file = File::create(path).map_err(|e| faknow::Error::io(path, e))?;
-        let out: Box<dyn Write + Send> = Box::new(BufWriter::new(file));
+        let out = match is_stream {
+            true => File::create(path).map(|file| Output::Stream(Box::new(BufWriter::new(file)))),
+            false => AtomicFile::create(path).map(Output::File),
+        };
+        let out = out.map_err(|e| faknow::Error::io(path, e))?;
         Ok(match path.extension().and_then(|e| e.to_str()) {
             Some("csv") => Self::Columns(Box::new(Columns::new(out, b',', classes))),
             Some("tsv") => Self::Columns(Box::new(Columns::new(out, b'\t', classes))),
@@ -73,10 +86,41 @@ impl Writer {
             Self::Columns(columns) => columns.writer.flush(),
         }
     }
+
+    /// Flushes all buffers, and gives a complete file its name.
+    pub(crate) fn finish(mut self) -> IoResult<()> {
+        self.flush()?;
+        let out = match self {
+            Self::Jsonl(out) => out,
+            Self::Columns(columns) => {
+                columns.writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))?
+            }
+        };
+        match out {
+            Output::Stream(mut out) => out.flush(),
+            Output::File(file) => file.finish(),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
+        match self {
+            Self::Stream(out) => out.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> IoResult<()> {
+        match self {
+            Self::Stream(out) => out.flush(),
+            Self::File(file) => file.flush(),
+        }
+    }
 }
 
 impl Columns {
-    fn new(out: Box<dyn Write + Send>, delimiter: u8, classes: &[String]) -> Self {
+    fn new(out: Output, delimiter: u8, classes: &[String]) -> Self {
         let writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
         Self { writer, classes: classes.to_vec(), fields: None, has_warned: false }
     }

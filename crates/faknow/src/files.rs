@@ -15,13 +15,10 @@ pub(crate) fn write_text_atomically(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(|error| Error::io(path, error))
 }
 
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|e| Error::io(path, e))
-}
-
+/// Writes a JSON file atomically.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::io(path, e.into()))?;
-    write(path, &(text + "\n"))
+    write_text_atomically(path, &(text + "\n"))
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {

@@ -9,6 +9,7 @@ mod error_docs;
 pub mod exported;
 pub mod external_crates;
 mod features;
+mod file_writes;
 pub mod layers;
 mod links;
 pub mod tidy;

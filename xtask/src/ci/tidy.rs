@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use xshell::cmd;
 
-use super::{doc_lines, error_docs, links, words};
+use super::{doc_lines, error_docs, file_writes, links, words};
 use crate::workspace::Workspace;
 
 /// The most lines that a source file may have, its unit tests at the end not counted.
@@ -128,6 +128,9 @@ fn rust_faults(name: &str, text: &str, fault: &mut impl FnMut(usize, String)) {
             number,
             format!("a function's documentation must start with what it does, as in `Returns …`: {doc}"),
         );
+    }
+    for (number, what) in file_writes::faults(name, text) {
+        fault(number, what);
     }
     for (number, line) in (1..).zip(text.lines()) {
         for (start, end, instead) in LEFTOVERS {

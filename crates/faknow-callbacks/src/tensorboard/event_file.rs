@@ -137,7 +137,7 @@ fn event_files(dir: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry.map_err(|e| Error::io(dir, e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.contains("tfevents") && !name.ends_with(".tmp") {
+        if name.starts_with("events.out.tfevents") {
             files.push(path);
         }
     }

@@ -5,7 +5,9 @@ mod error_text;
 mod other_error;
 mod panic_message;
 
-pub use atomic_file::{temporary_path, write_atomically};
+pub use atomic_file::{
+    AtomicFile, is_temporary, remove_temporary_files, sync_dir, write_atomically, write_path_atomically,
+};
 pub use error_text::{describe, strip_frames, torch_message};
 #[doc(hidden)]
 pub use other_error::{JsonError, OtherError};

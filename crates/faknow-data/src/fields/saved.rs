@@ -1,7 +1,7 @@
 //! Saving and loading of tokenized datasets.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::dataset::{Columns, FieldDataset};
 use super::domains::DomainColumn;
 use crate::column::Column;
+use crate::common::write_atomically;
 use crate::text::{TokenStorage, Tokens, WordColumn};
 use crate::{Dataset, Error, Result};
 
@@ -48,10 +49,8 @@ impl FieldDataset {
             domains: self.columns.domains.as_deref().cloned(),
             content: complete.fingerprint(),
         };
-        let io = |source| Error::io(&index, source);
-        let mut file = BufWriter::new(File::create(&index).map_err(io)?);
-        serde_json::to_writer(&mut file, &content).map_err(|error| io(error.into()))?;
-        file.flush().map_err(io)
+        write_atomically(&index, |file| Ok(serde_json::to_writer(file, &content)?))
+            .map_err(|source| Error::io(&index, source))
     }
 
     /// Loads a dataset written by [`save`](Self::save).

@@ -1,9 +1,9 @@
 //! Synthetic propagation trees for trying out programs and models without data.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::common::AtomicFile;
 use crate::graph::{SparseRows, Tree};
 use crate::{Error, Result, Rng};
 
@@ -136,9 +136,7 @@ pub fn write_td_rvnn(dir: &Path, options: &CascadeOptions) -> Result<CascadeFile
         train_ids: file("train.txt"),
         test_ids: file("test.txt"),
     };
-    let create = |path: &PathBuf| -> Result<BufWriter<File>> {
-        Ok(BufWriter::new(File::create(path).map_err(|e| Error::io(path, e))?))
-    };
+    let create = |path: &PathBuf| AtomicFile::create(path).map_err(|e| Error::io(path, e));
     let (mut trees, mut labels) = (create(&files.trees)?, create(&files.labels)?);
     let (mut train, mut test) = (create(&files.train_ids)?, create(&files.test_ids)?);
     for (index, tree) in cascades(options)?.enumerate() {
@@ -153,8 +151,8 @@ pub fn write_td_rvnn(dir: &Path, options: &CascadeOptions) -> Result<CascadeFile
     }
     let writers =
         [(trees, &files.trees), (labels, &files.labels), (train, &files.train_ids), (test, &files.test_ids)];
-    for (mut writer, path) in writers {
-        writer.flush().map_err(|e| Error::io(path, e))?;
+    for (writer, path) in writers {
+        writer.finish().map_err(|e| Error::io(path, e))?;
     }
     Ok(files)
 }

@@ -20,12 +20,13 @@
 mod cascades;
 mod language;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::common::write_atomically;
 use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split};
 pub use cascades::{CascadeFiles, CascadeOptions, cascades, write_td_rvnn};
 use language::{DOMAINS, Domain, Phrases, SLOTS, capitalized, neutral_word};
@@ -143,17 +144,19 @@ fn write_splits(dir: &Path, options: &SynthOptions, format: Format) -> Result<[P
     let paths = ["train", "valid", "test"].map(|part| dir.join(format!("{part}.{extension}")));
     for (path, indices) in paths.iter().zip(parts) {
         let posts = indices.into_iter().map(|index| &posts[index]);
-        let result = match format {
-            Format::Csv => write_csv_file(path, posts),
-            _ => write_jsonl_file(path, posts),
-        };
+        let result = write_atomically(path, |file| match format {
+            Format::Csv => write_csv_posts(file, posts),
+            _ => write_jsonl_posts(file, posts),
+        });
         result.map_err(|error| Error::io(path, error))?;
     }
     Ok(paths)
 }
 
-fn write_jsonl_file<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
+fn write_jsonl_posts<'a>(
+    mut out: impl Write,
+    posts: impl Iterator<Item = &'a SynthPost>,
+) -> std::io::Result<()> {
     for post in posts {
         let label = CLASS_NAMES[post.label];
         serde_json::to_writer(
@@ -162,11 +165,11 @@ fn write_jsonl_file<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>)
         )?;
         out.write_all(b"\n")?;
     }
-    out.flush()
+    Ok(())
 }
 
-fn write_csv_file<'a>(path: &Path, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
-    let mut out = csv::Writer::from_path(path)?;
+fn write_csv_posts<'a>(out: impl Write, posts: impl Iterator<Item = &'a SynthPost>) -> std::io::Result<()> {
+    let mut out = csv::Writer::from_writer(out);
     out.write_record(["text", "label", "domain"])?;
     for post in posts {
         out.write_record([&post.text, CLASS_NAMES[post.label], post.domain])?;

@@ -6,6 +6,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::common::AtomicFile;
 use crate::{Error, Result};
 
 /// Options for where the tokens of a dataset are stored.
@@ -94,9 +95,9 @@ impl Tokens {
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let io = |source| Error::io(path, source);
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(io)?);
+        let mut file = AtomicFile::create(path).map_err(io)?;
         self.for_each_block(&mut |tokens| write_tokens(&mut file, tokens).map_err(io))?;
-        file.flush().map_err(io)
+        file.finish().map_err(io)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Vocabularies: the mapping from words to token ids.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Interner, Tokenizer};
+use crate::common::write_atomically;
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
@@ -86,14 +87,8 @@ impl Vocab {
     /// [`Error::Io`]: the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let write = || {
-            let mut file = BufWriter::new(File::create(path)?);
-            for word in self.words() {
-                writeln!(file, "{word}")?;
-            }
-            file.flush()
-        };
-        write().map_err(|source| Error::io(path, source))
+        write_atomically(path, |file| self.words().try_for_each(|word| writeln!(file, "{word}")))
+            .map_err(|source| Error::io(path, source))
     }
 
     /// Loads a vocabulary written by [`save`](Self::save).

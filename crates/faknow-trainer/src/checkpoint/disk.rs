@@ -97,18 +97,9 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
 
 /// Flushes the entries of a directory to the disk.
 pub(super) fn sync_dir(path: &Path) -> Result<()> {
-    before(Step::SyncDir, path).and_then(|()| sync_names(path)).map_err(CheckpointError::io(path))
-}
-
-#[cfg(unix)]
-fn sync_names(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Does nothing: other systems cannot open a directory, and sync its entries themselves.
-#[cfg(not(unix))]
-fn sync_names(_: &Path) -> io::Result<()> {
-    Ok(())
+    before(Step::SyncDir, path)
+        .and_then(|()| faknow_data::common::sync_dir(path))
+        .map_err(CheckpointError::io(path))
 }
 
 /// Creates a hard link to a file, or copies it where links are not supported (other file systems, network drives).

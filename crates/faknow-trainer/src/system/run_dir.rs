@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use faknow_callbacks::format_utc;
+use faknow_data::common::{is_temporary, remove_temporary_files};
 
 use crate::{Error, Result};
 
@@ -44,7 +45,8 @@ impl RunDir {
         match fs::read_dir(&path) {
             Ok(entries) => {
                 // A process that was killed early leaves its lock file and the probe.
-                let is_leftover = |name: &OsString| [LOCK, PROBE].iter().any(|leftover| name == *leftover);
+                let is_leftover =
+                    |name: &OsString| [LOCK, PROBE].iter().any(|file| name == *file) || is_temporary(name);
                 let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
                 if names.iter().any(|name| name == "checkpoints") {
                     return Err(dir_error(
@@ -72,6 +74,7 @@ impl RunDir {
             ))
         })?;
         let lock = lock(&path)?;
+        remove_temporary_files(&path);
         Ok(Self { path, is_new: true, _lock: lock })
     }
 
@@ -102,6 +105,7 @@ impl RunDir {
             });
         }
         let lock = lock(&path)?;
+        remove_temporary_files(&path);
         Ok(Self { path, is_new: false, _lock: lock })
     }
 

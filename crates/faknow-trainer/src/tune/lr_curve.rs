@@ -1,8 +1,10 @@
 //! The result of a learning-rate range test: the loss per learning rate, and the suggested learning rate.
 
 use std::fmt;
+use std::io::Write as _;
 use std::path::Path;
 
+use faknow_data::common::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -73,7 +75,8 @@ impl LrCurve {
         #[cfg(not(feature = "plots"))]
         let svg: std::io::Result<String> =
             Err(std::io::Error::other("plots require a build with the feature `plots`"));
-        std::fs::write(path, svg.map_err(io)?).map_err(io)
+        let svg = svg.map_err(io)?;
+        write_atomically(path, |file| file.write_all(svg.as_bytes())).map_err(io)
     }
 
     /// Returns the suggested learning rate: a tenth of the one at the minimum of the smoothed loss. There the loss still

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use faknow_data::common::write_path_atomically;
 use faknow_metrics::Decision;
 use serde::{Deserialize, Serialize};
 use tch::{CModule, Kind, Tensor};
@@ -52,7 +53,8 @@ impl Detector {
         let _guard = self.freeze();
         let program = self.trace()?;
         let path = dir.join(PROGRAM);
-        program.save(&path).map_err(|error| export_error("write the program", &path, &error))?;
+        write_path_atomically(&path, |path| program.save(path).map_err(std::io::Error::other))
+            .map_err(|error| Error::io(&path, error))?;
         self.save_inputs_to(dir)?;
         let manifest = ExportManifest {
             faknow: env!("CARGO_PKG_VERSION").to_owned(),

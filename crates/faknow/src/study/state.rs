@@ -12,13 +12,12 @@ use serde_json::Value;
 use toml::Table;
 
 use faknow_data::Dataset as _;
-use faknow_data::common::temporary_path;
 
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, TestRecords};
 use crate::detector::files::CONFIG;
-use crate::files::{write, write_text_atomically};
+use crate::files::write_text_atomically;
 use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::resume::{NEUTRAL, resume_with};
@@ -85,8 +84,6 @@ impl Study {
     pub(crate) fn open<S: StudyState>(dir: &Path, state: S) -> Result<(Self, S)> {
         let path = dir.join(S::FILE);
         if !path.exists() {
-            // Left by a process that was killed while it created the study.
-            let _ = fs::remove_file(temporary_path(&path));
             let study = Self { dir: RunDir::create(dir)? };
             study.save(&state)?;
             return Ok((study, state));
@@ -120,7 +117,7 @@ impl Study {
 
     /// Writes the report.
     pub(crate) fn save_report(&self, text: &str) -> Result<()> {
-        write(&self.dir.path().join("report.md"), text)
+        write_text_atomically(&self.dir.path().join("report.md"), text)
     }
 
     /// Trains in the subdirectory `name` of the study, from scratch or from an interruption.
