@@ -18,7 +18,7 @@ mod sage_conv;
 mod text_cnn;
 mod windows;
 
-pub use batch_norm::BatchNorm;
+pub use batch_norm::{BatchNorm, with_cumulative_statistics};
 pub use bayesian_linear::{BayesianLinear, SampledLinear};
 pub(crate) use bayesian_linear::{Noise, Perturbation};
 pub use dense_sage_conv::DenseSageConv;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking and prints the number of cases"
 )]
 
+mod batch_norm;
 mod criterion;
 mod golden;
 mod golden_gnncl;
