@@ -47,6 +47,8 @@ pub(crate) struct CvArgs {
 impl CvArgs {
     pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let contexts = console.contexts()?;
+        // Until the last line is printed.
+        let _guard = contexts.interrupt.install();
         let outcome = match &self.resume {
             Some(dir) => registry.resume_cross_validation(dir, contexts)?,
             None => {

@@ -13,7 +13,7 @@ use faknow::models::Registry;
 
 use crate::console::{Console, print};
 use crate::options::ConfigOptions;
-use crate::train::{run_training, table};
+use crate::train::{check_interrupt, run_training, table};
 
 /// Number of predictions that are shown.
 const N_SHOWN: usize = 5;
@@ -51,8 +51,10 @@ impl DemoArgs {
         };
         config.text.language = guess_language(&config.data)?.to_owned();
         let config = self.config.apply(config)?;
-        let outcome = run_training(&config, self.out.as_deref(), console)?;
+        let (outcome, guard) = run_training(&config, self.out.as_deref(), console)?;
         print(&table(&outcome))?;
+        check_interrupt(&outcome)?;
+        drop(guard);
         print(&format!("\nSome predictions:\n{}", self.predictions(registry, &config, &outcome.run)?))?;
         let run = outcome.run.display();
         print(&format!(

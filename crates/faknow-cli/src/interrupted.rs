@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use faknow::callbacks::StopReason;
 use faknow::train::Outcome;
 use faknow::trainer::FitReport;
 
@@ -23,12 +24,11 @@ impl Interrupted {
     /// Returns the interruption of a run, if it was interrupted.
     pub(crate) fn from_outcome(outcome: &Outcome) -> Option<Self> {
         let FitReport { stop_reason, history, .. } = &outcome.fit;
-        let location = format!("epoch {}", history.epochs.len() + 1);
-        (stop_reason.code() == "interrupted").then(|| Self {
-            location,
-            command: "resume",
-            dir: outcome.run.clone(),
-        })
+        let location = match stop_reason {
+            StopReason::Interrupted => format!("epoch {}", history.epochs.len() + 1),
+            _ => "the steps after training".to_owned(),
+        };
+        outcome.is_interrupted.then(|| Self { location, command: "resume", dir: outcome.run.clone() })
     }
 
     /// Creates the interruption of a cross-validation or a search.

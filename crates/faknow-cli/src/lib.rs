@@ -58,7 +58,8 @@ use faknow::models::Registry;
 #[command(
     after_help = "Results go to standard output, everything else (log, progress, errors) to standard error.
 Exit codes: 0 success, 1 runtime failure, 2 invalid input (argument, setting, file, record), 130 interrupted.
-Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C exits immediately."
+Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C exits immediately. SIGTERM, SIGHUP,
+SIGUSR1, SIGUSR2 and SIGXCPU save the run too."
 )]
 struct Cli {
     #[command(subcommand)]

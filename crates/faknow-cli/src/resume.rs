@@ -64,10 +64,16 @@ impl ResumeArgs {
         set.extend(self.set.iter().cloned());
         let options = ResumeOptions { from: self.from.clone(), allow: self.allow.clone(), set };
         let n_epochs_before = Run::read(&self.run).ok().and_then(|run| Some(run.summary?.n_epochs));
-        let outcome = registry.resume(&self.run, &options, console.context()?)?;
+        let context = console.context()?;
+        // Until the last line is printed.
+        let _guard = context.interrupt.install();
+        let outcome = registry.resume(&self.run, &options, context)?;
         let fit = &outcome.fit;
         let n_epochs = fit.history.epochs.len();
-        if fit.stop_reason == StopReason::Completed && n_epochs_before == Some(n_epochs) {
+        if !outcome.is_interrupted
+            && fit.stop_reason == StopReason::Completed
+            && n_epochs_before == Some(n_epochs)
+        {
             let (run, more) = (self.run.display(), 2 * n_epochs);
             tracing::info!("to extend the finished run: `faknow resume {run} --epochs {more}`");
         }

@@ -81,6 +81,8 @@ enum Method {
 impl SearchArgs {
     pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let contexts = console.contexts()?;
+        // Until the last line is printed.
+        let _guard = contexts.interrupt.install();
         let outcome = match &self.resume {
             Some(dir) => registry.resume_search(dir, contexts)?,
             None => {

@@ -19,9 +19,9 @@ use crate::console;
   faknow serve runs/textcnn-…          # then open http://127.0.0.1:8080 in a browser
   curl 127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{\"text\": \"Aliens endorse the mayor\"}\'")]
 #[command(
-    after_help = "Prints the address when the server is ready, and logs one line per request to standard error. Ctrl-C and SIGTERM
-shut the server down gracefully: accepted requests get their responses. There is no TLS or authentication:
-see docs/serve.md."
+    after_help = "Prints the address when the server is ready, and logs one line per request to standard error. Ctrl-C, SIGTERM and
+the other signals that stop a run shut the server down gracefully: accepted requests get their responses. There is no
+TLS or authentication: see docs/serve.md."
 )]
 pub(crate) struct ServeArgs {
     /// Run directory of the detector

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::callbacks::format_duration;
+use faknow::callbacks::{StopReason, format_duration};
 use faknow::metrics::{ClassificationReport, Evaluation};
 use faknow::models::Registry;
 use faknow::train::Outcome;
-use faknow::trainer::RunDir;
+use faknow::trainer::{InterruptGuard, RunDir};
 use faknow::{Config, train};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ pub(crate) struct TrainArgs {
 impl TrainArgs {
     pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let config = self.job.to_config(registry)?;
-        let outcome = run_training(&config, self.out.as_deref(), console)?;
+        let (outcome, _guard) = run_training(&config, self.out.as_deref(), console)?;
         show(&outcome, self.json)
     }
 }
@@ -60,19 +60,33 @@ pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
     } else {
         print(&table(outcome))?
     }
-    match Interrupted::from_outcome(outcome) {
-        Some(interrupted) => Err(interrupted.into()),
-        None => Ok(()),
-    }
+    check_interrupt(outcome)
 }
 
-/// Trains into `out`, or into a new directory in `runs`.
-pub(crate) fn run_training(config: &Config, out: Option<&Path>, console: &Console) -> Result<Outcome> {
-    let run_dir = || match out {
-        Some(path) => RunDir::create(path),
-        None => RunDir::unique("runs", &config.model.name),
+/// Returns an error if the run was interrupted.
+pub(crate) fn check_interrupt(outcome: &Outcome) -> Result<()> {
+    Interrupted::from_outcome(outcome).map_or(Ok(()), |interrupted| Err(interrupted.into()))
+}
+
+/// Trains into `out`, or into a new directory in `runs`. While the guard is alive, no first signal ends the program before
+/// it has printed its last line.
+pub(crate) fn run_training(
+    config: &Config,
+    out: Option<&Path>,
+    console: &Console,
+) -> Result<(Outcome, InterruptGuard)> {
+    let context = console.context()?;
+    let interrupt = context.interrupt.clone();
+    let mut guard = None;
+    let run_dir = || {
+        guard = Some(interrupt.install());
+        match out {
+            Some(path) => RunDir::create(path),
+            None => RunDir::unique("runs", &config.model.name),
+        }
     };
-    Ok(train(config, run_dir, console.context()?)?)
+    let outcome = train(config, run_dir, context)?;
+    Ok((outcome, guard.unwrap_or_else(|| interrupt.install())))
 }
 
 /// Returns the result of a run as JSON.
@@ -80,7 +94,7 @@ fn summary(outcome: &Outcome) -> Value {
     let fit = &outcome.fit;
     json!({
         "run": outcome.run,
-        "ended": fit.stop_reason.code(),
+        "ended": if outcome.is_interrupted { "interrupted" } else { fit.stop_reason.code() },
         "best_epoch": fit.best.as_ref().map(|b| b.epoch),
         "epochs": fit.history.epochs.len(),
         "epoch_seconds": fit.history.epochs.iter().map(|r| r.train_seconds).collect::<Vec<_>>(),
@@ -111,7 +125,11 @@ pub(crate) fn table(outcome: &Outcome) -> String {
             evaluation.predictions.n_samples()
         ));
     }
-    let ended = format!("{} ({})", fit.stop_reason.code(), fit.stop_reason);
+    let ended = match (outcome.is_interrupted, &fit.stop_reason) {
+        (true, StopReason::Interrupted) => "interrupted".to_owned(),
+        (true, reason) => format!("interrupted after training ({reason})"),
+        (false, reason) => format!("{} ({reason})", reason.code()),
+    };
     lines.push(format!("ended       {ended}"));
     if let Some(best) = &fit.best {
         lines.push(format!(
@@ -132,7 +150,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         seconds / n_epochs.max(1) as f64
     ));
     lines.push(format!("run         {}", outcome.run.display()));
-    if fit.stop_reason.code() != "interrupted" {
+    if !outcome.is_interrupted {
         lines.push(format!("report      {}", outcome.run.join("report.html").display()));
     }
     lines.join("\n")

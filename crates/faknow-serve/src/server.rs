@@ -132,7 +132,8 @@ async fn serve(listener: StdListener, app: Arc<App>) -> std::io::Result<()> {
         });
     }
     drop(listener);
-    tracing::info!(connections = graceful.count(), "shutting down: finishing accepted requests");
+    let cause = app.stop.signal().map_or_else(|| "a request".to_owned(), ToString::to_string);
+    tracing::info!(connections = graceful.count(), "stopped by {cause}: finishing accepted requests");
     graceful.shutdown().await;
     Ok(())
 }

@@ -137,8 +137,8 @@ pub enum Error {
     /// The run was asked to stop, see [`Interrupt`](crate::Interrupt).
     #[error("interrupted")]
     Interrupted,
-    /// The handler of Ctrl-C and SIGTERM could not be installed.
-    #[error("cannot handle Ctrl-C and SIGTERM: {message}")]
+    /// The handler of Ctrl-C and other signals could not be installed.
+    #[error("cannot handle Ctrl-C and other signals: {message}")]
     Signals {
         /// The cause.
         message: String,

@@ -99,10 +99,12 @@ impl<M: Model> Trainer<M> {
     /// Evaluates the current weights on labeled data and notifies the callbacks, which log the result.
     ///
     /// # Errors
-    /// The loader is empty, a batch has no labels, or a batch, the model or a callback fails.
+    /// The loader is empty, a batch has no labels, a batch, the model or a callback fails, or the [`Interrupt`] is requested
+    /// during the test ([`Error::Interrupted`]).
     pub fn test(&mut self, loader: &dyn Loader<M::Batch>) -> Result<Evaluation> {
         let _grad_mode = GradModeGuard::new();
         let _span = self.run.span().entered();
+        let _guard = self.settings.interrupt.install();
         self.callbacks.on_evaluation_start(&mut self.run, Phase::Test)?;
         let limits = Limits { overfit: false, ..self.settings.limits };
         let mut evaluation = self.evaluate(&limits.apply(loader), Phase::Test)?;
@@ -161,6 +163,10 @@ impl<M: Model> Trainer<M> {
             resume_unwind(panic)
         });
         let result = result.map_err(|error| with_tensor_name(error, &self.run.vars));
+        if let (Ok((StopReason::Interrupted, _)), Some(signal)) = (&result, self.settings.interrupt.signal())
+        {
+            tracing::info!("stopped by {signal}");
+        }
         let end = result.as_ref().map(|(reason, _)| reason).map_err(|error| error as &dyn std::error::Error);
         self.callbacks.on_fit_end(&mut self.run, end)?;
         result.map(|(reason, weights)| self.report(reason, weights, start))

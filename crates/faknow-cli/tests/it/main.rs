@@ -13,6 +13,7 @@ mod resume;
 mod same_run;
 mod selection;
 mod serve;
+mod signals;
 mod support;
 mod tools;
 mod train;

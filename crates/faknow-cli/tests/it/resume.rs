@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use faknow::trainer::checkpoint::CheckpointStore;
 use serde_json::{Value, json};
 
 use crate::kill::CONFIG;
 use crate::same_run::{assert_same, content};
-use crate::support::{CommandOutput, Sandbox};
+use crate::support::{CommandOutput, Sandbox, signal, wait_for};
 
 const TRAIN: [&str; 5] = ["train", "--config", "config.toml", "--json", "--out"];
 
@@ -32,19 +30,6 @@ fn start_long(sandbox: &Sandbox, out: &str) -> Child {
     let child = sandbox.command(&[&TRAIN[..], &[out], &long[..]].concat()).spawn().unwrap();
     wait_for("the first checkpoint", || sandbox.path(out).join("checkpoints/last").exists());
     child
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(120), "waited two minutes for {what}");
-        sleep(Duration::from_millis(2));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }
 
 /// Truncates a finished run to its first epochs, as after a kill: without later checkpoints.
@@ -89,22 +74,6 @@ fn signal_stops_gracefully_and_prints_the_resume_command() {
         assert!(resumed["test"]["accuracy"].is_number(), "{resumed}");
         assert!(!sandbox.read("run/history.jsonl").contains("\"reason\":\"interrupted\""));
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn resumed_run_equals_an_uninterrupted_one() {
-    let sandbox = sandbox();
-    let expected = train(&sandbox, "uninterrupted").json();
-    let child = sandbox.command(&[&TRAIN[..], &["run"]].concat()).spawn().unwrap();
-    wait_for("the first checkpoint", || sandbox.path("run/checkpoints/last").exists());
-    signal(&child, "INT");
-    let done = CommandOutput::new(&TRAIN, &child.wait_with_output().unwrap());
-    // On a fast machine the run may have finished before.
-    assert!(matches!(done.code, Some(0 | 130)), "{}", done.stderr);
-    let resumed = sandbox.faknow(&["resume", "run", "--json"]).json();
-    assert_eq!((&resumed["test"], &resumed["valid"]), (&expected["test"], &expected["valid"]));
-    assert_same(&content(&sandbox.path("run")), &content(&sandbox.path("uninterrupted")), "interrupted");
 }
 
 #[cfg(unix)]

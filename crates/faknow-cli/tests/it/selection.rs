@@ -1,12 +1,12 @@
 //! The commands `cv` and `search`: options, output, resuming after interrupts and kills.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{CommandOutput, Sandbox, TINY, keys};
+use crate::support::{CommandOutput, Sandbox, TINY, keys, signal};
 
 /// Returns the arguments of `faknow COMMAND textcnn --train train.csv …` for a tiny model.
 fn args<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -217,18 +217,17 @@ fn killed_search_resumes_to_the_same_result() {
 }
 
 #[test]
-fn ctrl_c_stops_gracefully_and_prints_the_resume_command() {
+fn signal_stops_gracefully_and_prints_the_resume_command() {
     let sandbox = Sandbox::new();
-    let interrupted = |args: &[&str], file: &str| {
+    let interrupted = |name: &str, args: &[&str], file: &str| {
         let child = start_until(&sandbox, args, file);
-        let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert!(signal.success());
+        signal(&child, name);
         let done = CommandOutput::new(args, &child.wait_with_output().unwrap());
         assert_eq!(done.code, Some(130), "{}", done.stderr);
         done
     };
     let search = args("search", &[&LONG[..], &["--out", "search", "--json"]].concat());
-    let done = interrupted(&search, "search/trials/0002/checkpoints/last/manifest.json");
+    let done = interrupted("USR1", &search, "search/trials/0002/checkpoints/last/manifest.json");
     assert!(
         done.stderr.trim_end().ends_with(
             "interrupted in the search, 1 of 3 trials done; resume with: faknow search --resume search"
@@ -248,7 +247,7 @@ fn ctrl_c_stops_gracefully_and_prints_the_resume_command() {
         "cv",
         &["--folds", "3", "--out", "cv", "--set", "loader.batch_size=1", "--set", "trainer.epochs=20"],
     );
-    let done = interrupted(&cv, "cv/fold-2/config.toml");
+    let done = interrupted("INT", &cv, "cv/fold-2/config.toml");
     assert!(
         done.stderr.trim_end().ends_with("interrupted in fold 2 of 3; resume with: faknow cv --resume cv"),
         "{}",

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::Duration;
 
+use faknow::trainer::{STOP_SIGNALS, StopSignal};
 use serde_json::{Value, json};
 
-use crate::support::{CommandOutput, Sandbox};
+use crate::support::{CommandOutput, Sandbox, signal};
 
 /// A running server; dropping it kills the program.
 struct ServerProcess {
@@ -38,17 +39,11 @@ impl ServerProcess {
         stream
     }
 
-    /// Sends the signal, and returns exit code and standard error.
-    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
-        self.signal(signal);
+    /// Waits for the end, and returns exit code and standard error.
+    fn end(mut self) -> (Option<i32>, String) {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (self.child.wait().unwrap().code(), stderr)
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
     }
 }
 
@@ -79,13 +74,16 @@ fn read_response(mut stream: TcpStream) -> (u16, Value) {
 fn serves_the_predictions_of_predict_until_a_signal() {
     let sandbox = Sandbox::trained();
     let texts = ["Shocking rain", "officials vote on the bridge", "\u{0}"];
-    for signal in ["-INT", "-TERM"] {
+    let predictions = texts.map(|text| {
+        let input = json!({ "text": text }).to_string();
+        let predict = ["predict", "run", "--input", "-", "--text", "text"];
+        let mut expected = sandbox.faknow_with_stdin(&predict, &input).json();
+        expected.as_object_mut().unwrap().remove("text");
+        expected
+    });
+    for StopSignal { name, .. } in STOP_SIGNALS {
         let server = ServerProcess::start(&sandbox, &["--max-chars", "50"]);
-        for text in texts {
-            let input = json!({ "text": text }).to_string();
-            let predict = ["predict", "run", "--input", "-", "--text", "text"];
-            let mut expected = sandbox.faknow_with_stdin(&predict, &input).json();
-            expected.as_object_mut().unwrap().remove("text");
+        for (text, expected) in texts.iter().zip(predictions.clone()) {
             assert_eq!(server.request(&post(&json!({ "text": text }))), (200, expected), "{text}");
         }
         assert_eq!(server.request(&post(&json!({ "text": "x".repeat(51) }))).0, 422);
@@ -97,14 +95,15 @@ fn serves_the_predictions_of_predict_until_a_signal() {
         stream.write_all(&request.as_bytes()[..request.len() - 1]).unwrap();
         // A response to a later request shows that its head has been read.
         assert_eq!(server.request(&post(&json!({ "text": "rain" }))).0, 200);
-        server.signal(signal);
+        signal(&server.child, name);
         while TcpStream::connect(&server.address).is_ok() {
             std::thread::sleep(Duration::from_millis(10));
         }
         stream.write_all(&request.as_bytes()[request.len() - 1..]).unwrap();
         assert_eq!(read_response(stream).1["predictions"].as_array().unwrap().len(), 3);
-        let (code, stderr) = server.stop("-0");
+        let (code, stderr) = server.end();
         assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains(&format!("stopped by SIG{name}")), "{stderr}");
         assert!(stderr.contains("path=\"/v1/predict\" status=200") && stderr.contains("texts=1"), "{stderr}");
         assert!(!stderr.contains("Shocking") && !stderr.contains("panicked"), "{stderr}");
     }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -204,6 +206,21 @@ pub(crate) fn files(dir: &Path) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+/// Waits until a condition holds, at most two minutes.
+pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(120), "waited two minutes for {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends a signal, by its name without `SIG`.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }
 
 /// Returns the keys of a JSON object.

@@ -12,7 +12,7 @@ use crate::error::{Location, phase_name};
 use crate::fit::sums::LossSums;
 use crate::step::shapes::{check_batch, check_output};
 use crate::system::guard::{GradModeGuard, guard, guarded};
-use crate::{Error, Result};
+use crate::{Error, Interrupt, Result};
 
 /// Evaluates a model on labeled data; the scores are `loss` and its parts, followed by the metrics.
 ///
@@ -25,6 +25,21 @@ pub fn evaluate<M: Model>(
     device: Device,
 ) -> Result<Evaluation> {
     evaluate_at((Phase::Test, 0), model, loader, metrics, device, |_| Ok(()))
+}
+
+/// Evaluates like [`evaluate`], until `interrupt` is requested.
+///
+/// # Errors
+/// As [`evaluate`]; [`Error::Interrupted`] if the request is made before the last batch is done.
+pub fn evaluate_until<M: Model>(
+    model: &M,
+    loader: &dyn Loader<M::Batch>,
+    metrics: &Metrics,
+    device: Device,
+    interrupt: &Interrupt,
+) -> Result<Evaluation> {
+    let _guard = interrupt.install();
+    evaluate_at((Phase::Test, 0), model, loader, metrics, device, |_| interrupt.check())
 }
 
 /// Evaluates like [`evaluate`] in a phase and epoch of a run; `progress` is called after each batch.

@@ -60,13 +60,11 @@ impl<M: Model> Trainer<M> {
         let Self { task, run, callbacks, settings, .. } = self;
         let epoch = if phase == Phase::Valid { run.epoch() } else { 0 };
         let metrics = &task.metrics;
+        // After an interrupted fit, a test is still possible.
+        let is_checked = phase == Phase::Valid || !settings.interrupt.is_requested();
         let evaluation = evaluate_at((phase, epoch), &task.model, loader, metrics, task.device, |progress| {
             callbacks.on_evaluation_batch_end(run, phase, progress)?;
-            // A test is not interrupted: its run is finished.
-            if phase == Phase::Valid && settings.interrupt.is_requested() {
-                return Err(Error::Interrupted);
-            }
-            Ok(())
+            if is_checked { settings.interrupt.check() } else { Ok(()) }
         });
         evaluation.map_err(|error| with_tensor_name(error, &run.vars))
     }

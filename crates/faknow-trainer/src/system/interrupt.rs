@@ -1,11 +1,11 @@
-//! Graceful shutdown of a run by Ctrl-C, SIGTERM, or another thread.
+//! Graceful shutdown of a run by Ctrl-C, another signal, or another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::system::signals::StopSignal;
 use crate::{Error, Result};
 
 /// Exit code of a program that a signal terminated, as in shells.
@@ -31,8 +31,12 @@ pub struct Interrupt(Arc<Request>);
 #[derive(Debug)]
 struct Request {
     is_requested: Arc<AtomicBool>,
-    /// Whether the next signal terminates the program: no run checks the request, or it is the second signal.
-    is_immediate: Arc<AtomicBool>,
+    /// Number of the signal that made the request; 0 if none did.
+    signal: Arc<AtomicUsize>,
+    /// Whether any signal terminates the program, since no run checks the request.
+    is_unchecked: Arc<AtomicBool>,
+    /// Whether another direct signal terminates the program, since it is the second one.
+    is_repeated: Arc<AtomicBool>,
     /// Number of guards that are alive: runs that check the request.
     n_guards: AtomicUsize,
 }
@@ -41,7 +45,9 @@ impl Default for Request {
     fn default() -> Self {
         Self {
             is_requested: Arc::default(),
-            is_immediate: Arc::new(AtomicBool::new(true)),
+            signal: Arc::default(),
+            is_unchecked: Arc::new(AtomicBool::new(true)),
+            is_repeated: Arc::default(),
             n_guards: AtomicUsize::default(),
         }
     }
@@ -51,10 +57,12 @@ impl Default for Request {
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
 impl Interrupt {
-    /// Creates a request that is made by Ctrl-C and SIGTERM. For programs: it can be called once per process.
+    /// Creates a request that is made by the [signals](crate::STOP_SIGNALS) that ask a program to stop: Ctrl-C (SIGINT),
+    /// SIGTERM, and, unless they are ignored when it is called (as with `nohup`), SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU. For
+    /// programs: it can be called once per process.
     ///
-    /// The second signal, and any that arrives while no run checks the request, terminates the program immediately with
-    /// exit code 130; files on disk stay consistent.
+    /// The second SIGINT or SIGTERM, and any signal that arrives while no run checks the request, terminates the program
+    /// immediately with exit code 130; files on disk stay consistent.
     ///
     /// # Errors
     /// Another request of this process handles these signals, or the system rejects the handler.
@@ -66,16 +74,26 @@ impl Interrupt {
             ));
         }
         let interrupt = Self::default();
-        let Request { is_requested, is_immediate, .. } = &*interrupt.0;
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal sets the flag by which the second terminates the program. It does so without
-            // running destructors, since those of libtorch crash while its threads are running.
-            flag::register_conditional_shutdown(signal, EXIT_CODE, Arc::clone(is_immediate))
-                .and_then(|_| flag::register(signal, Arc::clone(is_immediate)))
-                .and_then(|_| flag::register(signal, Arc::clone(is_requested)))
-                .map_err(|error| signals_error(error.to_string()))?;
+        for signal in StopSignal::handled() {
+            interrupt.register(signal).map_err(|error| signals_error(error.to_string()))?;
         }
         Ok(interrupt)
+    }
+
+    /// Installs the handler of a signal.
+    fn register(&self, signal: &StopSignal) -> std::io::Result<()> {
+        let Request { is_requested, signal: cause, is_unchecked, is_repeated, .. } = &*self.0;
+        let number = signal.number;
+        // In this order: the first signal sets the flag by which the second terminates the program. It does so without
+        // running destructors, since those of libtorch crash while its threads are running.
+        flag::register_conditional_shutdown(number, EXIT_CODE, Arc::clone(is_unchecked))?;
+        if signal.is_direct {
+            flag::register_conditional_shutdown(number, EXIT_CODE, Arc::clone(is_repeated))?;
+            flag::register(number, Arc::clone(is_repeated))?;
+        }
+        flag::register_usize(number, Arc::clone(cause), usize::try_from(number).unwrap_or(0))?;
+        flag::register(number, Arc::clone(is_requested))?;
+        Ok(())
     }
 
     /// Makes the request.
@@ -88,18 +106,31 @@ impl Interrupt {
         self.0.is_requested.load(Ordering::SeqCst)
     }
 
+    /// Returns an error if the request has been made.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn check(&self) -> Result<()> {
+        if self.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Returns the latest signal that made the request; `None` if no signal did.
+    pub fn signal(&self) -> Option<&'static StopSignal> {
+        StopSignal::with_number(self.0.signal.load(Ordering::SeqCst))
+    }
+
     /// Withdraws the request, so that a run can continue.
     pub fn clear(&self) {
         self.0.is_requested.store(false, Ordering::SeqCst);
-        let is_checked = self.0.n_guards.load(Ordering::SeqCst) > 0;
-        self.0.is_immediate.store(!is_checked, Ordering::SeqCst);
+        self.0.is_repeated.store(false, Ordering::SeqCst);
+        self.0.signal.store(0, Ordering::SeqCst);
     }
 
     /// Declares that the request is checked while the guard is alive, so that the first signal does not terminate the
     /// program. A trainer does this itself; a program with several runs in a row does it for the time between them.
     pub fn install(&self) -> InterruptGuard {
-        if self.0.n_guards.fetch_add(1, Ordering::SeqCst) == 0 && !self.is_requested() {
-            self.0.is_immediate.store(false, Ordering::SeqCst);
+        if self.0.n_guards.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.0.is_unchecked.store(false, Ordering::SeqCst);
         }
         InterruptGuard(self.clone())
     }
@@ -114,7 +145,7 @@ impl Drop for InterruptGuard {
     fn drop(&mut self) {
         let request = &self.0.0;
         if request.n_guards.fetch_sub(1, Ordering::SeqCst) == 1 {
-            request.is_immediate.store(true, Ordering::SeqCst);
+            request.is_unchecked.store(true, Ordering::SeqCst);
         }
     }
 }

@@ -4,4 +4,5 @@ pub(crate) mod guard;
 pub(crate) mod interrupt;
 pub(crate) mod memory;
 pub(crate) mod run_dir;
+pub(crate) mod signals;
 pub(crate) mod threads;

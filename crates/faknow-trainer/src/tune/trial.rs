@@ -52,9 +52,7 @@ impl<M: Model> Trainer<M> {
                 if n_done == n_windows {
                     return Ok(());
                 }
-                if self.settings.interrupt.is_requested() {
-                    return Err(Error::Interrupted);
-                }
+                self.settings.interrupt.check()?;
                 let window = batches
                     .by_ref()
                     .take(self.settings.accumulate_grad_batches)

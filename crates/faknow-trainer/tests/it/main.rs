@@ -23,6 +23,7 @@ mod fit;
 mod freezing;
 mod full_disk;
 mod interrupted_runs;
+mod interrupts;
 mod isolated;
 mod logged;
 mod optimizer;

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::StopReason;
 use faknow_metrics::RepeatedScore;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -184,7 +183,7 @@ impl FoldResult {
     /// Returns the result of a run; `None` if it was interrupted.
     fn from_outcome(number: usize, outcome: &Outcome) -> Option<Self> {
         let fit = &outcome.fit;
-        if fit.stop_reason == StopReason::Interrupted {
+        if outcome.is_interrupted {
             return None;
         }
         Some(Self {

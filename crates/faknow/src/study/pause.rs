@@ -1,6 +1,8 @@
 //! A callback that pauses a run after an epoch.
 
-use faknow_callbacks::{BatchEnd, Callback, FitStart, Flow, HookResult, PassProgress, Phase, Run};
+use faknow_callbacks::{
+    BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, PassProgress, Phase, Run, StopReason,
+};
 use faknow_metrics::EpochRecord;
 use faknow_trainer::Interrupt;
 
@@ -53,5 +55,13 @@ impl Callback for Pause {
             self.run.request();
         }
         Ok(Flow::Continue)
+    }
+
+    fn on_fit_end(&mut self, _: &mut Run, end: FitEnd<'_>) -> HookResult {
+        // A run that ended by itself is not paused: its last steps follow.
+        if end.is_ok_and(|reason| *reason != StopReason::Interrupted) && !self.all.is_requested() {
+            self.run.clear();
+        }
+        Ok(())
     }
 }

@@ -133,10 +133,8 @@ impl Search<'_> {
                 return Ok(SearchOutcome::new(self.study.path(), self.state, true));
             }
         }
-        if !self.state.is_done {
-            self.finish()?;
-        }
-        Ok(SearchOutcome::new(self.study.path(), self.state, false))
+        let is_interrupted = !self.state.is_done && !self.finish()?;
+        Ok(SearchOutcome::new(self.study.path(), self.state, is_interrupted))
     }
 
     /// Trains the trials of a rung: the best of the previous rung, and the next best for those that fail. Returns false if
@@ -198,9 +196,10 @@ impl Search<'_> {
         };
         let trial = &mut self.state.trials[number - 1];
         match result {
-            Ok((config, Outcome { fit, .. })) => {
-                let is_paused = pause_after.is_some_and(|epoch| fit.history.epochs.len() >= epoch);
-                if fit.stop_reason == StopReason::Interrupted && !is_paused {
+            Ok((config, Outcome { fit, is_interrupted, .. })) => {
+                let is_paused = fit.stop_reason == StopReason::Interrupted
+                    && pause_after.is_some_and(|epoch| fit.history.epochs.len() >= epoch);
+                if is_interrupted && !is_paused {
                     return Ok(false);
                 }
                 trial.record(&fit, &self.state.monitor, config.trainer.restore_best);
@@ -226,8 +225,8 @@ impl Search<'_> {
         self.study.run(&dir, config, TestRecords::Exclude, context)
     }
 
-    /// Determines the best trial and tests it.
-    fn finish(&mut self) -> Result<()> {
+    /// Determines the best trial and tests it; returns false if it was interrupted.
+    fn finish(&mut self) -> Result<bool> {
         let direction = self.state.monitor.direction;
         let best = self.state.trials.iter().min_by(|a, b| a.compare(b, direction));
         if let Some(best) = best.filter(|best| best.error.is_none() && best.value().is_some()) {
@@ -236,13 +235,17 @@ impl Search<'_> {
             if has_test(self.config) {
                 let config = with_settings(self.config, &best.settings)?;
                 let outcome = self.study.run(&dir, &config, TestRecords::Include, self.contexts.next())?;
+                if outcome.is_interrupted {
+                    return Ok(false);
+                }
                 self.state.test = TestScores::from_outcome(&outcome);
             }
             self.state.best = Some(number);
         }
         self.state.is_done = true;
         self.study.save(&self.state)?;
-        self.study.save_report(&markdown(self.config, self.study.path(), &self.state))
+        self.study.save_report(&markdown(self.config, self.study.path(), &self.state))?;
+        Ok(true)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use faknow_data::{Dataset as _, FieldDataset};
-use faknow_metrics::{Evaluation, Metrics, Predictions};
+use faknow_metrics::{ClassificationReport, Evaluation, Metrics, Predictions};
 use faknow_report::{
     BestEpoch, MISTAKES, PredictionTable, Run, RunSummary, SUMMARY, TEST_PREDICTIONS, VALID_PREDICTIONS,
 };
-use faknow_trainer::{FitReport, Trainer, evaluate};
+use faknow_trainer::{FitReport, Interrupt, Trainer, evaluate_until};
 use tch::Device;
 
 use crate::config::{Config, decision as decision_config};
@@ -24,6 +24,9 @@ use crate::{Error, Result};
 /// File of the HTML report.
 pub(crate) const REPORT: &str = "report.html";
 
+/// An evaluation with the final decisions, and the rows of its samples.
+type Decided = (Evaluation, ClassificationReport, Vec<usize>);
+
 /// A run after training.
 pub(crate) struct Finish<'a> {
     pub(crate) config: &'a Config,
@@ -31,10 +34,12 @@ pub(crate) struct Finish<'a> {
     /// Summary of the data, one entry per line.
     pub(crate) data: Vec<String>,
     pub(crate) run: &'a Path,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
 impl Finish<'_> {
-    /// Calibrates scores, tests the detector, and writes the results into the run directory.
+    /// Calibrates scores, tests the detector, and writes the results into the run directory. If it is interrupted before the
+    /// test is done, it returns that error, else the results so far.
     pub(crate) fn run(
         self,
         trainer: &mut Trainer<BoxedModel>,
@@ -42,12 +47,13 @@ impl Finish<'_> {
         valid: Option<InputLoader>,
         test: Option<InputLoader>,
     ) -> Result<Outcome> {
-        let Self { config, corpus, run, .. } = self;
+        let Self { config, corpus, run, interrupt, .. } = self;
         let device = trainer.run().vars.device();
         // Validates the final weights, since validation during training was with those of each epoch.
         let valid = valid
             .map(|loader| {
-                let evaluation = evaluate(trainer.model(), &loader, &Metrics::empty(), device)?;
+                let evaluation =
+                    evaluate_until(trainer.model(), &loader, &Metrics::empty(), device, interrupt)?;
                 in_order(evaluation, &loader)
             })
             .transpose()?;
@@ -56,6 +62,7 @@ impl Finish<'_> {
             valid.as_ref().map(|(valid, _)| &valid.predictions),
         )?;
         decision_config::save(run, &calibrated)?;
+        interrupt.check()?;
         let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
         let save = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
             let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
@@ -70,6 +77,14 @@ impl Finish<'_> {
         };
         let valid = save(valid, corpus.valid.as_ref(), VALID_PREDICTIONS)?;
         let test = save(test, corpus.test.as_ref(), TEST_PREDICTIONS)?;
+        let outcome = |fit, valid: Option<Decided>, test: Option<Decided>| {
+            let without_rows = |(evaluation, report, _)| (evaluation, report);
+            let (valid, test) = (valid.map(without_rows), test.map(without_rows));
+            Ok(Outcome { run: run.to_path_buf(), fit, valid, test, is_interrupted: interrupt.is_requested() })
+        };
+        if interrupt.is_requested() {
+            return outcome(fit, valid, test);
+        }
         if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
             let predictions = &evaluation.predictions;
             let mistakes = most_confident_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
@@ -103,9 +118,7 @@ impl Finish<'_> {
         };
         write_json(&run.join(SUMMARY), &summary)?;
         write_report(run)?;
-        let without_rows = |(evaluation, report, _)| (evaluation, report);
-        let (valid, test) = (valid.map(without_rows), test.map(without_rows));
-        Ok(Outcome { run: run.to_path_buf(), fit, valid, test })
+        outcome(fit, valid, test)
     }
 }
 

@@ -39,13 +39,22 @@ pub struct Outcome {
     pub valid: Option<(Evaluation, ClassificationReport)>,
     /// Results of the detector on the test data, if there is any.
     pub test: Option<(Evaluation, ClassificationReport)>,
+    /// Whether the training or the steps after it (calibration, test, report) were interrupted.
+    pub is_interrupted: bool,
+}
+
+impl Outcome {
+    /// Returns the result of a run that was interrupted before it was tested.
+    fn interrupted(run: PathBuf, fit: FitReport) -> Self {
+        Self { run, fit, valid: None, test: None, is_interrupted: true }
+    }
 }
 
 /// Trains and tests the detector of `config`, and saves it in the directory that `run_dir` creates.
 ///
 /// The directory is created after the config and all data have been checked. In addition to the files of the trainer, it
-/// contains vocabulary, tokenizer, classes and a report. An interrupted run (see [`RunContext`]) is not tested and has no
-/// report; [`resume`](crate::train::resume) continues it.
+/// contains vocabulary, tokenizer, classes and a report. An interrupted run (see [`RunContext`]) has no report, and no test
+/// if it was interrupted before; [`resume`](crate::train::resume) continues it.
 ///
 /// # Errors
 /// The config or a data file is invalid, or training fails; see [`Error::is_input`].
@@ -139,6 +148,8 @@ impl Job {
         run_dir: impl FnOnce() -> faknow_trainer::Result<RunDir>,
         context: RunContext,
     ) -> Result<Outcome> {
+        // From here on, there is a run to resume.
+        let _guard = context.interrupt.install();
         let run_dir = run_dir()?;
         let corpus = &self.corpus;
         save_inputs(run_dir.path(), &self.config, &corpus.encoders, &corpus.classes)?;
@@ -151,7 +162,7 @@ impl Job {
         if !Resume::has_checkpoint(&run) {
             let Self { config, corpus, vars, .. } = &self;
             if let Some(fit) = pretrain(config, corpus, vars, &run, &context.interrupt, from)? {
-                return Ok(Outcome { run, fit, valid: None, test: None });
+                return Ok(Outcome::interrupted(run, fit));
             }
         }
         let (train, valid, test) = self.loaders()?;
@@ -161,7 +172,7 @@ impl Job {
         let mut builder = builder(&config, model, vars, metrics, step)?
             .callback(DataSummary(lines.clone()))
             .run_dir(run_dir)
-            .interrupt(context.interrupt)
+            .interrupt(context.interrupt.clone())
             .checkpoints(config.checkpoint.clone())
             .hyperparameters(by_dotted_name(&config));
         if let Some(epochs) = config.trainer.histograms_every {
@@ -195,14 +206,14 @@ impl Job {
             Some(from) => trainer.resume_from(from, &train, valid_loader).map_err(Error::from_trainer)?,
         };
         if fit.stop_reason == StopReason::Interrupted {
-            return Ok(Outcome { run, fit, valid: None, test: None });
+            return Ok(Outcome::interrupted(run, fit));
         }
-        Finish { config: &config, corpus: &corpus, data: lines, run: &run }.run(
-            &mut trainer,
-            fit,
-            valid,
-            test,
-        )
+        let interrupt = &context.interrupt;
+        let finish = Finish { config: &config, corpus: &corpus, data: lines, run: &run, interrupt };
+        match finish.run(&mut trainer, fit.clone(), valid, test) {
+            Err(Error::Trainer(faknow_trainer::Error::Interrupted)) => Ok(Outcome::interrupted(run, fit)),
+            outcome => outcome,
+        }
     }
 
     /// Returns a trainer that writes no files, and the training batches, for tools before a run.

@@ -68,6 +68,9 @@ impl Registry {
         options: &ResumeOptions,
         context: impl Into<RunContext>,
     ) -> Result<Outcome> {
+        let context = context.into();
+        // Also while the records are read: there is a run to resume.
+        let _guard = context.interrupt.install();
         check_run_dir(run)?;
         let run_dir = RunDir::open(run)?;
         let saved = self.config_from_file(&run.join(CONFIG))?;
@@ -76,7 +79,7 @@ impl Registry {
         if Resume::has_checkpoint(run) {
             check_encoders(&saved, &config)?;
         }
-        resume_with(run_dir, &config, options, TestRecords::Include, context.into())
+        resume_with(run_dir, &config, options, TestRecords::Include, context)
     }
 }
 
