@@ -17,6 +17,9 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "serve",
           value_parser = clap::value_parser!(u64).range(2..))]
     soak: u64,
+    /// Measure only predictions while explanations are requested
+    #[arg(long, requires = "serve")]
+    explain: bool,
     /// Measure the hot parts by themselves
     #[arg(long, conflicts_with = "serve")]
     micro: bool,
@@ -29,7 +32,7 @@ pub struct Args {
 pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     setup::ensure(workspace)?;
     if args.serve {
-        return load::run(workspace, args.soak);
+        return load::run(workspace, args.soak, args.explain);
     }
     if args.micro {
         let command = workspace.cargo("bench --profile dev -p faknow-examples --bench micro --");

@@ -1,5 +1,7 @@
 //! `cargo xtask bench --serve`: a real server under the load of a real client, `wrk`: speed, overload, and memory over time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::{Result, bail, ensure};
 use xshell::cmd;
 
@@ -31,8 +33,9 @@ function done(summary, latency)
 end
 "#;
 
-/// Measures the server; `soak` is the duration of the memory measurement in seconds.
-pub fn run(workspace: &mut Workspace, soak: u64) -> Result<()> {
+/// Measures the server; `soak` is the duration of the memory measurement in seconds. With `explain`, only predictions while
+/// explanations are requested.
+pub fn run(workspace: &mut Workspace, soak: u64, explain: bool) -> Result<()> {
     if !process::exists(&workspace.sh, "wrk") {
         println!("SKIPPED: no `wrk` to make requests with; `apt-get install wrk` or `brew install wrk`");
         return Ok(());
@@ -42,8 +45,13 @@ pub fn run(workspace: &mut Workspace, soak: u64) -> Result<()> {
     eprintln!("Training a detector with the settings of `faknow demo`, for one epoch.");
     faknow.run("demo --epochs 1 --out demo --quiet")?;
 
+    under_explanations(&faknow)?;
+    if explain {
+        return Ok(());
+    }
+
     let server = faknow.serve(&[])?;
-    println!("| connections | requests/s | p50 ms | p99 ms | texts per batch |\n|---|---|---|---|---|");
+    println!("\n| connections | requests/s | p50 ms | p99 ms | texts per batch |\n|---|---|---|---|---|");
     for n_connections in [1, 8, 32, 128] {
         let before = server.metrics()?;
         let load = Load::measure(&faknow, &server, n_connections, SECONDS)?;
@@ -79,6 +87,43 @@ pub fn run(workspace: &mut Workspace, soak: u64) -> Result<()> {
         memory[0], memory[1], memory[2]
     );
     server.shut_down()
+}
+
+/// Measures predictions while two clients request explanations, one after the other, and without them.
+fn under_explanations(faknow: &Program) -> Result<()> {
+    let server = faknow.serve(&[])?;
+    println!("| explanations of | requests/s | p50 ms | p99 ms | explanations/s |\n|---|---|---|---|---|");
+    for (name, n_chars) in [("none", None), ("280 characters", Some(280)), ("2,000 characters", Some(2000))] {
+        let before = server.metrics()?;
+        let (server, stop) = (&server, &AtomicBool::new(false));
+        let load = std::thread::scope(|scope| {
+            let client = |n| scope.spawn(move || explain(server, n, stop));
+            let clients: Vec<_> = n_chars.into_iter().flat_map(|n| [n; 2]).map(client).collect();
+            let load = Load::measure(faknow, server, 8, SECONDS);
+            stop.store(true, Ordering::Relaxed);
+            let explained: Result<Vec<()>> = clients
+                .into_iter()
+                .map(|it| it.join().unwrap_or_else(|_| bail!("a client panicked")))
+                .collect();
+            explained.and(load)
+        })?;
+        let n =
+            sum(&server.metrics()?, "faknow_explanations_total") - sum(&before, "faknow_explanations_total");
+        let Load { per_second, p50_ms, p99_ms, n_errors } = load;
+        println!("| {name} | {per_second:.0} | {p50_ms:.1} | {p99_ms:.1} | {:.1} |", n / SECONDS as f64);
+        ensure!(n_errors == 0, "{n_errors} requests had no response");
+    }
+    server.shut_down()
+}
+
+/// Requests explanations of a text of `n_chars` characters until `stop` is set.
+fn explain(server: &Server, n_chars: usize, stop: &AtomicBool) -> Result<()> {
+    let text: String = "shocking secret the mayor lied ".chars().cycle().take(n_chars).collect();
+    while !stop.load(Ordering::Relaxed) {
+        let response = server.post("/v1/predict", &format!(r#"{{"text": "{text}", "explain": true}}"#))?;
+        ensure!(response.starts_with("HTTP/1.1 200"), "an explanation failed: {response}");
+    }
+    Ok(())
 }
 
 /// What the client measured.

@@ -85,8 +85,21 @@ impl Server {
 
     /// Returns all metrics as text.
     pub fn metrics(&self) -> Result<String> {
+        self.request("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    }
+
+    /// Posts JSON, and returns the response with its head.
+    pub fn post(&self, path: &str, body: &str) -> Result<String> {
+        let head = "host: x\r\nconnection: close\r\ncontent-type: application/json";
+        self.request(&format!(
+            "POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    fn request(&self, request: &str) -> Result<String> {
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+        stream.write_all(request.as_bytes())?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         Ok(text)

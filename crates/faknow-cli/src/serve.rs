@@ -45,6 +45,9 @@ pub(crate) struct ServeArgs {
     /// Maximum length of a text to be explained, in characters
     #[arg(long, value_name = "N", default_value_t = defaults().max_explain_chars, help_heading = "Limits")]
     max_explain_chars: usize,
+    /// Maximum number of nodes of a tree to be explained
+    #[arg(long, value_name = "N", default_value_t = defaults().max_explain_nodes, help_heading = "Limits")]
+    max_explain_nodes: usize,
     /// Maximum number of texts, or trees, per request
     #[arg(long, value_name = "N", default_value_t = defaults().max_texts, help_heading = "Limits")]
     max_texts: usize,
@@ -54,6 +57,9 @@ pub(crate) struct ServeArgs {
     /// Maximum queue length in texts; further requests get 429
     #[arg(long, value_name = "N", default_value_t = defaults().queue, help_heading = "Limits")]
     queue: usize,
+    /// Maximum number of explanations in their queue; further requests get 429
+    #[arg(long, value_name = "N", default_value_t = defaults().explain_queue, help_heading = "Limits")]
+    explain_queue: usize,
     /// Maximum waiting time of a request in seconds; then it gets 503
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = "Limits")]
     timeout: Duration,
@@ -91,9 +97,11 @@ impl ServeArgs {
             max_body: self.max_body,
             max_chars: self.max_chars,
             max_explain_chars: self.max_explain_chars,
+            max_explain_nodes: self.max_explain_nodes,
             max_texts: self.max_texts,
             batch_size: self.batch_size,
             queue: self.queue,
+            explain_queue: self.explain_queue,
             timeout: self.timeout,
             read_timeout: self.read_timeout,
             max_connections: self.max_connections,

@@ -13,7 +13,9 @@ pub mod weights;
 
 pub use content::{TextCnn, TextCnnConfig};
 pub use error::{Error, Result};
-pub use explain::{WordContributions, integrated_gradients, node_contributions};
+pub use explain::{
+    WordContributions, integrated_gradients, integrated_gradients_in_parts, node_contributions,
+};
 pub use loss::{ClassWeights, Criterion, LossName};
 pub use model::{EmbeddingModel, Loss, Mode, Model, Output};
 pub use social::{

@@ -17,14 +17,19 @@ pub struct ServeConfig {
     /// Maximum length of a text, or of the text of a node, in characters, at least 1; longer ones get 422. Default 10,000.
     pub max_chars: usize,
     /// Maximum length of a text to explain in characters, at least 1; an explanation takes about a hundred times as long as a
-    /// prediction. Default 2,000.
+    /// prediction. Longer ones get 422. Default 2,000.
     pub max_explain_chars: usize,
+    /// Maximum number of nodes of a tree to explain, at least 1; predictions wait for the explanation of a tree. Larger ones
+    /// get 422. Default 1,000.
+    pub max_explain_nodes: usize,
     /// Maximum number of texts or trees per request, at least 1; more get 422. Default 64.
     pub max_texts: usize,
     /// Maximum number of texts per batch, at least 1. A request is never split. Default 32.
     pub batch_size: usize,
     /// Maximum number of texts in the queue, at least `max_texts`; further requests get 429. Default 512.
     pub queue: usize,
+    /// Maximum number of explanations in their queue, at least 1; further requests get 429. Default 16.
+    pub explain_queue: usize,
     /// Maximum time until a prediction is ready, above 0; then the request gets 503. Default 10 seconds.
     pub timeout: Duration,
     /// Maximum time for a client to send the request head, to send the body, or to read part of a response, above 0.
@@ -42,9 +47,11 @@ impl Default for ServeConfig {
             max_body: 1 << 20,
             max_chars: 10_000,
             max_explain_chars: 2_000,
+            max_explain_nodes: 1_000,
             max_texts: 64,
             batch_size: 32,
             queue: 512,
+            explain_queue: 16,
             timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
             max_connections: 512,
@@ -62,9 +69,11 @@ impl ServeConfig {
             ("max_body", self.max_body),
             ("max_chars", self.max_chars),
             ("max_explain_chars", self.max_explain_chars),
+            ("max_explain_nodes", self.max_explain_nodes),
             ("max_texts", self.max_texts),
             ("batch_size", self.batch_size),
             ("queue", self.queue),
+            ("explain_queue", self.explain_queue),
             ("max_connections", self.max_connections),
         ];
         let invalid = |name, expected: String, got: String| Err(Error::Setting { name, expected, got });
@@ -82,7 +91,12 @@ impl ServeConfig {
         }
         // The limit of the semaphores that count them.
         let max = tokio::sync::Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-        for (name, count) in [("queue", self.queue), ("max_connections", self.max_connections)] {
+        let permits = [
+            ("queue", self.queue),
+            ("explain_queue", self.explain_queue),
+            ("max_connections", self.max_connections),
+        ];
+        for (name, count) in permits {
             if count > max {
                 return invalid(name, format!("at most {max}"), count.to_string());
             }

@@ -12,6 +12,7 @@ mod predictor;
 mod queue;
 mod request;
 mod server;
+mod worker;
 
 pub use config::ServeConfig;
 pub use error::{Error, Result};

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Name, type and help text of every metric, as `GET /metrics` exposes them.
-const METRICS: [Description; 6] = [
+const METRICS: [Description; 9] = [
     Description {
         name: "faknow_http_requests_total",
         kind: "counter",
@@ -26,7 +26,22 @@ const METRICS: [Description; 6] = [
     },
     Description { name: "faknow_batch_texts", kind: "histogram", help: "Texts or trees per batch" },
     Description { name: "faknow_predictions_total", kind: "counter", help: "Texts or trees classified" },
-    Description { name: "faknow_queued_texts", kind: "gauge", help: "Texts or trees in the queue" },
+    Description { name: "faknow_explanations_total", kind: "counter", help: "Texts or trees explained" },
+    Description {
+        name: "faknow_failed_texts_total",
+        kind: "counter",
+        help: "Texts or trees that the model failed on",
+    },
+    Description {
+        name: "faknow_queued_texts",
+        kind: "gauge",
+        help: "Texts or trees in the queue of predictions",
+    },
+    Description {
+        name: "faknow_queued_explanations",
+        kind: "gauge",
+        help: "Texts or trees in the queue of explanations",
+    },
     Description { name: "faknow_connections", kind: "gauge", help: "Open connections" },
 ];
 
@@ -49,8 +64,14 @@ pub(crate) struct Metrics {
     pub(crate) batch_texts: Histogram,
     /// Number of classified texts.
     pub(crate) predictions: Counter,
-    /// Number of texts in the queue.
+    /// Number of explained texts.
+    pub(crate) explanations: Counter,
+    /// Number of texts that the model failed on.
+    pub(crate) failed_texts: Counter,
+    /// Number of texts in the queue of predictions.
     pub(crate) queued_texts: Gauge,
+    /// Number of texts in the queue of explanations.
+    pub(crate) queued_explanations: Gauge,
     /// Number of open connections.
     pub(crate) connections: Gauge,
 }
@@ -64,18 +85,25 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
             batch_texts: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             predictions: Counter::default(),
+            explanations: Counter::default(),
+            failed_texts: Counter::default(),
             queued_texts: Gauge::default(),
+            queued_explanations: Gauge::default(),
             connections: Gauge::default(),
         };
-        let Self { registry, requests, durations, batch_texts, predictions, queued_texts, connections } =
-            &mut metrics;
-        let [of_requests, of_durations, of_batches, of_predictions, of_queue, of_connections] = METRICS;
-        of_requests.register(registry, requests.clone());
-        of_durations.register(registry, durations.clone());
-        of_batches.register(registry, batch_texts.clone());
-        of_predictions.register(registry, predictions.clone());
-        of_queue.register(registry, queued_texts.clone());
-        of_connections.register(registry, connections.clone());
+        let registry = &mut metrics.registry;
+        let [requests, durations, batches, counters @ ..] = METRICS;
+        requests.register(registry, metrics.requests.clone());
+        durations.register(registry, metrics.durations.clone());
+        batches.register(registry, metrics.batch_texts.clone());
+        let [predictions, explanations, failures, gauges @ ..] = counters;
+        predictions.register(registry, metrics.predictions.clone());
+        explanations.register(registry, metrics.explanations.clone());
+        failures.register(registry, metrics.failed_texts.clone());
+        let [queued_texts, queued_explanations, connections] = gauges;
+        queued_texts.register(registry, metrics.queued_texts.clone());
+        queued_explanations.register(registry, metrics.queued_explanations.clone());
+        connections.register(registry, metrics.connections.clone());
         metrics
     }
 

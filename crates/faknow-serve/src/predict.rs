@@ -34,13 +34,14 @@ async fn handle(app: &App, request: Request) -> Result<Response, ApiError> {
     let body = body::read(request, &app.config).await?;
     let prediction_request = parse(&body, &app.config, app.info.input)?;
     drop(body);
-    let is_single = prediction_request.is_single;
+    let (is_single, explain) = (prediction_request.is_single, prediction_request.explain);
     let reply = app.queue.push(prediction_request).map_err(|error| match error {
         QueueError::Full => {
-            let message = format!(
-                "the queue is full: at most {} texts may wait; try again in a second",
-                app.config.queue
-            );
+            let (max, what) = match explain {
+                true => (app.config.explain_queue, "explanations"),
+                false => (app.config.queue, "texts"),
+            };
+            let message = format!("the queue is full: at most {max} {what} may wait; try again in a second");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message)
         }
         QueueError::Closed => shutting_down(),
@@ -50,11 +51,15 @@ async fn handle(app: &App, request: Request) -> Result<Response, ApiError> {
         let message = format!("no prediction within {} seconds; try again", app.config.timeout.as_secs_f64());
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
     })?;
-    let outputs = reply.map_err(|_| shutting_down())?.map_err(|failure| match failure {
-        Failure::Input(message) => ApiError::invalid(message),
-        Failure::Model => {
-            let message = "the model failed; see the server log";
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", message)
+    let outputs = reply.map_err(|_| shutting_down())?.map_err(|(index, failure)| {
+        let many = app.info.input.list_field();
+        let location = if is_single { String::new() } else { format!("`{many}[{index}]`: ") };
+        match failure {
+            Failure::Input(message) => ApiError::invalid(format!("{location}{message}")),
+            Failure::Model => {
+                let message = format!("{location}the model failed; see the server log");
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", message)
+            }
         }
     })?;
     respond(&outputs, is_single)

@@ -6,9 +6,11 @@ use serde::Serialize;
 
 /// A model that classifies texts or trees: a [`Detector`] or a custom type.
 ///
-/// One thread owns it and calls it for one batch at a time. An error of the data or of a setting
+/// One thread owns it and calls it for one batch at a time; [`explain`](Self::explain) is interrupted by calls of
+/// [`predict`](Self::predict). An error of the data or of a setting
 /// ([`faknow::Error::Data`], [`faknow::Error::Config`]) is sent to the client; any other error, and a panic, is logged, and
-/// the client gets the status 500.
+/// the client gets the status 500. After a failure, a batch is predicted in halves, so that only the samples that the model
+/// fails on get the error.
 pub trait Predictor: Send {
     /// Returns name, classes and input of the model.
     fn info(&self) -> ModelInfo;
@@ -19,11 +21,13 @@ pub trait Predictor: Send {
     /// A sample is not of the kind that the model takes, or the model fails.
     fn predict(&self, samples: &[Sample]) -> Result<Vec<Prediction>>;
 
-    /// Classifies a sample and explains the prediction.
+    /// Classifies a sample and explains the prediction. Calls `proceed` between the parts of its work, as often as every few
+    /// milliseconds: the thread then processes waiting predictions. Returns `None` if `proceed` returned false, since the
+    /// client has disconnected.
     ///
     /// # Errors
     /// As for [`predict`](Self::predict), or the model does not support explanations.
-    fn explain(&self, sample: &Sample) -> Result<Explanation>;
+    fn explain(&self, sample: &Sample, proceed: &mut dyn FnMut() -> bool) -> Result<Option<Explanation>>;
 }
 
 /// The model, as `GET /v1/model` returns it.
@@ -48,6 +52,24 @@ pub enum InputKind {
     Trees,
 }
 
+impl InputKind {
+    /// Returns the field of a request with a single sample.
+    pub(crate) fn single_field(self) -> &'static str {
+        match self {
+            Self::Texts => "text",
+            Self::Trees => "tree",
+        }
+    }
+
+    /// Returns the field of a request with a list of samples.
+    pub(crate) fn list_field(self) -> &'static str {
+        match self {
+            Self::Texts => "texts",
+            Self::Trees => "trees",
+        }
+    }
+}
+
 impl Predictor for Detector {
     fn info(&self) -> ModelInfo {
         ModelInfo {
@@ -61,8 +83,7 @@ impl Predictor for Detector {
         self.predict_samples(samples)
     }
 
-    fn explain(&self, sample: &Sample) -> Result<Explanation> {
-        let explanation = self.explain_samples(std::slice::from_ref(sample))?.into_iter().next();
-        explanation.ok_or_else(|| faknow::Error::config("", "no explanation for the sample"))
+    fn explain(&self, sample: &Sample, proceed: &mut dyn FnMut() -> bool) -> Result<Option<Explanation>> {
+        self.explain_in_parts(sample, proceed)
     }
 }

@@ -35,10 +35,7 @@ struct Fields {
 pub(crate) fn parse(body: &[u8], config: &ServeConfig, input: InputKind) -> Result<PredictRequest, ApiError> {
     let Fields { text, texts, tree, trees, explain } = fields(body)?;
     let is_single = text.is_some() || tree.is_some();
-    let (one, many) = match input {
-        InputKind::Texts => ("text", "texts"),
-        InputKind::Trees => ("tree", "trees"),
-    };
+    let (one, many) = (input.single_field(), input.list_field());
     let samples = match (input, text, texts, tree, trees) {
         (InputKind::Texts, Some(text), None, None, None) => vec![to_text("text", text, config)?],
         (InputKind::Texts, None, Some(texts), None, None) => {
@@ -148,9 +145,18 @@ fn check_explanation(samples: &[Sample], config: &ServeConfig) -> Result<(), Api
         [Sample::Text(text)] => {
             check_length("text", text, config.max_explain_chars, "characters with `explain`")
         }
-        [_] => Ok(()),
+        [Sample::Tree(tree)] => check_nodes(tree.node_ids.len(), config.max_explain_nodes),
+        [Sample::EncodedTree(tree)] => check_nodes(tree.n_nodes(), config.max_explain_nodes),
         _ => Err(ApiError::invalid("`explain`: expected a single text or tree to explain, got several")),
     }
+}
+
+fn check_nodes(n: usize, max: usize) -> Result<(), ApiError> {
+    if n <= max {
+        return Ok(());
+    }
+    let message = format!("`tree`: expected at most {max} nodes with `explain`, got {n}");
+    Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "tree_too_large", message))
 }
 
 fn check_length(field: &str, text: &str, max: usize, unit: &str) -> Result<(), ApiError> {

@@ -4,4 +4,4 @@ mod nodes;
 mod words;
 
 pub use nodes::node_contributions;
-pub use words::{WordContributions, integrated_gradients};
+pub use words::{WordContributions, integrated_gradients, integrated_gradients_in_parts};

@@ -8,6 +8,9 @@ use crate::{EmbeddingModel, Error, Result};
 /// Number of steps of the integral.
 const N_STEPS: i64 = 64;
 
+/// Number of tokens per part of the work, in all its steps together: some 10 milliseconds on a CPU.
+const PART_TOKENS: i64 = 256;
+
 /// The contribution of each word of a text to a class.
 ///
 /// All values are log-odds of the class: the natural logarithm of its probability over that of all other classes.
@@ -41,6 +44,26 @@ pub fn integrated_gradients(
     words: &Words,
     class: usize,
 ) -> Result<WordContributions> {
+    let contributions = integrated_gradients_in_parts(model, words, class, &mut || true)?;
+    contributions.ok_or_else(|| Error::Batch {
+        model: "integrated gradients",
+        expected: "all parts".into(),
+        got: "none".into(),
+    })
+}
+
+/// Computes the same as [`integrated_gradients`] and calls `proceed` between the parts of the work, which take a few
+/// milliseconds each on a CPU: for a thread that has other work in the meantime, or no longer needs the result. Returns `None`
+/// if `proceed` returned false.
+///
+/// # Errors
+/// As for [`integrated_gradients`].
+pub fn integrated_gradients_in_parts(
+    model: &dyn EmbeddingModel,
+    words: &Words,
+    class: usize,
+    proceed: &mut dyn FnMut() -> bool,
+) -> Result<Option<WordContributions>> {
     let n_texts = words.n_texts();
     if n_texts != 1 {
         return Err(Error::Batch {
@@ -58,21 +81,33 @@ pub fn integrated_gradients(
     let options = (vectors.kind(), vectors.device());
     // Midpoint rule.
     let alphas = Tensor::f_arange(N_STEPS, options)?.f_add_scalar(0.5)?.f_div_scalar(N_STEPS as f64)?;
-    let points = baseline.f_add(&difference.f_mul(&alphas.f_view([N_STEPS, 1, 1])?)?)?; // [steps, len, size]
-    let points = points.f_detach()?.set_requires_grad(true);
-    let gradients = tch::with_grad(|| -> Result<Tensor> {
-        let odds = log_odds(&model.logits(&points)?, class)?;
-        let total = odds.f_sum(odds.kind())?;
-        Ok(Tensor::f_run_backward(&[total], &[&points], false, false)?.remove(0))
-    })?;
+    let mut sum = vectors.f_squeeze_dim(0)?.f_zeros_like()?; // [len, size]
+    let len = ids.size()[1].max(1);
+    for alphas in alphas.f_split((PART_TOKENS / len).clamp(1, N_STEPS), 0)? {
+        if !proceed() {
+            return Ok(None);
+        }
+        let points = baseline.f_add(&difference.f_mul(&alphas.f_view([-1, 1, 1])?)?)?; // [steps, len, size]
+        let points = points.f_detach()?.set_requires_grad(true);
+        let gradients = tch::with_grad(|| -> Result<Tensor> {
+            let odds = log_odds(&model.logits(&points)?, class)?;
+            let total = odds.f_sum(odds.kind())?;
+            Ok(Tensor::f_run_backward(&[total], &[&points], false, false)?.remove(0))
+        })?;
+        let _no_grad = tch::no_grad_guard();
+        let _ = sum.f_add_(&gradients.f_sum_dim_intlist([0].as_slice(), false, None)?)?;
+    }
+    if !proceed() {
+        return Ok(None);
+    }
     let _no_grad = tch::no_grad_guard();
-    let mean = gradients.f_mean_dim([0].as_slice(), false, None)?; // [len, size]
+    let mean = sum.f_div_scalar(N_STEPS as f64)?;
     let products = mean.f_mul(&difference.f_squeeze_dim(0)?)?.f_to_kind(Kind::Double)?;
     let mut words: Vec<f64> = products.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?.try_into()?;
     words.truncate(n_words);
     let endpoints = log_odds(&model.logits(&Tensor::f_cat(&[vectors, baseline], 0)?)?, class)?;
     let endpoints = Vec::<f64>::try_from(endpoints.f_to_kind(Kind::Double)?)?;
-    Ok(WordContributions { words, output: endpoints[0], baseline: endpoints[1] })
+    Ok(Some(WordContributions { words, output: endpoints[0], baseline: endpoints[1] }))
 }
 
 /// Returns the log-odds of `class`, `[n]`, from logits `[n, n_classes]`.

@@ -2,7 +2,9 @@
 
 use faknow_data::FieldBatch;
 use faknow_model::layers::{Activation, Embedding, TextCnnLayer};
-use faknow_model::{Mode, Model, TextCnn, TextCnnConfig, integrated_gradients};
+use faknow_model::{
+    Mode, Model, TextCnn, TextCnnConfig, integrated_gradients, integrated_gradients_in_parts,
+};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -239,6 +241,33 @@ fn cached_products_are_cleared_when_weights_change() {
     let out_of_range = FieldBatch::from_words(Tensor::from_slice2(&[[2i64, 3, 30, 0, 0]]), None).unwrap();
     let error = tch::no_grad(|| model.forward(&out_of_range, Mode::Eval)).unwrap_err().to_string();
     assert!(error.contains("token ids 0..=29"), "{error}");
+}
+
+#[test]
+fn word_contributions_in_parts_are_the_same_and_can_be_abandoned() {
+    let vars = VarStore::new(Device::Cpu);
+    let config = TextCnnConfig { embedding_size: 8, n_filters: 4, ..TextCnnConfig::default() };
+    let model = TextCnn::new(&vars.root(), &config, 50, 2).unwrap();
+    for (n_tokens, n_parts) in [(6, 2), (100, 32), (1000, 64)] {
+        let tokens: Vec<i64> = (0..n_tokens).map(|token| token % 48 + 2).collect();
+        let batch = FieldBatch::from_words(Tensor::from_slice(&tokens).view([1, -1]), None).unwrap();
+        let words = batch.words().unwrap();
+        let mut n_calls = 0;
+        // Other work between the parts does not affect the result.
+        let mut proceed = || {
+            n_calls += 1;
+            tch::no_grad(|| model.forward(&batch, Mode::Eval)).is_ok()
+        };
+        let in_parts = integrated_gradients_in_parts(&model, words, 1, &mut proceed).unwrap();
+        assert_eq!(in_parts, Some(integrated_gradients(&model, words, 1).unwrap()));
+        assert_eq!(n_calls, n_parts + 1, "{n_tokens} tokens");
+        let mut left = n_parts;
+        let mut abandon = || {
+            left -= 1;
+            left > 0
+        };
+        assert_eq!(integrated_gradients_in_parts(&model, words, 1, &mut abandon).unwrap(), None);
+    }
 }
 
 #[test]

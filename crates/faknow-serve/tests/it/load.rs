@@ -207,33 +207,6 @@ fn survives_failing_and_panicking_models() {
 }
 
 #[test]
-fn invalid_request_does_not_affect_others_in_its_batch() {
-    let gate = Gate::default();
-    let inner_gate = gate.clone();
-    let predictor = Fake(move |texts: &[&str]| {
-        inner_gate.wait();
-        match texts.contains(&"invalid") {
-            true => Err(faknow::data::Error::Dataset("not a text".into()).into()),
-            false => Ok(()),
-        }
-    });
-    let server = TestServer::with(predictor);
-    std::thread::scope(|scope| {
-        scope.spawn(|| server.predict(&json!({ "text": "first" })).ok());
-        gate.wait_for_arrival();
-        let texts: Vec<String> = ["a", "invalid", "b", "c"].map(str::to_owned).into();
-        let responses = scope.spawn({
-            let server = &server;
-            move || predict_all(server, &texts)
-        });
-        server.wait_for_metric("faknow_queued_texts", 4.0);
-        gate.open();
-        let statuses: Vec<u16> = responses.join().unwrap().iter().map(|response| response.status).collect();
-        assert_eq!(statuses, [200, 422, 200, 200]);
-    });
-}
-
-#[test]
 fn shutdown_finishes_accepted_requests() {
     let gate = Gate::default();
     let (predictor, _) = gated(&gate);

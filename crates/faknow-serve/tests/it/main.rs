@@ -6,4 +6,5 @@ mod endpoints;
 mod hostile;
 mod limits;
 mod load;
+mod sharing;
 mod support;

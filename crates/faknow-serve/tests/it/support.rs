@@ -93,7 +93,11 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
         Ok(texts.into_iter().map(echo).collect())
     }
 
-    fn explain(&self, _sample: &Sample) -> faknow::Result<Explanation> {
+    fn explain(
+        &self,
+        _sample: &Sample,
+        _proceed: &mut dyn FnMut() -> bool,
+    ) -> faknow::Result<Option<Explanation>> {
         Err(faknow::Error::config("", "no explanations"))
     }
 }

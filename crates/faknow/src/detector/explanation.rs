@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use faknow_data::{Batch as _, Dataset as _, FieldDataset};
-use faknow_model::{WordContributions, integrated_gradients, node_contributions};
+use faknow_model::{WordContributions, integrated_gradients_in_parts, node_contributions};
 use serde::Serialize;
 
 use crate::Result;
@@ -106,6 +106,26 @@ impl Detector {
         self.explain_all(samples, &data, &predictions)
     }
 
+    /// Classifies and explains a sample, and calls `proceed` between the parts of the work, which take a few milliseconds each for
+    /// a text on a CPU: for a thread that has other work in the meantime, or no longer needs the result. Returns `None` if
+    /// `proceed` returned false.
+    ///
+    /// # Errors
+    /// As for [`explain_samples`](Self::explain_samples).
+    pub fn explain_in_parts(
+        &self,
+        sample: &Sample,
+        proceed: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Explanation>> {
+        let data =
+            encode(std::slice::from_ref(sample), self.encoders(), self.fields(), Path::new("samples"))?;
+        let Some(prediction) = self.predict_all(data.clone())?.into_iter().next() else { return Ok(None) };
+        if !proceed() {
+            return Ok(None);
+        }
+        self.explain_one(sample, &data, 0, prediction, proceed)
+    }
+
     /// Explains the predictions of samples, which `data` contains in the same order.
     pub(crate) fn explain_all(
         &self,
@@ -113,19 +133,34 @@ impl Detector {
         data: &FieldDataset,
         predictions: &[Prediction],
     ) -> Result<Vec<Explanation>> {
-        let explain = |(row, (sample, prediction)): (usize, (&Sample, &Prediction))| match sample {
-            Sample::Text(text) => {
-                self.explain_text(data, row, text, prediction.clone()).map(Explanation::Text)
-            }
-            Sample::Tree(tree) => {
-                self.explain_tree(data, row, tree.node_ids.iter().cloned(), prediction.clone())
-            }
-            Sample::EncodedTree(tree) => {
-                let ids = (0..tree.n_nodes()).map(|node| node.to_string());
-                self.explain_tree(data, row, ids, prediction.clone())
-            }
+        let mut explanations = Vec::with_capacity(samples.len());
+        for (row, (sample, prediction)) in samples.iter().zip(predictions).enumerate() {
+            explanations.extend(self.explain_one(sample, data, row, prediction.clone(), &mut || true)?);
+        }
+        Ok(explanations)
+    }
+
+    fn explain_one(
+        &self,
+        sample: &Sample,
+        data: &FieldDataset,
+        row: usize,
+        prediction: Prediction,
+        proceed: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Explanation>> {
+        let nodes = |ids: &mut dyn Iterator<Item = String>, prediction| {
+            self.explain_tree(data, row, ids, prediction).map(Some)
         };
-        samples.iter().zip(predictions).enumerate().map(explain).collect()
+        match sample {
+            Sample::Text(text) => {
+                let explanation = self.explain_text(data, row, text, prediction, proceed)?;
+                Ok(explanation.map(Explanation::Text))
+            }
+            Sample::Tree(tree) => nodes(&mut tree.node_ids.iter().cloned(), prediction),
+            Sample::EncodedTree(tree) => {
+                nodes(&mut (0..tree.n_nodes()).map(|node| node.to_string()), prediction)
+            }
+        }
     }
 
     fn explain_text(
@@ -134,10 +169,13 @@ impl Detector {
         row: usize,
         text: &str,
         prediction: Prediction,
-    ) -> Result<TextExplanation> {
+        proceed: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<TextExplanation>> {
         let words = self.word_encoder()?;
         let class = self.classes().iter().position(|name| *name == prediction.label).unwrap_or_default();
-        let contributions = self.word_contributions(data, row, class)?;
+        let Some(contributions) = self.word_contributions(data, row, class, proceed)? else {
+            return Ok(None);
+        };
         let mut parts = Vec::with_capacity(contributions.words.len());
         words.tokenizer.tokenize(text, &mut |word| {
             let contribution = contributions.words.get(parts.len()).copied().unwrap_or_default();
@@ -148,20 +186,26 @@ impl Detector {
             });
         });
         let residual = contributions.residual();
-        Ok(TextExplanation { prediction, parts, baseline: contributions.baseline, residual })
+        Ok(Some(TextExplanation { prediction, parts, baseline: contributions.baseline, residual }))
     }
 
-    fn word_contributions(&self, data: &FieldDataset, row: usize, class: usize) -> Result<WordContributions> {
+    fn word_contributions(
+        &self,
+        data: &FieldDataset,
+        row: usize,
+        class: usize,
+        proceed: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<WordContributions>> {
         let model = self.model().as_embedding_model().ok_or_else(words_only_error)?;
         let batch = data.batch(&[row])?.to_device(self.device());
-        Ok(integrated_gradients(model, batch.words()?, class)?)
+        Ok(integrated_gradients_in_parts(model, batch.words()?, class, proceed)?)
     }
 
     fn explain_tree(
         &self,
         data: &FieldDataset,
         row: usize,
-        ids: impl Iterator<Item = String>,
+        ids: &mut dyn Iterator<Item = String>,
         prediction: Prediction,
     ) -> Result<Explanation> {
         let batch = data.batch(&[row])?.to_device(self.device());
