@@ -13,6 +13,7 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::error::setting;
 use crate::file_logs::{check_histograms, with_file_logs};
 use crate::fit::averages::WeightAverage;
+use crate::fit::buffers::Buffers;
 use crate::fit::limits::Limits;
 use crate::fit::optimization::Optimization;
 use crate::fit::settings::Settings;
@@ -71,6 +72,7 @@ impl<M: Model> TrainerBuilder<M> {
                 limits: Limits::default(),
                 fast_dev_run: false,
                 on_non_finite: NonFinitePolicy::default(),
+                deferred_checks: None,
                 interrupt: Interrupt::default(),
                 auto_resume: false,
             },
@@ -211,6 +213,15 @@ impl<M: Model> TrainerBuilder<M> {
     #[must_use]
     pub fn on_non_finite(mut self, policy: NonFinitePolicy) -> Self {
         self.settings.on_non_finite = policy;
+        self
+    }
+
+    /// Sets whether losses and gradients are checked for NaN and infinities only before each checkpoint and at the end of each
+    /// epoch, instead of in each update. No update is made from such values either way. Requires [`NonFinitePolicy::Stop`].
+    /// Default: true on a GPU, where reading a value makes each step wait, except with another policy; else false.
+    #[must_use]
+    pub fn deferred_checks(mut self, is_deferred: bool) -> Self {
+        self.settings.deferred_checks = Some(is_deferred);
         self
     }
 
@@ -358,6 +369,7 @@ impl<M: Model> TrainerBuilder<M> {
             self.callbacks
         };
         callbacks.check_keys()?;
+        let buffers = Buffers::new(&run.vars)?;
         let average = self.average.map(|rule| WeightAverage::new(rule, &run.vars)).transpose()?;
         Ok(Trainer {
             run,
@@ -370,6 +382,7 @@ impl<M: Model> TrainerBuilder<M> {
             },
             optimization: Optimization::new(optimizer, self.schedule, average),
             state: FitState::default(),
+            buffers,
             checkpointer: Checkpointer::new(self.checkpoints, self.run_dir),
             callbacks,
             settings: self.settings,

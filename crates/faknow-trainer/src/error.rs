@@ -120,6 +120,22 @@ pub enum Error {
         /// Learning rate of the first parameter group.
         learning_rate: f64,
     },
+    /// A loss or gradient is NaN or infinite in an update whose check was deferred, as on a GPU; this update and those after it
+    /// did not change the weights.
+    #[error(
+        "{}the loss or a gradient of update {update} is not finite; the weights are those before it; learning rate \
+         {learning_rate}: try a lower one, gradient clipping (`trainer.clip_norm`) or clean inputs; if `on_non_finite` is \
+         `skip` or `roll_back`, each update is checked and the message names batch and parameter",
+        prefix(*location)
+    )]
+    NonFiniteUpdate {
+        /// Phase, epoch and batch of the check, if the trainer made it.
+        location: Option<Location>,
+        /// The update, from 1: of the run, or since the last check of an optimizer outside of a run.
+        update: u64,
+        /// Learning rate of the first parameter group.
+        learning_rate: f64,
+    },
     /// The model's class scores are NaN: its weights or inputs are not finite.
     #[error(
         "{location}: the model's class scores are NaN, {}",

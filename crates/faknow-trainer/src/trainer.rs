@@ -12,6 +12,7 @@ use tch::nn::VarStore;
 
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::resume::Resume;
+use crate::fit::buffers::Buffers;
 use crate::fit::evaluation::predict;
 use crate::fit::limits::{FitData, Limits};
 use crate::fit::non_finite::with_tensor_name;
@@ -34,6 +35,8 @@ pub struct Trainer<M: Model> {
     pub(crate) task: Task<M>,
     pub(crate) optimization: Optimization,
     pub(crate) state: FitState,
+    /// The buffers of the model before the current update.
+    pub(crate) buffers: Buffers,
     pub(crate) checkpointer: Checkpointer,
     pub(crate) callbacks: Callbacks,
     pub(crate) settings: Settings,

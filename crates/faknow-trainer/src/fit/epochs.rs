@@ -106,6 +106,7 @@ impl<M: Model> Trainer<M> {
     /// Ends an epoch: validates if due, records, ranks, steps the schedule, notifies the callbacks, saves. Returns the
     /// reason if the run stops.
     fn end_epoch(&mut self, data: &FitData<'_, M::Batch>) -> Result<Option<StopReason>> {
+        self.check_finite()?;
         let is_last = self.state.pending_stop.is_some() || self.run.epoch() >= self.run.max_epochs();
         let mut record = self.record()?;
         let mut evaluation = None;

@@ -1,6 +1,7 @@
 //! The training loop over epochs and batches, and its state and results.
 
 pub(crate) mod averages;
+pub(crate) mod buffers;
 mod classify;
 mod epochs;
 pub(crate) mod evaluation;

@@ -1,10 +1,11 @@
 //! The policy for losses and gradients that are NaN or infinite.
 
+use faknow_model::Model;
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 
-use crate::error::setting;
-use crate::{Error, Result};
+use crate::error::{Location, setting};
+use crate::{Error, Result, Trainer};
 
 /// Number of consecutive updates that may be skipped before the run fails.
 pub(crate) const MAX_SKIPS: u64 = 10;
@@ -18,7 +19,9 @@ pub(crate) const MAX_ROLL_BACKS: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinitePolicy {
-    /// Fail with an error that names batch and parameter (default).
+    /// Fail with an error that names batch and parameter (default). On a GPU, where reading values makes each step wait, the
+    /// error comes at the next checkpoint or end of an epoch and names the update, see
+    /// [`deferred_checks`](crate::TrainerBuilder::deferred_checks).
     #[default]
     Stop,
     /// Skip the update and count it in `run.skipped()`; after 10 consecutive skips the run fails.
@@ -48,6 +51,29 @@ fn first_non_finite(vars: &VarStore) -> Option<String> {
         |t: &tch::Tensor| t.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[]));
     let variables: std::collections::BTreeMap<_, _> = vars.variables().into_iter().collect();
     variables.into_iter().find(|(_, tensor)| matches!(is_finite(tensor), Ok(0))).map(|(name, _)| name)
+}
+
+impl<M: Model> Trainer<M> {
+    /// Checks the updates since the last check whose losses and gradients have not been read.
+    pub(crate) fn check_finite(&mut self) -> Result<()> {
+        let checked_at = std::mem::replace(&mut self.state.checked_at, self.run.step());
+        if checked_at == self.run.step() {
+            return Ok(());
+        }
+        let result = self.optimization.optimizer.check_finite().and(self.task.step.check_finite());
+        result.map_err(|error| {
+            // The counters are those of updates that were not made.
+            self.state.is_consistent = false;
+            match error {
+                Error::NonFiniteUpdate { location: None, update, learning_rate } => {
+                    let location = Location::training(self.run.epoch(), self.run.batch());
+                    let update = (checked_at + update).min(self.run.step());
+                    Error::NonFiniteUpdate { location: Some(location), update, learning_rate }
+                }
+                other => other,
+            }
+        })
+    }
 }
 
 impl NonFinitePolicy {

@@ -95,6 +95,7 @@ impl<M: Model> Trainer<M> {
             target.restore(&part(name))?;
         }
         self.state.move_to(self.task.device);
+        self.state.checked_at = self.run.step();
         Ok(())
     }
 
@@ -133,6 +134,7 @@ impl<M: Model> Trainer<M> {
         if self.checkpointer.store().is_none() {
             return Ok(());
         }
+        self.check_finite()?;
         let start = Instant::now();
         let now = self.run.timestamp();
         if self.checkpointer.is_due(&self.state.saved_at, &now) {
@@ -192,6 +194,7 @@ impl<M: Model> Trainer<M> {
             return Ok(());
         }
         self.finish_saving()?;
+        self.check_finite()?;
         self.write_last()?;
         self.notify_saved(&[LAST])
     }
@@ -204,6 +207,9 @@ impl<M: Model> Trainer<M> {
         }
         if self.run.step() == 0 || self.checkpointer.store().is_none() {
             return;
+        }
+        if let Err(error) = self.check_finite() {
+            tracing::warn!("before the error: {error}");
         }
         let result =
             if self.state.is_consistent { self.write_last_if_changed() } else { self.write_failed() };

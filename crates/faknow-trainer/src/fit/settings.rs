@@ -2,6 +2,7 @@
 
 use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timestamp};
 use serde_json::{Map, Value, json};
+use tch::Device;
 
 use crate::Result;
 use crate::checkpoint::policy::check_interval;
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     /// Whether to train one epoch of one batch, with the schedule of the full run.
     pub(crate) fast_dev_run: bool,
     pub(crate) on_non_finite: NonFinitePolicy,
+    /// Whether losses and gradients are checked only before checkpoints and at the end of an epoch; `None` means on devices.
+    pub(crate) deferred_checks: Option<bool>,
     pub(crate) interrupt: Interrupt,
     /// Whether a fit resumes the run in the run directory.
     pub(crate) auto_resume: bool,
@@ -58,7 +61,16 @@ impl Settings {
         if let Some(every) = self.validate_every {
             check_interval("validate_every", every)?;
         }
+        if self.deferred_checks == Some(true) && self.on_non_finite != NonFinitePolicy::Stop {
+            return Err(setting("deferred_checks", "false unless `on_non_finite` is `stop`", true));
+        }
         self.on_non_finite.validate(has_run_dir)
+    }
+
+    /// Returns whether losses and gradients are read and checked in each update.
+    pub(crate) fn is_synchronous(&self, device: Device) -> bool {
+        let is_deferred = device != Device::Cpu && self.on_non_finite == NonFinitePolicy::Stop;
+        !self.deferred_checks.unwrap_or(is_deferred)
     }
 
     /// Returns the number of epochs of a fit.

@@ -37,6 +37,9 @@ pub(crate) struct FitState {
     /// Start time of this fit, and the seconds of the run before it.
     #[serde(skip)]
     pub(crate) clock: Option<(Instant, f64)>,
+    /// Number of updates at the last check that all of them are finite.
+    #[serde(skip)]
+    pub(crate) checked_at: u64,
     /// Whether this trainer has started a fit.
     #[serde(skip)]
     pub(crate) is_started: bool,

@@ -10,7 +10,8 @@ use crate::Result;
 
 /// Sums of a loss and its parts over the samples of a pass, accumulated without synchronizing with the device.
 ///
-/// Each batch is weighted by its samples, so the result is the mean over all samples.
+/// Each batch is weighted by its samples, so the result is the mean over all samples; for a part that only some batches
+/// have, over the samples of these batches.
 ///
 /// ```
 /// use faknow_model::Loss;
@@ -24,8 +25,18 @@ use crate::Result;
 /// # Ok::<(), faknow_trainer::Error>(())
 /// ```
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct LossSums {
-    sums: Vec<(String, DeviceSum)>,
+    sums: Vec<LossSum>,
+}
+
+/// The sum of a loss or of a part of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LossSum {
+    name: String,
+    sum: DeviceSum,
+    /// Number of samples of the batches that have it.
     n_samples: usize,
 }
 
@@ -40,56 +51,61 @@ impl LossSums {
             for (name, part) in &loss.parts {
                 self.add_one(&format!("loss/{name}"), part, n_samples)?;
             }
-            self.n_samples += n_samples;
             Ok(())
         })
     }
 
-    /// Returns the means over all samples, `loss` and `loss/<part>`, in order of first occurrence; synchronizes with the
+    /// Returns the means over the samples, `loss` and `loss/<part>`, in order of first occurrence; synchronizes with the
     /// device.
     ///
     /// # Errors
     /// libtorch cannot read a value.
     pub fn means(&self) -> Result<Scores> {
         let mut scores = Scores::new();
-        for (name, sum) in &self.sums {
-            scores.insert(name.clone(), sum.read()? / self.n_samples as f64);
+        for LossSum { name, sum, n_samples } in &self.sums {
+            scores.insert(name.clone(), sum.read()? / *n_samples as f64);
         }
         Ok(scores)
     }
 
     /// Returns whether nothing has been added yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.n_samples == 0
+        self.sums.is_empty()
     }
 
-    /// Returns the means as tensors, the total and the parts that `template` has, without synchronizing.
-    pub(crate) fn tensors(&self, template: Option<&Loss>) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
+    /// Returns the means of the total and of these parts as tensors, without synchronizing.
+    pub(crate) fn tensors(
+        &self,
+        parts: impl Iterator<Item = &'static str>,
+    ) -> Result<(Tensor, Vec<(&'static str, Tensor)>)> {
         let mean = |name: &str| -> Result<Tensor> {
-            let sum = self.sums.iter().find(|(known, _)| known == name).and_then(|(_, sum)| sum.0.as_ref());
-            Ok(sum
-                .map_or_else(|| Ok(Tensor::from(f64::NAN)), |sum| sum.f_div_scalar(self.n_samples as f64))?)
+            let mean =
+                |loss: &LossSum| loss.sum.0.as_ref().map(|sum| sum.f_div_scalar(loss.n_samples as f64));
+            let found = self.sums.iter().find(|loss| loss.name == name).and_then(mean);
+            Ok(found.unwrap_or_else(|| Ok(Tensor::from(f64::NAN)))?)
         };
-        let parts = template.map_or(&[][..], |loss| &loss.parts);
-        let parts = parts.iter().map(|(name, _)| Ok((*name, mean(&format!("loss/{name}"))?)));
-        Ok((mean("loss")?, parts.collect::<Result<_>>()?))
+        let mut means: Vec<(&'static str, Tensor)> = Vec::new();
+        for name in parts {
+            if means.iter().all(|(known, _)| *known != name) {
+                means.push((name, mean(&format!("loss/{name}"))?));
+            }
+        }
+        Ok((mean("loss")?, means))
     }
 
     /// Moves the sums to a device.
     pub(crate) fn move_to(&mut self, device: Device) {
-        self.sums.iter_mut().for_each(|(_, sum)| sum.move_to(device));
+        self.sums.iter_mut().for_each(|loss| loss.sum.move_to(device));
     }
 
     fn add_one(&mut self, name: &str, value: &Tensor, n_samples: usize) -> Result<()> {
-        match self.sums.iter_mut().find(|(n, _)| n == name) {
-            Some((_, sum)) => sum.add(value, n_samples),
-            None => {
-                let mut sum = DeviceSum::default();
-                sum.add(value, n_samples)?;
-                self.sums.push((name.to_owned(), sum));
-                Ok(())
-            }
-        }
+        let index = self.sums.iter().position(|loss| loss.name == name).unwrap_or_else(|| {
+            self.sums.push(LossSum { name: name.to_owned(), sum: DeviceSum::default(), n_samples: 0 });
+            self.sums.len() - 1
+        });
+        let loss = &mut self.sums[index];
+        loss.n_samples += n_samples;
+        loss.sum.add(value, n_samples)
     }
 }
 
@@ -165,5 +181,38 @@ impl DeviceSum {
 
     fn read(&self) -> Result<f64> {
         Ok(self.0.as_ref().map(|sum| sum.f_double_value(&[])).transpose()?.unwrap_or(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_averaged_over_the_batches_that_have_them() {
+        let loss = |total: f64, parts: &[(&'static str, f64)]| Loss {
+            total: Tensor::from(total),
+            parts: parts.iter().map(|(name, value)| (*name, Tensor::from(*value))).collect(),
+        };
+        let mut sums = LossSums::default();
+        for (loss, n) in [
+            (loss(1.0, &[("a", 0.5)]), 2),
+            (loss(2.0, &[]), 5),
+            (loss(3.0, &[("a", 1.0), ("b", 7.0)]), 6),
+            (loss(4.0, &[("b", 9.0)]), 2),
+        ] {
+            sums.add(&loss, n).unwrap();
+        }
+        let restored: LossSums = serde_json::from_str(&serde_json::to_string(&sums).unwrap()).unwrap();
+        let expected = [("loss", 38.0 / 15.0), ("loss/a", 7.0 / 8.0), ("loss/b", 60.0 / 8.0)];
+        for sums in [&sums, &restored] {
+            let means = sums.means().unwrap();
+            assert_eq!(means.names().collect::<Vec<_>>(), expected.map(|(name, _)| name));
+            assert_eq!(expected.map(|(name, _)| means.value(name).unwrap()), expected.map(|(_, mean)| mean));
+        }
+        let (total, parts) = sums.tensors(["a", "b", "a"].into_iter()).unwrap();
+        assert_eq!(total.double_value(&[]), 38.0 / 15.0);
+        let parts: Vec<_> = parts.iter().map(|(name, value)| (*name, value.double_value(&[]))).collect();
+        assert_eq!(parts, [("a", 0.875), ("b", 7.5)]);
     }
 }

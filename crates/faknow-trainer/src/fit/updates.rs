@@ -40,8 +40,20 @@ impl<M: Model> Trainer<M> {
         // After the callbacks, so that the learning rates they set apply to this update.
         self.optimization.set_learning_rates(&self.run.learning_rates)?;
         self.state.is_consistent = false;
-        let is_synchronous = self.settings.on_non_finite != NonFinitePolicy::Stop;
-        self.update_once(window, self.run.step(), is_synchronous)
+        self.buffers.save()?;
+        let is_synchronous = self.settings.is_synchronous(self.task.device);
+        match self.update_once(window, self.run.step(), is_synchronous) {
+            Ok(update) => {
+                if let Some(is_finite) = self.optimization.optimizer.deferred_flag() {
+                    self.buffers.restore_unless(is_finite)?;
+                }
+                Ok(update)
+            }
+            Err(error) => {
+                self.buffers.restore()?;
+                Err(error)
+            }
+        }
     }
 
     /// Counts an update, averages the weights, notifies the callbacks (with the learning rates of this step), and steps
@@ -136,6 +148,7 @@ impl<M: Model> Trainer<M> {
         if let Some((location, _)) = window.first() {
             guard(*location, || self.task.step.start_window(&batches))?;
         }
+        self.optimization.optimizer.set_deferred(!is_synchronous);
         let n_batches = window.len();
         let n_samples: usize = window.iter().map(|(_, batch)| batch.n_samples()).sum();
         let mut update = Update { losses: Vec::with_capacity(n_batches), n_samples, ..Update::default() };
@@ -212,7 +225,8 @@ impl Update {
         for (loss, n) in &self.losses {
             sums.add(loss, *n)?;
         }
-        let (loss, parts) = sums.tensors(self.losses.first().map(|(loss, _)| loss))?;
+        let parts = self.losses.iter().flat_map(|(loss, _)| &loss.parts).map(|(name, _)| *name);
+        let (loss, parts) = sums.tensors(parts)?;
         Ok(BatchEnd { n_samples, loss, parts, grad_norm })
     }
 }

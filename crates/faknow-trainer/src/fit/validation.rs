@@ -17,6 +17,7 @@ use crate::{Error, Result, Trainer};
 impl<M: Model> Trainer<M> {
     /// Validates between two updates of an epoch; returns whether its checkpoint is to be retained.
     pub(crate) fn validate_mid_epoch(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
+        self.check_finite()?;
         let mut record = self.record()?;
         let mut evaluation = match self.validate(valid, &mut record) {
             // The update before the validation is complete; the loop checks the request too.
@@ -80,7 +81,7 @@ impl<M: Model> Trainer<M> {
         self.settings.validate_every.is_none_or(|every| every.is_due(&self.state.validated_at, &now))
     }
 
-    /// Returns the record of the epoch so far. Losses on a device are read and checked for NaN and infinity only here.
+    /// Returns the record of the epoch so far. Losses on a device are read only here.
     pub(crate) fn record(&self) -> Result<EpochRecord> {
         let epoch = &self.state.epoch;
         let mut train = epoch.sums.means()?;

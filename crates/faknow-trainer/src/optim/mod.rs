@@ -2,6 +2,7 @@
 
 mod clip;
 mod config;
+mod deferred;
 mod fused;
 mod grad_norm;
 mod gradients;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use faknow_callbacks::NamePattern;
 use tch::nn::VarStore;
-use tch::{COptimizer, TchError, Tensor, no_grad};
+use tch::{COptimizer, Device, TchError, Tensor, no_grad};
 
-use super::grad_norm::{GradientCheck, Measurement, as_change, measure};
+use super::deferred::DeferredCheck;
+use super::grad_norm::{GradientCheck, Measurement, as_change, is_usable, measure};
 use super::groups::{GroupSettings, assign, no_match};
 use super::kernels::{Limit, Real};
 use super::operations::{self, Change};
@@ -36,6 +37,9 @@ pub struct Optimizer {
     clear_error: Option<TchError>,
     window: AccumulationWindow,
     has_updated: bool,
+    /// Whether losses and gradients are checked by `check_finite` only.
+    is_deferred: bool,
+    deferred_check: DeferredCheck,
     grad_norm: Option<Tensor>,
     backward_time: Duration,
     update_time: Duration,
@@ -85,6 +89,7 @@ impl Optimizer {
         let (groups, group_of) = assign(config, &names)?;
         let mut grad_clearer = COptimizer::sgd(0.0, 0.0, 0.0, 0.0, false)?;
         variables.iter().try_for_each(|(_, tensor)| grad_clearer.add_parameters(tensor, 0))?;
+        let is_deferred = variables.iter().any(|(_, tensor)| tensor.device() != Device::Cpu);
         let parameter =
             |((name, tensor), group)| Parameter { name, tensor, group, n_updates: 0, slots: vec![] };
         let learning_rates: Vec<f64> = groups.iter().map(|group| group.base_lr).collect();
@@ -99,6 +104,8 @@ impl Optimizer {
             clear_error: None,
             window: AccumulationWindow::default(),
             has_updated: false,
+            is_deferred,
+            deferred_check: DeferredCheck::default(),
             grad_norm: None,
             backward_time: Duration::ZERO,
             update_time: Duration::ZERO,
@@ -170,6 +177,54 @@ impl Optimizer {
         self.window
     }
 
+    /// Sets whether losses and gradients are checked later, by [`Optimizer::check_finite`], instead of in each step. Reading
+    /// them makes the step wait for the device. Default: true if a parameter is not on the CPU.
+    ///
+    /// With deferred checks, no update is made from the first loss or gradient that is not finite until the next call of
+    /// `check_finite`: a flag on the device masks them.
+    pub fn set_deferred(&mut self, is_deferred: bool) {
+        self.is_deferred = is_deferred;
+    }
+
+    /// Returns whether losses and gradients are checked later, see [`Optimizer::set_deferred`].
+    pub fn is_deferred(&self) -> bool {
+        self.is_deferred
+    }
+
+    /// Returns an error if, since the last call, a loss or gradient with deferred checks was not finite. Waits for the
+    /// device: call it before weights are saved.
+    ///
+    /// ```
+    /// use faknow_trainer::{Clip, Error, Optimizer, OptimizerConfig};
+    /// use tch::{Device, nn};
+    ///
+    /// let vars = nn::VarStore::new(Device::Cpu);
+    /// let weight = vars.root().ones("weight", &[]);
+    /// let mut optimizer = Optimizer::new(OptimizerConfig::sgd(0.1), &vars, Clip::None)?;
+    /// optimizer.set_deferred(true);
+    /// for factor in [1.0, f64::NAN, 1.0] {
+    ///     optimizer.backward_step(&(&weight * factor))?;
+    /// }
+    /// assert!((weight.double_value(&[]) - 0.9).abs() < 1e-6); // only the first update was made
+    /// assert!(matches!(optimizer.check_finite(), Err(Error::NonFiniteUpdate { update: 2, .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteUpdate`], whose update is counted since the last call.
+    pub fn check_finite(&mut self) -> Result<()> {
+        let learning_rate = self.first_learning_rate();
+        match self.deferred_check.read()? {
+            None => Ok(()),
+            Some(n) => Err(Error::NonFiniteUpdate { location: None, update: n + 1, learning_rate }),
+        }
+    }
+
+    /// Returns the flag of the deferred checks, a boolean scalar on the device.
+    pub(crate) fn deferred_flag(&self) -> Option<&Tensor> {
+        self.deferred_check.flag().filter(|_| self.is_deferred)
+    }
+
     /// Clears all gradients, if the batch is the first of its window.
     pub fn zero_grad(&mut self) {
         if self.window.is_first {
@@ -183,6 +238,9 @@ impl Optimizer {
     /// The loss does not require gradients, or a libtorch operation fails.
     pub fn backward(&mut self, loss: &Tensor) -> Result<()> {
         let start = Instant::now();
+        if self.is_deferred {
+            self.deferred_check.add(&loss.f_detach()?.f_isfinite()?.f_all()?)?;
+        }
         let weight = self.window.weight;
         let result = if weight == 1.0 {
             loss.f_backward()
@@ -196,7 +254,8 @@ impl Optimizer {
     /// Measures and clips the gradients, and updates the parameters, if the batch is the last of its window.
     ///
     /// # Errors
-    /// A libtorch operation fails; on the CPU, [`Error::NonFiniteGradient`] if a gradient is not finite.
+    /// A libtorch operation fails; [`Error::NonFiniteGradient`] if a gradient is not finite, unless checks are
+    /// [deferred](Self::set_deferred).
     pub fn step(&mut self) -> Result<()> {
         self.grad_norm = None;
         if let Some(error) = self.clear_error.take() {
@@ -248,6 +307,7 @@ impl Optimizer {
     fn update(&mut self) -> Result<()> {
         let learning_rate = self.first_learning_rate();
         let Self { config, parameters, groups, learning_rates, clip, grad_norm, .. } = self;
+        let (is_deferred, deferred_check) = (self.is_deferred, &mut self.deferred_check);
         let mut pending = Vec::with_capacity(parameters.len());
         for parameter in parameters {
             pending.extend(PendingUpdate::new(parameter)?);
@@ -255,7 +315,12 @@ impl Optimizer {
         if pending.is_empty() {
             return Ok(());
         }
-        let Measurement { norm, check } = measure(&pending, *clip)?;
+        let Measurement { norm, check } = measure(&pending, *clip, is_deferred)?;
+        if is_deferred {
+            deferred_check.add(&is_usable(&norm, *clip)?)?;
+            deferred_check.count_update()?;
+        }
+        let mask = deferred_check.flag().filter(|_| is_deferred);
         *grad_norm = Some(norm);
         if let GradientCheck::NonFinite { parameter, norm } = check {
             return Err(Error::NonFiniteGradient { location: None, parameter, norm, learning_rate });
@@ -277,9 +342,11 @@ impl Optimizer {
                 let change = as_change(limit);
                 in_one_pass::<f32>(single, limit, &change, rule)?;
                 in_one_pass::<f64>(double, limit, &change, rule)?;
-                by_operations(others, &change, rule)?;
+                by_operations(others, &change, rule, None)?;
             }
-            GradientCheck::Deferred(change) => by_operations(pending.iter_mut().collect(), &change, rule)?,
+            GradientCheck::Operations(change) => {
+                by_operations(pending.iter_mut().collect(), &change, rule, mask)?;
+            }
             GradientCheck::NonFinite { .. } => {}
         }
         for pending in pending {
@@ -308,7 +375,7 @@ fn in_one_pass<T: Real>(
         .unzip();
     let Some(operands) = memory::operands::<T>(&mut tensors) else {
         // Parameters that share memory are updated one after the other.
-        return by_operations(all, change, rule);
+        return by_operations(all, change, rule, None);
     };
     fused::update(rules.into_iter().zip(operands).collect(), limit);
     // libtorch counts the changes of a tensor, to detect backward passes through overwritten values. Copying a tensor onto
@@ -320,16 +387,27 @@ fn in_one_pass<T: Real>(
     Ok(())
 }
 
+/// Updates parameters with libtorch operations; if the mask, a boolean scalar, is false, nothing changes.
 fn by_operations(
     all: Vec<&mut PendingUpdate<'_>>,
     change: &Change,
     rule: impl Fn(&Parameter) -> Rule,
+    mask: Option<&Tensor>,
 ) -> Result<(), TchError> {
     all.into_iter().try_for_each(|pending| {
         let rule = rule(pending.parameter);
         let gradient = pending.dense_gradient()?;
         let Parameter { tensor, slots, .. } = &mut *pending.parameter;
-        operations::update(&rule, change, tensor, &gradient, slots)
+        let Some(mask) = mask else { return operations::update(&rule, change, tensor, &gradient, slots) };
+        let old: Vec<Tensor> = std::iter::once(&*tensor)
+            .chain(&*slots)
+            .map(|t| Ok::<_, TchError>(t.f_detach()?.copy()))
+            .collect::<Result<_, _>>()?;
+        operations::update(&rule, change, tensor, &gradient, slots)?;
+        for (value, old) in std::iter::once(&*tensor).chain(&*slots).zip(&old) {
+            let _ = value.f_where_self_out(value, mask, old)?;
+        }
+        Ok(())
     })
 }
 

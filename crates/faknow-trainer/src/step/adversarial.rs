@@ -2,7 +2,7 @@
 
 use faknow_model::{Loss, Model};
 use tch::nn::VarStore;
-use tch::{Device, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 use crate::optim::{check_pattern, copy};
 use crate::step::attack::Attack;
@@ -139,7 +139,7 @@ impl Perturbed {
                     continue;
                 }
                 let norm = gradient.f_norm()?;
-                if context.is_synchronous || norm.device() == Device::Cpu {
+                if context.is_synchronous {
                     let norm = norm.f_double_value(&[])?;
                     if !norm.is_finite() {
                         return Err(Error::NonFiniteGradient {

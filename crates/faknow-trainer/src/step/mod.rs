@@ -64,6 +64,16 @@ pub trait TrainStep<M: Model>: Send {
         Ok(())
     }
 
+    /// Returns an error if, since the last call, an optimizer of this step met a loss or gradient that is not finite and whose
+    /// check was deferred, see [`Optimizer::check_finite`]. Called before each checkpoint and at the end of each epoch.
+    /// Default: none.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteUpdate`].
+    fn check_finite(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns whether a failed step has left its own state unchanged, so that its update can be skipped; the trainer
     /// itself checks that the optimizer made no update. Default: true if the state is empty.
     ///
@@ -98,6 +108,10 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
         (**self).restore(state)
     }
 
+    fn check_finite(&mut self) -> Result<()> {
+        (**self).check_finite()
+    }
+
     fn is_unchanged(&self) -> Result<bool> {
         (**self).is_unchanged()
     }
@@ -114,7 +128,8 @@ pub struct StepContext {
     pub position: usize,
     /// The seed of the run.
     pub seed: u64,
-    /// Whether the loss is read and checked in each step even if that synchronizes with a device.
+    /// Whether losses and gradients are read and checked in each step. False by default on a device, where reading makes the
+    /// step wait; see [`Optimizer::set_deferred`].
     pub is_synchronous: bool,
 }
 
@@ -128,12 +143,12 @@ impl StepContext {
     /// Returns the loss of an output after checking it: it must be present, a scalar, and finite.
     ///
     /// # Errors
-    /// [`Error::NoLoss`] if there is no loss; the loss is not a scalar; [`Error::NonFiniteLoss`], on a device only if
+    /// [`Error::NoLoss`] if there is no loss; the loss is not a scalar; [`Error::NonFiniteLoss`], if
     /// [`is_synchronous`](Self::is_synchronous) is set.
     pub fn check_loss(&self, loss: Option<Loss>, optimizer: &Optimizer) -> Result<Loss> {
         let loss = loss.ok_or(Error::NoLoss { location: self.location })?;
         check_loss(&loss)?;
-        if self.is_synchronous || loss.total.device() == tch::Device::Cpu {
+        if self.is_synchronous {
             let value = loss.total.f_double_value(&[])?;
             if !value.is_finite() {
                 let read = |(name, part): &(&'static str, Tensor)| Ok((*name, part.f_double_value(&[])?));

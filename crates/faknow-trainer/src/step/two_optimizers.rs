@@ -18,8 +18,8 @@ use crate::{Optimizer, Result, StepContext, StepOutput, Supervised, TrainStep};
 /// at the last batch, just before its main loss is computed. The main losses of the batches before it use the old
 /// parameters.
 ///
-/// The loss of the run is the main loss; the auxiliary loss is recorded as a part of it without being in its total, as 0 for
-/// a batch without one. Learning rate, schedule and gradient norm of the run are those of the trainer's optimizer; the
+/// The loss of the run is the main loss; the auxiliary loss is recorded as a part of it without being in its total: the mean
+/// over the samples of the batches that have one. Learning rate, schedule and gradient norm of the run are those of the trainer's optimizer; the
 /// auxiliary optimizer keeps its initial learning rate, even when a rollback lowers that of the run. Its state is part of
 /// every checkpoint, so a resumed run is bitwise identical.
 ///
@@ -84,6 +84,7 @@ where
         let Self { optimizer: auxiliary, supervised, accumulated, .. } = self;
         let window = optimizer.window();
         auxiliary.set_window(window);
+        auxiliary.set_deferred(optimizer.is_deferred());
         // Both losses may depend on all parameters: the gradients of one are set aside during the backward pass of the other.
         let main_gradients = optimizer.take_gradients()?;
         if !window.is_first {
@@ -96,9 +97,9 @@ where
                 let loss = context.check_loss(Some(value.into()), auxiliary);
                 let Loss { total, .. } = loss.map_err(|error| with_part_name(error, self.name))?;
                 auxiliary.backward(&total)?;
-                total.detach()
+                Some(total.detach())
             }
-            None => Tensor::from(0.0),
+            None => None,
         };
         auxiliary.step()?;
         *accumulated = auxiliary.take_gradients()?;
@@ -112,7 +113,7 @@ where
         optimizer.backward(&output.loss.total)?;
         drop(auxiliary.take_gradients()?);
         optimizer.step()?;
-        output.loss.parts.push((self.name, value));
+        output.loss.parts.extend(value.map(|value| (self.name, value)));
         Ok(output)
     }
 
@@ -122,6 +123,10 @@ where
 
     fn restore(&mut self, state: &State) -> Result<()> {
         self.optimizer.restore(state)
+    }
+
+    fn check_finite(&mut self) -> Result<()> {
+        self.optimizer.check_finite()
     }
 
     fn is_unchanged(&self) -> Result<bool> {

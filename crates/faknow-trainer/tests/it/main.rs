@@ -26,6 +26,7 @@ mod interrupted_runs;
 mod interrupts;
 mod isolated;
 mod logged;
+mod non_finite;
 mod optimizer;
 mod optimizer_parity;
 mod optimizer_state;

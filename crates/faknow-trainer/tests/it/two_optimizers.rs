@@ -172,7 +172,11 @@ fn second_loss_is_optional_per_batch() {
     };
     let mut trainer =
         trainer(Gated::new(), OptimizerConfig::adam(0.5), only_first).max_epochs(1).build().unwrap();
-    trainer.fit(&train_data(), None).unwrap();
+    let report = trainer.fit(&train_data(), None).unwrap();
+    // The mean over the first batch, not over all of them.
+    let first = Gated::new().0.gate_loss(&moved(&POINTS[..4])).unwrap().unwrap().double_value(&[]);
+    let recorded = report.history.epochs[0].train.value("loss/gate").unwrap();
+    assert!((recorded - first).abs() < 1e-12, "{recorded} {first}");
     let gate = weights(&trainer.run().vars)["gate.scale"].clone();
     // The first update of Adam is the learning rate; further updates with its momentum would change the value more.
     assert!(gate.iter().all(|value| ((value - 0.7).abs() - 0.5).abs() < 1e-6), "{gate:?}");
