@@ -116,6 +116,9 @@ pub trait Callback: Any + Send {
     }
 
     /// Called after the training and validation of an epoch; `record` is the last record of `run.history()`.
+    ///
+    /// The last epoch of a run is always validated: if one of these hooks stops the run after an epoch without validation, it
+    /// is validated then, and the hooks of [logs](Self::is_log) are called afterwards.
     fn on_epoch_end(&mut self, run: &mut Run, record: &EpochRecord) -> HookResult<Flow> {
         let _ = (run, record);
         Ok(Flow::Continue)

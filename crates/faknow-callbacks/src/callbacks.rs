@@ -251,12 +251,43 @@ impl Callbacks {
     /// # Errors
     /// A callback fails, or logs a value under a name that is taken.
     pub fn on_epoch_end(&mut self, run: &mut Run) -> Result<Flow> {
+        let before_logs = self.on_epoch_end_before_logs(run);
+        match (before_logs, self.on_epoch_end_of_logs(run)) {
+            (Err(error), Err(second)) => {
+                tracing::error!("{second}");
+                Err(error)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            (Ok(Flow::Continue), flow) => flow,
+            (flow, _) => flow,
+        }
+    }
+
+    /// Calls [`Callback::on_epoch_end`] of all callbacks but [logs](Callback::is_log), for a loop that completes the record
+    /// before the logs are called: if one of them stops the run, the trainer still validates the epoch.
+    ///
+    /// # Errors
+    /// As [`on_epoch_end`](Self::on_epoch_end).
+    pub fn on_epoch_end_before_logs(&mut self, run: &mut Run) -> Result<Flow> {
+        self.end_epoch(run, false)
+    }
+
+    /// Calls [`Callback::on_epoch_end`] of the [logs](Callback::is_log), after
+    /// [`on_epoch_end_before_logs`](Self::on_epoch_end_before_logs).
+    ///
+    /// # Errors
+    /// As [`on_epoch_end`](Self::on_epoch_end).
+    pub fn on_epoch_end_of_logs(&mut self, run: &mut Run) -> Result<Flow> {
+        self.end_epoch(run, true)
+    }
+
+    fn end_epoch(&mut self, run: &mut Run, of_logs: bool) -> Result<Flow> {
         let call = |c: &mut dyn Callback, run: &mut Run| match run.history().last().cloned() {
             // Cloned for each callback, to include the values logged by those before it.
             Some(record) => c.on_epoch_end(run, &record),
             None => Err("the epoch is not in the run's history".into()),
         };
-        self.notify("on_epoch_end", run, call, add_to_record)
+        self.notify_some("on_epoch_end", run, call, add_to_record, &[Some(of_logs)])
     }
 
     /// Calls [`Callback::on_checkpoint`] of all callbacks.
@@ -284,18 +315,31 @@ impl Callbacks {
         }
     }
 
-    /// Calls all callbacks in order and catches panics; at the end of an epoch, an evaluation or the fit, log callbacks
-    /// come last. Returns the first error, else the first stop; further errors are logged.
+    /// Calls all callbacks in order and catches panics; at the end of an evaluation or the fit, log callbacks come last.
+    /// Returns the first error, else the first stop; further errors are logged.
     fn notify(
+        &mut self,
+        hook: &'static str,
+        run: &mut Run,
+        call: impl FnMut(&mut dyn Callback, &mut Run) -> HookResult<Flow>,
+        collect_logged: impl FnMut(&mut Run) -> Result<()>,
+    ) -> Result<Flow> {
+        let logs_last = matches!(hook, "on_evaluation_end" | "on_fit_end");
+        let passes: &[Option<bool>] = if logs_last { &[Some(false), Some(true)] } else { &[None] };
+        self.notify_some(hook, run, call, collect_logged, passes)
+    }
+
+    /// Calls callbacks as [`notify`](Self::notify) does, in passes over all of them (`None`), only those that are logs, or
+    /// only those that are not.
+    fn notify_some(
         &mut self,
         hook: &'static str,
         run: &mut Run,
         mut call: impl FnMut(&mut dyn Callback, &mut Run) -> HookResult<Flow>,
         mut collect_logged: impl FnMut(&mut Run) -> Result<()>,
+        passes: &[Option<bool>],
     ) -> Result<Flow> {
         let mut result = Ok(Flow::Continue);
-        let logs_last = matches!(hook, "on_evaluation_end" | "on_epoch_end" | "on_fit_end");
-        let passes: &[Option<bool>] = if logs_last { &[Some(false), Some(true)] } else { &[None] };
         for pass in passes {
             for callback in &mut self.0 {
                 if pass.is_some_and(|logs| logs != callback.is_log()) {

@@ -110,7 +110,7 @@ impl<M: Model> Trainer<M> {
         let _guard = self.settings.interrupt.install();
         self.callbacks.on_evaluation_start(&mut self.run, Phase::Test)?;
         let limits = Limits { overfit: false, ..self.settings.limits };
-        let mut evaluation = self.evaluate(&limits.apply(loader), Phase::Test)?;
+        let mut evaluation = self.evaluate(&limits.apply(loader), Phase::Test, true)?;
         // There is nothing to stop after a test.
         let _ = self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &mut evaluation)?;
         Ok(evaluation)

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::problems::{advice, class_problems, domain_problems};
-use crate::Classes;
 use crate::inspect::{Inspection, LengthStats, Problem, ProblemKind, ValueCount};
 use crate::records::RawLabel;
 use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, text_of};
+use crate::{Classes, Fingerprint};
 
 /// Maximum number of records or domains that a problem lists.
 pub(super) const MAX_LISTED: usize = 5;
@@ -127,14 +126,13 @@ impl<'a> Collector<'a> {
                 }
             },
         };
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
+        let label = Label(fingerprint(&value, 0));
         if self.labels.len() < MAX_LABEL_VALUES || self.labels.contains_key(&value) {
             *self.labels.entry(value).or_default() += 1;
         } else {
             self.add_problem(ProblemKind::ManyLabels, number, || value);
         }
-        Some(Label(hasher.finish()))
+        Some(label)
     }
 
     fn add_text(&mut self, number: usize, text: &str, label: Option<Label>) {
@@ -251,12 +249,14 @@ fn by_frequency(counts: HashMap<String, usize>) -> Vec<ValueCount> {
 }
 
 fn hash(text: &str) -> u128 {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, text).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(0) << 64 | half(1)
+    u128::from(fingerprint(text, 0)) << 64 | u128::from(fingerprint(text, 1))
+}
+
+fn fingerprint(text: &str, salt: u64) -> u64 {
+    let mut fingerprint = Fingerprint::new();
+    fingerprint.add(salt);
+    fingerprint.add_str(text);
+    fingerprint.finish()
 }
 
 /// Returns the first HTML escape in `text`: `&name;`, `&#39;` or `&#x27;`.

@@ -1,6 +1,6 @@
 //! Weight averaging over the steps of training, which often generalizes better than the final weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use faknow_callbacks::{Interval, State, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,9 @@ use crate::error::setting;
 
 /// The average of the weights that is validated, saved and returned in place of the weights themselves.
 ///
-/// Training continues with the unaveraged weights. Buffers (running statistics) and frozen parameters are not averaged.
+/// Training continues with the unaveraged weights. Frozen parameters are not averaged. Running statistics of batch
+/// normalization (buffers named `running_mean` and `running_var`) are those of training with [`Ema`](Self::Ema), whose average
+/// is close to the weights; with [`Swa`](Self::Swa) they are recomputed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum WeightAveraging {
@@ -27,6 +29,10 @@ pub enum WeightAveraging {
     },
     /// Stochastic weight averaging (Izmailov et al., 2018): the mean of snapshots of the weights, taken in intervals of
     /// `every` from `start` on; before that, the weights themselves.
+    ///
+    /// If the model has batch normalization, its statistics for the average are recomputed after each snapshot, before the
+    /// next validation or checkpoint: a pass over the training data without gradients, as PyTorch's `update_bn`. A
+    /// checkpoint that is saved because of an interruption has the statistics of the snapshot before.
     Swa {
         /// Length of the run at the first snapshot.
         start: Interval,
@@ -67,9 +73,14 @@ impl WeightAveraging {
 #[derive(Debug)]
 pub(crate) struct WeightAverage {
     rule: WeightAveraging,
-    /// The trained parameters, by name.
+    /// The trained parameters and, for [`WeightAveraging::Swa`], the running statistics, by name.
     weights: BTreeMap<String, Tensor>,
+    /// Their averages, and the statistics that belong to the averaged weights.
     average: BTreeMap<String, Tensor>,
+    /// Names of the running statistics among them.
+    statistics: BTreeSet<String>,
+    /// Number of snapshots for which the statistics were computed.
+    n_up_to_date: u64,
     /// Number of snapshots so far, for [`WeightAveraging::Swa`] only.
     n_snapshots: u64,
 }
@@ -78,10 +89,29 @@ impl WeightAverage {
     /// Creates an average that starts at the current weights.
     pub(crate) fn new(rule: WeightAveraging, vars: &VarStore) -> Result<Self> {
         let trained = |(_, tensor): &(String, Tensor)| tensor.requires_grad() && tensor.is_floating_point();
-        let weights: BTreeMap<String, Tensor> = vars.variables().into_iter().filter(trained).collect();
+        let is_statistic = |(name, tensor): &(String, Tensor)| {
+            let name = name.rsplit('.').next().unwrap_or_default();
+            matches!(name, "running_mean" | "running_var") && !tensor.requires_grad()
+        };
+        let is_swa = matches!(rule, WeightAveraging::Swa { .. });
+        let statistics = vars.variables().into_iter().filter(|variable| is_swa && is_statistic(variable));
+        let statistics: BTreeMap<String, Tensor> = statistics.collect();
+        let mut weights: BTreeMap<String, Tensor> = vars.variables().into_iter().filter(trained).collect();
+        weights.extend(statistics.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
+        let statistics: BTreeSet<String> = statistics.into_keys().collect();
         let copy = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.f_detach()?.copy()));
         let average = no_grad(|| weights.iter().map(copy).collect::<Result<_>>())?;
-        Ok(Self { rule, weights, average, n_snapshots: 0 })
+        Ok(Self { rule, weights, average, statistics, n_snapshots: 0, n_up_to_date: 0 })
+    }
+
+    /// Returns whether the running statistics for the average have to be recomputed.
+    pub(crate) fn is_outdated(&self) -> bool {
+        !self.statistics.is_empty() && self.n_up_to_date != self.n_snapshots
+    }
+
+    /// Marks the running statistics for the average as recomputed.
+    pub(crate) fn set_up_to_date(&mut self) {
+        self.n_up_to_date = self.n_snapshots;
     }
 
     /// Updates the average after a training step, if it is due.
@@ -103,7 +133,7 @@ impl WeightAverage {
                 let weight = &self.weights[name];
                 if share == 1.0 {
                     average.f_copy_(weight)?;
-                } else {
+                } else if !self.statistics.contains(name) {
                     let _ = average.f_lerp_(weight, share)?;
                 }
             }
@@ -137,7 +167,7 @@ impl WeightAverage {
 
     /// Resets the average to the current weights.
     pub(crate) fn reset(&mut self) -> Result<()> {
-        self.n_snapshots = 0;
+        (self.n_snapshots, self.n_up_to_date) = (0, 0);
         no_grad(|| {
             for (name, average) in &mut self.average {
                 average.f_copy_(&self.weights[name])?;
@@ -157,13 +187,16 @@ impl WeightAverage {
 struct SavedAverage {
     #[serde(rename = "n_taken")]
     n_snapshots: u64,
+    #[serde(default)]
+    n_up_to_date: u64,
 }
 
 /// In a checkpoint, the weights of the model are the average; the state holds those that training continues with.
 impl Checkpointable for WeightAverage {
     fn state(&self) -> Result<State> {
         let tensors = self.weights.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_detach()?)));
-        let State { values, .. } = to_state("average", &SavedAverage { n_snapshots: self.n_snapshots })?;
+        let saved = SavedAverage { n_snapshots: self.n_snapshots, n_up_to_date: self.n_up_to_date };
+        let State { values, .. } = to_state("average", &saved)?;
         Ok(State { values, tensors: tensors.collect::<Result<_>>()? })
     }
 
@@ -173,7 +206,8 @@ impl Checkpointable for WeightAverage {
         if state.is_empty() {
             return Ok(());
         }
-        self.n_snapshots = from_state::<SavedAverage>("average", state)?.n_snapshots;
+        let saved: SavedAverage = from_state("average", state)?;
+        (self.n_snapshots, self.n_up_to_date) = (saved.n_snapshots, saved.n_up_to_date);
         copy_into(self.weights.iter(), state)
     }
 }

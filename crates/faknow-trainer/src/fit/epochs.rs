@@ -109,16 +109,18 @@ impl<M: Model> Trainer<M> {
         self.check_finite()?;
         let is_last = self.state.pending_stop.is_some() || self.run.epoch() >= self.run.max_epochs();
         let mut record = self.record()?;
-        let mut evaluation = None;
-        if let Some(valid) = data.valid().filter(|_| is_last || self.validates_after_epoch()) {
-            evaluation = match self.validate(valid, &mut record) {
-                Err(Error::Interrupted) => {
-                    self.save_on_interrupt()?;
-                    return Ok(Some(StopReason::Interrupted));
-                }
-                result => Some(result?),
-            };
-        }
+        let valid = data.valid().filter(|_| is_last || self.validates_after_epoch());
+        let result = match self.update_average_statistics(data.train(), valid.is_some() || is_last) {
+            Ok(()) => valid.map(|valid| self.validate(valid, &mut record, true)).transpose(),
+            Err(error) => Err(error),
+        };
+        let evaluation = match result {
+            Err(Error::Interrupted) => {
+                self.save_on_interrupt()?;
+                return Ok(Some(StopReason::Interrupted));
+            }
+            result => result?,
+        };
         self.run.progress_mut().history.epochs.push(record.clone());
         self.run.progress_mut().logged.clear();
         let is_retained = self.rank(&record, false)?;
@@ -127,7 +129,8 @@ impl<M: Model> Trainer<M> {
             self.step_schedule(Unit::Validation, Some(&record))?;
         }
         self.state.epoch.is_open = false;
-        let result = self.notify_epoch_end(evaluation);
+        let (result, is_retained_after) = self.notify_epoch_end(evaluation, data);
+        let is_retained = is_retained || is_retained_after;
         let is_retained = is_retained || (result.is_ok() && self.rank_logged(&record, false)?);
         if self.state.pending_stop.is_none() && self.run.epoch() >= self.run.max_epochs() {
             self.state.pending_stop = Some(StopReason::Completed);
@@ -143,18 +146,41 @@ impl<M: Model> Trainer<M> {
         Ok(if is_interrupted { Some(StopReason::Interrupted) } else { self.state.stop_reason.clone() })
     }
 
-    /// Notifies all callbacks of a recorded epoch, even if one of them stops the run or fails.
-    fn notify_epoch_end(&mut self, evaluation: Option<Evaluation>) -> Result<()> {
+    /// Notifies all callbacks of a recorded epoch, even if one of them stops the run or fails; if one stops the run after an
+    /// epoch that was not validated, validates it. Returns the first error, and whether the validation is to be retained.
+    fn notify_epoch_end(
+        &mut self,
+        evaluation: Option<Evaluation>,
+        data: &FitData<'_, M::Batch>,
+    ) -> (Result<()>, bool) {
         let mut first_error = None;
-        let after_validation = evaluation.map(|mut evaluation| self.notify_validation_end(&mut evaluation));
-        let after_epoch = self.notify(|callbacks, run| Ok(callbacks.on_epoch_end(run)?));
-        for flow in after_validation.into_iter().chain([after_epoch]) {
-            match flow {
-                Ok(Flow::Continue) => {}
-                Ok(Flow::Stop(reason)) => drop(self.state.pending_stop.get_or_insert(reason)),
-                Err(error) => drop(first_error.get_or_insert(error)),
+        let is_validated = evaluation.is_some();
+        if let Some(mut evaluation) = evaluation {
+            let flow = self.notify_validation_end(&mut evaluation);
+            self.collect(flow, &mut first_error);
+        }
+        let flow = self.notify(|callbacks, run| Ok(callbacks.on_epoch_end_before_logs(run)?));
+        self.collect(flow, &mut first_error);
+        let mut is_retained = false;
+        if let (Some(valid), false, None, Some(_)) =
+            (data.valid(), is_validated, &first_error, &self.state.pending_stop)
+        {
+            match self.validate_last_epoch(valid) {
+                Ok(retained) => is_retained = retained,
+                Err(error) => first_error = Some(error),
             }
         }
-        first_error.map_or(Ok(()), Err)
+        let flow = self.notify(|callbacks, run| Ok(callbacks.on_epoch_end_of_logs(run)?));
+        self.collect(flow, &mut first_error);
+        (first_error.map_or(Ok(()), Err), is_retained)
+    }
+
+    /// Retains the first reason to stop and the first error.
+    fn collect(&mut self, flow: Result<Flow>, first_error: &mut Option<Error>) {
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Stop(reason)) => drop(self.state.pending_stop.get_or_insert(reason)),
+            Err(error) => drop(first_error.get_or_insert(error)),
+        }
     }
 }

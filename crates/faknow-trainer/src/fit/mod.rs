@@ -1,5 +1,6 @@
 //! The training loop over epochs and batches, and its state and results.
 
+pub(crate) mod average_statistics;
 pub(crate) mod averages;
 pub(crate) mod buffers;
 mod classify;

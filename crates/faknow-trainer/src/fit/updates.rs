@@ -104,12 +104,17 @@ impl<M: Model> Trainer<M> {
         }
         let is_due = |every: Interval| every.is_due(&self.state.validated_at, &now);
         let is_retained = match data.valid().filter(|_| self.settings.validate_every.is_some_and(is_due)) {
-            Some(valid) => self.validate_mid_epoch(valid)?,
+            Some(valid) => self.validate_mid_epoch(data.train(), valid)?,
             None => false,
         };
         // An interrupted run may have skipped the validation.
         let is_interrupted = self.settings.interrupt.is_requested();
         if is_retained || (!is_interrupted && self.checkpointer.is_due(&self.state.saved_at, &now)) {
+            match self.update_average_statistics(data.train(), true) {
+                // The loop checks the request too, and saves.
+                Err(Error::Interrupted) => return Ok(()),
+                result => result?,
+            }
             self.save_last(is_retained)?;
         }
         Ok(())

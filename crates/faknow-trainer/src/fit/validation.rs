@@ -16,10 +16,15 @@ use crate::{Error, Result, Trainer};
 
 impl<M: Model> Trainer<M> {
     /// Validates between two updates of an epoch; returns whether its checkpoint is to be retained.
-    pub(crate) fn validate_mid_epoch(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
+    pub(crate) fn validate_mid_epoch(
+        &mut self,
+        train: &dyn Loader<M::Batch>,
+        valid: &dyn Loader<M::Batch>,
+    ) -> Result<bool> {
         self.check_finite()?;
         let mut record = self.record()?;
-        let mut evaluation = match self.validate(valid, &mut record) {
+        let result = self.update_average_statistics(train, true);
+        let mut evaluation = match result.and_then(|()| self.validate(valid, &mut record, true)) {
             // The update before the validation is complete; the loop checks the request too.
             Err(Error::Interrupted) => return Ok(false),
             result => result?,
@@ -33,22 +38,35 @@ impl<M: Model> Trainer<M> {
         Ok(is_retained || self.rank_logged(&record, true)?)
     }
 
+    /// Validates the last epoch after a callback has stopped the run; returns whether its checkpoint is to be retained.
+    pub(crate) fn validate_last_epoch(&mut self, valid: &dyn Loader<M::Batch>) -> Result<bool> {
+        let Some(mut record) = self.run.history().last().cloned() else { return Ok(false) };
+        let is_ranked = self.run.monitor().is_some_and(|monitor| monitor.is_due(&record));
+        // The run ends here, so it is not interrupted.
+        let mut evaluation = self.validate(valid, &mut record, false)?;
+        if let Some(last) = self.run.progress_mut().history.epochs.last_mut() {
+            *last = record.clone();
+        }
+        let is_retained = !is_ranked && self.rank(&record, false)?;
+        self.step_schedule(Unit::Validation, Some(&record))?;
+        // A reason to stop is known already.
+        let _ = self.notify_validation_end(&mut evaluation)?;
+        Ok(is_retained || (!is_ranked && self.rank_logged(&record, false)?))
+    }
+
     /// Validates the weights or their average, and adds the scores to `record`.
     pub(crate) fn validate(
         &mut self,
         valid: &dyn Loader<M::Batch>,
         record: &mut EpochRecord,
+        is_interruptible: bool,
     ) -> Result<Evaluation> {
         let start = Instant::now();
         self.callbacks.on_evaluation_start(&mut self.run, Phase::Valid)?;
-        if let Some(average) = &mut self.optimization.average {
-            average.swap()?;
-        }
-        let evaluation = self.evaluate(valid, Phase::Valid);
+        self.swap_average()?;
+        let evaluation = self.evaluate(valid, Phase::Valid, is_interruptible);
         // Swapped even after an error: training continues with the weights themselves.
-        if let Some(average) = &mut self.optimization.average {
-            average.swap()?;
-        }
+        self.swap_average()?;
         let evaluation = evaluation?;
         self.state.profile.validation += start.elapsed().as_secs_f64();
         record.valid_seconds = evaluation.seconds;
@@ -57,12 +75,17 @@ impl<M: Model> Trainer<M> {
         Ok(evaluation)
     }
 
-    pub(crate) fn evaluate(&mut self, loader: &dyn Loader<M::Batch>, phase: Phase) -> Result<Evaluation> {
+    pub(crate) fn evaluate(
+        &mut self,
+        loader: &dyn Loader<M::Batch>,
+        phase: Phase,
+        is_interruptible: bool,
+    ) -> Result<Evaluation> {
         let Self { task, run, callbacks, settings, .. } = self;
         let epoch = if phase == Phase::Valid { run.epoch() } else { 0 };
         let metrics = &task.metrics;
         // After an interrupted fit, a test is still possible.
-        let is_checked = phase == Phase::Valid || !settings.interrupt.is_requested();
+        let is_checked = is_interruptible && (phase == Phase::Valid || !settings.interrupt.is_requested());
         let evaluation = evaluate_at((phase, epoch), &task.model, loader, metrics, task.device, |progress| {
             callbacks.on_evaluation_batch_end(run, phase, progress)?;
             if is_checked { settings.interrupt.check() } else { Ok(()) }

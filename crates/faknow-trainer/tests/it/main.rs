@@ -3,6 +3,7 @@
 mod adversarial;
 mod adversarial_golden;
 mod at_hook;
+mod average_statistics;
 mod background;
 mod branches;
 mod by_hand;
