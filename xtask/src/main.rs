@@ -8,6 +8,7 @@ mod load;
 mod process;
 mod program;
 mod real_data;
+mod required;
 mod setup;
 mod summary;
 mod test;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use ci::{book, browser, exported, external_crates, layers, tidy, tutorial};
+use ci::{book, browser, exported, external_crates, layers, openapi, tidy, tutorial};
 use summary::Summary;
 use workspace::Workspace;
 
@@ -56,6 +57,8 @@ enum Task {
     Browser(browser::Args),
     /// Check an exported detector in C++ and Python
     Exported,
+    /// Compare the OpenAPI document of the server with its responses
+    Openapi,
     /// Pack the program with its libtorch into an archive
     Dist(dist::Args),
     /// Run the commands of docs/tutorial.md
@@ -96,6 +99,7 @@ fn run(task: Task) -> Result<Option<Summary>> {
         Task::RealData => real_data::check(workspace).map(Some),
         Task::Browser(args) => browser::check(workspace, &args).map(Some),
         Task::Exported => exported::check(workspace).map(Some),
+        Task::Openapi => openapi::check(workspace).map(Some),
         Task::Tutorial => tutorial::check(workspace).map(Some),
     }
 }

@@ -54,7 +54,12 @@ impl Program {
 
     /// Serves the run directory `demo` on a free port.
     pub fn serve(&self, args: &[&str]) -> Result<Server> {
-        let command = cmd!(self.sh, "faknow serve demo --port 0 --device cpu {args...}");
+        self.serve_run("demo", args)
+    }
+
+    /// Serves a run directory on a free port.
+    pub fn serve_run(&self, run: &str, args: &[&str]) -> Result<Server> {
+        let command = cmd!(self.sh, "faknow serve {run} --port 0 --device cpu {args...}");
         Server::start(command, &self.path("serve.log"))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use faknow::trainer::Interrupt;
 use serde_json::json;
 
 use crate::api_error::{ApiError, json_response};
+use crate::body;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::page::{PAGE, content_security_policy};
 use crate::predict::{PredictionCount, predict};
@@ -24,6 +25,8 @@ use crate::{ModelInfo, ServeConfig};
 pub(crate) struct App {
     pub(crate) config: ServeConfig,
     pub(crate) info: ModelInfo,
+    /// The OpenAPI document.
+    pub(crate) openapi: String,
     /// Name of the run.
     pub(crate) run: String,
     pub(crate) queue: Queue,
@@ -35,7 +38,7 @@ pub(crate) struct App {
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Creates the routes; `openapi.json` describes them, and a test compares the two.
+/// Creates the routes; `openapi.json` describes them, and `cargo xtask openapi` compares the two.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let policy = content_security_policy();
     Router::new()
@@ -67,8 +70,7 @@ async fn healthz() -> Response {
 
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     if app.stop.is_requested() || !app.queue.is_open() {
-        let message = "the server is shutting down";
-        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).into_response();
+        return ApiError::stopping().into_response();
     }
     json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())
 }
@@ -83,8 +85,8 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-async fn openapi() -> Response {
-    json_response(StatusCode::OK, include_str!("openapi.json"))
+async fn openapi(State(app): State<Arc<App>>) -> Response {
+    json_response(StatusCode::OK, app.openapi.clone())
 }
 
 async fn model(State(app): State<Arc<App>>) -> Response {
@@ -98,12 +100,16 @@ async fn model(State(app): State<Arc<App>>) -> Response {
     json_response(StatusCode::OK, body.to_string())
 }
 
-async fn not_found(uri: Uri) -> Response {
+async fn not_found(State(app): State<Arc<App>>, request: Request) -> Response {
+    let uri = request.uri().clone();
+    body::discard(request, &app.config).await;
     let message = format!("unknown path `{}`; see GET /openapi.json", truncate(uri.path()));
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
 }
 
-async fn not_allowed(method: Method, uri: Uri) -> Response {
+async fn not_allowed(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    body::discard(request, &app.config).await;
     let expected = if uri.path() == "/v1/predict" { "POST" } else { "GET" };
     let message = format!("`{}`: expected {expected}, got {method}", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response()
@@ -138,6 +144,6 @@ fn insert_if_missing(headers: &mut HeaderMap, name: HeaderName, value: &'static 
 }
 
 /// Returns the first characters of a client's text, which may be long.
-fn truncate(text: &str) -> String {
+pub(crate) fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }

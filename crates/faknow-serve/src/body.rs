@@ -25,6 +25,12 @@ pub(crate) async fn read(request: Request, config: &ServeConfig) -> Result<Vec<u
     })
 }
 
+/// Reads and discards the body of a request, within the same limits.
+pub(crate) async fn discard(request: Request, config: &ServeConfig) {
+    // What is wrong with the body does not matter.
+    let _ = timeout(config.read_timeout, read_limited(request.into_body(), config.max_body)).await;
+}
+
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let error = |message: String| {
         Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))

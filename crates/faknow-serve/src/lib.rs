@@ -6,12 +6,14 @@ mod body;
 mod config;
 mod error;
 mod metrics;
+mod openapi;
 mod page;
 mod predict;
 mod predictor;
 mod queue;
 mod request;
 mod server;
+mod unique;
 mod worker;
 
 pub use config::ServeConfig;

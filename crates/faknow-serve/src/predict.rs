@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::api_error::{ApiError, json_response};
-use crate::app::App;
+use crate::app::{App, truncate};
 use crate::body;
 use crate::queue::{Failure, Output, QueueError};
 use crate::request::parse;
@@ -31,7 +31,15 @@ pub(crate) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 async fn handle(app: &App, request: Request) -> Result<Response, ApiError> {
+    let query = request.uri().query().map(str::to_owned);
     let body = body::read(request, &app.config).await?;
+    if app.stop.is_requested() {
+        return Err(ApiError::stopping());
+    }
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
+        let message = format!("expected no query, got `?{}`; the body has all fields", truncate(&query));
+        return Err(ApiError::invalid(message));
+    }
     let prediction_request = parse(&body, &app.config, app.info.input)?;
     drop(body);
     let (is_single, explain) = (prediction_request.is_single, prediction_request.explain);
@@ -44,14 +52,14 @@ async fn handle(app: &App, request: Request) -> Result<Response, ApiError> {
             let message = format!("the queue is full: at most {max} {what} may wait; try again in a second");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message)
         }
-        QueueError::Closed => shutting_down(),
+        QueueError::Closed => ApiError::stopping(),
     })?;
     // On timeout the receiver is dropped, which removes the request from the queue.
     let reply = timeout(app.config.timeout, reply).await.map_err(|_| {
         let message = format!("no prediction within {} seconds; try again", app.config.timeout.as_secs_f64());
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
     })?;
-    let outputs = reply.map_err(|_| shutting_down())?.map_err(|(index, failure)| {
+    let outputs = reply.map_err(|_| ApiError::stopping())?.map_err(|(index, failure)| {
         let many = app.info.input.list_field();
         let location = if is_single { String::new() } else { format!("`{many}[{index}]`: ") };
         match failure {
@@ -76,8 +84,4 @@ fn respond(outputs: &[Output], is_single: bool) -> Result<Response, ApiError> {
     let mut response = json_response(StatusCode::OK, body);
     response.extensions_mut().insert(PredictionCount(outputs.len()));
     Ok(response)
-}
-
-fn shutting_down() -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is shutting down")
 }

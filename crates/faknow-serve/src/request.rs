@@ -3,12 +3,12 @@
 use axum::http::StatusCode;
 use faknow::data::graph::{RawTree, TreeJsonReader};
 use faknow::detector::Sample;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 use crate::api_error::ApiError;
+use crate::unique::UniqueValue;
 use crate::{InputKind, ServeConfig};
 
 /// The content of a prediction request.
@@ -23,12 +23,21 @@ pub(crate) struct PredictRequest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
+    #[serde(default, deserialize_with = "not_null")]
     text: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     texts: Option<Vec<String>>,
-    tree: Option<Value>,
-    trees: Option<Vec<Value>>,
+    #[serde(default, deserialize_with = "not_null")]
+    tree: Option<UniqueValue>,
+    #[serde(default, deserialize_with = "not_null")]
+    trees: Option<Vec<UniqueValue>>,
     #[serde(default)]
     explain: bool,
+}
+
+/// Reads an optional field; `null` is an error rather than a missing field.
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Parses the body of `POST /v1/predict` for a predictor with this kind of input.
@@ -118,7 +127,7 @@ fn to_text(field: &str, text: String, config: &ServeConfig) -> Result<Sample, Ap
     Ok(Sample::Text(text))
 }
 
-fn to_tree(field: &str, tree: &Value, config: &ServeConfig) -> Result<Sample, ApiError> {
+fn to_tree(field: &str, UniqueValue(tree): &UniqueValue, config: &ServeConfig) -> Result<Sample, ApiError> {
     let line = tree.to_string();
     let tree = TreeJsonReader::from_reader(Box::new(line.as_bytes()), field, None).next();
     let tree: RawTree = tree

@@ -19,7 +19,7 @@ use tokio_io_timeout::TimeoutStream;
 use crate::app::{App, Peer, router};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::{Error, Predictor, Result, ServeConfig};
+use crate::{Error, Predictor, Result, ServeConfig, openapi};
 
 /// Interval at which the stop request is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -86,8 +86,10 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let info = predictor.info();
         let (queue, worker) = Queue::start(predictor, &self.config, &metrics)?;
+        let openapi = openapi::document(&self.config, info.input)
+            .map_err(|error| start_error(std::io::Error::other(error)))?;
         let (config, run, stop) = (self.config, run.to_owned(), stop.clone());
-        let app = Arc::new(App { config, info, run, queue, metrics, stop });
+        let app = Arc::new(App { config, info, openapi, run, queue, metrics, stop });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start_error)?;
         runtime.block_on(serve(self.listener, app)).map_err(start_error)?;

@@ -12,6 +12,7 @@ mod features;
 mod file_writes;
 pub mod layers;
 mod links;
+pub mod openapi;
 pub mod tidy;
 pub mod tutorial;
 mod webdriver;
@@ -89,6 +90,7 @@ const STEPS: &[(&str, &str, Check)] = &[
         "the HTML pages work in a browser (`cargo xtask browser --pictures DIR`)",
         Many(|it| browser::check(it, &browser::Args::default())),
     ),
+    ("openapi", "the OpenAPI document of the server agrees with its responses", Many(openapi::check)),
     (
         "exported",
         "an exported detector gives the same scores in C++, and in Python where that has PyTorch",

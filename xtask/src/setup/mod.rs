@@ -4,9 +4,9 @@ pub mod cache;
 pub mod config;
 mod libtorch;
 mod provide;
-mod python;
+pub mod python;
 mod toolchain;
-mod wheels;
+pub mod wheels;
 
 use std::path::{Path, PathBuf};
 

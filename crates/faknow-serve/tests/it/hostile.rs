@@ -62,7 +62,9 @@ fn reports_field_of_unexpected_json() {
         "this detector takes texts as input: expected exactly one of the fields `text` and `texts`";
     check("{}", exactly_one);
     check("{\"explain\": true}", exactly_one);
-    check("{\"text\": null}", exactly_one);
+    check("{\"text\": null}", "`text`: invalid type: null, expected a string");
+    check("{\"text\": \"a\", \"texts\": null}", "`texts`: invalid type: null, expected a sequence");
+    check("{\"text\": \"a\", \"tree\": {\"id\": 1, \"id\": 2}}", "`tree`: duplicate field `id`");
     check("{\"text\": \"a\", \"texts\": [\"b\"]}", exactly_one);
     check("{\"tree\": {}}", exactly_one);
     check("{\"text\": 17}", "`text`: invalid type: integer `17`, expected a string");

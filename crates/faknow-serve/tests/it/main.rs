@@ -6,5 +6,6 @@ mod endpoints;
 mod hostile;
 mod limits;
 mod load;
+mod protocol;
 mod sharing;
 mod support;
