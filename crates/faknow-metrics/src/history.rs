@@ -19,7 +19,7 @@ pub struct EpochRecord {
     pub train: Scores,
     /// `loss`, its parts and the metrics of the validation; `None` without validation.
     pub valid: Option<Scores>,
-    /// Learning rates of the epoch, one per parameter group.
+    /// Learning rates of the last update of the epoch, one per parameter group.
     pub learning_rates: Vec<f64>,
     /// Mean over the steps of the global gradient norm before clipping; `None` if not measured.
     pub grad_norm: Option<f64>,

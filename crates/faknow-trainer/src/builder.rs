@@ -147,6 +147,9 @@ impl<M: Model> TrainerBuilder<M> {
 
     /// Stops the run after a number of steps, samples or seconds, even within an epoch; may be called several times.
     /// Default: only `max_epochs` stops it.
+    ///
+    /// A learning-rate schedule is laid out for the run up to its first limit; for a time limit, this length is estimated
+    /// from the time of the updates so far.
     #[must_use]
     pub fn stop_after(mut self, limit: impl IntoInterval) -> Self {
         if let Some(limit) = self.interval("stop_after", limit) {

@@ -51,9 +51,10 @@ impl<M: Model> Trainer<M> {
     /// Trains on `train`, validating on `valid` after each epoch.
     ///
     /// A second fit continues where the first ended, for the same number of epochs, or for the remaining ones if the first
-    /// was interrupted: optimizer, schedule, history and best epoch are retained; early stopping starts over. It starts from
-    /// the current weights, which are those of the best epoch unless
-    /// [`restore_best`](crate::TrainerBuilder::restore_best) is off.
+    /// was interrupted: optimizer, history and best epoch are retained, the schedule continues over the total length, and early
+    /// stopping starts over. It starts from the current weights, which are those of the best epoch unless
+    /// [`restore_best`](crate::TrainerBuilder::restore_best) is off or the first fit was interrupted, and from the state of the
+    /// optimizer after its last update.
     ///
     /// # Errors
     /// A setting does not fit the run (detected before the first batch), the run directory holds another run, or a batch,

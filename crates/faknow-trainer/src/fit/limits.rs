@@ -2,6 +2,8 @@
 
 use faknow_data::{Loader, Result};
 
+use crate::fit::length::EpochSize;
+
 /// Limits on the batches that a trainer uses of each loader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
@@ -76,8 +78,11 @@ impl<'a, B> FitData<'a, B> {
         self.valid.as_ref().map(|valid| valid as &dyn Loader<B>)
     }
 
-    /// Returns the number of training batches of an epoch without limits, from which the schedule is computed.
-    pub(crate) fn n_unlimited_batches(&self) -> usize {
-        self.train.loader.n_batches()
+    /// Returns the size of an epoch, on request without limits on its batches.
+    pub(crate) fn epoch_size(&self, accumulate_grad_batches: usize, is_limited: bool) -> EpochSize {
+        let n_all = self.train.loader.n_batches();
+        let n_batches = if is_limited { self.train.n_batches() } else { n_all };
+        let n_samples = self.train.loader.n_samples() as f64 * n_batches as f64 / n_all.max(1) as f64;
+        EpochSize { n_batches, n_samples, accumulate_grad_batches }
     }
 }

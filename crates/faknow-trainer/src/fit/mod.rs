@@ -6,6 +6,8 @@ pub(crate) mod buffers;
 mod classify;
 mod epochs;
 pub(crate) mod evaluation;
+pub(crate) mod layout;
+pub(crate) mod length;
 pub(crate) mod limits;
 pub(crate) mod non_finite;
 pub(crate) mod optimization;

@@ -7,6 +7,8 @@ use serde_json::Value;
 use crate::checkpoint::part::{Checkpointable, from_state, to_state};
 use crate::error::setting;
 use crate::fit::averages::WeightAverage;
+use crate::fit::layout::Layout;
+use crate::fit::length::TimeEstimate;
 use crate::schedule::{BuildSchedule, Schedule, TrainingLength, Unit};
 use crate::{Optimizer, Result};
 
@@ -19,17 +21,23 @@ pub(crate) struct Optimization {
 
 /// The learning rates, which the schedule and rollbacks change.
 pub(crate) struct LearningRates {
-    build_schedule: Option<Box<dyn BuildSchedule>>,
-    schedule: Option<Box<dyn Schedule>>,
+    pub(crate) build_schedule: Option<Box<dyn BuildSchedule>>,
+    pub(crate) schedule: Option<Box<dyn Schedule>>,
     /// Factor on every learning rate, below 1 after a rollback.
-    factor: f64,
+    pub(crate) factor: f64,
+    pub(crate) layout: Option<Layout>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SavedLearningRates {
-    factor: f64,
-    schedule: Option<Value>,
+pub(crate) struct SavedLearningRates {
+    pub(crate) factor: f64,
+    pub(crate) schedule: Option<Value>,
+    /// Number of updates for which the schedule is laid out.
+    #[serde(default)]
+    pub(crate) n_steps: Option<u64>,
+    #[serde(default)]
+    pub(crate) estimate: Option<TimeEstimate>,
 }
 
 impl Optimization {
@@ -38,22 +46,27 @@ impl Optimization {
         build_schedule: Option<Box<dyn BuildSchedule>>,
         average: Option<WeightAverage>,
     ) -> Self {
-        let learning_rates = LearningRates { build_schedule, schedule: None, factor: 1.0 };
+        let learning_rates = LearningRates { build_schedule, schedule: None, factor: 1.0, layout: None };
         Self { optimizer, learning_rates, average }
     }
 
     /// Builds the schedule for a fit of this length; in a further fit of a run, it continues from its state. Returns the
-    /// learning rates at the start of the fit, if they differ from those of the run.
-    pub(crate) fn start(&mut self, length: &TrainingLength, is_continued: bool) -> Result<Option<Vec<f64>>> {
+    /// learning rates at the start of the run.
+    pub(crate) fn start(
+        &mut self,
+        length: TrainingLength,
+        time_limit: Option<f64>,
+        is_continued: bool,
+    ) -> Result<Option<Vec<f64>>> {
         let rates = &mut self.learning_rates;
-        let former_state = rates.schedule.as_ref().map(|schedule| schedule.state()).filter(|_| is_continued);
-        let base_rates = self.optimizer.base_learning_rates();
-        rates.schedule = rates.build_schedule.as_ref().map(|s| s.build(base_rates, length)).transpose()?;
-        if let (Some(state), Some(schedule)) = (former_state, &mut rates.schedule) {
-            schedule.restore(&state)?;
+        let former = is_continued.then(|| rates.saved());
+        let base_rates = self.optimizer.base_learning_rates().to_vec();
+        rates.layout = Some(Layout::new(base_rates.clone(), length, time_limit));
+        rates.schedule = rates.build()?;
+        match former {
+            Some(former) => rates.restore_saved(former).map(|()| None),
+            None => Ok(rates.scheduled().or_else(|| Some(rates.scaled(base_rates)))),
         }
-        let base_rates = (!is_continued).then(|| rates.scaled(base_rates.to_vec()));
-        Ok(rates.scheduled().or(base_rates))
     }
 
     /// Applies optimizer settings that differ from those of the restored checkpoint: sets the weight decay of each group,
@@ -95,11 +108,11 @@ impl LearningRates {
         self.factor
     }
 
-    fn scheduled(&self) -> Option<Vec<f64>> {
+    pub(crate) fn scheduled(&self) -> Option<Vec<f64>> {
         self.schedule.as_ref().map(|schedule| self.scaled(schedule.learning_rates()))
     }
 
-    fn scaled(&self, rates: Vec<f64>) -> Vec<f64> {
+    pub(crate) fn scaled(&self, rates: Vec<f64>) -> Vec<f64> {
         rates.into_iter().map(|rate| rate * self.factor).collect()
     }
 }
@@ -107,16 +120,10 @@ impl LearningRates {
 /// A schedule that was added to the run after the checkpoint starts from its first step.
 impl Checkpointable for LearningRates {
     fn state(&self) -> Result<State> {
-        let schedule = self.schedule.as_ref().map(|schedule| schedule.state());
-        to_state("learning rates", &SavedLearningRates { factor: self.factor, schedule })
+        to_state("learning rates", &self.saved())
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        let saved: SavedLearningRates = from_state("learning rates", state)?;
-        self.factor = saved.factor;
-        if let (Some(schedule), Some(state)) = (&mut self.schedule, &saved.schedule) {
-            schedule.restore(state)?;
-        }
-        Ok(())
+        self.restore_saved(from_state("learning rates", state)?)
     }
 }

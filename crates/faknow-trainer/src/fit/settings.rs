@@ -8,6 +8,7 @@ use crate::Result;
 use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
 use crate::fit::averages::WeightAveraging;
+use crate::fit::length::EpochSize;
 use crate::fit::limits::Limits;
 use crate::fit::non_finite::NonFinitePolicy;
 use crate::optim::{Clip, OptimizerConfig};
@@ -78,10 +79,15 @@ impl Settings {
         if self.fast_dev_run { 1 } else { self.n_epochs }
     }
 
-    /// Returns the maximum number of updates, if it is limited.
-    pub(crate) fn max_steps(&self) -> Option<u64> {
-        let steps = self.stop_after.iter().filter(|limit| limit.unit() == IntervalUnit::Steps);
-        steps.map(|limit| limit.amount() as u64).min()
+    /// Returns the maximum number of updates in epochs of this size, if it is limited other than by time.
+    pub(crate) fn max_steps(&self, epoch: &EpochSize) -> Option<u64> {
+        self.stop_after.iter().filter_map(|limit| epoch.steps_until(limit)).min()
+    }
+
+    /// Returns the maximum number of seconds, if it is limited.
+    pub(crate) fn max_seconds(&self) -> Option<f64> {
+        let times = self.stop_after.iter().filter(|limit| limit.unit() == IntervalUnit::Seconds);
+        times.map(Interval::amount).min_by(f64::total_cmp)
     }
 
     /// Returns the stop reason if a run of this length has reached a limit.

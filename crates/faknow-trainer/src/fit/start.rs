@@ -60,14 +60,15 @@ impl<M: Model> Trainer<M> {
             self.run.progress_mut().history = History::default();
         }
         let is_dev_run = self.settings.fast_dev_run;
-        let n_batches = if is_dev_run { data.n_unlimited_batches() } else { self.run.n_batches() };
+        let epoch = data.epoch_size(self.settings.accumulate_grad_batches, !is_dev_run);
         let length = TrainingLength {
-            steps_per_epoch: n_batches.div_ceil(self.settings.accumulate_grad_batches),
+            steps_per_epoch: epoch.n_steps() as usize,
             max_epochs: if is_dev_run { self.settings.n_epochs } else { max_epochs },
-            max_steps: if is_dev_run { None } else { self.settings.max_steps() },
+            max_steps: if is_dev_run { None } else { self.settings.max_steps(&epoch) },
             monitor_direction: self.run.monitor().map(|monitor| monitor.direction),
         };
-        if let Some(rates) = self.optimization.start(&length, is_continued)? {
+        let time_limit = if is_dev_run { None } else { self.settings.max_seconds() };
+        if let Some(rates) = self.optimization.start(length, time_limit, is_continued)? {
             self.run.learning_rates = rates;
         }
         Ok(())
@@ -97,7 +98,8 @@ impl<M: Model> Trainer<M> {
     pub(crate) fn start_callbacks(&mut self, start: FitStart) -> Result<()> {
         self.state.is_started = true;
         self.run.setup_mut().start = start;
-        Ok(self.callbacks.on_fit_start(&mut self.run)?)
+        self.callbacks.on_fit_start(&mut self.run)?;
+        self.continue_schedule()
     }
 
     /// Runs a few validation batches, so that errors in them surface before the first epoch. Nothing is recorded.

@@ -58,7 +58,7 @@ pub(crate) struct EpochState {
     pub(crate) norms: GradNorms,
     /// Confusion counts of the training steps.
     pub(crate) counts: TrainCounts,
-    /// Learning rates at the start of the epoch.
+    /// Learning rates of the last update; before the first, those at the start of the epoch.
     pub(crate) learning_rates: Vec<f64>,
     /// Seconds of training.
     pub(crate) seconds: f64,

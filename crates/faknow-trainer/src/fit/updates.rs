@@ -72,6 +72,7 @@ impl<M: Model> Trainer<M> {
         if let Some(norm) = grad_norm {
             self.state.epoch.norms.add(norm)?;
         }
+        self.state.epoch.learning_rates = self.optimization.optimizer.learning_rates().to_vec();
         self.state.n_skips = 0;
         let seconds = self.state.run_seconds();
         let progress = self.run.progress_mut();

@@ -137,6 +137,7 @@ impl<M: Model> Trainer<M> {
 
     /// Steps the schedule if this is its unit, and sets the resulting learning rates; `validation` is the latest record.
     pub(crate) fn step_schedule(&mut self, unit: Unit, validation: Option<&EpochRecord>) -> Result<()> {
+        self.estimate_length(unit)?;
         let monitored = match (self.run.monitor(), validation) {
             (Some(monitor), Some(record)) => monitor.value(record),
             _ => None,

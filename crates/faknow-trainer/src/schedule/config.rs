@@ -94,6 +94,27 @@ impl ScheduleConfig {
         Ok(Box::new(CurveSchedule::new(self.name(), interval.into(), base_lrs, curve)?))
     }
 
+    /// Returns whether a length of the schedule is not set and defaults to that of the run.
+    pub fn depends_on_length(&self) -> bool {
+        match self {
+            Self::Polynomial(c) => c.total_iters.is_none(),
+            Self::Cosine(c) => c.t_max.is_none(),
+            Self::OneCycle(c) => c.total_steps.is_none(),
+            Self::WarmupLinear(c) => c.total_steps.is_none(),
+            Self::WarmupCosine(c) => c.total_steps.is_none(),
+            // The sections of the other parts end at milestones.
+            Self::Sequential(c) => c.schedules.last().is_some_and(Self::depends_on_length),
+            Self::Constant
+            | Self::Step(_)
+            | Self::MultiStep(_)
+            | Self::Exponential(_)
+            | Self::ConstantFactor(_)
+            | Self::Linear(_)
+            | Self::CosineWarmRestarts(_)
+            | Self::Plateau(_) => false,
+        }
+    }
+
     /// Returns the curve as a part of a [`Sequential`] that counts `interval`s.
     pub(super) fn part_curve(&self, interval: ScheduleUnit, span: u64) -> Checked<Curve> {
         match self.given_interval() {

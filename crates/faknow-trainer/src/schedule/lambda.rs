@@ -40,6 +40,10 @@ impl BuildSchedule for LambdaSchedule {
     fn build(&self, base_lrs: &[f64], _length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         Ok(Box::new(CurveSchedule::new("lambda", self.unit, base_lrs, Arc::clone(&self.curve))?))
     }
+
+    fn depends_on_length(&self) -> bool {
+        false
+    }
 }
 
 /// The previous learning rate times a factor (PyTorch's `MultiplicativeLR`): `lr(t) = lr(t - 1) · factor(t)`, where `lr(0)`
@@ -63,6 +67,10 @@ impl BuildSchedule for MultiplicativeSchedule {
         check::base_lrs(MULTIPLICATIVE, base_lrs)?;
         let state = Product { t: 0, learning_rates: base_lrs.to_vec() };
         Ok(Box::new(Multiplicative { unit: self.unit, factor: Arc::clone(&self.factor), state }))
+    }
+
+    fn depends_on_length(&self) -> bool {
+        false
     }
 }
 

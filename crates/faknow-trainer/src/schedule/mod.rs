@@ -90,17 +90,31 @@ pub trait BuildSchedule: Send {
     /// # Errors
     /// A setting is out of range or does not fit the run.
     fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>>;
+
+    /// Returns whether the learning rates depend on the length of the run: if it changes, the schedule is built again and
+    /// continues from its state. Default: true.
+    fn depends_on_length(&self) -> bool {
+        true
+    }
 }
 
 impl BuildSchedule for ScheduleConfig {
     fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         ScheduleConfig::build(self, base_lrs, length)
     }
+
+    fn depends_on_length(&self) -> bool {
+        ScheduleConfig::depends_on_length(self)
+    }
 }
 
 impl BuildSchedule for Box<dyn BuildSchedule> {
     fn build(&self, base_lrs: &[f64], length: &TrainingLength) -> Result<Box<dyn Schedule>> {
         (**self).build(base_lrs, length)
+    }
+
+    fn depends_on_length(&self) -> bool {
+        (**self).depends_on_length()
     }
 }
 
@@ -121,7 +135,8 @@ pub struct TrainingLength {
     pub steps_per_epoch: usize,
     /// Maximum number of epochs.
     pub max_epochs: usize,
-    /// Maximum number of optimizer steps; `None` for no limit.
+    /// Maximum number of optimizer steps, by limits in steps, epochs or samples, or estimated from a time limit; `None` for
+    /// no limit.
     pub max_steps: Option<u64>,
     /// Direction of the monitored validation value; `None` if the run does not validate.
     pub monitor_direction: Option<Direction>,

@@ -26,6 +26,7 @@ mod full_disk;
 mod interrupted_runs;
 mod interrupts;
 mod isolated;
+mod learning_rates;
 mod logged;
 mod non_finite;
 mod optimizer;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use faknow_callbacks::{Callback, Flow, Run};
+use faknow_callbacks::{Callback, Flow, LevelFilter, ProgressWriter, Run, console_subscriber};
 use faknow_data::{Batch, Loader};
 use faknow_metrics::{Direction, EpochRecord, FnMetric, Metrics, metric_fn};
 use faknow_model::{Loss, Mode, Model, Output, loss};
@@ -258,5 +258,28 @@ impl Callback for EpochWeights {
         assert_eq!(run.history().last(), Some(record));
         self.0.lock().unwrap().push(weights(&run.vars));
         Ok(Flow::Continue)
+    }
+}
+
+/// Returns what a function logs in this thread at level INFO and above.
+pub(crate) fn logged(f: impl FnOnce()) -> String {
+    let lines = Lines::default();
+    let subscriber = console_subscriber(LevelFilter::INFO, &ProgressWriter::plain(lines.clone()));
+    tracing::subscriber::with_default(subscriber, f);
+    let lines = lines.0.lock().unwrap().clone();
+    String::from_utf8(lines).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

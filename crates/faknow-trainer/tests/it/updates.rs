@@ -93,7 +93,7 @@ fn batches_and_epochs_are_logged_with_their_learning_rates() {
     let steps: Vec<f64> = lines.filter_map(|line| line["lr"][0].as_f64()).collect();
     assert_eq!(steps, [0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125]);
     let epochs: Vec<f64> = report.history.epochs.iter().map(|record| record.learning_rates[0]).collect();
-    assert_eq!(epochs, [0.1, 0.0125]);
+    assert_eq!(epochs, [0.025, 0.003125]);
 }
 
 #[test]

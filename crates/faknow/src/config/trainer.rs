@@ -13,7 +13,8 @@ pub struct TrainerConfig {
     /// Maximum number of steps (updates of the weights). Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
-    /// Maximum duration, as in `2 hours`; the current batch is completed. Default: no limit.
+    /// Maximum duration, as in `2 hours`; the current batch is completed. A schedule is laid out for the estimated length.
+    /// Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_time: Option<Interval>,
     /// Number of batches whose gradients are accumulated for one update, at least 1. Default 1.
