@@ -27,6 +27,12 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
             format!("continue it with `faknow resume {run}`, or choose another directory with `--out`");
         return message.replace("resume it, or choose another directory", &advice);
     }
+    if let Some((_, fallback)) = message.split_once("; the newest valid checkpoint is `")
+        && let Some((name, _)) = fallback.split_once('`')
+        && has("--from")
+    {
+        return format!("{message}; resume from it with `--from {name}`, or copy the run directory again");
+    }
     if message.contains("another program uses this port") && has("--port") {
         return format!("{message}, with `--port`");
     }

@@ -32,6 +32,9 @@ pub(crate) struct ReportArgs {
 impl ReportArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let runs: Vec<Run> = self.runs.iter().map(|run| Run::read(run)).collect::<Result<_, _>>()?;
+        for warning in runs.iter().flat_map(|run| &run.warnings) {
+            tracing::warn!("{warning}");
+        }
         let path = match (&self.out, &self.runs[..]) {
             (Some(out), _) => out.clone(),
             (None, [run]) => run.join("report.html"),

@@ -7,7 +7,7 @@ use clap::Args;
 use faknow::callbacks::StopReason;
 use faknow::models::Registry;
 use faknow::report::Run;
-use faknow::train::ResumeOptions;
+use faknow::train::{Outcome, ResumeOptions};
 use faknow::trainer::ChangeKind;
 
 use crate::console::Console;
@@ -67,16 +67,14 @@ impl ResumeArgs {
         let context = console.context()?;
         // Until the last line is printed.
         let _guard = context.interrupt.install();
-        let outcome = registry.resume(&self.run, &options, context)?;
-        let fit = &outcome.fit;
-        let n_epochs = fit.history.epochs.len();
-        if !outcome.is_interrupted
-            && fit.stop_reason == StopReason::Completed
-            && n_epochs_before == Some(n_epochs)
-        {
-            let (run, more) = (self.run.display(), 2 * n_epochs);
-            tracing::info!("to extend the finished run: `faknow resume {run} --epochs {more}`");
+        let result = registry.resume(&self.run, &options, context);
+        if let Ok(Outcome { fit, is_interrupted: false, .. }) = &result {
+            let n_epochs = fit.history.epochs.len();
+            if fit.stop_reason == StopReason::Completed && n_epochs_before == Some(n_epochs) {
+                let (run, more) = (self.run.display(), 2 * n_epochs);
+                tracing::info!("to extend the finished run: `faknow resume {run} --epochs {more}`");
+            }
         }
-        train::show(&outcome, self.json)
+        train::show_result(result.map_err(Into::into), self.json)
     }
 }

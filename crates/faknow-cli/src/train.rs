@@ -48,19 +48,34 @@ pub(crate) struct TrainArgs {
 impl TrainArgs {
     pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let config = self.job.to_config(registry)?;
-        let (outcome, _guard) = run_training(&config, self.out.as_deref(), console)?;
-        show(&outcome, self.json)
+        let (result, _guard) = match run_training(&config, self.out.as_deref(), console) {
+            Ok((outcome, guard)) => (Ok(outcome), Some(guard)),
+            Err(error) => (Err(error), None),
+        };
+        show_result(result, self.json)
     }
 }
 
-/// Prints the result of a run; an interruption is an error with a separate exit code.
-pub(crate) fn show(outcome: &Outcome, json: bool) -> Result<()> {
-    if json {
-        print(&summary(outcome).to_string())?
-    } else {
-        print(&table(outcome))?
+/// Prints the result of a run; also one whose files could not all be written, before that error is returned.
+pub(crate) fn show_result(result: Result<Outcome>, json: bool) -> Result<()> {
+    let error = match result {
+        Ok(outcome) => return show(&outcome, json),
+        Err(error) => error,
+    };
+    if let Some(faknow::Error::NotFinished { outcome: Some(outcome), .. }) = error.downcast_ref() {
+        print_outcome(outcome, json)?;
     }
+    Err(error)
+}
+
+/// Prints the result of a run; an interruption is an error with a separate exit code.
+fn show(outcome: &Outcome, json: bool) -> Result<()> {
+    print_outcome(outcome, json)?;
     check_interrupt(outcome)
+}
+
+fn print_outcome(outcome: &Outcome, json: bool) -> Result<()> {
+    print(&if json { summary(outcome).to_string() } else { table(outcome) })
 }
 
 /// Returns an error if the run was interrupted.
@@ -150,7 +165,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         seconds / n_epochs.max(1) as f64
     ));
     lines.push(format!("run         {}", outcome.run.display()));
-    if !outcome.is_interrupted {
+    if !outcome.is_interrupted && outcome.run.join("report.html").exists() {
         lines.push(format!("report      {}", outcome.run.join("report.html").display()));
     }
     lines.join("\n")

@@ -18,12 +18,20 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// A file does not have the expected content.
-    #[error("{path}: the file is corrupted: {message}; copy the run directory again or delete the file", path = path.display())]
+    #[error("{path}: the file is corrupted: {message}", path = path.display())]
     Corrupted {
         /// The file.
         path: PathBuf,
-        /// The problem and its location in the file.
+        /// The problem with its location in the file, and the remedy.
         message: String,
+    },
+    /// A file that the run has written is missing.
+    #[error("{path}: the file is missing; {remedy}", path = path.display())]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+        /// The command or option that helps.
+        remedy: String,
     },
     /// A directory is not a run directory.
     #[error("{path}: not a run directory: {message}", path = path.display())]

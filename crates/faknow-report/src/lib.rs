@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod chart;
-mod checksum;
+mod checksums;
 mod comparison;
 mod curves;
 mod environment;
@@ -17,8 +17,9 @@ mod slices;
 mod summary;
 mod thresholds;
 
+pub use checksums::{CHECKSUMS, Checksums, read_verified, verify};
 pub use error::{Error, Result};
 pub use page::render;
 pub use predictions::{PredictionTable, TEST_PREDICTIONS, VALID_PREDICTIONS};
-pub use run::{Run, Step, check_run_dir};
+pub use run::{HISTORY, Run, Step, check_run_dir};
 pub use summary::{BestEpoch, CALIBRATION, Calibrated, MISTAKES, Mistake, MistakePart, RunSummary, SUMMARY};

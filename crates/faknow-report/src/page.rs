@@ -61,6 +61,7 @@ pub fn render(runs: &[Run]) -> Result<String> {
 fn run_sections(run: &Run, test: Option<&TestResult<'_>>) -> Result<Markup> {
     Ok(html! {
         (environment::summary(run))
+        @for warning in &run.warnings { p { strong { "Warning: " } (warning) } }
         (curves::render(run))
         (quality::render(run, test)?)
         (mistakes::render(run))

@@ -1,11 +1,11 @@
 //! Predictions per sample as a CSV file.
 
-use std::fs;
 use std::path::Path;
 
 use faknow_metrics::Predictions;
 
-use crate::{Error, Result, checksum};
+use crate::checksums::{read_verified, remedy};
+use crate::{Error, Result};
 
 /// Path of the predictions for the validation samples, relative to the run directory.
 pub const VALID_PREDICTIONS: &str = "predictions/valid.csv";
@@ -34,19 +34,14 @@ pub struct PredictionTable {
 }
 
 impl PredictionTable {
-    /// Writes the table as CSV and creates missing parent directories. Number of samples and checksum are written next to it:
-    /// those of `test.csv` into `test.checksum.json`.
+    /// Returns the table as CSV.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
-        }
+    /// Never, since memory can be written.
+    pub fn to_csv(&self) -> std::io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        self.write_to(csv::Writer::from_writer(&mut content))
-            .map_err(|error| Error::io(path, error.into()))?;
-        checksum::write(path, &content, self.predictions.n_samples())
+        self.write_to(csv::Writer::from_writer(&mut content))?;
+        Ok(content)
     }
 
     fn write_to(&self, mut table: csv::Writer<&mut Vec<u8>>) -> csv::Result<()> {
@@ -69,18 +64,20 @@ impl PredictionTable {
         Ok(table.flush()?)
     }
 
-    /// Reads a file written by [`write`](Self::write); `None` if there is no such file.
+    /// Reads the predictions of a run from one of its files; `None` if there is no such file.
     ///
     /// # Errors
     /// The file cannot be read, does not match its checksum, or has other columns or values. A file without checksum is an
     /// error only if its last line is truncated.
-    pub fn read(path: &Path) -> Result<Option<Self>> {
-        let content = match fs::read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            content => content.map_err(|error| Error::io(path, error))?,
-        };
-        checksum::verify(path, &content)?;
-        let corrupted = |message: String| Error::corrupted(path, message);
+    pub fn read(run: &Path, name: &str) -> Result<Option<Self>> {
+        let Some(content) = read_verified(run, name)? else { return Ok(None) };
+        let path = run.join(name);
+        let corrupted =
+            |message: String| Error::corrupted(&path, format!("{message}; {}", remedy(run, name)));
+        // Those of earlier versions have no checksum.
+        if content.last() != Some(&b'\n') {
+            return Err(corrupted("expected a complete last line, got a truncated one".to_owned()));
+        }
         let mut table = csv::Reader::from_reader(&content[..]);
         let header = table.headers().map_err(|error| corrupted(error.to_string()))?.clone();
         let column = |name: &str| {

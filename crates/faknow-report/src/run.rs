@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use faknow_metrics::{Calibration, Decision, EpochRecord};
 use serde::Deserialize;
 
+use crate::checksums::{CHECKSUMS, Checksums, read_verified, remedy};
 use crate::summary::read_json;
 use crate::{
     CALIBRATION, Calibrated, Error, MISTAKES, Mistake, PredictionTable, Result, RunSummary, SUMMARY,
@@ -13,7 +14,8 @@ use crate::{
 };
 
 const CONFIG: &str = "config.toml";
-const HISTORY: &str = "history.jsonl";
+/// File name of the records of epochs and steps in a run directory.
+pub const HISTORY: &str = "history.jsonl";
 
 /// The content of a run directory; `None` or empty for missing files.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Run {
     pub test: Option<PredictionTable>,
     /// Most confident errors on the test samples.
     pub mistakes: Vec<Mistake>,
+    /// Reasons why the content may be incomplete.
+    pub warnings: Vec<String>,
 }
 
 /// Record of one step.
@@ -60,23 +64,32 @@ impl Run {
     /// `path` is not a run directory, or one of its files cannot be read or is corrupted.
     pub fn read(path: &Path) -> Result<Self> {
         check_run_dir(path)?;
-        let config =
-            fs::read_to_string(path.join(CONFIG)).map_err(|error| Error::io(&path.join(CONFIG), error))?;
-        let (epochs, steps) = history(&path.join(HISTORY))?;
-        let calibrated: Calibrated = read_json(&path.join(CALIBRATION))?.unwrap_or_default();
+        let config = read_text(path, CONFIG)?.unwrap_or_default();
+        let (epochs, steps, warnings) = history(path)?;
+        let calibrated: Calibrated = read_json(path, CALIBRATION)?.unwrap_or_default();
+        let summary: Option<RunSummary> = read_json(path, SUMMARY)?;
+        if let Some(summary) = summary.as_ref().filter(|summary| summary.n_epochs != epochs.len())
+            && Checksums::read(path)?.names().next().is_none()
+        {
+            // Other runs have a checksum of the history, unless they were resumed and have not ended yet.
+            let (expected, got) = (summary.n_epochs, epochs.len());
+            let what = format!("expected {expected} epochs, as in `{SUMMARY}`, got {got}");
+            return Err(Error::corrupted(&path.join(HISTORY), format!("{what}; {}", remedy(path, HISTORY))));
+        }
         let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Ok(Self {
             name: full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned(),
             path: path.to_path_buf(),
             config,
-            summary: read_json(&path.join(SUMMARY))?,
+            summary,
             epochs,
             steps,
             decision: calibrated.decision,
             calibration: calibrated.calibration,
-            valid: PredictionTable::read(&path.join(VALID_PREDICTIONS))?,
-            test: PredictionTable::read(&path.join(TEST_PREDICTIONS))?,
-            mistakes: read_json(&path.join(MISTAKES))?.unwrap_or_default(),
+            valid: PredictionTable::read(path, VALID_PREDICTIONS)?,
+            test: PredictionTable::read(path, TEST_PREDICTIONS)?,
+            mistakes: read_json(path, MISTAKES)?.unwrap_or_default(),
+            warnings,
         })
     }
 
@@ -127,35 +140,51 @@ pub fn check_run_dir(path: &Path) -> Result<()> {
         entries.flatten().map(|entry| entry.path()).filter(|it| it.join(CONFIG).exists()).collect();
     runs.sort();
     let names: Vec<String> = runs.iter().take(3).map(|run| format!("`{}`", run.display())).collect();
-    let hint =
-        if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) };
+    let hint = if path.join(CHECKSUMS).exists() {
+        "; copy the run directory again".to_owned()
+    } else if names.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", names.join(" or "))
+    };
     not_a_run(format!("missing `{CONFIG}`{hint}"))
 }
 
-/// Reads the epochs and steps of a history, without a truncated last line.
-fn history(path: &Path) -> Result<(Vec<EpochRecord>, Vec<Step>)> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
-        text => text.map_err(|error| Error::io(path, error))?,
-    };
+/// Reads a text file of a run and compares it with its checksum; `None` if there is no such file.
+fn read_text(run: &Path, name: &str) -> Result<Option<String>> {
+    let Some(content) = read_verified(run, name)? else { return Ok(None) };
+    String::from_utf8(content).map(Some).map_err(|error| {
+        Error::corrupted(&run.join(name), format!("{}; {}", error.utf8_error(), remedy(run, name)))
+    })
+}
+
+/// Reads the epochs and steps of the history of a run, without a truncated last line, and warnings about it.
+fn history(run: &Path) -> Result<(Vec<EpochRecord>, Vec<Step>, Vec<String>)> {
+    let Some(text) = read_text(run, HISTORY)? else { return Ok(Default::default()) };
+    let path = run.join(HISTORY);
     #[derive(Deserialize)]
     struct Kind {
         r#type: String,
     }
-    let (mut epochs, mut steps) = (Vec::new(), Vec::new());
+    let (mut epochs, mut steps, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     let n_lines = text.lines().count();
     for (number, line) in text.lines().enumerate() {
-        let corrupted =
-            |error: serde_json::Error| Error::corrupted(path, format!("line {}: {error}", number + 1));
-        let kind: Kind = match serde_json::from_str(line) {
-            Err(_) if number + 1 == n_lines && !text.ends_with('\n') => break,
-            kind => kind.map_err(corrupted)?,
+        let corrupted = |error: serde_json::Error| {
+            Error::corrupted(&path, format!("line {}: {error}; {}", number + 1, remedy(run, HISTORY)))
         };
+        if number + 1 == n_lines && !text.ends_with('\n') {
+            let what = format!("{}: line {n_lines}, the last, is truncated and not shown", path.display());
+            warnings.push(format!(
+                "{what}: the run was killed, or the file was copied during the run or incompletely"
+            ));
+            break;
+        }
+        let kind: Kind = serde_json::from_str(line).map_err(corrupted)?;
         match kind.r#type.as_str() {
             "epoch" => epochs.push(serde_json::from_str(line).map_err(corrupted)?),
             "step" => steps.push(serde_json::from_str(line).map_err(corrupted)?),
             _ => {}
         }
     }
-    Ok((epochs, steps))
+    Ok((epochs, steps, warnings))
 }

@@ -6,6 +6,7 @@ use faknow_metrics::{Calibration, Decision};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::checksums::{read_verified, remedy};
 use crate::{Error, Result};
 
 /// File name of [`RunSummary`] in a run directory.
@@ -99,11 +100,10 @@ pub struct MistakePart {
     pub contribution: f64,
 }
 
-/// Reads a JSON file; `None` if there is no such file.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| Error::corrupted(path, error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path, error)),
-    }
+/// Reads a JSON file of a run and compares it with its checksum; `None` if there is no such file.
+pub(crate) fn read_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<Option<T>> {
+    let Some(text) = read_verified(run, name)? else { return Ok(None) };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| Error::corrupted(&run.join(name), format!("{error}; {}", remedy(run, name))))
 }

@@ -113,8 +113,24 @@ impl<M: Model> Trainer<M> {
         let limits = Limits { overfit: false, ..self.settings.limits };
         let mut evaluation = self.evaluate(&limits.apply(loader), Phase::Test, true)?;
         // There is nothing to stop after a test.
-        let _ = self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &mut evaluation)?;
-        Ok(evaluation)
+        match self.callbacks.on_evaluation_end(&mut self.run, Phase::Test, &mut evaluation) {
+            Ok(_) => Ok(evaluation),
+            Err(error) => {
+                self.state.unreported_test = Some(evaluation);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Returns the report of a fit that has ended, but returned the error of a callback that was notified of its end, for
+    /// example because a log could not be written to a full disk.
+    pub fn take_unreported_fit(&mut self) -> Option<FitReport> {
+        self.state.unreported_fit.take()
+    }
+
+    /// Returns the result of a test that returned the error of a callback that was notified of its end.
+    pub fn take_unreported_test(&mut self) -> Option<Evaluation> {
+        self.state.unreported_test.take()
     }
 
     /// Returns the class scores of each sample, in the loader's order; labels are not needed.
@@ -172,8 +188,15 @@ impl<M: Model> Trainer<M> {
             tracing::info!("stopped by {signal}");
         }
         let end = result.as_ref().map(|(reason, _)| reason).map_err(|error| error as &dyn std::error::Error);
-        self.callbacks.on_fit_end(&mut self.run, end)?;
-        result.map(|(reason, weights)| self.report(reason, weights, start))
+        let notified = self.callbacks.on_fit_end(&mut self.run, end);
+        let report = result.map(|(reason, weights)| self.report(reason, weights, start))?;
+        match notified {
+            Ok(()) => Ok(report),
+            Err(error) => {
+                self.state.unreported_fit = Some(report);
+                Err(error.into())
+            }
+        }
     }
 
     /// Starts or resumes the run, trains, and leaves the final weights in the model.

@@ -1,11 +1,13 @@
 //! Errors of the pipeline from a config to a detector.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use faknow_data::common::{OtherError, describe};
 use faknow_data::from_other_errors;
 use faknow_trainer::checkpoint::CheckpointError;
+
+use crate::train::Outcome;
 
 /// A [`Result`](std::result::Result) with the error of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,6 +55,16 @@ pub enum Error {
     /// The configuration of a callback is invalid.
     #[error(transparent)]
     Callback(#[from] faknow_callbacks::Error),
+    /// A run could not be completed, because the disk is full or fails. The run directory contains all that was saved before.
+    #[error("{}", not_finished(run, source, outcome.is_some()))]
+    NotFinished {
+        /// The run directory.
+        run: PathBuf,
+        /// The error.
+        r#source: Box<Error>,
+        /// The result of the training and the test, if only files could not be written after them.
+        outcome: Option<Box<Outcome>>,
+    },
     /// Custom code failed; `?` converts common errors, and [`Error::other`] any error.
     #[error("{}", describe(&**.0))]
     Other(OtherError),
@@ -113,14 +125,18 @@ impl Error {
 
     /// Returns whether the cause is the input (settings, files, records) rather than a failure during the run.
     pub fn is_input(&self) -> bool {
+        use faknow_callbacks::Error as C;
         use faknow_trainer::Error as T;
         match self {
             Self::Config { .. } | Self::NotARun { .. } | Self::Data(_) | Self::Model(_) | Self::Metric(_) => {
                 true
             }
             Self::Io { source, .. } | Self::Trainer(T::Io { source, .. }) => is_path_error(source.kind()),
+            Self::Callback(C::Io { error, .. }) | Self::Trainer(T::Callback(C::Io { error, .. })) => {
+                is_path_error(error.kind())
+            }
             Self::Callback(_) => true,
-            Self::Other(_) => false,
+            Self::Other(_) | Self::NotFinished { .. } => false,
             Self::Trainer(T::Checkpoint(error)) => !matches!(error, CheckpointError::Io { .. }),
             Self::Trainer(error) => matches!(
                 error,
@@ -136,6 +152,31 @@ impl Error {
             ),
         }
     }
+}
+
+impl Error {
+    /// Adds how to complete a run to an error of the disk; other errors are returned as they are.
+    pub(crate) fn of_run(self, run: &Path) -> Self {
+        use faknow_callbacks::Error as C;
+        use faknow_trainer::Error as T;
+        let source = match &self {
+            Self::Io { source, .. } | Self::Trainer(T::Io { source, .. }) => source,
+            Self::Callback(C::Io { error, .. }) | Self::Trainer(T::Callback(C::Io { error, .. })) => error,
+            Self::Trainer(T::Checkpoint(CheckpointError::Io { source, .. })) => source,
+            _ => return self,
+        };
+        match is_path_error(source.kind()) {
+            true => self,
+            false => Self::NotFinished { run: run.to_path_buf(), source: Box::new(self), outcome: None },
+        }
+    }
+}
+
+/// Returns the message of an error after which a run can be completed.
+fn not_finished(run: &Path, source: &Error, has_outcome: bool) -> String {
+    let done = if has_outcome { "the detector is trained, but not all files are written: " } else { "" };
+    let run = run.display();
+    format!("{done}{source}; when the cause is removed, continue with `faknow resume {run}`")
 }
 
 /// Names of settings in errors of the trainer, which are methods of its builder, and the corresponding config keys.

@@ -28,7 +28,6 @@ const EXEMPTIONS: &[(&str, &str)] = &[
         "crates/faknow-callbacks/src/tensorboard/event_file.rs",
         "append-only; a truncated last event is ignored",
     ),
-    ("crates/faknow-report/src/checksum.rs", "the file is rejected by its checksum, which is written first"),
     (
         "crates/faknow-cli/src/writer.rs",
         "predictions of a stream, whose end nobody knows; lines are complete",

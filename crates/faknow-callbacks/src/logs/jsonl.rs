@@ -1,5 +1,6 @@
 //! The history of a run as JSON lines.
 
+use std::fs;
 use std::path::PathBuf;
 
 use faknow_metrics::{EpochRecord, Evaluation, Scores};
@@ -7,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::run_file::RunFile;
-use crate::{BatchEnd, Best, Callback, FitEnd, FitStart, Flow, HookResult, Phase, Run, StopReason};
+use crate::{BatchEnd, Best, Callback, Error, FitEnd, FitStart, Flow, HookResult, Phase, Run, StopReason};
 
 /// Writes `history.jsonl` into the run directory: one JSON object per line, whose kind is in `type`.
 ///
@@ -22,7 +23,7 @@ use crate::{BatchEnd, Best, Callback, FitEnd, FitStart, Flow, HookResult, Phase,
 ///
 /// `parts` and `grad_norm` are absent if not available; undefined and non-finite numbers are null. Each line is written
 /// immediately. A resumed run continues at the step of its weights: lines of later steps and of the previous end are
-/// dropped.
+/// dropped, and lines of epochs and validations that are missing or corrupted are written again, with a warning.
 ///
 /// # Errors
 /// The run has no directory and no path was given; the file cannot be written.
@@ -85,6 +86,42 @@ impl JsonlLog {
         self
     }
 
+    /// Compares the lines of epochs and validations with the history of a resumed run, and restores them if they differ.
+    fn restore_records(&mut self, run: &Run) -> HookResult {
+        let Some(path) = self.file.handle().map(|(path, _)| path.to_owned()) else { return Ok(()) };
+        let text = fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
+        let history = run.history();
+        let mut records = Vec::new();
+        for (order, record) in history.mid_epoch.iter().map(|record| (1, record)) {
+            records.push(((record.step, order), serde_json::to_string(&Line::Validation(record))?));
+        }
+        for record in &history.epochs {
+            records.push(((record.step, 2), serde_json::to_string(&Line::Epoch(record))?));
+        }
+        records.sort_by_key(|(position, _)| *position);
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for line in text.lines() {
+            let value: Value = serde_json::from_str(line).unwrap_or_default();
+            match value["type"].as_str() {
+                Some("epoch" | "validation") => found.push(line),
+                _ => others.push(((value["step"].as_u64().unwrap_or(0), 0), line.to_owned())),
+            }
+        }
+        if found.iter().eq(records.iter().map(|(_, line)| line)) {
+            return Ok(());
+        }
+        tracing::warn!(
+            "{}: {} of {} records of epochs and validations are missing or corrupted; writing them again",
+            path.display(),
+            records.iter().filter(|(_, line)| !found.contains(&line.as_str())).count(),
+            records.len()
+        );
+        others.append(&mut records);
+        others.sort_by_key(|(position, _)| *position);
+        let lines: String = others.into_iter().map(|(_, line)| line + "\n").collect();
+        Ok(self.file.replace(lines.as_bytes())?)
+    }
+
     fn write(&mut self, run: &Run, line: &Line<'_>) -> HookResult {
         let mut json = serde_json::to_vec(line)?;
         json.push(b'\n');
@@ -106,7 +143,7 @@ impl Callback for JsonlLog {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         let (now, start) = (run.step(), run.start());
         // At step 0 a new run has no results yet: all lines are those of another run.
-        Ok(self.file.open(run, |line| {
+        self.file.open(run, |line| {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
             let Some(step) = line["step"].as_u64() else { return false };
             let is_end = ["end", "test", "error"].iter().any(|end| line["type"] == **end);
@@ -117,7 +154,8 @@ impl Callback for JsonlLog {
             } else {
                 step < now || (step == now && !is_repeated)
             }
-        })?)
+        })?;
+        if start == FitStart::Resumed { self.restore_records(run) } else { Ok(()) }
     }
 
     fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {

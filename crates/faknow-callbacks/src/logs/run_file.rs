@@ -62,6 +62,16 @@ impl RunFile {
         file.as_ref().write_all(lines).map_err(|e| Error::io(path, e))
     }
 
+    /// Replaces the content of the open file.
+    pub(crate) fn replace(&mut self, content: &[u8]) -> Result<()> {
+        let Some((path, _)) = self.open.take() else { return Ok(()) };
+        let io_error = |e| Error::io(&path, e);
+        write_atomically(&path, |file| file.write_all(content)).map_err(io_error)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io_error)?;
+        self.open = Some((path, Arc::new(file)));
+        Ok(())
+    }
+
     /// Closes the file.
     pub(crate) fn close(&mut self) {
         self.open = None;

@@ -51,7 +51,14 @@ pub(crate) struct Point<'a> {
 /// Drops all events in the files of a directory with a value for which `keep` returns false.
 pub(crate) fn retain_points(dir: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Result<()> {
     for path in event_files(dir)? {
-        let all = records(&path)?;
+        let all = match records(&path) {
+            Err(Error::Io { error, .. }) if error.kind() == ErrorKind::InvalidData => {
+                // Curves are only for display: the run goes on without them.
+                tracing::warn!("{}: {error}; later events are not dropped from it", path.display());
+                continue;
+            }
+            all => all?,
+        };
         let n = all.len();
         let is_retained = |event: &Event| {
             let values = event.get_summary().get_value().iter();

@@ -197,7 +197,13 @@ fn rejects_corrupted_run_directories() {
             Some(content) => fs::write(&path, content).unwrap(),
             None => fs::remove_file(&path).unwrap(),
         }
-        sandbox.check_error(&["predict", "run", "--input", "test.csv"], &[&["run"], parts].concat());
+        let predict = ["predict", "run", "--input", "test.csv"];
+        // The checksum is compared first; without it, as in runs of earlier versions, the content is checked.
+        let checksums = sandbox.path("run/checksums.json");
+        sandbox.check_error(&predict, &["run", name.rsplit('/').next().unwrap()]);
+        fs::rename(&checksums, sandbox.path("checksums")).unwrap();
+        sandbox.check_error(&predict, &[&["run"], parts].concat());
+        fs::rename(sandbox.path("checksums"), &checksums).unwrap();
         fs::write(&path, before).unwrap();
     };
     let weights = "checkpoints/best/model.safetensors";
@@ -209,7 +215,11 @@ fn rejects_corrupted_run_directories() {
     corrupt("vocab.txt", Some(b"rain\n"), &["vocab.txt"]);
     corrupt("vocab.txt", None, &["not a run directory", "missing `vocab.txt`"]);
     corrupt("classes.json", Some(b"[\"real\"]"), &["classes.json", "corrupted"]);
-    corrupt("classes.json", Some(b"[\"a\", \"b\", \"c\"]"), &[weights, "do not fit", "classifier"]);
+    corrupt(
+        "classes.json",
+        Some(b"[\"a\", \"b\", \"c\"]"),
+        &["classes.json", "as in `config.toml`", "\"c\""],
+    );
     corrupt("tokenizer.json", Some(b"{"), &["tokenizer.json", "corrupted"]);
     corrupt("config.toml", Some(b"[model]\nname = 'bert'\n"), &["`model.name`", "bert"]);
     corrupt("config.toml", Some(b"[model"), &["config.toml", "line 1"]);
@@ -269,9 +279,7 @@ fn rejects_truncated_predictions() {
     }
     sandbox.faknow(&report).ok();
     // Earlier versions wrote no checksums.
-    for name in ["test", "valid"] {
-        fs::remove_file(sandbox.path(&format!("run/predictions/{name}.checksum.json"))).unwrap();
-    }
+    fs::remove_file(sandbox.path("run/checksums.json")).unwrap();
     sandbox.faknow(&report).ok();
 }
 
@@ -281,6 +289,8 @@ fn rejects_vocabulary_of_another_run() {
     let words = sandbox.read("run/vocab.txt");
     let fewer: Vec<&str> = words.lines().collect();
     sandbox.write("run/vocab.txt", fewer[..fewer.len() - 1].join("\n") + "\n");
-    let parts = ["do not fit", "word_embedding"];
-    sandbox.check_error(&["predict", "run", "--input", "test.csv"], &parts);
+    let predict = ["predict", "run", "--input", "test.csv"];
+    sandbox.check_error(&predict, &["vocab.txt: the file is corrupted: expected "]);
+    fs::remove_file(sandbox.path("run/checksums.json")).unwrap();
+    sandbox.check_error(&predict, &["do not fit", "word_embedding"]);
 }

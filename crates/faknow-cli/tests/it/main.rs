@@ -7,6 +7,7 @@ mod bad_settings;
 mod commands;
 mod config;
 mod formats;
+mod full_disk;
 mod kill;
 mod predict;
 mod resume;

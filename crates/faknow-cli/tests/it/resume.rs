@@ -255,7 +255,10 @@ fn corrupted_checkpoint_is_rejected_and_a_valid_one_named() {
     let state = sandbox.path("run/checkpoints/last/state.json");
     let text = fs::read_to_string(&state).unwrap();
     fs::write(&state, text.replacen("\"step\":", "\"step\": ", 1)).unwrap();
-    sandbox.check_error(&["resume", "run"], &["state.json", "the newest valid checkpoint is `"]);
+    sandbox.check_error(
+        &["resume", "run"],
+        &["state.json", "the newest valid checkpoint is `", "with `--from "],
+    );
     sandbox.faknow(&["resume", "run", "--from", "previous"]).ok();
 }
 

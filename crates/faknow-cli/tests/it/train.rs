@@ -52,7 +52,7 @@ fn run_directory_has_all_files() {
         "history.jsonl",
         "metrics.csv",
         "mistakes.json",
-        "predictions/test.checksum.json",
+        "checksums.json",
         "predictions/test.csv",
         "predictions/valid.csv",
         "report.html",

@@ -24,6 +24,11 @@ fn predictions(shift: f64) -> PredictionTable {
     }
 }
 
+fn write_predictions(run: &Path, table: &PredictionTable) {
+    fs::create_dir_all(run.join("predictions")).unwrap();
+    fs::write(run.join(TEST_PREDICTIONS), table.to_csv().unwrap()).unwrap();
+}
+
 /// Writes the files of a run.
 fn run_dir(dir: &Path, seed: u64, shift: f64) {
     fs::create_dir_all(dir).unwrap();
@@ -50,21 +55,19 @@ fn run_dir(dir: &Path, seed: u64, shift: f64) {
         parts: vec![part("<script>alert(1)</script>", 0.5), part("rain", -0.1)],
     };
     fs::write(dir.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
-    predictions(shift).write(&dir.join(TEST_PREDICTIONS)).unwrap();
+    write_predictions(dir, &predictions(shift));
 }
 
 #[test]
 fn predictions_round_trip_through_csv() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("deep/test.csv");
-    predictions(0.1).write(&path).unwrap();
-    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), predictions(0.1));
-    assert_eq!(PredictionTable::read(&dir.path().join("none.csv")).unwrap(), None);
+    let path = dir.path().join(TEST_PREDICTIONS);
+    let read = || PredictionTable::read(dir.path(), TEST_PREDICTIONS);
+    assert_eq!(read().unwrap(), None);
+    write_predictions(dir.path(), &predictions(0.1));
+    assert_eq!(read().unwrap().unwrap(), predictions(0.1));
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("row,label,predicted,length,domain,score_real,"), "{text}");
-    // Earlier versions wrote no checksum.
-    fs::remove_file(path.with_extension("checksum.json")).unwrap();
-    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), predictions(0.1));
     let cases = [
         (text[..text.len() - 3].to_owned(), "expected a complete last line"),
         (text.replacen("label", "lable", 1), "expected a column `label`"),
@@ -77,35 +80,9 @@ fn predictions_round_trip_through_csv() {
     ];
     for (content, expected) in cases {
         fs::write(&path, content).unwrap();
-        let error = PredictionTable::read(&path).unwrap_err().to_string();
+        let error = read().unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("test.csv"), "{error}");
     }
-}
-
-#[test]
-fn changed_predictions_do_not_match_their_checksum() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("test.csv");
-    predictions(0.1).write(&path).unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    let (n_bytes, line_end) = (text.len(), text.match_indices('\n').nth(30).unwrap().0 + 1);
-    let truncated = [0, 1, line_end - 1, line_end, n_bytes - 1].map(|length| text[..length].to_owned());
-    let sizes = truncated.into_iter().chain([text.clone() + "60,real,real,1,,0.5,0.5\n"]).map(|content| {
-        let expected = format!("expected {n_bytes} bytes with 60 samples, got {} bytes", content.len());
-        (content, expected)
-    });
-    let swapped = (text.replacen("0.8", "0.9", 1), "checksum: expected ".to_owned());
-    for (content, expected) in sizes.chain([swapped]) {
-        fs::write(&path, content).unwrap();
-        let error = PredictionTable::read(&path).unwrap_err().to_string();
-        assert!(error.contains(&format!("test.csv: the file is corrupted: {expected}")), "{error}");
-    }
-    fs::write(path.with_extension("checksum.json"), "{").unwrap();
-    let error = PredictionTable::read(&path).unwrap_err().to_string();
-    assert!(error.contains("test.checksum.json: the file is corrupted"), "{error}");
-    // Another table replaces both files.
-    predictions(0.2).write(&path).unwrap();
-    assert_eq!(PredictionTable::read(&path).unwrap().unwrap(), predictions(0.2));
 }
 
 #[test]
@@ -144,7 +121,7 @@ fn compares_several_runs() {
     // `c` has other test samples.
     let mut other = predictions(0.0);
     other.predictions = other.predictions.select(&(1..60).collect::<Vec<_>>()).unwrap();
-    other.write(&dir.path().join("c").join(TEST_PREDICTIONS)).unwrap();
+    write_predictions(&dir.path().join("c"), &other);
     let runs: Vec<Run> = ["a", "b", "c"].map(|name| Run::read(&dir.path().join(name)).unwrap()).into();
     let html = render(&runs).unwrap();
     assert!(
@@ -163,8 +140,10 @@ fn renders_running_and_interrupted_runs() {
     fs::write(dir.path().join("history.jsonl"), format!("{EPOCH}\n{{\"type\":\"ep")).unwrap();
     let run = Run::read(dir.path()).unwrap();
     assert_eq!(run.epochs.len(), 1, "a truncated last line is ignored");
+    assert!(run.warnings[0].contains("history.jsonl: line 2, the last, is truncated"), "{:?}", run.warnings);
     let html = render(&[run]).unwrap();
     assert!(html.contains("has no <code>summary.json</code>") && html.contains("was not tested"), "{html}");
+    assert!(html.contains("the last, is truncated"), "{html}");
 }
 
 #[test]
@@ -180,6 +159,7 @@ fn names_missing_and_corrupted_files() {
     fs::write(dir.path().join("history.jsonl"), format!("{{]\n{EPOCH}\n")).unwrap();
     check("history.jsonl: the file is corrupted: line 1:");
     fs::write(dir.path().join("history.jsonl"), "").unwrap();
+    check("history.jsonl: the file is corrupted: expected 1 epochs, as in `summary.json`, got 0");
     fs::write(dir.path().join("summary.json"), "[").unwrap();
     check("summary.json: the file is corrupted");
 }

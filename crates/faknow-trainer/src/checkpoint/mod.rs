@@ -66,7 +66,7 @@ use tch::{Device, Tensor, no_grad};
 
 pub use error::{CheckpointError, FallbackCheckpoint};
 pub use part::Checkpointable;
-pub use read::CheckpointEntry;
+pub use read::{CheckpointEntry, read_weights_file};
 pub use store::CheckpointStore;
 
 /// The content of a checkpoint: its [`CheckpointInfo`] and the state of each part of the run.

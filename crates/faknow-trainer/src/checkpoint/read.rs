@@ -48,14 +48,7 @@ impl CheckpointStore {
     /// # Errors
     /// There is no such directory, or the manifest or the weights are corrupted; the error names the newest valid checkpoint.
     pub fn read_weights(&self, name: &str) -> Result<Option<BTreeMap<String, Tensor>>> {
-        self.read_with_retry(name, |dir| {
-            let info = match file_info(dir, WEIGHTS_FILE) {
-                Err(CheckpointError::Foreign { .. }) => None,
-                Err(CheckpointError::Incomplete { file, .. }) if file == MANIFEST => None,
-                info => info?,
-            };
-            info.map(|info| read_tensors(dir, WEIGHTS_FILE, &info)).transpose()
-        })
+        self.read_with_retry(name, |dir| read_group(dir, WEIGHTS_FILE))
     }
 
     /// Reads the summary from a checkpoint's manifest; its other files are not checked.
@@ -173,6 +166,29 @@ impl CheckpointStore {
             Some(old).filter(|old| old.is_dir())
         })
     }
+}
+
+/// Reads a file of tensors, such as `model.safetensors`, and verifies every byte if it belongs to a checkpoint. `None` if there
+/// is nothing to compare it with: there is no manifest of faknow in its directory, or it does not list the file.
+///
+/// # Errors
+/// The file is missing, or the manifest or the file is corrupted.
+pub fn read_weights_file(path: &Path) -> Result<Option<BTreeMap<String, Tensor>>> {
+    match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
+        (Some(dir), Some(name)) if !dir.as_os_str().is_empty() => read_group(dir, name),
+        (Some(_), Some(name)) => read_group(Path::new("."), name),
+        _ => Ok(None),
+    }
+}
+
+/// Reads the tensors of a file by the manifest of its directory.
+fn read_group(dir: &Path, file: &str) -> Result<Option<BTreeMap<String, Tensor>>> {
+    let info = match file_info(dir, file) {
+        Err(CheckpointError::Foreign { .. }) => None,
+        Err(CheckpointError::Incomplete { file, .. }) if file == MANIFEST => None,
+        info => info?,
+    };
+    info.map(|info| read_tensors(dir, file, &info)).transpose()
 }
 
 /// Reads and verifies all files of a directory.

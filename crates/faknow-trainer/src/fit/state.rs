@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use faknow_callbacks::{State, StopReason, Timestamp};
+use faknow_metrics::Evaluation;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -10,6 +11,7 @@ use crate::Result;
 use crate::checkpoint::part::{Checkpointable, from_state, to_state};
 use crate::checkpoint::resume::Fingerprints;
 use crate::fit::profile::Profile;
+use crate::fit::report::FitReport;
 use crate::fit::sums::{GradNorms, LossSums};
 use crate::fit::train_metrics::TrainCounts;
 
@@ -46,6 +48,12 @@ pub(crate) struct FitState {
     /// Whether the run can be resumed exactly from here; false during an update.
     #[serde(skip)]
     pub(crate) is_consistent: bool,
+    /// The report of a fit whose end a callback could not process.
+    #[serde(skip)]
+    pub(crate) unreported_fit: Option<FitReport>,
+    /// The result of a test that a callback could not process.
+    #[serde(skip)]
+    pub(crate) unreported_test: Option<Evaluation>,
 }
 
 /// The state of the current epoch.

@@ -154,8 +154,7 @@ pub(crate) fn save(run: &Path, calibrated: &Calibrated) -> Result<()> {
     write_json(&run.join(CALIBRATION), calibrated)
 }
 
-/// Reads the calibration of a run; without its file, scores are not calibrated.
+/// Reads the calibration of a run; an interrupted run has none, and its scores are not calibrated.
 pub(crate) fn load(run: &Path) -> Result<Calibrated> {
-    let path = run.join(CALIBRATION);
-    if path.exists() { read_json(&path) } else { Ok(Calibrated::default()) }
+    Ok(read_json(run, CALIBRATION)?.unwrap_or_default())
 }

@@ -5,17 +5,24 @@ use std::path::Path;
 use faknow_data::graph::{TfIdf, Tree};
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{FieldDataset, Record};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::Result;
 use crate::data::trees::apply_weights;
-use crate::files::{read_json, write_json};
+use crate::files::{read_json, verify_files, write_json};
 use crate::models::{Fields, Shape};
+use crate::{Error, Result};
 
-const VOCAB: &str = "vocab.txt";
-const TOKENIZER: &str = "tokenizer.json";
-const FEATURES: &str = "features.json";
+pub(crate) const VOCAB: &str = "vocab.txt";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const FEATURES: &str = "features.json";
+
+/// Reads a JSON file that a run must have.
+fn require_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
+    let message = || format!("missing `{name}`; copy the run directory again");
+    read_json(run, name)?.ok_or_else(|| Error::NotARun { path: run.to_path_buf(), message: message() })
+}
 
 /// The encoders of the input fields of a model.
 #[derive(Debug, Default)]
@@ -81,15 +88,16 @@ impl FieldEncoders {
         words.iter().chain(trees).copied().find(|name| !run.join(name).exists())
     }
 
-    /// Loads the encoders for a model with these input fields from a run directory.
+    /// Loads the encoders for a model with these input fields from a run directory, and compares them with their checksums.
     pub(crate) fn load(run: &Path, fields: &Fields) -> Result<Self> {
+        verify_files(run, &[VOCAB, TOKENIZER, FEATURES])?;
         let words = || -> Result<WordEncoder> {
-            let tokenizer: TokenizerConfig = read_json(&run.join(TOKENIZER))?;
+            let tokenizer: TokenizerConfig = require_json(run, TOKENIZER)?;
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
         };
         // Nodes of trees have texts or features.
         let has_words = fields.words.is_some() || run.join(VOCAB).exists();
-        let trees = fields.trees.is_some().then(|| read_json(&run.join(FEATURES)));
+        let trees = fields.trees.is_some().then(|| require_json(run, FEATURES));
         Ok(Self { words: has_words.then(words).transpose()?, trees: trees.transpose()? })
     }
 

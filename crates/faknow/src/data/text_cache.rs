@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use faknow_data::FieldDataset;
 use faknow_data::text::TokenStorage;
 use faknow_data::text::{TokenizerConfig, Vocab, VocabOptions};
+use faknow_report::{CHECKSUMS, Checksums};
 use serde_json::json;
 use twox_hash::XxHash3_128;
 
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
-use crate::files::{read_json, write_json};
+use crate::files::{record_checksums, report_error, verify_files};
 use crate::{Error, Result};
 
 /// Version of the cache; incremented when the same files and settings result in different tokens.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const VOCAB: &str = "vocab.txt";
-/// Fingerprint of the vocabulary, since a truncated list of words is still valid.
-const WORDS: &str = "words.json";
+const PARTS: [&str; 3] = ["train", "valid", "test"];
 
 /// The tokenized datasets of a config, with their vocabulary.
 pub(crate) struct Tokenized {
@@ -77,7 +77,10 @@ impl TextCache {
                 Some(cached)
             }
             Err(error) => {
-                tracing::warn!("{error}; tokenizing the texts again");
+                // Without what helps for a run directory.
+                let message = error.to_string();
+                let problem = message.split("; ").next().unwrap_or(&message);
+                tracing::warn!("{problem}; tokenizing the texts again");
                 let _ = std::fs::remove_dir_all(&self.dir);
                 None
             }
@@ -86,17 +89,16 @@ impl TextCache {
 
     fn load(&self, storage: &TokenStorage) -> Result<Tokenized> {
         let load = |name: &str| FieldDataset::load(self.dir.join(name), storage);
-        let optional =
-            |name: &str| self.dir.join(name).with_extension("json").exists().then(|| load(name)).transpose();
-        let vocab = Vocab::load(self.dir.join(VOCAB))?;
-        if vocab.fingerprint() != read_json::<u64>(&self.dir.join(WORDS))? {
-            let file = self.dir.join(VOCAB);
-            return Err(faknow_data::Error::file(
-                file,
-                "corrupted: the words differ from those that were saved",
-            )
-            .into());
+        // Also those of absent parts: a file that is missing is not an absent dataset.
+        let checksums = Checksums::read(&self.dir).map_err(report_error)?;
+        let names: Vec<&str> = checksums.names().collect();
+        if !names.contains(&VOCAB) {
+            return Err(faknow_data::Error::file(self.dir.join(CHECKSUMS), "the file is missing").into());
         }
+        verify_files(&self.dir, &names)?;
+        let has_part = |name: &str| names.contains(&format!("{name}.json").as_str());
+        let optional = |name: &str| has_part(name).then(|| load(name)).transpose();
+        let vocab = Vocab::load(self.dir.join(VOCAB))?;
         Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
     }
 
@@ -113,18 +115,17 @@ impl TextCache {
         let io = |path: &Path, source| Error::from(faknow_data::Error::io(path, source));
         let write = || -> Result<()> {
             std::fs::create_dir_all(&staging).map_err(|e| io(&staging, e))?;
-            corpus.vocab.save(staging.join(VOCAB))?;
-            write_json(&staging.join(WORDS), &corpus.vocab.fingerprint())?;
-            let parts = [
-                ("train", Some(&corpus.train)),
-                ("valid", corpus.valid.as_ref()),
-                ("test", corpus.test.as_ref()),
-            ];
-            for (name, data) in parts {
-                if let Some(data) = data {
-                    data.save(staging.join(name))?;
+            let files = PARTS.iter().flat_map(|part| [format!("{part}.json"), format!("{part}.tokens")]);
+            let names: Vec<String> = files.chain([VOCAB.to_owned()]).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            record_checksums(&staging, &names, || {
+                corpus.vocab.save(staging.join(VOCAB))?;
+                let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
+                for (name, data) in PARTS.iter().zip(parts) {
+                    data.map_or(Ok(()), |data| data.save(staging.join(name)))?;
                 }
-            }
+                Ok(())
+            })?;
             match std::fs::rename(&staging, &self.dir) {
                 // Another process has saved the same datasets.
                 Err(_) if self.dir.exists() => Ok(()),

@@ -6,14 +6,15 @@ use std::path::Path;
 use faknow_data::Classes;
 use faknow_data::text::{Tokenizer, Vocab};
 use faknow_model::weights;
-use faknow_report::Calibrated;
+use faknow_report::{CALIBRATION, Calibrated};
 use faknow_trainer::{WEIGHTS_FILE, with_model_seed};
 use tch::nn::VarStore;
 
 use crate::config::{Config, decision as decision_config};
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::detector::Detector;
-use crate::detector::files::{CONFIG, save_inputs};
+use crate::detector::files::{CONFIG, save_inputs, weights_name};
+use crate::files::record_checksums;
 use crate::{Error, Result};
 
 /// Builds a [`Detector`] from a registered model, its trained weights, and the encoders of its input.
@@ -57,8 +58,10 @@ impl Detector {
         }
         let weights_dir = dir.join("checkpoints").join("best");
         fs::create_dir_all(&weights_dir).map_err(|error| Error::io(&weights_dir, error))?;
-        weights::save(&self.vars, &weights_dir.join(WEIGHTS_FILE))?;
-        decision_config::save(dir, &self.calibrated)?;
+        record_checksums(dir, &[&weights_name("best"), CALIBRATION], || {
+            weights::save(&self.vars, &weights_dir.join(WEIGHTS_FILE))?;
+            decision_config::save(dir, &self.calibrated)
+        })?;
         save_inputs(dir, &self.config, &self.encoders, &self.classes)
     }
 }

@@ -25,8 +25,8 @@ use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
-use crate::detector::files::{CLASSES, CONFIG, load_weights, weights_checkpoint};
-use crate::files::{check_run_dir, read_json, write_json};
+use crate::detector::files::{CLASSES, CONFIG, check_classes, load_weights, weights_checkpoint};
+use crate::files::{check_run_dir, read_json, verify_files, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
 
@@ -62,10 +62,8 @@ impl Registry {
         let_threads_sleep();
         let not_a_run = |message: &str| Error::NotARun { path: run.to_path_buf(), message: message.into() };
         check_run_dir(run)?;
-        let missing_file = |name: &str| not_a_run(&format!("missing `{name}`"));
-        if !run.join(CLASSES).exists() {
-            return Err(missing_file(CLASSES));
-        }
+        let missing_file = |name: &str| not_a_run(&format!("missing `{name}`; copy the run directory again"));
+        verify_files(run, &[CONFIG])?;
         let config = self.config_from_file(&run.join(CONFIG))?;
         self.check_model_of(run, &config)?;
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
@@ -74,9 +72,10 @@ impl Registry {
         if let Some(name) = FieldEncoders::missing(run, &fields) {
             return Err(missing_file(name));
         }
+        let classes: Classes = read_json(run, CLASSES)?.ok_or_else(|| missing_file(CLASSES))?;
+        check_classes(run, &config, &classes)?;
         let checkpoint =
-            weights_checkpoint(run, &config).ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
-        let classes: Classes = read_json(&run.join(CLASSES))?;
+            weights_checkpoint(run, &config)?.ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
         let encoders = FieldEncoders::load(run, &fields)?;
         let vars = VarStore::new(device);
         let shape = encoders.shape(classes.len(), None);

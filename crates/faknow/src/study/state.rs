@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, TestRecords};
 use crate::detector::files::CONFIG;
-use crate::files::write_text_atomically;
+use crate::files::{read_json, record_checksums, write_text_atomically};
 use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::resume::{NEUTRAL, resume_with};
@@ -112,7 +112,7 @@ impl Study {
     pub(crate) fn save<S: StudyState>(&self, state: &S) -> Result<()> {
         let path = self.dir.path().join(S::FILE);
         let text = serde_json::to_string_pretty(state).map_err(|e| Error::io(&path, e.into()))?;
-        write_text_atomically(&path, &(text + "\n"))
+        record_checksums(self.dir.path(), &[S::FILE], || write_text_atomically(&path, &(text + "\n")))
     }
 
     /// Writes the report.
@@ -162,12 +162,8 @@ impl Study {
 /// The file of the state cannot be read or is corrupted.
 pub(crate) fn read<S: StudyState>(dir: &Path) -> Result<S> {
     let path = dir.join(S::FILE);
-    let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-    serde_json::from_str(&text).map_err(|e| {
-        let message =
-            format!("{}: the file is corrupted: {e}; start over in a new directory", path.display());
-        Error::config("", message)
-    })
+    let missing = || Error::io(&path, std::io::ErrorKind::NotFound.into());
+    read_json(dir, S::FILE)?.ok_or_else(missing)
 }
 
 /// The test scores of a detector: the loss and all metrics. Undefined metrics have no substitute value, so that they do not

@@ -1,11 +1,15 @@
 //! The steps after training: calibration, test, and the report in the run directory.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
+use faknow_data::common::write_atomically;
 use faknow_data::{Dataset as _, FieldDataset};
 use faknow_metrics::{ClassificationReport, Evaluation, Metrics, Predictions};
 use faknow_report::{
-    BestEpoch, MISTAKES, PredictionTable, Run, RunSummary, SUMMARY, TEST_PREDICTIONS, VALID_PREDICTIONS,
+    BestEpoch, CALIBRATION, Calibrated, HISTORY, MISTAKES, PredictionTable, Run, RunSummary, SUMMARY,
+    TEST_PREDICTIONS, VALID_PREDICTIONS,
 };
 use faknow_trainer::{FitReport, Interrupt, Trainer, evaluate_until};
 use tch::Device;
@@ -14,7 +18,7 @@ use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
-use crate::files::{report_error, write_json, write_text_atomically};
+use crate::files::{record_checksums, report_error, write_json, write_text_atomically};
 use crate::models::BoxedModel;
 use crate::train::Outcome;
 use crate::train::job::InputLoader;
@@ -24,8 +28,8 @@ use crate::{Error, Result};
 /// File of the HTML report.
 pub(crate) const REPORT: &str = "report.html";
 
-/// An evaluation with the final decisions, and the rows of its samples.
-type Decided = (Evaluation, ClassificationReport, Vec<usize>);
+/// Files whose checksums are recorded at the end of a run: its results, and the history, which has grown until then.
+const RESULTS: [&str; 6] = [CALIBRATION, VALID_PREDICTIONS, TEST_PREDICTIONS, MISTAKES, SUMMARY, HISTORY];
 
 /// A run after training.
 pub(crate) struct Finish<'a> {
@@ -37,15 +41,29 @@ pub(crate) struct Finish<'a> {
     pub(crate) interrupt: &'a Interrupt,
 }
 
+/// The evaluation of a part of the data: of the model, and of the detector, which calibrates and decides.
+struct Part<'a> {
+    of_model: Evaluation,
+    decided: (Evaluation, ClassificationReport),
+    /// Indices of the evaluated samples.
+    rows: Vec<usize>,
+    data: &'a FieldDataset,
+}
+
 impl Finish<'_> {
-    /// Calibrates scores, tests the detector, and writes the results into the run directory. If it is interrupted before the
-    /// test is done, it returns that error, else the results so far.
+    /// Calibrates scores, tests the detector, and then writes the results into the run directory. If it is interrupted before
+    /// the test is done, it returns that error, else the results. `failure` is an error after which the fit has ended
+    /// nevertheless.
+    ///
+    /// # Errors
+    /// The model fails. If only files cannot be written, the error contains the outcome.
     pub(crate) fn run(
         self,
         trainer: &mut Trainer<BoxedModel>,
         fit: FitReport,
         valid: Option<InputLoader>,
         test: Option<InputLoader>,
+        mut failure: Option<Error>,
     ) -> Result<Outcome> {
         let Self { config, corpus, run, interrupt, .. } = self;
         let device = trainer.run().vars.device();
@@ -61,38 +79,76 @@ impl Finish<'_> {
             &config.decision,
             valid.as_ref().map(|(valid, _)| &valid.predictions),
         )?;
-        decision_config::save(run, &calibrated)?;
         interrupt.check()?;
-        let test = test.map(|loader| in_order(trainer.test(&loader)?, &loader)).transpose()?;
-        let save = |part: Option<(Evaluation, Vec<usize>)>, data: Option<&FieldDataset>, file: &str| {
-            let Some(((evaluation, rows), data)) = part.zip(data) else { return Ok(None) };
-            let (decided, report) = decide(evaluation.clone(), &calibrated.decision, corpus.classes.names())?;
-            // The file has the uncalibrated scores and the final predictions.
-            let predictions =
-                evaluation.predictions.with_predicted(decided.predictions.predicted().to_vec())?;
-            prediction_table(predictions, &rows, data, corpus)
-                .write(&run.join(file))
-                .map_err(report_error)?;
-            Ok::<_, Error>(Some((decided, report, rows)))
+        let test = test
+            .map(|loader| {
+                let evaluation = match (trainer.test(&loader), trainer.take_unreported_test()) {
+                    (Ok(evaluation), _) => evaluation,
+                    (Err(error), Some(evaluation)) => {
+                        failure.get_or_insert(error.into());
+                        evaluation
+                    }
+                    (Err(error), None) => return Err(error.into()),
+                };
+                in_order(evaluation, &loader)
+            })
+            .transpose()?;
+        let part = |part: Option<(Evaluation, Vec<usize>)>, data| -> Result<Option<Part<'_>>> {
+            let Some(((of_model, rows), data)) = part.zip(data) else { return Ok(None) };
+            let decided = decide(of_model.clone(), &calibrated.decision, corpus.classes.names())?;
+            Ok(Some(Part { of_model, decided, rows, data }))
         };
-        let valid = save(valid, corpus.valid.as_ref(), VALID_PREDICTIONS)?;
-        let test = save(test, corpus.test.as_ref(), TEST_PREDICTIONS)?;
-        let outcome = |fit, valid: Option<Decided>, test: Option<Decided>| {
-            let without_rows = |(evaluation, report, _)| (evaluation, report);
-            let (valid, test) = (valid.map(without_rows), test.map(without_rows));
-            Ok(Outcome { run: run.to_path_buf(), fit, valid, test, is_interrupted: interrupt.is_requested() })
+        let valid = part(valid, corpus.valid.as_ref())?;
+        let test = part(test, corpus.test.as_ref())?;
+        let result = match failure {
+            Some(error) => Err(error),
+            None if interrupt.is_requested() => Ok(()),
+            None => self.write(trainer, &fit, &calibrated, [valid.as_ref(), test.as_ref()]),
         };
-        if interrupt.is_requested() {
-            return outcome(fit, valid, test);
+        let decided = |part: Option<Part<'_>>| part.map(|part| part.decided);
+        let (valid, test) = (decided(valid), decided(test));
+        let outcome =
+            Outcome { run: run.to_path_buf(), fit, valid, test, is_interrupted: interrupt.is_requested() };
+        match result {
+            Ok(()) => Ok(outcome),
+            Err(error) => {
+                let (run, source, outcome) = (run.to_path_buf(), Box::new(error), Some(Box::new(outcome)));
+                Err(Error::NotFinished { run, source, outcome })
+            }
         }
-        if let (Some((evaluation, _, rows)), Some(data)) = (&test, &corpus.test) {
-            let predictions = &evaluation.predictions;
-            let mistakes = most_confident_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
-            write_json(&run.join(MISTAKES), &mistakes)?;
-        }
+    }
+
+    /// Writes the results with their checksums, and the report.
+    fn write(
+        &self,
+        trainer: &Trainer<BoxedModel>,
+        fit: &FitReport,
+        calibrated: &Calibrated,
+        [valid, test]: [Option<&Part<'_>>; 2],
+    ) -> Result<()> {
+        let Self { corpus, run, .. } = self;
+        let device = trainer.run().vars.device();
+        record_checksums(run, &RESULTS, || {
+            decision_config::save(run, calibrated)?;
+            for (part, name) in [(valid, VALID_PREDICTIONS), (test, TEST_PREDICTIONS)] {
+                part.map_or(Ok(()), |part| part.write(&run.join(name), corpus))?;
+            }
+            if let Some(Part { decided: (evaluation, _), rows, data, .. }) = test {
+                let predictions = &evaluation.predictions;
+                let mistakes =
+                    most_confident_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
+                write_json(&run.join(MISTAKES), &mistakes)?;
+            }
+            write_json(&run.join(SUMMARY), &self.summary(trainer, fit))
+        })?;
+        write_report(run)
+    }
+
+    fn summary(&self, trainer: &Trainer<BoxedModel>, fit: &FitReport) -> RunSummary {
+        let Self { config, corpus, .. } = self;
         let parameters =
             faknow_model::summary(&trainer.run().vars).with_optimizer(config.optimizer.n_slots());
-        let summary = RunSummary {
+        RunSummary {
             model: config.model.name.clone(),
             classes: corpus.classes.names().to_vec(),
             seed: config.seed,
@@ -107,18 +163,29 @@ impl Finish<'_> {
             n_weights: parameters.n_weights(),
             n_trainable: parameters.n_trainable(),
             parameters: parameters.to_string(),
-            environment: environment(device),
-            data: self.data,
+            environment: environment(trainer.run().vars.device()),
+            data: self.data.clone(),
             profile: fit
                 .profile
                 .phases()
                 .iter()
                 .map(|(name, seconds)| ((*name).to_owned(), *seconds))
                 .collect(),
-        };
-        write_json(&run.join(SUMMARY), &summary)?;
-        write_report(run)?;
-        outcome(fit, valid, test)
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Writes the uncalibrated scores and the final predictions.
+    fn write(&self, path: &Path, corpus: &Corpus) -> Result<()> {
+        let predicted = self.decided.0.predictions.predicted().to_vec();
+        let predictions = self.of_model.predictions.clone().with_predicted(predicted)?;
+        let io = |error| Error::io(path, error);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
+        }
+        let table = prediction_table(predictions, &self.rows, self.data, corpus).to_csv().map_err(io)?;
+        write_atomically(path, |file| file.write_all(&table)).map_err(io)
     }
 }
 

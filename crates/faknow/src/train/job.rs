@@ -8,6 +8,7 @@ use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
 use faknow_model::{Model, weights};
+use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
 use faknow_trainer::{
     Adversarial, FitReport, NonFinitePolicy, Resume, RunDir, Supervised, Trainer, TrainerBuilder,
@@ -202,15 +203,22 @@ impl Job {
             .map_err(Error::from_trainer)?;
         let valid_loader = valid.as_ref().map(|loader| loader as &dyn Loader<FieldBatch>);
         let fit = match from {
-            None => trainer.fit(&train, valid_loader)?,
-            Some(from) => trainer.resume_from(from, &train, valid_loader).map_err(Error::from_trainer)?,
+            None => trainer.fit(&train, valid_loader),
+            Some(from) => trainer.resume_from(from, &train, valid_loader),
+        };
+        // A log that could not be written at the end does not affect the results.
+        let (fit, failure) = match (fit.map_err(Error::from_trainer), trainer.take_unreported_fit()) {
+            (Ok(fit), _) => (fit, None),
+            (Err(error), Some(fit)) => (fit, Some(error)),
+            (Err(error), None) => return Err(error.of_run(&run)),
         };
         if fit.stop_reason == StopReason::Interrupted {
-            return Ok(Outcome::interrupted(run, fit));
+            return failure
+                .map_or_else(|| Ok(Outcome::interrupted(run.clone(), fit)), |e| Err(e.of_run(&run)));
         }
         let interrupt = &context.interrupt;
         let finish = Finish { config: &config, corpus: &corpus, data: lines, run: &run, interrupt };
-        match finish.run(&mut trainer, fit.clone(), valid, test) {
+        match finish.run(&mut trainer, fit.clone(), valid, test, failure) {
             Err(Error::Trainer(faknow_trainer::Error::Interrupted)) => Ok(Outcome::interrupted(run, fit)),
             outcome => outcome,
         }
@@ -301,7 +309,10 @@ impl Job {
 
 /// Reads a file of weights.
 fn read_weights(path: &Path) -> Result<(&Path, BTreeMap<String, Tensor>)> {
-    Ok((path, weights::read(path).map_err(weights_error)?))
+    // Those of a checkpoint have a checksum.
+    let verified = read_weights_file(path).map_err(|e| Error::config("model.weights", e.to_string()))?;
+    let tensors = verified.map_or_else(|| weights::read(path).map_err(weights_error), Ok)?;
+    Ok((path, tensors))
 }
 
 fn weights_error(error: faknow_model::Error) -> Error {

@@ -22,7 +22,9 @@ pub(crate) mod job;
 mod mistakes;
 mod pretraining;
 pub(crate) mod resume;
+mod run_files;
 
 pub use context::{ContextFactory, RunContext};
 pub use job::{Outcome, train};
 pub use resume::{ResumeOptions, resume};
+pub use run_files::{Damage, RUN_FILES, RunFile};

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
+use faknow_data::Classes;
+use faknow_report::{HISTORY, SUMMARY};
 use faknow_trainer::{ChangeKind, Resume, RunDir};
 use serde_json::Value;
 
@@ -11,8 +13,8 @@ use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::TestRecords;
 use crate::data::encoders::FieldEncoders;
-use crate::detector::files::{CONFIG, save_config, save_inputs};
-use crate::files::check_run_dir;
+use crate::detector::files::{CLASSES, CONFIG, save_classes, save_config, save_inputs};
+use crate::files::{check_run_dir, forget_checksums, read_json, verify_files};
 use crate::models::Registry;
 use crate::train::job::Job;
 use crate::train::{Outcome, RunContext};
@@ -73,6 +75,7 @@ impl Registry {
         let _guard = context.interrupt.install();
         check_run_dir(run)?;
         let run_dir = RunDir::open(run)?;
+        verify_files(run, &[CONFIG])?;
         let saved = self.config_from_file(&run.join(CONFIG))?;
         self.check_model_of(run, &saved)?;
         let config = saved.set_all(&options.set)?;
@@ -95,11 +98,21 @@ pub(crate) fn resume_with(
     let has_started = Resume::has_checkpoint(run);
     let fields = config.configured_model()?.fields();
     let encoders = if has_started { Some(FieldEncoders::load(run, &fields)?) } else { None };
-    let job = Job::with_test_records(config, encoders, test_records)?;
     if !has_started {
-        let corpus = &job.corpus;
+        check_not_started(run)?;
+    }
+    let job = Job::with_test_records(config, encoders, test_records)?;
+    let corpus = &job.corpus;
+    if has_started {
+        restore_classes(run, &corpus.classes)?;
+    } else {
         save_inputs(run, &job.config, &corpus.encoders, &corpus.classes)?;
     }
+    if let Err(error) = verify_files(run, &[HISTORY]) {
+        tracing::warn!("{error}; the records of its epochs are restored from the checkpoint");
+    }
+    // It grows from here on; its checksum is recorded again at the end.
+    forget_checksums(run, &[HISTORY])?;
     context.callbacks.push(SaveConfig(job.config.clone()));
     let from = Resume {
         allow: options.allow.clone(),
@@ -107,6 +120,35 @@ pub(crate) fn resume_with(
         ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
     };
     job.run(run_dir, context, Some(&from))
+}
+
+/// Rejects a run that has been trained but lost its checkpoints: it would be trained from scratch.
+fn check_not_started(run: &Path) -> Result<()> {
+    if !run.join(SUMMARY).exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: the checkpoints of the run are missing; copy the run directory again, or train the detector again: \
+         `faknow train {}`",
+        run.join("checkpoints").display(),
+        run.join(CONFIG).display()
+    );
+    Err(Error::config("", message))
+}
+
+/// Compares the saved classes with those of the config; corrupted or missing ones are written again.
+fn restore_classes(run: &Path, classes: &Classes) -> Result<()> {
+    match read_json::<Classes>(run, CLASSES) {
+        Ok(Some(saved)) if saved == *classes => return Ok(()),
+        Ok(Some(saved)) => {
+            let (path, expected, got) = (run.join(CLASSES), classes.names(), saved.names());
+            let path = path.display();
+            tracing::warn!("{path}: expected {expected:?}, as in `{CONFIG}`, got {got:?}; writing it again");
+        }
+        Ok(None) => tracing::warn!("{}: the file is missing; writing it again", run.join(CLASSES).display()),
+        Err(error) => tracing::warn!("{error}; writing it again"),
+    }
+    save_classes(run, classes)
 }
 
 /// Rejects changes of the classes and of the encoding of texts: the weights belong to those that are saved with the run.

@@ -42,12 +42,12 @@ fn temperature_is_fitted_on_validation_data_and_used_by_the_detector() {
     let log_loss = |index: usize| calibration["log_loss"][index].as_f64().unwrap();
     assert!(log_loss(1) < log_loss(0), "{calibration}");
     // The rows have uncalibrated scores, the outcome those of the detector.
-    let rows = PredictionTable::read(&bench.path("run").join(TEST_PREDICTIONS)).unwrap().unwrap();
+    let rows = PredictionTable::read(&bench.path("run"), TEST_PREDICTIONS).unwrap().unwrap();
     let (evaluation, report) = outcome.test.unwrap();
     assert_eq!(detector.decision().apply(&rows.predictions).unwrap(), evaluation.predictions);
     assert_ne!(rows.predictions.scores(), evaluation.predictions.scores());
     assert_eq!(report.scores().value("accuracy"), evaluation.predictions.confusion().accuracy().value());
-    assert!(PredictionTable::read(&bench.path("run").join(VALID_PREDICTIONS)).unwrap().is_some());
+    assert!(PredictionTable::read(&bench.path("run"), VALID_PREDICTIONS).unwrap().is_some());
     let (uncalibrated, _) = trained(&["decision.temperature=false"]);
     assert_eq!(load(&uncalibrated).decision().temperature, 1.0);
 }
@@ -83,7 +83,9 @@ fn rejects_unavailable_thresholds() {
     assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "without validation data");
     let error = load(&bench).with_threshold("f1".parse().unwrap()).unwrap_err();
     assert!(error.is_input() && error.to_string().contains("requires validation data"), "{error}");
-    fs::remove_file(bench.path("run/calibration.json")).unwrap();
+    for name in ["calibration.json", "checksums.json"] {
+        fs::remove_file(bench.path("run").join(name)).unwrap();
+    }
     assert_eq!(load(&bench).decision(), faknow::metrics::Decision::default(), "a run of an older version");
     bench.write("run/calibration.json", "{");
     let error = Detector::load(&bench.path("run"), Device::Cpu).unwrap_err().to_string();

@@ -168,6 +168,7 @@ fn interrupted_search_resumes_with_same_result() {
         trial["values"].as_array_mut().unwrap().pop();
         trial["ended"] = ().into();
         bench.write("uninterrupted/search.json", json.to_string());
+        std::fs::remove_file(bench.path("uninterrupted/checksums.json")).unwrap();
         resume_search(&bench.path("uninterrupted"), ContextFactory::default()).unwrap();
         assert_eq!(bench.read("uninterrupted/search.json"), expected);
     }

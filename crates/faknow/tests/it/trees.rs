@@ -202,6 +202,9 @@ fn pretraining_is_resumed_and_retained() {
     // Interrupted between pretraining and training.
     bench.train("between").unwrap();
     fs::remove_dir_all(bench.path("between/checkpoints")).unwrap();
+    for result in ["summary.json", "checksums.json"] {
+        fs::remove_file(bench.path("between").join(result)).unwrap();
+    }
     resume(&bench.path("between"), &ResumeOptions::default(), RunContext::default()).unwrap();
     assert!(same("between"));
 
