@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use ci::{book, browser, exported, external_crates, layers, openapi, tidy, tutorial};
+use ci::{book, browser, deny, exported, external_crates, layers, openapi, tidy, tutorial};
 use summary::Summary;
 use workspace::Workspace;
 
@@ -59,6 +59,8 @@ enum Task {
     Exported,
     /// Compare the OpenAPI document of the server with its responses
     Openapi,
+    /// Check licenses, sources and advisories of the dependencies
+    Deny,
     /// Pack the program with its libtorch into an archive
     Dist(dist::Args),
     /// Run the commands of docs/tutorial.md
@@ -99,6 +101,7 @@ fn run(task: Task) -> Result<Option<Summary>> {
         Task::RealData => real_data::check(workspace).map(Some),
         Task::Browser(args) => browser::check(workspace, &args).map(Some),
         Task::Exported => exported::check(workspace).map(Some),
+        Task::Deny => deny::check(workspace).map(Some),
         Task::Openapi => openapi::check(workspace).map(Some),
         Task::Tutorial => tutorial::check(workspace).map(Some),
     }

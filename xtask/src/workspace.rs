@@ -69,3 +69,11 @@ impl Workspace {
         path.join("data").is_dir().then_some(path)
     }
 }
+
+/// Returns the packages of the workspace that are published, from `cargo metadata`.
+pub fn published(metadata: &Value) -> Result<Vec<&Value>> {
+    let members = metadata["workspace_members"].as_array().context("`cargo metadata` names no members")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
+    let is_published = |it: &&Value| members.contains(&it["id"]) && !it["publish"].is_array();
+    Ok(packages.iter().filter(is_published).collect())
+}

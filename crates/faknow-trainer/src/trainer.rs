@@ -103,8 +103,8 @@ impl<M: Model> Trainer<M> {
     /// Evaluates the current weights on labeled data and notifies the callbacks, which log the result.
     ///
     /// # Errors
-    /// The loader is empty, a batch has no labels, a batch, the model or a callback fails, or the [`Interrupt`] is requested
-    /// during the test ([`Error::Interrupted`]).
+    /// The loader is empty, a batch has no labels, a batch, the model or a callback fails, or the [`Interrupt`](crate::Interrupt) is requested
+    /// during the test ([`Error::Interrupted`](crate::Error::Interrupted)).
     pub fn test(&mut self, loader: &dyn Loader<M::Batch>) -> Result<Evaluation> {
         let _grad_mode = GradModeGuard::new();
         let _span = self.run.span().entered();

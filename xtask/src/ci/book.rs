@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use xshell::cmd;
 
+use super::tools::Tool;
 use crate::process;
-use crate::setup::cache;
 use crate::workspace::Workspace;
 
-/// The version of mdBook that is installed where none is on the `PATH`.
-const VERSION: &str = "0.5.4";
+const MDBOOK: Tool =
+    Tool { name: "mdbook", version: "0.5.4", options: "--no-default-features --features search" };
 
 /// The directory of the book with copies of files outside of `docs/`.
 const COPIES: &str = "files";
@@ -28,7 +28,7 @@ pub fn check(workspace: &mut Workspace) -> Result<()> {
 
 /// Builds the book and returns its directory.
 pub fn build(workspace: &mut Workspace) -> Result<PathBuf> {
-    let mdbook = mdbook(workspace)?;
+    let mdbook = MDBOOK.provide(workspace)?;
     let (docs, dir) = (workspace.root.join("docs"), workspace.target_dir()?.join("book"));
     process::capture(cmd!(workspace.sh, "{mdbook} build --dest-dir {dir} {docs}"))?;
     for (name, page) in pages(&dir)? {
@@ -79,32 +79,6 @@ fn pages(dir: &Path) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(pages)
-}
-
-/// Returns mdBook from the `PATH`, or else from the cache, where it is installed first.
-fn mdbook(workspace: &mut Workspace) -> Result<PathBuf> {
-    if process::exists(&workspace.sh, "mdbook") {
-        return Ok("mdbook".into());
-    }
-    let root = cache::directory().join(format!("mdbook-{VERSION}"));
-    let program = root.join("bin/mdbook");
-    if !program.is_file() {
-        println!("installing mdBook {VERSION} in the cache");
-        let target = root.join("target");
-        let install = workspace
-            .cargo(&format!(
-                "install mdbook@{VERSION} --locked --debug --no-default-features --features search"
-            ))
-            .arg("--root")
-            .arg(&root)
-            .env("CARGO_TARGET_DIR", &target)
-            .env("CARGO_PROFILE_DEV_DEBUG", "false");
-        process::capture(install).context(
-            "cannot install mdBook; put `mdbook` on the PATH, or leave the book out with `cargo xtask ci --skip book`",
-        )?;
-        fs::remove_dir_all(&target)?;
-    }
-    Ok(program)
 }
 
 /// Names each link of a page that leads to no file of the book, or to no place on its page.

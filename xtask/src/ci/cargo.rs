@@ -8,7 +8,7 @@ use serde_json::Value;
 use xshell::cmd;
 
 use crate::summary::Summary;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, published};
 use crate::{process, program};
 
 /// Checks that all Rust code is formatted, also that of the crates outside the workspace.
@@ -78,19 +78,42 @@ pub fn metrics_alone(workspace: &mut Workspace) -> Result<()> {
     Ok(workspace.cargo("check --tests -p faknow-metrics").env("LIBTORCH", "no-libtorch").run()?)
 }
 
+/// What cargo says about a crate without an address; the project has none.
+const NO_ADDRESS: &str = "warning: manifest has no documentation, homepage or repository";
+
 /// Checks that every published crate can be packaged with all metadata that a registry requires.
 pub fn package(workspace: &mut Workspace) -> Result<()> {
     let metadata = workspace.metadata()?;
-    let members = metadata["workspace_members"].as_array().context("`cargo metadata` names no members")?;
-    let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
-    let private = packages.iter().filter(|it| members.contains(&it["id"]) && it["publish"].is_array());
-    let names = private.filter_map(|package| package["name"].as_str());
-    let command = workspace.cargo("package --workspace --no-verify --allow-dirty");
-    let (succeeded, written) = process::tee(command.args(names.flat_map(|name| ["--exclude", name])))?;
+    let packages = published(&metadata)?;
+    let missing: Vec<String> = packages.iter().flat_map(|it| missing_metadata(it)).collect();
+    ensure!(missing.is_empty(), "{}", missing.join("\n  "));
+    let names = packages.iter().filter_map(|package| package["name"].as_str());
+    let command = workspace.cargo("package --no-verify --allow-dirty");
+    let (succeeded, written) = process::tee(command.args(names.flat_map(|name| ["-p", name])))?;
     ensure!(succeeded, "cargo refuses to package a crate");
-    let warning = written.lines().find(|line| line.starts_with("warning:"));
+    let mut warnings = written.lines().filter(|line| line.starts_with("warning:"));
+    let warning = warnings.find(|line| !line.starts_with(NO_ADDRESS));
     ensure!(warning.is_none(), "cargo packages with a warning: {}", warning.unwrap_or_default());
     includes_stay_inside(workspace)
+}
+
+/// Names the metadata that a package lacks, and what the registry would reject.
+fn missing_metadata(package: &Value) -> Vec<String> {
+    let name = package["name"].as_str().unwrap_or_default();
+    let texts = ["description", "license", "readme", "rust_version"];
+    let is_empty = |field: &&str| package[*field].as_str().is_none_or(str::is_empty);
+    let mut missing: Vec<String> = texts
+        .into_iter()
+        .filter(is_empty)
+        .map(|field| format!("{name}: no `{field}` in its Cargo.toml"))
+        .collect();
+    for field in ["keywords", "categories"] {
+        let n = package[field].as_array().map_or(0, Vec::len);
+        if !(1..=5).contains(&n) {
+            missing.push(format!("{name}: expected 1 to 5 {field}, got {n}"));
+        }
+    }
+    missing
 }
 
 /// Checks that no source includes a file outside of its crate, which a published crate would lack.
@@ -137,6 +160,32 @@ mod tests {
             json!({ "packages": [{ "name": "x" }, { "name": "faknow-examples", "targets": targets }] });
         assert_eq!(example_names(&metadata).unwrap(), ["quickstart", "bench"]);
         assert!(example_names(&json!({ "packages": [] })).is_err());
+    }
+
+    #[test]
+    fn missing_metadata_is_named() {
+        let mut package = json!({
+            "name": "x", "description": "y", "license": "MIT", "readme": "README.md", "rust_version": "1.95",
+            "keywords": ["a"], "categories": ["science"],
+        });
+        assert!(missing_metadata(&package).is_empty());
+        package["license"] = Value::Null;
+        package["description"] = json!("");
+        package["keywords"] = json!(["a", "b", "c", "d", "e", "f"]);
+        let expected = [
+            "x: no `description` in its Cargo.toml",
+            "x: no `license` in its Cargo.toml",
+            "x: expected 1 to 5 keywords, got 6",
+        ];
+        assert_eq!(missing_metadata(&package), expected);
+    }
+
+    #[test]
+    fn every_published_crate_has_its_metadata() {
+        let metadata = Workspace::open().unwrap().metadata().unwrap();
+        let missing: Vec<String> =
+            published(&metadata).unwrap().into_iter().flat_map(missing_metadata).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 pub mod book;
 pub mod browser;
 mod cargo;
+pub mod deny;
 mod dirs;
 mod doc_lines;
+mod docs_rs;
 mod error_docs;
 pub mod exported;
 pub mod external_crates;
@@ -14,6 +16,7 @@ pub mod layers;
 mod links;
 pub mod openapi;
 pub mod tidy;
+mod tools;
 pub mod tutorial;
 mod webdriver;
 mod words;
@@ -68,7 +71,12 @@ const STEPS: &[(&str, &str, Check)] = &[
         "crates and directories depend on each other only as allowed; planted violations are found",
         One(layers::check),
     ),
-    ("package", "every crate can be published", One(cargo::package)),
+    ("package", "every crate can be published, with all metadata", One(cargo::package)),
+    (
+        "deny",
+        "licenses, duplicates, sources and advisories of all dependencies (`deny.toml`)",
+        Many(deny::check),
+    ),
     ("metrics", "faknow-metrics and its tests compile alone, without libtorch", One(cargo::metrics_alone)),
     ("setup", "libtorch is installed (docs/installation.md)", One(setup::ensure)),
     ("clippy", "clippy reports no warning", One(cargo::clippy)),
@@ -78,6 +86,11 @@ const STEPS: &[(&str, &str, Check)] = &[
         Many(features::check),
     ),
     ("doc", "the API documentation builds without a warning", One(cargo::documentation)),
+    (
+        "docs-rs",
+        "every published crate has documentation as docs.rs builds it, without libtorch",
+        Many(docs_rs::check),
+    ),
     ("book", "mdBook builds docs/, and every link of the book leads somewhere", One(book::check)),
     (
         "test",

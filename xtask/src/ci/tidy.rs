@@ -33,6 +33,13 @@ const LEFTOVERS: &[(&str, &str, &str)] = &[
 /// Directories of one machine or another, which mean nothing elsewhere.
 const HOMES: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/wo", "rk/")];
 
+/// Addresses in manifests, each with the reason. The project has no address, so a manifest has none.
+const MANIFEST_ADDRESSES: &[(&str, &str)] = &[];
+
+/// Addresses that the project would have if it were published; written in two parts so that this file passes.
+const OWN_ADDRESSES: &[(&str, &str)] =
+    &[("://github.com/", "faknow"), ("://docs.rs/", "faknow"), ("://crates.io/crates/", "faknow")];
+
 /// Extensions of text files of this project.
 const TEXT: &[&str] = &["rs", "md", "toml", "sh", "py", "cpp", "in", "yml", "yaml", "css", "js", "html"];
 
@@ -87,6 +94,15 @@ fn text_faults(name: &str, text: &str) -> Vec<String> {
             if has_absolute(line, &home) {
                 fault(number, format!("a path below {home} means nothing on another machine"));
             }
+        }
+        let is_manifest = name.ends_with("Cargo.toml") || name.ends_with("Cargo.toml.in");
+        let is_listed = MANIFEST_ADDRESSES.iter().any(|(address, _)| line.contains(address));
+        let is_own = OWN_ADDRESSES.iter().any(|(start, end)| line.contains(&format!("{start}{end}")));
+        if is_own || (is_manifest && line.contains("://") && !is_listed) {
+            fault(
+                number,
+                "an address that may not exist; list it in xtask/src/ci/tidy.rs with its source".into(),
+            );
         }
         for word in words::faults(name, line) {
             fault(number, word);
@@ -233,6 +249,16 @@ mod tests {
         for (start, end) in HOMES {
             check("a.md", &format!("see {start}{end}x\n"), &["another machine"]);
             check("a.md", &format!("see docs{start}{end}x and ${{X}}{start}{end}x\n"), &[]);
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_project() {
+        let repository = format!("repository = \"https{}\"\n", "://example.org/x");
+        check("crates/a/Cargo.toml", &repository, &["an address that may not exist"]);
+        check("a.md", &repository, &[]);
+        for (start, end) in OWN_ADDRESSES {
+            check("a.md", &format!("[a](https{start}{end}-x)\n"), &["an address that may not exist"]);
         }
     }
 
