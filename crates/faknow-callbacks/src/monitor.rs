@@ -41,6 +41,11 @@ impl Monitor {
         record.get(&self.key())?.defined().filter(|value| value.is_finite())
     }
 
+    /// Returns why the monitored value of a record is undefined; `None` if it is defined or missing.
+    pub fn reason<'a>(&self, record: &'a EpochRecord) -> Option<&'a str> {
+        record.get(&self.key())?.reason()
+    }
+
     /// Returns whether the record contains the monitored value, even if it is undefined.
     pub fn is_recorded(&self, record: &EpochRecord) -> bool {
         record.get(&self.key()).is_some()

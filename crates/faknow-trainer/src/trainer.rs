@@ -222,6 +222,7 @@ impl<M: Model> Trainer<M> {
 
     /// Trains until the run ends and all of its checkpoints are on disk.
     fn run_and_save(&mut self, data: &FitData<'_, M::Batch>) -> Result<StopReason> {
+        self.warn_about_settings_without_effect(data);
         let stop_reason = self.run_epochs(data)?;
         self.finish_saving()?;
         Ok(stop_reason)
@@ -232,6 +233,7 @@ impl<M: Model> Trainer<M> {
         if *stop_reason == StopReason::Interrupted {
             return Ok(FinalWeights::Last);
         }
+        self.warn_about_undefined_monitor();
         let restores_best = self.settings.restore_best && self.run.best().is_some();
         if restores_best && self.checkpointer.restore_best_weights(&self.run.vars)? {
             return Ok(FinalWeights::Best);

@@ -114,6 +114,10 @@ impl WeightAverage {
         self.n_up_to_date = self.n_snapshots;
     }
 
+    pub(crate) fn rule(&self) -> &WeightAveraging {
+        &self.rule
+    }
+
     /// Updates the average after a training step, if it is due.
     pub(crate) fn update(&mut self, before: &Timestamp, now: &Timestamp) -> Result<()> {
         let share = match &self.rule {

@@ -9,6 +9,7 @@ pub(crate) mod evaluation;
 pub(crate) mod layout;
 pub(crate) mod length;
 pub(crate) mod limits;
+mod no_effect;
 pub(crate) mod non_finite;
 pub(crate) mod optimization;
 pub(crate) mod profile;

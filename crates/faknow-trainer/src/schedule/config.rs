@@ -90,7 +90,9 @@ impl ScheduleConfig {
         }
         let invalid = |e: InvalidSetting| e.in_schedule(self.name());
         let interval = self.interval().map_err(invalid)?.unwrap_or(ScheduleUnit::Epoch);
-        let curve = self.curve(interval, length.total(interval)).map_err(invalid)?;
+        let span = length.total(interval);
+        let curve = self.curve(interval, span).map_err(invalid)?;
+        self.unreached_settings(interval, span).iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Box::new(CurveSchedule::new(self.name(), interval.into(), base_lrs, curve)?))
     }
 
@@ -164,8 +166,8 @@ impl ScheduleConfig {
         let span = span.max(1);
         match self {
             Self::Constant => Ok(Arc::new(|_, base_lr| base_lr)),
-            Self::Step(c) => c.curve(span),
-            Self::MultiStep(c) => c.curve(span),
+            Self::Step(c) => c.curve(),
+            Self::MultiStep(c) => c.curve(),
             Self::Exponential(c) => c.curve(),
             Self::ConstantFactor(c) => c.curve(),
             Self::Linear(c) => c.curve(),

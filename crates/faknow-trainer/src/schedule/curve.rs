@@ -79,17 +79,3 @@ pub(super) fn read_state<S: for<'de> Deserialize<'de>>(name: &str, state: &Value
     }
     serde_json::from_value(Value::Object(fields)).map_err(|e| error(e.to_string()))
 }
-
-/// Returns `total_steps`, by default the length of the run. Warns if the two differ: a schedule with a length in steps
-/// that counts epochs barely trains the model, without any other symptom.
-pub(super) fn total_or_span(name: &str, total_steps: Option<u64>, span: u64) -> u64 {
-    let total = total_steps.unwrap_or(span);
-    if total != span {
-        tracing::warn!(
-            total_steps = total,
-            span,
-            "schedule `{name}`: total_steps differs from the length of the run"
-        );
-    }
-    total
-}

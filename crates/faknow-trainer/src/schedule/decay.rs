@@ -28,16 +28,9 @@ impl StepLr {
         Self { interval: None, step_size, gamma: default_gamma() }
     }
 
-    pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
+    pub(super) fn curve(&self) -> Checked<Curve> {
         let step_size = at_least_one("step_size", self.step_size)?;
         let gamma = positive("gamma", self.gamma)?;
-        if step_size >= span {
-            tracing::warn!(
-                step_size,
-                span,
-                "schedule `step`: step_size is not reached: the learning rate never changes"
-            );
-        }
         Ok(Arc::new(move |t, base_lr| base_lr * gamma.powf((t / step_size) as f64)))
     }
 }
@@ -63,19 +56,11 @@ impl MultiStepLr {
         Self { interval: None, milestones: milestones.into(), gamma: default_gamma() }
     }
 
-    pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
+    pub(super) fn curve(&self) -> Checked<Curve> {
         let gamma = positive("gamma", self.gamma)?;
         let milestones = self.milestones.clone();
-        match milestones.iter().min() {
-            None => return Err(InvalidSetting::new("milestones", "at least one", "none")),
-            Some(&first) if first >= span => {
-                tracing::warn!(
-                    first,
-                    span,
-                    "schedule `multi_step`: no milestone is reached: the learning rate never changes"
-                );
-            }
-            Some(_) => {}
+        if milestones.is_empty() {
+            return Err(InvalidSetting::new("milestones", "at least one", "none"));
         }
         Ok(Arc::new(move |t, base_lr| {
             let n_reached = milestones.iter().filter(|&&milestone| milestone <= t).count();

@@ -31,6 +31,7 @@ mod one_cycle;
 mod parse;
 mod plateau;
 mod sequential;
+mod unreached;
 mod warmup;
 
 use std::fmt;

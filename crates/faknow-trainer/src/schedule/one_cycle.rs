@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScheduleUnit;
 use super::check::{Checked, InvalidSetting, at_least_one, fraction, positive};
-use super::curve::{Curve, total_or_span};
+use super::curve::Curve;
 
 /// Increase to a maximum learning rate, then decay to almost 0, over the entire run (PyTorch's `OneCycleLR`).
 ///
@@ -66,7 +66,7 @@ impl Default for OneCycle {
 impl OneCycle {
     pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
         let max_lr = self.max_lr.map(|max_lr| positive("max_lr", max_lr)).transpose()?;
-        let total = at_least_one("total_steps", total_or_span("one_cycle", self.total_steps, span))?;
+        let total = at_least_one("total_steps", self.total_steps.unwrap_or(span))?;
         if total < span {
             let expected = format!("at least the length of the run, {span}");
             return Err(InvalidSetting::new("total_steps", expected, total));

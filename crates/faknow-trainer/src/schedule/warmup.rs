@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScheduleUnit;
 use super::check::{Checked, InvalidSetting, at_least_one, fraction, positive};
-use super::curve::{Curve, total_or_span};
+use super::curve::Curve;
 
 /// Linear warm-up from 0 to the base learning rate, then linear decay to 0 (Hugging Face's
 /// `get_linear_schedule_with_warmup`).
@@ -32,7 +32,7 @@ pub struct WarmupLinear {
 
 impl WarmupLinear {
     pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
-        let total = at_least_one("total_steps", total_or_span("warmup_linear", self.total_steps, span))?;
+        let total = at_least_one("total_steps", self.total_steps.unwrap_or(span))?;
         let warmup = warmup_length(self.warmup_steps, self.warmup_ratio, total)?;
         Ok(Arc::new(move |t, base_lr| {
             let decay = || total.saturating_sub(t) as f64 / decay_length(warmup, total);
@@ -73,7 +73,7 @@ impl Default for WarmupCosine {
 
 impl WarmupCosine {
     pub(super) fn curve(&self, span: u64) -> Checked<Curve> {
-        let total = at_least_one("total_steps", total_or_span("warmup_cosine", self.total_steps, span))?;
+        let total = at_least_one("total_steps", self.total_steps.unwrap_or(span))?;
         let warmup = warmup_length(self.warmup_steps, self.warmup_ratio, total)?;
         let cycles = positive("num_cycles", self.num_cycles)?;
         Ok(Arc::new(move |t, base_lr| {

@@ -28,6 +28,7 @@ mod interrupts;
 mod isolated;
 mod learning_rates;
 mod logged;
+mod no_effect;
 mod non_finite;
 mod optimizer;
 mod optimizer_parity;
