@@ -26,6 +26,7 @@ use crate::detector::files::save_inputs;
 use crate::models::{BoxedModel, BoxedStep};
 use crate::train::RunContext;
 use crate::train::finish::Finish;
+use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
 use crate::{Error, Result};
 
@@ -168,10 +169,14 @@ impl Job {
         }
         let (train, valid, test) = self.loaders()?;
         let step = self.step()?;
+        let steps_per_epoch = self.steps_per_epoch(&train);
+        let no_effect =
+            NoEffectWarnings::new(&self.config, train.n_samples(), steps_per_epoch, valid.is_some())?;
         let Self { config, corpus, model, vars, metrics, summary: lines } = self;
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = builder(&config, model, vars, metrics, step)?
             .callback(DataSummary(lines.clone()))
+            .callback(no_effect)
             .run_dir(run_dir)
             .interrupt(context.interrupt.clone())
             .checkpoints(config.checkpoint.clone())
@@ -284,18 +289,24 @@ impl Job {
         attack.map(|attack| Adversarial::new(attack, &self.vars)).transpose().map_err(Error::from_trainer)
     }
 
+    /// Returns the number of updates per epoch.
+    fn steps_per_epoch(&self, train: &InputLoader) -> usize {
+        let trainer = &self.config.trainer;
+        let limits = [trainer.limit_batches, trainer.overfit_batches];
+        let n_batches = limits.into_iter().flatten().fold(train.n_batches(), usize::min);
+        n_batches.div_ceil(trainer.accumulate)
+    }
+
     /// Checks the batches and the schedule, which depend on the number of samples.
     fn check_schedule(&self) -> Result<()> {
         let config = &self.config;
         let (train, valid, _) = self.loaders()?;
         let Some(schedule) = &config.schedule else { return Ok(()) };
-        let limits = [config.trainer.limit_batches, config.trainer.overfit_batches];
-        let n_batches = limits.into_iter().flatten().fold(train.n_batches(), usize::min);
         let (monitor, _) = config.monitors()?;
         let direction = self.metrics.directions().into_iter().find(|(name, _)| *name == monitor);
         let direction = direction.map_or(Direction::Minimize, |(_, direction)| direction);
         let length = TrainingLength {
-            steps_per_epoch: n_batches.div_ceil(config.trainer.accumulate),
+            steps_per_epoch: self.steps_per_epoch(&train),
             max_epochs: config.trainer.epochs,
             max_steps: config.trainer.max_steps,
             monitor_direction: valid.map(|_| direction),

@@ -20,6 +20,7 @@ mod context;
 pub(crate) mod finish;
 pub(crate) mod job;
 mod mistakes;
+mod no_effect;
 mod pretraining;
 pub(crate) mod resume;
 mod run_files;
