@@ -3,8 +3,11 @@
 use std::any::Any;
 
 use faknow_metrics::{EpochRecord, Evaluation};
+use serde_json::Value;
 
-use crate::{BatchEnd, FitEnd, Flow, HookResult, PassProgress, Phase, Run, SavedCheckpoint, State};
+use crate::{
+    BatchEnd, FitEnd, Flow, HookResult, PassProgress, Phase, Run, SavedCheckpoint, State, StopReason,
+};
 
 /// Observes a training run, and may stop it or change its weights and learning rates.
 ///
@@ -56,6 +59,20 @@ pub trait Callback: Any + Send {
     fn restore(&mut self, state: &State) -> HookResult {
         let _ = state;
         Ok(())
+    }
+
+    /// Returns the settings that a resumed run compares with those of its start, as an object; they are recorded as
+    /// `<key>.<name>`. Default: none.
+    fn settings(&self) -> Value {
+        Value::Null
+    }
+
+    /// Returns the reason why this callback stops the run at the current point of its history, if it does. A run that was
+    /// stopped by early stopping is continued on resume unless a callback still has a reason. Called after `restore`.
+    /// Default: `None`.
+    fn reason_to_stop(&self, run: &Run) -> Option<StopReason> {
+        let _ = run;
+        None
     }
 
     /// Returns whether this callback writes or shows values that other callbacks log. Such callbacks are called after all

@@ -134,6 +134,17 @@ impl Callbacks {
         Ok(())
     }
 
+    /// Returns the settings of all callbacks that have a key, by key.
+    pub fn settings(&self) -> Vec<(String, serde_json::Value)> {
+        let settings = self.0.iter().filter_map(|it| Some((it.key()?.to_owned(), it.settings())));
+        settings.filter(|(_, settings)| !settings.is_null()).collect()
+    }
+
+    /// Returns the first reason to stop the run at the current point of its history, see [`Callback::reason_to_stop`].
+    pub fn reason_to_stop(&self, run: &Run) -> Option<StopReason> {
+        self.0.iter().find_map(|callback| callback.reason_to_stop(run))
+    }
+
     /// Calls [`Callback::on_fit_start`] of all callbacks.
     ///
     /// # Errors

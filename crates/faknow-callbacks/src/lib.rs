@@ -48,7 +48,7 @@ pub use progress::bar::Progress;
 pub use progress::console::{console_subscriber, init_console};
 pub use progress::writer::ProgressWriter;
 pub use recorder::{Event, Recorder};
-pub use run::{Best, Run, RunOwner, RunProgress, RunSetup};
+pub use run::{Best, Run, RunOwner, RunProgress, RunSetup, SettingChange};
 pub use state::State;
 pub use stopping::early_stopping::EarlyStopping;
 #[cfg(feature = "tensorboard")]

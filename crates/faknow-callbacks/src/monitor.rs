@@ -96,15 +96,20 @@ pub enum MonitorChoice {
 }
 
 impl MonitorChoice {
+    /// Returns the canonical name of the monitored value.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Name(name) => canonical_monitor_name(name),
+            Self::Monitor(monitor) => monitor.name.clone(),
+        }
+    }
+
     /// Returns the monitor for a run, with the direction of the recorded value.
     ///
     /// # Errors
     /// The value is one of validation but the run has no validation data, or no value of this name is recorded.
     pub fn resolve(&self, run: &Run) -> Result<Monitor> {
-        let name = match self {
-            Self::Name(name) => canonical_monitor_name(name),
-            Self::Monitor(monitor) => monitor.name.clone(),
-        };
+        let name = self.name();
         if !name.starts_with(TRAIN) && run.monitors().is_empty() {
             return Err(Error::NoValidation { component: format!("monitor `{name}`") });
         }

@@ -56,6 +56,24 @@ pub struct RunProgress {
     pub history: History,
     /// Values that callbacks and steps logged in the current epoch.
     pub logged: LoggedValues,
+    /// Settings that were changed when the run was resumed, oldest first.
+    pub changes: Vec<SettingChange>,
+}
+
+/// A setting that was changed when a run was resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingChange {
+    /// Optimizer steps before the change.
+    pub step: u64,
+    /// Completed epochs before the change.
+    pub epoch: usize,
+    /// The dotted name.
+    pub name: String,
+    /// The value before; `None` if it was not set.
+    pub from: Option<Value>,
+    /// The value from then on; `None` if it is not set any more.
+    pub to: Option<Value>,
 }
 
 /// The properties of a run that are fixed at the start of a fit.
@@ -154,6 +172,11 @@ impl Run {
     /// Returns the results of all epochs so far.
     pub fn history(&self) -> &History {
         &self.progress.history
+    }
+
+    /// Returns the settings that were changed when the run was resumed, oldest first.
+    pub fn changes(&self) -> &[SettingChange] {
+        &self.progress.changes
     }
 
     /// Returns the best epoch so far by the run's monitor.

@@ -68,6 +68,7 @@ fn section(table: &SettingsTable, settings: &[&Setting]) -> Result<String> {
         writeln!(text, "\n  {} = {}{variants}", setting.key, defaults.join("; "))?;
         writeln!(text, "      {}", setting.meaning)?;
         writeln!(text, "      range: {}", setting.range)?;
+        writeln!(text, "      on resume: {}", setting.on_resume)?;
     }
     Ok(text)
 }

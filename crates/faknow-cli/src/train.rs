@@ -28,7 +28,8 @@ use crate::job::JobOptions;
     after_help = "Labels are class names or indices (0, 1, …). For other values use --classes 'real=true|1,fake=false|0'.
 Without --valid, a fraction of --train (`data.split`) is used for validation, stratified by class; without --valid
 and --test, another fraction is used for testing. The run directory contains the detector, the logs, `report.html`
-and `config.toml` with all settings: `faknow train RUN_DIR/config.toml` trains the same detector again. Each setting
+and `config.toml` with all settings: `faknow train RUN_DIR/config.toml` trains the same detector again, unless the run
+was resumed with changed settings, which the file lists. Each setting
 can be changed with --set; `faknow settings` lists them."
 )]
 pub(crate) struct TrainArgs {

@@ -16,6 +16,7 @@ use crate::fit::averages::WeightAverage;
 use crate::fit::buffers::Buffers;
 use crate::fit::limits::Limits;
 use crate::fit::optimization::Optimization;
+use crate::fit::options::Recorded;
 use crate::fit::settings::Settings;
 use crate::fit::state::FitState;
 use crate::fit::task::Task;
@@ -363,8 +364,14 @@ impl<M: Model> TrainerBuilder<M> {
         let mut run = RunOwner::new(name, self.vars);
         run.progress_mut().max_epochs = self.settings.max_epochs();
         run.setup_mut().dir = self.run_dir.as_ref().map(|dir| dir.path().to_path_buf());
-        run.setup_mut().hyperparameters =
-            self.settings.hyperparameters(&self.optimizer, self.clip, self.average.as_ref());
+        let schedule = self.schedule.as_ref().map(|schedule| schedule.settings());
+        let (step, average) = (self.step.settings(), self.average.as_ref());
+        let mut recorded = Recorded::of_updates(&self.optimizer, schedule, step, self.clip, average);
+        recorded.add_changed("trainer.metrics", self.metrics.names(), Metrics::default().names());
+        recorded.add_changed("trainer.train_metrics", &self.train_metrics, &TrainMetrics::default());
+        self.settings.record(&mut recorded);
+        self.callbacks.settings().into_iter().for_each(|(key, settings)| recorded.add(&key, settings));
+        run.setup_mut().hyperparameters = recorded.0;
         run.setup_mut().hyperparameters.extend(self.hyperparameters);
         let callbacks = if run.dir().is_some() {
             with_file_logs(self.callbacks, self.histograms_every)

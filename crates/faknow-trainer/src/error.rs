@@ -6,7 +6,7 @@ use faknow_callbacks::Phase;
 use faknow_data::common::{OtherError, describe, strip_frames, torch_message};
 use faknow_data::from_other_errors;
 
-use crate::checkpoint::resume::ChangeKind;
+use crate::checkpoint::changes::ChangeKind;
 
 /// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -176,6 +176,14 @@ pub enum Error {
         what: ChangeKind,
         /// Old and new value.
         difference: String,
+    },
+    /// A setting of a resumed run has changed that no run can change.
+    #[error("a resumed run keeps this setting: {difference}; {remedy}")]
+    Fixed {
+        /// Old and new value.
+        difference: String,
+        /// What to do instead.
+        remedy: &'static str,
     },
     /// The weights of a resumed run do not fit the model.
     #[error(

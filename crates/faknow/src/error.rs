@@ -142,6 +142,7 @@ impl Error {
                 error,
                 T::Setting { .. }
                     | T::Changed { .. }
+                    | T::Fixed { .. }
                     | T::ModelMismatch { .. }
                     | T::EmptyLoader { .. }
                     | T::NoLabels { .. }

@@ -203,6 +203,7 @@ impl Callback for JsonlLog {
         let (epoch, step, best) = (run.epoch(), run.step(), run.best());
         match result {
             Ok(reason) => self.write(run, &Line::End { reason, epoch, step, best }),
+            Err(_) if self.file.is_of_earlier_fit(run) => Ok(()),
             Err(error) => self.write(run, &Line::Error { message: &error.to_string(), epoch, step }),
         }
     }

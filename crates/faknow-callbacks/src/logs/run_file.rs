@@ -72,6 +72,13 @@ impl RunFile {
         Ok(())
     }
 
+    /// Returns whether the file is that of an earlier fit, which the current one has not opened: a fit that was refused
+    /// before it started must not write to it.
+    pub(crate) fn is_of_earlier_fit(&self, run: &Run) -> bool {
+        self.open.is_none()
+            && resolve_path(self.path.as_deref(), run, self.name).is_ok_and(|path| path.exists())
+    }
+
     /// Closes the file.
     pub(crate) fn close(&mut self) {
         self.open = None;

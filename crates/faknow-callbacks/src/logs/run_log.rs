@@ -123,6 +123,7 @@ impl Callback for RunLog {
     fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
         match result {
             Ok(reason) => self.info(run, &format::end_line(run, reason))?,
+            Err(_) if self.file.is_of_earlier_fit(run) => {}
             Err(error) => self.line(run, "ERROR", &error.to_string())?,
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The callback that stops a run when the monitored value no longer improves.
 
 use faknow_metrics::{EpochRecord, Evaluation, History};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Callback, Error, FitStart, Flow, HookResult, Monitor, MonitorChoice, Patience, Phase, Result, Run, State,
@@ -144,6 +144,15 @@ impl EarlyStopping {
         }
     }
 
+    fn out_of_patience(&self, monitor: &Monitor) -> StopReason {
+        StopReason::EarlyStopping { monitor: monitor.name.clone(), patience: self.patience }
+    }
+
+    /// Returns the settings that determine the counter: that of another rule is computed from the history.
+    fn rule(&self, monitor: &Monitor) -> Value {
+        json!([monitor.name, self.min_delta, self.start_from_epoch])
+    }
+
     fn resolve(&self, run: &Run) -> Result<Monitor> {
         match &self.monitor {
             None => {
@@ -194,22 +203,41 @@ impl Callback for EarlyStopping {
         self.check_settings(&monitor)?;
         let mut counter = Patience::new(monitor.direction, self.patience, self.min_delta);
         if run.start() != FitStart::New {
-            // Overwritten by `restore`, unless the monitor has changed.
+            // Overwritten by `restore`, unless the rule has changed.
             self.replay(&monitor, &mut counter, run.history());
         }
         self.active = Some((monitor, counter));
         Ok(())
     }
 
+    fn settings(&self) -> Value {
+        json!({
+            "patience": self.patience,
+            "min_delta": self.min_delta,
+            "stopping_threshold": self.stopping_threshold,
+            "divergence_threshold": self.divergence_threshold,
+            "start_from_epoch": self.start_from_epoch,
+            "monitor": self.monitor.as_ref().map(MonitorChoice::name),
+        })
+    }
+
+    fn reason_to_stop(&self, run: &Run) -> Option<StopReason> {
+        let (monitor, counter) = self.active.as_ref()?;
+        let record = run.record().filter(|record| record.epoch >= self.start_from_epoch)?;
+        let reason = monitor.value(record).and_then(|value| self.check_thresholds(monitor, value));
+        reason.or_else(|| (counter.n_bad() >= self.patience).then(|| self.out_of_patience(monitor)))
+    }
+
     fn state(&self) -> HookResult<State> {
         let Some((monitor, counter)) = &self.active else { return Ok(State::default()) };
-        Ok(json!({ "monitor": monitor.name, "best": counter.best(), "n_bad": counter.n_bad() }).into())
+        let (best, n_bad) = (counter.best(), counter.n_bad());
+        Ok(json!({ "rule": self.rule(monitor), "best": best, "n_bad": n_bad }).into())
     }
 
     fn restore(&mut self, state: &State) -> HookResult {
-        if let Some((monitor, counter)) = &mut self.active
-            && state.values["monitor"] == monitor.name.as_str()
-        {
+        let is_same_rule =
+            self.active.as_ref().is_some_and(|(monitor, _)| state.values["rule"] == self.rule(monitor));
+        if let Some((_, counter)) = self.active.as_mut().filter(|_| is_same_rule) {
             let n_bad = state.values["n_bad"].as_u64().unwrap_or(0) as usize;
             counter.restore(state.values["best"].as_f64(), n_bad);
         }

@@ -224,6 +224,8 @@ impl Callback for TensorBoard {
 
     fn on_fit_end(&mut self, run: &mut Run, result: FitEnd<'_>) -> HookResult {
         match result {
+            // The fit was refused before it started.
+            Err(_) if self.events.is_none() => {}
             Err(_) => self.end(run, EndStatus::Failed)?,
             Ok(StopReason::Interrupted) => {}
             Ok(_) => {

@@ -140,12 +140,14 @@ fn run_and_records_can_be_moved() {
     sandbox.check_error(&["resume", "moved"], &["train.csv"]);
     sandbox.faknow(&["resume", "moved", "--set", "data.train='elsewhere.csv'"]).ok();
     let mut moved = content(&sandbox.path("moved"));
-    assert!(moved["config.toml"].as_str().unwrap().contains("elsewhere.csv"));
+    let config = moved["config.toml"].as_str().unwrap();
+    assert!(config.contains("data.train was \"train.csv\", then \"elsewhere.csv\""), "{config}");
     moved.insert("config.toml".into(), expected["config.toml"].clone());
     for (name, value) in &mut moved {
         // Later checkpoints contain the settings.
         if name.ends_with(": state") {
             value["settings"]["hyperparameters"] = expected[name]["settings"]["hyperparameters"].clone();
+            value["run"]["progress"]["changes"] = expected[name]["run"]["progress"]["changes"].clone();
         }
     }
     assert_same(&moved, &expected, "moved");
@@ -191,9 +193,9 @@ fn rejects_other_classes_and_encodings_of_texts() {
     let sandbox = Sandbox::trained();
     let config = sandbox.read("run/config.toml");
     for (setting, expected) in [
-        ("data.classes=[\"fake\",\"real\"]", "`data.classes`: expected [\"real\",\"fake\"]"),
-        ("text.lowercase=false", "`text.lowercase`: expected true"),
-        ("text.max_vocab=3", "`text.max_vocab`: expected 0"),
+        ("data.classes=[\"fake\",\"real\"]", "`data.classes` was [\"real\",\"fake\"]"),
+        ("text.lowercase=false", "`text.lowercase` was true"),
+        ("text.max_vocab=3", "`text.max_vocab` was 0"),
     ] {
         sandbox.check_error(
             &["resume", "run", "--epochs", "3", "--allow", "data", "--set", setting],

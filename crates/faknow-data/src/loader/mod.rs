@@ -41,6 +41,12 @@ pub trait Loader<B> {
         self.fingerprint()
     }
 
+    /// Returns whether the fingerprints depend on the content of the samples; otherwise a resumed run only notices another
+    /// number of them, and warns. Default: whether there is a [`fingerprint`](Self::fingerprint).
+    fn has_content_fingerprint(&self) -> bool {
+        self.fingerprint().is_some()
+    }
+
     /// Returns the batches of `epoch` (from 0), skipping the first `from` without assembling them.
     fn batches(&self, epoch: usize, from: usize) -> Box<dyn Iterator<Item = Result<B>> + '_>;
 }
@@ -148,6 +154,10 @@ impl<D: Dataset + 'static> Loader<D::Batch> for DataLoader<D> {
         fingerprint.add(self.dataset.n_samples() as u64);
         fingerprint.add(self.dataset.fingerprint().unwrap_or(0));
         Some(fingerprint.finish())
+    }
+
+    fn has_content_fingerprint(&self) -> bool {
+        self.dataset.fingerprint().is_some()
     }
 
     fn samples_fingerprint(&self) -> Option<u64> {

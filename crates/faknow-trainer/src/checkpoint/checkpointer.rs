@@ -10,7 +10,7 @@ use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};
 
 use super::background::{Background, Save};
-use super::names::{self, BEST, FAILED, LAST};
+use super::names::{self, BEST, FAILED, LAST, PREVIOUS};
 use super::part::{Checkpointable, from_state, to_state};
 use super::policy::CheckpointPolicy;
 use super::ranking::{CheckpointId, Rank, Retention};
@@ -248,8 +248,8 @@ impl Checkpointer {
         self.store().map_or(Ok(()), |store| reconcile(store, &self.retention, &self.policy))
     }
 
-    /// Creates a branch if the run is resumed from a checkpoint that is not the newest. `last` and the best ones of the former
-    /// branch are retained under other names, so that the new branch does not overwrite them.
+    /// Creates a branch if the run is resumed from a checkpoint that is not the newest. `last`, `previous` and the best ones of
+    /// the former branch are retained under other names, so that the new branch does not overwrite them.
     pub(crate) fn fork_from(&mut self, from: &CheckpointInfo) -> Result<()> {
         let Storage::Disk(Disk { store, .. }) = &self.storage else { return Ok(()) };
         let infos =
@@ -260,7 +260,7 @@ impl Checkpointer {
         }
         let others: Vec<String> =
             self.policy.monitors.iter().map(|monitor| names::best_by(monitor)).collect();
-        for name in [LAST, BEST].into_iter().chain(others.iter().map(String::as_str)) {
+        for name in [LAST, PREVIOUS, BEST].into_iter().chain(others.iter().map(String::as_str)) {
             // Corrupted checkpoints are not retained.
             let Ok(info) = store.verify(name) else { continue };
             if info.step <= from.step && self.retention.lineage.id(info.step) == info.id() {

@@ -16,7 +16,7 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const STATE: &str = "state.json";
 const FORMAT: &str = "faknow-checkpoint";
 /// The supported format version.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 const PROGRAM: &str = concat!("faknow ", env!("CARGO_PKG_VERSION"));
 /// Maximum size of a manifest, which has only a few lines.
 const MAX_BYTES: u64 = 1 << 20;

@@ -42,6 +42,7 @@
 //! Only one process may write at a time; any number of processes may read concurrently.
 
 pub(crate) mod background;
+pub(crate) mod changes;
 pub(crate) mod checkpointer;
 #[cfg(test)]
 mod crash;

@@ -1,20 +1,15 @@
-//! Options of resuming a run, and the comparison of its settings, data and model with those of its start.
+//! Options of resuming a run, and the comparison of its data and model with those of its start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use faknow_data::Loader;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tch::nn::VarStore;
 
 use super::CheckpointStore;
+use super::changes::{ChangeKind, ResumePolicies};
 use super::names::{FAILED, LAST};
-
-/// Settings that may always change when a run is resumed: its length, and its checkpoints.
-const ALWAYS_IGNORED: [&str; 4] = ["trainer.epochs", "trainer.max_steps", "trainer.max_time", "checkpoint."];
 
 /// Options of resuming a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +19,9 @@ pub struct Resume {
     pub from: String,
     /// The kinds of changes since the start of the run that are allowed. Default: none.
     pub allow: Vec<ChangeKind>,
-    /// Names of settings that may change, or prefixes that end with a dot, in addition to the length of the run and its
-    /// checkpoints, which may always change. Default: none.
-    pub ignored_settings: Vec<String>,
+    /// What happens to each changed setting of [`hyperparameters`](crate::TrainerBuilder::hyperparameters), by name; takes
+    /// precedence over the policies of the trainer's own options. Default: none.
+    pub policies: ResumePolicies,
 }
 
 impl Resume {
@@ -39,47 +34,13 @@ impl Resume {
 
 impl Default for Resume {
     fn default() -> Self {
-        Self { from: LAST.to_owned(), allow: Vec::new(), ignored_settings: Vec::new() }
+        Self { from: LAST.to_owned(), allow: Vec::new(), policies: Vec::new() }
     }
 }
 
 /// Returns whether there is a checkpoint to resume from; the one of an update that failed halfway does not count.
 pub(crate) fn has_checkpoint(store: &CheckpointStore) -> bool {
     store.list().iter().any(|entry| entry.name != FAILED)
-}
-
-/// A kind of change since the start of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChangeKind {
-    /// The samples, their order, or how they become batches.
-    Data,
-    /// The model's hyperparameters; its weights must still fit.
-    Model,
-    /// Any other setting.
-    Config,
-}
-
-impl fmt::Display for ChangeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Data => "data",
-            Self::Model => "model",
-            Self::Config => "config",
-        })
-    }
-}
-
-impl FromStr for ChangeKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "data" => Ok(Self::Data),
-            "model" => Ok(Self::Model),
-            "config" => Ok(Self::Config),
-            other => Err(format!("expected data, model or config, got `{other}`")),
-        }
-    }
 }
 
 /// Fingerprints of the data and the model of a run.
@@ -132,63 +93,4 @@ pub(crate) fn first_difference(
         (Some(old), None) => Some(format!("`{name}` {old} is missing")),
         (None, new) => Some(format!("`{name}` {} is new", new.map_or("", |new| new.as_str()))),
     })
-}
-
-/// A setting whose value has changed.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ChangedSetting {
-    pub(crate) name: String,
-    pub(crate) kind: ChangeKind,
-    /// A description of both values.
-    pub(crate) difference: String,
-}
-
-/// Returns the changed settings: first those that need permission, then the ignored ones.
-pub(crate) fn changed_settings(
-    old: &Map<String, Value>,
-    new: &Map<String, Value>,
-    ignored: &[String],
-) -> (Vec<ChangedSetting>, Vec<ChangedSetting>) {
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let show = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
-    let changed = changed.map(|name| ChangedSetting {
-        name: name.clone(),
-        kind: match name.split('.').next() {
-            Some("model") => ChangeKind::Model,
-            Some("data" | "text" | "loader") => ChangeKind::Data,
-            _ => ChangeKind::Config,
-        },
-        difference: format!("`{name}` was {}, now {}", show(old.get(name)), show(new.get(name))),
-    });
-    let is_ignored = |change: &ChangedSetting| {
-        let mut patterns = ALWAYS_IGNORED.into_iter().chain(ignored.iter().map(String::as_str));
-        patterns.any(|it| change.name == it || (it.ends_with('.') && change.name.starts_with(it)))
-    };
-    changed.partition(|change| !is_ignored(change))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn settings_are_compared_by_name_and_kind() {
-        let settings = |value: Value| value.as_object().cloned().unwrap_or_default();
-        let old =
-            settings(json!({"seed": 1, "trainer.epochs": 3, "model.dropout": 0.1, "loader.threads": 1}));
-        let new =
-            settings(json!({"seed": 2, "trainer.epochs": 5, "loader.threads": 2, "checkpoint.keep": 3}));
-        let (rejected, ignored) = changed_settings(&old, &new, &["loader.threads".to_owned()]);
-        let rejected: Vec<_> = rejected.into_iter().map(|change| (change.kind, change.difference)).collect();
-        let expected = [
-            (ChangeKind::Model, "`model.dropout` was 0.1, now not set".to_owned()),
-            (ChangeKind::Config, "`seed` was 1, now 2".to_owned()),
-        ];
-        assert_eq!(rejected, expected);
-        let names: Vec<_> = ignored.iter().map(|change| change.name.as_str()).collect();
-        assert_eq!(names, ["checkpoint.keep", "loader.threads", "trainer.epochs"]);
-    }
 }

@@ -40,6 +40,10 @@ impl<B> Loader<B> for Limited<'_, B> {
         self.loader.fingerprint()
     }
 
+    fn has_content_fingerprint(&self) -> bool {
+        self.loader.has_content_fingerprint()
+    }
+
     fn samples_fingerprint(&self) -> Option<u64> {
         // The first batches have other samples if the batches are larger.
         match self.limits.batches {

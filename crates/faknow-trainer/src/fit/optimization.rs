@@ -1,6 +1,7 @@
 //! The optimizer, its learning rates, and the weight average.
 
-use faknow_callbacks::State;
+use faknow_callbacks::{Run, State};
+use faknow_metrics::EpochRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -69,8 +70,8 @@ impl Optimization {
         }
     }
 
-    /// Applies optimizer settings that differ from those of the restored checkpoint: sets the weight decay of each group,
-    /// and returns the learning rates at the current position of the schedule.
+    /// Applies settings of the optimizer and the schedule that differ from those of the restored checkpoint: sets the weight
+    /// decay of each group, and returns the learning rates at the current position of the schedule.
     pub(crate) fn apply_settings(&mut self) -> Result<Vec<f64>> {
         self.optimizer.apply_weight_decays()?;
         let rates = &self.learning_rates;
@@ -108,6 +109,31 @@ impl LearningRates {
         self.factor
     }
 
+    /// Moves a schedule that was just built to the current position of the run, as if it had been there from the start.
+    pub(crate) fn replay(&mut self, run: &Run) -> Result<()> {
+        let Some(schedule) = &mut self.schedule else { return Ok(()) };
+        let history = run.history();
+        match schedule.unit() {
+            Unit::Step => (0..run.step()).try_for_each(|_| schedule.step(None))?,
+            Unit::Epoch => history.epochs.iter().try_for_each(|_| schedule.step(None))?,
+            Unit::Validation => {
+                let mut records: Vec<&EpochRecord> =
+                    history.mid_epoch.iter().chain(&history.epochs).collect();
+                records.retain(|record| record.valid.is_some());
+                records.sort_by_key(|record| record.step);
+                let value = |record: &EpochRecord| run.monitor().and_then(|monitor| monitor.value(record));
+                records.into_iter().try_for_each(|record| schedule.step(value(record)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores everything but the state of the schedule.
+    pub(crate) fn restore_without_schedule(&mut self, state: &State) -> Result<()> {
+        let saved: SavedLearningRates = from_state("learning rates", state)?;
+        self.restore_saved(SavedLearningRates { schedule: None, ..saved })
+    }
+
     pub(crate) fn scheduled(&self) -> Option<Vec<f64>> {
         self.schedule.as_ref().map(|schedule| self.scaled(schedule.learning_rates()))
     }
@@ -117,7 +143,6 @@ impl LearningRates {
     }
 }
 
-/// A schedule that was added to the run after the checkpoint starts from its first step.
 impl Checkpointable for LearningRates {
     fn state(&self) -> Result<State> {
         to_state("learning rates", &self.saved())

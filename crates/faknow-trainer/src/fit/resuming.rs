@@ -1,11 +1,12 @@
 //! Resuming a run from a checkpoint, and rolling back to one after a loss that is not finite.
 
-use faknow_callbacks::{FitStart, StopReason};
+use faknow_callbacks::{FitStart, SettingChange, StopReason};
 use faknow_model::Model;
 
+use crate::checkpoint::changes::{ChangeKind, Changes, ResumePolicy, changed_settings};
 use crate::checkpoint::names::LAST;
 use crate::checkpoint::part::{SavedRun, from_state};
-use crate::checkpoint::resume::{ChangeKind, Resume, changed_settings, first_difference};
+use crate::checkpoint::resume::{Resume, first_difference};
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::error::setting;
 use crate::fit::limits::FitData;
@@ -53,18 +54,25 @@ impl<M: Model> Trainer<M> {
             ));
         }
         self.prepare(data, max_epochs)?;
-        self.check_changes(&settings, &fit, resume)?;
-        let (changes, _) = changed_settings(&settings.hyperparameters, self.run.hyperparameters(), &[]);
-        let is_changed = |prefix: &str| changes.iter().any(|change| change.name.starts_with(prefix));
-        self.restore(&checkpoint)?;
-        if is_changed("optimizer.") {
-            self.run.learning_rates = self.optimization.apply_settings()?;
+        let changes = self.check_changes(&settings, &fit, resume)?;
+        if !data.train().has_content_fingerprint() {
+            tracing::warn!(
+                "the training data has no fingerprint, so changes of its samples would not be noticed: implement \
+                 `Dataset::fingerprint`, for example with `faknow_data::Fingerprint`"
+            );
         }
+        self.restore(&checkpoint, &changes)?;
+        self.record_changes(&changes);
         self.branch_off(&checkpoint.info)?;
         self.start_callbacks(FitStart::Resumed)?;
         self.restore_callbacks(&checkpoint)?;
-        let Some(stop_reason) = self.state.stop_reason.take() else { return Ok(None) };
-        if self.can_continue(&stop_reason, saved.max_epochs, is_changed("early_stopping.")) {
+        let Some(stop_reason) = self.state.stop_reason.take() else {
+            self.save_changes(&changes)?;
+            return Ok(None);
+        };
+        let obstacle = self.obstacle(&stop_reason, saved.max_epochs);
+        if obstacle.is_none() {
+            self.save_changes(&changes)?;
             if !fit.epoch.is_open && saved.batch < saved.n_batches {
                 let (epoch, n, all) = (saved.epoch, saved.batch, saved.n_batches);
                 tracing::warn!(
@@ -74,10 +82,30 @@ impl<M: Model> Trainer<M> {
             }
             return Ok(None);
         }
-        tracing::info!(
-            "the run is already finished ({stop_reason}); to extend it, raise its limit of epochs, steps or time"
-        );
+        tracing::info!("the run is already finished ({stop_reason}); {}", obstacle.unwrap_or_default());
+        self.state.stop_reason = Some(stop_reason.clone());
+        self.save_changes(&changes)?;
+        self.state.stop_reason = None;
         Ok(Some(stop_reason))
+    }
+
+    /// Adds the changed settings to those of the run, each with the current step.
+    fn record_changes(&mut self, changes: &Changes) {
+        let (step, epoch) = (self.run.step(), self.run.history().epochs.len());
+        for change in &changes.0 {
+            tracing::info!("{change}");
+            let [from, to] = change.values.clone();
+            let change = SettingChange { step, epoch, name: change.name.clone(), from, to };
+            self.run.progress_mut().changes.push(change);
+        }
+    }
+
+    /// Saves the run if settings have changed that must be allowed, so that they need not be allowed again.
+    fn save_changes(&mut self, changes: &Changes) -> Result<()> {
+        if changes.0.iter().any(|change| change.policy != ResumePolicy::Free) {
+            self.save_on_interrupt()?;
+        }
+        Ok(())
     }
 
     /// Restores the last checkpoint, to continue from there with a lower learning rate.
@@ -88,7 +116,7 @@ impl<M: Model> Trainer<M> {
         };
         let checkpoint = store.read(LAST)?;
         let n_rollbacks = self.state.n_rollbacks + 1;
-        self.restore(&checkpoint)?;
+        self.restore(&checkpoint, &Changes::default())?;
         self.state.n_rollbacks = n_rollbacks;
         let factor = self.optimization.learning_rates.lower(NonFinitePolicy::ROLL_BACK_FACTOR);
         self.run.learning_rates.iter_mut().for_each(|rate| *rate *= NonFinitePolicy::ROLL_BACK_FACTOR);
@@ -118,47 +146,51 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// Rejects data, models and settings that differ from those of the run.
-    fn check_changes(&self, saved: &SavedSettings, fit: &FitState, resume: &Resume) -> Result<()> {
+    /// Rejects data, models and settings that differ from those of the run; returns the settings that may differ.
+    fn check_changes(&self, saved: &SavedSettings, fit: &FitState, resume: &Resume) -> Result<Changes> {
         let reject = |what: ChangeKind, difference: String| {
             if resume.allow.contains(&what) { Ok(()) } else { Err(Error::Changed { what, difference }) }
         };
+        let (old_settings, new_settings) = (&saved.hyperparameters, self.run.hyperparameters());
+        let changes = changed_settings(old_settings, new_settings, &resume.policies);
+        changes.iter().try_for_each(|change| change.check(&resume.allow))?;
         let (old, new) = (&fit.fingerprints, &self.state.fingerprints);
         if let Some(difference) = first_difference(&old.variables, &new.variables) {
-            return Err(Error::ModelMismatch { difference });
-        }
-        let (old_settings, new_settings) = (&saved.hyperparameters, self.run.hyperparameters());
-        let (changes, ignored) = changed_settings(old_settings, new_settings, &resume.ignored_settings);
-        for change in changes {
-            reject(change.kind, change.difference)?;
-        }
-        for change in ignored {
-            tracing::info!("{}", change.difference);
+            let cause = changes.iter().find(|it| it.policy == ResumePolicy::Allow(ChangeKind::Model));
+            let cause = cause.map_or_else(String::new, |change| format!("{change}, so "));
+            return Err(Error::ModelMismatch { difference: cause + &difference });
         }
         for ((what, old), (_, new)) in old.data().into_iter().zip(new.data()) {
             if old != new {
                 reject(ChangeKind::Data, format!("the {what} had {old}, now {new}"))?;
             }
         }
-        Ok(())
+        Ok(Changes(changes))
     }
 
-    /// Returns whether a finished run can be extended: a limit was raised, or the rule that stopped it was changed.
-    fn can_continue(
-        &self,
-        stop_reason: &StopReason,
-        max_epochs_before: usize,
-        is_rule_changed: bool,
-    ) -> bool {
-        let has_epochs = self.run.epoch() < self.run.max_epochs();
-        let is_longer = self.run.max_epochs() > max_epochs_before;
+    /// Returns why a finished run cannot be extended, and what would help; `None` if it can.
+    fn obstacle(&self, stop_reason: &StopReason, max_epochs_before: usize) -> Option<String> {
+        const LONGER: &str = "to extend it, raise its limit of epochs, steps or time";
+        if *stop_reason == StopReason::Interrupted {
+            return None;
+        }
+        if self.run.epoch() >= self.run.max_epochs() {
+            return Some(LONGER.to_owned());
+        }
+        if let Some(reason) = self.callbacks.reason_to_stop(&self.run) {
+            return Some(format!(
+                "it would stop again ({reason}); to extend it, change this rule or disable early stopping"
+            ));
+        }
         match stop_reason {
-            StopReason::Interrupted => true,
-            StopReason::Completed => has_epochs,
+            StopReason::Completed
+            | StopReason::EarlyStopping { .. }
+            | StopReason::Reached { .. }
+            | StopReason::Diverged { .. } => None,
             StopReason::Limit { .. } => {
-                has_epochs && self.settings.limit_reached(&self.run.timestamp()).is_none()
+                self.settings.limit_reached(&self.run.timestamp()).map(|_| LONGER.to_owned())
             }
-            _ => has_epochs && (is_longer || is_rule_changed),
+            _ => (self.run.max_epochs() <= max_epochs_before).then(|| LONGER.to_owned()),
         }
     }
 }

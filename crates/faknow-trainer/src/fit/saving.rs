@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::Tensor;
 
+use crate::checkpoint::changes::Changes;
 use crate::checkpoint::checkpointer::MODEL;
 use crate::checkpoint::names::{BEST, LAST};
 use crate::checkpoint::part::{Checkpointable, to_state};
@@ -17,7 +18,7 @@ use crate::checkpoint::save::SavedNames;
 use crate::checkpoint::{Checkpoint, CheckpointInfo};
 use crate::fit::averages;
 use crate::fit::optimization::Optimization;
-use crate::{Result, Trainer};
+use crate::{Error, Result, Trainer};
 
 /// Part with the state of all callbacks; it is restored after `on_fit_start`.
 pub(crate) const CALLBACKS: &str = "callbacks";
@@ -25,6 +26,11 @@ pub(crate) const CALLBACKS: &str = "callbacks";
 pub(crate) const SETTINGS: &str = "settings";
 /// Part with the weights that training continues with, where a detector uses their average.
 const TRAINING: &str = "training";
+
+/// Parts that restart if their settings change.
+const OPTIMIZER: &str = "optimizer";
+const LEARNING_RATES: &str = "learning_rates";
+const STEP: &str = "step";
 
 /// The settings in a checkpoint.
 #[derive(Serialize, Deserialize)]
@@ -42,10 +48,10 @@ impl<M: Model> Trainer<M> {
             ("run", run),
             ("fit", state),
             ("checkpoints", checkpointer),
-            ("optimizer", optimizer),
-            ("learning_rates", learning_rates),
+            (OPTIMIZER, optimizer),
+            (LEARNING_RATES, learning_rates),
             (TRAINING, average),
-            ("step", &mut task.step),
+            (STEP, &mut task.step),
         ]
     }
 
@@ -83,16 +89,41 @@ impl<M: Model> Trainer<M> {
         }
     }
 
-    /// Restores everything but the callbacks.
-    pub(crate) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    /// Restores everything but the callbacks. State that belongs to changed settings restarts, or is computed from the history.
+    pub(crate) fn restore(&mut self, checkpoint: &Checkpoint, changes: &Changes) -> Result<()> {
+        let is_schedule_changed = changes.affect_schedule();
+        let is_average_changed = changes.include("average");
         let part = |name: &str| checkpoint.part(name).unwrap_or_default();
         let origin = self.checkpointer.store().map(|store| store.path(LAST)).unwrap_or_default();
         weights::restore(&self.run.vars, &part(MODEL).tensors, &origin)?;
-        if self.optimization.average.is_none() {
+        if self.optimization.average.is_none() || is_average_changed {
             averages::restore_training_weights(&self.run.vars, &part(TRAINING))?;
         }
         for (name, target) in self.parts() {
-            target.restore(&part(name))?;
+            match name {
+                OPTIMIZER if !changes.0.is_empty() => match target.restore(&part(name)) {
+                    Err(Error::State { message, .. }) => {
+                        tracing::warn!(
+                            "the optimizer starts without its former state, which does not fit the changed settings: {message}"
+                        );
+                    }
+                    result => result?,
+                },
+                STEP if changes.include("step") && !part(name).is_empty() => {
+                    tracing::warn!("the changed training step starts without the state of the former one");
+                }
+                LEARNING_RATES if is_schedule_changed => {}
+                TRAINING if is_average_changed => {}
+                _ => target.restore(&part(name))?,
+            }
+        }
+        if is_schedule_changed {
+            self.optimization.learning_rates.restore_without_schedule(&part(LEARNING_RATES))?;
+            self.optimization.learning_rates.replay(&self.run)?;
+            self.run.learning_rates = self.optimization.apply_settings()?;
+        }
+        if let Some(average) = self.optimization.average.as_mut().filter(|_| is_average_changed) {
+            average.reset()?;
         }
         self.state.move_to(self.task.device);
         self.state.checked_at = self.run.step();

@@ -1,17 +1,15 @@
 //! The settings of a trainer.
 
 use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timestamp};
-use serde_json::{Map, Value, json};
 use tch::Device;
 
 use crate::Result;
 use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
-use crate::fit::averages::WeightAveraging;
 use crate::fit::length::EpochSize;
 use crate::fit::limits::Limits;
 use crate::fit::non_finite::NonFinitePolicy;
-use crate::optim::{Clip, OptimizerConfig};
+use crate::fit::options::Recorded;
 use crate::system::interrupt::Interrupt;
 
 /// The settings of a [`Trainer`](crate::Trainer), documented and validated by its builder.
@@ -96,30 +94,21 @@ impl Settings {
         Some(StopReason::Limit { limit: *limit })
     }
 
-    /// Returns the settings of the trainer by dotted name.
-    pub(crate) fn hyperparameters(
-        &self,
-        optimizer: &OptimizerConfig,
-        clip: Clip,
-        average: Option<&WeightAveraging>,
-    ) -> Map<String, Value> {
-        let mut all = Map::new();
-        if let Ok(Value::Object(fields)) = serde_json::to_value(optimizer) {
-            all.extend(fields.into_iter().map(|(name, value)| (format!("optimizer.{name}"), value)));
-        }
-        all.insert("trainer.epochs".into(), json!(self.max_epochs()));
-        match clip {
-            Clip::None => {}
-            Clip::Norm(max) => drop(all.insert("trainer.clip_norm".into(), json!(max))),
-            Clip::Value(max) => drop(all.insert("trainer.clip_value".into(), json!(max))),
-        }
-        if self.accumulate_grad_batches > 1 {
-            all.insert("trainer.accumulate".into(), json!(self.accumulate_grad_batches));
-        }
-        if let Some(average) = average {
-            all.insert("average".into(), json!(average));
-        }
-        all.insert("seed".into(), json!(self.seed));
-        all
+    /// Records the settings, under the names of a config.
+    pub(crate) fn record(&self, recorded: &mut Recorded) {
+        recorded.add("trainer.epochs", self.max_epochs());
+        let limits: Vec<String> = self.stop_after.iter().map(ToString::to_string).collect();
+        recorded.add_changed("trainer.stop_after", limits, Vec::new());
+        recorded.add_changed("trainer.accumulate", self.accumulate_grad_batches, 1);
+        recorded.add("trainer.validate_every", self.validate_every);
+        recorded.add_changed("trainer.sanity_batches", self.num_sanity_val_batches, 2);
+        recorded.add("trainer.monitor", self.monitor.as_ref().map(MonitorChoice::name));
+        recorded.add_changed("trainer.restore_best", self.restore_best, true);
+        recorded.add_changed("trainer.on_non_finite", self.on_non_finite, NonFinitePolicy::default());
+        let Limits { batches, overfit } = self.limits;
+        let name = if overfit { "trainer.overfit_batches" } else { "trainer.limit_batches" };
+        recorded.add(name, batches);
+        recorded.add_changed("trainer.fast_dev_run", self.fast_dev_run, false);
+        recorded.add("seed", self.seed);
     }
 }

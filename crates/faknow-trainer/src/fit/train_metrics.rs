@@ -18,7 +18,7 @@ const MAX_PENDING: usize = 64;
 ///
 /// assert_eq!(TrainMetrics::from(true), TrainMetrics::from(["accuracy"]));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TrainMetrics(Vec<String>);
 
 impl Default for TrainMetrics {

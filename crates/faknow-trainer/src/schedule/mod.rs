@@ -38,7 +38,7 @@ use std::fmt;
 
 use faknow_metrics::Direction;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::config::ScheduleConfig;
 pub use self::cosine::{CosineAnnealing, CosineWarmRestarts};
@@ -97,6 +97,12 @@ pub trait BuildSchedule: Send {
     fn depends_on_length(&self) -> bool {
         true
     }
+
+    /// Returns the settings that a resumed run compares with those of its start: an object, or a text. Default: `custom`;
+    /// changes of a custom schedule take effect without being noticed.
+    fn settings(&self) -> Value {
+        "custom".into()
+    }
 }
 
 impl BuildSchedule for ScheduleConfig {
@@ -107,6 +113,10 @@ impl BuildSchedule for ScheduleConfig {
     fn depends_on_length(&self) -> bool {
         ScheduleConfig::depends_on_length(self)
     }
+
+    fn settings(&self) -> Value {
+        json!(self)
+    }
 }
 
 impl BuildSchedule for Box<dyn BuildSchedule> {
@@ -116,6 +126,10 @@ impl BuildSchedule for Box<dyn BuildSchedule> {
 
     fn depends_on_length(&self) -> bool {
         (**self).depends_on_length()
+    }
+
+    fn settings(&self) -> Value {
+        (**self).settings()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Adversarial training: gradients at parameters that are perturbed to raise the loss are added to the update.
 
 use faknow_model::{Loss, Model};
+use serde_json::{Value, json};
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
@@ -61,6 +62,11 @@ impl Adversarial {
 }
 
 impl<M: Model> TrainStep<M> for Adversarial {
+    fn settings(&self) -> Value {
+        let supervised = TrainStep::<M>::settings(&self.supervised);
+        json!({ "name": "adversarial", "attack": self.attack, "supervised": supervised })
+    }
+
     fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         TrainStep::<M>::start_window(&mut self.supervised, batches)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use faknow_callbacks::Phase;
 use faknow_data::{Batch, Dataset};
 use faknow_model::{Loss, Mode, Model, loss};
+use serde_json::{Value, json};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor, no_grad};
 
@@ -145,6 +146,11 @@ impl Ewc {
 }
 
 impl<M: Model> TrainStep<M> for Ewc {
+    fn settings(&self) -> Value {
+        let supervised = TrainStep::<M>::settings(&self.supervised);
+        json!({ "name": "ewc", "strength": self.strength, "n_tasks": self.tasks.len(), "supervised": supervised })
+    }
+
     fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         TrainStep::<M>::start_window(&mut self.supervised, batches)
     }

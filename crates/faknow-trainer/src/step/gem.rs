@@ -2,6 +2,7 @@
 
 use faknow_data::Batch;
 use faknow_model::Model;
+use serde_json::{Value, json};
 use tch::Device;
 
 use crate::error::setting;
@@ -77,6 +78,11 @@ impl<M: Model> TrainStep<M> for Gem<M::Batch>
 where
     M::Batch: Send,
 {
+    fn settings(&self) -> Value {
+        let supervised = TrainStep::<M>::settings(&self.supervised);
+        json!({ "name": "gem", "n_memories": self.memories.len(), "supervised": supervised })
+    }
+
     fn start_window(&mut self, batches: &[&M::Batch]) -> Result<()> {
         TrainStep::<M>::start_window(&mut self.supervised, batches)
     }

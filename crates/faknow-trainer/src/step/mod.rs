@@ -13,6 +13,7 @@ pub(crate) mod two_optimizers;
 use faknow_callbacks::{Phase, State};
 use faknow_data::Rng;
 use faknow_model::{Loss, Model};
+use serde_json::Value;
 use tch::Tensor;
 
 use crate::error::Location;
@@ -45,6 +46,12 @@ pub trait TrainStep<M: Model>: Send {
         optimizer: &mut Optimizer,
         context: StepContext,
     ) -> Result<StepOutput>;
+
+    /// Returns the settings that a resumed run compares with those of its start: an object, or a text; recorded as `step`.
+    /// Default: none.
+    fn settings(&self) -> Value {
+        Value::Null
+    }
 
     /// Returns the state of this step between two batches, such as that of a second optimizer; it is part of every
     /// checkpoint. Default: empty.
@@ -98,6 +105,10 @@ impl<M: Model, S: TrainStep<M> + ?Sized> TrainStep<M> for Box<S> {
         context: StepContext,
     ) -> Result<StepOutput> {
         (**self).step(model, batch, optimizer, context)
+    }
+
+    fn settings(&self) -> Value {
+        (**self).settings()
     }
 
     fn state(&self) -> Result<State> {

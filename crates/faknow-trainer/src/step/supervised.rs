@@ -3,6 +3,7 @@
 use faknow_data::Batch;
 use faknow_model::layers::with_sparse_gradients;
 use faknow_model::{Criterion, Loss, Mode, Model, Output};
+use serde_json::{Value, json};
 use tch::Tensor;
 
 use crate::step::shapes::check_output;
@@ -114,6 +115,10 @@ impl<M: Model> TrainStep<M> for Supervised {
         let output = with_sparse_gradients(|| self.forward(model, batch, optimizer, context))?;
         optimizer.backward_step(&output.loss.total)?;
         Ok(output)
+    }
+
+    fn settings(&self) -> Value {
+        json!({ "name": "supervised", "criterion": self.criterion })
     }
 }
 

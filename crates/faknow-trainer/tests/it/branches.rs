@@ -38,6 +38,10 @@ fn from(name: &str) -> Resume {
     Resume { from: name.to_owned(), ..Resume::default() }
 }
 
+fn allow_config() -> Resume {
+    Resume { allow: vec![ChangeKind::Config], ..Resume::default() }
+}
+
 fn trainer_with_many_checkpoints(scores: &[f64]) -> TrainerBuilder<Toy> {
     let policy = CheckpointPolicy { keep: 20, ..CheckpointPolicy::default() };
     toy::trainer_with_scores(scores).max_epochs(scores.len()).checkpoints(policy)
@@ -125,7 +129,7 @@ fn changed_monitor_is_ranked_by_its_history() {
     let report = fit(builder("score", &[0.5, 0.2, 0.4], 3), &dir);
     assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((1, 0.9)));
     // The second epoch is the best by `errors`; the next two are worse.
-    let (report, trainer) = resume(builder("errors", &[0.3, 0.3], 5), &dir, &Resume::default());
+    let (report, trainer) = resume(builder("errors", &[0.3, 0.3], 5), &dir, &allow_config());
     let best = report.best.unwrap();
     assert_eq!((best.monitor.as_str(), best.epoch, best.value), ("errors", 2, 0.2));
     assert_eq!(checkpoints(&dir)["best"], (0, 6));
@@ -150,7 +154,7 @@ fn early_stopping_with_a_changed_monitor_counts_its_history() {
     trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     drop(trainer);
     // The history has one validation without improvement of `errors`: the second one stops the run.
-    let (report, _) = resume(builder("errors", &[0.6, 0.1]), &dir, &Resume::default());
+    let (report, _) = resume(builder("errors", &[0.6, 0.1]), &dir, &allow_config());
     assert_eq!((report.stop_reason.code(), report.history.epochs.len()), ("early_stopping", 3));
 }
 
@@ -187,9 +191,8 @@ fn allowed_change_of_learning_rate_is_applied() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
     fit(toy::trainer().max_epochs(1).optimizer(OptimizerConfig::sgd(0.1)), &dir);
-    let options = Resume { allow: vec![ChangeKind::Config], ..Resume::default() };
     let builder = toy::trainer().max_epochs(2).optimizer(OptimizerConfig::sgd(0.0));
-    let (report, _) = resume(builder, &dir, &options);
+    let (report, _) = resume(builder, &dir, &allow_config());
     let rates: Vec<&[f64]> =
         report.history.epochs.iter().map(|record| record.learning_rates.as_slice()).collect();
     assert_eq!(rates, [&[0.1][..], &[0.0]]);

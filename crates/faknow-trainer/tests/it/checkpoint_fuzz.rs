@@ -227,18 +227,18 @@ fn rejects_invalid_manifests_with_valid_checksums() {
     let cases: [(Edit, &str); 11] = [
         (
             |m| {
-                m["version"] = 3.into();
+                m["version"] = 4.into();
                 m["program"] = "faknow 7.1".into();
                 m["info"] = "all is new".into();
             },
-            "expected format version 2, got 3, written by faknow 7.1; use that version of faknow",
+            "expected format version 3, got 4, written by faknow 7.1; use that version of faknow",
         ),
         (
             |m| {
                 m["version"] = 1.into();
                 m["program"] = "faknow 0.0.9".into();
             },
-            "expected format version 2, got 1, written by faknow 0.0.9; resume with that version of faknow",
+            "expected format version 3, got 1, written by faknow 0.0.9; resume with that version of faknow",
         ),
         (|m| m["version"] = 0.into(), "manifest.json: version: expected a number from 1, got 0"),
         (|m| m["version"] = "2".into(), "manifest.json: version: expected a number from 1, got \"2\""),
@@ -270,7 +270,7 @@ fn rejects_invalid_manifests_with_valid_checksums() {
         let message = error.to_string();
         assert!(message.contains(expected), "{message}");
         assert!(message.ends_with("; the newest valid checkpoint is `good` (epoch 3, step 3)"), "{message}");
-        if let CheckpointError::Newer { version: 3, known: 2, .. } = error {
+        if let CheckpointError::Newer { version: 4, known: 3, .. } = error {
             // An older program does not overwrite it.
             assert!(matches!(store.save("last", &small_checkpoint(4)), Err(CheckpointError::Newer { .. })));
         }

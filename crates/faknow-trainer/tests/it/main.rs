@@ -36,6 +36,7 @@ mod optimizer_state;
 mod parity;
 mod random_policies;
 mod resume;
+mod resume_options;
 mod row_gradients;
 mod run_dir;
 mod schedule;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use faknow_callbacks::SettingChange;
 use faknow_data::Classes;
 use faknow_model::weights;
 use faknow_report::SUMMARY;
 use faknow_trainer::WEIGHTS_FILE;
 use faknow_trainer::checkpoint::{CheckpointError, CheckpointStore, FallbackCheckpoint};
+use serde_json::Value;
 use tch::nn::VarStore;
 
 use crate::config::Config;
@@ -29,7 +31,7 @@ pub(crate) fn save_inputs(
     record_checksums(run, &[VOCAB, TOKENIZER, FEATURES, CLASSES, CONFIG], || {
         encoders.save(run)?;
         write_json(&run.join(CLASSES), classes)?;
-        write_config(run, config)
+        write_config(run, config, &[])
     })
 }
 
@@ -39,16 +41,26 @@ pub(crate) fn save_classes(run: &Path, classes: &Classes) -> Result<()> {
 }
 
 /// Replaces the config.
-pub(crate) fn save_config(run: &Path, config: &Config) -> Result<()> {
-    record_checksums(run, &[CONFIG], || write_config(run, config))
+pub(crate) fn save_config(run: &Path, config: &Config, changes: &[SettingChange]) -> Result<()> {
+    record_checksums(run, &[CONFIG], || write_config(run, config, changes))
 }
 
-/// Writes the config atomically. It must be the last file: a directory with a config has all other files too.
-fn write_config(run: &Path, config: &Config) -> Result<()> {
-    let header = format!(
+/// Writes the config atomically, with the settings that were changed when the run was resumed as comments. It must be the
+/// last file: a directory with a config has all other files too.
+fn write_config(run: &Path, config: &Config, changes: &[SettingChange]) -> Result<()> {
+    let mut header = format!(
         "# All settings of this run. faknow {}, libtorch {LIBTORCH}, tch 0.26.0.\n",
         env!("CARGO_PKG_VERSION")
     );
+    if !changes.is_empty() {
+        header += "# These settings were changed when the run was resumed: the file has the last values, which alone do not train\n\
+                   # the same detector again.\n";
+    }
+    let show = |value: &Option<Value>| value.as_ref().map_or_else(|| "not set".to_owned(), Value::to_string);
+    for SettingChange { step, epoch, name, from, to } in changes {
+        let (from, to) = (show(from), show(to));
+        header += &format!("# after step {step} (epoch {epoch}): {name} was {from}, then {to}\n");
+    }
     let text = toml::to_string(config).map_err(|e| Error::config("", e.to_string()))?;
     write_text_atomically(&run.join(CONFIG), &(header + &text))
 }

@@ -1,5 +1,6 @@
 //! Settings of predictions.
 
+use super::policies::FREE;
 use super::setting::{StaticTable, setting, table};
 
 pub(super) const TABLES: &[StaticTable] = &[table(
@@ -7,13 +8,14 @@ pub(super) const TABLES: &[StaticTable] = &[table(
     "From scores to predicted classes: chosen on the validation records after training, saved in `calibration.json`, \
      used by `test`, `predict` and `serve`.",
     &[
-        setting("temperature", "boolean", "calibrate scores by temperature scaling"),
+        setting("temperature", FREE, "boolean", "calibrate scores by temperature scaling"),
         setting(
             "threshold",
+            FREE,
             "`highest`, `f1`, `precision`, or 0 to 1",
             "decision threshold of the second of two classes: the highest score, the threshold with the best F1, the one with the \
              best recall at `decision.precision`, or this value",
         ),
-        setting("precision", "0 to 1", "minimum precision of the threshold `precision`"),
+        setting("precision", FREE, "0 to 1", "minimum precision of the threshold `precision`"),
     ],
 )];

@@ -1,5 +1,6 @@
 //! Settings of the run, its data, texts, batches and model.
 
+use super::policies::{DATA, ENCODING, FREE, INITIAL, SEED};
 use super::setting::{StaticTable, setting, table};
 
 pub(super) const TABLES: &[StaticTable] = &[
@@ -9,15 +10,17 @@ pub(super) const TABLES: &[StaticTable] = &[
         &[
             setting(
                 "seed",
+                SEED,
                 "0 to 9223372036854775807",
                 "seed of splits, batch order, initial weights and dropout",
             ),
             setting(
                 "device",
+                FREE,
                 "`auto`, `cpu`, `cuda`, `cuda:N`",
                 "where to compute; `auto` uses CUDA if available",
             ),
-            setting("threads", "0 to 1024", "threads of libtorch; 0: one per core"),
+            setting("threads", FREE, "0 to 1024", "threads of libtorch; 0: one per core"),
         ],
     ),
     table(
@@ -26,71 +29,98 @@ pub(super) const TABLES: &[StaticTable] = &[
         &[
             setting(
                 "train",
+                FREE,
                 "path: .json, .jsonl, .csv, .tsv",
                 "training records or, as .jsonl, trees; required unless `data.trees` or `data.upfd` is given",
             ),
-            setting("valid", "path", "validation records; default: a share of `data.train`"),
+            setting("valid", FREE, "path", "validation records; default: a share of `data.train`"),
             setting(
                 "test",
+                FREE,
                 "path",
                 "test records; default: a share of `data.train`, unless `data.valid` is given",
             ),
-            setting("trees", "path: file in TD_RvNN format, or directory of `<id>.npz`", "propagation trees"),
-            setting("labels", "path", "labels of `data.trees`: label, event and root id per line"),
+            setting(
+                "trees",
+                DATA,
+                "path: file in TD_RvNN format, or directory of `<id>.npz`",
+                "propagation trees",
+            ),
+            setting("labels", DATA, "path", "labels of `data.trees`: label, event and root id per line"),
             setting(
                 "train_ids",
+                DATA,
                 "path",
                 "ids of the training trees, one per line; default: `data.split` or `data.fold`",
             ),
             setting(
                 "valid_ids",
+                DATA,
                 "path",
                 "ids of the validation trees; default: a share of the training trees",
             ),
             setting(
                 "test_ids",
+                DATA,
                 "path",
                 "ids of the test trees; without it there is no test if `data.train_ids` is given",
             ),
-            setting("upfd", "path", "raw directory of a UPFD dataset, which has its own split"),
-            setting("feature", "`profile`, `spacy`, `bert`, `content`", "node features of `data.upfd`"),
+            setting("upfd", DATA, "path", "raw directory of a UPFD dataset, which has its own split"),
+            setting(
+                "feature",
+                ENCODING,
+                "`profile`, `spacy`, `bert`, `content`",
+                "node features of `data.upfd`",
+            ),
             setting(
                 "weighting",
+                ENCODING,
                 "`tf-idf`, `none`",
                 "weighting of node features; default: `tf-idf` for word counts, else `none`",
             ),
             setting(
                 "split_by_event",
+                DATA,
                 "boolean",
                 "split `data.trees` by event, so that no event is in two parts",
             ),
             setting(
                 "text",
+                DATA,
                 "column",
                 "text column; in files without a header its number from 1, as a string",
             ),
-            setting("label", "column", "label column"),
-            setting("domain", "column", "domain (topic, event) column, for models that use it"),
+            setting("label", DATA, "column", "label column"),
+            setting("domain", DATA, "column", "domain (topic, event) column, for models that use it"),
             setting(
                 "classes",
+                ENCODING,
                 "at least 2 distinct names",
                 "class names in order; of two, the second is the positive class",
             ),
             setting(
                 "values",
+                DATA,
                 "table of lists",
                 "further label values per class: `data.values.fake = [\"hoax\", \"1\"]`",
             ),
-            setting("format", "`json`, `jsonl`, `csv`, `tsv`", "file format; default: by the extension"),
-            setting("header", "boolean", "the first CSV or TSV record is a header"),
-            setting("quotes", "boolean", "quotes group fields in CSV and TSV files"),
+            setting(
+                "format",
+                DATA,
+                "`json`, `jsonl`, `csv`, `tsv`",
+                "file format; default: by the extension",
+            ),
+            setting("header", DATA, "boolean", "the first CSV or TSV record is a header"),
+            setting("quotes", DATA, "boolean", "quotes group fields in CSV and TSV files"),
             setting(
                 "split",
+                DATA,
                 "three shares that sum to 1, the first above 0",
                 "training, validation and test shares of `data.train`, stratified by class",
             ),
             setting(
                 "fold",
+                DATA,
                 "a fold such as `\"2 of 5\"`; not with `data.test`",
                 "cross-validation fold of `data.train` to test on",
             ),
@@ -100,60 +130,83 @@ pub(super) const TABLES: &[StaticTable] = &[
         "text",
         "Tokenization, vocabulary and word vectors.",
         &[
-            setting("language", "`en`, `zh`", "tokenizer: Unicode words, or Chinese words by jieba"),
+            setting(
+                "language",
+                ENCODING,
+                "`en`, `zh`",
+                "tokenizer: Unicode words, or Chinese words by jieba",
+            ),
             setting(
                 "tokenizer",
+                ENCODING,
                 "`words`, `jieba`, `characters`, `alphanumeric`",
                 "overrides the language's tokenizer",
             ),
-            setting("lowercase", "boolean", "convert to lowercase"),
-            setting("punctuation", "boolean", "make punctuation, symbols and emoji tokens"),
-            setting("normalize_urls", "boolean", "replace each URL by the token `<url>`"),
-            setting("normalize_mentions", "boolean", "replace each @mention by the token `<user>`"),
-            setting("stop_words", "path", "file of words to drop, one per line"),
-            setting("max_length", "tokens, at least 1", "maximum length; longer texts are truncated"),
+            setting("lowercase", ENCODING, "boolean", "convert to lowercase"),
+            setting("punctuation", ENCODING, "boolean", "make punctuation, symbols and emoji tokens"),
+            setting("normalize_urls", ENCODING, "boolean", "replace each URL by the token `<url>`"),
+            setting("normalize_mentions", ENCODING, "boolean", "replace each @mention by the token `<user>`"),
+            setting("stop_words", ENCODING, "path", "file of words to drop, one per line"),
+            setting(
+                "max_length",
+                ENCODING,
+                "tokens, at least 1",
+                "maximum length; longer texts are truncated",
+            ),
             setting(
                 "min_count",
+                ENCODING,
                 "at least 1",
                 "minimum number of occurrences of a word in the training texts",
             ),
             setting(
                 "max_vocab",
+                ENCODING,
                 "words, at least 3; 0: no limit",
                 "maximum vocabulary size, padding and unknown token included",
             ),
             setting(
                 "vectors",
+                INITIAL,
                 "path",
                 "pretrained word vectors: word2vec or GloVe as text, or word2vec `.bin`",
             ),
             setting(
                 "memory",
+                FREE,
                 "MiB, at least 0",
                 "memory for the tokens of a dataset; beyond it they are read from a file",
             ),
-            setting("cache", "path", "directory that caches tokens between runs, by content; safe to delete"),
+            setting(
+                "cache",
+                FREE,
+                "path",
+                "directory that caches tokens between runs, by content; safe to delete",
+            ),
         ],
     ),
     table(
         "loader",
         "Batches.",
         &[
-            setting("batch_size", "samples, at least 1", "training batch size"),
+            setting("batch_size", DATA, "samples, at least 1", "training batch size"),
             setting(
                 "eval_batch_size",
+                FREE,
                 "samples, at least 1",
                 "batch size of validation, test and prediction; does not affect results",
             ),
             setting(
                 "buckets",
+                DATA,
                 "batches; 0: none",
                 "batches per pool that is sorted by length to reduce padding",
             ),
-            setting("drop_last", "boolean", "drop the last incomplete training batch"),
-            setting("balanced", "boolean", "draw all classes equally often, with replacement"),
+            setting("drop_last", DATA, "boolean", "drop the last incomplete training batch"),
+            setting("balanced", DATA, "boolean", "draw all classes equally often, with replacement"),
             setting(
                 "workers",
+                FREE,
                 "threads, 0 to 1024",
                 "threads that prepare batches in advance; does not affect results",
             ),
@@ -164,9 +217,10 @@ pub(super) const TABLES: &[StaticTable] = &[
         "The model. A config that names a model of propagation trees takes the optimizer, batch size, epochs and patience \
          of its authors where they are not given (`faknow models NAME`).",
         &[
-            setting("name", "a model of `faknow models`", "which model"),
+            setting("name", ENCODING, "a model of `faknow models`", "which model"),
             setting(
                 "weights",
+                INITIAL,
                 "path: .pt, .pth, .safetensors",
                 "initial weights; those whose name and shape match are loaded",
             ),

@@ -1,16 +1,19 @@
-//! The reference of all settings: key, range and meaning of each, with the defaults of the code.
+//! The reference of all settings: key, range and meaning of each, with the defaults of the code, and what happens if it is
+//! changed when a run is resumed.
 //!
 //! `faknow settings` prints it and `docs/config.md` contains it. A test compares it with what a config accepts.
 
 mod evaluation;
 mod input;
 mod optimization;
+mod policies;
 mod setting;
 mod training;
 
 use crate::config::similar_key::similar;
 use crate::models::Registry;
 
+pub(crate) use policies::policies;
 pub use setting::{DefaultValue, Setting, SettingsTable};
 
 /// Returns all tables of a config in the order of the reference, with the hyperparameters of these models in the table `model`.

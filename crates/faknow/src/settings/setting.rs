@@ -1,7 +1,9 @@
 //! A setting and a table of settings.
 
+use faknow_trainer::ResumePolicy;
 use toml::{Table, Value};
 
+use super::policies::MODEL;
 use crate::Config;
 use crate::models::Registry;
 
@@ -17,6 +19,8 @@ pub struct Setting {
     pub range: &'static str,
     /// What the setting does.
     pub meaning: &'static str,
+    /// What happens if it is changed when a run is resumed.
+    pub on_resume: ResumePolicy,
     /// The default values; several if they depend on the variant.
     pub defaults: Vec<DefaultValue>,
 }
@@ -43,6 +47,8 @@ pub struct SettingsTable {
     pub purpose: &'static str,
     /// Its settings.
     pub settings: Vec<Setting>,
+    /// Whether the config has a list of such tables.
+    pub is_list: bool,
 }
 
 /// A [`SettingsTable`] as it is written down.
@@ -82,6 +88,7 @@ impl StaticTable {
 #[derive(Clone, Copy)]
 pub(super) struct StaticSetting {
     key: &'static str,
+    on_resume: ResumePolicy,
     variants: &'static [&'static str],
     range: &'static str,
     meaning: &'static str,
@@ -90,8 +97,13 @@ pub(super) struct StaticSetting {
 }
 
 /// Creates a setting that always applies.
-pub(super) const fn setting(key: &'static str, range: &'static str, meaning: &'static str) -> StaticSetting {
-    StaticSetting { key, variants: &[], range, meaning, example: None }
+pub(super) const fn setting(
+    key: &'static str,
+    on_resume: ResumePolicy,
+    range: &'static str,
+    meaning: &'static str,
+) -> StaticSetting {
+    StaticSetting { key, on_resume, variants: &[], range, meaning, example: None }
 }
 
 impl StaticSetting {
@@ -169,10 +181,12 @@ impl SettingsTable {
                 variants: setting.variants.to_vec(),
                 range: setting.range,
                 meaning: setting.meaning,
+                on_resume: setting.on_resume,
                 defaults: shared(defaults),
             }
         });
-        Self { name: table.name, purpose: table.purpose, settings: settings.collect() }
+        let StaticTable { name, purpose, is_list, .. } = *table;
+        Self { name, purpose, settings: settings.collect(), is_list }
     }
 
     /// Adds the hyperparameters of all models; models that describe one in the same way share an entry.
@@ -190,7 +204,7 @@ impl SettingsTable {
                     add(&mut setting.defaults, default);
                 } else {
                     let (variants, defaults) = (vec![model.name], vec![default]);
-                    self.settings.push(Setting { key, variants, range, meaning, defaults });
+                    self.settings.push(Setting { key, variants, range, meaning, on_resume: MODEL, defaults });
                 }
             }
         }

@@ -20,9 +20,23 @@ use crate::detector::files::CONFIG;
 use crate::files::{read_json, record_checksums, write_text_atomically};
 use crate::models::Registry;
 use crate::train::job::Job;
-use crate::train::resume::{NEUTRAL, resume_with};
+use crate::train::resume::resume_with;
 use crate::train::{Outcome, ResumeOptions, RunContext};
 use crate::{Error, Result};
+
+/// Settings that do not affect the results of a study: resources, and paths of files, whose content its runs compare.
+const NEUTRAL: [&str; 10] = [
+    "device",
+    "threads",
+    "loader.workers",
+    "loader.eval_batch_size",
+    "data.train",
+    "data.valid",
+    "data.test",
+    "text.vectors",
+    "text.memory",
+    "text.cache",
+];
 
 /// The directory of a study.
 #[derive(Debug)]

@@ -1,13 +1,11 @@
 //! Resuming an interrupted run, or extending a finished one.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
 use faknow_data::Classes;
 use faknow_report::{HISTORY, SUMMARY};
-use faknow_trainer::{ChangeKind, Resume, RunDir};
-use serde_json::Value;
+use faknow_trainer::{ChangeKind, Resume, RunDir, check_settings};
 
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
@@ -16,26 +14,10 @@ use crate::data::encoders::FieldEncoders;
 use crate::detector::files::{CLASSES, CONFIG, save_classes, save_config, save_inputs};
 use crate::files::{check_run_dir, forget_checksums, read_json, verify_files};
 use crate::models::Registry;
+use crate::settings::{policies, reference};
 use crate::train::job::Job;
 use crate::train::{Outcome, RunContext};
 use crate::{Error, Result};
-
-/// Settings that do not affect results: paths of files, and resources.
-pub(crate) const NEUTRAL: [&str; 10] = [
-    "device",
-    "threads",
-    "loader.workers",
-    "loader.eval_batch_size",
-    "data.train",
-    "data.valid",
-    "data.test",
-    "text.vectors",
-    "text.memory",
-    "text.cache",
-];
-
-/// Further settings that may change in a resumed run: early stopping, and a file that is not read again.
-const FREE: [&str; 2] = ["early_stopping.", "model.weights"];
 
 /// Options for resuming a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -80,7 +62,10 @@ impl Registry {
         self.check_model_of(run, &saved)?;
         let config = saved.set_all(&options.set)?;
         if Resume::has_checkpoint(run) {
-            check_encoders(&saved, &config)?;
+            // Before the data is read, which may not fit other classes or encodings.
+            let (old, new) = (by_dotted_name(&saved), by_dotted_name(&config));
+            check_settings(&old, &new, &policies(&reference(self)), &options.allow)
+                .map_err(Error::from_trainer)?;
         }
         resume_with(run_dir, &config, options, TestRecords::Include, context)
     }
@@ -111,12 +96,10 @@ pub(crate) fn resume_with(
     if let Err(error) = verify_files(run, &[HISTORY]) {
         tracing::warn!("{error}; the records of its epochs are restored from the checkpoint");
     }
-    // It grows from here on; its checksum is recorded again at the end.
-    forget_checksums(run, &[HISTORY])?;
     context.callbacks.push(SaveConfig(job.config.clone()));
     let from = Resume {
         allow: options.allow.clone(),
-        ignored_settings: NEUTRAL.iter().chain(&FREE).map(|name| (*name).to_owned()).collect(),
+        policies: policies(&reference(&config.registry)),
         ..options.from.clone().map_or_else(Resume::default, |from| Resume { from, ..Resume::default() })
     };
     job.run(run_dir, context, Some(&from))
@@ -151,29 +134,15 @@ fn restore_classes(run: &Path, classes: &Classes) -> Result<()> {
     save_classes(run, classes)
 }
 
-/// Rejects changes of the classes and of the encoding of texts: the weights belong to those that are saved with the run.
-fn check_encoders(saved: &Config, config: &Config) -> Result<()> {
-    let (old, new) = (by_dotted_name(saved), by_dotted_name(config));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let is_fixed =
-        |name: &str| name == "data.classes" || (name.starts_with("text.") && !NEUTRAL.contains(&name));
-    let changed = names.into_iter().find(|name| is_fixed(name) && old.get(*name) != new.get(*name));
-    let Some(name) = changed else { return Ok(()) };
-    let show = |value: Option<&Value>| value.map_or_else(|| "no value".to_owned(), Value::to_string);
-    let (old, new) = (show(old.get(name)), show(new.get(name)));
-    let message = format!(
-        "expected {old}, as in the vocabulary and weights of the run, got {new}; to change it, start a new run"
-    );
-    Err(Error::config(name, message))
-}
-
-/// Saves the config of a resumed run after its changes have been accepted.
+/// Saves the config of a resumed run after its changes have been accepted; until then, no file changes.
 struct SaveConfig(Config);
 
 impl Callback for SaveConfig {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         if let (FitStart::Resumed, Some(dir)) = (run.start(), run.dir()) {
-            save_config(dir, &self.0)?;
+            save_config(dir, &self.0, run.changes())?;
+            // It grows from here on; its checksum is recorded again at the end.
+            forget_checksums(dir, &[HISTORY])?;
         }
         Ok(())
     }

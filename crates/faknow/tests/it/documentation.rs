@@ -9,6 +9,7 @@ use expect_test::expect_file;
 use faknow::Config;
 use faknow::models::Registry;
 use faknow::settings::{DefaultValue, Setting, SettingsTable, reference};
+use faknow::trainer::{BUILDER_OPTIONS, ResumePolicy};
 
 fn page(name: &str) -> Option<(PathBuf, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
@@ -165,11 +166,17 @@ fn markdown() -> String {
         let has_variants = table.settings.iter().any(|it| !it.variants.is_empty());
         let (column, line) = if has_variants { (" for |", "---|") } else { ("", "") };
         writeln!(page, "## {title}\n\n{}\n", table.purpose).unwrap();
-        writeln!(page, "| key |{column} default | range | meaning |\n|---|{line}---|---|---|").unwrap();
-        for Setting { key, variants, range, meaning, defaults, .. } in table.settings {
+        writeln!(
+            page,
+            "| key |{column} default | range | on resume | meaning |\n|---|{line}---|---|---|---|"
+        )
+        .unwrap();
+        for Setting { key, variants, range, meaning, defaults, on_resume, .. } in table.settings {
             let variants = if has_variants { format!(" {} |", variants.join(", ")) } else { String::new() };
             let defaults: Vec<String> = defaults.iter().map(cell).collect();
-            writeln!(page, "| `{key}` |{variants} {} | {range} | {meaning} |", defaults.join("; ")).unwrap();
+            let policy = policy_cell(on_resume);
+            let defaults = defaults.join("; ");
+            writeln!(page, "| `{key}` |{variants} {defaults} | {range} | {policy} | {meaning} |").unwrap();
         }
         page.push('\n');
     }
@@ -193,11 +200,19 @@ fn config_page_contains_the_reference() {
     expect_file![path].assert_eq(&format!("{head}{START}{}", markdown().trim_end().to_owned() + "\n"));
 }
 
-/// Returns the words in backquotes of the first column of the table below `| option | default |`.
-fn documented_options(page: &str) -> BTreeSet<&str> {
-    let table = page.lines().skip_while(|line| *line != "| option | default |").skip(2);
-    let first = table.take_while(|line| line.starts_with('|')).filter_map(|line| line.split(" | ").next());
-    first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+/// Returns the rows of the table of options: the methods in the first column, and the last column.
+fn documented_options(page: &str) -> Vec<(Vec<&str>, &str)> {
+    let table = page.lines().skip_while(|line| *line != "| option | default | on resume |").skip(2);
+    let rows = table.take_while(|line| line.starts_with('|')).map(|line| line.trim_end_matches(" |"));
+    let cells = rows.filter_map(|row| Some((row.split(" | ").next()?, row.rsplit(" | ").next()?)));
+    cells.map(|(first, last)| (first.split('`').skip(1).step_by(2).collect(), last)).collect()
+}
+
+fn policy_cell(policy: ResumePolicy) -> String {
+    match policy {
+        ResumePolicy::Allow(_) => format!("`{policy}`"),
+        other => other.to_string(),
+    }
 }
 
 #[test]
@@ -213,5 +228,20 @@ fn trainer_page_has_every_option_of_the_builder() {
         (signature.contains("mut self") || signature.contains("self,")).then_some(name)
     });
     let options: BTreeSet<&str> = options.filter(|name| *name != "build").collect();
-    assert_eq!(documented_options(&page), options);
+    let rows = documented_options(&page);
+    let documented: BTreeSet<&str> = rows.iter().flat_map(|(methods, _)| methods.iter().copied()).collect();
+    assert_eq!(documented, options);
+    let in_table: BTreeSet<&str> =
+        BUILDER_OPTIONS.iter().flat_map(|option| option.methods.iter().copied()).collect();
+    assert_eq!(in_table, options);
+    for (methods, on_resume) in rows {
+        let mut policies: Vec<String> = Vec::new();
+        for option in BUILDER_OPTIONS.iter().filter(|it| it.methods.iter().any(|it| methods.contains(it))) {
+            let policy = policy_cell(option.policy);
+            if !policies.contains(&policy) {
+                policies.push(policy);
+            }
+        }
+        assert_eq!(on_resume, policies.join(", "), "{methods:?}");
+    }
 }
