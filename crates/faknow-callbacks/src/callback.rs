@@ -81,6 +81,12 @@ pub trait Callback: Any + Send {
         false
     }
 
+    /// Returns whether this callback only shows something. If it fails or panics, it is removed with a warning, and the run
+    /// goes on. Default: false.
+    fn is_display(&self) -> bool {
+        false
+    }
+
     /// Called before the first epoch, and after a run was resumed or rolled back (see [`Run::start`]). Checks settings
     /// against the run and discards records of later steps.
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {

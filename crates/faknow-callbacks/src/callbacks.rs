@@ -327,7 +327,7 @@ impl Callbacks {
     }
 
     /// Calls all callbacks in order and catches panics; at the end of an evaluation or the fit, log callbacks come last.
-    /// Returns the first error, else the first stop; further errors are logged.
+    /// Returns the first error, else the first stop; further errors are logged. A display that fails is removed.
     fn notify(
         &mut self,
         hook: &'static str,
@@ -351,8 +351,9 @@ impl Callbacks {
         passes: &[Option<bool>],
     ) -> Result<Flow> {
         let mut result = Ok(Flow::Continue);
+        let mut failed = Vec::new();
         for pass in passes {
-            for callback in &mut self.0 {
+            for (index, callback) in self.0.iter_mut().enumerate() {
                 if pass.is_some_and(|logs| logs != callback.is_log()) {
                     continue;
                 }
@@ -360,6 +361,13 @@ impl Callbacks {
                 let flow = catch_panic(|| call(callback, run))
                     .map_err(|error| hook_error(callback, hook, run, error))
                     .and_then(|flow| collect_logged(run).map(|()| flow));
+                if let Err(error) = &flow
+                    && callback.is_display()
+                {
+                    tracing::warn!("the run goes on without `{}`: {error}", name_of(callback));
+                    failed.push(index);
+                    continue;
+                }
                 match (&result, flow) {
                     (Err(_), Err(error)) => tracing::error!("{error}"),
                     (_, Err(error)) => result = Err(error),
@@ -369,6 +377,12 @@ impl Callbacks {
                     _ => {}
                 }
             }
+        }
+        failed.sort_unstable();
+        for index in failed.into_iter().rev() {
+            let display = self.0.remove(index);
+            // It may panic again while it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(display)));
         }
         result
     }

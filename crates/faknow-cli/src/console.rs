@@ -1,12 +1,11 @@
 //! Terminal output: log and progress on standard error, results on standard output, exit codes.
 
-#[cfg(feature = "tui")]
-use std::io::IsTerminal as _;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::panic::{UnwindSafe, catch_unwind, set_hook};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
@@ -109,19 +108,31 @@ impl Console {
     }
 }
 
-/// Prints to standard output; a closed pipe is not an error.
+/// Whether standard output was a terminal at the start: one that has disappeared is not recognized any more.
+static PRINTS_TO_TERMINAL: OnceLock<bool> = OnceLock::new();
+
+/// Prints a result to standard output. A closed pipe or terminal is not an error: nobody reads the result.
+///
+/// # Errors
+/// The result cannot be written to a file.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+        Err(error) if !is_closed(&error) => bail!("cannot write the result to standard output: {error}"),
+        _ => Ok(()),
     }
+}
+
+/// Returns whether nobody reads standard output any more, according to an error of writing to it.
+pub(crate) fn is_closed(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe || PRINTS_TO_TERMINAL.get() == Some(&true)
 }
 
 /// Runs a command and returns the exit code: 2 for invalid input, 1 for other failures.
 pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
     // Panics in models and loaders become errors with a location; the output of the default hook would be noise.
     set_hook(Box::new(|_| {}));
+    PRINTS_TO_TERMINAL.get_or_init(|| std::io::stdout().is_terminal());
     match catch_unwind(work) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if error.downcast_ref::<Interrupted>().is_some() => {

@@ -58,16 +58,12 @@ impl CvArgs {
                 cross_validate(&config, self.folds, &dir, contexts)?
             }
         };
-        if self.json {
-            print(&summary(&outcome).to_string())?
-        } else {
-            print(&table(&outcome))?
-        }
+        let printed = print(&if self.json { summary(&outcome).to_string() } else { table(&outcome) });
         if outcome.is_interrupted {
             let location = format!("fold {} of {}", outcome.folds.len() + 1, outcome.n_folds);
             return Err(Interrupted::new(location, "cv --resume", &outcome.dir).into());
         }
-        Ok(())
+        printed
     }
 }
 
@@ -79,7 +75,7 @@ fn summary(outcome: &CrossValidation) -> Value {
     });
     let folds = outcome.folds.iter().map(|fold| {
         json!({
-            "run": outcome.run(fold),
+            "run": outcome.run(fold).to_string_lossy(),
             "ended": fold.stop_reason,
             "epochs": fold.epochs,
             "best_epoch": fold.best_epoch,
@@ -87,7 +83,7 @@ fn summary(outcome: &CrossValidation) -> Value {
         })
     });
     json!({
-        "dir": outcome.dir,
+        "dir": outcome.dir.to_string_lossy(),
         "ended": if outcome.is_interrupted { "interrupted" } else { "completed" },
         "n_folds": outcome.n_folds,
         "folds": folds.collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ use faknow::detector::{Classified, Explanation, TextExplanation, TreeExplanation
 use faknow::models::Registry;
 use serde_json::{Map, Value, json};
 
+use crate::console::is_closed;
 use crate::input::open;
 use crate::options::RecordOptions;
 use crate::tree_options::InputTrees;
@@ -86,12 +87,14 @@ impl PredictArgs {
 
     /// Returns `false`, to stop, if the reader closed the pipe, and the error otherwise.
     fn handle_write_error(&self, error: std::io::Error) -> faknow::Result<bool> {
-        match error.kind() {
-            ErrorKind::BrokenPipe => Ok(false),
-            _ => {
-                Err(faknow::Error::io(self.output.as_deref().unwrap_or(Path::new("standard output")), error))
-            }
+        let is_closed = match &self.output {
+            Some(_) => error.kind() == ErrorKind::BrokenPipe,
+            None => is_closed(&error),
+        };
+        if is_closed {
+            return Ok(false);
         }
+        Err(faknow::Error::io(self.output.as_deref().unwrap_or(Path::new("standard output")), error))
     }
 
     /// Checks that the output is not the input, which would be overwritten before it is read.

@@ -92,11 +92,7 @@ impl SearchArgs {
                 search(&config, &self.space()?, &self.method()?, &dir, contexts)?
             }
         };
-        if self.json {
-            print(&summary(&outcome).to_string())?
-        } else {
-            print(&table(&outcome))?
-        }
+        let printed = print(&if self.json { summary(&outcome).to_string() } else { table(&outcome) });
         if outcome.is_interrupted {
             let n_done = outcome.trials.iter().filter(|trial| trial.status() != "waiting").count();
             let location = format!("the search, {n_done} of {} trials done", outcome.trials.len());
@@ -104,7 +100,7 @@ impl SearchArgs {
         }
         match outcome.trials.first().and_then(|trial| trial.error.as_ref()) {
             Some(error) => bail!("all trials failed; first error: {error}"),
-            None => Ok(()),
+            None => printed,
         }
     }
 
@@ -143,7 +139,7 @@ fn summary(outcome: &SearchOutcome) -> Value {
     let trial = |trial: &Trial| {
         json!({
             "number": trial.number,
-            "run": outcome.run(trial),
+            "run": outcome.run(trial).to_string_lossy(),
             "settings": trial.settings,
             "status": trial.status(),
             "value": trial.value(),
@@ -160,7 +156,7 @@ fn summary(outcome: &SearchOutcome) -> Value {
         fields
     });
     json!({
-        "dir": outcome.dir,
+        "dir": outcome.dir.to_string_lossy(),
         "ended": if outcome.is_interrupted { "interrupted" } else { "completed" },
         "monitor": outcome.monitor.name,
         "n_trials": outcome.trials.len(),

@@ -61,7 +61,11 @@ impl TestArgs {
             detector.test(&source, &self.fields.apply_to(detector.config())?)?
         };
         if self.json {
-            let summary = json!({ "run": self.run, "data": source, "test": all_scores(&result) });
+            let summary = json!({
+                "run": self.run.to_string_lossy(),
+                "data": source.to_string_lossy(),
+                "test": all_scores(&result),
+            });
             return print(&summary.to_string());
         }
         let (evaluation, report) = result;

@@ -71,8 +71,9 @@ pub(crate) fn show_result(result: Result<Outcome>, json: bool) -> Result<()> {
 
 /// Prints the result of a run; an interruption is an error with a separate exit code.
 fn show(outcome: &Outcome, json: bool) -> Result<()> {
-    print_outcome(outcome, json)?;
-    check_interrupt(outcome)
+    let printed = print_outcome(outcome, json);
+    check_interrupt(outcome)?;
+    printed
 }
 
 fn print_outcome(outcome: &Outcome, json: bool) -> Result<()> {
@@ -109,7 +110,7 @@ pub(crate) fn run_training(
 fn summary(outcome: &Outcome) -> Value {
     let fit = &outcome.fit;
     json!({
-        "run": outcome.run,
+        "run": outcome.run.to_string_lossy(),
         "ended": if outcome.is_interrupted { "interrupted" } else { fit.stop_reason.code() },
         "best_epoch": fit.best.as_ref().map(|b| b.epoch),
         "epochs": fit.history.epochs.len(),

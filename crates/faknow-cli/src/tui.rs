@@ -1,5 +1,6 @@
 //! A live view of a run in the terminal: curves, progress, best epoch, last lines of the log.
 
+mod keys;
 mod screen;
 mod state;
 mod tail;
@@ -11,7 +12,7 @@ use faknow::callbacks::{BatchEnd, Callback, FitEnd, FitStart, Flow, HookResult, 
 use faknow::metrics::EpochRecord;
 use faknow::trainer::Interrupt;
 
-use screen::{Key, Screen};
+use screen::Screen;
 use state::State;
 pub(crate) use tail::LogTail;
 
@@ -33,20 +34,11 @@ impl Tui {
         Self { screen: None, tail, interrupt, state: State::default(), last_frame: None }
     }
 
-    /// Draws a frame if the last one is old enough, and handles key presses.
+    /// Draws a frame if the last one is old enough.
     fn draw(&mut self, run: &Run) {
         let is_due = self.is_frame_due();
         let (Some(screen), true) = (&mut self.screen, is_due) else { return };
         self.last_frame = Some(Instant::now());
-        match screen.next_key() {
-            Some(Key::Stop) if self.interrupt.is_requested() => {
-                // A second request exits immediately, as a second signal does.
-                self.close();
-                std::process::exit(130);
-            }
-            Some(Key::Stop) => self.interrupt.request(),
-            None => {}
-        }
         self.state.update(run);
         self.state.is_stopping = self.interrupt.is_requested();
         let (state, lines) = (&self.state, self.tail.last(view::MAX_LINES));
@@ -82,6 +74,10 @@ impl Drop for Tui {
 }
 
 impl Callback for Tui {
+    fn is_display(&self) -> bool {
+        true
+    }
+
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         if run.start() != FitStart::New {
             self.state.clear_batch_losses();
@@ -91,6 +87,7 @@ impl Callback for Tui {
                 Ok(screen) => {
                     self.screen = Some(screen);
                     self.tail.hold();
+                    keys::watch(self.interrupt.clone());
                 }
                 Err(error) => self.close_on_error(&error),
             }

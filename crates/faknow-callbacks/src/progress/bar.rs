@@ -64,16 +64,12 @@ impl Progress {
         self.writer.clone()
     }
 
-    /// Calls `show` unless progress is hidden. An error disables progress, as it must not stop the run.
-    fn show(&mut self, show: impl FnOnce(&mut Self) -> Result<()>) {
+    /// Calls `show` unless progress is hidden.
+    fn show(&mut self, show: impl FnOnce(&mut Self) -> Result<()>) -> HookResult {
         if self.writer.is_hidden() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = show(self) {
-            self.end_pass();
-            self.writer = ProgressWriter::hidden();
-            tracing::warn!("progress display disabled: {error}");
-        }
+        Ok(show(self)?)
     }
 
     /// Returns the current pass; starts a new one when the phase changes.
@@ -117,6 +113,10 @@ impl Callback for Progress {
         true
     }
 
+    fn is_display(&self) -> bool {
+        true
+    }
+
     fn on_fit_start(&mut self, _: &mut Run) -> HookResult {
         self.end_pass();
         Ok(())
@@ -124,15 +124,14 @@ impl Callback for Progress {
 
     fn on_epoch_start(&mut self, run: &mut Run) -> HookResult {
         self.end_pass();
-        self.show(|progress| progress.pass(run, Phase::Train, run.batch(), run.n_batches()).map(drop));
-        Ok(())
+        self.show(|progress| progress.pass(run, Phase::Train, run.batch(), run.n_batches()).map(drop))
     }
 
     fn on_batch_end(&mut self, run: &mut Run, batch: &BatchEnd) -> HookResult<Flow> {
         self.show(|progress| {
             progress.pass(run, Phase::Train, run.batch(), run.n_batches())?.add(batch)?;
             progress.advance(run.batch())
-        });
+        })?;
         Ok(Flow::Continue)
     }
 
@@ -145,8 +144,7 @@ impl Callback for Progress {
                 progress.end_pass();
             }
             Ok(())
-        });
-        Ok(())
+        })
     }
 
     fn on_evaluation_end(&mut self, _: &mut Run, phase: Phase, evaluation: &Evaluation) -> HookResult<Flow> {

@@ -27,6 +27,8 @@ pub fn console_subscriber(
         .with_writer(console.clone())
         .with_ansi(console.has_colors())
         .with_target(false)
+        // A line that cannot be shown is dropped; by default, it is written to standard error again, which panics.
+        .log_internal_errors(false)
         .without_time()
         .with_filter(filter);
     tracing_subscriber::registry().with(lines).with(RunLogLayer.with_filter(LevelFilter::INFO))

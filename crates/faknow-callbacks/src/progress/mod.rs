@@ -3,4 +3,5 @@
 pub(crate) mod bar;
 pub(crate) mod console;
 mod pass;
+mod terminal;
 pub(crate) mod writer;

@@ -1,15 +1,21 @@
 //! The destination of progress and log lines: a terminal with a bar below the lines, or plain text.
 
 use std::io::{self, IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::terminal::Terminal;
+
 /// A writer of lines with progress bars below them.
 ///
 /// [`Progress`](crate::Progress) draws its bar on it, and `tracing_subscriber::fmt` can use it as its writer, so that log
 /// lines and bar do not overwrite each other. Clones share the destination.
+///
+/// Writing never fails: what cannot be shown (a closed terminal or pipe, a full disk, a panic of the destination) is dropped,
+/// since a run must not depend on its display.
 #[derive(Clone)]
 pub struct ProgressWriter {
     out: Arc<Mutex<Box<dyn Write + Send>>>,
@@ -19,13 +25,15 @@ pub struct ProgressWriter {
 }
 
 impl ProgressWriter {
-    /// Creates a writer to standard error, with bars and colors if it is a terminal. A non-empty environment variable
-    /// `NO_COLOR` disables colors.
+    /// Creates a writer to standard error, with bars and colors if it is a terminal other than `TERM=dumb`. A
+    /// non-empty environment variable `NO_COLOR` disables colors.
     pub fn stderr() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let terminal = io::stderr().is_terminal();
-        let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { bars, colors: terminal && !no_color, ..Self::plain(io::stderr()) }
+        let is_terminal =
+            io::stderr().is_terminal() && Terminal::can_move_cursor(std::env::var("TERM").ok().as_deref());
+        let target = || ProgressDrawTarget::term_like(Box::new(Terminal::stderr()));
+        let bars = is_terminal.then(|| MultiProgress::with_draw_target(target()));
+        Self { bars, colors: is_terminal && !no_color, ..Self::plain(io::stderr()) }
     }
 
     /// Creates a writer of plain lines, without bars and colors.
@@ -69,9 +77,9 @@ impl ProgressWriter {
         }
     }
 
-    /// Writes a line above the bars. Errors are ignored, since a closed terminal must not stop a run.
+    /// Writes a line above the bars.
     pub(crate) fn line(&self, line: &str) {
-        let _ = self.clone().write_all(format!("{line}\n").as_bytes());
+        self.show(|out| out.write_all(format!("{line}\n").as_bytes()));
     }
 
     /// Creates a writer with bars on a terminal.
@@ -80,9 +88,13 @@ impl ProgressWriter {
         Self { bars: Some(MultiProgress::with_draw_target(bars)), colors, ..Self::plain(out) }
     }
 
-    fn with_out<T>(&self, f: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
-        // Ignoring poison is safe: a panic of another writer leaves at worst an incomplete line.
-        let write = || f(self.out.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
+    /// Writes above the bars, and drops errors and panics of the destination.
+    fn show(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let write = || {
+            // Ignoring poison is safe: a panic of another writer leaves at worst an incomplete line.
+            let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = catch_unwind(AssertUnwindSafe(|| write(out.as_mut()).and_then(|()| out.flush())));
+        };
         match &self.bars {
             Some(bars) => bars.suspend(write),
             None => write(),
@@ -92,12 +104,13 @@ impl ProgressWriter {
 
 impl Write for ProgressWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.with_out(|out| out.write_all(bytes).and_then(|()| out.flush()))?;
+        self.show(|out| out.write_all(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.with_out(|out| out.flush())
+        self.show(|_| Ok(()));
+        Ok(())
     }
 }
 

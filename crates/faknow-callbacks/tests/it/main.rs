@@ -11,6 +11,7 @@ mod common;
 /// Hooks: order, stops, errors, panics.
 mod contract;
 /// Early stopping: the rule compared with golden series, settings.
+mod displays;
 mod early_stopping;
 /// `metrics.csv`, `history.jsonl`, `run.log`: contents, crashes, resume, errors.
 mod files;

@@ -45,7 +45,8 @@ impl Write for LogTail {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut lines = self.lines();
         if !lines.is_held {
-            io::stderr().write_all(bytes)?;
+            // What cannot be shown is dropped.
+            let _ = io::stderr().write_all(bytes);
         }
         for part in String::from_utf8_lossy(bytes).split_inclusive('\n') {
             lines.partial.push_str(part.trim_end_matches('\n'));

@@ -6,6 +6,7 @@ mod bad_files;
 mod bad_settings;
 mod commands;
 mod config;
+mod displays;
 mod formats;
 mod full_disk;
 mod kill;
