@@ -19,7 +19,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: shorten(message.into()) }
     }
 
     /// Creates the error for requests during shutdown; the connection is closed after it.
@@ -31,6 +31,19 @@ impl ApiError {
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
     }
+}
+
+/// The longest message, in characters: it may quote what the client sent.
+const MAX_MESSAGE: usize = 500;
+
+/// Removes the middle of a long message: its end contains the position.
+fn shorten(message: String) -> String {
+    let n = message.chars().count();
+    if n <= MAX_MESSAGE {
+        return message;
+    }
+    let (start, end) = (message.chars().take(MAX_MESSAGE / 2), message.chars().skip(n - MAX_MESSAGE / 2));
+    start.chain(['…']).chain(end).collect()
 }
 
 impl IntoResponse for ApiError {

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
@@ -35,23 +35,34 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let error = |message: String| {
         Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
     };
-    let value =
-        |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
-    let Some(content_type) = value(header::CONTENT_TYPE) else {
-        return error("expected the header `content-type: application/json`, got none".into());
+    let values = |name: &HeaderName| {
+        let values = headers.get_all(name).into_iter();
+        values.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase()).collect::<Vec<_>>()
+    };
+    let content_type = match &values(&header::CONTENT_TYPE)[..] {
+        [content_type] => content_type.clone(),
+        [] => return error("expected the header `content-type: application/json`, got none".into()),
+        several => {
+            return error(format!("expected one header `content-type`, got {}", several.len()));
+        }
     };
     let mut parts = content_type.split(';').map(str::trim);
     let is_json = parts.next() == Some("application/json");
-    let charset = parts.find_map(|part| part.strip_prefix("charset=")).map(|name| name.trim_matches('"'));
-    if !is_json || charset.is_some_and(|name| name != "utf-8") {
+    let mut charsets = parts.filter_map(|part| part.strip_prefix("charset="));
+    if !is_json || charsets.any(|name| name.trim_matches('"') != "utf-8") {
         return error(format!("expected the content type `application/json` in UTF-8, got `{content_type}`"));
     }
-    match value(header::CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => {
-            error(format!("expected a body without content encoding, got the content encoding `{encoding}`"))
+    let encodings = [(header::CONTENT_ENCODING, "identity"), (header::TRANSFER_ENCODING, "chunked")];
+    for (name, expected) in encodings {
+        let lists = values(&name).join(",");
+        if let Some(got) = lists.split(',').map(str::trim).find(|got| !got.is_empty() && *got != expected) {
+            return error(format!(
+                "expected an uncompressed body, got the {} `{got}`",
+                name.as_str().replace('-', " ")
+            ));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 async fn read_limited(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {

@@ -92,7 +92,7 @@ fn schemathesis(sh: &Shell) -> Result<(Python, PathBuf)> {
     let program = &python.program;
     let tag = cmd!(sh, "{program} -c 'import sys; print(sys.implementation.cache_tag)'").quiet().read()?;
     let place = cache::directory().join(format!("schemathesis-{VERSION}-{tag}"));
-    if !(place.exists() && cache::is_complete(&place)) {
+    if !cache::is_published(&place) {
         let cache = Cache::lock()?;
         let work = cache.work_dir()?;
         println!("installing Schemathesis {VERSION} in the cache");

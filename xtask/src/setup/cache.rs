@@ -76,6 +76,12 @@ pub fn publish(work: &Path, made: &Path, place: &Path) -> Result<()> {
     fs::rename(made, place).with_context(|| format!("cannot move {} to its place", place.display()))
 }
 
+/// Returns whether a directory was published. Its files may have changed since: some systems replace the certificates of
+/// Python's packages.
+pub fn is_published(dir: &Path) -> bool {
+    dir.join(MANIFEST).is_file()
+}
+
 /// Returns whether a directory contains every file that its manifest lists, each with its size.
 pub fn is_complete(dir: &Path) -> bool {
     let fault = first_fault(dir);

@@ -77,6 +77,14 @@ fn reports_field_of_unexpected_json() {
     check("{\"text\": \"a\", \"explain\": \"yes\"}", "`explain`: invalid type: string");
     check("{\"txt\": \"a\"}", "unknown field `txt`, expected one of `text`, `texts`");
     check("{\"text\": \"a\", \"text\": \"b\"}", "duplicate field `text`");
+    // Messages quote what they are about, but not megabytes of it.
+    let long = "k".repeat(100_000);
+    for body in [json!({ &long: "a" }), json!({ "texts": long }), json!({ "text": "a", "explain": long })] {
+        let response = server.predict(&body);
+        response.assert_error(422, "invalid_request", "kkk…kkk");
+        response.assert_error(422, "invalid_request", "at line 1 column");
+        assert!(response.body.len() < 1000, "{} bytes", response.body.len());
+    }
     let blank = "`text`: expected at least one character that is not whitespace";
     for text in ["", " ", "\\n\\t", "\\u00a0"] {
         server.post(format!("{{\"text\": \"{text}\"}}").as_bytes()).assert_error(422, "empty_text", blank);

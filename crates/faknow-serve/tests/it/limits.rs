@@ -161,7 +161,26 @@ fn requires_json_content_type() {
         "expected the content type `application/json`",
     );
     check("content-type: application/json; charset=latin1\r\n", "in UTF-8");
-    check("content-type: application/json\r\ncontent-encoding: gzip\r\n", "got the content encoding `gzip`");
+    check("content-type: application/json; charset=utf-8; charset=utf-16\r\n", "in UTF-8");
+    check(
+        "content-type: application/json\r\ncontent-type: text/plain\r\n",
+        "expected one header `content-type`, got 2",
+    );
+    let json_with = |header: &str| format!("content-type: application/json\r\n{header}\r\n");
+    let encoding = "content-encoding";
+    for headers in ["gzip", "identity, gzip", &format!("identity\r\n{encoding}: gzip")] {
+        check(&json_with(&format!("{encoding}: {headers}")), "got the content encoding `gzip`");
+    }
+    request(&json_with(&format!("{encoding}: identity"))).ok();
+    let head =
+        "POST /v1/predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let chunks = "d\r\n{\"text\": \"a\"}\r\n0\r\n\r\n";
+    let send = |encoding: &str| {
+        server.raw(format!("{head}transfer-encoding: {encoding}\r\n\r\n{chunks}").as_bytes())
+    };
+    send("chunked").ok();
+    let part = "expected an uncompressed body, got the transfer encoding `gzip`";
+    send("gzip, chunked").assert_error(415, "unsupported_media_type", part);
 }
 
 #[test]
