@@ -10,6 +10,7 @@ mod program;
 mod real_data;
 mod required;
 mod setup;
+mod soak;
 mod summary;
 mod test;
 mod workspace;
@@ -65,8 +66,8 @@ enum Task {
     Dist(dist::Args),
     /// Run the commands of docs/tutorial.md
     Tutorial,
-    /// Kill and resume runs, many times
-    Soak(test::SoakArgs),
+    /// Kill, interrupt and resume random runs, and compare their results with uninterrupted ones
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -96,7 +97,7 @@ fn run(task: Task) -> Result<Option<Summary>> {
         Task::Tidy => tidy::check(workspace).map(|()| None),
         Task::Ci(args) => ci::run(workspace, &args),
         Task::Test(args) => test::run(workspace, &args).map(Some),
-        Task::Soak(args) => test::soak(workspace, &args).map(Some),
+        Task::Soak(args) => soak::run(workspace, &args).map(|()| None),
         Task::ExternalCrates => external_crates::check(workspace).map(Some),
         Task::RealData => real_data::check(workspace).map(Some),
         Task::Browser(args) => browser::check(workspace, &args).map(Some),

@@ -1,4 +1,4 @@
-//! `cargo xtask test` and `soak`: the tests of all crates, the documentation tests and the layer check, counted.
+//! `cargo xtask test`: the tests of all crates, the documentation tests and the layer check, counted.
 
 use anyhow::Result;
 use xshell::Cmd;
@@ -28,21 +28,6 @@ pub struct Args {
     filters: Vec<String>,
 }
 
-const SOAK_HELP: &str = "\
-Kills a real training at random moments with `kill -9`, resumes it, and compares the result with a run that was not
-killed, bit by bit. Then interrupts runs with random settings at random events, likewise.";
-
-#[derive(clap::Args)]
-#[command(after_help = SOAK_HELP)]
-pub struct SoakArgs {
-    /// Number of kills
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
-    kills: u32,
-    /// Number of interrupted runs
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
-    cases: u32,
-}
-
 /// Runs the selected tests, shows their output, and counts them.
 pub fn run(workspace: &mut Workspace, args: &Args) -> Result<Summary> {
     if let Err(error) = setup::ensure(workspace) {
@@ -56,17 +41,6 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<Summary> {
         }
     }
     Ok(summary)
-}
-
-/// Runs the tests of crashes and interruptions with many cases.
-pub fn soak(workspace: &mut Workspace, args: &SoakArgs) -> Result<Summary> {
-    setup::ensure(workspace)?;
-    // Not through nextest, which ends a test that takes long.
-    let command = workspace.cargo(
-        "test --workspace --test it -- killed_at_random_moments random_policies --nocapture --test-threads=1",
-    );
-    let counts = [("FAKNOW_KILLS", args.kills), ("FAKNOW_CASES", args.cases)];
-    count(command.envs(counts.map(|(name, n)| (name, n.to_string()))))
 }
 
 fn unit_and_integration<'a>(workspace: &'a Workspace, args: &Args) -> Cmd<'a> {

@@ -55,7 +55,7 @@ best = 2
 monitors = ["loss"]
 "#;
 
-/// Returns the number of kills; `cargo xtask soak` sets a higher one.
+/// Returns the number of kills; `FAKNOW_KILLS` sets another one.
 fn n_kills() -> usize {
     std::env::var("FAKNOW_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
 }

@@ -98,8 +98,9 @@ fn signal_during_the_test_stops_it() {
     sandbox.write("many.csv", csv(6000, 4));
     let child =
         sandbox.command(&slow_end("many.csv", &["--set", "loader.eval_batch_size=1"])).spawn().unwrap();
-    // Written before the test.
-    wait_for("the calibration", || sandbox.path("run/calibration.json").exists());
+    // The last line before the steps after training.
+    let history = || std::fs::read_to_string(sandbox.path("run/history.jsonl")).unwrap_or_default();
+    wait_for("the end of the training", || history().contains("\"type\":\"end\""));
     signal(&child, "TERM");
     let done =
         interrupted(child, &["interrupted in the steps after training; resume with: faknow resume run"]);
