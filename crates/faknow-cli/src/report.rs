@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use faknow::data::common::write_atomically;
 use faknow::report::{Run, render};
+use faknow::trainer::RunDir;
 
 use crate::console::print;
 
@@ -31,6 +32,11 @@ pub(crate) struct ReportArgs {
 
 impl ReportArgs {
     pub(crate) fn run(&self) -> Result<()> {
+        // The report of one run is written into its directory.
+        let _lock = match (&self.out, &self.runs[..]) {
+            (None, [run]) if RunDir::is_used(run) => Some(RunDir::open(run).map_err(faknow::Error::Trainer)?),
+            _ => None,
+        };
         let runs: Vec<Run> = self.runs.iter().map(|run| Run::read(run)).collect::<Result<_, _>>()?;
         for warning in runs.iter().flat_map(|run| &run.warnings) {
             tracing::warn!("{warning}");

@@ -10,6 +10,7 @@ mod displays;
 mod formats;
 mod full_disk;
 mod kill;
+mod locks;
 mod predict;
 mod resume;
 mod same_run;

@@ -2,6 +2,7 @@
 
 pub(crate) mod guard;
 pub(crate) mod interrupt;
+pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod run_dir;
 pub(crate) mod signals;

@@ -1,15 +1,14 @@
 //! The run directory: created once, owned by one run, never overwritten.
 
-use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use faknow_callbacks::format_utc;
 use faknow_data::common::{is_temporary, remove_temporary_files};
 
+use crate::system::lock::{DirLock, LOCK, LockError};
 use crate::{Error, Result};
 
 /// The directory of a run.
@@ -24,15 +23,9 @@ pub struct RunDir {
     path: PathBuf,
     /// Whether it was created for this run and is still empty.
     is_new: bool,
-    /// Lock file, held while any clone is alive; the system releases it when the process ends.
-    _lock: Option<Arc<File>>,
+    /// Held while any clone is alive.
+    _lock: DirLock,
 }
-
-/// File that a process locks while it uses the run.
-const LOCK: &str = ".lock";
-
-/// File that is written and removed immediately, to check that the directory is writable.
-const PROBE: &str = ".writable";
 
 impl RunDir {
     /// Creates the directory `path` and its parents; it must not exist yet or must be empty.
@@ -43,37 +36,15 @@ impl RunDir {
         let path = path.into();
         let dir_error = |message: String| Error::RunDir { path: path.clone(), message };
         match fs::read_dir(&path) {
-            Ok(entries) => {
-                // A process that was killed early leaves its lock file and the probe.
-                let is_leftover =
-                    |name: &OsString| [LOCK, PROBE].iter().any(|file| name == *file) || is_temporary(name);
-                let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-                if names.iter().any(|name| name == "checkpoints") {
-                    return Err(dir_error(
-                        "it already contains a run; resume it, or choose another directory".into(),
-                    ));
-                }
-                if !names.iter().all(is_leftover) {
-                    return Err(dir_error(
-                        "the directory is not empty, and runs are never overwritten; choose a new directory"
-                            .into(),
-                    ));
-                }
-            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 fs::create_dir_all(&path)
                     .map_err(|e| dir_error(format!("cannot create the directory: {e}")))?;
             }
-            Err(error) => return Err(dir_error(format!("cannot use the directory: {error}"))),
+            _ => check_unused(&path)?,
         }
-        // Only an attempt shows whether writing is permitted: better now than after the first epoch.
-        let probe = path.join(PROBE);
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|e| {
-            dir_error(format!(
-                "cannot write to the directory: {e}; choose another one, or change its permissions"
-            ))
-        })?;
         let lock = lock(&path)?;
+        // Another process may have used it since the first check, which spares other directories the lock file.
+        check_unused(&path)?;
         remove_temporary_files(&path);
         Ok(Self { path, is_new: true, _lock: lock })
     }
@@ -85,11 +56,12 @@ impl RunDir {
     /// The directory holds files but not a run, is not writable, or is in use by another process.
     pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        if path.join(LOCK).exists() || path.join("checkpoints").is_dir() {
-            Self::open(path)
-        } else {
-            Self::create(path)
-        }
+        if Self::is_used(&path) { Self::open(path) } else { Self::create(path) }
+    }
+
+    /// Returns whether a run or a study was started in the directory.
+    pub fn is_used(path: &Path) -> bool {
+        path.join(LOCK).exists() || path.join("checkpoints").is_dir()
     }
 
     /// Opens the directory of a run that was started before, to [resume](crate::Trainer::resume) it.
@@ -146,18 +118,40 @@ impl RunDir {
     }
 }
 
-/// Locks the directory for this process; `None` where the file system does not support locks.
-fn lock(path: &Path) -> Result<Option<Arc<File>>> {
-    let file = path.join(LOCK);
+/// Rejects a directory with files, except those that a process leaves if it is killed early.
+fn check_unused(path: &Path) -> Result<()> {
     let dir_error = |message: String| Error::RunDir { path: path.to_path_buf(), message };
-    let file = File::create(&file).map_err(|e| dir_error(format!("cannot write to the directory: {e}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Arc::new(file))),
-        Err(TryLockError::WouldBlock) => {
-            Err(dir_error("another process is using this run; wait for it, or stop it".into()))
-        }
-        Err(TryLockError::Error(_)) => Ok(None),
+    let entries = fs::read_dir(path).map_err(|e| dir_error(format!("cannot use the directory: {e}")))?;
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    if names.iter().all(|name| name == LOCK || is_temporary(name)) {
+        return Ok(());
     }
+    let own_lock = std::process::id().to_string();
+    let holder = DirLock::holder(path).filter(|holder| !holder.starts_with(&format!("process {own_lock} ")));
+    Err(dir_error(match holder {
+        Some(holder) => in_use(&holder),
+        None if names.iter().any(|name| name == "checkpoints") => {
+            "it already contains a run; resume it, or choose another directory".into()
+        }
+        None => "the directory is not empty, and runs are never overwritten; choose a new directory".into(),
+    }))
+}
+
+/// Locks the directory for this process.
+fn lock(path: &Path) -> Result<DirLock> {
+    DirLock::acquire(path).map_err(|error| {
+        let message = match error {
+            LockError::Held(holder) => in_use(&holder),
+            LockError::Io(error) => format!(
+                "cannot write to the directory: {error}; choose another one, or change its permissions"
+            ),
+        };
+        Error::RunDir { path: path.to_path_buf(), message }
+    })
+}
+
+fn in_use(holder: &str) -> String {
+    format!("{holder} is using it; wait for it, or stop it")
 }
 
 #[cfg(test)]
@@ -181,5 +175,28 @@ mod tests {
         assert!(error.contains("not empty"), "{error}");
         let error = RunDir::create(dir.path().join("x")).unwrap_err().to_string();
         assert!(error.contains("cannot use the directory"), "{error}");
+    }
+
+    #[test]
+    fn one_of_two_creators_wins() {
+        let parent = tempfile::tempdir().unwrap();
+        for n in 0..50 {
+            let path = parent.path().join(n.to_string());
+            let start = std::sync::Barrier::new(2);
+            let create = || {
+                start.wait();
+                // What the winner writes stays when it is done.
+                RunDir::create(&path).map(|dir| std::fs::write(dir.path().join("config.toml"), ""))
+            };
+            let results = std::thread::scope(|scope| {
+                let both = [scope.spawn(create), scope.spawn(create)];
+                both.map(|thread| thread.join().unwrap())
+            });
+            let error = match &results {
+                [Ok(_), Err(error)] | [Err(error), Ok(_)] => error.to_string(),
+                other => panic!("attempt {n}: {other:?}"),
+            };
+            assert!(error.contains("is using it") || error.contains("not empty"), "{error}");
+        }
     }
 }

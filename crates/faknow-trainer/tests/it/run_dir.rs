@@ -246,7 +246,8 @@ fn a_run_dir_holds_one_run() {
     drop(dir);
     let dir = RunDir::open(&path).unwrap();
     let error = RunDir::open(&path).unwrap_err().to_string();
-    assert!(error.ends_with("another process is using this run; wait for it, or stop it"), "{error}");
+    assert!(error.contains(&format!("process {} (", std::process::id())), "{error}");
+    assert!(error.ends_with(" is using it; wait for it, or stop it"), "{error}");
     let mut trainer = trainer_with_scores(&[0.5, 0.4]).run_dir(dir.clone()).build().unwrap();
     let error = trainer.fit(&train_data(), Some(&valid_data())).unwrap_err();
     assert!(matches!(error, Error::RunDir { .. }), "{error:?}");
