@@ -92,6 +92,15 @@ impl History {
         names
     }
 
+    /// Returns all records in the order in which they were made, each with whether it is of a validation within an epoch.
+    pub fn in_order(&self) -> Vec<(&EpochRecord, bool)> {
+        let mid_epoch = self.mid_epoch.iter().map(|record| (record, true));
+        let mut records: Vec<_> = self.epochs.iter().map(|record| (record, false)).chain(mid_epoch).collect();
+        // Skipped updates do not count as steps, so a validation may have the step of the end of the previous epoch.
+        records.sort_by_key(|(record, is_mid_epoch)| (record.epoch, record.step, !is_mid_epoch));
+        records
+    }
+
     /// Returns whether `record`, the newest, is of a validation within an epoch, not of a finished epoch.
     pub fn is_mid_epoch(&self, record: &EpochRecord) -> bool {
         let is_newest = |records: &[EpochRecord]| {
@@ -148,6 +157,18 @@ mod tests {
                 .into_iter()
                 .collect();
         History { epochs: vec![record(1, None), record(2, Some(valid))], mid_epoch: Vec::new() }
+    }
+
+    #[test]
+    fn records_are_in_the_order_of_the_run() {
+        let record = |epoch, step| EpochRecord { epoch, step, ..history().epochs[0].clone() };
+        let history = History {
+            epochs: vec![record(1, 10), record(2, 20)],
+            mid_epoch: vec![record(1, 5), record(2, 10), record(2, 20)],
+        };
+        let order: Vec<_> =
+            history.in_order().iter().map(|(it, is_mid)| (it.epoch, it.step, *is_mid)).collect();
+        assert_eq!(order, [(1, 5, true), (1, 10, false), (2, 10, true), (2, 20, true), (2, 20, false)]);
     }
 
     #[test]

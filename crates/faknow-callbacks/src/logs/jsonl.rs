@@ -90,21 +90,21 @@ impl JsonlLog {
     fn restore_records(&mut self, run: &Run) -> HookResult {
         let Some(path) = self.file.handle().map(|(path, _)| path.to_owned()) else { return Ok(()) };
         let text = fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
-        let history = run.history();
         let mut records = Vec::new();
-        for (order, record) in history.mid_epoch.iter().map(|record| (1, record)) {
-            records.push(((record.step, order), serde_json::to_string(&Line::Validation(record))?));
+        for (record, is_mid_epoch) in run.history().in_order() {
+            let line = if is_mid_epoch { Line::Validation(record) } else { Line::Epoch(record) };
+            let position = (record.epoch as u64, record.step, 1 + u8::from(!is_mid_epoch));
+            records.push((position, serde_json::to_string(&line)?));
         }
-        for record in &history.epochs {
-            records.push(((record.step, 2), serde_json::to_string(&Line::Epoch(record))?));
-        }
-        records.sort_by_key(|(position, _)| *position);
         let (mut found, mut others) = (Vec::new(), Vec::new());
         for line in text.lines() {
             let value: Value = serde_json::from_str(line).unwrap_or_default();
             match value["type"].as_str() {
                 Some("epoch" | "validation") => found.push(line),
-                _ => others.push(((value["step"].as_u64().unwrap_or(0), 0), line.to_owned())),
+                _ => {
+                    let [epoch, step] = ["epoch", "step"].map(|key| value[key].as_u64().unwrap_or(0));
+                    others.push(((epoch, step, 0), line.to_owned()));
+                }
             }
         }
         if found.iter().eq(records.iter().map(|(_, line)| line)) {

@@ -165,9 +165,7 @@ impl EarlyStopping {
 
     /// Observes all validations of the history.
     fn replay(&self, monitor: &Monitor, counter: &mut Patience, history: &History) {
-        let mut records: Vec<&EpochRecord> = history.mid_epoch.iter().chain(&history.epochs).collect();
-        records.sort_by_key(|record| record.step);
-        for record in records {
+        for (record, _) in history.in_order() {
             if record.epoch >= self.start_from_epoch && monitor.is_due(record) {
                 let _ = counter.observe(monitor.value(record));
             }

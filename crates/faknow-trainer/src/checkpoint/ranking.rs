@@ -1,7 +1,7 @@
 //! The ranking of checkpoints: which ones a run retains, and the branch of each of them.
 
 use faknow_callbacks::{Best, BestTracker, Monitor};
-use faknow_metrics::{Direction, EpochRecord, History};
+use faknow_metrics::{Direction, History};
 use serde::{Deserialize, Serialize};
 
 use super::CheckpointInfo;
@@ -130,13 +130,9 @@ impl Retention {
         exists: impl Fn(CheckpointId) -> bool,
     ) -> Option<Best> {
         self.top.clear();
-        let mid_epoch = history.mid_epoch.iter().map(|record| (record, true));
-        let mut records: Vec<(&EpochRecord, bool)> =
-            history.epochs.iter().map(|record| (record, false)).chain(mid_epoch).collect();
-        records.sort_by_key(|(record, is_mid_epoch)| (record.step, !is_mid_epoch));
         let mut best = BestTracker::new(monitor.direction);
         let mut best_validation = None;
-        for (record, is_mid_epoch) in records {
+        for (record, is_mid_epoch) in history.in_order() {
             let Some(value) = monitor.value(record).filter(|_| exists(self.lineage.id(record.step))) else {
                 continue;
             };
@@ -180,6 +176,8 @@ fn is_better(direction: Direction, value: f64, best: Option<f64>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use faknow_metrics::EpochRecord;
+
     use super::*;
 
     fn validation(step: u64, value: f64) -> Best {

@@ -117,12 +117,10 @@ impl LearningRates {
             Unit::Step => (0..run.step()).try_for_each(|_| schedule.step(None))?,
             Unit::Epoch => history.epochs.iter().try_for_each(|_| schedule.step(None))?,
             Unit::Validation => {
-                let mut records: Vec<&EpochRecord> =
-                    history.mid_epoch.iter().chain(&history.epochs).collect();
-                records.retain(|record| record.valid.is_some());
-                records.sort_by_key(|record| record.step);
+                let records = history.in_order().into_iter().map(|(record, _)| record);
+                let mut records = records.filter(|record| record.valid.is_some());
                 let value = |record: &EpochRecord| run.monitor().and_then(|monitor| monitor.value(record));
-                records.into_iter().try_for_each(|record| schedule.step(value(record)))?;
+                records.try_for_each(|record| schedule.step(value(record)))?;
             }
         }
         Ok(())

@@ -107,6 +107,41 @@ fn resuming_from_an_earlier_checkpoint_retains_the_best_by_other_monitors() {
 }
 
 #[test]
+fn going_back_with_changed_settings_uses_and_deletes_nothing_of_the_former_branch() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("run");
+    let policy = CheckpointPolicy { keep: 20, best: 2, ..CheckpointPolicy::default() };
+    let builder = |scores: &[f64], epochs| {
+        toy::trainer_with_scores(scores).max_epochs(epochs).checkpoints(policy.clone())
+    };
+    fit(builder(&[0.1, 0.2, 0.8, 0.9, 0.7], 5), &dir);
+    let all = |dir: &Path| -> BTreeMap<String, (u32, u64)> {
+        let entries = CheckpointStore::new(dir).list().into_iter();
+        entries.map(|it| (it.name, it.info.map(|info| (info.branch, info.step)).unwrap())).collect()
+    };
+    let before = all(&dir);
+    assert_eq!((before["last"], before["previous"], before["best"]), ((0, 15), (0, 12), (0, 12)));
+    let options = Resume { from: "epoch-0002".into(), ..allow_config() };
+    let changed = builder(&[0.3, 0.25], 4).optimizer(OptimizerConfig::sgd(0.5));
+    let (report, trainer) = resume(changed, &dir, &options);
+    let after = all(&dir);
+    // What had the names of the former branch has others now; everything else is where it was.
+    assert_eq!((after["last-b0"], after["previous-b0"], after["best-b0"]), ((0, 15), (0, 12), (0, 12)));
+    for (name, id) in before.iter().filter(|(name, _)| name.starts_with("epoch-")) {
+        assert_eq!(after.get(name), Some(id), "{name}");
+    }
+    assert_eq!(report.best.map(|best| (best.epoch, best.value)), Some((3, 0.3)));
+    assert_eq!((after["best"], after["last"]), ((1, 9), (1, 12)));
+    let change = trainer.run().changes()[0].clone();
+    assert_eq!((change.step, change.epoch, change.name.as_str()), (6, 2, "optimizer.lr"));
+    drop(trainer);
+    // The changed run is on its branch, also if it is resumed again without the permission.
+    let again = builder(&[0.2], 5).optimizer(OptimizerConfig::sgd(0.5));
+    resume(again, &dir, &Resume::default());
+    assert_eq!(all(&dir)["epoch-0005-b1"], (1, 15));
+}
+
+#[test]
 fn resuming_from_the_last_checkpoint_stays_on_its_branch() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("run");
