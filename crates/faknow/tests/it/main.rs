@@ -15,6 +15,7 @@ mod detector;
 mod documentation;
 mod full_disk;
 mod registry;
+mod resume_cases;
 mod resume_settings;
 mod run_files;
 mod search;
