@@ -49,13 +49,15 @@ pub(crate) struct TimeEstimate {
     pub(crate) n_steps: u64,
     /// The epoch in which it was measured.
     pub(crate) epoch: usize,
+    /// Number of updates before the measurement.
+    pub(crate) n_done: u64,
 }
 
 impl TimeEstimate {
     /// Estimates the length of a run that took `seconds` for its first `n_done` updates, including validations.
     pub(crate) fn new(limit: f64, epoch: usize, n_done: u64, seconds: f64) -> Self {
         let n_steps = n_done as f64 * limit / seconds.max(f64::MIN_POSITIVE);
-        Self { limit, n_steps: (n_steps as u64).max(n_done.saturating_add(1)), epoch }
+        Self { limit, n_steps: (n_steps as u64).max(n_done.saturating_add(1)), epoch, n_done }
     }
 
     /// Returns the estimate for another limit of the same run.
@@ -63,10 +65,14 @@ impl TimeEstimate {
         Self { limit, n_steps: (self.n_steps as f64 * limit / self.limit) as u64, ..self }
     }
 
-    /// Returns whether the length is to be measured after update `step`: first early, then less and less often, and in each
-    /// epoch, since validations take time too.
+    /// Returns whether the length is to be measured after update `step`: often at first, in each epoch, since validations take
+    /// time too, and whenever a quarter of the remaining updates is done, so that the schedule never ends long before the run.
     fn is_due(last: Option<Self>, epoch: usize, step: u64) -> bool {
-        step >= MIN_STEPS && (step.is_power_of_two() || last.is_none_or(|last| last.epoch != epoch))
+        let is_quarter_done = |last: Self| {
+            let n_remaining = last.n_steps.saturating_sub(last.n_done);
+            last.epoch != epoch || step >= last.n_done.saturating_add(n_remaining.div_ceil(4))
+        };
+        step >= MIN_STEPS && (step.is_power_of_two() || last.is_none_or(is_quarter_done))
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
     fn a_time_limit_is_divided_by_the_time_per_update() {
         let estimate = TimeEstimate::new(60.0, 1, 10, 2.0);
         assert_eq!(estimate.n_steps, 300);
-        assert_eq!(estimate.with_limit(30.0), TimeEstimate { limit: 30.0, n_steps: 150, epoch: 1 });
+        assert_eq!(estimate.with_limit(30.0), TimeEstimate { limit: 30.0, n_steps: 150, epoch: 1, n_done: 10 });
         // At the limit no more than the current update is left, whatever was measured.
         assert_eq!(TimeEstimate::new(2.0, 1, 10, 2.5).n_steps, 11);
         assert_eq!(TimeEstimate::new(60.0, 1, 10, 0.0).n_steps, u64::MAX);
@@ -154,8 +160,10 @@ mod tests {
             [false, false, false, true, true, true, true]
         );
         let last = Some(estimate);
-        assert_eq!([5, 8, 9, 16].map(|step| due(last, 1, step)), [false, true, false, true]);
-        assert!(due(last, 2, 9));
+        assert_eq!([11, 16, 17, 32].map(|step| due(last, 1, step)), [false, true, false, true]);
+        assert!(due(last, 2, 17));
+        // 10 + (300 - 10) / 4 = 82.5
+        assert_eq!([82, 83].map(|step| due(last, 1, step)), [false, true]);
     }
 
     #[test]
