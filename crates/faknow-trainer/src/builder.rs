@@ -151,6 +151,16 @@ impl<M: Model> TrainerBuilder<M> {
     ///
     /// A learning-rate schedule is laid out for the run up to its first limit; for a time limit, this length is estimated
     /// from the time of the updates so far.
+    ///
+    /// ```
+    /// # use faknow_callbacks::{Interval, ParseIntervalError};
+    /// # use faknow_model::Model;
+    /// # use faknow_trainer::TrainerBuilder;
+    /// # fn limit<M: Model>(builder: TrainerBuilder<M>, text: &str) -> Result<TrainerBuilder<M>, ParseIntervalError> {
+    /// let builder = builder.stop_after("500 steps").stop_after(Interval::seconds(3600.0));
+    /// let builder = builder.stop_after(text.parse::<Interval>()?); // an invalid text is an error here, not of `build`
+    /// # Ok(builder) }
+    /// ```
     #[must_use]
     pub fn stop_after(mut self, limit: impl IntoInterval) -> Self {
         if let Some(limit) = self.interval("stop_after", limit) {

@@ -150,7 +150,10 @@ mod tests {
     fn a_time_limit_is_divided_by_the_time_per_update() {
         let estimate = TimeEstimate::new(60.0, 1, 10, 2.0);
         assert_eq!(estimate.n_steps, 300);
-        assert_eq!(estimate.with_limit(30.0), TimeEstimate { limit: 30.0, n_steps: 150, epoch: 1, n_done: 10 });
+        assert_eq!(
+            estimate.with_limit(30.0),
+            TimeEstimate { limit: 30.0, n_steps: 150, epoch: 1, n_done: 10 }
+        );
         // At the limit no more than the current update is left, whatever was measured.
         assert_eq!(TimeEstimate::new(2.0, 1, 10, 2.5).n_steps, 11);
         assert_eq!(TimeEstimate::new(60.0, 1, 10, 0.0).n_steps, u64::MAX);

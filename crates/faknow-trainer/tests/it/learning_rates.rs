@@ -158,7 +158,7 @@ fn a_schedule_is_laid_out_for_the_time_that_is_left() {
         assert_eq!(log.matches("laid out").count(), 1, "{log}");
         assert!(rates.len() > 8 && rates[rates.len() - 1] < 0.5, "{config}: {rates:?}");
     }
-    // A schedule with a length of its own is left alone, and so is one that ends before the limit.
+    // A schedule whose length is set is left alone, and so is one that ends before the limit.
     for (config, seconds) in
         [("name = 'polynomial'; total_iters = 100000", 0.1), ("name = 'polynomial'", 1000.0)]
     {

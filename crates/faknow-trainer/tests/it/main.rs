@@ -27,6 +27,7 @@ mod interrupted_runs;
 mod interrupts;
 mod isolated;
 mod learning_rates;
+mod limits;
 mod logged;
 mod no_effect;
 mod non_finite;

@@ -11,7 +11,7 @@ pub(super) const TABLES: &[StaticTable] = &[
         &[
             setting("epochs", FREE, "at least 1", "maximum number of epochs"),
             setting("max_steps", FREE, "at least 1", "maximum number of weight updates"),
-            setting("max_time", FREE, "a time such as `\"90 minutes\"`", "maximum training time, including time before an interruption"),
+            setting("max_time", FREE, "a time such as `\"90 minutes\"`", "maximum training time, including time before an interruption; a schedule is laid out for the estimated number of updates"),
             setting("accumulate", CONFIG, "batches, at least 1", "batches whose gradients are accumulated for one update"),
             setting("clip_norm", CONFIG, "above 0", "maximum global gradient norm; not with `clip_value`"),
             setting("clip_value", CONFIG, "above 0", "maximum absolute value of a gradient"),

@@ -18,6 +18,7 @@ mod registry;
 mod resume_cases;
 mod resume_settings;
 mod run_files;
+mod schedules;
 mod search;
 mod support;
 mod text_storage;
