@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 /// First characters of the names of temporary files, which are followed by random ones.
 const PREFIX: &str = ".faknow-";
@@ -24,8 +24,8 @@ pub struct AtomicFile {
 
 #[derive(Debug)]
 enum Target {
-    /// The temporary file, and the path that it gets.
-    Replaced(BufWriter<NamedTempFile>, PathBuf),
+    /// The temporary file, its path, and the path that it gets.
+    Replaced(BufWriter<File>, TempPath, PathBuf),
     Direct(BufWriter<File>),
 }
 
@@ -35,6 +35,11 @@ impl AtomicFile {
     /// # Errors
     /// The directory does not exist or is not writable, or `path` is a directory.
     pub fn create(path: &Path) -> io::Result<Self> {
+        let replaced = |file: NamedTempFile, path| {
+            // Errors of a `NamedTempFile` contain its path.
+            let (file, temporary) = file.into_parts();
+            Target::Replaced(BufWriter::new(file), temporary, path)
+        };
         let target = match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(meta) if !meta.is_file() => {
@@ -45,9 +50,9 @@ impl AtomicFile {
                 let file = create_temporary(&path)?;
                 // The new file has the permissions of the one that it replaces.
                 fs::set_permissions(file.path(), meta.permissions())?;
-                Target::Replaced(BufWriter::new(file), path)
+                replaced(file, path)
             }
-            Err(_) => Target::Replaced(BufWriter::new(create_temporary(path)?), path.to_path_buf()),
+            Err(_) => replaced(create_temporary(path)?, path.to_path_buf()),
         };
         Ok(Self { target })
     }
@@ -59,11 +64,11 @@ impl AtomicFile {
     pub fn finish(self) -> io::Result<()> {
         match self.target {
             Target::Direct(mut file) => file.flush(),
-            Target::Replaced(file, path) => {
+            Target::Replaced(file, temporary, path) => {
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
                 // Without a sync, the rename could reach the disk before the content.
-                file.as_file().sync_all()?;
-                file.persist(&path).map_err(|error| error.error)?;
+                file.sync_all()?;
+                temporary.persist(&path).map_err(|error| error.error)?;
                 sync_dir(parent(&path))
             }
         }
@@ -73,15 +78,13 @@ impl AtomicFile {
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.target {
-            Target::Replaced(file, _) => file.write(bytes),
-            Target::Direct(file) => file.write(bytes),
+            Target::Replaced(file, ..) | Target::Direct(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.target {
-            Target::Replaced(file, _) => file.flush(),
-            Target::Direct(file) => file.flush(),
+            Target::Replaced(file, ..) | Target::Direct(file) => file.flush(),
         }
     }
 }
