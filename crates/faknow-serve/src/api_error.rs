@@ -4,9 +4,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// Code of the error during shutdown.
-const STOPPING: &str = "stopping";
-
 /// An error of a request or of the server: `{"error": {"code": …, "message": …}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -22,9 +19,9 @@ impl ApiError {
         Self { status, code, message: shorten(message.into()) }
     }
 
-    /// Creates the error for requests during shutdown; the connection is closed after it.
+    /// Creates the error for requests during shutdown.
     pub(crate) fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, STOPPING, "the server is shutting down")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is shutting down")
     }
 
     /// Creates the error for valid JSON with unexpected content.
@@ -52,9 +49,6 @@ impl IntoResponse for ApiError {
         let mut response = json_response(self.status, body.to_string());
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if self.code == STOPPING {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -134,6 +134,9 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     } else {
         tracing::info!(peer, %method, path, status, ms, texts, "request");
     }
+    if app.stop.is_requested() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     insert_if_missing(response.headers_mut(), header::CACHE_CONTROL, "no-store");
     insert_if_missing(response.headers_mut(), header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response
