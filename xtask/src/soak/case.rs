@@ -99,7 +99,9 @@ impl Case {
             "trainer.monitor=loss",
         ];
         for option in options {
-            if random.chance(20) {
+            // The last epoch of a run is always validated, also if the run is extended later.
+            let is_excluded = is_extended && option.starts_with("trainer.validate_every");
+            if random.chance(20) && !is_excluded {
                 set(option.into());
             }
         }
