@@ -243,12 +243,12 @@ mod tests {
         fs::remove_file(&path).unwrap();
         check("the file is missing; copy the run directory again");
         let json = checksums.to_json().unwrap();
-        for damaged in [
+        for corrupted in [
             "{".to_owned(),
             json.replacen("test", "tesT", 1),
             json.replacen("\"bytes\": 7", "\"bytes\": 6", 1),
         ] {
-            fs::write(dir.join(CHECKSUMS), damaged).unwrap();
+            fs::write(dir.join(CHECKSUMS), corrupted).unwrap();
             let error = read_verified(dir, name).unwrap_err().to_string();
             assert!(error.contains("checksums.json: the file is corrupted"), "{error}");
         }

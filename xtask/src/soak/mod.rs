@@ -22,7 +22,7 @@ const HELP: &str = "\
 Trains tiny models of texts and trees with random settings. Each run is killed, signaled or stopped by a full disk at random
 moments, and resumed with other settings that are free to change, until it ends; some are extended by more epochs. Weights,
 predictions and history must equal those of an uninterrupted run byte by byte. The last line counts what happened. After a
-difference the exit code is 1, the directory is kept, and the seed to repeat the run is printed (moments are not repeated).
+difference the exit code is 1, the directory is retained, and the seed to repeat the run is printed (moments are not repeated).
 Full disks need root, for a small file system in memory.";
 
 #[derive(clap::Args)]
@@ -113,11 +113,11 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
         };
         soak.counts.runs += 1;
         if let Some(problem) = problem {
-            let kept = temp.keep();
+            let retained = temp.keep();
             println!("run {number}: {problem}");
             println!(
-                "kept in {}; repeat with --seed {seed} --first {number}",
-                soak.preserve(&kept)?.display()
+                "retained in {}; repeat with --seed {seed} --first {number}",
+                soak.preserve(&retained)?.display()
             );
             bail!("{}", soak.counts);
         }
@@ -287,11 +287,11 @@ impl Soak {
     }
 
     /// Copies the run from the small disk, which ends with this process.
-    fn preserve(&self, kept: &Path) -> Result<PathBuf> {
+    fn preserve(&self, retained: &Path) -> Result<PathBuf> {
         if let Some(disk) = self.disk.as_ref().filter(|disk| disk.path.join("run").exists()) {
-            Command::new("cp").arg("-r").arg(disk.path.join("run")).arg(kept.join("run")).output()?;
+            Command::new("cp").arg("-r").arg(disk.path.join("run")).arg(retained.join("run")).output()?;
         }
-        Ok(kept.to_path_buf())
+        Ok(retained.to_path_buf())
     }
 }
 

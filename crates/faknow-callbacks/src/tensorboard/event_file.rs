@@ -53,7 +53,7 @@ pub(crate) fn retain_points(dir: &Path, keep: impl Fn(&Point<'_>) -> bool) -> Re
     for path in event_files(dir)? {
         let all = match records(&path) {
             Err(Error::Io { error, .. }) if error.kind() == ErrorKind::InvalidData => {
-                // Curves are only for display: the run goes on without them.
+                // Curves are only for display: the run continues without them.
                 tracing::warn!("{}: {error}; later events are not dropped from it", path.display());
                 continue;
             }

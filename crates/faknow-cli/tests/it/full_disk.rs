@@ -60,7 +60,7 @@ fn incomplete_predictions_do_not_replace_a_file() {
 }
 
 #[test]
-fn damaged_files_are_named_by_every_command() {
+fn corrupted_files_are_named_by_every_command() {
     let sandbox = Sandbox::trained();
     let commands: [&[&str]; 8] = [
         &["predict", "run", "--input", "test.csv"],

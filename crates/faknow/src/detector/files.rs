@@ -134,7 +134,7 @@ fn weights_file(run: &Path, checkpoint: &str) -> PathBuf {
 }
 
 /// Returns the error of a file of a checkpoint.
-fn damaged(dir: &Path, file: &str, what: &str, fallback: Option<Box<FallbackCheckpoint>>) -> Error {
+fn corrupted_file(dir: &Path, file: &str, what: &str, fallback: Option<Box<FallbackCheckpoint>>) -> Error {
     let resume = fallback.map_or_else(String::new, |fallback| {
         format!(", or delete `{}` and resume the run from {fallback}", dir.display())
     });
@@ -146,10 +146,10 @@ fn damaged(dir: &Path, file: &str, what: &str, fallback: Option<Box<FallbackChec
 fn unreadable(error: CheckpointError) -> Error {
     match error {
         CheckpointError::Corrupted { dir, file, what, fallback } => {
-            damaged(&dir, &file, &format!("the file is corrupted: {what}"), fallback)
+            corrupted_file(&dir, &file, &format!("the file is corrupted: {what}"), fallback)
         }
         CheckpointError::Incomplete { dir, file, fallback } => {
-            damaged(&dir, &file, "the file is missing", fallback)
+            corrupted_file(&dir, &file, "the file is missing", fallback)
         }
         CheckpointError::Io { path, source, .. } => Error::io(path, source),
         other => Error::Trainer(other.into()),

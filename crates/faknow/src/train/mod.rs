@@ -28,4 +28,4 @@ mod run_files;
 pub use context::{ContextFactory, RunContext};
 pub use job::{Outcome, train};
 pub use resume::{ResumeOptions, resume};
-pub use run_files::{Damage, RUN_FILES, RunFile};
+pub use run_files::{Effect, RUN_FILES, RunFile};

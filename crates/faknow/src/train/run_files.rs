@@ -1,4 +1,4 @@
-//! The files of a run directory, and what damage to each of them does.
+//! The files of a run directory, and what commands do if one of them is missing or corrupted.
 
 /// A file of a run directory, or several with `*` in their path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,17 +11,17 @@ pub struct RunFile {
     /// What it is compared with when it is read.
     pub check: &'static str,
     /// Effect on loading a detector: `predict`, `test`, `serve`, `export`, `tokens`, `summary`.
-    pub detector: Damage,
+    pub detector: Effect,
     /// Effect on `report`.
-    pub report: Damage,
+    pub report: Effect,
     /// Effect on `resume`.
-    pub resume: Damage,
+    pub resume: Effect,
 }
 
 /// What a command does if a file is missing, truncated or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Damage {
+pub enum Effect {
     /// The command does not read the file.
     NotRead,
     /// The command fails with an error that names the file and what helps.
@@ -34,12 +34,12 @@ const fn row(
     path: &'static str,
     content: &'static str,
     check: &'static str,
-    [detector, report, resume]: [Damage; 3],
+    [detector, report, resume]: [Effect; 3],
 ) -> RunFile {
     RunFile { path, content, check, detector, report, resume }
 }
 
-use Damage::{Error as E, NotRead as N, Rewritten as R};
+use Effect::{Error as E, NotRead as N, Rewritten as R};
 
 const CHECKSUM: &str = "`checksums.json`";
 const MANIFEST: &str = "`manifest.json`";

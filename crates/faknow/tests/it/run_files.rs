@@ -1,4 +1,4 @@
-//! Damaged run directories: every file, missing, empty, truncated or changed, in every command that could read it.
+//! Corrupted run directories: every file, missing, empty, truncated or changed, in every command that could read it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use faknow::callbacks::Callbacks;
 use faknow::report::{CHECKSUMS, Run, render};
 use faknow::tch::Device;
-use faknow::train::{Damage, RUN_FILES, ResumeOptions, RunFile, resume};
+use faknow::train::{Effect, RUN_FILES, ResumeOptions, RunFile, resume};
 use faknow::{Detector, Prediction};
 
 use crate::support::{Bench, csv, posts};
 
-/// Kinds of damage to a file.
+/// Kinds of corruption of a file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Missing,
@@ -62,9 +62,9 @@ fn trained() -> Bench {
     bench
 }
 
-/// Copies the run, with one damaged file.
-fn damaged(bench: &Bench, file: &str, kind: Kind) -> PathBuf {
-    let (from, to) = (bench.path("run"), bench.path("damaged"));
+/// Copies the run, with one corrupted file.
+fn corrupted(bench: &Bench, file: &str, kind: Kind) -> PathBuf {
+    let (from, to) = (bench.path("run"), bench.path("corrupted"));
     if to.exists() {
         fs::remove_dir_all(&to).unwrap();
     }
@@ -76,11 +76,11 @@ fn damaged(bench: &Bench, file: &str, kind: Kind) -> PathBuf {
     to
 }
 
-/// Calls `read` for all files and kinds of damage, and compares its results with that of the intact run.
+/// Calls `read` for all files and kinds of corruption, and compares its results with that of the intact run.
 fn check<T: PartialEq + std::fmt::Debug>(
     bench: &Bench,
     command: &str,
-    damage: impl Fn(&RunFile) -> Damage,
+    effect: impl Fn(&RunFile) -> Effect,
     read: impl Fn(&Path) -> Result<T, String>,
     expected: &T,
 ) {
@@ -91,20 +91,20 @@ fn check<T: PartialEq + std::fmt::Debug>(
         }
         for kind in KINDS {
             let what = format!("{command} with {name}: {kind:?}");
-            let run = damaged(bench, &name, kind);
+            let run = corrupted(bench, &name, kind);
             // Documented: without checksums, as in runs of earlier versions, nothing is compared.
             let is_optional = name == CHECKSUMS || name.ends_with("best/manifest.json");
-            match (damage(file), read(&run)) {
-                (Damage::Error, Err(message)) => {
+            match (effect(file), read(&run)) {
+                (Effect::Error, Err(message)) => {
                     let base = name.rsplit('/').next().unwrap();
                     assert!(message.contains(base), "{what}: {message}");
                     let remedies = ["copy", "resume", "delete", "newest valid checkpoint"];
                     assert!(remedies.iter().any(|it| message.contains(it)), "{what}: {message}");
                 }
-                (Damage::Error, Ok(result)) if kind == Kind::Missing && is_optional => {
+                (Effect::Error, Ok(result)) if kind == Kind::Missing && is_optional => {
                     assert_eq!(result, *expected, "{what}");
                 }
-                (Damage::NotRead | Damage::Rewritten, Ok(result)) => assert_eq!(result, *expected, "{what}"),
+                (Effect::NotRead | Effect::Rewritten, Ok(result)) => assert_eq!(result, *expected, "{what}"),
                 (expected, got) => panic!("{what}: expected {expected:?}, got {got:?}"),
             }
         }
@@ -122,14 +122,14 @@ fn predict(run: &Path) -> Result<Vec<Prediction>, String> {
 }
 
 #[test]
-fn detectors_of_damaged_runs_are_rejected_or_unaffected() {
+fn detectors_of_corrupted_runs_are_rejected_or_unaffected() {
     let bench = trained();
     let expected = predict(&bench.path("run")).unwrap();
     check(&bench, "predict", |file| file.detector, predict, &expected);
 }
 
 #[test]
-fn reports_of_damaged_runs_are_rejected_or_unaffected() {
+fn reports_of_corrupted_runs_are_rejected_or_unaffected() {
     let bench = trained();
     let report = |run: &Path| {
         let run = Run::read(run).map_err(|error| error.to_string())?;
@@ -137,10 +137,10 @@ fn reports_of_damaged_runs_are_rejected_or_unaffected() {
         Ok(render(&[Run { name: "run".into(), path: "run".into(), ..run }]).unwrap())
     };
     check(&bench, "report", |file| file.report, report, &report(&bench.path("run")).unwrap());
-    // In comparisons too, the damaged run is named.
-    let run = damaged(&bench, "predictions/test.csv", Kind::Half);
+    // In comparisons too, the corrupted run is named.
+    let run = corrupted(&bench, "predictions/test.csv", Kind::Half);
     let runs = [bench.path("run"), run].iter().map(|run| Run::read(run)).collect::<Result<Vec<_>, _>>();
-    assert!(runs.unwrap_err().to_string().contains("damaged/predictions/test.csv"));
+    assert!(runs.unwrap_err().to_string().contains("corrupted/predictions/test.csv"));
 }
 
 /// Returns the results of a run without times.
@@ -163,7 +163,7 @@ fn results(run: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn damaged_runs_are_rejected_or_resumed_to_the_same_results() {
+fn corrupted_runs_are_rejected_or_resumed_to_the_same_results() {
     faknow::tch::set_num_threads(1);
     let bench = trained();
     let resumed = |run: &Path| {
@@ -236,7 +236,7 @@ fn initial_weights_of_a_checkpoint_are_verified() {
 }
 
 #[test]
-fn damaged_caches_of_tokens_are_written_again() {
+fn corrupted_caches_of_tokens_are_written_again() {
     let bench = trained();
     let cache = bench.path("cache");
     let setting = format!("text.cache={}", cache.display());
@@ -263,9 +263,9 @@ fn documentation_has_all_files() {
     let Ok(page) = fs::read_to_string(&path) else {
         return println!("SKIPPED: {} does not exist", path.display());
     };
-    let effect = |damage| match damage {
-        Damage::NotRead => "–",
-        Damage::Error => "error",
+    let effect = |effect| match effect {
+        Effect::NotRead => "–",
+        Effect::Error => "error",
         _ => "written again",
     };
     let row = |file: &RunFile| {
