@@ -10,6 +10,8 @@ mod program;
 mod real_data;
 mod required;
 mod setup;
+#[path = "../../crates/skip.rs"]
+mod skip;
 mod soak;
 mod summary;
 mod test;

@@ -9,6 +9,7 @@ use xshell::cmd;
 
 use crate::process;
 use crate::program::Program;
+use crate::required;
 use crate::summary::Summary;
 use crate::workspace::Workspace;
 
@@ -21,7 +22,10 @@ const MIN_ACCURACY_OF_TREES: f64 = 0.75;
 /// Trains on both datasets; each is one check.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let Some(shared) = workspace.shared() else {
-        println!("SKIPPED: no datasets; FAKNOW_SHARED names the directory with data/, by default ../shared");
+        required::skip(
+            "data",
+            "no datasets; FAKNOW_SHARED names the directory with data/, by default ../shared",
+        )?;
         return Ok(Summary::default());
     };
     let faknow = Program::build(workspace)?;

@@ -98,6 +98,48 @@ mod tests {
         check("--no-capture golden", &[], &["--no-capture", "golden"]);
     }
 
+    // Each line that says SKIPPED first checks that the resource is not required.
+    #[test]
+    fn nothing_is_skipped_where_it_is_required() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut n_skips = 0;
+        let mut dirs = vec![root.join("crates"), root.join("xtask/src")];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() && !path.ends_with("target") {
+                    dirs.push(path);
+                } else if path.extension().is_some_and(|it| it == "rs")
+                    && !["load.rs", "required.rs"].iter().any(|name| path.ends_with(name))
+                {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let lines: Vec<&str> = text.lines().collect();
+                    for (n, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("\"SKIPPED")) {
+                        if line.contains(r#"\"SKIPPED"#) {
+                            continue;
+                        }
+                        let before = &lines[n.saturating_sub(3)..n];
+                        let is_checked = before.iter().any(|line| line.contains("skip::check(\""));
+                        assert!(is_checked, "{}:{}: no `skip::check`", path.display(), n + 1);
+                        n_skips += 1;
+                    }
+                }
+            }
+        }
+        assert!(n_skips > 15, "{n_skips}");
+        // `.ci/run` requires what it finds.
+        let ci = std::fs::read_to_string(root.join(".ci/run")).unwrap();
+        for (name, _) in crate::skip::RESOURCES {
+            assert!(ci.contains(&format!("require {name}")), ".ci/run never requires `{name}`");
+        }
+    }
+
+    #[test]
+    fn unknown_resources_are_rejected() {
+        let error = crate::skip::check("chromum").unwrap_err();
+        assert!(error.ends_with("got `chromum`"), "{error}");
+    }
+
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
     }

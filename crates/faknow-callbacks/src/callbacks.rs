@@ -3,15 +3,16 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use faknow_data::common::panic_message;
 use faknow_metrics::{Evaluation, Scores};
 
+use crate::caught::{
+    bare_error, catch_panic, drop_caught, hook_error, is_display, is_log, key_of, name_of, with_name,
+};
 use crate::collect::{add_to_evaluation, add_to_record, check_name, check_train_name, set_in_epoch};
 use crate::{
-    BatchEnd, BoxError, Callback, Error, FitEnd, Flow, HookError, HookResult, PassProgress, Phase, Result,
-    Run, SavedCheckpoint, State, StopReason,
+    BatchEnd, Callback, Error, FitEnd, Flow, HookResult, PassProgress, Phase, Result, Run, SavedCheckpoint,
+    State, StopReason,
 };
 
 /// An ordered list of callbacks, for a trainer or a custom training loop.
@@ -64,10 +65,12 @@ impl Callbacks {
     /// [`Error::DuplicateKey`].
     pub fn check_keys(&self) -> Result<()> {
         for (i, second) in self.0.iter().enumerate() {
-            let Some(key) = second.key() else { continue };
-            if let Some(first) = self.0[..i].iter().find(|first| first.key() == Some(key)) {
-                let (key, first, second) =
-                    (key.to_owned(), name_of(first.as_ref()), name_of(second.as_ref()));
+            let Some(key) = key_of(second.as_ref())? else { continue };
+            let mut others = self.0[..i].iter();
+            if let Some(first) =
+                others.find(|first| key_of(first.as_ref()).is_ok_and(|k| k.as_ref() == Some(&key)))
+            {
+                let (first, second) = (name_of(first.as_ref()), name_of(second.as_ref()));
                 return Err(Error::DuplicateKey { key, first, second });
             }
         }
@@ -87,13 +90,13 @@ impl Callbacks {
             if state.is_empty() {
                 continue;
             }
-            let Some(key) = callback.key() else {
+            let Some(key) = key_of(callback.as_ref())? else {
                 return Err(Error::MissingKey { callback: name_of(callback.as_ref()) });
             };
             let tensors = state.tensors.into_iter().map(|(name, tensor)| (format!("{key}/{name}"), tensor));
             all.tensors.extend(tensors);
             if !state.values.is_null() {
-                values.insert(key.to_owned(), state.values);
+                values.insert(key, state.values);
             }
         }
         if !values.is_empty() {
@@ -113,7 +116,7 @@ impl Callbacks {
         let tensor_keys = state.tensors.keys().filter_map(|name| name.split_once('/').map(|(key, _)| key));
         let mut unknown: BTreeSet<&str> = value_keys.chain(tensor_keys).collect();
         for callback in &mut self.0 {
-            let Some(key) = callback.key().map(str::to_owned) else { continue };
+            let Some(key) = key_of(callback.as_ref())? else { continue };
             unknown.remove(key.as_str());
             let prefix = format!("{key}/");
             let tensors = state.tensors.iter().filter_map(|(name, tensor)| {
@@ -354,7 +357,7 @@ impl Callbacks {
         let mut failed = Vec::new();
         for pass in passes {
             for (index, callback) in self.0.iter_mut().enumerate() {
-                if pass.is_some_and(|logs| logs != callback.is_log()) {
+                if pass.is_some_and(|logs| logs != is_log(callback.as_ref())) {
                     continue;
                 }
                 let callback = callback.as_mut();
@@ -362,7 +365,7 @@ impl Callbacks {
                     .map_err(|error| hook_error(callback, hook, run, error))
                     .and_then(|flow| collect_logged(run).map(|()| flow));
                 if let Err(error) = &flow
-                    && callback.is_display()
+                    && is_display(callback)
                 {
                     tracing::warn!("the run goes on without `{}`: {error}", name_of(callback));
                     failed.push(index);
@@ -380,9 +383,7 @@ impl Callbacks {
         }
         failed.sort_unstable();
         for index in failed.into_iter().rev() {
-            let display = self.0.remove(index);
-            // It may panic again while it is dropped.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(display)));
+            drop_caught(self.0.remove(index));
         }
         result
     }
@@ -396,44 +397,4 @@ impl std::fmt::Debug for Callbacks {
 
 fn proceed(result: HookResult) -> HookResult<Flow> {
     result.map(|()| Flow::Continue)
-}
-
-/// Returns the result of `call`, with a panic converted into an error.
-fn catch_panic<T>(call: impl FnOnce() -> HookResult<T>) -> HookResult<T> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(&*panic)).into()))
-}
-
-/// Returns the name of a callback, even if `name` panics.
-fn name_of(callback: &dyn Callback) -> String {
-    catch_unwind(AssertUnwindSafe(|| callback.name().to_owned())).unwrap_or_else(|_| "a callback".to_owned())
-}
-
-/// Returns an error of this crate unchanged, and any other with the name of the callback and its location.
-fn hook_error(callback: &dyn Callback, hook: &'static str, run: &Run, error: BoxError) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => *error,
-        Err(error) => {
-            let callback = name_of(callback);
-            Error::Hook(HookError { callback, hook, epoch: run.epoch(), step: run.step(), error })
-        }
-    }
-}
-
-/// Converts an error as [`hook_error`] does, without the location in a run.
-fn bare_error(callback: &dyn Callback, hook: &'static str, error: BoxError) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => *error,
-        Err(error) => Error::Hook(HookError { callback: name_of(callback), hook, epoch: 0, step: 0, error }),
-    }
-}
-
-/// Adds the name of the callback to a reason without one.
-fn with_name(reason: StopReason, callback: &dyn Callback) -> StopReason {
-    match reason {
-        StopReason::Callback { callback: name, message } if name.is_empty() => {
-            StopReason::Callback { callback: name_of(callback), message }
-        }
-        reason => reason,
-    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use faknow_data::common::{describe, strip_frames, torch_message};
+
 /// A [`Result`](std::result::Result) with the error of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -110,7 +112,7 @@ pub enum Error {
         expected: String,
     },
     /// A tensor could not be read.
-    #[error("{name}: {error}")]
+    #[error("{name}: {}", torch_message(error))]
     Tensor {
         /// Name of the tensor.
         name: String,
@@ -136,12 +138,17 @@ impl Error {
     pub fn io(path: impl Into<PathBuf>, error: std::io::Error) -> Self {
         Self::Io { path: path.into(), error }
     }
+
+    /// Creates an [`Error::Tensor`] for a tensor.
+    pub(crate) fn tensor(name: impl Into<String>, error: tch::TchError) -> Self {
+        Self::Tensor { name: name.into(), error: strip_frames(error) }
+    }
 }
 
 /// An error of a hook, with the name of the callback and the location in the run.
 ///
-/// Its message includes that of [`error`](Self::error), so [`source`](std::error::Error::source) returns the source of
-/// that error.
+/// Its message includes those of [`error`](Self::error) and its causes, so it has no
+/// [`source`](std::error::Error::source).
 #[derive(Debug)]
 pub struct HookError {
     /// Name of the callback.
@@ -159,6 +166,7 @@ pub struct HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { callback, hook, epoch, step, error } = self;
+        let error = describe(&**error);
         match epoch {
             0 => write!(f, "{callback}: {error} (in {hook})"),
             _ => write!(f, "{callback}: {error} (in {hook}, epoch {epoch}, step {step})"),
@@ -166,8 +174,4 @@ impl fmt::Display for HookError {
     }
 }
 
-impl std::error::Error for HookError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
-    }
-}
+impl std::error::Error for HookError {}

@@ -98,5 +98,5 @@ impl BatchEnd {
 
 /// Returns the value of a scalar tensor.
 pub(crate) fn read_scalar(name: &str, scalar: &Tensor) -> Result<f64> {
-    scalar.f_double_value(&[]).map_err(|error| Error::Tensor { name: name.to_owned(), error })
+    scalar.f_double_value(&[]).map_err(|error| Error::tensor(name, error))
 }

@@ -79,7 +79,8 @@ pub(crate) fn count(value: u64) -> String {
 const MAX_SHOWN: usize = 10;
 const MAIN_METRICS: [&str; 4] = ["accuracy", "precision", "recall", "f1"];
 
-/// Formats names and values: `loss=0.4321 accuracy=0.9300`. Undefined values are marked, also those with a substitute.
+/// Formats names and values: `loss=0.4321 accuracy=0.9300`. Undefined values are shown with the
+/// reason, also those with a substitute.
 ///
 /// Of more than [`MAX_SHOWN`] scores, only the most important ones and `monitor` are shown.
 fn scores(scores: &Scores, monitor: Option<&str>) -> String {
@@ -91,8 +92,10 @@ fn scores(scores: &Scores, monitor: Option<&str>) -> String {
     };
     let format = |(name, score): (&str, &Score)| match (defined(score), score.value()) {
         (Some(value), _) => format!("{name}={}", number(value)),
-        (None, Some(substitute)) => format!("{name}={} (undefined)", number(substitute)),
-        (None, None) => format!("{name}=undefined"),
+        (None, Some(substitute)) => {
+            format!("{name}={} (undefined: {})", number(substitute), score.reason().unwrap_or("NaN"))
+        }
+        (None, None) => format!("{name}=undefined ({})", score.reason().unwrap_or("NaN")),
     };
     scores.iter().filter(|(name, _)| is_shown(name)).map(format).collect::<Vec<_>>().join(" ")
 }

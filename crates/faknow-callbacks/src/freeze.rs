@@ -181,7 +181,7 @@ fn sorted_variables(vars: &VarStore) -> Vec<(String, Tensor)> {
 
 fn set_trainable(name: &str, tensor: &Tensor, trainable: bool) -> Result<()> {
     let result = tensor.f_set_requires_grad(trainable);
-    result.map(drop).map_err(|error| Error::Tensor { name: name.to_owned(), error })
+    result.map(drop).map_err(|error| Error::tensor(name, error))
 }
 
 fn setting_error(name: &'static str, expected: String, got: String) -> Error {

@@ -5,6 +5,7 @@
 mod best;
 mod callback;
 mod callbacks;
+mod caught;
 mod collect;
 mod error;
 mod events;

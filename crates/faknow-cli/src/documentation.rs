@@ -140,6 +140,7 @@ fn every_command_and_option_has_a_help_text() {
 fn cli_page_contains_the_reference() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
     let Ok(page) = fs::read_to_string(&path) else {
+        crate::skip::check("docs").unwrap();
         println!("SKIPPED: {} does not exist", path.display());
         return;
     };

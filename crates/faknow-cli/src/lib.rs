@@ -26,6 +26,9 @@ mod serve;
 #[path = "serve_missing.rs"]
 mod serve;
 mod settings;
+#[cfg(test)]
+#[path = "../../skip.rs"]
+mod skip;
 mod summary;
 mod test;
 mod tokens;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::common::{OtherError, describe, strip_frames, torch_message};
+use crate::common::{OtherError, describe, strip_any_frames, strip_frames, torch_message};
 use crate::from_other_errors;
 
 /// A specialized `Result` of this crate.
@@ -116,7 +116,7 @@ impl From<tch::TchError> for Error {
 impl Error {
     /// Creates an [`Error::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
-        Self::Other(error.into())
+        Self::Other(strip_any_frames(error.into()))
     }
 
     /// Creates an [`Error::Io`] for a file.

@@ -110,7 +110,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A custom metric failed.
-    #[error("metric `{name}`: {error}")]
+    #[error("metric `{name}`: {}", describe(&**error))]
     Metric {
         /// The metric's name, added by the set of metrics.
         name: String,
@@ -126,7 +126,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// Custom code failed; `?` converts common errors, [`Error::other`] any error.
-    #[error("{0}")]
+    #[error("{}", describe(&**.0))]
     Other(Box<dyn std::error::Error + Send + Sync>),
     /// A saved history cannot be restored.
     #[error("invalid saved history: {message}")]
@@ -134,6 +134,20 @@ pub enum Error {
         /// What was expected, and what was there instead.
         message: String,
     },
+}
+
+/// Returns the messages of an error and its causes, each once.
+fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 impl Error {

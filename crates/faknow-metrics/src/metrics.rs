@@ -1,6 +1,8 @@
 //! Sets of metrics.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{Direction, Error, Metric, Predictions, Result, Scores, builtin, metric_by_name};
 
@@ -122,11 +124,13 @@ impl Metrics {
     /// Returns the value of every metric, in order.
     ///
     /// # Errors
-    /// A metric fails; an undefined value is not an error.
+    /// A metric fails or panics; an undefined value is not an error.
     pub fn compute(&self, predictions: &Predictions) -> Result<Scores> {
         let mut scores = Scores::new();
         for metric in &self.metrics {
-            let score = metric.compute(predictions).map_err(|error| match error {
+            let result = catch_unwind(AssertUnwindSafe(|| metric.compute(predictions)));
+            let result = result.unwrap_or_else(|panic| Err(Error::other(panic_message(&*panic))));
+            let score = result.map_err(|error| match error {
                 Error::Other(error) => Error::Metric { name: metric.name().to_owned(), error },
                 other => other,
             })?;
@@ -134,6 +138,13 @@ impl Metrics {
         }
         Ok(scores)
     }
+}
+
+/// Returns the message of a caught panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.map_or_else(|| "panicked".to_owned(), |text| format!("panicked: {text}"))
 }
 
 impl fmt::Debug for Metrics {
@@ -200,5 +211,11 @@ mod tests {
         assert!(scores.iter().all(|(_, score)| score.value().is_none()));
         let error = Metrics::default().with(Failing).unwrap().compute(&empty).unwrap_err();
         assert_eq!(error.to_string(), "metric `failing`: no lexicon");
+        let panicking = metric_fn("panicking", Direction::Maximize, |predictions| {
+            assert!(predictions.n_samples() > 0, "no samples");
+            1.0
+        });
+        let error = Metrics::empty().with(panicking).unwrap().compute(&empty).unwrap_err();
+        assert_eq!(error.to_string(), "metric `panicking`: panicked: no samples");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faknow_data::common::{OtherError, describe, strip_frames, torch_message};
+use faknow_data::common::{OtherError, describe, strip_any_frames, strip_frames, torch_message};
 use faknow_data::from_other_errors;
 
 /// A result of this crate.
@@ -98,7 +98,7 @@ from_other_errors!(Error);
 impl Error {
     /// Creates an [`Error::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
-        Self::Other(error.into())
+        Self::Other(strip_any_frames(error.into()))
     }
 }
 

@@ -13,6 +13,9 @@ mod predictor;
 mod queue;
 mod request;
 mod server;
+#[cfg(test)]
+#[path = "../../skip.rs"]
+mod skip;
 mod unique;
 mod worker;
 

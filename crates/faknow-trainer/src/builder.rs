@@ -230,9 +230,8 @@ impl<M: Model> TrainerBuilder<M> {
         self
     }
 
-    /// Sets whether losses and gradients are checked for NaN and infinities only before each checkpoint and at the end of each
-    /// epoch, instead of in each update. No update is made from such values either way. Requires [`NonFinitePolicy::Stop`].
-    /// Default: true on a GPU, where reading a value makes each step wait, except with another policy; else false.
+    /// Sets whether losses and gradients are checked for NaN and infinities only before checkpoints and at the end of epochs,
+    /// not in each update; either way, no update is made from them. Default: true with [`NonFinitePolicy::Stop`] on a GPU.
     #[must_use]
     pub fn deferred_checks(mut self, is_deferred: bool) -> Self {
         self.settings.deferred_checks = Some(is_deferred);

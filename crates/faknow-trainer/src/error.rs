@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use faknow_callbacks::Phase;
-use faknow_data::common::{OtherError, describe, strip_frames, torch_message};
+use faknow_data::common::{OtherError, describe, strip_any_frames, strip_frames, torch_message};
 use faknow_data::from_other_errors;
 
 use crate::checkpoint::changes::ChangeKind;
@@ -212,9 +212,14 @@ pub enum Error {
     /// A callback failed.
     #[error(transparent)]
     Callback(#[from] faknow_callbacks::Error),
-    /// A metric failed.
-    #[error(transparent)]
-    Metric(#[from] faknow_metrics::Error),
+    /// A metric failed or panicked.
+    #[error("{}{source}", prefix(*location))]
+    Metric {
+        /// Phase, epoch and last batch, if it was computed in a pass over data.
+        location: Option<Location>,
+        /// The cause.
+        r#source: faknow_metrics::Error,
+    },
     /// A checkpoint could not be written or read, or is corrupted.
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
@@ -240,6 +245,12 @@ impl From<faknow_model::Error> for Error {
     }
 }
 
+impl From<faknow_metrics::Error> for Error {
+    fn from(source: faknow_metrics::Error) -> Self {
+        Self::Metric { location: None, source }
+    }
+}
+
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
         Self::Torch(strip_frames(error))
@@ -249,7 +260,7 @@ impl From<tch::TchError> for Error {
 impl Error {
     /// Wraps any error or message as [`Error::Other`].
     pub fn other(error: impl Into<OtherError>) -> Self {
-        Self::Other { location: None, error: error.into() }
+        Self::Other { location: None, error: strip_any_frames(error.into()) }
     }
 
     /// Adds a location to an error that has none.
@@ -258,6 +269,7 @@ impl Error {
             Self::Torch(source) => Self::Model { location: Some(location), source: source.into() },
             Self::Data { location: None, source } => Self::Data { location: Some(location), source },
             Self::Model { location: None, source } => Self::Model { location: Some(location), source },
+            Self::Metric { location: None, source } => Self::Metric { location: Some(location), source },
             Self::Other { location: None, error } => Self::Other { location: Some(location), error },
             Self::NonFiniteGradient { location: None, parameter, norm, learning_rate } => {
                 Self::NonFiniteGradient { location: Some(location), parameter, norm, learning_rate }

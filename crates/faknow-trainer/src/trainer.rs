@@ -1,17 +1,19 @@
 //! The trainer and its public methods.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
 use faknow_callbacks::{Callback, Callbacks, Phase, RUN_TARGET, Run, RunOwner, StopReason};
 use faknow_data::Loader;
+use faknow_data::common::panic_message;
 use faknow_metrics::Evaluation;
 use faknow_model::Model;
 use tch::nn::VarStore;
 
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::resume::Resume;
+use crate::error::Location;
 use crate::fit::buffers::Buffers;
 use crate::fit::evaluation::predict;
 use crate::fit::limits::{FitData, Limits};
@@ -22,7 +24,7 @@ use crate::fit::settings::Settings;
 use crate::fit::state::FitState;
 use crate::fit::task::Task;
 use crate::system::guard::GradModeGuard;
-use crate::{Optimizer, Result, TrainerBuilder};
+use crate::{Error, Optimizer, Result, TrainerBuilder};
 
 /// Trains, validates and tests a model.
 ///
@@ -180,7 +182,8 @@ impl<M: Model> Trainer<M> {
         let result = catch_unwind(AssertUnwindSafe(|| self.fit_from(resume, &data, start)));
         let result = result.unwrap_or_else(|panic| {
             self.checkpointer.finish_after_panic();
-            resume_unwind(panic)
+            let location = Location::training(self.run.epoch(), self.run.batch());
+            Err(Error::Panic { location, message: panic_message(&*panic) })
         });
         let result = result.map_err(|error| with_tensor_name(error, &self.run.vars));
         if let (Ok((StopReason::Interrupted, _)), Some(signal)) = (&result, self.settings.interrupt.signal())

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use faknow_data::common::{OtherError, describe};
+use faknow_data::common::{OtherError, describe, strip_any_frames};
 use faknow_data::from_other_errors;
 use faknow_trainer::checkpoint::CheckpointError;
 
@@ -75,7 +75,7 @@ from_other_errors!(Error);
 impl Error {
     /// Creates an [`Error::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
-        Self::Other(error.into())
+        Self::Other(strip_any_frames(error.into()))
     }
 
     /// Creates an [`Error::Config`] for a setting.
@@ -149,7 +149,7 @@ impl Error {
                     | T::RunDir { .. }
                     | T::Schedule(_)
                     | T::Callback(_)
-                    | T::Metric(_)
+                    | T::Metric { .. }
             ),
         }
     }

@@ -11,6 +11,7 @@ use super::book;
 use super::webdriver::Browser;
 use crate::process;
 use crate::program::Program;
+use crate::required;
 use crate::summary::Summary;
 use crate::workspace::Workspace;
 
@@ -52,7 +53,10 @@ const OVERFLOW: &str = "
 /// Checks all pages; every page at every size is one check.
 pub fn check(workspace: &mut Workspace, args: &Args) -> Result<Summary> {
     if !is_installed(&workspace.sh) {
-        println!("SKIPPED: no Chromium with its driver; on Debian: apt-get install chromium chromium-driver");
+        required::skip(
+            "chromium",
+            "no Chromium with its driver; on Debian: apt-get install chromium chromium-driver",
+        )?;
         return Ok(Summary::default());
     }
     let faknow = Program::build(workspace)?;

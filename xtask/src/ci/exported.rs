@@ -11,7 +11,7 @@ use crate::bench::python_with_torch;
 use crate::program::Program;
 use crate::summary::Summary;
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{process, required, setup};
 
 const TEXTS: [&str; 4] = [
     "shocking secret the mayor does not want you to know",
@@ -60,7 +60,7 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
             count("Python, TorchScript", in_python(&faknow, &python, exported, PRINT_SCORES));
             count("Python, weights", in_python(&faknow, &python, weights, PRINT_CALIBRATED));
         }
-        None => println!("SKIPPED in Python: none with PyTorch and safetensors (FAKNOW_PYTHON names one)"),
+        None => required::skip("python", "no Python with PyTorch and safetensors (FAKNOW_PYTHON names one)")?,
     }
     Ok(summary)
 }

@@ -20,7 +20,7 @@ impl SmallDisk {
         if mount.is_ok_and(|output| output.status.success()) {
             return Ok(Some(Self { path: path.to_path_buf() }));
         }
-        println!("SKIPPED: full disks, since mounting a small one requires root");
+        crate::required::skip("mount", "full disks, since mounting a small one requires root")?;
         Ok(None)
     }
 

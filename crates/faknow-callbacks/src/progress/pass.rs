@@ -59,7 +59,7 @@ impl Pass {
 
     /// Adds the loss of a batch, without synchronizing with the device.
     pub(crate) fn add(&mut self, batch: &BatchEnd) -> Result<()> {
-        let tensor_error = |error| Error::Tensor { name: "loss".to_owned(), error };
+        let tensor_error = |error| Error::tensor("loss", error);
         // Detached, since a sum with gradients would keep the autograd graphs of the entire epoch alive.
         let loss = batch.loss.f_detach().and_then(|loss| loss.f_to_kind(Kind::Float));
         let sum = loss.and_then(|loss| loss.f_mul_scalar(batch.n_samples as f64));

@@ -84,9 +84,9 @@ fn run_log_has_settings_epochs_and_tests() {
         2026-11-22 12:00:00Z INFO optimizer.lr = 0.001
         2026-11-22 12:00:00Z INFO model = "toy"
         2026-11-22 12:00:00Z INFO epoch=1/20  train loss=1.0000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=0.6000  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)  best so far
-        2026-11-22 12:00:00Z INFO epoch=2/20  train loss=0.5000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=undefined  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)
+        2026-11-22 12:00:00Z INFO epoch=2/20  train loss=0.5000 loss/class=0.2500  valid loss=0.5000 accuracy=0.9000 f1=undefined (no prediction)  lr=0.001 grad_norm=2.5000  20 ms (1,000 samples/s)
         2026-11-22 12:00:00Z INFO training ended after 2 epochs (40 ms): all epochs done; best epoch 1: f1=0.6000
-        2026-11-22 12:00:00Z INFO test loss=0.3000 f1=0.7500 roc_auc=undefined  500 ms
+        2026-11-22 12:00:00Z INFO test loss=0.3000 f1=0.7500 roc_auc=undefined (one class)  500 ms
         2026-11-22 12:00:00Z INFO resuming run toy at step 4: up to 20 epochs of 2 batches, 0 trainable parameters on Cpu
         2026-11-22 12:00:00Z INFO monitoring f1 (maximize)
         2026-11-22 12:00:00Z INFO optimizer.lr = 0.001

@@ -19,5 +19,7 @@ mod files;
 mod freeze;
 /// Separate logs of runs that share a process.
 mod isolation;
+#[path = "../../../skip.rs"]
+mod skip;
 /// TensorBoard event files.
 mod tensorboard;

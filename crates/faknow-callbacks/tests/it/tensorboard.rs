@@ -73,6 +73,7 @@ print(json.dumps([scalars, others]))
 ";
     let has_reader = Command::new("python3").args(["-c", "import tensorboard"]).output();
     if !has_reader.is_ok_and(|output| output.status.success()) {
+        crate::skip::check("tensorboard").unwrap();
         println!("SKIPPED: python3 with the package tensorboard is not available");
         return;
     }

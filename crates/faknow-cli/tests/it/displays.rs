@@ -87,6 +87,7 @@ fn commands(index: usize) -> [&'static Case; 3] {
 fn has_script() -> bool {
     let has = Command::new("script").arg("--version").output().is_ok_and(|output| output.status.success());
     if !has {
+        crate::skip::check("script").unwrap();
         println!("SKIPPED: the program `script`, which opens a terminal, is not installed");
     }
     has

@@ -17,6 +17,8 @@ mod same_run;
 mod selection;
 mod serve;
 mod signals;
+#[path = "../../../skip.rs"]
+mod skip;
 mod support;
 mod tools;
 mod train;

@@ -5,17 +5,21 @@ use std::sync::LazyLock;
 
 use tch::TchError;
 
-/// Returns the messages of an error and its causes, separated by colons; causes that the text already contains are omitted.
+use super::OtherError;
+
+/// Returns the messages of an error and its causes, separated by colons; causes that the text already contains and C++ stack
+/// frames of libtorch are omitted.
 ///
 /// ```
 /// let cause = std::io::Error::other("no more room");
 /// assert_eq!(faknow_data::common::describe(&cause), "no more room");
 /// ```
 pub fn describe(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let message = |error: &dyn Error| before_frames(&error.to_string()).to_owned();
+    let mut text = message(error);
     let mut next = error.source();
     while let Some(cause) = next {
-        let message = cause.to_string();
+        let message = message(cause);
         if !text.contains(&message) {
             text = format!("{text}: {message}");
         }
@@ -32,6 +36,14 @@ pub fn strip_frames(error: TchError) -> TchError {
     match error {
         TchError::Torch(text) if !*HAS_BACKTRACE => TchError::Torch(before_frames(&text).to_owned()),
         other => other,
+    }
+}
+
+/// Applies [`strip_frames`] to an error of any type.
+pub fn strip_any_frames(error: OtherError) -> OtherError {
+    match error.downcast::<TchError>() {
+        Ok(error) => Box::new(strip_frames(*error)),
+        Err(error) => error,
     }
 }
 

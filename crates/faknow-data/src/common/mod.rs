@@ -8,7 +8,7 @@ mod panic_message;
 pub use atomic_file::{
     AtomicFile, is_temporary, remove_temporary_files, sync_dir, write_atomically, write_path_atomically,
 };
-pub use error_text::{describe, strip_frames, torch_message};
+pub use error_text::{describe, strip_any_frames, strip_frames, torch_message};
 #[doc(hidden)]
 pub use other_error::{JsonError, OtherError};
 pub use panic_message::panic_message;

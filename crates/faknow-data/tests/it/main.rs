@@ -12,6 +12,8 @@ mod inspect;
 mod loader;
 mod record;
 mod shared_data;
+#[path = "../../../skip.rs"]
+mod skip;
 mod support;
 mod synth;
 mod tensors;

@@ -12,6 +12,7 @@ pub(crate) fn shared_data(test: &str) -> Option<PathBuf> {
     if data.is_dir() {
         return Some(data);
     }
+    crate::skip::check("data").unwrap();
     eprintln!("SKIPPED: {test} needs the real datasets; {} is not a directory", data.display());
     None
 }

@@ -108,6 +108,7 @@ fn run_all_dirs(file: &str, run: impl Fn(&Value) -> usize) {
     if path.is_file() {
         println!("{}: {} cases", path.display(), run(&read(&path)));
     } else {
+        crate::skip::check("golden").unwrap();
         println!(
             "SKIPPED: {} does not exist; set FAKNOW_GOLDEN to a directory that contains it",
             path.display()

@@ -6,3 +6,5 @@ mod defects;
 mod degenerate;
 mod golden;
 mod saved_history;
+#[path = "../../../skip.rs"]
+mod skip;

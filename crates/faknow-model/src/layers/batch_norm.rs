@@ -146,7 +146,7 @@ fn momentum(running_mean: &Tensor) -> f64 {
 /// Runs a pass over data in which each [`BatchNorm`] replaces its running statistics by their mean over the batches, instead
 /// of the moving average with momentum 0.1.
 ///
-/// PyTorch's `torch.optim.swa_utils.update_bn`: averaged weights need statistics of their own. Run the batches in
+/// PyTorch's `torch.optim.swa_utils.update_bn`: averaged weights need separate statistics. Run the batches in
 /// [`Mode::Train`] and without gradients. Statistics of a layer that sees no batch of at least two rows stay unchanged.
 ///
 /// ```

@@ -29,6 +29,7 @@ fn rows(n: i64) -> Tensor {
 
 #[test]
 fn single_row_is_normalized_by_the_running_statistics_and_leaves_them() {
+    let _generator = crate::generator();
     let (norm, vars) = layer();
     let _ = norm.forward(&rows(4), Mode::Train).unwrap();
     let before = statistics(&vars);
@@ -54,6 +55,7 @@ fn single_row_is_normalized_by_the_running_statistics_and_leaves_them() {
 
 #[test]
 fn cumulative_statistics_are_the_means_over_the_batches_of_a_pass() {
+    let _generator = crate::generator();
     let (norm, vars) = layer();
     let batches = [rows(2), rows(4) * 3.0, rows(1), rows(3) - 7.0];
     for _ in 0..2 {
@@ -96,7 +98,9 @@ fn single_node() -> FieldBatch {
 
 #[test]
 fn models_train_on_a_batch_of_one_node() {
-    let models: [(&str, fn(&VarStore) -> TreeModel); 2] = [
+    let _generator = crate::generator();
+    type Build = fn(&VarStore) -> TreeModel;
+    let models: [(&str, Build); 2] = [
         ("ebgcn", |vars| Box::new(Ebgcn::new(&vars.root(), &EbgcnConfig::default(), 4, 2).unwrap())),
         ("gnncl", |vars| Box::new(Gnncl::new(&vars.root(), &GnnclConfig::default(), 4, 2).unwrap())),
     ];

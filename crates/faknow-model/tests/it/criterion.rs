@@ -33,6 +33,7 @@ fn expected_loss(w: [f64; 3], s: f64, gamma: f64) -> f64 {
 
 #[test]
 fn loss_equals_the_formula() {
+    let _generator = crate::generator();
     let check = |json: &str, expected: f64| {
         let got = criterion(json).loss(&logits(0, 4), &Tensor::from_slice(&LABELS)).unwrap();
         assert!((got.double_value(&[]) - expected).abs() < 1e-14, "{json}: {got:?}, expected {expected}");
@@ -57,6 +58,7 @@ fn loss_equals_the_formula() {
 
 #[test]
 fn sums_of_parts_add_up_to_the_loss() {
+    let _generator = crate::generator();
     for json in [
         r#"{"class_weights": [0.5, 2, 3], "label_smoothing": 0.2}"#,
         r#"{"name": "focal", "class_weights": [0.5, 2, 3]}"#,
@@ -76,6 +78,7 @@ fn sums_of_parts_add_up_to_the_loss() {
 
 #[test]
 fn with_class_counts_balances_weights() {
+    let _generator = crate::generator();
     let balanced = criterion(r#"{"class_weights": "balanced"}"#).with_class_counts(&[1, 1, 2]).unwrap();
     assert_eq!(balanced.explicit_weights().unwrap(), Some(&[4.0 / 3.0, 4.0 / 3.0, 4.0 / 6.0][..]));
     let explicit = criterion(r#"{"class_weights": [0.5, 2, 3]}"#);
@@ -92,6 +95,7 @@ fn with_class_counts_balances_weights() {
 
 #[test]
 fn focal_loss_has_finite_gradients_for_certain_predictions() {
+    let _generator = crate::generator();
     for (gamma, logit) in [(0.0, 200.0), (0.5, 200.0), (2.0, 200.0), (2.0, -200.0)] {
         for kind in [Kind::Double, Kind::Float] {
             let logits = Tensor::from_slice(&[logit, 0.0]).view([1, 2]).to_kind(kind).set_requires_grad(true);

@@ -57,6 +57,7 @@ fn logits(model: &Gnncl, batch: &FieldBatch, mode: Mode) -> Tensor {
 
 #[test]
 fn results_do_not_depend_on_padding() {
+    let _generator = crate::generator();
     let data = trees();
     let config = GnnclConfig { max_nodes: 20, ..GnnclConfig::default() };
     let vars = double();
@@ -83,6 +84,7 @@ fn results_do_not_depend_on_padding() {
 
 #[test]
 fn auxiliary_losses_are_parts_of_the_weighted_total() {
+    let _generator = crate::generator();
     let data = trees();
     let batch = data.batch(&[1, 2, 3]).unwrap();
     let losses = |aux_weight| {
@@ -103,6 +105,7 @@ fn auxiliary_losses_are_parts_of_the_weighted_total() {
 
 #[test]
 fn rejects_trees_above_max_nodes() {
+    let _generator = crate::generator();
     let vars = double();
     let model = model(&vars, &GnnclConfig { max_nodes: 8, ..GnnclConfig::default() });
     let error = model.forward(&trees().batch(&[0, 2]).unwrap(), Mode::Eval).unwrap_err().to_string();

@@ -93,6 +93,7 @@ fn value(tensor: &Tensor) -> f64 {
 
 #[test]
 fn pretraining_trains_all_parameters_without_labels() {
+    let _generator = crate::generator();
     let vars = double();
     let stage = TrustRdPretraining::new(&vars.root(), &TrustRdConfig::default(), 20).unwrap();
     let mut batch = trees().batch(&[0, 1, 2, 3, 4]).unwrap();
@@ -118,6 +119,7 @@ fn pretraining_trains_all_parameters_without_labels() {
 // x_r - (x - x_r) m differs: it keeps the features to be replaced, with the opposite sign.)
 #[test]
 fn views_without_original_features_are_equal_for_all_trees() {
+    let _generator = crate::generator();
     let vars = double();
     let spread = |feature_keep_rate: f64| {
         let vars = &vars;
@@ -140,6 +142,7 @@ fn views_without_original_features_are_equal_for_all_trees() {
 
 #[test]
 fn consistency_losses_are_0_without_noise() {
+    let _generator = crate::generator();
     let parts = |embedding_noise: f64, parameter_noise: f64| {
         let vars = double();
         let config = TrustRdConfig { embedding_noise, parameter_noise, ..TrustRdConfig::default() };
@@ -162,6 +165,7 @@ fn consistency_losses_are_0_without_noise() {
 
 #[test]
 fn new_rejects_settings_out_of_range() {
+    let _generator = crate::generator();
     let vars = double();
     let check = |config: TrustRdConfig, expected: &str| {
         let error = TrustRd::new(&vars.root(), &config, 20, 3).unwrap_err().to_string();

@@ -14,5 +14,14 @@ mod golden_gnncl;
 mod golden_trustrd;
 mod pickles;
 mod pytorch;
+#[path = "../../../skip.rs"]
+mod skip;
 mod social;
 mod textcnn;
+
+/// Locks libtorch's random generator, which belongs to the process, for a test that draws from it: another test in between
+/// would change its numbers. Cargo runs the tests one at a time (`.cargo/config.toml`); with several threads, this does.
+fn generator() -> std::sync::MutexGuard<'static, ()> {
+    static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -36,6 +36,7 @@ fn bits(tensor: &Tensor) -> Vec<u8> {
 
 #[test]
 fn reads_pytorch_files_bit_exactly() {
+    let _generator = crate::generator();
     let check = |name: &str, safetensors: &str| {
         let ours = weights::read(&path(name)).unwrap();
         assert_same(name, &ours, &weights::read(&path(safetensors)).unwrap());
@@ -67,6 +68,7 @@ fn reads_pytorch_files_bit_exactly() {
 // Tensors that share memory in the file must not share it after reading.
 #[test]
 fn tensors_do_not_share_memory() {
+    let _generator = crate::generator();
     let views = weights::read(&path("views.pt")).unwrap();
     let mut addresses: Vec<usize> =
         views.values().filter(|t| t.numel() > 0).map(|t| t.data_ptr() as usize).collect();
@@ -78,6 +80,7 @@ fn tensors_do_not_share_memory() {
 
 #[test]
 fn loads_faknows_textcnn_with_and_without_the_data_parallel_prefix() {
+    let _generator = crate::generator();
     let config =
         TextCnnConfig { embedding_size: 4, n_filters: 2, kernel_sizes: vec![2, 3], ..Default::default() };
     let check = |file: &str, kind: Kind, expected: &str| {
@@ -108,6 +111,7 @@ fn loads_faknows_textcnn_with_and_without_the_data_parallel_prefix() {
 
 #[test]
 fn errors_of_other_files_name_the_remedy() {
+    let _generator = crate::generator();
     let check = |name: &str, expected: &[&str]| {
         let error = weights::read(&path(name)).unwrap_err();
         assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
@@ -138,6 +142,7 @@ fn entries(name: &str) -> Vec<(String, Vec<u8>)> {
 // Checksums detect any change to the tensors.
 #[test]
 fn corrupted_files_are_rejected_or_read_unchanged() {
+    let _generator = crate::generator();
     let dir = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(1);
     let (mut n_rejected, mut n_read) = (0, 0);
@@ -170,6 +175,7 @@ fn corrupted_files_are_rejected_or_read_unchanged() {
 // The checksums are valid, so the pickle is read: it must result in an error or in tensors, never in a panic.
 #[test]
 fn corrupted_pickles_do_not_panic() {
+    let _generator = crate::generator();
     let dir = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(2);
     let (mut n_rejected, mut n_read) = (0, 0);
@@ -201,6 +207,7 @@ fn corrupted_pickles_do_not_panic() {
 
 #[test]
 fn errors_of_invalid_archives_name_the_entry() {
+    let _generator = crate::generator();
     let dir = tempfile::tempdir().unwrap();
     let entries = entries("protocol_2.pt");
     // Replaces or removes one entry.

@@ -172,6 +172,7 @@ fn example(module: &str) -> (VarStore, TreeModel) {
 
 #[test]
 fn scores_do_not_depend_on_other_trees_of_the_batch() {
+    let _generator = crate::generator();
     let data = trees(40, 4);
     for module in MODULES {
         let (_vars, model) = example(module);
@@ -185,6 +186,7 @@ fn scores_do_not_depend_on_other_trees_of_the_batch() {
 
 #[test]
 fn scores_do_not_depend_on_the_order_of_nodes() {
+    let _generator = crate::generator();
     for module in MODULES {
         let (_vars, model) = example(module);
         let rows = |order: [usize; 4]| {
@@ -205,6 +207,7 @@ fn scores_do_not_depend_on_the_order_of_nodes() {
 
 #[test]
 fn gradients_are_equal_for_sparse_and_dense_features() {
+    let _generator = crate::generator();
     let data = trees(40, 4);
     for module in MODULES {
         let mut gradients = Vec::new();
@@ -236,6 +239,7 @@ fn gradients_are_equal_for_sparse_and_dense_features() {
 
 #[test]
 fn training_is_finite_and_differs_from_evaluation() {
+    let _generator = crate::generator();
     let data = trees(40, 4);
     for module in ["GCNFN", "BiGCN", "EBGCN", "TrustRD"] {
         for sparse in [true, false] {
@@ -253,6 +257,7 @@ fn training_is_finite_and_differs_from_evaluation() {
 
 #[test]
 fn new_rejects_settings_out_of_range() {
+    let _generator = crate::generator();
     let vars = VarStore::new(Device::Cpu);
     let path = vars.root();
     let check = |error: faknow_model::Error, expected: &str| assert_eq!(error.to_string(), expected);
@@ -272,6 +277,7 @@ fn new_rejects_settings_out_of_range() {
 
 #[test]
 fn node_contributions_equal_numerical_derivatives() {
+    let _generator = crate::generator();
     let data = trees(40, 4);
     for module in MODULES {
         let (_vars, model) = example(module);
@@ -304,6 +310,7 @@ fn node_contributions_equal_numerical_derivatives() {
 
 #[test]
 fn rejects_batches_without_trees() {
+    let _generator = crate::generator();
     let batch = FieldBatch::from_words(Tensor::from_slice2(&[[2_i64, 3]]), None).unwrap();
     for module in MODULES {
         let (_vars, model) = example(module);

@@ -35,6 +35,7 @@ fn texts(n_padding: i64) -> FieldBatch {
 // With `extra_padding`, logits and gradients equal those of any longer padding.
 #[test]
 fn logits_and_gradients_do_not_depend_on_the_padding() {
+    let _generator = crate::generator();
     let config = small();
     let (vars, model) = model(&config);
     let [short, long] = [config.extra_padding() as i64, 40].map(|n_padding| {
@@ -57,6 +58,7 @@ fn logits_and_gradients_do_not_depend_on_the_padding() {
 
 #[test]
 fn parameters_have_pytorchs_names_and_shapes() {
+    let _generator = crate::generator();
     let (vars, _) = model(&small());
     let mut names: Vec<String> =
         vars.variables().iter().map(|(n, t)| format!("{n} {:?}", t.size())).collect();
@@ -79,6 +81,7 @@ fn parameters_have_pytorchs_names_and_shapes() {
 
 #[test]
 fn frozen_embedding_has_no_gradient() {
+    let _generator = crate::generator();
     let vars = VarStore::new(Device::Cpu);
     let vectors = Tensor::randn([30, 6], tch::kind::FLOAT_CPU);
     let config = TextCnnConfig { freeze_embedding: true, ..small() };
@@ -93,6 +96,7 @@ fn frozen_embedding_has_no_gradient() {
 
 #[test]
 fn dropout_is_only_active_in_training() {
+    let _generator = crate::generator();
     let (_vars, model) = model(&small());
     let logits = |mode| model.forward(&texts(5), mode).unwrap().logits;
     assert_eq!(logits(Mode::Eval), logits(Mode::Eval));
@@ -101,6 +105,7 @@ fn dropout_is_only_active_in_training() {
 
 #[test]
 fn a_batch_without_labels_has_no_loss() {
+    let _generator = crate::generator();
     let (_vars, model) = model(&small());
     let batch = FieldBatch::from_words(texts(5).words.unwrap().ids, None).unwrap();
     assert!(model.forward(&batch, Mode::Eval).unwrap().loss.is_none());
@@ -108,6 +113,7 @@ fn a_batch_without_labels_has_no_loss() {
 
 #[test]
 fn rejects_invalid_batches_and_settings() {
+    let _generator = crate::generator();
     let check = |error: faknow_model::Error, expected: &[&str]| {
         let error = error.to_string();
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
@@ -161,6 +167,7 @@ fn features(
 
 #[test]
 fn forward_words_equals_convolutions() {
+    let _generator = crate::generator();
     tch::manual_seed(9);
     let random = Tensor::randint(40, [17, 23], (Kind::Int64, Device::Cpu));
     // Repeated windows, texts of one word, texts of padding only.
@@ -188,6 +195,7 @@ fn forward_words_equals_convolutions() {
 
 #[test]
 fn nan_is_propagated() {
+    let _generator = crate::generator();
     for distinct in [true, false] {
         let vars = VarStore::new(Device::Cpu);
         let embedding = Embedding::random(&(vars.root() / "words"), 40, 11).unwrap();
@@ -206,6 +214,7 @@ fn nan_is_propagated() {
 
 #[test]
 fn rejects_short_texts_and_token_ids_out_of_range() {
+    let _generator = crate::generator();
     let (vars, model) = model(&small());
     drop(vars);
     let message = |tokens: Tensor| {
@@ -222,6 +231,7 @@ fn rejects_short_texts_and_token_ids_out_of_range() {
 
 #[test]
 fn cached_products_are_cleared_when_weights_change() {
+    let _generator = crate::generator();
     let (vars, model) = model(&small());
     let batch = texts(5);
     let logits = || tch::no_grad(|| model.forward(&batch, Mode::Eval).unwrap().logits);
@@ -245,6 +255,7 @@ fn cached_products_are_cleared_when_weights_change() {
 
 #[test]
 fn word_contributions_in_parts_are_the_same_and_can_be_abandoned() {
+    let _generator = crate::generator();
     let vars = VarStore::new(Device::Cpu);
     let config = TextCnnConfig { embedding_size: 8, n_filters: 4, ..TextCnnConfig::default() };
     let model = TextCnn::new(&vars.root(), &config, 50, 2).unwrap();
@@ -272,6 +283,7 @@ fn word_contributions_in_parts_are_the_same_and_can_be_abandoned() {
 
 #[test]
 fn word_contributions_add_up_to_the_log_odds() {
+    let _generator = crate::generator();
     let vars = VarStore::new(Device::Cpu);
     let config = TextCnnConfig { embedding_size: 12, n_filters: 6, ..TextCnnConfig::default() };
     let model = TextCnn::new(&vars.root(), &config, 50, 3).unwrap();

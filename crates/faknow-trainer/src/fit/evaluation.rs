@@ -61,7 +61,7 @@ pub(crate) fn evaluate_at<M: Model>(
     let mut predictions: Option<PredictionsBuilder> = None;
     for batch in guarded(1, |batch| Location { phase, epoch, batch }, || loader.batches(0, 0))? {
         let (location, batch) = batch?;
-        let (labels, scores, n_classes) = guard(location, || {
+        let n_samples = guard(location, || {
             // A guard, since `no_grad` would leave gradients disabled if the model panics.
             let _no_grad = no_grad_guard();
             check_batch(&batch)?;
@@ -73,10 +73,12 @@ pub(crate) fn evaluate_at<M: Model>(
                 sums.add(&loss, batch.n_samples())?;
             }
             let scores = class_scores(&output.logits, location)?;
-            Ok((to_vec::<i64>(labels, Kind::Int64)?, scores, n_classes(&output.logits)))
+            let labels = to_vec::<i64>(labels, Kind::Int64)?;
+            let n_classes = n_classes(&output.logits);
+            predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
+            Ok(labels.len())
         })?;
-        predictions.get_or_insert_with(|| PredictionsBuilder::new(n_classes)).extend(&labels, &scores)?;
-        progress(PassProgress { batch: location.batch, n_batches, n_samples: labels.len() })?;
+        progress(PassProgress { batch: location.batch, n_batches, n_samples })?;
     }
     let empty =
         Error::EmptyLoader { phase: phase_name(phase), hint: "it announced batches but yielded none" };

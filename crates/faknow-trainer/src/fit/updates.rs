@@ -7,14 +7,14 @@ use faknow_data::Batch;
 use faknow_model::{Loss, Model};
 use tch::{Tensor, no_grad, with_grad};
 
-use crate::error::Location;
+use crate::error::{Location, setting};
 use crate::fit::limits::FitData;
 use crate::fit::non_finite::MAX_SKIPS;
 use crate::fit::seeds::with_seed;
 use crate::optim::AccumulationWindow;
 use crate::schedule::Unit;
 use crate::step::StepContext;
-use crate::step::shapes::check_batch;
+use crate::step::shapes::{check_batch, check_step_output};
 use crate::system::guard::guard;
 use crate::{Error, LossSums, NonFinitePolicy, Result, Trainer};
 
@@ -44,6 +44,7 @@ impl<M: Model> Trainer<M> {
         let is_synchronous = self.settings.is_synchronous(self.task.device);
         match self.update_once(window, self.run.step(), is_synchronous) {
             Ok(update) => {
+                self.check_trained_variables()?;
                 if let Some(is_finite) = self.optimization.optimizer.deferred_flag() {
                     self.buffers.restore_unless(is_finite)?;
                 }
@@ -54,6 +55,18 @@ impl<M: Model> Trainer<M> {
                 Err(error)
             }
         }
+    }
+
+    /// Returns an error if the first update changed nothing because the loss depends on no variable of the store.
+    fn check_trained_variables(&self) -> Result<()> {
+        let optimizer = &self.optimization.optimizer;
+        if self.run.step() > 0 || !optimizer.has_updated() || optimizer.grad_norm().is_some() {
+            return Ok(());
+        }
+        let n = optimizer.parameters().count();
+        let got =
+            format!("{n} variables that the loss does not depend on; build the model in this `VarStore`");
+        Err(setting("vars", "the variables of the model", got))
     }
 
     /// Counts an update, averages the weights, notifies the callbacks (with the learning rates of this step), and steps
@@ -187,7 +200,9 @@ impl<M: Model> Trainer<M> {
                         let output = self.task.step.step(&mut self.task.model, &batch, optimizer, context);
                         let (backward, optimizer) = self.optimization.optimizer.take_times();
                         self.state.profile.add_step(start.elapsed(), backward, optimizer);
-                        Ok((output?, batch.labels().map(Tensor::shallow_clone)))
+                        let output = output?;
+                        check_step_output(&output, n)?;
+                        Ok((output, batch.labels().map(Tensor::shallow_clone)))
                     })
                 })?;
                 update.losses.push((detached(&output.loss), n));

@@ -159,7 +159,7 @@ mod tests {
     use super::super::parameter::Parameter;
     use super::*;
 
-    /// The path of other devices finds the same norm, clips alike and names the same parameter as the path of the CPU.
+    // The path of other devices is tested here on the CPU.
     #[test]
     fn operations_and_slices_measure_alike() {
         let check = |gradients: [[f32; 2]; 2], clip: Clip, expected: Option<&str>| {

@@ -12,6 +12,7 @@ mod memory;
 mod operations;
 mod optimizer;
 mod parameter;
+mod paths;
 mod rule;
 mod setters;
 mod state;

@@ -1,6 +1,6 @@
 //! Errors of schedules.
 
-use faknow_data::common::{OtherError, describe};
+use faknow_data::common::{OtherError, describe, strip_any_frames};
 use faknow_data::from_other_errors;
 
 use super::Unit;
@@ -56,6 +56,6 @@ from_other_errors!(ScheduleError);
 impl ScheduleError {
     /// Creates a [`ScheduleError::Other`] from any error or message.
     pub fn other(error: impl Into<OtherError>) -> Self {
-        Self::Other(error.into())
+        Self::Other(strip_any_frames(error.into()))
     }
 }

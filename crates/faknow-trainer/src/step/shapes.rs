@@ -4,7 +4,7 @@ use faknow_data::Batch;
 use faknow_model::{Loss, Output};
 use tch::Tensor;
 
-use crate::{Error, Result};
+use crate::{Error, Result, StepOutput};
 
 /// Checks that there is one label per sample.
 pub(crate) fn check_batch(batch: &impl Batch) -> Result<()> {
@@ -18,15 +18,27 @@ pub(crate) fn check_batch(batch: &impl Batch) -> Result<()> {
     }
 }
 
-/// Checks that there is one row of logits per sample, and that the loss, if any, is a scalar.
-pub(crate) fn check_output(output: &Output, n_samples: usize) -> Result<()> {
-    match output.logits.size()[..] {
-        [rows, n_classes] if rows == n_samples as i64 && n_classes >= 2 => {}
+/// Checks the output of a custom step: its loss, and its logits, if any.
+pub(crate) fn check_step_output(output: &StepOutput, n_samples: usize) -> Result<()> {
+    let logits = output.logits.as_ref();
+    logits.map_or(Ok(()), |logits| check_logits("logits of the step", logits, n_samples))?;
+    check_loss(&output.loss)
+}
+
+/// Checks that there is one row of logits per sample.
+fn check_logits(what: &str, logits: &Tensor, n_samples: usize) -> Result<()> {
+    match logits.size()[..] {
+        [rows, n_classes] if rows == n_samples as i64 && n_classes >= 2 => Ok(()),
         _ => {
             let expected = format!("[{n_samples}, n_classes] with at least 2 classes");
-            return Err(shape_error("logits of the model", &expected, &output.logits));
+            Err(shape_error(what, &expected, logits))
         }
     }
+}
+
+/// Checks that there is one row of logits per sample, and that the loss, if any, is a scalar.
+pub(crate) fn check_output(output: &Output, n_samples: usize) -> Result<()> {
+    check_logits("logits of the model", &output.logits, n_samples)?;
     output.loss.as_ref().map_or(Ok(()), check_loss)
 }
 

@@ -1,4 +1,4 @@
-//! Averaged weights have running statistics of their own, computed over the training data.
+//! Averaged weights have separate running statistics, computed over the training data.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use faknow_callbacks::{Interval, Phase, Run, on_epoch_end};

@@ -2,6 +2,7 @@
 
 mod adversarial;
 mod adversarial_golden;
+mod api_cases;
 mod at_hook;
 mod average_statistics;
 mod background;
@@ -43,6 +44,8 @@ mod run_dir;
 mod schedule;
 mod schedule_golden;
 mod shapes;
+#[path = "../../../skip.rs"]
+mod skip;
 mod toy;
 mod trajectory_cases;
 mod trajectory_golden;

@@ -147,8 +147,8 @@ fn rolled_back_update_leaves_buffers() {
     assert_eq!(weights(&trainer.run().vars), expected);
 }
 
-/// With deferred checks, a run ends at the end of the epoch or at the next checkpoint, with the weights and buffers from
-/// before the failed update, and no checkpoint contains others.
+// With deferred checks, a run ends at the end of the epoch or at the next checkpoint, with the weights and buffers from
+// before the failed update, and no checkpoint contains others.
 #[test]
 fn deferred_checks_mask_updates_and_precede_checkpoints() {
     let policies = [

@@ -163,6 +163,7 @@ fn run_all(how: &str, train: fn(Case) -> Option<Trajectory>) {
     println!("golden {}: through {how} in f64 and f32: {}", dir.display(), compared.join(", "));
     println!("golden {}: skipped for {how}: {}", dir.display(), skipped.join(", "));
     if compared.is_empty() {
+        crate::skip::check("golden").unwrap();
         println!("SKIPPED: {} contains no trajectory that can be compared", dir.display());
     }
 }
@@ -229,6 +230,7 @@ fn dir() -> Option<PathBuf> {
     if dir.join("manifest.json").is_file() {
         return Some(dir);
     }
+    crate::skip::check("golden").unwrap();
     println!(
         "SKIPPED: {}/manifest.json does not exist; set FAKNOW_GOLDEN to a directory of reference files",
         dir.display()

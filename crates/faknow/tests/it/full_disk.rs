@@ -25,6 +25,7 @@ impl SmallDisk {
         match mount {
             Ok(output) if output.status.success() => Some(Self(path)),
             _ => {
+                crate::skip::check("mount").unwrap();
                 println!("SKIPPED: mounting a small disk requires root");
                 None
             }

@@ -13,6 +13,7 @@ mod data;
 mod decision;
 mod detector;
 mod documentation;
+mod error_text;
 mod full_disk;
 mod registry;
 mod resume_cases;
@@ -20,6 +21,8 @@ mod resume_settings;
 mod run_files;
 mod schedules;
 mod search;
+#[path = "../../../skip.rs"]
+mod skip;
 mod support;
 mod text_storage;
 mod training;
