@@ -1,5 +1,4 @@
 //! Requests that stop a test or an evaluation.
-#![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
 use faknow_callbacks::StopReason;
 use faknow_metrics::Metrics;
