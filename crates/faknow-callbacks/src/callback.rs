@@ -82,7 +82,7 @@ pub trait Callback: Any + Send {
     }
 
     /// Returns whether this callback only shows something. If it fails or panics, it is removed with a warning, and the run
-    /// goes on. Default: false.
+    /// continues. Default: false.
     fn is_display(&self) -> bool {
         false
     }

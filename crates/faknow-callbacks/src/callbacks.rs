@@ -367,7 +367,7 @@ impl Callbacks {
                 if let Err(error) = &flow
                     && is_display(callback)
                 {
-                    tracing::warn!("the run goes on without `{}`: {error}", name_of(callback));
+                    tracing::warn!("the run continues without `{}`: {error}", name_of(callback));
                     failed.push(index);
                     continue;
                 }

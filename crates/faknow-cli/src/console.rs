@@ -111,7 +111,7 @@ impl Console {
 /// Whether standard output was a terminal at the start: one that has disappeared is not recognized any more.
 static PRINTS_TO_TERMINAL: OnceLock<bool> = OnceLock::new();
 
-/// Prints a result to standard output. A closed pipe or terminal is not an error: nobody reads the result.
+/// Prints a result to standard output. A closed pipe or terminal is not an error: no one reads the result.
 ///
 /// # Errors
 /// The result cannot be written to a file.
@@ -123,7 +123,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Returns whether nobody reads standard output any more, according to an error of writing to it.
+/// Returns whether no one reads standard output any more, according to an error of writing to it.
 pub(crate) fn is_closed(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::BrokenPipe || PRINTS_TO_TERMINAL.get() == Some(&true)
 }

@@ -10,13 +10,13 @@ use tch::Device;
 use tch::nn::VarStore;
 
 use crate::checkpoint::checkpointer::Checkpointer;
+use crate::checkpoint::options::Recorded;
 use crate::error::setting;
-use crate::file_logs::{check_histograms, with_file_logs};
+use crate::file_logs::{check_files, with_file_logs};
 use crate::fit::averages::WeightAverage;
 use crate::fit::buffers::Buffers;
 use crate::fit::limits::Limits;
 use crate::fit::optimization::Optimization;
-use crate::fit::options::Recorded;
 use crate::fit::settings::Settings;
 use crate::fit::state::FitState;
 use crate::fit::task::Task;
@@ -342,17 +342,7 @@ impl<M: Model> TrainerBuilder<M> {
         }
         self.settings.validate(self.run_dir.is_some())?;
         self.checkpoints.validate()?;
-        if self.run_dir.is_none() {
-            let is_set = self.checkpoints != CheckpointPolicy::default();
-            let expected = "no value without a run directory (`.run_dir(..)`), which would hold its files";
-            for (name, is_set) in
-                [("checkpoints", is_set), ("histograms_every", self.histograms_every.is_some())]
-            {
-                if is_set {
-                    return Err(setting(name, expected, "a value"));
-                }
-            }
-        }
+        check_files(&self.checkpoints, self.histograms_every, self.run_dir.is_some())?;
         if let Some(average) = &self.average {
             average.validate()?;
         }
@@ -362,7 +352,6 @@ impl<M: Model> TrainerBuilder<M> {
         if self.device != self.vars.device() {
             self.vars.set_device(self.device);
         }
-        check_histograms(self.histograms_every)?;
         let optimizer = Optimizer::new(&self.optimizer, &self.vars, self.clip)?;
         if optimizer.parameters().next().is_none() {
             let n = self.vars.len();

@@ -4,12 +4,24 @@
 use faknow_callbacks::TensorBoard;
 use faknow_callbacks::{Callbacks, CsvLog, JsonlLog, RunLog};
 
-use crate::Result;
 use crate::error::setting;
+use crate::{CheckpointPolicy, Result};
 
-/// Rejects histograms in a build that cannot write them.
-pub(crate) fn check_histograms(every: Option<usize>) -> Result<()> {
-    if every.is_some() && cfg!(not(feature = "tensorboard")) {
+/// Rejects settings of files without a run directory, and histograms in a build that cannot write them.
+pub(crate) fn check_files(
+    checkpoints: &CheckpointPolicy,
+    histograms_every: Option<usize>,
+    has_run_dir: bool,
+) -> Result<()> {
+    let settings = [
+        ("checkpoints", *checkpoints != CheckpointPolicy::default()),
+        ("histograms_every", histograms_every.is_some()),
+    ];
+    if let Some((name, _)) = settings.into_iter().find(|(_, is_set)| *is_set && !has_run_dir) {
+        let expected = "no value without a run directory (`.run_dir(..)`), which would hold its files";
+        return Err(setting(name, expected, "a value"));
+    }
+    if histograms_every.is_some() && cfg!(not(feature = "tensorboard")) {
         let expected = "no value, or a build with the feature `tensorboard`";
         return Err(setting("histograms_every", expected, "a number"));
     }

@@ -14,6 +14,7 @@ mod tune;
 
 pub use builder::TrainerBuilder;
 pub use checkpoint::changes::{ChangeKind, ResumePolicies, ResumePolicy, check_settings};
+pub use checkpoint::options::{BUILDER_OPTIONS, BuilderOption};
 pub use checkpoint::policy::CheckpointPolicy;
 pub use checkpoint::resume::Resume;
 pub use error::{Error, Location, Result};
@@ -21,7 +22,6 @@ pub use faknow_callbacks::NamePattern;
 pub use fit::averages::WeightAveraging;
 pub use fit::evaluation::{evaluate, evaluate_until, predict, predict_batch};
 pub use fit::non_finite::NonFinitePolicy;
-pub use fit::options::{BUILDER_OPTIONS, BuilderOption};
 pub use fit::profile::Profile;
 pub use fit::report::{FinalWeights, FitReport};
 pub use fit::seeds::{seed_step, seeded_model, with_model_seed, with_seed};

@@ -81,7 +81,7 @@ fn broken_destinations_do_not_end_a_run() {
 }
 
 #[test]
-fn failing_display_is_removed_and_the_others_go_on() {
+fn failing_display_is_removed_and_the_others_continue() {
     for broken in [Broken::Write, Broken::Flush, Broken::Panic] {
         let recorder = Recorder::new();
         let mut callbacks = Callbacks::default();

@@ -1,4 +1,4 @@
-//! What fails only to show something is dropped: the command goes on to its end, with all files and exit code 0.
+//! What fails only to show something is dropped: the command continues to its end, with all files and exit code 0.
 #![cfg(unix)]
 
 use std::process::{Command, Stdio};
@@ -102,7 +102,7 @@ fn shell(sandbox: &Sandbox, script: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Returns a shell command that runs the arguments, preceded by `before`, in a terminal of their own.
+/// Returns a shell command that runs the arguments, preceded by `before`, in a separate terminal.
 fn in_terminal(before: &str, run: &str, args: &[&str]) -> String {
     let words = args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(" ");
     let command =

@@ -119,7 +119,7 @@ fn second_command_says_who_uses_the_directory() {
 }
 
 #[test]
-fn one_of_two_runs_that_start_at_once_wins() {
+fn one_of_two_runs_that_start_together_wins() {
     let sandbox = Sandbox::new();
     sandbox.write("tiny.csv", crate::support::csv(12, 1));
     for attempt in 0..50 {

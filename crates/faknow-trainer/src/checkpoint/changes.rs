@@ -148,7 +148,7 @@ pub(crate) fn changed_settings(
     let owned = |list: &[(&str, ResumePolicy)]| -> ResumePolicies {
         list.iter().map(|(name, policy)| ((*name).to_owned(), *policy)).collect()
     };
-    let own = crate::fit::options::policies();
+    let own = crate::checkpoint::options::policies();
     let by_table = owned(&BY_TABLE);
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let mut changed: Vec<&String> =

@@ -50,6 +50,7 @@ mod disk;
 mod error;
 mod manifest;
 pub(crate) mod names;
+pub(crate) mod options;
 pub(crate) mod part;
 pub(crate) mod policy;
 pub(crate) mod ranking;

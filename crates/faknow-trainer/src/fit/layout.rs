@@ -106,8 +106,8 @@ impl LearningRates {
         Ok((now < by_settings).then_some([by_settings, now]))
     }
 
-    /// After [`restore_saved`](Self::restore_saved): returns the learning rates after `n_done` updates and `n_epochs` epochs,
-    /// if the length of the run has changed.
+    /// Returns the learning rates after `n_done` updates and `n_epochs` epochs, if the length of the run has changed. To be
+    /// called after [`restore_saved`](Self::restore_saved).
     pub(crate) fn take_length_change(
         &mut self,
         current: &[f64],

@@ -97,8 +97,8 @@ impl<M: Model> Trainer<M> {
         Ok(())
     }
 
-    /// After a resume or at the start of a further fit: if the length of the run has changed, continues the schedule at the
-    /// current position of the new length, and logs what this means for the learning rate.
+    /// Continues the schedule at the current position of the new length, if the length of the run has changed by a resume or a
+    /// further fit, and logs what this means for the learning rate.
     pub(crate) fn continue_schedule(&mut self) -> Result<()> {
         let (n_done, n_epochs) = (self.run.step(), self.run.history().epochs.len() as u64);
         let rates = &mut self.optimization.learning_rates;

@@ -12,7 +12,6 @@ pub(crate) mod limits;
 mod no_effect;
 pub(crate) mod non_finite;
 pub(crate) mod optimization;
-pub(crate) mod options;
 pub(crate) mod profile;
 pub(crate) mod report;
 mod resuming;

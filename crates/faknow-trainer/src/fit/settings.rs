@@ -4,12 +4,12 @@ use faknow_callbacks::{Interval, IntervalUnit, MonitorChoice, StopReason, Timest
 use tch::Device;
 
 use crate::Result;
+use crate::checkpoint::options::Recorded;
 use crate::checkpoint::policy::check_interval;
 use crate::error::setting;
 use crate::fit::length::EpochSize;
 use crate::fit::limits::Limits;
 use crate::fit::non_finite::NonFinitePolicy;
-use crate::fit::options::Recorded;
 use crate::system::interrupt::Interrupt;
 
 /// The settings of a [`Trainer`](crate::Trainer), documented and validated by its builder.

@@ -14,7 +14,7 @@ pub struct StopSignal {
     /// Whether it is sent to stop this very program: it is handled even if it was ignored at the start (the shell ignores
     /// SIGINT for commands in the background), and when it is repeated, the program exits immediately.
     ///
-    /// The others tell what happens to the program (a closed window, the end of a time limit). They may arrive several times,
+    /// The others announce what happens to the program (a closed window, the end of a time limit). They may arrive several times,
     /// and stay ignored if they were at the start, as with `nohup`.
     pub is_direct: bool,
 }

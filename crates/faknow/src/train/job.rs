@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{Callback, EarlyStopping, FitStart, Freeze, HookResult, Interval, Run, StopReason};
+use faknow_callbacks::{EarlyStopping, Freeze, Interval, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
@@ -28,6 +28,7 @@ use crate::train::RunContext;
 use crate::train::finish::Finish;
 use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
+use crate::train::summaries::{DataSummary, ModelSummary};
 use crate::{Error, Result};
 
 /// The result of training.
@@ -376,35 +377,6 @@ fn with_trainer_config<M: Model>(
         builder = builder.overfit_batches(n);
     }
     if config.fast_dev_run { builder.fast_dev_run() } else { builder }
-}
-
-/// Logs the summary of the data at the start of the fit, so that it is also in the log of the run.
-struct DataSummary(Vec<String>);
-
-impl Callback for DataSummary {
-    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
-        if run.start() == FitStart::RolledBack {
-            return Ok(());
-        }
-        self.0.iter().for_each(|line| tracing::info!("{line}"));
-        Ok(())
-    }
-}
-
-/// Logs the parameters of the model, only into the log of the run, since the table is long.
-struct ModelSummary {
-    n_optimizer_tensors: usize,
-}
-
-impl Callback for ModelSummary {
-    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
-        if run.start() == FitStart::RolledBack {
-            return Ok(());
-        }
-        let summary = faknow_model::summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
-        tracing::info!(target: faknow_callbacks::RUN_TARGET, "model:\n{summary}");
-        Ok(())
-    }
 }
 
 fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> EarlyStopping {

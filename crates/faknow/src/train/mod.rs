@@ -24,6 +24,7 @@ mod no_effect;
 mod pretraining;
 pub(crate) mod resume;
 mod run_files;
+mod summaries;
 
 pub use context::{ContextFactory, RunContext};
 pub use job::{Outcome, train};

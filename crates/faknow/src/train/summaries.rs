@@ -1,0 +1,32 @@
+//! Callbacks that log the summaries of data and model when a fit starts.
+
+use faknow_callbacks::{Callback, FitStart, HookResult, Run};
+
+/// Logs the summary of the data at the start of the fit, so that it is also in the log of the run.
+pub(super) struct DataSummary(pub(super) Vec<String>);
+
+impl Callback for DataSummary {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() == FitStart::RolledBack {
+            return Ok(());
+        }
+        self.0.iter().for_each(|line| tracing::info!("{line}"));
+        Ok(())
+    }
+}
+
+/// Logs the parameters of the model, only into the log of the run, since the table is long.
+pub(super) struct ModelSummary {
+    pub(super) n_optimizer_tensors: usize,
+}
+
+impl Callback for ModelSummary {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() == FitStart::RolledBack {
+            return Ok(());
+        }
+        let summary = faknow_model::summary(&run.vars).with_optimizer(self.n_optimizer_tensors);
+        tracing::info!(target: faknow_callbacks::RUN_TARGET, "model:\n{summary}");
+        Ok(())
+    }
+}
