@@ -74,7 +74,7 @@ const CHANGES: &[(&str, Change, bool)] = &[
     ),
 ];
 
-/// Returns every file below a directory.
+/// Returns every file below a directory but the lock, which names the process that held it last.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut pending = vec![dir.to_path_buf()];
@@ -83,7 +83,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 pending.push(path);
-            } else {
+            } else if !path.ends_with(".lock") {
                 let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
                 all.insert(name, fs::read(&path).unwrap());
             }
