@@ -84,6 +84,7 @@ fn commands(index: usize) -> [&'static Case; 3] {
     [verbose, tui, others[index % others.len()]]
 }
 
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn has_script() -> bool {
     let has = Command::new("script").arg("--version").output().is_ok_and(|output| output.status.success());
     if !has {
