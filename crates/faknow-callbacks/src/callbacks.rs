@@ -139,7 +139,7 @@ impl Callbacks {
 
     /// Returns the settings of all callbacks that have a key, by key.
     pub fn settings(&self) -> Vec<(String, serde_json::Value)> {
-        let settings = self.0.iter().filter_map(|it| Some((it.key()?.to_owned(), it.settings())));
+        let settings = self.0.iter().filter_map(|it| Some((key_of(it.as_ref()).ok()??, it.settings())));
         settings.filter(|(_, settings)| !settings.is_null()).collect()
     }
 
