@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::changes::{ChangeKind, ResumePolicies, ResumePolicy};
-use crate::{Clip, OptimizerConfig, WeightAveraging};
+use crate::{Clip, OptimizerConfig};
 
 /// An option of [`TrainerBuilder`](crate::TrainerBuilder), or a part of it, and what happens if it is changed on resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Recorded {
         schedule: Option<Value>,
         step: Value,
         clip: Clip,
-        average: Option<&WeightAveraging>,
+        average: Option<impl Serialize>,
     ) -> Self {
         let mut recorded = Self::default();
         recorded.add("optimizer", optimizer);
