@@ -31,11 +31,13 @@ pub(crate) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 async fn handle(app: &App, request: Request) -> Result<Response, ApiError> {
-    let query = request.uri().query().map(str::to_owned);
-    let body = body::read(request, &app.config).await?;
+    // A request that started before the shutdown is accepted, even if its body arrives later.
     if app.stop.is_requested() {
+        body::discard(request, &app.config).await;
         return Err(ApiError::stopping());
     }
+    let query = request.uri().query().map(str::to_owned);
+    let body = body::read(request, &app.config).await?;
     if let Some(query) = query.filter(|query| !query.is_empty()) {
         let message = format!("expected no query, got `?{}`; the body has all fields", truncate(&query));
         return Err(ApiError::invalid(message));

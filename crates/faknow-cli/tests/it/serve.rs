@@ -157,5 +157,5 @@ fn serve_page_has_the_defaults_of_the_program() {
         assert_eq!(documented, default, "docs/serve.md: --{option}");
         n_options += 1;
     }
-    assert_eq!(n_options, 12, "{help}");
+    assert_eq!(n_options, 14, "{help}");
 }
