@@ -171,20 +171,16 @@ fn with_retry<T>(
     let mut checksums = Checksums::read(dir)?;
     let mut attempts = 0;
     loop {
-        let expected = checksums.files.get(name);
-        let error = match (read(&path), expected) {
-            (Ok((got, content)), expected) if expected.is_none_or(|expected| *expected == got) => {
-                return Ok(Some(content));
-            }
-            (Ok((got, _)), Some(expected)) => {
+        let error = match (read(&path), checksums.files.get(name)) {
+            (Ok((got, _)), Some(expected)) if *expected != got => {
                 Error::corrupted(&path, format!("{}; {}", expected.difference(&got), remedy(dir, name)))
             }
+            (Ok((_, content)), _) => return Ok(Some(content)),
             (Err(error), None) if error.kind() == ErrorKind::NotFound => return Ok(None),
             (Err(error), Some(_)) if error.kind() == ErrorKind::NotFound => {
                 Error::MissingFile { path: path.clone(), remedy: remedy(dir, name) }
             }
             (Err(error), _) => return Err(Error::io(&path, error)),
-            (Ok((_, content)), None) => return Ok(Some(content)),
         };
         let now = Checksums::read(dir)?;
         attempts += 1;

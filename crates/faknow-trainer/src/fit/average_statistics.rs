@@ -10,7 +10,7 @@ use tch::no_grad_guard;
 use crate::error::Location;
 use crate::fit::seeds::with_seed;
 use crate::system::guard::{guard, guarded};
-use crate::{Error, Result, Trainer};
+use crate::{Result, Trainer};
 
 impl<M: Model> Trainer<M> {
     /// Recomputes the statistics of the average over the training data, if they are needed (before a validation or a
@@ -60,9 +60,7 @@ impl<M: Model> Trainer<M> {
                         Ok(())
                     })
                 })?;
-                if self.settings.interrupt.is_requested() {
-                    return Err(Error::Interrupted);
-                }
+                self.settings.interrupt.check()?;
             }
             Ok(())
         })

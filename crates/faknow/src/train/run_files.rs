@@ -79,7 +79,12 @@ pub const RUN_FILES: &[RunFile] = &[
     row("test_metrics.csv", "one row for the last test", "nothing reads it", [N, N, R]),
     row("run.log", "a readable log", "nothing reads it", [N, N, N]),
     row("tensorboard/*", "curves", "checksum of each event; only for display", [N, N, N]),
-    row(".lock", "empty; locked by the process that uses the run", "nothing reads it", [N, N, R]),
+    row(
+        ".lock",
+        "the process that uses the run, or used it last; locked while it does",
+        "only named to a second command",
+        [N, N, R],
+    ),
     row(
         "checkpoints/best/manifest.json",
         "sizes and checksums of the checkpoint; without it, weights are loaded unchecked",
