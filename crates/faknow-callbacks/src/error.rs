@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use faknow_data::common::{describe, strip_frames, torch_message};
+use faknow_data::common::{describe, printable_path, strip_frames, torch_message};
 
 /// A [`Result`](std::result::Result) with the error of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,7 +32,7 @@ pub type HookResult<T = ()> = std::result::Result<T, BoxError>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be written.
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{path}: {error}", path = printable_path(path))]
     Io {
         /// The file or directory.
         path: PathBuf,

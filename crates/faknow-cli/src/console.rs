@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
-use faknow::data::common::panic_message;
+use faknow::data::common::{panic_message, printable};
 use faknow::train::{ContextFactory, RunContext};
 use faknow::trainer::Interrupt;
 
@@ -192,6 +192,9 @@ fn other_command(error: &clap::Error) -> String {
     format!("; did you mean `faknow {command}`?")
 }
 
+/// Maximum number of characters of a line on standard error.
+const MAX_LINE: usize = 4_000;
+
 fn print_error(message: &str) {
     print_line(&format!("error: {message}"));
 }
@@ -199,7 +202,7 @@ fn print_error(message: &str) {
 /// Prints a message as one line to standard error; a closed pipe is not an error.
 fn print_line(message: &str) {
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(&line, MAX_LINE));
 }
 
 fn is_input(error: &anyhow::Error) -> bool {

@@ -1,10 +1,14 @@
 //! The error type, whose messages name the file, the record, the field, and the expected and actual values.
 //!
-//! In all crates, the message of an error contains its causes, so `source()` does not repeat them.
+//! In all crates, the message of an error contains its causes, so `source()` does not repeat them. Text from files is made
+//! safe for terminals when a message is formatted ([`printable`](crate::common::printable)).
 
 use std::path::PathBuf;
 
-use crate::common::{OtherError, describe, strip_any_frames, strip_frames, torch_message};
+use crate::common::{
+    OtherError, describe, printable_message, printable_name, printable_names, printable_path,
+    strip_any_frames, strip_frames, torch_message,
+};
 use crate::from_other_errors;
 
 /// A specialized `Result` of this crate.
@@ -15,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{}: {source}", printable_path(.path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -23,7 +27,7 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// A record cannot be parsed, lacks a field, or has an invalid value.
-    #[error("{path}: record {record}{}: {message}", field.as_ref().map(|f| format!(", field `{f}`")).unwrap_or_default(), path = path.display())]
+    #[error("{}: record {record}{}: {}", printable_path(.path), of_field(.field.as_deref()), printable_message(.message))]
     Record {
         /// The file.
         path: PathBuf,
@@ -35,7 +39,7 @@ pub enum Error {
         message: String,
     },
     /// A file is invalid: empty, without a column, in another encoding.
-    #[error("{path}: {message}", path = path.display())]
+    #[error("{}: {}", printable_path(.path), printable_message(.message))]
     File {
         /// The file.
         path: PathBuf,
@@ -43,7 +47,7 @@ pub enum Error {
         message: String,
     },
     /// A file lacks a column.
-    #[error("{path}: no such column `{column}`{details}", path = path.display())]
+    #[error("{}: no such column `{}`{}", printable_path(.path), printable_name(.column), printable_message(.details))]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -55,7 +59,7 @@ pub enum Error {
         details: Box<str>,
     },
     /// A line of a vocabulary, word vector or tree file is invalid.
-    #[error("{path}: line {line}: {message}", path = path.display())]
+    #[error("{}: line {line}: {}", printable_path(.path), printable_message(.message))]
     Line {
         /// The file.
         path: PathBuf,
@@ -75,7 +79,7 @@ pub enum Error {
         message: String,
     },
     /// A setting or argument is invalid.
-    #[error("{name}: expected {expected}, got {got}")]
+    #[error("{name}: expected {}, got {}", printable_message(.expected), printable_message(.got))]
     Setting {
         /// Name of the setting.
         name: &'static str,
@@ -95,7 +99,7 @@ pub enum Error {
         present: Vec<String>,
     },
     /// A dataset is unsuitable: empty, without a class, or an index is out of range.
-    #[error("{0}")]
+    #[error("{}", printable_message(.0))]
     Dataset(String),
     /// A libtorch operation failed.
     #[error("libtorch: {}", torch_message(.0))]
@@ -151,9 +155,13 @@ impl Error {
     }
 }
 
+fn of_field(field: Option<&str>) -> String {
+    field.map(|field| format!(", field `{}`", printable_name(field))).unwrap_or_default()
+}
+
 fn field_list(fields: &[String]) -> String {
     match fields {
         [] => "a batch without fields".to_owned(),
-        fields => format!("`{}`", fields.join("`, `")),
+        fields => printable_names(fields),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use faknow_data::common::{OtherError, describe, strip_any_frames, strip_frames, torch_message};
+use faknow_data::common::{
+    OtherError, describe, printable_path, strip_any_frames, strip_frames, torch_message,
+};
 use faknow_data::from_other_errors;
 
 /// A result of this crate.
@@ -45,7 +47,7 @@ pub enum Error {
         max: i64,
     },
     /// Weights do not fit the model.
-    #[error("{path}: the weights do not fit the model: {}", report.join("; "), path = path.display())]
+    #[error("{path}: the weights do not fit the model: {}", report.join("; "), path = printable_path(path))]
     Weights {
         /// The file.
         path: PathBuf,
@@ -53,7 +55,7 @@ pub enum Error {
         report: Vec<String>,
     },
     /// A file could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = printable_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -61,7 +63,7 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// A file of weights is corrupted or not supported.
-    #[error("{path}: cannot read weights: {reason}", path = path.display())]
+    #[error("{path}: cannot read weights: {reason}", path = printable_path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,

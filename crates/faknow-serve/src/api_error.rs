@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use faknow::data::common::printable;
 use serde_json::json;
 
 /// An error of a request or of the server: `{"error": {"code": …, "message": …}}`.
@@ -16,7 +17,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: shorten(message.into()) }
+        Self { status, code, message: shorten(printable(&message.into(), usize::MAX)) }
     }
 
     /// Creates the error for requests during shutdown.

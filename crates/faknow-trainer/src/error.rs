@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use faknow_callbacks::Phase;
-use faknow_data::common::{OtherError, describe, strip_any_frames, strip_frames, torch_message};
+use faknow_data::common::{
+    OtherError, describe, printable_path, strip_any_frames, strip_frames, torch_message,
+};
 use faknow_data::from_other_errors;
 
 use crate::checkpoint::changes::ChangeKind;
@@ -194,7 +196,7 @@ pub enum Error {
         difference: String,
     },
     /// The run directory cannot be used.
-    #[error("run directory {path}: {message}", path = path.display())]
+    #[error("run directory {path}: {message}", path = printable_path(path))]
     RunDir {
         /// The directory.
         path: PathBuf,
@@ -202,7 +204,7 @@ pub enum Error {
         message: String,
     },
     /// A file could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = printable_path(path))]
     Io {
         /// The file.
         path: PathBuf,

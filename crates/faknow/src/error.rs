@@ -3,7 +3,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use faknow_data::common::{OtherError, describe, strip_any_frames};
+use faknow_data::common::{
+    OtherError, describe, printable_message, printable_name, printable_path, strip_any_frames,
+};
 use faknow_data::from_other_errors;
 use faknow_trainer::checkpoint::CheckpointError;
 
@@ -17,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A setting is unknown, of the wrong type, missing, or outside its range.
-    #[error("{}{message}", if key.is_empty() { String::new() } else { format!("`{key}`: ") })]
+    #[error("{}{}", of_key(.key), printable_message(.message))]
     Config {
         /// Dotted name of the setting; empty without a setting, or if the message contains it.
         key: String,
@@ -25,7 +27,7 @@ pub enum Error {
         message: String,
     },
     /// A file could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = printable_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -33,7 +35,7 @@ pub enum Error {
         r#source: std::io::Error,
     },
     /// A directory is not the run directory of a trained detector.
-    #[error("{path}: not a run directory of a trained detector: {message}", path = path.display())]
+    #[error("{path}: not a run directory of a trained detector: {message}", path = printable_path(path))]
     NotARun {
         /// The directory.
         path: PathBuf,
@@ -173,10 +175,14 @@ impl Error {
     }
 }
 
+fn of_key(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!("`{}`: ", printable_name(key)) }
+}
+
 /// Returns the message of an error after which a run can be completed.
 fn not_finished(run: &Path, source: &Error, has_outcome: bool) -> String {
     let done = if has_outcome { "the detector is trained, but not all files are written: " } else { "" };
-    let run = run.display();
+    let run = printable_path(run);
     format!("{done}{source}; when the cause is removed, continue with `faknow resume {run}`")
 }
 

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
+use faknow_data::common::printable_lines;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Span, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -96,9 +97,10 @@ impl Visit for Message {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = printable_lines(&format!("{value:?}"));
         let _ = match field.name() {
-            "message" => write!(self.text, "{value:?}"),
-            name => write!(self.fields, " {name}={value:?}"),
+            "message" => write!(self.text, "{text}"),
+            name => write!(self.fields, " {name}={text}"),
         };
     }
 }

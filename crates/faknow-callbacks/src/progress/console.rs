@@ -1,8 +1,14 @@
 //! Logging of a program: lines on the terminal and in the log of each run.
 
+use std::fmt;
+
+use faknow_data::common::printable_lines;
 use tracing::Subscriber;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,6 +33,7 @@ pub fn console_subscriber(
         .with_writer(console.clone())
         .with_ansi(console.has_colors())
         .with_target(false)
+        .fmt_fields(debug_fn(write_field).delimited(" "))
         // A line that cannot be shown is dropped; by default, it is written to standard error again, which panics.
         .log_internal_errors(false)
         .without_time()
@@ -54,4 +61,15 @@ pub fn console_subscriber(
 /// The process already has a logger.
 pub fn init_console(level: LevelFilter, console: &ProgressWriter) -> Result<()> {
     console_subscriber(level, console).try_init().map_err(crate::Error::Console)
+}
+
+/// Writes a field of an event; text from files is made safe for terminals.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = printable_lines(&format!("{value:?}"));
+    match field.name() {
+        "message" => out.write_str(&text),
+        // Those of the `log` crate: file and line of the source.
+        name if name.starts_with("log.") => Ok(()),
+        name => write!(out, "{name}={text}"),
+    }
 }

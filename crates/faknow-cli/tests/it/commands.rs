@@ -34,7 +34,7 @@ fn inspect_counts_records_classes_and_lengths() {
         sandbox.faknow(&["data", "inspect", "train.csv", "--text", "tweet", "--label", "label"]).ok();
     for part in [
         "train.csv (CSV): 80 records",
-        "columns     id, tweet, label",
+        "columns     `id`, `tweet`, `label`",
         "real          40   50.0 %",
         "words       min 4",
     ] {
@@ -80,7 +80,10 @@ fn inspect_reads_files_without_header_or_usual_names() {
     sandbox.write("plain.tsv", "1\train\tx\n2\tsaid \"so\ty\n");
     let args = ["data", "inspect", "plain.tsv", "--no-header", "--no-quotes"];
     let report = sandbox.faknow(&args).ok();
-    assert!(report.contains("columns     1, 2, 3") && report.contains("set it with --text"), "{report}");
+    assert!(
+        report.contains("columns     `1`, `2`, `3`") && report.contains("set it with --text"),
+        "{report}"
+    );
     let report = sandbox.faknow(&[&args[..], &["--text", "2", "--label", "3"]].concat()).ok();
     assert!(
         report.contains("characters  min 4") && report.contains("labels      x           1   50.0 %"),

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::sketch::{Sketch, Sketcher};
+use crate::common::{printable, printable_path};
 use crate::records::RawLabel;
 use crate::records::{ReadOptions, Source, open_file, text_of};
 use crate::{Classes, Error, Result};
@@ -229,7 +230,7 @@ impl Overlap {
 
 impl Display for Overlap {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let name = |file: usize| self.files[file].display();
+        let name = |file: usize| printable_path(&self.files[file]);
         if self.findings.is_empty() {
             return write!(out, "duplicates  no duplicate or near-duplicate texts found");
         }
@@ -258,7 +259,11 @@ impl Display for Overlap {
             write!(out, "\n    help: {}", Self::advice(finding))?;
             for DuplicatePair { record, earlier, jaccard, conflict, text } in examples {
                 let label = if *conflict { ", different label" } else { "" };
-                write!(out, "\n    record {record} ~ record {earlier} ({jaccard:.2}{label}): {text}")?;
+                write!(
+                    out,
+                    "\n    record {record} ~ record {earlier} ({jaccard:.2}{label}): {}",
+                    printable(text, EXCERPT_CHARACTERS)
+                )?;
             }
         }
         Ok(())

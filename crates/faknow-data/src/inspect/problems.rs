@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::collect::{Label, MAX_LABEL_VALUES, MAX_LISTED};
+use crate::common::{printable_name, printable_names};
 use crate::inspect::{Problem, ProblemKind, ValueCount};
 
 /// Ratio of frequencies above which classes or domains are imbalanced.
@@ -63,10 +64,10 @@ pub(super) fn domain_problems(domains: &HashMap<String, HashMap<Label, usize>>) 
         let names: Vec<&str> = one_sided.iter().take(MAX_LISTED).map(|(name, ..)| name.as_str()).collect();
         let more = if one_sided.len() > names.len() { ", …" } else { "" };
         let message = format!(
-            "{} of {} domains consist almost entirely of one class: `{}`{more}",
+            "{} of {} domains consist almost entirely of one class: {}{more}",
             one_sided.len(),
             sizes.len(),
-            names.join("`, `")
+            printable_names(names)
         );
         problems.push(file_problem(ProblemKind::OneSidedDomains, message));
     }
@@ -76,7 +77,7 @@ pub(super) fn domain_problems(domains: &HashMap<String, HashMap<Label, usize>>) 
     {
         let message = format!(
             "domain `{}` is more than {MAX_IMBALANCE} times as frequent as the smallest domain",
-            most.0
+            printable_name(most.0)
         );
         problems.push(file_problem(ProblemKind::DomainImbalance, message));
     }
@@ -88,10 +89,18 @@ pub(super) fn class_problems(classes: &[ValueCount]) -> Vec<Problem> {
     let mut problems: Vec<Problem> = classes
         .iter()
         .filter(|class| class.n_records == 0)
-        .map(|class| file_problem(ProblemKind::EmptyClass, format!("no records of class `{}`", class.value)))
+        .map(|class| {
+            file_problem(
+                ProblemKind::EmptyClass,
+                format!("no records of class `{}`", printable_name(&class.value)),
+            )
+        })
         .collect();
     if let [only] = classes {
-        problems.push(file_problem(ProblemKind::EmptyClass, format!("all labels are `{}`", only.value)));
+        problems.push(file_problem(
+            ProblemKind::EmptyClass,
+            format!("all labels are `{}`", printable_name(&only.value)),
+        ));
     }
     let sizes = || classes.iter().filter(|class| class.n_records > 0);
     if let (Some(most), Some(least)) =
@@ -101,7 +110,8 @@ pub(super) fn class_problems(classes: &[ValueCount]) -> Vec<Problem> {
     {
         let message = format!(
             "`{}` is more than {MAX_IMBALANCE} times as frequent as `{}`: accuracy is misleading, use macro-F1",
-            most.value, least.value
+            printable_name(&most.value),
+            printable_name(&least.value)
         );
         problems.push(file_problem(ProblemKind::Imbalance, message));
     }

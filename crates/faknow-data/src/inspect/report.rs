@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::common::{printable_message, printable_name, printable_names, printable_path};
 use crate::inspect::{Inspection, LengthStats, ValueCount};
 
 /// Maximum number of values of a column that are listed.
@@ -11,12 +12,12 @@ impl Display for Inspection {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let format = format!("{:?}", self.format).to_uppercase();
         let records = with_thousands_separators(self.n_records);
-        write!(out, "{} ({format}): {records} records", self.path.display())?;
+        write!(out, "{} ({format}): {records} records", printable_path(&self.path))?;
         match self.n_broken {
             0 => writeln!(out)?,
             n_broken => writeln!(out, ", {} broken", with_thousands_separators(n_broken))?,
         }
-        writeln!(out, "columns     {}", self.columns.join(", "))?;
+        writeln!(out, "columns     {}", printable_names(&self.columns))?;
         write_counts(out, "labels", &self.classes)?;
         write_counts(out, "domains", &self.domains)?;
         write_lengths(out, "words", self.words.as_ref())?;
@@ -30,7 +31,7 @@ impl Display for Inspection {
             if problem.n_records > 0 {
                 write!(out, "{} × ", with_thousands_separators(problem.n_records))?;
             }
-            write!(out, "{}", problem.message)?;
+            write!(out, "{}", printable_message(&problem.message))?;
             if !problem.first.is_empty() {
                 let numbers: Vec<String> = problem.first.iter().map(usize::to_string).collect();
                 let more = if problem.n_records > numbers.len() { ", …" } else { "" };
@@ -45,8 +46,10 @@ impl Display for Inspection {
 
 fn write_counts(out: &mut Formatter<'_>, title: &str, counts: &[ValueCount]) -> fmt::Result {
     let total: usize = counts.iter().map(|count| count.n_records).sum();
-    let width = counts.iter().take(MAX_VALUES).map(|count| count.value.chars().count()).max().unwrap_or(0);
-    for (index, ValueCount { value, n_records }) in counts.iter().take(MAX_VALUES).enumerate() {
+    let values: Vec<String> =
+        counts.iter().take(MAX_VALUES).map(|count| printable_name(&count.value)).collect();
+    let width = values.iter().map(|value| value.chars().count()).max().unwrap_or(0);
+    for (index, (value, ValueCount { n_records, .. })) in values.iter().zip(counts).enumerate() {
         let title = if index == 0 { title } else { "" };
         let percent = 100.0 * *n_records as f64 / total.max(1) as f64;
         writeln!(

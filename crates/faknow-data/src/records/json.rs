@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::common::printable;
 use crate::records::encoding::{Utf8Reader, input_error};
 use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
 use crate::{Error, Result};
@@ -183,7 +184,7 @@ impl JsonReader {
 
     fn parse(&self, start: Position) -> Result<Map<String, Value>, String> {
         if self.bytes.first() != Some(&b'{') {
-            let got: String = String::from_utf8_lossy(&self.bytes).trim().chars().take(30).collect();
+            let got = printable(String::from_utf8_lossy(&self.bytes).trim(), 30);
             return Err(format!("expected an object, got `{got}` at {start}"));
         }
         serde_json::from_slice(&self.bytes).map_err(|error| {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
+use crate::common::{printable_name, printable_names};
 use crate::{Error, Result};
 
 /// The classes of a task, in the order of their indices, and the label values that map to each of them.
@@ -42,7 +43,10 @@ impl Classes {
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self> {
         let names: Vec<String> = names.into_iter().map(|name| name.into().trim().to_owned()).collect();
         if names.len() < 2 {
-            return Err(setting("at least 2 class names", format!("{} ({})", names.len(), quoted(&names))));
+            return Err(setting(
+                "at least 2 class names",
+                format!("{} ({})", names.len(), printable_names(&names)),
+            ));
         }
         for (class, name) in names.iter().enumerate() {
             if name.is_empty() {
@@ -66,7 +70,7 @@ impl Classes {
         values: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
         let Some(index) = self.names.iter().position(|name| name == class) else {
-            return Err(setting(format!("one of {}", quoted(&self.names)), format!("`{class}`")));
+            return Err(setting(format!("one of {}", printable_names(&self.names)), format!("`{class}`")));
         };
         for value in values {
             let value = value.into().trim().to_owned();
@@ -151,8 +155,10 @@ impl Classes {
     pub(crate) fn accepted_labels(&self) -> String {
         let mut accepted = (0..self.len())
             .map(|class| match &self.values[class][..] {
-                [] => format!("`{}`", self.names[class]),
-                values => format!("`{}` (or {})", self.names[class], quoted(values)),
+                [] => format!("`{}`", printable_name(&self.names[class])),
+                values => {
+                    format!("`{}` (or {})", printable_name(&self.names[class]), printable_names(values))
+                }
             })
             .collect::<Vec<_>>()
             .join(", ");
@@ -163,7 +169,7 @@ impl Classes {
     }
 
     fn unknown(&self, label: &str) -> UnknownLabel {
-        UnknownLabel { label: truncated(label), accepted: self.accepted_labels() }
+        UnknownLabel { label: printable_name(label), accepted: self.accepted_labels() }
     }
 }
 
@@ -250,7 +256,7 @@ impl fmt::Display for RawLabel<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown label `{label}`: expected {accepted}")]
 pub struct UnknownLabel {
-    /// The value, truncated to 60 characters.
+    /// The value, with invisible characters escaped, shortened to 60 characters.
     pub label: String,
     /// The accepted labels, as text.
     pub accepted: String,
@@ -309,17 +315,6 @@ impl TryFrom<Vec<Entry>> for Classes {
 fn integer(text: &str) -> Option<i64> {
     let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
     fraction.bytes().all(|digit| digit == b'0').then(|| integer.parse().ok()).flatten()
-}
-
-fn truncated(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn setting(expected: impl Into<String>, got: String) -> Error {

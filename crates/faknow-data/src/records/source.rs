@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::common::{is_invisible, printable_name, printable_names};
 use crate::records::delimited::DelimitedReader;
 use crate::records::json::JsonReader;
 use crate::records::{Format, ReadOptions};
@@ -108,9 +109,26 @@ impl Source {
 
 /// Returns the error for a column that is not among `columns`.
 pub(super) fn no_such_column(path: &Path, required: &str, columns: &[String]) -> Error {
-    let names = columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let similar = columns.iter().find(|name| name.to_lowercase() == required.to_lowercase());
-    let hint = similar.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    let details = format!("{hint}: the columns are {names}").into();
+    let details =
+        format!("{}: the columns are {}", similar_column(required, columns), printable_names(columns)).into();
     Error::MissingColumn { path: path.to_owned(), column: required.into(), setting: "columns", details }
+}
+
+/// Returns a hint at a column whose name differs in case, spaces or invisible characters only.
+fn similar_column(required: &str, columns: &[String]) -> String {
+    let plain = |name: &str| -> String {
+        let shown = name.chars().filter(|&it| !it.is_whitespace() && !is_invisible(it));
+        shown.flat_map(char::to_lowercase).collect()
+    };
+    let Some(similar) = columns.iter().find(|name| plain(name) == plain(required)) else {
+        return String::new();
+    };
+    let name = printable_name(similar);
+    match similar.chars().find(|&it| is_invisible(it)) {
+        Some(invisible) => format!(
+            " (did you mean `{name}`? It contains the invisible character U+{:04X}; remove it from the file)",
+            u32::from(invisible)
+        ),
+        None => format!(" (did you mean `{name}`?)"),
+    }
 }

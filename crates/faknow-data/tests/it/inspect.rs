@@ -37,7 +37,7 @@ fn report_with_classes() {
     let inspection = inspect_content("odd.jsonl", ODD, Some(&classes));
     expect![[r#"
         odd.jsonl (JSONL): 8 records, 2 broken
-        columns     text, label, domain
+        columns     `text`, `label`, `domain`
         labels      real           2   33.3 %
                     fake           4   66.7 %
         domains     a           5   71.4 %
@@ -73,7 +73,7 @@ fn report_without_classes() {
     let content = "id,text,label,domain\n1,Good day,yes,x\n2,Bad day,no,y\n3,Bad night,no,y\n";
     expect![[r#"
         plain.csv (CSV): 3 records
-        columns     id, text, label, domain
+        columns     `id`, `text`, `label`, `domain`
         labels      no            2   66.7 %
                     yes           1   33.3 %
         domains     y           2   66.7 %

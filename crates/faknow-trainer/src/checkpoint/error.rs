@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use faknow_data::common::printable_path;
+
 /// A valid checkpoint that can be used instead of one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackCheckpoint {
@@ -27,7 +29,7 @@ impl fmt::Display for FallbackCheckpoint {
 #[non_exhaustive]
 pub enum CheckpointError {
     /// No checkpoint has this name.
-    #[error("checkpoint not found: {dir}{}", remedy(fallback, ""), dir = dir.display())]
+    #[error("checkpoint not found: {dir}{}", remedy(fallback, ""), dir = printable_path(dir))]
     Missing {
         /// The directory of the checkpoint.
         dir: PathBuf,
@@ -35,7 +37,7 @@ pub enum CheckpointError {
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// A file of the checkpoint is missing.
-    #[error("checkpoint {dir} is incomplete: {file} is missing{}", remedy(fallback, RESTORE), dir = dir.display())]
+    #[error("checkpoint {dir} is incomplete: {file} is missing{}", remedy(fallback, RESTORE), dir = printable_path(dir))]
     Incomplete {
         /// The directory of the checkpoint.
         dir: PathBuf,
@@ -45,7 +47,7 @@ pub enum CheckpointError {
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// The content of a file differs from what was written.
-    #[error("checkpoint {dir} is corrupted: {file}: {what}{}", remedy(fallback, RESTORE), dir = dir.display())]
+    #[error("checkpoint {dir} is corrupted: {file}: {what}{}", remedy(fallback, RESTORE), dir = printable_path(dir))]
     Corrupted {
         /// The directory of the checkpoint.
         dir: PathBuf,
@@ -57,7 +59,7 @@ pub enum CheckpointError {
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// The path is not a faknow checkpoint; it is neither read nor overwritten.
-    #[error("not a faknow checkpoint: {dir}: {what}{}", remedy(fallback, MOVE), dir = dir.display())]
+    #[error("not a faknow checkpoint: {dir}: {what}{}", remedy(fallback, MOVE), dir = printable_path(dir))]
     Foreign {
         /// The path.
         dir: PathBuf,
@@ -69,7 +71,7 @@ pub enum CheckpointError {
     /// A later version of faknow wrote the checkpoint.
     #[error(
         "checkpoint {dir}: expected format version {known}, got {version}, written by {program}; use that version of \
-         faknow{}", remedy(fallback, ""), dir = dir.display()
+         faknow{}", remedy(fallback, ""), dir = printable_path(dir)
     )]
     Newer {
         /// The directory of the checkpoint.
@@ -86,7 +88,7 @@ pub enum CheckpointError {
     /// An earlier version of faknow wrote the checkpoint.
     #[error(
         "checkpoint {dir}: expected format version {known}, got {version}, written by {program}; resume with that \
-         version of faknow, or start a new run{}", remedy(fallback, ""), dir = dir.display()
+         version of faknow, or start a new run{}", remedy(fallback, ""), dir = printable_path(dir)
     )]
     Older {
         /// The directory of the checkpoint.
@@ -101,7 +103,7 @@ pub enum CheckpointError {
         fallback: Option<Box<FallbackCheckpoint>>,
     },
     /// The content cannot be saved; nothing was written.
-    #[error("cannot save checkpoint {dir}: {what}", dir = dir.display())]
+    #[error("cannot save checkpoint {dir}: {what}", dir = printable_path(dir))]
     Unsavable {
         /// The directory of the checkpoint.
         dir: PathBuf,
@@ -118,7 +120,7 @@ pub enum CheckpointError {
         name: String,
     },
     /// A file or directory could not be read or written.
-    #[error("{path}: {source}{}", remedy(fallback, ""), path = path.display())]
+    #[error("{path}: {source}{}", remedy(fallback, ""), path = printable_path(path))]
     Io {
         /// The file or directory.
         path: PathBuf,

@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use faknow_data::Classes;
+use faknow_data::common::{printable_name, printable_path};
 use faknow_data::graph::{
     Tree, TreeJsonReader, TreeStats, label_trees, raw_to_trees, read_npz_trees, read_td_rvnn,
     read_tree_labels, read_upfd, tree_vocab,
@@ -105,7 +106,8 @@ fn as_map<S: Serializer>(classes: &[(String, usize)], serializer: S) -> Result<S
 
 impl fmt::Display for TreeInspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: Vec<String> = self.classes.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        write!(f, "{}\n{}\nlabels      {}", self.path.display(), self.stats, counts.join(", "))
+        let counts: Vec<String> =
+            self.classes.iter().map(|(name, n)| format!("{} {n}", printable_name(name))).collect();
+        write!(f, "{}\n{}\nlabels      {}", printable_path(&self.path), self.stats, counts.join(", "))
     }
 }
