@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use faknow::Config;
 use faknow::config::DataConfig;
 use faknow::data::{
-    Classes, ColumnMap, ReadOptions, contains_trees, guess_columns, inspect, inspect_trees, overlap,
+    Classes, ColumnMap, ReadOptions, TextColumns, contains_trees, guess_columns, inspect, inspect_trees,
+    overlap,
 };
 use serde_json::json;
 
@@ -123,12 +124,12 @@ impl InspectArgs {
             return print(&summary.to_string());
         }
         for (inspection, (_, options)) in inspections.iter().zip(&files) {
-            let column = |name: &Option<String>, option: &str| match name {
+            let column = |name: Option<String>, option: &str| match name {
                 Some(name) => format!("`{name}`"),
                 None => format!("none, set it with --{option}"),
             };
-            let (text, label) =
-                (column(&options.columns.text, "text"), column(&options.columns.label, "label"));
+            let text = options.columns.text.as_ref().map(ToString::to_string);
+            let (text, label) = (column(text, "text"), column(options.columns.label.clone(), "label"));
             print(&format!("{inspection}\n\ntext from {text}; label from {label}\n"))?;
         }
         duplicates.map_or(Ok(()), |duplicates| print(&duplicates.to_string()))
@@ -138,7 +139,7 @@ impl InspectArgs {
     fn read_options(&self, file: &Path, data: &DataConfig) -> Result<ReadOptions> {
         let mut options = data.read_options(true);
         let detected = guess_columns(file, &options)?;
-        let text = self.fields.records.text.clone().or(detected.text);
+        let text = self.fields.records.text.clone().or(detected.text).map(TextColumns::from);
         let label = self.fields.label.clone().or(detected.label);
         options.columns = ColumnMap { text, label, domain: self.domain.clone(), fields: Vec::new() };
         Ok(options)

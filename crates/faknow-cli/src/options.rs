@@ -10,8 +10,9 @@ use faknow::config::DataConfig;
 /// Format and text field of record files.
 #[derive(Debug, Default, Args)]
 pub(crate) struct RecordOptions {
-    /// Field of the text; its number from 1 with --no-header [default: text, or as in training]
-    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    /// Field of the text, or several, as in title,text; a path in nested JSON, as in content.text; a number from 1 with
+    /// --no-header [default: text, or as in training]
+    #[arg(long, value_name = "COLUMN,…", help_heading = "Records")]
     pub(crate) text: Option<String>,
     /// File format: json, jsonl, csv or tsv [default: from the file extension]
     #[arg(long, value_name = "FORMAT", help_heading = "Records")]
@@ -29,7 +30,7 @@ pub(crate) struct RecordOptions {
 pub(crate) struct LabeledOptions {
     #[command(flatten)]
     pub(crate) records: RecordOptions,
-    /// Field of the label [default: label, or as in training]
+    /// Field of the label; a path in nested JSON, as in meta.label [default: label, or as in training]
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     pub(crate) label: Option<String>,
 }

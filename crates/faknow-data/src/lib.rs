@@ -29,8 +29,8 @@ pub use inspect::{
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};
 pub use records::{
-    Classes, ColumnMap, Format, RawLabel, ReadOptions, Record, RecordReader, UnknownLabel, read_all,
-    read_columns,
+    Classes, ColumnMap, Format, MISSING_VALUES, RawLabel, ReadOptions, Record, RecordReader, TEXT_SEPARATOR,
+    TextColumns, UnknownLabel, is_missing, read_all, read_columns,
 };
 pub use rng::{Rng, WeightedIndex, derive_seed};
 

@@ -217,9 +217,9 @@ fn predicts_all_records_before_a_broken_one() {
     check("number.jsonl", lines(3) + "{\"text\": 5}\n", 3, &["record 4", "field `text`", "number"]);
     check(
         "first.jsonl",
-        "{\"text\": null}\n".to_owned() + &lines(3),
+        "{\"text\": []}\n".to_owned() + &lines(3),
         0,
-        &["record 1", "field `text`", "null"],
+        &["record 1", "field `text`", "array"],
     );
     let rows = "text,id\nrain,1\nstorm,2\nvote\n".to_owned();
     check("short.csv", rows, 2, &["record 3", "expected 2 fields", "got 1"]);

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::bounds::{check_feature, check_width};
 use super::{SparseRows, Tree};
 use crate::text::{Tokenizer, Vocab, VocabBuilder, VocabOptions};
-use crate::{Classes, Error, RawLabel, Result};
+use crate::{Classes, Error, Result};
 
 /// A tree as read from JSON, before texts are tokenized.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,8 +173,7 @@ impl<'a> TreeJsonReader<'a> {
 
     fn label(&self, tree: &Map<String, Value>) -> std::result::Result<Option<usize>, String> {
         let (Some(classes), Some(label)) = (self.classes, tree.get("label")) else { return Ok(None) };
-        let Some(label) = RawLabel::from_value(label)? else { return Ok(None) };
-        classes.parse(&label).map(Some).map_err(|e| e.to_string())
+        classes.parse_value(label)
     }
 }
 

@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::problems::{advice, class_problems, domain_problems};
 use crate::inspect::{Inspection, LengthStats, Problem, ProblemKind, ValueCount};
 use crate::records::RawLabel;
-use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, text_of};
+use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, text_of, value_at};
 use crate::{Classes, Fingerprint};
 
 /// Maximum number of records or domains that a problem lists.
@@ -84,8 +84,10 @@ impl<'a> Collector<'a> {
         }
         let Some(column) = &self.columns.text else { return };
         match text_of(&raw.fields, column) {
-            Ok(text) => self.add_text(raw.number, text, label),
-            Err(message) => self.add_problem(ProblemKind::NoText, raw.number, || message),
+            Ok(text) => self.add_text(raw.number, &text, label),
+            Err(no_text) => self.add_problem(ProblemKind::NoText, raw.number, || {
+                no_text.message.trim_start_matches("missing text: ").to_owned()
+            }),
         }
     }
 
@@ -105,7 +107,7 @@ impl<'a> Collector<'a> {
 
     fn add_label(&mut self, number: usize, fields: &Map<String, Value>) -> Option<Label> {
         let column = self.columns.label.as_ref()?;
-        let raw = match fields.get(column).map_or(Ok(None), RawLabel::from_value) {
+        let raw = match value_at(fields, column).map_or(Ok(None), RawLabel::from_value) {
             Ok(Some(raw)) => raw,
             Ok(None) => {
                 self.add_problem(ProblemKind::NoLabel, number, || "null, missing or blank".into());

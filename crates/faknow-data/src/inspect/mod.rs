@@ -145,13 +145,16 @@ pub fn inspect(
     let (file, format, options) = open_file(path, options)?;
     let mut source = Source::new(file, path, &options)?;
     let columns = &options.columns;
-    let required_columns: Vec<&str> =
-        [&columns.text, &columns.label, &columns.domain].into_iter().flatten().map(String::as_str).collect();
-    source.select(&required_columns, false)?;
+    columns.select_in(&mut source, false)?;
     let mut collector = Collector::new(columns, classes);
     loop {
         match source.next_record() {
-            Ok(Some(raw)) => collector.add(&raw),
+            Ok(Some(raw)) => {
+                if collector.is_empty() {
+                    columns.check_object(&raw.fields, path)?;
+                }
+                collector.add(&raw);
+            }
             Ok(None) if collector.is_empty() => return Err(source.no_records()),
             Ok(None) => break,
             // Before the first record such an error concerns the entire file.

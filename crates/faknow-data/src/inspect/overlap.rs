@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::sketch::{Sketch, Sketcher};
 use crate::common::{printable, printable_path};
 use crate::records::RawLabel;
-use crate::records::{ReadOptions, Source, open_file, text_of};
+use crate::records::{ReadOptions, Source, open_file, text_of, value_at};
 use crate::{Classes, Error, Result};
 
 /// Minimum Jaccard similarity of the shingles of two near-duplicate texts.
@@ -178,19 +178,17 @@ fn read(
     let Some(text_column) = &columns.text else {
         return Err(Error::file(path, "expected the name of the text column, got none"));
     };
-    let required_columns: Vec<&str> =
-        [Some(text_column), columns.label.as_ref()].into_iter().flatten().map(String::as_str).collect();
-    source.select(&required_columns, false)?;
+    columns.select_in(&mut source, false)?;
     loop {
         let mut chunk: Vec<(usize, String, Option<String>)> = Vec::new();
         let mut is_at_end = false;
         while chunk.len() < CHUNK && !is_at_end {
             match source.next_record() {
                 Ok(Some(raw)) => {
-                    let label = columns.label.as_ref().and_then(|column| raw.fields.get(column));
+                    let label = columns.label.as_ref().and_then(|column| value_at(&raw.fields, column));
                     let label = label.and_then(|value| RawLabel::from_value(value).ok().flatten());
                     if let Ok(text) = text_of(&raw.fields, text_column) {
-                        chunk.push((raw.number, text.to_owned(), label.as_ref().and_then(class_name)));
+                        chunk.push((raw.number, text.into_owned(), label.as_ref().and_then(class_name)));
                     }
                 }
                 Ok(None) => is_at_end = true,

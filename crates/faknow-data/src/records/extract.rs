@@ -1,117 +1,102 @@
 //! Extraction of text, label and domain from the raw fields of a record.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::records::RawLabel;
-use crate::records::{ColumnMap, RawRecord, Record};
+use crate::records::columns::{text_of, value_at};
+use crate::records::{ColumnMap, RawLabel, RawRecord, ReadOptions, Record, TextColumns};
 use crate::{Classes, Error, Result};
 
 /// The columns to extract from raw records.
 pub(super) struct Extractor {
-    text: String,
+    /// The columns that a file must have.
+    columns: ColumnMap,
+    text: TextColumns,
     label: Option<(String, Classes)>,
-    domain: Option<String>,
-    fields: Vec<String>,
     keep_all: bool,
+    accept_missing_texts: bool,
 }
 
 impl Extractor {
-    pub(super) fn new(columns: &ColumnMap, keep_all: bool, classes: Option<&Classes>) -> Result<Self> {
+    pub(super) fn new(options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
+        let mut columns = options.columns.clone();
         let Some(text) = columns.text.clone() else {
             let expected = "the name of the column that holds the text".into();
             return Err(Error::Setting { name: "columns.text", expected, got: "none".into() });
         };
-        let label = columns.label.clone().zip(classes.cloned());
-        Ok(Self { text, label, domain: columns.domain.clone(), fields: columns.fields.clone(), keep_all })
-    }
-
-    /// Returns the names of the columns that a file must have.
-    pub(super) fn required_columns(&self) -> Vec<&str> {
-        let label = self.label.as_ref().map(|(label, _)| label);
-        let named = std::iter::once(&self.text).chain(label).chain(&self.domain).chain(&self.fields);
-        named.map(String::as_str).collect()
-    }
-
-    /// Adds the setting that names the column to the error for a missing column.
-    pub(super) fn with_setting(&self, mut error: Error) -> Error {
-        if let Error::MissingColumn { column, setting, .. } = &mut error {
-            let column = &**column;
-            *setting = if column == self.text {
-                "columns.text"
-            } else if self.label.as_ref().is_some_and(|(label, _)| label == column) {
-                "columns.label"
-            } else if self.domain.as_deref() == Some(column) {
-                "columns.domain"
-            } else {
-                "columns.fields"
-            };
+        if classes.is_none() {
+            columns.label = None;
         }
-        error
+        let label = columns.label.clone().zip(classes.cloned());
+        let ReadOptions { keep_all, accept_missing_texts, .. } = *options;
+        Ok(Self { columns, text, label, keep_all, accept_missing_texts })
+    }
+
+    /// Returns the columns that a file must have.
+    pub(super) fn columns(&self) -> &ColumnMap {
+        &self.columns
     }
 
     pub(super) fn record(&self, raw: RawRecord, path: &Path) -> Result<Record> {
         let RawRecord { number, mut fields } = raw;
         let field_error = |column: &str, message: String| Error::record(path, number, Some(column), message);
-        let text_column = &self.text;
-        text_of(&fields, text_column).map_err(|message| field_error(text_column, message))?;
+        let text = match text_of(&fields, &self.text) {
+            Ok(Cow::Borrowed(_)) if !self.keep_all => None,
+            Ok(text) => Some(text.into_owned()),
+            Err(error) if error.is_missing && self.accept_missing_texts => Some(String::new()),
+            Err(error) => return Err(field_error(&error.column, error.message)),
+        };
         let label = match &self.label {
             Some((column, classes)) => {
                 Some(class_of(&fields, column, classes).map_err(|message| field_error(column, message))?)
             }
             None => None,
         };
-        let domain = match &self.domain {
+        let domain = match &self.columns.domain {
             Some(column) => domain_of(&fields, column).map_err(|message| field_error(column, message))?,
             None => None,
         };
-        // The text is moved, unless it is also needed as a field.
-        let take_text = |fields: &mut Map<String, Value>| match fields.get_mut(text_column) {
-            Some(Value::String(text)) => std::mem::take(text),
-            _ => String::new(),
-        };
-        let (text, fields) = if self.keep_all {
-            (text_of(&fields, text_column).unwrap_or_default().to_owned(), fields)
-        } else {
-            let keep = |name: &String| (name.clone(), fields.get(name).cloned().unwrap_or_default());
-            let selected = self.fields.iter().map(keep).collect();
-            (take_text(&mut fields), selected)
-        };
+        let text = text.unwrap_or_else(|| self.take_text(&mut fields));
+        if !self.keep_all {
+            let selected = self.columns.fields.iter();
+            let value = |name: &String| (name.clone(), value_at(&fields, name).cloned().unwrap_or_default());
+            fields = selected.map(value).collect();
+        }
         Ok(Record { number, text, label, domain, fields })
     }
-}
 
-/// Returns the text in `column`, which may be empty.
-///
-/// # Errors
-/// The message says what was found instead of a text.
-pub(crate) fn text_of<'a>(fields: &'a Map<String, Value>, column: &str) -> Result<&'a str, String> {
-    let got = match fields.get(column) {
-        Some(Value::String(text)) => return Ok(text),
-        None => {
-            let names = fields.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            return Err(format!("missing text: this record has {names}"));
+    /// Returns the text, which is moved unless it is also needed as a field.
+    fn take_text(&self, fields: &mut Map<String, Value>) -> String {
+        if let [name] = self.text.names_in(&|name| fields.contains_key(name))[..]
+            && !self.columns.fields.iter().any(|field| field == name)
+            && let Some(Value::String(text)) = fields.get_mut(name)
+        {
+            return std::mem::take(text);
         }
-        Some(Value::Null) => "null".to_owned(),
-        Some(Value::Bool(boolean)) => boolean.to_string(),
-        Some(Value::Number(number)) => format!("the number {number}"),
-        Some(Value::Array(_)) => "an array".to_owned(),
-        Some(Value::Object(_)) => "an object".to_owned(),
-    };
-    Err(format!("expected a string as text, got {got}"))
+        text_of(fields, &self.text).map(Cow::into_owned).unwrap_or_default()
+    }
 }
 
 /// Returns the class of the label in `column`, or an error message.
 fn class_of(fields: &Map<String, Value>, column: &str, classes: &Classes) -> Result<usize, String> {
-    match fields.get(column).map_or(Ok(None), RawLabel::from_value)? {
-        Some(label) => classes.parse(&label).map_err(|unknown| unknown.to_string()),
-        None => Err(format!("missing label: expected {}", classes.accepted_labels())),
-    }
+    let class = value_at(fields, column).map_or(Ok(None), |value| classes.parse_value(value))?;
+    class.ok_or_else(|| {
+        let got = match value_at(fields, column) {
+            Some(Value::String(text)) if !text.trim().is_empty() => {
+                format!("`{}`, a missing value", text.trim())
+            }
+            Some(Value::String(_)) => "a blank field".to_owned(),
+            Some(_) => "null".to_owned(),
+            None => "none".to_owned(),
+        };
+        format!("missing label: expected {}, got {got}", classes.accepted_labels())
+    })
 }
 
 /// Returns the domain in `column` (`None` where it is missing, null or blank), or an error message.
 pub(crate) fn domain_of(fields: &Map<String, Value>, column: &str) -> Result<Option<String>, String> {
-    let domain = fields.get(column).map_or(Ok(None), RawLabel::from_value)?;
+    let domain = value_at(fields, column).map_or(Ok(None), RawLabel::from_value)?;
     Ok(domain.map(|domain| domain.to_string()))
 }

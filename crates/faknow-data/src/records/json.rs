@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::common::printable;
 use crate::records::encoding::{Utf8Reader, input_error};
-use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
+use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError};
 use crate::{Error, Result};
 
 /// A reader that finds the extent of each object itself and passes only these bytes to `serde_json`, so that memory
@@ -20,7 +20,6 @@ pub(crate) struct JsonReader {
     /// Number of the last record.
     number: usize,
     finished: bool,
-    required: Vec<String>,
     columns: Vec<String>,
     bytes: Vec<u8>,
 }
@@ -41,7 +40,6 @@ impl JsonReader {
             position: Position { line: 1, column: 1 },
             number: 0,
             finished: false,
-            required: Vec::new(),
             columns: Vec::new(),
             bytes: Vec::new(),
         };
@@ -58,11 +56,6 @@ impl JsonReader {
             None => return Err(Error::file(path, "the file is empty")),
         }
         Ok(reader)
-    }
-
-    /// Sets the columns that the first record must have.
-    pub(super) fn require(&mut self, columns: &[&str]) {
-        self.required = columns.iter().map(|&name| name.to_owned()).collect();
     }
 
     pub(super) fn columns(&self) -> &[String] {
@@ -95,10 +88,6 @@ impl JsonReader {
         let fields = self.parse(start).map_err(|message| ReadError::in_record(self.error(&message)))?;
         if self.columns.is_empty() {
             self.columns = fields.keys().cloned().collect();
-            if let Some(missing) = self.required.iter().find(|&name| !fields.contains_key(name)) {
-                self.finished = true;
-                return Err(ReadError::fatal(no_such_column(&self.path, missing, &self.columns)));
-            }
         }
         Ok(Some(RawRecord { number: self.number, fields }))
     }

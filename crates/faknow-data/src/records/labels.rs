@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 use crate::common::{printable_name, printable_names};
+use crate::records::is_missing;
 use crate::{Error, Result};
 
 /// The classes of a task, in the order of their indices, and the label values that map to each of them.
@@ -138,6 +139,21 @@ impl Classes {
         number.filter(|&class| self.accepts_indices && class < self.len()).ok_or_else(|| self.unknown(text))
     }
 
+    /// Returns the index of the class that a JSON value maps to, and `None` for a missing value: null, a blank string, or one of
+    /// [`MISSING_VALUES`](crate::MISSING_VALUES) that is not a label of a class.
+    ///
+    /// # Errors
+    /// The value is an array, an object, or maps to no class; the message has the accepted labels.
+    pub(crate) fn parse_value(&self, value: &Value) -> Result<Option<usize>, String> {
+        if let Value::String(text) = value
+            && let Ok(class) = self.parse(&RawLabel::Text(text))
+        {
+            return Ok(Some(class));
+        }
+        let label = RawLabel::from_value(value)?;
+        label.map(|label| self.parse(&label).map_err(|unknown| unknown.to_string())).transpose()
+    }
+
     fn find_exact(&self, text: &str) -> Option<usize> {
         let class_of =
             |same: &dyn Fn(&str) -> bool| (0..self.len()).find(|&class| self.spellings(class).any(same));
@@ -218,14 +234,14 @@ pub enum RawLabel<'a> {
 }
 
 impl<'a> RawLabel<'a> {
-    /// Returns the label in a JSON value; `None` for null and blank strings.
+    /// Returns the label in a JSON value; `None` for null and strings that stand for a [missing value](crate::is_missing).
     ///
     /// # Errors
     /// The value is an array or an object.
     pub fn from_value(value: &'a Value) -> Result<Option<Self>, String> {
         match value {
             Value::Null => Ok(None),
-            Value::String(text) if text.trim().is_empty() => Ok(None),
+            Value::String(text) if is_missing(text) => Ok(None),
             Value::String(text) => Ok(Some(Self::Text(text))),
             Value::Number(number) => Ok(Some(Self::Number(number))),
             Value::Bool(boolean) => Ok(Some(Self::Bool(*boolean))),

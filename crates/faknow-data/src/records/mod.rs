@@ -1,10 +1,12 @@
 //! Records of posts, read one at a time from JSON, JSON lines, CSV or TSV files of any size.
 
+mod columns;
 mod delimited;
 mod encoding;
 mod extract;
 mod json;
 mod labels;
+mod missing;
 mod options;
 mod source;
 
@@ -14,9 +16,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use extract::{domain_of, text_of};
+pub use columns::{TEXT_SEPARATOR, TextColumns};
+pub(crate) use columns::{text_of, value_at};
+pub(crate) use extract::domain_of;
 pub(crate) use labels::check_class_index;
 pub use labels::{Classes, RawLabel, UnknownLabel};
+pub use missing::{MISSING_VALUES, is_missing};
 pub use options::{ColumnMap, Format, ReadOptions};
 pub(crate) use source::{RawRecord, ReadError, Source, open_file};
 
@@ -28,7 +33,8 @@ use extract::Extractor;
 pub struct Record {
     /// Its position in the file, from 1, not counting a header.
     pub number: usize,
-    /// The text as written in the file; may be empty.
+    /// The text as written in the file, of several columns joined by [`TEXT_SEPARATOR`]; empty only if
+    /// [`ReadOptions::accept_missing_texts`] is set.
     pub text: String,
     /// The index of its class, if classes and a label column were given.
     pub label: Option<usize>,
@@ -112,16 +118,15 @@ impl RecordReader {
         classes: Option<&Classes>,
     ) -> Result<Self> {
         let path = name.into();
-        let extractor = Extractor::new(&options.columns, options.keep_all, classes)?;
+        let extractor = Extractor::new(options, classes)?;
         let mut source = Source::new(reader, &path, options)?;
-        source
-            .select(&extractor.required_columns(), options.keep_all)
-            .map_err(|error| extractor.with_setting(error))?;
+        extractor.columns().select_in(&mut source, options.keep_all)?;
         let first = match source.next_record() {
             Ok(Some(first)) => first,
             Ok(None) => return Err(source.no_records()),
-            Err(error) => return Err(extractor.with_setting(error.error)),
+            Err(error) => return Err(error.error),
         };
+        extractor.columns().check_object(&first.fields, &path)?;
         Ok(Self { path, source, extractor, first: Some(first), finished: false })
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::records::TextColumns;
 use crate::{Error, Result};
 
 /// A file format of records.
@@ -42,12 +43,14 @@ impl Format {
 }
 
 /// The names of the columns (keys of JSON objects) to read; the columns of a file without a header are `"1"`, `"2"`, …
+///
+/// A name that is not a key of a JSON object is a path into nested objects and arrays: `content.text`, `posts.0.text`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnMap {
-    /// The text of a post; required for reading records; default none.
+    /// The text of a post, one column or several; required for reading records; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    pub text: Option<TextColumns>,
     /// The label, read only when classes are given; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -74,11 +77,20 @@ pub struct ReadOptions {
     pub columns: ColumnMap,
     /// Whether [`Record::fields`](crate::Record::fields) contains every column; default false.
     pub keep_all: bool,
+    /// Whether a record without a text is read, with an empty text; default false, it is an error.
+    pub accept_missing_texts: bool,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, header: true, quotes: true, columns: ColumnMap::default(), keep_all: false }
+        Self {
+            format: None,
+            header: true,
+            quotes: true,
+            columns: ColumnMap::default(),
+            keep_all: false,
+            accept_missing_texts: false,
+        }
     }
 }
 

@@ -71,13 +71,10 @@ impl Source {
         }
     }
 
-    /// Sets the required columns, and whether `all` others are read too.
+    /// Sets the required columns, and whether `all` others are read too; objects have all.
     pub(crate) fn select(&mut self, required: &[&str], all: bool) -> Result<()> {
         match self {
-            Self::Json(json) => {
-                json.require(required);
-                Ok(())
-            }
+            Self::Json(_) => Ok(()),
             Self::Delimited(delimited) => delimited.select(required, all),
         }
     }

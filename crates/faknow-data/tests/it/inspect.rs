@@ -42,12 +42,12 @@ fn report_with_classes() {
                     fake           4   66.7 %
         domains     a           5   71.4 %
                     b           2   28.6 %
-        words       min 0, median 2, mean 2.1, 95th percentile 5, max 5
-        characters  min 0, median 7, mean 8.1, 95th percentile 20, max 20
+        words       min 2, median 2, mean 2.5, 95th percentile 5, max 5
+        characters  min 7, median 7, mean 9.5, 95th percentile 20, max 20
         problems
           2 × broken records; first: invalid JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
               help: fix or delete these records
-          1 × missing text; first: expected a string as text, got null (record 6)
+          2 × missing text; first: expected a string, got a blank one (records 5, 6)
               help: delete these records, or select another column with --text
           1 × missing label; training needs a label for every record (record 7)
               help: label or delete these records; prediction needs no labels
@@ -57,8 +57,6 @@ fn report_with_classes() {
               help: choose one label for each text
           2 × exact duplicates of an earlier text; duplicates across splits inflate test scores (records 2, 3)
               help: keep one copy of each before splitting the file
-          1 × texts without words; first: `` (record 5)
-              help: delete these records: the model has no input for them
           1 × texts with HTML escapes such as `&amp;` (record 7)
               help: replace them with the characters that they represent"#]].assert_eq(&inspection.to_string());
     let json = serde_json::to_value(&inspection).unwrap();

@@ -60,8 +60,8 @@ fn reads_json_array() {
 fn reads_json_lines() {
     check(
         Format::Jsonl,
-        "{\"text\": \"a\", \"label\": 1}\r\n\n  {\"text\": \"\", \"label\": \"FAKE\"}",
-        &[("a", 1), ("", 1)],
+        "{\"text\": \"a\", \"label\": 1}\r\n\n  {\"text\": \"b\", \"label\": \"FAKE\"}",
+        &[("a", 1), ("b", 1)],
     );
 }
 
@@ -83,8 +83,8 @@ fn reads_csv() {
     check(Format::Csv, "id,text,label\n1,a,fake\n2,b,real\n", &[("a", 1), ("b", 0)]);
     check(
         Format::Csv,
-        "\u{feff}text , label\r\n\"one\r\ntwo, \"\"three\"\"\n\",1\r\n\r\n\"\",0",
-        &[("one\r\ntwo, \"three\"\n", 1), ("", 0)],
+        "\u{feff}text , label\r\n\"one\r\ntwo, \"\"three\"\"\n\",1\r\n\r\n\"four\",0",
+        &[("one\r\ntwo, \"three\"\n", 1), ("four", 0)],
     );
     check(Format::Csv, "text,label\nsay \"hi\",1\n5\" pipe,0\n", &[("say \"hi\"", 1), ("5\" pipe", 0)]);
 }
@@ -151,7 +151,7 @@ fn csv_and_tsv_round_trip_for_any_content() {
         writer.write_record(["x", "text", "y"]).unwrap();
         rows.iter().for_each(|row| writer.write_record(row).unwrap());
         let format = if separator == b',' { Format::Csv } else { Format::Tsv };
-        let options = ReadOptions { keep_all: true, ..options(format) };
+        let options = ReadOptions { keep_all: true, accept_missing_texts: true, ..options(format) };
         let bytes = std::io::Cursor::new(writer.into_inner().unwrap());
         let records = RecordReader::from_reader(bytes, "posts", &options, None).unwrap();
         let got: Vec<[String; 3]> = records
@@ -285,7 +285,9 @@ fn rejects_missing_texts() {
         check_error(&options(Format::Json), content, &format!("posts: record 2, field `text`: {expected}"));
     };
     check("", "missing text: this record has `label`");
-    check("\"text\": null, ", "expected a string as text, got null");
+    check("\"text\": null, ", "missing text: expected a string, got null");
+    check("\"text\": \"\", ", "missing text: expected a string, got a blank one");
+    check("\"text\": \"NaN\", ", "missing text: expected a string, got `NaN`, a missing value");
     check("\"text\": 5, ", "expected a string as text, got the number 5");
     check("\"text\": [\"a\"], ", "expected a string as text, got an array");
 }
@@ -444,4 +446,64 @@ fn open_detects_the_format_by_extension() {
     assert!(error.contains("a.txt") && error.contains(".jsonl"), "{error}");
     let error = read_all(dir.path().join("none.csv"), &open, None).unwrap_err().to_string();
     assert!(error.contains("none.csv: No such file"), "{error}");
+}
+
+#[test]
+fn accepts_missing_texts_on_request() {
+    let options = ReadOptions { accept_missing_texts: true, ..options(Format::Jsonl) };
+    let content =
+        "{\"text\": \"None\"}\n{\"text\": null}\n{\"text\": \" \"}\n{}\n{\"text\": \"None of them\"}\n";
+    let records = RecordReader::from_reader(content.as_bytes(), "posts", &options, None).unwrap();
+    let texts: Vec<String> = records.map(|record| record.unwrap().text).collect();
+    assert_eq!(texts, ["", "", "", "", "None of them"]);
+}
+
+#[test]
+fn reads_several_text_columns_and_nested_fields() {
+    let read = |format, columns: ColumnMap, content: &str| {
+        let options = ReadOptions { format: Some(format), columns, ..ReadOptions::default() };
+        let classes = Classes::new(["real", "fake"]).unwrap();
+        let content = content.to_owned();
+        let records =
+            RecordReader::from_reader(std::io::Cursor::new(content), "posts", &options, Some(&classes));
+        records.and_then(|records| records.collect::<Result<Vec<_>, _>>())
+    };
+    let columns = |text: &str, label: &str| ColumnMap {
+        text: Some(text.into()),
+        label: Some(label.into()),
+        ..ColumnMap::default()
+    };
+    let csv = "title,body,label\nOne,Two,0\n,Three,1\nFour,NaN,1\n";
+    let texts = |records: Vec<Record>| records.into_iter().map(|record| record.text).collect::<Vec<_>>();
+    assert_eq!(
+        texts(read(Format::Csv, columns("title,body", "label"), csv).unwrap()),
+        ["One\nTwo", "Three", "Four"]
+    );
+    let nested = "{\"content\": {\"text\": \"a\"}, \"meta\": [{\"label\": \"fake\"}]}\n{\"content\": null, \"meta\": []}\n";
+    let error = read(Format::Jsonl, columns("content.text", "meta.0.label"), nested).unwrap_err().to_string();
+    assert!(error.contains("record 2, field `content.text`: missing text"), "{error}");
+    let first = nested.lines().next().unwrap();
+    let records = read(Format::Jsonl, columns("content.text", "meta.0.label"), first).unwrap();
+    assert_eq!((records[0].text.as_str(), records[0].label), ("a", Some(1)));
+    let error = read(Format::Jsonl, columns("content.txt", "meta.0.label"), first).unwrap_err().to_string();
+    assert!(error.contains("no such column `content.txt`: `content` has the keys `text`"), "{error}");
+    let error = read(Format::Csv, columns("title,text", "label"), csv).unwrap_err().to_string();
+    assert!(error.contains("no such column `text`: the columns are `title`, `body`, `label`"), "{error}");
+}
+
+#[test]
+fn a_class_may_be_named_like_a_missing_value() {
+    let classes = Classes::new(["support", "none"]).unwrap();
+    let content = "text,label\na,none\nb,None\nc,support\n";
+    let records =
+        RecordReader::from_reader(content.as_bytes(), "posts", &options(Format::Csv), Some(&classes))
+            .unwrap();
+    let labels: Vec<_> = records.map(|record| record.unwrap().label).collect();
+    assert_eq!(labels, [Some(1), Some(1), Some(0)]);
+    let other = "text,label\na,real\nb,None\n";
+    check_error(
+        &options(Format::Csv),
+        other,
+        "record 2, field `label`: missing label: expected `real`, `fake`",
+    );
 }

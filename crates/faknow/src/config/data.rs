@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use faknow_data::{Classes, ColumnMap, Format, ReadOptions};
+use faknow_data::{Classes, ColumnMap, Format, ReadOptions, TextColumns};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Fold;
@@ -50,8 +50,9 @@ pub struct DataConfig {
     pub weighting: Option<Weighting>,
     /// Whether `trees` are split by event, so that all trees of an event are in the same part. Default false.
     pub split_by_event: bool,
-    /// Field of the text; a column number from 1 in files without a header. Default `text`.
-    pub text: String,
+    /// Field of the text, or several, as a list or separated by commas; a column number from 1 in files without a header. Fields
+    /// of nested JSON are paths, as in `content.text`. Default `text`.
+    pub text: TextColumns,
     /// Field of the label. Default `label`.
     pub label: String,
     /// Field of the domain (topic, event), for models that use domains. Default: none.

@@ -252,8 +252,8 @@ mod tests {
         assert_eq!(config.set("optimizer.lr=0.5").unwrap().optimizer.lr(), 0.5);
         assert_eq!(config.set("trainer.epochs = 3").unwrap().trainer.epochs, 3);
         assert_eq!(config.set("early_stopping.patience=2").unwrap().early_stopping.patience, 2);
-        assert_eq!(config.set("data.text=tweet").unwrap().data.text, "tweet");
-        assert_eq!(config.set("data.text=\"1\"").unwrap().data.text, "1");
+        assert_eq!(config.set("data.text=tweet").unwrap().data.text, "tweet".into());
+        assert_eq!(config.set("data.text=\"1\"").unwrap().data.text, "1".into());
         assert_eq!(config.set("data.classes=['a', 'b', 'c']").unwrap().data.classes.len(), 3);
         assert_eq!(config.set("data.values.fake=['hoax']").unwrap().data.values["fake"], ["hoax"]);
         assert_eq!(config.set("device=cpu").unwrap().device, "cpu");
@@ -300,7 +300,10 @@ mod tests {
             "trainer.epochs=1.5",
             "`trainer.epochs`: invalid type: floating point `1.5`, expected an integer of at least 0",
         );
-        check("data.text=2", "`data.text`: invalid type: integer `2`, expected a string, in quotes: \"1\"");
+        check(
+            "data.text=2",
+            "`data.text`: invalid type: integer `2`, expected a string, in quotes: \"1\", or a list of strings",
+        );
         check("data.fold=2/5", "`data.fold`: expected a fold, as in `2 of 5`, got `2/5`");
         check("data=2", "`data`: invalid type: integer `2`, expected a table of settings");
         check("optimizer=2", "`optimizer`: invalid type: integer `2`, expected a table with a `name`");

@@ -43,7 +43,7 @@ pub fn guess_data(dir: &Path) -> Result<DataConfig> {
     let mut data = DataConfig {
         valid: find(dir, &["valid", "val", "dev"])?,
         test: find(dir, &["test"])?,
-        text,
+        text: text.into(),
         label,
         ..DataConfig::default()
     };

@@ -146,7 +146,7 @@ impl Detector {
     }
 
     fn input_options(&self, data: &DataConfig) -> ReadOptions {
-        ReadOptions { keep_all: true, ..self.read_options(data, false) }
+        ReadOptions { keep_all: true, accept_missing_texts: true, ..self.read_options(data, false) }
     }
 }
 

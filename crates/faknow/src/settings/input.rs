@@ -87,8 +87,9 @@ pub(super) const TABLES: &[StaticTable] = &[
             setting(
                 "text",
                 DATA,
-                "column",
-                "text column; in files without a header its number from 1, as a string",
+                "column, or columns separated by commas or as a list",
+                "text column, or several, which are joined by line breaks; in files without a header its number from 1, as a \
+                 string; in nested JSON a path such as `content.text`",
             ),
             setting("label", DATA, "column", "label column"),
             setting("domain", DATA, "column", "domain (topic, event) column, for models that use it"),

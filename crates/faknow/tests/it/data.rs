@@ -145,7 +145,7 @@ fn guesses_files_of_a_directory_and_their_columns() {
     bench.write("test.JSONL", "{}");
     bench.write("notes.txt", "");
     let data = guess_data(&bench.path("")).unwrap();
-    assert_eq!((data.text.as_str(), data.label.as_str()), ("Tweet", "label"));
+    assert_eq!((data.text.to_string().as_str(), data.label.as_str()), ("Tweet", "label"));
     assert_eq!(data.classes, ["true", "hoax", "satire"], "the negative class comes first");
     assert_eq!(data.train, Some(bench.path("train.csv")));
     assert_eq!((data.valid, data.test), (Some(bench.path("dev.csv")), Some(bench.path("test.JSONL"))));
