@@ -14,12 +14,14 @@ use serde_json::json;
 
 use crate::console::print;
 use crate::options::{LabeledOptions, apply_classes};
+use crate::prepare::PrepareArgs;
 
-/// Inspect data files
+/// Inspect data files, and convert raw datasets
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   faknow data inspect posts.csv
-  faknow data inspect train.csv valid.csv test.csv --text tweet --label label")]
+  faknow data inspect train.csv valid.csv test.csv --text tweet --label label
+  faknow data prepare pheme all-rnr-annotated-threads --out pheme.jsonl")]
 pub(crate) struct DataArgs {
     #[command(subcommand)]
     command: DataCommand,
@@ -28,6 +30,7 @@ pub(crate) struct DataArgs {
 #[derive(Debug, Subcommand)]
 enum DataCommand {
     Inspect(InspectArgs),
+    Prepare(PrepareArgs),
 }
 
 /// Count records, classes and text lengths, and report problems in the data
@@ -65,8 +68,10 @@ struct InspectArgs {
 
 impl DataArgs {
     pub(crate) fn run(&self) -> Result<()> {
-        let DataCommand::Inspect(args) = &self.command;
-        args.run()
+        match &self.command {
+            DataCommand::Inspect(args) => args.run(),
+            DataCommand::Prepare(args) => args.run(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod models;
 mod option_names;
 mod options;
 mod predict;
+mod prepare;
 mod report;
 mod resume;
 mod search;

@@ -12,6 +12,7 @@ mod inspect;
 mod loader;
 pub mod memory;
 mod prepare;
+pub mod raw;
 mod records;
 mod rng;
 pub mod synth;

@@ -63,7 +63,8 @@ impl RawTree {
 ///
 /// A tree has `nodes` and, optionally, `id`, `label` and `event`. A node has an `id` (a string or an integer), a `parent` (the id
 /// of another node; null or missing for the root), and either a `text` or `features`: an object of nonzero numbers by index,
-/// `{"17": 2.0}`, or an array of all numbers. It may have a `time`. Other fields are ignored.
+/// `{"17": 2.0}`, or an array of all numbers. A `text` of null is one that the dataset lacks: the node has no words. It may have a
+/// `time`. Other fields are ignored.
 ///
 /// ```
 /// use faknow_data::graph::TreeJsonReader;
@@ -128,6 +129,7 @@ impl<'a> TreeJsonReader<'a> {
         };
         let mut features = Vec::new();
         let mut texts = Vec::new();
+        let mut n_without_text = 0;
         let mut parents = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let node_error =
@@ -148,6 +150,11 @@ impl<'a> TreeJsonReader<'a> {
             });
             match (node.get("text"), node.get("features")) {
                 (Some(Value::String(text)), None) => texts.push(text.clone()),
+                // Posts whose text is not in a dataset have no words.
+                (Some(Value::Null), None) => {
+                    n_without_text += 1;
+                    texts.push(String::new());
+                }
                 (None, Some(values)) => {
                     features.push(
                         entries(values)
@@ -162,6 +169,11 @@ impl<'a> TreeJsonReader<'a> {
         raw.content = match (texts.is_empty(), features.is_empty()) {
             (false, true) => Content::Texts(texts),
             (true, _) => Content::Features(features),
+            _ if texts.len() == n_without_text => {
+                return Err(tree_error(format!(
+                    "expected features at all nodes, got none at {n_without_text} of them"
+                )));
+            }
             _ => {
                 return Err(tree_error(
                     "expected texts at all nodes or features at all nodes, got both".to_owned(),

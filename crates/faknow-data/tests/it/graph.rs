@@ -191,6 +191,18 @@ fn reads_json_trees_with_texts() {
 }
 
 #[test]
+fn json_nodes_with_text_null_have_no_words() {
+    let text =
+        r#"{"id": "t", "nodes": [{"id": 1, "text": "the dam"}, {"id": 2, "parent": 1, "text": null}]}"#;
+    let trees = json(text).unwrap();
+    assert_eq!((trees[0].text(0), trees[0].text(1)), (Some("the dam"), Some("")));
+    let error = message(json(
+        r#"{"id": "t", "nodes": [{"id": 1, "features": [1]}, {"id": 2, "parent": 1, "text": null}]}"#,
+    ));
+    assert_eq!(error, "line 1: tree `t`: expected features at all nodes, got none at 1 of them");
+}
+
+#[test]
 fn reads_json_trees_with_features() {
     let text = r#"{"id": "t", "nodes": [{"id": 1, "features": {"4": 2.5}}, {"id": 2, "parent": 1, "features": [0, 1, 0]}]}"#;
     let trees = raw_to_trees(json(text).unwrap(), None, None, Path::new("f")).unwrap();

@@ -10,6 +10,7 @@ mod fields;
 mod graph;
 mod inspect;
 mod loader;
+mod raw;
 mod record;
 mod shared_data;
 #[path = "../../../skip.rs"]
