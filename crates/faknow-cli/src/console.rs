@@ -15,7 +15,7 @@ use faknow::trainer::Interrupt;
 
 use crate::advice::with_advice;
 use crate::interrupted::{EXIT_CODE, Interrupted};
-use crate::option_names::in_options;
+use crate::option_names::{in_options, reader_settings_in_options};
 
 /// The log lines of a live view.
 #[cfg(feature = "tui")]
@@ -142,7 +142,7 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
         Ok(Err(error)) => {
             // The outermost message includes those of its causes.
             let arguments: Vec<String> = std::env::args().collect();
-            let message = in_options(&error.to_string(), &arguments);
+            let message = in_options(&reader_settings_in_options(&error.to_string()), &arguments);
             print_error(&with_advice(&message, &error, &arguments));
             if is_input(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }

@@ -1,7 +1,7 @@
 //! Replaces config keys in error messages by the names of the options that set them.
 
 /// Config keys, and the options that set them.
-const OPTIONS: [(&str, &str); 24] = [
+const OPTIONS: [(&str, &str); 26] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
     ("data.test", "--test"),
@@ -19,6 +19,8 @@ const OPTIONS: [(&str, &str); 24] = [
     ("data.classes", "--classes"),
     ("data.values", "--classes"),
     ("data.format", "--format"),
+    ("data.encoding", "--encoding"),
+    ("data.delimiter", "--delimiter"),
     ("data.header", "--no-header"),
     ("data.quotes", "--no-quotes"),
     ("text.language", "--language"),
@@ -26,6 +28,15 @@ const OPTIONS: [(&str, &str); 24] = [
     ("seed", "--seed"),
     ("device", "--device"),
     ("threads", "--threads"),
+];
+
+/// The start of a setting of the reader in a message, and the option that sets it.
+const READER: [(&str, &str); 5] = [
+    ("`encoding = ", "`--encoding "),
+    ("`delimiter = ", "`--delimiter "),
+    ("`format = ", "`--format "),
+    ("`header = false`", "`--no-header`"),
+    ("`quotes = false`", "`--no-quotes`"),
 ];
 
 /// Messages about missing settings, and the options that provide them.
@@ -37,6 +48,11 @@ const MISSING: [(&str, &str); 3] = [
         "use `--trees FILE`, `--upfd DIR` or, for trees as JSON lines, `--train FILE`",
     ),
 ];
+
+/// Returns an error message with the options of the program instead of settings of the reader: `--encoding gbk` for `encoding = gbk`.
+pub(crate) fn reader_settings_in_options(message: &str) -> String {
+    READER.iter().fold(message.to_owned(), |text, (setting, option)| text.replace(setting, option))
+}
 
 /// Returns an error message with option names instead of config keys, if its setting was given as an option.
 pub(crate) fn in_options(message: &str, arguments: &[String]) -> String {
@@ -76,6 +92,9 @@ mod tests {
         check("`data.text`: x", &["--text", "y", "--set", "data.text=3"], "`data.text`: x");
         check("`optimizer.lr`: x", &["--seed", "1"], "`optimizer.lr`: x");
         check("no such file", &["--train", "x"], "no such file");
+        let message = "expected gbk, got valid UTF-8; read it with `encoding = utf-8`, and `quotes = false`";
+        let expected = "expected gbk, got valid UTF-8; read it with `--encoding utf-8`, and `--no-quotes`";
+        assert_eq!(reader_settings_in_options(message), expected);
         check("`data.train`: no training file", &[], "`data.train`: no training file; use `--train FILE`");
     }
 }

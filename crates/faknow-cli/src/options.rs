@@ -17,6 +17,12 @@ pub(crate) struct RecordOptions {
     /// File format: json, jsonl, csv or tsv [default: from the file extension]
     #[arg(long, value_name = "FORMAT", help_heading = "Records")]
     format: Option<String>,
+    /// Character encoding, such as windows-1252, gbk or shift_jis [default: UTF-8, or by the byte order mark]
+    #[arg(long, value_name = "NAME", help_heading = "Records")]
+    encoding: Option<String>,
+    /// Separator of CSV and TSV files: a character, tab, semicolon or pipe [default: comma or tab, by the format]
+    #[arg(long, value_name = "CHAR", allow_hyphen_values = true, help_heading = "Records")]
+    delimiter: Option<String>,
     /// CSV and TSV files have no header line
     #[arg(long, help_heading = "Records")]
     no_header: bool,
@@ -38,7 +44,13 @@ pub(crate) struct LabeledOptions {
 impl RecordOptions {
     /// Applies the options to the `data` table of a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
-        for (key, value) in [("data.text", &self.text), ("data.format", &self.format)] {
+        let values = [
+            ("data.text", &self.text),
+            ("data.format", &self.format),
+            ("data.encoding", &self.encoding),
+            ("data.delimiter", &self.delimiter),
+        ];
+        for (key, value) in values {
             if let Some(value) = value {
                 config = config.with(key, value.clone().into())?;
             }
@@ -48,10 +60,10 @@ impl RecordOptions {
         Ok(config)
     }
 
-    /// Returns the data settings for a detector trained with `config`; the format is detected per file.
+    /// Returns the data settings for a detector trained with `config`; format, encoding and separator are those of each file.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
         let mut config = config.clone();
-        config.data.format = None;
+        config.data = DataConfig { format: None, encoding: None, delimiter: None, ..config.data };
         Ok(self.apply(config)?.data)
     }
 }
@@ -59,11 +71,13 @@ impl RecordOptions {
 impl LabeledOptions {
     /// Returns the name of the first given option.
     pub(crate) fn first_given(&self) -> Option<&'static str> {
-        let RecordOptions { text, format, no_header, no_quotes } = &self.records;
+        let RecordOptions { text, format, encoding, delimiter, no_header, no_quotes } = &self.records;
         let options = [
             ("--text", text.is_some()),
             ("--label", self.label.is_some()),
             ("--format", format.is_some()),
+            ("--encoding", encoding.is_some()),
+            ("--delimiter", delimiter.is_some()),
             ("--no-header", *no_header),
             ("--no-quotes", *no_quotes),
         ];
@@ -78,7 +92,7 @@ impl LabeledOptions {
         self.records.apply(config)
     }
 
-    /// Returns the data settings for a detector trained with `config`; the format is detected per file.
+    /// Returns the data settings for a detector trained with `config`; format, encoding and separator are those of each file.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
         let mut data = self.records.apply_to(config)?;
         if let Some(label) = &self.label {

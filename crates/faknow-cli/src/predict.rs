@@ -64,7 +64,7 @@ impl PredictArgs {
         }
         self.check_output()?;
         let records = open(&detector, self.input.as_deref(), &self.fields, self.trees.to_data())?;
-        let is_stream = self.input.as_deref() == Some(Path::new("-"));
+        let is_stream = self.input.as_deref().is_some_and(faknow::data::is_stream);
         let mut writer = Writer::new(self.output.as_deref(), is_stream, detector.classes())?;
         let mut is_written = true;
         let result = detector.predict_stream(records, self.explain, |classified| {

@@ -8,6 +8,7 @@ mod error;
 mod fields;
 mod fingerprint;
 pub mod graph;
+mod input;
 mod inspect;
 mod loader;
 pub mod memory;
@@ -23,6 +24,7 @@ pub use dataset::{Dataset, Subset, TensorDataset};
 pub use error::{Error, Result};
 pub use fields::{FieldBatch, FieldDataset};
 pub use fingerprint::Fingerprint;
+pub use input::{Input, is_stream};
 pub use inspect::{
     DuplicatePair, FileOverlap, Inspection, LengthStats, NEAR_DUPLICATE_THRESHOLD, Overlap, Problem,
     ProblemKind, ValueCount, inspect, overlap,
@@ -30,8 +32,9 @@ pub use inspect::{
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};
 pub use records::{
-    Classes, ColumnMap, Format, MISSING_VALUES, RawLabel, ReadOptions, Record, RecordReader, TEXT_SEPARATOR,
-    TextColumns, UnknownLabel, is_missing, read_all, read_columns,
+    Classes, ColumnMap, Delimiter, Encoding, EncodingCandidate, Format, MISSING_VALUES, RawLabel,
+    ReadOptions, Record, RecordReader, TEXT_SEPARATOR, TextColumns, UnknownLabel, encoding_candidates,
+    is_missing, read_all, read_columns,
 };
 pub use rng::{Rng, WeightedIndex, derive_seed};
 

@@ -6,7 +6,6 @@
 //!   {"id": "1043", "parent": "1042", "time": 62.5, "text": "Says who?"}]}
 //! ```
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::bounds::{check_feature, check_width};
 use super::{SparseRows, Tree};
+use crate::input::{Input, input_error, input_name};
 use crate::text::{Tokenizer, Vocab, VocabBuilder, VocabOptions};
 use crate::{Classes, Error, Result};
 
@@ -83,13 +83,13 @@ pub struct TreeJsonReader<'a> {
 }
 
 impl<'a> TreeJsonReader<'a> {
-    /// Opens a file; labels are read only if `classes` are given.
+    /// Opens a file ([`Input`]); labels are read only if `classes` are given.
     ///
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: &Path, classes: Option<&'a Classes>) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        Ok(Self { path: path.to_path_buf(), lines: Box::new(BufReader::new(file)), line: 0, classes })
+        let lines = Box::new(BufReader::new(Input::open(path)?));
+        Ok(Self { path: input_name(path), lines, line: 0, classes })
     }
 
     /// Reads trees from `reader`; errors show `name` as the path.
@@ -204,7 +204,7 @@ impl Iterator for TreeJsonReader<'_> {
                     let tree = self.parse_tree(&line);
                     return Some(tree.map_err(|message| Error::line(&self.path, self.line, message)));
                 }
-                Err(error) => return Some(Err(Error::io(&self.path, error))),
+                Err(error) => return Some(Err(input_error(&self.path, error))),
             }
         }
     }

@@ -1,13 +1,14 @@
 //! A reader of CSV and TSV, row by row. Unlike lenient readers it rejects stray quotes, which would merge rows silently.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::records::ReadOptions;
-use crate::records::encoding::{Utf8Reader, input_error};
+use crate::input::{Input, input_error};
 use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
+use crate::records::text_reader::Utf8Reader;
+use crate::records::{Delimiter, ReadOptions};
 use crate::{Error, Result};
 
 /// A reader of delimited text as specified by RFC 4180: quoted fields may contain separators, line breaks and doubled
@@ -15,7 +16,7 @@ use crate::{Error, Result};
 pub(crate) struct DelimitedReader {
     path: PathBuf,
     lines: Lines,
-    separator: u8,
+    delimiter: Delimiter,
     quotes: bool,
     header: bool,
     columns: Vec<String>,
@@ -53,15 +54,15 @@ impl Row {
 
 impl DelimitedReader {
     pub(super) fn new(
-        reader: impl Read + Send + 'static,
+        input: Input,
         path: &Path,
-        separator: u8,
+        delimiter: Delimiter,
         options: &ReadOptions,
     ) -> Result<Self> {
         let mut reader = Self {
             path: path.to_owned(),
-            lines: Lines { input: Utf8Reader::new(reader), number: 0, bytes: Vec::new() },
-            separator,
+            lines: Lines { input: Utf8Reader::new(input, options.encoding), number: 0, bytes: Vec::new() },
+            delimiter,
             quotes: options.quotes,
             header: options.header,
             columns: Vec::new(),
@@ -77,7 +78,7 @@ impl DelimitedReader {
                 let prefix = if options.header { "invalid header: " } else { "" };
                 return Err(Error::file(path, format!("{prefix}{message}")));
             }
-            Err(Input(error)) => return Err(error),
+            Err(Unreadable(error)) => return Err(error),
         };
         let number = |index: usize| (index + 1).to_string();
         if options.header {
@@ -143,7 +144,7 @@ impl DelimitedReader {
                 let error = Error::record(&self.path, self.number, None, message);
                 return Err(ReadError { error, is_recoverable });
             }
-            Err(Input(error)) => {
+            Err(Unreadable(error)) => {
                 self.finished = true;
                 return Err(ReadError::fatal(error));
             }
@@ -160,10 +161,11 @@ impl DelimitedReader {
     }
 
     fn read_row(&mut self) -> Result<Option<Row>, RowError> {
-        let mut row = RowParser::new(self.separator, self.quotes);
+        let mut row = RowParser::new(self.delimiter.byte(), self.quotes);
         let mut start = 0;
         loop {
-            let has_line = self.lines.advance().map_err(|error| Input(input_error(&self.path, error)))?;
+            let has_line =
+                self.lines.advance().map_err(|error| Unreadable(input_error(&self.path, error)))?;
             let (line, number) = (&self.lines.bytes[..], self.lines.number);
             if !has_line {
                 return if row.is_started { Err(unclosed_quote(row.quote_line)) } else { Ok(None) };
@@ -193,10 +195,9 @@ impl DelimitedReader {
     fn wrong_length(&self, row: &Row) -> Error {
         let (expected, got) = (self.columns.len(), row.n_fields());
         let reference = if self.header { "as in the header" } else { "as in the first row" };
-        let hint = match self.separator {
-            b',' if got > expected => "; a field that contains a comma must be quoted",
-            b'\t' if got > expected => "; a field that contains a tab must be quoted",
-            _ => "",
+        let hint = match got > expected {
+            true => format!("; a field that contains {} must be quoted", self.delimiter.described()),
+            false => String::new(),
         };
         let message = format!("expected {expected} fields {reference}, got {got} (line {}){hint}", row.line);
         Error::record(&self.path, self.number, None, message)
@@ -224,10 +225,10 @@ enum RowError {
     /// A misplaced or unclosed quote, or a row that is too long.
     Malformed { message: String, is_recoverable: bool },
     /// The input cannot be read.
-    Input(Error),
+    Unreadable(Error),
 }
 
-use RowError::{Input, Malformed};
+use RowError::{Malformed, Unreadable};
 
 fn unclosed_quote(quote_line: usize) -> RowError {
     let message =

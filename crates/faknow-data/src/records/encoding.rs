@@ -1,171 +1,155 @@
-//! A reader that passes only valid UTF-8, skips a byte order mark, and reports where another encoding was detected.
+//! Character encodings by name.
 
-use std::io::{self, BufRead, Read};
-use std::path::Path;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-const BUFFER_BYTES: usize = 64 * 1024;
+/// A character encoding of the [WHATWG standard](https://encoding.spec.whatwg.org), such as `windows-1252` or `gbk`.
+///
+/// Names are its labels in any case, with `-` or `_`, and common names of Python (`cp936`, `latin-1`). As in the standard,
+/// `iso-8859-1` and `ascii` are `windows-1252`, and `gb2312` is `gbk`.
+///
+/// ```
+/// use faknow_data::Encoding;
+///
+/// let encoding: Encoding = "Shift-JIS".parse()?;
+/// assert_eq!(encoding.to_string(), "shift_jis");
+/// # Ok::<(), faknow_data::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Encoding(&'static encoding_rs::Encoding);
 
-/// A buffered reader that returns the bytes of `inner` up to the first that is not UTF-8.
-pub(super) struct Utf8Reader {
-    inner: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
-    /// `buffer[start..valid]` is validated and not yet consumed, `buffer[valid..end]` is not validated yet.
-    start: usize,
-    valid: usize,
-    end: usize,
-    /// Bytes and line feeds of the file before `buffer[0]`.
-    offset: u64,
-    lines: u64,
-    at_start: bool,
-}
+/// The encodings that can be read.
+pub(super) const ENCODINGS: [&encoding_rs::Encoding; 38] = [
+    encoding_rs::UTF_8,
+    encoding_rs::UTF_16LE,
+    encoding_rs::UTF_16BE,
+    encoding_rs::WINDOWS_1252,
+    encoding_rs::WINDOWS_1251,
+    encoding_rs::GB18030,
+    encoding_rs::GBK,
+    encoding_rs::BIG5,
+    encoding_rs::SHIFT_JIS,
+    encoding_rs::EUC_JP,
+    encoding_rs::ISO_2022_JP,
+    encoding_rs::EUC_KR,
+    encoding_rs::KOI8_R,
+    encoding_rs::KOI8_U,
+    encoding_rs::WINDOWS_1250,
+    encoding_rs::WINDOWS_1253,
+    encoding_rs::WINDOWS_1254,
+    encoding_rs::WINDOWS_1255,
+    encoding_rs::WINDOWS_1256,
+    encoding_rs::WINDOWS_1257,
+    encoding_rs::WINDOWS_1258,
+    encoding_rs::WINDOWS_874,
+    encoding_rs::ISO_8859_2,
+    encoding_rs::ISO_8859_3,
+    encoding_rs::ISO_8859_4,
+    encoding_rs::ISO_8859_5,
+    encoding_rs::ISO_8859_6,
+    encoding_rs::ISO_8859_7,
+    encoding_rs::ISO_8859_8,
+    encoding_rs::ISO_8859_8_I,
+    encoding_rs::ISO_8859_10,
+    encoding_rs::ISO_8859_13,
+    encoding_rs::ISO_8859_14,
+    encoding_rs::ISO_8859_15,
+    encoding_rs::ISO_8859_16,
+    encoding_rs::MACINTOSH,
+    encoding_rs::X_MAC_CYRILLIC,
+    encoding_rs::IBM866,
+];
 
-impl Utf8Reader {
-    pub(super) fn new(inner: impl Read + Send + 'static) -> Self {
-        let buffer = vec![0; BUFFER_BYTES];
-        Self {
-            inner: Box::new(inner),
-            buffer,
-            start: 0,
-            valid: 0,
-            end: 0,
-            offset: 0,
-            lines: 0,
-            at_start: true,
-        }
+/// Names of other programs that are not labels of the standard.
+const ALIASES: [(&str, &str); 11] = [
+    ("cp932", "shift_jis"),
+    ("cp936", "gbk"),
+    ("cp949", "euc-kr"),
+    ("cp950", "big5"),
+    ("euckr", "euc-kr"),
+    ("eucjp", "euc-jp"),
+    ("latin-1", "windows-1252"),
+    ("latin-2", "iso-8859-2"),
+    ("utf-8-sig", "utf-8"),
+    ("mac-roman", "macintosh"),
+    ("mac-cyrillic", "x-mac-cyrillic"),
+];
+
+impl Encoding {
+    pub(super) fn new(encoding: &'static encoding_rs::Encoding) -> Self {
+        Self(encoding)
     }
 
-    /// Fills `buffer[start..valid]`; leaves it empty at the end of the input.
-    fn refill(&mut self) -> io::Result<()> {
-        self.offset += self.valid as u64;
-        self.lines += self.buffer[..self.valid].iter().filter(|&&byte| byte == b'\n').count() as u64;
-        self.buffer.copy_within(self.valid..self.end, 0);
-        self.end -= self.valid;
-        (self.start, self.valid) = (0, 0);
-        if self.at_start {
-            self.at_start = false;
-            while self.end < 4 && self.read_more()? {}
-            let first = &self.buffer[..self.end];
-            if let Some(message) = other_format(first) {
-                return Err(invalid_input(message));
+    /// Returns the decoder of this encoding.
+    pub(super) fn inner(self) -> &'static encoding_rs::Encoding {
+        self.0
+    }
+}
+
+impl FromStr for Encoding {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let lower = name.trim().to_ascii_lowercase();
+        let dashed = lower.replace('_', "-");
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == dashed).map(|(_, label)| *label);
+        let labels = [Some(lower.as_str()), Some(dashed.as_str()), alias];
+        let mut found =
+            labels.into_iter().flatten().filter_map(|it| encoding_rs::Encoding::for_label(it.as_bytes()));
+        match found.find(|it| ENCODINGS.contains(it)) {
+            Some(encoding) => Ok(Self(encoding)),
+            None => {
+                let got = format!("`{}`{}", name.escape_debug(), similar_names(&dashed));
+                let expected = "the name of an encoding such as utf-8, windows-1252, gbk or shift_jis".into();
+                Err(Error::Setting { name: "encoding", expected, got })
             }
-            if first.starts_with(b"\xEF\xBB\xBF") {
-                self.start = 3;
-            }
         }
-        loop {
-            match std::str::from_utf8(&self.buffer[self.start..self.end]) {
-                Ok(_) => self.valid = self.end,
-                Err(error) if error.valid_up_to() > 0 => self.valid = self.start + error.valid_up_to(),
-                Err(error) if error.error_len().is_some() => return Err(self.not_utf8()),
-                // A character is split by the end of the buffer.
-                Err(_) => match self.read_more()? {
-                    true => continue,
-                    false => {
-                        let position = self.offset + self.start as u64;
-                        let message = format!(
-                            "unexpected end of file inside a character at byte {position}: the file may be truncated"
-                        );
-                        return Err(invalid_input(message));
-                    }
-                },
-            }
-            if self.valid > self.start || !self.read_more()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Appends to the bytes not validated yet; returns false at the end of the input.
-    fn read_more(&mut self) -> io::Result<bool> {
-        loop {
-            match self.inner.read(&mut self.buffer[self.end..]) {
-                Ok(n_bytes) => {
-                    self.end += n_bytes;
-                    return Ok(n_bytes > 0);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Returns the error for the byte `buffer[start]`.
-    fn not_utf8(&self) -> io::Error {
-        let bad = &self.buffer[self.start..self.end];
-        let (position, line) = (self.offset + self.start as u64, self.lines + 1);
-        let first = bad.first().copied().unwrap_or_default();
-        // Chinese encodings write pairs of high bytes, western ones mostly single ones between ASCII letters.
-        let (likely, name) = match bad.get(1) {
-            Some(0x80..) => ("GB18030 (Chinese)", "GB18030"),
-            _ => ("Windows-1252 or Latin-1", "WINDOWS-1252"),
-        };
-        invalid_input(format!(
-            "not UTF-8: byte {position} (0x{first:02X}, line {line}) looks like {likely}; expected UTF-8: \
-             convert the file, for example `iconv -f {name} -t UTF-8`"
-        ))
     }
 }
 
-impl Read for Utf8Reader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let n_bytes = self.fill_buf()?.read(out)?;
-        self.consume(n_bytes);
-        Ok(n_bytes)
+/// Returns a hint with the most similar names.
+fn similar_names(name: &str) -> String {
+    let mut names: Vec<(f64, String)> = ENCODINGS
+        .iter()
+        .map(|it| it.name().to_ascii_lowercase())
+        .map(|other| (strsim::jaro_winkler(name, &other.replace('_', "-")), other))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .collect();
+    names.sort_by(|a, b| b.0.total_cmp(&a.0));
+    match &names.iter().take(3).map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        names => format!(" (similar: {})", names.join(", ")),
     }
 }
 
-impl BufRead for Utf8Reader {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.start == self.valid {
-            self.refill()?;
-        }
-        Ok(&self.buffer[self.start..self.valid])
-    }
-
-    fn consume(&mut self, n_bytes: usize) {
-        self.start = (self.start + n_bytes).min(self.valid);
+impl fmt::Display for Encoding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.name().to_ascii_lowercase())
     }
 }
 
-/// Converts an error of a [`Utf8Reader`] into an error of this crate.
-pub(super) fn input_error(path: &Path, error: io::Error) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<InvalidInput>()) {
-        Some(InvalidInput(message)) => Error::file(path, message.clone()),
-        None => Error::io(path, error),
+impl fmt::Debug for Encoding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Encoding({self})")
     }
 }
 
-/// The error message of a [`Utf8Reader`] for input that is not UTF-8 text.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct InvalidInput(String);
+impl TryFrom<String> for Encoding {
+    type Error = Error;
 
-fn invalid_input(message: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, InvalidInput(message.into()))
+    fn try_from(name: String) -> Result<Self, Error> {
+        name.parse()
+    }
 }
 
-/// Returns an error message if a file that starts with these bytes cannot be UTF-8 text.
-fn other_format(first: &[u8]) -> Option<String> {
-    let utf = |name: &str| {
-        format!(
-            "looks like {name} at byte 0; expected UTF-8: convert the file, for example `iconv -f {name} -t UTF-8`"
-        )
-    };
-    let archive =
-        |kind: &str| format!("looks like {kind}; expected plain text in UTF-8: extract or export it first");
-    match first {
-        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(utf("UTF-32")),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some(utf("UTF-16")),
-        [0, 0, ..] | [_, 0, 0, 0, ..] => {
-            Some("binary data (zero bytes at its start); expected text in UTF-8".into())
-        }
-        [0, _, ..] => Some(utf("UTF-16BE")),
-        [_, 0, ..] => Some(utf("UTF-16LE")),
-        [0x1F, 0x8B, ..] => Some(archive("a gzip archive")),
-        [b'P', b'K', 3, 4, ..] => Some(archive("a zip archive or a spreadsheet")),
-        _ => None,
+impl From<Encoding> for String {
+    fn from(encoding: Encoding) -> Self {
+        encoding.to_string()
     }
 }
 
@@ -173,69 +157,45 @@ fn other_format(first: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A reader that returns `chunk` bytes at a time, as pipes do.
-    struct ChunkedReader {
-        bytes: std::io::Cursor<Vec<u8>>,
-        chunk: usize,
-    }
-
-    impl Read for ChunkedReader {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            let n_bytes = out.len().min(self.chunk);
-            self.bytes.read(&mut out[..n_bytes])
-        }
-    }
-
-    fn read(bytes: &[u8], chunk: usize) -> (Vec<u8>, Option<String>) {
-        let mut reader =
-            Utf8Reader::new(ChunkedReader { bytes: std::io::Cursor::new(bytes.to_vec()), chunk });
-        let mut out = Vec::new();
-        let error = reader.read_to_end(&mut out).err();
-        (out, error.map(|error| input_error(Path::new("f"), error).to_string()))
-    }
-
     #[test]
-    fn passes_utf8_for_any_read_size() {
-        let text = "\u{feff}a é 中文 😀\r\n".repeat(10_000);
-        let expected = &text.as_bytes()[3..];
-        for chunk in [1, 2, 3, 7, 4096, usize::MAX] {
-            assert!(read(text.as_bytes(), chunk) == (expected.to_vec(), None), "chunks of {chunk}");
+    fn every_encoding_has_its_name() {
+        for encoding in ENCODINGS {
+            let encoding = Encoding(encoding);
+            assert_eq!(encoding.to_string().parse::<Encoding>().unwrap(), encoding);
+            let json = serde_json::to_string(&encoding).unwrap();
+            assert_eq!(serde_json::from_str::<Encoding>(&json).unwrap(), encoding);
         }
     }
 
     #[test]
-    fn returns_bytes_before_an_invalid_byte() {
-        for chunk in [1, 5, usize::MAX] {
-            let (got, message) = read(b"one\ntwo caf\xE9 three\n", chunk);
-            assert_eq!(got, b"one\ntwo caf");
-            let message = message.unwrap();
-            assert!(
-                message.contains("byte 11 (0xE9, line 2)") && message.contains("WINDOWS-1252"),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn names_other_encodings() {
-        let check = |bytes: &[u8], expected: &str| {
-            let message = read(bytes, usize::MAX).1.unwrap();
-            assert!(message.contains(expected), "{message}");
+    fn common_names_are_known() {
+        let check = |name: &str, expected: &str| {
+            assert_eq!(name.parse::<Encoding>().unwrap().to_string(), expected, "{name}");
         };
-        check(b"\xFF\xFEa\0b\0", "UTF-16");
-        check(b"a\0b\0", "UTF-16LE");
-        check(b"\0a\0b", "UTF-16BE");
-        check(b"\xFF\xFE\0\0a\0\0\0", "UTF-32");
-        check(b"\x1F\x8B\x08\0", "gzip");
-        check(b"PK\x03\x04", "spreadsheet");
-        check(b"text: \xD6\xD0\xCE\xC4", "GB18030");
-        check("ends in 中".as_bytes().split_last().unwrap().1, "inside a character at byte 8");
-        check(b"\xEF\xBB\xBF\xE9", "byte 3");
+        for (alias, label) in ALIASES {
+            check(alias, label);
+        }
+        check("UTF8", "utf-8");
+        check("utf_8_sig", "utf-8");
+        check("UTF-16", "utf-16le");
+        check("ISO_8859-2", "iso-8859-2");
+        check("iso8859_15", "iso-8859-15");
+        check("latin1", "windows-1252");
+        check("cp1251", "windows-1251");
+        check("euc_kr", "euc-kr");
+        check("sjis", "shift_jis");
+        check("GB2312", "gbk");
+        check("koi8_r", "koi8-r");
     }
 
     #[test]
-    fn empty_input_is_valid() {
-        assert_eq!(read(b"", 1), (vec![], None));
-        assert_eq!(read(b"\xEF\xBB\xBF", 1), (vec![], None));
+    fn unknown_names_are_errors_with_similar_names() {
+        for name in ["", "hz-gb-2312", "iso-2022-kr", "replacement", "utf-7", "klingon"] {
+            name.parse::<Encoding>().unwrap_err();
+        }
+        let message = "windows-1259".parse::<Encoding>().unwrap_err().to_string();
+        assert!(message.contains("got `windows-1259` (similar: `windows-125"), "{message}");
+        let message = "shift_jisx".parse::<Encoding>().unwrap_err().to_string();
+        assert!(message.contains("`shift_jis`"), "{message}");
     }
 }

@@ -1,13 +1,15 @@
 //! A reader of objects from a JSON array or JSON lines, one at a time, with the position of every error.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::common::printable;
-use crate::records::encoding::{Utf8Reader, input_error};
+use crate::input::{Input, input_error};
+use crate::records::Encoding;
 use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError};
+use crate::records::text_reader::Utf8Reader;
 use crate::{Error, Result};
 
 /// A reader that finds the extent of each object itself and passes only these bytes to `serde_json`, so that memory
@@ -32,10 +34,10 @@ enum Layout {
 
 impl JsonReader {
     /// Detects the layout by the first character: `[` starts an array, `{` JSON lines, whatever the file extension.
-    pub(super) fn new(reader: impl Read + Send + 'static, path: &Path) -> Result<Self> {
+    pub(super) fn new(input: Input, path: &Path, encoding: Option<Encoding>) -> Result<Self> {
         let mut reader = Self {
             path: path.to_owned(),
-            input: Utf8Reader::new(reader),
+            input: Utf8Reader::new(input, encoding),
             layout: Layout::Lines,
             position: Position { line: 1, column: 1 },
             number: 0,

@@ -1,14 +1,19 @@
 //! Records of posts, read one at a time from JSON, JSON lines, CSV or TSV files of any size.
 
 mod columns;
+mod decoder;
 mod delimited;
+mod delimiter;
+mod detect;
 mod encoding;
 mod extract;
 mod json;
 mod labels;
 mod missing;
 mod options;
+mod script;
 mod source;
+mod text_reader;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,6 +23,9 @@ use serde_json::{Map, Value};
 
 pub use columns::{TEXT_SEPARATOR, TextColumns};
 pub(crate) use columns::{text_of, value_at};
+pub use delimiter::Delimiter;
+pub use detect::{EncodingCandidate, encoding_candidates};
+pub use encoding::Encoding;
 pub(crate) use extract::domain_of;
 pub(crate) use labels::check_class_index;
 pub use labels::{Classes, RawLabel, UnknownLabel};
@@ -26,6 +34,7 @@ pub use options::{ColumnMap, Format, ReadOptions};
 pub(crate) use source::{RawRecord, ReadError, Source, open_file};
 
 use crate::Result;
+use crate::input::{Input, input_error, input_name};
 use extract::Extractor;
 
 /// One post of a file.
@@ -92,7 +101,9 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
-    /// Opens a file and checks that it is UTF-8 and has the columns and at least one record.
+    /// Opens a file and checks that it is text, has the columns and at least one record; `-` is standard input.
+    ///
+    /// Files compressed by gzip or zstd are decompressed ([`Input`]).
     ///
     /// Labels are read if both `classes` and a label column are given.
     ///
@@ -101,8 +112,8 @@ impl RecordReader {
     /// broken; or the options name no text column.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
         let path = path.as_ref();
-        let (file, _, options) = open_file(path, options)?;
-        Self::from_reader(file, path, &options, classes)
+        let (input, _, options) = open_file(path, options)?;
+        Self::from_input(input, path, &options, classes)
     }
 
     /// Reads records from `reader`, for example standard input; errors show `name` as the path.
@@ -118,8 +129,19 @@ impl RecordReader {
         classes: Option<&Classes>,
     ) -> Result<Self> {
         let path = name.into();
+        let input = Input::from_reader(reader).map_err(|error| input_error(&path, error))?;
+        Self::from_input(input, &path, options, classes)
+    }
+
+    fn from_input(
+        input: Input,
+        path: &Path,
+        options: &ReadOptions,
+        classes: Option<&Classes>,
+    ) -> Result<Self> {
+        let path = input_name(path);
         let extractor = Extractor::new(options, classes)?;
-        let mut source = Source::new(reader, &path, options)?;
+        let mut source = Source::new(input, &path, options)?;
         extractor.columns().select_in(&mut source, options.keep_all)?;
         let first = match source.next_record() {
             Ok(Some(first)) => first,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::records::TextColumns;
+use super::{Delimiter, Encoding, TextColumns};
+use crate::input::{ARCHIVE_EXTENSIONS, COMPRESSED_EXTENSIONS, input_name};
 use crate::{Error, Result};
 
 /// A file format of records.
@@ -17,26 +18,36 @@ pub enum Format {
     Jsonl,
     /// Comma-separated values; extension `.csv`.
     Csv,
-    /// Tab-separated values; extension `.tsv`.
+    /// Tab-separated values; extensions `.tsv` and `.tab`.
     Tsv,
 }
 
 impl Format {
-    /// Returns the format for the extension of `path`, ignoring case.
+    /// Returns the format for the extension of `path`, ignoring case; `posts.csv.gz` and `posts.csv.zst` are CSV.
     ///
     /// # Errors
-    /// [`Error::File`]: the extension is missing or unknown.
+    /// [`Error::File`]: the extension is missing, unknown, or that of an archive.
     pub fn from_path(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        let extension_of = |path: &Path| path.extension().map(|it| it.to_string_lossy().to_ascii_lowercase());
+        let is_compressed = |extension: String| COMPRESSED_EXTENSIONS.contains(&extension.as_str());
+        let stem =
+            if extension_of(path).is_some_and(is_compressed) { path.with_extension("") } else { path.into() };
+        let extension = extension_of(&stem);
         match extension.as_deref() {
             Some("json") => Ok(Self::Json),
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
             Some("csv") => Ok(Self::Csv),
-            Some("tsv") => Ok(Self::Tsv),
+            Some("tsv" | "tab") => Ok(Self::Tsv),
             other => {
+                if let Some((name, help)) = ARCHIVE_EXTENSIONS.iter().find(|(name, _)| Some(*name) == other) {
+                    return Err(Error::file(
+                        path,
+                        format!("cannot read `.{name}` files; {help}, or compress with gzip or zstd"),
+                    ));
+                }
                 let got = other.map_or("none".into(), |extension| format!("`.{extension}`"));
                 let expected = "expected .json, .jsonl, .ndjson, .csv or .tsv, or an explicit format";
-                Err(Error::file(path, format!("unknown file extension: {expected}, got {got}")))
+                Err(Error::file(input_name(path), format!("unknown file extension: {expected}, got {got}")))
             }
         }
     }
@@ -69,6 +80,12 @@ pub struct ReadOptions {
     /// Format of the file; default: determined by its extension.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// Character encoding of text files; default UTF-8. A byte order mark takes precedence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// Separator of the fields of CSV and TSV; default: a comma or a tab.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<Delimiter>,
     /// Whether the first row of CSV or TSV names the columns; default true.
     pub header: bool,
     /// Whether CSV and TSV fields may be quoted with `"`; default true. If false, quotes are plain text.
@@ -85,6 +102,8 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             format: None,
+            encoding: None,
+            delimiter: None,
             header: true,
             quotes: true,
             columns: ColumnMap::default(),
@@ -107,19 +126,25 @@ mod tests {
         check("b.ndjson", Some(Format::Jsonl));
         check("b.tar.csv", Some(Format::Csv));
         check("b.Tsv", Some(Format::Tsv));
+        check("b.csv.gz", Some(Format::Csv));
+        check("b.jsonl.ZST", Some(Format::Jsonl));
+        check("b.gz", None);
+        check("b.csv.bz2", None);
+        check("b.tar.gz", None);
         check("b.txt", None);
         check("json", None);
-        let message = Format::from_path(Path::new("posts.xlsx")).unwrap_err().to_string();
-        assert!(message.contains("posts.xlsx") && message.contains("`.xlsx`") && message.contains(".jsonl"));
+        let message = Format::from_path(Path::new("posts.docx")).unwrap_err().to_string();
+        assert!(message.contains("posts.docx") && message.contains("`.docx`") && message.contains(".jsonl"));
     }
 
     #[test]
     fn serde_round_trips_and_rejects_unknown_keys() {
         let columns =
             ColumnMap { text: Some("tweet".into()), fields: vec!["id".into()], ..Default::default() };
-        for options in
-            [ReadOptions::default(), ReadOptions { format: Some(Format::Tsv), columns, ..Default::default() }]
-        {
+        let encoding = Some("windows-1251".parse().unwrap());
+        let tsv = ReadOptions { format: Some(Format::Tsv), columns, encoding, ..Default::default() };
+        let delimited = ReadOptions { delimiter: Some(Delimiter::TAB), ..Default::default() };
+        for options in [ReadOptions::default(), tsv, delimited] {
             let json = serde_json::to_string(&options).unwrap();
             assert_eq!(serde_json::from_str::<ReadOptions>(&json).unwrap(), options);
         }

@@ -1,15 +1,14 @@
 //! Raw records of any format: their fields as JSON values, before columns are mapped to text, label and domain.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::common::{is_invisible, printable_name, printable_names};
+use crate::input::{Input, input_name};
 use crate::records::delimited::DelimitedReader;
 use crate::records::json::JsonReader;
-use crate::records::{Format, ReadOptions};
+use crate::records::{Delimiter, Format, ReadOptions};
 use crate::{Error, Result};
 
 /// Maximum size of a record; a longer one is taken for an unclosed quote or bracket.
@@ -48,10 +47,9 @@ pub(crate) enum Source {
 }
 
 /// Opens a file of records; the returned options contain its format, given or determined by the extension.
-pub(crate) fn open_file(path: &Path, options: &ReadOptions) -> Result<(File, Format, ReadOptions)> {
+pub(crate) fn open_file(path: &Path, options: &ReadOptions) -> Result<(Input, Format, ReadOptions)> {
     let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    Ok((file, format, ReadOptions { format: Some(format), ..options.clone() }))
+    Ok((Input::open(path)?, format, ReadOptions { format: Some(format), ..options.clone() }))
 }
 
 impl Source {
@@ -59,15 +57,26 @@ impl Source {
     ///
     /// # Errors
     /// The input is empty or not UTF-8.
-    pub(crate) fn new(
-        reader: impl Read + Send + 'static,
-        path: &Path,
-        options: &ReadOptions,
-    ) -> Result<Self> {
+    pub(crate) fn new(input: Input, path: &Path, options: &ReadOptions) -> Result<Self> {
+        let path = &input_name(path);
+        if let Some(delimiter) = options.delimiter
+            && !matches!(options.format, Some(Format::Csv | Format::Tsv))
+        {
+            let message =
+                format!("`delimiter = {delimiter}` applies to CSV and TSV files, got another format");
+            return Err(Error::file(path, message));
+        }
+        let delimiter = |default: Delimiter| options.delimiter.unwrap_or(default);
         match options.format {
-            Some(Format::Csv) => DelimitedReader::new(reader, path, b',', options).map(Self::Delimited),
-            Some(Format::Tsv) => DelimitedReader::new(reader, path, b'\t', options).map(Self::Delimited),
-            Some(Format::Json | Format::Jsonl) | None => JsonReader::new(reader, path).map(Self::Json),
+            Some(Format::Csv) => {
+                DelimitedReader::new(input, path, delimiter(Delimiter::COMMA), options).map(Self::Delimited)
+            }
+            Some(Format::Tsv) => {
+                DelimitedReader::new(input, path, delimiter(Delimiter::TAB), options).map(Self::Delimited)
+            }
+            Some(Format::Json | Format::Jsonl) | None => {
+                JsonReader::new(input, path, options.encoding).map(Self::Json)
+            }
         }
     }
 

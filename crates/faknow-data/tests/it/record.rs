@@ -507,3 +507,20 @@ fn a_class_may_be_named_like_a_missing_value() {
         "record 2, field `label`: missing label: expected `real`, `fake`",
     );
 }
+
+#[test]
+fn delimiters_separate_fields() {
+    for (delimiter, content) in [
+        (";", "text;label\n\"a; b\";1\nc, d;0\n"),
+        ("pipe", "text|label\n\"a; b\"|1\nc, d|0\n"),
+        ("tab", "text\tlabel\na; b\t1\nc, d\t0\n"),
+    ] {
+        for format in [Format::Csv, Format::Tsv] {
+            let options = ReadOptions { delimiter: Some(delimiter.parse().unwrap()), ..options(format) };
+            let records = read_with(&options, content.as_bytes()).unwrap();
+            assert_eq!(pairs(&records), [("a; b", Some(1)), ("c, d", Some(0))]);
+        }
+    }
+    let json = ReadOptions { delimiter: Some(faknow_data::Delimiter::TAB), ..options(Format::Jsonl) };
+    check_error(&json, "{\"text\": \"a\", \"label\": 1}\n", "`delimiter = tab` applies to CSV and TSV files");
+}

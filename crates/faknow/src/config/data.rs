@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use faknow_data::{Classes, ColumnMap, Format, ReadOptions, TextColumns};
+use faknow_data::{Classes, ColumnMap, Delimiter, Encoding, Format, ReadOptions, TextColumns};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Fold;
@@ -67,6 +67,12 @@ pub struct DataConfig {
     /// File format: `json`, `jsonl`, `csv`, `tsv`. Default: by the file extension.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// Character encoding of record files, such as `windows-1252` or `gbk`. Default: UTF-8, or by the byte order mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// Separator of CSV and TSV files: a character, `tab`, `semicolon` or `pipe`. Default: a comma or a tab, by `format`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<Delimiter>,
     /// Whether the first record of a CSV or TSV file names the columns. Default true.
     pub header: bool,
     /// Whether fields of CSV and TSV files can be quoted; if false, quotes are ordinary characters. Default true.
@@ -101,6 +107,8 @@ impl Default for DataConfig {
             classes: vec!["real".into(), "fake".into()],
             values: BTreeMap::new(),
             format: None,
+            encoding: None,
+            delimiter: None,
             header: true,
             quotes: true,
             split: [0.7, 0.1, 0.2],
@@ -128,6 +136,8 @@ impl DataConfig {
     pub fn read_options(&self, labeled: bool) -> ReadOptions {
         ReadOptions {
             format: self.format,
+            encoding: self.encoding,
+            delimiter: self.delimiter,
             header: self.header,
             quotes: self.quotes,
             columns: ColumnMap {

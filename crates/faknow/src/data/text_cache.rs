@@ -1,12 +1,11 @@
 //! A cache of tokenized datasets on disk, identified by their files and settings.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use faknow_data::FieldDataset;
 use faknow_data::text::TokenStorage;
 use faknow_data::text::{TokenizerConfig, Vocab, VocabOptions};
+use faknow_data::{FieldDataset, Input};
 use faknow_report::{CHECKSUMS, Checksums};
 use serde_json::json;
 use twox_hash::XxHash3_128;
@@ -57,7 +56,7 @@ impl TextCache {
             "files": [train?, valid?, test?],
             "formats": files.map(|file| file.as_ref().and_then(|file| file.extension()?.to_str().map(str::to_lowercase))),
             "records": [json!(data.text), json!(data.label), json!(data.domain), json!(data.classes), json!(data.values),
-                json!(data.format), json!(data.header), json!(data.quotes)],
+                json!(data.format), json!(data.encoding), json!(data.delimiter), json!(data.header), json!(data.quotes)],
             "parts": [json!(data.split), json!(data.fold), json!(config.seed), json!(test_records == TestRecords::Include)],
             "tokenizer": tokenizer,
             "vocab": vocab,
@@ -140,10 +139,10 @@ impl TextCache {
     }
 }
 
-/// Returns the checksum of the content of a file.
+/// Returns the checksum of the content of a file, decompressed.
 fn checksum(path: &Path) -> Result<String> {
     let io = |source| faknow_data::Error::io(path, source);
-    let mut file = File::open(path).map_err(io)?;
+    let mut file = Input::open(path)?;
     let mut hash = XxHash3_128::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -4,13 +4,13 @@ use std::fmt;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
-use faknow_data::Classes;
 use faknow_data::common::{printable_name, printable_path};
 use faknow_data::graph::{
     Tree, TreeJsonReader, TreeStats, label_trees, raw_to_trees, read_npz_trees, read_td_rvnn,
     read_tree_labels, read_upfd, tree_vocab,
 };
 use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
+use faknow_data::{Classes, Input};
 use serde::{Serialize, Serializer};
 
 use crate::Result;
@@ -33,7 +33,7 @@ pub struct TreeInspection {
 pub fn contains_trees(path: &Path) -> bool {
     let first_line = || {
         let mut line = String::new();
-        let file = std::fs::File::open(path).ok()?;
+        let file = Input::open(path).ok()?;
         std::io::BufReader::new(file).read_line(&mut line).ok()?;
         Some(line)
     };

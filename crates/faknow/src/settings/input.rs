@@ -111,6 +111,18 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "`json`, `jsonl`, `csv`, `tsv`",
                 "file format; default: by the extension",
             ),
+            setting(
+                "encoding",
+                DATA,
+                "a name such as `windows-1252`, `gbk`, `shift_jis`",
+                "character encoding of record files; default: UTF-8, or by the byte order mark",
+            ),
+            setting(
+                "delimiter",
+                DATA,
+                "a character, `tab`, `semicolon`, `pipe`",
+                "separator of CSV and TSV files; default: a comma or a tab, by the format",
+            ),
             setting("header", DATA, "boolean", "the first CSV or TSV record is a header"),
             setting("quotes", DATA, "boolean", "quotes group fields in CSV and TSV files"),
             setting(

@@ -34,6 +34,8 @@ pub(crate) const GENERAL: &[Case] = &[
     ("data.classes", "", "data.classes=[\"fake\", \"real\"]", ConfigOnly),
     ("data.values", "", "data.values.fake=[\"hoax\"]; data.train=DIR/hoax.csv", ConfigOnly),
     ("data.format", "", "data.format=csv", ConfigOnly),
+    ("data.encoding", "", "data.encoding=utf-8", ConfigOnly),
+    ("data.delimiter", "", "data.delimiter=\",\"", ConfigOnly),
     ("data.header", "", "data.header=false", Unfit("no such column `text`")),
     ("data.quotes", "", "data.quotes=false", ConfigOnly),
     ("data.split", NO_FILES, "data.split=[0.5, 0.25, 0.25]", Weights),
