@@ -12,6 +12,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const GUESS_BYTES: u64 = 4 << 20;
 /// Number of characters beyond ASCII from which valid UTF-8 is not a coincidence.
 const MIN_UTF8: usize = 4;
+/// Number of bytes of an earlier part of a line that are shown with a candidate.
+const MAX_LINE_START: usize = 200;
 
 /// A buffered reader of UTF-8: of the bytes of `inner` up to the first that is invalid, or of decoded text.
 pub(super) struct Utf8Reader {
@@ -27,6 +29,8 @@ pub(super) struct Utf8Reader {
     /// Bytes and line feeds of the file before `buffer[0]`.
     offset: u64,
     lines: u64,
+    /// The start of the line that continues in `buffer`, of limited size.
+    line_start: Vec<u8>,
     at_start: bool,
 }
 
@@ -45,6 +49,7 @@ impl Utf8Reader {
             end: 0,
             offset: 0,
             lines: 0,
+            line_start: Vec::new(),
             at_start: true,
         }
     }
@@ -53,6 +58,9 @@ impl Utf8Reader {
     fn refill(&mut self) -> io::Result<()> {
         self.offset += self.valid as u64;
         self.lines += memchr::memchr_iter(b'\n', &self.buffer[..self.valid]).count() as u64;
+        let line_start = memchr::memrchr(b'\n', &self.buffer[..self.valid]).map_or(0, |end| end + 1);
+        self.line_start =
+            self.buffer[line_start.max(self.valid.saturating_sub(MAX_LINE_START))..self.valid].to_vec();
         self.buffer.copy_within(self.valid..self.end, 0);
         self.end -= self.valid;
         (self.start, self.valid) = (0, 0);
@@ -132,7 +140,9 @@ impl Utf8Reader {
         let (position, line) = (self.offset + self.start as u64, self.lines + 1);
         let first = self.buffer[self.start..self.end].first().copied().unwrap_or_default();
         let got = format!("expected UTF-8, got the byte 0x{first:02X} at byte {position}, line {line}");
-        let text = self.text_around(position).unwrap_or_else(|| self.buffer[..self.end].to_vec());
+        let text = self
+            .text_around(position)
+            .unwrap_or_else(|| [&self.line_start, &self.buffer[..self.end]].concat());
         let (n_valid, n_invalid) = count_utf8(&text);
         if n_valid >= MIN_UTF8 && n_valid >= n_invalid {
             return invalid_input(format!(

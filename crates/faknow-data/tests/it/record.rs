@@ -397,31 +397,42 @@ fn rejects_stray_quotes() {
 }
 
 #[test]
-fn rejects_other_encodings() {
-    let latin_1: Vec<u8> = "text,label\ncaf\u{e9},1\n".chars().map(|c| c as u8).collect();
-    check_error(
-        &options(Format::Csv),
-        &latin_1,
-        "posts: not UTF-8: byte 14 (0xE9, line 2) looks like Windows-1252",
-    );
-    let utf_16 = |mark: &str| -> Vec<u8> {
-        format!("{mark}[{{\"text\": \"a\"}}]").encode_utf16().flat_map(u16::to_le_bytes).collect()
+fn text_in_other_encodings_needs_its_name() {
+    let encode = |name: &str, text: &str| {
+        let encoding: faknow_data::Encoding = name.parse().unwrap();
+        encoding_rs::Encoding::for_label(encoding.to_string().as_bytes()).unwrap().encode(text).0.into_owned()
     };
-    check_error(
-        &options(Format::Json),
-        utf_16("\u{feff}"),
-        "posts: looks like UTF-16 at byte 0; expected UTF-8",
-    );
-    check_error(&options(Format::Json), utf_16(""), "posts: looks like UTF-16LE");
-    check_error(
-        &options(Format::Jsonl),
-        b"{\"text\": \"\xD6\xD0\xCE\xC4\"}",
-        "byte 10 (0xD6, line 1) looks like GB18030",
-    );
+    for (name, text) in
+        [("windows-1252", "Größe und Café"), ("gbk", "新闻报道说明天有雨"), ("shift_jis", "明日は雨です")]
+    {
+        let files = [
+            (Format::Csv, format!("text,label\n{text},1\n")),
+            (Format::Jsonl, format!("{{\"text\": \"{text}\", \"label\": 1}}\n")),
+        ];
+        for (format, content) in files {
+            let bytes = encode(name, &content);
+            check_error(&options(format), &bytes, "posts: expected UTF-8, got the byte 0x");
+            check_error(&options(format), &bytes, &format!("with `encoding = {name}`"));
+            let named = ReadOptions { encoding: Some(name.parse().unwrap()), ..options(format) };
+            assert_eq!(pairs(&read_with(&named, &bytes).unwrap()), [(text, Some(1))]);
+        }
+    }
     let mut late = json_with_record_1001(true, "{\"text\": \"#\", \"label\": 1}").into_bytes();
     let position = late.iter().position(|&byte| byte == b'#').unwrap();
     late[position] = 0xE9;
-    check_error(&options(Format::Json), late, &format!("byte {position} (0xE9, line 1002)"));
+    check_error(&options(Format::Json), late, &format!("the byte 0xE9 at byte {position}, line 1002"));
+}
+
+#[test]
+fn reads_utf_16_with_a_byte_order_mark() {
+    let utf_16 = |mark: &str| -> Vec<u8> {
+        format!("{mark}[{{\"text\": \"é\", \"label\": 1}}]")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect()
+    };
+    assert_eq!(pairs(&read_with(&options(Format::Json), &utf_16("\u{feff}")).unwrap()), [("é", Some(1))]);
+    check_error(&options(Format::Json), utf_16(""), "read it with `encoding = utf-16le`");
 }
 
 #[test]
