@@ -37,6 +37,8 @@ pub enum Error {
         field: Option<String>,
         /// The problem, with the expected and actual values.
         message: String,
+        /// Whether [`ReadOptions::skip_broken`](crate::ReadOptions::skip_broken) can skip the record.
+        can_skip: bool,
     },
     /// A file is invalid: empty, without a column, in another encoding.
     #[error("{}: {}", printable_path(.path), printable_message(.message))]
@@ -140,7 +142,21 @@ impl Error {
         field: Option<&str>,
         message: impl Into<String>,
     ) -> Self {
-        Self::Record { path: path.into(), record, field: field.map(str::to_owned), message: message.into() }
+        let (path, field, message) = (path.into(), field.map(str::to_owned), message.into());
+        Self::Record { path, record, field, message, can_skip: false }
+    }
+
+    /// Returns whether the error concerns a record that can be skipped.
+    pub(crate) fn can_skip(&self) -> bool {
+        matches!(self, Self::Record { can_skip: true, .. })
+    }
+
+    /// Marks the error of a record that can be skipped.
+    pub(crate) fn skippable(mut self) -> Self {
+        if let Self::Record { can_skip, .. } = &mut self {
+            *can_skip = true;
+        }
+        self
     }
 
     /// Creates an [`Error::File`] for a file.

@@ -17,6 +17,8 @@ pub(super) struct Extractor {
     label: Option<(String, Classes)>,
     keep_all: bool,
     accept_missing_texts: bool,
+    /// In lowercase.
+    drop_labels: Vec<String>,
 }
 
 impl Extractor {
@@ -30,8 +32,9 @@ impl Extractor {
             columns.label = None;
         }
         let label = columns.label.clone().zip(classes.cloned());
+        let drop_labels = options.drop_labels.iter().map(|label| label.trim().to_lowercase()).collect();
         let ReadOptions { keep_all, accept_missing_texts, .. } = *options;
-        Ok(Self { columns, text, label, keep_all, accept_missing_texts })
+        Ok(Self { columns, text, label, keep_all, accept_missing_texts, drop_labels })
     }
 
     /// Returns the columns that a file must have.
@@ -39,18 +42,28 @@ impl Extractor {
         &self.columns
     }
 
-    pub(super) fn record(&self, raw: RawRecord, path: &Path) -> Result<Record> {
+    /// Returns the record, or the index of its label in `drop_labels`.
+    ///
+    /// # Errors
+    /// A value is missing or invalid.
+    pub(super) fn record(&self, raw: RawRecord, path: &Path) -> Result<Result<Record, usize>> {
         let RawRecord { number, mut fields } = raw;
         let field_error = |column: &str, message: String| Error::record(path, number, Some(column), message);
+        if let Some(index) = self.dropped_label(&fields) {
+            return Ok(Err(index));
+        }
         let text = match text_of(&fields, &self.text) {
             Ok(Cow::Borrowed(_)) if !self.keep_all => None,
             Ok(text) => Some(text.into_owned()),
             Err(error) if error.is_missing && self.accept_missing_texts => Some(String::new()),
-            Err(error) => return Err(field_error(&error.column, error.message)),
+            Err(error) => return Err(field_error(&error.column, error.message).skippable()),
         };
         let label = match &self.label {
             Some((column, classes)) => {
-                Some(class_of(&fields, column, classes).map_err(|message| field_error(column, message))?)
+                let class = value_at(&fields, column).map_or(Ok(None), |value| classes.parse_value(value));
+                let class = class.map_err(|message| field_error(column, message))?;
+                let missing = || field_error(column, missing_label(&fields, column, classes)).skippable();
+                Some(class.ok_or_else(missing)?)
             }
             None => None,
         };
@@ -64,7 +77,17 @@ impl Extractor {
             let value = |name: &String| (name.clone(), value_at(&fields, name).cloned().unwrap_or_default());
             fields = selected.map(value).collect();
         }
-        Ok(Record { number, text, label, domain, fields })
+        Ok(Ok(Record { number, text, label, domain, fields }))
+    }
+
+    /// Returns the index of the label in `drop_labels`.
+    fn dropped_label(&self, fields: &Map<String, Value>) -> Option<usize> {
+        let (column, _) = self.label.as_ref().filter(|_| !self.drop_labels.is_empty())?;
+        let label = match value_at(fields, column)? {
+            Value::String(text) => text.trim().to_lowercase(),
+            other => RawLabel::from_value(other).ok()??.to_string().to_lowercase(),
+        };
+        self.drop_labels.iter().position(|dropped| *dropped == label)
     }
 
     /// Returns the text, which is moved unless it is also needed as a field.
@@ -79,20 +102,17 @@ impl Extractor {
     }
 }
 
-/// Returns the class of the label in `column`, or an error message.
-fn class_of(fields: &Map<String, Value>, column: &str, classes: &Classes) -> Result<usize, String> {
-    let class = value_at(fields, column).map_or(Ok(None), |value| classes.parse_value(value))?;
-    class.ok_or_else(|| {
-        let got = match value_at(fields, column) {
-            Some(Value::String(text)) if !text.trim().is_empty() => {
-                format!("`{}`, a missing value", text.trim())
-            }
-            Some(Value::String(_)) => "a blank field".to_owned(),
-            Some(_) => "null".to_owned(),
-            None => "none".to_owned(),
-        };
-        format!("missing label: expected {}, got {got}", classes.accepted_labels())
-    })
+/// Returns the message for a missing label.
+fn missing_label(fields: &Map<String, Value>, column: &str, classes: &Classes) -> String {
+    let got = match value_at(fields, column) {
+        Some(Value::String(text)) if !text.trim().is_empty() => {
+            format!("`{}`, a missing value", text.trim())
+        }
+        Some(Value::String(_)) => "a blank field".to_owned(),
+        Some(_) => "null".to_owned(),
+        None => "none".to_owned(),
+    };
+    format!("missing label: expected {}, got {got}", classes.accepted_labels())
 }
 
 /// Returns the domain in `column` (`None` where it is missing, null or blank), or an error message.

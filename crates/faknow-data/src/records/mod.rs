@@ -9,6 +9,7 @@ mod encoding;
 mod extract;
 mod json;
 mod labels;
+mod left_out;
 mod missing;
 mod options;
 mod script;
@@ -29,12 +30,13 @@ pub use encoding::Encoding;
 pub(crate) use extract::domain_of;
 pub(crate) use labels::check_class_index;
 pub use labels::{Classes, RawLabel, UnknownLabel};
+pub use left_out::{LeftOut, SkipBroken};
 pub use missing::{MISSING_VALUES, is_missing};
 pub use options::{ColumnMap, Format, ReadOptions};
 pub(crate) use source::{RawRecord, ReadError, Source, open_file};
 
-use crate::Result;
 use crate::input::{Input, input_error, input_name};
+use crate::{Error, Result};
 use extract::Extractor;
 
 /// One post of a file.
@@ -98,6 +100,8 @@ pub struct RecordReader {
     /// Read in advance, to check the columns.
     first: Option<RawRecord>,
     finished: bool,
+    skip_broken: SkipBroken,
+    left_out: LeftOut,
 }
 
 impl RecordReader {
@@ -143,19 +147,74 @@ impl RecordReader {
         let extractor = Extractor::new(options, classes)?;
         let mut source = Source::new(input, &path, options)?;
         extractor.columns().select_in(&mut source, options.keep_all)?;
-        let first = match source.next_record() {
-            Ok(Some(first)) => first,
-            Ok(None) => return Err(source.no_records()),
-            Err(error) => return Err(error.error),
+        let (skip_broken, mut left_out) = (options.skip_broken, LeftOut::new(&options.drop_labels));
+        let Some(first) = next_raw(&mut source, skip_broken, &mut left_out).transpose()? else {
+            if left_out.n_broken == 0 {
+                return Err(source.no_records());
+            }
+            let problems = left_out.first_problems();
+            return Err(Error::file(
+                path,
+                format!("expected valid records, got only broken ones: {problems}"),
+            ));
         };
         extractor.columns().check_object(&first.fields, &path)?;
-        Ok(Self { path, source, extractor, first: Some(first), finished: false })
+        Ok(Self { path, source, extractor, first: Some(first), finished: false, skip_broken, left_out })
     }
 
     /// Returns the names of the columns: those of the header, `"1"`, `"2"`, … without a header, or the keys of the first
     /// JSON object.
     pub fn columns(&self) -> &[String] {
         self.source.columns()
+    }
+
+    /// Returns the records that were left out so far: broken ones, and those with dropped labels.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Returns the next record that is not left out.
+    fn next_record(&mut self) -> Option<Result<Record>> {
+        loop {
+            let raw = match self.first.take() {
+                Some(first) => first,
+                None => match next_raw(&mut self.source, self.skip_broken, &mut self.left_out)? {
+                    Ok(raw) => raw,
+                    Err(error) => return Some(Err(error)),
+                },
+            };
+            match self.extractor.record(raw, &self.path) {
+                Ok(Ok(record)) => return Some(Ok(record)),
+                Ok(Err(dropped)) => self.left_out.dropped[dropped].1 += 1,
+                Err(error) if error.can_skip() => {
+                    if let Err(error) = self.left_out.skip(error, self.skip_broken) {
+                        return Some(Err(error));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Returns the next record that can be parsed.
+fn next_raw(
+    source: &mut Source,
+    skip_broken: SkipBroken,
+    left_out: &mut LeftOut,
+) -> Option<Result<RawRecord>> {
+    loop {
+        let raw = source.next_record();
+        left_out.n_records += usize::from(!matches!(raw, Ok(None)));
+        match raw {
+            Ok(raw) => return raw.map(Ok),
+            Err(ReadError { error, is_recoverable: true }) => {
+                if let Err(error) = left_out.skip(error, skip_broken) {
+                    return Some(Err(error));
+                }
+            }
+            Err(ReadError { error, .. }) => return Some(Err(error)),
+        }
     }
 }
 
@@ -166,14 +225,10 @@ impl Iterator for RecordReader {
         if self.finished {
             return None;
         }
-        let raw = match self.first.take() {
-            Some(first) => Ok(Some(first)),
-            None => self.source.next_record().map_err(|error| error.error),
-        };
-        let record = match raw {
-            Ok(raw) => raw.map(|raw| self.extractor.record(raw, &self.path)),
-            Err(error) => Some(Err(error)),
-        };
+        let record = self.next_record().or_else(|| {
+            let problem = self.left_out.problem(self.skip_broken)?;
+            Some(Err(Error::file(&self.path, problem)))
+        });
         self.finished = !matches!(record, Some(Ok(_)));
         record
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delimiter, Encoding, TextColumns};
+use super::{Delimiter, Encoding, SkipBroken, TextColumns};
 use crate::input::{ARCHIVE_EXTENSIONS, COMPRESSED_EXTENSIONS, input_name};
 use crate::{Error, Result};
 
@@ -96,6 +96,12 @@ pub struct ReadOptions {
     pub keep_all: bool,
     /// Whether a record without a text is read, with an empty text; default false, it is an error.
     pub accept_missing_texts: bool,
+    /// Label values whose records are left out, ignoring case, when labels are read; default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop_labels: Vec<String>,
+    /// The number of broken records to skip: those that cannot be parsed or lack a text or label; default 0. Unknown labels
+    /// are errors nevertheless.
+    pub skip_broken: SkipBroken,
 }
 
 impl Default for ReadOptions {
@@ -109,6 +115,8 @@ impl Default for ReadOptions {
             columns: ColumnMap::default(),
             keep_all: false,
             accept_missing_texts: false,
+            drop_labels: Vec::new(),
+            skip_broken: SkipBroken::default(),
         }
     }
 }

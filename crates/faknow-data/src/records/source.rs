@@ -36,7 +36,7 @@ impl ReadError {
 
     /// Creates an error that concerns one record only.
     pub(super) fn in_record(error: Error) -> Self {
-        Self { error, is_recoverable: true }
+        Self { error: error.skippable(), is_recoverable: true }
     }
 }
 
