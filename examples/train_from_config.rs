@@ -62,9 +62,9 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
 
     // A config is plain data: read it from a file, change it with dotted keys as `--set` does, or set its fields.
     let mut config = Config::from_file(&file)?.set("trainer.epochs=4")?;
-    config.data.train = Some(training);
-    config.data.valid = Some(valid);
-    config.data.test = Some(test);
+    config.data.train = Some(training.into());
+    config.data.valid = Some(valid.into());
+    config.data.test = Some(test.into());
     let unknown =
         Config::default().set("optimizer.learning_rate=0.1").err().context("an unknown key was accepted")?;
     println!("rejected: {unknown}");

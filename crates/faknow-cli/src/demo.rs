@@ -68,9 +68,9 @@ impl DemoArgs {
     /// Returns the predictions for the first posts of the test file, or of the training file, as text.
     fn predictions(&self, registry: &Registry, config: &Config, run: &Path) -> Result<String> {
         let detector = registry.load_detector(run, config.device()?)?;
-        let file = config.data.test.as_deref().map_or_else(|| config.train_file(), Ok)?;
+        let files = config.data.test.as_ref().map_or_else(|| config.train_files(), Ok)?;
         let classes = config.data.to_classes()?;
-        let records = RecordReader::open(file, &config.data.read_options(true), Some(&classes))?;
+        let records = RecordReader::open(files.first(), &config.data.read_options(true), Some(&classes))?;
         let records = records.take(N_SHOWN).collect::<Result<Vec<_>, _>>()?;
         let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
         let lines = detector.predict(&texts)?.into_iter().zip(&records).map(|(prediction, record)| {
@@ -87,9 +87,9 @@ impl DemoArgs {
 fn built_in(dir: &Path) -> Result<DataConfig> {
     let [train, valid, test] = write_jsonl(dir, &SynthOptions::default())?;
     Ok(DataConfig {
-        train: Some(train),
-        valid: Some(valid),
-        test: Some(test),
+        train: Some(train.into()),
+        valid: Some(valid.into()),
+        test: Some(test.into()),
         classes: synth::CLASS_NAMES.iter().map(|name| (*name).to_owned()).collect(),
         domain: Some("domain".into()),
         ..DataConfig::default()

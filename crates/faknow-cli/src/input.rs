@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use faknow::Detector;
-use faknow::config::DataConfig;
+use faknow::config::{DataConfig, DataFiles};
 use faknow::data::{Input, is_stream};
 use faknow::detector::InputRecords;
 
@@ -19,7 +19,7 @@ pub(crate) fn open(
     trees: DataConfig,
 ) -> Result<InputRecords<'static>> {
     let given = fields.apply(faknow::Config { data: trees, ..faknow::Config::default() })?.data;
-    let given = DataConfig { train: input.map(Path::to_path_buf), ..given };
+    let given = DataConfig { train: input.map(DataFiles::from), ..given };
     detector.check_data(&given)?;
     let data = if detector.has_tree_input() { given } else { fields.apply_to(detector.config())? };
     // Records are classified as they arrive.
@@ -27,5 +27,5 @@ pub(crate) fn open(
         let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
         return Ok(detector.read(Box::new(BufReader::new(Input::stream(path)?)), &name, &data)?);
     }
-    Ok(detector.open(&DataConfig { train: input.map(Path::to_path_buf), ..data })?)
+    Ok(detector.open(&DataConfig { train: input.map(DataFiles::from), ..data })?)
 }

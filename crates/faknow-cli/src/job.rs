@@ -1,10 +1,9 @@
 //! The options of `faknow train` for model, records, test records and settings, shared by other commands.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use faknow::Config;
+use faknow::config::DataFiles;
 use faknow::models::Registry;
 
 use crate::training_options::TrainingOptions;
@@ -15,8 +14,8 @@ pub(crate) struct JobOptions {
     #[command(flatten)]
     training: TrainingOptions,
     /// Test records, used once at the end [default: a fraction of --train, or none with --valid]
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    test: Option<PathBuf>,
+    #[arg(long, value_name = "FILE,…", value_parser = DataFiles::parse, help_heading = "Records")]
+    test: Option<DataFiles>,
 }
 
 impl JobOptions {
@@ -27,6 +26,6 @@ impl JobOptions {
 
     /// Returns the config of the file, the options and each `--set`, in this order of precedence.
     pub(crate) fn to_config(&self, registry: &Registry) -> Result<Config> {
-        self.training.to_config(registry, self.test.as_deref())
+        self.training.to_config(registry, self.test.as_ref())
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use faknow::config::DataFiles;
 use faknow::models::Registry;
 use faknow::study::{SearchMethod, SearchOutcome, SearchSpace, Trial, search};
 use faknow::trainer::RunDir;
@@ -34,8 +35,8 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     training: TrainingOptions,
     /// Test records, used once for the best trial [default: as for `faknow train`]
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    test: Option<PathBuf>,
+    #[arg(long, value_name = "FILE,…", help_heading = "Records", value_parser = DataFiles::parse)]
+    test: Option<DataFiles>,
     /// TOML file with the search space: lists of values and ranges
     #[arg(long, value_name = "FILE", help_heading = "Search", required_unless_present_any = ["grid", "resume"])]
     space: Option<PathBuf>,
@@ -86,7 +87,7 @@ impl SearchArgs {
         let outcome = match &self.resume {
             Some(dir) => registry.resume_search(dir, contexts)?,
             None => {
-                let config = self.training.to_config(registry, self.test.as_deref())?;
+                let config = self.training.to_config(registry, self.test.as_ref())?;
                 let name = format!("search-{}", config.model.name);
                 let dir = self.out.clone().unwrap_or_else(|| RunDir::unused_path("runs", &name));
                 search(&config, &self.space()?, &self.method()?, &dir, contexts)?

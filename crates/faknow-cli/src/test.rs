@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use faknow::Config;
-use faknow::config::{DataConfig, Threshold};
+use faknow::config::{DataConfig, DataFiles, Threshold};
 use faknow::models::Registry;
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::tree_options::InputTrees;
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   faknow test runs/textcnn-… --data test.csv
+  faknow test runs/textcnn-… --data real=a.csv,fake=b.csv
   faknow test runs/textcnn-… --data other.jsonl --text body --label verdict --json
   faknow test runs/bigcn-… --trees data.TD_RvNN.vol_5000.txt --labels label_All.txt --ids fold0.test.txt")]
 pub(crate) struct TestArgs {
@@ -25,8 +26,8 @@ pub(crate) struct TestArgs {
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
     /// Labeled records; the fields are those of the training unless given
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["trees", "upfd"])]
-    data: Option<PathBuf>,
+    #[arg(long, value_name = "FILE,…", value_parser = DataFiles::parse, required_unless_present_any = ["trees", "upfd"])]
+    data: Option<DataFiles>,
     #[command(flatten)]
     trees: InputTrees,
     #[command(flatten)]
@@ -53,17 +54,17 @@ impl TestArgs {
         let given = self.fields.apply(Config { data: trees, ..Config::default() })?.data;
         let given = DataConfig { train: self.data.clone(), ..given };
         detector.check_data(&given)?;
-        let source = [&given.train, &given.trees, &given.upfd].into_iter().flatten().next().cloned();
-        let source = source.unwrap_or_default();
+        let trees = given.trees.as_deref().or(given.upfd.as_deref()).map(DataFiles::from);
+        let source = given.train.clone().or(trees).unwrap_or_else(|| DataFiles::from(""));
         let result = if detector.has_tree_input() {
             detector.test_trees(detector.read_trees(&given)?)?
         } else {
-            detector.test(&source, &self.fields.apply_to(detector.config())?)?
+            detector.test(source.clone(), &self.fields.apply_to(detector.config())?)?
         };
         if self.json {
             let summary = json!({
                 "run": self.run.to_string_lossy(),
-                "data": source.to_string_lossy(),
+                "data": source.to_string(),
                 "test": all_scores(&result),
             });
             return print(&summary.to_string());
@@ -71,6 +72,6 @@ impl TestArgs {
         let (evaluation, report) = result;
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         let n_samples = evaluation.predictions.n_samples();
-        print(&format!("{} ({n_samples} samples, uncalibrated loss {loss:.4})\n\n{report}", source.display()))
+        print(&format!("{source} ({n_samples} samples, uncalibrated loss {loss:.4})\n\n{report}"))
     }
 }

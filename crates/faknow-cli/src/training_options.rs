@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use faknow::Config;
+use faknow::config::DataFiles;
 use faknow::models::Registry;
 
 use crate::options::{ConfigOptions, LabeledOptions, apply_classes};
@@ -16,12 +17,13 @@ pub(crate) struct TrainingOptions {
     /// Model name (see `faknow models`), or config file that names the model [default: textcnn]
     #[arg(value_name = "MODEL|CONFIG")]
     model: Option<String>,
-    /// Training records: .json, .jsonl, .csv or .tsv; or propagation trees as .jsonl
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    train: Option<PathBuf>,
+    /// Training records: .json, .jsonl, .csv or .tsv, several files as in a.csv,b.csv, or one per label as in
+    /// real=a.csv,fake=b.csv; or propagation trees as .jsonl
+    #[arg(long, value_name = "FILE,…", value_parser = DataFiles::parse, help_heading = "Records")]
+    train: Option<DataFiles>,
     /// Validation records, which select the best epoch [default: a fraction of --train]
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    valid: Option<PathBuf>,
+    #[arg(long, value_name = "FILE,…", value_parser = DataFiles::parse, help_heading = "Records")]
+    valid: Option<DataFiles>,
     #[command(flatten)]
     trees: TreeOptions,
     #[command(flatten)]
@@ -43,7 +45,7 @@ impl TrainingOptions {
     }
 
     /// Returns the config, with test records if given.
-    pub(crate) fn to_config(&self, registry: &Registry, test: Option<&Path>) -> Result<Config> {
+    pub(crate) fn to_config(&self, registry: &Registry, test: Option<&DataFiles>) -> Result<Config> {
         let is_file = |name: &str| {
             matches!(Path::new(name).extension().and_then(|e| e.to_str()), Some("toml" | "yaml" | "yml"))
         };
@@ -61,13 +63,13 @@ impl TrainingOptions {
         }
         self.trees.apply(&mut config.data);
         let paths = [
-            (self.train.as_deref(), &mut config.data.train),
-            (self.valid.as_deref(), &mut config.data.valid),
+            (self.train.as_ref(), &mut config.data.train),
+            (self.valid.as_ref(), &mut config.data.valid),
             (test, &mut config.data.test),
         ];
         for (given, setting) in paths {
-            if let Some(path) = given {
-                *setting = Some(path.to_path_buf());
+            if given.is_some() {
+                *setting = given.cloned();
             }
         }
         if let Some(classes) = &self.classes {

@@ -34,7 +34,7 @@ fn train_detector(file: &str, content: &str, settings: &[&str]) -> (tempfile::Te
     std::fs::write(&path, content).unwrap();
     let common = ["device=cpu", "threads=1", "trainer.epochs=2", "loader.batch_size=10", "loader.workers=0"];
     let mut config = Config::default().set_all(&[&common, settings].concat()).unwrap();
-    config.data.train = Some(path);
+    config.data.train = Some(path.into());
     let run = dir.path().join("run");
     train(&config, || RunDir::create(&run), Callbacks::default()).unwrap();
     let detector = Detector::load(&run, Device::Cpu).unwrap();

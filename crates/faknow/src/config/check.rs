@@ -22,6 +22,7 @@ impl Config {
         self.check_seed()?;
         check("threads", self.threads, self.threads <= MAX_THREADS, &format!("at most {MAX_THREADS}"))?;
         self.device()?;
+        self.check_files()?;
         let classes = self.data.to_classes()?;
         self.check_split()?;
         self.check_fold()?;
@@ -101,6 +102,15 @@ impl Config {
             monitor_name("checkpoint.monitors", name)?;
         }
         Ok(())
+    }
+
+    fn check_files(&self) -> Result<()> {
+        let parts = [
+            ("data.train", &self.data.train),
+            ("data.valid", &self.data.valid),
+            ("data.test", &self.data.test),
+        ];
+        parts.into_iter().try_for_each(|(key, files)| files.as_ref().map_or(Ok(()), |files| files.check(key)))
     }
 
     fn check_split(&self) -> Result<()> {

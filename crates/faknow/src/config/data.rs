@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use faknow_data::{Classes, ColumnMap, Delimiter, Encoding, Format, ReadOptions, TextColumns};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Fold;
+use crate::config::{DataFiles, Fold};
 use crate::{Error, Result};
 
 /// Data files and the meaning of their fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// File of training records: .json, .jsonl, .csv or .tsv; for tree models .jsonl with one tree per line. Required;
+    /// Files of training records: .json, .jsonl, .csv or .tsv; for tree models one .jsonl with one tree per line. Required;
     /// for tree models only without `trees` and `upfd`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub train: Option<PathBuf>,
-    /// File of validation records. Default: a fraction of `train`, by `split`.
+    pub train: Option<DataFiles>,
+    /// Files of validation records. Default: a fraction of `train`, by `split`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub valid: Option<PathBuf>,
-    /// File of test records. Default: a fraction of `train`, by `split`; none with `valid`.
+    pub valid: Option<DataFiles>,
+    /// Files of test records. Default: a fraction of `train`, by `split`; none with `valid`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<PathBuf>,
+    pub test: Option<DataFiles>,
     /// Propagation trees: a file in the TD_RvNN format, or a directory of FaKnow's `<id>.npz` files. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<PathBuf>,
@@ -124,12 +124,22 @@ impl DataConfig {
     /// There are fewer than two classes, a class or value occurs twice, or `values` has an unknown class.
     pub fn to_classes(&self) -> Result<Classes> {
         let mut classes =
-            Classes::new(self.classes.clone()).map_err(|e| Error::from_data("data.classes", e))?;
+            Classes::new(self.class_names()).map_err(|e| Error::from_data("data.classes", e))?;
         for (class, values) in &self.values {
             classes =
                 classes.with_values(class, values.clone()).map_err(|e| Error::from_data("data.values", e))?;
         }
         Ok(classes)
+    }
+
+    /// Returns the names of the classes: `classes`, unless these are the default and the files of `train` have other labels.
+    fn class_names(&self) -> Vec<String> {
+        let labels = self.train.as_ref().and_then(DataFiles::labels).unwrap_or_default();
+        let has_class = |label: &&str| self.classes.iter().any(|class| class == label);
+        if labels.iter().all(has_class) || self.classes != Self::default().classes {
+            return self.classes.clone();
+        }
+        labels.into_iter().map(str::to_owned).collect()
     }
 
     /// Returns the options for reading records; `labeled` is whether the label field is required.

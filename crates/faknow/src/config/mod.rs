@@ -5,6 +5,7 @@ mod data;
 pub(crate) mod decision;
 pub(crate) mod dotted;
 mod faknow_yaml;
+mod files;
 mod fold;
 mod loader;
 pub(crate) mod messages;
@@ -28,6 +29,7 @@ use crate::{Error, Result};
 
 pub use data::{DataConfig, Weighting};
 pub use decision::{DecisionConfig, Threshold, ThresholdRule};
+pub use files::{DataFile, DataFiles};
 pub use fold::Fold;
 pub use loader::LoaderConfig;
 pub use model::ModelConfig;
@@ -149,14 +151,14 @@ impl Config {
     /// No training data is set.
     pub(crate) fn training_source(&self) -> Result<&Path> {
         let trees = self.data.train_ids.as_deref().or(self.data.trees.as_deref());
-        trees.or(self.data.upfd.as_deref()).map_or_else(|| self.train_file(), Ok)
+        trees.or(self.data.upfd.as_deref()).map_or_else(|| Ok(self.train_files()?.first()), Ok)
     }
 
-    /// Returns the file of training records.
+    /// Returns the files of training records.
     ///
     /// # Errors
     /// No training file is set.
-    pub fn train_file(&self) -> Result<&Path> {
-        self.data.train.as_deref().ok_or_else(|| Error::config("data.train", "no training file"))
+    pub fn train_files(&self) -> Result<&DataFiles> {
+        self.data.train.as_ref().ok_or_else(|| Error::config("data.train", "no training file"))
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use faknow_data::{Format, ReadOptions, RecordReader, read_columns};
 use serde_json::Value;
 
-use crate::config::DataConfig;
+use crate::config::{DataConfig, DataFiles};
+use crate::data::files::FileRecords;
 use crate::{Error, Result};
 
 const TEXTS: [&str; 9] =
@@ -41,8 +42,8 @@ pub fn guess_data(dir: &Path) -> Result<DataConfig> {
     };
     let (text, label) = (required(columns.text.clone(), "text")?, required(columns.label.clone(), "label")?);
     let mut data = DataConfig {
-        valid: find(dir, &["valid", "val", "dev"])?,
-        test: find(dir, &["test"])?,
+        valid: find(dir, &["valid", "val", "dev"])?.map(DataFiles::from),
+        test: find(dir, &["test"])?.map(DataFiles::from),
         text: text.into(),
         label,
         ..DataConfig::default()
@@ -53,7 +54,7 @@ pub fn guess_data(dir: &Path) -> Result<DataConfig> {
     if !are_indices {
         data.classes = values;
     }
-    data.train = Some(train);
+    data.train = Some(train.into());
     Ok(data)
 }
 
@@ -71,7 +72,7 @@ const MIN_CHINESE: f64 = 0.3;
 pub fn guess_language(data: &DataConfig) -> Result<&'static str> {
     let Some(train) = &data.train else { return Ok("en") };
     let (mut n_letters, mut n_chinese) = (0usize, 0usize);
-    for record in RecordReader::open(train, &data.read_options(false), None)?.take(N_TEXTS) {
+    for record in FileRecords::open(train, &data.read_options(false), None)?.take(N_TEXTS) {
         let text = record?.text;
         n_letters += text.chars().filter(|c| c.is_alphabetic()).count();
         n_chinese += text.chars().filter(|c| matches!(c, '\u{4e00}'..='\u{9fff}')).count();

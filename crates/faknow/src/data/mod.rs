@@ -2,6 +2,7 @@
 
 pub(crate) mod corpus;
 pub(crate) mod encoders;
+pub(crate) mod files;
 mod guess;
 pub(crate) mod records;
 pub(crate) mod source;

@@ -1,14 +1,13 @@
 //! Datasets from files of records, with the vocabulary of the training texts.
 
-use std::path::{Path, PathBuf};
-
 use faknow_data::text::TokenStorage;
 use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
-use faknow_data::{Classes, FieldDataset, Record, RecordReader};
+use faknow_data::{Classes, FieldDataset, ReadOptions, Record};
 
-use crate::config::{Config, TextConfig};
+use crate::config::{Config, DataFiles, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, split, training_error};
 use crate::data::encoders::{FieldEncoders, WordEncoder};
+use crate::data::files::FileRecords;
 use crate::data::text_cache::{TextCache, Tokenized};
 use crate::models::Fields;
 use crate::{Error, Result};
@@ -22,12 +21,12 @@ pub(crate) fn load(
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
     let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
-    config.train_file()?;
+    config.train_files()?;
     let storage = config.text.storage();
     let reader = Reader { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
     // Opens all files first, to report errors before a large file is read.
-    for path in [&config.data.valid, &config.data.test].into_iter().flatten() {
-        reader.open(path)?;
+    for files in [&config.data.train, &config.data.valid, &config.data.test].into_iter().flatten() {
+        FileRecords::check(files, &reader.options(), Some(&classes))?;
     }
     let saved = saved.and_then(|saved| saved.words).map(|words| words.vocab);
     if let Some(dir) = &storage.dir {
@@ -77,15 +76,16 @@ impl Reader<'_> {
     /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
         let Self { config, classes, tokenizer, storage } = *self;
-        let file = config.train_file()?;
+        let files = config.train_files()?;
+        let file = files.first();
         let labels = || -> Result<Vec<usize>> {
-            self.open(file)?.map(|record| Ok(record?.label.unwrap_or_default())).collect()
+            self.open(files)?.map(|record| Ok(record?.label.unwrap_or_default())).collect()
         };
         let parts = split(config, labels)?;
         let training = || -> Result<_> {
             let all = parts.is_none();
             let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
-            Ok(select(self.open(file)?, part, all))
+            Ok(select(self.open(files)?, part, all))
         };
         let (mut train, mut vocab) =
             FieldDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
@@ -96,10 +96,10 @@ impl Reader<'_> {
             vocab = saved.clone();
         }
         train.check_classes(classes.names()).map_err(|e| training_error(file, e))?;
-        let rest = |path: &Option<PathBuf>, part: Option<&Vec<usize>>| -> Result<Option<FieldDataset>> {
-            let records = match (path, part) {
-                (Some(path), _) => select(self.open(path)?, &[], true),
-                (None, Some(part)) if !part.is_empty() => select(self.open(file)?, part, false),
+        let rest = |others: &Option<DataFiles>, part: Option<&Vec<usize>>| -> Result<Option<FieldDataset>> {
+            let records = match (others, part) {
+                (Some(others), _) => select(self.open(others)?, &[], true),
+                (None, Some(part)) if !part.is_empty() => select(self.open(files)?, part, false),
                 _ => return Ok(None),
             };
             Ok(Some(FieldDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
@@ -112,8 +112,12 @@ impl Reader<'_> {
         Ok(Tokenized { train, valid, test, vocab })
     }
 
-    fn open(&self, path: &Path) -> Result<RecordReader> {
-        Ok(RecordReader::open(path, &self.config.data.read_options(true), Some(self.classes))?)
+    fn open(&self, files: &DataFiles) -> Result<FileRecords> {
+        FileRecords::open(files, &self.options(), Some(self.classes))
+    }
+
+    fn options(&self) -> ReadOptions {
+        self.config.data.read_options(true)
     }
 }
 
@@ -124,7 +128,7 @@ pub(crate) fn vocab_options(config: &TextConfig) -> VocabOptions {
 
 /// Returns the records at the ascending positions `part`, or all.
 fn select<'a>(
-    records: RecordReader,
+    records: FileRecords,
     part: &'a [usize],
     all: bool,
 ) -> impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a {

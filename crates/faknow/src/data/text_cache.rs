@@ -49,12 +49,17 @@ impl TextCache {
         let Some(cache) = &config.text.cache else { return Ok(None) };
         let data = &config.data;
         let files = [&data.train, &data.valid, &data.test];
-        let contents = files.map(|file| file.as_deref().map(checksum).transpose());
-        let [train, valid, test] = contents;
+        let paths = || files.into_iter().map(|files| files.iter().flat_map(|files| files.files()));
+        let contents: Vec<Vec<(&Option<String>, String)>> = paths()
+            .map(|files| files.map(|file| Ok((&file.label, checksum(&file.path)?))).collect::<Result<_>>())
+            .collect::<Result<_>>()?;
+        let formats: Vec<Vec<Option<String>>> = paths()
+            .map(|files| files.map(|it| it.path.extension()?.to_str().map(str::to_lowercase)).collect())
+            .collect();
         let inputs = json!({
             "version": [json!(VERSION), json!(env!("CARGO_PKG_VERSION"))],
-            "files": [train?, valid?, test?],
-            "formats": files.map(|file| file.as_ref().and_then(|file| file.extension()?.to_str().map(str::to_lowercase))),
+            "files": contents,
+            "formats": formats,
             "records": [json!(data.text), json!(data.label), json!(data.domain), json!(data.classes), json!(data.values),
                 json!(data.format), json!(data.encoding), json!(data.delimiter), json!(data.header), json!(data.quotes)],
             "parts": [json!(data.split), json!(data.fold), json!(config.seed), json!(test_records == TestRecords::Include)],

@@ -1,7 +1,7 @@
 //! Datasets from files of propagation trees.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use faknow_data::graph::{
     self, RawTree, TfIdf, Tree, TreeJsonReader, event_k_fold, event_split, label_trees, positions_by_id,
@@ -10,12 +10,15 @@ use faknow_data::graph::{
 use faknow_data::text::{Tokenizer, Vocab};
 use faknow_data::{Classes, FieldDataset, stratified_split};
 
-use crate::config::{Config, DataConfig, Weighting};
+use crate::config::{Config, DataConfig, DataFiles, Weighting};
 use crate::data::corpus::{self, Corpus, TestRecords, training_error};
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::records::vocab_options;
 use crate::data::source::DataSource;
 use crate::{Error, Result};
+
+/// The content of files of trees as JSON lines, for messages.
+pub(crate) const TREES: &str = "trees as JSON lines";
 
 /// The datasets of training, validation and test, with the encoders of their nodes.
 struct Parts {
@@ -40,7 +43,13 @@ pub(crate) fn load(
     let parts = match (source, &data.trees, &data.upfd) {
         (DataSource::TreeFile, Some(trees), _) => from_file(config, trees, &classes, n_features)?,
         (DataSource::Upfd, _, Some(dir)) => from_upfd(config, dir)?,
-        _ => from_json(config, config.train_file()?, &classes, n_features, words)?,
+        _ => from_json(
+            config,
+            config.train_files()?.single("data.train", TREES)?,
+            &classes,
+            n_features,
+            words,
+        )?,
     };
     let Parts { train, valid, test, words, tf_idf } = parts;
     let file = config.training_source()?;
@@ -231,8 +240,12 @@ fn from_json(
     let data = &config.data;
     let read =
         |file: &Path| TreeJsonReader::open(file, Some(classes))?.collect::<faknow_data::Result<Vec<_>>>();
-    let other = |file: &Option<std::path::PathBuf>| file.as_deref().map(read).transpose();
-    let (all, valid, test) = (read(file)?, other(&data.valid)?, other(&data.test)?);
+    let single = |files: &Option<DataFiles>, key| -> Result<Option<PathBuf>> {
+        Ok(files.as_ref().map(|files| files.single(key, TREES)).transpose()?.map(Path::to_path_buf))
+    };
+    let (valid_file, test_file) = (single(&data.valid, "data.valid")?, single(&data.test, "data.test")?);
+    let other = |file: &Option<PathBuf>| file.as_deref().map(read).transpose();
+    let (all, valid, test) = (read(file)?, other(&valid_file)?, other(&test_file)?);
     // All files have the same number of features, that of the largest feature index.
     let widths = [Some(&all), valid.as_ref(), test.as_ref()]
         .map(|trees| trees.map_or(0, |t| graph::n_raw_features(t)));
@@ -269,14 +282,13 @@ fn from_json(
         apply_weights(&mut trees, tf_idf.as_ref())?;
         Ok((!trees.is_empty()).then(|| FieldDataset::from_trees(trees)).transpose()?)
     };
-    let part = |separate: Option<Vec<RawTree>>, path: &Option<std::path::PathBuf>, rest: Vec<RawTree>| match (
-        separate, path,
-    ) {
-        (Some(trees), Some(path)) => dataset(trees, path),
-        _ => dataset(rest, file),
-    };
-    let valid = part(valid, &data.valid, split_valid)?;
-    let test = part(test, &data.test, split_test)?;
+    let part =
+        |separate: Option<Vec<RawTree>>, path: &Option<PathBuf>, rest: Vec<RawTree>| match (separate, path) {
+            (Some(trees), Some(path)) => dataset(trees, path),
+            _ => dataset(rest, file),
+        };
+    let valid = part(valid, &valid_file, split_valid)?;
+    let test = part(test, &test_file, split_test)?;
     if train.is_empty() {
         return Err(no_training_trees(config));
     }
@@ -316,7 +328,8 @@ pub(crate) fn read_all(
             let upfd = read_upfd(dir, &data.feature)?;
             Ok(upfd.test.into_iter().map(|tree| upfd.trees[tree].clone()).collect())
         }
-        (None, None, Some(file)) => {
+        (None, None, Some(files)) => {
+            let file = files.single("data.train", TREES)?;
             let trees = TreeJsonReader::open(file, Some(classes))?.collect::<faknow_data::Result<_>>()?;
             to_trees(trees, words, Some(n_features), file)
         }

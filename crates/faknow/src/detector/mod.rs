@@ -12,7 +12,7 @@ use std::path::Path;
 
 use faknow_callbacks::Phase;
 use faknow_data::graph::Tree;
-use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, RecordReader};
+use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation};
 use faknow_model::{EmbeddingModel, Summary, summary};
 use faknow_report::Calibrated;
@@ -20,9 +20,10 @@ use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use crate::config::{Config, DataConfig, DecisionConfig, Threshold, decision as decision_config};
+use crate::config::{Config, DataConfig, DataFiles, DecisionConfig, Threshold, decision as decision_config};
 use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::files::FileRecords;
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::{CLASSES, CONFIG, check_classes, load_weights, weights_checkpoint};
@@ -139,13 +140,19 @@ impl Detector {
         self.predict_all(sample::encode(samples, &self.encoders, &self.fields, Path::new("samples"))?)
     }
 
-    /// Tests the detector on a labeled file with the fields of `data`. Returns the loss with the metrics of its training, and
+    /// Tests the detector on labeled files with the fields of `data`. Returns the loss with the metrics of its training, and
     /// the full report.
     ///
     /// # Errors
-    /// The file is invalid, the detector takes trees as input, or the model fails.
-    pub fn test(&self, file: &Path, data: &DataConfig) -> Result<(Evaluation, ClassificationReport)> {
-        let records = RecordReader::open(file, &self.read_options(data, true), Some(&self.classes))?;
+    /// A file is invalid or occurs twice, the detector takes trees as input, or the model fails.
+    pub fn test(
+        &self,
+        files: impl Into<DataFiles>,
+        data: &DataConfig,
+    ) -> Result<(Evaluation, ClassificationReport)> {
+        let files = files.into();
+        files.check("data.train")?;
+        let records = FileRecords::open(&files, &self.read_options(data, true), Some(&self.classes))?;
         self.test_all(self.dataset(records)?)
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Config, DataConfig};
 use crate::data::encoders::FieldEncoders;
+use crate::data::files::FileRecords;
 use crate::data::source::{self, DataSource};
 use crate::data::trees;
 use crate::detector::{Detector, wrong_input};
@@ -104,10 +105,12 @@ impl Detector {
     pub fn open(&self, data: &DataConfig) -> Result<InputRecords<'static>> {
         let missing = || Error::config("data.train", "expected a file of samples, got none");
         Ok(match (DataSource::from_config(data, self.fields())?, &data.train) {
-            (Some(DataSource::Records), Some(file)) => {
-                InputRecords::new(file, RecordReader::open(file, &self.input_options(data), None)?)
+            (Some(DataSource::Records), Some(files)) => {
+                let records = FileRecords::open(files, &self.input_options(data), None)?;
+                InputRecords::new(files.first(), records)
             }
-            (Some(DataSource::TreeLines), Some(file)) => {
+            (Some(DataSource::TreeLines), Some(files)) => {
+                let file = files.single("data.train", trees::TREES)?;
                 InputRecords::new(file, TreeJsonReader::open(file, None)?)
             }
             (Some(DataSource::TreeFile | DataSource::Upfd), _) => {

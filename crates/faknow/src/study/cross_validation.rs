@@ -88,7 +88,7 @@ pub fn cross_validate(
     }
     let mut config = config.clone();
     if let Some(test) = config.data.test.take() {
-        tracing::info!("ignoring {}: each detector is tested on its fold", test.display());
+        tracing::info!("ignoring {}: each detector is tested on its fold", test);
     }
     let fold_config = |number: usize| {
         let mut config = config.clone();

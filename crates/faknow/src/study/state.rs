@@ -38,6 +38,13 @@ const NEUTRAL: [&str; 10] = [
     "text.cache",
 ];
 
+/// Returns whether a setting, or a file of a label such as `data.train.real`, does not affect the results.
+fn is_neutral(name: &str) -> bool {
+    NEUTRAL
+        .iter()
+        .any(|it| name.strip_prefix(it).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 /// The directory of a study.
 #[derive(Debug)]
 pub(crate) struct Study {
@@ -157,9 +164,8 @@ impl Study {
     fn check_unchanged(&self, old: &impl Serialize, new: &impl Serialize) -> Result<()> {
         let (old, new) = (by_dotted_name(old), by_dotted_name(new));
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        let changed_name = names
-            .into_iter()
-            .find(|name| !NEUTRAL.contains(&name.as_str()) && old.get(*name) != new.get(*name));
+        let changed_name =
+            names.into_iter().find(|name| !is_neutral(name) && old.get(*name) != new.get(*name));
         let Some(name) = changed_name else { return Ok(()) };
         let show = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
         let (old, new) = (show(old.get(name)), show(new.get(name)));

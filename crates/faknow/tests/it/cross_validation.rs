@@ -169,7 +169,7 @@ fn rejects_changed_settings_and_records() {
 #[test]
 fn test_file_is_ignored() {
     let mut bench = Bench::new(&posts(40));
-    bench.config.data.test = Some(Path::new("no such file").to_path_buf());
+    bench.config.data.test = Some(Path::new("no such file").into());
     let outcome = run(&bench, "cv", 2);
     assert_eq!(outcome.folds.iter().map(|fold| fold.test.n_samples).sum::<usize>(), 40);
 }

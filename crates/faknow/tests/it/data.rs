@@ -132,7 +132,7 @@ fn guesses_language_from_first_texts() {
         ("123 !?", "en"),
     ] {
         let file = bench.write("train.csv", format!("text,label\n\"{text}\",real\n"));
-        let data = DataConfig { train: Some(file), ..DataConfig::default() };
+        let data = DataConfig { train: Some(file.into()), ..DataConfig::default() };
         assert_eq!(guess_language(&data).unwrap(), expected, "{text}");
     }
 }
@@ -147,8 +147,11 @@ fn guesses_files_of_a_directory_and_their_columns() {
     let data = guess_data(&bench.path("")).unwrap();
     assert_eq!((data.text.to_string().as_str(), data.label.as_str()), ("Tweet", "label"));
     assert_eq!(data.classes, ["true", "hoax", "satire"], "the negative class comes first");
-    assert_eq!(data.train, Some(bench.path("train.csv")));
-    assert_eq!((data.valid, data.test), (Some(bench.path("dev.csv")), Some(bench.path("test.JSONL"))));
+    assert_eq!(data.train, Some(bench.path("train.csv").into()));
+    assert_eq!(
+        (data.valid, data.test),
+        (Some(bench.path("dev.csv").into()), Some(bench.path("test.JSONL").into()))
+    );
     bench.write("train.csv", "text,label\nrain,1\nstorm,0\n");
     assert_eq!(guess_data(&bench.path("")).unwrap().classes, ["real", "fake"], "0 and 1 are their indices");
 

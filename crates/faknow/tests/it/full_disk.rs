@@ -88,8 +88,8 @@ fn full_disk_loses_neither_results_nor_the_run() {
     for name in ["valid.csv", "test.csv"] {
         bench.write(name, csv(&posts(14)));
     }
-    bench.config.data.valid = Some(bench.path("valid.csv"));
-    bench.config.data.test = Some(bench.path("test.csv"));
+    bench.config.data.valid = Some(bench.path("valid.csv").into());
+    bench.config.data.test = Some(bench.path("test.csv").into());
     let expected = bench.train("expected", &["trainer.epochs=4"]);
     let Some(disk) = SmallDisk::mount(bench.path("disk")) else { return };
     let config = bench.config.set("trainer.epochs=4").unwrap();

@@ -14,6 +14,7 @@ mod decision;
 mod detector;
 mod documentation;
 mod error_text;
+mod files;
 mod full_disk;
 mod registry;
 mod resume_cases;

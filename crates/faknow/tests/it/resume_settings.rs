@@ -112,9 +112,9 @@ impl Bench {
             "data.classes=[\"real\", \"fake\"]",
         ];
         let mut config = Config::default().set_all(&settings).unwrap();
-        config.data.train = Some(dir.path().join("train.csv"));
-        config.data.valid = Some(dir.path().join("valid.csv"));
-        config.data.test = Some(dir.path().join("test.csv"));
+        config.data.train = Some(dir.path().join("train.csv").into());
+        config.data.valid = Some(dir.path().join("valid.csv").into());
+        config.data.test = Some(dir.path().join("test.csv").into());
         Self::new(config, dir)
     }
 

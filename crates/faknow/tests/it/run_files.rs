@@ -56,8 +56,8 @@ fn trained() -> Bench {
     for (name, n) in [("valid.csv", 12), ("test.csv", 14)] {
         bench.write(name, csv(&posts(n)));
     }
-    bench.config.data.valid = Some(bench.path("valid.csv"));
-    bench.config.data.test = Some(bench.path("test.csv"));
+    bench.config.data.valid = Some(bench.path("valid.csv").into());
+    bench.config.data.test = Some(bench.path("test.csv").into());
     bench.train("run", &[]);
     bench
 }

@@ -32,7 +32,7 @@ impl Bench {
             "loader.workers=0",
         ];
         let mut config = Config::default().set_all(&settings).unwrap();
-        config.data.train = Some(dir.path().join("train.csv"));
+        config.data.train = Some(dir.path().join("train.csv").into());
         let bench = Self { dir, config };
         bench.write("train.csv", csv(posts));
         bench

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use faknow::callbacks::{Callbacks, StopReason};
-use faknow::config::DataConfig;
+use faknow::config::{DataConfig, DataFiles};
 use faknow::data::graph::{Tree, TreeJsonReader, read_tree_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
 use faknow::detector::{Explanation, Sample};
@@ -161,9 +161,9 @@ fn only_word_counts_are_weighted_by_default() {
         fs::write(bench.path(name), lines).unwrap();
         Some(bench.path(name))
     });
-    let [train_file, valid, test] = files;
+    let [train, valid, test] = files.map(|file| file.map(DataFiles::from));
     let classes = bench.config.data.classes.clone();
-    bench.config.data = DataConfig { train: train_file, valid, test, classes, ..DataConfig::default() };
+    bench.config.data = DataConfig { train, valid, test, classes, ..DataConfig::default() };
     assert!(!is_weighted(&bench, "own"));
     let features = fs::read_to_string(bench.path("own/features.json")).unwrap();
     assert!(features.contains("\"n_features\": 10"), "{features}");
@@ -239,7 +239,7 @@ fn trains_on_json_trees_with_texts_or_features() {
         let file = bench.path("trees.jsonl");
         fs::write(&file, &lines).unwrap();
         let classes = bench.config.data.classes.clone();
-        bench.config.data = DataConfig { train: Some(file.clone()), classes, ..DataConfig::default() };
+        bench.config.data = DataConfig { train: Some(file.clone().into()), classes, ..DataConfig::default() };
         bench.config = bench.config.set_all(&["trainer.epochs=30", "optimizer.lr=0.05"]).unwrap();
         let outcome = bench.train("run").unwrap();
         let accuracy = outcome.test.unwrap().1.scores().value("accuracy").unwrap();
@@ -284,7 +284,7 @@ fn rejects_invalid_files_before_creating_a_directory() {
     check(&|_, data| data.labels = None, "`data.labels`: no labels of the trees");
     check(&|_, data| data.trees = None, "`data.trees`: no trees");
     check(
-        &|_, data| data.train = data.trees.clone(),
+        &|_, data| data.train = data.trees.clone().map(DataFiles::from),
         "expected only one of `data.trees`, `data.upfd` and `data.train`",
     );
     check(&|_, data| data.train_ids = None, "requires `data.train_ids`");

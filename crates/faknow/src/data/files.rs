@@ -1,0 +1,87 @@
+//! The records of several files, one file after the other.
+
+use std::path::PathBuf;
+
+use faknow_data::{Classes, RawLabel, ReadOptions, Record, RecordReader};
+
+use crate::config::DataFiles;
+use crate::{Error, Result};
+
+/// An iterator over the records of files; the number of a record is that in its file.
+pub(crate) struct FileRecords {
+    /// The files that are not open yet, with the class of their records, if a file has a label.
+    rest: std::vec::IntoIter<(PathBuf, Option<usize>)>,
+    current: Option<(RecordReader, Option<usize>)>,
+    options: ReadOptions,
+    classes: Option<Classes>,
+}
+
+impl FileRecords {
+    /// Opens the first of the files.
+    ///
+    /// # Errors
+    /// The label of a file is unknown; or the first file cannot be opened, see [`RecordReader::open`].
+    pub(crate) fn open(files: &DataFiles, options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
+        let class_of = |label: &String| match classes {
+            Some(classes) => classes.parse(&RawLabel::Text(label)).map(Some),
+            None => Ok(None),
+        };
+        let class = |label: &Option<String>| label.as_ref().map_or(Ok(None), class_of);
+        let rest = files.files().iter().map(|file| Ok((file.path.clone(), class(&file.label)?)));
+        let rest: Result<Vec<_>, faknow_data::UnknownLabel> = rest.collect();
+        let rest = rest.map_err(|error| Error::config("data.classes", error.to_string()))?.into_iter();
+        let (options, classes) = (options.clone(), classes.cloned());
+        let mut records = Self { rest, current: None, options, classes };
+        records.open_next()?;
+        Ok(records)
+    }
+
+    /// Opens each of the files, to find errors before a large one is read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for any of the files.
+    pub(crate) fn check(files: &DataFiles, options: &ReadOptions, classes: Option<&Classes>) -> Result<()> {
+        let mut records = Self::open(files, options, classes)?;
+        while records.current.is_some() {
+            records.open_next()?;
+        }
+        Ok(())
+    }
+
+    fn open_next(&mut self) -> faknow_data::Result<()> {
+        self.current = None;
+        if let Some((path, class)) = self.rest.next() {
+            // A file with a label needs no label column.
+            let classes = self.classes.as_ref().filter(|_| class.is_none());
+            self.current = Some((RecordReader::open(&path, &self.options, classes)?, class));
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for FileRecords {
+    type Item = faknow_data::Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (reader, class) = self.current.as_mut()?;
+            match reader.next() {
+                Some(Ok(record)) => {
+                    return Some(Ok(match class {
+                        Some(class) => record.with_label(*class),
+                        None => record,
+                    }));
+                }
+                Some(Err(error)) => {
+                    self.current = None;
+                    return Some(Err(error));
+                }
+                None => {
+                    if let Err(error) = self.open_next() {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+    }
+}
