@@ -32,8 +32,8 @@ pub use inspect::{
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};
 pub use records::{
-    Classes, ColumnMap, Delimiter, Encoding, EncodingCandidate, Format, LeftOut, MISSING_VALUES, RawLabel,
-    ReadOptions, Record, RecordReader, SkipBroken, TEXT_SEPARATOR, TextColumns, UnknownLabel,
+    Classes, ColumnMap, Content, Delimiter, Encoding, EncodingCandidate, Format, LeftOut, MISSING_VALUES,
+    RawLabel, ReadOptions, Record, RecordReader, SkipBroken, TEXT_SEPARATOR, TextColumns, UnknownLabel,
     encoding_candidates, is_missing, read_all, read_columns,
 };
 pub use rng::{Rng, WeightedIndex, derive_seed};

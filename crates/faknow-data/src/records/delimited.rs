@@ -1,20 +1,27 @@
 //! A reader of CSV and TSV, row by row. Unlike lenient readers it rejects stray quotes, which would merge rows silently.
 
-use std::io::{BufRead, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::input::{Input, input_error};
+use crate::records::content::Content;
+use crate::records::lines::Lines;
+use crate::records::rows::{LineOutcome, Quoting, Row, RowParser};
 use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
 use crate::records::text_reader::Utf8Reader;
-use crate::records::{Delimiter, ReadOptions};
+use crate::records::{Delimiter, Encoding, ReadOptions};
 use crate::{Error, Result};
 
+/// Size of the text in which a row is searched that needs quoting.
+const MAX_SEARCHED_BYTES: usize = 64 << 20;
+
 /// A reader of delimited text as specified by RFC 4180: quoted fields may contain separators, line breaks and doubled
-/// quotes; rows end in LF or CRLF; empty lines are skipped.
+/// quotes; empty lines are skipped. The first line may be Excel's `sep=;`.
 pub(crate) struct DelimitedReader {
     path: PathBuf,
+    /// What opens the input again, and its encoding.
+    reopens: (Option<PathBuf>, Option<Encoding>),
     lines: Lines,
     delimiter: Delimiter,
     quotes: bool,
@@ -24,53 +31,38 @@ pub(crate) struct DelimitedReader {
     selected: Vec<usize>,
     /// The first row of a file without a header, read in advance to count the columns.
     first: Option<Row>,
+    /// Whether a row needs quoting, so that quotes are not plain text.
+    needs_quotes: bool,
     /// Number of the last record.
     number: usize,
     finished: bool,
 }
 
-/// The fields of a row.
-struct Row {
-    /// The fields, concatenated.
-    bytes: Vec<u8>,
-    /// The end of each field in `bytes`.
-    ends: Vec<usize>,
-    /// Number of its first line, from 1.
-    line: usize,
-}
-
-impl Row {
-    fn n_fields(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn field(&self, index: usize) -> String {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        let bytes = &self.bytes[start..self.ends[index]];
-        // The reader passes only valid UTF-8, and separators are single ASCII bytes, so fields are valid UTF-8 too.
-        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
-    }
-}
-
 impl DelimitedReader {
-    pub(super) fn new(
-        input: Input,
-        path: &Path,
-        delimiter: Delimiter,
-        options: &ReadOptions,
-    ) -> Result<Self> {
+    pub(super) fn new(input: Input, path: &Path, default: Delimiter, options: &ReadOptions) -> Result<Self> {
+        let reopens = (input.path().map(Path::to_path_buf), options.encoding);
         let mut reader = Self {
             path: path.to_owned(),
-            lines: Lines { input: Utf8Reader::new(input, options.encoding), number: 0, bytes: Vec::new() },
-            delimiter,
+            reopens,
+            lines: Lines::new(Utf8Reader::new(input, options.encoding)),
+            delimiter: options.delimiter.unwrap_or(default),
             quotes: options.quotes,
             header: options.header,
             columns: Vec::new(),
             selected: Vec::new(),
             first: None,
+            needs_quotes: false,
             number: 0,
             finished: false,
         };
+        let start = reader.lines.peek().map_err(|error| input_error(path, error))?;
+        if let Some(content @ Content::Json) = Content::recognize(start) {
+            return Err(Error::file(path, content.message()));
+        }
+        if let Some(delimiter) = separator_line(start) {
+            reader.delimiter = options.delimiter.unwrap_or(delimiter);
+            reader.lines.advance().map_err(|error| input_error(path, error))?;
+        }
         let first = match reader.read_row() {
             Ok(Some(first)) => first,
             Ok(None) => return Err(Error::file(path, "the file is empty")),
@@ -98,22 +90,37 @@ impl DelimitedReader {
     /// Restricts records to the columns `required`, or includes `all`.
     ///
     /// # Errors
-    /// A required column is missing or occurs twice.
+    /// A required column is missing, or a column that is read occurs twice.
     pub(super) fn select(&mut self, required: &[&str], all: bool) -> Result<()> {
         let mut selected = Vec::new();
         for &name in required {
             let Some(index) = self.columns.iter().position(|column| column == name) else {
                 return Err(self.no_such_column(name));
             };
-            if self.columns[index + 1..].iter().any(|column| column == name) {
-                return Err(Error::file(&self.path, format!("duplicate column `{name}` in the header")));
-            }
+            self.check_unique(index)?;
             if !selected.contains(&index) {
                 selected.push(index);
             }
         }
-        self.selected = if all { (0..self.columns.len()).collect() } else { selected };
+        if all {
+            selected = (0..self.columns.len()).collect();
+            selected.iter().try_for_each(|&index| self.check_unique(index))?;
+        }
+        self.selected = selected;
         Ok(())
+    }
+
+    fn check_unique(&self, index: usize) -> Result<()> {
+        let name = &self.columns[index];
+        let same = self.columns.iter().enumerate().filter(|(_, column)| *column == name);
+        let positions: Vec<String> = same.map(|(index, _)| (index + 1).to_string()).collect();
+        if positions.len() < 2 {
+            return Ok(());
+        }
+        let (name, positions) = (crate::common::printable_name(name), positions.join(" and "));
+        let message =
+            format!("the header has the column `{name}` more than once, as columns {positions}: rename them");
+        Err(Error::file(&self.path, message))
     }
 
     pub(super) fn columns(&self) -> &[String] {
@@ -150,6 +157,16 @@ impl DelimitedReader {
             }
         };
         self.number += 1;
+        match row.quoting {
+            Quoting::Needed => self.needs_quotes = true,
+            Quoting::Doubtful if !self.needs_quotes => {
+                self.needs_quotes = self.has_row_with_quotes();
+                if !self.needs_quotes {
+                    return Err(ReadError::in_record(self.merged(&row)));
+                }
+            }
+            Quoting::Doubtful | Quoting::Unknown => {}
+        }
         if row.n_fields() != self.columns.len() {
             return Err(ReadError::in_record(self.wrong_length(&row)));
         }
@@ -161,43 +178,44 @@ impl DelimitedReader {
     }
 
     fn read_row(&mut self) -> Result<Option<Row>, RowError> {
-        let mut row = RowParser::new(self.delimiter.byte(), self.quotes);
-        let mut start = 0;
-        loop {
-            let has_line =
-                self.lines.advance().map_err(|error| Unreadable(input_error(&self.path, error)))?;
-            let (line, number) = (&self.lines.bytes[..], self.lines.number);
-            if !has_line {
-                return if row.is_started { Err(unclosed_quote(row.quote_line)) } else { Ok(None) };
-            }
-            if !row.is_started {
-                if line == b"\n" || line == b"\r\n" {
-                    continue;
-                }
-                start = number;
-            }
-            let outcome = row.feed(line, number);
-            if line.len().max(row.bytes.len()) > MAX_RECORD_BYTES {
-                return Err(too_long(start, row.quote_line));
-            }
-            match outcome {
-                LineOutcome::Complete => {
-                    return Ok(Some(Row { bytes: row.bytes, ends: row.ends, line: start }));
-                }
-                LineOutcome::Incomplete => {}
-                LineOutcome::TextAfterQuote { column } => {
-                    return Err(text_after_quote(number, column, row.quote_line));
-                }
+        let n_expected = if self.needs_quotes { 0 } else { self.columns.len() };
+        let parser = RowParser::new(self.delimiter.byte(), self.quotes, n_expected);
+        read_row(&mut self.lines, parser, &self.path)
+    }
+
+    /// Returns whether a row of the file has the number of columns only with quotes, so that they are not plain text.
+    fn has_row_with_quotes(&self) -> bool {
+        let (Some(path), encoding) = &self.reopens else { return false };
+        let Ok(input) = Input::open(path) else { return false };
+        let mut lines = Lines::new(Utf8Reader::new(input, *encoding));
+        let mut n_bytes = 0;
+        while n_bytes < MAX_SEARCHED_BYTES {
+            let parser = RowParser::new(self.delimiter.byte(), self.quotes, self.columns.len());
+            match read_row(&mut lines, parser, &self.path) {
+                Ok(Some(row)) if row.quoting == Quoting::Needed => return true,
+                Ok(Some(row)) => n_bytes += row.n_bytes(),
+                Ok(None) | Err(_) => return false,
             }
         }
+        false
+    }
+
+    fn merged(&self, row: &Row) -> Error {
+        let (first, last, n) = (row.line, row.line + row.n_lines - 1, self.columns.len());
+        let message = format!(
+            "a quoted field merges lines {first} to {last} into one record, but each of these lines has {n} fields if quotes \
+             are plain text: read such a file with `quotes = false`"
+        );
+        Error::record(&self.path, self.number, None, message)
     }
 
     fn wrong_length(&self, row: &Row) -> Error {
         let (expected, got) = (self.columns.len(), row.n_fields());
         let reference = if self.header { "as in the header" } else { "as in the first row" };
         let hint = match got > expected {
+            true if row.is_empty_from(expected) => "; the line ends in empty fields".to_owned(),
             true => format!("; a field that contains {} must be quoted", self.delimiter.described()),
-            false => String::new(),
+            false => "; a field that contains a line break must be quoted".to_owned(),
         };
         let message = format!("expected {expected} fields {reference}, got {got} (line {}){hint}", row.line);
         Error::record(&self.path, self.number, None, message)
@@ -205,12 +223,14 @@ impl DelimitedReader {
 
     fn no_such_column(&self, name: &str) -> Error {
         let is_number = name.parse::<usize>().is_ok();
-        let separator_hint = self.columns.len() == 1 && self.columns[0].contains([',', '\t', ';']);
-        let hint = match (self.header, is_number) {
-            _ if separator_hint => "; does the file use another separator?",
-            (true, true) => "; column numbers apply only to a file without a header",
-            (false, false) => "; in a file without a header, columns are numbered from 1",
-            _ => "",
+        let others = [Delimiter::COMMA, Delimiter::TAB, Delimiter::SEMICOLON, Delimiter::PIPE];
+        let only = self.columns.first().filter(|_| self.columns.len() == 1);
+        let separator = only.and_then(|only| others.iter().find(|other| only.contains(other.byte() as char)));
+        let hint = match (self.header, is_number, separator) {
+            (_, _, Some(other)) => format!("; does the file use another separator? `delimiter = {other}`"),
+            (true, true, _) => "; column numbers apply only to a file without a header".to_owned(),
+            (false, false, _) => "; in a file without a header, columns are numbered from 1".to_owned(),
+            _ => String::new(),
         };
         let mut error = no_such_column(&self.path, name, &self.columns);
         if let Error::MissingColumn { details, .. } = &mut error {
@@ -220,9 +240,51 @@ impl DelimitedReader {
     }
 }
 
+/// Returns the separator that Excel writes in the first line of a file, as in `sep=;`.
+fn separator_line(start: &[u8]) -> Option<Delimiter> {
+    let end = memchr::memchr2(b'\r', b'\n', start).unwrap_or(start.len());
+    let line = start.get(..end)?;
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    let (name, separator) = line.split_at_checked(4)?;
+    let separator = std::str::from_utf8(separator).ok().filter(|it| it.len() == 1)?;
+    name.eq_ignore_ascii_case(b"sep=").then_some(separator)?.parse().ok()
+}
+
+/// Reads the lines of the next row, skipping empty lines.
+fn read_row(lines: &mut Lines, mut row: RowParser, path: &Path) -> Result<Option<Row>, RowError> {
+    let mut start = 0;
+    loop {
+        let has_line = lines.advance().map_err(|error| Unreadable(input_error(path, error)))?;
+        let (content, number) = (lines.content(), lines.number);
+        if !has_line {
+            return if row.is_started() { Err(unclosed_quote(row.quote_line)) } else { Ok(None) };
+        }
+        if !row.is_started() {
+            if content.is_empty() {
+                continue;
+            }
+            start = number;
+        }
+        if let Some(position) = memchr::memchr(0, content) {
+            return Err(zero_byte(content, position, number, !row.is_started()));
+        }
+        let outcome = row.feed(content, &lines.bytes[content.len()..], number);
+        if lines.bytes.len().max(row.n_bytes()) > MAX_RECORD_BYTES {
+            return Err(too_long(start, row.quote_line));
+        }
+        match outcome {
+            LineOutcome::Complete => return Ok(Some(row.into_row())),
+            LineOutcome::Incomplete => {}
+            LineOutcome::TextAfterQuote { column } => {
+                return Err(text_after_quote(number, column, row.quote_line));
+            }
+        }
+    }
+}
+
 /// The reason why a row cannot be read.
 enum RowError {
-    /// A misplaced or unclosed quote, or a row that is too long.
+    /// A misplaced or unclosed quote, a zero byte, or a row that is too long.
     Malformed { message: String, is_recoverable: bool },
     /// The input cannot be read.
     Unreadable(Error),
@@ -231,9 +293,17 @@ enum RowError {
 use RowError::{Malformed, Unreadable};
 
 fn unclosed_quote(quote_line: usize) -> RowError {
-    let message =
-        format!("unclosed quote: the quoted field that starts on line {quote_line} has no closing quote");
+    let message = format!(
+        "unclosed quote: the quoted field that starts on line {quote_line} has no closing quote; if quotes are plain text \
+         in this file, read it with `quotes = false`"
+    );
     Malformed { message, is_recoverable: false }
+}
+
+fn zero_byte(content: &[u8], position: usize, line: usize, is_recoverable: bool) -> RowError {
+    let column = String::from_utf8_lossy(&content[..position]).chars().count() + 1;
+    let message = format!("zero byte at line {line}, column {column}: the file is corrupt, or not text");
+    Malformed { message, is_recoverable }
 }
 
 fn too_long(line: usize, quote_line: usize) -> RowError {
@@ -251,117 +321,8 @@ fn too_long(line: usize, quote_line: usize) -> RowError {
 fn text_after_quote(line: usize, column: usize, quote_line: usize) -> RowError {
     let message = format!(
         "text after a closing quote at line {line}, column {column} (the field starts on line {quote_line}): \
-         expected a separator; double the quotes inside quoted fields, or disable quoting if quotes are plain \
-         text in this file"
+         expected a separator; double the quotes inside quoted fields, or, if quotes are plain text in this file, read it \
+         with `quotes = false`"
     );
     Malformed { message, is_recoverable: true }
-}
-
-/// The physical lines of a file.
-struct Lines {
-    input: Utf8Reader,
-    /// Number of the last line, from 1.
-    number: usize,
-    /// The last line with its line terminator, or the start of a line that is too long.
-    bytes: Vec<u8>,
-}
-
-impl Lines {
-    /// Reads the next line; returns false at the end of the file.
-    fn advance(&mut self) -> std::io::Result<bool> {
-        self.bytes.clear();
-        let limit = MAX_RECORD_BYTES as u64 + 2;
-        (&mut self.input).take(limit).read_until(b'\n', &mut self.bytes)?;
-        self.number += 1;
-        Ok(!self.bytes.is_empty())
-    }
-}
-
-/// Assembles a row from its lines.
-struct RowParser {
-    separator: u8,
-    quotes: bool,
-    state: State,
-    /// The fields, concatenated.
-    bytes: Vec<u8>,
-    /// The end of each field in `bytes`.
-    ends: Vec<usize>,
-    is_started: bool,
-    /// The line of the last opening quote.
-    quote_line: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    FieldStart,
-    Plain,
-    Quoted,
-    AfterQuote,
-}
-
-enum LineOutcome {
-    Complete,
-    Incomplete,
-    TextAfterQuote { column: usize },
-}
-
-impl RowParser {
-    fn new(separator: u8, quotes: bool) -> Self {
-        let (bytes, ends) = (Vec::new(), Vec::new());
-        Self { separator, quotes, state: State::FieldStart, bytes, ends, is_started: false, quote_line: 0 }
-    }
-
-    /// Parses the next line (with its line terminator), which has the number `number`.
-    fn feed(&mut self, line: &[u8], number: usize) -> LineOutcome {
-        if !self.is_started {
-            self.is_started = true;
-            self.bytes.reserve(line.len());
-        }
-        let content = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
-        let mut pos = 0;
-        while let Some(&byte) = content.get(pos) {
-            self.state = match (self.state, byte) {
-                (State::FieldStart, b'"') if self.quotes => {
-                    self.quote_line = number;
-                    State::Quoted
-                }
-                (State::Quoted, b'"') => State::AfterQuote,
-                (State::Quoted, _) => {
-                    pos += self.take_until(&content[pos..], b'"');
-                    continue;
-                }
-                (State::FieldStart | State::Plain | State::AfterQuote, _) if byte == self.separator => {
-                    self.ends.push(self.bytes.len());
-                    State::FieldStart
-                }
-                (State::AfterQuote, b'"') => {
-                    self.bytes.push(b'"');
-                    State::Quoted
-                }
-                (State::AfterQuote, _) => {
-                    let column = String::from_utf8_lossy(&content[..pos]).chars().count() + 1;
-                    return LineOutcome::TextAfterQuote { column };
-                }
-                (State::FieldStart | State::Plain, _) => {
-                    pos += self.take_until(&content[pos..], self.separator);
-                    self.state = State::Plain;
-                    continue;
-                }
-            };
-            pos += 1;
-        }
-        if self.state == State::Quoted {
-            self.bytes.extend_from_slice(&line[content.len()..]);
-            return LineOutcome::Incomplete;
-        }
-        self.ends.push(self.bytes.len());
-        LineOutcome::Complete
-    }
-
-    /// Appends the bytes before the next `end`, or all of them; returns their number.
-    fn take_until(&mut self, content: &[u8], end: u8) -> usize {
-        let n = memchr::memchr(end, content).unwrap_or(content.len());
-        self.bytes.extend_from_slice(&content[..n]);
-        n
-    }
 }

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use crate::common::printable;
 use crate::input::{Input, input_error};
 use crate::records::Encoding;
+use crate::records::json_scan::{End, Extent, Position, locate};
+use crate::records::json_shape::{UniqueKeys, of_first_byte, of_first_object};
 use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError};
 use crate::records::text_reader::Utf8Reader;
 use crate::{Error, Result};
@@ -30,6 +32,8 @@ pub(crate) struct JsonReader {
 enum Layout {
     Array,
     Lines,
+    /// Objects that span lines, without commas in between.
+    Objects,
 }
 
 impl JsonReader {
@@ -52,8 +56,8 @@ impl JsonReader {
                 reader.consume_one();
             }
             Some(_) => {
-                let message = "expected JSON that starts with `[` or `{`; is the file in another format?";
-                return Err(Error::file(path, message));
+                let start = reader.input.fill_buf().map_err(|error| input_error(path, error))?;
+                return Err(Error::file(path, of_first_byte(start)));
             }
             None => return Err(Error::file(path, "the file is empty")),
         }
@@ -75,6 +79,7 @@ impl JsonReader {
         let element = match self.layout {
             Layout::Array => self.find_element(),
             Layout::Lines => self.find_line(),
+            Layout::Objects => self.find_object(),
         };
         let start = match element {
             Ok(Some(start)) => start,
@@ -88,6 +93,13 @@ impl JsonReader {
             }
         };
         let fields = self.parse(start).map_err(|message| ReadError::in_record(self.error(&message)))?;
+        if self.number == 1
+            && self.layout != Layout::Array
+            && let Some(message) = of_first_object(&fields)
+        {
+            self.finished = true;
+            return Err(ReadError::fatal(Error::file(&self.path, message)));
+        }
         if self.columns.is_empty() {
             self.columns = fields.keys().cloned().collect();
         }
@@ -111,6 +123,29 @@ impl JsonReader {
             return Err(self.too_long(start));
         }
         self.position.advance(&self.bytes);
+        let n_first_line = self.bytes.len();
+        // The first line shows whether objects span lines.
+        let mut extent = Extent::default();
+        if self.number == 1 && extent.scan(&self.bytes).1 == End::Inside {
+            self.layout = Layout::Objects;
+            let end = self.position;
+            self.complete(extent, start)?;
+            self.position = end;
+            self.position.advance(&self.bytes[n_first_line..]);
+        }
+        Ok(Some(start))
+    }
+
+    /// Reads the next object, which may span lines, into `bytes`; returns its position.
+    fn find_object(&mut self) -> Result<Option<Position>> {
+        if self.skip_blanks()?.is_none() {
+            return Ok(None);
+        }
+        self.number += 1;
+        self.bytes.clear();
+        let start = self.position;
+        self.complete(Extent::default(), start)?;
+        self.position.advance(&self.bytes);
         Ok(Some(start))
     }
 
@@ -131,6 +166,10 @@ impl JsonReader {
                 self.consume_one();
                 return match self.skip_blanks()? {
                     None => Ok(None),
+                    Some(b'[') => {
+                        let message = "another array starts here: expected one array, or one object per line";
+                        Err(self.error_at(self.position, message))
+                    }
                     Some(_) => {
                         Err(self.error_at(self.position, "unexpected data after the end of the array"))
                     }
@@ -146,7 +185,13 @@ impl JsonReader {
         self.number += 1;
         self.bytes.clear();
         let start = self.position;
-        let mut extent = Extent::default();
+        self.complete(Extent::default(), start)?;
+        self.position.advance(&self.bytes);
+        Ok(Some(start))
+    }
+
+    /// Appends the rest of an element, which starts at `start`, to `bytes`.
+    fn complete(&mut self, mut extent: Extent, start: Position) -> Result<()> {
         loop {
             let chunk = self.input.fill_buf().map_err(|error| input_error(&self.path, error))?;
             if chunk.is_empty() {
@@ -161,7 +206,7 @@ impl JsonReader {
             match end {
                 End::Inside if self.bytes.len() > MAX_RECORD_BYTES => return Err(self.too_long(start)),
                 End::Inside => {}
-                End::Complete => break,
+                End::Complete => return Ok(()),
                 End::LineBreakInString => {
                     return Err(
                         self.unfinished(start, "line break inside a string: the closing quote is missing")
@@ -169,22 +214,26 @@ impl JsonReader {
                 }
             }
         }
-        self.position.advance(&self.bytes);
-        Ok(Some(start))
     }
 
     fn parse(&self, start: Position) -> Result<Map<String, Value>, String> {
         if self.bytes.first() != Some(&b'{') {
             let got = printable(String::from_utf8_lossy(&self.bytes).trim(), 30);
-            return Err(format!("expected an object, got `{got}` at {start}"));
-        }
-        serde_json::from_slice(&self.bytes).map_err(|error| {
-            let (position, message) = locate(&error, start, &self.bytes);
-            // A file that starts with an object over several lines is not JSON lines.
-            let hint = match self.layout {
-                Layout::Lines if error.is_eof() && self.number == 1 => {
-                    "; expected an array of objects, or one complete object per line"
+            let hint = match self.bytes.first() {
+                Some(b'[') => {
+                    "; write one object per post, in pandas with `to_json(path, orient=\"records\")`"
                 }
+                _ => "",
+            };
+            return Err(format!("expected an object, got `{got}` at {start}{hint}"));
+        }
+        serde_json::from_slice(&self.bytes).map(|UniqueKeys(fields)| fields).map_err(|error| {
+            let (position, message) = locate(&error, start, &self.bytes);
+            let hint = match self.layout {
+                Layout::Lines if message == "trailing characters" => {
+                    "; expected one object per line, or an array of objects in brackets"
+                }
+                Layout::Lines if error.is_eof() => "; expected one complete object per line",
                 _ => "",
             };
             format!("invalid JSON at {position}: {message}{hint}")
@@ -242,104 +291,4 @@ impl JsonReader {
         self.input.consume(1);
         self.position.column += 1;
     }
-}
-
-/// The state of the scan of an element.
-#[derive(Default)]
-struct Extent {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    is_started: bool,
-}
-
-#[derive(PartialEq, Eq)]
-enum End {
-    Inside,
-    Complete,
-    LineBreakInString,
-}
-
-impl Extent {
-    /// Scans `chunk`; returns the number of bytes that belong to the element, and whether it ended.
-    fn scan(&mut self, chunk: &[u8]) -> (usize, End) {
-        for (index, &byte) in chunk.iter().enumerate() {
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => {
-                        self.in_string = false;
-                        if self.depth == 0 {
-                            return (index + 1, End::Complete);
-                        }
-                    }
-                    b'\n' => return (index, End::LineBreakInString),
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'"' => self.in_string = true,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' if self.depth > 0 => {
-                    self.depth -= 1;
-                    if self.depth == 0 {
-                        return (index + 1, End::Complete);
-                    }
-                }
-                // The end of a number or a word; at least one byte is consumed, so that the reader makes progress.
-                b',' | b']' | b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 && self.is_started => {
-                    return (index, End::Complete);
-                }
-                _ => {}
-            }
-            self.is_started = true;
-        }
-        (chunk.len(), End::Inside)
-    }
-}
-
-/// A position in a file: line and column, both from 1; columns count characters.
-#[derive(Clone, Copy)]
-struct Position {
-    line: usize,
-    column: usize,
-}
-
-impl Position {
-    fn advance(&mut self, bytes: &[u8]) {
-        match bytes.iter().rposition(|&byte| byte == b'\n') {
-            None => self.column += n_characters(bytes),
-            Some(last) => {
-                self.line += bytes[..=last].iter().filter(|&&byte| byte == b'\n').count();
-                self.column = 1 + n_characters(&bytes[last + 1..]);
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "line {}, column {}", self.line, self.column)
-    }
-}
-
-/// Returns the position in the file of an error in `bytes`, which start at `start`, and the message without the
-/// position relative to `bytes`.
-fn locate(error: &serde_json::Error, start: Position, bytes: &[u8]) -> (Position, String) {
-    let line = bytes.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-    let n_before = n_characters(&line[..error.column().saturating_sub(1).min(line.len())]);
-    let position = match error.line() {
-        0 | 1 => Position { line: start.line, column: start.column + n_before },
-        later => Position { line: start.line + later - 1, column: 1 + n_before },
-    };
-    let message = error.to_string();
-    let end = message.rfind(" at line ").unwrap_or(message.len());
-    (position, message[..end].to_owned())
-}
-
-fn n_characters(bytes: &[u8]) -> usize {
-    // Every byte except continuation bytes (10xxxxxx) starts a character.
-    bytes.iter().filter(|&&byte| byte & 0b1100_0000 != 0b1000_0000).count()
 }

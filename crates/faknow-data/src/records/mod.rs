@@ -1,6 +1,7 @@
 //! Records of posts, read one at a time from JSON, JSON lines, CSV or TSV files of any size.
 
 mod columns;
+mod content;
 mod decoder;
 mod delimited;
 mod delimiter;
@@ -8,10 +9,14 @@ mod detect;
 mod encoding;
 mod extract;
 mod json;
+mod json_scan;
+mod json_shape;
 mod labels;
 mod left_out;
+mod lines;
 mod missing;
 mod options;
+mod rows;
 mod script;
 mod source;
 mod text_reader;
@@ -24,6 +29,7 @@ use serde_json::{Map, Value};
 
 pub use columns::{TEXT_SEPARATOR, TextColumns};
 pub(crate) use columns::{text_of, value_at};
+pub use content::Content;
 pub use delimiter::Delimiter;
 pub use detect::{EncodingCandidate, encoding_candidates};
 pub use encoding::Encoding;

@@ -66,13 +66,12 @@ impl Source {
                 format!("`delimiter = {delimiter}` applies to CSV and TSV files, got another format");
             return Err(Error::file(path, message));
         }
-        let delimiter = |default: Delimiter| options.delimiter.unwrap_or(default);
         match options.format {
             Some(Format::Csv) => {
-                DelimitedReader::new(input, path, delimiter(Delimiter::COMMA), options).map(Self::Delimited)
+                DelimitedReader::new(input, path, Delimiter::COMMA, options).map(Self::Delimited)
             }
             Some(Format::Tsv) => {
-                DelimitedReader::new(input, path, delimiter(Delimiter::TAB), options).map(Self::Delimited)
+                DelimitedReader::new(input, path, Delimiter::TAB, options).map(Self::Delimited)
             }
             Some(Format::Json | Format::Jsonl) | None => {
                 JsonReader::new(input, path, options.encoding).map(Self::Json)

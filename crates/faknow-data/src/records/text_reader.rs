@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use super::content::Content;
 use super::decoder::DecodingReader;
 use super::{Encoding, encoding_candidates};
 use crate::input::{Input, invalid_input};
@@ -95,6 +96,9 @@ impl Utf8Reader {
     fn detect(&mut self) -> io::Result<()> {
         while self.end < 4 && self.read_more()? {}
         let first = &self.buffer[..self.end];
+        if let Some(content) = Content::recognize(first).filter(|it| *it != Content::Json) {
+            return Err(invalid_input(content.message()));
+        }
         let (encoding, n_mark) = match first {
             [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => {
                 let message = "the text is UTF-32, which is not supported: save it as UTF-8";

@@ -72,7 +72,7 @@ fn shared_liar_with_quoting_on() {
     let Some(data) = shared_data("shared_liar_with_quoting_on") else { return };
     let options = ReadOptions { header: false, ..options("3", "2") };
     let error = read_all(data.join("liar/train.tsv"), &options, None).unwrap_err().to_string();
-    assert!(error.contains("disable quoting"), "{error}");
+    assert!(error.contains("`quotes = false`"), "{error}");
 }
 
 #[test]
