@@ -13,6 +13,19 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
         let origin = if has("--classes") || is_given { "" } else { "; the column is that of the training" };
         return format!("{message}{origin}; name another column with `{option} COLUMN`");
     }
+    if let Some(data::Error::Record { can_skip: true, .. }) = data_error(error)
+        && has("--skip-broken")
+    {
+        return format!("{message}; skip such records with `--skip-broken N` or `--skip-broken P%`");
+    }
+    if message.contains("broken records (`skip_broken`)") && has("--skip-broken") {
+        return message.replace("`skip_broken`", "`--skip-broken`");
+    }
+    if message.contains("unknown label `") && has("--drop-classes") {
+        return format!(
+            "{message}; name the classes with `--classes A,B`, or leave out records by label with `--drop-classes A,B`"
+        );
+    }
     if message.contains("unknown label `") && has("--classes") {
         return format!("{message}; name the classes with `--classes A,B`");
     }

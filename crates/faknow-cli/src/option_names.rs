@@ -1,7 +1,7 @@
 //! Replaces config keys in error messages by the names of the options that set them.
 
 /// Config keys, and the options that set them.
-const OPTIONS: [(&str, &str); 26] = [
+const OPTIONS: [(&str, &str); 28] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
     ("data.test", "--test"),
@@ -18,6 +18,8 @@ const OPTIONS: [(&str, &str); 26] = [
     ("data.label", "--label"),
     ("data.classes", "--classes"),
     ("data.values", "--classes"),
+    ("data.drop_classes", "--drop-classes"),
+    ("data.skip_broken", "--skip-broken"),
     ("data.format", "--format"),
     ("data.encoding", "--encoding"),
     ("data.delimiter", "--delimiter"),

@@ -6,6 +6,7 @@ use clap::Args;
 use faknow::Config;
 use faknow::Result;
 use faknow::config::DataConfig;
+use faknow::data::SkipBroken;
 
 /// Format and text field of record files.
 #[derive(Debug, Default, Args)]
@@ -99,6 +100,30 @@ impl LabeledOptions {
             data.label.clone_from(label);
         }
         Ok(data)
+    }
+}
+
+/// Records to leave out.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LeaveOutOptions {
+    /// Labels whose records are left out, ignoring case [default: none, or as in training]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
+    drop_classes: Vec<String>,
+    /// Skip up to N broken records per file (or P% of them): those that cannot be parsed or lack a text or label
+    /// [default: 0]
+    #[arg(long, value_name = "N|P%", help_heading = "Records")]
+    skip_broken: Option<SkipBroken>,
+}
+
+impl LeaveOutOptions {
+    /// Applies the options to the `data` table of a config.
+    pub(crate) fn apply(&self, data: &mut DataConfig) {
+        if !self.drop_classes.is_empty() {
+            data.drop_classes = self.drop_classes.iter().map(|label| label.trim().to_owned()).collect();
+        }
+        if let Some(limit) = self.skip_broken {
+            data.skip_broken = limit;
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use anyhow::Result;
 use clap::Args;
 use faknow::Config;
 use faknow::config::{DataConfig, DataFiles, Threshold};
+use faknow::data::SkipBroken;
 use faknow::models::Registry;
 use serde_json::json;
 
 use crate::console::print;
-use crate::options::LabeledOptions;
+use crate::options::{LabeledOptions, LeaveOutOptions};
 use crate::train::all_scores;
 use crate::tree_options::InputTrees;
 
@@ -32,6 +33,8 @@ pub(crate) struct TestArgs {
     trees: InputTrees,
     #[command(flatten)]
     fields: LabeledOptions,
+    #[command(flatten)]
+    leave_out: LeaveOutOptions,
     /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
@@ -52,14 +55,18 @@ impl TestArgs {
         }
         let trees = self.trees.to_data();
         let given = self.fields.apply(Config { data: trees, ..Config::default() })?.data;
-        let given = DataConfig { train: self.data.clone(), ..given };
+        let mut given = DataConfig { train: self.data.clone(), ..given };
+        self.leave_out.apply(&mut given);
         detector.check_data(&given)?;
         let trees = given.trees.as_deref().or(given.upfd.as_deref()).map(DataFiles::from);
         let source = given.train.clone().or(trees).unwrap_or_else(|| DataFiles::from(""));
         let result = if detector.has_tree_input() {
             detector.test_trees(detector.read_trees(&given)?)?
         } else {
-            detector.test(source.clone(), &self.fields.apply_to(detector.config())?)?
+            let mut data = self.fields.apply_to(detector.config())?;
+            data.skip_broken = SkipBroken::default();
+            self.leave_out.apply(&mut data);
+            detector.test(source.clone(), &data)?
         };
         if self.json {
             let summary = json!({

@@ -8,7 +8,7 @@ use faknow::Config;
 use faknow::config::DataFiles;
 use faknow::models::Registry;
 
-use crate::options::{ConfigOptions, LabeledOptions, apply_classes};
+use crate::options::{ConfigOptions, LabeledOptions, LeaveOutOptions, apply_classes};
 use crate::tree_options::TreeOptions;
 
 /// Model, records and settings.
@@ -28,6 +28,8 @@ pub(crate) struct TrainingOptions {
     trees: TreeOptions,
     #[command(flatten)]
     fields: LabeledOptions,
+    #[command(flatten)]
+    leave_out: LeaveOutOptions,
     /// Class names in order; the second of two is the positive class [default: real,fake]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
@@ -75,6 +77,7 @@ impl TrainingOptions {
         if let Some(classes) = &self.classes {
             apply_classes(classes, &mut config.data);
         }
+        self.leave_out.apply(&mut config.data);
         if let Some(language) = &self.language {
             config.text.language.clone_from(language);
         }

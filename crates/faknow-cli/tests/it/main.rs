@@ -4,6 +4,7 @@
 
 mod bad_files;
 mod bad_settings;
+mod columns;
 mod commands;
 mod config;
 mod displays;

@@ -7,6 +7,7 @@ mod normalize;
 pub mod stop_words;
 mod tokenize;
 mod tokens;
+mod unicode;
 mod vocab;
 mod word_column;
 mod words;

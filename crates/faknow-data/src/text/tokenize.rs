@@ -1,11 +1,14 @@
 //! Tokenization of texts.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::ascii;
 use super::normalize::{Piece, split_marks};
+use super::unicode;
 use crate::{Error, Result};
 
 /// A tokenization algorithm.
@@ -41,6 +44,12 @@ pub struct TokenizerConfig {
     /// Whether each mention (`@name`) is replaced by the token `<user>`; default false. If false, names are tokenized like other
     /// text.
     pub normalize_mentions: bool,
+    /// Whether texts are tokenized in Unicode's normalization form NFKC, in which compatible characters are the same (`ﬁ` and `fi`,
+    /// fullwidth letters and ASCII), without characters that are not visible, such as zero-width spaces; default true. Joiners
+    /// remain where they have a meaning: in Persian, in Indic scripts and in emoji. Links and mentions are found before.
+    /// A saved tokenizer without this setting has the value false.
+    #[serde(default)]
+    pub normalize_unicode: bool,
     /// Tokens to remove, compared after conversion to [`lowercase`](Self::lowercase); default none. See
     /// [`stop_words`](super::stop_words).
     pub stop_words: Vec<String>,
@@ -74,6 +83,7 @@ impl Default for TokenizerConfig {
             punctuation: false,
             normalize_urls: true,
             normalize_mentions: false,
+            normalize_unicode: true,
             stop_words: Vec::new(),
             max_length: None,
         }
@@ -112,7 +122,14 @@ impl Tokenizer {
             let expected = "another tokenizer, or a build with the feature `chinese`".to_owned();
             return Err(Error::Setting { name: "tokenizer.kind", expected, got: "`jieba`".to_owned() });
         }
-        let normalize = |word: &String| if config.lowercase { word.to_lowercase() } else { word.clone() };
+        let normalize = |word: &String| {
+            let word = if config.normalize_unicode {
+                unicode::normalize(word)
+            } else {
+                Cow::Borrowed(word.as_str())
+            };
+            if config.lowercase { word.to_lowercase() } else { word.into_owned() }
+        };
         let stop_words = config.stop_words.iter().map(normalize).collect();
         Ok(Self { config, stop_words })
     }
@@ -172,12 +189,15 @@ impl Tokenizer {
 
     /// Calls `emit` for each token like [`tokenize_piece`](Self::tokenize_piece), without the fast path for ASCII.
     fn tokenize_unicode<G: FnMut(&str) -> bool>(&self, text: &str, emit: &mut G) -> bool {
+        let text = if self.config.normalize_unicode { unicode::normalize(text) } else { Cow::Borrowed(text) };
+        let text = &*text;
         let is_alphanumeric = self.config.kind == TokenizerKind::Alphanumeric;
         let is_word = |c: char| c.is_alphanumeric() || (is_alphanumeric && c == '_');
         let emit = |token: &str| {
-            let token = token.trim_matches(is_invisible);
+            // Whitespace belongs to an accent that follows it.
+            let token = token.trim_matches(is_invisible).trim();
             let is_token = match self.config.punctuation {
-                true => !token.chars().all(char::is_whitespace),
+                true => !token.is_empty(),
                 false => token.chars().any(is_word),
             };
             !is_token || emit(token)

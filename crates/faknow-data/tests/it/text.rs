@@ -10,8 +10,9 @@ use faknow_data::text::{
 
 use crate::support::{Dir, vocab, vocab_of};
 
+/// Returns the settings of a tokenizer of texts as they are.
 fn config(kind: TokenizerKind) -> TokenizerConfig {
-    TokenizerConfig { kind, ..TokenizerConfig::default() }
+    TokenizerConfig { kind, normalize_unicode: false, ..TokenizerConfig::default() }
 }
 
 fn check(config: TokenizerConfig, text: &str, expected: &[&str]) {
@@ -99,8 +100,9 @@ fn tokenizes_unusual_texts() {
         "\u{301}\u{301}",
     ];
     for kind in KINDS {
-        for punctuation in [false, true] {
-            let tokenizer = Tokenizer::new(TokenizerConfig { punctuation, ..config(kind) }).unwrap();
+        for (punctuation, normalize_unicode) in [(false, false), (true, false), (false, true), (true, true)] {
+            let config = TokenizerConfig { punctuation, normalize_unicode, ..config(kind) };
+            let tokenizer = Tokenizer::new(config).unwrap();
             for text in texts {
                 let tokens = tokenizer.tokens(text);
                 assert!(
@@ -115,6 +117,28 @@ fn tokenizes_unusual_texts() {
     assert_eq!(words.tokens(texts[4]), ["مرحبا", "بالعالم", "שלום"]);
     assert_eq!(words.tokens("\u{feff}fake\u{200b} \u{202a}news\u{202c}\u{ad}"), ["fake", "news"]);
     assert_eq!(words.tokens(texts[6]), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn unicode_is_normalized_unless_a_saved_tokenizer_does_not() {
+    let normalized = |kind| TokenizerConfig { normalize_unicode: true, ..config(kind) };
+    let words = || normalized(TokenizerKind::Words);
+    check(words(), "vi\u{200b}rus VI\u{ad}RUS ｖｉｒｕｓ vi\u{200d}rus", &["virus"; 4]);
+    check(config(TokenizerKind::Words), "ｖｉｒｕｓ", &["ｖｉｒｕｓ"]);
+    check(words(), "ﬁnance cafe\u{301} ３．５ http://x.org/a，b", &["finance", "café", "3.5", "<url>", "b"]);
+    check(words(), "don\u{b4}t می\u{200c}خواهم", &["don", "t", "می\u{200c}خواهم"]);
+    let all = TokenizerConfig { punctuation: true, ..normalized(TokenizerKind::Characters) };
+    check(all, "👩\u{200d}👧！\u{b4}", &["👩\u{200d}👧", "!", "\u{301}"]);
+    check(normalized(TokenizerKind::Jieba), "我们在北\u{200b}京，喝茶。", &["我们", "在", "北京", "喝茶"]);
+    check(TokenizerConfig { stop_words: vec!["ＴＨＥ".into()], ..words() }, "the ﬁsh ｔｈｅ", &["fish"]);
+    for kind in KINDS {
+        let (on, off) = (Tokenizer::new(normalized(kind)).unwrap(), Tokenizer::new(config(kind)).unwrap());
+        let ascii = "The U.S. can't wait: 3.5 %! http://x.org/a";
+        assert_eq!(on.tokens(ascii), off.tokens(ascii));
+    }
+    assert!(TokenizerConfig::default().normalize_unicode);
+    let saved: TokenizerConfig = serde_json::from_str(r#"{"kind": "words", "lowercase": true}"#).unwrap();
+    assert!(!saved.normalize_unicode);
 }
 
 #[test]

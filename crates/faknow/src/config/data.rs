@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use faknow_data::{Classes, ColumnMap, Delimiter, Encoding, Format, ReadOptions, TextColumns};
+use faknow_data::{Classes, ColumnMap, Delimiter, Encoding, Format, ReadOptions, SkipBroken, TextColumns};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DataFiles, Fold};
@@ -73,6 +73,12 @@ pub struct DataConfig {
     /// Separator of CSV and TSV files: a character, `tab`, `semicolon` or `pipe`. Default: a comma or a tab, by `format`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<Delimiter>,
+    /// Label values whose records are left out, ignoring case. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop_classes: Vec<String>,
+    /// Maximum number (20) or percentage (1%) of the records of a file that are skipped because they cannot be parsed or lack a text
+    /// or label. Default 0, such a record is an error.
+    pub skip_broken: SkipBroken,
     /// Whether the first record of a CSV or TSV file names the columns. Default true.
     pub header: bool,
     /// Whether fields of CSV and TSV files can be quoted; if false, quotes are ordinary characters. Default true.
@@ -109,6 +115,8 @@ impl Default for DataConfig {
             format: None,
             encoding: None,
             delimiter: None,
+            drop_classes: Vec::new(),
+            skip_broken: SkipBroken::default(),
             header: true,
             quotes: true,
             split: [0.7, 0.1, 0.2],
@@ -156,6 +164,8 @@ impl DataConfig {
                 domain: self.domain.clone(),
                 ..ColumnMap::default()
             },
+            drop_labels: if labeled { self.drop_classes.clone() } else { Vec::new() },
+            skip_broken: if labeled { self.skip_broken } else { SkipBroken::default() },
             ..ReadOptions::default()
         }
     }

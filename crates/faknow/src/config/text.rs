@@ -25,6 +25,8 @@ pub struct TextConfig {
     pub normalize_urls: bool,
     /// Whether @mentions are replaced by the token `<user>`. Default false.
     pub normalize_mentions: bool,
+    /// Whether texts are tokenized in Unicode's normalization form NFKC, without characters that are not visible. Default true.
+    pub normalize_unicode: bool,
     /// File of stop words to remove, one per line. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_words: Option<PathBuf>,
@@ -55,6 +57,7 @@ impl Default for TextConfig {
             punctuation: false,
             normalize_urls: true,
             normalize_mentions: false,
+            normalize_unicode: true,
             stop_words: None,
             max_length: 255,
             min_count: 1,
@@ -86,6 +89,7 @@ impl TextConfig {
         config.punctuation = self.punctuation;
         config.normalize_urls = self.normalize_urls;
         config.normalize_mentions = self.normalize_mentions;
+        config.normalize_unicode = self.normalize_unicode;
         config.max_length = Some(self.max_length);
         if let Some(path) = &self.stop_words {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;

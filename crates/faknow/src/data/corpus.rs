@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use crate::config::{Config, Fold, LoaderConfig};
 use crate::data::encoders::FieldEncoders;
+use crate::data::left_out::LeftOutRecords;
 use crate::data::source::{self, DataSource};
 use crate::data::{records, trees};
 use crate::models::{Fields, Shape};
@@ -29,6 +30,7 @@ pub(crate) struct Corpus {
     pub(crate) encoders: FieldEncoders,
     pub(crate) classes: Classes,
     pub(crate) test_records: TestRecords,
+    pub(crate) left_out: LeftOutRecords,
 }
 
 impl Corpus {
@@ -71,6 +73,7 @@ impl Corpus {
             lines.pop();
             lines.push("test: held back".to_owned());
         }
+        lines.extend(self.left_out.lines());
         lines.extend(
             self.encoders.words.as_ref().map(|words| format!("vocabulary: {} words", words.vocab.len())),
         );

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use faknow_data::{Classes, RawLabel, ReadOptions, Record, RecordReader};
 
 use crate::config::DataFiles;
+use crate::data::left_out::LeftOutRecords;
 use crate::{Error, Result};
 
 /// An iterator over the records of files; the number of a record is that in its file.
 pub(crate) struct FileRecords {
     /// The files that are not open yet, with the class of their records, if a file has a label.
     rest: std::vec::IntoIter<(PathBuf, Option<usize>)>,
-    current: Option<(RecordReader, Option<usize>)>,
+    current: Option<(PathBuf, RecordReader, Option<usize>)>,
     options: ReadOptions,
     classes: Option<Classes>,
+    left_out: LeftOutRecords,
 }
 
 impl FileRecords {
@@ -31,7 +33,8 @@ impl FileRecords {
         let rest: Result<Vec<_>, faknow_data::UnknownLabel> = rest.collect();
         let rest = rest.map_err(|error| Error::config("data.classes", error.to_string()))?.into_iter();
         let (options, classes) = (options.clone(), classes.cloned());
-        let mut records = Self { rest, current: None, options, classes };
+        let left_out = LeftOutRecords::default();
+        let mut records = Self { rest, current: None, options, classes, left_out };
         records.open_next()?;
         Ok(records)
     }
@@ -48,12 +51,18 @@ impl FileRecords {
         Ok(())
     }
 
+    /// Adds the records that are left out of each file to `left_out`.
+    pub(crate) fn with_left_out(self, left_out: &LeftOutRecords) -> Self {
+        Self { left_out: left_out.clone(), ..self }
+    }
+
     fn open_next(&mut self) -> faknow_data::Result<()> {
         self.current = None;
         if let Some((path, class)) = self.rest.next() {
             // A file with a label needs no label column.
             let classes = self.classes.as_ref().filter(|_| class.is_none());
-            self.current = Some((RecordReader::open(&path, &self.options, classes)?, class));
+            let reader = RecordReader::open(&path, &self.options, classes)?;
+            self.current = Some((path, reader, class));
         }
         Ok(())
     }
@@ -64,7 +73,7 @@ impl Iterator for FileRecords {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (reader, class) = self.current.as_mut()?;
+            let (path, reader, class) = self.current.as_mut()?;
             match reader.next() {
                 Some(Ok(record)) => {
                     return Some(Ok(match class {
@@ -77,6 +86,7 @@ impl Iterator for FileRecords {
                     return Some(Err(error));
                 }
                 None => {
+                    self.left_out.add(path, reader.left_out());
                     if let Err(error) = self.open_next() {
                         return Some(Err(error));
                     }

@@ -4,6 +4,7 @@ pub(crate) mod corpus;
 pub(crate) mod encoders;
 pub(crate) mod files;
 mod guess;
+pub(crate) mod left_out;
 pub(crate) mod records;
 pub(crate) mod source;
 pub(crate) mod text_cache;

@@ -8,6 +8,7 @@ use crate::config::{Config, DataFiles, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, split, training_error};
 use crate::data::encoders::{FieldEncoders, WordEncoder};
 use crate::data::files::FileRecords;
+use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::text_cache::{TextCache, Tokenized};
 use crate::models::Fields;
 use crate::{Error, Result};
@@ -23,7 +24,10 @@ pub(crate) fn load(
     let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
     config.train_files()?;
     let storage = config.text.storage();
-    let reader = Reader { config, classes: &classes, tokenizer: &tokenizer, storage: &storage };
+    check_drop_classes(&config.data.drop_classes, &classes)?;
+    let left_out = LeftOutRecords::default();
+    let reader =
+        Reader { config, classes: &classes, tokenizer: &tokenizer, storage: &storage, left_out: &left_out };
     // Opens all files first, to report errors before a large file is read.
     for files in [&config.data.train, &config.data.valid, &config.data.test].into_iter().flatten() {
         FileRecords::check(files, &reader.options(), Some(&classes))?;
@@ -51,7 +55,7 @@ pub(crate) fn load(
             tokenized
         }
     };
-    let Tokenized { train, valid, test, vocab } = tokenized;
+    let Tokenized { train, valid, test, vocab, left_out } = tokenized;
     let extra_padding = fields.words.as_ref().map_or(0, |words| words.extra_padding);
     let input = |data: FieldDataset| data.with_extra_padding(extra_padding);
     Ok(Corpus {
@@ -61,6 +65,7 @@ pub(crate) fn load(
         encoders: FieldEncoders { words: Some(WordEncoder { vocab, tokenizer }), trees: None },
         classes,
         test_records,
+        left_out,
     })
 }
 
@@ -70,12 +75,13 @@ struct Reader<'a> {
     classes: &'a Classes,
     tokenizer: &'a Tokenizer,
     storage: &'a TokenStorage,
+    left_out: &'a LeftOutRecords,
 }
 
 impl Reader<'_> {
     /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
-        let Self { config, classes, tokenizer, storage } = *self;
+        let Self { config, classes, tokenizer, storage, left_out } = *self;
         let files = config.train_files()?;
         let file = files.first();
         let labels = || -> Result<Vec<usize>> {
@@ -109,11 +115,13 @@ impl Reader<'_> {
             TestRecords::Include => rest(&config.data.test, parts.as_ref().map(|p| &p[2]))?,
             TestRecords::Exclude => None,
         };
-        Ok(Tokenized { train, valid, test, vocab })
+        left_out.check_dropped(&config.data.drop_classes)?;
+        Ok(Tokenized { train, valid, test, vocab, left_out: left_out.clone() })
     }
 
     fn open(&self, files: &DataFiles) -> Result<FileRecords> {
-        FileRecords::open(files, &self.options(), Some(self.classes))
+        let records = FileRecords::open(files, &self.options(), Some(self.classes))?;
+        Ok(records.with_left_out(self.left_out))
     }
 
     fn options(&self) -> ReadOptions {

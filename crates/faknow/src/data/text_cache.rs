@@ -12,13 +12,15 @@ use twox_hash::XxHash3_128;
 
 use crate::config::Config;
 use crate::data::corpus::TestRecords;
-use crate::files::{record_checksums, report_error, verify_files};
+use crate::data::left_out::LeftOutRecords;
+use crate::files::{read_json, record_checksums, report_error, verify_files, write_json};
 use crate::{Error, Result};
 
 /// Version of the cache; incremented when the same files and settings result in different tokens.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const VOCAB: &str = "vocab.txt";
+const LEFT_OUT: &str = "left_out.json";
 const PARTS: [&str; 3] = ["train", "valid", "test"];
 
 /// The tokenized datasets of a config, with their vocabulary.
@@ -27,6 +29,7 @@ pub(crate) struct Tokenized {
     pub(crate) valid: Option<FieldDataset>,
     pub(crate) test: Option<FieldDataset>,
     pub(crate) vocab: Vocab,
+    pub(crate) left_out: LeftOutRecords,
 }
 
 /// The cache directory of a dataset. Its name is a checksum of everything that determines the tokens: contents of the
@@ -61,7 +64,8 @@ impl TextCache {
             "files": contents,
             "formats": formats,
             "records": [json!(data.text), json!(data.label), json!(data.domain), json!(data.classes), json!(data.values),
-                json!(data.format), json!(data.encoding), json!(data.delimiter), json!(data.header), json!(data.quotes)],
+                json!(data.format), json!(data.encoding), json!(data.delimiter), json!(data.header), json!(data.quotes), json!(data.drop_classes),
+                json!(data.skip_broken)],
             "parts": [json!(data.split), json!(data.fold), json!(config.seed), json!(test_records == TestRecords::Include)],
             "tokenizer": tokenizer,
             "vocab": vocab,
@@ -103,7 +107,9 @@ impl TextCache {
         let has_part = |name: &str| names.contains(&format!("{name}.json").as_str());
         let optional = |name: &str| has_part(name).then(|| load(name)).transpose();
         let vocab = Vocab::load(self.dir.join(VOCAB))?;
-        Ok(Tokenized { vocab, train: load("train")?, valid: optional("valid")?, test: optional("test")? })
+        let left_out = LeftOutRecords::new(read_json(&self.dir, LEFT_OUT)?.unwrap_or_default());
+        let (valid, test) = (optional("valid")?, optional("test")?);
+        Ok(Tokenized { vocab, train: load("train")?, valid, test, left_out })
     }
 
     /// Saves tokenized datasets; a failure is only logged.
@@ -120,10 +126,11 @@ impl TextCache {
         let write = || -> Result<()> {
             std::fs::create_dir_all(&staging).map_err(|e| io(&staging, e))?;
             let files = PARTS.iter().flat_map(|part| [format!("{part}.json"), format!("{part}.tokens")]);
-            let names: Vec<String> = files.chain([VOCAB.to_owned()]).collect();
+            let names: Vec<String> = files.chain([VOCAB.to_owned(), LEFT_OUT.to_owned()]).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             record_checksums(&staging, &names, || {
                 corpus.vocab.save(staging.join(VOCAB))?;
+                write_json(&staging.join(LEFT_OUT), &corpus.left_out.files())?;
                 let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
                 for (name, data) in PARTS.iter().zip(parts) {
                     data.map_or(Ok(()), |data| data.save(staging.join(name)))?;

@@ -13,6 +13,7 @@ use faknow_data::{Classes, FieldDataset, stratified_split};
 use crate::config::{Config, DataConfig, DataFiles, Weighting};
 use crate::data::corpus::{self, Corpus, TestRecords, training_error};
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::left_out::LeftOutRecords;
 use crate::data::records::vocab_options;
 use crate::data::source::DataSource;
 use crate::{Error, Result};
@@ -62,6 +63,7 @@ pub(crate) fn load(
         encoders: FieldEncoders { words, trees },
         classes,
         test_records,
+        left_out: LeftOutRecords::default(),
     })
 }
 

@@ -24,6 +24,7 @@ use crate::config::{Config, DataConfig, DataFiles, DecisionConfig, Threshold, de
 use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::files::FileRecords;
+use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::{CLASSES, CONFIG, check_classes, load_weights, weights_checkpoint};
@@ -144,7 +145,7 @@ impl Detector {
     /// the full report.
     ///
     /// # Errors
-    /// A file is invalid or occurs twice, the detector takes trees as input, or the model fails.
+    /// A file is invalid or occurs twice, no record has a label of `drop_classes`, the detector takes trees as input, or the model fails.
     pub fn test(
         &self,
         files: impl Into<DataFiles>,
@@ -152,8 +153,17 @@ impl Detector {
     ) -> Result<(Evaluation, ClassificationReport)> {
         let files = files.into();
         files.check("data.train")?;
+        check_drop_classes(&data.drop_classes, &self.classes)?;
+        let left_out = LeftOutRecords::default();
         let records = FileRecords::open(&files, &self.read_options(data, true), Some(&self.classes))?;
-        self.test_all(self.dataset(records)?)
+        let dataset = self.dataset(records.with_left_out(&left_out))?;
+        // The labels dropped in training may be missing in other files.
+        let trained = &self.config.data.drop_classes;
+        let new =
+            data.drop_classes.iter().filter(|label| !trained.contains(label)).cloned().collect::<Vec<_>>();
+        left_out.check_dropped(&new)?;
+        left_out.lines().iter().for_each(|line| tracing::warn!("{line}"));
+        self.test_all(dataset)
     }
 
     /// Tests the detector on labeled trees.

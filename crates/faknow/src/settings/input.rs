@@ -30,14 +30,14 @@ pub(super) const TABLES: &[StaticTable] = &[
             setting(
                 "train",
                 FREE,
-                "path: .json, .jsonl, .csv, .tsv",
+                "path, list of paths, or table from labels to paths",
                 "training records or, as .jsonl, trees; required unless `data.trees` or `data.upfd` is given",
             ),
-            setting("valid", FREE, "path", "validation records; default: a share of `data.train`"),
+            setting("valid", FREE, "as `data.train`", "validation records; default: a share of `data.train`"),
             setting(
                 "test",
                 FREE,
-                "path",
+                "as `data.train`",
                 "test records; default: a share of `data.train`, unless `data.valid` is given",
             ),
             setting(
@@ -123,6 +123,18 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "a character, `tab`, `semicolon`, `pipe`",
                 "separator of CSV and TSV files; default: a comma or a tab, by the format",
             ),
+            setting(
+                "drop_classes",
+                DATA,
+                "list of label values",
+                "labels whose records are left out of all parts, ignoring case",
+            ),
+            setting(
+                "skip_broken",
+                DATA,
+                "records, at least 0; or a percentage, as in `\"1%\"`",
+                "maximum number of records per file to skip because they cannot be parsed or lack a text or label",
+            ),
             setting("header", DATA, "boolean", "the first CSV or TSV record is a header"),
             setting("quotes", DATA, "boolean", "quotes group fields in CSV and TSV files"),
             setting(
@@ -159,6 +171,12 @@ pub(super) const TABLES: &[StaticTable] = &[
             setting("punctuation", ENCODING, "boolean", "make punctuation, symbols and emoji tokens"),
             setting("normalize_urls", ENCODING, "boolean", "replace each URL by the token `<url>`"),
             setting("normalize_mentions", ENCODING, "boolean", "replace each @mention by the token `<user>`"),
+            setting(
+                "normalize_unicode",
+                ENCODING,
+                "boolean",
+                "normalize to NFKC (fullwidth letters, ligatures), and remove invisible characters",
+            ),
             setting("stop_words", ENCODING, "path", "file of words to drop, one per line"),
             setting(
                 "max_length",

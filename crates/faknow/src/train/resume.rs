@@ -4,13 +4,14 @@ use std::path::Path;
 
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
 use faknow_data::Classes;
+use faknow_data::text::TokenizerConfig;
 use faknow_report::{HISTORY, SUMMARY};
 use faknow_trainer::{ChangeKind, Resume, RunDir, check_settings};
 
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::TestRecords;
-use crate::data::encoders::FieldEncoders;
+use crate::data::encoders::{FieldEncoders, TOKENIZER};
 use crate::detector::files::{CLASSES, CONFIG, save_classes, save_config, save_inputs};
 use crate::files::{check_run_dir, forget_checksums, read_json, verify_files};
 use crate::models::Registry;
@@ -58,7 +59,11 @@ impl Registry {
         check_run_dir(run)?;
         let run_dir = RunDir::open(run)?;
         verify_files(run, &[CONFIG])?;
-        let saved = self.config_from_file(&run.join(CONFIG))?;
+        let mut saved = self.config_from_file(&run.join(CONFIG))?;
+        // Older configs lack the setting; their texts are not normalized.
+        if let Ok(Some(tokenizer)) = read_json::<TokenizerConfig>(run, TOKENIZER) {
+            saved.text.normalize_unicode = tokenizer.normalize_unicode;
+        }
         self.check_model_of(run, &saved)?;
         let config = saved.set_all(&options.set)?;
         if Resume::has_checkpoint(run) {

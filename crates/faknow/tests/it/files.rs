@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use faknow::config::DataFiles;
+use faknow::config::{DataConfig, DataFiles};
 use faknow::detector::Detector;
 use faknow::resume;
 use faknow::tch::Device;
@@ -91,4 +91,84 @@ fn labels_of_files_are_the_classes() {
     bench.train("given", &["trainer.epochs=1"]);
     let detector = Detector::load(&bench.path("given"), Device::Cpu).unwrap();
     assert_eq!(detector.classes(), ["hoax", "trusted"]);
+}
+
+/// Returns posts with every tenth one of the class `satire`, and rows of broken records in between.
+fn satire(broken: &[&str]) -> String {
+    let mut rows: Vec<String> = posts(60).iter().map(|(text, label)| format!("{text},{label}")).collect();
+    for index in (0..60).step_by(10) {
+        rows[index] = rows[index].replace(",real", ",Satire");
+    }
+    for (index, row) in broken.iter().enumerate() {
+        rows.insert(7 * (index + 1), (*row).to_owned());
+    }
+    format!("text,label\n{}\n", rows.join("\n"))
+}
+
+#[test]
+fn records_of_dropped_labels_are_left_out() {
+    let bench = Bench::new(&posts(60));
+    bench.write("train.csv", satire(&[]));
+    let error = bench.try_train("none", &[]).unwrap_err().to_string();
+    assert!(error.contains("record 1, field `label`: unknown label `Satire`"), "{error}");
+    let without = satire(&[]).lines().filter(|line| !line.ends_with("Satire")).collect::<Vec<_>>().join("\n");
+    bench.write("without.csv", without);
+    let cache = format!("text.cache='{}'", bench.path("cache").display());
+    let drop = "data.drop_classes=['satire']";
+    // Also from cached tokens.
+    for run in ["dropped", "cached"] {
+        bench.train(run, &[drop, &cache]);
+    }
+    bench.train("without", &[format!("data.train='{}'", bench.path("without.csv").display()).as_str()]);
+    assert_same_weights(&bench, "dropped", "without");
+    assert_same_weights(&bench, "dropped", "cached");
+    let check = |setting: &str, expected: &str| {
+        let error = bench.try_train("error", &[setting]).unwrap_err().to_string();
+        assert!(error.starts_with("`data.drop_classes`: expected ") && error.contains(expected), "{error}");
+    };
+    check("data.drop_classes=['satire', 'satyre']", "got `satyre`, which no record has");
+    check("data.drop_classes=['Fake']", "got `Fake`, a label of the class `fake`");
+    check("data.drop_classes=['1']", "got `1`, a label of the class `fake`");
+    check("data.drop_classes=[' ']", "got a blank one");
+
+    let detector = Detector::load(&bench.path("dropped"), Device::Cpu).unwrap();
+    let data = detector.config().data.clone();
+    let (_, report) = detector.test(bench.path("train.csv"), &data).unwrap();
+    assert_eq!(report.confusion().support(), [24, 30]);
+    // In other files the labels dropped in training may be missing, but not new ones.
+    detector.test(bench.path("without.csv"), &data).unwrap();
+    let new = DataConfig { drop_classes: vec!["satire".into(), "parody".into()], ..data };
+    let error = detector.test(bench.path("without.csv"), &new).unwrap_err().to_string();
+    assert!(error.contains("got `parody`, which no record has"), "{error}");
+}
+
+#[test]
+fn broken_records_are_skipped_up_to_the_limit() {
+    let broken = ["one field", "a,b,c", ",fake", "NaN,real", "rain,"];
+    let bench = Bench::new(&posts(60));
+    bench.write("train.csv", satire(&broken));
+    bench.write("without.csv", satire(&[]));
+    let drop = "data.drop_classes=['satire']";
+    let check = |limit: &str, expected: &[&str]| {
+        let setting = format!("data.skip_broken={limit}");
+        let error = bench.try_train("error", &[drop, &setting]).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{limit}: {error}");
+    };
+    check("0", &["train.csv: record 8: expected 2 fields", "got 1"]);
+    check(
+        "4",
+        &["expected at most 4 broken records (`skip_broken`), got 5 in the first 36 records: record 8: "],
+    );
+    check("'7.6%'", &["expected at most 7.6% broken records (`skip_broken`), got 5 of 65 records", "; …"]);
+    check("-1", &["`data.skip_broken`"]);
+    check("'many'", &["`data.skip_broken`", "1%"]);
+    for (run, limit) in [("number", "5"), ("percent", "'7.7%'")] {
+        bench.train(run, &[drop, format!("data.skip_broken={limit}").as_str()]);
+    }
+    bench.train("without", &[drop, format!("data.train='{}'", bench.path("without.csv").display()).as_str()]);
+    assert_same_weights(&bench, "number", "without");
+    assert_same_weights(&bench, "percent", "without");
+    // Unknown labels are not broken.
+    bench.write("train.csv", satire(&["rain,hoax"]));
+    check("9", &["record 8, field `label`: unknown label `hoax`"]);
 }
