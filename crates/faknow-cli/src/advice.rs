@@ -13,6 +13,9 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
         let origin = if has("--classes") || is_given { "" } else { "; the column is that of the training" };
         return format!("{message}{origin}; name another column with `{option} COLUMN`");
     }
+    if has("--text") && ["`data.text`: ", "`data.label`: "].iter().any(|start| message.starts_with(start)) {
+        return message.replace("`data.text=", "`--text ").replace("`data.label=", "`--label ");
+    }
     if let Some(data::Error::Record { can_skip: true, .. }) = data_error(error)
         && has("--skip-broken")
     {

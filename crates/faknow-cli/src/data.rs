@@ -6,10 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use faknow::Config;
 use faknow::config::DataConfig;
-use faknow::data::{
-    Classes, ColumnMap, ReadOptions, TextColumns, contains_trees, guess_columns, inspect, inspect_trees,
-    overlap,
-};
+use faknow::data::{Classes, ReadOptions, contains_trees, inspect, inspect_trees, overlap};
 use serde_json::json;
 
 use crate::console::print;
@@ -140,13 +137,11 @@ impl InspectArgs {
         duplicates.map_or(Ok(()), |duplicates| print(&duplicates.to_string()))
     }
 
-    /// Returns the read options of a file: with the given columns, or columns detected by their usual names.
+    /// Returns the read options of a file: with the given columns, or recognized ones.
     fn read_options(&self, file: &Path, data: &DataConfig) -> Result<ReadOptions> {
-        let mut options = data.read_options(true);
-        let detected = guess_columns(file, &options)?;
-        let text = self.fields.records.text.clone().or(detected.text).map(TextColumns::from);
-        let label = self.fields.label.clone().or(detected.label);
-        options.columns = ColumnMap { text, label, domain: self.domain.clone(), fields: Vec::new() };
+        let found = data.recognize_file(file)?;
+        let mut options = found.read_options();
+        options.columns.domain.clone_from(&self.domain);
         Ok(options)
     }
 }

@@ -50,7 +50,7 @@ impl DemoArgs {
             None => built_in(Path::new("runs/demo-data"))?,
         };
         config.text.language = guess_language(&config.data)?.to_owned();
-        let config = self.config.apply(config)?;
+        let config = self.config.apply(config)?.recognize()?.config;
         let (outcome, guard) = run_training(&config, self.out.as_deref(), console)?;
         print(&table(&outcome))?;
         check_interrupt(&outcome)?;
@@ -59,7 +59,7 @@ impl DemoArgs {
         let run = outcome.run.display();
         print(&format!(
             "\nTry it: echo '{{\"{}\": \"…\"}}' | {} predict {run} --input -",
-            config.data.text,
+            config.data.text.as_ref().map_or_else(|| "text".to_owned(), ToString::to_string),
             // The path as called: after `cargo xtask demo` the program is not on the search path.
             std::env::args().next().unwrap_or_else(|| "faknow".to_owned())
         ))
@@ -70,7 +70,8 @@ impl DemoArgs {
         let detector = registry.load_detector(run, config.device()?)?;
         let files = config.data.test.as_ref().map_or_else(|| config.train_files(), Ok)?;
         let classes = config.data.to_classes()?;
-        let records = RecordReader::open(files.first(), &config.data.read_options(true), Some(&classes))?;
+        let file = files.first();
+        let records = RecordReader::open(file, &config.data.read_options_for(file, true)?, Some(&classes))?;
         let records = records.take(N_SHOWN).collect::<Result<Vec<_>, _>>()?;
         let texts: Vec<&str> = records.iter().map(|record| record.text.as_str()).collect();
         let lines = detector.predict(&texts)?.into_iter().zip(&records).map(|(prediction, record)| {

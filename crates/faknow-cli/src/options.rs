@@ -12,7 +12,7 @@ use faknow::data::SkipBroken;
 #[derive(Debug, Default, Args)]
 pub(crate) struct RecordOptions {
     /// Field of the text, or several, as in title,text; a path in nested JSON, as in content.text; a number from 1 with
-    /// --no-header [default: text, or as in training]
+    /// --no-header [default: recognized, or as in training]
     #[arg(long, value_name = "COLUMN,…", help_heading = "Records")]
     pub(crate) text: Option<String>,
     /// File format: json, jsonl, csv or tsv [default: from the file extension]
@@ -21,13 +21,13 @@ pub(crate) struct RecordOptions {
     /// Character encoding, such as windows-1252, gbk or shift_jis [default: UTF-8, or by the byte order mark]
     #[arg(long, value_name = "NAME", help_heading = "Records")]
     encoding: Option<String>,
-    /// Separator of CSV and TSV files: a character, tab, semicolon or pipe [default: comma or tab, by the format]
+    /// Separator of CSV and TSV files: a character, tab, semicolon or pipe [default: recognized]
     #[arg(long, value_name = "CHAR", allow_hyphen_values = true, help_heading = "Records")]
     delimiter: Option<String>,
-    /// CSV and TSV files have no header line
+    /// CSV and TSV files have no header line [default: recognized]
     #[arg(long, help_heading = "Records")]
     no_header: bool,
-    /// Treat quotes in CSV and TSV files as ordinary characters
+    /// Treat quotes in CSV and TSV files as ordinary characters [default: recognized]
     #[arg(long, help_heading = "Records")]
     no_quotes: bool,
 }
@@ -37,7 +37,7 @@ pub(crate) struct RecordOptions {
 pub(crate) struct LabeledOptions {
     #[command(flatten)]
     pub(crate) records: RecordOptions,
-    /// Field of the label; a path in nested JSON, as in meta.label [default: label, or as in training]
+    /// Field of the label; a path in nested JSON, as in meta.label [default: recognized, or as in training]
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     pub(crate) label: Option<String>,
 }
@@ -56,15 +56,26 @@ impl RecordOptions {
                 config = config.with(key, value.clone().into())?;
             }
         }
-        config.data.header &= !self.no_header;
-        config.data.quotes &= !self.no_quotes;
+        if self.no_header {
+            config.data.header = Some(false);
+        }
+        if self.no_quotes {
+            config.data.quotes = Some(false);
+        }
         Ok(config)
     }
 
-    /// Returns the data settings for a detector trained with `config`; format, encoding and separator are those of each file.
+    /// Returns the data settings for a detector trained with `config`; the layout is recognized per file.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
         let mut config = config.clone();
-        config.data = DataConfig { format: None, encoding: None, delimiter: None, ..config.data };
+        config.data = DataConfig {
+            format: None,
+            encoding: None,
+            delimiter: None,
+            header: None,
+            quotes: None,
+            ..config.data
+        };
         Ok(self.apply(config)?.data)
     }
 }
@@ -88,16 +99,16 @@ impl LabeledOptions {
     /// Applies the options to the `data` table of a config.
     pub(crate) fn apply(&self, mut config: Config) -> Result<Config> {
         if let Some(label) = &self.label {
-            config.data.label.clone_from(label);
+            config.data.label = Some(label.clone());
         }
         self.records.apply(config)
     }
 
-    /// Returns the data settings for a detector trained with `config`; format, encoding and separator are those of each file.
+    /// Returns the data settings for a detector trained with `config`; the layout is recognized per file.
     pub(crate) fn apply_to(&self, config: &Config) -> Result<DataConfig> {
         let mut data = self.records.apply_to(config)?;
         if let Some(label) = &self.label {
-            data.label.clone_from(label);
+            data.label = Some(label.clone());
         }
         Ok(data)
     }

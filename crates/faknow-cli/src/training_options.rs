@@ -30,7 +30,7 @@ pub(crate) struct TrainingOptions {
     fields: LabeledOptions,
     #[command(flatten)]
     leave_out: LeaveOutOptions,
-    /// Class names in order; the second of two is the positive class [default: real,fake]
+    /// Class names in order; the second of two is the positive class [default: recognized]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     classes: Option<Vec<String>>,
     /// Language of the texts: en (Unicode words) or zh (Chinese, by jieba) [default: en]

@@ -14,6 +14,7 @@ mod loader;
 pub mod memory;
 mod prepare;
 pub mod raw;
+mod recognize;
 mod records;
 mod rng;
 pub mod synth;
@@ -31,6 +32,10 @@ pub use inspect::{
 };
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};
+pub use recognize::{
+    Assumption, ColumnChoice, Confidence, KnownLayout, LabelMeaning, Recognition, RecognizedClasses,
+    recognize, recognize_classes,
+};
 pub use records::{
     Classes, ColumnMap, Content, Delimiter, Encoding, EncodingCandidate, Format, LeftOut, MISSING_VALUES,
     RawLabel, ReadOptions, Record, RecordReader, SkipBroken, TEXT_SEPARATOR, TextColumns, UnknownLabel,

@@ -39,7 +39,7 @@ pub(crate) struct DelimitedReader {
 }
 
 impl DelimitedReader {
-    pub(super) fn new(input: Input, path: &Path, default: Delimiter, options: &ReadOptions) -> Result<Self> {
+    pub(crate) fn new(input: Input, path: &Path, default: Delimiter, options: &ReadOptions) -> Result<Self> {
         let reopens = (input.path().map(Path::to_path_buf), options.encoding);
         let mut reader = Self {
             path: path.to_owned(),
@@ -123,7 +123,7 @@ impl DelimitedReader {
         Err(Error::file(&self.path, message))
     }
 
-    pub(super) fn columns(&self) -> &[String] {
+    pub(crate) fn columns(&self) -> &[String] {
         &self.columns
     }
 
@@ -131,7 +131,7 @@ impl DelimitedReader {
         Error::file(&self.path, "expected records after the header, got none")
     }
 
-    pub(super) fn next_record(&mut self) -> Result<Option<RawRecord>, ReadError> {
+    pub(crate) fn next_record(&mut self) -> Result<Option<RawRecord>, ReadError> {
         if self.finished {
             return Ok(None);
         }

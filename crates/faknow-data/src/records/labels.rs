@@ -328,7 +328,7 @@ impl TryFrom<Vec<Entry>> for Classes {
 }
 
 /// Parses an integer; a fraction of zeros (as in `1.0`) is accepted.
-fn integer(text: &str) -> Option<i64> {
+pub(crate) fn integer(text: &str) -> Option<i64> {
     let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
     fraction.bytes().all(|digit| digit == b'0').then(|| integer.parse().ok()).flatten()
 }

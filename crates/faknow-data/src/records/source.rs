@@ -1,14 +1,16 @@
 //! Raw records of any format: their fields as JSON values, before columns are mapped to text, label and domain.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::common::{is_invisible, printable_name, printable_names};
-use crate::input::{Input, input_name};
+use crate::input::{Input, input_error, input_name};
 use crate::records::delimited::DelimitedReader;
 use crate::records::json::JsonReader;
-use crate::records::{Delimiter, Format, ReadOptions};
+use crate::records::text_reader::Utf8Reader;
+use crate::records::{Delimiter, Encoding, Format, ReadOptions};
 use crate::{Error, Result};
 
 /// Maximum size of a record; a longer one is taken for an unclosed quote or bracket.
@@ -50,6 +52,19 @@ pub(crate) enum Source {
 pub(crate) fn open_file(path: &Path, options: &ReadOptions) -> Result<(Input, Format, ReadOptions)> {
     let format = options.format.map_or_else(|| Format::from_path(path), Ok)?;
     Ok((Input::open(path)?, format, ReadOptions { format: Some(format), ..options.clone() }))
+}
+
+/// Reads the start of a text file, up to the last line break if it is longer; returns whether it is the entire file.
+pub(crate) fn read_start(path: &Path, encoding: Option<Encoding>, max_bytes: u64) -> Result<(String, bool)> {
+    let mut bytes = Vec::new();
+    let reader = Utf8Reader::new(Input::open(path)?, encoding);
+    reader.take(max_bytes).read_to_end(&mut bytes).map_err(|error| input_error(path, error))?;
+    let is_complete = (bytes.len() as u64) < max_bytes;
+    if !is_complete && let Some(end) = bytes.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')) {
+        bytes.truncate(end + 1);
+    }
+    // Only a character at the end of a long line can be incomplete.
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), is_complete))
 }
 
 impl Source {

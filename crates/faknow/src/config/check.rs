@@ -1,6 +1,7 @@
 //! Validation of an entire config before any data is read; errors have the dotted name of the setting.
 
 use faknow_callbacks::{IntervalUnit, canonical_monitor_name};
+use faknow_data::Classes;
 use faknow_metrics::{Metrics, metric_by_name, metric_names};
 use faknow_trainer::Clip;
 
@@ -23,7 +24,8 @@ impl Config {
         check("threads", self.threads, self.threads <= MAX_THREADS, &format!("at most {MAX_THREADS}"))?;
         self.device()?;
         self.check_files()?;
-        let classes = self.data.to_classes()?;
+        // Classes that are not given are recognized from the training data, and then checked again.
+        let classes = self.data.has_classes().then(|| self.data.to_classes()).transpose()?;
         self.check_split()?;
         self.check_fold()?;
         self.check_text()?;
@@ -36,9 +38,11 @@ impl Config {
             loader.workers <= MAX_THREADS,
             &format!("at most {MAX_THREADS}"),
         )?;
-        self.configured_model()?.validate(classes.len())?;
+        let model = self.configured_model()?;
+        classes.as_ref().map_or(Ok(()), |classes| model.validate(classes.len()))?;
         if let Some(loss) = &self.loss {
-            let result = loss.validate().and_then(|()| loss.check_classes(classes.len()));
+            let n_classes = classes.as_ref().map(Classes::len);
+            let result = loss.validate().and_then(|()| n_classes.map_or(Ok(()), |n| loss.check_classes(n)));
             result.map_err(|error| Error::in_table("loss", error))?;
         }
         if let Some(attack) = &self.adversarial {
@@ -57,7 +61,7 @@ impl Config {
             return Err(Error::config("trainer.train_metrics", message));
         }
         self.monitors()?;
-        self.decision.check(classes.len())?;
+        classes.as_ref().map_or(Ok(()), |classes| self.decision.check(classes.len()))?;
         let stopping = &self.early_stopping;
         at_least_1("early_stopping.patience", stopping.patience)?;
         let is_valid = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;

@@ -51,14 +51,18 @@ pub struct DataConfig {
     /// Whether `trees` are split by event, so that all trees of an event are in the same part. Default false.
     pub split_by_event: bool,
     /// Field of the text, or several, as a list or separated by commas; a column number from 1 in files without a header. Fields
-    /// of nested JSON are paths, as in `content.text`. Default `text`.
-    pub text: TextColumns,
-    /// Field of the label. Default `label`.
-    pub label: String,
+    /// of nested JSON are paths, as in `content.text`. Default: recognized from the training file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextColumns>,
+    /// Field of the label. Default: recognized from the training file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Field of the domain (topic, event), for models that use domains. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// The classes in order; of two classes, the second is the positive one. Default `real`, `fake`.
+    /// The classes in order; of two classes, the second is the positive one. Default, an empty list: recognized from the
+    /// labels of the training data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
     /// Further values of the label field for each class, besides its name. Default: none; integers from 0 are class
     /// indices.
@@ -70,7 +74,7 @@ pub struct DataConfig {
     /// Character encoding of record files, such as `windows-1252` or `gbk`. Default: UTF-8, or by the byte order mark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// Separator of CSV and TSV files: a character, `tab`, `semicolon` or `pipe`. Default: a comma or a tab, by `format`.
+    /// Separator of CSV and TSV files: a character, `tab`, `semicolon` or `pipe`. Default: recognized per file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<Delimiter>,
     /// Label values whose records are left out, ignoring case. Default: none.
@@ -79,10 +83,13 @@ pub struct DataConfig {
     /// Maximum number (20) or percentage (1%) of the records of a file that are skipped because they cannot be parsed or lack a text
     /// or label. Default 0, such a record is an error.
     pub skip_broken: SkipBroken,
-    /// Whether the first record of a CSV or TSV file names the columns. Default true.
-    pub header: bool,
-    /// Whether fields of CSV and TSV files can be quoted; if false, quotes are ordinary characters. Default true.
-    pub quotes: bool,
+    /// Whether the first record of a CSV or TSV file names the columns. Default: recognized per file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// Whether fields of CSV and TSV files can be quoted; if false, quotes are ordinary characters. Default: recognized per
+    /// file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quotes: Option<bool>,
     /// Fractions of `train` for training, validation and test, stratified by class; 0 for an empty part. Default 0.7, 0.1,
     /// 0.2, as in FaKnow.
     pub split: [f64; 3],
@@ -107,18 +114,18 @@ impl Default for DataConfig {
             feature: "profile".into(),
             weighting: None,
             split_by_event: false,
-            text: "text".into(),
-            label: "label".into(),
+            text: None,
+            label: None,
             domain: None,
-            classes: vec!["real".into(), "fake".into()],
+            classes: Vec::new(),
             values: BTreeMap::new(),
             format: None,
             encoding: None,
             delimiter: None,
             drop_classes: Vec::new(),
             skip_broken: SkipBroken::default(),
-            header: true,
-            quotes: true,
+            header: None,
+            quotes: None,
             split: [0.7, 0.1, 0.2],
             fold: None,
         }
@@ -126,13 +133,21 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// Returns the classes with their label values.
+    /// Returns whether the classes are given, by `classes` or by `values` of the classes `real` and `fake`.
+    pub(crate) fn has_classes(&self) -> bool {
+        !self.classes.is_empty() || !self.values.is_empty()
+    }
+
+    /// Returns the classes with their label values. Without `classes`, `values` are those of `real` and `fake`.
     ///
     /// # Errors
-    /// There are fewer than two classes, a class or value occurs twice, or `values` has an unknown class.
+    /// There are fewer than two classes, or none is given and [`Config::recognize`](crate::Config::recognize) has not set them, a class or value occurs twice, or `values` has an unknown class.
     pub fn to_classes(&self) -> Result<Classes> {
-        let mut classes =
-            Classes::new(self.class_names()).map_err(|e| Error::from_data("data.classes", e))?;
+        let names = match self.classes.is_empty() && !self.values.is_empty() {
+            true => vec!["real".to_owned(), "fake".to_owned()],
+            false => self.classes.clone(),
+        };
+        let mut classes = Classes::new(names).map_err(|e| Error::from_data("data.classes", e))?;
         for (class, values) in &self.values {
             classes =
                 classes.with_values(class, values.clone()).map_err(|e| Error::from_data("data.values", e))?;
@@ -140,27 +155,18 @@ impl DataConfig {
         Ok(classes)
     }
 
-    /// Returns the names of the classes: `classes`, unless these are the default and the files of `train` have other labels.
-    fn class_names(&self) -> Vec<String> {
-        let labels = self.train.as_ref().and_then(DataFiles::labels).unwrap_or_default();
-        let has_class = |label: &&str| self.classes.iter().any(|class| class == label);
-        if labels.iter().all(has_class) || self.classes != Self::default().classes {
-            return self.classes.clone();
-        }
-        labels.into_iter().map(str::to_owned).collect()
-    }
-
-    /// Returns the options for reading records; `labeled` is whether the label field is required.
+    /// Returns the options for reading records, with the defaults `text`, `label`, header and quotes for what is not given; `labeled`
+    /// is whether the label field is required.
     pub fn read_options(&self, labeled: bool) -> ReadOptions {
         ReadOptions {
             format: self.format,
             encoding: self.encoding,
             delimiter: self.delimiter,
-            header: self.header,
-            quotes: self.quotes,
+            header: self.header.unwrap_or(true),
+            quotes: self.quotes.unwrap_or(true),
             columns: ColumnMap {
-                text: Some(self.text.clone()),
-                label: labeled.then(|| self.label.clone()),
+                text: Some(self.text.clone().unwrap_or_else(|| "text".into())),
+                label: labeled.then(|| self.label.clone().unwrap_or_else(|| "label".to_owned())),
                 domain: self.domain.clone(),
                 ..ColumnMap::default()
             },

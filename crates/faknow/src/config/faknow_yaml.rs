@@ -38,6 +38,9 @@ pub(crate) fn read(text: &str) -> Result<Config> {
         _ => return Err(Error::config("", "expected `key: value` lines")),
     };
     let mut config = Config::default();
+    // FaKnow reads these columns, and its labels are 0 and 1.
+    (config.data.text, config.data.label) = (Some("text".into()), Some("label".to_owned()));
+    config.data.classes = vec!["real".to_owned(), "fake".to_owned()];
     config.text.language = "zh".into();
     config.trainer.epochs = 25;
     config.early_stopping.enabled = false;

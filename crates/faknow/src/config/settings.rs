@@ -252,8 +252,8 @@ mod tests {
         assert_eq!(config.set("optimizer.lr=0.5").unwrap().optimizer.lr(), 0.5);
         assert_eq!(config.set("trainer.epochs = 3").unwrap().trainer.epochs, 3);
         assert_eq!(config.set("early_stopping.patience=2").unwrap().early_stopping.patience, 2);
-        assert_eq!(config.set("data.text=tweet").unwrap().data.text, "tweet".into());
-        assert_eq!(config.set("data.text=\"1\"").unwrap().data.text, "1".into());
+        assert_eq!(config.set("data.text=tweet").unwrap().data.text, Some("tweet".into()));
+        assert_eq!(config.set("data.text=\"1\"").unwrap().data.text, Some("1".into()));
         assert_eq!(config.set("data.classes=['a', 'b', 'c']").unwrap().data.classes.len(), 3);
         assert_eq!(config.set("data.values.fake=['hoax']").unwrap().data.values["fake"], ["hoax"]);
         assert_eq!(config.set("device=cpu").unwrap().device, "cpu");

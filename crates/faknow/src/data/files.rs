@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use faknow_data::{Classes, RawLabel, ReadOptions, Record, RecordReader};
+use faknow_data::{Classes, RawLabel, Record, RecordReader};
 
 use crate::config::DataFiles;
+use crate::data::layout::LayoutRules;
 use crate::data::left_out::LeftOutRecords;
 use crate::{Error, Result};
 
@@ -13,7 +14,7 @@ pub(crate) struct FileRecords {
     /// The files that are not open yet, with the class of their records, if a file has a label.
     rest: std::vec::IntoIter<(PathBuf, Option<usize>)>,
     current: Option<(PathBuf, RecordReader, Option<usize>)>,
-    options: ReadOptions,
+    rules: LayoutRules,
     classes: Option<Classes>,
     left_out: LeftOutRecords,
 }
@@ -23,7 +24,7 @@ impl FileRecords {
     ///
     /// # Errors
     /// The label of a file is unknown; or the first file cannot be opened, see [`RecordReader::open`].
-    pub(crate) fn open(files: &DataFiles, options: &ReadOptions, classes: Option<&Classes>) -> Result<Self> {
+    pub(crate) fn open(files: &DataFiles, rules: &LayoutRules, classes: Option<&Classes>) -> Result<Self> {
         let class_of = |label: &String| match classes {
             Some(classes) => classes.parse(&RawLabel::Text(label)).map(Some),
             None => Ok(None),
@@ -32,9 +33,9 @@ impl FileRecords {
         let rest = files.files().iter().map(|file| Ok((file.path.clone(), class(&file.label)?)));
         let rest: Result<Vec<_>, faknow_data::UnknownLabel> = rest.collect();
         let rest = rest.map_err(|error| Error::config("data.classes", error.to_string()))?.into_iter();
-        let (options, classes) = (options.clone(), classes.cloned());
+        let (rules, classes) = (rules.clone(), classes.cloned());
         let left_out = LeftOutRecords::default();
-        let mut records = Self { rest, current: None, options, classes, left_out };
+        let mut records = Self { rest, current: None, rules, classes, left_out };
         records.open_next()?;
         Ok(records)
     }
@@ -43,8 +44,8 @@ impl FileRecords {
     ///
     /// # Errors
     /// As [`open`](Self::open), for any of the files.
-    pub(crate) fn check(files: &DataFiles, options: &ReadOptions, classes: Option<&Classes>) -> Result<()> {
-        let mut records = Self::open(files, options, classes)?;
+    pub(crate) fn check(files: &DataFiles, rules: &LayoutRules, classes: Option<&Classes>) -> Result<()> {
+        let mut records = Self::open(files, rules, classes)?;
         while records.current.is_some() {
             records.open_next()?;
         }
@@ -61,7 +62,8 @@ impl FileRecords {
         if let Some((path, class)) = self.rest.next() {
             // A file with a label needs no label column.
             let classes = self.classes.as_ref().filter(|_| class.is_none());
-            let reader = RecordReader::open(&path, &self.options, classes)?;
+            let options = self.rules.options_for(&path)?;
+            let reader = RecordReader::open(&path, &options, classes)?;
             self.current = Some((path, reader, class));
         }
         Ok(())

@@ -4,7 +4,9 @@ pub(crate) mod corpus;
 pub(crate) mod encoders;
 pub(crate) mod files;
 mod guess;
+pub(crate) mod layout;
 pub(crate) mod left_out;
+mod recognized;
 pub(crate) mod records;
 pub(crate) mod source;
 pub(crate) mod text_cache;
@@ -12,5 +14,6 @@ mod tree_inspection;
 pub(crate) mod trees;
 
 pub use faknow_data::*;
-pub use guess::{GuessedColumns, guess_columns, guess_data, guess_language};
+pub use guess::{guess_data, guess_language};
+pub use recognized::RecognizedConfig;
 pub use tree_inspection::{TreeInspection, contains_trees, inspect_trees};

@@ -2,12 +2,13 @@
 
 use faknow_data::text::TokenStorage;
 use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
-use faknow_data::{Classes, FieldDataset, ReadOptions, Record};
+use faknow_data::{Classes, FieldDataset, Record};
 
 use crate::config::{Config, DataFiles, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, split, training_error};
 use crate::data::encoders::{FieldEncoders, WordEncoder};
 use crate::data::files::FileRecords;
+use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::text_cache::{TextCache, Tokenized};
 use crate::models::Fields;
@@ -30,7 +31,7 @@ pub(crate) fn load(
         Reader { config, classes: &classes, tokenizer: &tokenizer, storage: &storage, left_out: &left_out };
     // Opens all files first, to report errors before a large file is read.
     for files in [&config.data.train, &config.data.valid, &config.data.test].into_iter().flatten() {
-        FileRecords::check(files, &reader.options(), Some(&classes))?;
+        FileRecords::check(files, &reader.rules(), Some(&classes))?;
     }
     let saved = saved.and_then(|saved| saved.words).map(|words| words.vocab);
     if let Some(dir) = &storage.dir {
@@ -120,12 +121,12 @@ impl Reader<'_> {
     }
 
     fn open(&self, files: &DataFiles) -> Result<FileRecords> {
-        let records = FileRecords::open(files, &self.options(), Some(self.classes))?;
+        let records = FileRecords::open(files, &self.rules(), Some(self.classes))?;
         Ok(records.with_left_out(self.left_out))
     }
 
-    fn options(&self) -> ReadOptions {
-        self.config.data.read_options(true)
+    fn rules(&self) -> LayoutRules {
+        LayoutRules::new(&self.config.data, true, &self.config.data)
     }
 }
 

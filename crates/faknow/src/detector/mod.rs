@@ -24,6 +24,7 @@ use crate::config::{Config, DataConfig, DataFiles, DecisionConfig, Threshold, de
 use crate::data::corpus::eval_loader;
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
 use crate::data::files::FileRecords;
+use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
@@ -155,7 +156,7 @@ impl Detector {
         files.check("data.train")?;
         check_drop_classes(&data.drop_classes, &self.classes)?;
         let left_out = LeftOutRecords::default();
-        let records = FileRecords::open(&files, &self.read_options(data, true), Some(&self.classes))?;
+        let records = FileRecords::open(&files, &self.layout_rules(data, true), Some(&self.classes))?;
         let dataset = self.dataset(records.with_left_out(&left_out))?;
         // The labels dropped in training may be missing in other files.
         let trained = &self.config.data.drop_classes;
@@ -276,6 +277,14 @@ impl Detector {
         let mut options = data.read_options(labeled);
         options.columns.domain = None;
         options
+    }
+
+    /// Returns the rules for reading files of records with the fields of `data`. What it does not set about the layout is recognized,
+    /// or as in training if a file does not show it.
+    pub(crate) fn layout_rules(&self, data: &DataConfig, labeled: bool) -> LayoutRules {
+        let mut rules = LayoutRules::new(data, labeled, &self.config.data);
+        rules.options.columns.domain = None;
+        rules
     }
 
     /// Returns the parameters of the model, with the memory of the optimizer of its training.

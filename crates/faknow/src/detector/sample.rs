@@ -106,8 +106,9 @@ impl Detector {
         let missing = || Error::config("data.train", "expected a file of samples, got none");
         Ok(match (DataSource::from_config(data, self.fields())?, &data.train) {
             (Some(DataSource::Records), Some(files)) => {
-                let records = FileRecords::open(files, &self.input_options(data), None)?;
-                InputRecords::new(files.first(), records)
+                let mut rules = self.layout_rules(data, false);
+                rules.options = input_options(rules.options);
+                InputRecords::new(files.first(), FileRecords::open(files, &rules, None)?)
             }
             (Some(DataSource::TreeLines), Some(files)) => {
                 let file = files.single("data.train", trees::TREES)?;
@@ -135,7 +136,7 @@ impl Detector {
         if self.has_tree_input() {
             return Ok(InputRecords::new(name, TreeJsonReader::from_reader(input, name, None)));
         }
-        let mut options = self.input_options(data);
+        let mut options = input_options(self.read_options(data, false));
         options.format = options.format.or(Some(Format::Jsonl));
         Ok(InputRecords::new(name, RecordReader::from_reader(input, name, &options, None)?))
     }
@@ -147,10 +148,10 @@ impl Detector {
     pub fn check_data(&self, data: &DataConfig) -> Result<()> {
         source::check_options(&Config { data: data.clone(), ..Config::default() }, self.fields())
     }
+}
 
-    fn input_options(&self, data: &DataConfig) -> ReadOptions {
-        ReadOptions { keep_all: true, accept_missing_texts: true, ..self.read_options(data, false) }
-    }
+fn input_options(options: ReadOptions) -> ReadOptions {
+    ReadOptions { keep_all: true, accept_missing_texts: true, ..options }
 }
 
 /// Encodes samples for a model with these input fields; `source` is their name in errors.

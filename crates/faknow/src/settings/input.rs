@@ -91,13 +91,13 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "text column, or several, which are joined by line breaks; in files without a header its number from 1, as a \
                  string; in nested JSON a path such as `content.text`",
             ),
-            setting("label", DATA, "column", "label column"),
+            setting("label", DATA, "column", "label column; default: recognized from the training file"),
             setting("domain", DATA, "column", "domain (topic, event) column, for models that use it"),
             setting(
                 "classes",
                 ENCODING,
                 "at least 2 distinct names",
-                "class names in order; of two, the second is the positive class",
+                "class names in order; of two, the second is the positive class; default: recognized from the labels",
             ),
             setting(
                 "values",
@@ -121,7 +121,19 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "delimiter",
                 DATA,
                 "a character, `tab`, `semicolon`, `pipe`",
-                "separator of CSV and TSV files; default: a comma or a tab, by the format",
+                "separator of CSV and TSV files; default: recognized",
+            ),
+            setting(
+                "header",
+                DATA,
+                "boolean",
+                "the first CSV or TSV record is a header; default: recognized",
+            ),
+            setting(
+                "quotes",
+                DATA,
+                "boolean",
+                "quotes group fields in CSV and TSV files; default: recognized",
             ),
             setting(
                 "drop_classes",
@@ -135,8 +147,6 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "records, at least 0; or a percentage, as in `\"1%\"`",
                 "maximum number of records per file to skip because they cannot be parsed or lack a text or label",
             ),
-            setting("header", DATA, "boolean", "the first CSV or TSV record is a header"),
-            setting("quotes", DATA, "boolean", "quotes group fields in CSV and TSV files"),
             setting(
                 "split",
                 DATA,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, Fold};
 use crate::data::corpus::TestRecords;
 use crate::models::Registry;
-use crate::study::state::{Common, Study, StudyState, TestScores, corpus, read};
+use crate::study::state::{Common, Study, StudyState, TestScores, corpus, read, recognized};
 use crate::train::{ContextFactory, Outcome};
 use crate::{Error, Result};
 
@@ -86,7 +86,7 @@ pub fn cross_validate(
     if config.data.fold.is_some() {
         return Err(Error::config("data.fold", "cross-validation uses every fold; remove this setting"));
     }
-    let mut config = config.clone();
+    let mut config = recognized(config)?;
     if let Some(test) = config.data.test.take() {
         tracing::info!("ignoring {}: each detector is tested on its fold", test);
     }

@@ -14,7 +14,7 @@ use crate::models::Registry;
 use crate::study::pause::Pause;
 use crate::study::search_method::Rung;
 use crate::study::search_outcome::{SearchOutcome, markdown};
-use crate::study::state::{Common, Study, StudyState, TestScores, corpus, read};
+use crate::study::state::{Common, Study, StudyState, TestScores, corpus, read, recognized};
 use crate::study::trial::{Trial, compare};
 use crate::study::{SearchMethod, SearchSpace};
 use crate::train::{ContextFactory, Outcome};
@@ -45,6 +45,7 @@ pub fn search(
     let trials = method.trials(space, config.seed)?;
     let rungs = method.rungs(trials.len(), config.trainer.epochs);
     check_trials(config, &trials)?;
+    let config = &recognized(config)?;
     let corpus = corpus(config, TestRecords::Exclude)?;
     if corpus.valid.is_none() {
         let message = "trials are ranked by their validation: set a validation file, or a validation fraction in `data.split`";

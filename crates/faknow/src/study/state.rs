@@ -90,6 +90,12 @@ impl Common {
     }
 }
 
+/// Recognizes the settings of `[data]` that are not given, once for all runs.
+pub(crate) fn recognized(config: &Config) -> Result<Config> {
+    config.validate()?;
+    Ok(config.recognize_and_log()?.0)
+}
+
 /// Reads the data of a study, to report errors before the first run.
 pub(crate) fn corpus(config: &Config, test_records: TestRecords) -> Result<Corpus> {
     config.validate()?;

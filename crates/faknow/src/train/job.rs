@@ -28,7 +28,7 @@ use crate::train::RunContext;
 use crate::train::finish::Finish;
 use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
-use crate::train::summaries::{DataSummary, ModelSummary};
+use crate::train::summaries::{Assumptions, DataSummary, ModelSummary};
 use crate::{Error, Result};
 
 /// The result of training.
@@ -78,6 +78,7 @@ pub(crate) struct Job {
     vars: VarStore,
     metrics: Metrics,
     summary: Vec<String>,
+    assumptions: Vec<String>,
 }
 
 impl Job {
@@ -93,7 +94,11 @@ impl Job {
         encoders: Option<FieldEncoders>,
         test_records: TestRecords,
     ) -> Result<Self> {
-        let mut config = config.clone();
+        config.validate()?;
+        let (mut config, assumptions) = match encoders.is_none() {
+            true => config.recognize_and_log()?,
+            false => (config.clone(), Vec::new()),
+        };
         config.validate()?;
         let mut configured = config.configured_model()?;
         let metrics = config.metrics()?;
@@ -139,7 +144,7 @@ impl Job {
                 format!("initial weights from {}: {report}", path.display()).lines().map(str::to_owned),
             );
         }
-        let job = Self { config, corpus, model, vars, metrics, summary };
+        let job = Self { config, corpus, model, vars, metrics, summary, assumptions };
         job.check_schedule()?;
         job.step()?;
         Ok(job)
@@ -173,10 +178,13 @@ impl Job {
         let steps_per_epoch = self.steps_per_epoch(&train);
         let no_effect =
             NoEffectWarnings::new(&self.config, train.n_samples(), steps_per_epoch, valid.is_some())?;
-        let Self { config, corpus, model, vars, metrics, summary: lines } = self;
+        let Self { config, corpus, model, vars, metrics, summary, assumptions } = self;
+        // Also in the report.
+        let lines = [assumptions.clone(), summary.clone()].concat();
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = builder(&config, model, vars, metrics, step)?
-            .callback(DataSummary(lines.clone()))
+            .callback(Assumptions(assumptions))
+            .callback(DataSummary(summary))
             .callback(no_effect)
             .run_dir(run_dir)
             .interrupt(context.interrupt.clone())

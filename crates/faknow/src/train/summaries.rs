@@ -15,6 +15,18 @@ impl Callback for DataSummary {
     }
 }
 
+/// Logs what was assumed about the data, only into the log of the run, since it was shown when the data was read.
+pub(super) struct Assumptions(pub(super) Vec<String>);
+
+impl Callback for Assumptions {
+    fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
+        if run.start() == FitStart::New {
+            self.0.iter().for_each(|line| tracing::info!(target: faknow_callbacks::RUN_TARGET, "{line}"));
+        }
+        Ok(())
+    }
+}
+
 /// Logs the parameters of the model, only into the log of the run, since the table is long.
 pub(super) struct ModelSummary {
     pub(super) n_optimizer_tensors: usize,

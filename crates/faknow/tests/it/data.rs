@@ -1,11 +1,10 @@
 //! The data of a run: splits, vocabulary, checks, guessing of files and columns.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use faknow::callbacks::Callbacks;
 use faknow::config::DataConfig;
-use faknow::data::{GuessedColumns, guess_columns, guess_data, guess_language};
+use faknow::data::{guess_data, guess_language};
 use faknow::train;
 
 use crate::support::{Bench, csv, posts};
@@ -142,31 +141,126 @@ fn guesses_files_of_a_directory_and_their_columns() {
     let bench = Bench::new(&posts(10));
     bench.write("train.csv", "id,Tweet,label\n1,rain,hoax\n2,storm,true\n3,vote,satire\n");
     bench.write("dev.csv", "id,Tweet,label\n1,rain,hoax\n");
-    bench.write("test.JSONL", "{}");
+    bench.write("test.JSONL", "{\"Tweet\": \"rain\", \"label\": \"hoax\"}");
     bench.write("notes.txt", "");
     let data = guess_data(&bench.path("")).unwrap();
-    assert_eq!((data.text.to_string().as_str(), data.label.as_str()), ("Tweet", "label"));
-    assert_eq!(data.classes, ["true", "hoax", "satire"], "the negative class comes first");
+    assert_eq!((data.text, data.label), (Some("Tweet".into()), Some("label".into())));
+    assert_eq!(data.classes, ["true", "satire", "hoax"], "the negative class comes first");
     assert_eq!(data.train, Some(bench.path("train.csv").into()));
     assert_eq!(
         (data.valid, data.test),
         (Some(bench.path("dev.csv").into()), Some(bench.path("test.JSONL").into()))
     );
     bench.write("train.csv", "text,label\nrain,1\nstorm,0\n");
-    assert_eq!(guess_data(&bench.path("")).unwrap().classes, ["real", "fake"], "0 and 1 are their indices");
-
-    let options = Default::default();
-    let guessed = guess_columns(&bench.path("dev.csv"), &options).unwrap();
-    let expected = GuessedColumns {
-        all: ["id", "Tweet", "label"].map(str::to_owned).to_vec(),
-        text: Some("Tweet".into()),
-        label: Some("label".into()),
-    };
-    assert_eq!(guessed, expected);
-    bench.write("odd.csv", "a,b\n1,2\n");
-    let guessed = guess_columns(&bench.path("odd.csv"), &options).unwrap();
-    assert_eq!((guessed.text, guessed.label), (None, None));
-    fs::write(bench.path("train.csv"), "a,b\n1,2\n").unwrap();
+    assert_eq!(guess_data(&bench.path("")).unwrap().classes, ["0", "1"], "numbers have no assumed meaning");
+    bench.write("train.csv", "a,b\n1,2\n");
     let error = guess_data(&bench.path("")).unwrap_err().to_string();
-    assert!(error.contains("`data.text`") && error.contains("a, b") && error.contains("--text"), "{error}");
+    assert!(error.starts_with("`data.text`: ") && error.contains("the columns are `a`, `b`"), "{error}");
+}
+
+/// Returns the recognized settings of a training file.
+fn recognized(
+    bench: &Bench,
+    content: &str,
+    settings: &[&str],
+) -> faknow::Result<faknow::data::RecognizedConfig> {
+    bench.write("train.csv", content);
+    bench.config.set_all(settings)?.recognize()
+}
+
+#[test]
+fn labels_that_are_numbers_or_booleans_keep_their_names() {
+    let bench = Bench::new(&posts(10));
+    for (values, [first, second]) in
+        [(["0", "1"], ["0", "1"]), (["2", "1"], ["1", "2"]), (["True", "False"], ["True", "False"])]
+    {
+        let rows: String = posts(20)
+            .iter()
+            .map(|(text, label)| format!("{text},{}\n", values[usize::from(*label == "fake")]))
+            .collect();
+        let found = recognized(&bench, &format!("text,label\n{rows}"), &[]).unwrap();
+        assert_eq!(found.config.data.classes, [first, second]);
+        let [notice] = &found.notices[..] else { panic!("{:?}", found.notices) };
+        for command in
+            [format!("--classes real={first},fake={second}"), format!("--classes real={second},fake={first}")]
+        {
+            assert!(notice.contains(&command), "{notice}");
+        }
+        // The names and the notice are in the run.
+        bench.train("run", &["trainer.epochs=1"]);
+        let config = bench.read("run/config.toml");
+        assert!(config.contains(&format!("classes = [\"{first}\", \"{second}\"]")), "{config}");
+        assert!(bench.read("run/run.log").contains("no assumed meaning"));
+        std::fs::remove_dir_all(bench.path("run")).unwrap();
+    }
+}
+
+#[test]
+fn given_settings_are_not_recognized() {
+    let bench = Bench::new(&posts(10));
+    let content = csv(&posts(20)).replace(",real", ",0").replace(",fake", ",1");
+    let found = recognized(&bench, &content, &["data.classes=['real', 'fake']"]).unwrap();
+    assert_eq!(found.config.data.classes, ["real", "fake"]);
+    assert!(
+        found.assumptions.iter().any(|line| line == "classes: 0 -> real, 1 -> fake (given, by position)"),
+        "{:?}",
+        found.assumptions
+    );
+    assert_eq!(found.notices, [""; 0]);
+    let found = recognized(
+        &bench,
+        &content,
+        &["data.classes=['real', 'fake']", "data.values={ real = ['1'], fake = ['0'] }"],
+    );
+    let assumptions = found.unwrap().assumptions;
+    assert!(
+        assumptions.iter().any(|line| line == "classes: 0 -> fake, 1 -> real (given)"),
+        "{assumptions:?}"
+    );
+    let content = "title,content,label\n".to_owned()
+        + &posts(20).iter().map(|(text, label)| format!("{text},{text},{label}\n")).collect::<String>();
+    let found = recognized(&bench, &content, &["data.text=title"]).unwrap();
+    assert_eq!(found.config.data.text, Some("title".into()));
+    // The names are of different rank, so that the text is chosen; two texts are not.
+    assert_eq!(recognized(&bench, &content, &[]).unwrap().config.data.text, Some("content".into()));
+    let content = content.replace("title,content", "body,content");
+    let error = recognized(&bench, &content, &[]).unwrap_err().to_string();
+    assert!(error.contains("`data.text=body` or `data.text=content`"), "{error}");
+}
+
+#[test]
+fn layout_is_recognized_and_saved() {
+    let bench = Bench::new(&posts(10));
+    let rows: String =
+        posts(40).iter().enumerate().map(|(i, (text, label))| format!("{i};\"{text};{label}\n")).collect();
+    bench.write("train.csv", &rows);
+    let outcome = bench.train("run", &["trainer.epochs=1"]);
+    let config = bench.read("run/config.toml");
+    for line in [
+        "text = \"2\"",
+        "label = \"3\"",
+        "header = false",
+        "quotes = false",
+        "classes = [\"real\", \"fake\"]",
+    ] {
+        assert!(config.contains(line), "{line} is missing in:\n{config}");
+    }
+    // The saved config trains the same detector.
+    let again = faknow::Config::from_file(&outcome.run.join("config.toml")).unwrap();
+    let again =
+        train(&again, || faknow::trainer::RunDir::create(bench.path("again")), Callbacks::default()).unwrap();
+    assert_eq!(again.fit.history, outcome.fit.history);
+}
+
+#[test]
+fn column_with_many_values_is_not_a_label() {
+    let bench = Bench::new(&posts(10));
+    let rows: String = posts(60).iter().enumerate().map(|(i, (text, _))| format!("{text},v{i}\n")).collect();
+    let error = recognized(&bench, &format!("text,label\n{rows}"), &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("column `label`: expected labels, got 60 different values in 60 records"),
+        "{error}"
+    );
+    let error = recognized(&bench, &csv(&posts(20)).replace(",fake", ",real"), &[]).unwrap_err().to_string();
+    assert!(error.contains("expected labels of at least 2 classes, got only `real`"), "{error}");
 }

@@ -63,7 +63,7 @@ fn test_uses_the_given_columns() {
     let mut data = detector.config().data.clone();
     let error = detector.test(&file, &data).unwrap_err().to_string();
     assert!(error.contains("no such column `text`"), "{error}");
-    (data.text, data.label) = ("body".into(), "verdict".into());
+    (data.text, data.label) = (Some("body".into()), Some("verdict".into()));
     let (evaluation, report) = detector.test(&file, &data).unwrap();
     assert_eq!(report.confusion().support(), [5, 5]);
     assert_eq!(evaluation.predictions.n_samples(), 10);
