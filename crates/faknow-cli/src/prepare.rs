@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use faknow::data::Error as DataError;
-use faknow::data::common::AtomicFile;
+use faknow::data::common::{AtomicFile, printable_name};
 use faknow::data::raw::{RawKind, RawLabels, RawOptions, RawSummary, prepare};
 
 use crate::console::{is_closed, print};
@@ -28,7 +28,7 @@ use crate::console::{is_closed, print};
   mediaeval    tweets.txt, posts.txt or posts_groundtruth.txt of the image verification corpus
 Each line of the output has id, label, event, text and the nodes of the tree, with times in seconds since the source.
 What is left out or changed is counted and named on standard error; the last lines are the commands that train on it.
-docs/datasets.md says where the datasets come from.")]
+docs/datasets says where the datasets come from.")]
 pub(crate) struct PrepareArgs {
     /// Name of the dataset (optional), then its directory or file
     #[arg(value_name = "[KIND] PATH", required = true, num_args = 1..=2)]
@@ -128,20 +128,17 @@ impl PrepareArgs {
 
 /// Returns the commands that train a text model and, if there are trees, a tree model on the output.
 fn commands(summary: &RawSummary, out: &Path) -> String {
-    let out = quoted(&out.display().to_string());
-    let names = summary.class_names();
-    // Jokes count as fake in the evaluations of MediaEval.
-    let classes = match names.contains(&"humor") && names.contains(&"fake") {
-        true => quoted(
-            &names
-                .iter()
-                .filter(|it| **it != "humor")
-                .map(|it| it.replace("fake", "fake=humor"))
-                .collect::<Vec<_>>()
-                .join(","),
-        ),
-        false => quoted(&names.join(",")),
-    };
+    let mut names: Vec<String> = summary.class_names().into_iter().map(str::to_owned).collect();
+    if names.len() < 2 {
+        let name = printable_name(&names.concat());
+        return format!("only one class, `{name}`, occurs: training requires at least two");
+    }
+    if names.len() > 2 && summary.kind == RawKind::MediaEval {
+        // Jokes count as fake in the evaluations.
+        names.retain(|name| name != "humor");
+        names.iter_mut().filter(|name| *name == "fake").for_each(|name| name.push_str("=humor"));
+    }
+    let (out, classes) = (quoted(&out.display().to_string()), quoted(&names.join(",")));
     let language = if summary.kind == RawKind::Weibo { " --language zh" } else { "" };
     let mut text = String::from("train with:");
     let _ = write!(
@@ -150,9 +147,6 @@ fn commands(summary: &RawSummary, out: &Path) -> String {
     );
     if summary.has_trees() {
         let _ = write!(text, "\n  faknow train bigcn --train {out} --classes {classes}{language}");
-    }
-    if names.len() < 2 {
-        text.push_str("\nonly one class occurs: training needs at least two");
     }
     text
 }

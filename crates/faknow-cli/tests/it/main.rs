@@ -13,6 +13,7 @@ mod full_disk;
 mod kill;
 mod locks;
 mod predict;
+mod prepare;
 mod resume;
 mod same_run;
 mod selection;

@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// Maximum number of directories that a search for threads visits when it recognizes a form.
 const MAX_VISITED: usize = 4_000;
 
+/// Extensions of archives.
+const ARCHIVES: [&str; 9] = ["zip", "tar", "tgz", "gz", "bz2", "xz", "zst", "rar", "7z"];
+
 /// Returns the entries of a directory, sorted: numbers by value, then other names. Hidden files, AppleDouble files (`._x`) and
 /// `__MACOSX` are ignored.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
@@ -100,7 +103,9 @@ pub(super) fn search(
 /// Describes what a path is, for messages: the first entries of a directory.
 pub(super) fn describe(path: &Path) -> String {
     if path.is_file() {
-        return "a file".to_owned();
+        let extension = path.extension().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let is_archive = ARCHIVES.contains(&extension.as_str());
+        return if is_archive { "an archive, which must be unpacked first" } else { "a file" }.to_owned();
     }
     let names: Vec<String> = entries(path).unwrap_or_default().iter().map(|path| name(path)).collect();
     match names.len() {

@@ -1,4 +1,5 @@
-//! Weibo as released with Ma et al. (IJCAI 2016): `Weibo.txt` with a label per event, and `Weibo/<id>.json` with its posts.
+//! Weibo as released with Ma et al. (IJCAI 2016): `Weibo.txt` with a label per event, and one file of posts per event,
+//! `Weibo/<id>.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -28,12 +29,11 @@ fn list(path: &Path) -> Option<PathBuf> {
 pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
     let Some(list) = list(path) else { return Err(RawKind::Weibo.mismatch(path, &files::describe(path))) };
     let parent = list.parent().unwrap_or(path);
-    let posts_dir = ["Weibo", "weibo"].into_iter().map(|name| parent.join(name)).find(|dir| dir.is_dir());
-    let Some(posts_dir) = posts_dir else {
-        let found = format!("no directory `Weibo` in {}", files::describe(parent));
+    let mut events = read_list(&list)?;
+    let Some(posts_dir) = posts_dir(parent, &events) else {
+        let found = format!("no directory with these files in {}", files::describe(parent));
         return Err(RawKind::Weibo.mismatch(path, &found));
     };
-    let mut events = read_list(&list)?;
     events.sort_by_cached_key(|(id, _)| files::sort_key(id));
     for (id, label) in &events {
         let file = posts_dir.join(format!("{id}.json"));
@@ -54,6 +54,14 @@ pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the directory with the posts of events: `Weibo`, `posts` or another one next to the list.
+fn posts_dir(parent: &Path, events: &[(String, &str)]) -> Option<PathBuf> {
+    let named = ["Weibo", "posts"].into_iter().filter_map(|name| files::find(parent, name));
+    let all = named.chain(files::dirs(parent).unwrap_or_default()).chain([parent.to_path_buf()]);
+    all.filter(|dir| dir.is_dir())
+        .find(|dir| events.iter().any(|(id, _)| dir.join(format!("{id}.json")).is_file()))
 }
 
 /// Reads the ids and labels of events: `eid:ID label:0` or `label:1`, then ids of posts.

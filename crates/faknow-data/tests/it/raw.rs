@@ -526,6 +526,9 @@ fn other_forms_are_refused_by_name() {
     }
     check(pheme.path(), &with_kind(RawKind::Weibo), "and `Weibo/<id>.json`, got the form of pheme");
     check(empty.path(), &RawOptions::default(), "mediaeval), got an empty directory");
+    let archive = dir(&[("pheme.tar.bz2", "BZh")]);
+    let path = archive.path().join("pheme.tar.bz2");
+    check(&path, &RawOptions::default(), "got an archive, which must be unpacked first");
     let missing: PathBuf = empty.path().join("missing");
     assert!(run(&missing, &RawOptions::default()).unwrap_err().contains("missing: No such file"));
     let mut options = with_kind(RawKind::Acl2017);
