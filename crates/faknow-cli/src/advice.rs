@@ -1,12 +1,26 @@
 //! Adds the options that solve a problem to error messages of the library.
 
+use std::path::Path;
+
 use clap::Command;
+use faknow::data::common::printable_path;
+use faknow::data::raw::recognize;
 use faknow::{data, trainer};
 
 /// Returns an error message with the option that solves the problem, if the command has one.
 pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[String]) -> String {
     let command = subcommand(crate::command(), arguments);
     let has = |option: &str| command.get_arguments().any(|it| it.get_long() == option.strip_prefix("--"));
+    // `data prepare` itself says what it found.
+    let is_prepare = has("--unescape-html");
+    if let Some(path) = path(error).filter(|path| !is_prepare && path.is_dir())
+        && let Some(kind) = recognize(path)
+    {
+        let path = printable_path(path);
+        return format!(
+            "{message}; these are raw posts ({kind}): convert them with `faknow data prepare {kind} {path} --out {kind}.jsonl`"
+        );
+    }
     if let Some(option) = data_error(error).and_then(column_option).filter(|option| has(option)) {
         // Only commands that train define classes; the others use the columns of the training.
         let is_given = arguments.iter().any(|it| it == option || it.starts_with(&format!("{option}=")));
@@ -61,6 +75,15 @@ fn subcommand(command: Command, arguments: &[String]) -> Command {
         .iter()
         .skip(1)
         .fold(command, |command, argument| command.find_subcommand(argument).cloned().unwrap_or(command))
+}
+
+/// Returns the file or directory of an error.
+fn path(error: &anyhow::Error) -> Option<&Path> {
+    match (error.downcast_ref(), data_error(error)) {
+        (Some(faknow::Error::Io { path, .. }), _)
+        | (_, Some(data::Error::Io { path, .. } | data::Error::File { path, .. })) => Some(path),
+        _ => None,
+    }
 }
 
 fn data_error(error: &anyhow::Error) -> Option<&data::Error> {

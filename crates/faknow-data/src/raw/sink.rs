@@ -154,7 +154,8 @@ impl Sink<'_> {
             return Ok(());
         }
         let posts = assemble(&thread.id, thread.posts, self);
-        let text = self.text(thread.text, &thread.id);
+        // The text of the source is also that of the root, which is counted.
+        let text = if self.unescape { entities::unescape(&thread.text).0 } else { thread.text };
         let n_posts = posts.len();
         let mut nodes = Vec::with_capacity(n_posts);
         for post in posts {

@@ -84,7 +84,7 @@ fn read_list(path: &Path) -> Result<Vec<(String, &'static str)>> {
     Ok(events)
 }
 
-/// Reads the posts of an event, without its label; `None` if there are none.
+/// Reads the posts of an event, without its label; `None` without a post.
 fn thread(id: &str, file: &Path, sink: &mut Sink<'_>) -> Result<Option<RawThread>> {
     let value = files::read_json(file)?;
     let Value::Array(items) = value else {

@@ -12,6 +12,7 @@ mod graph;
 mod inspect;
 mod loader;
 mod raw;
+mod raw_threads;
 mod recognize;
 mod record;
 mod shared_data;
