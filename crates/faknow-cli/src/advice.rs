@@ -12,8 +12,10 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
     let command = subcommand(crate::command(), arguments);
     let has = |option: &str| command.get_arguments().any(|it| it.get_long() == option.strip_prefix("--"));
     // `data prepare` itself says what it found.
-    let is_prepare = has("--unescape-html");
-    if let Some(path) = path(error).filter(|path| !is_prepare && path.is_dir())
+    if has("--unescape-html") {
+        return message.replace("`skip_broken`", "`--skip-broken N`");
+    }
+    if let Some(path) = path(error).filter(|path| path.is_dir())
         && let Some(kind) = recognize(path)
     {
         let path = printable_path(path);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::data::Error as DataError;
 use faknow::data::common::{AtomicFile, printable_name};
 use faknow::data::raw::{RawKind, RawLabels, RawOptions, RawSummary, prepare};
+use faknow::data::{Error as DataError, SkipBroken};
 
 use crate::console::{is_closed, print};
 
@@ -39,6 +39,9 @@ pub(crate) struct PrepareArgs {
     /// Labels of PHEME: rumor, or veracity for non-rumor, true, false and unverified [default: rumor]
     #[arg(long, value_name = "SET")]
     labels: Option<String>,
+    /// Skip up to N, or P%, broken files or rows, and count them [default: 0, the first is an error]
+    #[arg(long, value_name = "N|P%")]
+    skip_broken: Option<SkipBroken>,
     /// Decode HTML entities in texts, such as &amp; [default: texts as released]
     #[arg(long)]
     unescape_html: bool,
@@ -91,6 +94,7 @@ impl PrepareArgs {
         let error = |option: &str, message: String| Err(faknow::Error::config(option, message).into());
         let mut options = RawOptions::default();
         options.unescape_html = self.unescape_html;
+        options.skip_broken = self.skip_broken.unwrap_or_default();
         if let Some(name) = &self.labels {
             options.labels = RawLabels::from_name(name);
             if options.labels.is_none() {

@@ -205,5 +205,25 @@ fn errors_name_kind_path_and_option() {
     prepare(&["pheme", "--out", "-", "--json"], &["`--json`: expected --out FILE, got --out -"]);
     prepare(&["pheme", "--out", "missing/out.jsonl"], &["missing/out.jsonl: No such file"]);
     write(&sandbox, "pheme/flood-all-rnr-threads/rumours/101/reactions/5101.json", "{");
-    check(&["pheme"], &["reactions/5101.json: expected JSON: "]);
+    check(&["pheme"], &["reactions/5101.json: expected JSON: ", "; `--skip-broken N` can skip it"]);
+    let output = sandbox.faknow(&["data", "prepare", "pheme", "--out", "out.jsonl", "--skip-broken", "1%"]);
+    assert_eq!(output.code, Some(2), "1 of 96 files: {}", output.stderr);
+    let output = sandbox.faknow(&["data", "prepare", "pheme", "--out", "out.jsonl", "--skip-broken", "1"]);
+    assert!(output.stderr.contains("left out    1 broken files or rows: "), "{}", output.stderr);
+}
+
+#[test]
+fn raw_posts_are_an_error_of_other_commands() {
+    let sandbox = Sandbox::new();
+    write_pheme(&sandbox);
+    let help =
+        "these are raw posts (pheme): convert them with `faknow data prepare pheme pheme --out pheme.jsonl`";
+    for args in [
+        &["data", "inspect", "pheme"][..],
+        &["train", "textcnn", "--train", "pheme", "--text", "text", "--classes", "a,b"],
+        &["train", "bigcn", "--train", "pheme", "--classes", "a,b"],
+        &["train", "bigcn", "--trees", "pheme", "--labels", "train.csv", "--classes", "a,b"],
+    ] {
+        sandbox.check_error(args, &[help]);
+    }
 }

@@ -69,10 +69,7 @@ pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
             continue;
         };
         let text = texts.get(&id).cloned();
-        if text.is_none() {
-            sink.adjust("trees without a text in source_tweets.txt", &id);
-        }
-        let edges = read_edges(&file)?;
+        let edges = read_edges(&file, sink)?;
         let mut posts = posts(&id, &edges, sink);
         let Some(root) = posts.first_mut() else {
             sink.leave_out("trees without a post", &id);
@@ -143,15 +140,21 @@ impl Node {
     }
 }
 
-fn read_edges(path: &Path) -> Result<Vec<(Node, Node)>> {
+fn read_edges(path: &Path, sink: &mut Sink<'_>) -> Result<Vec<(Node, Node)>> {
     let mut edges = Vec::new();
     files::for_each_line(path, |number, line| {
-        let edge = line.split_once("->").and_then(|(parent, child)| Some((node(parent)?, node(child)?)));
-        edges.push(edge.ok_or_else(|| {
-            let expected = "['user', 'tweet', 'delay']->['user', 'tweet', 'delay']";
-            Error::line(path, number, format!("expected `{expected}`, got `{}`", printable(line, 80)))
-        })?);
-        Ok(())
+        sink.count_read();
+        match line.split_once("->").and_then(|(parent, child)| Some((node(parent)?, node(child)?))) {
+            Some(edge) => {
+                edges.push(edge);
+                Ok(())
+            }
+            None => {
+                let expected = "['user', 'tweet', 'delay']->['user', 'tweet', 'delay']";
+                let message = format!("expected `{expected}`, got `{}`", printable(line, 80));
+                sink.skip(Error::line(path, number, message))
+            }
+        }
     })?;
     Ok(edges)
 }

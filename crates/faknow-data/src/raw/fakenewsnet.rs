@@ -84,7 +84,19 @@ fn read_table(table: &Table, sink: &mut Sink<'_>) -> Result<()> {
     };
     let tweets = find("tweet_ids");
     let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row).map_err(error)? {
+    loop {
+        match reader.read_record(&mut row) {
+            Ok(false) => return Ok(()),
+            Ok(true) => sink.count_read(),
+            Err(e) => {
+                sink.count_read();
+                match error(e) {
+                    broken @ Error::Line { .. } => sink.skip(broken)?,
+                    other => return Err(other),
+                }
+                continue;
+            }
+        }
         let text = row.get(title).unwrap_or_default().trim().to_owned();
         let id = row.get(id).unwrap_or_default().trim().to_owned();
         if id.is_empty() || text.is_empty() {
@@ -103,5 +115,4 @@ fn read_table(table: &Table, sink: &mut Sink<'_>) -> Result<()> {
         let label = (*label).to_owned();
         sink.write(RawThread { id, label, text, extra, posts, ..RawThread::default() })?;
     }
-    Ok(())
 }

@@ -70,7 +70,10 @@ fn read_item(dir: &Path, sink: &mut Sink<'_>) -> Result<Option<RawThread>> {
         sink.leave_out("news without `news content.json`", &id);
         return Ok(None);
     }
-    let content = files::read_json(&file)?;
+    let Some(content) = sink.read_json(&file)? else {
+        sink.leave_out("news whose content is broken", &id);
+        return Ok(None);
+    };
     let field = |name: &str| content.as_object().and_then(|content| posts::text(content, &[name]));
     let title = field("title");
     let parts: Vec<String> = [title.clone(), field("text")].into_iter().flatten().collect();
@@ -81,14 +84,15 @@ fn read_item(dir: &Path, sink: &mut Sink<'_>) -> Result<Option<RawThread>> {
     let text = parts.join("\n");
     let mut tweets = Vec::new();
     for file in files::files(&dir.join("tweets"), "json")? {
-        match Tweet::from_json(&files::read_json(&file)?) {
+        let Some(value) = sink.read_json(&file)? else { continue };
+        match Tweet::from_json(&value) {
             Some(tweet) => tweets.push((tweet, id.clone())),
             None => sink.leave_out("files of tweets without a tweet", file.display().to_string()),
         }
     }
     for file in files::files(&dir.join("retweets"), "json")? {
         let shared = files::stem(&file);
-        let value = files::read_json(&file)?;
+        let Some(value) = sink.read_json(&file)? else { continue };
         for retweet in list(&value) {
             match Tweet::from_json(retweet) {
                 Some(tweet) => tweets.push((tweet, shared.clone())),

@@ -89,9 +89,10 @@ fn read_table(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
             return Ok(());
         };
         let fields: Vec<&str> = line.split('\t').collect();
+        sink.count_read();
         if fields.len() != n {
             let message = format!("expected {n} fields separated by tabs, got {}", fields.len());
-            return Err(Error::line(path, number, message));
+            return sink.skip(Error::line(path, number, message));
         }
         let field = |column: usize| fields[column].trim().to_owned();
         let (id, text, label) = (field(id), field(text), field(label));

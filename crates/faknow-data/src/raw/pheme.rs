@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
 /// Returns the label of a thread; `None`, counted, if its annotation has no valid one.
 fn label(dir: &Path, id: &str, is_rumor: bool, sink: &mut Sink<'_>) -> Result<Option<&'static str>> {
     let path = dir.join("annotation.json");
-    let annotation = path.is_file().then(|| files::read_json(&path)).transpose()?;
+    let annotation = if path.is_file() { sink.read_json(&path)? } else { None };
     if let Some(Value::String(text)) = annotation.as_ref().and_then(|it| it.get("is_rumour")) {
         let says_rumor = match text.as_str() {
             "rumour" | "rumor" => Some(true),
@@ -70,10 +70,16 @@ fn label(dir: &Path, id: &str, is_rumor: bool, sink: &mut Sink<'_>) -> Result<Op
         (_, false) => Ok(Some("non-rumor")),
         (Some(RawLabels::Veracity), true) => {
             let Some(annotation) = annotation else {
-                sink.leave_out("rumors without annotation.json", id);
+                sink.leave_out("rumors without a valid annotation.json", id);
                 return Ok(None);
             };
-            let label = veracity(&annotation).map_err(|message| Error::file(path, message))?;
+            let label = match veracity(&annotation) {
+                Ok(label) => label,
+                Err(message) => {
+                    sink.skip(Error::file(path, message))?;
+                    return Ok(None);
+                }
+            };
             if label.is_none() {
                 sink.leave_out("rumors whose annotation has no or a contradictory veracity", id);
             }

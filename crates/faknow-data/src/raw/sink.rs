@@ -10,7 +10,7 @@ use super::assemble::assemble;
 use super::posts::RawThread;
 use super::summary::{RawSummary, add};
 use super::{RawKind, RawLabels, entities, files, recognize};
-use crate::{Error, Result};
+use crate::{Error, Result, SkipBroken};
 
 /// Options of [`prepare`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct RawOptions {
     pub part: Option<String>,
     /// The classes that posts get; `None` for the default of the dataset.
     pub labels: Option<RawLabels>,
+    /// Number or percentage of files of posts, or of rows of a table, that may be broken and are skipped; default 0.
+    pub skip_broken: SkipBroken,
     /// Whether HTML entities in texts (`&amp;`) are decoded; otherwise, texts are written as released.
     pub unescape_html: bool,
 }
@@ -92,11 +94,17 @@ pub fn prepare(
         out,
         out_path: out_path.to_path_buf(),
         labels: labels.or(kind.labels().first().copied()),
+        skip_broken: options.skip_broken,
+        n_read: 0,
+        n_broken: 0,
         unescape: options.unescape_html,
         summary: RawSummary::new(kind, path.to_path_buf()),
         ids: HashSet::new(),
     };
     kind.read(path, &mut sink)?;
+    if !sink.skip_broken.allows(sink.n_broken, Some(sink.n_read)) {
+        return Err(sink.too_many_broken(path, &format!(" of {}", sink.n_read)));
+    }
     let Sink { summary, out, .. } = sink;
     if summary.n_threads == 0 {
         let reasons: Vec<String> =
@@ -115,6 +123,10 @@ pub(super) struct Sink<'a> {
     out_path: PathBuf,
     part: Option<String>,
     labels: Option<RawLabels>,
+    skip_broken: SkipBroken,
+    /// Number of files of posts and rows read, and of the broken ones among them.
+    n_read: usize,
+    n_broken: usize,
     unescape: bool,
     summary: RawSummary,
     /// Ids of the threads written.
@@ -147,8 +159,59 @@ impl Sink<'_> {
         add(&mut self.summary.adjusted, what, n, example.as_ref());
     }
 
-    /// Writes a thread, unless its id was written before.
+    /// Reads a file of posts; `None`, counted, if it is broken and may be skipped.
+    pub(super) fn read_json(&mut self, path: &Path) -> Result<Option<Value>> {
+        self.n_read += 1;
+        match files::read_json(path) {
+            Err(error @ Error::File { .. }) => self.skip(error).map(|()| None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Counts a row, or a file that [`read_json`](Self::read_json) does not read.
+    pub(super) fn count_read(&mut self) {
+        self.n_read += 1;
+    }
+
+    /// Counts a broken file or row, which is left out.
+    ///
+    /// # Errors
+    /// `error` itself if none may be skipped, or that more than the limit are broken.
+    pub(super) fn skip(&mut self, error: Error) -> Result<()> {
+        if self.skip_broken.is_zero() {
+            let help = |message: String| format!("{message}; `skip_broken` can skip it");
+            return Err(match error {
+                Error::File { path, message } => Error::File { path, message: help(message) },
+                Error::Line { path, line, message } => Error::Line { path, line, message: help(message) },
+                other => other,
+            });
+        }
+        self.n_broken += 1;
+        self.leave_out("broken files or rows", error.to_string());
+        match self.skip_broken.allows(self.n_broken, None) {
+            true => Ok(()),
+            false => Err(self.too_many_broken(&self.summary.path, "")),
+        }
+    }
+
+    fn too_many_broken(&self, path: &Path, of_all: &str) -> Error {
+        let examples = self.summary.left_out.iter().find(|count| count.what == "broken files or rows");
+        let examples = examples.map(|count| count.examples.join("; ")).unwrap_or_default();
+        let (limit, n_broken) = (self.skip_broken, self.n_broken);
+        Error::file(
+            path,
+            format!(
+                "expected at most {limit} broken files or rows (`skip_broken`), got {n_broken}{of_all}: {examples}"
+            ),
+        )
+    }
+
+    /// Writes a thread, unless its id was written before or it has no text, which text models require.
     pub(super) fn write(&mut self, thread: RawThread) -> Result<()> {
+        if thread.text.trim().is_empty() {
+            self.leave_out("threads whose source post has no text", &thread.id);
+            return Ok(());
+        }
         if !self.ids.insert(thread.id.clone()) {
             self.leave_out("threads whose id occurs before", &thread.id);
             return Ok(());

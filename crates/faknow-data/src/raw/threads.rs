@@ -34,7 +34,10 @@ pub(super) fn read_thread(dir: &Path, sink: &mut Sink<'_>) -> Result<Option<RawT
         sink.leave_out("threads without a source tweet", &id);
         return Ok(None);
     };
-    let value = files::read_json(file)?;
+    let Some(value) = sink.read_json(file)? else {
+        sink.leave_out("threads whose source is broken", &id);
+        return Ok(None);
+    };
     let Some(source) = Tweet::from_json(&value) else {
         let is_reddit = value.get("data").is_some() || value.is_array();
         let what = if is_reddit {
@@ -45,12 +48,10 @@ pub(super) fn read_thread(dir: &Path, sink: &mut Sink<'_>) -> Result<Option<RawT
         sink.leave_out(what, &id);
         return Ok(None);
     };
-    if source.text.is_none() {
-        sink.adjust("source posts without text", &id);
-    }
     let mut reactions = Vec::new();
     for file in json_files(dir, &REACTIONS)? {
-        match Tweet::from_json(&files::read_json(&file)?) {
+        let Some(value) = sink.read_json(&file)? else { continue };
+        match Tweet::from_json(&value) {
             Some(reaction) => reactions.push(reaction),
             None => sink.leave_out("files of reactions without a tweet", file.display().to_string()),
         }
@@ -115,10 +116,16 @@ fn read_structure(dir: &Path, id: &str, sink: &mut Sink<'_>) -> Result<Vec<(Stri
         sink.adjust("threads without structure.json, placed by in_reply_to_status_id", id);
         return Ok(Vec::new());
     }
+    sink.count_read();
     let value = match files::read_json(&path) {
         // The parser limits the depth, so that no file overflows the stack.
         Err(Error::File { message, .. }) if message.contains("recursion limit") => {
             sink.adjust("threads with more than 128 levels, placed by in_reply_to_status_id", id);
+            return Ok(Vec::new());
+        }
+        Err(error @ Error::File { .. }) => {
+            sink.skip(error)?;
+            sink.adjust("threads whose structure.json is broken, placed by in_reply_to_status_id", id);
             return Ok(Vec::new());
         }
         other => other?,

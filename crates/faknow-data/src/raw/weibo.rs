@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
         }
         match thread(id, &file, sink)? {
             Some(thread) => sink.write(RawThread { label: (*label).to_owned(), ..thread })?,
-            None => sink.leave_out("events without a post", id),
+            None => sink.leave_out("events without a valid post", id),
         }
     }
     let listed: hashbrown::HashSet<&str> = events.iter().map(|(id, _)| id.as_str()).collect();
@@ -86,9 +86,13 @@ fn read_list(path: &Path) -> Result<Vec<(String, &'static str)>> {
 
 /// Reads the posts of an event, without its label; `None` without a post.
 fn thread(id: &str, file: &Path, sink: &mut Sink<'_>) -> Result<Option<RawThread>> {
-    let value = files::read_json(file)?;
-    let Value::Array(items) = value else {
-        return Err(Error::file(file, "expected an array of posts"));
+    let items = match sink.read_json(file)? {
+        Some(Value::Array(items)) => items,
+        Some(_) => {
+            sink.skip(Error::file(file, "expected an array of posts"))?;
+            return Ok(None);
+        }
+        None => return Ok(None),
     };
     let mut all = Vec::with_capacity(items.len());
     for item in &items {
@@ -117,11 +121,7 @@ fn thread(id: &str, file: &Path, sink: &mut Sink<'_>) -> Result<Option<RawThread
     for post in &mut all {
         post.time = post.time.zip(start).map(|(time, start)| time::round(time - start));
     }
-    let text = all[0].text.clone();
-    if text.is_none() {
-        sink.adjust("source posts without text", id);
-    }
-    let thread =
-        RawThread { id: id.to_owned(), text: text.unwrap_or_default(), posts: all, ..RawThread::default() };
+    let text = all[0].text.clone().unwrap_or_default();
+    let thread = RawThread { id: id.to_owned(), text, posts: all, ..RawThread::default() };
     Ok(Some(thread))
 }

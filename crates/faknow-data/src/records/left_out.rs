@@ -63,6 +63,15 @@ impl SkipBroken {
     pub fn is_zero(&self) -> bool {
         matches!(self.0, Limit::Records(0)) || self.0 == Limit::Percent(0.0)
     }
+
+    /// Returns whether `n_broken` records may be skipped; a percentage is checked if the number of all records is known.
+    pub(crate) fn allows(&self, n_broken: usize, n_records: Option<usize>) -> bool {
+        match (self.0, n_records) {
+            (Limit::Records(n), _) => n_broken <= n,
+            (Limit::Percent(percent), Some(n)) => 100.0 * n_broken as f64 <= percent * n as f64,
+            (Limit::Percent(_), None) => true,
+        }
+    }
 }
 
 fn invalid(got: &str) -> Error {

@@ -75,8 +75,11 @@ pub(crate) fn nodes(record: &Value) -> Vec<String> {
 
 pub(crate) fn acl_files() -> Vec<(&'static str, &'static str)> {
     vec![
-        ("label.txt", "true:20\r\nnon-rumor:9\r\nfalse:30\r\nunverified:40\r\n"),
-        ("source_tweets.txt", "20\tthe dam broke &amp; fell\n9\tschool starts\n30\tsharks \u{1f988}\n"),
+        ("label.txt", "true:20\r\nnon-rumor:9\r\nfalse:30\r\nunverified:40\r\nunverified:45\r\n"),
+        (
+            "source_tweets.txt",
+            "20\tthe dam broke &amp; fell\n9\tschool starts\n30\tsharks \u{1f988}\n45\tno root\n",
+        ),
         (
             "tree/20.txt",
             // A retweet with the id of the source, an edge twice, a parent that follows, one that is missing, a second parent,
@@ -97,8 +100,10 @@ pub(crate) fn acl_files() -> Vec<(&'static str, &'static str)> {
             "tree/30.txt",
             "['ROOT', 'ROOT', '0.0']->['u7', '31', '1.0']\n['ROOT', 'ROOT', '0.0']->['u3', '30', '0.0']\n",
         ),
-        // No line of ROOT, no text.
-        ("tree/40.txt", "['u3', '40', '0.0']->['u3', '41', '2']\n"),
+        // No text.
+        ("tree/40.txt", "['ROOT', 'ROOT', '0.0']->['u8', '40', '0.0']\n"),
+        // No line of ROOT.
+        ("tree/45.txt", "['u3', '45', '0.0']->['u3', '46', '2']\n"),
         ("tree/50.txt", "['ROOT', 'ROOT', '0.0']->['u8', '50', '0.0']\n"),
         ("tree/._20.txt", "Mac OS X"),
         (".DS_Store", "x"),
@@ -110,7 +115,7 @@ fn acl2017_trees_are_repaired_and_counted() {
     let dir = dir(&acl_files());
     let (summary, records) = read(dir.path(), RawKind::Acl2017);
     let ids: Vec<&Value> = records.iter().map(|record| &record["id"]).collect();
-    assert_eq!(ids, ["9", "20", "30", "40"], "sorted by number");
+    assert_eq!(ids, ["9", "20", "30", "45"], "sorted by number");
     assert_eq!(
         (&records[1]["label"], &records[1]["text"]),
         (&json!("true"), &json!("the dam broke &amp; fell"))
@@ -125,10 +130,10 @@ fn acl2017_trees_are_repaired_and_counted() {
     ];
     assert_eq!(nodes(&records[1]), expected);
     assert_eq!(nodes(&records[2]), ["30:u3<null@0.0:sharks \u{1f988}", "31:u7<30:u3@60.0:null"]);
-    assert_eq!(nodes(&records[3]), ["40:u3<null@0.0:null", "41:u3<40:u3@120.0:null"]);
+    assert_eq!(nodes(&records[3]), ["45:u3<null@0.0:no root", "46:u3<45:u3@120.0:null"]);
     assert_eq!(
         (summary.n_threads, summary.n_posts, summary.n_without_text, summary.max_posts),
-        (4, 11, 8, 6)
+        (4, 11, 7, 6)
     );
     assert_eq!(summary.class_names(), ["non-rumor", "true", "unverified", "false"]);
     let (left_out, adjusted) = counts(&summary);
@@ -137,6 +142,7 @@ fn acl2017_trees_are_repaired_and_counted() {
         ("edges to a second parent", 1),
         ("edges to the source post", 1),
         ("edges from a post to itself", 1),
+        ("threads whose source post has no text", 1),
         ("trees without a label in label.txt", 1),
     ];
     assert_eq!(left_out, expected);
@@ -144,7 +150,6 @@ fn acl2017_trees_are_repaired_and_counted() {
         ("posts without a parent, attached to the source post", 2),
         ("posts before their source post (negative time), as released", 1),
         ("texts with HTML entities (`&amp;`), written as released", 1),
-        ("trees without a text in source_tweets.txt", 1),
         ("trees without a line of ROOT", 1),
     ];
     assert_eq!(adjusted, expected);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use faknow_data::SkipBroken;
 use faknow_data::raw::{RawKind, RawLabels, RawOptions};
 use serde_json::{Value, json};
 
@@ -99,8 +100,25 @@ fn broken_json_is_an_error_with_its_path() {
     {
         fs::write(&file, content).unwrap();
         let error = run(dir.path(), &RawOptions::default()).unwrap_err();
-        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(expected) && error.ends_with("; `skip_broken` can skip it"), "{error}");
     }
+    let mut options = RawOptions::default();
+    options.skip_broken = SkipBroken::records(1);
+    let (summary, records) = run(dir.path(), &options).unwrap();
+    assert_eq!(nodes(&records[2])[2], "13<15@9.0:reply 13");
+    assert_eq!(counts(&summary).0, [("broken files or rows", 1)]);
+    // It remains in the structure, without a text.
+    assert!(nodes(&records[2]).contains(&"12<11@null:null".to_owned()));
+    options.skip_broken = SkipBroken::percent(1.0).unwrap();
+    let error = run(dir.path(), &options).unwrap_err();
+    assert!(
+        error.contains("expected at most 1% broken files or rows (`skip_broken`), got 1 of 12: "),
+        "{error}"
+    );
+    fs::write(dir.path().join("sydneysiege-all-rnr-threads/non-rumours/7/source-tweet/7.json"), "{").unwrap();
+    options.skip_broken = SkipBroken::records(1);
+    let error = run(dir.path(), &options).unwrap_err();
+    assert!(error.contains("expected at most 1 broken files or rows (`skip_broken`), got 2: "), "{error}");
 }
 
 #[test]
