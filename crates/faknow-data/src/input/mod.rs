@@ -90,6 +90,16 @@ impl Input {
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
+
+    /// Returns a file with the decompressed bytes, at its start: that of the path, or a temporary one.
+    #[cfg(any(feature = "excel", feature = "parquet"))]
+    pub(crate) fn into_file(self) -> io::Result<File> {
+        match self.bytes {
+            Bytes::File(file) => Ok(file),
+            Bytes::Spooled(mut spool) => spool::copy_to_file(&mut spool),
+            Bytes::Stream(mut stream) => spool::copy_to_file(&mut stream),
+        }
+    }
 }
 
 impl Read for Input {

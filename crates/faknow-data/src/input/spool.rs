@@ -45,8 +45,13 @@ pub(super) fn open_stream(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(File::open(path)?))
 }
 
-/// Copies a reader to a temporary file.
-pub(super) fn copy(reader: &mut dyn Read) -> io::Result<Spool> {
+/// Copies a reader to a temporary file that several readers share.
+fn copy(reader: &mut dyn Read) -> io::Result<Spool> {
+    Ok(Spool { file: Arc::new(Mutex::new(copy_to_file(reader)?)), position: 0 })
+}
+
+/// Copies a reader to a temporary file; returns it at its start.
+pub(super) fn copy_to_file(reader: &mut dyn Read) -> io::Result<File> {
     let dir = std::env::temp_dir();
     let failed = |error: io::Error| {
         let dir = dir.display();
@@ -63,7 +68,8 @@ pub(super) fn copy(reader: &mut dyn Read) -> io::Result<Spool> {
             Err(error) => return Err(error),
         }
     }
-    Ok(Spool { file: Arc::new(Mutex::new(file)), position: 0 })
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
 }
 
 impl Read for Spool {

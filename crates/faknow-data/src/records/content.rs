@@ -189,6 +189,8 @@ impl Content {
     pub fn format(self) -> Option<Format> {
         match self {
             Self::Json => Some(Format::Json),
+            Self::Parquet => Some(Format::Parquet),
+            Self::Spreadsheet => Some(Format::Excel),
             _ => None,
         }
     }

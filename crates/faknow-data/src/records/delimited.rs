@@ -8,7 +8,7 @@ use crate::input::{Input, input_error};
 use crate::records::content::Content;
 use crate::records::lines::Lines;
 use crate::records::rows::{LineOutcome, Quoting, Row, RowParser};
-use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column};
+use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, check_unique, no_such_column};
 use crate::records::text_reader::Utf8Reader;
 use crate::records::{Delimiter, Encoding, ReadOptions};
 use crate::{Error, Result};
@@ -97,30 +97,17 @@ impl DelimitedReader {
             let Some(index) = self.columns.iter().position(|column| column == name) else {
                 return Err(self.no_such_column(name));
             };
-            self.check_unique(index)?;
+            check_unique(&self.path, &self.columns, index)?;
             if !selected.contains(&index) {
                 selected.push(index);
             }
         }
         if all {
             selected = (0..self.columns.len()).collect();
-            selected.iter().try_for_each(|&index| self.check_unique(index))?;
+            selected.iter().try_for_each(|&index| check_unique(&self.path, &self.columns, index))?;
         }
         self.selected = selected;
         Ok(())
-    }
-
-    fn check_unique(&self, index: usize) -> Result<()> {
-        let name = &self.columns[index];
-        let same = self.columns.iter().enumerate().filter(|(_, column)| *column == name);
-        let positions: Vec<String> = same.map(|(index, _)| (index + 1).to_string()).collect();
-        if positions.len() < 2 {
-            return Ok(());
-        }
-        let (name, positions) = (crate::common::printable_name(name), positions.join(" and "));
-        let message =
-            format!("the header has the column `{name}` more than once, as columns {positions}: rename them");
-        Err(Error::file(&self.path, message))
     }
 
     pub(crate) fn columns(&self) -> &[String] {

@@ -94,10 +94,11 @@ fn ends_at_cr(start: &[u8]) -> bool {
         match byte {
             b'"' => is_quoted = !is_quoted,
             b'\n' if !is_quoted => return false,
-            // More CR than LF, as a CR may also be within the header of another file.
             b'\r' if !is_quoted && start.get(index + 1).is_some_and(|next| *next != b'\n') => {
-                let n_cr = memchr::memchr_iter(b'\r', start).count();
-                return n_cr > 2 * memchr::memchr_iter(b'\n', start).count();
+                // A CR may also be within the header of a file whose lines end in LF.
+                let is_lone = |index: &usize| start.get(index + 1) != Some(&b'\n');
+                let n_cr = memchr::memchr_iter(b'\r', start).filter(is_lone).count();
+                return n_cr > memchr::memchr_iter(b'\n', start).count();
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Records of posts, read one at a time from JSON, JSON lines, CSV or TSV files of any size.
+//! Records of posts, read one at a time from JSON, JSON lines, CSV, TSV, spreadsheet or Parquet files.
 
 mod columns;
 mod content;
@@ -7,6 +7,8 @@ mod delimited;
 mod delimiter;
 mod detect;
 mod encoding;
+#[cfg(feature = "excel")]
+mod excel;
 mod extract;
 mod json;
 mod json_scan;
@@ -16,9 +18,13 @@ mod left_out;
 mod lines;
 mod missing;
 mod options;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod rows;
 mod script;
 mod source;
+#[cfg(any(feature = "excel", feature = "parquet"))]
+mod table;
 mod text_reader;
 
 use std::io::Read;

@@ -20,6 +20,10 @@ pub enum Format {
     Csv,
     /// Tab-separated values; extensions `.tsv` and `.tab`.
     Tsv,
+    /// The first sheet of a spreadsheet, with the feature `excel`; extensions `.xlsx`, `.xlsm`, `.xlsb`, `.xls` and `.ods`.
+    Excel,
+    /// Apache Parquet, with the feature `parquet`; extensions `.parquet` and `.pq`.
+    Parquet,
 }
 
 impl Format {
@@ -38,6 +42,8 @@ impl Format {
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
             Some("csv") => Ok(Self::Csv),
             Some("tsv" | "tab") => Ok(Self::Tsv),
+            Some("xlsx" | "xlsm" | "xlsb" | "xls" | "ods") => Ok(Self::Excel),
+            Some("parquet" | "pq") => Ok(Self::Parquet),
             other => {
                 if let Some((name, help)) = ARCHIVE_EXTENSIONS.iter().find(|(name, _)| Some(*name) == other) {
                     return Err(Error::file(
@@ -46,7 +52,8 @@ impl Format {
                     ));
                 }
                 let got = other.map_or("none".into(), |extension| format!("`.{extension}`"));
-                let expected = "expected .json, .jsonl, .ndjson, .csv or .tsv, or an explicit format";
+                let expected =
+                    "expected .json, .jsonl, .ndjson, .csv, .tsv, .xlsx or .parquet, or an explicit format";
                 Err(Error::file(input_name(path), format!("unknown file extension: {expected}, got {got}")))
             }
         }
@@ -135,6 +142,8 @@ mod tests {
         check("b.tar.csv", Some(Format::Csv));
         check("b.Tsv", Some(Format::Tsv));
         check("b.csv.gz", Some(Format::Csv));
+        check("b.xlsx", Some(Format::Excel));
+        check("b.parquet", Some(Format::Parquet));
         check("b.jsonl.ZST", Some(Format::Jsonl));
         check("b.gz", None);
         check("b.csv.bz2", None);

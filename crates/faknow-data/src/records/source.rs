@@ -8,7 +8,13 @@ use serde_json::{Map, Value};
 use crate::common::{is_invisible, printable_name, printable_names};
 use crate::input::{Input, input_error, input_name};
 use crate::records::delimited::DelimitedReader;
+#[cfg(feature = "excel")]
+use crate::records::excel;
 use crate::records::json::JsonReader;
+#[cfg(feature = "parquet")]
+use crate::records::parquet_file;
+#[cfg(any(feature = "excel", feature = "parquet"))]
+use crate::records::table::TableReader;
 use crate::records::text_reader::Utf8Reader;
 use crate::records::{Delimiter, Encoding, Format, ReadOptions};
 use crate::{Error, Result};
@@ -46,6 +52,20 @@ impl ReadError {
 pub(crate) enum Source {
     Json(JsonReader),
     Delimited(DelimitedReader),
+    #[cfg(any(feature = "excel", feature = "parquet"))]
+    Table(TableReader),
+}
+
+/// Calls a method of the reader.
+macro_rules! of_reader {
+    ($source:expr, $reader:ident => $call:expr) => {
+        match $source {
+            Source::Json($reader) => $call,
+            Source::Delimited($reader) => $call,
+            #[cfg(any(feature = "excel", feature = "parquet"))]
+            Source::Table($reader) => $call,
+        }
+    };
 }
 
 /// Opens a file of records; the returned options contain its format, given or determined by the extension.
@@ -71,25 +91,26 @@ impl Source {
     /// Creates a reader.
     ///
     /// # Errors
-    /// The input is empty or not UTF-8.
+    /// The input is empty, is not text or has another encoding, has another format, or an option does not apply to its format.
     pub(crate) fn new(input: Input, path: &Path, options: &ReadOptions) -> Result<Self> {
         let path = &input_name(path);
-        if let Some(delimiter) = options.delimiter
-            && !matches!(options.format, Some(Format::Csv | Format::Tsv))
-        {
-            let message =
-                format!("`delimiter = {delimiter}` applies to CSV and TSV files, got another format");
-            return Err(Error::file(path, message));
-        }
-        match options.format {
-            Some(Format::Csv) => {
-                DelimitedReader::new(input, path, Delimiter::COMMA, options).map(Self::Delimited)
-            }
-            Some(Format::Tsv) => {
-                DelimitedReader::new(input, path, Delimiter::TAB, options).map(Self::Delimited)
-            }
-            Some(Format::Json | Format::Jsonl) | None => {
-                JsonReader::new(input, path, options.encoding).map(Self::Json)
+        let format = options.format.unwrap_or(Format::Jsonl);
+        check_options(format, options).map_err(|message| Error::file(path, message))?;
+        match format {
+            Format::Csv => DelimitedReader::new(input, path, Delimiter::COMMA, options).map(Self::Delimited),
+            Format::Tsv => DelimitedReader::new(input, path, Delimiter::TAB, options).map(Self::Delimited),
+            Format::Json | Format::Jsonl => JsonReader::new(input, path, options.encoding).map(Self::Json),
+            #[cfg(feature = "excel")]
+            Format::Excel => excel::open(input, path, options).map(Self::Table),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => parquet_file::open(input, path).map(Self::Table),
+            #[cfg(not(all(feature = "excel", feature = "parquet")))]
+            other => {
+                let name = if other == Format::Excel { "excel" } else { "parquet" };
+                let message = format!(
+                    "this program was built without the cargo feature `{name}`, which reads such files"
+                );
+                Err(Error::file(path, message))
             }
         }
     }
@@ -99,32 +120,54 @@ impl Source {
         match self {
             Self::Json(_) => Ok(()),
             Self::Delimited(delimited) => delimited.select(required, all),
+            #[cfg(any(feature = "excel", feature = "parquet"))]
+            Self::Table(table) => table.select(required, all),
         }
     }
 
     /// Returns the next record, or `None` at the end.
     pub(crate) fn next_record(&mut self) -> Result<Option<RawRecord>, ReadError> {
-        match self {
-            Self::Json(json) => json.next_record(),
-            Self::Delimited(delimited) => delimited.next_record(),
-        }
+        of_reader!(self, reader => reader.next_record())
     }
 
     /// Returns the names of the columns; those of JSON are known after the first record.
     pub(crate) fn columns(&self) -> &[String] {
-        match self {
-            Self::Json(json) => json.columns(),
-            Self::Delimited(delimited) => delimited.columns(),
-        }
+        of_reader!(self, reader => reader.columns())
     }
 
     /// Returns the error for a file without records.
     pub(crate) fn no_records(&self) -> Error {
-        match self {
-            Self::Json(json) => json.no_records(),
-            Self::Delimited(delimited) => delimited.no_records(),
-        }
+        of_reader!(self, reader => reader.no_records())
     }
+}
+
+/// Checks that options apply to the format of a file.
+fn check_options(format: Format, options: &ReadOptions) -> Result<(), String> {
+    let is_delimited = matches!(format, Format::Csv | Format::Tsv);
+    let is_text = !matches!(format, Format::Excel | Format::Parquet);
+    match (options.delimiter, options.encoding) {
+        (Some(delimiter), _) if !is_delimited => {
+            Err(format!("`delimiter = {delimiter}` applies to CSV and TSV files, got another format"))
+        }
+        (_, Some(encoding)) if !is_text => {
+            Err(format!("`encoding = {encoding}` applies to text files, got a spreadsheet or Parquet"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns an error if the column at `index` has the same name as another one.
+pub(super) fn check_unique(path: &Path, columns: &[String], index: usize) -> Result<()> {
+    let name = &columns[index];
+    let same = columns.iter().enumerate().filter(|(_, column)| *column == name);
+    let positions: Vec<String> = same.map(|(index, _)| (index + 1).to_string()).collect();
+    if positions.len() < 2 {
+        return Ok(());
+    }
+    let (name, positions) = (printable_name(name), positions.join(" and "));
+    let message =
+        format!("the header has the column `{name}` more than once, as columns {positions}: rename them");
+    Err(Error::file(path, message))
 }
 
 /// Returns the error for a column that is not among `columns`.

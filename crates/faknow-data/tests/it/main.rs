@@ -20,6 +20,7 @@ mod shared_data;
 mod skip;
 mod support;
 mod synth;
+mod tables;
 mod tensors;
 mod text;
 mod text_storage;
