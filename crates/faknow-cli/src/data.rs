@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use faknow::Config;
 use faknow::config::DataConfig;
-use faknow::data::{Classes, ReadOptions, contains_trees, inspect, inspect_trees, overlap};
-use serde_json::json;
+use faknow::data::common::printable_path;
+use faknow::data::{
+    Classes, Severity, contains_trees, inspect_files, inspect_trees, prepare_commands, tree_command,
+};
+use serde_json::{Value, json};
 
 use crate::console::print;
 use crate::options::{LabeledOptions, apply_classes};
@@ -38,10 +41,12 @@ enum DataCommand {
   faknow data inspect data.TD_RvNN.vol_5000.txt --labels Twitter16_label_All.txt
   faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes")]
 #[command(
-    after_help = "Reported problems include invalid records, missing texts and labels, identical texts with different labels, and
-imbalanced classes and domains, each with the numbers of the first records and a remedy. Duplicates and near
-duplicates are found within and across files, where they inflate test results: name the training file first.
-Without --text and --label, the columns are detected by their usual names."
+    after_help = "Format, separator, header, quoting, and the columns of text, label and domain are recognized by name and content, with
+the reason and how sure it is; options override this. Problems are errors, which would spoil the result of training,
+warnings or notes, each with the first records and a remedy: invalid records, missing texts and labels, identical
+texts with different labels, wrong encodings, columns that determine the label, duplicates within and across files.
+Name the training file first. The last line is the command that trains on the files.
+Exit codes: 0 no errors found, 1 errors found, 2 a file cannot be read."
 )]
 struct InspectArgs {
     /// Record files, training first; or a file of propagation trees: TD_RvNN, .jsonl, UPFD or <id>.npz
@@ -77,11 +82,26 @@ impl InspectArgs {
         let mut data = DataConfig::default();
         self.classes.iter().for_each(|classes| apply_classes(classes, &mut data));
         let classes = self.classes.as_ref().map(|_| data.to_classes()).transpose()?;
+        let raw = self.files.iter().find_map(|file| Some((file, prepare_commands(file)?)));
+        if let Some((file, commands)) = raw.filter(|_| self.labels.is_none()) {
+            return self.print_commands(file, &commands);
+        }
         let trees = self.files.iter().find(|file| self.labels.is_some() || contains_trees(file));
         match trees {
             Some(file) => self.inspect_trees(file, classes.as_ref()),
             None => self.inspect_records(classes.as_ref()),
         }
+    }
+
+    /// Prints the commands for the raw posts of a public dataset.
+    fn print_commands(&self, file: &Path, commands: &str) -> Result<()> {
+        if self.json {
+            return print(&json!({ "path": file, "command": commands }).to_string());
+        }
+        print(&format!(
+            "{}: raw posts of a public dataset\n\nconvert them and train with\n  {commands}",
+            printable_path(file)
+        ))
     }
 
     fn inspect_trees(&self, file: &Path, classes: Option<&Classes>) -> Result<()> {
@@ -92,56 +112,49 @@ impl InspectArgs {
         }
         let domain = self.domain.as_ref().map(|_| "--domain");
         if let Some(option) = self.fields.first_given().or(domain) {
-            let file = file.display();
+            let file = printable_path(file);
             return error(option, format!("expected a file of records, got propagation trees: {file}"));
         }
+        // A UPFD dataset is a directory with the directory `raw`.
+        let raw = file.join("raw");
+        let file = if raw.join("A.txt").is_file() { raw.as_path() } else { file };
         let inspection = inspect_trees(file, self.labels.as_deref(), classes)?;
+        let command = tree_command(&inspection, self.labels.as_deref());
         if self.json {
-            return print(&serde_json::to_string(&inspection)?);
+            let mut all = serde_json::to_value(&inspection)?;
+            all["command"] = json!(command);
+            return print(&all.to_string());
         }
-        print(&inspection.to_string())
+        let command = match command {
+            Some(command) => format!("train with\n  {command}"),
+            None => "no command to train: name the file of the labels with --labels FILE".to_owned(),
+        };
+        print(&format!("{inspection}\n\n{command}"))
     }
 
     fn inspect_records(&self, classes: Option<&Classes>) -> Result<()> {
-        let data = self.fields.apply_to(&Config::default())?;
-        let mut files = Vec::new();
-        let mut inspections = Vec::new();
-        for file in &self.files {
-            let options = self.read_options(file, &data)?;
-            inspections.push(inspect(file, &options, classes)?);
-            files.push((file.clone(), options));
-        }
-        // Duplicates are found by text.
-        let has_texts = files.iter().all(|(_, options)| options.columns.text.is_some());
-        let duplicates = has_texts.then(|| overlap(&files, classes)).transpose()?;
+        let mut data = self.fields.apply_to(&Config::default())?;
+        data.domain.clone_from(&self.domain);
+        let report = inspect_files(&self.files, &data, classes)?;
         if self.json {
-            let summary = match &inspections[..] {
-                [one] => {
-                    let mut one = serde_json::to_value(one)?;
-                    one["repeated"] = serde_json::to_value(&duplicates)?;
-                    one
-                }
-                all => json!({ "files": all, "repeated": duplicates }),
+            let mut files =
+                report.files.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>()?;
+            let mut all = match files.len() {
+                1 => files.remove(0),
+                _ => json!({ "files": files }),
             };
-            return print(&summary.to_string());
+            all["repeated"] = json!(report.repeated);
+            all["recognized_classes"] = json!(report.classes);
+            all["command"] = json!(report.command);
+            print(&all.to_string())?;
+        } else {
+            print(&report.to_string())?;
         }
-        for (inspection, (_, options)) in inspections.iter().zip(&files) {
-            let column = |name: Option<String>, option: &str| match name {
-                Some(name) => format!("`{name}`"),
-                None => format!("none, set it with --{option}"),
-            };
-            let text = options.columns.text.as_ref().map(ToString::to_string);
-            let (text, label) = (column(text, "text"), column(options.columns.label.clone(), "label"));
-            print(&format!("{inspection}\n\ntext from {text}; label from {label}\n"))?;
+        let n_errors = report.problems().filter(|problem| problem.severity == Severity::Error).count();
+        match n_errors {
+            0 => Ok(()),
+            1 => bail!("the data has a problem that would spoil the result of training"),
+            n => bail!("the data has {n} problems that would spoil the result of training"),
         }
-        duplicates.map_or(Ok(()), |duplicates| print(&duplicates.to_string()))
-    }
-
-    /// Returns the read options of a file: with the given columns, or recognized ones.
-    fn read_options(&self, file: &Path, data: &DataConfig) -> Result<ReadOptions> {
-        let found = data.recognize_file(file)?;
-        let mut options = found.read_options();
-        options.columns.domain.clone_from(&self.domain);
-        Ok(options)
     }
 }

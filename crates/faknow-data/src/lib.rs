@@ -28,7 +28,7 @@ pub use fingerprint::Fingerprint;
 pub use input::{Input, is_stream};
 pub use inspect::{
     DuplicatePair, FileOverlap, Inspection, LengthStats, NEAR_DUPLICATE_THRESHOLD, Overlap, Problem,
-    ProblemKind, ValueCount, inspect, overlap,
+    ProblemKind, Severity, ValueCount, inspect, overlap,
 };
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
 pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::problems::{advice, class_problems, domain_problems};
+use super::problems::{class_problems, domain_problems};
+use super::text_checks::TEXT_CHECKS;
 use crate::inspect::{Inspection, LengthStats, Problem, ProblemKind, ValueCount};
 use crate::records::RawLabel;
 use crate::records::{ColumnMap, Format, RawRecord, ReadError, domain_of, text_of, value_at};
@@ -147,8 +148,10 @@ impl<'a> Collector<'a> {
         if n_words > LONG_TEXT_WORDS {
             self.add_problem(ProblemKind::LongTexts, number, || format!("{n_words} words"));
         }
-        if let Some(escape) = html_escape(text) {
-            self.add_problem(ProblemKind::HtmlEscapes, number, || format!("`{escape}`"));
+        for (kind, check) in TEXT_CHECKS {
+            if let Some(example) = check(text) {
+                self.add_problem(*kind, number, || example);
+            }
         }
         if n_words == 0 {
             return; // empty texts are all the same
@@ -195,8 +198,10 @@ impl<'a> Collector<'a> {
             problems.extend(class_problems(&classes));
             problems.extend(domain_problems(&self.domain_classes));
         }
-        problems.sort_by_key(|problem| problem.kind);
-        Inspection {
+        if self.texts.len() == 1 && self.n_words.len() > 1 {
+            problems.push(Problem::of_file(ProblemKind::IdenticalTexts, "all texts are equal"));
+        }
+        let mut inspection = Inspection {
             path,
             format,
             columns,
@@ -207,7 +212,9 @@ impl<'a> Collector<'a> {
             words: LengthStats::from_values(self.n_words),
             characters: LengthStats::from_values(self.n_characters),
             problems,
-        }
+        };
+        inspection.sort_problems();
+        inspection
     }
 }
 
@@ -234,12 +241,13 @@ impl Occurrences {
             }
             ProblemKind::LongTexts => format!("texts of more than {LONG_TEXT_WORDS} words; first: {example}"),
             ProblemKind::HtmlEscapes => format!("texts with HTML escapes such as {example}"),
-            ProblemKind::EmptyClass
-            | ProblemKind::Imbalance
-            | ProblemKind::OneSidedDomains
-            | ProblemKind::DomainImbalance => example,
+            ProblemKind::Mojibake => {
+                format!("texts that were decoded with a wrong encoding: they contain {example}")
+            }
+            ProblemKind::InvisibleCharacters => format!("texts with invisible characters such as {example}"),
+            _ => example,
         };
-        Problem { kind, n_records: self.n_records, first: self.first, message, advice: advice(kind) }
+        Problem { n_records: self.n_records, first: self.first, ..Problem::of_file(kind, message) }
     }
 }
 
@@ -261,42 +269,9 @@ fn fingerprint(text: &str, salt: u64) -> u64 {
     fingerprint.finish()
 }
 
-/// Returns the first HTML escape in `text`: `&name;`, `&#39;` or `&#x27;`.
-fn html_escape(text: &str) -> Option<&str> {
-    text.match_indices('&').find_map(|(start, _)| {
-        let rest = &text[start + 1..];
-        let end = rest.bytes().take(10).position(|byte| byte == b';')?;
-        let body = &rest[..end];
-        let consists_of = |digits: &str, is_digit: fn(&char) -> bool| {
-            !digits.is_empty() && digits.chars().all(|c| is_digit(&c))
-        };
-        let is_escape = match (body.strip_prefix("#x").or(body.strip_prefix("#X")), body.strip_prefix('#')) {
-            (Some(hex), _) => consists_of(hex, char::is_ascii_hexdigit),
-            (_, Some(decimal)) => consists_of(decimal, char::is_ascii_digit),
-            _ => body.len() > 1 && consists_of(body, char::is_ascii_alphabetic),
-        };
-        is_escape.then(|| &text[start..start + end + 2])
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn html_escapes_differ_from_ampersands() {
-        let check = |text: &str, expected| assert_eq!(html_escape(text), expected, "{text}");
-        check("a &amp; b", Some("&amp;"));
-        check("&& 中&quot;", Some("&quot;"));
-        check("it&#39;s", Some("&#39;"));
-        check("it&#x27;s", Some("&#x27;"));
-        check("rock & roll; jazz", None);
-        check("a&b; c", None);
-        check("&;", None);
-        check("&#;", None);
-        check("&中;", None);
-        check("x &", None);
-    }
 
     #[test]
     fn quantiles_are_lengths_that_occur() {

@@ -4,7 +4,9 @@ mod collect;
 mod overlap;
 mod problems;
 mod report;
+mod severity;
 mod sketch;
+mod text_checks;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use crate::records::{Format, ReadOptions, Source, open_file};
 use crate::{Classes, Result};
 use collect::Collector;
 pub use overlap::{DuplicatePair, FileOverlap, NEAR_DUPLICATE_THRESHOLD, Overlap, overlap};
+pub use severity::Severity;
 
 /// The contents and problems of a file of records; its `Display` is a plain-text report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +42,21 @@ pub struct Inspection {
     pub characters: Option<LengthStats>,
     /// The problems, most severe first.
     pub problems: Vec<Problem>,
+}
+
+impl Inspection {
+    /// Sorts the problems, most severe first.
+    pub fn sort_problems(&mut self) {
+        self.problems.sort_by_key(|problem| problem.kind.rank());
+    }
+}
+
+impl Problem {
+    /// Creates a problem of an entire file, with the severity and the advice of its kind.
+    pub fn of_file(kind: ProblemKind, message: impl Into<String>) -> Self {
+        let (severity, advice) = (kind.severity(), kind.advice());
+        Self { kind, severity, n_records: 0, first: Vec::new(), message: message.into(), advice }
+    }
 }
 
 /// A class or value and the number of its records.
@@ -82,6 +100,8 @@ impl LengthStats {
 pub struct Problem {
     /// Its kind.
     pub kind: ProblemKind,
+    /// Its effect on training.
+    pub severity: Severity,
     /// Number of affected records; 0 for a problem of the entire file.
     pub n_records: usize,
     /// Numbers of the first few affected records, from 1.
@@ -92,36 +112,76 @@ pub struct Problem {
     pub advice: &'static str,
 }
 
-/// The kinds of [`Problem`], most severe first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// The kinds of [`Problem`]; [`ProblemKind::severity`] and [`ProblemKind::advice`] are in one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
     /// The rest of the file cannot be read.
     Unreadable,
     /// Records that cannot be read.
     BrokenRecords,
+    /// Rows with values beyond the named columns, or in columns that are empty otherwise.
+    ShiftedRows,
+    /// No column was recognized as text, or several.
+    NoTextColumn,
+    /// No column was recognized as label, or several.
+    NoLabelColumn,
     /// Texts that are null, missing or not strings.
     NoText,
     /// Labels that are null, missing or blank.
     NoLabel,
     /// Labels that map to no class.
     UnknownLabels,
+    /// More values than a label column should have.
+    ManyLabels,
     /// A class without records.
     EmptyClass,
+    /// Texts that are numbers, dates or links.
+    NotTexts,
+    /// All texts are equal.
+    IdenticalTexts,
+    /// Two files have the same records.
+    SameFile,
+    /// Texts of a file that occur in another one.
+    Leak,
+    /// A word that almost only the texts of one class contain, and that is its label.
+    LabelInText,
+    /// Labels that are numbers, or `true` and `false`, without given classes.
+    NumericLabels,
+    /// A column that was chosen without much evidence.
+    UncertainColumn,
     /// The same text under different labels.
     ConflictingLabels,
     /// Exact duplicates of an earlier text.
     Duplicates,
     /// Texts without words.
     EmptyTexts,
+    /// Texts that were decoded with a wrong encoding, such as `cafÃ©`.
+    Mojibake,
+    /// Line breaks of several kinds.
+    MixedLineEnds,
     /// One class is more than ten times as frequent as another.
     Imbalance,
     /// Domains that consist almost entirely of one class.
     OneSidedDomains,
     /// One domain is more than ten times as frequent as another.
     DomainImbalance,
-    /// More values than a label column should have.
-    ManyLabels,
+    /// A column, other than the label, that determines the label.
+    LeakyColumn,
+    /// A column of events or domains that groups the records.
+    GroupedRecords,
+    /// Names of columns with invisible characters.
+    InvisibleNames,
+    /// Texts with invisible characters, such as U+200B.
+    InvisibleCharacters,
+    /// A separator other than that of the file extension.
+    OtherSeparator,
+    /// The file has no header.
+    NoHeader,
+    /// Quotes are plain text.
+    PlainQuotes,
+    /// A column that numbers the rows.
+    RowNumbers,
     /// Texts of more than 10,000 words.
     LongTexts,
     /// Texts that contain HTML escapes, such as `&amp;`.

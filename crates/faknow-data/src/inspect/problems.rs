@@ -1,4 +1,4 @@
-//! Problems of an entire file, such as class imbalance, and advice for every kind of problem.
+//! Problems of an entire file, such as class imbalance.
 
 use std::collections::HashMap;
 
@@ -12,39 +12,6 @@ const MAX_IMBALANCE: usize = 10;
 const ONE_SIDED_SHARE: f64 = 0.95;
 /// Minimum number of records of a domain for its class distribution to be checked.
 const MIN_DOMAIN_RECORDS: usize = 20;
-
-/// Creates a problem of an entire file.
-fn file_problem(kind: ProblemKind, message: String) -> Problem {
-    Problem { kind, n_records: 0, first: Vec::new(), message, advice: advice(kind) }
-}
-
-/// Returns advice on how to fix a problem.
-pub(super) fn advice(kind: ProblemKind) -> &'static str {
-    match kind {
-        ProblemKind::Unreadable | ProblemKind::BrokenRecords => "fix or delete these records",
-        ProblemKind::NoText => "delete these records, or select another column with --text",
-        ProblemKind::NoLabel => "label or delete these records; prediction needs no labels",
-        ProblemKind::UnknownLabels => "map these values to classes: --classes 'real=true|1,fake=false|0'",
-        ProblemKind::EmptyClass => "remove the class from --classes, or add records of it",
-        ProblemKind::ConflictingLabels => "choose one label for each text",
-        ProblemKind::Duplicates => "keep one copy of each before splitting the file",
-        ProblemKind::EmptyTexts => "delete these records: the model has no input for them",
-        ProblemKind::Imbalance => {
-            "set trainer.monitor=f1_macro, and loss.class_weights=balanced or loader.balanced=true"
-        }
-        ProblemKind::OneSidedDomains => {
-            "test on domains that are not in the training data: the model may learn the domain instead of the content"
-        }
-        ProblemKind::DomainImbalance => {
-            "compare the results per domain in the report: the largest domain dominates the overall scores"
-        }
-        ProblemKind::ManyLabels => "select the label column with --label",
-        ProblemKind::LongTexts => {
-            "texts are truncated after text.max_length tokens; increase it if the end matters"
-        }
-        ProblemKind::HtmlEscapes => "replace them with the characters that they represent",
-    }
-}
 
 /// Returns the problems of the class distribution per domain, given the number of records per domain and class.
 pub(super) fn domain_problems(domains: &HashMap<String, HashMap<Label, usize>>) -> Vec<Problem> {
@@ -69,7 +36,7 @@ pub(super) fn domain_problems(domains: &HashMap<String, HashMap<Label, usize>>) 
             sizes.len(),
             printable_names(names)
         );
-        problems.push(file_problem(ProblemKind::OneSidedDomains, message));
+        problems.push(Problem::of_file(ProblemKind::OneSidedDomains, message));
     }
     if let (Some(most), Some(least)) =
         (sizes.iter().max_by_key(|domain| domain.1), sizes.iter().min_by_key(|domain| domain.1))
@@ -79,7 +46,7 @@ pub(super) fn domain_problems(domains: &HashMap<String, HashMap<Label, usize>>) 
             "domain `{}` is more than {MAX_IMBALANCE} times as frequent as the smallest domain",
             printable_name(most.0)
         );
-        problems.push(file_problem(ProblemKind::DomainImbalance, message));
+        problems.push(Problem::of_file(ProblemKind::DomainImbalance, message));
     }
     problems
 }
@@ -90,14 +57,14 @@ pub(super) fn class_problems(classes: &[ValueCount]) -> Vec<Problem> {
         .iter()
         .filter(|class| class.n_records == 0)
         .map(|class| {
-            file_problem(
+            Problem::of_file(
                 ProblemKind::EmptyClass,
                 format!("no records of class `{}`", printable_name(&class.value)),
             )
         })
         .collect();
     if let [only] = classes {
-        problems.push(file_problem(
+        problems.push(Problem::of_file(
             ProblemKind::EmptyClass,
             format!("all labels are `{}`", printable_name(&only.value)),
         ));
@@ -113,7 +80,7 @@ pub(super) fn class_problems(classes: &[ValueCount]) -> Vec<Problem> {
             printable_name(&most.value),
             printable_name(&least.value)
         );
-        problems.push(file_problem(ProblemKind::Imbalance, message));
+        problems.push(Problem::of_file(ProblemKind::Imbalance, message));
     }
     problems
 }

@@ -27,7 +27,7 @@ impl Display for Inspection {
         }
         write!(out, "problems")?;
         for problem in &self.problems {
-            write!(out, "\n  ")?;
+            write!(out, "\n  {}: ", problem.severity)?;
             if problem.n_records > 0 {
                 write!(out, "{} × ", with_thousands_separators(problem.n_records))?;
             }

@@ -3,12 +3,14 @@
 //! The rules are in tables: usual names of columns in `names.rs`, known label values in `labels.rs`.
 
 mod columns;
+mod findings;
 mod labels;
 mod layout;
 mod names;
 mod profile;
 mod sample;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -17,9 +19,11 @@ pub use columns::ColumnChoice;
 pub use labels::{LabelMeaning, RecognizedClasses};
 pub use sample::recognize_classes;
 
+use crate::inspect::Problem;
 use crate::records::{Delimiter, Encoding, Format, ReadOptions, TextColumns};
 use crate::{Error, Result};
 use columns::Columns;
+use findings::Examined;
 use layout::{Known, Layout, recognize_layout};
 use names::without_invisible;
 use profile::Profile;
@@ -37,6 +41,17 @@ pub enum Confidence {
     Certain,
     /// It was given.
     Given,
+}
+
+impl fmt::Display for Confidence {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Guess => "guess",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+            Self::Given => "given",
+        })
+    }
 }
 
 /// A recognized value.
@@ -107,6 +122,9 @@ pub struct Recognition {
     pub label_values: Vec<String>,
     /// Number of records that were examined.
     pub n_examined: usize,
+    /// Problems that these records show.
+    #[serde(skip)]
+    pub problems: Vec<Problem>,
 }
 
 impl Recognition {
@@ -176,6 +194,7 @@ pub fn recognize(path: impl AsRef<Path>, known: &KnownLayout) -> Result<Recognit
         id: None,
         label_values: Vec::new(),
         n_examined: 0,
+        problems: Vec::new(),
     };
     if let Some(sample) = &sample
         && matches!(found.format.value, Format::Csv | Format::Tsv)
@@ -213,6 +232,8 @@ pub fn recognize(path: impl AsRef<Path>, known: &KnownLayout) -> Result<Recognit
         found.label_values = profile.few_values();
     }
     (found.domain, found.id, found.columns, found.n_examined) = (domain, id, columns, records.len());
+    let text = sample.as_ref().map(|sample| sample.text.as_str());
+    found.problems = Examined { found: &found, profiles: &profiles, records: &records, text }.problems();
     Ok(found)
 }
 

@@ -8,12 +8,16 @@ pub(crate) mod layout;
 pub(crate) mod left_out;
 mod recognized;
 pub(crate) mod records;
+mod report;
 pub(crate) mod source;
 pub(crate) mod text_cache;
+mod train_command;
 mod tree_inspection;
 pub(crate) mod trees;
 
 pub use faknow_data::*;
 pub use guess::{guess_data, guess_language};
 pub use recognized::RecognizedConfig;
+pub use report::{DataReport, FileReport, inspect_files};
+pub use train_command::{prepare_commands, tree_command};
 pub use tree_inspection::{TreeInspection, contains_trees, inspect_trees};
