@@ -70,8 +70,8 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
     println!("rejected: {unknown}");
 
     let outcome = train(&config, || RunDir::create(dir.join("run")), Callbacks::default())?;
-    let (evaluation, report) = outcome.test.as_ref().context("the run has no test results")?;
-    println!("{}\n\n{report}", outcome.fit.stop_reason);
+    let tested = outcome.test.as_ref().context("the run has no test results")?;
+    println!("{}\n\n{}", outcome.fit.stop_reason, tested.report);
 
     // A run directory contains everything that prediction needs and can be moved.
     let moved_run = dir.join("moved");
@@ -81,15 +81,18 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
         ["The figures are still preliminary, officials said.", "Share this now!!! They hide the truth!"];
     let predictions = detector.predict(&texts)?;
     for (text, prediction) in texts.iter().zip(&predictions) {
-        println!("{} {:.3}  {text}", prediction.label, prediction.score);
+        println!("{prediction}, {} known tokens  {text}", prediction.known_tokens);
     }
 
     // The loaded detector is the one that was tested: same weights, vocabulary and scores.
-    let (reloaded, _) = detector.test(&dir.join("test.jsonl"), &config.data)?;
-    ensure!(reloaded.scores == evaluation.scores, "the scores of the loaded detector differ");
-    ensure!(evaluation.scores.value("accuracy") > Some(0.7), "the test accuracy is too low");
+    let reloaded = detector.test(&dir.join("test.jsonl"), &config.data)?;
     ensure!(
-        predictions[0].label == "real" && predictions[1].label == "fake",
+        reloaded.evaluation.scores == tested.evaluation.scores,
+        "the scores of the loaded detector differ"
+    );
+    ensure!(tested.evaluation.scores.value("accuracy") > Some(0.7), "the test accuracy is too low");
+    ensure!(
+        predictions[0].label() == Some("real") && predictions[1].label() == Some("fake"),
         "an obvious text is misclassified"
     );
     Ok(())

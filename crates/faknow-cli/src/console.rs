@@ -77,6 +77,11 @@ fn open_view(is_live: bool) -> Result<(Option<View>, ProgressWriter)> {
 }
 
 impl Console {
+    /// Returns whether only warnings and errors are shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Returns the progress display: a bar on a terminal, lines elsewhere.
     pub(crate) fn progress(&self) -> Progress {
         if self.quiet { Progress::hidden() } else { Progress::with_writer(self.writer.clone()) }

@@ -78,7 +78,7 @@ impl DemoArgs {
             let truth = record.label.and_then(|label| classes.name(label)).unwrap_or("?");
             let text: String = record.text.split_whitespace().collect::<Vec<_>>().join(" ");
             let start: String = text.chars().take(70).collect();
-            format!("  {:>6} {:.3}  (true: {truth})  {start}…", prediction.label, prediction.score)
+            format!("  {:>12}  (true: {truth})  {start}…", prediction.to_string())
         });
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }

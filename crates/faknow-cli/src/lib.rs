@@ -17,6 +17,7 @@ mod models;
 mod option_names;
 mod options;
 mod predict;
+mod predict_summary;
 mod prepare;
 mod report;
 mod resume;
@@ -146,7 +147,7 @@ fn run(cli: &Cli, registry: &Registry) -> anyhow::Result<()> {
         Command::Test(args) => args.run(registry),
         Command::Cv(args) => args.run(registry, &console),
         Command::Search(args) => args.run(registry, &console),
-        Command::Predict(args) => args.run(registry),
+        Command::Predict(args) => args.run(registry, &console),
         Command::Serve(args) => args.run(registry),
         Command::Report(args) => args.run(),
         Command::Export(args) => args.run(registry),

@@ -4,18 +4,25 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use faknow::Config;
 use faknow::config::Threshold;
-use faknow::detector::{Classified, Explanation, TextExplanation, TreeExplanation};
+use faknow::data;
+use faknow::detector::{Classified, Explanation, InputRecords, TextExplanation, TreeExplanation};
 use faknow::models::Registry;
 use serde_json::{Map, Value, json};
 
-use crate::console::is_closed;
+use crate::console::{Console, is_closed};
 use crate::input::open;
 use crate::options::RecordOptions;
+use crate::predict_summary::PredictSummary;
 use crate::tree_options::InputTrees;
 use crate::writer::Writer;
+
+/// Fields of the explanation of a text.
+const TEXT_EXPLANATION: [&str; 3] = ["parts", "baseline", "residual"];
+/// Fields of the explanation of a tree.
+const TREE_EXPLANATION: [&str; 1] = ["nodes"];
 
 /// Classify records with a trained detector
 #[derive(Debug, Args)]
@@ -25,10 +32,12 @@ use crate::writer::Writer;
   faknow predict runs/textcnn-… --input new.csv --explain --threshold f1
   faknow predict runs/bigcn-… --input cascades.jsonl --explain")]
 #[command(
-    after_help = "Writes one JSON object per line, in the order of the input: the fields of the record, then `label`, `score` (of
-that label, from 0 to 1) and `scores` (of each class); a .csv or .tsv file has the same as columns. An invalid
-record stops the command with exit code 2; the predictions of all records before it are written. The file of
---output appears at the end, complete; with `--input -` it grows while records arrive."
+    after_help = "Writes one JSON object per line, in the order of the input: the fields of the record, then `predicted_label`,
+`predicted_score` (of that label, from 0 to 1), `scores` (of each class; in a .csv or .tsv file `score_CLASS`) and
+`known_tokens`, the number of tokens that the model knows. A text without any (empty, missing, emoji, a language that
+the model has never seen) has no prediction: these are null, and `reason` says why. Standard error gets a summary.
+An invalid record stops the command with exit code 2; the predictions of all records before it are written. The file
+of --output appears at the end, complete; with `--input -` it grows while records arrive."
 )]
 pub(crate) struct PredictArgs {
     /// Run directory of the detector
@@ -45,6 +54,12 @@ pub(crate) struct PredictArgs {
     /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
+    /// Action for records without any known token: null (no prediction), error, or predict
+    #[arg(long, value_name = "ACTION", value_enum, default_value = "null", hide_possible_values = true)]
+    on_empty: OnEmpty,
+    /// Input columns to copy to the output, separated by commas; '' for none [default: all]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    copy: Option<Vec<String>>,
     /// Output file: .csv, .tsv, or JSON lines [default: JSON lines to standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,20 +70,54 @@ pub(crate) struct PredictArgs {
     device: String,
 }
 
+/// What happens to records without any known token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnEmpty {
+    Null,
+    Error,
+    Predict,
+}
+
 impl PredictArgs {
-    pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
+    pub(crate) fn run(&self, registry: &Registry, console: &Console) -> Result<()> {
         let device = Config { device: self.device.clone(), ..Config::default() }.device()?;
         let mut detector = registry.load_detector(&self.run, device)?;
         if let Some(threshold) = self.threshold {
             detector = detector.with_threshold(threshold)?;
         }
+        if self.on_empty == OnEmpty::Predict {
+            detector = detector.with_predictions_of_unknown();
+        }
         self.check_output()?;
         let records = open(&detector, self.input.as_deref(), &self.fields, self.trees.to_data())?;
-        let is_stream = self.input.as_deref().is_some_and(faknow::data::is_stream);
-        let mut writer = Writer::new(self.output.as_deref(), is_stream, detector.classes())?;
+        let records = self.select_columns(records)?;
+        let source = records.source().to_owned();
+        let is_stream = self.input.as_deref().is_some_and(data::is_stream);
+        let (explanation, unit) = match detector.has_tree_input() {
+            true => (&TREE_EXPLANATION[..], "tree"),
+            false => (&TEXT_EXPLANATION[..], "record"),
+        };
+        let explanation = if self.explain { explanation } else { &[] };
+        let output = self.output.as_deref();
+        let mut writer = Writer::new(output, is_stream, detector.classes(), explanation, &records)?;
+        let mut summary = PredictSummary::new(unit, detector.classes());
         let mut is_written = true;
         let result = detector.predict_stream(records, self.explain, |classified| {
-            for Classified { fields, prediction, explanation } in classified {
+            for Classified { number, fields, prediction, explanation } in classified {
+                let record_error = |message: String| match fields.get("id").and_then(Value::as_str) {
+                    Some(id) if unit == "tree" => {
+                        data::Error::file(&source, format!("tree `{id}`: {message}"))
+                    }
+                    _ => data::Error::record(&source, number, None, message),
+                };
+                if let Some(reason) = prediction.reason().filter(|_| self.on_empty == OnEmpty::Error) {
+                    let help = "`--on-empty null` writes such records without a prediction";
+                    return Err(record_error(format!("{reason}; {help}")).into());
+                }
+                if let Some(message) = writer.collision(fields.keys()) {
+                    return Err(record_error(message).into());
+                }
+                summary.add(&prediction);
                 if let Err(error) = writer.write(fields, &prediction, contributions(explanation)) {
                     is_written = false;
                     return self.handle_write_error(error);
@@ -80,9 +129,26 @@ impl PredictArgs {
         });
         // Also after an invalid record. A file that could not be written does not replace an earlier one.
         if is_written && let Err(error) = writer.finish() {
+            is_written = false;
             self.handle_write_error(error)?;
         }
-        Ok(result?)
+        result?;
+        if is_written {
+            summary.print(console.is_quiet());
+        }
+        Ok(())
+    }
+
+    /// Retains the columns of `--copy` in the records.
+    fn select_columns(&self, records: InputRecords<'static>) -> Result<InputRecords<'static>> {
+        let Some(names) = &self.copy else { return Ok(records) };
+        let names: Vec<String> = names.iter().filter(|name| !name.is_empty()).cloned().collect();
+        if let Some(missing) = names.iter().find(|name| !records.columns().contains(name)) {
+            let (source, columns) = (records.source().display(), records.columns().join("`, `"));
+            let message = format!("expected columns of {source} (`{columns}`), got `{missing}`");
+            return Err(faknow::Error::config("--copy", message).into());
+        }
+        Ok(records.with_fields(&names))
     }
 
     /// Returns `false`, to stop, if the reader closed the pipe, and the error otherwise.

@@ -7,6 +7,7 @@ use clap::Args;
 use faknow::Config;
 use faknow::config::{DataConfig, DataFiles, Threshold};
 use faknow::data::SkipBroken;
+use faknow::detector::DetectorEvaluation;
 use faknow::models::Registry;
 use serde_json::json;
 
@@ -68,6 +69,9 @@ impl TestArgs {
             self.leave_out.apply(&mut data);
             detector.test(source.clone(), &data)?
         };
+        let units = if detector.has_tree_input() { "trees" } else { "texts" };
+        let warnings = result.known_tokens.warnings(&source.to_string(), units);
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         if self.json {
             let summary = json!({
                 "run": self.run.to_string_lossy(),
@@ -76,9 +80,13 @@ impl TestArgs {
             });
             return print(&summary.to_string());
         }
-        let (evaluation, report) = result;
+        let DetectorEvaluation { evaluation, report, known_tokens } = result;
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
-        let n_samples = evaluation.predictions.n_samples();
-        print(&format!("{source} ({n_samples} samples, uncalibrated loss {loss:.4})\n\n{report}"))
+        let n_samples = known_tokens.n_samples;
+        let without = match known_tokens.n_without {
+            0 => String::new(),
+            n => format!("{n} without a known token, "),
+        };
+        print(&format!("{source} ({n_samples} samples, {without}uncalibrated loss {loss:.4})\n\n{report}"))
     }
 }

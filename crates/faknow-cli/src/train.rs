@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use faknow::callbacks::{StopReason, format_duration};
-use faknow::metrics::{ClassificationReport, Evaluation};
+use faknow::detector::DetectorEvaluation;
 use faknow::models::Registry;
 use faknow::train::Outcome;
 use faknow::trainer::{InterruptGuard, RunDir};
@@ -120,11 +120,13 @@ fn summary(outcome: &Outcome) -> Value {
     })
 }
 
-/// Returns all metrics and the loss.
-pub(crate) fn all_scores((evaluation, report): &(Evaluation, ClassificationReport)) -> Value {
+/// Returns all metrics, the loss, and the number of samples without known tokens.
+pub(crate) fn all_scores(result: &DetectorEvaluation) -> Value {
+    let DetectorEvaluation { evaluation, report, known_tokens } = result;
     let mut scores = serde_json::to_value(report).unwrap_or_default();
     if let Some(fields) = scores.as_object_mut() {
         fields.insert("loss".into(), json!(evaluation.scores.value("loss")));
+        fields.insert("n_without_known_tokens".into(), known_tokens.n_without.into());
     }
     scores
 }
@@ -135,7 +137,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     let n_epochs = fit.history.epochs.len();
     let seconds: f64 = fit.history.epochs.iter().map(|r| r.train_seconds).sum();
     let mut lines = Vec::new();
-    if let Some((evaluation, report)) = &outcome.test {
+    if let Some(DetectorEvaluation { evaluation, report, .. }) = &outcome.test {
         let loss = evaluation.scores.value("loss").unwrap_or(f64::NAN);
         lines.push(format!(
             "Test ({} samples, uncalibrated loss {loss:.4})\n\n{report}",
@@ -154,7 +156,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
             best.epoch, best.monitor, best.value
         ));
     }
-    if let Some((evaluation, report)) = &outcome.valid {
+    if let Some(DetectorEvaluation { evaluation, report, .. }) = &outcome.valid {
         let names = ["loss", "accuracy", "precision", "recall", "f1", "f1_macro", "roc_auc"];
         let value = |name| evaluation.scores.value(name).or_else(|| report.scores().value(name));
         let shown = names.iter().filter_map(|name| Some(format!("{name} {:.4}", value(name)?)));

@@ -23,7 +23,7 @@ pub mod text;
 pub use batch::Batch;
 pub use dataset::{Dataset, Subset, TensorDataset};
 pub use error::{Error, Result};
-pub use fields::{FieldBatch, FieldDataset};
+pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, TokenCounts};
 pub use fingerprint::Fingerprint;
 pub use input::{Input, is_stream};
 pub use inspect::{

@@ -27,7 +27,8 @@ pub(crate) fn render(run: &Run) -> Markup {
 }
 
 fn article(mistake: &Mistake) -> Markup {
-    let Mistake { row, id, label, predicted, score: confidence, unit, n_parts, parts } = mistake;
+    let Mistake { row, id, label, predicted, score: confidence, unit, n_parts, known_tokens, parts } =
+        mistake;
     let strongest = parts.iter().map(|part| part.contribution.abs()).fold(f64::MIN_POSITIVE, f64::max);
     let weight = |contribution: f64| format!("--w:{:.0}%", 80.0 * contribution.abs() / strongest);
     html! {
@@ -35,6 +36,7 @@ fn article(mistake: &Mistake) -> Markup {
             p.head {
                 "Test sample " (row) @if let Some(id) = id { " (" (id) ")" } ": predicted " b { (predicted) } " with score " (score(Some(*confidence)))
                 ", labeled " b { (label) } ", " (n_parts) " " (unit) "s"
+                @if *known_tokens == Some(0) { ", " strong { "none of them known to the model" } }
             }
             @if unit == "word" {
                 p.text {

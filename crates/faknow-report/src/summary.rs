@@ -87,6 +87,9 @@ pub struct Mistake {
     pub unit: String,
     /// Number of words or nodes of the sample.
     pub n_parts: usize,
+    /// Number of tokens of the sample that the model knows; `None` in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_tokens: Option<usize>,
     /// All words in order, or the nodes with the largest contributions, largest first.
     pub parts: Vec<MistakePart>,
 }

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Name, type and help text of every metric, as `GET /metrics` exposes them.
-const METRICS: [Description; 9] = [
+const METRICS: [Description; 10] = [
     Description {
         name: "faknow_http_requests_total",
         kind: "counter",
@@ -26,6 +26,11 @@ const METRICS: [Description; 9] = [
     },
     Description { name: "faknow_batch_texts", kind: "histogram", help: "Texts or trees per batch" },
     Description { name: "faknow_predictions_total", kind: "counter", help: "Texts or trees classified" },
+    Description {
+        name: "faknow_unknown_texts_total",
+        kind: "counter",
+        help: "Texts or trees without any token that the model knows, a part of those classified",
+    },
     Description { name: "faknow_explanations_total", kind: "counter", help: "Texts or trees explained" },
     Description {
         name: "faknow_failed_texts_total",
@@ -64,6 +69,8 @@ pub(crate) struct Metrics {
     pub(crate) batch_texts: Histogram,
     /// Number of classified texts.
     pub(crate) predictions: Counter,
+    /// Number of texts without a known token.
+    pub(crate) unknown_texts: Counter,
     /// Number of explained texts.
     pub(crate) explanations: Counter,
     /// Number of texts that the model failed on.
@@ -85,6 +92,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15))),
             batch_texts: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             predictions: Counter::default(),
+            unknown_texts: Counter::default(),
             explanations: Counter::default(),
             failed_texts: Counter::default(),
             queued_texts: Gauge::default(),
@@ -96,8 +104,9 @@ impl Metrics {
         requests.register(registry, metrics.requests.clone());
         durations.register(registry, metrics.durations.clone());
         batches.register(registry, metrics.batch_texts.clone());
-        let [predictions, explanations, failures, gauges @ ..] = counters;
+        let [predictions, unknown, explanations, failures, gauges @ ..] = counters;
         predictions.register(registry, metrics.predictions.clone());
+        unknown.register(registry, metrics.unknown_texts.clone());
         explanations.register(registry, metrics.explanations.clone());
         failures.register(registry, metrics.failed_texts.clone());
         let [queued_texts, queued_explanations, connections] = gauges;

@@ -1,7 +1,7 @@
 //! The trait of the served model, and its implementation for a detector.
 
-use faknow::detector::{Explanation, Sample};
-use faknow::{Detector, Prediction, Result};
+use faknow::detector::{Explanation, Sample, SamplePrediction};
+use faknow::{Detector, Result};
 use serde::Serialize;
 
 /// A model that classifies texts or trees: a [`Detector`] or a custom type.
@@ -15,11 +15,11 @@ pub trait Predictor: Send {
     /// Returns name, classes and input of the model.
     fn info(&self) -> ModelInfo;
 
-    /// Classifies the samples, in order.
+    /// Classifies the samples, in order; those that the model knows nothing of have a reason instead of a prediction.
     ///
     /// # Errors
     /// A sample is not of the kind that the model takes, or the model fails.
-    fn predict(&self, samples: &[Sample]) -> Result<Vec<Prediction>>;
+    fn predict(&self, samples: &[Sample]) -> Result<Vec<SamplePrediction>>;
 
     /// Classifies a sample and explains the prediction. Calls `proceed` between the parts of its work, as often as every few
     /// milliseconds: the thread then processes waiting predictions. Returns `None` if `proceed` returned false, since the
@@ -79,7 +79,7 @@ impl Predictor for Detector {
         }
     }
 
-    fn predict(&self, samples: &[Sample]) -> Result<Vec<Prediction>> {
+    fn predict(&self, samples: &[Sample]) -> Result<Vec<SamplePrediction>> {
         self.predict_samples(samples)
     }
 

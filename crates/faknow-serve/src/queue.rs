@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use faknow::Prediction;
-use faknow::detector::{Explanation, Sample};
+use faknow::detector::{Explanation, Sample, SamplePrediction};
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -18,7 +17,7 @@ use crate::{Error, Predictor, Result, ServeConfig};
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Output {
-    Prediction(Prediction),
+    Prediction(SamplePrediction),
     Explanation(Explanation),
 }
 

@@ -119,10 +119,6 @@ fn check_count(field: &str, n: usize, config: &ServeConfig) -> Result<(), ApiErr
 }
 
 fn to_text(field: &str, text: String, config: &ServeConfig) -> Result<Sample, ApiError> {
-    if text.trim().is_empty() {
-        let message = format!("`{field}`: expected at least one character that is not whitespace, got none");
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "empty_text", message));
-    }
     check_length(field, &text, config.max_chars, "characters")?;
     Ok(Sample::Text(text))
 }

@@ -9,9 +9,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use faknow::Prediction;
 use faknow::data::common::panic_message;
-use faknow::detector::Sample;
+use faknow::detector::{Sample, SamplePrediction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Predictor;
@@ -145,7 +144,7 @@ impl Model {
             .and_then(|predictions| check(&predictions, samples.len()).map(|()| predictions));
         match predictions {
             Ok(predictions) => {
-                self.metrics.predictions.inc_by(samples.len() as u64);
+                self.count(&predictions);
                 predictions.into_iter().map(|it| Ok(Output::Prediction(it))).collect()
             }
             Err(problem) if samples.len() > 1 => {
@@ -178,7 +177,10 @@ impl Model {
                 Ok(explanation)
             });
             match explanation {
-                Ok(Some(explanation)) => outputs.push(Output::Explanation(explanation)),
+                Ok(Some(explanation)) => {
+                    self.count(std::slice::from_ref(explanation.prediction()));
+                    outputs.push(Output::Explanation(explanation));
+                }
                 // The client disconnected.
                 Ok(None) => return,
                 Err(problem) => {
@@ -187,9 +189,14 @@ impl Model {
                 }
             }
         }
-        self.metrics.predictions.inc_by(outputs.len() as u64);
         self.metrics.explanations.inc_by(outputs.len() as u64);
         let _ = reply.send(Ok(outputs));
+    }
+
+    fn count(&self, predictions: &[SamplePrediction]) {
+        let n_unknown = predictions.iter().filter(|prediction| prediction.outcome.is_err()).count();
+        self.metrics.predictions.inc_by(predictions.len() as u64);
+        self.metrics.unknown_texts.inc_by(n_unknown as u64);
     }
 
     /// Logs and counts a failure of the model; returns the reason for the client.
@@ -234,12 +241,12 @@ impl std::fmt::Display for Problem {
 }
 
 /// Checks that there is a prediction per sample, with finite scores.
-fn check(predictions: &[Prediction], n: usize) -> Result<(), Problem> {
+fn check(predictions: &[SamplePrediction], n: usize) -> Result<(), Problem> {
     let got = predictions.len();
     if got != n {
         return Err(Problem::Model(format!("the model returned {got} predictions for {n} texts")));
     }
-    let mut scores = predictions.iter().flat_map(|prediction| &prediction.scores);
+    let mut scores = predictions.iter().filter_map(SamplePrediction::prediction).flat_map(|it| &it.scores);
     match scores.find(|(_, score)| !score.is_finite()) {
         Some((class, score)) => {
             Err(Problem::Model(format!("the model returned the score {score} for class `{class}`")))

@@ -132,7 +132,7 @@ fn every_command(sh: &Shell, dir: &Path) -> Result<()> {
     run("test run --data posts.csv --device cpu")?;
     let predictions = run("predict run --input posts.csv --explain --device cpu")?;
     ensure!(
-        predictions.lines().count() == 60 && predictions.contains("\"score\""),
+        predictions.lines().count() == 60 && predictions.contains("\"predicted_score\""),
         "predict:\n{predictions}"
     );
     run("export run --out exported")?;

@@ -116,8 +116,9 @@ fn demo_trains_on_built_in_posts_and_shows_predictions() {
     // The suggested command works.
     let command = shown.lines().last().unwrap().split("faknow ").nth(1).unwrap();
     let command: Vec<&str> = command.split(' ').collect();
-    let predictions = sandbox.faknow_with_stdin(&command, "{\"text\": \"…\"}").json_lines();
-    assert_eq!(keys(&predictions[0]), ["text", "label", "score", "scores"]);
+    let predictions = sandbox.faknow_with_stdin(&command, "{\"text\": \"the\"}").json_lines();
+    let names = ["text", "predicted_label", "predicted_score", "scores", "known_tokens"];
+    assert_eq!(keys(&predictions[0]), names);
 }
 
 #[test]

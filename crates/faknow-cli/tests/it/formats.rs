@@ -147,7 +147,7 @@ fn segments_chinese_into_words() {
     let input = json!({ "content": "震惊！北京的内幕" }).to_string();
     let predictions = sandbox.faknow_with_stdin(&["predict", "run", "--input", "-"], &input).json_lines();
     assert_eq!(
-        (&predictions[0]["label"], &predictions[0]["content"]),
+        (&predictions[0]["predicted_label"], &predictions[0]["content"]),
         (&json!("fake"), &json!("震惊！北京的内幕"))
     );
 }

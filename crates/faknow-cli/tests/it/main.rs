@@ -13,6 +13,7 @@ mod full_disk;
 mod kill;
 mod locks;
 mod predict;
+mod predict_output;
 mod prepare;
 mod resume;
 mod same_run;

@@ -40,18 +40,22 @@ fn test_accepts_other_columns_and_formats() {
 }
 
 #[test]
-fn predict_retains_fields_and_adds_label_score_and_scores() {
+fn predict_retains_fields_and_adds_the_prediction() {
     let sandbox = Sandbox::trained();
     let predictions =
         sandbox.faknow(&["predict", "run", "--input", "test.csv", "--text", "tweet"]).json_lines();
     assert_eq!(predictions.len(), 24);
-    for (index, (record, (text, _))) in predictions.iter().zip(posts(24, 3)).enumerate() {
-        assert_eq!(keys(record), ["id", "tweet", "label", "score", "scores"]);
+    for (index, (record, (text, given))) in predictions.iter().zip(posts(24, 3)).enumerate() {
+        let names = ["id", "tweet", "label", "predicted_label", "predicted_score", "scores", "known_tokens"];
+        assert_eq!(keys(record), names);
         assert_eq!((&record["id"], &record["tweet"]), (&json!(index.to_string()), &json!(text)));
+        assert_eq!(record["label"], given, "the given label stays");
+        assert_eq!(record["known_tokens"], text.split(' ').count());
         let score = |class: &str| record["scores"][class].as_f64().unwrap();
         assert!((score("real") + score("fake") - 1.0).abs() < 1e-12);
         let label = if score("fake") > score("real") { "fake" } else { "real" };
-        assert_eq!((&record["label"], record["score"].as_f64().unwrap()), (&json!(label), score(label)));
+        assert_eq!(record["predicted_label"], label);
+        assert_eq!(record["predicted_score"].as_f64(), Some(score(label)));
     }
 }
 
@@ -90,12 +94,12 @@ fn retains_nested_fields_and_unusual_texts() {
     let predictions =
         sandbox.faknow_with_stdin(&["predict", "run", "--input", "-", "--text", "text"], &input).json_lines();
     for (record, prediction) in records.iter().zip(&predictions) {
-        for (name, value) in record.as_object().unwrap().iter().filter(|(name, _)| *name != "score") {
+        for (name, value) in record.as_object().unwrap() {
             assert_eq!(&prediction[name], value);
         }
-        assert!(prediction["score"].is_f64(), "the prediction replaces a field of the same name");
     }
-    assert_eq!(predictions.len(), 3);
+    let reasons: Vec<&Value> = predictions.iter().map(|prediction| &prediction["reason"]).collect();
+    assert_eq!(reasons, [&json!("empty text"), &json!("no known tokens"), &json!("no known tokens")]);
 }
 
 #[test]
@@ -109,19 +113,22 @@ fn output_file_has_the_format_of_its_extension() {
     };
     assert_eq!(to("predictions.jsonl"), lines);
     let (table, tabs) = (to("predictions.csv"), to("predictions.tsv"));
-    assert_eq!(table.lines().next().unwrap(), "id,tweet,label,score,score_real,score_fake");
+    assert_eq!(
+        table.lines().next().unwrap(),
+        "id,tweet,label,predicted_label,predicted_score,score_real,score_fake,known_tokens,reason"
+    );
     assert_eq!(tabs, table.replace(',', "\t"));
     for (row, line) in table.lines().skip(1).zip(lines.lines()) {
         let prediction: Value = serde_json::from_str(line).unwrap();
         let cells: Vec<&str> = row.split(',').collect();
         assert_eq!(
-            (cells[1], cells[2]),
-            (prediction["tweet"].as_str().unwrap(), prediction["label"].as_str().unwrap())
+            (cells[1], cells[3]),
+            (prediction["tweet"].as_str().unwrap(), prediction["predicted_label"].as_str().unwrap())
         );
         let number = |cell: usize| cells[cell].parse::<f64>().unwrap();
         assert_eq!(
-            (number(3), number(5)),
-            (prediction["score"].as_f64().unwrap(), prediction["scores"]["fake"].as_f64().unwrap())
+            (number(4), number(6)),
+            (prediction["predicted_score"].as_f64().unwrap(), prediction["scores"]["fake"].as_f64().unwrap())
         );
     }
     assert_eq!(table.lines().count(), 25);
@@ -135,7 +142,7 @@ fn warns_of_fields_missing_in_the_first_record() {
     let done = sandbox.faknow_with_stdin(&args, input);
     assert_eq!(done.stderr.lines().filter(|line| line.starts_with("warning: field `id`")).count(), 1);
     let table = sandbox.read("predictions.csv");
-    assert!(table.starts_with("text,label,score,score_real,score_fake\n\"rain, \"\"storm\"\"\","), "{table}");
+    assert!(table.starts_with("text,predicted_label,predicted_score,score_real,score_fake,known_tokens,reason\n\"rain, \"\"storm\"\"\","), "{table}");
     assert_eq!(table.lines().count(), 4);
 }
 

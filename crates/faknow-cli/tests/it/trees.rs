@@ -46,8 +46,15 @@ fn trains_tests_predicts_and_explains_trees() {
     let lines = sandbox.faknow(&[&["predict", "run", "--explain"], &same[..]].concat()).json_lines();
     assert_eq!(lines.len(), 32);
     let names = keys(&lines[0]);
-    assert!(names.ends_with(&["label", "score", "scores", "nodes"]), "{names:?}");
-    assert!(lines.iter().all(|line| line["score"].as_f64().unwrap() >= 0.5 && !line["nodes"][0].is_null()));
+    assert!(
+        names.ends_with(&["predicted_label", "predicted_score", "scores", "known_tokens", "nodes"]),
+        "{names:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["predicted_score"].as_f64().unwrap() >= 0.5 && !line["nodes"][0].is_null())
+    );
     let resumed = sandbox.faknow(&["resume", "run", "--set", "trainer.epochs=3", "--json"]).json();
     assert_eq!(resumed["epochs"], json!(3));
 }
@@ -79,6 +86,27 @@ fn predicts_trees_as_json_lines() {
         .faknow_with_stdin(&["predict", "run", "--input", "-", "--explain"], &tree(7, "shocking"))
         .json();
     assert_eq!((&predictions["id"], &predictions["nodes"][1]["id"]), (&json!("7"), &json!("b")));
+    let unknown = sandbox.faknow_with_stdin(&["predict", "run", "--input", "-", "--explain"], &tree(7, "🙂"));
+    assert!(unknown.stderr.starts_with("1 tree: 0 true, 1 false"), "`news` is known: {}", unknown.stderr);
+    let unknown =
+        json!({ "nodes": [{ "id": "a", "text": "привет" }, { "id": "b", "parent": "a", "text": "" }] });
+    let unknown =
+        sandbox.faknow_with_stdin(&["predict", "run", "--input", "-", "--explain"], &unknown.to_string());
+    assert!(
+        unknown.stderr.starts_with("1 tree: 0 true, 0 false, 1 without a known token"),
+        "{}",
+        unknown.stderr
+    );
+    let unknown = unknown.json();
+    assert_eq!((&unknown["predicted_label"], &unknown["reason"]), (&Value::Null, &json!("no known tokens")));
+    assert_eq!((&unknown["known_tokens"], &unknown["nodes"]), (&json!(0), &json!([])));
+    let args = ["predict", "run", "--input", "trees.jsonl", "--on-empty", "error"];
+    sandbox.faknow(&args).ok();
+    sandbox.write("blank.jsonl", json!({ "id": "x", "nodes": [{ "id": "a", "text": "" }] }).to_string());
+    sandbox.check_error(
+        &["predict", "run", "--input", "blank.jsonl", "--on-empty", "error"],
+        &["blank.jsonl: tree `x`: no known tokens; `--on-empty null`"],
+    );
     sandbox.check_error(
         &["predict", "run", "--input", "trees.jsonl", "--text", "tweet"],
         &["`--text`: expected text records, got trees as JSON lines"],

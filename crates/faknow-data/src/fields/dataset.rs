@@ -249,7 +249,7 @@ impl FieldDataset {
     }
 
     /// Returns the row of the sample at `index`.
-    fn row(&self, index: usize) -> Option<usize> {
+    pub(super) fn row(&self, index: usize) -> Option<usize> {
         match &self.rows {
             Some(rows) => rows.get(index).map(|&row| row as usize),
             None => (index < self.columns.n_rows).then_some(index),

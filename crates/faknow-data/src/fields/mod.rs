@@ -10,6 +10,8 @@ mod features;
 mod from_records;
 mod from_trees;
 mod saved;
+mod token_counts;
 
 pub use batch::FieldBatch;
 pub use dataset::FieldDataset;
+pub use token_counts::{NodeFeatureKind, TokenCounts};

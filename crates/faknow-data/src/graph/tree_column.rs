@@ -59,6 +59,11 @@ impl TreeColumn {
         self.features.n_features()
     }
 
+    /// Returns the indices of the features of all nodes of a tree that are not 0, node by node.
+    pub(crate) fn columns(&self, row: usize) -> impl Iterator<Item = &u32> {
+        (self.start(row)..self.ends[row]).flat_map(|node| self.features.row(node).0)
+    }
+
     /// Returns the trees at `rows` as one graph.
     pub(crate) fn collate(&self, rows: &[usize]) -> Result<Trees> {
         let (mut from, mut to, mut tree_ids) = (Vec::new(), Vec::new(), Vec::new());

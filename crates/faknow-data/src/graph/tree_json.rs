@@ -50,6 +50,14 @@ impl RawTree {
         matches!(self.content, Content::Texts(_))
     }
 
+    /// Returns whether no node has a text or features.
+    pub fn is_empty(&self) -> bool {
+        match &self.content {
+            Content::Texts(texts) => texts.iter().all(String::is_empty),
+            Content::Features(rows) => rows.iter().all(Vec::is_empty),
+        }
+    }
+
     /// Returns the text of a node, if the nodes have texts.
     pub fn text(&self, node: usize) -> Option<&str> {
         match &self.content {

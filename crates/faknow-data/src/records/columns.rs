@@ -223,6 +223,8 @@ pub(crate) struct NoText<'a> {
     pub(crate) message: String,
     /// Whether the text is missing, rather than a value of another kind.
     pub(crate) is_missing: bool,
+    /// Whether it is missing because the columns are blank.
+    pub(crate) is_blank: bool,
 }
 
 /// Returns the text in `columns`, which contains more than missing values.
@@ -241,7 +243,7 @@ pub(crate) fn text_of<'a>(
             None | Some(Value::Null | Value::String(_)) => continue,
             Some(other) => {
                 let message = format!("expected a string as text, got {}", kind_of(other));
-                return Err(NoText { column: name.into(), message, is_missing: false });
+                return Err(NoText { column: name.into(), message, is_missing: false, is_blank: false });
             }
         };
         text = Some(match text {
@@ -270,7 +272,12 @@ fn missing_text<'a>(fields: &Map<String, Value>, names: &[&'a str]) -> NoText<'a
             "missing text: expected a string in at least one of these columns, got missing values".to_owned()
         }
     };
-    NoText { column: names.join(",").into(), message, is_missing: true }
+    let is_blank_column = |name: &&str| match value_at(fields, name) {
+        Some(Value::String(text)) => text.trim().is_empty(),
+        _ => false,
+    };
+    let is_blank = names.iter().all(is_blank_column);
+    NoText { column: names.join(",").into(), message, is_missing: true, is_blank }
 }
 
 #[cfg(test)]

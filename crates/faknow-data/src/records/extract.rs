@@ -52,10 +52,14 @@ impl Extractor {
         if let Some(index) = self.dropped_label(&fields) {
             return Ok(Err(index));
         }
+        let mut is_missing = false;
         let text = match text_of(&fields, &self.text) {
             Ok(Cow::Borrowed(_)) if !self.keep_all => None,
             Ok(text) => Some(text.into_owned()),
-            Err(error) if error.is_missing && self.accept_missing_texts => Some(String::new()),
+            Err(error) if error.is_missing && self.accept_missing_texts => {
+                is_missing = !error.is_blank;
+                Some(String::new())
+            }
             Err(error) => return Err(field_error(&error.column, error.message).skippable()),
         };
         let label = match &self.label {
@@ -77,7 +81,7 @@ impl Extractor {
             let value = |name: &String| (name.clone(), value_at(&fields, name).cloned().unwrap_or_default());
             fields = selected.map(value).collect();
         }
-        Ok(Ok(Record { number, text, label, domain, fields }))
+        Ok(Ok(Record { number, text, is_missing, label, domain, fields }))
     }
 
     /// Returns the index of the label in `drop_labels`.

@@ -60,6 +60,9 @@ pub struct Record {
     /// The text as written in the file, of several columns joined by [`TEXT_SEPARATOR`]; empty only if
     /// [`ReadOptions::accept_missing_texts`] is set.
     pub text: String,
+    /// Whether the text is missing rather than blank: absent, null, or a placeholder such as `NaN`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_missing: bool,
     /// The index of its class, if classes and a label column were given.
     pub label: Option<usize>,
     /// Its domain, if a domain column was given and its value is neither null nor blank.

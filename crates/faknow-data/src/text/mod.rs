@@ -13,7 +13,7 @@ mod word_column;
 mod words;
 
 pub use embeddings::{WordVectors, load_vectors};
-pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind};
+pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind, is_blank};
 pub use tokens::TokenStorage;
 pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};
 pub use words::Words;

@@ -262,6 +262,19 @@ fn lowercase<'a>(word: &'a str, scratch: &'a mut String) -> &'a str {
     scratch
 }
 
+/// Returns whether a text has only whitespace, control characters and invisible characters, such as zero-width spaces, direction
+/// marks and byte order marks.
+///
+/// ```
+/// use faknow_data::text::is_blank;
+///
+/// assert!(is_blank("") && is_blank(" \u{200b}\u{feff}\n"));
+/// assert!(!is_blank("🙂"));
+/// ```
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
+}
+
 /// Returns whether a character only affects the rendering of its neighbors: direction marks, joiners, emoji variants. Copied
 /// texts contain them at the ends of words, where they would produce distinct tokens.
 fn is_invisible(c: char) -> bool {

@@ -477,8 +477,10 @@ fn accepts_missing_texts_on_request() {
     let content =
         "{\"text\": \"None\"}\n{\"text\": null}\n{\"text\": \" \"}\n{}\n{\"text\": \"None of them\"}\n";
     let records = RecordReader::from_reader(content.as_bytes(), "posts", &options, None).unwrap();
-    let texts: Vec<String> = records.map(|record| record.unwrap().text).collect();
+    let (texts, are_missing): (Vec<_>, Vec<_>) =
+        records.map(|record| record.unwrap()).map(|record| (record.text, record.is_missing)).unzip();
     assert_eq!(texts, ["", "", "", "", "None of them"]);
+    assert_eq!(are_missing, [true, true, false, true, false]);
 }
 
 #[test]

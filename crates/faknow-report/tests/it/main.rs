@@ -52,6 +52,7 @@ fn run_dir(dir: &Path, seed: u64, shift: f64) {
         score: 0.9,
         unit: "word".into(),
         n_parts: 2,
+        known_tokens: Some(0),
         parts: vec![part("<script>alert(1)</script>", 0.5), part("rain", -0.1)],
     };
     fs::write(dir.join("mistakes.json"), serde_json::to_string(&[mistake]).unwrap()).unwrap();
@@ -106,6 +107,7 @@ fn report_has_all_sections_and_no_script() {
         assert!(html.contains(part), "no {part}");
     }
     assert!(html.contains("&lt;script&gt;alert(1)") && !html.contains("<script"), "data is escaped");
+    assert!(html.contains("none of them known to the model"), "{html}");
     for external in ["http://", "https://", "url(", "<link", "<img", "onload"] {
         let position = html.replace("http://www.w3.org/2000/svg", "").find(external);
         assert_eq!(position, None, "{external} refers to an external resource");

@@ -31,12 +31,14 @@ fn predicts_texts_as_the_detector_does() {
     let (served, detector) = detectors();
     let server = TestServer::with(served);
     let document = openapi(&server);
-    let request = [texts(12), vec!["unknown words".into(), "🙂 \u{0} nul".into(), "ein Bär".into()]].concat();
+    let unknown = ["unknown words", "🙂 \u{0} nul", "ein Bär", "", " \u{200b}"].map(str::to_owned);
+    let request = [&texts(12)[..], &unknown[..]].concat();
     for text in &request {
         let expected = serde_json::to_value(&detector.predict(&[text]).unwrap()[0]).unwrap();
         let response = server.predict(&json!({ "text": text })).ok().json();
         assert_eq!(response, expected, "{text}: expected identical scores");
-        check_schema(&document, "Prediction", &response);
+        let schema = if response["label"].is_null() { "NoPrediction" } else { "Prediction" };
+        check_schema(&document, schema, &response);
     }
     let expected = serde_json::to_value(detector.predict(&request).unwrap()).unwrap();
     let response = server.predict(&json!({ "texts": request })).ok().json();
@@ -45,6 +47,12 @@ fn predicts_texts_as_the_detector_does() {
     // A list of one text gets a list.
     assert!(server.predict(&json!({ "texts": ["rain"] })).ok().json()["predictions"][0].is_object());
     assert_eq!(server.metric("faknow_predictions_total"), (2 * request.len() + 1) as f64);
+    assert_eq!(server.metric("faknow_unknown_texts_total"), (2 * unknown.len()) as f64);
+    let expected = json!({
+        "label": null, "score": null, "scores": null, "known_tokens": 0, "reason": "no known tokens",
+    });
+    let explained = server.predict(&json!({ "text": "привет", "explain": true })).ok().json();
+    assert_eq!(explained, expected, "nothing to explain");
 }
 
 #[test]

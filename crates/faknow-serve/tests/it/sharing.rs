@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use faknow::Prediction;
-use faknow::detector::{Explanation, Sample, TextExplanation};
+use faknow::detector::{Explanation, Sample, SamplePrediction, TextExplanation};
 use faknow_serve::{ModelInfo, Predictor, ServeConfig};
 use serde_json::json;
 
@@ -24,7 +23,7 @@ impl<F: Fn() -> bool + Send> Predictor for InParts<F> {
         self.predictor.info()
     }
 
-    fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<Prediction>> {
+    fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<SamplePrediction>> {
         self.predictor.predict(samples)
     }
 

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use faknow::callbacks::Callbacks;
-use faknow::detector::{Explanation, Sample};
+use faknow::detector::{Explanation, Sample, SamplePrediction};
 use faknow::tch::Device;
 use faknow::trainer::{Interrupt, RunDir};
 use faknow::{Config, Detector, Prediction, train};
@@ -79,7 +79,7 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
         ModelInfo { model: "fake".into(), classes: vec!["any".into()], input: InputKind::Texts }
     }
 
-    fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<Prediction>> {
+    fn predict(&self, samples: &[Sample]) -> faknow::Result<Vec<SamplePrediction>> {
         let text = |sample: &Sample| match sample {
             Sample::Text(text) => text.clone(),
             other => panic!("not a text: {other:?}"),
@@ -88,7 +88,8 @@ impl<F: Fn(&[&str]) -> faknow::Result<()> + Send> Predictor for Fake<F> {
         (self.0)(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
         let echo = |text: String| {
             let score = if text == "not a number" { f64::NAN } else { 1.0 };
-            Prediction { label: text, score, scores: vec![("any".into(), score)] }
+            let prediction = Prediction { label: text, score, scores: vec![("any".into(), score)] };
+            SamplePrediction { outcome: Ok(prediction), known_tokens: 1, n_tokens: 1 }
         };
         Ok(texts.into_iter().map(echo).collect())
     }

@@ -10,6 +10,7 @@ use crate::data::encoders::FieldEncoders;
 use crate::data::left_out::LeftOutRecords;
 use crate::data::source::{self, DataSource};
 use crate::data::{records, trees};
+use crate::detector::KnownTokens;
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
 
@@ -31,6 +32,15 @@ pub(crate) struct Corpus {
     pub(crate) classes: Classes,
     pub(crate) test_records: TestRecords,
     pub(crate) left_out: LeftOutRecords,
+}
+
+/// The summary of the data of a run.
+#[derive(Debug, Default)]
+pub(crate) struct CorpusSummary {
+    /// One line per part.
+    pub(crate) lines: Vec<String>,
+    /// What spoils the training or its results.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Corpus {
@@ -61,40 +71,44 @@ impl Corpus {
     ///
     /// # Errors
     /// The tokens cannot be read from their file.
-    pub(crate) fn summary(&self) -> Result<Vec<String>> {
+    pub(crate) fn summary(&self) -> Result<CorpusSummary> {
         let parts = [
             ("training", Some(&self.train)),
             ("validation", self.valid.as_ref()),
             ("test", self.test.as_ref()),
         ];
-        let mut lines: Vec<String> =
-            parts.into_iter().map(|(name, data)| self.summarize(name, data)).collect::<Result<_>>()?;
-        if self.test_records == TestRecords::Exclude {
-            lines.pop();
-            lines.push("test: held back".to_owned());
+        let mut summary = CorpusSummary::default();
+        for (name, data) in parts {
+            let line = match data {
+                Some(data) => self.summarize(name, data, &mut summary.warnings)?,
+                None => format!("{name}: none"),
+            };
+            summary.lines.push(line);
         }
-        lines.extend(self.left_out.lines());
-        lines.extend(
-            self.encoders.words.as_ref().map(|words| format!("vocabulary: {} words", words.vocab.len())),
-        );
-        Ok(lines)
+        if self.test_records == TestRecords::Exclude {
+            summary.lines.pop();
+            summary.lines.push("test: held back".to_owned());
+        }
+        summary.lines.extend(self.left_out.lines());
+        let words = self.encoders.words.as_ref();
+        summary.lines.extend(words.map(|words| format!("vocabulary: {} words", words.vocab.len())));
+        Ok(summary)
     }
 
-    fn summarize(&self, name: &str, data: Option<&FieldDataset>) -> Result<String> {
-        let Some(data) = data else { return Ok(format!("{name}: none")) };
+    fn summarize(&self, name: &str, data: &FieldDataset, warnings: &mut Vec<String>) -> Result<String> {
         let counts = data.class_counts();
         let count = |(i, class): (usize, &String)| format!("{} {class}", counts.get(i).copied().unwrap_or(0));
         let classes: Vec<String> = self.classes.names().iter().enumerate().map(count).collect();
         let (n, classes) = (data.n_samples(), classes.join(", "));
         let (mut units, mut details) = (Vec::new(), Vec::new());
+        let known: KnownTokens = data.token_counts(self.encoders.node_features())?.into_iter().collect();
         if data.has_words() {
-            let n_tokens = data.n_tokens();
             let storage = if data.is_on_disk() { ", stored on disk" } else { "" };
+            let per_text = known.n_tokens as f64 / n.max(1) as f64;
             units.push("texts");
             details.push(format!(
-                "{:.1} tokens per text, {:.1} % unknown{storage}",
-                n_tokens as f64 / n.max(1) as f64,
-                100.0 * data.n_unknown()? as f64 / n_tokens.max(1) as f64
+                "{per_text:.1} tokens per text, {:.1} % unknown{storage}",
+                100.0 * known.unknown_fraction()
             ));
         }
         if data.has_trees() {
@@ -103,7 +117,15 @@ impl Corpus {
             details
                 .push(format!("{n_nodes:.1} nodes per tree, {} features per node", data.n_node_features()));
         }
-        Ok(format!("{name}: {n} {} ({classes}), {}", units.join(" with "), details.join(", ")))
+        let units = units.join(" with ");
+        if known.n_without > 0 {
+            details.push(format!("{} {units} without any known token", known.n_without));
+        }
+        match name {
+            "training" => warnings.extend(known.training_warning(&units)),
+            _ => warnings.extend(known.warnings(name, &units)),
+        }
+        Ok(format!("{name}: {n} {units} ({classes}), {}", details.join(", ")))
     }
 }
 

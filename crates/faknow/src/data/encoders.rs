@@ -4,7 +4,7 @@ use std::path::Path;
 
 use faknow_data::graph::{TfIdf, Tree};
 use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
-use faknow_data::{FieldDataset, Record};
+use faknow_data::{FieldDataset, NodeFeatureKind, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -81,6 +81,16 @@ impl TreeEncoder {
 }
 
 impl FieldEncoders {
+    /// Returns what the features of the nodes of trees mean.
+    pub(crate) fn node_features(&self) -> NodeFeatureKind {
+        let is_weighted = self.trees.as_ref().is_some_and(|trees| trees.tf_idf.is_some());
+        match (&self.words, is_weighted) {
+            (Some(_), _) => NodeFeatureKind::TokenIds,
+            (None, true) => NodeFeatureKind::Words,
+            (None, false) => NodeFeatureKind::Numbers,
+        }
+    }
+
     /// Returns the name of an encoder file that is missing in a run directory, if any.
     pub(crate) fn missing(run: &Path, fields: &Fields) -> Option<&'static str> {
         let words: &[&str] = if fields.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };

@@ -57,6 +57,11 @@ impl FileRecords {
         Self { left_out: left_out.clone(), ..self }
     }
 
+    /// Returns the columns of the file that is open, the first one at the start.
+    pub(crate) fn columns(&self) -> &[String] {
+        self.current.as_ref().map_or(&[], |(_, reader, _)| reader.columns())
+    }
+
     fn open_next(&mut self) -> faknow_data::Result<()> {
         self.current = None;
         if let Some((path, class)) = self.rest.next() {

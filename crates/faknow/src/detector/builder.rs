@@ -102,6 +102,16 @@ impl DetectorBuilder {
         let model = with_model_seed(config.seed, || configured.build(&own_vars.root(), &shape))?;
         weights::restore(&own_vars, &weights::snapshot(vars), Path::new("the trained model"))?;
         let (calibrated, device) = (Calibrated::default(), vars.device());
-        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars: own_vars })
+        Ok(Detector {
+            config,
+            encoders,
+            fields,
+            classes,
+            calibrated,
+            model,
+            device,
+            vars: own_vars,
+            predicts_unknown: false,
+        })
     }
 }

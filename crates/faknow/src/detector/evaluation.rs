@@ -1,9 +1,21 @@
 //! Evaluation of a detector on labeled samples.
 
-use faknow_data::{DataLoader, FieldDataset};
+use faknow_data::{DataLoader, FieldDataset, TokenCounts};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation};
 
 use crate::Result;
+use crate::detector::KnownTokens;
+
+/// The evaluation of a detector on labeled samples.
+#[derive(Debug, Clone)]
+pub struct DetectorEvaluation {
+    /// The loss of the model, and the metrics of its training after calibration and threshold.
+    pub evaluation: Evaluation,
+    /// All metrics.
+    pub report: ClassificationReport,
+    /// Numbers of known tokens. Samples without any have the same prediction, which is a part of the metrics.
+    pub known_tokens: KnownTokens,
+}
 
 /// Returns the evaluation with its rows in the order of the dataset, and the indices of the evaluated samples, since a run
 /// may evaluate only some batches.
@@ -18,17 +30,20 @@ pub(crate) fn in_order(
     Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
 }
 
-/// Returns the evaluation of a detector from that of its model: the metrics after calibration and threshold, and the full
-/// report. The loss is that of the model.
+/// Returns the evaluation of a detector from that of its model on the samples `rows`; `counts` has the tokens of all samples.
 pub(crate) fn decide(
     evaluation: Evaluation,
+    rows: &[usize],
+    counts: &[TokenCounts],
     decision: &Decision,
     classes: &[String],
-) -> Result<(Evaluation, ClassificationReport)> {
+) -> Result<DetectorEvaluation> {
     let predictions = decision.apply(&evaluation.predictions)?;
     let report = ClassificationReport::new(&predictions, classes)?;
     let scores = evaluation.scores.iter();
     let scores =
         scores.map(|(name, score)| (name, report.scores().get(name).unwrap_or(score).clone())).collect();
-    Ok((Evaluation { scores, predictions, seconds: evaluation.seconds }, report))
+    let known_tokens = rows.iter().filter_map(|&row| counts.get(row)).copied().collect();
+    let evaluation = Evaluation { scores, predictions, seconds: evaluation.seconds };
+    Ok(DetectorEvaluation { evaluation, report, known_tokens })
 }

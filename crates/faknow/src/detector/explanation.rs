@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::detector::sample::{Sample, encode};
-use crate::detector::words_only_error;
-use crate::detector::{Detector, Prediction};
+use crate::detector::{Detector, SamplePrediction};
 
 /// A prediction with the contributions of its input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,19 +23,23 @@ pub enum Explanation {
 /// A prediction for a text, with the contribution of each of its words.
 ///
 /// Contributions, baseline and residual are log-odds of the label: the natural logarithm of its probability over that of
-/// all other classes, by the uncalibrated scores. Baseline, contributions and residual add up to the log-odds of the text.
+/// all other classes, by the uncalibrated scores. Baseline, contributions and residual add up to the log-odds of the text. A
+/// text without a prediction has none of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TextExplanation {
-    /// The prediction.
+    /// The prediction, or the reason why there is none.
     #[serde(flatten)]
-    pub prediction: Prediction,
+    pub prediction: SamplePrediction,
     /// The words in order, with their contributions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Attribution>,
     /// Log-odds of a text without words.
-    pub baseline: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
     /// Difference between the log-odds and the sum of baseline and contributions, since the integral is approximated in 64
     /// steps.
-    pub residual: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<f64>,
 }
 
 /// The contribution of a word of a text.
@@ -54,10 +57,11 @@ pub struct Attribution {
 /// A prediction for a tree, with the contribution of each node; see [`node_contributions`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TreeExplanation {
-    /// The prediction.
+    /// The prediction, or the reason why there is none.
     #[serde(flatten)]
-    pub prediction: Prediction,
-    /// The nodes in order, with their contributions.
+    pub prediction: SamplePrediction,
+    /// The nodes in order, with their contributions; empty without a prediction.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeAttribution>,
 }
 
@@ -72,7 +76,7 @@ pub struct NodeAttribution {
 
 impl Explanation {
     /// Returns the prediction.
-    pub fn prediction(&self) -> &Prediction {
+    pub fn prediction(&self) -> &SamplePrediction {
         match self {
             Self::Text(explanation) => &explanation.prediction,
             Self::Tree(explanation) => &explanation.prediction,
@@ -102,7 +106,7 @@ impl Detector {
     /// A sample is not of the detector's input type, its model does not support explanations, or the model fails.
     pub fn explain_samples(&self, samples: &[Sample]) -> Result<Vec<Explanation>> {
         let data = encode(samples, self.encoders(), self.fields(), Path::new("samples"))?;
-        let predictions = self.predict_all(data.clone())?;
+        let predictions = self.predict_all(samples, data.clone())?;
         self.explain_all(samples, &data, &predictions)
     }
 
@@ -117,9 +121,10 @@ impl Detector {
         sample: &Sample,
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Explanation>> {
-        let data =
-            encode(std::slice::from_ref(sample), self.encoders(), self.fields(), Path::new("samples"))?;
-        let Some(prediction) = self.predict_all(data.clone())?.into_iter().next() else { return Ok(None) };
+        let samples = std::slice::from_ref(sample);
+        let data = encode(samples, self.encoders(), self.fields(), Path::new("samples"))?;
+        let predictions = self.predict_all(samples, data.clone())?;
+        let Some(prediction) = predictions.into_iter().next() else { return Ok(None) };
         if !proceed() {
             return Ok(None);
         }
@@ -131,7 +136,7 @@ impl Detector {
         &self,
         samples: &[Sample],
         data: &FieldDataset,
-        predictions: &[Prediction],
+        predictions: &[SamplePrediction],
     ) -> Result<Vec<Explanation>> {
         let mut explanations = Vec::with_capacity(samples.len());
         for (row, (sample, prediction)) in samples.iter().zip(predictions).enumerate() {
@@ -145,17 +150,19 @@ impl Detector {
         sample: &Sample,
         data: &FieldDataset,
         row: usize,
-        prediction: Prediction,
+        prediction: SamplePrediction,
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Explanation>> {
         let nodes = |ids: &mut dyn Iterator<Item = String>, prediction| {
             self.explain_tree(data, row, ids, prediction).map(Some)
         };
+        let explain_text = |text: &str, prediction, proceed| {
+            let explanation = self.explain_text(data, row, text, prediction, proceed)?;
+            Ok(explanation.map(Explanation::Text))
+        };
         match sample {
-            Sample::Text(text) => {
-                let explanation = self.explain_text(data, row, text, prediction, proceed)?;
-                Ok(explanation.map(Explanation::Text))
-            }
+            Sample::Text(text) => explain_text(text, prediction, proceed),
+            Sample::MissingText => explain_text("", prediction, proceed),
             Sample::Tree(tree) => nodes(&mut tree.node_ids.iter().cloned(), prediction),
             Sample::EncodedTree(tree) => {
                 nodes(&mut (0..tree.n_nodes()).map(|node| node.to_string()), prediction)
@@ -168,11 +175,17 @@ impl Detector {
         data: &FieldDataset,
         row: usize,
         text: &str,
-        prediction: Prediction,
+        prediction: SamplePrediction,
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<TextExplanation>> {
         let words = self.word_encoder()?;
-        let class = self.classes().iter().position(|name| *name == prediction.label).unwrap_or_default();
+        // Also without a prediction, the same request is an error for a model that does not support explanations.
+        self.embedding_model()?;
+        let Some(label) = prediction.label() else {
+            let (parts, baseline, residual) = (Vec::new(), None, None);
+            return Ok(Some(TextExplanation { prediction, parts, baseline, residual }));
+        };
+        let class = self.classes().iter().position(|name| name == label).unwrap_or_default();
         let Some(contributions) = self.word_contributions(data, row, class, proceed)? else {
             return Ok(None);
         };
@@ -185,8 +198,8 @@ impl Detector {
                 contribution,
             });
         });
-        let residual = contributions.residual();
-        Ok(Some(TextExplanation { prediction, parts, baseline: contributions.baseline, residual }))
+        let (baseline, residual) = (Some(contributions.baseline), Some(contributions.residual()));
+        Ok(Some(TextExplanation { prediction, parts, baseline, residual }))
     }
 
     fn word_contributions(
@@ -196,7 +209,7 @@ impl Detector {
         class: usize,
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<WordContributions>> {
-        let model = self.model().as_embedding_model().ok_or_else(words_only_error)?;
+        let model = self.embedding_model()?;
         let batch = data.batch(&[row])?.to_device(self.device());
         Ok(integrated_gradients_in_parts(model, batch.words()?, class, proceed)?)
     }
@@ -206,8 +219,11 @@ impl Detector {
         data: &FieldDataset,
         row: usize,
         ids: &mut dyn Iterator<Item = String>,
-        prediction: Prediction,
+        prediction: SamplePrediction,
     ) -> Result<Explanation> {
+        if prediction.label().is_none() {
+            return Ok(Explanation::Tree(TreeExplanation { prediction, nodes: Vec::new() }));
+        }
         let batch = data.batch(&[row])?.to_device(self.device());
         let contributions = node_contributions(self.model(), &batch)?;
         let nodes = ids.zip(contributions).map(|(id, contribution)| NodeAttribution { id, contribution });

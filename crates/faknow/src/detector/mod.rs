@@ -5,15 +5,17 @@ pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
 pub(crate) mod files;
+mod known_tokens;
 mod sample;
+mod sample_prediction;
 mod stream;
 
 use std::path::Path;
 
 use faknow_callbacks::Phase;
 use faknow_data::graph::Tree;
-use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record};
-use faknow_metrics::{ClassificationReport, Decision, Evaluation};
+use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, SkipBroken, TokenCounts};
+use faknow_metrics::Decision;
 use faknow_model::{EmbeddingModel, Summary, summary};
 use faknow_report::Calibrated;
 use faknow_trainer::{Location, evaluate, let_threads_sleep, predict_batch, with_model_seed};
@@ -29,6 +31,7 @@ use crate::data::left_out::{LeftOutRecords, check_drop_classes};
 use crate::data::trees;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::{CLASSES, CONFIG, check_classes, load_weights, weights_checkpoint};
+use crate::detector::sample_prediction::reason_against;
 use crate::files::{check_run_dir, read_json, verify_files, write_json};
 use crate::models::{BoxedModel, Fields, Registry};
 use crate::{Error, Result};
@@ -36,9 +39,12 @@ use crate::{Error, Result};
 pub use faknow_metrics::Prediction;
 
 pub use builder::DetectorBuilder;
+pub use evaluation::DetectorEvaluation;
 pub use explanation::{Attribution, Explanation, NodeAttribution, TextExplanation, TreeExplanation};
 pub use export::ExportManifest;
+pub use known_tokens::KnownTokens;
 pub use sample::{InputRecord, InputRecords, Sample};
+pub use sample_prediction::{NoPrediction, SamplePrediction};
 pub use stream::Classified;
 
 /// A trained detector.
@@ -52,6 +58,8 @@ pub struct Detector {
     device: Device,
     /// The variables of the model, which it refers to.
     vars: VarStore,
+    /// Whether samples without known tokens have predictions.
+    predicts_unknown: bool,
 }
 
 impl Registry {
@@ -86,7 +94,8 @@ impl Registry {
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         load_weights(&vars, run, checkpoint)?;
         let calibrated = decision_config::load(run)?;
-        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars })
+        let predicts_unknown = false;
+        Ok(Detector { config, encoders, fields, classes, calibrated, model, device, vars, predicts_unknown })
     }
 }
 
@@ -120,43 +129,50 @@ impl Detector {
         Ok(self)
     }
 
+    /// Returns the detector with predictions for all samples, also for those without any known token, which all have the same
+    /// scores.
+    #[must_use]
+    pub fn with_predictions_of_unknown(self) -> Self {
+        Self { predicts_unknown: true, ..self }
+    }
+
     /// Returns the temperature and the decision threshold.
     pub fn decision(&self) -> Decision {
         self.calibrated.decision
     }
 
-    /// Classifies texts, in order.
+    /// Classifies texts, in order. A text without any token that the model knows has no prediction but a reason.
     ///
     /// # Errors
     /// The detector takes trees as input, or the model fails.
-    pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Prediction>> {
+    pub fn predict<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<SamplePrediction>> {
         let texts: Vec<Sample> = texts.iter().map(|text| Sample::Text(text.as_ref().to_owned())).collect();
         self.predict_samples(&texts)
     }
 
-    /// Classifies samples, in order.
+    /// Classifies samples, in order. A sample without any token or feature that the model knows has no prediction but a reason.
     ///
     /// # Errors
     /// A sample is not of the detector's input type, or the model fails.
-    pub fn predict_samples(&self, samples: &[Sample]) -> Result<Vec<Prediction>> {
-        self.predict_all(sample::encode(samples, &self.encoders, &self.fields, Path::new("samples"))?)
+    pub fn predict_samples(&self, samples: &[Sample]) -> Result<Vec<SamplePrediction>> {
+        let data = sample::encode(samples, &self.encoders, &self.fields, Path::new("samples"))?;
+        self.predict_all(samples, data)
     }
 
-    /// Tests the detector on labeled files with the fields of `data`. Returns the loss with the metrics of its training, and
-    /// the full report.
+    /// Tests the detector on labeled files with the fields of `data`. Missing texts and those without known tokens are
+    /// classified too, and counted.
     ///
     /// # Errors
     /// A file is invalid or occurs twice, no record has a label of `drop_classes`, the detector takes trees as input, or the model fails.
-    pub fn test(
-        &self,
-        files: impl Into<DataFiles>,
-        data: &DataConfig,
-    ) -> Result<(Evaluation, ClassificationReport)> {
+    pub fn test(&self, files: impl Into<DataFiles>, data: &DataConfig) -> Result<DetectorEvaluation> {
         let files = files.into();
         files.check("data.train")?;
         check_drop_classes(&data.drop_classes, &self.classes)?;
         let left_out = LeftOutRecords::default();
-        let records = FileRecords::open(&files, &self.layout_rules(data, true), Some(&self.classes))?;
+        let mut rules = self.layout_rules(data, true);
+        // Missing texts are counted, unless broken records are to be skipped.
+        rules.options.accept_missing_texts = data.skip_broken == SkipBroken::default();
+        let records = FileRecords::open(&files, &rules, Some(&self.classes))?;
         let dataset = self.dataset(records.with_left_out(&left_out))?;
         // The labels dropped in training may be missing in other files.
         let trained = &self.config.data.drop_classes;
@@ -171,7 +187,7 @@ impl Detector {
     ///
     /// # Errors
     /// The detector takes texts as input, the trees have other features than those of its training, or a tree has no label.
-    pub fn test_trees(&self, trees: Vec<Tree>) -> Result<(Evaluation, ClassificationReport)> {
+    pub fn test_trees(&self, trees: Vec<Tree>) -> Result<DetectorEvaluation> {
         self.test_all(self.tree_encoder()?.dataset(trees)?)
     }
 
@@ -245,11 +261,18 @@ impl Detector {
         self.device
     }
 
-    pub(crate) fn predict_all(&self, data: FieldDataset) -> Result<Vec<Prediction>> {
+    /// Classifies samples, which `data` contains in the same order.
+    pub(crate) fn predict_all(
+        &self,
+        samples: &[Sample],
+        data: FieldDataset,
+    ) -> Result<Vec<SamplePrediction>> {
         let n_samples = data.n_samples();
         if n_samples == 0 {
             return Ok(Vec::new());
         }
+        let features = self.encoders.node_features();
+        let counts = data.token_counts(features)?;
         let loader = eval_loader(data, &self.config.loader)?;
         let mut rows = vec![Vec::new(); n_samples];
         for (index, batch) in loader.batches(0, 0).enumerate() {
@@ -262,13 +285,25 @@ impl Detector {
                 rows[row] = scores;
             }
         }
-        rows.into_iter().map(|scores| self.prediction(&scores)).collect()
+        let predict = |((sample, counts), scores): ((&Sample, TokenCounts), Vec<f64>)| {
+            let reason = reason_against(sample, counts, features);
+            let outcome = match reason.filter(|_| !self.predicts_unknown) {
+                Some(reason) => Err(reason),
+                None => Ok(self.calibrated.decision.predict(self.classes.names(), &scores)?),
+            };
+            // Neither are the tokens of a placeholder such as `NaN` those of a text, nor empty nodes known.
+            let known_tokens = if reason.is_some() { 0 } else { counts.n_known };
+            Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens })
+        };
+        samples.iter().zip(counts).zip(rows).map(predict).collect()
     }
 
-    fn test_all(&self, data: FieldDataset) -> Result<(Evaluation, ClassificationReport)> {
+    fn test_all(&self, data: FieldDataset) -> Result<DetectorEvaluation> {
+        let counts = data.token_counts(self.encoders.node_features())?;
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &self.config.metrics()?, self.device)?;
-        decide(in_order(evaluation, &loader)?.0, &self.calibrated.decision, self.classes.names())
+        let (evaluation, rows) = in_order(evaluation, &loader)?;
+        decide(evaluation, &rows, &counts, &self.calibrated.decision, self.classes.names())
     }
 
     /// Returns the options for reading records with the fields of `data`; `labeled` is whether the label is required. The
@@ -310,10 +345,6 @@ impl Detector {
     {
         self.word_encoder()?.dataset(records, self.extra_padding())
     }
-
-    fn prediction(&self, scores: &[f64]) -> Result<Prediction> {
-        Ok(self.calibrated.decision.predict(self.classes.names(), scores)?)
-    }
 }
 
 impl std::fmt::Debug for Detector {
@@ -326,7 +357,7 @@ impl std::fmt::Debug for Detector {
     }
 }
 
-pub(crate) fn words_only_error() -> Error {
+fn words_only_error() -> Error {
     Error::config(
         "",
         "this model takes more than words as input, and supports neither explanations by word nor export",

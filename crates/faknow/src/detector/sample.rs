@@ -21,6 +21,8 @@ use crate::{Error, Result};
 pub enum Sample {
     /// A text.
     Text(String),
+    /// A record without a text, which has no prediction.
+    MissingText,
     /// A propagation tree with texts or features at its nodes.
     Tree(RawTree),
     /// A propagation tree with encoded node features, as in training.
@@ -30,6 +32,8 @@ pub enum Sample {
 /// A sample with the fields of its record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputRecord {
+    /// The position of the record in its source, or the line of the tree, from 1; 0 if unknown.
+    pub number: usize,
     /// The fields to copy to the output, before the prediction.
     pub fields: Map<String, Value>,
     /// The sample.
@@ -38,19 +42,20 @@ pub struct InputRecord {
 
 impl From<Record> for InputRecord {
     fn from(record: Record) -> Self {
-        Self { fields: record.fields, sample: Sample::Text(record.text) }
+        let sample = if record.is_missing { Sample::MissingText } else { Sample::Text(record.text) };
+        Self { number: record.number, fields: record.fields, sample }
     }
 }
 
 impl From<RawTree> for InputRecord {
     fn from(tree: RawTree) -> Self {
-        Self { fields: id_field(&tree.id), sample: Sample::Tree(tree) }
+        Self { number: tree.line, fields: id_field(&tree.id), sample: Sample::Tree(tree) }
     }
 }
 
 impl From<Tree> for InputRecord {
     fn from(tree: Tree) -> Self {
-        Self { fields: id_field(tree.id()), sample: Sample::EncodedTree(tree) }
+        Self { number: 0, fields: id_field(tree.id()), sample: Sample::EncodedTree(tree) }
     }
 }
 
@@ -62,6 +67,7 @@ fn id_field(id: &str) -> Map<String, Value> {
 pub struct InputRecords<'a> {
     records: Box<dyn Iterator<Item = faknow_data::Result<InputRecord>> + Send + 'a>,
     source: PathBuf,
+    columns: Vec<String>,
 }
 
 impl<'a> InputRecords<'a> {
@@ -73,7 +79,42 @@ impl<'a> InputRecords<'a> {
         R: Into<InputRecord>,
     {
         let records = records.into_iter().map(|record| record.map(Into::into));
-        Self { records: Box::new(records), source: source.into() }
+        Self { records: Box::new(records), source: source.into(), columns: Vec::new() }
+    }
+
+    fn with_columns(self, columns: Vec<String>) -> Self {
+        Self { columns, ..self }
+    }
+
+    /// Creates an iterator of trees, with their ids as fields.
+    fn from_trees<I, T>(source: impl Into<PathBuf>, trees: I) -> Self
+    where
+        I: IntoIterator<Item = faknow_data::Result<T>>,
+        I::IntoIter: Send + 'a,
+        T: Into<InputRecord>,
+    {
+        Self::new(source, trees).with_columns(vec!["id".to_owned()])
+    }
+
+    /// Returns the same samples with only these fields of their records.
+    #[must_use]
+    pub fn with_fields(self, names: &[String]) -> Self {
+        let Self { records, source, columns } = self;
+        let columns = columns.into_iter().filter(|name| names.contains(name)).collect();
+        let names = names.to_vec();
+        let records = records.map(move |record| {
+            record.map(|mut record| {
+                record.fields.retain(|name, _| names.contains(name));
+                record
+            })
+        });
+        Self { records: Box::new(records), source, columns }
+    }
+
+    /// Returns the names of the fields: the columns of a file of records or the keys of its first JSON object, `id` for trees of
+    /// a file; empty for samples from memory.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
     }
 
     /// Returns the source, the name of the samples in errors.
@@ -108,15 +149,17 @@ impl Detector {
             (Some(DataSource::Records), Some(files)) => {
                 let mut rules = self.layout_rules(data, false);
                 rules.options = input_options(rules.options);
-                InputRecords::new(files.first(), FileRecords::open(files, &rules, None)?)
+                let records = FileRecords::open(files, &rules, None)?;
+                let columns = records.columns().to_vec();
+                InputRecords::new(files.first(), records).with_columns(columns)
             }
             (Some(DataSource::TreeLines), Some(files)) => {
                 let file = files.single("data.train", trees::TREES)?;
-                InputRecords::new(file, TreeJsonReader::open(file, None)?)
+                InputRecords::from_trees(file, TreeJsonReader::open(file, None)?)
             }
             (Some(DataSource::TreeFile | DataSource::Upfd), _) => {
                 let source = data.trees.clone().or_else(|| data.upfd.clone()).unwrap_or_default();
-                InputRecords::new(source, self.read_trees(data)?.into_iter().map(Ok))
+                InputRecords::from_trees(source, self.read_trees(data)?.into_iter().map(Ok))
             }
             _ => return Err(missing()),
         })
@@ -134,11 +177,13 @@ impl Detector {
         data: &DataConfig,
     ) -> Result<InputRecords<'static>> {
         if self.has_tree_input() {
-            return Ok(InputRecords::new(name, TreeJsonReader::from_reader(input, name, None)));
+            return Ok(InputRecords::from_trees(name, TreeJsonReader::from_reader(input, name, None)));
         }
         let mut options = input_options(self.read_options(data, false));
         options.format = options.format.or(Some(Format::Jsonl));
-        Ok(InputRecords::new(name, RecordReader::from_reader(input, name, &options, None)?))
+        let records = RecordReader::from_reader(input, name, &options, None)?;
+        let columns = records.columns().to_vec();
+        Ok(InputRecords::new(name, records).with_columns(columns))
     }
 
     /// Checks that all settings of `data` apply to its source and to this detector.
@@ -166,6 +211,7 @@ pub(crate) fn encode(
         let texts = samples.iter().map(|sample| match sample {
             // Label and domain are not required.
             Sample::Text(text) => Ok(Record::new(text.as_str())),
+            Sample::MissingText => Ok(Record::default()),
             _ => Err(faknow_data::Error::Dataset(wrong_input("texts", "trees").to_string())),
         });
         return words.dataset(texts.collect::<Vec<_>>(), field.extra_padding);
@@ -174,7 +220,7 @@ pub(crate) fn encode(
     let mut encoded = Vec::with_capacity(samples.len());
     for sample in samples {
         match sample {
-            Sample::Text(_) => return Err(wrong_input("trees", "texts")),
+            Sample::Text(_) | Sample::MissingText => return Err(wrong_input("trees", "texts")),
             Sample::Tree(raw) => {
                 let words = encoders.words.as_ref();
                 encoded.extend(trees::to_trees(vec![raw.clone()], words, Some(encoder.n_features), source)?);

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::data::encoders::FieldEncoders;
 use crate::detector::explanation::Explanation;
 use crate::detector::sample::{InputRecord, InputRecords, Sample, encode};
-use crate::detector::{Detector, Prediction};
+use crate::detector::{Detector, SamplePrediction};
 use crate::models::Fields;
 
 /// Number of texts of a chunk, large enough for efficient batches.
@@ -24,17 +24,19 @@ const CHANNEL_CAPACITY: usize = 2;
 /// A classified sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classified {
+    /// The position of its record in the source, or the line of its tree, from 1; 0 if unknown.
+    pub number: usize,
     /// The fields of its record.
     pub fields: Map<String, Value>,
-    /// The prediction.
-    pub prediction: Prediction,
+    /// The prediction, or the reason why there is none.
+    pub prediction: SamplePrediction,
     /// The explanation of the prediction, if requested.
     pub explanation: Option<Explanation>,
 }
 
-/// Encoded samples with the fields of their records.
+/// Encoded samples with the numbers and fields of their records.
 struct Chunk {
-    fields: Vec<Map<String, Value>>,
+    fields: Vec<(usize, Map<String, Value>)>,
     samples: Vec<Sample>,
     data: FieldDataset,
 }
@@ -82,14 +84,12 @@ impl Detector {
         explain: bool,
     ) -> Result<()> {
         for Chunk { fields, samples, data } in chunks {
-            let predictions = self.predict_all(data.clone())?;
+            let predictions = self.predict_all(&samples, data.clone())?;
             let explanations =
                 if explain { self.explain_all(&samples, &data, &predictions)? } else { Vec::new() };
             let mut explanations = explanations.into_iter();
-            let classified = fields.into_iter().zip(predictions).map(|(fields, prediction)| Classified {
-                fields,
-                prediction,
-                explanation: explanations.next(),
+            let classified = fields.into_iter().zip(predictions).map(|((number, fields), prediction)| {
+                Classified { number, fields, prediction, explanation: explanations.next() }
             });
             if to_writer.send(classified.collect()).is_err() {
                 break;
@@ -111,8 +111,8 @@ fn read_all(
         let (mut fields, mut samples, mut end) = (Vec::new(), Vec::new(), None);
         while samples.len() < chunk_size && end.is_none() {
             match records.next() {
-                Some(Ok(InputRecord { fields: record_fields, sample })) => {
-                    fields.push(record_fields);
+                Some(Ok(InputRecord { number, fields: record_fields, sample })) => {
+                    fields.push((number, record_fields));
                     samples.push(sample);
                 }
                 Some(Err(error)) => end = Some(Err(error.into())),

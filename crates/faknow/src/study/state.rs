@@ -16,6 +16,7 @@ use faknow_data::Dataset as _;
 use crate::config::Config;
 use crate::config::dotted::by_dotted_name;
 use crate::data::corpus::{Corpus, TestRecords};
+use crate::detector::DetectorEvaluation;
 use crate::detector::files::CONFIG;
 use crate::files::{read_json, record_checksums, write_text_atomically};
 use crate::models::Registry;
@@ -204,7 +205,7 @@ pub struct TestScores {
 
 impl TestScores {
     pub(crate) fn from_outcome(outcome: &Outcome) -> Option<Self> {
-        let (evaluation, report) = outcome.test.as_ref()?;
+        let DetectorEvaluation { evaluation, report, .. } = outcome.test.as_ref()?;
         let loss = evaluation.scores.get("loss").map(|loss| ("loss", loss));
         let defined = |score: &Score| match score {
             Score::Defined(value) => Score::from(*value),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use faknow_data::common::write_atomically;
 use faknow_data::{Dataset as _, FieldDataset};
-use faknow_metrics::{ClassificationReport, Evaluation, Metrics, Predictions};
+use faknow_metrics::{Decision, Evaluation, Metrics, Predictions};
 use faknow_report::{
     BestEpoch, CALIBRATION, Calibrated, HISTORY, MISTAKES, PredictionTable, Run, RunSummary, SUMMARY,
     TEST_PREDICTIONS, VALID_PREDICTIONS,
@@ -16,6 +16,7 @@ use tch::Device;
 
 use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
+use crate::detector::DetectorEvaluation;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
 use crate::files::{record_checksums, report_error, write_json, write_text_atomically};
@@ -44,7 +45,7 @@ pub(crate) struct Finish<'a> {
 /// The evaluation of a part of the data: of the model, and of the detector, which calibrates and decides.
 struct Part<'a> {
     of_model: Evaluation,
-    decided: (Evaluation, ClassificationReport),
+    decided: DetectorEvaluation,
     /// Indices of the evaluated samples.
     rows: Vec<usize>,
     data: &'a FieldDataset,
@@ -93,13 +94,9 @@ impl Finish<'_> {
                 in_order(evaluation, &loader)
             })
             .transpose()?;
-        let part = |part: Option<(Evaluation, Vec<usize>)>, data| -> Result<Option<Part<'_>>> {
-            let Some(((of_model, rows), data)) = part.zip(data) else { return Ok(None) };
-            let decided = decide(of_model.clone(), &calibrated.decision, corpus.classes.names())?;
-            Ok(Some(Part { of_model, decided, rows, data }))
-        };
-        let valid = part(valid, corpus.valid.as_ref())?;
-        let test = part(test, corpus.test.as_ref())?;
+        let decision = &calibrated.decision;
+        let valid = decide_part(valid, corpus.valid.as_ref(), decision, corpus)?;
+        let test = decide_part(test, corpus.test.as_ref(), decision, corpus)?;
         let result = match failure {
             Some(error) => Err(error),
             None if interrupt.is_requested() => Ok(()),
@@ -133,7 +130,7 @@ impl Finish<'_> {
             for (part, name) in [(valid, VALID_PREDICTIONS), (test, TEST_PREDICTIONS)] {
                 part.map_or(Ok(()), |part| part.write(&run.join(name), corpus))?;
             }
-            if let Some(Part { decided: (evaluation, _), rows, data, .. }) = test {
+            if let Some(Part { decided: DetectorEvaluation { evaluation, .. }, rows, data, .. }) = test {
                 let predictions = &evaluation.predictions;
                 let mistakes =
                     most_confident_mistakes(trainer.model(), data, rows, corpus, predictions, device)?;
@@ -178,7 +175,7 @@ impl Finish<'_> {
 impl Part<'_> {
     /// Writes the uncalibrated scores and the final predictions.
     fn write(&self, path: &Path, corpus: &Corpus) -> Result<()> {
-        let predicted = self.decided.0.predictions.predicted().to_vec();
+        let predicted = self.decided.evaluation.predictions.predicted().to_vec();
         let predictions = self.of_model.predictions.clone().with_predicted(predicted)?;
         let io = |error| Error::io(path, error);
         if let Some(dir) = path.parent() {
@@ -187,6 +184,19 @@ impl Part<'_> {
         let table = prediction_table(predictions, &self.rows, self.data, corpus).to_csv().map_err(io)?;
         write_atomically(path, |file| file.write_all(&table)).map_err(io)
     }
+}
+
+/// Returns the evaluation of the detector on a part of the data from that of its model.
+fn decide_part<'a>(
+    part: Option<(Evaluation, Vec<usize>)>,
+    data: Option<&'a FieldDataset>,
+    decision: &Decision,
+    corpus: &Corpus,
+) -> Result<Option<Part<'a>>> {
+    let Some(((of_model, rows), data)) = part.zip(data) else { return Ok(None) };
+    let counts = data.token_counts(corpus.encoders.node_features())?;
+    let decided = decide(of_model.clone(), &rows, &counts, decision, corpus.classes.names())?;
+    Ok(Some(Part { of_model, decided, rows, data }))
 }
 
 /// Writes the HTML report of a run into its directory.

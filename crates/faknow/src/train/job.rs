@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use faknow_callbacks::{EarlyStopping, Freeze, Interval, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
-use faknow_metrics::{ClassificationReport, Direction, Evaluation, Metrics};
+use faknow_metrics::{Direction, Metrics};
 use faknow_model::{Model, weights};
 use faknow_trainer::checkpoint::read_weights_file;
 use faknow_trainer::schedule::TrainingLength;
@@ -20,8 +20,9 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::config::dotted::by_dotted_name;
 use crate::config::{Config, EarlyStoppingConfig, TrainerConfig};
-use crate::data::corpus::{Corpus, TestRecords, eval_loader, train_loader};
+use crate::data::corpus::{Corpus, CorpusSummary, TestRecords, eval_loader, train_loader};
 use crate::data::encoders::FieldEncoders;
+use crate::detector::DetectorEvaluation;
 use crate::detector::files::save_inputs;
 use crate::models::{BoxedModel, BoxedStep};
 use crate::train::RunContext;
@@ -39,9 +40,9 @@ pub struct Outcome {
     /// Stop reason, best epoch, history.
     pub fit: FitReport,
     /// Results of the detector on the validation data, if there is any.
-    pub valid: Option<(Evaluation, ClassificationReport)>,
+    pub valid: Option<DetectorEvaluation>,
     /// Results of the detector on the test data, if there is any.
-    pub test: Option<(Evaluation, ClassificationReport)>,
+    pub test: Option<DetectorEvaluation>,
     /// Whether the training or the steps after it (calibration, test, report) were interrupted.
     pub is_interrupted: bool,
 }
@@ -77,7 +78,7 @@ pub(crate) struct Job {
     model: BoxedModel,
     vars: VarStore,
     metrics: Metrics,
-    summary: Vec<String>,
+    summary: CorpusSummary,
     assumptions: Vec<String>,
 }
 
@@ -123,7 +124,7 @@ impl Job {
                     );
                     return Err(Error::config("text.vectors", message));
                 }
-                summary.push(format!(
+                summary.lines.push(format!(
                     "word vectors: {} of {} words found",
                     vectors.n_found,
                     words.vocab.len()
@@ -140,7 +141,7 @@ impl Job {
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;
         if let Some((path, tensors)) = initial_weights {
             let report = weights::restore_partial(&vars, &tensors, path).map_err(weights_error)?;
-            summary.extend(
+            summary.lines.extend(
                 format!("initial weights from {}: {report}", path.display()).lines().map(str::to_owned),
             );
         }
@@ -180,7 +181,7 @@ impl Job {
             NoEffectWarnings::new(&self.config, train.n_samples(), steps_per_epoch, valid.is_some())?;
         let Self { config, corpus, model, vars, metrics, summary, assumptions } = self;
         // Also in the report.
-        let lines = [assumptions.clone(), summary.clone()].concat();
+        let lines = [assumptions.clone(), summary.lines.clone()].concat();
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = builder(&config, model, vars, metrics, step)?
             .callback(Assumptions(assumptions))

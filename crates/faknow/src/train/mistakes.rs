@@ -57,6 +57,7 @@ pub(crate) fn most_confident_mistakes(
             ("word", words.iter().map(word).zip(contributions).collect())
         };
         let n_parts = parts.len();
+        let counts = data.subset(&[sample])?.token_counts(corpus.encoders.node_features())?;
         let max_parts = if unit == "node" { MAX_NODES } else { n_parts };
         let parts = parts.into_iter().take(max_parts);
         Ok(Mistake {
@@ -67,6 +68,7 @@ pub(crate) fn most_confident_mistakes(
             score: score(row),
             unit: unit.to_owned(),
             n_parts,
+            known_tokens: counts.first().map(|counts| counts.n_known),
             parts: parts.map(|(name, contribution)| MistakePart { name, contribution }).collect(),
         })
     };

@@ -11,7 +11,7 @@
 //!
 //! let detector = Detector::load(&outcome.run, config.device()?)?;
 //! for prediction in detector.predict(&["Aliens endorse the mayor"])? {
-//!     println!("{} {:.3}", prediction.label, prediction.score);
+//!     println!("{prediction}, {} known tokens", prediction.known_tokens);
 //! }
 //! # Ok::<(), faknow::Error>(())
 //! ```

@@ -2,15 +2,18 @@
 
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
 
+use crate::data::corpus::CorpusSummary;
+
 /// Logs the summary of the data at the start of the fit, so that it is also in the log of the run.
-pub(super) struct DataSummary(pub(super) Vec<String>);
+pub(super) struct DataSummary(pub(super) CorpusSummary);
 
 impl Callback for DataSummary {
     fn on_fit_start(&mut self, run: &mut Run) -> HookResult {
         if run.start() == FitStart::RolledBack {
             return Ok(());
         }
-        self.0.iter().for_each(|line| tracing::info!("{line}"));
+        self.0.lines.iter().for_each(|line| tracing::info!("{line}"));
+        self.0.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ fn concurrent_runs_have_the_results_of_separate_runs() {
         let run = format!("{name}-{seed}");
         let config = bench.config.set(&format!("seed={seed}")).unwrap();
         let outcome = train(&config, || RunDir::create(bench.path(&run)), Callbacks::default()).unwrap();
-        (bench.last_weights(&run), outcome.test.unwrap().0.scores)
+        (bench.last_weights(&run), outcome.test.unwrap().evaluation.scores)
     };
     let seeds = [1, 2, 3];
     let separate = seeds.map(|seed| run(seed, "separate"));

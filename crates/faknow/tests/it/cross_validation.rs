@@ -4,6 +4,7 @@ use std::path::Path;
 
 use faknow::callbacks::{BatchEnd, Callback, Callbacks, Flow, HookResult, Run};
 use faknow::data::stratified_k_fold;
+use faknow::detector::DetectorEvaluation;
 use faknow::study::{CrossValidation, cross_validate, resume_cross_validation};
 use faknow::train::ContextFactory;
 use faknow::trainer::{Interrupt, RunDir};
@@ -52,9 +53,7 @@ fn fold_is_tested_and_validation_comes_from_other_folds() {
     let labels: Vec<usize> = (0..50).map(|index| index % 2).collect();
     let folds = stratified_k_fold(&labels, 5, bench.config.seed).unwrap();
     let outcome = bench.train("run", &["data.fold=2 of 5"]);
-    let n_samples = |part: &Option<(faknow::metrics::Evaluation, _)>| {
-        part.as_ref().map(|(evaluation, _)| evaluation.predictions.n_samples())
-    };
+    let n_samples = |part: &Option<DetectorEvaluation>| part.as_ref().map(|part| part.known_tokens.n_samples);
     // Validation has 0.1 / 0.8 of the other 40 samples.
     assert_eq!((n_samples(&outcome.valid), n_samples(&outcome.test)), (Some(5), Some(10)));
     let words = bench.words("run");
@@ -90,7 +89,7 @@ fn every_fold_is_tested_and_metrics_are_averaged() {
     // The config of a fold reproduces its results.
     let config = Config::from_file(&bench.path("cv/fold-3/config.toml")).unwrap();
     let again = train(&config, || RunDir::create(bench.path("again")), Callbacks::default()).unwrap();
-    assert_eq!(again.test.unwrap().0.scores.value("loss"), metrics[0].values[2]);
+    assert_eq!(again.test.unwrap().evaluation.scores.value("loss"), metrics[0].values[2]);
 }
 
 #[test]

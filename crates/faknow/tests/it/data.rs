@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use faknow::callbacks::Callbacks;
 use faknow::config::DataConfig;
 use faknow::data::{guess_data, guess_language};
+use faknow::detector::DetectorEvaluation;
 use faknow::train;
 
 use crate::support::{Bench, csv, posts};
@@ -32,9 +33,7 @@ fn split_is_stratified_by_class() {
     let n_fake = uneven.iter().filter(|(_, label)| *label == "fake").count();
     let bench = Bench::new(&uneven);
     let outcome = bench.train("run", &["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=1"]);
-    let support = |part: &Option<(faknow::metrics::Evaluation, faknow::metrics::ClassificationReport)>| {
-        part.as_ref().unwrap().1.confusion().support()
-    };
+    let support = |part: &Option<DetectorEvaluation>| part.as_ref().unwrap().report.confusion().support();
     for support in [support(&outcome.valid), support(&outcome.test)] {
         assert!((support[0] as f64 - 25.0).abs() <= 1.0, "{support:?}");
         assert!((support[1] as f64 - n_fake as f64 / 4.0).abs() <= 1.0, "{support:?} of {n_fake}");
@@ -47,7 +46,7 @@ fn vocabulary_has_only_words_of_the_training_part() {
     let outcome = bench.train("run", &[]);
     let trained = training_posts(&bench, "run");
     assert_eq!(trained.len(), 42, "0.7 of 60");
-    let n_test = outcome.test.unwrap().1.confusion().support().iter().sum::<u64>();
+    let n_test = outcome.test.unwrap().report.confusion().support().iter().sum::<u64>();
     assert_eq!(n_test, 12);
     // Separate validation and test files do not add words either.
     let other = csv(&[("unseen words here".into(), "real"), ("others there".into(), "fake")]);

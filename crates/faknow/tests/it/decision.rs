@@ -5,6 +5,7 @@ use std::fs;
 use faknow::{Config, Detector};
 
 use faknow::config::{Threshold, ThresholdRule};
+use faknow::detector::{DetectorEvaluation, NoPrediction};
 use faknow::report::{PredictionTable, TEST_PREDICTIONS, VALID_PREDICTIONS};
 use faknow::tch::Device;
 use serde_json::Value;
@@ -43,7 +44,7 @@ fn temperature_is_fitted_on_validation_data_and_used_by_the_detector() {
     assert!(log_loss(1) < log_loss(0), "{calibration}");
     // The rows have uncalibrated scores, the outcome those of the detector.
     let rows = PredictionTable::read(&bench.path("run"), TEST_PREDICTIONS).unwrap().unwrap();
-    let (evaluation, report) = outcome.test.unwrap();
+    let DetectorEvaluation { evaluation, report, .. } = outcome.test.unwrap();
     assert_eq!(detector.decision().apply(&rows.predictions).unwrap(), evaluation.predictions);
     assert_ne!(rows.predictions.scores(), evaluation.predictions.scores());
     assert_eq!(report.scores().value("accuracy"), evaluation.predictions.confusion().accuracy().value());
@@ -60,15 +61,21 @@ fn threshold_comes_from_the_config_or_the_caller() {
     let texts: Vec<String> = posts(30).into_iter().map(|(text, _)| text).collect();
     let flagged = |threshold: &str| {
         let detector = load(&bench).with_threshold(threshold.parse().unwrap()).unwrap();
-        detector.predict(&texts).unwrap().iter().filter(|prediction| prediction.label == "fake").count()
+        detector
+            .predict(&texts)
+            .unwrap()
+            .iter()
+            .filter(|prediction| prediction.label() == Some("fake"))
+            .count()
     };
     assert_eq!((flagged("0"), flagged("1")), (30, 0));
     let by_score = load(&bench).with_threshold(Threshold::Rule(ThresholdRule::Highest)).unwrap();
     for prediction in by_score.predict(&texts).unwrap() {
-        assert!(prediction.score >= 0.5, "{prediction:?}");
+        assert!(prediction.score().unwrap() >= 0.5, "{prediction:?}");
     }
     let fixed = load(&bench).with_threshold(Threshold::Fixed(0.75)).unwrap();
     for prediction in fixed.predict(&texts).unwrap() {
+        let prediction = prediction.outcome.unwrap();
         assert_eq!(prediction.label == "fake", prediction.scores[1].1 >= 0.75, "{prediction:?}");
     }
     for invalid in ["1.5", "-0.1", "nan", "best", ""] {
@@ -132,18 +139,19 @@ fn explanation_adds_up_and_finds_the_decisive_word() {
         explanations[0].parts.iter().map(|part| part.is_known).collect::<Vec<_>>(),
         [true, true, true, false]
     );
-    assert!(explanations[2].parts.is_empty());
-    for (explanation, prediction) in explanations.iter().zip(detector.predict(&texts).unwrap()) {
-        assert_eq!(explanation.prediction.label, prediction.label);
+    let empty = &explanations[2];
+    assert_eq!(empty.prediction.reason(), Some(NoPrediction::EmptyText));
+    assert!(empty.parts.is_empty() && empty.baseline.is_none() && empty.residual.is_none());
+    for (explanation, prediction) in explanations.iter().zip(detector.predict(&texts).unwrap()).take(2) {
+        assert_eq!(explanation.prediction.label(), prediction.label());
+        let (baseline, residual) = (explanation.baseline.unwrap(), explanation.residual.unwrap());
         // The log-odds of the uncalibrated score: those of the detector times the temperature.
-        let odds = (prediction.score / (1.0 - prediction.score)).ln() * detector.decision().temperature;
+        let score = prediction.score().unwrap();
+        let odds = (score / (1.0 - score)).ln() * detector.decision().temperature;
         let sum: f64 = explanation.parts.iter().map(|part| part.contribution).sum();
-        let total = explanation.baseline + sum + explanation.residual;
+        let total = baseline + sum + residual;
         assert!((total - odds).abs() < 1e-4, "{explanation:?} is {odds}");
-        assert!(
-            explanation.residual.abs() < 0.05 * (odds - explanation.baseline).abs() + 1e-6,
-            "{explanation:?}"
-        );
+        assert!(residual.abs() < 0.05 * (odds - baseline).abs() + 1e-6, "{explanation:?}");
     }
     for explanation in &explanations[..2] {
         let strongest =
@@ -157,7 +165,7 @@ fn saves_mistakes_with_contributions_of_words() {
     let (bench, outcome) = trained(&[]);
     let mistakes: Vec<faknow::report::Mistake> =
         serde_json::from_str(&bench.read("run/mistakes.json")).unwrap();
-    let (evaluation, _) = outcome.test.unwrap();
+    let evaluation = outcome.test.unwrap().evaluation;
     let n_wrong = evaluation.predictions.n_samples() as u64 - evaluation.predictions.confusion().n_correct();
     assert_eq!(mistakes.len() as u64, n_wrong.min(10));
     assert!(

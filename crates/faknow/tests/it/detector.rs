@@ -3,7 +3,9 @@
 use faknow::Detector;
 use faknow::Error;
 use faknow::data::Record;
-use faknow::detector::{Classified, InputRecords};
+use faknow::detector::{
+    Classified, DetectorEvaluation, InputRecords, NoPrediction, Sample, SamplePrediction,
+};
 use faknow::tch::Device;
 
 use crate::support::{Bench, checkpoint, csv, posts};
@@ -24,7 +26,10 @@ fn classifies_texts_in_order() {
     let predictions = detector.predict(&texts).unwrap();
     assert_eq!(predictions.len(), 30);
     for (text, batched) in texts.iter().zip(&predictions) {
-        let single = &detector.predict(&[text]).unwrap()[0];
+        let single = detector.predict(&[text]).unwrap()[0].outcome.clone().unwrap();
+        assert_eq!(batched.n_tokens, text.split(' ').count(), "{text}");
+        assert!((1..=batched.n_tokens).contains(&batched.known_tokens), "{batched:?}");
+        let batched = batched.prediction().unwrap();
         for ((class, score), (name, other)) in batched.scores.iter().zip(&single.scores) {
             assert!(
                 class == name && (score - other).abs() < 1e-6,
@@ -37,11 +42,25 @@ fn classifies_texts_in_order() {
         assert_eq!((&batched.label, batched.score), (&best.0, best.1));
     }
     assert!(detector.predict::<&str>(&[]).unwrap().is_empty());
-    assert_eq!(
-        detector.predict(&["", "unheard of", "🙂"]).unwrap().len(),
-        3,
-        "unknown words are not an error"
-    );
+}
+
+#[test]
+fn texts_without_known_tokens_have_a_reason() {
+    let (_bench, detector) = trained();
+    let texts = ["", " \u{200b}\u{feff}", "🙂", "привет мир", "rain привет"];
+    let reasons: Vec<_> = detector.predict(&texts).unwrap().iter().map(SamplePrediction::reason).collect();
+    use NoPrediction::{EmptyText, NoKnownTokens};
+    assert_eq!(reasons, [Some(EmptyText), Some(EmptyText), Some(NoKnownTokens), Some(NoKnownTokens), None]);
+    let last = &detector.predict(&texts).unwrap()[4];
+    assert_eq!((last.known_tokens, last.n_tokens), (1, 2));
+    let missing = detector.predict_samples(&[Sample::MissingText]).unwrap();
+    assert_eq!(missing[0].reason(), Some(NoPrediction::MissingText));
+    // Their scores are those of an unknown word, whatever the text is.
+    let detector = detector.with_predictions_of_unknown();
+    let predictions = detector.predict(&texts).unwrap();
+    assert!(predictions.iter().all(|prediction| prediction.label().is_some()));
+    assert_eq!(predictions.iter().map(|it| it.known_tokens).collect::<Vec<_>>(), [0, 0, 0, 0, 1]);
+    assert_eq!(predictions[0].outcome, predictions[2].outcome);
 }
 
 #[test]
@@ -64,7 +83,7 @@ fn test_uses_the_given_columns() {
     let error = detector.test(&file, &data).unwrap_err().to_string();
     assert!(error.contains("no such column `text`"), "{error}");
     (data.text, data.label) = (Some("body".into()), Some("verdict".into()));
-    let (evaluation, report) = detector.test(&file, &data).unwrap();
+    let DetectorEvaluation { evaluation, report, .. } = detector.test(&file, &data).unwrap();
     assert_eq!(report.confusion().support(), [5, 5]);
     assert_eq!(evaluation.predictions.n_samples(), 10);
     assert!(evaluation.scores.value("loss").unwrap() > 0.0);
@@ -117,10 +136,8 @@ fn stream_is_classified_in_order() {
         classified.iter().zip(&predictions).enumerate()
     {
         assert_eq!(fields["number"], i);
-        assert!(
-            (prediction.score - expected.score).abs() < 1e-6 && prediction.label == expected.label,
-            "{i}"
-        );
+        let difference = prediction.score().unwrap() - expected.score().unwrap();
+        assert!(difference.abs() < 1e-6 && prediction.label() == expected.label(), "{i}");
     }
     // The writer stops the stream.
     let mut n_written = 0;

@@ -44,7 +44,7 @@ fn labels_of_files_are_those_of_a_column() {
 
     let detector = Detector::load(&bench.path("files"), Device::Cpu).unwrap();
     let data = detector.config().data.clone();
-    let (_, report) = detector.test(data.train.clone().unwrap(), &data).unwrap();
+    let report = detector.test(data.train.clone().unwrap(), &data).unwrap().report;
     assert_eq!(report.confusion().support(), [30, 30]);
     let unknown = DataFiles::with_labels([("hoax", bench.path("fake.csv"))]);
     let error = detector.test(unknown, &data).unwrap_err().to_string();
@@ -133,7 +133,7 @@ fn records_of_dropped_labels_are_left_out() {
 
     let detector = Detector::load(&bench.path("dropped"), Device::Cpu).unwrap();
     let data = detector.config().data.clone();
-    let (_, report) = detector.test(bench.path("train.csv"), &data).unwrap();
+    let report = detector.test(bench.path("train.csv"), &data).unwrap().report;
     assert_eq!(report.confusion().support(), [24, 30]);
     // In other files the labels dropped in training may be missing, but not new ones.
     detector.test(bench.path("without.csv"), &data).unwrap();

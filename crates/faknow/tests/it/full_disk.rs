@@ -105,7 +105,10 @@ fn full_disk_loses_neither_results_nor_the_run() {
         let Error::NotFinished { outcome, .. } = error else { panic!("{error}") };
         assert_eq!(outcome.is_some(), after_epoch == 0, "{message}");
         if let Some(outcome) = outcome {
-            assert_eq!(outcome.test.unwrap().0.predictions, expected.test.as_ref().unwrap().0.predictions);
+            assert_eq!(
+                outcome.test.unwrap().evaluation.predictions,
+                expected.test.as_ref().unwrap().evaluation.predictions
+            );
             assert_eq!(outcome.fit.history.epochs.len(), 4);
         }
         fs::remove_file(disk.filler()).unwrap();

@@ -185,7 +185,7 @@ fn builds_detector_from_model_trained_in_rust() {
     let texts = ["rain and storm", "shocking"];
     let predictions = loaded.predict(&texts).unwrap();
     assert_eq!(predictions, detector.predict(&texts).unwrap());
-    assert_eq!(predictions[0].scores.len(), 2);
+    assert_eq!(predictions[0].prediction().unwrap().scores.len(), 2);
 }
 
 /// Defines the specification of a bag-of-words model with another name.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use faknow::Detector;
 use faknow::callbacks::Callbacks;
+use faknow::detector::SamplePrediction;
 use faknow::report::{CHECKSUMS, Run, render};
 use faknow::tch::Device;
 use faknow::train::{Effect, RUN_FILES, ResumeOptions, RunFile, resume};
-use faknow::{Detector, Prediction};
 
 use crate::support::{Bench, csv, posts};
 
@@ -111,7 +112,7 @@ fn check<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-fn predict(run: &Path) -> Result<Vec<Prediction>, String> {
+fn predict(run: &Path) -> Result<Vec<SamplePrediction>, String> {
     let texts: Vec<String> = posts(6).into_iter().map(|(text, _)| text).collect();
     let detector = Detector::load(run, Device::Cpu);
     let predictions = detector.and_then(|detector| detector.predict(&texts));

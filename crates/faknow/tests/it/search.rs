@@ -59,7 +59,7 @@ fn trials_are_ranked_by_monitor_and_only_the_best_is_tested() {
     assert_eq!(alone.fit.best.as_ref().unwrap().value, values[0]);
     let test = outcome.test.as_ref().unwrap();
     assert_eq!(test.n_samples, 12);
-    assert_eq!(test.scores.value("loss"), alone.test.unwrap().0.scores.value("loss"));
+    assert_eq!(test.scores.value("loss"), alone.test.unwrap().evaluation.scores.value("loss"));
     for (number, tests) in [(1, 0), (2, 0), (3, 1)] {
         let history = bench.read(&format!("search/trials/{number:04}/history.jsonl"));
         assert_eq!(history.matches("\"type\":\"test\"").count(), tests, "trial {number}: {history}");

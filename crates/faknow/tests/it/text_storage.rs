@@ -18,7 +18,7 @@ fn trained(bench: &Bench, run: &str, settings: &[&str]) -> (String, String) {
         .collect();
     weights.sort_by(|a, b| a.0.cmp(&b.0));
     let test = outcome.test.unwrap();
-    (format!("{weights:?}"), format!("{:?}", test.1.scores()))
+    (format!("{weights:?}"), format!("{:?}", test.report.scores()))
 }
 
 fn file_names(dir: &Path) -> Vec<String> {

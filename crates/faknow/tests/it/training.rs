@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use faknow::callbacks::{Callback, Callbacks, Flow, HookResult, Phase, Run};
+use faknow::detector::DetectorEvaluation;
 use faknow::metrics::{EpochRecord, Evaluation};
 use faknow::models::Registry;
 use faknow::tch::{Kind, Tensor};
@@ -71,7 +72,7 @@ fn balanced_sampling_helps_a_rare_class() {
         let outcome = bench.train(run, &[&settings[..], &[balanced]].concat());
         let samples = outcome.fit.history.epochs[0].samples;
         assert_eq!(samples, 55, "an epoch draws as many samples as there are");
-        outcome.valid.unwrap().1.scores().value("recall").unwrap()
+        outcome.valid.unwrap().report.scores().value("recall").unwrap()
     };
     let (plain, balanced) =
         (recall("plain", "loader.balanced=false"), recall("balanced", "loader.balanced=true"));
@@ -90,7 +91,7 @@ fn balanced_class_weights_follow_training_labels_and_help_a_rare_class() {
     let train = |run: &str, loss: &[&str]| {
         let settings = ["data.split=[0.5, 0.25, 0.25]", "trainer.epochs=6", "optimizer.lr=0.02"];
         let outcome = bench.train(run, &[&settings[..], &["trainer.restore_best=false"], loss].concat());
-        outcome.valid.unwrap().1.scores().value("recall").unwrap()
+        outcome.valid.unwrap().report.scores().value("recall").unwrap()
     };
     let (plain, balanced) = (train("plain", &[]), train("balanced", &["loss.class_weights=balanced"]));
     assert!(plain < 0.2 && balanced > 0.8, "{plain} {balanced}");
@@ -153,7 +154,7 @@ fn detector_has_weights_and_scores_of_best_epoch() {
         outcome.fit.history.epochs.iter().map(|r| r.valid.as_ref().unwrap().value("loss").unwrap()).collect();
     let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!((best.value, losses[best.epoch - 1]), (lowest, lowest), "{losses:?}");
-    let (evaluation, report) = outcome.valid.as_ref().unwrap();
+    let DetectorEvaluation { evaluation, report, .. } = outcome.valid.as_ref().unwrap();
     let record = outcome.fit.history.epochs[best.epoch - 1].valid.as_ref().unwrap();
     assert_eq!(evaluation.scores.value("loss"), record.value("loss"));
     for name in ["accuracy", "f1_macro", "roc_auc", "log_loss"] {
@@ -162,7 +163,7 @@ fn detector_has_weights_and_scores_of_best_epoch() {
     let last = bench.train("last", &[&settings[..], &["trainer.restore_best=false"]].concat());
     assert_eq!(last.fit.weights, FinalWeights::Last);
     let record = last.fit.history.epochs.last().unwrap().valid.as_ref().unwrap();
-    assert_eq!(last.valid.unwrap().0.scores.value("loss"), record.value("loss"));
+    assert_eq!(last.valid.unwrap().evaluation.scores.value("loss"), record.value("loss"));
 }
 
 #[test]

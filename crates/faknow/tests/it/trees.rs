@@ -7,7 +7,7 @@ use faknow::callbacks::{Callbacks, StopReason};
 use faknow::config::{DataConfig, DataFiles};
 use faknow::data::graph::{Tree, TreeJsonReader, read_tree_ids};
 use faknow::data::synth::{CascadeOptions, write_td_rvnn};
-use faknow::detector::{Explanation, Sample};
+use faknow::detector::{DetectorEvaluation, Explanation, Sample};
 use faknow::model::weights::read;
 use faknow::models::Registry;
 use faknow::report::Mistake;
@@ -78,15 +78,15 @@ fn every_tree_model_trains_tests_predicts_and_explains() {
     for info in Registry::builtin().models().into_iter().filter(|info| info.fields.trees.is_some()) {
         let bench = Bench::new(info.name);
         let outcome = bench.train("run").unwrap();
-        let (evaluation, _) = outcome.test.unwrap();
+        let evaluation = outcome.test.unwrap().evaluation;
         assert_eq!(evaluation.predictions.n_samples(), 32, "{}", info.name);
-        assert_eq!(outcome.valid.unwrap().0.predictions.n_samples(), 16);
+        assert_eq!(outcome.valid.unwrap().evaluation.predictions.n_samples(), 16);
         // The detector of a moved run directory has the same results.
         fs::rename(bench.path("run"), bench.path("moved")).unwrap();
         let detector = Detector::load(&bench.path("moved"), Device::Cpu).unwrap();
         assert!(detector.has_tree_input());
         let test = DataConfig { train_ids: None, ..bench.config.data.clone() };
-        let again = detector.test_trees(detector.read_trees(&test).unwrap()).unwrap().0;
+        let again = detector.test_trees(detector.read_trees(&test).unwrap()).unwrap().evaluation;
         assert_eq!(again.scores.value("loss"), evaluation.scores.value("loss"), "{}", info.name);
         let trees = detector.read_trees(&test).unwrap();
         let parts = contributions(&detector, &trees);
@@ -115,7 +115,7 @@ fn saves_most_confident_mistakes_with_contributions_of_nodes() {
     let outcome = bench.train("run").unwrap();
     let text = fs::read_to_string(bench.path("run/mistakes.json")).unwrap();
     let mistakes: Vec<Mistake> = serde_json::from_str(&text).unwrap();
-    let (evaluation, _) = outcome.test.unwrap();
+    let evaluation = outcome.test.unwrap().evaluation;
     let predictions = evaluation.predictions;
     let is_mistake = |row: &usize| predictions.labels()[*row] != predictions.predicted()[*row];
     assert_eq!(mistakes.len(), (0..32).filter(is_mistake).count().min(10), "{text}");
@@ -126,6 +126,8 @@ fn saves_most_confident_mistakes_with_contributions_of_nodes() {
     for mistake in &mistakes {
         let tree = trees.iter().find(|tree| Some(tree.id()) == mistake.id.as_deref()).unwrap();
         let prediction = &detector.predict_samples(&[Sample::EncodedTree(tree.clone())]).unwrap()[0];
+        assert_eq!(mistake.known_tokens, Some(prediction.known_tokens));
+        let prediction = prediction.prediction().unwrap();
         assert_eq!(prediction.label, mistake.predicted);
         assert!((prediction.score - mistake.score).abs() < 1e-6 && mistake.label != mistake.predicted);
         assert_eq!(mistake.n_parts, tree.n_nodes());
@@ -242,13 +244,14 @@ fn trains_on_json_trees_with_texts_or_features() {
         bench.config.data = DataConfig { train: Some(file.clone().into()), classes, ..DataConfig::default() };
         bench.config = bench.config.set_all(&["trainer.epochs=30", "optimizer.lr=0.05"]).unwrap();
         let outcome = bench.train("run").unwrap();
-        let accuracy = outcome.test.unwrap().1.scores().value("accuracy").unwrap();
+        let accuracy = outcome.test.unwrap().report.scores().value("accuracy").unwrap();
         assert!(accuracy > 0.9, "{accuracy}");
         let detector = Detector::load(&bench.path("run"), Device::Cpu).unwrap();
         let raw = TreeJsonReader::open(&file, None).unwrap().map(|tree| tree.map(Sample::Tree));
         let predictions = detector.predict_samples(&raw.collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
         let labels = ["true", "false"].iter().cycle();
-        let n_correct = predictions.iter().zip(labels).filter(|(p, label)| p.label == **label).count();
+        let n_correct =
+            predictions.iter().zip(labels).filter(|(p, label)| p.label() == Some(**label)).count();
         assert!(n_correct > 54, "{n_correct} of 60");
     }
 }
@@ -258,9 +261,7 @@ fn trees_without_id_files_are_split_by_class_or_event() {
     let mut bench = Bench::new("gcn");
     (bench.config.data.train_ids, bench.config.data.test_ids) = (None, None);
     let sizes = |outcome: &Outcome| {
-        let size = |part: &Option<(faknow::metrics::Evaluation, _)>| {
-            part.as_ref().unwrap().0.predictions.n_samples()
-        };
+        let size = |part: &Option<DetectorEvaluation>| part.as_ref().unwrap().known_tokens.n_samples;
         (size(&outcome.valid), size(&outcome.test))
     };
     let (valid, test) = sizes(&bench.train("by-class").unwrap());
