@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: the program with its libtorch as an archive that runs wherever it is unpacked.
+//! `cargo xtask dist`: the program with its libtorch, man pages and completion scripts as an archive that runs wherever it is unpacked.
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +34,7 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     sh.remove_path(&root)?;
     let program = root.join("bin/faknow");
     sh.copy_file(target.join(built).join("faknow"), &program)?;
+    write_completions_and_man_pages(sh, &program, &root)?;
     cmd!(sh, "strip {program}").run()?;
     replace_rpath(&program, &libtorch)?;
     for path in sh.read_dir(&libtorch)? {
@@ -51,6 +52,26 @@ pub fn run(workspace: &mut Workspace, args: &Args) -> Result<()> {
     sh.remove_path(&root)?;
     println!("{}: {:.0} MB", archive.display(), fs::metadata(&archive)?.len() as f64 / 1e6);
     check_elsewhere(&archive, &name)
+}
+
+/// Completion scripts: shell and path, where package managers and shells look for them.
+const COMPLETIONS: [(&str, &str); 5] = [
+    ("bash", "share/bash-completion/completions/faknow"),
+    ("zsh", "share/zsh/site-functions/_faknow"),
+    ("fish", "share/fish/vendor_completions.d/faknow.fish"),
+    ("powershell", "share/faknow/faknow.ps1"),
+    ("elvish", "share/faknow/faknow.elv"),
+];
+
+/// Runs the program to write its completion scripts and man pages.
+fn write_completions_and_man_pages(sh: &Shell, program: &Path, root: &Path) -> Result<()> {
+    for (shell, path) in COMPLETIONS {
+        let script = cmd!(sh, "{program} completions {shell}").read()?;
+        sh.write_file(root.join(path), script)?;
+    }
+    let man = root.join("share/man/man1");
+    cmd!(sh, "{program} man {man}").ignore_stdout().run()?;
+    Ok(())
 }
 
 /// Replaces the path of libtorch on this machine, which the linker wrote, by the one next to the program.
@@ -75,12 +96,16 @@ fn check_elsewhere(archive: &Path, name: &str) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(dir.path());
     cmd!(sh, "tar -xzf {archive}").run()?;
-    let program = dir.path().join(name).join("bin/faknow");
+    let unpacked = dir.path().join(name);
+    for path in COMPLETIONS.map(|(_, path)| path).into_iter().chain(["share/man/man1/faknow-train.1"]) {
+        ensure!(unpacked.join(path).is_file(), "the archive lacks {path}");
+    }
+    let program = unpacked.join("bin/faknow");
     let faknow = |args: &str| process::capture(sh.cmd(&program).args(args.split(' ')).env_clear());
     faknow("demo --out run")?;
     let loaded = cmd!(sh, "{program} --version").env_clear().env("LD_DEBUG", "libs").output()?.stderr;
     let loaded = String::from_utf8_lossy(&loaded).into_owned();
-    let own = dir.path().join(name).to_string_lossy().into_owned();
+    let own = unpacked.to_string_lossy().into_owned();
     let foreign = loaded.lines().filter(|line| line.contains("calling init") && line.contains("torch"));
     let foreign: Vec<&str> = foreign.filter(|line| !line.contains(&own)).collect();
     ensure!(foreign.is_empty(), "libtorch is loaded from elsewhere:\n{}", foreign.join("\n"));

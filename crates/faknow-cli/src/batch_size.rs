@@ -14,6 +14,7 @@ use crate::job::JobOptions;
 /// Find a batch size: measure speed and memory of training with batches of 8, 16, 32, …
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow batch-size textcnn --train posts/train.csv
   faknow batch-size textcnn --train train.csv --text tweet --classes real,fake
   faknow batch-size my.toml --min 32 --max 1024 --memory-limit 8")]
 #[command(

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use faknow::callbacks::{Callbacks, LevelFilter, Progress, ProgressWriter, init_console};
 use faknow::data::common::{panic_message, printable};
 use faknow::train::{ContextFactory, RunContext};
@@ -159,48 +158,11 @@ pub(crate) fn run(work: impl FnOnce() -> Result<()> + UnwindSafe) -> ExitCode {
     }
 }
 
-/// Prints a message of clap: help as it is, an error in one line. Returns the exit code.
-pub(crate) fn report_usage_error(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        // A failure to print cannot be reported.
-        let _ = error.print();
-        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
-    }
-    let text = error.to_string();
-    let parts: Vec<&str> = text
-        .lines()
-        .take_while(|line| !line.starts_with("Usage:"))
-        .filter(|line| !line.starts_with("For more information"))
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let message = parts.join(" ").replace(" tip: ", "; ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    print_error(&format!("{message}{}; see --help", other_command(error)));
-    ExitCode::from(2)
-}
-
-/// Returns the command that does what an unknown command does in other programs.
-fn other_command(error: &clap::Error) -> String {
-    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
-        return String::new();
-    };
-    let command = match name.as_str() {
-        "fit" => "train",
-        "eval" | "evaluate" | "validate" => "test",
-        "classify" | "infer" => "predict",
-        "inspect" => "data inspect",
-        "config" => "settings",
-        "tune" => "search",
-        _ => return String::new(),
-    };
-    format!("; did you mean `faknow {command}`?")
-}
-
 /// Maximum number of characters of a line on standard error.
 const MAX_LINE: usize = 4_000;
 
-fn print_error(message: &str) {
+/// Prints an error in one line to standard error.
+pub(crate) fn print_error(message: &str) {
     print_line(&format!("error: {message}"));
 }
 

@@ -16,6 +16,7 @@ use crate::training_options::TrainingOptions;
 /// Cross-validate a model, and report mean and standard deviation of each metric
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow cv textcnn --folds 3 --train posts/train.csv --epochs 3     # posts: `faknow data example posts`
   faknow cv textcnn --folds 5 --train posts.csv --text tweet --label label --classes real,fake
   faknow cv my.toml --folds 10 --set data.split=[1.0,0.0,0.0]   # no validation: the last epoch is used
   faknow cv --resume runs/cv-textcnn-…                          # resume after Ctrl-C or a crash")]

@@ -13,14 +13,15 @@ use faknow::data::{
 use serde_json::{Value, json};
 
 use crate::console::print;
+use crate::example::ExampleArgs;
 use crate::options::{LabeledOptions, apply_classes};
 use crate::prepare::PrepareArgs;
 
-/// Inspect data files, and convert raw datasets
+/// Inspect data files, convert raw datasets, or write an example
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow data inspect posts.csv
-  faknow data inspect train.csv valid.csv test.csv --text tweet --label label
+  faknow data example posts                 # the built-in dataset as files
+  faknow data inspect posts/train.csv
   faknow data prepare pheme all-rnr-annotated-threads --out pheme.jsonl")]
 pub(crate) struct DataArgs {
     #[command(subcommand)]
@@ -31,12 +32,13 @@ pub(crate) struct DataArgs {
 enum DataCommand {
     Inspect(InspectArgs),
     Prepare(PrepareArgs),
+    Example(ExampleArgs),
 }
 
 /// Count records, classes and text lengths, and report problems in the data
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow data inspect posts.csv
+  faknow data inspect posts/train.csv
   faknow data inspect train.csv valid.csv test.csv --text tweet --label label --domain topic
   faknow data inspect data.TD_RvNN.vol_5000.txt --labels Twitter16_label_All.txt
   faknow data inspect posts.tsv --no-header --text 3 --label 2 --classes false,true --no-quotes")]
@@ -73,6 +75,7 @@ impl DataArgs {
         match &self.command {
             DataCommand::Inspect(args) => args.run(),
             DataCommand::Prepare(args) => args.run(),
+            DataCommand::Example(args) => args.run(),
         }
     }
 }

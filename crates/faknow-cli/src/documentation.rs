@@ -4,10 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 use expect_test::expect_file;
-
-use crate::Cli;
 
 const START: &str = "<!-- The rest is generated: UPDATE_EXPECT=1 cargo xtask test documentation -->\n\n";
 
@@ -21,6 +19,15 @@ fn commands(command: &Command, name: &str, all: &mut Vec<(String, Command)>) {
             all.push((name, sub.clone()));
         }
     }
+}
+
+/// Returns all commands with their full names, without groups of commands.
+pub(crate) fn all_commands() -> Vec<(String, Command)> {
+    let mut root = crate::command();
+    root.build();
+    let mut all = Vec::new();
+    commands(&root, "faknow", &mut all);
+    all
 }
 
 fn row(arg: &Arg) -> String {
@@ -46,17 +53,14 @@ fn row(arg: &Arg) -> String {
     format!("| {row} |\n")
 }
 
-fn is_documented(arg: &&Arg) -> bool {
+pub(crate) fn is_documented(arg: &&Arg) -> bool {
     !arg.is_hide_set() && !["help", "version", "verbose", "quiet"].contains(&arg.get_id().as_str())
 }
 
 const HEAD: &str = "| argument | meaning |\n|---|---|\n";
 
 fn markdown() -> String {
-    let mut root = Cli::command();
-    root.build();
-    let mut all = Vec::new();
-    commands(&root, "faknow", &mut all);
+    let all = all_commands();
     let mut page = String::from("| command | |\n|---|---|\n");
     for (name, command) in &all {
         let anchor = name.replace(' ', "-");
@@ -123,10 +127,7 @@ fn markdown() -> String {
 
 #[test]
 fn every_command_and_option_has_a_help_text() {
-    let mut root = Cli::command();
-    root.build();
-    let mut all = Vec::new();
-    commands(&root, "faknow", &mut all);
+    let all = all_commands();
     assert!(all.len() > 15, "{}", all.len());
     for (name, command) in &all {
         assert!(command.get_about().is_some(), "{name}");

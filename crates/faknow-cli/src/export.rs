@@ -12,7 +12,7 @@ use crate::console::print;
 /// Export a text detector as TorchScript, to run in Python or C++ without faknow
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow export runs/textcnn-… --out exported")]
+  faknow export runs/first --out exported")]
 #[command(
     after_help = "Writes model.pt (from token ids to class scores, including the temperature), export.json (inputs and outputs),
 vocab.txt, tokenizer.json and classes.json. `faknow tokens` tokenizes texts for the exported model."

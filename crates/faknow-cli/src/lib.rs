@@ -2,20 +2,25 @@
 
 mod advice;
 mod batch_size;
+mod completions;
 mod console;
 mod cv;
 mod data;
 mod demo;
 #[cfg(test)]
 mod documentation;
+mod example;
 mod export;
 mod input;
 mod interrupted;
 mod job;
 mod lr_find;
+mod man;
 mod models;
 mod option_names;
 mod options;
+mod other_names;
+mod path_advice;
 mod predict;
 mod predict_summary;
 mod prepare;
@@ -39,6 +44,7 @@ mod training_options;
 mod tree_options;
 #[cfg(feature = "tui")]
 mod tui;
+mod usage_error;
 mod writer;
 
 use std::panic::AssertUnwindSafe;
@@ -51,15 +57,16 @@ use faknow::models::Registry;
 #[derive(Debug, Parser)]
 #[command(name = "faknow", version, arg_required_else_help = true, max_term_width = 110)]
 #[command(before_help = "Examples:
-  faknow demo                         # train on a built-in synthetic dataset and show predictions
-  faknow data inspect posts.csv       # count records and classes, and report problems
-  faknow train textcnn --train train.csv --text tweet --label label --classes real,fake
-  faknow resume RUN_DIR               # resume an interrupted run
-  faknow cv textcnn --folds 5 --train train.csv      # mean and standard deviation over folds
-  faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train train.csv
-  faknow predict RUN_DIR --input new.jsonl > predictions.jsonl
-  faknow serve RUN_DIR                # serve the detector over HTTP, with a web page to try it
-  faknow report RUN_DIR…              # create an HTML report of one or several runs")]
+  faknow data example posts                          # write a built-in synthetic dataset
+  faknow data inspect posts/train.csv                # count records and classes, and report problems
+  faknow train textcnn --train posts/train.csv --out runs/first
+  faknow predict runs/first --input posts/test.csv > predictions.csv
+  faknow resume runs/first                           # resume an interrupted run
+  faknow cv textcnn --folds 5 --train posts/train.csv        # mean and standard deviation over folds
+  faknow search textcnn --grid optimizer.lr=0.001,0.0003 --train posts/train.csv
+  faknow serve runs/first                            # serve the detector over HTTP, with a web page to try it
+  faknow report runs/first                           # create an HTML report of one or several runs
+  faknow demo                                        # all of this on a larger dataset, in one command")]
 #[command(
     after_help = "Results go to standard output, everything else (log, progress, errors) to standard error.
 Exit codes: 0 success, 1 runtime failure, 2 invalid input (argument, setting, file, record), 130 interrupted.
@@ -92,6 +99,8 @@ enum Command {
     Summary(Box<summary::SummaryArgs>),
     Data(data::DataArgs),
     Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Layout of `--help`: the examples come first.
@@ -128,7 +137,7 @@ fn parse() -> Result<Cli, clap::Error> {
 pub fn main_with(registry: Registry) -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return console::report_usage_error(&error),
+        Err(error) => return usage_error::report_usage_error(&error, &registry),
     };
     // The program ends after a panic, so an inconsistent registry is never used.
     console::run(AssertUnwindSafe(|| run(&cli, &registry)))
@@ -159,6 +168,8 @@ fn run(cli: &Cli, registry: &Registry) -> anyhow::Result<()> {
         Command::Summary(args) => args.run(registry),
         Command::Data(args) => args.run(),
         Command::Demo(args) => args.run(registry, &console),
+        Command::Completions(args) => args.run(),
+        Command::Man(args) => args.run(),
     }
 }
 

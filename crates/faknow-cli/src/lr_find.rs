@@ -15,6 +15,7 @@ use crate::job::JobOptions;
 /// Run a learning-rate range test, and suggest a learning rate
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow lr-find textcnn --train posts/train.csv
   faknow lr-find textcnn --train train.csv --text tweet --classes real,fake --out rates.svg
   faknow lr-find my.toml --min 1e-5 --max 1 --steps 200 --json")]
 #[command(

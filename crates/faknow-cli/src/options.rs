@@ -185,7 +185,7 @@ impl ConfigOptions {
             config.seed = seed as u64;
         }
         if let Some(device) = &self.device {
-            config.device.clone_from(device);
+            config.device = device.to_lowercase();
         }
         if let Some(threads) = self.threads {
             config.threads = threads;

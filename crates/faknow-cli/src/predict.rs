@@ -27,6 +27,7 @@ const TREE_EXPLANATION: [&str; 1] = ["nodes"];
 /// Classify records with a trained detector
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow predict runs/first --input posts/test.csv > predictions.csv
   faknow predict runs/textcnn-… --input new.csv --text tweet > predictions.jsonl
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow predict runs/textcnn-… --input -
   faknow predict runs/textcnn-… --input new.csv --explain --threshold f1

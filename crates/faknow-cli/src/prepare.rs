@@ -16,6 +16,7 @@ use crate::console::{is_closed, print};
 #[derive(Debug, Args)]
 #[command(override_usage = "faknow data prepare [OPTIONS] --out <FILE> [KIND] <PATH>")]
 #[command(before_help = "Examples:
+  faknow data prepare twitter16 posts/threads --out threads.jsonl    # posts: `faknow data example posts`
   faknow data prepare twitter16 rumor_detection_acl2017 --out twitter16.jsonl
   faknow data prepare pheme all-rnr-annotated-threads --labels veracity --out pheme.jsonl
   faknow data prepare FakeNewsNet/dataset --out news.jsonl     # the kind is recognized")]

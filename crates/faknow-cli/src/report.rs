@@ -14,7 +14,7 @@ use crate::console::print;
 /// Create an HTML report of one run, or a comparison of several runs
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow report runs/textcnn-…
+  faknow report runs/first
   faknow report runs/textcnn-… runs/bigcn-… --out comparison.html")]
 #[command(
     after_help = "The report has learning curves, test metrics with confidence intervals, calibration, thresholds, the most

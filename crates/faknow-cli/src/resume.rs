@@ -16,7 +16,7 @@ use crate::train;
 /// Resume an interrupted run, or extend a finished one
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow resume runs/textcnn-20260801-120000-3f2a
+  faknow resume runs/first
   faknow resume RUN_DIR --epochs 40                  # extend a finished run
   faknow resume RUN_DIR --from previous              # if `last` is corrupted
   faknow resume RUN_DIR --set data.train=moved.csv   # the records were moved")]

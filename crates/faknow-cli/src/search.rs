@@ -17,6 +17,7 @@ use crate::training_options::TrainingOptions;
 /// Search hyperparameters: train many detectors, rank them by validation, and test the best one
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow search textcnn --grid optimizer.lr=0.01,0.001 --train posts/train.csv --epochs 3
   faknow search textcnn --grid optimizer.lr=0.001,0.0003 --grid model.dropout=0.3,0.5 --train posts.csv
   faknow search my.toml --space space.toml --method random --trials 30
   faknow search my.toml --space space.toml --method halving --trials 27 --eta 3 --epochs 27

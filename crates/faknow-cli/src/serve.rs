@@ -16,7 +16,7 @@ use crate::console;
 /// Serve a trained detector over HTTP
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow serve runs/textcnn-…          # then open http://127.0.0.1:8080 in a browser
+  faknow serve runs/first              # then open http://127.0.0.1:8080 in a browser
   curl 127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{\"text\": \"Aliens endorse the mayor\"}\'")]
 #[command(
     after_help = "Prints the address when the server is ready, and logs one line per request to standard error. Ctrl-C, SIGTERM and

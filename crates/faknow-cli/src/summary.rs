@@ -16,6 +16,7 @@ use crate::job::JobOptions;
 /// Show the parameters of a model and the memory needed to train it
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow summary textcnn --train posts/train.csv
   faknow summary textcnn --train train.csv --text tweet --classes real,fake
   faknow summary my.toml --set model.n_filters=50
   faknow summary runs/textcnn-20260801-120000-3f2a           # of a trained detector")]

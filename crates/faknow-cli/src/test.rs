@@ -19,7 +19,7 @@ use crate::tree_options::InputTrees;
 /// Test a trained detector on labeled records
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  faknow test runs/textcnn-… --data test.csv
+  faknow test runs/first --data posts/test.csv
   faknow test runs/textcnn-… --data real=a.csv,fake=b.csv
   faknow test runs/textcnn-… --data other.jsonl --text body --label verdict --json
   faknow test runs/bigcn-… --trees data.TD_RvNN.vol_5000.txt --labels label_All.txt --ids fold0.test.txt")]

@@ -17,6 +17,7 @@ use crate::options::RecordOptions;
 /// Tokenize texts into token ids, as the model sees them
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow tokens runs/first --input posts/test.csv
   echo '{\"text\": \"Aliens endorse the mayor\"}' | faknow tokens runs/textcnn-… --input -
   faknow tokens runs/textcnn-… --input new.csv --text tweet")]
 #[command(

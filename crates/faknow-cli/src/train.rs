@@ -19,6 +19,7 @@ use crate::job::JobOptions;
 /// Train a detector, test it, and save it in a run directory
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
+  faknow train textcnn --train posts/train.csv --out runs/first      # posts: `faknow data example posts`
   faknow train textcnn --train train.csv --valid valid.csv --test test.csv \\
       --text tweet --label label --classes real,fake
   faknow train textcnn --train posts.jsonl --classes real,fake --language zh   # split 70/10/20

@@ -61,7 +61,7 @@ impl TrainingOptions {
             (None, None) => Config { registry: registry.clone(), ..Config::default() },
         };
         if let Some(model) = model {
-            config.model.name = model;
+            registry.model(&model)?.name.clone_into(&mut config.model.name);
         }
         self.trees.apply(&mut config.data);
         let paths = [
@@ -79,7 +79,7 @@ impl TrainingOptions {
         }
         self.leave_out.apply(&mut config.data);
         if let Some(language) = &self.language {
-            config.text.language.clone_from(language);
+            config.text.language = language.to_lowercase();
         }
         Ok(self.config.apply(self.fields.apply(config)?)?)
     }

@@ -147,7 +147,19 @@ fn rejects_empty_training_data() {
         &["train.csv", "vocabulary is empty", "1000 times"],
     );
     sandbox.write("two.csv", "id,tweet,label\n1,rain,real\n2,storm,fake\n");
-    sandbox.train(&["--train", "two.csv", "--text", "tweet", "--out", "run"]);
+    let args = ["--train", "two.csv"];
+    sandbox
+        .check_train_error(&args, &["`data.split`", "validation record", "`--valid FILE`", "`--test FILE`"]);
+    sandbox.train(&[
+        "--train",
+        "two.csv",
+        "--text",
+        "tweet",
+        "--set",
+        "data.split=[1.0,0.0,0.0]",
+        "--out",
+        "run",
+    ]);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn rejects_unknown_models_and_arguments() {
     sandbox.check_error(&["inspect", "x.csv"], &["did you mean `faknow data inspect`?"]);
     sandbox.check_error(&["predict", "run"], &["--input <FILE|->", "--help"]);
     sandbox.check_error(&["predict"], &["RUN_DIR"]);
-    sandbox.check_error(&["test", "run"], &["--data <FILE>"]);
+    sandbox.check_error(&["test", "run"], &["--data <FILE,…>"]);
     sandbox.check_error(&["models", "--verbose", "--quiet"], &["--verbose", "--quiet"]);
 }
 

@@ -178,7 +178,10 @@ fn every_command_has_a_help() {
         let (examples, usage) = (text.find("\n\nExamples:\n"), text.find("Usage:"));
         assert!(examples.is_some() && examples < usage, "examples come first: {text}");
     }
-    assert!(help.contains("\n\nExamples:\n  faknow demo") && help.contains("Exit codes:"), "{help}");
+    assert!(
+        help.contains("\n\nExamples:\n  faknow data example posts") && help.contains("Exit codes:"),
+        "{help}"
+    );
     let train = sandbox.faknow(&["train", "--help"]).ok();
     for option in [
         "--train",

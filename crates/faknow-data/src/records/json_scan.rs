@@ -1,5 +1,7 @@
 //! The extent of JSON elements in text, and positions of errors.
 
+use crate::records::json_error::explain;
+
 /// The state of the scan of an element.
 #[derive(Default)]
 pub(super) struct Extent {
@@ -93,7 +95,7 @@ pub(super) fn locate(error: &serde_json::Error, start: Position, bytes: &[u8]) -
     };
     let message = error.to_string();
     let end = message.rfind(" at line ").unwrap_or(message.len());
-    (position, message[..end].to_owned())
+    (position, explain(&message[..end], line, error.column().saturating_sub(1)))
 }
 
 fn n_characters(bytes: &[u8]) -> usize {

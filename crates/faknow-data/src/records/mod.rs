@@ -11,6 +11,7 @@ mod encoding;
 mod excel;
 mod extract;
 mod json;
+mod json_error;
 mod json_scan;
 mod json_shape;
 mod labels;

@@ -19,6 +19,7 @@
 
 mod cascades;
 mod language;
+mod threads;
 
 use std::fs;
 use std::io::Write;
@@ -30,6 +31,7 @@ use crate::common::write_atomically;
 use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split};
 pub use cascades::{CascadeFiles, CascadeOptions, cascades, write_td_rvnn};
 use language::{DOMAINS, Domain, Phrases, SLOTS, capitalized, neutral_word};
+pub use threads::write_threads;
 
 /// Names of the classes: 0 is real, 1 is fake.
 pub const CLASS_NAMES: [&str; 2] = ["real", "fake"];

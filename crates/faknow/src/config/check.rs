@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(error.to_string(), expected, "{assignment}");
         };
         check("threads=2000", "`threads`: expected at most 1024, got 2000");
-        check("device=tpu", "`device`: expected auto, cpu, cuda or cuda:N, got `tpu`");
+        check("device=tpu", "`device`: expected auto, cpu, cuda or cuda:N, got `tpu`; did you mean `cpu`?");
         check("data.classes=['a']", "`data.classes`: expected at least 2 class names, got 1 (`a`)");
         check("data.values.hoax=['1']", "`data.values`: expected one of `real`, `fake`, got `hoax`");
         let split =

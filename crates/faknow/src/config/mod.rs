@@ -10,6 +10,7 @@ mod fold;
 mod loader;
 pub(crate) mod messages;
 mod model;
+mod names;
 pub(crate) mod settings;
 pub(crate) mod similar_key;
 mod text;
@@ -24,6 +25,7 @@ use faknow_trainer::{Attack, CheckpointPolicy, OptimizerConfig, WeightAveraging}
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use crate::config::names::similar_name;
 use crate::models::{ConfiguredModel, Registry};
 use crate::{Error, Result};
 
@@ -125,13 +127,17 @@ impl Config {
     pub fn device(&self) -> Result<Device> {
         let device_error =
             |message: &str| Err(Error::config("device", format!("{message}, got `{}`", self.device)));
-        let device = match self.device.as_str() {
+        let device = match self.device.to_lowercase().as_str() {
             "auto" => Device::cuda_if_available(),
             "cpu" => Device::Cpu,
             "cuda" => Device::Cuda(0),
             other => match other.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
                 Some(n) => Device::Cuda(n),
-                None => return device_error("expected auto, cpu, cuda or cuda:N"),
+                None => {
+                    let hint = similar_name(&self.device, &["auto", "cpu", "cuda"]);
+                    let message = format!("expected auto, cpu, cuda or cuda:N, got `{}`{hint}", self.device);
+                    return Err(Error::config("device", message));
+                }
             },
         };
         match device {

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{Table, Value};
 
 use crate::config::messages::config_message;
+use crate::config::names::{self, similar_value};
 use crate::config::similar_key::similar_default_key;
 use crate::config::{Config, faknow_yaml};
 use crate::models::Registry;
@@ -41,8 +42,8 @@ impl Registry {
     /// # Errors
     /// No model has this name.
     pub fn config_for(&self, model: &str) -> Result<Config> {
-        self.model(model)?;
-        let model = Table::from_iter([("name".to_owned(), Value::String(model.to_owned()))]);
+        let name = self.model(model)?.name;
+        let model = Table::from_iter([("name".to_owned(), Value::String(name.to_owned()))]);
         self.config_from_table(Table::from_iter([("model".to_owned(), Value::Table(model))]))
     }
 
@@ -51,6 +52,14 @@ impl Registry {
     /// # Errors
     /// A key is unknown or a value has the wrong type; the error has the dotted name.
     pub fn config_from_table(&self, mut table: Table) -> Result<Config> {
+        names::canonicalize(self, &mut table);
+        match self.parse_table(table.clone()) {
+            Err(error) if names::in_lowercase(&mut table) => self.parse_table(table).map_err(|_| error),
+            result => result,
+        }
+    }
+
+    fn parse_table(&self, mut table: Table) -> Result<Config> {
         add_training_defaults(self, &mut table);
         if let Some(optimizer) = table.get_mut("optimizer").and_then(Value::as_table_mut) {
             let name = OptimizerConfig::default().name();
@@ -75,9 +84,14 @@ impl Registry {
                     "freeze" if message.starts_with("invalid type") => FREEZE_EXAMPLE.to_owned(),
                     _ => message,
                 };
-                let is_unknown = message.starts_with("unknown field");
-                let similar = if is_unknown { similar_default_key(&key) } else { None };
-                let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+                let hint = match message.as_str() {
+                    unknown if unknown.contains("did you mean") => String::new(),
+                    unknown if unknown.starts_with("unknown field") => similar_default_key(&key)
+                        .map(|key| format!("; did you mean `{key}`?"))
+                        .unwrap_or_default(),
+                    unknown if unknown.starts_with("unknown ") => similar_value(unknown),
+                    _ => String::new(),
+                };
                 Error::config(key, message + &hint)
             })?;
         Ok(Config { registry: self.clone(), ..config })
@@ -157,7 +171,10 @@ impl Config {
         let mut table = self.to_table()?;
         // The name comes first, since it determines the other settings.
         values.sort_by_key(|(key, _)| *key != "optimizer.name");
-        for (key, value) in &values {
+        for (key, value) in &mut values {
+            if let ("optimizer.name", Value::String(name)) = (*key, &mut *value) {
+                *name = name.to_lowercase();
+            }
             insert(&mut table, key, value.clone())?;
         }
         self.registry.config_from_table(table).map_err(|error| match (error, values.as_slice()) {

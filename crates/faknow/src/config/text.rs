@@ -6,6 +6,7 @@ use faknow_data::text::TokenStorage;
 use faknow_data::text::{TokenizerConfig, TokenizerKind};
 use serde::{Deserialize, Serialize};
 
+use crate::config::names::similar_name;
 use crate::{Error, Result};
 
 /// Tokenization of texts.
@@ -80,8 +81,13 @@ impl TextConfig {
     /// # Errors
     /// The language is unknown, or the file of stop words cannot be read.
     pub fn tokenizer_config(&self) -> Result<TokenizerConfig> {
-        let mut config = TokenizerConfig::for_language(&self.language)
-            .map_err(|e| Error::from_data("text.language", e))?;
+        let mut config = TokenizerConfig::for_language(&self.language).map_err(|error| {
+            let hint = similar_name(&self.language, &["en", "zh"]);
+            match Error::from_data("text.language", error) {
+                Error::Config { key, message } => Error::Config { key, message: message + &hint },
+                other => other,
+            }
+        })?;
         if let Some(kind) = self.tokenizer {
             config.kind = kind;
         }

@@ -184,7 +184,22 @@ pub(crate) fn split(
     }
     let sum = train + valid + test;
     let ratios = [train / sum, valid / sum, test / sum];
-    Ok(Some(stratified_split(&labels()?, ratios, config.seed)?))
+    let labels = labels()?;
+    let parts = stratified_split(&labels, ratios, config.seed)?;
+    // Rounded to whole samples, a part may be empty: training without validation would be a silent surprise.
+    let parts_with_names = ["training", "validation", "test"].into_iter().zip(&parts).zip(ratios);
+    match parts_with_names.into_iter().find(|((_, part), ratio)| part.is_empty() && *ratio > 0.0) {
+        None => Ok(Some(parts)),
+        Some(((name, _), ratio)) => Err(Error::config(
+            "data.split",
+            format!(
+                "expected at least one {name} record, got none: {:.0} % of {} records; name files of records with \
+                 `data.valid` and `data.test`, or use all for training with data.split=[1.0, 0.0, 0.0]",
+                100.0 * ratio,
+                labels.len()
+            ),
+        )),
+    }
 }
 
 /// Splits records with a fold as the test part; training and validation share the other folds.

@@ -95,7 +95,7 @@ impl Registry {
                 "expected a name of lowercase letters, digits, `-` and `_` that starts with a letter, got `{name}`"
             ));
         }
-        if self.find(name).is_some() {
+        if self.specs.iter().any(|spec| spec.name() == name) {
             return name_error(format!("expected a unique name, got `{name}`, which is already registered"));
         }
         let hyperparameters = Table::try_from(S::Config::default()).map_err(|error| {
@@ -133,7 +133,7 @@ impl Registry {
     fn spec(&self, name: &str) -> Result<&dyn AnySpec> {
         self.find(name).ok_or_else(|| {
             let names: Vec<&str> = self.specs.iter().map(|spec| spec.name()).collect();
-            let hint = did_you_mean(name, names.iter().copied());
+            let hint = did_you_mean(&name.to_lowercase(), names.iter().copied());
             Error::config(
                 "model.name",
                 format!("unknown model `{name}`, expected one of {}{hint}", names.join(", ")),
@@ -141,9 +141,19 @@ impl Registry {
         })
     }
 
+    /// Returns the model with this name, else the only one whose name differs from it in case, dashes and spaces only.
     fn find(&self, name: &str) -> Option<&dyn AnySpec> {
-        self.specs.iter().map(AsRef::as_ref).find(|spec| spec.name() == name)
+        let mut specs = self.specs.iter().map(AsRef::as_ref);
+        specs.clone().find(|spec| spec.name() == name).or_else(|| {
+            let mut similar = specs.by_ref().filter(|spec| plain(spec.name()) == plain(name));
+            similar.next().filter(|_| similar.next().is_none())
+        })
     }
+}
+
+/// Returns the letters and digits of a name, in lowercase.
+fn plain(name: &str) -> String {
+    name.chars().filter(|it| !matches!(it, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
 /// Compares the names of the models.
