@@ -80,7 +80,11 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
             .iter()
             .any(|it| *it == format!("--{option}") || it.starts_with(&format!("--{option}=")));
         let origin = if has("classes") || is_given { "" } else { "; the column is that of the training" };
-        return format!("{message}{origin}; name another column with `--{option} COLUMN`");
+        let by_file = match option {
+            "label" if has("train") => ", or give each file a label with `--train LABEL=FILE,…`",
+            _ => "",
+        };
+        return format!("{message}{origin}; name another column with `--{option} COLUMN`{by_file}");
     }
     if has("text") && ["`data.text`: ", "`data.label`: "].iter().any(|start| message.starts_with(start)) {
         return message.replace("`data.text=", "`--text ").replace("`data.label=", "`--label ");

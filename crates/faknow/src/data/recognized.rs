@@ -108,11 +108,10 @@ impl RecognizedConfig {
     fn record_classes(&mut self, files: &DataFiles) -> Result<()> {
         let data = &self.config.data;
         if let Some(labels) = files.labels() {
+            // The order of the files is that of the classes.
             let mut classes = RecognizedClasses::from_values(labels.iter().map(|label| (label, 1)));
-            if classes.meaning == LabelMeaning::Unknown {
-                classes.names = labels.into_iter().map(str::to_owned).collect();
-            }
-            return self.set_classes(&classes, &files.to_string());
+            classes.names = labels.into_iter().map(str::to_owned).collect();
+            return self.set_classes(&classes, &files.to_string(), Some("in the order of the files"));
         }
         let rules = LayoutRules::new(data, true, data);
         let mut values: Vec<(String, usize)> = Vec::new();
@@ -124,7 +123,7 @@ impl RecognizedConfig {
             values.extend(all.filter(|(name, _)| !is_dropped(name)));
         }
         let source = format!("{files}, column `{}`", data.label.as_deref().unwrap_or("label"));
-        self.set_classes(&RecognizedClasses::from_values(values), &source)
+        self.set_classes(&RecognizedClasses::from_values(values), &source, None)
     }
 
     /// Recognizes the classes of trees as JSON lines.
@@ -136,7 +135,7 @@ impl RecognizedConfig {
         let columns = ColumnMap { label: Some("label".into()), ..ColumnMap::default() };
         let options = ReadOptions { format: Some(Format::Jsonl), columns, ..ReadOptions::default() };
         let classes = recognize_classes(&train, &options)?;
-        self.set_classes(&classes, &train.display().to_string())
+        self.set_classes(&classes, &train.display().to_string(), None)
     }
 
     /// Recognizes the classes of a file of trees by its file of labels.
@@ -158,10 +157,11 @@ impl RecognizedConfig {
         };
         let values = read_tree_labels(&labels)?;
         let classes = RecognizedClasses::from_values(values.iter().map(|label| (label.label.as_str(), 1)));
-        self.set_classes(&classes, &labels.display().to_string())
+        self.set_classes(&classes, &labels.display().to_string(), None)
     }
 
-    fn set_classes(&mut self, classes: &RecognizedClasses, source: &str) -> Result<()> {
+    /// Sets the recognized classes, in the given order or in one by their meaning.
+    fn set_classes(&mut self, classes: &RecognizedClasses, source: &str, order: Option<&str>) -> Result<()> {
         if let [only] = &classes.names[..] {
             let message = format!("{source}: expected labels of at least 2 classes, got only `{only}`");
             return Err(Error::config("data.label", message));
@@ -172,7 +172,7 @@ impl RecognizedConfig {
                 format!("{source}: expected labels, got only missing values"),
             ));
         }
-        let order = match classes.meaning {
+        let by_meaning = match classes.meaning {
             LabelMeaning::Words if classes.names.len() == 2 => {
                 format!("`{}` is the positive class", classes.names[1])
             }
@@ -182,6 +182,7 @@ impl RecognizedConfig {
             LabelMeaning::TrueFalse => "without an assumed meaning".to_owned(),
             LabelMeaning::Unknown => "in alphabetical order".to_owned(),
         };
+        let order = order.unwrap_or(&by_meaning);
         self.assumptions.push(format!("classes: {} (recognized; {order})", classes.names.join(", ")));
         self.notices.extend(classes.notice());
         self.config.data.classes.clone_from(&classes.names);

@@ -54,6 +54,7 @@ fn labels_of_files_are_those_of_a_column() {
 #[test]
 fn several_files_are_read_one_after_the_other() {
     let mut bench = bench_by_class();
+    bench.config.data.classes = vec!["real".into(), "fake".into()];
     bench.train(
         "one",
         &["text.cache='CACHE'".replace("CACHE", &bench.path("cache").display().to_string()).as_str()],
@@ -107,7 +108,8 @@ fn satire(broken: &[&str]) -> String {
 
 #[test]
 fn records_of_dropped_labels_are_left_out() {
-    let bench = Bench::new(&posts(60));
+    let mut bench = Bench::new(&posts(60));
+    bench.config.data.classes = vec!["real".into(), "fake".into()];
     bench.write("train.csv", satire(&[]));
     let error = bench.try_train("none", &[]).unwrap_err().to_string();
     assert!(error.contains("record 1, field `label`: unknown label `Satire`"), "{error}");
@@ -145,7 +147,8 @@ fn records_of_dropped_labels_are_left_out() {
 #[test]
 fn broken_records_are_skipped_up_to_the_limit() {
     let broken = ["one field", "a,b,c", ",fake", "NaN,real", "rain,"];
-    let bench = Bench::new(&posts(60));
+    let mut bench = Bench::new(&posts(60));
+    bench.config.data.classes = vec!["real".into(), "fake".into()];
     bench.write("train.csv", satire(&broken));
     bench.write("without.csv", satire(&[]));
     let drop = "data.drop_classes=['satire']";

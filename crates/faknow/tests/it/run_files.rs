@@ -248,7 +248,7 @@ fn corrupted_caches_of_tokens_are_written_again() {
     let expected = run("first");
     let dir = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
     let names = files(&dir);
-    assert_eq!(names.len(), 8, "{names:?}");
+    assert_eq!(names.len(), 9, "{names:?}");
     for (index, name) in names.iter().enumerate() {
         for kind in KINDS {
             apply(kind, &dir.join(name));
