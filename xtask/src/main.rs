@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod dist;
+mod fuzz;
 mod load;
 mod process;
 mod program;
@@ -70,6 +71,8 @@ enum Task {
     Tutorial,
     /// Kill, interrupt and resume random runs, and compare their results with uninterrupted ones
     Soak(soak::Args),
+    /// Fuzz the readers of data files (needs a nightly toolchain)
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -100,6 +103,7 @@ fn run(task: Task) -> Result<Option<Summary>> {
         Task::Ci(args) => ci::run(workspace, &args),
         Task::Test(args) => test::run(workspace, &args).map(Some),
         Task::Soak(args) => soak::run(workspace, &args).map(|()| None),
+        Task::Fuzz(args) => fuzz::run(workspace, &args).map(Some),
         Task::ExternalCrates => external_crates::check(workspace).map(Some),
         Task::RealData => real_data::check(workspace).map(Some),
         Task::Browser(args) => browser::check(workspace, &args).map(Some),

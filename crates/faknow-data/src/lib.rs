@@ -1,6 +1,7 @@
 //! Records, texts, vocabularies and deterministic batches for fake-news detectors.
 
 mod batch;
+mod bounds;
 mod column;
 pub mod common;
 mod dataset;

@@ -167,6 +167,23 @@ impl FieldDataset {
         row.map_or(Ok(Cow::Borrowed(&[])), |(words, row)| words.row(row))
     }
 
+    /// Returns a hash of the input of a sample: its tokens and its tree, without label, id, domain and features; `None` if it has
+    /// neither, or the index is out of range. Equal inputs have equal hashes on every machine.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: tokens stored in a file cannot be read.
+    pub fn input_hash(&self, index: usize) -> Result<Option<u64>> {
+        let Some(row) = self.row(index) else { return Ok(None) };
+        let (tokens, tree) = (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
+        if tokens.is_empty() && tree.is_none() {
+            return Ok(None);
+        }
+        let mut fingerprint = Fingerprint::new();
+        tokens.iter().for_each(|&token| fingerprint.add(u64::from(token)));
+        tree.into_iter().for_each(|hash| fingerprint.add(hash));
+        Ok(Some(fingerprint.finish()))
+    }
+
     /// Returns the total number of tokens.
     pub fn n_tokens(&self) -> usize {
         self.total_size(self.columns.words.as_deref())

@@ -1,6 +1,5 @@
 //! Propagation trees, their node features, and their batches.
 
-mod bounds;
 mod drop_edge;
 mod event_split;
 mod features;
@@ -8,6 +7,7 @@ mod npy;
 mod npz;
 mod npz_trees;
 mod td_rvnn;
+mod text_file;
 mod tf_idf;
 mod tree;
 mod tree_column;
@@ -25,7 +25,9 @@ pub use td_rvnn::read_td_rvnn;
 pub use tf_idf::TfIdf;
 pub use tree::Tree;
 pub use tree_json::{RawTree, TreeJsonReader, n_raw_features, raw_to_trees, tree_vocab};
-pub use tree_lists::{TreeLabel, label_trees, positions_by_id, read_tree_ids, read_tree_labels};
+pub use tree_lists::{
+    TreeLabel, UnmatchedLabels, label_trees, positions_by_id, read_tree_ids, read_tree_labels,
+};
 pub use tree_stats::TreeStats;
 pub use trees::Trees;
 pub use upfd::{Upfd, read_upfd};

@@ -1,8 +1,14 @@
 //! Reading of NumPy arrays (`.npy`).
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
+use crate::bounds::MAX_ARRAY_BYTES;
 use crate::{Error, Result};
+
+/// Number of bytes that are read and parsed at a time.
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// An array of numbers.
 #[derive(Debug)]
@@ -20,10 +26,11 @@ enum Values {
 impl Npy {
     /// Reads a `.npy` file.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        parse(&bytes).map_err(|message| Error::file(path, message))
+        let io = |source| Error::io(path, source);
+        let file = File::open(path).map_err(io)?;
+        let n_bytes = file.metadata().map_err(io)?.len();
+        parse(BufReader::new(file), n_bytes).map_err(|message| Error::file(path, message))
     }
-
     /// Returns the values as floats, in row-major order.
     pub(super) fn floats(self) -> Vec<f64> {
         match self.values {
@@ -52,19 +59,28 @@ impl Npy {
     }
 }
 
-/// Parses NumPy's format, versions 1 to 3.
-pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Npy, String> {
+/// Reads an array in NumPy's format, versions 1 to 3, from `n_bytes` bytes. The header is compared with them before memory for
+/// the values is allocated.
+pub(super) fn parse(mut reader: impl Read, n_bytes: u64) -> std::result::Result<Npy, String> {
     let invalid = || "expected a NumPy array (.npy): the file is not one, or is truncated".to_owned();
-    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(invalid)?;
-    let (&major, rest) = rest.get(..2).and_then(|v| v.first()).zip(rest.get(2..)).ok_or_else(invalid)?;
-    let (length, rest) = match major {
-        1 => rest.split_first_chunk().map(|(n, rest)| (u32::from(u16::from_le_bytes(*n)), rest)),
-        2 | 3 => rest.split_first_chunk().map(|(n, rest)| (u32::from_le_bytes(*n), rest)),
-        other => return Err(format!("expected version 1, 2 or 3 of NumPy's format, got {other}")),
+    let start: [u8; 8] = take(&mut reader).ok_or_else(invalid)?;
+    let [magic @ .., major, _minor] = start;
+    if &magic != b"\x93NUMPY" {
+        return Err(invalid());
     }
-    .ok_or_else(invalid)?;
-    let (header, data) = rest.split_at_checked(length as usize).ok_or_else(invalid)?;
-    let header = std::str::from_utf8(header).map_err(|_| invalid())?;
+    let (length, n_before) = match major {
+        1 => (take(&mut reader).map(|n| u32::from(u16::from_le_bytes(n))), 10),
+        2 | 3 => (take(&mut reader).map(u32::from_le_bytes), 12),
+        other => return Err(format!("expected version 1, 2 or 3 of NumPy's format, got {other}")),
+    };
+    let length = u64::from(length.ok_or_else(invalid)?);
+    let n_value_bytes = n_bytes.checked_sub(n_before + length).ok_or_else(invalid)?;
+    let mut header = Vec::new();
+    let n_read = reader.by_ref().take(length).read_to_end(&mut header).map_err(|e| e.to_string())?;
+    if n_read as u64 != length {
+        return Err(invalid());
+    }
+    let header = std::str::from_utf8(&header).map_err(|_| invalid())?;
     let after = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
     let kind = after("descr").and_then(|rest| rest.split('\'').nth(1)).ok_or_else(invalid)?;
     if after("fortran_order").is_none_or(|order| !order.starts_with("False")) {
@@ -79,28 +95,55 @@ pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Npy, String> {
         .map(|size| size.parse().map_err(|_| invalid()))
         .collect::<std::result::Result<_, _>>()?;
     let n = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size)).ok_or_else(invalid)?;
-    let values = match kind {
-        "<f8" => Values::Floats(numbers(data, n, f64::from_le_bytes).ok_or_else(invalid)?),
-        "<f4" => Values::Floats(numbers(data, n, |b| f64::from(f32::from_le_bytes(b))).ok_or_else(invalid)?),
-        "<i8" => Values::Ints(numbers(data, n, i64::from_le_bytes).ok_or_else(invalid)?),
-        "<i4" => Values::Ints(numbers(data, n, |b| i64::from(i32::from_le_bytes(b))).ok_or_else(invalid)?),
-        "|u1" | "|b1" => Values::Ints(numbers(data, n, |[b]: [u8; 1]| i64::from(b)).ok_or_else(invalid)?),
+    let size = match kind {
+        "<f8" | "<i8" => 8,
+        "<f4" | "<i4" => 4,
+        "|u1" | "|b1" => 1,
         other => return Err(format!("expected numbers (<f8, <f4, <i8, <i4, |u1 or |b1), got `{other}`")),
     };
-    Ok(Npy { shape, values })
+    if (n as u64).checked_mul(size) != Some(n_value_bytes) {
+        return Err(format!(
+            "expected the values of shape {shape:?}, got {n_value_bytes} bytes: the array is truncated or corrupted"
+        ));
+    }
+    if n_value_bytes > MAX_ARRAY_BYTES {
+        return Err(format!("expected an array of at most {MAX_ARRAY_BYTES} bytes, got {n_value_bytes}"));
+    }
+    let values = match kind {
+        "<f8" => numbers(reader, n, f64::from_le_bytes).map(Values::Floats),
+        "<f4" => numbers(reader, n, |b| f64::from(f32::from_le_bytes(b))).map(Values::Floats),
+        "<i8" => numbers(reader, n, i64::from_le_bytes).map(Values::Ints),
+        "<i4" => numbers(reader, n, |b| i64::from(i32::from_le_bytes(b))).map(Values::Ints),
+        _ => numbers(reader, n, |[b]: [u8; 1]| i64::from(b)).map(Values::Ints),
+    };
+    Ok(Npy { shape, values: values? })
 }
 
-/// Parses exactly `n` numbers of `SIZE` bytes each.
+fn take<const N: usize>(reader: &mut impl Read) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes).ok().map(|()| bytes)
+}
+
+/// Reads exactly `n` numbers of `SIZE` bytes each. Memory grows with the numbers that are read, whatever `n` is.
 fn numbers<const SIZE: usize, T>(
-    data: &[u8],
+    mut reader: impl Read,
     n: usize,
     from_bytes: impl Fn([u8; SIZE]) -> T,
-) -> Option<Vec<T>> {
-    if n.checked_mul(SIZE) != Some(data.len()) {
-        return None;
+) -> std::result::Result<Vec<T>, String> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut values = Vec::new();
+    while values.len() < n {
+        let n_values = (n - values.len()).min(CHUNK_BYTES / SIZE);
+        let bytes = &mut buffer[..n_values * SIZE];
+        reader.read_exact(bytes).map_err(|e| format!("the array is truncated or corrupted: {e}"))?;
+        values.extend(bytes.as_chunks::<SIZE>().0.iter().map(|bytes| from_bytes(*bytes)));
     }
-    let number = |chunk: &[u8]| -> Option<T> { Some(from_bytes(chunk.try_into().ok()?)) };
-    data.chunks_exact(SIZE).map(number).collect()
+    // A checksum of an archive is verified at its end.
+    match reader.read(&mut [0]) {
+        Ok(0) => Ok(values),
+        Ok(_) => Err("the array is corrupted: it has more values than its shape".to_owned()),
+        Err(e) => Err(format!("the array is corrupted: {e}")),
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +152,10 @@ mod tests {
 
     fn npy(header: &str, data: &[u8]) -> Vec<u8> {
         [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+    }
+
+    fn parse(bytes: &[u8]) -> std::result::Result<Npy, String> {
+        super::parse(bytes, bytes.len() as u64)
     }
 
     #[test]
@@ -142,11 +189,19 @@ mod tests {
         check(b"", "the file is not one");
         check(b"\x93NUMPY", "truncated");
         check(b"\x93NUMPY\x09\x00\x00\x00", "got 9");
-        check(&npy(header, &[0; 15]), "truncated");
-        check(&npy(header, &[0; 17]), "truncated");
+        let sizes = "expected the values of shape [2], got ";
+        check(&npy(header, &[0; 15]), &format!("{sizes}15 bytes: the array is truncated"));
+        check(&npy(header, &[0; 17]), &format!("{sizes}17 bytes"));
         check(&npy(&header.replace("False", "True"), &[0; 16]), "Fortran order");
         check(&npy(&header.replace("<f8", "|O"), &[0; 16]), "got `|O`");
         check(&npy(&header.replace("(2,)", "(99999999999, 99999999999)"), &[0; 16]), "truncated");
+        check(&npy(&header.replace("(2,)", "(99999999999,)"), &[0; 16]), "[99999999999], got 16 bytes");
         check(&npy("{}", &[]), "truncated");
+        // A size that the input does not have allocates nothing.
+        let huge = npy(&header.replace("(2,)", "(1000000000,)"), &[0; 16]);
+        let error = super::parse(&huge[..], huge.len() as u64 - 16 + 8_000_000_000).unwrap_err();
+        assert!(error.starts_with("the array is truncated or corrupted"), "{error}");
+        let error = super::parse(&huge[..], huge.len() as u64 - 16 + 8_000_000_001).unwrap_err();
+        assert!(error.starts_with("expected the values of shape [1000000000]"), "{error}");
     }
 }

@@ -2,18 +2,14 @@
 
 #[cfg(feature = "npz")]
 use std::fs::File;
-#[cfg(feature = "npz")]
-use std::io::Read as _;
 use std::path::Path;
 
 use super::npy::Npy;
 #[cfg(feature = "npz")]
 use super::npy::parse;
-use crate::{Error, Result};
-
-/// Maximum size of an array in bytes.
 #[cfg(feature = "npz")]
-const MAX_BYTES: u64 = 1 << 36;
+use crate::bounds::{FREE_ARRAY_BYTES, MAX_ARRAY_EXPANSION};
+use crate::{Error, Result};
 
 /// The arrays of a `.npz` file.
 #[cfg(feature = "npz")]
@@ -42,9 +38,16 @@ impl<'a> Npz<'a> {
         };
         let array_error = |message: String| Error::file(self.path, format!("array `{name}`: {message}"));
         let entry = self.archive.by_name(&format!("{name}.npy")).map_err(|e| array_error(e.to_string()))?;
-        let mut bytes = Vec::new();
-        entry.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| array_error(e.to_string()))?;
-        parse(&bytes).map_err(array_error)
+        // Sizes that the archive declares, which the values are compared with.
+        let (size, compressed) = (entry.size(), entry.compressed_size());
+        if size > FREE_ARRAY_BYTES.max(compressed.saturating_mul(MAX_ARRAY_EXPANSION)) {
+            let message = format!(
+                "expected an array of at most {MAX_ARRAY_EXPANSION} times its compressed size ({compressed} bytes), got {size} \
+                 bytes"
+            );
+            return Err(array_error(message));
+        }
+        parse(entry, size).map_err(array_error)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bounds::check_width;
 use super::npz::Npz;
 use super::{SparseRows, Tree};
+use crate::bounds::check_width;
 use crate::records::check_class_index;
 use crate::{Error, Result};
 
@@ -61,6 +61,7 @@ fn read(path: &Path) -> Result<Tree> {
         }
     };
     let edges = edges.indices().map_err(file_error)?;
+    // At most as many as values in the file, since each node has features.
     let mut parents = vec![None; n_nodes];
     for edge in 0..n_edges {
         let (parent, child) = (edges[edge], edges[n_edges + edge]);

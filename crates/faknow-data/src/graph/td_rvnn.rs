@@ -9,8 +9,10 @@ use std::path::Path;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::bounds::check_feature;
+use super::text_file::read_text;
 use super::{SparseRows, Tree};
+use crate::bounds::check_feature;
+use crate::common::printable_name;
 use crate::{Error, Result};
 
 /// Approximate number of bytes that a task parses.
@@ -24,8 +26,8 @@ const CHUNK_BYTES: usize = 1 << 18;
 /// # Errors
 /// The file cannot be read, a line cannot be parsed, or the lines of a root do not form a tree; the error names the line.
 pub fn read_td_rvnn(path: &Path, n_features: Option<usize>) -> Result<Vec<Tree>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let parsed: Vec<_> = chunks(&bytes).into_par_iter().map(parse_chunk).collect();
+    let text = read_text(path)?;
+    let parsed: Vec<_> = chunks(&text).into_par_iter().map(parse_chunk).collect();
     let (mut rows, mut first_line, mut entries) = (Vec::new(), 1, Vec::new());
     for (chunk_index, result) in parsed.into_iter().enumerate() {
         let chunk = result.map_err(|(line, message)| Error::line(path, first_line + line, message))?;
@@ -76,15 +78,15 @@ struct Chunk<'a> {
     values: Vec<f32>,
 }
 
-/// Splits the bytes into chunks of complete lines.
-fn chunks(bytes: &[u8]) -> Vec<&[u8]> {
+/// Splits the text into chunks of complete lines.
+fn chunks(text: &str) -> Vec<&str> {
     let mut chunks = Vec::new();
-    let mut rest = bytes;
+    let mut rest = text;
     while !rest.is_empty() {
         let end = rest
-            .iter()
+            .bytes()
             .skip(CHUNK_BYTES)
-            .position(|&b| b == b'\n')
+            .position(|byte| byte == b'\n')
             .map_or(rest.len(), |index| CHUNK_BYTES + index + 1);
         let (chunk, tail) = rest.split_at(end);
         chunks.push(chunk);
@@ -93,11 +95,10 @@ fn chunks(bytes: &[u8]) -> Vec<&[u8]> {
     chunks
 }
 
-fn parse_chunk(bytes: &[u8]) -> std::result::Result<Chunk<'_>, (usize, String)> {
+fn parse_chunk(text: &str) -> std::result::Result<Chunk<'_>, (usize, String)> {
     let mut chunk = Chunk::default();
-    for line in bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|&b| b == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if !line.is_empty() {
+    for line in text.lines() {
+        if !line.trim().is_empty() {
             parse_line(line, &mut chunk).map_err(|message| (chunk.n_lines, message))?;
         }
         chunk.n_lines += 1;
@@ -105,8 +106,8 @@ fn parse_chunk(bytes: &[u8]) -> std::result::Result<Chunk<'_>, (usize, String)> 
     Ok(chunk)
 }
 
-fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<(), String> {
-    let mut columns = line.split(|&b| b == b'\t');
+fn parse_line<'a>(line: &'a str, chunk: &mut Chunk<'a>) -> std::result::Result<(), String> {
+    let mut columns = line.split('\t');
     let mut n_columns = 0;
     let mut next = |name: &str| {
         n_columns += 1;
@@ -118,32 +119,39 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
     next("maximal degree")?;
     next("maximal length")?;
     let words = next("words")?;
-    if columns.next().is_some() {
-        return Err("expected 6 tab-separated columns, got more; the words must be in column 6".to_owned());
+    let n_more = columns.count();
+    if n_more > 0 {
+        return Err(format!(
+            "expected 6 tab-separated columns, got {}; the words must be in column 6: remove the column of delays \
+             before them",
+            6 + n_more
+        ));
     }
     let start = chunk.columns.len();
-    for pair in words.split(|&b| b == b' ').filter(|pair| !pair.is_empty()) {
+    for pair in words.split(' ').filter(|pair| !pair.is_empty()) {
         let (word, count) = word_and_count(pair).ok_or_else(|| {
-            format!("column 6: expected `word:count` with numbers, got `{}`", excerpt(pair))
+            format!("column 6: expected `word:count` with numbers, got `{}`", printable_name(pair))
         })?;
         chunk.columns.push(
-            check_feature(word).map_err(|message| format!("column 6: {message} in `{}`", excerpt(pair)))?,
+            check_feature(word)
+                .map_err(|message| format!("column 6: {message} in `{}`", printable_name(pair)))?,
         );
         chunk.values.push(count);
     }
-    let tree = std::str::from_utf8(tree).ok().filter(|tree| !tree.is_empty());
-    let tree = tree.ok_or_else(|| {
-        "column 1: expected the id of the root as UTF-8, got an empty or invalid value".to_owned()
-    })?;
-    let number = |column, bytes: &[u8]| -> std::result::Result<u64, String> {
-        let parsed = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
-        parsed.ok_or_else(|| format!("column {column}: expected a node number, got `{}`", excerpt(bytes)))
+    if tree.trim().is_empty() {
+        return Err("column 1: expected the id of the root, got an empty value".to_owned());
+    }
+    let number = |text: &str, expected: &str| -> std::result::Result<u64, String> {
+        text.trim().parse().map_err(|_| format!("{expected}, got `{}`", printable_name(text)))
     };
-    let parent = if parent == b"None" { None } else { Some(number("2", parent)?) };
-    let node = number("3", node)?;
+    let parent = match parent.trim() {
+        "None" => None,
+        parent => Some(number(parent, "column 2: expected a node number, or `None` for the root")?),
+    };
+    let node = number(node, "column 3: expected a node number")?;
     chunk.rows.push(Row {
         line: chunk.n_lines,
-        tree,
+        tree: tree.trim(),
         parent,
         node,
         chunk: 0,
@@ -153,18 +161,14 @@ fn parse_line<'a>(line: &'a [u8], chunk: &mut Chunk<'a>) -> std::result::Result<
 }
 
 /// Parses a pair such as `17:2`; the count is a non-negative number, possibly with decimals.
-fn word_and_count(pair: &[u8]) -> Option<(u64, f32)> {
-    let colon = pair.iter().position(|&b| b == b':')?;
-    let word = std::str::from_utf8(&pair[..colon]).ok()?.parse().ok()?;
-    let count = match &pair[colon + 1..] {
+fn word_and_count(pair: &str) -> Option<(u64, f32)> {
+    let (word, count) = pair.split_once(':')?;
+    let word = word.parse().ok()?;
+    let count = match count.as_bytes() {
         [digit @ b'0'..=b'9'] => f32::from(digit - b'0'),
-        other => std::str::from_utf8(other).ok()?.parse().ok()?,
+        _ => count.parse().ok()?,
     };
     (count >= 0.0 && f32::is_finite(count)).then_some((word, count))
-}
-
-fn excerpt(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().take(40).collect()
 }
 
 fn build_tree(
@@ -174,8 +178,9 @@ fn build_tree(
     n_features: usize,
 ) -> Result<Tree> {
     let id = rows.first().map_or("", |row| row.tree);
-    let tree_error =
-        |row: &Row<'_>, message: String| Error::line(path, row.line, format!("tree `{id}`: {message}"));
+    let tree_error = |row: &Row<'_>, message: String| {
+        Error::line(path, row.line, format!("tree `{}`: {message}", printable_name(id)))
+    };
     let mut indices = HashMap::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
         if indices.insert(row.node, index as u32).is_some() {

@@ -19,15 +19,15 @@ pub(crate) struct TreeColumn {
     parents: Vec<u32>,
     roots: Vec<u32>,
     features: SparseRows,
-    /// Hash of the trees.
-    content: u64,
+    /// Hash of the content of each tree.
+    hashes: Vec<u64>,
 }
 
 impl TreeColumn {
     /// Creates a column without trees, with `n_features` features per node.
     pub(crate) fn new(n_features: usize) -> Self {
         let features = SparseRows::new(n_features);
-        Self { ends: Vec::new(), parents: Vec::new(), roots: Vec::new(), features, content: 0 }
+        Self { ends: Vec::new(), parents: Vec::new(), roots: Vec::new(), features, hashes: Vec::new() }
     }
 
     /// Appends a tree.
@@ -47,10 +47,7 @@ impl TreeColumn {
         self.ends.push(self.parents.len());
         self.roots.push(tree.root() as u32);
         self.features.append(tree.features());
-        let mut fingerprint = Fingerprint::new();
-        fingerprint.add(self.content);
-        fingerprint.add(tree.content_hash());
-        self.content = fingerprint.finish();
+        self.hashes.push(tree.content_hash());
         Ok(())
     }
 
@@ -62,6 +59,11 @@ impl TreeColumn {
     /// Returns the indices of the features of all nodes of a tree that are not 0, node by node.
     pub(crate) fn columns(&self, row: usize) -> impl Iterator<Item = &u32> {
         (self.start(row)..self.ends[row]).flat_map(|node| self.features.row(node).0)
+    }
+
+    /// Returns a hash of the shape and the features of a tree.
+    pub(crate) fn hash(&self, row: usize) -> u64 {
+        self.hashes[row]
     }
 
     /// Returns the trees at `rows` as one graph.
@@ -137,7 +139,7 @@ impl Column for TreeColumn {
 
     fn add_to(&self, fingerprint: &mut Fingerprint) {
         fingerprint.add(self.n_features() as u64);
-        fingerprint.add(self.content);
+        self.hashes.iter().for_each(|&hash| fingerprint.add(hash));
     }
 
     fn size(&self, row: usize) -> usize {

@@ -6,14 +6,15 @@
 //!   {"id": "1043", "parent": "1042", "time": 62.5, "text": "Says who?"}]}
 //! ```
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
 
-use super::bounds::{check_feature, check_width};
 use super::{SparseRows, Tree};
+use crate::bounds::{MAX_TREE_LINE_BYTES, check_feature, check_width};
+use crate::common::printable_name;
 use crate::input::{Input, input_error, input_name};
 use crate::text::{Tokenizer, Vocab, VocabBuilder, VocabOptions};
 use crate::{Classes, Error, Result};
@@ -109,15 +110,35 @@ impl<'a> TreeJsonReader<'a> {
         Self { path: name.into(), lines: reader, line: 0, classes }
     }
 
+    /// Parses a line; `None` if it is empty.
+    fn parse_line(&self, bytes: &[u8]) -> std::result::Result<Option<RawTree>, String> {
+        if bytes.len() as u64 == MAX_TREE_LINE_BYTES {
+            return Err(format!(
+                "expected a tree of less than {MAX_TREE_LINE_BYTES} bytes, got a longer line"
+            ));
+        }
+        let bytes = match self.line {
+            1 => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
+            _ => bytes,
+        };
+        let line = std::str::from_utf8(bytes)
+            .map_err(|_| "expected UTF-8 text, got other bytes; save the file as UTF-8".to_owned())?;
+        (!line.trim().is_empty()).then(|| self.parse_tree(line)).transpose()
+    }
+
     fn parse_tree(&self, line: &str) -> std::result::Result<RawTree, String> {
+        if line.trim_start().starts_with('[') {
+            let help = "convert it with `jq -c '.[]' FILE`";
+            return Err(format!("expected a JSON object per line, got an array; {help}"));
+        }
         let Value::Object(tree) =
             serde_json::from_str(line).map_err(|e| format!("expected a JSON object on one line: {e}"))?
         else {
-            return Err("expected a JSON object".to_owned());
+            return Err(format!("expected a JSON object, got `{}`", printable_name(line.trim())));
         };
         let id = name(tree.get("id")).map_err(|message| format!("field `id`: {message}"))?;
         let id = id.unwrap_or_else(|| self.line.to_string());
-        let tree_error = |message: String| format!("tree `{id}`: {message}");
+        let tree_error = |message: String| format!("tree `{}`: {message}", printable_name(&id));
         let event =
             name(tree.get("event")).map_err(|message| tree_error(format!("field `event`: {message}")))?;
         let label = self.label(&tree).map_err(|message| tree_error(format!("field `label`: {message}")))?;
@@ -201,16 +222,17 @@ impl Iterator for TreeJsonReader<'_> {
     type Item = Result<RawTree>;
 
     fn next(&mut self) -> Option<Result<RawTree>> {
-        let mut line = String::new();
+        let mut bytes = Vec::new();
         loop {
-            line.clear();
+            bytes.clear();
             self.line += 1;
-            match self.lines.read_line(&mut line) {
+            match self.lines.by_ref().take(MAX_TREE_LINE_BYTES).read_until(b'\n', &mut bytes) {
                 Ok(0) => return None,
-                Ok(_) if line.trim().is_empty() => {}
                 Ok(_) => {
-                    let tree = self.parse_tree(&line);
-                    return Some(tree.map_err(|message| Error::line(&self.path, self.line, message)));
+                    let tree = self.parse_line(&bytes).transpose();
+                    if let Some(tree) = tree {
+                        return Some(tree.map_err(|message| Error::line(&self.path, self.line, message)));
+                    }
                 }
                 Err(error) => return Some(Err(input_error(&self.path, error))),
             }
@@ -224,7 +246,9 @@ fn name(value: Option<&Value>) -> std::result::Result<Option<String>, String> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(name)) if !name.is_empty() => Ok(Some(name.clone())),
         Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
-        Some(other) => Err(format!("expected a string or an integer, got {other}")),
+        Some(other) => {
+            Err(format!("expected a string or an integer, got {}", printable_name(&other.to_string())))
+        }
     }
 }
 
@@ -232,25 +256,26 @@ fn name(value: Option<&Value>) -> std::result::Result<Option<String>, String> {
 fn entries(value: &Value) -> std::result::Result<Vec<(u32, f32)>, String> {
     let number = |value: &Value| {
         let number = value.as_f64().map(|number| number as f32).filter(|number| number.is_finite());
-        number.ok_or_else(|| format!("expected a number, got {value}"))
+        number.ok_or_else(|| format!("expected a number, got {}", printable_name(&value.to_string())))
     };
     match value {
         Value::Object(entries) => {
             let entry = |(index, value): (&String, &Value)| {
-                let index = index
-                    .parse()
-                    .map_err(|_| format!("expected non-negative feature indices, got `{index}`"))?;
+                let index = index.parse().map_err(|_| {
+                    format!("expected non-negative feature indices, got `{}`", printable_name(index))
+                })?;
                 Ok((check_feature(index)?, number(value)?))
             };
             entries.iter().map(entry).collect()
         }
         Value::Array(values) => {
-            check_width(values.len())?;
+            check_width(values.len().max(1))?;
             let entry = |(column, value): (usize, &Value)| Ok((column as u32, number(value)?));
             values.iter().enumerate().map(entry).collect()
         }
         other => Err(format!(
-            "expected an object of numbers by feature index, or an array of numbers, got {other}"
+            "expected an object of numbers by feature index, or an array of numbers, got {}",
+            printable_name(&other.to_string())
         )),
     }
 }
@@ -263,14 +288,17 @@ fn parent_indices(
     let mut indices = HashMap::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
         if indices.insert(id.as_str(), index as u32).is_some() {
-            return Err(format!("duplicate node `{id}`"));
+            return Err(format!("duplicate node `{}`", printable_name(id)));
         }
     }
     let parent_index = |(id, parent): (&String, &Option<String>)| match parent {
         None => Ok(None),
         Some(parent) => {
             let index = indices.get(parent.as_str()).copied().map(Some);
-            index.ok_or_else(|| format!("node `{id}` has parent `{parent}`, which is not a node of the tree"))
+            index.ok_or_else(|| {
+                let (id, parent) = (printable_name(id), printable_name(parent));
+                format!("node `{id}` has parent `{parent}`, which is not a node of the tree")
+            })
         }
     };
     ids.iter().zip(parents).map(parent_index).collect()
@@ -314,7 +342,8 @@ pub fn raw_to_trees(
         words.map_or_else(|| n_features.unwrap_or_else(|| n_raw_features(&trees)), |(_, vocab)| vocab.len());
     let to_tree = |tree: RawTree| -> Result<Tree> {
         let line_error = |message: String| Error::line(file, tree.line, message);
-        let tree_error = |message: &str| line_error(format!("tree `{}`: {message}", tree.id));
+        let tree_error =
+            |message: &str| line_error(format!("tree `{}`: {message}", printable_name(&tree.id)));
         let mut rows = SparseRows::new(width);
         match (&tree.content, words) {
             (Content::Texts(texts), Some((tokenizer, vocab))) => {
@@ -336,9 +365,14 @@ pub fn raw_to_trees(
             }
         }
         let RawTree { id, label, event, parents, line, .. } = tree;
-        let tree = Tree::new(id, parents, rows).map_err(|e| Error::line(file, line, e.to_string()))?;
-        let tree = label.map_or_else(|| tree.clone(), |label| tree.clone().with_label(label));
-        Ok(event.map_or_else(|| tree.clone(), |event| tree.clone().with_event(event)))
+        let mut tree = Tree::new(id, parents, rows).map_err(|e| Error::line(file, line, e.to_string()))?;
+        if let Some(label) = label {
+            tree = tree.with_label(label);
+        }
+        Ok(match event {
+            Some(event) => tree.with_event(event),
+            None => tree,
+        })
     };
     trees.into_iter().map(to_tree).collect()
 }

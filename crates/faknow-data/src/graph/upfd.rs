@@ -4,10 +4,12 @@
 
 use std::path::Path;
 
-use super::bounds::check_width;
 use super::npy::Npy;
 use super::npz::Npz;
+use super::text_file::read_text;
 use super::{SparseRows, Tree};
+use crate::bounds::check_width;
+use crate::common::printable_name;
 use crate::records::check_class_index;
 use crate::{Error, Result};
 
@@ -78,7 +80,30 @@ pub fn read_upfd(dir: &Path, feature: &str) -> Result<Upfd> {
         }
     };
     let (train, valid, test) = (part("train_idx.npy")?, part("val_idx.npy")?, part("test_idx.npy")?);
+    check_disjoint(dir, trees.len(), [&train, &valid, &test])?;
     Ok(Upfd { trees, train, valid, test })
+}
+
+/// Checks that no graph is in two parts or twice in one.
+fn check_disjoint(dir: &Path, n_graphs: usize, parts: [&[usize]; 3]) -> Result<()> {
+    const FILES: [&str; 3] = ["train_idx.npy", "val_idx.npy", "test_idx.npy"];
+    let mut first = vec![None; n_graphs];
+    let mut n_shared = 0;
+    let mut example = None;
+    for (part, file) in parts.into_iter().zip(FILES) {
+        for &graph in part {
+            if let Some(other) = first[graph].replace(file) {
+                n_shared += 1;
+                example.get_or_insert((graph, other, file));
+            }
+        }
+    }
+    let Some((graph, other, file)) = example else { return Ok(()) };
+    let message = format!(
+        "expected each graph in one part, got {n_shared} in two, which would train and test on the same graphs: graph {graph} \
+         is already in {other}"
+    );
+    Err(Error::file(dir.join(file), message))
 }
 
 fn indices(path: &Path) -> Result<Vec<usize>> {
@@ -87,13 +112,16 @@ fn indices(path: &Path) -> Result<Vec<usize>> {
 
 /// Reads the parent of each node, relative to the first node of its graph, from lines `parent, child`.
 fn parents(path: &Path, graphs: &[usize], firsts: &[usize]) -> Result<Vec<Option<u32>>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    let text = read_text(path)?;
     let mut parents = vec![None; graphs.len()];
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line_error = |message: String| Err(Error::line(path, index + 1, message));
         let numbers: Option<Vec<usize>> = line.split(',').map(|number| number.trim().parse().ok()).collect();
         let Some([parent, child]) = numbers.as_deref() else {
-            return line_error(format!("expected two node indices `parent, child`, got `{}`", line.trim()));
+            return line_error(format!(
+                "expected two node indices `parent, child`, got `{}`",
+                printable_name(line.trim())
+            ));
         };
         let (Some(&graph), Some(other)) = (graphs.get(*parent), graphs.get(*child)) else {
             return line_error(format!(

@@ -2,17 +2,21 @@
 
 mod ascii;
 mod embeddings;
+mod fasttext;
 mod interner;
 mod normalize;
 pub mod stop_words;
 mod tokenize;
 mod tokens;
 mod unicode;
+mod vector_binary;
+mod vector_builder;
+mod vector_text;
 mod vocab;
 mod word_column;
 mod words;
 
-pub use embeddings::{WordVectors, load_vectors};
+pub use embeddings::{WordVectors, load_vectors, read_vectors};
 pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind, is_blank};
 pub use tokens::TokenStorage;
 pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};

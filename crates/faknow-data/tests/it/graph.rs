@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use faknow_data::FieldDataset;
 use faknow_data::graph::{
-    RawTree, SparseRows, Tree, TreeJsonReader, TreeStats, event_split, label_trees, positions_by_id,
-    raw_to_trees, read_npz_trees, read_td_rvnn, read_tree_ids, read_tree_labels, read_upfd, tree_vocab,
+    RawTree, SparseRows, Tree, TreeJsonReader, TreeStats, UnmatchedLabels, event_split, label_trees,
+    positions_by_id, raw_to_trees, read_npz_trees, read_td_rvnn, read_tree_ids, read_tree_labels, read_upfd,
+    tree_vocab,
 };
 use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Batch as _, Classes, Dataset as _, Error, Result};
@@ -74,7 +75,7 @@ fn reads_files_of_several_chunks() {
     );
     let broken = text.replace("2999\t5\t11\t", "2999\tfive\t11\t");
     let error = message(read_text(&broken));
-    assert_eq!(error, "line 36000: column 2: expected a node number, got `five`");
+    assert_eq!(error, "line 36000: column 2: expected a node number, or `None` for the root, got `five`");
 }
 
 #[test]
@@ -86,7 +87,8 @@ fn td_rvnn_errors_name_the_line() {
     check("7\tNone\t1\n", "line 1: expected 6 tab-separated columns, got 3: `maximal degree` is missing");
     check(
         "7\tNone\t1\t1\t1\t5.0\t0:1\n",
-        "line 1: expected 6 tab-separated columns, got more; the words must be in column 6",
+        "line 1: expected 6 tab-separated columns, got 7; the words must be in column 6: remove the column of delays \
+         before them",
     );
     check(&after_root("7\t1\ttwo\t1\t1\t0:1\n"), "line 2: column 3: expected a node number, got `two`");
     check(&after_root("7\t1\t-2\t1\t1\t0:1\n"), "line 2: column 3: expected a node number, got `-2`");
@@ -94,10 +96,7 @@ fn td_rvnn_errors_name_the_line() {
         let expected = format!("line 2: column 6: expected `word:count` with numbers, got `{pair}`");
         check(&after_root(&format!("7\t1\t2\t1\t1\t0:1 {pair}\n")), &expected);
     }
-    check(
-        "\tNone\t1\t1\t1\t0:1\n",
-        "line 1: column 1: expected the id of the root as UTF-8, got an empty or invalid value",
-    );
+    check("\tNone\t1\t1\t1\t0:1\n", "line 1: column 1: expected the id of the root, got an empty value");
     check(&after_root("7\t1\t1\t1\t1\t0:1\n"), "line 2: tree `7`: duplicate node 1");
     check(
         &after_root("7\t9\t2\t1\t1\t0:1\n"),
@@ -142,7 +141,62 @@ fn reads_label_files_and_labels_trees() {
     assert_eq!(message(label_trees(trees(), &twice, &classes, &path)), "line 1: duplicate label of tree `7`");
     let (_dir, path) = file("false 7\n");
     let error = message(read_tree_labels(&path));
-    assert_eq!(error, "line 1: expected tab-separated label, event and id, got `false 7`");
+    assert_eq!(error, "line 1: expected label, event and id separated by tabs, or `label:id`, got `false 7`");
+    let (_dir, path) = file("\n");
+    assert_eq!(message(read_tree_labels(&path)), "expected one label per line, got an empty file");
+}
+
+#[test]
+fn byte_order_marks_and_line_ends_of_tree_files_make_no_difference() {
+    let text = "7\tNone\t1\t0\t1\t0:1\n7\t1\t2\t0\t1\t0:1\n";
+    let expected = read_text(text).unwrap();
+    for variant in [format!("\u{feff}{text}"), text.replace('\n', "\r\n"), text.replace('\n', "\r")] {
+        assert_eq!(read_text(&variant).unwrap(), expected, "{variant:?}");
+    }
+    let (_dir, labels) = file("\u{feff}false\tE\t7\r\n");
+    assert_eq!(read_tree_labels(&labels).unwrap()[0].label, "false");
+    let (_dir, ids) = file("\u{feff}7\r\n");
+    assert_eq!(read_tree_ids(&ids).unwrap(), ["7"]);
+    let line = r#"{"id": "t", "nodes": [{"id": 1, "text": "x"}]}"#;
+    assert_eq!(json(&format!("\u{feff}{line}\r\n")).unwrap()[0].id, "t");
+}
+
+#[test]
+fn node_numbers_may_have_leading_zeros() {
+    let trees = read_text("07\tNone\t001\t0\t1\t0:1\n07\t1\t002\t0\t1\t0:1\n").unwrap();
+    assert_eq!((trees[0].id(), trees[0].parents()), ("07", &[None, Some(0)][..]));
+}
+
+#[test]
+fn unmatched_trees_and_labels_are_counted() {
+    let trees = || {
+        let line = |id: usize| format!("{id}\tNone\t1\t0\t1\t0:1\n");
+        read_text(&(0..6).map(line).collect::<String>()).unwrap()
+    };
+    let labels = |text: &str| {
+        let (dir, path) = file(text);
+        (read_tree_labels(&path).unwrap(), path, dir)
+    };
+    let classes = Classes::new(["false", "true"]).unwrap();
+    let (some, path, _dir) = labels("true\t0\nfalse\t9\n");
+    let unmatched = UnmatchedLabels::new(&trees(), &some);
+    assert_eq!(unmatched.describe_trees().unwrap(), "5 of 6 trees have no label: `1`, `2`, `3`, …");
+    assert_eq!(unmatched.describe_labels().unwrap(), "1 of 2 labels belong to no tree: `9`");
+    label_trees(trees(), &some, &classes, &path).unwrap();
+    let (all, _, _dir) = labels("true\t0\nfalse\t1\nfalse\t2\nfalse\t3\nfalse\t4\nfalse\t5\n");
+    let unmatched = UnmatchedLabels::new(&trees(), &all);
+    assert_eq!((unmatched.describe_trees(), unmatched.describe_labels()), (None, None));
+
+    let (others, path, _dir) = labels("true\t90\nfalse\t91\n");
+    let error = message(label_trees(trees(), &others, &classes, &path));
+    let expected = "expected labels of the trees, got none: the 2 labels are of other trees, such as `90`, and the 6 trees \
+                    are such as `0`";
+    assert_eq!(error, expected);
+    let (swapped, path, _dir) = labels("1\tE\ttrue\n0\tE\tfalse\n");
+    let error = message(label_trees(trees(), &swapped, &classes, &path));
+    let expected = "line 1: expected the label in the first column and the id of the tree in the last, got the id `1` first; \
+                    swap the columns";
+    assert_eq!(error, expected);
 }
 
 #[test]
@@ -152,7 +206,7 @@ fn positions_by_id_follows_the_ids_and_rejects_unknown_ones() {
     assert_eq!(positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path).unwrap(), [1, 0]);
     let (_dir, path) = file("9\n8\n");
     let error = message(positions_by_id(&trees, &read_tree_ids(&path).unwrap(), &path));
-    assert_eq!(error, "no tree with id `8` among 2 trees");
+    assert_eq!(error, "expected ids of the 2 trees, got 1 of 2 ids without a tree: `8`");
     let (_dir, path) = file("9\n9\n");
     assert_eq!(message(read_tree_ids(&path)), "line 2: duplicate id `9`");
     let (_dir, path) = file("\n");
@@ -218,7 +272,8 @@ fn json_tree_errors_name_tree_and_node() {
         let error = message(json(text));
         assert!(error.starts_with(&format!("line 1: {expected}")), "{error}");
     };
-    check("[1]", "expected a JSON object");
+    check("[1]", "expected a JSON object per line, got an array; convert it with `jq -c '.[]' FILE`");
+    check("7", "expected a JSON object, got `7`");
     check("{", "expected a JSON object on one line: ");
     check(r#"{"id": "t"}"#, "tree `t`: field `nodes`: expected an array of at least one node");
     check(r#"{"id": "t", "nodes": []}"#, "tree `t`: field `nodes`: expected an array of at least one node");

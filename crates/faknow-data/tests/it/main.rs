@@ -7,6 +7,7 @@
 )]
 
 mod delimited;
+mod fasttext;
 mod fields;
 mod graph;
 mod inspect;

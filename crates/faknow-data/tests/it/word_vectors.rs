@@ -37,8 +37,9 @@ fn word_vectors_are_read_from_all_formats() {
         for dim in [None, Some(2)] {
             let vectors = load_vectors(&path, &vocab, dim, 7).unwrap();
             assert_eq!((vectors.n_found, vectors.n_missing), (2, 2), "{name}");
-            assert_eq!((vectors.tensor.size(), vectors.tensor.kind()), (vec![5, 2], Kind::Float), "{name}");
-            let row = |id: i64| Vec::<f32>::try_from(vectors.tensor.get(id)).unwrap();
+            assert_eq!(vectors.to_tensor().unwrap().size(), [5, 2], "{name}");
+            assert_eq!(vectors.n_repeated, usize::from(name == "twice.txt"), "{name}");
+            let row = |id: usize| vectors.values[2 * id..][..2].to_vec();
             assert_eq!((row(0), row(2), row(3)), (vec![0.0; 2], vec![1.0, -2.0], vec![0.5, 0.25]), "{name}");
             assert!(
                 row(1) != row(4) && row(1) != row(0),
@@ -46,6 +47,41 @@ fn word_vectors_are_read_from_all_formats() {
             );
         }
     }
+}
+
+#[test]
+fn formats_are_recognized_by_content_and_may_be_compressed() {
+    let dir = Dir::new();
+    let vocab = vocab("cat cat dog");
+    let text = b"2 2\ncat 1 2\n\xd1\x87\xd1\x82\xd0\xbe 3 4\n".to_vec();
+    let gz = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let binary = binary(&[("cat", [1.0, 2.0]), ("bird", [0.5, 0.5])], false);
+    for (name, content) in [
+        ("text.bin", text.clone()),
+        ("binary.txt", binary.clone()),
+        ("text.gz", gz(&text)),
+        ("binary", gz(&binary)),
+        ("text.zst", zstd::encode_all(&text[..], 1).unwrap()),
+        ("bom.vec", [b"\xef\xbb\xbf", &text[..]].concat()),
+    ] {
+        let vectors = load_vectors(dir.file(name, content), &vocab, None, 0).unwrap();
+        assert_eq!(vectors.values[4..6], [1.0, 2.0], "{name}");
+    }
+    let check = |content: &[u8], expected: &str| {
+        let message = dir.message(load_vectors(dir.file("v", content), &vocab, None, 0));
+        assert!(message.contains(expected), "{message}");
+    };
+    check(b"PK\x03\x04....", "got a zip archive; extract it first");
+    check(b"\x80\x04\x95", "got a Python pickle, which may run code");
+    check(b"<!DOCTYPE html>", "got an HTML page");
+    check(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "run `git lfs pull`");
+    check(b"some text\nof another kind\n", "line 1: expected a number, got `text`");
+    check(&gz(&text)[..20], "gzip data");
+    check(&[b"cat ".to_vec(), vec![b'1'; 1 << 20]].concat(), "in less than 1048576 bytes, got a longer line");
 }
 
 #[test]
@@ -57,12 +93,13 @@ fn missing_vectors_are_seeded_with_the_same_standard_deviation() {
     let path = dir.file("v.txt", file);
     let load = |seed| load_vectors(&path, &vocab, None, seed).unwrap();
     let (first, again, other) = (load(1), load(1), load(2));
-    assert_eq!(first.tensor, again.tensor);
-    assert_ne!(first.tensor, other.tensor);
+    assert_eq!(first, again);
+    assert_ne!(first.values, other.values);
     assert_eq!((first.n_found, first.n_missing), (10, 1991));
     let missing = (0..vocab.len() as i64)
         .filter(|&id| vocab.word(id as u32).is_some_and(|w| w == "<unk>" || w.len() > 2));
-    let missing = first.tensor.index_select(0, &Tensor::from_slice(&missing.collect::<Vec<_>>()));
+    let missing =
+        first.to_tensor().unwrap().index_select(0, &Tensor::from_slice(&missing.collect::<Vec<_>>()));
     let (mean, std) = (missing.mean(Kind::Double).double_value(&[]), missing.std(true).double_value(&[]));
     // The values are -0.5, 0, 0.5 and 1 with equal frequency, with a mean of 0.25.
     let expected = (2.0 * 0.25 * 0.75_f64.powi(2) + 2.0 * 0.25 * 0.25_f64.powi(2)).sqrt();
@@ -96,12 +133,6 @@ fn rejects_invalid_word_vectors() {
     check("v.txt", b"cat\n", None, "line 1: expected a word and 1 to 4096 values, got 0 values");
     check("v.txt", b"Cat 1 2\n", None, no_vectors);
     let good = binary(&[("cat", [1.0, 2.0]), ("dog", [1.0, 2.0])], true);
-    check(
-        "v.bin",
-        b"cat 1 2\n",
-        None,
-        "expected a header line with the number of vectors and their dimension",
-    );
     check("v.bin", &good[..good.len() - 3], None, "expected 2 vectors, got 1: the file is truncated");
     check("v.bin", &good[..20], None, "expected 2 vectors, got 1: the file is truncated");
     check("v.bin", &good[..4], None, "expected 2 vectors, got 0: the file is truncated");
@@ -118,6 +149,6 @@ fn rejects_invalid_word_vectors() {
         None,
         "line 1: expected a word and 1 to 4096 values, got 99999999999 values",
     );
-    let endless = [b"1 2\n".as_slice(), &[b'a'; 70_000]].concat();
-    check("v.bin", &endless, None, "line 1: expected a word, got 65536 bytes without a space");
+    let endless = [&binary(&[("cat", [1.0, 2.0]), ("", [1.0, 2.0])], false)[..16], &[b'a'; 70_000]].concat();
+    check("v.bin", &endless, None, "line 2: expected a word, got 65536 bytes without a space");
 }

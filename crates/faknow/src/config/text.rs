@@ -37,7 +37,7 @@ pub struct TextConfig {
     pub min_count: u64,
     /// Maximum size of the vocabulary, including padding and the unknown word; 0 for no limit. Default 0.
     pub max_vocab: usize,
-    /// File of pretrained word vectors in the text format of word2vec or GloVe. Default: random vectors.
+    /// File of pretrained word vectors: GloVe, word2vec or fastText, as text or binary. Default: random vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vectors: Option<PathBuf>,
     /// Maximum memory in MiB for the tokens of a dataset, 4 bytes per token; larger datasets are read from a file in `cache`

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use faknow_data::graph::{event_k_fold, event_split};
 use faknow_data::{Classes, DataLoader, Dataset, FieldDataset, stratified_k_fold, stratified_split};
 use tch::Tensor;
 
@@ -9,7 +10,7 @@ use crate::config::{Config, Fold, LoaderConfig};
 use crate::data::encoders::FieldEncoders;
 use crate::data::left_out::LeftOutRecords;
 use crate::data::source::{self, DataSource};
-use crate::data::{records, trees};
+use crate::data::{leaks, records, trees};
 use crate::detector::KnownTokens;
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
@@ -32,6 +33,8 @@ pub(crate) struct Corpus {
     pub(crate) classes: Classes,
     pub(crate) test_records: TestRecords,
     pub(crate) left_out: LeftOutRecords,
+    /// Findings that may affect the results, one per line, such as samples that are left out.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The summary of the data of a run.
@@ -41,6 +44,14 @@ pub(crate) struct CorpusSummary {
     pub(crate) lines: Vec<String>,
     /// What spoils the training or its results.
     pub(crate) warnings: Vec<String>,
+}
+
+impl CorpusSummary {
+    /// Returns the lines and the warnings, for the report.
+    pub(crate) fn all_lines(&self) -> Vec<String> {
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
+        self.lines.iter().cloned().chain(warnings).collect()
+    }
 }
 
 impl Corpus {
@@ -54,12 +65,16 @@ impl Corpus {
         source::check_options(config, fields)?;
         let source = DataSource::from_config(&config.data, fields)?
             .ok_or_else(|| Error::config("data.trees", "no trees"))?;
-        match source {
-            DataSource::Records => records::load(config, fields, saved, test_records),
+        leaks::check_files(&config.data)?;
+        let mut corpus = match source {
+            DataSource::Records => records::load(config, fields, saved, test_records)?,
             DataSource::TreeFile | DataSource::Upfd | DataSource::TreeLines => {
-                trees::load(config, source, saved, test_records)
+                trees::load(config, source, saved, test_records)?
             }
-        }
+        };
+        let leaks = leaks::warnings(&corpus)?;
+        corpus.warnings.extend(leaks);
+        Ok(corpus)
     }
 
     /// Returns the properties that determine the size of a model.
@@ -77,7 +92,7 @@ impl Corpus {
             ("validation", self.valid.as_ref()),
             ("test", self.test.as_ref()),
         ];
-        let mut summary = CorpusSummary::default();
+        let mut summary = CorpusSummary { warnings: self.warnings.clone(), ..CorpusSummary::default() };
         for (name, data) in parts {
             let line = match data {
                 Some(data) => self.summarize(name, data, &mut summary.warnings)?,
@@ -164,13 +179,26 @@ pub(crate) fn training_error(file: &Path, error: faknow_data::Error) -> faknow_d
     }
 }
 
+/// The events, if samples are split by event, and the labels of samples.
+pub(crate) type EventsAndLabels<'a> = (Vec<Option<&'a str>>, Vec<usize>);
+
 /// Splits records into training, validation and test by their labels; returns `None` if all are for training.
 pub(crate) fn split(
     config: &Config,
     labels: impl FnOnce() -> Result<Vec<usize>>,
 ) -> Result<Option<[Vec<usize>; 3]>> {
+    split_samples(config, || Ok((Vec::new(), labels()?)))
+}
+
+/// Splits samples into training, validation and test by their labels or, with `data.split_by_event`, by their events; returns
+/// `None` if all are for training.
+pub(crate) fn split_samples<'a>(
+    config: &Config,
+    samples: impl FnOnce() -> Result<EventsAndLabels<'a>>,
+) -> Result<Option<[Vec<usize>; 3]>> {
     if let Some(fold) = config.data.fold {
-        return split_fold(config, fold, &labels()?).map(Some);
+        let (events, labels) = samples()?;
+        return split_fold(config, fold, &events, &labels).map(Some);
     }
     let [train, mut valid, mut test] = config.data.split;
     if config.data.valid.is_some() {
@@ -180,12 +208,15 @@ pub(crate) fn split(
         test = 0.0;
     }
     if valid == 0.0 && test == 0.0 {
-        return Ok(None);
+        return match config.data.split_by_event {
+            true => Err(nothing_to_split_by_event()),
+            false => Ok(None),
+        };
     }
     let sum = train + valid + test;
     let ratios = [train / sum, valid / sum, test / sum];
-    let labels = labels()?;
-    let parts = stratified_split(&labels, ratios, config.seed)?;
+    let (events, labels) = samples()?;
+    let parts = split_by(config, &events, &labels, ratios)?;
     // Rounded to whole samples, a part may be empty: training without validation would be a silent surprise.
     let parts_with_names = ["training", "validation", "test"].into_iter().zip(&parts).zip(ratios);
     match parts_with_names.into_iter().find(|((_, part), ratio)| part.is_empty() && *ratio > 0.0) {
@@ -202,17 +233,52 @@ pub(crate) fn split(
     }
 }
 
-/// Splits records with a fold as the test part; training and validation share the other folds.
-fn split_fold(config: &Config, fold: Fold, labels: &[usize]) -> Result<[Vec<usize>; 3]> {
-    let mut folds =
-        stratified_k_fold(labels, fold.n_folds, config.seed).map_err(|e| Error::from_data("data.fold", e))?;
+/// Returns the error for `data.split_by_event` if files define all parts.
+pub(crate) fn nothing_to_split_by_event() -> Error {
+    let message =
+        "expected a part that is split from the training samples, got files or a share of 0 for all parts";
+    Error::config("data.split_by_event", message)
+}
+
+/// Splits samples in these ratios, stratified by class or, with `data.split_by_event`, by event.
+pub(crate) fn split_by(
+    config: &Config,
+    events: &[Option<&str>],
+    labels: &[usize],
+    ratios: [f64; 3],
+) -> Result<[Vec<usize>; 3]> {
+    if !config.data.split_by_event {
+        return Ok(stratified_split(labels, ratios, config.seed)?);
+    }
+    if events.iter().all(Option::is_none) {
+        let message = "expected trees with an event, got none: the second of three columns of `data.labels`, or the field \
+                       `event` of trees as JSON lines";
+        return Err(Error::config("data.split_by_event", message));
+    }
+    Ok(event_split(events, labels, ratios, config.seed)?)
+}
+
+/// Splits samples with a fold as the test part; training and validation share the other folds.
+fn split_fold(
+    config: &Config,
+    fold: Fold,
+    events: &[Option<&str>],
+    labels: &[usize],
+) -> Result<[Vec<usize>; 3]> {
+    let folds = match config.data.split_by_event {
+        true => event_k_fold(events, labels, fold.n_folds, config.seed),
+        false => stratified_k_fold(labels, fold.n_folds, config.seed),
+    };
+    let mut folds = folds.map_err(|e| Error::from_data("data.fold", e))?;
     let test = folds.swap_remove(fold.number - 1);
     let mut others = folds.concat();
     others.sort_unstable();
     let [train, valid, _] = config.data.split;
     let valid = if config.data.valid.is_some() { 0.0 } else { valid / (train + valid) };
     let other_labels: Vec<usize> = others.iter().map(|&index| labels[index]).collect();
-    let parts = stratified_split(&other_labels, [1.0 - valid, valid, 0.0], config.seed)?;
+    let other_events: Vec<Option<&str>> =
+        others.iter().filter_map(|&index| events.get(index).copied()).collect();
+    let parts = split_by(config, &other_events, &other_labels, [1.0 - valid, valid, 0.0])?;
     let [train, valid, _] = parts.map(|part| part.into_iter().map(|index| others[index]).collect());
     Ok([train, valid, test])
 }

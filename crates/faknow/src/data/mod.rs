@@ -5,6 +5,7 @@ pub(crate) mod encoders;
 pub(crate) mod files;
 mod guess;
 pub(crate) mod layout;
+mod leaks;
 pub(crate) mod left_out;
 mod recognized;
 pub(crate) mod records;
@@ -13,6 +14,7 @@ pub(crate) mod source;
 pub(crate) mod text_cache;
 mod train_command;
 mod tree_inspection;
+pub(crate) mod tree_lines;
 pub(crate) mod trees;
 
 pub use faknow_data::*;

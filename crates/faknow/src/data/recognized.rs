@@ -11,7 +11,7 @@ use faknow_data::{
 use crate::config::{Config, DataConfig, DataFiles};
 use crate::data::layout::LayoutRules;
 use crate::data::source::{self, DataSource};
-use crate::data::trees::TREES;
+use crate::data::tree_lines::TREES;
 use crate::{Error, Result};
 
 /// Names of the classes of a UPFD dataset, whose labels are documented indices.

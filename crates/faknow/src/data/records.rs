@@ -67,6 +67,7 @@ pub(crate) fn load(
         classes,
         test_records,
         left_out,
+        warnings: Vec::new(),
     })
 }
 

@@ -55,7 +55,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.upfd", sources: &[U], help: &[] },
     SourceOption { key: "data.feature", sources: &[U], help: &[] },
     SourceOption { key: "data.weighting", sources: &[T, U, L], help: &[] },
-    SourceOption { key: "data.split_by_event", sources: &[T], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "data.split_by_event", sources: &[T, L], help: &[(U, OWN_SPLIT)] },
     SourceOption { key: "data.text", sources: &[R], help: &[] },
     SourceOption { key: "data.label", sources: &[R], help: &[(T, "use `data.labels` for the file of labels")] },
     SourceOption { key: "data.domain", sources: &[R], help: &[] },
@@ -122,13 +122,7 @@ impl DataSource {
 /// A setting does not apply; the error has its name, the sources to which it applies, and an alternative.
 pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let Some(source) = DataSource::from_config(&config.data, fields)? else { return Ok(()) };
-    let (settings, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
-    let is_set = |key: &str| {
-        let is_part =
-            |name: &str| name == key || name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        let is_changed = |(name, value): (&String, &Value)| is_part(name) && default.get(name) != Some(value);
-        settings.iter().any(is_changed)
-    };
+    let is_set = changed_settings(config);
     let option = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
     let Some(option) = option else { return Ok(()) };
     if source == DataSource::Records && TREE_SETTINGS.contains(&option.key) {
@@ -152,6 +146,32 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let help = option.help.iter().find(|(other, _)| *other == source);
     let help = help.map(|(_, help)| format!("; {help}")).unwrap_or_default();
     Err(Error::config(option.key, format!("expected {}, got {source}{help}", sources.join(" or "))))
+}
+
+/// Checks that no setting of texts is changed, for trees as JSON lines whose nodes have features instead.
+///
+/// # Errors
+/// A setting is changed; the error has its name.
+pub(crate) fn check_text_options(config: &Config) -> Result<()> {
+    let is_set = changed_settings(config);
+    match OPTIONS.iter().find(|option| option.key.starts_with("text.") && is_set(option.key)) {
+        Some(option) => Err(Error::config(
+            option.key,
+            "expected trees with texts at their nodes, got trees with features",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Returns a function that returns whether a setting, or one of a table of settings, differs from the default.
+fn changed_settings(config: &Config) -> impl Fn(&str) -> bool {
+    let (settings, default) = (by_dotted_name(config), by_dotted_name(&Config::default()));
+    move |key| {
+        let is_part =
+            |name: &str| name == key || name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let is_changed = |(name, value): (&String, &Value)| is_part(name) && default.get(name) != Some(value);
+        settings.iter().any(is_changed)
+    }
 }
 
 impl fmt::Display for DataSource {

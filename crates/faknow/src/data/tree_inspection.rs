@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
-use faknow_data::common::{printable_name, printable_path};
+use faknow_data::common::{printable_message, printable_name, printable_path};
 use faknow_data::graph::{
-    Tree, TreeJsonReader, TreeStats, label_trees, raw_to_trees, read_npz_trees, read_td_rvnn,
-    read_tree_labels, read_upfd, tree_vocab,
+    Tree, TreeJsonReader, TreeStats, UnmatchedLabels, label_trees, raw_to_trees, read_npz_trees,
+    read_td_rvnn, read_tree_labels, read_upfd, tree_vocab,
 };
 use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Classes, Input};
@@ -25,6 +25,8 @@ pub struct TreeInspection {
     /// Number of trees per class; `no label` for those without a label.
     #[serde(serialize_with = "as_map")]
     pub classes: Vec<(String, usize)>,
+    /// Sentences about trees without a label and labels without a tree.
+    pub problems: Vec<String>,
     /// The file or directory.
     pub path: PathBuf,
 }
@@ -66,10 +68,15 @@ pub fn inspect_trees(
         _ => None,
     };
     let classes = classes.or(label_classes.as_ref());
-    let trees = match (read(path, classes)?, labels, classes) {
-        (trees, Some(file), Some(classes)) => label_trees(trees, &read_tree_labels(file)?, classes, file)?,
-        (trees, _, _) => trees,
+    let (trees, unmatched) = match (read(path, classes)?, labels, classes) {
+        (trees, Some(file), Some(classes)) => {
+            let labels = read_tree_labels(file)?;
+            let unmatched = UnmatchedLabels::new(&trees, &labels);
+            (label_trees(trees, &labels, classes, file)?, unmatched)
+        }
+        (trees, _, _) => (trees, UnmatchedLabels::default()),
     };
+    let problems = [unmatched.describe_trees(), unmatched.describe_labels()].into_iter().flatten().collect();
     let stats = TreeStats::new(&trees);
     let name = |class: Option<usize>| match class {
         Some(class) => {
@@ -78,7 +85,7 @@ pub fn inspect_trees(
         None => "no label".to_owned(),
     };
     let classes = stats.classes.iter().map(|&(class, n)| (name(class), n)).collect();
-    Ok(TreeInspection { stats, classes, path: path.to_path_buf() })
+    Ok(TreeInspection { stats, classes, problems, path: path.to_path_buf() })
 }
 
 fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
@@ -108,6 +115,7 @@ impl fmt::Display for TreeInspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts: Vec<String> =
             self.classes.iter().map(|(name, n)| format!("{} {n}", printable_name(name))).collect();
-        write!(f, "{}\n{}\nlabels      {}", printable_path(&self.path), self.stats, counts.join(", "))
+        write!(f, "{}\n{}\nlabels      {}", printable_path(&self.path), self.stats, counts.join(", "))?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\nproblem     {}", printable_message(problem)))
     }
 }

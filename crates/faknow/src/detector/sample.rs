@@ -11,7 +11,7 @@ use crate::config::{Config, DataConfig};
 use crate::data::encoders::FieldEncoders;
 use crate::data::files::FileRecords;
 use crate::data::source::{self, DataSource};
-use crate::data::trees;
+use crate::data::tree_lines;
 use crate::detector::{Detector, wrong_input};
 use crate::models::Fields;
 use crate::{Error, Result};
@@ -154,7 +154,7 @@ impl Detector {
                 InputRecords::new(files.first(), records).with_columns(columns)
             }
             (Some(DataSource::TreeLines), Some(files)) => {
-                let file = files.single("data.train", trees::TREES)?;
+                let file = files.single("data.train", tree_lines::TREES)?;
                 InputRecords::from_trees(file, TreeJsonReader::open(file, None)?)
             }
             (Some(DataSource::TreeFile | DataSource::Upfd), _) => {
@@ -223,7 +223,12 @@ pub(crate) fn encode(
             Sample::Text(_) | Sample::MissingText => return Err(wrong_input("trees", "texts")),
             Sample::Tree(raw) => {
                 let words = encoders.words.as_ref();
-                encoded.extend(trees::to_trees(vec![raw.clone()], words, Some(encoder.n_features), source)?);
+                encoded.extend(tree_lines::to_trees(
+                    vec![raw.clone()],
+                    words,
+                    Some(encoder.n_features),
+                    source,
+                )?);
             }
             Sample::EncodedTree(tree) => encoded.push(tree.clone()),
         }

@@ -210,7 +210,7 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "vectors",
                 INITIAL,
                 "path",
-                "pretrained word vectors: word2vec or GloVe as text, or word2vec `.bin`",
+                "pretrained word vectors: GloVe, word2vec or fastText, also `.bin`, `.gz` or `.zst`",
             ),
             setting(
                 "memory",

@@ -29,7 +29,7 @@ use crate::train::RunContext;
 use crate::train::finish::Finish;
 use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
-use crate::train::summaries::{Assumptions, DataSummary, ModelSummary};
+use crate::train::summaries::{Assumptions, DataSummary, ModelSummary, describe_vectors};
 use crate::{Error, Result};
 
 /// The result of training.
@@ -117,26 +117,22 @@ impl Job {
         let vectors = match (&config.text.vectors, &corpus.encoders.words) {
             (Some(path), Some(words)) if !is_resumed => {
                 let vectors = load_vectors(path, &words.vocab, None, config.seed)?;
-                if !configured.use_word_vectors(vectors.tensor.size()[1]) {
+                if !configured.use_word_vectors(vectors.dim as i64) {
                     let name = &config.model.name;
                     let message = format!(
                         "model `{name}` does not support pretrained word vectors; remove this setting"
                     );
                     return Err(Error::config("text.vectors", message));
                 }
-                summary.lines.push(format!(
-                    "word vectors: {} of {} words found",
-                    vectors.n_found,
-                    words.vocab.len()
-                ));
-                Some(vectors)
+                summary.lines.push(describe_vectors(&vectors, words.vocab.len()));
+                Some(vectors.to_tensor()?)
             }
             _ => None,
         };
         config.model.hyperparameters = configured.to_table();
         // Built before the directory is created, since building the model checks its settings.
         let vars = VarStore::new(device);
-        let shape = corpus.shape(vectors.as_ref().map(|vectors| &vectors.tensor));
+        let shape = corpus.shape(vectors.as_ref());
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;
         if let Some((path, tensors)) = initial_weights {
@@ -181,7 +177,7 @@ impl Job {
             NoEffectWarnings::new(&self.config, train.n_samples(), steps_per_epoch, valid.is_some())?;
         let Self { config, corpus, model, vars, metrics, summary, assumptions } = self;
         // Also in the report.
-        let lines = [assumptions.clone(), summary.lines.clone()].concat();
+        let lines = [assumptions.clone(), summary.all_lines()].concat();
         let (monitor, stopping_monitor) = config.monitors()?;
         let mut builder = builder(&config, model, vars, metrics, step)?
             .callback(Assumptions(assumptions))

@@ -1,6 +1,7 @@
 //! Callbacks that log the summaries of data and model when a fit starts.
 
 use faknow_callbacks::{Callback, FitStart, HookResult, Run};
+use faknow_data::text::WordVectors;
 
 use crate::data::corpus::CorpusSummary;
 
@@ -44,4 +45,17 @@ impl Callback for ModelSummary {
         tracing::info!(target: faknow_callbacks::RUN_TARGET, "model:\n{summary}");
         Ok(())
     }
+}
+
+/// Returns a line about the word vectors of a vocabulary.
+pub(super) fn describe_vectors(vectors: &WordVectors, n_words: usize) -> String {
+    let mut line = format!("word vectors: {} of {n_words} words found", vectors.n_found);
+    if vectors.n_from_subwords > 0 {
+        line += &format!(", {} more from their character n-grams", vectors.n_from_subwords);
+    }
+    if vectors.n_repeated > 0 {
+        line +=
+            &format!("; {} words occur again in the file, their first vector is used", vectors.n_repeated);
+    }
+    line
 }

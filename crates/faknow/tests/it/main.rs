@@ -16,6 +16,7 @@ mod documentation;
 mod error_text;
 mod files;
 mod full_disk;
+mod leaks;
 mod registry;
 mod resume_cases;
 mod resume_settings;

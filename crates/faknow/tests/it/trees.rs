@@ -291,7 +291,7 @@ fn rejects_invalid_files_before_creating_a_directory() {
     check(&|_, data| data.train_ids = None, "requires `data.train_ids`");
     check(
         &|_, data| data.test_ids = data.train_ids.clone(),
-        "expected different ids in all id files, got tree ",
+        "`data.test_ids`: expected each tree in one file of ids, got 128 of 128 ids that are in another one too: `0`",
     );
     check(&|_, data| data.classes = vec!["true".into(), "rumour".into()], "unknown label `false`");
     let third = |_: &Path, data: &mut DataConfig| data.classes.push("unverified".into());
@@ -302,7 +302,7 @@ fn rejects_invalid_files_before_creating_a_directory() {
             fs::write(&ids, "0\n9999\n").unwrap();
             data.train_ids = Some(ids);
         },
-        "no tree with id `9999` among 160",
+        "expected ids of the 160 trees, got 1 of 2 ids without a tree: `9999`",
     );
     check(
         &|dir, data| {
@@ -312,8 +312,113 @@ fn rejects_invalid_files_before_creating_a_directory() {
         },
         "expected a label, got none",
     );
+    // Without files of ids, the trees with a label are used, unless most have none.
+    check(
+        &|dir, data| {
+            let labels = dir.join("few.txt");
+            fs::write(&labels, "true\tE\t0\nfalse\tE\t1\n").unwrap();
+            data.labels = Some(labels);
+            (data.train_ids, data.test_ids) = (None, None);
+        },
+        "expected labels of at least half of the trees, but 158 of 160 trees have no label: `2`, `3`, `4`, …",
+    );
     let bench = Bench::new("gcn");
     assert_eq!(read_tree_ids(bench.config.data.train_ids.as_ref().unwrap()).unwrap().len(), 128);
+}
+
+/// Returns the descriptions of the data in the summary of a run.
+fn data_lines(bench: &Bench, run: &str) -> Vec<String> {
+    let text = fs::read_to_string(bench.path(run).join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+    summary["data"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn trees_that_are_left_out_are_counted_in_the_summary() {
+    let mut bench = Bench::new("gcn");
+    bench.train("ids").unwrap();
+    assert!(!data_lines(&bench, "ids").iter().any(|line| line.contains("left out")));
+    let labels = fs::read_to_string(bench.config.data.labels.as_ref().unwrap()).unwrap();
+    let shorter = bench.path("shorter.txt");
+    fs::write(&shorter, labels.lines().skip(3).collect::<Vec<_>>().join("\n") + "\ntrue\tE\t9999\n").unwrap();
+    bench.config.data.labels = Some(shorter);
+    let ids = (bench.config.data.train_ids.take(), bench.config.data.test_ids.take());
+    bench.train("labels").unwrap();
+    let lines = data_lines(&bench, "labels").join("\n");
+    let left_out = "warning: left out: 3 of 160 trees have no label: `0`, `1`, `2` (";
+    assert!(
+        lines.contains(left_out) && lines.contains("1 of 158 labels belong to no tree: `9999`"),
+        "{lines}"
+    );
+    let few = bench.path("few.txt");
+    let test_ids = fs::read_to_string(ids.1.unwrap()).unwrap();
+    fs::write(&few, test_ids.lines().take(20).collect::<Vec<_>>().join("\n")).unwrap();
+    bench.config.data.train_ids = Some(few);
+    bench.train("few").unwrap();
+    let lines = data_lines(&bench, "few").join("\n");
+    assert!(lines.contains("warning: left out: 140 of 160 trees are in no file of ids"), "{lines}");
+}
+
+#[test]
+fn json_trees_are_split_by_event() {
+    let mut bench = Bench::new("gcn");
+    let line = |number: usize, event: Option<usize>| {
+        let label = ["true", "false"][number % 2];
+        let nodes = json!([{ "id": 1, "text": format!("{label} story of event {event:?}") }]);
+        json!({ "id": number, "label": label, "event": event.map(|event| format!("E{event}")), "nodes": nodes }).to_string()
+    };
+    let file = bench.path("trees.jsonl");
+    let write = |event: &dyn Fn(usize) -> Option<usize>| {
+        let lines: Vec<String> = (0..60).map(|number| line(number, event(number))).collect();
+        fs::write(&file, lines.join("\n")).unwrap();
+    };
+    let classes = bench.config.data.classes.clone();
+    bench.config.data = DataConfig {
+        train: Some(file.clone().into()),
+        classes,
+        split_by_event: true,
+        ..DataConfig::default()
+    };
+    write(&|number| Some(number / 12));
+    let outcome = bench.train("run").unwrap();
+    // Five events of 12 trees each; the test part is one of them.
+    assert_eq!(outcome.test.unwrap().evaluation.predictions.n_samples(), 12);
+    write(&|number| (number > 5).then_some(number / 6));
+    bench.train("some").unwrap();
+    let lines = data_lines(&bench, "some").join("\n");
+    assert!(lines.contains("warning: 6 of 60 trees have no event; each is split as an event"), "{lines}");
+    write(&|_| None);
+    assert!(error(&bench).contains("`data.split_by_event`: expected trees with an event, got none"));
+    write(&|number| Some(number / 6));
+    // Different trees, since the same file twice is another error.
+    for part in ["valid", "test"] {
+        let other = bench.path(&format!("{part}.jsonl"));
+        let lines: Vec<String> = (0..6).map(|number| line(number + part.len() * 100, None)).collect();
+        fs::write(&other, lines.join("\n")).unwrap();
+        let setting = format!("data.{part}={}", other.display());
+        bench.config = bench.config.set(&setting).unwrap();
+    }
+    assert!(error(&bench).starts_with("`data.split_by_event`: expected a part that is split"));
+}
+
+#[test]
+fn settings_of_texts_are_refused_for_trees_with_features() {
+    let mut bench = Bench::new("gcn");
+    let file = bench.path("trees.jsonl");
+    let line = |number: usize| {
+        let nodes = json!([{ "id": 1, "features": { "0": number } }]);
+        let label = ["true", "false"][number % 2];
+        json!({ "id": number, "label": label, "nodes": nodes }).to_string()
+    };
+    fs::write(&file, (0..40).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let classes = bench.config.data.classes.clone();
+    bench.config.data = DataConfig { train: Some(file.clone().into()), classes, ..DataConfig::default() };
+    bench.train("run").unwrap();
+    bench.config = bench.config.set("text.lowercase=false").unwrap();
+    assert!(error(&bench).starts_with("`text.lowercase`: expected trees with texts at their nodes"));
+    bench.config = bench.config.set("text.lowercase=true").unwrap();
+    fs::write(&file, (0..40).map(|number| line(number % 30)).collect::<Vec<_>>().join("\n")).unwrap();
+    assert!(error(&bench).contains("line 31: tree `0`: expected distinct ids, got that of line 1"));
 }
 
 #[test]
