@@ -40,11 +40,11 @@ fn inspect_counts_records_classes_and_lengths() {
     ] {
         assert!(report.contains(part), "{report}\nlacks {part}");
     }
-    assert_eq!(
-        sandbox.faknow(&["data", "inspect", "train.csv"]).ok(),
-        report,
-        "columns are detected by their usual names"
-    );
+    let recognized = sandbox.faknow(&["data", "inspect", "train.csv"]).ok();
+    let command = "faknow train textcnn --train train.csv --text tweet --label label --classes real,fake";
+    for report in [report, recognized] {
+        assert_eq!(report.lines().last().map(str::trim), Some(command));
+    }
     let json = sandbox.faknow(&["data", "inspect", "train.csv", "--classes", "real,fake", "--json"]).json();
     assert_eq!((&json["n_records"], &json["n_broken"]), (&json!(80), &json!(0)));
     let classes = json!([{ "value": "real", "n_records": 40 }, { "value": "fake", "n_records": 40 }]);
@@ -59,7 +59,9 @@ fn inspect_finds_problems() {
         "{\"text\": \"rain\", \"label\": 0}\n{\"text\": \"rain\", \"label\": 1}\nbroken\n{\"text\": null, \"label\": 0}\n\
          {\"text\": \"\", \"label\": 5}\n{\"text\": \"storm\"}\n",
     );
-    let done = sandbox.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake", "--json"]).json();
+    let done = sandbox.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake", "--json"]);
+    assert_eq!(done.code, Some(1));
+    let done: serde_json::Value = serde_json::from_str(done.stdout.trim_end()).unwrap();
     let kinds: Vec<&str> =
         done["problems"].as_array().unwrap().iter().filter_map(|p| p["kind"].as_str()).collect();
     for kind in
@@ -67,7 +69,7 @@ fn inspect_finds_problems() {
     {
         assert!(kinds.contains(&kind), "{kind} is not among {kinds:?}");
     }
-    let report = sandbox.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake"]).ok();
+    let report = sandbox.faknow(&["data", "inspect", "odd.jsonl", "--classes", "real,fake"]).stdout;
     assert!(
         report.contains("1 × ") && report.contains("unknown label `5`") && report.contains("(record 3)"),
         "{report}"
@@ -79,9 +81,12 @@ fn inspect_reads_files_without_header_or_usual_names() {
     let sandbox = Sandbox::new();
     sandbox.write("plain.tsv", "1\train\tx\n2\tsaid \"so\ty\n");
     let args = ["data", "inspect", "plain.tsv", "--no-header", "--no-quotes"];
-    let report = sandbox.faknow(&args).ok();
+    let report = sandbox.faknow(&args);
+    assert_eq!(report.code, Some(1), "nothing is checked without texts");
+    let report = report.stdout;
     assert!(
-        report.contains("columns     `1`, `2`, `3`") && report.contains("set it with --text"),
+        report.contains("columns     `1`, `2`, `3`")
+            && report.contains("error: no text column was recognized"),
         "{report}"
     );
     let report = sandbox.faknow(&[&args[..], &["--text", "2", "--label", "3"]].concat()).ok();

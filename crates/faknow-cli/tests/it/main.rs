@@ -17,6 +17,7 @@ mod locks;
 mod predict;
 mod predict_output;
 mod prepare;
+mod recognition;
 mod remedies;
 mod resume;
 mod same_run;

@@ -14,12 +14,20 @@ use crate::records::{DelimitedReader, ReadOptions};
 
 /// Separators in the order of their frequency in public files.
 const SEPARATORS: [Delimiter; 4] = [Delimiter::COMMA, Delimiter::TAB, Delimiter::SEMICOLON, Delimiter::PIPE];
-/// Number of rows that are parsed with each separator.
+/// Number of rows that are parsed with each separator; with the chosen one, the entire sample is parsed.
 const MAX_ROWS: usize = 300;
 /// Minimum share of the rows that have the number of fields of the first one.
 const MIN_REGULAR: f64 = 0.5;
 /// Number of words from which a field is not a name.
 const MAX_NAME_WORDS: f64 = 5.0;
+
+/// The start of a file.
+struct Start<'a> {
+    path: &'a Path,
+    sample: &'a str,
+    /// Whether it ends where the file ends.
+    is_complete: bool,
+}
 
 /// The rows of a sample, parsed with one separator.
 struct Parsed {
@@ -30,8 +38,9 @@ struct Parsed {
 }
 
 impl Parsed {
-    /// Parses a sample; `is_complete` is whether it ends where the file ends.
-    fn new(path: &Path, sample: &str, is_complete: bool, separator: Delimiter, quotes: bool) -> Self {
+    /// Parses the first rows of a sample.
+    fn new(start: &Start<'_>, separator: Delimiter, quotes: bool, max_rows: usize) -> Self {
+        let Start { path, sample, is_complete } = *start;
         let mut parsed = Self { separator, n_fields: 0, rows: Vec::new(), n_broken: 0 };
         let options =
             ReadOptions { header: false, quotes, delimiter: Some(separator), ..ReadOptions::default() };
@@ -43,7 +52,7 @@ impl Parsed {
             return parsed;
         };
         parsed.n_fields = reader.columns().len();
-        while parsed.rows.len() + parsed.n_broken < MAX_ROWS {
+        while parsed.rows.len() + parsed.n_broken < max_rows {
             match reader.next_record() {
                 Ok(Some(record)) => {
                     let field = |name: &String| match record.fields.get(name) {
@@ -102,7 +111,8 @@ pub(super) fn recognize_layout(
         Some(separator) => vec![separator],
         None => SEPARATORS.to_vec(),
     };
-    let parse = |separator| with_quotes(path, sample, is_complete, separator, known.quotes);
+    let start = Start { path, sample, is_complete };
+    let parse = |separator| with_quotes(&start, separator, known.quotes, MAX_ROWS);
     let mut parsed: Vec<(Parsed, Assumption<bool>)> = candidates.into_iter().map(parse).collect();
     if known.separator.is_none() {
         parsed.retain(|(it, _)| it.n_fields > 1 && it.regular() >= MIN_REGULAR && !it.rows.is_empty());
@@ -110,7 +120,10 @@ pub(super) fn recognize_layout(
     // The most regular rows; of equal ones those with the usual separator, then those with the most fields.
     let rank =
         |it: &Parsed| ((it.regular() * 50.0).round() as u32, it.separator == known.default, it.n_fields);
-    let (best, quotes) = parsed.into_iter().max_by_key(|(it, _)| rank(it))?;
+    let (mut best, mut quotes) = parsed.into_iter().max_by_key(|(it, _)| rank(it))?;
+    if quotes.confidence < Confidence::Certain && sample.contains('"') {
+        (best, quotes) = with_quotes(&start, best.separator, known.quotes, usize::MAX);
+    }
     let reason = match best.n_broken {
         0 => format!("{} fields in each row", best.n_fields),
         n => format!("{} fields in {} of {} rows", best.n_fields, best.rows.len(), best.rows.len() + n),
@@ -127,20 +140,19 @@ pub(super) fn recognize_layout(
 
 /// Parses a sample with and without quoting, and returns the better result.
 fn with_quotes(
-    path: &Path,
-    sample: &str,
-    is_complete: bool,
+    start: &Start<'_>,
     separator: Delimiter,
     given: Option<bool>,
+    max_rows: usize,
 ) -> (Parsed, Assumption<bool>) {
-    let parse = |quotes| Parsed::new(path, sample, is_complete, separator, quotes);
+    let parse = |quotes| Parsed::new(start, separator, quotes, max_rows);
     if let Some(quotes) = given {
         return (parse(quotes), Assumption::given(quotes));
     }
     let quoted = parse(true);
     let is_default =
         |reason: &str| Assumption { value: true, confidence: Confidence::Likely, reason: reason.into() };
-    if !sample.contains('"') {
+    if !start.sample.contains('"') {
         return (quoted, is_default("the usual rule; no quotes occur"));
     }
     let plain = parse(false);

@@ -148,7 +148,8 @@ impl Profile {
 
     /// Returns the number of values and of distinct values as a reason.
     pub(super) fn describe_values(&self) -> String {
-        format!("{} values in {} records", self.n_distinct, self.n_values)
+        let values = if self.n_distinct == 1 { "value" } else { "values" };
+        format!("{} {values} in {} records", self.n_distinct, self.n_values)
     }
 
     /// Returns the length of texts as a reason.

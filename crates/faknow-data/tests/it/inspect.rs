@@ -45,19 +45,19 @@ fn report_with_classes() {
         words       min 2, median 2, mean 2.5, 95th percentile 5, max 5
         characters  min 7, median 7, mean 9.5, 95th percentile 20, max 20
         problems
-          2 × broken records; first: invalid JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
-              help: fix or delete these records
-          2 × missing text; first: expected a string, got a blank one (records 5, 6)
-              help: delete these records, or select another column with --text
-          1 × missing label; training needs a label for every record (record 7)
-              help: label or delete these records; prediction needs no labels
-          1 × labels that map to no class; first: unknown label `maybe`: expected `real`, `fake`, or a class index from 0 to 1 (record 8)
+          error: 2 × broken records; first: invalid JSON at line 5, column 19: expected `,` or `}` (records 4, 9)
+              help: fix or delete these records, or skip them with --skip-broken
+          error: 2 × missing text; first: expected a string, got a blank one (records 5, 6)
+              help: select another column or several with --text, or skip these records with --skip-broken
+          error: 1 × missing label; training needs a label for every record (record 7)
+              help: label these records, or skip them with --skip-broken; prediction needs no labels
+          error: 1 × labels that map to no class; first: unknown label `maybe`: expected `real`, `fake`, or a class index from 0 to 1 (record 8)
               help: map these values to classes: --classes 'real=true|1,fake=false|0'
-          1 × texts that an earlier record has with a different label (record 3)
+          warning: 1 × texts that an earlier record has with a different label (record 3)
               help: choose one label for each text
-          2 × exact duplicates of an earlier text; duplicates across splits inflate test scores (records 2, 3)
+          warning: 2 × exact duplicates of an earlier text; duplicates across splits inflate test scores (records 2, 3)
               help: keep one copy of each before splitting the file
-          1 × texts with HTML escapes such as `&amp;` (record 7)
+          note: 1 × texts with HTML escapes such as `&amp;` (record 7)
               help: replace them with the characters that they represent"#]].assert_eq(&inspection.to_string());
     let json = serde_json::to_value(&inspection).unwrap();
     assert_eq!(json["n_records"], 8);

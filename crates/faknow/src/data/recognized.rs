@@ -4,13 +4,14 @@ use std::path::Path;
 
 use faknow_data::graph::read_tree_labels;
 use faknow_data::{
-    Assumption, Classes, ColumnChoice, ColumnMap, Confidence, Format, LabelMeaning, RawLabel, ReadOptions,
-    Recognition, RecognizedClasses, recognize_classes,
+    Assumption, Classes, ColumnChoice, Confidence, LabelMeaning, RawLabel, Recognition, RecognizedClasses,
+    recognize_classes,
 };
 
 use crate::config::{Config, DataConfig, DataFiles};
 use crate::data::layout::LayoutRules;
 use crate::data::source::{self, DataSource};
+use crate::data::tree_inspection::recognize_tree_classes;
 use crate::data::tree_lines::TREES;
 use crate::{Error, Result};
 
@@ -132,9 +133,7 @@ impl RecognizedConfig {
             return Ok(());
         }
         let train = self.config.train_files()?.single("data.train", TREES)?.to_owned();
-        let columns = ColumnMap { label: Some("label".into()), ..ColumnMap::default() };
-        let options = ReadOptions { format: Some(Format::Jsonl), columns, ..ReadOptions::default() };
-        let classes = recognize_classes(&train, &options)?;
+        let classes = recognize_tree_classes(&train)?;
         self.set_classes(&classes, &train.display().to_string(), None)
     }
 

@@ -75,8 +75,10 @@ pub fn inspect_files(files: &[PathBuf], data: &DataConfig, classes: Option<&Clas
         let mut inspection = inspect(file, &read_options, classes)?;
         inspection.problems.extend(recognition.problems.iter().cloned());
         if index == 0 && classes.is_none() && read_options.columns.label.is_some() {
-            // Too many values are a problem of the inspection.
-            recognized = recognize_classes(file, &read_options).ok();
+            match recognize_classes(file, &read_options) {
+                Ok(classes) => recognized = Some(classes),
+                Err(error) => inspection.problems.push(label_problem(error)?),
+            }
         }
         reports.push(FileReport { inspection, recognition });
         options.push((file.clone(), read_options));
@@ -96,6 +98,18 @@ pub fn inspect_files(files: &[PathBuf], data: &DataConfig, classes: Option<&Clas
     }
     let command = train_command(&reports, data, classes, recognized.as_ref());
     Ok(DataReport { files: reports, repeated, classes: recognized, command })
+}
+
+/// Returns the problem of a label column whose classes cannot be recognized; any other error is returned.
+fn label_problem(error: faknow_data::Error) -> Result<Problem> {
+    match error {
+        faknow_data::Error::Record { record, message, .. } => {
+            let problem = Problem::of_file(ProblemKind::UnknownLabels, message);
+            Ok(Problem { n_records: 1, first: vec![record], ..problem })
+        }
+        faknow_data::Error::File { message, .. } => Ok(Problem::of_file(ProblemKind::ManyLabels, message)),
+        other => Err(other.into()),
+    }
 }
 
 /// Returns the problems of texts that occur in several files, with the index of the file.
@@ -135,7 +149,10 @@ impl fmt::Display for DataReport {
         match &self.command {
             Some(command) => write!(f, "\ntrain with\n  {command}"),
             None => {
-                write!(f, "\nno command to train: name the columns with --text COLUMN and --label COLUMN")
+                write!(
+                    f,
+                    "\nno command to train: fix the errors first, or name the columns with --text and --label"
+                )
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use faknow_data::raw::{self, RawKind};
-use faknow_data::{Classes, ColumnChoice, Delimiter, Format, RecognizedClasses};
+use faknow_data::{Classes, ColumnChoice, Delimiter, Format, Inspection, ProblemKind, RecognizedClasses};
 
 use crate::config::{DataConfig, DataFiles};
 use crate::data::guess_language;
@@ -31,6 +31,9 @@ pub(super) fn train_command(
     let found = &first.recognition;
     let name = |choice: &ColumnChoice| choice.name().map(str::to_owned);
     let (text, label) = (name(&found.text)?, name(&found.label)?);
+    if classes.is_none() && recognized.is_none_or(|classes| classes.names.len() < 2) {
+        return None;
+    }
     let mut parts = vec!["faknow train textcnn".to_owned()];
     let mut option = |option: &str, value: &str| parts.push(format!("--{option} {}", quoted(value)));
     let mut is_taken = [false, false];
@@ -92,7 +95,17 @@ pub(super) fn train_command(
     if is_off(|it| it.recognition.quotes.as_ref().map(|it| it.value)) {
         parts.push("--no-quotes".to_owned());
     }
+    let n_skipped = files.iter().map(|file| n_unusable(&file.inspection)).max().unwrap_or(0);
+    if n_skipped > 0 {
+        parts.push(format!("--skip-broken {n_skipped}"));
+    }
     Some(parts.join(" "))
+}
+
+/// Returns the number of records that cannot be used for training.
+fn n_unusable(inspection: &Inspection) -> usize {
+    let kinds = [ProblemKind::BrokenRecords, ProblemKind::NoText, ProblemKind::NoLabel];
+    inspection.problems.iter().filter(|it| kinds.contains(&it.kind)).map(|it| it.n_records).sum()
 }
 
 /// Returns the command that trains on propagation trees; `None` if the file needs a file of labels.

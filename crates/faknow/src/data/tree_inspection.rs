@@ -10,7 +10,7 @@ use faknow_data::graph::{
     read_td_rvnn, read_tree_labels, read_upfd, tree_vocab,
 };
 use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
-use faknow_data::{Classes, Input};
+use faknow_data::{Classes, ColumnMap, Format, Input, ReadOptions, RecognizedClasses, recognize_classes};
 use serde::{Serialize, Serializer};
 
 use crate::Result;
@@ -57,16 +57,17 @@ pub fn inspect_trees(
     labels: Option<&Path>,
     classes: Option<&Classes>,
 ) -> Result<TreeInspection> {
-    let label_classes = match (labels, classes) {
+    let recognized = match (labels, classes) {
+        (_, Some(_)) => None,
         (Some(labels), None) => {
-            let mut names: Vec<String> =
-                read_tree_labels(labels)?.into_iter().map(|label| label.label).collect();
-            names.sort();
-            names.dedup();
-            Some(Classes::new(names)?)
+            let labels = read_tree_labels(labels)?;
+            Some(RecognizedClasses::from_values(labels.into_iter().map(|label| (label.label, 1))))
         }
-        _ => None,
+        (None, None) if is_json_lines(path) => recognize_tree_classes(path).ok(),
+        (None, None) => None,
     };
+    // A single class has no order and no name for the other one.
+    let label_classes = recognized.and_then(|recognized| Classes::new(recognized.names).ok());
     let classes = classes.or(label_classes.as_ref());
     let (trees, unmatched) = match (read(path, classes)?, labels, classes) {
         (trees, Some(file), Some(classes)) => {
@@ -95,7 +96,7 @@ fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
     if path.is_dir() {
         return Ok(read_npz_trees(path, None)?);
     }
-    if path.extension().is_some_and(|extension| extension == "jsonl") {
+    if is_json_lines(path) {
         let trees = TreeJsonReader::open(path, classes)?.collect::<faknow_data::Result<Vec<_>>>()?;
         if !trees.first().is_some_and(|tree| tree.has_texts()) {
             return Ok(raw_to_trees(trees, None, None, path)?);
@@ -105,6 +106,16 @@ fn read(path: &Path, classes: Option<&Classes>) -> Result<Vec<Tree>> {
         return Ok(raw_to_trees(trees, Some((&tokenizer, &vocab)), None, path)?);
     }
     Ok(read_td_rvnn(path, None)?)
+}
+
+fn is_json_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
+}
+
+/// Recognizes the classes of trees as JSON lines by their labels.
+pub(crate) fn recognize_tree_classes(path: &Path) -> faknow_data::Result<RecognizedClasses> {
+    let columns = ColumnMap { label: Some("label".into()), ..ColumnMap::default() };
+    recognize_classes(path, &ReadOptions { format: Some(Format::Jsonl), columns, ..ReadOptions::default() })
 }
 
 fn as_map<S: Serializer>(classes: &[(String, usize)], serializer: S) -> Result<S::Ok, S::Error> {
