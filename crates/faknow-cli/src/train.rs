@@ -26,7 +26,8 @@ use crate::job::JobOptions;
   faknow train my.toml --set optimizer.lr=0.0005 --seed 3
   faknow train textcnn --config faknow.yaml                                    # FaKnow's keys")]
 #[command(
-    after_help = "Labels are class names or indices (0, 1, …). For other values use --classes 'real=true|1,fake=false|0'.
+    after_help = "What is not given about files, columns and classes is recognized from --train and printed. Labels that are numbers keep
+their names unless --classes names them: --classes real=0,fake=1, or for several values 'real=true|1,fake=false|0'.
 Without --valid, a fraction of --train (`data.split`) is used for validation, stratified by class; without --valid
 and --test, another fraction is used for testing. The run directory contains the detector, the logs, `report.html`
 and `config.toml` with all settings: `faknow train RUN_DIR/config.toml` trains the same detector again, unless the run

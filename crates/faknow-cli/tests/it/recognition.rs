@@ -72,7 +72,7 @@ fn numbers_have_no_assumed_meaning() {
     for part in ["--classes real=0,fake=1", "--classes real=1,fake=0"] {
         assert!(trained.stderr.contains(part), "{}\n{log}", trained.stderr);
     }
-    let by_position = [&args[..6], &["1", "--classes", "real,fake", "--out", "third"], &TINY].concat();
+    let by_position = [&args[..6], &["--classes", "real,fake", "--out", "third"], &TINY].concat();
     let trained = sandbox.faknow(&by_position);
     assert!(trained.stderr.contains("0 -> real, 1 -> fake (given, by position)"), "{}", trained.stderr);
 }

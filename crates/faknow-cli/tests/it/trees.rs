@@ -125,7 +125,7 @@ fn inspect_counts_classes_and_reports_shared_events() {
     let sandbox = sandbox();
     let report = sandbox.faknow(&["data", "inspect", "data.TD_RvNN.txt", "--labels", "label_All.txt"]).ok();
     assert!(report.contains("trees       160") && report.contains("split by event"), "{report}");
-    assert!(report.contains("labels      false") && report.contains("depth       min 0"), "{report}");
+    assert!(report.contains("labels      true") && report.contains("depth       min 0"), "{report}");
     sandbox.check_error(
         &["data", "inspect", "data.TD_RvNN.txt", "--text", "tweet"],
         &["`--text`: expected a file of records, got propagation trees: data.TD_RvNN.txt"],

@@ -89,7 +89,7 @@ pub(super) const TABLES: &[StaticTable] = &[
                 DATA,
                 "column, or columns separated by commas or as a list",
                 "text column, or several, which are joined by line breaks; in files without a header its number from 1, as a \
-                 string; in nested JSON a path such as `content.text`",
+                 string; in nested JSON a path such as `content.text`; default: recognized from the training file",
             ),
             setting("label", DATA, "column", "label column; default: recognized from the training file"),
             setting("domain", DATA, "column", "domain (topic, event) column, for models that use it"),
