@@ -24,7 +24,7 @@ const ADVICE: [Advice; 24] = [
     ),
     advice("unknown label `", "classes", "name the classes with `--classes A,B`"),
     advice("`--classes`: expected at least 2", "classes", "separate class names by commas"),
-    advice("missing label", "label", "name the label column with `--label COLUMN`, or remove these records"),
+    advice("missing label", "label", "name the label column with `--label COLUMN`"),
     advice("expected a string as text", "text", "name another column with `--text COLUMN`"),
     advice("missing text", "text", "name another column with `--text COLUMN`"),
     advice("unknown file extension", "format", "name the format with `--format csv`"),
@@ -116,12 +116,13 @@ pub(crate) fn with_advice(message: &str, error: &anyhow::Error, arguments: &[Str
         let is_named = it.text.contains(&option) && message.contains(&option);
         message.contains(it.part) && has(it.option) && !is_named
     };
-    match ADVICE.iter().find(applies) {
-        Some(advice) => format!("{message}; {}", advice.text),
-        None if can_skip(error) && has("skip-broken") => {
-            format!("{message}; skip such records with `--skip-broken N` or `--skip-broken P%`")
-        }
-        None => message.to_owned(),
+    let skip = (can_skip(error) && has("skip-broken"))
+        .then_some("skip such records with `--skip-broken N` or `--skip-broken P%`");
+    match (ADVICE.iter().find(applies), skip) {
+        (Some(advice), Some(skip)) => format!("{message}; {}, or {skip}", advice.text),
+        (Some(advice), None) => format!("{message}; {}", advice.text),
+        (None, Some(skip)) => format!("{message}; {skip}"),
+        (None, None) => message.to_owned(),
     }
 }
 
