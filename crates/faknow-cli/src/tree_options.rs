@@ -32,7 +32,7 @@ pub(crate) struct TreeOptions {
     /// Node features of --upfd: profile, spacy, bert or content [default: profile]
     #[arg(long, value_name = "NAME", help_heading = "Trees")]
     feature: Option<String>,
-    /// Split --trees by event, so that no event is in two subsets
+    /// Split trees by event, so that no event is in two subsets
     #[arg(long, help_heading = "Trees")]
     split_by_event: bool,
 }

@@ -117,6 +117,14 @@ fn from_file(config: &Config, file: &Path, classes: &Classes, n_features: Option
 /// Splits trees by files of ids; validation trees without a file are a fraction of the training trees.
 fn split_by_ids(config: &Config, all: &[Tree], train_ids: &Path, source: &Path) -> Result<[Vec<usize>; 3]> {
     let data = &config.data;
+    if data.fold.is_some() {
+        let message = "expected trees to split into folds, got files of ids, which define the parts: remove `data.train_ids`";
+        return Err(Error::config("data.fold", message));
+    }
+    if data.valid_ids.is_some() && data.split != DataConfig::default().split {
+        let message = "expected no fractions with `data.valid_ids`, which lists the validation trees";
+        return Err(Error::config("data.split", message));
+    }
     let indices_of =
         |ids: &Path| -> Result<Vec<usize>> { Ok(positions_by_id(all, &read_tree_ids(ids)?, ids)?) };
     let train = indices_of(train_ids)?;

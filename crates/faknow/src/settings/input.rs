@@ -82,7 +82,7 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "split_by_event",
                 DATA,
                 "boolean",
-                "split `data.trees` by event, so that no event is in two parts",
+                "split trees by event, so that no event is in two parts",
             ),
             setting(
                 "text",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use faknow_callbacks::{EarlyStopping, Freeze, Interval, StopReason};
+use faknow_callbacks::{Freeze, Interval, StopReason};
 use faknow_data::text::load_vectors;
 use faknow_data::{DataLoader, Dataset, FieldBatch, FieldDataset, Loader};
 use faknow_metrics::{Direction, Metrics};
@@ -19,13 +19,14 @@ use tch::nn::VarStore;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::config::dotted::by_dotted_name;
-use crate::config::{Config, EarlyStoppingConfig, TrainerConfig};
+use crate::config::{Config, TrainerConfig};
 use crate::data::corpus::{Corpus, CorpusSummary, TestRecords, eval_loader, train_loader};
 use crate::data::encoders::FieldEncoders;
 use crate::detector::DetectorEvaluation;
 use crate::detector::files::save_inputs;
 use crate::models::{BoxedModel, BoxedStep};
 use crate::train::RunContext;
+use crate::train::early_stopping::early_stopping;
 use crate::train::finish::Finish;
 use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
@@ -382,20 +383,4 @@ fn with_trainer_config<M: Model>(
         builder = builder.overfit_batches(n);
     }
     if config.fast_dev_run { builder.fast_dev_run() } else { builder }
-}
-
-fn early_stopping(settings: &EarlyStoppingConfig, monitor: Option<String>) -> EarlyStopping {
-    let mut stopping = EarlyStopping::new(settings.patience)
-        .min_delta(settings.min_delta)
-        .start_from_epoch(settings.start_from_epoch);
-    if let Some(threshold) = settings.stopping_threshold {
-        stopping = stopping.stopping_threshold(threshold);
-    }
-    if let Some(threshold) = settings.divergence_threshold {
-        stopping = stopping.divergence_threshold(threshold);
-    }
-    match monitor {
-        Some(name) => stopping.monitor(name),
-        None => stopping,
-    }
 }

@@ -17,6 +17,7 @@
 //! ```
 
 mod context;
+mod early_stopping;
 pub(crate) mod finish;
 pub(crate) mod job;
 mod mistakes;

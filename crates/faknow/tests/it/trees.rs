@@ -312,6 +312,17 @@ fn rejects_invalid_files_before_creating_a_directory() {
         },
         "expected a label, got none",
     );
+    check(
+        &|_, data| data.fold = Some("1 of 3".parse().unwrap()),
+        "`data.fold`: expected trees to split into folds, got",
+    );
+    check(
+        &|_, data| {
+            data.valid_ids = data.test_ids.take();
+            data.split = [0.5, 0.3, 0.2];
+        },
+        "`data.split`: expected no fractions with `data.valid_ids`",
+    );
     // Without files of ids, the trees with a label are used, unless most have none.
     check(
         &|dir, data| {
