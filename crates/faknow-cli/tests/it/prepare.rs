@@ -219,11 +219,40 @@ fn raw_posts_are_an_error_of_other_commands() {
     let help =
         "these are raw posts (pheme): convert them with `faknow data prepare pheme pheme --out pheme.jsonl`";
     for args in [
-        &["data", "inspect", "pheme"][..],
-        &["train", "textcnn", "--train", "pheme", "--text", "text", "--classes", "a,b"],
+        &["train", "textcnn", "--train", "pheme", "--text", "text", "--classes", "a,b"][..],
         &["train", "bigcn", "--train", "pheme", "--classes", "a,b"],
         &["train", "bigcn", "--trees", "pheme", "--labels", "train.csv", "--classes", "a,b"],
     ] {
         sandbox.check_error(args, &[help]);
     }
+    let inspected = sandbox.faknow(&["data", "inspect", "pheme", "--json"]).json();
+    assert!(
+        inspected["command"]
+            .as_str()
+            .unwrap()
+            .starts_with("faknow data prepare pheme pheme --out pheme.jsonl")
+    );
+}
+
+#[test]
+fn tree_models_learn_shapes_if_replies_have_no_text() {
+    let sandbox = Sandbox::new();
+    let (mut labels, mut texts) = (String::new(), String::new());
+    for id in 100..260 {
+        let is_chain = id % 2 == 0;
+        labels += &format!("{}:{id}\n", if is_chain { "false" } else { "true" });
+        texts += &format!("{id}\train at the bridge\n");
+        let node = |index: usize| format!("['{index}', '{}', '1.0']", id * 100 + index);
+        let edge =
+            |index: usize| format!("{}->{}\n", node(if is_chain { index - 1 } else { 0 }), node(index));
+        let edges: String = (1..4 + id % 5).map(edge).collect();
+        let tree = format!("['ROOT', 'ROOT', '0.0']->{}\n{edges}", node(0));
+        write(&sandbox, &format!("acl/tree/{id}.txt"), &tree);
+    }
+    write(&sandbox, "acl/label.txt", &labels);
+    write(&sandbox, "acl/source_tweets.txt", &texts);
+    sandbox.faknow(&["data", "prepare", "acl", "--out", "out.jsonl"]).ok();
+    let train = ["train", "graphsage", "--train", "out.jsonl", "--classes", "true,false", "--epochs", "20"];
+    let summary = sandbox.faknow(&[&train[..], &["--seed", "1", "--json", "--out", "run"]].concat()).json();
+    assert!(summary["test"]["accuracy"].as_f64() > Some(0.9), "{}", summary["test"]);
 }

@@ -9,7 +9,7 @@ use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Classes, ColumnMap, ReadOptions, RecordReader};
 use serde_json::{Value, json};
 
-/// A directory with these files.
+/// Creates a directory with these files.
 pub(crate) fn dir(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, content) in files {
