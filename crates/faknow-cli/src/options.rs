@@ -15,7 +15,7 @@ pub(crate) struct RecordOptions {
     /// --no-header [default: recognized, or as in training]
     #[arg(long, value_name = "COLUMN,…", help_heading = "Records")]
     pub(crate) text: Option<String>,
-    /// File format: json, jsonl, csv or tsv [default: from the file extension]
+    /// File format: json, jsonl, csv, tsv, excel or parquet [default: from the file extension]
     #[arg(long, value_name = "FORMAT", help_heading = "Records")]
     format: Option<String>,
     /// Character encoding, such as windows-1252, gbk or shift_jis [default: UTF-8, or by the byte order mark]

@@ -95,3 +95,77 @@ fn excerpt(line: &str) -> String {
     let after = if end < characters.len() { "…" } else { "" };
     format!("{before}{shown}{after}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts, and the encodings in which they occur.
+    const TEXTS: [(&str, &[&str]); 12] = [
+        (
+            "Vláda schválila nový rozpočet, řekl premiér. Příští týden začne žňová sezóna, uvedli včera zemědělci.",
+            &["iso-8859-2", "windows-1250"],
+        ),
+        (
+            "Премьер-министр заявил, что бюджет будет принят на следующей неделе. Учёные опубликовали отчёт.",
+            &["windows-1251", "koi8-r", "iso-8859-5", "ibm866", "x-mac-cyrillic"],
+        ),
+        (
+            "Die Regierung kündigt höhere Löhne an: größere Städte müssen künftig mehr zahlen, sagte der Bürgermeister.",
+            &["windows-1252"],
+        ),
+        (
+            "L’économie française a créé des milliers d’emplois, affirme le ministère. Où sont passés les chômeurs ?",
+            &["windows-1252", "macintosh"],
+        ),
+        (
+            "Η κυβέρνηση ανακοίνωσε νέα μέτρα για την οικονομία. Οι επιστήμονες δημοσίευσαν την έκθεση.",
+            &["windows-1253", "iso-8859-7"],
+        ),
+        (
+            "Hükümet yeni bütçeyi açıkladı. İstanbul'da öğrenciler için ücretsiz ulaşım başlıyor, dedi başkan.",
+            &["windows-1254"],
+        ),
+        ("הממשלה אישרה את התקציב החדש. החוקרים פרסמו דוח על בתי הספר בצפון הארץ.", &["windows-1255"]),
+        (
+            "أعلنت الحكومة ميزانية جديدة اليوم. نشر الباحثون تقريرا عن المدارس في شمال البلاد.",
+            &["windows-1256", "iso-8859-6"],
+        ),
+        ("政府今天宣布新的预算计划，专家表示将影响经济增长。研究人员发布了学校报告。", &["gbk", "gb18030"]),
+        ("政府今天宣布新的預算計畫，專家表示將影響經濟成長。研究人員發布了學校報告。", &["big5"]),
+        (
+            "政府は新しい予算を発表しました。研究者は学校についての報告書を公開した。",
+            &["shift_jis", "euc-jp", "iso-2022-jp"],
+        ),
+        ("정부는 오늘 새로운 예산안을 발표했다. 연구자들은 학교에 대한 보고서를 공개했다.", &["euc-kr"]),
+    ];
+
+    #[test]
+    fn the_true_encoding_is_a_candidate() {
+        let mut missing = Vec::new();
+        for (text, names) in TEXTS {
+            for name in names {
+                let encoding = encoding_rs::Encoding::for_label(name.as_bytes()).unwrap();
+                let csv = format!("id,text,label\n1,\"{text}\",1\n2,plain,0\n");
+                let (bytes, _, is_unmappable) = encoding.encode(&csv);
+                assert!(!is_unmappable, "{name}");
+                let found = encoding_candidates(&bytes);
+                // Encodings that read the text identically are one candidate.
+                let is_true = |it: &EncodingCandidate| it.encoding.inner().decode(&bytes).0 == csv;
+                assert!(found.len() <= MAX_CANDIDATES);
+                if !found.iter().any(is_true) {
+                    missing.push(format!("{name}: {found:?}"));
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn lines_are_shortened_around_the_first_character() {
+        let line = format!("{}café {}\n", "x".repeat(100), "y".repeat(100));
+        assert_eq!(excerpt(&line).chars().count(), EXCERPT_CHARACTERS + 2);
+        assert!(excerpt(&line).contains("café"));
+        assert_eq!(excerpt("\tcafé\u{1b}[0m\n"), " café [0m");
+    }
+}

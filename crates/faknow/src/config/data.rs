@@ -68,7 +68,7 @@ pub struct DataConfig {
     /// indices.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, Vec<String>>,
-    /// File format: `json`, `jsonl`, `csv`, `tsv`. Default: by the file extension.
+    /// File format: `json`, `jsonl`, `csv`, `tsv`, `excel`, `parquet`. Default: by the file extension.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// Character encoding of record files, such as `windows-1252` or `gbk`. Default: UTF-8, or by the byte order mark.

@@ -108,7 +108,7 @@ pub(super) const TABLES: &[StaticTable] = &[
             setting(
                 "format",
                 DATA,
-                "`json`, `jsonl`, `csv`, `tsv`",
+                "`json`, `jsonl`, `csv`, `tsv`, `excel`, `parquet`",
                 "file format; default: by the extension",
             ),
             setting(
