@@ -44,7 +44,7 @@ impl TextColumns {
         self.names_in(&|name| all.iter().any(|column| column == name))
     }
 
-    /// Returns the names of the columns where `has` tells which ones exist.
+    /// Returns the names of the columns that exist by `has`.
     pub(crate) fn names_in(&self, has: &dyn Fn(&str) -> bool) -> Vec<&str> {
         match &self.0[..] {
             [one] if one.contains(',') && !has(one) => {
@@ -112,7 +112,7 @@ impl fmt::Display for TextColumns {
 }
 
 impl ColumnMap {
-    /// Returns the columns that a file must have, with the setting of each; `has` tells which columns exist.
+    /// Returns the columns that a file must have, with the setting of each; `has` is whether a column exists.
     pub(crate) fn required(&self, has: &dyn Fn(&str) -> bool) -> Vec<(&'static str, &str)> {
         let text = self.text.iter().flat_map(|text| text.names_in(has)).map(|name| ("columns.text", name));
         let label = self.label.iter().map(|name| ("columns.label", name.as_str()));

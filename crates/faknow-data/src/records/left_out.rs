@@ -179,7 +179,7 @@ impl LeftOut {
         }
     }
 
-    /// Returns a problem with the file as a whole, which has been read to its end.
+    /// Returns a problem with the entire file, which has been read to its end.
     pub(super) fn problem(&self, limit: SkipBroken) -> Option<String> {
         let Limit::Percent(percent) = limit.0 else { return None };
         let share = 100.0 * self.n_broken as f64 / self.n_records.max(1) as f64;

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking and report skipped checks on standard error"
 )]
 
+mod columns;
 mod delimited;
 mod fasttext;
 mod fields;
