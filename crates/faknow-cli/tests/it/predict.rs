@@ -221,7 +221,12 @@ fn predicts_all_records_before_a_broken_one() {
     check("broken.jsonl", broken(10), 10, &["record 11", "invalid JSON at line"]);
     let last = check("later.jsonl", broken(3_000), 3_000, &["record 3001"]);
     assert!(last.unwrap().starts_with("{\"id\":2999,"), "expected the last record before the broken one");
-    check("number.jsonl", lines(3) + "{\"text\": 5}\n", 3, &["record 4", "field `text`", "number"]);
+    check(
+        "number.jsonl",
+        lines(3) + "{\"text\": 5}\n",
+        3,
+        &["record 4", "field `text`", "number", "`--text COLUMN`"],
+    );
     check(
         "first.jsonl",
         "{\"text\": []}\n".to_owned() + &lines(3),
