@@ -156,12 +156,16 @@ impl<'a> Columns<'a> {
                 "with values that are usual labels",
             ),
             (
-                self.with_role(Role::Label, Some(false)).filter(|it| it.profile.can_be_label()).collect(),
+                self.with_role(Role::Label, Some(false))
+                    .filter(|it| it.profile.can_be_sorted_label())
+                    .collect(),
                 Confidence::Likely,
                 "named as labels",
             ),
             (
-                self.with_role(Role::PossibleLabel, None).filter(|it| it.profile.can_be_label()).collect(),
+                self.with_role(Role::PossibleLabel, None)
+                    .filter(|it| it.profile.can_be_sorted_label())
+                    .collect(),
                 Confidence::Likely,
                 "named as labels, possibly",
             ),

@@ -192,7 +192,7 @@ fn header(rows: &[Vec<String>], columns: &[&str]) -> Assumption<bool> {
         .map(|field| format!("`{}`", field.trim()))
         .collect();
     let value_of = |index: usize| rest.iter().filter(move |row| row.get(index) == first.get(index)).count();
-    // A value such as `fake` may be a usual name; as a value that occurs again it is none.
+    // A value such as `fake` may be a usual name; a value that occurs again is not a name.
     let repeated = (0..first.len()).find(|&index| {
         !first[index].trim().is_empty() && value_of(index) * 20 > rest.len() && value_of(index) >= 2
     });

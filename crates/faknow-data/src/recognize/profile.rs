@@ -126,6 +126,13 @@ impl Profile {
             && !self.is_dates()
     }
 
+    /// Returns whether the values can be labels, or those of one class, as at the start of a file that is sorted by label.
+    pub(super) fn can_be_sorted_label(&self) -> bool {
+        let is_one =
+            self.n_distinct == 1 && self.n_values > 1 && self.mean_characters() <= 40.0 && !self.is_dates();
+        is_one || self.can_be_label()
+    }
+
     /// Returns whether the values number the rows, as an index that was saved with the data.
     pub(super) fn is_row_number(&self) -> bool {
         self.is_row_number && self.n_values > 1

@@ -203,7 +203,7 @@ fn write_assumption<T>(
     }
 }
 
-/// Returns the names that tell validation and test files, by the file stem.
+/// Returns whether the stem of a file contains one of these words.
 pub(crate) fn is_named(file: &Path, names: &[&str]) -> bool {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
     names.iter().any(|name| stem.split(|c: char| !c.is_alphanumeric()).any(|word| word == *name))

@@ -309,7 +309,10 @@ impl Detector {
     /// Returns the options for reading records with the fields of `data`; `labeled` is whether the label is required. The
     /// domain is ignored, since prediction does not use it.
     pub fn read_options(&self, data: &DataConfig, labeled: bool) -> ReadOptions {
-        let mut options = data.read_options(labeled);
+        // The layout of input that is read once cannot be recognized.
+        let trained = &self.config.data;
+        let (header, quotes) = (data.header.or(trained.header), data.quotes.or(trained.quotes));
+        let mut options = DataConfig { header, quotes, ..data.clone() }.read_options(labeled);
         options.columns.domain = None;
         options
     }
