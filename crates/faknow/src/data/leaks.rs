@@ -17,10 +17,12 @@ use crate::{Error, Result};
 const MAX_EXAMPLES: usize = 3;
 /// Maximum number of words of an example.
 const EXAMPLE_WORDS: usize = 8;
+/// Minimum number of known words of a text with unknown words that is compared, since these are not distinguished.
+const MIN_KNOWN_WORDS: usize = 8;
 /// Number of bytes of two files that are compared at a time.
 const CHUNK_BYTES: u64 = 1 << 16;
 
-/// Checks that training, validation and test have different files with different contents.
+/// Checks that the files of training differ in path and content from each other and from those of validation and test.
 ///
 /// # Errors
 /// A file or a copy of it occurs twice; the error names the setting and both files.
@@ -42,7 +44,9 @@ pub(crate) fn check_files(data: &DataConfig) -> Result<()> {
 /// Checks that files, given with their setting, differ in path and content.
 fn check_different(files: &[(&str, &Path)]) -> Result<()> {
     for (index, (key, file)) in files.iter().enumerate() {
-        for (other_key, other) in &files[..index] {
+        // Validation and test may share a file, of which a warning counts the samples.
+        let is_compared = |other: &str| other == *key || matches!(other, "data.train" | "data.train_ids");
+        for (other_key, other) in files[..index].iter().filter(|other| is_compared(other.0)) {
             let help = match key == other_key {
                 true => "its samples would be read twice",
                 false => "scores on training samples are too high",
@@ -90,7 +94,8 @@ fn have_same_content(a: &Path, b: &Path) -> std::io::Result<bool> {
 /// input is that of a validation sample.
 ///
 /// Compared is what a model reads: the tokens of texts, so that case, whitespace and punctuation make no difference where the
-/// tokenizer ignores them, and shape and features of trees. Texts without a known word are not compared.
+/// tokenizer ignores them, and shape and features of trees. Not compared are texts without a known word, and texts with unknown
+/// words and few known ones.
 ///
 /// # Errors
 /// Tokens stored in a file cannot be read.
@@ -150,10 +155,15 @@ fn shared(
     )))
 }
 
-/// Returns a hash of the input of a sample; `None` for a text without a known word.
+/// Returns a hash of the input of a sample; `None` for a text that is not compared.
 fn input_hash(data: &FieldDataset, index: usize) -> Result<Option<u64>> {
-    if data.has_words() && !data.tokens(index)?.iter().any(|&token| token > UNKNOWN) {
-        return Ok(None);
+    if data.has_words() {
+        let tokens = data.tokens(index)?;
+        let n_known = tokens.iter().filter(|&&token| token > UNKNOWN).count();
+        let is_complete = n_known > 0 && n_known == tokens.len();
+        if !is_complete && n_known < MIN_KNOWN_WORDS {
+            return Ok(None);
+        }
     }
     Ok(data.input_hash(index)?)
 }

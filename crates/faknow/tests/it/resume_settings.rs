@@ -96,6 +96,7 @@ impl Bench {
         write("valid.csv", rows(valid, |label| label));
         write("moved-valid.csv", rows(valid, |label| label));
         write("test.csv", rows(test, |label| label));
+        write("other.csv", rows(&all[20..], |label| label));
         write("stop.txt", "rain\n".to_owned());
         write("vectors.txt", "rain 1 2 3 4 5 6 7 8\n".to_owned());
         let settings = [
