@@ -29,7 +29,7 @@ pub(crate) struct ExampleArgs {
     /// Directory for train.csv, valid.csv, test.csv, trees/ and threads/; must be new or empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Number of posts in all files, at least 10; a third as many propagation trees, a tenth as many threads
+    /// Number of posts in all files, at least 10; there are fewer trees and threads
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = n_posts)]
     posts: usize,
 }

@@ -13,7 +13,7 @@ use crate::training_options::TrainingOptions;
 pub(crate) struct JobOptions {
     #[command(flatten)]
     training: TrainingOptions,
-    /// Test records, used once at the end [default: a fraction of --train, or none with --valid]
+    /// Test records, used once at the end [default: part of --train, or none with --valid]
     #[arg(long, value_name = "FILE,…", value_parser = DataFiles::parse, help_heading = "Records")]
     test: Option<DataFiles>,
 }

@@ -11,14 +11,13 @@ use faknow::data::SkipBroken;
 /// Format and text field of record files.
 #[derive(Debug, Default, Args)]
 pub(crate) struct RecordOptions {
-    /// Field of the text, or several, as in title,text; a path in nested JSON, as in content.text; a number from 1 with
-    /// --no-header [default: recognized, or as in training]
+    /// Field of the text: NAME, A,B, nested a.b; number with --no-header [default: recognized]
     #[arg(long, value_name = "COLUMN,…", help_heading = "Records")]
     pub(crate) text: Option<String>,
     /// File format: json, jsonl, csv, tsv, excel or parquet [default: from the file extension]
     #[arg(long, value_name = "FORMAT", help_heading = "Records")]
     format: Option<String>,
-    /// Character encoding, such as windows-1252, gbk or shift_jis [default: UTF-8, or by the byte order mark]
+    /// Character encoding, such as windows-1252 or gbk [default: UTF-8, or by its mark]
     #[arg(long, value_name = "NAME", help_heading = "Records")]
     encoding: Option<String>,
     /// Separator of CSV and TSV files: a character, tab, semicolon or pipe [default: recognized]
@@ -37,7 +36,7 @@ pub(crate) struct RecordOptions {
 pub(crate) struct LabeledOptions {
     #[command(flatten)]
     pub(crate) records: RecordOptions,
-    /// Field of the label; a path in nested JSON, as in meta.label [default: recognized, or as in training]
+    /// Field of the label, or its path, as in meta.label [default: recognized or as trained]
     #[arg(long, value_name = "COLUMN", help_heading = "Records")]
     pub(crate) label: Option<String>,
 }
@@ -120,8 +119,7 @@ pub(crate) struct LeaveOutOptions {
     /// Labels whose records are left out, ignoring case [default: none, or as in training]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', help_heading = "Records")]
     drop_classes: Vec<String>,
-    /// Skip up to N broken records per file (or P% of them): those that cannot be parsed or lack a text or label
-    /// [default: 0]
+    /// Skip up to N broken records per file, or P% of them [default: 0]
     #[arg(long, value_name = "N|P%", help_heading = "Records")]
     skip_broken: Option<SkipBroken>,
 }

@@ -17,8 +17,7 @@ pub(crate) struct TrainingOptions {
     /// Model name (see `faknow models`), or config file that names the model [default: textcnn]
     #[arg(value_name = "MODEL|CONFIG")]
     model: Option<String>,
-    /// Training records: .json, .jsonl, .csv or .tsv, several files as in a.csv,b.csv, or one per label as in
-    /// real=a.csv,fake=b.csv; or propagation trees as .jsonl
+    /// Training records or trees; several as a.csv,b.csv, or by label: real=a.csv,fake=b.csv
     #[arg(long, value_name = "FILE,…", value_parser = DataFiles::parse, help_heading = "Records")]
     train: Option<DataFiles>,
     /// Validation records, which select the best epoch [default: a fraction of --train]

@@ -356,7 +356,10 @@ mod tests {
         check("loss.gamma=high", "`loss.gamma`: invalid type: string \"high\", expected a number");
         check("adversarial=2", "`adversarial`: invalid type: integer `2`, expected a table with a `name`");
         check("adversarial.steps=2", "`adversarial.steps`: missing field `name`");
-        check("adversarial.name=fgsm", "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`");
+        check(
+            "adversarial.name=fgsm",
+            "`adversarial.name`: unknown variant `fgsm`, expected `pgd` or `fgm`; did you mean `fgm`?",
+        );
         check(
             "adversarial={ name = 'fgm', steps = 2 }",
             "`adversarial.steps`: unknown field `steps`, expected `pattern` or `epsilon`",
