@@ -20,6 +20,11 @@ const OF_TRAINING: &[Case] = &[
         &["record 1", "line 1, column 36", "expected value, got `}`"],
     ),
     (
+        &[("pandas.jsonl", "{\"text\": \"a\", \"label\": 0, \"score\": NaN}\n")],
+        &["pandas.jsonl"],
+        &["record 1", "`NaN` is not JSON", "json.dump", "to_json", "--skip-broken"],
+    ),
+    (
         &[("python.jsonl", "{'text': 'a', 'label': None}\n")],
         &["python.jsonl"],
         &["single quotes are not JSON", "`json.dump`"],

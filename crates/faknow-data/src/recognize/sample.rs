@@ -70,18 +70,19 @@ pub(super) fn read_records(
     };
     source.select(&[], true)?;
     let mut records = Vec::new();
+    let mut broken = None;
     while records.len() < MAX_RECORDS {
         match source.next_record() {
             Ok(Some(record)) => records.push(record.fields),
             Ok(None) => break,
-            Err(error) if error.is_recoverable => {}
+            Err(error) if error.is_recoverable => drop(broken.get_or_insert(error.error)),
             Err(_) if !is_complete => break,
             Err(error) if records.is_empty() => return Err(error.error),
             Err(_) => break,
         }
     }
     if records.is_empty() && is_complete {
-        return Err(source.no_records());
+        return Err(broken.unwrap_or_else(|| source.no_records()));
     }
     let mut columns = source.columns().to_vec();
     // Later JSON objects may have further keys.
