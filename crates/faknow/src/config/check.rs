@@ -214,7 +214,8 @@ mod tests {
     #[test]
     fn rejects_settings_outside_their_range() {
         let check = |assignment: &str, expected: &str| {
-            let error = Config::default().set(assignment).unwrap().validate().unwrap_err();
+            let config = Config::default().set("data.classes=['real', 'fake']").unwrap();
+            let error = config.set(assignment).unwrap().validate().unwrap_err();
             assert!(error.is_input());
             assert_eq!(error.to_string(), expected, "{assignment}");
         };
