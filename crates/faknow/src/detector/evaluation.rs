@@ -13,7 +13,7 @@ pub struct DetectorEvaluation {
     pub evaluation: Evaluation,
     /// All metrics.
     pub report: ClassificationReport,
-    /// Numbers of known tokens. Samples without any have the same prediction, which is a part of the metrics.
+    /// Numbers of known tokens. The predictions of samples without any are a part of the metrics.
     pub known_tokens: KnownTokens,
 }
 

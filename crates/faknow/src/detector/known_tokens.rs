@@ -40,7 +40,7 @@ impl KnownTokens {
     /// Returns the warnings about labeled samples, whose metrics include predictions that say nothing about a text. `part` is
     /// their name, `units` are texts or trees.
     pub fn warnings(&self, part: &str, units: &str) -> Vec<String> {
-        let effect = "their predictions, which are all the same, are a part of the metrics";
+        let effect = "their predictions, which say nothing about the text, are a part of the metrics";
         let mut warnings: Vec<String> = self.warning_of_samples(part, units, effect).into_iter().collect();
         if self.is_mostly_unknown() {
             let percent = 100.0 * self.unknown_fraction();

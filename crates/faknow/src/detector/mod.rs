@@ -129,8 +129,8 @@ impl Detector {
         Ok(self)
     }
 
-    /// Returns the detector with predictions for all samples, also for those without any known token, which all have the same
-    /// scores.
+    /// Returns the detector with predictions for all samples, also for those without any known token, whose
+    /// scores say nothing about them.
     #[must_use]
     pub fn with_predictions_of_unknown(self) -> Self {
         Self { predicts_unknown: true, ..self }

@@ -12,8 +12,8 @@ use crate::detector::Sample;
 
 /// The prediction for a text or a tree, or the reason why there is none, and the number of tokens that the model knows.
 ///
-/// To a model, all unknown words are the same: it returns the same scores for an empty text, a text of emoji and a text in a
-/// language that it has never seen. A sample without any known token therefore has no prediction.
+/// To a model, all unknown words are the same: its scores for an empty text, a text of emoji and a text in a language that it has
+/// never seen say nothing about the text. A sample without any known token therefore has no prediction.
 ///
 /// In JSON: `label`, `score`, `scores` and `known_tokens`; without a prediction the first three are null, followed by `reason`.
 ///
