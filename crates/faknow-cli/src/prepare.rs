@@ -152,6 +152,9 @@ fn commands(summary: &RawSummary, out: &Path) -> String {
     );
     if summary.has_trees() {
         let _ = write!(text, "\n  faknow train bigcn --train {out} --classes {classes}{language}");
+        if summary.events.len() > 2 {
+            text.push_str("\nthreads of an event resemble each other: --split-by-event tests a tree model on other events");
+        }
     }
     text
 }
