@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod dist;
 mod fuzz;
+mod inspected_data;
 mod load;
 mod process;
 mod program;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use xshell::cmd;
 
+use crate::inspected_data;
 use crate::process;
 use crate::program::Program;
 use crate::required;
@@ -19,7 +20,7 @@ const MIN_ACCURACY: f64 = 0.90;
 /// Sixty epochs reach 0.84 on this fold; logistic regression on all folds reaches 0.822, the largest class 0.252.
 const MIN_ACCURACY_OF_TREES: f64 = 0.75;
 
-/// Trains on both datasets; each is one check.
+/// Trains on posts and on trees, and on every dataset as `faknow data inspect` advises; each is one check.
 pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let Some(shared) = workspace.shared() else {
         required::skip(
@@ -31,6 +32,7 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     let faknow = Program::build(workspace)?;
     let mut summary = Summary::of_check("posts", check_posts(&faknow, &shared.join("data/covid")));
     summary.add(Summary::of_check("trees", check_trees(&faknow, &shared.join("data/twitter16"))));
+    summary.add(inspected_data::check(&faknow, &shared.join("data")));
     Ok(summary)
 }
 
