@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::data::common::{AtomicFile, printable_name};
+use faknow::data::common::{AtomicFile, printable_name, shell_word};
 use faknow::data::raw::{RawKind, RawLabels, RawOptions, RawSummary, prepare};
 use faknow::data::{Error as DataError, SkipBroken};
 
@@ -143,7 +143,7 @@ fn commands(summary: &RawSummary, out: &Path) -> String {
         names.retain(|name| name != "humor");
         names.iter_mut().filter(|name| *name == "fake").for_each(|name| name.push_str("=humor"));
     }
-    let (out, classes) = (quoted(&out.display().to_string()), quoted(&names.join(",")));
+    let (out, classes) = (shell_word(&out.display().to_string()), shell_word(&names.join(",")));
     let language = if summary.kind == RawKind::Weibo { " --language zh" } else { "" };
     let mut text = String::from("train with:");
     let _ = write!(
@@ -157,14 +157,4 @@ fn commands(summary: &RawSummary, out: &Path) -> String {
         }
     }
     text
-}
-
-/// Returns a word for a POSIX shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./,:+@".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

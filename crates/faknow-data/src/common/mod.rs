@@ -5,6 +5,7 @@ mod error_text;
 mod other_error;
 mod panic_message;
 mod printable;
+mod shell_word;
 
 pub use atomic_file::{
     AtomicFile, is_temporary, remove_temporary_files, sync_dir, write_atomically, write_path_atomically,
@@ -17,3 +18,4 @@ pub use printable::{
     is_invisible, printable, printable_lines, printable_message, printable_name, printable_names,
     printable_path,
 };
+pub use shell_word::shell_word;

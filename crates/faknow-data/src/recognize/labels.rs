@@ -142,10 +142,20 @@ impl RecognizedClasses {
             LabelMeaning::TrueFalse => {
                 "the labels `true` and `false` have no assumed meaning: in some files they mean \"is true\", in others \"is fake\"".into()
             }
+            LabelMeaning::Unknown if self.names.len() == 2 => {
+                format!(
+                    "the labels {} are in alphabetical order; the second class is the positive one",
+                    names()
+                )
+            }
             LabelMeaning::Words | LabelMeaning::Scale | LabelMeaning::Unknown => return None,
         };
         let how = match self.possible_meanings() {
             Some([first, second]) => format!("name them with `--classes {first}` or `--classes {second}`"),
+            None if self.meaning == LabelMeaning::Unknown => {
+                let order: Vec<&str> = self.names.iter().rev().map(String::as_str).collect();
+                format!("for the other order, use `--classes {}`", order.join(","))
+            }
             None => {
                 let named: Vec<String> = self.names.iter().map(|name| format!("NAME={name}")).collect();
                 format!("name them with `--classes {}`", named.join(","))

@@ -25,6 +25,8 @@ const MAX_PATHS: usize = 500;
 const MAX_LABELS: usize = 20;
 /// Maximum number of words of a label.
 const MAX_LABEL_WORDS: usize = 4;
+/// Maximum length of a label.
+const MAX_LABEL_BYTES: usize = 200;
 /// Number of distinct values after which reading stops.
 const MAX_VALUES: usize = 10_000;
 /// Maximum number of label values as a share of the records.
@@ -132,7 +134,9 @@ pub fn recognize_classes(path: impl AsRef<Path>, options: &ReadOptions) -> Resul
                 };
                 let label = label.to_string();
                 n_labels += 1;
-                if long.is_none() && label.split_whitespace().count() > MAX_LABEL_WORDS {
+                if long.is_none()
+                    && (label.split_whitespace().count() > MAX_LABEL_WORDS || label.len() > MAX_LABEL_BYTES)
+                {
                     long = Some((record.number, label.clone()));
                 }
                 *values.entry(label).or_default() += 1;

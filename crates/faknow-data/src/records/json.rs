@@ -133,6 +133,12 @@ impl JsonReader {
             self.position = end;
             self.position.advance(&self.bytes[n_first_line..]);
         }
+        if self.layout == Layout::Lines {
+            // Without the line break, an unclosed string ends at the end of its line.
+            while matches!(self.bytes.last(), Some(b'\n' | b'\r')) {
+                self.bytes.pop();
+            }
+        }
         Ok(Some(start))
     }
 

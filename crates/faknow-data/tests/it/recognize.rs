@@ -174,3 +174,33 @@ fn large_files_are_recognized_by_their_start() {
         "{message}"
     );
 }
+
+#[test]
+fn a_file_without_a_valid_record_reports_its_first_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |name: &str, content: &str, expected: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let error = recognize(&path, &KnownLayout::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check("values.json", r#"[["a text", "real"], ["another", "fake"]]"#, "expected an object, got `[");
+    check("commas.csv", "text,label\na, b,real\nc, d,fake\n", "expected 2 fields as in the header, got 3");
+    check("unclosed.jsonl", "{\"text\": \"broken\n", "record 1");
+}
+
+#[test]
+fn long_values_are_not_labels_and_invisible_characters_are_ignored() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("posts.csv");
+    let columns = faknow_data::ColumnMap { label: Some("label".into()), ..Default::default() };
+    let options = faknow_data::ReadOptions { columns, ..Default::default() };
+    std::fs::write(&path, format!("text,label\nhello,{}\nhi,real\n", "y".repeat(1_000_000))).unwrap();
+    let error = recognize_classes(&path, &options).unwrap_err().to_string();
+    assert!(error.contains("record 1") && error.len() < 1_000, "{error}");
+    std::fs::write(&path, "text,label\nhello,\u{202e}real\nhi,fake\u{200b}\n").unwrap();
+    let classes = recognize_classes(&path, &options).unwrap();
+    assert_eq!(classes.names, ["real", "fake"]);
+    let classes = faknow_data::Classes::new(classes.names).unwrap();
+    assert_eq!(classes.parse(&faknow_data::RawLabel::Text("\u{202e}real")).unwrap(), 0);
+}

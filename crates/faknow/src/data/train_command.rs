@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use faknow_data::common::shell_word;
 use faknow_data::raw::{self, RawKind};
 use faknow_data::{Classes, ColumnChoice, Delimiter, Format, Inspection, ProblemKind, RecognizedClasses};
 
@@ -35,7 +36,11 @@ pub(super) fn train_command(
         return None;
     }
     let mut parts = vec!["faknow train textcnn".to_owned()];
-    let mut option = |option: &str, value: &str| parts.push(format!("--{option} {}", quoted(value)));
+    let mut option = |option: &str, value: &str| {
+        // Otherwise a value such as -1,1 looks like an option.
+        let separator = if value.starts_with('-') { '=' } else { ' ' };
+        parts.push(format!("--{option}{separator}{}", shell_word(value)));
+    };
     let mut is_taken = [false, false];
     for (index, file) in files.iter().enumerate() {
         let path = &file.inspection.path;
@@ -111,7 +116,7 @@ fn n_unusable(inspection: &Inspection) -> usize {
 /// Returns the command that trains on propagation trees; `None` if the file needs a file of labels.
 pub fn tree_command(trees: &TreeInspection, labels: Option<&Path>) -> Option<String> {
     let path = &trees.path;
-    let file = quoted(&path.to_string_lossy());
+    let file = shell_word(&path.to_string_lossy());
     if path.join("A.txt").is_file() {
         let feature =
             FEATURES.iter().find(|(_, name)| path.join(name).is_file()).map_or("content", |(name, _)| name);
@@ -120,7 +125,7 @@ pub fn tree_command(trees: &TreeInspection, labels: Option<&Path>) -> Option<Str
     if let Some(labels) = labels {
         return Some(format!(
             "faknow train bigcn --trees {file} --labels {}",
-            quoted(&labels.to_string_lossy())
+            shell_word(&labels.to_string_lossy())
         ));
     }
     if path.is_dir() {
@@ -134,35 +139,8 @@ pub fn tree_command(trees: &TreeInspection, labels: Option<&Path>) -> Option<Str
 /// Returns the commands that convert the raw posts of a public dataset and train on them, if a path contains some.
 pub fn prepare_commands(path: &Path) -> Option<String> {
     let kind: RawKind = raw::recognize(path)?;
-    let (name, file) = (kind.name(), quoted(&path.to_string_lossy()));
+    let (name, file) = (kind.name(), shell_word(&path.to_string_lossy()));
     Some(format!(
         "faknow data prepare {name} {file} --out {name}.jsonl\n  faknow train textcnn --train {name}.jsonl"
     ))
-}
-
-/// Quotes an argument for a shell, if necessary.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_./,=:+@%-".contains(c);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_for_a_shell() {
-        let check = |text: &str, expected: &str| assert_eq!(quoted(text), expected);
-        check("data/train.csv", "data/train.csv");
-        check("real=0,fake=1", "real=0,fake=1");
-        check("my posts.csv", "'my posts.csv'");
-        check("it's", r"'it'\''s'");
-        check(";", "';'");
-        check("内容", "内容");
-        check("\u{feff}text", "'\u{feff}text'");
-        check("", "''");
-    }
 }
