@@ -39,7 +39,8 @@ impl Config {
             &format!("at most {MAX_THREADS}"),
         )?;
         let model = self.configured_model()?;
-        classes.as_ref().map_or(Ok(()), |classes| model.validate(classes.len()))?;
+        // Hyperparameters are checked before the data is read; their ranges do not depend on the number of classes.
+        model.validate(classes.as_ref().map_or(2, Classes::len))?;
         if let Some(loss) = &self.loss {
             let n_classes = classes.as_ref().map(Classes::len);
             let result = loss.validate().and_then(|()| n_classes.map_or(Ok(()), |n| loss.check_classes(n)));
