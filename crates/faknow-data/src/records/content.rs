@@ -154,7 +154,7 @@ const KINDS: &[Kind] = &[
     kind(Content::Hdf5, "an HDF5 file", PANDAS, |bytes| bytes.starts_with(b"\x89HDF\r\n")),
     kind(Content::Pdf, "a PDF document", EXPORT, |bytes| bytes.starts_with(b"%PDF-")),
     kind(Content::Rtf, "an RTF document", EXPORT, |bytes| bytes.starts_with(b"{\\rtf")),
-    kind(Content::Image, "an image", "expected is a file of texts", |bytes| {
+    kind(Content::Image, "an image", "use a file of texts", |bytes| {
         [&b"\x89PNG\r\n"[..], b"\xFF\xD8\xFF", b"GIF87a", b"GIF89a"]
             .iter()
             .any(|start| bytes.starts_with(start))

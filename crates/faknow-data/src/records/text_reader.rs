@@ -151,7 +151,7 @@ impl Utf8Reader {
         if n_valid >= MIN_UTF8 && n_valid >= n_invalid {
             return invalid_input(format!(
                 "{got}: the text around it is UTF-8 ({n_valid} characters beyond ASCII are valid, {n_invalid} are \
-                 not), so it is damaged or was joined from files of different encodings; repair this line"
+                 not), so it is corrupt, or was joined from files of different encodings; repair this line"
             ));
         }
         let readings: Vec<String> = encoding_candidates(&text)
@@ -353,8 +353,8 @@ mod tests {
             message.contains("a line reads `two café three` with `encoding = windows-1252`"),
             "{message}"
         );
-        let damaged = "Größe, Wärme, Übung\n".repeat(9).into_bytes();
-        let message = read(&[&damaged, &b"caf\xE9\n"[..], &damaged].concat(), usize::MAX).1.unwrap();
+        let mostly = "Größe, Wärme, Übung\n".repeat(9).into_bytes();
+        let message = read(&[&mostly, &b"caf\xE9\n"[..], &mostly].concat(), usize::MAX).1.unwrap();
         assert!(message.contains("line 10: the text around it is UTF-8"), "{message}");
     }
 
