@@ -89,7 +89,7 @@ const OPTIONS: [(&str, &[&str]); 35] = [
     ("space", &["search-space", "param-distributions"]),
     ("trials", &["n-trials", "num-trials", "max-trials", "n-iter", "num-samples"]),
     ("from", &["checkpoint", "ckpt", "ckpt-path", "resume-from", "resume-from-checkpoint"]),
-    ("threshold", &["cutoff", "cut-off"]),
+    ("threshold", &["cutoff"]),
     ("explain", &["explanation", "explanations", "interpret", "lime", "shap"]),
     ("port", &["p", "http-port"]),
     ("host", &["bind", "address", "ip", "hostname"]),

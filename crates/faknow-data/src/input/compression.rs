@@ -6,7 +6,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::invalid_input;
 
-/// Extensions that precede none of their own format: `posts.csv.gz` is CSV.
+/// Extensions of compressed files, whose format the extension before them names: `posts.csv.gz` is CSV.
 pub(crate) const COMPRESSED_EXTENSIONS: [&str; 3] = ["gz", "zst", "zstd"];
 
 /// Extensions of compressed files and archives that are not read, and what helps.

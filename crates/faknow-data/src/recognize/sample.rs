@@ -112,7 +112,7 @@ fn add_paths(fields: &Map<String, Value>, prefix: &str, depth: usize, paths: &mu
 /// Reads the labels of an entire file, and returns the classes that they suggest. Broken records and missing labels are skipped.
 ///
 /// # Errors
-/// The file cannot be read or lacks the label column; or the column has so many distinct values that it is not one of labels.
+/// The file cannot be read or lacks the label column; or the column has too many distinct values for a label.
 pub fn recognize_classes(path: impl AsRef<Path>, options: &ReadOptions) -> Result<RecognizedClasses> {
     let path = path.as_ref();
     let Some(column) = &options.columns.label else {

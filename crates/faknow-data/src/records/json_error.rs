@@ -30,7 +30,7 @@ pub(super) fn explain(message: &str, bytes: &[u8], position: usize) -> String {
     if message.contains("surrogate") || message.contains("hex escape") {
         let escape = lone_surrogate(bytes, position).unwrap_or_default();
         return format!(
-            "lone surrogate{escape}: half of an emoji, as in a text that was cut inside it; remove it, or write the file \
+            "lone surrogate{escape}: half of an emoji, as in a text that was truncated inside it; remove it, or write the file \
              in UTF-8 with Python's `json.dump(…, ensure_ascii=False)` after `text.encode(\"utf-8\", \"ignore\").decode()`"
         );
     }

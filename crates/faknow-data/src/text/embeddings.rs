@@ -46,7 +46,7 @@ impl WordVectors {
 /// - text with a word and its values per line, separated by spaces or tabs: GloVe, or word2vec and fastText (`.vec`) with a
 ///   header line of two numbers;
 /// - word2vec's binary format;
-/// - fastText's models (`.bin`), in which the vector of a word is the mean of its own vector and those of its character
+/// - fastText's models (`.bin`), in which the vector of a word is the mean of the vector of the word itself and those of its character
 ///   n-grams, and a word that is not in the model has the mean of its n-grams.
 ///
 /// The file may be compressed by gzip or zstd. It is streamed; only the vectors of words of the vocabulary are stored and

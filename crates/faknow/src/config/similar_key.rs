@@ -9,7 +9,7 @@ use crate::config::messages::most_similar;
 /// have is that of the setting which is meant most often.
 const OTHER_NAMES: [(&str, &[&str]); 36] = [
     ("optimizer.lr", &["learning_rate", "learning_rate_init", "base_lr", "init_lr", "eta0", "lrate"]),
-    ("optimizer.name", &["optim", "optimiser", "solver"]),
+    ("optimizer.name", &["optim", "solver"]),
     ("optimizer.weight_decay", &["wd", "l2", "l2_reg", "weightdecay"]),
     ("schedule.name", &["scheduler", "lr_scheduler", "lr_scheduler_type", "lr_schedule"]),
     ("schedule.warmup_steps", &["warmup", "n_warmup_steps", "num_warmup_steps"]),

@@ -8,10 +8,10 @@ use tch::Tensor;
 
 use crate::config::{Config, Fold, LoaderConfig};
 use crate::data::encoders::FieldEncoders;
+use crate::data::known_tokens::KnownTokens;
 use crate::data::left_out::LeftOutRecords;
 use crate::data::source::{self, DataSource};
 use crate::data::{leaks, records, trees};
-use crate::detector::KnownTokens;
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
 
@@ -217,7 +217,7 @@ pub(crate) fn split_samples<'a>(
     let ratios = [train / sum, valid / sum, test / sum];
     let (events, labels) = samples()?;
     let parts = split_by(config, &events, &labels, ratios)?;
-    // Rounded to whole samples, a part may be empty: training without validation would be a silent surprise.
+    // Rounded to a number of samples, a part may be empty: training without validation would be a silent surprise.
     let parts_with_names = ["training", "validation", "test"].into_iter().zip(&parts).zip(ratios);
     match parts_with_names.into_iter().find(|((_, part), ratio)| part.is_empty() && *ratio > 0.0) {
         None => Ok(Some(parts)),

@@ -4,6 +4,7 @@ pub(crate) mod corpus;
 pub(crate) mod encoders;
 pub(crate) mod files;
 mod guess;
+pub(crate) mod known_tokens;
 pub(crate) mod layout;
 mod leaks;
 pub(crate) mod left_out;

@@ -27,7 +27,7 @@ pub enum Explanation {
 /// text without a prediction has none of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TextExplanation {
-    /// The prediction, or the reason why there is none.
+    /// The prediction, or the reason for its absence.
     #[serde(flatten)]
     pub prediction: SamplePrediction,
     /// The words in order, with their contributions.
@@ -57,7 +57,7 @@ pub struct Attribution {
 /// A prediction for a tree, with the contribution of each node; see [`node_contributions`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TreeExplanation {
-    /// The prediction, or the reason why there is none.
+    /// The prediction, or the reason for its absence.
     #[serde(flatten)]
     pub prediction: SamplePrediction,
     /// The nodes in order, with their contributions; empty without a prediction.

@@ -5,7 +5,6 @@ pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
 pub(crate) mod files;
-mod known_tokens;
 mod sample;
 mod sample_prediction;
 mod stream;
@@ -38,11 +37,11 @@ use crate::{Error, Result};
 
 pub use faknow_metrics::Prediction;
 
+pub use crate::data::known_tokens::KnownTokens;
 pub use builder::DetectorBuilder;
 pub use evaluation::DetectorEvaluation;
 pub use explanation::{Attribution, Explanation, NodeAttribution, TextExplanation, TreeExplanation};
 pub use export::ExportManifest;
-pub use known_tokens::KnownTokens;
 pub use sample::{InputRecord, InputRecords, Sample};
 pub use sample_prediction::{NoPrediction, SamplePrediction};
 pub use stream::Classified;

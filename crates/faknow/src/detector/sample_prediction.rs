@@ -1,4 +1,4 @@
-//! The prediction for a text or a tree, or the reason why there is none.
+//! The prediction for a text or a tree, or the reason for its absence.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::detector::Sample;
 
-/// The prediction for a text or a tree, or the reason why there is none, and the number of tokens that the model knows.
+/// The prediction for a text or a tree, or the reason for its absence, and the number of tokens that the model knows.
 ///
 /// To a model, all unknown words are the same: its scores for an empty text, a text of emoji and a text in a language that it has
 /// never seen say nothing about the text. A sample without any known token therefore has no prediction.
@@ -29,7 +29,7 @@ use crate::detector::Sample;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplePrediction {
-    /// The prediction, or the reason why there is none.
+    /// The prediction, or the reason for its absence.
     pub outcome: Result<Prediction, NoPrediction>,
     /// Number of tokens that the model knows: of a text, those in the vocabulary; of a tree, the distinct known words of each
     /// node or, if nodes have other features than words, its nodes.

@@ -28,7 +28,7 @@ pub struct Classified {
     pub number: usize,
     /// The fields of its record.
     pub fields: Map<String, Value>,
-    /// The prediction, or the reason why there is none.
+    /// The prediction, or the reason for its absence.
     pub prediction: SamplePrediction,
     /// The explanation of the prediction, if requested.
     pub explanation: Option<Explanation>,

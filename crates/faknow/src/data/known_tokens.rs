@@ -50,7 +50,7 @@ impl KnownTokens {
         warnings
     }
 
-    /// Returns the warning about training samples from which a model cannot learn. Unknown tokens are no reason, since the
+    /// Returns the warning about training samples from which a model cannot learn. Unknown tokens do not count, since the
     /// vocabulary may be limited on purpose.
     pub(crate) fn training_warning(&self, units: &str) -> Option<String> {
         self.warning_of_samples("training", units, "the model can only learn their class")
