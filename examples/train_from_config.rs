@@ -85,7 +85,7 @@ fn train_and_use(dir: &Path) -> anyhow::Result<()> {
     }
 
     // The loaded detector is the one that was tested: same weights, vocabulary and scores.
-    let reloaded = detector.test(&dir.join("test.jsonl"), &config.data)?;
+    let reloaded = detector.test(dir.join("test.jsonl"), &config.data)?;
     ensure!(
         reloaded.evaluation.scores == tested.evaluation.scores,
         "the scores of the loaded detector differ"

@@ -34,7 +34,7 @@ pub enum Error {
         /// Number of the record, from 1, not counting a header.
         record: usize,
         /// Name of the affected field, if applicable.
-        field: Option<String>,
+        field: Option<Box<str>>,
         /// The problem, with the expected and actual values.
         message: String,
         /// Whether [`ReadOptions::skip_broken`](crate::ReadOptions::skip_broken) can skip the record.
@@ -142,7 +142,7 @@ impl Error {
         field: Option<&str>,
         message: impl Into<String>,
     ) -> Self {
-        let (path, field, message) = (path.into(), field.map(str::to_owned), message.into());
+        let (path, field, message) = (path.into(), field.map(Box::from), message.into());
         Self::Record { path, record, field, message, can_skip: false }
     }
 

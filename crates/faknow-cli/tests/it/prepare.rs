@@ -107,8 +107,11 @@ fn write_mediaeval(sandbox: &Sandbox) {
     write(sandbox, "mediaeval/posts.txt", &format!("{header}{rows}"));
 }
 
+/// Writes a sample in the form of a dataset.
+type WriteSample = fn(&Sandbox);
+
 /// The kinds, and functions that write a made-up sample to a directory with the name of the kind.
-const SAMPLES: [(RawKind, fn(&Sandbox)); 6] = [
+const SAMPLES: [(RawKind, WriteSample); 6] = [
     (RawKind::Acl2017, write_acl),
     (RawKind::Pheme, write_pheme),
     (RawKind::RumourEval, write_rumoureval),

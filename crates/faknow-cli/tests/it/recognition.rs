@@ -31,7 +31,7 @@ fn printed_command_trains_on_files_of_any_layout() {
         "faknow train textcnn --train semicolon.csv --text post --label verdict --classes real,fake --delimiter ';'"
     );
     let plain = |i: usize, text: &str, label: &str| {
-        format!("{i}.json\t{label}\t{}{text} said so", if i % 7 == 0 { "\"" } else { "" })
+        format!("{i}.json\t{label}\t{}{text} said so", if i.is_multiple_of(7) { "\"" } else { "" })
     };
     sandbox.write("plain.tsv", rows(60, &plain));
     let (command, _) = inspect_and_train(&sandbox, &["plain.tsv"], "b");

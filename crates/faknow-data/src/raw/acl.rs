@@ -52,7 +52,7 @@ pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<()> {
     let is_other_part = |part: &&str| {
         files::name(path).eq_ignore_ascii_case(part) && sink.part().is_some_and(|it| it != *part)
     };
-    if RawKind::Acl2017.parts().iter().any(|part| is_other_part(part)) {
+    if RawKind::Acl2017.parts().iter().any(is_other_part) {
         return Err(RawKind::Acl2017.mismatch(path, "the directory of the other dataset"));
     }
     for name in [LABELS, TEXTS] {

@@ -54,13 +54,16 @@ impl Sample {
     }
 }
 
+/// The fields of a record.
+pub(super) type Fields = Map<String, Value>;
+
 /// Returns the columns and the first records of a sample that was recognized, or of the file if it is not text; broken records
 /// are skipped.
 pub(super) fn read_records(
     path: &Path,
     sample: Option<&Sample>,
     found: &Recognition,
-) -> Result<(Vec<String>, Vec<Map<String, Value>>)> {
+) -> Result<(Vec<String>, Vec<Fields>)> {
     let options = found.layout_options();
     let is_complete = sample.is_none_or(|sample| sample.is_complete);
     let mut source = match sample {

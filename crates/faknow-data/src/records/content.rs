@@ -224,7 +224,7 @@ fn is_html(bytes: &[u8]) -> bool {
     let text = text(bytes);
     let starts_with =
         |start: &&[u8]| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
-    STARTS.iter().any(|start| starts_with(start))
+    STARTS.iter().any(starts_with)
 }
 
 /// Returns whether text starts with an object, or an array of objects or arrays. The header of a CSV file may start with a

@@ -114,7 +114,7 @@ fn read(file: File, path: &Path, sender: &Sender) -> Result<(), Stop> {
     let has = |name: &str| names.iter().any(|it| it == name);
     if has("xl/workbook.bin") {
         let mut book = Xlsb::new(file).map_err(failed)?;
-        let sheet = first_sheet(&book.sheets_metadata().to_vec(), path)?;
+        let sheet = first_sheet(book.sheets_metadata(), path)?;
         let mut cells = book.worksheet_cells_reader(&sheet).map_err(failed)?;
         return assemble(sender, || {
             Ok(cells.next_cell().map_err(failed)?.map(|it| (it.get_position(), value(it.get_value()))))
@@ -124,7 +124,7 @@ fn read(file: File, path: &Path, sender: &Sender) -> Result<(), Stop> {
         return read_range(Ods::new(file).map_err(failed)?, path, sender);
     }
     let mut book = Xlsx::new(file).map_err(failed)?;
-    let sheet = first_sheet(&book.sheets_metadata().to_vec(), path)?;
+    let sheet = first_sheet(book.sheets_metadata(), path)?;
     let mut cells = book.worksheet_cells_reader(&sheet).map_err(failed)?;
     assemble(sender, || {
         Ok(cells.next_cell().map_err(failed)?.map(|it| (it.get_position(), value(it.get_value()))))
@@ -157,12 +157,12 @@ where
     R: Reader<BufReader<File>>,
     R::Error: std::fmt::Display,
 {
-    let sheet = first_sheet(&book.sheets_metadata().to_vec(), path)?;
+    let sheet = first_sheet(book.sheets_metadata(), path)?;
     let range = book.worksheet_range(&sheet).map_err(failed)?;
     let (row, column) = range.start().unwrap_or_default();
     let cells =
         range.used_cells().map(|(r, c, data)| ((row + r as u32, column + c as u32), data_value(data)));
-    let mut cells = cells.filter(|(_, value)| *value != Value::from(""));
+    let mut cells = cells.filter(|(_, value)| value.as_str() != Some(""));
     assemble(sender, || Ok(cells.next()))
 }
 
@@ -192,7 +192,7 @@ fn assemble(
     mut next: impl FnMut() -> Result<Option<((u32, u32), Value)>, Stop>,
 ) -> Result<(), Stop> {
     let (mut row, mut values) = (0, Vec::<Value>::new());
-    let has_value = |values: &[Value]| values.iter().any(|value| *value != Value::from(""));
+    let has_value = |values: &[Value]| values.iter().any(|value| value.as_str() != Some(""));
     while let Some(((number, column), value)) = next()? {
         if number != row {
             if has_value(&values) {

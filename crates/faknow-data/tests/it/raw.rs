@@ -42,7 +42,7 @@ pub(crate) fn run(path: &Path, options: &RawOptions) -> Result<(RawSummary, Vec<
         &read,
         Some(&classes),
     );
-    assert_eq!(records.unwrap().map(|record| record.unwrap()).count(), summary.n_threads);
+    assert_eq!(records.unwrap().filter_map(Result::ok).count(), summary.n_threads);
     Ok((summary, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))
 }
 
@@ -58,8 +58,11 @@ pub(crate) fn read(path: &Path, kind: RawKind) -> (RawSummary, Vec<Value>) {
     run(path, &RawOptions::default()).unwrap()
 }
 
+/// Names with their numbers.
+type Counts<'a> = Vec<(&'a str, usize)>;
+
 /// Returns what was left out, and what was adjusted.
-pub(crate) fn counts(summary: &RawSummary) -> (Vec<(&str, usize)>, Vec<(&str, usize)>) {
+pub(crate) fn counts(summary: &RawSummary) -> (Counts<'_>, Counts<'_>) {
     let list = |all: &[RawCount]| all.iter().map(|it| (it.what, it.count)).collect();
     (list(&summary.left_out), list(&summary.adjusted))
 }
