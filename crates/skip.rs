@@ -1,12 +1,13 @@
 //! Tests and checks that are skipped because a resource is missing: every crate includes this file as a module.
 
 /// The resources, and what provides each of them.
-pub(crate) const RESOURCES: [(&str, &str); 12] = [
+pub(crate) const RESOURCES: [(&str, &str); 13] = [
     (
         "golden",
         "the reference files in `tests/golden` of the crates, in $FAKNOW_GOLDEN or in $FAKNOW_SHARED/golden",
     ),
     ("data", "the datasets in $FAKNOW_SHARED/data"),
+    ("cases", "the files that went wrong in $FAKNOW_SHARED/cases"),
     ("docs", "the directory `docs` of the repository"),
     ("permissions", "a user without write permission everywhere, so not root"),
     ("mount", "permission to mount a small disk, so root"),

@@ -23,6 +23,7 @@ mod resume;
 mod same_run;
 mod selection;
 mod serve;
+mod shared_cases;
 mod signals;
 #[path = "../../../skip.rs"]
 mod skip;

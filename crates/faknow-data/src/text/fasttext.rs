@@ -7,7 +7,7 @@ use std::io::{self, BufRead, ErrorKind, Read as _};
 
 use super::UNKNOWN;
 use super::vector_builder::{VectorBuilder, finite};
-use crate::bounds::{MAX_NGRAM_CHARACTERS, MAX_VECTOR_WORD_BYTES};
+use crate::bounds::{MAX_NGRAM_CHARACTERS, MAX_VECTOR_DIM, MAX_VECTOR_WORD_BYTES};
 use crate::input::input_error;
 use crate::{Error, Result};
 
@@ -86,6 +86,11 @@ impl<R: BufRead> ModelFile<'_, '_, R> {
             return Err(self.error(format!(
                 "expected n-grams of up to {MAX_NGRAM_CHARACTERS} characters in buckets, got {min_n} to {max_n} in {n_buckets} \
                  buckets: the model is corrupted"
+            )));
+        }
+        if !(1..=MAX_VECTOR_DIM as i32).contains(&dim) {
+            return Err(self.error(format!(
+                "expected a fastText model with vectors of 1 to {MAX_VECTOR_DIM} values, got {dim} values: the model is corrupted"
             )));
         }
         let dim = self.builder.set_dim(1, usize::try_from(dim).unwrap_or_default())?;
