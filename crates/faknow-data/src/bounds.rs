@@ -10,7 +10,9 @@ pub(crate) const MAX_TREE_LINE_BYTES: u64 = 1 << 26;
 pub(crate) const MAX_ARRAY_BYTES: u64 = 1 << 33;
 
 /// Maximum ratio of the size of a compressed array to its size in the archive, and the size up to which any ratio is allowed.
+#[cfg(feature = "npz")]
 pub(crate) const MAX_ARRAY_EXPANSION: u64 = 200;
+#[cfg(feature = "npz")]
 pub(crate) const FREE_ARRAY_BYTES: u64 = 1 << 28;
 
 /// Maximum dimension of a word vector.
