@@ -55,7 +55,7 @@ pub(crate) struct PredictArgs {
     /// Threshold: highest, f1, precision, or a number from 0 to 1 [default: as in training]
     #[arg(long, value_name = "RULE")]
     threshold: Option<Threshold>,
-    /// Action for records without any known token: null (no prediction), error, or predict
+    /// For records without a known token: null (no prediction), error, or predict
     #[arg(long, value_name = "ACTION", value_enum, default_value = "null", hide_possible_values = true)]
     on_empty: OnEmpty,
     /// Input columns to copy to the output, separated by commas; '' for none [default: all]

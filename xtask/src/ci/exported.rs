@@ -39,7 +39,7 @@ pub fn check(workspace: &mut Workspace) -> Result<Summary> {
     fs::write(faknow.path("texts.jsonl"), records)?;
     let tokens = faknow.run("tokens run --input texts.jsonl")?;
     fs::write(faknow.path("tokens.jsonl"), &tokens)?;
-    let predicted = faknow.run("predict run --input texts.jsonl")?;
+    let predicted = faknow.run("predict run --input texts.jsonl --on-empty predict")?;
     let ours: Vec<Vec<f64>> = predicted.lines().map(scores_of).collect::<Result<_>>()?;
     ensure!(ours.len() == TEXTS.len(), "`faknow predict` wrote {} lines", ours.len());
     let document = fs::read_to_string(workspace.root.join("docs/export.md"))?;

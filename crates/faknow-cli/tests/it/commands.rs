@@ -147,7 +147,7 @@ fn demo_trains_on_own_files() {
     sandbox.write("mine/train.csv", "a,b\n1,2\n");
     sandbox.check_error(
         &["demo", "--data", "mine"],
-        &["train.csv", "cannot guess the text column", "a, b", "--text"],
+        &["train.csv", "no text column was recognized", "`a`, `b`", "`faknow train` with `--text`"],
     );
     fs::remove_file(sandbox.path("mine/train.csv")).unwrap();
     sandbox.check_error(&["demo", "--data", "mine"], &["mine", "no training file", "train.csv"]);

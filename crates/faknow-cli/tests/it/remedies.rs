@@ -46,7 +46,7 @@ const OF_TRAINING: &[Case] = &[
     ),
     (
         &[("quote.csv", "text,label\n\"a,real\nb,fake\n")],
-        &["quote.csv"],
+        &["quote.csv", "--set", "data.quotes=true"],
         &["unclosed quote", "`--no-quotes`"],
     ),
     (&[("head.csv", "text,label\n")], &["head.csv"], &["after the header", "`--no-header`"]),

@@ -124,7 +124,13 @@ pub fn recognize_classes(path: impl AsRef<Path>, options: &ReadOptions) -> Resul
     };
     let (file, _, options) = open_file(path, options)?;
     let mut source = Source::new(file, path, &options)?;
-    source.select(&[column], false)?;
+    let of_label = |mut error: Error| {
+        if let Error::MissingColumn { setting, .. } = &mut error {
+            *setting = "columns.label";
+        }
+        error
+    };
+    source.select(&[column], false).map_err(of_label)?;
     let mut values: BTreeMap<String, usize> = BTreeMap::new();
     let mut long: Option<(usize, String)> = None;
     let mut n_labels = 0;
@@ -150,7 +156,7 @@ pub fn recognize_classes(path: impl AsRef<Path>, options: &ReadOptions) -> Resul
             }
             Ok(None) => break,
             Err(error) if error.is_recoverable => {}
-            Err(error) if n_labels == 0 => return Err(error.error),
+            Err(error) if n_labels == 0 => return Err(of_label(error.error)),
             Err(_) => break,
         }
     }

@@ -62,7 +62,7 @@ impl Config {
             return Err(Error::config("trainer.train_metrics", message));
         }
         self.monitors()?;
-        classes.as_ref().map_or(Ok(()), |classes| self.decision.check(classes.len()))?;
+        self.decision.check(classes.as_ref().map_or(2, Classes::len))?;
         let stopping = &self.early_stopping;
         at_least_1("early_stopping.patience", stopping.patience)?;
         let is_valid = stopping.min_delta.is_finite() && stopping.min_delta >= 0.0;

@@ -28,7 +28,14 @@ pub fn guess_data(dir: &Path) -> Result<DataConfig> {
         test: find(dir, &["test"])?.map(DataFiles::from),
         ..DataConfig::default()
     };
-    Ok(Config { data, ..Config::default() }.recognize()?.config.data)
+    let recognized = Config { data, ..Config::default() }.recognize();
+    recognized.map(|found| found.config.data).map_err(|error| match error {
+        Error::Config { key, message } if key == "data.text" || key == "data.label" => {
+            let option = key.replace("data.", "--");
+            Error::config(key, format!("{message}, or use `faknow train` with `{option}`"))
+        }
+        other => other,
+    })
 }
 
 /// Number of texts from which the language is guessed.

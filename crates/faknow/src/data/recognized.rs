@@ -18,6 +18,9 @@ use crate::{Error, Result};
 /// Names of the classes of a UPFD dataset, whose labels are documented indices.
 const UPFD_CLASSES: [&str; 2] = ["real", "fake"];
 
+/// Number of records below which a recognized class may be a mistake: a split into three parts needs one for each.
+const MIN_RECORDS: usize = 3;
+
 /// A config whose settings of `[data]` are complete, and what was assumed for those that were not given.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -112,6 +115,8 @@ impl RecognizedConfig {
             // The order of the files is that of the classes.
             let mut classes = RecognizedClasses::from_values(labels.iter().map(|label| (label, 1)));
             classes.names = labels.into_iter().map(str::to_owned).collect();
+            // Not numbers of records, which are unknown here.
+            classes.counts.clear();
             return self.set_classes(&classes, &files.to_string(), Some("in the order of the files"));
         }
         let rules = LayoutRules::new(data, true, data);
@@ -184,9 +189,25 @@ impl RecognizedConfig {
         let order = order.unwrap_or(&by_meaning);
         self.assumptions.push(format!("classes: {} (recognized; {order})", classes.names.join(", ")));
         self.notices.extend(classes.notice());
+        self.notices.extend(rare_classes(classes));
         self.config.data.classes.clone_from(&classes.names);
         Ok(())
     }
+}
+
+/// Returns a notice for labels of few records, which may be misspelled.
+fn rare_classes(classes: &RecognizedClasses) -> Option<String> {
+    let is_rare = |n: usize| n < MIN_RECORDS && classes.counts.iter().sum::<usize>() > 3 * MIN_RECORDS;
+    let counts = classes.names.iter().zip(&classes.counts);
+    let rare: Vec<String> =
+        counts.filter(|&(_, &n)| is_rare(n)).map(|(name, n)| format!("`{name}` ({n})")).collect();
+    (!rare.is_empty()).then(|| {
+        format!(
+            "labels of fewer than {MIN_RECORDS} records are classes too: {}; if they are mistakes, give the classes with \
+             `--classes A,B`, or leave such records out with `--drop-classes`",
+            rare.join(", ")
+        )
+    })
 }
 
 /// Returns the name of a column.

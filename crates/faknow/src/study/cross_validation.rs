@@ -86,10 +86,11 @@ pub fn cross_validate(
     if config.data.fold.is_some() {
         return Err(Error::config("data.fold", "cross-validation uses every fold; remove this setting"));
     }
-    let mut config = recognized(config)?;
+    let mut config = config.clone();
     if let Some(test) = config.data.test.take() {
         tracing::info!("ignoring {}: each detector is tested on its fold", test);
     }
+    let config = recognized(&config)?;
     let fold_config = |number: usize| {
         let mut config = config.clone();
         config.data.fold = Some(Fold { number, n_folds });

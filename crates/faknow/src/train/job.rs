@@ -97,9 +97,13 @@ impl Job {
         test_records: TestRecords,
     ) -> Result<Self> {
         config.validate()?;
-        let (mut config, assumptions) = match encoders.is_none() {
-            true => config.recognize_and_log()?,
-            false => (config.clone(), Vec::new()),
+        let is_resumed = encoders.is_some();
+        // Reads the file first, to report errors before the data is read.
+        let weights_file = config.model.weights.clone().filter(|_| !is_resumed);
+        let initial_weights = weights_file.as_deref().map(read_weights).transpose()?;
+        let (mut config, assumptions) = match is_resumed {
+            true => (config.clone(), Vec::new()),
+            false => config.recognize_and_log()?,
         };
         config.validate()?;
         let mut configured = config.configured_model()?;
@@ -109,10 +113,6 @@ impl Job {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
         let_threads_sleep();
-        let is_resumed = encoders.is_some();
-        // Reads the file first, to report errors before the data is read.
-        let initial_weights =
-            config.model.weights.as_deref().filter(|_| !is_resumed).map(read_weights).transpose()?;
         let corpus = Corpus::load(&config, &configured.fields(), encoders, test_records)?;
         let mut summary = corpus.summary()?;
         let vectors = match (&config.text.vectors, &corpus.encoders.words) {

@@ -47,8 +47,8 @@ fn second_run_uses_cached_tokens() {
     };
     assert_eq!(
         file_names(&cache.join(name)).len(),
-        8,
-        "vocabulary with its fingerprint, and tokens and index of three parts"
+        9,
+        "vocabulary with its fingerprint, left-out records, and tokens and index of three parts"
     );
     assert_eq!(trained(&bench, "second", &[&setting]), plain);
     assert_eq!(trained(&bench, "on disk", &[&setting, "text.memory=0"]), plain);
