@@ -119,7 +119,7 @@ fn rejects_invalid_models() {
     check(&model(&|m| m.is_quantized = true), "got a quantized one (.ftz)");
     check(&model(&|m| m.n_pruned = 3), "got a pruned one (.ftz)");
     check(&model(&|m| m.version = 13), "expected version 11 or 12 of fastText's format, got 13");
-    check(&model(&|m| m.dim = 0), "expected a word and 1 to 4096 values, got 0 values");
+    check(&model(&|m| m.dim = 0), "vectors of 1 to 4096 values, got 0 values");
     check(&model(&|m| m.dim = i32::MAX), "got 2147483647 values");
     check(
         &model(&|m| m.dim = 7),
