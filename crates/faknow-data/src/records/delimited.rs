@@ -8,7 +8,7 @@ use crate::input::{Input, input_error};
 use crate::records::content::Content;
 use crate::records::lines::Lines;
 use crate::records::rows::{LineOutcome, Quoting, Row, RowParser};
-use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, check_unique, no_such_column};
+use crate::records::source::{MAX_RECORD_BYTES, RawRecord, ReadError, no_such_column, select_columns};
 use crate::records::text_reader::Utf8Reader;
 use crate::records::{Delimiter, Encoding, ReadOptions};
 use crate::{Error, Result};
@@ -92,21 +92,10 @@ impl DelimitedReader {
     /// # Errors
     /// A required column is missing, or a column that is read occurs twice.
     pub(super) fn select(&mut self, required: &[&str], all: bool) -> Result<()> {
-        let mut selected = Vec::new();
-        for &name in required {
-            let Some(index) = self.columns.iter().position(|column| column == name) else {
-                return Err(self.no_such_column(name));
-            };
-            check_unique(&self.path, &self.columns, index)?;
-            if !selected.contains(&index) {
-                selected.push(index);
-            }
-        }
-        if all {
-            selected = (0..self.columns.len()).collect();
-            selected.iter().try_for_each(|&index| check_unique(&self.path, &self.columns, index))?;
-        }
-        self.selected = selected;
+        self.selected = select_columns(&self.path, &self.columns, required, all, |name| {
+            let index = self.columns.iter().position(|column| column == name);
+            index.ok_or_else(|| self.no_such_column(name))
+        })?;
         Ok(())
     }
 

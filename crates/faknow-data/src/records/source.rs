@@ -156,8 +156,34 @@ fn check_options(format: Format, options: &ReadOptions) -> Result<(), String> {
     }
 }
 
+/// Returns the positions of the columns of `required`, which `find` finds by name, or of `all` columns.
+///
+/// # Errors
+/// `find` fails, or a column that is read occurs twice.
+pub(super) fn select_columns(
+    path: &Path,
+    columns: &[String],
+    required: &[&str],
+    all: bool,
+    find: impl Fn(&str) -> Result<usize>,
+) -> Result<Vec<usize>> {
+    let mut selected = Vec::new();
+    for &name in required {
+        let index = find(name)?;
+        check_unique(path, columns, index)?;
+        if !selected.contains(&index) {
+            selected.push(index);
+        }
+    }
+    if all {
+        selected = (0..columns.len()).collect();
+        selected.iter().try_for_each(|&index| check_unique(path, columns, index))?;
+    }
+    Ok(selected)
+}
+
 /// Returns an error if the column at `index` has the same name as another one.
-pub(super) fn check_unique(path: &Path, columns: &[String], index: usize) -> Result<()> {
+fn check_unique(path: &Path, columns: &[String], index: usize) -> Result<()> {
     let name = &columns[index];
     let same = columns.iter().enumerate().filter(|(_, column)| *column == name);
     let positions: Vec<String> = same.map(|(index, _)| (index + 1).to_string()).collect();

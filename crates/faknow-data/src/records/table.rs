@@ -6,7 +6,7 @@ use std::thread::Builder;
 
 use serde_json::{Map, Value};
 
-use crate::records::source::{RawRecord, ReadError, check_unique, no_such_column};
+use crate::records::source::{RawRecord, ReadError, no_such_column, select_columns};
 use crate::{Error, Result};
 
 /// Number of rows that are read ahead.
@@ -56,23 +56,12 @@ impl TableReader {
 
     /// Restricts records to the columns of `required`, or includes `all`; a path into a nested column selects this column.
     pub(super) fn select(&mut self, required: &[&str], all: bool) -> Result<()> {
-        let mut selected = Vec::new();
-        for &name in required {
+        self.selected = select_columns(&self.path, &self.columns, required, all, |name| {
             let prefixes = name.rmatch_indices('.').map(|(dot, _)| &name[..dot]);
             let position = |name: &str| self.columns.iter().position(|column| column == name);
-            let Some(index) = std::iter::once(name).chain(prefixes).find_map(position) else {
-                return Err(no_such_column(&self.path, name, &self.columns));
-            };
-            check_unique(&self.path, &self.columns, index)?;
-            if !selected.contains(&index) {
-                selected.push(index);
-            }
-        }
-        if all {
-            selected = (0..self.columns.len()).collect();
-            selected.iter().try_for_each(|&index| check_unique(&self.path, &self.columns, index))?;
-        }
-        self.selected = selected;
+            let index = std::iter::once(name).chain(prefixes).find_map(position);
+            index.ok_or_else(|| no_such_column(&self.path, name, &self.columns))
+        })?;
         Ok(())
     }
 
