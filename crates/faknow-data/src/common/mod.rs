@@ -16,6 +16,6 @@ pub use other_error::{JsonError, OtherError};
 pub use panic_message::panic_message;
 pub use printable::{
     is_invisible, printable, printable_lines, printable_message, printable_name, printable_names,
-    printable_path,
+    printable_path, without_invisible,
 };
 pub use shell_word::shell_word;

@@ -1,5 +1,6 @@
 //! Text from files, made safe for terminals, logs and messages: invisible characters are escaped, and its length is bounded.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -79,6 +80,14 @@ pub fn printable_message(message: &str) -> String {
 /// Returns text of several lines for a log: [`printable`] line by line, with at most 4,000 characters each.
 pub fn printable_lines(text: &str) -> String {
     text.lines().map(|line| printable(line, MAX_LINE)).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a text without the invisible characters that editors and spreadsheets leave: U+FEFF, U+200B and similar.
+pub fn without_invisible(text: &str) -> Cow<'_, str> {
+    match text.contains(is_invisible) {
+        true => text.chars().filter(|&c| !is_invisible(c)).collect::<String>().into(),
+        false => text.into(),
+    }
 }
 
 /// Returns whether a terminal does not show the character as it is: control characters, direction marks, characters

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::names::without_invisible;
+use crate::common::without_invisible;
 use crate::records::integer;
 
 /// Labels of posts that are not fake, without punctuation.

@@ -19,13 +19,13 @@ pub use columns::ColumnChoice;
 pub use labels::{LabelMeaning, RecognizedClasses};
 pub use sample::recognize_classes;
 
+use crate::common::without_invisible;
 use crate::inspect::Problem;
 use crate::records::{Delimiter, Encoding, Format, ReadOptions, TextColumns};
 use crate::{Error, Result};
 use columns::Columns;
 use findings::Examined;
 use layout::{Known, Layout, recognize_layout};
-use names::without_invisible;
 use profile::Profile;
 use sample::{Sample, read_records};
 

@@ -1,8 +1,6 @@
 //! The usual names of columns, and the part of a record that each names.
 
-use std::borrow::Cow;
-
-use crate::common::is_invisible;
+use crate::common::without_invisible;
 
 /// A part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,14 +140,6 @@ pub(super) fn role_of(name: &str) -> Option<NamedRole> {
     // The last word is the noun of a name: `claim_label` is a label, `news_text` a text.
     let role = words.iter().rev().find_map(|word| find(WORDS, word))?;
     Some(NamedRole { role, is_exact: false })
-}
-
-/// Returns a text without the invisible characters that editors and spreadsheets leave: U+FEFF, U+200B and similar.
-pub(super) fn without_invisible(text: &str) -> Cow<'_, str> {
-    match text.contains(is_invisible) {
-        true => text.chars().filter(|&c| !is_invisible(c)).collect::<String>().into(),
-        false => text.into(),
-    }
 }
 
 /// Returns the lowercase words of a name: `tweetText`, `tweet_text` and `Tweet Text` have the same.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-use crate::common::{is_invisible, printable_name, printable_names};
+use crate::common::{printable_name, printable_names, without_invisible};
 use crate::records::is_missing;
 use crate::{Error, Result};
 
@@ -123,7 +123,8 @@ impl Classes {
     /// [`UnknownLabel`]: no rule applies.
     pub fn parse(&self, label: &RawLabel<'_>) -> Result<usize, UnknownLabel> {
         // Invisible characters of a file are not part of its labels.
-        let text = label.to_string().replace(is_invisible, "");
+        let text = label.to_string();
+        let text = without_invisible(&text);
         let text = text.trim();
         if let Some(class) = self.find_exact(text) {
             return Ok(class);
