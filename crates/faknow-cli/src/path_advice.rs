@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use faknow::data::common::{most_similar, shell_word};
 use faknow::data::raw::recognize;
 use faknow::{callbacks, data, model, trainer};
-
-use crate::usage_error::most_similar;
 
 /// Maximum number of entries of a directory that are compared.
 const MAX_ENTRIES: usize = 10_000;
@@ -69,9 +68,9 @@ fn missing(path: &Path) -> Option<String> {
     }
     let names = names(parent.unwrap_or(Path::new(".")));
     let name = path.file_name()?.to_str()?;
-    let known: Vec<&str> = names.iter().map(String::as_str).filter(|it| *it != name).collect();
-    let same_stem = known.iter().copied().find(|it| stem(it) == stem(name));
-    let similar = same_stem.or_else(|| most_similar(name, &known))?;
+    let known = || names.iter().map(String::as_str).filter(|it| *it != name);
+    let same_stem = known().find(|it| stem(it) == stem(name));
+    let similar = same_stem.or_else(|| most_similar(name, known()))?;
     let similar = parent.map_or_else(|| similar.into(), |parent| parent.join(similar));
     Some(format!("did you mean `{}`?", similar.display()))
 }
@@ -79,7 +78,7 @@ fn missing(path: &Path) -> Option<String> {
 /// Returns the data files of a directory that is given instead of a file.
 fn directory(path: &Path) -> String {
     if let Some(kind) = recognize(path) {
-        let path = path.display();
+        let path = shell_word(&path.to_string_lossy());
         return format!(
             "these are raw posts ({kind}): convert them with `faknow data prepare {kind} {path} --out {kind}.jsonl`"
         );

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use faknow::data::common::{AtomicFile, printable_name, shell_word};
+use faknow::data::common::{AtomicFile, most_similar, printable_name, shell_word};
 use faknow::data::raw::{RawKind, RawLabels, RawOptions, RawSummary, prepare};
 use faknow::data::{Error as DataError, SkipBroken};
 
@@ -121,9 +121,8 @@ impl PrepareArgs {
         options.kind = RawKind::from_name(&name);
         let Some(kind) = options.kind else {
             let names = RawKind::ALL.map(RawKind::name).join(", ");
-            let similar = RawKind::names().map(|it| (strsim::jaro_winkler(it, &name), it));
-            let similar = similar.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-            let hint = similar.map_or_else(String::new, |(_, it)| format!("; did you mean `{it}`?"));
+            let similar = most_similar(&name, RawKind::names());
+            let hint = similar.map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
             return error("KIND", format!("expected one of {names}, got `{name}`{hint}"));
         };
         options.part = kind.parts().contains(&name.as_str()).then_some(name);

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use faknow::data::common::most_similar;
 use faknow::models::Registry;
 use faknow::settings::similar_key;
 
@@ -98,7 +99,7 @@ fn option_hint(
     let own: Vec<&str> = command.get_arguments().filter_map(|it| it.get_long()).collect();
     let found = own.iter().copied().find(|it| *it == name);
     let found = found.or_else(|| other_names::options(&name).find(|it| own.contains(it)));
-    let found = found.or_else(|| most_similar(&name, &own));
+    let found = found.or_else(|| most_similar(&name, own.iter().copied()));
     if let Some(found) = found {
         return did_you_mean(with_value(found));
     }
@@ -145,8 +146,7 @@ fn similar_command(name: &str) -> Option<String> {
         .or_else(|| other_names::command(name).map(str::to_owned))
         .or_else(|| {
             let names: Vec<String> = all.iter().map(|command| last(command)).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let similar = most_similar(&plain, &names)?;
+            let similar = most_similar(&plain, names.iter().map(String::as_str))?;
             all.iter().find(|command| last(command) == similar).cloned()
         })
 }
@@ -191,13 +191,6 @@ fn value_of(option: &str, arguments: &[String]) -> Option<String> {
 fn takes_value(command: &Command, option: &str) -> bool {
     let argument = command.get_arguments().find(|it| it.get_long() == Some(option));
     argument.is_some_and(|it| it.get_action().takes_values())
-}
-
-/// Returns the most similar of the known names, if at most a third of it must be edited.
-pub(crate) fn most_similar<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distances = known.iter().map(|it| (strsim::damerau_levenshtein(name, it), *it));
-    let (distance, similar) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance * 3 <= similar.chars().count()).then_some(similar)
 }
 
 #[cfg(test)]

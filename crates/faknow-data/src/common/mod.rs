@@ -6,6 +6,7 @@ mod other_error;
 mod panic_message;
 mod printable;
 mod shell_word;
+mod similar;
 
 pub use atomic_file::{
     AtomicFile, is_temporary, remove_temporary_files, sync_dir, write_atomically, write_path_atomically,
@@ -19,3 +20,4 @@ pub use printable::{
     printable_path, without_invisible,
 };
 pub use shell_word::shell_word;
+pub use similar::most_similar;

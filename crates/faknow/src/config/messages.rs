@@ -1,5 +1,7 @@
 //! Error messages in the terms of a config: serde's messages, and suggestions for misspelled names.
 
+use faknow_data::common::most_similar;
+
 /// Returns serde's message with the types of Rust replaced by those of a config.
 pub(crate) fn config_message(message: &str) -> String {
     const TYPES: [(&str, &str); 11] = [
@@ -25,13 +27,6 @@ pub(crate) fn config_message(message: &str) -> String {
 /// Returns `; did you mean …?` with the most similar of the known names, or nothing if none is similar.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     most_similar(name, known).map(|similar| format!("; did you mean `{similar}`?")).unwrap_or_default()
-}
-
-/// Returns the most similar of the known names, if at most a third of it must be edited.
-pub(crate) fn most_similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.into_iter().map(|it| (strsim::damerau_levenshtein(name, it), it));
-    let (distance, similar) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance * 3 <= similar.chars().count()).then_some(similar)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The setting that is probably meant by an unknown key.
 
+use faknow_data::common::most_similar;
 use toml::{Table, Value};
 
 use crate::config::Config;
-use crate::config::messages::most_similar;
 
 /// Settings, and their names in PyTorch, Lightning, Hugging Face, scikit-learn and FaKnow. A name that several tables of a config
 /// have is that of the setting which is meant most often.
