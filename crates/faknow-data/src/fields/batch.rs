@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::graph::{NodeFeatures, Trees};
-use crate::text::Words;
+use crate::text::{Encoded, Subwords, TextFields, Words};
 use crate::{Batch, Error, Result};
+
+/// What provides subwords, for errors.
+const SUBWORDS_PROVIDER: &str = "a subword tokenizer";
+
+/// What provides further texts, for errors.
+const TEXT_PROVIDER: &str = "a further text column of the records";
 
 /// Samples as named fields, each with one row per sample; `None` for fields that the dataset does not have.
 ///
@@ -20,6 +26,12 @@ pub struct FieldBatch {
     pub labels: Option<Tensor>,
     /// Texts as token ids.
     pub words: Option<Words>,
+    /// Texts as subword ids.
+    pub subwords: Option<Subwords>,
+    /// Texts as the output of an encoder that is not trained.
+    pub encoded: Option<Encoded>,
+    /// Further texts of the samples by name, such as `entities`.
+    pub texts: BTreeMap<String, TextFields>,
     /// Propagation trees as one graph.
     pub trees: Option<Trees>,
     /// Domain indices (topics, events, platforms), i64 `[n]`; -1 for a sample without a domain or with a domain that does not
@@ -98,6 +110,22 @@ impl FieldBatch {
         })
     }
 
+    /// Returns the texts as subword ids.
+    ///
+    /// # Errors
+    /// [`Error::MissingField`]: the batch has no such field.
+    pub fn subwords(&self) -> Result<&Subwords> {
+        self.subwords.as_ref().ok_or_else(|| self.missing_field("subwords", SUBWORDS_PROVIDER))
+    }
+
+    /// Returns a further text of the samples, such as `entities`.
+    ///
+    /// # Errors
+    /// [`Error::MissingField`]: the batch has no text of this name.
+    pub fn text(&self, name: &str) -> Result<&TextFields> {
+        self.texts.get(name).ok_or_else(|| self.missing_field(name, TEXT_PROVIDER))
+    }
+
     /// Returns the propagation trees.
     ///
     /// # Errors
@@ -129,6 +157,8 @@ impl FieldBatch {
     fn missing_field(&self, field: &str, provider: &'static str) -> Error {
         let fields = [
             ("words", self.words.is_some()),
+            ("subwords", self.subwords.is_some()),
+            ("encoded", self.encoded.is_some()),
             ("trees", self.trees.is_some()),
             ("domains", self.domains.is_some()),
         ];
@@ -137,7 +167,7 @@ impl FieldBatch {
         Error::MissingField {
             field: field.to_owned(),
             provider,
-            present: present.chain(self.features.keys().cloned()).collect(),
+            present: present.chain(self.texts.keys().cloned()).chain(self.features.keys().cloned()).collect(),
         }
     }
 }
@@ -157,6 +187,9 @@ impl Batch for FieldBatch {
             indices: self.indices.clone(),
             labels: self.labels.as_ref().map(to_device),
             words: self.words.as_ref().map(|words| words.to_device(device)),
+            subwords: self.subwords.as_ref().map(|subwords| subwords.to_device(device)),
+            encoded: self.encoded.as_ref().map(|encoded| encoded.to_device(device)),
+            texts: self.texts.iter().map(|(name, text)| (name.clone(), text.to_device(device))).collect(),
             trees: self.trees.as_ref().map(|trees| trees.to_device(device)),
             domains: self.domains.as_ref().map(to_device),
             features: self

@@ -302,6 +302,7 @@ impl Dataset for FieldDataset {
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
             features: features.collect::<Result<_>>()?,
             indices: indices.to_vec(),
+            ..FieldBatch::default()
         })
     }
 

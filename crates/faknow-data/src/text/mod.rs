@@ -2,10 +2,13 @@
 
 mod ascii;
 mod embeddings;
+mod encoded;
 mod fasttext;
 mod interner;
 mod normalize;
 pub mod stop_words;
+mod subwords;
+mod text_fields;
 mod tokenize;
 mod tokens;
 mod unicode;
@@ -17,6 +20,9 @@ mod word_column;
 mod words;
 
 pub use embeddings::{WordVectors, load_vectors, read_vectors};
+pub use encoded::Encoded;
+pub use subwords::Subwords;
+pub use text_fields::TextFields;
 pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind, is_blank};
 pub use tokens::TokenStorage;
 pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};

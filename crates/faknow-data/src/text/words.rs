@@ -40,7 +40,21 @@ impl Words {
         self.lengths.numel()
     }
 
+    /// Returns which columns are tokens rather than padding, bool `[n, len]`.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    pub fn mask(&self) -> Result<Tensor> {
+        lengths_to_mask(&self.lengths, self.ids.size()[1])
+    }
+
     pub(crate) fn to_device(&self, device: Device) -> Self {
         Self { ids: self.ids.to_device(device), lengths: self.lengths.to_device(device) }
     }
+}
+
+/// Returns which of `len` columns are below the length of each row, bool `[n, len]`, for lengths i64 `[n]`.
+pub(super) fn lengths_to_mask(lengths: &Tensor, len: i64) -> Result<Tensor> {
+    let columns = Tensor::f_arange(len, (Kind::Int64, lengths.device()))?;
+    Ok(columns.f_unsqueeze(0)?.f_lt_tensor(&lengths.f_unsqueeze(1)?)?)
 }
