@@ -78,7 +78,7 @@ impl Corpus {
     }
 
     /// Returns the properties that determine the size of a model.
-    pub(crate) fn shape<'a>(&self, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
+    pub(crate) fn shape<'a>(&'a self, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
         self.encoders.shape(self.classes.len(), word_vectors)
     }
 

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 pub(crate) const VOCAB: &str = "vocab.txt";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const FEATURES: &str = "features.json";
+pub(crate) const DOMAINS: &str = "domains.json";
 
 /// Reads a JSON file that a run must have.
 fn require_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
@@ -31,6 +32,10 @@ pub(crate) struct FieldEncoders {
     pub(crate) words: Option<WordEncoder>,
     /// Encoder of propagation trees.
     pub(crate) trees: Option<TreeEncoder>,
+    /// Names of the domains of the training data in the order of their indices, if the model uses domains.
+    pub(crate) domains: Vec<String>,
+    /// Names of the numeric features of records, with their numbers of values.
+    pub(crate) feature_sizes: Vec<(String, usize)>,
 }
 
 /// An encoder of texts as token ids.
@@ -51,13 +56,18 @@ pub(crate) struct TreeEncoder {
 }
 
 impl WordEncoder {
-    /// Encodes records with this number of padding columns, without domains.
-    pub(crate) fn dataset<I>(&self, records: I, extra_padding: usize) -> Result<FieldDataset>
+    /// Encodes records with this number of padding columns; `domains` are those of the training data.
+    pub(crate) fn dataset<I>(
+        &self,
+        records: I,
+        domains: &[String],
+        extra_padding: usize,
+    ) -> Result<FieldDataset>
     where
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let data = FieldDataset::from_records(records, &self.tokenizer, &self.vocab, &[])?;
+        let data = FieldDataset::from_records(records, &self.tokenizer, &self.vocab, domains)?;
         Ok(data.with_extra_padding(extra_padding))
     }
 }
@@ -95,12 +105,14 @@ impl FieldEncoders {
     pub(crate) fn missing(run: &Path, fields: &Fields) -> Option<&'static str> {
         let words: &[&str] = if fields.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };
         let trees: &[&str] = if fields.trees.is_some() { &[FEATURES] } else { &[] };
-        words.iter().chain(trees).copied().find(|name| !run.join(name).exists())
+        let is_required = fields.domains.as_ref().is_some_and(|domains| domains.is_required);
+        let domains: &[&str] = if is_required { &[DOMAINS] } else { &[] };
+        words.iter().chain(trees).chain(domains).copied().find(|name| !run.join(name).exists())
     }
 
     /// Loads the encoders for a model with these input fields from a run directory, and compares them with their checksums.
     pub(crate) fn load(run: &Path, fields: &Fields) -> Result<Self> {
-        verify_files(run, &[VOCAB, TOKENIZER, FEATURES])?;
+        verify_files(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS])?;
         let words = || -> Result<WordEncoder> {
             let tokenizer: TokenizerConfig = require_json(run, TOKENIZER)?;
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
@@ -108,13 +120,21 @@ impl FieldEncoders {
         // Nodes of trees have texts or features.
         let has_words = fields.words.is_some() || run.join(VOCAB).exists();
         let trees = fields.trees.is_some().then(|| require_json(run, FEATURES));
-        Ok(Self { words: has_words.then(words).transpose()?, trees: trees.transpose()? })
+        Ok(Self {
+            words: has_words.then(words).transpose()?,
+            trees: trees.transpose()?,
+            domains: read_json(run, DOMAINS)?.unwrap_or_default(),
+            feature_sizes: Vec::new(),
+        })
     }
 
     /// Writes the encoders into a run directory.
     pub(crate) fn save(&self, run: &Path) -> Result<()> {
         if let Some(trees) = &self.trees {
             write_json(&run.join(FEATURES), trees)?;
+        }
+        if !self.domains.is_empty() {
+            write_json(&run.join(DOMAINS), &self.domains)?;
         }
         if let Some(words) = &self.words {
             words.vocab.save(run.join(VOCAB))?;
@@ -124,12 +144,14 @@ impl FieldEncoders {
     }
 
     /// Returns the properties that determine the size of a model.
-    pub(crate) fn shape<'a>(&self, n_classes: usize, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
+    pub(crate) fn shape<'a>(&'a self, n_classes: usize, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
         Shape {
             vocab_size: self.words.as_ref().map_or(0, |words| words.vocab.len()),
             n_node_features: self.trees.as_ref().map_or(0, |trees| trees.n_features),
             n_classes,
             word_vectors,
+            n_domains: self.domains.len(),
+            feature_sizes: &self.feature_sizes,
         }
     }
 }

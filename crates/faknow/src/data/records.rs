@@ -59,11 +59,16 @@ pub(crate) fn load(
     let Tokenized { train, valid, test, vocab, left_out } = tokenized;
     let extra_padding = fields.words.as_ref().map_or(0, |words| words.extra_padding);
     let input = |data: FieldDataset| data.with_extra_padding(extra_padding);
+    let encoders = FieldEncoders {
+        words: Some(WordEncoder { vocab, tokenizer }),
+        domains: if fields.domains.is_some() { train.domains().to_vec() } else { Vec::new() },
+        ..FieldEncoders::default()
+    };
     Ok(Corpus {
         train: input(train),
         valid: valid.map(input),
         test: test.map(input),
-        encoders: FieldEncoders { words: Some(WordEncoder { vocab, tokenizer }), trees: None },
+        encoders,
         classes,
         test_records,
         left_out,

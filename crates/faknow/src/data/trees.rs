@@ -35,7 +35,7 @@ pub(crate) fn load(
     test_records: TestRecords,
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
-    let FieldEncoders { words, trees } = saved.unwrap_or_default();
+    let FieldEncoders { words, trees, .. } = saved.unwrap_or_default();
     let n_features = trees.map(|trees| trees.n_features);
     let data = &config.data;
     let parts = match (source, &data.trees, &data.upfd) {
@@ -54,7 +54,7 @@ pub(crate) fn load(
         train,
         valid,
         test: test.filter(|_| test_records == TestRecords::Include),
-        encoders: FieldEncoders { words, trees },
+        encoders: FieldEncoders { words, trees, ..FieldEncoders::default() },
         classes,
         test_records,
         left_out: LeftOutRecords::default(),

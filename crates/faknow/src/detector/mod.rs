@@ -345,7 +345,7 @@ impl Detector {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        self.word_encoder()?.dataset(records, self.extra_padding())
+        self.word_encoder()?.dataset(records, &self.encoders.domains, self.extra_padding())
     }
 }
 

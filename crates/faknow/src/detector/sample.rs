@@ -214,7 +214,7 @@ pub(crate) fn encode(
             Sample::MissingText => Ok(Record::default()),
             _ => Err(faknow_data::Error::Dataset(wrong_input("texts", "trees").to_string())),
         });
-        return words.dataset(texts.collect::<Vec<_>>(), field.extra_padding);
+        return words.dataset(texts.collect::<Vec<_>>(), &encoders.domains, field.extra_padding);
     }
     let encoder = encoders.trees.as_ref().ok_or_else(|| wrong_input("texts", "trees"))?;
     let mut encoded = Vec::with_capacity(samples.len());

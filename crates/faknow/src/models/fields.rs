@@ -19,6 +19,12 @@ pub struct Fields {
     pub words: Option<WordField>,
     /// A propagation tree. Default: not used.
     pub trees: Option<TreeField>,
+    /// The domain (topic, event, platform) of a sample. Default: not used.
+    pub domains: Option<DomainField>,
+    /// Further texts of a record, which are encoded like its text. Default: none.
+    pub texts: Vec<TextField>,
+    /// Named numeric features. Default: none.
+    pub features: Vec<FeatureField>,
 }
 
 /// Settings of the field of words.
@@ -27,6 +33,34 @@ pub struct Fields {
 pub struct WordField {
     /// Number of padding columns after the longest text of a batch. Default 0.
     pub extra_padding: usize,
+    /// Whether the model reads the subwords of an encoder instead if `text.encoder` is set. Default false.
+    pub accepts_encoder: bool,
+}
+
+/// Settings of the field of domains.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DomainField {
+    /// Whether the model needs the column of domains. Default false.
+    pub is_required: bool,
+}
+
+/// A further text of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TextField {
+    /// Name in a batch, and of the setting of its column: `entities` for `data.entities`.
+    pub name: &'static str,
+}
+
+/// A named numeric feature of a record, of which all records have the same number of values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FeatureField {
+    /// Name in a batch.
+    pub name: &'static str,
+    /// Whether the model needs the feature. Default true.
+    pub is_required: bool,
 }
 
 /// Settings of the field of propagation trees.
@@ -52,10 +86,35 @@ impl Fields {
         self
     }
 
-    /// Returns the names of the fields, as in the output of `faknow models`.
+    /// Adds the field of domains, with these settings.
+    #[must_use]
+    pub fn with_domains(mut self, domains: DomainField) -> Self {
+        self.domains = Some(domains);
+        self
+    }
+
+    /// Adds a further text of a record.
+    #[must_use]
+    pub fn with_text(mut self, name: &'static str) -> Self {
+        self.texts.push(TextField { name });
+        self
+    }
+
+    /// Adds a named numeric feature.
+    #[must_use]
+    pub fn with_feature(mut self, feature: FeatureField) -> Self {
+        self.features.push(feature);
+        self
+    }
+
+    /// Returns the names of the required fields, as in the output of `faknow models`.
     pub fn names(&self) -> Vec<&'static str> {
-        let names = [("text", self.words.is_some()), ("trees", self.trees.is_some())];
-        names.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name).collect()
+        let domains = self.domains.as_ref().is_some_and(|domains| domains.is_required);
+        let names = [("text", self.words.is_some()), ("trees", self.trees.is_some()), ("domains", domains)];
+        let names = names.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name);
+        let texts = self.texts.iter().map(|text| text.name);
+        let features = self.features.iter().filter(|it| it.is_required).map(|it| it.name);
+        names.chain(texts).chain(features).collect()
     }
 }
 
@@ -66,12 +125,42 @@ impl WordField {
         self.extra_padding = columns;
         self
     }
+
+    /// Lets the model read the subwords of an encoder instead if `text.encoder` is set.
+    #[must_use]
+    pub fn or_encoder(mut self) -> Self {
+        self.accepts_encoder = true;
+        self
+    }
 }
 
-/// Formats the names, joined by `and`.
+impl DomainField {
+    /// Creates a field that the model needs.
+    pub fn required() -> Self {
+        Self { is_required: true }
+    }
+}
+
+impl FeatureField {
+    /// Creates a feature that the model needs.
+    pub fn required(name: &'static str) -> Self {
+        Self { name, is_required: true }
+    }
+
+    /// Creates a feature that the model uses if it is given.
+    pub fn optional(name: &'static str) -> Self {
+        Self { name, is_required: false }
+    }
+}
+
+/// Formats the names: `text`, `text and domains`, `text, domains and entities`.
 impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.names().join(" and "))
+        let names = self.names();
+        match names.split_last() {
+            Some((last, rest)) if !rest.is_empty() => write!(f, "{} and {last}", rest.join(", ")),
+            _ => f.write_str(&names.concat()),
+        }
     }
 }
 

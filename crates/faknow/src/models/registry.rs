@@ -195,7 +195,17 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
 impl dyn ConfiguredModel {
     /// Checks all hyperparameters by building the smallest model that they allow.
     pub(crate) fn validate(&self, n_classes: usize) -> Result<()> {
-        let shape = Shape { vocab_size: 2, n_node_features: 2, n_classes, word_vectors: None };
+        let fields = self.fields();
+        let features = fields.features.iter().filter(|it| it.is_required);
+        let feature_sizes: Vec<(String, usize)> = features.map(|it| (it.name.to_owned(), 2)).collect();
+        let shape = Shape {
+            vocab_size: 2,
+            n_node_features: 2,
+            n_classes,
+            word_vectors: None,
+            n_domains: 2,
+            feature_sizes: &feature_sizes,
+        };
         // Seeded, so that the random numbers of runs in other threads are not affected.
         faknow_trainer::with_model_seed(0, || {
             self.build(&VarStore::new(Device::Cpu).root(), &shape).map(drop)

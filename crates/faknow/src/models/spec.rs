@@ -103,6 +103,17 @@ pub struct Shape<'a> {
     pub n_classes: usize,
     /// Pretrained word vectors `[vocab_size, size]`, if there are any.
     pub word_vectors: Option<&'a Tensor>,
+    /// Number of domains of the training data; 0 without domains.
+    pub n_domains: usize,
+    /// Number of values of each named feature.
+    pub feature_sizes: &'a [(String, usize)],
+}
+
+impl Shape<'_> {
+    /// Returns the number of values of a named feature; `None` if the data do not have it.
+    pub fn feature_size(&self, name: &str) -> Option<usize> {
+        self.feature_sizes.iter().find(|(feature, _)| feature == name).map(|(_, size)| *size)
+    }
 }
 
 /// The self-supervised pretraining of a part of a model.

@@ -59,6 +59,12 @@ pub const RUN_FILES: &[RunFile] = &[
         [E, N, E],
     ),
     row(
+        "domains.json",
+        "names of the domains, of models that use them",
+        "`checksums.json`, size of the weights",
+        [E, N, E],
+    ),
+    row(
         "checksums.json",
         "sizes and checksums; without it, files are read unchecked",
         "its own checksum",
