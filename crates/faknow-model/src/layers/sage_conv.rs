@@ -44,4 +44,15 @@ impl SageConv {
         let mean = graph.aggregate(neighbors)?.f_div(&counts)?;
         Ok(mean.f_add(own)?.f_add(&self.bias)?)
     }
+
+    /// Maps the features `x` `[n_nodes, n_in]` to `[graph.n_nodes, n_out]`: the targets of the graph are the first nodes of `x`,
+    /// its sources any of them. The mean of no neighbors is 0.
+    ///
+    /// # Errors
+    /// The nodes do not have `n_in` features.
+    pub fn forward_bipartite(&self, x: &Tensor, graph: &Graph) -> Result<Tensor> {
+        let counts = graph.in_degrees(x.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;
+        let mean = graph.aggregate(x)?.f_div(&counts)?.f_linear(&self.neighbors, Some(&self.bias))?;
+        Ok(x.f_narrow(0, 0, graph.n_nodes)?.f_linear::<Tensor>(&self.own, None)?.f_add(&mean)?)
+    }
 }

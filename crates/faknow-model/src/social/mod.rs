@@ -2,6 +2,9 @@
 
 mod bigcn;
 mod ebgcn;
+mod fang_encoder;
+mod fang_news;
+mod fang_stance;
 mod gcnfn;
 mod gnncl;
 mod graph_classifier;
@@ -13,6 +16,9 @@ mod upfd;
 
 pub use bigcn::{BiGcn, BiGcnConfig};
 pub use ebgcn::{Ebgcn, EbgcnConfig};
+pub use fang_encoder::FangGraphSage;
+pub use fang_news::{FangEngagements, FangNewsClassifier, FangNewsOutput, FangNewsSize};
+pub use fang_stance::FangStanceClassifier;
 pub use gcnfn::{Gcnfn, GcnfnConfig};
 pub use gnncl::{DenseOutput, Gnncl, GnnclConfig};
 pub use graph_classifier::{ConvKind, GraphClassifier, GraphClassifierConfig};
@@ -25,7 +31,12 @@ pub use upfd::{Upfd, UpfdConfig, UpfdKind};
 use crate::{Error, Result};
 
 /// Validates the common hyperparameters: sizes of at least 1, dropout in `0..1`, at least 2 classes.
-fn check(model: &'static str, sizes: &[(&'static str, i64)], dropout: f64, n_classes: usize) -> Result<()> {
+pub(crate) fn check(
+    model: &'static str,
+    sizes: &[(&'static str, i64)],
+    dropout: f64,
+    n_classes: usize,
+) -> Result<()> {
     let invalid = |name, expected: &str, got: String| {
         Err(Error::Config { model, name, expected: expected.into(), got })
     };

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::{golden_gnncl, golden_trustrd, social};
+use crate::{golden_emotion, golden_fang, golden_gnncl, golden_trustrd, social};
 
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
@@ -68,6 +68,11 @@ fn runner(case: &Value) -> Option<Runner> {
         ("model", "GNNCL") => Some(golden_gnncl::run),
         ("model", "TrustRD") => Some(golden_trustrd::run_head),
         ("layer", "TrustRdEncoder") => Some(golden_trustrd::run_encoder),
+        ("model", "DUDEF") => Some(golden_emotion::run_dudef),
+        ("model", "EDDFN") => Some(golden_emotion::run_eddfn),
+        ("layer", "FangStanceClassifier") => Some(golden_fang::run_stance),
+        ("layer", "FangNewsClassifier") => Some(golden_fang::run_news),
+        ("layer", "FangGraphSage") => Some(golden_fang::run_graphsage),
         ("model", module) if social::has(module) => Some(social::run),
         _ => None,
     }

@@ -10,6 +10,8 @@
 mod batch_norm;
 mod criterion;
 mod golden;
+mod golden_emotion;
+mod golden_fang;
 mod golden_gnncl;
 mod golden_trustrd;
 mod pickles;

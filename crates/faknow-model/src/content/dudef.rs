@@ -1,0 +1,159 @@
+//! DUDEF: a bidirectional GRU over the words of a post, with the dual-emotion features of the post and its comments.
+//!
+//! Zhang et al., *Mining Dual Emotion for Fake News Detection*, WWW 2021, section 4.2 (BiGRU + Dual Emotion). The features are
+//! an input, the named feature `emotions`; `faknow_data::emotion` computes them from lexicons.
+
+use faknow_data::FieldBatch;
+use serde::{Deserialize, Serialize};
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use crate::layers::{Embedding, Gru, Linear, RecurrentSize, mean_of_steps};
+use crate::social::check;
+use crate::{Error, Loss, Mode, Model, Output, Result, loss};
+
+/// Hyperparameters of [`Dudef`]; the defaults are those of the authors' code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DudefConfig {
+    /// Length of the word vectors, at least 1; ignored for pretrained vectors. Default 300.
+    pub embedding_size: i64,
+    /// Whether the word vectors are excluded from training. Default false.
+    pub freeze_embedding: bool,
+    /// Size of the state of the GRU per direction, at least 1. Default 32.
+    pub hidden_size: i64,
+    /// Number of layers of the GRU, at least 1. Default 1.
+    pub n_layers: i64,
+    /// Size of the layer between features and classes, at least 1. Default 32.
+    pub dense_size: i64,
+    /// Whether to reproduce FaKnow's defects: the GRU reads across the posts of a batch, padding is part of the mean, and the
+    /// cross entropy is that of a softmax of probabilities. Default false.
+    pub faithful: bool,
+}
+
+impl Default for DudefConfig {
+    fn default() -> Self {
+        Self {
+            embedding_size: 300,
+            freeze_embedding: false,
+            hidden_size: 32,
+            n_layers: 1,
+            dense_size: 32,
+            faithful: false,
+        }
+    }
+}
+
+/// The DUDEF classifier.
+///
+/// Parameters: `embedding.weight`, `bi_gru.*`, `fc1.*`, `fc2.*`.
+#[derive(Debug)]
+pub struct Dudef {
+    embedding: Embedding,
+    gru: Gru,
+    hidden: Linear,
+    classifier: Linear,
+    n_emotions: i64,
+    faithful: bool,
+}
+
+impl Dudef {
+    /// Name of the feature of a batch that holds the emotions, `[n, n_emotions]`.
+    pub const EMOTIONS: &'static str = "emotions";
+
+    /// Creates a model over `vocab_size` words with random word vectors, for `n_emotions` emotion features per post.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the hyperparameter that is out of range.
+    pub fn new(
+        path: &Path<'_>,
+        config: &DudefConfig,
+        vocab_size: usize,
+        n_emotions: usize,
+        n_classes: usize,
+    ) -> Result<Self> {
+        check("DUDEF", &[("embedding_size", config.embedding_size)], 0.0, n_classes)?;
+        let embedding = Embedding::random(&(path / "embedding"), vocab_size as i64, config.embedding_size)?;
+        Self::build(path, config, (embedding, config.embedding_size), n_emotions, n_classes)
+    }
+
+    /// Creates a model with pretrained word `vectors` `[vocab_size, size]`; `size` replaces `embedding_size`.
+    ///
+    /// # Errors
+    /// As [`Dudef::new`], and if `vectors` does not have two dimensions.
+    pub fn with_vectors(
+        path: &Path<'_>,
+        config: &DudefConfig,
+        vectors: &Tensor,
+        n_emotions: usize,
+        n_classes: usize,
+    ) -> Result<Self> {
+        let embedding = Embedding::from_pretrained(&(path / "embedding"), vectors)?;
+        Self::build(path, config, (embedding, vectors.size()[1]), n_emotions, n_classes)
+    }
+
+    fn build(
+        path: &Path<'_>,
+        config: &DudefConfig,
+        (embedding, embedding_size): (Embedding, i64),
+        n_emotions: usize,
+        n_classes: usize,
+    ) -> Result<Self> {
+        let sizes = [
+            ("hidden_size", config.hidden_size),
+            ("n_layers", config.n_layers),
+            ("dense_size", config.dense_size),
+        ];
+        check("DUDEF", &sizes, 0.0, n_classes)?;
+        let size = RecurrentSize {
+            n_in: embedding_size,
+            hidden: config.hidden_size,
+            n_layers: config.n_layers,
+            bidirectional: true,
+        };
+        let n_features = size.n_out() + n_emotions as i64;
+        Ok(Self {
+            embedding: if config.freeze_embedding { embedding.freeze() } else { embedding },
+            gru: Gru::new(&(path / "bi_gru"), size, 0.0)?,
+            hidden: Linear::new(&(path / "fc1"), n_features, config.dense_size)?,
+            classifier: Linear::new(&(path / "fc2"), config.dense_size, n_classes as i64)?,
+            n_emotions: n_emotions as i64,
+            faithful: config.faithful,
+        })
+    }
+
+    /// Returns the mean output of the GRU per post, `[n, 2 hidden_size]`, for word vectors `[n, len, size]`.
+    fn encode(&self, vectors: &Tensor, lengths: &Tensor, mode: Mode) -> Result<Tensor> {
+        if self.faithful {
+            // Transposed, the posts of the batch are the steps of the sequences.
+            let states = self.gru.forward(&vectors.f_transpose(0, 1)?, None, mode)?;
+            return Ok(states.f_mean_dim([0].as_slice(), false, None::<Kind>)?);
+        }
+        mean_of_steps(&self.gru.forward(vectors, Some(lengths), mode)?, lengths)
+    }
+}
+
+impl Model for Dudef {
+    type Batch = FieldBatch;
+
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let words = batch.words()?;
+        let vectors = self.embedding.forward(&words.ids)?; // [n, len, size]
+        let texts = self.encode(&vectors, &words.lengths, mode)?; // [n, 2 hidden_size]
+        let emotions = batch.feature(Self::EMOTIONS)?;
+        if emotions.dim() != 2 || emotions.size()[1] != self.n_emotions {
+            let expected = format!("{} emotion features per post", self.n_emotions);
+            return Err(Error::Batch { model: "DUDEF", expected, got: format!("{:?}", emotions.size()) });
+        }
+        let features = Tensor::f_cat(&[&texts, &emotions.f_to_kind(texts.kind())?], 1)?;
+        let logits = self.classifier.forward(&self.hidden.forward(&features)?.f_relu()?)?;
+        match (&batch.labels, self.faithful) {
+            (Some(labels), true) => {
+                let probabilities = logits.f_softmax(-1, None::<Kind>)?;
+                let loss = Loss::single(loss::cross_entropy(&probabilities, labels)?);
+                Ok(Output { logits, loss: Some(loss) })
+            }
+            _ => loss::classify(logits, batch),
+        }
+    }
+}
