@@ -1,7 +1,7 @@
 //! Replaces config keys in error messages by the names of the options that set them.
 
 /// Config keys, and the options that set them.
-const OPTIONS: [(&str, &str); 28] = [
+const OPTIONS: [(&str, &str); 31] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
     ("data.test", "--test"),
@@ -16,6 +16,8 @@ const OPTIONS: [(&str, &str); 28] = [
     ("data.split", "--valid-fraction"),
     ("data.text", "--text"),
     ("data.label", "--label"),
+    ("data.domain", "--domain"),
+    ("data.entities", "--entities"),
     ("data.classes", "--classes"),
     ("data.values", "--classes"),
     ("data.drop_classes", "--drop-classes"),
@@ -26,6 +28,7 @@ const OPTIONS: [(&str, &str); 28] = [
     ("data.header", "--no-header"),
     ("data.quotes", "--no-quotes"),
     ("text.language", "--language"),
+    ("text.encoder", "--encoder"),
     ("trainer.epochs", "--epochs"),
     ("seed", "--seed"),
     ("device", "--device"),

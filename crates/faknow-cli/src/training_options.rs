@@ -35,6 +35,15 @@ pub(crate) struct TrainingOptions {
     /// Language of the texts: en (Unicode words) or zh (Chinese, by jieba) [default: en]
     #[arg(long, value_name = "LANGUAGE", help_heading = "Records")]
     language: Option<String>,
+    /// Field of the domain (topic, event), for models that use it and for results per domain
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    domain: Option<String>,
+    /// Field of the entities of the text, for models that read them
+    #[arg(long, value_name = "COLUMN", help_heading = "Records")]
+    entities: Option<String>,
+    /// Directory of a pretrained encoder such as BERT, in the format of Hugging Face
+    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    encoder: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigOptions,
 }
@@ -79,6 +88,16 @@ impl TrainingOptions {
         self.leave_out.apply(&mut config.data);
         if let Some(language) = &self.language {
             config.text.language = language.to_lowercase();
+        }
+        for (given, setting) in
+            [(&self.domain, &mut config.data.domain), (&self.entities, &mut config.data.entities)]
+        {
+            if given.is_some() {
+                setting.clone_from(given);
+            }
+        }
+        if self.encoder.is_some() {
+            config.text.encoder.clone_from(&self.encoder);
         }
         Ok(self.config.apply(self.fields.apply(config)?)?)
     }

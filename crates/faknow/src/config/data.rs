@@ -60,6 +60,9 @@ pub struct DataConfig {
     /// Field of the domain (topic, event), for models that use domains. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// Field of the entities of the text, as a text or a list of names, for models that read them. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entities: Option<String>,
     /// The classes in order; of two classes, the second is the positive one. Default, an empty list: recognized from the
     /// labels of the training data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,6 +120,7 @@ impl Default for DataConfig {
             text: None,
             label: None,
             domain: None,
+            entities: None,
             classes: Vec::new(),
             values: BTreeMap::new(),
             format: None,

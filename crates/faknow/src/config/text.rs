@@ -40,6 +40,10 @@ pub struct TextConfig {
     /// File of pretrained word vectors: GloVe, word2vec or fastText, as text or binary. Default: random vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vectors: Option<PathBuf>,
+    /// Directory of a pretrained encoder such as BERT, in the format of Hugging Face: configuration, weights and tokenizer. Its
+    /// tokenizer replaces the settings above, except `max_length`. Default: none, the model reads words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
     /// Maximum memory in MiB for the tokens of a dataset, 4 bytes per token; larger datasets are read from a file in `cache`
     /// or the system's temporary directory. Default 1024.
     pub memory: u64,
@@ -64,6 +68,7 @@ impl Default for TextConfig {
             min_count: 1,
             max_vocab: 0,
             vectors: None,
+            encoder: None,
             memory: 1024,
             cache: None,
         }

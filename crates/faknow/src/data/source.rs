@@ -59,6 +59,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.text", sources: &[R], help: &[] },
     SourceOption { key: "data.label", sources: &[R], help: &[(T, "use `data.labels` for the file of labels")] },
     SourceOption { key: "data.domain", sources: &[R], help: &[] },
+    SourceOption { key: "data.entities", sources: &[R], help: &[] },
     SourceOption { key: "data.classes", sources: &[R, T, U, L], help: &[] },
     SourceOption { key: "data.values", sources: &[R, T, L], help: &[(U, "its labels are class indices")] },
     SourceOption { key: "data.format", sources: &[R], help: &[] },
@@ -82,6 +83,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "text.min_count", sources: &[R, L], help: &[] },
     SourceOption { key: "text.max_vocab", sources: &[R, L], help: &[] },
     SourceOption { key: "text.vectors", sources: &[R], help: &[] },
+    SourceOption { key: "text.encoder", sources: &[R], help: &[] },
     SourceOption { key: "text.memory", sources: &[R], help: &[] },
     SourceOption { key: "text.cache", sources: &[R], help: &[] },
 ];
@@ -122,6 +124,7 @@ impl DataSource {
 /// A setting does not apply; the error has its name, the sources to which it applies, and an alternative.
 pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let Some(source) = DataSource::from_config(&config.data, fields)? else { return Ok(()) };
+    check_model_inputs(config, fields, source)?;
     let is_set = changed_settings(config);
     let option = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
     let Some(option) = option else { return Ok(()) };
@@ -146,6 +149,40 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let help = option.help.iter().find(|(other, _)| *other == source);
     let help = help.map(|(_, help)| format!("; {help}")).unwrap_or_default();
     Err(Error::config(option.key, format!("expected {}, got {source}{help}", sources.join(" or "))))
+}
+
+/// Checks that the model reads what the settings provide, and that they provide what it needs.
+///
+/// # Errors
+/// A setting has no use for the model, or is missing; the error has its name.
+fn check_model_inputs(config: &Config, fields: &Fields, source: DataSource) -> Result<()> {
+    let name = &config.model.name;
+    let models = |reads: fn(&Fields) -> bool| {
+        let models = config.registry.models();
+        let names = models.iter().filter(|it| reads(&it.fields)).map(|it| format!("`{}`", it.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    if source != DataSource::Records {
+        return Ok(());
+    }
+    let accepts_encoder = |fields: &Fields| fields.words.as_ref().is_some_and(|words| words.accepts_encoder);
+    if config.text.encoder.is_some() && !accepts_encoder(fields) {
+        let message =
+            format!("`{name}` reads words; models that accept an encoder: {}", models(accepts_encoder));
+        return Err(Error::config("text.encoder", message));
+    }
+    let reads_entities = |fields: &Fields| fields.texts.iter().any(|text| text.name == "entities");
+    match (config.data.entities.is_some(), reads_entities(fields)) {
+        (true, false) => {
+            let message =
+                format!("`{name}` does not read entities; models that do: {}", models(reads_entities));
+            Err(Error::config("data.entities", message))
+        }
+        (false, true) => {
+            Err(Error::config("data.entities", format!("`{name}` reads entities; name their column")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that no setting of texts is changed, for trees as JSON lines whose nodes have features instead.

@@ -92,7 +92,18 @@ pub(super) const TABLES: &[StaticTable] = &[
                  string; in nested JSON a path such as `content.text`; default: recognized from the training file",
             ),
             setting("label", DATA, "column", "label column; default: recognized from the training file"),
-            setting("domain", DATA, "column", "domain (topic, event) column, for models that use it"),
+            setting(
+                "domain",
+                DATA,
+                "column",
+                "domain (topic, event) column, for models that use it and for results per domain",
+            ),
+            setting(
+                "entities",
+                ENCODING,
+                "column",
+                "column of the entities of the text, for models that read them",
+            ),
             setting(
                 "classes",
                 ENCODING,
@@ -211,6 +222,13 @@ pub(super) const TABLES: &[StaticTable] = &[
                 INITIAL,
                 "path",
                 "pretrained word vectors: GloVe, word2vec or fastText, also `.bin`, `.gz` or `.zst`",
+            ),
+            setting(
+                "encoder",
+                ENCODING,
+                "path",
+                "directory of a pretrained encoder such as BERT in the format of Hugging Face, whose tokenizer replaces the \
+                 settings above, except `max_length`",
             ),
             setting(
                 "memory",
