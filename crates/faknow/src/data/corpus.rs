@@ -63,6 +63,7 @@ impl Corpus {
         test_records: TestRecords,
     ) -> Result<Self> {
         source::check_options(config, fields)?;
+        source::check_model_inputs(config, fields)?;
         let source = DataSource::from_config(&config.data, fields)?
             .ok_or_else(|| Error::config("data.trees", "no trees"))?;
         leaks::check_files(&config.data)?;

@@ -43,6 +43,7 @@ impl Config {
     pub fn recognize(&self) -> Result<RecognizedConfig> {
         let fields = self.configured_model()?.fields();
         source::check_options(self, &fields)?;
+        source::check_model_inputs(self, &fields)?;
         let mut found =
             RecognizedConfig { config: self.clone(), assumptions: Vec::new(), notices: Vec::new() };
         match DataSource::from_config(&self.data, &fields)? {

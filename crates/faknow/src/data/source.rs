@@ -124,7 +124,6 @@ impl DataSource {
 /// A setting does not apply; the error has its name, the sources to which it applies, and an alternative.
 pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
     let Some(source) = DataSource::from_config(&config.data, fields)? else { return Ok(()) };
-    check_model_inputs(config, fields, source)?;
     let is_set = changed_settings(config);
     let option = OPTIONS.iter().find(|option| !option.sources.contains(&source) && is_set(option.key));
     let Some(option) = option else { return Ok(()) };
@@ -155,16 +154,13 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
 ///
 /// # Errors
 /// A setting has no use for the model, or is missing; the error has its name.
-fn check_model_inputs(config: &Config, fields: &Fields, source: DataSource) -> Result<()> {
+pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()> {
     let name = &config.model.name;
     let models = |reads: fn(&Fields) -> bool| {
         let models = config.registry.models();
         let names = models.iter().filter(|it| reads(&it.fields)).map(|it| format!("`{}`", it.name));
         names.collect::<Vec<_>>().join(", ")
     };
-    if source != DataSource::Records {
-        return Ok(());
-    }
     let accepts_encoder = |fields: &Fields| fields.words.as_ref().is_some_and(|words| words.accepts_encoder);
     if config.text.encoder.is_some() && !accepts_encoder(fields) {
         let message =
