@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::graph::{NodeFeatures, Trees};
-use crate::text::{Encoded, Subwords, TextFields, Words};
+use crate::text::{Encoded, NGrams, Subwords, TextFields, Words};
 use crate::{Batch, Error, Result};
 
 /// What provides subwords, for errors.
@@ -30,6 +30,8 @@ pub struct FieldBatch {
     pub subwords: Option<Subwords>,
     /// Texts as the output of an encoder that is not trained.
     pub encoded: Option<Encoded>,
+    /// Texts as weighted n-grams.
+    pub ngrams: Option<NGrams>,
     /// Further texts of the samples by name, such as `entities`.
     pub texts: BTreeMap<String, TextFields>,
     /// Propagation trees as one graph.
@@ -118,6 +120,14 @@ impl FieldBatch {
         self.subwords.as_ref().ok_or_else(|| self.missing_field("subwords", SUBWORDS_PROVIDER))
     }
 
+    /// Returns the texts as weighted n-grams.
+    ///
+    /// # Errors
+    /// [`Error::MissingField`]: the batch has no such field.
+    pub fn ngrams(&self) -> Result<&NGrams> {
+        self.ngrams.as_ref().ok_or_else(|| self.missing_field("ngrams", "`FieldDataset::with_ngrams`"))
+    }
+
     /// Returns a further text of the samples, such as `entities`.
     ///
     /// # Errors
@@ -159,6 +169,7 @@ impl FieldBatch {
             ("words", self.words.is_some()),
             ("subwords", self.subwords.is_some()),
             ("encoded", self.encoded.is_some()),
+            ("ngrams", self.ngrams.is_some()),
             ("trees", self.trees.is_some()),
             ("domains", self.domains.is_some()),
         ];
@@ -189,6 +200,7 @@ impl Batch for FieldBatch {
             words: self.words.as_ref().map(|words| words.to_device(device)),
             subwords: self.subwords.as_ref().map(|subwords| subwords.to_device(device)),
             encoded: self.encoded.as_ref().map(|encoded| encoded.to_device(device)),
+            ngrams: self.ngrams.as_ref().map(|ngrams| ngrams.to_device(device)),
             texts: self.texts.iter().map(|(name, text)| (name.clone(), text.to_device(device))).collect(),
             trees: self.trees.as_ref().map(|trees| trees.to_device(device)),
             domains: self.domains.as_ref().map(to_device),

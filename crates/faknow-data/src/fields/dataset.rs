@@ -12,7 +12,7 @@ use super::features::FeatureColumn;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::TreeColumn;
-use crate::text::{Padding, WordColumn};
+use crate::text::{NGramColumn, NGramEncoder, Padding, WordColumn};
 use crate::{Dataset, Error, Result};
 
 /// Samples with named fields: texts, propagation trees, domains, features. Batches have the same fields.
@@ -50,6 +50,8 @@ pub(super) struct Columns {
     /// Id of each sample; empty if they have no ids.
     pub(super) ids: Arc<Vec<String>>,
     pub(super) words: Option<Arc<WordColumn>>,
+    /// Weighted n-grams of the words, which batches have instead of them.
+    pub(super) ngrams: Option<Arc<NGramColumn>>,
     pub(super) trees: Option<Arc<TreeColumn>>,
     pub(super) domains: Option<Arc<DomainColumn>>,
     pub(super) features: BTreeMap<String, Arc<FeatureColumn>>,
@@ -64,8 +66,12 @@ impl Columns {
         ) -> Option<(&'a str, &'a dyn Column)> {
             column.as_ref().map(|column| (name, &**column as &dyn Column))
         }
-        let fields =
-            [field("words", &self.words), field("trees", &self.trees), field("domains", &self.domains)];
+        let fields = [
+            field("words", &self.words),
+            field("ngrams", &self.ngrams),
+            field("trees", &self.trees),
+            field("domains", &self.domains),
+        ];
         let features = self.features.iter().map(|(name, column)| (name.as_str(), &**column as &dyn Column));
         fields.into_iter().flatten().chain(features)
     }
@@ -127,6 +133,18 @@ impl FieldDataset {
             return error("the dataset already has a field of this name".to_owned());
         }
         self.columns.features.insert(name, Arc::new(column));
+        Ok(self)
+    }
+
+    /// Adds the weighted n-grams of the texts, which batches then have instead of the words.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`]: the dataset has no texts; [`Error::Io`]: tokens stored in a file cannot be read.
+    pub fn with_ngrams(mut self, encoder: &NGramEncoder) -> Result<Self> {
+        let Some(words) = &self.columns.words else {
+            return Err(Error::Dataset("n-grams: expected a dataset of texts".to_owned()));
+        };
+        self.columns.ngrams = Some(Arc::new(NGramColumn::encode(words, encoder)?));
         Ok(self)
     }
 
@@ -295,9 +313,11 @@ impl Dataset for FieldDataset {
         let labels = self.is_labeled().then(|| rows.iter().map(label).collect::<Vec<_>>());
         let features =
             columns.features.iter().map(|(name, column)| Ok((name.clone(), column.collate(&rows)?)));
+        let words = columns.words.as_ref().filter(|_| columns.ngrams.is_none());
         Ok(FieldBatch {
             labels: labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?,
-            words: columns.words.as_ref().map(|words| words.collate(&rows, self.padding)).transpose()?,
+            words: words.map(|words| words.collate(&rows, self.padding)).transpose()?,
+            ngrams: columns.ngrams.as_ref().map(|ngrams| ngrams.collate(&rows)).transpose()?,
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
             features: features.collect::<Result<_>>()?,

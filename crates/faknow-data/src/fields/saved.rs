@@ -30,13 +30,16 @@ impl FieldDataset {
     /// dataset is written. Padding settings are not saved.
     ///
     /// # Errors
-    /// A file cannot be written; the dataset has no texts, or has trees or features, which cannot be saved.
+    /// A file cannot be written; the dataset has no texts, or has trees, n-grams or features, which cannot be saved.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let Columns { words: Some(words), trees: None, .. } = &self.columns else {
             return Err(Error::Dataset(
                 "expected a dataset of texts without trees: others cannot be saved".to_owned(),
             ));
         };
+        if self.columns.ngrams.is_some() {
+            return Err(Error::Dataset("datasets with n-grams cannot be saved".to_owned()));
+        }
         if !self.columns.features.is_empty() {
             return Err(Error::Dataset("datasets with features cannot be saved".to_owned()));
         }

@@ -9,7 +9,7 @@ use crate::{Dataset as _, Result};
 pub struct TokenCounts {
     /// Number of tokens, after truncation.
     pub n_tokens: usize,
-    /// Number of tokens in the vocabulary.
+    /// Number of tokens in the vocabulary or, if the dataset has n-grams, of those that are features by themselves.
     pub n_known: usize,
 }
 
@@ -59,6 +59,10 @@ impl FieldDataset {
     }
 
     fn token_counts_of(&self, index: usize, features: NodeFeatureKind) -> Result<TokenCounts> {
+        if let Some((ngrams, row)) = self.columns.ngrams.as_ref().zip(self.row(index)) {
+            let n_tokens = self.tokens(index)?.len();
+            return Ok(TokenCounts { n_tokens, n_known: ngrams.n_known(row) });
+        }
         if self.has_words() {
             return Ok(TokenCounts::from_ids(&*self.tokens(index)?));
         }

@@ -5,6 +5,9 @@ mod embeddings;
 mod encoded;
 mod fasttext;
 mod interner;
+mod ngram_column;
+mod ngram_encoder;
+mod ngrams;
 mod normalize;
 pub mod stop_words;
 mod subwords;
@@ -21,6 +24,8 @@ mod words;
 
 pub use embeddings::{WordVectors, load_vectors, read_vectors};
 pub use encoded::Encoded;
+pub use ngram_encoder::{NGramEncoder, NGramMatch, NGramOptions};
+pub use ngrams::NGrams;
 pub use subwords::Subwords;
 pub use text_fields::TextFields;
 pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind, is_blank};
@@ -29,5 +34,6 @@ pub use vocab::{PADDING, UNKNOWN, Vocab, VocabBuilder, VocabOptions};
 pub use words::Words;
 
 pub(crate) use interner::Interner;
+pub(crate) use ngram_column::NGramColumn;
 pub(crate) use tokens::Tokens;
 pub(crate) use word_column::{Padding, WordColumn};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use faknow_data::graph::{SparseRows, Tree};
-use faknow_data::text::{TokenStorage, Tokenizer, TokenizerConfig, VocabOptions};
+use faknow_data::text::{NGramEncoder, NGramOptions, TokenStorage, Tokenizer, TokenizerConfig, VocabOptions};
 use faknow_data::{Batch as _, Dataset as _, FieldBatch, FieldDataset, Record, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -35,24 +35,27 @@ fn texts() -> FieldDataset {
 type Accessor = fn(&FieldBatch) -> Result<()>;
 
 /// Every accessor, and the API that provides its field.
-const ACCESSORS: [(&str, Accessor, &str); 4] = [
+const ACCESSORS: [(&str, Accessor, &str); 5] = [
     (
         "words",
         |batch| batch.words().map(drop),
         "`FieldDataset::build`, `FieldDataset::from_records` or `FieldBatch::from_words`",
     ),
+    ("ngrams", |batch| batch.ngrams().map(drop), "`FieldDataset::with_ngrams`"),
     ("trees", |batch| batch.trees().map(drop), "`FieldDataset::from_trees` or `FieldBatch::from_trees`"),
     ("domains", |batch| batch.domains().map(drop), "a domain column of the records (`ColumnMap::domain`)"),
     ("age", |batch| batch.feature("age").map(drop), "`FieldDataset::with_feature`"),
 ];
 
 /// Returns batches, the fields that they have, and how errors list these.
-fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 5] {
+fn batches() -> [(FieldBatch, &'static [&'static str], &'static str); 6] {
+    let encoder = NGramEncoder::fit(&texts(), &NGramOptions::default()).unwrap();
     let batch = |data: FieldDataset| data.batch(&[0, 1]).unwrap();
     [
         (FieldBatch::new(2), &[], "a batch without fields"),
         (words(), &["words"], "`words`"),
         (batch(texts()), &["words", "domains"], "`words`, `domains`"),
+        (batch(texts().with_ngrams(&encoder).unwrap()), &["ngrams", "domains"], "`ngrams`, `domains`"),
         (batch(trees()), &["trees"], "`trees`"),
         (batch(trees().with_feature("age", &features(3)).unwrap()), &["trees", "age"], "`trees`, `age`"),
     ]

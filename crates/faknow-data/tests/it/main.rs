@@ -13,6 +13,7 @@ mod fields;
 mod graph;
 mod inspect;
 mod loader;
+mod ngrams;
 mod raw;
 mod raw_threads;
 mod recognize;
