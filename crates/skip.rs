@@ -1,7 +1,7 @@
 //! Tests and checks that are skipped because a resource is missing: every crate includes this file as a module.
 
 /// The resources, and what provides each of them.
-pub(crate) const RESOURCES: [(&str, &str); 13] = [
+pub(crate) const RESOURCES: [(&str, &str); 14] = [
     (
         "golden",
         "the reference files in `tests/golden` of the crates, in $FAKNOW_GOLDEN or in $FAKNOW_SHARED/golden",
@@ -17,6 +17,11 @@ pub(crate) const RESOURCES: [(&str, &str); 13] = [
     ("script", "the program `script`, which opens a terminal"),
     ("tensorboard", "python3 with the package tensorboard"),
     ("python", "Python with PyTorch and safetensors, which $FAKNOW_PYTHON may name"),
+    (
+        "minilm",
+        "the encoder MiniLM in $FAKNOW_CACHE_DIR/encoders or ~/.cache/faknow/encoders, which `cargo xtask encoder \
+         minilm` downloads",
+    ),
     ("chromium", "Chromium with its driver"),
 ];
 

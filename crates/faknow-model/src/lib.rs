@@ -6,6 +6,7 @@ mod model;
 mod summary;
 
 pub mod content;
+pub mod encoder;
 pub mod layers;
 pub mod loss;
 pub mod social;

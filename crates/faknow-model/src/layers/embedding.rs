@@ -40,6 +40,11 @@ impl Embedding {
         })
     }
 
+    /// Creates a layer on existing vectors `[n_words, size]`.
+    pub(crate) fn from_weight(weight: Tensor) -> Self {
+        Self { weight }
+    }
+
     /// Excludes the vectors from training.
     #[must_use]
     pub fn freeze(self) -> Self {
@@ -72,6 +77,16 @@ impl Embedding {
     /// Returns the vectors `[n, size]` of distinct token ids i64 `[n]`. Within [`with_sparse_gradients`] the gradient is sparse.
     pub(super) fn forward_distinct(&self, ids: &Tensor) -> Result<Tensor> {
         self.lookup(ids, SPARSE_GRADIENTS.get())
+    }
+
+    /// Returns the vectors `[n, size]` of token ids i64 `[n]`, which may be repeated. Within [`with_sparse_gradients`] the
+    /// gradient is sparse.
+    pub(crate) fn forward_rows(&self, ids: &Tensor) -> Result<Tensor> {
+        if !SPARSE_GRADIENTS.get() || !self.weight.requires_grad() {
+            return self.lookup(ids, false);
+        }
+        let (distinct, positions) = ids.f_internal_unique(true, true)?;
+        Ok(self.lookup(&distinct, true)?.f_index_select(0, &positions)?)
     }
 
     fn lookup(&self, ids: &Tensor, sparse: bool) -> Result<Tensor> {

@@ -9,6 +9,7 @@
 
 mod batch_norm;
 mod criterion;
+mod encoder;
 mod golden;
 mod golden_emotion;
 mod golden_fang;

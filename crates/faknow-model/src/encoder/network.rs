@@ -1,0 +1,221 @@
+//! The encoder: token ids to hidden states.
+
+use std::cell::RefCell;
+
+use faknow_data::text::Subwords;
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::attention::Attention;
+use super::config::{Architecture, EncoderConfig};
+use super::embeddings::Embeddings;
+use super::hidden::Hidden;
+use super::layout::Layout;
+use super::params::{Created, Params, Source, Tensors};
+use super::post_norm::PostNormLayer;
+use super::projection::Projection;
+use crate::{Error, Mode, Result};
+
+/// A transformer encoder of texts.
+///
+/// Parameters have the names of Hugging Face's models without heads, as `embeddings.word_embeddings.weight` and
+/// `encoder.layer.0.attention.self.query.weight`. Initial weights are normal with standard deviation `initializer_range`, biases
+/// 0 and scales 1, as in the library `transformers`.
+///
+/// All texts are of token type 0. Rows are stored without padding, so batch mates and padding cost nothing, and results do not
+/// depend on them except for rounding.
+///
+/// ```
+/// use faknow_data::text::Subwords;
+/// use faknow_model::Mode;
+/// use faknow_model::encoder::{Encoder, EncoderConfig};
+/// use tch::{Device, Tensor, nn::VarStore};
+///
+/// let config = EncoderConfig { hidden_size: 8, n_layers: 2, n_heads: 2, intermediate_size: 16, ..EncoderConfig::bert(100) };
+/// let vars = VarStore::new(Device::Cpu);
+/// let encoder = Encoder::new(&vars.root(), &config)?;
+/// let ids = Tensor::from_slice2(&[[2i64, 7, 8, 3], [2, 9, 3, 0]]);
+/// let texts = Subwords::new(ids, Tensor::from_slice(&[4i64, 3]))?;
+/// assert_eq!(encoder.forward(&texts, Mode::Eval)?.size(), [2, 4, 8]);
+/// assert_eq!(encoder.encode(&texts, Mode::Eval)?.mean()?.size(), [2, 8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Encoder {
+    config: EncoderConfig,
+    embeddings: Embeddings,
+    layers: Vec<PostNormLayer>,
+    pooler: Option<Projection>,
+    parameters: Vec<(String, Tensor)>,
+}
+
+impl Encoder {
+    /// Creates an encoder with random weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the setting that is out of range.
+    pub fn new(path: &Path<'_>, config: &EncoderConfig) -> Result<Self> {
+        Self::build(Some(path.set_group(0)), config, Source::Random).map(|(encoder, _)| encoder)
+    }
+
+    /// Creates an encoder with the values of `tensors`, by the names of the parameters; other tensors are ignored. The values
+    /// are converted to the kind of `path`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the setting that is out of range, [`Error::Weights`] all tensors that are missing or have the
+    /// wrong shape; `origin` is the file or directory of the tensors.
+    pub fn from_tensors(
+        path: &Path<'_>,
+        config: &EncoderConfig,
+        tensors: &Tensors,
+        origin: &std::path::Path,
+    ) -> Result<Self> {
+        let (encoder, problems) = Self::build(Some(path.set_group(0)), config, Source::Copied(tensors))?;
+        if problems.is_empty() {
+            return Ok(encoder);
+        }
+        Err(Error::Weights { path: origin.to_path_buf(), report: problems })
+    }
+
+    fn build(
+        path: Option<Path<'_>>,
+        config: &EncoderConfig,
+        source: Source<'_>,
+    ) -> Result<(Self, Vec<String>)> {
+        config.check()?;
+        let created = RefCell::new(Created::default());
+        let params = Params::new(path, source, &created);
+        let layers = params.sub(match config.architecture {
+            Architecture::DistilBert => "transformer.layer",
+            Architecture::Bert | Architecture::Roberta => "encoder.layer",
+        });
+        let embeddings = Embeddings::new(&params.sub("embeddings"), config)?;
+        let layers =
+            (0..config.n_layers).map(|i| PostNormLayer::new(&layers.at(i), config)).collect::<Result<_>>()?;
+        let size = config.hidden_size;
+        let pooler = match config.pooler {
+            true => Some(Projection::new(
+                &params.sub("pooler.dense"),
+                [size, size],
+                config.initializer_range,
+                true,
+            )?),
+            false => None,
+        };
+        let Created { parameters, problems } = created.into_inner();
+        Ok((Self { config: config.clone(), embeddings, layers, pooler, parameters }, problems))
+    }
+
+    /// Returns the sizes and settings.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Returns the size of the hidden states.
+    pub fn hidden_size(&self) -> i64 {
+        self.config.hidden_size
+    }
+
+    /// Returns the parameters by name, in the order of the layers.
+    pub fn parameters(&self) -> &[(String, Tensor)] {
+        &self.parameters
+    }
+
+    /// Computes the last hidden states, `[n, len, hidden_size]`, 0 after the end of a text.
+    ///
+    /// # Errors
+    /// A token id or a length is out of range, or a text is longer than [`EncoderConfig::max_len`].
+    pub fn forward(&self, subwords: &Subwords, mode: Mode) -> Result<Tensor> {
+        self.encode(subwords, mode)?.padded()
+    }
+
+    /// Computes the last hidden states without padding.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn encode(&self, subwords: &Subwords, mode: Mode) -> Result<Hidden> {
+        let layout = Layout::packed(subwords)?;
+        let rows = self.run(subwords, &layout, mode, |_| Ok(()))?;
+        Ok(Hidden::new(rows, layout))
+    }
+
+    /// Computes the last hidden states as Hugging Face's library does, `[n, len, hidden_size]`: equal to [`Encoder::forward`] for
+    /// tokens, but padding has hidden states too. It takes more time; FaKnow's models read hidden states of padding.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn forward_padded(&self, subwords: &Subwords, mode: Mode) -> Result<Tensor> {
+        let layout = Layout::padded(subwords)?;
+        layout.pad(&self.run(subwords, &layout, mode, |_| Ok(()))?)
+    }
+
+    /// Computes the input of the first layer and the output of each layer, each `[n, len, hidden_size]`, 0 after the end of a
+    /// text.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn hidden_states(&self, subwords: &Subwords, mode: Mode) -> Result<Vec<Tensor>> {
+        let layout = Layout::packed(subwords)?;
+        let mut states = Vec::with_capacity(self.layers.len() + 1);
+        let _ = self.run(subwords, &layout, mode, |rows| {
+            states.push(layout.pad(rows)?);
+            Ok(())
+        })?;
+        Ok(states)
+    }
+
+    /// Computes BERT's pooled output `[n, hidden_size]` from the last hidden state of the first tokens, `[n, hidden_size]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: the encoder was built without pooler.
+    pub fn pool(&self, first: &Tensor) -> Result<Tensor> {
+        let Some(pooler) = &self.pooler else {
+            return Err(EncoderConfig::invalid("pooler", "an encoder with a pooler", "none"));
+        };
+        Ok(pooler.forward(first)?.f_tanh()?)
+    }
+
+    /// Computes the rows of the last hidden states; `observe` receives the rows of all hidden states in order.
+    fn run(
+        &self,
+        subwords: &Subwords,
+        layout: &Layout,
+        mode: Mode,
+        observe: impl FnMut(&Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let words = self.embeddings.words().forward_rows(&layout.select(&subwords.ids)?)?;
+        self.run_on_words(&words, layout, mode, observe)
+    }
+
+    /// Computes the rows of the last hidden states from the vectors of the words, `[n_rows, hidden_size]`.
+    fn run_on_words(
+        &self,
+        words: &Tensor,
+        layout: &Layout,
+        mode: Mode,
+        mut observe: impl FnMut(&Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let (len, max_len) = (layout.max_len(), self.config.max_len());
+        if len > max_len {
+            return Err(Error::Batch {
+                model: "encoder",
+                expected: format!("texts of at most {max_len} tokens"),
+                got: format!("{len}"),
+            });
+        }
+        let attention = Attention {
+            layout,
+            n_heads: self.config.n_heads,
+            scale: ((self.config.hidden_size / self.config.n_heads) as f64).powf(-0.5),
+            dropout: self.config.attention_dropout,
+            mode,
+        };
+        let mut rows = self.embeddings.forward(words, layout, mode)?;
+        observe(&rows)?;
+        for layer in &self.layers {
+            rows = layer.forward(&rows, mode, |qkv| attention.forward(qkv, |_, _| Ok(None)))?;
+            observe(&rows)?;
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,101 @@
+//! The layers of BERT, RoBERTa and DistilBERT: attention and feed-forward layers, each with a residual connection followed by a
+//! layer normalization.
+
+use tch::Tensor;
+
+use super::activation::HiddenActivation;
+use super::config::{Architecture, EncoderConfig};
+use super::layer_norm::LayerNorm;
+use super::params::Params;
+use super::projection::Projection;
+use crate::layers::dropout;
+use crate::{Mode, Result};
+
+/// One layer. Hidden states are rows `[n_rows, hidden_size]`.
+#[derive(Debug)]
+pub(super) struct PostNormLayer {
+    pub query: Projection,
+    pub key: Projection,
+    pub value: Projection,
+    attention_output: Projection,
+    attention_norm: LayerNorm,
+    intermediate: Projection,
+    output: Projection,
+    output_norm: LayerNorm,
+    activation: HiddenActivation,
+    dropout: f64,
+}
+
+/// Names of the parts of a layer.
+struct Names {
+    query: &'static str,
+    key: &'static str,
+    value: &'static str,
+    attention_output: &'static str,
+    attention_norm: &'static str,
+    intermediate: &'static str,
+    output: &'static str,
+    output_norm: &'static str,
+}
+
+const BERT: Names = Names {
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    attention_output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    intermediate: "intermediate.dense",
+    output: "output.dense",
+    output_norm: "output.LayerNorm",
+};
+
+const DISTILBERT: Names = Names {
+    query: "attention.q_lin",
+    key: "attention.k_lin",
+    value: "attention.v_lin",
+    attention_output: "attention.out_lin",
+    attention_norm: "sa_layer_norm",
+    intermediate: "ffn.lin1",
+    output: "ffn.lin2",
+    output_norm: "output_layer_norm",
+};
+
+impl PostNormLayer {
+    pub(super) fn new(params: &Params<'_, '_>, config: &EncoderConfig) -> Result<Self> {
+        let names = match config.architecture {
+            Architecture::DistilBert => DISTILBERT,
+            Architecture::Bert | Architecture::Roberta => BERT,
+        };
+        let (size, inner) = (config.hidden_size, config.intermediate_size);
+        let linear =
+            |name: &str, sizes| Projection::new(&params.sub(name), sizes, config.initializer_range, true);
+        let norm = |name: &str| LayerNorm::new(&params.sub(name), size, config.layer_norm_eps, true);
+        Ok(Self {
+            query: linear(names.query, [size, size])?,
+            key: linear(names.key, [size, size])?,
+            value: linear(names.value, [size, size])?,
+            attention_output: linear(names.attention_output, [size, size])?,
+            attention_norm: norm(names.attention_norm)?,
+            intermediate: linear(names.intermediate, [size, inner])?,
+            output: linear(names.output, [inner, size])?,
+            output_norm: norm(names.output_norm)?,
+            activation: config.activation,
+            dropout: config.dropout,
+        })
+    }
+
+    /// Computes the next hidden states; `attend` computes the attention from queries, keys and values.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        mode: Mode,
+        attend: impl Fn([&Tensor; 3]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let (query, key, value) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
+        let attention = self.attention_output.forward(&attend([&query, &key, &value])?)?;
+        let x = self.attention_norm.forward(&dropout(&attention, self.dropout, mode)?.f_add(x)?)?;
+        let inner = self.activation.apply(&self.intermediate.forward(&x)?)?;
+        let output = self.output.forward(&inner)?;
+        self.output_norm.forward(&dropout(&output, self.dropout, mode)?.f_add(&x)?)
+    }
+}
