@@ -11,6 +11,8 @@ mod batch_norm;
 mod criterion;
 mod encoder;
 mod golden;
+mod golden_bert;
+mod golden_domains;
 mod golden_emotion;
 mod golden_fang;
 mod golden_gnncl;
