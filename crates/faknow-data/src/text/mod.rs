@@ -9,10 +9,18 @@ mod ngram_column;
 mod ngram_encoder;
 mod ngrams;
 mod normalize;
+#[cfg(feature = "subwords")]
+mod sentencepiece;
 pub mod stop_words;
+#[cfg(feature = "subwords")]
+mod subword_files;
+#[cfg(feature = "subwords")]
+mod subword_tokenizer;
 mod subwords;
 mod text_fields;
 mod tokenize;
+#[cfg(feature = "subwords")]
+mod tokenizer_settings;
 mod tokens;
 mod unicode;
 mod vector_binary;
@@ -26,6 +34,8 @@ pub use embeddings::{WordVectors, load_vectors, read_vectors};
 pub use encoded::Encoded;
 pub use ngram_encoder::{NGramEncoder, NGramMatch, NGramOptions};
 pub use ngrams::NGrams;
+#[cfg(feature = "subwords")]
+pub use subword_tokenizer::{ENCODER_HELP, Subword, SubwordTokenizer};
 pub use subwords::Subwords;
 pub use text_fields::TextFields;
 pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind, is_blank};

@@ -21,6 +21,7 @@ mod record;
 mod shared_data;
 #[path = "../../../skip.rs"]
 mod skip;
+mod subwords;
 mod support;
 mod synth;
 mod tables;

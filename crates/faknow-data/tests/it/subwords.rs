@@ -1,0 +1,87 @@
+//! Subword tokenizers against the ids of `transformers` (`tests/golden/subwords/generate.py`).
+
+use std::path::{Path, PathBuf};
+
+use faknow_data::text::SubwordTokenizer;
+use serde_json::Value;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/subwords").join(name)
+}
+
+fn number(value: &Value) -> usize {
+    value.as_u64().unwrap() as usize
+}
+
+#[test]
+fn ids_equal_those_of_transformers() {
+    let expected: Value =
+        serde_json::from_str(&std::fs::read_to_string(golden("expected.json")).unwrap()).unwrap();
+    let texts: Vec<&str> =
+        expected["texts"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let copy = tempfile::tempdir().unwrap();
+    for case in expected["cases"].as_array().unwrap() {
+        let (name, max_length) = (case["name"].as_str().unwrap(), number(&case["max_length"]));
+        let tokenizer = SubwordTokenizer::load(golden(name)).unwrap().with_max_length(max_length).unwrap();
+        assert_eq!(tokenizer.padding_id() as usize, number(&case["padding"]), "{name}");
+        assert_eq!(tokenizer.unknown_id().unwrap() as usize, number(&case["unknown"]), "{name}");
+        assert_eq!(tokenizer.mask_id().unwrap() as usize, number(&case["mask"]), "{name}");
+        assert_eq!(tokenizer.n_tokens(), number(&case["n_tokens"]), "{name}");
+        tokenizer.save(copy.path()).unwrap();
+        let copied = SubwordTokenizer::load(copy.path()).unwrap();
+        assert_eq!(copied.fingerprint().unwrap(), tokenizer.fingerprint().unwrap(), "{name}");
+        for (text, ids) in texts.iter().zip(case["ids"].as_array().unwrap()) {
+            let ids: Vec<u32> = ids.as_array().unwrap().iter().map(|id| number(id) as u32).collect();
+            let tokens = || ids.iter().map(|&id| tokenizer.token(id)).collect::<Vec<_>>();
+            let got = tokenizer.tokenize(text).unwrap();
+            assert_eq!(got, ids, "{name}, {max_length}: {text:?} {:?}", tokens());
+            assert!(ids.len() <= max_length);
+            let subwords = tokenizer.subwords(text).unwrap();
+            assert_eq!(subwords.iter().map(|it| it.id).collect::<Vec<_>>(), ids, "{name}: {text:?}");
+            assert!(
+                subwords
+                    .iter()
+                    .all(|it| it.range.as_ref().is_none_or(|range| text.get(range.clone()).is_some()))
+            );
+            assert_eq!(copied.tokenize(text).unwrap(), ids, "{name}, saved: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn places_of_subwords_are_bytes_of_the_text() {
+    let tokenizer = SubwordTokenizer::load(golden("bert")).unwrap();
+    let text = "Café 月球 moon";
+    let words: Vec<_> = tokenizer.subwords(text).unwrap().into_iter().map(|it| it.range).collect();
+    assert_eq!(words.first().unwrap(), &None);
+    assert_eq!(words.last().unwrap(), &None);
+    let parts: String = words.into_iter().flatten().map(|range| &text[range]).collect();
+    assert_eq!(parts, "Café月球moon");
+}
+
+#[test]
+fn missing_and_incomplete_folders_are_rejected_with_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |expected: &str| {
+        let error = SubwordTokenizer::load(dir.path().join("encoder")).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check("expected the Hugging Face folder of an encoder; `cargo xtask encoder minilm` fetches");
+    let encoder = dir.path().join("encoder");
+    std::fs::create_dir(&encoder).unwrap();
+    check(
+        "expected tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece model (*.model), got no files",
+    );
+    std::fs::write(encoder.join("config.json"), r#"{"model_type": "camembert"}"#).unwrap();
+    check("got config.json; `cargo xtask encoder minilm`");
+    std::fs::copy(golden("deberta").join("spm.model"), encoder.join("other.model")).unwrap();
+    check("other.model: invalid tokenizer: expected an encoder of type `xlm-roberta` or `deberta-v2`");
+    std::fs::write(encoder.join("vocab.txt"), "moon\n").unwrap();
+    check("vocab.txt: invalid tokenizer: the vocabulary has no token for unknown words: `[UNK]`");
+    std::fs::write(encoder.join("vocab.txt"), "moon\n[UNK]\n").unwrap();
+    check("the vocabulary has no token for the start of texts");
+    std::fs::write(encoder.join("tokenizer.json"), "{").unwrap();
+    check("tokenizer.json: invalid tokenizer: EOF");
+    let error = SubwordTokenizer::load(golden("bert")).unwrap().with_max_length(2).unwrap_err().to_string();
+    assert_eq!(error, "max_length: expected at least 3: 2 special tokens and one of the text, got 2");
+}
