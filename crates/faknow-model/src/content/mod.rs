@@ -7,6 +7,7 @@ mod entity_branch;
 mod k_means;
 mod m3fend;
 mod mdfend;
+mod text_input;
 mod textcnn;
 
 pub use domain_memory::DomainMemory;
@@ -15,6 +16,7 @@ pub use eddfn::{Eddfn, EddfnConfig, EddfnOutput};
 pub use entity_branch::{EntityBranch, EntityConfig};
 pub use m3fend::{M3fendConfig, M3fendHead, M3fendSizes, Views};
 pub use mdfend::{MdfendConfig, MdfendHead};
+pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 
 use tch::Tensor;

@@ -11,6 +11,7 @@ mod layout;
 mod network;
 mod params;
 mod post_norm;
+mod pretrained;
 mod projection;
 mod weights;
 
@@ -18,4 +19,5 @@ pub use activation::HiddenActivation;
 pub use config::{Architecture, EncoderConfig};
 pub use hidden::Hidden;
 pub use network::Encoder;
+pub use pretrained::PretrainedEncoder;
 pub use weights::read_weights;

@@ -56,6 +56,11 @@ impl Embedding {
         self.weight.size()[0]
     }
 
+    /// Returns the length of the vectors.
+    pub fn size(&self) -> i64 {
+        self.weight.size()[1]
+    }
+
     /// Returns the vectors of all words, `[n_words, size]`.
     pub(super) fn weight(&self) -> &Tensor {
         &self.weight

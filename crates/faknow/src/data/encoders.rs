@@ -150,6 +150,7 @@ impl FieldEncoders {
             n_node_features: self.trees.as_ref().map_or(0, |trees| trees.n_features),
             n_classes,
             word_vectors,
+            encoder: None,
             n_domains: self.domains.len(),
             feature_sizes: &self.feature_sizes,
         }

@@ -203,6 +203,7 @@ impl dyn ConfiguredModel {
             n_node_features: 2,
             n_classes,
             word_vectors: None,
+            encoder: None,
             n_domains: 2,
             feature_sizes: &feature_sizes,
         };

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 
 use faknow_data::FieldBatch;
+use faknow_model::content::TextSource;
+use faknow_model::encoder::PretrainedEncoder;
 use faknow_model::{Model, Result};
 use faknow_trainer::TrainStep;
 use serde::Serialize;
@@ -103,13 +105,24 @@ pub struct Shape<'a> {
     pub n_classes: usize,
     /// Pretrained word vectors `[vocab_size, size]`, if there are any.
     pub word_vectors: Option<&'a Tensor>,
+    /// The pretrained encoder, if there is one; texts are then read as its subwords.
+    pub encoder: Option<&'a PretrainedEncoder>,
     /// Number of domains of the training data; 0 without domains.
     pub n_domains: usize,
     /// Number of values of each named feature.
     pub feature_sizes: &'a [(String, usize)],
 }
 
-impl Shape<'_> {
+impl<'a> Shape<'a> {
+    /// Returns where the token vectors of texts come from: the encoder, pretrained word vectors, or random ones of this size.
+    pub fn text_source(&self, embedding_size: i64) -> TextSource<'a> {
+        match (self.encoder, self.word_vectors) {
+            (Some(encoder), _) => TextSource::Encoder(encoder),
+            (None, Some(vectors)) => TextSource::Vectors(vectors),
+            (None, None) => TextSource::Random { vocab_size: self.vocab_size, size: embedding_size },
+        }
+    }
+
     /// Returns the number of values of a named feature; `None` if the data do not have it.
     pub fn feature_size(&self, name: &str) -> Option<usize> {
         self.feature_sizes.iter().find(|(feature, _)| feature == name).map(|(_, size)| *size)

@@ -1,0 +1,117 @@
+//! Token vectors of texts, from word vectors or an encoder: the first layer of models of texts.
+
+use faknow_data::FieldBatch;
+use faknow_data::text::{Encoded, Subwords, Words};
+use tch::Tensor;
+use tch::nn::{Path, VarStore};
+
+use crate::encoder::{Encoder, PretrainedEncoder};
+use crate::layers::Embedding;
+use crate::{Mode, Result};
+
+/// Where the token vectors of a model come from.
+#[derive(Debug, Clone, Copy)]
+pub enum TextSource<'a> {
+    /// Random word vectors.
+    Random {
+        /// Size of the vocabulary, including padding and the unknown word.
+        vocab_size: usize,
+        /// Length of the vectors, at least 1.
+        size: i64,
+    },
+    /// Pretrained word vectors, `[vocab_size, size]`.
+    Vectors(&'a Tensor),
+    /// A pretrained encoder of subwords.
+    Encoder(&'a PretrainedEncoder),
+}
+
+/// The first layer of a model of texts: token vectors from word vectors or an encoder.
+///
+/// A frozen encoder is not part of the model: its weights are neither trained nor saved with those of the model, it runs in
+/// [`Mode::Eval`], and its output may be computed in advance ([`Encoded`]).
+#[derive(Debug)]
+pub enum TextInput {
+    /// Word vectors, part of the model.
+    Words(Embedding),
+    /// An encoder that is not trained, outside of the model.
+    Frozen(Encoder),
+    /// An encoder that is trained, part of the model.
+    Trained(Encoder),
+}
+
+/// Vectors of the tokens of a batch of texts.
+#[derive(Debug)]
+pub struct TokenVectors {
+    /// The vectors, `[n, len, size]`.
+    pub vectors: Tensor,
+    /// Which of them are tokens rather than padding, bool `[n, len]`.
+    pub mask: Tensor,
+}
+
+impl TextInput {
+    /// Creates the layer, with its weights at `path` if they are part of the model.
+    ///
+    /// # Errors
+    /// The pretrained vectors do not have two dimensions, or the weights of the encoder cannot be read.
+    pub fn new(path: &Path<'_>, source: &TextSource<'_>, is_trainable: bool) -> Result<Self> {
+        let words =
+            |embedding: Embedding| Self::Words(if is_trainable { embedding } else { embedding.freeze() });
+        Ok(match source {
+            TextSource::Random { vocab_size, size } => {
+                words(Embedding::random(path, *vocab_size as i64, *size)?)
+            }
+            TextSource::Vectors(vectors) => words(Embedding::from_pretrained(path, vectors)?),
+            TextSource::Encoder(encoder) if is_trainable => Self::Trained(encoder.build(path)?),
+            TextSource::Encoder(encoder) => {
+                let mut vars = VarStore::new(path.device());
+                vars.set_kind(path.kind());
+                let encoder = encoder.build(&vars.root())?;
+                vars.freeze();
+                Self::Frozen(encoder)
+            }
+        })
+    }
+
+    /// Returns the length of the vectors.
+    pub fn size(&self) -> i64 {
+        match self {
+            Self::Words(embedding) => embedding.size(),
+            Self::Frozen(encoder) | Self::Trained(encoder) => encoder.hidden_size(),
+        }
+    }
+
+    /// Returns the token vectors of the texts of a batch or, if `text` is given, of its further texts of this name.
+    ///
+    /// # Errors
+    /// The batch does not have the texts as words or subwords, or an id is out of range.
+    pub fn forward(&self, batch: &FieldBatch, text: Option<&str>, mode: Mode) -> Result<TokenVectors> {
+        let further = text.map(|name| batch.text(name)).transpose()?;
+        let words = || match further {
+            Some(text) => text.words(),
+            None => batch.words(),
+        };
+        let subwords = || match further {
+            Some(text) => text.subwords(),
+            None => batch.subwords(),
+        };
+        let encoded = further.map_or(batch.encoded.as_ref(), |text| text.encoded.as_ref());
+        match (self, encoded) {
+            (Self::Words(embedding), _) => of_words(embedding, words()?),
+            (Self::Frozen(_), Some(encoded)) => of_encoded(encoded),
+            (Self::Frozen(encoder), None) => tch::no_grad(|| of_subwords(encoder, subwords()?, Mode::Eval)),
+            (Self::Trained(encoder), _) => of_subwords(encoder, subwords()?, mode),
+        }
+    }
+}
+
+fn of_words(embedding: &Embedding, words: &Words) -> Result<TokenVectors> {
+    Ok(TokenVectors { vectors: embedding.forward(&words.ids)?, mask: words.mask()? })
+}
+
+fn of_encoded(encoded: &Encoded) -> Result<TokenVectors> {
+    Ok(TokenVectors { vectors: encoded.vectors.shallow_clone(), mask: encoded.mask()? })
+}
+
+fn of_subwords(encoder: &Encoder, subwords: &Subwords, mode: Mode) -> Result<TokenVectors> {
+    Ok(TokenVectors { vectors: encoder.forward(subwords, mode)?, mask: subwords.mask()? })
+}

@@ -1,0 +1,56 @@
+//! A pretrained encoder: configuration and weights.
+
+use std::path::{Path, PathBuf};
+
+use tch::nn;
+
+use super::config::EncoderConfig;
+use super::network::Encoder;
+use super::params::Tensors;
+use super::weights::read_weights;
+use crate::Result;
+
+/// The configuration and the weights of an encoder, from which models build theirs.
+#[derive(Debug)]
+pub struct PretrainedEncoder {
+    config: EncoderConfig,
+    weights: Option<Tensors>,
+    origin: PathBuf,
+}
+
+impl PretrainedEncoder {
+    /// Reads the directory of a Hugging Face model: `config.json` and the weights.
+    ///
+    /// # Errors
+    /// A file is missing or cannot be read, or the architecture is not supported.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let config = EncoderConfig::read(dir)?;
+        Ok(Self { config, weights: Some(read_weights(dir)?), origin: dir.to_path_buf() })
+    }
+
+    /// Creates an encoder from weights by the names of [`Encoder::parameters`]; `origin` is their file or directory in errors.
+    pub fn new(config: EncoderConfig, weights: Tensors, origin: PathBuf) -> Self {
+        Self { config, weights: Some(weights), origin }
+    }
+
+    /// Creates an encoder with random weights, for those that are trained from scratch or restored later.
+    pub fn random(config: EncoderConfig) -> Self {
+        Self { config, weights: None, origin: PathBuf::new() }
+    }
+
+    /// Returns the sizes and settings.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Builds the encoder at `path`, with a copy of the weights.
+    ///
+    /// # Errors
+    /// Weights are missing or have the wrong shape.
+    pub fn build(&self, path: &nn::Path<'_>) -> Result<Encoder> {
+        match &self.weights {
+            Some(weights) => Encoder::from_tensors(path, &self.config, weights, &self.origin),
+            None => Encoder::new(path, &self.config),
+        }
+    }
+}
