@@ -5,6 +5,7 @@ mod bounds;
 mod column;
 pub mod common;
 mod dataset;
+pub mod emotion;
 mod error;
 mod fields;
 mod fingerprint;
@@ -20,11 +21,12 @@ mod records;
 mod rng;
 pub mod synth;
 pub mod text;
+mod text_file;
 
 pub use batch::Batch;
 pub use dataset::{Dataset, Subset, TensorDataset};
 pub use error::{Error, Result};
-pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, TokenCounts};
+pub use fields::{FieldBatch, FieldDataset, NodeFeatureKind, Standardization, TokenCounts};
 pub use fingerprint::Fingerprint;
 pub use input::{Input, is_stream};
 pub use inspect::{
@@ -32,7 +34,10 @@ pub use inspect::{
     ProblemKind, Severity, ValueCount, inspect, overlap,
 };
 pub use loader::{DataLoader, DataLoaderBuilder, Loader, Sampling};
-pub use prepare::{DEFAULT_RATIOS, Fold, Folds, k_fold, random_split, stratified_k_fold, stratified_split};
+pub use prepare::{
+    DEFAULT_RATIOS, Fold, Folds, LshOptions, k_fold, lsh_selection, random_split, stratified_k_fold,
+    stratified_split,
+};
 pub use recognize::{
     Assumption, ColumnChoice, Confidence, KnownLayout, LabelMeaning, Recognition, RecognizedClasses,
     recognize, recognize_classes,

@@ -1,9 +1,10 @@
-//! Datasets of texts, labels and domains from records.
+//! Datasets of texts, labels, domains and features from records.
 
 use std::sync::Arc;
 
 use super::dataset::{Columns, FieldDataset};
 use super::domains::{DomainBuilder, DomainColumn};
+use super::features::FeatureBuilder;
 use crate::records::check_class_index;
 use crate::text::{TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn};
 use crate::{Error, Record, Result};
@@ -38,12 +39,11 @@ impl FieldDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut labels_and_domains = LabelsAndDomains::default();
+        let mut fields = RecordFields::default();
         let records = records.into_iter();
-        let (words, vocab) = WordColumn::build(records, tokenizer, options, storage, &mut |record| {
-            labels_and_domains.push(record)
-        })?;
-        Ok((labels_and_domains.with_words(words, None), vocab))
+        let (words, vocab) =
+            WordColumn::build(records, tokenizer, options, storage, &mut |record| fields.push(record))?;
+        Ok((fields.with_words(words, None), vocab))
     }
 
     /// Tokenizes records with an existing vocabulary, for validation, testing and prediction.
@@ -80,24 +80,24 @@ impl FieldDataset {
         I: IntoIterator<Item = Result<Record>>,
         I::IntoIter: Send,
     {
-        let mut labels_and_domains = LabelsAndDomains::default();
+        let mut fields = RecordFields::default();
         let records = records.into_iter();
-        let words = WordColumn::encode(records, tokenizer, vocab, storage, &mut |record| {
-            labels_and_domains.push(record)
-        })?;
-        Ok(labels_and_domains.with_words(words, Some(domains)))
+        let words =
+            WordColumn::encode(records, tokenizer, vocab, storage, &mut |record| fields.push(record))?;
+        Ok(fields.with_words(words, Some(domains)))
     }
 }
 
-/// The labels and domains of records.
+/// The labels, domains and features of records.
 #[derive(Default)]
-struct LabelsAndDomains {
+struct RecordFields {
     n_records: usize,
     labels: Vec<u32>,
     domains: DomainBuilder,
+    features: FeatureBuilder,
 }
 
-impl LabelsAndDomains {
+impl RecordFields {
     fn push(&mut self, record: Record) -> Result<()> {
         let is_labeled = !self.labels.is_empty();
         let number = self.n_records + 1;
@@ -120,6 +120,9 @@ impl LabelsAndDomains {
             None => {}
         }
         self.domains.push(record.domain);
+        self.features
+            .push(record.features)
+            .map_err(|message| Error::Dataset(format!("record {number}: {message}")))?;
         self.n_records += 1;
         Ok(())
     }
@@ -132,6 +135,7 @@ impl LabelsAndDomains {
             labels: Arc::new(self.labels),
             words: Some(Arc::new(words)),
             domains: domains.map(Arc::new),
+            features: self.features.finish(),
             ..Columns::default()
         })
     }

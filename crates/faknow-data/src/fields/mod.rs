@@ -10,8 +10,10 @@ mod features;
 mod from_records;
 mod from_trees;
 mod saved;
+mod standardization;
 mod token_counts;
 
 pub use batch::FieldBatch;
 pub use dataset::FieldDataset;
+pub use standardization::Standardization;
 pub use token_counts::{NodeFeatureKind, TokenCounts};

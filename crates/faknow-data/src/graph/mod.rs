@@ -7,7 +7,6 @@ mod npy;
 mod npz;
 mod npz_trees;
 mod td_rvnn;
-mod text_file;
 mod tf_idf;
 mod tree;
 mod tree_column;

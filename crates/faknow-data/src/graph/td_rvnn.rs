@@ -9,10 +9,10 @@ use std::path::Path;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::text_file::read_text;
 use super::{SparseRows, Tree};
 use crate::bounds::check_feature;
 use crate::common::printable_name;
+use crate::text_file::read_text;
 use crate::{Error, Result};
 
 /// Approximate number of bytes that a task parses.

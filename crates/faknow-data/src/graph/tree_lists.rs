@@ -5,8 +5,8 @@ use std::path::Path;
 use hashbrown::{HashMap, HashSet};
 
 use super::Tree;
-use super::text_file::read_text;
 use crate::common::printable_name;
+use crate::text_file::read_text;
 use crate::{Classes, Error, RawLabel, Result};
 
 /// The label of a tree as written in a file.

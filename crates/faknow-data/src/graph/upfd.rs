@@ -6,11 +6,11 @@ use std::path::Path;
 
 use super::npy::Npy;
 use super::npz::Npz;
-use super::text_file::read_text;
 use super::{SparseRows, Tree};
 use crate::bounds::check_width;
 use crate::common::printable_name;
 use crate::records::check_class_index;
+use crate::text_file::read_text;
 use crate::{Error, Result};
 
 /// The available kinds of features.

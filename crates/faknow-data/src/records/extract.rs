@@ -1,10 +1,13 @@
 //! Extraction of text, label and domain from the raw fields of a record.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
+use crate::records::arrays::{numbers_of, texts_of};
 use crate::records::columns::{text_of, value_at};
 use crate::records::{ColumnMap, RawLabel, RawRecord, ReadOptions, Record, TextColumns};
 use crate::{Classes, Error, Result};
@@ -15,6 +18,8 @@ pub(super) struct Extractor {
     columns: ColumnMap,
     text: TextColumns,
     label: Option<(String, Classes)>,
+    /// Number of values of each feature, with the record that determined it.
+    first_features: Vec<OnceLock<(usize, usize)>>,
     keep_all: bool,
     accept_missing_texts: bool,
     /// In lowercase.
@@ -34,7 +39,8 @@ impl Extractor {
         let label = columns.label.clone().zip(classes.cloned());
         let drop_labels = options.drop_labels.iter().map(|label| label.trim().to_lowercase()).collect();
         let ReadOptions { keep_all, accept_missing_texts, .. } = *options;
-        Ok(Self { columns, text, label, keep_all, accept_missing_texts, drop_labels })
+        let first_features = columns.features.keys().map(|_| OnceLock::new()).collect();
+        Ok(Self { columns, text, label, first_features, keep_all, accept_missing_texts, drop_labels })
     }
 
     /// Returns the columns that a file must have.
@@ -75,13 +81,49 @@ impl Extractor {
             Some(column) => domain_of(&fields, column).map_err(|message| field_error(column, message))?,
             None => None,
         };
+        let features = self.features_of(&fields, number, path)?;
+        let comments = match &self.columns.comments {
+            Some(column) => {
+                texts_of(value_at(&fields, column)).map_err(|message| field_error(column, message))?
+            }
+            None => Vec::new(),
+        };
         let text = text.unwrap_or_else(|| self.take_text(&mut fields));
         if !self.keep_all {
             let selected = self.columns.fields.iter();
             let value = |name: &String| (name.clone(), value_at(&fields, name).cloned().unwrap_or_default());
             fields = selected.map(value).collect();
         }
-        Ok(Ok(Record { number, text, is_missing, label, domain, fields }))
+        Ok(Ok(Record { number, text, is_missing, label, domain, features, comments, fields }))
+    }
+
+    /// Returns the numeric features; missing ones are left out if missing texts are accepted.
+    fn features_of(
+        &self,
+        fields: &Map<String, Value>,
+        number: usize,
+        path: &Path,
+    ) -> Result<BTreeMap<String, Vec<f32>>> {
+        let mut features = BTreeMap::new();
+        for ((name, column), first) in self.columns.features.iter().zip(&self.first_features) {
+            let error = |message: String| Error::record(path, number, Some(column), message);
+            let Some(numbers) = numbers_of(value_at(fields, column)).map_err(error)? else {
+                if self.accept_missing_texts {
+                    continue;
+                }
+                let message = format!("expected numbers of the feature `{name}`, got none");
+                return Err(error(message).skippable());
+            };
+            let &(n_expected, record) = first.get_or_init(|| (numbers.len(), number));
+            if numbers.len() != n_expected {
+                let got = numbers.len();
+                return Err(error(format!(
+                    "expected {n_expected} numbers, as in record {record}, got {got}"
+                )));
+            }
+            features.insert(name.clone(), numbers);
+        }
+        Ok(features)
     }
 
     /// Returns the index of the label in `drop_labels`.

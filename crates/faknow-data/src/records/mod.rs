@@ -1,5 +1,6 @@
 //! Records of posts, read one at a time from JSON, JSON lines, CSV, TSV, spreadsheet or Parquet files.
 
+mod arrays;
 mod columns;
 mod content;
 mod decoder;
@@ -28,6 +29,7 @@ mod source;
 mod table;
 mod text_reader;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +70,12 @@ pub struct Record {
     pub label: Option<usize>,
     /// Its domain, if a domain column was given and its value is neither null nor blank.
     pub domain: Option<String>,
+    /// Its numeric features by name, those of [`ColumnMap::features`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub features: BTreeMap<String, Vec<f32>>,
+    /// The comments on the post, if a column of comments was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<String>,
     /// The additional columns that were requested, or all of them; fields of CSV and TSV are strings.
     pub fields: Map<String, Value>,
 }

@@ -1,5 +1,6 @@
 //! Options for reading a file of records: its format, and the meaning of its columns.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,13 @@ pub struct ColumnMap {
     /// The domain (topic, event), read as text; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// Columns of numeric features, by the name of the feature; default none. A field holds an array of finite numbers, of the same
+    /// length in all records of a file.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub features: BTreeMap<String, String>,
+    /// The comments on a post, an array of texts; default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comments: Option<String>,
     /// Additional columns to store in [`Record::fields`](crate::Record::fields); default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,

@@ -8,6 +8,7 @@
 
 mod columns;
 mod delimited;
+mod emotion;
 mod fasttext;
 mod fields;
 mod graph;
@@ -18,6 +19,7 @@ mod raw;
 mod raw_threads;
 mod recognize;
 mod record;
+mod record_features;
 mod shared_data;
 #[path = "../../../skip.rs"]
 mod skip;

@@ -96,6 +96,7 @@ fn reads_tsv_without_header_and_quotes() {
         label: Some("1".into()),
         domain: Some("2".into()),
         fields: vec!["2".into()],
+        ..ColumnMap::default()
     };
     let options = ReadOptions { header: false, quotes: false, columns, ..ReadOptions::default() };
     let options = ReadOptions { format: Some(Format::Tsv), ..options };

@@ -1,4 +1,4 @@
-//! Text files of trees, labels and ids, with or without a byte order mark, with any line ends.
+//! Text files of trees, graphs, labels and lexicons, with or without a byte order mark, with any line ends.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// The file cannot be read, or is not text; the error names the line.
-pub(super) fn read_text(path: &Path) -> Result<String> {
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     Input::open(path)?.read_to_end(&mut bytes).map_err(|error| input_error(path, error))?;
     let (encoding, mark) = Encoding::for_bom(&bytes).unwrap_or((UTF_8, 0));
