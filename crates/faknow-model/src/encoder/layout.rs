@@ -1,7 +1,7 @@
 //! How the tokens of a batch are stored in rows: without padding, or with it.
 
 use faknow_data::text::Subwords;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
 
@@ -66,23 +66,21 @@ impl Layout {
 
     /// Creates padded rows, as Hugging Face's library has them.
     pub(super) fn padded(subwords: &Subwords) -> Result<Self> {
-        let ([n, len], lengths) = sizes(subwords)?;
-        let device = subwords.ids.device();
-        let columns = Tensor::f_arange(len, (Kind::Int64, device))?;
-        let mask = if lengths.iter().all(|&length| length == len) {
-            None
-        } else {
-            let lengths = Tensor::f_from_slice(&lengths)?.f_to_device(device)?;
-            Some(columns.f_unsqueeze(0)?.f_lt_tensor(&lengths.f_unsqueeze(1)?)?)
-        };
-        Ok(Self {
-            size: [n, len],
-            tokens: None,
-            columns: columns.f_repeat([n])?,
-            blocks: vec![Block { n_texts: n, len }],
-            order: None,
-            mask,
-        })
+        let (size, lengths) = sizes(subwords)?;
+        let full = Self::full(size, subwords.ids.device())?;
+        if lengths.iter().all(|&length| length == size[1]) {
+            return Ok(full);
+        }
+        let lengths = Tensor::f_from_slice(&lengths)?.f_to_device(subwords.ids.device())?;
+        let mask = full.columns.f_view(size)?.f_lt_tensor(&lengths.f_unsqueeze(1)?)?;
+        Ok(Self { mask: Some(mask), ..full })
+    }
+
+    /// Creates rows of `n` texts of `len` tokens each, without padding.
+    pub(super) fn full([n, len]: [i64; 2], device: Device) -> Result<Self> {
+        let columns = Tensor::f_arange(len, (Kind::Int64, device))?.f_repeat([n])?;
+        let blocks = vec![Block { n_texts: n, len }];
+        Ok(Self { size: [n, len], tokens: None, columns, blocks, order: None, mask: None })
     }
 
     /// Returns the number of tokens of the longest text.

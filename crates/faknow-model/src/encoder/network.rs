@@ -11,9 +11,10 @@ use super::config::{Architecture, EncoderConfig};
 use super::embeddings::Embeddings;
 use super::hidden::Hidden;
 use super::layout::Layout;
+use super::lora::{Adapter, Adapters, LoraConfig};
 use super::params::{Created, Params, Source, Tensors};
 use super::post_norm::PostNormLayer;
-use super::projection::Projection;
+use super::projection::{LinearKind, Projection};
 use crate::{Error, Mode, Result};
 
 /// A transformer encoder of texts.
@@ -28,7 +29,7 @@ use crate::{Error, Mode, Result};
 /// ```
 /// use faknow_data::text::Subwords;
 /// use faknow_model::Mode;
-/// use faknow_model::encoder::{Encoder, EncoderConfig};
+/// use faknow_model::encoder::{Encoder, EncoderConfig, Pooling};
 /// use tch::{Device, Tensor, nn::VarStore};
 ///
 /// let config = EncoderConfig { hidden_size: 8, n_layers: 2, n_heads: 2, intermediate_size: 16, ..EncoderConfig::bert(100) };
@@ -37,7 +38,7 @@ use crate::{Error, Mode, Result};
 /// let ids = Tensor::from_slice2(&[[2i64, 7, 8, 3], [2, 9, 3, 0]]);
 /// let texts = Subwords::new(ids, Tensor::from_slice(&[4i64, 3]))?;
 /// assert_eq!(encoder.forward(&texts, Mode::Eval)?.size(), [2, 4, 8]);
-/// assert_eq!(encoder.encode(&texts, Mode::Eval)?.mean()?.size(), [2, 8]);
+/// assert_eq!(encoder.encode(&texts, Mode::Eval)?.pool(Pooling::Mean)?.size(), [2, 8]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub struct Encoder {
     layers: Vec<PostNormLayer>,
     pooler: Option<Projection>,
     parameters: Vec<(String, Tensor)>,
+    adapters: Vec<(String, Adapter)>,
 }
 
 impl Encoder {
@@ -55,7 +57,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Config`] names the setting that is out of range.
     pub fn new(path: &Path<'_>, config: &EncoderConfig) -> Result<Self> {
-        Self::build(Some(path.set_group(0)), config, Source::Random).map(|(encoder, _)| encoder)
+        Self::build(Some(path.clone()), config, Source::Random, None).map(|(encoder, _)| encoder)
     }
 
     /// Creates an encoder with the values of `tensors`, by the names of the parameters; other tensors are ignored. The values
@@ -70,21 +72,37 @@ impl Encoder {
         tensors: &Tensors,
         origin: &std::path::Path,
     ) -> Result<Self> {
-        let (encoder, problems) = Self::build(Some(path.set_group(0)), config, Source::Copied(tensors))?;
+        let (encoder, problems) = Self::build(Some(path.clone()), config, Source::Copied(tensors), None)?;
         if problems.is_empty() {
             return Ok(encoder);
         }
         Err(Error::Weights { path: origin.to_path_buf(), report: problems })
     }
 
-    fn build(
-        path: Option<Path<'_>>,
+    /// Creates an encoder with the weights of this one, which it shares, and adapters at `path`, below the names of the linear
+    /// layers, as `encoder.layer.0.attention.self.query.lora_A`. Without training, the adapters change nothing.
+    ///
+    /// Only the adapters should be trained: freeze the `VarStore` of this encoder.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the setting that is out of range.
+    pub fn with_adapters(&self, path: &Path<'_>, config: &LoraConfig) -> Result<Self> {
+        config.check()?;
+        let shared =
+            self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        let adapters = Adapters { path, config };
+        Self::build(None, &self.config, Source::Shared(&shared), Some(&adapters)).map(|(encoder, _)| encoder)
+    }
+
+    fn build<'v>(
+        path: Option<Path<'v>>,
         config: &EncoderConfig,
         source: Source<'_>,
+        adapters: Option<&Adapters<'_, 'v>>,
     ) -> Result<(Self, Vec<String>)> {
         config.check()?;
         let created = RefCell::new(Created::default());
-        let params = Params::new(path, source, &created);
+        let params = Params::new(path, source, adapters, &created);
         let layers = params.sub(match config.architecture {
             Architecture::DistilBert => "transformer.layer",
             Architecture::Bert | Architecture::Roberta => "encoder.layer",
@@ -96,14 +114,17 @@ impl Encoder {
         let pooler = match config.pooler {
             true => Some(Projection::new(
                 &params.sub("pooler.dense"),
-                [size, size],
-                config.initializer_range,
-                true,
+                LinearKind {
+                    sizes: [size, size],
+                    std: config.initializer_range,
+                    has_bias: true,
+                    target: None,
+                },
             )?),
             false => None,
         };
-        let Created { parameters, problems } = created.into_inner();
-        Ok((Self { config: config.clone(), embeddings, layers, pooler, parameters }, problems))
+        let Created { parameters, adapters, problems } = created.into_inner();
+        Ok((Self { config: config.clone(), embeddings, layers, pooler, parameters, adapters }, problems))
     }
 
     /// Returns the sizes and settings.
@@ -119,6 +140,23 @@ impl Encoder {
     /// Returns the parameters by name, in the order of the layers.
     pub fn parameters(&self) -> &[(String, Tensor)] {
         &self.parameters
+    }
+
+    /// Returns copies of the parameters by name, with the adapters added to the weights: those of an encoder without adapters
+    /// that computes the same.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    pub fn merged(&self) -> Result<Tensors> {
+        let _no_grad = tch::no_grad_guard();
+        let mut tensors: Tensors =
+            self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
+        for (name, adapter) in &self.adapters {
+            if let Some(weight) = tensors.get_mut(name) {
+                *weight = adapter.merge(weight)?;
+            }
+        }
+        Ok(tensors)
     }
 
     /// Computes the last hidden states, `[n, len, hidden_size]`, 0 after the end of a text.
@@ -164,6 +202,25 @@ impl Encoder {
         Ok(states)
     }
 
+    /// Returns the vectors of token ids `[n, len]` that are added to those of positions and types, `[n, len, hidden_size]`.
+    ///
+    /// # Errors
+    /// A token id is out of range.
+    pub fn word_vectors(&self, ids: &Tensor) -> Result<Tensor> {
+        self.embeddings.words().forward(ids)
+    }
+
+    /// Computes the last hidden states from [`word_vectors`](Self::word_vectors) `[n, len, hidden_size]`, all of them tokens.
+    ///
+    /// # Errors
+    /// The texts are longer than [`EncoderConfig::max_len`], or libtorch rejects an operation.
+    pub fn encode_vectors(&self, vectors: &Tensor, mode: Mode) -> Result<Hidden> {
+        let (n, len, size) = vectors.size3()?;
+        let layout = Layout::full([n, len], vectors.device())?;
+        let rows = self.run_on_words(&vectors.f_reshape([-1, size])?, &layout, mode, |_| Ok(()))?;
+        Ok(Hidden::new(rows, layout))
+    }
+
     /// Computes BERT's pooled output `[n, hidden_size]` from the last hidden state of the first tokens, `[n, hidden_size]`.
     ///
     /// # Errors
@@ -172,7 +229,7 @@ impl Encoder {
         let Some(pooler) = &self.pooler else {
             return Err(EncoderConfig::invalid("pooler", "an encoder with a pooler", "none"));
         };
-        Ok(pooler.forward(first)?.f_tanh()?)
+        Ok(pooler.forward(first, Mode::Eval)?.f_tanh()?)
     }
 
     /// Computes the rows of the last hidden states; `observe` receives the rows of all hidden states in order.

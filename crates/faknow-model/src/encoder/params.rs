@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tch::nn::{Init, Path};
 use tch::{Device, Kind, Tensor};
 
+use super::lora::{Adapter, Adapters, LoraTarget};
 use crate::Result;
 
 /// Tensors by name.
@@ -18,6 +19,8 @@ pub(super) enum Source<'a> {
     Random,
     /// New variables with the values of these tensors.
     Copied(&'a Tensors),
+    /// These tensors themselves, without new variables.
+    Shared(&'a Tensors),
 }
 
 /// Creates the parameters below a name.
@@ -26,6 +29,7 @@ pub(super) struct Params<'a, 'v> {
     /// The name of the module, with a dot at its end.
     prefix: String,
     source: Source<'a>,
+    adapters: Option<&'a Adapters<'a, 'v>>,
     created: &'a RefCell<Created>,
 }
 
@@ -34,20 +38,27 @@ pub(super) struct Params<'a, 'v> {
 pub(super) struct Created {
     /// The parameters by their names within the encoder, in order.
     pub parameters: Vec<(String, Tensor)>,
+    /// The adapters by the names of the weights that they change.
+    pub adapters: Vec<(String, Adapter)>,
     /// The tensors that are missing or have the wrong shape, one phrase each.
     pub problems: Vec<String>,
 }
 
 impl<'a, 'v> Params<'a, 'v> {
-    pub(super) fn new(path: Option<Path<'v>>, source: Source<'a>, created: &'a RefCell<Created>) -> Self {
-        Self { path, prefix: String::new(), source, created }
+    pub(super) fn new(
+        path: Option<Path<'v>>,
+        source: Source<'a>,
+        adapters: Option<&'a Adapters<'a, 'v>>,
+        created: &'a RefCell<Created>,
+    ) -> Self {
+        Self { path, prefix: String::new(), source, adapters, created }
     }
 
     /// Returns the parameters of a module below this one; `name` may contain dots.
     pub(super) fn sub(&self, name: &str) -> Self {
-        let path =
-            self.path.as_ref().map(|path| name.split('.').fold(path.set_group(0), |path, part| path / part));
-        Self { path, prefix: format!("{}{name}.", self.prefix), source: self.source, created: self.created }
+        let path = self.path.as_ref().map(|path| descend(path, name));
+        let prefix = format!("{}{name}.", self.prefix);
+        Self { path, prefix, source: self.source, adapters: self.adapters, created: self.created }
     }
 
     /// Returns the parameters of a module in a list.
@@ -60,7 +71,7 @@ impl<'a, 'v> Params<'a, 'v> {
         let full_name = format!("{}{name}", self.prefix);
         let given = match self.source {
             Source::Random => None,
-            Source::Copied(tensors) => {
+            Source::Copied(tensors) | Source::Shared(tensors) => {
                 let problem = match tensors.get(&full_name) {
                     None => format!("missing `{full_name}` {dims:?}"),
                     Some(tensor) if tensor.size() != dims => {
@@ -82,6 +93,18 @@ impl<'a, 'v> Params<'a, 'v> {
         self.record(full_name, tensor)
     }
 
+    /// Creates the adapter of a linear layer, whose weight is the parameter `weight`, if its kind has one.
+    pub(super) fn adapter(&self, target: Option<LoraTarget>, sizes: [i64; 2]) -> Result<Option<Adapter>> {
+        let Some(Adapters { path, config }) = self.adapters else { return Ok(None) };
+        if !target.is_some_and(|target| config.targets.contains(&target)) {
+            return Ok(None);
+        }
+        let adapter = Adapter::new(&descend(path, self.prefix.trim_end_matches('.')), config, sizes)?;
+        let name = format!("{}weight", self.prefix);
+        self.created.borrow_mut().adapters.push((name, adapter.shallow_clone()));
+        Ok(Some(adapter))
+    }
+
     /// Creates a parameter from a given tensor.
     fn given(&self, name: &str, full_name: String, tensor: &Tensor) -> Result<Tensor> {
         let parameter = match (self.source, &self.path) {
@@ -97,4 +120,9 @@ impl<'a, 'v> Params<'a, 'v> {
         self.created.borrow_mut().parameters.push((name, tensor.shallow_clone()));
         Ok(tensor)
     }
+}
+
+/// Returns the path of a module; `name` may contain dots.
+fn descend<'v>(path: &Path<'v>, name: &str) -> Path<'v> {
+    name.split('.').fold(path.clone(), |path, part| path / part)
 }

@@ -6,8 +6,9 @@ use tch::Tensor;
 use super::activation::HiddenActivation;
 use super::config::{Architecture, EncoderConfig};
 use super::layer_norm::LayerNorm;
+use super::lora::LoraTarget;
 use super::params::Params;
-use super::projection::Projection;
+use super::projection::{LinearKind, Projection};
 use crate::layers::dropout;
 use crate::{Mode, Result};
 
@@ -67,17 +68,22 @@ impl PostNormLayer {
             Architecture::Bert | Architecture::Roberta => BERT,
         };
         let (size, inner) = (config.hidden_size, config.intermediate_size);
-        let linear =
-            |name: &str, sizes| Projection::new(&params.sub(name), sizes, config.initializer_range, true);
+        let linear = |name: &str, sizes, target| {
+            let std = config.initializer_range;
+            Projection::new(
+                &params.sub(name),
+                LinearKind { sizes, std, has_bias: true, target: Some(target) },
+            )
+        };
         let norm = |name: &str| LayerNorm::new(&params.sub(name), size, config.layer_norm_eps, true);
         Ok(Self {
-            query: linear(names.query, [size, size])?,
-            key: linear(names.key, [size, size])?,
-            value: linear(names.value, [size, size])?,
-            attention_output: linear(names.attention_output, [size, size])?,
+            query: linear(names.query, [size, size], LoraTarget::Query)?,
+            key: linear(names.key, [size, size], LoraTarget::Key)?,
+            value: linear(names.value, [size, size], LoraTarget::Value)?,
+            attention_output: linear(names.attention_output, [size, size], LoraTarget::AttentionOutput)?,
             attention_norm: norm(names.attention_norm)?,
-            intermediate: linear(names.intermediate, [size, inner])?,
-            output: linear(names.output, [inner, size])?,
+            intermediate: linear(names.intermediate, [size, inner], LoraTarget::Intermediate)?,
+            output: linear(names.output, [inner, size], LoraTarget::Output)?,
             output_norm: norm(names.output_norm)?,
             activation: config.activation,
             dropout: config.dropout,
@@ -91,11 +97,12 @@ impl PostNormLayer {
         mode: Mode,
         attend: impl Fn([&Tensor; 3]) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let (query, key, value) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
-        let attention = self.attention_output.forward(&attend([&query, &key, &value])?)?;
+        let (query, key, value) =
+            (self.query.forward(x, mode)?, self.key.forward(x, mode)?, self.value.forward(x, mode)?);
+        let attention = self.attention_output.forward(&attend([&query, &key, &value])?, mode)?;
         let x = self.attention_norm.forward(&dropout(&attention, self.dropout, mode)?.f_add(x)?)?;
-        let inner = self.activation.apply(&self.intermediate.forward(&x)?)?;
-        let output = self.output.forward(&inner)?;
+        let inner = self.activation.apply(&self.intermediate.forward(&x, mode)?)?;
+        let output = self.output.forward(&inner, mode)?;
         self.output_norm.forward(&dropout(&output, self.dropout, mode)?.f_add(&x)?)
     }
 }

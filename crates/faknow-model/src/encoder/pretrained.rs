@@ -24,8 +24,10 @@ impl PretrainedEncoder {
     /// # Errors
     /// A file is missing or cannot be read, or the architecture is not supported.
     pub fn open(dir: &Path) -> Result<Self> {
-        let config = EncoderConfig::read(dir)?;
-        Ok(Self { config, weights: Some(read_weights(dir)?), origin: dir.to_path_buf() })
+        let (mut config, weights) = (EncoderConfig::read(dir)?, read_weights(dir)?);
+        // Models that were pretrained without a pooler are saved without one.
+        config.pooler &= weights.contains_key("pooler.dense.weight");
+        Ok(Self { config, weights: Some(weights), origin: dir.to_path_buf() })
     }
 
     /// Creates an encoder from weights by the names of [`Encoder::parameters`]; `origin` is their file or directory in errors.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use faknow_data::text::Subwords;
-use faknow_model::encoder::{Encoder, EncoderConfig, read_weights};
+use faknow_model::encoder::{Encoder, EncoderConfig, LoraConfig, LoraTarget, Pooling, read_weights};
 use faknow_model::layers::with_sparse_gradients;
 use faknow_model::{Mode, Result, weights};
 use tch::nn::VarStore;
@@ -66,7 +66,7 @@ fn encoders_equal_transformers() {
                 assert_close(&format!("{name} hidden state {i}"), state, &expected, tolerance, 1.0);
             }
             if let Some(expected) = tensors.get("out.pooled") {
-                let first = encoder.encode(&texts, Mode::Eval).unwrap().first().unwrap();
+                let first = encoder.encode(&texts, Mode::Eval).unwrap().pool(Pooling::Cls).unwrap();
                 assert_close(
                     &format!("{name} pooled"),
                     &encoder.pool(&first).unwrap(),
@@ -104,7 +104,8 @@ fn batch_mates_and_padding_do_not_change_a_text() {
         let (_vars, encoder, tensors) = build(name, Kind::Double);
         let texts = subwords(&tensors);
         let together = encoder.encode(&texts, Mode::Eval).unwrap();
-        let pooled = [together.first().unwrap(), together.mean().unwrap(), together.max().unwrap()];
+        let poolings = [Pooling::Cls, Pooling::Mean, Pooling::Max];
+        let pooled = poolings.map(|pooling| together.pool(pooling).unwrap());
         for (i, length) in Vec::<i64>::try_from(&texts.lengths).unwrap().into_iter().enumerate() {
             let text = texts.ids.narrow(0, i as i64, 1);
             // The ids of padding do not matter.
@@ -112,7 +113,7 @@ fn batch_mates_and_padding_do_not_change_a_text() {
                 Tensor::cat(&[text.narrow(1, 0, length), Tensor::full([1, 4], 5, tch::kind::INT64_CPU)], 1);
             let alone = Subwords::new(ids, Tensor::from_slice(&[length])).unwrap();
             let alone = encoder.encode(&alone, Mode::Eval).unwrap();
-            let alone = [alone.first().unwrap(), alone.mean().unwrap(), alone.max().unwrap()];
+            let alone = poolings.map(|pooling| alone.pool(pooling).unwrap());
             for (pooled, alone) in pooled.iter().zip(&alone) {
                 assert_close(
                     &format!("{name} text {i}"),
@@ -294,6 +295,54 @@ fn minilm_equals_transformers() {
         "position ids are ignored"
     );
     let hidden = encoder.encode(&subwords(&tensors), Mode::Eval).unwrap();
-    assert_close("mean", &hidden.mean().unwrap(), &tensors["out.mean"].to_kind(Kind::Double), 1e-5, 1.0);
-    assert_close("first", &hidden.first().unwrap(), &tensors["out.first"].to_kind(Kind::Double), 1e-5, 1.0);
+    assert_close(
+        "mean",
+        &hidden.pool(Pooling::Mean).unwrap(),
+        &tensors["out.mean"].to_kind(Kind::Double),
+        1e-5,
+        1.0,
+    );
+    assert_close(
+        "first",
+        &hidden.pool(Pooling::Cls).unwrap(),
+        &tensors["out.first"].to_kind(Kind::Double),
+        1e-5,
+        1.0,
+    );
+}
+
+#[test]
+fn adapters_start_without_effect_and_merge_into_the_weights() {
+    let _generator = crate::generator();
+    let (mut base_vars, encoder, tensors) = build("bert", Kind::Double);
+    let texts = subwords(&tensors);
+    let expected = encoder.forward(&texts, Mode::Eval).unwrap();
+    base_vars.freeze();
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(Kind::Double);
+    let targets = vec![LoraTarget::Query, LoraTarget::Intermediate, LoraTarget::Output];
+    let config = LoraConfig { rank: 3, alpha: 7.0, targets, ..LoraConfig::default() };
+    let adapted = encoder.with_adapters(&(vars.root() / "encoder"), &config).unwrap();
+    assert_eq!(vars.len(), 2 * 2 * 3, "two layers, three targets, two matrices");
+    assert_eq!(adapted.forward(&texts, Mode::Eval).unwrap(), expected);
+    adapted.forward(&texts, Mode::Train).unwrap().square().sum(Kind::Double).backward();
+    for (name, variable) in vars.variables() {
+        assert!(variable.grad().defined() && name.starts_with("encoder.encoder.layer."), "{name}");
+        tch::no_grad(|| variable.shallow_clone().copy_(&Tensor::randn_like(&variable)));
+    }
+    assert!(base_vars.variables().values().all(|variable| !variable.grad().defined()));
+    let output = adapted.forward(&texts, Mode::Eval).unwrap();
+    assert!((&output - &expected).abs().max().double_value(&[]) > 0.1);
+    let merged = adapted.merged().unwrap();
+    let mut vars = VarStore::new(Device::Cpu);
+    vars.set_kind(Kind::Double);
+    let merged = Encoder::from_tensors(&vars.root(), encoder.config(), &merged, Path::new("merged")).unwrap();
+    assert_close("merged", &merged.forward(&texts, Mode::Eval).unwrap(), &output, 1e-12, 1.0);
+    // The base is unchanged.
+    assert_eq!(encoder.forward(&texts, Mode::Eval).unwrap(), expected);
+    let error = |config: LoraConfig| encoder.with_adapters(&vars.root(), &config).unwrap_err().to_string();
+    assert!(
+        error(LoraConfig { rank: 0, ..LoraConfig::default() }).contains("`lora_rank`: expected at least 1")
+    );
+    assert!(error(LoraConfig { targets: vec![], ..LoraConfig::default() }).contains("`lora_targets`"));
 }
