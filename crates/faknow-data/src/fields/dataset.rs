@@ -12,7 +12,7 @@ use super::features::FeatureColumn;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::TreeColumn;
-use crate::text::{NGramColumn, NGramEncoder, Padding, WordColumn};
+use crate::text::{NGramColumn, NGramEncoder, Padding, SubwordColumn, WordColumn};
 use crate::{Dataset, Error, Result};
 
 /// Samples with named fields: texts, propagation trees, domains, features. Batches have the same fields.
@@ -50,6 +50,7 @@ pub(super) struct Columns {
     /// Id of each sample; empty if they have no ids.
     pub(super) ids: Arc<Vec<String>>,
     pub(super) words: Option<Arc<WordColumn>>,
+    pub(super) subwords: Option<Arc<SubwordColumn>>,
     /// Weighted n-grams of the words, which batches have instead of them.
     pub(super) ngrams: Option<Arc<NGramColumn>>,
     pub(super) trees: Option<Arc<TreeColumn>>,
@@ -68,6 +69,7 @@ impl Columns {
         }
         let fields = [
             field("words", &self.words),
+            field("subwords", &self.subwords),
             field("ngrams", &self.ngrams),
             field("trees", &self.trees),
             field("domains", &self.domains),
@@ -170,19 +172,27 @@ impl FieldDataset {
         self.columns.words.is_some()
     }
 
+    /// Returns whether the samples have texts as subwords.
+    pub fn has_subwords(&self) -> bool {
+        self.columns.subwords.is_some()
+    }
+
     /// Returns whether the samples have propagation trees.
     pub fn has_trees(&self) -> bool {
         self.columns.trees.is_some()
     }
 
-    /// Returns the token ids of a text; empty for a text without tokens, a dataset without texts, or an index that is out of
+    /// Returns the token ids of a text, of subwords with the special tokens; empty for a text without tokens, a dataset without texts, or an index that is out of
     /// range.
     ///
     /// # Errors
     /// [`Error::Io`]: tokens stored in a file cannot be read.
     pub fn tokens(&self, index: usize) -> Result<Cow<'_, [u32]>> {
-        let row = self.columns.words.as_ref().zip(self.row(index));
-        row.map_or(Ok(Cow::Borrowed(&[])), |(words, row)| words.row(row))
+        match (self.row(index), &self.columns.words, &self.columns.subwords) {
+            (Some(row), Some(words), _) => words.row(row),
+            (Some(row), None, Some(subwords)) => subwords.row(row),
+            _ => Ok(Cow::Borrowed(&[])),
+        }
     }
 
     /// Returns a hash of the input of a sample: its tokens and its tree, without label, id, domain and features; `None` if it has
@@ -193,7 +203,8 @@ impl FieldDataset {
     pub fn input_hash(&self, index: usize) -> Result<Option<u64>> {
         let Some(row) = self.row(index) else { return Ok(None) };
         let (tokens, tree) = (self.tokens(index)?, self.columns.trees.as_ref().map(|trees| trees.hash(row)));
-        if tokens.is_empty() && tree.is_none() {
+        let n_special = self.columns.subwords.as_ref().map_or(0, |subwords| subwords.ids().n_special);
+        if tokens.len() <= n_special && tree.is_none() {
             return Ok(None);
         }
         let mut fingerprint = Fingerprint::new();
@@ -204,7 +215,7 @@ impl FieldDataset {
 
     /// Returns the total number of tokens.
     pub fn n_tokens(&self) -> usize {
-        self.total_size(self.columns.words.as_deref())
+        self.total_size(self.columns.words.as_deref()) + self.total_size(self.columns.subwords.as_deref())
     }
 
     /// Returns the number of tokens that are not in the vocabulary.
@@ -212,12 +223,19 @@ impl FieldDataset {
     /// # Errors
     /// [`Error::Io`]: tokens stored in a file cannot be read.
     pub fn n_unknown(&self) -> Result<usize> {
-        self.columns.words.as_ref().map_or(Ok(0), |words| words.n_unknown(self.rows.as_deref()))
+        let rows = self.rows.as_deref();
+        match (&self.columns.words, &self.columns.subwords) {
+            (Some(words), _) => words.n_unknown(rows),
+            (None, Some(subwords)) => subwords.n_unknown(rows),
+            (None, None) => Ok(0),
+        }
     }
 
     /// Returns whether the tokens are stored in a file rather than in memory.
     pub fn is_on_disk(&self) -> bool {
-        self.columns.words.as_ref().is_some_and(|words| words.tokens().is_on_disk())
+        let words = self.columns.words.as_ref().map(|words| words.tokens());
+        let subwords = self.columns.subwords.as_ref().map(|subwords| subwords.tokens());
+        words.into_iter().chain(subwords).any(|column| column.tokens().is_on_disk())
     }
 
     /// Returns the total number of nodes.
@@ -317,6 +335,7 @@ impl Dataset for FieldDataset {
         Ok(FieldBatch {
             labels: labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?,
             words: words.map(|words| words.collate(&rows, self.padding)).transpose()?,
+            subwords: columns.subwords.as_ref().map(|subwords| subwords.collate(&rows)).transpose()?,
             ngrams: columns.ngrams.as_ref().map(|ngrams| ngrams.collate(&rows)).transpose()?,
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
@@ -328,7 +347,7 @@ impl Dataset for FieldDataset {
 
     /// Returns the number of tokens plus nodes of a sample; 1 if the dataset has neither.
     fn length(&self, index: usize) -> usize {
-        let is_sized = self.has_words() || self.has_trees();
+        let is_sized = self.has_words() || self.has_subwords() || self.has_trees();
         let size = |row: usize| self.columns.fields().map(|(_, column)| column.size(row)).sum();
         self.row(index).map_or(0, |row| if is_sized { size(row) } else { 1 })
     }

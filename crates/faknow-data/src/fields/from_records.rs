@@ -86,6 +86,33 @@ impl FieldDataset {
             WordColumn::encode(records, tokenizer, vocab, storage, &mut |record| fields.push(record))?;
         Ok(fields.with_words(words, Some(domains)))
     }
+
+    /// Tokenizes records with the tokenizer of an encoder, in parallel, with the tokens in `storage`.
+    ///
+    /// `domains` are the [`domains`](Self::domains) of the training dataset; `None` for the training dataset, whose domains are
+    /// those of its records.
+    ///
+    /// # Errors
+    /// The first error among the records; [`Error::Dataset`] if only some records are labeled, or the tokenizer fails.
+    #[cfg(feature = "subwords")]
+    pub fn from_subwords<I>(
+        records: I,
+        tokenizer: &crate::text::SubwordTokenizer,
+        domains: Option<&[String]>,
+        storage: &TokenStorage,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let mut fields = RecordFields::default();
+        let records = records.into_iter();
+        let subwords = crate::text::SubwordColumn::encode(records, tokenizer, storage, &mut |record| {
+            fields.push(record)
+        })?;
+        let columns = Columns { subwords: Some(Arc::new(subwords)), ..Columns::default() };
+        Ok(fields.with_columns(columns, domains))
+    }
 }
 
 /// The labels, domains and features of records.
@@ -127,16 +154,19 @@ impl RecordFields {
         Ok(())
     }
 
-    /// Returns the dataset with these texts; domains are numbered by `names` or, without given names, sorted.
     fn with_words(self, words: WordColumn, names: Option<&[String]>) -> FieldDataset {
+        self.with_columns(Columns { words: Some(Arc::new(words)), ..Columns::default() }, names)
+    }
+
+    /// Returns the dataset with these texts; domains are numbered by `names` or, without given names, sorted.
+    fn with_columns(self, texts: Columns, names: Option<&[String]>) -> FieldDataset {
         let domains: Option<DomainColumn> = self.domains.finish(names);
         FieldDataset::new(Columns {
             n_rows: self.n_records,
             labels: Arc::new(self.labels),
-            words: Some(Arc::new(words)),
             domains: domains.map(Arc::new),
             features: self.features.finish(),
-            ..Columns::default()
+            ..texts
         })
     }
 }

@@ -11,7 +11,7 @@ use super::dataset::{Columns, FieldDataset};
 use super::domains::DomainColumn;
 use crate::column::Column;
 use crate::common::write_atomically;
-use crate::text::{TokenStorage, Tokens, WordColumn};
+use crate::text::{SubwordColumn, SubwordIds, TokenColumn, TokenStorage, Tokens, WordColumn};
 use crate::{Dataset, Error, Result};
 
 /// The contents of a saved dataset besides its tokens.
@@ -21,6 +21,9 @@ struct Index {
     lengths: Vec<u32>,
     labels: Vec<u32>,
     domains: Option<DomainColumn>,
+    /// What the tokens mean, if they are subwords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subwords: Option<SubwordIds>,
     /// Fingerprint of the dataset, tokens included.
     content: Option<u64>,
 }
@@ -32,7 +35,10 @@ impl FieldDataset {
     /// # Errors
     /// A file cannot be written; the dataset has no texts, or has trees, n-grams or features, which cannot be saved.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let Columns { words: Some(words), trees: None, .. } = &self.columns else {
+        let words = self.columns.words.as_ref().map(|words| words.tokens());
+        let subwords = self.columns.subwords.as_ref();
+        let tokens = words.or_else(|| subwords.map(|subwords| subwords.tokens()));
+        let Some(column) = tokens.filter(|_| self.columns.trees.is_none()) else {
             return Err(Error::Dataset(
                 "expected a dataset of texts without trees: others cannot be saved".to_owned(),
             ));
@@ -44,12 +50,13 @@ impl FieldDataset {
             return Err(Error::Dataset("datasets with features cannot be saved".to_owned()));
         }
         let [tokens, index] = files(path.as_ref());
-        words.tokens().save(&tokens)?;
+        column.tokens().save(&tokens)?;
         let complete = Self::new(self.columns.clone());
         let content = Index {
-            lengths: (0..words.n_rows()).map(|row| words.size(row) as u32).collect(),
+            lengths: (0..column.n_rows()).map(|row| column.size(row) as u32).collect(),
             labels: self.columns.labels.to_vec(),
             domains: self.columns.domains.as_deref().cloned(),
+            subwords: subwords.map(|subwords| subwords.ids()),
             content: complete.fingerprint(),
         };
         write_atomically(&index, |file| Ok(serde_json::to_writer(file, &content)?))
@@ -70,7 +77,7 @@ impl FieldDataset {
         if !index.is_consistent() {
             return Err(corrupted(&index_file));
         }
-        let Index { lengths, labels, domains, content } = index;
+        let Index { lengths, labels, domains, subwords, content } = index;
         let mut end = 0;
         let ends: Vec<usize> = lengths
             .iter()
@@ -79,11 +86,17 @@ impl FieldDataset {
                 end
             })
             .collect();
-        let words = WordColumn::new(Tokens::open(&tokens_file, end, storage)?, ends)?;
+        let tokens = TokenColumn::new(Tokens::open(&tokens_file, end, storage)?, ends)?;
+        let n_rows = tokens.n_rows();
+        let (words, subwords) = match subwords {
+            None => (Some(Arc::new(WordColumn::new(tokens))), None),
+            Some(ids) => (None, Some(Arc::new(SubwordColumn::new(tokens, ids)))),
+        };
         let data = Self::new(Columns {
-            n_rows: words.n_rows(),
+            n_rows,
             labels: Arc::new(labels),
-            words: Some(Arc::new(words)),
+            words,
+            subwords,
             domains: domains.map(Arc::new),
             ..Columns::default()
         });

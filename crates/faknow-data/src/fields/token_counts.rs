@@ -4,7 +4,7 @@ use super::FieldDataset;
 use crate::text::{PADDING, UNKNOWN};
 use crate::{Dataset as _, Result};
 
-/// Numbers of tokens of a sample. Those of a propagation tree are the distinct words of each node or, without words, its nodes.
+/// Numbers of tokens of a sample, without special tokens. Those of a propagation tree are the distinct words of each node or, without words, its nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenCounts {
     /// Number of tokens, after truncation.
@@ -62,6 +62,12 @@ impl FieldDataset {
         if let Some((ngrams, row)) = self.columns.ngrams.as_ref().zip(self.row(index)) {
             let n_tokens = self.tokens(index)?.len();
             return Ok(TokenCounts { n_tokens, n_known: ngrams.n_known(row) });
+        }
+        if let Some(subwords) = &self.columns.subwords {
+            let (ids, tokens) = (subwords.ids(), self.tokens(index)?);
+            let n_unknown = tokens.iter().filter(|&&id| Some(id) == ids.unknown).count();
+            let n_tokens = tokens.len().saturating_sub(ids.n_special);
+            return Ok(TokenCounts { n_tokens, n_known: n_tokens.saturating_sub(n_unknown) });
         }
         if self.has_words() {
             return Ok(TokenCounts::from_ids(&*self.tokens(index)?));

@@ -2,11 +2,12 @@
 
 mod prefetch;
 mod sampler;
+mod token_budget;
 
 use std::sync::Arc;
 
 use self::prefetch::{BatchAssembler, PrefetchedBatches};
-use self::sampler::Sampler;
+use self::sampler::{BatchRules, Sampler};
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Result};
 
@@ -104,6 +105,7 @@ impl<D: Dataset> DataLoader<D> {
             drop_last: false,
             sampling: Sampling::EachOnce,
             batches_per_bucket: None,
+            max_tokens: None,
             workers: 1,
             depth: 4,
         }
@@ -114,7 +116,7 @@ impl<D: Dataset> DataLoader<D> {
         &self.dataset
     }
 
-    /// Returns the number of samples per batch; the last one may be smaller.
+    /// Returns the maximum number of samples per batch.
     pub fn batch_size(&self) -> usize {
         self.sampler.batch_size()
     }
@@ -194,6 +196,7 @@ pub struct DataLoaderBuilder<D> {
     drop_last: bool,
     sampling: Sampling,
     batches_per_bucket: Option<usize>,
+    max_tokens: Option<usize>,
     workers: usize,
     depth: usize,
 }
@@ -238,6 +241,17 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self
     }
 
+    /// Fills batches with samples of similar length up to this number of tokens, padding included, and to at most
+    /// [`batch_size`](Self::batch_size) samples; a longer sample is a batch by itself. Default: no limit, so that all batches
+    /// have the same number of samples.
+    ///
+    /// All samples are sorted by length, rounded up to a multiple of 8, in a random order for the same length, so that every
+    /// epoch has the same number of batches; [`buckets`](Self::buckets) have no effect. Batches are shuffled if there is a seed.
+    pub fn max_tokens(mut self, n: usize) -> Self {
+        self.max_tokens = Some(n);
+        self
+    }
+
     /// Prefetches up to `depth` batches in `workers` threads; default: 1 worker, depth 4.
     ///
     /// Neither setting changes the batches or their order. With 0 workers or a depth of 0, batches are assembled on the calling thread.
@@ -254,15 +268,21 @@ impl<D: Dataset> DataLoaderBuilder<D> {
     pub fn build(self) -> Result<DataLoader<D>> {
         let sampler = Sampler::new(
             &*self.dataset,
-            self.batch_size,
             self.seed,
-            self.drop_last,
             &self.sampling,
-            self.batches_per_bucket,
+            BatchRules {
+                batch_size: self.batch_size,
+                drop_last: self.drop_last,
+                batches_per_bucket: self.batches_per_bucket,
+                max_tokens: self.max_tokens,
+            },
         )?;
         let mut settings = Fingerprint::new();
         let Self { batch_size, seed, drop_last, sampling, batches_per_bucket, .. } = &self;
         settings.add_str(&format!("{batch_size} {seed:?} {drop_last} {sampling:?} {batches_per_bucket:?}"));
+        if let Some(max_tokens) = self.max_tokens {
+            settings.add(max_tokens as u64);
+        }
         let settings = settings.finish();
         Ok(DataLoader { dataset: self.dataset, sampler, workers: self.workers, depth: self.depth, settings })
     }

@@ -1,17 +1,29 @@
 //! Assignment of samples to the batches of an epoch, as a pure function of the seed and the epoch.
 
+use std::sync::Arc;
+
 use super::Sampling;
+use super::token_budget::TokenBudget;
 use crate::{Dataset, Error, Result, Rng, WeightedIndex};
 
 /// A sampler that draws the samples of an epoch and splits them into batches.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     n_samples: usize,
-    batch_size: usize,
     seed: Option<u64>,
-    drop_last: bool,
-    batches_per_bucket: Option<usize>,
+    rules: BatchRules,
     classes: Option<ClassSampler>,
+    /// The batches with at most `max_tokens` tokens, if that is set.
+    budget: Option<TokenBudget>,
+}
+
+/// How the samples of an epoch are split into batches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchRules {
+    pub(crate) batch_size: usize,
+    pub(crate) drop_last: bool,
+    pub(crate) batches_per_bucket: Option<usize>,
+    pub(crate) max_tokens: Option<usize>,
 }
 
 /// A sampler that draws a class by its weight, then one of its samples.
@@ -25,20 +37,28 @@ struct ClassSampler {
 #[derive(Debug)]
 pub(crate) struct EpochOrder {
     order: Vec<u32>,
-    batch_size: usize,
+    batches: Batches,
     /// The order of the batches, if shuffled: batch `i` is the chunk `batch_order[i]` of `order`.
     batch_order: Option<Vec<u32>>,
+}
+
+/// The chunks of an epoch that are its batches.
+#[derive(Debug)]
+enum Batches {
+    /// Chunks of this size; the last one may be smaller.
+    OfSize(usize),
+    /// The end of each chunk.
+    Ends(Arc<[u32]>),
 }
 
 impl Sampler {
     pub(crate) fn new<D: Dataset>(
         dataset: &D,
-        batch_size: usize,
         seed: Option<u64>,
-        drop_last: bool,
         sampling: &Sampling,
-        batches_per_bucket: Option<usize>,
+        rules: BatchRules,
     ) -> Result<Self> {
+        let BatchRules { batch_size, drop_last, batches_per_bucket, max_tokens } = rules;
         let n_samples = dataset.n_samples();
         if batch_size == 0 {
             return Err(setting("batch_size", "at least 1", "0"));
@@ -65,23 +85,38 @@ impl Sampler {
             Sampling::Balanced => Some(ClassSampler::new(dataset, None)?),
             Sampling::Weighted(weights) => Some(ClassSampler::new(dataset, Some(weights))?),
         };
-        Ok(Self { n_samples, batch_size, seed, drop_last, batches_per_bucket, classes })
+        let budget = match max_tokens {
+            None => None,
+            Some(0) => return Err(setting("max_tokens", "at least 1 token per batch", "0")),
+            Some(_) if classes.is_some() => {
+                let expected = "every sample once per epoch with `max_tokens`";
+                return Err(setting("sampling", expected, "weighted sampling"));
+            }
+            Some(_) if drop_last => {
+                return Err(setting("drop_last", "false with `max_tokens`", "true"));
+            }
+            Some(max_tokens) => Some(TokenBudget::new(dataset, max_tokens, batch_size)),
+        };
+        Ok(Self { n_samples, seed, rules, classes, budget })
     }
 
     pub(crate) fn batch_size(&self) -> usize {
-        self.batch_size
+        self.rules.batch_size
     }
 
     /// Returns the number of samples per epoch.
     pub(crate) fn n_drawn(&self) -> usize {
-        match self.drop_last {
-            true => self.n_samples - self.n_samples % self.batch_size,
+        match self.rules.drop_last {
+            true => self.n_samples - self.n_samples % self.rules.batch_size,
             false => self.n_samples,
         }
     }
 
     pub(crate) fn n_batches(&self) -> usize {
-        self.n_drawn().div_ceil(self.batch_size)
+        match &self.budget {
+            Some(budget) => budget.ends.len(),
+            None => self.n_drawn().div_ceil(self.rules.batch_size),
+        }
     }
 
     pub(crate) fn epoch_order<D: Dataset>(&self, dataset: &D, epoch: usize) -> EpochOrder {
@@ -97,18 +132,28 @@ impl Sampler {
         };
         order.truncate(self.n_drawn());
 
-        let mut batch_order = None;
-        if let Some(batches) = self.batches_per_bucket {
-            for pool in order.chunks_mut(self.batch_size.saturating_mul(batches)) {
-                pool.sort_by_cached_key(|&sample| dataset.length(sample as usize)); // stable, so deterministic
+        let BatchRules { batch_size, batches_per_bucket, .. } = self.rules;
+        // Sorting is stable, so the order is deterministic.
+        match (&self.budget, batches_per_bucket) {
+            (Some(_), _) => order.sort_by_cached_key(|&sample| TokenBudget::width(dataset, sample)),
+            (None, Some(batches)) => {
+                for pool in order.chunks_mut(batch_size.saturating_mul(batches)) {
+                    pool.sort_by_cached_key(|&sample| dataset.length(sample as usize));
+                }
             }
-            if let Some(rng) = &mut rng {
-                let mut shuffled: Vec<u32> = (0..self.n_batches() as u32).collect();
-                rng.shuffle(&mut shuffled);
-                batch_order = Some(shuffled);
-            }
+            (None, None) => {}
         }
-        EpochOrder { order, batch_size: self.batch_size, batch_order }
+        let is_sorted = self.budget.is_some() || batches_per_bucket.is_some();
+        let batch_order = rng.filter(|_| is_sorted).map(|mut rng| {
+            let mut shuffled: Vec<u32> = (0..self.n_batches() as u32).collect();
+            rng.shuffle(&mut shuffled);
+            shuffled
+        });
+        let batches = match &self.budget {
+            Some(budget) => Batches::Ends(Arc::clone(&budget.ends)),
+            None => Batches::OfSize(batch_size),
+        };
+        EpochOrder { order, batches, batch_order }
     }
 }
 
@@ -159,15 +204,26 @@ impl ClassSampler {
 
 impl EpochOrder {
     pub(crate) fn n_batches(&self) -> usize {
-        self.order.len().div_ceil(self.batch_size)
+        match &self.batches {
+            Batches::OfSize(batch_size) => self.order.len().div_ceil(*batch_size),
+            Batches::Ends(ends) => ends.len(),
+        }
     }
 
     /// Returns the indices in the dataset of the samples of `batch`, which must be below `n_batches`.
     pub(crate) fn indices(&self, batch: usize) -> Vec<usize> {
         let chunk = self.batch_order.as_ref().map_or(batch, |batch_order| batch_order[batch] as usize);
-        let start = chunk * self.batch_size;
-        let end = self.order.len().min(start + self.batch_size);
-        self.order[start..end].iter().map(|&sample| sample as usize).collect()
+        let range = match &self.batches {
+            Batches::OfSize(batch_size) => {
+                let start = chunk * batch_size;
+                start..self.order.len().min(start + batch_size)
+            }
+            Batches::Ends(ends) => {
+                let start = if chunk == 0 { 0 } else { ends[chunk - 1] as usize };
+                start..ends[chunk] as usize
+            }
+        };
+        self.order[range].iter().map(|&sample| sample as usize).collect()
     }
 }
 

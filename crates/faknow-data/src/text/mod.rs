@@ -1,6 +1,7 @@
 //! Tokenizers, vocabularies and pretrained word vectors.
 
 mod ascii;
+mod column_writer;
 mod embeddings;
 mod encoded;
 mod fasttext;
@@ -12,12 +13,14 @@ mod normalize;
 #[cfg(feature = "subwords")]
 mod sentencepiece;
 pub mod stop_words;
+mod subword_column;
 #[cfg(feature = "subwords")]
 mod subword_files;
 #[cfg(feature = "subwords")]
 mod subword_tokenizer;
 mod subwords;
 mod text_fields;
+mod token_column;
 mod tokenize;
 #[cfg(feature = "subwords")]
 mod tokenizer_settings;
@@ -45,5 +48,7 @@ pub use words::Words;
 
 pub(crate) use interner::Interner;
 pub(crate) use ngram_column::NGramColumn;
+pub(crate) use subword_column::{SubwordColumn, SubwordIds};
+pub(crate) use token_column::TokenColumn;
 pub(crate) use tokens::Tokens;
 pub(crate) use word_column::{Padding, WordColumn};

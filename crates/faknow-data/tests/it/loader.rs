@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use faknow_data::{Batch, DataLoader, DataLoaderBuilder, Dataset, Error, Loader, Result, Sampling};
+use faknow_data::text::{Tokenizer, TokenizerConfig, VocabOptions};
+use faknow_data::{
+    Batch, DataLoader, DataLoaderBuilder, Dataset, Error, FieldDataset, Loader, Record, Result, Sampling,
+};
 use tch::{Device, Tensor};
 
 /// A batch that contains only the indices of its samples.
@@ -310,4 +313,47 @@ fn sampling_deserializes() {
     assert_eq!(read(r#""balanced""#).unwrap(), Sampling::Balanced);
     assert_eq!(read(r#"{"weighted": [1, 2.5]}"#).unwrap(), Sampling::Weighted(vec![1.0, 2.5]));
     assert!(read(r#""sometimes""#).is_err());
+}
+
+#[test]
+fn batches_by_tokens_have_similar_lengths_and_every_sample_once() {
+    let lengths = |n: usize| (0..n).map(|i| 1 + (i * 37) % 90).collect::<Vec<_>>();
+    let texts = lengths(300);
+    let records = texts.iter().map(|&n| Ok(Record::new("a ".repeat(n)).with_label(n % 2)));
+    let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
+    let (data, _) = FieldDataset::build(records, &tokenizer, &VocabOptions::default()).unwrap();
+    let builder = || DataLoader::builder(data.clone()).batch_size(40).max_tokens(512);
+    let loader = builder().shuffle(7).build().unwrap();
+    let orders: Vec<_> = (0..3).map(|epoch| loader.order(epoch)).collect();
+    for order in &orders {
+        assert_eq!(order.len(), loader.n_batches());
+        let mut all: Vec<usize> = order.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..300).collect::<Vec<_>>());
+        for batch in order {
+            let widths: Vec<usize> = batch.iter().map(|&i| texts[i].next_multiple_of(8)).collect();
+            assert!(widths.iter().max().unwrap() * batch.len() <= 512, "{widths:?}");
+            assert!(batch.len() <= 40);
+        }
+    }
+    assert_ne!(orders[0], orders[1]);
+    assert_eq!(loader.order(1), builder().shuffle(7).build().unwrap().order(1));
+    assert!(loader.padding_ratio(0) < 0.2);
+    // A resumed epoch continues with the same batches.
+    let rest: Vec<_> = loader.batches(2, 5).map(|batch| batch.unwrap().indices).collect();
+    assert_eq!(rest, orders[2][5..]);
+    // Without a seed, batches are ordered by length; a long text is a batch by itself.
+    let tiny = builder().max_tokens(1).build().unwrap();
+    assert_eq!(tiny.n_batches(), 300);
+    assert!(
+        tiny.order(0).windows(2).all(|pair| texts[pair[0][0]].div_ceil(8) <= texts[pair[1][0]].div_ceil(8))
+    );
+    let error = builder().shuffle(1).balanced().build().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "sampling: expected every sample once per epoch with `max_tokens`, got weighted sampling"
+    );
+    let error = builder().drop_last(true).build().unwrap_err().to_string();
+    assert_eq!(error, "drop_last: expected false with `max_tokens`, got true");
+    assert!(builder().max_tokens(0).build().is_err());
 }

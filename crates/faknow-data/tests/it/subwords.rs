@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use faknow_data::text::SubwordTokenizer;
+use faknow_data::text::{SubwordTokenizer, TokenStorage};
+use faknow_data::{Dataset, FieldDataset, NodeFeatureKind, Record};
 use serde_json::Value;
 
 fn golden(name: &str) -> PathBuf {
@@ -84,4 +85,40 @@ fn missing_and_incomplete_folders_are_rejected_with_help() {
     check("tokenizer.json: invalid tokenizer: EOF");
     let error = SubwordTokenizer::load(golden("bert")).unwrap().with_max_length(2).unwrap_err().to_string();
     assert_eq!(error, "max_length: expected at least 3: 2 special tokens and one of the text, got 2");
+}
+
+#[test]
+fn datasets_of_subwords_are_the_same_in_memory_in_a_file_and_saved() {
+    let tokenizer = SubwordTokenizer::load(golden("bert")).unwrap().with_max_length(12).unwrap();
+    let texts = ["The moon", "", "Aliens landed in the city last night, scientists say 月球", "\u{1F680}"];
+    let records = || texts.iter().cycle().take(3000).map(|text| Ok(Record::new(*text).with_label(1)));
+    let build =
+        |storage: &TokenStorage| FieldDataset::from_subwords(records(), &tokenizer, None, storage).unwrap();
+    let data = build(&TokenStorage::default());
+    for (index, text) in texts.iter().enumerate() {
+        assert_eq!(*data.tokens(index).unwrap(), tokenizer.tokenize(text).unwrap());
+        assert_eq!(*data.tokens(index + 2996).unwrap(), tokenizer.tokenize(text).unwrap());
+    }
+    let counts = data.subset(&[0, 1, 2, 3]).unwrap().token_counts(NodeFeatureKind::TokenIds).unwrap();
+    assert_eq!(
+        counts.iter().map(|it| (it.n_known, it.n_tokens)).collect::<Vec<_>>(),
+        [(2, 2), (0, 0), (10, 10), (0, 1)]
+    );
+    assert_eq!(data.input_hash(1).unwrap(), None);
+    assert_eq!(data.n_unknown().unwrap(), 750);
+    let batch = data.batch(&[0, 2]).unwrap();
+    let subwords = batch.subwords().unwrap();
+    assert_eq!(subwords.ids.size(), [2, 12]);
+    assert_eq!(Vec::<i64>::try_from(&subwords.lengths).unwrap(), [4, 12]);
+    assert_eq!(subwords.ids.int64_value(&[0, 11]), i64::from(tokenizer.padding_id()));
+    assert!(batch.words.is_none());
+    let dir = tempfile::tempdir().unwrap();
+    let storage = TokenStorage { max_bytes: Some(100), dir: Some(dir.path().to_owned()) };
+    let on_disk = build(&storage);
+    assert!(on_disk.is_on_disk());
+    assert_eq!(on_disk.fingerprint(), data.fingerprint());
+    data.save(dir.path().join("data")).unwrap();
+    let loaded = FieldDataset::load(dir.path().join("data"), &TokenStorage::default()).unwrap();
+    assert_eq!(loaded.fingerprint(), data.fingerprint());
+    assert!(loaded.has_subwords() && !loaded.has_words());
 }
