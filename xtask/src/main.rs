@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod dist;
+mod encoder;
 mod fuzz;
 mod inspected_data;
 mod load;
@@ -42,6 +43,8 @@ enum Task {
     Setup(setup::Args),
     /// Set up, build, and train a detector on the built-in corpus
     Demo(demo::Args),
+    /// Fetch a pretrained encoder of texts into the cache, for --encoder
+    Encoder(encoder::Args),
     /// Run all tests, the documentation tests and the layer check
     Test(test::Args),
     /// Check everything that must hold before a change lands
@@ -96,6 +99,7 @@ fn run(task: Task) -> Result<Option<Summary>> {
     match task {
         Task::Setup(args) => setup::run(workspace, &args).map(|()| None),
         Task::Demo(args) => demo::run(workspace, &args).map(|()| None),
+        Task::Encoder(args) => encoder::run(workspace, &args).map(|()| None),
         Task::Bench(args) => bench::run(workspace, &args).map(|()| None),
         Task::Dist(args) => dist::run(workspace, &args).map(|()| None),
         Task::Layers => layers::check(workspace).map(|()| None),
