@@ -18,7 +18,7 @@ pub use explain::{
     WordContributions, integrated_gradients, integrated_gradients_in_parts, node_contributions,
 };
 pub use loss::{ClassWeights, Criterion, LossName};
-pub use model::{EmbeddingModel, Loss, Mode, Model, Output};
+pub use model::{EmbeddingModel, Loss, Mode, Model, Output, TrainingDataPass};
 pub use social::{
     BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
     GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd, UpfdConfig,

@@ -1,6 +1,7 @@
 //! The [`Model`] trait: a forward pass that returns the logits and, for labeled batches, the loss.
 
 use faknow_data::Batch;
+use faknow_data::Rng;
 use faknow_data::graph::NodeFeatures;
 use tch::Tensor;
 
@@ -57,6 +58,39 @@ pub trait Model: Send {
         let _ = batch;
         None
     }
+
+    /// Returns the pass over the training data that the model needs before its first update, without gradients. Default: `None`.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    fn training_data_pass(&self) -> Result<Option<Box<dyn TrainingDataPass<Self::Batch> + '_>>> {
+        Ok(None)
+    }
+
+    /// Updates buffers that are not trained by gradients, such as a memory; called after each training step, with its batch and
+    /// without gradients. Default: does nothing.
+    ///
+    /// # Errors
+    /// The batch does not fit the model, or libtorch rejects an operation.
+    fn after_step(&self, batch: &Self::Batch) -> Result<()> {
+        let _ = batch;
+        Ok(())
+    }
+}
+
+/// A pass over the training data that initializes buffers of a model.
+pub trait TrainingDataPass<B> {
+    /// Adds a batch.
+    ///
+    /// # Errors
+    /// The batch does not fit the model, or libtorch rejects an operation.
+    fn add(&mut self, batch: &B) -> Result<()>;
+
+    /// Initializes the buffers; `rng` is a function of the seed of the run.
+    ///
+    /// # Errors
+    /// libtorch rejects an operation.
+    fn finish(&mut self, rng: &mut Rng) -> Result<()>;
 }
 
 /// A model whose logits depend only on the word vectors of a text.
@@ -88,6 +122,14 @@ impl<M: Model + ?Sized> Model for Box<M> {
 
     fn node_features<'a>(&self, batch: &'a Self::Batch) -> Option<&'a NodeFeatures> {
         (**self).node_features(batch)
+    }
+
+    fn training_data_pass(&self) -> Result<Option<Box<dyn TrainingDataPass<Self::Batch> + '_>>> {
+        (**self).training_data_pass()
+    }
+
+    fn after_step(&self, batch: &Self::Batch) -> Result<()> {
+        (**self).after_step(batch)
     }
 }
 

@@ -4,7 +4,6 @@
 //! initialized by k-means over a pass of the training data and written after each update of the weights; unlike theirs, the
 //! weights of the interactions are trained, and the memory is saved with the weights. Views without input are left out.
 
-use faknow_data::Rng;
 use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
@@ -221,31 +220,16 @@ impl M3fendHead {
         tch::no_grad(|| self.memory.write(&self.describe(views)?, &views.domains))
     }
 
-    /// Fills the memory with the cluster centers of all training posts, unless it has been filled, for example with that of
-    /// loaded weights.
-    ///
-    /// # Errors
-    /// The views do not fit the model; a batch is an error.
-    pub fn initialize(&self, batches: impl Iterator<Item = Result<Views>>, rng: &mut Rng) -> Result<()> {
-        if !self.memory.is_empty()? {
-            return Ok(());
-        }
-        tch::no_grad(|| {
-            let (mut posts, mut domains) = (Vec::new(), Vec::new());
-            for views in batches {
-                let views = views?;
-                posts.push(self.describe(&views)?);
-                domains.push(views.domains);
-            }
-            if posts.is_empty() {
-                return Ok(());
-            }
-            self.memory.initialize(&Tensor::f_cat(&posts, 0)?, &Tensor::f_cat(&domains, 0)?, rng)
-        })
+    /// Returns the memory.
+    pub fn memory(&self) -> &DomainMemory {
+        &self.memory
     }
 
-    /// Describes posts by their pooled text and features: rows of length 1, `[n, text + emotion + style]`.
-    fn describe(&self, views: &Views) -> Result<Tensor> {
+    /// Describes posts by their pooled text and features, as the memory does: rows of length 1, `[n, text + emotion + style]`.
+    ///
+    /// # Errors
+    /// The shapes do not fit.
+    pub fn describe(&self, views: &Views) -> Result<Tensor> {
         let text = self.attention.forward(&views.vectors, &views.mask)?;
         let features = [views.emotion.as_ref(), views.style.as_ref()];
         let parts: Vec<&Tensor> = std::iter::once(&text).chain(features.into_iter().flatten()).collect();

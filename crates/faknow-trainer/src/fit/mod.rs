@@ -23,5 +23,6 @@ pub(crate) mod state;
 pub(crate) mod sums;
 pub(crate) mod task;
 pub(crate) mod train_metrics;
+mod training_data_pass;
 pub(crate) mod updates;
 mod validation;

@@ -30,6 +30,7 @@ impl<M: Model> Trainer<M> {
             // The run was killed before its first checkpoint: it starts over, and the logs are truncated.
             tracing::info!("no checkpoint found: starting the run");
             self.prepare(data, self.settings.max_epochs())?;
+            self.pass_training_data(data.train())?;
             self.start_callbacks(FitStart::Resumed)?;
             self.check_validation(data)?;
             self.save_start()?;

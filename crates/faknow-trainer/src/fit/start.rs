@@ -27,6 +27,9 @@ impl<M: Model> Trainer<M> {
         let max_epochs =
             if was_interrupted { self.run.max_epochs() } else { n_done + self.settings.max_epochs() };
         self.prepare(data, max_epochs)?;
+        if !is_continued {
+            self.pass_training_data(data.train())?;
+        }
         if was_interrupted {
             let callbacks = self.callbacks.state()?;
             self.start_callbacks(FitStart::Resumed)?;

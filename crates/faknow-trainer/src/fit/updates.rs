@@ -202,6 +202,7 @@ impl<M: Model> Trainer<M> {
                         self.state.profile.add_step(start.elapsed(), backward, optimizer);
                         let output = output?;
                         check_step_output(&output, n)?;
+                        no_grad(|| self.task.model.after_step(&batch))?;
                         Ok((output, batch.labels().map(Tensor::shallow_clone)))
                     })
                 })?;
