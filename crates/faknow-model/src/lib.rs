@@ -12,7 +12,10 @@ pub mod loss;
 pub mod social;
 pub mod weights;
 
-pub use content::{Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnOutput, TextCnn, TextCnnConfig};
+pub use content::{
+    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnOutput, Endef, EntityConfig, M3fend, M3fendConfig, Mdfend,
+    MdfendConfig, TextCnn, TextCnnConfig,
+};
 pub use error::{Error, Result};
 pub use explain::{
     WordContributions, integrated_gradients, integrated_gradients_in_parts, node_contributions,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
+use super::text_layer::TextSettings;
 use super::{check, class_logits, n_outputs};
 use crate::layers::{ConvolutionShape, Mlp, TextExpertSizes, TextExperts};
 use crate::{Error, Loss, Mode, Result, loss};
@@ -12,6 +13,12 @@ use crate::{Error, Loss, Mode, Result, loss};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EntityConfig {
+    /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
+    pub embedding_size: i64,
+    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder is frozen. Default 0.3.
+    pub embedding_dropout: f64,
+    /// Whether word vectors are excluded from training. Default false.
+    pub freeze_embedding: bool,
     /// Number of filters per kernel size, at least 1. Default 64.
     pub n_filters: i64,
     /// Kernel sizes in tokens, each at least 1. Default 1, 2, 3, 5 and 10.
@@ -32,6 +39,9 @@ pub struct EntityConfig {
 impl Default for EntityConfig {
     fn default() -> Self {
         Self {
+            embedding_size: 300,
+            embedding_dropout: 0.3,
+            freeze_embedding: false,
             n_filters: 64,
             kernel_sizes: vec![1, 2, 3, 5, 10],
             hidden_sizes: vec![384],
@@ -44,6 +54,15 @@ impl Default for EntityConfig {
 }
 
 impl EntityConfig {
+    pub(super) fn text_settings(&self) -> TextSettings {
+        TextSettings {
+            model: "ENDEF",
+            embedding_dropout: self.embedding_dropout,
+            freeze_embedding: self.freeze_embedding,
+            train_encoder: false,
+        }
+    }
+
     fn validate(&self, n_classes: usize) -> Result<()> {
         let lists = [("kernel_sizes", &*self.kernel_sizes), ("hidden_sizes", &*self.hidden_sizes)];
         check("ENDEF", &[("n_filters", self.n_filters)], &lists, self.dropout, n_classes)?;

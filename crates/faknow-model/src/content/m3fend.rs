@@ -4,24 +4,28 @@
 //! initialized by k-means over a pass of the training data and written after each update of the weights; unlike theirs, the
 //! weights of the interactions are trained, and the memory is saved with the weights. Views without input are left out.
 
+use faknow_data::{FieldBatch, Rng};
 use serde::{Deserialize, Serialize};
-use tch::nn::{Init, Path};
-use tch::{Kind, Tensor};
+use tch::Tensor;
+use tch::nn::Path;
 
-use super::domain_memory::DomainMemory;
-use super::{check, class_logits, n_outputs};
-use crate::layers::{
-    ConvolutionShape, DomainEmbedding, Linear, MaskAttention, Mlp, TextExpertSizes, TextExperts,
-};
-use crate::{Error, Mode, Result};
-
-/// Added to absolute values before their logarithm.
-const EPS: f64 = 1e-7;
+use super::m3fend_head::{M3fendHead, M3fendSizes, Views};
+use super::text_layer::{TextLayer, TextSettings};
+use super::{TextSource, TokenVectors, check};
+use crate::{Error, Mode, Model, Output, Result, TrainingDataPass, loss};
 
 /// Hyperparameters of M3FEND; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct M3fendConfig {
+    /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
+    pub embedding_size: i64,
+    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder has its own. Default 0.3.
+    pub embedding_dropout: f64,
+    /// Whether word vectors are excluded from training. Default false.
+    pub freeze_embedding: bool,
+    /// Whether an encoder is trained, too, rather than frozen. Default false.
+    pub train_encoder: bool,
     /// Number of experts on the text, at least 1. Default 7.
     pub n_semantic_experts: i64,
     /// Number of experts on the emotion features, at least 1; without such features there are none. Default 7.
@@ -50,6 +54,10 @@ pub struct M3fendConfig {
 impl Default for M3fendConfig {
     fn default() -> Self {
         Self {
+            embedding_size: 300,
+            embedding_dropout: 0.3,
+            freeze_embedding: false,
+            train_encoder: false,
             n_semantic_experts: 7,
             n_emotion_experts: 7,
             n_style_experts: 2,
@@ -66,7 +74,16 @@ impl Default for M3fendConfig {
 }
 
 impl M3fendConfig {
-    fn validate(&self, sizes: M3fendSizes) -> Result<()> {
+    fn text_settings(&self) -> TextSettings {
+        TextSettings {
+            model: "M3FEND",
+            embedding_dropout: self.embedding_dropout,
+            freeze_embedding: self.freeze_embedding,
+            train_encoder: self.train_encoder,
+        }
+    }
+
+    pub(super) fn validate(&self, sizes: M3fendSizes) -> Result<()> {
         let numbers = [
             ("n_semantic_experts", self.n_semantic_experts),
             ("n_emotion_experts", self.n_emotion_experts),
@@ -85,183 +102,118 @@ impl M3fendConfig {
     }
 }
 
-/// The sizes of the inputs and outputs of M3FEND.
-#[derive(Debug, Clone, Copy)]
-pub struct M3fendSizes {
-    /// Length of the token vectors.
-    pub text: i64,
-    /// Number of emotion features, 0 without this view.
-    pub emotion: i64,
-    /// Number of style features, 0 without this view.
-    pub style: i64,
-    /// Number of domains, at least 1.
-    pub n_domains: usize,
-    /// Number of classes, at least 2.
-    pub n_classes: usize,
-}
-
-/// The views of the posts of a batch.
-#[derive(Debug)]
-pub struct Views {
-    /// Token vectors `[n, len, size]`.
-    pub vectors: Tensor,
-    /// Which of them are tokens rather than padding, bool `[n, len]`.
-    pub mask: Tensor,
-    /// Emotion features `[n, n_features]`, if there are any.
-    pub emotion: Option<Tensor>,
-    /// Style features `[n, n_features]`, if there are any.
-    pub style: Option<Tensor>,
-    /// Domains i64 `[n]`, -1 for unknown ones.
-    pub domains: Tensor,
-}
-
-/// The layers of M3FEND on the views of a post.
+/// The M3FEND classifier.
 ///
-/// Parameters: `content_expert.<i>.convs.<j>.*`, `emotion_expert.<i>.mlp.*`, `style_expert.<i>.mlp.*`, `lnn_weight`
-/// `[1, n_interactions, n_experts]` (experts in this order), `attention.attention_layer.*`, `domain_embedder.weight`,
-/// `domain_memory.*`, `gate.0.*`, `gate.2.*`, `classifier.mlp.*`.
+/// Parameters: `word_embedding.weight`, or `bert.*` of an encoder that is trained, and those of [`M3fendHead`].
 #[derive(Debug)]
-pub struct M3fendHead {
-    semantic: TextExperts,
-    emotion: Vec<Mlp>,
-    style: Vec<Mlp>,
-    /// Exponents of the interactions.
-    exponents: Tensor,
-    attention: MaskAttention,
-    domains: DomainEmbedding,
-    memory: DomainMemory,
-    gate: [Linear; 2],
-    classifier: Mlp,
-    faithful: bool,
+pub struct M3fend {
+    text: TextLayer,
+    head: M3fendHead,
+    emotion: Vec<(String, i64)>,
+    style: Vec<(String, i64)>,
 }
 
-impl M3fendHead {
-    /// Creates the layers.
+impl M3fend {
+    /// FaKnow's names of the emotion features: of the post, of its comments, and their difference.
+    pub const EMOTION_FEATURES: [&str; 3] = ["content_emotion", "comments_emotion", "emotion_gap"];
+
+    /// FaKnow's names of the style features.
+    pub const STYLE_FEATURES: [&str; 1] = ["style_feature"];
+
+    /// Creates a model for posts of `n_domains` domains, with token vectors from `source`.
+    ///
+    /// `features` are the named features of the posts, with their sizes; those of emotion and style are read, and a view without
+    /// any is left out.
     ///
     /// # Errors
     /// [`Error::Config`] names the hyperparameter that is out of range.
-    pub fn new(path: &Path<'_>, config: &M3fendConfig, sizes: M3fendSizes) -> Result<Self> {
-        config.validate(sizes)?;
-        let text = TextExpertSizes {
-            size: sizes.text,
-            n_filters: config.n_filters,
-            kernel_sizes: &config.kernel_sizes,
+    pub fn new(
+        path: &Path<'_>,
+        config: &M3fendConfig,
+        source: &TextSource<'_>,
+        features: &[(String, usize)],
+        n_domains: usize,
+        n_classes: usize,
+    ) -> Result<Self> {
+        let text = TextLayer::new(path, ["word_embedding", "bert"], source, config.text_settings())?;
+        let named = |names: &[&str]| -> Vec<(String, i64)> {
+            let size = |name: &&str| features.iter().find(|(feature, _)| feature == name);
+            names.iter().filter_map(size).map(|(name, size)| (name.clone(), *size as i64)).collect()
         };
-        let n_features = text.n_features();
-        let hidden = [config.expert_hidden_sizes.as_slice(), &[n_features]].concat();
-        let experts = |name: &str, n_experts: i64, n_in: i64| -> Result<Vec<Mlp>> {
-            let n_experts = if n_in > 0 { n_experts } else { 0 };
-            let expert = |i| Mlp::new(&(path / name / i), n_in, &hidden, None, config.dropout);
-            (0..n_experts).map(expert).collect()
+        let (emotion, style) = (named(&Self::EMOTION_FEATURES), named(&Self::STYLE_FEATURES));
+        let total = |features: &[(String, i64)]| features.iter().map(|(_, size)| size).sum();
+        let sizes = M3fendSizes {
+            text: text.size(),
+            emotion: total(&emotion),
+            style: total(&style),
+            n_domains,
+            n_classes,
         };
-        let semantic: Vec<Path<'_>> =
-            (0..config.n_semantic_experts).map(|i| path / "content_expert" / i).collect();
-        let semantic = TextExperts::new(&semantic, text, ConvolutionShape::OneDimensional)?;
-        let emotion = experts("emotion_expert", config.n_emotion_experts, sizes.emotion)?;
-        let style = experts("style_expert", config.n_style_experts, sizes.style)?;
-        let n_experts = config.n_semantic_experts + (emotion.len() + style.len()) as i64;
-        let bound = 1.0 / (config.n_interactions as f64).sqrt();
-        let gate_size = config.hidden_sizes.last().copied().unwrap_or(1);
-        let (gate, n_domains) = (path / "gate", sizes.n_domains as i64);
-        Ok(Self {
-            semantic,
-            emotion,
-            style,
-            exponents: path.f_var(
-                "lnn_weight",
-                &[1, config.n_interactions, n_experts],
-                Init::Uniform { lo: -bound, up: bound },
-            )?,
-            attention: MaskAttention::new(&(path / "attention"), sizes.text)?,
-            domains: DomainEmbedding::new(&(path / "domain_embedder"), n_domains, sizes.text)?,
-            memory: DomainMemory::new(
-                &(path / "domain_memory"),
-                n_domains,
-                config.n_slots,
-                sizes.text + sizes.emotion + sizes.style,
-            )?,
-            gate: [
-                Linear::new(&(&gate / 0), 2 * sizes.text, gate_size)?,
-                Linear::new(&(&gate / 2), gate_size, config.n_interactions)?,
-            ],
-            classifier: Mlp::new(
-                &(path / "classifier"),
-                n_features,
-                &config.hidden_sizes,
-                Some(n_outputs(sizes.n_classes)),
-                config.dropout,
-            )?,
-            faithful: config.faithful,
-        })
+        Ok(Self { text, head: M3fendHead::new(path, config, sizes)?, emotion, style })
     }
 
-    /// Returns the logits `[n, n_classes]` of posts.
-    ///
-    /// # Errors
-    /// The views do not fit the model; a domain is not below the number of domains.
-    pub fn logits(&self, views: &Views, mode: Mode) -> Result<Tensor> {
-        let experts = self.experts(views, mode)?; // [n, n_experts, n_features]
-        // Products of powers of the experts' absolute features.
-        let logarithms = experts.f_abs()?.f_add_scalar(EPS)?.f_log1p()?;
-        let interactions = self.exponents.f_matmul(&logarithms)?.f_expm1()?; // [n, n_interactions, n_features]
-        let similar = self.memory.attention(&self.describe(views)?)?.f_matmul(self.domains.weight())?;
-        let [first, second] = &self.gate;
-        let gate = Tensor::f_cat(&[self.domains.forward(&views.domains)?, similar], 1)?;
-        let gate = second.forward(&first.forward(&gate)?.f_relu()?)?.f_softmax(1, None::<Kind>)?;
-        let mixed = gate.f_unsqueeze(1)?.f_matmul(&interactions)?.f_squeeze_dim(1)?; // [n, n_features]
-        class_logits(self.classifier.forward(&mixed, mode)?)
-    }
-
-    /// Writes posts to the memory, as the authors do after each update of the weights.
-    ///
-    /// # Errors
-    /// The views do not fit the model.
-    pub fn write(&self, views: &Views) -> Result<()> {
-        tch::no_grad(|| self.memory.write(&self.describe(views)?, &views.domains))
-    }
-
-    /// Returns the memory.
-    pub fn memory(&self) -> &DomainMemory {
-        &self.memory
-    }
-
-    /// Describes posts by their pooled text and features, as the memory does: rows of length 1, `[n, text + emotion + style]`.
-    ///
-    /// # Errors
-    /// The shapes do not fit.
-    pub fn describe(&self, views: &Views) -> Result<Tensor> {
-        let text = self.attention.forward(&views.vectors, &views.mask)?;
-        let features = [views.emotion.as_ref(), views.style.as_ref()];
-        let parts: Vec<&Tensor> = std::iter::once(&text).chain(features.into_iter().flatten()).collect();
-        let posts = Tensor::f_cat(&parts, 1)?;
-        let lengths = posts.f_norm_scalaropt_dim(2.0, [1].as_slice(), true)?.f_clamp_min(1e-12)?;
-        Ok(posts.f_div(&lengths)?)
-    }
-
-    /// Returns the features of all experts, `[n, n_experts, n_features]`.
-    fn experts(&self, views: &Views, mode: Mode) -> Result<Tensor> {
-        let mask = Some(&views.mask).filter(|_| !self.faithful);
-        let mut features = vec![self.semantic.forward(&views.vectors, mask)?];
-        for (view, input, experts) in
-            [("emotion", &views.emotion, &self.emotion), ("style", &views.style, &self.style)]
-        {
-            match (input, experts.is_empty()) {
-                (Some(input), false) => {
-                    for expert in experts {
-                        features.push(expert.forward(input, mode)?.f_unsqueeze(1)?);
-                    }
-                }
-                (None, true) => {}
-                (input, is_empty) => {
-                    let with = |has: bool| if has { "with" } else { "without" };
+    fn views(&self, batch: &FieldBatch, mode: Mode) -> Result<Views> {
+        let TokenVectors { vectors, mask } = self.text.forward(batch, None, mode)?;
+        let features = |names: &[(String, i64)]| -> Result<Option<Tensor>> {
+            let feature = |(name, size): &(String, i64)| {
+                let feature = batch.feature(name)?;
+                if feature.size().get(1..) != Some(&[*size]) {
                     return Err(Error::Batch {
                         model: "M3FEND",
-                        expected: format!("posts {} {view} features", with(!is_empty)),
-                        got: format!("posts {} them", with(input.is_some())),
+                        expected: format!("feature `{name}` with {size} values per post"),
+                        got: format!("shape {:?}", feature.size()),
                     });
                 }
-            }
-        }
-        Ok(Tensor::f_cat(&features, 1)?)
+                Ok(feature.f_to_kind(vectors.kind())?)
+            };
+            let parts: Vec<Tensor> = names.iter().map(feature).collect::<Result<_>>()?;
+            Ok(if parts.is_empty() { None } else { Some(Tensor::f_cat(&parts, 1)?) })
+        };
+        let (emotion, style) = (features(&self.emotion)?, features(&self.style)?);
+        Ok(Views { emotion, style, domains: batch.domains()?.shallow_clone(), vectors, mask })
+    }
+
+    /// Returns the posts of a batch as the memory describes them, without noise.
+    fn describe(&self, batch: &FieldBatch) -> Result<Tensor> {
+        self.head.describe(&self.views(batch, Mode::Eval)?)
+    }
+}
+
+impl Model for M3fend {
+    type Batch = FieldBatch;
+
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        loss::classify(self.head.logits(&self.views(batch, mode)?, mode)?, batch)
+    }
+
+    /// Initializes the memory, unless it has been, for example by loaded weights.
+    fn training_data_pass(&self) -> Result<Option<Box<dyn TrainingDataPass<FieldBatch> + '_>>> {
+        let pass = MemoryPass { model: self, posts: Vec::new(), domains: Vec::new() };
+        Ok(if self.head.memory().is_empty()? { Some(Box::new(pass)) } else { None })
+    }
+
+    /// Writes the batch to the memory.
+    fn after_step(&self, batch: &FieldBatch) -> Result<()> {
+        self.head.memory().write(&self.describe(batch)?, batch.domains()?)
+    }
+}
+
+/// The pass that initializes the memory.
+struct MemoryPass<'a> {
+    model: &'a M3fend,
+    posts: Vec<Tensor>,
+    domains: Vec<Tensor>,
+}
+
+impl TrainingDataPass<FieldBatch> for MemoryPass<'_> {
+    fn add(&mut self, batch: &FieldBatch) -> Result<()> {
+        self.posts.push(self.model.describe(batch)?);
+        self.domains.push(batch.domains()?.shallow_clone());
+        Ok(())
+    }
+
+    fn finish(&mut self, rng: &mut Rng) -> Result<()> {
+        let (posts, domains) = (Tensor::f_cat(&self.posts, 0)?, Tensor::f_cat(&self.domains, 0)?);
+        self.model.head.memory().initialize(&posts, &domains, rng)
     }
 }

@@ -4,20 +4,30 @@
 //! embedding and an attention-pooled text. Unlike FaKnow's, the experts ignore padding, any number of classes is supported, and
 //! a post of an unknown domain is gated by the mean of all domains.
 
+use faknow_data::FieldBatch;
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use super::{check, class_logits, n_outputs};
+use super::text_layer::{TextLayer, TextSettings};
+use super::{TextSource, TokenVectors, check, class_logits, n_outputs};
 use crate::layers::{
     ConvolutionShape, DomainEmbedding, Linear, MaskAttention, Mlp, TextExpertSizes, TextExperts,
 };
-use crate::{Mode, Result};
+use crate::{Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of MDFEND; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MdfendConfig {
+    /// Length of the word vectors, at least 1; ignored for pretrained vectors and encoders. Default 300.
+    pub embedding_size: i64,
+    /// Dropout probability of the components of word vectors, from 0 to below 1; an encoder has its own. Default 0.3.
+    pub embedding_dropout: f64,
+    /// Whether word vectors are excluded from training. Default false.
+    pub freeze_embedding: bool,
+    /// Whether an encoder is trained, too, rather than frozen. Default false.
+    pub train_encoder: bool,
     /// Number of experts, at least 1. Default 5.
     pub n_experts: i64,
     /// Number of filters of an expert per kernel size, at least 1. Default 64.
@@ -35,6 +45,10 @@ pub struct MdfendConfig {
 impl Default for MdfendConfig {
     fn default() -> Self {
         Self {
+            embedding_size: 300,
+            embedding_dropout: 0.3,
+            freeze_embedding: false,
+            train_encoder: false,
             n_experts: 5,
             n_filters: 64,
             kernel_sizes: vec![1, 2, 3, 5, 10],
@@ -46,11 +60,56 @@ impl Default for MdfendConfig {
 }
 
 impl MdfendConfig {
+    fn text_settings(&self) -> TextSettings {
+        TextSettings {
+            model: "MDFEND",
+            embedding_dropout: self.embedding_dropout,
+            freeze_embedding: self.freeze_embedding,
+            train_encoder: self.train_encoder,
+        }
+    }
+
     fn validate(&self, n_domains: usize, n_classes: usize) -> Result<()> {
         let sizes = [("n_experts", self.n_experts), ("n_filters", self.n_filters)];
         let lists = [("kernel_sizes", &*self.kernel_sizes), ("hidden_sizes", &*self.hidden_sizes)];
         check("MDFEND", &sizes, &lists, self.dropout, n_classes)?;
         check("MDFEND", &[("n_domains", n_domains as i64)], &[], self.dropout, n_classes)
+    }
+}
+
+/// The MDFEND classifier.
+///
+/// Parameters: `word_embedding.weight`, or `bert.*` of an encoder that is trained, and those of [`MdfendHead`].
+#[derive(Debug)]
+pub struct Mdfend {
+    text: TextLayer,
+    head: MdfendHead,
+}
+
+impl Mdfend {
+    /// Creates a model for posts of `n_domains` domains, with token vectors from `source`.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) names the hyperparameter that is out of range.
+    pub fn new(
+        path: &Path<'_>,
+        config: &MdfendConfig,
+        source: &TextSource<'_>,
+        n_domains: usize,
+        n_classes: usize,
+    ) -> Result<Self> {
+        let text = TextLayer::new(path, ["word_embedding", "bert"], source, config.text_settings())?;
+        let head = MdfendHead::new(path, config, text.size(), n_domains, n_classes)?;
+        Ok(Self { text, head })
+    }
+}
+
+impl Model for Mdfend {
+    type Batch = FieldBatch;
+
+    fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
+        let TokenVectors { vectors, mask } = self.text.forward(batch, None, mode)?;
+        loss::classify(self.head.logits(&vectors, &mask, batch.domains()?, mode)?, batch)
     }
 }
 

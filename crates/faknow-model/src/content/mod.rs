@@ -3,19 +3,24 @@
 mod domain_memory;
 mod dudef;
 mod eddfn;
+mod endef;
 mod entity_branch;
 mod k_means;
 mod m3fend;
+mod m3fend_head;
 mod mdfend;
 mod text_input;
+mod text_layer;
 mod textcnn;
 
 pub use domain_memory::DomainMemory;
 pub use dudef::{Dudef, DudefConfig};
 pub use eddfn::{Eddfn, EddfnConfig, EddfnOutput};
+pub use endef::Endef;
 pub use entity_branch::{EntityBranch, EntityConfig};
-pub use m3fend::{M3fendConfig, M3fendHead, M3fendSizes, Views};
-pub use mdfend::{MdfendConfig, MdfendHead};
+pub use m3fend::{M3fend, M3fendConfig};
+pub use m3fend_head::{M3fendHead, M3fendSizes, Views};
+pub use mdfend::{Mdfend, MdfendConfig, MdfendHead};
 pub use text_input::{TextInput, TextSource, TokenVectors};
 pub use textcnn::{TextCnn, TextCnnConfig};
 

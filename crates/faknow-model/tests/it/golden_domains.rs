@@ -57,6 +57,7 @@ fn mdfend_config(config: &Value) -> MdfendConfig {
         hidden_sizes: ints(config, "mlp_dims"),
         dropout: config["dropout_rate"].as_f64().unwrap_or(0.2),
         faithful: true,
+        ..MdfendConfig::default()
     }
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn endef(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output {
         entity_weight: config["entity_weight"].as_f64().unwrap(),
         loss_weight: config["loss_weight"].as_f64().unwrap(),
         faithful: true,
+        ..EntityConfig::default()
     };
     let entities = EntityBranch::new(&vars.root(), &entity_config, size, 2).unwrap();
     load_without_bert(vars, inputs);
@@ -128,6 +130,7 @@ pub(crate) fn m3fend(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output 
         hidden_sizes: ints(config, "mlp_dims"),
         dropout: config["dropout"].as_f64().unwrap(),
         faithful: true,
+        ..M3fendConfig::default()
     };
     let n_domains = int(config, "domain_num") as usize;
     let sizes = M3fendSizes {
@@ -160,7 +163,7 @@ pub(crate) fn m3fend(vars: &VarStore, case: &Value, inputs: &Tensors) -> Output 
     copy.set_kind(kind);
     let second = M3fendHead::new(&copy.root(), &model_config, sizes).unwrap();
     copy.copy(vars).unwrap();
-    second.write(&views).unwrap();
+    second.memory().write(&second.describe(&views).unwrap(), &views.domains).unwrap();
     let written = &copy.variables()["domain_memory.memory"];
     assert_close("memory after a write", written, &memory("out.memory_after_write"), tolerance, 1.0);
     output

@@ -9,6 +9,7 @@
 
 mod batch_norm;
 mod criterion;
+mod domain_models;
 mod encoder;
 mod golden;
 mod golden_bert;

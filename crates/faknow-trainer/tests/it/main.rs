@@ -30,6 +30,7 @@ mod isolated;
 mod learning_rates;
 mod limits;
 mod logged;
+mod model_buffers;
 mod no_effect;
 mod non_finite;
 mod optimizer;
