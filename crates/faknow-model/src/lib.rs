@@ -13,8 +13,8 @@ pub mod social;
 pub mod weights;
 
 pub use content::{
-    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnOutput, Endef, EntityConfig, M3fend, M3fendConfig, Mdfend,
-    MdfendConfig, TextCnn, TextCnnConfig,
+    Dudef, DudefConfig, Eddfn, EddfnConfig, EddfnInput, EddfnOutput, Endef, EntityConfig, M3fend,
+    M3fendConfig, Mdfend, MdfendConfig, TextCnn, TextCnnConfig,
 };
 pub use error::{Error, Result};
 pub use explain::{

@@ -28,25 +28,27 @@ impl Default for LshOptions {
     }
 }
 
-/// Selects a share of the samples with these input vectors, in ascending order: each round picks one random sample of each
-/// bucket, until there are enough; surplus ones are removed at random.
+/// Selects a share of the samples with these input vectors of length `size`, in ascending order: each round picks one random
+/// sample of each bucket, until there are enough; surplus ones are removed at random. A vector is given by the positions and the
+/// values of its elements; the others are 0, and those of the same position add up.
 ///
 /// The entries of a projection are √3 and -√3, each with probability 1/6, else 0 (Achlioptas, *Database-friendly random
 /// projections*, PODS 2001).
 ///
 /// # Errors
-/// [`Error::Setting`]: an option is out of range, or the vectors differ in length.
+/// [`Error::Setting`]: an option is out of range, or a position is not below `size`.
 ///
 /// ```
 /// use faknow_data::{LshOptions, lsh_selection};
 ///
-/// let vectors: Vec<[f32; 2]> = (0..10).map(|i| [i as f32, 1.0]).collect();
-/// let selected = lsh_selection(vectors.iter().map(|it| &it[..]), LshOptions::default())?;
+/// let vectors = (0..10).map(|i| [(0, f64::from(i)), (1, 1.0)]);
+/// let selected = lsh_selection(2, vectors, LshOptions::default())?;
 /// assert_eq!(selected.len(), 8);
 /// # Ok::<(), faknow_data::Error>(())
 /// ```
-pub fn lsh_selection<'a>(
-    vectors: impl IntoIterator<Item = &'a [f32]>,
+pub fn lsh_selection<V: IntoIterator<Item = (usize, f64)>>(
+    size: usize,
+    vectors: impl IntoIterator<Item = V>,
     options: LshOptions,
 ) -> Result<Vec<usize>> {
     let LshOptions { n_projections, share, seed } = options;
@@ -58,23 +60,18 @@ pub fn lsh_selection<'a>(
     if !(share > 0.0 && share <= 1.0) {
         return invalid("share", "a number above 0, at most 1", share.to_string());
     }
-    let mut vectors = vectors.into_iter().peekable();
-    let size = vectors.peek().map_or(0, |vector| vector.len());
     let projections = projections(n_projections, size, seed);
     let mut buckets: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut n_samples = 0;
-    for (index, vector) in vectors.enumerate() {
-        if vector.len() != size {
-            return invalid(
-                "vectors",
-                &format!("{size} numbers, as in the first one"),
-                vector.len().to_string(),
-            );
+    for (index, vector) in vectors.into_iter().enumerate() {
+        let mut sums = vec![0.0; n_projections];
+        for (position, value) in vector {
+            if position >= size {
+                return invalid("vectors", &format!("positions below {size}"), position.to_string());
+            }
+            sums.iter_mut().zip(&projections).for_each(|(sum, weights)| *sum += weights[position] * value);
         }
-        let signs = projections.iter().enumerate().map(|(bit, projection)| {
-            let sum: f64 = projection.iter().zip(vector).map(|(weight, x)| weight * f64::from(*x)).sum();
-            u64::from(sum > 0.0) << bit
-        });
+        let signs = sums.iter().enumerate().map(|(bit, sum)| u64::from(*sum > 0.0) << bit);
         buckets.entry(signs.sum()).or_default().push(index);
         n_samples = index + 1;
     }
@@ -112,7 +109,9 @@ mod tests {
     }
 
     fn select(vectors: &[Vec<f32>], options: LshOptions) -> Vec<usize> {
-        lsh_selection(vectors.iter().map(Vec::as_slice), options).unwrap()
+        let size = vectors.first().map_or(0, Vec::len);
+        let entries = |row: &Vec<f32>| row.iter().map(|x| f64::from(*x)).enumerate().collect::<Vec<_>>();
+        lsh_selection(size, vectors.iter().map(entries), options).unwrap()
     }
 
     #[test]
@@ -157,14 +156,13 @@ mod tests {
     #[test]
     fn rejects_invalid_options() {
         let check = |options: LshOptions, expected: &str| {
-            let vectors: [&[f32]; 2] = [&[1.0], &[2.0]];
-            assert_eq!(lsh_selection(vectors, options).unwrap_err().to_string(), expected);
+            assert_eq!(lsh_selection(1, [[(0, 1.0)]], options).unwrap_err().to_string(), expected);
         };
         let base = LshOptions::default();
         check(LshOptions { share: 0.0, ..base }, "share: expected a number above 0, at most 1, got 0");
         check(LshOptions { share: 1.5, ..base }, "share: expected a number above 0, at most 1, got 1.5");
         check(LshOptions { n_projections: 65, ..base }, "n_projections: expected 1 to 64, got 65");
-        let error = lsh_selection([&[1.0f32][..], &[1.0, 2.0]], base).unwrap_err().to_string();
-        assert_eq!(error, "vectors: expected 1 numbers, as in the first one, got 2");
+        let error = lsh_selection(1, [[(1, 1.0)]], base).unwrap_err().to_string();
+        assert_eq!(error, "vectors: expected positions below 1, got 1");
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use crate::layers::{Embedding, Gru, Linear, RecurrentSize, mean_of_steps};
-use crate::social::check;
+use super::{TextInput, TextSource, TokenVectors, check};
+use crate::layers::{Gru, Linear, RecurrentSize, masked_mean};
 use crate::{Error, Loss, Mode, Model, Output, Result, loss};
 
 /// Hyperparameters of [`Dudef`]; the defaults are those of the authors' code.
@@ -20,6 +20,8 @@ pub struct DudefConfig {
     pub embedding_size: i64,
     /// Whether the word vectors are excluded from training. Default false.
     pub freeze_embedding: bool,
+    /// Whether the encoder, if there is one, is excluded from training. Default true.
+    pub freeze_encoder: bool,
     /// Size of the state of the GRU per direction, at least 1. Default 32.
     pub hidden_size: i64,
     /// Number of layers of the GRU, at least 1. Default 1.
@@ -36,6 +38,7 @@ impl Default for DudefConfig {
         Self {
             embedding_size: 300,
             freeze_embedding: false,
+            freeze_encoder: true,
             hidden_size: 32,
             n_layers: 1,
             dense_size: 32,
@@ -46,10 +49,10 @@ impl Default for DudefConfig {
 
 /// The DUDEF classifier.
 ///
-/// Parameters: `embedding.weight`, `bi_gru.*`, `fc1.*`, `fc2.*`.
+/// Parameters: `embedding.weight`, or `bert.*` with a trained encoder, `bi_gru.*`, `fc1.*`, `fc2.*`.
 #[derive(Debug)]
 pub struct Dudef {
-    embedding: Embedding,
+    text: TextInput,
     gru: Gru,
     hidden: Linear,
     classifier: Linear,
@@ -61,59 +64,37 @@ impl Dudef {
     /// Name of the feature of a batch that holds the emotions, `[n, n_emotions]`.
     pub const EMOTIONS: &'static str = "emotions";
 
-    /// Creates a model over `vocab_size` words with random word vectors, for `n_emotions` emotion features per post.
+    /// Creates a model for `n_emotions` emotion features per post, with token vectors from `source`.
     ///
     /// # Errors
-    /// [`Error::Config`] names the hyperparameter that is out of range.
+    /// [`Error::Config`] names the hyperparameter that is out of range; the source is not usable.
     pub fn new(
         path: &Path<'_>,
         config: &DudefConfig,
-        vocab_size: usize,
-        n_emotions: usize,
-        n_classes: usize,
-    ) -> Result<Self> {
-        check("DUDEF", &[("embedding_size", config.embedding_size)], 0.0, n_classes)?;
-        let embedding = Embedding::random(&(path / "embedding"), vocab_size as i64, config.embedding_size)?;
-        Self::build(path, config, (embedding, config.embedding_size), n_emotions, n_classes)
-    }
-
-    /// Creates a model with pretrained word `vectors` `[vocab_size, size]`; `size` replaces `embedding_size`.
-    ///
-    /// # Errors
-    /// As [`Dudef::new`], and if `vectors` does not have two dimensions.
-    pub fn with_vectors(
-        path: &Path<'_>,
-        config: &DudefConfig,
-        vectors: &Tensor,
-        n_emotions: usize,
-        n_classes: usize,
-    ) -> Result<Self> {
-        let embedding = Embedding::from_pretrained(&(path / "embedding"), vectors)?;
-        Self::build(path, config, (embedding, vectors.size()[1]), n_emotions, n_classes)
-    }
-
-    fn build(
-        path: &Path<'_>,
-        config: &DudefConfig,
-        (embedding, embedding_size): (Embedding, i64),
+        source: &TextSource<'_>,
         n_emotions: usize,
         n_classes: usize,
     ) -> Result<Self> {
         let sizes = [
+            ("embedding_size", config.embedding_size),
             ("hidden_size", config.hidden_size),
             ("n_layers", config.n_layers),
             ("dense_size", config.dense_size),
         ];
-        check("DUDEF", &sizes, 0.0, n_classes)?;
+        check("DUDEF", &sizes, &[], 0.0, n_classes)?;
+        let text = match source {
+            TextSource::Encoder(_) => TextInput::new(&(path / "bert"), source, !config.freeze_encoder)?,
+            _ => TextInput::new(&(path / "embedding"), source, !config.freeze_embedding)?,
+        };
         let size = RecurrentSize {
-            n_in: embedding_size,
+            n_in: text.size(),
             hidden: config.hidden_size,
             n_layers: config.n_layers,
             bidirectional: true,
         };
         let n_features = size.n_out() + n_emotions as i64;
         Ok(Self {
-            embedding: if config.freeze_embedding { embedding.freeze() } else { embedding },
+            text,
             gru: Gru::new(&(path / "bi_gru"), size, 0.0)?,
             hidden: Linear::new(&(path / "fc1"), n_features, config.dense_size)?,
             classifier: Linear::new(&(path / "fc2"), config.dense_size, n_classes as i64)?,
@@ -122,14 +103,15 @@ impl Dudef {
         })
     }
 
-    /// Returns the mean output of the GRU per post, `[n, 2 hidden_size]`, for word vectors `[n, len, size]`.
-    fn encode(&self, vectors: &Tensor, lengths: &Tensor, mode: Mode) -> Result<Tensor> {
+    /// Returns the mean output of the GRU per post, `[n, 2 hidden_size]`.
+    fn encode(&self, TokenVectors { vectors, mask }: &TokenVectors, mode: Mode) -> Result<Tensor> {
         if self.faithful {
             // Transposed, the posts of the batch are the steps of the sequences.
             let states = self.gru.forward(&vectors.f_transpose(0, 1)?, None, mode)?;
             return Ok(states.f_mean_dim([0].as_slice(), false, None::<Kind>)?);
         }
-        mean_of_steps(&self.gru.forward(vectors, Some(lengths), mode)?, lengths)
+        let lengths = mask.f_sum_dim_intlist([1].as_slice(), false, Kind::Int64)?;
+        masked_mean(&self.gru.forward(vectors, Some(&lengths), mode)?, mask)
     }
 }
 
@@ -137,9 +119,7 @@ impl Model for Dudef {
     type Batch = FieldBatch;
 
     fn forward(&self, batch: &FieldBatch, mode: Mode) -> Result<Output> {
-        let words = batch.words()?;
-        let vectors = self.embedding.forward(&words.ids)?; // [n, len, size]
-        let texts = self.encode(&vectors, &words.lengths, mode)?; // [n, 2 hidden_size]
+        let texts = self.encode(&self.text.forward(batch, None, mode)?, mode)?; // [n, 2 hidden_size]
         let emotions = batch.feature(Self::EMOTIONS)?;
         if emotions.dim() != 2 || emotions.size()[1] != self.n_emotions {
             let expected = format!("{} emotion features per post", self.n_emotions);

@@ -15,7 +15,7 @@ mod textcnn;
 
 pub use domain_memory::DomainMemory;
 pub use dudef::{Dudef, DudefConfig};
-pub use eddfn::{Eddfn, EddfnConfig, EddfnOutput};
+pub use eddfn::{Eddfn, EddfnConfig, EddfnInput, EddfnOutput};
 pub use endef::Endef;
 pub use entity_branch::{EntityBranch, EntityConfig};
 pub use m3fend::{M3fend, M3fendConfig};

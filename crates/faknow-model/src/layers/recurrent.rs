@@ -1,7 +1,7 @@
 //! What GRU and LSTM layers have in common: parameters and sequences of different lengths.
 
 use tch::nn::{Init, Path};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::{Error, Result};
 
@@ -95,23 +95,4 @@ impl Packed {
             Tensor::f_internal_pad_packed_sequence(output, &self.batch_sizes, true, 0.0, self.total_length)?;
         Ok(padded.f_index_select(0, &self.inverse)?)
     }
-}
-
-/// Returns the mean of `x` `[n, len, d]` over the steps within `lengths` i64 `[n]`, `[n, d]`; 0 for an empty sequence.
-///
-/// # Errors
-/// The shapes do not match.
-pub fn mean_of_steps(x: &Tensor, lengths: &Tensor) -> Result<Tensor> {
-    let mask = steps_mask(lengths, x.size()[1])?.f_to_kind(x.kind())?;
-    let sum = x.f_mul(&mask.f_unsqueeze(2)?)?.f_sum_dim_intlist([1].as_slice(), false, None::<Kind>)?;
-    Ok(sum.f_div(&lengths.f_clamp_min(1)?.f_to_kind(x.kind())?.f_unsqueeze(1)?)?)
-}
-
-/// Returns which of `len` steps belong to sequences of these `lengths` i64 `[n]`, bool `[n, len]`.
-///
-/// # Errors
-/// libtorch rejects an operation.
-pub fn steps_mask(lengths: &Tensor, len: i64) -> Result<Tensor> {
-    let steps = Tensor::f_arange(len, (Kind::Int64, lengths.device()))?;
-    Ok(steps.f_unsqueeze(0)?.f_lt_tensor(&lengths.f_unsqueeze(1)?)?)
 }

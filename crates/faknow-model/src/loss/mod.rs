@@ -20,18 +20,6 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     or_label_error(loss, logits, labels)
 }
 
-/// Returns class logits of the output `[n, n_out]` of a classifier: with a single output, it is the logit of class 1, and that of
-/// class 0 is 0, so that their softmax is its sigmoid and their cross entropy the binary cross entropy.
-///
-/// # Errors
-/// libtorch rejects an operation.
-pub fn class_logits(output: Tensor) -> Result<Tensor> {
-    if output.size().last() != Some(&1) {
-        return Ok(output);
-    }
-    Ok(Tensor::f_cat(&[&output.f_zeros_like()?, &output], -1)?)
-}
-
 /// Returns the [`Output`] of a classifier: the logits and, iff the batch has labels, their cross entropy.
 ///
 /// # Errors
