@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use faknow::config::DataConfig;
-use faknow::detector::Sample;
 use faknow::models::Registry;
 use faknow::tch::Device;
 use serde_json::json;
@@ -40,7 +39,8 @@ impl TokensArgs {
     pub(crate) fn run(&self, registry: &Registry) -> Result<()> {
         let detector = registry.load_detector(&self.run, Device::Cpu)?;
         for record in open(&detector, Some(&self.input), &self.fields, DataConfig::default())? {
-            let Sample::Text(text) = record?.sample else {
+            let sample = record?.sample;
+            let Some(text) = sample.text() else {
                 let message = "expected a text detector, got one for trees";
                 return Err(faknow::Error::config("RUN_DIR", message).into());
             };

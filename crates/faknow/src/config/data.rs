@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use faknow_data::{Classes, ColumnMap, Delimiter, Encoding, Format, ReadOptions, SkipBroken, TextColumns};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DataFiles, Fold};
+use crate::config::{DataFiles, FeatureColumns, Fold};
 use crate::{Error, Result};
 
 /// Data files and the meaning of their fields.
@@ -63,6 +63,12 @@ pub struct DataConfig {
     /// Field of the entities of the text, as a text or a list of names, for models that read them. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entities: Option<String>,
+    /// Fields of numeric features, by the name of the feature: arrays of numbers, of the same length in all records. Default: none.
+    #[serde(skip_serializing_if = "FeatureColumns::is_empty")]
+    pub features: FeatureColumns,
+    /// Field of the comments on a post, an array of texts, for models with emotion features. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comments: Option<String>,
     /// The classes in order; of two classes, the second is the positive one. Default, an empty list: recognized from the
     /// labels of the training data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -121,6 +127,8 @@ impl Default for DataConfig {
             label: None,
             domain: None,
             entities: None,
+            features: FeatureColumns::default(),
+            comments: None,
             classes: Vec::new(),
             values: BTreeMap::new(),
             format: None,
@@ -172,6 +180,8 @@ impl DataConfig {
                 text: Some(self.text.clone().unwrap_or_else(|| "text".into())),
                 label: labeled.then(|| self.label.clone().unwrap_or_else(|| "label".to_owned())),
                 domain: self.domain.clone(),
+                features: self.features.0.clone(),
+                comments: self.comments.clone(),
                 ..ColumnMap::default()
             },
             drop_labels: if labeled { self.drop_classes.clone() } else { Vec::new() },

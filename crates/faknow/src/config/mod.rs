@@ -5,6 +5,7 @@ mod data;
 pub(crate) mod decision;
 pub(crate) mod dotted;
 mod faknow_yaml;
+mod feature_columns;
 mod files;
 mod fold;
 mod loader;
@@ -31,6 +32,7 @@ use crate::{Error, Result};
 
 pub use data::{DataConfig, Weighting};
 pub use decision::{DecisionConfig, Threshold, ThresholdRule};
+pub use feature_columns::FeatureColumns;
 pub use files::{DataFile, DataFiles};
 pub use fold::Fold;
 pub use loader::LoaderConfig;

@@ -44,6 +44,10 @@ pub struct TextConfig {
     /// tokenizer replaces the settings above, except `max_length`. Default: none, the model reads words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
+    /// Directory of emotion lexicons, from which emotion features without a column are computed:
+    /// [`EmotionLexicons`](faknow_data::emotion::EmotionLexicons) lists its files. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lexicons: Option<PathBuf>,
     /// Maximum memory in MiB for the tokens of a dataset, 4 bytes per token; larger datasets are read from a file in `cache`
     /// or the system's temporary directory. Default 1024.
     pub memory: u64,
@@ -69,6 +73,7 @@ impl Default for TextConfig {
             max_vocab: 0,
             vectors: None,
             encoder: None,
+            lexicons: None,
             memory: 1024,
             cache: None,
         }

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::data::features::{EmotionSource, FeatureEncoder};
 use crate::data::trees::apply_weights;
+use crate::detector::wrong_input;
 use crate::files::{read_json, verify_files, write_json};
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
@@ -18,6 +20,7 @@ pub(crate) const VOCAB: &str = "vocab.txt";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const FEATURES: &str = "features.json";
 pub(crate) const DOMAINS: &str = "domains.json";
+pub(crate) const RECORD_FEATURES: &str = "record_features.json";
 
 /// Reads a JSON file that a run must have.
 fn require_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
@@ -34,6 +37,8 @@ pub(crate) struct FieldEncoders {
     pub(crate) trees: Option<TreeEncoder>,
     /// Names of the domains of the training data in the order of their indices, if the model uses domains.
     pub(crate) domains: Vec<String>,
+    /// Encoder of numeric features, if the model reads any.
+    pub(crate) features: Option<FeatureEncoder>,
     /// Names of the numeric features of records, with their numbers of values.
     pub(crate) feature_sizes: Vec<(String, usize)>,
 }
@@ -56,7 +61,7 @@ pub(crate) struct TreeEncoder {
 }
 
 impl WordEncoder {
-    /// Encodes records with this number of padding columns; `domains` are those of the training data.
+    /// Encodes records with this number of padding columns, without features; `domains` are those of the training data.
     pub(crate) fn dataset<I>(
         &self,
         records: I,
@@ -91,6 +96,34 @@ impl TreeEncoder {
 }
 
 impl FieldEncoders {
+    /// Encodes records, with features if the model reads any; `source` is their name in errors.
+    ///
+    /// # Errors
+    /// A record is invalid, has a feature with another number of values than in training, or the encoder takes no texts.
+    pub(crate) fn dataset<I>(&self, records: I, extra_padding: usize, source: &Path) -> Result<FieldDataset>
+    where
+        I: IntoIterator<Item = faknow_data::Result<Record>>,
+        I::IntoIter: Send,
+    {
+        let words = self.words.as_ref().ok_or_else(|| wrong_input("trees", "texts"))?;
+        let Some(features) = &self.features else {
+            return words.dataset(records, &self.domains, extra_padding);
+        };
+        let emotions = features.emotions.as_ref().map(EmotionSource::reader).transpose()?;
+        let records = records.into_iter().map(|record| {
+            record.map(|mut record| {
+                features.complete(&mut record, emotions.as_ref());
+                record
+            })
+        });
+        features.encode(words.dataset(records, &self.domains, extra_padding)?, source)
+    }
+
+    /// Returns whether a record lacks a feature that the model reads.
+    pub(crate) fn lacks_features(&self, record: &Record) -> bool {
+        self.features.as_ref().is_some_and(|features| features.is_missing_in(record))
+    }
+
     /// Returns what the features of the nodes of trees mean.
     pub(crate) fn node_features(&self) -> NodeFeatureKind {
         let is_weighted = self.trees.as_ref().is_some_and(|trees| trees.tf_idf.is_some());
@@ -107,12 +140,15 @@ impl FieldEncoders {
         let trees: &[&str] = if fields.trees.is_some() { &[FEATURES] } else { &[] };
         let is_required = fields.domains.as_ref().is_some_and(|domains| domains.is_required);
         let domains: &[&str] = if is_required { &[DOMAINS] } else { &[] };
-        words.iter().chain(trees).chain(domains).copied().find(|name| !run.join(name).exists())
+        let is_required = fields.features.iter().any(|feature| feature.is_required);
+        let features: &[&str] = if is_required { &[RECORD_FEATURES] } else { &[] };
+        let names = words.iter().chain(trees).chain(domains).chain(features);
+        names.copied().find(|name| !run.join(name).exists())
     }
 
     /// Loads the encoders for a model with these input fields from a run directory, and compares them with their checksums.
     pub(crate) fn load(run: &Path, fields: &Fields) -> Result<Self> {
-        verify_files(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS])?;
+        verify_files(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES])?;
         let words = || -> Result<WordEncoder> {
             let tokenizer: TokenizerConfig = require_json(run, TOKENIZER)?;
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
@@ -120,11 +156,13 @@ impl FieldEncoders {
         // Nodes of trees have texts or features.
         let has_words = fields.words.is_some() || run.join(VOCAB).exists();
         let trees = fields.trees.is_some().then(|| require_json(run, FEATURES));
+        let features: Option<FeatureEncoder> = read_json(run, RECORD_FEATURES)?;
         Ok(Self {
             words: has_words.then(words).transpose()?,
             trees: trees.transpose()?,
             domains: read_json(run, DOMAINS)?.unwrap_or_default(),
-            feature_sizes: Vec::new(),
+            feature_sizes: features.as_ref().map(FeatureEncoder::sizes).unwrap_or_default(),
+            features,
         })
     }
 
@@ -135,6 +173,9 @@ impl FieldEncoders {
         }
         if !self.domains.is_empty() {
             write_json(&run.join(DOMAINS), &self.domains)?;
+        }
+        if let Some(features) = &self.features {
+            write_json(&run.join(RECORD_FEATURES), features)?;
         }
         if let Some(words) = &self.words {
             words.vocab.save(run.join(VOCAB))?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod corpus;
 pub(crate) mod encoders;
+pub(crate) mod features;
 pub(crate) mod files;
 mod guess;
 pub(crate) mod known_tokens;
@@ -11,6 +12,7 @@ pub(crate) mod left_out;
 mod recognized;
 pub(crate) mod records;
 mod report;
+mod selection;
 pub(crate) mod source;
 pub(crate) mod text_cache;
 mod train_command;

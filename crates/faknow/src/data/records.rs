@@ -1,5 +1,7 @@
 //! Datasets from files of records, with the vocabulary of the training texts.
 
+use std::path::Path;
+
 use faknow_data::text::TokenStorage;
 use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
 use faknow_data::{Classes, FieldDataset, Record};
@@ -7,6 +9,7 @@ use faknow_data::{Classes, FieldDataset, Record};
 use crate::config::{Config, DataFiles, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, split, training_error};
 use crate::data::encoders::{FieldEncoders, WordEncoder};
+use crate::data::features::{EmotionReader, EmotionSource, FeatureEncoder};
 use crate::data::files::FileRecords;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
@@ -27,13 +30,29 @@ pub(crate) fn load(
     let storage = config.text.storage();
     check_drop_classes(&config.data.drop_classes, &classes)?;
     let left_out = LeftOutRecords::default();
-    let reader =
-        Reader { config, classes: &classes, tokenizer: &tokenizer, storage: &storage, left_out: &left_out };
+    let (saved_features, saved) =
+        saved.map_or((None, None), |saved| (saved.features, saved.words.map(|words| words.vocab)));
+    let mut warnings = Vec::new();
+    let emotion_source = match &saved_features {
+        Some(saved) => saved.emotions.clone(),
+        None => EmotionSource::read(config, fields, tokenizer.config())?.map(|(source, warning)| {
+            warnings.extend(warning);
+            source
+        }),
+    };
+    let emotions = emotion_source.as_ref().map(EmotionSource::reader).transpose()?;
+    let reader = Reader {
+        config,
+        classes: &classes,
+        tokenizer: &tokenizer,
+        storage: &storage,
+        left_out: &left_out,
+        emotions: emotions.as_ref(),
+    };
     // Opens all files first, to report errors before a large file is read.
     for files in [&config.data.train, &config.data.valid, &config.data.test].into_iter().flatten() {
         FileRecords::check(files, &reader.rules(), Some(&classes))?;
     }
-    let saved = saved.and_then(|saved| saved.words).map(|words| words.vocab);
     if let Some(dir) = &storage.dir {
         std::fs::create_dir_all(dir).map_err(|e| {
             Error::config(
@@ -42,7 +61,11 @@ pub(crate) fn load(
             )
         })?;
     }
-    let cache = TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?;
+    // Features are not cached.
+    let cache = match fields.features.is_empty() {
+        true => TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?,
+        false => None,
+    };
     let cached = cache.as_ref().and_then(|cache| cache.find(&storage));
     let is_same =
         |vocab: &Vocab| saved.as_ref().is_none_or(|saved| saved.fingerprint() == vocab.fingerprint());
@@ -58,22 +81,29 @@ pub(crate) fn load(
     };
     let Tokenized { train, valid, test, vocab, left_out } = tokenized;
     let extra_padding = fields.words.as_ref().map_or(0, |words| words.extra_padding);
-    let input = |data: FieldDataset| data.with_extra_padding(extra_padding);
+    let features = saved_features.or_else(|| {
+        (!fields.features.is_empty()).then(|| FeatureEncoder::fit(fields, &train, emotion_source))
+    });
+    let input = |data: FieldDataset, files: Option<&DataFiles>| -> Result<FieldDataset> {
+        let data = data.with_extra_padding(extra_padding);
+        let source = files.or(config.data.train.as_ref()).map_or(Path::new(""), DataFiles::first);
+        match &features {
+            Some(features) => features.encode(data, source),
+            None => Ok(data),
+        }
+    };
+    let domains = if fields.domains.is_some() { train.domains().to_vec() } else { Vec::new() };
+    let train = input(train, config.data.train.as_ref())?;
+    let valid = valid.map(|data| input(data, config.data.valid.as_ref())).transpose()?;
+    let test = test.map(|data| input(data, config.data.test.as_ref())).transpose()?;
     let encoders = FieldEncoders {
         words: Some(WordEncoder { vocab, tokenizer }),
-        domains: if fields.domains.is_some() { train.domains().to_vec() } else { Vec::new() },
+        domains,
+        feature_sizes: features.as_ref().map(FeatureEncoder::sizes).unwrap_or_default(),
+        features,
         ..FieldEncoders::default()
     };
-    Ok(Corpus {
-        train: input(train),
-        valid: valid.map(input),
-        test: test.map(input),
-        encoders,
-        classes,
-        test_records,
-        left_out,
-        warnings: Vec::new(),
-    })
+    Ok(Corpus { train, valid, test, encoders, classes, test_records, left_out, warnings })
 }
 
 /// A reader of the files of a config.
@@ -83,12 +113,14 @@ struct Reader<'a> {
     tokenizer: &'a Tokenizer,
     storage: &'a TokenStorage,
     left_out: &'a LeftOutRecords,
+    /// Computes the emotion features of records, if the model reads any.
+    emotions: Option<&'a EmotionReader>,
 }
 
 impl Reader<'_> {
     /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
-        let Self { config, classes, tokenizer, storage, left_out } = *self;
+        let Self { config, classes, tokenizer, storage, left_out, emotions } = *self;
         let files = config.train_files()?;
         let file = files.first();
         let labels = || -> Result<Vec<usize>> {
@@ -98,7 +130,7 @@ impl Reader<'_> {
         let training = || -> Result<_> {
             let all = parts.is_none();
             let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
-            Ok(select(self.open(files)?, part, all))
+            Ok(select(self.open(files)?, part, all, emotions))
         };
         let (mut train, mut vocab) =
             FieldDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
@@ -111,8 +143,8 @@ impl Reader<'_> {
         train.check_classes(classes.names()).map_err(|e| training_error(file, e))?;
         let rest = |others: &Option<DataFiles>, part: Option<&Vec<usize>>| -> Result<Option<FieldDataset>> {
             let records = match (others, part) {
-                (Some(others), _) => select(self.open(others)?, &[], true),
-                (None, Some(part)) if !part.is_empty() => select(self.open(files)?, part, false),
+                (Some(others), _) => select(self.open(others)?, &[], true, emotions),
+                (None, Some(part)) if !part.is_empty() => select(self.open(files)?, part, false, emotions),
                 _ => return Ok(None),
             };
             Ok(Some(FieldDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
@@ -141,15 +173,21 @@ pub(crate) fn vocab_options(config: &TextConfig) -> VocabOptions {
     VocabOptions { min_count: config.min_count, max_size: (config.max_vocab > 0).then_some(config.max_vocab) }
 }
 
-/// Returns the records at the ascending positions `part`, or all.
+/// Returns the records at the ascending positions `part`, or all, with computed emotion features.
 fn select<'a>(
     records: FileRecords,
     part: &'a [usize],
     all: bool,
+    emotions: Option<&'a EmotionReader>,
 ) -> impl Iterator<Item = faknow_data::Result<Record>> + Send + 'a {
     let mut positions = part.iter().peekable();
     records.enumerate().filter_map(move |(position, record)| {
         let take = all || record.is_err() || positions.next_if(|&&next| next == position).is_some();
-        take.then_some(record)
+        take.then(|| {
+            record.map(|mut record| {
+                emotions.into_iter().for_each(|emotions| emotions.add_to(&mut record));
+                record
+            })
+        })
     })
 }

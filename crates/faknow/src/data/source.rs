@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::config::dotted::by_dotted_name;
 use crate::config::{Config, DataConfig};
+use crate::data::features;
 use crate::models::Fields;
 use crate::{Error, Result};
 
@@ -60,6 +61,8 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.label", sources: &[R], help: &[(T, "use `data.labels` for the file of labels")] },
     SourceOption { key: "data.domain", sources: &[R], help: &[] },
     SourceOption { key: "data.entities", sources: &[R], help: &[] },
+    SourceOption { key: "data.features", sources: &[R], help: &[] },
+    SourceOption { key: "data.comments", sources: &[R], help: &[] },
     SourceOption { key: "data.classes", sources: &[R, T, U, L], help: &[] },
     SourceOption { key: "data.values", sources: &[R, T, L], help: &[(U, "its labels are class indices")] },
     SourceOption { key: "data.format", sources: &[R], help: &[] },
@@ -84,6 +87,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "text.max_vocab", sources: &[R, L], help: &[] },
     SourceOption { key: "text.vectors", sources: &[R], help: &[] },
     SourceOption { key: "text.encoder", sources: &[R], help: &[] },
+    SourceOption { key: "text.lexicons", sources: &[R], help: &[] },
     SourceOption { key: "text.memory", sources: &[R], help: &[] },
     SourceOption { key: "text.cache", sources: &[R], help: &[] },
 ];
@@ -155,6 +159,7 @@ pub(crate) fn check_options(config: &Config, fields: &Fields) -> Result<()> {
 /// # Errors
 /// A setting has no use for the model, or is missing; the error has its name.
 pub(crate) fn check_model_inputs(config: &Config, fields: &Fields) -> Result<()> {
+    features::check(config, fields)?;
     let name = &config.model.name;
     let models = |reads: fn(&Fields) -> bool| {
         let models = config.registry.models();

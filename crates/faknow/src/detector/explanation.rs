@@ -162,6 +162,7 @@ impl Detector {
         };
         match sample {
             Sample::Text(text) => explain_text(text, prediction, proceed),
+            Sample::Record(record) => explain_text(&record.text, prediction, proceed),
             Sample::MissingText => explain_text("", prediction, proceed),
             Sample::Tree(tree) => nodes(&mut tree.node_ids.iter().cloned(), prediction),
             Sample::EncodedTree(tree) => {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tch::nn::VarStore;
 
 use crate::config::Config;
-use crate::data::encoders::{DOMAINS, FEATURES, FieldEncoders, TOKENIZER, VOCAB};
+use crate::data::encoders::{DOMAINS, FEATURES, FieldEncoders, RECORD_FEATURES, TOKENIZER, VOCAB};
 use crate::files::{record_checksums, verify_files, write_json, write_text_atomically};
 use crate::{Error, Result};
 
@@ -28,7 +28,7 @@ pub(crate) fn save_inputs(
     encoders: &FieldEncoders,
     classes: &Classes,
 ) -> Result<()> {
-    record_checksums(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS, CLASSES, CONFIG], || {
+    record_checksums(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES, CLASSES, CONFIG], || {
         encoders.save(run)?;
         write_json(&run.join(CLASSES), classes)?;
         write_config(run, config, &[])

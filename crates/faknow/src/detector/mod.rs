@@ -285,7 +285,8 @@ impl Detector {
             }
         }
         let predict = |((sample, counts), scores): ((&Sample, TokenCounts), Vec<f64>)| {
-            let reason = reason_against(sample, counts, features);
+            let reason =
+                reason_against(sample, counts, features).or_else(|| self.reason_against_features(sample));
             let outcome = match reason.filter(|_| !self.predicts_unknown) {
                 Some(reason) => Err(reason),
                 None => Ok(self.calibrated.decision.predict(self.classes.names(), &scores)?),
@@ -295,6 +296,15 @@ impl Detector {
             Ok(SamplePrediction { outcome, known_tokens, n_tokens: counts.n_tokens })
         };
         samples.iter().zip(counts).zip(rows).map(predict).collect()
+    }
+
+    fn reason_against_features(&self, sample: &Sample) -> Option<NoPrediction> {
+        let lacks_features = match sample {
+            Sample::Text(_) => self.encoders.lacks_features(&Record::default()),
+            Sample::Record(record) => self.encoders.lacks_features(record),
+            _ => false,
+        };
+        lacks_features.then_some(NoPrediction::MissingFeatures)
     }
 
     fn test_all(&self, data: FieldDataset) -> Result<DetectorEvaluation> {
@@ -345,7 +355,8 @@ impl Detector {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        self.word_encoder()?.dataset(records, &self.encoders.domains, self.extra_padding())
+        self.word_encoder()?;
+        self.encoders.dataset(records, self.extra_padding(), Path::new("records"))
     }
 }
 
@@ -366,6 +377,6 @@ fn words_only_error() -> Error {
     )
 }
 
-fn wrong_input(expected: &str, got: &str) -> Error {
+pub(crate) fn wrong_input(expected: &str, got: &str) -> Error {
     Error::config("", format!("this detector takes {expected} as input, got {got}"))
 }

@@ -21,12 +21,25 @@ use crate::{Error, Result};
 pub enum Sample {
     /// A text.
     Text(String),
+    /// A text with the domain, the numeric features and the comments of its record.
+    Record(Box<Record>),
     /// A record without a text, which has no prediction.
     MissingText,
     /// A propagation tree with texts or features at its nodes.
     Tree(RawTree),
     /// A propagation tree with encoded node features, as in training.
     EncodedTree(Tree),
+}
+
+impl Sample {
+    /// Returns the text, if the sample is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Record(record) => Some(&record.text),
+            Self::MissingText | Self::Tree(_) | Self::EncodedTree(_) => None,
+        }
+    }
 }
 
 /// A sample with the fields of its record.
@@ -41,9 +54,15 @@ pub struct InputRecord {
 }
 
 impl From<Record> for InputRecord {
-    fn from(record: Record) -> Self {
-        let sample = if record.is_missing { Sample::MissingText } else { Sample::Text(record.text) };
-        Self { number: record.number, fields: record.fields, sample }
+    fn from(mut record: Record) -> Self {
+        let (number, fields) = (record.number, std::mem::take(&mut record.fields));
+        let is_plain = record.domain.is_none() && record.features.is_empty() && record.comments.is_empty();
+        let sample = match record.is_missing {
+            true => Sample::MissingText,
+            false if is_plain => Sample::Text(record.text),
+            false => Sample::Record(Box::new(record)),
+        };
+        Self { number, fields, sample }
     }
 }
 
@@ -207,20 +226,22 @@ pub(crate) fn encode(
     source: &Path,
 ) -> Result<FieldDataset> {
     if let Some(field) = &fields.words {
-        let words = encoders.words.as_ref().ok_or_else(|| wrong_input("trees", "texts"))?;
         let texts = samples.iter().map(|sample| match sample {
             // Label and domain are not required.
             Sample::Text(text) => Ok(Record::new(text.as_str())),
+            Sample::Record(record) => Ok(Record { label: None, ..(**record).clone() }),
             Sample::MissingText => Ok(Record::default()),
             _ => Err(faknow_data::Error::Dataset(wrong_input("texts", "trees").to_string())),
         });
-        return words.dataset(texts.collect::<Vec<_>>(), &encoders.domains, field.extra_padding);
+        return encoders.dataset(texts.collect::<Vec<_>>(), field.extra_padding, source);
     }
     let encoder = encoders.trees.as_ref().ok_or_else(|| wrong_input("texts", "trees"))?;
     let mut encoded = Vec::with_capacity(samples.len());
     for sample in samples {
         match sample {
-            Sample::Text(_) | Sample::MissingText => return Err(wrong_input("trees", "texts")),
+            Sample::Text(_) | Sample::Record(_) | Sample::MissingText => {
+                return Err(wrong_input("trees", "texts"));
+            }
             Sample::Tree(raw) => {
                 let words = encoders.words.as_ref();
                 encoded.extend(tree_lines::to_trees(

@@ -50,6 +50,9 @@ pub enum NoPrediction {
     /// No token of the text or tree is in the vocabulary of the model.
     #[error("no known tokens")]
     NoKnownTokens,
+    /// The record lacks a numeric feature that the model reads.
+    #[error("missing features")]
+    MissingFeatures,
     /// No node of the tree has features.
     #[error("no features")]
     NoFeatures,
@@ -127,15 +130,23 @@ pub(crate) fn reason_against(
     counts: TokenCounts,
     features: NodeFeatureKind,
 ) -> Option<NoPrediction> {
-    match sample {
-        Sample::Text(text) if is_blank(text) => Some(NoPrediction::EmptyText),
-        Sample::Text(text) if is_missing(text) => Some(NoPrediction::MissingText),
+    let reason = match sample {
+        Sample::Text(text) => reason_against_text(text),
+        Sample::Record(record) => reason_against_text(&record.text),
         Sample::MissingText => Some(NoPrediction::MissingText),
         Sample::Tree(tree) if tree.is_empty() && features == NodeFeatureKind::Numbers => {
             Some(NoPrediction::NoFeatures)
         }
-        _ if counts.n_known > 0 => None,
-        _ => Some(NoPrediction::NoKnownTokens),
+        Sample::Tree(_) | Sample::EncodedTree(_) => None,
+    };
+    reason.or((counts.n_known == 0).then_some(NoPrediction::NoKnownTokens))
+}
+
+fn reason_against_text(text: &str) -> Option<NoPrediction> {
+    match text {
+        text if is_blank(text) => Some(NoPrediction::EmptyText),
+        text if is_missing(text) => Some(NoPrediction::MissingText),
+        _ => None,
     }
 }
 

@@ -61,6 +61,8 @@ pub struct FeatureField {
     pub name: &'static str,
     /// Whether the model needs the feature. Default true.
     pub is_required: bool,
+    /// Whether the model reads standardized values: of mean 0 and standard deviation 1 in the training data. Default false.
+    pub is_standardized: bool,
 }
 
 /// Settings of the field of propagation trees.
@@ -144,12 +146,18 @@ impl DomainField {
 impl FeatureField {
     /// Creates a feature that the model needs.
     pub fn required(name: &'static str) -> Self {
-        Self { name, is_required: true }
+        Self { name, is_required: true, is_standardized: false }
     }
 
     /// Creates a feature that the model uses if it is given.
     pub fn optional(name: &'static str) -> Self {
-        Self { name, is_required: false }
+        Self { name, is_required: false, is_standardized: false }
+    }
+
+    /// Lets the model read standardized values.
+    #[must_use]
+    pub fn standardized(self) -> Self {
+        Self { is_standardized: true, ..self }
     }
 }
 

@@ -13,7 +13,9 @@
 //! ```
 
 mod bigcn;
+mod dudef;
 mod ebgcn;
+mod eddfn;
 mod fields;
 mod gcnfn;
 mod gnncl;

@@ -11,7 +11,9 @@ use tch::nn::{Path, VarStore};
 use toml::Table;
 
 use super::bigcn::BiGcnSpec;
+use super::dudef::DudefSpec;
 use super::ebgcn::EbgcnSpec;
+use super::eddfn::EddfnSpec;
 use super::gcnfn::GcnfnSpec;
 use super::gnncl::GnnclSpec;
 use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
@@ -66,6 +68,8 @@ impl Registry {
     pub fn builtin() -> Self {
         let specs: Vec<Arc<dyn AnySpec>> = vec![
             spec::<TextCnnSpec>(),
+            spec::<DudefSpec>(),
+            spec::<EddfnSpec>(),
             spec::<GcnSpec>(),
             spec::<GraphSageSpec>(),
             spec::<GatSpec>(),
@@ -188,6 +192,8 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
     fn build(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<BoxedModel>;
     /// Returns the custom training step of the model, if it has one.
     fn step(&self) -> Option<BoxedStep>;
+    /// Returns the share of the training samples that is selected, if not all are used.
+    fn lsh_share(&self) -> Option<f64>;
     /// Returns the pretraining of the model, if it has one.
     fn pretraining(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<Option<Pretraining>>;
 }
@@ -277,6 +283,10 @@ impl<S: ModelSpec> ConfiguredModel for Configured<S> {
 
     fn step(&self) -> Option<BoxedStep> {
         S::step(&self.0)
+    }
+
+    fn lsh_share(&self) -> Option<f64> {
+        S::lsh_share(&self.0)
     }
 
     fn pretraining(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<Option<Pretraining>> {

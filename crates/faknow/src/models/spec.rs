@@ -65,6 +65,13 @@ pub trait ModelSpec: 'static {
         None
     }
 
+    /// Returns the share of the training samples, above 0 to 1, that locality-sensitive hashing selects for training
+    /// ([`lsh_selection`](faknow_data::lsh_selection)). Default: `None`, all are used.
+    fn lsh_share(config: &Self::Config) -> Option<f64> {
+        let _ = config;
+        None
+    }
+
     /// Returns the self-supervised pretraining of a part of the model. Default: `None`.
     ///
     /// # Errors

@@ -105,6 +105,19 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "column of the entities of the text, for models that read them",
             ),
             setting(
+                "features",
+                DATA,
+                "table from features to columns, or list of columns",
+                "columns of numeric features, arrays of numbers, for models that read features: `data.features.emotions = \
+                 \"emo\"`",
+            ),
+            setting(
+                "comments",
+                DATA,
+                "column",
+                "comments on a post, an array of texts, for emotion features without a column",
+            ),
+            setting(
                 "classes",
                 ENCODING,
                 "at least 2 distinct names",
@@ -229,6 +242,12 @@ pub(super) const TABLES: &[StaticTable] = &[
                 "path",
                 "directory of a pretrained encoder such as BERT in the format of Hugging Face, whose tokenizer replaces the \
                  settings above, except `max_length`",
+            ),
+            setting(
+                "lexicons",
+                ENCODING,
+                "path",
+                "directory of emotion lexicons, from which emotion features without a column are computed",
             ),
             setting(
                 "memory",

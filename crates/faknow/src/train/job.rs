@@ -113,8 +113,17 @@ impl Job {
             tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         }
         let_threads_sleep();
-        let corpus = Corpus::load(&config, &configured.fields(), encoders, test_records)?;
+        let mut corpus = Corpus::load(&config, &configured.fields(), encoders, test_records)?;
+        let n_all = corpus.train.n_samples();
+        if let Some(share) = configured.lsh_share() {
+            corpus.select_training(share, config.seed)?;
+        }
         let mut summary = corpus.summary()?;
+        if corpus.train.n_samples() < n_all {
+            summary
+                .lines
+                .push(format!("training samples: selected by hashing from {n_all} (`model.lsh_share`)"));
+        }
         let vectors = match (&config.text.vectors, &corpus.encoders.words) {
             (Some(path), Some(words)) if !is_resumed => {
                 let vectors = load_vectors(path, &words.vocab, None, config.seed)?;

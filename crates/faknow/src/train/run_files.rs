@@ -65,6 +65,12 @@ pub const RUN_FILES: &[RunFile] = &[
         [E, N, E],
     ),
     row(
+        "record_features.json",
+        "numeric features of records: sizes, means, lexicons, of models that use them",
+        "`checksums.json`, size of the weights",
+        [E, N, E],
+    ),
+    row(
         "checksums.json",
         "sizes and checksums; without it, files are read unchecked",
         "its own checksum",
