@@ -3,6 +3,7 @@
 use faknow_data::Batch;
 use faknow_data::Rng;
 use faknow_data::graph::NodeFeatures;
+use faknow_data::text::PADDING;
 use tch::Tensor;
 
 use crate::Result;
@@ -101,12 +102,22 @@ pub trait EmbeddingModel {
     /// A token id is not below the number of words.
     fn vectors(&self, ids: &Tensor) -> Result<Tensor>;
 
-    /// Returns the logits `[n, n_classes]` of word vectors `[n, len, size]`, as in [`Mode::Eval`]; the operations do not depend
-    /// on `n` and `len`.
+    /// Returns the logits `[n, n_classes]` of word vectors `[n, len, size]`, as in [`Mode::Eval`].
     ///
     /// # Errors
     /// The texts are too short for the model.
     fn logits(&self, vectors: &Tensor) -> Result<Tensor>;
+
+    /// Returns whether the operations of [`logits`](Self::logits) do not depend on the number and length of texts and padding
+    /// does not change its results, so that they can be traced to a program. Default: true.
+    fn is_traceable(&self) -> bool {
+        true
+    }
+
+    /// Returns the token id of padding, whose vectors are the baseline of explanations. Default: that of words.
+    fn padding_id(&self) -> i64 {
+        i64::from(PADDING)
+    }
 }
 
 impl<M: Model + ?Sized> Model for Box<M> {

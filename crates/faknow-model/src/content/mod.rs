@@ -3,6 +3,7 @@
 mod domain_memory;
 mod dudef;
 mod eddfn;
+mod encoder_classifier;
 mod endef;
 mod entity_branch;
 mod k_means;
@@ -16,6 +17,9 @@ mod textcnn;
 pub use domain_memory::DomainMemory;
 pub use dudef::{Dudef, DudefConfig};
 pub use eddfn::{Eddfn, EddfnConfig, EddfnInput, EddfnOutput};
+pub use encoder_classifier::{
+    ClassifierHead, EncoderClassifier, EncoderClassifierConfig, EncoderLayer, Tuning,
+};
 pub use endef::Endef;
 pub use entity_branch::{EntityBranch, EntityConfig};
 pub use m3fend::{M3fend, M3fendConfig};

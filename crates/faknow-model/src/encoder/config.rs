@@ -89,13 +89,31 @@ impl EncoderConfig {
         }
     }
 
+    /// Returns the name of the parameters of a layer, without a dot at its end.
+    pub fn layer_name(&self, layer: i64) -> String {
+        format!("{}.{layer}", self.layers_name())
+    }
+
+    /// Returns the names of the parameters below the first layer, such as the embeddings of words, without dots at their ends.
+    pub fn embedding_names(&self) -> Vec<String> {
+        vec!["embeddings".to_owned()]
+    }
+
+    /// Returns the name of the list of layers.
+    pub(super) fn layers_name(&self) -> &'static str {
+        match self.architecture {
+            Architecture::DistilBert => "transformer.layer",
+            Architecture::Bert | Architecture::Roberta => "encoder.layer",
+        }
+    }
+
     /// Returns the error of a setting.
     pub(super) fn invalid(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
         Error::Config { model: "encoder", name, expected: expected.into(), got: got.to_string() }
     }
 
     /// Checks that all settings are within their ranges.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),

@@ -48,7 +48,7 @@ pub enum LoraTarget {
 
 impl LoraConfig {
     /// Checks that all settings are within their ranges.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.rank < 1 {
             return Err(EncoderConfig::invalid("lora_rank", "at least 1", self.rank));
         }

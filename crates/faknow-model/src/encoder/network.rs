@@ -7,7 +7,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::attention::Attention;
-use super::config::{Architecture, EncoderConfig};
+use super::config::EncoderConfig;
 use super::embeddings::Embeddings;
 use super::hidden::Hidden;
 use super::layout::Layout;
@@ -103,10 +103,7 @@ impl Encoder {
         config.check()?;
         let created = RefCell::new(Created::default());
         let params = Params::new(path, source, adapters, &created);
-        let layers = params.sub(match config.architecture {
-            Architecture::DistilBert => "transformer.layer",
-            Architecture::Bert | Architecture::Roberta => "encoder.layer",
-        });
+        let layers = params.sub(config.layers_name());
         let embeddings = Embeddings::new(&params.sub("embeddings"), config)?;
         let layers =
             (0..config.n_layers).map(|i| PostNormLayer::new(&layers.at(i), config)).collect::<Result<_>>()?;

@@ -1,6 +1,6 @@
 //! Explanations of text classifications: the contribution of each word to a class, by integrated gradients.
 
-use faknow_data::text::{PADDING, Words};
+use faknow_data::text::Words;
 use tch::{Kind, Tensor};
 
 use crate::{EmbeddingModel, Error, Result};
@@ -75,7 +75,7 @@ pub fn integrated_gradients_in_parts(
     let (ids, n_words) = (&words.ids, words.lengths.f_int64_value(&[0])? as usize);
     let (baseline, vectors) = {
         let _no_grad = tch::no_grad_guard();
-        (model.vectors(&ids.f_full_like(f64::from(PADDING))?)?, model.vectors(ids)?)
+        (model.vectors(&ids.f_full_like(model.padding_id())?)?, model.vectors(ids)?)
     };
     let difference = vectors.f_sub(&baseline)?; // [1, len, size]
     let options = (vectors.kind(), vectors.device());

@@ -11,6 +11,7 @@ mod batch_norm;
 mod criterion;
 mod domain_models;
 mod encoder;
+mod encoder_classifier;
 mod golden;
 mod golden_bert;
 mod golden_domains;

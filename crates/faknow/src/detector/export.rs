@@ -81,6 +81,13 @@ impl Detector {
     /// Traces the model from token ids to class scores.
     fn trace(&self) -> Result<CModule> {
         let model = self.embedding_model()?;
+        if !model.is_traceable() {
+            let name = &self.config().model.name;
+            let message = format!(
+                "expected a model whose results do not depend on padding, got `{name}`, which cannot be exported"
+            );
+            return Err(Error::config("model.name", message));
+        }
         let extra_padding = self.extra_padding() as i64;
         let temperature = self.decision().temperature;
         let scores = |tokens: &Tensor| -> faknow_model::Result<Tensor> {
