@@ -6,7 +6,9 @@ use super::dataset::{Columns, FieldDataset};
 use super::domains::{DomainBuilder, DomainColumn};
 use super::features::FeatureBuilder;
 use crate::records::check_class_index;
-use crate::text::{TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn};
+use crate::text::{
+    SubwordColumn, SubwordTokenizer, TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn,
+};
 use crate::{Error, Record, Result};
 
 impl FieldDataset {
@@ -94,10 +96,9 @@ impl FieldDataset {
     ///
     /// # Errors
     /// The first error among the records; [`Error::Dataset`] if only some records are labeled, or the tokenizer fails.
-    #[cfg(feature = "subwords")]
     pub fn from_subwords<I>(
         records: I,
-        tokenizer: &crate::text::SubwordTokenizer,
+        tokenizer: &SubwordTokenizer,
         domains: Option<&[String]>,
         storage: &TokenStorage,
     ) -> Result<Self>
@@ -107,9 +108,7 @@ impl FieldDataset {
     {
         let mut fields = RecordFields::default();
         let records = records.into_iter();
-        let subwords = crate::text::SubwordColumn::encode(records, tokenizer, storage, &mut |record| {
-            fields.push(record)
-        })?;
+        let subwords = SubwordColumn::encode(records, tokenizer, storage, &mut |record| fields.push(record))?;
         let columns = Columns { subwords: Some(Arc::new(subwords)), ..Columns::default() };
         Ok(fields.with_columns(columns, domains))
     }

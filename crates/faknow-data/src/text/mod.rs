@@ -9,10 +9,13 @@ mod interner;
 mod ngram_column;
 mod ngram_encoder;
 mod ngrams;
+#[cfg(not(feature = "subwords"))]
+mod no_subwords;
 mod normalize;
 #[cfg(feature = "subwords")]
 mod sentencepiece;
 pub mod stop_words;
+mod subword;
 mod subword_column;
 #[cfg(feature = "subwords")]
 mod subword_files;
@@ -37,8 +40,11 @@ pub use embeddings::{WordVectors, load_vectors, read_vectors};
 pub use encoded::Encoded;
 pub use ngram_encoder::{NGramEncoder, NGramMatch, NGramOptions};
 pub use ngrams::NGrams;
+#[cfg(not(feature = "subwords"))]
+pub use no_subwords::SubwordTokenizer;
+pub use subword::{ENCODER_HELP, Subword};
 #[cfg(feature = "subwords")]
-pub use subword_tokenizer::{ENCODER_HELP, Subword, SubwordTokenizer};
+pub use subword_tokenizer::SubwordTokenizer;
 pub use subwords::Subwords;
 pub use text_fields::TextFields;
 pub use tokenize::{Tokenizer, TokenizerConfig, TokenizerKind, is_blank};

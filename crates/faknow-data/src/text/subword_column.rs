@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Subwords;
+use super::column_writer::{ColumnWriter, Shard, for_each_chunk};
 use super::token_column::TokenColumn;
-use crate::Result;
+use super::tokens::{TokenStorage, TokenWriter};
+use super::{SubwordTokenizer, Subwords};
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
+use crate::{Record, Result};
 
 /// The subwords of all samples, special tokens included.
 #[derive(Debug)]
@@ -33,17 +35,14 @@ impl SubwordColumn {
     }
 
     /// Tokenizes records; calls `handle` for each record, in order.
-    #[cfg(feature = "subwords")]
     pub(crate) fn encode(
-        records: impl Iterator<Item = Result<crate::Record>> + Send,
-        tokenizer: &super::SubwordTokenizer,
-        storage: &super::TokenStorage,
-        handle: &mut impl FnMut(crate::Record) -> Result<()>,
+        records: impl Iterator<Item = Result<Record>> + Send,
+        tokenizer: &SubwordTokenizer,
+        storage: &TokenStorage,
+        handle: &mut impl FnMut(Record) -> Result<()>,
     ) -> Result<Self> {
-        use super::column_writer::{ColumnWriter, Shard, for_each_chunk};
-
         let mut writer = ColumnWriter::new(storage);
-        let tokenize = |record: &crate::Record, shard: &mut Shard| {
+        let tokenize = |record: &Record, shard: &mut Shard| {
             shard.tokens.extend(tokenizer.tokenize(&record.text)?);
             Ok(())
         };
@@ -56,7 +55,7 @@ impl SubwordColumn {
             unknown: tokenizer.unknown_id(),
             n_special: tokenizer.n_special(),
         };
-        Ok(Self::new(writer.finish(super::tokens::TokenWriter::finish)?, ids))
+        Ok(Self::new(writer.finish(TokenWriter::finish)?, ids))
     }
 
     /// Returns the token ids of a text.

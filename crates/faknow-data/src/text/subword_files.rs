@@ -202,7 +202,10 @@ fn missing_tokenizer(dir: &Path) -> Error {
     let formats = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece model (*.model)";
     Error::file(
         dir,
-        format!("the encoder has no tokenizer: expected {formats}, got {found}; {}", super::ENCODER_HELP),
+        format!(
+            "the encoder has no tokenizer: expected {formats}, got {found}; {}",
+            super::subword::ENCODER_HELP
+        ),
     )
 }
 

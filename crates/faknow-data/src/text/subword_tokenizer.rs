@@ -1,21 +1,17 @@
 //! Subword tokenizers of encoders such as BERT, loaded from Hugging Face folders.
 
 use std::fmt;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use tokenizers::{Encoding, TruncationParams};
 
+use super::subword::{ENCODER_HELP, Subword};
 use super::subword_files;
 use super::tokenizer_settings::TokenizerSettings;
 use crate::common::{panic_message, write_atomically};
 use crate::{Error, Fingerprint, Result};
-
-/// How to get the folder of an encoder.
-pub const ENCODER_HELP: &str = "`cargo xtask encoder minilm` fetches a small English encoder, `huggingface-cli download \
-                                ORGANIZATION/MODEL --local-dir DIR` any other";
 
 /// The tokenizer of an encoder. Clones share its vocabulary.
 ///
@@ -41,17 +37,6 @@ pub struct SubwordTokenizer {
     n_special: usize,
     /// The settings to save with the tokenizer.
     saved_settings: serde_json::Value,
-}
-
-/// A token of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subword {
-    /// Token id.
-    pub id: u32,
-    /// Token as the vocabulary contains it, such as `##ing`.
-    pub token: String,
-    /// Bytes of the text, extended to complete characters; `None` for special tokens, which are added to the text.
-    pub range: Option<Range<usize>>,
 }
 
 impl SubwordTokenizer {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use faknow_data::graph::{event_k_fold, event_split};
 use faknow_data::{Classes, DataLoader, Dataset, FieldDataset, stratified_k_fold, stratified_split};
+use faknow_model::encoder::PretrainedEncoder;
 use tch::Tensor;
 
 use crate::config::{Config, Fold, LoaderConfig};
@@ -79,8 +80,12 @@ impl Corpus {
     }
 
     /// Returns the properties that determine the size of a model.
-    pub(crate) fn shape<'a>(&'a self, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
-        self.encoders.shape(self.classes.len(), word_vectors)
+    pub(crate) fn shape<'a>(
+        &'a self,
+        word_vectors: Option<&'a Tensor>,
+        encoder: Option<&'a PretrainedEncoder>,
+    ) -> Shape<'a> {
+        self.encoders.shape(self.classes.len(), word_vectors, encoder)
     }
 
     /// Returns a summary of the data, one line per part, which shows a wrong column or split before the first epoch.
@@ -108,6 +113,8 @@ impl Corpus {
         summary.lines.extend(self.left_out.lines());
         let words = self.encoders.words.as_ref();
         summary.lines.extend(words.map(|words| format!("vocabulary: {} words", words.vocab.len())));
+        let subwords = self.encoders.subwords.as_ref();
+        summary.lines.extend(subwords.map(|it| format!("vocabulary: {} subwords", it.tokenizer.n_tokens())));
         Ok(summary)
     }
 
@@ -118,7 +125,7 @@ impl Corpus {
         let (n, classes) = (data.n_samples(), classes.join(", "));
         let (mut units, mut details) = (Vec::new(), Vec::new());
         let known: KnownTokens = data.token_counts(self.encoders.node_features())?.into_iter().collect();
-        if data.has_words() {
+        if data.has_words() || data.has_subwords() {
             let storage = if data.is_on_disk() { ", stored on disk" } else { "" };
             let per_text = known.n_tokens as f64 / n.max(1) as f64;
             units.push("texts");

@@ -3,17 +3,20 @@
 use std::path::Path;
 
 use faknow_data::graph::{TfIdf, Tree};
-use faknow_data::text::{Tokenizer, TokenizerConfig, Vocab};
+use faknow_data::text::{TokenStorage, Tokenizer, TokenizerConfig, Vocab};
 use faknow_data::{FieldDataset, NodeFeatureKind, Record};
+use faknow_model::encoder::PretrainedEncoder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::config::TextConfig;
 use crate::data::features::{EmotionSource, FeatureEncoder};
+use crate::data::subword_encoder::{ENCODER_FILES, SubwordEncoder};
 use crate::data::trees::apply_weights;
 use crate::detector::wrong_input;
 use crate::files::{read_json, verify_files, write_json};
-use crate::models::{Fields, Shape};
+use crate::models::{EncoderUse, Fields, Shape};
 use crate::{Error, Result};
 
 pub(crate) const VOCAB: &str = "vocab.txt";
@@ -33,6 +36,8 @@ fn require_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
 pub(crate) struct FieldEncoders {
     /// Encoder of texts, or of the texts of nodes.
     pub(crate) words: Option<WordEncoder>,
+    /// Encoder of texts as subwords, instead of words.
+    pub(crate) subwords: Option<SubwordEncoder>,
     /// Encoder of propagation trees.
     pub(crate) trees: Option<TreeEncoder>,
     /// Names of the domains of the training data in the order of their indices, if the model uses domains.
@@ -105,10 +110,7 @@ impl FieldEncoders {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        let words = self.words.as_ref().ok_or_else(|| wrong_input("trees", "texts"))?;
-        let Some(features) = &self.features else {
-            return words.dataset(records, &self.domains, extra_padding);
-        };
+        let Some(features) = &self.features else { return self.texts(records, extra_padding) };
         let emotions = features.emotions.as_ref().map(EmotionSource::reader).transpose()?;
         let records = records.into_iter().map(|record| {
             record.map(|mut record| {
@@ -116,7 +118,20 @@ impl FieldEncoders {
                 record
             })
         });
-        features.encode(words.dataset(records, &self.domains, extra_padding)?, source)
+        features.encode(self.texts(records, extra_padding)?, source)
+    }
+
+    /// Encodes the texts of records, as subwords or words.
+    fn texts<I>(&self, records: I, extra_padding: usize) -> Result<FieldDataset>
+    where
+        I: IntoIterator<Item = faknow_data::Result<Record>>,
+        I::IntoIter: Send,
+    {
+        match (&self.subwords, &self.words) {
+            (Some(subwords), _) => subwords.dataset(records, Some(&self.domains), &TokenStorage::default()),
+            (None, Some(words)) => words.dataset(records, &self.domains, extra_padding),
+            (None, None) => Err(wrong_input("trees", "texts")),
+        }
     }
 
     /// Returns whether a record lacks a feature that the model reads.
@@ -135,30 +150,60 @@ impl FieldEncoders {
     }
 
     /// Returns the name of an encoder file that is missing in a run directory, if any.
-    pub(crate) fn missing(run: &Path, fields: &Fields) -> Option<&'static str> {
-        let words: &[&str] = if fields.words.is_some() { &[VOCAB, TOKENIZER] } else { &[] };
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn missing(run: &Path, fields: &Fields, text: &TextConfig) -> Result<Option<&'static str>> {
+        let has_encoder = text.encoder.is_some();
+        let words: &[&str] = match &fields.words {
+            Some(_) if has_encoder => &ENCODER_FILES,
+            Some(_) => &[VOCAB, TOKENIZER],
+            None => &[],
+        };
+        if has_encoder && Self::needs_weights(fields) && SubwordEncoder::saved_weights(run)?.is_empty() {
+            return Ok(Some("encoder/model.safetensors"));
+        }
         let trees: &[&str] = if fields.trees.is_some() { &[FEATURES] } else { &[] };
         let is_required = fields.domains.as_ref().is_some_and(|domains| domains.is_required);
         let domains: &[&str] = if is_required { &[DOMAINS] } else { &[] };
         let is_required = fields.features.iter().any(|feature| feature.is_required);
         let features: &[&str] = if is_required { &[RECORD_FEATURES] } else { &[] };
-        let names = words.iter().chain(trees).chain(domains).chain(features);
-        names.copied().find(|name| !run.join(name).exists())
+        let mut names = words.iter().chain(trees).chain(domains).chain(features);
+        Ok(names.copied().find(|name| !run.join(name).exists()))
+    }
+
+    /// Returns whether the weights of the encoder of texts are not part of the model.
+    pub(crate) fn needs_weights(fields: &Fields) -> bool {
+        fields.encoder_use().is_some_and(|encoder_use| encoder_use != EncoderUse::Trained)
+    }
+
+    /// Returns the names of the files of the encoders in a run directory, without weights.
+    pub(crate) fn files(&self) -> Vec<&'static str> {
+        let encoder: &[&str] = if self.subwords.is_some() { &ENCODER_FILES } else { &[] };
+        [VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES].iter().chain(encoder).copied().collect()
     }
 
     /// Loads the encoders for a model with these input fields from a run directory, and compares them with their checksums.
-    pub(crate) fn load(run: &Path, fields: &Fields) -> Result<Self> {
+    pub(crate) fn load(run: &Path, fields: &Fields, text: &TextConfig) -> Result<Self> {
         verify_files(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES])?;
+        let subwords = || -> Result<SubwordEncoder> {
+            verify_files(run, &ENCODER_FILES)?;
+            let weights = SubwordEncoder::saved_weights(run)?;
+            verify_files(run, &weights.iter().map(String::as_str).collect::<Vec<_>>())?;
+            SubwordEncoder::load(run)
+        };
         let words = || -> Result<WordEncoder> {
             let tokenizer: TokenizerConfig = require_json(run, TOKENIZER)?;
             Ok(WordEncoder { vocab: Vocab::load(run.join(VOCAB))?, tokenizer: Tokenizer::new(tokenizer)? })
         };
         // Nodes of trees have texts or features.
-        let has_words = fields.words.is_some() || run.join(VOCAB).exists();
+        let has_subwords = fields.words.is_some() && text.encoder.is_some();
+        let has_words = !has_subwords && (fields.words.is_some() || run.join(VOCAB).exists());
         let trees = fields.trees.is_some().then(|| require_json(run, FEATURES));
         let features: Option<FeatureEncoder> = read_json(run, RECORD_FEATURES)?;
         Ok(Self {
             words: has_words.then(words).transpose()?,
+            subwords: has_subwords.then(subwords).transpose()?,
             trees: trees.transpose()?,
             domains: read_json(run, DOMAINS)?.unwrap_or_default(),
             feature_sizes: features.as_ref().map(FeatureEncoder::sizes).unwrap_or_default(),
@@ -166,7 +211,7 @@ impl FieldEncoders {
         })
     }
 
-    /// Writes the encoders into a run directory.
+    /// Writes the encoders into a run directory, except that of subwords.
     pub(crate) fn save(&self, run: &Path) -> Result<()> {
         if let Some(trees) = &self.trees {
             write_json(&run.join(FEATURES), trees)?;
@@ -184,14 +229,32 @@ impl FieldEncoders {
         Ok(())
     }
 
+    /// Returns the token of texts with this id.
+    pub(crate) fn word(&self, id: u32) -> Option<String> {
+        match (&self.subwords, &self.words) {
+            (Some(subwords), _) => subwords.tokenizer.token(id),
+            (None, words) => words.as_ref()?.vocab.word(id).map(str::to_owned),
+        }
+    }
+
+    /// Reads the weights of the encoder of texts, if there is one.
+    pub(crate) fn pretrained(&self) -> Result<Option<PretrainedEncoder>> {
+        self.subwords.as_ref().map(SubwordEncoder::pretrained).transpose()
+    }
+
     /// Returns the properties that determine the size of a model.
-    pub(crate) fn shape<'a>(&'a self, n_classes: usize, word_vectors: Option<&'a Tensor>) -> Shape<'a> {
+    pub(crate) fn shape<'a>(
+        &'a self,
+        n_classes: usize,
+        word_vectors: Option<&'a Tensor>,
+        encoder: Option<&'a PretrainedEncoder>,
+    ) -> Shape<'a> {
         Shape {
             vocab_size: self.words.as_ref().map_or(0, |words| words.vocab.len()),
             n_node_features: self.trees.as_ref().map_or(0, |trees| trees.n_features),
             n_classes,
             word_vectors,
-            encoder: None,
+            encoder,
             n_domains: self.domains.len(),
             feature_sizes: &self.feature_sizes,
         }

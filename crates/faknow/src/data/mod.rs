@@ -14,6 +14,7 @@ pub(crate) mod records;
 mod report;
 mod selection;
 pub(crate) mod source;
+pub(crate) mod subword_encoder;
 pub(crate) mod text_cache;
 mod train_command;
 mod tree_inspection;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use faknow_data::text::TokenStorage;
-use faknow_data::text::{Tokenizer, Vocab, VocabOptions};
+use faknow_data::text::{TokenStorage, Tokenizer, Vocab, VocabOptions};
 use faknow_data::{Classes, FieldDataset, Record};
+use serde_json::{Value, json};
 
 use crate::config::{Config, DataFiles, TextConfig};
 use crate::data::corpus::{Corpus, TestRecords, split, training_error};
@@ -13,6 +13,7 @@ use crate::data::features::{EmotionReader, EmotionSource, FeatureEncoder};
 use crate::data::files::FileRecords;
 use crate::data::layout::LayoutRules;
 use crate::data::left_out::{LeftOutRecords, check_drop_classes};
+use crate::data::subword_encoder::SubwordEncoder;
 use crate::data::text_cache::{TextCache, Tokenized};
 use crate::models::Fields;
 use crate::{Error, Result};
@@ -25,13 +26,17 @@ pub(crate) fn load(
     test_records: TestRecords,
 ) -> Result<Corpus> {
     let classes = config.data.to_classes()?;
+    let FieldEncoders { words, subwords, features: saved_features, .. } = saved.unwrap_or_default();
+    let saved = words.map(|words| words.vocab);
+    let subwords = match subwords {
+        Some(subwords) => Some(subwords),
+        None => SubwordEncoder::open(&config.text)?,
+    };
     let tokenizer = Tokenizer::new(config.text.tokenizer_config()?)?;
     config.train_files()?;
     let storage = config.text.storage();
     check_drop_classes(&config.data.drop_classes, &classes)?;
     let left_out = LeftOutRecords::default();
-    let (saved_features, saved) =
-        saved.map_or((None, None), |saved| (saved.features, saved.words.map(|words| words.vocab)));
     let mut warnings = Vec::new();
     let emotion_source = match &saved_features {
         Some(saved) => saved.emotions.clone(),
@@ -41,10 +46,14 @@ pub(crate) fn load(
         }),
     };
     let emotions = emotion_source.as_ref().map(EmotionSource::reader).transpose()?;
+    let texts = match &subwords {
+        Some(subwords) => Texts::Subwords(subwords),
+        None => Texts::Words(&tokenizer),
+    };
     let reader = Reader {
         config,
         classes: &classes,
-        tokenizer: &tokenizer,
+        texts,
         storage: &storage,
         left_out: &left_out,
         emotions: emotions.as_ref(),
@@ -63,12 +72,12 @@ pub(crate) fn load(
     }
     // Features are not cached.
     let cache = match fields.features.is_empty() {
-        true => TextCache::new(config, test_records, tokenizer.config(), &vocab_options(&config.text))?,
+        true => TextCache::new(config, test_records, &texts.cache_key(&config.text)?)?,
         false => None,
     };
     let cached = cache.as_ref().and_then(|cache| cache.find(&storage));
-    let is_same =
-        |vocab: &Vocab| saved.as_ref().is_none_or(|saved| saved.fingerprint() == vocab.fingerprint());
+    let fingerprint = |vocab: &Option<Vocab>| vocab.as_ref().map(Vocab::fingerprint);
+    let is_same = |vocab: &Option<Vocab>| saved.is_none() || fingerprint(&saved) == fingerprint(vocab);
     let tokenized = match cached.filter(|cached| is_same(&cached.vocab)) {
         Some(cached) => cached,
         None => {
@@ -97,7 +106,8 @@ pub(crate) fn load(
     let valid = valid.map(|data| input(data, config.data.valid.as_ref())).transpose()?;
     let test = test.map(|data| input(data, config.data.test.as_ref())).transpose()?;
     let encoders = FieldEncoders {
-        words: Some(WordEncoder { vocab, tokenizer }),
+        words: vocab.map(|vocab| WordEncoder { vocab, tokenizer }),
+        subwords,
         domains,
         feature_sizes: features.as_ref().map(FeatureEncoder::sizes).unwrap_or_default(),
         features,
@@ -110,17 +120,36 @@ pub(crate) fn load(
 struct Reader<'a> {
     config: &'a Config,
     classes: &'a Classes,
-    tokenizer: &'a Tokenizer,
+    texts: Texts<'a>,
     storage: &'a TokenStorage,
     left_out: &'a LeftOutRecords,
     /// Computes the emotion features of records, if the model reads any.
     emotions: Option<&'a EmotionReader>,
 }
 
+/// How texts are tokenized.
+#[derive(Clone, Copy)]
+enum Texts<'a> {
+    Words(&'a Tokenizer),
+    Subwords(&'a SubwordEncoder),
+}
+
+impl Texts<'_> {
+    /// Returns everything that determines the tokens of texts.
+    fn cache_key(self, config: &TextConfig) -> Result<Value> {
+        Ok(match self {
+            Self::Words(tokenizer) => json!([tokenizer.config(), vocab_options(config)]),
+            Self::Subwords(subwords) => {
+                json!([subwords.tokenizer.fingerprint()?, subwords.tokenizer.max_length()])
+            }
+        })
+    }
+}
+
 impl Reader<'_> {
     /// Reads and tokenizes all texts, with the vocabulary `saved` if it is given.
     fn read(&self, saved: Option<&Vocab>, test_records: TestRecords) -> Result<Tokenized> {
-        let Self { config, classes, tokenizer, storage, left_out, emotions } = *self;
+        let Self { config, classes, texts, storage, left_out, emotions } = *self;
         let files = config.train_files()?;
         let file = files.first();
         let labels = || -> Result<Vec<usize>> {
@@ -132,14 +161,27 @@ impl Reader<'_> {
             let part = parts.as_ref().map_or(&[][..], |parts| &parts[0]);
             Ok(select(self.open(files)?, part, all, emotions))
         };
-        let (mut train, mut vocab) =
-            FieldDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
-                .map_err(|e| training_error(file, e))?;
-        if let Some(saved) = saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
-            // The weights belong to the saved vocabulary.
-            train = FieldDataset::from_records_in(training()?, tokenizer, saved, train.domains(), storage)?;
-            vocab = saved.clone();
-        }
+        let (train, vocab) = match texts {
+            Texts::Subwords(subwords) => {
+                let train = FieldDataset::from_subwords(training()?, &subwords.tokenizer, None, storage);
+                (train.map_err(|e| training_error(file, e))?, None)
+            }
+            Texts::Words(tokenizer) => {
+                let (train, vocab) =
+                    FieldDataset::build_in(training()?, tokenizer, &vocab_options(&config.text), storage)
+                        .map_err(|e| training_error(file, e))?;
+                match saved.filter(|saved| saved.fingerprint() != vocab.fingerprint()) {
+                    None => (train, Some(vocab)),
+                    // The weights belong to the saved vocabulary.
+                    Some(saved) => {
+                        let domains = train.domains();
+                        let train =
+                            FieldDataset::from_records_in(training()?, tokenizer, saved, domains, storage)?;
+                        (train, Some(saved.clone()))
+                    }
+                }
+            }
+        };
         train.check_classes(classes.names()).map_err(|e| training_error(file, e))?;
         let rest = |others: &Option<DataFiles>, part: Option<&Vec<usize>>| -> Result<Option<FieldDataset>> {
             let records = match (others, part) {
@@ -147,7 +189,14 @@ impl Reader<'_> {
                 (None, Some(part)) if !part.is_empty() => select(self.open(files)?, part, false, emotions),
                 _ => return Ok(None),
             };
-            Ok(Some(FieldDataset::from_records_in(records, tokenizer, &vocab, train.domains(), storage)?))
+            let domains = train.domains();
+            Ok(Some(match (texts, &vocab) {
+                (Texts::Words(tokenizer), Some(vocab)) => {
+                    FieldDataset::from_records_in(records, tokenizer, vocab, domains, storage)?
+                }
+                (Texts::Words(_), None) => return Ok(None),
+                (Texts::Subwords(subwords), _) => subwords.dataset(records, Some(domains), storage)?,
+            }))
         };
         let valid = rest(&config.data.valid, parts.as_ref().map(|p| &p[1]))?;
         let test = match test_records {

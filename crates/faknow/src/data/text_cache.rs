@@ -4,10 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use faknow_data::text::TokenStorage;
-use faknow_data::text::{TokenizerConfig, Vocab, VocabOptions};
+use faknow_data::text::Vocab;
 use faknow_data::{FieldDataset, Input};
 use faknow_report::{CHECKSUMS, Checksums};
-use serde_json::json;
+use serde_json::{Value, json};
 use twox_hash::XxHash3_128;
 
 use crate::config::Config;
@@ -28,7 +28,8 @@ pub(crate) struct Tokenized {
     pub(crate) train: FieldDataset,
     pub(crate) valid: Option<FieldDataset>,
     pub(crate) test: Option<FieldDataset>,
-    pub(crate) vocab: Vocab,
+    /// The vocabulary of words; `None` for subwords.
+    pub(crate) vocab: Option<Vocab>,
     pub(crate) left_out: LeftOutRecords,
 }
 
@@ -43,12 +44,7 @@ impl TextCache {
     ///
     /// # Errors
     /// A data file cannot be read.
-    pub(crate) fn new(
-        config: &Config,
-        test_records: TestRecords,
-        tokenizer: &TokenizerConfig,
-        vocab: &VocabOptions,
-    ) -> Result<Option<Self>> {
+    pub(crate) fn new(config: &Config, test_records: TestRecords, texts: &Value) -> Result<Option<Self>> {
         let Some(cache) = &config.text.cache else { return Ok(None) };
         let data = &config.data;
         let files = [&data.train, &data.valid, &data.test];
@@ -67,8 +63,7 @@ impl TextCache {
                 json!(data.format), json!(data.encoding), json!(data.delimiter), json!(data.header), json!(data.quotes), json!(data.drop_classes),
                 json!(data.skip_broken)],
             "parts": [json!(data.split), json!(data.fold), json!(config.seed), json!(test_records == TestRecords::Include)],
-            "tokenizer": tokenizer,
-            "vocab": vocab,
+            "texts": texts,
         });
         let name = format!("{:032x}", XxHash3_128::oneshot(inputs.to_string().as_bytes()));
         Ok(Some(Self { dir: cache.join(name) }))
@@ -100,13 +95,14 @@ impl TextCache {
         // Also those of absent parts: a file that is missing is not an absent dataset.
         let checksums = Checksums::read(&self.dir).map_err(report_error)?;
         let names: Vec<&str> = checksums.names().collect();
-        if !names.contains(&VOCAB) {
+        if !names.contains(&LEFT_OUT) {
             return Err(faknow_data::Error::file(self.dir.join(CHECKSUMS), "the file is missing").into());
         }
         verify_files(&self.dir, &names)?;
         let has_part = |name: &str| names.contains(&format!("{name}.json").as_str());
         let optional = |name: &str| has_part(name).then(|| load(name)).transpose();
-        let vocab = Vocab::load(self.dir.join(VOCAB))?;
+        let has_vocab = names.contains(&VOCAB);
+        let vocab = has_vocab.then(|| Vocab::load(self.dir.join(VOCAB))).transpose()?;
         let left_out = LeftOutRecords::new(read_json(&self.dir, LEFT_OUT)?.unwrap_or_default());
         let (valid, test) = (optional("valid")?, optional("test")?);
         Ok(Tokenized { vocab, train: load("train")?, valid, test, left_out })
@@ -129,7 +125,7 @@ impl TextCache {
             let names: Vec<String> = files.chain([VOCAB.to_owned(), LEFT_OUT.to_owned()]).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             record_checksums(&staging, &names, || {
-                corpus.vocab.save(staging.join(VOCAB))?;
+                corpus.vocab.as_ref().map_or(Ok(()), |vocab| vocab.save(staging.join(VOCAB)))?;
                 write_json(&staging.join(LEFT_OUT), &corpus.left_out.files())?;
                 let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
                 for (name, data) in PARTS.iter().zip(parts) {

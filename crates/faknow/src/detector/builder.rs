@@ -12,6 +12,7 @@ use tch::nn::VarStore;
 
 use crate::config::{Config, decision as decision_config};
 use crate::data::encoders::{FieldEncoders, TreeEncoder, WordEncoder};
+use crate::data::subword_encoder::SubwordEncoder;
 use crate::detector::Detector;
 use crate::detector::files::{CONFIG, save_inputs, weights_name};
 use crate::files::record_checksums;
@@ -62,7 +63,7 @@ impl Detector {
             weights::save(&self.vars, &weights_dir.join(WEIGHTS_FILE))?;
             decision_config::save(dir, &self.calibrated)
         })?;
-        save_inputs(dir, &self.config, &self.encoders, &self.classes)
+        save_inputs(dir, &self.config, &self.fields, &self.encoders, &self.classes)
     }
 }
 
@@ -71,6 +72,17 @@ impl DetectorBuilder {
     pub fn words(mut self, vocab: Vocab, tokenizer: Tokenizer) -> Self {
         self.encoders.words = Some(WordEncoder { vocab, tokenizer });
         self
+    }
+
+    /// Sets the encoder of texts as subwords instead: the directory of a pretrained encoder, see `text.encoder`. The texts are
+    /// truncated as the config says.
+    ///
+    /// # Errors
+    /// The directory is incomplete.
+    pub fn encoder(mut self, dir: &Path) -> Result<Self> {
+        self.config.text.encoder = Some(dir.to_path_buf());
+        self.encoders.subwords = SubwordEncoder::open(&self.config.text)?;
+        Ok(self)
     }
 
     /// Sets the number of features per node; required for tree models.
@@ -88,7 +100,11 @@ impl DetectorBuilder {
         let configured = config.configured_model()?;
         let fields = configured.fields();
         for (field, is_missing, method) in [
-            ("text", fields.words.is_some() && encoders.words.is_none(), ".words(vocab, tokenizer)"),
+            (
+                "text",
+                fields.words.is_some() && encoders.words.is_none() && encoders.subwords.is_none(),
+                ".words(vocab, tokenizer)",
+            ),
             ("trees", fields.trees.is_some() && encoders.trees.is_none(), ".node_features(n)"),
         ] {
             if is_missing {
@@ -98,7 +114,8 @@ impl DetectorBuilder {
         }
         config.model.hyperparameters = configured.to_table();
         let own_vars = VarStore::new(vars.device());
-        let shape = encoders.shape(classes.len(), None);
+        let pretrained = encoders.pretrained()?;
+        let shape = encoders.shape(classes.len(), None, pretrained.as_ref());
         let model = with_model_seed(config.seed, || configured.build(&own_vars.root(), &shape))?;
         weights::restore(&own_vars, &weights::snapshot(vars), Path::new("the trained model"))?;
         let (calibrated, device) = (Calibrated::default(), vars.device());

@@ -74,6 +74,9 @@ impl Detector {
     /// # Errors
     /// The detector takes trees as input.
     pub fn tokenize<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>> {
+        if let Some(subwords) = &self.encoders().subwords {
+            return texts.iter().map(|text| Ok(subwords.tokenizer.tokenize(text.as_ref())?)).collect();
+        }
         let words = self.word_encoder()?;
         Ok(texts.iter().map(|text| words.vocab.encode(&words.tokenizer, text.as_ref())).collect())
     }

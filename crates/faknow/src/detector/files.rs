@@ -12,8 +12,10 @@ use serde_json::Value;
 use tch::nn::VarStore;
 
 use crate::config::Config;
-use crate::data::encoders::{DOMAINS, FEATURES, FieldEncoders, RECORD_FEATURES, TOKENIZER, VOCAB};
+use crate::data::encoders::FieldEncoders;
+use crate::data::subword_encoder::SubwordEncoder;
 use crate::files::{record_checksums, verify_files, write_json, write_text_atomically};
+use crate::models::Fields;
 use crate::{Error, Result};
 
 /// The version of libtorch that this version uses.
@@ -25,10 +27,18 @@ pub(crate) const CLASSES: &str = "classes.json";
 pub(crate) fn save_inputs(
     run: &Path,
     config: &Config,
+    fields: &Fields,
     encoders: &FieldEncoders,
     classes: &Classes,
 ) -> Result<()> {
-    record_checksums(run, &[VOCAB, TOKENIZER, FEATURES, DOMAINS, RECORD_FEATURES, CLASSES, CONFIG], || {
+    // Saved first, as their names depend on what is saved; they are large and never change.
+    if let Some(subwords) = &encoders.subwords {
+        subwords.save(run, FieldEncoders::needs_weights(fields))?;
+    }
+    let weights = SubwordEncoder::saved_weights(run)?;
+    let names = encoders.files().into_iter().chain([CLASSES, CONFIG]);
+    let names: Vec<&str> = names.chain(weights.iter().map(String::as_str)).collect();
+    record_checksums(run, &names, || {
         encoders.save(run)?;
         write_json(&run.join(CLASSES), classes)?;
         write_config(run, config, &[])

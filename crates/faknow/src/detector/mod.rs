@@ -79,16 +79,17 @@ impl Registry {
         let in_file = |e: Error| Error::config("", format!("{}: {e}", run.join(CONFIG).display()));
         let configured = config.configured_model().map_err(in_file)?;
         let fields = configured.fields();
-        if let Some(name) = FieldEncoders::missing(run, &fields) {
+        if let Some(name) = FieldEncoders::missing(run, &fields, &config.text)? {
             return Err(missing_file(name));
         }
         let classes: Classes = read_json(run, CLASSES)?.ok_or_else(|| missing_file(CLASSES))?;
         check_classes(run, &config, &classes)?;
         let checkpoint =
             weights_checkpoint(run, &config)?.ok_or_else(|| not_a_run("no weights in `checkpoints/`"))?;
-        let encoders = FieldEncoders::load(run, &fields)?;
+        let encoders = FieldEncoders::load(run, &fields, &config.text)?;
         let vars = VarStore::new(device);
-        let shape = encoders.shape(classes.len(), None);
+        let pretrained = encoders.pretrained()?;
+        let shape = encoders.shape(classes.len(), None, pretrained.as_ref());
         let build = || configured.build(&vars.root(), &shape);
         let model = with_model_seed(config.seed, build).map_err(in_file)?;
         load_weights(&vars, run, checkpoint)?;
@@ -204,8 +205,11 @@ impl Detector {
         trees::read_all(data, &self.classes, n_features, self.encoders.words.as_ref())
     }
 
-    /// Returns the encoder of texts.
+    /// Returns the encoder of texts as words.
     pub(crate) fn word_encoder(&self) -> Result<&WordEncoder> {
+        if self.encoders.subwords.is_some() {
+            return Err(words_only_error());
+        }
         let words = self.encoders.words.as_ref().filter(|_| self.fields.words.is_some());
         words.ok_or_else(|| wrong_input("trees", "texts"))
     }
@@ -239,6 +243,9 @@ impl Detector {
 
     /// Writes the encoders and the classes.
     pub(crate) fn save_inputs_to(&self, dir: &Path) -> Result<()> {
+        if let Some(subwords) = &self.encoders.subwords {
+            subwords.save(dir, false)?;
+        }
         self.encoders.save(dir)?;
         write_json(&dir.join(CLASSES), &self.classes)
     }
@@ -355,7 +362,9 @@ impl Detector {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
-        self.word_encoder()?;
+        if self.fields.words.is_none() {
+            return Err(wrong_input("trees", "texts"));
+        }
         self.encoders.dataset(records, self.extra_padding(), Path::new("records"))
     }
 }

@@ -35,6 +35,20 @@ pub struct WordField {
     pub extra_padding: usize,
     /// Whether the model reads the subwords of an encoder instead if `text.encoder` is set. Default false.
     pub accepts_encoder: bool,
+    /// How the model uses the weights of the encoder. Default [`EncoderUse::Adapted`].
+    pub encoder_use: EncoderUse,
+}
+
+/// How a model uses the weights of an encoder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EncoderUse {
+    /// They are trained, as part of the model.
+    Trained,
+    /// They are not trained, and the model reads only the output of the encoder, which is computed once and cached.
+    Frozen,
+    /// They are not trained, but the model has to compute the output of the encoder, as with adapters (the default).
+    #[default]
+    Adapted,
 }
 
 /// Settings of the field of domains.
@@ -109,6 +123,11 @@ impl Fields {
         self
     }
 
+    /// Returns how the model uses the weights of an encoder, if it accepts one.
+    pub(crate) fn encoder_use(&self) -> Option<EncoderUse> {
+        self.words.as_ref().filter(|words| words.accepts_encoder).map(|words| words.encoder_use)
+    }
+
     /// Returns the names of the required fields, as in the output of `faknow models`.
     pub fn names(&self) -> Vec<&'static str> {
         let domains = self.domains.as_ref().is_some_and(|domains| domains.is_required);
@@ -133,6 +152,13 @@ impl WordField {
     pub fn or_encoder(mut self) -> Self {
         self.accepts_encoder = true;
         self
+    }
+
+    /// Lets the model read the subwords of an encoder instead, whose weights it uses this way.
+    #[must_use]
+    pub fn or_encoder_that_is(mut self, encoder_use: EncoderUse) -> Self {
+        self.encoder_use = encoder_use;
+        self.or_encoder()
     }
 }
 

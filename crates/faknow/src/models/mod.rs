@@ -27,7 +27,7 @@ mod training_defaults;
 mod trustrd;
 mod upfd;
 
-pub use fields::{DomainField, FeatureField, Fields, TextField, TreeField, WordField};
+pub use fields::{DomainField, EncoderUse, FeatureField, Fields, TextField, TreeField, WordField};
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};
 pub use spec::{BoxedModel, BoxedStep, Hyperparameter, ModelSpec, Pretraining, Shape};

@@ -142,7 +142,8 @@ impl Job {
         config.model.hyperparameters = configured.to_table();
         // Built before the directory is created, since building the model checks its settings.
         let vars = VarStore::new(device);
-        let shape = corpus.shape(vectors.as_ref());
+        let pretrained = corpus.encoders.pretrained()?;
+        let shape = corpus.shape(vectors.as_ref(), pretrained.as_ref());
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;
         if let Some((path, tensors)) = initial_weights {
@@ -167,7 +168,8 @@ impl Job {
         let _guard = context.interrupt.install();
         let run_dir = run_dir()?;
         let corpus = &self.corpus;
-        save_inputs(run_dir.path(), &self.config, &corpus.encoders, &corpus.classes)?;
+        let fields = self.config.configured_model()?.fields();
+        save_inputs(run_dir.path(), &self.config, &fields, &corpus.encoders, &corpus.classes)?;
         self.run(run_dir, context, None)
     }
 

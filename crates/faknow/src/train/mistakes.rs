@@ -41,18 +41,10 @@ pub(crate) fn most_confident_mistakes(
             ("node", parts)
         } else {
             let words = data.tokens(sample)?;
-            let word = |token: &u32| {
-                corpus
-                    .encoders
-                    .words
-                    .as_ref()
-                    .and_then(|words| words.vocab.word(*token))
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let contributions = match model.as_embedding_model() {
-                Some(model) => integrated_gradients(model, batch.words()?, predicted[row])?.words,
-                None => vec![0.0; words.len()],
+            let word = |token: &u32| corpus.encoders.word(*token).unwrap_or_default();
+            let contributions = match (model.as_embedding_model(), &batch.words) {
+                (Some(model), Some(words)) => integrated_gradients(model, words, predicted[row])?.words,
+                _ => vec![0.0; words.len()],
             };
             ("word", words.iter().map(word).zip(contributions).collect())
         };

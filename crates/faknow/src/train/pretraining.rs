@@ -32,7 +32,8 @@ pub(crate) fn pretrain(
 ) -> Result<Option<FitReport>> {
     let own_vars = VarStore::new(vars.device());
     let model = config.configured_model()?;
-    let shape = corpus.shape(None);
+    let pretrained = corpus.encoders.pretrained()?;
+    let shape = corpus.shape(None, pretrained.as_ref());
     let stage = with_model_seed(config.seed, || model.pretraining(&own_vars.root(), &shape))?;
     let Some(stage) = stage else { return Ok(None) };
     let dir = run.join(DIR);

@@ -87,7 +87,7 @@ pub(crate) fn resume_with(
     let run = run_dir.path();
     let has_started = Resume::has_checkpoint(run);
     let fields = config.configured_model()?.fields();
-    let encoders = if has_started { Some(FieldEncoders::load(run, &fields)?) } else { None };
+    let encoders = if has_started { Some(FieldEncoders::load(run, &fields, &config.text)?) } else { None };
     if !has_started {
         check_not_started(run)?;
     }
@@ -96,7 +96,7 @@ pub(crate) fn resume_with(
     if has_started {
         restore_classes(run, &corpus.classes)?;
     } else {
-        save_inputs(run, &job.config, &corpus.encoders, &corpus.classes)?;
+        save_inputs(run, &job.config, &fields, &corpus.encoders, &corpus.classes)?;
     }
     if let Err(error) = verify_files(run, &[HISTORY]) {
         tracing::warn!("{error}; the records of its epochs are restored from the checkpoint");
