@@ -168,7 +168,7 @@ impl FieldEncoders {
         let domains: &[&str] = if is_required { &[DOMAINS] } else { &[] };
         let is_required = fields.features.iter().any(|feature| feature.is_required);
         let features: &[&str] = if is_required { &[RECORD_FEATURES] } else { &[] };
-        let mut names = words.iter().chain(trees).chain(domains).chain(features);
+        let names = words.iter().chain(trees).chain(domains).chain(features);
         Ok(names.copied().find(|name| !run.join(name).exists()))
     }
 
