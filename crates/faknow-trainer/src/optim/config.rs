@@ -218,6 +218,19 @@ impl OptimizerConfig {
         self.common().2
     }
 
+    /// Adds parameter groups after those that there are.
+    #[must_use]
+    pub fn with_groups(mut self, added: impl IntoIterator<Item = ParameterGroup>) -> Self {
+        match &mut self {
+            Self::Sgd(Sgd { groups, .. })
+            | Self::Adam(Adam { groups, .. })
+            | Self::AdamW(AdamW { groups, .. })
+            | Self::RmsProp(RmsProp { groups, .. })
+            | Self::Adagrad(Adagrad { groups, .. }) => groups.extend(added),
+        }
+        self
+    }
+
     /// Removes the parameter groups, so that the same settings apply to all parameters.
     #[must_use]
     pub fn without_groups(mut self) -> Self {

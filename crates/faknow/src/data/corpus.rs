@@ -166,13 +166,20 @@ pub(crate) fn train_loader(data: FieldDataset, config: &Config) -> Result<DataLo
     if loader.balanced {
         builder = builder.balanced();
     }
+    if let Some(max_tokens) = loader.max_tokens {
+        builder = builder.max_tokens(max_tokens);
+    }
     let source = config.training_source()?;
     Ok(builder.build().map_err(|e| training_error(source, e))?)
 }
 
 /// Returns the loader of evaluation batches, sorted by length, since the results do not depend on the order.
 pub(crate) fn eval_loader(data: FieldDataset, config: &LoaderConfig) -> Result<DataLoader<FieldDataset>> {
-    let builder = DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
+    let mut builder =
+        DataLoader::builder(data).batch_size(config.eval_batch_size).prefetch(config.workers, 4);
+    if let Some(max_tokens) = config.max_tokens {
+        builder = builder.max_tokens(max_tokens);
+    }
     // A pool of the size of the dataset sorts all samples, which minimizes padding.
     Ok(builder.buckets(usize::MAX / config.eval_batch_size.max(1)).build()?)
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use faknow_data::{Batch as _, Dataset as _, FieldDataset};
+use faknow_data::text::{Subword, Words};
+use faknow_data::{Batch as _, Dataset as _, FieldBatch, FieldDataset};
 use faknow_model::{WordContributions, integrated_gradients_in_parts, node_contributions};
 use serde::Serialize;
 
@@ -179,7 +180,6 @@ impl Detector {
         prediction: SamplePrediction,
         proceed: &mut dyn FnMut() -> bool,
     ) -> Result<Option<TextExplanation>> {
-        let words = self.word_encoder()?;
         // Also without a prediction, the same request is an error for a model that does not support explanations.
         self.embedding_model()?;
         let Some(label) = prediction.label() else {
@@ -190,17 +190,34 @@ impl Detector {
         let Some(contributions) = self.word_contributions(data, row, class, proceed)? else {
             return Ok(None);
         };
-        let mut parts = Vec::with_capacity(contributions.words.len());
-        words.tokenizer.tokenize(text, &mut |word| {
-            let contribution = contributions.words.get(parts.len()).copied().unwrap_or_default();
-            parts.push(Attribution {
-                name: word.to_owned(),
-                is_known: words.vocab.contains(word),
-                contribution,
-            });
+        let names = self.token_names(text)?.into_iter();
+        let contribution = |index: usize| contributions.words.get(index).copied().unwrap_or_default();
+        let parts = names.enumerate().map(|(index, (name, is_known))| Attribution {
+            name,
+            is_known,
+            contribution: contribution(index),
         });
+        let parts = parts.collect();
         let (baseline, residual) = (Some(contributions.baseline), Some(contributions.residual()));
         Ok(Some(TextExplanation { prediction, parts, baseline, residual }))
+    }
+
+    /// Returns the tokens of a text and whether the model knows each of them. Subwords are the characters of the text that they
+    /// stand for.
+    fn token_names(&self, text: &str) -> Result<Vec<(String, bool)>> {
+        if let Some(subwords) = &self.encoders().subwords {
+            let unknown = subwords.tokenizer.unknown_id();
+            let tokens = subwords.tokenizer.subwords(text)?.into_iter();
+            let name = |token: Subword| {
+                let (id, part) = (token.id, token.range.and_then(|range| text.get(range)));
+                (part.map_or(token.token, str::to_owned), Some(id) != unknown)
+            };
+            return Ok(tokens.map(name).collect());
+        }
+        let words = self.word_encoder()?;
+        let mut names = Vec::new();
+        words.tokenizer.tokenize(text, &mut |word| names.push((word.to_owned(), words.vocab.contains(word))));
+        Ok(names)
     }
 
     fn word_contributions(
@@ -212,7 +229,7 @@ impl Detector {
     ) -> Result<Option<WordContributions>> {
         let model = self.embedding_model()?;
         let batch = data.batch(&[row])?.to_device(self.device());
-        Ok(integrated_gradients_in_parts(model, batch.words()?, class, proceed)?)
+        Ok(integrated_gradients_in_parts(model, &words_of(&batch)?, class, proceed)?)
     }
 
     fn explain_tree(
@@ -230,4 +247,13 @@ impl Detector {
         let nodes = ids.zip(contributions).map(|(id, contribution)| NodeAttribution { id, contribution });
         Ok(Explanation::Tree(TreeExplanation { prediction, nodes: nodes.collect() }))
     }
+}
+
+/// Returns the words or subwords of a batch.
+pub(crate) fn words_of(batch: &FieldBatch) -> Result<Words> {
+    let (ids, lengths) = match &batch.subwords {
+        Some(subwords) => (&subwords.ids, &subwords.lengths),
+        None => (&batch.words()?.ids, &batch.words()?.lengths),
+    };
+    Ok(Words { ids: ids.shallow_clone(), lengths: lengths.shallow_clone() })
 }

@@ -5,7 +5,8 @@ use faknow_trainer::OptimizerConfig;
 use tch::nn::Path;
 
 use super::{
-    BoxedModel, FeatureField, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults, WordField,
+    BoxedModel, EncoderUse, FeatureField, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults,
+    WordField,
 };
 use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
 
@@ -31,9 +32,9 @@ impl ModelSpec for DudefSpec {
 
     type Config = DudefConfig;
 
-    fn fields(_: &DudefConfig) -> Fields {
+    fn fields(config: &DudefConfig) -> Fields {
         Fields::default()
-            .with_words(WordField::default().or_encoder())
+            .with_words(WordField::default().or_encoder_that_is(EncoderUse::of(config.freeze_encoder)))
             .with_feature(FeatureField::required(Dudef::EMOTIONS).standardized())
     }
 
@@ -54,6 +55,7 @@ impl ModelSpec for DudefSpec {
             loader: LoaderConfig { batch_size: 32, ..LoaderConfig::default() },
             trainer: TrainerConfig { epochs: 50, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { patience: 10, ..EarlyStoppingConfig::default() },
+            ..TrainingDefaults::default()
         }
     }
 

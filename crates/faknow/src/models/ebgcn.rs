@@ -51,6 +51,7 @@ impl ModelSpec for EbgcnSpec {
             },
             trainer: TrainerConfig { epochs: 200, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+            ..TrainingDefaults::default()
         }
     }
 }

@@ -71,6 +71,7 @@ impl ModelSpec for EddfnSpec {
             loader: LoaderConfig { batch_size: 64, ..LoaderConfig::default() },
             trainer: TrainerConfig { epochs: 300, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { patience: 10, ..EarlyStoppingConfig::default() },
+            ..TrainingDefaults::default()
         }
     }
 

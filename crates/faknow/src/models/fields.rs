@@ -84,6 +84,13 @@ pub struct FeatureField {
 #[non_exhaustive]
 pub struct TreeField {}
 
+impl EncoderUse {
+    /// Returns the use of an encoder that is part of the model unless it is frozen.
+    pub fn of(is_frozen: bool) -> Self {
+        if is_frozen { Self::Frozen } else { Self::Trained }
+    }
+}
+
 impl Fields {
     /// Returns the fields of a text model.
     pub fn words() -> Self {

@@ -41,6 +41,7 @@ impl ModelSpec for GnnclSpec {
             loader: LoaderConfig { batch_size: 128, eval_batch_size: 128, ..LoaderConfig::default() },
             trainer: TrainerConfig { epochs: 60, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+            ..TrainingDefaults::default()
         }
     }
 }

@@ -14,13 +14,15 @@ use super::bigcn::BiGcnSpec;
 use super::dudef::DudefSpec;
 use super::ebgcn::EbgcnSpec;
 use super::eddfn::EddfnSpec;
+use super::encoder::EncoderSpec;
 use super::gcnfn::GcnfnSpec;
 use super::gnncl::GnnclSpec;
 use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
 use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
-use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, ModelSpec, Pretraining, Shape};
+use super::{BoxedModel, BoxedStep, Fields, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};
+use crate::config::Config;
 use crate::config::messages::{config_message, did_you_mean};
 use crate::{Error, Result};
 
@@ -68,6 +70,7 @@ impl Registry {
     pub fn builtin() -> Self {
         let specs: Vec<Arc<dyn AnySpec>> = vec![
             spec::<TextCnnSpec>(),
+            spec::<EncoderSpec>(),
             spec::<DudefSpec>(),
             spec::<EddfnSpec>(),
             spec::<GcnSpec>(),
@@ -190,6 +193,10 @@ pub(crate) trait ConfiguredModel: fmt::Debug {
     /// Adapts the model to pretrained vectors of this size; returns false if it does not support any.
     fn use_word_vectors(&mut self, size: i64) -> bool;
     fn build(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<BoxedModel>;
+    /// Replaces training settings that have the defaults of the model by those for its hyperparameters.
+    fn adapt_training(&self, config: &mut Config);
+    /// Returns how the layers of the model are trained that differ from the others.
+    fn layers(&self, shape: &Shape<'_>) -> Vec<LayerTraining>;
     /// Returns the custom training step of the model, if it has one.
     fn step(&self) -> Option<BoxedStep>;
     /// Returns the share of the training samples that is selected, if not all are used.
@@ -279,6 +286,15 @@ impl<S: ModelSpec> ConfiguredModel for Configured<S> {
 
     fn build(&self, path: &Path<'_>, shape: &Shape<'_>) -> Result<BoxedModel> {
         S::build(path, &self.0, shape).map_err(|error| Error::in_table("model", error))
+    }
+
+    fn adapt_training(&self, config: &mut Config) {
+        let has_encoder = config.text.encoder.is_some();
+        S::training_defaults().replace(&S::training_defaults_for(&self.0, has_encoder), config);
+    }
+
+    fn layers(&self, shape: &Shape<'_>) -> Vec<LayerTraining> {
+        S::layers(&self.0, shape)
     }
 
     fn step(&self) -> Option<BoxedStep> {

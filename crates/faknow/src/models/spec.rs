@@ -52,6 +52,19 @@ pub trait ModelSpec: 'static {
         TrainingDefaults::default()
     }
 
+    /// Returns the training settings for these hyperparameters and a text encoder, if the config has one. Where a config has the
+    /// value of [`training_defaults`](Self::training_defaults), it is replaced by the one of these. Default: the same.
+    fn training_defaults_for(config: &Self::Config, has_encoder: bool) -> TrainingDefaults {
+        let _ = (config, has_encoder);
+        Self::training_defaults()
+    }
+
+    /// Returns how the layers of the model are trained that differ from the others. Default: none.
+    fn layers(config: &Self::Config, shape: &Shape<'_>) -> Vec<LayerTraining> {
+        let _ = (config, shape);
+        Vec::new()
+    }
+
     /// Adapts the config to pretrained word vectors of this size, which [`build`](Self::build) receives in its shape. Returns
     /// whether the model supports pretrained word vectors. Default: it does not.
     fn use_word_vectors(config: &mut Self::Config, size: i64) -> bool {
@@ -80,6 +93,17 @@ pub trait ModelSpec: 'static {
         let _ = (path, config, shape);
         Ok(None)
     }
+}
+
+/// How a layer of a model is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerTraining {
+    /// Pattern of the names of its weights, in which `*` matches any characters.
+    pub pattern: String,
+    /// Factor of its learning rate to that of the optimizer, above 0.
+    pub lr_factor: f64,
+    /// Number of epochs for which it is not trained, at least 0.
+    pub frozen_epochs: f64,
 }
 
 /// The description of a hyperparameter; its default is that of [`ModelSpec::Config`].

@@ -57,6 +57,7 @@ impl ModelSpec for TrustRdSpec {
             loader: LoaderConfig { batch_size: 128, buckets: 0, ..LoaderConfig::default() },
             trainer: TrainerConfig { epochs: 200, ..TrainerConfig::default() },
             early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+            ..TrainingDefaults::default()
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) fn training_defaults() -> TrainingDefaults {
         loader: LoaderConfig { batch_size: 128, buckets: 0, ..LoaderConfig::default() },
         trainer: TrainerConfig { epochs: 60, ..TrainerConfig::default() },
         early_stopping: EarlyStoppingConfig { patience: 15, ..EarlyStoppingConfig::default() },
+        ..TrainingDefaults::default()
     }
 }
 

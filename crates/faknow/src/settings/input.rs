@@ -267,7 +267,18 @@ pub(super) const TABLES: &[StaticTable] = &[
         "loader",
         "Batches.",
         &[
-            setting("batch_size", DATA, "samples, at least 1", "training batch size"),
+            setting(
+                "batch_size",
+                DATA,
+                "samples, at least 1",
+                "training batch size; with `max_tokens` the maximum",
+            ),
+            setting(
+                "max_tokens",
+                DATA,
+                "tokens, at least 1",
+                "fill batches with texts of similar length up to this number of tokens, padding included",
+            ),
             setting(
                 "eval_batch_size",
                 FREE,

@@ -24,10 +24,11 @@ use crate::data::corpus::{Corpus, CorpusSummary, TestRecords, eval_loader, train
 use crate::data::encoders::FieldEncoders;
 use crate::detector::DetectorEvaluation;
 use crate::detector::files::save_inputs;
-use crate::models::{BoxedModel, BoxedStep};
+use crate::models::{BoxedModel, BoxedStep, LayerTraining};
 use crate::train::RunContext;
 use crate::train::early_stopping::early_stopping;
 use crate::train::finish::Finish;
+use crate::train::layers::{freeze_rules, with_layers};
 use crate::train::no_effect::NoEffectWarnings;
 use crate::train::pretraining::pretrain;
 use crate::train::summaries::{Assumptions, DataSummary, ModelSummary, describe_vectors};
@@ -78,6 +79,8 @@ pub(crate) struct Job {
     pub(crate) corpus: Corpus,
     model: BoxedModel,
     vars: VarStore,
+    /// How layers of the model are trained that differ from the others.
+    layers: Vec<LayerTraining>,
     metrics: Metrics,
     summary: CorpusSummary,
     assumptions: Vec<String>,
@@ -105,8 +108,11 @@ impl Job {
             true => (config.clone(), Vec::new()),
             false => config.recognize_and_log()?,
         };
-        config.validate()?;
         let mut configured = config.configured_model()?;
+        if !is_resumed {
+            configured.adapt_training(&mut config);
+        }
+        config.validate()?;
         let metrics = config.metrics()?;
         let device = config.device()?;
         if config.threads > 0 {
@@ -145,6 +151,7 @@ impl Job {
         let pretrained = corpus.encoders.pretrained()?;
         let shape = corpus.shape(vectors.as_ref(), pretrained.as_ref());
         let model = with_model_seed(config.seed, || configured.build(&vars.root(), &shape))?;
+        let layers = configured.layers(&shape);
         Freeze::new(config.freeze.clone()).check(&vars).map_err(|e| Error::from_trainer(e.into()))?;
         if let Some((path, tensors)) = initial_weights {
             let report = weights::restore_partial(&vars, &tensors, path).map_err(weights_error)?;
@@ -152,7 +159,7 @@ impl Job {
                 format!("initial weights from {}: {report}", path.display()).lines().map(str::to_owned),
             );
         }
-        let job = Self { config, corpus, model, vars, metrics, summary, assumptions };
+        let job = Self { config, corpus, model, vars, layers, metrics, summary, assumptions };
         job.check_schedule()?;
         job.step()?;
         Ok(job)
@@ -187,11 +194,11 @@ impl Job {
         let steps_per_epoch = self.steps_per_epoch(&train);
         let no_effect =
             NoEffectWarnings::new(&self.config, train.n_samples(), steps_per_epoch, valid.is_some())?;
-        let Self { config, corpus, model, vars, metrics, summary, assumptions } = self;
+        let Self { config, corpus, model, vars, layers, metrics, summary, assumptions } = self;
         // Also in the report.
         let lines = [assumptions.clone(), summary.all_lines()].concat();
         let (monitor, stopping_monitor) = config.monitors()?;
-        let mut builder = builder(&config, model, vars, metrics, step)?
+        let mut builder = builder(&with_layers(&config, &layers), model, vars, metrics, step)?
             .callback(Assumptions(assumptions))
             .callback(DataSummary(summary))
             .callback(no_effect)
@@ -208,8 +215,9 @@ impl Job {
         if let Some(schedule) = config.schedule.clone() {
             builder = builder.schedule(schedule);
         }
-        if !config.freeze.is_empty() {
-            builder = builder.callback(Freeze::new(config.freeze.clone()));
+        let freeze = freeze_rules(&config.freeze, &layers);
+        if !freeze.is_empty() {
+            builder = builder.callback(Freeze::new(freeze));
         }
         if valid.is_some() {
             builder = builder.monitor(monitor);
@@ -252,8 +260,9 @@ impl Job {
         let train = train_loader(self.corpus.train.clone(), &self.config)?;
         // Without a run directory there are no checkpoints to roll back to.
         let step = self.step()?;
-        let builder = builder(&self.config, self.model, self.vars, self.metrics, step)?
-            .on_non_finite(NonFinitePolicy::Stop);
+        let config = with_layers(&self.config, &self.layers);
+        let builder =
+            builder(&config, self.model, self.vars, self.metrics, step)?.on_non_finite(NonFinitePolicy::Stop);
         Ok((builder.build().map_err(Error::from_trainer)?, train))
     }
 

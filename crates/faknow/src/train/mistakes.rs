@@ -8,6 +8,7 @@ use tch::Device;
 
 use crate::Result;
 use crate::data::corpus::Corpus;
+use crate::detector::explanation::words_of;
 use crate::models::BoxedModel;
 
 /// Maximum number of mistakes.
@@ -42,9 +43,9 @@ pub(crate) fn most_confident_mistakes(
         } else {
             let words = data.tokens(sample)?;
             let word = |token: &u32| corpus.encoders.word(*token).unwrap_or_default();
-            let contributions = match (model.as_embedding_model(), &batch.words) {
-                (Some(model), Some(words)) => integrated_gradients(model, words, predicted[row])?.words,
-                _ => vec![0.0; words.len()],
+            let contributions = match model.as_embedding_model() {
+                Some(model) => integrated_gradients(model, &words_of(&batch)?, predicted[row])?.words,
+                None => vec![0.0; words.len()],
             };
             ("word", words.iter().map(word).zip(contributions).collect())
         };

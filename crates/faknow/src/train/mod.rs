@@ -20,6 +20,7 @@ mod context;
 mod early_stopping;
 pub(crate) mod finish;
 pub(crate) mod job;
+mod layers;
 mod mistakes;
 mod no_effect;
 mod pretraining;

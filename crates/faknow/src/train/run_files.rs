@@ -53,6 +53,18 @@ pub const RUN_FILES: &[RunFile] = &[
     row("vocab.txt", "the vocabulary", "`checksums.json`, size of the weights", [E, N, E]),
     row("tokenizer.json", "settings of the tokenizer", CHECKSUM, [E, N, E]),
     row(
+        "encoder/*.json",
+        "configuration and tokenizer of the encoder of texts, instead of `vocab.txt` and `tokenizer.json`",
+        CHECKSUM,
+        [E, N, E],
+    ),
+    row(
+        "encoder/*.safetensors",
+        "weights of the encoder, unless they are trained and therefore in the checkpoints (or `*.bin`)",
+        CHECKSUM,
+        [E, N, E],
+    ),
+    row(
         "features.json",
         "features of the nodes of trees",
         "`checksums.json`, size of the weights",
