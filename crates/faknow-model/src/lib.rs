@@ -23,8 +23,8 @@ pub use explain::{
 pub use loss::{ClassWeights, Criterion, LossName};
 pub use model::{EmbeddingModel, Loss, Mode, Model, Output, TrainingDataPass};
 pub use social::{
-    BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Gcnfn, GcnfnConfig, Gnncl, GnnclConfig,
-    GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd, UpfdConfig,
-    UpfdKind,
+    BiGcn, BiGcnConfig, ConvKind, Ebgcn, EbgcnConfig, Fang, FangConfig, Gcnfn, GcnfnConfig, Gnncl,
+    GnnclConfig, GraphClassifier, GraphClassifierConfig, TrustRd, TrustRdConfig, TrustRdPretraining, Upfd,
+    UpfdConfig, UpfdKind,
 };
 pub use summary::{ParameterSummary, Summary, TrainingMemory, format_bytes, summary};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::graph::{NodeFeatures, Trees};
+use crate::graph::{NewsBatch, NodeFeatures, Trees};
 use crate::text::{Encoded, NGrams, Subwords, TextFields, Words};
 use crate::{Batch, Error, Result};
 
@@ -36,6 +36,8 @@ pub struct FieldBatch {
     pub texts: BTreeMap<String, TextFields>,
     /// Propagation trees as one graph.
     pub trees: Option<Trees>,
+    /// News articles of one graph.
+    pub news: Option<NewsBatch>,
     /// Domain indices (topics, events, platforms), i64 `[n]`; -1 for a sample without a domain or with a domain that does not
     /// occur in the training data.
     pub domains: Option<Tensor>,
@@ -146,6 +148,14 @@ impl FieldBatch {
         })
     }
 
+    /// Returns the news articles of one graph.
+    ///
+    /// # Errors
+    /// [`Error::MissingField`]: the batch has no such field.
+    pub fn news(&self) -> Result<&NewsBatch> {
+        self.news.as_ref().ok_or_else(|| self.missing_field("news", "`FieldDataset::from_news`"))
+    }
+
     /// Returns the domain indices, i64 `[n]`; -1 for samples without a known domain.
     ///
     /// # Errors
@@ -171,6 +181,7 @@ impl FieldBatch {
             ("encoded", self.encoded.is_some()),
             ("ngrams", self.ngrams.is_some()),
             ("trees", self.trees.is_some()),
+            ("news", self.news.is_some()),
             ("domains", self.domains.is_some()),
         ];
         let present =
@@ -203,6 +214,7 @@ impl Batch for FieldBatch {
             ngrams: self.ngrams.as_ref().map(|ngrams| ngrams.to_device(device)),
             texts: self.texts.iter().map(|(name, text)| (name.clone(), text.to_device(device))).collect(),
             trees: self.trees.as_ref().map(|trees| trees.to_device(device)),
+            news: self.news.clone(),
             domains: self.domains.as_ref().map(to_device),
             features: self
                 .features

@@ -11,7 +11,7 @@ use super::domains::DomainColumn;
 use super::features::FeatureColumn;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
-use crate::graph::TreeColumn;
+use crate::graph::{NewsColumn, TreeColumn};
 use crate::text::{NGramColumn, NGramEncoder, Padding, SubwordColumn, WordColumn};
 use crate::{Dataset, Error, Result};
 
@@ -54,6 +54,7 @@ pub(super) struct Columns {
     /// Weighted n-grams of the words, which batches have instead of them.
     pub(super) ngrams: Option<Arc<NGramColumn>>,
     pub(super) trees: Option<Arc<TreeColumn>>,
+    pub(super) news: Option<Arc<NewsColumn>>,
     pub(super) domains: Option<Arc<DomainColumn>>,
     pub(super) features: BTreeMap<String, Arc<FeatureColumn>>,
 }
@@ -72,6 +73,7 @@ impl Columns {
             field("subwords", &self.subwords),
             field("ngrams", &self.ngrams),
             field("trees", &self.trees),
+            field("news", &self.news),
             field("domains", &self.domains),
         ];
         let features = self.features.iter().map(|(name, column)| (name.as_str(), &**column as &dyn Column));
@@ -338,6 +340,7 @@ impl Dataset for FieldDataset {
             subwords: columns.subwords.as_ref().map(|subwords| subwords.collate(&rows)).transpose()?,
             ngrams: columns.ngrams.as_ref().map(|ngrams| ngrams.collate(&rows)).transpose()?,
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
+            news: columns.news.as_ref().map(|news| news.collate(&rows)),
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
             features: features.collect::<Result<_>>()?,
             indices: indices.to_vec(),

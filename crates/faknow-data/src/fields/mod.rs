@@ -7,6 +7,7 @@ mod batch;
 mod dataset;
 mod domains;
 mod features;
+mod from_news;
 mod from_records;
 mod from_trees;
 mod saved;

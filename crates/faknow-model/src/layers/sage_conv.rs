@@ -3,8 +3,8 @@
 //! Hamilton, Ying and Leskovec, *Inductive Representation Learning on Large Graphs*, NIPS 2017, with the mean aggregator.
 
 use faknow_data::graph::NodeFeatures;
-use tch::Tensor;
 use tch::nn::Path;
+use tch::{Device, Kind, Tensor};
 
 use super::{Graph, WeightInit, bias_uniform, concat_weights, node_linear, node_weight};
 use crate::Result;
@@ -43,6 +43,16 @@ impl SageConv {
         let counts = graph.in_degrees(both.kind())?.f_clamp_min(1.0)?.f_unsqueeze(1)?;
         let mean = graph.aggregate(neighbors)?.f_div(&counts)?;
         Ok(mean.f_add(own)?.f_add(&self.bias)?)
+    }
+
+    /// Returns the device of the weights.
+    pub(crate) fn device(&self) -> Device {
+        self.bias.device()
+    }
+
+    /// Returns the kind (dtype) of the weights.
+    pub(crate) fn kind(&self) -> Kind {
+        self.bias.kind()
     }
 
     /// Maps the features `x` `[n_nodes, n_in]` to `[graph.n_nodes, n_out]`: the targets of the graph are the first nodes of `x`,

@@ -1,7 +1,7 @@
 //! The node encoder of FANG.
 
-use tch::Tensor;
 use tch::nn::Path;
+use tch::{Device, Kind, Tensor};
 
 use crate::Result;
 use crate::layers::{Graph, SageConv};
@@ -22,6 +22,16 @@ impl FangGraphSage {
     pub fn new(path: &Path<'_>, n_in: i64, n_out: i64) -> Result<Self> {
         let conv = |layer: usize, n_in: i64| SageConv::new(&(path / "conv" / layer), n_in, n_out);
         Ok(Self { convs: [conv(0, n_in)?, conv(1, n_out)?] })
+    }
+
+    /// Returns the device of the weights.
+    pub(super) fn device(&self) -> Device {
+        self.convs[0].device()
+    }
+
+    /// Returns the kind (dtype) of the weights.
+    pub(super) fn kind(&self) -> Kind {
+        self.convs[0].kind()
     }
 
     /// Returns the embeddings of the first `n_nodes[2]` of `n_nodes[0]` nodes with features `x` `[n_nodes[0], n_in]`.

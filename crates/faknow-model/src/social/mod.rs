@@ -1,7 +1,8 @@
-//! Models of propagation trees.
+//! Models of propagation trees and of graphs of news articles.
 
 mod bigcn;
 mod ebgcn;
+mod fang;
 mod fang_encoder;
 mod fang_news;
 mod fang_stance;
@@ -16,6 +17,7 @@ mod upfd;
 
 pub use bigcn::{BiGcn, BiGcnConfig};
 pub use ebgcn::{Ebgcn, EbgcnConfig};
+pub use fang::{Fang, FangConfig};
 pub use fang_encoder::FangGraphSage;
 pub use fang_news::{FangEngagements, FangNewsClassifier, FangNewsOutput, FangNewsSize};
 pub use fang_stance::FangStanceClassifier;
