@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use faknow::Error;
-use faknow::data::synth::{CascadeOptions, SynthOptions, write_csv, write_td_rvnn, write_threads};
+use faknow::data::synth::{
+    CascadeOptions, NewsGraphOptions, SynthOptions, write_csv, write_news_graph, write_td_rvnn, write_threads,
+};
 
 use crate::console::print;
 
 /// Name of the directory of the propagation trees.
 const TREES: &str = "trees";
+/// Name of the directory of the graph of articles.
+const GRAPH: &str = "graph";
 /// Name of the directory of the raw posts.
 const THREADS: &str = "threads";
 
@@ -26,7 +30,7 @@ const THREADS: &str = "threads";
 they only show that a program works. `faknow demo` trains on a larger dataset of the same kind."
 )]
 pub(crate) struct ExampleArgs {
-    /// Directory for train.csv, valid.csv, test.csv, trees/ and threads/; must be new or empty
+    /// Directory for train.csv, valid.csv, test.csv, trees/, threads/ and graph/; must be new or empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Number of posts in all files, at least 10; there are fewer trees and threads
@@ -60,6 +64,9 @@ impl ExampleArgs {
         for path in write_threads(&self.dir.join(THREADS), &options)? {
             lines.push(path.display().to_string());
         }
+        let graph = self.dir.join(GRAPH);
+        write_news_graph(&graph, &NewsGraphOptions::default())?;
+        lines.push(graph.display().to_string());
         lines.push(format!("\nNext: faknow data inspect {}", self.dir.join("train.csv").display()));
         print(&lines.join("\n"))
     }

@@ -1,7 +1,7 @@
 //! Replaces config keys in error messages by the names of the options that set them.
 
 /// Config keys, and the options that set them.
-const OPTIONS: [(&str, &str); 31] = [
+const OPTIONS: [(&str, &str); 32] = [
     ("data.train", "--train"),
     ("data.valid", "--valid"),
     ("data.test", "--test"),
@@ -11,6 +11,7 @@ const OPTIONS: [(&str, &str); 31] = [
     ("data.valid_ids", "--valid-ids"),
     ("data.test_ids", "--test-ids"),
     ("data.upfd", "--upfd"),
+    ("data.fang", "--fang"),
     ("data.feature", "--feature"),
     ("data.split_by_event", "--split-by-event"),
     ("data.split", "--valid-fraction"),
@@ -45,9 +46,10 @@ const READER: [(&str, &str); 5] = [
 ];
 
 /// Messages about missing settings, and the options that provide them.
-const MISSING: [(&str, &str); 3] = [
+const MISSING: [(&str, &str); 4] = [
     ("`data.train`: no training file", "use `--train FILE`"),
     ("`data.labels`: no labels of the trees", "use `--labels FILE`"),
+    ("`data.fang`: no graph of articles", "use `--fang DIR`"),
     (
         "`data.trees`: no trees",
         "use `--trees FILE`, `--upfd DIR` or, for trees as JSON lines, `--train FILE`",

@@ -29,6 +29,9 @@ pub(crate) struct TreeOptions {
     /// Raw directory of a UPFD dataset, which has its own split
     #[arg(long, value_name = "DIR", help_heading = "Trees")]
     upfd: Option<PathBuf>,
+    /// Directory of a graph of articles, sources and users in the format of FANG
+    #[arg(long, value_name = "DIR", help_heading = "Trees")]
+    fang: Option<PathBuf>,
     /// Node features of --upfd: profile, spacy, bert or content [default: profile]
     #[arg(long, value_name = "NAME", help_heading = "Trees")]
     feature: Option<String>,
@@ -47,6 +50,7 @@ impl TreeOptions {
             (&self.valid_ids, &mut data.valid_ids),
             (&self.test_ids, &mut data.test_ids),
             (&self.upfd, &mut data.upfd),
+            (&self.fang, &mut data.fang),
         ];
         for (given, setting) in paths {
             if given.is_some() {

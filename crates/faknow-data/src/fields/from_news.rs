@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::dataset::{Columns, FieldDataset};
-use crate::graph::{NewsColumn, NewsGraph};
+use crate::graph::{NewsArticle, NewsColumn, NewsGraph};
 
 impl FieldDataset {
     /// Creates a dataset of all articles of a graph, in its order, with their names as ids. The classes are known if all articles
@@ -22,5 +22,15 @@ impl FieldDataset {
             news: Some(Arc::new(NewsColumn(Arc::clone(&graph)))),
             ..Columns::default()
         })
+    }
+
+    /// Returns the graph of the articles, if the samples are articles.
+    pub fn news_graph(&self) -> Option<&NewsGraph> {
+        self.columns.news.as_ref().map(|news| &*news.0)
+    }
+
+    /// Returns the article of a sample, if the samples are articles.
+    pub fn article(&self, index: usize) -> Option<&NewsArticle> {
+        self.news_graph()?.articles().get(self.row(index)?)
     }
 }

@@ -42,6 +42,10 @@ pub struct DataConfig {
     /// Directory of a raw UPFD dataset, which has its own split. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upfd: Option<PathBuf>,
+    /// Directory of a graph of articles, sources and users in the format of FANG
+    /// ([`NewsGraph::read`](faknow_data::graph::NewsGraph::read) lists its files). Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fang: Option<PathBuf>,
     /// Features of a UPFD dataset: `profile`, `spacy`, `bert`, `content`. Default `profile`.
     pub feature: String,
     /// Weighting of node features: `tf-idf` or `none`. Default: `tf-idf` for word counts (the TD_RvNN format, and texts),
@@ -120,6 +124,7 @@ impl Default for DataConfig {
             valid_ids: None,
             test_ids: None,
             upfd: None,
+            fang: None,
             feature: "profile".into(),
             weighting: None,
             split_by_event: false,

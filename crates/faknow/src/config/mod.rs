@@ -159,7 +159,10 @@ impl Config {
     /// No training data is set.
     pub(crate) fn training_source(&self) -> Result<&Path> {
         let trees = self.data.train_ids.as_deref().or(self.data.trees.as_deref());
-        trees.or(self.data.upfd.as_deref()).map_or_else(|| Ok(self.train_files()?.first()), Ok)
+        trees
+            .or(self.data.upfd.as_deref())
+            .or(self.data.fang.as_deref())
+            .map_or_else(|| Ok(self.train_files()?.first()), Ok)
     }
 
     /// Returns the files of training records.

@@ -12,7 +12,7 @@ use crate::data::encoders::FieldEncoders;
 use crate::data::known_tokens::KnownTokens;
 use crate::data::left_out::LeftOutRecords;
 use crate::data::source::{self, DataSource};
-use crate::data::{leaks, records, trees};
+use crate::data::{leaks, news, records, trees};
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
 
@@ -65,11 +65,16 @@ impl Corpus {
     ) -> Result<Self> {
         source::check_options(config, fields)?;
         source::check_model_inputs(config, fields)?;
-        let source = DataSource::from_config(&config.data, fields)?
-            .ok_or_else(|| Error::config("data.trees", "no trees"))?;
+        let source = DataSource::from_config(&config.data, fields)?.ok_or_else(|| match fields.news {
+            Some(_) => Error::config("data.fang", "no graph of articles"),
+            None => Error::config("data.trees", "no trees"),
+        })?;
         leaks::check_files(&config.data)?;
         let mut corpus = match source {
             DataSource::Records => records::load(config, fields, saved, test_records)?,
+            DataSource::News => {
+                news::load(config, config.data.fang.as_deref().unwrap_or(Path::new("")), test_records)?
+            }
             DataSource::TreeFile | DataSource::Upfd | DataSource::TreeLines => {
                 trees::load(config, source, saved, test_records)?
             }
@@ -139,6 +144,14 @@ impl Corpus {
             units.push("trees");
             details
                 .push(format!("{n_nodes:.1} nodes per tree, {} features per node", data.n_node_features()));
+        }
+        if let Some(graph) = data.news_graph() {
+            let articles = (0..n).filter_map(|index| data.article(index));
+            let n_engagements: usize = articles.map(|article| article.engagements.len()).sum();
+            let per_article = n_engagements as f64 / n.max(1) as f64;
+            units.push("articles");
+            details
+                .push(format!("{per_article:.1} engagements per article, {} nodes in all", graph.n_nodes()));
         }
         let units = units.join(" with ");
         if known.n_without > 0 {

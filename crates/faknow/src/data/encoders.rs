@@ -163,7 +163,7 @@ impl FieldEncoders {
         if has_encoder && Self::needs_weights(fields) && SubwordEncoder::saved_weights(run)?.is_empty() {
             return Ok(Some("encoder/model.safetensors"));
         }
-        let trees: &[&str] = if fields.trees.is_some() { &[FEATURES] } else { &[] };
+        let trees: &[&str] = if fields.trees.is_some() || fields.news.is_some() { &[FEATURES] } else { &[] };
         let is_required = fields.domains.as_ref().is_some_and(|domains| domains.is_required);
         let domains: &[&str] = if is_required { &[DOMAINS] } else { &[] };
         let is_required = fields.features.iter().any(|feature| feature.is_required);
@@ -199,7 +199,8 @@ impl FieldEncoders {
         // Nodes of trees have texts or features.
         let has_subwords = fields.words.is_some() && text.encoder.is_some();
         let has_words = !has_subwords && (fields.words.is_some() || run.join(VOCAB).exists());
-        let trees = fields.trees.is_some().then(|| require_json(run, FEATURES));
+        let has_nodes = fields.trees.is_some() || fields.news.is_some();
+        let trees = has_nodes.then(|| require_json(run, FEATURES));
         let features: Option<FeatureEncoder> = read_json(run, RECORD_FEATURES)?;
         Ok(Self {
             words: has_words.then(words).transpose()?,

@@ -9,6 +9,7 @@ pub(crate) mod known_tokens;
 pub(crate) mod layout;
 mod leaks;
 pub(crate) mod left_out;
+mod news;
 mod recognized;
 pub(crate) mod records;
 mod report;

@@ -54,7 +54,11 @@ impl Config {
                 found.config.data.classes = UPFD_CLASSES.map(str::to_owned).to_vec();
                 found.assumptions.push("classes: 0 -> real, 1 -> fake, as documented for UPFD".to_owned());
             }
-            Some(DataSource::Upfd) | None => {}
+            Some(DataSource::News) if self.data.classes.is_empty() => {
+                found.config.data.classes = UPFD_CLASSES.map(str::to_owned).to_vec();
+                found.assumptions.push("classes: real, fake, as in the files of FANG".to_owned());
+            }
+            Some(DataSource::Upfd | DataSource::News) | None => {}
         }
         Ok(found)
     }

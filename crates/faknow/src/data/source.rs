@@ -19,6 +19,8 @@ pub(crate) enum DataSource {
     TreeFile,
     /// A UPFD dataset: `data.upfd`.
     Upfd,
+    /// A graph of articles, sources and users: `data.fang`.
+    News,
     /// Files of trees as JSON lines: `data.train` with a tree model.
     TreeLines,
 }
@@ -32,7 +34,7 @@ struct SourceOption {
     help: &'static [(DataSource, &'static str)],
 }
 
-use DataSource::{Records as R, TreeFile as T, TreeLines as L, Upfd as U};
+use DataSource::{News as N, Records as R, TreeFile as T, TreeLines as L, Upfd as U};
 
 /// Settings that require a tree model.
 const TREE_SETTINGS: [&str; 2] = ["data.trees", "data.upfd"];
@@ -54,6 +56,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.valid_ids", sources: &[T], help: &[] },
     SourceOption { key: "data.test_ids", sources: &[T], help: &[] },
     SourceOption { key: "data.upfd", sources: &[U], help: &[] },
+    SourceOption { key: "data.fang", sources: &[N], help: &[] },
     SourceOption { key: "data.feature", sources: &[U], help: &[] },
     SourceOption { key: "data.weighting", sources: &[T, U, L], help: &[] },
     SourceOption { key: "data.split_by_event", sources: &[T, L], help: &[(U, OWN_SPLIT)] },
@@ -63,7 +66,7 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.entities", sources: &[R], help: &[] },
     SourceOption { key: "data.features", sources: &[R], help: &[] },
     SourceOption { key: "data.comments", sources: &[R], help: &[] },
-    SourceOption { key: "data.classes", sources: &[R, T, U, L], help: &[] },
+    SourceOption { key: "data.classes", sources: &[R, T, U, L, N], help: &[] },
     SourceOption { key: "data.values", sources: &[R, T, L], help: &[(U, "its labels are class indices")] },
     SourceOption { key: "data.format", sources: &[R], help: &[] },
     SourceOption { key: "data.encoding", sources: &[R], help: &[] },
@@ -72,8 +75,8 @@ const OPTIONS: &[SourceOption] = &[
     SourceOption { key: "data.skip_broken", sources: &[R], help: &[] },
     SourceOption { key: "data.header", sources: &[R], help: &[] },
     SourceOption { key: "data.quotes", sources: &[R], help: &[] },
-    SourceOption { key: "data.split", sources: &[R, T, L], help: &[(U, OWN_SPLIT)] },
-    SourceOption { key: "data.fold", sources: &[R, T, L], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "data.split", sources: &[R, T, L, N], help: &[(U, OWN_SPLIT)] },
+    SourceOption { key: "data.fold", sources: &[R, T, L, N], help: &[(U, OWN_SPLIT)] },
     SourceOption { key: "text.language", sources: &[R, L], help: &[] },
     SourceOption { key: "text.tokenizer", sources: &[R, L], help: &[] },
     SourceOption { key: "text.lowercase", sources: &[R, L], help: &[] },
@@ -98,6 +101,9 @@ impl DataSource {
     /// # Errors
     /// `data` has several sources, or no source provides all of these fields.
     pub(crate) fn from_config(data: &DataConfig, fields: &Fields) -> Result<Option<Self>> {
+        if fields.news.is_some() && fields.words.is_none() && fields.trees.is_none() {
+            return Ok(data.fang.is_some().then_some(Self::News));
+        }
         if fields.words.is_some() == fields.trees.is_some() {
             let message =
                 format!("expected a model that takes text or trees as input, got one that takes `{fields}`");
@@ -218,6 +224,7 @@ impl fmt::Display for DataSource {
             Self::Records => "text records",
             Self::TreeFile => "trees from `data.trees`",
             Self::Upfd => "a UPFD dataset",
+            Self::News => "a graph of articles from `data.fang`",
             Self::TreeLines => "trees as JSON lines",
         })
     }
@@ -263,6 +270,7 @@ mod tests {
             DataSource::TreeFile => ("data.trees", Fields::trees()),
             DataSource::Upfd => ("data.upfd", Fields::trees()),
             DataSource::TreeLines => ("data.train", Fields::trees()),
+            DataSource::News => ("data.fang", Fields::news()),
         };
         (Config::default().set(&format!("{key}=x")).unwrap(), fields)
     }
@@ -270,8 +278,8 @@ mod tests {
     #[test]
     fn rejects_settings_that_do_not_apply_to_the_source() {
         // These settings would change the source.
-        let source_settings = ["data.train", "data.trees", "data.upfd"];
-        for source in [R, T, U, L] {
+        let source_settings = ["data.train", "data.trees", "data.upfd", "data.fang"];
+        for source in [R, T, U, L, N] {
             let (config, fields) = config_of(source);
             assert_eq!(DataSource::from_config(&config.data, &fields).unwrap(), Some(source));
             check_options(&config, &fields).unwrap();

@@ -224,6 +224,9 @@ impl Detector {
     }
 
     fn tree_encoder(&self) -> Result<&TreeEncoder> {
+        if self.fields.news.is_some() {
+            return Err(articles_only());
+        }
         self.encoders.trees.as_ref().ok_or_else(|| wrong_input("texts", "trees"))
     }
 
@@ -362,6 +365,9 @@ impl Detector {
         I: IntoIterator<Item = faknow_data::Result<Record>>,
         I::IntoIter: Send,
     {
+        if self.fields.news.is_some() {
+            return Err(articles_only());
+        }
         if self.fields.words.is_none() {
             return Err(wrong_input("trees", "texts"));
         }
@@ -377,6 +383,15 @@ impl std::fmt::Debug for Detector {
             .field("device", &self.device)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the error for new samples of a model whose samples are the nodes of a graph.
+pub(crate) fn articles_only() -> Error {
+    Error::config(
+        "",
+        "this detector classifies the articles of the graph that it was trained on, no others: their predictions are in \
+         predictions/ of the run directory",
+    )
 }
 
 fn words_only_error() -> Error {

@@ -12,7 +12,7 @@ use crate::data::encoders::FieldEncoders;
 use crate::data::files::FileRecords;
 use crate::data::source::{self, DataSource};
 use crate::data::tree_lines;
-use crate::detector::{Detector, wrong_input};
+use crate::detector::{Detector, articles_only, wrong_input};
 use crate::models::Fields;
 use crate::{Error, Result};
 
@@ -163,6 +163,9 @@ impl Detector {
     /// # Errors
     /// `data` has no source or several sources, or a file is invalid.
     pub fn open(&self, data: &DataConfig) -> Result<InputRecords<'static>> {
+        if self.fields().news.is_some() {
+            return Err(articles_only());
+        }
         let missing = || Error::config("data.train", "expected a file of samples, got none");
         Ok(match (DataSource::from_config(data, self.fields())?, &data.train) {
             (Some(DataSource::Records), Some(files)) => {
@@ -234,6 +237,9 @@ pub(crate) fn encode(
             _ => Err(faknow_data::Error::Dataset(wrong_input("texts", "trees").to_string())),
         });
         return encoders.dataset(texts.collect::<Vec<_>>(), field.extra_padding, source);
+    }
+    if fields.news.is_some() {
+        return Err(articles_only());
     }
     let encoder = encoders.trees.as_ref().ok_or_else(|| wrong_input("texts", "trees"))?;
     let mut encoded = Vec::with_capacity(samples.len());

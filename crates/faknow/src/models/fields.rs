@@ -19,6 +19,8 @@ pub struct Fields {
     pub words: Option<WordField>,
     /// A propagation tree. Default: not used.
     pub trees: Option<TreeField>,
+    /// An article of a graph of news, sources and users. Default: not used.
+    pub news: Option<NewsField>,
     /// The domain (topic, event, platform) of a sample. Default: not used.
     pub domains: Option<DomainField>,
     /// Further texts of a record, which are encoded like its text. Default: none.
@@ -79,6 +81,11 @@ pub struct FeatureField {
     pub is_standardized: bool,
 }
 
+/// Settings of the field of news articles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewsField {}
+
 /// Settings of the field of propagation trees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -100,6 +107,11 @@ impl Fields {
     /// Returns the fields of a tree model.
     pub fn trees() -> Self {
         Self { trees: Some(TreeField::default()), ..Self::default() }
+    }
+
+    /// Returns the fields of a model of the articles of a graph.
+    pub fn news() -> Self {
+        Self { news: Some(NewsField::default()), ..Self::default() }
     }
 
     /// Adds the field of words, with these settings.
@@ -138,7 +150,12 @@ impl Fields {
     /// Returns the names of the required fields, as in the output of `faknow models`.
     pub fn names(&self) -> Vec<&'static str> {
         let domains = self.domains.as_ref().is_some_and(|domains| domains.is_required);
-        let names = [("text", self.words.is_some()), ("trees", self.trees.is_some()), ("domains", domains)];
+        let names = [
+            ("text", self.words.is_some()),
+            ("trees", self.trees.is_some()),
+            ("news", self.news.is_some()),
+            ("domains", domains),
+        ];
         let names = names.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name);
         let texts = self.texts.iter().map(|text| text.name);
         let features = self.features.iter().filter(|it| it.is_required).map(|it| it.name);

@@ -17,6 +17,7 @@ mod dudef;
 mod ebgcn;
 mod eddfn;
 mod encoder;
+mod fang;
 mod fields;
 mod gcnfn;
 mod gnncl;
@@ -28,7 +29,7 @@ mod training_defaults;
 mod trustrd;
 mod upfd;
 
-pub use fields::{DomainField, EncoderUse, FeatureField, Fields, TextField, TreeField, WordField};
+pub use fields::{DomainField, EncoderUse, FeatureField, Fields, NewsField, TextField, TreeField, WordField};
 pub(crate) use registry::ConfiguredModel;
 pub use registry::{ModelInfo, Registry};
 pub use spec::{BoxedModel, BoxedStep, Hyperparameter, LayerTraining, ModelSpec, Pretraining, Shape};

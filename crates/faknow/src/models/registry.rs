@@ -15,6 +15,7 @@ use super::dudef::DudefSpec;
 use super::ebgcn::EbgcnSpec;
 use super::eddfn::EddfnSpec;
 use super::encoder::EncoderSpec;
+use super::fang::FangSpec;
 use super::gcnfn::GcnfnSpec;
 use super::gnncl::GnnclSpec;
 use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
@@ -85,6 +86,7 @@ impl Registry {
             spec::<EbgcnSpec>(),
             spec::<GnnclSpec>(),
             spec::<TrustRdSpec>(),
+            spec::<FangSpec>(),
         ];
         Self { specs: Arc::new(specs) }
     }

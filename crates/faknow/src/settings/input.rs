@@ -67,6 +67,12 @@ pub(super) const TABLES: &[StaticTable] = &[
             ),
             setting("upfd", DATA, "path", "raw directory of a UPFD dataset, which has its own split"),
             setting(
+                "fang",
+                DATA,
+                "path",
+                "directory of a graph of articles, sources and users in the format of FANG, which may have its own split",
+            ),
+            setting(
                 "feature",
                 ENCODING,
                 "`profile`, `spacy`, `bert`, `content`",

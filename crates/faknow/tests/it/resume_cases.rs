@@ -33,6 +33,7 @@ pub(crate) const GENERAL: &[Case] = &[
     ("data.domain", "", "data.domain=topic", File("predictions/test.csv")),
     ("data.entities", "", "data.entities=topic", Unfit("`data.entities`")),
     ("data.features", "", "data.features=['emotions']", Unfit("`data.features`")),
+    ("data.fang", "", "data.fang=DIR", Unfit("`data.fang`")),
     ("data.comments", "", "data.comments=topic", Unfit("`data.comments`")),
     ("data.classes", "", "data.classes=[\"fake\", \"real\"]", ConfigOnly),
     ("data.values", "", "data.values.fake=[\"hoax\"]; data.train=DIR/hoax.csv", ConfigOnly),
