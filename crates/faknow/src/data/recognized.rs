@@ -13,6 +13,7 @@ use crate::data::layout::LayoutRules;
 use crate::data::source::{self, DataSource};
 use crate::data::tree_inspection::recognize_tree_classes;
 use crate::data::tree_lines::TREES;
+use crate::models::DomainField;
 use crate::{Error, Result};
 
 /// Names of the classes of a UPFD dataset, whose labels are documented indices.
@@ -47,7 +48,7 @@ impl Config {
         let mut found =
             RecognizedConfig { config: self.clone(), assumptions: Vec::new(), notices: Vec::new() };
         match DataSource::from_config(&self.data, &fields)? {
-            Some(DataSource::Records) => found.records()?,
+            Some(DataSource::Records) => found.records(fields.domains.as_ref())?,
             Some(DataSource::TreeLines) => found.tree_lines()?,
             Some(DataSource::TreeFile) => found.tree_file()?,
             Some(DataSource::Upfd) if self.data.classes.is_empty() => {
@@ -73,8 +74,8 @@ impl Config {
 }
 
 impl RecognizedConfig {
-    /// Recognizes records: layout, columns, classes.
-    fn records(&mut self) -> Result<()> {
+    /// Recognizes records: layout, columns, classes. The column of domains is recognized if the model reads `domains`.
+    fn records(&mut self, domains: Option<&DomainField>) -> Result<()> {
         let files = self.config.train_files()?.clone();
         let (first, data) = (files.first(), &mut self.config.data);
         let found = LayoutRules::new(data, true, data).recognize(first)?;
@@ -87,6 +88,24 @@ impl RecognizedConfig {
             data.label = Some(column("data.label", first, &found.label, &found.columns)?);
             columns += &format!("; label: {}", describe(&found.label));
             self.notices.extend(uncertain(&found.label, "label"));
+        }
+        if let Some(domains) = domains {
+            if let (None, Some(domain)) = (&data.domain, &found.domain) {
+                data.domain = Some(domain.value.clone());
+                columns += &format!("; domain: `{}` (recognized: {})", domain.value, domain.reason);
+            }
+            if domains.is_required && data.domain.is_none() {
+                let names: Vec<String> =
+                    found.columns.iter().take(20).map(|name| format!("`{name}`")).collect();
+                let message = format!(
+                    "{}: expected a column with the domain (topic, event, platform) of each post, which `{}` needs; none was \
+                     recognized among {}; name it with `data.domain=COLUMN`",
+                    first.display(),
+                    self.config.model.name,
+                    names.join(", ")
+                );
+                return Err(Error::config("data.domain", message));
+            }
         }
         let layout = found.read_options();
         let usual = DataConfig { header: Some(layout.header), quotes: Some(layout.quotes), ..data.clone() };

@@ -16,9 +16,12 @@ use super::ebgcn::EbgcnSpec;
 use super::eddfn::EddfnSpec;
 use super::encoder::EncoderSpec;
 use super::fang::FangSpec;
+use super::endef::EndefSpec;
 use super::gcnfn::GcnfnSpec;
 use super::gnncl::GnnclSpec;
 use super::graph_classifier::{GatSpec, GcnSpec, GraphSageSpec};
+use super::m3fend::M3fendSpec;
+use super::mdfend::MdfendSpec;
 use super::textcnn::TextCnnSpec;
 use super::trustrd::TrustRdSpec;
 use super::upfd::{UpfdGatSpec, UpfdGcnSpec, UpfdGcnfnSpec, UpfdSageSpec};
@@ -74,6 +77,9 @@ impl Registry {
             spec::<EncoderSpec>(),
             spec::<DudefSpec>(),
             spec::<EddfnSpec>(),
+            spec::<MdfendSpec>(),
+            spec::<EndefSpec>(),
+            spec::<M3fendSpec>(),
             spec::<GcnSpec>(),
             spec::<GraphSageSpec>(),
             spec::<GatSpec>(),

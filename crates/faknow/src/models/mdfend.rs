@@ -1,0 +1,75 @@
+//! The specification of MDFEND.
+
+use faknow_model::{Mdfend, MdfendConfig, Result};
+use faknow_trainer::OptimizerConfig;
+use tch::nn::Path;
+
+use super::{BoxedModel, DomainField, Fields, Hyperparameter, ModelSpec, Shape, TrainingDefaults, WordField};
+use crate::config::{EarlyStoppingConfig, LoaderConfig, TrainerConfig};
+
+pub(super) struct MdfendSpec;
+
+/// Returns the training settings of the authors of MDFEND, ENDEF and M3FEND, with this learning rate.
+pub(super) fn training_defaults(learning_rate: f64) -> TrainingDefaults {
+    TrainingDefaults {
+        optimizer: OptimizerConfig::adam(learning_rate).weight_decay(0.00005).into(),
+        loader: LoaderConfig { batch_size: 64, ..LoaderConfig::default() },
+        trainer: TrainerConfig { epochs: 50, ..TrainerConfig::default() },
+        early_stopping: EarlyStoppingConfig { patience: 5, ..EarlyStoppingConfig::default() },
+    }
+}
+
+/// Returns the input fields of MDFEND.
+pub(super) fn fields(config: &MdfendConfig) -> Fields {
+    // Padding is read as tokens in the faithful mode only, which needs a text as long as the widest kernel.
+    let widest = config.kernel_sizes.iter().copied().max().and_then(|kernel| usize::try_from(kernel).ok());
+    let padding = if config.faithful { widest.unwrap_or(0) } else { 0 };
+    let words = WordField::default().or_encoder().extra_padding(padding);
+    Fields::default().with_words(words).with_domains(DomainField::required())
+}
+
+impl ModelSpec for MdfendSpec {
+    const NAME: &'static str = "mdfend";
+    const TITLE: &'static str = "convolution experts over token vectors, mixed by the domain of the post";
+    const PAPER: &'static str = "Nan et al., MDFEND: Multi-domain Fake News Detection, CIKM 2021";
+    const HYPERPARAMETERS: &'static [Hyperparameter] = &[
+        Hyperparameter::new(
+            "embedding_size",
+            "at least 1",
+            "dimension of the word vectors; pretrained vectors and encoders bring their own",
+        ),
+        Hyperparameter::new("embedding_dropout", "0 to below 1", "dropout of word vectors"),
+        Hyperparameter::new("freeze_embedding", "boolean", "do not train the word vectors"),
+        Hyperparameter::new("train_encoder", "boolean", "train the encoder, too"),
+        Hyperparameter::new("n_experts", "at least 1", "number of experts"),
+        Hyperparameter::new("n_filters", "at least 1", "filters of an expert per kernel size"),
+        Hyperparameter::new("kernel_sizes", "tokens, each at least 1", "kernel sizes of the experts"),
+        Hyperparameter::new(
+            "hidden_sizes",
+            "each at least 1",
+            "hidden layers of the classifier; the last size is also that of the gate",
+        ),
+        Hyperparameter::new("dropout", "0 to below 1", "dropout of the hidden layers"),
+        Hyperparameter::new("faithful", "boolean", "read padding as tokens, as FaKnow does (docs/parity.md)"),
+    ];
+
+    type Config = MdfendConfig;
+
+    fn fields(config: &MdfendConfig) -> Fields {
+        fields(config)
+    }
+
+    fn build(path: &Path<'_>, config: &MdfendConfig, shape: &Shape<'_>) -> Result<BoxedModel> {
+        let source = shape.text_source(config.embedding_size);
+        Ok(Box::new(Mdfend::new(path, config, &source, shape.n_domains, shape.n_classes)?))
+    }
+
+    fn training_defaults() -> TrainingDefaults {
+        training_defaults(0.0005)
+    }
+
+    fn use_word_vectors(config: &mut MdfendConfig, size: i64) -> bool {
+        config.embedding_size = size;
+        true
+    }
+}
