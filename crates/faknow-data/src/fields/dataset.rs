@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::FieldBatch;
 use super::domains::DomainColumn;
 use super::features::FeatureColumn;
+use super::further_texts::FurtherText;
 use crate::column::Column;
 use crate::fingerprint::Fingerprint;
 use crate::graph::{NewsColumn, TreeColumn};
@@ -56,6 +57,7 @@ pub(super) struct Columns {
     pub(super) trees: Option<Arc<TreeColumn>>,
     pub(super) news: Option<Arc<NewsColumn>>,
     pub(super) domains: Option<Arc<DomainColumn>>,
+    pub(super) texts: BTreeMap<String, FurtherText>,
     pub(super) features: BTreeMap<String, Arc<FeatureColumn>>,
 }
 
@@ -77,7 +79,8 @@ impl Columns {
             field("domains", &self.domains),
         ];
         let features = self.features.iter().map(|(name, column)| (name.as_str(), &**column as &dyn Column));
-        fields.into_iter().flatten().chain(features)
+        let texts = self.texts.iter().map(|(name, text)| (name.as_str(), text.column()));
+        fields.into_iter().flatten().chain(texts).chain(features)
     }
 }
 
@@ -333,6 +336,8 @@ impl Dataset for FieldDataset {
         let labels = self.is_labeled().then(|| rows.iter().map(label).collect::<Vec<_>>());
         let features =
             columns.features.iter().map(|(name, column)| Ok((name.clone(), column.collate(&rows)?)));
+        let texts =
+            columns.texts.iter().map(|(name, text)| Ok((name.clone(), text.collate(&rows, self.padding)?)));
         let words = columns.words.as_ref().filter(|_| columns.ngrams.is_none());
         Ok(FieldBatch {
             labels: labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?,
@@ -342,6 +347,7 @@ impl Dataset for FieldDataset {
             trees: columns.trees.as_ref().map(|trees| trees.collate(&rows)).transpose()?,
             news: columns.news.as_ref().map(|news| news.collate(&rows)),
             domains: columns.domains.as_ref().map(|domains| domains.collate(&rows)).transpose()?,
+            texts: texts.collect::<Result<_>>()?,
             features: features.collect::<Result<_>>()?,
             indices: indices.to_vec(),
             ..FieldBatch::default()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::dataset::{Columns, FieldDataset};
 use super::domains::{DomainBuilder, DomainColumn};
 use super::features::FeatureBuilder;
+use super::further_texts::{FurtherText, FurtherTextBuilder};
 use crate::records::check_class_index;
 use crate::text::{
     SubwordColumn, SubwordTokenizer, TokenStorage, Tokenizer, Vocab, VocabOptions, WordColumn,
@@ -45,7 +46,7 @@ impl FieldDataset {
         let records = records.into_iter();
         let (words, vocab) =
             WordColumn::build(records, tokenizer, options, storage, &mut |record| fields.push(record))?;
-        Ok((fields.with_words(words, None), vocab))
+        Ok((fields.with_words(words, None, tokenizer, &vocab, storage)?, vocab))
     }
 
     /// Tokenizes records with an existing vocabulary, for validation, testing and prediction.
@@ -86,7 +87,7 @@ impl FieldDataset {
         let records = records.into_iter();
         let words =
             WordColumn::encode(records, tokenizer, vocab, storage, &mut |record| fields.push(record))?;
-        Ok(fields.with_words(words, Some(domains)))
+        fields.with_words(words, Some(domains), tokenizer, vocab, storage)
     }
 
     /// Tokenizes records with the tokenizer of an encoder, in parallel, with the tokens in `storage`.
@@ -109,7 +110,11 @@ impl FieldDataset {
         let mut fields = RecordFields::default();
         let records = records.into_iter();
         let subwords = SubwordColumn::encode(records, tokenizer, storage, &mut |record| fields.push(record))?;
-        let columns = Columns { subwords: Some(Arc::new(subwords)), ..Columns::default() };
+        let texts = std::mem::take(&mut fields.texts).finish(|records| {
+            let column = SubwordColumn::encode(records, tokenizer, storage, &mut |_| Ok(()))?;
+            Ok(FurtherText::Subwords(Arc::new(column)))
+        })?;
+        let columns = Columns { subwords: Some(Arc::new(subwords)), texts, ..Columns::default() };
         Ok(fields.with_columns(columns, domains))
     }
 }
@@ -121,6 +126,7 @@ struct RecordFields {
     labels: Vec<u32>,
     domains: DomainBuilder,
     features: FeatureBuilder,
+    texts: FurtherTextBuilder,
 }
 
 impl RecordFields {
@@ -146,6 +152,7 @@ impl RecordFields {
             None => {}
         }
         self.domains.push(record.domain);
+        self.texts.push(record.texts);
         self.features
             .push(record.features)
             .map_err(|message| Error::Dataset(format!("record {number}: {message}")))?;
@@ -153,8 +160,21 @@ impl RecordFields {
         Ok(())
     }
 
-    fn with_words(self, words: WordColumn, names: Option<&[String]>) -> FieldDataset {
-        self.with_columns(Columns { words: Some(Arc::new(words)), ..Columns::default() }, names)
+    /// Returns the dataset with these words; the vocabulary of further texts is the same.
+    fn with_words(
+        mut self,
+        words: WordColumn,
+        domains: Option<&[String]>,
+        tokenizer: &Tokenizer,
+        vocab: &Vocab,
+        storage: &TokenStorage,
+    ) -> Result<FieldDataset> {
+        let texts = std::mem::take(&mut self.texts).finish(|records| {
+            let column = WordColumn::encode(records, tokenizer, vocab, storage, &mut |_| Ok(()))?;
+            Ok(FurtherText::Words(Arc::new(column)))
+        })?;
+        let columns = Columns { words: Some(Arc::new(words)), texts, ..Columns::default() };
+        Ok(self.with_columns(columns, domains))
     }
 
     /// Returns the dataset with these texts; domains are numbered by `names` or, without given names, sorted.

@@ -10,6 +10,7 @@ mod features;
 mod from_news;
 mod from_records;
 mod from_trees;
+mod further_texts;
 mod saved;
 mod standardization;
 mod token_counts;

@@ -116,11 +116,13 @@ impl ColumnMap {
     pub(crate) fn required(&self, has: &dyn Fn(&str) -> bool) -> Vec<(&'static str, &str)> {
         let text = self.text.iter().flat_map(|text| text.names_in(has)).map(|name| ("columns.text", name));
         let label = self.label.iter().map(|name| ("columns.label", name.as_str()));
-        let domain = self.domain.iter().map(|name| ("columns.domain", name.as_str()));
+        let domain = self.domain.iter().filter(|name| !self.is_domain_optional || has(name));
+        let domain = domain.map(|name| ("columns.domain", name.as_str()));
+        let texts = self.texts.values().filter(|name| has(name)).map(|name| ("columns.texts", name.as_str()));
         let features = self.features.values().map(|name| ("columns.features", name.as_str()));
         let comments = self.comments.iter().map(|name| ("columns.comments", name.as_str()));
         let fields = self.fields.iter().map(|name| ("columns.fields", name.as_str()));
-        text.chain(label).chain(domain).chain(features).chain(comments).chain(fields).collect()
+        text.chain(label).chain(domain).chain(texts).chain(features).chain(comments).chain(fields).collect()
     }
 
     /// Selects the columns in a source whose columns are known; those of JSON files are known after the first record, see

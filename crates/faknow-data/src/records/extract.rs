@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::records::arrays::{numbers_of, texts_of};
 use crate::records::columns::{text_of, value_at};
-use crate::records::{ColumnMap, RawLabel, RawRecord, ReadOptions, Record, TextColumns};
+use crate::records::{ColumnMap, RawLabel, RawRecord, ReadOptions, Record, TEXT_SEPARATOR, TextColumns};
 use crate::{Classes, Error, Result};
 
 /// The columns to extract from raw records.
@@ -81,6 +81,14 @@ impl Extractor {
             Some(column) => domain_of(&fields, column).map_err(|message| field_error(column, message))?,
             None => None,
         };
+        let mut texts = BTreeMap::new();
+        for (name, column) in &self.columns.texts {
+            let parts =
+                texts_of(value_at(&fields, column)).map_err(|message| field_error(column, message))?;
+            if !parts.is_empty() {
+                texts.insert(name.clone(), parts.join(TEXT_SEPARATOR));
+            }
+        }
         let features = self.features_of(&fields, number, path)?;
         let comments = match &self.columns.comments {
             Some(column) => {
@@ -94,7 +102,7 @@ impl Extractor {
             let value = |name: &String| (name.clone(), value_at(&fields, name).cloned().unwrap_or_default());
             fields = selected.map(value).collect();
         }
-        Ok(Ok(Record { number, text, is_missing, label, domain, features, comments, fields }))
+        Ok(Ok(Record { number, text, is_missing, label, domain, texts, features, comments, fields }))
     }
 
     /// Returns the numeric features; missing ones are left out if missing texts are accepted.

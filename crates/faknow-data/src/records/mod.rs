@@ -70,6 +70,9 @@ pub struct Record {
     pub label: Option<usize>,
     /// Its domain, if a domain column was given and its value is neither null nor blank.
     pub domain: Option<String>,
+    /// Its further texts by name, those of [`ColumnMap::texts`] that it has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, String>,
     /// Its numeric features by name, those of [`ColumnMap::features`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub features: BTreeMap<String, Vec<f32>>,

@@ -76,6 +76,13 @@ pub struct ColumnMap {
     /// The domain (topic, event), read as text; default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// Whether files may lack the column of the domain, whose records then have none; default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_domain_optional: bool,
+    /// Columns of further texts, by the name of the text, such as `entities`; default none. A field is a text or an array of texts;
+    /// files and records may lack it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, String>,
     /// Columns of numeric features, by the name of the feature; default none. A field holds an array of finite numbers, of the same
     /// length in all records of a file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

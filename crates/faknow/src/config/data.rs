@@ -185,6 +185,7 @@ impl DataConfig {
                 text: Some(self.text.clone().unwrap_or_else(|| "text".into())),
                 label: labeled.then(|| self.label.clone().unwrap_or_else(|| "label".to_owned())),
                 domain: self.domain.clone(),
+                texts: self.entities.iter().map(|column| ("entities".to_owned(), column.clone())).collect(),
                 features: self.features.0.clone(),
                 comments: self.comments.clone(),
                 ..ColumnMap::default()

@@ -16,6 +16,9 @@ use crate::data::{leaks, news, records, trees};
 use crate::models::{Fields, Shape};
 use crate::{Error, Result};
 
+/// Number of domains that the summary lists.
+const MAX_DOMAINS: usize = 10;
+
 /// The use of test records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TestRecords {
@@ -79,6 +82,14 @@ impl Corpus {
                 trees::load(config, source, saved, test_records)?
             }
         };
+        if fields.domains.as_ref().is_some_and(|it| it.is_required) && corpus.encoders.domains.is_empty() {
+            let column = config.data.domain.as_deref().unwrap_or_default();
+            let message = format!(
+                "expected the domains of the posts, which `{}` needs; no training record has one in `{column}`",
+                config.model.name
+            );
+            return Err(Error::config("data.domain", message));
+        }
         let leaks = leaks::warnings(&corpus)?;
         corpus.warnings.extend(leaks);
         Ok(corpus)
@@ -154,6 +165,7 @@ impl Corpus {
                 .push(format!("{per_article:.1} engagements per article, {} nodes in all", graph.n_nodes()));
         }
         let units = units.join(" with ");
+        details.extend(describe_domains(name, data));
         if known.n_without > 0 {
             details.push(format!("{} {units} without any known token", known.n_without));
         }
@@ -162,6 +174,30 @@ impl Corpus {
             _ => warnings.extend(known.warnings(name, &units)),
         }
         Ok(format!("{name}: {n} {units} ({classes}), {}", details.join(", ")))
+    }
+}
+
+/// Returns the domains of a part of the data: for the training data, the largest with their numbers of samples; for others, the
+/// number of samples without a domain of the training data.
+fn describe_domains(part: &str, data: &FieldDataset) -> Option<String> {
+    let names = data.domains();
+    let mut counts = vec![0; names.len()];
+    let known = (0..data.n_samples()).filter_map(|index| data.domain(index));
+    known.for_each(|domain| counts[domain] += 1);
+    let n_without = data.n_samples() - counts.iter().sum::<usize>();
+    match (part, names) {
+        (_, []) => None,
+        ("training", _) => {
+            let mut domains: Vec<(&String, usize)> = names.iter().zip(counts).collect();
+            domains.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+            let shown = domains.iter().take(MAX_DOMAINS).map(|(name, n)| format!("{n} {name}"));
+            let mut shown: Vec<String> = shown.collect();
+            shown.extend(
+                domains.len().checked_sub(MAX_DOMAINS).filter(|n| *n > 0).map(|n| format!("{n} more")),
+            );
+            Some(format!("{} domains ({})", names.len(), shown.join(", ")))
+        }
+        _ => (n_without > 0).then(|| format!("{n_without} without a known domain")),
     }
 }
 

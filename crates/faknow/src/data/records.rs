@@ -70,8 +70,8 @@ pub(crate) fn load(
             )
         })?;
     }
-    // Features are not cached.
-    let cache = match fields.features.is_empty() {
+    // Features and further texts are not cached.
+    let cache = match fields.features.is_empty() && fields.texts.is_empty() {
         true => TextCache::new(config, test_records, &texts.cache_key(&config.text)?)?,
         false => None,
     };

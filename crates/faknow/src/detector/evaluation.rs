@@ -4,7 +4,7 @@ use faknow_data::{DataLoader, FieldDataset, TokenCounts};
 use faknow_metrics::{ClassificationReport, Decision, Evaluation};
 
 use crate::Result;
-use crate::detector::KnownTokens;
+use crate::detector::{DomainResults, KnownTokens};
 
 /// The evaluation of a detector on labeled samples.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct DetectorEvaluation {
     pub report: ClassificationReport,
     /// Numbers of known tokens. The predictions of samples without any are a part of the metrics.
     pub known_tokens: KnownTokens,
+    /// Results per domain; empty if the samples have no domains.
+    pub domains: DomainResults,
 }
 
 /// Returns the evaluation with its rows in the order of the dataset, and the indices of the evaluated samples, since a run
@@ -30,10 +32,11 @@ pub(crate) fn in_order(
     Ok((Evaluation { predictions, ..evaluation }, rows.into_iter().map(|row| order[row]).collect()))
 }
 
-/// Returns the evaluation of a detector from that of its model on the samples `rows`; `counts` has the tokens of all samples.
+/// Returns the evaluation of a detector from that of its model on the samples `rows`, which have these `domains`; `counts` has the
+/// tokens of all samples.
 pub(crate) fn decide(
     evaluation: Evaluation,
-    rows: &[usize],
+    (rows, domains): (&[usize], &[Option<String>]),
     counts: &[TokenCounts],
     decision: &Decision,
     classes: &[String],
@@ -44,6 +47,7 @@ pub(crate) fn decide(
     let scores =
         scores.map(|(name, score)| (name, report.scores().get(name).unwrap_or(score).clone())).collect();
     let known_tokens = rows.iter().filter_map(|&row| counts.get(row)).copied().collect();
+    let domains = DomainResults::new(&predictions, domains)?;
     let evaluation = Evaluation { scores, predictions, seconds: evaluation.seconds };
-    Ok(DetectorEvaluation { evaluation, report, known_tokens })
+    Ok(DetectorEvaluation { evaluation, report, known_tokens, domains })
 }

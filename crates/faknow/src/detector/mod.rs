@@ -1,6 +1,7 @@
 //! Trained detectors: loading from a run directory, prediction, tests, explanation, export.
 
 mod builder;
+pub(crate) mod domains;
 pub(crate) mod evaluation;
 pub(crate) mod explanation;
 mod export;
@@ -13,7 +14,9 @@ use std::path::Path;
 
 use faknow_callbacks::Phase;
 use faknow_data::graph::Tree;
-use faknow_data::{Classes, Dataset, FieldDataset, Loader, ReadOptions, Record, SkipBroken, TokenCounts};
+use faknow_data::{
+    Classes, ColumnMap, Dataset, FieldDataset, Loader, ReadOptions, Record, SkipBroken, TokenCounts,
+};
 use faknow_metrics::Decision;
 use faknow_model::{EmbeddingModel, Summary, summary};
 use faknow_report::Calibrated;
@@ -39,6 +42,7 @@ pub use faknow_metrics::Prediction;
 
 pub use crate::data::known_tokens::KnownTokens;
 pub use builder::DetectorBuilder;
+pub use domains::{DomainResult, DomainResults};
 pub use evaluation::DetectorEvaluation;
 pub use explanation::{Attribution, Explanation, NodeAttribution, TextExplanation, TreeExplanation};
 pub use export::ExportManifest;
@@ -173,14 +177,19 @@ impl Detector {
         // Missing texts are counted, unless broken records are to be skipped.
         rules.options.accept_missing_texts = data.skip_broken == SkipBroken::default();
         let records = FileRecords::open(&files, &rules, Some(&self.classes))?;
-        let dataset = self.dataset(records.with_left_out(&left_out))?;
+        // Also names of domains that the model does not know.
+        let mut domains = Vec::new();
+        let records = records.with_left_out(&left_out).inspect(|record| {
+            domains.extend(record.as_ref().ok().map(|record| record.domain.clone()));
+        });
+        let dataset = self.dataset(records)?;
         // The labels dropped in training may be missing in other files.
         let trained = &self.config.data.drop_classes;
         let new =
             data.drop_classes.iter().filter(|label| !trained.contains(label)).cloned().collect::<Vec<_>>();
         left_out.check_dropped(&new)?;
         left_out.lines().iter().for_each(|line| tracing::warn!("{line}"));
-        self.test_all(dataset)
+        self.test_all(dataset, &domains)
     }
 
     /// Tests the detector on labeled trees.
@@ -188,7 +197,7 @@ impl Detector {
     /// # Errors
     /// The detector takes texts as input, the trees have other features than those of its training, or a tree has no label.
     pub fn test_trees(&self, trees: Vec<Tree>) -> Result<DetectorEvaluation> {
-        self.test_all(self.tree_encoder()?.dataset(trees)?)
+        self.test_all(self.tree_encoder()?.dataset(trees)?, &[])
     }
 
     /// Returns whether the detector takes trees rather than texts as input.
@@ -317,22 +326,25 @@ impl Detector {
         lacks_features.then_some(NoPrediction::MissingFeatures)
     }
 
-    fn test_all(&self, data: FieldDataset) -> Result<DetectorEvaluation> {
+    /// Tests the detector on samples with these domains, one entry per sample, or none.
+    fn test_all(&self, data: FieldDataset, domains: &[Option<String>]) -> Result<DetectorEvaluation> {
         let counts = data.token_counts(self.encoders.node_features())?;
         let loader = eval_loader(data, &self.config.loader)?;
         let evaluation = evaluate(&self.model, &loader, &self.config.metrics()?, self.device)?;
         let (evaluation, rows) = in_order(evaluation, &loader)?;
-        decide(evaluation, &rows, &counts, &self.calibrated.decision, self.classes.names())
+        let domains: Vec<Option<String>> = rows.iter().filter_map(|&row| domains.get(row)).cloned().collect();
+        let samples = (&*rows, &*domains);
+        decide(evaluation, samples, &counts, &self.calibrated.decision, self.classes.names())
     }
 
     /// Returns the options for reading records with the fields of `data`; `labeled` is whether the label is required. The
-    /// domain is ignored, since prediction does not use it.
+    /// domain is read for models that use it, and for results per domain; the column of the training may be missing.
     pub fn read_options(&self, data: &DataConfig, labeled: bool) -> ReadOptions {
         // The layout of input that is read once cannot be recognized.
         let trained = &self.config.data;
         let (header, quotes) = (data.header.or(trained.header), data.quotes.or(trained.quotes));
         let mut options = DataConfig { header, quotes, ..data.clone() }.read_options(labeled);
-        options.columns.domain = None;
+        self.set_domain(&mut options.columns, labeled);
         options
     }
 
@@ -340,8 +352,15 @@ impl Detector {
     /// or as in training if a file does not show it.
     pub(crate) fn layout_rules(&self, data: &DataConfig, labeled: bool) -> LayoutRules {
         let mut rules = LayoutRules::new(data, labeled, &self.config.data);
-        rules.options.columns.domain = None;
+        self.set_domain(&mut rules.options.columns, labeled);
         rules
+    }
+
+    fn set_domain(&self, columns: &mut ColumnMap, labeled: bool) {
+        if self.fields.domains.is_none() && !labeled {
+            columns.domain = None;
+        }
+        columns.is_domain_optional = columns.domain == self.config.data.domain;
     }
 
     /// Returns the parameters of the model, with the memory of the optimizer of its training.

@@ -16,6 +16,7 @@ pub(super) fn training_defaults(learning_rate: f64) -> TrainingDefaults {
         loader: LoaderConfig { batch_size: 64, ..LoaderConfig::default() },
         trainer: TrainerConfig { epochs: 50, ..TrainerConfig::default() },
         early_stopping: EarlyStoppingConfig { patience: 5, ..EarlyStoppingConfig::default() },
+        ..TrainingDefaults::default()
     }
 }
 

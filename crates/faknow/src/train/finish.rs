@@ -17,6 +17,7 @@ use tch::Device;
 use crate::config::{Config, decision as decision_config};
 use crate::data::corpus::Corpus;
 use crate::detector::DetectorEvaluation;
+use crate::detector::domains::domains_of;
 use crate::detector::evaluation::{decide, in_order};
 use crate::detector::files::LIBTORCH;
 use crate::files::{record_checksums, report_error, write_json, write_text_atomically};
@@ -195,7 +196,8 @@ fn decide_part<'a>(
 ) -> Result<Option<Part<'a>>> {
     let Some(((of_model, rows), data)) = part.zip(data) else { return Ok(None) };
     let counts = data.token_counts(corpus.encoders.node_features())?;
-    let decided = decide(of_model.clone(), &rows, &counts, decision, corpus.classes.names())?;
+    let samples = (&*rows, &*domains_of(data, &rows));
+    let decided = decide(of_model.clone(), samples, &counts, decision, corpus.classes.names())?;
     Ok(Some(Part { of_model, decided, rows, data }))
 }
 
