@@ -21,7 +21,7 @@ pub enum NewsNode {
 }
 
 /// The stances of users, each in its own file, in the order of their indices.
-pub const STANCES: [&str; 4] = ["deny", "report", "support_negative", "support_neutral"];
+pub const STANCES: [&str; 4] = ["deny", "report", "support_neutral", "support_negative"];
 
 /// Times after this many seconds are those of this time: 7 days.
 pub const MAX_SECONDS: f64 = 7.0 * 24.0 * 3600.0;
@@ -93,9 +93,9 @@ impl NewsGraph {
     ///
     /// Required are `entities.txt` (one name per line), `entity_features.tsv` (name and numbers), `news_info.tsv` (article, `fake`
     /// or `real`, text) and `source_publication.tsv` (source, article). Optional are `source_citation.tsv` (source, source),
-    /// `user_relationships.tsv` (user, user), a file for each of [`STANCES`] (user, article, seconds since the publication), each
-    /// with or without the extension `.tsv`, and `train_test.json` (articles by `train`, `val` and `test`). Values are separated
-    /// by tabs. Features are normalized to a sum of absolute values of 1.
+    /// `user_relationships.tsv` (user, user), a file for each of [`STANCES`] (user, article, seconds since the publication; or
+    /// user, article, number, mean and standard deviation of the seconds), and `train_test.json` (articles by `train`, `val` and
+    /// `test`). Values are separated by tabs, and may be quoted. Features are normalized to a sum of absolute values of 1.
     ///
     /// # Errors
     /// A file is missing or has an invalid line.

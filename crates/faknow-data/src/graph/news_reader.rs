@@ -15,8 +15,8 @@ const LABELS: [&str; 2] = ["real", "fake"];
 /// Keys of the parts in `train_test.json`.
 const PARTS: [&[&str]; 3] = [&["train"], &["val", "valid", "dev"], &["test"]];
 
-/// Times of a user's engagements with an article, by user and stance.
-type Times = BTreeMap<(u32, usize), Vec<f64>>;
+/// Mean and standard deviation of the times of a user's engagements with an article, by user and stance.
+type Times = BTreeMap<(u32, usize), Vec<[f64; 2]>>;
 
 pub(super) fn read(dir: &Path) -> Result<NewsGraph> {
     let files = Files::open(dir)?;
@@ -26,7 +26,7 @@ pub(super) fn read(dir: &Path) -> Result<NewsGraph> {
     let mut position_of: HashMap<u32, usize> = HashMap::new();
     files.rows("news_info", 2, true, &mut |row| {
         let node = row.node(0)?;
-        let label = match row.fields[1] {
+        let label = match row.fields[1].as_str() {
             "" => None,
             text => Some(
                 LABELS
@@ -46,7 +46,7 @@ pub(super) fn read(dir: &Path) -> Result<NewsGraph> {
     files.rows("source_publication", 2, true, &mut |row| {
         let (source, article) = (row.node(0)?, row.article(1, &position_of)?);
         if let Some(other) = articles[article].source.filter(|other| *other != source) {
-            let (name, other) = (row.fields[1], &files.names[other as usize]);
+            let (name, other) = (&row.fields[1], &files.names[other as usize]);
             return Err(row.error(format!("expected one source of `{name}`, got `{other}` before")));
         }
         articles[article].source = Some(source);
@@ -68,8 +68,13 @@ pub(super) fn read(dir: &Path) -> Result<NewsGraph> {
     for (stance, name) in STANCES.iter().enumerate() {
         files.rows(name, 3, false, &mut |row| {
             let (user, article) = (row.node(0)?, row.article(1, &position_of)?);
-            let seconds: Vec<f64> = row.numbers(2)?;
-            times[article].entry((user, stance)).or_default().extend(seconds);
+            let number = |index: usize| row.number(&row.fields[index]);
+            let seconds = match row.fields.len() {
+                3 => [number(2)?, 0.0],
+                5 => [number(3)?, number(4)?],
+                n => return Err(row.error(format!("expected 3 or 5 values separated by tabs, got {n}"))),
+            };
+            times[article].entry((user, stance)).or_default().push(seconds);
             edges.push((user, articles[article].node));
             Ok(())
         })?;
@@ -84,12 +89,14 @@ pub(super) fn read(dir: &Path) -> Result<NewsGraph> {
 }
 
 fn engagements(times: Times) -> Vec<Engagement> {
-    let engagement = |((user, stance), seconds): ((u32, usize), Vec<f64>)| {
-        let times: Vec<f64> = seconds.iter().map(|it| it.clamp(0.0, MAX_SECONDS) / MAX_SECONDS).collect();
+    let engagement = |((user, stance), seconds): ((u32, usize), Vec<[f64; 2]>)| {
+        let scaled = |seconds: f64| seconds.clamp(0.0, MAX_SECONDS) / MAX_SECONDS;
+        let times: Vec<[f64; 2]> = seconds.into_iter().map(|times| times.map(scaled)).collect();
         let n = times.len() as f64;
-        let time = times.iter().sum::<f64>() / n;
-        let spread = (times.iter().map(|it| (it - time).powi(2)).sum::<f64>() / n).sqrt();
-        Engagement { user, stance, time, spread }
+        let time = times.iter().map(|[mean, _]| mean).sum::<f64>() / n;
+        // The variance of all times: within and between the rows.
+        let variances = times.iter().map(|[mean, std]| (mean - time).powi(2) + std.powi(2));
+        Engagement { user, stance, time, spread: (variances.sum::<f64>() / n).sqrt() }
     };
     let mut all: Vec<Engagement> = times.into_iter().map(engagement).collect();
     // Stable, so that engagements at the same time are ordered by user and stance.
@@ -140,20 +147,12 @@ impl Files {
         is_required: bool,
         row: &mut dyn FnMut(Row<'_>) -> Result<()>,
     ) -> Result<()> {
-        let path = [format!("{name}.tsv"), format!("{name}.txt"), name.to_owned()]
-            .map(|name| self.dir.join(name))
-            .into_iter()
-            .find(|path| path.is_file());
-        let path = match path {
-            Some(path) => path,
-            None if is_required => {
-                return Err(Error::file(self.dir.join(format!("{name}.tsv")), "the file is missing"));
-            }
-            None => return Ok(()),
-        };
+        let path = self.dir.join(format!("{name}.tsv"));
+        if !path.exists() && !is_required {
+            return Ok(());
+        }
         let text = read_text(&path)?;
-        for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
-            let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
+        for (number, fields) in split_rows(&text) {
             if fields.len() < n_fields {
                 let got = fields.len();
                 let message = format!("expected at least {n_fields} values separated by tabs, got {got}");
@@ -171,7 +170,7 @@ impl Files {
         self.rows("entity_features", 2, true, &mut |row| {
             let node = row.node(0)?;
             let values: Vec<f64> =
-                (1..row.fields.len()).map(|index| row.number(row.fields[index])).collect::<Result<_>>()?;
+                (1..row.fields.len()).map(|index| row.number(&row.fields[index])).collect::<Result<_>>()?;
             if n_features > 0 && values.len() != n_features {
                 let got = values.len();
                 return Err(row.error(format!("expected {n_features} features, as in line 1, got {got}")));
@@ -227,16 +226,48 @@ impl Files {
     }
 }
 
+/// Returns the rows that are not blank, with the number of their first line. A quoted field may contain tabs and line breaks.
+fn split_rows(text: &str) -> Vec<(usize, Vec<String>)> {
+    let mut rows = Vec::new();
+    let (mut fields, mut field) = (Vec::new(), String::new());
+    let (mut line, mut first_line, mut is_quoted) = (1, 1, false);
+    let mut characters = text.chars().chain(std::iter::once('\n')).peekable();
+    while let Some(c) = characters.next() {
+        line += usize::from(c == '\n');
+        match c {
+            '"' if is_quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                field.push('"');
+            }
+            '"' if is_quoted => is_quoted = false,
+            _ if is_quoted => field.push(c),
+            '"' if field.is_empty() => is_quoted = true,
+            '\t' | '\n' => {
+                fields.push(std::mem::take(&mut field).trim().to_owned());
+                if c == '\n' {
+                    let row = std::mem::take(&mut fields);
+                    if row.len() > 1 || row.iter().any(|field| !field.is_empty()) {
+                        rows.push((first_line, row));
+                    }
+                    first_line = line;
+                }
+            }
+            _ => field.push(c),
+        }
+    }
+    rows
+}
+
 struct Row<'a> {
     path: &'a Path,
     number: usize,
-    fields: Vec<&'a str>,
+    fields: Vec<String>,
     nodes: &'a HashMap<String, u32>,
 }
 
 impl Row<'_> {
     fn node(&self, index: usize) -> Result<u32> {
-        let name = self.fields[index];
+        let name = &self.fields[index];
         let node = self.nodes.get(name).copied();
         node.ok_or_else(|| self.error(format!("expected an entity of entities.txt, got `{name}`")))
     }
@@ -244,18 +275,13 @@ impl Row<'_> {
     /// Returns the position of an article.
     fn article(&self, index: usize, position_of: &HashMap<u32, usize>) -> Result<usize> {
         let position = position_of.get(&self.node(index)?).copied();
-        let name = self.fields[index];
+        let name = &self.fields[index];
         position.ok_or_else(|| self.error(format!("expected an article of news_info.tsv, got `{name}`")))
     }
 
     fn number(&self, field: &str) -> Result<f64> {
         let number = field.parse().ok().filter(|number: &f64| number.is_finite());
         number.ok_or_else(|| self.error(format!("expected a number, got `{field}`")))
-    }
-
-    /// Returns the numbers of a field, separated by commas.
-    fn numbers(&self, index: usize) -> Result<Vec<f64>> {
-        self.fields[index].split(',').map(|field| self.number(field.trim())).collect()
     }
 
     fn error(&self, message: String) -> Error {

@@ -20,6 +20,7 @@
 mod cascades;
 mod language;
 mod news_graph;
+mod social;
 mod threads;
 
 use std::fs;
@@ -33,6 +34,7 @@ use crate::{DEFAULT_RATIOS, Error, Format, Record, Result, Rng, stratified_split
 pub use cascades::{CascadeFiles, CascadeOptions, cascades, write_td_rvnn};
 use language::{DOMAINS, Domain, Phrases, SLOTS, capitalized, neutral_word};
 pub use news_graph::{NewsGraphOptions, write_news_graph};
+pub use social::write_social;
 pub use threads::write_threads;
 
 /// Names of the classes: 0 is real, 1 is fake.

@@ -14,7 +14,7 @@ use crate::{DEFAULT_RATIOS, Error, Result, Rng, stratified_split};
 const N_FEATURES: usize = 16;
 
 /// Probabilities of the [`STANCES`] of users towards real and fake articles.
-const STANCE_SHARES: [[f64; 4]; 2] = [[0.1, 0.2, 0.1, 0.6], [0.4, 0.2, 0.2, 0.2]];
+const STANCE_SHARES: [[f64; 4]; 2] = [[0.1, 0.2, 0.6, 0.1], [0.4, 0.2, 0.2, 0.2]];
 
 /// Options of a synthetic graph of articles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

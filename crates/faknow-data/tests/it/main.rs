@@ -14,6 +14,7 @@ mod fields;
 mod graph;
 mod inspect;
 mod loader;
+mod news_graph;
 mod ngrams;
 mod raw;
 mod raw_threads;

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::{Error, Result};
 
 /// The keys of FaKnow, and the settings that correspond to them.
-const KEYS: [(&str, &str); 18] = [
+const KEYS: [(&str, &str); 25] = [
     ("train_path", "data.train"),
     ("validate_path", "data.valid"),
     ("test_path", "data.test"),
@@ -26,7 +26,21 @@ const KEYS: [(&str, &str); 18] = [
     ("activate_func", "model.activation"),
     ("dropout", "model.dropout"),
     ("freeze", "model.freeze_embedding"),
+    ("data_root", "data.fang"),
+    ("embedding_size", "model.embedding_size"),
+    ("num_stance_hidden", "model.stance_size"),
+    ("budget_size", "model.lsh_share"),
+    ("MAX_NUM_WORDS", "text.max_vocab"),
+    ("epochs", "trainer.epochs"),
+    ("lr_param", "optimizer.lr"),
 ];
+
+/// Keys whose values follow from the data or are fixed.
+const FROM_DATA: [&str; 5] = ["input_size", "num_stance", "timestamp_size", "num_classes", "num_h"];
+
+/// Keys that only the arguments of one model have, and the model.
+const MODEL_KEYS: [(&str, &str); 3] =
+    [("data_root", "fang"), ("budget_size", "eddfn"), ("MAX_NUM_WORDS", "dudef")];
 
 /// Reads a YAML text with FaKnow's keys; missing keys have FaKnow's defaults.
 pub(crate) fn read(text: &str) -> Result<Config> {
@@ -44,6 +58,15 @@ pub(crate) fn read(text: &str) -> Result<Config> {
     config.text.language = "zh".into();
     config.trainer.epochs = 25;
     config.early_stopping.enabled = false;
+    let model = MODEL_KEYS.iter().find(|(key, _)| mapping.contains_key(*key));
+    if let Some((_, model)) = model {
+        config = config.with("model.name", Value::String((*model).to_owned()))?;
+    }
+    if model.is_some_and(|(_, model)| *model == "fang") {
+        // Its files have no columns.
+        (config.data.text, config.data.label) = (None, None);
+        config.text.language = "en".into();
+    }
     for (key, value) in mapping {
         let key = key.as_str().map(str::to_owned).unwrap_or_else(|| format!("{key:?}"));
         if value.is_null() {
@@ -68,6 +91,9 @@ fn setting_of(key: &str) -> Result<&'static str> {
     if key == "vocab" {
         let message = "the vocabulary is built from the training texts; remove this key";
         return Err(Error::config("vocab", message));
+    }
+    if FROM_DATA.contains(&key) {
+        return Err(Error::config(key, "the value follows from the data or is fixed; remove this key"));
     }
     KEYS.iter().find(|(name, _)| *name == key).map(|(_, setting)| *setting).ok_or_else(|| {
         let names: Vec<&str> = KEYS.iter().map(|(name, _)| *name).collect();
@@ -102,6 +128,23 @@ mod tests {
         let metrics = MetricSelection::Names(vec!["accuracy".into(), "auc".into()]);
         assert_eq!(config.trainer.metrics, Some(metrics));
         assert_eq!(config.data.test, None);
+    }
+
+    #[test]
+    fn keys_of_one_model_select_it() {
+        let model = |text: &str| {
+            let config = read(text).unwrap();
+            config.configured_model().unwrap();
+            config.model.name
+        };
+        assert_eq!(
+            model("data_root: graph\nembedding_size: 8\nnum_stance_hidden: 2\ndropout: 0.1\n"),
+            "fang"
+        );
+        assert_eq!(model("train_path: t.json\nbudget_size: 0.5\n"), "eddfn");
+        assert_eq!(model("train_path: t.json\nMAX_NUM_WORDS: 600\nepochs: 5\nlr_param: 0.01\n"), "dudef");
+        let error = read("data_root: graph\nnum_stance: 4\n").unwrap_err().to_string();
+        assert_eq!(error, "`num_stance`: the value follows from the data or is fixed; remove this key");
     }
 
     #[test]
