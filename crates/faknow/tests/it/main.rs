@@ -13,6 +13,7 @@ mod data;
 mod decision;
 mod detector;
 mod documentation;
+mod encoder;
 mod error_text;
 mod files;
 mod full_disk;

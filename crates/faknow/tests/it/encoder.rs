@@ -1,0 +1,170 @@
+//! Runs with a pretrained encoder: a tiny one, whose files are made here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use faknow::callbacks::Callbacks;
+use faknow::data::text::SubwordTokenizer;
+use faknow::model::encoder::{Encoder, EncoderConfig};
+use faknow::model::weights;
+use faknow::models::Registry;
+use faknow::tch::nn::VarStore;
+use faknow::tch::{Device, Tensor};
+use faknow::train::{ResumeOptions, resume};
+use faknow::trainer::RunDir;
+use faknow::{Config, Detector, train};
+
+use crate::support::{csv, posts};
+
+/// Creates the directory of an encoder of two layers.
+fn tiny_encoder(dir: &Path) -> PathBuf {
+    let dir = dir.join("tiny");
+    fs::create_dir_all(&dir).unwrap();
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+    let words = ["rain", "mayor", "storm", "market", "bridge", "vote", "shock", "##ing", "officials", "only"];
+    let digits = (0..10).flat_map(|digit| [format!("{digit}"), format!("##{digit}")]);
+    let vocab: Vec<String> = special.into_iter().chain(words.map(str::to_owned)).chain(digits).collect();
+    fs::write(dir.join("vocab.txt"), vocab.join("\n") + "\n").unwrap();
+    fs::write(dir.join("tokenizer_config.json"), r#"{"do_lower_case": true, "model_max_length": 64}"#)
+        .unwrap();
+    let config = format!(
+        r#"{{"model_type": "bert", "vocab_size": {}, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 16, "max_position_embeddings": 64, "hidden_dropout_prob": 0.0}}"#,
+        vocab.len()
+    );
+    fs::write(dir.join("config.json"), &config).unwrap();
+    let vars = VarStore::new(Device::Cpu);
+    let encoder = Encoder::new(&vars.root(), &EncoderConfig::from_json(&config).unwrap()).unwrap();
+    let tensors: BTreeMap<String, Tensor> =
+        encoder.parameters().iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
+    weights::save_tensors(&tensors, &dir.join("model.safetensors")).unwrap();
+    dir
+}
+
+/// Returns a config of the model `encoder` with 40 posts in `dir`.
+fn config(dir: &Path, settings: &[&str]) -> Config {
+    let file = dir.join("train.csv");
+    fs::write(&file, csv(&posts(40))).unwrap();
+    let mut config = Registry::builtin().config_for("encoder").unwrap();
+    config.data.train = Some(file.into());
+    let fixed = ["device=cpu", "threads=1", "loader.workers=0", "trainer.epochs=2", "text.max_length=32"];
+    config.set_all(&fixed).unwrap().set_all(settings).unwrap()
+}
+
+fn run(config: &Config, dir: &Path) -> PathBuf {
+    train(config, || RunDir::create(dir), Callbacks::default()).unwrap().run
+}
+
+fn scores(run: &Path) -> Vec<f64> {
+    let detector = Detector::load(run, Device::Cpu).unwrap();
+    let predictions = detector.predict(&["shocking rain", "officials vote only 7", "mayor"]).unwrap();
+    predictions.iter().map(|prediction| prediction.score().unwrap()).collect()
+}
+
+#[test]
+fn a_run_with_an_encoder_can_be_moved_and_predicts_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    for (tuning, has_weights) in [("full", false), ("frozen", true), ("lora", true)] {
+        let place = dir.path().join(tuning);
+        let encoder = tiny_encoder(&place);
+        let mut config = config(&place, &[&format!("model.tuning={tuning}")]);
+        config.text.encoder = Some(encoder.clone());
+        let run = run(&config, &place.join("run"));
+        let before = scores(&run);
+        assert_eq!(run.join("encoder/model.safetensors").exists(), has_weights, "{tuning}");
+        let moved = dir.path().join(format!("moved-{tuning}"));
+        fs::rename(&run, &moved).unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        assert_eq!(scores(&moved), before, "{tuning}");
+        // Its tokenizer alone is complete.
+        let tokenizer = SubwordTokenizer::load(moved.join("encoder")).unwrap();
+        assert_eq!(tokenizer.max_length(), 32);
+        let name = if has_weights { "model.safetensors" } else { "tokenizer.json" };
+        let file = moved.join("encoder").join(name);
+        let content = fs::read(&file).unwrap();
+        fs::write(&file, &content[..content.len() - 1]).unwrap();
+        let error = Detector::load(&moved, Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        fs::remove_file(&file).unwrap();
+        let error = Detector::load(&moved, Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_resumed_run_with_an_encoder_equals_an_uninterrupted_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let encoder = tiny_encoder(dir.path());
+    let settings = [
+        "schedule.name=constant",
+        "model.layer_decay=0.9",
+        "model.unfreeze_epochs=0.5",
+        "loader.max_tokens=64",
+    ];
+    for tuning in ["model.tuning=full", "model.tuning=frozen", "model.tuning=lora"] {
+        let mut config = config(dir.path(), &[&settings[..], &[tuning]].concat());
+        config.text.encoder = Some(encoder.clone());
+        let complete = run(&config, &dir.path().join(format!("{tuning}-complete")));
+        let first =
+            run(&config.set("trainer.epochs=1").unwrap(), &dir.path().join(format!("{tuning}-first")));
+        let options = ResumeOptions { set: vec!["trainer.epochs=2".to_owned()], ..ResumeOptions::default() };
+        resume(&first, &options, Callbacks::default()).unwrap();
+        assert_eq!(scores(&first), scores(&complete), "{tuning}");
+    }
+}
+
+#[test]
+fn subwords_explain_a_prediction() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), &[]);
+    config.text.encoder = Some(tiny_encoder(dir.path()));
+    let run = run(&config, &dir.path().join("run"));
+    let detector = Detector::load(&run, Device::Cpu).unwrap();
+    let explanation = detector.explain(&["Shocking RAIN x"]).unwrap().remove(0);
+    let names: Vec<&str> = explanation.parts.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(names, ["[CLS]", "Shock", "ing", "RAIN", "x", "[SEP]"]);
+    let known: Vec<bool> = explanation.parts.iter().map(|part| part.is_known).collect();
+    assert_eq!(known, [true, true, true, true, false, true]);
+    assert_eq!(explanation.prediction.known_tokens, 3);
+    let ids = detector.tokenize(&["Shocking RAIN x"]).unwrap();
+    assert_eq!(ids, [[2, 11, 12, 5, 1, 3]]);
+    assert!(detector.predict(&["x", ""]).unwrap().iter().all(|prediction| prediction.reason().is_some()));
+    let error = detector.export(&dir.path().join("export")).unwrap_err().to_string();
+    assert!(error.contains("export"), "{error}");
+}
+
+#[test]
+fn a_small_encoder_is_trained_from_scratch_without_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings =
+        ["model.hidden_size=8", "model.n_heads=2", "model.intermediate_size=16", "model.max_len=32"];
+    let run = run(&config(dir.path(), &settings), &dir.path().join("run"));
+    assert!(!run.join("encoder").exists());
+    assert_eq!(scores(&run).len(), 3);
+    let saved = fs::read_to_string(run.join("config.toml")).unwrap();
+    assert!(saved.contains("lr = 0.0005"), "{saved}");
+}
+
+#[test]
+fn unusable_encoders_are_rejected_with_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |encoder: &Path, settings: &[&str], expected: &str| {
+        let mut config = config(dir.path(), settings);
+        config.text.encoder = Some(encoder.to_path_buf());
+        let result = train(&config, || RunDir::create(dir.path().join("none")), Callbacks::default());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!dir.path().join("none").exists());
+    };
+    let encoder = tiny_encoder(dir.path());
+    check(&dir.path().join("missing"), &[], "cargo xtask encoder minilm");
+    check(&encoder, &["text.max_length=65"], "text.max_length: expected at most 64 tokens");
+    fs::write(encoder.join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n".to_owned() + &"a\n".repeat(100))
+        .unwrap();
+    check(&encoder, &[], "text.encoder: expected tokenizer and weights of the same encoder");
+    fs::remove_file(encoder.join("vocab.txt")).unwrap();
+    check(&encoder, &[], "the encoder has no tokenizer");
+    fs::remove_file(encoder.join("model.safetensors")).unwrap();
+    check(&encoder, &[], "which has no weights");
+}
